@@ -1,0 +1,39 @@
+//! [`CloseFrame`]: the code and the reason with which a WebSocket closes (RFC 6455 §7.4, PROTOCOL.md §7).
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// The code and reason of a close frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CloseFrame {
+    /// The status code, RFC 6455 §7.4.1, or 4000 to 4999 for an application's own.
+    pub code: u16,
+    /// A text for people, at most 123 bytes of UTF-8.
+    pub reason: Cow<'static, str>,
+}
+
+impl CloseFrame {
+    /// The longest reason in bytes: a control frame carries 125, two of them are the code (RFC 6455 §5.5).
+    pub const MAX_REASON: usize = 123;
+
+    /// A close frame. A reason longer than [`Self::MAX_REASON`] is cut at a character boundary.
+    pub fn new(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
+        let mut reason = reason.into();
+        if reason.len() > Self::MAX_REASON {
+            let end = reason.floor_char_boundary(Self::MAX_REASON);
+            reason = Cow::Owned(reason[..end].to_owned());
+        }
+        Self { code, reason }
+    }
+}
+
+impl fmt::Display for CloseFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code)?;
+        if !self.reason.is_empty() {
+            write!(f, " {}", self.reason)?;
+        }
+        Ok(())
+    }
+}
