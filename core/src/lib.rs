@@ -1,9 +1,35 @@
-//! The rules of rejoin.
+//! The rules of rejoin: what a frame is, how it crosses the wire, and how a session outlives its sockets.
+//!
+//! No sockets, no runtime and no clock: bytes, events and the time come in as arguments; what to write, what to tell the
+//! application and when to look again come out. Applications use `rejoin-server` or `rejoin-client`, which re-export what
+//! their users must name.
+//!
+//! A frame's way in: [`ws`] (bytes to messages), [`Codec`] (messages to frames), [`Session`] (frames counted, control
+//! frames obeyed), the application. Its way out is the same way back. With the feature `drive`, the module `drive` joins a
+//! session to a transport: the one async loop, the same for server and client.
+
+mod frame;
+pub use frame::Frame;
+
+mod payload;
+pub use payload::{Payload, PayloadError, PayloadFormat};
 
 mod message;
 pub use message::{Message, MessageKind};
 
+mod codec;
+pub use codec::{Codec, DecodeError, EncodeError, is_codec_name};
+
+pub mod ws;
+
 mod close;
 pub use close::CloseFrame;
 
-pub mod ws;
+mod control;
+pub use control::{Control, Gap, LostReason, Open, Token};
+
+mod session;
+pub use session::{
+    AttachError, CloseReason, Counts, DropReason, Epoch, Event, Mode, Overflow, Reconnect, Refused,
+    Session, SessionConfig, SessionIdentity, Side, Standing, State, Transmit, Violation,
+};

@@ -1,0 +1,278 @@
+//! Control frames: what the two ends of a session say to each other (PROTOCOL.md §3).
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{Frame, PayloadFormat};
+
+/// A control frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Control {
+    /// The first frame on every socket of a session, from the server.
+    Open(Box<Open>),
+    /// So many data frames have been received in this session, in order.
+    Ack(u64),
+    /// These data frames will never come; they count as received.
+    Gap(Gap),
+    /// To be answered at once with [`Self::Pong`] and the same JSON text.
+    Ping(Option<Bytes>),
+    /// The answer to [`Self::Ping`].
+    Pong(Option<Bytes>),
+}
+
+/// The payload of `$open`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Open {
+    /// The session's token: whoever has it, and passes `ConnectFn`, may resume the session.
+    pub session: Token,
+    /// The connection ID that `ConnectFn` assigned.
+    pub id: Box<str>,
+    /// The room that `ConnectFn` assigned.
+    pub room: Box<str>,
+    /// Whether the session goes on, or is a fresh one.
+    pub resumed: bool,
+    /// The data frames that the server has received in this session.
+    pub received: u64,
+    /// How long the session outlives its socket, in milliseconds.
+    pub window_ms: u64,
+    /// The data frames that each side keeps for replay.
+    pub buffer: u32,
+    /// Why a session that was asked for was not resumed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<LostReason>,
+}
+
+impl Open {
+    /// A fresh session with nothing received yet.
+    pub fn new(session: Token, id: impl Into<Box<str>>, room: impl Into<Box<str>>) -> Self {
+        Self {
+            session,
+            id: id.into(),
+            room: room.into(),
+            resumed: false,
+            received: 0,
+            window_ms: 0,
+            buffer: 1,
+            lost: None,
+        }
+    }
+}
+
+/// A session's token. It is a secret: `Debug` does not show it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Token(Box<str>);
+
+impl Token {
+    /// Takes a text of 22 to 64 characters of `[A-Za-z0-9_-]`; `None` for any other (PROTOCOL.md §5).
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (22..=64).contains(&text.len())
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        fits.then(|| Self(text.into()))
+    }
+
+    /// The text, for the wire.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Token {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("not a session token")
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// Why the server opened a fresh session although another was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum LostReason {
+    /// It has another codec.
+    Codec,
+    /// It has another connection ID or room.
+    Identity,
+    /// There is no such session, or its window has passed. Reasons that this version does not know read as this one.
+    #[serde(other)]
+    Unknown,
+}
+
+/// The payload of `$gap`: the data frames `from` to `to`, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Gap {
+    /// The first frame that will never come.
+    pub from: u64,
+    /// The last one.
+    pub to: u64,
+}
+
+impl Gap {
+    /// The data frames `from` to `to`.
+    pub fn new(from: u64, to: u64) -> Self {
+        debug_assert!(from <= to, "a gap has at least one frame");
+        Self { from, to }
+    }
+
+    /// How many frames are missing.
+    pub fn frames(&self) -> u64 {
+        self.to.saturating_sub(self.from).saturating_add(1)
+    }
+}
+
+/// A control event that is known, with a payload that is not what it has to be: closes with 1002.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Malformed(pub(crate) &'static str);
+
+/// Counts beyond this do not survive a JavaScript peer, and none is ever reached by counting.
+const MAX_COUNT: u64 = (1 << 53) - 1;
+
+/// What `$ping` may carry: enough for a time and a name, too little to make a megaphone of the answer.
+const MAX_PING: usize = 4096;
+
+impl Control {
+    /// Reads a frame whose event begins with `$`. `None` for an event that this version does not know.
+    pub(crate) fn parse(frame: &Frame) -> Result<Option<Self>, Malformed> {
+        let text = || match frame.payload() {
+            // In JSON the payload is the value itself; a binary codec carries the same text as bytes.
+            Some(payload)
+                if matches!(payload.format(), PayloadFormat::Json | PayloadFormat::Bytes) =>
+            {
+                Ok(payload.data())
+            }
+            _ => Err(Malformed("control frame without a JSON payload")),
+        };
+        Ok(Some(match frame.event() {
+            "$open" => {
+                let open =
+                    serde_json::from_slice(text()?).map_err(|_| Malformed("malformed $open"))?;
+                Self::Open(Box::new(open))
+            }
+            "$ack" => match serde_json::from_slice(text()?) {
+                Ok(count) if count <= MAX_COUNT => Self::Ack(count),
+                _ => return Err(Malformed("$ack is not a whole number")),
+            },
+            "$gap" => match serde_json::from_slice::<Gap>(text()?) {
+                Ok(gap) if gap.from <= gap.to && gap.to <= MAX_COUNT => Self::Gap(gap),
+                _ => return Err(Malformed("malformed $gap")),
+            },
+            event @ ("$ping" | "$pong") => {
+                let value = frame.payload().is_some().then(text).transpose()?.cloned();
+                if value.as_ref().is_some_and(|value| value.len() > MAX_PING) {
+                    return Err(Malformed("$ping is too big"));
+                }
+                if event == "$ping" {
+                    Self::Ping(value)
+                } else {
+                    Self::Pong(value)
+                }
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// The event's name.
+    pub fn event(&self) -> &'static str {
+        match self {
+            Self::Open(_) => "$open",
+            Self::Ack(_) => "$ack",
+            Self::Gap(_) => "$gap",
+            Self::Ping(_) => "$ping",
+            Self::Pong(_) => "$pong",
+        }
+    }
+
+    /// The payload as JSON text.
+    pub fn json(&self) -> Option<Bytes> {
+        let text = match self {
+            Self::Open(open) => serde_json::to_vec(open),
+            Self::Ack(count) => serde_json::to_vec(count),
+            Self::Gap(gap) => serde_json::to_vec(gap),
+            Self::Ping(value) | Self::Pong(value) => return value.clone(),
+        };
+        Some(
+            text.expect("numbers, booleans and strings have an image in JSON")
+                .into(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Payload;
+
+    fn parse(event: &str, json: &str) -> Result<Option<Control>, Malformed> {
+        Control::parse(&Frame::event_only(event).with_payload(Payload::json_text(json).unwrap()))
+    }
+
+    #[test]
+    fn every_control_frame_reads_back_as_it_was_written() {
+        let mut open = Open::new(
+            Token::parse("abcdefghijklmnopqrstuvwxyz").unwrap(),
+            "id",
+            "room",
+        );
+        open.lost = Some(LostReason::Identity);
+        let gap = Gap::new(3, 9);
+        for control in [
+            Control::Open(Box::new(open)),
+            Control::Ack(7),
+            Control::Gap(gap),
+            Control::Ping(Some(Bytes::from_static(b"[1,2]"))),
+            Control::Pong(Some(Bytes::from_static(b"null"))),
+        ] {
+            let text = control.json().unwrap();
+            let read = parse(control.event(), std::str::from_utf8(&text).unwrap());
+            assert_eq!(read, Ok(Some(control)));
+        }
+    }
+
+    #[test]
+    fn ignores_unknown_control_events() {
+        assert_eq!(parse("$later", "{}"), Ok(None));
+    }
+
+    #[test]
+    fn refuses_malformed_known_ones() {
+        for (event, json) in [
+            ("$ack", "-1"),
+            ("$ack", "1.5"),
+            ("$ack", "\"1\""),
+            ("$ack", "9007199254740992"),
+            ("$gap", "{}"),
+            ("$gap", r#"{"from":5,"to":4}"#),
+            ("$gap", r#"{"from":5,"to":18446744073709551615}"#),
+            ("$open", "{}"),
+        ] {
+            assert!(parse(event, json).is_err(), "{event} {json}");
+        }
+        assert!(Control::parse(&Frame::event_only("$ack")).is_err());
+    }
+
+    #[test]
+    fn an_unknown_reason_for_a_lost_session_reads_as_unknown() {
+        let reason: LostReason = serde_json::from_str("\"moved\"").unwrap();
+        assert_eq!(reason, LostReason::Unknown);
+    }
+
+    #[test]
+    fn debug_output_does_not_show_the_token() {
+        let token = Token::parse("abcdefghijklmnopqrstuvwxyz").unwrap();
+        assert!(!format!("{token:?}").contains("abc"));
+    }
+}

@@ -1,0 +1,74 @@
+//! [`SessionConfig`]: what a session is allowed, shared by all sessions of one server or client.
+
+use std::time::Duration;
+
+/// Which end of a session this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "a session has two ends")]
+pub enum Side {
+    /// Opens sessions, keeps them while they are suspended, lets their window run.
+    Server,
+    /// Learns of its session by `$open` and resumes it.
+    Client,
+}
+
+/// The two modes of PROTOCOL.md §1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "PROTOCOL.md §1 has these two")]
+pub enum Mode {
+    /// Data frames only: any WebSocket client.
+    Plain,
+    /// Data frames are counted and acknowledged; control frames stand between them.
+    Session,
+}
+
+/// What a session is allowed. One value is shared by all sessions of a server or client.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SessionConfig {
+    /// Server or client.
+    pub side: Side,
+    /// Plain or session mode.
+    pub mode: Mode,
+    /// Data frames kept for the peer: in session mode until they are acknowledged, in plain mode until they are written.
+    pub buffer_frames: u32,
+    /// Bytes kept for the peer. One frame is always allowed, however big.
+    pub buffer_bytes: usize,
+    /// Data frames read ahead of the application before the peer has to wait.
+    pub inbox_frames: usize,
+    /// Bytes read ahead of the application before the peer has to wait.
+    pub inbox_bytes: usize,
+    /// The longest that a data frame stays unacknowledged (PROTOCOL.md §4).
+    pub ack_delay: Duration,
+    /// A socket on which nothing arrived for so long is pinged.
+    pub ping_interval: Duration,
+    /// A socket on which nothing arrived for so long is given up.
+    pub pong_timeout: Duration,
+    /// A write that makes no progress for so long counts as a lost socket.
+    pub write_timeout: Duration,
+    /// How long a session outlives its socket; zero turns resuming off. Only the server's matters.
+    pub resume_window: Duration,
+}
+
+impl SessionConfig {
+    /// The defaults of PROTOCOL.md for this side and mode.
+    pub fn new(side: Side, mode: Mode) -> Self {
+        let (ping, pong) = match side {
+            Side::Server => (10, 30),
+            Side::Client => (20, 60),
+        };
+        Self {
+            side,
+            mode,
+            buffer_frames: 256,
+            buffer_bytes: 1 << 20,
+            inbox_frames: 64,
+            inbox_bytes: 1 << 20,
+            ack_delay: Duration::from_secs(1),
+            ping_interval: Duration::from_secs(ping),
+            pong_timeout: Duration::from_secs(pong),
+            write_timeout: Duration::from_secs(10),
+            resume_window: Duration::from_secs(30),
+        }
+    }
+}

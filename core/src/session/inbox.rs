@@ -1,0 +1,119 @@
+//! [`Inbox`]: what the application has not taken yet.
+
+use std::collections::VecDeque;
+
+use crate::{Frame, Gap};
+
+use super::event::Event;
+
+/// Events in their order, with the frames among them counted.
+///
+/// Bounded whatever the peer does: messages by [`Self::is_full`], which stops the reading; gaps that follow each other
+/// become one; drops and restores with nothing between them become one pair.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    events: VecDeque<(Event, u32)>,
+    frames: usize,
+    bytes: usize,
+}
+
+/// From here on, drops and restores that the application is too slow to see one by one are joined.
+const MANY_EVENTS: usize = 256;
+
+impl Inbox {
+    /// Adds a data frame that took `size` bytes on the wire.
+    pub(super) fn push_message(&mut self, frame: Frame, size: usize) {
+        self.frames += 1;
+        self.bytes += size;
+        self.events.push_back((
+            Event::Message(frame),
+            u32::try_from(size).unwrap_or(u32::MAX),
+        ));
+    }
+
+    /// Adds any other event.
+    pub(super) fn push(&mut self, event: Event) {
+        let many = self.events.len() >= MANY_EVENTS;
+        match (&event, self.events.back_mut()) {
+            (Event::Gap(gap), Some((Event::Gap(last), _))) if last.to + 1 == gap.from => {
+                *last = Gap::new(last.from, gap.to);
+            }
+            (Event::Dropped(_), Some((Event::Restored, _))) if many => {
+                self.events.pop_back();
+            }
+            _ => self.events.push_back((event, 0)),
+        }
+    }
+
+    /// The oldest event.
+    pub(super) fn pop(&mut self) -> Option<Event> {
+        let (event, size) = self.events.pop_front()?;
+        if let Event::Message(_) = event {
+            self.frames -= 1;
+            self.bytes -= size as usize;
+        }
+        if self.events.is_empty() {
+            // An idle connection costs no buffers.
+            self.events = VecDeque::new();
+        }
+        Some(event)
+    }
+
+    /// The application wants no more: only what pairs a connect with its disconnect stays.
+    pub(super) fn discard(&mut self) {
+        self.events
+            .retain(|(event, _)| matches!(event, Event::Connected));
+        self.frames = 0;
+        self.bytes = 0;
+    }
+
+    /// Whether the peer has to wait for the application.
+    pub(super) fn is_full(&self, frames: usize, bytes: usize) -> bool {
+        self.frames >= frames || self.bytes >= bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::DropReason;
+
+    #[test]
+    fn joins_gaps_that_follow_each_other() {
+        let mut inbox = Inbox::default();
+        inbox.push(Event::Gap(Gap::new(1, 2)));
+        inbox.push(Event::Gap(Gap::new(3, 3)));
+        assert_eq!(inbox.pop(), Some(Event::Gap(Gap::new(1, 3))));
+        assert!(inbox.is_empty());
+    }
+
+    #[test]
+    fn stays_small_however_often_the_socket_is_cut_before_the_application_looks() {
+        let mut inbox = Inbox::default();
+        for _ in 0..10_000 {
+            inbox.push(Event::Dropped(DropReason::TakenOver));
+            inbox.push(Event::Restored);
+        }
+        assert!(inbox.events.len() <= MANY_EVENTS + 1);
+        assert!(matches!(inbox.events.back(), Some((Event::Restored, _))));
+        let pairs: Vec<_> = std::iter::from_fn(|| inbox.pop()).collect();
+        assert!(
+            pairs
+                .chunks(2)
+                .all(|pair| matches!(pair, [Event::Dropped(_), Event::Restored]))
+        );
+    }
+
+    #[test]
+    fn is_full_by_frames_or_by_bytes() {
+        let mut inbox = Inbox::default();
+        inbox.push_message(Frame::default(), 10);
+        assert!(inbox.is_full(1, 100) && inbox.is_full(5, 10) && !inbox.is_full(2, 11));
+        inbox.pop();
+        assert!(!inbox.is_full(1, 1));
+    }
+}

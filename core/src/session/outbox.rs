@@ -1,0 +1,377 @@
+//! [`Outbox`]: the data frames of one direction that the peer may still need.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::Gap;
+
+use super::Mode;
+
+/// Data frames that are numbered and kept until the peer has acknowledged them (session mode) or until they are written
+/// (plain mode).
+///
+/// A number that is not kept any more and was never handed to the socket is a gap by definition: giving a frame up needs no
+/// further note, the next [`Self::next`] finds that it is missing.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    mode: Mode,
+    /// Ascending numbers; not necessarily without holes.
+    kept: VecDeque<Kept>,
+    /// How many of `kept`, from the front, were handed to the attached socket.
+    handed: usize,
+    /// Bytes of all in `kept`.
+    bytes: usize,
+    /// The number of the last frame that was accepted.
+    last: u64,
+    /// The last number that was handed, as a frame or in a gap, to the attached socket.
+    cursor: u64,
+    /// The last number that was ever handed to any socket: what the peer can have received at most.
+    sent: u64,
+    /// The peer has received all frames up to this one.
+    acked: u64,
+    /// Frames given up before they were handed, or found missing by a resume.
+    dropped: u64,
+    /// The numbers given up after they were handed: missed only if a resume asks for them.
+    given_up: Option<Gap>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    number: u64,
+    message: Bytes,
+}
+
+/// What the socket is to be given next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Data(Bytes),
+    Gap(Gap),
+}
+
+/// An acknowledgement that cannot be (PROTOCOL.md §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BadAck {
+    Beyond,
+    Backwards,
+}
+
+impl Outbox {
+    pub(super) fn new(mode: Mode) -> Self {
+        Self {
+            mode,
+            kept: VecDeque::new(),
+            handed: 0,
+            bytes: 0,
+            last: 0,
+            cursor: 0,
+            sent: 0,
+            acked: 0,
+            dropped: 0,
+            given_up: None,
+        }
+    }
+
+    /// Numbers a frame and keeps it.
+    pub(super) fn push(&mut self, message: Bytes) -> u64 {
+        self.last += 1;
+        self.bytes += message.len();
+        self.kept.push_back(Kept {
+            number: self.last,
+            message,
+        });
+        self.last
+    }
+
+    /// Numbers a frame that cannot be delivered: the peer is told of a gap.
+    pub(super) fn push_missing(&mut self) -> u64 {
+        self.last += 1;
+        self.dropped += 1;
+        if self.mode == Mode::Plain && self.kept.is_empty() {
+            // Nobody counts in plain mode: nothing is left to tell.
+            self.cursor = self.last;
+        }
+        self.last
+    }
+
+    /// Gives up the oldest frame that may be given up; `false` when there is none.
+    ///
+    /// In plain mode a frame that is being written is not one: its bytes are under way, it no longer counts against the buffer.
+    pub(super) fn evict_oldest(&mut self) -> bool {
+        let index = match self.mode {
+            Mode::Session => 0,
+            Mode::Plain => self.handed,
+        };
+        let Some(kept) = self.kept.remove(index) else {
+            return false;
+        };
+        self.bytes -= kept.message.len();
+        if index < self.handed {
+            self.handed -= 1;
+            let from = self.given_up.map_or(kept.number, |gap| gap.from);
+            self.given_up = Some(Gap::new(from, kept.number));
+        } else {
+            self.dropped += 1;
+        }
+        true
+    }
+
+    /// The next frame or gap for the attached socket, which is thereby handed to it.
+    pub(super) fn next(&mut self) -> Option<Next> {
+        let from = self.cursor + 1;
+        match self.kept.get(self.handed) {
+            Some(kept) if kept.number == from || self.mode == Mode::Plain => {
+                self.cursor = kept.number;
+                self.handed += 1;
+                self.sent = self.sent.max(self.cursor);
+                Some(Next::Data(kept.message.clone()))
+            }
+            Some(kept) => Some(self.hand_gap(from, kept.number - 1)),
+            None if self.mode == Mode::Session && from <= self.last => {
+                Some(self.hand_gap(from, self.last))
+            }
+            None => None,
+        }
+    }
+
+    fn hand_gap(&mut self, from: u64, to: u64) -> Next {
+        self.cursor = to;
+        self.sent = self.sent.max(to);
+        Next::Gap(Gap::new(from, to))
+    }
+
+    /// The peer has received everything up to `number`. Returns whether that was new.
+    pub(super) fn acknowledge(&mut self, number: u64) -> Result<bool, BadAck> {
+        self.check_ack(number)?;
+        let new = number > self.acked;
+        self.acked = number;
+        while self.kept.front().is_some_and(|kept| kept.number <= number) {
+            self.pop_front();
+        }
+        Ok(new)
+    }
+
+    /// Whether the peer can have received exactly the frames up to `number`.
+    pub(super) fn check_ack(&self, number: u64) -> Result<(), BadAck> {
+        if number > self.sent {
+            Err(BadAck::Beyond)
+        } else if number < self.acked {
+            Err(BadAck::Backwards)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// So many of the handed frames are in the socket. In plain mode that is the last we know of them.
+    pub(super) fn written(&mut self, frames: usize) {
+        if self.mode == Mode::Plain {
+            for _ in 0..frames.min(self.handed) {
+                self.pop_front();
+            }
+        }
+    }
+
+    /// The socket is gone, or another one is there: in plain mode what was not wholly written is to be written again, in
+    /// session mode what comes after the peer's count, `received`.
+    pub(super) fn rewind(&mut self, received: u64) {
+        self.handed = 0;
+        match self.mode {
+            Mode::Plain => {
+                self.cursor = self.kept.front().map_or(self.last, |kept| kept.number - 1)
+            }
+            Mode::Session => {
+                self.cursor = received;
+                if let Some(gap) = self.given_up.take() {
+                    self.dropped += (gap.to + 1).saturating_sub(gap.from.max(received + 1));
+                }
+            }
+        }
+    }
+
+    fn pop_front(&mut self) {
+        if let Some(kept) = self.kept.pop_front() {
+            self.bytes -= kept.message.len();
+            self.handed = self.handed.saturating_sub(1);
+        }
+    }
+
+    /// How many frames count against the buffer's bound.
+    pub(super) fn occupied(&self) -> usize {
+        match self.mode {
+            Mode::Session => self.kept.len(),
+            Mode::Plain => self.kept.len() - self.handed,
+        }
+    }
+
+    /// Bytes of all frames that are kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The number of the last frame that was accepted.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The number up to which the peer has acknowledged.
+    pub(super) fn acked(&self) -> u64 {
+        self.acked
+    }
+
+    /// Frames that the peer was told, or will be told, that it will never get.
+    pub(super) fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Whether everything was handed to the attached socket.
+    pub(super) fn is_drained(&self) -> bool {
+        self.handed == self.kept.len() && (self.mode == Mode::Plain || self.cursor == self.last)
+    }
+
+    /// Frames accepted of which it is not known that they arrived.
+    pub(super) fn unacknowledged(&self) -> u64 {
+        match self.mode {
+            Mode::Session => self.last - self.acked,
+            Mode::Plain => self.kept.len() as u64,
+        }
+    }
+
+    /// Takes out what is kept and starts to count anew.
+    pub(super) fn take_all(&mut self) -> Vec<Bytes> {
+        let old = std::mem::replace(self, Self::new(self.mode));
+        self.dropped = old.dropped;
+        old.kept.into_iter().map(|kept| kept.message).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outbox(mode: Mode, frames: u64) -> Outbox {
+        let mut outbox = Outbox::new(mode);
+        for n in 1..=frames {
+            assert_eq!(outbox.push(Bytes::from(n.to_string())), n);
+        }
+        outbox
+    }
+
+    fn data(n: u64) -> Option<Next> {
+        Some(Next::Data(Bytes::from(n.to_string())))
+    }
+
+    fn gap(from: u64, to: u64) -> Option<Next> {
+        Some(Next::Gap(Gap::new(from, to)))
+    }
+
+    #[test]
+    fn hands_out_in_order_and_keeps_until_acknowledged() {
+        let mut outbox = outbox(Mode::Session, 3);
+        assert_eq!([outbox.next(), outbox.next()], [data(1), data(2)]);
+        assert_eq!(outbox.acknowledge(1), Ok(true));
+        assert_eq!(outbox.next(), data(3));
+        assert_eq!(outbox.next(), None);
+        assert_eq!(
+            (outbox.occupied(), outbox.bytes(), outbox.unacknowledged()),
+            (2, 2, 2)
+        );
+    }
+
+    #[test]
+    fn replays_after_the_count_of_the_peer() {
+        let mut outbox = outbox(Mode::Session, 4);
+        while outbox.next().is_some() {}
+        outbox.acknowledge(2).unwrap();
+        outbox.rewind(2);
+        assert_eq!(
+            [outbox.next(), outbox.next(), outbox.next()],
+            [data(3), data(4), None]
+        );
+    }
+
+    #[test]
+    fn tells_a_gap_for_what_was_given_up_before_it_was_handed() {
+        let mut outbox = outbox(Mode::Session, 5);
+        assert_eq!(outbox.next(), data(1));
+        for _ in 0..3 {
+            assert!(outbox.evict_oldest());
+        }
+        assert_eq!([outbox.next(), outbox.next()], [gap(2, 3), data(4)]);
+        assert_eq!(
+            outbox.dropped(),
+            2,
+            "the first was handed, and nobody has asked for it"
+        );
+    }
+
+    #[test]
+    fn tells_a_gap_for_what_was_given_up_after_it_was_handed_only_when_a_resume_asks() {
+        let mut outbox = outbox(Mode::Session, 3);
+        while outbox.next().is_some() {}
+        outbox.evict_oldest();
+        outbox.evict_oldest();
+        assert_eq!(outbox.next(), None);
+        outbox.rewind(1);
+        assert_eq!([outbox.next(), outbox.next()], [gap(2, 2), data(3)]);
+        assert_eq!(outbox.dropped(), 1);
+    }
+
+    #[test]
+    fn tells_a_gap_at_the_end_too() {
+        let mut outbox = outbox(Mode::Session, 1);
+        outbox.push_missing();
+        outbox.push_missing();
+        assert_eq!(
+            [outbox.next(), outbox.next(), outbox.next()],
+            [data(1), gap(2, 3), None]
+        );
+        assert_eq!(outbox.acknowledge(3), Ok(true));
+    }
+
+    #[test]
+    fn refuses_counts_that_cannot_be() {
+        let mut outbox = outbox(Mode::Session, 3);
+        outbox.next();
+        outbox.next();
+        assert_eq!(
+            outbox.acknowledge(3),
+            Err(BadAck::Beyond),
+            "accepted, but never sent"
+        );
+        assert_eq!(outbox.acknowledge(2), Ok(true));
+        assert_eq!(outbox.acknowledge(2), Ok(false));
+        assert_eq!(outbox.acknowledge(1), Err(BadAck::Backwards));
+    }
+
+    #[test]
+    fn a_count_from_an_older_socket_stays_possible_after_a_rewind() {
+        let mut outbox = outbox(Mode::Session, 3);
+        while outbox.next().is_some() {}
+        outbox.rewind(1);
+        assert_eq!(outbox.check_ack(3), Ok(()));
+    }
+
+    #[test]
+    fn plain_mode_forgets_what_is_written_and_repeats_what_is_not() {
+        let mut outbox = outbox(Mode::Plain, 3);
+        assert_eq!([outbox.next(), outbox.next()], [data(1), data(2)]);
+        outbox.written(1);
+        outbox.rewind(0);
+        assert_eq!(
+            [outbox.next(), outbox.next(), outbox.next()],
+            [data(2), data(3), None]
+        );
+    }
+
+    #[test]
+    fn plain_mode_gives_up_the_oldest_that_is_not_being_written() {
+        let mut outbox = outbox(Mode::Plain, 3);
+        outbox.next();
+        assert_eq!(outbox.occupied(), 2);
+        assert!(outbox.evict_oldest());
+        assert_eq!([outbox.next(), outbox.next()], [data(3), None]);
+        outbox.written(2);
+        assert!(!outbox.evict_oldest());
+        assert_eq!(outbox.bytes(), 0);
+    }
+}

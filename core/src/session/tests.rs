@@ -1,0 +1,1 @@
+//! Two sessions, a scripted link and a clock of our own.

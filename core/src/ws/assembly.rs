@@ -1,0 +1,125 @@
+//! [`Assembly`]: a data message on its way from pieces of frames to a whole.
+
+use bytes::Bytes;
+
+use super::{FrameError, utf8};
+use crate::{Message, MessageKind};
+
+/// The message that is being received. Nothing is allocated before a piece has come that has to wait for another.
+#[derive(Debug, Default)]
+pub(super) struct Assembly {
+    /// What the first frame said; `None` while no message has begun.
+    kind: Option<MessageKind>,
+    /// The payload so far, unmasked. Empty whenever `kind` is `None`.
+    bytes: Vec<u8>,
+    /// How many bytes at the end of a text await the rest of their character; all before them are UTF-8.
+    unfinished: u8,
+}
+
+impl Assembly {
+    pub(super) fn begin(&mut self, kind: MessageKind) {
+        debug_assert!(self.bytes.is_empty() && self.unfinished == 0);
+        self.kind = Some(kind);
+    }
+
+    /// Takes a piece that is not the last. `expected` is how long the message may become as far as is known; it bounds
+    /// what is allocated beyond the bytes that have come.
+    pub(super) fn append(&mut self, piece: &[u8], expected: usize) -> Result<(), FrameError> {
+        reserve(&mut self.bytes, piece.len(), expected);
+        self.bytes.extend_from_slice(piece);
+        if self.kind == Some(MessageKind::Text) {
+            let unchecked = usize::from(self.unfinished) + piece.len();
+            let tail = utf8::incomplete_tail(&self.bytes[self.bytes.len() - unchecked..]);
+            // A tail has at most 3 bytes.
+            self.unfinished = tail.ok_or(FrameError::TextNotUtf8)? as u8;
+        }
+        Ok(())
+    }
+
+    /// Takes the last piece and gives the message. A message of one piece is copied once, to its exact size.
+    pub(super) fn finish(&mut self, piece: &[u8]) -> Result<Message, FrameError> {
+        let kind = self
+            .kind
+            .expect("a data frame is begun only after a message has");
+        let data = if self.bytes.is_empty() {
+            if kind == MessageKind::Text && str::from_utf8(piece).is_err() {
+                return Err(FrameError::TextNotUtf8);
+            }
+            Bytes::copy_from_slice(piece)
+        } else {
+            self.append(piece, self.bytes.len() + piece.len())?;
+            if self.unfinished > 0 {
+                return Err(FrameError::TextNotUtf8);
+            }
+            let mut bytes = std::mem::take(&mut self.bytes);
+            // The receiver may keep the message for long; what is over a quarter too much is given back.
+            if bytes.capacity() - bytes.len() > bytes.len() / 4 {
+                bytes.shrink_to_fit();
+            }
+            bytes.into()
+        };
+        *self = Self::default();
+        Ok(Message { kind, data })
+    }
+
+    /// Whether a message has begun.
+    pub(super) fn is_open(&self) -> bool {
+        self.kind.is_some()
+    }
+
+    /// The length of the message so far.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The memory that it holds.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+}
+
+/// Makes room for `additional` bytes. Doubles, so that many small pieces do not copy the message each time, but not
+/// beyond `expected`: the declared size saves memory, and never costs any.
+fn reserve(bytes: &mut Vec<u8>, additional: usize, expected: usize) {
+    let needed = bytes.len() + additional;
+    if needed > bytes.capacity() {
+        let target = bytes.capacity().saturating_mul(2).min(expected).max(needed);
+        bytes.reserve_exact(target - bytes.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn capacity_of(message: Message) -> usize {
+        Vec::from(message.data).capacity()
+    }
+
+    #[test]
+    fn a_message_pins_little_more_than_its_length() {
+        for pieces in [1, 2, 3, 5, 129, 1000] {
+            let mut assembly = Assembly::default();
+            assembly.begin(MessageKind::Binary);
+            for _ in 1..pieces {
+                assembly.append(&[7; 8], usize::MAX).unwrap();
+            }
+            let message = assembly.finish(&[7; 8]).unwrap();
+            assert_eq!(message.data, vec![7; 8 * pieces]);
+            assert!(capacity_of(message) <= 8 * pieces * 5 / 4);
+            assert_eq!(assembly.capacity(), 0);
+        }
+    }
+
+    #[test]
+    fn grows_by_doubling_but_not_beyond_what_is_expected() {
+        let mut assembly = Assembly::default();
+        assembly.begin(MessageKind::Binary);
+        let mut seen = Vec::new();
+        for _ in 0..10 {
+            assembly.append(&[7; 10], 100).unwrap();
+            seen.push(assembly.capacity());
+        }
+        assert_eq!(seen, [10, 20, 40, 40, 80, 80, 80, 80, 100, 100]);
+    }
+}

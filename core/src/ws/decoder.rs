@@ -1,0 +1,242 @@
+//! [`Decoder`]: bytes of a socket to messages and control frames.
+
+use bytes::Bytes;
+
+use super::assembly::Assembly;
+use super::header::{Control, Header, Opcode, PartialHeader};
+use super::mask::Mask;
+use super::{FrameError, close};
+use crate::{CloseFrame, Message};
+
+/// Which end of the connection we are: a server's input must be masked, a client's must not (RFC 6455 §5.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(clippy::exhaustive_enums, reason = "a connection has two ends")]
+pub enum Role {
+    /// We accepted the connection.
+    Server,
+    /// We opened the connection.
+    Client,
+}
+
+/// What a peer sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(
+    clippy::exhaustive_enums,
+    reason = "RFC 6455 has these, and a frame of no known kind is an error"
+)]
+pub enum Incoming {
+    /// A whole data message.
+    Message(Message),
+    /// To be answered with a pong of the same payload (RFC 6455 §5.5.2).
+    Ping(Bytes),
+    /// The answer to a ping, or unasked (RFC 6455 §5.5.3).
+    Pong(Bytes),
+    /// The last frame of the peer, to be answered with a close (RFC 6455 §5.5.1); `None` if its body is empty.
+    Close(Option<CloseFrame>),
+}
+
+/// Turns the bytes of one connection into messages and control frames, however the network cut them.
+///
+/// It is small and holds no buffer while no message is under way, since every idle connection has one. Of a message under
+/// way it holds what has arrived, at most twice that in memory, whatever length the peer declared.
+///
+/// ```
+/// use rejoin_core::ws::{Decoder, Incoming, Role};
+///
+/// let mut decoder = Decoder::new(Role::Server, 64 * 1024);
+/// let mut read = *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"; // the masked "Hello" of RFC 6455 §5.7
+/// let mut input = &mut read[..];
+/// while let Some(incoming) = decoder.decode(&mut input)? {
+///     assert_eq!(incoming, Incoming::Message(rejoin_core::Message::text("Hello")));
+/// }
+/// # Ok::<(), rejoin_core::ws::FrameError>(())
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    role: Role,
+    max_message_size: usize,
+    state: State,
+    message: Assembly,
+    /// The payload of a control frame that came in part. Apart from `message`, between whose fragments it may stand.
+    control: Vec<u8>,
+}
+
+/// ```text
+///             header complete                payload complete
+///   Header ───────────────────► Payload ─────────────────────► Header
+///                                  │ of a close                   any error
+///                                  └────────────► Closed       ─────────────► Failed
+/// ```
+#[derive(Debug)]
+enum State {
+    Header(PartialHeader),
+    Payload(Frame),
+    Closed,
+    Failed(FrameError),
+}
+
+/// A frame whose payload is being read.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    opcode: Opcode,
+    fin: bool,
+    mask: Mask,
+    /// Payload bytes still to come.
+    remaining: usize,
+}
+
+impl Decoder {
+    /// A decoder for a connection on which nothing has been read.
+    ///
+    /// `max_message_size` counts the payload bytes of one data message, all its fragments together.
+    pub fn new(role: Role, max_message_size: usize) -> Self {
+        Self {
+            role,
+            max_message_size,
+            state: State::Header(PartialHeader::default()),
+            message: Assembly::default(),
+            control: Vec::new(),
+        }
+    }
+
+    /// Takes the next message or control frame from the front of `input`, unmasking in place, and leaves in `input` what
+    /// comes after it. `Ok(None)`: all of `input` was taken and more is needed; the caller's buffer is free again.
+    ///
+    /// After a [close](Incoming::Close) all further input is taken and ignored (RFC 6455 §1.4).
+    ///
+    /// # Errors
+    ///
+    /// A [`FrameError`] as soon as the bytes that have come cannot be the beginning of anything legal: text that is not
+    /// UTF-8 fails at its first wrong byte, a message that is too big at the header that says so. From then on every call
+    /// returns the same error.
+    pub fn decode(&mut self, input: &mut &mut [u8]) -> Result<Option<Incoming>, FrameError> {
+        let result = self.advance(input);
+        if let Err(error) = result {
+            self.state = State::Failed(error);
+            self.message = Assembly::default();
+            self.control = Vec::new();
+        }
+        result
+    }
+
+    /// The memory held for a message or control frame that is not complete yet, in bytes. 0 when idle.
+    pub fn buffered(&self) -> usize {
+        self.message.capacity() + self.control.capacity()
+    }
+
+    fn advance(&mut self, input: &mut &mut [u8]) -> Result<Option<Incoming>, FrameError> {
+        loop {
+            match &mut self.state {
+                State::Header(partial) => {
+                    let Some(header) = partial.read(input, self.role)? else {
+                        return Ok(None);
+                    };
+                    self.state = State::Payload(self.begin_frame(&header)?);
+                }
+                State::Payload(frame) => {
+                    let piece = frame.take(input);
+                    let frame = *frame;
+                    let incoming = match frame.opcode {
+                        Opcode::Control(control) => self.handle_control(control, frame, piece)?,
+                        Opcode::Continuation | Opcode::Data(_) => self.handle_data(frame, piece)?,
+                    };
+                    if frame.remaining > 0 {
+                        return Ok(None);
+                    }
+                    self.state = match incoming {
+                        Some(Incoming::Close(_)) => State::Closed,
+                        _ => State::Header(PartialHeader::default()),
+                    };
+                    if incoming.is_some() {
+                        return Ok(incoming);
+                    }
+                }
+                State::Closed => {
+                    *input = &mut [];
+                    return Ok(None);
+                }
+                State::Failed(error) => return Err(*error),
+            }
+        }
+    }
+
+    /// Checks a header against the frames before it and against the limit, before any of its payload is read.
+    fn begin_frame(&mut self, header: &Header) -> Result<Frame, FrameError> {
+        match header.opcode {
+            Opcode::Continuation if !self.message.is_open() => {
+                return Err(FrameError::UnexpectedContinuation);
+            }
+            Opcode::Data(_) if self.message.is_open() => {
+                return Err(FrameError::ExpectedContinuation);
+            }
+            Opcode::Data(kind) => self.message.begin(kind),
+            Opcode::Continuation | Opcode::Control(_) => {}
+        }
+        let room = match header.opcode {
+            // Its header has limited it to 125.
+            Opcode::Control(_) => usize::MAX,
+            Opcode::Continuation | Opcode::Data(_) => self.max_message_size - self.message.len(),
+        };
+        // A length that this machine cannot count is larger than any limit.
+        let remaining = usize::try_from(header.length).unwrap_or(usize::MAX);
+        if remaining > room || remaining as u64 != header.length {
+            return Err(FrameError::MessageTooBig {
+                limit: self.max_message_size,
+            });
+        }
+        Ok(Frame {
+            opcode: header.opcode,
+            fin: header.fin,
+            mask: header.mask,
+            remaining,
+        })
+    }
+
+    fn handle_data(&mut self, frame: Frame, piece: &[u8]) -> Result<Option<Incoming>, FrameError> {
+        if frame.fin && frame.remaining == 0 {
+            return self
+                .message
+                .finish(piece)
+                .map(|message| Some(Incoming::Message(message)));
+        }
+        let expected = match frame.fin {
+            true => self.message.len() + piece.len() + frame.remaining,
+            false => self.max_message_size,
+        };
+        self.message.append(piece, expected)?;
+        Ok(None)
+    }
+
+    fn handle_control(
+        &mut self,
+        control: Control,
+        frame: Frame,
+        piece: &[u8],
+    ) -> Result<Option<Incoming>, FrameError> {
+        if frame.remaining > 0 {
+            self.control.extend_from_slice(piece);
+            return Ok(None);
+        }
+        let begun = std::mem::take(&mut self.control);
+        let body = match begun.is_empty() {
+            true => Bytes::copy_from_slice(piece),
+            false => Bytes::from([&begun, piece].concat()),
+        };
+        Ok(Some(match control {
+            Control::Ping => Incoming::Ping(body),
+            Control::Pong => Incoming::Pong(body),
+            Control::Close => Incoming::Close(close::parse(&body)?),
+        }))
+    }
+}
+
+impl Frame {
+    /// Takes from the front of `input` what belongs to this frame, unmasked.
+    fn take<'a>(&mut self, input: &mut &'a mut [u8]) -> &'a mut [u8] {
+        let len = self.remaining.min(input.len());
+        let piece = input.split_off_mut(..len).unwrap_or_default();
+        self.mask.apply(piece);
+        self.remaining -= len;
+        piece
+    }
+}

@@ -1,0 +1,108 @@
+//! Whole server frames as bytes: not masked, each in one allocation of its exact size.
+
+use bytes::Bytes;
+
+use super::close;
+use super::header::{self, Control, MAX_CONTROL, Opcode};
+use crate::{CloseFrame, MessageKind};
+
+/// A whole unfragmented data message with its header: the bytes that serve every receiver of a broadcast.
+///
+/// That a text payload is UTF-8 is the caller's to see.
+pub fn encode_message(kind: MessageKind, payload: &[u8]) -> Bytes {
+    encode(Opcode::Data(kind), &[payload])
+}
+
+/// A ping. A payload longer than 125 bytes is cut (RFC 6455 §5.5); with debug assertions it panics.
+pub fn encode_ping(payload: &[u8]) -> Bytes {
+    encode_control(Control::Ping, payload)
+}
+
+/// A pong, which has to repeat the ping's payload (RFC 6455 §5.5.3). A payload longer than 125 bytes, which no ping has,
+/// is cut; with debug assertions it panics.
+pub fn encode_pong(payload: &[u8]) -> Bytes {
+    encode_control(Control::Pong, payload)
+}
+
+/// A close frame; `None` gives one with an empty body, which says no code. A reason that is too long is cut at a
+/// character boundary.
+///
+/// A code that may not be sent, such as 1006 (RFC 6455 §7.4), is the caller's mistake; with debug assertions it panics.
+pub fn encode_close(frame: Option<&CloseFrame>) -> Bytes {
+    let opcode = Opcode::Control(Control::Close);
+    let Some(CloseFrame { code, reason }) = frame else {
+        return encode(opcode, &[]);
+    };
+    debug_assert!(
+        close::is_allowed(*code),
+        "close code {code} may not be sent"
+    );
+    // Its fields are public, so the reason may have grown since `CloseFrame::new` looked.
+    let end = reason.floor_char_boundary(CloseFrame::MAX_REASON);
+    encode(opcode, &[&code.to_be_bytes(), reason[..end].as_bytes()])
+}
+
+fn encode_control(control: Control, payload: &[u8]) -> Bytes {
+    debug_assert!(
+        payload.len() <= MAX_CONTROL,
+        "control frame of {} bytes",
+        payload.len()
+    );
+    encode(
+        Opcode::Control(control),
+        &[&payload[..payload.len().min(MAX_CONTROL)]],
+    )
+}
+
+fn encode(opcode: Opcode, payload: &[&[u8]]) -> Bytes {
+    let payload_len = payload.iter().map(|part| part.len()).sum();
+    // The exact size lets `Bytes` take the allocation as it is.
+    let mut out = Vec::with_capacity(header::written_len(payload_len) + payload_len);
+    header::write(&mut out, opcode, payload_len);
+    for part in payload {
+        out.extend_from_slice(part);
+    }
+    out.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_the_examples_of_the_rfc() {
+        assert_eq!(
+            encode_message(MessageKind::Text, b"Hello"),
+            &b"\x81\x05Hello"[..]
+        );
+        assert_eq!(encode_ping(b"Hello"), &b"\x89\x05Hello"[..]);
+        assert_eq!(
+            encode_message(MessageKind::Binary, &[0; 256])[..5],
+            *b"\x82\x7e\x01\x00\0"
+        );
+        let long = encode_message(MessageKind::Binary, &[0; 65536]);
+        assert_eq!(long[..10], *b"\x82\x7f\0\0\0\0\0\x01\0\0");
+    }
+
+    #[test]
+    fn a_close_says_nothing_or_a_code_and_a_reason() {
+        assert_eq!(encode_close(None), &b"\x88\x00"[..]);
+        assert_eq!(
+            encode_close(Some(&CloseFrame::new(1001, ""))),
+            &b"\x88\x02\x03\xe9"[..]
+        );
+        assert_eq!(
+            encode_close(Some(&CloseFrame::new(4000, "bye"))),
+            &b"\x88\x05\x0f\xa0bye"[..]
+        );
+    }
+
+    #[test]
+    fn a_reason_that_has_grown_is_cut_between_characters() {
+        let mut frame = CloseFrame::new(1000, "");
+        frame.reason = "é".repeat(100).into();
+        let bytes = encode_close(Some(&frame));
+        assert_eq!(bytes[1], 2 + 122);
+        assert!(str::from_utf8(&bytes[4..]).is_ok());
+    }
+}

@@ -1,0 +1,95 @@
+//! [`FrameError`]: how a peer broke the protocol.
+
+use std::error::Error;
+use std::fmt;
+
+/// What a peer sent against RFC 6455 or beyond our limit. The connection cannot go on: the end of the broken frame is not
+/// known. Close it with [`Self::close_code`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FrameError {
+    /// A reserved bit is set that no negotiated extension defines (§5.2).
+    ReservedBits,
+    /// An opcode without a meaning: 3 to 7, or 11 to 15 (§5.2).
+    ReservedOpcode(u8),
+    /// A client sent a frame without a mask (§5.1).
+    NotMasked,
+    /// A server sent a masked frame (§5.1).
+    Masked,
+    /// A ping, pong or close came in fragments (§5.5).
+    ControlFragmented,
+    /// A ping, pong or close of more than 125 bytes (§5.5).
+    ControlTooLong,
+    /// A length was written in more bytes than it needs (§5.2).
+    LengthNotMinimal,
+    /// A 64-bit length with its most significant bit set (§5.2).
+    LengthTooLarge,
+    /// A continuation frame while no message is being continued (§5.4).
+    UnexpectedContinuation,
+    /// A new message began before the last fragment of the one before (§5.4).
+    ExpectedContinuation,
+    /// The body of a close frame has one byte; a code needs two (§5.5.1).
+    CloseTooShort,
+    /// A close code that may not be sent, or that nobody has registered (§7.4).
+    CloseCode(u16),
+    /// The reason of a close frame is not UTF-8 (§5.5.1).
+    CloseReasonNotUtf8,
+    /// A text message is not UTF-8 (§8.1).
+    TextNotUtf8,
+    /// A frame declared more bytes than a message may have. A larger limit helps, if the peer is to be trusted with it.
+    MessageTooBig {
+        /// The limit in force, in bytes.
+        limit: usize,
+    },
+}
+
+impl FrameError {
+    /// The code that tells the peer (§7.4.1): 1002 for a breach of the protocol, 1007 for text that is not UTF-8, 1009 for
+    /// a message that is too big.
+    pub fn close_code(&self) -> u16 {
+        match self {
+            Self::CloseReasonNotUtf8 | Self::TextNotUtf8 => 1007,
+            Self::MessageTooBig { .. } => 1009,
+            Self::ReservedBits
+            | Self::ReservedOpcode(_)
+            | Self::NotMasked
+            | Self::Masked
+            | Self::ControlFragmented
+            | Self::ControlTooLong
+            | Self::LengthNotMinimal
+            | Self::LengthTooLarge
+            | Self::UnexpectedContinuation
+            | Self::ExpectedContinuation
+            | Self::CloseTooShort
+            | Self::CloseCode(_) => 1002,
+        }
+    }
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ReservedBits => f.write_str("reserved bits are set"),
+            Self::ReservedOpcode(opcode) => write!(f, "reserved opcode {opcode}"),
+            Self::NotMasked => f.write_str("a client's frame is not masked"),
+            Self::Masked => f.write_str("a server's frame is masked"),
+            Self::ControlFragmented => f.write_str("control frame is fragmented"),
+            Self::ControlTooLong => f.write_str("control frame is longer than 125 bytes"),
+            Self::LengthNotMinimal => {
+                f.write_str("payload length is not encoded in the fewest bytes")
+            }
+            Self::LengthTooLarge => f.write_str("payload length has its most significant bit set"),
+            Self::UnexpectedContinuation => {
+                f.write_str("continuation frame without a message to continue")
+            }
+            Self::ExpectedContinuation => f.write_str("new message inside a fragmented message"),
+            Self::CloseTooShort => f.write_str("close body is shorter than a close code"),
+            Self::CloseCode(code) => write!(f, "close code {code} may not be sent"),
+            Self::CloseReasonNotUtf8 => f.write_str("close reason is not UTF-8"),
+            Self::TextNotUtf8 => f.write_str("text message is not UTF-8"),
+            Self::MessageTooBig { limit } => write!(f, "message is larger than {limit} bytes"),
+        }
+    }
+}
+
+impl Error for FrameError {}

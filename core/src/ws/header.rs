@@ -1,0 +1,220 @@
+//! [`Header`]: the 2 to 14 bytes in front of every payload (RFC 6455 §5.2), read strictly and written shortly.
+
+use super::mask::Mask;
+use super::{FrameError, Role};
+use crate::MessageKind;
+
+/// Two bytes, a 64-bit length, a mask.
+pub(super) const MAX_HEADER: usize = 2 + 8 + 4;
+
+/// The longest payload of a control frame (§5.5), and the longest length that fits into the second byte.
+pub(super) const MAX_CONTROL: usize = 125;
+
+/// The reserved bits that a peer may set: none, because no extension is negotiated. permessage-deflate would add `0x40`.
+const ALLOWED_RESERVED_BITS: u8 = 0;
+
+const FIN: u8 = 0x80;
+const RESERVED_BITS: u8 = 0x70;
+const OPCODE: u8 = 0x0f;
+const MASKED: u8 = 0x80;
+const SHORT_LENGTH: u8 = 0x7f;
+/// Short lengths that say where the true one is: in the next 2 bytes, or in the next 8.
+const LENGTH_16: u8 = 126;
+const LENGTH_64: u8 = 127;
+
+/// What a frame is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opcode {
+    Continuation,
+    Data(MessageKind),
+    Control(Control),
+}
+
+/// The frames about the connection, which may stand between the fragments of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Control {
+    Close,
+    Ping,
+    Pong,
+}
+
+impl Opcode {
+    fn from_bits(bits: u8) -> Option<Self> {
+        Some(match bits {
+            0x0 => Self::Continuation,
+            0x1 => Self::Data(MessageKind::Text),
+            0x2 => Self::Data(MessageKind::Binary),
+            0x8 => Self::Control(Control::Close),
+            0x9 => Self::Control(Control::Ping),
+            0xa => Self::Control(Control::Pong),
+            _ => return None,
+        })
+    }
+
+    fn bits(self) -> u8 {
+        match self {
+            Self::Continuation => 0x0,
+            Self::Data(MessageKind::Text) => 0x1,
+            Self::Data(MessageKind::Binary) => 0x2,
+            Self::Control(Control::Close) => 0x8,
+            Self::Control(Control::Ping) => 0x9,
+            Self::Control(Control::Pong) => 0xa,
+        }
+    }
+}
+
+/// A header that is legal by itself; whether it is legal here, after the frames before it, is the decoder's to say.
+#[derive(Debug)]
+pub(super) struct Header {
+    pub(super) fin: bool,
+    pub(super) opcode: Opcode,
+    pub(super) mask: Mask,
+    pub(super) length: u64,
+}
+
+/// The bytes of a header that have arrived so far.
+#[derive(Debug, Default)]
+pub(super) struct PartialHeader {
+    bytes: [u8; MAX_HEADER],
+    /// How many of `bytes` are there.
+    filled: u8,
+}
+
+impl PartialHeader {
+    /// Takes header bytes from the front of `input`, no more than the header has. `None`: `input` was all taken, and the
+    /// header is not complete.
+    ///
+    /// The first two bytes are judged before the rest has come.
+    pub(super) fn read(
+        &mut self,
+        input: &mut &mut [u8],
+        role: Role,
+    ) -> Result<Option<Header>, FrameError> {
+        if !self.fill(2, input) {
+            return Ok(None);
+        }
+        let start = Start::parse(self.bytes[0], self.bytes[1], role)?;
+        if !self.fill(start.header_len(), input) {
+            return Ok(None);
+        }
+        start.complete(&self.bytes).map(Some)
+    }
+
+    /// Takes bytes until there are `len`, at most [`MAX_HEADER`]; says whether there are.
+    fn fill(&mut self, len: usize, input: &mut &mut [u8]) -> bool {
+        let filled = usize::from(self.filled);
+        let taken = len.saturating_sub(filled).min(input.len());
+        if let Some(bytes) = input.split_off_mut(..taken) {
+            self.bytes[filled..filled + taken].copy_from_slice(bytes);
+            // `taken` is at most MAX_HEADER.
+            self.filled += taken as u8;
+        }
+        usize::from(self.filled) >= len
+    }
+}
+
+/// What the first two bytes say.
+struct Start {
+    fin: bool,
+    opcode: Opcode,
+    masked: bool,
+    short_length: u8,
+}
+
+impl Start {
+    fn parse(first: u8, second: u8, role: Role) -> Result<Self, FrameError> {
+        if first & RESERVED_BITS & !ALLOWED_RESERVED_BITS != 0 {
+            return Err(FrameError::ReservedBits);
+        }
+        let Some(opcode) = Opcode::from_bits(first & OPCODE) else {
+            return Err(FrameError::ReservedOpcode(first & OPCODE));
+        };
+        let start = Self {
+            fin: first & FIN != 0,
+            opcode,
+            masked: second & MASKED != 0,
+            short_length: second & SHORT_LENGTH,
+        };
+        match (role, start.masked) {
+            (Role::Server, false) => return Err(FrameError::NotMasked),
+            (Role::Client, true) => return Err(FrameError::Masked),
+            (Role::Server, true) | (Role::Client, false) => {}
+        }
+        if let Opcode::Control(_) = opcode {
+            if !start.fin {
+                return Err(FrameError::ControlFragmented);
+            }
+            if usize::from(start.short_length) > MAX_CONTROL {
+                return Err(FrameError::ControlTooLong);
+            }
+        }
+        Ok(start)
+    }
+
+    fn header_len(&self) -> usize {
+        self.mask_at() + if self.masked { 4 } else { 0 }
+    }
+
+    /// Where the mask begins: after the length.
+    fn mask_at(&self) -> usize {
+        match self.short_length {
+            LENGTH_16 => 4,
+            LENGTH_64 => 10,
+            _ => 2,
+        }
+    }
+
+    /// Reads length and mask. "The minimal number of bytes MUST be used to encode the length" (§5.2).
+    fn complete(&self, bytes: &[u8; MAX_HEADER]) -> Result<Header, FrameError> {
+        let [_, _, b0, b1, b2, b3, b4, b5, b6, b7, ..] = *bytes;
+        let (length, minimum) = match self.short_length {
+            LENGTH_16 => (u16::from_be_bytes([b0, b1]).into(), 126),
+            LENGTH_64 => (
+                u64::from_be_bytes([b0, b1, b2, b3, b4, b5, b6, b7]),
+                1 << 16,
+            ),
+            short => (short.into(), 0),
+        };
+        if length < minimum {
+            return Err(FrameError::LengthNotMinimal);
+        }
+        if length > i64::MAX as u64 {
+            return Err(FrameError::LengthTooLarge);
+        }
+        let mask = match bytes[self.mask_at()..].first_chunk() {
+            Some(key) if self.masked => Mask::new(*key),
+            _ => Mask::NONE,
+        };
+        Ok(Header {
+            fin: self.fin,
+            opcode: self.opcode,
+            mask,
+            length,
+        })
+    }
+}
+
+/// How many bytes [`write`] puts in front of a payload.
+pub(super) fn written_len(payload_len: usize) -> usize {
+    match payload_len {
+        0..=MAX_CONTROL => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    }
+}
+
+/// Writes the header of a whole, unmasked frame.
+pub(super) fn write(out: &mut Vec<u8>, opcode: Opcode, payload_len: usize) {
+    out.push(FIN | opcode.bits());
+    match payload_len {
+        0..=MAX_CONTROL => out.push(payload_len as u8),
+        126..=0xffff => {
+            out.push(LENGTH_16);
+            out.extend_from_slice(&(payload_len as u16).to_be_bytes());
+        }
+        _ => {
+            out.push(LENGTH_64);
+            out.extend_from_slice(&(payload_len as u64).to_be_bytes());
+        }
+    }
+}
