@@ -52,9 +52,7 @@ impl fmt::Debug for dyn Codec {
 /// Whether `name` can stand for a codec in a subprotocol (PROTOCOL.md §1).
 pub fn is_codec_name(name: &str) -> bool {
     (1..=32).contains(&name.len())
-        && name
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
 }
 
 /// A frame that a codec cannot represent.

@@ -71,9 +71,7 @@ impl Token {
     /// Takes a text of 22 to 64 characters of `[A-Za-z0-9_-]`; `None` for any other (PROTOCOL.md §5).
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (22..=64).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         fits.then(|| Self(text.into()))
     }
 
@@ -149,17 +147,14 @@ impl Control {
     pub(crate) fn parse(frame: &Frame) -> Result<Option<Self>, Malformed> {
         let text = || match frame.payload() {
             // In JSON the payload is the value itself; a binary codec carries the same text as bytes.
-            Some(payload)
-                if matches!(payload.format(), PayloadFormat::Json | PayloadFormat::Bytes) =>
-            {
+            Some(payload) if matches!(payload.format(), PayloadFormat::Json | PayloadFormat::Bytes) => {
                 Ok(payload.data())
             }
             _ => Err(Malformed("control frame without a JSON payload")),
         };
         Ok(Some(match frame.event() {
             "$open" => {
-                let open =
-                    serde_json::from_slice(text()?).map_err(|_| Malformed("malformed $open"))?;
+                let open = serde_json::from_slice(text()?).map_err(|_| Malformed("malformed $open"))?;
                 Self::Open(Box::new(open))
             }
             "$ack" => match serde_json::from_slice(text()?) {
@@ -175,11 +170,7 @@ impl Control {
                 if value.as_ref().is_some_and(|value| value.len() > MAX_PING) {
                     return Err(Malformed("$ping is too big"));
                 }
-                if event == "$ping" {
-                    Self::Ping(value)
-                } else {
-                    Self::Pong(value)
-                }
+                if event == "$ping" { Self::Ping(value) } else { Self::Pong(value) }
             }
             _ => return Ok(None),
         }))
@@ -204,10 +195,7 @@ impl Control {
             Self::Gap(gap) => serde_json::to_vec(gap),
             Self::Ping(value) | Self::Pong(value) => return value.clone(),
         };
-        Some(
-            text.expect("numbers, booleans and strings have an image in JSON")
-                .into(),
-        )
+        Some(text.expect("numbers, booleans and strings have an image in JSON").into())
     }
 }
 
@@ -222,11 +210,7 @@ mod tests {
 
     #[test]
     fn every_control_frame_reads_back_as_it_was_written() {
-        let mut open = Open::new(
-            Token::parse("abcdefghijklmnopqrstuvwxyz").unwrap(),
-            "id",
-            "room",
-        );
+        let mut open = Open::new(Token::parse("abcdefghijklmnopqrstuvwxyz").unwrap(), "id", "room");
         open.lost = Some(LostReason::Identity);
         let gap = Gap::new(3, 9);
         for control in [

@@ -32,19 +32,13 @@ impl Frame {
     ///
     /// # Errors
     /// Fails where `value` has no image in JSON ([`Payload::json`]).
-    pub fn new<T: Serialize + ?Sized>(
-        event: impl Into<Box<str>>,
-        value: &T,
-    ) -> Result<Self, PayloadError> {
+    pub fn new<T: Serialize + ?Sized>(event: impl Into<Box<str>>, value: &T) -> Result<Self, PayloadError> {
         Ok(Self::event_only(event).with_payload(Payload::json(value)?))
     }
 
     /// A frame without a payload.
     pub fn event_only(event: impl Into<Box<str>>) -> Self {
-        Self {
-            event: event.into(),
-            ..Self::default()
-        }
+        Self { event: event.into(), ..Self::default() }
     }
 
     /// The same frame with this payload.

@@ -4,10 +4,7 @@ use bytes::Bytes;
 
 /// Whether a WebSocket message is text or binary (RFC 6455 §5.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(
-    clippy::exhaustive_enums,
-    reason = "RFC 6455 has these two and no more"
-)]
+#[allow(clippy::exhaustive_enums, reason = "RFC 6455 has these two and no more")]
 pub enum MessageKind {
     /// Opcode 1: valid UTF-8.
     Text,
@@ -17,10 +14,7 @@ pub enum MessageKind {
 
 /// One whole WebSocket data message: its fragments joined, its mask removed, text checked to be UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(
-    clippy::exhaustive_structs,
-    reason = "a message is a kind and its bytes"
-)]
+#[allow(clippy::exhaustive_structs, reason = "a message is a kind and its bytes")]
 pub struct Message {
     /// Text or binary.
     pub kind: MessageKind,
@@ -31,17 +25,11 @@ pub struct Message {
 impl Message {
     /// A text message.
     pub fn text(text: impl Into<String>) -> Self {
-        Self {
-            kind: MessageKind::Text,
-            data: Bytes::from(text.into()),
-        }
+        Self { kind: MessageKind::Text, data: Bytes::from(text.into()) }
     }
 
     /// A binary message.
     pub fn binary(data: impl Into<Bytes>) -> Self {
-        Self {
-            kind: MessageKind::Binary,
-            data: data.into(),
-        }
+        Self { kind: MessageKind::Binary, data: data.into() }
     }
 }

@@ -39,10 +39,7 @@ impl Payload {
     /// Fails where `value` has no image in JSON: a map whose keys are not strings, or an error of its `Serialize`.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
         let data = serde_json::to_vec(value).map_err(PayloadError::Json)?;
-        Ok(Self {
-            format: PayloadFormat::Json,
-            data: data.into(),
-        })
+        Ok(Self { format: PayloadFormat::Json, data: data.into() })
     }
 
     /// Takes a JSON text as it is, without the white space around it. Costs one pass over the text to check it.
@@ -50,20 +47,13 @@ impl Payload {
     /// # Errors
     /// Fails when `text` is not exactly one JSON value.
     pub fn json_text(text: &str) -> Result<Self, PayloadError> {
-        let value: &serde_json::value::RawValue =
-            serde_json::from_str(text).map_err(PayloadError::Json)?;
-        Ok(Self {
-            format: PayloadFormat::Json,
-            data: Bytes::copy_from_slice(value.get().as_bytes()),
-        })
+        let value: &serde_json::value::RawValue = serde_json::from_str(text).map_err(PayloadError::Json)?;
+        Ok(Self { format: PayloadFormat::Json, data: Bytes::copy_from_slice(value.get().as_bytes()) })
     }
 
     /// Opaque bytes: a message of another serializer, an image, anything.
     pub fn bytes(data: impl Into<Bytes>) -> Self {
-        Self {
-            format: PayloadFormat::Bytes,
-            data: data.into(),
-        }
+        Self { format: PayloadFormat::Bytes, data: data.into() }
     }
 
     /// For codecs: bytes that are known to be one value of `format`. Nothing is checked; a wrong value reaches the peer as
@@ -97,10 +87,7 @@ impl Payload {
 impl fmt::Debug for Payload {
     /// The format and the length: what users say to each other does not belong in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Payload")
-            .field("format", &self.format)
-            .field("len", &self.data.len())
-            .finish()
+        f.debug_struct("Payload").field("format", &self.format).field("len", &self.data.len()).finish()
     }
 }
 
@@ -142,10 +129,7 @@ mod tests {
     #[test]
     fn keeps_json_text_byte_for_byte() {
         let text = r#"{"a": 1.0, "b":123456789012345678901234567890 }"#;
-        assert_eq!(
-            Payload::json_text(&format!(" {text}\n")).unwrap().data(),
-            text.as_bytes()
-        );
+        assert_eq!(Payload::json_text(&format!(" {text}\n")).unwrap().data(), text.as_bytes());
     }
 
     #[test]

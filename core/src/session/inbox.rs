@@ -25,10 +25,7 @@ impl Inbox {
     pub(super) fn push_message(&mut self, frame: Frame, size: usize) {
         self.frames += 1;
         self.bytes += size;
-        self.events.push_back((
-            Event::Message(frame),
-            u32::try_from(size).unwrap_or(u32::MAX),
-        ));
+        self.events.push_back((Event::Message(frame), u32::try_from(size).unwrap_or(u32::MAX)));
     }
 
     /// Adds any other event.
@@ -61,8 +58,7 @@ impl Inbox {
 
     /// The application wants no more: only what pairs a connect with its disconnect stays.
     pub(super) fn discard(&mut self) {
-        self.events
-            .retain(|(event, _)| matches!(event, Event::Connected));
+        self.events.retain(|(event, _)| matches!(event, Event::Connected));
         self.frames = 0;
         self.bytes = 0;
     }
@@ -101,11 +97,7 @@ mod tests {
         assert!(inbox.events.len() <= MANY_EVENTS + 1);
         assert!(matches!(inbox.events.back(), Some((Event::Restored, _))));
         let pairs: Vec<_> = std::iter::from_fn(|| inbox.pop()).collect();
-        assert!(
-            pairs
-                .chunks(2)
-                .all(|pair| matches!(pair, [Event::Dropped(_), Event::Restored]))
-        );
+        assert!(pairs.chunks(2).all(|pair| matches!(pair, [Event::Dropped(_), Event::Restored])));
     }
 
     #[test]

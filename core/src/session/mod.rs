@@ -210,11 +210,7 @@ pub struct SessionIdentity {
 impl SessionIdentity {
     /// Who a session is.
     pub fn new(token: Token, id: impl Into<Box<str>>, room: impl Into<Box<str>>) -> Self {
-        Self {
-            token,
-            id: id.into(),
-            room: room.into(),
-        }
+        Self { token, id: id.into(), room: room.into() }
     }
 }
 
@@ -243,11 +239,7 @@ impl Session {
         now: Instant,
     ) -> Self {
         debug_assert!(config.side == Side::Server && config.mode == Mode::Session);
-        Self {
-            identity: Some(Arc::new(identity)),
-            lost,
-            ..Self::new(config, now)
-        }
+        Self { identity: Some(Arc::new(identity)), lost, ..Self::new(config, now) }
     }
 
     /// Any other session: plain mode on either side, or a client's before its first `$open`.
@@ -311,8 +303,7 @@ impl Session {
     pub fn has_room(&self, size: usize) -> bool {
         let occupied = self.outbox.occupied();
         occupied < self.buffer as usize
-            && (occupied == 0
-                || self.outbox.bytes().saturating_add(size) <= self.config.buffer_bytes)
+            && (occupied == 0 || self.outbox.bytes().saturating_add(size) <= self.config.buffer_bytes)
     }
 
     /// Closes: nothing more is accepted, what was accepted is delivered, then the close frame is written and answered.
@@ -324,11 +315,7 @@ impl Session {
         if reason.discards_inbox() {
             self.inbox.discard();
         }
-        self.closing = Some(Box::new(Closing {
-            reason,
-            deadline,
-            sent: false,
-        }));
+        self.closing = Some(Box::new(Closing { reason, deadline, sent: false }));
         if self.state != State::Connected && self.outbox.unacknowledged() == 0 {
             self.end_closing();
         }
@@ -381,12 +368,7 @@ impl Session {
     /// # Errors
     /// Fails when the session has ended, when a socket that asked later is already there, and for an impossible count; the
     /// session stays as it is.
-    pub fn attach(
-        &mut self,
-        epoch: Epoch,
-        received: Option<u64>,
-        now: Instant,
-    ) -> Result<(), AttachError> {
+    pub fn attach(&mut self, epoch: Epoch, received: Option<u64>, now: Instant) -> Result<(), AttachError> {
         let first = self.state == State::New;
         let was_connected = self.state == State::Connected;
         let state = self.state.after(Step::Attach).ok_or(AttachError::Closed)?;
@@ -395,9 +377,7 @@ impl Session {
         }
         //= PROTOCOL.md#4-counting: an offer acknowledges like `$ack`
         if let Some(received) = received {
-            self.outbox
-                .acknowledge(received)
-                .map_err(|bad| AttachError::Violation(bad.into()))?;
+            self.outbox.acknowledge(received).map_err(|bad| AttachError::Violation(bad.into()))?;
         }
         if was_connected && self.closing.is_none() {
             self.inbox.push(Event::Dropped(DropReason::TakenOver));
@@ -428,11 +408,7 @@ impl Session {
         }
         // A session that is closing has an application that wants to hear no more of it.
         if self.closing.is_none() {
-            self.inbox.push(if first {
-                Event::Connected
-            } else {
-                Event::Restored
-            });
+            self.inbox.push(if first { Event::Connected } else { Event::Restored });
         }
     }
 
@@ -463,7 +439,7 @@ impl Session {
     /// A frame arrived that took `size` bytes on the wire.
     ///
     /// # Errors
-    /// Fails when the peer broke the protocol: the driver then calls [`Self::end`] with 1002.
+    /// Fails when the peer broke the protocol: the driver then calls [`Self::handle_violation`] with 1002.
     pub fn handle_frame(
         &mut self,
         epoch: Epoch,
@@ -476,11 +452,7 @@ impl Session {
             return Ok(());
         }
         if self.config.mode == Mode::Session {
-            let control = if frame.is_reserved() {
-                Control::parse(&frame)?
-            } else {
-                None
-            };
+            let control = if frame.is_reserved() { Control::parse(&frame)? } else { None };
             if self.config.side == Side::Client && !self.opened {
                 return match control {
                     Some(Control::Open(open)) => self.handle_open(*open, now),
@@ -503,11 +475,7 @@ impl Session {
     fn handle_control(&mut self, control: Control, now: Instant) -> Result<(), Violation> {
         match control {
             Control::Open(_) => Err(Violation("$open where none can be")),
-            Control::Ack(count) => self
-                .outbox
-                .acknowledge(count)
-                .map(|_| ())
-                .map_err(Violation::from),
+            Control::Ack(count) => self.outbox.acknowledge(count).map(|_| ()).map_err(Violation::from),
             Control::Gap(gap) => {
                 if gap.from != self.receiver.received() + 1 {
                     return Err(Violation("$gap does not follow what was received"));
@@ -528,9 +496,7 @@ impl Session {
 
     /// Client: the server's word on what session this is (PROTOCOL.md §5).
     fn handle_open(&mut self, open: Open, now: Instant) -> Result<(), Violation> {
-        let known = self
-            .resume_offer()
-            .is_some_and(|(token, _)| *token == open.session);
+        let known = self.resume_offer().is_some_and(|(token, _)| *token == open.session);
         if open.resumed {
             if !known {
                 return Err(Violation("$open resumes a session that was not asked for"));
@@ -548,11 +514,7 @@ impl Session {
             }
         }
         let first = self.identity.is_none();
-        self.identity = Some(Arc::new(SessionIdentity {
-            token: open.session,
-            id: open.id,
-            room: open.room,
-        }));
+        self.identity = Some(Arc::new(SessionIdentity { token: open.session, id: open.id, room: open.room }));
         self.retired = false;
         self.peer_buffer = open.buffer.max(1);
         self.buffer = self.peer_buffer.min(self.config.buffer_frames);
@@ -576,11 +538,18 @@ impl Session {
         let dropped = self.outbox.dropped();
         let unacknowledged = self.outbox.take_all();
         self.receiver = Receiver::default();
-        self.inbox.push(Event::Lost {
-            reason,
-            unacknowledged,
-            dropped,
-        });
+        self.inbox.push(Event::Lost { reason, unacknowledged, dropped });
+    }
+
+    /// The peer broke a rule; `frame` says which, and is what closes the socket.
+    pub fn handle_violation(&mut self, epoch: Epoch, frame: CloseFrame) {
+        if epoch == self.epoch && self.state == State::Connected {
+            self.reconnect = Reconnect::Never;
+            self.end(match frame.code {
+                1009 => CloseReason::TooBig,
+                _ => CloseReason::Protocol(frame),
+            });
+        }
     }
 
     /// A close frame arrived. Returns the frame to answer with, and a last `$ack` to write before it.
@@ -726,10 +695,8 @@ impl Session {
 
     /// The `$open` for the socket that was just attached.
     fn open(&mut self) -> Open {
-        let identity = self
-            .identity
-            .as_ref()
-            .expect("a server's session in session mode is created with its identity");
+        let identity =
+            self.identity.as_ref().expect("a server's session in session mode is created with its identity");
         let mut open = Open::new(identity.token.clone(), &*identity.id, &*identity.room);
         open.resumed = self.resumed > 0;
         open.received = self.receiver.tell();
@@ -762,10 +729,9 @@ impl Session {
 
     /// Whether the socket is to be read: the application keeps up, and so does the peer with the answers that it asks for.
     pub fn wants_read(&self) -> bool {
-        !self
-            .inbox
-            .is_full(self.config.inbox_frames, self.config.inbox_bytes)
-            && self.pongs.len() < MAX_PONGS
+        // Once we are closing nothing is queued any more, and the answer to our close frame has to be seen.
+        let full = self.inbox.is_full(self.config.inbox_frames, self.config.inbox_bytes);
+        (!full || self.closing.is_some()) && self.pongs.len() < MAX_PONGS
     }
 
     // --- time
@@ -782,13 +748,8 @@ impl Session {
                         Ping::Idle => self.config.ping_interval,
                         Ping::Due | Ping::Sent => self.config.pong_timeout,
                     };
-                let write = self
-                    .blocked_since
-                    .map(|since| since + self.config.write_timeout);
-                [Some(heartbeat), write, self.ack_at()]
-                    .into_iter()
-                    .flatten()
-                    .min()
+                let write = self.blocked_since.map(|since| since + self.config.write_timeout);
+                [Some(heartbeat), write, self.ack_at()].into_iter().flatten().min()
             }
         };
         [state, closing].into_iter().flatten().min()
@@ -798,8 +759,7 @@ impl Session {
         if self.config.mode == Mode::Plain || !self.opened {
             return None;
         }
-        self.receiver
-            .ack_at(self.peer_buffer, self.config.ack_delay)
+        self.receiver.ack_at(self.peer_buffer, self.config.ack_delay)
     }
 
     fn window_end(&self) -> Option<Instant> {
@@ -812,11 +772,7 @@ impl Session {
 
     /// The time has come for something.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self
-            .closing
-            .as_ref()
-            .is_some_and(|closing| closing.deadline <= now)
-        {
+        if self.closing.as_ref().is_some_and(|closing| closing.deadline <= now) {
             self.end_closing();
         }
         match self.state {
@@ -831,10 +787,7 @@ impl Session {
     }
 
     fn handle_socket_timeout(&mut self, now: Instant) {
-        if self
-            .blocked_since
-            .is_some_and(|since| since + self.config.write_timeout <= now)
-        {
+        if self.blocked_since.is_some_and(|since| since + self.config.write_timeout <= now) {
             self.suspend(DropReason::WriteTimeout, now);
         } else if !self.wants_read() {
             // We are not listening: silence says nothing about the peer.
@@ -858,6 +811,11 @@ impl Session {
     /// The next thing to tell the application.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.inbox.pop()
+    }
+
+    /// Data frames that count against the buffer's bound.
+    pub fn occupied(&self) -> usize {
+        self.outbox.occupied()
     }
 
     /// Whether there is something to tell the application.

@@ -76,10 +76,7 @@ impl Outbox {
     pub(super) fn push(&mut self, message: Bytes) -> u64 {
         self.last += 1;
         self.bytes += message.len();
-        self.kept.push_back(Kept {
-            number: self.last,
-            message,
-        });
+        self.kept.push_back(Kept { number: self.last, message });
         self.last
     }
 
@@ -127,9 +124,7 @@ impl Outbox {
                 Some(Next::Data(kept.message.clone()))
             }
             Some(kept) => Some(self.hand_gap(from, kept.number - 1)),
-            None if self.mode == Mode::Session && from <= self.last => {
-                Some(self.hand_gap(from, self.last))
-            }
+            None if self.mode == Mode::Session && from <= self.last => Some(self.hand_gap(from, self.last)),
             None => None,
         }
     }
@@ -176,9 +171,7 @@ impl Outbox {
     pub(super) fn rewind(&mut self, received: u64) {
         self.handed = 0;
         match self.mode {
-            Mode::Plain => {
-                self.cursor = self.kept.front().map_or(self.last, |kept| kept.number - 1)
-            }
+            Mode::Plain => self.cursor = self.kept.front().map_or(self.last, |kept| kept.number - 1),
             Mode::Session => {
                 self.cursor = received;
                 if let Some(gap) = self.given_up.take() {
@@ -221,11 +214,6 @@ impl Outbox {
     /// Frames that the peer was told, or will be told, that it will never get.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
-    }
-
-    /// Whether everything was handed to the attached socket.
-    pub(super) fn is_drained(&self) -> bool {
-        self.handed == self.kept.len() && (self.mode == Mode::Plain || self.cursor == self.last)
     }
 
     /// Frames accepted of which it is not known that they arrived.
@@ -271,10 +259,7 @@ mod tests {
         assert_eq!(outbox.acknowledge(1), Ok(true));
         assert_eq!(outbox.next(), data(3));
         assert_eq!(outbox.next(), None);
-        assert_eq!(
-            (outbox.occupied(), outbox.bytes(), outbox.unacknowledged()),
-            (2, 2, 2)
-        );
+        assert_eq!((outbox.occupied(), outbox.bytes(), outbox.unacknowledged()), (2, 2, 2));
     }
 
     #[test]
@@ -283,10 +268,7 @@ mod tests {
         while outbox.next().is_some() {}
         outbox.acknowledge(2).unwrap();
         outbox.rewind(2);
-        assert_eq!(
-            [outbox.next(), outbox.next(), outbox.next()],
-            [data(3), data(4), None]
-        );
+        assert_eq!([outbox.next(), outbox.next(), outbox.next()], [data(3), data(4), None]);
     }
 
     #[test]
@@ -297,11 +279,7 @@ mod tests {
             assert!(outbox.evict_oldest());
         }
         assert_eq!([outbox.next(), outbox.next()], [gap(2, 3), data(4)]);
-        assert_eq!(
-            outbox.dropped(),
-            2,
-            "the first was handed, and nobody has asked for it"
-        );
+        assert_eq!(outbox.dropped(), 2, "the first was handed, and nobody has asked for it");
     }
 
     #[test]
@@ -321,10 +299,7 @@ mod tests {
         let mut outbox = outbox(Mode::Session, 1);
         outbox.push_missing();
         outbox.push_missing();
-        assert_eq!(
-            [outbox.next(), outbox.next(), outbox.next()],
-            [data(1), gap(2, 3), None]
-        );
+        assert_eq!([outbox.next(), outbox.next(), outbox.next()], [data(1), gap(2, 3), None]);
         assert_eq!(outbox.acknowledge(3), Ok(true));
     }
 
@@ -333,11 +308,7 @@ mod tests {
         let mut outbox = outbox(Mode::Session, 3);
         outbox.next();
         outbox.next();
-        assert_eq!(
-            outbox.acknowledge(3),
-            Err(BadAck::Beyond),
-            "accepted, but never sent"
-        );
+        assert_eq!(outbox.acknowledge(3), Err(BadAck::Beyond), "accepted, but never sent");
         assert_eq!(outbox.acknowledge(2), Ok(true));
         assert_eq!(outbox.acknowledge(2), Ok(false));
         assert_eq!(outbox.acknowledge(1), Err(BadAck::Backwards));
@@ -357,10 +328,7 @@ mod tests {
         assert_eq!([outbox.next(), outbox.next()], [data(1), data(2)]);
         outbox.written(1);
         outbox.rewind(0);
-        assert_eq!(
-            [outbox.next(), outbox.next(), outbox.next()],
-            [data(2), data(3), None]
-        );
+        assert_eq!([outbox.next(), outbox.next(), outbox.next()], [data(2), data(3), None]);
     }
 
     #[test]

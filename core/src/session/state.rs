@@ -57,12 +57,7 @@ mod tests {
     #[test]
     fn every_state_and_step_is_as_drawn() {
         let mut table = String::new();
-        for state in [
-            State::New,
-            State::Connected,
-            State::Suspended,
-            State::Closed,
-        ] {
+        for state in [State::New, State::Connected, State::Suspended, State::Closed] {
             for step in [Step::Attach, Step::Suspend, Step::End] {
                 table += &format!("{state:?} {step:?} {:?}\n", state.after(step));
             }

@@ -38,9 +38,7 @@ impl Assembly {
 
     /// Takes the last piece and gives the message. A message of one piece is copied once, to its exact size.
     pub(super) fn finish(&mut self, piece: &[u8]) -> Result<Message, FrameError> {
-        let kind = self
-            .kind
-            .expect("a data frame is begun only after a message has");
+        let kind = self.kind.expect("a data frame is begun only after a message has");
         let data = if self.bytes.is_empty() {
             if kind == MessageKind::Text && str::from_utf8(piece).is_err() {
                 return Err(FrameError::TextNotUtf8);

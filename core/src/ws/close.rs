@@ -6,11 +6,7 @@ use crate::CloseFrame;
 /// Reads a close body. Empty is legal and says nothing.
 pub(super) fn parse(body: &[u8]) -> Result<Option<CloseFrame>, FrameError> {
     let Some((code, reason)) = body.split_first_chunk() else {
-        return if body.is_empty() {
-            Ok(None)
-        } else {
-            Err(FrameError::CloseTooShort)
-        };
+        return if body.is_empty() { Ok(None) } else { Err(FrameError::CloseTooShort) };
     };
     let code = u16::from_be_bytes(*code);
     if !is_allowed(code) {
@@ -38,10 +34,7 @@ mod tests {
     #[test]
     fn a_code_stands_alone_or_with_a_reason() {
         assert_eq!(parse(b"\x03\xe8"), Ok(Some(CloseFrame::new(1000, ""))));
-        assert_eq!(
-            parse(b"\x0f\xa0bye"),
-            Ok(Some(CloseFrame::new(4000, "bye")))
-        );
+        assert_eq!(parse(b"\x0f\xa0bye"), Ok(Some(CloseFrame::new(4000, "bye"))));
     }
 
     #[test]
@@ -51,25 +44,11 @@ mod tests {
 
     #[test]
     fn codes_that_may_not_be_sent_are_refused() {
-        for code in [
-            0u16,
-            999,
-            1004,
-            1005,
-            1006,
-            1015,
-            1016,
-            1100,
-            2000,
-            2999,
-            5000,
-            u16::MAX,
-        ] {
+        for code in [0u16, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, u16::MAX] {
             assert_eq!(parse(&code.to_be_bytes()), Err(FrameError::CloseCode(code)));
         }
         for code in [
-            1000u16, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999,
-            4000, 4999,
+            1000u16, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999,
         ] {
             assert!(parse(&code.to_be_bytes()).is_ok(), "{code}");
         }
@@ -78,10 +57,6 @@ mod tests {
     #[test]
     fn a_reason_has_to_be_utf8() {
         assert_eq!(parse(b"\x03\xe8\xff"), Err(FrameError::CloseReasonNotUtf8));
-        assert_eq!(
-            parse(b"\x03\xe8\xe2\x82"),
-            Err(FrameError::CloseReasonNotUtf8),
-            "a character cut short"
-        );
+        assert_eq!(parse(b"\x03\xe8\xe2\x82"), Err(FrameError::CloseReasonNotUtf8), "a character cut short");
     }
 }

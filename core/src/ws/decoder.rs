@@ -20,10 +20,7 @@ pub enum Role {
 
 /// What a peer sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(
-    clippy::exhaustive_enums,
-    reason = "RFC 6455 has these, and a frame of no known kind is an error"
-)]
+#[allow(clippy::exhaustive_enums, reason = "RFC 6455 has these, and a frame of no known kind is an error")]
 pub enum Incoming {
     /// A whole data message.
     Message(Message),
@@ -180,24 +177,14 @@ impl Decoder {
         // A length that this machine cannot count is larger than any limit.
         let remaining = usize::try_from(header.length).unwrap_or(usize::MAX);
         if remaining > room || remaining as u64 != header.length {
-            return Err(FrameError::MessageTooBig {
-                limit: self.max_message_size,
-            });
+            return Err(FrameError::MessageTooBig { limit: self.max_message_size });
         }
-        Ok(Frame {
-            opcode: header.opcode,
-            fin: header.fin,
-            mask: header.mask,
-            remaining,
-        })
+        Ok(Frame { opcode: header.opcode, fin: header.fin, mask: header.mask, remaining })
     }
 
     fn handle_data(&mut self, frame: Frame, piece: &[u8]) -> Result<Option<Incoming>, FrameError> {
         if frame.fin && frame.remaining == 0 {
-            return self
-                .message
-                .finish(piece)
-                .map(|message| Some(Incoming::Message(message)));
+            return self.message.finish(piece).map(|message| Some(Incoming::Message(message)));
         }
         let expected = match frame.fin {
             true => self.message.len() + piece.len() + frame.remaining,

@@ -33,25 +33,15 @@ pub fn encode_close(frame: Option<&CloseFrame>) -> Bytes {
     let Some(CloseFrame { code, reason }) = frame else {
         return encode(opcode, &[]);
     };
-    debug_assert!(
-        close::is_allowed(*code),
-        "close code {code} may not be sent"
-    );
+    debug_assert!(close::is_allowed(*code), "close code {code} may not be sent");
     // Its fields are public, so the reason may have grown since `CloseFrame::new` looked.
     let end = reason.floor_char_boundary(CloseFrame::MAX_REASON);
     encode(opcode, &[&code.to_be_bytes(), reason[..end].as_bytes()])
 }
 
 fn encode_control(control: Control, payload: &[u8]) -> Bytes {
-    debug_assert!(
-        payload.len() <= MAX_CONTROL,
-        "control frame of {} bytes",
-        payload.len()
-    );
-    encode(
-        Opcode::Control(control),
-        &[&payload[..payload.len().min(MAX_CONTROL)]],
-    )
+    debug_assert!(payload.len() <= MAX_CONTROL, "control frame of {} bytes", payload.len());
+    encode(Opcode::Control(control), &[&payload[..payload.len().min(MAX_CONTROL)]])
 }
 
 fn encode(opcode: Opcode, payload: &[&[u8]]) -> Bytes {
@@ -71,15 +61,9 @@ mod tests {
 
     #[test]
     fn writes_the_examples_of_the_rfc() {
-        assert_eq!(
-            encode_message(MessageKind::Text, b"Hello"),
-            &b"\x81\x05Hello"[..]
-        );
+        assert_eq!(encode_message(MessageKind::Text, b"Hello"), &b"\x81\x05Hello"[..]);
         assert_eq!(encode_ping(b"Hello"), &b"\x89\x05Hello"[..]);
-        assert_eq!(
-            encode_message(MessageKind::Binary, &[0; 256])[..5],
-            *b"\x82\x7e\x01\x00\0"
-        );
+        assert_eq!(encode_message(MessageKind::Binary, &[0; 256])[..5], *b"\x82\x7e\x01\x00\0");
         let long = encode_message(MessageKind::Binary, &[0; 65536]);
         assert_eq!(long[..10], *b"\x82\x7f\0\0\0\0\0\x01\0\0");
     }
@@ -87,14 +71,8 @@ mod tests {
     #[test]
     fn a_close_says_nothing_or_a_code_and_a_reason() {
         assert_eq!(encode_close(None), &b"\x88\x00"[..]);
-        assert_eq!(
-            encode_close(Some(&CloseFrame::new(1001, ""))),
-            &b"\x88\x02\x03\xe9"[..]
-        );
-        assert_eq!(
-            encode_close(Some(&CloseFrame::new(4000, "bye"))),
-            &b"\x88\x05\x0f\xa0bye"[..]
-        );
+        assert_eq!(encode_close(Some(&CloseFrame::new(1001, ""))), &b"\x88\x02\x03\xe9"[..]);
+        assert_eq!(encode_close(Some(&CloseFrame::new(4000, "bye"))), &b"\x88\x05\x0f\xa0bye"[..]);
     }
 
     #[test]

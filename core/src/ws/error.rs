@@ -75,13 +75,9 @@ impl fmt::Display for FrameError {
             Self::Masked => f.write_str("a server's frame is masked"),
             Self::ControlFragmented => f.write_str("control frame is fragmented"),
             Self::ControlTooLong => f.write_str("control frame is longer than 125 bytes"),
-            Self::LengthNotMinimal => {
-                f.write_str("payload length is not encoded in the fewest bytes")
-            }
+            Self::LengthNotMinimal => f.write_str("payload length is not encoded in the fewest bytes"),
             Self::LengthTooLarge => f.write_str("payload length has its most significant bit set"),
-            Self::UnexpectedContinuation => {
-                f.write_str("continuation frame without a message to continue")
-            }
+            Self::UnexpectedContinuation => f.write_str("continuation frame without a message to continue"),
             Self::ExpectedContinuation => f.write_str("new message inside a fragmented message"),
             Self::CloseTooShort => f.write_str("close body is shorter than a close code"),
             Self::CloseCode(code) => write!(f, "close code {code} may not be sent"),

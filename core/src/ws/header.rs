@@ -85,11 +85,7 @@ impl PartialHeader {
     /// header is not complete.
     ///
     /// The first two bytes are judged before the rest has come.
-    pub(super) fn read(
-        &mut self,
-        input: &mut &mut [u8],
-        role: Role,
-    ) -> Result<Option<Header>, FrameError> {
+    pub(super) fn read(&mut self, input: &mut &mut [u8], role: Role) -> Result<Option<Header>, FrameError> {
         if !self.fill(2, input) {
             return Ok(None);
         }
@@ -169,10 +165,7 @@ impl Start {
         let [_, _, b0, b1, b2, b3, b4, b5, b6, b7, ..] = *bytes;
         let (length, minimum) = match self.short_length {
             LENGTH_16 => (u16::from_be_bytes([b0, b1]).into(), 126),
-            LENGTH_64 => (
-                u64::from_be_bytes([b0, b1, b2, b3, b4, b5, b6, b7]),
-                1 << 16,
-            ),
+            LENGTH_64 => (u64::from_be_bytes([b0, b1, b2, b3, b4, b5, b6, b7]), 1 << 16),
             short => (short.into(), 0),
         };
         if length < minimum {
@@ -185,12 +178,7 @@ impl Start {
             Some(key) if self.masked => Mask::new(*key),
             _ => Mask::NONE,
         };
-        Ok(Header {
-            fin: self.fin,
-            opcode: self.opcode,
-            mask,
-            length,
-        })
+        Ok(Header { fin: self.fin, opcode: self.opcode, mask, length })
     }
 }
 

@@ -40,11 +40,7 @@ mod tests {
     const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
     fn byte_by_byte(bytes: &[u8]) -> Vec<u8> {
-        bytes
-            .iter()
-            .zip(KEY.iter().cycle())
-            .map(|(byte, key)| byte ^ key)
-            .collect()
+        bytes.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key).collect()
     }
 
     #[test]
@@ -64,11 +60,7 @@ mod tests {
                 let (front, back) = bytes.split_at_mut(split);
                 mask.apply(front);
                 mask.apply(back);
-                assert_eq!(
-                    bytes,
-                    byte_by_byte(&plain[..len]),
-                    "{len} bytes split at {split}"
-                );
+                assert_eq!(bytes, byte_by_byte(&plain[..len]), "{len} bytes split at {split}");
             }
         }
     }

@@ -29,12 +29,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
         }
     }
     out.extend_from_slice(&KEY);
-    out.extend(
-        payload
-            .iter()
-            .zip(KEY.iter().cycle())
-            .map(|(byte, key)| byte ^ key),
-    );
+    out.extend(payload.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key));
     out
 }
 
@@ -86,20 +81,10 @@ fn text(text: &str) -> Incoming {
 
 #[test]
 fn reads_the_examples_of_the_rfc() {
-    assert_eq!(
-        decode(&frame(FIN | TEXT, b"Hello")),
-        (vec![text("Hello")], Ok(()))
-    );
+    assert_eq!(decode(&frame(FIN | TEXT, b"Hello")), (vec![text("Hello")], Ok(())));
     let mut server = *b"\x81\x05Hello\x01\x03Hel\x80\x02lo\x8a\x05Hello";
-    let (seen, end) = decode_in_pieces(
-        &mut Decoder::new(Role::Client, LIMIT),
-        &mut server,
-        usize::MAX,
-    );
-    assert_eq!(
-        seen,
-        [text("Hello"), text("Hello"), Incoming::Pong("Hello".into())]
-    );
+    let (seen, end) = decode_in_pieces(&mut Decoder::new(Role::Client, LIMIT), &mut server, usize::MAX);
+    assert_eq!(seen, [text("Hello"), text("Hello"), Incoming::Pong("Hello".into())]);
     assert_eq!(end, Ok(()));
 }
 
@@ -123,10 +108,7 @@ fn joins_fragments_and_delivers_control_frames_between_them() {
 #[test]
 fn empty_messages_are_messages() {
     assert_eq!(decode(&frame(FIN | TEXT, b"")).0, [text("")]);
-    assert_eq!(
-        decode(&[frame(TEXT, b""), frame(FIN | CONT, b"")].concat()).0,
-        [text("")]
-    );
+    assert_eq!(decode(&[frame(TEXT, b""), frame(FIN | CONT, b"")].concat()).0, [text("")]);
 }
 
 #[test]
@@ -144,18 +126,10 @@ fn leaves_what_follows_in_the_input() {
 #[test]
 fn ignores_all_that_follows_a_close() {
     let body = [&1000u16.to_be_bytes()[..], b"bye"].concat();
-    let stream = [
-        frame(FIN | CLOSE, &body),
-        frame(FIN | TEXT, b"late"),
-        vec![0xff; 9],
-    ]
-    .concat();
+    let stream = [frame(FIN | CLOSE, &body), frame(FIN | TEXT, b"late"), vec![0xff; 9]].concat();
     let close = Incoming::Close(Some(CloseFrame::new(1000, "bye")));
     assert_eq!(decode(&stream), (vec![close], Ok(())));
-    assert_eq!(
-        decode(&frame(FIN | CLOSE, b"")),
-        (vec![Incoming::Close(None)], Ok(()))
-    );
+    assert_eq!(decode(&frame(FIN | CLOSE, b"")), (vec![Incoming::Close(None)], Ok(())));
 }
 
 #[test]
@@ -167,16 +141,10 @@ fn a_close_between_fragments_is_delivered() {
 #[test]
 fn refuses_reserved_bits_and_opcodes() {
     for bit in [0x40, 0x20, 0x10] {
-        assert_eq!(
-            error_of(&frame(FIN | bit | TEXT, b"")),
-            Some(FrameError::ReservedBits)
-        );
+        assert_eq!(error_of(&frame(FIN | bit | TEXT, b"")), Some(FrameError::ReservedBits));
     }
     for opcode in [3, 4, 5, 6, 7, 11, 12, 13, 14, 15] {
-        assert_eq!(
-            error_of(&[FIN | opcode, 0x80]),
-            Some(FrameError::ReservedOpcode(opcode))
-        );
+        assert_eq!(error_of(&[FIN | opcode, 0x80]), Some(FrameError::ReservedOpcode(opcode)));
     }
 }
 
@@ -191,17 +159,10 @@ fn masks_are_for_clients_alone() {
 #[test]
 fn control_frames_are_short_and_whole() {
     for opcode in [CLOSE, PING, PONG] {
-        assert_eq!(
-            error_of(&frame(opcode, b"")),
-            Some(FrameError::ControlFragmented)
-        );
+        assert_eq!(error_of(&frame(opcode, b"")), Some(FrameError::ControlFragmented));
         let too_long = Some(FrameError::ControlTooLong);
         assert_eq!(error_of(&frame(FIN | opcode, &[b' '; 126])), too_long);
-        assert_eq!(
-            error_of(&[FIN | opcode, 0x80 | 127]),
-            too_long,
-            "without the rest of the header"
-        );
+        assert_eq!(error_of(&[FIN | opcode, 0x80 | 127]), too_long, "without the rest of the header");
     }
     let longest = frame(FIN | PING, &[7; 125]);
     assert_eq!(decode(&longest).0, [Incoming::Ping(vec![7; 125].into())]);
@@ -211,10 +172,7 @@ fn control_frames_are_short_and_whole() {
 fn lengths_take_the_fewest_bytes() {
     let not_minimal = Some(FrameError::LengthNotMinimal);
     assert_eq!(error_of(b"\x82\xfe\x00\x7d\0\0\0\0"), not_minimal);
-    assert_eq!(
-        error_of(b"\x82\xff\0\0\0\0\0\0\xff\xff\0\0\0\0"),
-        not_minimal
-    );
+    assert_eq!(error_of(b"\x82\xff\0\0\0\0\0\0\xff\xff\0\0\0\0"), not_minimal);
     let mut decoder = Decoder::new(Role::Server, 1 << 17);
     for len in [125, 126, 0xffff, 0x1_0000] {
         let (seen, _) = decode_in_pieces(&mut decoder, &frame(FIN | BINARY, &vec![1; len]), 5000);
@@ -231,35 +189,21 @@ fn a_64_bit_length_has_63_bits() {
 #[test]
 fn fragments_have_an_order() {
     for first in [CONT, FIN | CONT] {
-        assert_eq!(
-            error_of(&frame(first, b"a")),
-            Some(FrameError::UnexpectedContinuation)
-        );
+        assert_eq!(error_of(&frame(first, b"a")), Some(FrameError::UnexpectedContinuation));
     }
     for first in [TEXT, FIN | BINARY] {
         let stream = [frame(TEXT, b"a"), frame(first, b"b")].concat();
         assert_eq!(error_of(&stream), Some(FrameError::ExpectedContinuation));
     }
-    let stream = [
-        frame(TEXT, b""),
-        frame(FIN | CONT, b""),
-        frame(FIN | CONT, b""),
-    ]
-    .concat();
-    assert_eq!(
-        decode(&stream),
-        (vec![text("")], Err(FrameError::UnexpectedContinuation))
-    );
+    let stream = [frame(TEXT, b""), frame(FIN | CONT, b""), frame(FIN | CONT, b"")].concat();
+    assert_eq!(decode(&stream), (vec![text("")], Err(FrameError::UnexpectedContinuation)));
 }
 
 #[test]
 fn a_message_too_big_fails_at_the_header_that_says_so() {
     let too_big = Some(FrameError::MessageTooBig { limit: LIMIT });
     let header = 8;
-    assert_eq!(
-        error_of(&frame(FIN | BINARY, &[0; LIMIT + 1])[..header]),
-        too_big
-    );
+    assert_eq!(error_of(&frame(FIN | BINARY, &[0; LIMIT + 1])[..header]), too_big);
     assert_eq!(decode(&frame(FIN | BINARY, &[0; LIMIT])).0.len(), 1);
 
     let begun = frame(BINARY, &[0; LIMIT - 1]);
@@ -281,42 +225,24 @@ fn text_fails_at_the_first_byte_that_cannot_be_utf8() {
     assert_eq!(decode(&whole[..wrong_at]), (vec![], Ok(())));
     assert_eq!(error_of(&whole[..=wrong_at]), Some(FrameError::TextNotUtf8));
 
-    let fragments = [
-        frame(TEXT, &bad[..12]),
-        frame(CONT, b""),
-        frame(CONT, &bad[12..13]),
-    ]
-    .concat();
+    let fragments = [frame(TEXT, &bad[..12]), frame(CONT, b""), frame(CONT, &bad[12..13])].concat();
     assert_eq!(error_of(&fragments), Some(FrameError::TextNotUtf8));
 }
 
 #[test]
 fn text_may_be_cut_inside_a_character_but_not_end_there() {
     let euro = "€".as_bytes();
-    let cut = [
-        frame(TEXT, &euro[..1]),
-        frame(CONT, &euro[1..2]),
-        frame(FIN | CONT, &euro[2..]),
-    ];
+    let cut = [frame(TEXT, &euro[..1]), frame(CONT, &euro[1..2]), frame(FIN | CONT, &euro[2..])];
     assert_eq!(decode(&cut.concat()).0, [text("€")]);
-    assert_eq!(
-        error_of(&frame(FIN | TEXT, &euro[..2])),
-        Some(FrameError::TextNotUtf8)
-    );
+    assert_eq!(error_of(&frame(FIN | TEXT, &euro[..2])), Some(FrameError::TextNotUtf8));
     let short = [frame(TEXT, &euro[..2]), frame(FIN | CONT, b"")].concat();
     assert_eq!(error_of(&short), Some(FrameError::TextNotUtf8));
 }
 
 #[test]
 fn a_close_body_is_checked() {
-    assert_eq!(
-        error_of(&frame(FIN | CLOSE, b"\x03")),
-        Some(FrameError::CloseTooShort)
-    );
-    assert_eq!(
-        error_of(&frame(FIN | CLOSE, b"\x03\xee")),
-        Some(FrameError::CloseCode(1006))
-    );
+    assert_eq!(error_of(&frame(FIN | CLOSE, b"\x03")), Some(FrameError::CloseTooShort));
+    assert_eq!(error_of(&frame(FIN | CLOSE, b"\x03\xee")), Some(FrameError::CloseCode(1006)));
     let reason = error_of(&frame(FIN | CLOSE, b"\x03\xe8\xff"));
     assert_eq!(reason, Some(FrameError::CloseReasonNotUtf8));
 }
@@ -330,10 +256,7 @@ fn stays_failed() {
     assert_eq!(decoder.buffered(), 0, "a failed decoder holds nothing");
     let (seen, again) = decode_in_pieces(&mut decoder, &frame(FIN | TEXT, b"ok"), usize::MAX);
     assert_eq!((seen, again), (vec![], end));
-    assert_eq!(
-        decoder.decode(&mut &mut [][..]),
-        Err(FrameError::ExpectedContinuation)
-    );
+    assert_eq!(decoder.decode(&mut &mut [][..]), Err(FrameError::ExpectedContinuation));
 }
 
 #[test]
@@ -371,10 +294,7 @@ fn empty_and_tiny_fragments_cost_no_memory_each() {
     for _ in 0..LIMIT {
         feed(&mut decoder, &frame(CONT, b"x"));
     }
-    assert!(
-        decoder.buffered() <= LIMIT,
-        "the limit bounds the doubling too"
-    );
+    assert!(decoder.buffered() <= LIMIT, "the limit bounds the doubling too");
 }
 
 #[test]
@@ -399,11 +319,7 @@ fn what_is_encoded_is_decoded() {
         }
     }
     let close = CloseFrame::new(4001, "é".repeat(100));
-    let frames = [
-        encode_ping(b"a"),
-        encode_pong(b""),
-        encode_close(Some(&close)),
-    ];
+    let frames = [encode_ping(b"a"), encode_pong(b""), encode_close(Some(&close))];
     let mut client = Decoder::new(Role::Client, 0);
     let (seen, _) = decode_in_pieces(&mut client, &frames.concat(), 3);
     let (ping, pong) = (Incoming::Ping("a".into()), Incoming::Pong("".into()));

@@ -1,0 +1,17 @@
+//! Joins a [`Session`](crate::Session) to a transport: the one async loop, the same for server and client.
+//!
+//! [`Cell`] holds a session where its application and its driver both reach it. [`Link`] is the driver of one attached
+//! socket: what the [`Transport`] reads goes into the session, what the session has to say goes to the transport.
+//! [`Deadline`] is the session's one timer.
+
+mod cell;
+pub use cell::{Cell, SendError};
+
+mod transport;
+pub use transport::{Flow, ReceiveError, Received, Transport, Written};
+
+mod link;
+pub use link::{Link, LinkEnd};
+
+mod deadline;
+pub use deadline::{Deadline, now};

@@ -1,0 +1,105 @@
+//! [`Transport`]: where a session meets a socket.
+
+use std::fmt;
+use std::io;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use crate::{CloseFrame, Message};
+
+/// A message-oriented socket: the server's own framing over a byte stream, a WebSocket library, a pair in memory.
+///
+/// Pings are answered by the transport itself; a close frame is not, the session answers it.
+pub trait Transport: Send {
+    /// Reads, and gives everything that arrives to `sink`, until nothing is there to read or `sink` answers
+    /// [`Flow::Pause`]. What was read and not given stays inside for the next call.
+    ///
+    /// # Errors
+    /// Ready only with an error: the socket brings nothing more.
+    fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut dyn FnMut(Received) -> Flow,
+    ) -> Poll<ReceiveError>;
+
+    /// Whether another message may be pushed before the ones that are pending are written.
+    fn has_room(&self) -> bool;
+
+    /// Queues a data message in the transport's own form: that which was handed to the session.
+    fn push_data(&mut self, message: Bytes);
+
+    /// Queues a control frame as the codec encoded it.
+    fn push_control(&mut self, message: Message);
+
+    /// Queues an RFC 6455 ping.
+    fn push_ping(&mut self);
+
+    /// Queues a close frame. Nothing may be pushed after it.
+    fn push_close(&mut self, frame: Option<&CloseFrame>);
+
+    /// Writes what is pending. `written` tells how far it came, whatever is returned.
+    ///
+    /// # Errors
+    /// Fails when the socket does.
+    fn poll_flush(&mut self, cx: &mut Context<'_>, written: &mut Written) -> Poll<io::Result<()>>;
+
+    /// Flushes, and tells the peer that nothing more comes.
+    ///
+    /// # Errors
+    /// Fails when the socket does.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// What arrives on a transport.
+#[derive(Debug)]
+#[allow(clippy::exhaustive_enums, reason = "a driver has to handle each")]
+pub enum Received {
+    /// Bytes arrived, of whatever kind: the peer lives.
+    Heard,
+    /// A whole data message.
+    Message(Message),
+    /// A close frame; nothing comes after it.
+    Close(Option<CloseFrame>),
+}
+
+/// Whether more is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "yes or no")]
+pub enum Flow {
+    /// Go on reading.
+    Continue,
+    /// Give nothing more for now.
+    Pause,
+}
+
+/// Why a transport brings nothing more.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ReceiveError {
+    /// The stream failed, or ended without a close frame ([`io::ErrorKind::UnexpectedEof`]).
+    Io(io::Error),
+    /// The peer broke RFC 6455; the frame says how.
+    Protocol(CloseFrame),
+}
+
+impl fmt::Display for ReceiveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => error.fmt(f),
+            Self::Protocol(frame) => frame.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ReceiveError {}
+
+/// What a flush achieved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(clippy::exhaustive_structs, reason = "filled in by transports of other crates")]
+pub struct Written {
+    /// Messages of any kind that are wholly written.
+    pub messages: usize,
+    /// Data messages among them.
+    pub data: usize,
+}
