@@ -1,0 +1,438 @@
+// @ts-check
+/**
+ * The chat's page. `rejoin.js` keeps the connection; this file says what the chat's frames mean and shows them.
+ *
+ * To the server:   `say {text}`, the frame's id names the message.
+ * From the server: `welcome {you, people}`, `people {people}`, `joined`/`left`/`away`/`back` with a person, and
+ *                  `said {from, text, at}` under the id of its `say`. A person is `{id, name}`.
+ */
+import { Rejoin } from './rejoin.js';
+
+/** @typedef {{ id: string, name: string, away?: boolean }} Person */
+/** @typedef {import('./rejoin.js').Sent} Sent */
+
+const LONGEST_TEXT = 2000; // characters, as the server counts them
+const CUT_FOR = 5000;
+
+const $ = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
+
+/** For tests: the connection, and how many messages came again (after `Send again`, and never otherwise). */
+const chat = { connection: /** @type {Rejoin | null} */ (null), repeated: 0 };
+Object.assign(window, { chat });
+
+/** @type {Person | null} */
+let me = null;
+/** @type {Map<string, Person>} */
+const people = new Map();
+/** The rows of the log by message id. @type {Map<string, HTMLElement>} */
+const rows = new Map();
+
+// ---- joining and leaving
+
+function join() {
+  const name = $('name').value.trim();
+  const room = $('room').value.trim();
+  if (!name || !room) return;
+  const url = new URL('ws', location.href);
+  url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
+  url.hash = '';
+  const who = `room=${encodeURIComponent(room)}&name=${encodeURIComponent(name)}`;
+  url.search = who;
+  history.replaceState(null, '', `#${who}`); // a reload joins again
+  document.title = `#${room} · rejoin chat`;
+  $('title').textContent = room;
+  setPeople([]);
+  me = null;
+  $('welcome').hidden = true;
+  $('chat').hidden = false;
+  chat.connection = follow(new Rejoin(url));
+  setOpen(true);
+  $('text').focus();
+}
+
+function leave() {
+  const connection = chat.connection;
+  chat.connection = null;
+  connection?.close();
+  clearInterval(countdown);
+  $('log').replaceChildren();
+  rows.clear();
+  $('chat').hidden = true;
+  $('welcome').hidden = false;
+  history.replaceState(null, '', `#room=${encodeURIComponent($('room').value)}`);
+  document.title = 'rejoin chat';
+  $('name').focus();
+}
+
+// ---- what the connection tells
+
+/** @param {Rejoin} connection */
+function follow(connection) {
+  let droppedAt = 0;
+  /** @type {(type: string, handle: (detail: any) => void) => void} */
+  const on = (type, handle) => connection.addEventListener(type, (event) => {
+    if (connection === chat.connection) handle(/** @type {CustomEvent} */ (event).detail);
+  });
+
+  showState('connecting', 'connecting');
+  on('open', () => showState('connected', 'connected'));
+  on('message', handleMessage);
+  on('sent', ({ sends }) => showTicks(sends));
+  on('acked', ({ sends }) => showTicks(sends));
+  on('dropped', ({ reason }) => {
+    droppedAt = performance.now();
+    showState('away', 'away');
+    notice('dropped', reason === 'cut' ? 'You cut the socket' : 'Connection lost');
+  });
+  on('waiting', ({ ms }) => showWaiting(connection.state === 'away' ? 'away' : 'connecting', ms));
+  on('restored', () => {
+    showState('connected', 'connected');
+    notice('restored', `Back after ${seconds(performance.now() - droppedAt)}`);
+  });
+  on('gap', ({ from, to }) => {
+    notice('gap', `The server could not keep everything: ${plural(to - from + 1, 'update')} will not arrive.`);
+  });
+  on('lost', ({ reason, sends }) => {
+    showTicks(sends);
+    me = null;
+    setPeople([]);
+    showLost(reason, sends);
+  });
+  on('closed', ({ code, reason, sends }) => {
+    showTicks(sends);
+    showState('lost', 'lost');
+    setOpen(false);
+    const text = `The connection has ended: ${reason || `code ${code}`}.${missing(sends)}`;
+    notice('closed', text, sends.length ? 'Join and send again' : 'Join again', () => {
+      join();
+      sayAgain(sends);
+    });
+  });
+  return connection;
+}
+
+/** @param {{ id?: string, event?: string, payload: any }} frame */
+function handleMessage({ id, event, payload }) {
+  switch (event) {
+    case 'welcome':
+      me = payload.you;
+      setPeople(payload.people);
+      return notice('joined', `You are in ${$('title').textContent} as ${payload.you.name}`);
+    case 'people':
+      return setPeople(payload.people);
+    case 'joined': {
+      const news = me !== null && payload.id !== me.id && !people.has(payload.id);
+      people.set(payload.id, payload);
+      showPeople();
+      if (news) notice('joined', `${payload.name} joined`);
+      return;
+    }
+    case 'left': {
+      const known = people.delete(payload.id);
+      showPeople();
+      if (known && payload.id !== me?.id) notice('left', `${payload.name} left`);
+      return;
+    }
+    case 'away':
+    case 'back': {
+      const person = people.get(payload.id);
+      if (person && person.id !== me?.id) person.away = event === 'away'; // my own state is in the header
+      return showPeople();
+    }
+    case 'said':
+      return handleSaid(id ?? '', payload);
+  }
+}
+
+/** @param {string} id @param {{ from: Person, text: string, at: number }} said */
+function handleSaid(id, { from, text, at }) {
+  const row = rows.get(id);
+  if (!row) return addMessage(id, from, text, at, from.id === me?.id);
+  // A message of mine is in the log since it was typed. Its first echo is expected; anything more is a repetition.
+  if (row.matches('.mine') && !('echoed' in row.dataset)) row.dataset.echoed = '';
+  else chat.repeated += 1;
+}
+
+// ---- speaking
+
+function say() {
+  const text = $('text').value.trim();
+  const { length } = [...text];
+  if (length === 0) return showProblem('There is nothing to send yet.');
+  if (length > LONGEST_TEXT) return showProblem(`A message has at most ${LONGEST_TEXT} characters; this one has ${length}.`);
+  const id = newId();
+  try {
+    const sent = chat.connection?.send({ id, event: 'say', payload: { text } });
+    addMessage(id, me ?? { id: '', name: $('name').value }, text, Date.now(), true);
+    if (sent) showTicks([sent]);
+  } catch (error) {
+    return showProblem(`Not sent: ${/** @type {Error} */ (error).message}.`);
+  }
+  $('text').value = '';
+  handleTyping();
+  scrollToEnd();
+}
+
+/** Under the same ids: who has got a message the first time does not see it twice. @param {Sent[]} sends */
+function sayAgain(sends) {
+  try {
+    for (const { frame } of sends) {
+      const sent = chat.connection?.send(frame);
+      if (sent) showTicks([sent]);
+    }
+  } catch (error) {
+    showProblem(`Not sent: ${/** @type {Error} */ (error).message}.`);
+  }
+}
+
+/** Unique enough to name a message. (`crypto.randomUUID` is missing where a phone opens the page without TLS.) */
+function newId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+// ---- showing
+
+/** @param {string} id @param {Person} from @param {string} text @param {number} at @param {boolean} mine */
+function addMessage(id, from, text, at, mine) {
+  const row = element('li', mine ? 'message mine' : 'message');
+  const previous = $('log').lastElementChild;
+  if (previous?.matches('.message') && previous.matches('.mine') === mine && (mine || previous.dataset.fromId === from.id)) {
+    row.classList.add('again');
+  }
+  row.dataset.from = from.name;
+  row.dataset.fromId = from.id;
+  row.dataset.id = id;
+  row.style.setProperty('--hue', hue(from.name));
+  const bubble = element('div', 'bubble');
+  const body = element('span', 'text', text);
+  body.dir = 'auto';
+  const meta = element('span', 'meta');
+  const time = element('time', '', new Date(at).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }));
+  /** @type {HTMLTimeElement} */ (time).dateTime = new Date(at).toISOString();
+  meta.append(time);
+  if (mine) meta.append(newTick());
+  bubble.append(body, meta);
+  row.append(element('span', mine ? 'from unseen' : 'from', mine ? 'You' : from.name), bubble);
+  if (id) rows.set(id, row);
+  append(row);
+}
+
+const TICKS = {
+  queued: 'waiting to be sent',
+  sent: 'sent',
+  acknowledged: 'acknowledged by the server',
+  lost: 'not acknowledged, the session was lost',
+};
+
+/** @param {Sent[]} sends */
+function showTicks(sends) {
+  for (const { frame, state } of sends) {
+    const row = rows.get(frame.id ?? '');
+    if (!row) continue;
+    row.dataset.state = state;
+    const tick = row.querySelector('.tick');
+    tick?.setAttribute('aria-label', TICKS[state]);
+    tick?.querySelector('title')?.replaceChildren(TICKS[state]);
+    tick?.querySelector('use')?.setAttribute('href', `#icon-${state}`);
+  }
+}
+
+function newTick() {
+  const svg = (/** @type {string} */ name) => document.createElementNS('http://www.w3.org/2000/svg', name);
+  const tick = svg('svg');
+  tick.setAttribute('class', 'tick');
+  tick.setAttribute('role', 'img');
+  tick.append(svg('title'), svg('use'));
+  return tick;
+}
+
+/**
+ * A line between the messages, with a button that works once.
+ * @param {string} kind @param {string} text @param {string} [label] @param {() => void} [press]
+ */
+function notice(kind, text, label, press) {
+  const row = element('li', 'notice');
+  row.dataset.kind = kind;
+  row.append(element('span', '', text));
+  if (label && press) {
+    const button = /** @type {HTMLButtonElement} */ (element('button', 'quiet', label));
+    button.type = 'button';
+    button.addEventListener('click', () => {
+      button.remove();
+      press();
+    });
+    row.append(button);
+  }
+  append(row);
+}
+
+/** @param {string} reason @param {Sent[]} sends */
+function showLost(reason, sends) {
+  const why = reason === 'unknown' ? 'we were away for too long, or the server has restarted' : reason;
+  const text = `The session was lost: ${why}. What others said meanwhile is missing here.${missing(sends)}`;
+  if (sends.length) notice('lost', text, sends.length === 1 ? 'Send it again' : 'Send them again', () => sayAgain(sends));
+  else notice('lost', text);
+}
+
+/** @param {Sent[]} sends */
+function missing(sends) {
+  return sends.length ? ` ${plural(sends.length, 'message')} of yours may not have arrived.` : '';
+}
+
+/** Follows the log's end, unless the reader has scrolled up. @param {HTMLElement} row */
+function append(row) {
+  const atEnd = isAtEnd();
+  $('log').append(row);
+  if (atEnd) scrollToEnd();
+  else $('newer').hidden = false;
+}
+
+function scrollToEnd() {
+  $('scroll').scrollTop = $('scroll').scrollHeight;
+  $('newer').hidden = true;
+}
+
+function isAtEnd() {
+  const { scrollTop, clientHeight, scrollHeight } = $('scroll');
+  return scrollHeight - clientHeight - scrollTop < 60;
+}
+
+/** @param {Person[]} list */
+function setPeople(list) {
+  people.clear();
+  for (const person of list) people.set(person.id, { ...person });
+  showPeople();
+}
+
+function showPeople() {
+  $('count').textContent = people.size ? `${people.size} here` : '';
+  $('people').replaceChildren(...inOrder().map((person) => {
+    const chip = element('li');
+    chip.style.setProperty('--hue', hue(person.name));
+    chip.dataset.id = person.id;
+    const who = element('span', 'who', person.name);
+    who.dir = 'auto';
+    chip.append(who);
+    if (person.id === me?.id) chip.append(element('span', 'me', 'you'));
+    if (person.away) {
+      chip.dataset.away = '';
+      chip.title = `${person.name} is away`;
+      chip.append(element('span', 'unseen', 'away'));
+    }
+    return chip;
+  }));
+}
+
+/** Me first, then as they came. */
+function inOrder() {
+  const mine = me && people.get(me.id);
+  return mine ? [mine, ...[...people.values()].filter((person) => person !== mine)] : [...people.values()];
+}
+
+/** @type {ReturnType<typeof setInterval> | undefined} */
+let countdown;
+
+/** @param {'connecting' | 'connected' | 'away' | 'lost'} state @param {string} label */
+function showState(state, label) {
+  clearInterval(countdown);
+  $('state').dataset.state = state;
+  $('state').firstElementChild.textContent = label;
+}
+
+/** @param {'connecting' | 'away'} state @param {number} ms */
+function showWaiting(state, ms) {
+  const until = performance.now() + ms;
+  const show = () => {
+    const left = until - performance.now();
+    $('state').firstElementChild.textContent = left > 50 ? `${state}, retrying in ${seconds(left)}` : `${state}, retrying`;
+    if (left <= 50) clearInterval(countdown);
+  };
+  showState(state, state);
+  countdown = setInterval(show, 100);
+  show();
+}
+
+/** @param {string} text */
+function showProblem(text) {
+  $('problem').textContent = text;
+  $('problem').hidden = text === '';
+}
+
+/** Whether there is a connection to speak to, or to cut. @param {boolean} open */
+function setOpen(open) {
+  for (const id of ['text', 'send', 'cut', 'cut-long']) $(id).disabled = !open;
+}
+
+// ---- small helpers
+
+/** @param {string} tag @param {string} [className] @param {string} [text] */
+function element(tag, className = '', text = '') {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  if (text) made.textContent = text;
+  return made;
+}
+
+/** A colour for a name, the same on every screen. @param {string} name */
+function hue(name) {
+  let sum = 7;
+  for (const character of name) sum = (sum * 31 + (character.codePointAt(0) ?? 0)) % 360;
+  return String(sum);
+}
+
+/** @param {number} ms */
+function seconds(ms) {
+  return `${(ms / 1000).toFixed(1)} s`;
+}
+
+/** @param {number} count @param {string} noun */
+function plural(count, noun) {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+// ---- the page's own events
+
+/** The field grows with its text; the count appears when the end is near. */
+function handleTyping() {
+  const field = $('text');
+  showProblem('');
+  field.style.height = 'auto';
+  field.style.height = `${field.scrollHeight + 2}px`;
+  const { length } = [...field.value.trim()];
+  $('length').textContent = length > LONGEST_TEXT - 200 ? `${length} / ${LONGEST_TEXT}` : '';
+  $('length').classList.toggle('over', length > LONGEST_TEXT);
+}
+
+$('join-form').addEventListener('submit', (/** @type {Event} */ event) => {
+  event.preventDefault();
+  join();
+});
+$('compose').addEventListener('submit', (/** @type {Event} */ event) => {
+  event.preventDefault();
+  say();
+});
+$('text').addEventListener('input', handleTyping);
+$('text').addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
+  if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  say();
+});
+$('cut').addEventListener('click', () => chat.connection?.cut());
+$('cut-long').addEventListener('click', () => chat.connection?.cutFor(CUT_FOR));
+$('leave').addEventListener('click', leave);
+$('newer').addEventListener('click', scrollToEnd);
+// A growing field or a keyboard takes room from the log: who was at its end stays there.
+let wasAtEnd = true;
+$('scroll').addEventListener('scroll', () => {
+  wasAtEnd = isAtEnd();
+  if (wasAtEnd) $('newer').hidden = true;
+});
+new ResizeObserver(() => { if (wasAtEnd) scrollToEnd(); }).observe($('scroll'));
+// Leaving the page is leaving the room: without this, the others would see us as away until the session's window has passed.
+addEventListener('pagehide', (event) => { if (!event.persisted) chat.connection?.close(); });
+
+const link = new URLSearchParams(location.hash.slice(1).replaceAll('+', '%2B'));
+if (link.get('room')) $('room').value = link.get('room');
+if (link.get('name')) $('name').value = link.get('name');
+if (link.get('room') && link.get('name')) join();
+else $('name').focus();
