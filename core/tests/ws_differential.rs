@@ -130,7 +130,7 @@ fn ours(bytes: &[u8], cuts: &[usize]) -> Outcome<FrameError> {
     let mut input = &mut rest[..];
     for size in cuts.iter().cycle() {
         let size = (*size).min(input.len());
-        let mut piece = input.split_off_mut(..size).unwrap();
+        let mut piece = input.split_off_mut(..size).expect("size is at most what is there");
         loop {
             match decoder.decode(&mut piece) {
                 Ok(Some(incoming)) => seen.push(incoming.into()),

@@ -1,1 +1,3 @@
-//! tests
+//! What the scenarios, the test server and the tools of this workspace share.
+
+pub mod testserver;

@@ -73,6 +73,16 @@ impl Cell {
         register(&mut self.lock().driver, cx);
     }
 
+    /// Takes back [`Self::register_driver`]: the driver is awake, and looks again before it sleeps.
+    pub fn unregister_driver(&self) {
+        self.lock().driver = None;
+    }
+
+    /// Takes the next event: for a driver that tells the application itself, and looks at the socket afterwards.
+    pub fn next_event(&self) -> Option<Event> {
+        self.lock().session.poll_event()
+    }
+
     /// Takes the next event, or has the application woken when there is one.
     pub fn poll_event(&self, cx: &Context<'_>) -> Poll<Event> {
         let mut inner = self.lock();
@@ -160,6 +170,8 @@ pub enum SendError {
     Closed,
     /// The event begins with `$`, which belongs to the protocol in session mode.
     Reserved,
+    /// No connection has this ID.
+    NotFound,
     /// The frame has no image in the peer's codec.
     Encode(crate::EncodeError),
 }
@@ -185,6 +197,7 @@ impl fmt::Display for SendError {
             Self::Full => f.write_str("send buffer is full"),
             Self::Timeout => f.write_str("send buffer had no room within the write timeout"),
             Self::Closed => f.write_str("connection is closed"),
+            Self::NotFound => f.write_str("no connection has this id"),
             Self::Reserved => f.write_str("events that begin with $ are reserved in session mode"),
             Self::Encode(error) => error.fmt(f),
         }

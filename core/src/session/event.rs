@@ -91,7 +91,7 @@ pub enum CloseReason {
     TooBig,
     /// A handler of ours panicked.
     HandlerPanicked,
-    /// Client: the server closed with this code, one that ends the session.
+    /// The peer closed with this code, one that ends the session.
     Remote(CloseFrame),
     /// Client: another socket resumed the session.
     TakenOver,
@@ -134,7 +134,7 @@ impl fmt::Display for CloseReason {
             Self::Protocol(frame) => write!(f, "protocol error: {frame}"),
             Self::TooBig => f.write_str("message too big"),
             Self::HandlerPanicked => f.write_str("handler panicked"),
-            Self::Remote(frame) => write!(f, "closed by the server with {frame}"),
+            Self::Remote(frame) => write!(f, "closed by the peer with {frame}"),
             Self::TakenOver => f.write_str("taken over by another socket"),
         }
     }

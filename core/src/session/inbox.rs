@@ -8,9 +8,9 @@ use super::event::Event;
 
 /// Events in their order, with the frames among them counted.
 ///
-/// Bounded whatever the peer does: messages by [`Self::is_full`], which stops the reading; gaps that follow each other
-/// become one; drops and restores with nothing between them become one pair.
-#[derive(Debug, Default)]
+/// Bounded whatever the peer does: messages, and events of all kinds, by [`Self::is_full`], which stops the reading; gaps
+/// that follow each other become one; drops and restores with nothing between them become one pair.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Inbox {
     events: VecDeque<(Event, u32)>,
     frames: usize,
@@ -65,7 +65,8 @@ impl Inbox {
 
     /// Whether the peer has to wait for the application.
     pub(super) fn is_full(&self, frames: usize, bytes: usize) -> bool {
-        self.frames >= frames || self.bytes >= bytes
+        // Gaps between drops and restores are never joined, and are no messages.
+        self.frames >= frames || self.bytes >= bytes || self.events.len() >= frames.saturating_add(2 * MANY_EVENTS)
     }
 
     pub(super) fn is_empty(&self) -> bool {

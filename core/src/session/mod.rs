@@ -160,6 +160,7 @@ const MAX_PONGS: usize = 16;
 
 /// One end of a session.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 pub struct Session {
     config: Arc<SessionConfig>,
     state: State,
@@ -223,6 +224,7 @@ enum Ping {
 
 /// An end that waits until what was accepted is delivered.
 #[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
 struct Closing {
     reason: CloseReason,
     deadline: Instant,
@@ -379,8 +381,8 @@ impl Session {
         if let Some(received) = received {
             self.outbox.acknowledge(received).map_err(|bad| AttachError::Violation(bad.into()))?;
         }
-        if was_connected && self.closing.is_none() {
-            self.inbox.push(Event::Dropped(DropReason::TakenOver));
+        if was_connected {
+            self.announce_drop(DropReason::TakenOver);
         }
         self.state = state;
         self.epoch = epoch;
@@ -393,7 +395,10 @@ impl Session {
         if let Some(closing) = &mut self.closing {
             closing.sent = false;
         }
-        self.outbox.rewind(self.outbox.acked());
+        // A client in session mode learns the server's count from `$open`.
+        if self.config.side == Side::Server || self.config.mode == Mode::Plain {
+            self.outbox.rewind(self.outbox.acked());
+        }
         self.opened = self.config.mode == Mode::Plain;
         // A client is connected, or restored, when `$open` says so.
         if self.opened || self.config.side == Side::Server {
@@ -409,6 +414,14 @@ impl Session {
         // A session that is closing has an application that wants to hear no more of it.
         if self.closing.is_none() {
             self.inbox.push(if first { Event::Connected } else { Event::Restored });
+        }
+    }
+
+    fn announce_drop(&mut self, why: DropReason) {
+        // A client that was never told of a session, or not yet of its restoration, has nothing to miss.
+        let told = self.opened || self.config.side == Side::Server;
+        if self.closing.is_none() && told {
+            self.inbox.push(Event::Dropped(why));
         }
     }
 
@@ -477,17 +490,22 @@ impl Session {
             Control::Open(_) => Err(Violation("$open where none can be")),
             Control::Ack(count) => self.outbox.acknowledge(count).map(|_| ()).map_err(Violation::from),
             Control::Gap(gap) => {
+                if self.closing.is_some() {
+                    // What came before it was not counted either.
+                    return Ok(());
+                }
                 if gap.from != self.receiver.received() + 1 {
                     return Err(Violation("$gap does not follow what was received"));
                 }
-                if self.closing.is_none() {
-                    self.receiver.count(gap.frames(), now);
-                    self.inbox.push(Event::Gap(gap));
-                }
+                self.receiver.count(gap.frames(), now);
+                self.inbox.push(Event::Gap(gap));
                 Ok(())
             }
             Control::Ping(value) => {
-                self.pongs.push_back(value);
+                // After our close frame no answer can follow, and unwritten ones would stop the reading.
+                if !self.close_sent() {
+                    self.pongs.push_back(value);
+                }
                 Ok(())
             }
             Control::Pong(_) => Ok(()),
@@ -535,8 +553,9 @@ impl Session {
             self.end_closing();
             return;
         }
-        let dropped = self.outbox.dropped();
+        let missing = self.outbox.unacknowledged();
         let unacknowledged = self.outbox.take_all();
+        let dropped = missing - unacknowledged.len() as u64;
         self.receiver = Receiver::default();
         self.inbox.push(Event::Lost { reason, unacknowledged, dropped });
     }
@@ -563,8 +582,7 @@ impl Session {
         if epoch != self.epoch || self.state != State::Connected {
             return (None, answer);
         }
-        let ack = (self.config.mode == Mode::Session && self.opened && self.receiver.has_news())
-            .then(|| self.receiver.tell());
+        let ack = self.last_ack();
         let code = frame.as_ref().map(|frame| frame.code);
         if let Some(closing) = &self.closing
             && closing.sent
@@ -583,10 +601,23 @@ impl Session {
         (ack, answer)
     }
 
+    /// What the peer still has to be told before a close frame, if it can be told.
+    fn last_ack(&mut self) -> Option<u64> {
+        let speaks = self.config.mode == Mode::Session && self.opened && !self.close_sent();
+        (speaks && self.receiver.has_news()).then(|| self.receiver.tell())
+    }
+
+    fn close_sent(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| closing.sent)
+    }
+
     //= PROTOCOL.md#7-closing
     fn handle_close_from_client(&mut self, frame: Option<CloseFrame>, now: Instant) {
         match frame.as_ref().map(|frame| frame.code) {
             None | Some(1000) => self.end(CloseReason::Normal),
+            Some(1002 | 1007 | 1008 | 1009) => {
+                self.end(frame.map_or(CloseReason::Normal, CloseReason::Remote));
+            }
             Some(_) => self.suspend(DropReason::Closed(frame), now),
         }
     }
@@ -645,13 +676,9 @@ impl Session {
         }
         self.state = state;
         self.suspended_since = Some(now);
-        self.outbox.rewind(self.outbox.acked());
+        self.outbox.detach();
         tracing::debug!(reason = %why, "session suspended");
-        // A client that was never told of a session, or not yet of its restoration, has nothing to miss.
-        let told = self.opened || self.config.side == Side::Server;
-        if self.closing.is_none() && told {
-            self.inbox.push(Event::Dropped(why));
-        }
+        self.announce_drop(why);
         self.opened = false;
     }
 
@@ -662,7 +689,7 @@ impl Session {
         if epoch != self.epoch || self.state != State::Connected {
             return None;
         }
-        if self.closing.as_ref().is_some_and(|closing| closing.sent) {
+        if self.close_sent() {
             return None;
         }
         if self.ping == Ping::Due {
@@ -686,6 +713,10 @@ impl Session {
             Some(Next::Data(message)) => Some(Transmit::Data(message)),
             Some(Next::Gap(gap)) => Some(Transmit::Control(Control::Gap(gap))),
             None => {
+                self.closing.as_ref()?;
+                if let Some(count) = self.last_ack() {
+                    return Some(Transmit::Control(Control::Ack(count)));
+                }
                 let closing = self.closing.as_mut()?;
                 closing.sent = true;
                 Some(Transmit::Close(closing.reason.close_frame()))
@@ -700,7 +731,9 @@ impl Session {
         let mut open = Open::new(identity.token.clone(), &*identity.id, &*identity.room);
         open.resumed = self.resumed > 0;
         open.received = self.receiver.tell();
-        open.window_ms = u64::try_from(self.config.resume_window.as_millis()).unwrap_or(u64::MAX);
+        // A window without bound has to survive a JavaScript peer, too.
+        let window = self.config.resume_window.as_millis().min((1 << 53) - 1);
+        open.window_ms = u64::try_from(window).expect("53 bits fit into 64");
         open.buffer = self.buffer;
         open.lost = self.lost.take();
         open
@@ -749,14 +782,16 @@ impl Session {
                         Ping::Due | Ping::Sent => self.config.pong_timeout,
                     };
                 let write = self.blocked_since.map(|since| since + self.config.write_timeout);
-                [Some(heartbeat), write, self.ack_at()].into_iter().flatten().min()
+                // A blocked socket takes no acknowledgement before it moves again, and then it is looked at anyway.
+                let ack = if write.is_some() { None } else { self.ack_at() };
+                [Some(heartbeat), write, ack].into_iter().flatten().min()
             }
         };
         [state, closing].into_iter().flatten().min()
     }
 
     fn ack_at(&self) -> Option<Instant> {
-        if self.config.mode == Mode::Plain || !self.opened {
+        if self.config.mode == Mode::Plain || !self.opened || self.close_sent() {
             return None;
         }
         self.receiver.ack_at(self.peer_buffer, self.config.ack_delay)

@@ -13,7 +13,7 @@ use super::Mode;
 ///
 /// A number that is not kept any more and was never handed to the socket is a gap by definition: giving a frame up needs no
 /// further note, the next [`Self::next`] finds that it is missing.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Outbox {
     mode: Mode,
     /// Ascending numbers; not necessarily without holes.
@@ -32,14 +32,30 @@ pub(super) struct Outbox {
     acked: u64,
     /// Frames given up before they were handed, or found missing by a resume.
     dropped: u64,
-    /// The numbers given up after they were handed: missed only if a resume asks for them.
-    given_up: Option<Gap>,
+    /// What was given up after it was handed: missed only if a resume asks for it.
+    given_up: Option<GivenUp>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Kept {
     number: u64,
     message: Bytes,
+}
+
+/// Frames that were given up after they were handed.
+#[derive(Debug, Clone, Copy)]
+struct GivenUp {
+    /// They are among these.
+    range: Gap,
+    /// So many they are: the others in the range were given up before they were handed.
+    frames: u64,
+}
+
+impl GivenUp {
+    /// How many of them come after `received`. At most: which numbers in the range are others is not kept.
+    fn after(&self, received: u64) -> u64 {
+        self.frames.min(self.range.to.saturating_sub(received))
+    }
 }
 
 /// What the socket is to be given next.
@@ -105,8 +121,8 @@ impl Outbox {
         self.bytes -= kept.message.len();
         if index < self.handed {
             self.handed -= 1;
-            let from = self.given_up.map_or(kept.number, |gap| gap.from);
-            self.given_up = Some(Gap::new(from, kept.number));
+            let (from, frames) = self.given_up.map_or((kept.number, 0), |old| (old.range.from, old.frames));
+            self.given_up = Some(GivenUp { range: Gap::new(from, kept.number), frames: frames + 1 });
         } else {
             self.dropped += 1;
         }
@@ -140,6 +156,8 @@ impl Outbox {
         self.check_ack(number)?;
         let new = number > self.acked;
         self.acked = number;
+        // A count that is possible only because an older socket came further: nothing up to it is told as a gap.
+        self.cursor = self.cursor.max(number);
         while self.kept.front().is_some_and(|kept| kept.number <= number) {
             self.pop_front();
         }
@@ -166,16 +184,24 @@ impl Outbox {
         }
     }
 
-    /// The socket is gone, or another one is there: in plain mode what was not wholly written is to be written again, in
-    /// session mode what comes after the peer's count, `received`.
+    /// The socket is gone: in plain mode what was not wholly written is to be written again. In session mode only the peer
+    /// can tell what has not arrived.
+    pub(super) fn detach(&mut self) {
+        if self.mode == Mode::Plain {
+            self.rewind(0);
+        }
+    }
+
+    /// Another socket is there: in plain mode what was not wholly written is to be written again, in session mode what
+    /// comes after the peer's count, `received`.
     pub(super) fn rewind(&mut self, received: u64) {
         self.handed = 0;
         match self.mode {
             Mode::Plain => self.cursor = self.kept.front().map_or(self.last, |kept| kept.number - 1),
             Mode::Session => {
                 self.cursor = received;
-                if let Some(gap) = self.given_up.take() {
-                    self.dropped += (gap.to + 1).saturating_sub(gap.from.max(received + 1));
+                if let Some(given_up) = self.given_up.take() {
+                    self.dropped += given_up.after(received);
                 }
             }
         }

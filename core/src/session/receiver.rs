@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Counts the data frames that arrive, and decides when to acknowledge them (PROTOCOL.md §4).
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Receiver {
     received: u64,
     /// The peer was told this count, by `$ack`, by a resume offer or by `$open`.

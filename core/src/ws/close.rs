@@ -18,7 +18,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Option<CloseFrame>, FrameError> {
 
 /// Whether a code may be sent: those that IANA has registered for the wire, and the ranges of libraries and applications.
 /// 1004 has no meaning; 1005, 1006 and 1015 are for what an endpoint tells itself (§7.4.1).
-pub(super) fn is_allowed(code: u16) -> bool {
+pub fn is_allowed(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 

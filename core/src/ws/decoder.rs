@@ -175,10 +175,10 @@ impl Decoder {
             Opcode::Continuation | Opcode::Data(_) => self.max_message_size - self.message.len(),
         };
         // A length that this machine cannot count is larger than any limit.
-        let remaining = usize::try_from(header.length).unwrap_or(usize::MAX);
-        if remaining > room || remaining as u64 != header.length {
+        let remaining = usize::try_from(header.length).ok().filter(|length| *length <= room);
+        let Some(remaining) = remaining else {
             return Err(FrameError::MessageTooBig { limit: self.max_message_size });
-        }
+        };
         Ok(Frame { opcode: header.opcode, fin: header.fin, mask: header.mask, remaining })
     }
 

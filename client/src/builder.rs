@@ -1,0 +1,230 @@
+//! [`ClientBuilder`]: every option, once.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue};
+use rejoin_core::{Codec, Mode};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::client::Client;
+use crate::connection::Connection;
+use crate::dial::{self, Connector};
+use crate::error::{ConfigError, ConnectError};
+use crate::options::Options;
+
+/// The options of a [`Client`]. All have defaults; [`Self::build`] checks them.
+///
+/// | option | default | range |
+/// |---|---|---|
+/// | [`codec`](Self::codec) | JSON | |
+/// | [`plain`](Self::plain) | session mode | |
+/// | [`reconnect`](Self::reconnect) | 500 ms to 30 s | base (0, 1 min], max [base, 5 min] |
+/// | [`max_retries`](Self::max_retries) | 0 = unlimited | 0 to 32 |
+/// | [`heartbeat`](Self::heartbeat) | 20 s / 60 s | ping (0, 1 min], pong (ping, 2 min] |
+/// | [`write_timeout`](Self::write_timeout) | 10 s | (0, 30 s] |
+/// | [`handshake_timeout`](Self::handshake_timeout) | 10 s | (0, 2 min] |
+/// | [`close_timeout`](Self::close_timeout) | 5 s | (0, 2 min] |
+/// | [`max_message_size`](Self::max_message_size) | 1 MiB | 0 = unlimited, to 64 MiB |
+/// | [`send_buffer`](Self::send_buffer) | 256 frames | 1 to 4096 |
+/// | [`send_buffer_bytes`](Self::send_buffer_bytes) | 1 MiB | 1 B to 64 MiB |
+/// | [`header`](Self::header) | none | |
+/// | [`seed`](Self::seed) | random | |
+/// | [`connector`](Self::connector) | TCP, and TLS for `wss` | |
+/// | [`tls`](Self::tls) | Mozilla's roots, no client certificate | |
+///
+/// ```
+/// use std::time::Duration;
+/// use rejoin_client::Client;
+///
+/// let client = Client::builder("wss://chat.example.com/ws")
+///     .header("authorization", "Bearer ...")
+///     .reconnect(Duration::from_millis(200), Duration::from_secs(10))
+///     .build()?;
+/// # Ok::<(), rejoin_client::ConfigError>(())
+/// ```
+#[must_use = "a builder does nothing until it is built"]
+pub struct ClientBuilder {
+    url: String,
+    options: Options,
+    /// The first header that could not be taken.
+    header_error: Option<ConfigError>,
+}
+
+impl ClientBuilder {
+    pub(crate) fn new(url: String) -> Self {
+        Self { url, options: Options::default(), header_error: None }
+    }
+
+    /// Checks the options.
+    ///
+    /// # Errors
+    /// Fails for a URL that is not `ws`, `wss`, `http` or `https`, and for the first option out of its range; the error names
+    /// it.
+    pub fn build(self) -> Result<Client, ConfigError> {
+        if let Some(error) = self.header_error {
+            return Err(error);
+        }
+        self.options.check()?;
+        Client::new(&self.url, self.options)
+    }
+
+    /// [`Self::build`], then [`Client::connect`].
+    ///
+    /// # Errors
+    /// As these.
+    pub async fn connect(self) -> Result<Connection, ConnectError> {
+        self.build()?.connect().await
+    }
+
+    /// The wire format. Default: [`JsonCodec`](crate::JsonCodec). In session mode the server has to support it.
+    pub fn codec(mut self, codec: Arc<dyn Codec>) -> Self {
+        self.options.codec = codec;
+        self
+    }
+
+    /// Plain mode: for a server that does not speak rejoin's session mode. No subprotocol is offered, nothing is counted
+    /// or acknowledged: after a reconnect, what was under way when the socket was lost may be missing, or, where its writing
+    /// had not finished, come twice. Default: session mode.
+    pub fn plain(mut self) -> Self {
+        self.options.mode = Mode::Plain;
+        self
+    }
+
+    /// How long to wait before a reconnect: `min(base × 2^attempt, max) × uniform(0.5, 1.0)`. The attempts are counted from
+    /// 0 again after a connection that lasted 10 s, or `max` where that is shorter. What the server asks for (`1012 retry in
+    /// N ms`, `Retry-After`) is a lower bound, stretched by up to a quarter. Default: 500 ms to 30 s.
+    pub fn reconnect(mut self, base: Duration, max: Duration) -> Self {
+        self.options.reconnect = true;
+        self.options.base_delay = base;
+        self.options.max_delay = max;
+        self
+    }
+
+    /// How many reconnects in a row may fail before the connection ends with
+    /// [`RetriesExhausted`](crate::CloseReason::RetriesExhausted). One that the server has opened is not a failure, however
+    /// soon it is lost. Default: 0, unlimited.
+    pub fn max_retries(mut self, retries: u32) -> Self {
+        self.options.max_retries = retries;
+        self
+    }
+
+    /// Ends the connection with the first socket that is lost. Default: it reconnects.
+    pub fn no_reconnect(mut self) -> Self {
+        self.options.reconnect = false;
+        self
+    }
+
+    /// A socket on which nothing arrived for `ping` is pinged; one on which nothing arrived for `pong` is lost. Costs a few
+    /// bytes every `ping` on an idle connection. Default: 20 s and 60 s.
+    pub fn heartbeat(mut self, ping: Duration, pong: Duration) -> Self {
+        self.options.ping_interval = ping;
+        self.options.pong_timeout = pong;
+        self
+    }
+
+    /// A write that makes no progress for so long loses the socket; also how long
+    /// [`send_wait`](crate::Connection::send_wait) waits for room. Default: 10 s.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.options.write_timeout = timeout;
+        self
+    }
+
+    /// How long a dial may take: address, TCP, TLS, upgrade, and the server's word that the session is open, together.
+    /// Default: 10 s.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.options.handshake_timeout = timeout;
+        self
+    }
+
+    /// How long [`close`](crate::Connection::close) may take to deliver what was accepted, reconnects included. Default: 5 s.
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.options.close_timeout = timeout;
+        self
+    }
+
+    /// The biggest message that is received, in bytes; a bigger one ends the connection with 1009. 0 is unlimited: the server
+    /// then decides how much memory we use. Default: 1 MiB.
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.options.max_message_size = bytes;
+        self
+    }
+
+    /// How many frames are kept for the server: in session mode until it has acknowledged them, in plain mode until they are
+    /// written. The server may allow less. When it is full, `send` fails. Default: 256.
+    pub fn send_buffer(mut self, frames: u32) -> Self {
+        self.options.send_buffer = frames;
+        self
+    }
+
+    /// How many bytes are kept for the server; one frame is always taken, however big. Default: 1 MiB.
+    pub fn send_buffer_bytes(mut self, bytes: usize) -> Self {
+        self.options.send_buffer_bytes = bytes;
+        self
+    }
+
+    /// A header that is sent with each dial, reconnects included: a cookie, an `Authorization`. Can be given several times;
+    /// the same name twice sends both. Not those that make the upgrade: `Connection`, `Upgrade`, `Content-Length`,
+    /// `Transfer-Encoding`, and `Sec-WebSocket-*`, but for `Sec-WebSocket-Protocol` in plain mode. Default: none.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        let wrong = |why| ConfigError::Header { name: name.to_owned(), why };
+        let header = HeaderName::try_from(name)
+            .map_err(|_| wrong("it is not a name"))
+            .and_then(|name| Ok((name, HeaderValue::from_str(value).map_err(|_| wrong("its value has control characters"))?)));
+        match header {
+            Ok((name, value)) => {
+                self.options.headers.append(name, value);
+            }
+            Err(error) => {
+                self.header_error.get_or_insert(error);
+            }
+        }
+        self
+    }
+
+    /// Makes the jitter of reconnects repeatable, for tests. Default: random.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.options.seed = Some(seed);
+        self
+    }
+
+    /// Where streams come from, instead of TCP, and TLS for `wss`: a proxy, a Unix socket, a pair in memory. Called for each
+    /// dial; the WebSocket upgrade is spoken on what it returns, so that TLS, where it is wanted, is its own business.
+    ///
+    /// ```
+    /// use rejoin_client::Client;
+    ///
+    /// let client = Client::builder("ws://localhost/ws")
+    ///     .connector(|| tokio::net::UnixStream::connect("/run/chat.sock"))
+    ///     .build()?;
+    /// # Ok::<(), rejoin_client::ConfigError>(())
+    /// ```
+    pub fn connector<F, Fut, S>(mut self, connector: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let connector: Connector = Arc::new(move || {
+            let stream = connector();
+            Box::pin(async move { Ok(Box::new(stream.await?) as dial::BoxIo) })
+        });
+        self.options.connector = Some(connector);
+        self
+    }
+
+    /// How TLS is spoken for `wss`: roots of one's own, a client certificate. Default: Mozilla's roots, TLS 1.2 and 1.3.
+    pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
+        self.options.tls = Some(config);
+        self
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,58 @@
+//! [`Client`]: checked options, from which connections are made.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tracing::Instrument;
+
+use crate::builder::ClientBuilder;
+use crate::connection::Connection;
+use crate::dial::Dialer;
+use crate::error::{ConfigError, ConnectError};
+use crate::options::Options;
+use crate::reconnect::Driver;
+use crate::target::Target;
+
+/// A server's address and how to talk to it. Cheap to clone; each [`Self::connect`] is a session of its own.
+#[derive(Clone)]
+pub struct Client {
+    dialer: Arc<Dialer>,
+    options: Arc<Options>,
+}
+
+impl Client {
+    /// Options for a client of the server at `url`: `ws://…` or `wss://…`; `http` and `https` mean the same. The path and
+    /// query are sent as they are, the fragment is not. Nothing is checked before [`ClientBuilder::build`].
+    pub fn builder(url: impl Into<String>) -> ClientBuilder {
+        ClientBuilder::new(url.into())
+    }
+
+    pub(crate) fn new(url: &str, options: Options) -> Result<Self, ConfigError> {
+        let target = Target::parse(url)?;
+        let options = Arc::new(options);
+        Ok(Self { dialer: Arc::new(Dialer::new(target, options.clone())), options })
+    }
+
+    /// Dials, and returns when the server has opened the session; in plain mode, when it has upgraded. Spawns the
+    /// connection's task on the current tokio runtime.
+    ///
+    /// # Errors
+    /// Fails at once when anything fails; there is no second attempt, and nothing goes on behind it. Fails with
+    /// [`ConnectError::Timeout`] when the handshake timeout passes.
+    pub async fn connect(&self) -> Result<Connection, ConnectError> {
+        let host = self.dialer.authority();
+        let span = tracing::debug_span!("connection", host, id = tracing::field::Empty);
+        let mut driver = Driver::new(self.dialer.clone(), self.options.clone());
+        let link = driver.open().instrument(span.clone()).await?;
+        let shared = driver.shared();
+        span.record("id", shared.id());
+        let task = tokio::spawn(driver.run(link).instrument(span));
+        Ok(Connection::new(shared, task))
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("host", &self.dialer.authority()).field("options", &self.options).finish()
+    }
+}

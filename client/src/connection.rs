@@ -1,0 +1,301 @@
+//! [`Connection`]: a session, as its application sees it.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared as SharedFuture};
+use rejoin_core::drive::{Cell, SendError, now};
+use rejoin_core::{CloseFrame, CloseReason as SessionEnd, Codec, DropReason, Event as SessionEvent, Frame, Overflow, Session};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinHandle};
+
+use crate::event::{CloseReason, Closed, Event};
+use crate::options::Options;
+use crate::packed::{pack, unpack};
+
+/// A connection that outlives its sockets: a session.
+///
+/// It receives; to send it lends itself to [`Sender`], whose methods are its own, and of which there may be many. Dropping
+/// the `Connection` is [`Sender::abort`]: its task ends at once, and the server is told nothing, so that it keeps the session
+/// for its resume window. To part properly, [`close`](Sender::close) it.
+pub struct Connection {
+    sender: Sender,
+    /// The last event has been given.
+    over: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(shared: Arc<Shared>, task: JoinHandle<()>) -> Self {
+        let abort = task.abort_handle();
+        // Cancelled or panicked, it has ended.
+        let ended = task.map(|_| ()).boxed().shared();
+        Self { sender: Sender { shared, abort, ended }, over: false }
+    }
+
+    /// The next event, in order; `None` after [`Event::Closed`], and after our own close.
+    ///
+    /// Cancel safe: a call that is dropped takes nothing. What is not taken is read ahead up to 64 frames or 1 MiB; then the
+    /// server has to wait, and a socket that is lost is noticed only when the application has taken what is there.
+    pub async fn recv(&mut self) -> Option<Event> {
+        if self.over {
+            return None;
+        }
+        let shared = &self.sender.shared;
+        let event = poll_fn(|cx| {
+            loop {
+                let event = std::task::ready!(shared.cell.poll_event(cx));
+                if let Some(event) = shared.translate(event) {
+                    return Poll::Ready(event);
+                }
+            }
+        })
+        .await;
+        if let Event::Closed(closed) = &event {
+            self.over = true;
+            if let CloseReason::Local = closed.reason {
+                return None;
+            }
+        }
+        Some(event)
+    }
+
+    /// The frames that were accepted and never acknowledged, once the connection has ended; before that, none. Whoever sends
+    /// them elsewhere may repeat some.
+    pub fn take_unacknowledged(&mut self) -> Vec<Frame> {
+        let shared = &self.sender.shared;
+        if shared.cell.drive(|session| session.ended().is_none()) {
+            return Vec::new();
+        }
+        // From here on the count that is told stays what it was.
+        shared.outcome();
+        let kept = shared.cell.drive(Session::take_unacknowledged);
+        shared.decode(kept)
+    }
+
+    /// A handle that sends, for other tasks.
+    pub fn sender(&self) -> Sender {
+        self.sender.clone()
+    }
+}
+
+impl Deref for Connection {
+    type Target = Sender;
+
+    fn deref(&self) -> &Sender {
+        &self.sender
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.sender.abort();
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+/// Sends on a connection, from any task. Cheap to clone. It does not keep the connection alive.
+#[derive(Clone)]
+pub struct Sender {
+    shared: Arc<Shared>,
+    abort: AbortHandle,
+    ended: SharedFuture<BoxFuture<'static, ()>>,
+}
+
+impl Sender {
+    /// Accepts a frame for the server. Success in session mode means: it will be delivered exactly once and in order while
+    /// the session lives, also when there is no socket at the moment; otherwise [`Event::SessionLost`] or [`Closed`] tell.
+    ///
+    /// Does not wait. Costs one encoding, and the bytes until the server has acknowledged them.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] when more is sent than the server takes or acknowledges, [`SendError::Closed`] once the connection
+    /// is closing, [`SendError::Reserved`] for an event that begins with `$` in session mode, [`SendError::Encode`] when the
+    /// payload has no image in the codec. The frame is then not queued.
+    pub fn send(&self, frame: &Frame) -> Result<(), SendError> {
+        let message = self.shared.encode(frame)?;
+        self.shared.cell.send(message, Overflow::Reject)?;
+        Ok(())
+    }
+
+    /// Like [`Self::send`], but waits for room in the buffer, no longer than the
+    /// [write timeout](crate::ClientBuilder::write_timeout). Dropped while it waits, it has queued nothing.
+    ///
+    /// # Errors
+    /// As [`Self::send`], with [`SendError::Timeout`] instead of [`SendError::Full`].
+    pub async fn send_wait(&self, frame: &Frame) -> Result<(), SendError> {
+        let message = self.shared.encode(frame)?;
+        self.shared.cell.send_wait(message, self.shared.write_timeout).await?;
+        Ok(())
+    }
+
+    /// The connection ID that the server assigned; `None` in plain mode, where it does not tell. A fresh session after
+    /// [`Event::SessionLost`] may have another.
+    pub fn id(&self) -> Option<String> {
+        self.shared.id()
+    }
+
+    /// The room that the server assigned; `None` in plain mode.
+    pub fn room(&self) -> Option<String> {
+        self.shared.cell.drive(|session| session.identity().map(|identity| identity.room.to_string()))
+    }
+
+    /// Where the connection stands.
+    pub fn state(&self) -> ConnectionState {
+        *self.shared.state.borrow()
+    }
+
+    /// Follows [`Self::state`]: for a light that says whether we are online. What happens in quick succession is seen as its
+    /// last.
+    pub fn state_changes(&self) -> watch::Receiver<ConnectionState> {
+        self.shared.state.subscribe()
+    }
+
+    /// Closes: nothing more is accepted, what was accepted is delivered, then the socket is closed with 1000. Bounded by the
+    /// [close timeout](crate::ClientBuilder::close_timeout), reconnects included. From the call on no event is told. When it
+    /// returns, the connection's task has ended.
+    ///
+    /// Dropped while it waits, the closing goes on. A connection that has ended already says how.
+    pub async fn close(&self) -> Closed {
+        let deadline = now() + self.shared.close_timeout;
+        self.shared.cell.command(|session| {
+            session.close(SessionEnd::Local(CloseFrame::new(1000, "")), deadline);
+        });
+        self.closed().await
+    }
+
+    /// Ends the connection now, without a word to the server: it keeps the session for its resume window. Does not wait;
+    /// [`Self::closed`] does.
+    pub fn abort(&self) {
+        // First, so that the task has no chance to write a close frame.
+        self.abort.abort();
+        self.shared.end_locally();
+    }
+
+    /// Waits until the connection has ended, and its task with it.
+    pub async fn closed(&self) -> Closed {
+        self.ended.clone().await;
+        self.shared.outcome()
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+/// Where a connection stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectionState {
+    /// A socket is there, and the session is open.
+    Connected,
+    /// The socket is gone; another is being dialled, or waited for. What is sent is kept.
+    Reconnecting,
+    /// Ended.
+    Closed,
+}
+
+/// What the application's handles and the connection's task have in common.
+pub(crate) struct Shared {
+    pub(crate) cell: Cell,
+    pub(crate) codec: Arc<dyn Codec>,
+    write_timeout: Duration,
+    close_timeout: Duration,
+    state: watch::Sender<ConnectionState>,
+    /// Why the task has given up, where the session itself cannot know.
+    verdict: OnceLock<CloseReason>,
+    /// How it ended, as it was first told.
+    outcome: OnceLock<Closed>,
+}
+
+impl Shared {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            cell: Cell::new(Session::new(Arc::new(options.session_config()), now())),
+            codec: options.codec.clone(),
+            write_timeout: options.write_timeout,
+            close_timeout: options.close_timeout,
+            state: watch::Sender::new(ConnectionState::Reconnecting),
+            verdict: OnceLock::new(),
+            outcome: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> Option<String> {
+        self.cell.drive(|session| session.identity().map(|identity| identity.id.to_string()))
+    }
+
+    pub(crate) fn set_state(&self, state: ConnectionState) {
+        self.state.send_if_modified(|old| std::mem::replace(old, state) != state);
+    }
+
+    /// Ends the session with a reason that it cannot know by itself. One that our application is closing keeps that reason.
+    pub(crate) fn give_up(&self, verdict: CloseReason) {
+        self.cell.command(|session| {
+            if session.is_open() {
+                // Nobody else sets it, and the task gives up once.
+                self.verdict.set(verdict).ok();
+                session.end(SessionEnd::TransportLost(DropReason::Cut));
+            } else {
+                session.end(SessionEnd::Local(CloseFrame::new(1000, "")));
+            }
+        });
+    }
+
+    pub(crate) fn end_locally(&self) {
+        self.cell.command(|session| session.end(SessionEnd::Local(CloseFrame::new(1000, ""))));
+    }
+
+    /// How the connection ended. Only to be called when it has.
+    fn outcome(&self) -> Closed {
+        let closed = self.outcome.get_or_init(|| {
+            self.cell.drive(|session| {
+                let reason = match (self.verdict.get(), session.ended()) {
+                    (Some(verdict), _) => verdict.clone(),
+                    (None, Some(reason)) => CloseReason::of_session(reason),
+                    (None, None) => CloseReason::Local,
+                };
+                Closed { reason, unacknowledged: session.counts().unacknowledged }
+            })
+        });
+        closed.clone()
+    }
+
+    fn encode(&self, frame: &Frame) -> Result<Bytes, SendError> {
+        self.cell.check(frame)?;
+        Ok(pack(self.codec.encode(frame)?))
+    }
+
+    fn decode(&self, kept: Vec<Bytes>) -> Vec<Frame> {
+        // What our own codec has encoded it can decode; if it cannot, there is no frame to give back.
+        kept.into_iter().filter_map(|bytes| self.codec.decode(unpack(bytes)).ok()).collect()
+    }
+
+    /// A session's event as the application is told it; the first connect is told by `connect` itself.
+    fn translate(&self, event: SessionEvent) -> Option<Event> {
+        Some(match event {
+            SessionEvent::Message(frame) => Event::Message(frame),
+            SessionEvent::Dropped(reason) => Event::Dropped { reason },
+            SessionEvent::Restored => Event::Restored,
+            SessionEvent::Gap(gap) => Event::Gap(gap),
+            SessionEvent::Lost { reason, unacknowledged, .. } => {
+                Event::SessionLost { reason, unacknowledged: self.decode(unacknowledged) }
+            }
+            SessionEvent::Closed(_) => Event::Closed(self.outcome()),
+            // `Connected`, and what a later version of the session may add.
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! [`Options`]: what a client was built with, checked.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use rejoin_codecs::JsonCodec;
+use rejoin_core::{Codec, Mode, SessionConfig, Side};
+
+use crate::dial::Connector;
+use crate::error::ConfigError;
+
+/// The options with their defaults. What each means, and its range, stands at its method of
+/// [`ClientBuilder`](crate::ClientBuilder).
+#[derive(Clone)]
+pub(crate) struct Options {
+    pub(crate) codec: Arc<dyn Codec>,
+    pub(crate) mode: Mode,
+    pub(crate) reconnect: bool,
+    pub(crate) base_delay: Duration,
+    pub(crate) max_delay: Duration,
+    /// 0 is unlimited.
+    pub(crate) max_retries: u32,
+    pub(crate) ping_interval: Duration,
+    pub(crate) pong_timeout: Duration,
+    pub(crate) write_timeout: Duration,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) close_timeout: Duration,
+    /// 0 is unlimited.
+    pub(crate) max_message_size: usize,
+    pub(crate) send_buffer: u32,
+    pub(crate) send_buffer_bytes: usize,
+    pub(crate) headers: HeaderMap,
+    pub(crate) seed: Option<u64>,
+    pub(crate) connector: Option<Connector>,
+    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            codec: Arc::new(JsonCodec),
+            mode: Mode::Session,
+            reconnect: true,
+            base_delay: Duration::from_millis(500),
+            max_delay: Duration::from_secs(30),
+            max_retries: 0,
+            ping_interval: Duration::from_secs(20),
+            pong_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(5),
+            max_message_size: 1 << 20,
+            send_buffer: 256,
+            send_buffer_bytes: 1 << 20,
+            headers: HeaderMap::new(),
+            seed: None,
+            connector: None,
+            tls: None,
+        }
+    }
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+const MIB: usize = 1 << 20;
+
+impl Options {
+    /// Whether each option is in its range.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let positive = |time: Duration, max: Duration| !time.is_zero() && time <= max;
+        require(
+            positive(self.base_delay, MINUTE),
+            "reconnect.base",
+            &self.base_delay,
+            "more than 0 and at most 1 min",
+        )?;
+        require(
+            self.base_delay <= self.max_delay && self.max_delay <= 5 * MINUTE,
+            "reconnect.max",
+            &self.max_delay,
+            "at least the base and at most 5 min",
+        )?;
+        require(self.max_retries <= 32, "max_retries", &self.max_retries, "0 (unlimited) to 32")?;
+        require(
+            positive(self.ping_interval, MINUTE) && self.ping_interval < self.pong_timeout,
+            "heartbeat.ping",
+            &self.ping_interval,
+            "more than 0, at most 1 min, and less than the pong timeout",
+        )?;
+        require(self.pong_timeout <= 2 * MINUTE, "heartbeat.pong", &self.pong_timeout, "at most 2 min")?;
+        require(
+            positive(self.write_timeout, MINUTE / 2),
+            "write_timeout",
+            &self.write_timeout,
+            "more than 0 and at most 30 s",
+        )?;
+        require(
+            positive(self.handshake_timeout, 2 * MINUTE),
+            "handshake_timeout",
+            &self.handshake_timeout,
+            "more than 0 and at most 2 min",
+        )?;
+        require(
+            positive(self.close_timeout, 2 * MINUTE),
+            "close_timeout",
+            &self.close_timeout,
+            "more than 0 and at most 2 min",
+        )?;
+        require(
+            self.max_message_size <= 64 * MIB,
+            "max_message_size",
+            &self.max_message_size,
+            "0 (unlimited) to 64 MiB",
+        )?;
+        require((1..=4096).contains(&self.send_buffer), "send_buffer", &self.send_buffer, "1 to 4096 frames")?;
+        require(
+            (1..=64 * MIB).contains(&self.send_buffer_bytes),
+            "send_buffer_bytes",
+            &self.send_buffer_bytes,
+            "1 B to 64 MiB",
+        )?;
+        require(
+            rejoin_core::is_codec_name(self.codec.name()),
+            "codec",
+            &self.codec.name(),
+            "named by 1 to 32 characters of [a-z0-9_-]",
+        )
+    }
+
+    /// What the session is allowed.
+    pub(crate) fn session_config(&self) -> SessionConfig {
+        let mut config = SessionConfig::new(Side::Client, self.mode);
+        config.buffer_frames = self.send_buffer;
+        config.buffer_bytes = self.send_buffer_bytes;
+        config.ping_interval = self.ping_interval;
+        config.pong_timeout = self.pong_timeout;
+        config.write_timeout = self.write_timeout;
+        config
+    }
+}
+
+fn require(
+    holds: bool,
+    name: &'static str,
+    value: &dyn fmt::Debug,
+    range: &'static str,
+) -> Result<(), ConfigError> {
+    if holds { Ok(()) } else { Err(ConfigError::Option { name, value: format!("{value:?}"), range }) }
+}
+
+impl fmt::Debug for Options {
+    /// Without the headers' values and the connector: the former are often secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("codec", &self.codec)
+            .field("mode", &self.mode)
+            .field("reconnect", &self.reconnect)
+            .field("headers", &self.headers.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

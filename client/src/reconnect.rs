@@ -1,0 +1,257 @@
+//! [`Driver`]: the one task of a connection, from its first socket to its end.
+
+use std::future::{Future, poll_fn};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rejoin_core::drive::{Deadline, Link, LinkEnd, Transport, now};
+use rejoin_core::{AttachError, CloseFrame, CloseReason as SessionEnd, DropReason, Mode, Reconnect, Session, State};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tracing::Instrument;
+
+use crate::backoff::Backoff;
+use crate::connection::{ConnectionState, Shared};
+use crate::dial::Dialer;
+use crate::error::ConnectError;
+use crate::event::CloseReason;
+use crate::options::Options;
+
+/// Dials, drives the socket, and dials again, until the session has ended.
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    dialer: Arc<Dialer>,
+    options: Arc<Options>,
+    backoff: Backoff,
+    timer: Deadline,
+    /// Reconnects that failed in a row.
+    failures: u32,
+    /// A dial was abandoned whose request the server may have read, and may still act on.
+    late_request: bool,
+    /// Sockets that are being closed. They end with the driver, or before.
+    leaving: JoinSet<()>,
+}
+
+/// How long a socket that is left may take to be closed.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
+
+impl Driver {
+    /// A driver for a connection that begins.
+    pub(crate) fn new(dialer: Arc<Dialer>, options: Arc<Options>) -> Self {
+        Self {
+            shared: Arc::new(Shared::new(&options)),
+            backoff: Backoff::new(options.base_delay, options.max_delay, options.seed),
+            dialer,
+            options,
+            timer: Deadline::default(),
+            failures: 0,
+            late_request: false,
+            leaving: JoinSet::new(),
+        }
+    }
+
+    /// What the application's handles need.
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
+    }
+
+    /// One dial, until the server has opened the session. `None` when it has, and the socket is gone again.
+    pub(crate) async fn open(&mut self) -> Result<Option<Link>, ConnectError> {
+        let patience = self.options.handshake_timeout;
+        let result = match timeout(patience, self.dial_and_open()).await {
+            Ok(result) => result,
+            Err(_) => {
+                // Without a word: who does not answer in time is not waited for once more.
+                self.shared.cell.drive(|session| session.cut(now()));
+                Err(ConnectError::Timeout)
+            }
+        };
+        self.late_request = match &result {
+            Ok(_) => false,
+            Err(error) => self.late_request || error.may_have_been_read(),
+        };
+        result
+    }
+
+    async fn dial_and_open(&mut self) -> Result<Option<Link>, ConnectError> {
+        let shared = self.shared.clone();
+        let offer = shared.cell.drive(|session| {
+            session.resume_offer().map(|(token, received)| (token.clone(), received))
+        });
+        tracing::debug!(resume = offer.is_some(), "dialling");
+        let resume = offer.as_ref().map(|(token, received)| (token, *received));
+        let mut transport = self.dialer.dial(resume).await?;
+        transport.forgive_takeover(self.late_request);
+        let before = shared.cell.drive(openings);
+        let epoch = shared.cell.drive(|session| {
+            let epoch = session.reserve();
+            session.attach(epoch, None, now()).map(|()| epoch)
+        });
+        let epoch = epoch.map_err(|error| ConnectError::Closed(gone(error)))?;
+        let mut link = Link::new(epoch, Box::new(transport));
+        let end = poll_fn(|cx| match self.poll_link(cx, &mut link) {
+            Poll::Ready(end) => Poll::Ready(Some(end)),
+            Poll::Pending if shared.cell.drive(|session| session.is_opened()) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        let Some(end) = end.await else { return Ok(Some(link)) };
+        self.leave(link.into_transport(), end);
+        if shared.cell.drive(openings) != before {
+            return Ok(None);
+        }
+        Err(shared.cell.drive(|session| match session.ended() {
+            Some(SessionEnd::Protocol(frame)) => ConnectError::Protocol(frame.clone()),
+            Some(SessionEnd::Remote(frame)) => ConnectError::Closed(DropReason::Closed(Some(frame.clone()))),
+            Some(reason) => ConnectError::Protocol(reason.close_frame()),
+            None => ConnectError::Closed(session.dropped().cloned().unwrap_or(DropReason::Cut)),
+        }))
+    }
+
+    /// Drives a socket. Ready when it is no longer the session's.
+    fn poll_link(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Poll<LinkEnd> {
+        let Shared { cell, codec, .. } = &*self.shared;
+        cell.register_driver(cx);
+        loop {
+            if let Poll::Ready(end) = link.poll(cx, cell, &**codec) {
+                return Poll::Ready(end);
+            }
+            // After the socket: what it brought may be due sooner than what was waited for.
+            if cell.poll_timeout(cx, &mut self.timer).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// The connection's task, from its first socket on.
+    pub(crate) async fn run(mut self, mut link: Option<Link>) {
+        let _guard = EndGuard(self.shared.clone());
+        loop {
+            if let Some(mut link) = link.take() {
+                self.shared.set_state(ConnectionState::Connected);
+                tracing::debug!(id = self.shared.id(), "connected");
+                let since = now();
+                let end = poll_fn(|cx| self.poll_link(cx, &mut link)).await;
+                self.backoff.stood_for(now() - since);
+                self.leave(link.into_transport(), end);
+            }
+            match self.reconnect().await {
+                Some(next) => link = next,
+                None => break,
+            }
+        }
+        self.shared.set_state(ConnectionState::Closed);
+        while self.leaving.join_next().await.is_some() {}
+    }
+
+    /// Dials until the session is open again; the socket may be gone by then. `None` when the session has ended.
+    async fn reconnect(&mut self) -> Option<Option<Link>> {
+        let shared = self.shared.clone();
+        let (state, advice) = shared.cell.drive(|session| (session.state(), session.reconnect()));
+        if state == State::Closed {
+            return None;
+        }
+        shared.set_state(ConnectionState::Reconnecting);
+        if !self.options.reconnect || advice == Reconnect::Never {
+            let reason = shared.cell.drive(|session| session.dropped().cloned());
+            shared.give_up(CloseReason::ReconnectDisabled(reason.unwrap_or(DropReason::Cut)));
+            return None;
+        }
+        let mut delay = match advice {
+            Reconnect::After(hint) => self.backoff.next_after(hint),
+            _ => self.backoff.next(),
+        };
+        loop {
+            tracing::debug!(?delay, failures = self.failures, "waiting to reconnect");
+            unless_ended(&shared, sleep(delay)).await?;
+            let error = match unless_ended(&shared, self.open()).await? {
+                Ok(link) => {
+                    self.failures = 0;
+                    return Some(link);
+                }
+                Err(error) => error,
+            };
+            if shared.cell.drive(|session| session.state()) == State::Closed {
+                return None;
+            }
+            tracing::debug!(%error, "reconnect failed");
+            self.failures = self.failures.saturating_add(1);
+            delay = self.after_failure(error)?;
+        }
+    }
+
+    /// How long to wait after a reconnect that failed; `None` when there is no sense in another.
+    fn after_failure(&mut self, error: ConnectError) -> Option<Duration> {
+        if let Some(refusal) = error.final_refusal() {
+            self.shared.give_up(CloseReason::GaveUp { status: refusal.status, body: refusal.body.clone() });
+            return None;
+        }
+        if self.failures == self.options.max_retries {
+            let last = Arc::new(error);
+            self.shared.give_up(CloseReason::RetriesExhausted { attempts: self.failures, last });
+            return None;
+        }
+        // A server that closes before it has opened the session may name a time, too: 1012 instead of 503.
+        let advised = match self.shared.cell.drive(|session| session.reconnect()) {
+            Reconnect::After(hint) if matches!(error, ConnectError::Closed(_)) => Some(hint),
+            _ => None,
+        };
+        Some(match error.retry_after().max(advised) {
+            Some(hint) => self.backoff.next_after(hint),
+            None => self.backoff.next(),
+        })
+    }
+
+    /// Lets a socket go, without waiting for it.
+    fn leave(&mut self, transport: Box<dyn Transport>, end: LinkEnd) {
+        while self.leaving.try_join_next().is_some() {}
+        if end != LinkEnd::Gone {
+            let closing = async move {
+                timeout(LEAVE_PATIENCE, Link::close(transport, end)).await.ok();
+            };
+            self.leaving.spawn(closing.in_current_span());
+        }
+    }
+}
+
+/// How often a session was opened on a socket. In plain mode every socket is.
+fn openings(session: &mut Session) -> u64 {
+    let plain = session.mode() == Mode::Plain && session.state() != State::New;
+    session.counts().resumed + u64::from(plain || session.identity().is_some())
+}
+
+fn gone(error: AttachError) -> DropReason {
+    tracing::debug!(?error, "session does not take the socket");
+    DropReason::Cut
+}
+
+/// Runs `work` while the session's timer runs; `None` when the session has ended before it was done.
+async fn unless_ended<T>(shared: &Shared, work: impl Future<Output = T>) -> Option<T> {
+    let mut timer = Deadline::default();
+    let ended = poll_fn(|cx| {
+        shared.cell.register_driver(cx);
+        while shared.cell.poll_timeout(cx, &mut timer).is_ready() {}
+        let ended = shared.cell.drive(|session| session.state()) == State::Closed;
+        if ended { Poll::Ready(()) } else { Poll::Pending }
+    });
+    tokio::select! {
+        // First, so that a socket which is being opened sees what the timer has made due.
+        biased;
+        () = ended => None,
+        done = work => Some(done),
+    }
+}
+
+/// Ends the session however its task ends: nobody waits for ever.
+struct EndGuard(Arc<Shared>);
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.cell.command(|session| session.end(SessionEnd::HandlerPanicked));
+        } else {
+            self.0.end_locally();
+        }
+        self.0.set_state(ConnectionState::Closed);
+    }
+}

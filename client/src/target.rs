@@ -1,0 +1,92 @@
+//! [`Target`]: where a URL points to.
+
+use http::Uri;
+
+use crate::error::ConfigError;
+
+/// The parts of a URL that a dial needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// Whether TLS is spoken: `wss`, `https`.
+    pub(crate) tls: bool,
+    /// A name or an address; an IPv6 address without its brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// What the `Host` header says: with the port where it is not the scheme's own.
+    pub(crate) authority: String,
+    /// What the request line says.
+    pub(crate) path: String,
+}
+
+impl Target {
+    /// Reads a URL. `http` and `https` mean `ws` and `wss`.
+    pub(crate) fn parse(url: &str) -> Result<Self, ConfigError> {
+        let wrong = |why: &'static str| ConfigError::Url { why: why.into() };
+        // A fragment stays with the client (RFC 6455 §3 allows none).
+        let uri: Uri = url.parse().map_err(|error| ConfigError::Url { why: format!("{error}") })?;
+        let tls = match uri.scheme_str() {
+            Some("ws" | "http") => false,
+            Some("wss" | "https") => true,
+            Some(_) => return Err(wrong("its scheme is none of ws, wss, http, https")),
+            None => return Err(wrong("it has no scheme")),
+        };
+        let authority = uri.authority().ok_or_else(|| wrong("it has no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(wrong("it has a user name or password: send them in a header"));
+        }
+        let host = authority.host();
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        if bare.is_empty() {
+            return Err(wrong("it has no host"));
+        }
+        if authority.port().is_some() && authority.port_u16().is_none() {
+            return Err(wrong("its port is not between 0 and 65535"));
+        }
+        let default = if tls { 443 } else { 80 };
+        let port = authority.port_u16().unwrap_or(default);
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        Ok(Self {
+            tls,
+            host: bare.to_owned(),
+            port,
+            authority: if port == default { host.to_owned() } else { format!("{host}:{port}") },
+            path: if path.starts_with('/') { path.to_owned() } else { format!("/{path}") },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_a_dial_needs() {
+        let target = Target::parse("wss://chat.example.com:8443/ws?room=a").unwrap();
+        assert!(target.tls);
+        assert_eq!((target.host.as_str(), target.port), ("chat.example.com", 8443));
+        assert_eq!(target.authority, "chat.example.com:8443");
+        assert_eq!(target.path, "/ws?room=a");
+    }
+
+    #[test]
+    fn takes_http_for_ws_and_fills_in_ports() {
+        let plain = Target::parse("http://example.com").unwrap();
+        assert_eq!((plain.tls, plain.port, plain.path.as_str()), (false, 80, "/"));
+        let secure = Target::parse("https://example.com?a=1").unwrap();
+        assert_eq!((secure.tls, secure.port, secure.path.as_str()), (true, 443, "/?a=1"));
+        assert_eq!(secure.authority, "example.com");
+    }
+
+    #[test]
+    fn takes_the_brackets_off_addresses_but_not_off_the_host_header() {
+        let target = Target::parse("ws://[::1]:9000/").unwrap();
+        assert_eq!((target.host.as_str(), target.authority.as_str()), ("::1", "[::1]:9000"));
+    }
+
+    #[test]
+    fn refuses_what_is_no_websocket_url() {
+        for url in ["", "example.com", "/ws", "ftp://example.com", "ws://", "ws://a:99999/", "ws://me:pw@host/"] {
+            assert!(matches!(Target::parse(url), Err(ConfigError::Url { .. })), "{url}");
+        }
+    }
+}

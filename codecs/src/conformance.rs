@@ -1,0 +1,372 @@
+//! What every [`Codec`] must satisfy: [`check`], for the tests of whoever writes one.
+//!
+//! - `name`: the name fits into a subprotocol, and is the same at every call.
+//! - `payloads`: a frame without a payload can always be encoded. One with a payload may be refused where the format has no
+//!   image for it, but not every payload.
+//! - `text`: the data of a text message is UTF-8.
+//! - `round trip`: what is encoded decodes to the same id and event, and to a payload where there was one. The payload may
+//!   be transcoded to the codec's own format, but payloads that differ come back different; one that comes back in the
+//!   format that it had is the same byte for byte.
+//! - `second trip`: what was decoded can be encoded, and comes back as exactly the same frame.
+//! - `json`: a decoded payload of [`PayloadFormat::Json`] is one JSON text without white space around it, whatever the peer
+//!   sent: other codecs copy it into their messages unchecked.
+//! - `kind`: a codec that writes only text refuses binary, and the reverse, with [`DecodeError::NotAFrame`].
+//! - `control`: [`Codec::encode_control`] never refuses JSON. The frame comes back with its event, no id, and the same JSON
+//!   text as a payload of [`PayloadFormat::Json`] or [`PayloadFormat::Bytes`].
+//! - `no panic`: nothing makes it panic: random bytes, messages cut short, messages with some bytes changed, UTF-8 or not,
+//!   and 100,000 times the same byte. A reader that recurses without a bound overflows its stack there, and the process of
+//!   the tests ends.
+//!
+//! A message cut short may well decode: WebSocket says where messages end, so that a codec need not.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rejoin_core::{
+    Codec, DecodeError, EncodeError, Frame, Message, MessageKind, Payload, PayloadFormat, is_codec_name,
+};
+
+mod samples;
+use samples::{bytes_samples, control_samples, json_payload, json_samples, sample_names};
+
+#[cfg(test)]
+#[cfg(feature = "json")]
+mod tests;
+
+/// Checks that `codec` satisfies every claim of [this module](self). Takes less than a second without optimizations; the
+/// inputs are the same at every run.
+///
+/// # Panics
+/// Panics with the name of the first claim that does not hold, and the input that shows it.
+///
+#[cfg_attr(feature = "json", doc = "```")]
+#[cfg_attr(not(feature = "json"), doc = "```ignore")]
+/// use rejoin_codecs::{JsonCodec, conformance};
+///
+/// // In a test of the codec:
+/// conformance::check(&JsonCodec);
+/// ```
+pub fn check(codec: &dyn Codec) {
+    let suite = Suite { codec };
+    suite.check_name();
+    let mut written = suite.check_samples();
+    written.extend(suite.check_control_frames());
+    suite.check_kinds(&written);
+    suite.check_truncated(&written);
+    suite.check_changed(&written);
+    suite.check_random();
+    suite.check_repeated();
+}
+
+struct Suite<'a> {
+    codec: &'a dyn Codec,
+}
+
+impl Suite<'_> {
+    fn check_name(&self) {
+        let name = self.codec.name();
+        if !is_codec_name(name) {
+            self.broken("name", format_args!("it is not 1 to 32 of [a-z0-9_-]"));
+        }
+        let again = self.codec.name();
+        if name != again {
+            self.broken("name", format_args!("it was {name:?}, now it is {again:?}"));
+        }
+    }
+
+    /// Sends all kinds of frames on their round trips. Returns the messages.
+    fn check_samples(&self) -> Vec<Message> {
+        let payloads = [json_samples(), bytes_samples()];
+        // Every length matters, but not every pair of two.
+        let short: Vec<_> = payloads.iter().flatten().filter(|it| it.data().len() < 1000).collect();
+        let mut written = Vec::new();
+        for (id, event) in sample_names() {
+            let is_short = id.len() + event.len() < 1000;
+            let frame = Frame::event_only(event).with_id(id);
+            match self.check_round_trip(&frame) {
+                Ok((message, _)) => written.push(message),
+                Err(error) => {
+                    self.broken("payloads", format_args!("{frame:?} has none, yet: {error}"));
+                }
+            }
+            for &payload in short.iter().take(if is_short { short.len() } else { 1 }) {
+                let frame = frame.clone().with_payload(payload.clone());
+                if let Ok((message, _)) = self.check_round_trip(&frame) {
+                    written.push(message);
+                }
+            }
+        }
+        let mut carried = 0;
+        for payloads in &payloads {
+            carried += self.check_distinct(payloads);
+        }
+        if carried == 0 {
+            self.broken("payloads", format_args!("it carries none at all"));
+        }
+        written
+    }
+
+    /// `payloads` are all different, and must come back so. Returns how many the codec carries.
+    fn check_distinct(&self, payloads: &[Payload]) -> usize {
+        let mut seen: Vec<(&Payload, Frame)> = Vec::new();
+        for payload in payloads {
+            let frame = Frame::event_only("e").with_payload(payload.clone());
+            let Ok((_, decoded)) = self.check_round_trip(&frame) else {
+                continue;
+            };
+            if let Some((other, _)) = seen.iter().find(|(_, frame)| *frame == decoded) {
+                let (one, other) = (Excerpt(payload.data()), Excerpt(other.data()));
+                self.broken(
+                    "round trip",
+                    format_args!("the payloads {one} and {other} come back as the same"),
+                );
+            }
+            seen.push((payload, decoded));
+        }
+        seen.len()
+    }
+
+    /// There and back, twice. Returns the message and what it decodes to, or why the codec cannot write the frame.
+    fn check_round_trip(&self, frame: &Frame) -> Result<(Message, Frame), EncodeError> {
+        let message = self.encode(frame)?;
+        let decoded = self.decode(&message).unwrap_or_else(|error| {
+            self.broken("round trip", format_args!("{frame:?} became {}: {error}", Shown(&message)))
+        });
+        let alike = decoded.id() == frame.id()
+            && decoded.event() == frame.event()
+            && match (decoded.payload(), frame.payload()) {
+                (Some(decoded), Some(payload)) => decoded.format() != payload.format() || decoded == payload,
+                (decoded, payload) => decoded == payload,
+            };
+        if !alike {
+            self.broken(
+                "round trip",
+                format_args!("{frame:?} became {}, and that {decoded:?}", Shown(&message)),
+            );
+        }
+        self.check_decoded(&message, &decoded);
+        Ok((message, decoded))
+    }
+
+    /// `frame` came out of `message`: it must be fit for other codecs, and for this one.
+    fn check_decoded(&self, message: &Message, frame: &Frame) {
+        if let Some(payload) = frame.payload()
+            && payload.format() == PayloadFormat::Json
+            && !is_json_text(payload.data())
+        {
+            self.broken(
+                "json",
+                format_args!("{} has the payload {}", Shown(message), Excerpt(payload.data())),
+            );
+        }
+        let again = match self.encode(frame) {
+            Ok(second) => self.decode(&second).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        if again.as_ref() != Ok(frame) {
+            self.broken("second trip", format_args!("{} is {frame:?}, and that {again:?}", Shown(message)));
+        }
+    }
+
+    fn check_control_frames(&self) -> Vec<Message> {
+        let mut written = Vec::new();
+        for (event, json) in control_samples() {
+            let what = format!("{event} with {:?}", json.as_deref().map(str::trim));
+            let text = json.map(|text| text.into_bytes().into());
+            let message = self
+                .guard(|| self.codec.encode_control(event, text.clone()), || format!("encoding {what}"))
+                .unwrap_or_else(|error| self.broken("control", format_args!("{what}: {error}")));
+            self.check_text(&message);
+            let frame = self.decode(&message).unwrap_or_else(|error| {
+                self.broken("control", format_args!("{what} became {}: {error}", Shown(&message)))
+            });
+            let readable = frame
+                .payload()
+                .is_none_or(|payload| matches!(payload.format(), PayloadFormat::Json | PayloadFormat::Bytes));
+            if frame.event() != event
+                || !frame.id().is_empty()
+                || frame.payload().map(Payload::data) != text.as_ref()
+                || !readable
+            {
+                self.broken("control", format_args!("{what} became {}, and that {frame:?}", Shown(&message)));
+            }
+            written.push(message);
+        }
+        written
+    }
+
+    fn check_kinds(&self, written: &[Message]) {
+        let Some(first) = written.first() else { return };
+        if written.iter().any(|message| message.kind != first.kind) {
+            return;
+        }
+        let other = match first.kind {
+            MessageKind::Text => MessageKind::Binary,
+            MessageKind::Binary => MessageKind::Text,
+        };
+        for message in written {
+            let message = Message { kind: other, data: message.data.clone() };
+            // WebSocket does not let through text that is not UTF-8: there is no promise about it.
+            if !is_sound(&message) {
+                continue;
+            }
+            let result = self.decode(&message);
+            if !matches!(result, Err(DecodeError::NotAFrame(_))) {
+                self.broken("kind", format_args!("{}: {result:?}", Shown(&message)));
+            }
+        }
+    }
+
+    fn check_truncated(&self, written: &[Message]) {
+        for message in written.iter().filter(|message| message.data.len() < 200) {
+            for cut in 0..message.data.len() {
+                self.check_hostile(&Message { kind: message.kind, data: message.data.slice(..cut) });
+            }
+        }
+    }
+
+    fn check_changed(&self, written: &[Message]) {
+        let mut random = Random(0x6368_616e_6765);
+        for message in written.iter().filter(|message| message.data.len() < 500) {
+            for _ in 0..16 {
+                let mut data = message.data.to_vec();
+                for _ in 0..=random.below(3) {
+                    let at = random.below(data.len());
+                    match random.below(5) {
+                        _ if data.is_empty() => {}
+                        // Lengths at their greatest and least; other types; text that is cut; bytes too many and too few.
+                        0 => data[at] = [0x00, 0x7f, 0x80, 0xff][random.below(4)],
+                        1 => data[at] ^= 1 << random.below(8),
+                        2 => data[at] = random.byte(),
+                        3 => data.insert(at, random.byte()),
+                        _ => drop(data.remove(at)),
+                    }
+                }
+                self.check_hostile(&Message { kind: message.kind, data: data.into() });
+            }
+        }
+    }
+
+    fn check_random(&self) {
+        let mut random = Random(0x7261_6e64_6f6d);
+        for _ in 0..2000 {
+            let data: Vec<u8> = (0..random.below(64)).map(|_| random.byte()).collect();
+            for kind in [MessageKind::Text, MessageKind::Binary] {
+                self.check_hostile(&Message { kind, data: data.clone().into() });
+            }
+        }
+    }
+
+    /// The same byte again and again, alone and where a payload begins: the one that opens a list opens it 100,000 deep.
+    fn check_repeated(&self) {
+        let write = |json| self.encode(&Frame::event_only("e").with_payload(json_payload(json)));
+        let until_payload = match (write("1"), write("2")) {
+            (Ok(one), Ok(two)) => {
+                let pairs = one.data.iter().zip(&two.data);
+                one.data.slice(..pairs.take_while(|(a, b)| a == b).count())
+            }
+            _ => Default::default(),
+        };
+        for start in [&[], &until_payload[..]] {
+            for byte in 0..=u8::MAX {
+                let mut data = start.to_vec();
+                data.resize(start.len() + 100_000, byte);
+                let text = Message { kind: MessageKind::Text, data: data.into() };
+                let binary = Message::binary(text.data.clone());
+                // Not `check_hostile`: whether it panics is the question, and so much text takes its time.
+                let _ = (self.decode(&text), self.decode(&binary));
+            }
+        }
+    }
+
+    fn check_hostile(&self, message: &Message) {
+        if let Ok(frame) = self.decode(message)
+            && is_sound(message)
+        {
+            self.check_decoded(message, &frame);
+        }
+    }
+
+    fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
+        let message = self.guard(|| self.codec.encode(frame), || format!("encoding {frame:?}"))?;
+        self.check_text(&message);
+        Ok(message)
+    }
+
+    fn check_text(&self, message: &Message) {
+        if !is_sound(message) {
+            self.broken("text", format_args!("{}", Shown(message)));
+        }
+    }
+
+    fn decode(&self, message: &Message) -> Result<Frame, DecodeError> {
+        self.guard(|| self.codec.decode(message.clone()), || format!("decoding {}", Shown(message)))
+    }
+
+    fn guard<T>(&self, run: impl FnOnce() -> T, what: impl FnOnce() -> String) -> T {
+        catch_unwind(AssertUnwindSafe(run))
+            .unwrap_or_else(|_| self.broken("no panic", format_args!("{} does", what())))
+    }
+
+    fn broken(&self, claim: &str, how: fmt::Arguments<'_>) -> ! {
+        panic!("codec {:?} breaks the claim `{claim}`: {how}", self.codec.name())
+    }
+}
+
+/// Whether WebSocket would deliver it: text has to be UTF-8.
+fn is_sound(message: &Message) -> bool {
+    message.kind == MessageKind::Binary || str::from_utf8(&message.data).is_ok()
+}
+
+fn is_json_text(data: &[u8]) -> bool {
+    str::from_utf8(data)
+        .ok()
+        .and_then(|text| Payload::json_text(text).ok())
+        .is_some_and(|payload| payload.data() == data)
+}
+
+/// xorshift64*: the same numbers at every run.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.next().to_be_bytes()[0]
+    }
+
+    /// Less than `limit`; 0 where nothing is less.
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() >> 33) as usize % limit.max(1)
+    }
+}
+
+/// A message in the text of a failure.
+struct Shown<'a>(&'a Message);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Message { kind, data } = self.0;
+        write!(f, "the {kind:?} message {}", Excerpt(data))
+    }
+}
+
+struct Excerpt<'a>(&'a [u8]);
+
+impl fmt::Display for Excerpt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 200;
+        match self.0.get(..SHOWN) {
+            None => write!(f, "`{}`", self.0.escape_ascii()),
+            Some(start) => {
+                let len = self.0.len();
+                write!(f, "`{}`.. ({len} bytes)", start.escape_ascii())
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Codecs that break one claim each.
+
+use super::*;
+use crate::JsonCodec;
+
+type Encode = fn(&Frame) -> Result<Message, EncodeError>;
+type Decode = fn(Message) -> Result<Frame, DecodeError>;
+
+/// JSON, but for what a test breaks.
+struct Broken {
+    name: &'static str,
+    encode: Encode,
+    decode: Decode,
+}
+
+const JSON: Broken = Broken {
+    name: "json",
+    encode: |frame| JsonCodec.encode(frame),
+    decode: |message| JsonCodec.decode(message),
+};
+
+impl Codec for Broken {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
+        (self.encode)(frame)
+    }
+
+    fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
+        (self.decode)(message)
+    }
+}
+
+fn broken_claim(codec: &Broken) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(|| check(codec))).unwrap_err();
+    let text = panic.downcast_ref::<String>().unwrap();
+    text.split('`').nth(1).unwrap().to_owned()
+}
+
+fn breaks_on_encode(encode: Encode) -> String {
+    broken_claim(&Broken { encode, ..JSON })
+}
+
+fn breaks_on_decode(decode: Decode) -> String {
+    broken_claim(&Broken { decode, ..JSON })
+}
+
+#[test]
+fn the_samples_are_json() {
+    for payload in json_samples() {
+        assert!(is_json_text(payload.data()), "{}", Excerpt(payload.data()));
+    }
+    for (event, json) in control_samples() {
+        assert!(json.is_none_or(|json| is_json_text(json.as_bytes())), "{event}");
+    }
+}
+
+/// Another kind of message does not matter to a codec that keeps its promises otherwise.
+#[test]
+fn accepts_a_binary_codec() {
+    check(&Broken {
+        encode: |frame| Ok(Message::binary(JsonCodec.encode(frame)?.data)),
+        decode: |message| {
+            if message.kind == MessageKind::Text {
+                return Err(DecodeError::NotAFrame("text".into()));
+            }
+            JsonCodec.decode(Message { kind: MessageKind::Text, ..message })
+        },
+        ..JSON
+    });
+}
+
+#[test]
+fn accepts_a_codec_that_carries_json_alone() {
+    check(&Broken {
+        encode: |frame| match frame.payload().map(Payload::format) {
+            Some(PayloadFormat::Bytes) => Err(EncodeError::new("bytes")),
+            _ => JsonCodec.encode(frame),
+        },
+        ..JSON
+    });
+}
+
+#[test]
+fn finds_a_name_that_fits_no_subprotocol() {
+    for name in ["", "JSON", "a.b"] {
+        assert_eq!(broken_claim(&Broken { name, ..JSON }), "name");
+    }
+}
+
+#[test]
+fn finds_a_codec_that_carries_nothing() {
+    let claim = breaks_on_encode(|frame| match frame.payload() {
+        Some(_) => Err(EncodeError::new("payload")),
+        None => JsonCodec.encode(frame),
+    });
+    assert_eq!(claim, "payloads");
+    assert_eq!(breaks_on_encode(|_| Err(EncodeError::new("all"))), "payloads");
+}
+
+#[test]
+fn finds_text_that_is_not_utf8() {
+    let claim = breaks_on_encode(|frame| {
+        let mut data = JsonCodec.encode(frame)?.data.to_vec();
+        data.push(0xff);
+        Ok(Message { kind: MessageKind::Text, data: data.into() })
+    });
+    assert_eq!(claim, "text");
+}
+
+#[test]
+fn finds_what_gets_lost_on_the_way() {
+    let without_id = |frame: &Frame| {
+        let event = Frame::event_only(frame.event());
+        JsonCodec.encode(&match frame.payload() {
+            Some(payload) => event.with_payload(payload.clone()),
+            None => event,
+        })
+    };
+    assert_eq!(breaks_on_encode(without_id), "round trip");
+    let nulls_absent = |message| match JsonCodec.decode(message)? {
+        frame if frame.payload().is_some_and(|payload| payload.data() == "null") => {
+            Ok(Frame::event_only(frame.event()).with_id(frame.id()))
+        }
+        frame => Ok(frame),
+    };
+    assert_eq!(breaks_on_decode(nulls_absent), "round trip");
+    let same_bytes = |frame: &Frame| match frame.payload().map(Payload::format) {
+        Some(PayloadFormat::Bytes) => {
+            JsonCodec.encode(&frame.clone().with_payload(json_payload("\"bytes\"")))
+        }
+        _ => JsonCodec.encode(frame),
+    };
+    assert_eq!(breaks_on_encode(same_bytes), "round trip");
+}
+
+#[test]
+fn finds_what_comes_back_different_the_second_time() {
+    let claim = breaks_on_encode(|frame| match frame.payload() {
+        Some(payload) if payload.data() == "\"/w==\"" => Err(EncodeError::new("again")),
+        _ => JsonCodec.encode(frame),
+    });
+    assert_eq!(claim, "second trip");
+}
+
+#[test]
+fn finds_json_that_is_none() {
+    let claim = breaks_on_decode(|message| match JsonCodec.decode(message.clone()) {
+        Err(DecodeError::Malformed(_)) => {
+            Ok(Frame::default().with_payload(Payload::from_parts(PayloadFormat::Json, message.data)))
+        }
+        result => result,
+    });
+    assert_eq!(claim, "json");
+}
+
+#[test]
+fn finds_a_codec_that_reads_the_other_kind() {
+    let claim = breaks_on_decode(|message| JsonCodec.decode(Message { kind: MessageKind::Text, ..message }));
+    assert_eq!(claim, "kind");
+}
+
+#[test]
+fn finds_control_frames_that_are_no_json() {
+    let claim = breaks_on_encode(|frame| match frame.payload() {
+        Some(payload) if frame.is_reserved() => {
+            let bytes = Payload::bytes(payload.data().clone());
+            JsonCodec.encode(&frame.clone().with_payload(bytes))
+        }
+        _ => JsonCodec.encode(frame),
+    });
+    assert_eq!(claim, "control");
+}
+
+#[test]
+fn finds_panics() {
+    let claim = breaks_on_decode(|message| {
+        assert!(!message.data.is_empty());
+        JsonCodec.decode(message)
+    });
+    assert_eq!(claim, "no panic");
+    let claim = breaks_on_decode(|message| {
+        str::from_utf8(&message.data).unwrap();
+        JsonCodec.decode(message)
+    });
+    assert_eq!(claim, "no panic");
+}

@@ -1,0 +1,455 @@
+//! [`JsonCodec`]: a frame as a JSON object in a text message.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use rejoin_core::{Codec, DecodeError, EncodeError, Frame, Message, MessageKind, Payload, PayloadFormat};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// JSON in text messages: `{"id":..,"event":..,"payload":..}`, absent members left out (PROTOCOL.md §2). Its name is `json`.
+///
+/// What it writes:
+/// - the text of a JSON payload as it is, byte for byte; it is not checked again;
+/// - opaque bytes ([`PayloadFormat::Bytes`]) as a padded standard base64 string. They come back as that string: JSON cannot
+///   say that they were bytes.
+///
+/// What it reads:
+/// - the members in any order, their names escaped or not. Members of other names are ignored, whatever they hold and
+///   however deep;
+/// - an empty `id` or `event` as an absent one;
+/// - `payload` as the text that stands there, byte for byte, without the white space around it; `null` is a payload. The
+///   text shares the message's memory where it is at least half of the message, and is copied where it is less, so that a
+///   small payload does not keep a big message alive.
+///
+/// What it refuses:
+/// - [`DecodeError::Malformed`]: what is not one JSON text of RFC 8259 in UTF-8, wherever the mistake stands. A byte order
+///   mark is such a mistake;
+/// - [`DecodeError::NotAFrame`]: a binary message; JSON that is not an object; an `id` or `event` that is no string, `null`
+///   included, or that names half of a surrogate pair (`"\ud800"`: JSON by its grammar, but no Unicode text); `id`, `event`
+///   or `payload` standing there twice, since readers of JSON differ in which of the two they take.
+///
+/// ```
+/// use rejoin_codecs::JsonCodec;
+/// use rejoin_core::{Codec, Message};
+///
+/// let frame = JsonCodec.decode(Message::text(r#"{"event":"move","payload":{"x": 1.0}}"#))?;
+/// assert_eq!(frame.event(), "move");
+/// assert_eq!(frame.payload().unwrap().data(), r#"{"x": 1.0}"#);
+/// # Ok::<(), rejoin_core::DecodeError>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+#[allow(clippy::exhaustive_structs, reason = "the protocol leaves nothing to choose")]
+pub struct JsonCodec;
+
+impl Codec for JsonCodec {
+    fn name(&self) -> &str {
+        "json"
+    }
+
+    fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
+        let mut json = Vec::with_capacity(unescaped_len(frame)?);
+        for (name, value) in [("id", frame.id()), ("event", frame.event())] {
+            if !value.is_empty() {
+                write_name(&mut json, name);
+                write_string(&mut json, value)?;
+            }
+        }
+        if let Some(payload) = frame.payload() {
+            write_name(&mut json, "payload");
+            write_payload(&mut json, payload)?;
+        }
+        if json.is_empty() {
+            json.push(b'{');
+        }
+        json.push(b'}');
+        // Only escapes made it bigger than it need be; without excess it becomes `Bytes` without another allocation.
+        json.shrink_to_fit();
+        Ok(Message { kind: MessageKind::Text, data: json.into() })
+    }
+
+    fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
+        if message.kind != MessageKind::Text {
+            return Err(not_a_frame("binary message where the format is text"));
+        }
+        let data = message.data;
+        let text = str::from_utf8(&data).map_err(|error| DecodeError::Malformed(error.to_string().into()))?;
+        let members: Members<'_> = serde_json::from_str(text).map_err(|_| refusal(text))?;
+        if members.repeated {
+            return Err(not_a_frame("a member stands there twice"));
+        }
+        let id = read_string(members.id, "id is not a string")?;
+        let event = read_string(members.event, "event is not a string")?;
+        let frame = Frame::event_only(event).with_id(id);
+        let Some(payload) = members.payload else {
+            return Ok(frame);
+        };
+        let payload = payload.get().as_bytes();
+        let payload =
+            if payload.len() * 2 >= data.len() { data.slice_ref(payload) } else { payload.to_vec().into() };
+        Ok(frame.with_payload(Payload::from_parts(PayloadFormat::Json, payload)))
+    }
+}
+
+/// The members of a frame as they stand in the text. The text is JSON to its last byte when one of these was read from it,
+/// because every name and value is read as a raw value: checked against the grammar, without recursion, and nothing else.
+#[derive(Default)]
+struct Members<'a> {
+    id: Option<&'a RawValue>,
+    event: Option<&'a RawValue>,
+    payload: Option<&'a RawValue>,
+    repeated: bool,
+}
+
+impl<'de> Deserialize<'de> for Members<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(MembersVisitor)
+    }
+}
+
+struct MembersVisitor;
+
+impl<'de> Visitor<'de> for MembersVisitor {
+    type Value = Members<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a frame")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Members::default();
+        while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+            if let Some(member) = members.by_name(name.get()) {
+                let former = member.replace(value);
+                members.repeated |= former.is_some();
+            }
+        }
+        Ok(members)
+    }
+}
+
+impl<'a> Members<'a> {
+    /// The member that `name`, a JSON string with its quotes, stands for.
+    fn by_name(&mut self, name: &str) -> Option<&mut Option<&'a RawValue>> {
+        match name {
+            r#""id""# => Some(&mut self.id),
+            r#""event""# => Some(&mut self.event),
+            r#""payload""# => Some(&mut self.payload),
+            // What remains is a name of somebody else's, or one written with escapes.
+            _ if !name.contains('\\') => None,
+            _ => match serde_json::from_str::<String>(name).ok()?.as_str() {
+                "id" => Some(&mut self.id),
+                "event" => Some(&mut self.event),
+                "payload" => Some(&mut self.payload),
+                _ => None,
+            },
+        }
+    }
+}
+
+/// Why `text` is no frame: not JSON, or JSON of another shape. A second pass, so that a wrong type early in the text does
+/// not hide a wrong byte after it; it is paid for by messages that close their socket.
+#[cold]
+fn refusal(text: &str) -> DecodeError {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => not_a_frame("JSON, but not an object"),
+        Err(error) => DecodeError::Malformed(error.to_string().into()),
+    }
+}
+
+fn not_a_frame(why: &'static str) -> DecodeError {
+    DecodeError::NotAFrame(why.into())
+}
+
+/// The string that a member is, empty where it is absent; `why` it is no frame where it is no string, or no Unicode text.
+fn read_string(member: Option<&RawValue>, why: &'static str) -> Result<Box<str>, DecodeError> {
+    let Some(value) = member.map(RawValue::get) else {
+        return Ok(Box::default());
+    };
+    match value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(inner) if !inner.contains('\\') => Ok(inner.into()),
+        _ => serde_json::from_str(value).map_err(|_| not_a_frame(why)),
+    }
+}
+
+/// How long the message is when no character of `id` and `event` needs an escape.
+fn unescaped_len(frame: &Frame) -> Result<usize, EncodeError> {
+    // A brace or comma before it, the quotes around it, the colon.
+    let member = |name: &str, value: usize| name.len() + 4 + value;
+    let mut len = 1;
+    for (name, value) in [("id", frame.id()), ("event", frame.event())] {
+        if !value.is_empty() {
+            len += member(name, value.len() + 2);
+        }
+    }
+    if let Some(payload) = frame.payload() {
+        let value = match payload.format() {
+            PayloadFormat::Bytes => base64_len(payload.data())? + 2,
+            _ => payload.data().len(),
+        };
+        len += member("payload", value);
+    }
+    Ok(len)
+}
+
+fn write_name(json: &mut Vec<u8>, name: &str) {
+    json.push(if json.is_empty() { b'{' } else { b',' });
+    json.push(b'"');
+    json.extend_from_slice(name.as_bytes());
+    json.extend_from_slice(b"\":");
+}
+
+fn write_string(json: &mut Vec<u8>, value: &str) -> Result<(), EncodeError> {
+    serde_json::to_writer(json, value).map_err(|error| EncodeError::new(error.to_string()))
+}
+
+fn write_payload(json: &mut Vec<u8>, payload: &Payload) -> Result<(), EncodeError> {
+    match payload.format() {
+        PayloadFormat::Json => json.extend_from_slice(payload.data()),
+        PayloadFormat::Bytes => {
+            json.push(b'"');
+            let start = json.len();
+            json.resize(start + base64_len(payload.data())?, 0);
+            BASE64
+                .encode_slice(payload.data(), &mut json[start..])
+                .map_err(|error| EncodeError::new(error.to_string()))?;
+            json.push(b'"');
+        }
+        other => {
+            let what = format!("a payload of format {other:?} in JSON");
+            return Err(EncodeError::new(what));
+        }
+    }
+    Ok(())
+}
+
+fn base64_len(data: &[u8]) -> Result<usize, EncodeError> {
+    base64::encoded_len(data.len(), true)
+        .ok_or_else(|| EncodeError::new("bytes whose base64 is longer than memory"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance;
+
+    fn decode(text: &str) -> Result<Frame, DecodeError> {
+        JsonCodec.decode(Message::text(text))
+    }
+
+    fn encode(frame: &Frame) -> String {
+        let message = JsonCodec.encode(frame).unwrap();
+        assert_eq!(message.kind, MessageKind::Text);
+        String::from_utf8(message.data.into()).unwrap()
+    }
+
+    fn assert_malformed(text: &str) {
+        let result = decode(text);
+        assert!(matches!(result, Err(DecodeError::Malformed(_))), "{text:.80}: {result:?}");
+    }
+
+    fn assert_not_a_frame(text: &str) {
+        let result = decode(text);
+        assert!(matches!(result, Err(DecodeError::NotAFrame(_))), "{text:.80}: {result:?}");
+    }
+
+    fn payload_of(frame: &Frame) -> &str {
+        str::from_utf8(frame.payload().unwrap().data()).unwrap()
+    }
+
+    #[test]
+    fn keeps_what_every_codec_promises() {
+        conformance::check(&JsonCodec);
+    }
+
+    #[test]
+    fn leaves_absent_members_out() {
+        let null = Payload::json_text("null").unwrap();
+        for (frame, text) in [
+            (Frame::default(), "{}"),
+            (Frame::default().with_id("1"), r#"{"id":"1"}"#),
+            (Frame::event_only("e"), r#"{"event":"e"}"#),
+            (Frame::default().with_payload(null.clone()), r#"{"payload":null}"#),
+            (
+                Frame::event_only("e").with_id("1").with_payload(null),
+                r#"{"id":"1","event":"e","payload":null}"#,
+            ),
+        ] {
+            assert_eq!(encode(&frame), text);
+            assert_eq!(decode(text).unwrap(), frame);
+        }
+    }
+
+    #[test]
+    fn reads_members_in_any_order_and_ignores_others() {
+        let frame = decode(
+            " {\"x\":{\"id\":[1]},\"payload\" : [ 1.0,\n2 ] ,\"event\":\"e\",\"x\":\"\\ud800\",\"\\ud800\":0,\"id\":\"1\"}\n",
+        )
+        .unwrap();
+        assert_eq!((frame.id(), frame.event()), ("1", "e"));
+        assert_eq!(payload_of(&frame), "[ 1.0,\n2 ]");
+    }
+
+    #[test]
+    fn reads_escapes_in_names_and_strings() {
+        let frame =
+            decode(r#"{"\u0065vent":"\ud834\udd1e\n\"","\u0069d":"\u00e4","p\u0061yload":1}"#).unwrap();
+        assert_eq!((frame.id(), frame.event()), ("ä", "𝄞\n\""));
+        assert_eq!(payload_of(&frame), "1");
+    }
+
+    #[test]
+    fn keeps_the_payload_byte_for_byte() {
+        for payload in [
+            "1.0",
+            "-0",
+            "1e999",
+            "123456789012345678901234567890",
+            r#""\ud800""#,
+            "{ \"a\" :\r\n[ ] , \"a\":1}",
+        ] {
+            let frame = decode(&format!("{{\"payload\":\t{payload} \n}}")).unwrap();
+            assert_eq!(payload_of(&frame), payload);
+            assert_eq!(encode(&frame), format!("{{\"payload\":{payload}}}"));
+        }
+    }
+
+    #[test]
+    fn writes_opaque_bytes_as_padded_base64() {
+        for (bytes, text) in [("", ""), ("\u{fb}", "w7s="), ("a", "YQ=="), ("???", "Pz8/")] {
+            let frame = Frame::default().with_payload(Payload::bytes(bytes));
+            assert_eq!(encode(&frame), format!("{{\"payload\":\"{text}\"}}"));
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_not_json_as_malformed() {
+        for text in [
+            "",
+            " ",
+            "{",
+            "nul",
+            "{} {}",
+            "{}x",
+            "[] x",
+            "\u{feff}{}",
+            "{\"id\":1,}",
+            "{\"id\":\"1\"",
+            "{\"event\":\"\u{1}\"}",
+            "{\"ev\u{1}ent\":\"\"}",
+            r#"{"\x":1}"#,
+            r#"{"payload":[1,]}"#,
+            r#"{"payload":01}"#,
+            r#"{"payload":NaN}"#,
+            r#"{payload:1}"#,
+            r#"{1:1}"#,
+        ] {
+            assert_malformed(text);
+        }
+        for data in [&b"{\"payload\":\"\xff\"}"[..], b"{\"\xed\xa0\x80\":1}", b"{}\xc3"] {
+            let result = JsonCodec.decode(Message { kind: MessageKind::Text, data: data.into() });
+            assert!(matches!(result, Err(DecodeError::Malformed(_))));
+        }
+    }
+
+    #[test]
+    fn refuses_json_that_is_no_frame() {
+        for text in [
+            "null",
+            "1e999",
+            "[]",
+            r#""{}""#,
+            r#""\ud800""#,
+            r#"{"id":1}"#,
+            r#"{"id":null}"#,
+            r#"{"event":null}"#,
+            r#"{"event":["e"]}"#,
+            r#"{"id":"\ud800"}"#,
+            r#"{"event":"\udc00\ud800"}"#,
+        ] {
+            assert_not_a_frame(text);
+        }
+    }
+
+    #[test]
+    fn a_wrong_type_does_not_hide_a_wrong_byte_after_it() {
+        for text in [
+            r#"{"id":1,"event":"#,
+            r#"{"id":"1","id":"2"}}"#,
+            r#"{"event":null,"x":tru}"#,
+            "[1,2",
+            "\"a\" \"b\"",
+        ] {
+            assert_malformed(text);
+        }
+    }
+
+    #[test]
+    fn refuses_a_member_that_stands_there_twice() {
+        assert_not_a_frame(r#"{"id":"1","id":"1"}"#);
+        assert_not_a_frame(r#"{"payload":null,"payload":null}"#);
+        assert_not_a_frame(r#"{"event":"a","\u0065vent":"b"}"#);
+    }
+
+    #[test]
+    fn refuses_binary_messages() {
+        let result = JsonCodec.decode(Message::binary("{}"));
+        assert!(matches!(result, Err(DecodeError::NotAFrame(_))));
+    }
+
+    #[test]
+    fn depth_costs_no_stack() {
+        let (open, close) = ("[".repeat(1_000_000), "]".repeat(1_000_000));
+        assert_malformed(&open);
+        assert_malformed(&"{\"a\":".repeat(1_000_000));
+        assert_malformed(&format!("{{\"payload\":{open}"));
+        assert_not_a_frame(&format!("{open}{close}"));
+        assert_not_a_frame(&format!("{{\"id\":{open}{close}}}"));
+        assert!(decode(&format!("{{\"x\":{open}{close}}}")).is_ok());
+        let frame = decode(&format!("{{\"payload\":{open}{close}}}")).unwrap();
+        assert!(frame.decode::<IgnoredAny>().is_ok());
+        assert!(frame.decode::<serde_json::Value>().is_err());
+    }
+
+    #[test]
+    fn every_message_cut_short_is_malformed() {
+        let text = r#"{"id":"m-1","event":"e\n","payload":{"a":[1,null,"ä"]}}"#;
+        for cut in (0..text.len()).filter(|&cut| text.is_char_boundary(cut)) {
+            assert_malformed(&text[..cut]);
+        }
+    }
+
+    #[test]
+    fn a_big_payload_shares_the_message_and_a_small_one_does_not_keep_it() {
+        let shared = |message: Message| {
+            let range = message.data.as_ptr_range();
+            let frame = JsonCodec.decode(message.clone()).unwrap();
+            range.contains(&frame.payload().unwrap().data().as_ptr())
+        };
+        let filler = "x".repeat(1000);
+        assert!(shared(Message::text(format!("{{\"payload\":\"{filler}\"}}"))));
+        assert!(!shared(Message::text(format!("{{\"payload\":\"small\",\"x\":\"{filler}\"}}"))));
+    }
+
+    #[test]
+    fn a_message_is_no_bigger_than_its_text() {
+        for frame in [
+            Frame::default(),
+            Frame::event_only("event").with_payload(Payload::json(&[1, 2, 3]).unwrap()),
+            Frame::event_only("\u{1}".repeat(100)).with_id("id"),
+            Frame::default().with_payload(Payload::bytes(vec![7; 1000])),
+        ] {
+            let data = JsonCodec.encode(&frame).unwrap().data;
+            let len = data.len();
+            assert_eq!(data.try_into_mut().unwrap().capacity(), len);
+        }
+    }
+
+    #[test]
+    fn refusals_do_not_show_what_was_said() {
+        for text in [r#"{"id":["secret"]}"#, r#""secret""#, r#"{"event":"secret"#] {
+            assert!(!decode(text).unwrap_err().to_string().contains("secret"));
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! [`JsonCodec`] against generated frames and messages: what it reads is what was written, and whether it calls a message
+//! malformed or no frame agrees with what serde_json takes for JSON.
+
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::test_runner::RngSeed;
+use rejoin_codecs::JsonCodec;
+use rejoin_core::{Codec, DecodeError, Frame, Message, MessageKind, Payload};
+use serde_json::value::RawValue;
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        rng_seed: RngSeed::Fixed(1),
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config(500))]
+
+    #[test]
+    fn any_frame_comes_back_as_it_was(
+        id in any::<String>(),
+        event in any::<String>(),
+        payload in option::of(json()),
+    ) {
+        let mut frame = Frame::event_only(event).with_id(id);
+        if let Some(text) = &payload {
+            frame = frame.with_payload(Payload::json_text(text).unwrap());
+        }
+        let message = JsonCodec.encode(&frame).unwrap();
+        prop_assert!(str::from_utf8(&message.data).is_ok());
+        let decoded = JsonCodec.decode(message).unwrap();
+        prop_assert_eq!(decoded.payload().map(Payload::data), frame.payload().map(Payload::data));
+        prop_assert_eq!(decoded, frame);
+    }
+
+    #[test]
+    fn opaque_bytes_come_back_as_base64(bytes in vec(any::<u8>(), 0..100)) {
+        use base64::Engine;
+        let frame = Frame::default().with_payload(Payload::bytes(bytes.clone()));
+        let decoded = JsonCodec.decode(JsonCodec.encode(&frame).unwrap()).unwrap();
+        let text: String = decoded.decode().unwrap();
+        prop_assert_eq!(base64::engine::general_purpose::STANDARD.decode(text).unwrap(), bytes);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(1000))]
+
+    #[test]
+    fn an_object_is_read_member_by_member(members in vec(member(), 0..6)) {
+        let texts: Vec<_> = members.iter().map(|(name, value)| format!("{name} :{value}")).collect();
+        let text = format!("{{{}}}", texts.join(" ,\n"));
+        let result = JsonCodec.decode(Message::text(&*text));
+        match expected(&members) {
+            Some((id, event, payload)) => {
+                let frame = result.unwrap();
+                prop_assert_eq!(frame.id(), id);
+                prop_assert_eq!(frame.event(), event);
+                let data = frame.payload().map(|payload| &payload.data()[..]);
+                prop_assert_eq!(data, payload.as_deref().map(str::as_bytes));
+            }
+            None => prop_assert!(matches!(result, Err(DecodeError::NotAFrame(_))), "{}: {:?}", text, result),
+        }
+    }
+
+    #[test]
+    fn mutated_messages_are_refused_for_what_they_are(
+        members in vec(member(), 0..4),
+        changes in vec((any::<Index>(), change()), 0..4),
+    ) {
+        let texts: Vec<_> = members.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+        let mut data = format!("{{{}}}", texts.join(",")).into_bytes();
+        for (at, change) in changes {
+            match change {
+                Change::Insert(piece) => {
+                    let at = at.index(data.len() + 1);
+                    data.splice(at..at, piece.bytes());
+                }
+                Change::Set(byte) if !data.is_empty() => {
+                    let at = at.index(data.len());
+                    data[at] = byte;
+                }
+                Change::Remove if !data.is_empty() => drop(data.remove(at.index(data.len()))),
+                Change::Cut => data.truncate(at.index(data.len() + 1)),
+                Change::Set(_) | Change::Remove => {}
+            }
+        }
+        agrees_with_serde_json(&data)?;
+    }
+
+    #[test]
+    fn soup_is_refused_for_what_it_is(pieces in vec(piece(), 0..12)) {
+        agrees_with_serde_json(pieces.concat().as_bytes())?;
+    }
+}
+
+/// Malformed is exactly what is not JSON, and no frame is without an object's brace.
+fn agrees_with_serde_json(data: &[u8]) -> Result<(), TestCaseError> {
+    let is_json = serde_json::from_slice::<&RawValue>(data).is_ok();
+    let result = JsonCodec.decode(Message { kind: MessageKind::Text, data: data.to_vec().into() });
+    let malformed = matches!(result, Err(DecodeError::Malformed(_)));
+    prop_assert_eq!(malformed, !is_json, "{}: {:?}", data.escape_ascii(), result);
+    if result.is_ok() {
+        prop_assert_eq!(data.trim_ascii().first(), Some(&b'{'));
+    }
+    Ok(())
+}
+
+/// A JSON text, with white space, escapes and numbers that no double holds.
+fn json() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        select(&["null", "true", "false", "1.0", "-0", "\"\\ud800\"", "\"\""][..]).prop_map(str::to_owned),
+        "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,5})?([eE][+-]?[0-9]{1,4})?",
+        any::<String>().prop_map(quoted),
+    ];
+    leaf.prop_recursive(4, 32, 4, |inner| {
+        let space = select(&["", " ", "\n", "\t\r "][..]);
+        let list = (vec(inner.clone(), 0..4), space.clone())
+            .prop_map(|(items, space)| format!("[{space}{}{space}]", items.join(&format!("{space},"))));
+        let object = (vec((any::<String>(), inner), 0..4), space).prop_map(|(members, space)| {
+            let member = |(name, value): (String, String)| format!("{}{space}:{space}{value}", quoted(name));
+            let members: Vec<_> = members.into_iter().map(member).collect();
+            format!("{{{space}{}}}", members.join(","))
+        });
+        prop_oneof![list, object]
+    })
+}
+
+fn quoted(text: String) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// A member's name and value, as they stand in the text.
+fn member() -> impl Strategy<Value = (String, String)> {
+    let names = [
+        "\"id\"",
+        "\"event\"",
+        "\"payload\"",
+        "\"\\u0069d\"",
+        "\"e\\u0076ent\"",
+        "\"payloa\\u0064\"",
+        "\"\"",
+        "\"Id\"",
+        "\"id \"",
+        "\"\\ud800\"",
+        "\"x\"",
+    ];
+    let string = any::<String>().prop_map(quoted);
+    let value = prop_oneof![3 => string, 1 => json()];
+    (select(names.to_vec()).prop_map(str::to_owned), value)
+}
+
+/// What an object of these members is: id, event and payload, or no frame.
+fn expected(members: &[(String, String)]) -> Option<(String, String, Option<String>)> {
+    let find = |name| {
+        let of_name = |member: &&(String, String)| {
+            serde_json::from_str::<String>(&member.0).is_ok_and(|other| other == name)
+        };
+        let mut found = members.iter().filter(of_name).map(|(_, value)| value);
+        let first = found.next();
+        found.next().is_none().then_some(first)
+    };
+    let string =
+        |value: Option<&String>| value.map_or(Some(String::new()), |value| serde_json::from_str(value).ok());
+    let (id, event, payload) = (find("id")?, find("event")?, find("payload")?);
+    Some((string(id)?, string(event)?, payload.cloned()))
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Insert(&'static str),
+    Set(u8),
+    Remove,
+    Cut,
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        piece().prop_map(Change::Insert),
+        any::<u8>().prop_map(Change::Set),
+        Just(Change::Remove),
+        Just(Change::Cut),
+    ]
+}
+
+fn piece() -> impl Strategy<Value = &'static str> {
+    let pieces = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        "\"",
+        "\\",
+        " ",
+        "\n",
+        "\"id\"",
+        "\"event\"",
+        "\"payload\"",
+        "null",
+        "1e999",
+        "\"\\ud800\"",
+        "\\u",
+        "\"x\":1,",
+        "\u{feff}",
+        "\u{1}",
+        "ä",
+        "-",
+        "0",
+        ".",
+        "e",
+        "t",
+        "true",
+        "{}",
+        "[]",
+    ];
+    select(pieces.to_vec())
+}

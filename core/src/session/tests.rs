@@ -1,1 +1,0 @@
-//! Two sessions, a scripted link and a clock of our own.

@@ -1,0 +1,417 @@
+//! How sessions end, and what a close frame means to whom (PROTOCOL.md §7).
+
+use super::SECOND;
+use super::pair::{Item, Pair};
+use super::{control, data, raw_control};
+use crate::Gap;
+use crate::session::*;
+use Side::{Client, Server};
+
+fn local() -> CloseReason {
+    CloseReason::Local(CloseFrame::new(1000, ""))
+}
+
+fn close(pair: &mut Pair, side: Side, reason: CloseReason) {
+    let deadline = pair.now + 5 * SECOND;
+    pair.session(side).close(reason, deadline);
+}
+
+// --- an orderly end
+
+#[test]
+fn close_delivers_what_was_accepted_then_closes() {
+    for (side, peer, theirs) in [
+        (Server, Client, "closed: closed by the peer with 1000"),
+        (Client, Server, "closed: closed by the peer"),
+    ] {
+        let mut pair = Pair::connected(256);
+        for text in ["1", "2", "3"] {
+            pair.send(side, text);
+        }
+        close(&mut pair, side, local());
+        assert_eq!(pair.try_send(side, "4", Overflow::DropOldest), Err(Refused::Closed));
+        assert_eq!(pair.session(side).send_missing(), Err(Refused::Closed));
+        assert!(!pair.session(side).is_open());
+        pair.write(side);
+        assert_eq!(pair.under_way(peer), ["1", "2", "3", "close 1000"]);
+        pair.run();
+        assert_eq!(pair.told(side), ["closed: closed by the application"]);
+        assert_eq!(pair.told(peer), ["1", "2", "3", theirs]);
+        assert_eq!(pair.session(side).counts().unacknowledged, 0);
+        assert!(pair.links.is_empty(), "both ends are gone");
+    }
+}
+
+#[test]
+fn close_delivers_across_a_lost_socket() {
+    for (side, peer) in [(Server, Client), (Client, Server)] {
+        let mut pair = Pair::connected(256);
+        for text in ["1", "2", "3"] {
+            pair.send(side, text);
+        }
+        close(&mut pair, side, local());
+        pair.write(side);
+        pair.deliver(peer, 1);
+        pair.cut();
+        assert_eq!(pair.session(side).state(), State::Suspended);
+        pair.connect();
+        pair.run();
+        assert_eq!(pair.told(peer)[..5], ["1", "dropped", "restored", "2", "3"]);
+        assert_eq!(pair.told(side), ["closed: closed by the application"], "neither drop nor restore");
+        assert_eq!(pair.session(side).counts().unacknowledged, 0);
+    }
+}
+
+#[test]
+fn close_gives_up_at_its_deadline() {
+    for side in [Server, Client] {
+        let mut pair = Pair::connected(256);
+        pair.cut();
+        pair.skip_events();
+        pair.send(side, "1");
+        close(&mut pair, side, local());
+        let deadline = pair.now + 5 * SECOND;
+        assert_eq!(pair.session(side).poll_timeout(), Some(deadline));
+        pair.session(side).handle_timeout(deadline - Duration::from_nanos(1));
+        assert_eq!(pair.session(side).state(), State::Suspended);
+        pair.session(side).handle_timeout(deadline);
+        assert_eq!(pair.told(side), ["closed: closed by the application"]);
+        assert_eq!(pair.session(side).counts().unacknowledged, 1);
+    }
+}
+
+#[test]
+fn close_gives_up_on_a_peer_that_does_not_answer() {
+    let mut pair = Pair::connected(256);
+    pair.send(Server, "1");
+    close(&mut pair, Server, local());
+    pair.write(Server);
+    pair.advance(5 * SECOND);
+    assert_eq!(pair.told(Server), ["closed: closed by the application"]);
+    assert_eq!(pair.server().counts().unacknowledged, 1);
+}
+
+#[test]
+fn close_is_done_at_once_when_nobody_is_there_and_nothing_is_left() {
+    let mut pair = Pair::connected(256);
+    pair.cut();
+    pair.skip_events();
+    for side in [Server, Client] {
+        close(&mut pair, side, local());
+        assert_eq!(pair.told(side), ["closed: closed by the application"]);
+    }
+    let mut pair = Pair::new(|_| (), |_| ());
+    close(&mut pair, Client, local());
+    assert_eq!(pair.told(Client), ["closed: closed by the application"]);
+}
+
+#[test]
+fn a_socket_that_is_lost_after_everything_was_acknowledged_ends_a_close() {
+    let mut pair = Pair::connected(4);
+    pair.send(Server, "1");
+    pair.run();
+    close(&mut pair, Server, local());
+    pair.write(Server);
+    pair.cut();
+    assert_eq!(pair.told(Server), ["closed: closed by the application"]);
+}
+
+#[test]
+fn without_a_window_a_lost_socket_ends_a_close() {
+    let mut pair = Pair::new(|c| c.resume_window = Duration::ZERO, |_| ());
+    pair.connect();
+    pair.run();
+    pair.skip_events();
+    pair.send(Server, "1");
+    close(&mut pair, Server, local());
+    pair.cut();
+    assert_eq!(pair.told(Server), ["closed: closed by the application"]);
+    assert_eq!(pair.server().counts().unacknowledged, 1);
+}
+
+#[test]
+fn what_has_arrived_is_acknowledged_before_the_close_frame() {
+    for (side, peer) in [(Server, Client), (Client, Server)] {
+        let mut pair = Pair::connected(256);
+        pair.send(peer, "1");
+        pair.run();
+        close(&mut pair, side, local());
+        pair.write(side);
+        assert_eq!(pair.under_way(peer), ["$ack 1", "close 1000"]);
+        assert_eq!(pair.session(side).poll_timeout().map(|at| at > pair.now), Some(true));
+        pair.run();
+        assert_eq!(pair.session(peer).counts().unacknowledged, 0);
+    }
+}
+
+#[test]
+fn what_has_arrived_is_acknowledged_before_the_answer() {
+    let mut pair = Pair::connected(256);
+    pair.send(Client, "1");
+    pair.send(Client, "2");
+    pair.write(Client);
+    pair.put(0, Client, Item::Close(Some(CloseFrame::new(1001, "going"))));
+    pair.deliver(Server, 3);
+    assert_eq!(pair.under_way(Client), ["$ack 2", "close 1001"]);
+}
+
+#[test]
+fn nothing_follows_a_close_frame() {
+    let mut pair = Pair::connected(256);
+    close(&mut pair, Server, local());
+    pair.write(Server);
+    // What the client wrote before it read the close frame.
+    for _ in 0..40 {
+        pair.put(0, Client, Item::Frame(raw_control("$ping", "1")));
+        pair.put(0, Client, Item::Frame(data("c")));
+    }
+    assert_eq!(pair.deliver(Server, 80), 80, "so that the answer behind it is read");
+    pair.write(Server);
+    assert_eq!(pair.under_way(Client), ["close 1000"]);
+    assert!(pair.server().wants_read());
+    let told = pair.told(Server);
+    assert_eq!(told, [] as [&str; 0]);
+    pair.run();
+    assert_eq!(pair.told(Server), ["closed: closed by the application"]);
+}
+
+#[test]
+fn what_comes_to_one_who_closes_is_neither_counted_nor_delivered() {
+    let mut pair = Pair::connected(256);
+    pair.send(Client, "1");
+    close(&mut pair, Server, local());
+    pair.write(Client);
+    pair.put(0, Client, Item::Frame(control(Control::Gap(Gap::new(2, 3)))));
+    pair.put(0, Client, Item::Frame(data("4")));
+    pair.deliver(Server, 3);
+    assert_eq!(pair.server().counts().received, 0);
+    assert_eq!(pair.server().ended(), None, "a gap behind what was not counted is no violation");
+    pair.run();
+    assert_eq!(pair.told(Server), ["closed: closed by the application"]);
+    assert_eq!(pair.client.counts().unacknowledged, 1);
+}
+
+#[test]
+fn one_who_closes_reads_on_however_full_the_inbox_is() {
+    let mut pair = Pair::new(|c| c.inbox_frames = 2, |_| ());
+    pair.connect();
+    pair.send(Client, "1");
+    pair.send(Client, "2");
+    pair.run();
+    assert!(!pair.server().wants_read());
+    close(&mut pair, Server, CloseReason::ServerClosed);
+    assert!(pair.server().wants_read());
+    pair.run();
+    assert_eq!(pair.told(Server), ["connected", "1", "2", "closed: server shut down"]);
+}
+
+#[test]
+fn two_that_close_at_once_both_end() {
+    let mut pair = Pair::connected(256);
+    close(&mut pair, Server, local());
+    close(&mut pair, Client, local());
+    pair.run();
+    assert_eq!(pair.told(Server), ["closed: closed by the application"]);
+    assert_eq!(pair.told(Client), ["closed: closed by the application"]);
+}
+
+#[test]
+fn a_client_that_closes_while_its_session_is_lost_is_done() {
+    let mut pair = Pair::connected(256);
+    pair.cut();
+    pair.send(Client, "1");
+    pair.client.close(local(), pair.now + 60 * SECOND);
+    pair.advance(30 * SECOND);
+    pair.connect();
+    pair.run();
+    assert_eq!(pair.told(Client), ["closed: closed by the application"]);
+    assert_eq!(pair.client.counts().unacknowledged, 1);
+    assert_eq!(pair.client.take_unacknowledged(), ["1"]);
+}
+
+#[test]
+fn the_first_close_counts() {
+    let mut pair = Pair::connected(256);
+    close(&mut pair, Server, CloseReason::ServerClosed);
+    close(&mut pair, Server, local());
+    pair.run();
+    assert_eq!(pair.server().ended(), Some(&CloseReason::ServerClosed));
+    pair.server().end(CloseReason::Kicked);
+    close(&mut pair, Server, CloseReason::Kicked);
+    assert_eq!(pair.server().ended(), Some(&CloseReason::ServerClosed));
+}
+
+// --- an end at once
+
+#[test]
+fn a_kick_discards_what_was_not_taken_but_pairs_connect_with_closed() {
+    let mut pair = Pair::new(|_| (), |_| ());
+    pair.connect();
+    pair.send(Client, "1");
+    pair.run();
+    pair.cut();
+    pair.connect();
+    pair.run();
+    pair.server().end(CloseReason::Kicked);
+    assert_eq!(pair.told(Server), ["connected", "closed: kicked"]);
+}
+
+#[test]
+fn a_kick_after_connect_was_told_says_closed_alone() {
+    let mut pair = Pair::connected(8);
+    pair.send(Client, "1");
+    pair.run();
+    pair.server().end(CloseReason::Kicked);
+    assert_eq!(pair.told(Server), ["closed: kicked"]);
+    pair.run();
+    assert_eq!(pair.told(Client), ["closed: closed by the peer with 1000 kicked"]);
+}
+
+#[test]
+fn an_end_from_outside_delivers_what_has_arrived() {
+    for reason in [CloseReason::Duplicate, CloseReason::ServerClosed, CloseReason::TooBig] {
+        let mut pair = Pair::connected(8);
+        pair.send(Client, "1");
+        pair.run();
+        pair.server().end(reason.clone());
+        assert_eq!(pair.told(Server), ["1".to_owned(), format!("closed: {reason}")]);
+    }
+}
+
+#[test]
+fn every_reason_has_the_close_frame_of_the_table() {
+    for (reason, code, text) in [
+        (CloseReason::Local(CloseFrame::new(1000, "")), 1000, ""),
+        (CloseReason::Local(CloseFrame::new(4242, "bye")), 4242, "bye"),
+        (CloseReason::Kicked, 1000, "kicked"),
+        (CloseReason::Duplicate, 1000, "duplicate connection id"),
+        (CloseReason::ServerClosed, 1001, "server shutting down"),
+        (CloseReason::Protocol(CloseFrame::new(1007, "no json")), 1007, "no json"),
+        (CloseReason::TooBig, 1009, "message too big"),
+        (CloseReason::HandlerPanicked, 1011, "handler panicked"),
+    ] {
+        let mut pair = Pair::connected(8);
+        pair.server().end(reason);
+        assert_eq!(pair.server().standing(Epoch(1)), Standing::Leave(CloseFrame::new(code, text)));
+        assert_eq!(pair.server().poll_timeout(), None);
+    }
+}
+
+// --- what arrives: the table of PROTOCOL.md §7
+
+/// The state, the end if it is one, and how to go on, after `frame` arrived at `side`.
+fn after_close(side: Side, frame: Option<CloseFrame>) -> (State, Option<CloseReason>, Reconnect) {
+    let mut pair = Pair::connected(8);
+    pair.put(0, super::pair::other(side), Item::Close(frame));
+    pair.deliver(side, 1);
+    let session = pair.session(side);
+    (session.state(), session.ended().cloned(), session.reconnect())
+}
+
+#[test]
+fn a_client_obeys_each_row_of_the_table() {
+    let never = |frame: CloseFrame| (State::Closed, Some(CloseReason::Remote(frame)), Reconnect::Never);
+    let suspended = |reconnect| (State::Suspended, None, reconnect);
+    for (code, reason) in [
+        (1000, ""),
+        (1000, "kicked"),
+        (1000, "duplicate connection id"),
+        (1002, ""),
+        (1007, ""),
+        (1008, "rate"),
+        (1009, "message too big"),
+    ] {
+        let frame = CloseFrame::new(code, reason);
+        assert_eq!(after_close(Client, Some(frame.clone())), never(frame));
+    }
+    let taken_over = CloseFrame::new(4000, "taken over");
+    let ended = (State::Closed, Some(CloseReason::TakenOver), Reconnect::Never);
+    assert_eq!(after_close(Client, Some(taken_over)), ended);
+    for (code, reason, reconnect) in [
+        (1001, "server shutting down", Reconnect::Backoff),
+        (1011, "handler panicked", Reconnect::Backoff),
+        (1012, "retry in 2500 ms", Reconnect::After(Duration::from_millis(2500))),
+        (1012, "retry in 0 ms", Reconnect::After(Duration::ZERO)),
+        (1012, "", Reconnect::Backoff),
+        (1012, "retry in -1 ms", Reconnect::Backoff),
+        (1012, "retry in 2 s", Reconnect::Backoff),
+        (1013, "overloaded", Reconnect::Backoff),
+        (1013, "retry in 5 ms", Reconnect::Backoff),
+        (1003, "", Reconnect::Backoff),
+        (3000, "", Reconnect::Backoff),
+        (4001, "", Reconnect::Backoff),
+    ] {
+        let frame = CloseFrame::new(code, reason);
+        assert_eq!(after_close(Client, Some(frame)), suspended(reconnect), "{code} {reason}");
+    }
+    assert_eq!(after_close(Client, None), suspended(Reconnect::Backoff));
+}
+
+#[test]
+fn a_server_obeys_each_row_of_the_table() {
+    let state = |frame| {
+        let (state, ended, _) = after_close(Server, frame);
+        (state, ended)
+    };
+    let normal = (State::Closed, Some(CloseReason::Normal));
+    assert_eq!(state(None), normal);
+    assert_eq!(state(Some(CloseFrame::new(1000, "whatever"))), normal);
+    for code in [1002, 1007, 1008, 1009] {
+        let frame = CloseFrame::new(code, "");
+        assert_eq!(state(Some(frame.clone())), (State::Closed, Some(CloseReason::Remote(frame))), "{code}");
+    }
+    for code in [1001, 1003, 1011, 1012, 1013, 3000, 4000] {
+        assert_eq!(state(Some(CloseFrame::new(code, ""))), (State::Suspended, None), "{code}");
+    }
+}
+
+#[test]
+fn a_close_is_answered_with_its_own_code() {
+    let mut pair = Pair::connected(8);
+    let now = pair.now;
+    let (ack, answer) = pair.client.handle_close(Epoch(1), Some(CloseFrame::new(1012, "retry in 9 ms")), now);
+    assert_eq!((ack, answer), (None, Some(CloseFrame::new(1012, ""))));
+    let mut pair = Pair::connected(8);
+    assert_eq!(pair.server().handle_close(Epoch(1), None, now), (None, None));
+}
+
+#[test]
+fn a_server_that_ended_the_session_is_not_asked_to_resume_it() {
+    for code in [1001, 1011] {
+        let mut pair = Pair::connected(8);
+        pair.send(Client, "1");
+        pair.write(Client);
+        pair.links[0].server.arriving.clear();
+        pair.put(0, Server, Item::Close(Some(CloseFrame::new(code, ""))));
+        pair.run();
+        assert_eq!(pair.client.resume_offer(), None);
+        pair.connect();
+        pair.run();
+        assert_eq!(pair.told(Client), ["dropped", "lost 1 and 0", "restored"], "afresh");
+        assert!(pair.client.resume_offer().is_some());
+    }
+}
+
+#[test]
+fn how_to_go_on_is_forgotten_with_the_next_socket() {
+    let mut pair = Pair::connected(8);
+    pair.put(0, Server, Item::Close(Some(CloseFrame::new(1012, "retry in 9 ms"))));
+    pair.run();
+    assert_eq!(pair.client.reconnect(), Reconnect::After(Duration::from_millis(9)));
+    pair.connect();
+    assert_eq!(pair.client.reconnect(), Reconnect::Backoff);
+}
+
+#[test]
+fn a_violation_says_what_was_wrong_and_is_final() {
+    let mut pair = Pair::connected(8);
+    let epoch = Epoch(1);
+    let frame = CloseFrame::new(1007, "no json");
+    pair.client.handle_violation(Epoch(9), frame.clone());
+    assert!(pair.client.is_open(), "another socket's");
+    pair.client.handle_violation(epoch, frame.clone());
+    assert_eq!(pair.client.ended(), Some(&CloseReason::Protocol(frame)));
+    assert_eq!(pair.client.reconnect(), Reconnect::Never);
+    pair.server().handle_violation(epoch, CloseFrame::new(1009, "70000 bytes"));
+    assert_eq!(pair.server().ended(), Some(&CloseReason::TooBig));
+}

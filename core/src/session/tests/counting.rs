@@ -1,0 +1,302 @@
+//! Counts, acknowledgements and gaps (PROTOCOL.md §4).
+
+use super::pair::{Pair, other};
+use super::{SECOND, control, raw_control};
+use crate::Gap;
+use crate::session::*;
+use Side::{Client, Server};
+
+fn send_many(pair: &mut Pair, side: Side, numbers: std::ops::RangeInclusive<u32>, overflow: Overflow) {
+    for n in numbers {
+        pair.try_send(side, &n.to_string(), overflow).unwrap();
+    }
+}
+
+#[track_caller]
+fn assert_protocol_error(pair: &mut Pair, side: Side, what: &str) {
+    let expected = CloseReason::Protocol(CloseFrame::new(1002, what.to_owned()));
+    assert_eq!(pair.session(side).ended(), Some(&expected));
+}
+
+#[test]
+fn acknowledges_a_quarter_of_the_buffer_at_once() {
+    let mut pair = Pair::connected(12);
+    for side in [Server, Client] {
+        send_many(&mut pair, side, 1..=2, Overflow::Reject);
+        pair.run();
+        assert_eq!(pair.session(side).counts().unacknowledged, 2);
+        send_many(&mut pair, side, 3..=3, Overflow::Reject);
+        pair.write(side);
+        pair.deliver(other(side), 1);
+        pair.write(other(side));
+        assert_eq!(pair.under_way(side), ["$ack 3"]);
+        pair.run();
+        assert_eq!(pair.session(side).counts().unacknowledged, 0);
+    }
+}
+
+#[test]
+fn acknowledges_one_second_after_the_oldest() {
+    let mut pair = Pair::connected(256);
+    send_many(&mut pair, Server, 1..=1, Overflow::Reject);
+    pair.run();
+    let arrived = pair.now;
+    assert_eq!(pair.client.poll_timeout(), Some(arrived + SECOND));
+    pair.advance(SECOND - Duration::from_millis(1));
+    send_many(&mut pair, Server, 2..=2, Overflow::Reject);
+    pair.run();
+    assert!(pair.under_way(Server).is_empty());
+    assert_eq!(pair.client.poll_timeout(), Some(arrived + SECOND), "the second does not put it off");
+    pair.advance(Duration::from_millis(1));
+    pair.write(Client);
+    assert_eq!(pair.under_way(Server), ["$ack 2"]);
+}
+
+#[test]
+fn never_acknowledges_nothing_new() {
+    let mut pair = Pair::connected(4);
+    send_many(&mut pair, Server, 1..=1, Overflow::Reject);
+    pair.run();
+    for _ in 0..3 {
+        pair.advance(2 * SECOND);
+        pair.write(Client);
+        assert!(pair.under_way(Server).is_empty());
+    }
+}
+
+#[test]
+fn a_resume_acknowledges_so_that_no_ack_need_follow() {
+    let mut pair = Pair::connected(256);
+    for side in [Server, Client] {
+        send_many(&mut pair, side, 1..=3, Overflow::Reject);
+    }
+    pair.run();
+    pair.cut();
+    pair.connect();
+    assert_eq!(pair.server().counts().unacknowledged, 0, "the offer said so");
+    pair.run();
+    assert_eq!(pair.client.counts().unacknowledged, 0, "$open said so");
+    pair.advance(2 * SECOND);
+    pair.write(Server);
+    pair.write(Client);
+    assert!(pair.under_way(Server).is_empty() && pair.under_way(Client).is_empty());
+}
+
+#[test]
+fn an_acknowledgement_that_is_lost_is_made_up_for_by_the_resume() {
+    let mut pair = Pair::connected(4);
+    send_many(&mut pair, Server, 1..=2, Overflow::Reject);
+    pair.write(Server);
+    pair.deliver(Client, 2);
+    pair.write(Client);
+    assert_eq!(pair.under_way(Server), ["$ack 2"]);
+    pair.cut();
+    pair.connect();
+    assert_eq!(pair.server().counts().unacknowledged, 0);
+    pair.write(Server);
+    assert_eq!(pair.under_way(Client), ["$open"]);
+}
+
+#[test]
+fn an_acknowledgement_beyond_or_backwards_is_a_violation() {
+    for (count, what) in [(4, "acknowledged more than was sent"), (2, "acknowledged less than before")] {
+        for side in [Server, Client] {
+            let mut pair = Pair::connected(4);
+            send_many(&mut pair, side, 1..=3, Overflow::Reject);
+            pair.run();
+            pair.forge(other(side), control(Control::Ack(3)));
+            assert_eq!(pair.session(side).ended(), None, "the same count again is harmless");
+            pair.forge(other(side), control(Control::Ack(count)));
+            assert_protocol_error(&mut pair, side, what);
+            pair.run();
+            let theirs = pair.session(other(side)).ended().cloned();
+            let frame = CloseFrame::new(1002, what);
+            assert_eq!(theirs, Some(CloseReason::Remote(frame)));
+            assert_eq!(pair.client.reconnect(), Reconnect::Never);
+        }
+    }
+}
+
+#[test]
+fn what_was_accepted_but_not_written_cannot_be_acknowledged() {
+    let mut pair = Pair::connected(4);
+    send_many(&mut pair, Server, 1..=3, Overflow::Reject);
+    pair.forge(Client, control(Control::Ack(1)));
+    assert_protocol_error(&mut pair, Server, "acknowledged more than was sent");
+}
+
+#[test]
+fn malformed_control_frames_are_violations_and_unknown_ones_are_ignored() {
+    let long = format!("{:?}", "x".repeat(5000));
+    for (event, json, what) in [
+        ("$ack", "", "control frame without a JSON payload"),
+        ("$ack", "-1", "$ack is not a whole number"),
+        ("$ack", "1.0", "$ack is not a whole number"),
+        ("$ack", "[1]", "$ack is not a whole number"),
+        ("$gap", "7", "malformed $gap"),
+        ("$gap", r#"{"from":2,"to":1}"#, "malformed $gap"),
+        ("$gap", r#"{"from":1,"to":9007199254740992}"#, "malformed $gap"),
+        ("$open", "null", "malformed $open"),
+        ("$ping", &long, "$ping is too big"),
+    ] {
+        for side in [Server, Client] {
+            let mut pair = Pair::connected(4);
+            pair.forge(other(side), raw_control(event, json));
+            assert_protocol_error(&mut pair, side, what);
+        }
+    }
+    let mut pair = Pair::connected(4);
+    for event in ["$", "$later", "$pong"] {
+        pair.forge(Client, raw_control(event, r#"{"x":1}"#));
+    }
+    pair.run();
+    assert_eq!(pair.told(Server), [] as [&str; 0]);
+    assert_eq!(pair.server().counts().received, 0, "control frames are not counted");
+    assert!(pair.server().is_open());
+}
+
+#[test]
+fn what_was_given_up_before_it_was_written_is_told_at_once() {
+    let mut pair = Pair::connected(3);
+    send_many(&mut pair, Server, 1..=5, Overflow::DropOldest);
+    assert_eq!(pair.server().counts().dropped, 2);
+    pair.write(Server);
+    assert_eq!(pair.under_way(Client), [r#"$gap {"from":1,"to":2}"#, "3", "4", "5"]);
+    pair.run();
+    assert_eq!(pair.told(Client), ["gap 1-2", "3", "4", "5"]);
+    assert_eq!(pair.client.counts().received, 5, "a gap counts as received");
+    assert_eq!(pair.server().counts().unacknowledged, 0, "and is acknowledged like others");
+}
+
+#[test]
+fn what_was_given_up_after_it_was_written_is_told_when_a_resume_asks_for_it() {
+    let mut pair = Pair::connected(3);
+    send_many(&mut pair, Server, 1..=3, Overflow::Reject);
+    pair.write(Server);
+    pair.deliver(Client, 1);
+    send_many(&mut pair, Server, 4..=5, Overflow::DropOldest);
+    pair.write(Server);
+    assert_eq!(pair.under_way(Client), ["2", "3", "4", "5"], "no gap: the peer may well get them");
+    assert_eq!(pair.server().counts().dropped, 0);
+    pair.cut();
+    pair.connect();
+    pair.write(Server);
+    assert_eq!(pair.under_way(Client), ["$open", r#"$gap {"from":2,"to":2}"#, "3", "4", "5"]);
+    assert_eq!(pair.server().counts().dropped, 1);
+    pair.run();
+    assert_eq!(pair.told(Client), ["1", "dropped", "restored", "gap 2-2", "3", "4", "5"]);
+}
+
+#[test]
+fn what_was_given_up_but_had_arrived_is_not_missed() {
+    let mut pair = Pair::connected(256);
+    pair.client = pair.client.clone();
+    let mut pair = {
+        let mut small = Pair::new(|c| c.buffer_frames = 3, |_| ());
+        small.connect();
+        small.run();
+        small.skip_events();
+        pair.now = small.now;
+        small
+    };
+    send_many(&mut pair, Server, 1..=3, Overflow::Reject);
+    pair.write(Server);
+    pair.deliver(Client, 3);
+    // The acknowledgements never come, and more is sent: before the server notices the loss, and after.
+    send_many(&mut pair, Server, 4..=4, Overflow::DropOldest);
+    pair.cut();
+    send_many(&mut pair, Server, 5..=6, Overflow::DropOldest);
+    pair.connect();
+    pair.run();
+    assert_eq!(pair.told(Client), ["1", "2", "3", "dropped", "restored", "4", "5", "6"]);
+    assert_eq!(pair.server().counts().dropped, 0);
+}
+
+#[test]
+fn what_is_given_up_while_nobody_is_there_is_told_on_the_next_socket() {
+    let mut pair = Pair::connected(2);
+    pair.cut();
+    send_many(&mut pair, Server, 1..=5, Overflow::DropOldest);
+    pair.connect();
+    pair.run();
+    assert_eq!(pair.told(Client), ["dropped", "restored", "gap 1-3", "4", "5"]);
+    assert_eq!(pair.server().counts().dropped, 3);
+}
+
+#[test]
+fn a_gap_that_is_lost_on_the_way_is_told_again() {
+    let mut pair = Pair::connected(2);
+    send_many(&mut pair, Server, 1..=3, Overflow::DropOldest);
+    pair.write(Server);
+    pair.cut();
+    pair.connect();
+    pair.run();
+    assert_eq!(pair.told(Client), ["dropped", "restored", "gap 1-1", "2", "3"]);
+    assert_eq!(pair.server().counts().dropped, 1, "once is enough");
+}
+
+#[test]
+fn what_has_no_image_in_the_codec_of_the_peer_is_a_gap() {
+    let mut pair = Pair::connected(8);
+    pair.send(Server, "1");
+    pair.server().send_missing().unwrap();
+    pair.server().send_missing().unwrap();
+    pair.run();
+    assert_eq!(pair.told(Client), ["1", "gap 2-3"]);
+    pair.send(Server, "4");
+    pair.wait(SECOND);
+    assert_eq!(pair.told(Client), ["4"]);
+    assert_eq!(pair.server().counts().unacknowledged, 0);
+}
+
+#[test]
+fn a_gap_has_to_follow_what_was_received() {
+    for (from, to) in [(1, 1), (3, 4)] {
+        let mut pair = Pair::connected(8);
+        pair.send(Client, "1");
+        pair.run();
+        pair.forge(Client, control(Control::Gap(Gap::new(from, to))));
+        assert_protocol_error(&mut pair, Server, "$gap does not follow what was received");
+    }
+    let mut pair = Pair::connected(8);
+    pair.send(Client, "1");
+    pair.run();
+    pair.forge(Client, control(Control::Gap(Gap::new(2, 7))));
+    assert_eq!(pair.told(Server), ["1", "gap 2-7"]);
+    assert_eq!(pair.server().counts().received, 7);
+    pair.write(Server);
+    assert_eq!(pair.under_way(Client), ["$ack 7"]);
+}
+
+#[test]
+fn refuses_when_the_buffer_is_full_and_takes_again_when_it_is_not() {
+    let mut pair = Pair::connected(3);
+    send_many(&mut pair, Client, 1..=3, Overflow::Reject);
+    pair.write(Client);
+    assert_eq!(pair.try_send(Client, "4", Overflow::Reject), Err(Refused::Full), "written, not acknowledged");
+    assert_eq!(pair.client.counts().accepted, 3, "nothing was queued");
+    pair.run();
+    assert_eq!(pair.try_send(Client, "4", Overflow::Reject), Ok(4));
+}
+
+#[test]
+fn the_buffer_is_bounded_in_bytes_but_takes_one_message_however_big() {
+    let mut pair = Pair::new(|c| c.buffer_bytes = 10, |c| c.buffer_bytes = 10);
+    pair.connect();
+    pair.run();
+    let big = "x".repeat(100);
+    pair.send(Server, &big);
+    assert_eq!(pair.try_send(Server, "", Overflow::Reject), Err(Refused::Full));
+    assert_eq!(pair.try_send(Server, "12345678", Overflow::DropOldest), Ok(2));
+    assert_eq!(pair.try_send(Server, "123", Overflow::Reject), Err(Refused::Full));
+    assert_eq!(pair.try_send(Server, "12", Overflow::Reject), Ok(3));
+    assert_eq!(pair.server().counts().retained_bytes, 10);
+}
+
+#[test]
+fn control_events_belong_to_the_protocol_in_session_mode() {
+    let pair = Pair::connected(8);
+    assert!(!pair.client.may_send(&Frame::event_only("$ack")));
+    assert!(!pair.servers[0].may_send(&Frame::event_only("$mine")));
+    assert!(pair.client.may_send(&Frame::event_only("ack$")));
+}

@@ -1,0 +1,131 @@
+//! Silence, slow writing, and what is done about them (PROTOCOL.md §7, §8).
+
+use super::SECOND;
+use super::pair::{Item, Pair};
+use crate::session::*;
+use Side::{Client, Server};
+
+#[test]
+fn pings_a_silent_socket_and_gives_it_up_when_nothing_comes() {
+    for (side, ping, pong) in [(Server, 10, 30), (Client, 20, 60)] {
+        let mut pair = Pair::connected(8);
+        let started = pair.now;
+        assert_eq!(pair.session(side).poll_timeout(), Some(started + ping * SECOND));
+        pair.advance(ping * SECOND - Duration::from_nanos(1));
+        let (epoch, now) = (Epoch(1), pair.now);
+        assert_eq!(pair.session(side).poll_transmit(epoch, now), None);
+        pair.now = started + ping * SECOND;
+        let now = pair.now;
+        pair.session(side).handle_timeout(now);
+        assert_eq!(pair.session(side).poll_transmit(epoch, now), Some(Transmit::Ping));
+        assert_eq!(pair.session(side).poll_transmit(epoch, now), None, "once");
+        assert_eq!(pair.session(side).poll_timeout(), Some(started + pong * SECOND));
+        pair.session(side).handle_timeout(started + pong * SECOND - Duration::from_nanos(1));
+        assert_eq!(pair.session(side).state(), State::Connected);
+        pair.session(side).handle_timeout(started + pong * SECOND);
+        let dropped = Event::Dropped(DropReason::HeartbeatTimeout);
+        assert_eq!(pair.session(side).poll_event(), Some(dropped));
+        assert_eq!(pair.session(side).standing(epoch), Standing::Gone);
+    }
+}
+
+#[test]
+fn a_socket_that_was_heard_from_is_not_pinged() {
+    let mut pair = Pair::connected(8);
+    for _ in 0..6 {
+        pair.advance(9 * SECOND);
+        pair.put(0, Client, Item::Pong);
+        pair.deliver(Server, 1);
+        pair.write(Server);
+        assert!(pair.under_way(Client).is_empty());
+    }
+    assert_eq!(pair.server().state(), State::Connected);
+}
+
+#[test]
+fn two_ends_that_have_nothing_to_say_stay_connected() {
+    let mut pair = Pair::connected(8);
+    pair.wait(3600 * SECOND);
+    assert_eq!((pair.server().state(), pair.client.state()), (State::Connected, State::Connected));
+    assert_eq!(pair.told(Server), [] as [&str; 0]);
+}
+
+#[test]
+fn a_ping_from_the_peer_is_life_too() {
+    let mut pair = Pair::connected(8);
+    pair.advance(29 * SECOND);
+    pair.put(0, Client, Item::Ping);
+    pair.deliver(Server, 1);
+    pair.advance(29 * SECOND);
+    assert_eq!(pair.server().state(), State::Connected);
+}
+
+#[test]
+fn a_write_without_progress_is_a_lost_socket() {
+    let mut pair = Pair::connected(8);
+    let (epoch, started) = (Epoch(1), pair.now);
+    let server = pair.server();
+    server.handle_written(epoch, 0, true, true, started);
+    assert_eq!(server.poll_timeout(), Some(started + 10 * SECOND));
+    server.handle_written(epoch, 0, false, true, started + 9 * SECOND);
+    assert_eq!(server.poll_timeout(), Some(started + 10 * SECOND), "no progress");
+    server.handle_written(epoch, 0, true, true, started + 9 * SECOND);
+    server.handle_heard(epoch, started + 9 * SECOND);
+    server.handle_timeout(started + 10 * SECOND);
+    assert_eq!(server.state(), State::Connected, "there was progress, slow as it was");
+    server.handle_written(epoch, 0, true, false, started + 10 * SECOND);
+    server.handle_timeout(started + 18 * SECOND);
+    assert_eq!(server.state(), State::Connected, "everything is written");
+    server.handle_written(epoch, 0, false, true, started + 18 * SECOND);
+    server.handle_timeout(started + 28 * SECOND);
+    assert_eq!(pair.told(Server), ["dropped"]);
+    assert_eq!(pair.server().state(), State::Suspended);
+}
+
+#[test]
+fn what_the_old_socket_could_not_write_is_not_held_against_the_new_one() {
+    let mut pair = Pair::connected(8);
+    let (epoch, started) = (Epoch(1), pair.now);
+    pair.server().handle_written(epoch, 0, true, true, started);
+    pair.lose(Client);
+    pair.connect();
+    pair.advance(20 * SECOND);
+    assert_eq!(pair.server().state(), State::Connected);
+    assert!(pair.server().poll_timeout().unwrap() > pair.now);
+}
+
+#[test]
+fn an_acknowledgement_that_cannot_be_written_is_no_reason_to_look_again_at_once() {
+    let mut pair = Pair::connected(4);
+    pair.send(Client, "c1");
+    pair.write(Client);
+    pair.deliver(Server, 1);
+    let (epoch, now) = (Epoch(1), pair.now);
+    let server = pair.server();
+    assert_eq!(server.poll_timeout(), Some(now), "due");
+    server.handle_written(epoch, 0, false, true, now);
+    assert!(server.poll_timeout().unwrap() > now, "the driver asks again when it can write");
+    server.handle_written(epoch, 0, true, false, now);
+    assert_eq!(server.poll_transmit(epoch, now), Some(Transmit::Control(Control::Ack(1))));
+}
+
+#[test]
+fn liveness_is_not_judged_while_nobody_reads() {
+    let mut pair = Pair::new(|c| c.inbox_frames = 1, |_| ());
+    pair.connect();
+    pair.send(Client, "c1");
+    pair.run();
+    assert!(!pair.server().wants_read());
+    for _ in 0..100 {
+        pair.advance(9 * SECOND);
+        pair.write(Server);
+    }
+    assert_eq!(pair.server().state(), State::Connected);
+    assert!(!pair.under_way(Client).contains(&"ping".to_owned()));
+    pair.told(Server);
+    assert!(pair.server().wants_read());
+    pair.advance(29 * SECOND);
+    assert_eq!(pair.server().state(), State::Connected, "the silence begins when we listen again");
+    pair.advance(10 * SECOND);
+    assert_eq!(pair.server().state(), State::Suspended);
+}

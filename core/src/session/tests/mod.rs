@@ -1,0 +1,76 @@
+//! Two sessions, scripted sockets and a clock of our own.
+
+mod pair;
+mod oracle;
+
+mod backpressure;
+mod closing;
+mod counting;
+mod heartbeat;
+mod opening;
+mod plain;
+mod resuming;
+
+mod random;
+mod walk;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{Control, Event, Frame, Payload, PayloadFormat, Transmit};
+
+/// All but the number of a session's token.
+const TOKEN: &str = "abcdefghijklmnopqrstuv";
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A message is its text: on the wire it stands as the event of a frame.
+fn frame_of(transmit: Transmit) -> Frame {
+    match transmit {
+        Transmit::Data(message) => data(std::str::from_utf8(&message).expect("messages are texts")),
+        Transmit::Control(control) => {
+            let frame = Frame::event_only(control.event());
+            match control.json() {
+                Some(json) => frame.with_payload(Payload::from_parts(PayloadFormat::Json, json)),
+                None => frame,
+            }
+        }
+        Transmit::Ping | Transmit::Close(_) => unreachable!("not a frame of the session's own"),
+    }
+}
+
+fn data(text: &str) -> Frame {
+    Frame::event_only(text)
+}
+
+fn control(control: Control) -> Frame {
+    frame_of(Transmit::Control(control))
+}
+
+/// A control frame with any payload, or none.
+fn raw_control(event: &str, json: &str) -> Frame {
+    match json {
+        "" => Frame::event_only(event),
+        json => Frame::event_only(event).with_payload(Payload::json_text(json).unwrap()),
+    }
+}
+
+/// What a script expects to read.
+fn text_of(event: &Event) -> String {
+    match event {
+        Event::Connected => "connected".to_owned(),
+        Event::Message(frame) => frame.event().to_owned(),
+        Event::Dropped(_) => "dropped".to_owned(),
+        Event::Restored => "restored".to_owned(),
+        Event::Gap(gap) => format!("gap {}-{}", gap.from, gap.to),
+        Event::Lost { unacknowledged, dropped, .. } => {
+            format!("lost {} and {dropped}", texts(unacknowledged).join(" "))
+        }
+        Event::Closed(reason) => format!("closed: {reason}"),
+    }
+}
+
+fn texts(messages: &[Bytes]) -> Vec<String> {
+    messages.iter().map(|message| String::from_utf8_lossy(message).into_owned()).collect()
+}

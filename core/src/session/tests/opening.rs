@@ -1,0 +1,295 @@
+//! `$open`, and what a client makes of it (PROTOCOL.md §3, §5).
+
+use super::pair::{Item, Pair, identity};
+use super::{control, data, raw_control};
+use crate::session::*;
+use Side::{Client, Server};
+
+/// A client whose socket is attached, and that has read nothing yet.
+fn fresh_client() -> Pair {
+    let mut pair = Pair::new(|_| (), |_| ());
+    pair.connect();
+    pair
+}
+
+fn open_of(token: Token) -> Open {
+    let mut open = Open::new(token, "id", "room");
+    open.buffer = 8;
+    open
+}
+
+fn forge_open(pair: &mut Pair, open: Open) {
+    pair.forge(Server, control(Control::Open(Box::new(open))));
+}
+
+#[track_caller]
+fn assert_violation(pair: &mut Pair, side: Side, what: &str) {
+    let ended = pair.session(side).ended().cloned();
+    let expected = CloseReason::Protocol(CloseFrame::new(1002, what.to_owned()));
+    assert_eq!(ended, Some(expected));
+}
+
+#[test]
+fn open_is_first_on_every_socket() {
+    let mut pair = fresh_client();
+    pair.send(Server, "s1");
+    pair.forge(Client, raw_control("$ping", "1"));
+    pair.write(Server);
+    assert_eq!(pair.under_way(Client), ["$open", "$pong 1", "s1"]);
+    pair.cut();
+    pair.connect();
+    pair.run();
+    pair.cut();
+    pair.send(Server, "s2");
+    pair.connect();
+    pair.write(Server);
+    assert_eq!(pair.under_way(Client), ["$open", "s2"]);
+}
+
+fn pair_epoch(pair: &Pair) -> Epoch {
+    pair.links.last().expect("there is a socket").server.epoch
+}
+
+#[test]
+fn open_says_who_the_session_is_and_what_it_may() {
+    let mut pair = Pair::new(|c| c.buffer_frames = 12, |_| ());
+    pair.connect();
+    let epoch = pair_epoch(&pair);
+    let now = pair.now;
+    let Some(Transmit::Control(Control::Open(open))) = pair.server().poll_transmit(epoch, now) else {
+        panic!("$open is first");
+    };
+    let mut expected = open_of(identity(0).token);
+    expected.buffer = 12;
+    expected.window_ms = 30_000;
+    assert_eq!(*open, expected);
+}
+
+#[test]
+fn a_window_without_bound_is_a_number_that_javascript_can_hold() {
+    let mut pair = Pair::new(|c| c.resume_window = Duration::MAX, |_| ());
+    pair.connect();
+    let epoch = pair_epoch(&pair);
+    let now = pair.now;
+    let Some(Transmit::Control(Control::Open(open))) = pair.server().poll_transmit(epoch, now) else {
+        panic!("$open is first");
+    };
+    assert_eq!(open.window_ms, (1 << 53) - 1);
+    pair.run();
+    pair.cut();
+    assert_eq!(pair.server().poll_timeout(), None, "nothing is ever due");
+    pair.advance(Duration::from_secs(1_000_000));
+    assert_eq!(pair.server().state(), State::Suspended);
+}
+
+#[test]
+fn a_client_says_nothing_before_open_and_is_connected_by_it() {
+    let mut pair = fresh_client();
+    pair.send(Client, "c1");
+    pair.write(Client);
+    assert!(pair.under_way(Server).is_empty());
+    assert_eq!(pair.told(Client), [] as [&str; 0]);
+    assert!(!pair.client.is_opened());
+    pair.run();
+    assert!(pair.client.is_opened());
+    assert_eq!(pair.told(Client), ["connected"]);
+    assert_eq!(pair.told(Server), ["connected", "c1"]);
+    assert_eq!(**pair.client.identity().unwrap(), identity(0));
+}
+
+#[test]
+fn sockets_lost_before_the_first_open_are_not_worth_an_event() {
+    let mut pair = fresh_client();
+    pair.send(Client, "c1");
+    pair.cut();
+    pair.connect();
+    pair.connect();
+    assert_eq!(pair.told(Client), [] as [&str; 0], "not even when one takes over another");
+    assert_eq!(pair.client.resume_offer(), None);
+    pair.run();
+    assert_eq!(pair.told(Client), ["connected"]);
+    assert_eq!(pair.told(Server), ["connected", "c1"]);
+}
+
+#[test]
+fn a_client_that_takes_over_its_own_socket_before_open_says_nothing_of_it() {
+    let mut pair = fresh_client();
+    let second = pair.client.reserve();
+    pair.client.attach(second, None, pair.now).unwrap();
+    assert_eq!(pair.told(Client), [] as [&str; 0]);
+}
+
+#[test]
+fn the_first_frame_has_to_be_open() {
+    for frame in [data("s1"), control(Control::Ack(0)), raw_control("$later", "1"), raw_control("$pong", "1")] {
+        let mut pair = fresh_client();
+        pair.forge(Server, frame);
+        assert_violation(&mut pair, Client, "the first frame is not $open");
+        assert_eq!(pair.client.reconnect(), Reconnect::Never);
+    }
+    let mut pair = fresh_client();
+    pair.forge(Server, raw_control("$open", "{}"));
+    assert_violation(&mut pair, Client, "malformed $open");
+}
+
+#[test]
+fn a_second_open_is_a_violation_and_so_is_one_from_a_client() {
+    for side in [Server, Client] {
+        let mut pair = Pair::connected(8);
+        let open = control(Control::Open(Box::new(open_of(identity(0).token))));
+        pair.forge(side, open);
+        assert_violation(&mut pair, super::pair::other(side), "$open where none can be");
+    }
+}
+
+#[test]
+fn open_cannot_resume_what_was_not_asked_for() {
+    let mut pair = fresh_client();
+    let mut open = open_of(identity(0).token);
+    open.resumed = true;
+    forge_open(&mut pair, open.clone());
+    assert_violation(&mut pair, Client, "$open resumes a session that was not asked for");
+
+    let mut pair = Pair::connected(8);
+    pair.cut();
+    pair.connect();
+    open.session = identity(7).token;
+    forge_open(&mut pair, open);
+    assert_violation(&mut pair, Client, "$open resumes a session that was not asked for");
+}
+
+#[test]
+fn open_cannot_have_received_what_was_not_sent_or_less_than_it_acknowledged() {
+    for (received, what) in [(3, "acknowledged more than was sent"), (1, "acknowledged less than before")] {
+        let mut pair = Pair::connected(4);
+        pair.send(Client, "c1");
+        pair.send(Client, "c2");
+        pair.run();
+        pair.cut();
+        pair.send(Client, "c3");
+        pair.connect();
+        let mut open = open_of(identity(0).token);
+        (open.resumed, open.received) = (true, received);
+        forge_open(&mut pair, open);
+        assert_violation(&mut pair, Client, what);
+    }
+    let mut pair = fresh_client();
+    let mut open = open_of(identity(0).token);
+    open.received = 1;
+    forge_open(&mut pair, open);
+    assert_violation(&mut pair, Client, "a fresh session has received something");
+}
+
+#[test]
+fn the_smaller_buffer_is_the_one_that_a_client_keeps() {
+    for (server, client, keeps) in [(4, 9, 4), (9, 4, 4)] {
+        let mut pair = Pair::new(|c| c.buffer_frames = server, |c| c.buffer_frames = client);
+        pair.connect();
+        pair.run();
+        for n in 0..keeps {
+            pair.send(Client, &format!("c{n}"));
+        }
+        assert_eq!(pair.try_send(Client, "more", Overflow::Reject), Err(Refused::Full));
+    }
+}
+
+#[test]
+fn a_lost_session_is_reported_with_what_was_never_acknowledged() {
+    let mut pair = Pair::connected(8);
+    for text in ["c1", "c2", "c3"] {
+        pair.send(Client, text);
+    }
+    pair.run();
+    pair.cut();
+    pair.send(Client, "c4");
+    pair.skip_events();
+    pair.advance(Duration::from_secs(30));
+    pair.connect();
+    pair.write(Server);
+    assert_eq!(pair.under_way(Client), ["$open"]);
+    pair.run();
+    assert_eq!(pair.told(Client), ["lost c3 c4 and 0", "restored"], "two of three were acknowledged");
+
+    pair.send(Client, "c5");
+    pair.send(Server, "s1");
+    pair.wait(super::SECOND);
+    assert_eq!(pair.told(Server), ["connected", "c5"]);
+    assert_eq!(pair.told(Client), ["s1"]);
+    assert_eq!(pair.client.resume_offer(), Some((&identity(1).token, 1)), "both count anew");
+    assert_eq!(pair.client.counts().unacknowledged, 0);
+}
+
+#[test]
+fn a_lost_session_says_why() {
+    for (lost, resume) in [(Some(LostReason::Codec), true), (Some(LostReason::Identity), true), (None, false)] {
+        let mut pair = Pair::connected(8);
+        pair.cut();
+        pair.connect();
+        pair.skip_events();
+        let mut open = open_of(identity(9).token);
+        open.lost = lost;
+        forge_open(&mut pair, open);
+        let expected = Event::Lost { reason: lost, unacknowledged: Vec::new(), dropped: 0 };
+        assert_eq!(pair.client.poll_event(), Some(expected), "{resume}");
+    }
+}
+
+#[test]
+fn each_lost_session_counts_its_own_losses() {
+    let mut pair = Pair::connected(2);
+    for round in 0..2 {
+        pair.cut();
+        for text in ["a", "b", "c"] {
+            pair.try_send(Client, text, Overflow::DropOldest).unwrap();
+        }
+        pair.skip_events();
+        pair.advance(Duration::from_secs(30));
+        pair.connect();
+        pair.run();
+        assert_eq!(pair.told(Client), ["lost b c and 1", "restored"], "round {round}");
+    }
+}
+
+#[test]
+fn what_was_written_and_given_up_is_missing_from_the_list_of_a_lost_session_too() {
+    let mut pair = Pair::connected(8);
+    for n in 1..=8 {
+        pair.send(Client, &format!("c{n}"));
+    }
+    pair.write(Client);
+    pair.try_send(Client, "c9", Overflow::DropOldest).unwrap();
+    pair.lose(Client);
+    pair.lose(Server);
+    pair.skip_events();
+    pair.advance(Duration::from_secs(30));
+    pair.connect();
+    pair.run();
+    assert_eq!(pair.told(Client), ["lost c2 c3 c4 c5 c6 c7 c8 c9 and 1", "restored"]);
+}
+
+#[test]
+fn an_open_that_never_arrives_is_made_up_for_by_the_next() {
+    let mut pair = Pair::connected(8);
+    pair.send(Client, "c1");
+    pair.run();
+    pair.cut();
+    for _ in 0..3 {
+        pair.connect();
+        pair.write(Server);
+        assert_eq!(pair.under_way(Client), ["$open"]);
+        pair.cut();
+    }
+    pair.connect();
+    pair.run();
+    assert_eq!(pair.told(Server)[..3], ["c1", "dropped", "restored"]);
+    assert_eq!(pair.told(Client), ["dropped", "restored"], "the client was never told of the others");
+    assert_eq!(pair.client.counts().unacknowledged, 0);
+}
+
+#[test]
+fn the_end_of_a_socket_in_an_item_of_its_own_is_a_loss() {
+    let mut pair = Pair::connected(8);
+    pair.put(0, Server, Item::End);
+    pair.deliver(Client, 1);
+    assert_eq!(pair.told(Client), ["dropped"]);
+}

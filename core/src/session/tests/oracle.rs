@@ -1,0 +1,260 @@
+//! [`Witness`]: what both applications did and saw, held against PROTOCOL.md §6.
+
+use super::pair::Pair;
+use super::{SECOND, texts};
+use crate::session::*;
+
+/// A pair whose applications keep a record, for schedules that nobody wrote down beforehand.
+#[derive(Debug, Clone)]
+pub(super) struct Witness {
+    pub(super) pair: Pair,
+    /// What each of the server's sessions accepted, and what its application has seen.
+    servers: Vec<Record>,
+    /// What the client accepted, and saw, in each of the sessions that it had.
+    client: Vec<Record>,
+    /// Which of the server's sessions those were. The last record may be of none yet.
+    sessions: Vec<usize>,
+    /// How many of the client's records its application has heard the end of.
+    heard_lost: usize,
+    client_life: Life,
+    sent: u32,
+}
+
+/// One application in one session.
+#[derive(Debug, Clone, Default)]
+struct Record {
+    accepted: Vec<String>,
+    /// How many of the peer's messages it has seen, or was told that it misses.
+    seen: usize,
+    missed: u64,
+    life: Life,
+}
+
+/// Where an application is by what it was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Life {
+    #[default]
+    Before,
+    Connected,
+    Dropped,
+    After,
+}
+
+impl Life {
+    fn step(&mut self, event: &Event) {
+        let next = match (*self, event) {
+            (Self::Before, Event::Connected) | (Self::Dropped, Event::Restored) => Self::Connected,
+            (Self::Connected, Event::Message(_) | Event::Gap(_)) => Self::Connected,
+            (Self::Connected, Event::Dropped(_)) => Self::Dropped,
+            (Self::Dropped, Event::Lost { .. }) => Self::Dropped,
+            (Self::Before | Self::Connected | Self::Dropped, Event::Closed(_)) => Self::After,
+            (life, event) => panic!("{event:?} cannot come after {life:?}"),
+        };
+        *self = next;
+    }
+}
+
+impl Record {
+    /// The application has been told of `event`; `peer` accepted these.
+    fn saw(&mut self, event: &Event, peer: &[String]) {
+        match event {
+            Event::Message(frame) => {
+                let expected = peer.get(self.seen).map(String::as_str);
+                assert_eq!(Some(frame.event()), expected, "the next, once");
+                self.seen += 1;
+            }
+            Event::Gap(gap) => {
+                assert_eq!(gap.from, self.seen as u64 + 1, "a gap follows what was seen");
+                self.seen = usize::try_from(gap.to).unwrap();
+                self.missed += gap.frames();
+                assert!(self.seen <= peer.len(), "nobody misses what was never accepted");
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Witness {
+    pub(super) fn new(pair: Pair) -> Self {
+        let mut witness = Self {
+            pair,
+            servers: Vec::new(),
+            client: vec![Record::default()],
+            sessions: Vec::new(),
+            heard_lost: 0,
+            client_life: Life::Before,
+            sent: 0,
+        };
+        witness.connect();
+        witness
+    }
+
+    pub(super) fn connect(&mut self) {
+        self.pair.connect();
+        self.servers.resize(self.pair.servers.len(), Record::default());
+        self.look();
+    }
+
+    /// A message of its own from the application of `side`. Returns whether it was accepted.
+    pub(super) fn send(&mut self, side: Side, overflow: Overflow) -> bool {
+        // All of a length, so that bytes count frames.
+        let text = format!("{:04}", self.sent + 1);
+        if self.pair.try_send(side, &text, overflow).is_err() {
+            return false;
+        }
+        self.sent += 1;
+        match side {
+            Side::Server => self.servers.last_mut(),
+            Side::Client => self.client.last_mut(),
+        }
+        .expect("there is always a session")
+        .accepted
+        .push(text);
+        true
+    }
+
+    /// To be called after whatever may have opened a session on the client.
+    pub(super) fn look(&mut self) {
+        let Some(identity) = self.pair.client.identity() else {
+            return;
+        };
+        let token = &identity.token;
+        let mut sessions = self.pair.servers.iter();
+        let session = sessions.position(|session| session.identity().is_some_and(|us| us.token == *token));
+        let session = session.expect("a client's session is one of the server's");
+        if self.sessions.last() != Some(&session) {
+            if !self.sessions.is_empty() {
+                self.client.push(Record::default());
+            }
+            self.sessions.push(session);
+        }
+    }
+
+    /// Up to `count` items arrive, and what they change is noted after each.
+    pub(super) fn deliver(&mut self, link: usize, side: Side, count: usize) {
+        for _ in 0..count {
+            if link >= self.pair.links.len() || self.pair.deliver_on(link, side, 1) == 0 {
+                return;
+            }
+            self.look();
+        }
+    }
+
+    /// The application of `side` takes up to `count` events.
+    pub(super) fn take(&mut self, side: Side, count: usize) {
+        for _ in 0..count {
+            let taken = match side {
+                Side::Server => (0..self.servers.len()).any(|session| self.take_on_server(session)),
+                Side::Client => self.take_on_client(),
+            };
+            if !taken {
+                return;
+            }
+        }
+    }
+
+    fn take_on_server(&mut self, session: usize) -> bool {
+        let Some(event) = self.pair.servers[session].poll_event() else {
+            return false;
+        };
+        let peer = self.sessions.iter().position(|of| *of == session);
+        let accepted = peer.map_or(&[][..], |peer| &self.client[peer].accepted);
+        let record = &mut self.servers[session];
+        record.life.step(&event);
+        record.saw(&event, accepted);
+        true
+    }
+
+    fn take_on_client(&mut self) -> bool {
+        let Some(event) = self.pair.client.poll_event() else {
+            return false;
+        };
+        self.client_life.step(&event);
+        let session = self.sessions[self.heard_lost];
+        let record = &mut self.client[self.heard_lost];
+        record.saw(&event, &self.servers[session].accepted);
+        if let Event::Lost { unacknowledged, dropped, .. } = event {
+            let listed = texts(&unacknowledged);
+            let (dropped, accepted) = (usize::try_from(dropped).unwrap(), &record.accepted);
+            assert_eq!(listed, accepted[accepted.len() - listed.len()..], "the youngest are listed");
+            let acknowledged = accepted.len() - listed.len() - dropped;
+            let received = self.pair.servers[session].counts().received;
+            assert!(acknowledged as u64 <= received, "what was not reported has arrived");
+            self.heard_lost += 1;
+        }
+        true
+    }
+
+    /// What holds at any time.
+    pub(super) fn check(&self) {
+        for (session, record) in self.pair.servers.iter().zip(&self.servers) {
+            self.check_end(session, record, session.buffer as usize);
+        }
+        let client = &self.pair.client;
+        let record = self.client.last().expect("there is always a session");
+        self.check_end(client, record, client.config.buffer_frames as usize);
+    }
+
+    fn check_end(&self, session: &Session, record: &Record, buffer: usize) {
+        let counts = session.counts();
+        assert!(session.occupied() <= buffer, "the buffer is bounded");
+        assert_eq!(counts.retained_bytes, 4 * session.occupied());
+        assert_eq!(counts.accepted, record.accepted.len() as u64);
+        assert!(counts.dropped <= counts.accepted || self.client.len() > 1);
+        assert!(counts.unacknowledged <= counts.accepted);
+    }
+
+    /// The network works again, the applications keep up, and time passes.
+    pub(super) fn heal(&mut self) {
+        for _ in 0..4 {
+            self.pair.reset_half_open();
+            self.settle();
+            if self.pair.client.state() != State::Connected {
+                self.connect();
+            }
+            self.settle();
+            self.pair.wait(2 * SECOND);
+            self.settle();
+        }
+    }
+
+    /// Everything is delivered, and both applications take everything.
+    fn settle(&mut self) {
+        loop {
+            self.take(Side::Server, usize::MAX);
+            self.take(Side::Client, usize::MAX);
+            self.pair.run();
+            self.look();
+            if !self.pair.client.has_events() && !self.pair.servers.iter().any(Session::has_events) {
+                break;
+            }
+        }
+    }
+
+    /// What holds when everything that was under way has arrived: both ends agree.
+    pub(super) fn check_agreement(&mut self) {
+        self.check();
+        assert_eq!(self.heard_lost + 1, self.sessions.len(), "every lost session was reported");
+        let session = *self.sessions.last().expect("healed");
+        let (client, server) = (self.client.last().unwrap(), &self.servers[session]);
+        assert_eq!((self.client_life, server.life), (Life::Connected, Life::Connected));
+        for (us, peer, ours, theirs) in [
+            (client, server, &self.pair.client, &self.pair.servers[session]),
+            (server, client, &self.pair.servers[session], &self.pair.client),
+        ] {
+            assert_eq!(us.seen, peer.accepted.len(), "everything was seen, or told to be missing");
+            assert_eq!(theirs.counts().received, us_accepted(us));
+            assert_eq!(ours.counts().unacknowledged, 0);
+            assert_eq!(ours.counts().retained_bytes, 0);
+        }
+        assert_eq!(self.pair.servers[session].counts().dropped, client.missed, "what is missed is counted");
+        for (session, record) in self.pair.servers.iter().zip(&self.servers) {
+            let ended = session.state() == State::Closed;
+            assert_eq!(ended, record.life == Life::After, "an end is told");
+        }
+    }
+}
+
+fn us_accepted(record: &Record) -> u64 {
+    record.accepted.len() as u64
+}

@@ -1,0 +1,471 @@
+//! [`Pair`]: a server's session and a client's, and every socket that there has been between them.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::{TOKEN, frame_of, text_of};
+use crate::session::*;
+
+/// What is under way on a socket, in one direction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Item {
+    Frame(Frame),
+    Ping,
+    Pong,
+    Close(Option<CloseFrame>),
+    /// The other end has dropped the socket.
+    End,
+}
+
+/// One end of a socket.
+#[derive(Debug, Clone)]
+pub(super) struct End {
+    pub(super) epoch: Epoch,
+    /// What is under way to this end.
+    pub(super) arriving: VecDeque<Item>,
+    /// It has written its close frame, or was told to leave: it writes no more.
+    left: bool,
+    /// It has dropped the socket: it reads no more.
+    gone: bool,
+}
+
+impl End {
+    fn new(epoch: Epoch) -> Self {
+        Self {
+            epoch,
+            arriving: VecDeque::new(),
+            left: false,
+            gone: false,
+        }
+    }
+}
+
+/// A socket between the client and one of the server's sessions.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    /// Which of the server's sessions has it.
+    session: usize,
+    pub(super) server: End,
+    pub(super) client: End,
+}
+
+impl Link {
+    pub(super) fn end(&mut self, side: Side) -> &mut End {
+        match side {
+            Side::Server => &mut self.server,
+            Side::Client => &mut self.client,
+        }
+    }
+}
+
+pub(super) fn other(side: Side) -> Side {
+    match side {
+        Side::Server => Side::Client,
+        Side::Client => Side::Server,
+    }
+}
+
+/// A server's session and a client's, joined by whatever sockets the script opens. Nothing moves by itself.
+#[derive(Debug, Clone)]
+pub(super) struct Pair {
+    pub(super) now: Instant,
+    pub(super) client: Session,
+    /// Every session that the server has opened. The last one is the one that the client means.
+    pub(super) servers: Vec<Session>,
+    /// Sockets of which one end is still there; the newest is the last.
+    pub(super) links: Vec<Link>,
+    server_config: Arc<SessionConfig>,
+}
+
+impl Pair {
+    /// A client that has not dialled yet.
+    pub(super) fn new(
+        server: impl FnOnce(&mut SessionConfig),
+        client: impl FnOnce(&mut SessionConfig),
+    ) -> Self {
+        let now = Instant::now();
+        let mut server_config = SessionConfig::new(Side::Server, Mode::Session);
+        server(&mut server_config);
+        let mut client_config = SessionConfig::new(Side::Client, Mode::Session);
+        client(&mut client_config);
+        Self {
+            now,
+            client: Session::new(Arc::new(client_config), now),
+            servers: Vec::new(),
+            links: Vec::new(),
+            server_config: Arc::new(server_config),
+        }
+    }
+
+    /// Both ends connected, `$open` read, with a buffer of so many frames on both sides.
+    pub(super) fn connected(buffer: u32) -> Self {
+        let mut pair = Self::new(|c| c.buffer_frames = buffer, |c| c.buffer_frames = buffer);
+        pair.connect();
+        pair.run();
+        assert_eq!(pair.told(Side::Server), ["connected"]);
+        assert_eq!(pair.told(Side::Client), ["connected"]);
+        pair
+    }
+
+    pub(super) fn server(&mut self) -> &mut Session {
+        self.servers.last_mut().expect("the client has dialled")
+    }
+
+    pub(super) fn session(&mut self, side: Side) -> &mut Session {
+        match side {
+            Side::Server => self.server(),
+            Side::Client => &mut self.client,
+        }
+    }
+
+    fn owner(&mut self, link: usize, side: Side) -> &mut Session {
+        match side {
+            Side::Server => &mut self.servers[self.links[link].session],
+            Side::Client => &mut self.client,
+        }
+    }
+
+    // --- the applications
+
+    /// The application of `side` sends a message for which there is room.
+    pub(super) fn send(&mut self, side: Side, text: &str) {
+        self.try_send(side, text, Overflow::Reject)
+            .expect("there is room, and the session is open");
+    }
+
+    pub(super) fn try_send(
+        &mut self,
+        side: Side,
+        text: &str,
+        overflow: Overflow,
+    ) -> Result<u64, Refused> {
+        let message = Bytes::from(text.to_owned());
+        self.session(side).send(message, overflow)
+    }
+
+    /// Everything that the application of `side` has not been told yet.
+    pub(super) fn told(&mut self, side: Side) -> Vec<String> {
+        let session = self.session(side);
+        std::iter::from_fn(|| session.poll_event())
+            .map(|event| text_of(&event))
+            .collect()
+    }
+
+    /// The applications take whatever there is, and do not look at it.
+    pub(super) fn skip_events(&mut self) {
+        self.told(Side::Server);
+        self.told(Side::Client);
+    }
+
+    // --- sockets come and go
+
+    /// The client dials, with the offer that it has; a socket that it still has it gives up first.
+    pub(super) fn connect(&mut self) {
+        if self.client.state() == State::Connected {
+            self.lose(Side::Client);
+        }
+        let now = self.now;
+        let offer = self
+            .client
+            .resume_offer()
+            .map(|(token, received)| (token.clone(), received));
+        let asked = offer.is_some();
+        let known = offer.and_then(|(token, received)| {
+            let session = self.servers.iter().position(|session| {
+                session.state() != State::Closed
+                    && session.identity().is_some_and(|us| us.token == token)
+            })?;
+            Some((session, received))
+        });
+        let (session, received) = match known {
+            Some((session, received)) => {
+                self.servers[session]
+                    .check_resume(received)
+                    .expect("a client offers what it has received");
+                (session, Some(received))
+            }
+            None => {
+                self.servers.push(Session::new_server(
+                    self.server_config.clone(),
+                    identity(self.servers.len()),
+                    asked.then_some(LostReason::Unknown),
+                    now,
+                ));
+                (self.servers.len() - 1, None)
+            }
+        };
+        let server = &mut self.servers[session];
+        let server_epoch = server.reserve();
+        server.attach(server_epoch, received, now).unwrap();
+        let client_epoch = self.client.reserve();
+        self.client.attach(client_epoch, None, now).unwrap();
+        self.links.push(Link {
+            session,
+            server: End::new(server_epoch),
+            client: End::new(client_epoch),
+        });
+        self.settle();
+    }
+
+    /// Cuts the newest socket: both ends notice, what is under way is lost.
+    pub(super) fn cut(&mut self) {
+        self.lose(Side::Server);
+        self.lose(Side::Client);
+    }
+
+    /// One end of the newest socket notices that it is lost. What is under way to the other end may still arrive there.
+    pub(super) fn lose(&mut self, side: Side) {
+        let Some(link) = self.links.len().checked_sub(1) else {
+            return;
+        };
+        let end = self.links[link].end(side);
+        if !std::mem::replace(&mut end.gone, true) {
+            end.arriving.clear();
+            let (epoch, now) = (end.epoch, self.now);
+            let why = DropReason::Io(io::ErrorKind::ConnectionReset);
+            self.owner(link, side).handle_lost(epoch, why, now);
+        }
+        self.settle();
+    }
+
+    /// The network works again: whoever still holds a socket whose other end is gone hears of it.
+    pub(super) fn reset_half_open(&mut self) {
+        for link in 0..self.links.len() {
+            for side in [Side::Server, Side::Client] {
+                if self.links[link].end(other(side)).gone {
+                    self.links[link].end(side).arriving.push_back(Item::End);
+                }
+            }
+        }
+    }
+
+    // --- what a driver does
+
+    /// `side` writes everything that it has for its socket.
+    pub(super) fn write(&mut self, side: Side) {
+        for link in 0..self.links.len() {
+            while self.write_one(link, side) {}
+        }
+        self.settle();
+    }
+
+    fn write_one(&mut self, link: usize, side: Side) -> bool {
+        let now = self.now;
+        let end = self.links[link].end(side);
+        if end.left || end.gone {
+            return false;
+        }
+        let epoch = end.epoch;
+        let session = self.owner(link, side);
+        let Some(transmit) = session.poll_transmit(epoch, now) else {
+            return false;
+        };
+        let frames = usize::from(matches!(transmit, Transmit::Data(_)));
+        session.handle_written(epoch, frames, true, false, now);
+        let item = match transmit {
+            Transmit::Ping => Item::Ping,
+            Transmit::Close(frame) => {
+                self.links[link].end(side).left = true;
+                Item::Close(Some(frame))
+            }
+            transmit => Item::Frame(frame_of(transmit)),
+        };
+        self.put(link, side, item);
+        true
+    }
+
+    /// Puts something on the way from `side` to the other end, whether its session meant to or not.
+    pub(super) fn put(&mut self, link: usize, side: Side, item: Item) {
+        let to = self.links[link].end(other(side));
+        if !to.gone {
+            to.arriving.push_back(item);
+        }
+    }
+
+    /// A frame that the session of `side` did not mean to send arrives at the other end of the newest socket, after all that is under way.
+    pub(super) fn forge(&mut self, side: Side, frame: Frame) {
+        let link = self.links.len() - 1;
+        self.put(link, side, Item::Frame(frame));
+        self.deliver(other(side), usize::MAX);
+    }
+
+    /// Up to `count` items arrive at `side` on the newest socket. Returns how many did.
+    pub(super) fn deliver(&mut self, side: Side, count: usize) -> usize {
+        self.links
+            .len()
+            .checked_sub(1)
+            .map_or(0, |link| self.deliver_on(link, side, count))
+    }
+
+    pub(super) fn deliver_on(&mut self, link: usize, side: Side, count: usize) -> usize {
+        for done in 0..count {
+            // A socket that is not the session's any more is read on by a driver that has not looked yet.
+            let reads = self.owner(link, side).wants_read() || self.links[link].end(side).left;
+            let item = self.links[link].end(side).arriving.pop_front();
+            match item {
+                Some(item) if reads => self.arrive(link, side, item),
+                Some(item) => {
+                    self.links[link].end(side).arriving.push_front(item);
+                    return done;
+                }
+                None => return done,
+            }
+        }
+        count
+    }
+
+    fn arrive(&mut self, link: usize, side: Side, item: Item) {
+        let (epoch, now) = (self.links[link].end(side).epoch, self.now);
+        let session = self.owner(link, side);
+        if item != Item::End {
+            session.handle_heard(epoch, now);
+        }
+        match item {
+            Item::Frame(frame) => {
+                let size = frame.event().len();
+                if let Err(violation) = session.handle_frame(epoch, frame, size, now) {
+                    session.handle_violation(epoch, CloseFrame::new(1002, violation.to_string()));
+                }
+            }
+            Item::Ping => self.put(link, side, Item::Pong),
+            Item::Pong => {}
+            Item::Close(frame) => {
+                let (ack, answer) = session.handle_close(epoch, frame, now);
+                if !std::mem::replace(&mut self.links[link].end(side).left, true) {
+                    if let Some(count) = ack {
+                        let ack = frame_of(Transmit::Control(Control::Ack(count)));
+                        self.put(link, side, Item::Frame(ack));
+                    }
+                    self.put(link, side, Item::Close(answer));
+                } else {
+                    assert_eq!(ack, None, "nothing can follow a close frame");
+                }
+                self.links[link].end(side).gone = true;
+            }
+            Item::End => {
+                let why = DropReason::Io(io::ErrorKind::UnexpectedEof);
+                session.handle_lost(epoch, why, now);
+                self.links[link].end(side).gone = true;
+            }
+        }
+        self.settle();
+    }
+
+    /// Every end looks at how it stands to its session, as a driver does after each event.
+    fn settle(&mut self) {
+        for link in 0..self.links.len() {
+            for side in [Side::Server, Side::Client] {
+                let epoch = self.links[link].end(side).epoch;
+                let standing = self.owner(link, side).standing(epoch);
+                let end = self.links[link].end(side);
+                let writes = !end.left && !end.gone;
+                match standing {
+                    Standing::Attached => {}
+                    Standing::Leave(frame) if writes => {
+                        end.left = true;
+                        self.put(link, side, Item::Close(Some(frame)));
+                    }
+                    Standing::Gone if writes => {
+                        end.left = true;
+                        end.gone = true;
+                        end.arriving.clear();
+                        self.put(link, side, Item::End);
+                    }
+                    Standing::Leave(_) | Standing::Gone => {}
+                }
+            }
+        }
+        self.links
+            .retain(|link| !(link.server.gone && link.client.gone));
+    }
+
+    /// Everything is written and arrives, until nothing moves any more.
+    pub(super) fn run(&mut self) {
+        loop {
+            self.write(Side::Server);
+            self.write(Side::Client);
+            let mut moved = 0;
+            for side in [Side::Server, Side::Client] {
+                // The newest last: it may be gone when an older one is settled, so that indices are looked up each time.
+                for back in (1..=self.links.len()).rev() {
+                    if let Some(link) = self.links.len().checked_sub(back) {
+                        moved += self.deliver_on(link, side, 1);
+                    }
+                }
+            }
+            if moved == 0 {
+                return;
+            }
+        }
+    }
+
+    // --- time
+
+    /// Time passes while nobody writes or reads; then the timers that have come due by now run.
+    pub(super) fn advance(&mut self, time: Duration) {
+        self.now += time;
+        self.tick();
+    }
+
+    fn tick(&mut self) {
+        let now = self.now;
+        for session in self.servers.iter_mut().chain([&mut self.client]) {
+            session.handle_timeout(now);
+        }
+        self.settle();
+    }
+
+    /// Time passes on a network that works: every timer runs when it is due, everything is written and arrives at once.
+    pub(super) fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        for _ in 0..100_000 {
+            self.run();
+            let timeouts = self.servers.iter().chain([&self.client]);
+            let next = timeouts.filter_map(Session::poll_timeout).min();
+            match next.filter(|at| *at <= end) {
+                Some(at) => self.now = self.now.max(at),
+                None => {
+                    self.now = end;
+                    return;
+                }
+            }
+            self.tick();
+        }
+        panic!("a timer is due again and again");
+    }
+
+    /// What is under way to `side` on the newest socket.
+    pub(super) fn under_way(&mut self, side: Side) -> Vec<String> {
+        let Some(link) = self.links.last_mut() else {
+            return Vec::new();
+        };
+        link.end(side)
+            .arriving
+            .iter()
+            .map(|item| match item {
+                Item::Frame(frame) => match frame.payload() {
+                    Some(payload) if frame.event() != "$open" => {
+                        let text = String::from_utf8_lossy(payload.data());
+                        format!("{} {text}", frame.event())
+                    }
+                    _ => frame.event().to_owned(),
+                },
+                Item::Ping => "ping".to_owned(),
+                Item::Pong => "pong".to_owned(),
+                Item::Close(Some(frame)) => format!("close {frame}"),
+                Item::Close(None) => "close".to_owned(),
+                Item::End => "end".to_owned(),
+            })
+            .collect()
+    }
+}
+
+/// Who the server's session number `index` is.
+pub(super) fn identity(index: usize) -> SessionIdentity {
+    let token = Token::parse(&format!("{TOKEN}{index:06}")).unwrap();
+    SessionIdentity::new(token, "id", "room")
+}

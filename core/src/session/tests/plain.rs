@@ -1,0 +1,144 @@
+//! Plain mode: data frames, and nothing that a bare WebSocket would not understand (PROTOCOL.md §1).
+
+use std::sync::Arc;
+
+use super::{SECOND, data};
+use crate::session::*;
+
+/// A server's session with a socket, and the time.
+fn attached(adjust: impl FnOnce(&mut SessionConfig)) -> (Session, Epoch, Instant) {
+    let now = Instant::now();
+    let mut config = SessionConfig::new(Side::Server, Mode::Plain);
+    adjust(&mut config);
+    let mut session = Session::new(Arc::new(config), now);
+    let epoch = session.reserve();
+    session.attach(epoch, None, now).unwrap();
+    assert_eq!(session.poll_event(), Some(Event::Connected));
+    (session, epoch, now)
+}
+
+fn send(session: &mut Session, text: &'static str) -> Result<u64, Refused> {
+    session.send(Bytes::from_static(text.as_bytes()), Overflow::Reject)
+}
+
+fn written(session: &mut Session, epoch: Epoch, now: Instant) -> Vec<Transmit> {
+    std::iter::from_fn(|| session.poll_transmit(epoch, now)).collect()
+}
+
+fn messages(texts: &[&'static str]) -> Vec<Transmit> {
+    texts.iter().map(|text| Transmit::Data(Bytes::from_static(text.as_bytes()))).collect()
+}
+
+#[test]
+fn replays_what_was_not_written_and_forgets_what_was() {
+    let (mut session, epoch, now) = attached(|_| ());
+    for text in ["1", "2", "3"] {
+        send(&mut session, text).unwrap();
+    }
+    assert_eq!(session.poll_transmit(epoch, now), Some(messages(&["1"]).remove(0)));
+    assert_eq!(session.poll_transmit(epoch, now), Some(messages(&["2"]).remove(0)));
+    session.handle_written(epoch, 1, true, true, now);
+    session.handle_lost(epoch, DropReason::Io(std::io::ErrorKind::BrokenPipe), now);
+    send(&mut session, "4").unwrap();
+    let epoch = session.reserve();
+    session.attach(epoch, None, now).unwrap();
+    assert_eq!(written(&mut session, epoch, now), messages(&["2", "3", "4"]));
+    session.handle_written(epoch, 3, true, false, now);
+    assert_eq!((session.counts().unacknowledged, session.counts().retained_bytes), (0, 0));
+    session.cut(now);
+    let epoch = session.reserve();
+    session.attach(epoch, None, now).unwrap();
+    assert_eq!(written(&mut session, epoch, now), []);
+}
+
+#[test]
+fn a_takeover_replays_what_the_old_socket_did_not_write() {
+    let (mut session, old, now) = attached(|_| ());
+    send(&mut session, "1").unwrap();
+    send(&mut session, "2").unwrap();
+    written(&mut session, old, now);
+    session.handle_written(old, 1, true, true, now);
+    let new = session.reserve();
+    session.attach(new, None, now).unwrap();
+    session.handle_written(old, 1, true, false, now);
+    assert_eq!(written(&mut session, new, now), messages(&["2"]), "the old one's word does not count any more");
+    assert_eq!(session.poll_event(), Some(Event::Dropped(DropReason::TakenOver)));
+    assert_eq!(session.poll_event(), Some(Event::Restored));
+}
+
+#[test]
+fn control_events_are_ordinary_data() {
+    let (mut session, epoch, now) = attached(|_| ());
+    for event in ["$ack", "$open", "$ping", "$gap", "$x"] {
+        assert!(session.may_send(&data(event)));
+        session.handle_frame(epoch, data(event), 1, now).unwrap();
+        assert_eq!(session.poll_event(), Some(Event::Message(data(event))));
+    }
+    assert_eq!(written(&mut session, epoch, now), [], "and none is answered");
+}
+
+#[test]
+fn no_control_frame_is_ever_written() {
+    let (mut session, epoch, now) = attached(|c| c.buffer_frames = 1);
+    for n in 0..10 {
+        let later = now + n * SECOND;
+        session.handle_frame(epoch, data("c"), 1, later).unwrap();
+        session.handle_timeout(later);
+        session.send(Bytes::from_static(b"s"), Overflow::DropOldest).unwrap();
+        session.send(Bytes::from_static(b"t"), Overflow::DropOldest).unwrap();
+        session.send_missing().unwrap();
+        assert_eq!(written(&mut session, epoch, later), messages(&["t"]));
+        session.handle_written(epoch, 1, true, false, later);
+    }
+    assert_eq!(session.counts().dropped, 20);
+}
+
+#[test]
+fn frames_that_are_being_written_do_not_count_against_the_buffer() {
+    let (mut session, epoch, now) = attached(|c| c.buffer_frames = 2);
+    for text in ["1", "2"] {
+        send(&mut session, text).unwrap();
+    }
+    assert_eq!(send(&mut session, "3"), Err(Refused::Full));
+    assert!(session.poll_transmit(epoch, now).is_some());
+    assert_eq!(send(&mut session, "3"), Ok(3));
+}
+
+#[test]
+fn the_window_holds_in_plain_mode_too() {
+    let (mut session, epoch, now) = attached(|_| ());
+    session.handle_close(epoch, Some(CloseFrame::new(1001, "")), now);
+    assert_eq!(session.state(), State::Suspended);
+    session.handle_timeout(now + 30 * SECOND);
+    assert_eq!(session.ended(), Some(&CloseReason::WindowExpired));
+}
+
+#[test]
+fn close_writes_what_was_accepted_then_closes_and_waits_for_the_answer() {
+    let (mut session, epoch, now) = attached(|_| ());
+    send(&mut session, "1").unwrap();
+    let frame = CloseFrame::new(1000, "");
+    session.close(CloseReason::Local(frame.clone()), now + 5 * SECOND);
+    let mut expected = messages(&["1"]);
+    expected.push(Transmit::Close(frame.clone()));
+    assert_eq!(written(&mut session, epoch, now), expected);
+    session.handle_written(epoch, 1, true, false, now);
+    assert_eq!(session.state(), State::Connected);
+    assert_eq!(session.handle_close(epoch, Some(frame.clone()), now), (None, Some(frame.clone())));
+    assert_eq!(session.ended(), Some(&CloseReason::Local(frame)));
+    assert_eq!(session.counts().unacknowledged, 0);
+}
+
+#[test]
+fn a_client_in_plain_mode_is_connected_without_open() {
+    let now = Instant::now();
+    let config = Arc::new(SessionConfig::new(Side::Client, Mode::Plain));
+    let mut session = Session::new(config, now);
+    send(&mut session, "1").unwrap();
+    let epoch = session.reserve();
+    session.attach(epoch, None, now).unwrap();
+    assert!(session.is_opened());
+    assert_eq!(session.resume_offer(), None);
+    assert_eq!(session.poll_event(), Some(Event::Connected));
+    assert_eq!(written(&mut session, epoch, now), messages(&["1"]));
+}

@@ -1,0 +1,119 @@
+//! Random schedules: whatever the network, the clock and the applications do, PROTOCOL.md §6 holds.
+
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use super::oracle::Witness;
+use super::pair::Pair;
+use crate::session::{Overflow, Side};
+use Side::{Client, Server};
+
+const CASES: u32 = 600;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Send(Side),
+    Write(Side),
+    /// So many items arrive on the newest socket but so many.
+    Deliver(Side, usize, usize),
+    Run,
+    Cut,
+    Lose(Side),
+    Connect,
+    /// The application takes so many events.
+    Take(Side, usize),
+    /// Nothing moves for so many milliseconds.
+    Stall(u64),
+    /// Everything moves for so many milliseconds.
+    Wait(u64),
+}
+
+#[derive(Debug, Clone)]
+struct Limits {
+    server_buffer: u32,
+    client_buffer: u32,
+    inbox: usize,
+    server_overflow: Overflow,
+    client_overflow: Overflow,
+}
+
+fn side() -> impl Strategy<Value = Side> {
+    prop_oneof![Just(Server), Just(Client)]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => side().prop_map(Step::Send),
+        5 => side().prop_map(Step::Write),
+        6 => (side(), 0..3usize, 1..6usize).prop_map(|(side, back, count)| Step::Deliver(side, back, count)),
+        1 => Just(Step::Run),
+        1 => Just(Step::Cut),
+        2 => side().prop_map(Step::Lose),
+        3 => Just(Step::Connect),
+        4 => (side(), 1..6usize).prop_map(|(side, count)| Step::Take(side, count)),
+        1 => prop_oneof![Just(100), Just(1000), Just(5000), Just(12_000), Just(31_000)].prop_map(Step::Stall),
+        1 => prop_oneof![Just(500), Just(1500), Just(35_000)].prop_map(Step::Wait),
+    ]
+}
+
+fn overflow() -> impl Strategy<Value = Overflow> {
+    prop_oneof![Just(Overflow::Reject), Just(Overflow::DropOldest)]
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    (1..=8u32, 1..=8u32, 1..=8usize, overflow(), overflow()).prop_map(
+        |(server_buffer, client_buffer, inbox, server_overflow, client_overflow)| Limits {
+            server_buffer,
+            client_buffer,
+            inbox,
+            server_overflow,
+            client_overflow,
+        },
+    )
+}
+
+#[test]
+fn everything_accepted_arrives_once_and_in_order_or_is_told_to_be_missing() {
+    let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    TestRunner::new_with_rng(config, rng)
+        .run(&(limits(), vec(step(), 1..120)), |(limits, steps)| {
+            run(&limits, &steps);
+            Ok(())
+        })
+        .unwrap();
+}
+
+fn run(limits: &Limits, steps: &[Step]) {
+    let pair = Pair::new(
+        |c| (c.buffer_frames, c.inbox_frames) = (limits.server_buffer, limits.inbox),
+        |c| (c.buffer_frames, c.inbox_frames) = (limits.client_buffer, limits.inbox),
+    );
+    let mut witness = Witness::new(pair);
+    for step in steps {
+        match *step {
+            Step::Send(Server) => _ = witness.send(Server, limits.server_overflow),
+            Step::Send(Client) => _ = witness.send(Client, limits.client_overflow),
+            Step::Write(side) => witness.pair.write(side),
+            Step::Deliver(side, back, count) => {
+                if let Some(link) = witness.pair.links.len().checked_sub(1 + back) {
+                    witness.deliver(link, side, count);
+                }
+            }
+            Step::Run => witness.pair.run(),
+            Step::Cut => witness.pair.cut(),
+            Step::Lose(side) => witness.pair.lose(side),
+            Step::Connect => witness.connect(),
+            Step::Take(side, count) => witness.take(side, count),
+            Step::Stall(millis) => witness.pair.advance(Duration::from_millis(millis)),
+            Step::Wait(millis) => witness.pair.wait(Duration::from_millis(millis)),
+        }
+        witness.look();
+        witness.check();
+    }
+    witness.heal();
+    witness.check_agreement();
+}

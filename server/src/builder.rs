@@ -1,0 +1,223 @@
+//! [`Builder`]: a server before it is one.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rejoin_core::{CloseReason, Codec, DropReason, Frame, Gap};
+
+use crate::connect::{ConnectFn, DynConnect};
+use crate::connection::Connection;
+use crate::handlers::{Handlers, erase};
+use crate::options::{ConfigError, DuplicateId, Options};
+use crate::server::Server;
+use crate::shared::Shared;
+
+/// A server before it is one: its callbacks and its options. Made by [`Server::builder`].
+///
+/// # Callbacks
+/// Those of one connection run one after the other, in this order: connect, messages, (drop, restore, messages)…,
+/// disconnect. While one awaits, the connection goes on to write, to acknowledge and to read ahead (64 frames, 1 MiB). A
+/// panic in one ends that connection with 1011, and nothing else. Connections do not wait for each other.
+///
+/// # Defaults
+/// | option | default |
+/// |---|---|
+/// | [`resume_window`](Self::resume_window) | 30 s |
+/// | [`heartbeat`](Self::heartbeat) | ping after 10 s, lost after 30 s |
+/// | [`write_timeout`](Self::write_timeout) | 10 s |
+/// | [`close_timeout`](Self::close_timeout) | 5 s |
+/// | [`handshake_timeout`](Self::handshake_timeout) | 10 s |
+/// | [`max_message_size`](Self::max_message_size) | 64 KiB |
+/// | [`send_buffer`](Self::send_buffer), [`send_buffer_bytes`](Self::send_buffer_bytes) | 256 frames, 1 MiB |
+/// | [`codec`](Self::codec) | JSON |
+/// | [`duplicate_id`](Self::duplicate_id) | replace |
+/// | [`allow_origin`](Self::allow_origin) | the request's own host |
+#[must_use = "a builder does nothing before build()"]
+pub struct Builder {
+    connect: Box<dyn DynConnect>,
+    handlers: Handlers,
+    options: Options,
+}
+
+impl Builder {
+    pub(crate) fn new(connect: impl ConnectFn) -> Self {
+        Self { connect: Box::new(connect), handlers: Handlers::default(), options: Options::default() }
+    }
+
+    /// Builds the server. Nothing runs before a connection comes.
+    ///
+    /// # Errors
+    /// Fails when an option is out of its range, and names option, value and range.
+    pub fn build(self) -> Result<Server, ConfigError> {
+        let options = self.options.checked()?;
+        Ok(Server::new(Arc::new(Shared::new(options, self.connect, self.handlers))))
+    }
+
+    // --- callbacks
+
+    /// A session has begun. It is a member of its room already; its first message comes after this has returned.
+    pub fn on_connect<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(Connection) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.handlers.connect = erase(move |connection, ()| handler(connection));
+        self
+    }
+
+    /// A message has arrived.
+    pub fn on_message<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(Connection, Frame) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.handlers.message = erase(handler);
+        self
+    }
+
+    /// The socket is gone, the session waits for another. Only with a resume window.
+    pub fn on_transport_drop<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(Connection, DropReason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.handlers.transport_drop = erase(handler);
+        self
+    }
+
+    /// Another socket is attached. Comes before its first message.
+    pub fn on_transport_restore<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(Connection) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.handlers.transport_restore = erase(move |connection, ()| handler(connection));
+        self
+    }
+
+    /// The client says that it will never deliver these of its frames (PROTOCOL.md §3). rejoin's client never does.
+    pub fn on_gap<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(Connection, Gap) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.handlers.gap = erase(handler);
+        self
+    }
+
+    /// The session has ended. Comes once, last, and after the last message has been handled; the ID is free already.
+    pub fn on_disconnect<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(Connection, CloseReason) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.handlers.disconnect = erase(handler);
+        self
+    }
+
+    // --- sessions
+
+    /// How long a session outlives its socket. Default 30 s; zero turns resuming off, [`Duration::MAX`] keeps sessions for ever.
+    ///
+    /// Costs the memory of the session and of the frames that it keeps, for as long.
+    pub fn resume_window(mut self, window: Duration) -> Self {
+        self.options.resume_window = window;
+        self
+    }
+
+    /// When a silent socket is pinged, and when it is given up. Default 10 s and 30 s; 0 < ping < pong ≤ 10 min.
+    ///
+    /// Any byte that arrives counts as life (PROTOCOL.md §8). A half-open socket is noticed after `pong` at the latest.
+    pub fn heartbeat(mut self, ping: Duration, pong: Duration) -> Self {
+        self.options.ping_interval = ping;
+        self.options.pong_timeout = pong;
+        self
+    }
+
+    /// How long a message may take to be written before the socket counts as lost, and how long
+    /// [`Connection::send_wait`] waits for room. Default 10 s; more than 0, at most 30 s.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.options.write_timeout = timeout;
+        self
+    }
+
+    /// How long a closing connection may take to deliver what was accepted and to hear the peer's answer. Default 5 s; more
+    /// than 0, at most 30 s.
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.options.close_timeout = timeout;
+        self
+    }
+
+    /// The data frames kept for a peer: in session mode until it has acknowledged them, in plain mode until they are
+    /// written. Default 256; 1 to 65,536. It is `buffer` of `$open`, and holds for clients alike.
+    ///
+    /// A full buffer refuses a [`send`](Connection::send), and gives its oldest frame up for a
+    /// [`broadcast`](Server::broadcast).
+    pub fn send_buffer(mut self, frames: usize) -> Self {
+        self.options.send_buffer = frames;
+        self
+    }
+
+    /// The bytes kept for a peer, reached or not before [`Self::send_buffer`]. Default 1 MiB; at least 1. A buffer that
+    /// holds nothing takes one frame of any size.
+    pub fn send_buffer_bytes(mut self, bytes: usize) -> Self {
+        self.options.send_buffer_bytes = bytes;
+        self
+    }
+
+    /// The biggest message that a client may send. Default 64 KiB; 1 byte to 64 MiB. A bigger one ends the session with 1009.
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.options.max_message_size = bytes;
+        self
+    }
+
+    /// Adds a wire format. The first one added is the default, which plain clients get. Without any it is JSON.
+    pub fn codec(mut self, codec: impl Codec) -> Self {
+        self.options.codecs.push(Arc::new(codec));
+        self
+    }
+
+    /// What happens when a connection claims an ID that another one has. Default: the new one replaces the old one.
+    pub fn duplicate_id(mut self, policy: DuplicateId) -> Self {
+        self.options.duplicate_id = policy;
+        self
+    }
+
+    // --- the upgrade
+
+    /// How long an upgrade may take: the request's head, `ConnectFn` and the answer, each. Default 10 s; more than 0, at most 1 min.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.options.handshake_timeout = timeout;
+        self
+    }
+
+    /// Accepts pages of this origin too, as `https://app.example`. Default: those of the request's own `Host` alone.
+    pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
+        self.options.origins.allow(origin.into());
+        self
+    }
+
+    /// Accepts pages of any origin. Whoever visits one of them then connects with the cookies of their browser: do it only
+    /// where `ConnectFn` does not trust those (PROTOCOL.md §9).
+    pub fn allow_any_origin(mut self) -> Self {
+        self.options.origins.allow_any();
+        self
+    }
+
+    /// A subprotocol of the application's own, selected for plain clients that offer it. Default: none is.
+    pub fn subprotocol(mut self, name: impl Into<Box<str>>) -> Self {
+        self.options.subprotocols.push(name.into());
+        self
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("handlers", &self.handlers)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,198 @@
+//! [`ConnectFn`]: who is this, which room, which connection ID.
+
+use std::any::Any;
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, request};
+
+/// Decides on every upgrade: who is this, which room, which connection ID. It is where your authentication goes.
+///
+/// An `async fn(ConnectRequest) -> Result<Identity, Reject>` is one. It runs before the upgrade is answered, again for
+/// every resume (a token alone is not enough), and within the handshake timeout.
+///
+/// **Whoever you let claim a connection ID can end the session that has it** (see [`DuplicateId`](crate::DuplicateId)):
+/// derive the ID from what you have authenticated, or leave it out and get a random one.
+///
+/// ```
+/// use rejoin_server::{ConnectRequest, Identity, Reject};
+///
+/// async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
+///     let user = request.query("user").ok_or_else(|| Reject::unauthorized("who are you?"))?;
+///     Ok(Identity::room("lobby").with_id(user))
+/// }
+/// # let _ = rejoin_server::Server::builder(connect);
+/// ```
+#[diagnostic::on_unimplemented(
+    note = "pass an `async fn(ConnectRequest) -> Result<Identity, Reject>`, or implement `ConnectFn`"
+)]
+pub trait ConnectFn: Send + Sync + 'static {
+    /// Accepts the request with an identity, or refuses it.
+    fn connect(&self, request: ConnectRequest) -> impl Future<Output = Result<Identity, Reject>> + Send;
+}
+
+impl<F, Fut> ConnectFn for F
+where
+    F: Fn(ConnectRequest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Identity, Reject>> + Send,
+{
+    fn connect(&self, request: ConnectRequest) -> impl Future<Output = Result<Identity, Reject>> + Send {
+        self(request)
+    }
+}
+
+pub(crate) type Decision<'a> = Pin<Box<dyn Future<Output = Result<Identity, Reject>> + Send + 'a>>;
+
+/// What a server stores of a [`ConnectFn`].
+pub(crate) trait DynConnect: Send + Sync {
+    fn connect(&self, request: ConnectRequest) -> Decision<'_>;
+}
+
+impl<T: ConnectFn> DynConnect for T {
+    fn connect(&self, request: ConnectRequest) -> Decision<'_> {
+        Box::pin(ConnectFn::connect(self, request))
+    }
+}
+
+/// The HTTP request that asks for a connection.
+pub struct ConnectRequest {
+    parts: request::Parts,
+    remote_addr: Option<SocketAddr>,
+}
+
+impl ConnectRequest {
+    pub(crate) fn new(parts: request::Parts, remote_addr: Option<SocketAddr>) -> Self {
+        Self { parts, remote_addr }
+    }
+
+    /// The request's path and query.
+    pub fn uri(&self) -> &Uri {
+        &self.parts.uri
+    }
+
+    /// The path.
+    pub fn path(&self) -> &str {
+        self.parts.uri.path()
+    }
+
+    /// The first value of this name in the query, percent-decoded.
+    pub fn query(&self, name: &str) -> Option<String> {
+        let query = self.parts.uri.query()?;
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    }
+
+    /// All headers. Do not log `Sec-WebSocket-Protocol`: a resume offer in it is a secret.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// A header's value, where it is visible ASCII.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.parts.headers.get(name)?.to_str().ok()
+    }
+
+    /// The peer's address, where the listener knows it; behind a proxy it is the proxy's.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.remote_addr
+    }
+
+    /// What middleware in front of the service has attached.
+    pub fn extensions(&self) -> &Extensions {
+        &self.parts.extensions
+    }
+}
+
+impl fmt::Debug for ConnectRequest {
+    /// Neither headers nor query: both may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectRequest")
+            .field("path", &self.path())
+            .field("remote_addr", &self.remote_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who a connection is.
+#[derive(Clone)]
+pub struct Identity {
+    pub(crate) room: Box<str>,
+    pub(crate) id: Box<str>,
+    pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Identity {
+    /// A member of this room. For a resume an empty room means 'the session's'.
+    pub fn room(room: impl Into<Box<str>>) -> Self {
+        Self { room: room.into(), id: Box::default(), data: None }
+    }
+
+    /// With this connection ID, which is unique in a server. Default: a random one; for a resume, the session's.
+    #[must_use]
+    pub fn with_id(mut self, id: impl Into<Box<str>>) -> Self {
+        self.id = id.into();
+        self
+    }
+
+    /// With data of the application's own, which handlers get from [`Connection::data`](crate::Connection::data). A
+    /// resumed session keeps the data that it began with.
+    #[must_use]
+    pub fn with_data<T: Any + Send + Sync>(mut self, data: T) -> Self {
+        self.data = Some(Arc::new(data));
+        self
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("room", &self.room).field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// The refusal of a connection: an HTTP status, a text that says why, and headers.
+#[derive(Debug, Clone)]
+pub struct Reject {
+    pub(crate) status: StatusCode,
+    /// Rare, and big.
+    pub(crate) headers: Option<Box<HeaderMap>>,
+    pub(crate) body: Cow<'static, str>,
+}
+
+impl Reject {
+    /// Any status of 4xx or 5xx; another one is answered as 500.
+    ///
+    /// rejoin's client gives up on 400, 401, 403, 404, 409 and 426, and tries again on 408, 429 and 5xx.
+    pub fn new(status: StatusCode, body: impl Into<Cow<'static, str>>) -> Self {
+        let fits = status.is_client_error() || status.is_server_error();
+        let status = if fits { status } else { StatusCode::INTERNAL_SERVER_ERROR };
+        Self { status, headers: None, body: body.into() }
+    }
+
+    /// 401: we do not know who this is.
+    pub fn unauthorized(body: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, body)
+    }
+
+    /// 403: we know, and the answer is no.
+    pub fn forbidden(body: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, body)
+    }
+
+    /// With this header.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.get_or_insert_default().append(name, value);
+        self
+    }
+}
+
+/// An error is answered by 401 and its text.
+impl<E: std::error::Error> From<E> for Reject {
+    fn from(error: E) -> Self {
+        Self::unauthorized(error.to_string())
+    }
+}

@@ -1,0 +1,259 @@
+//! [`Connection`]: a session, as its application sees it.
+
+use std::any::Any;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rejoin_core::drive::{Cell, SendError, Transport, now};
+use rejoin_core::{
+    CloseFrame, CloseReason, Codec, Counts, Epoch, Frame, Mode, Overflow, Session, State, Token, ws,
+};
+use tokio::sync::Notify;
+
+/// A connection that outlives its sockets: a session.
+///
+/// Cheap to clone; all clones are the same connection. It stays valid after the session has ended: [`Self::send`] then fails.
+#[derive(Clone)]
+pub struct Connection(Arc<Inner>);
+
+struct Inner {
+    /// Unique in this process, for maps and logs.
+    number: u64,
+    id: Arc<str>,
+    room: Arc<str>,
+    /// Session mode: the secret with which the session is resumed.
+    token: Option<Token>,
+    remote_addr: Option<SocketAddr>,
+    data: Option<Arc<dyn Any + Send + Sync>>,
+    codec: Arc<dyn Codec>,
+    /// The codec's place among the server's, by which a broadcast finds its encoding.
+    codec_index: usize,
+    write_timeout: Duration,
+    close_timeout: Duration,
+    cell: Cell,
+    /// Sockets that have asked for this session and are not attached yet; the latest wins.
+    arriving: Mutex<Option<Arrival>>,
+    /// Where the room lists this connection; guarded by the room's lock.
+    place: AtomicUsize,
+    gone: AtomicBool,
+    ended: Notify,
+}
+
+/// A socket that wants to be attached.
+pub(crate) struct Arrival {
+    pub(crate) epoch: Epoch,
+    /// The count of a resume offer, in session mode.
+    pub(crate) received: Option<u64>,
+    pub(crate) transport: Box<dyn Transport>,
+}
+
+/// What a [`Connection`] is made of.
+pub(crate) struct Parts {
+    pub(crate) number: u64,
+    pub(crate) id: Arc<str>,
+    pub(crate) room: Arc<str>,
+    pub(crate) token: Option<Token>,
+    pub(crate) remote_addr: Option<SocketAddr>,
+    pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
+    pub(crate) codec: Arc<dyn Codec>,
+    pub(crate) codec_index: usize,
+    pub(crate) write_timeout: Duration,
+    pub(crate) close_timeout: Duration,
+    pub(crate) session: Session,
+}
+
+impl Connection {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner {
+            number: parts.number,
+            id: parts.id,
+            room: parts.room,
+            token: parts.token,
+            remote_addr: parts.remote_addr,
+            data: parts.data,
+            codec: parts.codec,
+            codec_index: parts.codec_index,
+            write_timeout: parts.write_timeout,
+            close_timeout: parts.close_timeout,
+            cell: Cell::new(parts.session),
+            arriving: Mutex::new(None),
+            place: AtomicUsize::new(0),
+            gone: AtomicBool::new(false),
+            ended: Notify::new(),
+        }))
+    }
+
+    /// The connection ID that `ConnectFn` assigned, or the random one that stands for it.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The room that `ConnectFn` assigned.
+    pub fn room(&self) -> &str {
+        &self.0.room
+    }
+
+    /// Plain or session mode (PROTOCOL.md §1).
+    pub fn mode(&self) -> Mode {
+        if self.0.token.is_some() { Mode::Session } else { Mode::Plain }
+    }
+
+    /// The address from which the session was opened, where the listener knew it.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.0.remote_addr
+    }
+
+    /// The data that `ConnectFn` attached with [`Identity::with_data`](crate::Identity::with_data).
+    pub fn data<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.0.data.as_deref()?.downcast_ref()
+    }
+
+    /// Whether a socket is attached at this moment.
+    pub fn is_attached(&self) -> bool {
+        self.0.cell.drive(|session| session.state() == State::Connected)
+    }
+
+    /// Accepts a frame for the peer. Success in session mode means: it will be delivered exactly once and in order while
+    /// the session lives, or the peer is told that it misses it (PROTOCOL.md §6).
+    ///
+    /// Does not wait. Costs one encoding, a place in the queue, and the bytes until the peer has acknowledged them.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] when the peer takes or acknowledges less than is sent, [`SendError::Closed`] once the session has
+    /// ended, [`SendError::Reserved`] for an event that begins with `$` in session mode, [`SendError::Encode`] when the
+    /// payload has no image in the peer's codec. The frame is then not queued.
+    pub fn send(&self, frame: &Frame) -> Result<(), SendError> {
+        let message = self.encode(frame)?;
+        self.0.cell.send(message, Overflow::Reject)?;
+        Ok(())
+    }
+
+    /// Like [`Self::send`], but waits for room in the buffer, no longer than the write timeout.
+    ///
+    /// Dropping the future before it is ready leaves the frame unsent.
+    ///
+    /// # Errors
+    /// As [`Self::send`], with [`SendError::Timeout`] in the place of [`SendError::Full`].
+    pub async fn send_wait(&self, frame: &Frame) -> Result<(), SendError> {
+        let message = self.encode(frame)?;
+        self.0.cell.send_wait(message, self.0.write_timeout).await?;
+        Ok(())
+    }
+
+    fn encode(&self, frame: &Frame) -> Result<Bytes, SendError> {
+        self.0.cell.check(frame)?;
+        let message = self.0.codec.encode(frame)?;
+        Ok(ws::encode_message(message.kind, &message.data))
+    }
+
+    /// Closes the connection: what was accepted is delivered first, within the close timeout, then the socket is closed
+    /// with this code, and the session ends. Messages that the application has not handled yet are discarded.
+    ///
+    /// rejoin's client does not reconnect after 1000 (PROTOCOL.md §7); after a code of 4001 to 4999 it does, and learns
+    /// that the session is no more. Returns at once; [`Self::closed`] waits. A code that may not be sent (RFC 6455 §7.4)
+    /// becomes 1000.
+    pub fn close(&self, code: u16, reason: impl Into<std::borrow::Cow<'static, str>>) {
+        let code = if ws::is_close_code(code) { code } else { 1000 };
+        let reason = CloseReason::Local(CloseFrame::new(code, reason));
+        let deadline = now() + self.0.close_timeout;
+        self.0.cell.command(|session| session.close(reason, deadline));
+    }
+
+    /// Waits until the session has ended and `on_disconnect` has returned.
+    pub async fn closed(&self) {
+        let ended = self.0.ended.notified();
+        let mut ended = std::pin::pin!(ended);
+        ended.as_mut().enable();
+        if !self.0.gone.load(Ordering::Acquire) {
+            ended.await;
+        }
+    }
+
+    /// Frames in and out so far.
+    pub fn counts(&self) -> Counts {
+        self.0.cell.drive(|session| session.counts())
+    }
+
+    // --- for the rest of the server
+
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number
+    }
+
+    pub(crate) fn shared_id(&self) -> &Arc<str> {
+        &self.0.id
+    }
+
+    pub(crate) fn shared_room(&self) -> &Arc<str> {
+        &self.0.room
+    }
+
+    pub(crate) fn token(&self) -> Option<&Token> {
+        self.0.token.as_ref()
+    }
+
+    pub(crate) fn codec(&self) -> &dyn Codec {
+        &*self.0.codec
+    }
+
+    pub(crate) fn codec_index(&self) -> usize {
+        self.0.codec_index
+    }
+
+    pub(crate) fn cell(&self) -> &Cell {
+        &self.0.cell
+    }
+
+    pub(crate) fn place(&self) -> usize {
+        self.0.place.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_place(&self, place: usize) {
+        self.0.place.store(place, Ordering::Relaxed);
+    }
+
+    /// Ends the session at once.
+    pub(crate) fn end(&self, reason: CloseReason) {
+        self.0.cell.command(|session| session.end(reason));
+    }
+
+    /// Hands a socket to the session's task. Returns one that had arrived before, and is left.
+    pub(crate) fn arrive(&self, arrival: Arrival) -> Option<Arrival> {
+        let mut slot = self.0.arriving.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = match &*slot {
+            Some(waiting) if waiting.epoch > arrival.epoch => Some(arrival),
+            _ => slot.replace(arrival),
+        };
+        drop(slot);
+        // The task looks at the slot whenever it is woken.
+        self.0.cell.command(|_| ());
+        left
+    }
+
+    pub(crate) fn take_arrival(&self) -> Option<Arrival> {
+        self.0.arriving.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The session's task has ended.
+    pub(crate) fn set_gone(&self) {
+        self.0.gone.store(true, Ordering::Release);
+        self.0.ended.notify_waiters();
+    }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("id", &self.0.id)
+            .field("room", &self.0.room)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,57 @@
+//! One error for each operation that can fail.
+
+use std::fmt;
+
+use rejoin_core::EncodeError;
+
+/// Why a broadcast failed. Nobody got the frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BroadcastError {
+    /// The event begins with `$`, and a member of the room is in session mode (PROTOCOL.md §3).
+    Reserved,
+    /// The frame has no image in any member's codec.
+    Encode(EncodeError),
+    /// The server has been shut down.
+    ShutDown,
+}
+
+impl fmt::Display for BroadcastError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reserved => f.write_str("events that begin with $ are reserved in session mode"),
+            Self::Encode(error) => error.fmt(f),
+            Self::ShutDown => f.write_str("server has been shut down"),
+        }
+    }
+}
+
+impl std::error::Error for BroadcastError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Encode(error) => Some(error),
+            Self::Reserved | Self::ShutDown => None,
+        }
+    }
+}
+
+/// Why a connection could not be kicked or cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// No connection has this ID.
+    NotFound,
+    /// The connection has no socket at the moment.
+    NotAttached,
+}
+
+impl fmt::Display for ConnectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotFound => "no connection has this id",
+            Self::NotAttached => "connection has no socket at the moment",
+        })
+    }
+}
+
+impl std::error::Error for ConnectionError {}

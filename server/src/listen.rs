@@ -1,0 +1,99 @@
+//! [`Listening`]: a server on a TCP port of its own.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::service::Service;
+use crate::shared::Shared;
+
+/// The most that the head of a request may take, and the most headers in it.
+const MAX_HEAD: usize = 16 * 1024;
+const MAX_HEADERS: usize = 64;
+
+/// How long accepting rests when the process has no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A listener that accepts connections until the server is shut down. Dropping it changes nothing.
+#[derive(Debug)]
+pub struct Listening {
+    local_addr: SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Listening {
+    /// The address that is listened on: with port 0, the port that the operating system chose.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Waits until the server has been shut down and the listener is closed.
+    pub async fn closed(self) {
+        self.task.await.ok();
+    }
+}
+
+pub(crate) fn listen(shared: Arc<Shared>, listener: TcpListener) -> io::Result<Listening> {
+    let local_addr = listener.local_addr()?;
+    let task = shared.tasks.clone().spawn(accept(shared, listener));
+    Ok(Listening { local_addr, task })
+}
+
+async fn accept(shared: Arc<Shared>, listener: TcpListener) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shared.closing.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let shared = shared.clone();
+                shared.clone().spawn(async move { serve_tcp(&shared, stream, peer).await });
+            }
+            Err(error) => {
+                // One connection's failure, or no descriptor left: neither is a reason to stop.
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve_tcp(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
+    // A frame is to leave when it is written, not when more have come.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "no TCP_NODELAY");
+    }
+    serve(shared, stream, Some(peer)).await;
+}
+
+/// Answers the requests of one connection until it is upgraded, for no longer than the handshake timeout.
+pub(crate) async fn serve<S>(shared: &Arc<Shared>, io: S, remote_addr: Option<SocketAddr>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let timeout = shared.options.handshake_timeout;
+    let service = Service::new(shared.clone(), remote_addr);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(timeout)
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_HEADERS)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
+    tokio::select! {
+        result = tokio::time::timeout(timeout, connection) => match result {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),
+            Err(_) => tracing::debug!("handshake took too long"),
+        },
+        () = shared.closing.cancelled() => {}
+    }
+}

@@ -1,0 +1,107 @@
+//! [`Registry`]: all connections of a server, by ID, by token, and at all.
+
+use std::sync::Arc;
+
+use rejoin_core::{LostReason, Token};
+use subtle::ConstantTimeEq as _;
+
+use crate::connection::Connection;
+use crate::sharded::Sharded;
+
+/// Who is connected or suspended.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    by_id: Sharded<Arc<str>, Connection>,
+    /// By the public half of the token; the secret half is compared in constant time.
+    by_token: Sharded<Box<str>, Connection>,
+    /// Those whose task has not ended yet, be their session over or not.
+    running: Sharded<u64, Connection>,
+}
+
+/// The characters of a token by which it is found: 96 bits. What comes after them is the secret, and more than 128.
+const LOOKUP: usize = 16;
+
+/// The bytes of randomness in a token: 43 characters.
+const TOKEN_BYTES: usize = 32;
+
+impl Registry {
+    pub(crate) fn new() -> Self {
+        Self { by_id: Sharded::new(), by_token: Sharded::new(), running: Sharded::new() }
+    }
+
+    pub(crate) fn by_id(&self, id: &str) -> Option<Connection> {
+        self.by_id.lock(id).get(id).cloned()
+    }
+
+    /// The session that a resume offer names.
+    ///
+    //= PROTOCOL.md#5-resuming: tokens are compared in constant time
+    pub(crate) fn by_token(&self, token: &Token) -> Result<Connection, LostReason> {
+        let offered = token.as_str();
+        let found = self.by_token.lock(&offered[..LOOKUP]).get(&offered[..LOOKUP]).cloned();
+        let found = found.ok_or(LostReason::Unknown)?;
+        let known = found.token().map(Token::as_str).unwrap_or_default();
+        if bool::from(known.as_bytes().ct_eq(offered.as_bytes())) {
+            Ok(found)
+        } else {
+            Err(LostReason::Unknown)
+        }
+    }
+
+    /// Adds a connection. Returns the one that had its ID until now.
+    pub(crate) fn insert(&self, connection: &Connection) -> Option<Connection> {
+        self.running.lock(&connection.number()).insert(connection.number(), connection.clone());
+        if let Some(token) = connection.token() {
+            let lookup = &token.as_str()[..LOOKUP];
+            self.by_token.lock(lookup).insert(lookup.into(), connection.clone());
+        }
+        let id = connection.shared_id();
+        self.by_id.lock(&**id).insert(id.clone(), connection.clone())
+    }
+
+    /// The session is over: its ID and its token are nobody's, unless somebody else has taken the ID.
+    pub(crate) fn remove(&self, connection: &Connection) {
+        if let Some(token) = connection.token() {
+            let lookup = &token.as_str()[..LOOKUP];
+            self.by_token.lock(lookup).remove(lookup);
+        }
+        let mut ids = self.by_id.lock(connection.id());
+        if ids.get(connection.id()).is_some_and(|found| found.is_same(connection)) {
+            ids.remove(connection.id());
+        }
+    }
+
+    /// The session's task has ended.
+    pub(crate) fn remove_task(&self, connection: &Connection) {
+        self.running.lock(&connection.number()).remove(&connection.number());
+    }
+
+    /// All whose task has not ended.
+    pub(crate) fn running(&self) -> Vec<Connection> {
+        self.running.values()
+    }
+}
+
+/// A new token from the operating system's generator.
+///
+/// # Errors
+/// Fails when the operating system has no randomness to give.
+pub(crate) fn new_token() -> Result<Token, getrandom::Error> {
+    let text = random_text::<TOKEN_BYTES>()?;
+    Ok(Token::parse(&text).expect("43 characters of base64url are a token"))
+}
+
+/// A random connection ID: 128 bits, 22 characters.
+///
+/// # Errors
+/// Fails when the operating system has no randomness to give.
+pub(crate) fn new_id() -> Result<String, getrandom::Error> {
+    random_text::<16>()
+}
+
+fn random_text<const N: usize>() -> Result<String, getrandom::Error> {
+    use base64::Engine as _;
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)?;
+    Ok(base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(bytes))
+}

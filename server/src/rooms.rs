@@ -1,0 +1,141 @@
+//! [`Rooms`]: who is in which room, and one frame to all of them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use rejoin_core::{Codec, EncodeError, Frame, Mode, Overflow, ws};
+
+use crate::connection::Connection;
+use crate::error::BroadcastError;
+use crate::sharded::Sharded;
+
+/// All rooms. A room exists while it has members.
+#[derive(Debug)]
+pub(crate) struct Rooms {
+    rooms: Sharded<Arc<str>, Arc<Room>>,
+}
+
+#[derive(Debug, Default)]
+struct Room {
+    /// Held while a broadcast is queued, so that all members see the broadcasts of a room in the same order.
+    members: Mutex<Members>,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    list: Vec<Connection>,
+    /// The last member has left, and the room is about to be removed: nobody may join any more.
+    dead: bool,
+}
+
+impl Rooms {
+    pub(crate) fn new() -> Self {
+        Self { rooms: Sharded::new() }
+    }
+
+    pub(crate) fn join(&self, connection: &Connection) {
+        let name = connection.shared_room();
+        loop {
+            let room = self.rooms.lock(&**name).entry(name.clone()).or_default().clone();
+            let mut members = room.lock();
+            if members.dead {
+                // Whoever emptied it removes it; then there is a new one.
+                drop(members);
+                self.remove(name, &room);
+                continue;
+            }
+            connection.set_place(members.list.len());
+            members.list.push(connection.clone());
+            return;
+        }
+    }
+
+    /// Takes a connection out of its room. A second call does nothing.
+    pub(crate) fn leave(&self, connection: &Connection) {
+        let name = connection.shared_room();
+        let Some(room) = self.room(name) else { return };
+        let mut members = room.lock();
+        let place = connection.place();
+        if !members.list.get(place).is_some_and(|found| found.is_same(connection)) {
+            return;
+        }
+        members.list.swap_remove(place);
+        if let Some(moved) = members.list.get(place) {
+            moved.set_place(place);
+        }
+        members.dead = members.list.is_empty();
+        let dead = members.dead;
+        drop(members);
+        if dead {
+            self.remove(name, &room);
+        }
+    }
+
+    /// The members of a room, suspended ones included.
+    pub(crate) fn members(&self, name: &str) -> Vec<Connection> {
+        self.room(name).map(|room| room.lock().list.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Queues a frame for all members: encoded and framed once for each codec among them. Returns for how many.
+    pub(crate) fn broadcast(
+        &self,
+        name: &str,
+        frame: &Frame,
+        codecs: &[Arc<dyn Codec>],
+    ) -> Result<usize, BroadcastError> {
+        let Some(room) = self.room(name) else { return Ok(0) };
+        let members = room.lock();
+        //= PROTOCOL.md#3-control-frames: a broadcast of a `$` event fails as a whole
+        if frame.is_reserved() && members.list.iter().any(|member| member.mode() == Mode::Session) {
+            return Err(BroadcastError::Reserved);
+        }
+        let mut encodings: Vec<Option<Result<Bytes, EncodeError>>> = vec![None; codecs.len()];
+        let mut queued = 0;
+        let mut failed = None;
+        for member in &members.list {
+            let index = member.codec_index();
+            let encoding = encodings[index].get_or_insert_with(|| {
+                let message = codecs[index].encode(frame)?;
+                Ok(ws::encode_message(message.kind, &message.data))
+            });
+            let accepted = match encoding {
+                Ok(message) => member
+                    .cell()
+                    .command(|session| session.send(message.clone(), Overflow::DropOldest))
+                    .is_ok(),
+                Err(error) => {
+                    failed = Some(error.clone());
+                    member.cell().command(|session| session.send_missing()).ok();
+                    false
+                }
+            };
+            queued += usize::from(accepted);
+        }
+        match failed {
+            // For some there is an image: the others are told of a gap.
+            Some(error) if queued == 0 => Err(BroadcastError::Encode(error)),
+            _ => Ok(queued),
+        }
+    }
+
+    fn room(&self, name: &str) -> Option<Arc<Room>> {
+        self.rooms.lock(name).get(name).cloned()
+    }
+
+    fn remove(&self, name: &Arc<str>, room: &Arc<Room>) {
+        let mut rooms = self.rooms.lock(&**name);
+        if rooms.get(name).is_some_and(|found| Arc::ptr_eq(found, room)) {
+            rooms.remove(name);
+        }
+    }
+}
+
+impl Room {
+    fn lock(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,187 @@
+//! [`Server`]: the handle to everything that is connected.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use rejoin_core::drive::{SendError, now};
+use rejoin_core::{CloseReason, Frame, State};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, ToSocketAddrs};
+
+use crate::builder::Builder;
+use crate::connect::ConnectFn;
+use crate::connection::Connection;
+use crate::error::{BroadcastError, ConnectionError};
+use crate::listen::{self, Listening};
+use crate::service::Service;
+use crate::shared::Shared;
+use crate::stats::Stats;
+
+/// A server: all its connections, and what can be said to them. Cheap to clone; all clones are the same server.
+#[derive(Clone)]
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+impl Server {
+    /// Begins a server. `connect` decides who may connect, and as whom.
+    pub fn builder(connect: impl ConnectFn) -> Builder {
+        Builder::new(connect)
+    }
+
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    // --- connections come
+
+    /// Listens on a TCP address, and accepts upgrades on every path until [`Self::shutdown`].
+    ///
+    /// # Errors
+    /// Fails when the address cannot be listened on.
+    pub async fn listen(&self, addr: impl ToSocketAddrs) -> io::Result<Listening> {
+        self.serve(TcpListener::bind(addr).await?)
+    }
+
+    /// Like [`Self::listen`], with a listener that is there already.
+    ///
+    /// # Errors
+    /// Fails when the listener does not know its address.
+    pub fn serve(&self, listener: TcpListener) -> io::Result<Listening> {
+        listen::listen(self.shared.clone(), listener)
+    }
+
+    /// A tower service that answers upgrades, for axum or any hyper stack. That stack must allow upgrades, and should bound
+    /// the time and the size of a request's head.
+    pub fn service(&self) -> Service {
+        Service::new(self.shared.clone(), None)
+    }
+
+    /// Serves one connection over any byte stream, from the HTTP request on: TLS, Unix sockets, a pair in memory. Returns
+    /// when it has been upgraded and belongs to a session, or was refused.
+    pub async fn serve_connection<S>(&self, io: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        listen::serve(&self.shared, io, None).await;
+    }
+
+    // --- saying something
+
+    /// Accepts a frame for one connection: [`Connection::send`].
+    ///
+    /// # Errors
+    /// [`SendError::NotFound`] for an unknown ID, else as [`Connection::send`].
+    pub fn send(&self, id: &str, frame: &Frame) -> Result<(), SendError> {
+        self.connection(id).ok_or(SendError::NotFound)?.send(frame)
+    }
+
+    /// Queues a frame for everyone in a room, suspended members included, and returns for how many. An empty or unknown room
+    /// is no error. A member whose buffer is full loses its oldest frame, and is told so in session mode.
+    ///
+    /// Costs one encoding for each codec in the room, and for each member a reference count and a place in its queue. All
+    /// members see the broadcasts of a room in the same order.
+    ///
+    /// # Errors
+    /// Fails as a whole for an event that begins with `$` while a member is in session mode, when no member's codec can
+    /// represent the frame, and after [`Self::shutdown`].
+    pub fn broadcast(&self, room: &str, frame: &Frame) -> Result<usize, BroadcastError> {
+        if self.shared.closing.is_cancelled() {
+            return Err(BroadcastError::ShutDown);
+        }
+        self.shared.rooms.broadcast(room, frame, &self.shared.options.codecs)
+    }
+
+    // --- who is there
+
+    /// The connection with this ID, suspended or not.
+    pub fn connection(&self, id: &str) -> Option<Connection> {
+        self.shared.registry.by_id(id)
+    }
+
+    /// A snapshot of who is in a room, suspended ones included.
+    pub fn connections(&self, room: &str) -> Vec<Connection> {
+        self.shared.rooms.members(room)
+    }
+
+    /// Numbers. Visits every connection.
+    pub fn stats(&self) -> Stats {
+        // Held so that a session that ends meanwhile is counted once.
+        let totals = self.shared.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sum = *totals;
+        let mut stats = Stats::default();
+        for connection in self.shared.registry.running() {
+            let (state, counts) = connection.cell().drive(|session| (session.state(), session.counts()));
+            sum.add(&counts);
+            stats.connections += usize::from(state == State::Connected);
+            stats.suspended += usize::from(state == State::Suspended);
+            stats.retained_bytes += counts.retained_bytes;
+        }
+        drop(totals);
+        stats.frames_in = sum.frames_in;
+        stats.frames_out = sum.frames_out;
+        stats.dropped = sum.dropped;
+        stats.resumed = sum.resumed;
+        stats.rooms = self.shared.rooms.len();
+        stats.refused = self.shared.refused.load(Ordering::Relaxed);
+        stats
+    }
+
+    // --- the end
+
+    /// Ends a session at once, past its resume window. When it returns the ID is free, the room has lost the member, and no
+    /// message reaches the application any more; `on_disconnect` follows as soon as a handler that is running has returned.
+    ///
+    /// # Errors
+    /// Fails when no connection has this ID.
+    pub async fn kick(&self, id: &str) -> Result<(), ConnectionError> {
+        let connection = self.connection(id).ok_or(ConnectionError::NotFound)?;
+        connection.end(CloseReason::Kicked);
+        self.shared.forget(&connection);
+        Ok(())
+    }
+
+    /// Cuts a connection's socket without a close frame, as a network would. The session stays, for its resume window.
+    ///
+    /// # Errors
+    /// Fails when no connection has this ID, and when it has no socket at the moment.
+    pub fn cut(&self, id: &str) -> Result<(), ConnectionError> {
+        let connection = self.connection(id).ok_or(ConnectionError::NotFound)?;
+        let attached = connection.cell().command(|session| session.cut(now()));
+        if attached { Ok(()) } else { Err(ConnectionError::NotAttached) }
+    }
+
+    /// Accepts no more connections, delivers what was accepted, closes every session with 1001, and returns when every task
+    /// of the server has ended: callbacks, sockets and listeners. What is not done by the deadline is dropped where it
+    /// stands; the number of such sessions is returned.
+    pub async fn shutdown(&self, deadline: Duration) -> usize {
+        let end = now() + deadline;
+        self.shared.closing.cancel();
+        for connection in self.shared.registry.running() {
+            connection.cell().command(|session| match session.state() {
+                // Nobody is there to be told, and nobody can come back.
+                State::Suspended | State::New => session.end(CloseReason::ServerClosed),
+                _ => session.close(CloseReason::ServerClosed, end),
+            });
+        }
+        self.shared.tasks.close();
+        // A closing session ends by itself at the deadline; its callbacks may not.
+        let grace = tokio::time::timeout(deadline, self.shared.tasks.wait()).await;
+        if grace.is_ok() {
+            return 0;
+        }
+        let left = self.shared.registry.running().len();
+        self.shared.abort();
+        self.shared.tasks.wait().await;
+        left
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,45 @@
+//! [`Stats`]: what a server has done, and what it holds.
+
+use rejoin_core::Counts;
+
+/// A snapshot of a server's numbers. Taking one visits every connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Sessions with a socket.
+    pub connections: usize,
+    /// Sessions that wait for one.
+    pub suspended: usize,
+    /// Rooms with members.
+    pub rooms: usize,
+    /// Data frames received since the server was built.
+    pub frames_in: u64,
+    /// Data frames accepted for sending, once for each receiver.
+    pub frames_out: u64,
+    /// Data frames that were accepted and given up, because a buffer overflowed or a codec had no image of them.
+    pub dropped: u64,
+    /// Sockets that resumed a session.
+    pub resumed: u64,
+    /// Upgrade requests that were refused.
+    pub refused: u64,
+    /// Bytes kept for peers.
+    pub retained_bytes: usize,
+}
+
+/// What the sessions that have ended counted.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Totals {
+    pub(crate) frames_in: u64,
+    pub(crate) frames_out: u64,
+    pub(crate) dropped: u64,
+    pub(crate) resumed: u64,
+}
+
+impl Totals {
+    pub(crate) fn add(&mut self, counts: &Counts) {
+        self.frames_in += counts.received;
+        self.frames_out += counts.accepted;
+        self.dropped += counts.dropped;
+        self.resumed += counts.resumed;
+    }
+}

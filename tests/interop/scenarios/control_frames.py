@@ -1,0 +1,151 @@
+"""Control frames from the client, good, unknown and malformed. PROTOCOL.md §3, §4."""
+
+from harness import about, equal, expect, expect_close, numbers, scenario
+
+PING_VALUES = ["1", '"x"', "null", "true", "[1,2]", '{"a":1.0,"b":[]}', "9007199254740993", '"\\u00e9 $"']
+
+
+def violates(ctx, control, prepare=None):
+    """A fresh session that sends this is closed with 1002 and has ended."""
+    member = ctx.session(auto_ack=False)
+    if prepare:
+        prepare(member)
+    member.control(*control)
+    with about(control):
+        expect_close(member, 1002)
+        ctx.lost(member, "unknown")
+
+
+def receive_five(member):
+    """Five data frames from the server, none acknowledged."""
+    for _ in range(5):
+        member.send("echo")
+    for _ in range(5):
+        member.recv()
+
+
+def receive_five_and_ack(n):
+    def prepare(member):
+        receive_five(member)
+        member.ack(n)
+
+    return prepare
+
+
+@scenario
+def a_session_ping_is_answered_with_its_value(ctx):
+    member = ctx.session()
+    for count, value in enumerate(PING_VALUES, 1):
+        member.control("$ping", value)
+        member.pump_until(lambda: len(member.pongs) == count, f"pong of {value}", 1.0)
+        got = member.pongs[-1]
+        expect(got == value or (value == "null" and got is None), f"ping {value}, pong {got}")
+
+
+@scenario
+def unknown_control_events_are_ignored_and_not_counted(ctx):
+    member = ctx.session()
+    member.send("sink", '{"i":1}')
+    for event in ("$hello", "$", "$ACK", "$ack2", "$$", "$close"):
+        member.control(event, '{"any":1}')
+        member.control(event)
+    member.control("$pong", "5")
+    member.send("sink", '{"i":2}')
+    ctx.sunk(member.id, 2)
+    ctx.cut(member)
+    equal(ctx.resumed(member)["received"], 2, "received")
+
+
+@scenario
+def an_ack_beyond_what_was_sent_closes_with_1002(ctx):
+    violates(ctx, ("$ack", "1"))
+    violates(ctx, ("$ack", "6"), receive_five)
+    violates(ctx, ("$ack", "18446744073709551616"), receive_five)
+
+
+@scenario
+def an_ack_below_an_earlier_one_closes_with_1002(ctx):
+    violates(ctx, ("$ack", "3"), receive_five_and_ack(5))
+    violates(ctx, ("$ack", "1"), receive_five_and_ack(2))
+    violates(ctx, ("$ack", "0"), receive_five_and_ack(2))
+
+
+@scenario
+def a_resume_offer_counts_as_an_earlier_ack(ctx):
+    member = ctx.session(auto_ack=False)
+    receive_five(member)
+    ctx.cut(member)
+    ctx.resumed(member)
+    member.control("$ack", "4")
+    expect_close(member, 1002)
+
+
+@scenario
+def a_malformed_ack_closes_with_1002(ctx):
+    for payload in ('"1"', "-1", "1.5", "null", None, "[1]", '{"n":1}', "true"):
+        violates(ctx, ("$ack", payload), receive_five)
+
+
+@scenario
+def a_malformed_gap_closes_with_1002(ctx):
+    payloads = [
+        '{"from":2,"to":3}',
+        '{"from":0,"to":3}',
+        '{"from":1,"to":0}',
+        '{"from":1}',
+        '{"to":1}',
+        '{"from":"1","to":"2"}',
+        '{"from":1,"to":-1}',
+        '{"from":1,"to":1.5}',
+        '{"from":1,"to":null}',
+        "5",
+        "null",
+        None,
+    ]
+    for payload in payloads:
+        violates(ctx, ("$gap", payload))
+    violates(ctx, ("$gap", '{"from":5,"to":9}'), receive_five)
+    violates(ctx, ("$gap", '{"from":7,"to":9}'), receive_five)
+
+
+@scenario
+def an_open_from_the_client_closes_with_1002(ctx):
+    token = "A" * 22
+    opened = f'{{"session":"{token}","id":"x","room":"y","resumed":false,"received":0,"window_ms":1,"buffer":1}}'
+    violates(ctx, ("$open", opened))
+    violates(ctx, ("$open", "1"))
+
+
+@scenario
+def a_gap_from_the_client_advances_the_count(ctx):
+    member = ctx.session()
+    member.control("$gap", '{"from":1,"to":10}')
+    member.sent = 10
+    for i in numbers(1, 3):
+        member.send("sink", f'{{"i":{i}}}')
+    ctx.sunk(member.id, 3)
+    member.control("$gap", '{"from":14,"to":14}')
+    member.sent = 14
+    member.control("$ping", "1")
+    member.pump_until(lambda: member.pongs, "pong")
+    ctx.cut(member)
+    equal(ctx.resumed(member)["received"], 14, "received")
+    member.send("sink", '{"i":4}')
+    member.pump_until(lambda: member.server_acked == 15, "acknowledgement after the gaps", 1.6)
+
+
+@scenario
+def numbers_in_a_gap_are_acknowledged(ctx):
+    member = ctx.session()
+    member.sent = 200
+    member.control("$gap", '{"from":1,"to":200}')
+    member.pump_until(lambda: member.server_acked == 200, "acknowledgement of the gap", 1.6)
+
+
+@scenario
+def violations_of_one_session_leave_others_alone(ctx):
+    check = ctx.bystander()
+    other = ctx.session()
+    violates(ctx, ("$ack", "99"))
+    other.barrier()
+    check()

@@ -1,0 +1,32 @@
+//! `rejoin-testserver`: see [`rejoin_tests::testserver`].
+
+use std::process::ExitCode;
+
+use rejoin_tests::testserver::{Options, TestServer};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    let options = match Options::parse(std::env::args().skip(1), |name| std::env::var(name).ok()) {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    match TestServer::start(options).await {
+        Ok((server, control_port)) => {
+            eprintln!("READY:{}:{control_port}", server.port());
+            tokio::signal::ctrl_c().await.ok();
+            server.shutdown().await;
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("cannot start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The test server's control port: HTTP in, JSON out.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use rejoin_server::{ConnectionError, Server};
+use serde_json::{Value, json};
+
+use super::TestServer;
+
+pub(super) fn router(test_server: Arc<TestServer>) -> Router {
+    Router::new()
+        .route("/health", get(async || ok()))
+        .route("/kick", post(kick))
+        .route("/drop", post(drop_socket))
+        .route("/shutdown", post(shutdown))
+        .route("/restart", post(restart))
+        .route("/sink", get(sink))
+        .route("/stats", get(stats))
+        .fallback(async || failed(StatusCode::NOT_FOUND, "no such command"))
+        .method_not_allowed_fallback(async || failed(StatusCode::METHOD_NOT_ALLOWED, "not this method"))
+        .with_state(test_server)
+}
+
+type TestServerState = State<Arc<TestServer>>;
+
+async fn kick(State(test): TestServerState, RawQuery(query): RawQuery) -> Response {
+    match target(&test, query) {
+        Ok((server, id)) => answer(server.kick(&id).await),
+        Err(response) => response,
+    }
+}
+
+async fn drop_socket(State(test): TestServerState, RawQuery(query): RawQuery) -> Response {
+    match target(&test, query) {
+        Ok((server, id)) => answer(server.cut(&id)),
+        Err(response) => response,
+    }
+}
+
+async fn shutdown(State(test): TestServerState) -> Response {
+    test.shutdown().await;
+    ok()
+}
+
+async fn restart(State(test): TestServerState) -> Response {
+    match test.restart().await {
+        Ok(()) => ok(),
+        Err(error) => failed(StatusCode::CONFLICT, &error.to_string()),
+    }
+}
+
+async fn sink(State(test): TestServerState, RawQuery(query): RawQuery) -> Response {
+    let Some(id) = id(query) else { return missing_id() };
+    match test.sinks.of(&id) {
+        Some(sink) => respond(StatusCode::OK, &json!(sink)),
+        // Known, with nothing counted yet, or not known at all.
+        None if test.server().is_some_and(|server| server.connection(&id).is_some()) => {
+            respond(StatusCode::OK, &json!({"received": 0, "errors": 0}))
+        }
+        None => failed(StatusCode::NOT_FOUND, "unknown id"),
+    }
+}
+
+async fn stats(State(test): TestServerState) -> Response {
+    let stats = test.server().map(|server| server.stats()).unwrap_or_default();
+    let body = json!({
+        "connections": stats.connections,
+        "suspended": stats.suspended,
+        "rooms": stats.rooms,
+        "frames_in": stats.frames_in,
+        "frames_out": stats.frames_out,
+        "dropped": stats.dropped,
+        "resumed": stats.resumed,
+        "refused": stats.refused,
+        "retained_bytes": stats.retained_bytes,
+    });
+    respond(StatusCode::OK, &body)
+}
+
+/// The server and the ID that a command names.
+fn target(test: &TestServer, query: Option<String>) -> Result<(Server, String), Response> {
+    let id = id(query).ok_or_else(missing_id)?;
+    let server = test.server().ok_or_else(|| failed(StatusCode::CONFLICT, "server is shut down"))?;
+    Ok((server, id))
+}
+
+fn id(query: Option<String>) -> Option<String> {
+    let query = query?;
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(name, _)| name == "id").map(|(_, id)| id.into_owned())
+}
+
+fn missing_id() -> Response {
+    failed(StatusCode::BAD_REQUEST, "id is missing")
+}
+
+fn answer(result: Result<(), ConnectionError>) -> Response {
+    match result {
+        Ok(()) => ok(),
+        Err(error @ ConnectionError::NotAttached) => failed(StatusCode::CONFLICT, &error.to_string()),
+        Err(error) => failed(StatusCode::NOT_FOUND, &error.to_string()),
+    }
+}
+
+fn ok() -> Response {
+    respond(StatusCode::OK, &json!({"ok": true}))
+}
+
+fn failed(status: StatusCode, error: &str) -> Response {
+    respond(status, &json!({"ok": false, "error": error}))
+}
+
+fn respond(status: StatusCode, body: &Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+}

@@ -1,0 +1,104 @@
+//! What the test server does with a message.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use rejoin_server::{Connection, Frame, SendError, Server};
+use serde::{Deserialize, Serialize};
+
+/// The server, for its own handlers: it exists only after they do.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ServerSlot(Arc<OnceLock<Server>>);
+
+impl ServerSlot {
+    pub(super) fn fill(&self, server: Server) {
+        self.0.set(server).ok();
+    }
+}
+
+/// Echoes, publishes, streams or counts.
+pub(super) async fn handle(slot: ServerSlot, sinks: Arc<Sinks>, connection: Connection, frame: Frame) {
+    match frame.event() {
+        "pub" => {
+            if let Some(server) = slot.0.get() {
+                server.broadcast(connection.room(), &frame).ok();
+            }
+        }
+        "stream" => match frame.decode::<StreamRequest>() {
+            // A stream does not hold up the messages after it.
+            Ok(request) => drop(tokio::spawn(stream(connection, request))),
+            Err(error) => connection.close(1008, format!("stream: {error}")),
+        },
+        "sink" => match frame.decode::<SinkItem>() {
+            Ok(item) => sinks.count(connection.id(), item.i),
+            Err(error) => connection.close(1008, format!("sink: {error}")),
+        },
+        // The echo waits for room. Where none comes, the peer that asked has not read for the write timeout.
+        _ => drop(connection.send_wait(&frame).await),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct StreamRequest {
+    n: u64,
+    #[serde(default)]
+    every_us: u64,
+    #[serde(default)]
+    size: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Item<'a> {
+    i: u64,
+    pad: &'a str,
+}
+
+/// Sends `n` frames, and waits while the buffer is full, for as long as the session lives.
+async fn stream(connection: Connection, request: StreamRequest) {
+    let pad = "x".repeat(request.size);
+    for i in 1..=request.n {
+        let Ok(frame) = Frame::new("item", &Item { i, pad: &pad }) else { return };
+        while let Err(error) = connection.send_wait(&frame).await {
+            if error != SendError::Timeout {
+                return;
+            }
+        }
+        if request.every_us > 0 {
+            tokio::time::sleep(Duration::from_micros(request.every_us)).await;
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct SinkItem {
+    i: u64,
+}
+
+/// Who has sent how much to `sink`. The counts outlive sessions and servers.
+#[derive(Debug, Default)]
+pub(super) struct Sinks(Mutex<HashMap<Box<str>, Sink>>);
+
+/// What one connection ID has sent to `sink`.
+#[derive(Debug, Default, Clone, Copy, Serialize)]
+pub(super) struct Sink {
+    received: u64,
+    /// How many were not the previous plus 1.
+    errors: u64,
+    #[serde(skip)]
+    last: u64,
+}
+
+impl Sinks {
+    fn count(&self, id: &str, i: u64) {
+        let mut sinks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sink = sinks.entry(id.into()).or_default();
+        sink.received += 1;
+        sink.errors += u64::from(i != sink.last.wrapping_add(1));
+        sink.last = i;
+    }
+
+    pub(super) fn of(&self, id: &str) -> Option<Sink> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied()
+    }
+}

@@ -1,0 +1,138 @@
+//! The test server: one program that clients of every language are tested against.
+//!
+//! It accepts upgrades on every path; the query says `room` (default `test`), `id`, and `reject=1` for a refusal. A frame
+//! comes back to its sender unchanged, but for the events `pub`, `stream` and `sink` (see `events`). A second port takes
+//! commands (see `control`).
+
+mod control;
+mod events;
+mod options;
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rejoin_server::{ConfigError, ConnectRequest, Identity, Listening, Reject, Server};
+use tokio::net::TcpListener;
+
+pub use options::{Options, UsageError};
+
+use events::Sinks;
+
+/// How long sessions may take to end when the server is shut down or started anew.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// A test server that runs: what the control port acts on.
+#[derive(Debug)]
+pub struct TestServer {
+    options: Options,
+    addr: std::net::SocketAddr,
+    sinks: Arc<Sinks>,
+    running: Mutex<Option<Running>>,
+    /// Commands that end servers come one at a time.
+    changing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Running {
+    server: Server,
+    listening: Listening,
+}
+
+impl TestServer {
+    /// Starts a server, and its control port. Returns the server and the control port's number.
+    ///
+    /// # Errors
+    /// Fails when an address cannot be listened on, and when an option is out of its range.
+    pub async fn start(options: Options) -> io::Result<(Arc<Self>, u16)> {
+        let control = TcpListener::bind(&options.control).await?;
+        let control_port = control.local_addr()?.port();
+        let listener = TcpListener::bind(&options.addr).await?;
+        let addr = listener.local_addr()?;
+        let sinks = Arc::new(Sinks::default());
+        let running = run(&options, &sinks, listener)?;
+        let test_server = Arc::new(Self {
+            options,
+            addr,
+            sinks,
+            running: Mutex::new(Some(running)),
+            changing: tokio::sync::Mutex::new(()),
+        });
+        let router = control::router(test_server.clone());
+        tokio::spawn(async move { axum::serve(control, router).await });
+        Ok((test_server, control_port))
+    }
+
+    /// The port for WebSocket connections.
+    pub fn port(&self) -> u16 {
+        self.addr.port()
+    }
+
+    /// The server, unless it has been shut down.
+    pub fn server(&self) -> Option<Server> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().map(|running| running.server.clone())
+    }
+
+    /// Closes the server and its listener: dials fail afterwards. `false` when that has happened before.
+    pub async fn shutdown(&self) -> bool {
+        let _one_at_a_time = self.changing.lock().await;
+        self.stop().await
+    }
+
+    /// A fresh server on the same port.
+    ///
+    /// # Errors
+    /// Fails when the port cannot be listened on again.
+    pub async fn restart(&self) -> io::Result<()> {
+        let _one_at_a_time = self.changing.lock().await;
+        self.stop().await;
+        let listener = TcpListener::bind(self.addr).await?;
+        let running = run(&self.options, &self.sinks, listener)?;
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
+        Ok(())
+    }
+
+    async fn stop(&self) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Running { server, listening }) = running else { return false };
+        server.shutdown(SHUTDOWN).await;
+        listening.closed().await;
+        true
+    }
+}
+
+fn run(options: &Options, sinks: &Arc<Sinks>, listener: TcpListener) -> io::Result<Running> {
+    let server = build(options, sinks.clone()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let listening = server.serve(listener)?;
+    Ok(Running { server, listening })
+}
+
+fn build(options: &Options, sinks: Arc<Sinks>) -> Result<Server, ConfigError> {
+    let handle = events::ServerSlot::default();
+    let slot = handle.clone();
+    let mut builder = Server::builder(connect)
+        .resume_window(options.resume_window)
+        .on_message(move |connection, frame| events::handle(slot.clone(), sinks.clone(), connection, frame));
+    if let Some(frames) = options.send_buffer {
+        builder = builder.send_buffer(frames);
+    }
+    if let Some(bytes) = options.max_message_size {
+        builder = builder.max_message_size(bytes);
+    }
+    for codec in &options.codecs {
+        builder = codec.add_to(builder);
+    }
+    let server = builder.build()?;
+    handle.fill(server.clone());
+    Ok(server)
+}
+
+async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
+    if request.query("reject").is_some_and(|value| value == "1") {
+        return Err(Reject::unauthorized("rejected on request"));
+    }
+    let room = request.query("room").unwrap_or_else(|| "test".into());
+    let id = request.query("id").unwrap_or_default();
+    Ok(Identity::room(room).with_id(id))
+}

@@ -1,0 +1,150 @@
+//! The command line of the test server.
+
+use std::fmt;
+use std::time::Duration;
+
+use rejoin_server::{Builder, JsonCodec};
+
+/// What the test server is told at its start.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// Where WebSocket connections are accepted. Default `127.0.0.1:0`, or the port in `PORT`.
+    pub addr: String,
+    /// Where commands are accepted. Default `127.0.0.1:0`, or the port in `CONTROL_PORT`.
+    pub control: String,
+    /// Default 30 s; 0 turns resuming off.
+    pub resume_window: Duration,
+    /// Frames; default the server's own.
+    pub send_buffer: Option<usize>,
+    /// Bytes; default the server's own.
+    pub max_message_size: Option<usize>,
+    /// Default JSON.
+    pub codecs: Vec<CodecName>,
+}
+
+/// A codec that the test server can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CodecName {
+    /// JSON.
+    Json,
+}
+
+impl CodecName {
+    pub(super) fn add_to(self, builder: Builder) -> Builder {
+        match self {
+            Self::Json => builder.codec(JsonCodec),
+        }
+    }
+}
+
+/// A command line that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageError(String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}\n\n{USAGE}", self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+const USAGE: &str = "\
+usage: rejoin-testserver [--addr HOST:PORT] [--control HOST:PORT] [--resume-window SECS] [--send-buffer FRAMES]
+                         [--max-message-size BYTES] [--codecs json]
+
+--addr and --control are 127.0.0.1:0 by default, or take their port from PORT and CONTROL_PORT.
+READY:<port>:<control port> on stderr says that both are listened on.";
+
+impl Options {
+    /// Reads arguments, without the program's name, and the environment.
+    ///
+    /// # Errors
+    /// Fails for what it does not know, and says what it knows.
+    pub fn parse(
+        args: impl IntoIterator<Item = String>,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, UsageError> {
+        let local = |name: &str| format!("127.0.0.1:{}", env(name).unwrap_or_else(|| "0".into()));
+        let mut options = Self { addr: local("PORT"), control: local("CONTROL_PORT"), ..Self::default() };
+        let mut args = args.into_iter();
+        while let Some(name) = args.next() {
+            let mut value = || args.next().ok_or_else(|| UsageError(format!("{name} takes a value")));
+            match name.as_str() {
+                "--addr" => options.addr = value()?,
+                "--control" => options.control = value()?,
+                "--resume-window" => {
+                    options.resume_window = Duration::try_from_secs_f64(number(&name, &value()?)?)
+                        .map_err(|error| UsageError(format!("{name}: {error}")))?;
+                }
+                "--send-buffer" => options.send_buffer = Some(number(&name, &value()?)?),
+                "--max-message-size" => options.max_message_size = Some(number(&name, &value()?)?),
+                "--codecs" => options.codecs = codecs(&value()?)?,
+                _ => return Err(UsageError(format!("unknown argument {name}"))),
+            }
+        }
+        Ok(options)
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            addr: "127.0.0.1:0".into(),
+            control: "127.0.0.1:0".into(),
+            resume_window: Duration::from_secs(30),
+            send_buffer: None,
+            max_message_size: None,
+            codecs: vec![CodecName::Json],
+        }
+    }
+}
+
+fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, UsageError> {
+    value.parse().map_err(|_| UsageError(format!("{name} takes a number, not {value}")))
+}
+
+fn codecs(names: &str) -> Result<Vec<CodecName>, UsageError> {
+    let read = |name: &str| match name {
+        "json" => Ok(CodecName::Json),
+        _ => Err(UsageError(format!("unknown codec {name}"))),
+    };
+    names.split(',').map(str::trim).map(read).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, UsageError> {
+        Options::parse(line.split_whitespace().map(str::to_owned), |name| {
+            (name == "PORT").then(|| "4711".to_owned())
+        })
+    }
+
+    #[test]
+    fn reads_every_option() {
+        let options = parse(
+            "--addr [::1]:1 --control h:2 --resume-window 1.5 --send-buffer 3 --max-message-size 4 --codecs json",
+        )
+        .unwrap();
+        assert_eq!((options.addr.as_str(), options.control.as_str()), ("[::1]:1", "h:2"));
+        assert_eq!(options.resume_window, Duration::from_millis(1500));
+        assert_eq!((options.send_buffer, options.max_message_size), (Some(3), Some(4)));
+    }
+
+    #[test]
+    fn takes_ports_from_the_environment() {
+        let options = parse("").unwrap();
+        assert_eq!((options.addr.as_str(), options.control.as_str()), ("127.0.0.1:4711", "127.0.0.1:0"));
+    }
+
+    #[test]
+    fn says_what_it_does_not_know() {
+        for line in ["--bogus", "--addr", "--send-buffer many", "--resume-window -1", "--codecs xml"] {
+            assert!(parse(line).unwrap_err().to_string().contains("usage:"), "{line}");
+        }
+    }
+}
