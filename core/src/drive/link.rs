@@ -38,15 +38,24 @@ impl Link {
     ///
     /// The caller has registered itself with [`Cell::register_driver`] before.
     pub fn poll(&mut self, cx: &mut Context<'_>, cell: &Cell, codec: &dyn Codec) -> Poll<LinkEnd> {
-        if self.poll_read(cx, cell, codec).is_ready() {
-            return Poll::Ready(LinkEnd::Answered);
+        loop {
+            if self.poll_read(cx, cell, codec).is_ready() {
+                return Poll::Ready(LinkEnd::Answered);
+            }
+            match cell.drive(|session| session.standing(self.epoch)) {
+                Standing::Attached => {}
+                Standing::Leave(frame) => return Poll::Ready(LinkEnd::Leave(frame)),
+                Standing::Gone => return Poll::Ready(LinkEnd::Gone),
+            }
+            let paused = !cell.drive(|session| session.wants_read());
+            if let Poll::Ready(end) = self.poll_write(cx, cell, codec) {
+                return Poll::Ready(end);
+            }
+            // Answers that had stopped the reading may be written by now, and nobody else wakes us to read on.
+            if !(paused && cell.drive(|session| session.wants_read())) {
+                return Poll::Pending;
+            }
         }
-        match cell.drive(|session| session.standing(self.epoch)) {
-            Standing::Attached => {}
-            Standing::Leave(frame) => return Poll::Ready(LinkEnd::Leave(frame)),
-            Standing::Gone => return Poll::Ready(LinkEnd::Gone),
-        }
-        self.poll_write(cx, cell, codec)
     }
 
     /// Ready when the peer has closed and the answer is queued.

@@ -66,7 +66,9 @@ impl Inbox {
     /// Whether the peer has to wait for the application.
     pub(super) fn is_full(&self, frames: usize, bytes: usize) -> bool {
         // Gaps between drops and restores are never joined, and are no messages.
-        self.frames >= frames || self.bytes >= bytes || self.events.len() >= frames.saturating_add(2 * MANY_EVENTS)
+        self.frames >= frames
+            || self.bytes >= bytes
+            || self.events.len() >= frames.saturating_add(2 * MANY_EVENTS)
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -190,6 +190,8 @@ pub struct Session {
     ping: Ping,
     blocked_since: Option<Instant>,
     suspended_since: Option<Instant>,
+    /// Why the last socket that was lost was.
+    dropped: Option<Box<DropReason>>,
     closing: Option<Box<Closing>>,
     /// Why the session ended, once it has.
     ended: Option<CloseReason>,
@@ -265,6 +267,7 @@ impl Session {
             ping: Ping::Idle,
             blocked_since: None,
             suspended_since: None,
+            dropped: None,
             closing: None,
             ended: None,
             reconnect: Reconnect::Backoff,
@@ -678,6 +681,7 @@ impl Session {
         self.suspended_since = Some(now);
         self.outbox.detach();
         tracing::debug!(reason = %why, "session suspended");
+        self.dropped = Some(Box::new(why.clone()));
         self.announce_drop(why);
         self.opened = false;
     }
@@ -882,6 +886,11 @@ impl Session {
     /// Why the session ended, once it has.
     pub fn ended(&self) -> Option<&CloseReason> {
         self.ended.as_ref()
+    }
+
+    /// Why the last socket that was lost was, for a client that reports why it does not go on.
+    pub fn dropped(&self) -> Option<&DropReason> {
+        self.dropped.as_deref()
     }
 
     /// Client: how to go on after the socket is gone.

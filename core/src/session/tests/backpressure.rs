@@ -1,6 +1,7 @@
 //! A slow application, and a peer that asks for more than it takes (PROTOCOL.md §3, §4).
 
-use super::pair::{Item, Pair};
+use super::link::Item;
+use super::pair::Pair;
 use super::{SECOND, control, data, raw_control};
 use crate::Gap;
 use crate::session::*;

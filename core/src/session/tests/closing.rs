@@ -1,7 +1,8 @@
 //! How sessions end, and what a close frame means to whom (PROTOCOL.md §7).
 
 use super::SECOND;
-use super::pair::{Item, Pair};
+use super::link::Item;
+use super::pair::Pair;
 use super::{control, data, raw_control};
 use crate::Gap;
 use crate::session::*;
@@ -295,123 +296,4 @@ fn every_reason_has_the_close_frame_of_the_table() {
         assert_eq!(pair.server().standing(Epoch(1)), Standing::Leave(CloseFrame::new(code, text)));
         assert_eq!(pair.server().poll_timeout(), None);
     }
-}
-
-// --- what arrives: the table of PROTOCOL.md §7
-
-/// The state, the end if it is one, and how to go on, after `frame` arrived at `side`.
-fn after_close(side: Side, frame: Option<CloseFrame>) -> (State, Option<CloseReason>, Reconnect) {
-    let mut pair = Pair::connected(8);
-    pair.put(0, super::pair::other(side), Item::Close(frame));
-    pair.deliver(side, 1);
-    let session = pair.session(side);
-    (session.state(), session.ended().cloned(), session.reconnect())
-}
-
-#[test]
-fn a_client_obeys_each_row_of_the_table() {
-    let never = |frame: CloseFrame| (State::Closed, Some(CloseReason::Remote(frame)), Reconnect::Never);
-    let suspended = |reconnect| (State::Suspended, None, reconnect);
-    for (code, reason) in [
-        (1000, ""),
-        (1000, "kicked"),
-        (1000, "duplicate connection id"),
-        (1002, ""),
-        (1007, ""),
-        (1008, "rate"),
-        (1009, "message too big"),
-    ] {
-        let frame = CloseFrame::new(code, reason);
-        assert_eq!(after_close(Client, Some(frame.clone())), never(frame));
-    }
-    let taken_over = CloseFrame::new(4000, "taken over");
-    let ended = (State::Closed, Some(CloseReason::TakenOver), Reconnect::Never);
-    assert_eq!(after_close(Client, Some(taken_over)), ended);
-    for (code, reason, reconnect) in [
-        (1001, "server shutting down", Reconnect::Backoff),
-        (1011, "handler panicked", Reconnect::Backoff),
-        (1012, "retry in 2500 ms", Reconnect::After(Duration::from_millis(2500))),
-        (1012, "retry in 0 ms", Reconnect::After(Duration::ZERO)),
-        (1012, "", Reconnect::Backoff),
-        (1012, "retry in -1 ms", Reconnect::Backoff),
-        (1012, "retry in 2 s", Reconnect::Backoff),
-        (1013, "overloaded", Reconnect::Backoff),
-        (1013, "retry in 5 ms", Reconnect::Backoff),
-        (1003, "", Reconnect::Backoff),
-        (3000, "", Reconnect::Backoff),
-        (4001, "", Reconnect::Backoff),
-    ] {
-        let frame = CloseFrame::new(code, reason);
-        assert_eq!(after_close(Client, Some(frame)), suspended(reconnect), "{code} {reason}");
-    }
-    assert_eq!(after_close(Client, None), suspended(Reconnect::Backoff));
-}
-
-#[test]
-fn a_server_obeys_each_row_of_the_table() {
-    let state = |frame| {
-        let (state, ended, _) = after_close(Server, frame);
-        (state, ended)
-    };
-    let normal = (State::Closed, Some(CloseReason::Normal));
-    assert_eq!(state(None), normal);
-    assert_eq!(state(Some(CloseFrame::new(1000, "whatever"))), normal);
-    for code in [1002, 1007, 1008, 1009] {
-        let frame = CloseFrame::new(code, "");
-        assert_eq!(state(Some(frame.clone())), (State::Closed, Some(CloseReason::Remote(frame))), "{code}");
-    }
-    for code in [1001, 1003, 1011, 1012, 1013, 3000, 4000] {
-        assert_eq!(state(Some(CloseFrame::new(code, ""))), (State::Suspended, None), "{code}");
-    }
-}
-
-#[test]
-fn a_close_is_answered_with_its_own_code() {
-    let mut pair = Pair::connected(8);
-    let now = pair.now;
-    let (ack, answer) = pair.client.handle_close(Epoch(1), Some(CloseFrame::new(1012, "retry in 9 ms")), now);
-    assert_eq!((ack, answer), (None, Some(CloseFrame::new(1012, ""))));
-    let mut pair = Pair::connected(8);
-    assert_eq!(pair.server().handle_close(Epoch(1), None, now), (None, None));
-}
-
-#[test]
-fn a_server_that_ended_the_session_is_not_asked_to_resume_it() {
-    for code in [1001, 1011] {
-        let mut pair = Pair::connected(8);
-        pair.send(Client, "1");
-        pair.write(Client);
-        pair.links[0].server.arriving.clear();
-        pair.put(0, Server, Item::Close(Some(CloseFrame::new(code, ""))));
-        pair.run();
-        assert_eq!(pair.client.resume_offer(), None);
-        pair.connect();
-        pair.run();
-        assert_eq!(pair.told(Client), ["dropped", "lost 1 and 0", "restored"], "afresh");
-        assert!(pair.client.resume_offer().is_some());
-    }
-}
-
-#[test]
-fn how_to_go_on_is_forgotten_with_the_next_socket() {
-    let mut pair = Pair::connected(8);
-    pair.put(0, Server, Item::Close(Some(CloseFrame::new(1012, "retry in 9 ms"))));
-    pair.run();
-    assert_eq!(pair.client.reconnect(), Reconnect::After(Duration::from_millis(9)));
-    pair.connect();
-    assert_eq!(pair.client.reconnect(), Reconnect::Backoff);
-}
-
-#[test]
-fn a_violation_says_what_was_wrong_and_is_final() {
-    let mut pair = Pair::connected(8);
-    let epoch = Epoch(1);
-    let frame = CloseFrame::new(1007, "no json");
-    pair.client.handle_violation(Epoch(9), frame.clone());
-    assert!(pair.client.is_open(), "another socket's");
-    pair.client.handle_violation(epoch, frame.clone());
-    assert_eq!(pair.client.ended(), Some(&CloseReason::Protocol(frame)));
-    assert_eq!(pair.client.reconnect(), Reconnect::Never);
-    pair.server().handle_violation(epoch, CloseFrame::new(1009, "70000 bytes"));
-    assert_eq!(pair.server().ended(), Some(&CloseReason::TooBig));
 }

@@ -1,7 +1,8 @@
 //! Silence, slow writing, and what is done about them (PROTOCOL.md §7, §8).
 
 use super::SECOND;
-use super::pair::{Item, Pair};
+use super::link::Item;
+use super::pair::Pair;
 use crate::session::*;
 use Side::{Client, Server};
 
@@ -92,6 +93,30 @@ fn what_the_old_socket_could_not_write_is_not_held_against_the_new_one() {
     pair.advance(20 * SECOND);
     assert_eq!(pair.server().state(), State::Connected);
     assert!(pair.server().poll_timeout().unwrap() > pair.now);
+}
+
+#[test]
+fn the_silence_of_the_old_socket_is_not_held_against_the_new_one() {
+    for written in [false, true] {
+        let mut pair = Pair::connected(8);
+        pair.advance(10 * SECOND);
+        if written {
+            pair.write(Server);
+            assert_eq!(pair.under_way(Client), ["ping"]);
+        }
+        pair.lose(Client);
+        pair.connect();
+        pair.write(Server);
+        assert_eq!(pair.under_way(Client), ["$open"]);
+        pair.deliver(Client, 1);
+        pair.advance(10 * SECOND);
+        pair.write(Server);
+        assert_eq!(pair.under_way(Client), ["ping"]);
+        pair.advance(19 * SECOND);
+        assert_eq!(pair.server().state(), State::Connected);
+        pair.advance(SECOND);
+        assert_eq!(pair.server().state(), State::Suspended);
+    }
 }
 
 #[test]

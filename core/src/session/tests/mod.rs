@@ -1,9 +1,11 @@
 //! Two sessions, scripted sockets and a clock of our own.
 
-mod pair;
+mod link;
 mod oracle;
+mod pair;
 
 mod backpressure;
+mod close_codes;
 mod closing;
 mod counting;
 mod heartbeat;

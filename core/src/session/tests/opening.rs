@@ -1,6 +1,7 @@
 //! `$open`, and what a client makes of it (PROTOCOL.md §3, §5).
 
-use super::pair::{Item, Pair, identity};
+use super::link::{Item, other};
+use super::pair::{Pair, identity};
 use super::{control, data, raw_control};
 use crate::session::*;
 use Side::{Client, Server};
@@ -121,7 +122,8 @@ fn a_client_that_takes_over_its_own_socket_before_open_says_nothing_of_it() {
 
 #[test]
 fn the_first_frame_has_to_be_open() {
-    for frame in [data("s1"), control(Control::Ack(0)), raw_control("$later", "1"), raw_control("$pong", "1")] {
+    for frame in [data("s1"), control(Control::Ack(0)), raw_control("$later", "1"), raw_control("$pong", "1")]
+    {
         let mut pair = fresh_client();
         pair.forge(Server, frame);
         assert_violation(&mut pair, Client, "the first frame is not $open");
@@ -138,7 +140,7 @@ fn a_second_open_is_a_violation_and_so_is_one_from_a_client() {
         let mut pair = Pair::connected(8);
         let open = control(Control::Open(Box::new(open_of(identity(0).token))));
         pair.forge(side, open);
-        assert_violation(&mut pair, super::pair::other(side), "$open where none can be");
+        assert_violation(&mut pair, other(side), "$open where none can be");
     }
 }
 
@@ -221,7 +223,7 @@ fn a_lost_session_is_reported_with_what_was_never_acknowledged() {
 
 #[test]
 fn a_lost_session_says_why() {
-    for (lost, resume) in [(Some(LostReason::Codec), true), (Some(LostReason::Identity), true), (None, false)] {
+    for lost in [Some(LostReason::Codec), Some(LostReason::Identity), Some(LostReason::Unknown), None] {
         let mut pair = Pair::connected(8);
         pair.cut();
         pair.connect();
@@ -230,7 +232,7 @@ fn a_lost_session_says_why() {
         open.lost = lost;
         forge_open(&mut pair, open);
         let expected = Event::Lost { reason: lost, unacknowledged: Vec::new(), dropped: 0 };
-        assert_eq!(pair.client.poll_event(), Some(expected), "{resume}");
+        assert_eq!(pair.client.poll_event(), Some(expected));
     }
 }
 

@@ -1,73 +1,14 @@
 //! [`Pair`]: a server's session and a client's, and every socket that there has been between them.
 
-use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::link::{End, Item, Link, other};
 use super::{TOKEN, frame_of, text_of};
 use crate::session::*;
-
-/// What is under way on a socket, in one direction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Item {
-    Frame(Frame),
-    Ping,
-    Pong,
-    Close(Option<CloseFrame>),
-    /// The other end has dropped the socket.
-    End,
-}
-
-/// One end of a socket.
-#[derive(Debug, Clone)]
-pub(super) struct End {
-    pub(super) epoch: Epoch,
-    /// What is under way to this end.
-    pub(super) arriving: VecDeque<Item>,
-    /// It has written its close frame, or was told to leave: it writes no more.
-    left: bool,
-    /// It has dropped the socket: it reads no more.
-    gone: bool,
-}
-
-impl End {
-    fn new(epoch: Epoch) -> Self {
-        Self {
-            epoch,
-            arriving: VecDeque::new(),
-            left: false,
-            gone: false,
-        }
-    }
-}
-
-/// A socket between the client and one of the server's sessions.
-#[derive(Debug, Clone)]
-pub(super) struct Link {
-    /// Which of the server's sessions has it.
-    session: usize,
-    pub(super) server: End,
-    pub(super) client: End,
-}
-
-impl Link {
-    pub(super) fn end(&mut self, side: Side) -> &mut End {
-        match side {
-            Side::Server => &mut self.server,
-            Side::Client => &mut self.client,
-        }
-    }
-}
-
-pub(super) fn other(side: Side) -> Side {
-    match side {
-        Side::Server => Side::Client,
-        Side::Client => Side::Server,
-    }
-}
 
 /// A server's session and a client's, joined by whatever sockets the script opens. Nothing moves by itself.
 #[derive(Debug, Clone)]
@@ -133,16 +74,10 @@ impl Pair {
 
     /// The application of `side` sends a message for which there is room.
     pub(super) fn send(&mut self, side: Side, text: &str) {
-        self.try_send(side, text, Overflow::Reject)
-            .expect("there is room, and the session is open");
+        self.try_send(side, text, Overflow::Reject).expect("there is room, and the session is open");
     }
 
-    pub(super) fn try_send(
-        &mut self,
-        side: Side,
-        text: &str,
-        overflow: Overflow,
-    ) -> Result<u64, Refused> {
+    pub(super) fn try_send(&mut self, side: Side, text: &str, overflow: Overflow) -> Result<u64, Refused> {
         let message = Bytes::from(text.to_owned());
         self.session(side).send(message, overflow)
     }
@@ -150,9 +85,7 @@ impl Pair {
     /// Everything that the application of `side` has not been told yet.
     pub(super) fn told(&mut self, side: Side) -> Vec<String> {
         let session = self.session(side);
-        std::iter::from_fn(|| session.poll_event())
-            .map(|event| text_of(&event))
-            .collect()
+        std::iter::from_fn(|| session.poll_event()).map(|event| text_of(&event)).collect()
     }
 
     /// The applications take whatever there is, and do not look at it.
@@ -169,23 +102,17 @@ impl Pair {
             self.lose(Side::Client);
         }
         let now = self.now;
-        let offer = self
-            .client
-            .resume_offer()
-            .map(|(token, received)| (token.clone(), received));
+        let offer = self.client.resume_offer().map(|(token, received)| (token.clone(), received));
         let asked = offer.is_some();
         let known = offer.and_then(|(token, received)| {
             let session = self.servers.iter().position(|session| {
-                session.state() != State::Closed
-                    && session.identity().is_some_and(|us| us.token == token)
+                session.state() != State::Closed && session.identity().is_some_and(|us| us.token == token)
             })?;
             Some((session, received))
         });
         let (session, received) = match known {
             Some((session, received)) => {
-                self.servers[session]
-                    .check_resume(received)
-                    .expect("a client offers what it has received");
+                self.servers[session].check_resume(received).expect("a client offers what it has received");
                 (session, Some(received))
             }
             None => {
@@ -203,11 +130,7 @@ impl Pair {
         server.attach(server_epoch, received, now).unwrap();
         let client_epoch = self.client.reserve();
         self.client.attach(client_epoch, None, now).unwrap();
-        self.links.push(Link {
-            session,
-            server: End::new(server_epoch),
-            client: End::new(client_epoch),
-        });
+        self.links.push(Link { session, server: End::new(server_epoch), client: End::new(client_epoch) });
         self.settle();
     }
 
@@ -295,10 +218,7 @@ impl Pair {
 
     /// Up to `count` items arrive at `side` on the newest socket. Returns how many did.
     pub(super) fn deliver(&mut self, side: Side, count: usize) -> usize {
-        self.links
-            .len()
-            .checked_sub(1)
-            .map_or(0, |link| self.deliver_on(link, side, count))
+        self.links.len().checked_sub(1).map_or(0, |link| self.deliver_on(link, side, count))
     }
 
     pub(super) fn deliver_on(&mut self, link: usize, side: Side, count: usize) -> usize {
@@ -379,8 +299,7 @@ impl Pair {
                 }
             }
         }
-        self.links
-            .retain(|link| !(link.server.gone && link.client.gone));
+        self.links.retain(|link| !(link.server.gone && link.client.gone));
     }
 
     /// Everything is written and arrives, until nothing moves any more.
@@ -443,24 +362,7 @@ impl Pair {
         let Some(link) = self.links.last_mut() else {
             return Vec::new();
         };
-        link.end(side)
-            .arriving
-            .iter()
-            .map(|item| match item {
-                Item::Frame(frame) => match frame.payload() {
-                    Some(payload) if frame.event() != "$open" => {
-                        let text = String::from_utf8_lossy(payload.data());
-                        format!("{} {text}", frame.event())
-                    }
-                    _ => frame.event().to_owned(),
-                },
-                Item::Ping => "ping".to_owned(),
-                Item::Pong => "pong".to_owned(),
-                Item::Close(Some(frame)) => format!("close {frame}"),
-                Item::Close(None) => "close".to_owned(),
-                Item::End => "end".to_owned(),
-            })
-            .collect()
+        link.end(side).arriving.iter().map(Item::text).collect()
     }
 }
 

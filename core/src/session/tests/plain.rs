@@ -61,7 +61,11 @@ fn a_takeover_replays_what_the_old_socket_did_not_write() {
     let new = session.reserve();
     session.attach(new, None, now).unwrap();
     session.handle_written(old, 1, true, false, now);
-    assert_eq!(written(&mut session, new, now), messages(&["2"]), "the old one's word does not count any more");
+    assert_eq!(
+        written(&mut session, new, now),
+        messages(&["2"]),
+        "the old one's word does not count any more"
+    );
     assert_eq!(session.poll_event(), Some(Event::Dropped(DropReason::TakenOver)));
     assert_eq!(session.poll_event(), Some(Event::Restored));
 }

@@ -11,8 +11,6 @@ use super::pair::Pair;
 use crate::session::{Overflow, Side};
 use Side::{Client, Server};
 
-const CASES: u32 = 600;
-
 #[derive(Debug, Clone)]
 enum Step {
     Send(Side),
@@ -77,17 +75,34 @@ fn limits() -> impl Strategy<Value = Limits> {
 
 #[test]
 fn everything_accepted_arrives_once_and_in_order_or_is_told_to_be_missing() {
-    let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
-    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
-    TestRunner::new_with_rng(config, rng)
-        .run(&(limits(), vec(step(), 1..120)), |(limits, steps)| {
-            run(&limits, &steps);
-            Ok(())
-        })
-        .unwrap();
+    check(1000, &(limits(), vec(step(), 1..120)), |(limits, steps)| {
+        let mut witness = run(&limits, &steps);
+        witness.heal();
+        witness.check_agreement();
+    });
 }
 
-fn run(limits: &Limits, steps: &[Step]) {
+#[test]
+fn whoever_closes_knows_what_may_be_lost() {
+    check(800, &(limits(), vec(step(), 1..60), side()), |(limits, steps, side)| {
+        let mut witness = run(&limits, &steps);
+        witness.close(side);
+    });
+}
+
+fn check<S: Strategy>(cases: u32, strategy: &S, test: impl Fn(S::Value)) {
+    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
+    let result = TestRunner::new_with_rng(config, rng).run(strategy, |input| {
+        test(input);
+        Ok(())
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+}
+
+fn run(limits: &Limits, steps: &[Step]) -> Witness {
     let pair = Pair::new(
         |c| (c.buffer_frames, c.inbox_frames) = (limits.server_buffer, limits.inbox),
         |c| (c.buffer_frames, c.inbox_frames) = (limits.client_buffer, limits.inbox),
@@ -114,6 +129,5 @@ fn run(limits: &Limits, steps: &[Step]) {
         witness.look();
         witness.check();
     }
-    witness.heal();
-    witness.check_agreement();
+    witness
 }

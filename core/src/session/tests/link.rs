@@ -1,0 +1,78 @@
+//! [`Link`]: a socket as two queues of what is under way.
+
+use std::collections::VecDeque;
+
+use crate::session::*;
+
+/// What is under way on a socket, in one direction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Item {
+    Frame(Frame),
+    Ping,
+    Pong,
+    Close(Option<CloseFrame>),
+    /// The other end has dropped the socket.
+    End,
+}
+
+impl Item {
+    /// What a script expects to see under way.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Frame(frame) => match frame.payload() {
+                Some(payload) if frame.event() != "$open" => {
+                    format!("{} {}", frame.event(), String::from_utf8_lossy(payload.data()))
+                }
+                _ => frame.event().to_owned(),
+            },
+            Self::Ping => "ping".to_owned(),
+            Self::Pong => "pong".to_owned(),
+            Self::Close(Some(frame)) => format!("close {frame}"),
+            Self::Close(None) => "close".to_owned(),
+            Self::End => "end".to_owned(),
+        }
+    }
+}
+
+/// One end of a socket.
+#[derive(Debug, Clone)]
+pub(super) struct End {
+    pub(super) epoch: Epoch,
+    /// What is under way to this end.
+    pub(super) arriving: VecDeque<Item>,
+    /// It has written its close frame, or was told to leave: it writes no more.
+    pub(super) left: bool,
+    /// It has dropped the socket: it reads no more.
+    pub(super) gone: bool,
+}
+
+impl End {
+    pub(super) fn new(epoch: Epoch) -> Self {
+        Self { epoch, arriving: VecDeque::new(), left: false, gone: false }
+    }
+}
+
+/// A socket between the client and one of the server's sessions.
+#[derive(Debug, Clone)]
+pub(super) struct Link {
+    /// Which of the server's sessions has it.
+    pub(super) session: usize,
+    pub(super) server: End,
+    pub(super) client: End,
+}
+
+impl Link {
+    pub(super) fn end(&mut self, side: Side) -> &mut End {
+        match side {
+            Side::Server => &mut self.server,
+            Side::Client => &mut self.client,
+        }
+    }
+}
+
+pub(super) fn other(side: Side) -> Side {
+    match side {
+        Side::Server => Side::Client,
+        Side::Client => Side::Server,
+    }
+}
