@@ -127,7 +127,7 @@ impl ClientBuilder {
     }
 
     /// A write that makes no progress for so long loses the socket; also how long
-    /// [`send_wait`](crate::Connection::send_wait) waits for room. Default: 10 s.
+    /// [`send_wait`](crate::Sender::send_wait) waits for room. Default: 10 s.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.options.write_timeout = timeout;
         self
@@ -140,7 +140,7 @@ impl ClientBuilder {
         self
     }
 
-    /// How long [`close`](crate::Connection::close) may take to deliver what was accepted, reconnects included. Default: 5 s.
+    /// How long [`close`](crate::Sender::close) may take to deliver what was accepted, reconnects included. Default: 5 s.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.options.close_timeout = timeout;
         self
@@ -171,9 +171,9 @@ impl ClientBuilder {
     /// `Transfer-Encoding`, and `Sec-WebSocket-*`, but for `Sec-WebSocket-Protocol` in plain mode. Default: none.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let wrong = |why| ConfigError::Header { name: name.to_owned(), why };
-        let header = HeaderName::try_from(name)
-            .map_err(|_| wrong("it is not a name"))
-            .and_then(|name| Ok((name, HeaderValue::from_str(value).map_err(|_| wrong("its value has control characters"))?)));
+        let header = HeaderName::try_from(name).map_err(|_| wrong("it is not a name")).and_then(|name| {
+            Ok((name, HeaderValue::from_str(value).map_err(|_| wrong("its value has control characters"))?))
+        });
         match header {
             Ok((name, value)) => {
                 self.options.headers.append(name, value);
@@ -191,14 +191,14 @@ impl ClientBuilder {
         self
     }
 
-    /// Where streams come from, instead of TCP, and TLS for `wss`: a proxy, a Unix socket, a pair in memory. Called for each
+    /// Where streams come from, instead of TCP, and TLS for `wss`: a tunnel, a Unix socket, a pair in memory. Called for each
     /// dial; the WebSocket upgrade is spoken on what it returns, so that TLS, where it is wanted, is its own business.
     ///
     /// ```
     /// use rejoin_client::Client;
     ///
-    /// let client = Client::builder("ws://localhost/ws")
-    ///     .connector(|| tokio::net::UnixStream::connect("/run/chat.sock"))
+    /// let client = Client::builder("ws://chat.internal/ws")
+    ///     .connector(|| tokio::net::TcpStream::connect("localhost:7000"))
     ///     .build()?;
     /// # Ok::<(), rejoin_client::ConfigError>(())
     /// ```

@@ -53,6 +53,9 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("host", &self.dialer.authority()).field("options", &self.options).finish()
+        f.debug_struct("Client")
+            .field("host", &self.dialer.authority())
+            .field("options", &self.options)
+            .finish()
     }
 }

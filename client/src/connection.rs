@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
@@ -11,7 +12,9 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared as SharedFuture};
 use rejoin_core::drive::{Cell, SendError, now};
-use rejoin_core::{CloseFrame, CloseReason as SessionEnd, Codec, DropReason, Event as SessionEvent, Frame, Overflow, Session};
+use rejoin_core::{
+    CloseFrame, CloseReason as SessionEnd, Codec, DropReason, Event as SessionEvent, Frame, Overflow, Session,
+};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 
@@ -47,22 +50,19 @@ impl Connection {
             return None;
         }
         let shared = &self.sender.shared;
-        let event = poll_fn(|cx| {
+        let (event, last) = poll_fn(|cx| {
             loop {
                 let event = std::task::ready!(shared.cell.poll_event(cx));
-                if let Some(event) = shared.translate(event) {
-                    return Poll::Ready(event);
+                let last = matches!(event, SessionEvent::Closed(_));
+                let event = if shared.is_deaf() { None } else { shared.translate(event) };
+                if last || event.is_some() {
+                    return Poll::Ready((event, last));
                 }
             }
         })
         .await;
-        if let Event::Closed(closed) = &event {
-            self.over = true;
-            if let CloseReason::Local = closed.reason {
-                return None;
-            }
-        }
-        Some(event)
+        self.over = last;
+        event
     }
 
     /// The frames that were accepted and never acknowledged, once the connection has ended; before that, none. Whoever sends
@@ -162,11 +162,12 @@ impl Sender {
     }
 
     /// Closes: nothing more is accepted, what was accepted is delivered, then the socket is closed with 1000. Bounded by the
-    /// [close timeout](crate::ClientBuilder::close_timeout), reconnects included. From the call on no event is told. When it
-    /// returns, the connection's task has ended.
+    /// [close timeout](crate::ClientBuilder::close_timeout), reconnects included, and a second for the socket. From the call
+    /// on no event is told. When it returns, the connection's task has ended.
     ///
     /// Dropped while it waits, the closing goes on. A connection that has ended already says how.
     pub async fn close(&self) -> Closed {
+        self.shared.stop_listening();
         let deadline = now() + self.shared.close_timeout;
         self.shared.cell.command(|session| {
             session.close(SessionEnd::Local(CloseFrame::new(1000, "")), deadline);
@@ -177,6 +178,7 @@ impl Sender {
     /// Ends the connection now, without a word to the server: it keeps the session for its resume window. Does not wait;
     /// [`Self::closed`] does.
     pub fn abort(&self) {
+        self.shared.stop_listening();
         // First, so that the task has no chance to write a close frame.
         self.abort.abort();
         self.shared.end_locally();
@@ -214,6 +216,8 @@ pub(crate) struct Shared {
     write_timeout: Duration,
     close_timeout: Duration,
     state: watch::Sender<ConnectionState>,
+    /// Our application has closed: it is told nothing more.
+    deaf: AtomicBool,
     /// Why the task has given up, where the session itself cannot know.
     verdict: OnceLock<CloseReason>,
     /// How it ended, as it was first told.
@@ -228,9 +232,18 @@ impl Shared {
             write_timeout: options.write_timeout,
             close_timeout: options.close_timeout,
             state: watch::Sender::new(ConnectionState::Reconnecting),
+            deaf: AtomicBool::new(false),
             verdict: OnceLock::new(),
             outcome: OnceLock::new(),
         }
+    }
+
+    fn stop_listening(&self) {
+        self.deaf.store(true, Ordering::Relaxed);
+    }
+
+    fn is_deaf(&self) -> bool {
+        self.deaf.load(Ordering::Relaxed)
     }
 
     pub(crate) fn id(&self) -> Option<String> {
@@ -293,7 +306,11 @@ impl Shared {
             SessionEvent::Lost { reason, unacknowledged, .. } => {
                 Event::SessionLost { reason, unacknowledged: self.decode(unacknowledged) }
             }
-            SessionEvent::Closed(_) => Event::Closed(self.outcome()),
+            SessionEvent::Closed(_) => {
+                let closed = self.outcome();
+                // What we have ended ourselves is nothing to tell.
+                return (!matches!(closed.reason, CloseReason::Local)).then_some(Event::Closed(closed));
+            }
             // `Connected`, and what a later version of the session may add.
             _ => return None,
         })

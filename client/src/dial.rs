@@ -79,7 +79,8 @@ impl Dialer {
         let Target { host, port, .. } = &self.target;
         let found = tokio::net::lookup_host((host.as_str(), *port)).await.map_err(ConnectError::Resolve)?;
         let addresses: Vec<_> = found.collect();
-        let share = self.options.handshake_timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
+        let share =
+            self.options.handshake_timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
         let mut last = ConnectError::Resolve(io::ErrorKind::NotFound.into());
         for address in addresses {
             match connect(address, share).await {
@@ -93,7 +94,9 @@ impl Dialer {
 }
 
 async fn connect(address: std::net::SocketAddr, patience: Duration) -> io::Result<TcpStream> {
-    timeout(patience, TcpStream::connect(address)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    timeout(patience, TcpStream::connect(address))
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 fn default_tls() -> Arc<rustls::ClientConfig> {

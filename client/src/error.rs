@@ -37,7 +37,9 @@ impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Url { why } => write!(f, "not a url of a websocket: {why}"),
-            Self::Option { name, value, range } => write!(f, "option {name} is {value}, but has to be {range}"),
+            Self::Option { name, value, range } => {
+                write!(f, "option {name} is {value}, but has to be {range}")
+            }
             Self::Header { name, why } => write!(f, "header {name:?} cannot be sent: {why}"),
         }
     }
@@ -98,7 +100,9 @@ impl ConnectError {
     /// The refusal after which trying again cannot help.
     pub(crate) fn final_refusal(&self) -> Option<&Refusal> {
         match self {
-            Self::Refused(refusal) if matches!(refusal.status, 400 | 401 | 403 | 404 | 409 | 426) => Some(refusal),
+            Self::Refused(refusal) if matches!(refusal.status, 400 | 401 | 403 | 404 | 409 | 426) => {
+                Some(refusal)
+            }
             _ => None,
         }
     }
@@ -113,7 +117,7 @@ impl ConnectError {
 
     /// Whether the server may have read our request, and may act on it although we have left.
     pub(crate) fn may_have_been_read(&self) -> bool {
-        matches!(self, Self::Handshake(_) | Self::Timeout | Self::Closed(_))
+        matches!(self, Self::Handshake(_) | Self::Timeout)
     }
 }
 

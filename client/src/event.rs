@@ -17,7 +17,6 @@ pub enum Event {
     /// A frame from the server.
     Message(Frame),
     /// The socket is gone. Frames are accepted as before; they leave when another is there.
-    #[non_exhaustive]
     Dropped {
         /// Why.
         reason: DropReason,
@@ -67,7 +66,6 @@ pub enum CloseReason {
     /// The server sent a message beyond [`max_message_size`](crate::ClientBuilder::max_message_size).
     TooBig,
     /// The server answered the reconnect with a status after which trying again cannot help: 400, 401, 403, 404, 409, 426.
-    #[non_exhaustive]
     GaveUp {
         /// The HTTP status.
         status: u16,
@@ -75,7 +73,6 @@ pub enum CloseReason {
         body: String,
     },
     /// So many reconnects in a row failed as [`max_retries`](crate::ClientBuilder::max_retries) allows.
-    #[non_exhaustive]
     RetriesExhausted {
         /// How many.
         attempts: u32,

@@ -1,7 +1,7 @@
 //! A WebSocket client whose [`Connection`] is a session that outlives its sockets.
 //!
 //! The socket may be cut, swapped or taken over: the client dials again by itself, and inside the server's resume window
-//! nothing that [`Connection::send`] accepted is lost or repeated, in either direction. Where that cannot be kept, an
+//! nothing that [`send`](Sender::send) accepted is lost or repeated, in either direction. Where that cannot be kept, an
 //! [`Event`] says what is missing.
 //!
 //! ```no_run

@@ -113,19 +113,41 @@ impl Options {
             &self.max_message_size,
             "0 (unlimited) to 64 MiB",
         )?;
-        require((1..=4096).contains(&self.send_buffer), "send_buffer", &self.send_buffer, "1 to 4096 frames")?;
+        require(
+            (1..=4096).contains(&self.send_buffer),
+            "send_buffer",
+            &self.send_buffer,
+            "1 to 4096 frames",
+        )?;
         require(
             (1..=64 * MIB).contains(&self.send_buffer_bytes),
             "send_buffer_bytes",
             &self.send_buffer_bytes,
             "1 B to 64 MiB",
         )?;
+        self.check_headers()?;
         require(
             rejoin_core::is_codec_name(self.codec.name()),
             "codec",
             &self.codec.name(),
             "named by 1 to 32 characters of [a-z0-9_-]",
         )
+    }
+
+    fn check_headers(&self) -> Result<(), ConfigError> {
+        for name in self.headers.keys() {
+            let why = match name.as_str() {
+                "sec-websocket-protocol" if self.mode == Mode::Plain => continue,
+                "sec-websocket-protocol" => "session mode offers its own",
+                "connection" | "upgrade" | "content-length" | "transfer-encoding" => {
+                    "it belongs to the upgrade"
+                }
+                name if name.starts_with("sec-websocket-") => "it belongs to the upgrade",
+                _ => continue,
+            };
+            return Err(ConfigError::Header { name: name.to_string(), why });
+        }
+        Ok(())
     }
 
     /// What the session is allowed.

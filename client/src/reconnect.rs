@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rejoin_core::drive::{Deadline, Link, LinkEnd, Transport, now};
-use rejoin_core::{AttachError, CloseFrame, CloseReason as SessionEnd, DropReason, Mode, Reconnect, Session, State};
+use rejoin_core::{AttachError, CloseReason as SessionEnd, DropReason, Mode, Reconnect, Session, State};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::Instrument;
@@ -71,14 +71,18 @@ impl Driver {
             Ok(_) => false,
             Err(error) => self.late_request || error.may_have_been_read(),
         };
+        if let Ok(Some(_)) = &result {
+            self.shared.set_state(ConnectionState::Connected);
+            tracing::debug!(id = self.shared.id(), "connected");
+        }
         result
     }
 
     async fn dial_and_open(&mut self) -> Result<Option<Link>, ConnectError> {
         let shared = self.shared.clone();
-        let offer = shared.cell.drive(|session| {
-            session.resume_offer().map(|(token, received)| (token.clone(), received))
-        });
+        let offer = shared
+            .cell
+            .drive(|session| session.resume_offer().map(|(token, received)| (token.clone(), received)));
         tracing::debug!(resume = offer.is_some(), "dialling");
         let resume = offer.as_ref().map(|(token, received)| (token, *received));
         let mut transport = self.dialer.dial(resume).await?;
@@ -128,8 +132,6 @@ impl Driver {
         let _guard = EndGuard(self.shared.clone());
         loop {
             if let Some(mut link) = link.take() {
-                self.shared.set_state(ConnectionState::Connected);
-                tracing::debug!(id = self.shared.id(), "connected");
                 let since = now();
                 let end = poll_fn(|cx| self.poll_link(cx, &mut link)).await;
                 self.backoff.stood_for(now() - since);

@@ -39,8 +39,8 @@ impl Target {
         if bare.is_empty() {
             return Err(wrong("it has no host"));
         }
-        if authority.port().is_some() && authority.port_u16().is_none() {
-            return Err(wrong("its port is not between 0 and 65535"));
+        if authority.port_u16().is_none() && authority.as_str().len() > host.len() {
+            return Err(wrong("its port is not a number up to 65535"));
         }
         let default = if tls { 443 } else { 80 };
         let port = authority.port_u16().unwrap_or(default);
@@ -85,7 +85,9 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_websocket_url() {
-        for url in ["", "example.com", "/ws", "ftp://example.com", "ws://", "ws://a:99999/", "ws://me:pw@host/"] {
+        for url in
+            ["", "example.com", "/ws", "ftp://example.com", "ws://", "ws://a:99999/", "ws://me:pw@host/"]
+        {
             assert!(matches!(Target::parse(url), Err(ConfigError::Url { .. })), "{url}");
         }
     }

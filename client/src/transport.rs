@@ -118,11 +118,9 @@ impl Transport for WsTransport {
     ) -> Poll<ReceiveError> {
         loop {
             let message = self.poll_message(cx);
-            if self.socket.get_mut().take_heard() && sink(Received::Heard) == Flow::Pause {
-                // Never with a message in hand: what is heard stops nobody from taking it.
-                if message.is_pending() {
-                    return Poll::Pending;
-                }
+            if self.socket.get_mut().take_heard() {
+                // Not asked whether more is wanted: there may be a message in hand.
+                sink(Received::Heard);
             }
             let message = match ready!(message) {
                 Ok(message) => message,
@@ -135,9 +133,12 @@ impl Transport for WsTransport {
                 WsMessage::Binary(data) => Received::Message(Message { kind: MessageKind::Binary, data }),
                 WsMessage::Close(frame) => {
                     self.peer_closed = true;
-                    let frame = frame.map(|frame| CloseFrame::new(frame.code.into(), frame.reason.to_string()));
+                    let frame =
+                        frame.map(|frame| CloseFrame::new(frame.code.into(), frame.reason.to_string()));
                     if self.forgives_takeover && frame.as_ref().is_some_and(|frame| frame.code == 4000) {
-                        tracing::debug!("taken over by a late request of our own, perhaps: resuming once more");
+                        tracing::debug!(
+                            "taken over by a late request of our own, perhaps: resuming once more"
+                        );
                         return Poll::Ready(ReceiveError::Io(io::ErrorKind::ConnectionReset.into()));
                     }
                     Received::Close(frame)
@@ -208,9 +209,9 @@ fn receive_error(error: Error) -> ReceiveError {
         Error::Capacity(_) => ReceiveError::Protocol(CloseFrame::new(1009, "message too big")),
         Error::Utf8(_) => ReceiveError::Protocol(CloseFrame::new(1007, "text is not utf-8")),
         // Neither is anybody's breach: the stream ended, or went on after the close frame.
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::ReceivedAfterClosing) => {
-            ReceiveError::Io(io::ErrorKind::UnexpectedEof.into())
-        }
+        Error::Protocol(
+            ProtocolError::ResetWithoutClosingHandshake | ProtocolError::ReceivedAfterClosing,
+        ) => ReceiveError::Io(io::ErrorKind::UnexpectedEof.into()),
         Error::Protocol(error) => ReceiveError::Protocol(CloseFrame::new(1002, error.to_string())),
         error => ReceiveError::Io(into_io(error)),
     }
@@ -247,7 +248,11 @@ impl Wire {
 }
 
 impl AsyncRead for Wire {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         self.heard |= buf.filled().len() > before;

@@ -48,7 +48,9 @@ pub(crate) async fn upgrade(
     io.flush().await.map_err(|error| broken(&error))?;
     let (response, tail) = read_head(io).await?;
     if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
-        return Err(ConnectError::Refused(read_refusal(io, &response, tail).await));
+        let mut refusal = read_refusal(io, &response, tail).await;
+        refusal.body = redact(refusal.body, offer);
+        return Err(ConnectError::Refused(refusal));
     }
     check(&response, &key)?;
     check_subprotocol(&response, headers, offer)?;
@@ -118,7 +120,8 @@ async fn read_head(io: &mut BoxIo) -> Result<(Response, Vec<u8>), ConnectError> 
 }
 
 async fn read_refusal(io: &mut BoxIo, response: &Response, mut body: Vec<u8>) -> Refusal {
-    let length: usize = text(response, &header::CONTENT_LENGTH).and_then(|text| text.parse().ok()).unwrap_or(MAX_BODY);
+    let length: usize =
+        text(response, &header::CONTENT_LENGTH).and_then(|text| text.parse().ok()).unwrap_or(MAX_BODY);
     let wanted = length.min(MAX_BODY);
     timeout(BODY_PATIENCE, async {
         while body.len() < wanted && io.read_buf(&mut body).await.is_ok_and(|read| read > 0) {}
@@ -156,9 +159,14 @@ fn check(response: &Response, key: &str) -> Result<(), ConnectError> {
     Ok(())
 }
 
-fn check_subprotocol(response: &Response, headers: &HeaderMap, offer: Option<&Offer<'_>>) -> Result<(), ConnectError> {
+fn check_subprotocol(
+    response: &Response,
+    headers: &HeaderMap,
+    offer: Option<&Offer<'_>>,
+) -> Result<(), ConnectError> {
     let selected = response.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
-    let selected = selected.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let selected =
+        selected.map(|value| redact(String::from_utf8_lossy(value.as_bytes()).into_owned(), offer));
     let own = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     let offered = offer.map_or_else(|| own.collect::<Vec<_>>().join(", "), |offer| subprotocol(offer.codec));
     let fits = match &selected {
@@ -167,6 +175,14 @@ fn check_subprotocol(response: &Response, headers: &HeaderMap, offer: Option<&Of
         None => offer.is_none(),
     };
     if fits { Ok(()) } else { Err(ConnectError::Subprotocol { offered, selected }) }
+}
+
+/// A server that repeats what it was sent must not bring the token into error texts and logs.
+fn redact(text: String, offer: Option<&Offer<'_>>) -> String {
+    match offer.and_then(|offer| offer.resume) {
+        Some((token, _)) if text.contains(token.as_str()) => text.replace(token.as_str(), "[token]"),
+        _ => text,
+    }
 }
 
 fn text<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {

@@ -1,0 +1,197 @@
+//! Closing: what was accepted is delivered, within the time; then every task has ended.
+
+use std::sync::Arc;
+
+use rejoin_client::{
+    CloseReason, Codec, DecodeError, EncodeError, Event, Frame, JsonCodec, Message, SendError,
+};
+use serde_json::json;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use crate::support::{TOKEN, client, connected, expect_dropped, number, secs};
+
+#[tokio::test(start_paused = true)]
+async fn delivers_what_was_accepted_then_says_1000() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    for n in 1..=200 {
+        connection.send(&number(n)).unwrap();
+    }
+    let (closed, ()) = tokio::join!(connection.close(), async {
+        assert_eq!(socket.hear_numbers(200).await, (1..=200).collect::<Vec<_>>());
+        assert_eq!(socket.close_code().await, Some(1000));
+    });
+    assert_eq!(closed.unacknowledged, 0);
+    assert!(matches!(closed.reason, CloseReason::Local));
+    assert!(connection.recv().await.is_none(), "no event follows");
+    assert_eq!(connection.send(&number(1)), Err(SendError::Closed));
+    assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
+    assert!(listener.is_idle());
+}
+
+#[tokio::test(start_paused = true)]
+async fn reconnects_to_deliver_what_was_accepted() {
+    let (builder, mut listener) = client();
+    let (mut connection, socket) = connected(builder, &mut listener).await;
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    connection.send(&number(1)).unwrap();
+    let (closed, ()) = tokio::join!(connection.close(), async {
+        let mut socket = listener.request().await.accept().await;
+        socket.open(TOKEN, true, 0).await;
+        assert_eq!(socket.hear_numbers(1).await, [1]);
+        assert_eq!(socket.close_code().await, Some(1000));
+    });
+    assert_eq!(closed.unacknowledged, 0);
+    assert!(connection.recv().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn says_how_many_frames_were_not_acknowledged_when_the_time_is_over() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder.close_timeout(secs(3)), &mut listener).await;
+    for n in 1..=3 {
+        connection.send(&number(n)).unwrap();
+    }
+    socket.hear_numbers(3).await;
+    socket.say("$ack", json!(1)).await;
+    drop((socket, listener));
+    expect_dropped(&mut connection).await;
+    let start = Instant::now();
+    let closed = connection.close().await;
+    assert_eq!(start.elapsed().as_secs(), 3);
+    assert!(matches!(closed.reason, CloseReason::Local));
+    assert!(closed.unacknowledged >= 2, "{closed:?}");
+    assert_eq!(connection.take_unacknowledged().len() as u64, closed.unacknowledged);
+    assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn closes_at_once_while_reconnecting_with_nothing_to_deliver() {
+    let (builder, mut listener) = client();
+    let (mut connection, socket) = connected(builder, &mut listener).await;
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    let start = Instant::now();
+    let closed = connection.close().await;
+    assert!(start.elapsed() < secs(1));
+    assert_eq!(closed.unacknowledged, 0);
+    assert!(listener.is_idle());
+}
+
+#[tokio::test(start_paused = true)]
+async fn closes_while_a_dial_is_under_way() {
+    let (builder, mut listener) = client();
+    let (mut connection, socket) = connected(builder, &mut listener).await;
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    let _unanswered = listener.request().await;
+    let start = Instant::now();
+    connection.close().await;
+    assert!(start.elapsed() < secs(1));
+    assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_races_a_drop_ends_once_and_silently() {
+    for yields in 0..10 {
+        let (builder, mut listener) = client();
+        let (mut connection, mut socket) = connected(builder, &mut listener).await;
+        socket.say("n", json!(1)).await;
+        drop(socket);
+        for _ in 0..yields {
+            tokio::task::yield_now().await;
+        }
+        let closed = connection.close().await;
+        assert!(matches!(closed.reason, CloseReason::Local));
+        assert!(connection.recv().await.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_event_follows_even_where_the_server_has_closed_before() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    socket.say("n", json!(1)).await;
+    socket.close(1000, "kicked").await;
+    assert!(matches!(connection.closed().await.reason, CloseReason::Remote(_)));
+    assert!(matches!(connection.close().await.reason, CloseReason::Remote(_)), "but what happened is told");
+    assert!(connection.recv().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_codec_that_panics_ends_the_connection() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder.codec(Arc::new(Panics)), &mut listener).await;
+    socket.text("panic").await;
+    let event = connection.recv().await;
+    let Some(Event::Closed(closed)) = event else { panic!("{event:?}") };
+    assert!(matches!(closed.reason, CloseReason::Panicked));
+    assert_eq!(connection.send(&number(1)), Err(SendError::Closed));
+    connection.closed().await;
+}
+
+/// JSON, but for one text.
+struct Panics;
+
+impl Codec for Panics {
+    fn name(&self) -> &'static str {
+        "panics"
+    }
+
+    fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
+        JsonCodec.encode(frame)
+    }
+
+    fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
+        assert_ne!(message.data, "panic");
+        JsonCodec.decode(message)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_answer_the_close_is_not_waited_for_longer_than_that() {
+    let (builder, mut listener) = client();
+    let (connection, _silent) = connected(builder, &mut listener).await;
+    let start = Instant::now();
+    connection.close().await;
+    let waited = start.elapsed().as_secs();
+    assert!((5..=6).contains(&waited), "{waited}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_twice_gives_the_same_answer() {
+    let (builder, mut listener) = client();
+    let (connection, mut socket) = connected(builder, &mut listener).await;
+    let (first, second, _) = tokio::join!(connection.close(), connection.close(), socket.close_code());
+    assert_eq!(first.unacknowledged, second.unacknowledged);
+    assert!(matches!(connection.close().await.reason, CloseReason::Local));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_says_nothing_and_leaves_no_task() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    connection.send(&number(1)).unwrap();
+    connection.abort();
+    let start = Instant::now();
+    let closed = connection.closed().await;
+    assert_eq!(start.elapsed().as_secs(), 0);
+    assert!(matches!(closed.reason, CloseReason::Local));
+    assert!(connection.recv().await.is_none());
+    assert_eq!(socket.close_code().await, None);
+    assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_the_connection_ends_it() {
+    let (builder, mut listener) = client();
+    let (connection, mut socket) = connected(builder, &mut listener).await;
+    let sender = connection.sender();
+    drop(connection);
+    assert_eq!(sender.send(&number(1)), Err(SendError::Closed));
+    sender.closed().await;
+    assert_eq!(socket.close_code().await, None);
+    assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
+}

@@ -1,0 +1,206 @@
+//! The first dial: it waits for `$open`, and whatever fails is loud.
+
+use std::time::Duration;
+
+use rejoin_client::{Client, ConfigError, ConnectError, ConnectionState};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::{TOKEN, client, connected, next_number, secs};
+
+#[tokio::test(start_paused = true)]
+async fn waits_for_the_session_to_be_open() {
+    let (builder, mut listener) = client();
+    let start = Instant::now();
+    let (connection, _socket) = tokio::join!(builder.connect(), async {
+        let request = listener.request().await;
+        assert!(request.head.starts_with("GET /ws HTTP/1.1\r\n"));
+        assert_eq!(request.header("Host"), Some("server.test"));
+        assert_eq!(request.offers(), ["rejoin.v1.json"]);
+        let mut socket = request.accept().await;
+        tokio::time::sleep(secs(3)).await;
+        socket.open(TOKEN, false, 0).await;
+        socket
+    });
+    let connection = connection.unwrap();
+    assert!(start.elapsed() >= secs(3));
+    assert_eq!(connection.state(), ConnectionState::Connected);
+    assert_eq!(connection.id().as_deref(), Some("me"));
+    assert_eq!(connection.room().as_deref(), Some("here"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn keeps_what_comes_together_with_the_upgrade() {
+    let (builder, mut listener) = client();
+    let (connection, _socket) = tokio::join!(builder.connect(), async {
+        let mut socket = listener.request().await.accept().await;
+        socket.open(TOKEN, false, 0).await;
+        socket.say("n", json!(1)).await;
+        socket.close(1000, "kicked").await;
+        socket
+    });
+    let mut connection = connection.unwrap();
+    assert_eq!(next_number(&mut connection).await, 1);
+    let end = connection.recv().await;
+    assert!(format!("{end:?}").contains("kicked"), "{end:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sends_the_headers_of_the_application() {
+    let (builder, mut listener) = client();
+    let builder = builder.header("authorization", "Bearer x").header("host", "other.test");
+    let _ = tokio::join!(builder.connect(), async {
+        let request = listener.request().await;
+        assert_eq!(request.header("Authorization"), Some("Bearer x"));
+        assert_eq!(request.header("Host"), Some("other.test"));
+        request.refuse(403, "", "").await;
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn fails_at_once_when_nobody_listens() {
+    let (builder, listener) = client();
+    drop(listener);
+    let start = Instant::now();
+    assert!(matches!(builder.connect().await, Err(ConnectError::Dial(_))));
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reports_status_body_and_retry_after_of_a_refusal() {
+    let (builder, mut listener) = client();
+    let (result, ()) = tokio::join!(builder.connect(), async {
+        listener.request().await.refuse(503, "Retry-After: 7\r\n", "come back later\n").await;
+    });
+    let Err(ConnectError::Refused(refusal)) = result else { panic!("{result:?}") };
+    assert_eq!((refusal.status, refusal.body.as_str()), (503, "come back later"));
+    assert_eq!(refusal.retry_after, Some(secs(7)));
+    assert!(listener.is_idle(), "there is no second dial");
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_the_body_of_a_refusal_however_it_comes_and_no_more_than_4_kib() {
+    let (builder, mut listener) = client();
+    let (result, ()) = tokio::join!(builder.connect(), async {
+        let mut request = listener.request().await;
+        request.answer("HTTP/1.1 401 No\r\nContent-Length: 100000\r\n\r\n").await;
+        for _ in 0..41 {
+            request.answer(&"x".repeat(100)).await;
+            tokio::task::yield_now().await;
+        }
+    });
+    let Err(ConnectError::Refused(refusal)) = result else { panic!("{result:?}") };
+    assert_eq!(refusal.body.len(), 4096);
+}
+
+#[tokio::test(start_paused = true)]
+async fn says_so_when_the_server_does_not_speak_rejoin() {
+    for selected in [None, Some("chat")] {
+        let (builder, mut listener) = client();
+        let (result, _socket) = tokio::join!(builder.connect(), async {
+            listener.request().await.accept_selecting(selected).await
+        });
+        let Err(error @ ConnectError::Subprotocol { .. }) = result else { panic!("{result:?}") };
+        assert!(error.to_string().contains("rejoin.v1.json"), "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn refuses_an_answer_that_is_no_upgrade() {
+    let upgrade =
+        "HTTP/1.1 101 Ok\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n";
+    let endless = format!("HTTP/1.1 101 Ok\r\nX: {}", "x".repeat(20_000));
+    for answer in [upgrade, "HTTP/1.1 101 Ok\r\n\r\n", "SSH-2.0\r\n\r\n", &endless, "HTTP/1.1 101"] {
+        let (builder, mut listener) = client();
+        let (result, ()) = tokio::join!(builder.connect(), async {
+            listener.request().await.answer(answer).await;
+        });
+        assert!(matches!(result, Err(ConnectError::Handshake(_))), "{answer:?}: {result:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_handshake_timeout_covers_the_upgrade_and_the_opening() {
+    let (builder, mut listener) = client();
+    let start = Instant::now();
+    let (result, _io) = tokio::join!(builder.connect(), listener.swallow());
+    assert!(matches!(result, Err(ConnectError::Timeout)), "{result:?}");
+    assert_eq!(start.elapsed().as_secs(), 10);
+
+    let (builder, mut listener) = client();
+    let start = Instant::now();
+    let (result, _socket) = tokio::join!(builder.handshake_timeout(secs(2)).connect(), async {
+        listener.request().await.accept().await
+    });
+    assert!(matches!(result, Err(ConnectError::Timeout)), "{result:?}");
+    assert_eq!(start.elapsed().as_secs(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fails_when_the_server_closes_or_errs_before_it_has_opened() {
+    let (builder, mut listener) = client();
+    let (result, _socket) = tokio::join!(builder.connect(), async {
+        let mut socket = listener.request().await.accept().await;
+        socket.close(1013, "overloaded").await;
+        socket
+    });
+    let Err(error @ ConnectError::Closed(_)) = result else { panic!("{result:?}") };
+    assert!(error.to_string().contains("1013 overloaded"), "{error}");
+
+    let (builder, mut listener) = client();
+    let (result, _socket) = tokio::join!(builder.connect(), async {
+        let mut socket = listener.request().await.accept().await;
+        socket.say("n", json!(1)).await;
+        socket
+    });
+    assert!(matches!(result, Err(ConnectError::Protocol(_))), "{result:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn shows_where_it_stands() {
+    let (builder, mut listener) = client();
+    let (connection, socket) = connected(builder, &mut listener).await;
+    let mut changes = connection.state_changes();
+    assert_eq!(*changes.borrow_and_update(), ConnectionState::Connected);
+    drop(socket);
+    changes.wait_for(|state| *state == ConnectionState::Reconnecting).await.unwrap();
+    connection.close().await;
+    assert_eq!(connection.state(), ConnectionState::Closed);
+}
+
+#[test]
+fn names_the_option_its_value_and_its_range() {
+    let build = || Client::builder("ws://server.test");
+    let minute = secs(60);
+    for (builder, option) in [
+        (build().reconnect(Duration::ZERO, minute), "reconnect.base"),
+        (build().reconnect(minute, secs(1)), "reconnect.max"),
+        (build().max_retries(33), "max_retries"),
+        (build().heartbeat(minute, minute), "heartbeat.ping"),
+        (build().heartbeat(minute, 3 * minute), "heartbeat.pong"),
+        (build().write_timeout(minute), "write_timeout"),
+        (build().handshake_timeout(Duration::ZERO), "handshake_timeout"),
+        (build().close_timeout(Duration::ZERO), "close_timeout"),
+        (build().max_message_size(1 << 30), "max_message_size"),
+        (build().send_buffer(0), "send_buffer"),
+        (build().send_buffer_bytes(0), "send_buffer_bytes"),
+    ] {
+        let Err(ConfigError::Option { name, value, range }) = builder.build() else { panic!("{option}") };
+        assert_eq!(name, option);
+        assert!(!value.is_empty() && !range.is_empty());
+    }
+}
+
+#[test]
+fn refuses_urls_and_headers_that_cannot_be() {
+    assert!(matches!(Client::builder("ftp://server.test").build(), Err(ConfigError::Url { .. })));
+    for (name, value) in
+        [("a b", "c"), ("a", "b\r\nc: d"), ("upgrade", "h2c"), ("sec-websocket-protocol", "x")]
+    {
+        let result = Client::builder("ws://server.test").header(name, value).build();
+        assert!(matches!(result, Err(ConfigError::Header { .. })), "{name}");
+    }
+    assert!(
+        Client::builder("ws://server.test").plain().header("sec-websocket-protocol", "x").build().is_ok()
+    );
+}

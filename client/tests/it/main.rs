@@ -1,0 +1,11 @@
+//! The client against scripted servers: over pairs in memory with a paused clock, so that every schedule is exact.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
+mod close;
+mod connect;
+mod plain;
+mod reconnect;
+mod resume;
+mod support;
+mod tls;

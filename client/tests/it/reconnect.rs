@@ -1,0 +1,234 @@
+//! When the client dials again, how long it waits, and when it gives up.
+
+use std::time::Duration;
+
+use rejoin_client::{CloseReason, Connection, Event};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::{
+    Listener, OTHER_TOKEN, TOKEN, client, connected, expect_dropped, expect_restored, next_number, number,
+    secs,
+};
+
+async fn expect_closed(connection: &mut Connection) -> CloseReason {
+    let event = connection.recv().await;
+    let Some(Event::Closed(closed)) = event else { panic!("{event:?}") };
+    assert!(connection.recv().await.is_none(), "the end comes once and last");
+    closed.reason
+}
+
+/// The connection has ended, and nobody dials any more.
+async fn expect_quiet(connection: &Connection, listener: &mut Listener) {
+    connection.closed().await;
+    tokio::time::sleep(secs(3600)).await;
+    assert!(listener.is_idle());
+}
+
+#[tokio::test(start_paused = true)]
+async fn codes_that_end_the_session_end_the_connection() {
+    for (code, reason) in [(1000, ""), (1000, "kicked"), (1000, "duplicate connection id"), (1008, "policy")]
+    {
+        let (builder, mut listener) = client();
+        let (mut connection, mut socket) = connected(builder, &mut listener).await;
+        socket.close(code, reason).await;
+        let CloseReason::Remote(frame) = expect_closed(&mut connection).await else { panic!("{code}") };
+        assert_eq!((frame.code, &*frame.reason), (code, reason));
+        assert_eq!(socket.close_code().await, Some(code), "it is answered");
+        expect_quiet(&connection, &mut listener).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn does_not_fight_over_a_session_that_was_taken_over() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    socket.close(4000, "taken over").await;
+    assert!(matches!(expect_closed(&mut connection).await, CloseReason::TakenOver));
+    expect_quiet(&connection, &mut listener).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn forgives_a_takeover_once_that_may_be_its_own_late_request() {
+    let (builder, mut listener) = client();
+    let (mut connection, socket) = connected(builder, &mut listener).await;
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    // The request is read, but not answered within the handshake timeout.
+    let _late = listener.request().await;
+    let mut socket = listener.request().await.accept().await;
+    socket.open(TOKEN, true, 0).await;
+    expect_restored(&mut connection).await;
+    // Only now does the server get to the first one.
+    socket.close(4000, "taken over").await;
+    expect_dropped(&mut connection).await;
+    let mut socket = listener.request().await.accept().await;
+    socket.open(TOKEN, true, 0).await;
+    expect_restored(&mut connection).await;
+    socket.close(4000, "taken over").await;
+    assert!(matches!(expect_closed(&mut connection).await, CloseReason::TakenOver));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_as_long_as_a_draining_server_says() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    let start = Instant::now();
+    socket.close(1012, "retry in 4000 ms").await;
+    expect_dropped(&mut connection).await;
+    let request = listener.request().await;
+    let waited = start.elapsed();
+    assert!(waited >= secs(4) && waited <= secs(5) + Duration::from_millis(10), "{waited:?}");
+    assert_eq!(request.offers()[1], format!("rejoin.resume.{TOKEN}.0"), "draining keeps the session");
+}
+
+#[tokio::test(start_paused = true)]
+async fn comes_afresh_to_a_server_that_went_away() {
+    for code in [1001, 1011] {
+        let (builder, mut listener) = client();
+        let (mut connection, mut socket) = connected(builder, &mut listener).await;
+        connection.send(&number(1)).unwrap();
+        socket.hear_numbers(1).await;
+        socket.close(code, "").await;
+        let request = listener.request().await;
+        assert_eq!(request.offers(), ["rejoin.v1.json"], "there is nothing to resume");
+        let mut socket = request.accept().await;
+        socket.open(OTHER_TOKEN, false, 0).await;
+        expect_dropped(&mut connection).await;
+        let event = connection.recv().await;
+        let Some(Event::SessionLost { reason: None, unacknowledged, .. }) = event else {
+            panic!("{event:?}")
+        };
+        assert_eq!(unacknowledged, [number(1)]);
+        expect_restored(&mut connection).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn delays_grow_and_begin_anew_after_a_connection_that_lasted() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    let mut full = Duration::from_millis(500);
+    for round in 0..10 {
+        // Opened, and lost at once: no reason to hurry.
+        drop(socket);
+        let start = Instant::now();
+        expect_dropped(&mut connection).await;
+        socket = listener.request().await.accept().await;
+        let waited = start.elapsed();
+        assert!(full / 2 <= waited && waited <= full + Duration::from_millis(10), "{round}: {waited:?}");
+        full = (full * 2).min(secs(30));
+        socket.open(TOKEN, true, 0).await;
+        expect_restored(&mut connection).await;
+    }
+    tokio::time::sleep(secs(11)).await;
+    drop(socket);
+    let start = Instant::now();
+    expect_dropped(&mut connection).await;
+    listener.request().await;
+    assert!(start.elapsed() <= Duration::from_millis(510));
+}
+
+#[tokio::test(start_paused = true)]
+async fn gives_up_on_statuses_that_trying_again_cannot_help() {
+    for status in [400, 401, 403, 404, 409, 426] {
+        let (builder, mut listener) = client();
+        let (mut connection, socket) = connected(builder, &mut listener).await;
+        connection.send(&number(1)).unwrap();
+        drop(socket);
+        listener.request().await.refuse(status, "", "not you").await;
+        expect_dropped(&mut connection).await;
+        let reason = expect_closed(&mut connection).await;
+        let CloseReason::GaveUp { status: reported, body, .. } = reason else { panic!("{reason:?}") };
+        assert_eq!((reported, body.as_str()), (status, "not you"));
+        assert_eq!(connection.closed().await.unacknowledged, 1);
+        assert_eq!(connection.take_unacknowledged(), [number(1)]);
+        assert_eq!(connection.closed().await.unacknowledged, 1, "it stays what was told");
+        expect_quiet(&connection, &mut listener).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tries_again_after_others_not_before_retry_after() {
+    let (builder, mut listener) = client();
+    let (mut connection, socket) = connected(builder, &mut listener).await;
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    for status in [503, 429, 408, 500] {
+        listener.request().await.refuse(status, "Retry-After: 40\r\n", "").await;
+        let start = Instant::now();
+        let request = listener.request().await;
+        let waited = start.elapsed();
+        assert!(waited >= secs(40) && waited <= secs(51), "{status}: {waited:?}");
+        request.refuse(status, "", "").await;
+    }
+    let mut socket = listener.request().await.accept().await;
+    socket.open(TOKEN, true, 0).await;
+    socket.say("n", json!(1)).await;
+    expect_restored(&mut connection).await;
+    assert_eq!(next_number(&mut connection).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_when_the_retries_are_exhausted() {
+    let (builder, mut listener) = client();
+    let (mut connection, socket) = connected(builder.max_retries(3), &mut listener).await;
+    drop((socket, listener));
+    expect_dropped(&mut connection).await;
+    let reason = expect_closed(&mut connection).await;
+    let CloseReason::RetriesExhausted { attempts, last, .. } = reason else { panic!("{reason:?}") };
+    assert_eq!(attempts, 3);
+    assert!(last.to_string().contains("dial failed"), "{last}");
+    assert!(connection.send(&number(1)).is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_with_the_first_drop_where_reconnecting_is_turned_off() {
+    let (builder, mut listener) = client();
+    let (mut connection, socket) = connected(builder.no_reconnect(), &mut listener).await;
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    let reason = expect_closed(&mut connection).await;
+    assert!(matches!(reason, CloseReason::ReconnectDisabled(_)), "{reason:?}");
+    expect_quiet(&connection, &mut listener).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_opening_that_fails_is_not_told_as_a_drop() {
+    let (builder, mut listener) = client();
+    let (mut connection, socket) = connected(builder, &mut listener).await;
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    // Upgraded and lost; upgraded and silent; upgraded and closed.
+    drop(listener.request().await.accept().await);
+    let silent = listener.request().await.accept().await;
+    let mut closed = listener.request().await.accept().await;
+    closed.close(1013, "overloaded").await;
+    let mut socket = listener.request().await.accept().await;
+    drop(silent);
+    socket.open(TOKEN, true, 0).await;
+    expect_restored(&mut connection).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_too_big_ends_the_connection() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder.max_message_size(1000), &mut listener).await;
+    socket.say("n", json!("x".repeat(2000))).await;
+    assert!(matches!(expect_closed(&mut connection).await, CloseReason::TooBig));
+    assert_eq!(socket.close_code().await, Some(1009));
+    expect_quiet(&connection, &mut listener).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_breaks_the_protocol_is_told_which_rule() {
+    for (text, code) in [("{", 1007), ("[]", 1008), (r#"{"event":"$ack","payload":9}"#, 1002)] {
+        let (builder, mut listener) = client();
+        let (mut connection, mut socket) = connected(builder, &mut listener).await;
+        socket.text(text).await;
+        let reason = expect_closed(&mut connection).await;
+        let CloseReason::Protocol(frame) = reason else { panic!("{reason:?}") };
+        assert_eq!(frame.code, code);
+        assert_eq!(socket.close_code().await, Some(code));
+    }
+}

@@ -1,0 +1,274 @@
+//! A session over several sockets: what is offered, what is sent again, what is told.
+
+use rejoin_client::{DropReason, Event, Frame, LostReason, SendError};
+use serde_json::json;
+
+use crate::support::{
+    OTHER_TOKEN, TOKEN, client, connected, expect_dropped, expect_restored, next_number, number, secs,
+};
+
+#[tokio::test(start_paused = true)]
+async fn messages_flow_in_both_directions() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    for n in 1..=100 {
+        connection.send(&number(n)).unwrap();
+        socket.say("n", json!(n)).await;
+    }
+    assert_eq!(socket.hear_numbers(100).await, (1..=100).collect::<Vec<_>>());
+    for n in 1..=100 {
+        assert_eq!(next_number(&mut connection).await, n);
+    }
+    loop {
+        // A quarter of the buffer, or one second: it is acknowledged without being asked for.
+        if socket.hear().await == ("$ack".to_owned(), json!(100)) {
+            break;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_pings_of_the_session_however_many_come_at_once() {
+    let (builder, mut listener) = client();
+    let (_connection, mut socket) = connected(builder, &mut listener).await;
+    for n in 0..100 {
+        socket.say("$ping", json!(n)).await;
+    }
+    let start = tokio::time::Instant::now();
+    for n in 0..100 {
+        assert_eq!(socket.hear().await, ("$pong".to_owned(), json!(n)));
+    }
+    assert!(start.elapsed() < secs(1), "no timer had to help");
+}
+
+#[tokio::test(start_paused = true)]
+async fn offers_token_and_count_and_sends_again_what_the_server_has_not_received() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    for n in 1..=5 {
+        connection.send(&number(n)).unwrap();
+    }
+    assert_eq!(socket.hear_numbers(5).await, [1, 2, 3, 4, 5]);
+    for n in 1..=3 {
+        socket.say("n", json!(n)).await;
+        assert_eq!(next_number(&mut connection).await, n);
+    }
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    // Accepted while there is no socket.
+    connection.send(&number(6)).unwrap();
+
+    let request = listener.request().await;
+    assert_eq!(request.offers(), ["rejoin.v1.json", &format!("rejoin.resume.{TOKEN}.3")]);
+    let mut socket = request.accept().await;
+    socket.open(TOKEN, true, 4).await;
+    socket.say("n", json!(4)).await;
+    expect_restored(&mut connection).await;
+    assert_eq!(next_number(&mut connection).await, 4);
+    assert_eq!(socket.hear_numbers(2).await, [5, 6], "neither less nor more");
+
+    // And twice in a row.
+    socket.say("$ack", json!(6)).await;
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    let request = listener.request().await;
+    assert_eq!(request.offers()[1], format!("rejoin.resume.{TOKEN}.4"));
+    let mut socket = request.accept().await;
+    socket.open(TOKEN, true, 6).await;
+    expect_restored(&mut connection).await;
+    connection.send(&number(7)).unwrap();
+    assert_eq!(socket.hear_numbers(1).await, [7]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn resumes_before_anything_was_sent() {
+    let (builder, mut listener) = client();
+    let (mut connection, socket) = connected(builder, &mut listener).await;
+    drop(socket);
+    let request = listener.request().await;
+    assert_eq!(request.offers()[1], format!("rejoin.resume.{TOKEN}.0"));
+    let mut socket = request.accept().await;
+    socket.open(TOKEN, true, 0).await;
+    expect_dropped(&mut connection).await;
+    expect_restored(&mut connection).await;
+    connection.send(&number(1)).unwrap();
+    assert_eq!(socket.hear_numbers(1).await, [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reports_a_lost_session_with_the_frames_that_were_not_acknowledged() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    for n in 1..=4 {
+        connection.send(&number(n)).unwrap();
+    }
+    socket.hear_numbers(4).await;
+    // Read before the socket is cut: the answer to a `$ping` that came behind it.
+    socket.say("$ack", json!(1)).await;
+    socket.say("$ping", json!(0)).await;
+    socket.hear().await;
+    drop(socket);
+
+    let mut socket = listener.request().await.accept().await;
+    socket
+        .open_with(json!({
+            "session": OTHER_TOKEN, "id": "again", "room": "there", "resumed": false, "received": 0,
+            "window_ms": 0, "buffer": 256, "lost": "unknown",
+        }))
+        .await;
+    socket.say("n", json!(1)).await;
+    expect_dropped(&mut connection).await;
+    let Some(Event::SessionLost { reason, unacknowledged, .. }) = connection.recv().await else { panic!() };
+    assert_eq!(reason, Some(LostReason::Unknown));
+    assert_eq!(unacknowledged, [number(2), number(3), number(4)]);
+    expect_restored(&mut connection).await;
+    assert_eq!(next_number(&mut connection).await, 1);
+    assert_eq!((connection.id().as_deref(), connection.room().as_deref()), (Some("again"), Some("there")));
+
+    // Both counts begin anew.
+    connection.send(&number(9)).unwrap();
+    assert_eq!(socket.hear_numbers(1).await, [9]);
+    drop(socket);
+    assert_eq!(listener.request().await.offers()[1], format!("rejoin.resume.{OTHER_TOKEN}.1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn reports_gaps() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    socket.say("$gap", json!({ "from": 1, "to": 3 })).await;
+    let Some(Event::Gap(gap)) = connection.recv().await else { panic!() };
+    assert_eq!(gap.frames(), 3);
+    drop(socket);
+    assert_eq!(listener.request().await.offers()[1], format!("rejoin.resume.{TOKEN}.3"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn refuses_what_does_not_fit_and_waits_where_it_is_asked_to() {
+    let (builder, mut listener) = client();
+    let (connection, mut socket) = connected(builder.send_buffer(2), &mut listener).await;
+    connection.send(&number(1)).unwrap();
+    connection.send(&number(2)).unwrap();
+    assert_eq!(connection.send(&number(3)), Err(SendError::Full));
+    assert_eq!(connection.send_wait(&number(3)).await, Err(SendError::Timeout));
+    let sender = connection.sender();
+    let waiting = tokio::spawn(async move { sender.send_wait(&number(3)).await });
+    socket.hear_numbers(2).await;
+    socket.say("$ack", json!(1)).await;
+    waiting.await.unwrap().unwrap();
+    assert_eq!(socket.hear_numbers(1).await, [3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_tasks_send_while_one_receives() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    let tasks: Vec<_> = (0..4)
+        .map(|_| {
+            let sender = connection.sender();
+            tokio::spawn(async move {
+                for n in 0..25 {
+                    sender.send_wait(&number(n)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    let receiving = tokio::spawn(async move { next_number(&mut connection).await });
+    assert_eq!(socket.hear_numbers(100).await.iter().sum::<u64>(), 4 * (0..25).sum::<u64>());
+    for task in tasks {
+        task.await.unwrap();
+    }
+    socket.say("n", json!(7)).await;
+    assert_eq!(receiving.await.unwrap(), 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receive_that_is_dropped_takes_nothing() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    for n in 1..=50 {
+        socket.say("n", json!(n)).await;
+    }
+    let mut got = Vec::new();
+    while got.len() < 50 {
+        tokio::select! {
+            biased;
+            () = tokio::task::yield_now() => {}
+            n = next_number(&mut connection) => got.push(n),
+        }
+    }
+    assert_eq!(got, (1..=50).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn reserved_events_cannot_be_sent() {
+    let (builder, mut listener) = client();
+    let (connection, _socket) = connected(builder, &mut listener).await;
+    let frame = Frame::event_only("$ack");
+    assert_eq!(connection.send(&frame), Err(SendError::Reserved));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_a_silent_server_and_gives_its_socket_up() {
+    let (builder, mut listener) = client();
+    let (mut connection, _silent) = connected(builder, &mut listener).await;
+    let start = tokio::time::Instant::now();
+    expect_dropped(&mut connection).await;
+    assert_eq!(start.elapsed().as_secs(), 60);
+    let mut socket = listener.request().await.accept().await;
+    socket.open(TOKEN, true, 0).await;
+    expect_restored(&mut connection).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn gives_up_a_socket_that_takes_nothing_more_and_loses_nothing() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut deaf) = connected(builder, &mut listener).await;
+    // Something to acknowledge, which cannot be written.
+    deaf.say("n", json!(1)).await;
+    assert_eq!(next_number(&mut connection).await, 1);
+    let big = Frame::new("n", &"x".repeat(50_000)).unwrap();
+    for _ in 0..10 {
+        connection.send(&big).unwrap();
+    }
+    let start = tokio::time::Instant::now();
+    let event = connection.recv().await;
+    assert!(matches!(event, Some(Event::Dropped { reason: DropReason::WriteTimeout })), "{event:?}");
+    assert_eq!(start.elapsed().as_secs(), 10);
+
+    let mut socket = listener.request().await.accept().await;
+    socket.open(TOKEN, true, 0).await;
+    expect_restored(&mut connection).await;
+    for _ in 0..10 {
+        assert_eq!(socket.hear().await.1.as_str().map(str::len), Some(50_000));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_byte_counts_as_life() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    // One message whose pieces take longer than the pong timeout.
+    let text = r#"{"event":"n","payload":7}"#;
+    socket.raw(&[0x81, text.len() as u8]).await;
+    for byte in text.as_bytes() {
+        tokio::time::sleep(secs(10)).await;
+        socket.raw(&[*byte]).await;
+    }
+    assert_eq!(next_number(&mut connection).await, 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_the_server_repeats_does_not_come_into_error_texts() {
+    let (builder, mut listener) = client();
+    let (mut connection, socket) = connected(builder, &mut listener).await;
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    let request = listener.request().await;
+    let offers = request.offers().join(", ");
+    assert!(offers.contains(TOKEN));
+    request.refuse(400, "", &offers).await;
+    let event = connection.recv().await;
+    assert!(matches!(event, Some(Event::Closed(_))));
+    assert!(!format!("{event:?}").contains(TOKEN), "{event:?}");
+}
