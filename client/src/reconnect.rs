@@ -159,13 +159,13 @@ impl Driver {
             shared.give_up(CloseReason::ReconnectDisabled(reason.unwrap_or(DropReason::Cut)));
             return None;
         }
-        let mut delay = match advice {
-            Reconnect::After(hint) => self.backoff.next_after(hint),
-            _ => self.backoff.next(),
-        };
+        let mut wait = self.wait_for(match advice {
+            Reconnect::After(hint) => Some(hint),
+            _ => None,
+        });
         loop {
-            tracing::debug!(?delay, failures = self.failures, "waiting to reconnect");
-            unless_ended(&shared, sleep(delay)).await?;
+            tracing::debug!(?wait, failures = self.failures, "waiting to reconnect");
+            unless_ended(&shared, wait.done(&shared)).await?;
             let error = match unless_ended(&shared, self.open()).await? {
                 Ok(link) => {
                     self.failures = 0;
@@ -178,12 +178,12 @@ impl Driver {
             }
             tracing::debug!(%error, "reconnect failed");
             self.failures = self.failures.saturating_add(1);
-            delay = self.after_failure(error)?;
+            wait = self.after_failure(error)?;
         }
     }
 
     /// How long to wait after a reconnect that failed; `None` when there is no sense in another.
-    fn after_failure(&mut self, error: ConnectError) -> Option<Duration> {
+    fn after_failure(&mut self, error: ConnectError) -> Option<Wait> {
         if let Some(refusal) = error.final_refusal() {
             self.shared.give_up(CloseReason::GaveUp { status: refusal.status, body: refusal.body.clone() });
             return None;
@@ -198,10 +198,15 @@ impl Driver {
             Reconnect::After(hint) if matches!(error, ConnectError::Closed(_)) => Some(hint),
             _ => None,
         };
-        Some(match error.retry_after().max(advised) {
-            Some(hint) => self.backoff.next_after(hint),
-            None => self.backoff.next(),
-        })
+        Some(self.wait_for(error.retry_after().max(advised)))
+    }
+
+    /// How long to wait where the server has named a time, or not.
+    fn wait_for(&mut self, hint: Option<Duration>) -> Wait {
+        match hint {
+            Some(hint) => Wait { delay: self.backoff.next_after(hint), asked: true },
+            None => Wait { delay: self.backoff.next(), asked: false },
+        }
     }
 
     /// Lets a socket go, without waiting for it.
@@ -212,6 +217,35 @@ impl Driver {
                 timeout(LEAVE_PATIENCE, Link::close(transport, end)).await.ok();
             };
             self.leaving.spawn(closing.in_current_span());
+        }
+    }
+}
+
+/// The time before a dial.
+#[derive(Debug, Clone, Copy)]
+struct Wait {
+    delay: Duration,
+    /// The server has asked for it.
+    asked: bool,
+}
+
+/// While our application closes, it waits no longer than this between dials, or its close timeout would pass unused.
+const CLOSING_DELAY: Duration = Duration::from_millis(500);
+
+impl Wait {
+    /// Waits; not so long where our application closes meanwhile, and the server has nothing against it.
+    async fn done(self, shared: &Shared) {
+        let closing = poll_fn(|cx| {
+            shared.cell.register_driver(cx);
+            if shared.cell.drive(|session| session.is_open()) { Poll::Pending } else { Poll::Ready(()) }
+        });
+        let hurried = async {
+            closing.await;
+            sleep(CLOSING_DELAY).await;
+        };
+        tokio::select! {
+            () = sleep(self.delay) => {}
+            () = hurried, if !self.asked => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rejoin_core::drive::{Link, LinkEnd, Transport, now};
@@ -34,8 +34,8 @@ pub(crate) struct Shared {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when no connection is accepted any more.
     pub(crate) closing: CancellationToken,
-    /// Set when shutdown's deadline has passed: tasks end where they stand.
-    aborted: AtomicBool,
+    /// Cancelled when shutdown's deadline has passed: tasks end where they stand.
+    aborted: CancellationToken,
     pub(crate) totals: Mutex<Totals>,
     pub(crate) refused: AtomicU64,
     plain: Arc<SessionConfig>,
@@ -63,7 +63,7 @@ impl Shared {
             rooms: Rooms::new(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
-            aborted: AtomicBool::new(false),
+            aborted: CancellationToken::new(),
             totals: Mutex::default(),
             refused: AtomicU64::new(0),
             numbers: AtomicU64::new(0),
@@ -225,8 +225,12 @@ impl Shared {
     pub(crate) fn close_socket(&self, transport: Box<dyn Transport>, end: LinkEnd) {
         let closing = Link::close(transport, end);
         let timeout = self.options.close_timeout;
+        let aborted = self.aborted.clone();
         self.spawn(async move {
-            tokio::time::timeout(timeout, closing).await.ok();
+            tokio::select! {
+                _ = tokio::time::timeout(timeout, closing) => {}
+                () = aborted.cancelled() => {}
+            }
         });
     }
 
@@ -249,12 +253,12 @@ impl Shared {
     }
 
     pub(crate) fn is_aborted(&self) -> bool {
-        self.aborted.load(Ordering::Acquire)
+        self.aborted.is_cancelled()
     }
 
     /// All tasks are to end where they stand.
     pub(crate) fn abort(&self) {
-        self.aborted.store(true, Ordering::Release);
+        self.aborted.cancel();
         for connection in self.registry.running() {
             connection.cell().command(|_| ());
         }

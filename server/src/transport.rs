@@ -26,8 +26,8 @@ pub(crate) struct WsTransport<S> {
     offset: usize,
     /// Bytes in `queue`, the written ones of the first included.
     queued: usize,
-    /// The answer to the latest ping; earlier ones need none (RFC 6455 §5.5.3).
-    pong: Option<Bytes>,
+    /// Answers to pings that are not in `queue` yet. Of many only the latest are kept (RFC 6455 §5.5.3).
+    pongs: VecDeque<Bytes>,
     /// Whether something was written since the stream was flushed.
     unflushed: bool,
     close_pushed: bool,
@@ -46,6 +46,9 @@ const MAX_BATCH: usize = 64;
 /// No more than this is taken from the session before it is written: what is taken cannot be given up any more.
 const MAX_BATCH_BYTES: usize = 64 * 1024;
 
+/// Pings that wait for their answer.
+const MAX_PONGS: usize = 16;
+
 /// One read takes no more than this.
 const READ_BUFFER: usize = 64 * 1024;
 
@@ -63,7 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> WsTransport<S> {
             queue: VecDeque::new(),
             offset: 0,
             queued: 0,
-            pong: None,
+            pongs: VecDeque::new(),
             unflushed: false,
             close_pushed: false,
             close_received: false,
@@ -85,7 +88,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> WsTransport<S> {
                     return Ok(Some(0));
                 }
                 Incoming::Ping(payload) => {
-                    self.pong = Some(payload);
+                    if self.pongs.len() == MAX_PONGS {
+                        self.pongs.pop_front();
+                    }
+                    self.pongs.push_back(payload);
                     Flow::Continue
                 }
                 _ => Flow::Continue,
@@ -101,6 +107,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> WsTransport<S> {
         debug_assert!(!self.close_pushed, "nothing is pushed after a close frame");
         self.queued += bytes.len();
         self.queue.push_back(Pending { bytes, is_data });
+    }
+
+    /// Queues the answers to pings behind what is under way. A peer that pings and does not read gets no more of them than
+    /// there is room for.
+    fn take_pongs(&mut self) {
+        while self.has_room()
+            && let Some(payload) = self.pongs.pop_front()
+        {
+            if !self.close_pushed {
+                self.push(ws::encode_pong(&payload), false);
+            }
+        }
     }
 
     /// `count` bytes more are written.
@@ -174,12 +192,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WsTransport<S> {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>, written: &mut Written) -> Poll<io::Result<()>> {
-        if let Some(payload) = self.pong.take()
-            && !self.close_pushed
-        {
-            self.push(ws::encode_pong(&payload), false);
-        }
-        while !self.queue.is_empty() {
+        loop {
+            self.take_pongs();
+            if self.queue.is_empty() {
+                break;
+            }
             let io = Pin::new(&mut self.io);
             let count = if self.queue.len() == 1 || !io.is_write_vectored() {
                 ready!(io.poll_write(cx, &self.queue[0].bytes[self.offset..]))?
@@ -198,9 +215,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WsTransport<S> {
             }
             self.advance(count, written);
         }
-        if self.queue.capacity() > 8 {
+        if self.queue.capacity() > 8 || self.pongs.capacity() > 0 {
             // An idle connection costs no buffers.
             self.queue = VecDeque::new();
+            self.pongs = VecDeque::new();
         }
         if self.unflushed {
             ready!(Pin::new(&mut self.io).poll_flush(cx))?;

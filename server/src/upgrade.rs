@@ -95,7 +95,8 @@ fn read_offer(headers: &HeaderMap, options: &Options) -> Result<Offer, Reject> {
             continue;
         };
         ours = true;
-        if let Some(offer) = rest.strip_prefix("resume.") {
+        if rest == "resume" || rest.starts_with("resume.") {
+            let offer = rest.strip_prefix("resume.").unwrap_or_default();
             if resume.replace(read_resume(offer)?).is_some() {
                 return Err(bad("more than one resume offer"));
             }
@@ -226,6 +227,7 @@ mod tests {
     fn refuses_malformed_resume_offers() {
         let long = "a".repeat(65);
         for offer in [
+            "rejoin.resume".to_owned(),
             "rejoin.resume.".to_owned(),
             "rejoin.resume.short.1".to_owned(),
             format!("rejoin.resume.{long}.1"),

@@ -68,6 +68,32 @@ async fn says_how_many_frames_were_not_acknowledged_when_the_time_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn does_not_sleep_through_the_time_to_deliver() {
+    let (builder, mut listener) = client();
+    let (mut connection, socket) = connected(builder.reconnect(secs(60), secs(60)), &mut listener).await;
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    connection.send(&number(1)).unwrap();
+    let (closed, ()) = tokio::join!(connection.close(), async {
+        let mut socket = listener.request().await.accept().await;
+        socket.open(TOKEN, true, 0).await;
+        socket.close_code().await;
+    });
+    assert_eq!(closed.unacknowledged, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn does_not_dial_sooner_than_the_server_has_asked_for_a_close_either() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    socket.close(1012, "retry in 60000 ms").await;
+    expect_dropped(&mut connection).await;
+    connection.send(&number(1)).unwrap();
+    assert_eq!(connection.close().await.unacknowledged, 1);
+    assert!(listener.is_idle());
+}
+
+#[tokio::test(start_paused = true)]
 async fn closes_at_once_while_reconnecting_with_nothing_to_deliver() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;

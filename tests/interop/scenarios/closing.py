@@ -41,7 +41,7 @@ def close_1001_from_the_client_suspends(ctx):
 
 @scenario
 def any_other_close_code_from_the_client_suspends(ctx):
-    for code in (3000, 4001, 4999, 1011, 1002):
+    for code in (3000, 4001, 4999, 1011):
         member = ctx.session()
         member.barrier()
         member.ws.close(code, "any other")

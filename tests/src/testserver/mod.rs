@@ -15,7 +15,7 @@ use std::time::Duration;
 use rejoin_server::{ConfigError, ConnectRequest, Identity, Listening, Reject, Server};
 use tokio::net::TcpListener;
 
-pub use options::{Options, UsageError};
+pub use options::{CodecName, Options, UsageError};
 
 use events::Sinks;
 

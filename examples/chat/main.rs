@@ -1,0 +1,50 @@
+//! `chat [--addr HOST:PORT]`: starts the chat, and says where.
+
+use std::io::{self, ErrorKind};
+use std::process::ExitCode;
+
+use rejoin_examples::chat;
+use tokio::net::TcpListener;
+
+const DEFAULT_ADDR: &str = "127.0.0.1:8080";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    tracing_subscriber::fmt::init();
+    let mut args = std::env::args().skip(1);
+    let addr = match (args.next().as_deref(), args.next(), args.next()) {
+        (None, ..) => None,
+        (Some("--addr"), Some(addr), None) => Some(addr),
+        _ => {
+            eprintln!("usage: chat [--addr HOST:PORT]");
+            return ExitCode::from(2);
+        }
+    };
+    match run(addr).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("chat: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(addr: Option<String>) -> io::Result<()> {
+    let listener = match addr {
+        Some(addr) => TcpListener::bind(addr).await?,
+        None => listen_by_default().await?,
+    };
+    println!("chat: open http://{} in two windows", listener.local_addr()?);
+    chat::serve(listener, async { tokio::signal::ctrl_c().await.expect("Ctrl-C can be listened for") }).await
+}
+
+/// On the default address, or where that is taken on a free port.
+async fn listen_by_default() -> io::Result<TcpListener> {
+    match TcpListener::bind(DEFAULT_ADDR).await {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => {
+            println!("chat: {DEFAULT_ADDR} is taken, using a free port");
+            TcpListener::bind("127.0.0.1:0").await
+        }
+        result => result,
+    }
+}

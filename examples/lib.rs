@@ -1,0 +1,3 @@
+//! The examples of rejoin, as a library: each can be started by its own program, and by a test.
+
+pub mod chat;

@@ -1,0 +1,309 @@
+//! Two people in two browsers hold a conversation, and lose their sockets: what `examples/chat` promises, seen from outside.
+//!
+//! Needs Chromium and its driver: `apt-get install chromium chromium-driver`.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use fantoccini::wd::Capabilities;
+use fantoccini::{Client, ClientBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use rejoin_examples::chat;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+
+const INSTALL: &str = "this test needs Chromium and its driver: apt-get install chromium chromium-driver";
+
+/// How long anything may take to be seen.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long it takes the page to look again for a socket after `#cut-long`.
+const CUT_LONG: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_said_is_lost_or_repeated() {
+    let driver = Driver::start().await;
+    let address = start_chat().await;
+    let (ada, ben) = tokio::join!(Page::open(&driver, "Ada"), Page::open(&driver, "Ben"));
+
+    they_meet(&ada, &ben, &address).await;
+    they_talk(&ada, &ben).await;
+    both_speak_while_a_socket_is_cut(&ada, &ben).await;
+    both_speak_while_a_socket_stays_cut(&ada, &ben).await;
+    one_leaves(&ada, &ben).await;
+}
+
+async fn they_meet(ada: &Page, ben: &Page, address: &str) {
+    ada.join(address).await;
+    ada.sees("people", PEOPLE, json!(["Ada"])).await;
+    ben.join(address).await;
+    ben.sees("people", PEOPLE, json!(["Ben", "Ada"])).await;
+    ada.sees("people", PEOPLE, json!(["Ada", "Ben"])).await;
+    ada.sees("notices", NOTICES, json!(["You are in lobby as Ada", "Ben joined"])).await;
+    ben.sees("notices", NOTICES, json!(["You are in lobby as Ben"])).await;
+}
+
+async fn they_talk(ada: &Page, ben: &Page) {
+    ada.types("Hello, Ben!").await;
+    ben.sees_messages_of("Ada", &["Hello, Ben!".into()]).await;
+    ben.types("Grüße, Ada ✓").await;
+    ada.sees_messages_of("Ben", &["Grüße, Ada ✓".into()]).await;
+    assert_eq!(ada.says(&["One more.".into()]).await, ["sent"]);
+    for page in [ada, ben] {
+        page.sees("ticks", TICKS, json!(["acknowledged"])).await;
+        page.sees_messages_of("Ada", &["Hello, Ben!".into(), "One more.".into()]).await;
+    }
+}
+
+async fn both_speak_while_a_socket_is_cut(ada: &Page, ben: &Page) {
+    let session = ada.value(SESSION).await;
+    let (mine, yours) = (numbered("short, from Ada", 5), numbered("short, from Ben", 5));
+    // In one go, so that what she says surely finds no socket.
+    let (states, _) = tokio::join!(ada.cuts_and_says("#cut", &mine), ben.says(&yours));
+    assert_eq!(states, ["queued"; 5]);
+    ada.sees("connection", STATE, json!("connected")).await;
+    assert_eq!(ada.value(SESSION).await, session, "the session goes on");
+    for page in [ada, ben] {
+        page.sees("ticks", TICKS, json!(["acknowledged"])).await;
+        page.sees_messages_of("Ada", &[&["Hello, Ben!".into(), "One more.".into()], &mine[..]].concat())
+            .await;
+        page.sees_messages_of("Ben", &[&["Grüße, Ada ✓".into()], &yours[..]].concat()).await;
+    }
+    ben.sees("who is away", AWAY, json!([])).await;
+}
+
+async fn both_speak_while_a_socket_stays_cut(ada: &Page, ben: &Page) {
+    let session = ada.value(SESSION).await;
+    let (mine, yours) = (numbered("long, from Ada", 5), numbered("long, from Ben", 20));
+    let (before_ada, before_ben) = (ada.value(MESSAGES).await, ben.value(MESSAGES).await);
+    let cut = Instant::now();
+    assert_eq!(ada.cuts_and_says("#cut-long", &mine).await, ["queued"; 5]);
+    ada.sees("connection", STATE, json!("away")).await;
+    ben.sees("who is away", AWAY, json!(["Ada"])).await;
+    ben.says(&yours).await;
+    ben.sees("ticks", TICKS, json!(["acknowledged"])).await;
+    // Still apart: neither has anything of the other's, and Ada's are kept for later.
+    assert_eq!(ada.value(MESSAGES).await, then(&before_ada, &[("Ada", &mine)]));
+    assert_eq!(ben.value(MESSAGES).await, then(&before_ben, &[("Ben", &yours)]));
+    assert_eq!(ada.value(TICKS).await, json!(["acknowledged", "queued"]));
+
+    ada.sees("connection", STATE, json!("connected")).await;
+    assert!(cut.elapsed() >= CUT_LONG, "back after {:?}", cut.elapsed());
+    ada.sees("messages", MESSAGES, then(&before_ada, &[("Ada", &mine), ("Ben", &yours)])).await;
+    ben.sees("messages", MESSAGES, then(&before_ben, &[("Ben", &yours), ("Ada", &mine)])).await;
+    ada.sees("ticks", TICKS, json!(["acknowledged"])).await;
+    ben.sees("who is away", AWAY, json!([])).await;
+    assert_eq!(ada.value(SESSION).await, session, "the session goes on");
+    assert_eq!(ada.value(RESTORED).await, json!(2), "restored once for each cut");
+    assert_eq!(ben.value(RESTORED).await, json!(0), "Ben's socket was never cut");
+}
+
+async fn one_leaves(ada: &Page, ben: &Page) {
+    for page in [ada, ben] {
+        page.sees("own messages that have not come back", NOT_ECHOED, json!(0)).await;
+        assert_eq!(page.value("return window.chat.repeated").await, json!(0), "{}", page.name);
+    }
+    ada.clicks("#leave").await;
+    ben.sees("people", PEOPLE, json!(["Ben"])).await;
+    ben.sees("notices", NOTICES, json!(["You are in lobby as Ben", "Ada left"])).await;
+}
+
+fn numbered(text: &str, count: usize) -> Vec<String> {
+    (1..=count).map(|number| format!("{text}: {number}")).collect()
+}
+
+/// These messages, and then more of them.
+fn then(before: &Value, said: &[(&str, &[String])]) -> Value {
+    let said = said.iter().flat_map(|(from, texts)| texts.iter().map(move |text| json!([from, text])));
+    before.as_array().expect("a list of messages").iter().cloned().chain(said).collect()
+}
+
+// ---- what can be seen on the page
+
+const STATE: &str = "return document.querySelector('#state').dataset.state";
+const PEOPLE: &str = "return [...document.querySelectorAll('#people .who')].map((who) => who.textContent)";
+const AWAY: &str =
+    "return [...document.querySelectorAll('#people [data-away] .who')].map((who) => who.textContent)";
+const MESSAGES: &str = "return [...document.querySelectorAll('#log .message')]
+    .map((row) => [row.dataset.from, row.querySelector('.text').textContent])";
+/// The different states of one's own messages.
+const TICKS: &str = "return [...new Set([...document.querySelectorAll('#log .mine')].map((row) => row.dataset.state))].sort()";
+const NOT_ECHOED: &str = "return document.querySelectorAll('#log .mine:not([data-echoed])').length";
+/// Without those that tell how one's own socket fares.
+const NOTICES: &str =
+    "return [...document.querySelectorAll('#log .notice:not([data-kind=dropped], [data-kind=restored])')]
+    .map((row) => row.textContent)";
+const RESTORED: &str = "return document.querySelectorAll('#log .notice[data-kind=restored]').length";
+const SESSION: &str = "return window.chat.connection.session.id";
+
+/// One person's browser, with the page in it.
+struct Page {
+    name: &'static str,
+    browser: Client,
+    profile: PathBuf,
+}
+
+impl Page {
+    async fn open(driver: &Driver, name: &'static str) -> Self {
+        let profile =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        let arguments = json!([
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=800,700",
+            format!("--user-data-dir={}", profile.display()),
+        ]);
+        let mut capabilities = Capabilities::new();
+        capabilities.insert("goog:chromeOptions".into(), json!({ "args": arguments }));
+        let browser =
+            ClientBuilder::new(HttpConnector::new()).capabilities(capabilities).connect(&driver.url).await;
+        let browser = browser.unwrap_or_else(|error| panic!("{INSTALL}\nno browser: {error}"));
+        Self { name, browser, profile }
+    }
+
+    async fn join(&self, address: &str) {
+        self.browser.goto(address).await.expect("the page loads");
+        self.run("document.querySelector('#name').value = arguments[0]", vec![self.name.into()]).await;
+        self.clicks("#join").await;
+        self.sees("connection", STATE, json!("connected")).await;
+    }
+
+    /// With the keyboard.
+    async fn types(&self, text: &str) {
+        let field =
+            self.browser.find(fantoccini::Locator::Id("text")).await.expect("a field for the message");
+        field.send_keys(&format!("{text}{}", char::from(fantoccini::key::Key::Enter))).await.expect("typing");
+    }
+
+    async fn clicks(&self, selector: &str) {
+        let button = self.browser.find(fantoccini::Locator::Css(selector)).await;
+        button.unwrap_or_else(|error| panic!("{selector}: {error}")).click().await.expect("a click");
+    }
+
+    /// Says all of it without a pause, and returns the state in which each message was then.
+    async fn says(&self, texts: &[String]) -> Vec<String> {
+        self.cuts_and_says("", texts).await
+    }
+
+    /// The same, after a click on a button, before the page gets to do anything else.
+    async fn cuts_and_says(&self, button: &str, texts: &[String]) -> Vec<String> {
+        let states = self.run(
+            "const [button, texts] = arguments;
+             if (button) document.querySelector(button).click();
+             return texts.map((text) => {
+               document.querySelector('#text').value = text;
+               document.querySelector('#compose').requestSubmit();
+               return document.querySelector('#log > :last-child').dataset.state;
+             });",
+            vec![button.into(), texts.into()],
+        );
+        serde_json::from_value(states.await).expect("a state for each message")
+    }
+
+    async fn sees_messages_of(&self, from: &str, texts: &[String]) {
+        let script = "return [...document.querySelectorAll('#log .message')].filter((row) => row.dataset.from === arguments[0])
+             .map((row) => row.querySelector('.text').textContent)";
+        self.sees_for(&format!("messages of {from}"), script, vec![from.into()], texts.into()).await;
+    }
+
+    /// Waits until the script returns this.
+    async fn sees(&self, what: &str, script: &str, expected: Value) {
+        self.sees_for(what, script, vec![], expected).await;
+    }
+
+    async fn sees_for(&self, what: &str, script: &str, arguments: Vec<Value>, expected: Value) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let seen = self.run(script, arguments.clone()).await;
+            if seen == expected {
+                return;
+            }
+            if Instant::now() > deadline {
+                let name = self.name;
+                let page = self.value("return document.body.innerText").await;
+                panic!(
+                    "{name} sees of {what}\n  {seen}, not\n  {expected}; the page:\n{}",
+                    page.as_str().unwrap_or("")
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(40)).await;
+        }
+    }
+
+    async fn value(&self, script: &str) -> Value {
+        self.run(script, vec![]).await
+    }
+
+    async fn run(&self, script: &str, arguments: Vec<Value>) -> Value {
+        let result = tokio::time::timeout(PATIENCE, self.browser.execute(script, arguments)).await;
+        result
+            .expect("the browser answers")
+            .unwrap_or_else(|error| panic!("{}: {script}: {error}", self.name))
+    }
+}
+
+/// Chromedriver and the browsers that it has started. They end with it, when the test panics too.
+struct Driver {
+    process: Child,
+    url: String,
+}
+
+impl Driver {
+    async fn start() -> Self {
+        let started = Command::new("chromedriver")
+            .arg("--port=0")
+            // Its browsers stay in the group, by which all are ended.
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        let mut process = started.unwrap_or_else(|error| panic!("{INSTALL}\nchromedriver: {error}"));
+        let mut output = BufReader::new(process.stdout.take().expect("piped")).lines();
+        let mut driver = Self { process, url: String::new() };
+        let port = async {
+            while let Some(line) = output.next_line().await.expect("chromedriver's output is text") {
+                if let Some((_, port)) = line.split_once("was started successfully on port ") {
+                    return Some(port.trim_end_matches('.').to_owned());
+                }
+            }
+            None
+        };
+        let port = tokio::time::timeout(PATIENCE, port).await.expect("chromedriver tells its port in time");
+        driver.url = format!("http://127.0.0.1:{}", port.expect("chromedriver tells its port"));
+        // It has little to say, but somebody must listen.
+        tokio::spawn(async move { while let Ok(Some(_)) = output.next_line().await {} });
+        driver
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        let Some(group) = self.process.id() else { return };
+        std::process::Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status().ok();
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.profile).ok();
+    }
+}
+
+/// Returns the address of its page.
+async fn start_chat() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(chat::serve(listener, std::future::pending()));
+    format!("http://{address}")
+}
