@@ -1,1 +1,1 @@
-//! benches
+//! Micro-benchmarks, in `benches/`. `cargo bench -p rejoin-benches` runs them.

@@ -81,8 +81,8 @@ impl ClientBuilder {
     }
 
     /// The wire format. Default: [`JsonCodec`](crate::JsonCodec). In session mode the server has to support it.
-    pub fn codec(mut self, codec: Arc<dyn Codec>) -> Self {
-        self.options.codec = codec;
+    pub fn codec(mut self, codec: impl Codec) -> Self {
+        self.options.codec = Arc::new(codec);
         self
     }
 

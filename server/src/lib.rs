@@ -1,4 +1,63 @@
 //! A WebSocket server whose connections are sessions that outlive their sockets.
+//!
+//! A [`Connection`] is a session: the socket under it may be cut, swapped or taken over, and inside the resume window
+//! nothing that was accepted is lost or repeated. Where that cannot be kept, the side that misses something is told what.
+//!
+//! ```
+//! use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+//!
+//! async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
+//!     let room = request.query("room").ok_or_else(|| Reject::unauthorized("which room?"))?;
+//!     Ok(Identity::room(room))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder(connect)
+//!     .on_message(|connection, frame| async move {
+//!         connection.send_wait(&frame).await.ok();
+//!     })
+//!     .build()?;
+//! let listening = server.listen("127.0.0.1:0").await?;
+//!
+//! // A client of ours, for the sake of the example.
+//! let url = format!("ws://{}/?room=lobby", listening.local_addr());
+//! let mut client = rejoin_client::Client::builder(url).connect().await?;
+//! client.send(&rejoin_client::Frame::new("chat.message", "hello")?)?;
+//! let Some(rejoin_client::Event::Message(echo)) = client.recv().await else { panic!("no echo") };
+//! assert_eq!(echo.decode::<String>()?, "hello");
+//! # server.shutdown(std::time::Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The life of a connection
+//!
+//! An upgrade request is read and checked ([`Service`]), and [`ConnectFn`] says who it is. A resume offer that holds goes on
+//! with its session; anything else opens a fresh one, which joins its room and gets a task of its own. That task reads,
+//! decodes, runs the callbacks one after the other, and writes. When the socket is lost the session waits for the next one,
+//! for the resume window ([`Builder::resume_window`]); frames sent meanwhile are kept ([`Builder::send_buffer`]).
+//!
+//! # Two modes
+//!
+//! Clients that offer the subprotocol `rejoin.v1.<codec>` get session mode: frames are counted and acknowledged, in both
+//! directions, and a session is resumed by its token. Any other client gets plain mode: data frames only, and what was sent
+//! while it was away when it comes back with its connection ID. PROTOCOL.md has it all.
+//!
+//! # What happens when
+//!
+//! | what | the connection | its callbacks |
+//! |---|---|---|
+//! | the socket dies, or nothing arrives for the pong timeout | suspended for the window | drop |
+//! | the client comes back in time, noticed or not | goes on, what it missed is replayed | (drop,) restore |
+//! | the window passes | ended | disconnect: window expired |
+//! | the client closes with 1000 | ended | disconnect: normal |
+//! | [`Connection::close`] | what was accepted is delivered, then ended | disconnect: local |
+//! | [`Server::kick`] | ended at once | disconnect: kicked |
+//! | another connection claims the ID | by [`DuplicateId`] | disconnect: duplicate |
+//! | a message is no frame, too big, against the protocol | ended with 1007, 1008, 1009, 1002 | disconnect: protocol, too big |
+//! | a callback panics | ended with 1011, nothing else is touched | disconnect: handler panicked |
+//! | [`Server::shutdown`] | what was accepted is delivered, then ended with 1001 | disconnect: server closed |
 
 mod server;
 pub use server::Server;

@@ -36,6 +36,22 @@ async fn nothing_said_is_lost_or_repeated() {
     one_leaves(&ada, &ben).await;
 }
 
+/// `cargo test -p rejoin-tests --test chat_in_browser -- --ignored` makes the picture anew.
+#[tokio::test]
+#[ignore = "writes examples/chat/chat.png"]
+async fn the_picture_for_the_readme() {
+    let driver = Driver::start().await;
+    let address = start_chat().await;
+    let page = Page::open(&driver, "picture").await;
+    // Two windows in one: frames on a page of the chat's own origin.
+    page.browser.goto(&format!("{address}/rejoin.js")).await.expect("the page loads");
+    page.run(include_str!("chat_in_browser/picture.js"), vec![]).await;
+    page.sees("the picture", "return document.title", json!("ready")).await;
+    let picture = page.browser.screenshot().await.expect("a picture");
+    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/chat/chat.png"), picture)
+        .expect("a file");
+}
+
 async fn they_meet(ada: &Page, ben: &Page, address: &str) {
     ada.join(address).await;
     ada.sees("people", PEOPLE, json!(["Ada"])).await;
@@ -143,13 +159,10 @@ const SESSION: &str = "return window.chat.connection.session.id";
 struct Page {
     name: &'static str,
     browser: Client,
-    profile: PathBuf,
 }
 
 impl Page {
     async fn open(driver: &Driver, name: &'static str) -> Self {
-        let profile =
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
         let arguments = json!([
             "--headless=new",
             "--no-sandbox",
@@ -160,15 +173,16 @@ impl Page {
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
-            "--window-size=800,700",
-            format!("--user-data-dir={}", profile.display()),
+            "--hide-scrollbars",
+            "--window-size=1180,1000",
+            format!("--user-data-dir={}", driver.profiles.join(name).display()),
         ]);
         let mut capabilities = Capabilities::new();
         capabilities.insert("goog:chromeOptions".into(), json!({ "args": arguments }));
         let browser =
             ClientBuilder::new(HttpConnector::new()).capabilities(capabilities).connect(&driver.url).await;
         let browser = browser.unwrap_or_else(|error| panic!("{INSTALL}\nno browser: {error}"));
-        Self { name, browser, profile }
+        Self { name, browser }
     }
 
     async fn join(&self, address: &str) {
@@ -256,6 +270,8 @@ impl Page {
 struct Driver {
     process: Child,
     url: String,
+    /// Where the browsers keep what they keep.
+    profiles: PathBuf,
 }
 
 impl Driver {
@@ -270,7 +286,9 @@ impl Driver {
             .spawn();
         let mut process = started.unwrap_or_else(|error| panic!("{INSTALL}\nchromedriver: {error}"));
         let mut output = BufReader::new(process.stdout.take().expect("piped")).lines();
-        let mut driver = Self { process, url: String::new() };
+        let profiles =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("chat-{}", std::process::id()));
+        let mut driver = Self { process, url: String::new(), profiles };
         let port = async {
             while let Some(line) = output.next_line().await.expect("chromedriver's output is text") {
                 if let Some((_, port)) = line.split_once("was started successfully on port ") {
@@ -291,12 +309,14 @@ impl Drop for Driver {
     fn drop(&mut self) {
         let Some(group) = self.process.id() else { return };
         std::process::Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status().ok();
-    }
-}
-
-impl Drop for Page {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.profile).ok();
+        // What is being killed may still write.
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while std::fs::remove_dir_all(&self.profiles).is_err()
+            && self.profiles.exists()
+            && Instant::now() < deadline
+        {
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 

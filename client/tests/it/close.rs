@@ -1,6 +1,5 @@
 //! Closing: what was accepted is delivered, within the time; then every task has ended.
 
-use std::sync::Arc;
 
 use rejoin_client::{
     CloseReason, Codec, DecodeError, EncodeError, Event, Frame, JsonCodec, Message, SendError,
@@ -149,7 +148,7 @@ async fn no_event_follows_even_where_the_server_has_closed_before() {
 #[tokio::test(start_paused = true)]
 async fn a_codec_that_panics_ends_the_connection() {
     let (builder, mut listener) = client();
-    let (mut connection, mut socket) = connected(builder.codec(Arc::new(Panics)), &mut listener).await;
+    let (mut connection, mut socket) = connected(builder.codec(Panics), &mut listener).await;
     socket.text("panic").await;
     let event = connection.recv().await;
     let Some(Event::Closed(closed)) = event else { panic!("{event:?}") };
