@@ -173,6 +173,11 @@ impl Connection {
         }
     }
 
+    /// Whether frames are accepted: the session has not ended, and is not closing.
+    pub fn is_open(&self) -> bool {
+        self.0.cell.drive(|session| session.is_open())
+    }
+
     /// Frames in and out so far.
     pub fn counts(&self) -> Counts {
         self.0.cell.drive(|session| session.counts())
@@ -242,6 +247,10 @@ impl Connection {
     pub(crate) fn set_gone(&self) {
         self.0.gone.store(true, Ordering::Release);
         self.0.ended.notify_waiters();
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.0.gone.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_same(&self, other: &Self) -> bool {

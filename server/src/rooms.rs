@@ -71,7 +71,7 @@ impl Rooms {
         }
     }
 
-    /// The members of a room, suspended ones included.
+    /// The members of a room, suspended ones included, and those whose last callback is to come.
     pub(crate) fn members(&self, name: &str) -> Vec<Connection> {
         self.room(name).map(|room| room.lock().list.clone()).unwrap_or_default()
     }

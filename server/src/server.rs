@@ -104,7 +104,9 @@ impl Server {
 
     /// A snapshot of who is in a room, suspended ones included.
     pub fn connections(&self, room: &str) -> Vec<Connection> {
-        self.shared.rooms.members(room)
+        let mut members = self.shared.rooms.members(room);
+        members.retain(Connection::is_open);
+        members
     }
 
     /// Numbers. Visits every connection.

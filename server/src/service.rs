@@ -104,7 +104,11 @@ impl Service {
 
     async fn attach(self, socket: OnUpgrade, admission: Admission) {
         let timeout = self.shared.options.handshake_timeout;
-        match tokio::time::timeout(timeout, socket).await {
+        let upgraded = tokio::select! {
+            upgraded = tokio::time::timeout(timeout, socket) => upgraded,
+            () = self.shared.closing.cancelled() => return,
+        };
+        match upgraded {
             Ok(Ok(upgraded)) => {
                 let transport = transport(upgraded, self.shared.options.max_message_size);
                 self.shared.attach(admission, transport, self.remote_addr);

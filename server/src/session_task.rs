@@ -57,9 +57,17 @@ impl SessionTask {
 
     fn poll_link(&mut self, cx: &mut Context<'_>) {
         let Some(link) = &mut self.link else { return };
-        if let Poll::Ready(end) = link.poll(cx, self.connection.cell(), self.connection.codec())
-            && let Some(link) = self.link.take()
-        {
+        let (cell, codec) = (self.connection.cell(), self.connection.codec());
+        // An application's own codec may panic on what a peer sends.
+        let end = match catch_unwind(AssertUnwindSafe(|| link.poll(cx, cell, codec))) {
+            Ok(Poll::Pending) => return,
+            Ok(Poll::Ready(end)) => end,
+            Err(panic) => {
+                self.panicked(&*panic);
+                LinkEnd::Leave(CloseReason::HandlerPanicked.close_frame())
+            }
+        };
+        if let Some(link) = self.link.take() {
             self.leave(link.into_transport(), end);
         }
     }
@@ -146,5 +154,6 @@ impl Drop for SessionTask {
         self.shared.forget(&self.connection);
         self.shared.retire(&self.connection);
         self.connection.set_gone();
+        self.shared.turn_away(&self.connection);
     }
 }

@@ -95,6 +95,8 @@ impl Shared {
             identity.id = random(registry::new_id())?.into();
         } else if let Some(existing) = self.registry.by_id(&identity.id)
             && self.options.duplicate_id == DuplicateId::Reject
+            // One that has ended is only waiting for its last callback.
+            && existing.is_open()
             && !self.takes_over(&existing, mode, &identity)
         {
             return Err(Reject::new(http::StatusCode::CONFLICT, "connection id is taken"));
@@ -214,10 +216,21 @@ impl Shared {
         Ok((Session::new_server(self.session.clone(), identity, lost, now()), Some(token)))
     }
 
-    fn arrive(self: &Arc<Self>, connection: &Connection, arrival: Arrival) {
+    fn arrive(&self, connection: &Connection, arrival: Arrival) {
         if let Some(left) = connection.arrive(arrival) {
             let frame = CloseFrame::new(4000, "taken over");
             self.close_socket(left.transport, LinkEnd::Leave(frame));
+        }
+        if connection.is_gone() {
+            self.turn_away(connection);
+        }
+    }
+
+    /// A socket that has come too late for its session: the client comes again, and gets a fresh one.
+    pub(crate) fn turn_away(&self, connection: &Connection) {
+        if let Some(late) = connection.take_arrival() {
+            let frame = CloseFrame::new(1001, "session ended");
+            self.close_socket(late.transport, LinkEnd::Leave(frame));
         }
     }
 

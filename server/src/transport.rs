@@ -266,3 +266,134 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> WsTransport<S> {
 fn protocol_error(error: &FrameError) -> ReceiveError {
     ReceiveError::Protocol(CloseFrame::new(error.close_code(), error.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+    use super::*;
+
+    fn pair(capacity: usize) -> (WsTransport<DuplexStream>, DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(capacity);
+        (WsTransport::new(ours, &[], 1024), theirs)
+    }
+
+    /// A frame as a client sends it, with the mask 0.
+    fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u8::try_from(payload.len()).unwrap();
+        let mut wire = vec![0x80 | opcode, 0x80 | length, 0, 0, 0, 0];
+        wire.extend(payload);
+        wire
+    }
+
+    fn receive(transport: &mut WsTransport<DuplexStream>, most: usize) -> (Vec<String>, Poll<ReceiveError>) {
+        let mut texts = Vec::new();
+        let mut cx = Context::from_waker(Waker::noop());
+        let result = transport.poll_receive(&mut cx, &mut |received| {
+            if let Received::Message(message) = received {
+                texts.push(String::from_utf8(message.data.to_vec()).unwrap());
+            }
+            if texts.len() < most { Flow::Continue } else { Flow::Pause }
+        });
+        (texts, result)
+    }
+
+    fn flush(transport: &mut WsTransport<DuplexStream>) -> (Poll<io::Result<()>>, Written) {
+        let mut written = Written::default();
+        let result = transport.poll_flush(&mut Context::from_waker(Waker::noop()), &mut written);
+        (result, written)
+    }
+
+    #[tokio::test]
+    async fn keeps_what_the_session_did_not_want_yet() {
+        let (mut transport, mut peer) = pair(1024);
+        for text in ["a", "b", "c"] {
+            peer.write_all(&masked(1, text.as_bytes())).await.unwrap();
+        }
+        assert_eq!(receive(&mut transport, 1).0, ["a"]);
+        assert_eq!(receive(&mut transport, 1).0, ["b"]);
+        assert_eq!(receive(&mut transport, 9).0, ["c"]);
+        assert!(transport.leftover.is_empty());
+    }
+
+    #[tokio::test]
+    async fn delivers_what_the_http_server_had_read_already() {
+        let (ours, _theirs) = tokio::io::duplex(64);
+        let mut transport = WsTransport::new(ours, &masked(1, b"early"), 1024);
+        assert_eq!(receive(&mut transport, 9).0, ["early"]);
+    }
+
+    #[tokio::test]
+    async fn counts_a_data_message_when_its_last_byte_is_written() {
+        let (mut transport, mut peer) = pair(10);
+        transport.push_data(Bytes::from_static(b"123456"));
+        transport.push_control(Message::text("x"));
+        transport.push_data(Bytes::from_static(b"abcdef"));
+        let (result, written) = flush(&mut transport);
+        assert!(result.is_pending());
+        assert_eq!(written, Written { messages: 2, data: 1 });
+        let mut read = [0; 10];
+        peer.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"123456\x81\x01xa");
+        let (result, written) = flush(&mut transport);
+        assert!(matches!(result, Poll::Ready(Ok(()))));
+        assert_eq!(written, Written { messages: 1, data: 1 });
+    }
+
+    #[tokio::test]
+    async fn answers_pings_in_order_and_of_too_many_the_latest() {
+        let (mut transport, mut peer) = pair(1024);
+        for payload in 0..20 {
+            peer.write_all(&masked(9, &[payload])).await.unwrap();
+        }
+        let _ = receive(&mut transport, 9);
+        assert!(matches!(flush(&mut transport).0, Poll::Ready(Ok(()))));
+        let mut pongs = vec![0; 3 * MAX_PONGS];
+        peer.read_exact(&mut pongs).await.unwrap();
+        let expected: Vec<u8> = (4..20).flat_map(|payload| [0x8a, 1, payload]).collect();
+        assert_eq!(pongs, expected);
+    }
+
+    #[tokio::test]
+    async fn takes_no_more_than_a_batch_from_the_session() {
+        let (mut transport, _peer) = pair(16);
+        let mut taken = 0;
+        while transport.has_room() {
+            transport.push_data(Bytes::from_static(b"x"));
+            taken += 1;
+        }
+        assert_eq!(taken, MAX_BATCH);
+        let (mut transport, _peer) = pair(16);
+        transport.push_data(vec![0; MAX_BATCH_BYTES].into());
+        assert!(!transport.has_room());
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_holds_no_buffers() {
+        let (mut transport, mut peer) = pair(4096);
+        for _ in 0..40 {
+            transport.push_data(Bytes::from_static(b"hello"));
+            peer.write_all(&masked(9, b"p")).await.unwrap();
+        }
+        let _ = receive(&mut transport, 9);
+        assert!(matches!(flush(&mut transport).0, Poll::Ready(Ok(()))));
+        let held = transport.queue.capacity() + transport.pongs.capacity() + transport.leftover.capacity();
+        assert_eq!(held + transport.decoder.buffered(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_violation_and_the_end_of_the_stream_are_different_errors() {
+        let (mut transport, mut peer) = pair(64);
+        peer.write_all(b"\x81\x01x").await.unwrap();
+        let (_, result) = receive(&mut transport, 9);
+        assert!(matches!(result, Poll::Ready(ReceiveError::Protocol(frame)) if frame.code == 1002));
+        let (mut transport, peer) = pair(64);
+        drop(peer);
+        let (_, result) = receive(&mut transport, 9);
+        assert!(
+            matches!(result, Poll::Ready(ReceiveError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof)
+        );
+    }
+}

@@ -1,8 +1,4 @@
 //! What the scenarios, the test server and the tools of this workspace share.
 
+pub mod harness;
 pub mod testserver;
-
-/// The README's examples compile.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;

@@ -87,12 +87,16 @@ impl Cell {
     pub fn poll_event(&self, cx: &Context<'_>) -> Poll<Event> {
         let mut inner = self.lock();
         let wanted = inner.session.wants_read();
+        let due = inner.session.poll_timeout();
         let Some(event) = inner.session.poll_event() else {
             register(&mut inner.reader, cx);
             return Poll::Pending;
         };
-        // The driver had stopped to read, and may go on.
-        let driver = if !wanted && inner.session.wants_read() { inner.driver.take() } else { None };
+        // The driver had stopped to read, and may go on; or what was read ahead is counted now, and to be acknowledged
+        // before the driver would look again.
+        let reads_on = !wanted && inner.session.wants_read();
+        let due_sooner = inner.session.poll_timeout().is_some_and(|at| due.is_none_or(|due| at < due));
+        let driver = if reads_on || due_sooner { inner.driver.take() } else { None };
         drop(inner);
         if let Some(waker) = driver {
             waker.wake();

@@ -34,9 +34,12 @@ pub struct SessionConfig {
     pub buffer_frames: u32,
     /// Bytes kept for the peer. One frame is always allowed, however big.
     pub buffer_bytes: usize,
-    /// Data frames read ahead of the application before the peer has to wait.
+    /// Data frames counted ahead of the application. In session mode the socket is read on for the acknowledgements behind
+    /// them: as many data frames as the peer keeps wait uncounted. In plain mode the peer has to wait.
     pub inbox_frames: usize,
-    /// Bytes read ahead of the application before the peer has to wait.
+    /// Bytes counted ahead of the application; in session mode, also the bytes that wait uncounted. One frame always may,
+    /// however big. With less than the peer's `buffer_bytes`, an acknowledgement can be out of reach until the application
+    /// goes on.
     pub inbox_bytes: usize,
     /// The longest that a data frame stays unacknowledged (PROTOCOL.md §4).
     pub ack_delay: Duration,

@@ -3,8 +3,8 @@
 use super::link::Item;
 use super::pair::Pair;
 use super::{SECOND, control, data, raw_control};
-use crate::Gap;
 use crate::session::*;
+use crate::{Control, Gap};
 use Side::{Client, Server};
 
 #[test]

@@ -1,7 +1,10 @@
 //! What a close frame means to whom: the table of PROTOCOL.md §7.
 
+use std::time::Duration;
+
 use super::link::{Item, other};
 use super::pair::Pair;
+use crate::CloseFrame;
 use crate::session::*;
 use Side::{Client, Server};
 

@@ -1,11 +1,13 @@
 //! How sessions end, and what a close frame means to whom (PROTOCOL.md §7).
 
+use std::time::Duration;
+
 use super::SECOND;
 use super::link::Item;
 use super::pair::Pair;
 use super::{control, data, raw_control};
-use crate::Gap;
 use crate::session::*;
+use crate::{CloseFrame, Control, Gap};
 use Side::{Client, Server};
 
 fn local() -> CloseReason {

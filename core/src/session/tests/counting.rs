@@ -1,10 +1,12 @@
 //! Counts, acknowledgements and gaps (PROTOCOL.md §4).
 
+use std::time::Duration;
+
 use super::link::other;
 use super::pair::Pair;
 use super::{SECOND, control, raw_control};
-use crate::Gap;
 use crate::session::*;
+use crate::{CloseFrame, Control, Frame, Gap};
 use Side::{Client, Server};
 
 fn send_many(pair: &mut Pair, side: Side, numbers: std::ops::RangeInclusive<u32>, overflow: Overflow) {

@@ -1,8 +1,11 @@
 //! Silence, slow writing, and what is done about them (PROTOCOL.md §7, §8).
 
+use std::time::Duration;
+
 use super::SECOND;
 use super::link::Item;
 use super::pair::Pair;
+use crate::Control;
 use crate::session::*;
 use Side::{Client, Server};
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::session::*;
+use crate::{CloseFrame, Frame};
 
 /// What is under way on a socket, in one direction.
 #[derive(Debug, Clone, PartialEq, Eq)]

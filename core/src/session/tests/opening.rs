@@ -1,9 +1,12 @@
 //! `$open`, and what a client makes of it (PROTOCOL.md §3, §5).
 
+use std::time::Duration;
+
 use super::link::{Item, other};
 use super::pair::{Pair, identity};
 use super::{control, data, raw_control};
 use crate::session::*;
+use crate::{CloseFrame, Control, LostReason, Open, Token};
 use Side::{Client, Server};
 
 /// A client whose socket is attached, and that has read nothing yet.

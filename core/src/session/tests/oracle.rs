@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::pair::Pair;
 use super::{SECOND, texts};
+use crate::CloseFrame;
 use crate::session::*;
 
 /// A pair whose applications keep a record, for schedules that nobody wrote down beforehand.

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::link::{End, Item, Link, other};
 use super::{TOKEN, frame_of, text_of};
 use crate::session::*;
+use crate::{CloseFrame, Control, Frame, LostReason, Token};
 
 /// A server's session and a client's, joined by whatever sockets the script opens. Nothing moves by itself.
 #[derive(Debug, Clone)]

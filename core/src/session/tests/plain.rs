@@ -1,8 +1,12 @@
 //! Plain mode: data frames, and nothing that a bare WebSocket would not understand (PROTOCOL.md §1).
 
 use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
 
 use super::{SECOND, data};
+use crate::CloseFrame;
 use crate::session::*;
 
 /// A server's session with a socket, and the time.

@@ -1,10 +1,12 @@
 //! Sockets are cut, and nothing is lost (PROTOCOL.md §5, §6).
 
+use std::time::Duration;
+
 use super::link::Item;
 use super::pair::Pair;
 use super::{control, data};
-use crate::Gap;
 use crate::session::*;
+use crate::{CloseFrame, Control, Frame, Gap};
 use Side::{Client, Server};
 
 #[test]

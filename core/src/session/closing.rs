@@ -1,0 +1,183 @@
+//! How a session ends, by our word or by the peer's.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::{CloseFrame, Control};
+
+use super::state::Step;
+use super::{CloseReason, DropReason, Epoch, Event, Mode, Session, Side, State, Transmit};
+
+/// How a client has to go on after its socket is gone (PROTOCOL.md §7, column 'the client').
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "the table has these outcomes")]
+pub enum Reconnect {
+    /// Not at all.
+    Never,
+    /// With backoff.
+    Backoff,
+    /// After this time, with jitter.
+    After(Duration),
+}
+
+/// An end that waits until what was accepted is delivered.
+#[derive(Debug)]
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Closing {
+    pub(super) reason: CloseReason,
+    pub(super) deadline: Instant,
+    /// Whether the close frame was handed to the attached socket.
+    pub(super) sent: bool,
+}
+
+impl Session {
+    /// Closes: nothing more is accepted or counted, what was accepted is delivered, then the close frame is written and
+    /// answered. At `deadline` the session ends whatever is left.
+    pub fn close(&mut self, reason: CloseReason, deadline: Instant) {
+        if !self.is_open() {
+            return;
+        }
+        if reason.discards_inbox() {
+            self.inbox.discard();
+        }
+        self.ahead = None;
+        self.closing = Some(Box::new(Closing { reason, deadline, sent: false }));
+        if self.state != State::Connected && self.outbox.unacknowledged() == 0 {
+            self.end_closing();
+        }
+    }
+
+    /// Everything else is written: the last `$ack`, then the close frame, if we are closing.
+    pub(super) fn transmit_close(&mut self) -> Option<Transmit> {
+        self.closing.as_ref()?;
+        if let Some(count) = self.last_ack() {
+            return Some(Transmit::Control(Control::Ack(count)));
+        }
+        let closing = self.closing.as_mut()?;
+        closing.sent = true;
+        Some(Transmit::Close(closing.reason.close_frame()))
+    }
+
+    /// What the peer still has to be told before a close frame, if it can be told.
+    fn last_ack(&mut self) -> Option<u64> {
+        let speaks = self.config.mode == Mode::Session && self.opened && !self.close_sent();
+        (speaks && self.receiver.has_news()).then(|| self.receiver.tell())
+    }
+
+    /// Whether our close frame was handed to the attached socket: nothing may follow it.
+    pub(super) fn close_sent(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| closing.sent)
+    }
+
+    /// A close frame arrived. Returns the frame to answer with, and a last `$ack` to write before it.
+    pub fn handle_close(
+        &mut self,
+        epoch: Epoch,
+        frame: Option<CloseFrame>,
+        now: Instant,
+    ) -> (Option<u64>, Option<CloseFrame>) {
+        let answer = frame.as_ref().map(|frame| CloseFrame::new(frame.code, ""));
+        if epoch != self.epoch || self.state != State::Connected {
+            return (None, answer);
+        }
+        if self.answers_ours(frame.as_ref()) {
+            if self.config.mode == Mode::Plain {
+                // Who answers has read everything before our close frame; in session mode it has said so itself, or has not.
+                self.outbox.acknowledge(self.outbox.last()).ok();
+            }
+            self.end_closing();
+            return (None, answer);
+        }
+        let end = end_by(self.config.side, frame.as_ref());
+        // What was read before the close frame is delivered before it.
+        match end {
+            Some(_) => self.count_all_ahead(),
+            None => self.count_before_suspension(),
+        }
+        let ack = self.last_ack();
+        if self.config.side == Side::Client {
+            self.heed(frame.as_ref(), end.is_some());
+        }
+        match end {
+            Some(reason) => self.end(reason),
+            None => self.suspend(DropReason::Closed(frame), now),
+        }
+        (ack, answer)
+    }
+
+    /// Whether a close frame of the peer answers ours: our code comes back, or none.
+    fn answers_ours(&self, frame: Option<&CloseFrame>) -> bool {
+        self.closing.as_ref().is_some_and(|closing| {
+            let ours = closing.reason.close_frame().code;
+            closing.sent && frame.is_none_or(|frame| frame.code == ours)
+        })
+    }
+
+    /// Counts what was read ahead, all of it where the inbox is no fuller than reading makes it. A peer that closes and
+    /// resumes again and again makes it no fuller than once.
+    fn count_before_suspension(&mut self) {
+        let frames = self.config.inbox_frames.saturating_add(self.peer_buffer as usize);
+        // The inbox, a message that went beyond it, and as much ahead.
+        self.count_ahead(frames, self.config.inbox_bytes.saturating_mul(3));
+    }
+
+    /// Client: what the server's close frame says of the time after it.
+    fn heed(&mut self, frame: Option<&CloseFrame>, is_end: bool) {
+        let Some(frame) = frame else {
+            return;
+        };
+        self.retired |= matches!(frame.code, 1001 | 1011);
+        if is_end {
+            self.reconnect = Reconnect::Never;
+        } else if frame.code == 1012
+            && let Some(delay) = retry_delay(&frame.reason)
+        {
+            self.reconnect = Reconnect::After(delay);
+        }
+    }
+
+    /// Ends the session now. An attached socket is closed with the reason's close frame.
+    pub fn end(&mut self, reason: CloseReason) {
+        let Some(state) = self.state.after(Step::End) else {
+            return;
+        };
+        self.state = state;
+        tracing::debug!(%reason, unacknowledged = self.outbox.unacknowledged(), "session ended");
+        if reason.discards_inbox() {
+            self.inbox.discard();
+        }
+        self.ahead = None;
+        self.closing = None;
+        self.suspended_since = None;
+        self.pongs = VecDeque::new();
+        self.ended = Some(reason.clone());
+        self.inbox.push(Event::Closed(reason));
+    }
+
+    /// Nothing is left to wait for, or no time.
+    pub(super) fn end_closing(&mut self) {
+        if let Some(closing) = self.closing.take() {
+            self.end(closing.reason);
+        }
+    }
+}
+
+/// How a close frame of the peer of `side` ends the session; `None` where it is suspended.
+//= PROTOCOL.md#7-closing
+fn end_by(side: Side, frame: Option<&CloseFrame>) -> Option<CloseReason> {
+    let code = frame.map(|frame| frame.code);
+    let remote = || frame.cloned().map(CloseReason::Remote);
+    match (side, code) {
+        (Side::Server, None | Some(1000)) => Some(CloseReason::Normal),
+        (Side::Client, Some(1000)) => remote(),
+        (_, Some(1002 | 1007 | 1008 | 1009)) => remote(),
+        (Side::Client, Some(4000)) => Some(CloseReason::TakenOver),
+        _ => None,
+    }
+}
+
+/// The delay in `retry in N ms` (PROTOCOL.md §7, 1012).
+fn retry_delay(reason: &str) -> Option<Duration> {
+    let number = reason.strip_prefix("retry in ")?.strip_suffix(" ms")?;
+    number.parse().ok().map(Duration::from_millis)
+}

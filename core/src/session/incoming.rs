@@ -1,0 +1,207 @@
+//! What the attached socket brings, on its way to the application.
+
+use std::fmt;
+use std::time::Instant;
+
+use crate::control::Malformed;
+use crate::{CloseFrame, Control, Frame, Gap};
+
+use super::ahead::Arrived;
+use super::outbox::BadAck;
+use super::timeout::Ping;
+use super::{CloseReason, Epoch, Event, Mode, Reconnect, Session, Side, State};
+
+/// A rule of the protocol that the peer broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Violation(pub(super) &'static str);
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Violation {}
+
+impl From<Malformed> for Violation {
+    fn from(Malformed(what): Malformed) -> Self {
+        Self(what)
+    }
+}
+
+impl From<BadAck> for Violation {
+    fn from(bad: BadAck) -> Self {
+        Self(match bad {
+            BadAck::Beyond => "acknowledged more than was sent",
+            BadAck::Backwards => "acknowledged less than before",
+        })
+    }
+}
+
+/// The most `$pong`s that wait to be written before reading stops.
+const MAX_PONGS: usize = 16;
+
+impl Session {
+    /// Whether the socket is to be read: the application keeps up, and so does the peer with the answers that it asks for.
+    ///
+    /// In session mode the socket is read on behind what the application has not taken, for the acknowledgements there.
+    pub fn wants_read(&self) -> bool {
+        if self.pongs.len() >= MAX_PONGS {
+            return false;
+        }
+        if self.closing.is_some() {
+            // Nothing is queued any more, and the answer to our close frame has to be seen.
+            return true;
+        }
+        match (self.config.mode, &self.ahead) {
+            (Mode::Plain, _) => !self.inbox_is_full(),
+            //= PROTOCOL.md#4-counting: a receiver reads on, up to a bound, before it makes the peer wait
+            (Mode::Session, Some(ahead)) => !ahead.is_over(self.peer_buffer, self.config.inbox_bytes),
+            (Mode::Session, None) => true,
+        }
+    }
+
+    fn inbox_is_full(&self) -> bool {
+        self.inbox.is_full(self.config.inbox_frames, self.config.inbox_bytes)
+    }
+
+    /// Something arrived on the socket, were it only a ping.
+    pub fn handle_heard(&mut self, epoch: Epoch, now: Instant) {
+        if epoch == self.epoch {
+            self.last_heard = now;
+            self.ping = Ping::Idle;
+        }
+    }
+
+    /// A frame arrived that took `size` bytes on the wire.
+    ///
+    /// # Errors
+    /// Fails when the peer broke the protocol: the driver then calls [`Self::handle_violation`] with 1002.
+    pub fn handle_frame(
+        &mut self,
+        epoch: Epoch,
+        frame: Frame,
+        size: usize,
+        now: Instant,
+    ) -> Result<(), Violation> {
+        if epoch != self.epoch || self.state != State::Connected {
+            //= PROTOCOL.md#5-resuming: what arrives on it afterwards is neither counted nor delivered
+            return Ok(());
+        }
+        if self.config.mode == Mode::Session {
+            let control = if frame.is_reserved() { Control::parse(&frame)? } else { None };
+            if self.config.side == Side::Client && !self.opened {
+                return match control {
+                    Some(Control::Open(open)) => self.handle_open(*open, now),
+                    _ => Err(Violation("the first frame is not $open")),
+                };
+            }
+            if frame.is_reserved() {
+                return control.map_or(Ok(()), |control| self.handle_control(control, now));
+            }
+        }
+        self.handle_data(Arrived::Frame(frame, size), now);
+        Ok(())
+    }
+
+    //= PROTOCOL.md#3-control-frames
+    fn handle_control(&mut self, control: Control, now: Instant) -> Result<(), Violation> {
+        match control {
+            Control::Open(_) => Err(Violation("$open where none can be")),
+            Control::Ack(count) => self.outbox.acknowledge(count).map(|_| ()).map_err(Violation::from),
+            Control::Gap(gap) => self.handle_gap(gap, now),
+            Control::Ping(value) => {
+                // After our close frame no answer can follow, and unwritten ones would stop the reading.
+                if !self.close_sent() {
+                    self.pongs.push_back(value);
+                }
+                Ok(())
+            }
+            Control::Pong(_) => Ok(()),
+        }
+    }
+
+    //= PROTOCOL.md#4-counting: in `$gap{A,B}` A is the receiver's count plus 1
+    fn handle_gap(&mut self, gap: Gap, now: Instant) -> Result<(), Violation> {
+        let uncounted = self.ahead.as_ref().map_or(0, |ahead| ahead.numbers());
+        // Once we are closing, what came before it was not counted either.
+        if self.closing.is_none() && gap.from != self.receiver.received() + uncounted + 1 {
+            return Err(Violation("$gap does not follow what was received"));
+        }
+        self.handle_data(Arrived::Gap(gap), now);
+        Ok(())
+    }
+
+    /// What takes the next number: counted while there is room for it, read ahead while there is not.
+    fn handle_data(&mut self, arrived: Arrived, now: Instant) {
+        if self.closing.is_some() {
+            // Not counted, so that the peer knows that nobody took it.
+            return;
+        }
+        if self.config.mode == Mode::Session && self.inbox_is_full() {
+            self.ahead.get_or_insert_default().push(arrived, now);
+        } else {
+            debug_assert!(self.ahead.is_none(), "what was read ahead comes first");
+            self.count(arrived, now);
+        }
+    }
+
+    //= PROTOCOL.md#5-resuming: a frame is counted at the moment in which it is certain to be delivered
+    fn count(&mut self, arrived: Arrived, at: Instant) {
+        match arrived {
+            Arrived::Frame(frame, size) => {
+                self.receiver.count(1, at);
+                self.inbox.push_message(frame, size);
+            }
+            Arrived::Gap(gap) => {
+                self.receiver.count(gap.frames(), at);
+                self.inbox.push(Event::Gap(gap));
+            }
+        }
+    }
+
+    /// The next thing to tell the application. What was read ahead takes the room that it leaves, and is counted, so that an
+    /// acknowledgement may be due afterwards.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let event = self.inbox.pop()?;
+        self.count_ahead(self.config.inbox_frames, self.config.inbox_bytes);
+        Some(event)
+    }
+
+    /// Whether there is something to tell the application.
+    pub fn has_events(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    /// Counts what was read ahead, the oldest first, while the inbox holds less than this.
+    pub(super) fn count_ahead(&mut self, frames: usize, bytes: usize) {
+        let Some(mut ahead) = self.ahead.take() else {
+            return;
+        };
+        while !self.inbox.is_full(frames, bytes) {
+            match ahead.pop() {
+                Some((arrived, at)) => self.count(arrived, at),
+                None => return,
+            }
+        }
+        self.ahead = Some(ahead).filter(|ahead| !ahead.is_empty());
+    }
+
+    /// Counts everything that was read ahead: for the last time, or the inbox would have no bound.
+    pub(super) fn count_all_ahead(&mut self) {
+        self.count_ahead(usize::MAX, usize::MAX);
+    }
+
+    /// The peer broke a rule; `frame` says which, and is what closes the socket.
+    pub fn handle_violation(&mut self, epoch: Epoch, frame: CloseFrame) {
+        if epoch == self.epoch && self.state == State::Connected {
+            self.reconnect = Reconnect::Never;
+            // What came before it was in order.
+            self.count_all_ahead();
+            self.end(match frame.code {
+                1009 => CloseReason::TooBig,
+                _ => CloseReason::Protocol(frame),
+            });
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `$open`: the first frame on every socket in session mode, as the server writes it and as the client reads it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::{LostReason, Open, Token};
+
+use super::receiver::Receiver;
+use super::{Event, Session, State, Violation};
+
+/// What `$open` says of a session for as long as it lives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionIdentity {
+    /// The secret with which the session is resumed.
+    pub token: Token,
+    /// The connection ID.
+    pub id: Box<str>,
+    /// The room.
+    pub room: Box<str>,
+}
+
+impl SessionIdentity {
+    /// Who a session is.
+    pub fn new(token: Token, id: impl Into<Box<str>>, room: impl Into<Box<str>>) -> Self {
+        Self { token, id: id.into(), room: room.into() }
+    }
+}
+
+impl Session {
+    /// Server: the `$open` for the socket that was just attached.
+    pub(super) fn open(&mut self) -> Open {
+        let identity =
+            self.identity.as_ref().expect("a server's session in session mode is created with its identity");
+        let mut open = Open::new(identity.token.clone(), &*identity.id, &*identity.room);
+        open.resumed = self.resumed > 0;
+        open.received = self.receiver.tell();
+        // A window without bound has to survive a JavaScript peer, too.
+        let window = self.config.resume_window.as_millis().min((1 << 53) - 1);
+        open.window_ms = u64::try_from(window).expect("53 bits fit into 64");
+        open.buffer = self.buffer;
+        open.lost = self.lost.take();
+        open
+    }
+
+    /// Client: the server's word on what session this is.
+    //= PROTOCOL.md#5-resuming
+    pub(super) fn handle_open(&mut self, open: Open, now: Instant) -> Result<(), Violation> {
+        if open.resumed {
+            if self.token() != Some(&open.session) {
+                return Err(Violation("$open resumes a session that was not asked for"));
+            }
+            self.outbox.acknowledge(open.received)?;
+            self.outbox.rewind(open.received);
+            self.receiver.tell();
+        } else {
+            if open.received != 0 {
+                return Err(Violation("a fresh session has received something"));
+            }
+            self.forget(open.lost);
+            if self.state == State::Closed {
+                return Ok(());
+            }
+        }
+        let first = self.identity.is_none();
+        self.identity = Some(Arc::new(SessionIdentity { token: open.session, id: open.id, room: open.room }));
+        self.retired = false;
+        self.peer_buffer = open.buffer.max(1);
+        self.buffer = self.peer_buffer.min(self.config.buffer_frames);
+        self.opened = true;
+        self.last_heard = now;
+        self.announce(first);
+        Ok(())
+    }
+
+    /// The session that we had is no more: tells the application what was never acknowledged, and counts anew.
+    fn forget(&mut self, reason: Option<LostReason>) {
+        if self.identity.is_none() {
+            // Nothing was ever opened; what is accepted already belongs to the session that begins.
+            return;
+        }
+        if self.closing.is_some() {
+            // There is nothing left that could be delivered; what is still kept counts as unacknowledged.
+            self.end_closing();
+            return;
+        }
+        let missing = self.outbox.unacknowledged();
+        let unacknowledged = self.outbox.take_all();
+        let dropped = missing - unacknowledged.len() as u64;
+        self.receiver = Receiver::default();
+        self.inbox.push(Event::Lost { reason, unacknowledged, dropped });
+    }
+}

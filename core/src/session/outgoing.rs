@@ -1,0 +1,150 @@
+//! What the application hands over, and what the attached socket is to write.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::{CloseFrame, Control, Frame};
+
+use super::outbox::Next;
+use super::timeout::Ping;
+use super::{Epoch, Mode, Session, Side, State};
+
+/// What the attached socket is to write next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "a driver has to write each")]
+pub enum Transmit {
+    /// A control frame, to be encoded with the session's codec.
+    Control(Control),
+    /// A data frame, as it was handed to [`Session::send`].
+    Data(Bytes),
+    /// An RFC 6455 ping.
+    Ping,
+    /// A close frame. The socket is read on until the peer answers with its own.
+    Close(CloseFrame),
+}
+
+/// What to do with a frame for which the buffer has no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// Refuse it: the caller gets an error, nothing is queued.
+    Reject,
+    /// Give up the oldest frame that is kept, and tell the peer where it misses it.
+    DropOldest,
+}
+
+/// Why a frame was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The buffer is full.
+    Full,
+    /// The session has ended, or is closing.
+    Closed,
+}
+
+impl Session {
+    /// Accepts a data frame: an encoded message, in whatever form the transport takes.
+    ///
+    /// # Errors
+    /// Refuses it when the session is closing, and when the buffer is full and the policy says so.
+    pub fn send(&mut self, message: Bytes, overflow: Overflow) -> Result<u64, Refused> {
+        if !self.is_open() {
+            return Err(Refused::Closed);
+        }
+        while !self.has_room(message.len()) {
+            if overflow == Overflow::Reject || !self.outbox.evict_oldest() {
+                return Err(Refused::Full);
+            }
+        }
+        Ok(self.outbox.push(message))
+    }
+
+    /// Accepts a data frame that has no image in the peer's codec: in session mode the peer is told of a gap.
+    ///
+    /// # Errors
+    /// Refuses it when the session is closing.
+    pub fn send_missing(&mut self) -> Result<u64, Refused> {
+        if !self.is_open() {
+            return Err(Refused::Closed);
+        }
+        Ok(self.outbox.push_missing())
+    }
+
+    /// Whether the application may send this frame here.
+    pub fn may_send(&self, frame: &Frame) -> bool {
+        //= PROTOCOL.md#3-control-frames: an application cannot send such an event in session mode
+        self.config.mode == Mode::Plain || !frame.is_reserved()
+    }
+
+    /// Whether a message of this size would be accepted without giving anything up. One message is, however big.
+    pub fn has_room(&self, size: usize) -> bool {
+        let occupied = self.outbox.occupied();
+        occupied < self.buffer as usize
+            && (occupied == 0 || self.outbox.bytes().saturating_add(size) <= self.config.buffer_bytes)
+    }
+
+    /// Data frames that count against the buffer's bound.
+    pub fn occupied(&self) -> usize {
+        self.outbox.occupied()
+    }
+
+    /// Ends everything that was accepted and not delivered, and returns it: for a client that gives up.
+    pub fn take_unacknowledged(&mut self) -> Vec<Bytes> {
+        self.outbox.take_all()
+    }
+
+    /// The next thing that the socket of `epoch` is to write.
+    pub fn poll_transmit(&mut self, epoch: Epoch, now: Instant) -> Option<Transmit> {
+        if epoch != self.epoch || self.state != State::Connected {
+            return None;
+        }
+        if self.close_sent() {
+            return None;
+        }
+        if self.ping == Ping::Due {
+            self.ping = Ping::Sent;
+            return Some(Transmit::Ping);
+        }
+        if !self.opened {
+            if self.config.side == Side::Client {
+                return None;
+            }
+            self.opened = true;
+            return Some(Transmit::Control(Control::Open(Box::new(self.open()))));
+        }
+        if let Some(value) = self.pongs.pop_front() {
+            return Some(Transmit::Control(Control::Pong(value)));
+        }
+        if self.ack_at().is_some_and(|at| at <= now) {
+            return Some(Transmit::Control(Control::Ack(self.receiver.tell())));
+        }
+        match self.outbox.next() {
+            Some(Next::Data(message)) => Some(Transmit::Data(message)),
+            Some(Next::Gap(gap)) => Some(Transmit::Control(Control::Gap(gap))),
+            None => self.transmit_close(),
+        }
+    }
+
+    /// The socket's writing made progress: `frames` data frames are wholly written; `blocked` when it has more to write than
+    /// it can.
+    pub fn handle_written(
+        &mut self,
+        epoch: Epoch,
+        frames: usize,
+        progress: bool,
+        blocked: bool,
+        now: Instant,
+    ) {
+        if epoch != self.epoch || self.state != State::Connected {
+            return;
+        }
+        self.outbox.written(frames);
+        if !blocked {
+            self.blocked_since = None;
+        } else if progress || self.blocked_since.is_none() {
+            self.blocked_since = Some(now);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Sockets come and go: at most one is attached, the one that asked last.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::CloseFrame;
+
+use super::incoming::Violation;
+use super::state::Step;
+use super::timeout::Ping;
+use super::{CloseReason, DropReason, Event, Mode, Reconnect, Session, Side, State};
+
+/// Which of a session's sockets, in the order in which they asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub(super) u64);
+
+/// How a socket stands to its session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a socket that is no longer the session's must be let go"]
+#[allow(clippy::exhaustive_enums, reason = "a driver has to handle each")]
+pub enum Standing {
+    /// It is the session's.
+    Attached,
+    /// It is to be closed with this frame; nothing that it brings counts any more.
+    Leave(CloseFrame),
+    /// It is lost: to be dropped without a word.
+    Gone,
+}
+
+/// Why a socket could not be attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// A socket that asked later is, or was, attached.
+    Fenced,
+    /// The session has ended.
+    Closed,
+    /// The count in the resume offer cannot be.
+    Violation(Violation),
+}
+
+impl Session {
+    /// A socket has asked for this session: its place in the order of those that ask.
+    pub fn reserve(&mut self) -> Epoch {
+        self.reserved.0 += 1;
+        self.reserved
+    }
+
+    /// Whether a resume offer with this count can be (PROTOCOL.md §4, §5).
+    ///
+    /// # Errors
+    /// Fails for a count beyond what was sent, or below what was acknowledged: HTTP 400, the session stays as it is.
+    pub fn check_resume(&self, received: u64) -> Result<(), Violation> {
+        self.outbox.check_ack(received).map_err(Violation::from)
+    }
+
+    /// Attaches a socket. One that is still attached is taken over: from now on it can do nothing.
+    ///
+    /// `received` is the count of a resume offer, on the server in session mode; `None` everywhere else.
+    ///
+    /// # Errors
+    /// Fails when the session has ended, when a socket that asked later is already there, and for an impossible count; the
+    /// session stays as it is.
+    pub fn attach(&mut self, epoch: Epoch, received: Option<u64>, now: Instant) -> Result<(), AttachError> {
+        let first = self.state == State::New;
+        let was_connected = self.state == State::Connected;
+        let state = self.state.after(Step::Attach).ok_or(AttachError::Closed)?;
+        if epoch <= self.epoch {
+            return Err(AttachError::Fenced);
+        }
+        //= PROTOCOL.md#4-counting: an offer acknowledges like `$ack`
+        if let Some(received) = received {
+            self.outbox.acknowledge(received).map_err(|bad| AttachError::Violation(bad.into()))?;
+        }
+        if was_connected {
+            self.announce_drop(DropReason::TakenOver);
+        }
+        self.state = state;
+        self.epoch = epoch;
+        self.suspended_since = None;
+        self.blocked_since = None;
+        self.last_heard = now;
+        self.ping = Ping::Idle;
+        self.pongs.clear();
+        //= PROTOCOL.md#5-resuming: what was read from it but not yet counted is neither counted nor delivered
+        self.ahead = None;
+        self.reconnect = Reconnect::Backoff;
+        if let Some(closing) = &mut self.closing {
+            closing.sent = false;
+        }
+        // A client in session mode learns the server's count from `$open`.
+        if self.config.side == Side::Server || self.config.mode == Mode::Plain {
+            self.outbox.rewind(self.outbox.acked());
+        }
+        self.opened = self.config.mode == Mode::Plain;
+        // A client is connected, or restored, when `$open` says so.
+        if self.opened || self.config.side == Side::Server {
+            self.announce(first);
+        }
+        Ok(())
+    }
+
+    /// Tells the application that a socket is there.
+    pub(super) fn announce(&mut self, first: bool) {
+        if !first {
+            self.resumed += 1;
+        }
+        // A session that is closing has an application that wants to hear no more of it.
+        if self.closing.is_none() {
+            self.inbox.push(if first { Event::Connected } else { Event::Restored });
+        }
+    }
+
+    fn announce_drop(&mut self, why: DropReason) {
+        // A client that was never told of a session, or not yet of its restoration, has nothing to miss.
+        let told = self.opened || self.config.side == Side::Server;
+        if self.closing.is_none() && told {
+            self.inbox.push(Event::Dropped(why));
+        }
+    }
+
+    /// How the socket of `epoch` stands to the session.
+    pub fn standing(&self, epoch: Epoch) -> Standing {
+        if epoch != self.epoch {
+            //= PROTOCOL.md#7-closing: 4000 `taken over`
+            return Standing::Leave(CloseFrame::new(4000, "taken over"));
+        }
+        match (self.state, &self.ended) {
+            (State::Connected, _) => Standing::Attached,
+            (State::Closed, Some(CloseReason::TransportLost(_))) => Standing::Gone,
+            (State::Closed, Some(reason)) => Standing::Leave(reason.close_frame()),
+            _ => Standing::Gone,
+        }
+    }
+
+    /// The socket is gone: the stream ended, or reading or writing failed.
+    pub fn handle_lost(&mut self, epoch: Epoch, why: DropReason, now: Instant) {
+        if epoch == self.epoch {
+            self.suspend(why, now);
+        }
+    }
+
+    /// Cuts the attached socket without a word. Returns whether there was one.
+    pub fn cut(&mut self, now: Instant) -> bool {
+        let attached = self.state == State::Connected;
+        self.suspend(DropReason::Cut, now);
+        attached
+    }
+
+    /// The attached socket, if there is one, is the session's no more.
+    pub(super) fn suspend(&mut self, why: DropReason, now: Instant) {
+        let Some(state) = self.state.after(Step::Suspend) else {
+            return;
+        };
+        self.blocked_since = None;
+        self.pongs = VecDeque::new();
+        let keeps = self.config.side == Side::Client || !self.config.resume_window.is_zero();
+        if let Some(closing) = &self.closing
+            && (!keeps || self.outbox.unacknowledged() == 0)
+        {
+            tracing::debug!(reason = %closing.reason, "socket gone while closing");
+            self.end_closing();
+            return;
+        }
+        if !keeps {
+            // Nobody comes to send it again.
+            self.count_all_ahead();
+            self.end(CloseReason::TransportLost(why));
+            return;
+        }
+        self.state = state;
+        self.suspended_since = Some(now);
+        self.ahead = None;
+        self.outbox.detach();
+        tracing::debug!(reason = %why, "session suspended");
+        self.dropped = Some(Box::new(why.clone()));
+        self.announce_drop(why);
+        self.opened = false;
+    }
+}

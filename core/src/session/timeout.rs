@@ -1,0 +1,87 @@
+//! What becomes due: acknowledgements, pings, and the end of what takes too long.
+
+use std::time::Instant;
+
+use super::{CloseReason, DropReason, Mode, Session, Side, State};
+
+/// How a socket on which nothing arrives is asked whether somebody is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ping {
+    /// It was heard from lately.
+    Idle,
+    /// A ping is to be written.
+    Due,
+    /// A ping was written, and nothing has arrived since.
+    Sent,
+}
+
+impl Session {
+    /// When [`Self::handle_timeout`] is to be called next, if ever. It may come earlier than anything is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let closing = self.closing.as_ref().map(|closing| closing.deadline);
+        let state = match self.state {
+            State::New | State::Closed => None,
+            State::Suspended => self.window_end(),
+            State::Connected => {
+                let heartbeat = self.last_heard
+                    + match self.ping {
+                        Ping::Idle => self.config.ping_interval,
+                        Ping::Due | Ping::Sent => self.config.pong_timeout,
+                    };
+                let write = self.blocked_since.map(|since| since + self.config.write_timeout);
+                // A blocked socket takes no acknowledgement before it moves again, and then it is looked at anyway.
+                let ack = if write.is_some() { None } else { self.ack_at() };
+                [Some(heartbeat), write, ack].into_iter().flatten().min()
+            }
+        };
+        [state, closing].into_iter().flatten().min()
+    }
+
+    /// When the attached socket is to write an acknowledgement.
+    pub(super) fn ack_at(&self) -> Option<Instant> {
+        if self.config.mode == Mode::Plain || !self.opened || self.close_sent() {
+            return None;
+        }
+        self.receiver.ack_at(self.peer_buffer, self.config.ack_delay)
+    }
+
+    fn window_end(&self) -> Option<Instant> {
+        match self.config.side {
+            Side::Client => None,
+            // A window without end is a choice; it must not overflow the clock.
+            Side::Server => self.suspended_since?.checked_add(self.config.resume_window),
+        }
+    }
+
+    /// The time has come for something.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.closing.as_ref().is_some_and(|closing| closing.deadline <= now) {
+            self.end_closing();
+        }
+        match self.state {
+            State::New | State::Closed => {}
+            State::Suspended => {
+                if self.window_end().is_some_and(|end| end <= now) {
+                    self.end(CloseReason::WindowExpired);
+                }
+            }
+            State::Connected => self.handle_socket_timeout(now),
+        }
+    }
+
+    //= PROTOCOL.md#8-heartbeat
+    fn handle_socket_timeout(&mut self, now: Instant) {
+        if self.blocked_since.is_some_and(|since| since + self.config.write_timeout <= now) {
+            //= PROTOCOL.md#7-closing: a write that does not finish within the write timeout counts as a lost socket
+            self.suspend(DropReason::WriteTimeout, now);
+        } else if !self.wants_read() {
+            // We are not listening: silence says nothing about the peer.
+            self.last_heard = now;
+            self.ping = Ping::Idle;
+        } else if self.last_heard + self.config.pong_timeout <= now {
+            self.suspend(DropReason::HeartbeatTimeout, now);
+        } else if self.ping == Ping::Idle && self.last_heard + self.config.ping_interval <= now {
+            self.ping = Ping::Due;
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! [`Line`]: the network between one client and a server, in memory.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng as _};
+use rejoin_client::{Client, ClientBuilder};
+use rejoin_server::Server;
+use tokio::sync::watch;
+
+use super::wire::{Condition, End, Wire};
+
+/// The network between one client and a server, in memory. Whatever is done to it is done to the latest connection.
+///
+/// Works with paused time, and does the same each time.
+#[derive(Debug, Clone)]
+pub struct Line {
+    state: Arc<Mutex<State>>,
+    dialled: watch::Sender<usize>,
+}
+
+#[derive(Debug)]
+struct State {
+    server: Server,
+    dials: Dials,
+    capacity: usize,
+    /// The latest connection.
+    wire: Option<Arc<Wire>>,
+    /// Ends that nobody serves.
+    swallowed: Vec<End>,
+    cuts: Option<Cuts>,
+}
+
+/// Where bytes go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "a connection has two directions")]
+pub enum Direction {
+    /// From the client to the server.
+    ToServer,
+    /// From the server to the client.
+    ToClient,
+}
+
+/// What becomes of dials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "these are all")]
+pub enum Dials {
+    /// The server gets them.
+    Served,
+    /// They fail.
+    Refused,
+    /// They succeed, and nothing more ever happens.
+    Swallowed,
+}
+
+/// Connections that fail at a random byte.
+#[derive(Debug)]
+struct Cuts {
+    rng: SmallRng,
+    mean: usize,
+}
+
+impl Line {
+    /// A line that leads to this server.
+    pub fn to(server: &Server) -> Self {
+        let state = State {
+            server: server.clone(),
+            dials: Dials::Served,
+            capacity: 64 * 1024,
+            wire: None,
+            swallowed: Vec::new(),
+            cuts: None,
+        };
+        Self { state: Arc::new(Mutex::new(state)), dialled: watch::Sender::new(0) }
+    }
+
+    /// With room for so many bytes under way in each direction, on connections to come.
+    #[must_use]
+    pub fn with_capacity(self, bytes: usize) -> Self {
+        self.lock().capacity = bytes;
+        self
+    }
+
+    /// A client on this line, which asks for this path and query.
+    pub fn client(&self, path_and_query: &str) -> ClientBuilder {
+        let line = self.clone();
+        Client::builder(format!("ws://server.test{path_and_query}")).seed(1).connector(move || {
+            let stream = line.dial();
+            async move { stream }
+        })
+    }
+
+    /// A connection, with the server's end served: for clients that are not ours.
+    ///
+    /// # Errors
+    /// Fails when dials are refused.
+    pub fn dial(&self) -> io::Result<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + use<>> {
+        self.dialled.send_modify(|dials| *dials += 1);
+        let mut state = self.lock();
+        if state.dials == Dials::Refused {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        let (ours, theirs, wire) = Wire::new(state.capacity);
+        if let Some(cuts) = &mut state.cuts {
+            cuts.plan(&wire);
+        }
+        state.wire = Some(wire);
+        if state.dials == Dials::Swallowed {
+            state.swallowed.push(theirs);
+        } else {
+            let server = state.server.clone();
+            tokio::spawn(async move { server.serve_connection(theirs).await });
+        }
+        Ok(ours)
+    }
+
+    /// From now on dials get to another server.
+    pub fn lead_to(&self, server: &Server) {
+        self.lock().server = server.clone();
+    }
+
+    /// What becomes of dials from now on.
+    pub fn set_dials(&self, dials: Dials) {
+        self.lock().dials = dials;
+    }
+
+    /// How often the client has dialled.
+    pub fn dials(&self) -> usize {
+        *self.dialled.borrow()
+    }
+
+    /// Waits until the client has dialled so often.
+    ///
+    /// # Panics
+    /// Panics when it does not.
+    pub async fn dialled(&self, times: usize) {
+        let mut dialled = self.dialled.subscribe();
+        let waiting = dialled.wait_for(|dials| *dials >= times);
+        super::within("dial", waiting).await.expect("the sender is ours");
+    }
+
+    /// Resets the connection: both ends see it at once, and what is under way is lost.
+    pub fn cut(&self) {
+        self.wire().become_(Condition::Reset);
+    }
+
+    /// Ends the connection: what is under way arrives, then both ends see the end of the stream.
+    pub fn finish(&self) {
+        self.wire().become_(Condition::Finished);
+    }
+
+    /// From now on bytes vanish, and nobody is told.
+    pub fn half_open(&self) {
+        self.wire().become_(Condition::HalfOpen);
+    }
+
+    /// Holds up what is under way in one direction, until [`Self::release`] or a cut.
+    pub fn stall(&self, direction: Direction) {
+        self.wire().stall(direction, true);
+    }
+
+    /// Lets go what [`Self::stall`] holds up.
+    pub fn release(&self, direction: Direction) {
+        self.wire().stall(direction, false);
+    }
+
+    /// Resets the connection when so many more bytes have arrived in one direction.
+    pub fn cut_after(&self, direction: Direction, bytes: usize) {
+        self.wire().limit(direction, bytes, Condition::Reset);
+    }
+
+    /// From now on each connection fails after a random number of bytes in one direction, `mean` on average: it is reset,
+    /// ends, or stays half open. The same seed gives the same numbers.
+    pub fn cut_at_random(&self, seed: u64, mean: usize) {
+        let mut state = self.lock();
+        let mut cuts = Cuts { rng: SmallRng::seed_from_u64(seed), mean };
+        if let Some(wire) = &state.wire {
+            cuts.plan(wire);
+        }
+        state.cuts = Some(cuts);
+    }
+
+    /// No more random cuts, on connections to come.
+    pub fn heal(&self) {
+        self.lock().cuts = None;
+    }
+
+    fn wire(&self) -> Arc<Wire> {
+        self.lock().wire.clone().expect("the client has dialled")
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Cuts {
+    fn plan(&mut self, wire: &Wire) {
+        let direction = if self.rng.random() { Direction::ToServer } else { Direction::ToClient };
+        let then = match self.rng.random_range(0..10) {
+            0 => Condition::HalfOpen,
+            1..=3 => Condition::Finished,
+            _ => Condition::Reset,
+        };
+        wire.limit(direction, self.rng.random_range(0..=2 * self.mean), then);
+    }
+}
