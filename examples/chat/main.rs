@@ -31,7 +31,7 @@ async fn main() -> ExitCode {
 
 async fn run(addr: Option<String>) -> io::Result<()> {
     let listener = match addr {
-        Some(addr) => TcpListener::bind(&addr).await.map_err(|error| at(&addr, error))?,
+        Some(addr) => TcpListener::bind(&addr).await.map_err(|error| at(&addr, &error))?,
         None => listen_by_default().await?,
     };
     println!("chat: open http://{} in two windows", listener.local_addr()?);
@@ -45,10 +45,10 @@ async fn listen_by_default() -> io::Result<TcpListener> {
             println!("chat: {DEFAULT_ADDR} is taken, using a free port");
             TcpListener::bind("127.0.0.1:0").await
         }
-        result => result.map_err(|error| at(DEFAULT_ADDR, error)),
+        result => result.map_err(|error| at(DEFAULT_ADDR, &error)),
     }
 }
 
-fn at(addr: &str, error: io::Error) -> io::Error {
+fn at(addr: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot listen on {addr}: {error}"))
 }

@@ -73,7 +73,8 @@ async fn serve_tcp(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     serve(shared, stream, Some(peer)).await;
 }
 
-/// Answers the requests of one connection until it is upgraded, for no longer than the handshake timeout.
+/// Answers the request of one connection until it is upgraded. Its head and `ConnectFn` have the handshake timeout each, and
+/// so has the peer to take the answer.
 pub(crate) async fn serve<S>(shared: &Arc<Shared>, io: S, remote_addr: Option<SocketAddr>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -89,7 +90,7 @@ where
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
     tokio::select! {
-        result = tokio::time::timeout(timeout, connection) => match result {
+        result = tokio::time::timeout(timeout * 3, connection) => match result {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),
             Err(_) => tracing::debug!("handshake took too long"),

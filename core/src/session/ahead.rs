@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn gaps_before_between_and_after_the_frames_are_not_too_much() {
         let mut ahead = Ahead::default();
-        let mut gap = |ahead: &mut Ahead, n| ahead.push(Arrived::Gap(Gap::new(n, n)), Instant::now());
+        let gap = |ahead: &mut Ahead, n| ahead.push(Arrived::Gap(Gap::new(n, n)), Instant::now());
         for n in [1, 3, 5] {
             gap(&mut ahead, n);
             ahead.push(Arrived::Frame(Frame::default(), 1), Instant::now());

@@ -49,6 +49,7 @@ impl Session {
     ///
     /// # Errors
     /// Refuses it when the session is closing, and when the buffer is full and the policy says so.
+    //= PROTOCOL.md#6-guarantee: what is accepted here is delivered once and in order, or told as a gap
     pub fn send(&mut self, message: Bytes, overflow: Overflow) -> Result<u64, Refused> {
         if !self.is_open() {
             return Err(Refused::Closed);

@@ -1,39 +1,113 @@
 //! A slow application, and a peer that asks for more than it takes (PROTOCOL.md §3, §4).
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use super::link::Item;
 use super::pair::Pair;
-use super::{SECOND, control, data, raw_control};
+use super::{SECOND, control, data, raw_control, text_of};
 use crate::session::*;
 use crate::{Control, Gap};
 use Side::{Client, Server};
 
 #[test]
-fn reading_stops_after_64_frames() {
+fn at_most_64_frames_are_counted_ahead_of_the_application() {
     let mut pair = Pair::connected(256);
-    for n in 0..70 {
-        pair.send(Client, &format!("c{n}"));
+    for n in 0..200 {
+        pair.send(Client, &n.to_string());
     }
     pair.run();
-    assert!(!pair.server().wants_read());
     assert_eq!(pair.server().counts().received, 64);
-    assert_eq!(pair.under_way(Server).len(), 6);
-    pair.server().poll_event();
-    assert!(pair.server().wants_read());
-    pair.run();
+    assert_eq!(
+        pair.client.counts().unacknowledged,
+        200 - 64,
+        "what is read and not counted is not acknowledged"
+    );
+    assert_eq!(pair.server().poll_event().as_ref().map(text_of).as_deref(), Some("0"));
     assert_eq!(pair.server().counts().received, 65);
+    assert_eq!(pair.told(Server), (1..200).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
 #[test]
-fn reading_stops_after_a_mebibyte() {
+fn at_most_a_mebibyte_is_counted_ahead_of_the_application() {
     let mut pair = Pair::connected(256);
     let (epoch, now) = (Epoch(1), pair.now);
     let server = pair.server();
-    server.handle_frame(epoch, data("c1"), 1_000_000, now).unwrap();
-    assert!(server.wants_read());
-    server.handle_frame(epoch, data("c2"), 48_576, now).unwrap();
-    assert!(!server.wants_read());
+    for (text, size, received) in [("1", 1_000_000, 1), ("2", 48_576, 2), ("3", 1, 2)] {
+        server.handle_frame(epoch, data(text), size, now).unwrap();
+        assert_eq!(server.counts().received, received);
+    }
     server.poll_event();
-    assert!(server.wants_read());
+    assert_eq!(server.counts().received, 3);
+}
+
+#[test]
+fn a_peer_that_ignores_acknowledgements_is_not_read_for_ever() {
+    let mut pair = Pair::new(|c| (c.buffer_frames, c.inbox_frames) = (8, 4), |_| ());
+    pair.connect();
+    pair.run();
+    for n in 1..=100 {
+        pair.put(0, Client, Item::Frame(data(&n.to_string())));
+    }
+    assert_eq!(pair.deliver(Server, 100), 4 + 8 + 1, "one more than it can have without an acknowledgement");
+    assert!(!pair.server().wants_read());
+    pair.server().poll_event();
+    assert!(!pair.server().wants_read(), "that was the connect");
+    pair.server().poll_event();
+    assert!(pair.server().wants_read());
+    let mut told = vec!["1".to_owned()];
+    while !pair.under_way(Server).is_empty() {
+        pair.deliver(Server, 100);
+        told.extend(pair.told(Server));
+    }
+    assert_eq!(told, (1..=100).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_peer_that_ignores_acknowledgements_is_not_read_for_ever_in_bytes() {
+    let mut pair = Pair::new(|c| c.inbox_bytes = 100, |_| ());
+    pair.connect();
+    pair.run();
+    for _ in 0..100 {
+        pair.put(0, Client, Item::Frame(data(&"x".repeat(30))));
+    }
+    assert_eq!(pair.deliver(Server, 100), 4 + 4);
+    assert!(!pair.server().wants_read());
+}
+
+#[test]
+fn one_message_however_big_does_not_hide_the_acknowledgement_behind_it() {
+    let mut pair = Pair::new(|c| (c.inbox_bytes, c.buffer_bytes) = (10, 10), |c| c.buffer_bytes = 10);
+    pair.connect();
+    pair.run();
+    let big = "x".repeat(1000);
+    pair.send(Client, &big);
+    pair.wait(SECOND);
+    pair.send(Client, &big);
+    pair.send(Server, "s1");
+    pair.wait(SECOND);
+    assert_eq!(pair.server().counts().received, 1);
+    assert_eq!(pair.server().counts().unacknowledged, 0);
+    pair.skip_events();
+    assert_eq!(pair.server().counts().received, 2);
+}
+
+#[test]
+fn in_plain_mode_reading_stops_with_the_inbox() {
+    let mut config = SessionConfig::new(Server, Mode::Plain);
+    config.inbox_frames = 2;
+    let now = Instant::now();
+    let mut session = Session::new(Arc::new(config), now);
+    let epoch = session.reserve();
+    session.attach(epoch, None, now).unwrap();
+    for (text, reads) in [("1", true), ("2", false)] {
+        session.handle_frame(epoch, data(text), 1, now).unwrap();
+        assert_eq!(session.wants_read(), reads);
+    }
+    session.poll_event();
+    session.poll_event();
+    assert!(session.wants_read());
+    assert_eq!(session.counts().received, 2);
 }
 
 #[test]
@@ -99,11 +173,11 @@ fn gaps_between_drops_do_not_pile_up_for_ever() {
     let mut pair = Pair::connected(8);
     let mut events = 0;
     for n in 0..2000 {
-        if !pair.server().wants_read() {
-            break;
-        }
         pair.put(0, Client, Item::Frame(control(Control::Gap(Gap::new(n + 1, n + 1)))));
         pair.deliver(Server, 1);
+        if pair.server().counts().received == n {
+            break;
+        }
         events += 3;
         let now = pair.now;
         let server = pair.server();
@@ -112,9 +186,10 @@ fn gaps_between_drops_do_not_pile_up_for_ever() {
         server.attach(epoch, Some(0), now).unwrap();
         pair.links[0].server.epoch = epoch;
     }
-    assert!(!pair.server().wants_read(), "after {events} events that nobody took");
+    assert!((100..1000).contains(&events), "{events} events that nobody took");
+    let counted = pair.server().counts().received;
     pair.told(Server);
-    assert!(pair.server().wants_read());
+    assert_eq!(pair.server().counts().received, counted + 1);
 }
 
 #[test]

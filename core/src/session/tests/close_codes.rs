@@ -97,6 +97,7 @@ fn a_server_that_ended_the_session_is_not_asked_to_resume_it() {
         pair.connect();
         pair.run();
         assert_eq!(pair.told(Client), ["dropped", "lost 1 and 0", "restored"], "afresh");
+        pair.cut();
         assert!(pair.client.resume_offer().is_some());
     }
 }

@@ -195,12 +195,14 @@ fn what_comes_to_one_who_closes_is_neither_counted_nor_delivered() {
 }
 
 #[test]
-fn one_who_closes_reads_on_however_full_the_inbox_is() {
-    let mut pair = Pair::new(|c| c.inbox_frames = 2, |_| ());
+fn one_who_closes_reads_on_however_much_was_not_taken() {
+    let mut pair = Pair::new(|c| (c.inbox_frames, c.buffer_frames) = (2, 2), |_| ());
     pair.connect();
-    pair.send(Client, "1");
-    pair.send(Client, "2");
     pair.run();
+    for n in 1..=6 {
+        pair.put(0, Client, Item::Frame(data(&n.to_string())));
+    }
+    assert_eq!(pair.deliver(Server, 6), 5);
     assert!(!pair.server().wants_read());
     close(&mut pair, Server, CloseReason::ServerClosed);
     assert!(pair.server().wants_read());
@@ -216,6 +218,40 @@ fn two_that_close_at_once_both_end() {
     pair.run();
     assert_eq!(pair.told(Server), ["closed: closed by the application"]);
     assert_eq!(pair.told(Client), ["closed: closed by the application"]);
+}
+
+#[test]
+fn two_that_close_at_once_do_not_claim_what_the_other_did_not_take() {
+    let mut pair = Pair::connected(256);
+    for side in [Server, Client] {
+        pair.send(side, "1");
+        close(&mut pair, side, local());
+    }
+    pair.run();
+    for side in [Server, Client] {
+        assert_eq!(pair.told(side), ["closed: closed by the application"]);
+        assert_eq!(pair.session(side).counts().unacknowledged, 1);
+    }
+}
+
+#[test]
+fn an_answer_acknowledges_nothing() {
+    for (side, peer) in [(Server, Client), (Client, Server)] {
+        for (acks, unacknowledged) in [(Some(1), 1), (Some(2), 0), (None, 2)] {
+            let mut pair = Pair::connected(256);
+            pair.send(side, "1");
+            pair.send(side, "2");
+            close(&mut pair, side, local());
+            pair.write(side);
+            if let Some(count) = acks {
+                pair.put(0, peer, Item::Frame(control(Control::Ack(count))));
+            }
+            pair.put(0, peer, Item::Close(Some(CloseFrame::new(1000, ""))));
+            pair.deliver(side, 2);
+            assert_eq!(pair.told(side), ["closed: closed by the application"]);
+            assert_eq!(pair.session(side).counts().unacknowledged, unacknowledged);
+        }
+    }
 }
 
 #[test]

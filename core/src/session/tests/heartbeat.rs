@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::SECOND;
 use super::link::Item;
 use super::pair::Pair;
+use super::{SECOND, data};
 use crate::Control;
 use crate::session::*;
 use Side::{Client, Server};
@@ -139,10 +139,13 @@ fn an_acknowledgement_that_cannot_be_written_is_no_reason_to_look_again_at_once(
 
 #[test]
 fn liveness_is_not_judged_while_nobody_reads() {
-    let mut pair = Pair::new(|c| c.inbox_frames = 1, |_| ());
+    let mut pair = Pair::new(|c| (c.inbox_frames, c.buffer_frames) = (1, 1), |_| ());
     pair.connect();
-    pair.send(Client, "c1");
     pair.run();
+    for _ in 0..3 {
+        pair.put(0, Client, Item::Frame(data("c")));
+    }
+    pair.deliver(Server, 3);
     assert!(!pair.server().wants_read());
     for _ in 0..100 {
         pair.advance(9 * SECOND);

@@ -4,6 +4,7 @@ mod link;
 mod oracle;
 mod pair;
 
+mod ahead;
 mod backpressure;
 mod close_codes;
 mod closing;
