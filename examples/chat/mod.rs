@@ -13,7 +13,7 @@
 //! A person is `{id, name, away?}`. The id is the connection's: random, so that nobody can take another's session by naming it.
 
 use std::io;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use axum::serve::ListenerExt as _;
@@ -51,23 +51,18 @@ pub async fn serve(listener: TcpListener, stop: impl Future<Output = ()>) -> io:
 
 fn server() -> Result<Server, ConfigError> {
     let chat = Arc::new(Chat::default());
-    let members_of = chat.clone();
-    let server = Server::builder(move |request| connect(members_of.clone(), request))
+    Server::builder(move |request| connect(chat.clone(), request))
         .on_connect(handle_join)
         .on_message(handle_message)
         .on_transport_drop(handle_drop)
         .on_transport_restore(handle_restore)
         .on_disconnect(handle_leave)
-        .build()?;
-    chat.server.get_or_init(|| server.clone());
-    Ok(server)
+        .build()
 }
 
 /// What all members have in common.
 #[derive(Default)]
 struct Chat {
-    /// For the handlers. Invariant: set before the first connection comes.
-    server: OnceLock<Server>,
     /// Held while somebody's coming or going is told. Without it a newcomer could be told of a leaving first, and then get
     /// a list in which the one who has left is still there.
     order: Mutex<()>,
@@ -123,14 +118,14 @@ fn label(what: &str, value: Option<String>, longest: usize) -> Result<String, Re
 async fn handle_join(me: Connection) {
     let chat = chat(&me);
     let _in_order = chat.order.lock().unwrap_or_else(PoisonError::into_inner);
-    let members = chat.server().connections(me.room());
+    let members = me.server().connections(me.room());
     // I am reading this, so I am not away.
     let people = members.iter().map(|member| person(member, !member.is_attached() && member.id() != me.id()));
     let welcome = Welcome { you: person(&me, false), people: people.collect() };
     if me.send(&frame("welcome", &welcome)).is_err() {
         return me.close(1011, "no room for the welcome"); // it comes again, to a fresh session
     }
-    chat.tell_room(&me, &frame("joined", &person(&me, false)));
+    tell_room(&me, &frame("joined", &person(&me, false)));
 }
 
 async fn handle_drop(me: Connection, _: DropReason) {
@@ -153,7 +148,7 @@ async fn handle_message(me: Connection, message: Frame) {
     };
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let said = Said { from: person(&me, false), text: &text, at: now.as_millis() };
-    chat(&me).tell_room(&me, &frame("said", &said).with_id(message.id()));
+    tell_room(&me, &frame("said", &said).with_id(message.id()));
 }
 
 fn text(message: &Frame) -> Result<String, &'static str> {
@@ -170,20 +165,16 @@ fn text(message: &Frame) -> Result<String, &'static str> {
 }
 
 impl Chat {
-    fn server(&self) -> &Server {
-        self.server.get().expect("set before the first connection comes")
-    }
-
     fn tell_change(&self, event: &str, who: &Connection) {
         let _in_order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        self.tell_room(who, &frame(event, &person(who, false)));
+        tell_room(who, &frame(event, &person(who, false)));
     }
+}
 
-    /// Everybody in this member's room, those away included: they get it when they are back.
-    fn tell_room(&self, member: &Connection, frame: &Frame) {
-        // Fails when the server has been shut down: then nobody is there.
-        self.server().broadcast(member.room(), frame).ok();
-    }
+/// Everybody in this member's room, those away included: they get it when they are back.
+fn tell_room(member: &Connection, frame: &Frame) {
+    // Fails when the server has been shut down: then nobody is there.
+    member.server().broadcast(member.room(), frame).ok();
 }
 
 fn chat(connection: &Connection) -> &Chat {

@@ -5,7 +5,6 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use rejoin_core::drive::{Cell, SendError, Transport, now};
@@ -14,6 +13,9 @@ use rejoin_core::{
 };
 use tokio::sync::Notify;
 
+use crate::server::Server;
+use crate::shared::Shared;
+
 /// A connection that outlives its sockets: a session.
 ///
 /// Cheap to clone; all clones are the same connection. It stays valid after the session has ended: [`Self::send`] then fails.
@@ -21,6 +23,7 @@ use tokio::sync::Notify;
 pub struct Connection(Arc<Inner>);
 
 struct Inner {
+    shared: Arc<Shared>,
     /// Unique in this process, for maps and logs.
     number: u64,
     id: Arc<str>,
@@ -32,8 +35,6 @@ struct Inner {
     codec: Arc<dyn Codec>,
     /// The codec's place among the server's, by which a broadcast finds its encoding.
     codec_index: usize,
-    write_timeout: Duration,
-    close_timeout: Duration,
     cell: Cell,
     /// Sockets that have asked for this session and are not attached yet; the latest wins.
     arriving: Mutex<Option<Arrival>>,
@@ -53,6 +54,7 @@ pub(crate) struct Arrival {
 
 /// What a [`Connection`] is made of.
 pub(crate) struct Parts {
+    pub(crate) shared: Arc<Shared>,
     pub(crate) number: u64,
     pub(crate) id: Arc<str>,
     pub(crate) room: Arc<str>,
@@ -61,14 +63,13 @@ pub(crate) struct Parts {
     pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) codec_index: usize,
-    pub(crate) write_timeout: Duration,
-    pub(crate) close_timeout: Duration,
     pub(crate) session: Session,
 }
 
 impl Connection {
     pub(crate) fn new(parts: Parts) -> Self {
         Self(Arc::new(Inner {
+            shared: parts.shared,
             number: parts.number,
             id: parts.id,
             room: parts.room,
@@ -77,8 +78,6 @@ impl Connection {
             data: parts.data,
             codec: parts.codec,
             codec_index: parts.codec_index,
-            write_timeout: parts.write_timeout,
-            close_timeout: parts.close_timeout,
             cell: Cell::new(parts.session),
             arriving: Mutex::new(None),
             place: AtomicUsize::new(0),
@@ -95,6 +94,24 @@ impl Connection {
     /// The room that `ConnectFn` assigned.
     pub fn room(&self) -> &str {
         &self.0.room
+    }
+
+    /// The server that this is a connection of: for handlers, which exist before it does.
+    ///
+    /// ```
+    /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+    /// # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+    /// # fn main() -> Result<(), rejoin_server::ConfigError> {
+    /// let server = Server::builder(connect)
+    ///     .on_message(|connection, frame| async move {
+    ///         connection.server().broadcast(connection.room(), &frame).ok();
+    ///     })
+    ///     .build()?;
+    /// # let _ = server; Ok(())
+    /// # }
+    /// ```
+    pub fn server(&self) -> Server {
+        Server::new(self.0.shared.clone())
     }
 
     /// Plain or session mode (PROTOCOL.md §1).
@@ -140,7 +157,7 @@ impl Connection {
     /// As [`Self::send`], with [`SendError::Timeout`] in the place of [`SendError::Full`].
     pub async fn send_wait(&self, frame: &Frame) -> Result<(), SendError> {
         let message = self.encode(frame)?;
-        self.0.cell.send_wait(message, self.0.write_timeout).await?;
+        self.0.cell.send_wait(message, self.0.shared.options.write_timeout).await?;
         Ok(())
     }
 
@@ -159,7 +176,7 @@ impl Connection {
     pub fn close(&self, code: u16, reason: impl Into<std::borrow::Cow<'static, str>>) {
         let code = if ws::is_close_code(code) { code } else { 1000 };
         let reason = CloseReason::Local(CloseFrame::new(code, reason));
-        let deadline = now() + self.0.close_timeout;
+        let deadline = now() + self.0.shared.options.close_timeout;
         self.0.cell.command(|session| session.close(reason, deadline));
     }
 

@@ -55,7 +55,8 @@ impl Server {
     }
 
     /// A tower service that answers upgrades, for axum or any hyper stack. That stack must allow upgrades, and should bound
-    /// the time and the size of a request's head.
+    /// the time and the size of a request's head. It alone knows the peer's address: look for it in
+    /// [`ConnectRequest::extensions`](crate::ConnectRequest::extensions), [`Connection::remote_addr`] is `None`.
     pub fn service(&self) -> Service {
         Service::new(self.shared.clone(), None)
     }

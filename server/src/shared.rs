@@ -176,6 +176,7 @@ impl Shared {
         let (mut session, token) = self.session(&identity, mode, lost)?;
         let epoch = session.reserve();
         let connection = Connection::new(Parts {
+            shared: self.clone(),
             number: self.numbers.fetch_add(1, Ordering::Relaxed),
             id: identity.id.into(),
             room: identity.room.into(),
@@ -184,8 +185,6 @@ impl Shared {
             data: identity.data,
             codec: self.options.codecs[codec].clone(),
             codec_index: codec,
-            write_timeout: self.options.write_timeout,
-            close_timeout: self.options.close_timeout,
             session,
         });
         connection.arrive(Arrival { epoch, received: None, transport });

@@ -151,6 +151,15 @@ impl Outbox {
         Next::Gap(Gap::new(from, to))
     }
 
+    /// Whether the next frame has to wait for an acknowledgement: what the peer reads ahead is measured by `buffer`. Where no
+    /// more is ever kept, none has to.
+    pub(super) fn has_to_wait(&self, buffer: u32) -> bool {
+        let next = self.kept.get(self.handed);
+        self.mode == Mode::Session
+            && self.handed >= buffer as usize
+            && next.is_some_and(|kept| kept.number == self.cursor + 1)
+    }
+
     /// The peer has received everything up to `number`. Returns whether that was new.
     pub(super) fn acknowledge(&mut self, number: u64) -> Result<bool, BadAck> {
         self.check_ack(number)?;
@@ -286,6 +295,19 @@ mod tests {
         assert_eq!(outbox.next(), data(3));
         assert_eq!(outbox.next(), None);
         assert_eq!((outbox.occupied(), outbox.bytes(), outbox.unacknowledged()), (2, 2, 2));
+    }
+
+    #[test]
+    fn a_frame_beyond_the_buffer_waits_and_a_gap_does_not() {
+        let mut outbox = outbox(Mode::Session, 3);
+        assert!(!outbox.has_to_wait(2));
+        assert_eq!([outbox.next(), outbox.next()], [data(1), data(2)]);
+        assert!(outbox.has_to_wait(2) && !outbox.has_to_wait(3));
+        outbox.acknowledge(1).unwrap();
+        assert!(!outbox.has_to_wait(2));
+        assert_eq!(outbox.next(), data(3));
+        outbox.push_missing();
+        assert!(!outbox.has_to_wait(2));
     }
 
     #[test]

@@ -121,6 +121,10 @@ impl Session {
         if self.ack_at().is_some_and(|at| at <= now) {
             return Some(Transmit::Control(Control::Ack(self.receiver.tell())));
         }
+        // A client may have accepted more before it knew the buffer.
+        if self.outbox.has_to_wait(self.buffer) {
+            return None;
+        }
         match self.outbox.next() {
             Some(Next::Data(message)) => Some(Transmit::Data(message)),
             Some(Next::Gap(gap)) => Some(Transmit::Control(Control::Gap(gap))),

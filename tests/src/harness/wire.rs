@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 
@@ -78,8 +78,8 @@ impl Wire {
 
 impl State {
     fn become_(&mut self, condition: Condition) {
-        // A stream that has been reset stays so.
-        if self.condition != Condition::Reset {
+        // A stream that has ended stays so.
+        if matches!(self.condition, Condition::Whole | Condition::HalfOpen) {
             self.condition = condition;
         }
         self.wake();
@@ -116,8 +116,9 @@ impl AsyncRead for End {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let mut state = this.wire.lock();
-        let lane = &state.lanes[this.incoming as usize];
+        let lane = &mut state.lanes[this.incoming as usize];
         if let (false, Some((0, then))) = (lane.stalled, lane.limit) {
+            lane.limit = None;
             state.become_(then);
         }
         let lane = &state.lanes[this.incoming as usize];

@@ -1,30 +1,16 @@
 //! What the test server does with a message.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rejoin_server::{Connection, Frame, SendError, Server};
+use rejoin_server::{Connection, Frame, SendError};
 use serde::{Deserialize, Serialize};
 
-/// The server, for its own handlers: it exists only after they do.
-#[derive(Debug, Clone, Default)]
-pub(super) struct ServerSlot(Arc<OnceLock<Server>>);
-
-impl ServerSlot {
-    pub(super) fn fill(&self, server: Server) {
-        self.0.set(server).ok();
-    }
-}
-
 /// Echoes, publishes, streams or counts.
-pub(super) async fn handle(slot: ServerSlot, sinks: Arc<Sinks>, connection: Connection, frame: Frame) {
+pub(super) async fn handle(sinks: Arc<Sinks>, connection: Connection, frame: Frame) {
     match frame.event() {
-        "pub" => {
-            if let Some(server) = slot.0.get() {
-                server.broadcast(connection.room(), &frame).ok();
-            }
-        }
+        "pub" => drop(connection.server().broadcast(connection.room(), &frame)),
         "stream" => match frame.decode::<StreamRequest>() {
             // A stream does not hold up the messages after it.
             Ok(request) => drop(tokio::spawn(stream(connection, request))),

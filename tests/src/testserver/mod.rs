@@ -109,11 +109,9 @@ fn run(options: &Options, sinks: &Arc<Sinks>, listener: TcpListener) -> io::Resu
 }
 
 fn build(options: &Options, sinks: Arc<Sinks>) -> Result<Server, ConfigError> {
-    let handle = events::ServerSlot::default();
-    let slot = handle.clone();
     let mut builder = Server::builder(connect)
         .resume_window(options.resume_window)
-        .on_message(move |connection, frame| events::handle(slot.clone(), sinks.clone(), connection, frame));
+        .on_message(move |connection, frame| events::handle(sinks.clone(), connection, frame));
     if let Some(frames) = options.send_buffer {
         builder = builder.send_buffer(frames);
     }
@@ -123,9 +121,7 @@ fn build(options: &Options, sinks: Arc<Sinks>) -> Result<Server, ConfigError> {
     for codec in &options.codecs {
         builder = codec.add_to(builder);
     }
-    let server = builder.build()?;
-    handle.fill(server.clone());
-    Ok(server)
+    builder.build()
 }
 
 async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {

@@ -200,7 +200,8 @@ fn one_who_closes_reads_on_however_much_was_not_taken() {
     pair.connect();
     pair.run();
     for n in 1..=6 {
-        pair.put(0, Client, Item::Frame(data(&n.to_string())));
+        pair.try_send(Client, &n.to_string(), Overflow::DropOldest).unwrap();
+        pair.write(Client);
     }
     assert_eq!(pair.deliver(Server, 6), 5);
     assert!(!pair.server().wants_read());

@@ -199,6 +199,26 @@ fn the_smaller_buffer_is_the_one_that_a_client_keeps() {
 }
 
 #[test]
+fn what_was_accepted_before_open_beyond_the_buffer_waits_for_acknowledgements() {
+    let mut pair = Pair::new(|c| c.buffer_frames = 4, |_| ());
+    pair.connect();
+    let texts: Vec<_> = (1..=9).map(|n| format!("c{n}")).collect();
+    for text in &texts {
+        pair.send(Client, text);
+    }
+    pair.client.close(CloseReason::Local(CloseFrame::new(1000, "")), pair.now + super::SECOND);
+    pair.write(Server);
+    pair.deliver(Client, 1);
+    pair.write(Client);
+    assert_eq!(pair.under_way(Server), ["c1", "c2", "c3", "c4"]);
+    pair.run();
+    let told = pair.told(Server);
+    assert_eq!(told[0], "connected");
+    assert_eq!(told[1..=9], texts);
+    assert_eq!(pair.client.counts().unacknowledged, 0);
+}
+
+#[test]
 fn a_lost_session_is_reported_with_what_was_never_acknowledged() {
     let mut pair = Pair::connected(8);
     for text in ["c1", "c2", "c3"] {

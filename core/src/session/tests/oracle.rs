@@ -203,8 +203,8 @@ impl Witness {
         for session in pair.servers.iter().chain([&pair.client]) {
             let Session { state, epoch, opened, lost, retired, buffer, peer_buffer, .. } = session;
             write!(to, "{state:?}{epoch:?}{opened}{lost:?}{retired}{buffer}{peer_buffer}")?;
-            let Session { outbox, receiver, inbox, pongs, resumed, closing, ended, .. } = session;
-            write!(to, "{outbox:?}{receiver:?}{inbox:?}{pongs:?}{resumed}{closing:?}{ended:?}")?;
+            let Session { outbox, receiver, inbox, ahead, pongs, resumed, closing, ended, .. } = session;
+            write!(to, "{outbox:?}{receiver:?}{inbox:?}{ahead:?}{pongs:?}{resumed}{closing:?}{ended:?}")?;
         }
         write!(to, "{:?}", pair.links)
     }
@@ -226,6 +226,29 @@ impl Witness {
         assert_eq!(counts.accepted, record.accepted.len() as u64);
         assert!(counts.dropped <= counts.accepted || self.client.len() > 1);
         assert!(counts.unacknowledged <= counts.accepted);
+        let SessionConfig { inbox_frames, inbox_bytes, .. } = *session.config;
+        assert!(
+            !session.inbox.is_full(inbox_frames + 1, usize::MAX),
+            "what is counted and not taken is bounded"
+        );
+        if let Some(ahead) = &session.ahead {
+            assert_eq!((session.state, session.closing.is_none()), (State::Connected, true));
+            assert!(session.inbox.is_full(inbox_frames, inbox_bytes), "what is counted comes first");
+            assert!(!ahead.is_empty());
+            assert!(!ahead.is_over(session.peer_buffer + 1, inbox_bytes), "what is read ahead is bounded");
+        }
+    }
+
+    /// What holds as well where the application of `side` waits for acknowledgements, and gives nothing up.
+    pub(super) fn check_is_read(&self, side: Side) {
+        let client = [&self.pair.client];
+        let peers = match side {
+            Side::Server => client.as_slice(),
+            Side::Client => &self.pair.servers.iter().collect::<Vec<_>>(),
+        };
+        for peer in peers {
+            assert!(peer.wants_read(), "its acknowledgements are never out of reach");
+        }
     }
 
     /// The network works again, the applications keep up, and time passes.
@@ -269,6 +292,29 @@ impl Witness {
         }
         self.settle();
         self.check_closed(side, session);
+    }
+
+    /// Both sides close at once, each for a reason that lets its application take what has arrived.
+    pub(super) fn close_both(&mut self) {
+        let session = self.pair.servers.len() - 1;
+        let deadline = self.pair.now + 10 * SECOND;
+        for side in [Side::Server, Side::Client] {
+            self.pair.session(side).close(CloseReason::Duplicate, deadline);
+        }
+        for _ in 0..8 {
+            self.pair.reset_half_open();
+            self.settle();
+            if matches!(self.pair.client.state(), State::New | State::Suspended)
+                && self.pair.servers.len() == session + 1
+            {
+                self.connect();
+            }
+            self.settle();
+            self.pair.wait(2 * SECOND);
+        }
+        self.settle();
+        self.check_closed(Side::Server, session);
+        self.check_closed(Side::Client, session);
     }
 
     fn check_closed(&self, side: Side, session: usize) {

@@ -83,6 +83,14 @@ fn everything_accepted_arrives_once_and_in_order_or_is_told_to_be_missing() {
 }
 
 #[test]
+fn two_that_close_at_once_know_what_may_be_lost() {
+    check(800, &(limits(), vec(step(), 1..60)), |(limits, steps)| {
+        let mut witness = run(&limits, &steps);
+        witness.close_both();
+    });
+}
+
+#[test]
 fn whoever_closes_knows_what_may_be_lost() {
     check(800, &(limits(), vec(step(), 1..60), side()), |(limits, steps, side)| {
         let mut witness = run(&limits, &steps);
@@ -128,6 +136,11 @@ fn run(limits: &Limits, steps: &[Step]) -> Witness {
         }
         witness.look();
         witness.check();
+        for (side, overflow) in [(Server, limits.server_overflow), (Client, limits.client_overflow)] {
+            if overflow == Overflow::Reject {
+                witness.check_is_read(side);
+            }
+        }
     }
     witness
 }

@@ -27,18 +27,35 @@ enum Step {
     Cut,
     Lose(Side),
     Connect,
+    /// The application takes one event.
+    Take(Side),
 }
 
-/// When what a session has to say goes to its socket.
+#[derive(Debug, Clone, Copy)]
+struct World {
+    buffer: u32,
+    inbox: usize,
+    /// What the server does when its buffer is full.
+    overflow: Overflow,
+    /// When what a session has to say goes to its socket.
+    writing: When,
+    /// When an application takes what there is.
+    taking: When,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Writing {
+enum When {
     AtOnce,
     AsAStep,
 }
 
 /// Visits every world that is `left.steps` steps away or less, each once; from each the network heals. Returns how many.
-fn walk(buffer: u32, overflow: Overflow, writing: Writing, left: Left) -> usize {
-    let pair = Pair::new(|c| c.buffer_frames = buffer, |c| c.buffer_frames = buffer);
+fn walk(world: World, left: Left) -> usize {
+    let World { buffer, inbox, .. } = world;
+    let pair = Pair::new(
+        |c| (c.buffer_frames, c.inbox_frames) = (buffer, inbox),
+        |c| (c.buffer_frames, c.inbox_frames) = (buffer, inbox),
+    );
     let mut seen = HashSet::new();
     // Nearest first, so that a world is seen for the first time with the most steps left.
     let mut next = vec![(Witness::new(pair), left)];
@@ -48,16 +65,12 @@ fn walk(buffer: u32, overflow: Overflow, writing: Writing, left: Left) -> usize 
             let mut healed = witness.clone();
             healed.heal();
             healed.check_agreement();
-            for step in steps(&witness, writing) {
+            for step in steps(&witness, world) {
                 let Some(left) = left.after(step) else {
                     continue;
                 };
                 let mut witness = witness.clone();
-                take(&mut witness, step, overflow);
-                if writing == Writing::AtOnce {
-                    witness.pair.write(Server);
-                    witness.pair.write(Client);
-                }
+                take(&mut witness, step, world);
                 if seen.insert(fingerprint(&witness, left)) {
                     after.push((witness, left));
                 }
@@ -68,7 +81,7 @@ fn walk(buffer: u32, overflow: Overflow, writing: Writing, left: Left) -> usize 
     seen.len()
 }
 
-fn steps(witness: &Witness, writing: Writing) -> Vec<Step> {
+fn steps(witness: &Witness, world: World) -> Vec<Step> {
     let mut steps = vec![
         Step::Send(Server),
         Step::Send(Client),
@@ -77,8 +90,11 @@ fn steps(witness: &Witness, writing: Writing) -> Vec<Step> {
         Step::Lose(Client),
         Step::Connect,
     ];
-    if writing == Writing::AsAStep {
+    if world.writing == When::AsAStep {
         steps.extend([Step::Write(Server), Step::Write(Client)]);
+    }
+    if world.taking == When::AsAStep {
+        steps.extend([Step::Take(Server), Step::Take(Client)]);
     }
     for link in 0..witness.pair.links.len() {
         steps.extend([Step::Deliver(link, Server), Step::Deliver(link, Client)]);
@@ -86,19 +102,26 @@ fn steps(witness: &Witness, writing: Writing) -> Vec<Step> {
     steps
 }
 
-fn take(witness: &mut Witness, step: Step, overflow: Overflow) {
+fn take(witness: &mut Witness, step: Step, world: World) {
     match step {
-        Step::Send(Server) => _ = witness.send(Server, overflow),
+        Step::Send(Server) => _ = witness.send(Server, world.overflow),
         Step::Send(Client) => _ = witness.send(Client, Overflow::Reject),
         Step::Write(side) => witness.pair.write(side),
         Step::Deliver(link, side) => witness.deliver(link, side, 1),
         Step::Cut => witness.pair.cut(),
         Step::Lose(side) => witness.pair.lose(side),
         Step::Connect => witness.connect(),
+        Step::Take(side) => witness.take(side, 1),
     }
-    witness.take(Server, usize::MAX);
-    witness.take(Client, usize::MAX);
+    if world.taking == When::AtOnce {
+        witness.take(Server, usize::MAX);
+        witness.take(Client, usize::MAX);
+    }
     witness.check();
+    if world.writing == When::AtOnce {
+        witness.pair.write(Server);
+        witness.pair.write(Client);
+    }
 }
 
 impl Left {
@@ -108,7 +131,7 @@ impl Left {
             Step::Send(Client) => Some(&mut self.client_sends),
             Step::Cut | Step::Lose(_) => Some(&mut self.losses),
             Step::Connect => Some(&mut self.connects),
-            Step::Write(_) | Step::Deliver(..) => None,
+            Step::Write(_) | Step::Deliver(..) | Step::Take(_) => None,
         };
         if let Some(of) = of {
             *of = of.checked_sub(1)?;
@@ -137,14 +160,42 @@ impl fmt::Write for Fingerprint {
 
 #[test]
 fn every_short_path_heals() {
+    let world = World {
+        buffer: 2,
+        inbox: 64,
+        overflow: Overflow::Reject,
+        writing: When::AsAStep,
+        taking: When::AtOnce,
+    };
     let left = Left { steps: 9, server_sends: 2, client_sends: 2, losses: 2, connects: 2 };
-    let worlds = walk(2, Overflow::Reject, Writing::AsAStep, left);
+    let worlds = walk(world, left);
     assert!(worlds > 10_000, "{worlds} worlds");
 }
 
 #[test]
 fn every_short_path_heals_when_frames_are_given_up() {
+    let world = World {
+        buffer: 1,
+        inbox: 64,
+        overflow: Overflow::DropOldest,
+        writing: When::AtOnce,
+        taking: When::AtOnce,
+    };
     let left = Left { steps: 9, server_sends: 3, client_sends: 1, losses: 2, connects: 2 };
-    let worlds = walk(1, Overflow::DropOldest, Writing::AtOnce, left);
+    let worlds = walk(world, left);
+    assert!(worlds > 10_000, "{worlds} worlds");
+}
+
+#[test]
+fn every_short_path_heals_when_frames_are_read_ahead() {
+    let world = World {
+        buffer: 2,
+        inbox: 1,
+        overflow: Overflow::DropOldest,
+        writing: When::AtOnce,
+        taking: When::AsAStep,
+    };
+    let left = Left { steps: 11, server_sends: 4, client_sends: 1, losses: 2, connects: 1 };
+    let worlds = walk(world, left);
     assert!(worlds > 10_000, "{worlds} worlds");
 }

@@ -1,0 +1,236 @@
+//! Who is slow harms only himself, and nothing is lost silently.
+
+use std::sync::Arc;
+
+use rejoin_client::{Frame, SendError};
+use rejoin_tests::harness::{Dials, Direction, Line, next, number, numbers};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::{client, millis, secs, server};
+
+#[tokio::test(start_paused = true)]
+async fn a_send_to_a_full_buffer_fails_and_queues_nothing() {
+    let (server, mut log) = server(|builder| builder.send_buffer(4));
+    let (mut ada, line) = client(&server, &mut log, "ada").await;
+    line.stall(Direction::ToClient);
+    for n in 1..=4 {
+        server.send("ada", &number(n)).unwrap();
+    }
+    assert_eq!(server.send("ada", &number(99)), Err(SendError::Full));
+    line.release(Direction::ToClient);
+    assert_eq!(numbers(&mut ada, 4).await, [1, 2, 3, 4]);
+    // The acknowledgements are on their way; who waits for room finds it.
+    server.connection("ada").unwrap().send_wait(&number(5)).await.unwrap();
+    assert_eq!(next(&mut ada).await, "message n 5");
+    assert_eq!(server.stats().dropped, 0, "what was refused was never accepted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_buffer_is_bounded_in_bytes_too_and_takes_one_frame_of_any_size() {
+    let (server, mut log) = server(|builder| builder.send_buffer_bytes(1000));
+    let (mut ada, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    let big = Frame::new("big", &"x".repeat(5000)).unwrap();
+    server.send("ada", &big).unwrap();
+    assert!(server.stats().retained_bytes >= 5000);
+    assert_eq!(server.send("ada", &number(1)), Err(SendError::Full));
+    line.set_dials(Dials::Served);
+    server.connection("ada").unwrap().send_wait(&number(2)).await.unwrap();
+    assert_eq!(next(&mut ada).await, "dropped: connection reset");
+    assert_eq!(next(&mut ada).await, "restored");
+    assert!(next(&mut ada).await.starts_with("message big"));
+    assert_eq!(next(&mut ada).await, "message n 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_room_ends_with_an_error_after_the_write_timeout() {
+    let (server, mut log) = server(|builder| builder.send_buffer(1).write_timeout(secs(3)));
+    let (_ada, line) = client(&server, &mut log, "ada").await;
+    line.stall(Direction::ToClient);
+    let ada = server.connection("ada").unwrap();
+    ada.send(&number(1)).unwrap();
+    let since = Instant::now();
+    assert_eq!(ada.send_wait(&number(2)).await, Err(SendError::Timeout));
+    assert!(since.elapsed() >= secs(3) && since.elapsed() < secs(3) + millis(5), "{:?}", since.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_room_ends_with_the_session() {
+    let (server, mut log) = server(|builder| builder.send_buffer(1));
+    let (_ada, line) = client(&server, &mut log, "ada").await;
+    line.stall(Direction::ToClient);
+    let ada = server.connection("ada").unwrap();
+    ada.send(&number(1)).unwrap();
+    let frame = number(2);
+    let waiting = ada.send_wait(&frame);
+    let (result, kicked) = tokio::join!(waiting, server.kick("ada"));
+    assert_eq!((result, kicked), (Err(SendError::Closed), Ok(())));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_costs_an_absent_member_its_oldest_and_nobody_else_anything() {
+    let (server, mut log) = server(|builder| builder.send_buffer(4));
+    let (mut slow, line) = client(&server, &mut log, "slow").await;
+    let (mut ben, _) = client(&server, &mut log, "ben").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(log.next().await, "slow dropped: connection reset");
+    assert_eq!(next(&mut slow).await, "dropped: connection reset");
+    for n in 1..=10 {
+        assert_eq!(server.broadcast("room", &number(n)), Ok(2));
+        assert_eq!(next(&mut ben).await, format!("message n {n}"));
+    }
+    assert_eq!(server.stats().dropped, 6);
+    line.set_dials(Dials::Served);
+    assert_eq!(next(&mut slow).await, "restored");
+    assert_eq!(next(&mut slow).await, "gap 1-6");
+    assert_eq!(numbers(&mut slow, 4).await, [7, 8, 9, 10]);
+    // The gap is counted: a second drop repeats neither it nor anything else.
+    line.cut();
+    server.broadcast("room", &number(11)).unwrap();
+    assert_eq!(numbers(&mut slow, 1).await, [11]);
+    assert_eq!(next(&mut ben).await, "message n 11");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_to_a_slow_reader_costs_it_what_was_not_written_yet() {
+    let (server, mut log) = server(|builder| builder.send_buffer(8).write_timeout(secs(30)));
+    let line = Line::to(&server).with_capacity(1024);
+    let mut slow = line.client("/?id=slow").connect().await.unwrap();
+    log.connected().await;
+    let (mut ben, _) = client(&server, &mut log, "ben").await;
+    line.stall(Direction::ToClient);
+    let pad = "x".repeat(40_000);
+    for n in 1..=12 {
+        assert_eq!(server.broadcast("room", &Frame::new("big", &(n, &pad)).unwrap()), Ok(2));
+        assert!(next(&mut ben).await.starts_with(&format!("message big [{n},")));
+    }
+    line.release(Direction::ToClient);
+    let mut came = Vec::new();
+    let mut gap = None;
+    while came.last() != Some(&12) {
+        match next(&mut slow).await {
+            told if told.starts_with("gap ") => assert_eq!(gap.replace((came.len(), told)), None),
+            told => {
+                let text = told.strip_prefix("message big [").expect("a big message");
+                came.push(text.split_once(',').unwrap().0.parse::<u64>().unwrap());
+            }
+        }
+    }
+    // Two were under way already, of 64 KiB that are taken at once; the last eight were kept.
+    assert_eq!(gap, Some((2, "gap 3-4".into())));
+    assert_eq!(came, [1, 2, 5, 6, 7, 8, 9, 10, 11, 12]);
+    assert_eq!(server.stats().dropped, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_takes_nothing_for_the_write_timeout_is_lost() {
+    let (server, mut log) = server(|builder| builder.write_timeout(secs(7)));
+    let line = Line::to(&server).with_capacity(1024);
+    let mut ada = line.client("/?id=ada").connect().await.unwrap();
+    log.connected().await;
+    line.stall(Direction::ToClient);
+    let since = Instant::now();
+    for n in 1..=200 {
+        server.send("ada", &number(n)).unwrap();
+    }
+    assert_eq!(log.next().await, "ada dropped: a write made no progress for the write timeout");
+    assert!(since.elapsed() >= secs(7) && since.elapsed() < secs(8), "{:?}", since.elapsed());
+    line.cut();
+    assert_eq!(numbers(&mut ada, 200).await, Vec::from_iter(1..=200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_that_does_not_take_its_messages_makes_the_server_wait_and_loses_nothing() {
+    let (server, mut log) = server(|builder| builder.send_buffer(16));
+    let (mut ada, _) = client(&server, &mut log, "ada").await;
+    let (mut ben, _) = client(&server, &mut log, "ben").await;
+    let connection = server.connection("ada").unwrap();
+    let mut sent = 0;
+    // 64 are read ahead, and acknowledged; then the buffer fills.
+    while connection.send_wait(&number(sent)).await.is_ok() {
+        sent += 1;
+    }
+    assert!((16..=200).contains(&sent), "{sent}");
+    server.send("ben", &number(1)).unwrap();
+    assert_eq!(next(&mut ben).await, "message n 1");
+    assert_eq!(numbers(&mut ada, usize::try_from(sent).unwrap()).await, Vec::from_iter(0..sent));
+    connection.send_wait(&number(sent)).await.unwrap();
+    assert_eq!(numbers(&mut ada, 1).await, [sent]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_whose_buffer_is_full_gets_an_error() {
+    let (server, mut log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let client = line.client("/?id=ada").send_buffer(4).connect().await.unwrap();
+    log.connected().await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    for n in 1..=4 {
+        client.send(&number(n)).unwrap();
+    }
+    assert_eq!(client.send(&number(99)), Err(SendError::Full));
+    assert_eq!(client.send_wait(&number(99)).await, Err(SendError::Timeout));
+    line.set_dials(Dials::Served);
+    client.send_wait(&number(5)).await.unwrap();
+    assert_eq!(log.numbers_over_drops(5).await, [1, 2, 3, 4, 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_servers_buffer_binds_the_client_too() {
+    let (server, mut log) = server(|builder| builder.send_buffer(3));
+    let (client, line) = client(&server, &mut log, "ada").await;
+    line.stall(Direction::ToServer);
+    for n in 1..=3 {
+        client.send(&number(n)).unwrap();
+    }
+    assert_eq!(client.send(&number(4)), Err(SendError::Full));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_is_slow_makes_its_own_client_wait() {
+    let gate = Arc::new(Notify::new());
+    let opened = gate.clone();
+    let (sender, mut handled) = tokio::sync::mpsc::unbounded_channel();
+    let (server, mut log) = server(|builder| {
+        builder.send_buffer(16).on_message(move |_, frame| {
+            let (gate, sender) = (gate.clone(), sender.clone());
+            async move {
+                gate.notified().await;
+                gate.notify_one();
+                sender.send(frame.decode::<u64>().unwrap()).unwrap();
+            }
+        })
+    });
+    let (client, _) = client(&server, &mut log, "ada").await;
+    let mut sent = 0;
+    while client.send_wait(&number(sent)).await.is_ok() {
+        sent += 1;
+    }
+    assert!((16..=200).contains(&sent), "{sent}");
+    opened.notify_one();
+    for n in 0..sent {
+        assert_eq!(handled.recv().await, Some(n));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_plain_mode_a_broadcast_gives_up_the_oldest_too() {
+    let (server, mut log) = server(|builder| builder.send_buffer(4));
+    let line = Line::to(&server);
+    let mut slow = line.client("/?id=slow").plain().connect().await.unwrap();
+    log.connected().await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(log.next().await, "slow dropped: connection reset");
+    for n in 1..=10 {
+        assert_eq!(server.broadcast("room", &number(n)), Ok(1));
+    }
+    assert_eq!(server.send("slow", &number(11)), Err(SendError::Full));
+    line.set_dials(Dials::Served);
+    assert_eq!(numbers(&mut slow, 4).await, [7, 8, 9, 10]);
+    assert_eq!(server.stats().dropped, 6);
+}

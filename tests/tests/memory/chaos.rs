@@ -1,0 +1,90 @@
+//! Thousands of frames both ways, over sockets that fail at any byte: exactly once, in order.
+
+use rejoin_client::{Connection, Event};
+use rejoin_tests::harness::{Line, Recorder, What, describe, next_event, number};
+
+use crate::{millis, secs, server, shut_down};
+
+const SEEDS: u64 = 30;
+const FRAMES: u64 = 1500;
+
+#[tokio::test(start_paused = true)]
+async fn everything_arrives_once_and_in_order_over_dozens_of_random_cuts() {
+    let mut dials = 0;
+    for seed in 0..SEEDS {
+        println!("seed {seed}");
+        dials += one_seed(seed).await;
+    }
+    assert!(dials > 30 * usize::try_from(SEEDS).unwrap(), "sockets that failed: {dials}");
+}
+
+async fn one_seed(seed: u64) -> usize {
+    // Small buffers on every third, so that senders wait.
+    let buffer = if seed % 3 == 0 { 8 } else { 256 };
+    let (server, mut log) = server(|builder| {
+        builder.resume_window(secs(3600)).heartbeat(secs(2), secs(6)).send_buffer(usize::try_from(buffer).unwrap())
+    });
+    let line = Line::to(&server).with_capacity(if seed % 2 == 0 { 512 } else { 64 * 1024 });
+    let client = line.client("/?id=ada").reconnect(millis(1), millis(200)).heartbeat(secs(2), secs(6));
+    let mut client = client.handshake_timeout(secs(5)).seed(seed).send_buffer(buffer).connect().await.unwrap();
+    let connection = log.connected().await;
+    line.cut_at_random(seed, 2500);
+    let sender = client.sender();
+    let says = async {
+        for n in 1..=FRAMES {
+            while sender.send_wait(&number(n)).await.is_err() {}
+        }
+    };
+    let answers = async {
+        for n in 1..=FRAMES {
+            while connection.send_wait(&number(n)).await.is_err() {}
+        }
+    };
+    tokio::join!(says, answers, client_hears(&mut client, seed), server_hears(&mut log, seed));
+    line.heal();
+    line.finish();
+    assert_eq!(client.close().await.unacknowledged, 0, "seed {seed}");
+    loop {
+        let happened = log.next().await;
+        if happened == "ada disconnected: closed by the peer" {
+            break;
+        }
+        assert!(happened == "ada restored" || happened.starts_with("ada dropped"), "seed {seed}: {happened}");
+    }
+    let stats = server.stats();
+    assert_eq!((stats.frames_in, stats.frames_out, stats.dropped), (FRAMES, FRAMES, 0), "seed {seed}");
+    shut_down(&server).await;
+    line.dials()
+}
+
+/// Drops and restores alternate, and between them come the numbers.
+async fn client_hears(client: &mut Connection, seed: u64) {
+    let (mut last, mut away) = (0, false);
+    while last < FRAMES {
+        match next_event(client).await {
+            Event::Message(frame) => {
+                last += 1;
+                assert_eq!(frame.decode::<u64>().unwrap(), last, "seed {seed}: at the client");
+            }
+            Event::Dropped { .. } => assert!(!std::mem::replace(&mut away, true), "seed {seed}: dropped twice"),
+            Event::Restored => assert!(std::mem::replace(&mut away, false), "seed {seed}: restored twice"),
+            other => panic!("seed {seed}: {}", describe(&other)),
+        }
+    }
+}
+
+async fn server_hears(log: &mut Recorder, seed: u64) {
+    let (mut last, mut away) = (0, false);
+    while last < FRAMES {
+        let happening = log.next_event().await;
+        match &happening.what {
+            What::Message(frame) => {
+                last += 1;
+                assert_eq!(frame.decode::<u64>().unwrap(), last, "seed {seed}: at the server");
+            }
+            What::Dropped(_) => assert!(!std::mem::replace(&mut away, true), "seed {seed}: dropped twice"),
+            What::Restored => assert!(std::mem::replace(&mut away, false), "seed {seed}: restored twice"),
+            _ => panic!("seed {seed}: {happening}"),
+        }
+    }
+}

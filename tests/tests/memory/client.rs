@@ -1,0 +1,248 @@
+//! The client's side of a connection's life.
+
+use rejoin_client::{CloseReason, ConnectError, ConnectionState, Event, SendError};
+use rejoin_server::Server;
+use rejoin_tests::harness::{self, Dials, Direction, Line, next, next_event, number, numbers};
+use tokio::time::Instant;
+
+use crate::{client, echo_server, millis, secs, server, shut_down};
+
+#[tokio::test(start_paused = true)]
+async fn hears_its_echo_and_closes_cleanly() {
+    let server = echo_server();
+    let mut client = Line::to(&server).client("/").connect().await.unwrap();
+    for n in 0..10 {
+        client.send(&number(n)).unwrap();
+        assert_eq!(numbers(&mut client, 1).await, [n]);
+    }
+    let closed = client.close().await;
+    assert!(matches!(closed.reason, CloseReason::Local), "{closed:?}");
+    assert_eq!(closed.unacknowledged, 0);
+    assert_eq!(client.state(), ConnectionState::Closed);
+    assert!(client.recv().await.is_none() && client.recv().await.is_none());
+    shut_down(&server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_dial_that_fails_is_an_error_at_once_and_nothing_goes_on() {
+    let server = echo_server();
+    let line = Line::to(&server);
+    line.set_dials(Dials::Refused);
+    let error = line.client("/").connect().await.unwrap_err();
+    assert!(matches!(error, ConnectError::Dial(_)), "{error}");
+    line.set_dials(Dials::Served);
+    tokio::time::sleep(secs(600)).await;
+    assert_eq!(line.dials(), 1);
+    assert_eq!(server.stats().connections, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_reconnect_a_drop_is_the_end() {
+    let (server, mut log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let mut client = line.client("/?id=ada").no_reconnect().connect().await.unwrap();
+    log.connected().await;
+    line.stall(Direction::ToServer);
+    client.send(&number(1)).unwrap();
+    line.cut();
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    let Event::Closed(closed) = next_event(&mut client).await else { panic!("not closed") };
+    assert!(matches!(closed.reason, CloseReason::ReconnectDisabled(_)), "{closed:?}");
+    assert_eq!(closed.unacknowledged, 1);
+    assert_eq!(harness::read_numbers(&client.take_unacknowledged()), [1]);
+    assert!(client.recv().await.is_none());
+    assert_eq!(client.send(&number(2)), Err(SendError::Closed));
+    assert_eq!(line.dials(), 1);
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    assert_eq!(log.next().await, "ada disconnected: resume window expired");
+}
+
+#[tokio::test(start_paused = true)]
+async fn reconnects_and_says_where_it_stands() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    assert_eq!(client.state(), ConnectionState::Connected);
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    line.dialled(3).await;
+    assert_eq!(client.state(), ConnectionState::Reconnecting);
+    line.set_dials(Dials::Served);
+    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(client.state(), ConnectionState::Connected);
+    server.send("ada", &number(1)).unwrap();
+    assert_eq!(next(&mut client).await, "message n 1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_while_away_leaves_after_the_resume_in_order() {
+    let (server, mut log) = server(|builder| builder);
+    let (client, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    for n in 1..=100 {
+        client.send(&number(n)).unwrap();
+    }
+    line.set_dials(Dials::Served);
+    assert_eq!(log.next().await, "ada restored");
+    assert_eq!(log.numbers(100).await, Vec::from_iter(1..=100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_when_its_retries_are_exhausted() {
+    let (server, mut log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let mut client = line.client("/?id=ada").max_retries(3).connect().await.unwrap();
+    log.connected().await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    client.send(&number(1)).unwrap();
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    let Event::Closed(closed) = next_event(&mut client).await else { panic!("not closed") };
+    assert!(matches!(closed.reason, CloseReason::RetriesExhausted { attempts: 3, .. }), "{closed:?}");
+    assert_eq!(closed.unacknowledged, 1);
+    assert_eq!(line.dials(), 4);
+    assert!(client.recv().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_are_counted_anew_after_each_reconnect() {
+    let (server, mut log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let mut client = line.client("/?id=ada").max_retries(2).connect().await.unwrap();
+    log.connected().await;
+    for round in 0..5 {
+        line.set_dials(Dials::Refused);
+        line.cut();
+        line.dialled(2 * round + 2).await;
+        line.set_dials(Dials::Served);
+        assert_eq!(next(&mut client).await, "dropped: connection reset");
+        assert_eq!(next(&mut client).await, "restored");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_while_reconnecting_with_nothing_to_deliver_is_the_end_at_once() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    line.dialled(2).await;
+    let since = Instant::now();
+    let closed = client.close().await;
+    assert!(matches!(closed.reason, CloseReason::Local) && closed.unacknowledged == 0, "{closed:?}");
+    assert!(since.elapsed() < millis(10), "{:?}", since.elapsed());
+    assert!(client.recv().await.is_none());
+    tokio::time::sleep(secs(600)).await;
+    assert_eq!(line.dials(), 2, "its task has ended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_while_reconnecting_delivers_what_was_accepted() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    for n in 1..=10 {
+        client.send(&number(n)).unwrap();
+    }
+    line.dialled(2).await;
+    line.set_dials(Dials::Served);
+    assert_eq!(client.close().await.unacknowledged, 0);
+    assert_eq!(log.numbers_over_drops(10).await, Vec::from_iter(1..=10));
+    assert_eq!(log.next().await, "ada disconnected: closed by the peer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_gives_up_at_its_timeout_and_counts_what_is_left() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    for n in 1..=10 {
+        client.send(&number(n)).unwrap();
+    }
+    let since = Instant::now();
+    assert_eq!(client.close().await.unacknowledged, 10);
+    assert!(since.elapsed() >= secs(5) && since.elapsed() <= secs(6), "{:?}", since.elapsed());
+    assert_eq!(harness::read_numbers(&client.take_unacknowledged()), Vec::from_iter(1..=10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_accepted_after_a_close() {
+    let server = echo_server();
+    let client = Line::to(&server).client("/").connect().await.unwrap();
+    let sender = client.sender();
+    let (closed, sent) = tokio::join!(client.close(), async { sender.send(&number(1)) });
+    assert_eq!((closed.unacknowledged, sent), (0, Err(SendError::Closed)));
+    assert_eq!(client.send(&number(1)), Err(SendError::Closed));
+    assert_eq!(sender.send_wait(&number(1)).await, Err(SendError::Closed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_races_a_drop_delivers_or_says_that_it_may_not_have() {
+    for seed in 0..200 {
+        let (server, mut log) = server(|builder| builder);
+        let (client, line) = client(&server, &mut log, "ada").await;
+        for n in 1..=20 {
+            client.send(&number(n)).unwrap();
+        }
+        // The twenty frames take about 700 bytes.
+        line.cut_at_random(seed, 500);
+        if seed % 2 == 0 {
+            line.heal();
+        }
+        let closed = client.close().await;
+        assert!(client.state() == ConnectionState::Closed);
+        let received = server_received(&server, &mut log).await;
+        assert_eq!(received, Vec::from_iter(1..=received.len() as u64), "seed {seed}: in order, once");
+        let missing = 20 - received.len() as u64;
+        assert!(missing <= closed.unacknowledged, "seed {seed}: {missing} missing, told: {closed:?}");
+        assert!(seed % 2 != 0 || missing == 0, "seed {seed}: one cut is overcome");
+    }
+}
+
+/// All that the server's application has got when the server has ended.
+async fn server_received(server: &Server, log: &mut harness::Recorder) -> Vec<u64> {
+    shut_down(server).await;
+    let mut received = Vec::new();
+    while let Some(happened) = log.try_next() {
+        received.extend(happened.strip_prefix("ada message n ").map(|n| n.parse::<u64>().unwrap()));
+    }
+    received
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_says_nothing_to_the_server_which_keeps_the_session() {
+    for by_drop in [false, true] {
+        let (server, mut log) = server(|builder| builder);
+        let (client, line) = client(&server, &mut log, "ada").await;
+        let sender = client.sender();
+        if by_drop {
+            drop(client);
+        } else {
+            client.abort();
+        }
+        assert!(matches!(sender.closed().await.reason, CloseReason::Local));
+        assert_eq!(log.next().await, "ada dropped: unexpected end of file");
+        assert_eq!(server.stats().suspended, 1);
+        assert_eq!(log.next().await, "ada disconnected: resume window expired");
+        assert_eq!(line.dials(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_client_on_the_same_line_is_a_session_of_its_own() {
+    let (server, mut log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let client = line.client("/").build().unwrap();
+    let (one, other) = (client.connect().await.unwrap(), client.connect().await.unwrap());
+    log.connected().await;
+    log.connected().await;
+    assert_ne!(one.id(), other.id());
+    assert_eq!(server.connections("room").len(), 2);
+}

@@ -1,0 +1,201 @@
+//! How sessions end: by either side, by force, with the server.
+
+use std::sync::{Arc, Mutex};
+
+use rejoin_server::ConnectionError;
+use rejoin_tests::harness::{Dials, Line, next, number, numbers};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use crate::{client, millis, secs, server, shut_down};
+
+#[tokio::test(start_paused = true)]
+async fn a_clean_close_delivers_everything_first_and_leaves_nothing() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    for n in 1..=100 {
+        client.send(&number(n)).unwrap();
+    }
+    let closed = client.close().await;
+    assert_eq!(closed.unacknowledged, 0);
+    assert!(client.recv().await.is_none(), "our own close is nothing to tell");
+    assert_eq!(log.numbers(100).await, Vec::from_iter(1..=100));
+    assert_eq!(log.next().await, "ada disconnected: closed by the peer");
+    assert!(server.connection("ada").is_none() && server.connections("room").is_empty());
+    let stats = server.stats();
+    assert_eq!((stats.connections, stats.suspended, stats.rooms, stats.retained_bytes), (0, 0, 0, 0));
+    assert_eq!(line.dials(), 1);
+    shut_down(&server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_server_closes_after_what_it_has_said() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    let connection = server.connection("ada").unwrap();
+    for n in 1..=100 {
+        connection.send(&number(n)).unwrap();
+    }
+    connection.close(1000, "");
+    assert_eq!(connection.send(&number(101)), Err(rejoin_server::SendError::Closed));
+    assert_eq!(numbers(&mut client, 100).await, Vec::from_iter(1..=100));
+    assert_eq!(next(&mut client).await, "closed: closed by the server with 1000");
+    assert_eq!(log.next().await, "ada disconnected: closed by the application");
+    connection.closed().await;
+    assert_eq!(line.dials(), 1, "the client does not come back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_code_of_the_applications_own_the_client_comes_back_afresh() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut client, _) = client(&server, &mut log, "ada").await;
+    server.connection("ada").unwrap().close(4321, "moved");
+    assert_eq!(next(&mut client).await, "dropped: closed by the peer with 4321 moved");
+    assert_eq!(next(&mut client).await, "lost unknown []");
+    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(log.next().await, "ada disconnected: closed by the application");
+    assert_eq!(log.next().await, "ada connected");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kick_has_happened_when_it_returns() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    let connection = server.connection("ada").unwrap();
+    server.kick("ada").await.unwrap();
+    assert!(server.connection("ada").is_none() && server.connections("room").is_empty());
+    assert_eq!(connection.send(&number(1)), Err(rejoin_server::SendError::Closed));
+    assert_eq!(log.next().await, "ada disconnected: kicked");
+    assert_eq!(next(&mut client).await, "closed: closed by the server with 1000 kicked");
+    assert_eq!(line.dials(), 1, "the client does not come back");
+    assert_eq!(server.kick("ada").await, Err(ConnectionError::NotFound));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kick_ends_a_suspended_session_past_its_window() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    client.send(&number(1)).unwrap();
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    let since = Instant::now();
+    server.kick("ada").await.unwrap();
+    assert_eq!(log.next().await, "ada disconnected: kicked");
+    assert!(since.elapsed() < secs(1));
+    line.set_dials(Dials::Served);
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    assert_eq!(next(&mut client).await, "lost unknown [n 1]");
+    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(log.next().await, "ada connected");
+}
+
+#[tokio::test(start_paused = true)]
+async fn kicking_and_cutting_an_unknown_id_are_errors() {
+    let (server, mut log) = server(|builder| builder);
+    assert_eq!(server.kick("nobody").await, Err(ConnectionError::NotFound));
+    assert_eq!(server.cut("nobody"), Err(ConnectionError::NotFound));
+    let (_client, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    assert_eq!(server.cut("ada"), Err(ConnectionError::NotAttached));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_ends_every_session_and_every_task() {
+    let (old, mut log) = server(|builder| builder);
+    let (mut ada, ada_line) = client(&old, &mut log, "ada").await;
+    let (_ben, ben_line) = client(&old, &mut log, "ben").await;
+    let plain = Line::to(&old).client("/?id=eve").plain().no_reconnect();
+    let mut eve = plain.connect().await.unwrap();
+    log.connected().await;
+    ben_line.set_dials(Dials::Refused);
+    ben_line.cut();
+    assert_eq!(log.next().await, "ben dropped: connection reset");
+    old.send("ada", &number(1)).unwrap();
+    let since = Instant::now();
+    assert_eq!(old.shutdown(secs(30)).await, 0);
+    assert!(since.elapsed() < secs(2), "nobody was waited for: {:?}", since.elapsed());
+    assert_eq!(
+        log.next_sorted().await,
+        ["ada", "ben", "eve"].map(|id| format!("{id} disconnected: server shut down"))
+    );
+    let stats = old.stats();
+    assert_eq!((stats.connections, stats.suspended, stats.rooms), (0, 0, 0));
+    assert_eq!(next(&mut eve).await, "dropped: closed by the peer with 1001 server shutting down");
+    assert_eq!(next(&mut ada).await, "message n 1", "what was accepted is delivered first");
+    assert_eq!(next(&mut ada).await, "dropped: closed by the peer with 1001 server shutting down");
+    // The client goes on dialling; the next server gets it.
+    let (new, mut new_log) = server(|builder| builder);
+    ada_line.lead_to(&new);
+    assert_eq!(next(&mut ada).await, "lost ended []");
+    assert_eq!(next(&mut ada).await, "restored");
+    assert_eq!(new_log.next().await, "ada connected");
+    assert_eq!(old.shutdown(secs(30)).await, 0, "a second one does nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_shutdown_nobody_gets_in() {
+    let (server, mut log) = server(|builder| builder);
+    shut_down(&server).await;
+    let error = Line::to(&server).client("/").connect().await;
+    assert!(error.is_err());
+    assert_eq!(log.try_next(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_is_stuck_is_dropped_at_the_deadline_and_counted() {
+    struct Dropped(mpsc::UnboundedSender<()>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.send(()).ok();
+        }
+    }
+    let (entered, mut running) = mpsc::unbounded_channel();
+    let (sender, mut dropped) = mpsc::unbounded_channel();
+    let (server, mut log) = server(|builder| {
+        builder.on_message(move |_, _| {
+            entered.send(()).unwrap();
+            let guard = Dropped(sender.clone());
+            async move {
+                std::future::pending::<()>().await;
+                drop(guard);
+            }
+        })
+    });
+    let (ada, _) = client(&server, &mut log, "ada").await;
+    let (_ben, _) = client(&server, &mut log, "ben").await;
+    let connection = server.connection("ada").unwrap();
+    ada.send(&number(1)).unwrap();
+    running.recv().await.unwrap();
+    let since = Instant::now();
+    assert_eq!(server.shutdown(secs(3)).await, 1);
+    assert!(since.elapsed() >= secs(3) && since.elapsed() < secs(3) + millis(10), "{:?}", since.elapsed());
+    dropped.try_recv().expect("the handler was dropped");
+    assert_eq!(log.next().await, "ben disconnected: server shut down");
+    connection.closed().await;
+    assert_eq!(server.stats().connections, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_from_within_a_handler_does_not_wait_for_itself() {
+    let kept = Arc::new(Mutex::new(None));
+    let handle = kept.clone();
+    let (server, mut log) = server(|builder| {
+        builder.on_message(move |connection, frame| {
+            connection.send(&frame).unwrap();
+            connection.close(1000, "bye");
+            *handle.lock().unwrap() = Some(connection);
+            std::future::ready(())
+        })
+    });
+    let (mut client, _) = client(&server, &mut log, "ada").await;
+    client.send(&number(1)).unwrap();
+    client.send(&number(2)).unwrap();
+    assert_eq!(next(&mut client).await, "message n 1");
+    assert_eq!(next(&mut client).await, "closed: closed by the server with 1000 bye");
+    assert_eq!(log.next().await, "ada disconnected: closed by the application");
+    let connection = kept.lock().unwrap().take().unwrap();
+    connection.closed().await;
+}

@@ -1,0 +1,93 @@
+//! Who is silent for too long is lost, and who lives is left alone.
+
+use rejoin_tests::harness::{Direction, Line, next, number};
+use tokio::time::Instant;
+
+use crate::{client, millis, secs, server};
+
+#[tokio::test(start_paused = true)]
+async fn the_server_notices_a_half_open_socket_after_its_pong_timeout() {
+    let (server, mut log) = server(|builder| builder.heartbeat(secs(3), secs(8)));
+    let (_client, line) = client(&server, &mut log, "ada").await;
+    line.half_open();
+    let since = Instant::now();
+    assert_eq!(log.next().await, "ada dropped: nothing arrived for the pong timeout");
+    assert!(since.elapsed() >= secs(8) - millis(5) && since.elapsed() <= secs(8) + millis(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_client_notices_after_its_own_and_resumes() {
+    let (server, mut log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let mut client = line.client("/?id=ada").heartbeat(secs(10), secs(40)).connect().await.unwrap();
+    log.connected().await;
+    line.half_open();
+    let since = Instant::now();
+    server.send("ada", &number(1)).unwrap();
+    client.send(&number(2)).unwrap();
+    assert_eq!(next(&mut client).await, "dropped: nothing arrived for the pong timeout");
+    assert!(since.elapsed() >= secs(40) - millis(5) && since.elapsed() <= secs(40) + millis(5));
+    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(next(&mut client).await, "message n 1");
+    assert_eq!(log.next().await, "ada dropped: nothing arrived for the pong timeout");
+    assert_eq!(log.next().await, "ada restored");
+    assert_eq!(log.next().await, "ada message n 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_that_is_dead_in_one_direction_is_noticed_by_whoever_hears_nothing() {
+    for (direction, at_server, at_client) in [
+        (Direction::ToServer, "nothing arrived for the pong timeout", "unexpected end of file"),
+        (Direction::ToClient, "connection reset", "nothing arrived for the pong timeout"),
+    ] {
+        let (server, mut log) = server(|builder| builder.heartbeat(secs(10), secs(40)));
+        let line = Line::to(&server);
+        let mut client = line.client("/?id=ada").heartbeat(secs(10), secs(40)).connect().await.unwrap();
+        log.connected().await;
+        line.stall(direction);
+        let since = Instant::now();
+        if direction == Direction::ToServer {
+            assert_eq!(log.next().await, format!("ada dropped: {at_server}"));
+            assert_eq!(next(&mut client).await, format!("dropped: {at_client}"));
+        } else {
+            assert_eq!(next(&mut client).await, format!("dropped: {at_client}"));
+            let dropped = log.next().await;
+            assert!(dropped.starts_with("ada dropped: "), "{dropped}");
+        }
+        assert!(since.elapsed() < secs(41), "{direction:?}: {:?}", since.elapsed());
+        assert_eq!(next(&mut client).await, "restored");
+        assert_eq!(log.next().await, "ada restored");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_connection_lives_for_a_day() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    let plain_line = Line::to(&server);
+    let mut plain = plain_line.client("/?id=ben").plain().connect().await.unwrap();
+    log.connected().await;
+    tokio::time::sleep(secs(24 * 3600)).await;
+    assert_eq!(log.try_next(), None);
+    assert_eq!((line.dials(), plain_line.dials()), (1, 1));
+    assert_eq!(server.broadcast("room", &number(1)), Ok(2));
+    assert_eq!(next(&mut client).await, "message n 1");
+    assert_eq!(next(&mut plain).await, "message n 1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dial_that_is_swallowed_ends_with_the_handshake_timeout_and_is_tried_again() {
+    let (server, mut log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let client = line.client("/?id=ada").handshake_timeout(secs(2));
+    let mut client = client.connect().await.unwrap();
+    log.connected().await;
+    line.set_dials(rejoin_tests::harness::Dials::Swallowed);
+    line.cut();
+    let since = Instant::now();
+    line.dialled(2).await;
+    line.set_dials(rejoin_tests::harness::Dials::Served);
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    assert_eq!(next(&mut client).await, "restored");
+    assert!(since.elapsed() >= secs(2) && line.dials() == 3);
+}

@@ -1,0 +1,255 @@
+//! Who may connect, as whom, and what becomes of an ID that is taken.
+
+use std::time::Duration;
+
+use rejoin_client::{ConnectError, Connection};
+use rejoin_server::{ConnectRequest, DuplicateId, Identity, Reject, Server, StatusCode};
+use rejoin_tests::harness::{self, Dials, Line, Recorder, next, number};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::Instant;
+
+use crate::{client, millis, secs, server, shut_down};
+
+#[tokio::test(start_paused = true)]
+async fn connects_once_and_both_ends_know_who_it_is() {
+    let (server, mut log) = server(|builder| builder);
+    let client = Line::to(&server).client("/?id=ada&room=library").connect().await.unwrap();
+    let connection = log.connected().await;
+    assert_eq!((connection.id(), connection.room()), ("ada", "library"));
+    assert_eq!(client.id().as_deref(), Some("ada"));
+    assert_eq!(client.room().as_deref(), Some("library"));
+    assert!(connection.is_attached());
+    let stats = server.stats();
+    assert_eq!((stats.connections, stats.suspended, stats.rooms), (1, 0, 1));
+    assert_eq!(log.try_next(), None);
+    shut_down(&server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_id_gets_one_of_its_own() {
+    let (server, mut log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let (one, other) = (line.client("/").connect().await.unwrap(), line.client("/").connect().await.unwrap());
+    let ids = [log.connected().await.id().to_owned(), log.connected().await.id().to_owned()];
+    assert!(ids.iter().all(|id| !id.is_empty()) && ids[0] != ids[1], "{ids:?}");
+    assert_eq!([one.id().unwrap(), other.id().unwrap()], ids);
+}
+
+/// A server whose `ConnectFn` is this, and the refusal that a client gets.
+async fn refusal<F, Fut>(connect: F) -> (u16, String, Option<Duration>)
+where
+    F: Fn(ConnectRequest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Identity, Reject>> + Send + 'static,
+{
+    let (builder, mut log) = Recorder::of(Server::builder(connect));
+    let server = builder.build().unwrap();
+    let line = Line::to(&server);
+    let error = line.client("/").handshake_timeout(secs(60)).connect().await.unwrap_err();
+    let ConnectError::Refused(refusal) = error else { panic!("not refused: {error}") };
+    assert_eq!(line.dials(), 1, "a first dial that fails is an error at once");
+    assert_eq!(server.stats().refused, 1);
+    assert_eq!(log.try_next(), None, "the application hears of connections only");
+    shut_down(&server).await;
+    (refusal.status, refusal.body, refusal.retry_after)
+}
+
+#[tokio::test(start_paused = true)]
+async fn connect_fn_refuses_with_its_own_status_body_and_headers() {
+    let refused = refusal(async |_| {
+        let reject = Reject::new(StatusCode::TOO_MANY_REQUESTS, "come back later");
+        Err(reject.with_header("retry-after".parse().unwrap(), "7".parse().unwrap()))
+    });
+    assert_eq!(refused.await, (429, "come back later".into(), Some(secs(7))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_of_connect_fn_is_answered_by_401_and_its_text() {
+    let refused = refusal(async |request: ConnectRequest| {
+        let number: u32 = request.query("number").unwrap_or_default().parse()?;
+        Ok(Identity::room(number.to_string()))
+    });
+    assert_eq!(refused.await, (401, "cannot parse integer from empty string".into(), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connect_fn_that_panics_is_answered_by_500() {
+    let (status, body, _) = refusal(async |_| panic!("of no interest to strangers")).await;
+    assert_eq!((status, body.as_str()), (500, "internal error"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connect_fn_that_hangs_is_answered_by_503_after_the_handshake_timeout() {
+    let since = Instant::now();
+    let (status, ..) = refusal(async |_| std::future::pending().await).await;
+    assert_eq!(status, 503);
+    assert!(since.elapsed() >= secs(10) && since.elapsed() < secs(11), "{:?}", since.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_comes_slowly_does_not_take_time_from_connect_fn() {
+    let server = Server::builder(async |_: ConnectRequest| std::future::pending().await).build().unwrap();
+    let mut io = Line::to(&server).dial().unwrap();
+    io.write_all(b"GET / HTTP/1.1\r\nHost: server.test\r\n").await.unwrap();
+    tokio::time::sleep(secs(6)).await;
+    let rest = b"Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    io.write_all(rest).await.unwrap();
+    let mut answer = String::new();
+    io.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_duplicate_id_replaces_by_default_in_both_modes() {
+    for plain in [false, true] {
+        let (server, mut log) = server(|builder| builder);
+        let mut old = connect_as(&server, "ada", plain).await.unwrap();
+        let before = log.connected().await;
+        let mut new = connect_as(&server, "ada", plain).await.unwrap();
+        assert_eq!(
+            log.next_sorted().await,
+            ["ada connected", "ada disconnected: another connection took the id"]
+        );
+        assert_eq!(next(&mut old).await, "closed: closed by the server with 1000 duplicate connection id");
+        assert!(old.recv().await.is_none(), "nothing comes after the end");
+        before.closed().await;
+        server.send("ada", &number(1)).unwrap();
+        assert_eq!(next(&mut new).await, "message n 1");
+        assert_eq!(server.connections("room").len(), 1);
+        shut_down(&server).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspended_session_is_replaced_by_a_client_without_its_token() {
+    let (server, mut log) = server(|builder| builder);
+    let (_old, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    server.send("ada", &number(1)).unwrap();
+    let mut new = connect_as(&server, "ada", false).await.unwrap();
+    assert_eq!(log.next_sorted().await, ["ada connected", "ada disconnected: another connection took the id"]);
+    server.send("ada", &number(2)).unwrap();
+    assert_eq!(next(&mut new).await, "message n 2", "the ID alone gives nothing of the old session");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_resume_a_plain_socket_takes_the_session_over() {
+    let (server, mut log) = server(|builder| builder.duplicate_id(DuplicateId::Resume));
+    let mut old = connect_as(&server, "ada", true).await.unwrap();
+    let session = log.connected().await;
+    let mut new = connect_as(&server, "ada", true).await.unwrap();
+    assert_eq!(log.next().await, "ada dropped: taken over by another socket");
+    assert_eq!(log.next().await, "ada restored");
+    assert_eq!(next(&mut old).await, "closed: taken over by another socket");
+    session.send(&number(1)).unwrap();
+    assert_eq!(next(&mut new).await, "message n 1");
+    assert_eq!(server.stats().resumed, 1);
+    shut_down(&server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_resume_a_session_of_the_other_mode_is_replaced() {
+    for (first, second) in [(false, false), (false, true), (true, false)] {
+        let (server, mut log) = server(|builder| builder.duplicate_id(DuplicateId::Resume));
+        let _old = connect_as(&server, "ada", first).await.unwrap();
+        log.connected().await;
+        let _new = connect_as(&server, "ada", second).await.unwrap();
+        assert_eq!(
+            log.next_sorted().await,
+            ["ada connected", "ada disconnected: another connection took the id"],
+            "plain: {first}, then {second}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_reject_the_newcomer_gets_409_and_the_old_one_notices_nothing() {
+    for plain in [false, true] {
+        let (server, mut log) = server(|builder| builder.duplicate_id(DuplicateId::Reject));
+        let mut old = connect_as(&server, "ada", plain).await.unwrap();
+        log.connected().await;
+        let error = connect_as(&server, "ada", plain).await.unwrap_err();
+        assert!(matches!(&error, ConnectError::Refused(refusal) if refusal.status == 409), "{error}");
+        server.send("ada", &number(1)).unwrap();
+        assert_eq!(next(&mut old).await, "message n 1");
+        assert_eq!(log.try_next(), None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_reject_a_token_resumes_all_the_same() {
+    let (server, mut log) = server(|builder| builder.duplicate_id(DuplicateId::Reject));
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    line.cut();
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    assert_eq!(log.next().await, "ada restored");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_alone_is_not_enough_to_resume() {
+    let (sender, allowed) = tokio::sync::watch::channel(true);
+    let (builder, mut log) = Recorder::of(Server::builder(move |request| {
+        let allowed = *allowed.borrow();
+        async move {
+            if allowed { harness::connect(request).await } else { Err(Reject::forbidden("no longer")) }
+        }
+    }));
+    let server = builder.build().unwrap();
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    sender.send_replace(false);
+    line.cut();
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    assert_eq!(
+        next(&mut client).await,
+        "closed: server refused the reconnect with http status 403: no longer"
+    );
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    assert_eq!(log.next().await, "ada disconnected: resume window expired");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resume_as_somebody_else_opens_a_fresh_session_and_leaves_the_other_alone() {
+    let (sender, id) = tokio::sync::watch::channel("ada");
+    let (builder, mut log) = Recorder::of(Server::builder(move |_| {
+        let id = *id.borrow();
+        async move { Ok::<_, Reject>(Identity::room("room").with_id(id)) }
+    }));
+    let server = builder.build().unwrap();
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    sender.send_replace("ben");
+    line.cut();
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    assert_eq!(next(&mut client).await, "lost identity []");
+    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(client.id().as_deref(), Some("ben"));
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    assert_eq!(log.next().await, "ben connected");
+    assert!(server.connection("ada").is_some_and(|ada| !ada.is_attached()));
+    assert_eq!(log.next().await, "ada disconnected: resume window expired");
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_of_connect_fn_stays_with_the_session() {
+    let counter = std::sync::atomic::AtomicUsize::new(0);
+    let (builder, mut log) = Recorder::of(Server::builder(move |_| {
+        let nth = counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        async move { Ok::<_, Reject>(Identity::room("room").with_id("ada").with_data(nth)) }
+    }));
+    let server = builder.build().unwrap();
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    tokio::time::sleep(millis(1)).await;
+    line.cut();
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(line.dials(), 2);
+    assert_eq!(server.connection("ada").unwrap().data::<usize>(), Some(&0));
+}
+
+async fn connect_as(server: &Server, id: &str, plain: bool) -> Result<Connection, ConnectError> {
+    let builder = Line::to(server).client(&format!("/?id={id}"));
+    if plain { builder.plain().connect().await } else { builder.connect().await }
+}

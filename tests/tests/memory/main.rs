@@ -1,0 +1,53 @@
+//! Server and client over a network in memory, with paused time: what each promises, claim by claim.
+
+mod backpressure;
+mod callbacks;
+mod chaos;
+mod client;
+mod closing;
+mod heartbeat;
+mod identity;
+mod ordering;
+mod resume;
+mod rooms;
+
+use std::time::Duration;
+
+use rejoin_client::Connection;
+use rejoin_server::{Builder, Server};
+use rejoin_tests::harness::{self, Line, Recorder};
+
+/// A server with these options, and what it tells its application.
+fn server(configure: impl FnOnce(Builder) -> Builder) -> (Server, Recorder) {
+    let (builder, recorder) = harness::builder();
+    (configure(builder).build().unwrap(), recorder)
+}
+
+/// A server that sends back what it gets, and tells its application nothing.
+fn echo_server() -> Server {
+    let echo = Server::builder(harness::connect).on_message(|connection, frame| async move {
+        connection.send_wait(&frame).await.ok();
+    });
+    echo.build().unwrap()
+}
+
+/// A client that has connected under this ID, and its line.
+async fn client(server: &Server, log: &mut Recorder, id: &str) -> (Connection, Line) {
+    let line = Line::to(server);
+    let connection = line.client(&format!("/?id={id}")).connect().await.unwrap();
+    assert_eq!(log.next().await, format!("{id} connected"));
+    (connection, line)
+}
+
+/// No session and no task is left.
+async fn shut_down(server: &Server) {
+    assert_eq!(server.shutdown(secs(5)).await, 0, "sessions that had to be dropped");
+}
+
+fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}

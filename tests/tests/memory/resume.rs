@@ -1,0 +1,263 @@
+//! What survives a drop, and what does not.
+
+use std::time::Duration;
+
+use rejoin_tests::harness::{Dials, Direction, Line, next, number, numbers};
+use tokio::time::Instant;
+
+use crate::{client, millis, secs, server, shut_down};
+
+#[tokio::test(start_paused = true)]
+async fn resumes_within_the_window_with_what_both_sides_said_meanwhile() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    for n in 1..=50 {
+        server.send("ada", &number(n)).unwrap();
+        client.send(&number(100 + n)).unwrap();
+    }
+    assert_eq!((server.stats().connections, server.stats().suspended), (0, 1));
+    line.set_dials(Dials::Served);
+    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(numbers(&mut client, 50).await, Vec::from_iter(1..=50));
+    assert_eq!(log.next().await, "ada restored", "before the first message of the new socket");
+    assert_eq!(log.numbers(50).await, Vec::from_iter(101..=150));
+    assert_eq!(client.close().await.unacknowledged, 0);
+    assert_eq!(log.next().await, "ada disconnected: closed by the peer");
+    assert_eq!((server.stats().resumed, server.stats().dropped), (1, 0));
+    shut_down(&server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_window_expires_exactly() {
+    let (server, mut log) = server(|builder| builder.resume_window(secs(12)));
+    let (_client, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    let since = Instant::now();
+    tokio::time::sleep(secs(12) - millis(1)).await;
+    assert!(server.connection("ada").is_some() && log.try_next().is_none(), "until then it is there");
+    assert_eq!(log.next().await, "ada disconnected: resume window expired");
+    assert!(since.elapsed() <= secs(12) + millis(1), "{:?}", since.elapsed());
+    assert!(server.connection("ada").is_none(), "the ID is free when the application is told");
+    assert_eq!(server.stats().suspended, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn resumes_in_the_last_moment_of_the_window() {
+    let (server, mut log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let client = line.client("/?id=ada").reconnect(millis(1), millis(1));
+    let mut client = client.connect().await.unwrap();
+    log.connected().await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    tokio::time::sleep(secs(30) - millis(5)).await;
+    line.set_dials(Dials::Served);
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(log.next().await, "ada restored");
+    tokio::time::sleep(secs(60)).await;
+    assert_eq!(log.try_next(), None, "the window that ran has ended with the resume");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_window_without_bound_keeps_the_session_for_a_month() {
+    let (server, mut log) = server(|builder| builder.resume_window(Duration::MAX));
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    server.send("ada", &number(1)).unwrap();
+    tokio::time::sleep(secs(30 * 24 * 3600)).await;
+    line.set_dials(Dials::Served);
+    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(next(&mut client).await, "message n 1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn resumes_before_anything_was_said() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    line.cut();
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    assert_eq!(log.next().await, "ada restored");
+    client.send(&number(1)).unwrap();
+    assert_eq!(log.next().await, "ada message n 1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn resumes_again_and_again_without_repeating_anything() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    for round in 0..20 {
+        server.send("ada", &number(2 * round)).unwrap();
+        client.send(&number(2 * round)).unwrap();
+        if round % 2 == 0 {
+            line.cut();
+        } else {
+            line.finish();
+        }
+        server.send("ada", &number(2 * round + 1)).unwrap();
+        client.send(&number(2 * round + 1)).unwrap();
+        line.dialled(usize::try_from(round).unwrap() + 2).await;
+    }
+    assert_eq!(numbers(&mut client, 40).await, Vec::from_iter(0..40));
+    assert_eq!(log.numbers_over_drops(40).await, Vec::from_iter(0..40));
+    client.send(&number(99)).unwrap();
+    assert_eq!(log.numbers_over_drops(1).await, [99]);
+    assert_eq!(server.stats().resumed, 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_and_never_arrived_comes_after_the_resume_in_order() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    line.stall(Direction::ToServer);
+    line.stall(Direction::ToClient);
+    for n in 1..=50 {
+        client.send(&number(n)).unwrap();
+        server.send("ada", &number(n)).unwrap();
+    }
+    // Long enough for both to write, too short for anybody to miss an answer.
+    tokio::time::sleep(secs(5)).await;
+    line.cut();
+    client.send(&number(51)).unwrap();
+    server.send("ada", &number(51)).unwrap();
+    assert_eq!(numbers(&mut client, 51).await, Vec::from_iter(1..=51));
+    assert_eq!(log.numbers_over_drops(51).await, Vec::from_iter(1..=51));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_arrived_and_was_never_acknowledged_is_not_repeated() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    for n in 1..=10 {
+        client.send(&number(n)).unwrap();
+        server.send("ada", &number(n)).unwrap();
+    }
+    assert_eq!(log.numbers(10).await, Vec::from_iter(1..=10));
+    assert_eq!(numbers(&mut client, 10).await, Vec::from_iter(1..=10));
+    // Acknowledgements wait for a second, or for a quarter of 256 frames.
+    line.cut();
+    client.send(&number(11)).unwrap();
+    server.send("ada", &number(11)).unwrap();
+    assert_eq!(log.numbers_over_drops(1).await, [11]);
+    assert_eq!(numbers(&mut client, 1).await, [11]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn takes_over_a_half_open_socket_in_the_middle_of_traffic() {
+    // The server would not notice for minutes.
+    let (server, mut log) = server(|builder| builder.heartbeat(secs(200), secs(300)).send_buffer(1000));
+    let line = Line::to(&server);
+    let client = line.client("/?id=ada").heartbeat(secs(2), secs(5)).send_buffer(1000);
+    let mut client = client.connect().await.unwrap();
+    log.connected().await;
+    for n in 1..=300 {
+        client.send(&number(n)).unwrap();
+        server.send("ada", &number(n)).unwrap();
+        if n == 100 {
+            line.cut_after(Direction::ToServer, 1234);
+            assert_eq!(log.numbers_over_drops(1).await, [1]);
+        }
+        if n == 200 {
+            line.dialled(2).await;
+            tokio::time::sleep(millis(1)).await;
+            line.half_open();
+        }
+    }
+    assert_eq!(numbers(&mut client, 300).await, Vec::from_iter(1..=300));
+    assert_eq!(log.numbers_over_drops(299).await, Vec::from_iter(2..=300));
+    assert_eq!(line.dials(), 3);
+    assert_eq!(log.try_next(), None);
+    shut_down(&server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_takeover_is_told_as_a_drop_and_a_restore() {
+    let (server, mut log) = server(|builder| builder.heartbeat(secs(200), secs(300)));
+    let line = Line::to(&server);
+    let client = line.client("/?id=ada").heartbeat(secs(2), secs(5));
+    let mut client = client.connect().await.unwrap();
+    log.connected().await;
+    line.half_open();
+    server.send("ada", &number(1)).unwrap();
+    client.send(&number(2)).unwrap();
+    assert_eq!(next(&mut client).await, "dropped: nothing arrived for the pong timeout");
+    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(next(&mut client).await, "message n 1");
+    assert_eq!(log.next().await, "ada dropped: taken over by another socket");
+    assert_eq!(log.next().await, "ada restored");
+    assert_eq!(log.next().await, "ada message n 2");
+    shut_down(&server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_session_reports_what_was_never_acknowledged() {
+    let (old, mut log) = server(|builder| builder);
+    let (mut client, line) = client(&old, &mut log, "ada").await;
+    client.send(&number(1)).unwrap();
+    assert_eq!(log.next().await, "ada message n 1");
+    // The acknowledgement comes after a second.
+    tokio::time::sleep(secs(2)).await;
+    let (new, mut new_log) = server(|builder| builder);
+    line.lead_to(&new);
+    line.stall(Direction::ToServer);
+    client.send(&number(2)).unwrap();
+    line.cut();
+    client.send(&number(3)).unwrap();
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    assert_eq!(next(&mut client).await, "lost unknown [n 2, n 3]");
+    assert_eq!(next(&mut client).await, "restored");
+    client.send(&number(4)).unwrap();
+    assert_eq!(new_log.next().await, "ada connected");
+    assert_eq!(new_log.next().await, "ada message n 4", "what was reported is not sent by itself");
+    // The fresh session is as good as any.
+    line.cut();
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    assert_eq!(next(&mut client).await, "restored");
+    shut_down(&old).await;
+    shut_down(&new).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_comes_after_the_window_is_told_that_its_session_is_lost() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    server.send("ada", &number(1)).unwrap();
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    assert_eq!(log.next().await, "ada disconnected: resume window expired");
+    line.set_dials(Dials::Served);
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    assert_eq!(next(&mut client).await, "lost unknown []");
+    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(log.next().await, "ada connected");
+}
+
+#[tokio::test(start_paused = true)]
+async fn plain_mode_resumes_by_the_id_with_what_was_sent_while_no_socket_was_there() {
+    let (server, mut log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let mut client = line.client("/?id=ada").plain().connect().await.unwrap();
+    log.connected().await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    for n in 1..=20 {
+        server.send("ada", &number(n)).unwrap();
+    }
+    line.set_dials(Dials::Served);
+    assert_eq!(numbers(&mut client, 20).await, Vec::from_iter(1..=20));
+    assert_eq!(log.next().await, "ada restored");
+    assert_eq!(server.stats().retained_bytes, 0, "what is written is not kept");
+}

@@ -1,0 +1,143 @@
+//! Who gets what: one connection, one room, and nobody else.
+
+use rejoin_client::{Event, Frame, SendError};
+use rejoin_server::BroadcastError;
+use rejoin_tests::harness::{Dials, Line, next, next_event, number, numbers};
+
+use crate::{client, server, shut_down};
+
+#[tokio::test(start_paused = true)]
+async fn a_send_reaches_one_connection_alone() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut ada, _) = client(&server, &mut log, "ada").await;
+    let (mut ben, _) = client(&server, &mut log, "ben").await;
+    server.send("ada", &number(1)).unwrap();
+    server.send("ben", &number(2)).unwrap();
+    assert_eq!(next(&mut ada).await, "message n 1");
+    assert_eq!(next(&mut ben).await, "message n 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_reaches_one_room_alone() {
+    let (server, mut log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let mut reading = Vec::new();
+    for (id, room) in [("ada", "library"), ("ben", "library"), ("eve", "garden")] {
+        reading.push(line.client(&format!("/?id={id}&room={room}")).connect().await.unwrap());
+        assert_eq!(log.connected().await.room(), room);
+    }
+    assert_eq!(server.broadcast("library", &number(1)), Ok(2));
+    assert_eq!(server.broadcast("garden", &number(2)), Ok(1));
+    assert_eq!(server.broadcast("library", &number(3)), Ok(2));
+    for member in &mut reading[..2] {
+        assert_eq!(numbers(member, 2).await, [1, 3]);
+    }
+    assert_eq!(numbers(&mut reading[2], 1).await, [2]);
+    assert_eq!(server.stats().rooms, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_or_unknown_room_is_no_error() {
+    let (server, mut log) = server(|builder| builder);
+    assert_eq!(server.broadcast("nowhere", &number(1)), Ok(0));
+    assert!(server.connections("nowhere").is_empty());
+    let (client, _) = client(&server, &mut log, "ada").await;
+    assert_eq!(server.broadcast("", &number(1)), Ok(0));
+    client.close().await;
+    assert_eq!(log.next().await, "ada disconnected: closed by the peer");
+    assert_eq!(server.broadcast("room", &number(1)), Ok(0));
+    assert_eq!(server.stats().rooms, 0, "a room exists while it has members");
+}
+
+#[tokio::test(start_paused = true)]
+async fn suspended_members_are_listed_and_get_the_broadcasts_that_they_missed() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut ada, line) = client(&server, &mut log, "ada").await;
+    let (_ben, _) = client(&server, &mut log, "ben").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    let mut members: Vec<_> = server
+        .connections("room")
+        .iter()
+        .map(|member| (member.id().to_owned(), member.is_attached()))
+        .collect();
+    members.sort();
+    assert_eq!(members, [("ada".into(), false), ("ben".into(), true)]);
+    for n in 1..=10 {
+        assert_eq!(server.broadcast("room", &number(n)), Ok(2), "suspended members count");
+    }
+    line.set_dials(Dials::Served);
+    assert_eq!(numbers(&mut ada, 10).await, Vec::from_iter(1..=10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_id_is_an_error() {
+    let (server, mut log) = server(|builder| builder);
+    assert_eq!(server.send("nobody", &number(1)), Err(SendError::NotFound));
+    let (client, _) = client(&server, &mut log, "ada").await;
+    client.close().await;
+    assert_eq!(log.next().await, "ada disconnected: closed by the peer");
+    assert_eq!(server.send("ada", &number(1)), Err(SendError::NotFound));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_shutdown_sends_and_broadcasts_fail() {
+    let (server, mut log) = server(|builder| builder);
+    let (_client, _) = client(&server, &mut log, "ada").await;
+    let connection = server.connection("ada").unwrap();
+    shut_down(&server).await;
+    assert_eq!(server.broadcast("room", &number(1)), Err(BroadcastError::ShutDown));
+    assert_eq!(server.send("ada", &number(1)), Err(SendError::NotFound));
+    assert_eq!(connection.send(&number(1)), Err(SendError::Closed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn reserved_events_are_refused_in_session_mode_and_allowed_in_plain_mode() {
+    let (server, mut log) = server(|builder| builder);
+    let reserved = Frame::event_only("$mine");
+    let (mut ada, _) = client(&server, &mut log, "ada").await;
+    let line = Line::to(&server);
+    let mut ben = line.client("/?id=ben").plain().connect().await.unwrap();
+    log.connected().await;
+    // From the client.
+    assert_eq!(ada.send(&reserved), Err(SendError::Reserved));
+    ben.send(&reserved).unwrap();
+    assert_eq!(log.next().await, "ben message $mine");
+    // To the client.
+    assert_eq!(server.send("ada", &reserved), Err(SendError::Reserved));
+    server.send("ben", &reserved).unwrap();
+    assert_eq!(next(&mut ben).await, "message $mine");
+    // To both.
+    assert_eq!(server.broadcast("room", &reserved), Err(BroadcastError::Reserved));
+    assert_eq!(server.broadcast("room", &number(1)), Ok(2));
+    assert_eq!(next(&mut ada).await, "message n 1");
+    assert_eq!(next(&mut ben).await, "message n 1", "nobody has got anything of the broadcast that failed");
+    // To plain ones alone.
+    ada.close().await;
+    assert_eq!(log.next().await, "ada disconnected: closed by the peer");
+    assert_eq!(server.broadcast("room", &reserved), Ok(1));
+    assert_eq!(next(&mut ben).await, "message $mine");
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_keep_their_id_event_and_payload_to_the_byte() {
+    let (server, mut log) = server(|builder| {
+        builder.on_message(|connection, frame| async move {
+            connection.send(&frame).unwrap();
+        })
+    });
+    let (mut ada, _) = client(&server, &mut log, "ada").await;
+    let text = r#"{"big":123456789012345678901234567890,"one":1.0,"text":"Grüße ✓ \u0000"}"#;
+    for frame in [
+        Frame::default(),
+        Frame::event_only("event").with_id("id"),
+        Frame::new("null", &()).unwrap(),
+        Frame::event_only("").with_payload(rejoin_client::Payload::json_text(text).unwrap()),
+        Frame::new("long", &"x".repeat(60_000)).unwrap(),
+    ] {
+        ada.send(&frame).unwrap();
+        let Event::Message(echo) = next_event(&mut ada).await else { panic!("no message") };
+        assert_eq!(echo, frame);
+    }
+}
