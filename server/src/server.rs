@@ -161,7 +161,10 @@ impl Server {
     /// of the server has ended: callbacks, sockets and listeners. What is not done by the deadline is dropped where it
     /// stands; the number of such sessions is returned.
     pub async fn shutdown(&self, deadline: Duration) -> usize {
-        let end = now() + deadline;
+        // A time without end is a choice; it must not overflow the clock.
+        let deadline = deadline.min(MAX_SHUTDOWN);
+        // Before the deadline, or `on_disconnect` of those whose peer is silent would have no time left.
+        let end = now() + (deadline - LAST_WORDS.min(deadline / 4));
         self.shared.closing.cancel();
         for connection in self.shared.registry.running() {
             connection.cell().command(|session| match session.state() {
@@ -171,7 +174,7 @@ impl Server {
             });
         }
         self.shared.tasks.close();
-        // A closing session ends by itself at the deadline; its callbacks may not.
+        // A closing session ends by itself at `end`; its callbacks may not.
         let grace = tokio::time::timeout(deadline, self.shared.tasks.wait()).await;
         if grace.is_ok() {
             return 0;
@@ -182,6 +185,12 @@ impl Server {
         left
     }
 }
+
+/// What a shutdown leaves for the last callbacks: a quarter of its time, and no more than this.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// As good as for ever.
+const MAX_SHUTDOWN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,6 +14,7 @@ use futures_util::FutureExt as _;
 use http::{Request, StatusCode, request};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto;
 use rejoin_core::Mode;
 use rejoin_core::drive::Transport;
 use tokio::net::TcpStream;
@@ -121,7 +122,14 @@ impl Service {
 
 /// The socket without the HTTP server around it, where it is one that we know.
 fn transport(upgraded: Upgraded, max_message_size: usize) -> Box<dyn Transport> {
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
+    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => {
+            return Box::new(WsTransport::new(parts.io.into_inner(), &parts.read_buf, max_message_size));
+        }
+        Err(upgraded) => upgraded,
+    };
+    // axum and whoever else detects HTTP/2 wraps the socket once more.
+    match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
         Ok(parts) => Box::new(WsTransport::new(parts.io.into_inner(), &parts.read_buf, max_message_size)),
         Err(upgraded) => Box::new(WsTransport::new(TokioIo::new(upgraded), &[], max_message_size)),
     }

@@ -53,6 +53,7 @@ fn every_section_that_can_be_obeyed_is_quoted() {
     quotes(&root(), &mut found);
     let quoted: BTreeSet<_> = found.into_iter().map(|(anchor, _)| anchor).collect();
     // Compression is not offered.
-    let missing: Vec<_> = sections().difference(&quoted).filter(|section| *section != "10-extensions").cloned().collect();
+    let missing: Vec<_> =
+        sections().difference(&quoted).filter(|section| *section != "10-extensions").cloned().collect();
     assert!(missing.is_empty(), "nothing quotes {missing:?}");
 }

@@ -216,3 +216,50 @@ impl std::error::Error for SendError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+    use crate::{Control, Mode, SessionConfig, SessionIdentity, Side, Token, Transmit};
+
+    #[derive(Default)]
+    struct Flag(AtomicBool);
+
+    impl Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_driver_is_woken_when_what_was_read_ahead_is_to_be_acknowledged() {
+        let mut config = SessionConfig::new(Side::Server, Mode::Session);
+        config.inbox_frames = 1;
+        let delay = config.ack_delay;
+        let identity = SessionIdentity::new(Token::parse("abcdefghijklmnopqrstuv").unwrap(), "id", "room");
+        let start = now();
+        let mut session = Session::new_server(Arc::new(config), identity, None, start);
+        let epoch = session.reserve();
+        session.attach(epoch, None, start).unwrap();
+        session.poll_transmit(epoch, start);
+        for text in ["1", "2"] {
+            session.handle_frame(epoch, Frame::event_only(text), 1, start).unwrap();
+        }
+        let ack = session.poll_transmit(epoch, start + delay);
+        assert_eq!(ack, Some(Transmit::Control(Control::Ack(1))));
+
+        let cell = Cell::new(session);
+        let (driver, reader) = (Arc::new(Flag::default()), Arc::new(Flag::default()));
+        cell.register_driver(&Context::from_waker(&driver.clone().into()));
+        let reader = reader.into();
+        let cx = Context::from_waker(&reader);
+        assert_eq!(cell.poll_event(&cx), Poll::Ready(Event::Connected));
+        assert!(!driver.0.load(Ordering::Relaxed), "nothing is new for it");
+        assert_eq!(cell.poll_event(&cx), Poll::Ready(Event::Message(Frame::event_only("1"))));
+        assert!(driver.0.load(Ordering::Relaxed));
+    }
+}

@@ -197,6 +197,7 @@ impl Session {
         if epoch == self.epoch && self.state == State::Connected {
             self.reconnect = Reconnect::Never;
             // What came before it was in order.
+            self.count_all_ahead();
             self.end(match frame.code {
                 1009 => CloseReason::TooBig,
                 _ => CloseReason::Protocol(frame),

@@ -4,7 +4,8 @@ use std::error::Error;
 
 use bytes::Bytes;
 use rejoin_server::{
-    Codec, ConnectRequest, DecodeError, EncodeError, Frame, Identity, Message, MessageKind, Payload, Reject, Server,
+    Codec, ConnectRequest, DecodeError, EncodeError, Frame, Identity, Message, MessageKind, Payload, Reject,
+    Server,
 };
 
 /// Any message is a frame: its event says whether it was text or binary.

@@ -95,7 +95,9 @@ impl Line {
     ///
     /// # Errors
     /// Fails when dials are refused.
-    pub fn dial(&self) -> io::Result<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + use<>> {
+    pub fn dial(
+        &self,
+    ) -> io::Result<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + use<>> {
         self.dialled.send_modify(|dials| *dials += 1);
         let mut state = self.lock();
         if state.dials == Dials::Refused {

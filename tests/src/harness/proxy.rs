@@ -11,7 +11,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// A TCP proxy between a client and a server. Whatever is done to it is done to the latest connection.
 #[derive(Debug)]
@@ -23,11 +23,20 @@ pub struct Proxy {
 #[derive(Debug)]
 struct Shared {
     server: SocketAddr,
-    /// The fate of the latest connection.
-    latest: Mutex<Option<watch::Sender<Option<Fault>>>>,
+    /// Who has the latest connection fail.
+    latest: Mutex<Option<mpsc::UnboundedSender<Order>>>,
     cuts: Mutex<Option<Cuts>>,
     /// Connections that have failed by a random cut.
     failed: watch::Sender<usize>,
+    /// Bytes that were read from half-open connections.
+    swallowed: watch::Sender<usize>,
+}
+
+/// A fault that the scenario orders.
+#[derive(Debug)]
+struct Order {
+    fault: Fault,
+    done: oneshot::Sender<()>,
 }
 
 /// How a connection fails.
@@ -70,6 +79,7 @@ impl Proxy {
             latest: Mutex::default(),
             cuts: Mutex::default(),
             failed: watch::Sender::new(0),
+            swallowed: watch::Sender::new(0),
         });
         let accepting = shared.clone();
         tokio::spawn(async move {
@@ -86,13 +96,25 @@ impl Proxy {
         self.addr
     }
 
-    /// Has the latest connection fail now.
+    /// Has the latest connection fail. When it returns, it has failed; one that was gone already stays so.
     ///
     /// # Panics
     /// Panics when there was none.
-    pub fn fail(&self, fault: Fault) {
-        let latest = self.shared.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        latest.as_ref().expect("the client has dialled").send_replace(Some(fault));
+    pub async fn fail(&self, fault: Fault) {
+        let latest = self.shared.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (done, failed) = oneshot::channel();
+        latest.expect("the client has dialled").send(Order { fault, done }).ok();
+        failed.await.ok();
+    }
+
+    /// Waits until half-open connections have swallowed so many bytes.
+    ///
+    /// # Panics
+    /// Panics when they do not.
+    pub async fn swallowed(&self, bytes: usize) {
+        let mut swallowed = self.shared.swallowed.subscribe();
+        let waiting = swallowed.wait_for(|swallowed| *swallowed >= bytes);
+        super::within("bytes", waiting).await.expect("the sender is ours");
     }
 
     /// The next `times` connections fail after a random number of bytes in one direction, `mean` on average. The same seed
@@ -114,33 +136,48 @@ impl Shared {
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let plan = self.plan();
-        let (fate, mut told) = watch::channel(None);
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(fate.clone());
-        let (mut client_in, mut client_out) = client.into_split();
-        let (mut server_in, mut server_out) = server.into_split();
+        let (orders, mut ordered) = mpsc::unbounded_channel();
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(orders);
+        let mut client = client.into_split();
+        let mut server = server.into_split();
         let limit = |to_server| plan.filter(|plan| plan.to_server == to_server).map(|plan| plan.bytes);
-        let ended = tokio::select! {
-            ended = pump(&mut client_in, &mut server_out, limit(true)) => ended,
-            ended = pump(&mut server_in, &mut client_out, limit(false)) => ended,
-            fault = told.wait_for(Option::is_some) => End::Fault(fault.ok().and_then(|fault| *fault)),
+        let (reached, order) = tokio::select! {
+            // First, so that nothing passes after an order.
+            biased;
+            Some(order) = ordered.recv() => (false, Some(order)),
+            reached = pump(&mut client.0, &mut server.1, limit(true)) => (reached, None),
+            reached = pump(&mut server.0, &mut client.1, limit(false)) => (reached, None),
         };
-        let fault = match ended {
-            End::Stream => return Ok(()),
-            End::Limit => {
-                self.failed.send_modify(|failed| *failed += 1);
-                plan.map(|plan| plan.fault)
-            }
-            End::Fault(fault) => fault,
+        let planned = plan.filter(|_| reached).map(|plan| plan.fault);
+        self.failed.send_modify(|failed| *failed += usize::from(planned.is_some()));
+        let (mut fault, mut done) = match order {
+            Some(Order { fault, done }) => (Some(fault), Some(done)),
+            None => (planned, None),
         };
-        match fault {
-            Some(Fault::Reset) => {
-                SockRef::from(client_in.as_ref()).set_linger(Some(Duration::ZERO))?;
-                SockRef::from(server_in.as_ref()).set_linger(Some(Duration::ZERO))?;
+        if fault == Some(Fault::HalfOpen) {
+            tell(done.take());
+            let drained = async { tokio::join!(self.swallow(&mut client.0), self.swallow(&mut server.0)) };
+            tokio::select! {
+                _ = drained => {}
+                Some(order) = ordered.recv() => (fault, done) = (Some(order.fault), Some(order.done)),
             }
-            Some(Fault::HalfOpen) => swallow(&mut client_in, &mut server_in, &mut told).await,
-            _ => {}
         }
+        if fault == Some(Fault::Reset) {
+            reset(client)?;
+            reset(server)?;
+        } else {
+            drop((client, server));
+        }
+        tell(done);
         Ok(())
+    }
+
+    /// Reads, and forgets, until the peer is gone.
+    async fn swallow(&self, from: &mut OwnedReadHalf) {
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(read @ 1..) = from.read(&mut buffer).await {
+            self.swallowed.send_modify(|swallowed| *swallowed += read);
+        }
     }
 
     fn plan(&self) -> Option<Plan> {
@@ -157,49 +194,32 @@ impl Shared {
     }
 }
 
-enum End {
-    /// A peer has closed, or is gone.
-    Stream,
-    /// The plan's bytes have passed.
-    Limit,
-    /// The scenario has said so.
-    Fault(Option<Fault>),
+/// Without a FIN before the RST.
+fn reset((input, output): (OwnedReadHalf, OwnedWriteHalf)) -> io::Result<()> {
+    SockRef::from(input.as_ref()).set_linger(Some(Duration::ZERO))?;
+    output.forget();
+    Ok(())
 }
 
-async fn pump(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, limit: Option<usize>) -> End {
+/// The order is carried out.
+fn tell(done: Option<oneshot::Sender<()>>) {
+    if let Some(done) = done {
+        // A scenario that does not wait for it is none the worse.
+        done.send(()).ok();
+    }
+}
+
+/// Passes bytes on. Returns whether it has passed as many as it may; otherwise a peer has closed, or is gone.
+async fn pump(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, limit: Option<usize>) -> bool {
     let mut left = limit;
     let mut buffer = vec![0; 16 * 1024];
-    loop {
-        if left == Some(0) {
-            return End::Limit;
-        }
+    while left != Some(0) {
         let most = left.unwrap_or(usize::MAX).min(buffer.len());
-        let Ok(read @ 1..) = from.read(&mut buffer[..most]).await else { return End::Stream };
+        let Ok(read @ 1..) = from.read(&mut buffer[..most]).await else { return false };
         if to.write_all(&buffer[..read]).await.is_err() {
-            return End::Stream;
+            return false;
         }
         left = left.map(|left| left - read);
     }
-}
-
-/// Reads, and forgets, until both peers are gone. Neither is told of the other; a fault that the scenario orders ends it.
-async fn swallow(
-    client: &mut OwnedReadHalf,
-    server: &mut OwnedReadHalf,
-    told: &mut watch::Receiver<Option<Fault>>,
-) {
-    async fn drain(from: &mut OwnedReadHalf) {
-        let mut buffer = vec![0; 16 * 1024];
-        while let Ok(1..) = from.read(&mut buffer).await {}
-    }
-    let drained = async { tokio::join!(drain(client), drain(server)) };
-    tokio::select! {
-        _ = drained => {}
-        fault = told.wait_for(|fault| fault.is_some_and(|fault| fault != Fault::HalfOpen)) => {
-            if fault.is_ok_and(|fault| *fault == Some(Fault::Reset)) {
-                SockRef::from(client.as_ref()).set_linger(Some(Duration::ZERO)).ok();
-                SockRef::from(server.as_ref()).set_linger(Some(Duration::ZERO)).ok();
-            }
-        }
-    }
+    true
 }

@@ -103,7 +103,8 @@ impl TestServer {
 }
 
 fn run(options: &Options, sinks: &Arc<Sinks>, listener: TcpListener) -> io::Result<Running> {
-    let server = build(options, sinks.clone()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let server =
+        build(options, sinks.clone()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let listening = server.serve(listener)?;
     Ok(Running { server, listening })
 }

@@ -108,7 +108,7 @@ async fn ends_when_its_retries_are_exhausted() {
 
 #[tokio::test(start_paused = true)]
 async fn retries_are_counted_anew_after_each_reconnect() {
-    let (server, mut log) = server(|builder| builder);
+    let (server, mut log) = server(|builder| builder.resume_window(secs(600)));
     let line = Line::to(&server);
     let mut client = line.client("/?id=ada").max_retries(2).connect().await.unwrap();
     log.connected().await;
@@ -185,16 +185,18 @@ async fn nothing_is_accepted_after_a_close() {
 
 #[tokio::test(start_paused = true)]
 async fn a_close_that_races_a_drop_delivers_or_says_that_it_may_not_have() {
-    for seed in 0..200 {
+    for seed in 0_u64..200 {
         let (server, mut log) = server(|builder| builder);
         let (client, line) = client(&server, &mut log, "ada").await;
         for n in 1..=20 {
             client.send(&number(n)).unwrap();
         }
-        // The twenty frames take about 700 bytes.
-        line.cut_at_random(seed, 500);
-        if seed % 2 == 0 {
-            line.heal();
+        // The twenty frames take some 700 bytes, the answers less than 100.
+        let overcome = seed.is_multiple_of(2);
+        match seed % 4 {
+            0 => line.cut_after(Direction::ToServer, usize::try_from(5 * seed).unwrap()),
+            2 => line.cut_after(Direction::ToClient, usize::try_from(seed / 2).unwrap()),
+            _ => line.cut_at_random(seed, 500),
         }
         let closed = client.close().await;
         assert!(client.state() == ConnectionState::Closed);
@@ -202,7 +204,7 @@ async fn a_close_that_races_a_drop_delivers_or_says_that_it_may_not_have() {
         assert_eq!(received, Vec::from_iter(1..=received.len() as u64), "seed {seed}: in order, once");
         let missing = 20 - received.len() as u64;
         assert!(missing <= closed.unacknowledged, "seed {seed}: {missing} missing, told: {closed:?}");
-        assert!(seed % 2 != 0 || missing == 0, "seed {seed}: one cut is overcome");
+        assert!(!overcome || missing == 0, "seed {seed}: one cut is overcome, and {missing} are missing");
     }
 }
 

@@ -179,6 +179,24 @@ async fn a_handler_that_is_stuck_is_dropped_at_the_deadline_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_for_a_peer_that_does_not_answer_until_its_deadline_and_no_longer() {
+    for plain in [false, true] {
+        let (server, mut log) = server(|builder| builder);
+        let line = Line::to(&server);
+        let client = line.client("/?id=ada");
+        let client = if plain { client.plain() } else { client };
+        let _client = client.connect().await.unwrap();
+        log.connected().await;
+        line.half_open();
+        server.send("ada", &number(1)).unwrap();
+        let since = Instant::now();
+        assert_eq!(server.shutdown(secs(3)).await, 0, "no callback was cut short");
+        assert!(since.elapsed() <= secs(3) + millis(10), "{:?}", since.elapsed());
+        assert_eq!(log.try_next().as_deref(), Some("ada disconnected: server shut down"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_close_from_within_a_handler_does_not_wait_for_itself() {
     let kept = Arc::new(Mutex::new(None));
     let handle = kept.clone();

@@ -129,7 +129,10 @@ async fn a_suspended_session_is_replaced_by_a_client_without_its_token() {
     assert_eq!(log.next().await, "ada dropped: connection reset");
     server.send("ada", &number(1)).unwrap();
     let mut new = connect_as(&server, "ada", false).await.unwrap();
-    assert_eq!(log.next_sorted().await, ["ada connected", "ada disconnected: another connection took the id"]);
+    assert_eq!(
+        log.next_sorted().await,
+        ["ada connected", "ada disconnected: another connection took the id"]
+    );
     server.send("ada", &number(2)).unwrap();
     assert_eq!(next(&mut new).await, "message n 2", "the ID alone gives nothing of the old session");
 }
@@ -194,9 +197,7 @@ async fn a_token_alone_is_not_enough_to_resume() {
     let (sender, allowed) = tokio::sync::watch::channel(true);
     let (builder, mut log) = Recorder::of(Server::builder(move |request| {
         let allowed = *allowed.borrow();
-        async move {
-            if allowed { harness::connect(request).await } else { Err(Reject::forbidden("no longer")) }
-        }
+        async move { if allowed { harness::connect(request).await } else { Err(Reject::forbidden("no longer")) } }
     }));
     let server = builder.build().unwrap();
     let (mut client, line) = client(&server, &mut log, "ada").await;

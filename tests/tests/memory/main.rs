@@ -1,5 +1,7 @@
 //! Server and client over a network in memory, with paused time: what each promises, claim by claim.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
 mod backpressure;
 mod callbacks;
 mod chaos;

@@ -1,0 +1,304 @@
+//! The main promises over real sockets: TCP, TLS, Unix, under axum, and through a proxy that fails.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use futures_util::{SinkExt as _, StreamExt as _};
+use rejoin_client::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rejoin_client::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
+use rejoin_client::{Client, ClientBuilder, ConnectError, Connection};
+use rejoin_server::{Builder, Server};
+use rejoin_tests::harness::{self, Fault, Proxy, Recorder, next, number, numbers, within};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio_tungstenite::tungstenite::Message;
+
+/// A server that listens, and what it tells its application.
+async fn server(configure: impl FnOnce(Builder) -> Builder) -> (Server, SocketAddr, Recorder) {
+    let (builder, recorder) = harness::builder();
+    let server = configure(builder).build().unwrap();
+    let listening = server.listen("127.0.0.1:0").await.unwrap();
+    (server, listening.local_addr(), recorder)
+}
+
+fn client(addr: SocketAddr) -> ClientBuilder {
+    Client::builder(format!("ws://{addr}/?id=ada")).reconnect(millis(1), millis(20))
+}
+
+/// A server behind a proxy, and a client that has connected through it.
+async fn through_proxy(
+    configure: impl FnOnce(Builder) -> Builder,
+    client_options: impl FnOnce(ClientBuilder) -> ClientBuilder,
+) -> (Server, Proxy, Recorder, Connection) {
+    let (server, addr, mut log) = server(configure).await;
+    let proxy = Proxy::start(addr).await.unwrap();
+    let connection = client_options(client(proxy.addr())).connect().await.unwrap();
+    assert_eq!(log.next().await, "ada connected");
+    (server, proxy, log, connection)
+}
+
+async fn shut_down(server: &Server) {
+    assert_eq!(server.shutdown(Duration::from_secs(20)).await, 0, "sessions that had to be dropped");
+}
+
+fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn talks_both_ways_and_leaves_nothing_behind() {
+    let (server, addr, mut log) = server(|builder| builder).await;
+    let mut client = client(addr).connect().await.unwrap();
+    let connection = log.connected().await;
+    assert!(connection.remote_addr().is_some_and(|remote| remote.ip().is_loopback()));
+    for n in 0..2000 {
+        connection.send_wait(&number(n)).await.unwrap();
+        client.send_wait(&number(n)).await.unwrap();
+        assert_eq!((numbers(&mut client, 1).await, log.numbers(1).await), (vec![n], vec![n]));
+    }
+    assert_eq!(client.close().await.unacknowledged, 0);
+    assert_eq!(log.next().await, "ada disconnected: closed by the peer");
+    shut_down(&server).await;
+    assert!(std::net::TcpStream::connect(addr).is_err(), "the listener is closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_frames_survive_a_hundred_cuts() {
+    const CUTS: usize = 100;
+    let seed = 7;
+    let (server, proxy, mut log, mut client) = through_proxy(
+        |builder| builder.heartbeat(millis(100), millis(400)),
+        |builder| builder.heartbeat(millis(100), millis(400)).handshake_timeout(millis(1000)),
+    )
+    .await;
+    let connection = server.connection("ada").unwrap();
+    proxy.fail_at_random(seed, 1200, CUTS);
+    // The first connection was made before.
+    proxy.fail(Fault::Reset).await;
+    let sender = client.sender();
+    let enough = || proxy.failed() == CUTS;
+    let says = says_until(enough, async |frame| sender.send_wait(frame).await.is_ok());
+    let answers = says_until(enough, async |frame| connection.send_wait(frame).await.is_ok());
+    let client_hears = async {
+        let mut heard = 0;
+        while numbers(&mut client, 1).await == [heard + 1] {
+            heard += 1;
+        }
+        heard
+    };
+    let server_hears = async {
+        let mut heard = 0;
+        while log.numbers_over_drops(1).await == [heard + 1] {
+            heard += 1;
+        }
+        heard
+    };
+    let (said, answered, at_client, at_server) = tokio::join!(says, answers, client_hears, server_hears);
+    println!("{said} frames to the server, {answered} to the client, {CUTS} cuts");
+    assert_eq!((at_server, at_client), (said, answered), "seed {seed}");
+    let stats = server.stats();
+    assert_eq!((stats.frames_in, stats.frames_out, stats.dropped), (said + 1, answered + 1, 0));
+    assert_eq!(client.close().await.unacknowledged, 0);
+    shut_down(&server).await;
+}
+
+/// Sends 1, 2, 3…, at least two thousand numbers, and as many more as it takes; then 0. Returns the last but that.
+async fn says_until(enough: impl Fn() -> bool, send: impl AsyncFn(&rejoin_client::Frame) -> bool) -> u64 {
+    let mut said = 0;
+    while said < 2000 || !enough() {
+        said += 1;
+        while !send(&number(said)).await {}
+    }
+    while !send(&number(0)).await {}
+    said
+}
+
+#[tokio::test]
+async fn a_half_open_socket_is_taken_over() {
+    // The server would not notice for a minute.
+    let (server, proxy, mut log, mut client) = through_proxy(
+        |builder| {
+            builder
+                .heartbeat(Duration::from_secs(40), Duration::from_secs(60))
+                // Nobody answers on the socket that is left.
+                .close_timeout(millis(100))
+        },
+        |builder| builder.heartbeat(millis(50), millis(200)),
+    )
+    .await;
+    proxy.fail(Fault::HalfOpen).await;
+    for n in 1..=20 {
+        server.send("ada", &number(n)).unwrap();
+        client.send(&number(n)).unwrap();
+    }
+    let since = Instant::now();
+    assert_eq!(next(&mut client).await, "dropped: nothing arrived for the pong timeout");
+    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(numbers(&mut client, 20).await, Vec::from_iter(1..=20));
+    assert_eq!(log.next().await, "ada dropped: taken over by another socket");
+    assert_eq!(log.next().await, "ada restored");
+    assert_eq!(log.numbers(20).await, Vec::from_iter(1..=20));
+    assert!(since.elapsed() < Duration::from_secs(30), "{:?}", since.elapsed());
+    shut_down(&server).await;
+}
+
+#[tokio::test]
+async fn frames_that_sit_in_a_socket_which_is_reset_arrive_after_the_resume() {
+    let (server, proxy, mut log, mut client) = through_proxy(|builder| builder, |builder| builder).await;
+    proxy.fail(Fault::HalfOpen).await;
+    for n in 1..=50 {
+        server.send("ada", &number(n)).unwrap();
+        client.send(&number(n)).unwrap();
+    }
+    // A frame takes 27 bytes at least.
+    proxy.swallowed(2 * 50 * 27).await;
+    proxy.fail(Fault::Reset).await;
+    let dropped = next(&mut client).await;
+    assert!(dropped.starts_with("dropped: "), "{dropped}");
+    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(numbers(&mut client, 50).await, Vec::from_iter(1..=50));
+    assert_eq!(log.numbers_over_drops(50).await, Vec::from_iter(1..=50));
+    assert_eq!(server.stats().resumed, 1);
+    shut_down(&server).await;
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_listener_sessions_and_half_open_sockets_in_time() {
+    let (server, proxy, mut log, _client) =
+        through_proxy(|builder| builder.close_timeout(millis(300)), |builder| builder.max_retries(1)).await;
+    proxy.fail(Fault::HalfOpen).await;
+    let since = Instant::now();
+    assert_eq!(server.shutdown(Duration::from_secs(1)).await, 0);
+    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
+    assert_eq!(log.next().await, "ada disconnected: server shut down");
+}
+
+#[tokio::test]
+async fn mounts_under_a_path_of_axum_for_our_client_and_for_others() {
+    let echo = Server::builder(harness::connect).on_message(|connection, frame| async move {
+        connection.send_wait(&frame).await.ok();
+    });
+    let server = echo.build().unwrap();
+    let app = Router::new()
+        .route("/", axum::routing::get(async || "a page"))
+        .nest("/chat", Router::new().route_service("/ws", server.service()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+
+    let ours = Client::builder(format!("ws://{addr}/chat/ws?id=ada&room=lobby"));
+    let mut ours = ours.connect().await.unwrap();
+    assert_eq!((ours.id().as_deref(), ours.room().as_deref()), (Some("ada"), Some("lobby")));
+    ours.send(&number(1)).unwrap();
+    assert_eq!(next(&mut ours).await, "message n 1");
+    server.cut("ada").unwrap();
+    assert_eq!(next(&mut ours).await, "dropped: unexpected end of file");
+    assert_eq!(next(&mut ours).await, "restored");
+
+    let url = format!("ws://{addr}/chat/ws?id=ben&room=lobby");
+    let (mut theirs, response) = tokio_tungstenite::connect_async(url).await.unwrap();
+    assert!(response.headers().get("sec-websocket-protocol").is_none());
+    let text = r#"{"id":"7","event":"n","payload":{"x":1.0}}"#;
+    theirs.send(Message::text(text)).await.unwrap();
+    assert_eq!(within("echo", theirs.next()).await.unwrap().unwrap(), Message::text(text));
+    assert_eq!(server.broadcast("lobby", &number(2)), Ok(2));
+    assert_eq!(next(&mut ours).await, "message n 2");
+    let broadcast = within("broadcast", theirs.next()).await.unwrap().unwrap();
+    assert_eq!(broadcast, Message::text(r#"{"event":"n","payload":2}"#));
+
+    let error = Client::builder(format!("ws://{addr}/")).connect().await.unwrap_err();
+    assert!(matches!(&error, ConnectError::Refused(refusal) if refusal.status == 200), "{error}");
+    theirs.close(None).await.unwrap();
+    assert_eq!(ours.close().await.unacknowledged, 0);
+    shut_down(&server).await;
+}
+
+#[tokio::test]
+async fn speaks_tls_where_the_application_puts_it() {
+    let (builder, mut log) = harness::builder();
+    let server = builder.build().unwrap();
+    let (acceptor, roots) = certificate();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = server.clone();
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let (server, acceptor) = (serving.clone(), acceptor.clone());
+            tokio::spawn(async move {
+                if let Ok(tls) = acceptor.accept(tcp).await {
+                    server.serve_connection(tls).await;
+                }
+            });
+        }
+    });
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let client = Client::builder(format!("wss://localhost:{port}/?id=ada")).tls(Arc::new(config));
+    let mut client = client.reconnect(millis(1), millis(20)).connect().await.unwrap();
+    log.connected().await;
+    talks_over_a_cut(&server, &mut client, &mut log).await;
+}
+
+fn certificate() -> (tokio_rustls::TlsAcceptor, RootCertStore) {
+    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signed.signing_key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![signed.cert.der().clone()], key)
+        .unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(signed.cert.der().clone()).unwrap();
+    (tokio_rustls::TlsAcceptor::from(Arc::new(config)), roots)
+}
+
+#[tokio::test]
+async fn runs_over_a_unix_socket() {
+    let (builder, mut log) = harness::builder();
+    let server = builder.build().unwrap();
+    let path = std::env::temp_dir().join(format!("rejoin-{}.sock", std::process::id()));
+    std::fs::remove_file(&path).ok();
+    let listener = UnixListener::bind(&path).unwrap();
+    let serving = server.clone();
+    tokio::spawn(async move {
+        while let Ok((io, _)) = listener.accept().await {
+            let server = serving.clone();
+            tokio::spawn(async move { server.serve_connection(io).await });
+        }
+    });
+    let dialled = path.clone();
+    let client =
+        Client::builder("ws://localhost/?id=ada").connector(move || UnixStream::connect(dialled.clone()));
+    let mut client = client.reconnect(millis(1), millis(20)).connect().await.unwrap();
+    log.connected().await;
+    talks_over_a_cut(&server, &mut client, &mut log).await;
+    std::fs::remove_file(&path).unwrap();
+}
+
+/// A thousand frames each way, and a cut in their middle.
+async fn talks_over_a_cut(server: &Server, client: &mut Connection, log: &mut Recorder) {
+    let connection = server.connection("ada").unwrap();
+    let sender = client.sender();
+    let says = async {
+        for n in 0..1000 {
+            sender.send_wait(&number(n)).await.unwrap();
+            connection.send_wait(&number(n)).await.unwrap();
+            if n == 500 {
+                server.cut("ada").unwrap();
+            }
+        }
+    };
+    let ((), at_client, at_server) = tokio::join!(says, numbers(client, 1000), log.numbers_over_drops(1000));
+    assert_eq!(at_client, Vec::from_iter(0..1000));
+    assert_eq!(at_server, Vec::from_iter(0..1000));
+    assert_eq!(server.stats().resumed, 1);
+    assert_eq!(client.close().await.unacknowledged, 0);
+    shut_down(server).await;
+}
