@@ -19,6 +19,7 @@ async fn delivers_what_was_accepted_then_says_1000() {
     }
     let (closed, ()) = tokio::join!(connection.close(), async {
         assert_eq!(socket.hear_numbers(200).await, (1..=200).collect::<Vec<_>>());
+        socket.say("$ack", json!(200)).await;
         assert_eq!(socket.close_code().await, Some(1000));
     });
     assert_eq!(closed.unacknowledged, 0);
@@ -40,6 +41,7 @@ async fn reconnects_to_deliver_what_was_accepted() {
         let mut socket = listener.request().await.accept().await;
         socket.open(TOKEN, true, 0).await;
         assert_eq!(socket.hear_numbers(1).await, [1]);
+        socket.say("$ack", json!(1)).await;
         assert_eq!(socket.close_code().await, Some(1000));
     });
     assert_eq!(closed.unacknowledged, 0);
@@ -76,6 +78,8 @@ async fn does_not_sleep_through_the_time_to_deliver() {
     let (closed, ()) = tokio::join!(connection.close(), async {
         let mut socket = listener.request().await.accept().await;
         socket.open(TOKEN, true, 0).await;
+        assert_eq!(socket.hear_numbers(1).await, [1]);
+        socket.say("$ack", json!(1)).await;
         socket.close_code().await;
     });
     assert_eq!(closed.unacknowledged, 0);

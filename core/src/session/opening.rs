@@ -65,7 +65,8 @@ impl Session {
         let first = self.identity.is_none();
         self.identity = Some(Arc::new(SessionIdentity { token: open.session, id: open.id, room: open.room }));
         self.retired = false;
-        self.peer_buffer = open.buffer.max(1);
+        // The server's own range: what it may send unacknowledged is what we may have to read ahead.
+        self.peer_buffer = open.buffer.clamp(1, 65_536);
         self.buffer = self.peer_buffer.min(self.config.buffer_frames);
         self.opened = true;
         self.last_heard = now;
