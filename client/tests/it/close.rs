@@ -1,6 +1,5 @@
 //! Closing: what was accepted is delivered, within the time; then every task has ended.
 
-
 use rejoin_client::{
     CloseReason, Codec, DecodeError, EncodeError, Event, Frame, JsonCodec, Message, SendError,
 };
