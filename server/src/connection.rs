@@ -266,6 +266,17 @@ impl Connection {
         self.0.ended.notify_waiters();
     }
 
+    /// What a socket is told that has come too late.
+    pub(crate) fn farewell(&self) -> CloseFrame {
+        self.0.cell.drive(|session| match session.ended() {
+            // Nobody has decided against this client: it comes again, and gets a fresh session.
+            None | Some(CloseReason::Normal | CloseReason::WindowExpired | CloseReason::TransportLost(_)) => {
+                CloseFrame::new(1001, "session ended")
+            }
+            Some(reason) => reason.close_frame(),
+        })
+    }
+
     pub(crate) fn is_gone(&self) -> bool {
         self.0.gone.load(Ordering::Acquire)
     }

@@ -85,6 +85,8 @@ pub use connect::{ConnectFn, ConnectRequest, Identity, Reject};
 
 // It becomes a session.
 
+mod admission;
+
 mod shared;
 
 mod registry;

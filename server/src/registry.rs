@@ -49,14 +49,23 @@ impl Registry {
     }
 
     /// Adds a connection. Returns the one that had its ID until now.
-    pub(crate) fn insert(&self, connection: &Connection) -> Option<Connection> {
+    ///
+    /// # Errors
+    /// Changes nothing when the ID is taken by a session that has not ended, and is not to be replaced.
+    pub(crate) fn insert(&self, connection: &Connection, replaces: bool) -> Result<Option<Connection>, ()> {
+        let id = connection.shared_id();
+        let mut ids = self.by_id.lock(&**id);
+        if !replaces && ids.get(id).is_some_and(Connection::is_open) {
+            return Err(());
+        }
+        let replaced = ids.insert(id.clone(), connection.clone());
+        drop(ids);
         self.running.lock(&connection.number()).insert(connection.number(), connection.clone());
         if let Some(token) = connection.token() {
             let lookup = &token.as_str()[..LOOKUP];
             self.by_token.lock(lookup).insert(lookup.into(), connection.clone());
         }
-        let id = connection.shared_id();
-        self.by_id.lock(&**id).insert(id.clone(), connection.clone())
+        Ok(replaced)
     }
 
     /// The session is over: its ID and its token are nobody's, unless somebody else has taken the ID.

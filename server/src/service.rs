@@ -15,12 +15,12 @@ use http::{Request, StatusCode, request};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
-use rejoin_core::Mode;
 use rejoin_core::drive::Transport;
 use tokio::net::TcpStream;
 
+use crate::admission::Admission;
 use crate::connect::{ConnectRequest, Reject};
-use crate::shared::{Admission, Shared};
+use crate::shared::Shared;
 use crate::transport::WsTransport;
 use crate::upgrade::{self, HttpResponse, Offer};
 
@@ -82,7 +82,7 @@ impl Service {
                 return Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "authentication took too long"));
             }
         };
-        let admission = shared.admit(&upgrade.offer, identity)?;
+        let admission = Admission::decide(shared, &upgrade.offer, identity, self.remote_addr)?;
         let response =
             upgrade::accept(&upgrade.accept, self.subprotocol(&upgrade.offer, &admission).as_deref());
         let service = self.clone();
@@ -91,16 +91,14 @@ impl Service {
     }
 
     fn subprotocol(&self, offer: &Offer, admission: &Admission) -> Option<Box<str>> {
-        let codec = match (offer, admission) {
-            (Offer::Plain { subprotocol }, _) => return subprotocol.clone(),
+        match offer {
+            Offer::Plain { subprotocol } => subprotocol.clone(),
             //= PROTOCOL.md#1-two-modes: with a token that resumes the server selects the session's codec
-            (_, Admission::Resume { connection, .. }) => connection.codec_index(),
-            (_, Admission::Fresh { mode, codec, .. }) => {
-                debug_assert!(*mode == Mode::Session);
-                *codec
+            Offer::Session { .. } => {
+                let codec = &self.shared.options.codecs[admission.codec_index()];
+                Some(format!("rejoin.v1.{}", codec.name()).into())
             }
-        };
-        Some(format!("rejoin.v1.{}", self.shared.options.codecs[codec].name()).into())
+        }
     }
 
     async fn attach(self, socket: OnUpgrade, admission: Admission) {
@@ -112,7 +110,7 @@ impl Service {
         match upgraded {
             Ok(Ok(upgraded)) => {
                 let transport = transport(upgraded, self.shared.options.max_message_size);
-                self.shared.attach(admission, transport, self.remote_addr);
+                admission.attach(&self.shared, transport);
             }
             Ok(Err(error)) => tracing::debug!(%error, "upgrade failed"),
             Err(_) => tracing::debug!("upgrade took too long"),

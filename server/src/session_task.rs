@@ -20,17 +20,19 @@ pub(crate) struct SessionTask {
     link: Option<Link>,
     callback: Option<Callback>,
     deadline: Deadline,
+    /// The application has been told the beginning.
+    connected: bool,
     /// The application has been told the end, or is being told.
     over: bool,
     span: tracing::Span,
 }
 
 impl SessionTask {
-    /// A task for a connection that is registered, and whose first socket has arrived.
+    /// A task for a connection that is registered. Whether it runs or not, dropping it takes the connection back.
     pub(crate) fn new(shared: Arc<Shared>, connection: Connection) -> Self {
         let span = tracing::debug_span!("session", id = connection.id(), room = connection.room());
         let deadline = Deadline::default();
-        Self { shared, connection, link: None, callback: None, deadline, over: false, span }
+        Self { shared, connection, link: None, callback: None, deadline, connected: false, over: false, span }
     }
 
     /// A socket that has asked for this session is there.
@@ -47,8 +49,8 @@ impl SessionTask {
                 let frame = match error {
                     AttachError::Violation(violation) => CloseFrame::new(1002, violation.to_string()),
                     AttachError::Fenced => CloseFrame::new(4000, "taken over"),
-                    // It ended between the answer to the upgrade and now: the client comes again, and gets a fresh one.
-                    _ => CloseFrame::new(1001, "session ended"),
+                    // It ended between the answer to the upgrade and now.
+                    _ => self.connection.farewell(),
                 };
                 self.leave(transport, LinkEnd::Leave(frame));
             }
@@ -97,9 +99,17 @@ impl SessionTask {
                 return Poll::Ready(());
             }
             let Some(event) = self.connection.cell().next_event() else { return Poll::Pending };
-            if let Event::Closed(_) = &event {
-                self.over = true;
-                self.shared.forget(&self.connection);
+            match &event {
+                Event::Connected => self.connected = true,
+                Event::Closed(_) => {
+                    self.over = true;
+                    self.shared.forget(&self.connection);
+                    if !self.connected {
+                        // It ended before its first socket came: there is nothing to take back.
+                        continue;
+                    }
+                }
+                _ => {}
             }
             let handlers = &self.shared.handlers;
             match catch_unwind(AssertUnwindSafe(|| handlers.call(&self.connection, event))) {

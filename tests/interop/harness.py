@@ -209,15 +209,8 @@ class Context:
 
     def plain(self, *, id=None, room=None, **options):
         """A connection in plain mode, unless `protocols` choose otherwise; options of `WebSocket.connect`."""
-        if room:
-            id = id or self.unique()
         query = path(id=id, room=room or self.unique("room"))
-        socket = self.track(wire.WebSocket.connect(self.port, query, **options))
-        if id:
-            # In plain mode nothing but the upgrade's answer says that the connection is there, and it may come first.
-            known = lambda: self.server.control("GET", "/sink", id=id)[0] == 200
-            eventually(known, f"the server knows {id}")
-        return socket
+        return self.track(wire.WebSocket.connect(self.port, query, **options))
 
     def session(self, *, id=None, room=None, auto_ack=True, rcvbuf=None):
         session = Session(self.port, id=id or self.unique(), room=room or self.unique("room"), auto_ack=auto_ack)

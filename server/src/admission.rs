@@ -1,0 +1,190 @@
+//! [`Admission`]: which session a request gets, decided before it is answered.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::StatusCode;
+use rejoin_core::drive::{Transport, now};
+use rejoin_core::{CloseReason, Epoch, LostReason, Mode, Session, SessionIdentity, State, Token};
+
+use crate::connect::{Identity, Reject};
+use crate::connection::{Arrival, Connection, Parts};
+use crate::options::DuplicateId;
+use crate::registry;
+use crate::session_task::SessionTask;
+use crate::shared::Shared;
+use crate::upgrade::{Offer, Resume, bad};
+
+/// The session that a request gets; its socket is still to come.
+///
+/// A fresh session is registered already: when the client reads the answer to its upgrade, it is a member of its room. If
+/// the socket never comes, dropping this undoes it.
+pub(crate) struct Admission {
+    connection: Connection,
+    epoch: Epoch,
+    /// The count of a resume offer.
+    received: Option<u64>,
+    /// A fresh session's task, not running yet.
+    task: Option<SessionTask>,
+}
+
+impl Admission {
+    /// Decides on a request.
+    ///
+    /// # Errors
+    /// Refuses an impossible count in a resume offer with 400, and an ID that is taken with 409 where that is the policy.
+    pub(crate) fn decide(
+        shared: &Arc<Shared>,
+        offer: &Offer,
+        mut identity: Identity,
+        remote_addr: Option<SocketAddr>,
+    ) -> Result<Self, Reject> {
+        let (mode, codec, lost) = match offer {
+            // The default codec is the first.
+            Offer::Plain { .. } => (Mode::Plain, 0, None),
+            Offer::Session { codecs, resume: None } => (Mode::Session, codecs[0], None),
+            Offer::Session { codecs, resume: Some(resume) } => {
+                match find(shared, resume, codecs, &identity) {
+                    Ok(connection) => return Self::resume(connection, resume.received),
+                    Err(reason) => (Mode::Session, codecs[0], Some(reason)),
+                }
+            }
+        };
+        if identity.id.is_empty() {
+            identity.id = registry::new_id().map_err(no_randomness)?.into();
+        } else if let Some(existing) = shared.registry.by_id(&identity.id)
+            && takes_over(shared, &existing, mode, &identity)
+        {
+            let epoch = existing.cell().drive(|session| session.reserve());
+            return Ok(Self { connection: existing, epoch, received: None, task: None });
+        }
+        Self::open(shared, mode, codec, lost, identity, remote_addr)
+    }
+
+    fn resume(connection: Connection, received: u64) -> Result<Self, Reject> {
+        let epoch =
+            connection.cell().drive(|session| session.check_resume(received).map(|()| session.reserve()));
+        //= PROTOCOL.md#4-counting: answered by HTTP 400, and leaves the session as it is
+        let epoch = epoch.map_err(|violation| bad(format!("resume offer: {violation}")))?;
+        Ok(Self { connection, epoch, received: Some(received), task: None })
+    }
+
+    fn open(
+        shared: &Arc<Shared>,
+        mode: Mode,
+        codec: usize,
+        lost: Option<LostReason>,
+        identity: Identity,
+        remote_addr: Option<SocketAddr>,
+    ) -> Result<Self, Reject> {
+        let (mut session, token) = new_session(shared, mode, lost, &identity).map_err(no_randomness)?;
+        let epoch = session.reserve();
+        let connection = Connection::new(Parts {
+            shared: shared.clone(),
+            number: shared.next_number(),
+            id: identity.id.into(),
+            room: identity.room.into(),
+            token,
+            remote_addr,
+            data: identity.data,
+            codec: shared.options.codecs[codec].clone(),
+            codec_index: codec,
+            session,
+        });
+        let replaces = shared.options.duplicate_id != DuplicateId::Reject;
+        match shared.registry.insert(&connection, replaces) {
+            Err(()) => return Err(Reject::new(StatusCode::CONFLICT, "connection id is taken")),
+            Ok(None) => {}
+            Ok(Some(replaced)) => {
+                replaced.end(CloseReason::Duplicate);
+                shared.forget(&replaced);
+            }
+        }
+        shared.rooms.join(&connection);
+        let task = Some(SessionTask::new(shared.clone(), connection.clone()));
+        Ok(Self { connection, epoch, received: None, task })
+    }
+
+    /// The place of the session's codec among the server's.
+    pub(crate) fn codec_index(&self) -> usize {
+        self.connection.codec_index()
+    }
+
+    /// Gives the session the socket that it was promised.
+    pub(crate) fn attach(self, shared: &Arc<Shared>, transport: Box<dyn Transport>) {
+        let Self { connection, epoch, received, task } = self;
+        shared.arrive(&connection, Arrival { epoch, received, transport });
+        if let Some(task) = task {
+            shared.spawn(task);
+        }
+        if shared.closing.is_cancelled() {
+            // Shutdown has looked at all connections already, or is about to: either way this one goes with them.
+            connection.end(CloseReason::ServerClosed);
+        }
+    }
+}
+
+//= PROTOCOL.md#5-resuming: the server resumes when…
+fn find(
+    shared: &Shared,
+    resume: &Resume,
+    codecs: &[usize],
+    identity: &Identity,
+) -> Result<Connection, LostReason> {
+    if shared.options.resume_window.is_zero() {
+        return Err(LostReason::Unknown);
+    }
+    let found = shared.registry.by_token(&resume.token)?;
+    if found.cell().drive(|session| session.state()) == State::Closed {
+        return Err(LostReason::Unknown);
+    }
+    if !codecs.contains(&found.codec_index()) {
+        return Err(LostReason::Codec);
+    }
+    let same = |claimed: &str, actual: &str| claimed.is_empty() || claimed == actual;
+    if !same(&identity.id, found.id()) || !same(&identity.room, found.room()) {
+        return Err(LostReason::Identity);
+    }
+    Ok(found)
+}
+
+/// Whether a plain connection goes on with the session that has its ID.
+fn takes_over(shared: &Shared, existing: &Connection, mode: Mode, identity: &Identity) -> bool {
+    mode == Mode::Plain
+        && existing.mode() == Mode::Plain
+        && *existing.room() == *identity.room
+        && existing.cell().drive(|session| match session.state() {
+            _ if !session.is_open() => false,
+            State::Suspended => true,
+            State::Connected => shared.options.duplicate_id == DuplicateId::Resume,
+            _ => false,
+        })
+}
+
+fn new_session(
+    shared: &Shared,
+    mode: Mode,
+    lost: Option<LostReason>,
+    identity: &Identity,
+) -> Result<(Session, Option<Token>), getrandom::Error> {
+    let config = shared.session_config(mode).clone();
+    if mode == Mode::Plain {
+        return Ok((Session::new(config, now()), None));
+    }
+    let token = registry::new_token()?;
+    let identity = SessionIdentity::new(token.clone(), identity.id.clone(), identity.room.clone());
+    Ok((Session::new_server(config, identity, lost, now()), Some(token)))
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
+fn no_randomness(error: getrandom::Error) -> Reject {
+    tracing::error!(%error, "the operating system has no randomness to give");
+    Reject::new(StatusCode::SERVICE_UNAVAILABLE, "no randomness")
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").field("connection", &self.connection).finish_non_exhaustive()
+    }
+}
