@@ -1,5 +1,7 @@
 //! PROTOCOL.md and the code that obeys it stay one: what is quoted exists, and what is written is obeyed somewhere.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -10,7 +10,7 @@ use axum::Router;
 use futures_util::{SinkExt as _, StreamExt as _};
 use rejoin_client::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rejoin_client::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
-use rejoin_client::{Client, ClientBuilder, ConnectError, Connection};
+use rejoin_client::{Client, ClientBuilder, ConnectError, Connection, SendError};
 use rejoin_server::{Builder, Server};
 use rejoin_tests::harness::{self, Fault, Proxy, Recorder, next, number, numbers, within};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -80,8 +80,8 @@ async fn thousands_of_frames_survive_a_hundred_cuts() {
     proxy.fail(Fault::Reset).await;
     let sender = client.sender();
     let enough = || proxy.failed() == CUTS;
-    let says = says_until(enough, async |frame| sender.send_wait(frame).await.is_ok());
-    let answers = says_until(enough, async |frame| connection.send_wait(frame).await.is_ok());
+    let says = says_until(enough, async |frame| sender.send_wait(frame).await);
+    let answers = says_until(enough, async |frame| connection.send_wait(frame).await);
     let client_hears = async {
         let mut heard = 0;
         while numbers(&mut client, 1).await == [heard + 1] {
@@ -106,13 +106,21 @@ async fn thousands_of_frames_survive_a_hundred_cuts() {
 }
 
 /// Sends 1, 2, 3…, at least two thousand numbers, and as many more as it takes; then 0. Returns the last but that.
-async fn says_until(enough: impl Fn() -> bool, send: impl AsyncFn(&rejoin_client::Frame) -> bool) -> u64 {
+async fn says_until(
+    enough: impl Fn() -> bool,
+    send: impl AsyncFn(&rejoin_client::Frame) -> Result<(), SendError>,
+) -> u64 {
+    let patiently = async |n| {
+        while let Err(error) = send(&number(n)).await {
+            assert_eq!(error, SendError::Timeout);
+        }
+    };
     let mut said = 0;
     while said < 2000 || !enough() {
         said += 1;
-        while !send(&number(said)).await {}
+        patiently(said).await;
     }
-    while !send(&number(0)).await {}
+    patiently(0).await;
     said
 }
 

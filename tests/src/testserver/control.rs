@@ -31,14 +31,14 @@ type TestServerState = State<Arc<TestServer>>;
 async fn kick(State(test): TestServerState, RawQuery(query): RawQuery) -> Response {
     match target(&test, query) {
         Ok((server, id)) => answer(server.kick(&id).await),
-        Err(response) => response,
+        Err(response) => *response,
     }
 }
 
 async fn drop_socket(State(test): TestServerState, RawQuery(query): RawQuery) -> Response {
     match target(&test, query) {
         Ok((server, id)) => answer(server.cut(&id)),
-        Err(response) => response,
+        Err(response) => *response,
     }
 }
 
@@ -83,7 +83,7 @@ async fn stats(State(test): TestServerState) -> Response {
 }
 
 /// The server and the ID that a command names.
-fn target(test: &TestServer, query: Option<String>) -> Result<(Server, String), Response> {
+fn target(test: &TestServer, query: Option<String>) -> Result<(Server, String), Box<Response>> {
     let id = id(query).ok_or_else(missing_id)?;
     let server = test.server().ok_or_else(|| failed(StatusCode::CONFLICT, "server is shut down"))?;
     Ok((server, id))

@@ -1,6 +1,6 @@
 //! Thousands of frames both ways, over sockets that fail at any byte: exactly once, in order.
 
-use rejoin_client::{Connection, Event};
+use rejoin_client::{Connection, Event, SendError};
 use rejoin_tests::harness::{Line, Recorder, What, describe, next_event, number};
 
 use crate::{millis, secs, server, shut_down};
@@ -36,12 +36,16 @@ async fn one_seed(seed: u64) -> usize {
     let sender = client.sender();
     let says = async {
         for n in 1..=FRAMES {
-            while sender.send_wait(&number(n)).await.is_err() {}
+            while let Err(error) = sender.send_wait(&number(n)).await {
+                assert_eq!(error, SendError::Timeout, "seed {seed}");
+            }
         }
     };
     let answers = async {
         for n in 1..=FRAMES {
-            while connection.send_wait(&number(n)).await.is_err() {}
+            while let Err(error) = connection.send_wait(&number(n)).await {
+                assert_eq!(error, SendError::Timeout, "seed {seed}");
+            }
         }
     };
     tokio::join!(says, answers, client_hears(&mut client, seed), server_hears(&mut log, seed));
