@@ -2,3 +2,8 @@
 
 pub mod harness;
 pub mod testserver;
+
+/// The README's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
