@@ -41,6 +41,8 @@ export class Rejoin extends EventTarget {
   #attempt = 0;
   #waitIsImposed = false;
   #openedAt = 0;
+  /** Whether a dial that offered a resume was let go before its `$open`: it may still arrive, and take the session over. */
+  #strayDial = false;
 
   // The session, across all its sockets. Invariant: #kept holds the frames #acknowledged + 1, + 2, … without a hole,
   // and #acknowledged <= #written <= #acknowledged + #kept.length.
@@ -137,6 +139,7 @@ export class Rejoin extends EventTarget {
     this.#ackTimer = undefined;
     this.#answerBy = Infinity;
     const socket = this.#socket;
+    if (socket && this.#session && this.#state === 'away') this.#strayDial = true;
     this.#socket = null;
     socket?.close(code, reason);
   }
@@ -149,7 +152,10 @@ export class Rejoin extends EventTarget {
 
   /** §7, the column 'the client'. @param {number} code @param {string} reason @param {number} [wait] */
   #handleClose(code, reason, wait) {
-    const verdict = afterClose(code, reason);
+    // After a stray dial of ours, one 4000 is our own doing: we take the session back (§5).
+    const stray = code === 4000 && this.#strayDial;
+    if (stray) this.#strayDial = false;
+    const verdict = stray ? afterClose(LOST, reason) : afterClose(code, reason);
     if (verdict.next === 'never') return this.#finish(code, reason);
     this.#detach(CUT, '');
     const wasOpen = this.#state === 'open';
@@ -391,6 +397,8 @@ const CODEC = 'rejoin.v1.json';
 // Close codes of our own, which suspend the session and do not end it (§7: any other).
 const CUT = 4001;
 const GIVEN_UP = 4002;
+/** What browsers report for a socket that was lost without a close frame (RFC 6455 §7.1.5). */
+const LOST = 1006;
 
 // Milliseconds, but for the buffer, which counts frames.
 const BUFFER_UNTIL_OPEN = 64;
