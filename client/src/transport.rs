@@ -181,7 +181,9 @@ impl Transport for WsTransport {
         if let Some(error) = self.failed.take() {
             return Poll::Ready(Err(error));
         }
-        ready!(Pin::new(&mut self.socket).poll_flush(cx)).map_err(into_io)?;
+        let flushed = Pin::new(&mut self.socket).poll_flush(cx);
+        written.progress = self.socket.get_mut().take_wrote();
+        ready!(flushed).map_err(into_io)?;
         let pending = std::mem::take(&mut self.pending);
         written.messages = pending.messages;
         written.data = pending.data;
@@ -235,11 +237,16 @@ impl fmt::Debug for WsTransport {
 pub(crate) struct Wire {
     io: BoxIo,
     heard: bool,
+    wrote: bool,
 }
 
 impl Wire {
     pub(crate) fn new(io: BoxIo) -> Self {
-        Self { io, heard: false }
+        Self { io, heard: false, wrote: false }
+    }
+
+    fn take_wrote(&mut self) -> bool {
+        std::mem::take(&mut self.wrote)
     }
 
     fn take_heard(&mut self) -> bool {
@@ -262,7 +269,9 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
+        self.wrote |= written > 0;
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

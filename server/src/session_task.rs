@@ -142,6 +142,10 @@ impl Future for SessionTask {
             this.connection.cell().unregister_driver();
             let over = this.poll_callbacks(cx).is_ready();
             this.connection.cell().register_driver(cx);
+            // Again: an abort while the callbacks ran found nobody to wake.
+            if this.shared.is_aborted() {
+                return Poll::Ready(());
+            }
             this.poll_arrival();
             this.poll_link(cx);
             if over {

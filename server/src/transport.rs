@@ -134,6 +134,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> WsTransport<S> {
             self.offset = 0;
             self.queued -= first.bytes.len();
             written.messages += 1;
+            // Whole messages: a peer that takes a byte now and then would hold everything else for ever.
+            written.progress = true;
             written.data += usize::from(first.is_data);
             self.queue.pop_front();
         }
@@ -333,13 +335,13 @@ mod tests {
         transport.push_data(Bytes::from_static(b"abcdef"));
         let (result, written) = flush(&mut transport);
         assert!(result.is_pending());
-        assert_eq!(written, Written { messages: 2, data: 1 });
+        assert_eq!(written, Written { messages: 2, data: 1, progress: true });
         let mut read = [0; 10];
         peer.read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"123456\x81\x01xa");
         let (result, written) = flush(&mut transport);
         assert!(matches!(result, Poll::Ready(Ok(()))));
-        assert_eq!(written, Written { messages: 1, data: 1 });
+        assert_eq!(written, Written { messages: 1, data: 1, progress: true });
     }
 
     #[tokio::test]

@@ -29,6 +29,19 @@ struct Inner {
     reader: Option<Waker>,
 }
 
+/// What decides whether who waits for room has to look again. An overflow may give up a big frame for a small one.
+struct Room {
+    frames: usize,
+    bytes: usize,
+    open: bool,
+}
+
+impl Room {
+    fn of(session: &Session) -> Self {
+        Self { frames: session.occupied(), bytes: session.retained_bytes(), open: session.is_open() }
+    }
+}
+
 impl Cell {
     /// A cell for this session.
     pub fn new(session: Session) -> Self {
@@ -47,13 +60,13 @@ impl Cell {
 
     fn access<R>(&self, wake_driver: bool, f: impl FnOnce(&mut Session) -> R) -> R {
         let mut inner = self.lock();
-        let before = (inner.session.occupied(), inner.session.is_open());
+        let before = Room::of(&inner.session);
         let result = f(&mut inner.session);
-        let after = (inner.session.occupied(), inner.session.is_open());
+        let after = Room::of(&inner.session);
         let reader = if inner.session.has_events() { inner.reader.take() } else { None };
         let driver = if wake_driver { inner.driver.take() } else { None };
         drop(inner);
-        if after.0 < before.0 || after.1 != before.1 {
+        if after.frames < before.frames || after.bytes < before.bytes || after.open != before.open {
             self.room.notify_waiters();
         }
         for waker in [reader, driver].into_iter().flatten() {
@@ -128,6 +141,7 @@ impl Cell {
                 result => return Ok(result?),
             }
             tokio::select! {
+                biased;
                 () = &mut room => {}
                 () = &mut deadline => return Err(SendError::Timeout),
             }

@@ -52,7 +52,11 @@ impl Link {
                 return Poll::Ready(end);
             }
             // Answers that had stopped the reading may be written by now, and nobody else wakes us to read on.
-            if !(paused && cell.drive(|session| session.wants_read())) {
+            // Nor where writing has ended the session: the codec could not carry what was due.
+            let goes_on = cell.drive(|session| {
+                session.standing(self.epoch) != Standing::Attached || (paused && session.wants_read())
+            });
+            if !goes_on {
                 return Poll::Pending;
             }
         }
@@ -121,7 +125,7 @@ impl Link {
             let flushed = self.transport.poll_flush(cx, &mut written);
             let blocked = flushed.is_pending();
             cell.drive(|session| {
-                session.handle_written(self.epoch, written.data, written.messages > 0, blocked, now());
+                session.handle_written(self.epoch, written.data, written.progress, blocked, now());
             });
             match flushed {
                 Poll::Ready(Ok(())) if more => {}

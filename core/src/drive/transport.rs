@@ -102,4 +102,7 @@ pub struct Written {
     pub messages: usize,
     /// Data messages among them.
     pub data: usize,
+    /// Whether the socket keeps up, as far as the write timeout is concerned: a server's does when it takes a whole
+    /// message, a client's when it takes any bytes.
+    pub progress: bool,
 }

@@ -34,6 +34,10 @@ impl Session {
     /// Closes: nothing more is accepted or counted, what was accepted is delivered, then the close frame is written and
     /// answered. At `deadline` the session ends whatever is left.
     pub fn close(&mut self, reason: CloseReason, deadline: Instant) {
+        if let Some(closing) = &mut self.closing {
+            // A shutdown may have less time than the application had given.
+            closing.deadline = closing.deadline.min(deadline);
+        }
         if !self.is_open() {
             return;
         }

@@ -47,7 +47,7 @@ pub struct SessionConfig {
     pub ping_interval: Duration,
     /// A socket on which nothing arrived for so long is given up.
     pub pong_timeout: Duration,
-    /// A write that makes no progress for so long counts as a lost socket.
+    /// A write that makes no progress for so long counts as a lost socket: a message on a server, a byte on a client.
     pub write_timeout: Duration,
     /// How long a session outlives its socket; zero turns resuming off. Only the server's matters.
     pub resume_window: Duration,

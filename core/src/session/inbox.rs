@@ -31,6 +31,18 @@ impl Inbox {
     /// Adds any other event.
     pub(super) fn push(&mut self, event: Event) {
         let many = self.events.len() >= MANY_EVENTS;
+        if many && let Event::Lost { unacknowledged, dropped, .. } = &event {
+            // Nobody listens: the older sessions that were lost are counted, no longer listed.
+            let missing = unacknowledged.len() as u64 + dropped;
+            let older = self.events.iter_mut().find_map(|(event, _)| match event {
+                Event::Lost { dropped, .. } => Some(dropped),
+                _ => None,
+            });
+            if let Some(dropped) = older {
+                *dropped += missing;
+                return;
+            }
+        }
         match (&event, self.events.back_mut()) {
             (Event::Gap(gap), Some((Event::Gap(last), _))) if last.to + 1 == gap.from => {
                 *last = Gap::new(last.from, gap.to);
@@ -110,5 +122,23 @@ mod tests {
         assert!(inbox.is_full(1, 100) && inbox.is_full(5, 10) && !inbox.is_full(2, 11));
         inbox.pop();
         assert!(!inbox.is_full(1, 1));
+    }
+
+    #[test]
+    fn stays_small_however_many_sessions_are_lost_before_the_application_looks() {
+        let mut inbox = Inbox::default();
+        for _ in 0..10_000 {
+            inbox.push(Event::Dropped(DropReason::TakenOver));
+            inbox.push(Event::Lost { reason: None, unacknowledged: vec![bytes::Bytes::new()], dropped: 1 });
+            inbox.push(Event::Restored);
+        }
+        assert!(inbox.events.len() <= MANY_EVENTS + 3);
+        let mut missing = 0;
+        while let Some(event) = inbox.pop() {
+            if let Event::Lost { unacknowledged, dropped, .. } = event {
+                missing += unacknowledged.len() as u64 + dropped;
+            }
+        }
+        assert_eq!(missing, 20_000, "all are counted");
     }
 }

@@ -165,6 +165,8 @@ impl Outbox {
         self.check_ack(number)?;
         let new = number > self.acked;
         self.acked = number;
+        // What has arrived is not missed by any resume.
+        self.given_up = self.given_up.filter(|given_up| given_up.range.to > number);
         // A count that is possible only because an older socket came further: nothing up to it is told as a gap.
         self.cursor = self.cursor.max(number);
         while self.kept.front().is_some_and(|kept| kept.number <= number) {
@@ -389,5 +391,22 @@ mod tests {
         outbox.written(2);
         assert!(!outbox.evict_oldest());
         assert_eq!(outbox.bytes(), 0);
+    }
+
+    #[test]
+    fn counts_each_dropped_frame_once() {
+        let mut outbox = outbox(Mode::Session, 3);
+        while outbox.next().is_some() {}
+        outbox.evict_oldest();
+        outbox.acknowledge(3).unwrap();
+        for _ in 4..=6 {
+            outbox.push(Bytes::from_static(b"x"));
+        }
+        outbox.evict_oldest();
+        outbox.evict_oldest();
+        while outbox.next().is_some() {}
+        outbox.evict_oldest();
+        outbox.rewind(3);
+        assert_eq!(outbox.dropped(), 3, "4 and 5 before they were handed, 6 after; 1 has arrived");
     }
 }

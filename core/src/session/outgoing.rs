@@ -91,6 +91,11 @@ impl Session {
         self.outbox.occupied()
     }
 
+    /// Bytes kept for the peer.
+    pub fn retained_bytes(&self) -> usize {
+        self.outbox.bytes()
+    }
+
     /// Ends everything that was accepted and not delivered, and returns it: for a client that gives up.
     pub fn take_unacknowledged(&mut self) -> Vec<Bytes> {
         self.outbox.take_all()

@@ -234,3 +234,19 @@ async fn in_plain_mode_a_broadcast_gives_up_the_oldest_too() {
     assert_eq!(numbers(&mut slow, 4).await, [7, 8, 9, 10]);
     assert_eq!(server.stats().dropped, 6);
 }
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_room_finds_the_room_that_an_overflow_makes() {
+    let (server, mut log) = server(|builder| builder.send_buffer_bytes(1000));
+    let (_client, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    log.next().await;
+    let ada = server.connection("ada").unwrap();
+    ada.send(&Frame::new("big", &"x".repeat(5000)).unwrap()).unwrap();
+    // The broadcast gives up one big frame for a small one: as many frames as before, and room for another.
+    let broadcast = async { server.broadcast(ada.room(), &number(1)) };
+    let small = number(2);
+    let (waited, queued) = tokio::join!(biased; ada.send_wait(&small), broadcast);
+    assert_eq!((waited, queued), (Ok(()), Ok(1)));
+}

@@ -1,6 +1,9 @@
 //! The client's side of a connection's life.
 
-use rejoin_client::{CloseReason, ConnectError, ConnectionState, Event, SendError};
+use rejoin_client::{
+    CloseReason, Codec, ConnectError, ConnectionState, DecodeError, EncodeError, Event, Frame, JsonCodec,
+    Message, SendError,
+};
 use rejoin_server::Server;
 use rejoin_tests::harness::{self, Dials, Direction, Line, next, next_event, number, numbers};
 use tokio::time::Instant;
@@ -247,4 +250,38 @@ async fn another_client_on_the_same_line_is_a_session_of_its_own() {
     log.connected().await;
     assert_ne!(one.id(), other.id());
     assert_eq!(server.connections("room").len(), 2);
+}
+
+/// JSON, but for control frames.
+struct NoControl;
+
+impl Codec for NoControl {
+    fn name(&self) -> &str {
+        "json"
+    }
+
+    fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
+        JsonCodec.encode(frame)
+    }
+
+    fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
+        JsonCodec.decode(message)
+    }
+
+    fn encode_control(&self, _: &str, _: Option<bytes::Bytes>) -> Result<Message, EncodeError> {
+        Err(EncodeError::new("control frames"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_at_once_when_its_codec_cannot_acknowledge() {
+    let (server, mut log) = server(|builder| builder.heartbeat(secs(200), secs(400)));
+    let line = Line::to(&server);
+    let mut client = line.client("/?id=ada").codec(NoControl).connect().await.unwrap();
+    log.next().await;
+    server.send("ada", &number(1)).unwrap();
+    assert_eq!(numbers(&mut client, 1).await, [1]);
+    let begin = Instant::now();
+    client.closed().await;
+    assert!(begin.elapsed() < secs(10), "{:?}", begin.elapsed());
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use rejoin_server::ConnectionError;
-use rejoin_tests::harness::{Dials, Line, next, number, numbers};
+use rejoin_tests::harness::{Dials, Direction, Line, next, number, numbers};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -216,4 +216,14 @@ async fn a_close_from_within_a_handler_does_not_wait_for_itself() {
     assert_eq!(log.next().await, "ada disconnected: closed by the application");
     let connection = kept.lock().unwrap().take().unwrap();
     connection.closed().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_is_in_time_for_those_that_were_closing_already() {
+    let (server, mut log) = server(|builder| builder);
+    let (_client, line) = client(&server, &mut log, "ada").await;
+    line.stall(Direction::ToClient);
+    server.connection("ada").unwrap().close(1000, "bye");
+    assert_eq!(server.shutdown(secs(3)).await, 0);
+    assert_eq!(log.next().await, "ada disconnected: closed by the application");
 }
