@@ -36,6 +36,24 @@ impl Frame {
         Ok(Self::event_only(event).with_payload(Payload::json(value)?))
     }
 
+    /// A frame whose payload is `value` as MessagePack: for rooms where most speak it, which then need no translation.
+    ///
+    /// # Errors
+    /// As [`Payload::msgpack`].
+    #[cfg(feature = "msgpack")]
+    pub fn msgpack<T: Serialize + ?Sized>(
+        event: impl Into<Box<str>>,
+        value: &T,
+    ) -> Result<Self, PayloadError> {
+        Ok(Self::event_only(event).with_payload(Payload::msgpack(value)?))
+    }
+
+    /// A frame whose payload is a prost message.
+    #[cfg(feature = "prost")]
+    pub fn protobuf<M: prost::Message>(event: impl Into<Box<str>>, message: &M) -> Self {
+        Self::event_only(event).with_payload(Payload::protobuf(message))
+    }
+
     /// A frame without a payload.
     pub fn event_only(event: impl Into<Box<str>>) -> Self {
         Self { event: event.into(), ..Self::default() }
@@ -76,6 +94,15 @@ impl Frame {
     /// Fails when there is no payload, or as [`Payload::decode`] does.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
         self.payload.as_ref().ok_or(PayloadError::Missing)?.decode()
+    }
+
+    /// Reads the payload as a prost message.
+    ///
+    /// # Errors
+    /// Fails when there is no payload, or as [`Payload::decode_protobuf`] does.
+    #[cfg(feature = "prost")]
+    pub fn decode_protobuf<M: prost::Message + Default>(&self) -> Result<M, PayloadError> {
+        self.payload.as_ref().ok_or(PayloadError::Missing)?.decode_protobuf()
     }
 
     /// Whether the event's name is one of the protocol's own (PROTOCOL.md §3).

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use base64::Engine as _;
 use bytes::Bytes;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserializer, Serialize};
 
 /// The format of a [`Payload`]'s bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -12,18 +13,36 @@ use serde::de::DeserializeOwned;
 pub enum PayloadFormat {
     /// JSON text (RFC 8259) in UTF-8, kept byte for byte.
     Json,
+    /// One value of MessagePack, kept byte for byte. A `bin` is not one: it is [`Self::Bytes`].
+    Msgpack,
     /// Bytes that rejoin does not look into.
     Bytes,
 }
 
+impl fmt::Display for PayloadFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Json => "JSON",
+            Self::Msgpack => "MessagePack",
+            Self::Bytes => "bytes",
+        })
+    }
+}
+
 /// The value that a frame carries: bytes, and the format that they are in.
 ///
-/// Cloning costs a reference count. Equality is that of the bytes: `1.0` and `1` are different JSON texts.
+/// It is made from any type of serde's ([`Self::json`], [`Self::msgpack`]), from a prost message ([`Self::protobuf`]) or from
+/// bytes, and read back by [`Self::decode`], [`Self::decode_protobuf`] and [`Self::to_bytes`], in whatever format it arrives: on
+/// its way it is translated into the receiver's own. Cloning costs a reference count. Equality is that of the bytes: `1.0` and
+/// `1` are different JSON texts.
 ///
 /// ```
 /// # use rejoin_core::Payload;
 /// let payload = Payload::json(&["a", "b"])?;
 /// assert_eq!(payload.decode::<Vec<String>>()?, ["a", "b"]);
+///
+/// let error = payload.decode::<Vec<u8>>().unwrap_err();
+/// assert!(error.to_string().starts_with("payload at [0]: invalid type: string"));
 /// # Ok::<(), rejoin_core::PayloadError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
@@ -38,7 +57,7 @@ impl Payload {
     /// # Errors
     /// Fails where `value` has no image in JSON: a map whose keys are not strings, or an error of its `Serialize`.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
-        let data = serde_json::to_vec(value).map_err(PayloadError::Json)?;
+        let data = serde_json::to_vec(value).map_err(|error| encode_error(PayloadFormat::Json, error))?;
         Ok(Self { format: PayloadFormat::Json, data: data.into() })
     }
 
@@ -47,8 +66,28 @@ impl Payload {
     /// # Errors
     /// Fails when `text` is not exactly one JSON value.
     pub fn json_text(text: &str) -> Result<Self, PayloadError> {
-        let value: &serde_json::value::RawValue = serde_json::from_str(text).map_err(PayloadError::Json)?;
+        let value: &serde_json::value::RawValue =
+            serde_json::from_str(text).map_err(|error| decode_error(PayloadFormat::Json, "", error))?;
         Ok(Self { format: PayloadFormat::Json, data: Bytes::copy_from_slice(value.get().as_bytes()) })
+    }
+
+    /// Serializes `value` as MessagePack: structs as maps with the names of their fields, and types that have two forms (an
+    /// IP address, a UUID) in the one for people, so that it is the same value as with [`Self::json`].
+    ///
+    /// # Errors
+    /// Fails on an error of its `Serialize`.
+    #[cfg(feature = "msgpack")]
+    pub fn msgpack<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
+        let mut data = Vec::with_capacity(128);
+        let mut serializer = rmp_serde::Serializer::new(&mut data).with_struct_map().with_human_readable();
+        value.serialize(&mut serializer).map_err(|error| encode_error(PayloadFormat::Msgpack, error))?;
+        Ok(Self { format: PayloadFormat::Msgpack, data: data.into() })
+    }
+
+    /// A prost message, as opaque bytes: what it is, the event says.
+    #[cfg(feature = "prost")]
+    pub fn protobuf<M: prost::Message>(message: &M) -> Self {
+        Self::bytes(message.encode_to_vec())
     }
 
     /// Opaque bytes: a message of another serializer, an image, anything.
@@ -75,12 +114,62 @@ impl Payload {
     /// Reads the value into a type of the application.
     ///
     /// # Errors
-    /// Fails when the value is of another shape than `T`, and when the payload is opaque bytes.
+    /// Fails when the value is of another shape than `T`, and says where; when the payload is opaque bytes; and for
+    /// MessagePack where the feature `msgpack` is off.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
         match self.format {
-            PayloadFormat::Json => serde_json::from_slice(&self.data).map_err(PayloadError::Json),
+            PayloadFormat::Json => serde_json::from_slice(&self.data).map_err(|error| {
+                let mut json = serde_json::Deserializer::from_slice(&self.data);
+                self.located::<T, _>(&mut json, error)
+            }),
+            #[cfg(feature = "msgpack")]
+            PayloadFormat::Msgpack => {
+                let reader = || rmp_serde::Deserializer::from_read_ref(&*self.data).with_human_readable();
+                T::deserialize(&mut reader()).map_err(|error| self.located::<T, _>(&mut reader(), error))
+            }
+            #[cfg(not(feature = "msgpack"))]
+            PayloadFormat::Msgpack => Err(PayloadError::Unsupported(PayloadFormat::Msgpack)),
             PayloadFormat::Bytes => Err(PayloadError::Opaque),
         }
+    }
+
+    /// Reads once more what has failed, to find out where. The price is paid by errors alone.
+    #[cold]
+    fn located<'de, T, D>(&'de self, deserializer: D, error: D::Error) -> PayloadError
+    where
+        T: DeserializeOwned,
+        D: Deserializer<'de, Error: std::error::Error + Send + Sync + 'static>,
+    {
+        match serde_path_to_error::deserialize::<_, T>(deserializer) {
+            Ok(_) => decode_error(self.format, "", error),
+            Err(error) => {
+                let path = error.path().to_string();
+                // The whole value has a path, too.
+                decode_error(self.format, if path == "." { "" } else { &path }, error.into_inner())
+            }
+        }
+    }
+
+    /// The opaque bytes that the payload is, or that it stands for: in JSON they travel as a base64 string (RFC 4648 §4).
+    ///
+    /// # Errors
+    /// Fails when it is a value of another kind, and where it is a string that is not base64.
+    pub fn to_bytes(&self) -> Result<Bytes, PayloadError> {
+        if self.format == PayloadFormat::Bytes {
+            return Ok(self.data.clone());
+        }
+        let text: String = self.decode()?;
+        let bytes = base64::prelude::BASE64_STANDARD.decode(text);
+        Ok(bytes.map_err(|error| decode_error(self.format, "", error))?.into())
+    }
+
+    /// Reads a prost message from [`Self::to_bytes`].
+    ///
+    /// # Errors
+    /// Fails as that does, and when the bytes are not such a message; the error names the field.
+    #[cfg(feature = "prost")]
+    pub fn decode_protobuf<M: prost::Message + Default>(&self) -> Result<M, PayloadError> {
+        M::decode(self.to_bytes()?).map_err(|error| decode_error(PayloadFormat::Bytes, "", error))
     }
 }
 
@@ -92,23 +181,56 @@ impl fmt::Debug for Payload {
 }
 
 /// Why a payload could not be made or read.
+///
+/// The text of an error may quote a piece of the payload.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PayloadError {
-    /// The JSON is malformed, or of another shape than asked for; the text says where.
-    Json(serde_json::Error),
-    /// The payload is opaque bytes: read them with [`Payload::data`].
+    /// The value has no image in this format.
+    #[non_exhaustive]
+    Encode {
+        /// The format that was asked for.
+        format: PayloadFormat,
+        /// What the serializer says.
+        source: BoxError,
+    },
+    /// The payload is malformed, or of another shape than asked for.
+    #[non_exhaustive]
+    Decode {
+        /// The payload's format.
+        format: PayloadFormat,
+        /// Where, as `users[3].name`; empty where it is the whole value, or not known.
+        path: Box<str>,
+        /// What the deserializer says.
+        source: BoxError,
+    },
+    /// The payload is opaque bytes: read them with [`Payload::to_bytes`].
     Opaque,
     /// The frame has no payload.
     Missing,
+    /// The feature that reads this format is off.
+    Unsupported(PayloadFormat),
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+fn encode_error(format: PayloadFormat, error: impl Into<BoxError>) -> PayloadError {
+    PayloadError::Encode { format, source: error.into() }
+}
+
+fn decode_error(format: PayloadFormat, path: &str, error: impl Into<BoxError>) -> PayloadError {
+    PayloadError::Decode { format, path: path.into(), source: error.into() }
 }
 
 impl fmt::Display for PayloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Json(error) => write!(f, "payload: {error}"),
+            Self::Encode { format, source } => write!(f, "payload has no image in {format}: {source}"),
+            Self::Decode { path, source, .. } if path.is_empty() => write!(f, "payload: {source}"),
+            Self::Decode { path, source, .. } => write!(f, "payload at {path}: {source}"),
             Self::Opaque => f.write_str("payload is opaque bytes, not a value that serde can read"),
             Self::Missing => f.write_str("frame has no payload"),
+            Self::Unsupported(format) => write!(f, "payload is {format}, and reading it is turned off"),
         }
     }
 }
@@ -116,8 +238,8 @@ impl fmt::Display for PayloadError {
 impl std::error::Error for PayloadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Json(error) => Some(error),
-            Self::Opaque | Self::Missing => None,
+            Self::Encode { source, .. } | Self::Decode { source, .. } => Some(&**source),
+            Self::Opaque | Self::Missing | Self::Unsupported(_) => None,
         }
     }
 }
@@ -149,5 +271,84 @@ mod tests {
     fn debug_output_does_not_show_what_was_said() {
         let payload = Payload::json("secret").unwrap();
         assert!(!format!("{payload:?}").contains("secret"));
+    }
+
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Move {
+        who: String,
+        to: Vec<Point>,
+    }
+
+    #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    struct Point {
+        x: f64,
+        at: Option<std::net::IpAddr>,
+    }
+
+    fn sample() -> Move {
+        Move {
+            who: "ä".into(),
+            to: vec![Point { x: 0.5, at: "127.0.0.1".parse().ok() }, Point { x: 1.0, at: None }],
+        }
+    }
+
+    fn path_of<T: fmt::Debug>(result: Result<T, PayloadError>) -> String {
+        match result.unwrap_err() {
+            PayloadError::Decode { path, .. } => path.into(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_error_says_where_in_json() {
+        let text = r#"{"who":"a","to":[{"x":1,"at":null},{"x":"one","at":null}]}"#;
+        let payload = Payload::json_text(text).unwrap();
+        assert_eq!(path_of(payload.decode::<Move>()), "to[1].x");
+        assert_eq!(path_of(Payload::json(&1).unwrap().decode::<String>()), "");
+    }
+
+    #[cfg(feature = "msgpack")]
+    #[test]
+    fn an_error_says_where_in_messagepack() {
+        let payload =
+            Payload::msgpack(&serde_json::json!({"who": "a", "to": [{"x": true, "at": null}]})).unwrap();
+        assert_eq!(path_of(payload.decode::<Move>()), "to[0].x");
+    }
+
+    #[cfg(feature = "msgpack")]
+    #[test]
+    fn a_value_reads_back_from_either_format() {
+        assert_eq!(Payload::json(&sample()).unwrap().decode::<Move>().unwrap(), sample());
+        let payload = Payload::msgpack(&sample()).unwrap();
+        assert_eq!(payload.decode::<Move>().unwrap(), sample());
+        // By names, and an address as its text: what JSON would say.
+        assert_eq!(
+            payload.decode::<serde_json::Value>().unwrap(),
+            Payload::json(&sample()).unwrap().decode::<serde_json::Value>().unwrap()
+        );
+    }
+
+    #[test]
+    fn bytes_come_back_from_a_base64_string() {
+        assert_eq!(Payload::bytes("abc").to_bytes().unwrap(), "abc");
+        assert_eq!(Payload::json("YWJj").unwrap().to_bytes().unwrap(), "abc");
+        assert!(Payload::json("YWJ").unwrap().to_bytes().is_err());
+        assert!(Payload::json(&1).unwrap().to_bytes().is_err());
+    }
+
+    #[cfg(feature = "msgpack")]
+    #[test]
+    fn bytes_come_back_from_a_base64_string_in_messagepack() {
+        assert_eq!(Payload::msgpack("YWJj").unwrap().to_bytes().unwrap(), "abc");
+    }
+
+    #[cfg(feature = "prost")]
+    #[test]
+    fn a_prost_message_comes_back_from_bytes_and_from_base64() {
+        let payload = Payload::protobuf(&"hello".to_owned());
+        assert_eq!(payload.decode_protobuf::<String>().unwrap(), "hello");
+        let json = Payload::json(&base64::prelude::BASE64_STANDARD.encode(payload.data())).unwrap();
+        assert_eq!(json.decode_protobuf::<String>().unwrap(), "hello");
+        assert!(Payload::bytes("hello").decode_protobuf::<String>().is_err());
     }
 }
