@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
-use rejoin_core::{Codec, Mode};
+use rejoin_core::{Codec, Mode, Overflow};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::client::Client;
@@ -31,6 +31,7 @@ use crate::options::Options;
 /// | [`max_message_size`](Self::max_message_size) | 1 MiB | 0 = unlimited, to 64 MiB |
 /// | [`send_buffer`](Self::send_buffer) | 256 frames | 1 to 4096 |
 /// | [`send_buffer_bytes`](Self::send_buffer_bytes) | 1 MiB | 1 B to 64 MiB |
+/// | [`overflow`](Self::overflow) | reject | |
 /// | [`header`](Self::header) | none | |
 /// | [`seed`](Self::seed) | random | |
 /// | [`connector`](Self::connector) | TCP, and TLS for `wss` | |
@@ -163,6 +164,13 @@ impl ClientBuilder {
     /// How many bytes are kept for the server; one frame is always taken, however big. Default: 1 MiB.
     pub fn send_buffer_bytes(mut self, bytes: usize) -> Self {
         self.options.send_buffer_bytes = bytes;
+        self
+    }
+
+    /// What becomes of a [`send`](crate::Sender::send) for which the buffer has no room. Default: [`Overflow::Reject`], the caller
+    /// gets an error. To wait for room is the caller's choice: [`send_wait`](crate::Sender::send_wait).
+    pub fn overflow(mut self, policy: Overflow) -> Self {
+        self.options.overflow = policy;
         self
     }
 

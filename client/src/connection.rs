@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared as SharedFuture};
-use rejoin_core::drive::{Cell, SendError, now};
+use rejoin_core::drive::{Cell, ReceiptError, SendError, now};
 use rejoin_core::{
     CloseFrame, CloseReason as SessionEnd, Codec, DropReason, Event as SessionEvent, Frame, Overflow, Session,
 };
@@ -119,12 +119,22 @@ impl Sender {
     /// Does not wait. Costs one encoding, and the bytes until the server has acknowledged them.
     ///
     /// # Errors
-    /// [`SendError::Full`] when more is sent than the server takes or acknowledges, [`SendError::Closed`] once the connection
-    /// is closing, [`SendError::Reserved`] for an event that begins with `$` in session mode, [`SendError::Encode`] when the
+    /// [`SendError::Full`] when more is sent than the server takes or acknowledges (or what
+    /// [`ClientBuilder::overflow`](crate::ClientBuilder::overflow) says), [`SendError::Closed`] once the connection is closing, [`SendError::Reserved`] for an event that begins with `$` in session mode, [`SendError::Encode`] when the
     /// payload has no image in the codec. The frame is then not queued.
     pub fn send(&self, frame: &Frame) -> Result<(), SendError> {
+        self.send_with(frame, self.shared.overflow)
+    }
+
+    /// Like [`Self::send`], with another policy for this frame where the buffer is full. What is dropped is counted, and in
+    /// session mode the server is told.
+    ///
+    /// # Errors
+    /// As [`Self::send`]; [`SendError::Full`] with [`Overflow::Reject`] alone, and [`SendError::Closed`] where
+    /// [`Overflow::Disconnect`] has ended the connection.
+    pub fn send_with(&self, frame: &Frame, overflow: Overflow) -> Result<(), SendError> {
         let message = self.shared.encode(frame)?;
-        self.shared.cell.send(message, Overflow::Reject)?;
+        self.shared.cell.send(message, overflow)?;
         Ok(())
     }
 
@@ -137,6 +147,21 @@ impl Sender {
         let message = self.shared.encode(frame)?;
         self.shared.cell.send_wait(message, self.shared.write_timeout).await?;
         Ok(())
+    }
+
+    /// Like [`Self::send_wait`], and waits until the server has acknowledged the frame: its side of the session has received
+    /// it, and delivers it once and in order. That takes a round trip, and up to a second more, for acknowledgements are
+    /// gathered (PROTOCOL.md §4); sockets may be lost meanwhile, and it waits on.
+    ///
+    /// Dropping the future stops the waiting; a frame that was accepted is delivered all the same.
+    ///
+    /// # Errors
+    /// [`ReceiptError::NotSent`] as [`Self::send_wait`] fails, [`ReceiptError::Dropped`] when the buffer overflowed later and the
+    /// frame was given up, [`ReceiptError::Ended`] when the session ended first or was lost, [`ReceiptError::PlainMode`] where
+    /// nobody acknowledges.
+    pub async fn send_acked(&self, frame: &Frame) -> Result<(), ReceiptError> {
+        let message = self.shared.encode(frame)?;
+        self.shared.cell.send_acked(message, self.shared.write_timeout).await
     }
 
     /// The connection ID that the server assigned; `None` in plain mode, where it does not tell. A fresh session after
@@ -213,6 +238,7 @@ pub enum ConnectionState {
 pub(crate) struct Shared {
     pub(crate) cell: Cell,
     pub(crate) codec: Arc<dyn Codec>,
+    overflow: Overflow,
     write_timeout: Duration,
     close_timeout: Duration,
     state: watch::Sender<ConnectionState>,
@@ -229,6 +255,7 @@ impl Shared {
         Self {
             cell: Cell::new(Session::new(Arc::new(options.session_config()), now())),
             codec: options.codec.clone(),
+            overflow: options.overflow,
             write_timeout: options.write_timeout,
             close_timeout: options.close_timeout,
             state: watch::Sender::new(ConnectionState::Reconnecting),

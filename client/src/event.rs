@@ -63,6 +63,8 @@ pub enum CloseReason {
     TakenOver,
     /// The server broke a rule of RFC 6455, of PROTOCOL.md or of the codec; the frame says which.
     Protocol(CloseFrame),
+    /// The send buffer overflowed, and the policy was [`Overflow::Disconnect`](crate::Overflow::Disconnect).
+    Overflow,
     /// The server sent a message beyond [`max_message_size`](crate::ClientBuilder::max_message_size).
     TooBig,
     /// The server answered the reconnect with a status after which trying again cannot help: 400, 401, 403, 404, 409, 426.
@@ -96,6 +98,7 @@ impl CloseReason {
             Core::Protocol(frame) => Self::Protocol(frame.clone()),
             Core::TooBig => Self::TooBig,
             Core::TransportLost(why) => Self::ReconnectDisabled(why.clone()),
+            Core::Overflow => Self::Overflow,
             Core::HandlerPanicked => Self::Panicked,
             // The rest are a server's; a client's session does not end by them.
             other => Self::Remote(other.close_frame()),
@@ -110,6 +113,7 @@ impl fmt::Display for CloseReason {
             Self::Remote(frame) => write!(f, "closed by the server with {frame}"),
             Self::TakenOver => f.write_str("taken over by another socket"),
             Self::Protocol(frame) => write!(f, "server broke the protocol: {frame}"),
+            Self::Overflow => f.write_str("send buffer overflowed"),
             Self::TooBig => f.write_str("server sent a message that is too big"),
             Self::GaveUp { status, body } if body.is_empty() => {
                 write!(f, "server refused the reconnect with http status {status}")

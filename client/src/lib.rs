@@ -76,10 +76,10 @@ mod backoff;
 
 // --- what its users must name
 pub use rejoin_codecs::JsonCodec;
-pub use rejoin_core::drive::SendError;
+pub use rejoin_core::drive::{ReceiptError, SendError};
 pub use rejoin_core::{
     CloseFrame, Codec, DecodeError, DropReason, EncodeError, Frame, Gap, LostReason, Message, MessageKind,
-    Payload, PayloadError, PayloadFormat,
+    Overflow, Payload, PayloadError, PayloadFormat,
 };
 
 #[doc(no_inline)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use rejoin_codecs::JsonCodec;
-use rejoin_core::{Codec, Mode, SessionConfig, Side};
+use rejoin_core::{Codec, Mode, Overflow, SessionConfig, Side};
 
 use crate::dial::Connector;
 use crate::error::ConfigError;
@@ -31,6 +31,7 @@ pub(crate) struct Options {
     pub(crate) max_message_size: usize,
     pub(crate) send_buffer: u32,
     pub(crate) send_buffer_bytes: usize,
+    pub(crate) overflow: Overflow,
     pub(crate) headers: HeaderMap,
     pub(crate) seed: Option<u64>,
     pub(crate) connector: Option<Connector>,
@@ -54,6 +55,7 @@ impl Default for Options {
             max_message_size: 1 << 20,
             send_buffer: 256,
             send_buffer_bytes: 1 << 20,
+            overflow: Overflow::Reject,
             headers: HeaderMap::new(),
             seed: None,
             connector: None,

@@ -30,8 +30,8 @@ pub use control::{Control, Gap, LostReason, Open, Token};
 
 mod session;
 pub use session::{
-    AttachError, CloseReason, Counts, DropReason, Epoch, Event, Mode, Overflow, Reconnect, Refused, Session,
-    SessionConfig, SessionIdentity, Side, Standing, State, Transmit, Violation,
+    AttachError, CloseReason, Counts, DropReason, Epoch, Event, Fate, Mode, Overflow, Reconnect, Refused,
+    Session, SessionConfig, SessionIdentity, Side, Standing, State, Transmit, Violation,
 };
 
 #[cfg(feature = "drive")]

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rejoin_core::{CloseReason, Codec, DropReason, Frame, Gap};
+use rejoin_core::{CloseReason, Codec, DropReason, Frame, Gap, Overflow};
 
 use crate::connect::{ConnectFn, DynConnect};
 use crate::connection::Connection;
@@ -31,6 +31,8 @@ use crate::shared::Shared;
 /// | [`handshake_timeout`](Self::handshake_timeout) | 10 s |
 /// | [`max_message_size`](Self::max_message_size) | 64 KiB |
 /// | [`send_buffer`](Self::send_buffer), [`send_buffer_bytes`](Self::send_buffer_bytes) | 256 frames, 1 MiB |
+/// | [`overflow`](Self::overflow), [`broadcast_overflow`](Self::broadcast_overflow) | reject, drop oldest |
+/// | [`max_retained_bytes`](Self::max_retained_bytes) | 1 GiB |
 /// | [`codec`](Self::codec) | JSON |
 /// | [`duplicate_id`](Self::duplicate_id) | replace |
 /// | [`allow_origin`](Self::allow_origin) | the request's own host |
@@ -153,8 +155,7 @@ impl Builder {
     /// The data frames kept for a peer: in session mode until it has acknowledged them, in plain mode until they are
     /// written. Default 256; 1 to 65,536. It is `buffer` of `$open`, and holds for clients alike.
     ///
-    /// A full buffer refuses a [`send`](Connection::send), and gives its oldest frame up for a
-    /// [`broadcast`](Server::broadcast).
+    /// What happens when it is full, [`Self::overflow`] and [`Self::broadcast_overflow`] say.
     pub fn send_buffer(mut self, frames: usize) -> Self {
         self.options.send_buffer = frames;
         self
@@ -164,6 +165,34 @@ impl Builder {
     /// holds nothing takes one frame of any size.
     pub fn send_buffer_bytes(mut self, bytes: usize) -> Self {
         self.options.send_buffer_bytes = bytes;
+        self
+    }
+
+    /// What becomes of a [`send`](Connection::send) for which the buffer has no room. Default: [`Overflow::Reject`], the caller
+    /// gets an error. To wait for room is the caller's choice: [`Connection::send_wait`]; to choose otherwise for one frame,
+    /// [`Connection::send_with`].
+    pub fn overflow(mut self, policy: Overflow) -> Self {
+        self.options.overflow = policy;
+        self
+    }
+
+    /// What becomes of a [`broadcast`](Server::broadcast) for a member whose buffer has no room. Default:
+    /// [`Overflow::DropOldest`]: that member, and no other, loses its oldest frame. To choose otherwise for one frame,
+    /// [`Server::broadcast_with`].
+    pub fn broadcast_overflow(mut self, policy: Overflow) -> Self {
+        self.options.broadcast_overflow = policy;
+        self
+    }
+
+    /// The bytes that all sessions of this server keep together, suspended ones counted with 1 KiB beside their frames.
+    /// Default 1 GiB; at least 1. It bounds what windows and buffers may cost, however long and big they are.
+    ///
+    /// Where it is reached, suspended sessions end, the oldest first ([`CloseReason::Evicted`]); who comes back to one is told
+    /// that it is lost. With none left, a buffer counts as full: a `send` follows its [policy](Self::overflow), and a
+    /// broadcast takes the place of older frames of the same member. A frame counts once for each session that keeps it,
+    /// although the members of a room share its bytes.
+    pub fn max_retained_bytes(mut self, bytes: usize) -> Self {
+        self.options.max_retained_bytes = bytes;
         self
     }
 

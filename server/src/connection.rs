@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use rejoin_core::drive::{Cell, SendError, Transport, now};
+use rejoin_core::drive::{Cell, ReceiptError, SendError, Transport, now};
 use rejoin_core::{
     CloseFrame, CloseReason, Codec, Counts, Epoch, Frame, Mode, Overflow, Session, State, Token, ws,
 };
@@ -68,6 +68,7 @@ pub(crate) struct Parts {
 
 impl Connection {
     pub(crate) fn new(parts: Parts) -> Self {
+        let budget = parts.shared.suspended.budget().clone();
         Self(Arc::new(Inner {
             shared: parts.shared,
             number: parts.number,
@@ -78,7 +79,7 @@ impl Connection {
             data: parts.data,
             codec: parts.codec,
             codec_index: parts.codec_index,
-            cell: Cell::new(parts.session),
+            cell: Cell::new(parts.session).with_budget(budget),
             arriving: Mutex::new(None),
             place: AtomicUsize::new(0),
             gone: AtomicBool::new(false),
@@ -140,12 +141,23 @@ impl Connection {
     /// Does not wait. Costs one encoding, a place in the queue, and the bytes until the peer has acknowledged them.
     ///
     /// # Errors
-    /// [`SendError::Full`] when the peer takes or acknowledges less than is sent, [`SendError::Closed`] once the session has
-    /// ended, [`SendError::Reserved`] for an event that begins with `$` in session mode, [`SendError::Encode`] when the
-    /// payload has no image in the peer's codec. The frame is then not queued.
+    /// [`SendError::Full`] when the peer takes or acknowledges less than is sent (or what
+    /// [`Builder::overflow`](crate::Builder::overflow) says), [`SendError::Closed`] once the session has ended,
+    /// [`SendError::Reserved`] for an event that begins with `$` in session mode, [`SendError::Encode`] when the payload has no
+    /// image in the peer's codec. The frame is then not queued.
     pub fn send(&self, frame: &Frame) -> Result<(), SendError> {
+        self.send_with(frame, self.0.shared.options.overflow)
+    }
+
+    /// Like [`Self::send`], with another policy for this frame where the buffer is full. What is dropped is counted, and in
+    /// session mode the peer is told.
+    ///
+    /// # Errors
+    /// As [`Self::send`]; [`SendError::Full`] with [`Overflow::Reject`] alone, and [`SendError::Closed`] where
+    /// [`Overflow::Disconnect`] has ended the session.
+    pub fn send_with(&self, frame: &Frame, overflow: Overflow) -> Result<(), SendError> {
         let message = self.encode(frame)?;
-        self.0.cell.send(message, Overflow::Reject)?;
+        self.0.cell.send(message, overflow)?;
         Ok(())
     }
 
@@ -159,6 +171,32 @@ impl Connection {
         let message = self.encode(frame)?;
         self.0.cell.send_wait(message, self.0.shared.options.write_timeout).await?;
         Ok(())
+    }
+
+    /// Like [`Self::send_wait`], and waits until the peer has acknowledged the frame: its side of the session has received it,
+    /// and delivers it once and in order. That takes a round trip, and up to a second more, for acknowledgements are
+    /// gathered (PROTOCOL.md §4); sockets may be lost meanwhile.
+    ///
+    /// Dropping the future stops the waiting; a frame that was accepted is delivered all the same.
+    ///
+    /// ```
+    /// # use rejoin_server::{Connection, Frame, ReceiptError};
+    /// # async fn example(connection: Connection, order: Frame) {
+    /// match connection.send_acked(&order).await {
+    ///     Ok(()) => println!("delivered"),
+    ///     Err(ReceiptError::Ended) => println!("gone, and nobody knows whether it has arrived"),
+    ///     Err(error) => println!("not delivered: {error}"),
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ReceiptError::NotSent`] as [`Self::send_wait`] fails, [`ReceiptError::Dropped`] when the buffer overflowed later and the
+    /// frame was given up, [`ReceiptError::Ended`] when the session ended first, [`ReceiptError::PlainMode`] where nobody
+    /// acknowledges.
+    pub async fn send_acked(&self, frame: &Frame) -> Result<(), ReceiptError> {
+        let message = self.encode(frame)?;
+        self.0.cell.send_acked(message, self.0.shared.options.write_timeout).await
     }
 
     fn encode(&self, frame: &Frame) -> Result<Bytes, SendError> {
@@ -270,9 +308,13 @@ impl Connection {
     pub(crate) fn farewell(&self) -> CloseFrame {
         self.0.cell.drive(|session| match session.ended() {
             // Nobody has decided against this client: it comes again, and gets a fresh session.
-            None | Some(CloseReason::Normal | CloseReason::WindowExpired | CloseReason::TransportLost(_)) => {
-                CloseFrame::new(1001, "session ended")
-            }
+            None
+            | Some(
+                CloseReason::Normal
+                | CloseReason::WindowExpired
+                | CloseReason::Evicted
+                | CloseReason::TransportLost(_),
+            ) => CloseFrame::new(1001, "session ended"),
             Some(reason) => reason.close_frame(),
         })
     }

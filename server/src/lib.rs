@@ -93,6 +93,8 @@ mod registry;
 
 mod sharded;
 
+mod suspended;
+
 mod session_task;
 
 mod handlers;
@@ -116,8 +118,8 @@ pub use error::{BroadcastError, ConnectionError};
 
 pub use http::StatusCode;
 pub use rejoin_codecs::JsonCodec;
-pub use rejoin_core::drive::SendError;
+pub use rejoin_core::drive::{ReceiptError, SendError};
 pub use rejoin_core::{
     CloseFrame, CloseReason, Codec, Counts, DecodeError, DropReason, EncodeError, Frame, Gap, Message,
-    MessageKind, Mode, Payload, PayloadError, PayloadFormat,
+    MessageKind, Mode, Overflow, Payload, PayloadError, PayloadFormat,
 };

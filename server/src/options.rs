@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rejoin_codecs::JsonCodec;
-use rejoin_core::{Codec, Mode, SessionConfig, Side, is_codec_name};
+use rejoin_core::{Codec, Mode, Overflow, SessionConfig, Side, is_codec_name};
 
 use crate::origin::Origins;
 
@@ -37,6 +37,9 @@ pub(crate) struct Options {
     pub(crate) max_message_size: usize,
     pub(crate) send_buffer: usize,
     pub(crate) send_buffer_bytes: usize,
+    pub(crate) overflow: Overflow,
+    pub(crate) broadcast_overflow: Overflow,
+    pub(crate) max_retained_bytes: usize,
     pub(crate) codecs: Vec<Arc<dyn Codec>>,
     pub(crate) subprotocols: Vec<Box<str>>,
     pub(crate) origins: Origins,
@@ -54,7 +57,10 @@ impl Default for Options {
             handshake_timeout: Duration::from_secs(10),
             max_message_size: 64 * 1024,
             send_buffer: 256,
-            send_buffer_bytes: 1 << 20,
+            send_buffer_bytes: MIB,
+            overflow: Overflow::Reject,
+            broadcast_overflow: Overflow::DropOldest,
+            max_retained_bytes: 1024 * MIB,
             codecs: Vec::new(),
             subprotocols: Vec::new(),
             origins: Origins::default(),
@@ -114,6 +120,12 @@ impl Options {
             "1 to 65,536 frames",
         )?;
         check(self.send_buffer_bytes >= 1, "send_buffer_bytes", &self.send_buffer_bytes, "at least 1 byte")?;
+        check(
+            self.max_retained_bytes >= 1,
+            "max_retained_bytes",
+            &self.max_retained_bytes,
+            "at least 1 byte",
+        )?;
         for (index, codec) in self.codecs.iter().enumerate() {
             let name = codec.name();
             check(is_codec_name(name), "codec", &name, "a name of 1 to 32 characters of [a-z0-9_-]")?;
@@ -165,3 +177,98 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Builder, ConnectRequest, Identity, JsonCodec, Reject, Server};
+
+    async fn connect(_: ConnectRequest) -> Result<Identity, Reject> {
+        Ok(Identity::room("room"))
+    }
+
+    fn secs(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    fn build(configure: impl FnOnce(Builder) -> Builder) -> Result<(), ConfigError> {
+        configure(Server::builder(connect)).build().map(drop)
+    }
+
+    #[test]
+    fn each_wrong_value_is_refused_by_name() {
+        type Case = (&'static str, fn(Builder) -> Builder);
+        let cases: [Case; 24] = [
+            ("heartbeat", |b| b.heartbeat(Duration::ZERO, secs(1))),
+            ("heartbeat", |b| b.heartbeat(secs(2), secs(2))),
+            ("heartbeat", |b| b.heartbeat(secs(2), secs(601))),
+            ("write_timeout", |b| b.write_timeout(Duration::ZERO)),
+            ("write_timeout", |b| b.write_timeout(secs(31))),
+            ("close_timeout", |b| b.close_timeout(Duration::ZERO)),
+            ("close_timeout", |b| b.close_timeout(secs(31))),
+            ("handshake_timeout", |b| b.handshake_timeout(Duration::ZERO)),
+            ("handshake_timeout", |b| b.handshake_timeout(secs(61))),
+            ("max_message_size", |b| b.max_message_size(0)),
+            ("max_message_size", |b| b.max_message_size(64 * MIB + 1)),
+            ("send_buffer", |b| b.send_buffer(0)),
+            ("send_buffer", |b| b.send_buffer(65_537)),
+            ("send_buffer_bytes", |b| b.send_buffer_bytes(0)),
+            ("max_retained_bytes", |b| b.max_retained_bytes(0)),
+            ("codec", |b| b.codec(JsonCodec).codec(JsonCodec)),
+            ("codec", |b| b.codec(Named("")).codec(JsonCodec)),
+            ("codec", |b| b.codec(Named("Upper"))),
+            ("codec", |b| b.codec(Named("a-name-of-thirty-three-characters"))),
+            ("subprotocol", |b| b.subprotocol("")),
+            ("subprotocol", |b| b.subprotocol("two words")),
+            ("subprotocol", |b| b.subprotocol("rejoin.v1.json")),
+            ("allow_origin", |b| b.allow_origin("")),
+            ("allow_origin", |b| b.allow_origin("app.example/path")),
+        ];
+        for (index, (option, configure)) in cases.into_iter().enumerate() {
+            let error = build(configure).expect_err(option);
+            assert_eq!(error.option, option, "case {index}");
+            let text = error.to_string();
+            assert!(text.starts_with(&format!("option {option} is ")), "{text}");
+            assert!(text.contains(error.range) && text.contains(&error.value), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_ranges_are_in_them() {
+        let ends: [fn(Builder) -> Builder; 8] = [
+            |b| b.heartbeat(Duration::from_nanos(1), secs(600)),
+            |b| b.write_timeout(secs(30)).close_timeout(secs(30)).handshake_timeout(secs(60)),
+            |b| b.max_message_size(1).send_buffer(1).send_buffer_bytes(1).max_retained_bytes(1),
+            |b| b.max_message_size(64 * MIB).send_buffer(65_536).send_buffer_bytes(usize::MAX),
+            |b| b.resume_window(Duration::ZERO),
+            |b| b.resume_window(Duration::MAX).max_retained_bytes(usize::MAX),
+            |b| b.codec(Named("a")).codec(JsonCodec),
+            |b| b.subprotocol("graphql-ws").allow_origin("https://app.example:8443"),
+        ];
+        for (index, configure) in ends.into_iter().enumerate() {
+            assert_eq!(build(configure), Ok(()), "case {index}");
+        }
+    }
+
+    struct Named(&'static str);
+
+    impl Codec for Named {
+        fn name(&self) -> &str {
+            self.0
+        }
+
+        fn encode(
+            &self,
+            frame: &rejoin_core::Frame,
+        ) -> Result<rejoin_core::Message, rejoin_core::EncodeError> {
+            JsonCodec.encode(frame)
+        }
+
+        fn decode(
+            &self,
+            message: rejoin_core::Message,
+        ) -> Result<rejoin_core::Frame, rejoin_core::DecodeError> {
+            JsonCodec.decode(message)
+        }
+    }
+}

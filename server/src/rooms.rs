@@ -86,6 +86,7 @@ impl Rooms {
         name: &str,
         frame: &Frame,
         codecs: &[Arc<dyn Codec>],
+        overflow: Overflow,
     ) -> Result<usize, BroadcastError> {
         let Some(room) = self.room(name) else { return Ok(0) };
         let members = room.lock();
@@ -103,10 +104,7 @@ impl Rooms {
                 Ok(ws::encode_message(message.kind, &message.data))
             });
             let accepted = match encoding {
-                Ok(message) => member
-                    .cell()
-                    .command(|session| session.send(message.clone(), Overflow::DropOldest))
-                    .is_ok(),
+                Ok(message) => member.cell().send(message.clone(), overflow).unwrap_or(false),
                 Err(error) => {
                     failed = Some(error.clone());
                     member.cell().command(|session| session.send_missing()).ok();

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use rejoin_core::drive::{SendError, now};
-use rejoin_core::{CloseReason, Frame, State};
+use rejoin_core::{CloseReason, Frame, Overflow, State};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, ToSocketAddrs};
 
@@ -81,7 +81,8 @@ impl Server {
     }
 
     /// Queues a frame for everyone in a room, suspended members included, and returns for how many. An empty or unknown room
-    /// is no error. A member whose buffer is full loses its oldest frame, and is told so in session mode.
+    /// is no error. A member whose buffer is full loses its oldest frame, and is told so in session mode; or what
+    /// [`Builder::broadcast_overflow`] says.
     ///
     /// Costs one encoding for each codec in the room, and for each member a reference count and a place in its queue. All
     /// members see the broadcasts of a room in the same order.
@@ -90,10 +91,24 @@ impl Server {
     /// Fails as a whole for an event that begins with `$` while a member is in session mode, when no member's codec can
     /// represent the frame, and after [`Self::shutdown`].
     pub fn broadcast(&self, room: &str, frame: &Frame) -> Result<usize, BroadcastError> {
+        self.broadcast_with(room, frame, self.shared.options.broadcast_overflow)
+    }
+
+    /// Like [`Self::broadcast`], with another policy for this frame where a member's buffer is full. A member that does not get
+    /// the frame is not among those that are counted.
+    ///
+    /// # Errors
+    /// As [`Self::broadcast`].
+    pub fn broadcast_with(
+        &self,
+        room: &str,
+        frame: &Frame,
+        overflow: Overflow,
+    ) -> Result<usize, BroadcastError> {
         if self.shared.closing.is_cancelled() {
             return Err(BroadcastError::ShutDown);
         }
-        self.shared.rooms.broadcast(room, frame, &self.shared.options.codecs)
+        self.shared.rooms.broadcast(room, frame, &self.shared.options.codecs, overflow)
     }
 
     // --- who is there

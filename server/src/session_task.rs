@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rejoin_core::drive::{Deadline, Link, LinkEnd, Transport, now};
-use rejoin_core::{AttachError, CloseFrame, CloseReason, Event};
+use rejoin_core::{AttachError, CloseFrame, CloseReason, Event, State};
 
 use crate::connection::{Arrival, Connection};
 use crate::handlers::Callback;
 use crate::shared::Shared;
+use crate::suspended::Place;
 
 /// Drives the socket, runs the callbacks one after the other, and the timer. While a callback awaits, the rest goes on.
 pub(crate) struct SessionTask {
@@ -20,6 +21,8 @@ pub(crate) struct SessionTask {
     link: Option<Link>,
     callback: Option<Callback>,
     deadline: Deadline,
+    /// While the session waits for a socket.
+    place: Option<Place>,
     /// The application has been told the beginning.
     connected: bool,
     /// The application has been told the end, or is being told.
@@ -31,8 +34,17 @@ impl SessionTask {
     /// A task for a connection that is registered. Whether it runs or not, dropping it takes the connection back.
     pub(crate) fn new(shared: Arc<Shared>, connection: Connection) -> Self {
         let span = tracing::debug_span!("session", id = connection.id(), room = connection.room());
-        let deadline = Deadline::default();
-        Self { shared, connection, link: None, callback: None, deadline, connected: false, over: false, span }
+        Self {
+            shared,
+            connection,
+            link: None,
+            callback: None,
+            deadline: Deadline::default(),
+            place: None,
+            connected: false,
+            over: false,
+            span,
+        }
     }
 
     /// A socket that has asked for this session is there.
@@ -119,6 +131,16 @@ impl SessionTask {
         }
     }
 
+    /// Who waits for a socket may have to give way; who has one again does not.
+    fn queue(&mut self, state: State) {
+        match (state == State::Suspended, self.place.take()) {
+            (true, None) => self.place = Some(self.shared.suspended.enter(&self.connection)),
+            (true, place) => self.place = place,
+            (false, Some(place)) => self.shared.suspended.leave(place),
+            (false, None) => {}
+        }
+    }
+
     fn panicked(&self, panic: &(dyn std::any::Any + Send)) {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -152,8 +174,10 @@ impl Future for SessionTask {
                 return Poll::Ready(());
             }
             let due = this.connection.cell().poll_timeout(cx, &mut this.deadline).is_ready();
-            let news =
-                this.callback.is_none() && this.connection.cell().drive(|session| session.has_events());
+            let (state, news) =
+                this.connection.cell().drive(|session| (session.state(), session.has_events()));
+            this.queue(state);
+            let news = news && this.callback.is_none();
             if !due && !news {
                 return Poll::Pending;
             }
@@ -165,6 +189,7 @@ impl Drop for SessionTask {
     fn drop(&mut self) {
         // However it ends, by abort too: nothing is left behind.
         self.connection.end(CloseReason::ServerClosed);
+        self.queue(State::Closed);
         self.shared.forget(&self.connection);
         self.shared.retire(&self.connection);
         self.connection.set_gone();

@@ -17,6 +17,7 @@ use crate::options::Options;
 use crate::registry::Registry;
 use crate::rooms::Rooms;
 use crate::stats::Totals;
+use crate::suspended::Suspended;
 
 /// One server. All its handles, tasks and connections share it.
 pub(crate) struct Shared {
@@ -25,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) handlers: Handlers,
     pub(crate) registry: Registry,
     pub(crate) rooms: Rooms,
+    pub(crate) suspended: Suspended,
     /// Every task of the server: shutdown returns when the last has ended.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when no connection is accepted any more.
@@ -43,6 +45,7 @@ impl Shared {
         Self {
             plain: options.session(Mode::Plain),
             session: options.session(Mode::Session),
+            suspended: Suspended::new(options.max_retained_bytes),
             options,
             connect,
             handlers,

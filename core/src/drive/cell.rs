@@ -1,16 +1,18 @@
 //! [`Cell`]: a session where its application and its driver both reach it.
 
-use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
-use crate::{Event, Frame, Overflow, Refused, Session};
+use crate::{Event, Fate, Frame, Mode, Overflow, Refused, Session};
 
+use super::budget::Budget;
 use super::deadline::now;
+use super::error::{ReceiptError, SendError};
 
 /// A session behind a lock that is held for single calls, never across an await.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub struct Cell {
     inner: Mutex<Inner>,
     /// Notified when the buffer has room again, or never will.
     room: Notify,
+    /// What all cells of a process may keep together.
+    budget: Option<Arc<Budget>>,
 }
 
 #[derive(Debug)]
@@ -27,7 +31,11 @@ struct Inner {
     driver: Option<Waker>,
     /// Who waits for an event.
     reader: Option<Waker>,
+    /// Who waits to hear what becomes of a frame, by its number. Mostly nobody.
+    receipts: Receipts,
 }
+
+type Receipts = VecDeque<(u64, oneshot::Sender<Fate>)>;
 
 /// What decides whether who waits for room has to look again. An overflow may give up a big frame for a small one.
 struct Room {
@@ -45,7 +53,15 @@ impl Room {
 impl Cell {
     /// A cell for this session.
     pub fn new(session: Session) -> Self {
-        Self { inner: Mutex::new(Inner { session, driver: None, reader: None }), room: Notify::new() }
+        let inner = Inner { session, driver: None, reader: None, receipts: VecDeque::new() };
+        Self { inner: Mutex::new(inner), room: Notify::new(), budget: None }
+    }
+
+    /// The same, sharing a bound with other cells. To be set before anything is sent.
+    #[must_use]
+    pub fn with_budget(mut self, budget: Arc<Budget>) -> Self {
+        self.budget = Some(budget);
+        self
     }
 
     /// The application's access: the driver looks afterwards whether there is something to do.
@@ -59,13 +75,21 @@ impl Cell {
     }
 
     fn access<R>(&self, wake_driver: bool, f: impl FnOnce(&mut Session) -> R) -> R {
+        self.access_inner(wake_driver, |inner| f(&mut inner.session))
+    }
+
+    fn access_inner<R>(&self, wake_driver: bool, f: impl FnOnce(&mut Inner) -> R) -> R {
         let mut inner = self.lock();
         let before = Room::of(&inner.session);
-        let result = f(&mut inner.session);
+        let result = f(&mut inner);
         let after = Room::of(&inner.session);
         let reader = if inner.session.has_events() { inner.reader.take() } else { None };
         let driver = if wake_driver { inner.driver.take() } else { None };
+        inner.settle_receipts();
         drop(inner);
+        if let Some(budget) = &self.budget {
+            budget.change(before.bytes, after.bytes);
+        }
         if after.frames < before.frames || after.bytes < before.bytes || after.open != before.open {
             self.room.notify_waiters();
         }
@@ -117,35 +141,100 @@ impl Cell {
         Poll::Ready(event)
     }
 
-    /// Accepts an encoded data frame.
+    /// Accepts an encoded data frame. Returns whether it was queued: [`Overflow::DropNewest`] may drop it, and tells the peer.
     ///
     /// # Errors
     /// As [`Session::send`].
-    pub fn send(&self, message: Bytes, overflow: Overflow) -> Result<u64, SendError> {
-        Ok(self.command(|session| session.send(message, overflow))?)
+    pub fn send(&self, message: Bytes, overflow: Overflow) -> Result<bool, SendError> {
+        match self.offer(message, overflow, false) {
+            Ok(_) => Ok(true),
+            Err(Refused::Dropped) => Ok(false),
+            Err(refused) => Err(refused.into()),
+        }
     }
 
     /// Accepts an encoded data frame, and waits for room where there is none.
     ///
     /// # Errors
     /// Fails when the session ends, and when there was no room for `patience`.
-    pub async fn send_wait(&self, message: Bytes, patience: Duration) -> Result<u64, SendError> {
+    pub async fn send_wait(&self, message: Bytes, patience: Duration) -> Result<(), SendError> {
+        self.offer_wait(message, patience, false).await.map(drop)
+    }
+
+    /// Like [`Self::send_wait`], and then waits until the peer has acknowledged the frame.
+    ///
+    /// # Errors
+    /// Fails as that does, when the frame is given up, and when the session ends first. In plain mode nobody acknowledges.
+    pub async fn send_acked(&self, message: Bytes, patience: Duration) -> Result<(), ReceiptError> {
+        if self.lock().session.mode() == Mode::Plain {
+            return Err(ReceiptError::PlainMode);
+        }
+        let fate = self.offer_wait(message, patience, true).await?;
+        match fate.expect("a receipt was asked for").await {
+            Ok(Fate::Delivered) => Ok(()),
+            Ok(Fate::Dropped) => Err(ReceiptError::Dropped),
+            // Nobody answers any more when the cell itself is gone.
+            _ => Err(ReceiptError::Ended),
+        }
+    }
+
+    async fn offer_wait(
+        &self,
+        message: Bytes,
+        patience: Duration,
+        receipt: bool,
+    ) -> Result<Option<oneshot::Receiver<Fate>>, SendError> {
         let deadline = tokio::time::sleep(patience);
         let mut deadline = std::pin::pin!(deadline);
         loop {
             let mut room = std::pin::pin!(self.room.notified());
             // From here on no notification is missed.
             room.as_mut().enable();
-            match self.command(|session| session.send(message.clone(), Overflow::Reject)) {
+            let mut freed = std::pin::pin!(self.budget.as_ref().map(|budget| budget.freed()));
+            if let Some(freed) = freed.as_mut().as_pin_mut() {
+                freed.enable();
+            }
+            match self.offer(message.clone(), Overflow::Reject, receipt) {
                 Err(Refused::Full) => {}
                 result => return Ok(result?),
             }
+            let freed = async {
+                match freed.as_mut().as_pin_mut() {
+                    Some(freed) => freed.await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 () = &mut room => {}
+                () = freed => {}
                 () = &mut deadline => return Err(SendError::Timeout),
             }
         }
+    }
+
+    fn offer(
+        &self,
+        message: Bytes,
+        overflow: Overflow,
+        receipt: bool,
+    ) -> Result<Option<oneshot::Receiver<Fate>>, Refused> {
+        // Before our own lock is taken: others may have to give way.
+        let fits = self.budget.as_ref().is_none_or(|budget| budget.make_room(message.len()));
+        self.access_inner(true, |inner| {
+            let session = &mut inner.session;
+            let number = if fits {
+                session.send(message, overflow)
+            } else {
+                session.send_in_place(message, overflow)
+            }?;
+            Ok(receipt.then(|| {
+                session.watch_last();
+                let (sender, receiver) = oneshot::channel();
+                inner.receipts.push_back((number, sender));
+                receiver
+            }))
+        })
     }
 
     /// Whether the application may send this frame here.
@@ -169,65 +258,34 @@ impl Cell {
     }
 }
 
+impl Inner {
+    /// Tells who waits for it what has become of a frame.
+    fn settle_receipts(&mut self) {
+        while let Some((number, fate)) = self.session.poll_receipt() {
+            // Numbers ascend, but for those of a session that is no more: these are all decided before the first new one.
+            let Some(index) = self.receipts.iter().position(|(waiting, _)| *waiting == number) else {
+                continue;
+            };
+            if let Some((_, waiting)) = self.receipts.remove(index) {
+                // Who has stopped to wait does not mind.
+                waiting.send(fate).ok();
+            }
+        }
+    }
+}
+
+impl Drop for Cell {
+    fn drop(&mut self) {
+        if let Some(budget) = &self.budget {
+            budget.change(self.lock().session.retained_bytes(), 0);
+        }
+    }
+}
+
 fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
     match slot {
         Some(waker) => waker.clone_from(cx.waker()),
         None => *slot = Some(cx.waker().clone()),
-    }
-}
-
-/// Why a frame was not accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SendError {
-    /// The buffer is full: the peer takes or acknowledges less than is sent. The frame was not queued.
-    Full,
-    /// There was no room for the write timeout. The frame was not queued.
-    Timeout,
-    /// The session has ended, or is closing.
-    Closed,
-    /// The event begins with `$`, which belongs to the protocol in session mode.
-    Reserved,
-    /// No connection has this ID.
-    NotFound,
-    /// The frame has no image in the peer's codec.
-    Encode(crate::EncodeError),
-}
-
-impl From<Refused> for SendError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Full => Self::Full,
-            Refused::Closed => Self::Closed,
-        }
-    }
-}
-
-impl From<crate::EncodeError> for SendError {
-    fn from(error: crate::EncodeError) -> Self {
-        Self::Encode(error)
-    }
-}
-
-impl fmt::Display for SendError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str("send buffer is full"),
-            Self::Timeout => f.write_str("send buffer had no room within the write timeout"),
-            Self::Closed => f.write_str("connection is closed"),
-            Self::NotFound => f.write_str("no connection has this id"),
-            Self::Reserved => f.write_str("events that begin with $ are reserved in session mode"),
-            Self::Encode(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for SendError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Encode(error) => Some(error),
-            _ => None,
-        }
     }
 }
 

@@ -2,10 +2,16 @@
 //!
 //! [`Cell`] holds a session where its application and its driver both reach it. [`Link`] is the driver of one attached
 //! socket: what the [`Transport`] reads goes into the session, what the session has to say goes to the transport.
-//! [`Deadline`] is the session's one timer.
+//! [`Deadline`] is the session's one timer, [`Budget`] what all sessions may keep together.
 
 mod cell;
-pub use cell::{Cell, SendError};
+pub use cell::Cell;
+
+mod error;
+pub use error::{ReceiptError, SendError};
+
+mod budget;
+pub use budget::Budget;
 
 mod transport;
 pub use transport::{Flow, ReceiveError, Received, Transport, Written};

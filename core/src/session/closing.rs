@@ -154,6 +154,11 @@ impl Session {
         self.closing = None;
         self.suspended_since = None;
         self.pongs = VecDeque::new();
+        self.outbox.end_receipts();
+        if self.config.side == Side::Server {
+            // A client's application may ask for it; here nobody does, and handles may be kept for long.
+            self.outbox.forfeit();
+        }
         self.ended = Some(reason.clone());
         self.inbox.push(Event::Closed(reason));
     }

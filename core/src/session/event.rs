@@ -89,6 +89,10 @@ pub enum CloseReason {
     Protocol(CloseFrame),
     /// A message was bigger than allowed.
     TooBig,
+    /// The send buffer overflowed, and the policy was [`Overflow::Disconnect`](crate::Overflow::Disconnect).
+    Overflow,
+    /// Server: it was suspended, and gave way to others when all sessions together kept too much.
+    Evicted,
     /// A handler of ours panicked.
     HandlerPanicked,
     /// The peer closed with this code, one that ends the session.
@@ -104,6 +108,7 @@ impl CloseReason {
             Self::Local(frame) | Self::Protocol(frame) => frame.clone(),
             Self::Normal
             | Self::WindowExpired
+            | Self::Evicted
             | Self::TransportLost(_)
             | Self::Remote(_)
             | Self::TakenOver => CloseFrame::new(1000, ""),
@@ -111,6 +116,7 @@ impl CloseReason {
             Self::Duplicate => CloseFrame::new(1000, "duplicate connection id"),
             Self::ServerClosed => CloseFrame::new(1001, "server shutting down"),
             Self::TooBig => CloseFrame::new(1009, "message too big"),
+            Self::Overflow => CloseFrame::new(1013, "send buffer overflow"),
             Self::HandlerPanicked => CloseFrame::new(1011, "handler panicked"),
         }
     }
@@ -133,6 +139,8 @@ impl fmt::Display for CloseReason {
             Self::ServerClosed => f.write_str("server shut down"),
             Self::Protocol(frame) => write!(f, "protocol error: {frame}"),
             Self::TooBig => f.write_str("message too big"),
+            Self::Overflow => f.write_str("send buffer overflowed"),
+            Self::Evicted => f.write_str("gave way to other sessions"),
             Self::HandlerPanicked => f.write_str("handler panicked"),
             Self::Remote(frame) => write!(f, "closed by the peer with {frame}"),
             Self::TakenOver => f.write_str("taken over by another socket"),

@@ -39,6 +39,9 @@ pub use outgoing::{Overflow, Refused, Transmit};
 
 mod outbox;
 
+mod receipts;
+pub use receipts::Fate;
+
 mod closing;
 pub use closing::Reconnect;
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::Gap;
 
 use super::Mode;
+use super::receipts::{Fate, Receipts};
 
 /// Data frames that are numbered and kept until the peer has acknowledged them (session mode) or until they are written
 /// (plain mode).
@@ -34,6 +35,10 @@ pub(super) struct Outbox {
     dropped: u64,
     /// What was given up after it was handed: missed only if a resume asks for it.
     given_up: Option<GivenUp>,
+    /// Frames of which somebody wants to know what becomes of them; mostly none.
+    receipts: Option<Box<Receipts>>,
+    /// What was not delivered when the session ended and its frames were thrown away, in plain mode.
+    forfeited: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -85,6 +90,8 @@ impl Outbox {
             acked: 0,
             dropped: 0,
             given_up: None,
+            receipts: None,
+            forfeited: 0,
         }
     }
 
@@ -125,8 +132,41 @@ impl Outbox {
             self.given_up = Some(GivenUp { range: Gap::new(from, kept.number), frames: frames + 1 });
         } else {
             self.dropped += 1;
+            if let Some(receipts) = &mut self.receipts {
+                receipts.dropped(kept.number);
+            }
         }
         true
+    }
+
+    /// Wants to know what becomes of the frame that was accepted last.
+    pub(super) fn watch_last(&mut self) {
+        self.receipts.get_or_insert_default().watch(self.last);
+    }
+
+    /// What became of a frame that was watched.
+    pub(super) fn poll_receipt(&mut self) -> Option<(u64, Fate)> {
+        let receipts = self.receipts.as_mut()?;
+        let decided = receipts.poll();
+        if receipts.is_empty() {
+            self.receipts = None;
+        }
+        decided
+    }
+
+    /// The session has ended: nothing more will be known of any frame.
+    pub(super) fn end_receipts(&mut self) {
+        if let Some(receipts) = &mut self.receipts {
+            receipts.end();
+        }
+    }
+
+    /// Throws away what is kept; the counts stay as they are.
+    pub(super) fn forfeit(&mut self) {
+        self.forfeited = self.unacknowledged();
+        self.kept = VecDeque::new();
+        self.handed = 0;
+        self.bytes = 0;
     }
 
     /// The next frame or gap for the attached socket, which is thereby handed to it.
@@ -165,6 +205,9 @@ impl Outbox {
         self.check_ack(number)?;
         let new = number > self.acked;
         self.acked = number;
+        if let Some(receipts) = &mut self.receipts {
+            receipts.acknowledged(number);
+        }
         // What has arrived is not missed by any resume.
         self.given_up = self.given_up.filter(|given_up| given_up.range.to > number);
         // A count that is possible only because an older socket came further: nothing up to it is told as a gap.
@@ -213,6 +256,10 @@ impl Outbox {
                 self.cursor = received;
                 if let Some(given_up) = self.given_up.take() {
                     self.dropped += given_up.after(received);
+                    if let Some(receipts) = &mut self.receipts {
+                        // What the peer has is acknowledged; what is gone is older than anything that is kept.
+                        receipts.dropped_below(self.kept.front().map_or(self.last + 1, |kept| kept.number));
+                    }
                 }
             }
         }
@@ -257,14 +304,16 @@ impl Outbox {
     pub(super) fn unacknowledged(&self) -> u64 {
         match self.mode {
             Mode::Session => self.last - self.acked,
-            Mode::Plain => self.kept.len() as u64,
+            Mode::Plain => self.kept.len() as u64 + self.forfeited,
         }
     }
 
     /// Takes out what is kept and starts to count anew.
     pub(super) fn take_all(&mut self) -> Vec<Bytes> {
-        let old = std::mem::replace(self, Self::new(self.mode));
+        self.end_receipts();
+        let mut old = std::mem::replace(self, Self::new(self.mode));
         self.dropped = old.dropped;
+        self.receipts = old.receipts.take();
         old.kept.into_iter().map(|kept| kept.message).collect()
     }
 }
@@ -391,6 +440,69 @@ mod tests {
         outbox.written(2);
         assert!(!outbox.evict_oldest());
         assert_eq!(outbox.bytes(), 0);
+    }
+
+    fn fates(outbox: &mut Outbox) -> Vec<(u64, Fate)> {
+        std::iter::from_fn(|| outbox.poll_receipt()).collect()
+    }
+
+    fn watched(frames: u64) -> Outbox {
+        let mut outbox = Outbox::new(Mode::Session);
+        for n in 1..=frames {
+            outbox.push(Bytes::from(n.to_string()));
+            outbox.watch_last();
+        }
+        outbox
+    }
+
+    #[test]
+    fn an_acknowledgement_is_a_receipt() {
+        let mut outbox = watched(3);
+        while outbox.next().is_some() {}
+        assert_eq!(fates(&mut outbox), []);
+        outbox.acknowledge(2).unwrap();
+        assert_eq!(fates(&mut outbox), [(1, Fate::Delivered), (2, Fate::Delivered)]);
+        outbox.end_receipts();
+        assert_eq!(fates(&mut outbox), [(3, Fate::Ended)]);
+        assert!(outbox.receipts.is_none());
+    }
+
+    #[test]
+    fn what_is_given_up_before_it_was_handed_has_no_receipt_whatever_is_acknowledged() {
+        let mut outbox = watched(3);
+        outbox.evict_oldest();
+        assert_eq!(fates(&mut outbox), [(1, Fate::Dropped)]);
+        while outbox.next().is_some() {}
+        outbox.acknowledge(3).unwrap();
+        assert_eq!(fates(&mut outbox), [(2, Fate::Delivered), (3, Fate::Delivered)]);
+    }
+
+    #[test]
+    fn what_is_given_up_after_it_was_handed_may_have_arrived() {
+        let mut outbox = watched(3);
+        while outbox.next().is_some() {}
+        outbox.evict_oldest();
+        outbox.evict_oldest();
+        assert_eq!(fates(&mut outbox), []);
+        outbox.acknowledge(1).unwrap();
+        assert_eq!(fates(&mut outbox), [(1, Fate::Delivered)]);
+        outbox.rewind(1);
+        assert_eq!(fates(&mut outbox), [(2, Fate::Dropped)]);
+        while outbox.next().is_some() {}
+        outbox.acknowledge(3).unwrap();
+        assert_eq!(fates(&mut outbox), [(3, Fate::Delivered)]);
+    }
+
+    #[test]
+    fn a_session_that_begins_anew_owes_no_receipts_of_the_old_one() {
+        let mut outbox = watched(2);
+        outbox.take_all();
+        outbox.push(Bytes::from_static(b"1"));
+        outbox.watch_last();
+        assert_eq!(fates(&mut outbox), [(1, Fate::Ended), (2, Fate::Ended)]);
+        outbox.next();
+        outbox.acknowledge(1).unwrap();
+        assert_eq!(fates(&mut outbox), [(1, Fate::Delivered)]);
     }
 
     #[test]

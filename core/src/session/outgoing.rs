@@ -8,7 +8,7 @@ use crate::{CloseFrame, Control, Frame};
 
 use super::outbox::Next;
 use super::timeout::Ping;
-use super::{Epoch, Mode, Session, Side, State};
+use super::{CloseReason, Epoch, Fate, Mode, Session, Side, State};
 
 /// What the attached socket is to write next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,10 @@ pub enum Overflow {
     Reject,
     /// Give up the oldest frame that is kept, and tell the peer where it misses it.
     DropOldest,
+    /// Give up the new frame itself, and tell the peer.
+    DropNewest,
+    /// End the session with 1013: the peer is too slow. Its client comes back, and learns that the session is no more.
+    Disconnect,
 }
 
 /// Why a frame was not accepted.
@@ -42,6 +46,8 @@ pub enum Refused {
     Full,
     /// The session has ended, or is closing.
     Closed,
+    /// The buffer was full, and the frame was given up: [`Overflow::DropNewest`]. It has a number; the peer is told of a gap.
+    Dropped,
 }
 
 impl Session {
@@ -55,11 +61,57 @@ impl Session {
             return Err(Refused::Closed);
         }
         while !self.has_room(message.len()) {
-            if overflow == Overflow::Reject || !self.outbox.evict_oldest() {
-                return Err(Refused::Full);
+            if overflow != Overflow::DropOldest || !self.outbox.evict_oldest() {
+                return Err(self.overflow(overflow));
             }
         }
         Ok(self.outbox.push(message))
+    }
+
+    /// Like [`Self::send`] where all sessions together keep as much as they may: the frame has to take the place of others of
+    /// this session.
+    ///
+    /// # Errors
+    /// As [`Self::send`]. A frame for which not enough can be given up is dropped itself.
+    pub fn send_in_place(&mut self, message: Bytes, overflow: Overflow) -> Result<u64, Refused> {
+        if !self.is_open() {
+            return Err(Refused::Closed);
+        }
+        if overflow != Overflow::DropOldest {
+            return Err(self.overflow(overflow));
+        }
+        let before = self.outbox.bytes();
+        while before - self.outbox.bytes() < message.len() {
+            if !self.outbox.evict_oldest() {
+                return Err(self.overflow(Overflow::DropNewest));
+            }
+        }
+        self.send(message, overflow)
+    }
+
+    /// There is no room for a frame.
+    fn overflow(&mut self, overflow: Overflow) -> Refused {
+        match overflow {
+            Overflow::Reject | Overflow::DropOldest => Refused::Full,
+            Overflow::DropNewest => {
+                self.outbox.push_missing();
+                Refused::Dropped
+            }
+            Overflow::Disconnect => {
+                self.end(CloseReason::Overflow);
+                Refused::Closed
+            }
+        }
+    }
+
+    /// Wants to know what becomes of the frame that was accepted last. Session mode; in plain mode nobody will ever say.
+    pub fn watch_last(&mut self) {
+        self.outbox.watch_last();
+    }
+
+    /// What became of a frame for which [`Self::watch_last`] was called, by its number.
+    pub fn poll_receipt(&mut self) -> Option<(u64, Fate)> {
+        self.outbox.poll_receipt()
     }
 
     /// Accepts a data frame that has no image in the peer's codec: in session mode the peer is told of a gap.

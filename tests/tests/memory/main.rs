@@ -10,7 +10,10 @@ mod closing;
 mod heartbeat;
 mod identity;
 mod ordering;
+mod overflow;
+mod receipts;
 mod resume;
+mod retained;
 mod rooms;
 
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! [`Witness`]: what both applications did and saw, held against PROTOCOL.md §6.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::pair::Pair;
@@ -22,6 +23,12 @@ pub(super) struct Witness {
     client_life: Life,
     /// What the server's application and the client's have had accepted so far.
     sent: [u32; 2],
+    /// Whether the server's application asks for a receipt for each second of its messages.
+    wants_receipts: bool,
+    /// What the server's application was told, by session and number.
+    fates: Vec<(usize, u64, Fate)>,
+    /// What the client's application was given, by the server's session and number.
+    given: BTreeSet<(usize, u64)>,
 }
 
 /// One application in one session.
@@ -88,9 +95,16 @@ impl Witness {
             heard_lost: 0,
             client_life: Life::Before,
             sent: [0; 2],
+            wants_receipts: false,
+            fates: Vec::new(),
+            given: BTreeSet::new(),
         };
         witness.connect();
         witness
+    }
+
+    pub(super) fn with_receipts(self) -> Self {
+        Self { wants_receipts: true, ..self }
     }
 
     pub(super) fn connect(&mut self) {
@@ -107,8 +121,15 @@ impl Witness {
             Side::Client => ("c", &mut self.sent[1]),
         };
         let text = format!("{name}{:03}", *sent + 1);
-        if self.pair.try_send(side, &text, overflow).is_err() {
-            return false;
+        match self.pair.try_send(side, &text, overflow) {
+            Ok(number) => {
+                if side == Side::Server && self.wants_receipts && number % 2 == 0 {
+                    self.pair.server().watch_last();
+                }
+            }
+            // It has a number all the same.
+            Err(Refused::Dropped) => {}
+            Err(_) => return false,
         }
         *sent += 1;
         match side {
@@ -123,6 +144,11 @@ impl Witness {
 
     /// To be called after whatever may have opened a session on the client.
     pub(super) fn look(&mut self) {
+        for (session, server) in self.pair.servers.iter_mut().enumerate() {
+            self.fates.extend(
+                std::iter::from_fn(|| server.poll_receipt()).map(|(number, fate)| (session, number, fate)),
+            );
+        }
         let Some(identity) = self.pair.client.identity() else {
             return;
         };
@@ -184,10 +210,17 @@ impl Witness {
         let session = self.sessions[self.heard_lost];
         let record = &mut self.client[self.heard_lost];
         record.saw(&event, &self.servers[session].accepted);
+        if let Event::Message(_) = event {
+            self.given.insert((session, record.seen as u64));
+        }
         if let Event::Lost { unacknowledged, dropped, .. } = event {
             let listed = texts(&unacknowledged);
             let (dropped, accepted) = (usize::try_from(dropped).unwrap(), &record.accepted);
-            assert_eq!(listed, accepted[accepted.len() - listed.len()..], "the youngest are listed");
+            let mut all = accepted.iter();
+            assert!(
+                listed.iter().all(|text| all.any(|accepted| accepted == text)),
+                "they are listed in order"
+            );
             let acknowledged = accepted.len() - listed.len() - dropped;
             let received = self.pair.servers[session].counts().received;
             assert!(acknowledged as u64 <= received, "what was not reported has arrived");
@@ -198,7 +231,7 @@ impl Witness {
 
     /// Writes down what there is but the time and the configuration, so that equal worlds read alike.
     pub(super) fn describe(&self, to: &mut impl fmt::Write) -> fmt::Result {
-        let Self { pair, servers, client, sessions, heard_lost, client_life, sent } = self;
+        let Self { pair, servers, client, sessions, heard_lost, client_life, sent, .. } = self;
         write!(to, "{servers:?}{client:?}{sessions:?}{heard_lost}{client_life:?}{sent:?}")?;
         for session in pair.servers.iter().chain([&pair.client]) {
             let Session { state, epoch, opened, lost, retired, buffer, peer_buffer, .. } = session;
@@ -371,6 +404,22 @@ impl Witness {
         }
         // Of what was given up after it was written it is not always known what had arrived.
         assert!(self.pair.servers[session].counts().dropped >= client.missed, "what is missed is counted");
+        for &(session, number, fate) in &self.fates {
+            let given = self.given.contains(&(session, number));
+            assert!(
+                fate == Fate::Ended || given == (fate == Fate::Delivered),
+                "{number} {fate:?}, given: {given}"
+            );
+        }
+        if self.wants_receipts {
+            let of_session = self.fates.iter().filter(|(of, ..)| *of == session);
+            let decided: BTreeSet<_> = of_session.map(|(_, number, _)| *number).collect();
+            let wanted = (2..=server.accepted.len() as u64).step_by(2).filter(|number| {
+                // One that was dropped when it was sent has no receipt.
+                self.given.contains(&(session, *number))
+            });
+            assert!(wanted.into_iter().all(|number| decided.contains(&number)), "each receipt has come");
+        }
         for (session, record) in self.pair.servers.iter().zip(&self.servers) {
             let ended = session.state() == State::Closed;
             assert_eq!(ended, record.life == Life::After, "an end is told");

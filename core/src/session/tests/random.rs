@@ -58,7 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn overflow() -> impl Strategy<Value = Overflow> {
-    prop_oneof![Just(Overflow::Reject), Just(Overflow::DropOldest)]
+    prop_oneof![Just(Overflow::Reject), Just(Overflow::DropOldest), Just(Overflow::DropNewest)]
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
@@ -115,7 +115,7 @@ fn run(limits: &Limits, steps: &[Step]) -> Witness {
         |c| (c.buffer_frames, c.inbox_frames) = (limits.server_buffer, limits.inbox),
         |c| (c.buffer_frames, c.inbox_frames) = (limits.client_buffer, limits.inbox),
     );
-    let mut witness = Witness::new(pair);
+    let mut witness = Witness::new(pair).with_receipts();
     for step in steps {
         match *step {
             Step::Send(Server) => _ = witness.send(Server, limits.server_overflow),

@@ -1,0 +1,147 @@
+//! A full buffer: what is given up is the application's choice, and whoever misses something is told.
+
+use rejoin_client::{CloseReason, Event, Frame, SendError};
+use rejoin_server::Overflow;
+use rejoin_tests::harness::{Dials, Direction, Line, next, next_event, number, numbers};
+
+use crate::{client, server};
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_or_the_newest_is_dropped_as_the_call_says() {
+    let (server, mut log) = server(|builder| builder.send_buffer(3));
+    let (mut ada, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    log.next().await;
+    let connection = server.connection("ada").unwrap();
+    for n in 1..=3 {
+        connection.send(&number(n)).unwrap();
+    }
+    assert_eq!(connection.send_with(&number(4), Overflow::Reject), Err(SendError::Full));
+    connection.send_with(&number(4), Overflow::DropNewest).unwrap();
+    connection.send_with(&number(5), Overflow::DropOldest).unwrap();
+    assert_eq!(server.stats().dropped, 2);
+    line.set_dials(Dials::Served);
+    for told in ["dropped: connection reset", "restored", "gap 1-1", "message n 2", "message n 3", "gap 4-4"]
+    {
+        assert_eq!(next(&mut ada).await, told);
+    }
+    assert_eq!(next(&mut ada).await, "message n 5");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_servers_policy_is_that_of_every_send() {
+    let (server, mut log) = server(|builder| builder.send_buffer(2).overflow(Overflow::DropOldest));
+    let (mut ada, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    for n in 1..=5 {
+        server.send("ada", &number(n)).unwrap();
+    }
+    line.set_dials(Dials::Served);
+    for told in ["dropped: connection reset", "restored", "gap 1-3", "message n 4", "message n 5"] {
+        assert_eq!(next(&mut ada).await, told);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_that_may_not_drop_anything_passes_a_full_member_by() {
+    let (server, mut log) = server(|builder| builder.send_buffer(2));
+    let (mut slow, line) = client(&server, &mut log, "slow").await;
+    let (mut ben, _) = client(&server, &mut log, "ben").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    log.next().await;
+    for (n, count) in [(1, 2), (2, 2), (3, 1)] {
+        assert_eq!(server.broadcast_with("room", &number(n), Overflow::Reject), Ok(count));
+        assert_eq!(next(&mut ben).await, format!("message n {n}"));
+    }
+    assert_eq!(server.broadcast_with("room", &number(4), Overflow::DropNewest), Ok(1));
+    assert_eq!(next(&mut ben).await, "message n 4");
+    line.set_dials(Dials::Served);
+    // The third was never accepted for this member; the fourth was, and dropped.
+    for told in ["dropped: connection reset", "restored", "message n 1", "message n 2", "gap 3-3"] {
+        assert_eq!(next(&mut slow).await, told);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_too_slow_for_the_server_is_disconnected_and_learns_that_the_session_is_lost() {
+    let (server, mut log) = server(|builder| builder.send_buffer(2).broadcast_overflow(Overflow::Disconnect));
+    let (mut slow, line) = client(&server, &mut log, "slow").await;
+    let (mut ben, _) = client(&server, &mut log, "ben").await;
+    line.stall(Direction::ToClient);
+    for n in 1..=2 {
+        assert_eq!(server.broadcast("room", &number(n)), Ok(2));
+        assert_eq!(next(&mut ben).await, format!("message n {n}"));
+    }
+    assert_eq!(server.broadcast("room", &number(3)), Ok(1));
+    assert_eq!(next(&mut ben).await, "message n 3");
+    assert_eq!(log.next().await, "slow disconnected: send buffer overflowed");
+    line.release(Direction::ToClient);
+    assert_eq!(numbers(&mut slow, 2).await, [1, 2]);
+    assert_eq!(next(&mut slow).await, "dropped: closed by the peer with 1013 send buffer overflow");
+    assert_eq!(next(&mut slow).await, "lost unknown []");
+    assert_eq!(next(&mut slow).await, "restored");
+    assert_eq!(log.next().await, "slow connected");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clients_buffer_follows_its_policy_too() {
+    let (server, mut log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let client =
+        line.client("/?id=ada").send_buffer(2).overflow(Overflow::DropOldest).connect().await.unwrap();
+    log.connected().await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    for n in 1..=4 {
+        client.send(&number(n)).unwrap();
+    }
+    line.set_dials(Dials::Served);
+    for told in
+        ["ada dropped: connection reset", "ada restored", "ada gap 1-2", "ada message n 3", "ada message n 4"]
+    {
+        assert_eq!(log.next().await, told);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_may_rather_end_than_fall_behind() {
+    let (server, mut log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let mut client =
+        line.client("/?id=ada").send_buffer(1).overflow(Overflow::Disconnect).connect().await.unwrap();
+    log.connected().await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    client.send(&number(1)).unwrap();
+    assert_eq!(client.send(&number(2)), Err(SendError::Closed));
+    let closed = loop {
+        if let Event::Closed(closed) = next_event(&mut client).await {
+            break closed;
+        }
+    };
+    assert!(matches!(closed.reason, CloseReason::Overflow), "{closed:?}");
+    assert_eq!(client.take_unacknowledged(), [number(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_plain_mode_the_newest_is_dropped_and_counted() {
+    let (server, mut log) = server(|builder| builder.send_buffer(2));
+    let line = Line::to(&server);
+    let mut ada = line.client("/?id=ada").plain().connect().await.unwrap();
+    log.connected().await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    log.next().await;
+    let connection = server.connection("ada").unwrap();
+    for n in 1..=4 {
+        connection.send_with(&number(n), Overflow::DropNewest).unwrap();
+    }
+    line.set_dials(Dials::Served);
+    assert_eq!(numbers(&mut ada, 2).await, [1, 2]);
+    assert_eq!(server.stats().dropped, 2);
+    connection.send(&Frame::event_only("after")).unwrap();
+    assert_eq!(next(&mut ada).await, "message after");
+}

@@ -1,0 +1,115 @@
+//! `send_acked`: whether a frame was delivered is known, or it is known that it is not known.
+
+use rejoin_client::SendError;
+use rejoin_server::{Overflow, ReceiptError};
+use rejoin_tests::harness::{Dials, Direction, Line, next, number, numbers};
+use tokio::time::Instant;
+
+use crate::{client, secs, server};
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_comes_when_the_peer_has_acknowledged() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut ada, _line) = client(&server, &mut log, "ada").await;
+    let connection = server.connection("ada").unwrap();
+    let since = Instant::now();
+    let (frame, answer) = (number(1), number(2));
+    let (receipt, came) = tokio::join!(connection.send_acked(&frame), numbers(&mut ada, 1));
+    assert_eq!((receipt, came), (Ok(()), vec![1]));
+    assert!(since.elapsed() <= secs(1), "{:?}", since.elapsed());
+    // The other way, too.
+    assert_eq!(ada.send_acked(&answer).await, Ok(()));
+    assert_eq!(log.next().await, "ada message n 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_comes_with_the_resume_when_the_acknowledgement_was_lost() {
+    let (server, mut log) = server(|builder| builder);
+    let (ada, line) = client(&server, &mut log, "ada").await;
+    line.stall(Direction::ToClient);
+    let frame = number(1);
+    let cut = async {
+        assert_eq!(log.next().await, "ada message n 1");
+        line.cut();
+        assert_eq!(log.next().await, "ada dropped: connection reset");
+        assert_eq!(log.next().await, "ada restored");
+    };
+    assert_eq!(tokio::join!(ada.send_acked(&frame), cut).0, Ok(()));
+    assert_eq!(log.try_next(), None, "it has not come twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_learns_that_the_session_ended_first() {
+    let (server, mut log) = server(|builder| builder);
+    let (ada, line) = client(&server, &mut log, "ada").await;
+    line.stall(Direction::ToClient);
+    let connection = server.connection("ada").unwrap();
+    let frame = number(1);
+    let (receipt, kicked) = tokio::join!(connection.send_acked(&frame), server.kick("ada"));
+    assert_eq!((receipt, kicked), (Err(ReceiptError::Ended), Ok(())));
+    assert_eq!(connection.send_acked(&frame).await, Err(ReceiptError::NotSent(SendError::Closed)));
+    drop(ada);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_learns_that_the_session_was_lost() {
+    let (server, mut log) = server(|builder| builder.resume_window(secs(1)));
+    let (mut ada, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(next(&mut ada).await, "dropped: connection reset");
+    let sender = ada.sender();
+    let waits = tokio::spawn(async move { sender.send_acked(&number(1)).await });
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    assert_eq!(log.next().await, "ada disconnected: resume window expired");
+    line.set_dials(Dials::Served);
+    assert_eq!(next(&mut ada).await, "lost unknown [n 1]");
+    assert_eq!(waits.await.unwrap(), Err(ReceiptError::Ended));
+    // Numbers begin anew with the fresh session, and its receipts are its own.
+    assert_eq!(ada.send_acked(&number(2)).await, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_learns_that_the_frame_was_given_up() {
+    let (server, mut log) = server(|builder| builder.send_buffer(2));
+    let (ada, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    log.next().await;
+    let connection = server.connection("ada").unwrap();
+    let frame = number(1);
+    let overflow = async {
+        for n in 2..=3 {
+            connection.send_with(&number(n), Overflow::DropOldest).unwrap();
+        }
+    };
+    let (receipt, ()) = tokio::join!(biased; connection.send_acked(&frame), overflow);
+    assert_eq!(receipt, Err(ReceiptError::Dropped));
+    drop(ada);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_waits_for_room_first() {
+    let (server, mut log) = server(|builder| builder.send_buffer(1).write_timeout(secs(3)));
+    let (mut ada, line) = client(&server, &mut log, "ada").await;
+    line.stall(Direction::ToClient);
+    let connection = server.connection("ada").unwrap();
+    connection.send(&number(1)).unwrap();
+    assert_eq!(connection.send_acked(&number(2)).await, Err(ReceiptError::NotSent(SendError::Timeout)));
+    line.release(Direction::ToClient);
+    let frame = number(3);
+    let (receipt, came) = tokio::join!(connection.send_acked(&frame), numbers(&mut ada, 2));
+    assert_eq!((receipt, came), (Ok(()), vec![1, 3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn plain_mode_has_no_receipts() {
+    let (server, mut log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let ada = line.client("/?id=ada").plain().connect().await.unwrap();
+    log.connected().await;
+    assert_eq!(ada.send_acked(&number(1)).await, Err(ReceiptError::PlainMode));
+    let connection = server.connection("ada").unwrap();
+    assert_eq!(connection.send_acked(&number(1)).await, Err(ReceiptError::PlainMode));
+    assert_eq!(connection.counts().accepted, 0);
+}

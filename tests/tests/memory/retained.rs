@@ -1,0 +1,104 @@
+//! All sessions together keep no more than they may: the oldest suspended ones give way, and are told so.
+
+use rejoin_client::{Connection, Frame, SendError};
+use rejoin_server::{Server, Stats};
+use rejoin_tests::harness::{Dials, Line, Recorder, next, number};
+
+use crate::{client, server, shut_down};
+
+/// A client that has lost its socket, and gets no other before its line says so.
+async fn suspended(server: &Server, log: &mut Recorder, id: &str) -> (Connection, Line) {
+    let (mut connection, line) = client(server, log, id).await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(log.next().await, format!("{id} dropped: connection reset"));
+    assert_eq!(next(&mut connection).await, "dropped: connection reset");
+    (connection, line)
+}
+
+/// Some 10 KB.
+fn big() -> Frame {
+    Frame::new("big", &"x".repeat(10_000)).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_suspended_session_gives_way_and_is_told_when_it_returns() {
+    let (server, mut log) = server(|builder| builder.max_retained_bytes(30_000));
+    let (mut old, old_line) = suspended(&server, &mut log, "old").await;
+    let (mut young, young_line) = suspended(&server, &mut log, "young").await;
+    let (mut ben, _line) = client(&server, &mut log, "ben").await;
+    server.send("old", &big()).unwrap();
+    server.send("young", &big()).unwrap();
+    server.send("ben", &number(1)).unwrap();
+    assert_eq!(next(&mut ben).await, "message n 1");
+    assert!(server.connection("old").is_some());
+
+    server.send("young", &big()).unwrap();
+    assert_eq!(log.next().await, "old disconnected: gave way to other sessions");
+    assert!(server.stats().retained_bytes <= 30_000);
+
+    for line in [old_line, young_line] {
+        line.set_dials(Dials::Served);
+    }
+    assert_eq!(next(&mut old).await, "lost unknown []");
+    assert_eq!(next(&mut young).await, "restored");
+    for _ in 0..2 {
+        assert!(next(&mut young).await.starts_with("message big"));
+    }
+    drop((old, young, ben));
+    shut_down(&server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn suspended_sessions_without_frames_are_bounded_too() {
+    let (server, mut log) = server(|builder| builder.max_retained_bytes(3 * 1024));
+    let mut clients = Vec::new();
+    for n in 0..3 {
+        clients.push(suspended(&server, &mut log, &format!("c{n}")).await);
+    }
+    assert_eq!(server.stats().suspended, 3);
+    let (_ada, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    let mut told = [log.next().await, log.next().await];
+    told.sort();
+    assert_eq!(told, ["ada dropped: connection reset", "c0 disconnected: gave way to other sessions"]);
+    assert_eq!(server.stats().suspended, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_connected_does_not_give_way_but_gets_no_more() {
+    let (server, mut log) =
+        server(|builder| builder.max_retained_bytes(25_000).resume_window(crate::secs(30)));
+    let (ada, line) = client(&server, &mut log, "ada").await;
+    let (mut ben, _) = client(&server, &mut log, "ben").await;
+    line.stall(rejoin_tests::harness::Direction::ToClient);
+    for _ in 0..2 {
+        server.send("ada", &big()).unwrap();
+    }
+    assert_eq!(server.send("ben", &big()), Err(SendError::Full));
+    // A broadcast takes the place of what the same member keeps; who keeps nothing is told of a gap.
+    assert_eq!(server.broadcast("room", &big()), Ok(1));
+    assert_eq!(next(&mut ben).await, "gap 1-1");
+    let Stats { retained_bytes, dropped, .. } = server.stats();
+    assert!(retained_bytes <= 25_000, "{retained_bytes}");
+    assert!(dropped >= 1, "{dropped}");
+    // What is taken makes room for others.
+    line.release(rejoin_tests::harness::Direction::ToClient);
+    let connection = server.connection("ben").unwrap();
+    connection.send_wait(&big()).await.unwrap();
+    assert!(next(&mut ben).await.starts_with("message big"));
+    drop(ada);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_ended_keeps_nothing() {
+    let (server, mut log) = server(|builder| builder);
+    let (_ada, _line) = suspended(&server, &mut log, "ada").await;
+    let connection = server.connection("ada").unwrap();
+    connection.send(&big()).unwrap();
+    assert!(server.stats().retained_bytes > 10_000);
+    server.kick("ada").await.unwrap();
+    assert_eq!((server.stats().retained_bytes, connection.counts().retained_bytes), (0, 0));
+    assert_eq!(connection.counts().unacknowledged, 1, "it is known still that it has not arrived");
+}
