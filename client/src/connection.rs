@@ -13,14 +13,14 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared as SharedFuture};
 use rejoin_core::drive::{Cell, ReceiptError, SendError, now};
 use rejoin_core::{
-    CloseFrame, CloseReason as SessionEnd, Codec, DropReason, Event as SessionEvent, Frame, Overflow, Session,
+    CloseFrame, CloseReason as SessionEnd, Codec, DropReason, Event as SessionEvent, Frame, Overflow,
+    Session, ws,
 };
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::event::{CloseReason, Closed, Event};
 use crate::options::Options;
-use crate::packed::{pack, unpack};
 
 /// A connection that outlives its sockets: a session.
 ///
@@ -315,12 +315,13 @@ impl Shared {
 
     fn encode(&self, frame: &Frame) -> Result<Bytes, SendError> {
         self.cell.check(frame)?;
-        Ok(pack(self.codec.encode(frame)?))
+        let message = self.codec.encode(frame)?;
+        Ok(ws::encode_message(message.kind, &message.data))
     }
 
     fn decode(&self, kept: Vec<Bytes>) -> Vec<Frame> {
         // What our own codec has encoded it can decode; if it cannot, there is no frame to give back.
-        kept.into_iter().filter_map(|bytes| self.codec.decode(unpack(bytes)).ok()).collect()
+        kept.into_iter().filter_map(|kept| self.codec.decode(ws::message_of(kept)).ok()).collect()
     }
 
     /// A session's event as the application is told it; the first connect is told by `connect` itself.

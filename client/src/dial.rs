@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use crate::error::ConnectError;
 use crate::options::Options;
 use crate::target::Target;
-use crate::transport::{Wire, WsTransport};
+use crate::transport::WsTransport;
 use crate::upgrade;
 
 /// Any byte stream: TCP, TLS over it, whatever the application's connector brings.
@@ -59,7 +59,7 @@ impl Dialer {
             Mode::Plain => None,
         };
         let tail = upgrade::upgrade(&mut io, &self.target, &self.options.headers, offer.as_ref()).await?;
-        Ok(WsTransport::new(Wire::new(io), tail, self.options.max_message_size).await)
+        Ok(WsTransport::new(io, &tail, self.options.max_message_size))
     }
 
     async fn stream(&self) -> Result<BoxIo, ConnectError> {

@@ -37,9 +37,7 @@
 //!
 //! # Logs
 //!
-//! Through `tracing`, in one span per connection. Tokens and payloads are never logged by this crate. The WebSocket library
-//! below does log what it reads and writes, through `log` at the level `trace`: do not turn on `tungstenite=trace` where
-//! logs are not secret.
+//! Through `tracing`, in one span per connection. Tokens and payloads are never logged.
 
 mod builder;
 pub use builder::ClientBuilder;
@@ -66,8 +64,6 @@ mod dial;
 mod upgrade;
 
 mod transport;
-
-mod packed;
 
 // --- from socket to socket
 mod reconnect;

@@ -1,18 +1,18 @@
 //! [`upgrade`]: from a byte stream to a WebSocket, by HTTP (RFC 6455 §4.1, PROTOCOL.md §1 and §5).
 //!
-//! Written out here rather than left to the WebSocket library, because the library loses the body of a refusal, and logs
-//! the request with the session's token in it.
+//! Written out here, because a client of HTTP or of WebSockets either loses the body of a refusal, or logs the request with
+//! the session's token in it.
 
 use std::fmt::Write;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, header};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use rejoin_core::Token;
+use sha1::{Digest as _, Sha1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::handshake::client::{Response, generate_key};
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
 
 use crate::dial::BoxIo;
 use crate::error::{ConnectError, Refusal};
@@ -32,6 +32,15 @@ const MAX_HEAD: usize = 16 * 1024;
 /// The longest body of a refusal that is reported.
 const MAX_BODY: usize = 4 * 1024;
 
+/// The most headers of an answer.
+const MAX_HEADERS: usize = 128;
+
+/// What the key is hashed with (RFC 6455 §4.2.2).
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// The head of the server's answer.
+type Response = http::Response<()>;
+
 /// How long the body of a refusal may take: the status is known, and not worth waiting.
 const BODY_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -42,12 +51,12 @@ pub(crate) async fn upgrade(
     headers: &HeaderMap,
     offer: Option<&Offer<'_>>,
 ) -> Result<Vec<u8>, ConnectError> {
-    let key = generate_key();
+    let key = BASE64_STANDARD.encode(rand::random::<[u8; 16]>());
     let request = request(target, headers, offer, &key);
     io.write_all(&request).await.map_err(|error| broken(&error))?;
     io.flush().await.map_err(|error| broken(&error))?;
     let (response, tail) = read_head(io).await?;
-    if response.status() != http::StatusCode::SWITCHING_PROTOCOLS {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let mut refusal = read_refusal(io, &response, tail).await;
         refusal.body = redact(refusal.body, offer);
         return Err(ConnectError::Refused(refusal));
@@ -107,16 +116,36 @@ async fn read_head(io: &mut BoxIo) -> Result<(Response, Vec<u8>), ConnectError> 
         // The head is parsed once, when its end is there, however small the pieces are in which it comes.
         let new = before.saturating_sub(3);
         if buffer[new..].windows(4).any(|end| end == b"\r\n\r\n") {
-            return match Response::try_parse(&buffer) {
-                Ok(Some((size, response))) => Ok((response, buffer.split_off(size))),
-                Ok(None) => Err(ConnectError::Handshake("the answer's head is malformed".into())),
-                Err(error) => Err(ConnectError::Handshake(error.to_string())),
-            };
+            let (size, response) = parse(&buffer).map_err(ConnectError::Handshake)?;
+            return Ok((response, buffer.split_off(size)));
         }
         if buffer.len() > MAX_HEAD {
             return Err(ConnectError::Handshake("the answer's head is longer than 16 KiB".into()));
         }
     }
+}
+
+/// The head in `buffer`, and how long it is.
+fn parse(buffer: &[u8]) -> Result<(usize, Response), String> {
+    let malformed = || "the answer's head is malformed".to_owned();
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut head = httparse::Response::new(&mut headers);
+    let status = head.parse(buffer).map_err(|error| format!("the answer's head is malformed: {error}"))?;
+    let httparse::Status::Complete(size) = status else { return Err(malformed()) };
+    let mut response = Response::new(());
+    let code = head.code.and_then(|code| StatusCode::from_u16(code).ok());
+    *response.status_mut() = code.ok_or_else(malformed)?;
+    for header in head.headers.iter() {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| malformed())?;
+        let value = HeaderValue::from_bytes(header.value).map_err(|_| malformed())?;
+        response.headers_mut().append(name, value);
+    }
+    Ok((size, response))
+}
+
+/// What a server that has read our key answers (RFC 6455 §4.2.2).
+fn accept_of(key: &str) -> String {
+    BASE64_STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
 }
 
 async fn read_refusal(io: &mut BoxIo, response: &Response, mut body: Vec<u8>) -> Refusal {
@@ -150,7 +179,7 @@ fn check(response: &Response, key: &str) -> Result<(), ConnectError> {
     if !has(&header::CONNECTION, "upgrade") {
         return wrong("it does not say connection: upgrade");
     }
-    if text(response, &header::SEC_WEBSOCKET_ACCEPT) != Some(derive_accept_key(key.as_bytes()).as_str()) {
+    if text(response, &header::SEC_WEBSOCKET_ACCEPT) != Some(accept_of(key).as_str()) {
         return wrong("its sec-websocket-accept does not belong to our key");
     }
     if response.headers().contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {

@@ -99,8 +99,6 @@ mod session_task;
 
 mod handlers;
 
-mod transport;
-
 mod connection;
 pub use connection::Connection;
 

@@ -15,13 +15,12 @@ use http::{Request, StatusCode, request};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
-use rejoin_core::drive::Transport;
+use rejoin_core::drive::{Transport, Unmasked, WsTransport};
 use tokio::net::TcpStream;
 
 use crate::admission::Admission;
 use crate::connect::{ConnectRequest, Reject};
 use crate::shared::Shared;
-use crate::transport::WsTransport;
 use crate::upgrade::{self, HttpResponse, Offer};
 
 /// Answers upgrade requests; every other request is refused with 4xx and a text that says why.
@@ -122,14 +121,21 @@ impl Service {
 fn transport(upgraded: Upgraded, max_message_size: usize) -> Box<dyn Transport> {
     let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => {
-            return Box::new(WsTransport::new(parts.io.into_inner(), &parts.read_buf, max_message_size));
+            return Box::new(WsTransport::new(
+                parts.io.into_inner(),
+                Unmasked,
+                &parts.read_buf,
+                max_message_size,
+            ));
         }
         Err(upgraded) => upgraded,
     };
     // axum and whoever else detects HTTP/2 wraps the socket once more.
     match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
-        Ok(parts) => Box::new(WsTransport::new(parts.io.into_inner(), &parts.read_buf, max_message_size)),
-        Err(upgraded) => Box::new(WsTransport::new(TokioIo::new(upgraded), &[], max_message_size)),
+        Ok(parts) => {
+            Box::new(WsTransport::new(parts.io.into_inner(), Unmasked, &parts.read_buf, max_message_size))
+        }
+        Err(upgraded) => Box::new(WsTransport::new(TokioIo::new(upgraded), Unmasked, &[], max_message_size)),
     }
 }
 

@@ -16,6 +16,9 @@ pub use budget::Budget;
 mod transport;
 pub use transport::{Flow, ReceiveError, Received, Transport, Written};
 
+mod websocket;
+pub use websocket::{Masked, Masking, Unmasked, WsTransport};
+
 mod link;
 pub use link::{Link, LinkEnd};
 

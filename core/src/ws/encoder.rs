@@ -1,16 +1,38 @@
-//! Whole server frames as bytes: not masked, each in one allocation of its exact size.
+//! Whole frames as bytes, each in one allocation of its exact size: not masked, as a server sends them; a client masks them.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::close;
 use super::header::{self, Control, MAX_CONTROL, Opcode};
-use crate::{CloseFrame, MessageKind};
+use super::mask::Mask;
+use crate::{CloseFrame, Message, MessageKind};
 
 /// A whole unfragmented data message with its header: the bytes that serve every receiver of a broadcast.
 ///
 /// That a text payload is UTF-8 is the caller's to see.
 pub fn encode_message(kind: MessageKind, payload: &[u8]) -> Bytes {
     encode(Opcode::Data(kind), &[payload])
+}
+
+/// The message in a frame that [`encode_message`] has made. Shares its bytes.
+pub fn message_of(mut frame: Bytes) -> Message {
+    let kind = header::written_kind(&frame);
+    frame.advance(header::written_header_len(&frame));
+    Message { kind, data: frame }
+}
+
+/// A frame of the other functions here as a client has to send it: masked with a key that nobody can foresee, a new one for
+/// each frame (RFC 6455 §5.3).
+pub fn mask_frame(frame: &[u8], key: [u8; 4]) -> Bytes {
+    let (head, payload) = frame.split_at(header::written_header_len(frame));
+    let mut out = Vec::with_capacity(frame.len() + key.len());
+    out.extend_from_slice(head);
+    header::set_masked(&mut out);
+    out.extend_from_slice(&key);
+    let start = out.len();
+    out.extend_from_slice(payload);
+    Mask::new(key).apply(&mut out[start..]);
+    out.into()
 }
 
 /// A ping. A payload longer than 125 bytes is cut (RFC 6455 §5.5); with debug assertions it panics.
@@ -66,6 +88,33 @@ mod tests {
         assert_eq!(encode_message(MessageKind::Binary, &[0; 256])[..5], *b"\x82\x7e\x01\x00\0");
         let long = encode_message(MessageKind::Binary, &[0; 65536]);
         assert_eq!(long[..10], *b"\x82\x7f\0\0\0\0\0\x01\0\0");
+    }
+
+    #[test]
+    fn masks_the_example_of_the_rfc() {
+        let frame = encode_message(MessageKind::Text, b"Hello");
+        let masked = mask_frame(&frame, [0x37, 0xfa, 0x21, 0x3d]);
+        assert_eq!(masked, &b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"[..]);
+        assert_eq!(mask_frame(&encode_ping(b""), [1; 4]), &b"\x89\x80\x01\x01\x01\x01"[..]);
+    }
+
+    #[test]
+    fn a_frame_gives_its_message_back_masked_or_not() {
+        for (kind, len) in [
+            (MessageKind::Text, 0),
+            (MessageKind::Text, 125),
+            (MessageKind::Binary, 126),
+            (MessageKind::Text, 65535),
+            (MessageKind::Binary, 65536),
+        ] {
+            let message = Message { kind, data: vec![b'x'; len].into() };
+            let frame = encode_message(kind, &message.data);
+            let mut masked = mask_frame(&frame, [9, 8, 7, 6]).to_vec();
+            assert_eq!(message_of(frame), message);
+            let mut decoder = crate::ws::Decoder::new(crate::ws::Role::Server, len);
+            let decoded = decoder.decode(&mut &mut masked[..]).unwrap();
+            assert_eq!(decoded, Some(crate::ws::Incoming::Message(message)));
+        }
     }
 
     #[test]

@@ -206,3 +206,27 @@ pub(super) fn write(out: &mut Vec<u8>, opcode: Opcode, payload_len: usize) {
         }
     }
 }
+
+/// How long the header of a frame is that [`write`] has begun.
+pub(super) fn written_header_len(frame: &[u8]) -> usize {
+    match frame.get(1).copied().unwrap_or_default() {
+        LENGTH_16 => 4,
+        LENGTH_64 => 10,
+        _ => 2,
+    }
+}
+
+/// The kind of the data message whose header [`write`] has written.
+pub(super) fn written_kind(frame: &[u8]) -> MessageKind {
+    match Opcode::from_bits(frame.first().copied().unwrap_or_default() & OPCODE) {
+        Some(Opcode::Data(kind)) => kind,
+        _ => MessageKind::Binary,
+    }
+}
+
+/// Says in a header that [`write`] has written that a mask follows it.
+pub(super) fn set_masked(head: &mut [u8]) {
+    if let Some(second) = head.get_mut(1) {
+        *second |= MASKED;
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! [`Decoder`] takes what was read from a socket, in whatever pieces it came, and gives whole messages and control
 //! frames; it is strict, so that what it delivers needs no second check. The `encode_*` functions give the bytes of whole
-//! server frames: not masked, therefore the same for every receiver (§5.1). The opening handshake is not here; it is
+//! server frames: not masked, therefore the same for every receiver (§5.1); [`mask_frame`] makes a client's of them. The opening handshake is not here; it is
 //! HTTP, and belongs to the server.
 //!
 //! Extensions are not negotiated. One constant, in `header.rs`, names the reserved bits that a frame may carry; it is
@@ -26,7 +26,7 @@ mod error;
 pub use error::FrameError;
 
 mod encoder;
-pub use encoder::{encode_close, encode_message, encode_ping, encode_pong};
+pub use encoder::{encode_close, encode_message, encode_ping, encode_pong, mask_frame, message_of};
 
 #[cfg(test)]
 mod tests;

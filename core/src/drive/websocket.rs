@@ -2,22 +2,26 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use rejoin_core::drive::{Flow, ReceiveError, Received, Transport, Written};
-use rejoin_core::ws::{self, Decoder, FrameError, Incoming, Role};
-use rejoin_core::{CloseFrame, Message};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A server's end of a WebSocket connection.
+use crate::ws::{self, Decoder, FrameError, Incoming, Role};
+use crate::{CloseFrame, Message};
+
+use super::transport::{Flow, ReceiveError, Received, Transport, Written};
+
+/// One end of a WebSocket connection.
 ///
-/// Data messages are pushed as whole frames, framed once for all their receivers. All that is pending leaves in one
-/// vectored write. Reading uses a buffer of the thread's, so that an idle connection has none.
-pub(crate) struct WsTransport<S> {
+/// Data messages are pushed as whole frames ([`ws::encode_message`]), framed once for all their receivers. All that is
+/// pending leaves in one vectored write. Reading uses a buffer of the thread's, so that an idle connection has none.
+pub struct WsTransport<S, M = Unmasked> {
     io: S,
+    masking: M,
     decoder: Decoder,
     /// Read, and not taken yet: the session had to pause.
     leftover: BytesMut,
@@ -52,16 +56,52 @@ const MAX_PONGS: usize = 16;
 /// One read takes no more than this.
 const READ_BUFFER: usize = 64 * 1024;
 
+/// Which end it is: a client masks what it sends (RFC 6455 §5.3).
+pub trait Masking: Send + Unpin {
+    /// The end.
+    const ROLE: Role;
+
+    /// The frame as this end has to send it.
+    fn mask(&mut self, frame: Bytes) -> Bytes;
+}
+
+/// A server's frames.
+#[derive(Debug, Clone, Copy, Default)]
+#[allow(clippy::exhaustive_structs, reason = "there is nothing to it")]
+pub struct Unmasked;
+
+impl Masking for Unmasked {
+    const ROLE: Role = Role::Server;
+
+    fn mask(&mut self, frame: Bytes) -> Bytes {
+        frame
+    }
+}
+
+/// A client's frames: each gets a fresh key from a source that nobody can foresee.
+#[derive(Debug)]
+#[allow(clippy::exhaustive_structs, reason = "there is nothing to it but the source of keys")]
+pub struct Masked<K>(pub K);
+
+impl<K: FnMut() -> [u8; 4] + Send + Unpin> Masking for Masked<K> {
+    const ROLE: Role = Role::Client;
+
+    fn mask(&mut self, frame: Bytes) -> Bytes {
+        ws::mask_frame(&frame, (self.0)())
+    }
+}
+
 thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> WsTransport<S> {
-    /// A transport after the upgrade; `read_already` is what the HTTP server has read beyond the request.
-    pub(crate) fn new(io: S, read_already: &[u8], max_message_size: usize) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
+    /// A transport after the upgrade; `read_already` is what was read beyond its head.
+    pub fn new(io: S, masking: M, read_already: &[u8], max_message_size: usize) -> Self {
         Self {
             io,
-            decoder: Decoder::new(Role::Server, max_message_size),
+            masking,
+            decoder: Decoder::new(M::ROLE, max_message_size),
             leftover: BytesMut::from(read_already),
             queue: VecDeque::new(),
             offset: 0,
@@ -103,8 +143,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> WsTransport<S> {
         Ok(None)
     }
 
-    fn push(&mut self, bytes: Bytes, is_data: bool) {
+    fn push(&mut self, frame: Bytes, is_data: bool) {
         debug_assert!(!self.close_pushed, "nothing is pushed after a close frame");
+        let bytes = self.masking.mask(frame);
         self.queued += bytes.len();
         self.queue.push_back(Pending { bytes, is_data });
     }
@@ -124,6 +165,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> WsTransport<S> {
     /// `count` bytes more are written.
     fn advance(&mut self, mut count: usize, written: &mut Written) {
         self.unflushed = true;
+        // A slow line of a client's is not a dead one.
+        written.progress |= M::ROLE == Role::Client;
         while let Some(first) = self.queue.front() {
             let left = first.bytes.len() - self.offset;
             if count < left {
@@ -142,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> WsTransport<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WsTransport<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTransport<S, M> {
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
@@ -235,7 +278,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Transport for WsTransport<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> WsTransport<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -265,6 +308,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> WsTransport<S> {
     }
 }
 
+impl<S, M> fmt::Debug for WsTransport<S, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WsTransport").field("queued", &self.queued).finish_non_exhaustive()
+    }
+}
+
 fn protocol_error(error: &FrameError) -> ReceiveError {
     ReceiveError::Protocol(CloseFrame::new(error.close_code(), error.to_string()))
 }
@@ -279,7 +328,7 @@ mod tests {
 
     fn pair(capacity: usize) -> (WsTransport<DuplexStream>, DuplexStream) {
         let (ours, theirs) = tokio::io::duplex(capacity);
-        (WsTransport::new(ours, &[], 1024), theirs)
+        (WsTransport::new(ours, Unmasked, &[], 1024), theirs)
     }
 
     /// A frame as a client sends it, with the mask 0.
@@ -323,7 +372,7 @@ mod tests {
     #[tokio::test]
     async fn delivers_what_the_http_server_had_read_already() {
         let (ours, _theirs) = tokio::io::duplex(64);
-        let mut transport = WsTransport::new(ours, &masked(1, b"early"), 1024);
+        let mut transport = WsTransport::new(ours, Unmasked, &masked(1, b"early"), 1024);
         assert_eq!(receive(&mut transport, 9).0, ["early"]);
     }
 
@@ -397,5 +446,40 @@ mod tests {
         assert!(
             matches!(result, Poll::Ready(ReceiveError::Io(error)) if error.kind() == io::ErrorKind::UnexpectedEof)
         );
+    }
+
+    #[tokio::test]
+    async fn a_client_masks_everything_with_keys_of_its_own() {
+        let (ours, mut peer) = tokio::io::duplex(64);
+        let mut keys = 0;
+        let key = move || {
+            keys += 1;
+            [keys, 0, 0, 0]
+        };
+        let mut transport = WsTransport::new(ours, Masked(key), &[], 1024);
+        transport.push_data(ws::encode_message(crate::MessageKind::Text, b"ab"));
+        transport.push_ping();
+        transport.push_close(Some(&CloseFrame::new(1000, "")));
+        let mut written = Written::default();
+        let flushed = transport.poll_flush(&mut Context::from_waker(Waker::noop()), &mut written);
+        assert!(matches!(flushed, Poll::Ready(Ok(()))));
+        let mut read = [0; 22];
+        peer.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"\x81\x82\x01\0\0\0\x60b\x89\x80\x02\0\0\0\x88\x82\x03\0\0\0\x00\xe8");
+    }
+
+    #[tokio::test]
+    async fn a_client_makes_progress_with_any_byte_and_a_server_with_whole_messages() {
+        let message = || ws::encode_message(crate::MessageKind::Binary, &[0; 100]);
+        let mut cx = Context::from_waker(Waker::noop());
+        let (ours, _client_peer) = tokio::io::duplex(10);
+        let mut client = WsTransport::new(ours, Masked(|| [1; 4]), &[], 1024);
+        let (mut server, _peer) = pair(10);
+        client.push_data(message());
+        server.push_data(message());
+        let mut written = [Written::default(); 2];
+        assert!(client.poll_flush(&mut cx, &mut written[0]).is_pending());
+        assert!(server.poll_flush(&mut cx, &mut written[1]).is_pending());
+        assert_eq!(written.map(|written| written.progress), [true, false]);
     }
 }
