@@ -56,6 +56,9 @@ pub use connection::{Connection, ConnectionState, Sender};
 mod event;
 pub use event::{CloseReason, Closed, Event};
 
+pub mod router;
+pub use router::Router;
+
 // --- from a URL to a socket
 mod target;
 

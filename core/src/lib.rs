@@ -6,7 +6,8 @@
 //!
 //! A frame's way in: [`ws`] (bytes to messages), [`Codec`] (messages to frames), [`Session`] (frames counted, control
 //! frames obeyed), the application. Its way out is the same way back. With the feature `drive`, the module `drive` joins a
-//! session to a transport: the one async loop, the same for server and client.
+//! session to a transport: the one async loop, the same for server and client. In the application, [`router`] finds the handler
+//! for a frame.
 
 mod frame;
 pub use frame::Frame;
@@ -33,6 +34,8 @@ pub use session::{
     AttachError, CloseReason, Counts, DropReason, Epoch, Event, Fate, Mode, Overflow, Reconnect, Refused,
     Session, SessionConfig, SessionIdentity, Side, Standing, State, Transmit, Violation,
 };
+
+pub mod router;
 
 #[cfg(feature = "drive")]
 pub mod drive;

@@ -11,6 +11,7 @@ use crate::connect::{ConnectFn, DynConnect};
 use crate::connection::Connection;
 use crate::handlers::{Handlers, erase};
 use crate::options::{ConfigError, DuplicateId, Options};
+use crate::router::Router;
 use crate::server::Server;
 use crate::shared::Shared;
 
@@ -69,7 +70,7 @@ impl Builder {
         self
     }
 
-    /// A message has arrived.
+    /// A message has arrived. Of this and [`Self::router`] the last one given holds.
     pub fn on_message<F, Fut>(mut self, handler: F) -> Self
     where
         F: Fn(Connection, Frame) -> Fut + Send + Sync + 'static,
@@ -77,6 +78,14 @@ impl Builder {
     {
         self.handlers.message = erase(handler);
         self
+    }
+
+    /// Messages are handled by this router: it is the server's [`Self::on_message`].
+    pub fn router(self, router: Router) -> Self {
+        self.on_message(move |connection, frame| {
+            let router = router.clone();
+            async move { router.handle(&connection, frame).await }
+        })
     }
 
     /// The socket is gone, the session waits for another. Only with a resume window.

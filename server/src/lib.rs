@@ -102,6 +102,9 @@ mod handlers;
 mod connection;
 pub use connection::Connection;
 
+pub mod router;
+pub use router::Router;
+
 // Messages fan out.
 
 mod rooms;

@@ -15,6 +15,7 @@ mod receipts;
 mod resume;
 mod retained;
 mod rooms;
+mod router;
 
 use std::time::Duration;
 

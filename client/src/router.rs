@@ -1,0 +1,67 @@
+//! [`Router`]: handlers by event, and layers around them, for the messages of a connection.
+//!
+//! Handlers are async functions that take what they need, in any order ([`FromContext`]), and may return a reply
+//! ([`IntoReply`]); the connection that they take is a [`Sender`]. [`Layer`]s are around all of them. What fails has one
+//! place, [`on_error`](RouterBuilder::on_error), and leaves the connection as it is. A panic reaches the loop that called
+//! [`handle`](rejoin_core::router::Router::handle), unless [`Recover`] is among the layers.
+//!
+//! ```no_run
+//! use rejoin_client::router::{Decoded, Recover, Router};
+//! use rejoin_client::{Client, Event, Frame, PayloadError, Sender};
+//!
+//! async fn line(Decoded(text): Decoded<String>) {
+//!     println!("{text}");
+//! }
+//!
+//! // The server asks, we reply: the reply gets the id of its question.
+//! async fn who_are_you(sender: Sender) -> Result<Frame, PayloadError> {
+//!     Frame::new("i.am", &sender.id())
+//! }
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let router = Router::builder()
+//!     .layer(Recover)
+//!     .on("chat.line", line)
+//!     .on("who.are.you", who_are_you)
+//!     .on_error(|_, error| async move { eprintln!("{error}") })
+//!     .build()?;
+//! let mut connection = Client::builder("wss://chat.example.com/ws").connect().await?;
+//! while let Some(event) = connection.recv().await {
+//!     match event {
+//!         Event::Message(frame) => router.handle(&connection, frame).await,
+//!         Event::Closed(closed) => println!("over: {}", closed.reason),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+use rejoin_core::Frame;
+#[cfg(feature = "protobuf")]
+pub use rejoin_core::router::Protobuf;
+pub use rejoin_core::router::{
+    BoxError, Decoded, EventName, Extension, Failure, FrameId, FromContext, Handler, IntoReply, Layer, Peer,
+    Recover, RouteError, RouterError,
+};
+
+use crate::connection::Sender;
+
+/// A router for what a [`Connection`](crate::Connection) receives.
+pub type Router = rejoin_core::router::Router<Sender>;
+
+/// A [`Router`] before it is one.
+pub type RouterBuilder = rejoin_core::router::RouterBuilder<Sender>;
+
+/// A frame on its way through the layers of a [`Router`].
+pub type Context = rejoin_core::router::Context<Sender>;
+
+/// What is further in than a layer of a [`Router`].
+pub type Next = rejoin_core::router::Next<Sender>;
+
+/// A reply is sent by [`Sender::send_wait`], and fails with its [`SendError`](crate::SendError).
+impl Peer for Sender {
+    async fn reply(&self, frame: &Frame) -> Result<(), BoxError> {
+        Ok(self.send_wait(frame).await?)
+    }
+}

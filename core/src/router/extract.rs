@@ -1,0 +1,138 @@
+//! [`FromContext`]: what a handler can take.
+
+use std::any::{Any, type_name};
+use std::future::Future;
+
+use serde::de::DeserializeOwned;
+
+use super::{Context, Failure, Peer};
+use crate::Frame;
+
+/// What a handler can take: made from a frame and its connection.
+///
+/// | parameter | what it is | fails |
+/// |---|---|---|
+/// | the connection itself | a clone of the handle | never |
+/// | [`Frame`] | a copy; of the payload, a reference count | never |
+/// | [`Decoded<T>`] | the payload as any type of serde's | where it is none, or of another shape |
+/// | `Protobuf<M>`, with the feature for it | the payload as a prost message | where it is none, or another message |
+/// | [`EventName`], [`FrameId`] | the frame's event, its id; empty when there is none | never |
+/// | [`Extension<T>`] | a clone of what a layer has put in | where none has |
+/// | `Option<one of these>` | `None` where there is no payload, no extension | otherwise as that |
+/// | `Result<one of these, Failure>` | for handlers that deal with the failure themselves | never |
+///
+/// One of your own:
+///
+/// ```
+/// # use rejoin_core::router::{Context, Failure, FromContext, Peer};
+/// /// The part of the event before the first dot.
+/// struct Namespace(String);
+///
+/// impl<C: Peer> FromContext<C> for Namespace {
+///     async fn from_context(context: &Context<C>) -> Result<Self, Failure> {
+///         let (namespace, _) = context.frame().event().split_once('.').ok_or("event has no namespace")?;
+///         Ok(Self(namespace.into()))
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot take a `{Self}`",
+    note = "handlers take the connection, `Frame`, `Decoded<T>`, `Extension<T>`, `EventName`, `FrameId`, or what implements `FromContext`"
+)]
+pub trait FromContext<C: Peer>: Sized + Send {
+    /// Takes it from the context.
+    ///
+    /// # Errors
+    /// Fails when it is not there, or not as it should be; the handler is then not called.
+    fn from_context(context: &Context<C>) -> impl Future<Output = Result<Self, Failure>> + Send;
+}
+
+impl<C: Peer> FromContext<C> for C {
+    async fn from_context(context: &Context<C>) -> Result<Self, Failure> {
+        Ok(context.peer().clone())
+    }
+}
+
+impl<C: Peer> FromContext<C> for Frame {
+    async fn from_context(context: &Context<C>) -> Result<Self, Failure> {
+        Ok(context.frame().clone())
+    }
+}
+
+/// The payload, read into a type of the application ([`Frame::decode`]), whatever the payload's format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "handlers take it apart")]
+pub struct Decoded<T>(pub T);
+
+impl<C: Peer, T: DeserializeOwned + Send> FromContext<C> for Decoded<T> {
+    async fn from_context(context: &Context<C>) -> Result<Self, Failure> {
+        Ok(Self(context.frame().decode().map_err(Failure::Payload)?))
+    }
+}
+
+/// The payload, read as a prost message ([`Frame::decode_protobuf`]).
+#[cfg(feature = "prost")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "handlers take it apart")]
+pub struct Protobuf<M>(pub M);
+
+#[cfg(feature = "prost")]
+impl<C: Peer, M: prost::Message + Default> FromContext<C> for Protobuf<M> {
+    async fn from_context(context: &Context<C>) -> Result<Self, Failure> {
+        Ok(Self(context.frame().decode_protobuf().map_err(Failure::Payload)?))
+    }
+}
+
+/// The frame's event; empty when there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "handlers take it apart")]
+pub struct EventName(pub Box<str>);
+
+impl<C: Peer> FromContext<C> for EventName {
+    async fn from_context(context: &Context<C>) -> Result<Self, Failure> {
+        Ok(Self(context.frame().event().into()))
+    }
+}
+
+/// The frame's id; empty when there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "handlers take it apart")]
+pub struct FrameId(pub Box<str>);
+
+impl<C: Peer> FromContext<C> for FrameId {
+    async fn from_context(context: &Context<C>) -> Result<Self, Failure> {
+        Ok(Self(context.frame().id().into()))
+    }
+}
+
+/// A clone of the value that a layer has put in ([`Context::insert`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "handlers take it apart")]
+pub struct Extension<T>(pub T);
+
+impl<C: Peer, T: Any + Clone + Send + Sync> FromContext<C> for Extension<T> {
+    async fn from_context(context: &Context<C>) -> Result<Self, Failure> {
+        match context.get::<T>() {
+            Some(value) => Ok(Self(value.clone())),
+            None => Err(Failure::MissingExtension(type_name::<T>())),
+        }
+    }
+}
+
+/// `None` where there is nothing to take: no payload, no such extension. What is there and wrong is a failure still.
+impl<C: Peer, T: FromContext<C>> FromContext<C> for Option<T> {
+    async fn from_context(context: &Context<C>) -> Result<Self, Failure> {
+        match T::from_context(context).await {
+            Ok(value) => Ok(Some(value)),
+            Err(failure) if failure.is_absence() => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
+/// For handlers that deal with the failure themselves.
+impl<C: Peer, T: FromContext<C>> FromContext<C> for Result<T, Failure> {
+    async fn from_context(context: &Context<C>) -> Result<Self, Failure> {
+        Ok(T::from_context(context).await)
+    }
+}

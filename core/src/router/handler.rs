@@ -1,0 +1,78 @@
+//! [`Handler`]: what handles the frames of an event.
+
+use std::future::Future;
+use std::marker::PhantomData;
+
+use super::layer::Routing;
+use super::{Context, Failure, FromContext, IntoReply, Peer};
+
+/// What handles the frames of an event: an `async fn` with up to six parameters that are [`FromContext`], in any order,
+/// which returns an [`IntoReply`].
+///
+/// The parameters are taken one after the other; where one cannot be, the handler is not called. `Args` are their types: it
+/// tells handlers of different parameters apart, and is inferred.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not handle frames of `{C}`",
+    note = "pass an `async fn` with up to six parameters, each the connection, `Frame`, `Decoded<T>`, `Extension<T>` or another `FromContext`",
+    note = "it returns `()`, `Frame`, `Option<Frame>`, or a `Result` of one of them, and its future has to be `Send`"
+)]
+pub trait Handler<C: Peer, Args>: Send + Sync + 'static {
+    /// Handles a frame, and sends the reply if there is one.
+    ///
+    /// # Errors
+    /// Fails when a parameter cannot be taken, when the handler fails, and when its reply is not accepted.
+    fn call(&self, context: Context<C>) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+macro_rules! handlers {
+    ($(($($arg:ident)*),)*) => {$(
+        impl<C, F, Fut, $($arg,)*> Handler<C, ($($arg,)*)> for F
+        where
+            C: Peer,
+            F: Fn($($arg),*) -> Fut + Send + Sync + 'static,
+            Fut: Future<Output: IntoReply> + Send,
+            $($arg: FromContext<C>,)*
+        {
+            async fn call(&self, context: Context<C>) -> Result<(), Failure> {
+                $(
+                    #[allow(non_snake_case, reason = "a parameter is called as its type")]
+                    let $arg = $arg::from_context(&context).await?;
+                )*
+                let reply = self($($arg),*).await.into_reply().map_err(Failure::of_handler)?;
+                let Some(mut reply) = reply else { return Ok(()) };
+                if reply.id().is_empty() {
+                    reply = reply.with_id(context.frame().id());
+                }
+                context.peer().reply(&reply).await.map_err(Failure::Reply)
+            }
+        }
+    )*};
+}
+
+handlers! {
+    (),
+    (A1),
+    (A1 A2),
+    (A1 A2 A3),
+    (A1 A2 A3 A4),
+    (A1 A2 A3 A4 A5),
+    (A1 A2 A3 A4 A5 A6),
+}
+
+/// What a router stores of a [`Handler`].
+pub(super) trait DynHandler<C>: Send + Sync {
+    fn call(&self, context: Context<C>) -> Routing<'_>;
+}
+
+/// The handler without its `Args`, which its type alone does not tell.
+struct Erased<H, Args>(H, PhantomData<fn() -> Args>);
+
+impl<C: Peer, H: Handler<C, Args>, Args> DynHandler<C> for Erased<H, Args> {
+    fn call(&self, context: Context<C>) -> Routing<'_> {
+        Box::pin(self.0.call(context))
+    }
+}
+
+pub(super) fn erase<C: Peer, Args: 'static>(handler: impl Handler<C, Args>) -> Box<dyn DynHandler<C>> {
+    Box::new(Erased(handler, PhantomData))
+}

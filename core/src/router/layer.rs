@@ -1,0 +1,98 @@
+//! [`Layer`]: what is around the handlers.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::{Context, Failure, Peer, Routes};
+
+/// What is around the handlers: looks at a frame before they do, and at the outcome after them.
+///
+/// An `async fn(Context<C>, Next<C>) -> Result<(), Failure>` is one. It may change the frame, put values in for those
+/// further in ([`Context::insert`]), hand the context on ([`Next::run`]) or stop the chain by not doing so: with an error,
+/// or with `Ok` where nothing is wrong. `?` takes any error. Layers run for every frame, also where no handler is found.
+///
+/// ```
+/// # use rejoin_core::router::{Context, Failure, Next, Peer};
+/// async fn timed<C: Peer>(context: Context<C>, next: Next<C>) -> Result<(), Failure> {
+///     let (event, start) = (context.frame().event().to_owned(), std::time::Instant::now());
+///     let outcome = next.run(context).await;
+///     println!("{event} took {:?}, and {}", start.elapsed(), if outcome.is_ok() { "succeeded" } else { "failed" });
+///     outcome
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a layer of a router for `{C}`",
+    note = "pass an `async fn(Context<C>, Next<C>) -> Result<(), Failure>`, or implement `Layer`"
+)]
+pub trait Layer<C: Peer>: Send + Sync + 'static {
+    /// Handles the frame: by itself, or by `next`.
+    ///
+    /// # Errors
+    /// Fails with what a layer further in, or the handler, fails with, and as the layer pleases.
+    fn call(&self, context: Context<C>, next: Next<C>) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+impl<C, F, Fut> Layer<C> for F
+where
+    C: Peer,
+    F: Fn(Context<C>, Next<C>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), Failure>> + Send,
+{
+    fn call(&self, context: Context<C>, next: Next<C>) -> impl Future<Output = Result<(), Failure>> + Send {
+        self(context, next)
+    }
+}
+
+pub(super) type Routing<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
+
+/// What a router stores of a [`Layer`].
+pub(super) trait DynLayer<C>: Send + Sync {
+    fn call(&self, context: Context<C>, next: Next<C>) -> Routing<'_>;
+}
+
+impl<C: Peer, L: Layer<C>> DynLayer<C> for L {
+    fn call(&self, context: Context<C>, next: Next<C>) -> Routing<'_> {
+        Box::pin(Layer::call(self, context, next))
+    }
+}
+
+pub(super) fn erase<C: Peer>(layer: impl Layer<C>) -> Box<dyn DynLayer<C>> {
+    Box::new(layer)
+}
+
+/// What is further in than a [`Layer`]: the next layer, or in the end the handler.
+#[must_use = "without run() the frame goes no further"]
+pub struct Next<C> {
+    routes: Arc<Routes<C>>,
+    /// Which layer comes next; beyond the last, the handler.
+    index: usize,
+}
+
+impl<C: Peer> Next<C> {
+    pub(super) fn first(routes: Arc<Routes<C>>) -> Self {
+        Self { routes, index: 0 }
+    }
+
+    /// Hands the frame on. Returns when the handler has, and its reply was accepted by the connection.
+    ///
+    /// # Errors
+    /// Fails with what a layer further in, or the handler, fails with.
+    pub async fn run(self, context: Context<C>) -> Result<(), Failure> {
+        if let Some(layer) = self.routes.layers.get(self.index) {
+            let next = Self { routes: self.routes.clone(), index: self.index + 1 };
+            return layer.call(context, next).await;
+        }
+        match self.routes.find(context.frame().event()) {
+            Some(handler) => handler.call(context).await,
+            None => Err(Failure::NoHandler),
+        }
+    }
+}
+
+impl<C> fmt::Debug for Next<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Next").field("layers", &(self.routes.layers.len() - self.index)).finish()
+    }
+}

@@ -1,0 +1,112 @@
+//! What is logged where the application has no `on_error`. No test elsewhere may log that: `tracing` asks the first thread that
+//! does whether anybody listens, and takes its word for all.
+
+use std::fmt::{Debug, Write};
+
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+use super::*;
+use crate::Payload;
+use crate::router::{Decoded, Recover};
+
+/// Writes events down.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<String>>);
+
+impl Subscriber for Log {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        assert_eq!(*event.metadata().level(), Level::WARN);
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        writeln!(self.0.lock().unwrap(), "{}", line.0.trim_end()).unwrap();
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        write!(self.0, "{}={value:?} ", field.name()).unwrap();
+    }
+}
+
+/// What is logged when these frames are handled.
+fn logged(router: RouterBuilder<Fake>, frames: impl IntoIterator<Item = Frame>) -> String {
+    let (router, log) = (router.build().unwrap(), Log::default());
+    tracing::subscriber::with_default(log.clone(), || handle(&router, frames));
+    std::mem::take(&mut *log.0.lock().unwrap())
+}
+
+#[test]
+fn an_error_is_logged_with_event_id_and_reason() {
+    let router = router().on("x", || async { Err::<(), _>("no such room") });
+    assert_eq!(
+        logged(router, [event("x").with_id("q1"), event("y")]),
+        "message=frame was not handled event=\"x\" id=\"q1\" reason=handler failed: no such room\n\
+         message=frame was not handled event=\"y\" id=\"\" reason=no handler, and no fallback\n"
+    );
+}
+
+#[test]
+fn what_was_said_is_never_logged() {
+    #[derive(Debug)]
+    struct Wrapped(serde_json::Error);
+    impl std::fmt::Display for Wrapped {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "wrapped: {}", self.0)
+        }
+    }
+    impl std::error::Error for Wrapped {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    let router = router()
+        .layer(Recover)
+        .on("taken", |_: Decoded<u8>| async {})
+        .on("own", |frame: Frame| async move { frame.decode::<u8>().map(drop) })
+        .on("wrapped", |frame: Frame| async move {
+            let payload = frame.payload().map(Payload::data).cloned().unwrap_or_default();
+            serde_json::from_slice::<u8>(&payload).map(drop).map_err(Wrapped)
+        })
+        .on("unwrapped", |frame: Frame| async move { assert_eq!(frame.decode::<u8>().unwrap(), 0) });
+    let frames = ["taken", "own", "wrapped", "unwrapped"].map(|event| Frame::new(event, "secret").unwrap());
+    let log = logged(router, frames);
+    assert!(!log.contains("secret"), "{log}");
+    let reasons: Vec<_> =
+        log.lines().filter_map(|line| line.split_once("reason=")).map(|(_, why)| why).collect();
+    assert_eq!(
+        reasons,
+        [
+            "payload is not as expected, in JSON",
+            "payload is not as expected, in JSON",
+            "handler failed: payload is not as expected",
+            "handler panicked",
+        ]
+    );
+}
+
+#[test]
+fn long_and_odd_names_of_a_peer_do_not_flood_or_forge_the_log() {
+    let log = logged(router(), [event(&"ä".repeat(65)), event("a\nb")]);
+    assert_eq!(log.lines().count(), 2, "{log}");
+    assert!(log.contains(&format!("event=\"{}\"… ", "ä".repeat(64))), "{log}");
+}

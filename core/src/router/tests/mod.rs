@@ -1,0 +1,118 @@
+//! A connection that writes down what is sent to it, and an executor for futures that need none.
+
+mod errors;
+mod handlers;
+mod layers;
+mod logged;
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context as Task, Poll, Waker};
+
+use super::{BoxError, Peer, RouteError, Router, RouterBuilder};
+use crate::Frame;
+
+/// A connection that writes down what is sent to it, and what its application notes.
+#[derive(Clone, Default)]
+struct Fake(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    closed: bool,
+    sent: Vec<Frame>,
+    notes: Vec<String>,
+}
+
+impl Peer for Fake {
+    async fn reply(&self, frame: &Frame) -> Result<(), BoxError> {
+        pause().await;
+        let mut state = self.0.lock().unwrap();
+        if state.closed {
+            return Err("connection is closed".into());
+        }
+        state.sent.push(frame.clone());
+        Ok(())
+    }
+}
+
+impl Fake {
+    fn closed() -> Self {
+        let fake = Self::default();
+        fake.0.lock().unwrap().closed = true;
+        fake
+    }
+
+    fn note(&self, text: impl Into<String>) {
+        self.0.lock().unwrap().notes.push(text.into());
+    }
+
+    fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap().notes)
+    }
+
+    fn take_sent(&self) -> Vec<Frame> {
+        std::mem::take(&mut self.0.lock().unwrap().sent)
+    }
+}
+
+fn router() -> RouterBuilder<Fake> {
+    Router::builder()
+}
+
+/// A router that notes its errors, in words.
+fn noting() -> RouterBuilder<Fake> {
+    router().on_error(|peer: Fake, error: RouteError| async move {
+        pause().await;
+        peer.note(error.to_string());
+    })
+}
+
+/// Has a fresh connection receive these frames, and says what was noted, and what was sent.
+fn handle(router: &Router<Fake>, frames: impl IntoIterator<Item = Frame>) -> (Vec<String>, Vec<Frame>) {
+    let peer = Fake::default();
+    for frame in frames {
+        run(router.handle(&peer, frame));
+    }
+    (peer.take_notes(), peer.take_sent())
+}
+
+fn event(name: &str) -> Frame {
+    Frame::event_only(name)
+}
+
+/// Runs what waits for nothing but itself.
+fn run<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let mut task = Task::from_waker(Waker::noop());
+    for _ in 0..1000 {
+        if let Poll::Ready(value) = future.as_mut().poll(&mut task) {
+            return value;
+        }
+    }
+    panic!("future waits for something");
+}
+
+/// Is ready at the second poll.
+async fn pause() {
+    let mut paused = false;
+    poll_fn(|_| if std::mem::replace(&mut paused, true) { Poll::Ready(()) } else { Poll::Pending }).await;
+}
+
+#[test]
+fn refuses_two_handlers_for_one_event_and_names_it() {
+    let built = router().on("a", || async {}).on("b", || async {}).on("b", |_: Fake| async {}).build();
+    assert_eq!(built.unwrap_err().to_string(), r#"event "b" has two handlers"#);
+}
+
+#[test]
+fn is_shared_by_threads_and_futures_of_it_are_sent_to_others() {
+    fn send<T: Send>(value: T) -> T {
+        value
+    }
+    let router = router().on("ping", |frame: Frame| async { frame }).build().unwrap();
+    let (peer, clone) = (Fake::default(), router.clone());
+    run(send(clone.handle(&peer, event("ping"))));
+    std::thread::scope(|scope| scope.spawn(|| run(router.handle(&peer, event("ping")))).join().unwrap());
+    assert_eq!(peer.take_sent().len(), 2);
+}

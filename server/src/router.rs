@@ -1,0 +1,98 @@
+//! [`Router`]: handlers by event, and layers around them, for the messages of a server.
+//!
+//! Handlers are async functions that take what they need, in any order ([`FromContext`]), and may return a reply
+//! ([`IntoReply`]). [`Layer`]s are around all of them: they see every frame, and may change it, stop it, or add to it what
+//! the handler takes. What fails has one place, [`on_error`](RouterBuilder::on_error), and leaves the connection as it is; a
+//! panic ends it with 1011, unless [`Recover`] is among the layers. A connection's frames are handled one after the other, as by
+//! [`on_message`](crate::Builder::on_message).
+//!
+//! ```
+//! use rejoin_server::router::{BoxError, Context, Decoded, Extension, Failure, Next, Recover, Router};
+//! use rejoin_server::{ConnectRequest, Connection, Frame, Identity, Reject, Server};
+//!
+//! async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
+//!     let user = request.query("user").ok_or_else(|| Reject::unauthorized("who are you?"))?;
+//!     Ok(Identity::room("lobby").with_data(User(user)))
+//! }
+//!
+//! #[derive(Clone)]
+//! struct User(String);
+//!
+//! // A layer: every frame passes it, on its way in and when it has been handled.
+//! async fn sign_in(mut context: Context, next: Next) -> Result<(), Failure> {
+//!     let user = context.peer().data::<User>().ok_or("not signed in")?.clone();
+//!     context.insert(user);
+//!     next.run(context).await
+//! }
+//!
+//! // A handler without a reply.
+//! async fn say(
+//!     connection: Connection,
+//!     Extension(User(user)): Extension<User>,
+//!     Decoded(text): Decoded<String>,
+//! ) -> Result<(), BoxError> {
+//!     let line = Frame::new("chat.line", &format!("{user}: {text}"))?;
+//!     connection.server().broadcast(connection.room(), &line)?;
+//!     Ok(())
+//! }
+//!
+//! // One with a reply, which gets the id of the frame that asked.
+//! async fn add(Decoded(numbers): Decoded<Vec<i64>>) -> Result<Frame, BoxError> {
+//!     Ok(Frame::new("sum", &numbers.iter().sum::<i64>())?)
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let router = Router::builder()
+//!     .layer(Recover) // the outermost
+//!     .layer(sign_in)
+//!     .on("chat.say", say)
+//!     .on("add", add)
+//!     .fallback(|frame: Frame| async move { Frame::new("unknown", frame.event()) })
+//!     .on_error(|connection, error| async move { eprintln!("{}: {error}", connection.id()) })
+//!     .build()?;
+//! let server = Server::builder(connect).router(router).build()?;
+//! let listening = server.listen("127.0.0.1:0").await?;
+//!
+//! // A client of ours, for the sake of the example.
+//! let url = format!("ws://{}/?user=ada", listening.local_addr());
+//! let mut client = rejoin_client::Client::builder(url).connect().await?;
+//! client.send(&Frame::new("add", &[1, 2, 3])?.with_id("q1"))?;
+//! let Some(rejoin_client::Event::Message(sum)) = client.recv().await else { panic!("no reply") };
+//! assert_eq!((sum.event(), sum.id(), sum.decode::<i64>()?), ("sum", "q1", 6));
+//! client.send(&Frame::new("chat.say", "hello")?)?;
+//! let Some(rejoin_client::Event::Message(line)) = client.recv().await else { panic!("no line") };
+//! assert_eq!(line.decode::<String>()?, "ada: hello");
+//! # server.shutdown(std::time::Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+
+use rejoin_core::Frame;
+#[cfg(feature = "protobuf")]
+pub use rejoin_core::router::Protobuf;
+pub use rejoin_core::router::{
+    BoxError, Decoded, EventName, Extension, Failure, FrameId, FromContext, Handler, IntoReply, Layer, Peer,
+    Recover, RouteError, RouterError,
+};
+
+use crate::connection::Connection;
+
+/// A router for a server's connections; [`Builder::router`](crate::Builder::router) takes it.
+pub type Router = rejoin_core::router::Router<Connection>;
+
+/// A [`Router`] before it is one.
+pub type RouterBuilder = rejoin_core::router::RouterBuilder<Connection>;
+
+/// A frame on its way through the layers of a [`Router`].
+pub type Context = rejoin_core::router::Context<Connection>;
+
+/// What is further in than a layer of a [`Router`].
+pub type Next = rejoin_core::router::Next<Connection>;
+
+/// A reply is sent by [`Connection::send_wait`], and fails with its [`SendError`](crate::SendError).
+impl Peer for Connection {
+    async fn reply(&self, frame: &Frame) -> Result<(), BoxError> {
+        Ok(self.send_wait(frame).await?)
+    }
+}

@@ -1,0 +1,177 @@
+//! Routers, on either side of a connection.
+
+use std::sync::Arc;
+
+use rejoin_client::{Event, Frame, SendError};
+use rejoin_server::router::{Decoded, Extension, Failure, Recover};
+use rejoin_server::{Connection, router};
+use rejoin_tests::harness::{Direction, next, next_event, number};
+use tokio::sync::{Notify, mpsc};
+
+use crate::{client, secs, server, shut_down};
+
+/// The sum of what was sent, as the reply.
+async fn add(Decoded(numbers): Decoded<Vec<u64>>) -> Frame {
+    number(numbers.iter().sum())
+}
+
+/// Tells the peer what went wrong.
+async fn tell(connection: Connection, error: router::RouteError) {
+    let text = error.failure().to_string();
+    connection.send(&Frame::new("error", &text).unwrap().with_id(error.id())).unwrap();
+}
+
+async fn next_message(client: &mut rejoin_client::Connection) -> Frame {
+    match next_event(client).await {
+        Event::Message(frame) => frame,
+        other => panic!("no message: {other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_routes_by_event_and_its_replies_carry_the_id_of_the_question() {
+    #[derive(Clone)]
+    struct Name(String);
+    async fn who(mut context: router::Context, next: router::Next) -> Result<(), Failure> {
+        let name = Name(context.peer().id().to_uppercase());
+        context.insert(name);
+        next.run(context).await
+    }
+    let router = rejoin_server::Router::builder()
+        .layer(who)
+        .on("add", add)
+        .on("say", |connection: Connection, Extension(Name(name)): Extension<Name>| async move {
+            let line = Frame::new("line", &name)?;
+            connection.server().broadcast(connection.room(), &line)?;
+            Ok::<_, router::BoxError>(())
+        })
+        .fallback(|frame: Frame| async move { Frame::new("unknown", frame.event()) })
+        .on_error(tell)
+        .build()
+        .unwrap();
+    let (server, mut log) = server(|builder| builder.router(router));
+    let (mut ada, _) = client(&server, &mut log, "ada").await;
+    let (mut ben, _) = client(&server, &mut log, "ben").await;
+
+    ada.send(&Frame::new("add", &[1, 2, 3]).unwrap().with_id("q1")).unwrap();
+    assert_eq!(next_message(&mut ada).await, number(6).with_id("q1"));
+    ada.send(&Frame::event_only("say")).unwrap();
+    for client in [&mut ada, &mut ben] {
+        assert_eq!(next(client).await, r#"message line "ADA""#);
+    }
+    ben.send(&Frame::event_only("what").with_id("q2")).unwrap();
+    assert_eq!(next_message(&mut ben).await, Frame::new("unknown", "what").unwrap().with_id("q2"));
+    ben.send(&Frame::new("add", &["x"]).unwrap().with_id("q3")).unwrap();
+    let error = next_message(&mut ben).await;
+    assert_eq!(error.id(), "q3");
+    assert!(error.decode::<String>().unwrap().starts_with("payload at [0]: "), "{error:?}");
+    shut_down(&server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_routes_what_it_receives_and_replies() {
+    let router = rejoin_client::Router::builder()
+        .on("add", add)
+        .on("who", async |sender: rejoin_client::Sender| Frame::new("id", &sender.id()))
+        .build()
+        .unwrap();
+    let (server, mut log) = server(|builder| builder);
+    let (mut ada, line) = client(&server, &mut log, "ada").await;
+    let receiving = tokio::spawn(async move {
+        while let Some(event) = ada.recv().await {
+            if let Event::Message(frame) = event {
+                router.handle(&ada, frame).await;
+            }
+        }
+    });
+    server.send("ada", &Frame::event_only("who")).unwrap();
+    assert_eq!(log.next().await, r#"ada message id "ada""#);
+    line.cut();
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    server.send("ada", &Frame::new("add", &[1, 2]).unwrap()).unwrap();
+    assert_eq!(log.next().await, "ada restored");
+    assert_eq!(log.next().await, "ada message n 3");
+    server.kick("ada").await.unwrap();
+    receiving.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_to_a_socket_that_is_gone_comes_after_the_resume() {
+    let (asked, gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (begun, opened) = (asked.clone(), gate.clone());
+    let router = rejoin_server::Router::builder()
+        .on("ask", move || {
+            let (begun, opened) = (begun.clone(), opened.clone());
+            async move {
+                begun.notify_one();
+                opened.notified().await;
+                number(7)
+            }
+        })
+        .build()
+        .unwrap();
+    let (server, mut log) = server(|builder| builder.router(router));
+    let (mut ada, line) = client(&server, &mut log, "ada").await;
+    ada.send(&Frame::event_only("ask").with_id("q")).unwrap();
+    asked.notified().await;
+    line.cut();
+    gate.notify_one();
+    assert_eq!(next(&mut ada).await, "dropped: connection reset");
+    assert_eq!(next(&mut ada).await, "restored");
+    assert_eq!(next_message(&mut ada).await, number(7).with_id("q"));
+    shut_down(&server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_ends_the_connection_unless_it_is_recovered() {
+    async fn panics() {
+        panic!("on purpose");
+    }
+    let builder = || rejoin_server::Router::builder().on("panic", panics).on("add", add).on_error(tell);
+    let ask = Frame::new("add", &[1, 2]).unwrap();
+
+    let (recovering, mut log) = server(|server| server.router(builder().layer(Recover).build().unwrap()));
+    let (mut ada, _) = client(&recovering, &mut log, "ada").await;
+    ada.send(&Frame::event_only("panic")).unwrap();
+    assert_eq!(next(&mut ada).await, r#"message error "handler panicked: on purpose""#);
+    ada.send(&ask).unwrap();
+    assert_eq!(next(&mut ada).await, "message n 3");
+    assert_eq!(log.try_next(), None, "the session goes on");
+    shut_down(&recovering).await;
+
+    let (strict, mut log) = server(|server| server.router(builder().build().unwrap()));
+    let (mut ben, _) = client(&strict, &mut log, "ben").await;
+    ben.send(&Frame::event_only("panic")).unwrap();
+    assert_eq!(log.next().await, "ben disconnected: handler panicked");
+    assert_eq!(next(&mut ben).await, "dropped: closed by the peer with 1011 handler panicked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_waits_for_room_and_is_an_error_after_the_write_timeout() {
+    let (sender, mut errors) = mpsc::unbounded_channel();
+    let router = rejoin_server::Router::builder()
+        .on("add", add)
+        .on_error(move |connection, error| {
+            connection.close(4001, "too slow");
+            sender.send(error).unwrap();
+            std::future::ready(())
+        })
+        .build()
+        .unwrap();
+    let (server, mut log) = server(|builder| builder.router(router).send_buffer(1).write_timeout(secs(3)));
+    let (mut ada, line) = client(&server, &mut log, "ada").await;
+    let ask = Frame::new("add", &[1, 2]).unwrap();
+    // One after the other they find room.
+    for id in ["1", "2", "3"] {
+        ada.send_wait(&ask.clone().with_id(id)).await.unwrap();
+        assert_eq!(next_message(&mut ada).await, number(3).with_id(id));
+    }
+    line.stall(Direction::ToClient);
+    server.connection("ada").unwrap().send_wait(&number(0)).await.unwrap();
+    ada.send_wait(&ask.with_id("4")).await.unwrap();
+    let error = errors.recv().await.unwrap();
+    assert_eq!((error.event(), error.id()), ("add", "4"));
+    let Failure::Reply(error) = error.into_failure() else { panic!("not the reply's") };
+    assert_eq!(error.downcast_ref(), Some(&SendError::Timeout));
+    assert_eq!(log.next().await, "ada disconnected: closed by the application", "`on_error` may close");
+}
