@@ -31,8 +31,8 @@ impl fmt::Display for PayloadFormat {
 
 /// The value that a frame carries: bytes, and the format that they are in.
 ///
-/// It is made from any type of serde's ([`Self::json`], [`Self::msgpack`]), from a prost message ([`Self::protobuf`]) or from
-/// bytes, and read back by [`Self::decode`], [`Self::decode_protobuf`] and [`Self::to_bytes`], in whatever format it arrives: on
+/// It is made from any type of serde's ([`Self::json`], `Self::msgpack`), from a prost message (`Self::protobuf`) or from
+/// bytes, and read back by [`Self::decode`], `Self::decode_protobuf` and [`Self::to_bytes`], in whatever format it arrives: on
 /// its way it is translated into the receiver's own. Cloning costs a reference count. Equality is that of the bytes: `1.0` and
 /// `1` are different JSON texts.
 ///
