@@ -3,11 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::Instrument;
 
 use crate::builder::ClientBuilder;
 use crate::connection::Connection;
-use crate::dial::Dialer;
+use crate::dial::{BoxIo, Dialer};
 use crate::error::{ConfigError, ConnectError};
 use crate::options::Options;
 use crate::reconnect::Driver;
@@ -40,10 +41,49 @@ impl Client {
     /// Fails at once when anything fails; there is no second attempt, and nothing goes on behind it. Fails with
     /// [`ConnectError::Timeout`] when the handshake timeout passes.
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
+        self.open(None).await
+    }
+
+    /// Like [`Self::connect`], over a stream that the application brings: a tunnel that is dialled already, a socket that
+    /// was handed down, one end of a pair in memory. The WebSocket upgrade is spoken on it as it is, for `wss` too: TLS, where
+    /// it is wanted, is the stream's own business. The URL still says the path and the `Host`.
+    ///
+    /// Once this stream is lost, reconnects dial as configured: by the [connector](ClientBuilder::connector), or by TCP to the
+    /// URL's host. With [`no_reconnect`](ClientBuilder::no_reconnect) this one stream is all, and nothing is ever dialled.
+    ///
+    /// ```
+    /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+    /// use rejoin_client::{Client, Frame};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn anyone(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+    /// # let server = Server::builder(anyone).build()?;
+    /// let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    /// # let serving = server.clone();
+    /// # tokio::spawn(async move { serving.serve_connection(theirs).await });
+    /// let client = Client::builder("ws://chat.internal/ws").no_reconnect().build()?;
+    /// let connection = client.connect_over(ours).await?;
+    /// connection.send(&Frame::new("chat.message", "hello")?)?;
+    /// connection.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::connect`], but for those of a dial. The stream is dropped then.
+    pub async fn connect_over<S>(&self, stream: S) -> Result<Connection, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.open(Some(Box::new(stream))).await
+    }
+
+    async fn open(&self, ready: Option<BoxIo>) -> Result<Connection, ConnectError> {
         let host = self.dialer.authority();
         let span = tracing::debug_span!("connection", host, id = tracing::field::Empty);
         let mut driver = Driver::new(self.dialer.clone(), self.options.clone());
-        let link = driver.open().instrument(span.clone()).await?;
+        let link = driver.open(ready).instrument(span.clone()).await?;
         let shared = driver.shared();
         span.record("id", shared.id());
         let task = tokio::spawn(driver.run(link).instrument(span));

@@ -51,18 +51,8 @@ impl Dialer {
         &self.target.authority
     }
 
-    /// Dials and upgrades. The caller bounds the time.
-    pub(crate) async fn dial(&self, resume: Option<(&Token, u64)>) -> Result<WsTransport, ConnectError> {
-        let mut io = self.stream().await?;
-        let offer = match self.options.mode {
-            Mode::Session => Some(upgrade::Offer { codec: self.options.codec.name(), resume }),
-            Mode::Plain => None,
-        };
-        let tail = upgrade::upgrade(&mut io, &self.target, &self.options.headers, offer.as_ref()).await?;
-        Ok(WsTransport::new(io, &tail, self.options.max_message_size))
-    }
-
-    async fn stream(&self) -> Result<BoxIo, ConnectError> {
+    /// Dials. The caller bounds the time.
+    pub(crate) async fn stream(&self) -> Result<BoxIo, ConnectError> {
         if let Some(connector) = &self.options.connector {
             return connector().await.map_err(ConnectError::Dial);
         }
@@ -90,6 +80,20 @@ impl Dialer {
             }
         }
         Err(last)
+    }
+
+    /// Asks for a WebSocket on this stream. The caller bounds the time.
+    pub(crate) async fn upgrade(
+        &self,
+        mut io: BoxIo,
+        resume: Option<(&Token, u64)>,
+    ) -> Result<WsTransport, ConnectError> {
+        let offer = match self.options.mode {
+            Mode::Session => Some(upgrade::Offer { codec: self.options.codec.name(), resume }),
+            Mode::Plain => None,
+        };
+        let tail = upgrade::upgrade(&mut io, &self.target, &self.options.headers, offer.as_ref()).await?;
+        Ok(WsTransport::new(io, &tail, self.options.max_message_size))
     }
 }
 

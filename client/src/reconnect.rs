@@ -13,7 +13,7 @@ use tracing::Instrument;
 
 use crate::backoff::Backoff;
 use crate::connection::{ConnectionState, Shared};
-use crate::dial::Dialer;
+use crate::dial::{BoxIo, Dialer};
 use crate::error::ConnectError;
 use crate::event::CloseReason;
 use crate::options::Options;
@@ -56,10 +56,11 @@ impl Driver {
         self.shared.clone()
     }
 
-    /// One dial, until the server has opened the session. `None` when it has, and the socket is gone again.
-    pub(crate) async fn open(&mut self) -> Result<Option<Link>, ConnectError> {
+    /// One dial, or a stream that is there already, until the server has opened the session. `None` when it has, and the
+    /// socket is gone again.
+    pub(crate) async fn open(&mut self, ready: Option<BoxIo>) -> Result<Option<Link>, ConnectError> {
         let patience = self.options.handshake_timeout;
-        let result = match timeout(patience, self.dial_and_open()).await {
+        let result = match timeout(patience, self.dial_and_open(ready)).await {
             Ok(result) => result,
             Err(_) => {
                 // Without a word: who does not answer in time is not waited for once more.
@@ -78,14 +79,18 @@ impl Driver {
         result
     }
 
-    async fn dial_and_open(&mut self) -> Result<Option<Link>, ConnectError> {
+    async fn dial_and_open(&mut self, ready: Option<BoxIo>) -> Result<Option<Link>, ConnectError> {
         let shared = self.shared.clone();
         let offer = shared
             .cell
             .drive(|session| session.resume_offer().map(|(token, received)| (token.clone(), received)));
         tracing::debug!(resume = offer.is_some(), "dialling");
         let resume = offer.as_ref().map(|(token, received)| (token, *received));
-        let mut transport = self.dialer.dial(resume).await?;
+        let stream = match ready {
+            Some(stream) => stream,
+            None => self.dialer.stream().await?,
+        };
+        let mut transport = self.dialer.upgrade(stream, resume).await?;
         transport.forgive_takeover(self.late_request);
         let before = shared.cell.drive(openings);
         let epoch = shared.cell.drive(|session| {
@@ -166,7 +171,7 @@ impl Driver {
         loop {
             tracing::debug!(?wait, failures = self.failures, "waiting to reconnect");
             unless_ended(&shared, wait.done(&shared)).await?;
-            let error = match unless_ended(&shared, self.open()).await? {
+            let error = match unless_ended(&shared, self.open(None)).await? {
                 Ok(link) => {
                     self.failures = 0;
                     return Some(link);

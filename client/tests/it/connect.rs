@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use rejoin_client::{Client, ConfigError, ConnectError, ConnectionState};
+use rejoin_client::{Client, CloseReason, ConfigError, ConnectError, ConnectionState, Event};
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::support::{TOKEN, client, connected, next_number, secs};
+use crate::support::{Request, TOKEN, client, connected, expect_dropped, expect_restored, next_number, secs};
 
 #[tokio::test(start_paused = true)]
 async fn waits_for_the_session_to_be_open() {
@@ -64,6 +64,65 @@ async fn fails_at_once_when_nobody_listens() {
     let start = Instant::now();
     assert!(matches!(builder.connect().await, Err(ConnectError::Dial(_))));
     assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn begins_over_a_stream_that_is_there_and_reconnects_as_configured() {
+    let (builder, mut listener) = client();
+    let client = builder.build().unwrap();
+    let (stream, request) = Request::over_a_pair();
+    let (connection, mut socket) = tokio::join!(client.connect_over(stream), async {
+        let request = request.await;
+        assert!(request.head.starts_with("GET /ws HTTP/1.1\r\n"));
+        assert_eq!(request.header("Host"), Some("server.test"));
+        let mut socket = request.accept().await;
+        socket.open(TOKEN, false, 0).await;
+        socket
+    });
+    let mut connection = connection.unwrap();
+    assert!(listener.is_idle(), "nothing was dialled");
+    socket.say("n", json!(1)).await;
+    assert_eq!(next_number(&mut connection).await, 1);
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    let request = listener.request().await;
+    assert_eq!(request.offers()[1], format!("rejoin.resume.{TOKEN}.1"), "the same session");
+    request.accept().await.open(TOKEN, true, 0).await;
+    expect_restored(&mut connection).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_reconnect_a_stream_that_is_there_is_all() {
+    let (builder, mut listener) = client();
+    let client = builder.no_reconnect().build().unwrap();
+    let (stream, request) = Request::over_a_pair();
+    let (connection, socket) = tokio::join!(client.connect_over(stream), async {
+        let mut socket = request.await.accept().await;
+        socket.open(TOKEN, false, 0).await;
+        socket
+    });
+    let mut connection = connection.unwrap();
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    let event = connection.recv().await;
+    let Some(Event::Closed(closed)) = event else { panic!("{event:?}") };
+    assert!(matches!(closed.reason, CloseReason::ReconnectDisabled(_)), "{closed:?}");
+    connection.closed().await;
+    assert!(listener.is_idle(), "nothing was ever dialled");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_refused_is_not_followed_by_a_dial() {
+    let (builder, mut listener) = client();
+    let client = builder.build().unwrap();
+    let (stream, request) = Request::over_a_pair();
+    let (result, ()) =
+        tokio::join!(client.connect_over(stream), async { request.await.refuse(403, "", "no").await });
+    assert!(matches!(result, Err(ConnectError::Refused(_))), "{result:?}");
+    let (stream, request) = Request::over_a_pair();
+    drop(request);
+    assert!(matches!(client.connect_over(stream).await, Err(ConnectError::Handshake(_))));
+    assert!(listener.is_idle());
 }
 
 #[tokio::test(start_paused = true)]

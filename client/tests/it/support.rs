@@ -48,12 +48,7 @@ pub(crate) async fn connected(builder: ClientBuilder, listener: &mut Listener) -
 impl Listener {
     /// The next upgrade that the client asks for.
     pub(crate) async fn request(&mut self) -> Request {
-        let mut io = self.dials.recv().await.expect("the client dials");
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            head.push(io.read_u8().await.unwrap());
-        }
-        Request { io, head: String::from_utf8(head).unwrap() }
+        Request::read(self.dials.recv().await.expect("the client dials")).await
     }
 
     /// A dial that is never answered.
@@ -74,6 +69,20 @@ pub(crate) struct Request {
 }
 
 impl Request {
+    /// A stream, and what is asked for over it.
+    pub(crate) fn over_a_pair() -> (DuplexStream, impl Future<Output = Self>) {
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        (theirs, Self::read(ours))
+    }
+
+    async fn read(mut io: DuplexStream) -> Self {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(io.read_u8().await.unwrap());
+        }
+        Self { io, head: String::from_utf8(head).unwrap() }
+    }
+
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (key, value) = line.split_once(": ")?;
