@@ -1,0 +1,138 @@
+//! [`Signer`]: says who somebody is so that nobody else can say it.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+/// Makes and checks tokens: `CLAIMS.SIGNATURE`, both in base64url; the claims are JSON, the signature their HMAC-SHA256
+/// (RFC 2104). Whoever has the key can sign.
+pub struct Signer {
+    mac: Hmac<Sha256>,
+}
+
+/// What a token says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Claims {
+    /// Whom it is about.
+    pub user: String,
+    /// The last second in which it holds, since 1970.
+    pub until: u64,
+}
+
+/// Why a token is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// It is not of our making, or was changed since.
+    Forged,
+    /// Its time is over.
+    Expired,
+}
+
+impl Claims {
+    /// This user, up to and including this second since 1970.
+    pub fn new(user: impl Into<String>, until: u64) -> Self {
+        Self { user: user.into(), until }
+    }
+}
+
+impl Signer {
+    /// With a key of its own, which is lost with the process. A real server reads it from where its secrets are kept: then
+    /// tokens hold on its other instances, and after its restart.
+    ///
+    /// # Errors
+    /// Fails when the operating system has no randomness to give.
+    pub fn random() -> Result<Self, getrandom::Error> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key)?;
+        Ok(Self { mac: Hmac::new_from_slice(&key).expect("HMAC takes keys of any length") })
+    }
+
+    /// A token that says this.
+    ///
+    /// # Panics
+    /// Never: a string and a number have an image in JSON.
+    pub fn sign(&self, claims: &Claims) -> String {
+        let claims = serde_json::to_vec(claims).expect("a string and a number have an image in JSON");
+        let signature = self.mac.clone().chain_update(&claims).finalize().into_bytes();
+        format!("{}.{}", BASE64_URL_SAFE_NO_PAD.encode(claims), BASE64_URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// What a token says, where it is ours and its time is not over at `now`, in seconds since 1970.
+    ///
+    /// # Errors
+    /// Refuses any other.
+    pub fn check(&self, token: &str, now: u64) -> Result<Claims, TokenError> {
+        let (claims, signature) = token.split_once('.').ok_or(TokenError::Forged)?;
+        let decode = |part| BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Forged);
+        let (claims, signature) = (decode(claims)?, decode(signature)?);
+        // First, and in constant time: what nobody has signed is not even parsed.
+        let mac = self.mac.clone().chain_update(&claims);
+        mac.verify_slice(&signature).map_err(|_| TokenError::Forged)?;
+        let claims: Claims = serde_json::from_slice(&claims).map_err(|_| TokenError::Forged)?;
+        if now > claims.until { Err(TokenError::Expired) } else { Ok(claims) }
+    }
+}
+
+impl fmt::Debug for Signer {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Forged => "this token is not signed by us",
+            Self::Expired => "this token has expired",
+        })
+    }
+}
+
+impl std::error::Error for TokenError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ada() -> Claims {
+        Claims { user: "ada".into(), until: 1000 }
+    }
+
+    #[test]
+    fn a_token_holds_until_its_last_second() {
+        let signer = Signer::random().unwrap();
+        let token = signer.sign(&ada());
+        assert_eq!(signer.check(&token, 1000), Ok(ada()));
+        assert_eq!(signer.check(&token, 1001), Err(TokenError::Expired));
+    }
+
+    #[test]
+    fn no_bit_of_a_token_can_be_changed() {
+        let signer = Signer::random().unwrap();
+        let token = signer.sign(&ada());
+        for at in 0..token.len() {
+            for bit in 0..7 {
+                let mut changed = token.clone().into_bytes();
+                changed[at] ^= 1 << bit;
+                let changed = String::from_utf8(changed).unwrap();
+                assert_eq!(signer.check(&changed, 0), Err(TokenError::Forged), "{changed}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_of_another_key_or_of_none_is_refused() {
+        let signer = Signer::random().unwrap();
+        let other = Signer::random().unwrap().sign(&ada());
+        for token in [other.as_str(), "", ".", "a.b", "e30", "e30."] {
+            assert_eq!(signer.check(token, 0), Err(TokenError::Forged), "{token}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The examples do what their headers say: each header's transcript is played, and what comes is compared line by line.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rejoin_examples::auth::token::Signer;
+use rejoin_examples::{auth, axum_mount, chat, client};
+use rejoin_tests::harness::within;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+#[tokio::test]
+async fn auth_lets_in_who_shows_a_token_and_says_why_it_refuses_the_others() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let signer = Arc::new(Signer::random().unwrap());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(auth::serve(listener, signer.clone(), async { drop(stopped.await) }));
+    let mut seen = Vec::new();
+    within("the tour", auth::tour::tour(addr, &signer, |line| seen.push(line))).await.unwrap();
+    assert_eq!(seen, transcript(include_str!("../../examples/auth/main.rs")));
+    drop(stop);
+    within("the end of the server", server).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn client_comes_back_after_its_cable_was_cut() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let cable = Cable::to(listener.local_addr().unwrap()).await;
+    tokio::spawn(chat::serve(listener, std::future::pending()));
+    let mut terminal = Terminal::start(format!("ws://{}/ws?room=lobby&name=Ada", cable.addr));
+    for line in transcript(include_str!("../../examples/client/main.rs")) {
+        match line {
+            "(Ctrl-C ends socat)" => cable.cut(),
+            "(socat is started again, within 30 s)" => cable.mend(),
+            line => terminal.play(line).await,
+        }
+    }
+    terminal.ends().await;
+}
+
+#[tokio::test]
+async fn axum_mount_announces_over_http_and_shuts_down_in_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let mut app = Some((stop, tokio::spawn(axum_mount::serve(listener, async { drop(stopped.await) }))));
+    let mut terminal = Terminal::start(format!("ws://{addr}/ws?room=lobby"));
+    let mut lines = transcript(include_str!("../../examples/axum_mount/main.rs")).into_iter();
+    while let Some(line) = lines.next() {
+        if let Some(command) = line.strip_prefix("$ curl ") {
+            let answer = within(command, curl(addr, command)).await;
+            let expected = lines.next().expect("an answer to each command");
+            assert_eq!(terminal.mask(answer.trim_end()), expected, "{command}");
+        } else if line.starts_with("(Ctrl-C ends the app") {
+            let (stop, app) = app.take().expect("it ends once");
+            drop(stop);
+            assert_eq!(within("the end of the app", app).await.unwrap().unwrap(), 0, "{line}");
+            assert!(TcpStream::connect(addr).await.is_err(), "nobody listens any more");
+        } else {
+            terminal.play(line).await;
+        }
+    }
+    terminal.ends().await;
+}
+
+#[tokio::test]
+async fn axum_mount_finishes_the_request_under_way_when_it_is_stopped() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let app = tokio::spawn(axum_mount::serve(listener, async { drop(stopped.await) }));
+    let mut request = TcpStream::connect(addr).await.unwrap();
+    let head =
+        "POST /rooms/lobby/announce HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 6\r\n\r\n";
+    request.write_all(head.as_bytes()).await.unwrap();
+    // The handler waits for the body now.
+    let mut go_on = [0; 25];
+    within("leave to go on", request.read_exact(&mut go_on)).await.unwrap();
+    assert!(go_on.starts_with(b"HTTP/1.1 100 "), "{}", String::from_utf8_lossy(&go_on));
+    drop(stop);
+    request.write_all(b"Lunch!").await.unwrap();
+    let mut answer = String::new();
+    within("the answer", request.read_to_string(&mut answer)).await.unwrap();
+    // Whether the sessions were closed before or after the body came.
+    assert!(answer.starts_with("HTTP/1.1 200 ") || answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert_eq!(within("the end of the app", app).await.unwrap().unwrap(), 0);
+}
+
+/// The lines of a header's ```` ```text ````.
+fn transcript(source: &str) -> Vec<&str> {
+    let lines = source.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim);
+    let lines: Vec<_> =
+        lines.skip_while(|line| *line != "```text").skip(1).take_while(|line| *line != "```").collect();
+    assert!(lines.len() > 5, "no transcript");
+    lines
+}
+
+/// The example `client`, what is typed there and what it prints.
+struct Terminal {
+    typed: Option<mpsc::Sender<String>>,
+    printed: mpsc::UnboundedReceiver<String>,
+    client: JoinHandle<Result<(), rejoin_client::ConnectError>>,
+    /// The connection's ID, which is another one each time.
+    id: Option<String>,
+}
+
+impl Terminal {
+    fn start(url: String) -> Self {
+        let (typed, lines) = mpsc::channel(1);
+        let (print, printed) = mpsc::unbounded_channel();
+        let client = tokio::spawn(async move {
+            let print = move |line| drop(print.send(line));
+            client::run(&url, None, lines, print).await
+        });
+        Self { typed: Some(typed), printed, client, id: None }
+    }
+
+    /// Types a line of the transcript, or waits for it.
+    async fn play(&mut self, line: &str) {
+        if line == "(Ctrl-D)" {
+            self.typed = None;
+        } else if let Some(typed) = line.strip_prefix('>') {
+            let terminal = self.typed.as_ref().expect("it is open");
+            terminal.send(typed.trim().into()).await.expect("the client takes lines");
+        } else {
+            let printed =
+                within(line, self.printed.recv()).await.unwrap_or_else(|| panic!("nothing more: {line}"));
+            if self.id.is_none() {
+                self.id = printed.split_whitespace().nth(2).map(Into::into);
+            }
+            let printed = match line.strip_suffix("{…}") {
+                Some(event) if printed.starts_with(event) && printed.ends_with('}') => line.to_owned(),
+                _ => self.mask(&printed),
+            };
+            assert_eq!(printed, line);
+        }
+    }
+
+    /// Without what is another one each time.
+    fn mask(&self, text: &str) -> String {
+        let mut text = text.replace(self.id.as_deref().expect("it is known"), "ID");
+        if let Some(at) = text.find("127.0.0.1:") {
+            let port = at + "127.0.0.1:".len();
+            let digits = text[port..].bytes().take_while(u8::is_ascii_digit).count();
+            text.replace_range(port..port + digits, "PORT");
+        }
+        text
+    }
+
+    async fn ends(mut self) {
+        within("the end of the client", self.client).await.unwrap().unwrap();
+        assert_eq!(self.printed.recv().await, None, "nothing more is printed");
+    }
+}
+
+/// Does what curl does with this command line: `[-d 'BODY'] URL`, of which the path counts.
+async fn curl(addr: SocketAddr, command: &str) -> String {
+    let (rest, url) = command.rsplit_once(' ').unwrap_or(("", command));
+    let path = url.strip_prefix("http://127.0.0.1:8082").expect("a URL of the app");
+    let request = match rest.strip_prefix("-d ") {
+        None => format!("GET {path} HTTP/1.0\r\n\r\n"),
+        Some(body) => {
+            let body = body.trim_matches('\'');
+            format!("POST {path} HTTP/1.0\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+        }
+    };
+    let mut socket = TcpStream::connect(addr).await.unwrap();
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    assert!(head.starts_with("HTTP/1.0 200 "), "{head}");
+    body.to_owned()
+}
+
+/// A way to a server that can be cut and mended.
+struct Cable {
+    addr: SocketAddr,
+    whole: watch::Sender<bool>,
+}
+
+impl Cable {
+    async fn to(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let whole = watch::Sender::new(true);
+        let state = whole.subscribe();
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut state = state.clone();
+                tokio::spawn(async move {
+                    let Ok(mut server) = TcpStream::connect(server).await else { return };
+                    tokio::select! {
+                        _ = state.wait_for(|whole| !whole) => {}
+                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                    }
+                });
+            }
+        });
+        Self { addr, whole }
+    }
+
+    fn cut(&self) {
+        self.whole.send_replace(false);
+    }
+
+    fn mend(&self) {
+        self.whole.send_replace(true);
+    }
+}
