@@ -7,3 +7,8 @@ pub mod testserver;
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The examples for those who come from wspulse compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/from-wspulse.md")]
+struct FromWspulse;
