@@ -60,7 +60,7 @@ impl ClientBuilder {
         Self { url, options: Options::default(), header_error: None }
     }
 
-    /// Checks the options.
+    /// Checks the options. Nothing is dialled.
     ///
     /// # Errors
     /// Fails for a URL that is not `ws`, `wss`, `http` or `https`, and for the first option out of its range; the error names
@@ -81,7 +81,8 @@ impl ClientBuilder {
         self.build()?.connect().await
     }
 
-    /// The wire format. Default: [`JsonCodec`](crate::JsonCodec). In session mode the server has to support it.
+    /// The wire format. Default: [`JsonCodec`](crate::JsonCodec). In session mode a server that does not support it refuses the
+    /// dial with 400, and lists what it does; in plain mode it has to be the server's default.
     pub fn codec(mut self, codec: impl Codec) -> Self {
         self.options.codec = Arc::new(codec);
         self
@@ -97,7 +98,8 @@ impl ClientBuilder {
 
     /// How long to wait before a reconnect: `min(base × 2^attempt, max) × uniform(0.5, 1.0)`. The attempts are counted from
     /// 0 again after a connection that lasted 10 s, or `max` where that is shorter. What the server asks for (`1012 retry in
-    /// N ms`, `Retry-After`) is a lower bound, stretched by up to a quarter. Default: 500 ms to 30 s.
+    /// N ms`, `Retry-After`) is a lower bound, stretched by up to a quarter. Default: 500 ms to 30 s; `base` more than 0 and
+    /// at most 1 min, `max` at least `base` and at most 5 min. Takes back [`Self::no_reconnect`].
     pub fn reconnect(mut self, base: Duration, max: Duration) -> Self {
         self.options.reconnect = true;
         self.options.base_delay = base;
@@ -107,7 +109,7 @@ impl ClientBuilder {
 
     /// How many reconnects in a row may fail before the connection ends with
     /// [`RetriesExhausted`](crate::CloseReason::RetriesExhausted). One that the server has opened is not a failure, however
-    /// soon it is lost. Default: 0, unlimited.
+    /// soon it is lost. Default: 0, unlimited; at most 32.
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.options.max_retries = retries;
         self
@@ -120,7 +122,7 @@ impl ClientBuilder {
     }
 
     /// A socket on which nothing arrived for `ping` is pinged; one on which nothing arrived for `pong` is lost. Costs a few
-    /// bytes every `ping` on an idle connection. Default: 20 s and 60 s.
+    /// bytes every `ping` on an idle connection. Default: 20 s and 60 s; 0 < `ping` < `pong`, at most 1 min and 2 min.
     pub fn heartbeat(mut self, ping: Duration, pong: Duration) -> Self {
         self.options.ping_interval = ping;
         self.options.pong_timeout = pong;
@@ -128,40 +130,42 @@ impl ClientBuilder {
     }
 
     /// A write that makes no progress for so long loses the socket; also how long
-    /// [`send_wait`](crate::Sender::send_wait) waits for room. Default: 10 s.
+    /// [`send_wait`](crate::Sender::send_wait) waits for room. Default: 10 s; more than 0, at most 30 s.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.options.write_timeout = timeout;
         self
     }
 
     /// How long a dial may take: address, TCP, TLS, upgrade, and the server's word that the session is open, together.
-    /// Default: 10 s.
+    /// Default: 10 s; more than 0, at most 2 min.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.options.handshake_timeout = timeout;
         self
     }
 
-    /// How long [`close`](crate::Sender::close) may take to deliver what was accepted, reconnects included. Default: 5 s.
+    /// How long [`close`](crate::Sender::close) may take to deliver what was accepted, reconnects included. Default: 5 s;
+    /// more than 0, at most 2 min.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.options.close_timeout = timeout;
         self
     }
 
     /// The biggest message that is received, in bytes; a bigger one ends the connection with 1009. 0 is unlimited: the server
-    /// then decides how much memory we use. Default: 1 MiB.
+    /// then decides how much memory we use. Default: 1 MiB; at most 64 MiB.
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.options.max_message_size = bytes;
         self
     }
 
     /// How many frames are kept for the server: in session mode until it has acknowledged them, in plain mode until they are
-    /// written. The server may allow less. When it is full, `send` fails. Default: 256.
+    /// written. The server may allow less. When it is full, `send` fails, or what [`Self::overflow`] says. Default: 256; 1 to
+    /// 4096.
     pub fn send_buffer(mut self, frames: u32) -> Self {
         self.options.send_buffer = frames;
         self
     }
 
-    /// How many bytes are kept for the server; one frame is always taken, however big. Default: 1 MiB.
+    /// How many bytes are kept for the server; one frame is always taken, however big. Default: 1 MiB; 1 B to 64 MiB.
     pub fn send_buffer_bytes(mut self, bytes: usize) -> Self {
         self.options.send_buffer_bytes = bytes;
         self
@@ -177,6 +181,7 @@ impl ClientBuilder {
     /// A header that is sent with each dial, reconnects included: a cookie, an `Authorization`. Can be given several times;
     /// the same name twice sends both. Not those that make the upgrade: `Connection`, `Upgrade`, `Content-Length`,
     /// `Transfer-Encoding`, and `Sec-WebSocket-*`, but for `Sec-WebSocket-Protocol` in plain mode. Default: none.
+    /// A header that cannot be sent is an error of [`Self::build`]. Values are not logged.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let wrong = |why| ConfigError::Header { name: name.to_owned(), why };
         let header = HeaderName::try_from(name).map_err(|_| wrong("it is not a name")).and_then(|name| {
@@ -210,6 +215,62 @@ impl ClientBuilder {
     ///     .build()?;
     /// # Ok::<(), rejoin_client::ConfigError>(())
     /// ```
+    ///
+    /// Through an HTTP proxy, by `CONNECT` (RFC 9110 §9.3.6):
+    ///
+    /// ```
+    /// use std::io;
+    /// use rejoin_client::Client;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// use tokio::net::TcpStream;
+    ///
+    /// async fn tunnel(proxy: String, target: &str) -> io::Result<TcpStream> {
+    ///     let mut stream = TcpStream::connect(proxy).await?;
+    ///     stream.set_nodelay(true)?;
+    ///     let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
+    ///     stream.write_all(request.as_bytes()).await?;
+    ///     // Not a byte beyond the answer's head: the rest is the server's.
+    ///     let mut head = Vec::new();
+    ///     while !head.ends_with(b"\r\n\r\n") && head.len() < 8192 {
+    ///         head.push(stream.read_u8().await?);
+    ///     }
+    ///     match head.split(|byte| *byte == b' ').nth(1) {
+    ///         Some(b"200") => Ok(stream),
+    ///         _ => Err(io::Error::other("the proxy has made no tunnel")),
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let proxy = "proxy.internal:3128";
+    /// # let proxy = proxy_to_a_server().await?;
+    /// let connection = Client::builder("ws://chat.example.com/ws")
+    ///     .connector(move || tunnel(proxy.to_string(), "chat.example.com:80"))
+    ///     .connect()
+    ///     .await?;
+    /// # connection.close().await;
+    /// # Ok(())
+    /// # }
+    /// #
+    /// # async fn proxy_to_a_server() -> Result<std::net::SocketAddr, Box<dyn std::error::Error>> {
+    /// #     use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+    /// #     async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+    /// #     let server = Server::builder(connect).build()?;
+    /// #     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// #     let addr = listener.local_addr()?;
+    /// #     tokio::spawn(async move {
+    /// #         let (mut stream, _) = listener.accept().await.unwrap();
+    /// #         let mut head = Vec::new();
+    /// #         while !head.ends_with(b"\r\n\r\n") { head.push(stream.read_u8().await.unwrap()); }
+    /// #         assert!(head.starts_with(b"CONNECT chat.example.com:80 HTTP/1.1\r\n"));
+    /// #         stream.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await.unwrap();
+    /// #         server.serve_connection(stream).await;
+    /// #     });
+    /// #     Ok(addr)
+    /// # }
+    /// ```
+    ///
+    /// For `wss` through it, speak TLS on the tunnel, by `tokio_rustls::TlsConnector::connect`, and return that.
     pub fn connector<F, Fut, S>(mut self, connector: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -224,7 +285,41 @@ impl ClientBuilder {
         self
     }
 
-    /// How TLS is spoken for `wss`: roots of one's own, a client certificate. Default: Mozilla's roots, TLS 1.2 and 1.3.
+    /// How TLS is spoken for `wss`: roots of one's own, a client certificate. Default: Mozilla's roots, TLS 1.2 and 1.3. Has
+    /// no part in what a [connector](Self::connector) brings.
+    ///
+    /// A server whose certificate comes from a company's own authority:
+    ///
+    /// ```
+    /// use std::error::Error;
+    /// use std::path::Path;
+    /// use std::sync::Arc;
+    /// use rejoin_client::rustls::pki_types::{CertificateDer, pem::PemObject};
+    /// use rejoin_client::rustls::{ClientConfig, RootCertStore, crypto::ring};
+    /// use rejoin_client::Client;
+    ///
+    /// /// Trusts the authorities in this file, and nobody else.
+    /// fn trusting(pem: &Path) -> Result<Arc<ClientConfig>, Box<dyn Error>> {
+    ///     let mut roots = RootCertStore::empty();
+    ///     for certificate in CertificateDer::pem_file_iter(pem)? {
+    ///         roots.add(certificate?)?;
+    ///     }
+    ///     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    ///         .with_safe_default_protocol_versions()?
+    ///         .with_root_certificates(roots)
+    ///         .with_no_client_auth();
+    ///     Ok(Arc::new(config))
+    /// }
+    ///
+    /// # fn main() -> Result<(), Box<dyn Error>> {
+    /// # let company_ca = std::env::temp_dir().join(format!("rejoin-{}.pem", std::process::id()));
+    /// # let authority = rcgen::generate_simple_self_signed(["chat.internal".to_owned()])?;
+    /// # std::fs::write(&company_ca, authority.cert.pem())?;
+    /// let client = Client::builder("wss://chat.internal/ws").tls(trusting(&company_ca)?).build()?;
+    /// # std::fs::remove_file(company_ca)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
         self.options.tls = Some(config);
         self

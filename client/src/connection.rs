@@ -175,7 +175,8 @@ impl Sender {
         self.shared.cell.drive(|session| session.identity().map(|identity| identity.room.to_string()))
     }
 
-    /// Where the connection stands.
+    /// Where the connection stands at this moment. An event that tells of it may still be on its way to
+    /// [`recv`](Connection::recv).
     pub fn state(&self) -> ConnectionState {
         *self.shared.state.borrow()
     }
@@ -209,7 +210,7 @@ impl Sender {
         self.shared.end_locally();
     }
 
-    /// Waits until the connection has ended, and its task with it.
+    /// Waits until the connection has ended, and its task with it. Returns at once when it has; any number of tasks may wait.
     pub async fn closed(&self) -> Closed {
         self.ended.clone().await;
         self.shared.outcome()

@@ -83,7 +83,7 @@ pub enum ConnectError {
     Closed(DropReason),
 }
 
-/// An answer to the upgrade that is not a WebSocket.
+/// An answer to the upgrade that is not a WebSocket: what the server, or a proxy before it, has to say against the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusal {

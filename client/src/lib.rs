@@ -4,11 +4,23 @@
 //! nothing that [`send`](Sender::send) accepted is lost or repeated, in either direction. Where that cannot be kept, an
 //! [`Event`] says what is missing.
 //!
-//! ```no_run
+//! ```
 //! use rejoin_client::{Client, Event, Frame};
 //!
-//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let mut connection = Client::builder("wss://chat.example.com/ws").connect().await?;
+//! # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = Server::builder(connect)
+//! #     .on_message(|me, frame| async move {
+//! #         me.send(&frame).expect("the buffer is empty");
+//! #         me.close(1000, "that was all");
+//! #     })
+//! #     .build()?;
+//! # let listening = server.listen("127.0.0.1:0").await?;
+//! let url = "wss://chat.example.com/ws";
+//! # let url = format!("ws://{}/ws", listening.local_addr());
+//! let mut connection = Client::builder(url).connect().await?;
 //! connection.send(&Frame::new("chat.message", "hello")?)?;
 //! while let Some(event) = connection.recv().await {
 //!     match event {
@@ -19,9 +31,13 @@
 //!         _ => {}
 //!     }
 //! }
+//! # server.shutdown(std::time::Duration::from_secs(1)).await;
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! The [`guide`] goes on from here: showing who you are, what to do when a session is lost, back pressure, closing, proxies and
+//! TLS, tests.
 //!
 //! # The life of a connection
 //!
@@ -35,9 +51,45 @@
 //! By default the server has to speak rejoin's session mode. [`ClientBuilder::plain`] talks to any other that exchanges
 //! frames of the codec; then a socket that is lost loses what was under way, as usual.
 //!
+//! # What happens when
+//!
+//! | what | the connection | what is told |
+//! |---|---|---|
+//! | the first dial fails, or is refused | there is none, and nothing goes on | [`ConnectError`] |
+//! | the server opens the session | begins | [`Client::connect`] returns |
+//! | the server says something | goes on | [`Event::Message`], in the order of its sends |
+//! | sends from many tasks | each arrives once, those of one task in their order | |
+//! | [`send`](Sender::send) to a full buffer | goes on, the frame is not queued; or by [`Overflow`] | [`SendError::Full`]; [`send_wait`](Sender::send_wait) waits |
+//! | [`send_acked`](Sender::send_acked) | waits, over drops too | returns when the server has acknowledged the frame |
+//! | the application takes nothing | 64 frames or 1 MiB are read ahead, then the server has to wait | |
+//! | the socket dies, or nothing arrives for the pong timeout | dials again with backoff; what is sent is kept | [`Event::Dropped`] |
+//! | it reaches the session within the server's window | goes on; what was missed is replayed in order, before anything new | [`Event::Restored`], then messages |
+//! | it comes too late, or to a server that was started again | goes on as a fresh session | [`Event::SessionLost`], [`Event::Restored`] |
+//! | the server shuts down (1001), or its handler panicked (1011) | dials again, for a fresh session | [`Event::Dropped`], [`Event::SessionLost`], [`Event::Restored`] |
+//! | the server found it too slow (1013) | dials again with backoff, and learns whether its session is still there | [`Event::Dropped`], perhaps [`Event::SessionLost`], [`Event::Restored`] |
+//! | the server drains (1012 `retry in N ms`) | dials again after that time, and resumes | [`Event::Dropped`], [`Event::Restored`] |
+//! | the server had to give frames up | goes on | [`Event::Gap`], in their place |
+//! | the socket dies, and reconnecting is [turned off](ClientBuilder::no_reconnect) | ends | [`Event::Dropped`], [`CloseReason::ReconnectDisabled`] |
+//! | [`max_retries`](ClientBuilder::max_retries) fail in a row | ends | [`CloseReason::RetriesExhausted`] |
+//! | a reconnect is refused with 400, 401, 403, 404, 409 or 426 | ends | [`CloseReason::GaveUp`] |
+//! | it is refused with another status | tries again, not before `Retry-After` | |
+//! | the server closes with 1000: kicked, replaced, done | ends | [`CloseReason::Remote`] |
+//! | another socket resumes the session (4000) | ends | [`CloseReason::TakenOver`] |
+//! | the server breaks the protocol, or sends too big a message | ends | [`CloseReason::Protocol`], [`CloseReason::TooBig`] |
+//! | [`close`](Sender::close) | what was accepted is delivered, then it ends; no task is left | no event; [`Closed`] is returned |
+//! | [`close`](Sender::close) while it reconnects | goes on dialling for what is to be delivered, within the close timeout; where nothing is, ends at once | [`Closed::unacknowledged`] |
+//! | [`close`](Sender::close) races a drop | delivers, or counts | [`Closed::unacknowledged`] |
+//! | [`send`](Sender::send) after it | | [`SendError::Closed`] |
+//! | [`abort`](Sender::abort), or [`Connection`] is dropped | ends at once; the server keeps the session for its window | no event |
+//!
+//! The reasons come in [`Event::Closed`], which is last.
+//!
 //! # Logs
 //!
 //! Through `tracing`, in one span per connection. Tokens and payloads are never logged.
+
+#[cfg(doc)]
+pub mod guide;
 
 mod builder;
 pub use builder::ClientBuilder;

@@ -4,6 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// The code and reason of a close frame.
+///
+/// ```
+/// # use rejoin_core::CloseFrame;
+/// assert_eq!(CloseFrame::new(4001, "come back tomorrow").to_string(), "4001 come back tomorrow");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CloseFrame {
@@ -17,7 +22,8 @@ impl CloseFrame {
     /// The longest reason in bytes: a control frame carries 125, two of them are the code (RFC 6455 §5.5).
     pub const MAX_REASON: usize = 123;
 
-    /// A close frame. A reason longer than [`Self::MAX_REASON`] is cut at a character boundary.
+    /// A close frame. A reason longer than [`Self::MAX_REASON`] is cut at a character boundary; the code is taken as it is,
+    /// [`ws::is_close_code`](crate::ws::is_close_code) says whether it may be sent.
     pub fn new(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
         let mut reason = reason.into();
         if reason.len() > Self::MAX_REASON {

@@ -120,7 +120,7 @@ pub struct Gap {
 }
 
 impl Gap {
-    /// The data frames `from` to `to`.
+    /// The data frames `from` to `to`, both included; `from` is at least 1, and at most `to`.
     pub fn new(from: u64, to: u64) -> Self {
         debug_assert!(from <= to, "a gap has at least one frame");
         Self { from, to }
@@ -187,7 +187,7 @@ impl Control {
         }
     }
 
-    /// The payload as JSON text.
+    /// The payload as JSON text; `None` for a ping without one.
     pub fn json(&self) -> Option<Bytes> {
         let text = match self {
             Self::Open(open) => serde_json::to_vec(open),

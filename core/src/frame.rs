@@ -54,12 +54,12 @@ impl Frame {
         Self::event_only(event).with_payload(Payload::protobuf(message))
     }
 
-    /// A frame without a payload.
+    /// A frame without a payload: what happened says it all.
     pub fn event_only(event: impl Into<Box<str>>) -> Self {
         Self { event: event.into(), ..Self::default() }
     }
 
-    /// The same frame with this payload.
+    /// The same frame with this payload, instead of the one that it has.
     #[must_use]
     pub fn with_payload(mut self, payload: Payload) -> Self {
         self.payload = Some(payload);

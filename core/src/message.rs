@@ -23,7 +23,7 @@ pub struct Message {
 }
 
 impl Message {
-    /// A text message.
+    /// A text message. Costs nothing for a `String`: its memory is taken over.
     pub fn text(text: impl Into<String>) -> Self {
         Self { kind: MessageKind::Text, data: Bytes::from(text.into()) }
     }

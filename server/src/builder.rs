@@ -60,7 +60,8 @@ impl Builder {
 
     // --- callbacks
 
-    /// A session has begun. It is a member of its room already; its first message comes after this has returned.
+    /// A session has begun. It is a member of its room already; its first message comes after this has returned. Default:
+    /// nothing is done. Here as for the others, a second handler replaces the first.
     pub fn on_connect<F, Fut>(mut self, handler: F) -> Self
     where
         F: Fn(Connection) -> Fut + Send + Sync + 'static,
@@ -70,7 +71,9 @@ impl Builder {
         self
     }
 
-    /// A message has arrived. Of this and [`Self::router`] the last one given holds.
+    /// A message has arrived. The next one of the same connection is handled when this has returned; while it awaits, what
+    /// comes is read ahead (64 frames, 1 MiB), and then the client has to wait. Of this and
+    /// [`Self::router`] the last one given holds. Default: messages are thrown away.
     pub fn on_message<F, Fut>(mut self, handler: F) -> Self
     where
         F: Fn(Connection, Frame) -> Fut + Send + Sync + 'static,
@@ -88,7 +91,8 @@ impl Builder {
         })
     }
 
-    /// The socket is gone, the session waits for another. Only with a resume window.
+    /// The socket is gone, the session waits for another; what is sent to it is kept. Only with a resume window. Default:
+    /// nothing is done.
     pub fn on_transport_drop<F, Fut>(mut self, handler: F) -> Self
     where
         F: Fn(Connection, DropReason) -> Fut + Send + Sync + 'static,
@@ -98,7 +102,8 @@ impl Builder {
         self
     }
 
-    /// Another socket is attached. Comes before its first message.
+    /// Another socket is attached. Comes before its first message; what was kept leaves before anything that is sent here.
+    /// Default: nothing is done.
     pub fn on_transport_restore<F, Fut>(mut self, handler: F) -> Self
     where
         F: Fn(Connection) -> Fut + Send + Sync + 'static,
@@ -108,7 +113,8 @@ impl Builder {
         self
     }
 
-    /// The client says that it will never deliver these of its frames (PROTOCOL.md §3). rejoin's client never does.
+    /// The client says that it will never deliver these of its frames (PROTOCOL.md §3): its buffer
+    /// overflowed, and its policy was to give some up. Comes in their place among the messages. Default: nothing is done.
     pub fn on_gap<F, Fut>(mut self, handler: F) -> Self
     where
         F: Fn(Connection, Gap) -> Fut + Send + Sync + 'static,
@@ -140,7 +146,8 @@ impl Builder {
 
     /// When a silent socket is pinged, and when it is given up. Default 10 s and 30 s; 0 < ping < pong ≤ 10 min.
     ///
-    /// Any byte that arrives counts as life (PROTOCOL.md §8). A half-open socket is noticed after `pong` at the latest.
+    /// Any byte that arrives counts as life (PROTOCOL.md §8). A half-open socket is noticed after `pong` at the latest. Costs
+    /// an idle connection 8 bytes each `ping`, there and back together, and proxies see that it is alive.
     pub fn heartbeat(mut self, ping: Duration, pong: Duration) -> Self {
         self.options.ping_interval = ping;
         self.options.pong_timeout = pong;
@@ -205,13 +212,19 @@ impl Builder {
         self
     }
 
-    /// The biggest message that a client may send. Default 64 KiB; 1 byte to 64 MiB. A bigger one ends the session with 1009.
+    /// The biggest message that a client may send, in bytes of payload, its fragments together. Default 64 KiB; 1 byte to
+    /// 64 MiB. A bigger one ends the session with 1009, at the header that says so.
+    ///
+    /// Costs, while a message is under way, at most twice what of it has arrived; a size that is only announced costs nothing.
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.options.max_message_size = bytes;
         self
     }
 
-    /// Adds a wire format. The first one added is the default, which plain clients get. Without any it is JSON.
+    /// Adds a wire format. The first one added is the default, which plain clients get; session clients say which they want.
+    /// Default: JSON alone, and once any is added, only what was. Two of the same name are an error of [`Self::build`].
+    ///
+    /// Costs a broadcast one encoding more where members of a room use it.
     pub fn codec(mut self, codec: impl Codec) -> Self {
         self.options.codecs.push(Arc::new(codec));
         self
@@ -225,13 +238,16 @@ impl Builder {
 
     // --- the upgrade
 
-    /// How long an upgrade may take: the request's head, `ConnectFn` and the answer, each. Default 10 s; more than 0, at most 1 min.
+    /// How long an upgrade may take: the request's head, `ConnectFn` and the answer, each. Default 10 s; more than 0, at
+    /// most 1 min.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.options.handshake_timeout = timeout;
         self
     }
 
-    /// Accepts pages of this origin too, as `https://app.example`. Default: those of the request's own `Host` alone.
+    /// Accepts pages of this origin too: scheme and host, and the port where it is not the scheme's own, as
+    /// `https://app.example` or `http://localhost:3000`; or `null`, which pages without an origin send. Can be given several
+    /// times; one that is no origin is an error of [`Self::build`]. Default: those of the request's own `Host` alone.
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.options.origins.allow(origin.into());
         self
@@ -244,7 +260,9 @@ impl Builder {
         self
     }
 
-    /// A subprotocol of the application's own, selected for plain clients that offer it. Default: none is.
+    /// A subprotocol of the application's own, selected for plain clients that offer it. Can be given several times: the
+    /// first of the client's offers that is known is selected. A token (RFC 9110 §5.6.2) that does not begin with `rejoin.`;
+    /// anything else is an error of [`Self::build`]. Default: none is selected.
     pub fn subprotocol(mut self, name: impl Into<Box<str>>) -> Self {
         self.options.subprotocols.push(name.into());
         self

@@ -69,17 +69,18 @@ impl ConnectRequest {
         Self { parts, remote_addr }
     }
 
-    /// The request's path and query.
+    /// The request's path and query, as they were sent. The query may hold secrets.
     pub fn uri(&self) -> &Uri {
         &self.parts.uri
     }
 
-    /// The path.
+    /// The path, not decoded. Where the service is nested in a router that strips a prefix, without that.
     pub fn path(&self) -> &str {
         self.parts.uri.path()
     }
 
-    /// The first value of this name in the query, percent-decoded.
+    /// The first value of this name in the query, percent-decoded, `+` as a space; what is not UTF-8 is replaced. Empty for a
+    /// name without a value, `None` for one that is not there. Costs a pass over the query.
     pub fn query(&self, name: &str) -> Option<String> {
         let query = self.parts.uri.query()?;
         let mut pairs = form_urlencoded::parse(query.as_bytes());
@@ -91,17 +92,18 @@ impl ConnectRequest {
         &self.parts.headers
     }
 
-    /// A header's value, where it is visible ASCII.
+    /// A header's value, the first where there are several; `None` where it is not there, or not visible ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.parts.headers.get(name)?.to_str().ok()
     }
 
-    /// The peer's address, where the listener knows it; behind a proxy it is the proxy's.
+    /// The peer's address, where the listener knows it: with [`Server::listen`](crate::Server::listen) and
+    /// [`Server::serve`](crate::Server::serve). Behind a proxy it is the proxy's.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         self.remote_addr
     }
 
-    /// What middleware in front of the service has attached.
+    /// What middleware in front of the service has attached: a user that was authenticated there, axum's `ConnectInfo`.
     pub fn extensions(&self) -> &Extensions {
         &self.parts.extensions
     }
@@ -117,7 +119,15 @@ impl fmt::Debug for ConnectRequest {
     }
 }
 
-/// Who a connection is.
+/// Who a connection is: its room, its ID, and data of the application's own.
+///
+/// ```
+/// # use rejoin_server::Identity;
+/// # struct User { name: String }
+/// # let user = User { name: "ada".into() };
+/// let identity = Identity::room("lobby").with_id(user.name.clone()).with_data(user);
+/// # let _ = identity;
+/// ```
 #[derive(Clone)]
 pub struct Identity {
     pub(crate) room: Box<str>,
@@ -126,12 +136,16 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// A member of this room. For a resume an empty room means 'the session's'.
+    /// A member of this room: any name; a room is there while it has members. For a resume an empty name means 'the
+    /// session's', and another one than that a fresh session.
     pub fn room(room: impl Into<Box<str>>) -> Self {
         Self { room: room.into(), id: Box::default(), data: None }
     }
 
-    /// With this connection ID, which is unique in a server. Default: a random one; for a resume, the session's.
+    /// With this connection ID, which is unique in a server. Default, and for an empty one: random, 22 characters for 128 bits;
+    /// for a resume, the session's. Another one than that means a fresh session.
+    ///
+    /// What becomes of a session that has the ID already, [`DuplicateId`](crate::DuplicateId) says.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<Box<str>>) -> Self {
         self.id = id.into();
@@ -153,7 +167,17 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// The refusal of a connection: an HTTP status, a text that says why, and headers.
+/// The refusal of a connection: an HTTP status, a text that says why, and headers. Default headers: `Content-Type:
+/// text/plain; charset=utf-8`.
+///
+/// ```
+/// use rejoin_server::{Reject, StatusCode};
+///
+/// let later = Reject::new(StatusCode::SERVICE_UNAVAILABLE, "too many people here")
+///     .with_header("retry-after".parse()?, "5".parse()?);
+/// # let _ = later;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Reject {
     pub(crate) status: StatusCode,
@@ -182,7 +206,7 @@ impl Reject {
         Self::new(StatusCode::FORBIDDEN, body)
     }
 
-    /// With this header.
+    /// With this header. The same name twice sends both.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.get_or_insert_default().append(name, value);

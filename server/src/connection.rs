@@ -120,17 +120,20 @@ impl Connection {
         if self.0.token.is_some() { Mode::Session } else { Mode::Plain }
     }
 
-    /// The address from which the session was opened, where the listener knew it.
+    /// The address from which the session was opened, where the listener knew it ([`Server::listen`], [`Server::serve`]). A
+    /// resume from elsewhere does not change it.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         self.0.remote_addr
     }
 
-    /// The data that `ConnectFn` attached with [`Identity::with_data`](crate::Identity::with_data).
+    /// The data that `ConnectFn` attached with [`Identity::with_data`](crate::Identity::with_data); `None` where it attached
+    /// none, or some of another type. It lives as long as the connection's last handle.
     pub fn data<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.0.data.as_deref()?.downcast_ref()
     }
 
-    /// Whether a socket is attached at this moment.
+    /// Whether a socket is attached at this moment. In the next one that may have changed: for lists of who is there, not for
+    /// deciding whether to send.
     pub fn is_attached(&self) -> bool {
         self.0.cell.drive(|session| session.state() == State::Connected)
     }
@@ -233,7 +236,7 @@ impl Connection {
         self.0.cell.drive(|session| session.is_open())
     }
 
-    /// Frames in and out so far.
+    /// Frames in and out so far, over all sockets of the session.
     pub fn counts(&self) -> Counts {
         self.0.cell.drive(|session| session.counts())
     }

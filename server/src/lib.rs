@@ -31,6 +31,8 @@
 //! # }
 //! ```
 //!
+//! The [`guide`] goes on from here: authentication, rooms, limits, shutdown, deployment, tests.
+//!
 //! # The life of a connection
 //!
 //! An upgrade request is read and checked ([`Service`]), and [`ConnectFn`] says who it is. A resume offer that holds goes on
@@ -46,18 +48,40 @@
 //!
 //! # What happens when
 //!
-//! | what | the connection | its callbacks |
+//! | what | the connection | callbacks, or the caller |
 //! |---|---|---|
-//! | the socket dies, or nothing arrives for the pong timeout | suspended for the window | drop |
-//! | the client comes back in time, noticed or not | goes on, what it missed is replayed | (drop,) restore |
-//! | the window passes | ended | disconnect: window expired |
-//! | the client closes with 1000 | ended | disconnect: normal |
-//! | [`Connection::close`] | what was accepted is delivered, then ended | disconnect: local |
-//! | [`Server::kick`] | ended at once | disconnect: kicked |
-//! | another connection claims the ID | by [`DuplicateId`] | disconnect: duplicate |
-//! | a message is no frame, too big, against the protocol | ended with 1007, 1008, 1009, 1002 | disconnect: protocol, too big |
+//! | a client connects | a fresh session, a member of its room before the upgrade is answered | connect, once |
+//! | [`ConnectFn`] refuses, panics, takes too long | none: its own status, 500, 503 | none |
+//! | [`ConnectFn`] assigns no ID | gets a random one of 128 bits | connect |
+//! | another connection claims the ID | by [`DuplicateId`]: replaced, resumed (plain mode), or the newcomer gets 409 | disconnect: duplicate |
+//! | messages arrive | are handled in order, one at a time | message; those of other connections run beside it |
+//! | a handler takes long | its client waits once 64 frames or 1 MiB are read ahead; writing goes on | nobody else waits |
 //! | a callback panics | ended with 1011, nothing else is touched | disconnect: handler panicked |
-//! | [`Server::shutdown`] | what was accepted is delivered, then ended with 1001 | disconnect: server closed |
+//! | [`send`](Connection::send) | gets the frame, and nobody else does | |
+//! | [`send`](Server::send) to an unknown ID | | [`SendError::NotFound`] |
+//! | sends from many tasks | gets each once, those of one task in their order | |
+//! | [`send`](Connection::send) to a full buffer | goes on, the frame is not queued; or by [`Overflow`] | [`SendError::Full`]; [`send_wait`](Connection::send_wait) waits |
+//! | [`send_acked`](Connection::send_acked) | gets the frame | returns when the peer has acknowledged it |
+//! | [`broadcast`](Server::broadcast) | all members of that room get it, in the same order; no other room does | for how many it was queued; 0 for an empty or unknown room |
+//! | [`broadcast`](Server::broadcast) to one whose buffer is full | loses its oldest frame, and is told so in session mode; nobody else loses any; or by [`Overflow`] | counted in [`Stats::dropped`] |
+//! | all sessions together keep [too much](Builder::max_retained_bytes) | suspended ones end, the oldest first | disconnect: evicted |
+//! | the socket dies, or nothing arrives for the pong timeout | suspended for the window | drop |
+//! | the client comes back in time, noticed or not | goes on; what it missed is replayed in order, before anything new | (drop,) restore |
+//! | the window passes | ended | disconnect: window expired |
+//! | the socket dies, and there is no window | ended | disconnect: transport lost; never drop or restore |
+//! | [`connections`](Server::connections) | is listed while it is suspended, too | |
+//! | the client closes with 1000, or without a code | ended | disconnect: normal |
+//! | the client closes with 1002, 1007, 1008 or 1009 | ended | disconnect: remote |
+//! | the client closes with any other code | suspended for the window | drop |
+//! | [`Connection::close`] | what was accepted is delivered, then ended | disconnect: local |
+//! | [`Server::kick`], suspended or not | ended at once | disconnect: kicked |
+//! | [`Server::kick`] of an unknown ID | | [`ConnectionError::NotFound`] |
+//! | a message is no frame, too big, against the protocol | ended with 1007 or 1008, 1009, 1002 | disconnect: protocol, too big |
+//! | [`Server::shutdown`] | what was accepted is delivered, then ended with 1001; suspended ones end at once | disconnect: server closed; no task is left |
+//! | [`send`](Connection::send) or [`broadcast`](Server::broadcast) after it | | [`SendError::Closed`], [`BroadcastError::ShutDown`] |
+
+#[cfg(doc)]
+pub mod guide;
 
 mod server;
 pub use server::Server;

@@ -27,7 +27,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Begins a server. `connect` decides who may connect, and as whom.
+    /// Begins a server. `connect` decides who may connect, and as whom: an `async fn(ConnectRequest) -> Result<Identity,
+    /// Reject>`, or any other [`ConnectFn`].
     pub fn builder(connect: impl ConnectFn) -> Builder {
         Builder::new(connect)
     }
@@ -38,7 +39,8 @@ impl Server {
 
     // --- connections come
 
-    /// Listens on a TCP address, and accepts upgrades on every path until [`Self::shutdown`].
+    /// Listens on a TCP address, and accepts upgrades on every path until [`Self::shutdown`]. May be called for several
+    /// addresses. A failing `accept` (no descriptor left, say) is logged and tried again.
     ///
     /// # Errors
     /// Fails when the address cannot be listened on.
@@ -113,19 +115,21 @@ impl Server {
 
     // --- who is there
 
-    /// The connection with this ID, suspended or not.
+    /// The connection with this ID, suspended or not; `None` where there is none, or no more. Costs one lookup.
     pub fn connection(&self, id: &str) -> Option<Connection> {
         self.shared.registry.by_id(id)
     }
 
-    /// A snapshot of who is in a room, suspended ones included.
+    /// A snapshot of who is in a room, suspended ones included ([`Connection::is_attached`] tells), in no particular order. An
+    /// unknown room is empty. Costs a handle for each member.
     pub fn connections(&self, room: &str) -> Vec<Connection> {
         let mut members = self.shared.rooms.members(room);
         members.retain(Connection::is_open);
         members
     }
 
-    /// Numbers. Visits every connection.
+    /// What the server has done so far, and what it holds. Visits every connection: for once in some seconds, not for each
+    /// message.
     pub fn stats(&self) -> Stats {
         // Held so that a session that ends meanwhile is counted once.
         let totals = self.shared.totals.lock().unwrap_or_else(PoisonError::into_inner);

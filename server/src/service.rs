@@ -32,8 +32,8 @@ use crate::upgrade::{self, HttpResponse, Offer};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
 /// let server = Server::builder(connect).build()?;
-/// let service = server.service(); // axum::Router::new().route_service("/ws", server.service())
-/// # let _ = service;
+/// let app: axum::Router = axum::Router::new().route_service("/ws", server.service());
+/// # let _ = app;
 /// # Ok(())
 /// # }
 /// ```

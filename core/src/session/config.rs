@@ -31,30 +31,33 @@ pub struct SessionConfig {
     /// Plain or session mode.
     pub mode: Mode,
     /// Data frames kept for the peer: in session mode until they are acknowledged, in plain mode until they are written.
+    /// Default 256.
     pub buffer_frames: u32,
-    /// Bytes kept for the peer. One frame is always allowed, however big.
+    /// Bytes kept for the peer. One frame is always allowed, however big. Default 1 MiB.
     pub buffer_bytes: usize,
     /// Data frames counted ahead of the application. In session mode the socket is read on for the acknowledgements behind
-    /// them: as many data frames as the peer keeps wait uncounted. In plain mode the peer has to wait.
+    /// them: as many data frames as the peer keeps wait uncounted. In plain mode the peer has to wait. Default 64.
     pub inbox_frames: usize,
     /// Bytes counted ahead of the application; in session mode, also the bytes that wait uncounted. One frame always may,
     /// however big. With less than the peer's `buffer_bytes`, an acknowledgement can be out of reach until the application
-    /// goes on.
+    /// goes on. Default 1 MiB.
     pub inbox_bytes: usize,
-    /// The longest that a data frame stays unacknowledged (PROTOCOL.md §4).
+    /// The longest that a data frame stays unacknowledged (PROTOCOL.md §4). Default 1 s.
     pub ack_delay: Duration,
-    /// A socket on which nothing arrived for so long is pinged.
+    /// A socket on which nothing arrived for so long is pinged. Default 10 s on a server, 20 s on a client.
     pub ping_interval: Duration,
-    /// A socket on which nothing arrived for so long is given up.
+    /// A socket on which nothing arrived for so long is given up. Default 30 s on a server, 60 s on a client.
     pub pong_timeout: Duration,
-    /// A write that makes no progress for so long counts as a lost socket: a message on a server, a byte on a client.
+    /// A write that makes no progress for so long counts as a lost socket: a message on a server, a byte on a client. Default
+    /// 10 s.
     pub write_timeout: Duration,
-    /// How long a session outlives its socket; zero turns resuming off. Only the server's matters.
+    /// How long a session outlives its socket; zero turns resuming off. Only the server's matters. Default 30 s.
     pub resume_window: Duration,
 }
 
 impl SessionConfig {
-    /// The defaults of PROTOCOL.md for this side and mode.
+    /// The defaults of PROTOCOL.md for this side and mode. Nothing is checked: ranges are for whoever takes options from
+    /// people.
     pub fn new(side: Side, mode: Mode) -> Self {
         let (ping, pong) = match side {
             Side::Server => (10, 30),

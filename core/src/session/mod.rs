@@ -108,7 +108,7 @@ pub struct Session {
     reconnect: Reconnect,
 }
 
-/// Frames in and out, for statistics.
+/// Frames in and out, for statistics: of one session, over all its sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Counts {
@@ -116,14 +116,14 @@ pub struct Counts {
     pub received: u64,
     /// Data frames accepted for sending.
     pub accepted: u64,
-    /// Data frames that were accepted and given up.
+    /// Data frames that were accepted and given up: the buffer overflowed, or the peer's codec had no image of them.
     pub dropped: u64,
     /// Accepted data frames of which it is not known that they arrived: in session mode those that were never acknowledged,
     /// in plain mode those that were not written.
     pub unacknowledged: u64,
     /// Bytes kept for the peer.
     pub retained_bytes: usize,
-    /// How often a socket was restored.
+    /// How often the session was resumed: another socket was attached, and it went on.
     pub resumed: u64,
 }
 

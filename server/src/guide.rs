@@ -1,0 +1,499 @@
+//! From nothing to a server that runs: who connects, what is said, what is lost and what is not, limits, shutdown,
+//! deployment, tests. Every example here compiles, and nearly all of them run as tests.
+//!
+//! 1. [From nothing](#from-nothing)
+//! 2. [Who connects](#who-connects)
+//! 3. [Saying something](#saying-something)
+//! 4. [Wire formats](#wire-formats)
+//! 5. [When the socket is lost](#when-the-socket-is-lost)
+//! 6. [Limits and back pressure](#limits-and-back-pressure)
+//! 7. [Shutting down](#shutting-down)
+//! 8. [Deploying](#deploying)
+//! 9. [Testing](#testing)
+//!
+//! # From nothing
+//!
+//! ```toml
+//! [dependencies]
+//! rejoin-server = "0.1"
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread", "signal"] }
+//! ```
+//!
+//! A server needs one thing of you: the function that decides who a request is and which room it joins. The rest has defaults.
+//!
+//! ```no_run
+//! use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+//!
+//! async fn connect(_request: ConnectRequest) -> Result<Identity, Reject> {
+//!     Ok(Identity::room("lobby"))
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let server = Server::builder(connect)
+//!         .on_message(|connection, frame| async move {
+//!             connection.server().broadcast(connection.room(), &frame).ok();
+//!         })
+//!         .build()?;
+//!     let listening = server.listen("127.0.0.1:9000").await?;
+//!     println!("listening on {}", listening.local_addr());
+//!     listening.closed().await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Three names are all there is to know at first. [`Server`] is the handle to everything that is connected; clone it wherever
+//! something is to be said. [`Connection`] is one session: it stays the same while its sockets come and go. [`Frame`] is what is
+//! sent and received: an event's name, a payload, and an id of your own, each of which may be absent.
+//!
+//! `rejoin-client` is the other end in Rust. In a browser it is a file of JavaScript without dependencies, `rejoin.js` in the
+//! repository's `examples/chat`, or, with [less to promise](crate#two-modes), the bare `WebSocket`, which sends and gets
+//! `{"event":"chat","payload":"hello"}`. Pages of another origin than the server's own have to be [allowed](Builder::allow_origin).
+//!
+//! In an axum app, mount [`Server::service`] instead of listening; state, middleware and other routes stay as they are:
+//!
+//! ```
+//! # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder(connect).build()?;
+//! let app: axum::Router = axum::Router::new()
+//!     .route("/health", axum::routing::get(|| async { "fine" }))
+//!     .route_service("/ws", server.service());
+//! # let _ = app;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Who connects
+//!
+//! [`ConnectFn`] sees the HTTP request before it is answered: path, query, headers, cookies, what middleware has attached. It
+//! returns an [`Identity`], or a [`Reject`] with a status and a text that the client gets to read. An error of any other type
+//! becomes 401 and its text, so that `?` works; mind what your errors say to strangers.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+//!
+//! struct Accounts; // your database, a key that checks signatures, …
+//! struct Account { name: String, rooms: Vec<String> }
+//!
+//! impl Accounts {
+//!     async fn by_token(&self, token: &str) -> Option<Account> {
+//!         // …
+//! #       (token == "secret-of-ada").then(|| Account { name: "ada".into(), rooms: vec!["lobby".into()] })
+//!     }
+//! }
+//!
+//! async fn connect(
+//!     accounts: Arc<Accounts>,
+//!     request: ConnectRequest,
+//! ) -> Result<Identity, Reject> {
+//!     let header = request.header("authorization");
+//!     let token = header.and_then(|value| value.strip_prefix("Bearer "));
+//!     let token = token.ok_or_else(|| Reject::unauthorized("send a token"))?;
+//!     let account = accounts.by_token(token).await;
+//!     let account = account.ok_or_else(|| Reject::unauthorized("this token is not ours"))?;
+//!     let room = request.query("room").unwrap_or_else(|| "lobby".into());
+//!     if !account.rooms.contains(&room) {
+//!         return Err(Reject::forbidden(format!("{} may not enter {room}", account.name)));
+//!     }
+//!     // The ID comes from the account; handlers get the rest from `Connection::data`.
+//!     Ok(Identity::room(room).with_id(account.name.clone()).with_data(account))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let accounts = Arc::new(Accounts);
+//! let server = Server::builder(move |request| connect(accounts.clone(), request))
+//!     .on_connect(|connection| async move {
+//!         let account: &Account = connection.data().expect("connect attaches it");
+//!         println!("{} is in {}", account.name, connection.room());
+//!     })
+//!     .build()?;
+//! # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
+//! # use rejoin_client::{Client, ConnectError};
+//! # let ada = Client::builder(&url).header("authorization", "Bearer secret-of-ada").connect().await?;
+//! # assert_eq!(ada.id().as_deref(), Some("ada"));
+//! # for (query, header, status) in [("", "Bearer x", 401), ("?room=office", "Bearer secret-of-ada", 403)] {
+//! #     let result = Client::builder(format!("{url}{query}")).header("authorization", header).connect().await;
+//! #     let Err(ConnectError::Refused(refusal)) = result else { panic!("{result:?}") };
+//! #     assert_eq!(refusal.status, status);
+//! # }
+//! # server.shutdown(std::time::Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Four things to know:
+//!
+//! - **It runs for every socket**, those of a resume included: the session's token alone is not enough. A client whose login
+//!   has expired meanwhile is refused, and its session ends with its window. Let logins outlive the absences that you want to
+//!   forgive.
+//! - **Whoever may claim a connection ID can end the session that has it.** Derive the ID from what you have authenticated, or
+//!   leave it out and get a random one. One user on several devices needs several IDs: the name and the device's.
+//! - **Browsers cannot set headers.** Their `WebSocket` sends the cookies of the server's origin by itself, which is why pages of
+//!   other origins are refused unless you [allow](Builder::allow_origin) them. A token in the query ends in access logs.
+//! - **It has the [handshake timeout](Builder::handshake_timeout)**, 10 s, and then the client is told 503. A panic in it is a 500.
+//!
+//! The example `auth` in the repository has all of this with signed tokens, for headers and for cookies.
+//!
+//! # Saying something
+//!
+//! To one connection: [`Connection::send`], or [`Server::send`] by its ID. To a room: [`Server::broadcast`]. All of them accept
+//! the frame and return; the session's task writes it. Callbacks are async and run one after the other for each connection, so
+//! a handler may await a database without being overtaken by the next message, and without holding up anybody else.
+//!
+//! ```
+//! use rejoin_server::{Connection, Frame};
+//! use serde::{Deserialize, Serialize};
+//! # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+//!
+//! #[derive(Deserialize)]
+//! struct Say { text: String }
+//!
+//! #[derive(Serialize)]
+//! struct Said<'a> { from: &'a str, text: &'a str }
+//!
+//! async fn handle_message(me: Connection, message: Frame) {
+//!     match message.event() {
+//!         "say" => {
+//!             let Ok(say) = message.decode::<Say>() else {
+//!                 return me.close(1008, "say is {text}");
+//!             };
+//!             let said = Said { from: me.id(), text: &say.text };
+//!             let said = Frame::new("said", &said).expect("strings have an image in JSON");
+//!             // An empty room is no error; a server that was shut down is.
+//!             me.server().broadcast(me.room(), &said).ok();
+//!         }
+//!         "who" => {
+//!             let members = me.server().connections(me.room());
+//!             let ids: Vec<_> = members.iter().map(Connection::id).collect();
+//!             let these = Frame::new("these", &ids).expect("strings have an image in JSON");
+//!             me.send(&these.with_id(message.id())).ok();
+//!         }
+//!         _ => me.close(1008, "no such event"),
+//!     }
+//! }
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby").with_id("ada")) }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = Server::builder(connect).on_message(handle_message).build()?;
+//! # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
+//! # let mut ada = rejoin_client::Client::builder(url).connect().await?;
+//! # ada.send(&Frame::new("say", &std::collections::BTreeMap::from([("text", "hello")]))?)?;
+//! # ada.send(&Frame::event_only("who").with_id("q-1"))?;
+//! # let Some(rejoin_client::Event::Message(said)) = ada.recv().await else { panic!() };
+//! # assert_eq!(said.event(), "said");
+//! # let Some(rejoin_client::Event::Message(these)) = ada.recv().await else { panic!() };
+//! # assert_eq!((these.id(), these.decode::<Vec<String>>()?), ("q-1", vec!["ada".to_owned()]));
+//! # server.shutdown(std::time::Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Where events become many, a [`Router`] finds the handler, decodes what it takes, sends what it returns, and has one place for
+//! what fails; [`Builder::router`] takes it instead of `on_message`.
+//!
+//! Success of a send means 'accepted': in session mode it will be delivered exactly once and in order while the session lives,
+//! whatever happens to the socket. [`Connection::send_acked`] waits until the peer's side of the session has it. Who has to
+//! know what the peer's application made of it has it answer, as `who` does above: the frame's id matches answers with
+//! questions.
+//!
+//! # Wire formats
+//!
+//! A frame crosses the wire in the connection's codec. Without further ado that is [`JsonCodec`], text messages with
+//! `{"id":…,"event":…,"payload":…}`. [`Builder::codec`] adds others: the first one added is the default, which plain clients
+//! get; session clients say which they want. A broadcast is encoded once for each codec in the room. [`Codec`] is a trait of
+//! three small methods, and `rejoin_codecs::conformance::check` says in a test of yours whether an implementation keeps what
+//! rejoin relies on.
+//!
+//! ```
+//! # use rejoin_server::{ConnectRequest, Identity, Reject};
+//! use rejoin_server::{JsonCodec, Server};
+//!
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+//! let server = Server::builder(connect).codec(JsonCodec).build()?;
+//! # let _ = server;
+//! # Ok::<(), rejoin_server::ConfigError>(())
+//! ```
+//!
+//! # When the socket is lost
+//!
+//! The session waits for the [resume window](Builder::resume_window), 30 s, and keeps what is sent to it. The client comes back
+//! with the session's token, both sides compare their counts, and what is missing is sent again, in order, before anything new.
+//! Your code sees two callbacks, which are for telling others and need nothing else to be done:
+//!
+//! ```
+//! # use rejoin_server::{ConnectRequest, Identity, Reject};
+//! # use std::time::Duration;
+//! use rejoin_server::{Connection, Frame, Server};
+//!
+//! fn tell(who: &Connection, event: &str) {
+//!     let frame = Frame::new(event, who.id()).expect("a string has an image in JSON");
+//!     who.server().broadcast(who.room(), &frame).ok();
+//! }
+//!
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby").with_id("ada")) }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder(connect)
+//!     .resume_window(Duration::from_secs(120)) // a tunnel is longer than 30 s
+//!     .on_connect(|me| async move { tell(&me, "joined") })
+//!     .on_transport_drop(|me, _reason| async move { tell(&me, "away") })
+//!     .on_transport_restore(|me| async move { tell(&me, "back") })
+//!     .on_disconnect(|me, _reason| async move { tell(&me, "left") })
+//!     .build()?;
+//! # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
+//! # let mut ada = rejoin_client::Client::builder(url).connect().await?;
+//! # let mut heard = Vec::new();
+//! # while heard.last().is_none_or(|event| event != "back") {
+//! #     match ada.recv().await.expect("it goes on") {
+//! #         rejoin_client::Event::Message(frame) => heard.push(frame.event().to_owned()),
+//! #         rejoin_client::Event::Dropped { .. } => heard.push("dropped".into()),
+//! #         rejoin_client::Event::Restored => heard.push("restored".into()),
+//! #         other => panic!("{other:?}"),
+//! #     }
+//! #     if heard == ["joined"] { server.cut("ada")?; }
+//! # }
+//! # assert_eq!(heard, ["joined", "dropped", "restored", "away", "back"]);
+//! # server.shutdown(std::time::Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A socket that is dead without anybody having said so is noticed by its silence ([`Builder::heartbeat`], 30 s), or sooner, by
+//! the client's next socket: that takes the session over at once. To see what your application makes of it, cut sockets
+//! yourself: [`Server::cut`].
+//!
+//! Two sockets that claim the same connection ID without a token are a matter of policy: [`DuplicateId`].
+//!
+//! # Limits and back pressure
+//!
+//! Every queue has a bound in frames and in bytes, and whoever is slow costs himself.
+//!
+//! | what is bounded | default | beyond it |
+//! |---|---|---|
+//! | a message from a client ([`Builder::max_message_size`]) | 64 KiB | the session ends with 1009 |
+//! | what is kept for a peer ([`Builder::send_buffer`], [`Builder::send_buffer_bytes`]) | 256 frames, 1 MiB | `send` fails, `send_wait` waits, a broadcast gives up the oldest frame, and the peer is told; or as you [say](Builder::overflow) |
+//! | what is kept for all peers together ([`Builder::max_retained_bytes`]) | 1 GiB | suspended sessions end, the oldest first; with none left, buffers count as full |
+//! | what is read ahead of a handler | 64 frames, 1 MiB; in session mode as much again as the peer may keep, not acknowledged | the client has to wait |
+//! | a write that makes no progress ([`Builder::write_timeout`]) | 10 s | the socket counts as lost |
+//! | a request's head, and how long it may take ([`Builder::handshake_timeout`]) | 16 KiB, 64 headers, 10 s | 431, or the connection is closed |
+//! | how many connections | none | yours to say, below |
+//!
+//! So a client that does its worst holds about 3 MiB and one message, at the defaults; one that behaves holds what it was sent
+//! in the last second or so. Who produces faster than a peer takes should wait for room, and give up with an error rather than hoard:
+//!
+//! ```
+//! use rejoin_server::{Connection, Frame, SendError};
+//!
+//! async fn stream(to: Connection, items: impl Iterator<Item = u64>) -> Result<(), SendError> {
+//!     for item in items {
+//!         let frame = Frame::new("item", &item).expect("a number has an image in JSON");
+//!         to.send_wait(&frame).await?; // for the write timeout, at most
+//!     }
+//!     Ok(())
+//! }
+//! # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # // In a task of its own: a handler that streamed would not hear what the client says meanwhile.
+//! # let server = Server::builder(connect)
+//! #     .send_buffer(4)
+//! #     .on_connect(|me| async move { tokio::spawn(stream(me, 0..100)); })
+//! #     .build()?;
+//! # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
+//! # let mut client = rejoin_client::Client::builder(url).connect().await?;
+//! # for expected in 0..100 {
+//! #     let Some(rejoin_client::Event::Message(frame)) = client.recv().await else { panic!() };
+//! #     assert_eq!(frame.decode::<u64>()?, expected);
+//! # }
+//! # server.shutdown(std::time::Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What a full buffer costs is a choice, for the server ([`Builder::overflow`], [`Builder::broadcast_overflow`]) and for each call
+//! ([`Connection::send_with`], [`Server::broadcast_with`]): [`Overflow`] has refusing, giving up the oldest or the newest frame,
+//! and ending the session. Prices that are stale by the time they arrive can go, an order cannot:
+//!
+//! ```
+//! # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+//! use rejoin_server::{Connection, Frame, Overflow, SendError};
+//!
+//! fn price(to: &Connection, price: &Frame) -> Result<(), SendError> {
+//!     to.send_with(price, Overflow::DropOldest)
+//! }
+//!
+//! async fn order(to: &Connection, order: &Frame) {
+//!     match to.send_acked(order).await {
+//!         Ok(()) => {}
+//!         Err(error) => println!("by telephone, then: {error}"),
+//!     }
+//! }
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = Server::builder(connect).send_buffer(4).on_connect(|me| async move {
+//! #     for n in 0..1000 { price(&me, &Frame::new("price", &n).unwrap()).unwrap(); }
+//! #     order(&me, &Frame::event_only("order")).await;
+//! #     me.close(1000, "");
+//! # }).build()?;
+//! # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
+//! # let mut client = rejoin_client::Client::builder(url).connect().await?;
+//! # let mut last = String::new();
+//! # while let Some(rejoin_client::Event::Message(_) | rejoin_client::Event::Gap(_)) = {
+//! #     let event = client.recv().await;
+//! #     if let Some(rejoin_client::Event::Message(frame)) = &event { last = frame.event().into(); }
+//! #     event
+//! # } {}
+//! # assert_eq!(last, "order");
+//! # server.shutdown(std::time::Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A bound on connections fits into [`ConnectFn`]: what is attached to an identity lives as long as the session does.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use rejoin_server::{ConnectRequest, Identity, Reject, Server, StatusCode};
+//! use tokio::sync::Semaphore;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let places = Arc::new(Semaphore::new(10_000));
+//! # let places = Arc::new(Semaphore::new(1));
+//! let server = Server::builder(move |_: ConnectRequest| {
+//!     let place = places.clone().try_acquire_owned();
+//!     async move {
+//!         // rejoin's client tries again after a 503, with backoff.
+//!         let full = |_| Reject::new(StatusCode::SERVICE_UNAVAILABLE, "no place is free");
+//!         // A resume needs a place, too, until it is answered: its session keeps its own.
+//!         let place = place.map_err(full)?;
+//!         Ok(Identity::room("lobby").with_data(place))
+//!     }
+//! })
+//! .build()?;
+//! # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
+//! # use rejoin_client::{Client, ConnectError};
+//! # let first = Client::builder(&url).connect().await?;
+//! # let second = Client::builder(&url).connect().await;
+//! # assert!(matches!(second, Err(ConnectError::Refused(refusal)) if refusal.status == 503));
+//! # let session = server.connections("lobby").pop().expect("the first");
+//! # first.close().await;
+//! # session.closed().await;
+//! # drop(session);
+//! # Client::builder(&url).connect().await?;
+//! # server.shutdown(std::time::Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Shutting down
+//!
+//! [`Server::shutdown`] takes no more connections, delivers what was accepted, closes every session with 1001, and returns when
+//! the last callback has; what is not done by the deadline is dropped where it stands. Clients come back by themselves, to
+//! whoever listens then, with a fresh session: sessions live in the memory of one process.
+//!
+//! ```
+//! use std::time::Duration;
+//! use rejoin_server::Server;
+//!
+//! async fn run_until(server: Server, stop: impl Future<Output = ()>) {
+//!     stop.await; // `tokio::signal::ctrl_c()`, or SIGTERM
+//!     let left = server.shutdown(Duration::from_secs(10)).await;
+//!     if left > 0 {
+//!         eprintln!("{left} sessions had handlers that did not end in time");
+//!     }
+//! }
+//! # use rejoin_server::{ConnectRequest, Identity, Reject};
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = Server::builder(connect).build()?;
+//! # let listening = server.listen("127.0.0.1:0").await?;
+//! # run_until(server, std::future::ready(())).await;
+//! # listening.closed().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Mounted in axum, stop both at the same time: axum's own graceful shutdown waits for requests and knows nothing of sockets
+//! that were upgraded. The example `axum_mount` does.
+//!
+//! # Deploying
+//!
+//! - **TLS.** Let a proxy in front speak it, or wrap the accepted socket (`tokio-rustls`, `native-tls`) and hand the stream to
+//!   [`Server::serve_connection`].
+//! - **A proxy in front** has to pass on `Connection: upgrade` and `Upgrade: websocket`, to keep the `Host` that the browser sent
+//!   (or name the page's origin by [`Builder::allow_origin`]), and to leave a silent connection open for longer than the ping
+//!   interval, 10 s. For nginx: `proxy_http_version 1.1`, `proxy_set_header Upgrade $http_upgrade`, `proxy_set_header Connection
+//!   "upgrade"`, `proxy_set_header Host $host`; its `proxy_read_timeout` of 60 s is enough. Keep `Sec-WebSocket-Protocol` out of
+//!   its logs: resume offers are secrets.
+//! - **Several processes.** A session lives in one of them, and a broadcast reaches the members in its own. Have the proxy send a
+//!   client to the same process each time: by a cookie or by something in the URL, not by its address, which changes when the
+//!   phone leaves the house. One that comes to another process gets a fresh session, and is told so.
+//! - **A new version.** Shut the old process down with a deadline that your supervisor grants: Kubernetes kills after 30 s unless
+//!   `terminationGracePeriodSeconds` says more. Clients spread their return by backoff and jitter.
+//! - **Descriptors.** A connection is one; the usual `ulimit -n` of 1024 is soon reached. Where none is left, accepting rests and
+//!   tries again.
+//! - **What to watch.** [`Server::stats`] has the numbers; events come through `tracing`, in one span per session that carries its
+//!   ID and room. Neither payloads nor tokens are logged.
+//!
+//! # Testing
+//!
+//! Nothing needs a port or a second: a pair of pipes is a network, and tokio's paused clock lets a window of 30 s pass in no time.
+//! Here a client stays away for too long:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//! use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+//! use rejoin_client::{Client, Event};
+//! use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+//!
+//! async fn connect(_: ConnectRequest) -> Result<Identity, Reject> {
+//!     Ok(Identity::room("lobby").with_id("ada"))
+//! }
+//!
+//! // In a test of yours: #[tokio::test(start_paused = true)]
+//! #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let server = Server::builder(connect).build()?;
+//!     let online = Arc::new(AtomicBool::new(true));
+//!
+//!     let (dialled, network) = (server.clone(), online.clone());
+//!     let mut client = Client::builder("ws://in.memory/").connector(move || {
+//!         let (server, up) = (dialled.clone(), network.load(Relaxed));
+//!         async move {
+//!             if !up {
+//!                 return Err(std::io::ErrorKind::NetworkUnreachable.into());
+//!             }
+//!             let (ours, theirs) = tokio::io::duplex(64 * 1024);
+//!             tokio::spawn(async move { server.serve_connection(theirs).await });
+//!             Ok(ours)
+//!         }
+//!     })
+//!     .connect()
+//!     .await?;
+//!
+//!     online.store(false, Relaxed);
+//!     server.cut("ada")?;
+//!     assert!(matches!(client.recv().await, Some(Event::Dropped { .. })));
+//!     tokio::time::sleep(Duration::from_secs(31)).await; // longer than the window
+//!     assert!(server.connections("lobby").is_empty());
+//!     online.store(true, Relaxed);
+//!     assert!(matches!(client.recv().await, Some(Event::SessionLost { .. })));
+//!     assert!(matches!(client.recv().await, Some(Event::Restored)));
+//!     Ok(())
+//! }
+//! ```
+//!
+//! `rejoin-testserver`, in the repository's `tests`, is a server with a control port (kick, cut, shut down, restart), for clients
+//! in other languages.
+
+#[allow(unused_imports, reason = "what the text links to")]
+use crate::*;
