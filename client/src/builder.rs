@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use rejoin_core::{Codec, Mode, Overflow};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -32,7 +32,7 @@ use crate::options::Options;
 /// | [`send_buffer`](Self::send_buffer) | 256 frames | 1 to 4096 |
 /// | [`send_buffer_bytes`](Self::send_buffer_bytes) | 1 MiB | 1 B to 64 MiB |
 /// | [`overflow`](Self::overflow) | reject | |
-/// | [`header`](Self::header) | none | |
+/// | [`header`](Self::header), [`dial_headers`](Self::dial_headers) | none | |
 /// | [`seed`](Self::seed) | random | |
 /// | [`connector`](Self::connector) | TCP, and TLS for `wss` | |
 /// | [`tls`](Self::tls) | Mozilla's roots, no client certificate | |
@@ -195,6 +195,36 @@ impl ClientBuilder {
                 self.header_error.get_or_insert(error);
             }
         }
+        self
+    }
+
+    /// Headers that are asked for before each dial, reconnects included: a token that is fresh each time. One of them takes the
+    /// place of what [`Self::header`] says under the same name. What fails counts as a dial that failed
+    /// ([`ConnectError::Headers`]), and its time is part of the [handshake timeout](Self::handshake_timeout). Default: none.
+    ///
+    /// ```
+    /// use rejoin_client::Client;
+    /// use rejoin_client::http::{HeaderMap, header};
+    ///
+    /// async fn fetch_token() -> std::io::Result<String> {
+    ///     Ok("Bearer ...".into()) // from wherever tokens come
+    /// }
+    ///
+    /// let client = Client::builder("wss://chat.example.com/ws")
+    ///     .dial_headers(|| async {
+    ///         let token = fetch_token().await?;
+    ///         let value = token.parse().map_err(std::io::Error::other)?;
+    ///         Ok(HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), rejoin_client::ConfigError>(())
+    /// ```
+    pub fn dial_headers<F, Fut>(mut self, headers: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = io::Result<HeaderMap>> + Send + 'static,
+    {
+        self.options.dial_headers = Some(Arc::new(move || Box::pin(headers())));
         self
     }
 

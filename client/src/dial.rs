@@ -1,5 +1,6 @@
 //! [`Dialer`]: from an address to a WebSocket.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -7,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use rejoin_core::{Mode, Token};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -31,6 +33,10 @@ pub(crate) type BoxIo = Box<dyn Io>;
 pub(crate) type Connector =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<BoxIo>> + Send>> + Send + Sync>;
 
+/// The application's own source of headers, its types erased.
+pub(crate) type DialHeaders =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<HeaderMap>> + Send>> + Send + Sync>;
+
 /// Makes sockets to one server. Knows nothing of sessions but the resume offer that it sends.
 pub(crate) struct Dialer {
     target: Target,
@@ -51,8 +57,38 @@ impl Dialer {
         &self.target.authority
     }
 
-    /// Dials. The caller bounds the time.
-    pub(crate) async fn stream(&self) -> Result<BoxIo, ConnectError> {
+    /// Dials, unless a stream is there already, and asks for a WebSocket. The caller bounds the time.
+    pub(crate) async fn dial(
+        &self,
+        ready: Option<BoxIo>,
+        resume: Option<(&Token, u64)>,
+    ) -> Result<WsTransport, ConnectError> {
+        // First, for a server does not wait long for the request.
+        let headers = self.headers().await?;
+        let mut io = match ready {
+            Some(stream) => stream,
+            None => self.stream().await?,
+        };
+        let offer = match self.options.mode {
+            Mode::Session => Some(upgrade::Offer { codec: self.options.codec.name(), resume }),
+            Mode::Plain => None,
+        };
+        let tail = upgrade::upgrade(&mut io, &self.target, &headers, offer.as_ref()).await?;
+        Ok(WsTransport::new(io, &tail, self.options.max_message_size))
+    }
+
+    async fn headers(&self) -> Result<Cow<'_, HeaderMap>, ConnectError> {
+        let fixed = &self.options.headers;
+        let Some(fresh) = &self.options.dial_headers else { return Ok(Cow::Borrowed(fixed)) };
+        let fresh = fresh().await.map_err(ConnectError::Headers)?;
+        self.options.check_headers(&fresh)?;
+        let mut headers = fixed.clone();
+        // Replaces what stands there under the same names.
+        headers.extend(fresh);
+        Ok(Cow::Owned(headers))
+    }
+
+    async fn stream(&self) -> Result<BoxIo, ConnectError> {
         if let Some(connector) = &self.options.connector {
             return connector().await.map_err(ConnectError::Dial);
         }
@@ -80,20 +116,6 @@ impl Dialer {
             }
         }
         Err(last)
-    }
-
-    /// Asks for a WebSocket on this stream. The caller bounds the time.
-    pub(crate) async fn upgrade(
-        &self,
-        mut io: BoxIo,
-        resume: Option<(&Token, u64)>,
-    ) -> Result<WsTransport, ConnectError> {
-        let offer = match self.options.mode {
-            Mode::Session => Some(upgrade::Offer { codec: self.options.codec.name(), resume }),
-            Mode::Plain => None,
-        };
-        let tail = upgrade::upgrade(&mut io, &self.target, &self.options.headers, offer.as_ref()).await?;
-        Ok(WsTransport::new(io, &tail, self.options.max_message_size))
     }
 }
 

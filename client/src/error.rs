@@ -63,6 +63,8 @@ pub enum ConnectError {
     Dial(io::Error),
     /// TLS failed, or the server's certificate is not one that we trust.
     Tls(io::Error),
+    /// The application's [source of headers](crate::ClientBuilder::dial_headers) failed.
+    Headers(io::Error),
     /// The server answered the upgrade, but not with one.
     Refused(Refusal),
     /// The answer to the upgrade is not what RFC 6455 demands: whoever answers is no WebSocket server, or a proxy is between.
@@ -128,6 +130,7 @@ impl fmt::Display for ConnectError {
             Self::Resolve(error) => write!(f, "host has no address: {error}"),
             Self::Dial(error) => write!(f, "dial failed: {error}"),
             Self::Tls(error) => write!(f, "tls failed: {error}"),
+            Self::Headers(error) => write!(f, "no headers for the dial: {error}"),
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Handshake(why) => write!(f, "answer is not a websocket upgrade: {why}"),
             Self::Subprotocol { offered, selected: Some(selected) } => {
@@ -157,7 +160,7 @@ impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(error) => Some(error),
-            Self::Resolve(error) | Self::Dial(error) | Self::Tls(error) => Some(error),
+            Self::Resolve(error) | Self::Dial(error) | Self::Tls(error) | Self::Headers(error) => Some(error),
             _ => None,
         }
     }

@@ -77,9 +77,9 @@
 //! # }
 //! ```
 //!
-//! The header stays the one that the client was built with. When what it shows expires while the connection stands, a later
-//! reconnect is refused, and the connection ends with [`CloseReason::GaveUp`] and its status: then log in again and build a client
-//! anew. [`Connection::take_unacknowledged`] gives back what the server had not acknowledged.
+//! The header stays the one that the client was built with. Where what it shows expires, [`ClientBuilder::dial_headers`] asks for
+//! a fresh one before each dial. A reconnect that is refused all the same ends the connection with [`CloseReason::GaveUp`] and
+//! its status; [`Connection::take_unacknowledged`] then gives back what the server had not acknowledged.
 //!
 //! A token in the URL's query ends in the access logs of the server and of each proxy on the way.
 //!

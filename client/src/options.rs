@@ -8,7 +8,7 @@ use http::HeaderMap;
 use rejoin_codecs::JsonCodec;
 use rejoin_core::{Codec, Mode, Overflow, SessionConfig, Side};
 
-use crate::dial::Connector;
+use crate::dial::{Connector, DialHeaders};
 use crate::error::ConfigError;
 
 /// The options with their defaults. What each means, and its range, stands at its method of
@@ -33,6 +33,7 @@ pub(crate) struct Options {
     pub(crate) send_buffer_bytes: usize,
     pub(crate) overflow: Overflow,
     pub(crate) headers: HeaderMap,
+    pub(crate) dial_headers: Option<DialHeaders>,
     pub(crate) seed: Option<u64>,
     pub(crate) connector: Option<Connector>,
     pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
@@ -57,6 +58,7 @@ impl Default for Options {
             send_buffer_bytes: 1 << 20,
             overflow: Overflow::Reject,
             headers: HeaderMap::new(),
+            dial_headers: None,
             seed: None,
             connector: None,
             tls: None,
@@ -127,7 +129,7 @@ impl Options {
             &self.send_buffer_bytes,
             "1 B to 64 MiB",
         )?;
-        self.check_headers()?;
+        self.check_headers(&self.headers)?;
         require(
             rejoin_core::is_codec_name(self.codec.name()),
             "codec",
@@ -136,8 +138,9 @@ impl Options {
         )
     }
 
-    fn check_headers(&self) -> Result<(), ConfigError> {
-        for name in self.headers.keys() {
+    /// Whether a dial may send these headers.
+    pub(crate) fn check_headers(&self, headers: &HeaderMap) -> Result<(), ConfigError> {
+        for name in headers.keys() {
             let why = match name.as_str() {
                 "sec-websocket-protocol" if self.mode == Mode::Plain => continue,
                 "sec-websocket-protocol" => "session mode offers its own",

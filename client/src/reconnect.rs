@@ -86,11 +86,7 @@ impl Driver {
             .drive(|session| session.resume_offer().map(|(token, received)| (token.clone(), received)));
         tracing::debug!(resume = offer.is_some(), "dialling");
         let resume = offer.as_ref().map(|(token, received)| (token, *received));
-        let stream = match ready {
-            Some(stream) => stream,
-            None => self.dialer.stream().await?,
-        };
-        let mut transport = self.dialer.upgrade(stream, resume).await?;
+        let mut transport = self.dialer.dial(ready, resume).await?;
         transport.forgive_takeover(self.late_request);
         let before = shared.cell.drive(openings);
         let epoch = shared.cell.drive(|session| {

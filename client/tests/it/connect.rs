@@ -1,7 +1,11 @@
 //! The first dial: it waits for `$open`, and whatever fails is loud.
 
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rejoin_client::http::{HeaderMap, header};
 use rejoin_client::{Client, CloseReason, ConfigError, ConnectError, ConnectionState, Event};
 use serde_json::json;
 use tokio::time::Instant;
@@ -55,6 +59,52 @@ async fn sends_the_headers_of_the_application() {
         assert_eq!(request.header("Host"), Some("other.test"));
         request.refuse(403, "", "").await;
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn asks_for_headers_before_each_dial() {
+    let (builder, mut listener) = client();
+    let dials = Arc::new(AtomicUsize::new(0));
+    let builder = builder.header("authorization", "old").header("x-app", "1").dial_headers(move || {
+        let dial = dials.fetch_add(1, Ordering::Relaxed);
+        async move {
+            match dial {
+                1 => Err(io::Error::other("no token today")),
+                _ => Ok(HeaderMap::from_iter([(
+                    header::AUTHORIZATION,
+                    format!("new {dial}").parse().unwrap(),
+                )])),
+            }
+        }
+    });
+    let (connection, socket) = tokio::join!(builder.connect(), async {
+        let request = listener.request().await;
+        assert_eq!((request.header("authorization"), request.header("x-app")), (Some("new 0"), Some("1")));
+        let mut socket = request.accept().await;
+        socket.open(TOKEN, false, 0).await;
+        socket
+    });
+    let mut connection = connection.unwrap();
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    // The first attempt failed before it dialled; the next one has headers again.
+    let request = listener.request().await;
+    assert_eq!(request.header("authorization"), Some("new 2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_dial_without_headers_fails_and_says_why() {
+    let (builder, mut listener) = client();
+    let result = builder.dial_headers(|| async { Err(io::Error::other("no token today")) }).connect().await;
+    let Err(error @ ConnectError::Headers(_)) = result else { panic!("{result:?}") };
+    assert_eq!(error.to_string(), "no headers for the dial: no token today");
+    let (builder, _listener) = client();
+    let result = builder
+        .dial_headers(|| async { Ok(HeaderMap::from_iter([(header::UPGRADE, "h2c".parse().unwrap())])) })
+        .connect()
+        .await;
+    assert!(matches!(result, Err(ConnectError::Config(ConfigError::Header { .. }))), "{result:?}");
+    assert!(listener.is_idle());
 }
 
 #[tokio::test(start_paused = true)]
