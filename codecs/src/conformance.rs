@@ -7,15 +7,21 @@
 //! - `round trip`: what is encoded decodes to the same id and event, and to a payload where there was one. The payload may
 //!   be transcoded to the codec's own format, but payloads that differ come back different; one that comes back in the
 //!   format that it had is the same byte for byte.
+//! - `translation`: a payload that comes back in another format is the same value there. MessagePack as JSON, and JSON as
+//!   MessagePack: nil and booleans, integers exactly, finite floats, strings, arrays, maps with string keys; `bin` inside of
+//!   MessagePack is a padded standard base64 string in JSON, and so are opaque bytes ([`Payload::to_bytes`] reads them). Of
+//!   values that only MessagePack has, like NaN or a key that is no string, this suite asks nothing but the other claims.
 //! - `second trip`: what was decoded can be encoded, and comes back as exactly the same frame.
 //! - `json`: a decoded payload of [`PayloadFormat::Json`] is one JSON text without white space around it, whatever the peer
 //!   sent: other codecs copy it into their messages unchecked.
+//! - `msgpack`: a decoded payload of [`PayloadFormat::Msgpack`] is one value of MessagePack, whatever the peer sent, and no
+//!   `bin`: that is one of [`PayloadFormat::Bytes`].
 //! - `kind`: a codec that writes only text refuses binary, and the reverse, with [`DecodeError::NotAFrame`].
 //! - `control`: [`Codec::encode_control`] never refuses JSON. The frame comes back with its event, no id, and the same JSON
 //!   text as a payload of [`PayloadFormat::Json`] or [`PayloadFormat::Bytes`].
 //! - `no panic`: nothing makes it panic: random bytes, messages cut short, messages with some bytes changed, UTF-8 or not,
-//!   and 100,000 times the same byte. A reader that recurses without a bound overflows its stack there, and the process of
-//!   the tests ends.
+//!   and 100,000 times the same byte; nor a payload that is very deep, or not of its format at all. A reader that recurses
+//!   without a bound overflows its stack there, and the process of the tests ends.
 //!
 //! A message cut short may well decode: WebSocket says where messages end, so that a codec need not.
 
@@ -26,8 +32,15 @@ use rejoin_core::{
     Codec, DecodeError, EncodeError, Frame, Message, MessageKind, Payload, PayloadFormat, is_codec_name,
 };
 
+use crate::transcode::{json_payload, msgpack_payload};
+
+mod alike;
+
 mod samples;
-use samples::{bytes_samples, control_samples, json_payload, json_samples, sample_names};
+use samples::{
+    bytes_samples, control_samples, hostile_payloads, json_sample, json_samples, msgpack_only_samples,
+    msgpack_samples, sample_names,
+};
 
 #[cfg(test)]
 #[cfg(feature = "json")]
@@ -54,6 +67,7 @@ pub fn check(codec: &dyn Codec) {
     suite.check_kinds(&written);
     suite.check_truncated(&written);
     suite.check_changed(&written);
+    suite.check_hostile_payloads();
     suite.check_random();
     suite.check_repeated();
 }
@@ -76,7 +90,7 @@ impl Suite<'_> {
 
     /// Sends all kinds of frames on their round trips. Returns the messages.
     fn check_samples(&self) -> Vec<Message> {
-        let payloads = [json_samples(), bytes_samples()];
+        let payloads = [json_samples(), bytes_samples(), msgpack_samples()];
         // Every length matters, but not every pair of two.
         let short: Vec<_> = payloads.iter().flatten().filter(|it| it.data().len() < 1000).collect();
         let mut written = Vec::new();
@@ -100,6 +114,13 @@ impl Suite<'_> {
         for payloads in &payloads {
             carried += self.check_distinct(payloads);
         }
+        for payload in msgpack_only_samples() {
+            let frame = Frame::event_only("e").with_payload(payload);
+            if let Ok((message, _)) = self.check_round_trip(&frame) {
+                written.push(message);
+                carried += 1;
+            }
+        }
         if carried == 0 {
             self.broken("payloads", format_args!("it carries none at all"));
         }
@@ -120,6 +141,13 @@ impl Suite<'_> {
                     "round trip",
                     format_args!("the payloads {one} and {other} come back as the same"),
                 );
+            }
+            if let Some(decoded) = decoded.payload()
+                && !alike::is_alike(payload, decoded)
+            {
+                let (one, other) = (Excerpt(payload.data()), Excerpt(decoded.data()));
+                let (from, to) = (payload.format(), decoded.format());
+                self.broken("translation", format_args!("{from} {one} comes back as {to} {other}"));
             }
             seen.push((payload, decoded));
         }
@@ -150,14 +178,18 @@ impl Suite<'_> {
 
     /// `frame` came out of `message`: it must be fit for other codecs, and for this one.
     fn check_decoded(&self, message: &Message, frame: &Frame) {
-        if let Some(payload) = frame.payload()
-            && payload.format() == PayloadFormat::Json
-            && !is_json_text(payload.data())
-        {
-            self.broken(
-                "json",
-                format_args!("{} has the payload {}", Shown(message), Excerpt(payload.data())),
-            );
+        if let Some(payload) = frame.payload() {
+            let (claim, is_sound) = match payload.format() {
+                PayloadFormat::Json => ("json", is_json_text(payload)),
+                PayloadFormat::Msgpack => {
+                    ("msgpack", msgpack_payload(payload.data()).as_ref() == Ok(payload))
+                }
+                _ => ("", true),
+            };
+            if !is_sound {
+                let payload = Excerpt(payload.data());
+                self.broken(claim, format_args!("{} has the payload {payload}", Shown(message)));
+            }
         }
         let again = match self.encode(frame) {
             Ok(second) => self.decode(&second).map_err(|error| error.to_string()),
@@ -247,6 +279,19 @@ impl Suite<'_> {
         }
     }
 
+    /// Payloads that only [`Payload::from_parts`] makes. What is written of them is the codec's choice.
+    fn check_hostile_payloads(&self) {
+        let mut random = Random(0x7061_796c_6f61_6473);
+        let random_msgpack = std::iter::repeat_with(|| {
+            let data: Vec<u8> = (0..random.below(32)).map(|_| random.byte()).collect();
+            Payload::from_parts(PayloadFormat::Msgpack, data.into())
+        });
+        for payload in hostile_payloads().into_iter().chain(random_msgpack.take(1000)) {
+            let frame = Frame::event_only("e").with_payload(payload);
+            let _ = self.guard(|| self.codec.encode(&frame), || format!("encoding {frame:?}"));
+        }
+    }
+
     fn check_random(&self) {
         let mut random = Random(0x7261_6e64_6f6d);
         for _ in 0..2000 {
@@ -259,7 +304,7 @@ impl Suite<'_> {
 
     /// The same byte again and again, alone and where a payload begins: the one that opens a list opens it 100,000 deep.
     fn check_repeated(&self) {
-        let write = |json| self.encode(&Frame::event_only("e").with_payload(json_payload(json)));
+        let write = |json| self.encode(&Frame::event_only("e").with_payload(json_sample(json)));
         let until_payload = match (write("1"), write("2")) {
             (Ok(one), Ok(two)) => {
                 let pairs = one.data.iter().zip(&two.data);
@@ -318,11 +363,8 @@ fn is_sound(message: &Message) -> bool {
     message.kind == MessageKind::Binary || str::from_utf8(&message.data).is_ok()
 }
 
-fn is_json_text(data: &[u8]) -> bool {
-    str::from_utf8(data)
-        .ok()
-        .and_then(|text| Payload::json_text(text).ok())
-        .is_some_and(|payload| payload.data() == data)
+fn is_json_text(payload: &Payload) -> bool {
+    json_payload(payload.data()).is_ok_and(|read| read == *payload)
 }
 
 /// xorshift64*: the same numbers at every run.

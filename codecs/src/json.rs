@@ -2,16 +2,17 @@
 
 use std::fmt;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use rejoin_core::{Codec, DecodeError, EncodeError, Frame, Message, MessageKind, Payload, PayloadFormat};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::transcode::{to_json, write_base64};
 
 /// JSON in text messages: `{"id":..,"event":..,"payload":..}`, absent members left out (PROTOCOL.md §2). Its name is `json`.
 ///
 /// What it writes:
 /// - the text of a JSON payload as it is, byte for byte; it is not checked again;
+/// - a MessagePack payload by the [table of images](crate#images);
 /// - opaque bytes ([`PayloadFormat::Bytes`]) as a padded standard base64 string. They come back as that string: JSON cannot
 ///   say that they were bytes.
 ///
@@ -64,7 +65,7 @@ impl Codec for JsonCodec {
             json.push(b'{');
         }
         json.push(b'}');
-        // Only escapes made it bigger than it need be; without excess it becomes `Bytes` without another allocation.
+        // Only escapes and MessagePack made it bigger than it need be; without excess it becomes `Bytes` without another allocation.
         json.shrink_to_fit();
         Ok(Message { kind: MessageKind::Text, data: json.into() })
     }
@@ -174,7 +175,7 @@ fn read_string(member: Option<&RawValue>, why: &'static str) -> Result<Box<str>,
     }
 }
 
-/// How long the message is when no character of `id` and `event` needs an escape.
+/// How long the message is when no character of `id` and `event` needs an escape, and nothing has to be translated.
 fn unescaped_len(frame: &Frame) -> Result<usize, EncodeError> {
     // A brace or comma before it, the quotes around it, the colon.
     let member = |name: &str, value: usize| name.len() + 4 + value;
@@ -187,6 +188,7 @@ fn unescaped_len(frame: &Frame) -> Result<usize, EncodeError> {
     if let Some(payload) = frame.payload() {
         let value = match payload.format() {
             PayloadFormat::Bytes => base64_len(payload.data())? + 2,
+            // Of MessagePack a guess: names and strings are as long there.
             _ => payload.data().len(),
         };
         len += member("payload", value);
@@ -208,15 +210,8 @@ fn write_string(json: &mut Vec<u8>, value: &str) -> Result<(), EncodeError> {
 fn write_payload(json: &mut Vec<u8>, payload: &Payload) -> Result<(), EncodeError> {
     match payload.format() {
         PayloadFormat::Json => json.extend_from_slice(payload.data()),
-        PayloadFormat::Bytes => {
-            json.push(b'"');
-            let start = json.len();
-            json.resize(start + base64_len(payload.data())?, 0);
-            BASE64
-                .encode_slice(payload.data(), &mut json[start..])
-                .map_err(|error| EncodeError::new(error.to_string()))?;
-            json.push(b'"');
-        }
+        PayloadFormat::Msgpack => to_json(payload.data(), json)?,
+        PayloadFormat::Bytes => write_base64(json, payload.data())?,
         other => {
             let what = format!("a payload of format {other:?} in JSON");
             return Err(EncodeError::new(what));

@@ -50,10 +50,18 @@ fn breaks_on_decode(decode: Decode) -> String {
 #[test]
 fn the_samples_are_json() {
     for payload in json_samples() {
-        assert!(is_json_text(payload.data()), "{}", Excerpt(payload.data()));
+        assert!(is_json_text(&payload), "{}", Excerpt(payload.data()));
     }
     for (event, json) in control_samples() {
-        assert!(json.is_none_or(|json| is_json_text(json.as_bytes())), "{event}");
+        let payload = json.map(|json| Payload::from_parts(PayloadFormat::Json, json.into()));
+        assert!(payload.as_ref().is_none_or(is_json_text), "{event}");
+    }
+}
+
+#[test]
+fn the_samples_are_messagepack() {
+    for payload in msgpack_samples().into_iter().chain(msgpack_only_samples()) {
+        assert_eq!(msgpack_payload(payload.data()).as_ref(), Ok(&payload), "{}", Excerpt(payload.data()));
     }
 }
 
@@ -76,8 +84,28 @@ fn accepts_a_binary_codec() {
 fn accepts_a_codec_that_carries_json_alone() {
     check(&Broken {
         encode: |frame| match frame.payload().map(Payload::format) {
-            Some(PayloadFormat::Bytes) => Err(EncodeError::new("bytes")),
+            Some(PayloadFormat::Json) | None => JsonCodec.encode(frame),
+            Some(_) => Err(EncodeError::new("no JSON")),
+        },
+        ..JSON
+    });
+}
+
+#[test]
+fn accepts_a_codec_that_carries_bytes_alone() {
+    check(&Broken {
+        encode: |frame| match frame.payload().map(Payload::format) {
+            Some(PayloadFormat::Json) if !frame.is_reserved() => Err(EncodeError::new("JSON")),
+            Some(PayloadFormat::Msgpack) => Err(EncodeError::new("MessagePack")),
             _ => JsonCodec.encode(frame),
+        },
+        decode: |message| match JsonCodec.decode(message)? {
+            frame if frame.is_reserved() => Ok(frame),
+            frame => match frame.payload().map(Payload::to_bytes) {
+                Some(Ok(bytes)) => Ok(frame.with_payload(Payload::bytes(bytes))),
+                Some(Err(_)) => Err(DecodeError::NotAFrame("payload".into())),
+                None => Ok(frame),
+            },
         },
         ..JSON
     });
@@ -127,13 +155,39 @@ fn finds_what_gets_lost_on_the_way() {
         frame => Ok(frame),
     };
     assert_eq!(breaks_on_decode(nulls_absent), "round trip");
-    let same_bytes = |frame: &Frame| match frame.payload().map(Payload::format) {
-        Some(PayloadFormat::Bytes) => {
-            JsonCodec.encode(&frame.clone().with_payload(json_payload("\"bytes\"")))
+    // What is opaque has not been translated, but it must be as different as it was.
+    let numbers_as_one = Broken {
+        encode: |frame| match frame.payload() {
+            Some(payload) if payload.data() == "number" => {
+                JsonCodec.encode(&frame.clone().with_payload(json_sample("0")))
+            }
+            _ => JsonCodec.encode(frame),
+        },
+        decode: |message| match JsonCodec.decode(message)? {
+            frame if frame.decode::<f64>().is_ok() => Ok(frame.with_payload(Payload::bytes("number"))),
+            frame => Ok(frame),
+        },
+        ..JSON
+    };
+    assert_eq!(broken_claim(&numbers_as_one), "round trip");
+}
+
+#[test]
+fn finds_a_value_that_changes_in_another_format() {
+    let claim = breaks_on_encode(|frame| as_list_of_bytes(frame, PayloadFormat::Bytes));
+    assert_eq!(claim, "translation");
+    let claim = breaks_on_encode(|frame| as_list_of_bytes(frame, PayloadFormat::Msgpack));
+    assert_eq!(claim, "translation");
+}
+
+fn as_list_of_bytes(frame: &Frame, format: PayloadFormat) -> Result<Message, EncodeError> {
+    match frame.payload() {
+        Some(payload) if payload.format() == format => {
+            let list = Payload::json(&payload.data()[..]).unwrap();
+            JsonCodec.encode(&frame.clone().with_payload(list))
         }
         _ => JsonCodec.encode(frame),
-    };
-    assert_eq!(breaks_on_encode(same_bytes), "round trip");
+    }
 }
 
 #[test]
@@ -157,6 +211,25 @@ fn finds_json_that_is_none() {
 }
 
 #[test]
+fn finds_messagepack_that_is_none() {
+    let claim = breaks_on_decode(|message| match JsonCodec.decode(message.clone()) {
+        Err(DecodeError::Malformed(_)) => Ok(msgpack_frame(message.data)),
+        result => result,
+    });
+    assert_eq!(claim, "msgpack");
+    // A `bin` is to be opaque bytes.
+    let claim = breaks_on_decode(|message| match JsonCodec.decode(message.clone()) {
+        Err(DecodeError::Malformed(_)) => Ok(msgpack_frame(b"\xc4\x01a"[..].into())),
+        result => result,
+    });
+    assert_eq!(claim, "msgpack");
+}
+
+fn msgpack_frame(data: bytes::Bytes) -> Frame {
+    Frame::default().with_payload(Payload::from_parts(PayloadFormat::Msgpack, data))
+}
+
+#[test]
 fn finds_a_codec_that_reads_the_other_kind() {
     let claim = breaks_on_decode(|message| JsonCodec.decode(Message { kind: MessageKind::Text, ..message }));
     assert_eq!(claim, "kind");
@@ -172,6 +245,18 @@ fn finds_control_frames_that_are_no_json() {
         _ => JsonCodec.encode(frame),
     });
     assert_eq!(claim, "control");
+}
+
+#[test]
+fn finds_panics_on_payloads_that_are_none() {
+    let claim = breaks_on_encode(|frame| match frame.payload() {
+        Some(payload) if payload.format() == PayloadFormat::Json => {
+            assert!(Payload::json_text(str::from_utf8(payload.data()).unwrap()).is_ok());
+            JsonCodec.encode(frame)
+        }
+        _ => JsonCodec.encode(frame),
+    });
+    assert_eq!(claim, "no panic");
 }
 
 #[test]

@@ -1,0 +1,67 @@
+//! Payloads that a peer says to be of a format: checked, because other codecs copy them into their messages as they are.
+
+use bytes::Bytes;
+use rejoin_core::{Payload, PayloadFormat};
+use serde_json::value::RawValue;
+
+use super::read::{Malformed, Reader, Token};
+
+/// The payload that `data` is as exactly one value of MessagePack: a `bin` is opaque bytes, any other is kept byte for byte.
+/// Shares the memory of `data`.
+///
+/// # Errors
+/// Fails where `data` is no MessagePack, or more than one value. Linear, however deep it is.
+pub(crate) fn msgpack_payload(data: &Bytes) -> Result<Payload, Malformed> {
+    let mut reader = Reader::new(data);
+    let value = reader.value()?;
+    reader.finish()?;
+    Ok(match Reader::new(value).token()? {
+        Token::Bin(bytes) => Payload::bytes(data.slice_ref(bytes)),
+        _ => Payload::from_parts(PayloadFormat::Msgpack, data.clone()),
+    })
+}
+
+/// The payload that `data` is as one JSON text, without the white space around it. Shares the memory of `data`.
+///
+/// # Errors
+/// Fails where `data` is not one JSON text of RFC 8259 in UTF-8. Linear, however deep it is.
+pub(crate) fn json_payload(data: &Bytes) -> Result<Payload, serde_json::Error> {
+    let text: &RawValue = serde_json::from_slice(data)?;
+    Ok(Payload::from_parts(PayloadFormat::Json, data.slice_ref(text.get().as_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_messagepack_value_is_a_payload_and_a_bin_is_bytes() {
+        let data = Bytes::from_static(b"\x92\x01\xc4\x01x");
+        let payload = msgpack_payload(&data).unwrap();
+        assert_eq!((payload.format(), payload.data()), (PayloadFormat::Msgpack, &data));
+        assert_eq!(msgpack_payload(&Bytes::from_static(b"\xc4\x02ab")), Ok(Payload::bytes("ab")));
+        for (data, why) in [
+            (&b""[..], Malformed::Truncated),
+            (b"\x91", Malformed::Truncated),
+            (b"\xc4\x02a", Malformed::Truncated),
+            (b"\x91\xc1", Malformed::Reserved),
+            (b"\x01\x02", Malformed::Trailing),
+            (b"\xc4\x01ab", Malformed::Trailing),
+        ] {
+            assert_eq!(msgpack_payload(&Bytes::from_static(data)), Err(why));
+        }
+    }
+
+    #[test]
+    fn one_json_text_is_a_payload_without_the_space_around_it() {
+        let data = Bytes::from_static(b" \t[1.0, 1e999,\"\\ud800\"]\r\n");
+        let payload = json_payload(&data).unwrap();
+        assert_eq!(payload.format(), PayloadFormat::Json);
+        assert_eq!(payload.data(), &data.slice(2..data.len() - 2));
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        assert_eq!(json_payload(&deep.clone().into()).unwrap().data(), deep.as_bytes());
+        for data in [&b""[..], b" ", b"1 2", b"{", b"\"\xff\"", b"\xef\xbb\xbf1", b"nul"] {
+            assert!(json_payload(&Bytes::from_static(data)).is_err(), "{}", data.escape_ascii());
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! [`Reader`]: MessagePack, one token after the other.
+
+use std::fmt;
+
+/// Why bytes are no MessagePack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Malformed {
+    /// They end inside a value.
+    Truncated,
+    /// The byte 0xc1, which the format never uses.
+    Reserved,
+    /// They go on after the value.
+    Trailing,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Truncated => "it ends inside a value",
+            Self::Reserved => "the marker 0xc1 is reserved",
+            Self::Trailing => "something stands after the value",
+        })
+    }
+}
+
+/// A scalar, or the head of an array or map: its members are the tokens that follow.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Token<'a> {
+    Nil,
+    Bool(bool),
+    /// Of the unsigned formats, and the positive fixint.
+    Unsigned(u64),
+    /// Of the signed formats; not necessarily negative.
+    Signed(i64),
+    /// A float 32 is widened: exact.
+    Float(f64),
+    /// UTF-8 by the specification; nobody has checked it.
+    Str(&'a [u8]),
+    Bin(&'a [u8]),
+    Ext(i8, &'a [u8]),
+    /// How many elements follow. Claimed, not checked.
+    Array(u32),
+    /// How many pairs of key and value follow. Claimed, not checked.
+    Map(u32),
+}
+
+impl Token<'_> {
+    /// How many values belong to it, before the next one of its own level.
+    pub(crate) fn members(&self) -> u64 {
+        match *self {
+            Self::Array(len) => len.into(),
+            Self::Map(len) => u64::from(len) * 2,
+            _ => 0,
+        }
+    }
+}
+
+/// Reads MessagePack from bytes: any format of any value, the shortest or not. Allocates nothing, does not recurse.
+#[derive(Debug, Clone)]
+pub(crate) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(data: &'a [u8]) -> Self {
+        Self { rest: data }
+    }
+
+    /// # Errors
+    /// Fails where something is left.
+    pub(crate) fn finish(self) -> Result<(), Malformed> {
+        if self.rest.is_empty() { Ok(()) } else { Err(Malformed::Trailing) }
+    }
+
+    /// The next token.
+    pub(crate) fn token(&mut self) -> Result<Token<'a>, Malformed> {
+        // The formats in the order of the specification's table.
+        let [marker] = self.array()?;
+        Ok(match marker {
+            0x00..=0x7f => Token::Unsigned(marker.into()),
+            0x80..=0x8f => Token::Map((marker & 0x0f).into()),
+            0x90..=0x9f => Token::Array((marker & 0x0f).into()),
+            0xa0..=0xbf => Token::Str(self.bytes(usize::from(marker & 0x1f))?),
+            0xc0 => Token::Nil,
+            0xc1 => return Err(Malformed::Reserved),
+            0xc2 => Token::Bool(false),
+            0xc3 => Token::Bool(true),
+            0xc4 => Token::Bin(self.counted_8()?),
+            0xc5 => Token::Bin(self.counted_16()?),
+            0xc6 => Token::Bin(self.counted_32()?),
+            0xc7 => {
+                let [len] = self.array()?;
+                self.ext(len.into())?
+            }
+            0xc8 => {
+                let len = u16::from_be_bytes(self.array()?);
+                self.ext(len.into())?
+            }
+            0xc9 => {
+                let len = u32::from_be_bytes(self.array()?);
+                self.ext(addressable(len))?
+            }
+            0xca => Token::Float(f32::from_be_bytes(self.array()?).into()),
+            0xcb => Token::Float(f64::from_be_bytes(self.array()?)),
+            0xcc => Token::Unsigned(u8::from_be_bytes(self.array()?).into()),
+            0xcd => Token::Unsigned(u16::from_be_bytes(self.array()?).into()),
+            0xce => Token::Unsigned(u32::from_be_bytes(self.array()?).into()),
+            0xcf => Token::Unsigned(u64::from_be_bytes(self.array()?)),
+            0xd0 => Token::Signed(i8::from_be_bytes(self.array()?).into()),
+            0xd1 => Token::Signed(i16::from_be_bytes(self.array()?).into()),
+            0xd2 => Token::Signed(i32::from_be_bytes(self.array()?).into()),
+            0xd3 => Token::Signed(i64::from_be_bytes(self.array()?)),
+            0xd4..=0xd8 => self.ext(1 << (marker - 0xd4))?,
+            0xd9 => Token::Str(self.counted_8()?),
+            0xda => Token::Str(self.counted_16()?),
+            0xdb => Token::Str(self.counted_32()?),
+            0xdc => Token::Array(u16::from_be_bytes(self.array()?).into()),
+            0xdd => Token::Array(u32::from_be_bytes(self.array()?)),
+            0xde => Token::Map(u16::from_be_bytes(self.array()?).into()),
+            0xdf => Token::Map(u32::from_be_bytes(self.array()?)),
+            0xe0..=0xff => Token::Signed(i8::from_be_bytes([marker]).into()),
+        })
+    }
+
+    /// The next value as it stands there, checked to be whole. Linear, however deep it is.
+    pub(crate) fn value(&mut self) -> Result<&'a [u8], Malformed> {
+        let start = self.rest;
+        let mut left: u64 = 1;
+        while left > 0 {
+            left = left - 1 + self.token()?.members();
+            // No value is shorter than a byte: who claims more lies, and the sum cannot overflow.
+            if left > self.rest.len() as u64 {
+                return Err(Malformed::Truncated);
+            }
+        }
+        Ok(&start[..start.len() - self.rest.len()])
+    }
+
+    fn ext(&mut self, len: usize) -> Result<Token<'a>, Malformed> {
+        let kind = i8::from_be_bytes(self.array()?);
+        Ok(Token::Ext(kind, self.bytes(len)?))
+    }
+
+    fn counted_8(&mut self) -> Result<&'a [u8], Malformed> {
+        let [len] = self.array()?;
+        self.bytes(len.into())
+    }
+
+    fn counted_16(&mut self) -> Result<&'a [u8], Malformed> {
+        let len = u16::from_be_bytes(self.array()?);
+        self.bytes(len.into())
+    }
+
+    fn counted_32(&mut self) -> Result<&'a [u8], Malformed> {
+        let len = u32::from_be_bytes(self.array()?);
+        self.bytes(addressable(len))
+    }
+
+    fn bytes(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
+        let (bytes, rest) = self.rest.split_at_checked(len).ok_or(Malformed::Truncated)?;
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or(Malformed::Truncated)?;
+        self.rest = rest;
+        Ok(*bytes)
+    }
+}
+
+/// A length; one that no memory holds becomes another one that no memory holds.
+fn addressable(len: u32) -> usize {
+    usize::try_from(len).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_first_byte_is_a_token_or_truncated_or_reserved() {
+        for marker in 0..=u8::MAX {
+            let mut data = [0; 20];
+            data[0] = marker;
+            let (short, long) = (Reader::new(&data[..1]).token(), Reader::new(&data).token());
+            if marker == 0xc1 {
+                assert_eq!((short, long), (Err(Malformed::Reserved), Err(Malformed::Reserved)));
+            } else {
+                assert!(matches!(short, Ok(_) | Err(Malformed::Truncated)), "{marker:#x}: {short:?}");
+                assert!(long.is_ok() || (0xb1..=0xbf).contains(&marker), "{marker:#x}: {long:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn reads_the_greatest_and_least_of_each_format() {
+        for (data, token) in [
+            (&b"\x7f"[..], Token::Unsigned(127)),
+            (b"\xcc\xff", Token::Unsigned(255)),
+            (b"\xcd\xff\xff", Token::Unsigned(65_535)),
+            (b"\xce\xff\xff\xff\xff", Token::Unsigned(u32::MAX.into())),
+            (b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff", Token::Unsigned(u64::MAX)),
+            (b"\xe0", Token::Signed(-32)),
+            (b"\xd0\x80", Token::Signed(-128)),
+            (b"\xd1\x80\0", Token::Signed(i16::MIN.into())),
+            (b"\xd2\x80\0\0\0", Token::Signed(i32::MIN.into())),
+            (b"\xd3\x80\0\0\0\0\0\0\0", Token::Signed(i64::MIN)),
+            (b"\xca\x3f\x80\0\0", Token::Float(1.0)),
+            (b"\xcb\xbf\xf0\0\0\0\0\0\0", Token::Float(-1.0)),
+            (b"\xa1a", Token::Str(b"a")),
+            (b"\xd9\x01a", Token::Str(b"a")),
+            (b"\xda\0\x01a", Token::Str(b"a")),
+            (b"\xdb\0\0\0\x01a", Token::Str(b"a")),
+            (b"\xc4\x01a", Token::Bin(b"a")),
+            (b"\xc5\0\x01a", Token::Bin(b"a")),
+            (b"\xc6\0\0\0\x01a", Token::Bin(b"a")),
+            (b"\xd4\xffa", Token::Ext(-1, b"a")),
+            (b"\xd5\x7fab", Token::Ext(127, b"ab")),
+            (b"\xd6\0abcd", Token::Ext(0, b"abcd")),
+            (b"\xd7\0abcdefgh", Token::Ext(0, b"abcdefgh")),
+            (b"\xd8\0abcdefghabcdefgh", Token::Ext(0, b"abcdefghabcdefgh")),
+            (b"\xc7\x01\x05a", Token::Ext(5, b"a")),
+            (b"\xc8\0\x01\x05a", Token::Ext(5, b"a")),
+            (b"\xc9\0\0\0\x01\x05a", Token::Ext(5, b"a")),
+            (b"\x9f", Token::Array(15)),
+            (b"\xdc\xff\xff", Token::Array(65_535)),
+            (b"\xdd\xff\xff\xff\xff", Token::Array(u32::MAX)),
+            (b"\x8f", Token::Map(15)),
+            (b"\xde\xff\xff", Token::Map(65_535)),
+            (b"\xdf\xff\xff\xff\xff", Token::Map(u32::MAX)),
+        ] {
+            let mut reader = Reader::new(data);
+            assert_eq!(reader.token(), Ok(token));
+            assert_eq!(reader.finish(), Ok(()));
+            for cut in 0..data.len() {
+                assert_eq!(Reader::new(&data[..cut]).token(), Err(Malformed::Truncated));
+            }
+        }
+    }
+
+    #[test]
+    fn a_value_ends_where_its_last_member_does() {
+        let data = b"\x82\xa1a\x92\x01\xc4\x01x\xc0\x80\x2a";
+        let mut reader = Reader::new(data);
+        assert_eq!(reader.value(), Ok(&data[..data.len() - 1]));
+        assert_eq!(reader.value(), Ok(&b"\x2a"[..]));
+        assert_eq!(reader.value(), Err(Malformed::Truncated));
+    }
+
+    #[test]
+    fn depth_and_claimed_sizes_cost_nothing() {
+        let mut deep = vec![0x91; 1_000_000];
+        assert_eq!(Reader::new(&deep).value(), Err(Malformed::Truncated));
+        deep.push(0xc0);
+        assert_eq!(Reader::new(&deep).value().map(<[u8]>::len), Ok(deep.len()));
+        let liars = b"\xdf\xff\xff\xff\xff".repeat(100_000);
+        assert_eq!(Reader::new(&liars).value(), Err(Malformed::Truncated));
+    }
+}

@@ -1,0 +1,167 @@
+//! [`Scanner`]: the scalars of JSON, one after the other.
+
+use rejoin_core::EncodeError;
+
+/// A number of JSON as MessagePack has it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Number {
+    Unsigned(u64),
+    Signed(i64),
+    /// It has a fraction or an exponent, is `-0`, or has more than 64 bits: the nearest float, or infinity.
+    Float(f64),
+}
+
+/// Reads JSON text (RFC 8259). What it accepts is exactly the grammar.
+pub(super) struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+    /// A string whose escapes are resolved; kept for the next one.
+    resolved: String,
+}
+
+impl<'a> Scanner<'a> {
+    /// # Errors
+    /// Fails where `json` is not UTF-8.
+    pub(super) fn new(json: &'a [u8]) -> Result<Self, EncodeError> {
+        let text = str::from_utf8(json).map_err(|_| no_json("it is not UTF-8"))?;
+        Ok(Self { text, at: 0, resolved: String::new() })
+    }
+
+    /// The next byte after white space, which it takes.
+    pub(super) fn next(&mut self) -> Result<u8, EncodeError> {
+        let byte = self.peek().ok_or_else(|| no_json("it ends inside a value"))?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    /// The next byte after white space, which it leaves there.
+    pub(super) fn peek(&mut self) -> Option<u8> {
+        let rest = &self.text.as_bytes()[self.at..];
+        self.at += rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Takes the rest of a word whose first byte was taken.
+    pub(super) fn word(&mut self, rest: &str) -> Result<(), EncodeError> {
+        if !self.text.as_bytes()[self.at..].starts_with(rest.as_bytes()) {
+            return Err(no_json("a word that is none of JSON's"));
+        }
+        self.at += rest.len();
+        Ok(())
+    }
+
+    /// The number whose first byte was taken.
+    pub(super) fn number(&mut self) -> Result<Number, EncodeError> {
+        let start = self.at - 1;
+        let bytes = self.text.as_bytes();
+        let is_negative = bytes[start] == b'-';
+        let first = start + usize::from(is_negative);
+        let digits = self.skip_digits(first)?;
+        if bytes[first] == b'0' && digits > 1 {
+            return Err(no_json("a number that begins with 0"));
+        }
+        let mut is_integer = true;
+        if bytes.get(self.at) == Some(&b'.') {
+            is_integer = false;
+            self.skip_digits(self.at + 1)?;
+        }
+        if let Some(b'e' | b'E') = bytes.get(self.at) {
+            is_integer = false;
+            let has_sign = matches!(bytes.get(self.at + 1), Some(b'+' | b'-'));
+            self.skip_digits(self.at + 1 + usize::from(has_sign))?;
+        }
+        let text = &self.text[start..self.at];
+        let integer = match (is_integer, is_negative) {
+            (true, false) => text.parse().ok().map(Number::Unsigned),
+            (true, true) if text != "-0" => text.parse().ok().map(Number::Signed),
+            _ => None,
+        };
+        // Beyond the range of a float it parses as infinity.
+        integer
+            .or_else(|| text.parse().ok().map(Number::Float))
+            .ok_or_else(|| no_json("a number that is none"))
+    }
+
+    /// Goes behind the digits that begin at `start`. Returns how many there are: one at least.
+    fn skip_digits(&mut self, start: usize) -> Result<usize, EncodeError> {
+        let rest = self.text.as_bytes().get(start..).unwrap_or_default();
+        let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if count == 0 {
+            return Err(no_json("a number without a digit where one must be"));
+        }
+        self.at = start + count;
+        Ok(count)
+    }
+
+    /// The string whose opening quote was taken, with its escapes resolved.
+    pub(super) fn string(&mut self) -> Result<&str, EncodeError> {
+        let plain = self.plain()?;
+        if self.taken(b'"') {
+            return Ok(plain);
+        }
+        self.resolved.clear();
+        self.resolved.push_str(plain);
+        while !self.taken(b'"') {
+            let character = self.escape()?;
+            self.resolved.push(character);
+            let plain = self.plain()?;
+            self.resolved.push_str(plain);
+        }
+        Ok(&self.resolved)
+    }
+
+    /// Takes the characters of a string up to a quote or a backslash.
+    fn plain(&mut self) -> Result<&'a str, EncodeError> {
+        let rest = &self.text[self.at..];
+        let len = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
+        let Some(len) = len.filter(|&len| rest.as_bytes()[len] >= b' ') else {
+            return Err(no_json("a string with a control character, or without an end"));
+        };
+        self.at += len;
+        Ok(&rest[..len])
+    }
+
+    fn taken(&mut self, byte: u8) -> bool {
+        let is_next = self.text.as_bytes().get(self.at) == Some(&byte);
+        self.at += usize::from(is_next);
+        is_next
+    }
+
+    /// The character that an escape stands for; half a surrogate pair stands for U+FFFD.
+    fn escape(&mut self) -> Result<char, EncodeError> {
+        let bytes = &self.text.as_bytes()[self.at..];
+        let character = match bytes.get(1) {
+            Some(&byte @ (b'"' | b'\\' | b'/')) => byte.into(),
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'n') => '\n',
+            Some(b'r') => '\r',
+            Some(b't') => '\t',
+            Some(b'u') => {
+                let first = code_unit(bytes).ok_or_else(|| no_json("an escape that is none of JSON's"))?;
+                self.at += 6;
+                if let (0xd800..0xdc00, Some(second @ 0xdc00..0xe000)) = (first, code_unit(&bytes[6..])) {
+                    self.at += 6;
+                    let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+                    return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+                }
+                return Ok(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+            _ => return Err(no_json("an escape that is none of JSON's")),
+        };
+        self.at += 2;
+        Ok(character)
+    }
+}
+
+/// The code unit of UTF-16 that is escaped at the start of `bytes`.
+fn code_unit(bytes: &[u8]) -> Option<u32> {
+    let (b"\\u", digits) = bytes.get(..6)?.split_at(2) else {
+        return None;
+    };
+    digits.iter().try_fold(0, |unit, &digit| Some(unit * 16 + char::from(digit).to_digit(16)?))
+}
+
+pub(super) fn no_json(why: &str) -> EncodeError {
+    EncodeError::new(format!("a payload that is no JSON: {why}"))
+}

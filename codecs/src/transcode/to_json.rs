@@ -1,0 +1,176 @@
+//! MessagePack to JSON text.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use rejoin_core::EncodeError;
+use serde::Serialize;
+
+use super::read::{Malformed, Reader, Token};
+use super::timestamp::{TIMESTAMP, Timestamp};
+use super::{MAX_DEPTH, TOO_DEEP};
+
+/// How many keys that are arrays or maps may stand inside each other. Each such key is a string in which the quotes of the
+/// key inside it are escaped once more: without a bound, 128 bytes of input would make more output than there is memory.
+const MAX_KEY_DEPTH: usize = 4;
+
+/// Appends the JSON text that is the image of `msgpack`, without white space.
+///
+/// # Errors
+/// Fails where `msgpack` is not exactly one value, and where it is too deep. What was appended until then stays.
+pub(crate) fn to_json(msgpack: &[u8], json: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let mut reader = Reader::new(msgpack);
+    Writer { json, open: Vec::new(), open_keys: 0 }.write(&mut reader)?;
+    reader.finish().map_err(malformed)
+}
+
+struct Writer<'a> {
+    json: &'a mut Vec<u8>,
+    /// Arrays and maps whose end has not come yet, from the outermost on.
+    open: Vec<Open>,
+    /// How many of them are keys.
+    open_keys: usize,
+}
+
+struct Open {
+    is_map: bool,
+    /// How many values are still to come; of a map, keys and values.
+    left: u64,
+    is_empty: bool,
+    /// Where its text begins, if it is a key.
+    key_at: Option<usize>,
+}
+
+impl Writer<'_> {
+    fn write(mut self, reader: &mut Reader<'_>) -> Result<(), EncodeError> {
+        loop {
+            let is_key = self.separate();
+            let token = reader.token().map_err(malformed)?;
+            if is_key {
+                self.write_key(token)?
+            } else {
+                self.write_value(token)?
+            }
+            self.close()?;
+            if self.open.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes what stands before the next value. Returns whether that is a key.
+    fn separate(&mut self) -> bool {
+        let Some(top) = self.open.last_mut() else { return false };
+        let is_key = top.is_map && top.left % 2 == 0;
+        if top.is_map && !is_key {
+            self.json.push(b':');
+        } else if !top.is_empty {
+            self.json.push(b',');
+        }
+        top.is_empty = false;
+        top.left -= 1;
+        is_key
+    }
+
+    /// Closes what is complete.
+    fn close(&mut self) -> Result<(), EncodeError> {
+        while let Some(top) = self.open.pop_if(|top| top.left == 0) {
+            self.json.push(if top.is_map { b'}' } else { b']' });
+            if let Some(start) = top.key_at {
+                self.open_keys -= 1;
+                self.quote(start)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a string of the JSON text from `start` on.
+    fn quote(&mut self, start: usize) -> Result<(), EncodeError> {
+        let text = String::from_utf8(self.json.split_off(start));
+        self.serialize(&text.map_err(|_| EncodeError::new("a key that is no text"))?)
+    }
+
+    fn write_key(&mut self, key: Token<'_>) -> Result<(), EncodeError> {
+        let start = self.json.len();
+        match key {
+            Token::Array(_) | Token::Map(_) => {
+                self.open_keys += 1;
+                if self.open_keys > MAX_KEY_DEPTH {
+                    return Err(EncodeError::new("keys that are arrays or maps more than 4 deep"));
+                }
+                self.open(key, Some(start))
+            }
+            Token::Ext(kind, data) if timestamp(kind, data).is_none() => {
+                self.write_value(key)?;
+                self.quote(start)
+            }
+            Token::Str(_) | Token::Bin(_) | Token::Ext(..) => self.write_value(key),
+            // Its text has nothing to escape.
+            Token::Nil | Token::Bool(_) | Token::Unsigned(_) | Token::Signed(_) | Token::Float(_) => {
+                self.json.push(b'"');
+                self.write_value(key)?;
+                self.json.push(b'"');
+                Ok(())
+            }
+        }
+    }
+
+    fn write_value(&mut self, value: Token<'_>) -> Result<(), EncodeError> {
+        match value {
+            Token::Nil => self.serialize(&()),
+            Token::Bool(value) => self.serialize(&value),
+            Token::Unsigned(value) => self.serialize(&value),
+            Token::Signed(value) => self.serialize(&value),
+            // Always with a fraction or an exponent, so that it comes back as a float; `null` where it is not finite.
+            Token::Float(value) => self.serialize(&value),
+            Token::Str(bytes) => self.serialize(&String::from_utf8_lossy(bytes)),
+            Token::Bin(bytes) => write_base64(self.json, bytes),
+            Token::Ext(kind, data) => match timestamp(kind, data) {
+                Some(moment) => self.serialize(&format_args!("{moment}")),
+                None => {
+                    self.json.extend_from_slice(b"{\"ext\":");
+                    self.serialize(&kind)?;
+                    self.json.extend_from_slice(b",\"data\":");
+                    write_base64(self.json, data)?;
+                    self.json.push(b'}');
+                    Ok(())
+                }
+            },
+            Token::Array(_) | Token::Map(_) => self.open(value, None),
+        }
+    }
+
+    fn open(&mut self, head: Token<'_>, key_at: Option<usize>) -> Result<(), EncodeError> {
+        if self.open.len() == MAX_DEPTH {
+            return Err(EncodeError::new(TOO_DEEP));
+        }
+        let is_map = matches!(head, Token::Map(_));
+        self.json.push(if is_map { b'{' } else { b'[' });
+        self.open.push(Open { is_map, left: head.members(), is_empty: true, key_at });
+        Ok(())
+    }
+
+    fn serialize<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), EncodeError> {
+        serde_json::to_writer(&mut *self.json, value).map_err(|error| EncodeError::new(error.to_string()))
+    }
+}
+
+fn timestamp(kind: i8, data: &[u8]) -> Option<Timestamp> {
+    if kind == TIMESTAMP { Timestamp::read(data) } else { None }
+}
+
+/// Appends `bytes` as a padded standard base64 string (RFC 4648 §4), with its quotes.
+pub(crate) fn write_base64(json: &mut Vec<u8>, bytes: &[u8]) -> Result<(), EncodeError> {
+    let too_long = || EncodeError::new("bytes whose base64 is longer than memory");
+    let start = json.len() + 1;
+    let end =
+        base64::encoded_len(bytes.len(), true).and_then(|len| start.checked_add(len)).ok_or_else(too_long)?;
+    json.push(b'"');
+    json.resize(end, 0);
+    BASE64.encode_slice(bytes, &mut json[start..]).map_err(|_| too_long())?;
+    json.push(b'"');
+    Ok(())
+}
+
+fn malformed(why: Malformed) -> EncodeError {
+    EncodeError::new(format!("a payload that is no MessagePack: {why}"))
+}

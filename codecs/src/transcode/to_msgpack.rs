@@ -1,0 +1,175 @@
+//! JSON text to MessagePack.
+
+use rejoin_core::EncodeError;
+
+use super::scan::{Number, Scanner, no_json};
+use super::write::{
+    counted, write_array_head, write_float, write_map_head, write_signed, write_str, write_unsigned,
+};
+use super::{MAX_DEPTH, TOO_DEEP};
+
+/// Appends the MessagePack that is the image of `json`, every value in the shortest format.
+///
+/// # Errors
+/// Fails where `json` is not exactly one JSON text, and where it is too deep. What was appended until then stays.
+pub(crate) fn to_msgpack(json: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let mut scanner = Scanner::new(json)?;
+    let mut writer = Writer { out, open: Vec::new(), wide: Vec::new() };
+    writer.write(&mut scanner)?;
+    if scanner.peek().is_some() {
+        return Err(no_json("something stands after the value"));
+    }
+    writer.widen();
+    Ok(())
+}
+
+/// Writes heads of one byte where arrays and maps begin, since their length is known only at their end, and makes room for
+/// the longer heads when all else is there.
+struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    /// Arrays and maps whose end has not come yet, from the outermost on.
+    open: Vec<Open>,
+    /// Those that have more members than a head of one byte can say, in the order of their ends.
+    wide: Vec<Wide>,
+}
+
+struct Open {
+    is_map: bool,
+    /// Where its head is.
+    at: usize,
+    /// Elements, or pairs.
+    len: usize,
+    /// How many wide ones had ended before it began.
+    wide_before: usize,
+}
+
+struct Wide {
+    is_map: bool,
+    at: usize,
+    len: u32,
+    /// The place in the list of the first one inside it; its own where there is none.
+    first_inside: usize,
+}
+
+impl Writer<'_> {
+    fn write(&mut self, json: &mut Scanner<'_>) -> Result<(), EncodeError> {
+        loop {
+            match json.next()? {
+                first @ (b'{' | b'[') => {
+                    if self.open(json, first == b'{')? {
+                        continue;
+                    }
+                }
+                first => self.write_scalar(json, first)?,
+            }
+            // A value has ended, and perhaps what it is the last member of.
+            loop {
+                let Some(top) = self.open.last() else {
+                    return Ok(());
+                };
+                match (json.next()?, top.is_map) {
+                    (b',', _) => break self.begin_member(json)?,
+                    (b'}', true) | (b']', false) => self.close()?,
+                    _ => return Err(no_json("neither a comma nor the end after a member")),
+                }
+            }
+        }
+    }
+
+    /// Opens an array or map. Returns whether it has a first member; an empty one is closed.
+    fn open(&mut self, json: &mut Scanner<'_>, is_map: bool) -> Result<bool, EncodeError> {
+        if self.open.len() == MAX_DEPTH {
+            return Err(EncodeError::new(TOO_DEEP));
+        }
+        self.open.push(Open { is_map, at: self.out.len(), len: 0, wide_before: self.wide.len() });
+        self.out.push(0);
+        if json.peek() == Some(if is_map { b'}' } else { b']' }) {
+            json.next()?;
+            self.close()?;
+            return Ok(false);
+        }
+        self.begin_member(json)?;
+        Ok(true)
+    }
+
+    /// Counts a member of the innermost array or map. In a map, reads its name; then its value is next.
+    fn begin_member(&mut self, json: &mut Scanner<'_>) -> Result<(), EncodeError> {
+        let Some(top) = self.open.last_mut() else {
+            return Ok(());
+        };
+        top.len += 1;
+        if top.is_map {
+            if json.next()? != b'"' {
+                return Err(no_json("a member's name that is no string"));
+            }
+            write_str(self.out, json.string()?)?;
+            if json.next()? != b':' {
+                return Err(no_json("no colon after a member's name"));
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), EncodeError> {
+        let Some(Open { is_map, at, len, wide_before }) = self.open.pop() else {
+            return Ok(());
+        };
+        match len {
+            0..=15 => self.out[at] = if is_map { 0x80 } else { 0x90 } | len as u8,
+            _ => self.wide.push(Wide { is_map, at, len: counted(len)?, first_inside: wide_before }),
+        }
+        Ok(())
+    }
+
+    fn write_scalar(&mut self, json: &mut Scanner<'_>, first: u8) -> Result<(), EncodeError> {
+        match first {
+            b'"' => write_str(self.out, json.string()?)?,
+            b'-' | b'0'..=b'9' => match json.number()? {
+                Number::Unsigned(value) => write_unsigned(self.out, value),
+                Number::Signed(value) => write_signed(self.out, value),
+                Number::Float(value) => write_float(self.out, value),
+            },
+            b'n' => {
+                json.word("ull")?;
+                self.out.push(0xc0);
+            }
+            b'f' => {
+                json.word("alse")?;
+                self.out.push(0xc2);
+            }
+            b't' => {
+                json.word("rue")?;
+                self.out.push(0xc3);
+            }
+            _ => return Err(no_json("no value where one must be")),
+        }
+        Ok(())
+    }
+
+    /// Makes room for the heads of the wide ones, and writes them: from the end on, so that each byte moves at most once.
+    fn widen(self) {
+        let mut head = Vec::with_capacity(5);
+        let extra: usize = self.wide.iter().map(|wide| if wide.len <= 0xffff { 2 } else { 4 }).sum();
+        let mut from = self.out.len();
+        let mut to = from + extra;
+        self.out.resize(to, 0);
+        // In the order of their ends one stands behind those inside it, but its head is before theirs.
+        let mut waiting: Vec<&Wide> = Vec::new();
+        for (index, wide) in self.wide.iter().enumerate().rev() {
+            waiting.push(wide);
+            while let Some(wide) = waiting.pop_if(|wide| wide.first_inside == index) {
+                let members = wide.at + 1..from;
+                to -= members.len();
+                self.out.copy_within(members, to);
+                head.clear();
+                match wide.is_map {
+                    true => write_map_head(&mut head, wide.len),
+                    false => write_array_head(&mut head, wide.len),
+                }
+                to -= head.len();
+                self.out[to..to + head.len()].copy_from_slice(&head);
+                from = wide.at;
+            }
+        }
+    }
+}
