@@ -127,6 +127,8 @@ mod backoff;
 
 // --- what its users must name
 pub use rejoin_codecs::JsonCodec;
+#[cfg(feature = "msgpack")]
+pub use rejoin_codecs::MsgpackCodec;
 pub use rejoin_core::drive::{ReceiptError, SendError};
 pub use rejoin_core::{
     CloseFrame, Codec, DecodeError, DropReason, EncodeError, Frame, Gap, LostReason, Message, MessageKind,

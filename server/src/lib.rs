@@ -143,6 +143,8 @@ pub use error::{BroadcastError, ConnectionError};
 
 pub use http::StatusCode;
 pub use rejoin_codecs::JsonCodec;
+#[cfg(feature = "msgpack")]
+pub use rejoin_codecs::MsgpackCodec;
 pub use rejoin_core::drive::{ReceiptError, SendError};
 pub use rejoin_core::{
     CloseFrame, CloseReason, Codec, Counts, DecodeError, DropReason, EncodeError, Frame, Gap, Message,

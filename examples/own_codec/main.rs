@@ -1,0 +1,172 @@
+//! A wire format of one's own: [`Compact`], about 40 lines of code, in which bytes cost no more than bytes.
+//!
+//! A sensor speaks it, a dashboard speaks JSON, and both are in one room of one server. Run it:
+//!
+//! ```text
+//! cargo run -p rejoin-examples --bin own_codec
+//! ```
+//!
+//! It starts the server on a free port, connects both, lets the sensor say two things and the dashboard one, and prints what each
+//! of them got:
+//!
+//! ```text
+//! dashboard: reading as {"celsius":21.5}, in 46 bytes
+//! sensor:    reading as {"celsius":21.5}, in 26 bytes
+//! dashboard: picture of 6 bytes as "/9j/4AAQ", in 40 bytes
+//! sensor:    picture of 6 bytes, in 16 bytes
+//! dashboard: lamp as "on", in 31 bytes
+//! sensor:    lamp as "on", in 11 bytes
+//! ```
+//!
+//! JSON reached both as the same text. Bytes reached the sensor as bytes, and the dashboard as base64, from which
+//! [`Payload::to_bytes`] makes bytes again. Which payloads a codec carries, and as what, is its own affair; what rejoin
+//! relies on is checked by `rejoin_codecs::conformance::check`, in the test at the end.
+
+use std::error::Error;
+use std::time::Duration;
+
+use rejoin_client::{Client, Event};
+use rejoin_server::{
+    Codec, ConnectRequest, DecodeError, EncodeError, Frame, Identity, JsonCodec, Message, MessageKind,
+    Payload, PayloadFormat, Reject, Server,
+};
+
+/// The id, the event, and the payload: a letter for its format and its bytes as they are, or nothing where there is none.
+/// Between them stands a byte that UTF-8 never has.
+struct Compact;
+
+const END: u8 = 0xff;
+
+impl Codec for Compact {
+    /// Clients ask for it as the subprotocol `rejoin.v1.compact`.
+    fn name(&self) -> &str {
+        "compact"
+    }
+
+    fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
+        let mut data = [frame.id().as_bytes(), frame.event().as_bytes(), b""].join(&END);
+        if let Some(payload) = frame.payload() {
+            data.push(match payload.format() {
+                PayloadFormat::Json => b'j',
+                PayloadFormat::Bytes => b'b',
+                // Not delivered to clients of this codec; they are told that something is missing.
+                other => return Err(EncodeError::new(format!("{other} in compact"))),
+            });
+            data.extend_from_slice(payload.data());
+        }
+        Ok(Message::binary(data))
+    }
+
+    fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
+        if message.kind != MessageKind::Binary {
+            return Err(DecodeError::NotAFrame("text message".into()));
+        }
+        let mut parts = message.data.splitn(3, |byte| *byte == END);
+        let (Some(id), Some(event), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(DecodeError::Malformed("cut short".into()));
+        };
+        let frame = Frame::event_only(utf8(event)?).with_id(utf8(id)?);
+        match rest.split_first() {
+            None => Ok(frame),
+            // Others copy it into their messages as it is: it must be JSON.
+            Some((b'j', json)) => match Payload::json_text(utf8(json)?) {
+                Ok(payload) => Ok(frame.with_payload(payload)),
+                Err(error) => Err(DecodeError::Malformed(error.to_string().into())),
+            },
+            // Shares the message's memory.
+            Some((b'b', bytes)) => Ok(frame.with_payload(Payload::bytes(message.data.slice_ref(bytes)))),
+            Some(_) => Err(DecodeError::Malformed("unknown letter before the payload".into())),
+        }
+    }
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, DecodeError> {
+    str::from_utf8(bytes).map_err(|error| DecodeError::Malformed(error.to_string().into()))
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt::init();
+    for line in run().await? {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+/// Returns what the dashboard and the sensor got.
+async fn run() -> Result<Vec<String>, Box<dyn Error>> {
+    // The first codec is for clients in plain mode, too. Clients in session mode say which one they want.
+    let server = Server::builder(connect)
+        .codec(Compact)
+        .codec(JsonCodec)
+        .on_message(|connection, frame| async move {
+            // To everyone in the room, whoever said it. Encoded once for all sensors, and once for all dashboards.
+            connection.server().broadcast(connection.room(), &frame).ok();
+        })
+        .build()?;
+    let listening = server.listen("127.0.0.1:0").await?;
+    let url = format!("ws://{}/?room=greenhouse", listening.local_addr());
+    let mut dashboard = Client::builder(&*url).connect().await?;
+    let mut sensor = Client::builder(&*url).codec(Compact).connect().await?;
+
+    sensor.send(&Frame::new("reading", &Reading { celsius: 21.5 })?)?;
+    sensor
+        .send(&Frame::event_only("picture").with_payload(Payload::bytes(&b"\xff\xd8\xff\xe0\0\x10"[..])))?;
+    let mut lines = Vec::new();
+    for said in 1..=3 {
+        lines.push(format!("dashboard: {}", describe(dashboard.recv().await, &JsonCodec)?));
+        lines.push(format!("sensor:    {}", describe(sensor.recv().await, &Compact)?));
+        if said == 2 {
+            dashboard.send(&Frame::new("lamp", "on")?)?;
+        }
+    }
+
+    sensor.close().await;
+    dashboard.close().await;
+    server.shutdown(Duration::from_secs(1)).await;
+    Ok(lines)
+}
+
+async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
+    let room = request.query("room").ok_or_else(|| Reject::unauthorized("which room?"))?;
+    Ok(Identity::room(room))
+}
+
+#[derive(serde::Serialize)]
+struct Reading {
+    celsius: f64,
+}
+
+fn describe(event: Option<Event>, codec: &dyn Codec) -> Result<String, Box<dyn Error>> {
+    let Some(Event::Message(frame)) = event else {
+        return Err(format!("{event:?} instead of a message").into());
+    };
+    let payload = frame.payload().ok_or("no payload")?;
+    let mut value = String::new();
+    if frame.event() == "picture" {
+        value = format!(" of {} bytes", payload.to_bytes()?.len());
+    }
+    if payload.format() == PayloadFormat::Json {
+        value = format!("{value} as {}", utf8(payload.data())?);
+    }
+    let size = codec.encode(&frame)?.data.len();
+    Ok(format!("{}{value}, in {size} bytes", frame.event()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_what_rejoin_relies_on() {
+        rejoin_codecs::conformance::check(&Compact);
+    }
+
+    #[tokio::test]
+    async fn both_get_what_either_says() {
+        let documentation = include_str!("main.rs");
+        for line in run().await.unwrap() {
+            assert!(documentation.contains(&format!("//! {line}\n")), "{line}");
+        }
+    }
+}
