@@ -21,7 +21,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(500))]
+    #![proptest_config(config(250))]
 
     #[test]
     fn values_of_both_formats_are_what_serde_makes_of_them(tree in tree()) {
@@ -52,7 +52,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(2000))]
+    #![proptest_config(config(1000))]
 
     #[test]
     fn text_has_an_image_where_it_is_json(tree in tree(), changes in vec((any::<Index>(), change()), 0..4)) {
@@ -160,10 +160,10 @@ fn tree() -> impl Strategy<Value = Tree> {
         (select(&["s", "ä", "\n"][..]), 0..300_usize)
             .prop_map(|(text, count)| Tree::Text(text.repeat(count))),
     ];
-    leaf.prop_recursive(5, 200, 40, |inner| {
+    leaf.prop_recursive(4, 60, 24, |inner| {
         prop_oneof![
-            vec(inner.clone(), 0..40).prop_map(Tree::List),
-            vec(("[a-c\"]{0,2}", inner), 0..40).prop_map(Tree::Object),
+            vec(inner.clone(), 0..24).prop_map(Tree::List),
+            vec(("[a-c\"]{0,2}", inner), 0..24).prop_map(Tree::Object),
         ]
     })
 }

@@ -7,6 +7,7 @@ mod callbacks;
 mod chaos;
 mod client;
 mod closing;
+mod codecs;
 mod heartbeat;
 mod identity;
 mod ordering;
