@@ -72,7 +72,8 @@ impl Payload {
     }
 
     /// Serializes `value` as MessagePack: structs as maps with the names of their fields, and types that have two forms (an
-    /// IP address, a UUID) in the one for people, so that it is the same value as with [`Self::json`].
+    /// IP address, a UUID) in the one for people, so that it is the same value as with [`Self::json`]. A value that is bytes
+    /// and nothing else becomes [opaque bytes](Self::bytes).
     ///
     /// # Errors
     /// Fails on an error of its `Serialize`.
@@ -81,7 +82,14 @@ impl Payload {
         let mut data = Vec::with_capacity(128);
         let mut serializer = rmp_serde::Serializer::new(&mut data).with_struct_map().with_human_readable();
         value.serialize(&mut serializer).map_err(|error| encode_error(PayloadFormat::Msgpack, error))?;
-        Ok(Self { format: PayloadFormat::Msgpack, data: data.into() })
+        let data = Bytes::from(data);
+        // A `bin` of one, two or four bytes of length, and nothing beside it.
+        Ok(match data.first() {
+            Some(0xc4) => Self::bytes(data.slice(2..)),
+            Some(0xc5) => Self::bytes(data.slice(3..)),
+            Some(0xc6) => Self::bytes(data.slice(5..)),
+            _ => Self { format: PayloadFormat::Msgpack, data },
+        })
     }
 
     /// A prost message, as opaque bytes: what it is, the event says.
@@ -285,6 +293,7 @@ mod tests {
         at: Option<std::net::IpAddr>,
     }
 
+    #[cfg(feature = "msgpack")]
     fn sample() -> Move {
         Move {
             who: "ä".into(),
@@ -340,6 +349,20 @@ mod tests {
     #[test]
     fn bytes_come_back_from_a_base64_string_in_messagepack() {
         assert_eq!(Payload::msgpack("YWJj").unwrap().to_bytes().unwrap(), "abc");
+    }
+
+    #[cfg(feature = "msgpack")]
+    #[test]
+    fn bytes_alone_are_opaque() {
+        struct Blob(usize);
+        impl Serialize for Blob {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_bytes(&vec![7; self.0])
+            }
+        }
+        for len in [0, 255, 256, 65_535, 65_536] {
+            assert_eq!(Payload::msgpack(&Blob(len)).unwrap(), Payload::bytes(vec![7; len]));
+        }
     }
 
     #[cfg(feature = "prost")]
