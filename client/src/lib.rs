@@ -126,6 +126,8 @@ mod reconnect;
 mod backoff;
 
 // --- what its users must name
+#[doc(no_inline)]
+pub use rejoin_codecs as codecs;
 pub use rejoin_codecs::JsonCodec;
 #[cfg(feature = "msgpack")]
 pub use rejoin_codecs::MsgpackCodec;

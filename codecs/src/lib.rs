@@ -46,8 +46,8 @@
 //!
 //! # Codecs of an application
 //!
-//! An application may bring a format of its own: it implements [`Codec`], and [`conformance::check`] in one of its tests
-//! says whether that keeps what rejoin relies on.
+//! An application may bring a format of its own: it implements [`Codec`], with [`payloads`] to check and to translate what
+//! frames carry, and [`conformance::check`] in one of its tests says whether that keeps what rejoin relies on.
 //!
 //! [`Codec`]: rejoin_core::Codec
 //! [`EncodeError`]: rejoin_core::EncodeError
@@ -64,5 +64,7 @@ mod msgpack;
 pub use msgpack::MsgpackCodec;
 
 mod transcode;
+
+pub mod payloads;
 
 pub mod conformance;

@@ -26,9 +26,7 @@ pub(crate) use to_msgpack::to_msgpack;
 mod timestamp;
 
 mod to_json;
-pub(crate) use to_json::to_json;
-#[cfg(feature = "json")]
-pub(crate) use to_json::write_base64;
+pub(crate) use to_json::{to_json, write_base64};
 
 #[cfg(test)]
 #[cfg(feature = "msgpack")]

@@ -142,6 +142,8 @@ mod error;
 pub use error::{BroadcastError, ConnectionError};
 
 pub use http::StatusCode;
+#[doc(no_inline)]
+pub use rejoin_codecs as codecs;
 pub use rejoin_codecs::JsonCodec;
 #[cfg(feature = "msgpack")]
 pub use rejoin_codecs::MsgpackCodec;

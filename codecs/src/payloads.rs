@@ -1,0 +1,49 @@
+//! For codecs of an application: payloads checked, and translated into the format that the codec carries.
+
+use bytes::Bytes;
+use rejoin_core::{DecodeError, EncodeError, Payload, PayloadFormat};
+
+use crate::transcode;
+
+/// The payload as JSON: itself where it is JSON, its image by the table in [the crate's documentation](crate#images) where it is
+/// MessagePack, a base64 string where it is bytes. So that a codec which carries JSON carries everything.
+///
+/// ```
+/// use rejoin_codecs::payloads::as_json;
+/// use rejoin_core::{Payload, PayloadFormat};
+///
+/// let payload = Payload::from_parts(PayloadFormat::Msgpack, vec![0x92, 0x01, 0xc3].into());
+/// assert_eq!(as_json(&payload)?.data(), "[1,true]");
+/// assert_eq!(as_json(&Payload::bytes("abc"))?.data(), r#""YWJj""#);
+/// # Ok::<(), rejoin_core::EncodeError>(())
+/// ```
+///
+/// # Errors
+/// Fails where the payload has no image in JSON.
+pub fn as_json(payload: &Payload) -> Result<Payload, EncodeError> {
+    let mut json = Vec::new();
+    match payload.format() {
+        PayloadFormat::Json => return Ok(payload.clone()),
+        PayloadFormat::Msgpack => transcode::to_json(payload.data(), &mut json)?,
+        PayloadFormat::Bytes => transcode::write_base64(&mut json, payload.data())?,
+        other => return Err(EncodeError::new(format!("{other} in JSON"))),
+    }
+    Ok(Payload::from_parts(PayloadFormat::Json, json.into()))
+}
+
+/// The payload that `text` is as one JSON text, without the white space around it, and sharing its memory: for a codec that
+/// reads JSON from a peer. Others copy it into their messages as it is, so that it has to be checked.
+///
+/// # Errors
+/// Fails where it is not exactly one JSON text of RFC 8259 in UTF-8.
+pub fn json(text: &Bytes) -> Result<Payload, DecodeError> {
+    transcode::json_payload(text).map_err(|error| DecodeError::Malformed(error.to_string().into()))
+}
+
+/// The payload that `value` is as one value of MessagePack, sharing its memory; a `bin` is opaque bytes.
+///
+/// # Errors
+/// Fails where it is not exactly one value.
+pub fn msgpack(value: &Bytes) -> Result<Payload, DecodeError> {
+    transcode::msgpack_payload(value).map_err(|error| DecodeError::Malformed(error.to_string().into()))
+}
