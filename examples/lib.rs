@@ -4,3 +4,4 @@ pub mod auth;
 pub mod axum_mount;
 pub mod chat;
 pub mod client;
+pub mod metrics;

@@ -295,6 +295,15 @@ impl Shared {
         });
     }
 
+    /// Why the connection has ended, or will have.
+    pub(crate) fn end_reason(&self, session: &Session) -> CloseReason {
+        match (self.verdict.get(), session.ended()) {
+            (Some(verdict), _) => verdict.clone(),
+            (None, Some(reason)) => CloseReason::of_session(reason),
+            (None, None) => CloseReason::Local,
+        }
+    }
+
     pub(crate) fn end_locally(&self) {
         self.cell.command(|session| session.end(SessionEnd::Local(CloseFrame::new(1000, ""))));
     }
@@ -302,13 +311,9 @@ impl Shared {
     /// How the connection ended. Only to be called when it has.
     fn outcome(&self) -> Closed {
         let closed = self.outcome.get_or_init(|| {
-            self.cell.drive(|session| {
-                let reason = match (self.verdict.get(), session.ended()) {
-                    (Some(verdict), _) => verdict.clone(),
-                    (None, Some(reason)) => CloseReason::of_session(reason),
-                    (None, None) => CloseReason::Local,
-                };
-                Closed { reason, unacknowledged: session.counts().unacknowledged }
+            self.cell.drive(|session| Closed {
+                reason: self.end_reason(session),
+                unacknowledged: session.counts().unacknowledged,
             })
         });
         closed.clone()

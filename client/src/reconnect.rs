@@ -6,7 +6,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rejoin_core::drive::{Deadline, Link, LinkEnd, Transport, now};
-use rejoin_core::{AttachError, CloseReason as SessionEnd, DropReason, Mode, Reconnect, Session, State};
+use rejoin_core::{
+    AttachError, CloseReason as SessionEnd, DropReason, Mode, Reconnect, Session, SessionIdentity, State,
+};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::Instrument;
@@ -74,7 +76,6 @@ impl Driver {
         };
         if let Ok(Some(_)) = &result {
             self.shared.set_state(ConnectionState::Connected);
-            tracing::debug!(id = self.shared.id(), "connected");
         }
         result
     }
@@ -88,7 +89,7 @@ impl Driver {
         let resume = offer.as_ref().map(|(token, received)| (token, *received));
         let mut transport = self.dialer.dial(ready, resume).await?;
         transport.forgive_takeover(self.late_request);
-        let before = shared.cell.drive(openings);
+        let (before, had) = shared.cell.drive(|session| (openings(session), session.identity().cloned()));
         let epoch = shared.cell.drive(|session| {
             let epoch = session.reserve();
             session.attach(epoch, None, now()).map(|()| epoch)
@@ -100,9 +101,15 @@ impl Driver {
             Poll::Pending if shared.cell.drive(|session| session.is_opened()) => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         });
-        let Some(end) = end.await else { return Ok(Some(link)) };
+        let end = end.await;
+        let opened = shared.cell.drive(openings) != before;
+        if opened {
+            log_opened(&shared, had.as_deref());
+        }
+        let Some(end) = end else { return Ok(Some(link)) };
         self.leave(link.into_transport(), end);
-        if shared.cell.drive(openings) != before {
+        if opened {
+            log_dropped(&shared);
             return Ok(None);
         }
         Err(shared.cell.drive(|session| match session.ended() {
@@ -136,6 +143,7 @@ impl Driver {
                 let since = now();
                 let end = poll_fn(|cx| self.poll_link(cx, &mut link)).await;
                 self.backoff.stood_for(now() - since);
+                log_dropped(&self.shared);
                 self.leave(link.into_transport(), end);
             }
             match self.reconnect().await {
@@ -144,6 +152,7 @@ impl Driver {
             }
         }
         self.shared.set_state(ConnectionState::Closed);
+        log_closed(&self.shared);
         while self.leaving.join_next().await.is_some() {}
     }
 
@@ -157,6 +166,7 @@ impl Driver {
         shared.set_state(ConnectionState::Reconnecting);
         if !self.options.reconnect || advice == Reconnect::Never {
             let reason = shared.cell.drive(|session| session.dropped().cloned());
+            tracing::debug!(?advice, "giving up: no reconnect");
             shared.give_up(CloseReason::ReconnectDisabled(reason.unwrap_or(DropReason::Cut)));
             return None;
         }
@@ -186,10 +196,12 @@ impl Driver {
     /// How long to wait after a reconnect that failed; `None` when there is no sense in another.
     fn after_failure(&mut self, error: ConnectError) -> Option<Wait> {
         if let Some(refusal) = error.final_refusal() {
+            tracing::debug!(status = refusal.status, "giving up: the server has refused for good");
             self.shared.give_up(CloseReason::GaveUp { status: refusal.status, body: refusal.body.clone() });
             return None;
         }
         if self.failures == self.options.max_retries {
+            tracing::debug!(attempts = self.failures, "giving up: no more retries");
             let last = Arc::new(error);
             self.shared.give_up(CloseReason::RetriesExhausted { attempts: self.failures, last });
             return None;
@@ -255,6 +267,33 @@ impl Wait {
 fn openings(session: &mut Session) -> u64 {
     let plain = session.mode() == Mode::Plain && session.state() != State::New;
     session.counts().resumed + u64::from(plain || session.identity().is_some())
+}
+
+/// Tells the log what a socket has opened, where `had` was the session before.
+fn log_opened(shared: &Shared, had: Option<&SessionIdentity>) {
+    let (has, lost, counts) =
+        shared.cell.drive(|session| (session.identity().cloned(), session.lost(), session.counts()));
+    let id = has.as_ref().map(|identity| &*identity.id);
+    match (had, has.as_deref()) {
+        (Some(had), Some(has)) if had.token != has.token => {
+            tracing::debug!(id, ?lost, "session lost, a fresh one is open");
+        }
+        _ if counts.resumed > 0 => tracing::debug!(id, "session restored"),
+        _ => tracing::debug!(id, "connected"),
+    }
+}
+
+fn log_dropped(shared: &Shared) {
+    let (state, why) = shared.cell.drive(|session| (session.state(), session.dropped().cloned()));
+    if let (State::Suspended, Some(why)) = (state, why) {
+        tracing::debug!(%why, "socket dropped");
+    }
+}
+
+fn log_closed(shared: &Shared) {
+    let (reason, counts) = shared.cell.drive(|session| (shared.end_reason(session), session.counts()));
+    let (received, sent) = (counts.received, counts.sent);
+    tracing::debug!(%reason, received, sent, unacknowledged = counts.unacknowledged, "connection closed");
 }
 
 fn gone(error: AttachError) -> DropReason {

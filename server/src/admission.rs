@@ -10,6 +10,7 @@ use rejoin_core::{CloseReason, Epoch, LostReason, Mode, Session, SessionIdentity
 
 use crate::connect::{Identity, Reject};
 use crate::connection::{Arrival, Connection, Parts};
+use crate::metrics::ResumeRefused;
 use crate::options::DuplicateId;
 use crate::registry;
 use crate::session_task::SessionTask;
@@ -45,9 +46,13 @@ impl Admission {
             Offer::Plain { .. } => (Mode::Plain, 0, None),
             Offer::Session { codecs, resume: None } => (Mode::Session, codecs[0], None),
             Offer::Session { codecs, resume: Some(resume) } => {
+                shared.meter.tell(|metrics| metrics.resume_attempted());
                 match find(shared, resume, codecs, &identity) {
-                    Ok(connection) => return Self::resume(connection, resume.received),
-                    Err(reason) => (Mode::Session, codecs[0], Some(reason)),
+                    Ok(connection) => return Self::resume(shared, connection, resume.received),
+                    Err(reason) => {
+                        shared.refuse_resume(reason.into());
+                        (Mode::Session, codecs[0], Some(reason))
+                    }
                 }
             }
         };
@@ -56,17 +61,21 @@ impl Admission {
         } else if let Some(existing) = shared.registry.by_id(&identity.id)
             && takes_over(shared, &existing, mode, &identity)
         {
+            shared.meter.tell(|metrics| metrics.resume_attempted());
             let epoch = existing.cell().drive(|session| session.reserve());
             return Ok(Self { connection: existing, epoch, received: None, task: None });
         }
         Self::open(shared, mode, codec, lost, identity, remote_addr)
     }
 
-    fn resume(connection: Connection, received: u64) -> Result<Self, Reject> {
+    fn resume(shared: &Shared, connection: Connection, received: u64) -> Result<Self, Reject> {
         let epoch =
             connection.cell().drive(|session| session.check_resume(received).map(|()| session.reserve()));
         //= PROTOCOL.md#4-counting: answered by HTTP 400, and leaves the session as it is
-        let epoch = epoch.map_err(|violation| bad(format!("resume offer: {violation}")))?;
+        let epoch = epoch.map_err(|violation| {
+            shared.refuse_resume(ResumeRefused::BadCount);
+            bad(format!("resume offer: {violation}"))
+        })?;
         Ok(Self { connection, epoch, received: Some(received), task: None })
     }
 
@@ -101,7 +110,9 @@ impl Admission {
                 shared.forget(&replaced);
             }
         }
-        shared.rooms.join(&connection);
+        for _ in 0..shared.rooms.join(&connection) {
+            shared.meter.tell(|metrics| metrics.room_created());
+        }
         let task = Some(SessionTask::new(shared.clone(), connection.clone()));
         Ok(Self { connection, epoch, received: None, task })
     }
@@ -111,10 +122,16 @@ impl Admission {
         self.connection.codec_index()
     }
 
+    /// The session's connection ID.
+    pub(crate) fn id(&self) -> &str {
+        self.connection.id()
+    }
+
     /// Gives the session the socket that it was promised.
     pub(crate) fn attach(self, shared: &Arc<Shared>, transport: Box<dyn Transport>) {
         let Self { connection, epoch, received, task } = self;
-        shared.arrive(&connection, Arrival { epoch, received, transport });
+        let resumes = task.is_none();
+        shared.arrive(&connection, Arrival { epoch, received, resumes, transport });
         if let Some(task) = task {
             shared.spawn(task);
         }

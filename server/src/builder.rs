@@ -10,6 +10,8 @@ use rejoin_core::{CloseReason, Codec, DropReason, Frame, Gap, Overflow};
 use crate::connect::{ConnectFn, DynConnect};
 use crate::connection::Connection;
 use crate::handlers::{Handlers, erase};
+use crate::meter::Meter;
+use crate::metrics::Metrics;
 use crate::options::{ConfigError, DuplicateId, Options};
 use crate::router::Router;
 use crate::server::Server;
@@ -37,16 +39,23 @@ use crate::shared::Shared;
 /// | [`codec`](Self::codec) | JSON |
 /// | [`duplicate_id`](Self::duplicate_id) | replace |
 /// | [`allow_origin`](Self::allow_origin) | the request's own host |
+/// | [`metrics`](Self::metrics) | none |
 #[must_use = "a builder does nothing before build()"]
 pub struct Builder {
     connect: Box<dyn DynConnect>,
     handlers: Handlers,
     options: Options,
+    meter: Meter,
 }
 
 impl Builder {
     pub(crate) fn new(connect: impl ConnectFn) -> Self {
-        Self { connect: Box::new(connect), handlers: Handlers::default(), options: Options::default() }
+        Self {
+            connect: Box::new(connect),
+            handlers: Handlers::default(),
+            options: Options::default(),
+            meter: Meter::default(),
+        }
     }
 
     /// Builds the server. Nothing runs before a connection comes.
@@ -55,7 +64,7 @@ impl Builder {
     /// Fails when an option is out of its range, and names option, value and range.
     pub fn build(self) -> Result<Server, ConfigError> {
         let options = self.options.checked()?;
-        Ok(Server::new(Arc::new(Shared::new(options, self.connect, self.handlers))))
+        Ok(Server::new(Arc::new(Shared::new(options, self.connect, self.handlers, self.meter))))
     }
 
     // --- callbacks
@@ -269,6 +278,16 @@ impl Builder {
         self.options.subprotocols.push(name.into());
         self
     }
+
+    // --- who watches
+
+    /// Has what the server does told to these hooks, in numbers. Default: nobody is told. A second call replaces the first.
+    ///
+    /// Costs the time that the hooks take, and for each time that a session's task runs one or two looks at its counts.
+    pub fn metrics(mut self, metrics: impl Metrics) -> Self {
+        self.meter = Meter::new(metrics);
+        self
+    }
 }
 
 impl fmt::Debug for Builder {
@@ -276,6 +295,7 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("handlers", &self.handlers)
             .field("options", &self.options)
+            .field("metrics", &self.meter.is_on())
             .finish_non_exhaustive()
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Arrival {
     pub(crate) epoch: Epoch,
     /// The count of a resume offer, in session mode.
     pub(crate) received: Option<u64>,
+    /// Whether the session was there before.
+    pub(crate) resumes: bool,
     pub(crate) transport: Box<dyn Transport>,
 }
 

@@ -440,8 +440,8 @@
 //!   `terminationGracePeriodSeconds` says more. Clients spread their return by backoff and jitter.
 //! - **Descriptors.** A connection is one; the usual `ulimit -n` of 1024 is soon reached. Where none is left, accepting rests and
 //!   tries again.
-//! - **What to watch.** [`Server::stats`] has the numbers; events come through `tracing`, in one span per session that carries its
-//!   ID and room. Neither payloads nor tokens are logged.
+//! - **What to watch.** [`Server::stats`] has the numbers at this moment, [`Metrics`] what happens, for Prometheus and the like;
+//!   events come through `tracing`, in one span per session that carries its ID and room. Neither payloads nor tokens are logged.
 //!
 //! # Testing
 //!

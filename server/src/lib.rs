@@ -79,6 +79,16 @@
 //! | a message is no frame, too big, against the protocol | ended with 1007 or 1008, 1009, 1002 | disconnect: protocol, too big |
 //! | [`Server::shutdown`] | what was accepted is delivered, then ended with 1001; suspended ones end at once | disconnect: server closed; no task is left |
 //! | [`send`](Connection::send) or [`broadcast`](Server::broadcast) after it | | [`SendError::Closed`], [`BroadcastError::ShutDown`] |
+//!
+//! # What is counted and logged
+//!
+//! [`Server::stats`] is a snapshot; [`Metrics`] are hooks for counters, gauges and histograms, with one for the facade of the
+//! crate `metrics` under the feature `metrics`.
+//!
+//! `tracing` events of a session are inside a span `session` of level debug, with its `id` and `room`: opened, socket dropped
+//! and attached, gaps, closed with why and how much has passed. Upgrades that are refused are at debug, with 5xx at info; what
+//! should not happen, such as a callback that panics, at error. Payloads, tokens, headers and queries are never logged, nor
+//! the text of a panic, which may quote them. That of an application's own [`Reject`] is, without the token of a resume offer.
 
 #[cfg(doc)]
 pub mod guide;
@@ -121,6 +131,8 @@ mod suspended;
 
 mod session_task;
 
+mod observer;
+
 mod handlers;
 
 mod connection;
@@ -134,6 +146,16 @@ pub use router::Router;
 mod rooms;
 
 // It is watched, and fails.
+
+mod metrics;
+pub use metrics::{CallbackKind, Metrics, ResumeRefused};
+
+mod meter;
+
+#[cfg(feature = "metrics")]
+mod facade;
+#[cfg(feature = "metrics")]
+pub use facade::FacadeMetrics;
 
 mod stats;
 pub use stats::Stats;

@@ -33,10 +33,21 @@ impl Rooms {
         Self { rooms: Sharded::new() }
     }
 
-    pub(crate) fn join(&self, connection: &Connection) {
+    /// Puts a connection into its room. Returns how many rooms were created for it: none or one, unless somebody else
+    /// entered and left the first of them at the same time.
+    pub(crate) fn join(&self, connection: &Connection) -> usize {
         let name = connection.shared_room();
+        let mut created = 0;
         loop {
-            let room = self.rooms.lock(&**name).entry(name.clone()).or_default().clone();
+            let room = self
+                .rooms
+                .lock(&**name)
+                .entry(name.clone())
+                .or_insert_with(|| {
+                    created += 1;
+                    Arc::default()
+                })
+                .clone();
             let mut members = room.lock();
             if members.dead {
                 // Whoever emptied it removes it; then there is a new one.
@@ -46,18 +57,18 @@ impl Rooms {
             }
             connection.set_place(members.list.len());
             members.list.push(connection.clone());
-            return;
+            return created;
         }
     }
 
-    /// Takes a connection out of its room. A second call does nothing.
-    pub(crate) fn leave(&self, connection: &Connection) {
+    /// Takes a connection out of its room. A second call does nothing. Returns whether the room is gone with it.
+    pub(crate) fn leave(&self, connection: &Connection) -> bool {
         let name = connection.shared_room();
-        let Some(room) = self.room(name) else { return };
+        let Some(room) = self.room(name) else { return false };
         let mut members = room.lock();
         let place = connection.place();
         if !members.list.get(place).is_some_and(|found| found.is_same(connection)) {
-            return;
+            return false;
         }
         members.list.swap_remove(place);
         if let Some(moved) = members.list.get(place) {
@@ -69,6 +80,7 @@ impl Rooms {
         if dead {
             self.remove(name, &room);
         }
+        dead
     }
 
     /// The members of a room, suspended ones included, and those whose last callback is to come.
@@ -80,15 +92,16 @@ impl Rooms {
         self.rooms.len()
     }
 
-    /// Queues a frame for all members: encoded and framed once for each codec among them. Returns for how many.
+    /// Queues a frame for all members: encoded and framed once for each codec among them. Returns for how many, and the
+    /// bytes of all the encodings.
     pub(crate) fn broadcast(
         &self,
         name: &str,
         frame: &Frame,
         codecs: &[Arc<dyn Codec>],
         overflow: Overflow,
-    ) -> Result<usize, BroadcastError> {
-        let Some(room) = self.room(name) else { return Ok(0) };
+    ) -> Result<(usize, usize), BroadcastError> {
+        let Some(room) = self.room(name) else { return Ok((0, 0)) };
         let members = room.lock();
         //= PROTOCOL.md#3-control-frames: a broadcast of a `$` event fails as a whole
         if frame.is_reserved() && members.list.iter().any(|member| member.mode() == Mode::Session) {
@@ -116,7 +129,7 @@ impl Rooms {
         match failed {
             // For some there is an image: the others are told of a gap.
             Some(error) if queued == 0 => Err(BroadcastError::Encode(error)),
-            _ => Ok(queued),
+            _ => Ok((queued, encodings.iter().flatten().flatten().map(Bytes::len).sum())),
         }
     }
 

@@ -110,7 +110,10 @@ impl Server {
         if self.shared.closing.is_cancelled() {
             return Err(BroadcastError::ShutDown);
         }
-        self.shared.rooms.broadcast(room, frame, &self.shared.options.codecs, overflow)
+        let codecs = &self.shared.options.codecs;
+        let (receivers, bytes) = self.shared.rooms.broadcast(room, frame, codecs, overflow)?;
+        self.shared.meter.tell(|metrics| metrics.broadcast(bytes as u64, receivers));
+        Ok(receivers)
     }
 
     // --- who is there
@@ -145,6 +148,8 @@ impl Server {
         drop(totals);
         stats.frames_in = sum.frames_in;
         stats.frames_out = sum.frames_out;
+        stats.bytes_in = sum.bytes_in;
+        stats.bytes_out = sum.bytes_out;
         stats.dropped = sum.dropped;
         stats.resumed = sum.resumed;
         stats.rooms = self.shared.rooms.len();

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use futures_util::FutureExt as _;
-use http::{Request, StatusCode, request};
+use http::{HeaderMap, Request, StatusCode, request};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 
 use crate::admission::Admission;
 use crate::connect::{ConnectRequest, Reject};
+use crate::metrics::CallbackKind;
 use crate::shared::Shared;
 use crate::upgrade::{self, HttpResponse, Offer};
 
@@ -54,7 +55,8 @@ impl Service {
             Ok(response) => response,
             Err(reject) => {
                 self.shared.refused.fetch_add(1, Ordering::Relaxed);
-                tracing::debug!(status = reject.status.as_u16(), why = %reject.body, "upgrade refused");
+                self.shared.meter.tell(|metrics| metrics.upgrade_refused(reject.status));
+                log_refusal(&reject, &parts.headers);
                 upgrade::refuse(reject)
             }
         }
@@ -71,7 +73,10 @@ impl Service {
         let request = ConnectRequest::new(parts.clone(), self.remote_addr);
         // Made and polled inside: a ConnectFn may panic in either.
         let decision = AssertUnwindSafe(async { shared.connect.connect(request).await }).catch_unwind();
-        let identity = match tokio::time::timeout(shared.options.handshake_timeout, decision).await {
+        let stopwatch = shared.meter.start(CallbackKind::ConnectFn);
+        let decision = tokio::time::timeout(shared.options.handshake_timeout, decision).await;
+        shared.meter.stop(stopwatch);
+        let identity = match decision {
             Ok(Ok(decision)) => decision?,
             Ok(Err(_)) => {
                 tracing::error!("ConnectFn panicked");
@@ -111,9 +116,20 @@ impl Service {
                 let transport = transport(upgraded, self.shared.options.max_message_size);
                 admission.attach(&self.shared, transport);
             }
-            Ok(Err(error)) => tracing::debug!(%error, "upgrade failed"),
-            Err(_) => tracing::debug!("upgrade took too long"),
+            Ok(Err(error)) => tracing::debug!(id = admission.id(), %error, "upgrade failed"),
+            Err(_) => tracing::debug!(id = admission.id(), "upgrade took too long"),
         }
+    }
+}
+
+/// The operator's own failures at info, what clients do wrong at debug.
+fn log_refusal(reject: &Reject, headers: &HeaderMap) {
+    let status = reject.status.as_u16();
+    // An application may quote the request to the client that sent it; a log is read by others.
+    if reject.status.is_server_error() {
+        tracing::info!(status, why = %upgrade::redact(&reject.body, headers), "upgrade refused");
+    } else {
+        tracing::debug!(status, why = %upgrade::redact(&reject.body, headers), "upgrade refused");
     }
 }
 

@@ -11,6 +11,9 @@ use rejoin_core::{AttachError, CloseFrame, CloseReason, Event, State};
 
 use crate::connection::{Arrival, Connection};
 use crate::handlers::Callback;
+use crate::meter::Stopwatch;
+use crate::metrics::{CallbackKind, ResumeRefused};
+use crate::observer::Observer;
 use crate::shared::Shared;
 use crate::suspended::Place;
 
@@ -19,7 +22,9 @@ pub(crate) struct SessionTask {
     shared: Arc<Shared>,
     connection: Connection,
     link: Option<Link>,
-    callback: Option<Callback>,
+    callback: Option<(CallbackKind, Callback)>,
+    /// Since when the callback runs, where somebody wants to know.
+    stopwatch: Option<Stopwatch>,
     deadline: Deadline,
     /// While the session waits for a socket.
     place: Option<Place>,
@@ -27,6 +32,7 @@ pub(crate) struct SessionTask {
     connected: bool,
     /// The application has been told the end, or is being told.
     over: bool,
+    observer: Observer,
     span: tracing::Span,
 }
 
@@ -39,31 +45,42 @@ impl SessionTask {
             connection,
             link: None,
             callback: None,
+            stopwatch: None,
             deadline: Deadline::default(),
             place: None,
             connected: false,
             over: false,
+            observer: Observer::default(),
             span,
         }
     }
 
     /// A socket that has asked for this session is there.
     fn poll_arrival(&mut self) {
-        let Some(Arrival { epoch, received, transport }) = self.connection.take_arrival() else { return };
+        let Some(Arrival { epoch, received, resumes, transport }) = self.connection.take_arrival() else {
+            return;
+        };
+        self.observer.note_dropped(&self.shared, &self.connection);
         match self.connection.cell().drive(|session| session.attach(epoch, received, now())) {
             Ok(()) => {
+                self.observer.note_attached(&self.shared, &self.connection);
                 if let Some(old) = self.link.replace(Link::new(epoch, transport)) {
                     // Half open, perhaps: it is told without holding up the new one.
                     self.leave(old.into_transport(), LinkEnd::Leave(CloseFrame::new(4000, "taken over")));
                 }
             }
             Err(error) => {
-                let frame = match error {
-                    AttachError::Violation(violation) => CloseFrame::new(1002, violation.to_string()),
-                    AttachError::Fenced => CloseFrame::new(4000, "taken over"),
+                let (frame, why) = match error {
+                    AttachError::Violation(violation) => {
+                        (CloseFrame::new(1002, violation.to_string()), ResumeRefused::BadCount)
+                    }
+                    AttachError::Fenced => (CloseFrame::new(4000, "taken over"), ResumeRefused::Overtaken),
                     // It ended between the answer to the upgrade and now.
-                    _ => self.connection.farewell(),
+                    _ => (self.connection.farewell(), ResumeRefused::Ended),
                 };
+                if resumes {
+                    self.shared.refuse_resume(why);
+                }
                 self.leave(transport, LinkEnd::Leave(frame));
             }
         }
@@ -76,11 +93,13 @@ impl SessionTask {
         let end = match catch_unwind(AssertUnwindSafe(|| link.poll(cx, cell, codec))) {
             Ok(Poll::Pending) => return,
             Ok(Poll::Ready(end)) => end,
-            Err(panic) => {
-                self.panicked(&*panic);
+            Err(_) => {
+                self.panicked("codec");
                 LinkEnd::Leave(CloseReason::HandlerPanicked.close_frame())
             }
         };
+        self.observer.note_dropped(&self.shared, &self.connection);
+        self.observer.note_closed(&self.shared, &self.connection);
         if let Some(link) = self.link.take() {
             self.leave(link.into_transport(), end);
         }
@@ -96,15 +115,17 @@ impl SessionTask {
     /// Runs callbacks until one has to wait or nothing is left to tell. Ready when the application has been told the end.
     fn poll_callbacks(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if let Some(callback) = &mut self.callback {
-                let done = match catch_unwind(AssertUnwindSafe(|| callback.as_mut().poll(cx))) {
+            if let Some((which, callback)) = &mut self.callback {
+                let which = *which;
+                let panicked = match catch_unwind(AssertUnwindSafe(|| callback.as_mut().poll(cx))) {
                     Ok(Poll::Pending) => return Poll::Pending,
-                    Ok(Poll::Ready(())) => Ok(()),
-                    Err(panic) => Err(panic),
+                    Ok(Poll::Ready(())) => false,
+                    Err(_) => true,
                 };
                 self.callback = None;
-                if let Err(panic) = done {
-                    self.panicked(&*panic);
+                self.shared.meter.stop(self.stopwatch.take());
+                if panicked {
+                    self.panicked(which.as_str());
                 }
             }
             if self.over {
@@ -115,18 +136,28 @@ impl SessionTask {
                 Event::Connected => self.connected = true,
                 Event::Closed(_) => {
                     self.over = true;
+                    self.observer.note_closed(&self.shared, &self.connection);
                     self.shared.forget(&self.connection);
                     if !self.connected {
                         // It ended before its first socket came: there is nothing to take back.
                         continue;
                     }
                 }
+                Event::Gap(gap) => {
+                    tracing::debug!(from = gap.from, to = gap.to, "peer gives frames up");
+                }
                 _ => {}
             }
-            let handlers = &self.shared.handlers;
+            let (handlers, meter) = (&self.shared.handlers, &self.shared.meter);
+            let Some(which) = kind(&event) else { continue };
+            let stopwatch = meter.start(which);
             match catch_unwind(AssertUnwindSafe(|| handlers.call(&self.connection, event))) {
-                Ok(callback) => self.callback = callback,
-                Err(panic) => self.panicked(&*panic),
+                Ok(Some(callback)) => (self.callback, self.stopwatch) = (Some((which, callback)), stopwatch),
+                Ok(None) => {}
+                Err(_) => {
+                    meter.stop(stopwatch);
+                    self.panicked(which.as_str());
+                }
             }
         }
     }
@@ -141,10 +172,10 @@ impl SessionTask {
         }
     }
 
-    fn panicked(&self, panic: &(dyn std::any::Any + Send)) {
-        let text = panic.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        tracing::error!(panic = text.unwrap_or("of no text"), "handler panicked");
+    /// What panicked is told, and its text is not: it may quote a payload, and the panic hook has told it already.
+    fn panicked(&self, which: &'static str) {
+        // With the ID: the span is there only where debug is wanted.
+        tracing::error!(id = self.connection.id(), which, "handler panicked");
         self.connection.cell().drive(|session| session.end(CloseReason::HandlerPanicked));
     }
 }
@@ -168,8 +199,11 @@ impl Future for SessionTask {
             if this.shared.is_aborted() {
                 return Poll::Ready(());
             }
+            // Before the link writes: the buffer as full as it gets.
+            this.observer.note_counts(&this.shared, &this.connection);
             this.poll_arrival();
             this.poll_link(cx);
+            this.observer.note_counts(&this.shared, &this.connection);
             if over {
                 return Poll::Ready(());
             }
@@ -187,12 +221,29 @@ impl Future for SessionTask {
 
 impl Drop for SessionTask {
     fn drop(&mut self) {
+        let span = self.span.clone();
+        let _entered = span.enter();
         // However it ends, by abort too: nothing is left behind.
         self.connection.end(CloseReason::ServerClosed);
         self.queue(State::Closed);
+        self.observer.finish(&self.shared, &self.connection);
         self.shared.forget(&self.connection);
         self.shared.retire(&self.connection);
         self.connection.set_gone();
         self.shared.turn_away(&self.connection);
+    }
+}
+
+/// Which callback is for this event.
+fn kind(event: &Event) -> Option<CallbackKind> {
+    match event {
+        Event::Connected => Some(CallbackKind::Connect),
+        Event::Message(_) => Some(CallbackKind::Message),
+        Event::Dropped(_) => Some(CallbackKind::TransportDrop),
+        Event::Restored => Some(CallbackKind::TransportRestore),
+        Event::Gap(_) => Some(CallbackKind::Gap),
+        Event::Closed(_) => Some(CallbackKind::Disconnect),
+        // `Lost` is a client's.
+        _ => None,
     }
 }

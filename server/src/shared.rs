@@ -13,6 +13,8 @@ use tokio_util::task::TaskTracker;
 use crate::connect::DynConnect;
 use crate::connection::{Arrival, Connection};
 use crate::handlers::Handlers;
+use crate::meter::Meter;
+use crate::metrics::ResumeRefused;
 use crate::options::Options;
 use crate::registry::Registry;
 use crate::rooms::Rooms;
@@ -24,6 +26,7 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) connect: Box<dyn DynConnect>,
     pub(crate) handlers: Handlers,
+    pub(crate) meter: Meter,
     pub(crate) registry: Registry,
     pub(crate) rooms: Rooms,
     pub(crate) suspended: Suspended,
@@ -41,7 +44,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(options: Options, connect: Box<dyn DynConnect>, handlers: Handlers) -> Self {
+    pub(crate) fn new(
+        options: Options,
+        connect: Box<dyn DynConnect>,
+        handlers: Handlers,
+        meter: Meter,
+    ) -> Self {
         Self {
             plain: options.session(Mode::Plain),
             session: options.session(Mode::Session),
@@ -49,6 +57,7 @@ impl Shared {
             options,
             connect,
             handlers,
+            meter,
             registry: Registry::new(),
             rooms: Rooms::new(),
             tasks: TaskTracker::new(),
@@ -76,6 +85,7 @@ impl Shared {
     /// Gives a session another socket.
     pub(crate) fn arrive(&self, connection: &Connection, arrival: Arrival) {
         if let Some(left) = connection.arrive(arrival) {
+            self.refuse_resume(ResumeRefused::Overtaken);
             let frame = CloseFrame::new(4000, "taken over");
             self.close_socket(left.transport, LinkEnd::Leave(frame));
         }
@@ -87,6 +97,10 @@ impl Shared {
     /// A socket that has come too late for its session is told why.
     pub(crate) fn turn_away(&self, connection: &Connection) {
         if let Some(late) = connection.take_arrival() {
+            tracing::debug!(id = connection.id(), "socket has come too late");
+            if late.resumes {
+                self.refuse_resume(ResumeRefused::Ended);
+            }
             self.close_socket(late.transport, LinkEnd::Leave(connection.farewell()));
         }
     }
@@ -112,7 +126,15 @@ impl Shared {
     /// The session is over: nobody finds it any more. A second call does nothing.
     pub(crate) fn forget(&self, connection: &Connection) {
         self.registry.remove(connection);
-        self.rooms.leave(connection);
+        if self.rooms.leave(connection) {
+            self.meter.tell(|metrics| metrics.room_destroyed());
+        }
+    }
+
+    /// A socket does not get the session that it asked for.
+    pub(crate) fn refuse_resume(&self, why: ResumeRefused) {
+        tracing::debug!(%why, "resume refused");
+        self.meter.tell(|metrics| metrics.resume_refused(why));
     }
 
     /// The session's task has ended: what it counted stays in the totals.

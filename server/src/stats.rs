@@ -16,6 +16,10 @@ pub struct Stats {
     pub frames_in: u64,
     /// Data frames accepted for sending, once for each receiver.
     pub frames_out: u64,
+    /// Bytes of the data frames received: the payloads of their WebSocket messages.
+    pub bytes_in: u64,
+    /// Bytes of the data frames handed to sockets, replayed ones and WebSocket headers included.
+    pub bytes_out: u64,
     /// Data frames that were accepted and given up, because a buffer overflowed or a codec had no image of them.
     pub dropped: u64,
     /// Sockets that resumed a session.
@@ -31,6 +35,8 @@ pub struct Stats {
 pub(crate) struct Totals {
     pub(crate) frames_in: u64,
     pub(crate) frames_out: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
     pub(crate) dropped: u64,
     pub(crate) resumed: u64,
 }
@@ -39,6 +45,8 @@ impl Totals {
     pub(crate) fn add(&mut self, counts: &Counts) {
         self.frames_in += counts.received;
         self.frames_out += counts.accepted;
+        self.bytes_in += counts.received_bytes;
+        self.bytes_out += counts.sent_bytes;
         self.dropped += counts.dropped;
         self.resumed += counts.resumed;
     }

@@ -32,17 +32,18 @@ impl Suspended {
             // The lock is free again before anything else is locked.
             let oldest = lock(&waiting).pop_first();
             let (_, connection) = oldest?;
-            connection.cell().command(|session| {
+            let gives_way = connection.cell().command(|session| {
                 // Another socket may have come a moment ago.
-                if session.state() == State::Suspended {
-                    tracing::warn!(
-                        id = connection.id(),
-                        limit,
-                        "too much is kept: the oldest suspended session ends"
-                    );
+                let waits = session.state() == State::Suspended;
+                if waits {
                     session.end(CloseReason::Evicted);
                 }
+                waits
             });
+            if gives_way {
+                let id = connection.id();
+                tracing::warn!(id, limit, "too much is kept: the oldest suspended session ends");
+            }
             Some(SESSION_COST)
         };
         Self { budget: Arc::new(Budget::new(limit, reclaim)), queue, numbers: AtomicU64::new(0) }

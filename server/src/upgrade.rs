@@ -1,5 +1,7 @@
 //! The opening handshake: an HTTP request to what it asks for (RFC 6455 §4.2, PROTOCOL.md §1 and §5).
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request};
@@ -127,6 +129,20 @@ fn read_resume(offer: &str) -> Result<Resume, Reject> {
     Ok(Resume { token, received })
 }
 
+/// A text without the tokens of the resume offers in these headers, well-formed or not.
+pub(crate) fn redact<'a>(text: &'a str, headers: &HeaderMap) -> Cow<'a, str> {
+    let mut text = Cow::Borrowed(text);
+    for offer in tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL) {
+        let offered = offer.strip_prefix("rejoin.resume.").unwrap_or_default();
+        let token = offered.split('.').next().unwrap_or_default();
+        // What is too short to be any part of a token may stand there as a word.
+        if token.len() >= 8 && text.contains(token) {
+            text = Cow::Owned(text.replace(token, "[token]"));
+        }
+    }
+    text
+}
+
 /// The response that switches protocols.
 pub(crate) fn accept(accept: &str, subprotocol: Option<&str>) -> HttpResponse {
     let mut response = Response::new(Full::default());
@@ -157,7 +173,7 @@ pub(crate) fn refuse(reject: Reject) -> HttpResponse {
     response
 }
 
-pub(crate) fn bad(why: impl Into<std::borrow::Cow<'static, str>>) -> Reject {
+pub(crate) fn bad(why: impl Into<Cow<'static, str>>) -> Reject {
     Reject::new(StatusCode::BAD_REQUEST, why)
 }
 
@@ -244,6 +260,17 @@ mod tests {
             assert_eq!(reject.status, 400, "{offer}");
             assert!(!reject.body.contains(TOKEN), "a token is never told to anybody");
         }
+    }
+
+    #[test]
+    fn a_text_that_quotes_the_request_is_logged_without_the_token() {
+        let mut headers = HeaderMap::new();
+        let offers = format!("rejoin.v1.json, rejoin.resume.{TOKEN}.7");
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offers.parse().unwrap());
+        let text = format!("no: {offers}");
+        assert_eq!(redact(&text, &headers), "no: rejoin.v1.json, rejoin.resume.[token].7");
+        assert_eq!(redact("no", &headers), "no");
+        assert_eq!(redact(&text, &HeaderMap::new()), text);
     }
 
     #[test]

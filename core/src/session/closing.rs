@@ -146,7 +146,6 @@ impl Session {
             return;
         };
         self.state = state;
-        tracing::debug!(%reason, unacknowledged = self.outbox.unacknowledged(), "session ended");
         if reason.discards_inbox() {
             self.inbox.discard();
         }

@@ -53,6 +53,20 @@ pub enum DropReason {
     Cut,
 }
 
+impl DropReason {
+    /// A word for the kind of reason, of a closed set and without what is particular: for the label of a metric.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Closed(_) => "closed",
+            Self::Io(_) => "io",
+            Self::HeartbeatTimeout => "heartbeat_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::TakenOver => "taken_over",
+            Self::Cut => "cut",
+        }
+    }
+}
+
 impl fmt::Display for DropReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -118,6 +132,26 @@ impl CloseReason {
             Self::TooBig => CloseFrame::new(1009, "message too big"),
             Self::Overflow => CloseFrame::new(1013, "send buffer overflow"),
             Self::HandlerPanicked => CloseFrame::new(1011, "handler panicked"),
+        }
+    }
+
+    /// A word for the kind of reason, of a closed set and without what is particular: for the label of a metric.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Local(_) => "local",
+            Self::Kicked => "kicked",
+            Self::Duplicate => "duplicate",
+            Self::WindowExpired => "window_expired",
+            Self::TransportLost(_) => "transport_lost",
+            Self::ServerClosed => "server_closed",
+            Self::Protocol(_) => "protocol",
+            Self::TooBig => "too_big",
+            Self::HandlerPanicked => "handler_panicked",
+            Self::Remote(_) => "remote",
+            Self::TakenOver => "taken_over",
+            Self::Overflow => "overflow",
+            Self::Evicted => "evicted",
         }
     }
 

@@ -150,11 +150,11 @@ impl Session {
     fn count(&mut self, arrived: Arrived, at: Instant) {
         match arrived {
             Arrived::Frame(frame, size) => {
-                self.receiver.count(1, at);
+                self.receiver.count_frame(size, at);
                 self.inbox.push_message(frame, size);
             }
             Arrived::Gap(gap) => {
-                self.receiver.count(gap.frames(), at);
+                self.receiver.count_gap(gap.frames(), at);
                 self.inbox.push(Event::Gap(gap));
             }
         }

@@ -35,6 +35,7 @@ mod inbox;
 mod receiver;
 
 mod outgoing;
+use outgoing::Sent;
 pub use outgoing::{Overflow, Refused, Transmit};
 
 mod outbox;
@@ -79,7 +80,7 @@ pub struct Session {
     identity: Option<Arc<SessionIdentity>>,
     /// Whether `$open` has gone out or come in on the attached socket; always true in plain mode.
     opened: bool,
-    /// What the `$open` that is due has to say.
+    /// Server: what the `$open` that is due has to say. Client: what the last one said.
     lost: Option<LostReason>,
     /// Client: the session has ended at the server, so that it is not offered again.
     retired: bool,
@@ -94,12 +95,15 @@ pub struct Session {
     /// full and nothing closes.
     ahead: Option<Box<Ahead>>,
     pongs: VecDeque<Option<Bytes>>,
+    sent: Sent,
     /// How often a socket was restored.
     resumed: u64,
     last_heard: Instant,
     ping: Ping,
     blocked_since: Option<Instant>,
     suspended_since: Option<Instant>,
+    /// How often an attached socket was lost.
+    drops: u64,
     /// Why the last socket that was lost was.
     dropped: Option<Box<DropReason>>,
     closing: Option<Box<Closing>>,
@@ -112,10 +116,22 @@ pub struct Session {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Data frames received.
+    /// Data frames received, and those that the peer said will never come.
     pub received: u64,
+    /// Those of [`Self::received`] that the peer said will never come (PROTOCOL.md §3, `$gap`).
+    pub received_gaps: u64,
+    /// Bytes of the data frames received: the payloads of their WebSocket messages.
+    pub received_bytes: u64,
     /// Data frames accepted for sending.
     pub accepted: u64,
+    /// Data frames handed to sockets, each time that one was.
+    pub sent: u64,
+    /// Bytes of [`Self::sent`], in the transport's own form: a server's include the WebSocket header.
+    pub sent_bytes: u64,
+    /// Those of [`Self::sent`] that an older socket had been handed before.
+    pub replayed: u64,
+    /// Data frames of which the peer was told that they never come, each time that it was.
+    pub sent_gaps: u64,
     /// Data frames that were accepted and given up: the buffer overflowed, or the peer's codec had no image of them.
     pub dropped: u64,
     /// Accepted data frames of which it is not known that they arrived: in session mode those that were never acknowledged,
@@ -125,6 +141,8 @@ pub struct Counts {
     pub retained_bytes: usize,
     /// How often the session was resumed: another socket was attached, and it went on.
     pub resumed: u64,
+    /// How often an attached socket was lost, cut or taken over. One that the session closed as it ended is none of them.
+    pub drops: u64,
 }
 
 impl Session {
@@ -156,11 +174,13 @@ impl Session {
             inbox: Inbox::default(),
             ahead: None,
             pongs: VecDeque::new(),
+            sent: Sent::default(),
             resumed: 0,
             last_heard: now,
             ping: Ping::Idle,
             blocked_since: None,
             suspended_since: None,
+            drops: 0,
             dropped: None,
             closing: None,
             ended: None,
@@ -207,9 +227,14 @@ impl Session {
         self.reconnect
     }
 
-    /// Why the last socket that was lost was, for a client that reports why it does not go on.
+    /// Why the last socket that was lost was: [`Counts::drops`] says how many were.
     pub fn dropped(&self) -> Option<&DropReason> {
         self.dropped.as_deref()
+    }
+
+    /// Client: what the last `$open` said of why a session was not resumed.
+    pub fn lost(&self) -> Option<LostReason> {
+        self.lost
     }
 
     /// Why the session ended, once it has.
@@ -221,11 +246,18 @@ impl Session {
     pub fn counts(&self) -> Counts {
         Counts {
             received: self.receiver.received(),
+            received_gaps: self.receiver.gaps(),
+            received_bytes: self.receiver.bytes(),
             accepted: self.outbox.last(),
+            sent: self.sent.frames,
+            sent_bytes: self.sent.bytes,
+            replayed: self.sent.replayed,
+            sent_gaps: self.sent.gaps,
             dropped: self.outbox.dropped(),
             unacknowledged: self.outbox.unacknowledged(),
             retained_bytes: self.outbox.bytes(),
             resumed: self.resumed,
+            drops: self.drops,
         }
     }
 

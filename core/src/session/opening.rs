@@ -57,6 +57,7 @@ impl Session {
             if open.received != 0 {
                 return Err(Violation("a fresh session has received something"));
             }
+            self.lost = open.lost;
             self.forget(open.lost);
             if self.state == State::Closed {
                 return Ok(());

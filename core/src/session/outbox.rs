@@ -290,6 +290,11 @@ impl Outbox {
         self.last
     }
 
+    /// The last number that was ever handed to any socket.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// The number up to which the peer has acknowledged.
     pub(super) fn acked(&self) -> u64 {
         self.acked

@@ -50,6 +50,19 @@ pub enum Refused {
     Dropped,
 }
 
+/// What sockets were handed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sent {
+    /// Data frames, replayed ones included.
+    pub(super) frames: u64,
+    /// Bytes of `frames`.
+    pub(super) bytes: u64,
+    /// Those of `frames` that an older socket had been handed.
+    pub(super) replayed: u64,
+    /// Data frames in gaps.
+    pub(super) gaps: u64,
+}
+
 impl Session {
     /// Accepts a data frame: an encoded message, in whatever form the transport takes.
     ///
@@ -182,9 +195,18 @@ impl Session {
         if self.outbox.has_to_wait(self.buffer) {
             return None;
         }
+        let sent = self.outbox.sent();
         match self.outbox.next() {
-            Some(Next::Data(message)) => Some(Transmit::Data(message)),
-            Some(Next::Gap(gap)) => Some(Transmit::Control(Control::Gap(gap))),
+            Some(Next::Data(message)) => {
+                self.sent.frames += 1;
+                self.sent.bytes += message.len() as u64;
+                self.sent.replayed += u64::from(self.outbox.sent() == sent);
+                Some(Transmit::Data(message))
+            }
+            Some(Next::Gap(gap)) => {
+                self.sent.gaps += gap.frames();
+                Some(Transmit::Control(Control::Gap(gap)))
+            }
             None => self.transmit_close(),
         }
     }

@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Receiver {
     received: u64,
+    /// Those of `received` that never came.
+    gaps: u64,
+    /// Bytes of the others.
+    bytes: u64,
     /// The peer was told this count, by `$ack`, by a resume offer or by `$open`.
     told: u64,
     /// When the oldest data frame that the peer was not told of arrived.
@@ -13,14 +17,33 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    /// `frames` more data frames count as received.
-    pub(super) fn count(&mut self, frames: u64, now: Instant) {
+    /// A data frame of `size` bytes counts as received.
+    pub(super) fn count_frame(&mut self, size: usize, now: Instant) {
+        self.bytes += size as u64;
+        self.count(1, now);
+    }
+
+    /// `frames` data frames that never come count as received.
+    pub(super) fn count_gap(&mut self, frames: u64, now: Instant) {
+        self.gaps += frames;
+        self.count(frames, now);
+    }
+
+    fn count(&mut self, frames: u64, now: Instant) {
         self.received += frames;
         self.oldest_untold.get_or_insert(now);
     }
 
     pub(super) fn received(&self) -> u64 {
         self.received
+    }
+
+    pub(super) fn gaps(&self) -> u64 {
+        self.gaps
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// When an acknowledgement is due: at once after a quarter of `buffer`, `delay` after the oldest data frame otherwise.
@@ -53,9 +76,9 @@ mod tests {
     fn acknowledges_after_a_quarter_of_the_buffer_at_once() {
         let now = Instant::now();
         let mut receiver = Receiver::default();
-        receiver.count(1, now);
+        receiver.count_frame(1, now);
         assert_eq!(receiver.ack_at(8, DELAY), Some(now + DELAY));
-        receiver.count(1, now + DELAY / 2);
+        receiver.count_frame(1, now + DELAY / 2);
         assert_eq!(receiver.ack_at(8, DELAY), Some(now));
         assert_eq!(receiver.tell(), 2);
     }
@@ -64,7 +87,7 @@ mod tests {
     fn never_acknowledges_nothing_new() {
         let mut receiver = Receiver::default();
         assert_eq!(receiver.ack_at(1, DELAY), None);
-        receiver.count(1, Instant::now());
+        receiver.count_frame(1, Instant::now());
         receiver.tell();
         assert_eq!(receiver.ack_at(1, DELAY), None);
         assert!(!receiver.has_news());
@@ -74,7 +97,7 @@ mod tests {
     fn a_buffer_of_one_acknowledges_each_frame() {
         let now = Instant::now();
         let mut receiver = Receiver::default();
-        receiver.count(1, now);
+        receiver.count_frame(1, now);
         assert_eq!(receiver.ack_at(1, DELAY), Some(now));
     }
 }

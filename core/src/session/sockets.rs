@@ -73,6 +73,7 @@ impl Session {
             self.outbox.acknowledge(received).map_err(|bad| AttachError::Violation(bad.into()))?;
         }
         if was_connected {
+            self.note_drop(DropReason::TakenOver);
             self.announce_drop(DropReason::TakenOver);
         }
         self.state = state;
@@ -109,6 +110,11 @@ impl Session {
         if self.closing.is_none() {
             self.inbox.push(if first { Event::Connected } else { Event::Restored });
         }
+    }
+
+    fn note_drop(&mut self, why: DropReason) {
+        self.drops += 1;
+        self.dropped = Some(Box::new(why));
     }
 
     fn announce_drop(&mut self, why: DropReason) {
@@ -152,13 +158,11 @@ impl Session {
         let Some(state) = self.state.after(Step::Suspend) else {
             return;
         };
+        self.note_drop(why.clone());
         self.blocked_since = None;
         self.pongs = VecDeque::new();
         let keeps = self.config.side == Side::Client || !self.config.resume_window.is_zero();
-        if let Some(closing) = &self.closing
-            && (!keeps || self.outbox.unacknowledged() == 0)
-        {
-            tracing::debug!(reason = %closing.reason, "socket gone while closing");
+        if self.closing.is_some() && (!keeps || self.outbox.unacknowledged() == 0) {
             self.end_closing();
             return;
         }
@@ -172,8 +176,6 @@ impl Session {
         self.suspended_since = Some(now);
         self.ahead = None;
         self.outbox.detach();
-        tracing::debug!(reason = %why, "session suspended");
-        self.dropped = Some(Box::new(why.clone()));
         self.announce_drop(why);
         self.opened = false;
     }

@@ -6,6 +6,9 @@
 mod recorder;
 pub use recorder::{Happening, Recorder, What, builder, connect};
 
+mod metrics;
+pub use metrics::MetricsLog;
+
 mod line;
 pub use line::{Dials, Direction, Line};
 

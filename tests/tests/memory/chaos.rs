@@ -1,7 +1,8 @@
 //! Thousands of frames both ways, over sockets that fail at any byte: exactly once, in order.
 
 use rejoin_client::{Connection, Event, SendError};
-use rejoin_tests::harness::{Line, Recorder, What, describe, next_event, number};
+use rejoin_server::Stats;
+use rejoin_tests::harness::{Line, MetricsLog, Recorder, What, describe, next_event, number};
 
 use crate::{millis, secs, server, shut_down};
 
@@ -21,8 +22,10 @@ async fn everything_arrives_once_and_in_order_over_dozens_of_random_cuts() {
 async fn one_seed(seed: u64) -> usize {
     // Small buffers on every third, so that senders wait.
     let buffer = if seed.is_multiple_of(3) { 8 } else { 256 };
+    let metrics = MetricsLog::default();
     let (server, mut log) = server(|builder| {
         builder
+            .metrics(metrics.clone())
             .resume_window(secs(3600))
             .heartbeat(secs(2), secs(6))
             .send_buffer(usize::try_from(buffer).unwrap())
@@ -59,7 +62,22 @@ async fn one_seed(seed: u64) -> usize {
     let stats = server.stats();
     assert_eq!((stats.frames_in, stats.frames_out, stats.dropped), (FRAMES + 1, FRAMES, 0), "seed {seed}");
     shut_down(&server).await;
+    metrics_agree(&metrics, &server.stats(), seed);
     line.dials()
+}
+
+/// What was told piece by piece adds up to what is there in the end.
+fn metrics_agree(metrics: &MetricsLog, stats: &Stats, seed: u64) {
+    let sums = ["received", "received_bytes", "sent_bytes", "retained_bytes"].map(|name| metrics.sum(name));
+    let sums = sums.map(|sum| u64::try_from(sum).expect("a sum of what is there"));
+    assert_eq!(sums, [stats.frames_in, stats.bytes_in, stats.bytes_out, 0], "seed {seed}");
+    let once = metrics.sum("sent") - metrics.sum("replayed");
+    assert_eq!(once, i64::try_from(FRAMES).unwrap(), "seed {seed}: what is no replay is sent once");
+    let happened = metrics.happened();
+    let count = |what: &str| happened.iter().filter(|told| told.starts_with(what)).count() as u64;
+    assert_eq!((count("connection opened"), count("connection closed")), (1, 1), "seed {seed}");
+    assert_eq!(count("transport restored"), stats.resumed, "seed {seed}");
+    assert_eq!(count("transport dropped"), stats.resumed, "seed {seed}: each was restored");
 }
 
 /// Drops and restores alternate, and between them come the numbers.

@@ -172,6 +172,36 @@ fn what_was_given_up_before_it_was_written_is_told_at_once() {
 }
 
 #[test]
+fn what_crosses_is_counted_with_its_bytes_and_what_crosses_again_as_replayed() {
+    let mut pair = Pair::connected(256);
+    for side in [Server, Client] {
+        send_many(&mut pair, side, 8..=10, Overflow::Reject);
+        pair.write(side);
+        pair.deliver(other(side), 1);
+    }
+    pair.cut();
+    pair.connect();
+    pair.run();
+    for side in [Server, Client] {
+        let counts = pair.session(side).counts();
+        assert_eq!((counts.sent, counts.replayed, counts.sent_gaps), (5, 2, 0), "9 and 10 twice");
+        assert_eq!((counts.sent_bytes, counts.drops), (1 + 2 * (1 + 2), 1));
+        assert_eq!((counts.received, counts.received_bytes, counts.received_gaps), (3, 4, 0), "all once");
+    }
+}
+
+#[test]
+fn a_gap_is_counted_apart_from_the_frames() {
+    let mut pair = Pair::connected(3);
+    send_many(&mut pair, Server, 1..=5, Overflow::DropOldest);
+    pair.run();
+    let counts = pair.server().counts();
+    assert_eq!((counts.sent, counts.sent_bytes, counts.sent_gaps), (3, 3, 2));
+    let counts = pair.client.counts();
+    assert_eq!((counts.received, counts.received_bytes, counts.received_gaps), (5, 3, 2));
+}
+
+#[test]
 fn what_was_given_up_after_it_was_written_is_told_when_a_resume_asks_for_it() {
     let mut pair = Pair::connected(3);
     send_many(&mut pair, Server, 1..=3, Overflow::Reject);

@@ -1,0 +1,132 @@
+//! What a server counts, for Prometheus: an axum app with a rejoin endpoint and a page of metrics.
+//!
+//! | route | what |
+//! |---|---|
+//! | `GET /metrics` | every number, in Prometheus' text format |
+//! | `/ws?room=…` | rejoin: what one says is said to the whole room; who says `drop` loses the socket |
+
+use std::io;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use axum::serve::ListenerExt as _;
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use rejoin_client::{Client, ConnectError, Event};
+use rejoin_server::{
+    ConfigError, ConnectRequest, Connection, FacadeMetrics, Frame, Identity, Reject, Server,
+};
+use tokio::net::TcpListener;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How long the sessions may take to end when the app is stopped.
+const SHUTDOWN: Duration = Duration::from_secs(5);
+
+/// How often the recorder forgets the samples that nobody asked for.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// A recorder with buckets that fit: without them a histogram is a summary, which cannot be added up over processes.
+///
+/// # Errors
+/// Never fails: no list of buckets is empty.
+pub fn recorder() -> Result<PrometheusBuilder, BuildError> {
+    PrometheusBuilder::new()
+        // A callback takes microseconds, a session lives for hours.
+        .set_buckets_for_metric(
+            Matcher::Full("rejoin_callback_duration_seconds".into()),
+            &[1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0],
+        )?
+        .set_buckets_for_metric(
+            Matcher::Full("rejoin_connection_duration_seconds".into()),
+            &[1.0, 10.0, 60.0, 600.0, 3600.0, 6.0 * 3600.0, 24.0 * 3600.0],
+        )?
+        .set_buckets_for_metric(
+            Matcher::Full("rejoin_broadcast_receivers".into()),
+            &[0.0, 1.0, 10.0, 100.0, 1000.0, 10_000.0],
+        )?
+        .set_buckets_for_metric(
+            Matcher::Full("rejoin_send_buffer_ratio".into()),
+            &[0.1, 0.25, 0.5, 0.75, 0.9, 1.0],
+        )
+}
+
+/// Serves the app until `stop` is ready. The recorder that `metrics` belongs to is installed already: the server describes
+/// its metrics to it.
+///
+/// # Errors
+/// Fails when the listener does.
+pub async fn serve(
+    listener: TcpListener,
+    metrics: PrometheusHandle,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let server = server().map_err(io::Error::other)?;
+    let page = metrics.clone();
+    let app = Router::new()
+        .route("/metrics", get(async move || ([(CONTENT_TYPE, "text/plain; version=0.0.4")], page.render())))
+        .route_service("/ws", server.service());
+    // A frame is to leave when it is written, not when more have come.
+    let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
+    tokio::select! {
+        result = axum::serve(listener, app) => result?,
+        () = upkeep(metrics) => {}
+        () = stop => drop(server.shutdown(SHUTDOWN).await),
+    }
+    Ok(())
+}
+
+fn server() -> Result<Server, ConfigError> {
+    Server::builder(connect).on_message(handle_message).metrics(FacadeMetrics::new()).build()
+}
+
+async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
+    let room = request.query("room").ok_or_else(|| Reject::unauthorized("which room?"))?;
+    Ok(Identity::room(room))
+}
+
+async fn handle_message(me: Connection, frame: Frame) {
+    if frame.event() == "drop" {
+        // As a network would. The client comes back by itself, with a resume.
+        me.server().cut(me.id()).ok();
+        return;
+    }
+    // Fails when the server has been shut down: then nobody is there.
+    me.server().broadcast(me.room(), &frame).ok();
+}
+
+/// Histograms keep every sample until somebody asks for the page; where nobody does, somebody has to tidy up.
+async fn upkeep(metrics: PrometheusHandle) {
+    let mut ticks = interval(UPKEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        metrics.run_upkeep();
+    }
+}
+
+/// Somebody who says something ten times a second, and every tenth time loses the socket: so that there is something to
+/// see. Returns when the session is over.
+///
+/// # Errors
+/// Fails when the server cannot be reached.
+pub async fn visit(url: &str) -> Result<(), ConnectError> {
+    let mut connection = Client::builder(url).connect().await?;
+    let sender = connection.sender();
+    let mut ticks = interval(Duration::from_millis(100));
+    let mut said: u64 = 0;
+    loop {
+        tokio::select! {
+            event = connection.recv() => match event {
+                Some(Event::Closed(_)) | None => return Ok(()),
+                Some(_) => {}
+            },
+            _ = ticks.tick() => {
+                said += 1;
+                let event = if said.is_multiple_of(10) { "drop" } else { "say" };
+                // While the socket is gone for longer, the buffer is full at some time: no matter.
+                sender.send(&Frame::new(event, &said).expect("a number has an image in JSON")).ok();
+            }
+        }
+    }
+}

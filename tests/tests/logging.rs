@@ -1,0 +1,288 @@
+//! What is logged, and what never is: events carry the span of their session, and neither tokens nor payloads are told.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
+use std::io::{self, Write};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rejoin_client::{Client, Event, Frame};
+use rejoin_server::{ConnectRequest, Connection, Identity, Reject, Server, StatusCode};
+use rejoin_tests::harness::{self, Dials, Line, Recorder, describe, next, next_event};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// In every payload, and in the client's query.
+const SECRET: &str = "the-payload-is-nobodys-business";
+
+/// Bytes that others write.
+#[derive(Debug, Clone, Default)]
+struct Tape(Arc<Mutex<Vec<u8>>>);
+
+impl Tape {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.text().lines().map(str::to_owned).collect()
+    }
+}
+
+impl Write for Tape {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Everything that rejoin logs on this thread, from now until the guard is dropped.
+fn capture(level: &str) -> (Tape, tracing::subscriber::DefaultGuard) {
+    let tape = Tape::default();
+    let writer = tape.clone();
+    let filter =
+        format!("rejoin_core={level},rejoin_codecs={level},rejoin_server={level},rejoin_client={level}");
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .without_time()
+        .with_writer(move || writer.clone())
+        .finish();
+    (tape, subscriber.set_default())
+}
+
+/// A stream whose incoming bytes are taped.
+struct Tapped<S> {
+    io: S,
+    tape: Tape,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Tapped<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.io).poll_read(cx, buf);
+        self.tape.write_all(&buf.filled()[before..])?;
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Tapped<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// A client under this ID on this line; what it is sent is taped.
+async fn client(line: &Line, id: &str, wire: &Tape) -> rejoin_client::Connection {
+    let (line, tape) = (line.clone(), wire.clone());
+    let builder = Client::builder(format!("ws://server.test/?id={id}&auth={SECRET}")).seed(1);
+    let builder = builder.heartbeat(Duration::from_secs(2), Duration::from_secs(5)).max_retries(3);
+    let builder = builder.connector(move || {
+        let stream = line.dial();
+        let tape = tape.clone();
+        async move { Ok(Tapped { io: stream?, tape }) }
+    });
+    builder.connect().await.unwrap()
+}
+
+fn secret(n: u64) -> Frame {
+    Frame::new("secret", &(n, SECRET)).unwrap()
+}
+
+async fn gets(client: &mut rejoin_client::Connection, count: usize) {
+    for _ in 0..count {
+        let event = next_event(client).await;
+        assert!(matches!(&event, Event::Message(_)), "{}", describe(&event));
+    }
+}
+
+/// The tokens in what was sent to clients.
+fn tokens(wire: &Tape) -> Vec<String> {
+    let text = wire.text();
+    let found = text.split(r#""session":""#).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
+    found.collect()
+}
+
+/// The lines of one session's span, without the span.
+fn of_session(lines: &[String], id: &str) -> Vec<String> {
+    let span = format!(r#"session{{id="{id}" room="room"}}: rejoin_server::"#);
+    let rest = lines.iter().filter_map(|line| line.split_once(&span)).map(|(_, rest)| rest);
+    rest.map(|rest| rest.split_once(": ").unwrap().1.to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_is_told_in_its_span_from_its_beginning_to_its_end_and_no_secret_with_it() {
+    let (tape, _guard) = capture("trace");
+    let wire = Tape::default();
+    let (builder, mut log) = harness::builder();
+    let server = builder.send_buffer(4).build().unwrap();
+    let line = Line::to(&server);
+    let mut ada = client(&line, "ada", &wire).await;
+    log.connected().await;
+    let mut ben = client(&Line::to(&server), "ben", &wire).await;
+    log.connected().await;
+
+    // There and back, a takeover, a gap, a kick.
+    ada.send(&secret(1)).unwrap();
+    log.next().await;
+    server.send("ada", &secret(1)).unwrap();
+    gets(&mut ada, 1).await;
+    line.half_open();
+    assert_eq!(next(&mut ada).await, "dropped: nothing arrived for the pong timeout");
+    assert_eq!(next(&mut ada).await, "restored");
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(next(&mut ada).await, "dropped: connection reset");
+    for n in 2..=8 {
+        server.broadcast("room", &secret(n)).unwrap();
+        gets(&mut ben, 1).await;
+    }
+    line.set_dials(Dials::Served);
+    assert_eq!(next(&mut ada).await, "restored");
+    assert_eq!(next(&mut ada).await, "gap 2-4");
+    gets(&mut ada, 4).await;
+    server.kick("ada").await.unwrap();
+    assert_eq!(next(&mut ada).await, "closed: closed by the server with 1000 kicked");
+    ben.send(&secret(9)).unwrap();
+    assert_eq!(ben.close().await.unacknowledged, 0);
+    server.shutdown(Duration::from_secs(5)).await;
+
+    let lines = tape.lines();
+    let remote = r#"mode=Session codec="json" remote_addr=None"#;
+    let told = of_session(&lines, "ada");
+    let (closed, told) = told.split_last().unwrap();
+    assert_eq!(
+        told,
+        [
+            &format!("session opened {remote}"),
+            "socket dropped why=taken over by another socket",
+            "socket attached, session goes on",
+            "socket dropped why=connection reset",
+            "frames given up frames=1",
+            "frames given up frames=1",
+            "frames given up frames=1",
+            "socket attached, session goes on",
+            "peer is told of a gap frames=3",
+        ]
+    );
+    assert!(closed.starts_with("session closed reason=kicked lived="), "{closed}");
+    assert!(closed.contains(" received=1 sent=5 replayed=0 dropped=3 "), "{closed}");
+    let told = of_session(&lines, "ben");
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert_eq!(told[0], format!("session opened {remote}"));
+    assert!(told[1].starts_with("session closed reason=closed by the peer lived="), "{}", told[1]);
+    // Whatever the task of a session says is in its span.
+    for line in lines.iter().filter(|line| line.contains("rejoin_server::observer")) {
+        assert!(line.contains("session{id="), "{line}");
+    }
+    let client_says =
+        |text: &str| lines.iter().any(|line| line.contains("connection{host=") && line.contains(text));
+    for text in ["connected", "socket dropped why=", "session restored", "connection closed reason="] {
+        assert!(client_says(text), "{text}");
+    }
+    assert_no_secret(&tape, &wire, 4);
+}
+
+/// Neither a token nor a payload nor a query is logged.
+fn assert_no_secret(tape: &Tape, wire: &Tape, openings: usize) {
+    let (tokens, text) = (tokens(wire), tape.text());
+    assert!(tokens.len() >= openings, "{tokens:?}");
+    for secret in tokens.iter().map(String::as_str).chain([SECRET, "auth="]) {
+        assert!(!text.contains(secret), "{secret} in\n{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_is_told_without_the_token_even_where_the_application_quotes_it() {
+    let (tape, _guard) = capture("trace");
+    let wire = Tape::default();
+    let (sender, refuses) = tokio::sync::watch::channel(None);
+    let (builder, mut log) = Recorder::of(Server::builder(move |request: ConnectRequest| {
+        let status: Option<StatusCode> = *refuses.borrow();
+        async move {
+            let offers = request.header("sec-websocket-protocol").unwrap_or_default().to_owned();
+            match status {
+                None => Ok(Identity::room("room").with_id("ada")),
+                Some(status) => Err(Reject::new(status, format!("not with {offers}"))),
+            }
+        }
+    }));
+    let server = builder.build().unwrap();
+    let line = Line::to(&server);
+    let mut ada = client(&line, "ada", &wire).await;
+    log.connected().await;
+    sender.send_replace(Some(StatusCode::SERVICE_UNAVAILABLE));
+    line.cut();
+    assert_eq!(next(&mut ada).await, "dropped: connection reset");
+    line.dialled(2).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    sender.send_replace(Some(StatusCode::FORBIDDEN));
+    let closed = next(&mut ada).await;
+    assert!(closed.starts_with("closed: server refused the reconnect with http status 403"), "{closed}");
+    let offers = "rejoin.v1.json, rejoin.resume.[token].0";
+    let text = tape.text();
+    for (level, status) in [("INFO", 503), ("DEBUG", 403)] {
+        let line =
+            format!("{level} rejoin_server::service: upgrade refused status={status} why=not with {offers}");
+        assert!(text.contains(&line), "{line} in\n{text}");
+    }
+    assert!(text.contains("giving up: the server has refused for good status=403"), "{text}");
+    assert_no_secret(&tape, &wire, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_session_is_told_by_both_sides() {
+    let (tape, _guard) = capture("debug");
+    let wire = Tape::default();
+    let (old, _old_log) = harness::builder();
+    let (new, mut log) = harness::builder();
+    let (old, new) = (old.build().unwrap(), new.build().unwrap());
+    let line = Line::to(&old);
+    let mut ada = client(&line, "ada", &wire).await;
+    line.lead_to(&new);
+    line.cut();
+    assert_eq!(next(&mut ada).await, "dropped: connection reset");
+    assert_eq!(next(&mut ada).await, "lost unknown []");
+    log.connected().await;
+    let text = tape.text();
+    assert!(text.contains("resume refused why=unknown"), "{text}");
+    assert!(text.contains(r#"session lost, a fresh one is open id="ada" lost=Some(Unknown)"#), "{text}");
+    assert_no_secret(&tape, &wire, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_told_with_the_id_where_only_errors_are_wanted() {
+    let (tape, _guard) = capture("error");
+    let server = Server::builder(harness::connect)
+        .on_message(|_: Connection, _| async { panic!("cannot read {SECRET}") })
+        .build()
+        .unwrap();
+    let line = Line::to(&server);
+    let wire = Tape::default();
+    let ada = client(&line, "ada", &wire).await;
+    let connection = server.connection("ada").unwrap();
+    line.set_dials(Dials::Refused);
+    ada.send(&secret(1)).unwrap();
+    connection.closed().await;
+    let expected = r#"ERROR rejoin_server::session_task: handler panicked id="ada" which="message""#;
+    assert_eq!(tape.lines(), [expected]);
+    assert_no_secret(&tape, &wire, 1);
+}
