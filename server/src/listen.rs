@@ -1,11 +1,15 @@
 //! [`Listening`]: a server on a TCP port of its own.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderValue, Request, StatusCode, header};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -81,12 +85,23 @@ where
 {
     let timeout = shared.options.handshake_timeout;
     let service = Service::new(shared.clone(), remote_addr);
+    // One request each. Not by hyper's `keep_alive(false)`: it says `close` in the 101, too, and there are clients that
+    // take no `Connection` but `Upgrade`.
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = service.call(request);
+        async move {
+            let mut response = answer.await?;
+            if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(timeout)
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
-        .keep_alive(false)
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
     tokio::select! {
