@@ -38,6 +38,14 @@ impl Link {
     ///
     /// The caller has registered itself with [`Cell::register_driver`] before.
     pub fn poll(&mut self, cx: &mut Context<'_>, cell: &Cell, codec: &dyn Codec) -> Poll<LinkEnd> {
+        let end = self.poll_socket(cx, cell, codec);
+        if end.is_ready() {
+            cell.drive(|session| session.handle_left(self.epoch));
+        }
+        end
+    }
+
+    fn poll_socket(&mut self, cx: &mut Context<'_>, cell: &Cell, codec: &dyn Codec) -> Poll<LinkEnd> {
         loop {
             if self.poll_read(cx, cell, codec).is_ready() {
                 return Poll::Ready(LinkEnd::Answered);

@@ -151,7 +151,6 @@ impl Session {
         }
         self.ahead = None;
         self.closing = None;
-        self.suspended_since = None;
         self.pongs = VecDeque::new();
         self.outbox.end_receipts();
         if self.config.side == Side::Server {

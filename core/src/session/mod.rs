@@ -101,6 +101,7 @@ pub struct Session {
     last_heard: Instant,
     ping: Ping,
     blocked_since: Option<Instant>,
+    /// Since when there is no socket. Stays when the session ends without one.
     suspended_since: Option<Instant>,
     /// How often an attached socket was lost.
     drops: u64,

@@ -238,8 +238,8 @@ impl Outbox {
         }
     }
 
-    /// The socket is gone: in plain mode what was not wholly written is to be written again. In session mode only the peer
-    /// can tell what has not arrived.
+    /// The socket is gone, and nothing more is heard of its writing: in plain mode what was not wholly written is to be written
+    /// again. In session mode only the peer can tell what has not arrived.
     pub(super) fn detach(&mut self) {
         if self.mode == Mode::Plain {
             self.rewind(0);

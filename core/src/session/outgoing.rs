@@ -221,10 +221,14 @@ impl Session {
         blocked: bool,
         now: Instant,
     ) {
-        if epoch != self.epoch || self.state != State::Connected {
+        if epoch != self.epoch {
             return;
         }
+        // Also those that went into a socket while it was being lost: they are not to be written again.
         self.outbox.written(frames);
+        if self.state != State::Connected {
+            return;
+        }
         if !blocked {
             self.blocked_since = None;
         } else if progress || self.blocked_since.is_none() {

@@ -133,9 +133,18 @@ impl Session {
         }
         match (self.state, &self.ended) {
             (State::Connected, _) => Standing::Attached,
+            // It was lost before the session ended, even if its driver has not seen so yet.
+            (State::Closed, _) if self.suspended_since.is_some() => Standing::Gone,
             (State::Closed, Some(CloseReason::TransportLost(_))) => Standing::Gone,
             (State::Closed, Some(reason)) => Standing::Leave(reason.close_frame()),
             _ => Standing::Gone,
+        }
+    }
+
+    /// The driver has let go of a socket: [`Self::handle_written`] is not called for it any more.
+    pub fn handle_left(&mut self, epoch: Epoch) {
+        if epoch == self.epoch && self.state == State::Suspended {
+            self.outbox.detach();
         }
     }
 
@@ -175,7 +184,6 @@ impl Session {
         self.state = state;
         self.suspended_since = Some(now);
         self.ahead = None;
-        self.outbox.detach();
         self.announce_drop(why);
         self.opened = false;
     }

@@ -336,3 +336,15 @@ fn every_reason_has_the_close_frame_of_the_table() {
         assert_eq!(pair.server().poll_timeout(), None);
     }
 }
+
+#[test]
+fn a_socket_that_was_lost_before_the_end_is_not_told_of_it() {
+    for side in [Server, Client] {
+        let mut pair = Pair::connected(8);
+        let now = pair.now;
+        pair.session(side).cut(now);
+        pair.session(side).end(CloseReason::ServerClosed);
+        assert_eq!(pair.session(side).standing(Epoch(1)), Standing::Gone);
+        assert_eq!(pair.session(side).poll_timeout(), None);
+    }
+}

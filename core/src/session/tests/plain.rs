@@ -56,6 +56,23 @@ fn replays_what_was_not_written_and_forgets_what_was() {
 }
 
 #[test]
+fn what_was_being_written_when_the_socket_was_cut_is_not_written_again() {
+    let (mut session, epoch, now) = attached(|config| config.buffer_frames = 2);
+    send(&mut session, "1").unwrap();
+    send(&mut session, "2").unwrap();
+    assert_eq!(written(&mut session, epoch, now), messages(&["1", "2"]));
+    session.cut(now);
+    // The driver learns of the cut when it has written.
+    session.handle_written(epoch, 1, true, false, now);
+    session.handle_left(epoch);
+    send(&mut session, "3").unwrap();
+    assert_eq!(send(&mut session, "4"), Err(Refused::Full), "what is to be written again counts again");
+    let epoch = session.reserve();
+    session.attach(epoch, None, now).unwrap();
+    assert_eq!(written(&mut session, epoch, now), messages(&["2", "3"]));
+}
+
+#[test]
 fn a_takeover_replays_what_the_old_socket_did_not_write() {
     let (mut session, old, now) = attached(|_| ());
     send(&mut session, "1").unwrap();
