@@ -1,4 +1,4 @@
-//! The main promises over real sockets: TCP, TLS, Unix, under axum, and through a proxy that fails.
+//! The main promises over other sockets than plain TCP: TLS, Unix, under axum, and through a proxy that fails.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -46,23 +46,6 @@ async fn shut_down(server: &Server) {
 
 fn millis(n: u64) -> Duration {
     Duration::from_millis(n)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn talks_both_ways_and_leaves_nothing_behind() {
-    let (server, addr, mut log) = server(|builder| builder).await;
-    let mut client = client(addr).connect().await.unwrap();
-    let connection = log.connected().await;
-    assert!(connection.remote_addr().is_some_and(|remote| remote.ip().is_loopback()));
-    for n in 0..2000 {
-        connection.send_wait(&number(n)).await.unwrap();
-        client.send_wait(&number(n)).await.unwrap();
-        assert_eq!((numbers(&mut client, 1).await, log.numbers(1).await), (vec![n], vec![n]));
-    }
-    assert_eq!(client.close().await.unacknowledged, 0);
-    assert_eq!(log.next().await, "ada disconnected: closed by the peer");
-    shut_down(&server).await;
-    assert!(std::net::TcpStream::connect(addr).is_err(), "the listener is closed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -171,17 +154,6 @@ async fn frames_that_sit_in_a_socket_which_is_reset_arrive_after_the_resume() {
     assert_eq!(log.numbers_over_drops(50).await, Vec::from_iter(1..=50));
     assert_eq!(server.stats().resumed, 1);
     shut_down(&server).await;
-}
-
-#[tokio::test]
-async fn a_shutdown_ends_listener_sessions_and_half_open_sockets_in_time() {
-    let (server, proxy, mut log, _client) =
-        through_proxy(|builder| builder.close_timeout(millis(300)), |builder| builder.max_retries(1)).await;
-    proxy.fail(Fault::HalfOpen).await;
-    let since = Instant::now();
-    assert_eq!(server.shutdown(Duration::from_secs(1)).await, 0);
-    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
-    assert_eq!(log.next().await, "ada disconnected: server shut down");
 }
 
 #[tokio::test]

@@ -1,7 +1,11 @@
 //! What the scenarios stand on: a server that writes down what it is told, lines that fail on demand, and words for what
 //! either side is told, so that a scenario reads as a script.
 //!
-//! [`Line`] is a network in memory, for paused time; [`Proxy`] stands between real sockets.
+//! [`Line`] is a network in memory, for paused time; [`Proxy`] stands between real sockets. A scenario that runs [`alone`] has
+//! to leave nothing behind.
+
+mod alone;
+pub use alone::{Baseline, alone};
 
 mod recorder;
 pub use recorder::{Happening, Recorder, What, builder, connect};

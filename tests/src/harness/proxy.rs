@@ -12,12 +12,15 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinSet};
 
-/// A TCP proxy between a client and a server. Whatever is done to it is done to the latest connection.
+/// A TCP proxy between a client and a server. Whatever is done to it is done to the latest connection. It ends, with its
+/// connections, when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     addr: SocketAddr,
     shared: Arc<Shared>,
+    accepting: AbortHandle,
 }
 
 #[derive(Debug)]
@@ -30,6 +33,8 @@ struct Shared {
     failed: watch::Sender<usize>,
     /// Bytes that were read from half-open connections.
     swallowed: watch::Sender<usize>,
+    /// Connections do not get to the server.
+    holding: watch::Sender<bool>,
 }
 
 /// A fault that the scenario orders.
@@ -80,20 +85,25 @@ impl Proxy {
             cuts: Mutex::default(),
             failed: watch::Sender::new(0),
             swallowed: watch::Sender::new(0),
+            holding: watch::Sender::new(false),
         });
-        let accepting = shared.clone();
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let shared = accepting.clone();
-                tokio::spawn(async move { shared.serve(client).await.ok() });
-            }
-        });
-        Ok(Self { addr, shared })
+        let accepting = tokio::spawn(accept(shared.clone(), listener)).abort_handle();
+        Ok(Self { addr, shared, accepting })
     }
 
     /// Where clients dial.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Keeps connections to come from the server, until [`Self::release`].
+    pub fn hold(&self) {
+        self.shared.holding.send_replace(true);
+    }
+
+    /// Lets those that are held get to the server.
+    pub fn release(&self) {
+        self.shared.holding.send_replace(false);
     }
 
     /// Has the latest connection fail. When it returns, it has failed; one that was gone already stays so.
@@ -103,8 +113,13 @@ impl Proxy {
     pub async fn fail(&self, fault: Fault) {
         let latest = self.shared.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (done, failed) = oneshot::channel();
-        latest.expect("the client has dialled").send(Order { fault, done }).ok();
-        failed.await.ok();
+        let latest = latest.expect("the client has dialled");
+        latest.send(Order { fault, done }).ok();
+        // An order that comes while the connection ends by itself may be neither taken nor dropped.
+        tokio::select! {
+            _ = failed => {}
+            () = latest.closed() => {}
+        }
     }
 
     /// Waits until half-open connections have swallowed so many bytes.
@@ -130,8 +145,29 @@ impl Proxy {
     }
 }
 
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(shared: Arc<Shared>, listener: TcpListener) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((client, _)) = accepted else { return };
+                let shared = shared.clone();
+                connections.spawn(async move { shared.serve(client).await.ok() });
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
 impl Shared {
     async fn serve(&self, client: TcpStream) -> io::Result<()> {
+        self.holding.subscribe().wait_for(|holding| !holding).await.ok();
         let server = TcpStream::connect(self.server).await?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;

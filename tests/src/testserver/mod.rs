@@ -1,19 +1,22 @@
 //! The test server: one program that clients of every language are tested against.
 //!
-//! It accepts upgrades on every path; the query says `room` (default `test`), `id`, and `reject=1` for a refusal. A frame
-//! comes back to its sender unchanged, but for the events `pub`, `stream` and `sink` (see `events`). A second port takes
-//! commands (see `control`).
+//! It accepts upgrades on every path; the query says `room` (default `test`), `id`, `reject=1` for a refusal, and
+//! `ignore_pings=1` for a server that answers no ping of this client. A frame comes back to its sender unchanged, but for the
+//! events `pub`, `stream` and `sink` (see `events`). A second port takes commands (see `control`).
 
 mod control;
 mod events;
+mod front;
 mod options;
+mod pingless;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rejoin_server::{ConfigError, ConnectRequest, Identity, Listening, Reject, Server};
+use rejoin_server::{ConfigError, ConnectRequest, Identity, Reject, Server};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 pub use options::{CodecName, Options, UsageError};
 
@@ -36,7 +39,7 @@ pub struct TestServer {
 #[derive(Debug)]
 struct Running {
     server: Server,
-    listening: Listening,
+    accepting: JoinHandle<()>,
 }
 
 impl TestServer {
@@ -95,9 +98,11 @@ impl TestServer {
 
     async fn stop(&self) -> bool {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Running { server, listening }) = running else { return false };
+        let Some(Running { server, accepting }) = running else { return false };
+        accepting.abort();
         server.shutdown(SHUTDOWN).await;
-        listening.closed().await;
+        // Cancelled it is, and the listener closed.
+        accepting.await.ok();
         true
     }
 }
@@ -105,8 +110,8 @@ impl TestServer {
 fn run(options: &Options, sinks: &Arc<Sinks>, listener: TcpListener) -> io::Result<Running> {
     let server =
         build(options, sinks.clone()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let listening = server.serve(listener)?;
-    Ok(Running { server, listening })
+    let accepting = tokio::spawn(front::accept(server.clone(), listener));
+    Ok(Running { server, accepting })
 }
 
 fn build(options: &Options, sinks: Arc<Sinks>) -> Result<Server, ConfigError> {

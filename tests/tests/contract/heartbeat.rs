@@ -1,0 +1,39 @@
+//! A socket that is silent for too long is lost.
+
+use rejoin_tests::harness::{Fault, Proxy, next};
+
+use crate::stage::Stage;
+use crate::{Mode, in_both_modes, millis};
+
+#[test]
+fn heartbeat_timeout() {
+    in_both_modes(async |mode| {
+        let mut stage = Stage::set(mode, |builder| builder.heartbeat(millis(50), millis(400))).await;
+        let (_client, proxy) = stage.connect_through_proxy("ada").await;
+        proxy.fail(Fault::HalfOpen).await;
+        assert_eq!(stage.log.next().await, "ada dropped: nothing arrived for the pong timeout");
+        stage.end().await;
+        // What else may have happened on a machine that is slower than this heartbeat is no matter.
+        while stage.log.next().await != "ada disconnected: server shut down" {}
+    });
+}
+
+#[test]
+fn client_heartbeat_timeout() {
+    in_both_modes(async |mode| {
+        // Nobody answers on the socket that is taken over.
+        let mut stage = Stage::set(mode, |builder| builder.close_timeout(millis(50))).await;
+        let proxy = Proxy::start(stage.addr).await.unwrap();
+        let client = stage.client_at(proxy.addr(), "id=ada").heartbeat(millis(50), millis(400));
+        let mut client = client.connect().await.unwrap();
+        stage.log.connected().await;
+        proxy.fail(Fault::HalfOpen).await;
+        assert_eq!(next(&mut client).await, "dropped: nothing arrived for the pong timeout");
+        assert_eq!(next(&mut client).await, "restored");
+        // In plain mode another socket under the same ID is another session: the server has not noticed anything.
+        let back = if mode == Mode::Session { "ada restored" } else { "ada connected" };
+        while stage.log.next().await != back {}
+        client.close().await;
+        stage.end().await;
+    });
+}

@@ -1,0 +1,31 @@
+//! What the other scenarios rely on: whatever is left behind is noticed.
+
+use rejoin_tests::harness::{Baseline, alone};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::millis;
+
+#[test]
+fn a_task_that_is_left_is_noticed() {
+    alone(async {
+        let before = Baseline::now();
+        let task = tokio::spawn(std::future::pending::<()>());
+        let left = before.restored(millis(50)).await;
+        assert_eq!(left.unwrap_err(), "left behind: 1 tasks, 0 sockets");
+        task.abort();
+        before.restored(millis(20_000)).await.unwrap();
+    });
+}
+
+#[test]
+fn a_socket_that_is_left_is_noticed() {
+    alone(async {
+        let before = Baseline::now();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let left = before.restored(millis(50)).await;
+        assert_eq!(left.unwrap_err(), "left behind: 0 tasks, 2 sockets");
+        drop((listener, client));
+        before.restored(millis(0)).await.unwrap();
+    });
+}

@@ -1,0 +1,73 @@
+//! [`Stage`]: a server that listens, and clients that connect to it, straight or through a proxy that fails.
+
+use std::net::SocketAddr;
+
+use rejoin_client::{Client, ClientBuilder, Connection};
+use rejoin_server::{Builder, Server};
+use rejoin_tests::harness::{self, Fault, Proxy, Recorder};
+
+use crate::bare::Bare;
+use crate::{Mode, millis, secs};
+
+/// A server that listens, and what it tells its application.
+pub(crate) struct Stage {
+    pub(crate) server: Server,
+    pub(crate) addr: SocketAddr,
+    pub(crate) log: Recorder,
+    pub(crate) mode: Mode,
+}
+
+impl Stage {
+    /// A server with these options, whose clients talk in this mode.
+    pub(crate) async fn set(mode: Mode, configure: impl FnOnce(Builder) -> Builder) -> Self {
+        let (builder, log) = harness::builder();
+        let server = configure(builder).build().unwrap();
+        let addr = server.listen("127.0.0.1:0").await.unwrap().local_addr();
+        Self { server, addr, log, mode }
+    }
+
+    /// A client under this ID, before it has connected. It comes back fast.
+    pub(crate) fn client(&self, id: &str) -> ClientBuilder {
+        self.client_at(self.addr, &format!("id={id}"))
+    }
+
+    pub(crate) fn client_at(&self, addr: SocketAddr, query: &str) -> ClientBuilder {
+        let builder = Client::builder(format!("ws://{addr}/?{query}")).reconnect(millis(1), millis(20));
+        if self.mode == Mode::Plain { builder.plain() } else { builder }
+    }
+
+    /// A client that has connected under this ID.
+    pub(crate) async fn connect(&mut self, id: &str) -> Connection {
+        let connection = self.client(id).connect().await.unwrap();
+        assert_eq!(self.log.next().await, format!("{id} connected"));
+        connection
+    }
+
+    /// A client that has connected under this ID through a proxy of its own.
+    pub(crate) async fn connect_through_proxy(&mut self, id: &str) -> (Connection, Proxy) {
+        let proxy = Proxy::start(self.addr).await.unwrap();
+        let connection = self.client_at(proxy.addr(), &format!("id={id}")).connect().await.unwrap();
+        assert_eq!(self.log.next().await, format!("{id} connected"));
+        (connection, proxy)
+    }
+
+    /// A client in plain mode that is not ours, connected under this ID.
+    pub(crate) async fn bare(&mut self, id: &str) -> Bare {
+        let bare = Bare::connect(self.addr, &format!("id={id}")).await;
+        assert_eq!(self.log.next().await, format!("{id} connected"));
+        bare
+    }
+
+    /// Resets the client's socket, and keeps the client away until [`Proxy::release`].
+    pub(crate) async fn drop_and_hold(&mut self, id: &str, proxy: &Proxy) {
+        proxy.hold();
+        proxy.fail(Fault::Reset).await;
+        let told = self.log.next().await;
+        assert!(told.starts_with(&format!("{id} dropped: ")), "{told}");
+    }
+
+    /// The server shuts down, with nothing that had to be cut short.
+    pub(crate) async fn end(&self) {
+        assert_eq!(self.server.shutdown(secs(60)).await, 0, "sessions that had to be dropped");
+    }
+}
