@@ -14,7 +14,7 @@ use futures_util::future::{BoxFuture, Shared as SharedFuture};
 use rejoin_core::drive::{Cell, ReceiptError, SendError, now};
 use rejoin_core::{
     CloseFrame, CloseReason as SessionEnd, Codec, DropReason, Event as SessionEvent, Frame, Overflow,
-    Session, ws,
+    Session, State, ws,
 };
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
@@ -175,13 +175,17 @@ impl Sender {
         self.shared.cell.drive(|session| session.identity().map(|identity| identity.room.to_string()))
     }
 
-    /// Where the connection stands at this moment. An event that tells of it may still be on its way to
-    /// [`recv`](Connection::recv).
+    /// Where the connection stands at this moment: never behind an event that was given. One that tells of it may still be on
+    /// its way to [`recv`](Connection::recv).
     pub fn state(&self) -> ConnectionState {
-        *self.shared.state.borrow()
+        self.shared.cell.drive(|session| match session.state() {
+            State::Closed => ConnectionState::Closed,
+            State::Connected if session.is_opened() => ConnectionState::Connected,
+            _ => ConnectionState::Reconnecting,
+        })
     }
 
-    /// Follows [`Self::state`]: for a light that says whether we are online. What happens in quick succession is seen as its
+    /// Follows [`Self::state`], a moment later: for a light that says whether we are online. What happens in quick succession is seen as its
     /// last.
     pub fn state_changes(&self) -> watch::Receiver<ConnectionState> {
         self.shared.state.subscribe()
@@ -242,6 +246,7 @@ pub(crate) struct Shared {
     overflow: Overflow,
     write_timeout: Duration,
     close_timeout: Duration,
+    /// The same as [`Sender::state`], for those who follow it.
     state: watch::Sender<ConnectionState>,
     /// Our application has closed: it is told nothing more.
     deaf: AtomicBool,
