@@ -81,9 +81,9 @@ impl ClientBuilder {
         self.build()?.connect().await
     }
 
-    /// The wire format: `MsgpackCodec` (feature `msgpack`), or an application's own [`Codec`]. Default:
-    /// [`JsonCodec`](crate::JsonCodec). In session mode a server that does not support it refuses the dial with 400, and lists
-    /// what it does; in plain mode it has to be the server's default.
+    /// The wire format: `MsgpackCodec` (feature `msgpack`), `ProtobufCodec` (feature `protobuf`), or an application's own
+    /// [`Codec`]. Default: [`JsonCodec`](crate::JsonCodec). In session mode a server that does not support it refuses the dial
+    /// with 400, and lists what it does; in plain mode it has to be the server's default.
     pub fn codec(mut self, codec: impl Codec) -> Self {
         self.options.codec = Arc::new(codec);
         self

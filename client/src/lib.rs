@@ -131,7 +131,12 @@ pub use rejoin_codecs as codecs;
 pub use rejoin_codecs::JsonCodec;
 #[cfg(feature = "msgpack")]
 pub use rejoin_codecs::MsgpackCodec;
+#[cfg(feature = "protobuf")]
+pub use rejoin_codecs::ProtobufCodec;
 pub use rejoin_core::drive::{ReceiptError, SendError};
+#[cfg(feature = "protobuf")]
+#[doc(no_inline)]
+pub use rejoin_core::prost;
 pub use rejoin_core::{
     CloseFrame, Codec, DecodeError, DropReason, EncodeError, Frame, Gap, LostReason, Message, MessageKind,
     Overflow, Payload, PayloadError, PayloadFormat,

@@ -4,8 +4,10 @@
 //! |---|---|---|---|
 //! | JSON | `JsonCodec` | `json`, on by default | text |
 //! | MessagePack | `MsgpackCodec` | `msgpack` | binary |
+//! | Protobuf | `ProtobufCodec` | `protobuf` | binary |
 //!
 //! One room may hold connections of different codecs: each gets a payload in its own format, translated once for each codec.
+//! Protobuf carries payloads in all formats as they are, and says which it is.
 //!
 //! # Images
 //!
@@ -62,6 +64,11 @@ pub use json::JsonCodec;
 mod msgpack;
 #[cfg(feature = "msgpack")]
 pub use msgpack::MsgpackCodec;
+
+#[cfg(feature = "protobuf")]
+mod protobuf;
+#[cfg(feature = "protobuf")]
+pub use protobuf::ProtobufCodec;
 
 mod transcode;
 

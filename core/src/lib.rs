@@ -39,3 +39,7 @@ pub mod router;
 
 #[cfg(feature = "drive")]
 pub mod drive;
+
+/// The prost whose messages payloads carry: where an application has another one too, `#[prost(prost_path = "..")]` names it.
+#[cfg(feature = "prost")]
+pub use prost;

@@ -230,9 +230,10 @@ impl Builder {
         self
     }
 
-    /// Adds a wire format: [`JsonCodec`](crate::JsonCodec), `MsgpackCodec` (feature `msgpack`), or an application's own
-    /// [`Codec`]. The first one added is the default, which plain clients get; session clients say which they want. Default:
-    /// JSON alone, and once any is added, only what was. Two of the same name are an error of [`Self::build`].
+    /// Adds a wire format: [`JsonCodec`](crate::JsonCodec), `MsgpackCodec` (feature `msgpack`), `ProtobufCodec` (feature
+    /// `protobuf`), or an application's own [`Codec`]. The first one added is the default, which plain clients get; session
+    /// clients say which they want. Default: JSON alone, and once any is added, only what was. Two of the same name are an
+    /// error of [`Self::build`].
     ///
     /// Clients of different formats may meet in one room: each gets payloads in its own. Costs a broadcast one encoding more
     /// where members of a room use it; a frame that has no image in it is dropped for them, and counted.

@@ -1,0 +1,392 @@
+//! [`ProtobufCodec`]: a frame as a Protobuf message in a binary message.
+
+use rejoin_core::{Codec, DecodeError, EncodeError, Frame, Message, MessageKind, Payload, PayloadFormat};
+
+use crate::transcode::{json_payload, msgpack_payload};
+
+mod wire;
+use wire::{Reader, Value};
+
+/// Protobuf in binary messages: the message `Frame` of `proto/rejoin/v1/frame.proto`, which this crate ships for
+/// implementers in other languages (PROTOCOL.md §2). Its name is `protobuf`.
+///
+/// What it writes:
+/// - the fields that are there, in the order of their numbers; `payload` also where it is empty, and `format` where it is not
+///   the default, bytes;
+/// - a payload in any format as it is, byte for byte: nothing is translated.
+///
+/// What it reads:
+/// - the fields in any order; the last one of those that stand there more than once. Unknown fields are skipped, however
+///   deep their groups are;
+/// - an empty `id` or `event` as an absent one; `format` without a payload as nothing;
+/// - `payload` byte for byte, but for the white space around a JSON text. It shares the message's memory where it is at least
+///   half of the message, and is copied where it is less, so that a small payload does not keep a big message alive. JSON
+///   and MessagePack cost one pass over their bytes to check them: receivers of other codecs get them unchecked;
+/// - a MessagePack payload that is a `bin` as its content, in [`PayloadFormat::Bytes`].
+///
+/// What it refuses:
+/// - [`DecodeError::Malformed`]: what breaks Protobuf's wire format, wherever it stands; an `id` or `event` that is not
+///   UTF-8; a payload that is not exactly one value of its `format`;
+/// - [`DecodeError::NotAFrame`]: a text message; a field of `Frame` with the wire type of another type; a `format` that is
+///   not known.
+///
+/// ```
+/// use rejoin_codecs::ProtobufCodec;
+/// use rejoin_core::{Codec, Frame, Payload};
+///
+/// let frame = Frame::event_only("e").with_payload(Payload::bytes("abc"));
+/// let message = ProtobufCodec.encode(&frame)?;
+/// assert_eq!(&message.data[..], b"\x12\x01e\x1a\x03abc");
+/// assert_eq!(ProtobufCodec.decode(message)?, frame);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+#[allow(clippy::exhaustive_structs, reason = "the protocol leaves nothing to choose")]
+pub struct ProtobufCodec;
+
+// The fields of `Frame`, and the values of `PayloadFormat`.
+const ID: u32 = 1;
+const EVENT: u32 = 2;
+const PAYLOAD: u32 = 3;
+const FORMAT: u32 = 4;
+
+const BYTES: i32 = 0;
+const JSON: i32 = 1;
+const MSGPACK: i32 = 2;
+
+impl Codec for ProtobufCodec {
+    fn name(&self) -> &str {
+        "protobuf"
+    }
+
+    fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
+        let names = [(ID, frame.id()), (EVENT, frame.event())];
+        let format = frame.payload().map_or(Ok(BYTES), format_number)?;
+        let mut len = 0;
+        for (_, name) in names.iter().filter(|(_, name)| !name.is_empty()) {
+            len += wire::bytes_len(name.len());
+        }
+        if let Some(payload) = frame.payload() {
+            len += wire::bytes_len(payload.data().len());
+        }
+        if format != BYTES {
+            len += wire::SMALL_INT_LEN;
+        }
+        // As long as it becomes: without excess it turns into `Bytes` without another allocation.
+        let mut data = Vec::with_capacity(len);
+        for (number, name) in names.iter().filter(|(_, name)| !name.is_empty()) {
+            wire::write_bytes(&mut data, *number, name.as_bytes());
+        }
+        if let Some(payload) = frame.payload() {
+            wire::write_bytes(&mut data, PAYLOAD, payload.data());
+        }
+        if format != BYTES {
+            wire::write_small_int(&mut data, FORMAT, format as u8);
+        }
+        debug_assert_eq!(data.len(), len);
+        Ok(Message::binary(data))
+    }
+
+    fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
+        if message.kind != MessageKind::Binary {
+            return Err(not_a_frame("text message where the format is binary"));
+        }
+        let fields = Fields::read(&message.data)?;
+        let frame = Frame::event_only(fields.event).with_id(fields.id);
+        match fields.payload {
+            Some(payload) => Ok(frame.with_payload(read_payload(&message, payload, fields.format)?)),
+            None => Ok(frame),
+        }
+    }
+}
+
+/// The fields of a `Frame` as they stand in the message; those that are absent have their defaults.
+#[derive(Default)]
+struct Fields<'a> {
+    id: &'a str,
+    event: &'a str,
+    payload: Option<&'a [u8]>,
+    format: i32,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads all of it before it says that a field is of another type: a wrong byte may stand behind that.
+    fn read(data: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(data);
+        let mut fields = Self::default();
+        let mut mistyped = None;
+        while let Some((number, value)) = reader.next_field()? {
+            match (number, value) {
+                (ID, Value::Bytes(id)) => fields.id = read_string(id, "id is not UTF-8")?,
+                (EVENT, Value::Bytes(event)) => fields.event = read_string(event, "event is not UTF-8")?,
+                (PAYLOAD, Value::Bytes(payload)) => fields.payload = Some(payload),
+                // An enum is an int32: of a longer number its low bits count.
+                (FORMAT, Value::Int(format)) => fields.format = format as i32,
+                (ID, _) => mistyped = Some("id is not a string"),
+                (EVENT, _) => mistyped = Some("event is not a string"),
+                (PAYLOAD, _) => mistyped = Some("payload is not bytes"),
+                (FORMAT, _) => mistyped = Some("format is not a number"),
+                _ => {}
+            }
+        }
+        mistyped.map_or(Ok(fields), |what| Err(not_a_frame(what)))
+    }
+}
+
+fn read_string<'a>(data: &'a [u8], why: &'static str) -> Result<&'a str, DecodeError> {
+    str::from_utf8(data).map_err(|_| malformed(why))
+}
+
+/// The payload that stands in `message` as `data`.
+fn read_payload(message: &Message, data: &[u8], format: i32) -> Result<Payload, DecodeError> {
+    let bytes = if data.len() * 2 >= message.data.len() {
+        message.data.slice_ref(data)
+    } else {
+        data.to_vec().into()
+    };
+    match format {
+        BYTES => Ok(Payload::bytes(bytes)),
+        JSON => json_payload(&bytes).map_err(|why| DecodeError::Malformed(format!("payload: {why}").into())),
+        MSGPACK => {
+            msgpack_payload(&bytes).map_err(|why| DecodeError::Malformed(format!("payload: {why}").into()))
+        }
+        _ => Err(not_a_frame("format of the payload is not known")),
+    }
+}
+
+fn format_number(payload: &Payload) -> Result<i32, EncodeError> {
+    match payload.format() {
+        PayloadFormat::Bytes => Ok(BYTES),
+        PayloadFormat::Json => Ok(JSON),
+        PayloadFormat::Msgpack => Ok(MSGPACK),
+        other => Err(EncodeError::new(format!("a payload in {other}, which Protobuf frames cannot name"))),
+    }
+}
+
+fn malformed(why: &'static str) -> DecodeError {
+    DecodeError::Malformed(why.into())
+}
+
+fn not_a_frame(why: &'static str) -> DecodeError {
+    DecodeError::NotAFrame(why.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance;
+
+    fn decode(data: impl AsRef<[u8]>) -> Result<Frame, DecodeError> {
+        ProtobufCodec.decode(Message::binary(data.as_ref().to_vec()))
+    }
+
+    fn assert_malformed(data: impl AsRef<[u8]>) {
+        let result = decode(&data);
+        let shown = data.as_ref().escape_ascii();
+        assert!(matches!(result, Err(DecodeError::Malformed(_))), "{shown:.80}: {result:?}");
+    }
+
+    fn assert_not_a_frame(data: impl AsRef<[u8]>) {
+        let result = decode(&data);
+        let shown = data.as_ref().escape_ascii();
+        assert!(matches!(result, Err(DecodeError::NotAFrame(_))), "{shown:.80}: {result:?}");
+    }
+
+    #[test]
+    fn keeps_what_every_codec_promises() {
+        conformance::check(&ProtobufCodec);
+    }
+
+    #[test]
+    fn leaves_defaults_out_but_not_an_empty_payload() {
+        let json = Payload::json(&1).unwrap();
+        let msgpack = Payload::from_parts(PayloadFormat::Msgpack, (&b"\xcd\0\x01"[..]).into());
+        for (frame, data) in [
+            (Frame::default(), &b""[..]),
+            (Frame::default().with_id("1"), b"\x0a\x011"),
+            (Frame::event_only("e"), b"\x12\x01e"),
+            (Frame::default().with_payload(Payload::bytes("")), b"\x1a\0"),
+            (Frame::default().with_payload(json), b"\x1a\x011\x20\x01"),
+            (
+                Frame::event_only("e").with_id("1").with_payload(msgpack),
+                b"\x0a\x011\x12\x01e\x1a\x03\xcd\0\x01\x20\x02",
+            ),
+        ] {
+            assert_eq!(&ProtobufCodec.encode(&frame).unwrap().data[..], data);
+            assert_eq!(decode(data).unwrap(), frame);
+        }
+    }
+
+    #[test]
+    fn takes_the_last_of_what_stands_there_twice() {
+        let frame = decode(b"\x20\x02\x1a\x01x\x12\x01a\x0a\x01b\x20\0\x12\x01e\x1a\x01y\x0a\0").unwrap();
+        assert_eq!(frame, Frame::event_only("e").with_payload(Payload::bytes("y")));
+    }
+
+    #[test]
+    fn ignores_the_format_of_no_payload() {
+        assert_eq!(decode(b"\x20\x63\x12\x01e").unwrap(), Frame::event_only("e"));
+        assert_eq!(decode(b"\x20\x01").unwrap(), Frame::default());
+    }
+
+    #[test]
+    fn skips_unknown_fields() {
+        for field in [
+            &b"\x28\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"[..],
+            b"\x29\0\0\0\0\0\0\0\0",
+            b"\x2a\x02\xff\xfe",
+            b"\x2d\0\0\0\0",
+            b"\xf8\xff\xff\xff\x0f\0",
+            b"\x2b\x0a\x02\xff\xfe\x33\x34\x2c",
+        ] {
+            let data = [field, b"\x12\x01e", field].concat();
+            assert_eq!(decode(&data).unwrap(), Frame::event_only("e"), "{}", field.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn depth_costs_no_stack() {
+        let deep = [b"\x2b".repeat(1_000_000), b"\x2c".repeat(1_000_000)].concat();
+        assert_eq!(decode(&deep).unwrap(), Frame::default());
+        assert_malformed(&deep[..1_999_999]);
+        let json = ["[".repeat(1_000_000), "]".repeat(1_000_000)].concat();
+        let frame = Frame::default().with_payload(Payload::from_parts(PayloadFormat::Json, json.into()));
+        assert_eq!(ProtobufCodec.decode(ProtobufCodec.encode(&frame).unwrap()).unwrap(), frame);
+    }
+
+    #[test]
+    fn refuses_what_is_not_protobuf_as_malformed() {
+        for data in [
+            &b"\x0a"[..],
+            b"\x0a\x05ab",
+            b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+            b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+            b"\x80",
+            b"\0",
+            b"\x02\0",
+            b"\x80\x80\x80\x80\x10\0",
+            b"\x0e",
+            b"\x0f",
+            b"\x2b",
+            b"\x2c",
+            b"\x2b\x34",
+            b"\x29\0\0\0\0\0\0\0",
+            b"\x2d\0\0\0",
+            b"{}",
+        ] {
+            assert_malformed(data);
+        }
+    }
+
+    #[test]
+    fn refuses_names_that_are_not_utf8_as_malformed() {
+        assert_malformed(b"\x0a\x02\xff\xfe");
+        assert_malformed(b"\x12\x03\xed\xa0\x80");
+        assert_malformed(b"\x12\x01\xff\x12\x01e");
+    }
+
+    //= PROTOCOL.md#2-frames: 1008 for what is well-formed but no frame
+    #[test]
+    fn refuses_protobuf_that_is_no_frame() {
+        for data in [
+            &b"\x08\x01"[..],
+            b"\x10\x01",
+            b"\x18\x01",
+            b"\x22\x01\x01",
+            b"\x25\0\0\0\0",
+            b"\x0b\x0c",
+            b"\x1a\0\x20\x03",
+            b"\x1a\0\x20\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+        ] {
+            assert_not_a_frame(data);
+        }
+        let text = ProtobufCodec.decode(Message::text("\u{12}\u{1}e"));
+        assert!(matches!(text, Err(DecodeError::NotAFrame(_))));
+    }
+
+    #[test]
+    fn a_wrong_type_does_not_hide_a_wrong_byte_after_it() {
+        assert_malformed(b"\x08\x01\x0a");
+        assert_malformed(b"\x18\x01\x12\x01\xff");
+    }
+
+    fn with_format(format: u8, payload: &[u8]) -> Vec<u8> {
+        [&b"\x20"[..], &[format, 0x1a, payload.len() as u8], payload].concat()
+    }
+
+    #[test]
+    fn a_json_payload_is_exactly_one_json_text() {
+        let frame = decode(with_format(1, b" \n[1.0, 2]\t")).unwrap();
+        assert_eq!(frame.payload().unwrap(), &Payload::json_text("[1.0, 2]").unwrap());
+        for payload in [&b""[..], b" ", b"{", b"1 2", b"\xef\xbb\xbf1", b"\"\xff\"", b"nul"] {
+            assert_malformed(with_format(1, payload));
+        }
+    }
+
+    #[test]
+    fn a_messagepack_payload_is_exactly_one_value() {
+        let frame = decode(with_format(2, b"\xcd\0\x01")).unwrap();
+        assert_eq!(frame.payload().unwrap().format(), PayloadFormat::Msgpack);
+        assert_eq!(frame.payload().unwrap().data(), &b"\xcd\0\x01"[..]);
+        for payload in [&b""[..], b"\xc1", b"\x91", b"\xc0\xc0", b"\xdf\xff\xff\xff\xff"] {
+            assert_malformed(with_format(2, payload));
+        }
+    }
+
+    #[test]
+    fn a_messagepack_bin_is_bytes() {
+        let frame = decode(with_format(2, b"\xc4\x02\0\xff")).unwrap();
+        assert_eq!(frame.payload().unwrap(), &Payload::bytes(&b"\0\xff"[..]));
+    }
+
+    #[test]
+    fn every_message_cut_short_is_refused_or_another_frame() {
+        let frame = Frame::event_only("e\n").with_id("m-1").with_payload(Payload::json(&["ä"]).unwrap());
+        let data = ProtobufCodec.encode(&frame).unwrap().data;
+        for cut in 0..data.len() {
+            assert_ne!(decode(&data[..cut]), Ok(frame.clone()));
+        }
+    }
+
+    #[test]
+    fn a_big_payload_shares_the_message_and_a_small_one_does_not_keep_it() {
+        let shared = |payload: Payload, event: &str| {
+            let frame = Frame::event_only(event).with_payload(payload);
+            let message = ProtobufCodec.encode(&frame).unwrap();
+            let range = message.data.as_ptr_range();
+            let frame = ProtobufCodec.decode(message.clone()).unwrap();
+            range.contains(&frame.payload().unwrap().data().as_ptr())
+        };
+        let filler = "x".repeat(1000);
+        for of in [Payload::bytes, |text: String| Payload::json(&text).unwrap()] {
+            assert!(shared(of(filler.clone()), "e"));
+            assert!(!shared(of("small".into()), &filler));
+        }
+        let msgpack = |len: u16| [&b"\xda"[..], &len.to_be_bytes(), &vec![b'x'; len.into()]].concat();
+        let of = |len| Payload::from_parts(PayloadFormat::Msgpack, msgpack(len).into());
+        assert!(shared(of(1000), "e"));
+        assert!(!shared(of(10), &filler));
+    }
+
+    #[test]
+    fn a_message_is_no_bigger_than_its_fields() {
+        for len in [0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152] {
+            for frame in [
+                Frame::event_only("e".repeat(len)),
+                Frame::event_only("e").with_id("id").with_payload(Payload::json(&"x".repeat(len)).unwrap()),
+            ] {
+                let data = ProtobufCodec.encode(&frame).unwrap().data;
+                let len = data.len();
+                assert!(len == 0 || data.try_into_mut().unwrap().capacity() == len);
+            }
+        }
+    }
+
+    #[test]
+    fn refusals_do_not_show_what_was_said() {
+        for data in [&b"\x0a\x07secret\xff"[..], b"\x1a\x06secret\x20\x01", b"\x1a\x06secret\x20\x63"] {
+            assert!(!decode(data).unwrap_err().to_string().contains("secret"));
+        }
+    }
+}

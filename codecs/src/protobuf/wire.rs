@@ -1,0 +1,155 @@
+//! Protobuf's wire format: fields of a number and a value, read without recursion and written without a schema.
+
+use rejoin_core::DecodeError;
+
+use super::malformed;
+
+/// How long a field with a number up to 15 and a value below 128 is.
+pub(super) const SMALL_INT_LEN: usize = 2;
+
+// Wire types, by which also unknown fields can be skipped.
+const INT: u32 = 0;
+const FIXED64: u32 = 1;
+const LEN: u32 = 2;
+const GROUP: u32 = 3;
+const GROUP_END: u32 = 4;
+const FIXED32: u32 = 5;
+
+/// How long a field with a number up to 15 and so many bytes as its value is.
+pub(super) fn bytes_len(len: usize) -> usize {
+    // Seven bits in each byte, and one byte also for 0.
+    let len_of_len = (usize::BITS - (len | 1).leading_zeros()).div_ceil(7) as usize;
+    1 + len_of_len + len
+}
+
+/// `number` is at most 15.
+pub(super) fn write_bytes(data: &mut Vec<u8>, number: u32, value: &[u8]) {
+    data.push((number << 3 | LEN) as u8);
+    let mut len = value.len();
+    while len >= 0x80 {
+        data.push(len as u8 | 0x80);
+        len >>= 7;
+    }
+    data.push(len as u8);
+    data.extend_from_slice(value);
+}
+
+/// `number` is at most 15, `value` at most 127.
+pub(super) fn write_small_int(data: &mut Vec<u8>, number: u32, value: u8) {
+    data.extend_from_slice(&[(number << 3 | INT) as u8, value]);
+}
+
+/// The value of a field.
+pub(super) enum Value<'a> {
+    /// A varint: any integer, bool or enum.
+    Int(u64),
+    /// A string, bytes, or a message.
+    Bytes(&'a [u8]),
+    /// What no field of ours is: a number of fixed size, or a group.
+    Other,
+}
+
+/// Reads the fields of a message, one after the other.
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(message: &'a [u8]) -> Self {
+        Self { rest: message }
+    }
+
+    /// The next field's number and value; `None` at the end of the message.
+    pub(super) fn next_field(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let (number, wire_type) = self.tag()?;
+        let value = match wire_type {
+            INT => Value::Int(self.varint()?),
+            LEN => Value::Bytes(self.len_delimited()?),
+            GROUP => {
+                self.skip_group(number)?;
+                Value::Other
+            }
+            _ => {
+                self.skip_value(wire_type)?;
+                Value::Other
+            }
+        };
+        Ok(Some((number, value)))
+    }
+
+    /// Groups are closed by their own number, and stand in one another as deep as the message is long: what is open is kept
+    /// in a list and not on the stack.
+    fn skip_group(&mut self, number: u32) -> Result<(), DecodeError> {
+        let mut open = vec![number];
+        while let Some(&innermost) = open.last() {
+            match self.tag()? {
+                (number, GROUP) => open.push(number),
+                (number, GROUP_END) if number == innermost => drop(open.pop()),
+                (_, wire_type) => self.skip_value(wire_type)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A value that is no group.
+    fn skip_value(&mut self, wire_type: u32) -> Result<(), DecodeError> {
+        match wire_type {
+            INT => drop(self.varint()?),
+            FIXED64 => drop(self.take(8)?),
+            LEN => drop(self.len_delimited()?),
+            FIXED32 => drop(self.take(4)?),
+            GROUP_END => return Err(malformed("a group ends that has not begun")),
+            _ => return Err(malformed("a wire type that does not exist")),
+        }
+        Ok(())
+    }
+
+    /// A field's number and wire type.
+    fn tag(&mut self) -> Result<(u32, u32), DecodeError> {
+        let tag = u32::try_from(self.varint()?).map_err(|_| malformed("a field number beyond 29 bits"))?;
+        if tag >> 3 == 0 {
+            return Err(malformed("field number 0"));
+        }
+        Ok((tag >> 3, tag & 7))
+    }
+
+    fn len_delimited(&mut self) -> Result<&'a [u8], DecodeError> {
+        let len = self.varint()?;
+        self.take(len)
+    }
+
+    fn take(&mut self, len: u64) -> Result<&'a [u8], DecodeError> {
+        let taken = usize::try_from(len).ok().and_then(|len| self.rest.split_at_checked(len));
+        let (value, rest) = taken.ok_or_else(|| malformed("a field ends after the message"))?;
+        self.rest = rest;
+        Ok(value)
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Result<u64, DecodeError> {
+        if let [byte @ ..0x80, rest @ ..] = self.rest {
+            self.rest = rest;
+            return Ok((*byte).into());
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, DecodeError> {
+        let mut value = 0;
+        for (index, &byte) in self.rest.iter().enumerate().take(10) {
+            // The tenth byte has room for the last one of 64 bits.
+            if index == 9 && byte > 1 {
+                break;
+            }
+            value |= u64::from(byte & 0x7f) << (7 * index);
+            if byte < 0x80 {
+                self.rest = &self.rest[index + 1..];
+                return Ok(value);
+            }
+        }
+        Err(malformed(if self.rest.len() < 10 { "a number is cut short" } else { "a number beyond 64 bits" }))
+    }
+}
