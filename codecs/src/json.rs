@@ -1,10 +1,10 @@
 //! [`JsonCodec`]: a frame as a JSON object in a text message.
 
-use std::fmt;
-
 use rejoin_core::{Codec, DecodeError, EncodeError, Frame, Message, MessageKind, Payload, PayloadFormat};
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use serde::de::IgnoredAny;
+
+mod skip;
+use skip::{skip_colon, skip_space, skip_string, skip_value};
 
 use crate::transcode::{to_json, write_base64};
 
@@ -77,7 +77,7 @@ impl Codec for JsonCodec {
         }
         let data = message.data;
         let text = str::from_utf8(&data).map_err(|error| DecodeError::Malformed(error.to_string().into()))?;
-        let members: Members<'_> = serde_json::from_str(text).map_err(|_| refusal(text))?;
+        let members = Members::read(text).ok_or_else(|| refusal(text))?;
         if members.repeated {
             return Err(not_a_frame("a member stands there twice"));
         }
@@ -87,53 +87,61 @@ impl Codec for JsonCodec {
         let Some(payload) = members.payload else {
             return Ok(frame);
         };
-        let payload = payload.get().as_bytes();
+        let payload = payload.as_bytes();
         let payload =
             if payload.len() * 2 >= data.len() { data.slice_ref(payload) } else { payload.to_vec().into() };
         Ok(frame.with_payload(Payload::from_parts(PayloadFormat::Json, payload)))
     }
 }
 
-/// The members of a frame as they stand in the text. The text is JSON to its last byte when one of these was read from it,
-/// because every name and value is read as a raw value: checked against the grammar, without recursion, and nothing else.
+/// The members of a frame as they stand in the text. The text is JSON to its last byte when these were read from it.
 #[derive(Default)]
 struct Members<'a> {
-    id: Option<&'a RawValue>,
-    event: Option<&'a RawValue>,
-    payload: Option<&'a RawValue>,
+    id: Option<&'a str>,
+    event: Option<&'a str>,
+    payload: Option<&'a str>,
     repeated: bool,
 }
 
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(MembersVisitor)
-    }
-}
-
-struct MembersVisitor;
-
-impl<'de> Visitor<'de> for MembersVisitor {
-    type Value = Members<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a frame")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+impl<'a> Members<'a> {
+    /// `None` where the text is not one JSON object.
+    fn read(text: &'a str) -> Option<Self> {
+        let bytes = text.as_bytes();
         let mut members = Members::default();
-        while let Some((name, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-            if let Some(member) = members.by_name(name.get()) {
-                let former = member.replace(value);
-                members.repeated |= former.is_some();
+        let mut at = skip_space(bytes, 0);
+        if bytes.get(at) != Some(&b'{') {
+            return None;
+        }
+        at = skip_space(bytes, at + 1);
+        if bytes.get(at) != Some(&b'}') {
+            loop {
+                if bytes.get(at) != Some(&b'"') {
+                    return None;
+                }
+                let name_end = skip_string(bytes, at + 1)?;
+                let value = skip_colon(bytes, name_end)?;
+                let value_end = skip_value(bytes, value)?;
+                members.take(text.get(at..name_end)?, text.get(value..value_end)?);
+                at = skip_space(bytes, value_end);
+                match bytes.get(at)? {
+                    b',' => at = skip_space(bytes, at + 1),
+                    b'}' => break,
+                    _ => return None,
+                }
             }
         }
-        Ok(members)
+        (skip_space(bytes, at + 1) == bytes.len()).then_some(members)
     }
-}
 
-impl<'a> Members<'a> {
+    fn take(&mut self, name: &str, value: &'a str) {
+        if let Some(member) = self.by_name(name) {
+            let former = member.replace(value);
+            self.repeated |= former.is_some();
+        }
+    }
+
     /// The member that `name`, a JSON string with its quotes, stands for.
-    fn by_name(&mut self, name: &str) -> Option<&mut Option<&'a RawValue>> {
+    fn by_name(&mut self, name: &str) -> Option<&mut Option<&'a str>> {
         match name {
             r#""id""# => Some(&mut self.id),
             r#""event""# => Some(&mut self.event),
@@ -165,8 +173,8 @@ fn not_a_frame(why: &'static str) -> DecodeError {
 }
 
 /// The string that a member is, empty where it is absent; `why` it is no frame where it is no string, or no Unicode text.
-fn read_string(member: Option<&RawValue>, why: &'static str) -> Result<Box<str>, DecodeError> {
-    let Some(value) = member.map(RawValue::get) else {
+fn read_string(member: Option<&str>, why: &'static str) -> Result<Box<str>, DecodeError> {
+    let Some(value) = member else {
         return Ok(Box::default());
     };
     match value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {

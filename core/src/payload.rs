@@ -58,7 +58,7 @@ impl Payload {
     /// Fails where `value` has no image in JSON: a map whose keys are not strings, or an error of its `Serialize`.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
         let data = serde_json::to_vec(value).map_err(|error| encode_error(PayloadFormat::Json, error))?;
-        Ok(Self { format: PayloadFormat::Json, data: data.into() })
+        Ok(Self { format: PayloadFormat::Json, data: without_excess(data) })
     }
 
     /// Takes a JSON text as it is, without the white space around it. Costs one pass over the text to check it.
@@ -82,7 +82,7 @@ impl Payload {
         let mut data = Vec::with_capacity(128);
         let mut serializer = rmp_serde::Serializer::new(&mut data).with_struct_map().with_human_readable();
         value.serialize(&mut serializer).map_err(|error| encode_error(PayloadFormat::Msgpack, error))?;
-        let data = Bytes::from(data);
+        let data = without_excess(data);
         // A `bin` of one, two or four bytes of length, and nothing beside it.
         Ok(match data.first() {
             Some(0xc4) => Self::bytes(data.slice(2..)),
@@ -126,10 +126,14 @@ impl Payload {
     /// MessagePack where the feature `msgpack` is off.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
         match self.format {
-            PayloadFormat::Json => serde_json::from_slice(&self.data).map_err(|error| {
-                let mut json = serde_json::Deserializer::from_slice(&self.data);
-                self.located::<T, _>(&mut json, error)
-            }),
+            PayloadFormat::Json => {
+                // Once for all strings in it, and not each one for itself.
+                let text =
+                    str::from_utf8(&self.data).map_err(|error| decode_error(self.format, "", error))?;
+                serde_json::from_str(text).map_err(|error| {
+                    self.located::<T, _>(&mut serde_json::Deserializer::from_str(text), error)
+                })
+            }
             #[cfg(feature = "msgpack")]
             PayloadFormat::Msgpack => {
                 let reader = || rmp_serde::Deserializer::from_read_ref(&*self.data).with_human_readable();
@@ -179,6 +183,12 @@ impl Payload {
     pub fn decode_protobuf<M: prost::Message + Default>(&self) -> Result<M, PayloadError> {
         M::decode(self.to_bytes()?).map_err(|error| decode_error(PayloadFormat::Bytes, "", error))
     }
+}
+
+/// A shorter `Vec` becomes `Bytes` without an allocation, and keeps nothing that it does not need.
+fn without_excess(mut data: Vec<u8>) -> Bytes {
+    data.shrink_to_fit();
+    data.into()
 }
 
 impl fmt::Debug for Payload {
