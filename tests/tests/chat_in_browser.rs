@@ -2,23 +2,15 @@
 //!
 //! Needs Chromium and its driver: `apt-get install chromium chromium-driver`.
 
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use fantoccini::wd::Capabilities;
-use fantoccini::{Client, ClientBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
+use fantoccini::Client;
 use rejoin_examples::chat;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
 
-const INSTALL: &str = "this test needs Chromium and its driver: apt-get install chromium chromium-driver";
-
-/// How long anything may take to be seen.
-const PATIENCE: Duration = Duration::from_secs(15);
+mod browser;
+use browser::{Driver, PATIENCE};
 
 /// How long it takes the page to look again for a socket after `#cut-long`.
 const CUT_LONG: Duration = Duration::from_secs(5);
@@ -163,25 +155,7 @@ struct Page {
 
 impl Page {
     async fn open(driver: &Driver, name: &'static str) -> Self {
-        let arguments = json!([
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--disable-dev-shm-usage",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            "--hide-scrollbars",
-            "--window-size=1180,1000",
-            format!("--user-data-dir={}", driver.profiles.join(name).display()),
-        ]);
-        let mut capabilities = Capabilities::new();
-        capabilities.insert("goog:chromeOptions".into(), json!({ "args": arguments }));
-        let browser =
-            ClientBuilder::new(HttpConnector::new()).capabilities(capabilities).connect(&driver.url).await;
-        let browser = browser.unwrap_or_else(|error| panic!("{INSTALL}\nno browser: {error}"));
+        let browser = driver.open(name).await;
         Self { name, browser }
     }
 
@@ -263,60 +237,6 @@ impl Page {
         result
             .expect("the browser answers")
             .unwrap_or_else(|error| panic!("{}: {script}: {error}", self.name))
-    }
-}
-
-/// Chromedriver and the browsers that it has started. They end with it, when the test panics too.
-struct Driver {
-    process: Child,
-    url: String,
-    /// Where the browsers keep what they keep.
-    profiles: PathBuf,
-}
-
-impl Driver {
-    async fn start() -> Self {
-        let started = Command::new("chromedriver")
-            .arg("--port=0")
-            // Its browsers stay in the group, by which all are ended.
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn();
-        let mut process = started.unwrap_or_else(|error| panic!("{INSTALL}\nchromedriver: {error}"));
-        let mut output = BufReader::new(process.stdout.take().expect("piped")).lines();
-        let profiles =
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("chat-{}", std::process::id()));
-        let mut driver = Self { process, url: String::new(), profiles };
-        let port = async {
-            while let Some(line) = output.next_line().await.expect("chromedriver's output is text") {
-                if let Some((_, port)) = line.split_once("was started successfully on port ") {
-                    return Some(port.trim_end_matches('.').to_owned());
-                }
-            }
-            None
-        };
-        let port = tokio::time::timeout(PATIENCE, port).await.expect("chromedriver tells its port in time");
-        driver.url = format!("http://127.0.0.1:{}", port.expect("chromedriver tells its port"));
-        // It has little to say, but somebody must listen.
-        tokio::spawn(async move { while let Ok(Some(_)) = output.next_line().await {} });
-        driver
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        let Some(group) = self.process.id() else { return };
-        std::process::Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status().ok();
-        // What is being killed may still write.
-        let deadline = Instant::now() + Duration::from_secs(2);
-        while std::fs::remove_dir_all(&self.profiles).is_err()
-            && self.profiles.exists()
-            && Instant::now() < deadline
-        {
-            std::thread::sleep(Duration::from_millis(20));
-        }
     }
 }
 

@@ -95,6 +95,11 @@ def protobuf_echoes_payload_bytes(ctx):
         ws.send_binary(encode_message(event="x", id="i", payload=payload, format=format))
         frame = recv_data(ws, PROTOBUF)
         equal((frame["event"], frame["id"], frame.get("payload"), frame["format"]), ("x", "i", payload, format), "echo")
+    # The last one of a field counts, and unknown fields do not.
+    group = b"\x2b" * 1000 + b"\x2c" * 1000
+    ws.send_binary(encode_message(event="y", payload=b"1") + group + encode_message(event="x", payload=b"2"))
+    frame = recv_data(ws, PROTOBUF)
+    equal((frame["event"], frame["payload"], frame["format"]), ("x", b"2", binary.BYTES), "echo of the last fields")
     ws.send_binary(b"")
     frame = recv_data(ws, PROTOBUF)
     expect("payload" not in frame and not frame.get("event"), f"echo of the empty frame: {frame}")
@@ -135,7 +140,8 @@ def a_value_without_an_image_is_told_as_a_gap(ctx):
     room = ctx.unique("room")
     packed, _ = connect(ctx, MSGPACK, room=room)
     text = ctx.session(room=room)
-    for payload in (b"\xd4\x05\x07", b"\x01"):
+    # Deeper than readers of JSON go.
+    for payload in (b"\x91" * 300 + b"\xc0", b"\x01"):
         packed.send_binary(pack({"event": "pub", "payload": binary.Raw(payload)}))
         equal(recv_data(packed, MSGPACK)["payload"], payload, "msgpack to msgpack")
     frame = text.recv()
@@ -161,6 +167,12 @@ def bad_messages_to_binary_codecs_close_with_the_right_code(ctx):
         (PROTOBUF, wire.BINARY, b"\x0a\x05ab", 1007),
         (PROTOBUF, wire.BINARY, b"\x0a\x02\xff\xfe", 1007),
         (PROTOBUF, wire.BINARY, b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 1007),
+        (PROTOBUF, wire.BINARY, b"\x2b" * 60000, 1007),
+        (PROTOBUF, wire.BINARY, encode_message(payload=b"1 2", format=binary.JSON), 1007),
+        (PROTOBUF, wire.BINARY, encode_message(payload=b"", format=binary.JSON), 1007),
+        (PROTOBUF, wire.BINARY, encode_message(payload=b"\x91", format=binary.MSGPACK), 1007),
+        (PROTOBUF, wire.BINARY, encode_message(payload=b"\xc0\xc0", format=binary.MSGPACK), 1007),
+        (PROTOBUF, wire.BINARY, encode_message(payload=b"", format=3), 1008),
     ]
     for codec, opcode, data, code in cases:
         with about((codec, data[:30])):
@@ -204,16 +216,22 @@ def a_resume_selects_the_codec_of_its_session(ctx):
 
 
 @scenario
-def a_msgpack_session_is_resumed(ctx):
-    room = ctx.unique("room")
-    ws, opened = connect(ctx, MSGPACK, room=room)
-    publisher = ctx.plain(room=room)
-    ws.reset()
-    ctx.suspend(opened["id"])
-    for i in range(5):
-        publisher.send_text(f'{{"event":"pub","payload":{i}}}')
-        publisher.recv_text()
-    offer = f"rejoin.resume.{opened['session']}.0"
-    ws, opened = dial(ctx, MSGPACK, path(room=room), (JSON, MSGPACK, offer))
-    expect(opened["resumed"], f"not resumed: {opened}")
-    equal([unpack(recv_data(ws, MSGPACK)["payload"]) for _ in range(5)], list(range(5)), "replayed payloads")
+def a_session_of_a_binary_codec_is_resumed(ctx):
+    readers = {
+        MSGPACK: lambda frame: unpack(frame["payload"]),
+        PROTOBUF: lambda frame: json.loads(frame["payload"]),
+    }
+    for codec, read in readers.items():
+        with about(codec):
+            room = ctx.unique("room")
+            ws, opened = connect(ctx, codec, room=room)
+            publisher = ctx.plain(room=room)
+            ws.reset()
+            ctx.suspend(opened["id"])
+            for i in range(5):
+                publisher.send_text(f'{{"event":"pub","payload":{i}}}')
+                publisher.recv_text()
+            offer = f"rejoin.resume.{opened['session']}.0"
+            ws, opened = dial(ctx, codec, path(room=room), (JSON, codec, offer))
+            expect(opened["resumed"], f"not resumed: {opened}")
+            equal([read(recv_data(ws, codec)) for _ in range(5)], list(range(5)), "replayed payloads")

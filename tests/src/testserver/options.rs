@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use rejoin_server::{Builder, JsonCodec};
+use rejoin_server::{Builder, JsonCodec, MsgpackCodec, ProtobufCodec};
 
 /// What the test server is told at its start.
 #[derive(Debug, Clone)]
@@ -19,7 +19,7 @@ pub struct Options {
     pub send_buffer: Option<usize>,
     /// Bytes; default the server's own.
     pub max_message_size: Option<usize>,
-    /// Default JSON.
+    /// In this order: the first is that of plain mode. Default all, JSON first.
     pub codecs: Vec<CodecName>,
 }
 
@@ -29,12 +29,28 @@ pub struct Options {
 pub enum CodecName {
     /// JSON.
     Json,
+    /// MessagePack.
+    Msgpack,
+    /// Protobuf.
+    Protobuf,
 }
 
 impl CodecName {
+    const ALL: [Self; 3] = [Self::Json, Self::Msgpack, Self::Protobuf];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Msgpack => "msgpack",
+            Self::Protobuf => "protobuf",
+        }
+    }
+
     pub(super) fn add_to(self, builder: Builder) -> Builder {
         match self {
             Self::Json => builder.codec(JsonCodec),
+            Self::Msgpack => builder.codec(MsgpackCodec),
+            Self::Protobuf => builder.codec(ProtobufCodec),
         }
     }
 }
@@ -53,8 +69,9 @@ impl std::error::Error for UsageError {}
 
 const USAGE: &str = "\
 usage: rejoin-testserver [--addr HOST:PORT] [--control HOST:PORT] [--resume-window SECS] [--send-buffer FRAMES]
-                         [--max-message-size BYTES] [--codecs json]
+                         [--max-message-size BYTES] [--codecs NAME,..]
 
+--codecs is json,msgpack,protobuf by default; the first is that of connections in plain mode.
 --addr and --control are 127.0.0.1:0 by default, or take their port from PORT and CONTROL_PORT.
 READY:<port>:<control port> on stderr says that both are listened on.";
 
@@ -97,7 +114,7 @@ impl Default for Options {
             resume_window: Duration::from_secs(30),
             send_buffer: None,
             max_message_size: None,
-            codecs: vec![CodecName::Json],
+            codecs: CodecName::ALL.into(),
         }
     }
 }
@@ -107,9 +124,9 @@ fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, UsageError
 }
 
 fn codecs(names: &str) -> Result<Vec<CodecName>, UsageError> {
-    let read = |name: &str| match name {
-        "json" => Ok(CodecName::Json),
-        _ => Err(UsageError(format!("unknown codec {name}"))),
+    let read = |name| {
+        let found = CodecName::ALL.into_iter().find(|codec| codec.name() == name);
+        found.ok_or_else(|| UsageError(format!("unknown codec {name}")))
     };
     names.split(',').map(str::trim).map(read).collect()
 }
@@ -127,12 +144,13 @@ mod tests {
     #[test]
     fn reads_every_option() {
         let options = parse(
-            "--addr [::1]:1 --control h:2 --resume-window 1.5 --send-buffer 3 --max-message-size 4 --codecs json",
+            "--addr [::1]:1 --control h:2 --resume-window 1.5 --send-buffer 3 --max-message-size 4 --codecs protobuf,json",
         )
         .unwrap();
         assert_eq!((options.addr.as_str(), options.control.as_str()), ("[::1]:1", "h:2"));
         assert_eq!(options.resume_window, Duration::from_millis(1500));
         assert_eq!((options.send_buffer, options.max_message_size), (Some(3), Some(4)));
+        assert_eq!(options.codecs, [CodecName::Protobuf, CodecName::Json]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod closing;
 mod codecs;
 mod heartbeat;
 mod identity;
+mod many_codecs;
 mod metrics;
 mod ordering;
 mod overflow;

@@ -1,0 +1,194 @@
+//! One room, several codecs: a broadcast is translated into each of them, once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use rejoin_client::{Connection, Event};
+use rejoin_server::{
+    Builder, Codec, DecodeError, EncodeError, Frame, JsonCodec, Message, MsgpackCodec, Payload,
+    PayloadFormat, ProtobufCodec,
+};
+use rejoin_tests::harness::{Line, Recorder, next, next_event, numbers};
+use serde_json::{Value, json};
+
+use crate::server;
+
+/// Counts the data frames that a codec encodes.
+struct Counting<C> {
+    codec: C,
+    encoded: Arc<AtomicUsize>,
+}
+
+impl<C: Codec> Counting<C> {
+    fn new(codec: C) -> (Self, Arc<AtomicUsize>) {
+        let encoded = Arc::new(AtomicUsize::new(0));
+        (Self { codec, encoded: encoded.clone() }, encoded)
+    }
+}
+
+impl<C: Codec> Codec for Counting<C> {
+    fn name(&self) -> &str {
+        self.codec.name()
+    }
+
+    fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
+        self.encoded.fetch_add(1, Ordering::Relaxed);
+        self.codec.encode(frame)
+    }
+
+    fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
+        self.codec.decode(message)
+    }
+
+    fn encode_control(&self, event: &str, json: Option<Bytes>) -> Result<Message, EncodeError> {
+        self.codec.encode_control(event, json)
+    }
+}
+
+/// A format of the application's own: JSON in binary messages, without ids.
+struct Own;
+
+impl Codec for Own {
+    fn name(&self) -> &str {
+        "own"
+    }
+
+    fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
+        if !frame.id().is_empty() {
+            return Err(EncodeError::new("an id"));
+        }
+        JsonCodec.encode(frame).map(|message| Message::binary(message.data))
+    }
+
+    fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
+        let text = String::from_utf8(message.data.to_vec());
+        JsonCodec.decode(Message::text(text.map_err(|_| DecodeError::Malformed("no UTF-8".into()))?))
+    }
+}
+
+fn all_codecs(builder: Builder) -> Builder {
+    builder.codec(JsonCodec).codec(MsgpackCodec).codec(ProtobufCodec).codec(Own)
+}
+
+/// A client that has connected with this codec.
+async fn client(line: &Line, log: &mut Recorder, codec: impl Codec) -> Connection {
+    let connection = line.client("/").codec(codec).connect().await.unwrap();
+    log.connected().await;
+    connection
+}
+
+async fn one_of_each(line: &Line, log: &mut Recorder) -> [Connection; 4] {
+    [
+        client(line, log, JsonCodec).await,
+        client(line, log, MsgpackCodec).await,
+        client(line, log, ProtobufCodec).await,
+        client(line, log, Own).await,
+    ]
+}
+
+async fn next_message(connection: &mut Connection) -> Frame {
+    match next_event(connection).await {
+        Event::Message(frame) => frame,
+        other => panic!("{other:?}"),
+    }
+}
+
+//= PROTOCOL.md#2-frames: once for each codec present, not once for each receiver
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_is_encoded_once_for_each_codec_that_is_there() {
+    let (json, json_encoded) = Counting::new(JsonCodec);
+    let (msgpack, msgpack_encoded) = Counting::new(MsgpackCodec);
+    let (protobuf, protobuf_encoded) = Counting::new(ProtobufCodec);
+    let (own, own_encoded) = Counting::new(Own);
+    let (server, mut log) = server(|builder| builder.codec(json).codec(msgpack).codec(protobuf).codec(own));
+    let encoded = || {
+        [&json_encoded, &msgpack_encoded, &protobuf_encoded, &own_encoded]
+            .map(|count| count.load(Ordering::Relaxed))
+    };
+    let line = Line::to(&server);
+    let mut members = Vec::new();
+    for _ in 0..3 {
+        members.push(client(&line, &mut log, JsonCodec).await);
+        members.push(client(&line, &mut log, MsgpackCodec).await);
+        members.push(client(&line, &mut log, ProtobufCodec).await);
+    }
+    let value = json!({"text": "ä", "numbers": [1, -2, 2.5, null]});
+    for n in 1..=5 {
+        assert_eq!(server.broadcast("room", &Frame::new("n", &value).unwrap()), Ok(9));
+        assert_eq!(encoded(), [n, n, n, 0], "nobody in the room speaks the fourth");
+    }
+    members.push(client(&line, &mut log, Own).await);
+    assert_eq!(server.broadcast("room", &Frame::new("n", &value).unwrap()), Ok(10));
+    assert_eq!(encoded(), [6, 6, 6, 1]);
+    for (index, member) in members.iter_mut().enumerate() {
+        for _ in 0..if index < 9 { 6 } else { 1 } {
+            assert_eq!(next_message(member).await.decode::<Value>().unwrap(), value);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn everybody_reads_what_anybody_sends_whatever_the_codecs() {
+    let (server, mut log) = server(|builder| {
+        all_codecs(builder).on_message(|connection, frame| async move {
+            connection.server().broadcast(connection.room(), &frame).unwrap();
+        })
+    });
+    let line = Line::to(&server);
+    let mut members = one_of_each(&line, &mut log).await;
+    let value = json!({"a": [1, -2, 2.5, "é", null, true], "b": {"c": [], "": 18446744073709551615_u64}});
+    for sender in 0..members.len() {
+        for frame in [Frame::new("e", &value).unwrap(), Frame::msgpack("e", &value).unwrap()] {
+            members[sender].send(&frame).unwrap();
+            for member in &mut members {
+                assert_eq!(next_message(member).await.decode::<Value>().unwrap(), value);
+            }
+        }
+        members[sender].send(&Frame::event_only("e").with_payload(Payload::bytes(&b"\0\xff"[..]))).unwrap();
+        for member in &mut members {
+            assert_eq!(next_message(member).await.payload().unwrap().to_bytes().unwrap(), &b"\0\xff"[..]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_without_an_image_is_a_gap_for_those_of_that_codec_alone() {
+    let (server, mut log) = server(all_codecs);
+    let line = Line::to(&server);
+    let mut members = one_of_each(&line, &mut log).await;
+    // Lists in one another, deeper than any JSON is made for.
+    let deep = [&b"\x91".repeat(200)[..], b"\xc0"].concat();
+    let deep = Frame::event_only("e").with_payload(Payload::from_parts(PayloadFormat::Msgpack, deep.into()));
+    assert_eq!(server.broadcast("room", &deep), Ok(2));
+    assert_eq!(server.broadcast("room", &Frame::new("n", &1).unwrap().with_id("id")), Ok(3));
+    assert_eq!(server.broadcast("room", &Frame::new("n", &2).unwrap()), Ok(4));
+
+    let [json, msgpack, protobuf, own] = &mut members;
+    for member in [msgpack, protobuf] {
+        assert_eq!(next_message(member).await, deep);
+        assert_eq!(numbers(member, 2).await, [1, 2]);
+    }
+    assert_eq!(next(json).await, "gap 1-1");
+    assert_eq!(numbers(json, 2).await, [1, 2]);
+    // Two in a row are one gap, or two.
+    let first = next(own).await;
+    if first == "gap 1-1" {
+        assert_eq!(next(own).await, "gap 2-2");
+    } else {
+        assert_eq!(first, "gap 1-2");
+    }
+    assert_eq!(numbers(own, 1).await, [2]);
+    assert_eq!(server.stats().dropped, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_without_an_image_for_anybody_is_an_error_of_the_broadcast() {
+    let (server, mut log) = server(all_codecs);
+    let line = Line::to(&server);
+    let mut member = client(&line, &mut log, Own).await;
+    let frame = Frame::new("n", &1).unwrap().with_id("id");
+    let error = server.broadcast("room", &frame).unwrap_err();
+    assert!(error.to_string().contains("an id"), "{error}");
+    assert_eq!(next(&mut member).await, "gap 1-1");
+}
