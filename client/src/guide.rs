@@ -136,7 +136,8 @@
 //! # Wire formats
 //!
 //! [`ClientBuilder::codec`] says in which format frames cross the wire; the server has to know it. Without it they are JSON:
-//! [`JsonCodec`]. A format of your own is an implementation of [`Codec`].
+//! [`JsonCodec`]. `MsgpackCodec` and `ProtobufCodec` are there behind the features `msgpack` and `protobuf`. A format of your
+//! own is an implementation of [`Codec`].
 //!
 //! ```
 //! use rejoin_client::{Client, JsonCodec};
@@ -144,6 +145,9 @@
 //! let client = Client::builder("wss://chat.example.com/ws").codec(JsonCodec).build()?;
 //! # Ok::<(), rejoin_client::ConfigError>(())
 //! ```
+//!
+//! What you send and read does not depend on it: [`Frame::new`] takes any type of serde's, and [`Frame::decode`] gives it back,
+//! whatever the sender's codec was. Bytes come back by [`Payload::to_bytes`], prost messages by `Frame::decode_protobuf`.
 //!
 //! # When the socket is lost
 //!

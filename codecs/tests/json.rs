@@ -1,23 +1,17 @@
 //! [`JsonCodec`] against generated frames and messages: what it reads is what was written, and whether it calls a message
 //! malformed or no frame agrees with what serde_json takes for JSON.
 
+mod common;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use proptest::test_runner::RngSeed;
 use rejoin_codecs::JsonCodec;
 use rejoin_core::{Codec, DecodeError, Frame, Message, MessageKind, Payload};
 use serde_json::value::RawValue;
 
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        rng_seed: RngSeed::Fixed(1),
-        ..ProptestConfig::default()
-    }
-}
+use common::config;
 
 proptest! {
     #![proptest_config(config(500))]

@@ -1,23 +1,17 @@
 //! [`MsgpackCodec`] against generated frames and messages: what it reads is what was written, and whether it calls a message
 //! malformed or no frame agrees with what rmp_serde takes for MessagePack.
 
+mod common;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use proptest::test_runner::RngSeed;
 use rejoin_codecs::MsgpackCodec;
 use rejoin_core::{Codec, DecodeError, Frame, Message, Payload, PayloadFormat};
 use serde::de::{Deserialize, IgnoredAny};
 
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        rng_seed: RngSeed::Fixed(1),
-        ..ProptestConfig::default()
-    }
-}
+use common::config;
 
 proptest! {
     #![proptest_config(config(500))]

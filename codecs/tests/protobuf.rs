@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+mod common;
+
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -10,11 +12,12 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use proptest::test_runner::RngSeed;
 use protox::prost_reflect::prost::Message as _;
 use protox::prost_reflect::{Cardinality, DescriptorPool, DynamicMessage, Kind, MessageDescriptor, Value};
 use rejoin_codecs::ProtobufCodec;
 use rejoin_core::{Codec, DecodeError, Frame, Message, Payload, PayloadFormat};
+
+use common::config;
 
 /// `rejoin.v1.Frame`, by the file that implementers in other languages get.
 static FRAME: LazyLock<MessageDescriptor> = LazyLock::new(|| {
@@ -52,15 +55,6 @@ fn the_schema_is_the_protocol_s() {
     let format = FRAME.parent_pool().get_enum_by_name("rejoin.v1.PayloadFormat").unwrap();
     let values: Vec<_> = format.values().map(|value| (value.number(), value.name().to_owned())).collect();
     assert_eq!(values, [(0, "BYTES".into()), (1, "JSON".into()), (2, "MSGPACK".into())]);
-}
-
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        rng_seed: RngSeed::Fixed(1),
-        ..ProptestConfig::default()
-    }
 }
 
 proptest! {

@@ -1,24 +1,18 @@
 //! Translation between JSON and MessagePack against serde_json and rmp_serde: they agree on every value that both formats
 //! have, and on what is of a format at all.
 
+mod common;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use proptest::test_runner::RngSeed;
 use rejoin_codecs::{JsonCodec, MsgpackCodec};
 use rejoin_core::{Codec, EncodeError, Frame, Payload, PayloadFormat};
 use serde::de::{Deserialize, IgnoredAny};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        rng_seed: RngSeed::Fixed(1),
-        ..ProptestConfig::default()
-    }
-}
+use common::config;
 
 proptest! {
     #![proptest_config(config(250))]

@@ -142,7 +142,7 @@ impl Identity {
         Self { room: room.into(), id: Box::default(), data: None }
     }
 
-    /// With this connection ID, which is unique in a server. Default, and for an empty one: random, 22 characters for 128 bits;
+    /// With this connection ID, which is unique in a server. Default, and for an empty one: a random UUID;
     /// for a resume, the session's. Another one than that means a fresh session.
     ///
     /// What becomes of a session that has the ID already, [`DuplicateId`](crate::DuplicateId) says.

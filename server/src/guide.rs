@@ -204,19 +204,35 @@
 //!
 //! A frame crosses the wire in the connection's codec. Without further ado that is [`JsonCodec`], text messages with
 //! `{"id":…,"event":…,"payload":…}`. [`Builder::codec`] adds others: the first one added is the default, which plain clients
-//! get; session clients say which they want. A broadcast is encoded once for each codec in the room. [`Codec`] is a trait of
-//! three small methods, and `rejoin_codecs::conformance::check` says in a test of yours whether an implementation keeps what
-//! rejoin relies on.
+//! get; session clients say which they want. MessagePack and Protobuf are there behind the features `msgpack` and
+//! `protobuf`, and connections of all three may be in one room: a broadcast is encoded once for each codec in it.
 //!
 //! ```
 //! # use rejoin_server::{ConnectRequest, Identity, Reject};
 //! use rejoin_server::{JsonCodec, Server};
+//! # #[cfg(all(feature = "msgpack", feature = "protobuf"))]
+//! use rejoin_server::{MsgpackCodec, ProtobufCodec};
 //!
 //! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
-//! let server = Server::builder(connect).codec(JsonCodec).build()?;
+//! let builder = Server::builder(connect).codec(JsonCodec);
+//! # #[cfg(all(feature = "msgpack", feature = "protobuf"))]
+//! let builder = builder.codec(MsgpackCodec).codec(ProtobufCodec);
+//! let server = builder.build()?;
 //! # let _ = server;
 //! # Ok::<(), rejoin_server::ConfigError>(())
 //! ```
+//!
+//! A [`Payload`] is a value with its format. [`Frame::new`] takes any type of serde's, and [`Frame::decode`] gives it back,
+//! whatever the codecs on the way: JSON and MessagePack are translated into each other by a
+//! [table of images](crate::codecs#images), and what has no image in a receiver's format is told to that receiver as a gap.
+//! A prost message (`Frame::protobuf`, `Frame::decode_protobuf`) and raw bytes ([`Payload::bytes`], [`Payload::to_bytes`])
+//! travel as they are, in JSON as base64. Clients in other languages find the Protobuf schema in the crate `rejoin-codecs`, as
+//! `proto/rejoin/v1/frame.proto`.
+//!
+//! A format of your own is an implementation of [`Codec`], a trait of three small methods: the example
+//! `own_codec` has one. [`codecs::payloads`] checks and translates payloads for it, and
+//! [`codecs::conformance::check`] says in a test of yours whether it keeps what rejoin
+//! relies on.
 //!
 //! # When the socket is lost
 //!

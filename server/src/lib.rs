@@ -52,7 +52,7 @@
 //! |---|---|---|
 //! | a client connects | a fresh session, a member of its room before the upgrade is answered | connect, once |
 //! | [`ConnectFn`] refuses, panics, takes too long | none: its own status, 500, 503 | none |
-//! | [`ConnectFn`] assigns no ID | gets a random one of 128 bits | connect |
+//! | [`ConnectFn`] assigns no ID | gets a random UUID | connect |
 //! | another connection claims the ID | by [`DuplicateId`]: replaced, resumed (plain mode), or the newcomer gets 409 | disconnect: duplicate |
 //! | messages arrive | are handled in order, one at a time | message; those of other connections run beside it |
 //! | a handler takes long | its client waits once 64 frames or 1 MiB are read ahead; writing goes on | nobody else waits |

@@ -96,21 +96,43 @@ impl Registry {
 /// # Errors
 /// Fails when the operating system has no randomness to give.
 pub(crate) fn new_token() -> Result<Token, getrandom::Error> {
-    let text = random_text::<TOKEN_BYTES>()?;
+    use base64::Engine as _;
+    let mut bytes = [0; TOKEN_BYTES];
+    getrandom::fill(&mut bytes)?;
+    let text = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(bytes);
     Ok(Token::parse(&text).expect("43 characters of base64url are a token"))
 }
 
-/// A random connection ID: 128 bits, 22 characters.
+/// A random connection ID: a UUID of version 4 (RFC 9562 §5.4).
 ///
 /// # Errors
 /// Fails when the operating system has no randomness to give.
 pub(crate) fn new_id() -> Result<String, getrandom::Error> {
-    random_text::<16>()
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
+    Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
 }
 
-fn random_text<const N: usize>() -> Result<String, getrandom::Error> {
-    use base64::Engine as _;
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)?;
-    Ok(base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(bytes))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_nobody_chose_is_a_uuid_of_version_4() {
+        let ids = [new_id().unwrap(), new_id().unwrap()];
+        assert_ne!(ids[0], ids[1]);
+        for id in ids {
+            let lengths: Vec<_> = id.split('-').map(str::len).collect();
+            assert_eq!(lengths, [8, 4, 4, 4, 12], "{id}");
+            assert!(
+                id.bytes().all(|b| b == b'-' || b.is_ascii_digit() || (b'a'..=b'f').contains(&b)),
+                "{id}"
+            );
+            assert_eq!(&id[14..15], "4", "{id}");
+            assert!("89ab".contains(&id[19..20]), "{id}");
+        }
+    }
 }

@@ -1,0 +1,7 @@
+//! How the generated cases of these tests are generated: the same at every run.
+
+use proptest::test_runner::{Config, RngSeed};
+
+pub fn config(cases: u32) -> Config {
+    Config { cases, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..Config::default() }
+}
