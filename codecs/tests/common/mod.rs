@@ -2,6 +2,6 @@
 
 use proptest::test_runner::{Config, RngSeed};
 
-pub fn config(cases: u32) -> Config {
+pub(crate) fn config(cases: u32) -> Config {
     Config { cases, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..Config::default() }
 }
