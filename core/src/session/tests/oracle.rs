@@ -229,7 +229,7 @@ impl Witness {
         true
     }
 
-    /// Writes down what there is but the time and the configuration, so that equal worlds read alike.
+    /// Writes down what there is but the configuration, so that equal worlds read alike.
     pub(super) fn describe(&self, to: &mut impl fmt::Write) -> fmt::Result {
         let Self { pair, servers, client, sessions, heard_lost, client_life, sent, .. } = self;
         write!(to, "{servers:?}{client:?}{sessions:?}{heard_lost}{client_life:?}{sent:?}")?;
@@ -238,6 +238,11 @@ impl Witness {
             write!(to, "{state:?}{epoch:?}{opened}{lost:?}{retired}{buffer}{peer_buffer}")?;
             let Session { outbox, receiver, inbox, ahead, pongs, resumed, closing, ended, .. } = session;
             write!(to, "{outbox:?}{receiver:?}{inbox:?}{ahead:?}{pongs:?}{resumed}{closing:?}{ended:?}")?;
+        }
+        for session in pair.servers.iter().chain([&pair.client]) {
+            let Session { last_heard, ping, blocked_since, suspended_since, .. } = session;
+            write!(to, "{:?}{ping:?}", pair.now - *last_heard)?;
+            write!(to, "{:?}", [blocked_since, suspended_since].map(|at| at.map(|at| pair.now - at)))?;
         }
         write!(to, "{:?}", pair.links)
     }

@@ -156,6 +156,23 @@ impl Pair {
         self.settle();
     }
 
+    /// The server's process is gone, and another runs in its place: its sessions are no more, and nobody tells the client.
+    pub(super) fn restart(&mut self) {
+        for link in 0..self.links.len() {
+            let end = self.links[link].end(Side::Server);
+            if !std::mem::replace(&mut end.gone, true) {
+                end.arriving.clear();
+                let (epoch, now) = (end.epoch, self.now);
+                let why = DropReason::Io(io::ErrorKind::ConnectionReset);
+                self.owner(link, Side::Server).handle_lost(epoch, why, now);
+            }
+        }
+        for session in &mut self.servers {
+            session.end(CloseReason::ServerClosed);
+        }
+        self.settle();
+    }
+
     /// The network works again: whoever still holds a socket whose other end is gone hears of it.
     pub(super) fn reset_half_open(&mut self) {
         for link in 0..self.links.len() {

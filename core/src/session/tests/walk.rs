@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use super::oracle::Witness;
 use super::pair::Pair;
@@ -17,7 +18,12 @@ struct Left {
     client_sends: u32,
     losses: u32,
     connects: u32,
+    passes: u32,
+    restarts: u32,
 }
+
+const NONE: Left =
+    Left { steps: 0, server_sends: 0, client_sends: 0, losses: 0, connects: 0, passes: 0, restarts: 0 };
 
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -29,7 +35,14 @@ enum Step {
     Connect,
     /// The application takes one event.
     Take(Side),
+    /// So many seconds pass, and nothing moves but the timers.
+    Pass(u64),
+    /// The server is gone with all its sessions, and another is there.
+    Restart,
 }
+
+/// An acknowledgement is due; a ping; the server gives a silent socket, or a suspended session, up; the client does.
+const PASSES: [u64; 4] = [1, 10, 30, 60];
 
 #[derive(Debug, Clone, Copy)]
 struct World {
@@ -96,6 +109,8 @@ fn steps(witness: &Witness, world: World) -> Vec<Step> {
     if world.taking == When::AsAStep {
         steps.extend([Step::Take(Server), Step::Take(Client)]);
     }
+    steps.extend(PASSES.map(Step::Pass));
+    steps.push(Step::Restart);
     for link in 0..witness.pair.links.len() {
         steps.extend([Step::Deliver(link, Server), Step::Deliver(link, Client)]);
     }
@@ -112,6 +127,11 @@ fn take(witness: &mut Witness, step: Step, world: World) {
         Step::Lose(side) => witness.pair.lose(side),
         Step::Connect => witness.connect(),
         Step::Take(side) => witness.take(side, 1),
+        Step::Pass(seconds) => {
+            witness.pair.advance(Duration::from_secs(seconds));
+            witness.look();
+        }
+        Step::Restart => witness.pair.restart(),
     }
     if world.taking == When::AtOnce {
         witness.take(Server, usize::MAX);
@@ -131,6 +151,8 @@ impl Left {
             Step::Send(Client) => Some(&mut self.client_sends),
             Step::Cut | Step::Lose(_) => Some(&mut self.losses),
             Step::Connect => Some(&mut self.connects),
+            Step::Pass(_) => Some(&mut self.passes),
+            Step::Restart => Some(&mut self.restarts),
             Step::Write(_) | Step::Deliver(..) | Step::Take(_) => None,
         };
         if let Some(of) = of {
@@ -141,7 +163,7 @@ impl Left {
     }
 }
 
-/// What tells two worlds apart: everything but the steps that are left, and the time, which stands still.
+/// What tells two worlds apart: everything but the steps that are left.
 fn fingerprint(witness: &Witness, left: Left) -> u64 {
     let mut hasher = Fingerprint(DefaultHasher::new());
     Left { steps: 0, ..left }.hash(&mut hasher.0);
@@ -167,7 +189,7 @@ fn every_short_path_heals() {
         writing: When::AsAStep,
         taking: When::AtOnce,
     };
-    let left = Left { steps: 9, server_sends: 2, client_sends: 2, losses: 2, connects: 2 };
+    let left = Left { steps: 9, server_sends: 2, client_sends: 2, losses: 2, connects: 2, ..NONE };
     let worlds = walk(world, left);
     assert!(worlds > 10_000, "{worlds} worlds");
 }
@@ -181,7 +203,7 @@ fn every_short_path_heals_when_frames_are_given_up() {
         writing: When::AtOnce,
         taking: When::AtOnce,
     };
-    let left = Left { steps: 9, server_sends: 3, client_sends: 1, losses: 2, connects: 2 };
+    let left = Left { steps: 9, server_sends: 3, client_sends: 1, losses: 2, connects: 2, ..NONE };
     let worlds = walk(world, left);
     assert!(worlds > 10_000, "{worlds} worlds");
 }
@@ -195,7 +217,36 @@ fn every_short_path_heals_when_frames_are_read_ahead() {
         writing: When::AtOnce,
         taking: When::AsAStep,
     };
-    let left = Left { steps: 10, server_sends: 4, client_sends: 1, losses: 1, connects: 1 };
+    let left = Left { steps: 10, server_sends: 4, client_sends: 1, losses: 1, connects: 1, ..NONE };
+    let worlds = walk(world, left);
+    assert!(worlds > 10_000, "{worlds} worlds");
+}
+
+#[test]
+fn every_short_path_heals_however_time_passes() {
+    let world = World {
+        buffer: 2,
+        inbox: 64,
+        overflow: Overflow::DropNewest,
+        writing: When::AtOnce,
+        taking: When::AtOnce,
+    };
+    let left = Left { steps: 7, server_sends: 2, client_sends: 1, losses: 1, connects: 1, passes: 2, ..NONE };
+    let worlds = walk(world, left);
+    assert!(worlds > 10_000, "{worlds} worlds");
+}
+
+#[test]
+fn every_short_path_heals_when_the_server_is_another() {
+    let world = World {
+        buffer: 2,
+        inbox: 64,
+        overflow: Overflow::DropOldest,
+        writing: When::AsAStep,
+        taking: When::AtOnce,
+    };
+    let left =
+        Left { steps: 8, server_sends: 1, client_sends: 2, losses: 1, connects: 2, passes: 1, restarts: 1 };
     let worlds = walk(world, left);
     assert!(worlds > 10_000, "{worlds} worlds");
 }
