@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -25,6 +26,8 @@ struct State {
     server: Server,
     dials: Dials,
     capacity: usize,
+    /// By direction.
+    latency: [Duration; 2],
     /// The latest connection.
     wire: Option<Arc<Wire>>,
     /// Ends that nobody serves.
@@ -68,6 +71,7 @@ impl Line {
             server: server.clone(),
             dials: Dials::Served,
             capacity: 64 * 1024,
+            latency: [Duration::ZERO; 2],
             wire: None,
             swallowed: Vec::new(),
             cuts: None,
@@ -103,7 +107,7 @@ impl Line {
         if state.dials == Dials::Refused {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
-        let (ours, theirs, wire) = Wire::new(state.capacity);
+        let (ours, theirs, wire) = Wire::new(state.capacity, state.latency);
         if let Some(cuts) = &mut state.cuts {
             cuts.plan(&wire);
         }
@@ -132,6 +136,11 @@ impl Line {
         *self.dialled.borrow()
     }
 
+    /// Whether a dial has ever been answered.
+    pub fn has_connection(&self) -> bool {
+        self.lock().wire.is_some()
+    }
+
     /// Waits until the client has dialled so often.
     ///
     /// # Panics
@@ -152,6 +161,11 @@ impl Line {
         self.wire().become_(Condition::Finished);
     }
 
+    /// Has the connection become this.
+    pub fn fail(&self, how: Condition) {
+        self.wire().become_(how);
+    }
+
     /// From now on bytes vanish, and nobody is told.
     pub fn half_open(&self) {
         self.wire().become_(Condition::HalfOpen);
@@ -167,9 +181,23 @@ impl Line {
         self.wire().stall(direction, false);
     }
 
+    /// From now on bytes take so long in one direction, on connections to come too. What is under way is not overtaken.
+    pub fn set_latency(&self, direction: Direction, latency: Duration) {
+        let mut state = self.lock();
+        state.latency[direction as usize] = latency;
+        if let Some(wire) = &state.wire {
+            wire.set_latency(direction, latency);
+        }
+    }
+
     /// Resets the connection when so many more bytes have arrived in one direction.
     pub fn cut_after(&self, direction: Direction, bytes: usize) {
-        self.wire().limit(direction, bytes, Condition::Reset);
+        self.fail_after(direction, bytes, Condition::Reset);
+    }
+
+    /// Has the connection become this when so many more bytes have arrived in one direction.
+    pub fn fail_after(&self, direction: Direction, bytes: usize, then: Condition) {
+        self.wire().limit(direction, bytes, then);
     }
 
     /// From now on each connection fails after a random number of bytes in one direction, `mean` on average: it is reset,

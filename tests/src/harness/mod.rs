@@ -17,6 +17,7 @@ mod line;
 pub use line::{Dials, Direction, Line};
 
 mod wire;
+pub use wire::Condition;
 
 mod proxy;
 pub use proxy::{Fault, Proxy};

@@ -1,17 +1,22 @@
 //! [`Wire`]: one connection of a [`Line`](super::Line), two streams that share their fate.
 
+use std::collections::VecDeque;
+use std::future::Future as _;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
 
 use super::line::Direction;
 
 /// What has become of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Condition {
+#[allow(clippy::exhaustive_enums, reason = "these are all")]
+pub enum Condition {
     /// Bytes pass.
     Whole,
     /// Bytes vanish, and nobody is told.
@@ -33,26 +38,53 @@ struct State {
     condition: Condition,
     /// By direction.
     lanes: [Lane; 2],
-    wakers: Vec<Waker>,
 }
 
-#[derive(Debug, Default)]
+/// What is under way in one direction.
+#[derive(Debug)]
 struct Lane {
+    /// In order, each with the time at which it arrives.
+    chunks: VecDeque<(Instant, Vec<u8>)>,
+    /// Bytes of the first chunk that were read.
+    offset: usize,
+    /// Bytes in `chunks` that were not read.
+    bytes: usize,
+    capacity: usize,
+    latency: Duration,
+    /// When what was written last arrives: nothing overtakes it.
+    latest: Instant,
     /// Bytes pile up before the reader.
     stalled: bool,
     /// So many more bytes arrive, then the connection becomes this.
     limit: Option<(usize, Condition)>,
+    /// The writing end has nothing more to write.
+    ended: bool,
+    /// The reading end is gone.
+    unread: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
 }
 
 impl Wire {
     /// A connection with room for so many bytes under way in each direction: the client's end, the server's, and their fate.
-    pub(super) fn new(capacity: usize) -> (End, End, Arc<Self>) {
-        let state = State { condition: Condition::Whole, lanes: Default::default(), wakers: Vec::new() };
-        let wire = Arc::new(Self { state: Mutex::new(state) });
-        let (client, server) = tokio::io::duplex(capacity);
-        let client = End { io: client, wire: wire.clone(), incoming: Direction::ToClient };
-        let server = End { io: server, wire: wire.clone(), incoming: Direction::ToServer };
-        (client, server, wire)
+    pub(super) fn new(capacity: usize, latency: [Duration; 2]) -> (End, End, Arc<Self>) {
+        let lanes = latency.map(|latency| Lane {
+            chunks: VecDeque::new(),
+            offset: 0,
+            bytes: 0,
+            capacity,
+            latency,
+            latest: Instant::now(),
+            stalled: false,
+            limit: None,
+            ended: false,
+            unread: false,
+            reader: None,
+            writer: None,
+        });
+        let wire = Arc::new(Self { state: Mutex::new(State { condition: Condition::Whole, lanes }) });
+        let end = |incoming| End { wire: wire.clone(), incoming, arrival: None };
+        (end(Direction::ToClient), end(Direction::ToServer), wire)
     }
 
     pub(super) fn become_(&self, condition: Condition) {
@@ -71,6 +103,10 @@ impl Wire {
         state.wake();
     }
 
+    pub(super) fn set_latency(&self, direction: Direction, latency: Duration) {
+        self.lock().lanes[direction as usize].latency = latency;
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -86,26 +122,110 @@ impl State {
     }
 
     fn wake(&mut self) {
-        for waker in self.wakers.drain(..) {
+        for lane in &mut self.lanes {
+            lane.wake();
+        }
+    }
+}
+
+impl Lane {
+    fn wake(&mut self) {
+        for waker in [self.reader.take(), self.writer.take()].into_iter().flatten() {
             waker.wake();
         }
     }
 
-    /// Pending until something is done to the connection.
-    fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
-        if !self.wakers.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.wakers.push(cx.waker().clone());
+    fn write(&mut self, slices: &[io::IoSlice<'_>]) -> usize {
+        let room = self.capacity - self.bytes;
+        let mut chunk = Vec::with_capacity(room.min(slices.iter().map(|slice| slice.len()).sum()));
+        for slice in slices {
+            let size = slice.len().min(room - chunk.len());
+            chunk.extend_from_slice(&slice[..size]);
         }
-        Poll::Pending
+        let written = chunk.len();
+        if written > 0 {
+            self.bytes += written;
+            self.latest = self.latest.max(Instant::now() + self.latency);
+            self.chunks.push_back((self.latest, chunk));
+        }
+        written
+    }
+
+    /// Reads what has arrived, up to the limit. Returns how much that was.
+    fn read(&mut self, buf: &mut ReadBuf<'_>) -> usize {
+        let now = Instant::now();
+        // What has reached its limit was handled before.
+        let most = self.limit.map_or(usize::MAX, |(bytes, _)| bytes).min(buf.remaining());
+        let mut read = 0;
+        while read < most
+            && let Some((at, chunk)) = self.chunks.front()
+            && *at <= now
+        {
+            let rest = &chunk[self.offset..];
+            let size = rest.len().min(most - read);
+            buf.put_slice(&rest[..size]);
+            read += size;
+            self.offset += size;
+            if self.offset == chunk.len() {
+                self.offset = 0;
+                self.chunks.pop_front();
+            }
+        }
+        self.bytes -= read;
+        if let Some((bytes, _)) = &mut self.limit {
+            *bytes -= read;
+        }
+        read
     }
 }
 
 /// One end of a connection.
 #[derive(Debug)]
 pub(super) struct End {
-    io: DuplexStream,
     wire: Arc<Wire>,
     incoming: Direction,
+    /// When there is something to read.
+    arrival: Option<Pin<Box<Sleep>>>,
+}
+
+impl End {
+    fn outgoing(&self) -> usize {
+        1 - self.incoming as usize
+    }
+
+    /// Pending until the bytes that are under way arrive.
+    fn poll_arrival(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+        let sleep = self.arrival.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
+        if sleep.deadline() != at {
+            sleep.as_mut().reset(at);
+        }
+        sleep.as_mut().poll(cx)
+    }
+
+    fn poll_write_slices(&self, cx: &Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let mut state = self.wire.lock();
+        match state.condition {
+            Condition::Whole => {}
+            Condition::HalfOpen => {
+                return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+            }
+            Condition::Finished => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            Condition::Reset => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+        }
+        let lane = &mut state.lanes[self.outgoing()];
+        if lane.unread || lane.ended {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let written = lane.write(slices);
+        if written == 0 && slices.iter().any(|slice| !slice.is_empty()) {
+            lane.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        if let Some(reader) = lane.reader.take() {
+            reader.wake();
+        }
+        Poll::Ready(Ok(written))
+    }
 }
 
 impl AsyncRead for End {
@@ -114,81 +234,76 @@ impl AsyncRead for End {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let mut state = this.wire.lock();
-        let lane = &mut state.lanes[this.incoming as usize];
-        if let (false, Some((0, then))) = (lane.stalled, lane.limit) {
-            lane.limit = None;
-            state.become_(then);
-        }
-        let lane = &state.lanes[this.incoming as usize];
-        match state.condition {
-            Condition::Reset => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
-            Condition::HalfOpen => return state.wait(cx),
-            Condition::Whole if lane.stalled => return state.wait(cx),
-            Condition::Whole | Condition::Finished => {}
-        }
-        let most = lane.limit.map_or(usize::MAX, |(bytes, _)| bytes.max(1)).min(buf.remaining());
-        let mut chunk = vec![0; most];
-        let mut read = ReadBuf::new(&mut chunk);
-        match Pin::new(&mut this.io).poll_read(cx, &mut read) {
-            Poll::Ready(result) => result?,
-            Poll::Pending if state.condition == Condition::Finished => return Poll::Ready(Ok(())),
-            Poll::Pending => return state.wait(cx),
-        }
-        buf.put_slice(read.filled());
-        if let Some((bytes, _)) = &mut state.lanes[this.incoming as usize].limit {
-            *bytes = bytes.saturating_sub(read.filled().len());
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl End {
-    /// Ready when something else than a write is to be the answer to one.
-    fn poll_write_fails(&self, cx: &Context<'_>, size: usize) -> Poll<io::Result<usize>> {
-        let mut state = self.wire.lock();
-        match state.condition {
-            Condition::Whole => state.wait(cx),
-            Condition::HalfOpen => Poll::Ready(Ok(size)),
-            Condition::Finished => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            Condition::Reset => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+        loop {
+            let wire = self.wire.clone();
+            let mut state = wire.lock();
+            let index = self.incoming as usize;
+            let condition = state.condition;
+            let lane = &mut state.lanes[index];
+            lane.reader = Some(cx.waker().clone());
+            match condition {
+                Condition::Reset => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+                Condition::HalfOpen => return Poll::Pending,
+                Condition::Whole if lane.stalled => return Poll::Pending,
+                Condition::Whole | Condition::Finished => {}
+            }
+            if let Some((0, then)) = lane.limit {
+                lane.limit = None;
+                state.become_(then);
+                continue;
+            }
+            if lane.read(buf) > 0 {
+                if let Some(writer) = lane.writer.take() {
+                    writer.wake();
+                }
+                return Poll::Ready(Ok(()));
+            }
+            let arrival = match lane.chunks.front() {
+                Some((at, _)) => *at,
+                None if lane.ended || condition == Condition::Finished => return Poll::Ready(Ok(())),
+                None => return Poll::Pending,
+            };
+            drop(state);
+            ready!(self.poll_arrival(cx, arrival));
         }
     }
 }
 
 impl AsyncWrite for End {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.poll_write_fails(cx, buf.len()) {
-            Poll::Pending => Pin::new(&mut self.io).poll_write(cx, buf),
-            ready => ready,
-        }
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_slices(cx, &[io::IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.poll_write_fails(cx, bufs.iter().map(|buf| buf.len()).sum()) {
-            Poll::Pending => Pin::new(&mut self.io).poll_write_vectored(cx, bufs),
-            ready => ready,
-        }
+        self.poll_write_slices(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.poll_write_fails(cx, 0) {
-            Poll::Pending => Pin::new(&mut self.io).poll_shutdown(cx),
-            // There is nobody to tell.
-            Poll::Ready(_) => Poll::Ready(Ok(())),
-        }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.wire.lock();
+        let lane = &mut state.lanes[self.outgoing()];
+        lane.ended = true;
+        lane.wake();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let mut state = self.wire.lock();
+        state.lanes[self.outgoing()].ended = true;
+        state.lanes[self.incoming as usize].unread = true;
+        state.wake();
     }
 }
