@@ -257,6 +257,7 @@ impl Wait {
             sleep(CLOSING_DELAY).await;
         };
         tokio::select! {
+            biased;
             () = sleep(self.delay) => {}
             () = hurried, if !self.asked => {}
         }

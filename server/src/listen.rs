@@ -52,8 +52,9 @@ pub(crate) fn listen(shared: Arc<Shared>, listener: TcpListener) -> io::Result<L
 async fn accept(shared: Arc<Shared>, listener: TcpListener) {
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            biased;
             () = shared.closing.cancelled() => return,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
@@ -105,6 +106,7 @@ where
         .serve_connection(TokioIo::new(io), service)
         .with_upgrades();
     tokio::select! {
+        biased;
         result = tokio::time::timeout(timeout * 3, connection) => match result {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),

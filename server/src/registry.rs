@@ -89,6 +89,13 @@ impl Registry {
     pub(crate) fn running(&self) -> Vec<Connection> {
         self.running.values()
     }
+
+    /// The same, in the order in which they came: what is done to all of them happens in the same order each time.
+    pub(crate) fn running_in_order(&self) -> Vec<Connection> {
+        let mut running = self.running();
+        running.sort_unstable_by_key(Connection::number);
+        running
+    }
 }
 
 /// A new token from the operating system's generator.

@@ -190,7 +190,7 @@ impl Server {
         // Before the deadline, or `on_disconnect` of those whose peer is silent would have no time left.
         let end = now() + (deadline - LAST_WORDS.min(deadline / 4));
         self.shared.closing.cancel();
-        for connection in self.shared.registry.running() {
+        for connection in self.shared.registry.running_in_order() {
             connection.cell().command(|session| match session.state() {
                 // Nobody is there to be told, and nobody can come back.
                 State::Suspended | State::New => session.end(CloseReason::ServerClosed),

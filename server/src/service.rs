@@ -108,6 +108,8 @@ impl Service {
     async fn attach(self, socket: OnUpgrade, admission: Admission) {
         let timeout = self.shared.options.handshake_timeout;
         let upgraded = tokio::select! {
+            // First: a socket that has come is told of the shutdown.
+            biased;
             upgraded = tokio::time::timeout(timeout, socket) => upgraded,
             () = self.shared.closing.cancelled() => return,
         };

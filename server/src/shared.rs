@@ -112,8 +112,9 @@ impl Shared {
         let aborted = self.aborted.clone();
         self.spawn(async move {
             tokio::select! {
-                _ = tokio::time::timeout(timeout, closing) => {}
+                biased;
                 () = aborted.cancelled() => {}
+                _ = tokio::time::timeout(timeout, closing) => {}
             }
         });
     }
@@ -151,7 +152,7 @@ impl Shared {
     /// All tasks are to end where they stand.
     pub(crate) fn abort(&self) {
         self.aborted.cancel();
-        for connection in self.registry.running() {
+        for connection in self.registry.running_in_order() {
             connection.cell().command(|_| ());
         }
     }
