@@ -52,9 +52,11 @@ impl Connection {
         let shared = &self.sender.shared;
         let (event, last) = poll_fn(|cx| {
             loop {
+                // Looked at first: what is taken before the application closes is told, or it would be lost.
+                let deaf = shared.is_deaf();
                 let event = std::task::ready!(shared.cell.poll_event(cx));
                 let last = matches!(event, SessionEvent::Closed(_));
-                let event = if shared.is_deaf() { None } else { shared.translate(event) };
+                let event = if deaf { None } else { shared.translate(event) };
                 if last || event.is_some() {
                     return Poll::Ready((event, last));
                 }
@@ -65,7 +67,8 @@ impl Connection {
         event
     }
 
-    /// The frames that were accepted and never acknowledged, once the connection has ended; before that, none. Whoever sends
+    /// The frames that were accepted and never acknowledged, once the connection has ended; before that, none. Those that
+    /// [`Event::SessionLost`] has told are not among them, unless we closed before it was told. Whoever sends
     /// them elsewhere may repeat some.
     pub fn take_unacknowledged(&mut self) -> Vec<Frame> {
         let shared = &self.sender.shared;
@@ -197,21 +200,21 @@ impl Sender {
     ///
     /// Dropped while it waits, the closing goes on. A connection that has ended already says how.
     pub async fn close(&self) -> Closed {
-        self.shared.stop_listening();
         let deadline = now() + self.shared.close_timeout;
         self.shared.cell.command(|session| {
             session.close(SessionEnd::Local(CloseFrame::new(1000, "")), deadline);
         });
+        self.shared.stop_listening();
         self.closed().await
     }
 
     /// Ends the connection now, without a word to the server: it keeps the session for its resume window. Does not wait;
     /// [`Self::closed`] does.
     pub fn abort(&self) {
-        self.shared.stop_listening();
         // First, so that the task has no chance to write a close frame.
         self.abort.abort();
         self.shared.end_locally();
+        self.shared.stop_listening();
     }
 
     /// Waits until the connection has ended, and its task with it. Returns at once when it has; any number of tasks may wait.
@@ -271,7 +274,14 @@ impl Shared {
         }
     }
 
+    /// Our application has closed. Only after the session knows, or what is taken meanwhile would be lost.
     fn stop_listening(&self) {
+        self.cell.drive(|session| {
+            // One that had ended before still has what nobody was told.
+            if session.ended().is_some() {
+                session.discard_events();
+            }
+        });
         self.deaf.store(true, Ordering::Relaxed);
     }
 

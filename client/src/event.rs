@@ -46,7 +46,7 @@ pub struct Closed {
     /// Why.
     pub reason: CloseReason,
     /// How many frames were accepted of which it is not known that the server received them; in plain mode, that were not
-    /// written.
+    /// written. Those of sessions that were lost count too, where the application closed before it was told.
     pub unacknowledged: u64,
 }
 

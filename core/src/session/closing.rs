@@ -42,7 +42,7 @@ impl Session {
             return;
         }
         if reason.discards_inbox() {
-            self.inbox.discard();
+            self.discard_events();
         }
         self.ahead = None;
         self.closing = Some(Box::new(Closing { reason, deadline, sent: false }));
@@ -146,11 +146,14 @@ impl Session {
             return;
         };
         self.state = state;
+        let reason = match self.closing.take() {
+            Some(closing) if closing.reason.outlasts(&reason) => closing.reason,
+            _ => reason,
+        };
         if reason.discards_inbox() {
-            self.inbox.discard();
+            self.discard_events();
         }
         self.ahead = None;
-        self.closing = None;
         self.pongs = VecDeque::new();
         self.outbox.end_receipts();
         if self.config.side == Side::Server {

@@ -155,6 +155,16 @@ impl CloseReason {
         }
     }
 
+    /// Whether this stays the reason of a session that was closing when it ended by `other`: our own application had closed it
+    /// already, and is not told messages that it would have been told otherwise.
+    pub(super) fn outlasts(&self, other: &Self) -> bool {
+        matches!(self, Self::Local(_))
+            && matches!(
+                other,
+                Self::Normal | Self::Duplicate | Self::WindowExpired | Self::Evicted | Self::ServerClosed
+            )
+    }
+
     /// Whether our own side chose not to hear any more, so that what it has not taken yet is not delivered.
     pub(super) fn discards_inbox(&self) -> bool {
         matches!(self, Self::Local(_) | Self::Kicked | Self::HandlerPanicked)

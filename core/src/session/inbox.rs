@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
 use crate::{Frame, Gap};
 
 use super::event::Event;
@@ -15,6 +17,14 @@ pub(super) struct Inbox {
     events: VecDeque<(Event, u32)>,
     frames: usize,
     bytes: usize,
+}
+
+/// What was accepted in sessions that were lost, and never acknowledged, and the application was not told.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Untold {
+    pub(super) messages: Vec<Bytes>,
+    /// Those that could not be kept long enough to be listed.
+    pub(super) dropped: u64,
 }
 
 /// From here on, drops and restores that the application is too slow to see one by one are joined.
@@ -68,11 +78,22 @@ impl Inbox {
         Some(event)
     }
 
-    /// The application wants no more: only what pairs a connect with its disconnect stays.
-    pub(super) fn discard(&mut self) {
-        self.events.retain(|(event, _)| matches!(event, Event::Connected));
+    /// The application wants no more: only what pairs a connect with its disconnect stays, and the end. Returns what it was to be
+    /// told of sessions that were lost.
+    pub(super) fn discard(&mut self) -> Untold {
+        let mut untold = Untold::default();
+        self.events.retain_mut(|(event, _)| match event {
+            Event::Connected | Event::Closed(_) => true,
+            Event::Lost { unacknowledged, dropped, .. } => {
+                untold.messages.append(unacknowledged);
+                untold.dropped += *dropped;
+                false
+            }
+            _ => false,
+        });
         self.frames = 0;
         self.bytes = 0;
+        untold
     }
 
     /// Whether the peer has to wait for the application.
@@ -129,7 +150,7 @@ mod tests {
         let mut inbox = Inbox::default();
         for _ in 0..10_000 {
             inbox.push(Event::Dropped(DropReason::TakenOver));
-            inbox.push(Event::Lost { reason: None, unacknowledged: vec![bytes::Bytes::new()], dropped: 1 });
+            inbox.push(Event::Lost { reason: None, unacknowledged: vec![Bytes::new()], dropped: 1 });
             inbox.push(Event::Restored);
         }
         assert!(inbox.events.len() <= MANY_EVENTS + 3);

@@ -173,6 +173,21 @@ impl Session {
         !self.inbox.is_empty()
     }
 
+    /// The application wants to hear no more but the end. What it was to be told of lost sessions counts as unacknowledged.
+    pub fn discard_events(&mut self) {
+        let discarded = self.inbox.discard();
+        if !discarded.messages.is_empty() || discarded.dropped > 0 {
+            let untold = self.untold.get_or_insert_default();
+            untold.messages.extend(discarded.messages);
+            untold.dropped += discarded.dropped;
+        }
+    }
+
+    /// How many frames of lost sessions the application was not told of.
+    pub(super) fn untold(&self) -> u64 {
+        self.untold.as_ref().map_or(0, |untold| untold.messages.len() as u64 + untold.dropped)
+    }
+
     /// Counts what was read ahead, the oldest first, while the inbox holds less than this.
     pub(super) fn count_ahead(&mut self, frames: usize, bytes: usize) {
         let Some(mut ahead) = self.ahead.take() else {

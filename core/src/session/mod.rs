@@ -61,7 +61,7 @@ use crate::{LostReason, Token};
 
 use ahead::Ahead;
 use closing::Closing;
-use inbox::Inbox;
+use inbox::{Inbox, Untold};
 use outbox::Outbox;
 use receiver::Receiver;
 use timeout::Ping;
@@ -91,6 +91,8 @@ pub struct Session {
     outbox: Outbox,
     receiver: Receiver,
     inbox: Inbox,
+    /// Client: what its application would have been told of lost sessions if it had not closed. Mostly nothing.
+    untold: Option<Box<Untold>>,
     /// Session mode: what the attached socket brought while the inbox was full. Never empty; while it is there, the inbox is
     /// full and nothing closes.
     ahead: Option<Box<Ahead>>,
@@ -136,7 +138,8 @@ pub struct Counts {
     /// Data frames that were accepted and given up: the buffer overflowed, or the peer's codec had no image of them.
     pub dropped: u64,
     /// Accepted data frames of which it is not known that they arrived: in session mode those that were never acknowledged,
-    /// in plain mode those that were not written.
+    /// in plain mode those that were not written. On a client, also those of sessions that were lost, of which the
+    /// application was not told because it closed.
     pub unacknowledged: u64,
     /// Bytes kept for the peer.
     pub retained_bytes: usize,
@@ -173,6 +176,7 @@ impl Session {
             outbox: Outbox::new(config.mode),
             receiver: Receiver::default(),
             inbox: Inbox::default(),
+            untold: None,
             ahead: None,
             pongs: VecDeque::new(),
             sent: Sent::default(),
@@ -255,7 +259,7 @@ impl Session {
             replayed: self.sent.replayed,
             sent_gaps: self.sent.gaps,
             dropped: self.outbox.dropped(),
-            unacknowledged: self.outbox.unacknowledged(),
+            unacknowledged: self.outbox.unacknowledged() + self.untold(),
             retained_bytes: self.outbox.bytes(),
             resumed: self.resumed,
             drops: self.drops,

@@ -162,8 +162,12 @@ impl Session {
     }
 
     /// Ends everything that was accepted and not delivered, and returns it: for a client that gives up.
+    ///
+    /// What the application was not told of lost sessions comes first: it is older.
     pub fn take_unacknowledged(&mut self) -> Vec<Bytes> {
-        self.outbox.take_all()
+        let mut messages = self.untold.take().map(|untold| untold.messages).unwrap_or_default();
+        messages.extend(self.outbox.take_all());
+        messages
     }
 
     /// The next thing that the socket of `epoch` is to write.

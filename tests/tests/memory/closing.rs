@@ -227,3 +227,40 @@ async fn a_shutdown_is_in_time_for_those_that_were_closing_already() {
     assert_eq!(server.shutdown(secs(3)).await, 0);
     assert_eq!(log.next().await, "ada disconnected: closed by the application");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_close_counts_what_was_lost_with_a_session_before_the_application_was_told() {
+    let (server, mut log) = server(|builder| builder.resume_window(secs(1)));
+    let (mut ada, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    ada.send(&number(1)).unwrap();
+    assert_eq!(log.next().await, "ada disconnected: resume window expired");
+    line.set_dials(Dials::Served);
+    assert_eq!(log.next().await, "ada connected");
+    // The application has not looked at its events: it does not know that the first one is lost.
+    assert_eq!(ada.send_acked(&number(2)).await, Ok(()));
+    assert_eq!(ada.close().await.unacknowledged, 1);
+    assert!(ada.recv().await.is_none());
+    assert_eq!(ada.take_unacknowledged(), [number(1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_application_has_closed_stays_closed_by_it_whatever_ends_it_first() {
+    for window in [secs(1), secs(60)] {
+        let (server, mut log) = server(|builder| builder.resume_window(window).close_timeout(secs(30)));
+        let (ada, line) = client(&server, &mut log, "ada").await;
+        line.set_dials(Dials::Refused);
+        line.cut();
+        assert_eq!(log.next().await, "ada dropped: connection reset");
+        let connection = server.connection("ada").unwrap();
+        connection.send(&number(1)).unwrap();
+        connection.close(1000, "");
+        // The window, or the shutdown.
+        tokio::time::sleep(secs(2)).await;
+        shut_down(&server).await;
+        assert_eq!(log.next().await, "ada disconnected: closed by the application");
+        drop(ada);
+    }
+}
