@@ -1,6 +1,7 @@
 //! What the scenarios, the test server and the tools of this workspace share.
 
 pub mod harness;
+pub mod simulation;
 pub mod testserver;
 
 /// The README's examples compile.

@@ -1,0 +1,76 @@
+//! The callbacks of a server (docs of `rejoin_server::Builder`): their order, and that they come one after the other.
+
+use super::super::history::{Call, End, SessionNo};
+use super::facts::{Facts, SessionFacts};
+use super::{Findings, Property};
+
+pub(super) fn check(facts: &Facts, findings: &mut Findings) {
+    for (&number, session) in &facts.sessions {
+        order(number, session, findings);
+        serial(number, session, findings);
+        end(number, session, facts, findings);
+        counted(number, session, findings);
+    }
+}
+
+fn order(number: SessionNo, session: &SessionFacts, findings: &mut Findings) {
+    let mut bad = |text: String| findings.add(Property::Callbacks, format!("s{number}: {text}"));
+    let (mut connected, mut away, mut over) = (false, false, false);
+    for (at, call) in session.calls() {
+        if over {
+            bad(format!("{call} after disconnect"));
+        }
+        match call {
+            Call::Connect { .. } if connected => bad("connect twice".into()),
+            Call::Connect { .. } => connected = true,
+            _ if !connected => bad(format!("{call} before connect")),
+            Call::Drop(_) if away => bad("drop twice".into()),
+            Call::Drop(_) => away = true,
+            Call::Restore if !away => bad("restore without a drop".into()),
+            Call::Restore => away = false,
+            Call::Message(_) | Call::Gap(..) if away => bad(format!("{call} before restore")),
+            Call::Message(_) if session.kicked.is_some_and(|kicked| at > kicked) => {
+                bad(format!("{call} after a kick"));
+            }
+            Call::Message(_) | Call::Gap(..) => {}
+            Call::Disconnect { .. } => over = true,
+        }
+    }
+}
+
+/// The next begins when the one before has returned.
+fn serial(number: SessionNo, session: &SessionFacts, findings: &mut Findings) {
+    let mut running = false;
+    for (_, call) in &session.calls {
+        if running && call.is_some() {
+            let text = format!("s{number}: a callback begins while another runs");
+            findings.add(Property::Callbacks, text);
+        }
+        running = call.is_some();
+    }
+}
+
+/// Disconnect comes, and nothing comes after the server has ended.
+fn end(number: SessionNo, session: &SessionFacts, facts: &Facts, findings: &mut Findings) {
+    let Some(server) = facts.servers.get(&session.server).copied().flatten() else { return };
+    if let Some((_, call)) = session.calls().find(|(at, _)| *at > server.at) {
+        let text = format!("s{number}: {call} after the server has ended");
+        findings.add(Property::Callbacks, text);
+    }
+    if session.calls().next().is_some() && session.disconnect().is_none() && server.left == 0 {
+        findings.add(Property::Callbacks, format!("s{number}: no disconnect"));
+    }
+}
+
+/// What was counted as received was delivered before disconnect, unless the application wanted no more.
+fn counted(number: SessionNo, session: &SessionFacts, findings: &mut Findings) {
+    let Some((end, counts)) = session.disconnect() else { return };
+    if end == End::Accused {
+        findings.add(Property::Accusations, format!("s{number} has ended by a mistake"));
+    }
+    let delivered = session.delivered();
+    if delivered > counts.received || (delivered < counts.received && end != End::Deaf) {
+        let text = format!("s{number}: {} were received, {delivered} delivered", counts.received);
+        findings.add(Property::NothingLostSilently, text);
+    }
+}

@@ -1,0 +1,227 @@
+//! [`Facts`]: a history, by who it happened to.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::super::history::{
+    Call, ClientNo, FrameNo, History, How, Numbers, Outcome, SessionNo, Tale, Way, What,
+};
+
+/// The index of an entry: of two the smaller happened first.
+pub(super) type When = usize;
+
+/// A history, by who it happened to.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) frames: HashMap<FrameNo, FrameFacts>,
+    pub(super) sessions: BTreeMap<SessionNo, SessionFacts>,
+    pub(super) clients: BTreeMap<ClientNo, ClientFacts>,
+    /// By their number; `None` of those that still run.
+    pub(super) servers: BTreeMap<usize, Option<ServerEnd>>,
+    /// When it was quiet.
+    pub(super) rest: Option<When>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ServerEnd {
+    pub(super) at: When,
+    pub(super) left: usize,
+    pub(super) crashed: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct FrameFacts {
+    /// `None` of a broadcast.
+    pub(super) way: Option<Way>,
+    pub(super) how: Option<How>,
+    pub(super) offered: When,
+    pub(super) answered: Option<(When, Outcome)>,
+}
+
+#[derive(Debug)]
+pub(super) struct SessionFacts {
+    pub(super) server: usize,
+    pub(super) client: ClientNo,
+    /// As `on_connect` had it.
+    pub(super) plain: bool,
+    pub(super) accepted: Vec<(FrameNo, When)>,
+    /// `None` is the return of the one before.
+    pub(super) calls: Vec<(When, Option<Call>)>,
+    pub(super) kicked: Option<When>,
+    pub(super) quiet: Option<(bool, Numbers)>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct ClientFacts {
+    pub(super) plain: bool,
+    pub(super) may_drop: bool,
+    /// In the order in which they were offered.
+    pub(super) offered: Vec<FrameNo>,
+    pub(super) told: Vec<(When, Tale)>,
+    pub(super) left: Option<When>,
+    pub(super) ended: Option<(u64, Vec<FrameNo>)>,
+    pub(super) quiet: Option<bool>,
+}
+
+impl Facts {
+    pub(super) fn of(history: &History) -> Self {
+        let mut facts = Self::default();
+        for (at, entry) in history.entries.iter().enumerate() {
+            facts.add(at, &entry.what);
+        }
+        facts
+    }
+
+    fn add(&mut self, at: When, what: &What) {
+        match what {
+            What::Rest => self.rest = Some(at),
+            What::Order(_) | What::Sample { .. } | What::TasksLeft(_) | What::Stuck(_) => {}
+            What::ServerStarted { server, .. } => {
+                self.servers.insert(*server, None);
+            }
+            What::ServerEnded { server, left, crashed } => {
+                let end = ServerEnd { at, left: *left, crashed: *crashed };
+                self.servers.insert(*server, Some(end));
+            }
+            What::Asked { session, server, client } => {
+                self.sessions.insert(*session, SessionFacts::new(*server, *client));
+            }
+            What::Callback { session, call } => {
+                let Some(session) = self.sessions.get_mut(session) else { return };
+                session.plain |= matches!(call, Call::Connect { plain: true });
+                session.calls.push((at, Some(call.clone())));
+            }
+            What::Returned { session } => {
+                if let Some(session) = self.sessions.get_mut(session) {
+                    session.calls.push((at, None));
+                }
+            }
+            What::Kicked { session } => {
+                if let Some(session) = self.sessions.get_mut(session) {
+                    session.kicked = Some(at);
+                }
+            }
+            What::Offered { frame, way, how } => {
+                let facts = FrameFacts { way: Some(*way), how: Some(*how), offered: at, answered: None };
+                self.frames.insert(*frame, facts);
+                if let Way::ToServer(client) = way {
+                    let client = self.clients.entry(*client).or_default();
+                    client.offered.push(*frame);
+                    client.may_drop |= matches!(how, How::DropOldest | How::DropNewest);
+                }
+            }
+            What::Broadcast { frame, .. } => {
+                let facts = FrameFacts { way: None, how: None, offered: at, answered: None };
+                self.frames.insert(*frame, facts);
+            }
+            What::Accepted { frame, session } => {
+                if let Some(session) = self.sessions.get_mut(session) {
+                    session.accepted.push((*frame, at));
+                }
+            }
+            What::Answered { frame, outcome } => {
+                if let Some(frame) = self.frames.get_mut(frame) {
+                    frame.answered = Some((at, *outcome));
+                }
+            }
+            What::Connected { client, plain, may_drop } => {
+                let client = self.clients.entry(*client).or_default();
+                client.plain = *plain;
+                client.may_drop |= may_drop;
+            }
+            What::Told { client, tale } => {
+                self.clients.entry(*client).or_default().told.push((at, tale.clone()));
+            }
+            What::Left { client } => {
+                self.clients.entry(*client).or_default().left.get_or_insert(at);
+            }
+            What::Ended { client, unacknowledged, kept } => {
+                let client = self.clients.entry(*client).or_default();
+                client.ended = Some((*unacknowledged, kept.clone()));
+            }
+            What::Quiet { session, attached, counts } => {
+                if let Some(session) = self.sessions.get_mut(session) {
+                    session.quiet = Some((*attached, *counts));
+                }
+            }
+            What::QuietClient { client, connected } => {
+                self.clients.entry(*client).or_default().quiet = Some(*connected);
+            }
+        }
+    }
+
+    /// Whether a client has heard all that there was to hear: it has not left, or not before it was quiet.
+    pub(super) fn heard_all(&self, client: ClientNo) -> bool {
+        let Some(client) = self.clients.get(&client) else { return false };
+        client.left.is_none_or(|left| self.rest.is_some_and(|rest| rest < left))
+    }
+
+    /// Whether the session was dropped where it stood, with its server.
+    pub(super) fn was_dropped(&self, session: &SessionFacts) -> bool {
+        let end = self.servers.get(&session.server).copied().flatten();
+        end.is_some_and(|end| end.left > 0 || end.crashed) && session.disconnect().is_none()
+    }
+}
+
+impl SessionFacts {
+    fn new(server: usize, client: ClientNo) -> Self {
+        Self {
+            server,
+            client,
+            plain: false,
+            accepted: Vec::new(),
+            calls: Vec::new(),
+            kicked: None,
+            quiet: None,
+        }
+    }
+
+    /// What its application was told, in order.
+    pub(super) fn calls(&self) -> impl Iterator<Item = (When, &Call)> {
+        self.calls.iter().filter_map(|(at, call)| call.as_ref().map(|call| (*at, call)))
+    }
+
+    /// How it ended, and with which counts.
+    pub(super) fn disconnect(&self) -> Option<(super::super::history::End, Numbers)> {
+        self.calls().find_map(|(_, call)| match call {
+            Call::Disconnect { end, counts, .. } => Some((*end, *counts)),
+            _ => None,
+        })
+    }
+
+    /// How far its application has come: messages and gaps.
+    pub(super) fn delivered(&self) -> u64 {
+        let steps = self.calls().map(|(_, call)| match call {
+            Call::Message(_) => 1,
+            Call::Gap(from, to) => to + 1 - from,
+            _ => 0,
+        });
+        steps.sum()
+    }
+}
+
+impl FrameFacts {
+    /// Between which entries a client's frame was accepted; `None` where it never was.
+    pub(super) fn accepted(&self) -> Option<(When, When)> {
+        match (self.how, self.answered) {
+            (Some(How::Acked), Some((at, outcome))) => {
+                (outcome != Outcome::Refused).then_some((self.offered, at))
+            }
+            (Some(How::Acked), None) => Some((self.offered, When::MAX)),
+            (_, Some((at, Outcome::Accepted))) => Some((at, at)),
+            _ => None,
+        }
+    }
+
+    /// Whether a client's frame was accepted for sure, and nobody was told another fate.
+    pub(super) fn is_owed(&self) -> bool {
+        matches!(self.answered, Some((_, Outcome::Accepted | Outcome::Delivered)))
+    }
+
+    /// Whether it was accepted for sure.
+    pub(super) fn is_certain(&self) -> bool {
+        matches!(
+            self.answered,
+            Some((_, Outcome::Accepted | Outcome::Delivered | Outcome::Dropped | Outcome::Unknown))
+        )
+    }
+}

@@ -1,0 +1,231 @@
+//! From clients to servers. When a `send_acked` of a client's was accepted is known to lie between its call and its return;
+//! of every other frame it is known exactly.
+
+use std::collections::{HashMap, HashSet};
+
+use super::super::history::{Call, ClientNo, End, FrameNo, Outcome, SessionNo, Tale, Way};
+use super::facts::{ClientFacts, Facts, SessionFacts, When};
+use super::{Findings, Property};
+
+pub(super) fn check(facts: &Facts, findings: &mut Findings) {
+    let deliveries = Deliveries::of(facts);
+    genuine(facts, &deliveries, findings);
+    order(facts, &deliveries, findings);
+    for (&number, session) in facts.sessions.iter().filter(|(_, session)| !session.plain) {
+        gaps(number, session, facts, findings);
+    }
+    for (&number, client) in &facts.clients {
+        receipts(number, client, facts, &deliveries, findings);
+        if !client.plain {
+            complete(number, client, facts, &deliveries, findings);
+        }
+    }
+}
+
+/// What was delivered to servers' applications.
+#[derive(Debug, Default)]
+struct Deliveries {
+    /// By session, and in order; each as often as it was.
+    all: Vec<(SessionNo, When, FrameNo)>,
+    frames: HashSet<FrameNo>,
+}
+
+impl Deliveries {
+    fn of(facts: &Facts) -> Self {
+        let mut deliveries = Self::default();
+        for (number, session) in &facts.sessions {
+            for (at, call) in session.calls() {
+                if let Call::Message(frame) = call {
+                    deliveries.all.push((*number, at, *frame));
+                    deliveries.frames.insert(*frame);
+                }
+            }
+        }
+        deliveries
+    }
+}
+
+fn sender(frame: FrameNo, facts: &Facts) -> Option<ClientNo> {
+    match facts.frames.get(&frame)?.way? {
+        Way::ToServer(client) => Some(client),
+        Way::ToClient(_) => None,
+    }
+}
+
+/// Between which entries a frame was accepted, if it was.
+fn accepted(frame: FrameNo, facts: &Facts) -> Option<(When, When)> {
+    facts.frames.get(&frame)?.accepted()
+}
+
+fn genuine(facts: &Facts, deliveries: &Deliveries, findings: &mut Findings) {
+    let mut seen = HashSet::new();
+    for (session, at, frame) in &deliveries.all {
+        let from = sender(*frame, facts);
+        // A plain session goes on with whoever claims its ID.
+        let theirs = facts.sessions.get(session).is_some_and(|s| s.plain || from == Some(s.client));
+        let was_accepted = accepted(*frame, facts).is_some_and(|(since, _)| since < *at);
+        if from.is_none() || !theirs || !was_accepted {
+            findings.add(Property::Genuine, format!("s{session}: {frame} was not accepted for it"));
+        }
+        if !seen.insert(*frame) {
+            findings.add(Property::Once, format!("s{session}: {frame} twice"));
+        }
+    }
+}
+
+/// Over all sessions of a client alike: a later one gets what was accepted later.
+fn order(facts: &Facts, deliveries: &Deliveries, findings: &mut Findings) {
+    // By client: the latest moment before which a frame that has come was not accepted.
+    let mut latest: HashMap<ClientNo, When> = HashMap::new();
+    let mut seen = HashSet::new();
+    for (session, _, frame) in &deliveries.all {
+        let (Some(client), Some((since, until))) = (sender(*frame, facts), accepted(*frame, facts)) else {
+            continue;
+        };
+        // What comes twice is another matter.
+        if !seen.insert(*frame) {
+            continue;
+        }
+        let latest = latest.entry(client).or_default();
+        if until < *latest {
+            findings.add(Property::Order, format!("s{session}: {frame} comes too late"));
+        }
+        *latest = since.max(*latest);
+    }
+}
+
+/// Gaps begin where the count is, and between two frames as much is missing as lies in gaps.
+fn gaps(number: SessionNo, session: &SessionFacts, facts: &Facts, findings: &mut Findings) {
+    let mut bad = |property, text: String| findings.add(property, format!("s{number}: {text}"));
+    let mut count = 0;
+    let mut last: Option<(u64, FrameNo)> = None;
+    let mut seen = HashSet::new();
+    for (_, call) in session.calls() {
+        match call {
+            Call::Gap(from, to) => {
+                if *from != count + 1 || to < from {
+                    bad(Property::Numbering, format!("gap {from}-{to}, and {} is due", count + 1));
+                }
+                let may_drop = facts.clients.get(&session.client).is_some_and(|client| client.may_drop);
+                if !may_drop {
+                    bad(Property::Gaps, format!("gap {from}-{to}, and nothing may be dropped"));
+                }
+                count = *to;
+            }
+            Call::Message(frame) if seen.insert(*frame) => {
+                count += 1;
+                if let Some((before, previous)) = last {
+                    let missing = count - before - 1;
+                    let (least, most) = between(previous, *frame, session.client, facts);
+                    if missing < least || missing > most {
+                        let text = format!(
+                            "{missing} missing between {previous} and {frame}, where {least} to {most} were accepted"
+                        );
+                        bad(Property::Numbering, text);
+                    }
+                }
+                last = Some((count, *frame));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// How many frames the client has accepted between these two: at least, and at most.
+fn between(first: FrameNo, second: FrameNo, client: ClientNo, facts: &Facts) -> (u64, u64) {
+    let (Some(first), Some(second)) = (accepted(first, facts), accepted(second, facts)) else {
+        return (0, u64::MAX);
+    };
+    let Some(client) = facts.clients.get(&client) else { return (0, u64::MAX) };
+    let (mut least, mut most) = (0, 0);
+    for frame in &client.offered {
+        let Some((since, until)) = accepted(*frame, facts) else { continue };
+        if until > first.0 && since < second.1 && (since, until) != first && (since, until) != second {
+            most += 1;
+        }
+        let certain = facts.frames.get(frame).is_some_and(|frame| frame.is_certain());
+        if certain && since > first.1 && until < second.0 {
+            least += 1;
+        }
+    }
+    (least, most)
+}
+
+/// Whether some session of this client may have discarded what it had received.
+fn was_discarded(client: ClientNo, facts: &Facts) -> bool {
+    facts.sessions.values().any(|session| {
+        let deaf = session.disconnect().is_some_and(|(end, _)| end == End::Deaf);
+        session.client == client && (deaf || facts.was_dropped(session))
+    })
+}
+
+fn receipts(
+    number: ClientNo,
+    client: &ClientFacts,
+    facts: &Facts,
+    deliveries: &Deliveries,
+    findings: &mut Findings,
+) {
+    let discarded = was_discarded(number, facts);
+    for frame in &client.offered {
+        let Some((_, outcome)) = facts.frames.get(frame).and_then(|frame| frame.answered) else { continue };
+        let has_come = deliveries.frames.contains(frame);
+        if outcome == Outcome::Delivered && !has_come && !discarded {
+            findings.add(Property::Receipts, format!("{frame} was not delivered"));
+        }
+        if outcome == Outcome::Dropped && has_come {
+            findings.add(Property::Receipts, format!("{frame} was delivered"));
+        }
+    }
+}
+
+/// Each frame that was accepted has come, or its sender was told.
+fn complete(
+    number: ClientNo,
+    client: &ClientFacts,
+    facts: &Facts,
+    deliveries: &Deliveries,
+    findings: &mut Findings,
+) {
+    let Some((unacknowledged, kept)) = &client.ended else { return };
+    if (kept.len() as u64) > *unacknowledged || (!client.may_drop && kept.len() as u64 != *unacknowledged) {
+        let text = format!("c{number}: {} kept, {unacknowledged} unacknowledged", kept.len());
+        findings.add(Property::Agreement, text);
+    }
+    let mut told: HashSet<FrameNo> = kept.iter().copied().collect();
+    let mut lost = false;
+    for (_, tale) in &client.told {
+        if let Tale::Lost(frames) = tale {
+            told.extend(frames);
+            lost = true;
+        }
+    }
+    // Who gives frames up himself and then loses the session is not told again which they were.
+    if client.may_drop && lost {
+        return;
+    }
+    let missing: Vec<_> = client
+        .offered
+        .iter()
+        .filter(|frame| facts.frames.get(frame).is_some_and(|frame| frame.is_owed()))
+        .filter(|frame| !deliveries.frames.contains(frame) && !told.contains(frame))
+        .collect();
+    let mut excused = unacknowledged.saturating_sub(kept.len() as u64);
+    for session in facts.sessions.values().filter(|session| session.client == number) {
+        if facts.was_dropped(session) {
+            return;
+        }
+        let gaps = session.calls().map(|(_, call)| match call {
+            Call::Gap(from, to) => to + 1 - from,
+            _ => 0,
+        });
+        excused += gaps.sum::<u64>();
+        if let Some((End::Deaf, counts)) = session.disconnect() {
+            excused += counts.received.saturating_sub(session.delivered());
+        }
+    }
+    if missing.len() as u64 > excused {
+        let text = format!("c{number}: {missing:?} have not come, {excused} excused");
+        findings.add(Property::NothingLostSilently, text);
+    }
+}

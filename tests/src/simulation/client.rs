@@ -1,0 +1,166 @@
+//! A client whose events are written down, and what it is made to say.
+
+use std::time::Duration;
+
+use rejoin_client::{ClientBuilder, CloseReason, Connection, ConnectionState, Event, Overflow, Sender};
+use tokio::sync::watch;
+
+use super::codecs::{Picked, codecs};
+use super::history::{ClientNo, End, How, Outcome, Tale, Way, What};
+use super::schedule::Seat;
+use super::server::{receipt, within};
+use super::world::{World, number_of};
+use crate::harness::Line;
+
+/// A client that has connected. Its events are taken by a task of its own.
+pub(super) struct Client {
+    pub(super) number: ClientNo,
+    pub(super) plain: bool,
+    pub(super) sender: Sender,
+    reads: watch::Sender<bool>,
+}
+
+impl Client {
+    /// Dials. `None` where that fails.
+    pub(super) async fn connect(world: &World, line: &Line, seat: &Seat, seed: u64) -> Option<Self> {
+        let number = world.new_client();
+        let connected = builder(line, seat, number).seed(seed).connect().await;
+        let connection = match connected {
+            Ok(connection) => connection,
+            Err(error) => {
+                world.note(What::Order(format!("client {number} does not connect: {error}")));
+                return None;
+            }
+        };
+        world.note(What::Connected {
+            client: number,
+            plain: seat.plain,
+            may_drop: matches!(seat.overflow, Overflow::DropOldest | Overflow::DropNewest),
+        });
+        let (reads, reading) = watch::channel(true);
+        let client = Self { number, plain: seat.plain, sender: connection.sender(), reads };
+        world.spawn(read(world.clone(), number, connection, reading, seat.clone()));
+        Some(client)
+    }
+
+    pub(super) fn is_connected(&self) -> bool {
+        self.sender.state() == ConnectionState::Connected
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.sender.state() == ConnectionState::Closed
+    }
+
+    /// Whether its application takes what comes.
+    pub(super) fn set_reads(&self, reads: bool) {
+        self.reads.send_replace(reads);
+    }
+
+    pub(super) async fn close(&self, world: &World) {
+        world.note(What::Left { client: self.number });
+        self.sender.close().await;
+    }
+
+    pub(super) async fn abort(&self, world: &World) {
+        world.note(What::Left { client: self.number });
+        self.sender.abort();
+        self.sender.closed().await;
+    }
+}
+
+fn builder(line: &Line, seat: &Seat, number: ClientNo) -> ClientBuilder {
+    let id = seat.id.map(|id| format!("&id={id}")).unwrap_or_default();
+    let client = line
+        .client(&format!("/?client={number}&room={}{id}", seat.room))
+        .codec(Picked(codecs()[seat.codec].clone()))
+        .send_buffer(seat.buffer)
+        .send_buffer_bytes(seat.buffer_bytes)
+        .heartbeat(seat.heartbeat.0, seat.heartbeat.1)
+        .write_timeout(seat.write_timeout)
+        .close_timeout(seat.close_timeout)
+        .handshake_timeout(seat.handshake_timeout)
+        .overflow(seat.overflow);
+    let client = if seat.plain { client.plain() } else { client };
+    match seat.reconnect {
+        Some((base, max)) => client.reconnect(base, max),
+        None => client.no_reconnect(),
+    }
+}
+
+/// Takes what a client is told, until it has ended.
+async fn read(
+    world: World,
+    client: ClientNo,
+    mut connection: Connection,
+    mut reads: watch::Receiver<bool>,
+    seat: Seat,
+) {
+    loop {
+        // Whoever could stop the reading is gone: it goes on.
+        reads.wait_for(|reads| *reads).await.ok();
+        let Some(event) = connection.recv().await else { break };
+        world.note(What::Told { client, tale: tale(event, seat.plain) });
+        world.dawdle(seat.slow).await;
+    }
+    let unacknowledged = connection.closed().await.unacknowledged;
+    let kept = connection.take_unacknowledged().iter().map(number_of).collect();
+    world.note(What::Ended { client, unacknowledged, kept });
+}
+
+fn tale(event: Event, plain: bool) -> Tale {
+    match event {
+        Event::Message(frame) => Tale::Message(number_of(&frame)),
+        Event::Dropped { reason } => Tale::Dropped(reason.to_string()),
+        Event::Restored => Tale::Restored,
+        Event::Gap(gap) => Tale::Gap(gap.from, gap.to),
+        Event::SessionLost { unacknowledged, .. } => {
+            Tale::Lost(unacknowledged.iter().map(number_of).collect())
+        }
+        Event::Closed(closed) => {
+            Tale::Closed { why: closed.reason.to_string(), end: end(&closed.reason, plain) }
+        }
+        other => Tale::Closed { why: format!("{other:?}"), end: End::Accused },
+    }
+}
+
+fn end(why: &CloseReason, plain: bool) -> End {
+    match why {
+        CloseReason::Local => End::Deaf,
+        CloseReason::Remote(frame) if frame.code == 1000 => End::Other,
+        // Where an ID is taken.
+        CloseReason::GaveUp { status: 409, .. } => End::Other,
+        // Another socket that claims the ID, where the server allows it.
+        CloseReason::TakenOver if plain => End::Other,
+        CloseReason::Overflow | CloseReason::ReconnectDisabled(_) | CloseReason::RetriesExhausted { .. } => {
+            End::Other
+        }
+        _ => End::Accused,
+    }
+}
+
+/// Sends a frame to the server.
+pub(super) async fn say(
+    world: &World,
+    client: ClientNo,
+    sender: &Sender,
+    how: How,
+    size: usize,
+    patience: Option<Duration>,
+) {
+    let (number, frame) = world.frame(size);
+    world.note(What::Offered { frame: number, way: Way::ToServer(client), how });
+    let sending = async {
+        let sent = match how {
+            How::Send => sender.send(&frame),
+            How::Reject => sender.send_with(&frame, Overflow::Reject),
+            How::DropOldest => sender.send_with(&frame, Overflow::DropOldest),
+            How::DropNewest => sender.send_with(&frame, Overflow::DropNewest),
+            How::Disconnect => sender.send_with(&frame, Overflow::Disconnect),
+            How::Wait => sender.send_wait(&frame).await,
+            How::Acked => return receipt(&sender.send_acked(&frame).await),
+        };
+        if sent.is_ok() { Outcome::Accepted } else { Outcome::Refused }
+    };
+    let outcome = within(how, patience, sending).await;
+    world.note(What::Answered { frame: number, outcome });
+}

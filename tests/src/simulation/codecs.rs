@@ -1,0 +1,33 @@
+//! The wire formats that the simulation speaks.
+
+use std::sync::Arc;
+
+use rejoin_client::{
+    Codec, DecodeError, EncodeError, Frame, JsonCodec, Message, MsgpackCodec, ProtobufCodec,
+};
+
+/// All of them. A server supports each; a client picks one.
+pub fn codecs() -> Vec<Arc<dyn Codec>> {
+    vec![Arc::new(JsonCodec), Arc::new(MsgpackCodec), Arc::new(ProtobufCodec)]
+}
+
+/// One of [`codecs`], for builders that take a codec by value.
+pub(super) struct Picked(pub(super) Arc<dyn Codec>);
+
+impl Codec for Picked {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
+        self.0.encode(frame)
+    }
+
+    fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
+        self.0.decode(message)
+    }
+
+    fn encode_control(&self, event: &str, json: Option<bytes::Bytes>) -> Result<Message, EncodeError> {
+        self.0.encode_control(event, json)
+    }
+}

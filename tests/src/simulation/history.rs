@@ -1,0 +1,403 @@
+//! [`History`]: what happened in one simulation, in the order in which it did.
+
+use std::fmt;
+use std::time::Duration;
+
+/// What happened, in the order in which it did. One thread writes it: of two entries the first happened first.
+#[derive(Debug, Clone, Default)]
+#[allow(clippy::exhaustive_structs, reason = "there is nothing more to it")]
+pub struct History {
+    /// The entries.
+    pub entries: Vec<Entry>,
+}
+
+/// What happened at one moment.
+#[derive(Debug, Clone)]
+#[allow(clippy::exhaustive_structs, reason = "there is nothing more to it")]
+pub struct Entry {
+    /// Since the beginning, as tokio's paused clock has it.
+    pub at: Duration,
+    /// What it was.
+    pub what: What,
+}
+
+/// A frame's number: each has its own, whoever sends it, and to whom.
+pub type FrameNo = u64;
+
+/// A client's number: each `connect` is another client.
+pub type ClientNo = usize;
+
+/// The number of a server's session: each upgrade that could begin one has its own.
+pub type SessionNo = u64;
+
+/// What can happen.
+#[derive(Debug, Clone)]
+#[allow(clippy::exhaustive_enums, reason = "a checker has to know each")]
+pub enum What {
+    /// What was done to the network or to the applications: for the reader alone.
+    Order(String),
+    /// A server runs, and keeps at most so many bytes in all, and for one session.
+    ServerStarted {
+        /// The number of the server.
+        server: usize,
+        /// `max_retained_bytes`.
+        max_retained: usize,
+        /// `send_buffer_bytes`, or the biggest frame where that is more.
+        max_session: usize,
+    },
+    /// `Server::shutdown` has returned.
+    ServerEnded {
+        /// The number of the server.
+        server: usize,
+        /// How many sessions had to be dropped.
+        left: usize,
+        /// It was given little time, or none: a crash.
+        crashed: bool,
+    },
+    /// `ConnectFn` has accepted a request. If it begins a session, it is this one.
+    Asked {
+        /// The session.
+        session: SessionNo,
+        /// The server.
+        server: usize,
+        /// Who asks.
+        client: ClientNo,
+    },
+    /// A callback begins.
+    Callback {
+        /// Whose.
+        session: SessionNo,
+        /// Which.
+        call: Call,
+    },
+    /// A callback has returned.
+    Returned {
+        /// Whose.
+        session: SessionNo,
+    },
+    /// `Server::kick` has returned.
+    Kicked {
+        /// Whom.
+        session: SessionNo,
+    },
+    /// A call to send begins.
+    Offered {
+        /// The frame.
+        frame: FrameNo,
+        /// Who sends it, or to whom a server does.
+        way: Way,
+        /// By which call.
+        how: How,
+    },
+    /// A server's session has accepted a frame, as its counts tell.
+    Accepted {
+        /// The frame.
+        frame: FrameNo,
+        /// The session.
+        session: SessionNo,
+    },
+    /// A call to send has returned, or was dropped.
+    Answered {
+        /// The frame.
+        frame: FrameNo,
+        /// With what.
+        outcome: Outcome,
+    },
+    /// A broadcast; those who have accepted it follow.
+    Broadcast {
+        /// The frame.
+        frame: FrameNo,
+        /// The room.
+        room: usize,
+    },
+    /// A client has connected.
+    Connected {
+        /// Which.
+        client: ClientNo,
+        /// In plain mode.
+        plain: bool,
+        /// Whether something that it sends may be given up.
+        may_drop: bool,
+    },
+    /// A client is told something.
+    Told {
+        /// Which.
+        client: ClientNo,
+        /// What.
+        tale: Tale,
+    },
+    /// A client's application closes or aborts.
+    Left {
+        /// Which.
+        client: ClientNo,
+    },
+    /// A client's task has ended.
+    Ended {
+        /// Which.
+        client: ClientNo,
+        /// `Closed::unacknowledged`.
+        unacknowledged: u64,
+        /// What `take_unacknowledged` gives.
+        kept: Vec<FrameNo>,
+    },
+    /// `Server::stats`.
+    Sample {
+        /// The server.
+        server: usize,
+        /// `Stats::retained_bytes`.
+        retained: usize,
+        /// What the session keeps that keeps most.
+        most: usize,
+    },
+    /// After a long time without faults nothing happens of itself any more: everybody was told what there was to tell.
+    Rest,
+    /// When it is quiet: a session that lives.
+    Quiet {
+        /// Which.
+        session: SessionNo,
+        /// Whether it has a socket.
+        attached: bool,
+        /// Its counts.
+        counts: Numbers,
+    },
+    /// When it is quiet: a client that has not ended.
+    QuietClient {
+        /// Which.
+        client: ClientNo,
+        /// Whether it is connected.
+        connected: bool,
+    },
+    /// So many tasks are left when everything has ended.
+    TasksLeft(usize),
+    /// Something did not come to an end.
+    Stuck(&'static str),
+}
+
+/// A server's callbacks.
+#[derive(Debug, Clone)]
+#[allow(clippy::exhaustive_enums, reason = "a checker has to know each")]
+pub enum Call {
+    /// `on_connect`
+    Connect {
+        /// In plain mode.
+        plain: bool,
+    },
+    /// `on_message`
+    Message(FrameNo),
+    /// `on_transport_drop`
+    Drop(String),
+    /// `on_transport_restore`
+    Restore,
+    /// `on_gap`
+    Gap(u64, u64),
+    /// `on_disconnect`
+    Disconnect {
+        /// Why.
+        why: String,
+        /// What the reason means for the checker.
+        end: End,
+        /// The session's counts.
+        counts: Numbers,
+    },
+}
+
+/// The counts of a session.
+#[derive(Debug, Clone, Copy, Default)]
+#[allow(clippy::exhaustive_structs, reason = "a checker has to know each")]
+pub struct Numbers {
+    /// Data frames received.
+    pub received: u64,
+    /// Data frames accepted.
+    pub accepted: u64,
+    /// Those of them that were given up.
+    pub dropped: u64,
+    /// Those of them of which it is not known that they arrived.
+    pub unacknowledged: u64,
+    /// Bytes kept.
+    pub retained: usize,
+}
+
+/// How a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "a checker has to know each")]
+pub enum End {
+    /// The application of this side chose not to hear any more: what it had not taken is discarded.
+    Deaf,
+    /// One side accuses the other of breaking the protocol, or of sending what is too big.
+    Accused,
+    /// Anything else.
+    Other,
+}
+
+/// What a client is told.
+#[derive(Debug, Clone)]
+#[allow(clippy::exhaustive_enums, reason = "a checker has to know each")]
+pub enum Tale {
+    /// `Event::Message`
+    Message(FrameNo),
+    /// `Event::Dropped`
+    Dropped(String),
+    /// `Event::Restored`
+    Restored,
+    /// `Event::Gap`
+    Gap(u64, u64),
+    /// `Event::SessionLost`, with what was never acknowledged.
+    Lost(Vec<FrameNo>),
+    /// `Event::Closed`
+    Closed {
+        /// Why.
+        why: String,
+        /// What the reason means for the checker.
+        end: End,
+    },
+}
+
+/// From where to where a frame goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "a connection has two directions")]
+pub enum Way {
+    /// From this client.
+    ToServer(ClientNo),
+    /// To the client of this session.
+    ToClient(SessionNo),
+}
+
+/// How a frame is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "these are all")]
+pub enum How {
+    /// `send`
+    Send,
+    /// `send_with(Reject)`
+    Reject,
+    /// `send_with(DropOldest)`
+    DropOldest,
+    /// `send_with(DropNewest)`
+    DropNewest,
+    /// `send_with(Disconnect)`
+    Disconnect,
+    /// `send_wait`
+    Wait,
+    /// `send_acked`
+    Acked,
+}
+
+/// What became of a call to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "a checker has to know each")]
+pub enum Outcome {
+    /// Success: the frame was accepted.
+    Accepted,
+    /// An error: the frame was not accepted.
+    Refused,
+    /// `send_acked` has succeeded.
+    Delivered,
+    /// `send_acked` has failed with `Dropped`.
+    Dropped,
+    /// `send_acked` has failed with `Ended`.
+    Unknown,
+    /// The future of `send_wait` was dropped: the frame was not accepted.
+    Withdrawn,
+    /// The future of `send_acked` was dropped: nobody knows.
+    Abandoned,
+}
+
+impl fmt::Display for History {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, entry) in self.entries.iter().enumerate() {
+            writeln!(f, "{index:>5} {entry}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>12.6} {}", self.at.as_secs_f64(), self.what)
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Order(what) => write!(f, "-- {what}"),
+            Self::ServerStarted { server, max_retained, max_session } => {
+                write!(f, "server {server} starts: at most {max_retained} B, {max_session} B for one")
+            }
+            Self::ServerEnded { server, left, crashed } => {
+                let how = if *crashed { "crashed" } else { "shut down" };
+                write!(f, "server {server} has {how}, {left} dropped")
+            }
+            Self::Asked { session, server, client } => {
+                write!(f, "s{session}: asked for by client {client} at server {server}")
+            }
+            Self::Callback { session, call } => write!(f, "s{session}: {call}"),
+            Self::Returned { session } => write!(f, "s{session}: returned"),
+            Self::Kicked { session } => write!(f, "s{session}: kicked"),
+            Self::Offered { frame, way: Way::ToServer(client), how } => {
+                write!(f, "c{client}: offers {frame} by {how:?}")
+            }
+            Self::Offered { frame, way: Way::ToClient(session), how } => {
+                write!(f, "s{session}: offered {frame} by {how:?}")
+            }
+            Self::Accepted { frame, session } => write!(f, "s{session}: accepts {frame}"),
+            Self::Answered { frame, outcome } => write!(f, "    {frame}: {outcome:?}"),
+            Self::Broadcast { frame, room } => write!(f, "room {room}: broadcast {frame}"),
+            Self::Connected { client, plain, may_drop } => {
+                let mode = if *plain { "plain" } else { "session" };
+                write!(f, "c{client}: connected in {mode} mode{}", if *may_drop { ", may drop" } else { "" })
+            }
+            Self::Told { client, tale } => write!(f, "c{client}: {tale}"),
+            Self::Left { client } => write!(f, "c{client}: leaves"),
+            Self::Ended { client, unacknowledged, kept } => {
+                write!(f, "c{client}: ended, {unacknowledged} unacknowledged, kept {kept:?}")
+            }
+            Self::Sample { server, retained, most } => {
+                write!(f, "server {server} keeps {retained} B, at most {most} B for one")
+            }
+            Self::Rest => f.write_str("-- all is quiet"),
+            Self::Quiet { session, attached, counts } => {
+                write!(f, "s{session}: quiet, attached {attached}, {counts}")
+            }
+            Self::QuietClient { client, connected } => write!(f, "c{client}: quiet, connected {connected}"),
+            Self::TasksLeft(count) => write!(f, "{count} tasks left"),
+            Self::Stuck(what) => write!(f, "stuck: {what}"),
+        }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect { plain } => write!(f, "connect{}", if *plain { " in plain mode" } else { "" }),
+            Self::Message(frame) => write!(f, "message {frame}"),
+            Self::Drop(why) => write!(f, "drop: {why}"),
+            Self::Restore => f.write_str("restore"),
+            Self::Gap(from, to) => write!(f, "gap {from}-{to}"),
+            Self::Disconnect { why, counts, .. } => write!(f, "disconnect: {why}; {counts}"),
+        }
+    }
+}
+
+impl fmt::Display for Numbers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { received, accepted, dropped, unacknowledged, retained } = self;
+        write!(
+            f,
+            "{received} in, {accepted} out, {dropped} dropped, {unacknowledged} unacknowledged, {retained} B"
+        )
+    }
+}
+
+impl fmt::Display for Tale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Message(frame) => write!(f, "message {frame}"),
+            Self::Dropped(why) => write!(f, "dropped: {why}"),
+            Self::Restored => f.write_str("restored"),
+            Self::Gap(from, to) => write!(f, "gap {from}-{to}"),
+            Self::Lost(frames) => write!(f, "session lost {frames:?}"),
+            Self::Closed { why, .. } => write!(f, "closed: {why}"),
+        }
+    }
+}

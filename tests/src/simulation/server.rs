@@ -1,0 +1,225 @@
+//! A server whose callbacks are written down, and what it is made to say.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use rejoin_server::{
+    CloseReason, ConnectRequest, Connection, Counts, Identity, Mode, Overflow, ReceiptError, Reject, Server,
+    StatusCode,
+};
+use tokio::time::timeout;
+
+use super::codecs::{Picked, codecs};
+use super::history::{Call, ClientNo, End, How, Numbers, Outcome, SessionNo, Way, What};
+use super::schedule::{FRAME_OVERHEAD, MAX_PADDING, ServerOptions};
+use super::world::{World, number_of};
+
+/// Which session a connection is: its data.
+struct Tag {
+    session: SessionNo,
+    client: ClientNo,
+}
+
+/// A server with these options, whose application now and then says something of its own accord.
+pub(super) fn build(world: &World, number: usize, options: &ServerOptions) -> Server {
+    world.note(What::ServerStarted {
+        server: number,
+        max_retained: options.max_retained,
+        max_session: options.buffer_bytes.max(MAX_PADDING + FRAME_OVERHEAD),
+    });
+    let shared = (world.clone(), options.clone());
+    let asked = shared.clone();
+    let builder = Server::builder(move |request| {
+        let (world, options) = asked.clone();
+        async move { connect(&world, number, &options, &request).await }
+    });
+    // A callback: what it notes, and what it does.
+    macro_rules! callback {
+        (|$world:ident, $options:ident, $connection:ident $(, $argument:ident)?| $call:expr $(, $does:expr)?) => {{
+            let shared = shared.clone();
+            move |$connection: Connection $(, $argument)?| {
+                let ($world, $options) = shared.clone();
+                let session = session_of(&$connection);
+                let call = $call;
+                async move {
+                    $world.note(What::Callback { session, call });
+                    $($does;)?
+                    $world.dawdle($options.slow).await;
+                    $world.note(What::Returned { session });
+                }
+            }
+        }};
+    }
+    let builder = builder
+        .on_connect(callback!(
+            |world, options, connection| Call::Connect { plain: connection.mode() == Mode::Plain },
+            world.connected(session_of(&connection), tag(&connection).client, connection)
+        ))
+        .on_message(callback!(
+            |world, options, connection, frame| Call::Message(number_of(&frame)),
+            if world.chance(options.answers) {
+                answer(&world, &connection).await;
+            }
+        ))
+        .on_transport_drop(callback!(|world, options, connection, why| Call::Drop(format!("{why}"))))
+        .on_transport_restore(callback!(|world, options, connection| Call::Restore))
+        .on_gap(callback!(|world, options, connection, gap| Call::Gap(gap.from, gap.to)))
+        .on_disconnect(callback!(|world, options, connection, why| Call::Disconnect {
+            why: format!("{why}"),
+            end: end(&why),
+            counts: numbers(&connection.counts()),
+        }))
+        .resume_window(options.window)
+        .heartbeat(options.heartbeat.0, options.heartbeat.1)
+        .write_timeout(options.write_timeout)
+        .close_timeout(options.close_timeout)
+        .send_buffer(options.buffer)
+        .send_buffer_bytes(options.buffer_bytes)
+        .overflow(options.overflow)
+        .broadcast_overflow(options.broadcast_overflow)
+        .max_retained_bytes(options.max_retained)
+        .duplicate_id(options.duplicate);
+    let builder = codecs().into_iter().fold(builder, |builder, codec| builder.codec(Picked(codec)));
+    builder.build().expect("the options are in their ranges")
+}
+
+async fn connect(
+    world: &World,
+    server: usize,
+    options: &ServerOptions,
+    request: &ConnectRequest,
+) -> Result<Identity, Reject> {
+    if world.chance(options.refuses) {
+        tokio::time::sleep(Duration::from_millis(world.below(4_000))).await;
+    }
+    if world.chance(options.refuses) {
+        return Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "not now"));
+    }
+    let client = request.query("client").and_then(|client| client.parse().ok());
+    let client = client.ok_or_else(|| Reject::unauthorized("who?"))?;
+    let session = world.new_session();
+    world.note(What::Asked { session, server, client });
+    let identity = Identity::room(request.query("room").unwrap_or_default());
+    let identity = identity.with_data(Tag { session, client });
+    Ok(match request.query("id") {
+        Some(id) => identity.with_id(id),
+        None => identity,
+    })
+}
+
+fn tag(connection: &Connection) -> &Tag {
+    connection.data().expect("every identity has one")
+}
+
+/// Which session a connection is.
+pub(super) fn session_of(connection: &Connection) -> SessionNo {
+    tag(connection).session
+}
+
+/// The counts of a session, for the history.
+pub(super) fn numbers(counts: &Counts) -> Numbers {
+    Numbers {
+        received: counts.received,
+        accepted: counts.accepted,
+        dropped: counts.dropped,
+        unacknowledged: counts.unacknowledged,
+        retained: counts.retained_bytes,
+    }
+}
+
+fn end(why: &CloseReason) -> End {
+    match why {
+        CloseReason::Local(_) | CloseReason::Kicked => End::Deaf,
+        CloseReason::Protocol(_) | CloseReason::TooBig | CloseReason::HandlerPanicked => End::Accused,
+        CloseReason::Remote(_) => End::Accused,
+        _ => End::Other,
+    }
+}
+
+/// A handler says something.
+async fn answer(world: &World, connection: &Connection) {
+    let size = usize::try_from(world.below(40)).expect("it is small");
+    match world.below(10) {
+        0 => broadcast(world, &connection.server(), connection.room(), None, size),
+        1 => say(world, connection, How::Wait, size, None).await,
+        2 => say(world, connection, How::Acked, size, Some(Duration::from_secs(2))).await,
+        _ => say(world, connection, How::Send, size, None).await,
+    }
+}
+
+/// Sends a frame to a client. Whether and when the session accepts it, its counts tell.
+pub(super) async fn say(
+    world: &World,
+    connection: &Connection,
+    how: How,
+    size: usize,
+    patience: Option<Duration>,
+) {
+    let session = session_of(connection);
+    let (number, frame) = world.frame(size);
+    world.note(What::Offered { frame: number, way: Way::ToClient(session), how });
+    let sending = async {
+        let sent = match how {
+            How::Send => connection.send(&frame),
+            How::Reject => connection.send_with(&frame, Overflow::Reject),
+            How::DropOldest => connection.send_with(&frame, Overflow::DropOldest),
+            How::DropNewest => connection.send_with(&frame, Overflow::DropNewest),
+            How::Disconnect => connection.send_with(&frame, Overflow::Disconnect),
+            How::Wait => connection.send_wait(&frame).await,
+            How::Acked => return receipt(&connection.send_acked(&frame).await),
+        };
+        if sent.is_ok() { Outcome::Accepted } else { Outcome::Refused }
+    };
+    let mut sending = pin!(sending);
+    let watched = std::future::poll_fn(|cx| {
+        let before = connection.counts().accepted;
+        let polled = sending.as_mut().poll(cx);
+        if connection.counts().accepted > before {
+            world.note(What::Accepted { frame: number, session });
+        }
+        polled
+    });
+    let outcome = within(how, patience, watched).await;
+    world.note(What::Answered { frame: number, outcome });
+}
+
+/// Waits for a call to send, or drops it; those that do not wait are done at once.
+pub(super) async fn within(
+    how: How,
+    patience: Option<Duration>,
+    sending: impl Future<Output = Outcome>,
+) -> Outcome {
+    match (how, patience) {
+        (How::Wait, Some(patience)) => timeout(patience, sending).await.unwrap_or(Outcome::Withdrawn),
+        (How::Acked, Some(patience)) => timeout(patience, sending).await.unwrap_or(Outcome::Abandoned),
+        _ => sending.await,
+    }
+}
+
+pub(super) fn receipt(receipt: &Result<(), ReceiptError>) -> Outcome {
+    match receipt {
+        Ok(()) => Outcome::Delivered,
+        Err(ReceiptError::Dropped) => Outcome::Dropped,
+        Err(ReceiptError::Ended) => Outcome::Unknown,
+        Err(_) => Outcome::Refused,
+    }
+}
+
+/// Broadcasts a frame. Who accepts it, the counts tell.
+pub(super) fn broadcast(world: &World, server: &Server, room: &str, overflow: Option<Overflow>, size: usize) {
+    let (number, frame) = world.frame(size);
+    world.note(What::Broadcast { frame: number, room: room.parse().unwrap_or_default() });
+    let members: Vec<_> =
+        server.connections(room).into_iter().map(|member| (member.counts().accepted, member)).collect();
+    match overflow {
+        Some(overflow) => server.broadcast_with(room, &frame, overflow),
+        None => server.broadcast(room, &frame),
+    }
+    // After a shutdown there is nobody.
+    .ok();
+    for (before, member) in members {
+        if member.counts().accepted > before {
+            world.note(What::Accepted { frame: number, session: session_of(&member) });
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! [`perform`]: carries out a schedule.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rejoin_server::{Mode, Server};
+
+use super::client::{self, Client};
+use super::history::{SessionNo, What};
+use super::schedule::{ROOMS, Schedule, Seat, Step};
+use super::server;
+use super::world::World;
+use crate::harness::{Condition, Dials, Direction, Line};
+
+/// The servers, one after the other, and the seats of the clients.
+#[derive(Clone)]
+struct Stage {
+    world: World,
+    schedule: Arc<Schedule>,
+    lines: Arc<Vec<Line>>,
+    /// Their number is that of the server.
+    servers: Arc<Mutex<Vec<Server>>>,
+    /// Who has ever sat on a seat.
+    seated: Arc<Mutex<Vec<Vec<Arc<Client>>>>>,
+}
+
+/// When nothing happens for so long, nothing will: the biggest frame takes less on the slowest line.
+const SILENCE: Duration = Duration::from_secs(8);
+
+/// So many silences it may take until nothing happens.
+const PATIENCE: u32 = 30;
+
+/// What has happened when this is over is in the world's history.
+pub(super) async fn perform(world: &World, schedule: Schedule) {
+    let first = server::build(world, 0, &schedule.servers[0]);
+    let lines: Vec<_> =
+        schedule.seats.iter().map(|seat| Line::to(&first).with_capacity(seat.capacity)).collect();
+    for (line, seat) in lines.iter().zip(&schedule.seats) {
+        if let Some(mean) = seat.cuts {
+            line.cut_at_random(world.below(u64::MAX), mean);
+        }
+    }
+    let stage = Stage {
+        world: world.clone(),
+        seated: Arc::new(Mutex::new(vec![Vec::new(); lines.len()])),
+        lines: Arc::new(lines),
+        schedule: Arc::new(schedule),
+        servers: Arc::new(Mutex::new(vec![first])),
+    };
+    for (at, step) in &stage.schedule.steps {
+        world.sleep_until(*at).await;
+        stage.sample();
+        stage.take(step);
+    }
+    stage.come_to_rest().await;
+    stage.end().await;
+}
+
+impl Stage {
+    // --- who is there
+
+    fn server(&self) -> (usize, Server) {
+        let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        (servers.len() - 1, servers.last().expect("there is always one").clone())
+    }
+
+    fn seat(&self, seat: usize) -> &Seat {
+        &self.schedule.seats[seat]
+    }
+
+    /// Who has sat down there last.
+    fn client(&self, seat: usize) -> Option<Arc<Client>> {
+        self.seated.lock().unwrap_or_else(PoisonError::into_inner)[seat].last().cloned()
+    }
+
+    fn clients(&self) -> Vec<Arc<Client>> {
+        self.seated.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().cloned().collect()
+    }
+
+    fn order(&self, what: impl Into<String>) {
+        self.world.note(What::Order(what.into()));
+    }
+
+    /// What every server's numbers have to show at any time.
+    fn sample(&self) {
+        let (number, server) = self.server();
+        let mut sessions: Vec<_> =
+            (0..ROOMS).flat_map(|room| server.connections(&room.to_string())).collect();
+        // A plain session also counts what is being written.
+        sessions.retain(|connection| connection.mode() == Mode::Session);
+        let most = sessions.iter().map(|connection| connection.counts().retained_bytes).max();
+        let retained = server.stats().retained_bytes;
+        self.world.note(What::Sample { server: number, retained, most: most.unwrap_or_default() });
+    }
+
+    // --- steps
+
+    fn take(&self, step: &Step) {
+        match step {
+            Step::Connect { seat } => self.connect(*seat),
+            Step::ToServer { seat, how, size, count, patience } => {
+                let Some(client) = self.client(*seat) else { return };
+                let (world, how, size, count, patience) =
+                    (self.world.clone(), *how, *size, *count, *patience);
+                self.world.spawn(async move {
+                    for _ in 0..count {
+                        if !world.is_calm() {
+                            client::say(&world, client.number, &client.sender, how, size, patience).await;
+                        }
+                    }
+                });
+            }
+            Step::ToClient { seat, how, size, count, patience } => {
+                let session = self.client(*seat).and_then(|client| self.world.session_of(client.number));
+                let Some(connection) = session else { return };
+                let (world, how, size, count, patience) =
+                    (self.world.clone(), *how, *size, *count, *patience);
+                self.world.spawn(async move {
+                    for _ in 0..count {
+                        if !world.is_calm() {
+                            server::say(&world, &connection, how, size, patience).await;
+                        }
+                    }
+                });
+            }
+            Step::Broadcast { room, overflow, size, count } => {
+                for _ in 0..*count {
+                    server::broadcast(&self.world, &self.server().1, &room.to_string(), *overflow, *size);
+                }
+            }
+            Step::Restart { crash, down } => self.restart(*crash, *down),
+            Step::Kick { seat } => self.on_session(*seat, "kick", |world, server, session, id| {
+                world.spawn({
+                    let world = world.clone();
+                    async move {
+                        if server.kick(&id).await.is_ok() {
+                            world.note(What::Kicked { session });
+                        }
+                    }
+                });
+            }),
+            Step::Cut { seat } => self.on_session(*seat, "cut", |_, server, _, id| {
+                // It may have none at the moment.
+                server.cut(&id).ok();
+            }),
+            Step::Close { seat, code } => {
+                let code = *code;
+                self.on_session(*seat, "close", move |_, server, _, id| {
+                    if let Some(connection) = server.connection(&id) {
+                        connection.close(code, "enough");
+                    }
+                });
+            }
+            Step::Leave { seat, abort } => {
+                let (Some(client), abort) = (self.client(*seat), *abort) else { return };
+                let world = self.world.clone();
+                self.world.spawn(async move {
+                    if abort { client.abort(&world).await } else { client.close(&world).await }
+                });
+            }
+            Step::Reads { seat, reads } => {
+                let Some(client) = self.client(*seat) else { return };
+                self.order(format!("client {} reads: {reads}", client.number));
+                client.set_reads(*reads);
+            }
+            network => self.fail(network),
+        }
+    }
+
+    /// What is done to lines.
+    fn fail(&self, step: &Step) {
+        let (Step::Latency { seat, .. }
+        | Step::Fail { seat, .. }
+        | Step::FailAfter { seat, .. }
+        | Step::Stall { seat, .. }
+        | Step::Dials { seat, .. }) = step
+        else {
+            return;
+        };
+        let line = &self.lines[*seat];
+        let needs_one = !matches!(step, Step::Latency { .. } | Step::Dials { .. });
+        if needs_one && !line.has_connection() {
+            return;
+        }
+        self.order(format!("line: {step:?}"));
+        match step {
+            Step::Latency { direction, latency, .. } => line.set_latency(*direction, *latency),
+            Step::Fail { how, .. } => line.fail(*how),
+            Step::FailAfter { direction, bytes, how, .. } => line.fail_after(*direction, *bytes, *how),
+            Step::Stall { direction, stalled: true, .. } => line.stall(*direction),
+            Step::Stall { direction, .. } => line.release(*direction),
+            Step::Dials { dials, .. } => line.set_dials(*dials),
+            _ => {}
+        }
+    }
+
+    fn connect(&self, seat: usize) {
+        let stage = self.clone();
+        let seed = self.world.below(u64::MAX);
+        self.world.spawn(async move {
+            let (world, line) = (&stage.world, &stage.lines[seat]);
+            if let Some(client) = Client::connect(world, line, stage.seat(seat), seed).await {
+                let mut seated = stage.seated.lock().unwrap_or_else(PoisonError::into_inner);
+                seated[seat].push(Arc::new(client));
+            }
+        });
+    }
+
+    /// Does something by its ID to the session of who sits there: it may hit another one that has the same ID.
+    fn on_session(&self, seat: usize, what: &str, does: impl FnOnce(&World, Server, SessionNo, String)) {
+        let session = self.client(seat).and_then(|client| self.world.session_of(client.number));
+        let Some(connection) = session else { return };
+        let server = connection.server();
+        let Some(found) = server.connection(connection.id()) else { return };
+        let session = server::session_of(&found);
+        self.order(format!("{what} s{session}"));
+        does(&self.world, server, session, found.id().to_owned());
+    }
+
+    /// The server goes, and after a while there is another.
+    fn restart(&self, crash: bool, down: Duration) {
+        let stage = self.clone();
+        self.world.spawn(async move {
+            let (number, server) = stage.server();
+            stage.order(if crash { "the server crashes" } else { "the server shuts down" });
+            for line in stage.lines.iter().filter(|_| crash) {
+                line.set_dials(Dials::Refused);
+                if line.has_connection() {
+                    line.cut();
+                }
+            }
+            let deadline =
+                if crash { Duration::ZERO } else { Duration::from_millis(stage.world.below(10_000)) };
+            let left = server.shutdown(deadline).await;
+            stage.world.note(What::ServerEnded { server: number, left, crashed: true });
+            tokio::time::sleep(down).await;
+            let next = server::build(&stage.world, number + 1, &stage.schedule.servers[number + 1]);
+            for line in stage.lines.iter() {
+                line.lead_to(&next);
+                line.set_dials(Dials::Served);
+            }
+            stage.servers.lock().unwrap_or_else(PoisonError::into_inner).push(next);
+        });
+    }
+
+    // --- the end
+
+    /// The network is whole again, everybody takes what comes, and nobody says anything more.
+    async fn come_to_rest(&self) {
+        self.order("the network heals");
+        self.world.calm_down();
+        // Beyond what a restart takes.
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        for line in self.lines.iter() {
+            line.heal();
+            line.set_dials(Dials::Served);
+            for direction in [Direction::ToServer, Direction::ToClient] {
+                if line.has_connection() {
+                    line.release(direction);
+                    // Instead of what was to come.
+                    line.fail_after(direction, usize::MAX, Condition::Reset);
+                }
+                line.set_latency(direction, Duration::from_millis(5));
+            }
+        }
+        for client in self.clients() {
+            client.set_reads(true);
+        }
+        let mut entries = 0;
+        for _ in 0..PATIENCE {
+            tokio::time::sleep(SILENCE).await;
+            if entries == self.world.entries() && self.is_at_rest() {
+                break;
+            }
+            entries = self.world.entries();
+        }
+        self.world.note(What::Rest);
+        for client in self.clients().iter().filter(|client| !client.has_ended()) {
+            self.world.note(What::QuietClient { client: client.number, connected: client.is_connected() });
+        }
+        for (session, connection) in self.world.open_sessions() {
+            let counts = server::numbers(&connection.counts());
+            self.world.note(What::Quiet { session, attached: connection.is_attached(), counts });
+        }
+    }
+
+    /// Whether every client is connected, its session knows, and nothing is under way. Sessions that nobody comes back to are
+    /// none of it.
+    fn is_at_rest(&self) -> bool {
+        let rests = |client: &Client| {
+            client.is_connected()
+                && (client.plain || self.world.session_of(client.number).is_some_and(|s| s.is_attached()))
+        };
+        let sessions = self.world.open_sessions();
+        self.clients().iter().all(|client| client.has_ended() || rests(client))
+            && sessions
+                .iter()
+                .all(|(_, session)| !session.is_attached() || session.counts().unacknowledged == 0)
+    }
+
+    /// Some clients leave, the server shuts down, then the others leave.
+    async fn end(&self) {
+        self.order("the end");
+        let clients = self.clients();
+        for (index, client) in clients.iter().enumerate() {
+            if (index + clients.len()).is_multiple_of(2) {
+                client.close(&self.world).await;
+            }
+        }
+        let (number, server) = self.server();
+        let left = server.shutdown(Duration::from_secs(30)).await;
+        self.world.note(What::ServerEnded { server: number, left, crashed: false });
+        for line in self.lines.iter() {
+            line.set_dials(Dials::Refused);
+        }
+        for (index, client) in clients.iter().enumerate() {
+            if index.is_multiple_of(3) {
+                client.abort(&self.world).await
+            } else {
+                client.close(&self.world).await
+            }
+        }
+        self.seated.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.world.join().await;
+        self.world.forget_connections();
+    }
+}

@@ -1,0 +1,176 @@
+//! [`World`]: what all parts of one simulation share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{Rng as _, SeedableRng as _};
+use rejoin_server::{Connection, Frame};
+use serde::de::IgnoredAny;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::history::{ClientNo, Entry, FrameNo, History, SessionNo, What};
+
+/// What all parts of one simulation share. Everything runs on one thread, in an order that the seed alone decides.
+#[derive(Clone)]
+pub(super) struct World {
+    start: Instant,
+    state: Arc<Mutex<State>>,
+}
+
+/// Who is told of each entry at once, with its number.
+pub(super) type Listener = dyn Fn(usize, &Entry) + Send;
+
+struct State {
+    history: History,
+    listener: Box<Listener>,
+    rng: SmallRng,
+    frames: FrameNo,
+    sessions: SessionNo,
+    clients: ClientNo,
+    /// Sessions whose application was told of them.
+    connections: BTreeMap<SessionNo, (ClientNo, Connection)>,
+    tasks: Vec<JoinHandle<()>>,
+    /// Nobody is slow any more, and nobody says anything of his own accord.
+    calm: bool,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, listener: Box<Listener>) -> Self {
+        let state = State {
+            history: History::default(),
+            listener,
+            rng: SmallRng::seed_from_u64(seed),
+            frames: 0,
+            sessions: 0,
+            clients: 0,
+            connections: BTreeMap::new(),
+            tasks: Vec::new(),
+            calm: false,
+        };
+        Self { start: Instant::now(), state: Arc::new(Mutex::new(state)) }
+    }
+
+    pub(super) fn note(&self, what: What) {
+        let entry = Entry { at: self.start.elapsed(), what };
+        let mut state = self.lock();
+        (state.listener)(state.history.entries.len(), &entry);
+        state.history.entries.push(entry);
+    }
+
+    /// How much has happened.
+    pub(super) fn entries(&self) -> usize {
+        self.lock().history.entries.len()
+    }
+
+    pub(super) fn take_history(&self) -> History {
+        std::mem::take(&mut self.lock().history)
+    }
+
+    pub(super) async fn sleep_until(&self, at: Duration) {
+        tokio::time::sleep_until(self.start + at).await;
+    }
+
+    // --- chance
+
+    /// Happens in so many of a hundred cases; never when it is calm.
+    pub(super) fn chance(&self, percent: u32) -> bool {
+        let mut state = self.lock();
+        percent > 0 && !state.calm && state.rng.random_range(0..100) < percent
+    }
+
+    pub(super) fn below(&self, bound: u64) -> u64 {
+        self.lock().rng.random_range(0..bound.max(1))
+    }
+
+    /// Takes a while, up to `most`; mostly not, and never when it is calm.
+    pub(super) async fn dawdle(&self, most: Duration) {
+        if !most.is_zero() && self.chance(40) {
+            let most = u64::try_from(most.as_millis()).expect("it is short");
+            tokio::time::sleep(Duration::from_millis(self.below(most + 1))).await;
+        }
+    }
+
+    pub(super) fn is_calm(&self) -> bool {
+        self.lock().calm
+    }
+
+    pub(super) fn calm_down(&self) {
+        self.lock().calm = true;
+    }
+
+    // --- numbers
+
+    /// A frame that nobody has sent yet.
+    pub(super) fn frame(&self, padding: usize) -> (FrameNo, Frame) {
+        let mut state = self.lock();
+        state.frames += 1;
+        let payload = (state.frames, "x".repeat(padding));
+        (state.frames, Frame::new("n", &payload).expect("it has an image in JSON"))
+    }
+
+    pub(super) fn new_session(&self) -> SessionNo {
+        let mut state = self.lock();
+        state.sessions += 1;
+        state.sessions
+    }
+
+    pub(super) fn new_client(&self) -> ClientNo {
+        let mut state = self.lock();
+        state.clients += 1;
+        state.clients
+    }
+
+    // --- who is there
+
+    pub(super) fn connected(&self, session: SessionNo, client: ClientNo, connection: Connection) {
+        self.lock().connections.insert(session, (client, connection));
+    }
+
+    /// The latest session of a client that is still open.
+    pub(super) fn session_of(&self, client: ClientNo) -> Option<Connection> {
+        let state = self.lock();
+        let mut sessions = state.connections.values().rev();
+        sessions.find(|(whose, connection)| *whose == client && connection.is_open()).map(|(_, c)| c.clone())
+    }
+
+    /// All sessions that have not ended.
+    pub(super) fn open_sessions(&self) -> Vec<(SessionNo, Connection)> {
+        let state = self.lock();
+        let open = state.connections.iter().filter(|(_, (_, connection))| connection.is_open());
+        open.map(|(session, (_, connection))| (*session, connection.clone())).collect()
+    }
+
+    /// Nobody holds a connection any more.
+    pub(super) fn forget_connections(&self) {
+        self.lock().connections.clear();
+    }
+
+    // --- tasks
+
+    /// Runs a task that [`Self::join`] waits for.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let task = tokio::spawn(task);
+        self.lock().tasks.push(task);
+    }
+
+    /// Waits until no task is left.
+    pub(super) async fn join(&self) {
+        loop {
+            let Some(task) = self.lock().tasks.pop() else { return };
+            task.await.expect("a task of the simulation does not panic");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The number of a frame that has arrived.
+pub(super) fn number_of(frame: &Frame) -> FrameNo {
+    // Nobody sends this number.
+    frame.decode::<(FrameNo, IgnoredAny)>().map_or(0, |(number, _)| number)
+}
