@@ -352,8 +352,11 @@ impl Shared {
             SessionEvent::Dropped(reason) => Event::Dropped { reason },
             SessionEvent::Restored => Event::Restored,
             SessionEvent::Gap(gap) => Event::Gap(gap),
-            SessionEvent::Lost { reason, unacknowledged, .. } => {
-                Event::SessionLost { reason, unacknowledged: self.decode(unacknowledged) }
+            SessionEvent::Lost { reason, unacknowledged: kept, dropped } => {
+                let all = dropped + kept.len() as u64;
+                let unacknowledged = self.decode(kept);
+                let dropped = all - unacknowledged.len() as u64;
+                Event::SessionLost { reason, unacknowledged, dropped }
             }
             SessionEvent::Closed(_) => {
                 let closed = self.outcome();

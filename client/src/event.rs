@@ -34,6 +34,9 @@ pub enum Event {
         reason: Option<LostReason>,
         /// The frames that were accepted and never acknowledged, in order. Whoever sends them again may repeat some.
         unacknowledged: Vec<Frame>,
+        /// How many more frames were accepted and never acknowledged, which cannot be listed: they were given up before, where
+        /// the [overflow policy](crate::ClientBuilder::overflow) says so.
+        dropped: u64,
     },
     /// The connection has ended by something else than our own close. Nothing comes after it.
     Closed(Closed),

@@ -107,6 +107,27 @@ async fn a_clients_buffer_follows_its_policy_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_client_has_dropped_is_counted_when_the_session_is_lost() {
+    let (server, mut log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let mut client =
+        line.client("/?id=ada").send_buffer(2).overflow(Overflow::DropOldest).connect().await.unwrap();
+    log.connected().await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    for n in 1..=5 {
+        client.send(&number(n)).unwrap();
+    }
+    log.next().await;
+    server.kick("ada").await.unwrap();
+    line.set_dials(Dials::Served);
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    let lost = next_event(&mut client).await;
+    let Event::SessionLost { unacknowledged, dropped, .. } = lost else { panic!("{lost:?}") };
+    assert_eq!((unacknowledged, dropped), (vec![number(4), number(5)], 3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_may_rather_end_than_fall_behind() {
     let (server, mut log) = server(|builder| builder);
     let line = Line::to(&server);
