@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::{Frame, PayloadFormat};
@@ -170,6 +171,10 @@ impl Control {
                 if value.as_ref().is_some_and(|value| value.len() > MAX_PING) {
                     return Err(Malformed("$ping is too big"));
                 }
+                // It goes back as JSON. What came as bytes no codec has looked into.
+                if value.as_ref().is_some_and(|value| !is_json(value)) {
+                    return Err(Malformed("$ping is not JSON"));
+                }
                 if event == "$ping" { Self::Ping(value) } else { Self::Pong(value) }
             }
             _ => return Ok(None),
@@ -197,6 +202,10 @@ impl Control {
         };
         Some(text.expect("numbers, booleans and strings have an image in JSON").into())
     }
+}
+
+fn is_json(text: &[u8]) -> bool {
+    str::from_utf8(text).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
 #[cfg(test)]
@@ -246,6 +255,17 @@ mod tests {
             assert!(parse(event, json).is_err(), "{event} {json}");
         }
         assert!(Control::parse(&Frame::event_only("$ack")).is_err());
+    }
+
+    #[test]
+    fn refuses_a_ping_whose_bytes_are_not_json() {
+        let ping = |bytes: &'static [u8]| {
+            Control::parse(&Frame::event_only("$ping").with_payload(Payload::bytes(bytes)))
+        };
+        assert_eq!(ping(b"[1]"), Ok(Some(Control::Ping(Some(Bytes::from_static(b"[1]"))))));
+        for wrong in [&b""[..], b"\xff", b"\"\xff\"", b"[1", b"1 2"] {
+            assert_eq!(ping(wrong), Err(Malformed("$ping is not JSON")));
+        }
     }
 
     #[test]
