@@ -94,9 +94,10 @@ impl Session {
         }
         let end = end_by(self.config.side, frame.as_ref());
         // What was read before the close frame is delivered before it.
-        match end {
-            Some(_) => self.count_all_ahead(),
-            None => self.count_before_suspension(),
+        if end.is_none() && self.outlives_socket() {
+            self.count_before_suspension();
+        } else {
+            self.count_all_ahead();
         }
         let ack = self.last_ack();
         if self.config.side == Side::Client {

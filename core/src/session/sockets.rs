@@ -162,6 +162,11 @@ impl Session {
         attached
     }
 
+    /// Whether a socket that is lost leaves the session alive.
+    pub(super) fn outlives_socket(&self) -> bool {
+        self.config.side == Side::Client || !self.config.resume_window.is_zero()
+    }
+
     /// The attached socket, if there is one, is the session's no more.
     pub(super) fn suspend(&mut self, why: DropReason, now: Instant) {
         let Some(state) = self.state.after(Step::Suspend) else {
@@ -170,7 +175,7 @@ impl Session {
         self.note_drop(why.clone());
         self.blocked_since = None;
         self.pongs = VecDeque::new();
-        let keeps = self.config.side == Side::Client || !self.config.resume_window.is_zero();
+        let keeps = self.outlives_socket();
         if self.closing.is_some() && (!keeps || self.outbox.unacknowledged() == 0) {
             self.end_closing();
             return;

@@ -196,6 +196,24 @@ fn a_lost_socket_that_nobody_can_replace_delivers_what_was_read() {
 }
 
 #[test]
+fn a_close_that_nobody_can_resume_after_acknowledges_all_that_it_delivers() {
+    let config = |c: &mut SessionConfig| {
+        (c.buffer_frames, c.inbox_frames, c.resume_window) = (4, 2, Duration::ZERO);
+    };
+    let mut pair = Pair::new(config, |_| ());
+    pair.connect();
+    pair.run();
+    let (epoch, now) = (pair.server().epoch, pair.now);
+    // More than a peer sends that waits for acknowledgements.
+    for n in 1..=7 {
+        pair.server().handle_frame(epoch, data(&n.to_string()), 1, now).unwrap();
+    }
+    let (ack, _) = pair.server().handle_close(epoch, Some(CloseFrame::new(1001, "")), now);
+    assert_eq!(ack, Some(7));
+    assert_eq!(pair.server().counts().received, 7);
+}
+
+#[test]
 fn one_who_closes_or_is_ended_counts_nothing_of_what_was_read_ahead() {
     for reason in [CloseReason::ServerClosed, CloseReason::Duplicate] {
         let mut pair = read_ahead(Client, 5);
