@@ -1,5 +1,6 @@
 //! What the scenarios, the test server and the tools of this workspace share.
 
+pub mod fuzzing;
 pub mod harness;
 pub mod simulation;
 pub mod testserver;

@@ -1,0 +1,176 @@
+//! The client against any server: what it answers to the upgrade, which frames it sends, when it hangs up.
+
+use std::future::Future;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use rejoin_client::{Client, Connection, Event, Frame};
+use rejoin_core::ws::Role;
+use sha1::{Digest as _, Sha1};
+use tokio::io::DuplexStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::{Input, stage};
+use stage::Peer;
+
+/// The first bytes are the options and what the application does; then one part for each time that the client dials: what the
+/// server does.
+///
+/// # Panics
+/// Panics where the client does not come to an end in time, tells its application what does not follow, or writes what is no
+/// sound WebSocket.
+pub fn run(data: &[u8]) {
+    let mut input = Input::new(data);
+    let plain = input.flag();
+    let (capacity, limit) = (input.one_of(&[4096, 1, 40]), input.one_of(&[1 << 20, 100, 0]));
+    let (buffer, retries) = (input.one_of(&[4, 1, 256]), input.one_of(&[0, 1, 3]));
+    let script = input.bytes();
+    let mut dials = Vec::new();
+    while !input.is_empty() && dials.len() < 16 {
+        dials.push(input.part().to_vec());
+    }
+    dials.reverse();
+    stage::play(async {
+        let servers = Servers { dials, capacity, running: JoinSet::new() };
+        let servers = Arc::new(Mutex::new(servers));
+        let dialling = servers.clone();
+        let builder = Client::builder("ws://server.test/")
+            .connector(move || {
+                let stream = dialling.lock().unwrap_or_else(PoisonError::into_inner).dial(plain);
+                async move { stream }
+            })
+            .seed(1)
+            .max_message_size(limit)
+            .send_buffer(buffer)
+            .max_retries(retries);
+        let builder = if plain { builder.plain() } else { builder };
+        if let Ok(connection) = within("connect", 11, builder.connect()).await {
+            use_up(connection, script).await;
+        }
+        // A server's panic is one of ours: what the client wrote was not sound.
+        let mut running = std::mem::take(&mut servers.lock().unwrap_or_else(PoisonError::into_inner).running);
+        while let Some(result) = running.join_next().await {
+            result.expect("the client writes what is sound");
+        }
+    });
+}
+
+/// The application.
+async fn use_up(mut connection: Connection, script: &[u8]) {
+    let mut input = Input::new(script);
+    let mut online = true;
+    while !input.is_empty() {
+        match input.byte() % 4 {
+            0 => {
+                let frame = Frame::new("n", &input.number()).expect("it has an image in JSON");
+                connection.send(&frame).ok();
+            }
+            1 => stage::pause(&mut input).await,
+            2 => {
+                let frame = Frame::event_only("m");
+                within("send_wait", 11, connection.send_wait(&frame)).await.ok();
+            }
+            _ => {
+                let some = timeout(Duration::from_millis(1), connection.recv()).await;
+                match some {
+                    Err(_) => {}
+                    Ok(None) => return,
+                    Ok(Some(event)) => online = follows(online, &event),
+                }
+            }
+        }
+    }
+    if script.len().is_multiple_of(2) {
+        within("close", 7, connection.close()).await;
+        assert!(connection.recv().await.is_none(), "nothing is told after a close");
+    } else {
+        let sender = connection.sender();
+        drop(connection);
+        within("the end", 2, sender.closed()).await;
+    }
+}
+
+/// Whether the client is online after this event.
+fn follows(online: bool, event: &Event) -> bool {
+    match event {
+        Event::Message(_) | Event::Gap(_) => assert!(online, "{event:?} without a socket"),
+        Event::Dropped { .. } => assert!(online, "dropped twice"),
+        Event::Restored | Event::SessionLost { .. } => assert!(!online, "restored twice"),
+        _ => {}
+    }
+    match event {
+        Event::Dropped { .. } => false,
+        Event::Restored => true,
+        _ => online,
+    }
+}
+
+async fn within<T>(what: &str, seconds: u64, happens: impl Future<Output = T>) -> T {
+    match timeout(Duration::from_secs(seconds), happens).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what} takes too long"),
+    }
+}
+
+/// What the client reaches when it dials.
+struct Servers {
+    /// What each does, the first last.
+    dials: Vec<Vec<u8>>,
+    capacity: usize,
+    running: JoinSet<()>,
+}
+
+impl Servers {
+    fn dial(&mut self, plain: bool) -> io::Result<DuplexStream> {
+        let script = self.dials.pop().ok_or(io::ErrorKind::ConnectionRefused)?;
+        let (ours, theirs) = tokio::io::duplex(self.capacity);
+        self.running.spawn(async move { serve(ours, plain, &script).await });
+        Ok(theirs)
+    }
+}
+
+/// One socket of the server's.
+async fn serve(io: DuplexStream, plain: bool, script: &[u8]) {
+    let mut input = Input::new(script);
+    let mut peer = Peer::new(io, Role::Server);
+    let Some(head) = peer.read_head(Duration::from_secs(20)).await else { return };
+    let head = String::from_utf8(head).expect("a request is text");
+    let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).expect("a key");
+    let accept =
+        Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
+    let accept = BASE64_STANDARD.encode(accept);
+    peer.upgrade();
+    let protocol = if plain { "" } else { "Sec-WebSocket-Protocol: rejoin.v1.json\r\n" };
+    let good = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n{protocol}\r\n"
+    );
+    match input.byte() % 8 {
+        // Any answer, in which the right word may stand.
+        0 => {
+            let answer = String::from_utf8_lossy(input.bytes()).replace("ACCEPT", &accept);
+            peer.write(answer.as_bytes()).await;
+        }
+        1 => peer.write(input.bytes()).await,
+        2 => {
+            let (status, after) = (input.one_of(&[400, 401, 404, 429, 503, 999]), input.number());
+            let head = format!("HTTP/1.1 {status} No\r\nRetry-After: {after}\r\nContent-Length: 2\r\n\r\nno");
+            peer.write(head.as_bytes()).await;
+        }
+        _ => peer.write(good.as_bytes()).await,
+    }
+    while !input.is_empty() {
+        match input.byte() % 8 {
+            0 => peer.write(input.bytes()).await,
+            1 | 2 => peer.write_frame(&stage::any_frame(&mut input)).await,
+            3..=5 => peer.write_frame(&stage::any_control(&mut input)).await,
+            6 => stage::pause(&mut input).await,
+            _ => _ = peer.read().await,
+        }
+    }
+    peer.read().await;
+}

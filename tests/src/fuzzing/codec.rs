@@ -1,0 +1,111 @@
+//! What any codec must satisfy, as [`rejoin_codecs::conformance`] says it, for one message or one frame.
+
+use bytes::Bytes;
+use rejoin_codecs::payloads;
+use rejoin_core::{Codec, DecodeError, Frame, Message, MessageKind, Payload, PayloadFormat};
+
+use super::Input;
+
+/// The first byte chooses: the rest is a message from the network, or a frame of the application's.
+pub(super) fn run(codec: &dyn Codec, data: &[u8]) {
+    let mut input = Input::new(data);
+    match input.byte() % 4 {
+        0 => receive(codec, &Message { kind: MessageKind::Text, data: Bytes::copy_from_slice(input.rest()) }),
+        1 => receive(codec, &Message::binary(Bytes::copy_from_slice(input.rest()))),
+        2 => send(codec, &frame(&mut input)),
+        _ => send_control(codec, &mut input),
+    }
+}
+
+/// A message from the network: refused, or a frame that this codec, and others, can send on.
+fn receive(codec: &dyn Codec, message: &Message) {
+    let kind = message.kind;
+    let decoded = codec.decode(message.clone());
+    if kind == MessageKind::Text && str::from_utf8(&message.data).is_err() {
+        // WebSocket does not let it through: not to panic is all.
+        return;
+    }
+    let frame = match decoded {
+        Ok(frame) => frame,
+        Err(DecodeError::Malformed(why) | DecodeError::NotAFrame(why)) => {
+            return assert!(!why.is_empty(), "an error says why");
+        }
+        Err(_) => return,
+    };
+    check_payload(&frame);
+    let again = codec.encode(&frame).expect("what was decoded can be encoded");
+    check_text(&again);
+    assert_eq!(again.kind, kind, "a codec writes what it reads");
+    assert_eq!(codec.decode(again).as_ref(), Ok(&frame), "and it comes back as the same frame");
+}
+
+/// A frame of the application's: refused, or the same at the other end.
+fn send(codec: &dyn Codec, frame: &Frame) {
+    let Ok(message) = codec.encode(frame) else {
+        return assert!(frame.payload().is_some(), "a frame without a payload can be encoded");
+    };
+    check_text(&message);
+    let decoded = codec.decode(message.clone()).expect("what was encoded can be decoded");
+    assert_eq!((decoded.id(), decoded.event()), (frame.id(), frame.event()));
+    match (frame.payload(), decoded.payload()) {
+        (Some(sent), Some(came)) if sent.format() == came.format() => assert_eq!(sent, came),
+        (Some(sent), Some(came)) if sent.format() == PayloadFormat::Bytes => {
+            assert_eq!(&came.to_bytes().expect("a string of base64"), sent.data());
+        }
+        (sent, came) => assert_eq!(sent.is_some(), came.is_some()),
+    }
+    receive(codec, &message);
+}
+
+/// A control frame: never refused, and its text is the same at the other end.
+fn send_control(codec: &dyn Codec, input: &mut Input<'_>) {
+    let event = input.one_of(&["$open", "$ack", "$gap", "$ping", "$pong", "$later"]);
+    let text = str::from_utf8(input.rest()).ok().and_then(|text| Payload::json_text(text).ok());
+    let text = text.map(|payload| payload.data().clone());
+    let message = codec.encode_control(event, text.clone()).expect("it carries JSON");
+    check_text(&message);
+    let frame = codec.decode(message).expect("what was encoded can be decoded");
+    assert_eq!((frame.event(), frame.id()), (event, ""));
+    assert_eq!(frame.payload().map(Payload::data), text.as_ref());
+    let format = frame.payload().map(Payload::format);
+    assert!(matches!(format, None | Some(PayloadFormat::Json | PayloadFormat::Bytes)));
+}
+
+/// Any frame that an application can make.
+pub(super) fn frame(input: &mut Input<'_>) -> Frame {
+    let kind = input.byte();
+    let frame = Frame::event_only(input.text()).with_id(input.text());
+    match kind % 4 {
+        0 => frame,
+        3 => match payloads::msgpack(&Bytes::copy_from_slice(input.rest())) {
+            Ok(payload) => frame.with_payload(payload),
+            Err(_) => frame,
+        },
+        1 => match str::from_utf8(input.rest()).ok().and_then(|text| Payload::json_text(text).ok()) {
+            Some(payload) => frame.with_payload(payload),
+            None => frame,
+        },
+        _ => frame.with_payload(Payload::bytes(Bytes::copy_from_slice(input.rest()))),
+    }
+}
+
+/// What a decoded payload says of itself is so, for other codecs copy it unchecked.
+fn check_payload(frame: &Frame) {
+    let Some(payload) = frame.payload() else { return };
+    match payload.format() {
+        PayloadFormat::Json => {
+            let text = str::from_utf8(payload.data()).expect("JSON is UTF-8");
+            let value = Payload::json_text(text).expect("one JSON value");
+            assert_eq!(&value, payload, "without white space around it");
+        }
+        PayloadFormat::Msgpack => {
+            let value = payloads::msgpack(payload.data());
+            assert_eq!(value.as_ref(), Ok(payload), "one value, and no bin");
+        }
+        _ => {}
+    }
+}
+
+fn check_text(message: &Message) {
+    assert!(message.kind == MessageKind::Binary || str::from_utf8(&message.data).is_ok(), "text is UTF-8");
+}

@@ -1,0 +1,84 @@
+//! The JSON codec, both ways, beside another reader of JSON.
+
+use std::fmt;
+
+use rejoin_codecs::JsonCodec;
+use rejoin_core::{Codec, DecodeError, Message};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The first byte chooses: the rest is a message from the network, or a frame of the application's.
+///
+/// # Panics
+/// Panics where the codec breaks a claim of [`rejoin_codecs::conformance`], or takes for JSON what is none, or the reverse.
+pub fn run(data: &[u8]) {
+    super::codec::run(&JsonCodec, data);
+    if let Some((0, text)) = data.split_first()
+        && let Ok(text) = str::from_utf8(text)
+    {
+        compare(text);
+    }
+}
+
+fn compare(text: &str) {
+    let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
+    let decoded = JsonCodec.decode(Message::text(text));
+    assert_eq!(!is_json, matches!(decoded, Err(DecodeError::Malformed(_))), "{decoded:?}");
+    // It reads names, too, and some are no Unicode.
+    let Ok(members) = serde_json::from_str::<Members<'_>>(text) else { return };
+    match decoded {
+        Ok(frame) => {
+            assert_eq!(frame.id(), members.text("id").expect("it is no frame"));
+            assert_eq!(frame.event(), members.text("event").expect("it is no frame"));
+            let payload = members.values("payload").next();
+            assert_eq!(frame.payload().map(|payload| &payload.data()[..]), payload.map(str::as_bytes));
+            assert!(!members.repeats(), "it is no frame");
+        }
+        Err(error) => {
+            let sound = members.text("id").is_some() && members.text("event").is_some();
+            assert!(!sound || members.repeats(), "it is a frame: {error}");
+        }
+    }
+}
+
+/// The members of an object, as they stand there.
+struct Members<'a>(Vec<(String, &'a RawValue)>);
+
+impl Members<'_> {
+    fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(other, _)| other == name).map(|(_, value)| value.get())
+    }
+
+    /// The string of this name, empty where there is none; `None` where it is something else.
+    fn text(&self, name: &str) -> Option<String> {
+        self.values(name).next().map_or(Some(String::new()), |value| serde_json::from_str(value).ok())
+    }
+
+    fn repeats(&self) -> bool {
+        ["id", "event", "payload"].iter().any(|name| self.values(name).count() > 1)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Reader).map(Self)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Vec<(String, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut members = Vec::new();
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
+        }
+        Ok(members)
+    }
+}
