@@ -70,6 +70,25 @@ async fn forgives_a_takeover_once_that_may_be_its_own_late_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn forgives_a_takeover_by_its_own_late_request_whatever_it_has_dialled_since() {
+    let (builder, mut listener) = client();
+    let (mut connection, socket) = connected(builder, &mut listener).await;
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    let _late = listener.request().await;
+    listener.request().await.refuse(503, "", "").await;
+    for takeover in [true, false] {
+        let mut socket = listener.request().await.accept().await;
+        socket.open(TOKEN, true, 0).await;
+        expect_restored(&mut connection).await;
+        if takeover {
+            socket.close(4000, "taken over").await;
+            expect_dropped(&mut connection).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn waits_as_long_as_a_draining_server_says() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
@@ -80,6 +99,20 @@ async fn waits_as_long_as_a_draining_server_says() {
     let waited = start.elapsed();
     assert!(waited >= secs(4) && waited <= secs(5) + Duration::from_millis(10), "{waited:?}");
     assert_eq!(request.offers()[1], format!("rejoin.resume.{TOKEN}.0"), "draining keeps the session");
+}
+
+#[tokio::test(start_paused = true)]
+async fn waits_as_long_as_a_server_says_that_drains_before_it_has_opened_the_session() {
+    let (builder, mut listener) = client();
+    let (mut connection, socket) = connected(builder, &mut listener).await;
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    let mut socket = listener.request().await.accept().await;
+    socket.close(1012, "retry in 40000 ms").await;
+    let start = Instant::now();
+    listener.request().await;
+    let waited = start.elapsed();
+    assert!(waited >= secs(40) && waited <= secs(51), "{waited:?}");
 }
 
 #[tokio::test(start_paused = true)]

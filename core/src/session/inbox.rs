@@ -124,6 +124,15 @@ mod tests {
     }
 
     #[test]
+    fn keeps_gaps_apart_that_do_not_follow_each_other() {
+        let mut inbox = Inbox::default();
+        inbox.push(Event::Gap(Gap::new(5, 6)));
+        inbox.push(Event::Gap(Gap::new(1, 2)));
+        let gaps = [Gap::new(5, 6), Gap::new(1, 2)];
+        assert_eq!([inbox.pop(), inbox.pop()], gaps.map(|gap| Some(Event::Gap(gap))));
+    }
+
+    #[test]
     fn stays_small_however_often_the_socket_is_cut_before_the_application_looks() {
         let mut inbox = Inbox::default();
         for _ in 0..10_000 {

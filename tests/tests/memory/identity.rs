@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use rejoin_client::{ConnectError, Connection};
 use rejoin_server::{ConnectRequest, DuplicateId, Identity, Reject, Server, StatusCode};
-use rejoin_tests::harness::{self, Dials, Line, Recorder, next, number};
+use rejoin_tests::harness::{self, Dials, Direction, Line, Recorder, next, number};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
-use crate::{client, millis, secs, server, shut_down};
+use crate::{client, millis, raw, secs, server, shut_down};
 
 #[tokio::test(start_paused = true)]
 async fn connects_once_and_both_ends_know_who_it_is() {
@@ -182,6 +182,17 @@ async fn with_reject_the_newcomer_gets_409_and_the_old_one_notices_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn with_reject_an_id_is_free_as_soon_as_its_session_closes() {
+    let (server, mut log) = server(|builder| builder.duplicate_id(DuplicateId::Reject));
+    let (_old, line) = client(&server, &mut log, "ada").await;
+    line.stall(Direction::ToClient);
+    server.connection("ada").unwrap().close(1000, "");
+    let mut new = connect_as(&server, "ada", false).await.unwrap();
+    server.send("ada", &number(1)).unwrap();
+    assert_eq!(next(&mut new).await, "message n 1");
+}
+
+#[tokio::test(start_paused = true)]
 async fn with_reject_a_token_resumes_all_the_same() {
     let (server, mut log) = server(|builder| builder.duplicate_id(DuplicateId::Reject));
     let (mut client, line) = client(&server, &mut log, "ada").await;
@@ -231,6 +242,55 @@ async fn a_resume_as_somebody_else_opens_a_fresh_session_and_leaves_the_other_al
     assert_eq!(log.next().await, "ben connected");
     assert!(server.connection("ada").is_some_and(|ada| !ada.is_attached()));
     assert_eq!(log.next().await, "ada disconnected: resume window expired");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resume_into_another_room_opens_a_fresh_session_there() {
+    let (sender, room) = tokio::sync::watch::channel("library");
+    let (builder, mut log) = Recorder::of(Server::builder(move |_| {
+        let room = *room.borrow();
+        async move { Ok::<_, Reject>(Identity::room(room).with_id("ada")) }
+    }));
+    let server = builder.build().unwrap();
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    sender.send_replace("garden");
+    line.cut();
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    assert_eq!(next(&mut client).await, "lost identity []");
+    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(client.room().as_deref(), Some("garden"));
+    assert_eq!((server.connections("library").len(), server.connections("garden").len()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_resumes_as_a_whole_or_not_at_all() {
+    let (server, _log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let mut socket = raw::dial(&line, "ada", "rejoin.v1.json").await.unwrap();
+    let open = raw::read(&mut socket).await;
+    let token = raw::token(&open);
+    let (all_but_one, last) = token.split_at(token.len() - 1);
+    let another = if last == "A" { "E" } else { "A" };
+    for guess in [format!("{}{}", &token[..16], "x".repeat(27)), format!("{all_but_one}{another}")] {
+        let offer = format!("rejoin.v1.json, rejoin.resume.{guess}.0");
+        let mut stranger = raw::dial(&line, "ada", &offer).await.unwrap();
+        let open = raw::read(&mut stranger).await;
+        assert!(open.contains(r#""resumed":false"#) && open.contains(r#""lost":"unknown""#), "{open}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_resume_a_session_in_another_room_is_replaced() {
+    let (server, mut log) = server(|builder| builder.duplicate_id(DuplicateId::Resume));
+    let line = Line::to(&server);
+    let _old = line.client("/?id=ada&room=library").plain().connect().await.unwrap();
+    log.connected().await;
+    let _new = line.client("/?id=ada&room=garden").plain().connect().await.unwrap();
+    assert_eq!(
+        log.next_sorted().await,
+        ["ada connected", "ada disconnected: another connection took the id"]
+    );
+    assert_eq!(server.connection("ada").unwrap().room(), "garden");
 }
 
 #[tokio::test(start_paused = true)]

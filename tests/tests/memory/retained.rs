@@ -67,6 +67,18 @@ async fn suspended_sessions_without_frames_are_bounded_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_has_a_socket_again_counts_for_no_more_than_before() {
+    let (server, mut log) = server(|builder| builder.max_retained_bytes(3 * 1024));
+    let (mut ada, line) = client(&server, &mut log, "ada").await;
+    for _ in 0..10 {
+        line.cut();
+        assert_eq!(next(&mut ada).await, "dropped: connection reset");
+        assert_eq!(next(&mut ada).await, "restored");
+        assert_eq!([log.next().await, log.next().await], ["ada dropped: connection reset", "ada restored"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_is_connected_does_not_give_way_but_gets_no_more() {
     let (server, mut log) =
         server(|builder| builder.max_retained_bytes(25_000).resume_window(crate::secs(30)));

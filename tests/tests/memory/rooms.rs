@@ -72,6 +72,24 @@ async fn suspended_members_are_listed_and_get_the_broadcasts_that_they_missed() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn members_leave_in_any_order() {
+    for order in [["ada", "ben", "eve"], ["ada", "eve", "ben"], ["ben", "eve", "ada"], ["eve", "ada", "ben"]]
+    {
+        let (server, mut log) = server(|builder| builder);
+        let mut clients = std::collections::HashMap::new();
+        for id in ["ada", "ben", "eve"] {
+            clients.insert(id, client(&server, &mut log, id).await);
+        }
+        for (id, left) in order.into_iter().zip([2, 1, 0]) {
+            clients[id].0.close().await;
+            assert_eq!(log.next().await, format!("{id} disconnected: closed by the peer"));
+            assert_eq!(server.connections("room").len(), left, "{id} of {order:?}");
+        }
+        assert_eq!(server.stats().rooms, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unknown_id_is_an_error() {
     let (server, mut log) = server(|builder| builder);
     assert_eq!(server.send("nobody", &number(1)), Err(SendError::NotFound));

@@ -107,6 +107,16 @@ fn frames_that_were_counted_before_a_takeover_do_not_come_again() {
 }
 
 #[test]
+fn what_was_read_ahead_is_not_counted_once_its_socket_is_gone() {
+    for slow in [Server, Client] {
+        let mut pair = read_ahead(other(slow), 5);
+        pair.lose(slow);
+        assert_eq!(pair.told(slow), ["1", "2", "dropped"]);
+        assert_eq!(pair.session(slow).counts().received, 2, "an offer with this count may be under way");
+    }
+}
+
+#[test]
 fn gaps_stand_where_they_were_behind_frames_read_ahead() {
     let mut pair = read_ahead(Client, 4);
     for _ in 0..2 {

@@ -222,6 +222,19 @@ fn two_that_close_at_once_both_end() {
 }
 
 #[test]
+fn a_close_frame_that_comes_before_ours_is_written_is_no_answer_to_it() {
+    let mut pair = Pair::connected(256);
+    pair.send(Client, "1");
+    pair.write(Client);
+    pair.deliver(Server, 1);
+    close(&mut pair, Server, local());
+    pair.put(0, Client, Item::Close(Some(CloseFrame::new(1000, ""))));
+    pair.deliver(Server, 1);
+    assert_eq!(pair.under_way(Client), ["$ack 1", "close 1000"]);
+    assert_eq!(pair.told(Server), ["closed: closed by the application"]);
+}
+
+#[test]
 fn two_that_close_at_once_do_not_claim_what_the_other_did_not_take() {
     let mut pair = Pair::connected(256);
     for side in [Server, Client] {
@@ -281,6 +294,19 @@ fn the_first_close_counts() {
     assert_eq!(pair.server().ended(), Some(&CloseReason::ServerClosed));
 }
 
+#[test]
+fn a_second_close_may_leave_less_time_and_never_leaves_more() {
+    for (second, left) in [(2, 2), (9, 5)] {
+        let mut pair = Pair::connected(256);
+        pair.cut();
+        pair.send(Server, "1");
+        close(&mut pair, Server, local());
+        let now = pair.now;
+        pair.server().close(CloseReason::ServerClosed, now + second * SECOND);
+        assert_eq!(pair.server().poll_timeout(), Some(now + left * SECOND));
+    }
+}
+
 // --- an end at once
 
 #[test]
@@ -319,6 +345,18 @@ fn an_end_from_outside_delivers_what_has_arrived() {
 }
 
 #[test]
+fn who_waits_for_an_acknowledgement_hears_of_the_end() {
+    for side in [Server, Client] {
+        let mut pair = Pair::connected(8);
+        pair.send(side, "1");
+        let session = pair.session(side);
+        session.watch_last();
+        session.end(CloseReason::ServerClosed);
+        assert_eq!([session.poll_receipt(), session.poll_receipt()], [Some((1, Fate::Ended)), None]);
+    }
+}
+
+#[test]
 fn every_reason_has_the_close_frame_of_the_table() {
     for (reason, code, text) in [
         (CloseReason::Local(CloseFrame::new(1000, "")), 1000, ""),
@@ -347,4 +385,16 @@ fn a_socket_that_was_lost_before_the_end_is_not_told_of_it() {
         assert_eq!(pair.session(side).standing(Epoch(1)), Standing::Gone);
         assert_eq!(pair.session(side).poll_timeout(), None);
     }
+}
+
+#[test]
+fn a_socket_that_came_after_a_lost_one_is_told_of_the_end() {
+    let mut pair = Pair::connected(8);
+    pair.cut();
+    pair.connect();
+    pair.run();
+    pair.server().end(CloseReason::Kicked);
+    pair.run();
+    let told = pair.told(Client);
+    assert_eq!(told, ["dropped", "restored", "closed: closed by the peer with 1000 kicked"]);
 }

@@ -318,6 +318,31 @@ fn the_buffer_is_bounded_in_bytes_but_takes_one_message_however_big() {
 }
 
 #[test]
+fn a_big_message_takes_the_place_of_as_many_as_it_needs() {
+    let mut pair = Pair::new(|c| c.buffer_bytes = 10, |_| ());
+    pair.connect();
+    for text in ["123", "456", "789"] {
+        pair.send(Server, text);
+    }
+    assert_eq!(pair.try_send(Server, "12345", Overflow::DropOldest), Ok(4));
+    assert_eq!(pair.server().counts().retained_bytes, 8);
+    pair.run();
+    assert_eq!(pair.told(Client), ["connected", "gap 1-2", "789", "12345"]);
+}
+
+#[test]
+fn a_message_that_has_to_go_in_the_place_of_others_takes_that_of_no_more_than_it_needs() {
+    let mut pair = Pair::connected(8);
+    for text in ["12", "34", "56"] {
+        pair.send(Server, text);
+    }
+    assert_eq!(pair.server().send_in_place("abcd".into(), Overflow::DropOldest), Ok(4));
+    assert_eq!(pair.server().counts().retained_bytes, 6);
+    pair.run();
+    assert_eq!(pair.told(Client), ["gap 1-2", "56", "abcd"]);
+}
+
+#[test]
 fn control_events_belong_to_the_protocol_in_session_mode() {
     let pair = Pair::connected(8);
     assert!(!pair.client.may_send(&Frame::event_only("$ack")));

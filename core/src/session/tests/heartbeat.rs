@@ -26,6 +26,7 @@ fn pings_a_silent_socket_and_gives_it_up_when_nothing_comes() {
         assert_eq!(pair.session(side).poll_timeout(), Some(started + pong * SECOND));
         pair.session(side).handle_timeout(started + pong * SECOND - Duration::from_nanos(1));
         assert_eq!(pair.session(side).state(), State::Connected);
+        assert_eq!(pair.session(side).poll_transmit(epoch, now), None, "nor again while an answer is due");
         pair.session(side).handle_timeout(started + pong * SECOND);
         let dropped = Event::Dropped(DropReason::HeartbeatTimeout);
         assert_eq!(pair.session(side).poll_event(), Some(dropped));

@@ -224,6 +224,7 @@ fn a_lost_session_is_reported_with_what_was_never_acknowledged() {
     for text in ["c1", "c2", "c3"] {
         pair.send(Client, text);
     }
+    pair.send(Server, "s0");
     pair.run();
     pair.cut();
     pair.send(Client, "c4");
@@ -262,6 +263,24 @@ fn a_lost_session_says_why() {
 }
 
 #[test]
+fn open_says_once_why_another_session_was_not_resumed() {
+    let mut pair = Pair::connected(8);
+    pair.cut();
+    pair.advance(Duration::from_secs(30));
+    for (resumed, lost) in [(false, Some(LostReason::Unknown)), (true, None)] {
+        pair.connect();
+        let (epoch, now) = (pair_epoch(&pair), pair.now);
+        let Some(Transmit::Control(Control::Open(open))) = pair.server().poll_transmit(epoch, now) else {
+            panic!("$open is first");
+        };
+        assert_eq!((open.resumed, open.lost), (resumed, lost));
+        pair.forge(Server, control(Control::Open(open)));
+        assert_eq!(pair.client.identity().map(|us| us.token.clone()), Some(identity(1).token));
+        pair.cut();
+    }
+}
+
+#[test]
 fn each_lost_session_counts_its_own_losses() {
     let mut pair = Pair::connected(2);
     for round in 0..2 {
@@ -274,6 +293,7 @@ fn each_lost_session_counts_its_own_losses() {
         pair.connect();
         pair.run();
         assert_eq!(pair.told(Client), ["lost b c and 1", "restored"], "round {round}");
+        assert_eq!(pair.client.counts().dropped, round + 1, "over all sessions");
     }
 }
 

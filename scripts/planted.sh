@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Puts each bug of tests/planted/ into a copy of the tree and says which test finds it; fails when one survives, or when its
+# patch does not apply any more. Names, whole or in part, choose among them; with --check the patches are only tried on.
+#
+#   scripts/planted.sh                    # all of them: a quarter of an hour or so
+#   scripts/planted.sh takeover server-
+#   scripts/planted.sh --check            # a second
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+check=
+[ "${1-}" != --check ] || { check=1 && shift; }
+
+patches=()
+for patch in tests/planted/*.patch; do
+    name=$(basename "$patch" .patch)
+    chosen=$([ $# -gt 0 ] || echo yes)
+    for part; do [[ $name != *"$part"* ]] || chosen=yes; done
+    [ -z "$chosen" ] || patches+=("$PWD/$patch")
+done
+[ "${#patches[@]}" -gt 0 ] || { echo "no such bug: $*" && exit 2; }
+
+if [ -n "$check" ]; then
+    stale=0
+    for patch in "${patches[@]}"; do
+        git apply --check "$patch" || { echo "no longer applies: $(basename "$patch")" && stale=1; }
+    done
+    exit "$stale"
+fi
+
+# Files as new as the copy, or Cargo would take what it built of an earlier bug for up to date.
+tree=$PWD/target/planted/tree
+export CARGO_TARGET_DIR=$PWD/target/planted/build
+rm -rf "$tree" && mkdir -p "$tree"
+git ls-files -z --cached --others --exclude-standard | tar -c --null -T - | tar -xm -C "$tree"
+# The copy stands in a repository, and is none of it.
+export GIT_CEILING_DIRECTORIES=$PWD/target/planted
+cd "$tree" || exit 2
+
+# Runs tests until the first one fails; says which, or how else the run went wrong. Fails when all pass.
+run() {
+    local failed status
+    failed=$(timeout 600 cargo test -q --no-run "$@" </dev/null 2>&1) || { echo "NOT COMPILED: $failed" && return; }
+    # At the first failure the reader goes away, and the harness with it.
+    failed=$(
+        timeout 300 cargo test "$@" </dev/null 2>/dev/null |
+            grep -oPm1 '^test \K\S+(?=.* \.\.\. FAILED$)'
+        exit "${PIPESTATUS[0]}"
+    )
+    status=$?
+    case "$failed:$status" in
+        :0) return 1 ;;
+        :124) echo "a run that does not end" ;;
+        :*) echo "a run that fails outside its tests" ;;
+        *) echo "$failed" ;;
+    esac
+}
+
+# The tests that should find a bug, the quickest first; they say which did.
+core() { run -p rejoin-core --all-features --lib "$@"; }
+memory() { run -p rejoin-tests --test memory; }
+find_it() {
+    case "$(grep -m1 '^+++ b/' "$1")" in
+        *b/core/*)
+            core -- --skip session::tests::walk --skip session::tests::random ||
+                core -- session::tests::random || core -- session::tests::walk
+            ;;
+        *b/client/*) run -p rejoin-client --lib --tests || memory ;;
+        *) memory ;;
+    esac
+}
+
+# A test that fails anyway finds nothing.
+for crate in core client server; do
+    for patch in "${patches[@]}"; do
+        grep -q "^+++ b/$crate/" "$patch" || continue
+        ! found=$(find_it "$patch") || { echo "with no bug planted: $found" && exit 2; }
+        break
+    done
+done
+
+table=() failed=0
+for patch in "${patches[@]}"; do
+    name=$(basename "$patch" .patch)
+    if ! git apply "$patch"; then
+        verdict="no longer applies" failed=1
+    else
+        if found=$(find_it "$patch"); then
+            verdict="killed by $found"
+            case "$found" in "NOT COMPILED"*) verdict=$found failed=1 ;; esac
+        else
+            verdict=SURVIVED failed=1
+        fi
+        git apply -R "$patch" || exit 2
+    fi
+    printf '%s: %s\n' "$name" "$verdict"
+    table+=("$(printf '%-45s %s' "$name" "${verdict%%$'\n'*}")")
+done
+
+printf '\n%s\n' "${#table[@]} planted bugs"
+printf '%s\n' "${table[@]}"
+exit "$failed"
