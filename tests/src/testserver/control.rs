@@ -37,8 +37,19 @@ async fn kick(State(test): TestServerState, RawQuery(query): RawQuery) -> Respon
 
 async fn drop_socket(State(test): TestServerState, RawQuery(query): RawQuery) -> Response {
     match target(&test, query) {
-        Ok((server, id)) => answer(server.cut(&id)),
+        Ok((server, id)) => {
+            has_had_a_socket(&server, &id).await;
+            answer(server.cut(&id))
+        }
         Err(response) => *response,
+    }
+}
+
+/// Waits for the first socket of a session: in plain mode a client has read the 101 a moment before it is attached.
+async fn has_had_a_socket(server: &Server, id: &str) {
+    let Some(connection) = server.connection(id) else { return };
+    while connection.is_open() && !connection.is_attached() && connection.counts().drops == 0 {
+        tokio::task::yield_now().await;
     }
 }
 

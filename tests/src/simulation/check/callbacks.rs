@@ -1,5 +1,7 @@
 //! The callbacks of a server (docs of `rejoin_server::Builder`): their order, and that they come one after the other.
 
+use rejoin_server::CloseReason;
+
 use super::super::history::{Call, End, SessionNo};
 use super::facts::{Facts, SessionFacts};
 use super::{Findings, Property};
@@ -16,6 +18,11 @@ pub(super) fn check(facts: &Facts, findings: &mut Findings) {
 fn order(number: SessionNo, session: &SessionFacts, findings: &mut Findings) {
     let mut bad = |text: String| findings.add(Property::Callbacks, format!("s{number}: {text}"));
     let (mut connected, mut away, mut over) = (false, false, false);
+    // A kick names an ID: one that another connection had taken a moment before ended that one.
+    let replaced = session.calls().any(|(_, call)| {
+        matches!(call, Call::Disconnect { why, .. } if *why == CloseReason::Duplicate.to_string())
+    });
+    let kicked = session.kicked.filter(|_| !replaced);
     for (at, call) in session.calls() {
         if over {
             bad(format!("{call} after disconnect"));
@@ -29,7 +36,7 @@ fn order(number: SessionNo, session: &SessionFacts, findings: &mut Findings) {
             Call::Restore if !away => bad("restore without a drop".into()),
             Call::Restore => away = false,
             Call::Message(_) | Call::Gap(..) if away => bad(format!("{call} before restore")),
-            Call::Message(_) if session.kicked.is_some_and(|kicked| at > kicked) => {
+            Call::Message(_) if kicked.is_some_and(|kicked| at > kicked) => {
                 bad(format!("{call} after a kick"));
             }
             Call::Message(_) | Call::Gap(..) => {}
