@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::{CloseFrame, Message};
 
-/// A message-oriented socket: the server's own framing over a byte stream, a WebSocket library, a pair in memory.
+/// A message-oriented socket: our framing over a byte stream ([`WsTransport`](super::WsTransport)), or whatever carries messages.
 ///
 /// Pings are answered by the transport itself; a close frame is not, the session answers it.
 pub trait Transport: Send {
