@@ -4,7 +4,8 @@ use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use rejoin_core::drive::{Cell, ReceiptError, SendError, Transport, now};
@@ -15,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::server::Server;
 use crate::shared::Shared;
+use crate::socket::Socket;
 
 /// A connection that outlives its sockets: a session.
 ///
@@ -36,8 +38,11 @@ struct Inner {
     /// The codec's place among the server's, by which a broadcast finds its encoding.
     codec_index: usize,
     cell: Cell,
+    socket: Mutex<Socket>,
     /// Sockets that have asked for this session and are not attached yet; the latest wins.
     arriving: Mutex<Option<Arrival>>,
+    /// There may be one. Looked at each time, so that the lock need not be.
+    has_arrival: AtomicBool,
     /// Where the room lists this connection; guarded by the room's lock.
     place: AtomicUsize,
     gone: AtomicBool,
@@ -82,7 +87,9 @@ impl Connection {
             codec: parts.codec,
             codec_index: parts.codec_index,
             cell: Cell::new(parts.session).with_budget(budget),
+            socket: Mutex::default(),
             arriving: Mutex::new(None),
+            has_arrival: AtomicBool::new(false),
             place: AtomicUsize::new(0),
             gone: AtomicBool::new(false),
             ended: Notify::new(),
@@ -273,6 +280,28 @@ impl Connection {
         &self.0.cell
     }
 
+    /// A span for what is logged of this session.
+    pub(crate) fn span(&self) -> tracing::Span {
+        tracing::debug_span!("session", id = self.id(), room = self.room())
+    }
+
+    /// The attached socket, for the session's task: nobody else waits for it.
+    pub(crate) fn socket(&self) -> MutexGuard<'_, Socket> {
+        self.0.socket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what is queued; where the socket is busy, its task does.
+    pub(crate) fn flush(&self, now: Instant) {
+        let wakes = match self.0.socket.try_lock() {
+            Ok(mut socket) => socket.flush(&self.0.shared, self, now),
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().flush(&self.0.shared, self, now),
+            Err(TryLockError::WouldBlock) => true,
+        };
+        if wakes {
+            self.0.cell.wake_driver();
+        }
+    }
+
     pub(crate) fn place(&self) -> usize {
         self.0.place.load(Ordering::Relaxed)
     }
@@ -293,6 +322,7 @@ impl Connection {
             Some(waiting) if waiting.epoch > arrival.epoch => Some(arrival),
             _ => slot.replace(arrival),
         };
+        self.0.has_arrival.store(true, Ordering::Release);
         drop(slot);
         // The task looks at the slot whenever it is woken.
         self.0.cell.command(|_| ());
@@ -300,7 +330,12 @@ impl Connection {
     }
 
     pub(crate) fn take_arrival(&self) -> Option<Arrival> {
-        self.0.arriving.lock().unwrap_or_else(PoisonError::into_inner).take()
+        if !self.0.has_arrival.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut slot = self.0.arriving.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.has_arrival.store(false, Ordering::Release);
+        slot.take()
     }
 
     /// The session's task has ended.

@@ -131,6 +131,8 @@ mod suspended;
 
 mod session_task;
 
+mod socket;
+
 mod observer;
 
 mod handlers;

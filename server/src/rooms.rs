@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use rejoin_core::drive::now;
 use rejoin_core::{Codec, EncodeError, Frame, Mode, Overflow, ws};
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 use crate::connection::Connection;
 use crate::error::BroadcastError;
@@ -23,7 +26,12 @@ struct Room {
 
 #[derive(Debug, Default)]
 struct Members {
-    list: Vec<Connection>,
+    /// Shared with who flushes them; copied when somebody comes or goes meanwhile.
+    list: Arc<Vec<Connection>>,
+    /// Something was queued that no flush has begun to write.
+    flush_due: bool,
+    /// A flush is under way.
+    flushing: bool,
     /// The last member has left, and the room is about to be removed: nobody may join any more.
     dead: bool,
 }
@@ -56,7 +64,7 @@ impl Rooms {
                 continue;
             }
             connection.set_place(members.list.len());
-            members.list.push(connection.clone());
+            Arc::make_mut(&mut members.list).push(connection.clone());
             return created;
         }
     }
@@ -70,7 +78,7 @@ impl Rooms {
         if !members.list.get(place).is_some_and(|found| found.is_same(connection)) {
             return false;
         }
-        members.list.swap_remove(place);
+        Arc::make_mut(&mut members.list).swap_remove(place);
         if let Some(moved) = members.list.get(place) {
             moved.set_place(place);
         }
@@ -85,7 +93,7 @@ impl Rooms {
 
     /// The members of a room, suspended ones included, and those whose last callback is to come.
     pub(crate) fn members(&self, name: &str) -> Vec<Connection> {
-        self.room(name).map(|room| room.lock().list.clone()).unwrap_or_default()
+        self.room(name).map(|room| room.lock().list.to_vec()).unwrap_or_default()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -100,9 +108,10 @@ impl Rooms {
         frame: &Frame,
         codecs: &[Arc<dyn Codec>],
         overflow: Overflow,
+        tasks: &TaskTracker,
     ) -> Result<(usize, usize), BroadcastError> {
         let Some(room) = self.room(name) else { return Ok((0, 0)) };
-        let members = room.lock();
+        let mut members = room.lock();
         //= PROTOCOL.md#3-control-frames: a broadcast of a `$` event fails as a whole
         if frame.is_reserved() && members.list.iter().any(|member| member.mode() == Mode::Session) {
             return Err(BroadcastError::Reserved);
@@ -110,14 +119,14 @@ impl Rooms {
         let mut encodings: Vec<Option<Result<Bytes, EncodeError>>> = vec![None; codecs.len()];
         let mut queued = 0;
         let mut failed = None;
-        for member in &members.list {
+        for member in members.list.iter() {
             let index = member.codec_index();
             let encoding = encodings[index].get_or_insert_with(|| {
                 let message = codecs[index].encode(frame)?;
                 Ok(ws::encode_message(message.kind, &message.data))
             });
             let accepted = match encoding {
-                Ok(message) => member.cell().send(message.clone(), overflow).unwrap_or(false),
+                Ok(message) => member.cell().queue(message.clone(), overflow).unwrap_or(false),
                 Err(error) => {
                     failed = Some(error.clone());
                     member.cell().command(|session| session.send_missing()).ok();
@@ -125,6 +134,12 @@ impl Rooms {
                 }
             };
             queued += usize::from(accepted);
+        }
+        members.flush_due |= queued > 0;
+        let begins = members.flush_due && !std::mem::replace(&mut members.flushing, true);
+        drop(members);
+        if begins {
+            Flush::begin(room, tasks);
         }
         match failed {
             // For some there is an image: the others are told of a gap.
@@ -148,5 +163,68 @@ impl Rooms {
 impl Room {
     fn lock(&self) -> MutexGuard<'_, Members> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes what broadcasts have queued for the members of a room, one member after the other: each of them would have to be
+/// woken otherwise, for one write. What is queued while a member waits for its turn leaves in the same write.
+struct Flush {
+    room: Arc<Room>,
+    /// It has said that it ends.
+    over: bool,
+}
+
+/// So many members are written to before other tasks have their turn.
+const FLUSH_CHUNK: usize = 256;
+
+impl Flush {
+    /// Begins a flush, in a task of its own where there is a runtime.
+    fn begin(room: Arc<Room>, tasks: &TaskTracker) {
+        let mut flush = Self { room, over: false };
+        if Handle::try_current().is_ok() {
+            tasks.spawn(flush.run());
+        } else {
+            while let Some(members) = flush.next() {
+                write(&members);
+            }
+        }
+    }
+
+    async fn run(mut self) {
+        let mut first = true;
+        while let Some(members) = self.next() {
+            for chunk in members.chunks(FLUSH_CHUNK) {
+                if !std::mem::take(&mut first) {
+                    tokio::task::yield_now().await;
+                }
+                // All of a chunk, though each write counts against a task's budget.
+                tokio::task::coop::unconstrained(async { write(chunk) }).await;
+            }
+        }
+    }
+
+    /// The members, if anything was queued for them since they were returned last.
+    fn next(&mut self) -> Option<Arc<Vec<Connection>>> {
+        let mut members = self.room.lock();
+        let due = std::mem::take(&mut members.flush_due);
+        members.flushing = due;
+        self.over = !due;
+        due.then(|| members.list.clone())
+    }
+}
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        // Not to its end, where the runtime has ended.
+        if !self.over {
+            self.room.lock().flushing = false;
+        }
+    }
+}
+
+fn write(members: &[Connection]) {
+    let now = now();
+    for member in members {
+        member.flush(now);
     }
 }

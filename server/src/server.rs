@@ -111,7 +111,8 @@ impl Server {
             return Err(BroadcastError::ShutDown);
         }
         let codecs = &self.shared.options.codecs;
-        let (receivers, bytes) = self.shared.rooms.broadcast(room, frame, codecs, overflow)?;
+        let (receivers, bytes) =
+            self.shared.rooms.broadcast(room, frame, codecs, overflow, &self.shared.tasks)?;
         self.shared.meter.tell(|metrics| metrics.broadcast(bytes as u64, receivers));
         Ok(receivers)
     }

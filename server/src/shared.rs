@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rejoin_core::drive::{Link, LinkEnd, Transport};
@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) closing: CancellationToken,
     /// Cancelled when shutdown's deadline has passed: tasks end where they stand.
     aborted: CancellationToken,
+    /// The same, for those that look each time.
+    is_aborted: AtomicBool,
     pub(crate) totals: Mutex<Totals>,
     pub(crate) refused: AtomicU64,
     plain: Arc<SessionConfig>,
@@ -63,6 +65,7 @@ impl Shared {
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             aborted: CancellationToken::new(),
+            is_aborted: AtomicBool::new(false),
             totals: Mutex::default(),
             refused: AtomicU64::new(0),
             numbers: AtomicU64::new(0),
@@ -146,11 +149,12 @@ impl Shared {
     }
 
     pub(crate) fn is_aborted(&self) -> bool {
-        self.aborted.is_cancelled()
+        self.is_aborted.load(Ordering::SeqCst)
     }
 
     /// All tasks are to end where they stand.
     pub(crate) fn abort(&self) {
+        self.is_aborted.store(true, Ordering::SeqCst);
         self.aborted.cancel();
         for connection in self.registry.running_in_order() {
             connection.cell().command(|_| ());

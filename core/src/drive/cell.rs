@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
@@ -27,15 +27,28 @@ pub struct Cell {
 #[derive(Debug)]
 struct Inner {
     session: Session,
-    /// Who writes what the session has to say, and runs its timer. Taken when woken: once is enough.
+    /// Who writes what the session has to say, and runs its timer.
     driver: Option<Waker>,
+    /// It is to be woken. Once is enough, until it registers again.
+    driver_sleeps: bool,
     /// Who waits for an event.
     reader: Option<Waker>,
     /// Who waits to hear what becomes of a frame, by its number. Mostly nobody.
-    receipts: Receipts,
+    receipts: Option<Box<Receipts>>,
+    /// Somebody was refused for want of room since `room` was notified last.
+    room_wanted: bool,
 }
 
 type Receipts = VecDeque<(u64, oneshot::Sender<Fate>)>;
+
+/// When an access has the driver look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wake {
+    Always,
+    /// When the session has ended by it.
+    AtEnd,
+    Never,
+}
 
 /// What decides whether who waits for room has to look again. An overflow may give up a big frame for a small one.
 struct Room {
@@ -53,7 +66,14 @@ impl Room {
 impl Cell {
     /// A cell for this session.
     pub fn new(session: Session) -> Self {
-        let inner = Inner { session, driver: None, reader: None, receipts: VecDeque::new() };
+        let inner = Inner {
+            session,
+            driver: None,
+            driver_sleeps: false,
+            reader: None,
+            receipts: None,
+            room_wanted: false,
+        };
         Self { inner: Mutex::new(inner), room: Notify::new(), budget: None }
     }
 
@@ -66,31 +86,39 @@ impl Cell {
 
     /// The application's access: the driver looks afterwards whether there is something to do.
     pub fn command<R>(&self, f: impl FnOnce(&mut Session) -> R) -> R {
-        self.access(true, f)
+        self.access(Wake::Always, f)
     }
 
     /// The driver's access, and that of whoever only looks: wakes the application where there is something new for it.
     pub fn drive<R>(&self, f: impl FnOnce(&mut Session) -> R) -> R {
-        self.access(false, f)
+        self.access(Wake::Never, f)
     }
 
-    fn access<R>(&self, wake_driver: bool, f: impl FnOnce(&mut Session) -> R) -> R {
-        self.access_inner(wake_driver, |inner| f(&mut inner.session))
+    fn access<R>(&self, wake: Wake, f: impl FnOnce(&mut Session) -> R) -> R {
+        self.access_inner(wake, |inner| f(&mut inner.session))
     }
 
-    fn access_inner<R>(&self, wake_driver: bool, f: impl FnOnce(&mut Inner) -> R) -> R {
+    fn access_inner<R>(&self, wake: Wake, f: impl FnOnce(&mut Inner) -> R) -> R {
         let mut inner = self.lock();
         let before = Room::of(&inner.session);
         let result = f(&mut inner);
         let after = Room::of(&inner.session);
         let reader = if inner.session.has_events() { inner.reader.take() } else { None };
-        let driver = if wake_driver { inner.driver.take() } else { None };
+        let wakes = match wake {
+            Wake::Always => true,
+            Wake::AtEnd => after.open != before.open,
+            Wake::Never => false,
+        };
+        let driver = if wakes { inner.wake_driver() } else { None };
         inner.settle_receipts();
+        let more_room =
+            after.frames < before.frames || after.bytes < before.bytes || after.open != before.open;
+        let tell_room = more_room && std::mem::take(&mut inner.room_wanted);
         drop(inner);
         if let Some(budget) = &self.budget {
             budget.change(before.bytes, after.bytes);
         }
-        if after.frames < before.frames || after.bytes < before.bytes || after.open != before.open {
+        if tell_room {
             self.room.notify_waiters();
         }
         for waker in [reader, driver].into_iter().flatten() {
@@ -107,12 +135,22 @@ impl Cell {
 
     /// Has the driver woken by the next [`Self::command`].
     pub fn register_driver(&self, cx: &Context<'_>) {
-        register(&mut self.lock().driver, cx);
+        let mut inner = self.lock();
+        register(&mut inner.driver, cx);
+        inner.driver_sleeps = true;
     }
 
     /// Takes back [`Self::register_driver`]: the driver is awake, and looks again before it sleeps.
     pub fn unregister_driver(&self) {
-        self.lock().driver = None;
+        self.lock().driver_sleeps = false;
+    }
+
+    /// Has the driver look: see [`Link::flush`](super::Link::flush).
+    pub fn wake_driver(&self) {
+        let driver = self.lock().wake_driver();
+        if let Some(driver) = driver {
+            driver.wake();
+        }
     }
 
     /// Takes the next event: for a driver that tells the application itself, and looks at the socket afterwards.
@@ -133,7 +171,7 @@ impl Cell {
         // before the driver would look again.
         let reads_on = !wanted && inner.session.wants_read();
         let due_sooner = inner.session.poll_timeout().is_some_and(|at| due.is_none_or(|due| at < due));
-        let driver = if reads_on || due_sooner { inner.driver.take() } else { None };
+        let driver = if reads_on || due_sooner { inner.wake_driver() } else { None };
         drop(inner);
         if let Some(waker) = driver {
             waker.wake();
@@ -146,11 +184,19 @@ impl Cell {
     /// # Errors
     /// As [`Session::send`].
     pub fn send(&self, message: Bytes, overflow: Overflow) -> Result<bool, SendError> {
-        match self.offer(message, overflow, false) {
-            Ok(_) => Ok(true),
-            Err(Refused::Dropped) => Ok(false),
-            Err(refused) => Err(refused.into()),
-        }
+        let fits = self.make_room(&message);
+        queued(self.access_inner(Wake::Always, |inner| inner.send(message, overflow, fits)))
+    }
+
+    /// Like [`Self::send`], for who goes on to [`Link::flush`](super::Link::flush): does not wake the driver, unless the session
+    /// ends by it.
+    ///
+    /// # Errors
+    /// As [`Session::send`].
+    pub fn queue(&self, message: Bytes, overflow: Overflow) -> Result<bool, SendError> {
+        let fits = self.make_room(&message);
+        let sent = self.access_inner(Wake::AtEnd, |inner| inner.send(message, overflow, fits));
+        queued(sent)
     }
 
     /// Accepts an encoded data frame, and waits for room where there is none.
@@ -184,6 +230,10 @@ impl Cell {
         patience: Duration,
         receipt: bool,
     ) -> Result<Option<oneshot::Receiver<Fate>>, SendError> {
+        match self.offer(message.clone(), Overflow::Reject, receipt) {
+            Err(Refused::Full) => {}
+            result => return Ok(result?),
+        }
         let deadline = tokio::time::sleep(patience);
         let mut deadline = std::pin::pin!(deadline);
         loop {
@@ -219,22 +269,21 @@ impl Cell {
         overflow: Overflow,
         receipt: bool,
     ) -> Result<Option<oneshot::Receiver<Fate>>, Refused> {
-        // Before our own lock is taken: others may have to give way.
-        let fits = self.budget.as_ref().is_none_or(|budget| budget.make_room(message.len()));
-        self.access_inner(true, |inner| {
-            let session = &mut inner.session;
-            let number = if fits {
-                session.send(message, overflow)
-            } else {
-                session.send_in_place(message, overflow)
-            }?;
+        let fits = self.make_room(&message);
+        self.access_inner(Wake::Always, |inner| {
+            let number = inner.send(message, overflow, fits)?;
             Ok(receipt.then(|| {
-                session.watch_last();
+                inner.session.watch_last();
                 let (sender, receiver) = oneshot::channel();
-                inner.receipts.push_back((number, sender));
+                inner.receipts.get_or_insert_default().push_back((number, sender));
                 receiver
             }))
         })
+    }
+
+    /// Whether all cells together may keep this too. Before our own lock is taken: others may have to give way.
+    fn make_room(&self, message: &Bytes) -> bool {
+        self.budget.as_ref().is_none_or(|budget| budget.make_room(message.len()))
     }
 
     /// Whether the application may send this frame here.
@@ -252,6 +301,16 @@ impl Cell {
     /// Ready with the time when the session's timer is due; calls it when it was.
     pub fn poll_timeout(&self, cx: &mut Context<'_>, deadline: &mut super::Deadline) -> Poll<()> {
         let at = self.lock().session.poll_timeout();
+        self.poll_timeout_at(at, cx, deadline)
+    }
+
+    /// The same, for a driver that knows when the timer is due.
+    pub fn poll_timeout_at(
+        &self,
+        at: Option<Instant>,
+        cx: &mut Context<'_>,
+        deadline: &mut super::Deadline,
+    ) -> Poll<()> {
         std::task::ready!(deadline.poll(cx, at));
         self.drive(|session| session.handle_timeout(now()));
         Poll::Ready(())
@@ -259,17 +318,36 @@ impl Cell {
 }
 
 impl Inner {
+    /// The driver, if it is to be woken.
+    fn wake_driver(&mut self) -> Option<Waker> {
+        if std::mem::take(&mut self.driver_sleeps) { self.driver.clone() } else { None }
+    }
+
+    fn send(&mut self, message: Bytes, overflow: Overflow, fits: bool) -> Result<u64, Refused> {
+        let sent = if fits {
+            self.session.send(message, overflow)
+        } else {
+            self.session.send_in_place(message, overflow)
+        };
+        self.room_wanted |= sent == Err(Refused::Full);
+        sent
+    }
+
     /// Tells who waits for it what has become of a frame.
     fn settle_receipts(&mut self) {
+        let Some(receipts) = &mut self.receipts else { return };
         while let Some((number, fate)) = self.session.poll_receipt() {
             // Numbers ascend, but for those of a session that is no more: these are all decided before the first new one.
-            let Some(index) = self.receipts.iter().position(|(waiting, _)| *waiting == number) else {
+            let Some(index) = receipts.iter().position(|(waiting, _)| *waiting == number) else {
                 continue;
             };
-            if let Some((_, waiting)) = self.receipts.remove(index) {
+            if let Some((_, waiting)) = receipts.remove(index) {
                 // Who has stopped to wait does not mind.
                 waiting.send(fate).ok();
             }
+        }
+        if receipts.is_empty() {
+            self.receipts = None;
         }
     }
 }
@@ -279,6 +357,15 @@ impl Drop for Cell {
         if let Some(budget) = &self.budget {
             budget.change(self.lock().session.retained_bytes(), 0);
         }
+    }
+}
+
+/// Whether a frame was queued, and not dropped as the newest.
+fn queued(sent: Result<u64, Refused>) -> Result<bool, SendError> {
+    match sent {
+        Ok(_) => Ok(true),
+        Err(Refused::Dropped) => Ok(false),
+        Err(refused) => Err(refused.into()),
     }
 }
 

@@ -1,7 +1,8 @@
 //! [`Link`]: drives one socket for a session.
 
 use std::fmt;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use crate::{CloseFrame, Codec, DropReason, Epoch, Standing, Transmit};
 
@@ -13,6 +14,10 @@ use super::transport::{Flow, ReceiveError, Received, Transport, Written};
 pub struct Link {
     epoch: Epoch,
     transport: Box<dyn Transport>,
+    /// Of the task that polls this link: who else writes has the socket wake that one.
+    driver: Option<Waker>,
+    /// The session did not want to read on when the socket was read last, so that nothing wakes us for what is there.
+    paused: bool,
 }
 
 /// What becomes of a socket that is no longer the session's.
@@ -28,65 +33,105 @@ pub enum LinkEnd {
     Gone,
 }
 
+/// How far writing came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a socket that is no longer the session's must be let go"]
+#[allow(clippy::exhaustive_enums, reason = "a driver has to handle each")]
+pub enum Wrote {
+    /// Everything is written, or the socket is full.
+    Enough {
+        /// The link is to be polled at once: to be read on, or because it is the session's no more.
+        again: bool,
+        /// The socket has just become full: the session's timer has to be looked at.
+        blocked: bool,
+    },
+    /// The socket is no longer the session's.
+    End(LinkEnd),
+}
+
 impl Link {
     /// A link for the socket that was attached under `epoch`.
     pub fn new(epoch: Epoch, transport: Box<dyn Transport>) -> Self {
-        Self { epoch, transport }
+        Self { epoch, transport, driver: None, paused: false }
     }
 
     /// Reads what is there, writes what is due. Ready when the socket is no longer the session's.
     ///
-    /// The caller has registered itself with [`Cell::register_driver`] before.
+    /// The caller has registered itself with [`Cell::register_driver`] before. One that has something to do in between calls
+    /// [`Self::poll_read`] and [`Self::poll_write`].
     pub fn poll(&mut self, cx: &mut Context<'_>, cell: &Cell, codec: &dyn Codec) -> Poll<LinkEnd> {
-        let end = self.poll_socket(cx, cell, codec);
+        loop {
+            if let Poll::Ready(end) = self.poll_read(cx, cell, codec) {
+                return Poll::Ready(end);
+            }
+            match self.poll_write(cx, cell, codec) {
+                Wrote::Enough { again: true, .. } => {}
+                Wrote::Enough { again: false, .. } => return Poll::Pending,
+                Wrote::End(end) => return Poll::Ready(end),
+            }
+        }
+    }
+
+    /// Reads what is there, as far as the session wants it. Ready when the socket is no longer the session's.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, cell: &Cell, codec: &dyn Codec) -> Poll<LinkEnd> {
+        let end = self.read(cx, cell, codec);
         if end.is_ready() {
             cell.drive(|session| session.handle_left(self.epoch));
         }
         end
     }
 
-    fn poll_socket(&mut self, cx: &mut Context<'_>, cell: &Cell, codec: &dyn Codec) -> Poll<LinkEnd> {
-        loop {
-            if self.poll_read(cx, cell, codec).is_ready() {
-                return Poll::Ready(LinkEnd::Answered);
-            }
-            match cell.drive(|session| session.standing(self.epoch)) {
-                Standing::Attached => {}
-                Standing::Leave(frame) => return Poll::Ready(LinkEnd::Leave(frame)),
-                Standing::Gone => return Poll::Ready(LinkEnd::Gone),
-            }
-            let paused = !cell.drive(|session| session.wants_read());
-            if let Poll::Ready(end) = self.poll_write(cx, cell, codec) {
-                return Poll::Ready(end);
-            }
-            // Answers that had stopped the reading may be written by now, and nobody else wakes us to read on.
-            // Nor where writing has ended the session: the codec could not carry what was due.
-            let goes_on = cell.drive(|session| {
-                session.standing(self.epoch) != Standing::Attached || (paused && session.wants_read())
-            });
-            if !goes_on {
-                return Poll::Pending;
-            }
+    /// Writes what is due. The caller has registered itself with [`Cell::register_driver`] before.
+    pub fn poll_write(&mut self, cx: &mut Context<'_>, cell: &Cell, codec: &dyn Codec) -> Wrote {
+        match &mut self.driver {
+            Some(driver) => driver.clone_from(cx.waker()),
+            None => self.driver = Some(cx.waker().clone()),
+        }
+        let wrote = self.write(cx, cell, codec, now());
+        if let Wrote::End(_) = wrote {
+            cell.drive(|session| session.handle_left(self.epoch));
+        }
+        wrote
+    }
+
+    /// Writes what is due, for whoever has queued it, so that the task that polls this link need not be woken for it. Returns
+    /// whether it has to be woken all the same, by [`Cell::wake_driver`]: the socket is full, or is lost, or is to be read on.
+    ///
+    /// Before the first [`Self::poll_write`] this does nothing.
+    pub fn flush(&mut self, cell: &Cell, codec: &dyn Codec, now: Instant) -> bool {
+        let Some(driver) = self.driver.take() else { return false };
+        let wrote = self.write(&mut Context::from_waker(&driver), cell, codec, now);
+        self.driver = Some(driver);
+        match wrote {
+            Wrote::Enough { again, blocked } => again || blocked,
+            Wrote::End(_) => true,
         }
     }
 
-    /// Ready when the peer has closed and the answer is queued.
-    fn poll_read(&mut self, cx: &mut Context<'_>, cell: &Cell, codec: &dyn Codec) -> Poll<()> {
-        if !cell.drive(|session| session.wants_read()) {
+    fn read(&mut self, cx: &mut Context<'_>, cell: &Cell, codec: &dyn Codec) -> Poll<LinkEnd> {
+        self.paused = !cell.drive(|session| session.wants_read());
+        if self.paused {
             return Poll::Pending;
         }
         let epoch = self.epoch;
-        let now = now();
+        let paused = &mut self.paused;
+        let mut now = None;
+        // Something was heard of which the session does not know yet.
+        let mut heard = None;
         let mut closed = None;
         let mut sink = |received| match received {
             Received::Heard => {
-                cell.drive(|session| session.handle_heard(epoch, now));
+                heard = Some(*now.get_or_insert_with(super::now));
                 Flow::Continue
             }
             Received::Message(message) => {
                 let size = message.data.len();
                 let frame = codec.decode(message);
+                let now = *now.get_or_insert_with(super::now);
                 cell.drive(|session| {
+                    if let Some(at) = heard.take() {
+                        session.handle_heard(epoch, at);
+                    }
                     let result = match frame {
                         Ok(frame) => session
                             .handle_frame(epoch, frame, size, now)
@@ -97,10 +142,12 @@ impl Link {
                         session.handle_violation(epoch, frame);
                     }
                     let goes_on = session.wants_read() && session.standing(epoch) == Standing::Attached;
+                    *paused = !goes_on;
                     if goes_on { Flow::Continue } else { Flow::Pause }
                 })
             }
             Received::Close(frame) => {
+                let now = *now.get_or_insert_with(super::now);
                 closed = Some(cell.drive(|session| session.handle_close(epoch, frame, now)));
                 Flow::Pause
             }
@@ -112,50 +159,75 @@ impl Link {
                 self.transport.push_control(message);
             }
             self.transport.push_close(answer.as_ref());
-            return Poll::Ready(());
+            return Poll::Ready(LinkEnd::Answered);
+        }
+        if let Some(at) = heard {
+            cell.drive(|session| session.handle_heard(epoch, at));
         }
         match received {
+            Poll::Pending if !self.paused => return Poll::Pending,
             Poll::Pending => {}
             Poll::Ready(ReceiveError::Io(error)) => {
+                let now = super::now();
                 cell.drive(|session| session.handle_lost(epoch, DropReason::Io(error.kind()), now));
             }
             Poll::Ready(ReceiveError::Protocol(frame)) => {
                 cell.drive(|session| session.handle_violation(epoch, frame));
             }
         }
-        Poll::Pending
+        match cell.drive(|session| session.standing(epoch)) {
+            Standing::Attached => Poll::Pending,
+            Standing::Leave(frame) => Poll::Ready(LinkEnd::Leave(frame)),
+            Standing::Gone => Poll::Ready(LinkEnd::Gone),
+        }
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, cell: &Cell, codec: &dyn Codec) -> Poll<LinkEnd> {
+    /// Writes until nothing is due or the socket is full.
+    fn write(&mut self, cx: &mut Context<'_>, cell: &Cell, codec: &dyn Codec, now: Instant) -> Wrote {
+        let epoch = self.epoch;
         loop {
-            let more = self.fill(cell, codec);
+            let more = match self.fill(cell, codec, now) {
+                Ok(more) => more,
+                Err(end) => return Wrote::End(end),
+            };
             let mut written = Written::default();
             let flushed = self.transport.poll_flush(cx, &mut written);
-            let blocked = flushed.is_pending();
-            cell.drive(|session| {
-                session.handle_written(self.epoch, written.data, written.progress, blocked, now());
+            let full = flushed.is_pending();
+            if let Poll::Ready(Err(error)) = flushed {
+                let standing = cell.drive(|session| {
+                    session.handle_written(epoch, written.data, written.progress, full, now);
+                    session.handle_lost(epoch, DropReason::Io(error.kind()), now);
+                    session.standing(epoch)
+                });
+                return match standing {
+                    Standing::Attached => Wrote::Enough { again: false, blocked: false },
+                    Standing::Leave(_) | Standing::Gone => Wrote::End(LinkEnd::Gone),
+                };
+            }
+            let wrote = cell.drive(|session| {
+                let was_blocked = session.is_blocked();
+                session.handle_written(epoch, written.data, written.progress, full, now);
+                // What had stopped the reading may be written or taken by now, and nobody else wakes us to read on.
+                // Nor where writing has ended the session: the codec could not carry what was due.
+                let again =
+                    session.standing(epoch) != Standing::Attached || (self.paused && session.wants_read());
+                Wrote::Enough { again, blocked: session.is_blocked() && !was_blocked }
             });
-            match flushed {
-                Poll::Ready(Ok(())) if more => {}
-                Poll::Ready(Ok(())) | Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) => {
-                    cell.drive(|session| {
-                        session.handle_lost(self.epoch, DropReason::Io(error.kind()), now())
-                    });
-                    return match cell.drive(|session| session.standing(self.epoch)) {
-                        Standing::Attached => Poll::Pending,
-                        Standing::Leave(_) | Standing::Gone => Poll::Ready(LinkEnd::Gone),
-                    };
-                }
+            if full || !more {
+                return wrote;
             }
         }
     }
 
     /// Takes from the session what the transport has room for. Returns whether there may be more.
-    fn fill(&mut self, cell: &Cell, codec: &dyn Codec) -> bool {
+    fn fill(&mut self, cell: &Cell, codec: &dyn Codec, now: Instant) -> Result<bool, LinkEnd> {
         let transport = &mut self.transport;
         cell.drive(|session| {
-            let now = now();
+            match session.standing(self.epoch) {
+                Standing::Attached => {}
+                Standing::Leave(frame) => return Err(LinkEnd::Leave(frame)),
+                Standing::Gone => return Err(LinkEnd::Gone),
+            }
             while transport.has_room() {
                 match session.poll_transmit(self.epoch, now) {
                     Some(Transmit::Data(message)) => transport.push_data(message),
@@ -166,15 +238,15 @@ impl Link {
                                 self.epoch,
                                 CloseFrame::new(1011, "codec cannot carry control frames"),
                             );
-                            return true;
+                            return Ok(true);
                         }
                     },
                     Some(Transmit::Ping) => transport.push_ping(),
                     Some(Transmit::Close(frame)) => transport.push_close(Some(&frame)),
-                    None => return false,
+                    None => return Ok(false),
                 }
             }
-            true
+            Ok(true)
         })
     }
 

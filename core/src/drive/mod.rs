@@ -20,7 +20,7 @@ mod websocket;
 pub use websocket::{Masked, Masking, Unmasked, WsTransport};
 
 mod link;
-pub use link::{Link, LinkEnd};
+pub use link::{Link, LinkEnd, Wrote};
 
 mod deadline;
 pub use deadline::{Deadline, now};

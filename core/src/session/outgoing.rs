@@ -215,6 +215,11 @@ impl Session {
         }
     }
 
+    /// Whether the attached socket has more to write than it can, as [`Self::handle_written`] was told last.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked_since.is_some()
+    }
+
     /// The socket's writing made progress: `frames` data frames are wholly written; `blocked` when it has more to write than
     /// it can.
     pub fn handle_written(
