@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use rejoin_client::{Client, Connection, Event, Frame};
+use rejoin_client::{Client, Codec, Connection, Event, Frame};
 use rejoin_core::ws::Role;
 use sha1::{Digest as _, Sha1};
 use tokio::io::DuplexStream;
@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{Input, stage};
+use crate::harness::Picked;
 use stage::Peer;
 
 /// The first bytes are the options and what the application does; then one part for each time that the client dials: what the
@@ -25,7 +26,8 @@ use stage::Peer;
 /// sound WebSocket.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
-    let plain = input.flag();
+    let first = input.byte();
+    let (plain, codec) = (first & 1 == 1, stage::codec(first));
     let (capacity, limit) = (input.one_of(&[4096, 1, 40]), input.one_of(&[1 << 20, 100, 0]));
     let (buffer, retries) = (input.one_of(&[4, 1, 256]), input.one_of(&[0, 1, 3]));
     let script = input.bytes();
@@ -35,7 +37,7 @@ pub fn run(data: &[u8]) {
     }
     dials.reverse();
     stage::play(async {
-        let servers = Servers { dials, capacity, running: JoinSet::new() };
+        let servers = Servers { dials, capacity, codec: codec.clone(), running: JoinSet::new() };
         let servers = Arc::new(Mutex::new(servers));
         let dialling = servers.clone();
         let builder = Client::builder("ws://server.test/")
@@ -43,6 +45,7 @@ pub fn run(data: &[u8]) {
                 let stream = dialling.lock().unwrap_or_else(PoisonError::into_inner).dial(plain);
                 async move { stream }
             })
+            .codec(Picked(codec))
             .seed(1)
             .max_message_size(limit)
             .send_buffer(buffer)
@@ -121,6 +124,7 @@ struct Servers {
     /// What each does, the first last.
     dials: Vec<Vec<u8>>,
     capacity: usize,
+    codec: Arc<dyn Codec>,
     running: JoinSet<()>,
 }
 
@@ -128,15 +132,16 @@ impl Servers {
     fn dial(&mut self, plain: bool) -> io::Result<DuplexStream> {
         let script = self.dials.pop().ok_or(io::ErrorKind::ConnectionRefused)?;
         let (ours, theirs) = tokio::io::duplex(self.capacity);
-        self.running.spawn(async move { serve(ours, plain, &script).await });
+        let codec = self.codec.clone();
+        self.running.spawn(async move { serve(ours, plain, codec, &script).await });
         Ok(theirs)
     }
 }
 
 /// One socket of the server's.
-async fn serve(io: DuplexStream, plain: bool, script: &[u8]) {
+async fn serve(io: DuplexStream, plain: bool, codec: Arc<dyn Codec>, script: &[u8]) {
     let mut input = Input::new(script);
-    let mut peer = Peer::new(io, Role::Server);
+    let mut peer = Peer::new(io, Role::Server, codec.clone());
     let Some(head) = peer.read_head(Duration::from_secs(20)).await else { return };
     let head = String::from_utf8(head).expect("a request is text");
     let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).expect("a key");
@@ -144,7 +149,10 @@ async fn serve(io: DuplexStream, plain: bool, script: &[u8]) {
         Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
     let accept = BASE64_STANDARD.encode(accept);
     peer.upgrade();
-    let protocol = if plain { "" } else { "Sec-WebSocket-Protocol: rejoin.v1.json\r\n" };
+    let protocol = match codec.name() {
+        _ if plain => String::new(),
+        name => format!("Sec-WebSocket-Protocol: rejoin.v1.{name}\r\n"),
+    };
     let good = format!(
         "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Accept: {accept}\r\n{protocol}\r\n"
@@ -166,8 +174,8 @@ async fn serve(io: DuplexStream, plain: bool, script: &[u8]) {
     while !input.is_empty() {
         match input.byte() % 8 {
             0 => peer.write(input.bytes()).await,
-            1 | 2 => peer.write_frame(&stage::any_frame(&mut input)).await,
-            3..=5 => peer.write_frame(&stage::any_control(&mut input)).await,
+            1 | 2 => peer.write_frame(&stage::any_frame(&mut input, &*codec)).await,
+            3..=5 => peer.write_frame(&stage::any_control(&mut input, &*codec)).await,
             6 => stage::pause(&mut input).await,
             _ => _ = peer.read().await,
         }

@@ -1,14 +1,15 @@
 //! A server behind the upgrade: any bytes on its sockets, cut and resumed at any time, while its application speaks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use rejoin_core::ws::{self, Role};
-use rejoin_core::{Frame, LostReason, MessageKind, Open, Overflow};
+use rejoin_core::ws::Role;
+use rejoin_core::{Codec, Frame, LostReason, Open, Overflow};
 use rejoin_server::{DuplicateId, Server};
 use tokio::time::{sleep, timeout};
 
 use super::{Input, stage};
-use crate::harness;
+use crate::harness::{self, Picked, codecs};
 use stage::Peer;
 
 /// Longer than any handshake takes.
@@ -36,11 +37,17 @@ struct World {
     roomy: bool,
     capacity: usize,
     plain: bool,
+    /// The server's default, which the peer mostly offers.
+    default: Arc<dyn Codec>,
+    /// Of the latest socket.
+    codec: Arc<dyn Codec>,
     peer: Option<Peer>,
     /// Sockets that nobody looks at any more, and nobody has closed.
     half_open: Vec<Peer>,
     /// What `$open` said last.
     token: Option<String>,
+    /// The codec of that session.
+    tokens_codec: Arc<dyn Codec>,
     /// Data frames that have come in the session, and what the server has said to have.
     received: u64,
     told: u64,
@@ -68,11 +75,19 @@ impl World {
             .max_retained_bytes(input.one_of(&[1 << 30, 1 << 20]))
             .duplicate_id(duplicate)
             .overflow(overflow(input));
+        let capacity = input.one_of(&[4096, 1, 40]);
+        let mode = input.byte();
+        let default = stage::codec(mode);
+        let others = codecs().into_iter().filter(|codec| codec.name() != default.name());
+        let builder = others.fold(builder.codec(Picked(default.clone())), |b, codec| b.codec(Picked(codec)));
         Self {
             server: builder.build().expect("the options are in range"),
             roomy: limit >= 100,
-            capacity: input.one_of(&[4096, 1, 40]),
-            plain: input.flag(),
+            capacity,
+            plain: mode & 1 == 1,
+            tokens_codec: default.clone(),
+            codec: default.clone(),
+            default,
             peer: None,
             half_open: Vec::new(),
             token: None,
@@ -87,8 +102,8 @@ impl World {
     async fn step(&mut self, input: &mut Input<'_>) {
         match input.byte() % 12 {
             0 => self.write(input.bytes()).await,
-            1..=3 => self.write_frame(&stage::any_frame(input)).await,
-            4 | 5 => self.write_frame(&stage::any_control(input)).await,
+            1..=3 => self.write_frame(&stage::any_frame(input, &*self.codec)).await,
+            4 | 5 => self.write_frame(&stage::any_control(input, &*self.codec)).await,
             6 => stage::pause(input).await,
             7 => self.read().await,
             8 => self.speak(input),
@@ -115,20 +130,20 @@ impl World {
     }
 
     async fn serves_others(&self) {
-        let mut peer = self.connect("/?room=others&id=zoe", "").await;
+        let mut peer = self.connect("/?room=others&id=zoe", "", self.default.clone()).await;
         peer.read_head(A_WHILE).await.expect("an answer");
         peer.upgrade();
-        peer.write_frame(&ws::encode_message(MessageKind::Text, br#"{"event":"mine"}"#)).await;
+        peer.write_frame(&stage::data(&Frame::event_only("mine"), &*self.default)).await;
         let frames = peer.read().await;
         assert!(matches!(&frames[..], [frame] if frame.event() == "mine"), "{frames:?}");
     }
 
     /// A socket on which an upgrade was asked for.
-    async fn connect(&self, path: &str, protocols: &str) -> Peer {
+    async fn connect(&self, path: &str, protocols: &str, codec: Arc<dyn Codec>) -> Peer {
         let (ours, theirs) = tokio::io::duplex(self.capacity);
         let server = self.server.clone();
         tokio::spawn(async move { server.serve_connection(theirs).await });
-        let mut peer = Peer::new(ours, Role::Client);
+        let mut peer = Peer::new(ours, Role::Client, codec);
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n{protocols}\r\n"
@@ -137,13 +152,17 @@ impl World {
         peer
     }
 
-    /// The peer dials once more: as somebody new, or for the session that it had.
+    /// The peer dials once more: as somebody new, or for the session that it had, now and then in another codec.
     async fn dial(&mut self, input: &mut Input<'_>) {
         let kind = input.byte();
         let mut protocols = String::new();
         self.offered = None;
+        self.codec = self.default.clone();
         if !self.plain {
-            protocols = "Sec-WebSocket-Protocol: rejoin.v1.json".to_owned();
+            if kind & 48 == 48 {
+                self.codec = stage::codec(kind);
+            }
+            protocols = format!("Sec-WebSocket-Protocol: rejoin.v1.{}", self.codec.name());
             if let Some(token) = self.token.as_ref().filter(|_| kind & 1 == 0) {
                 let count = if kind & 2 == 0 { self.received } else { input.number() };
                 self.offered = Some(count);
@@ -152,7 +171,7 @@ impl World {
             protocols += "\r\n";
         }
         let id = if kind & 4 == 0 { "&id=ada" } else { "" };
-        let mut peer = self.connect(&format!("/?room=room{id}"), &protocols).await;
+        let mut peer = self.connect(&format!("/?room=room{id}"), &protocols, self.codec.clone()).await;
         let head = peer.read_head(A_WHILE).await.expect("an answer");
         let accepted = head.starts_with(b"HTTP/1.1 101 ");
         if accepted {
@@ -182,20 +201,23 @@ impl World {
         if !self.opened {
             assert_eq!(frame.event(), "$open", "the first frame");
             let open: Open = serde_json::from_slice(&text).expect("it is an $open");
+            let same_codec = self.codec.name() == self.tokens_codec.name();
             match (open.resumed, self.offered) {
                 (true, offered) => {
+                    assert!(same_codec, "in another codec a session is not resumed");
                     assert_eq!(Some(open.session.as_str()), self.token.as_deref());
                     self.received = offered.expect("only what was asked for is resumed");
                     assert!(open.received >= self.told, "a count goes back");
                 }
                 (false, offered) => {
                     assert_eq!((open.received, open.lost.is_some()), (0, offered.is_some()));
-                    assert_ne!(open.lost, Some(LostReason::Codec), "there is one");
+                    assert!(open.lost != Some(LostReason::Codec) || !same_codec, "it is the session's");
                     self.received = 0;
                 }
             }
             self.told = open.received;
             self.token = Some(open.session.as_str().to_owned());
+            self.tokens_codec = self.codec.clone();
             self.opened = true;
             return;
         }

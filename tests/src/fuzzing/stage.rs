@@ -1,17 +1,18 @@
 //! Where targets with sockets play: a runtime with paused time, and one end of a stream in memory.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rejoin_codecs::JsonCodec;
 use rejoin_core::ws::{self, Decoder, Incoming, Role};
-use rejoin_core::{Codec, Frame, MessageKind};
+use rejoin_core::{Codec, EncodeError, Frame, Message, MessageKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::runtime::{Builder, Handle};
 use tokio::time::{sleep, timeout};
 
 use super::Input;
+use crate::harness::codecs;
 
 /// Nothing takes so long, of a time that passes only while nobody has anything to do.
 const FOR_EVER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -33,11 +34,17 @@ pub(super) fn play(scene: impl Future<Output = ()>) {
     });
 }
 
+/// One of the wire formats, the same for the same choice: 0 is JSON, and so are half of all bytes.
+pub(super) fn codec(choice: u8) -> Arc<dyn Codec> {
+    codecs().swap_remove([0, 1, 2, 0][usize::from(choice >> 6)])
+}
+
 /// One end of a WebSocket, spoken by hand: what it writes may be anything, what it reads has to be sound.
 #[derive(Debug)]
 pub(super) struct Peer {
     io: DuplexStream,
     role: Role,
+    codec: Arc<dyn Codec>,
     decoder: Decoder,
     /// Not written yet: the other end does not read.
     pending: Vec<u8>,
@@ -49,9 +56,18 @@ pub(super) struct Peer {
 
 impl Peer {
     /// A peer that reads what `role` reads: [`Role::Client`] is a server's peer.
-    pub(super) fn new(io: DuplexStream, role: Role) -> Self {
+    pub(super) fn new(io: DuplexStream, role: Role, codec: Arc<dyn Codec>) -> Self {
         let decoder = Decoder::new(role, usize::MAX);
-        Self { io, role, decoder, pending: Vec::new(), head: Vec::new(), upgraded: false, closed: false }
+        Self {
+            io,
+            role,
+            codec,
+            decoder,
+            pending: Vec::new(),
+            head: Vec::new(),
+            upgraded: false,
+            closed: false,
+        }
     }
 
     /// Writes what the other end takes; the rest goes before what comes next.
@@ -125,7 +141,7 @@ impl Peer {
             assert!(!self.closed, "nothing follows a close");
             match incoming {
                 Incoming::Message(message) => {
-                    frames.push(JsonCodec.decode(message).expect("what we write are frames"));
+                    frames.push(self.codec.decode(message).expect("what we write are frames"));
                 }
                 Incoming::Close(_) => {
                     self.closed = true;
@@ -138,11 +154,14 @@ impl Peer {
 }
 
 /// A WebSocket frame that may be anything, mostly a sound one: not masked yet.
-pub(super) fn any_frame(input: &mut Input<'_>) -> Bytes {
+pub(super) fn any_frame(input: &mut Input<'_>, codec: &dyn Codec) -> Bytes {
     match input.byte() % 6 {
         0 => ws::encode_message(MessageKind::Text, input.bytes()),
         1 => ws::encode_message(MessageKind::Binary, input.bytes()),
-        2 => text(&format!(r#"{{"event":"n","payload":{}}}"#, input.number())),
+        2 => {
+            let frame = Frame::new("n", &input.number()).expect("it has an image in JSON");
+            data(&frame, codec)
+        }
         3 => {
             let payload = input.bytes();
             ws::encode_ping(&payload[..payload.len().min(125)])
@@ -157,24 +176,26 @@ pub(super) fn any_frame(input: &mut Input<'_>) -> Bytes {
 }
 
 /// A control frame with a payload that fits, mostly.
-pub(super) fn any_control(input: &mut Input<'_>) -> Bytes {
-    text(&match input.byte() % 5 {
-        0 => format!(r#"{{"event":"$ack","payload":{}}}"#, input.number()),
+pub(super) fn any_control(input: &mut Input<'_>, codec: &dyn Codec) -> Bytes {
+    let (event, json) = match input.byte() % 5 {
+        0 => ("$ack", input.number().to_string()),
         1 => {
             let from = input.number();
             let to = from.saturating_add(input.number());
-            format!(r#"{{"event":"$gap","payload":{{"from":{from},"to":{to}}}}}"#)
+            ("$gap", format!(r#"{{"from":{from},"to":{to}}}"#))
         }
-        2 => r#"{"event":"$ping","payload":[1]}"#.to_owned(),
-        3 => r#"{"event":"$later"}"#.to_owned(),
+        2 => ("$ping", "[1]".to_owned()),
+        3 => return data(&Frame::event_only("$later"), codec),
         _ => {
             let (token, resumed) = (input.one_of(&["a", "b", "c"]).repeat(22), input.flag());
             let (received, window, buffer) = (input.number(), input.number(), input.number() as u32);
-            format!(
-                r#"{{"event":"$open","payload":{{"session":"{token}","id":"ada","room":"room","resumed":{resumed},"received":{received},"window_ms":{window},"buffer":{buffer}}}}}"#
-            )
+            let open = format!(
+                r#"{{"session":"{token}","id":"ada","room":"room","resumed":{resumed},"received":{received},"window_ms":{window},"buffer":{buffer}}}"#
+            );
+            ("$open", open)
         }
-    })
+    };
+    encoded(codec.encode_control(event, Some(json.into())))
 }
 
 /// Waits, for one of several times.
@@ -182,6 +203,12 @@ pub(super) async fn pause(input: &mut Input<'_>) {
     sleep(Duration::from_millis(input.one_of(&[1, 20, 1_000, 5_000, 10_000, 31_000, 100_000]))).await;
 }
 
-fn text(json: &str) -> Bytes {
-    ws::encode_message(MessageKind::Text, json.as_bytes())
+/// A frame as it is, in one WebSocket frame.
+pub(super) fn data(frame: &Frame, codec: &dyn Codec) -> Bytes {
+    encoded(codec.encode(frame))
+}
+
+fn encoded(message: Result<Message, EncodeError>) -> Bytes {
+    let message = message.expect("JSON has an image in each format");
+    ws::encode_message(message.kind, &message.data)
 }

@@ -10,6 +10,10 @@ pub use alone::{Baseline, alone};
 mod recorder;
 pub use recorder::{Happening, Recorder, What, builder, connect};
 
+mod codecs;
+pub(crate) use codecs::Picked;
+pub use codecs::codecs;
+
 mod metrics;
 pub use metrics::MetricsLog;
 

@@ -5,12 +5,11 @@ use std::time::Duration;
 use rejoin_client::{ClientBuilder, CloseReason, Connection, ConnectionState, Event, Overflow, Sender};
 use tokio::sync::watch;
 
-use super::codecs::{Picked, codecs};
 use super::history::{ClientNo, End, How, Outcome, Tale, Way, What};
 use super::schedule::Seat;
 use super::server::{receipt, within};
 use super::world::{World, number_of};
-use crate::harness::Line;
+use crate::harness::{Line, Picked, codecs};
 
 /// A client that has connected. Its events are taken by a task of its own.
 pub(super) struct Client {

@@ -15,9 +15,6 @@ pub use history::{
 mod schedule;
 pub use schedule::Size;
 
-mod codecs;
-pub use codecs::codecs;
-
 mod world;
 
 mod server;

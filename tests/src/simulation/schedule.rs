@@ -7,9 +7,8 @@ use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use rejoin_server::{DuplicateId, Overflow};
 
-use super::codecs::codecs;
 use super::history::How;
-use crate::harness::{Condition, Dials, Direction};
+use crate::harness::{Condition, Dials, Direction, codecs};
 
 /// How much a simulation does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

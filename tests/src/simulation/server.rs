@@ -9,10 +9,10 @@ use rejoin_server::{
 };
 use tokio::time::timeout;
 
-use super::codecs::{Picked, codecs};
 use super::history::{Call, ClientNo, End, How, Numbers, Outcome, SessionNo, Way, What};
 use super::schedule::{FRAME_OVERHEAD, MAX_PADDING, ServerOptions};
 use super::world::{World, number_of};
+use crate::harness::{Picked, codecs};
 
 /// Which session a connection is: its data.
 struct Tag {

@@ -1,4 +1,4 @@
-//! The wire formats that the simulation speaks.
+//! All wire formats, for who picks one.
 
 use std::sync::Arc;
 
@@ -6,13 +6,14 @@ use rejoin_client::{
     Codec, DecodeError, EncodeError, Frame, JsonCodec, Message, MsgpackCodec, ProtobufCodec,
 };
 
-/// All of them. A server supports each; a client picks one.
+/// All of them. A server may support each; a client picks one.
 pub fn codecs() -> Vec<Arc<dyn Codec>> {
     vec![Arc::new(JsonCodec), Arc::new(MsgpackCodec), Arc::new(ProtobufCodec)]
 }
 
 /// One of [`codecs`], for builders that take a codec by value.
-pub(super) struct Picked(pub(super) Arc<dyn Codec>);
+#[derive(Debug)]
+pub(crate) struct Picked(pub(crate) Arc<dyn Codec>);
 
 impl Codec for Picked {
     fn name(&self) -> &str {
