@@ -31,8 +31,9 @@ pub use control::{Control, Gap, LostReason, Open, Token};
 
 mod session;
 pub use session::{
-    AttachError, CloseReason, Counts, DropReason, Epoch, Event, Fate, Mode, Overflow, Reconnect, Refused,
-    Session, SessionConfig, SessionIdentity, Side, Standing, State, Transmit, Violation,
+    AttachError, Batch, CloseReason, Counts, DropReason, Epoch, Event, Fate, Mode, Overflow, Reconnect,
+    Refused, Session, SessionConfig, SessionIdentity, SharedFrame, Side, Standing, State, Tape, Transmit,
+    Violation,
 };
 
 pub mod router;

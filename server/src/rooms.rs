@@ -2,9 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use rejoin_core::drive::now;
-use rejoin_core::{Codec, EncodeError, Frame, Mode, Overflow, ws};
+use rejoin_core::{Codec, EncodeError, Frame, Mode, Overflow, SharedFrame, Tape, ws};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +27,8 @@ struct Room {
 struct Members {
     /// Shared with who flushes them; copied when somebody comes or goes meanwhile.
     list: Arc<Vec<Connection>>,
+    /// What is broadcast in each codec, by its place among the server's.
+    tapes: Vec<Tape>,
     /// Something was queued that no flush has begun to write.
     flush_due: bool,
     /// A flush is under way.
@@ -116,17 +117,19 @@ impl Rooms {
         if frame.is_reserved() && members.list.iter().any(|member| member.mode() == Mode::Session) {
             return Err(BroadcastError::Reserved);
         }
-        let mut encodings: Vec<Option<Result<Bytes, EncodeError>>> = vec![None; codecs.len()];
+        members.tapes.resize_with(codecs.len(), Tape::default);
+        let Members { list, tapes, .. } = &mut *members;
+        let mut encodings: Vec<Option<Result<SharedFrame, EncodeError>>> = vec![None; codecs.len()];
         let mut queued = 0;
         let mut failed = None;
-        for member in members.list.iter() {
+        for member in list.iter() {
             let index = member.codec_index();
             let encoding = encodings[index].get_or_insert_with(|| {
                 let message = codecs[index].encode(frame)?;
-                Ok(ws::encode_message(message.kind, &message.data))
+                Ok(tapes[index].push(ws::encode_message(message.kind, &message.data)))
             });
             let accepted = match encoding {
-                Ok(message) => member.cell().queue(message.clone(), overflow).unwrap_or(false),
+                Ok(frame) => member.cell().queue(frame, overflow).unwrap_or(false),
                 Err(error) => {
                     failed = Some(error.clone());
                     member.cell().command(|session| session.send_missing()).ok();
@@ -144,7 +147,7 @@ impl Rooms {
         match failed {
             // For some there is an image: the others are told of a gap.
             Some(error) if queued == 0 => Err(BroadcastError::Encode(error)),
-            _ => Ok((queued, encodings.iter().flatten().flatten().map(Bytes::len).sum())),
+            _ => Ok((queued, encodings.iter().flatten().flatten().map(|frame| frame.bytes().len()).sum())),
         }
     }
 

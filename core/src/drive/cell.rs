@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
-use crate::{Event, Fate, Frame, Mode, Overflow, Refused, Session};
+use crate::{Event, Fate, Frame, Mode, Overflow, Refused, Session, SharedFrame};
 
 use super::budget::Budget;
 use super::deadline::now;
@@ -184,18 +184,23 @@ impl Cell {
     /// # Errors
     /// As [`Session::send`].
     pub fn send(&self, message: Bytes, overflow: Overflow) -> Result<bool, SendError> {
-        let fits = self.make_room(&message);
-        queued(self.access_inner(Wake::Always, |inner| inner.send(message, overflow, fits)))
+        let (size, fits) = (message.len(), self.makes_room(message.len()));
+        queued(self.access_inner(Wake::Always, |inner| {
+            inner.send(size, overflow, fits, |session| session.send(message, overflow))
+        }))
     }
 
-    /// Like [`Self::send`], for who goes on to [`Link::flush`](super::Link::flush): does not wake the driver, unless the session
-    /// ends by it.
+    /// Accepts a data frame that other sessions send, too, for who goes on to [`Link::flush`](super::Link::flush): does not wake
+    /// the driver, unless the session ends by it. Returns as [`Self::send`].
     ///
     /// # Errors
     /// As [`Session::send`].
-    pub fn queue(&self, message: Bytes, overflow: Overflow) -> Result<bool, SendError> {
-        let fits = self.make_room(&message);
-        let sent = self.access_inner(Wake::AtEnd, |inner| inner.send(message, overflow, fits));
+    pub fn queue(&self, frame: &SharedFrame, overflow: Overflow) -> Result<bool, SendError> {
+        let size = frame.bytes().len();
+        let fits = self.makes_room(size);
+        let sent = self.access_inner(Wake::AtEnd, |inner| {
+            inner.send(size, overflow, fits, |session| session.send_shared(frame, overflow))
+        });
         queued(sent)
     }
 
@@ -269,9 +274,9 @@ impl Cell {
         overflow: Overflow,
         receipt: bool,
     ) -> Result<Option<oneshot::Receiver<Fate>>, Refused> {
-        let fits = self.make_room(&message);
+        let (size, fits) = (message.len(), self.makes_room(message.len()));
         self.access_inner(Wake::Always, |inner| {
-            let number = inner.send(message, overflow, fits)?;
+            let number = inner.send(size, overflow, fits, |session| session.send(message, overflow))?;
             Ok(receipt.then(|| {
                 inner.session.watch_last();
                 let (sender, receiver) = oneshot::channel();
@@ -282,8 +287,8 @@ impl Cell {
     }
 
     /// Whether all cells together may keep this too. Before our own lock is taken: others may have to give way.
-    fn make_room(&self, message: &Bytes) -> bool {
-        self.budget.as_ref().is_none_or(|budget| budget.make_room(message.len()))
+    fn makes_room(&self, size: usize) -> bool {
+        self.budget.as_ref().is_none_or(|budget| budget.make_room(size))
     }
 
     /// Whether the application may send this frame here.
@@ -323,12 +328,15 @@ impl Inner {
         if std::mem::take(&mut self.driver_sleeps) { self.driver.clone() } else { None }
     }
 
-    fn send(&mut self, message: Bytes, overflow: Overflow, fits: bool) -> Result<u64, Refused> {
-        let sent = if fits {
-            self.session.send(message, overflow)
-        } else {
-            self.session.send_in_place(message, overflow)
-        };
+    fn send(
+        &mut self,
+        size: usize,
+        overflow: Overflow,
+        fits: bool,
+        send: impl FnOnce(&mut Session) -> Result<u64, Refused>,
+    ) -> Result<u64, Refused> {
+        let made_way = if fits { Ok(()) } else { self.session.make_way(size, overflow) };
+        let sent = made_way.and_then(|()| send(&mut self.session));
         self.room_wanted |= sent == Err(Refused::Full);
         sent
     }

@@ -231,6 +231,7 @@ impl Link {
             while transport.has_room() {
                 match session.poll_transmit(self.epoch, now) {
                     Some(Transmit::Data(message)) => transport.push_data(message),
+                    Some(Transmit::Batch(batch)) => transport.push_batch(batch),
                     Some(Transmit::Control(control)) => match encode(codec, &control) {
                         Some(message) => transport.push_control(message),
                         None => {

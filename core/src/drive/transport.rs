@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use crate::{CloseFrame, Message};
+use crate::{Batch, CloseFrame, Message};
 
 /// A message-oriented socket: our framing over a byte stream ([`WsTransport`](super::WsTransport)), or whatever carries messages.
 ///
@@ -28,6 +28,13 @@ pub trait Transport: Send {
 
     /// Queues a data message in the transport's own form: that which was handed to the session.
     fn push_data(&mut self, message: Bytes);
+
+    /// Queues data messages that follow each other: one by one, where the transport cannot take them in one piece.
+    fn push_batch(&mut self, batch: Batch) {
+        for message in batch.frames() {
+            self.push_data(message);
+        }
+    }
 
     /// Queues a control frame as the codec encoded it.
     fn push_control(&mut self, message: Message);

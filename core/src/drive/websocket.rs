@@ -5,13 +5,14 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::ws::{self, Decoder, FrameError, Incoming, Role};
-use crate::{CloseFrame, Message};
+use crate::{Batch, CloseFrame, Message};
 
 use super::transport::{Flow, ReceiveError, Received, Transport, Written};
 
@@ -28,6 +29,8 @@ pub struct WsTransport<S, M = Unmasked> {
     queue: VecDeque<Pending>,
     /// Bytes of the first in `queue` that are written.
     offset: usize,
+    /// Messages of the first in `queue` that are written, where it is a batch.
+    begun: usize,
     /// Bytes in `queue`, the written ones of the first included.
     queued: usize,
     /// Answers to pings that are not in `queue` yet. Of many only the latest are kept (RFC 6455 §5.5.3).
@@ -41,7 +44,16 @@ pub struct WsTransport<S, M = Unmasked> {
 #[derive(Debug)]
 struct Pending {
     bytes: Bytes,
-    is_data: bool,
+    what: What,
+}
+
+/// What is to be written.
+#[derive(Debug)]
+enum What {
+    Control,
+    Data,
+    /// Data messages that end here.
+    Batch(Arc<[u32]>),
 }
 
 /// A write takes no more messages than this: the kernel takes up to 1,024 slices, beyond some dozens nothing is gained.
@@ -105,6 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
             leftover: BytesMut::from(read_already),
             queue: VecDeque::new(),
             offset: 0,
+            begun: 0,
             queued: 0,
             pongs: VecDeque::new(),
             unflushed: false,
@@ -143,11 +156,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
         Ok(None)
     }
 
-    fn push(&mut self, frame: Bytes, is_data: bool) {
-        debug_assert!(!self.close_pushed, "nothing is pushed after a close frame");
+    fn push(&mut self, frame: Bytes, what: What) {
         let bytes = self.masking.mask(frame);
+        self.push_as_is(bytes, what);
+    }
+
+    fn push_as_is(&mut self, bytes: Bytes, what: What) {
+        debug_assert!(!self.close_pushed, "nothing is pushed after a close frame");
         self.queued += bytes.len();
-        self.queue.push_back(Pending { bytes, is_data });
+        self.queue.push_back(Pending { bytes, what });
     }
 
     /// Queues the answers to pings behind what is under way. A peer that pings and does not read gets no more of them than
@@ -157,7 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
             && let Some(payload) = self.pongs.pop_front()
         {
             if !self.close_pushed {
-                self.push(ws::encode_pong(&payload), false);
+                self.push(ws::encode_pong(&payload), What::Control);
             }
         }
     }
@@ -169,17 +186,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
         written.progress |= M::ROLE == Role::Client;
         while let Some(first) = self.queue.front() {
             let left = first.bytes.len() - self.offset;
-            if count < left {
+            let whole = count >= left;
+            let (messages, data) = match &first.what {
+                What::Control => (usize::from(whole), 0),
+                What::Data => (usize::from(whole), usize::from(whole)),
+                What::Batch(ends) => {
+                    let end = self.offset + count;
+                    let messages = ends[self.begun..].iter().take_while(|to| **to as usize <= end).count();
+                    (messages, messages)
+                }
+            };
+            written.messages += messages;
+            written.data += data;
+            // Whole messages: a peer that takes a byte now and then would hold everything else for ever.
+            written.progress |= messages > 0;
+            if !whole {
                 self.offset += count;
+                self.begun += messages;
                 return;
             }
             count -= left;
-            self.offset = 0;
+            (self.offset, self.begun) = (0, 0);
             self.queued -= first.bytes.len();
-            written.messages += 1;
-            // Whole messages: a peer that takes a byte now and then would hold everything else for ever.
-            written.progress = true;
-            written.data += usize::from(first.is_data);
             self.queue.pop_front();
         }
     }
@@ -218,20 +246,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTrans
     }
 
     fn push_data(&mut self, message: Bytes) {
-        self.push(message, true);
+        self.push(message, What::Data);
+    }
+
+    fn push_batch(&mut self, batch: Batch) {
+        if M::ROLE == Role::Client {
+            // Each has a mask of its own.
+            batch.frames().for_each(|message| self.push_data(message));
+        } else {
+            self.push_as_is(batch.bytes, What::Batch(batch.ends));
+        }
     }
 
     fn push_control(&mut self, message: Message) {
-        self.push(ws::encode_message(message.kind, &message.data), false);
+        self.push(ws::encode_message(message.kind, &message.data), What::Control);
     }
 
     fn push_ping(&mut self) {
-        self.push(ws::encode_ping(b""), false);
+        self.push(ws::encode_ping(b""), What::Control);
     }
 
     fn push_close(&mut self, frame: Option<&CloseFrame>) {
         if !self.close_pushed {
-            self.push(ws::encode_close(frame), false);
+            self.push(ws::encode_close(frame), What::Control);
             self.close_pushed = true;
         }
     }
@@ -391,6 +428,54 @@ mod tests {
         let (result, written) = flush(&mut transport);
         assert!(matches!(result, Poll::Ready(Ok(()))));
         assert_eq!(written, Written { messages: 1, data: 1, progress: true });
+    }
+
+    /// What is on a tape after one frame of its own.
+    fn batch(frames: &[&'static [u8]]) -> Batch {
+        let mut tape = crate::Tape::default();
+        let shared: Vec<_> = frames.iter().map(|frame| tape.push(Bytes::from_static(frame))).collect();
+        let config = crate::SessionConfig::new(crate::Side::Server, crate::Mode::Plain);
+        let now = super::super::now();
+        let mut session = crate::Session::new(Arc::new(config), now);
+        let epoch = session.reserve();
+        session.attach(epoch, None, now).unwrap();
+        for frame in &shared[1..] {
+            session.send_shared(frame, crate::Overflow::Reject).unwrap();
+        }
+        match session.poll_transmit(epoch, now) {
+            Some(crate::Transmit::Batch(batch)) => batch,
+            other => panic!("no batch: {other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn counts_each_message_of_a_batch_when_its_last_byte_is_written() {
+        let (mut transport, mut peer) = pair(10);
+        transport.push_batch(batch(&[b"0", b"123456", b"abcdef"]));
+        transport.push_control(Message::text("x"));
+        let (result, written) = flush(&mut transport);
+        assert!(result.is_pending());
+        assert_eq!(written, Written { messages: 1, data: 1, progress: true });
+        let mut read = [0; 10];
+        peer.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"123456abcd");
+        let (result, written) = flush(&mut transport);
+        assert!(matches!(result, Poll::Ready(Ok(()))));
+        assert_eq!(written, Written { messages: 2, data: 1, progress: true });
+    }
+
+    #[tokio::test]
+    async fn a_client_masks_each_message_of_a_batch() {
+        let (ours, mut peer) = tokio::io::duplex(64);
+        let mut transport = WsTransport::new(ours, Masked(|| [1; 4]), &[], 1024);
+        transport.push_batch(batch(&[b"0", b"\x81\x01a", b"\x81\x01b"]));
+        let mut written = Written::default();
+        let flushed = transport.poll_flush(&mut Context::from_waker(Waker::noop()), &mut written);
+        assert!(matches!(flushed, Poll::Ready(Ok(()))));
+        assert_eq!(written.data, 2);
+        let mut read = [0; 14];
+        peer.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"\x81\x81\x01\x01\x01\x01\x60\x81\x81\x01\x01\x01\x01\x63");
     }
 
     #[tokio::test]

@@ -40,6 +40,9 @@ pub use outgoing::{Overflow, Refused, Transmit};
 
 mod outbox;
 
+mod tape;
+pub use tape::{Batch, SharedFrame, Tape};
+
 mod receipts;
 pub use receipts::Fate;
 

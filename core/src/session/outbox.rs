@@ -1,6 +1,7 @@
 //! [`Outbox`]: the data frames of one direction that the peer may still need.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -8,6 +9,7 @@ use crate::Gap;
 
 use super::Mode;
 use super::receipts::{Fate, Receipts};
+use super::tape::{Batch, Piece, Segment, SharedFrame};
 
 /// Data frames that are numbered and kept until the peer has acknowledged them (session mode) or until they are written
 /// (plain mode).
@@ -18,8 +20,10 @@ use super::receipts::{Fate, Receipts};
 pub(super) struct Outbox {
     mode: Mode,
     /// Ascending numbers; not necessarily without holes.
-    kept: VecDeque<Kept>,
-    /// How many of `kept`, from the front, were handed to the attached socket.
+    kept: VecDeque<Run>,
+    /// How many frames are in `kept`.
+    frames: usize,
+    /// How many of them, from the front, were handed to the attached socket: those up to `cursor`.
     handed: usize,
     /// Bytes of all in `kept`.
     bytes: usize,
@@ -41,10 +45,64 @@ pub(super) struct Outbox {
     forfeited: u64,
 }
 
+/// Frames that follow each other, in their numbers and where they are kept.
 #[derive(Debug, Clone)]
-struct Kept {
+struct Run {
+    /// The number of the first of them.
     number: u64,
-    message: Bytes,
+    /// How many they are: one at least.
+    frames: u32,
+    /// Of shared ones: the place of the first in its segment.
+    index: u32,
+    source: Source,
+}
+
+/// Where frames are kept.
+#[derive(Debug, Clone)]
+enum Source {
+    /// One, here.
+    Own(Bytes),
+    /// With those of other sessions.
+    Shared(Arc<Segment>),
+}
+
+impl Run {
+    fn last(&self) -> u64 {
+        self.number + u64::from(self.frames) - 1
+    }
+
+    /// The bytes of the frame at this place.
+    fn len_of(&self, offset: u32) -> usize {
+        match &self.source {
+            Source::Own(message) => message.len(),
+            Source::Shared(segment) => segment.frame(self.index + offset).len(),
+        }
+    }
+
+    /// Drops the first frame, if it is not the only one.
+    fn drop_first(&mut self) -> bool {
+        if self.frames == 1 {
+            return false;
+        }
+        self.number += 1;
+        self.index += 1;
+        self.frames -= 1;
+        true
+    }
+
+    fn piece(&self, offset: u32, count: u32) -> Piece {
+        match &self.source {
+            Source::Own(message) => Piece::One(message.clone()),
+            Source::Shared(segment) => segment.piece(self.index + offset, count),
+        }
+    }
+
+    fn into_messages(self) -> impl Iterator<Item = Bytes> {
+        (0..self.frames).map(move |offset| match &self.source {
+            Source::Own(message) => message.clone(),
+            Source::Shared(segment) => segment.frame(self.index + offset).clone(),
+        })
+    }
 }
 
 /// Frames that were given up after they were handed.
@@ -67,6 +125,7 @@ impl GivenUp {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Data(Bytes),
+    Batch(Batch),
     Gap(Gap),
 }
 
@@ -82,6 +141,7 @@ impl Outbox {
         Self {
             mode,
             kept: VecDeque::new(),
+            frames: 0,
             handed: 0,
             bytes: 0,
             last: 0,
@@ -97,9 +157,33 @@ impl Outbox {
 
     /// Numbers a frame and keeps it.
     pub(super) fn push(&mut self, message: Bytes) -> u64 {
+        let length = message.len();
+        self.push_run(0, length, Source::Own(message))
+    }
+
+    /// The same for a frame that other sessions send, too: where it follows the one before, it costs nothing.
+    pub(super) fn push_shared(&mut self, frame: &SharedFrame) -> u64 {
+        let length = frame.bytes().len();
+        if let Some(run) = self.kept.back_mut()
+            && let Source::Shared(segment) = &run.source
+            && run.index + run.frames == frame.index
+            && run.last() == self.last
+            && Arc::ptr_eq(segment, &frame.segment)
+        {
+            run.frames += 1;
+            self.last += 1;
+            self.bytes += length;
+            self.frames += 1;
+            return self.last;
+        }
+        self.push_run(frame.index, length, Source::Shared(frame.segment.clone()))
+    }
+
+    fn push_run(&mut self, index: u32, length: usize, source: Source) -> u64 {
         self.last += 1;
-        self.bytes += message.len();
-        self.kept.push_back(Kept { number: self.last, message });
+        self.bytes += length;
+        self.frames += 1;
+        self.kept.push_back(Run { number: self.last, frames: 1, index, source });
         self.last
     }
 
@@ -118,25 +202,50 @@ impl Outbox {
     ///
     /// In plain mode a frame that is being written is not one: its bytes are under way, it no longer counts against the buffer.
     pub(super) fn evict_oldest(&mut self) -> bool {
-        let index = match self.mode {
-            Mode::Session => 0,
-            Mode::Plain => self.handed,
+        // In session mode the first of all, in plain mode the first that is not handed.
+        let (index, offset) = match self.mode {
+            Mode::Session => (0, 0),
+            Mode::Plain => self.first_after(self.cursor),
         };
-        let Some(kept) = self.kept.remove(index) else {
+        let Some(run) = self.kept.get_mut(index) else {
             return false;
         };
-        self.bytes -= kept.message.len();
-        if index < self.handed {
+        let number = run.number + u64::from(offset);
+        self.bytes -= run.len_of(offset);
+        self.frames -= 1;
+        if offset > 0 {
+            // Those before it stay, and become a run of their own.
+            let rest = Run {
+                number: number + 1,
+                frames: run.frames - offset - 1,
+                index: run.index + offset + 1,
+                source: run.source.clone(),
+            };
+            run.frames = offset;
+            if rest.frames > 0 {
+                self.kept.insert(index + 1, rest);
+            }
+        } else if !run.drop_first() {
+            self.kept.remove(index);
+        }
+        if number <= self.cursor {
             self.handed -= 1;
-            let (from, frames) = self.given_up.map_or((kept.number, 0), |old| (old.range.from, old.frames));
-            self.given_up = Some(GivenUp { range: Gap::new(from, kept.number), frames: frames + 1 });
+            let (from, frames) = self.given_up.map_or((number, 0), |old| (old.range.from, old.frames));
+            self.given_up = Some(GivenUp { range: Gap::new(from, number), frames: frames + 1 });
         } else {
             self.dropped += 1;
             if let Some(receipts) = &mut self.receipts {
-                receipts.dropped(kept.number);
+                receipts.dropped(number);
             }
         }
         true
+    }
+
+    /// Where the first frame with a higher number than this is: its run, and its place there.
+    fn first_after(&self, number: u64) -> (usize, u32) {
+        let index = self.kept.partition_point(|run| run.last() <= number);
+        let offset = self.kept.get(index).map_or(0, |run| (number + 1).saturating_sub(run.number));
+        (index, u32::try_from(offset).expect("it is in the run"))
     }
 
     /// Wants to know what becomes of the frame that was accepted last.
@@ -165,21 +274,31 @@ impl Outbox {
     pub(super) fn forfeit(&mut self) {
         self.forfeited = self.unacknowledged();
         self.kept = VecDeque::new();
+        self.frames = 0;
         self.handed = 0;
         self.bytes = 0;
     }
 
-    /// The next frame or gap for the attached socket, which is thereby handed to it.
-    pub(super) fn next(&mut self) -> Option<Next> {
+    /// The next frame, frames or gap for the attached socket, thereby handed to it: no more frames than `most`.
+    pub(super) fn next(&mut self, most: u32) -> Option<Next> {
         let from = self.cursor + 1;
-        match self.kept.get(self.handed) {
-            Some(kept) if kept.number == from || self.mode == Mode::Plain => {
-                self.cursor = kept.number;
-                self.handed += 1;
+        let (index, offset) = self.first_after(self.cursor);
+        match self.kept.get(index) {
+            Some(run) if run.number + u64::from(offset) == from || self.mode == Mode::Plain => {
+                let count = (run.frames - offset).min(most.max(1));
+                let piece = run.piece(offset, count);
+                self.cursor = run.number + u64::from(offset + count) - 1;
+                self.handed += count as usize;
                 self.sent = self.sent.max(self.cursor);
-                Some(Next::Data(kept.message.clone()))
+                Some(match piece {
+                    Piece::One(message) => Next::Data(message),
+                    Piece::Many(batch) => Next::Batch(batch),
+                })
             }
-            Some(kept) => Some(self.hand_gap(from, kept.number - 1)),
+            Some(run) => {
+                let to = run.number - 1;
+                Some(self.hand_gap(from, to))
+            }
             None if self.mode == Mode::Session && from <= self.last => Some(self.hand_gap(from, self.last)),
             None => None,
         }
@@ -194,10 +313,19 @@ impl Outbox {
     /// Whether the next frame has to wait for an acknowledgement: what the peer reads ahead is measured by `buffer`. Where no
     /// more is ever kept, none has to.
     pub(super) fn has_to_wait(&self, buffer: u32) -> bool {
-        let next = self.kept.get(self.handed);
-        self.mode == Mode::Session
-            && self.handed >= buffer as usize
-            && next.is_some_and(|kept| kept.number == self.cursor + 1)
+        self.may_hand(buffer) == 0 && {
+            let (index, offset) = self.first_after(self.cursor);
+            let next = self.kept.get(index);
+            next.is_some_and(|run| run.number + u64::from(offset) == self.cursor + 1)
+        }
+    }
+
+    /// How many frames may be handed before an acknowledgement has to come.
+    pub(super) fn may_hand(&self, buffer: u32) -> u32 {
+        match self.mode {
+            Mode::Plain => u32::MAX,
+            Mode::Session => buffer.saturating_sub(u32::try_from(self.handed).unwrap_or(u32::MAX)),
+        }
     }
 
     /// The peer has received everything up to `number`. Returns whether that was new.
@@ -212,7 +340,7 @@ impl Outbox {
         self.given_up = self.given_up.filter(|given_up| given_up.range.to > number);
         // A count that is possible only because an older socket came further: nothing up to it is told as a gap.
         self.cursor = self.cursor.max(number);
-        while self.kept.front().is_some_and(|kept| kept.number <= number) {
+        while self.kept.front().is_some_and(|run| run.number <= number) {
             self.pop_front();
         }
         Ok(new)
@@ -251,14 +379,14 @@ impl Outbox {
     pub(super) fn rewind(&mut self, received: u64) {
         self.handed = 0;
         match self.mode {
-            Mode::Plain => self.cursor = self.kept.front().map_or(self.last, |kept| kept.number - 1),
+            Mode::Plain => self.cursor = self.kept.front().map_or(self.last, |run| run.number - 1),
             Mode::Session => {
                 self.cursor = received;
                 if let Some(given_up) = self.given_up.take() {
                     self.dropped += given_up.after(received);
                     if let Some(receipts) = &mut self.receipts {
                         // What the peer has is acknowledged; what is gone is older than anything that is kept.
-                        receipts.dropped_below(self.kept.front().map_or(self.last + 1, |kept| kept.number));
+                        receipts.dropped_below(self.kept.front().map_or(self.last + 1, |run| run.number));
                     }
                 }
             }
@@ -266,17 +394,21 @@ impl Outbox {
     }
 
     fn pop_front(&mut self) {
-        if let Some(kept) = self.kept.pop_front() {
-            self.bytes -= kept.message.len();
+        if let Some(run) = self.kept.front_mut() {
+            self.bytes -= run.len_of(0);
+            self.frames -= 1;
             self.handed = self.handed.saturating_sub(1);
+            if !run.drop_first() {
+                self.kept.pop_front();
+            }
         }
     }
 
     /// How many frames count against the buffer's bound.
     pub(super) fn occupied(&self) -> usize {
         match self.mode {
-            Mode::Session => self.kept.len(),
-            Mode::Plain => self.kept.len() - self.handed,
+            Mode::Session => self.frames,
+            Mode::Plain => self.frames - self.handed,
         }
     }
 
@@ -309,7 +441,7 @@ impl Outbox {
     pub(super) fn unacknowledged(&self) -> u64 {
         match self.mode {
             Mode::Session => self.last - self.acked,
-            Mode::Plain => self.kept.len() as u64 + self.forfeited,
+            Mode::Plain => self.frames as u64 + self.forfeited,
         }
     }
 
@@ -319,13 +451,14 @@ impl Outbox {
         let mut old = std::mem::replace(self, Self::new(self.mode));
         self.dropped = old.dropped;
         self.receipts = old.receipts.take();
-        old.kept.into_iter().map(|kept| kept.message).collect()
+        old.kept.into_iter().flat_map(Run::into_messages).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Tape;
 
     fn outbox(mode: Mode, frames: u64) -> Outbox {
         let mut outbox = Outbox::new(mode);
@@ -334,6 +467,8 @@ mod tests {
         }
         outbox
     }
+
+    const ALL: u32 = u32::MAX;
 
     fn data(n: u64) -> Option<Next> {
         Some(Next::Data(Bytes::from(n.to_string())))
@@ -346,22 +481,98 @@ mod tests {
     #[test]
     fn hands_out_in_order_and_keeps_until_acknowledged() {
         let mut outbox = outbox(Mode::Session, 3);
-        assert_eq!([outbox.next(), outbox.next()], [data(1), data(2)]);
+        assert_eq!([outbox.next(ALL), outbox.next(ALL)], [data(1), data(2)]);
         assert_eq!(outbox.acknowledge(1), Ok(true));
-        assert_eq!(outbox.next(), data(3));
-        assert_eq!(outbox.next(), None);
+        assert_eq!(outbox.next(ALL), data(3));
+        assert_eq!(outbox.next(ALL), None);
         assert_eq!((outbox.occupied(), outbox.bytes(), outbox.unacknowledged()), (2, 2, 2));
+    }
+
+    /// Frames that others get, too, in runs of 1, 2, 4 and 8; `own` of them stand alone.
+    fn shared(mode: Mode, frames: u64, own: &[u64]) -> Outbox {
+        let mut tape = Tape::default();
+        let mut outbox = Outbox::new(mode);
+        for n in 1..=frames {
+            let frame = tape.push(Bytes::from(n.to_string()));
+            let number = if own.contains(&n) {
+                outbox.push(frame.bytes().clone())
+            } else {
+                outbox.push_shared(&frame)
+            };
+            assert_eq!(number, n);
+        }
+        outbox
+    }
+
+    /// Everything that is handed next.
+    fn handed(outbox: &mut Outbox, most: u32) -> Vec<String> {
+        let next = std::iter::from_fn(|| outbox.next(most));
+        next.map(|next| match next {
+            Next::Data(message) => String::from_utf8_lossy(&message).into_owned(),
+            Next::Batch(batch) => String::from_utf8_lossy(&batch.bytes).into_owned() + "/",
+            Next::Gap(gap) => format!("gap {}-{}", gap.from, gap.to),
+        })
+        .collect()
+    }
+
+    #[test]
+    fn frames_of_others_that_follow_each_other_are_one_entry_and_leave_together() {
+        let mut outbox = shared(Mode::Session, 15, &[]);
+        assert_eq!((outbox.kept.len(), outbox.occupied(), outbox.bytes()), (4, 15, 9 + 6 * 2));
+        assert_eq!(handed(&mut outbox, ALL), ["1", "23/", "4567/", "89101112131415/"]);
+        outbox.acknowledge(5).unwrap();
+        outbox.rewind(5);
+        assert_eq!((outbox.occupied(), outbox.bytes()), (10, 4 + 6 * 2));
+        assert_eq!(handed(&mut outbox, 3), ["67/", "8910/", "111213/", "1415/"]);
+        outbox.acknowledge(15).unwrap();
+        assert_eq!((outbox.occupied(), outbox.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn what_stands_between_them_begins_another() {
+        let mut outbox = shared(Mode::Session, 9, &[5]);
+        outbox.push_missing();
+        assert_eq!(handed(&mut outbox, ALL), ["1", "23/", "4", "5", "67/", "89/", "gap 10-10"]);
+    }
+
+    #[test]
+    fn the_oldest_of_a_run_is_given_up_alone() {
+        let mut outbox = shared(Mode::Session, 7, &[]);
+        for _ in 0..4 {
+            assert!(outbox.evict_oldest());
+        }
+        assert_eq!((outbox.occupied(), outbox.bytes(), outbox.dropped()), (3, 3, 4));
+        assert_eq!(handed(&mut outbox, 2), ["gap 1-4", "56/", "7"]);
+        outbox.evict_oldest();
+        outbox.rewind(4);
+        assert_eq!(handed(&mut outbox, ALL), ["gap 5-5", "67/"]);
+    }
+
+    #[test]
+    fn in_plain_mode_the_oldest_that_is_not_being_written_may_stand_inside_a_run() {
+        let mut outbox = shared(Mode::Plain, 7, &[]);
+        for _ in 0..3 {
+            outbox.next(2);
+        }
+        assert_eq!((outbox.cursor, outbox.occupied()), (5, 2));
+        assert!(outbox.evict_oldest());
+        outbox.written(4);
+        assert_eq!((outbox.occupied(), outbox.bytes()), (1, 2), "the fifth is being written");
+        outbox.detach();
+        assert_eq!(handed(&mut outbox, ALL), ["5", "7"]);
+        outbox.written(2);
+        assert_eq!((outbox.occupied(), outbox.bytes(), outbox.kept.len()), (0, 0, 0));
     }
 
     #[test]
     fn a_frame_beyond_the_buffer_waits_and_a_gap_does_not() {
         let mut outbox = outbox(Mode::Session, 3);
         assert!(!outbox.has_to_wait(2));
-        assert_eq!([outbox.next(), outbox.next()], [data(1), data(2)]);
+        assert_eq!([outbox.next(ALL), outbox.next(ALL)], [data(1), data(2)]);
         assert!(outbox.has_to_wait(2) && !outbox.has_to_wait(3));
         outbox.acknowledge(1).unwrap();
         assert!(!outbox.has_to_wait(2));
-        assert_eq!(outbox.next(), data(3));
+        assert_eq!(outbox.next(ALL), data(3));
         outbox.push_missing();
         assert!(!outbox.has_to_wait(2));
     }
@@ -369,32 +580,32 @@ mod tests {
     #[test]
     fn replays_after_the_count_of_the_peer() {
         let mut outbox = outbox(Mode::Session, 4);
-        while outbox.next().is_some() {}
+        while outbox.next(ALL).is_some() {}
         outbox.acknowledge(2).unwrap();
         outbox.rewind(2);
-        assert_eq!([outbox.next(), outbox.next(), outbox.next()], [data(3), data(4), None]);
+        assert_eq!([outbox.next(ALL), outbox.next(ALL), outbox.next(ALL)], [data(3), data(4), None]);
     }
 
     #[test]
     fn tells_a_gap_for_what_was_given_up_before_it_was_handed() {
         let mut outbox = outbox(Mode::Session, 5);
-        assert_eq!(outbox.next(), data(1));
+        assert_eq!(outbox.next(ALL), data(1));
         for _ in 0..3 {
             assert!(outbox.evict_oldest());
         }
-        assert_eq!([outbox.next(), outbox.next()], [gap(2, 3), data(4)]);
+        assert_eq!([outbox.next(ALL), outbox.next(ALL)], [gap(2, 3), data(4)]);
         assert_eq!(outbox.dropped(), 2, "the first was handed, and nobody has asked for it");
     }
 
     #[test]
     fn tells_a_gap_for_what_was_given_up_after_it_was_handed_only_when_a_resume_asks() {
         let mut outbox = outbox(Mode::Session, 3);
-        while outbox.next().is_some() {}
+        while outbox.next(ALL).is_some() {}
         outbox.evict_oldest();
         outbox.evict_oldest();
-        assert_eq!(outbox.next(), None);
+        assert_eq!(outbox.next(ALL), None);
         outbox.rewind(1);
-        assert_eq!([outbox.next(), outbox.next()], [gap(2, 2), data(3)]);
+        assert_eq!([outbox.next(ALL), outbox.next(ALL)], [gap(2, 2), data(3)]);
         assert_eq!(outbox.dropped(), 1);
     }
 
@@ -403,15 +614,15 @@ mod tests {
         let mut outbox = outbox(Mode::Session, 1);
         outbox.push_missing();
         outbox.push_missing();
-        assert_eq!([outbox.next(), outbox.next(), outbox.next()], [data(1), gap(2, 3), None]);
+        assert_eq!([outbox.next(ALL), outbox.next(ALL), outbox.next(ALL)], [data(1), gap(2, 3), None]);
         assert_eq!(outbox.acknowledge(3), Ok(true));
     }
 
     #[test]
     fn refuses_counts_that_cannot_be() {
         let mut outbox = outbox(Mode::Session, 3);
-        outbox.next();
-        outbox.next();
+        outbox.next(ALL);
+        outbox.next(ALL);
         assert_eq!(outbox.acknowledge(3), Err(BadAck::Beyond), "accepted, but never sent");
         assert_eq!(outbox.acknowledge(2), Ok(true));
         assert_eq!(outbox.acknowledge(2), Ok(false));
@@ -421,7 +632,7 @@ mod tests {
     #[test]
     fn a_count_from_an_older_socket_stays_possible_after_a_rewind() {
         let mut outbox = outbox(Mode::Session, 3);
-        while outbox.next().is_some() {}
+        while outbox.next(ALL).is_some() {}
         outbox.rewind(1);
         assert_eq!(outbox.check_ack(3), Ok(()));
     }
@@ -429,19 +640,19 @@ mod tests {
     #[test]
     fn plain_mode_forgets_what_is_written_and_repeats_what_is_not() {
         let mut outbox = outbox(Mode::Plain, 3);
-        assert_eq!([outbox.next(), outbox.next()], [data(1), data(2)]);
+        assert_eq!([outbox.next(ALL), outbox.next(ALL)], [data(1), data(2)]);
         outbox.written(1);
         outbox.rewind(0);
-        assert_eq!([outbox.next(), outbox.next(), outbox.next()], [data(2), data(3), None]);
+        assert_eq!([outbox.next(ALL), outbox.next(ALL), outbox.next(ALL)], [data(2), data(3), None]);
     }
 
     #[test]
     fn plain_mode_gives_up_the_oldest_that_is_not_being_written() {
         let mut outbox = outbox(Mode::Plain, 3);
-        outbox.next();
+        outbox.next(ALL);
         assert_eq!(outbox.occupied(), 2);
         assert!(outbox.evict_oldest());
-        assert_eq!([outbox.next(), outbox.next()], [data(3), None]);
+        assert_eq!([outbox.next(ALL), outbox.next(ALL)], [data(3), None]);
         outbox.written(2);
         assert!(!outbox.evict_oldest());
         assert_eq!(outbox.bytes(), 0);
@@ -463,7 +674,7 @@ mod tests {
     #[test]
     fn an_acknowledgement_is_a_receipt() {
         let mut outbox = watched(3);
-        while outbox.next().is_some() {}
+        while outbox.next(ALL).is_some() {}
         assert_eq!(fates(&mut outbox), []);
         outbox.acknowledge(2).unwrap();
         assert_eq!(fates(&mut outbox), [(1, Fate::Delivered), (2, Fate::Delivered)]);
@@ -477,7 +688,7 @@ mod tests {
         let mut outbox = watched(3);
         outbox.evict_oldest();
         assert_eq!(fates(&mut outbox), [(1, Fate::Dropped)]);
-        while outbox.next().is_some() {}
+        while outbox.next(ALL).is_some() {}
         outbox.acknowledge(3).unwrap();
         assert_eq!(fates(&mut outbox), [(2, Fate::Delivered), (3, Fate::Delivered)]);
     }
@@ -485,7 +696,7 @@ mod tests {
     #[test]
     fn what_is_given_up_after_it_was_handed_may_have_arrived() {
         let mut outbox = watched(3);
-        while outbox.next().is_some() {}
+        while outbox.next(ALL).is_some() {}
         outbox.evict_oldest();
         outbox.evict_oldest();
         assert_eq!(fates(&mut outbox), []);
@@ -493,7 +704,7 @@ mod tests {
         assert_eq!(fates(&mut outbox), [(1, Fate::Delivered)]);
         outbox.rewind(1);
         assert_eq!(fates(&mut outbox), [(2, Fate::Dropped)]);
-        while outbox.next().is_some() {}
+        while outbox.next(ALL).is_some() {}
         outbox.acknowledge(3).unwrap();
         assert_eq!(fates(&mut outbox), [(3, Fate::Delivered)]);
     }
@@ -505,7 +716,7 @@ mod tests {
         outbox.push(Bytes::from_static(b"1"));
         outbox.watch_last();
         assert_eq!(fates(&mut outbox), [(1, Fate::Ended), (2, Fate::Ended)]);
-        outbox.next();
+        outbox.next(ALL);
         outbox.acknowledge(1).unwrap();
         assert_eq!(fates(&mut outbox), [(1, Fate::Delivered)]);
     }
@@ -513,7 +724,7 @@ mod tests {
     #[test]
     fn counts_each_dropped_frame_once() {
         let mut outbox = outbox(Mode::Session, 3);
-        while outbox.next().is_some() {}
+        while outbox.next(ALL).is_some() {}
         outbox.evict_oldest();
         outbox.acknowledge(3).unwrap();
         for _ in 4..=6 {
@@ -521,7 +732,7 @@ mod tests {
         }
         outbox.evict_oldest();
         outbox.evict_oldest();
-        while outbox.next().is_some() {}
+        while outbox.next(ALL).is_some() {}
         outbox.evict_oldest();
         outbox.rewind(3);
         assert_eq!(outbox.dropped(), 3, "4 and 5 before they were handed, 6 after; 1 has arrived");

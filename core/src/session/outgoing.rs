@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::{CloseFrame, Control, Frame};
 
 use super::outbox::Next;
+use super::tape::{Batch, SharedFrame};
 use super::timeout::Ping;
 use super::{CloseReason, Epoch, Fate, Mode, Session, Side, State};
 
@@ -18,6 +19,8 @@ pub enum Transmit {
     Control(Control),
     /// A data frame, as it was handed to [`Session::send`].
     Data(Bytes),
+    /// Data frames that follow each other, as they were handed to [`Session::send_shared`].
+    Batch(Batch),
     /// An RFC 6455 ping.
     Ping,
     /// A close frame. The socket is read on until the peer answers with its own.
@@ -70,23 +73,38 @@ impl Session {
     /// Refuses it when the session is closing, and when the buffer is full and the policy says so.
     //= PROTOCOL.md#6-guarantee: what is accepted here is delivered once and in order, or told as a gap
     pub fn send(&mut self, message: Bytes, overflow: Overflow) -> Result<u64, Refused> {
+        self.make_room(message.len(), overflow)?;
+        Ok(self.outbox.push(message))
+    }
+
+    /// The same for a frame that other sessions send, too. Frames that follow each other on their [`Tape`](super::Tape), with
+    /// none in between, are kept as one, and come out of [`Self::poll_transmit`] together.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn send_shared(&mut self, frame: &SharedFrame, overflow: Overflow) -> Result<u64, Refused> {
+        self.make_room(frame.bytes().len(), overflow)?;
+        Ok(self.outbox.push_shared(frame))
+    }
+
+    fn make_room(&mut self, size: usize, overflow: Overflow) -> Result<(), Refused> {
         if !self.is_open() {
             return Err(Refused::Closed);
         }
-        while !self.has_room(message.len()) {
+        while !self.has_room(size) {
             if overflow != Overflow::DropOldest || !self.outbox.evict_oldest() {
                 return Err(self.overflow(overflow));
             }
         }
-        Ok(self.outbox.push(message))
+        Ok(())
     }
 
-    /// Like [`Self::send`] where all sessions together keep as much as they may: the frame has to take the place of others of
-    /// this session.
+    /// Where all sessions together keep as much as they may: a frame of this size has to take the place of others of this
+    /// session. To be called before it is sent.
     ///
     /// # Errors
     /// As [`Self::send`]. A frame for which not enough can be given up is dropped itself.
-    pub fn send_in_place(&mut self, message: Bytes, overflow: Overflow) -> Result<u64, Refused> {
+    pub fn make_way(&mut self, size: usize, overflow: Overflow) -> Result<(), Refused> {
         if !self.is_open() {
             return Err(Refused::Closed);
         }
@@ -94,12 +112,12 @@ impl Session {
             return Err(self.overflow(overflow));
         }
         let before = self.outbox.bytes();
-        while before - self.outbox.bytes() < message.len() {
+        while before - self.outbox.bytes() < size {
             if !self.outbox.evict_oldest() {
                 return Err(self.overflow(Overflow::DropNewest));
             }
         }
-        self.send(message, overflow)
+        Ok(())
     }
 
     /// There is no room for a frame.
@@ -200,12 +218,14 @@ impl Session {
             return None;
         }
         let sent = self.outbox.sent();
-        match self.outbox.next() {
+        match self.outbox.next(self.outbox.may_hand(self.buffer)) {
             Some(Next::Data(message)) => {
-                self.sent.frames += 1;
-                self.sent.bytes += message.len() as u64;
-                self.sent.replayed += u64::from(self.outbox.sent() == sent);
+                self.count_sent(1, message.len(), sent);
                 Some(Transmit::Data(message))
+            }
+            Some(Next::Batch(batch)) => {
+                self.count_sent(batch.ends.len() as u64, batch.bytes.len(), sent);
+                Some(Transmit::Batch(batch))
             }
             Some(Next::Gap(gap)) => {
                 self.sent.gaps += gap.frames();
@@ -213,6 +233,13 @@ impl Session {
             }
             None => self.transmit_close(),
         }
+    }
+
+    /// Frames were handed; before them the last that was ever handed was `sent`.
+    fn count_sent(&mut self, frames: u64, bytes: usize, sent: u64) {
+        self.sent.frames += frames;
+        self.sent.bytes += bytes as u64;
+        self.sent.replayed += frames - (self.outbox.sent() - sent).min(frames);
     }
 
     /// Whether the attached socket has more to write than it can, as [`Self::handle_written`] was told last.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rejoin_core::{
     CloseFrame, CloseReason, Epoch, Frame, LostReason, Mode, Payload, Session, SessionConfig,
-    SessionIdentity, Side, Standing, State, Token,
+    SessionIdentity, Side, Standing, State, Tape, Token,
 };
 
 use super::Input;
@@ -57,6 +57,8 @@ struct World {
     /// Plain mode: frames that the socket has, and has not written.
     under_way: usize,
     biggest: usize,
+    /// Where messages stand that are sent to others, too.
+    tape: Tape,
     /// What was accepted in sessions that were lost.
     lost: u64,
     watched: Vec<u64>,
@@ -113,6 +115,7 @@ impl World {
             written: 0,
             under_way: 0,
             biggest: 0,
+            tape: Tape::default(),
             lost: 0,
             watched: Vec::new(),
             before: Seen::default(),
@@ -158,7 +161,12 @@ impl World {
         let fits = self.session.has_room(message.len());
         let open = self.session.is_open();
         let before = self.session.counts().accepted;
-        let result = self.session.send(message, overflow);
+        // Two of three are sent to others, too.
+        let result = if self.accepts % 3 == 0 {
+            self.session.send(message, overflow)
+        } else {
+            self.session.send_shared(&self.tape.push(message), overflow)
+        };
         assert!(open || result.is_err(), "nothing is accepted after the end");
         assert!(!(open && fits) || result.is_ok(), "there was room: {result:?}");
         if let Ok(number) = result {
@@ -175,7 +183,9 @@ impl World {
         if input.flag() {
             let before = self.session.retained_bytes();
             let message = self.message(input);
-            let result = self.session.send_in_place(message, overflow(input));
+            let overflow = overflow(input);
+            let result = self.session.make_way(message.len(), overflow);
+            let result = result.and_then(|()| self.session.send(message, overflow));
             assert!(result.is_err() || self.session.retained_bytes() <= before, "it took a place");
         } else {
             self.session.send_missing().ok();

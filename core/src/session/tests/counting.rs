@@ -336,7 +336,8 @@ fn a_message_that_has_to_go_in_the_place_of_others_takes_that_of_no_more_than_it
     for text in ["12", "34", "56"] {
         pair.send(Server, text);
     }
-    assert_eq!(pair.server().send_in_place("abcd".into(), Overflow::DropOldest), Ok(4));
+    assert_eq!(pair.server().make_way(4, Overflow::DropOldest), Ok(()));
+    assert_eq!(pair.try_send(Server, "abcd", Overflow::DropOldest), Ok(4));
     assert_eq!(pair.server().counts().retained_bytes, 6);
     pair.run();
     assert_eq!(pair.told(Client), ["gap 1-2", "56", "abcd"]);

@@ -39,7 +39,9 @@ fn frame_of(transmit: Transmit) -> Frame {
                 None => frame,
             }
         }
-        Transmit::Ping | Transmit::Close(_) => unreachable!("not a frame of the session's own"),
+        Transmit::Ping | Transmit::Close(_) | Transmit::Batch(_) => {
+            unreachable!("not a frame of the session's own")
+        }
     }
 }
 

@@ -56,6 +56,31 @@ fn replays_what_was_not_written_and_forgets_what_was() {
 }
 
 #[test]
+fn of_a_batch_that_is_written_in_part_the_rest_is_replayed() {
+    let (mut session, epoch, now) = attached(|_| ());
+    let mut tape = Tape::default();
+    let shared: Vec<_> = (0..4).map(|n| tape.push(n.to_string().into())).collect();
+    for frame in &shared[1..] {
+        session.send_shared(frame, Overflow::Reject).unwrap();
+    }
+    let texts = |transmit| match transmit {
+        Some(Transmit::Batch(batch)) => batch.frames().collect(),
+        Some(Transmit::Data(message)) => vec![message],
+        other => panic!("no data: {other:?}"),
+    };
+    assert_eq!(texts(session.poll_transmit(epoch, now)), ["1", "2"]);
+    assert_eq!(texts(session.poll_transmit(epoch, now)), ["3"]);
+    session.handle_written(epoch, 1, true, true, now);
+    session.handle_lost(epoch, DropReason::Io(std::io::ErrorKind::BrokenPipe), now);
+    session.handle_left(epoch);
+    let epoch = session.reserve();
+    session.attach(epoch, None, now).unwrap();
+    assert_eq!(written(&mut session, epoch, now), messages(&["2", "3"]));
+    let counts = session.counts();
+    assert_eq!((counts.sent, counts.replayed, counts.unacknowledged), (5, 2, 2));
+}
+
+#[test]
 fn what_was_being_written_when_the_socket_was_cut_is_not_written_again() {
     let (mut session, epoch, now) = attached(|config| config.buffer_frames = 2);
     send(&mut session, "1").unwrap();

@@ -10,13 +10,8 @@ impl World {
     pub(super) fn transmitted(&mut self, transmit: Transmit) {
         let counts = self.session.counts();
         match transmit {
-            Transmit::Data(message) => {
-                let number = message.first_chunk().expect("a message of ours").to_owned();
-                let number = u64::from_be_bytes(number);
-                assert!(number < self.accepts && number > self.written, "in order, once on a socket");
-                self.written = number;
-                self.under_way += usize::from(self.config.mode == Mode::Plain);
-            }
+            Transmit::Data(message) => self.transmitted_data(&message),
+            Transmit::Batch(batch) => batch.frames().for_each(|message| self.transmitted_data(&message)),
             Transmit::Control(control) => {
                 assert_eq!(self.config.mode, Mode::Session, "plain mode knows no control frames");
                 let text = control.json();
@@ -41,6 +36,14 @@ impl World {
                 assert_eq!(self.session.poll_transmit(epoch, self.now), None, "nothing follows a close");
             }
         }
+    }
+
+    fn transmitted_data(&mut self, message: &[u8]) {
+        let number = message.first_chunk().expect("a message of ours").to_owned();
+        let number = u64::from_be_bytes(number);
+        assert!(number < self.accepts && number > self.written, "in order, once on a socket");
+        self.written = number;
+        self.under_way += usize::from(self.config.mode == Mode::Plain);
     }
 
     pub(super) fn saw(&mut self, event: &Event) {
