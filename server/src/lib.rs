@@ -107,6 +107,8 @@ pub use options::{ConfigError, DuplicateId};
 mod listen;
 pub use listen::Listening;
 
+mod head;
+
 mod service;
 pub use service::Service;
 

@@ -1,25 +1,19 @@
 //! [`Listening`]: a server on a TCP port of its own.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, Request, StatusCode, header};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{Service as _, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::HeaderMap;
+use rejoin_core::drive::{Unmasked, WsTransport};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
-use crate::service::Service;
+use crate::head::{self, Asked};
+use crate::service;
 use crate::shared::Shared;
-
-/// The most that the head of a request may take, and the most headers in it.
-const MAX_HEAD: usize = 16 * 1024;
-const MAX_HEADERS: usize = 64;
 
 /// How long accepting rests when the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -78,40 +72,38 @@ async fn serve_tcp(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     serve(shared, stream, Some(peer)).await;
 }
 
-/// Answers the request of one connection until it is upgraded. Its head and `ConnectFn` have the handshake timeout each, and
-/// so has the peer to take the answer.
+/// Answers the request of one connection, and hands it to its session. The head of the request and `ConnectFn` have the
+/// handshake timeout each, and so has the peer to take the answer.
 pub(crate) async fn serve<S>(shared: &Arc<Shared>, io: S, remote_addr: Option<SocketAddr>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let timeout = shared.options.handshake_timeout;
-    let service = Service::new(shared.clone(), remote_addr);
-    // One request each. Not by hyper's `keep_alive(false)`: it says `close` in the 101, too, and there are clients that
-    // take no `Connection` but `Upgrade`.
-    let service = service_fn(move |request: Request<Incoming>| {
-        let answer = service.call(request);
-        async move {
-            let mut response = answer.await?;
-            if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                response.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(response)
-        }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(timeout)
-        .max_buf_size(MAX_HEAD)
-        .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(io), service)
-        .with_upgrades();
     tokio::select! {
         biased;
-        result = tokio::time::timeout(timeout * 3, connection) => match result {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),
-            Err(_) => tracing::debug!("handshake took too long"),
+        result = handshake(shared, io, remote_addr) => if let Err(error) = result {
+            tracing::debug!(%error, "handshake failed");
         },
         () = shared.closing.cancelled() => {}
     }
+}
+
+async fn handshake<S>(shared: &Arc<Shared>, mut io: S, remote_addr: Option<SocketAddr>) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let patience = shared.options.handshake_timeout;
+    let (answer, admitted) = match timeout(patience, head::read(&mut io)).await?? {
+        Asked::Request(parts, rest) => match service::admit(shared, &parts, remote_addr, true).await {
+            Ok((admission, answer)) => (answer, Some((admission, rest))),
+            Err(refusal) => (refusal, None),
+        },
+        Asked::Nonsense(reject) => (service::refuse(shared, reject, &HeaderMap::new()), None),
+        Asked::Nothing => return Ok(()),
+    };
+    timeout(patience, head::write(&mut io, &answer)).await??;
+    if let Some((admission, rest)) = admitted {
+        let transport = WsTransport::new(io, Unmasked, &rest, shared.options.max_message_size);
+        admission.attach(shared, Box::new(transport));
+    }
+    Ok(())
 }

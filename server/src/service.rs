@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderMap, Request, StatusCode, request};
+use http::{HeaderMap, Request, Response, StatusCode, request};
+use http_body_util::Full;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
@@ -50,58 +52,18 @@ impl Service {
         Self { shared, remote_addr }
     }
 
+    /// The answer to a request; in its wake the socket is attached, once it is there.
     async fn answer(self, mut parts: request::Parts) -> HttpResponse {
-        match self.try_answer(&mut parts).await {
-            Ok(response) => response,
-            Err(reject) => {
-                self.shared.refused.fetch_add(1, Ordering::Relaxed);
-                self.shared.meter.tell(|metrics| metrics.upgrade_refused(reject.status));
-                log_refusal(&reject, &parts.headers);
-                upgrade::refuse(reject)
-            }
-        }
-    }
-
-    async fn try_answer(&self, parts: &mut request::Parts) -> Result<HttpResponse, Reject> {
-        let shared = &self.shared;
-        if shared.closing.is_cancelled() {
-            return Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "server is shutting down"));
-        }
-        let upgrade = upgrade::read(parts, &shared.options)?;
         let socket = parts.extensions.remove::<OnUpgrade>();
-        let socket = socket.ok_or_else(|| upgrade::bad("this connection cannot be upgraded"))?;
-        let request = ConnectRequest::new(parts.clone(), self.remote_addr);
-        // Made and polled inside: a ConnectFn may panic in either.
-        let decision = AssertUnwindSafe(async { shared.connect.connect(request).await }).catch_unwind();
-        let stopwatch = shared.meter.start(CallbackKind::ConnectFn);
-        let decision = tokio::time::timeout(shared.options.handshake_timeout, decision).await;
-        shared.meter.stop(stopwatch);
-        let identity = match decision {
-            Ok(Ok(decision)) => decision?,
-            Ok(Err(_)) => {
-                tracing::error!("ConnectFn panicked");
-                return Err(Reject::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"));
+        let shared = self.shared.clone();
+        match admit(&shared, &parts, self.remote_addr, socket.is_some()).await {
+            Ok((admission, response)) => {
+                if let Some(socket) = socket {
+                    shared.spawn(async move { self.attach(socket, admission).await });
+                }
+                response
             }
-            Err(_) => {
-                return Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "authentication took too long"));
-            }
-        };
-        let admission = Admission::decide(shared, &upgrade.offer, identity, self.remote_addr)?;
-        let response =
-            upgrade::accept(&upgrade.accept, self.subprotocol(&upgrade.offer, &admission).as_deref());
-        let service = self.clone();
-        shared.spawn(async move { service.attach(socket, admission).await });
-        Ok(response)
-    }
-
-    fn subprotocol(&self, offer: &Offer, admission: &Admission) -> Option<Box<str>> {
-        match offer {
-            Offer::Plain { subprotocol } => subprotocol.clone(),
-            //= PROTOCOL.md#1-two-modes: with a token that resumes the server selects the session's codec
-            Offer::Session { .. } => {
-                let codec = &self.shared.options.codecs[admission.codec_index()];
-                Some(format!("rejoin.v1.{}", codec.name()).into())
-            }
+            Err(refusal) => refusal,
         }
     }
 
@@ -122,6 +84,71 @@ impl Service {
             Err(_) => tracing::debug!(id = admission.id(), "upgrade took too long"),
         }
     }
+}
+
+/// Decides on a request. Returns the session that it gets, and the answer that says so.
+///
+/// # Errors
+/// Fails with the answer that refuses it.
+pub(crate) async fn admit(
+    shared: &Arc<Shared>,
+    parts: &request::Parts,
+    remote_addr: Option<SocketAddr>,
+    has_socket: bool,
+) -> Result<(Admission, HttpResponse), HttpResponse> {
+    try_admit(shared, parts, remote_addr, has_socket)
+        .await
+        .map_err(|reject| refuse(shared, reject, &parts.headers))
+}
+
+/// The answer that refuses a request, which is counted and logged.
+pub(crate) fn refuse(shared: &Shared, reject: Reject, headers: &HeaderMap) -> HttpResponse {
+    shared.refused.fetch_add(1, Ordering::Relaxed);
+    shared.meter.tell(|metrics| metrics.upgrade_refused(reject.status));
+    log_refusal(&reject, headers);
+    upgrade::refuse(reject)
+}
+
+async fn try_admit(
+    shared: &Arc<Shared>,
+    parts: &request::Parts,
+    remote_addr: Option<SocketAddr>,
+    has_socket: bool,
+) -> Result<(Admission, HttpResponse), Reject> {
+    if shared.closing.is_cancelled() {
+        return Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "server is shutting down"));
+    }
+    let upgrade = upgrade::read(parts, &shared.options)?;
+    if !has_socket {
+        return Err(upgrade::bad("this connection cannot be upgraded"));
+    }
+    let request = ConnectRequest::new(parts.clone(), remote_addr);
+    // Made and polled inside: a ConnectFn may panic in either.
+    let decision = AssertUnwindSafe(async { shared.connect.connect(request).await }).catch_unwind();
+    let stopwatch = shared.meter.start(CallbackKind::ConnectFn);
+    let decision = tokio::time::timeout(shared.options.handshake_timeout, decision).await;
+    shared.meter.stop(stopwatch);
+    let identity = match decision {
+        Ok(Ok(decision)) => decision?,
+        Ok(Err(_)) => {
+            tracing::error!("ConnectFn panicked");
+            return Err(Reject::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"));
+        }
+        Err(_) => {
+            return Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "authentication took too long"));
+        }
+    };
+    let admission = Admission::decide(shared, &upgrade.offer, identity, remote_addr)?;
+    let subprotocol = match upgrade.offer {
+        Offer::Plain { subprotocol } => subprotocol,
+        //= PROTOCOL.md#1-two-modes: with a token that resumes the server selects the session's codec
+        Offer::Session { .. } => {
+            let codec = &shared.options.codecs[admission.codec_index()];
+            Some(format!("rejoin.v1.{}", codec.name()).into())
+        }
+    };
+    let response = upgrade::accept(&upgrade.accept, subprotocol.as_deref());
+    Ok((admission, response))
 }
 
 /// The operator's own failures at info, what clients do wrong at debug.
@@ -158,9 +185,9 @@ fn transport(upgraded: Upgraded, max_message_size: usize) -> Box<dyn Transport> 
 }
 
 impl<B> tower_service::Service<Request<B>> for Service {
-    type Response = HttpResponse;
+    type Response = Response<Full<Bytes>>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -169,14 +196,14 @@ impl<B> tower_service::Service<Request<B>> for Service {
     fn call(&mut self, request: Request<B>) -> Self::Future {
         // The body of an upgrade request is of no interest.
         let answer = self.clone().answer(request.into_parts().0);
-        Box::pin(async move { Ok(answer.await) })
+        Box::pin(async move { Ok(answer.await.map(Full::new)) })
     }
 }
 
 impl<B: Send + 'static> hyper::service::Service<Request<B>> for Service {
-    type Response = HttpResponse;
+    type Response = Response<Full<Bytes>>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<HttpResponse, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<B>) -> Self::Future {
         tower_service::Service::call(&mut self.clone(), request)

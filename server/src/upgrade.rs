@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request};
-use http_body_util::Full;
 use rejoin_core::Token;
 use sha1::{Digest as _, Sha1};
 
@@ -13,7 +12,7 @@ use crate::connect::Reject;
 use crate::options::Options;
 
 /// A response of ours.
-pub(crate) type HttpResponse = Response<Full<bytes::Bytes>>;
+pub(crate) type HttpResponse = Response<bytes::Bytes>;
 
 /// An upgrade that is well-formed: what it offers.
 #[derive(Debug, PartialEq, Eq)]
@@ -145,7 +144,7 @@ pub(crate) fn redact<'a>(text: &'a str, headers: &HeaderMap) -> Cow<'a, str> {
 
 /// The response that switches protocols.
 pub(crate) fn accept(accept: &str, subprotocol: Option<&str>) -> HttpResponse {
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(bytes::Bytes::new());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -163,7 +162,7 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 
 /// The response to a request that is refused.
 pub(crate) fn refuse(reject: Reject) -> HttpResponse {
-    let mut response = Response::new(Full::from(reject.body.into_owned()));
+    let mut response = Response::new(bytes::Bytes::from(reject.body.into_owned()));
     *response.status_mut() = reject.status;
     if let Some(headers) = reject.headers {
         *response.headers_mut() = *headers;

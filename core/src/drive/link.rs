@@ -307,3 +307,111 @@ impl fmt::Debug for Link {
         f.debug_struct("Link").field("epoch", &self.epoch).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::io::{AsyncReadExt as _, DuplexStream};
+
+    use super::*;
+    use crate::drive::{Unmasked, WsTransport};
+    use crate::{
+        DecodeError, EncodeError, Event, Frame, Message, Mode, Overflow, Session, SessionConfig, SharedFrame,
+        Side, Tape,
+    };
+
+    /// A message is its text: it stands as the event of a frame.
+    #[derive(Debug)]
+    struct Text;
+
+    impl Codec for Text {
+        fn name(&self) -> &'static str {
+            "text"
+        }
+
+        fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
+            Ok(Message::text(frame.event().to_owned()))
+        }
+
+        fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
+            Ok(Frame::event_only(String::from_utf8_lossy(&message.data).into_owned()))
+        }
+
+        fn encode_control(&self, event: &str, _: Option<bytes::Bytes>) -> Result<Message, EncodeError> {
+            Ok(Message::text(event.to_owned()))
+        }
+    }
+
+    /// A plain session with a socket that holds so many bytes, and the peer's end.
+    fn linked(capacity: usize, adjust: impl FnOnce(&mut SessionConfig)) -> (Cell, Link, DuplexStream) {
+        let mut config = SessionConfig::new(Side::Server, Mode::Plain);
+        adjust(&mut config);
+        let mut session = Session::new(Arc::new(config), now());
+        let epoch = session.reserve();
+        session.attach(epoch, None, now()).unwrap();
+        let (ours, theirs) = tokio::io::duplex(capacity);
+        let transport = Box::new(WsTransport::new(ours, Unmasked, &[], 1024));
+        (Cell::new(session), Link::new(epoch, transport), theirs)
+    }
+
+    fn cx() -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
+    fn shared(text: &'static str) -> SharedFrame {
+        Tape::default().push(crate::ws::encode_message(crate::MessageKind::Text, text.as_bytes()))
+    }
+
+    #[tokio::test]
+    async fn a_flush_writes_what_was_queued_and_needs_nobody() {
+        let (cell, mut link, mut peer) = linked(64, |_| ());
+        cell.queue(&shared("early"), Overflow::Reject).unwrap();
+        assert!(!link.flush(&cell, &Text, now()), "its driver has not looked at it yet, and is about to");
+        assert_eq!(cell.drive(|session| session.counts().unacknowledged), 1);
+        assert_eq!(link.poll_write(&mut cx(), &cell, &Text), Wrote::Enough { again: false, blocked: false });
+        cell.queue(&shared("later"), Overflow::Reject).unwrap();
+        assert!(!link.flush(&cell, &Text, now()));
+        let mut read = [0; 14];
+        peer.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"\x81\x05early\x81\x05later");
+        assert_eq!(cell.drive(|session| session.counts().unacknowledged), 0);
+    }
+
+    #[tokio::test]
+    async fn a_flush_has_the_driver_look_when_the_socket_becomes_full_or_is_lost() {
+        let (cell, mut link, peer) = linked(9, |_| ());
+        let write_timeout = SessionConfig::new(Side::Server, Mode::Plain).write_timeout;
+        assert!(link.poll(&mut cx(), &cell, &Text).is_pending());
+        cell.queue(&shared("123456"), Overflow::Reject).unwrap();
+        assert!(!link.flush(&cell, &Text, now()));
+        cell.queue(&shared("7"), Overflow::Reject).unwrap();
+        let at = now();
+        assert!(link.flush(&cell, &Text, at), "its timer is to be set");
+        assert!(cell.drive(|session| session.poll_timeout()).is_some_and(|due| due <= at + write_timeout));
+        cell.queue(&shared("8"), Overflow::Reject).unwrap();
+        assert!(!link.flush(&cell, &Text, now()), "it knows already");
+        drop(peer);
+        assert!(link.flush(&cell, &Text, now()));
+        assert_eq!(link.poll(&mut cx(), &cell, &Text), Poll::Ready(LinkEnd::Gone));
+    }
+
+    #[tokio::test]
+    async fn a_socket_whose_reading_was_stopped_is_read_on_when_there_is_room_again() {
+        let (cell, mut link, mut peer) = linked(64, |config| config.inbox_frames = 1);
+        for text in [b"a", b"b"] {
+            let frame = [0x81, 0x81, 0, 0, 0, 0, text[0]];
+            tokio::io::AsyncWriteExt::write_all(&mut peer, &frame).await.unwrap();
+        }
+        let enough = |again| Wrote::Enough { again, blocked: false };
+        for text in ["a", "b"] {
+            assert!(link.poll_read(&mut cx(), &cell, &Text).is_pending());
+            assert_eq!(link.poll_write(&mut cx(), &cell, &Text), enough(false), "nobody has made room");
+            while let Some(event) = cell.next_event() {
+                assert!([Event::Connected, Event::Message(Frame::event_only(text))].contains(&event));
+            }
+            assert!(link.flush(&cell, &Text, now()), "whoever sees it has the driver read on");
+            assert_eq!(link.poll_write(&mut cx(), &cell, &Text), enough(true));
+        }
+    }
+}

@@ -37,6 +37,26 @@ async fn a_broadcast_reaches_one_room_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_broadcast_while_another_broadcast_is_being_written_arrives_too() {
+    // More members than are written to in one go.
+    const MEMBERS: usize = 300;
+    let (server, _log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let mut members = Vec::new();
+    for n in 0..MEMBERS {
+        members.push(line.client(&format!("/?id={n}")).connect().await.unwrap());
+    }
+    // One look at the clock for each: the tasks that open sessions have nothing left to do.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(server.broadcast("room", &number(1)), Ok(MEMBERS));
+    tokio::task::yield_now().await;
+    assert_eq!(server.broadcast("room", &number(2)), Ok(MEMBERS));
+    for member in &mut members {
+        assert_eq!(numbers(member, 2).await, [1, 2]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_or_unknown_room_is_no_error() {
     let (server, mut log) = server(|builder| builder);
     assert_eq!(server.broadcast("nowhere", &number(1)), Ok(0));

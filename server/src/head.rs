@@ -1,0 +1,197 @@
+//! The head of a request from a byte stream, and the answer to it (RFC 9112): all the HTTP/1.1 that an upgrade needs.
+//!
+//! A WebSocket connection has one request, without a body. Read here, it costs one task and two buffers that are gone with it;
+//! an HTTP server's connection is made for many.
+
+use std::io;
+
+use http::{HeaderName, HeaderValue, Request, StatusCode, Uri, Version, header, request};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use crate::connect::Reject;
+use crate::upgrade::{HttpResponse, bad};
+
+/// The most that the head of a request may take, and the most headers in it.
+const MAX_HEAD: usize = 16 * 1024;
+const MAX_HEADERS: usize = 64;
+
+/// What most heads fit into.
+const USUAL_HEAD: usize = 1024;
+
+/// What a peer has asked for.
+pub(crate) enum Asked {
+    /// A request, and what was read beyond its head: the first bytes of the WebSocket.
+    Request(Box<request::Parts>, Vec<u8>),
+    /// Something that is none; it is to be told why.
+    Nonsense(Reject),
+    /// Nothing: it has gone.
+    Nothing,
+}
+
+/// Reads the head of a request. The caller bounds the time.
+///
+/// # Errors
+/// Fails when the stream does.
+pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Asked> {
+    let mut buffer = Vec::with_capacity(USUAL_HEAD);
+    loop {
+        let before = buffer.len();
+        if io.read_buf(&mut buffer).await? == 0 {
+            return Ok(Asked::Nothing);
+        }
+        // Parsed at once, for what is no HTTP at all, and when its end is there: however small the pieces are in which it comes.
+        let new = &buffer[before.saturating_sub(2)..];
+        let ends = new.windows(2).any(|two| two == b"\n\n") || new.windows(3).any(|three| three == b"\n\r\n");
+        if before == 0 || ends {
+            match parse(&buffer) {
+                Ok(Some((length, parts))) => {
+                    return Ok(Asked::Request(Box::new(parts), buffer.split_off(length)));
+                }
+                Ok(None) => {}
+                Err(reject) => return Ok(Asked::Nonsense(reject)),
+            }
+        }
+        if buffer.len() >= MAX_HEAD {
+            return Ok(Asked::Nonsense(too_large("the head of the request is longer than 16 KiB")));
+        }
+    }
+}
+
+/// The length of the head, and what it says; `None` while its end is missing.
+fn parse(buffer: &[u8]) -> Result<Option<(usize, request::Parts)>, Reject> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut head = httparse::Request::new(&mut headers);
+    let length = match head.parse(buffer) {
+        Ok(httparse::Status::Complete(length)) => length,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(httparse::Error::TooManyHeaders) => {
+            return Err(too_large("the request has more than 64 headers"));
+        }
+        Err(error) => return Err(bad(format!("no HTTP/1.1 request: {error}"))),
+    };
+    let (mut parts, ()) = Request::new(()).into_parts();
+    let malformed = || bad("no HTTP/1.1 request: invalid method or target");
+    parts.method = head.method.unwrap_or_default().parse().map_err(|_| malformed())?;
+    parts.uri = head.path.unwrap_or_default().parse::<Uri>().map_err(|_| malformed())?;
+    parts.version = if head.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
+    parts.headers.reserve(head.headers.len());
+    for field in head.headers {
+        let name = HeaderName::from_bytes(field.name.as_bytes());
+        let value = HeaderValue::from_bytes(field.value);
+        let (Ok(name), Ok(value)) = (name, value) else {
+            return Err(bad("no HTTP/1.1 request: invalid header"));
+        };
+        parts.headers.append(name, value);
+    }
+    Ok(Some((length, parts)))
+}
+
+/// Writes an answer. One that does not switch protocols is the last on its connection.
+///
+/// # Errors
+/// Fails when the stream does.
+pub(crate) async fn write(io: &mut (impl AsyncWrite + Unpin), answer: &HttpResponse) -> io::Result<()> {
+    let refuses = answer.status() != StatusCode::SWITCHING_PROTOCOLS;
+    let mut head = Vec::with_capacity(256);
+    let reason = answer.status().canonical_reason().unwrap_or_default();
+    head.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", answer.status().as_u16()).as_bytes());
+    for (name, value) in answer.headers() {
+        push(&mut head, name, value.as_bytes());
+    }
+    if refuses {
+        push(&mut head, &header::CONNECTION, b"close");
+        push(&mut head, &header::CONTENT_LENGTH, answer.body().len().to_string().as_bytes());
+    }
+    head.extend_from_slice(b"\r\n");
+    head.extend_from_slice(answer.body());
+    io.write_all(&head).await?;
+    io.flush().await?;
+    if refuses { io.shutdown().await } else { Ok(()) }
+}
+
+fn push(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
+    for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
+        head.extend_from_slice(part);
+    }
+}
+
+fn too_large(why: &'static str) -> Reject {
+    Reject::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    async fn asked(pieces: &[&[u8]]) -> Asked {
+        let (mut ours, mut theirs) = tokio::io::duplex(64 * 1024);
+        let writes = async {
+            for piece in pieces {
+                theirs.write_all(piece).await.ok();
+                tokio::task::yield_now().await;
+            }
+            theirs.shutdown().await.ok();
+        };
+        tokio::join!(read(&mut ours), writes).0.unwrap()
+    }
+
+    #[tokio::test]
+    async fn reads_a_request_in_any_pieces_and_keeps_what_comes_behind_it() {
+        let request = b"GET /chat?room=a HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nx-a: 2\r\n\r\n\x81\x00";
+        for size in 1..=request.len() {
+            let Asked::Request(parts, rest) = asked(&request.chunks(size).collect::<Vec<_>>()).await else {
+                panic!("no request in pieces of {size}");
+            };
+            assert_eq!((parts.method.as_str(), parts.uri.query()), ("GET", Some("room=a")));
+            assert_eq!(parts.headers.get_all("x-a").iter().collect::<Vec<_>>(), ["1", "2"]);
+            assert_eq!(rest, request[request.len() - 2..][..rest.len()], "pieces of {size}");
+        }
+    }
+
+    #[tokio::test]
+    async fn says_what_is_wrong_with_what_is_none() {
+        let many = [b"GET / HTTP/1.1\r\n".to_vec(), b"a: b\r\n".repeat(65), b"\r\n".to_vec()].concat();
+        let long = [b"GET / HTTP/1.1\r\na: ".to_vec(), vec![b'x'; MAX_HEAD]].concat();
+        let cases: [(&[u8], u16, &str); 7] = [
+            (b"\x16\x03\x01\x02\x00\x01", 400, "no HTTP/1.1 request: invalid token"),
+            (b"GET / SIP/2.0\r\n\r\n", 400, "no HTTP/1.1 request: invalid HTTP version"),
+            (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400, "no HTTP/1.1 request: invalid header name"),
+            (b"GET / HTTP/1.1\r\na: \x00\r\n\r\n", 400, "no HTTP/1.1 request: invalid header value"),
+            (b"GET http:// HTTP/1.1\r\n\r\n", 400, "no HTTP/1.1 request: invalid method or target"),
+            (&many, 431, "the request has more than 64 headers"),
+            (&long, 431, "the head of the request is longer than 16 KiB"),
+        ];
+        for (text, status, why) in cases {
+            let Asked::Nonsense(reject) = asked(&[text]).await else { panic!("accepted: {why}") };
+            assert_eq!((reject.status.as_u16(), &*reject.body), (status, why));
+        }
+    }
+
+    #[tokio::test]
+    async fn who_goes_before_the_end_has_asked_for_nothing() {
+        for text in [&b""[..], b"GET / HT", b"GET / HTTP/1.1\r\nhost: x\r\n"] {
+            assert!(matches!(asked(&[text]).await, Asked::Nothing));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_says_that_it_is_the_last_unless_it_switches_protocols() {
+        let mut refusal = HttpResponse::new(Bytes::from_static(b"who?"));
+        *refusal.status_mut() = StatusCode::UNAUTHORIZED;
+        refusal.headers_mut().insert("www-authenticate", HeaderValue::from_static("Bearer"));
+        let mut switch = HttpResponse::new(Bytes::new());
+        *switch.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        let written = |answer: HttpResponse| async move {
+            let mut written = Vec::new();
+            write(&mut written, &answer).await.unwrap();
+            String::from_utf8(written).unwrap()
+        };
+        assert_eq!(
+            written(refusal).await,
+            "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Bearer\r\nconnection: close\r\ncontent-length: 4\r\n\r\nwho?"
+        );
+        assert_eq!(written(switch).await, "HTTP/1.1 101 Switching Protocols\r\n\r\n");
+    }
+}
