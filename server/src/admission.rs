@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use rejoin_core::drive::{Transport, now};
-use rejoin_core::{CloseReason, Epoch, LostReason, Mode, Session, SessionIdentity, State, Token};
+use rejoin_core::{CloseReason, Epoch, LostReason, Mode, Session, SessionIdentity, State};
 
 use crate::connect::{Identity, Reject};
 use crate::connection::{Arrival, Connection, Parts};
@@ -87,17 +87,17 @@ impl Admission {
         identity: Identity,
         remote_addr: Option<SocketAddr>,
     ) -> Result<Self, Reject> {
-        let (mut session, token) = new_session(shared, mode, lost, &identity).map_err(no_randomness)?;
+        let (id, room): (Arc<str>, _) = (identity.id.into(), shared.rooms.name(&identity.room));
+        let (mut session, identified) = new_session(shared, mode, lost, &id, &room).map_err(no_randomness)?;
         let epoch = session.reserve();
         let connection = Connection::new(Parts {
             shared: shared.clone(),
             number: shared.next_number(),
-            id: identity.id.into(),
-            room: identity.room.into(),
-            token,
+            id,
+            room,
+            identity: identified,
             remote_addr,
             data: identity.data,
-            codec: shared.options.codecs[codec].clone(),
             codec_index: codec,
             session,
         });
@@ -183,15 +183,15 @@ fn new_session(
     shared: &Shared,
     mode: Mode,
     lost: Option<LostReason>,
-    identity: &Identity,
-) -> Result<(Session, Option<Token>), getrandom::Error> {
+    id: &Arc<str>,
+    room: &Arc<str>,
+) -> Result<(Session, Option<Arc<SessionIdentity>>), getrandom::Error> {
     let config = shared.session_config(mode).clone();
     if mode == Mode::Plain {
         return Ok((Session::new(config, now()), None));
     }
-    let token = registry::new_token()?;
-    let identity = SessionIdentity::new(token.clone(), identity.id.clone(), identity.room.clone());
-    Ok((Session::new_server(config, identity, lost, now()), Some(token)))
+    let identity = Arc::new(SessionIdentity::new(registry::new_token()?, id.clone(), room.clone()));
+    Ok((Session::new_server(config, identity.clone(), lost, now()), Some(identity)))
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]

@@ -10,9 +10,9 @@ use std::time::Instant;
 use bytes::Bytes;
 use rejoin_core::drive::{Cell, ReceiptError, SendError, Transport, now};
 use rejoin_core::{
-    CloseFrame, CloseReason, Codec, Counts, Epoch, Frame, Mode, Overflow, Session, State, Token, ws,
+    CloseFrame, CloseReason, Codec, Counts, Epoch, Frame, Mode, Overflow, Session, SessionIdentity, State,
+    Token, ws,
 };
-use tokio::sync::Notify;
 
 use crate::server::Server;
 use crate::shared::Shared;
@@ -30,23 +30,21 @@ struct Inner {
     number: u64,
     id: Arc<str>,
     room: Arc<str>,
-    /// Session mode: the secret with which the session is resumed.
-    token: Option<Token>,
+    /// Session mode: who the session is, with the secret by which it is resumed.
+    identity: Option<Arc<SessionIdentity>>,
     remote_addr: Option<SocketAddr>,
     data: Option<Arc<dyn Any + Send + Sync>>,
-    codec: Arc<dyn Codec>,
     /// The codec's place among the server's, by which a broadcast finds its encoding.
     codec_index: usize,
     cell: Cell,
     socket: Mutex<Socket>,
     /// Sockets that have asked for this session and are not attached yet; the latest wins.
-    arriving: Mutex<Option<Arrival>>,
+    arriving: Mutex<Option<Box<Arrival>>>,
     /// There may be one. Looked at each time, so that the lock need not be.
     has_arrival: AtomicBool,
     /// Where the room lists this connection; guarded by the room's lock.
     place: AtomicUsize,
     gone: AtomicBool,
-    ended: Notify,
 }
 
 /// A socket that wants to be attached.
@@ -65,10 +63,9 @@ pub(crate) struct Parts {
     pub(crate) number: u64,
     pub(crate) id: Arc<str>,
     pub(crate) room: Arc<str>,
-    pub(crate) token: Option<Token>,
+    pub(crate) identity: Option<Arc<SessionIdentity>>,
     pub(crate) remote_addr: Option<SocketAddr>,
     pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
-    pub(crate) codec: Arc<dyn Codec>,
     pub(crate) codec_index: usize,
     pub(crate) session: Session,
 }
@@ -81,10 +78,9 @@ impl Connection {
             number: parts.number,
             id: parts.id,
             room: parts.room,
-            token: parts.token,
+            identity: parts.identity,
             remote_addr: parts.remote_addr,
             data: parts.data,
-            codec: parts.codec,
             codec_index: parts.codec_index,
             cell: Cell::new(parts.session).with_budget(budget),
             socket: Mutex::default(),
@@ -92,7 +88,6 @@ impl Connection {
             has_arrival: AtomicBool::new(false),
             place: AtomicUsize::new(0),
             gone: AtomicBool::new(false),
-            ended: Notify::new(),
         }))
     }
 
@@ -126,7 +121,7 @@ impl Connection {
 
     /// Plain or session mode (PROTOCOL.md §1).
     pub fn mode(&self) -> Mode {
-        if self.0.token.is_some() { Mode::Session } else { Mode::Plain }
+        if self.0.identity.is_some() { Mode::Session } else { Mode::Plain }
     }
 
     /// The address from which the session was opened, where the listener knew it ([`Server::listen`], [`Server::serve`]). A
@@ -213,7 +208,7 @@ impl Connection {
 
     fn encode(&self, frame: &Frame) -> Result<Bytes, SendError> {
         self.0.cell.check(frame)?;
-        let message = self.0.codec.encode(frame)?;
+        let message = self.codec().encode(frame)?;
         Ok(ws::encode_message(message.kind, &message.data))
     }
 
@@ -232,11 +227,13 @@ impl Connection {
 
     /// Waits until the session has ended and `on_disconnect` has returned.
     pub async fn closed(&self) {
-        let ended = self.0.ended.notified();
-        let mut ended = std::pin::pin!(ended);
-        ended.as_mut().enable();
-        if !self.0.gone.load(Ordering::Acquire) {
-            ended.await;
+        loop {
+            let mut notified = std::pin::pin!(self.0.cell.notified());
+            notified.as_mut().enable();
+            if self.is_gone() {
+                return;
+            }
+            notified.await;
         }
     }
 
@@ -265,11 +262,11 @@ impl Connection {
     }
 
     pub(crate) fn token(&self) -> Option<&Token> {
-        self.0.token.as_ref()
+        self.0.identity.as_ref().map(|identity| &identity.token)
     }
 
     pub(crate) fn codec(&self) -> &dyn Codec {
-        &*self.0.codec
+        &*self.0.shared.options.codecs[self.0.codec_index]
     }
 
     pub(crate) fn codec_index(&self) -> usize {
@@ -320,7 +317,7 @@ impl Connection {
         let mut slot = self.0.arriving.lock().unwrap_or_else(PoisonError::into_inner);
         let left = match &*slot {
             Some(waiting) if waiting.epoch > arrival.epoch => Some(arrival),
-            _ => slot.replace(arrival),
+            _ => slot.replace(Box::new(arrival)).map(|left| *left),
         };
         self.0.has_arrival.store(true, Ordering::Release);
         drop(slot);
@@ -335,13 +332,13 @@ impl Connection {
         }
         let mut slot = self.0.arriving.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.has_arrival.store(false, Ordering::Release);
-        slot.take()
+        slot.take().map(|arrival| *arrival)
     }
 
     /// The session's task has ended.
     pub(crate) fn set_gone(&self) {
         self.0.gone.store(true, Ordering::Release);
-        self.0.ended.notify_waiters();
+        self.0.cell.notify();
     }
 
     /// What a socket is told that has come too late.

@@ -13,13 +13,13 @@ use crate::sharded::Sharded;
 pub(crate) struct Registry {
     by_id: Sharded<Arc<str>, Connection>,
     /// By the public half of the token; the secret half is compared in constant time.
-    by_token: Sharded<Box<str>, Connection>,
+    by_token: Sharded<Lookup, Connection>,
     /// Those whose task has not ended yet, be their session over or not.
     running: Sharded<u64, Connection>,
 }
 
 /// The characters of a token by which it is found: 96 bits. What comes after them is the secret, and more than 128.
-const LOOKUP: usize = 16;
+type Lookup = [u8; 16];
 
 /// The bytes of randomness in a token: 43 characters.
 const TOKEN_BYTES: usize = 32;
@@ -38,7 +38,8 @@ impl Registry {
     //= PROTOCOL.md#5-resuming: tokens are compared in constant time
     pub(crate) fn by_token(&self, token: &Token) -> Result<Connection, LostReason> {
         let offered = token.as_str();
-        let found = self.by_token.lock(&offered[..LOOKUP]).get(&offered[..LOOKUP]).cloned();
+        let lookup = lookup(token);
+        let found = self.by_token.lock(&lookup).get(&lookup).cloned();
         let found = found.ok_or(LostReason::Unknown)?;
         let known = found.token().map(Token::as_str).unwrap_or_default();
         if bool::from(known.as_bytes().ct_eq(offered.as_bytes())) {
@@ -62,8 +63,8 @@ impl Registry {
         drop(ids);
         self.running.lock(&connection.number()).insert(connection.number(), connection.clone());
         if let Some(token) = connection.token() {
-            let lookup = &token.as_str()[..LOOKUP];
-            self.by_token.lock(lookup).insert(lookup.into(), connection.clone());
+            let lookup = lookup(token);
+            self.by_token.lock(&lookup).insert(lookup, connection.clone());
         }
         Ok(replaced)
     }
@@ -71,8 +72,8 @@ impl Registry {
     /// The session is over: its ID and its token are nobody's, unless somebody else has taken the ID.
     pub(crate) fn remove(&self, connection: &Connection) {
         if let Some(token) = connection.token() {
-            let lookup = &token.as_str()[..LOOKUP];
-            self.by_token.lock(lookup).remove(lookup);
+            let lookup = lookup(token);
+            self.by_token.lock(&lookup).remove(&lookup);
         }
         let mut ids = self.by_id.lock(connection.id());
         if ids.get(connection.id()).is_some_and(|found| found.is_same(connection)) {
@@ -96,6 +97,10 @@ impl Registry {
         running.sort_unstable_by_key(Connection::number);
         running
     }
+}
+
+fn lookup(token: &Token) -> Lookup {
+    *token.as_str().as_bytes().first_chunk().expect("a token has 22 characters at least")
 }
 
 /// A new token from the operating system's generator.

@@ -42,6 +42,12 @@ impl Rooms {
         Self { rooms: Sharded::new() }
     }
 
+    /// The name of a room, the room's own where there is one.
+    pub(crate) fn name(&self, name: &str) -> Arc<str> {
+        let rooms = self.rooms.lock(name);
+        rooms.get_key_value(name).map_or_else(|| name.into(), |(name, _)| name.clone())
+    }
+
     /// Puts a connection into its room. Returns how many rooms were created for it: none or one, unless somebody else
     /// entered and left the first of them at the same time.
     pub(crate) fn join(&self, connection: &Connection) -> usize {

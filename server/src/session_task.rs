@@ -30,13 +30,15 @@ pub(crate) struct SessionTask {
     connected: bool,
     /// The application has been told the end, or is being told.
     over: bool,
-    span: tracing::Span,
+    /// Where somebody wants it.
+    span: Option<Box<tracing::Span>>,
 }
 
 impl SessionTask {
     /// A task for a connection that is registered. Whether it runs or not, dropping it takes the connection back.
     pub(crate) fn new(shared: Arc<Shared>, connection: Connection) -> Self {
         let span = connection.span();
+        let span = (!span.is_disabled()).then(|| Box::new(span));
         Self {
             shared,
             connection,
@@ -116,8 +118,8 @@ impl Future for SessionTask {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        let span = this.span.clone();
-        let _entered = span.enter();
+        let span = this.span.as_deref().cloned();
+        let _entered = span.as_ref().map(tracing::Span::enter);
         if this.shared.is_aborted() {
             return Poll::Ready(());
         }
@@ -151,8 +153,8 @@ impl Future for SessionTask {
 
 impl Drop for SessionTask {
     fn drop(&mut self) {
-        let span = self.span.clone();
-        let _entered = span.enter();
+        let span = self.span.as_deref().cloned();
+        let _entered = span.as_ref().map(tracing::Span::enter);
         // However it ends, by abort too: nothing is left behind.
         self.connection.end(CloseReason::ServerClosed);
         self.queue(State::Closed);

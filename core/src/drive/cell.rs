@@ -6,6 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
 
 use crate::{Event, Fate, Frame, Mode, Overflow, Refused, Session, SharedFrame};
@@ -18,7 +19,7 @@ use super::error::{ReceiptError, SendError};
 #[derive(Debug)]
 pub struct Cell {
     inner: Mutex<Inner>,
-    /// Notified when the buffer has room again, or never will.
+    /// Notified when the buffer has room again, or never will, and by [`Self::notify`].
     room: Notify,
     /// What all cells of a process may keep together.
     budget: Option<Arc<Budget>>,
@@ -143,6 +144,16 @@ impl Cell {
     /// Takes back [`Self::register_driver`]: the driver is awake, and looks again before it sleeps.
     pub fn unregister_driver(&self) {
         self.lock().driver_sleeps = false;
+    }
+
+    /// Ready when [`Self::notify`] is called; now and then before.
+    pub fn notified(&self) -> Notified<'_> {
+        self.room.notified()
+    }
+
+    /// Wakes whoever waits for [`Self::notified`].
+    pub fn notify(&self) {
+        self.room.notify_waiters();
     }
 
     /// Has the driver look: see [`Link::flush`](super::Link::flush).

@@ -25,7 +25,7 @@ pub struct WsTransport<S, M = Unmasked> {
     masking: M,
     decoder: Decoder,
     /// Read, and not taken yet: the session had to pause.
-    leftover: BytesMut,
+    leftover: Option<Box<BytesMut>>,
     queue: VecDeque<Pending>,
     /// Bytes of the first in `queue` that are written.
     offset: usize,
@@ -34,7 +34,8 @@ pub struct WsTransport<S, M = Unmasked> {
     /// Bytes in `queue`, the written ones of the first included.
     queued: usize,
     /// Answers to pings that are not in `queue` yet. Of many only the latest are kept (RFC 6455 §5.5.3).
-    pongs: VecDeque<Bytes>,
+    #[allow(clippy::box_collection, reason = "mostly there are none, and each connection has this")]
+    pongs: Option<Box<VecDeque<Bytes>>>,
     /// Whether something was written since the stream was flushed.
     unflushed: bool,
     close_pushed: bool,
@@ -114,12 +115,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
             io,
             masking,
             decoder: Decoder::new(M::ROLE, max_message_size),
-            leftover: BytesMut::from(read_already),
+            leftover: keep(read_already),
             queue: VecDeque::new(),
             offset: 0,
             begun: 0,
             queued: 0,
-            pongs: VecDeque::new(),
+            pongs: None,
             unflushed: false,
             close_pushed: false,
             close_received: false,
@@ -141,10 +142,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
                     return Ok(Some(0));
                 }
                 Incoming::Ping(payload) => {
-                    if self.pongs.len() == MAX_PONGS {
-                        self.pongs.pop_front();
+                    let pongs = self.pongs.get_or_insert_default();
+                    if pongs.len() == MAX_PONGS {
+                        pongs.pop_front();
                     }
-                    self.pongs.push_back(payload);
+                    pongs.push_back(payload);
                     Flow::Continue
                 }
                 _ => Flow::Continue,
@@ -171,7 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
     /// there is room for.
     fn take_pongs(&mut self) {
         while self.has_room()
-            && let Some(payload) = self.pongs.pop_front()
+            && let Some(payload) = self.pongs.as_mut().and_then(|pongs| pongs.pop_front())
         {
             if !self.close_pushed {
                 self.push(ws::encode_pong(&payload), What::Control);
@@ -222,13 +224,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTrans
         if self.close_received {
             return Poll::Pending;
         }
-        if !self.leftover.is_empty() {
-            let mut leftover = std::mem::take(&mut self.leftover);
+        if let Some(mut leftover) = self.leftover.take() {
             match self.deliver(&mut leftover, sink) {
                 Err(error) => return Poll::Ready(protocol_error(&error)),
                 Ok(Some(rest)) => {
                     leftover.advance(leftover.len() - rest);
-                    self.leftover = leftover;
+                    self.leftover = Some(leftover).filter(|leftover| !leftover.is_empty());
                     return Poll::Pending;
                 }
                 Ok(None) => {}
@@ -297,11 +298,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTrans
             }
             self.advance(count, written);
         }
-        if self.queue.capacity() > 8 || self.pongs.capacity() > 0 {
+        if self.queue.capacity() > 8 {
             // An idle connection costs no buffers.
             self.queue = VecDeque::new();
-            self.pongs = VecDeque::new();
         }
+        self.pongs = None;
         if self.unflushed {
             ready!(Pin::new(&mut self.io).poll_flush(cx))?;
             self.unflushed = false;
@@ -337,7 +338,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
                 Ok(None) => {}
                 Ok(Some(rest)) => {
                     let filled = read.filled();
-                    self.leftover = BytesMut::from(&filled[filled.len() - rest..]);
+                    self.leftover = keep(&filled[filled.len() - rest..]);
                     return Poll::Pending;
                 }
             }
@@ -349,6 +350,11 @@ impl<S, M> fmt::Debug for WsTransport<S, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WsTransport").field("queued", &self.queued).finish_non_exhaustive()
     }
+}
+
+/// What was read, for later; nothing of nothing.
+fn keep(bytes: &[u8]) -> Option<Box<BytesMut>> {
+    if bytes.is_empty() { None } else { Some(Box::new(BytesMut::from(bytes))) }
 }
 
 fn protocol_error(error: &FrameError) -> ReceiveError {
@@ -403,7 +409,7 @@ mod tests {
         assert_eq!(receive(&mut transport, 1).0, ["a"]);
         assert_eq!(receive(&mut transport, 1).0, ["b"]);
         assert_eq!(receive(&mut transport, 9).0, ["c"]);
-        assert!(transport.leftover.is_empty());
+        assert!(transport.leftover.is_none());
     }
 
     #[tokio::test]
@@ -515,8 +521,8 @@ mod tests {
         }
         let _ = receive(&mut transport, 9);
         assert!(matches!(flush(&mut transport).0, Poll::Ready(Ok(()))));
-        let held = transport.queue.capacity() + transport.pongs.capacity() + transport.leftover.capacity();
-        assert_eq!(held + transport.decoder.buffered(), 0);
+        assert!(transport.pongs.is_none() && transport.leftover.is_none());
+        assert_eq!(transport.queue.capacity() + transport.decoder.buffered(), 0);
     }
 
     #[tokio::test]

@@ -1,6 +1,5 @@
 //! How a session ends, by our word or by the peer's.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::{CloseFrame, Control};
@@ -155,13 +154,13 @@ impl Session {
             self.discard_events();
         }
         self.ahead = None;
-        self.pongs = VecDeque::new();
+        self.pongs = None;
         self.outbox.end_receipts();
         if self.config.side == Side::Server {
             // A client's application may ask for it; here nobody does, and handles may be kept for long.
             self.outbox.forfeit();
         }
-        self.ended = Some(reason.clone());
+        self.ended = Some(Box::new(reason.clone()));
         self.inbox.push(Event::Closed(reason));
     }
 

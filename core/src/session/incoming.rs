@@ -46,7 +46,7 @@ impl Session {
     ///
     /// In session mode the socket is read on behind what the application has not taken, for the acknowledgements there.
     pub fn wants_read(&self) -> bool {
-        if self.pongs.len() >= MAX_PONGS {
+        if self.pongs.as_ref().is_some_and(|pongs| pongs.len() >= MAX_PONGS) {
             return false;
         }
         if self.closing.is_some() {
@@ -113,7 +113,7 @@ impl Session {
             Control::Ping(value) => {
                 // After our close frame no answer can follow, and unwritten ones would stop the reading.
                 if !self.close_sent() {
-                    self.pongs.push_back(value);
+                    self.pongs.get_or_insert_default().push_back(value);
                 }
                 Ok(())
             }

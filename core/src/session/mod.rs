@@ -99,7 +99,8 @@ pub struct Session {
     /// Session mode: what the attached socket brought while the inbox was full. Never empty; while it is there, the inbox is
     /// full and nothing closes.
     ahead: Option<Box<Ahead>>,
-    pongs: VecDeque<Option<Bytes>>,
+    /// `$pong`s to be written; mostly none.
+    pongs: Option<Box<Pongs>>,
     sent: Sent,
     /// How often a socket was restored.
     resumed: u64,
@@ -114,9 +115,12 @@ pub struct Session {
     dropped: Option<Box<DropReason>>,
     closing: Option<Box<Closing>>,
     /// Why the session ended, once it has.
-    ended: Option<CloseReason>,
+    ended: Option<Box<CloseReason>>,
     reconnect: Reconnect,
 }
+
+/// The payloads of `$pong`s, the oldest first.
+type Pongs = VecDeque<Option<Bytes>>;
 
 /// Frames in and out, for statistics: of one session, over all its sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -156,12 +160,12 @@ impl Session {
     /// A server's session in session mode, to be announced as `identity`. `lost` is why another was not resumed.
     pub fn new_server(
         config: Arc<SessionConfig>,
-        identity: SessionIdentity,
+        identity: impl Into<Arc<SessionIdentity>>,
         lost: Option<LostReason>,
         now: Instant,
     ) -> Self {
         debug_assert!(config.side == Side::Server && config.mode == Mode::Session);
-        Self { identity: Some(Arc::new(identity)), lost, ..Self::new(config, now) }
+        Self { identity: Some(identity.into()), lost, ..Self::new(config, now) }
     }
 
     /// Any other session: plain mode on either side, or a client's before its first `$open`.
@@ -181,7 +185,7 @@ impl Session {
             inbox: Inbox::default(),
             untold: None,
             ahead: None,
-            pongs: VecDeque::new(),
+            pongs: None,
             sent: Sent::default(),
             resumed: 0,
             last_heard: now,
@@ -247,7 +251,7 @@ impl Session {
 
     /// Why the session ended, once it has.
     pub fn ended(&self) -> Option<&CloseReason> {
-        self.ended.as_ref()
+        self.ended.as_deref()
     }
 
     /// Frames in and out so far.

@@ -15,14 +15,14 @@ pub struct SessionIdentity {
     /// The secret with which the session is resumed.
     pub token: Token,
     /// The connection ID.
-    pub id: Box<str>,
+    pub id: Arc<str>,
     /// The room.
-    pub room: Box<str>,
+    pub room: Arc<str>,
 }
 
 impl SessionIdentity {
     /// Who a session is.
-    pub fn new(token: Token, id: impl Into<Box<str>>, room: impl Into<Box<str>>) -> Self {
+    pub fn new(token: Token, id: impl Into<Arc<str>>, room: impl Into<Arc<str>>) -> Self {
         Self { token, id: id.into(), room: room.into() }
     }
 }
@@ -64,7 +64,7 @@ impl Session {
             }
         }
         let first = self.identity.is_none();
-        self.identity = Some(Arc::new(SessionIdentity { token: open.session, id: open.id, room: open.room }));
+        self.identity = Some(Arc::new(SessionIdentity::new(open.session, open.id, open.room)));
         self.retired = false;
         // The server's own range: what it may send unacknowledged is what we may have to read ahead.
         self.peer_buffer = open.buffer.clamp(1, 65_536);

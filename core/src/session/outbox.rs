@@ -38,7 +38,7 @@ pub(super) struct Outbox {
     /// Frames given up before they were handed, or found missing by a resume.
     dropped: u64,
     /// What was given up after it was handed: missed only if a resume asks for it.
-    given_up: Option<GivenUp>,
+    given_up: Option<Box<GivenUp>>,
     /// Frames of which somebody wants to know what becomes of them; mostly none.
     receipts: Option<Box<Receipts>>,
     /// What was not delivered when the session ended and its frames were thrown away, in plain mode.
@@ -230,8 +230,9 @@ impl Outbox {
         }
         if number <= self.cursor {
             self.handed -= 1;
-            let (from, frames) = self.given_up.map_or((number, 0), |old| (old.range.from, old.frames));
-            self.given_up = Some(GivenUp { range: Gap::new(from, number), frames: frames + 1 });
+            let (from, frames) =
+                self.given_up.as_ref().map_or((number, 0), |old| (old.range.from, old.frames));
+            self.given_up = Some(Box::new(GivenUp { range: Gap::new(from, number), frames: frames + 1 }));
         } else {
             self.dropped += 1;
             if let Some(receipts) = &mut self.receipts {
@@ -337,7 +338,7 @@ impl Outbox {
             receipts.acknowledged(number);
         }
         // What has arrived is not missed by any resume.
-        self.given_up = self.given_up.filter(|given_up| given_up.range.to > number);
+        self.given_up = self.given_up.take().filter(|given_up| given_up.range.to > number);
         // A count that is possible only because an older socket came further: nothing up to it is told as a gap.
         self.cursor = self.cursor.max(number);
         while self.kept.front().is_some_and(|run| run.number <= number) {

@@ -207,7 +207,12 @@ impl Session {
             self.opened = true;
             return Some(Transmit::Control(Control::Open(Box::new(self.open()))));
         }
-        if let Some(value) = self.pongs.pop_front() {
+        if let Some(pongs) = &mut self.pongs
+            && let Some(value) = pongs.pop_front()
+        {
+            if pongs.is_empty() {
+                self.pongs = None;
+            }
             return Some(Transmit::Control(Control::Pong(value)));
         }
         if self.ack_at().is_some_and(|at| at <= now) {

@@ -1,6 +1,5 @@
 //! Sockets come and go: at most one is attached, the one that asked last.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::CloseFrame;
@@ -82,7 +81,7 @@ impl Session {
         self.blocked_since = None;
         self.last_heard = now;
         self.ping = Ping::Idle;
-        self.pongs.clear();
+        self.pongs = None;
         //= PROTOCOL.md#5-resuming: what was read from it but not yet counted is neither counted nor delivered
         self.ahead = None;
         self.reconnect = Reconnect::Backoff;
@@ -131,7 +130,7 @@ impl Session {
             //= PROTOCOL.md#7-closing: 4000 `taken over`
             return Standing::Leave(CloseFrame::new(4000, "taken over"));
         }
-        match (self.state, &self.ended) {
+        match (self.state, self.ended.as_deref()) {
             (State::Connected, _) => Standing::Attached,
             // It was lost before the session ended, even if its driver has not seen so yet.
             (State::Closed, _) if self.suspended_since.is_some() => Standing::Gone,
@@ -174,7 +173,7 @@ impl Session {
         };
         self.note_drop(why.clone());
         self.blocked_since = None;
-        self.pongs = VecDeque::new();
+        self.pongs = None;
         let keeps = self.outlives_socket();
         if self.closing.is_some() && (!keeps || self.outbox.unacknowledged() == 0) {
             self.end_closing();

@@ -162,7 +162,7 @@ impl World {
         let open = self.session.is_open();
         let before = self.session.counts().accepted;
         // Two of three are sent to others, too.
-        let result = if self.accepts % 3 == 0 {
+        let result = if self.accepts.is_multiple_of(3) {
             self.session.send(message, overflow)
         } else {
             self.session.send_shared(&self.tape.push(message), overflow)
