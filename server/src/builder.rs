@@ -210,7 +210,8 @@ impl Builder {
     }
 
     /// The bytes that all sessions of this server keep together, suspended ones counted with 1 KiB beside their frames.
-    /// Default 1 GiB; at least 1. It bounds what windows and buffers may cost, however long and big they are.
+    /// Default 1 GiB; at least 1. It bounds what windows and buffers may cost, however long and big they are. Several threads
+    /// that send at the same moment may pass it by what they send.
     ///
     /// Where it is reached, suspended sessions end, the oldest first ([`CloseReason::Evicted`]); who comes back to one is told
     /// that it is lost. With none left, a buffer counts as full: a `send` follows its [policy](Self::overflow), and a

@@ -307,9 +307,13 @@ impl Connection {
         self.0.place.store(place, Ordering::Relaxed);
     }
 
-    /// Ends the session at once.
-    pub(crate) fn end(&self, reason: CloseReason) {
-        self.0.cell.command(|session| session.end(reason));
+    /// Ends the session at once. Returns whether it had not ended before.
+    pub(crate) fn end(&self, reason: CloseReason) -> bool {
+        self.0.cell.command(|session| {
+            let lives = session.state() != State::Closed;
+            session.end(reason);
+            lives
+        })
     }
 
     /// Hands a socket to the session's task. Returns one that had arrived before, and is left.

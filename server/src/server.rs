@@ -164,12 +164,13 @@ impl Server {
     /// message reaches the application any more; `on_disconnect` follows as soon as a handler that is running has returned.
     ///
     /// # Errors
-    /// Fails when no connection has this ID.
+    /// Fails when no connection has this ID, or the one that had it has ended by itself: what that one had received is still
+    /// delivered.
     pub async fn kick(&self, id: &str) -> Result<(), ConnectionError> {
         let connection = self.connection(id).ok_or(ConnectionError::NotFound)?;
-        connection.end(CloseReason::Kicked);
+        let kicked = connection.end(CloseReason::Kicked);
         self.shared.forget(&connection);
-        Ok(())
+        if kicked { Ok(()) } else { Err(ConnectionError::NotFound) }
     }
 
     /// Cuts a connection's socket without a close frame, as a network would. The session stays, for its resume window.

@@ -1,6 +1,7 @@
-//! [`Line`]: the network between one client and a server, in memory.
+//! [`Line`]: the network between one client and a server, in memory or between sockets.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,12 +10,16 @@ use rand::{Rng as _, SeedableRng as _};
 use rejoin_client::{Client, ClientBuilder};
 use rejoin_server::Server;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
+use super::relay;
 use super::wire::{Condition, End, Wire};
 
-/// The network between one client and a server, in memory. Whatever is done to it is done to the latest connection.
+/// The network between one client and a server. Whatever is done to it is done to the latest connection.
 ///
-/// Works with paused time, and does the same each time.
+/// In memory from end to end it works with paused time, and does the same each time. Between sockets it is a proxy that
+/// [listens](Self::listen), and leads to an address: what it does with bytes is the same, and what the operating system does
+/// with them comes on top.
 #[derive(Debug, Clone)]
 pub struct Line {
     state: Arc<Mutex<State>>,
@@ -23,16 +28,45 @@ pub struct Line {
 
 #[derive(Debug)]
 struct State {
-    server: Server,
+    target: Target,
+    /// Where it listens.
+    front: Option<SocketAddr>,
+    /// What passes bytes on between it and sockets.
+    relays: JoinSet<()>,
     dials: Dials,
     capacity: usize,
     /// By direction.
     latency: [Duration; 2],
+    rate: [Option<u32>; 2],
     /// The latest connection.
     wire: Option<Arc<Wire>>,
     /// Ends that nobody serves.
     swallowed: Vec<End>,
+    held: Vec<Arc<Wire>>,
+    stalled: Vec<(Direction, Arc<Wire>)>,
     cuts: Option<Cuts>,
+}
+
+/// Where a line leads.
+#[derive(Debug, Clone)]
+#[allow(clippy::exhaustive_enums, reason = "these are all")]
+pub enum Target {
+    /// To a server in this process, without a socket.
+    Memory(Server),
+    /// To whatever listens there.
+    Socket(SocketAddr),
+}
+
+impl From<&Server> for Target {
+    fn from(server: &Server) -> Self {
+        Self::Memory(server.clone())
+    }
+}
+
+impl From<SocketAddr> for Target {
+    fn from(addr: SocketAddr) -> Self {
+        Self::Socket(addr)
+    }
 }
 
 /// Where bytes go.
@@ -45,16 +79,23 @@ pub enum Direction {
     ToClient,
 }
 
+impl Direction {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::ToServer, Self::ToClient];
+}
+
 /// What becomes of dials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "these are all")]
 pub enum Dials {
     /// The server gets them.
     Served,
-    /// They fail.
+    /// They fail: over a socket by a reset.
     Refused,
     /// They succeed, and nothing more ever happens.
     Swallowed,
+    /// They succeed, and nothing passes until they are served.
+    Held,
 }
 
 /// Connections that fail at a random byte.
@@ -66,14 +107,19 @@ struct Cuts {
 
 impl Line {
     /// A line that leads to this server.
-    pub fn to(server: &Server) -> Self {
+    pub fn to(target: impl Into<Target>) -> Self {
         let state = State {
-            server: server.clone(),
+            target: target.into(),
+            front: None,
+            relays: JoinSet::new(),
             dials: Dials::Served,
             capacity: 64 * 1024,
             latency: [Duration::ZERO; 2],
+            rate: [None; 2],
             wire: None,
             swallowed: Vec::new(),
+            held: Vec::new(),
+            stalled: Vec::new(),
             cuts: None,
         };
         Self { state: Arc::new(Mutex::new(state)), dialled: watch::Sender::new(0) }
@@ -86,8 +132,31 @@ impl Line {
         self
     }
 
-    /// A client on this line, which asks for this path and query.
+    /// Lets sockets dial it, too, on a port of its own, until [`Self::close`].
+    ///
+    /// # Errors
+    /// Fails when there is no port.
+    pub fn listen(&self) -> io::Result<SocketAddr> {
+        let listener = relay::listen(self.lock().capacity)?;
+        let addr = listener.local_addr()?;
+        let accepting = relay::accept(self.clone(), listener);
+        let mut state = self.lock();
+        state.front = Some(addr);
+        state.relays.spawn(accepting);
+        Ok(addr)
+    }
+
+    /// Tears down whatever has to do with sockets.
+    pub async fn close(&self) {
+        let mut relays = std::mem::take(&mut self.lock().relays);
+        relays.shutdown().await;
+    }
+
+    /// A client on this line, which asks for this path and query. It dials the socket where there is one.
     pub fn client(&self, path_and_query: &str) -> ClientBuilder {
+        if let Some(front) = self.lock().front {
+            return Client::builder(format!("ws://{front}{path_and_query}")).seed(1);
+        }
         let line = self.clone();
         Client::builder(format!("ws://server.test{path_and_query}")).seed(1).connector(move || {
             let stream = line.dial();
@@ -102,6 +171,11 @@ impl Line {
     pub fn dial(
         &self,
     ) -> io::Result<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + use<>> {
+        self.open()
+    }
+
+    /// The client's end of a new connection.
+    pub(super) fn open(&self) -> io::Result<End> {
         self.dialled.send_modify(|dials| *dials += 1);
         let mut state = self.lock();
         if state.dials == Dials::Refused {
@@ -111,24 +185,49 @@ impl Line {
         if let Some(cuts) = &mut state.cuts {
             cuts.plan(&wire);
         }
+        for direction in Direction::BOTH {
+            wire.set_rate(direction, state.rate[direction as usize]);
+            wire.stall(direction, state.dials == Dials::Held);
+        }
+        if state.dials == Dials::Held {
+            state.held.push(wire.clone());
+        }
         state.wire = Some(wire);
-        if state.dials == Dials::Swallowed {
-            state.swallowed.push(theirs);
-        } else {
-            let server = state.server.clone();
-            tokio::spawn(async move { server.serve_connection(theirs).await });
+        match state.target.clone() {
+            _ if state.dials == Dials::Swallowed => state.swallowed.push(theirs),
+            Target::Memory(server) => {
+                tokio::spawn(async move { server.serve_connection(theirs).await });
+            }
+            Target::Socket(addr) => {
+                let capacity = state.capacity;
+                state.relays.spawn(relay::dial(addr, capacity, theirs));
+            }
         }
         Ok(ours)
     }
 
+    /// Passes bytes on for as long as the line is there.
+    pub(super) fn spawn(&self, relay: impl Future<Output = ()> + Send + 'static) {
+        let relays = &mut self.lock().relays;
+        while relays.try_join_next().is_some() {}
+        relays.spawn(relay);
+    }
+
     /// From now on dials get to another server.
-    pub fn lead_to(&self, server: &Server) {
-        self.lock().server = server.clone();
+    pub fn lead_to(&self, target: impl Into<Target>) {
+        self.lock().target = target.into();
     }
 
     /// What becomes of dials from now on.
     pub fn set_dials(&self, dials: Dials) {
-        self.lock().dials = dials;
+        let mut state = self.lock();
+        state.dials = dials;
+        if dials == Dials::Served {
+            for held in state.held.drain(..) {
+                held.stall(Direction::ToServer, false);
+                held.stall(Direction::ToClient, false);
+            }
+        }
     }
 
     /// How often the client has dialled.
@@ -173,12 +272,20 @@ impl Line {
 
     /// Holds up what is under way in one direction, until [`Self::release`] or a cut.
     pub fn stall(&self, direction: Direction) {
-        self.wire().stall(direction, true);
+        let wire = self.wire();
+        wire.stall(direction, true);
+        self.lock().stalled.push((direction, wire));
     }
 
-    /// Lets go what [`Self::stall`] holds up.
+    /// Lets go what [`Self::stall`] holds up, on earlier connections, too: it comes late.
     pub fn release(&self, direction: Direction) {
-        self.wire().stall(direction, false);
+        self.lock().stalled.retain(|(stalled, wire)| {
+            let released = *stalled == direction;
+            if released {
+                wire.stall(direction, false);
+            }
+            !released
+        });
     }
 
     /// From now on bytes take so long in one direction, on connections to come too. What is under way is not overtaken.
@@ -187,6 +294,15 @@ impl Line {
         state.latency[direction as usize] = latency;
         if let Some(wire) = &state.wire {
             wire.set_latency(direction, latency);
+        }
+    }
+
+    /// From now on so many bytes pass in a second in one direction, on connections to come too; `None`: as many as come.
+    pub fn set_rate(&self, direction: Direction, rate: Option<u32>) {
+        let mut state = self.lock();
+        state.rate[direction as usize] = rate;
+        if let Some(wire) = &state.wire {
+            wire.set_rate(direction, rate);
         }
     }
 

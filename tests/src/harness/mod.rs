@@ -1,7 +1,7 @@
 //! What the scenarios stand on: a server that writes down what it is told, lines that fail on demand, and words for what
 //! either side is told, so that a scenario reads as a script.
 //!
-//! [`Line`] is a network in memory, for paused time; [`Proxy`] stands between real sockets. A scenario that runs [`alone`] has
+//! [`Line`] is a network in memory, for paused time, or between sockets; [`Proxy`] stands between sockets. A scenario that runs [`alone`] has
 //! to leave nothing behind.
 
 mod alone;
@@ -18,7 +18,9 @@ mod metrics;
 pub use metrics::MetricsLog;
 
 mod line;
-pub use line::{Dials, Direction, Line};
+pub use line::{Dials, Direction, Line, Target};
+
+mod relay;
 
 mod wire;
 pub use wire::Condition;

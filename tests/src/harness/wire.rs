@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::line::Direction;
@@ -38,6 +39,8 @@ struct State {
     condition: Condition,
     /// By direction.
     lanes: [Lane; 2],
+    /// For who waits for something else than the ends.
+    reset: watch::Sender<bool>,
 }
 
 /// What is under way in one direction.
@@ -51,6 +54,8 @@ struct Lane {
     bytes: usize,
     capacity: usize,
     latency: Duration,
+    /// Bytes for each second; `None` takes no time.
+    rate: Option<u32>,
     /// When what was written last arrives: nothing overtakes it.
     latest: Instant,
     /// Bytes pile up before the reader.
@@ -74,6 +79,7 @@ impl Wire {
             bytes: 0,
             capacity,
             latency,
+            rate: None,
             latest: Instant::now(),
             stalled: false,
             limit: None,
@@ -82,7 +88,8 @@ impl Wire {
             reader: None,
             writer: None,
         });
-        let wire = Arc::new(Self { state: Mutex::new(State { condition: Condition::Whole, lanes }) });
+        let state = State { condition: Condition::Whole, lanes, reset: watch::Sender::new(false) };
+        let wire = Arc::new(Self { state: Mutex::new(state) });
         let end = |incoming| End { wire: wire.clone(), incoming, arrival: None };
         (end(Direction::ToClient), end(Direction::ToServer), wire)
     }
@@ -107,6 +114,41 @@ impl Wire {
         self.lock().lanes[direction as usize].latency = latency;
     }
 
+    pub(super) fn set_rate(&self, direction: Direction, rate: Option<u32>) {
+        let mut state = self.lock();
+        let lane = &mut state.lanes[direction as usize];
+        let was_slow = std::mem::replace(&mut lane.rate, rate).is_some();
+        if was_slow && rate.is_none() {
+            // What has waited for its turn need not any more.
+            let soon = Instant::now() + lane.latency;
+            lane.latest = lane.latest.min(soon);
+            for (at, _) in &mut lane.chunks {
+                *at = soon.min(*at);
+            }
+            lane.wake();
+        }
+    }
+
+    /// Waits until the connection is reset.
+    pub(super) async fn reset(&self) {
+        let mut reset = self.lock().reset.subscribe();
+        // The sender is ours.
+        reset.wait_for(|reset| *reset).await.ok();
+    }
+
+    /// Resets the connection, where somebody would be told.
+    pub(super) fn pass_reset(&self) {
+        let mut state = self.lock();
+        if state.condition == Condition::Whole {
+            state.become_(Condition::Reset);
+        }
+    }
+
+    /// Whether bytes vanish.
+    pub(super) fn is_half_open(&self) -> bool {
+        self.lock().condition == Condition::HalfOpen
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -117,6 +159,7 @@ impl State {
         // A stream that has ended stays so.
         if matches!(self.condition, Condition::Whole | Condition::HalfOpen) {
             self.condition = condition;
+            self.reset.send_replace(condition == Condition::Reset);
         }
         self.wake();
     }
@@ -145,7 +188,8 @@ impl Lane {
         let written = chunk.len();
         if written > 0 {
             self.bytes += written;
-            self.latest = self.latest.max(Instant::now() + self.latency);
+            let takes = self.rate.map_or(0.0, |rate| written as f64 / f64::from(rate));
+            self.latest = self.latest.max(Instant::now() + self.latency) + Duration::from_secs_f64(takes);
             self.chunks.push_back((self.latest, chunk));
         }
         written
@@ -189,6 +233,11 @@ pub(super) struct End {
 }
 
 impl End {
+    /// Its connection.
+    pub(super) fn wire(&self) -> Arc<Wire> {
+        self.wire.clone()
+    }
+
     fn outgoing(&self) -> usize {
         1 - self.incoming as usize
     }

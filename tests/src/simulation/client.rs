@@ -1,5 +1,8 @@
 //! A client whose events are written down, and what it is made to say.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use rejoin_client::{ClientBuilder, CloseReason, Connection, ConnectionState, Event, Overflow, Sender};
@@ -8,7 +11,7 @@ use tokio::sync::watch;
 use super::history::{ClientNo, End, How, Outcome, Tale, Way, What};
 use super::schedule::Seat;
 use super::server::{receipt, within};
-use super::world::{World, number_of};
+use super::world::{Turn, World, number_of};
 use crate::harness::{Line, Picked, codecs};
 
 /// A client that has connected. Its events are taken by a task of its own.
@@ -17,6 +20,7 @@ pub(super) struct Client {
     pub(super) plain: bool,
     pub(super) sender: Sender,
     reads: watch::Sender<bool>,
+    calls: Turn,
 }
 
 impl Client {
@@ -37,8 +41,10 @@ impl Client {
             may_drop: matches!(seat.overflow, Overflow::DropOldest | Overflow::DropNewest),
         });
         let (reads, reading) = watch::channel(true);
-        let client = Self { number, plain: seat.plain, sender: connection.sender(), reads };
-        world.spawn(read(world.clone(), number, connection, reading, seat.clone()));
+        let calls = Turn::default();
+        let client =
+            Self { number, plain: seat.plain, sender: connection.sender(), reads, calls: calls.clone() };
+        world.spawn(read(world.clone(), number, connection, calls, reading, seat.clone()));
         Some(client)
     }
 
@@ -56,13 +62,25 @@ impl Client {
     }
 
     pub(super) async fn close(&self, world: &World) {
-        world.note(What::Left { client: self.number });
-        self.sender.close().await;
+        let mut closing = pin!(self.sender.close());
+        let mut left = false;
+        let closing = poll_fn(|cx| {
+            let _turn = self.calls.take();
+            if !left {
+                left = true;
+                world.note(What::Left { client: self.number });
+            }
+            closing.as_mut().poll(cx)
+        });
+        closing.await;
     }
 
     pub(super) async fn abort(&self, world: &World) {
-        world.note(What::Left { client: self.number });
-        self.sender.abort();
+        {
+            let _turn = self.calls.take();
+            world.note(What::Left { client: self.number });
+            self.sender.abort();
+        }
         self.sender.closed().await;
     }
 }
@@ -91,14 +109,25 @@ async fn read(
     world: World,
     client: ClientNo,
     mut connection: Connection,
+    calls: Turn,
     mut reads: watch::Receiver<bool>,
     seat: Seat,
 ) {
     loop {
         // Whoever could stop the reading is gone: it goes on.
         reads.wait_for(|reads| *reads).await.ok();
-        let Some(event) = connection.recv().await else { break };
-        world.note(What::Told { client, tale: tale(event, seat.plain) });
+        let mut next = pin!(connection.recv());
+        let told = poll_fn(|cx| {
+            let _turn = calls.take();
+            let event = next.as_mut().poll(cx);
+            event.map(|event| {
+                let tale = event.map(|event| tale(event, seat.plain));
+                tale.map(|tale| world.note(What::Told { client, tale }))
+            })
+        });
+        if told.await.is_none() {
+            break;
+        }
         world.dawdle(seat.slow).await;
     }
     let unacknowledged = connection.closed().await.unacknowledged;
@@ -138,16 +167,10 @@ fn end(why: &CloseReason, plain: bool) -> End {
 }
 
 /// Sends a frame to the server.
-pub(super) async fn say(
-    world: &World,
-    client: ClientNo,
-    sender: &Sender,
-    how: How,
-    size: usize,
-    patience: Option<Duration>,
-) {
+pub(super) async fn say(world: &World, client: &Client, how: How, size: usize, patience: Option<Duration>) {
     let (number, frame) = world.frame(size);
-    world.note(What::Offered { frame: number, way: Way::ToServer(client), how });
+    let sender = &client.sender;
+    world.note(What::Offered { frame: number, way: Way::ToServer(client.number), how });
     let sending = async {
         let sent = match how {
             How::Send => sender.send(&frame),
@@ -160,6 +183,21 @@ pub(super) async fn say(
         };
         if sent.is_ok() { Outcome::Accepted } else { Outcome::Refused }
     };
-    let outcome = within(how, patience, sending).await;
-    world.note(What::Answered { frame: number, outcome });
+    let mut sending = pin!(sending);
+    let mut answered = false;
+    let watched = poll_fn(|cx| {
+        let (_turn, ticket) = (client.calls.take(), world.ticket());
+        let polled = sending.as_mut().poll(cx);
+        if let Poll::Ready(outcome) = polled {
+            answered = true;
+            // A receipt comes later than what it is for.
+            let ticket = if how == How::Acked { world.ticket() } else { ticket };
+            world.note_at(ticket, What::Answered { frame: number, outcome });
+        }
+        polled
+    });
+    let outcome = within(how, patience, watched).await;
+    if !answered {
+        world.note(What::Answered { frame: number, outcome });
+    }
 }

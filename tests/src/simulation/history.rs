@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-/// What happened, in the order in which it did. One thread writes it: of two entries the first happened first.
+/// What happened, in the order in which it did: what follows from something stands below it.
 #[derive(Debug, Clone, Default)]
 #[allow(clippy::exhaustive_structs, reason = "there is nothing more to it")]
 pub struct History {
@@ -15,7 +15,7 @@ pub struct History {
 #[derive(Debug, Clone)]
 #[allow(clippy::exhaustive_structs, reason = "there is nothing more to it")]
 pub struct Entry {
-    /// Since the beginning, as tokio's paused clock has it.
+    /// Since the beginning.
     pub at: Duration,
     /// What it was.
     pub what: What,
@@ -40,7 +40,7 @@ pub enum What {
     ServerStarted {
         /// The number of the server.
         server: usize,
-        /// `max_retained_bytes`.
+        /// `max_retained_bytes`, and what several threads may add at the same moment.
         max_retained: usize,
         /// `send_buffer_bytes`, or the biggest frame where that is more.
         max_session: usize,

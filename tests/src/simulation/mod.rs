@@ -1,11 +1,14 @@
-//! The whole, simulated: real servers and real clients over lines in memory, with paused time, and one seed for everything.
+//! The whole, simulated: real servers and real clients over lines in memory, with paused time, and one seed for everything;
+//! and the same over sockets, in real time.
 //!
 //! [`run`] makes a schedule of a seed (options of both sides, faults, sends), carries it out, lets everything come to rest,
 //! and ends everything. What happened is a [`History`], the same for the same seed, byte for byte. [`check`] is a pure
 //! function over it: it knows what PROTOCOL.md §6 and the docs of the callbacks promise, and nothing of how it is kept.
 //!
-//! Everything runs on one thread. Where code of ours would take one of several turns at random (`select!`), it says in
-//! which order; tokens and masks come from the operating system, and decide nothing.
+//! In memory everything runs on one thread. Where code of ours would take one of several turns at random (`select!`), it says in
+//! which order; tokens and masks come from the operating system, and decide nothing. [`Crowd`] gives the same schedules
+//! to a crowd: there the seed decides what is done alone, threads and the operating system the rest; the history keeps
+//! the order of cause and effect, so that it is checked in the same way.
 
 mod history;
 pub use history::{
@@ -15,36 +18,48 @@ pub use history::{
 mod schedule;
 pub use schedule::Size;
 
+mod crowd;
+
 mod world;
 
 mod server;
 
 mod client;
 
+mod network;
+
 mod stage;
+
+mod sockets;
+pub use sockets::{Crowd, Figures, Threads};
 
 mod check;
 pub use check::{Property, Violation, check};
 
-use std::cell::Cell;
-use std::sync::Once;
+use std::collections::HashMap;
+use std::sync::{Mutex, Once, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 /// Longer than anything may take.
 const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How many panics this thread has seen: the runtime would keep those of tasks to itself.
-fn panics() -> usize {
-    thread_local!(static PANICS: Cell<usize> = const { Cell::new(0) });
+/// How many panics the threads of this name have seen: the runtime would keep those of tasks to itself.
+fn panics_of(thread: &str) -> usize {
+    static PANICS: Mutex<Option<HashMap<String, usize>>> = Mutex::new(None);
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
-            PANICS.set(PANICS.get() + 1);
+            let mut panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner);
+            let thread = thread::current().name().unwrap_or_default().to_owned();
+            *panics.get_or_insert_default().entry(thread).or_default() += 1;
+            drop(panics);
             hook(panic);
         }));
     });
-    PANICS.get()
+    let panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner);
+    panics.as_ref().and_then(|panics| panics.get(thread)).copied().unwrap_or_default()
 }
 
 /// Carries out what the seed says. Returns what happened.
@@ -63,16 +78,18 @@ pub fn run_aloud(seed: u64, size: Size, listener: impl Fn(usize, &Entry) + Send 
     let schedule = schedule::Schedule::new(seed, size);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without I/O needs nothing");
-    let before = panics();
+    let thread = thread::current().name().unwrap_or_default().to_owned();
+    let before = panics_of(&thread);
     runtime.block_on(async {
-        let world = world::World::new(schedule.seed, Box::new(listener));
-        let staged = tokio::time::timeout(FOREVER, stage::perform(&world, schedule)).await;
+        let world = world::World::new(schedule.seed, 1, Box::new(listener));
+        let staged =
+            tokio::time::timeout(FOREVER, stage::perform(&world, schedule, network::Network::Memory)).await;
         match staged {
             // What is told last to nobody has its time to end.
             Ok(()) => tokio::time::sleep(Duration::from_secs(60)).await,
             Err(_) => world.note(What::Stuck("the simulation has no end")),
         }
-        if panics() > before {
+        if panics_of(&thread) > before {
             world.note(What::Stuck("a task has panicked"));
         }
         world.note(What::TasksLeft(tokio::runtime::Handle::current().metrics().num_alive_tasks()));

@@ -18,6 +18,8 @@ pub enum Size {
     Small,
     /// Up to six clients, up to hundreds of steps.
     Full,
+    /// Dozens of clients, dozens of steps for each: for [sockets](super::Crowd).
+    Crowd,
 }
 
 /// What is done, and when.
@@ -49,6 +51,10 @@ pub(super) struct ServerOptions {
     pub(super) answers: u32,
     /// Of a hundred requests so many are refused, or wait.
     pub(super) refuses: u32,
+    /// Up to so long.
+    pub(super) waits: Duration,
+    /// What the operating system keeps for a socket that does not take more; `None` leaves that to it.
+    pub(super) socket_buffer: Option<u32>,
 }
 
 /// Where clients sit: one line, and the options of those who use it, one after the other.
@@ -82,6 +88,7 @@ pub(super) enum Step {
     ToClient { seat: usize, how: How, size: usize, count: usize, patience: Option<Duration> },
     Broadcast { room: usize, overflow: Option<Overflow>, size: usize, count: usize },
     Latency { seat: usize, direction: Direction, latency: Duration },
+    Rate { seat: usize, direction: Direction, rate: Option<u32> },
     Fail { seat: usize, how: Condition },
     FailAfter { seat: usize, direction: Direction, bytes: usize, how: Condition },
     Stall { seat: usize, direction: Direction, stalled: bool },
@@ -111,6 +118,7 @@ impl Schedule {
         let seats = match size {
             Size::Small => rng.random_range(1..=2),
             Size::Full => rng.random_range(1..=6),
+            Size::Crowd => rng.random_range(30..=100),
         };
         let rooms = rng.random_range(1..=ROOMS.min(seats));
         let ids = rng.random_range(0..3) == 0;
@@ -118,6 +126,7 @@ impl Schedule {
         let (count, span) = match size {
             Size::Small => (rng.random_range(5..=40), rng.random_range(2_000..30_000)),
             Size::Full => (rng.random_range(20..=200), rng.random_range(5_000..120_000)),
+            Size::Crowd => (seats.len() * rng.random_range(10..=40), rng.random_range(8_000..25_000)),
         };
         let restarts = rng.random_range(0..5) == 0;
         let mut steps: Vec<_> = (0..seats.len())
@@ -224,6 +233,8 @@ impl ServerOptions {
             slow: slow(rng),
             answers: if rng.random() { rng.random_range(0..=60) } else { 0 },
             refuses: if rng.random_range(0..4) == 0 { rng.random_range(1..=20) } else { 0 },
+            waits: Duration::from_secs(4),
+            socket_buffer: None,
         }
     }
 }

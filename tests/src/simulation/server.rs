@@ -11,21 +11,26 @@ use tokio::time::timeout;
 
 use super::history::{Call, ClientNo, End, How, Numbers, Outcome, SessionNo, Way, What};
 use super::schedule::{FRAME_OVERHEAD, MAX_PADDING, ServerOptions};
-use super::world::{World, number_of};
+use super::world::{Ticket, Turn, World, number_of};
 use crate::harness::{Picked, codecs};
 
 /// Which session a connection is: its data.
 struct Tag {
     session: SessionNo,
     client: ClientNo,
+    /// From when on it can be.
+    since: Ticket,
+    sends: Turn,
 }
 
 /// A server with these options, whose application now and then says something of its own accord.
 pub(super) fn build(world: &World, number: usize, options: &ServerOptions) -> Server {
+    let biggest = MAX_PADDING + FRAME_OVERHEAD;
     world.note(What::ServerStarted {
         server: number,
-        max_retained: options.max_retained,
-        max_session: options.buffer_bytes.max(MAX_PADDING + FRAME_OVERHEAD),
+        // Who sends at the same moment may each find that there is still room.
+        max_retained: options.max_retained + (world.threads - 1) * biggest,
+        max_session: options.buffer_bytes.max(biggest),
     });
     let shared = (world.clone(), options.clone());
     let asked = shared.clone();
@@ -90,7 +95,8 @@ async fn connect(
     request: &ConnectRequest,
 ) -> Result<Identity, Reject> {
     if world.chance(options.refuses) {
-        tokio::time::sleep(Duration::from_millis(world.below(4_000))).await;
+        let most = u64::try_from(options.waits.as_millis()).expect("it is short");
+        tokio::time::sleep(Duration::from_millis(world.below(most))).await;
     }
     if world.chance(options.refuses) {
         return Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "not now"));
@@ -100,7 +106,8 @@ async fn connect(
     let session = world.new_session();
     world.note(What::Asked { session, server, client });
     let identity = Identity::room(request.query("room").unwrap_or_default());
-    let identity = identity.with_data(Tag { session, client });
+    let tag = Tag { session, client, since: world.ticket(), sends: Turn::default() };
+    let identity = identity.with_data(tag);
     Ok(match request.query("id") {
         Some(id) => identity.with_id(id),
         None => identity,
@@ -172,10 +179,11 @@ pub(super) async fn say(
     };
     let mut sending = pin!(sending);
     let watched = std::future::poll_fn(|cx| {
-        let before = connection.counts().accepted;
+        let (_sending, _turn) = (world.sending(), tag(connection).sends.take());
+        let (ticket, before) = (world.ticket(), connection.counts().accepted);
         let polled = sending.as_mut().poll(cx);
         if connection.counts().accepted > before {
-            world.note(What::Accepted { frame: number, session });
+            world.note_at(ticket, What::Accepted { frame: number, session });
         }
         polled
     });
@@ -208,18 +216,28 @@ pub(super) fn receipt(receipt: &Result<(), ReceiptError>) -> Outcome {
 /// Broadcasts a frame. Who accepts it, the counts tell.
 pub(super) fn broadcast(world: &World, server: &Server, room: &str, overflow: Option<Overflow>, size: usize) {
     let (number, frame) = world.frame(size);
+    let _broadcasting = world.broadcasting();
     world.note(What::Broadcast { frame: number, room: room.parse().unwrap_or_default() });
-    let members: Vec<_> =
+    let mut members: Vec<_> =
         server.connections(room).into_iter().map(|member| (member.counts().accepted, member)).collect();
+    let ticket = world.ticket();
     match overflow {
         Some(overflow) => server.broadcast_with(room, &frame, overflow),
         None => server.broadcast(room, &frame),
     }
     // After a shutdown there is nobody.
     .ok();
+    // Who came in that moment was sent nothing else.
+    let came = server
+        .connections(room)
+        .into_iter()
+        .filter(|member| members.iter().all(|(_, other)| session_of(other) != session_of(member)));
+    let came: Vec<_> = came.map(|member| (0, member)).collect();
+    members.extend(came);
     for (before, member) in members {
         if member.counts().accepted > before {
-            world.note(What::Accepted { frame: number, session: session_of(&member) });
+            let Tag { session, since, .. } = tag(&member);
+            world.note_at(ticket.max(*since), What::Accepted { frame: number, session: *session });
         }
     }
 }

@@ -4,18 +4,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rejoin_server::{Mode, Server};
+use tokio::time::Instant;
 
 use super::client::{self, Client};
 use super::history::{SessionNo, What};
-use super::schedule::{ROOMS, Schedule, Seat, Step};
+use super::network::Network;
+use super::schedule::{ROOMS, Schedule, Seat, ServerOptions, Step};
 use super::server;
 use super::world::World;
-use crate::harness::{Condition, Dials, Direction, Line};
+use crate::harness::{Condition, Dials, Direction, Line, Target};
 
 /// The servers, one after the other, and the seats of the clients.
 #[derive(Clone)]
 struct Stage {
     world: World,
+    network: Network,
     schedule: Arc<Schedule>,
     lines: Arc<Vec<Line>>,
     /// Their number is that of the server.
@@ -24,17 +27,10 @@ struct Stage {
     seated: Arc<Mutex<Vec<Vec<Arc<Client>>>>>,
 }
 
-/// When nothing happens for so long, nothing will: the biggest frame takes less on the slowest line.
-const SILENCE: Duration = Duration::from_secs(8);
-
-/// So many silences it may take until nothing happens.
-const PATIENCE: u32 = 30;
-
 /// What has happened when this is over is in the world's history.
-pub(super) async fn perform(world: &World, schedule: Schedule) {
-    let first = server::build(world, 0, &schedule.servers[0]);
-    let lines: Vec<_> =
-        schedule.seats.iter().map(|seat| Line::to(&first).with_capacity(seat.capacity)).collect();
+pub(super) async fn perform(world: &World, schedule: Schedule, network: Network) {
+    let (first, target) = open(world, &network, 0, &schedule.servers[0]);
+    let lines: Vec<_> = schedule.seats.iter().map(|seat| network.line(target.clone(), seat)).collect();
     for (line, seat) in lines.iter().zip(&schedule.seats) {
         if let Some(mean) = seat.cuts {
             line.cut_at_random(world.below(u64::MAX), mean);
@@ -42,6 +38,7 @@ pub(super) async fn perform(world: &World, schedule: Schedule) {
     }
     let stage = Stage {
         world: world.clone(),
+        network,
         seated: Arc::new(Mutex::new(vec![Vec::new(); lines.len()])),
         lines: Arc::new(lines),
         schedule: Arc::new(schedule),
@@ -54,6 +51,13 @@ pub(super) async fn perform(world: &World, schedule: Schedule) {
     }
     stage.come_to_rest().await;
     stage.end().await;
+}
+
+/// A server, and where lines to it lead.
+fn open(world: &World, network: &Network, number: usize, options: &ServerOptions) -> (Server, Target) {
+    let server = server::build(world, number, options);
+    let target = network.open(&server, options.socket_buffer);
+    (server, target)
 }
 
 impl Stage {
@@ -84,6 +88,8 @@ impl Stage {
     /// What every server's numbers have to show at any time.
     fn sample(&self) {
         let (number, server) = self.server();
+        // While it is counted nothing is added.
+        let _alone = self.world.broadcasting();
         let mut sessions: Vec<_> =
             (0..ROOMS).flat_map(|room| server.connections(&room.to_string())).collect();
         // A plain session also counts what is being written.
@@ -105,7 +111,7 @@ impl Stage {
                 self.world.spawn(async move {
                     for _ in 0..count {
                         if !world.is_calm() {
-                            client::say(&world, client.number, &client.sender, how, size, patience).await;
+                            client::say(&world, &client, how, size, patience).await;
                         }
                     }
                 });
@@ -170,6 +176,7 @@ impl Stage {
     /// What is done to lines.
     fn fail(&self, step: &Step) {
         let (Step::Latency { seat, .. }
+        | Step::Rate { seat, .. }
         | Step::Fail { seat, .. }
         | Step::FailAfter { seat, .. }
         | Step::Stall { seat, .. }
@@ -178,13 +185,14 @@ impl Stage {
             return;
         };
         let line = &self.lines[*seat];
-        let needs_one = !matches!(step, Step::Latency { .. } | Step::Dials { .. });
+        let needs_one = !matches!(step, Step::Latency { .. } | Step::Rate { .. } | Step::Dials { .. });
         if needs_one && !line.has_connection() {
             return;
         }
         self.order(format!("line: {step:?}"));
         match step {
             Step::Latency { direction, latency, .. } => line.set_latency(*direction, *latency),
+            Step::Rate { direction, rate, .. } => line.set_rate(*direction, *rate),
             Step::Fail { how, .. } => line.fail(*how),
             Step::FailAfter { direction, bytes, how, .. } => line.fail_after(*direction, *bytes, *how),
             Step::Stall { direction, stalled: true, .. } => line.stall(*direction),
@@ -234,9 +242,10 @@ impl Stage {
             let left = server.shutdown(deadline).await;
             stage.world.note(What::ServerEnded { server: number, left, crashed: true });
             tokio::time::sleep(down).await;
-            let next = server::build(&stage.world, number + 1, &stage.schedule.servers[number + 1]);
+            let options = &stage.schedule.servers[number + 1];
+            let (next, target) = open(&stage.world, &stage.network, number + 1, options);
             for line in stage.lines.iter() {
-                line.lead_to(&next);
+                line.lead_to(target.clone());
                 line.set_dials(Dials::Served);
             }
             stage.servers.lock().unwrap_or_else(PoisonError::into_inner).push(next);
@@ -249,30 +258,35 @@ impl Stage {
     async fn come_to_rest(&self) {
         self.order("the network heals");
         self.world.calm_down();
-        // Beyond what a restart takes.
-        tokio::time::sleep(Duration::from_secs(15)).await;
+        let pace = self.network.pace();
+        tokio::time::sleep(pace.unhealed).await;
+        while self.server().0 + 1 < self.schedule.servers.len() {
+            tokio::time::sleep(pace.unhealed).await;
+        }
         for line in self.lines.iter() {
             line.heal();
             line.set_dials(Dials::Served);
-            for direction in [Direction::ToServer, Direction::ToClient] {
+            for direction in Direction::BOTH {
                 if line.has_connection() {
                     line.release(direction);
                     // Instead of what was to come.
                     line.fail_after(direction, usize::MAX, Condition::Reset);
                 }
                 line.set_latency(direction, Duration::from_millis(5));
+                line.set_rate(direction, None);
             }
         }
         for client in self.clients() {
             client.set_reads(true);
         }
-        let mut entries = 0;
-        for _ in 0..PATIENCE {
-            tokio::time::sleep(SILENCE).await;
-            if entries == self.world.entries() && self.is_at_rest() {
+        let (mut entries, mut since) = (0, Instant::now());
+        for _ in 0..pace.patience {
+            tokio::time::sleep(pace.look).await;
+            if entries != self.world.entries() {
+                (entries, since) = (self.world.entries(), Instant::now());
+            } else if since.elapsed() >= pace.silence && self.is_at_rest() {
                 break;
             }
-            entries = self.world.entries();
         }
         self.world.note(What::Rest);
         for client in self.clients().iter().filter(|client| !client.has_ended()) {
@@ -284,12 +298,11 @@ impl Stage {
         }
     }
 
-    /// Whether every client is connected, its session knows, and nothing is under way. Sessions that nobody comes back to are
-    /// none of it.
+    /// Whether every client is connected, its session knows, no other one has a socket of its, and nothing is under way.
+    /// Sessions that nobody comes back to are none of it.
     fn is_at_rest(&self) -> bool {
         let rests = |client: &Client| {
-            client.is_connected()
-                && (client.plain || self.world.session_of(client.number).is_some_and(|s| s.is_attached()))
+            client.is_connected() && (client.plain || self.world.attached(client.number) == 1)
         };
         let sessions = self.world.open_sessions();
         self.clients().iter().all(|client| client.has_ended() || rests(client))
@@ -323,5 +336,8 @@ impl Stage {
         self.seated.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.world.join().await;
         self.world.forget_connections();
+        for line in self.lines.iter() {
+            line.close().await;
+        }
     }
 }

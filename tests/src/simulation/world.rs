@@ -1,7 +1,7 @@
-//! [`World`]: what all parts of one simulation share.
+//! [`World`]: what all parts of one simulation share, and how the order of what happens is kept.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
@@ -13,18 +13,43 @@ use tokio::time::Instant;
 
 use super::history::{ClientNo, Entry, FrameNo, History, SessionNo, What};
 
-/// What all parts of one simulation share. Everything runs on one thread, in an order that the seed alone decides.
+/// What all parts of one simulation share.
+///
+/// In memory everything runs on one thread, in an order that the seed alone decides. Where there are several, what a history
+/// says of the order has to be as exact: a call that makes something happen draws its [`Ticket`] before it; those whose order
+/// matters to the checker take turns ([`Turn`], for the calls to one session or client; [`Self::broadcasting`], for a broadcast
+/// against all sends). Between sessions, and against everything that servers and clients do by themselves, nobody waits.
 #[derive(Clone)]
 pub(super) struct World {
     start: Instant,
     state: Arc<Mutex<State>>,
+    broadcasting: Arc<RwLock<()>>,
+    /// So many threads may send at the same moment.
+    pub(super) threads: usize,
+}
+
+/// A place in the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ticket(u64);
+
+/// The calls to one session, or to one client: one after the other.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Turn(Arc<Mutex<()>>);
+
+impl Turn {
+    /// Only for the moment of a call: nobody awaits anything meanwhile.
+    pub(super) fn take(&self) -> MutexGuard<'_, ()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Who is told of each entry at once, with its number.
 pub(super) type Listener = dyn Fn(usize, &Entry) + Send;
 
 struct State {
-    history: History,
+    /// By their tickets, when it is taken.
+    history: Vec<(Ticket, Entry)>,
+    tickets: u64,
     listener: Box<Listener>,
     rng: SmallRng,
     frames: FrameNo,
@@ -38,9 +63,10 @@ struct State {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, listener: Box<Listener>) -> Self {
+    pub(super) fn new(seed: u64, threads: usize, listener: Box<Listener>) -> Self {
         let state = State {
-            history: History::default(),
+            history: Vec::new(),
+            tickets: 0,
             listener,
             rng: SmallRng::seed_from_u64(seed),
             frames: 0,
@@ -50,23 +76,46 @@ impl World {
             tasks: Vec::new(),
             calm: false,
         };
-        Self { start: Instant::now(), state: Arc::new(Mutex::new(state)) }
+        let (state, broadcasting) = (Arc::new(Mutex::new(state)), Arc::default());
+        Self { start: Instant::now(), state, broadcasting, threads }
     }
 
+    /// Happens now.
     pub(super) fn note(&self, what: What) {
-        let entry = Entry { at: self.start.elapsed(), what };
         let mut state = self.lock();
-        (state.listener)(state.history.entries.len(), &entry);
-        state.history.entries.push(entry);
+        let ticket = state.ticket();
+        state.note(ticket, Entry { at: self.start.elapsed(), what });
+    }
+
+    /// For what is about to happen: nothing that follows from it is noted before.
+    pub(super) fn ticket(&self) -> Ticket {
+        self.lock().ticket()
+    }
+
+    /// Has happened since the ticket was drawn.
+    pub(super) fn note_at(&self, ticket: Ticket, what: What) {
+        self.lock().note(ticket, Entry { at: self.start.elapsed(), what });
+    }
+
+    /// A send: no broadcast happens meanwhile. Only for the moment of the call.
+    pub(super) fn sending(&self) -> RwLockReadGuard<'_, ()> {
+        self.broadcasting.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A broadcast: no send happens meanwhile, and no other one. Only for the moment of the call.
+    pub(super) fn broadcasting(&self) -> RwLockWriteGuard<'_, ()> {
+        self.broadcasting.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How much has happened.
     pub(super) fn entries(&self) -> usize {
-        self.lock().history.entries.len()
+        self.lock().history.len()
     }
 
     pub(super) fn take_history(&self) -> History {
-        std::mem::take(&mut self.lock().history)
+        let mut entries = std::mem::take(&mut self.lock().history);
+        entries.sort_by_key(|(ticket, _)| *ticket);
+        History { entries: entries.into_iter().map(|(_, entry)| entry).collect() }
     }
 
     pub(super) async fn sleep_until(&self, at: Duration) {
@@ -136,6 +185,13 @@ impl World {
         sessions.find(|(whose, connection)| *whose == client && connection.is_open()).map(|(_, c)| c.clone())
     }
 
+    /// How many sessions of a client have a socket.
+    pub(super) fn attached(&self, client: ClientNo) -> usize {
+        let state = self.lock();
+        let sessions = state.connections.values().filter(|(whose, _)| *whose == client);
+        sessions.filter(|(_, connection)| connection.is_attached()).count()
+    }
+
     /// All sessions that have not ended.
     pub(super) fn open_sessions(&self) -> Vec<(SessionNo, Connection)> {
         let state = self.lock();
@@ -166,6 +222,18 @@ impl World {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    fn note(&mut self, ticket: Ticket, entry: Entry) {
+        (self.listener)(self.history.len(), &entry);
+        self.history.push((ticket, entry));
     }
 }
 

@@ -72,6 +72,31 @@ async fn a_kick_has_happened_when_it_returns() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_kick_of_a_session_that_has_just_ended_says_so_and_what_it_had_received_is_delivered() {
+    let (hears, mut heard) = mpsc::unbounded_channel();
+    let (server, mut log) = server(|builder| {
+        builder.resume_window(secs(0)).on_message(move |_, frame| {
+            hears.send(frame.decode::<u64>().unwrap()).unwrap();
+            tokio::time::sleep(secs(1))
+        })
+    });
+    let (client, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    for n in 1..=3 {
+        client.send(&number(n)).unwrap();
+    }
+    assert_eq!(heard.recv().await, Some(1));
+    while server.connection("ada").unwrap().counts().received < 3 {
+        tokio::task::yield_now().await;
+    }
+    // Without a window that is the end; the application is told when it has handled what came before.
+    server.cut("ada").unwrap();
+    assert_eq!(server.kick("ada").await, Err(ConnectionError::NotFound));
+    assert_eq!(log.next().await, "ada disconnected: socket lost: cut by the application");
+    assert_eq!([heard.recv().await, heard.recv().await], [Some(2), Some(3)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_kick_ends_a_suspended_session_past_its_window() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;

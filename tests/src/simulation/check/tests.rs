@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rejoin_server::CloseReason;
+
 use super::super::history::{
     Call, ClientNo, End, Entry, FrameNo, History, How, Numbers, Outcome, SessionNo, Tale, Way, What,
 };
@@ -71,9 +73,13 @@ fn heard(session: SessionNo, frame: FrameNo) -> Vec<What> {
 }
 
 fn over(session: SessionNo, end: End, counts: [u64; 4]) -> Vec<What> {
+    over_by(session, &"because", end, counts)
+}
+
+fn over_by(session: SessionNo, why: &impl ToString, end: End, counts: [u64; 4]) -> Vec<What> {
     let [received, accepted, dropped, unacknowledged] = counts;
     let counts = Numbers { received, accepted, dropped, unacknowledged, retained: 0 };
-    call(session, Call::Disconnect { why: "because".into(), end, counts })
+    call(session, Call::Disconnect { why: why.to_string(), end, counts })
 }
 
 fn ended(client: ClientNo, unacknowledged: u64, kept: &[FrameNo]) -> Vec<What> {
@@ -299,6 +305,35 @@ fn callbacks_have_an_order() {
     for (index, history) in histories.into_iter().enumerate() {
         assert_eq!(broken(history), [Property::Callbacks], "history {index}");
     }
+}
+
+#[test]
+fn a_kick_that_met_the_next_owner_of_an_id_ended_that_one() {
+    // The second takes the ID of the first, and the kick that is meant for the first finds the second.
+    let history = |kicked, last_words: SessionNo| {
+        concat([
+            started(),
+            joined(1),
+            joined(2),
+            said(1, 1),
+            said(2, 2),
+            vec![What::Kicked { session: kicked }],
+            heard(last_words, last_words),
+            over_by(1, &CloseReason::Duplicate, End::Other, [u64::from(last_words == 1), 0, 0, 0]),
+            over_by(2, &CloseReason::Kicked, End::Deaf, [1, 0, 0, 0]),
+        ])
+    };
+    // What the first had received it is given, whoever was kicked; the second is given nothing more.
+    assert_eq!(broken(history(1, 1)), []);
+    assert_eq!(broken(history(2, 1)), []);
+    assert_eq!(broken(history(2, 2)), [Property::Callbacks]);
+    // Nobody took its ID: it was the first.
+    let kicked = |last_words| {
+        let end = over_by(1, &CloseReason::Kicked, End::Deaf, [1, 0, 0, 0]);
+        concat([started(), joined(1), said(1, 1), vec![What::Kicked { session: 1 }], last_words, end])
+    };
+    assert_eq!(broken(kicked(vec![])), []);
+    assert_eq!(broken(kicked(heard(1, 1))), [Property::Callbacks]);
 }
 
 #[test]

@@ -1,0 +1,98 @@
+//! What stands between a [`Line`] and sockets: bytes are passed on, and so is how a connection ends.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, split};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use super::line::Line;
+use super::wire::End;
+
+/// The operating system keeps at least so much for a connection.
+const LEAST_BUFFER: usize = 4096;
+
+/// More connections than any scenario has wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// A socket that takes no more than so many bytes from a peer before they are read, nearly.
+fn socket(capacity: usize) -> io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    let buffer = u32::try_from(capacity.max(LEAST_BUFFER)).unwrap_or(u32::MAX);
+    socket.set_recv_buffer_size(buffer)?;
+    Ok(socket)
+}
+
+/// Listens on a port of its own.
+pub(super) fn listen(capacity: usize) -> io::Result<TcpListener> {
+    let socket = socket(capacity)?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    socket.listen(BACKLOG)
+}
+
+/// Every socket that comes gets a connection of the line's, or is reset.
+pub(super) async fn accept(line: Line, listener: TcpListener) {
+    while let Ok((socket, _)) = listener.accept().await {
+        match line.open() {
+            Ok(end) => line.spawn(relay(socket, end)),
+            Err(_) => reset(socket),
+        }
+    }
+}
+
+/// Leads a connection of the line's to this address.
+pub(super) async fn dial(addr: SocketAddr, capacity: usize, end: End) {
+    let dialled = match socket(capacity) {
+        Ok(socket) => socket.connect(addr).await,
+        Err(error) => Err(error),
+    };
+    match dialled {
+        Ok(socket) => relay(socket, end).await,
+        Err(_) => end.wire().pass_reset(),
+    }
+}
+
+/// Passes bytes on in both directions until both have ended, or one side is reset.
+async fn relay(socket: TcpStream, end: End) {
+    // Nothing is held up but what the line holds up.
+    socket.set_nodelay(true).ok();
+    let wire = end.wire();
+    let (mut from_peer, mut to_peer) = socket.into_split();
+    let (mut from_line, mut to_line) = split(end);
+    let inward = async {
+        pass(&mut from_peer, &mut to_line).await?;
+        // Nothing will come for a peer that is gone and of whose going nobody is told.
+        if wire.is_half_open() { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+    };
+    let outward = pass(&mut from_line, &mut to_peer);
+    let ended = tokio::select! {
+        biased;
+        () = wire.reset() => Err(io::ErrorKind::ConnectionReset.into()),
+        ended = async { tokio::try_join!(inward, outward) } => ended,
+    };
+    if ended.is_err() {
+        wire.pass_reset();
+        reset(from_peer.reunite(to_peer).expect("they are halves of one"));
+    }
+}
+
+/// Passes bytes on until there are no more, or nobody takes them any more.
+///
+/// # Errors
+/// Fails when either side is reset.
+async fn pass(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    match copy(from, to).await {
+        Ok(_) => to.shutdown().await.or(Ok(())),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(error),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Without a FIN before the RST.
+fn reset(socket: TcpStream) {
+    // What cannot be reset is closed.
+    SockRef::from(&socket).set_linger(Some(Duration::ZERO)).ok();
+    drop(socket);
+}
