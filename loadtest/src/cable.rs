@@ -1,0 +1,138 @@
+//! [`Cable`]: what a client's sockets hang on, and where they can be cut.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_util::task::AtomicWaker;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
+
+use crate::dial::{Dialer, Stream};
+
+/// How a socket is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Cut {
+    /// The server gets a TCP reset
+    Reset,
+    /// The server gets the end of the stream, without a close frame
+    Close,
+    /// The server gets nothing, and finds the socket taken over when the client is back
+    Silent,
+}
+
+/// What a client's sockets hang on: cuts them, and holds its dials up while it is away.
+pub(crate) struct Cable {
+    cut: Mutex<Arc<Severed>>,
+    away: watch::Receiver<bool>,
+    /// When the last dial began, in nanoseconds since `epoch`.
+    dialled: AtomicU64,
+    epoch: Instant,
+    how: Cut,
+    /// Sockets that were cut, and of which the server is told nothing.
+    silent: Mutex<Vec<Stream>>,
+}
+
+#[derive(Default)]
+struct Severed {
+    is: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Cable {
+    /// A cable whose dials wait while `away` is true.
+    pub(crate) fn new(how: Cut, away: watch::Receiver<bool>, epoch: Instant) -> Self {
+        Self { cut: Mutex::default(), away, dialled: AtomicU64::new(0), epoch, how, silent: Mutex::default() }
+    }
+
+    /// A new socket, as soon as the client is not away.
+    pub(crate) async fn dial(self: Arc<Self>, dialer: Arc<Dialer>) -> io::Result<CableStream> {
+        let mut away = self.away.clone();
+        away.wait_for(|away| !away).await.map_err(|_| io::ErrorKind::ConnectionAborted)?;
+        let now = self.epoch.elapsed().as_nanos();
+        self.dialled.store(u64::try_from(now).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let severed = Arc::new(Severed::default());
+        *self.cut.lock().unwrap_or_else(PoisonError::into_inner) = severed.clone();
+        Ok(CableStream { stream: Some(dialer.dial().await?), severed, cable: self })
+    }
+
+    /// Cuts the socket that was dialled last.
+    pub(crate) fn cut(&self) {
+        let severed = self.cut.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        severed.is.store(true, Ordering::Release);
+        severed.waker.wake();
+    }
+
+    /// When the last dial began, since the epoch.
+    pub(crate) fn dialled(&self) -> Duration {
+        Duration::from_nanos(self.dialled.load(Ordering::Relaxed))
+    }
+}
+
+/// A socket that fails on order.
+pub(crate) struct CableStream {
+    /// `None` once it is cut.
+    stream: Option<Stream>,
+    severed: Arc<Severed>,
+    cable: Arc<Cable>,
+}
+
+impl CableStream {
+    /// The socket, unless it is cut. Who asks is woken when it is.
+    fn poll_whole(&mut self, cx: &Context<'_>) -> io::Result<&mut Stream> {
+        self.severed.waker.register(cx.waker());
+        if self.severed.is.load(Ordering::Acquire)
+            && let Some(stream) = self.stream.take()
+        {
+            match self.cable.how {
+                // Dropped with a time of 0 to linger, a socket is reset.
+                Cut::Reset => drop(SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO))),
+                Cut::Close => {}
+                Cut::Silent => {
+                    self.cable.silent.lock().unwrap_or_else(PoisonError::into_inner).push(stream);
+                }
+            }
+        }
+        self.stream.as_mut().ok_or_else(|| io::ErrorKind::ConnectionReset.into())
+    }
+}
+
+impl AsyncRead for CableStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(self.poll_whole(cx)?).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for CableStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(self.poll_whole(cx)?).poll_write(cx, data)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        data: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(self.poll_whole(cx)?).poll_write_vectored(cx, data)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self.poll_whole(cx)?).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self.poll_whole(cx)?).poll_shutdown(cx)
+    }
+}

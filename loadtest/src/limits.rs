@@ -1,0 +1,50 @@
+//! How many descriptors there may be.
+
+use crate::error::Error;
+
+/// Descriptors that are not sockets: standard streams, epoll, files.
+const OTHERS: u64 = 64;
+
+/// Raises the limit on descriptors so far that so many sockets fit.
+///
+/// # Errors
+/// Fails when they do not fit, and says what to do.
+#[cfg(unix)]
+pub(crate) fn fit(sockets: u64) -> Result<(), Error> {
+    let needed = sockets + OTHERS;
+    let allowed = rlimit::increase_nofile_limit(needed)
+        .map_err(|error| Error::failed(format!("cannot see how many descriptors there may be: {error}")))?;
+    check(sockets, needed, allowed)
+}
+
+/// There is no such limit to ask for.
+#[cfg(not(unix))]
+pub(crate) fn fit(_: u64) -> Result<(), Error> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn check(sockets: u64, needed: u64, allowed: u64) -> Result<(), Error> {
+    if allowed >= needed {
+        return Ok(());
+    }
+    Err(Error::failed(format!(
+        "{sockets} sockets need {needed} descriptors, and this process may have {allowed}: run `ulimit -n {needed}` before (as root, or \
+         with the hard limit raised in /etc/security/limits.conf), or ask for at most {} --clients",
+        allowed.saturating_sub(OTHERS)
+    )))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_how_many_are_allowed_and_how_many_would_fit() {
+        assert!(check(1000, 1064, 1064).is_ok());
+        let error = check(10_000, 10_064, 1024).unwrap_err().to_string();
+        for part in ["10064", "1024", "ulimit -n", "at most 960 --clients"] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! [`Sequence`]: whether what one sender has numbered comes once and in order.
+
+use serde::Serialize;
+
+/// What has come from one sender, who counts from 1.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Sequence {
+    last: u64,
+    counts: Counts,
+}
+
+/// What became of messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Counts {
+    /// Came, once and in order.
+    pub(crate) once: u64,
+    /// Came again, or after a later one.
+    pub(crate) repeated: u64,
+    /// Did not come before a later one, or not at all.
+    pub(crate) lost: u64,
+}
+
+impl Sequence {
+    /// The next one that is said to be number `n`. Returns whether it is new.
+    pub(crate) fn came(&mut self, n: u64) -> bool {
+        if n <= self.last {
+            self.counts.repeated += 1;
+            return false;
+        }
+        self.counts.lost += n - self.last - 1;
+        self.counts.once += 1;
+        self.last = n;
+        true
+    }
+
+    /// The number that came last.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// What became of the first `sent`.
+    pub(crate) fn of(&self, sent: u64) -> Counts {
+        Counts { lost: self.counts.lost + sent.saturating_sub(self.last), ..self.counts }
+    }
+}
+
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.once += other.once;
+        self.repeated += other.repeated;
+        self.lost += other.lost;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_what_is_lost_from_what_comes_twice() {
+        let mut sequence = Sequence::default();
+        for n in [1, 2, 2, 5, 3, 6] {
+            sequence.came(n);
+        }
+        // 3 and 4 were missing when 5 came; 3 came later, and counts as repeated, not as delivered.
+        assert_eq!(sequence.of(8), Counts { once: 4, repeated: 2, lost: 2 + 2 });
+    }
+}

@@ -1,0 +1,46 @@
+//! The works: what is done to the server, each with its own options.
+
+pub(crate) mod churn;
+pub(crate) mod connect;
+pub(crate) mod echo;
+pub(crate) mod fanout;
+pub(crate) mod idle;
+pub(crate) mod resume_storm;
+
+mod window;
+
+use rejoin_client::{ConnectionState, Sender};
+use tokio::runtime::Builder;
+
+use crate::args::{Args, Work};
+use crate::error::Error;
+use crate::report::Report;
+
+/// Does the work that the arguments name.
+pub(crate) fn run(args: &Args) -> Result<Report, Error> {
+    let mut runtime = Builder::new_multi_thread();
+    if let Some(threads) = args.work.common().threads {
+        runtime.worker_threads(threads.into());
+    }
+    let runtime = runtime
+        .enable_all()
+        .build()
+        .map_err(|error| Error::failed(format!("no threads for this tool: {error}")))?;
+    let report = runtime.block_on(async {
+        match &args.work {
+            Work::Connect(options) => connect::run(options).await,
+            Work::Idle(options) => idle::run(options).await,
+            Work::Echo(options) => echo::run(options).await,
+            Work::Fanout(options) => fanout::run(options).await,
+            Work::Churn(options) => churn::run(options).await,
+            Work::ResumeStorm(options) => resume_storm::run(options).await,
+        }
+    });
+    // Whatever is still under way is not worth waiting for.
+    runtime.shutdown_background();
+    report
+}
+
+fn is_open(sender: &Sender) -> bool {
+    sender.state() == ConnectionState::Connected
+}
