@@ -1,0 +1,36 @@
+//! A client comes back: upgrade, and all that was kept for it, through the server. The items are frames. What the session alone
+//! does is in `session`.
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use rejoin_benches::{Crowd, Mode, message};
+use tokio::runtime::Builder;
+
+fn main() {
+    divan::main();
+}
+
+/// In plain mode: by connection ID. The server's buffer holds 256.
+#[divan::bench(args = [1, 16, 256])]
+fn reconnect_and_replay(bencher: Bencher<'_, '_>, kept: u64) {
+    let runtime =
+        Builder::new_current_thread().enable_all().build().expect("a runtime needs nothing special");
+    let crowd = Crowd::new(Mode::Plain, |builder| builder);
+    runtime.block_on(crowd.join(0));
+    let frame = message();
+    bencher
+        .counter(ItemsCount::new(kept))
+        .with_inputs(|| {
+            crowd.suspend(0);
+            runtime.block_on(crowd.settle(0));
+            (0..kept).for_each(|_| _ = crowd.broadcast(&frame));
+            crowd.tally().expect(kept);
+        })
+        .bench_local_values(|()| {
+            runtime.block_on(async {
+                crowd.join(0).await;
+                crowd.tally().reached().await;
+            });
+        });
+    assert!(crowd.server().stats().resumed > 0, "each came back to the same session");
+}
