@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Measures rejoin-testserver beside two other servers, in turn, and prints medians and ratios; benches/README.md says how to read
+# them. Half an hour or so on a quiet machine.
+#
+#     WSLOAD=DIR scripts/bench.sh [--quick] [--rounds N] [--out DIR] [WORK...]
+#
+# DIR has wsload, and in DIR/examples limit-server and axum-broadcast. Works are chosen by a part of their name; --list lists
+# them. What is measured goes to target/bench, or to what --out says: results.json, results.csv, and growth.svg.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+case " $* " in *" --list "* | *" --help "* | *" -h "*) exec python3 benches/compare.py "$@" ;; esac
+
+if [ -z "${WSLOAD-}" ]; then
+    echo "WSLOAD is not set: it names the folder that has wsload, examples/limit-server and examples/axum-broadcast" >&2
+    exit 2
+fi
+for program in wsload examples/limit-server examples/axum-broadcast; do
+    [ -x "$WSLOAD/$program" ] || { echo "WSLOAD: $WSLOAD/$program is missing, or cannot be run" >&2; exit 2; }
+done
+ulimit -n "$(ulimit -Hn)"
+if [ "$(ulimit -n)" != unlimited ] && [ "$(ulimit -n)" -lt 16000 ]; then
+    echo "15,000 connections need 16,000 descriptors, and there may be $(ulimit -n): raise the hard limit of ulimit -n" >&2
+    exit 2
+fi
+
+cargo build --quiet --release -p rejoin-tests --bin rejoin-testserver
+exec python3 benches/compare.py --wsload "$WSLOAD" --rejoin target/release/rejoin-testserver "$@"
