@@ -1,15 +1,18 @@
 //! [`Rooms`]: who is in which room, and one frame to all of them.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
 
-use rejoin_core::drive::now;
-use rejoin_core::{Codec, EncodeError, Frame, Mode, Overflow, SharedFrame, Tape, ws};
+use rejoin_core::drive::{Queued, Tally, now};
+use rejoin_core::{EncodeError, Frame, Mode, Overflow, SharedFrame, Tape, ws};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use crate::connection::Connection;
 use crate::error::BroadcastError;
 use crate::sharded::Sharded;
+use crate::shared::Shared;
 
 /// All rooms. A room exists while it has members.
 #[derive(Debug)]
@@ -113,10 +116,10 @@ impl Rooms {
         &self,
         name: &str,
         frame: &Frame,
-        codecs: &[Arc<dyn Codec>],
         overflow: Overflow,
-        tasks: &TaskTracker,
+        shared: &Shared,
     ) -> Result<(usize, usize), BroadcastError> {
+        let codecs = &shared.options.codecs;
         let Some(room) = self.room(name) else { return Ok((0, 0)) };
         let mut members = room.lock();
         //= PROTOCOL.md#3-control-frames: a broadcast of a `$` event fails as a whole
@@ -126,6 +129,9 @@ impl Rooms {
         members.tapes.resize_with(codecs.len(), Tape::default);
         let Members { list, tapes, .. } = &mut *members;
         let mut encodings: Vec<Option<Result<SharedFrame, EncodeError>>> = vec![None; codecs.len()];
+        let mut tally = Tally::new(shared.suspended.budget());
+        // Who may have to give something up although the socket would take it, because no flush has come so far.
+        let mut behind = Vec::new();
         let mut queued = 0;
         let mut failed = None;
         for member in list.iter() {
@@ -135,7 +141,15 @@ impl Rooms {
                 Ok(tapes[index].push(ws::encode_message(message.kind, &message.data)))
             });
             let accepted = match encoding {
-                Ok(frame) => member.cell().queue(frame, overflow).unwrap_or(false),
+                Ok(frame) => match member.cell().queue(frame, overflow, &mut tally) {
+                    Ok(Queued { is_dropped, urgent }) => {
+                        if urgent {
+                            behind.push(member.clone());
+                        }
+                        !is_dropped
+                    }
+                    Err(_) => false,
+                },
                 Err(error) => {
                     failed = Some(error.clone());
                     member.cell().command(|session| session.send_missing()).ok();
@@ -146,9 +160,11 @@ impl Rooms {
         }
         members.flush_due |= queued > 0;
         let begins = members.flush_due && !std::mem::replace(&mut members.flushing, true);
+        drop(tally);
         drop(members);
+        write(&behind);
         if begins {
-            Flush::begin(room, tasks);
+            Flush::begin(room, &shared.tasks);
         }
         match failed {
             // For some there is an image: the others are told of a gap.
@@ -206,8 +222,7 @@ impl Flush {
                 if !std::mem::take(&mut first) {
                     tokio::task::yield_now().await;
                 }
-                // All of a chunk, though each write counts against a task's budget.
-                tokio::task::coop::unconstrained(async { write(chunk) }).await;
+                write(chunk);
             }
         }
     }
@@ -232,8 +247,16 @@ impl Drop for Flush {
 }
 
 fn write(members: &[Connection]) {
-    let now = now();
-    for member in members {
-        member.flush(now);
+    if members.is_empty() {
+        return;
     }
+    // All of them, though each write counts against the budget of the task that happens to do it.
+    let write = tokio::task::coop::unconstrained(async {
+        let now = now();
+        for member in members {
+            member.flush(now);
+        }
+    });
+    let written = pin!(write).poll(&mut Context::from_waker(Waker::noop()));
+    debug_assert!(written.is_ready(), "nothing is waited for");
 }

@@ -110,9 +110,7 @@ impl Server {
         if self.shared.closing.is_cancelled() {
             return Err(BroadcastError::ShutDown);
         }
-        let codecs = &self.shared.options.codecs;
-        let (receivers, bytes) =
-            self.shared.rooms.broadcast(room, frame, codecs, overflow, &self.shared.tasks)?;
+        let (receivers, bytes) = self.shared.rooms.broadcast(room, frame, overflow, &self.shared)?;
         self.shared.meter.tell(|metrics| metrics.broadcast(bytes as u64, receivers));
         Ok(receivers)
     }

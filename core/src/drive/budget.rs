@@ -70,6 +70,32 @@ impl Budget {
     }
 }
 
+/// What changes in many cells one after the other: told to their budget when this is dropped, and not for each.
+#[derive(Debug)]
+pub struct Tally<'a> {
+    budget: &'a Budget,
+    pub(super) before: usize,
+    pub(super) after: usize,
+}
+
+impl<'a> Tally<'a> {
+    /// A tally for cells that share this budget.
+    pub fn new(budget: &'a Budget) -> Self {
+        Self { budget, before: 0, after: 0 }
+    }
+
+    /// Like [`Budget::make_room`], with what is not told yet.
+    pub(super) fn make_room(&self, bytes: usize) -> bool {
+        self.budget.make_room(bytes + self.after.saturating_sub(self.before))
+    }
+}
+
+impl Drop for Tally<'_> {
+    fn drop(&mut self) {
+        self.budget.change(self.before, self.after);
+    }
+}
+
 impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Budget")

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::{Event, Fate, Frame, Mode, Overflow, Refused, Session, SharedFrame};
 
-use super::budget::Budget;
+use super::budget::{Budget, Tally};
 use super::deadline::now;
 use super::error::{ReceiptError, SendError};
 
@@ -41,6 +41,23 @@ struct Inner {
 }
 
 type Receipts = VecDeque<(u64, oneshot::Sender<Fate>)>;
+
+/// What became of a frame that was queued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "a broadcast has to heed all of it")]
+pub struct Queued {
+    /// It was given up itself: [`Overflow::DropNewest`].
+    pub is_dropped: bool,
+    /// The socket was handed so little of what is kept that more would soon be given up: it is to be flushed before.
+    pub urgent: bool,
+}
+
+/// What came of an access, and the bytes that were kept before and after it.
+struct Access<R> {
+    result: R,
+    before: usize,
+    after: usize,
+}
 
 /// When an access has the driver look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,10 +113,18 @@ impl Cell {
     }
 
     fn access<R>(&self, wake: Wake, f: impl FnOnce(&mut Session) -> R) -> R {
-        self.access_inner(wake, |inner| f(&mut inner.session))
+        self.access_counted(wake, |inner| f(&mut inner.session))
     }
 
-    fn access_inner<R>(&self, wake: Wake, f: impl FnOnce(&mut Inner) -> R) -> R {
+    fn access_counted<R>(&self, wake: Wake, f: impl FnOnce(&mut Inner) -> R) -> R {
+        let Access { result, before, after } = self.access_inner(wake, f);
+        if let Some(budget) = &self.budget {
+            budget.change(before, after);
+        }
+        result
+    }
+
+    fn access_inner<R>(&self, wake: Wake, f: impl FnOnce(&mut Inner) -> R) -> Access<R> {
         let mut inner = self.lock();
         let before = Room::of(&inner.session);
         let result = f(&mut inner);
@@ -116,16 +141,16 @@ impl Cell {
             after.frames < before.frames || after.bytes < before.bytes || after.open != before.open;
         let tell_room = more_room && std::mem::take(&mut inner.room_wanted);
         drop(inner);
-        if let Some(budget) = &self.budget {
-            budget.change(before.bytes, after.bytes);
-        }
         if tell_room {
             self.room.notify_waiters();
         }
-        for waker in [reader, driver].into_iter().flatten() {
-            waker.wake();
+        if let Some(reader) = reader {
+            reader.wake();
         }
-        result
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        Access { result, before: before.bytes, after: after.bytes }
     }
 
     /// A handler's panic is caught by the task that runs it, and no call into a session panics half way: a poisoned lock
@@ -196,23 +221,35 @@ impl Cell {
     /// As [`Session::send`].
     pub fn send(&self, message: Bytes, overflow: Overflow) -> Result<bool, SendError> {
         let (size, fits) = (message.len(), self.makes_room(message.len()));
-        queued(self.access_inner(Wake::Always, |inner| {
+        queued(self.access_counted(Wake::Always, |inner| {
             inner.send(size, overflow, fits, |session| session.send(message, overflow))
         }))
     }
 
     /// Accepts a data frame that other sessions send, too, for who goes on to [`Link::flush`](super::Link::flush): does not wake
-    /// the driver, unless the session ends by it. Returns as [`Self::send`].
+    /// the driver, unless the session ends by it. `tally` is of this cell's budget.
     ///
     /// # Errors
     /// As [`Session::send`].
-    pub fn queue(&self, frame: &SharedFrame, overflow: Overflow) -> Result<bool, SendError> {
+    pub fn queue(
+        &self,
+        frame: &SharedFrame,
+        overflow: Overflow,
+        tally: &mut Tally<'_>,
+    ) -> Result<Queued, SendError> {
         let size = frame.bytes().len();
-        let fits = self.makes_room(size);
-        let sent = self.access_inner(Wake::AtEnd, |inner| {
-            inner.send(size, overflow, fits, |session| session.send_shared(frame, overflow))
+        let fits = tally.make_room(size);
+        let access = self.access_inner(Wake::AtEnd, |inner| {
+            let sent = inner.send(size, overflow, fits, |session| session.send_shared(frame, overflow));
+            (sent, inner.session.is_falling_behind())
         });
-        queued(sent)
+        tally.before += access.before;
+        tally.after += access.after;
+        match access.result {
+            (Ok(_), urgent) => Ok(Queued { is_dropped: false, urgent }),
+            (Err(Refused::Dropped), urgent) => Ok(Queued { is_dropped: true, urgent }),
+            (Err(refused), _) => Err(refused.into()),
+        }
     }
 
     /// Accepts an encoded data frame, and waits for room where there is none.
@@ -286,7 +323,7 @@ impl Cell {
         receipt: bool,
     ) -> Result<Option<oneshot::Receiver<Fate>>, Refused> {
         let (size, fits) = (message.len(), self.makes_room(message.len()));
-        self.access_inner(Wake::Always, |inner| {
+        self.access_counted(Wake::Always, |inner| {
             let number = inner.send(size, overflow, fits, |session| session.send(message, overflow))?;
             Ok(receipt.then(|| {
                 inner.session.watch_last();

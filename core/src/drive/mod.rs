@@ -5,13 +5,13 @@
 //! [`Deadline`] is the session's one timer, [`Budget`] what all sessions may keep together.
 
 mod cell;
-pub use cell::Cell;
+pub use cell::{Cell, Queued};
 
 mod error;
 pub use error::{ReceiptError, SendError};
 
 mod budget;
-pub use budget::Budget;
+pub use budget::{Budget, Tally};
 
 mod transport;
 pub use transport::{Flow, ReceiveError, Received, Transport, Written};

@@ -413,6 +413,11 @@ impl Outbox {
         }
     }
 
+    /// How many frames the attached socket was not handed.
+    pub(super) fn waiting(&self) -> usize {
+        self.frames - self.handed
+    }
+
     /// Bytes of all frames that are kept.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

@@ -169,6 +169,13 @@ impl Session {
             && (occupied == 0 || self.outbox.bytes().saturating_add(size) <= self.config.buffer_bytes)
     }
 
+    /// Whether the attached socket could take more than it was given, and half the buffer waits for it.
+    pub fn is_falling_behind(&self) -> bool {
+        2 * self.outbox.waiting() >= self.buffer as usize
+            && self.state == State::Connected
+            && self.blocked_since.is_none()
+    }
+
     /// Data frames that count against the buffer's bound.
     pub fn occupied(&self) -> usize {
         self.outbox.occupied()

@@ -166,3 +166,26 @@ async fn in_plain_mode_the_newest_is_dropped_and_counted() {
     connection.send(&Frame::event_only("after")).unwrap();
     assert_eq!(next(&mut ada).await, "message after");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_of_broadcasts_loses_nothing_where_sockets_take_it() {
+    const BURST: u64 = 500;
+    let (server, mut log) = server(|builder| builder.send_buffer(8));
+    let line = Line::to(&server);
+    let mut keeps_up = line.client("/?id=ada").plain().connect().await.unwrap();
+    log.connected().await;
+    let narrow = Line::to(&server).with_capacity(64);
+    let mut slow = narrow.client("/?id=ben").plain().connect().await.unwrap();
+    log.connected().await;
+    narrow.stall(Direction::ToClient);
+    // Without a moment for any task but this one.
+    for n in 1..=BURST {
+        assert_eq!(server.broadcast("room", &number(n)), Ok(2));
+    }
+    assert_eq!(numbers(&mut keeps_up, BURST as usize).await, Vec::from_iter(1..=BURST));
+    let dropped = server.stats().dropped;
+    assert!(dropped > BURST / 2 && dropped < BURST, "the oldest of the slow one alone: {dropped}");
+    narrow.release(Direction::ToClient);
+    let rest = numbers(&mut slow, usize::try_from(BURST - dropped).unwrap()).await;
+    assert_eq!(rest.last(), Some(&BURST));
+}
