@@ -206,6 +206,21 @@ fn what_is_deeper_than_the_limit_has_no_image() {
     }
 }
 
+#[test]
+fn an_extension_is_as_deep_as_the_object_that_it_becomes() {
+    let nested = |depth: usize| [vec![0x91; depth], b"\xd4\x05a".to_vec()].concat();
+    let text = json(&nested(127));
+    let back = [vec![0x91; 127], b"\x82\xa3ext\x05\xa4data\xa4YQ==".to_vec()].concat();
+    assert_eq!(msgpack(&text), back);
+    assert!(to_json(&nested(128), &mut Vec::new()).is_err());
+    // A key is a string, whatever is in it.
+    let key = [vec![0x91; 127], b"\x81\xd4\x05a\0".to_vec()].concat();
+    assert!(to_json(&key, &mut Vec::new()).is_ok());
+    // So is a timestamp.
+    let moment = [vec![0x91; 128], b"\xd6\xff\0\0\0\0".to_vec()].concat();
+    assert!(to_json(&moment, &mut Vec::new()).is_ok());
+}
+
 /// Every level of keys doubles the backslashes of the one inside it.
 #[test]
 fn keys_inside_of_keys_end_at_the_fourth() {

@@ -100,7 +100,7 @@ impl Writer<'_> {
                 self.open(key, Some(start))
             }
             Token::Ext(kind, data) if timestamp(kind, data).is_none() => {
-                self.write_value(key)?;
+                self.write_ext(kind, data)?;
                 self.quote(start)
             }
             Token::Str(_) | Token::Bin(_) | Token::Ext(..) => self.write_value(key),
@@ -126,17 +126,21 @@ impl Writer<'_> {
             Token::Bin(bytes) => write_base64(self.json, bytes),
             Token::Ext(kind, data) => match timestamp(kind, data) {
                 Some(moment) => self.serialize(&format_args!("{moment}")),
-                None => {
-                    self.json.extend_from_slice(b"{\"ext\":");
-                    self.serialize(&kind)?;
-                    self.json.extend_from_slice(b",\"data\":");
-                    write_base64(self.json, data)?;
-                    self.json.push(b'}');
-                    Ok(())
-                }
+                // It becomes an object, and that has to go back.
+                None if self.open.len() == MAX_DEPTH => Err(EncodeError::new(TOO_DEEP)),
+                None => self.write_ext(kind, data),
             },
             Token::Array(_) | Token::Map(_) => self.open(value, None),
         }
+    }
+
+    fn write_ext(&mut self, kind: i8, data: &[u8]) -> Result<(), EncodeError> {
+        self.json.extend_from_slice(b"{\"ext\":");
+        self.serialize(&kind)?;
+        self.json.extend_from_slice(b",\"data\":");
+        write_base64(self.json, data)?;
+        self.json.push(b'}');
+        Ok(())
     }
 
     fn open(&mut self, head: Token<'_>, key_at: Option<usize>) -> Result<(), EncodeError> {

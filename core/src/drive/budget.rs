@@ -141,6 +141,23 @@ mod tests {
     }
 
     #[test]
+    fn a_tally_is_told_at_its_end_and_counts_before() {
+        let budget = Arc::new(Budget::new(1000, || None));
+        let [a, b] = [cell(&budget), cell(&budget)];
+        let frame = crate::Tape::default().push(message(400));
+        let mut tally = Tally::new(&budget);
+        for cell in [&a, &b] {
+            assert!(!cell.queue(&frame, Overflow::Reject, &mut tally).unwrap().is_dropped);
+        }
+        assert_eq!(budget.used(), 0);
+        assert_eq!(b.queue(&frame, Overflow::Reject, &mut tally), Err(SendError::Full));
+        drop(tally);
+        assert_eq!(budget.used(), 800);
+        drop((a, b));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
     fn has_others_give_way_until_there_is_room() {
         let budget = Arc::new_cyclic(|budget: &std::sync::Weak<Budget>| {
             let budget = budget.clone();

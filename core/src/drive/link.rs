@@ -315,10 +315,9 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, DuplexStream};
 
     use super::*;
-    use crate::drive::{Unmasked, WsTransport};
+    use crate::drive::{Budget, Tally, Unmasked, WsTransport};
     use crate::{
-        DecodeError, EncodeError, Event, Frame, Message, Mode, Overflow, Session, SessionConfig, SharedFrame,
-        Side, Tape,
+        DecodeError, EncodeError, Event, Frame, Message, Mode, Overflow, Session, SessionConfig, Side, Tape,
     };
 
     /// A message is its text: it stands as the event of a frame.
@@ -359,18 +358,22 @@ mod tests {
         Context::from_waker(Waker::noop())
     }
 
-    fn shared(text: &'static str) -> SharedFrame {
-        Tape::default().push(crate::ws::encode_message(crate::MessageKind::Text, text.as_bytes()))
+    /// Somebody broadcasts.
+    fn queue(cell: &Cell, text: &'static str) {
+        let frame =
+            Tape::default().push(crate::ws::encode_message(crate::MessageKind::Text, text.as_bytes()));
+        let budget = Budget::new(usize::MAX, || None);
+        cell.queue(&frame, Overflow::Reject, &mut Tally::new(&budget)).unwrap();
     }
 
     #[tokio::test]
     async fn a_flush_writes_what_was_queued_and_needs_nobody() {
         let (cell, mut link, mut peer) = linked(64, |_| ());
-        cell.queue(&shared("early"), Overflow::Reject).unwrap();
+        queue(&cell, "early");
         assert!(!link.flush(&cell, &Text, now()), "its driver has not looked at it yet, and is about to");
         assert_eq!(cell.drive(|session| session.counts().unacknowledged), 1);
         assert_eq!(link.poll_write(&mut cx(), &cell, &Text), Wrote::Enough { again: false, blocked: false });
-        cell.queue(&shared("later"), Overflow::Reject).unwrap();
+        queue(&cell, "later");
         assert!(!link.flush(&cell, &Text, now()));
         let mut read = [0; 14];
         peer.read_exact(&mut read).await.unwrap();
@@ -383,13 +386,13 @@ mod tests {
         let (cell, mut link, peer) = linked(9, |_| ());
         let write_timeout = SessionConfig::new(Side::Server, Mode::Plain).write_timeout;
         assert!(link.poll(&mut cx(), &cell, &Text).is_pending());
-        cell.queue(&shared("123456"), Overflow::Reject).unwrap();
+        queue(&cell, "123456");
         assert!(!link.flush(&cell, &Text, now()));
-        cell.queue(&shared("7"), Overflow::Reject).unwrap();
+        queue(&cell, "7");
         let at = now();
         assert!(link.flush(&cell, &Text, at), "its timer is to be set");
         assert!(cell.drive(|session| session.poll_timeout()).is_some_and(|due| due <= at + write_timeout));
-        cell.queue(&shared("8"), Overflow::Reject).unwrap();
+        queue(&cell, "8");
         assert!(!link.flush(&cell, &Text, now()), "it knows already");
         drop(peer);
         assert!(link.flush(&cell, &Text, now()));

@@ -31,7 +31,8 @@ pub struct WsTransport<S, M = Unmasked> {
     offset: usize,
     /// Messages of the first in `queue` that are written, where it is a batch.
     begun: usize,
-    /// Bytes in `queue`, the written ones of the first included.
+    /// Messages in `queue`, the written ones of the first included, and their bytes.
+    messages: usize,
     queued: usize,
     /// Answers to pings that are not in `queue` yet. Of many only the latest are kept (RFC 6455 §5.5.3).
     #[allow(clippy::box_collection, reason = "mostly there are none, and each connection has this")]
@@ -57,7 +58,17 @@ enum What {
     Batch(Arc<[u32]>),
 }
 
-/// A write takes no more messages than this: the kernel takes up to 1,024 slices, beyond some dozens nothing is gained.
+impl What {
+    fn messages(&self) -> usize {
+        match self {
+            Self::Control | Self::Data => 1,
+            Self::Batch(ends) => ends.len(),
+        }
+    }
+}
+
+/// Nothing more is taken from the session while so many messages are to be written: beyond some dozens in one write nothing
+/// is gained. The kernel takes up to 1,024 slices.
 const MAX_BATCH: usize = 64;
 
 /// No more than this is taken from the session before it is written: what is taken cannot be given up any more.
@@ -119,6 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
             queue: VecDeque::new(),
             offset: 0,
             begun: 0,
+            messages: 0,
             queued: 0,
             pongs: None,
             unflushed: false,
@@ -166,6 +178,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
     fn push_as_is(&mut self, bytes: Bytes, what: What) {
         debug_assert!(!self.close_pushed, "nothing is pushed after a close frame");
         self.queued += bytes.len();
+        self.messages += what.messages();
         self.queue.push_back(Pending { bytes, what });
     }
 
@@ -210,6 +223,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
             count -= left;
             (self.offset, self.begun) = (0, 0);
             self.queued -= first.bytes.len();
+            self.messages -= first.what.messages();
             self.queue.pop_front();
         }
     }
@@ -243,7 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTrans
     }
 
     fn has_room(&self) -> bool {
-        self.queue.len() < MAX_BATCH && self.queued < MAX_BATCH_BYTES
+        self.messages < MAX_BATCH && self.queued < MAX_BATCH_BYTES
     }
 
     fn push_data(&mut self, message: Bytes) {

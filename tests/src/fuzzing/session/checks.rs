@@ -71,8 +71,9 @@ impl World {
         let SessionConfig { buffer_frames, buffer_bytes, mode, .. } = *self.config;
         let counts = self.session.counts();
         let occupied = self.session.occupied();
-        // In plain mode what a transport has taken is kept until it is written, beyond the buffer.
-        let taken = if mode == Mode::Plain { BATCH } else { 0 };
+        // In plain mode what a transport has taken is kept until it is written, beyond the buffer: the last thing that it takes
+        // may be as much again.
+        let taken = if mode == Mode::Plain { 2 * BATCH } else { 0 };
         assert!(occupied <= buffer_frames as usize + taken, "the buffer is bounded in frames");
         let most = buffer_bytes.max(self.biggest) + taken * self.biggest;
         assert!(counts.retained_bytes <= most, "and in bytes: {} of {most}", counts.retained_bytes);
