@@ -5,6 +5,7 @@
 
 use std::io;
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, StatusCode, Uri, Version, header, request};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
@@ -21,7 +22,7 @@ const USUAL_HEAD: usize = 1024;
 /// What a peer has asked for.
 pub(crate) enum Asked {
     /// A request, and what was read beyond its head: the first bytes of the WebSocket.
-    Request(Box<request::Parts>, Vec<u8>),
+    Request(Box<request::Parts>, Bytes),
     /// Something that is none; it is to be told why.
     Nonsense(Reject),
     /// Nothing: it has gone.
@@ -43,11 +44,13 @@ pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Asked>
         let new = &buffer[before.saturating_sub(2)..];
         let ends = new.windows(2).any(|two| two == b"\n\n") || new.windows(3).any(|three| three == b"\n\r\n");
         if before == 0 || ends {
-            match parse(&buffer) {
+            let text = Bytes::from(buffer);
+            match parse(&text) {
                 Ok(Some((length, parts))) => {
-                    return Ok(Asked::Request(Box::new(parts), buffer.split_off(length)));
+                    return Ok(Asked::Request(Box::new(parts), text.slice(length..)));
                 }
-                Ok(None) => {}
+                // Nothing else has it: it is a vector again without a copy.
+                Ok(None) => buffer = Vec::from(text),
                 Err(reject) => return Ok(Asked::Nonsense(reject)),
             }
         }
@@ -58,10 +61,10 @@ pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Asked>
 }
 
 /// The length of the head, and what it says; `None` while its end is missing.
-fn parse(buffer: &[u8]) -> Result<Option<(usize, request::Parts)>, Reject> {
+fn parse(text: &Bytes) -> Result<Option<(usize, request::Parts)>, Reject> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut head = httparse::Request::new(&mut headers);
-    let length = match head.parse(buffer) {
+    let length = match head.parse(text) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => {
@@ -77,7 +80,8 @@ fn parse(buffer: &[u8]) -> Result<Option<(usize, request::Parts)>, Reject> {
     parts.headers.reserve(head.headers.len());
     for field in head.headers {
         let name = HeaderName::from_bytes(field.name.as_bytes());
-        let value = HeaderValue::from_bytes(field.value);
+        // Shares the memory of the text.
+        let value = HeaderValue::from_maybe_shared(text.slice_ref(field.value));
         let (Ok(name), Ok(value)) = (name, value) else {
             return Err(bad("no HTTP/1.1 request: invalid header"));
         };
@@ -121,8 +125,6 @@ fn too_large(why: &'static str) -> Reject {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     async fn asked(pieces: &[&[u8]]) -> Asked {

@@ -5,15 +5,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
 use rejoin_core::drive::{Unmasked, WsTransport};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs};
 use tokio::time::timeout;
 
 use crate::head::{self, Asked};
 use crate::service;
 use crate::shared::Shared;
+
+/// Connections that nobody has accepted yet. Linux has at most 4,096 unless told otherwise (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
 
 /// How long accepting rests when the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -35,6 +37,27 @@ impl Listening {
     pub async fn closed(self) {
         self.task.await.ok();
     }
+}
+
+/// A listener with room for as many connections that nobody has accepted yet as the operating system allows: all clients of
+/// a server that was away come back at once.
+pub(crate) async fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
+    for addr in tokio::net::lookup_host(addr).await? {
+        let listen = || {
+            let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            // A server that is started anew has its port at once.
+            #[cfg(not(windows))]
+            socket.set_reuseaddr(true)?;
+            socket.bind(addr)?;
+            socket.listen(BACKLOG)
+        };
+        match listen() {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 pub(crate) fn listen(shared: Arc<Shared>, listener: TcpListener) -> io::Result<Listening> {
@@ -93,11 +116,11 @@ where
 {
     let patience = shared.options.handshake_timeout;
     let (answer, admitted) = match timeout(patience, head::read(&mut io)).await?? {
-        Asked::Request(parts, rest) => match service::admit(shared, &parts, remote_addr, true).await {
+        Asked::Request(parts, rest) => match service::admit(shared, *parts, remote_addr, true).await {
             Ok((admission, answer)) => (answer, Some((admission, rest))),
             Err(refusal) => (refusal, None),
         },
-        Asked::Nonsense(reject) => (service::refuse(shared, reject, &HeaderMap::new()), None),
+        Asked::Nonsense(reject) => (service::refuse(shared, reject, &[]), None),
         Asked::Nothing => return Ok(()),
     };
     timeout(patience, head::write(&mut io, &answer)).await??;

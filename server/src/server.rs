@@ -45,7 +45,7 @@ impl Server {
     /// # Errors
     /// Fails when the address cannot be listened on.
     pub async fn listen(&self, addr: impl ToSocketAddrs) -> io::Result<Listening> {
-        self.serve(TcpListener::bind(addr).await?)
+        self.serve(listen::bind(addr).await?)
     }
 
     /// Like [`Self::listen`], with a listener that is there already.

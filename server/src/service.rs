@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderMap, Request, Response, StatusCode, request};
+use http::{Request, Response, StatusCode, request};
 use http_body_util::Full;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -56,7 +56,7 @@ impl Service {
     async fn answer(self, mut parts: request::Parts) -> HttpResponse {
         let socket = parts.extensions.remove::<OnUpgrade>();
         let shared = self.shared.clone();
-        match admit(&shared, &parts, self.remote_addr, socket.is_some()).await {
+        match admit(&shared, parts, self.remote_addr, socket.is_some()).await {
             Ok((admission, response)) => {
                 if let Some(socket) = socket {
                     shared.spawn(async move { self.attach(socket, admission).await });
@@ -92,37 +92,37 @@ impl Service {
 /// Fails with the answer that refuses it.
 pub(crate) async fn admit(
     shared: &Arc<Shared>,
-    parts: &request::Parts,
+    parts: request::Parts,
     remote_addr: Option<SocketAddr>,
     has_socket: bool,
 ) -> Result<(Admission, HttpResponse), HttpResponse> {
-    try_admit(shared, parts, remote_addr, has_socket)
-        .await
-        .map_err(|reject| refuse(shared, reject, &parts.headers))
+    let secrets = upgrade::secrets(&parts.headers);
+    let admitted = try_admit(shared, parts, remote_addr, has_socket).await;
+    admitted.map_err(|reject| refuse(shared, reject, &secrets))
 }
 
 /// The answer that refuses a request, which is counted and logged.
-pub(crate) fn refuse(shared: &Shared, reject: Reject, headers: &HeaderMap) -> HttpResponse {
+pub(crate) fn refuse(shared: &Shared, reject: Reject, secrets: &[String]) -> HttpResponse {
     shared.refused.fetch_add(1, Ordering::Relaxed);
     shared.meter.tell(|metrics| metrics.upgrade_refused(reject.status));
-    log_refusal(&reject, headers);
+    log_refusal(&reject, secrets);
     upgrade::refuse(reject)
 }
 
 async fn try_admit(
     shared: &Arc<Shared>,
-    parts: &request::Parts,
+    parts: request::Parts,
     remote_addr: Option<SocketAddr>,
     has_socket: bool,
 ) -> Result<(Admission, HttpResponse), Reject> {
     if shared.closing.is_cancelled() {
         return Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "server is shutting down"));
     }
-    let upgrade = upgrade::read(parts, &shared.options)?;
+    let upgrade = upgrade::read(&parts, &shared.options)?;
     if !has_socket {
         return Err(upgrade::bad("this connection cannot be upgraded"));
     }
-    let request = ConnectRequest::new(parts.clone(), remote_addr);
+    let request = ConnectRequest::new(parts, remote_addr);
     // Made and polled inside: a ConnectFn may panic in either.
     let decision = AssertUnwindSafe(async { shared.connect.connect(request).await }).catch_unwind();
     let stopwatch = shared.meter.start(CallbackKind::ConnectFn);
@@ -152,13 +152,13 @@ async fn try_admit(
 }
 
 /// The operator's own failures at info, what clients do wrong at debug.
-fn log_refusal(reject: &Reject, headers: &HeaderMap) {
+fn log_refusal(reject: &Reject, secrets: &[String]) {
     let status = reject.status.as_u16();
     // An application may quote the request to the client that sent it; a log is read by others.
     if reject.status.is_server_error() {
-        tracing::info!(status, why = %upgrade::redact(&reject.body, headers), "upgrade refused");
+        tracing::info!(status, why = %upgrade::redact(&reject.body, secrets), "upgrade refused");
     } else {
-        tracing::debug!(status, why = %upgrade::redact(&reject.body, headers), "upgrade refused");
+        tracing::debug!(status, why = %upgrade::redact(&reject.body, secrets), "upgrade refused");
     }
 }
 

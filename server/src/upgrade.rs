@@ -128,18 +128,19 @@ fn read_resume(offer: &str) -> Result<Resume, Reject> {
     Ok(Resume { token, received })
 }
 
-/// A text without the tokens of the resume offers in these headers, well-formed or not.
-pub(crate) fn redact<'a>(text: &'a str, headers: &HeaderMap) -> Cow<'a, str> {
-    let mut text = Cow::Borrowed(text);
-    for offer in tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL) {
-        let offered = offer.strip_prefix("rejoin.resume.").unwrap_or_default();
-        let token = offered.split('.').next().unwrap_or_default();
-        // What is too short to be any part of a token may stand there as a word.
-        if token.len() >= 8 && text.contains(token) {
-            text = Cow::Owned(text.replace(token, "[token]"));
-        }
-    }
-    text
+/// The tokens of the resume offers in these headers, well-formed or not: mostly none.
+pub(crate) fn secrets(headers: &HeaderMap) -> Vec<String> {
+    let offers = tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL);
+    let offered = offers.filter_map(|offer| offer.strip_prefix("rejoin.resume.")?.split('.').next());
+    // What is too short to be any part of a token may stand in a text as a word.
+    offered.filter(|token| token.len() >= 8).map(str::to_owned).collect()
+}
+
+/// A text without these.
+pub(crate) fn redact<'a>(text: &'a str, secrets: &[String]) -> Cow<'a, str> {
+    secrets.iter().fold(Cow::Borrowed(text), |text, secret| {
+        if text.contains(secret) { Cow::Owned(text.replace(secret, "[token]")) } else { text }
+    })
 }
 
 /// The response that switches protocols.
@@ -267,9 +268,9 @@ mod tests {
         let offers = format!("rejoin.v1.json, rejoin.resume.{TOKEN}.7");
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offers.parse().unwrap());
         let text = format!("no: {offers}");
-        assert_eq!(redact(&text, &headers), "no: rejoin.v1.json, rejoin.resume.[token].7");
-        assert_eq!(redact("no", &headers), "no");
-        assert_eq!(redact(&text, &HeaderMap::new()), text);
+        assert_eq!(redact(&text, &secrets(&headers)), "no: rejoin.v1.json, rejoin.resume.[token].7");
+        assert_eq!(redact("no", &secrets(&headers)), "no");
+        assert_eq!(redact(&text, &secrets(&HeaderMap::new())), text);
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! The test server's listener: hides the pings of those who ask for it.
 
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use rejoin_server::Server;
+use tokio::io::ReadBuf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -33,11 +38,15 @@ pub(super) async fn accept(server: Server, listener: TcpListener) {
 
 async fn serve(server: Server, stream: TcpStream) {
     stream.set_nodelay(true).ok();
-    let mut head = [0; REQUEST_LINE];
-    let peeked = tokio::time::timeout(SILENCE, stream.peek(&mut head)).await;
-    // A request line that comes in pieces is no such wish.
-    let seen = peeked.ok().and_then(Result::ok).unwrap_or_default();
-    if ignores_pings(&head[..seen]) {
+    let peek = poll_fn(|cx| {
+        // On the stack, and not kept for as long as somebody says nothing.
+        let mut head = [MaybeUninit::uninit(); REQUEST_LINE];
+        let mut head = ReadBuf::uninit(&mut head);
+        ready!(stream.poll_peek(cx, &mut head))?;
+        // A request line that comes in pieces is no such wish.
+        Poll::Ready(io::Result::Ok(ignores_pings(head.filled())))
+    });
+    if let Ok(Ok(true)) = tokio::time::timeout(SILENCE, peek).await {
         server.serve_connection(Pingless::new(stream)).await;
     } else {
         server.serve_connection(stream).await;
