@@ -206,23 +206,42 @@ impl Flush {
     /// Begins a flush, in a task of its own where there is a runtime.
     fn begin(room: Arc<Room>, tasks: &TaskTracker) {
         let mut flush = Self { room, over: false };
-        if Handle::try_current().is_ok() {
-            tasks.spawn(flush.run());
-        } else {
-            while let Some(members) = flush.next() {
-                write(&members);
+        match Handle::try_current() {
+            Ok(runtime) => {
+                let workers = runtime.metrics().num_workers();
+                drop(tasks.spawn(flush.run(workers, tasks.clone())));
+            }
+            Err(_) => {
+                while let Some(members) = flush.next() {
+                    write(&members);
+                }
             }
         }
     }
 
-    async fn run(mut self) {
+    async fn run(mut self, workers: usize, tasks: TaskTracker) {
         let mut first = true;
         while let Some(members) = self.next() {
-            for chunk in members.chunks(FLUSH_CHUNK) {
-                if !std::mem::take(&mut first) {
-                    tokio::task::yield_now().await;
-                }
-                write(chunk);
+            if !std::mem::take(&mut first) {
+                tokio::task::yield_now().await;
+            }
+            // Every worker that is free takes a part of a room that is big.
+            let parts = members.len().div_ceil(FLUSH_CHUNK).clamp(1, workers);
+            let size = members.len().div_ceil(parts);
+            if parts == 1 {
+                write_in_chunks(&members).await;
+                continue;
+            }
+            let writing: Vec<_> = (0..parts)
+                .map(|part| {
+                    let members = members.clone();
+                    let range = (part * size).min(members.len())..((part + 1) * size).min(members.len());
+                    tasks.spawn(async move { write_in_chunks(&members[range]).await })
+                })
+                .collect();
+            for part in writing {
+                // It does not panic; and what it has not written is written with what comes next.
+                part.await.ok();
             }
         }
     }
@@ -243,6 +262,15 @@ impl Drop for Flush {
         if !self.over {
             self.room.lock().flushing = false;
         }
+    }
+}
+
+async fn write_in_chunks(members: &[Connection]) {
+    for (index, chunk) in members.chunks(FLUSH_CHUNK).enumerate() {
+        if index > 0 {
+            tokio::task::yield_now().await;
+        }
+        write(chunk);
     }
 }
 
