@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
@@ -35,7 +35,7 @@ struct Inner {
     remote_addr: Option<SocketAddr>,
     data: Option<Arc<dyn Any + Send + Sync>>,
     /// The codec's place among the server's, by which a broadcast finds its encoding.
-    codec_index: usize,
+    codec_index: u16,
     cell: Cell,
     socket: Mutex<Socket>,
     /// Sockets that have asked for this session and are not attached yet; the latest wins.
@@ -43,7 +43,7 @@ struct Inner {
     /// There may be one. Looked at each time, so that the lock need not be.
     has_arrival: AtomicBool,
     /// Where the room lists this connection; guarded by the room's lock.
-    place: AtomicUsize,
+    place: AtomicU32,
     gone: AtomicBool,
 }
 
@@ -81,12 +81,12 @@ impl Connection {
             identity: parts.identity,
             remote_addr: parts.remote_addr,
             data: parts.data,
-            codec_index: parts.codec_index,
+            codec_index: u16::try_from(parts.codec_index).expect("a server has a handful of codecs"),
             cell: Cell::new(parts.session).with_budget(budget),
             socket: Mutex::default(),
             arriving: Mutex::new(None),
             has_arrival: AtomicBool::new(false),
-            place: AtomicUsize::new(0),
+            place: AtomicU32::new(0),
             gone: AtomicBool::new(false),
         }))
     }
@@ -266,11 +266,11 @@ impl Connection {
     }
 
     pub(crate) fn codec(&self) -> &dyn Codec {
-        &*self.0.shared.options.codecs[self.0.codec_index]
+        &*self.0.shared.options.codecs[self.codec_index()]
     }
 
     pub(crate) fn codec_index(&self) -> usize {
-        self.0.codec_index
+        self.0.codec_index.into()
     }
 
     pub(crate) fn cell(&self) -> &Cell {
@@ -300,10 +300,11 @@ impl Connection {
     }
 
     pub(crate) fn place(&self) -> usize {
-        self.0.place.load(Ordering::Relaxed)
+        self.0.place.load(Ordering::Relaxed) as usize
     }
 
     pub(crate) fn set_place(&self, place: usize) {
+        let place = u32::try_from(place).expect("a room has fewer members");
         self.0.place.store(place, Ordering::Relaxed);
     }
 
