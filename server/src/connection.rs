@@ -71,6 +71,10 @@ pub(crate) struct Parts {
 }
 
 impl Connection {
+    /// What a connection takes, beside its socket and its task.
+    #[cfg(test)]
+    pub(crate) const SIZE: usize = size_of::<Inner>();
+
     pub(crate) fn new(parts: Parts) -> Self {
         let budget = parts.shared.suspended.budget().clone();
         Self(Arc::new(Inner {

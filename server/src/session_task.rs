@@ -186,3 +186,19 @@ fn kind(event: &Event) -> Option<CallbackKind> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every connection has one of each: what grows them shows in the memory of all. Bytes on a 64-bit machine.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn an_idle_connection_stays_small() {
+        // With what tokio adds a task of 128 or less takes 256.
+        assert!(size_of::<SessionTask>() <= 112, "{}", size_of::<SessionTask>());
+        assert!(Connection::SIZE <= 768, "{}", Connection::SIZE);
+        let transport = size_of::<rejoin_core::drive::WsTransport<tokio::net::TcpStream>>();
+        assert!(transport <= 224, "{transport}");
+    }
+}

@@ -485,6 +485,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn counts_all_messages_of_a_batch_that_is_written_at_once() {
+        let (mut transport, _peer) = pair(1024);
+        transport.push_batch(batch(&[b"0", b"123456", b"abcdef"]));
+        assert_eq!(flush(&mut transport).1, Written { messages: 2, data: 2, progress: true });
+        let mut taken = 0;
+        while transport.has_room() {
+            transport.push_batch(batch(&[b"0", b"123456", b"abcdef"]));
+            taken += 2;
+        }
+        assert_eq!(taken, MAX_BATCH);
+    }
+
+    #[tokio::test]
     async fn a_client_masks_each_message_of_a_batch() {
         let (ours, mut peer) = tokio::io::duplex(64);
         let mut transport = WsTransport::new(ours, Masked(|| [1; 4]), &[], 1024);

@@ -539,6 +539,18 @@ mod tests {
         let mut outbox = shared(Mode::Session, 9, &[5]);
         outbox.push_missing();
         assert_eq!(handed(&mut outbox, ALL), ["1", "23/", "4", "5", "67/", "89/", "gap 10-10"]);
+
+        let mut tape = Tape::default();
+        let on_tape: Vec<_> = (1..=7).map(|n| tape.push(Bytes::from(n.to_string()))).collect();
+        let mut outbox = Outbox::new(Mode::Session);
+        outbox.push_shared(&on_tape[4]);
+        outbox.push_missing();
+        outbox.push_shared(&on_tape[5]);
+        assert_eq!(
+            handed(&mut outbox, ALL),
+            ["5", "gap 2-2", "6"],
+            "they follow each other on the tape alone"
+        );
     }
 
     #[test]

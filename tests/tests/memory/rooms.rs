@@ -48,12 +48,14 @@ async fn what_is_broadcast_while_another_broadcast_is_being_written_arrives_too(
     }
     // One look at the clock for each: the tasks that open sessions have nothing left to do.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let since = tokio::time::Instant::now();
     assert_eq!(server.broadcast("room", &number(1)), Ok(MEMBERS));
     tokio::task::yield_now().await;
     assert_eq!(server.broadcast("room", &number(2)), Ok(MEMBERS));
     for member in &mut members {
         assert_eq!(numbers(member, 2).await, [1, 2]);
     }
+    assert!(since.elapsed().is_zero(), "not with the next ping");
 }
 
 #[tokio::test(start_paused = true)]
