@@ -335,8 +335,13 @@ impl Connection {
         left
     }
 
+    /// Whether there may be a socket that waits to be attached.
+    pub(crate) fn has_arrival(&self) -> bool {
+        self.0.has_arrival.load(Ordering::Acquire)
+    }
+
     pub(crate) fn take_arrival(&self) -> Option<Arrival> {
-        if !self.0.has_arrival.load(Ordering::Acquire) {
+        if !self.has_arrival() {
             return None;
         }
         let mut slot = self.0.arriving.lock().unwrap_or_else(PoisonError::into_inner);

@@ -73,17 +73,18 @@ impl Registry {
     pub(crate) fn remove(&self, connection: &Connection) {
         if let Some(token) = connection.token() {
             let lookup = lookup(token);
-            self.by_token.lock(&lookup).remove(&lookup);
+            Sharded::remove(&mut self.by_token.lock(&lookup), &lookup);
         }
         let mut ids = self.by_id.lock(connection.id());
         if ids.get(connection.id()).is_some_and(|found| found.is_same(connection)) {
-            ids.remove(connection.id());
+            Sharded::remove(&mut ids, connection.id());
         }
     }
 
     /// The session's task has ended.
     pub(crate) fn remove_task(&self, connection: &Connection) {
-        self.running.lock(&connection.number()).remove(&connection.number());
+        let number = connection.number();
+        Sharded::remove(&mut self.running.lock(&number), &number);
     }
 
     /// All whose task has not ended.

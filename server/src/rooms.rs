@@ -180,7 +180,7 @@ impl Rooms {
     fn remove(&self, name: &Arc<str>, room: &Arc<Room>) {
         let mut rooms = self.rooms.lock(&**name);
         if rooms.get(name).is_some_and(|found| Arc::ptr_eq(found, room)) {
-            rooms.remove(name);
+            Sharded::remove(&mut rooms, name);
         }
     }
 }

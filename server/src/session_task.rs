@@ -133,7 +133,9 @@ impl Future for SessionTask {
             if this.shared.is_aborted() {
                 return Poll::Ready(());
             }
-            let again = this.connection.socket().poll_write(cx, &this.shared, &this.connection);
+            let again = this.connection.socket().poll_write(cx, &this.shared, &this.connection)
+                // One that has come since the socket was read found nobody to wake, either.
+                || this.connection.has_arrival();
             if over {
                 return Poll::Ready(());
             }
@@ -189,16 +191,57 @@ fn kind(event: &Event) -> Option<CallbackKind> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
+    use rejoin_core::drive::{Unmasked, WsTransport};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
+    use crate::connection::Arrival;
+    use crate::{ConnectRequest, Identity, Reject, Server};
+
+    /// A server whose application has another socket come for each session that begins, before the session's task sleeps.
+    fn server(taking_over: Arc<Mutex<Option<tokio::io::DuplexStream>>>) -> Server {
+        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room").with_id("ada"));
+        let server = Server::builder(connect).on_connect(move |connection| {
+            let (ours, theirs) = tokio::io::duplex(1024);
+            let epoch = connection.cell().drive(|session| session.reserve());
+            let transport = Box::new(WsTransport::new(ours, Unmasked, &[], 1024));
+            let arrival = Arrival { epoch, received: None, resumes: true, transport };
+            assert!(connection.arrive(arrival).is_none());
+            *taking_over.lock().unwrap() = Some(theirs);
+            async {}
+        });
+        server.build().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_that_comes_while_callbacks_run_is_attached_at_once() {
+        let taking_over = Arc::default();
+        let server = server(Arc::clone(&taking_over));
+        let (ours, mut first) = tokio::io::duplex(1024);
+        let serving = server.clone();
+        tokio::spawn(async move { serving.serve_connection(ours).await });
+        let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+            sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        first.write_all(request).await.unwrap();
+        let since = tokio::time::Instant::now();
+        let mut read = Vec::new();
+        while !read.ends_with(b"taken over") {
+            assert!(first.read_buf(&mut read).await.unwrap() > 0);
+        }
+        assert!(since.elapsed().is_zero(), "not with the next ping");
+        assert!(server.connection("ada").unwrap().is_attached());
+        drop(taking_over);
+    }
 
     /// Every connection has one of each: what grows them shows in the memory of all. Bytes on a 64-bit machine.
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn an_idle_connection_stays_small() {
         // With what tokio adds a task of 128 or less takes 256.
-        assert!(size_of::<SessionTask>() <= 112, "{}", size_of::<SessionTask>());
-        assert!(Connection::SIZE <= 768, "{}", Connection::SIZE);
-        let transport = size_of::<rejoin_core::drive::WsTransport<tokio::net::TcpStream>>();
-        assert!(transport <= 224, "{transport}");
+        let sizes =
+            [size_of::<SessionTask>(), Connection::SIZE, size_of::<WsTransport<tokio::net::TcpStream>>()];
+        assert!(sizes.iter().zip([112, 768, 224]).all(|(size, most)| *size <= most), "{sizes:?}");
     }
 }

@@ -253,6 +253,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTrans
         buffer.resize(READ_BUFFER, 0);
         let result = self.poll_read(cx, &mut buffer, sink);
         BUFFER.set(buffer);
+        // Before whatever what was read has the application say.
+        self.take_pongs();
         result
     }
 
