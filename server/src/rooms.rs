@@ -132,7 +132,7 @@ impl Rooms {
         let mut tally = Tally::new(shared.suspended.budget());
         // Who may have to give something up although the socket would take it, because no flush has come so far.
         let mut behind = Vec::new();
-        let mut queued = 0;
+        let (mut queued, mut told) = (0, false);
         let mut failed = None;
         for member in list.iter() {
             let index = member.codec_index();
@@ -143,6 +143,8 @@ impl Rooms {
             let accepted = match encoding {
                 Ok(frame) => match member.cell().queue(frame, overflow, &mut tally) {
                     Ok(Queued { is_dropped, urgent }) => {
+                        // Of a frame that was dropped there is a gap to be told.
+                        told = true;
                         if urgent {
                             behind.push(member.clone());
                         }
@@ -158,7 +160,7 @@ impl Rooms {
             };
             queued += usize::from(accepted);
         }
-        members.flush_due |= queued > 0;
+        members.flush_due |= told;
         let begins = members.flush_due && !std::mem::replace(&mut members.flushing, true);
         drop(tally);
         drop(members);

@@ -189,3 +189,17 @@ async fn a_burst_of_broadcasts_loses_nothing_where_sockets_take_it() {
     let rest = numbers(&mut slow, usize::try_from(BURST - dropped).unwrap()).await;
     assert_eq!(rest.last(), Some(&BURST));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_that_is_dropped_itself_is_told_at_once() {
+    let (server, mut log) = server(|builder| builder.send_buffer(1));
+    let (mut ada, line) = client(&server, &mut log, "ada").await;
+    // What she acknowledges is not heard.
+    line.stall(Direction::ToServer);
+    assert_eq!(server.broadcast("room", &number(1)), Ok(1));
+    assert_eq!(numbers(&mut ada, 1).await, [1]);
+    let since = tokio::time::Instant::now();
+    assert_eq!(server.broadcast_with("room", &number(2), Overflow::DropNewest), Ok(0));
+    assert_eq!(next(&mut ada).await, "gap 2-2");
+    assert!(since.elapsed().is_zero(), "not with the next ping");
+}
