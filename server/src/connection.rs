@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use rejoin_core::drive::{Cell, ReceiptError, SendError, Transport, now};
+use rejoin_core::drive::{Budget, Cell, ReceiptError, SendError, Tally, Transport, now};
 use rejoin_core::{
     CloseFrame, CloseReason, Codec, Counts, Epoch, Frame, Mode, Overflow, Session, SessionIdentity, State,
     Token, ws,
@@ -281,6 +281,11 @@ impl Connection {
         &self.0.cell
     }
 
+    /// What all sessions of the server keep together.
+    pub(crate) fn budget(&self) -> &Budget {
+        self.0.shared.suspended.budget()
+    }
+
     /// A span for what is logged of this session.
     pub(crate) fn span(&self) -> tracing::Span {
         tracing::debug_span!("session", id = self.id(), room = self.room())
@@ -292,10 +297,12 @@ impl Connection {
     }
 
     /// Writes what is queued; where the socket is busy, its task does.
-    pub(crate) fn flush(&self, now: Instant) {
+    pub(crate) fn flush(&self, now: Instant, tally: &mut Tally<'_>) {
         let wakes = match self.0.socket.try_lock() {
-            Ok(mut socket) => socket.flush(&self.0.shared, self, now),
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner().flush(&self.0.shared, self, now),
+            Ok(mut socket) => socket.flush(&self.0.shared, self, now, tally),
+            Err(TryLockError::Poisoned(poisoned)) => {
+                poisoned.into_inner().flush(&self.0.shared, self, now, tally)
+            }
             Err(TryLockError::WouldBlock) => true,
         };
         if wakes {

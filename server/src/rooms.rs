@@ -277,14 +277,13 @@ async fn write_in_chunks(members: &[Connection]) {
 }
 
 fn write(members: &[Connection]) {
-    if members.is_empty() {
-        return;
-    }
+    let Some(first) = members.first() else { return };
     // All of them, though each write counts against the budget of the task that happens to do it.
     let write = tokio::task::coop::unconstrained(async {
         let now = now();
+        let mut tally = Tally::new(first.budget());
         for member in members {
-            member.flush(now);
+            member.flush(now, &mut tally);
         }
     });
     let written = pin!(write).poll(&mut Context::from_waker(Waker::noop()));

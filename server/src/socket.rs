@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use rejoin_core::drive::{Link, LinkEnd, Transport, Wrote, now};
+use rejoin_core::drive::{Link, LinkEnd, Tally, Transport, Wrote, now};
 use rejoin_core::{AttachError, CloseFrame, CloseReason};
 
 use crate::connection::{Arrival, Connection};
@@ -54,13 +54,19 @@ impl Socket {
     }
 
     /// For whoever has queued something: writes it. Returns whether the session's task has to be woken.
-    pub(crate) fn flush(&mut self, shared: &Shared, connection: &Connection, now: Instant) -> bool {
+    pub(crate) fn flush(
+        &mut self,
+        shared: &Shared,
+        connection: &Connection,
+        now: Instant,
+        tally: &mut Tally<'_>,
+    ) -> bool {
         // Somebody else's task: what is logged here is said of this session.
         let _entered = connection.span().entered();
         self.observer.note_counts(shared, connection);
         let Some(link) = &mut self.link else { return false };
         let flushed =
-            catch_unwind(AssertUnwindSafe(|| link.flush(connection.cell(), connection.codec(), now)));
+            catch_unwind(AssertUnwindSafe(|| link.flush(connection.cell(), connection.codec(), now, tally)));
         let wakes = flushed.unwrap_or_else(|_| {
             panicked(connection, "codec");
             true

@@ -73,26 +73,39 @@ impl Budget {
 /// What changes in many cells one after the other: told to their budget when this is dropped, and not for each.
 #[derive(Debug)]
 pub struct Tally<'a> {
-    budget: &'a Budget,
-    pub(super) before: usize,
-    pub(super) after: usize,
+    budget: Option<&'a Budget>,
+    before: usize,
+    after: usize,
 }
 
 impl<'a> Tally<'a> {
     /// A tally for cells that share this budget.
     pub fn new(budget: &'a Budget) -> Self {
+        Self::of(Some(budget))
+    }
+
+    /// The same, for cells that may have none.
+    pub(super) fn of(budget: Option<&'a Budget>) -> Self {
         Self { budget, before: 0, after: 0 }
+    }
+
+    /// Instead of `before` bytes, `after` are kept.
+    pub(super) fn add(&mut self, before: usize, after: usize) {
+        self.before += before;
+        self.after += after;
     }
 
     /// Like [`Budget::make_room`], with what is not told yet.
     pub(super) fn make_room(&self, bytes: usize) -> bool {
-        self.budget.make_room(bytes + self.after.saturating_sub(self.before))
+        self.budget.is_none_or(|budget| budget.make_room(bytes + self.after.saturating_sub(self.before)))
     }
 }
 
 impl Drop for Tally<'_> {
     fn drop(&mut self) {
-        self.budget.change(self.before, self.after);
+        if let Some(budget) = self.budget {
+            budget.change(self.before, self.after);
+        }
     }
 }
 

@@ -112,6 +112,18 @@ impl Cell {
         self.access(Wake::Never, f)
     }
 
+    /// The same, where many cells of one budget are looked at one after the other: what changes is told at the end.
+    pub(super) fn drive_in<R>(&self, tally: &mut Tally<'_>, f: impl FnOnce(&mut Session) -> R) -> R {
+        let access = self.access_inner(Wake::Never, |inner| f(&mut inner.session));
+        tally.add(access.before, access.after);
+        access.result
+    }
+
+    /// A tally for this cell's budget.
+    pub(super) fn tally(&self) -> Tally<'_> {
+        Tally::of(self.budget.as_deref())
+    }
+
     fn access<R>(&self, wake: Wake, f: impl FnOnce(&mut Session) -> R) -> R {
         self.access_counted(wake, |inner| f(&mut inner.session))
     }
@@ -243,8 +255,7 @@ impl Cell {
             let sent = inner.send(size, overflow, fits, |session| session.send_shared(frame, overflow));
             (sent, inner.session.is_falling_behind())
         });
-        tally.before += access.before;
-        tally.after += access.after;
+        tally.add(access.before, access.after);
         match access.result {
             (Ok(_), urgent) => Ok(Queued { is_dropped: false, urgent }),
             (Err(Refused::Dropped), urgent) => Ok(Queued { is_dropped: true, urgent }),

@@ -1,11 +1,13 @@
 //! [`Link`]: drives one socket for a session.
 
 use std::fmt;
+use std::io;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use crate::{CloseFrame, Codec, DropReason, Epoch, Standing, Transmit};
+use crate::{CloseFrame, Codec, DropReason, Epoch, Session, Standing, Transmit};
 
+use super::budget::Tally;
 use super::cell::Cell;
 use super::deadline::now;
 use super::transport::{Flow, ReceiveError, Received, Transport, Written};
@@ -87,7 +89,7 @@ impl Link {
             Some(driver) => driver.clone_from(cx.waker()),
             None => self.driver = Some(cx.waker().clone()),
         }
-        let wrote = self.write(cx, cell, codec, now());
+        let wrote = self.write(cx, cell, codec, now(), &mut cell.tally());
         if let Wrote::End(_) = wrote {
             cell.drive(|session| session.handle_left(self.epoch));
         }
@@ -97,10 +99,10 @@ impl Link {
     /// Writes what is due, for whoever has queued it, so that the task that polls this link need not be woken for it. Returns
     /// whether it has to be woken all the same, by [`Cell::wake_driver`]: the socket is full, or is lost, or is to be read on.
     ///
-    /// Before the first [`Self::poll_write`] this does nothing.
-    pub fn flush(&mut self, cell: &Cell, codec: &dyn Codec, now: Instant) -> bool {
+    /// Before the first [`Self::poll_write`] this does nothing. `tally` is of the cell's budget.
+    pub fn flush(&mut self, cell: &Cell, codec: &dyn Codec, now: Instant, tally: &mut Tally<'_>) -> bool {
         let Some(driver) = self.driver.take() else { return false };
-        let wrote = self.write(&mut Context::from_waker(&driver), cell, codec, now);
+        let wrote = self.write(&mut Context::from_waker(&driver), cell, codec, now, tally);
         self.driver = Some(driver);
         match wrote {
             Wrote::Enough { again, blocked } => again || blocked,
@@ -183,72 +185,96 @@ impl Link {
     }
 
     /// Writes until nothing is due or the socket is full.
-    fn write(&mut self, cx: &mut Context<'_>, cell: &Cell, codec: &dyn Codec, now: Instant) -> Wrote {
-        let epoch = self.epoch;
+    fn write(
+        &mut self,
+        cx: &mut Context<'_>,
+        cell: &Cell,
+        codec: &dyn Codec,
+        now: Instant,
+        tally: &mut Tally<'_>,
+    ) -> Wrote {
+        if let Some(wrote) = cell.drive_in(tally, |session| self.write_lone(cx, session, now)) {
+            return wrote;
+        }
         loop {
-            let more = match self.fill(cell, codec, now) {
+            let more = match cell.drive_in(tally, |session| self.fill(session, codec, now)) {
                 Ok(more) => more,
                 Err(end) => return Wrote::End(end),
             };
             let mut written = Written::default();
             let flushed = self.transport.poll_flush(cx, &mut written);
-            let full = flushed.is_pending();
-            if let Poll::Ready(Err(error)) = flushed {
-                let standing = cell.drive(|session| {
-                    session.handle_written(epoch, written.data, written.progress, full, now);
-                    session.handle_lost(epoch, DropReason::Io(error.kind()), now);
-                    session.standing(epoch)
-                });
-                return match standing {
-                    Standing::Attached => Wrote::Enough { again: false, blocked: false },
-                    Standing::Leave(_) | Standing::Gone => Wrote::End(LinkEnd::Gone),
-                };
-            }
-            let wrote = cell.drive(|session| {
-                let was_blocked = session.is_blocked();
-                session.handle_written(epoch, written.data, written.progress, full, now);
-                // What had stopped the reading may be written or taken by now, and nobody else wakes us to read on.
-                // Nor where writing has ended the session: the codec could not carry what was due.
-                let again =
-                    session.standing(epoch) != Standing::Attached || (self.paused && session.wants_read());
-                Wrote::Enough { again, blocked: session.is_blocked() && !was_blocked }
-            });
-            if full || !more {
+            let goes_on = more && matches!(flushed, Poll::Ready(Ok(())));
+            let wrote = cell.drive_in(tally, |session| self.note_written(session, flushed, written, now));
+            if !goes_on {
                 return wrote;
             }
         }
     }
 
+    /// Writes the one message that is due, where it is one: without queueing it, and in one go with the session. Of a broadcast
+    /// it is nearly always one.
+    fn write_lone(&mut self, cx: &mut Context<'_>, session: &mut Session, now: Instant) -> Option<Wrote> {
+        if !self.transport.has_room() {
+            return None;
+        }
+        let message = session.poll_lone(self.epoch, now)?;
+        let mut written = Written::default();
+        let flushed = self.transport.poll_send(cx, message, &mut written);
+        Some(self.note_written(session, flushed, written, now))
+    }
+
+    /// Tells the session how far writing came.
+    fn note_written(
+        &self,
+        session: &mut Session,
+        flushed: Poll<io::Result<()>>,
+        written: Written,
+        now: Instant,
+    ) -> Wrote {
+        let epoch = self.epoch;
+        let was_blocked = session.is_blocked();
+        session.handle_written(epoch, written.data, written.progress, flushed.is_pending(), now);
+        if let Poll::Ready(Err(error)) = flushed {
+            session.handle_lost(epoch, DropReason::Io(error.kind()), now);
+            return match session.standing(epoch) {
+                Standing::Attached => Wrote::Enough { again: false, blocked: false },
+                Standing::Leave(_) | Standing::Gone => Wrote::End(LinkEnd::Gone),
+            };
+        }
+        // What had stopped the reading may be written or taken by now, and nobody else wakes us to read on.
+        // Nor where writing has ended the session: the codec could not carry what was due.
+        let again = session.standing(epoch) != Standing::Attached || (self.paused && session.wants_read());
+        Wrote::Enough { again, blocked: session.is_blocked() && !was_blocked }
+    }
+
     /// Takes from the session what the transport has room for. Returns whether there may be more.
-    fn fill(&mut self, cell: &Cell, codec: &dyn Codec, now: Instant) -> Result<bool, LinkEnd> {
+    fn fill(&mut self, session: &mut Session, codec: &dyn Codec, now: Instant) -> Result<bool, LinkEnd> {
         let transport = &mut self.transport;
-        cell.drive(|session| {
-            match session.standing(self.epoch) {
-                Standing::Attached => {}
-                Standing::Leave(frame) => return Err(LinkEnd::Leave(frame)),
-                Standing::Gone => return Err(LinkEnd::Gone),
+        match session.standing(self.epoch) {
+            Standing::Attached => {}
+            Standing::Leave(frame) => return Err(LinkEnd::Leave(frame)),
+            Standing::Gone => return Err(LinkEnd::Gone),
+        }
+        while transport.has_room() {
+            match session.poll_transmit(self.epoch, now) {
+                Some(Transmit::Data(message)) => transport.push_data(message),
+                Some(Transmit::Batch(batch)) => transport.push_batch(batch),
+                Some(Transmit::Control(control)) => match encode(codec, &control) {
+                    Some(message) => transport.push_control(message),
+                    None => {
+                        session.handle_violation(
+                            self.epoch,
+                            CloseFrame::new(1011, "codec cannot carry control frames"),
+                        );
+                        return Ok(true);
+                    }
+                },
+                Some(Transmit::Ping) => transport.push_ping(),
+                Some(Transmit::Close(frame)) => transport.push_close(Some(&frame)),
+                None => return Ok(false),
             }
-            while transport.has_room() {
-                match session.poll_transmit(self.epoch, now) {
-                    Some(Transmit::Data(message)) => transport.push_data(message),
-                    Some(Transmit::Batch(batch)) => transport.push_batch(batch),
-                    Some(Transmit::Control(control)) => match encode(codec, &control) {
-                        Some(message) => transport.push_control(message),
-                        None => {
-                            session.handle_violation(
-                                self.epoch,
-                                CloseFrame::new(1011, "codec cannot carry control frames"),
-                            );
-                            return Ok(true);
-                        }
-                    },
-                    Some(Transmit::Ping) => transport.push_ping(),
-                    Some(Transmit::Close(frame)) => transport.push_close(Some(&frame)),
-                    None => return Ok(false),
-                }
-            }
-            Ok(true)
-        })
+        }
+        Ok(true)
     }
 
     /// The socket, to be closed.
@@ -315,10 +341,8 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, DuplexStream};
 
     use super::*;
-    use crate::drive::{Budget, Tally, Unmasked, WsTransport};
-    use crate::{
-        DecodeError, EncodeError, Event, Frame, Message, Mode, Overflow, Session, SessionConfig, Side, Tape,
-    };
+    use crate::drive::{Budget, Unmasked, WsTransport};
+    use crate::{DecodeError, EncodeError, Event, Frame, Message, Mode, Overflow, SessionConfig, Side, Tape};
 
     /// A message is its text: it stands as the event of a frame.
     #[derive(Debug)]
@@ -358,6 +382,10 @@ mod tests {
         Context::from_waker(Waker::noop())
     }
 
+    fn flush(link: &mut Link, cell: &Cell, now: Instant) -> bool {
+        link.flush(cell, &Text, now, &mut cell.tally())
+    }
+
     /// Somebody broadcasts.
     fn queue(cell: &Cell, text: &'static str) {
         let frame =
@@ -370,11 +398,11 @@ mod tests {
     async fn a_flush_writes_what_was_queued_and_needs_nobody() {
         let (cell, mut link, mut peer) = linked(64, |_| ());
         queue(&cell, "early");
-        assert!(!link.flush(&cell, &Text, now()), "its driver has not looked at it yet, and is about to");
+        assert!(!flush(&mut link, &cell, now()), "its driver has not looked at it yet, and is about to");
         assert_eq!(cell.drive(|session| session.counts().unacknowledged), 1);
         assert_eq!(link.poll_write(&mut cx(), &cell, &Text), Wrote::Enough { again: false, blocked: false });
         queue(&cell, "later");
-        assert!(!link.flush(&cell, &Text, now()));
+        assert!(!flush(&mut link, &cell, now()));
         let mut read = [0; 14];
         peer.read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"\x81\x05early\x81\x05later");
@@ -387,15 +415,15 @@ mod tests {
         let write_timeout = SessionConfig::new(Side::Server, Mode::Plain).write_timeout;
         assert!(link.poll(&mut cx(), &cell, &Text).is_pending());
         queue(&cell, "123456");
-        assert!(!link.flush(&cell, &Text, now()));
+        assert!(!flush(&mut link, &cell, now()));
         queue(&cell, "7");
         let at = now();
-        assert!(link.flush(&cell, &Text, at), "its timer is to be set");
+        assert!(flush(&mut link, &cell, at), "its timer is to be set");
         assert!(cell.drive(|session| session.poll_timeout()).is_some_and(|due| due <= at + write_timeout));
         queue(&cell, "8");
-        assert!(!link.flush(&cell, &Text, now()), "it knows already");
+        assert!(!flush(&mut link, &cell, now()), "it knows already");
         drop(peer);
-        assert!(link.flush(&cell, &Text, now()));
+        assert!(flush(&mut link, &cell, now()));
         assert_eq!(link.poll(&mut cx(), &cell, &Text), Poll::Ready(LinkEnd::Gone));
     }
 
@@ -413,7 +441,7 @@ mod tests {
             while let Some(event) = cell.next_event() {
                 assert!([Event::Connected, Event::Message(Frame::event_only(text))].contains(&event));
             }
-            assert!(link.flush(&cell, &Text, now()), "whoever sees it has the driver read on");
+            assert!(flush(&mut link, &cell, now()), "whoever sees it has the driver read on");
             assert_eq!(link.poll_write(&mut cx(), &cell, &Text), enough(true));
         }
     }

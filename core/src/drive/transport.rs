@@ -51,6 +51,22 @@ pub trait Transport: Send {
     /// Fails when the socket does.
     fn poll_flush(&mut self, cx: &mut Context<'_>, written: &mut Written) -> Poll<io::Result<()>>;
 
+    /// [`Self::push_data`] and [`Self::poll_flush`] in one, for a transport that can write a message without queueing it.
+    ///
+    /// The session is locked meanwhile: what this calls must not call into it.
+    ///
+    /// # Errors
+    /// As [`Self::poll_flush`].
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &Bytes,
+        written: &mut Written,
+    ) -> Poll<io::Result<()>> {
+        self.push_data(message.clone());
+        self.poll_flush(cx, written)
+    }
+
     /// Flushes, and tells the peer that nothing more comes.
     ///
     /// # Errors

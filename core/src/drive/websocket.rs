@@ -326,6 +326,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTrans
         Poll::Ready(Ok(()))
     }
 
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &Bytes,
+        written: &mut Written,
+    ) -> Poll<io::Result<()>> {
+        let mut count = 0;
+        if M::ROLE == Role::Server && self.queue.is_empty() && self.pongs.is_none() {
+            count = match Pin::new(&mut self.io).poll_write(cx, message) {
+                Poll::Ready(Ok(count)) => count,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => 0,
+            };
+        }
+        if count == message.len() {
+            self.unflushed = true;
+            *written = Written { messages: 1, data: 1, progress: true };
+        } else {
+            self.push_data(message.clone());
+            if count > 0 {
+                self.advance(count, written);
+            }
+        }
+        self.poll_flush(cx, written)
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_flush(cx, &mut Written::default()))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
@@ -450,6 +476,31 @@ mod tests {
         let (result, written) = flush(&mut transport);
         assert!(matches!(result, Poll::Ready(Ok(()))));
         assert_eq!(written, Written { messages: 1, data: 1, progress: true });
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_sent_at_once_is_queued_only_as_far_as_it_does_not_fit() {
+        let (mut transport, mut peer) = pair(10);
+        let send = |transport: &mut WsTransport<DuplexStream>, message: &'static [u8]| {
+            let mut written = Written::default();
+            let mut cx = Context::from_waker(Waker::noop());
+            let result = transport.poll_send(&mut cx, &Bytes::from_static(message), &mut written);
+            (result.is_ready(), written.data, written.progress, transport.queued - transport.offset)
+        };
+        assert_eq!(send(&mut transport, b"123456"), (true, 1, true, 0));
+        assert_eq!(send(&mut transport, b"abcdef"), (false, 0, false, 2));
+        assert_eq!(send(&mut transport, b"next"), (false, 0, false, 6), "behind what is under way");
+        let mut read = [0; 10];
+        peer.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"123456abcd");
+        assert_eq!(flush(&mut transport).1, Written { messages: 2, data: 2, progress: true });
+        // A ping that was not answered yet comes first.
+        peer.write_all(&masked(9, b"p")).await.unwrap();
+        assert!(receive(&mut transport, 9).0.is_empty());
+        peer.read_exact(&mut read[..6]).await.unwrap();
+        assert_eq!(send(&mut transport, b"x"), (true, 1, true, 0));
+        peer.read_exact(&mut read[..4]).await.unwrap();
+        assert_eq!(&read[..4], b"\x8a\x01px");
     }
 
     /// What is on a tape after one frame of its own.

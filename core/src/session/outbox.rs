@@ -73,10 +73,7 @@ impl Run {
 
     /// The bytes of the frame at this place.
     fn len_of(&self, offset: u32) -> usize {
-        match &self.source {
-            Source::Own(message) => message.len(),
-            Source::Shared(segment) => segment.frame(self.index + offset).len(),
-        }
+        self.message(offset).len()
     }
 
     /// Drops the first frame, if it is not the only one.
@@ -90,6 +87,14 @@ impl Run {
         true
     }
 
+    /// The frame at this place.
+    fn message(&self, offset: u32) -> &Bytes {
+        match &self.source {
+            Source::Own(message) => message,
+            Source::Shared(segment) => segment.frame(self.index + offset),
+        }
+    }
+
     fn piece(&self, offset: u32, count: u32) -> Piece {
         match &self.source {
             Source::Own(message) => Piece::One(message.clone()),
@@ -98,10 +103,7 @@ impl Run {
     }
 
     fn into_messages(self) -> impl Iterator<Item = Bytes> {
-        (0..self.frames).map(move |offset| match &self.source {
-            Source::Own(message) => message.clone(),
-            Source::Shared(segment) => segment.frame(self.index + offset).clone(),
-        })
+        (0..self.frames).map(move |offset| self.message(offset).clone())
     }
 }
 
@@ -303,6 +305,18 @@ impl Outbox {
             None if self.mode == Mode::Session && from <= self.last => Some(self.hand_gap(from, self.last)),
             None => None,
         }
+    }
+
+    /// The frame for the attached socket, where one waits and there is nothing else to tell, thereby handed to it.
+    pub(super) fn next_lone(&mut self) -> Option<&Bytes> {
+        if self.waiting() != 1 || self.cursor + 1 != self.last {
+            return None;
+        }
+        let run = self.kept.back().filter(|run| run.last() == self.last)?;
+        self.cursor = self.last;
+        self.handed += 1;
+        self.sent = self.sent.max(self.cursor);
+        Some(run.message(run.frames - 1))
     }
 
     fn hand_gap(&mut self, from: u64, to: u64) -> Next {

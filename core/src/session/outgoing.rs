@@ -247,6 +247,28 @@ impl Session {
         }
     }
 
+    /// What [`Self::poll_transmit`] would return, where that is a data frame and nothing is due after it: lent, for who can write
+    /// it at once. `None`, and nothing has changed, where it is not so.
+    pub fn poll_lone(&mut self, epoch: Epoch, now: Instant) -> Option<&Bytes> {
+        let only_data = epoch == self.epoch
+            && self.state == State::Connected
+            && self.opened
+            && self.closing.is_none()
+            && self.ping != Ping::Due
+            && self.pongs.is_none()
+            && self.outbox.may_hand(self.buffer) > 0
+            && self.ack_at().is_none_or(|at| at > now);
+        if !only_data {
+            return None;
+        }
+        let replayed = self.outbox.last() <= self.outbox.sent();
+        let message = self.outbox.next_lone()?;
+        self.sent.frames += 1;
+        self.sent.bytes += message.len() as u64;
+        self.sent.replayed += u64::from(replayed);
+        Some(message)
+    }
+
     /// Frames were handed; before them the last that was ever handed was `sent`.
     fn count_sent(&mut self, frames: u64, bytes: usize, sent: u64) {
         self.sent.frames += frames;

@@ -216,7 +216,7 @@ impl Pair {
         }
         let epoch = end.epoch;
         let session = self.owner(link, side);
-        let Some(transmit) = session.poll_transmit(epoch, now) else {
+        let Some(transmit) = next_transmit(session, epoch, now) else {
             return false;
         };
         let frames = match &transmit {
@@ -412,4 +412,18 @@ impl Pair {
 pub(super) fn identity(index: usize) -> SessionIdentity {
     let token = Token::parse(&format!("{TOKEN}{index:06}")).unwrap();
     SessionIdentity::new(token, "id", "room")
+}
+
+/// What is to be written next, asked for as a link does.
+fn next_transmit(session: &mut Session, epoch: Epoch, now: Instant) -> Option<Transmit> {
+    let before = session.clone();
+    let Some(message) = session.poll_lone(epoch, now).cloned() else {
+        return session.poll_transmit(epoch, now);
+    };
+    let mut other = before;
+    let lent = Some(Transmit::Data(message));
+    assert_eq!(other.poll_transmit(epoch, now), lent, "it is what would be due anyway");
+    assert_eq!(other.poll_transmit(epoch, now), None, "and nothing else is");
+    assert_eq!(other.counts(), session.counts());
+    lent
 }

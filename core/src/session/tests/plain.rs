@@ -56,6 +56,35 @@ fn replays_what_was_not_written_and_forgets_what_was() {
 }
 
 #[test]
+fn a_message_is_lent_only_where_nothing_else_is_due() {
+    let (mut session, epoch, now) = attached(|_| ());
+    assert_eq!(session.poll_lone(epoch, now), None);
+    send(&mut session, "1").unwrap();
+    assert_eq!(session.poll_lone(epoch, now), Some(&Bytes::from_static(b"1")));
+    assert_eq!(session.poll_lone(epoch, now), None, "it is the socket's");
+    session.handle_written(epoch, 1, true, false, now);
+    for text in ["2", "3"] {
+        send(&mut session, text).unwrap();
+    }
+    assert_eq!(session.poll_lone(epoch, now), None, "they leave together");
+    assert_eq!(session.poll_transmit(epoch, now), Some(messages(&["2"]).remove(0)));
+    assert_eq!(session.poll_lone(epoch, now), Some(&Bytes::from_static(b"3")));
+    session.cut(now);
+    let epoch = session.reserve();
+    session.attach(epoch, None, now).unwrap();
+    assert_eq!(session.poll_transmit(epoch, now), Some(messages(&["2"]).remove(0)));
+    assert_eq!(session.poll_lone(epoch, now), Some(&Bytes::from_static(b"3")), "again");
+    assert_eq!((session.counts().sent, session.counts().replayed), (5, 2));
+    session.handle_timeout(now + SessionConfig::new(Side::Server, Mode::Plain).ping_interval);
+    session.handle_written(epoch, 2, true, false, now);
+    send(&mut session, "4").unwrap();
+    assert_eq!(session.poll_lone(epoch, now), None, "a ping comes first");
+    session.close(CloseReason::Normal, now);
+    assert_eq!(session.poll_transmit(epoch, now), Some(Transmit::Ping));
+    assert_eq!(session.poll_lone(epoch, now), None, "a close frame comes after it");
+}
+
+#[test]
 fn of_a_batch_that_is_written_in_part_the_rest_is_replayed() {
     let (mut session, epoch, now) = attached(|_| ());
     let mut tape = Tape::default();
