@@ -209,7 +209,7 @@ impl Builder {
         self
     }
 
-    /// The bytes that all sessions of this server keep together, suspended ones counted with 1 KiB beside their frames.
+    /// The bytes that all sessions of this server keep together, suspended ones counted with 512 bytes beside their frames.
     /// Default 1 GiB; at least 1. It bounds what windows and buffers may cost, however long and big they are. Several threads
     /// that send at the same moment may pass it by what they send.
     ///

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::task::Wake;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use rejoin_core::{
     Token, ws,
 };
 
+use crate::observer::Observer;
 use crate::server::Server;
 use crate::shared::Shared;
 use crate::socket::Socket;
@@ -44,6 +46,8 @@ struct Inner {
     has_arrival: AtomicBool,
     /// Where the room lists this connection; guarded by the room's lock.
     place: AtomicU32,
+    /// Its place among those who wait for a socket, or [`NOWHERE`]; guarded by their lock.
+    waiting: AtomicU32,
     gone: AtomicBool,
 }
 
@@ -70,6 +74,18 @@ pub(crate) struct Parts {
     pub(crate) session: Session,
 }
 
+/// No place among those who wait for a socket.
+pub(crate) const NOWHERE: u32 = u32::MAX;
+
+/// The waker of a session that rests.
+impl Wake for Inner {
+    fn wake(self: Arc<Self>) {
+        let connection = Connection(self);
+        let shared = connection.0.shared.clone();
+        shared.revive(connection);
+    }
+}
+
 impl Connection {
     /// What a connection takes, beside its socket and its task.
     #[cfg(test)]
@@ -91,6 +107,7 @@ impl Connection {
             arriving: Mutex::new(None),
             has_arrival: AtomicBool::new(false),
             place: AtomicU32::new(0),
+            waiting: AtomicU32::new(NOWHERE),
             gone: AtomicBool::new(false),
         }))
     }
@@ -319,6 +336,25 @@ impl Connection {
         self.0.place.store(place, Ordering::Relaxed);
     }
 
+    /// Its place among those who wait for a socket.
+    pub(crate) fn waiting(&self) -> Option<u32> {
+        Some(self.0.waiting.load(Ordering::Relaxed)).filter(|place| *place != NOWHERE)
+    }
+
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.waiting().is_some()
+    }
+
+    pub(crate) fn set_waiting(&self, place: Option<u32>) {
+        self.0.waiting.store(place.unwrap_or(NOWHERE), Ordering::Relaxed);
+    }
+
+    /// Has the session go on without a task, where it can: the next thing that comes for it begins one.
+    pub(crate) fn rest(&self) -> bool {
+        let counts = Observer::is_wanted(&self.0.shared);
+        self.0.cell.rest(self.0.clone().into(), counts)
+    }
+
     /// Ends the session at once. Returns whether it had not ended before.
     pub(crate) fn end(&self, reason: CloseReason) -> bool {
         self.0.cell.command(|session| {
@@ -338,7 +374,7 @@ impl Connection {
         self.0.has_arrival.store(true, Ordering::Release);
         drop(slot);
         // The task looks at the slot whenever it is woken.
-        self.0.cell.command(|_| ());
+        self.0.cell.wake_driver();
         left
     }
 

@@ -58,9 +58,14 @@ impl Observer {
         });
     }
 
+    /// Whether anybody wants to know what is counted.
+    pub(crate) fn is_wanted(shared: &Shared) -> bool {
+        shared.meter.is_on() || tracing::enabled!(Level::DEBUG)
+    }
+
     /// Tells what has passed since the last time.
     pub(crate) fn note_counts(&mut self, shared: &Shared, connection: &Connection) {
-        if !shared.meter.is_on() && !tracing::enabled!(Level::DEBUG) {
+        if !Self::is_wanted(shared) {
             return;
         }
         let (counts, used) = connection.cell().drive(|session| (session.counts(), session.occupied()));

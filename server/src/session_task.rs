@@ -14,7 +14,6 @@ use crate::handlers::Callback;
 use crate::meter::Stopwatch;
 use crate::metrics::CallbackKind;
 use crate::shared::Shared;
-use crate::suspended::Place;
 
 /// Drives the socket, runs the callbacks one after the other, and the timer. While a callback awaits, the rest goes on.
 pub(crate) struct SessionTask {
@@ -24,12 +23,12 @@ pub(crate) struct SessionTask {
     /// Since when the callback runs, where somebody wants to know.
     stopwatch: Option<Stopwatch>,
     deadline: Deadline,
-    /// While the session waits for a socket.
-    place: Option<Place>,
     /// The application has been told the beginning.
     connected: bool,
     /// The application has been told the end, or is being told.
     over: bool,
+    /// The session goes on, and needs no task until it is [revived](Self::revive).
+    rests: bool,
     /// Where somebody wants it.
     span: Option<Box<tracing::Span>>,
 }
@@ -37,6 +36,15 @@ pub(crate) struct SessionTask {
 impl SessionTask {
     /// A task for a connection that is registered. Whether it runs or not, dropping it takes the connection back.
     pub(crate) fn new(shared: Arc<Shared>, connection: Connection) -> Self {
+        Self::after(shared, connection, false)
+    }
+
+    /// The task of a session that has rested goes on: a socket has come for it, or its end.
+    pub(crate) fn revive(shared: Arc<Shared>, connection: Connection) -> Self {
+        Self::after(shared, connection, true)
+    }
+
+    fn after(shared: Arc<Shared>, connection: Connection, connected: bool) -> Self {
         let span = connection.span();
         let span = (!span.is_disabled()).then(|| Box::new(span));
         Self {
@@ -45,9 +53,9 @@ impl SessionTask {
             callback: None,
             stopwatch: None,
             deadline: Deadline::default(),
-            place: None,
-            connected: false,
+            connected,
             over: false,
+            rests: false,
             span,
         }
     }
@@ -103,13 +111,23 @@ impl SessionTask {
     }
 
     /// Who waits for a socket may have to give way; who has one again does not.
-    fn queue(&mut self, state: State) {
-        match (state == State::Suspended, self.place.take()) {
-            (true, None) => self.place = Some(self.shared.suspended.enter(&self.connection)),
-            (true, place) => self.place = place,
-            (false, Some(place)) => self.shared.suspended.leave(place),
-            (false, None) => {}
+    fn queue(&self, state: State) {
+        match (state == State::Suspended, self.connection.is_waiting()) {
+            (true, false) => self.shared.suspended.enter(&self.connection, &self.shared.tasks),
+            (false, true) => self.shared.suspended.leave(&self.connection),
+            _ => {}
         }
+    }
+
+    /// Ends this task, where nothing is to be done before something comes for the session: a session that waits for a socket
+    /// costs no task. Its window is looked after by [`Suspended`](crate::suspended::Suspended).
+    fn rest(&mut self) -> bool {
+        self.rests = self.connected && self.callback.is_none() && self.connection.rest();
+        if self.rests && (self.connection.has_arrival() || self.shared.is_aborted()) {
+            // It came a moment ago, and found nobody to wake.
+            self.connection.cell().wake_driver();
+        }
+        self.rests
     }
 }
 
@@ -144,6 +162,9 @@ impl Future for SessionTask {
                 .cell()
                 .drive(|session| (session.poll_timeout(), session.state(), session.has_events()));
             this.queue(state);
+            if state == State::Suspended && this.rest() {
+                return Poll::Ready(());
+            }
             let due = this.connection.cell().poll_timeout_at(at, cx, &mut this.deadline).is_ready();
             let news = news && this.callback.is_none();
             if !due && !news && !again {
@@ -155,6 +176,9 @@ impl Future for SessionTask {
 
 impl Drop for SessionTask {
     fn drop(&mut self) {
+        if self.rests {
+            return;
+        }
         let span = self.span.as_deref().cloned();
         let _entered = span.as_ref().map(tracing::Span::enter);
         // However it ends, by abort too: nothing is left behind.
@@ -163,6 +187,7 @@ impl Drop for SessionTask {
         self.connection.socket().finish(&self.shared, &self.connection);
         self.shared.forget(&self.connection);
         self.shared.retire(&self.connection);
+        self.connection.cell().forget_driver();
         self.connection.set_gone();
         self.shared.turn_away(&self.connection);
     }

@@ -18,6 +18,7 @@ use crate::metrics::ResumeRefused;
 use crate::options::Options;
 use crate::registry::Registry;
 use crate::rooms::Rooms;
+use crate::session_task::SessionTask;
 use crate::stats::Totals;
 use crate::suspended::Suspended;
 
@@ -127,6 +128,17 @@ impl Shared {
         self.tasks.spawn(task);
     }
 
+    /// A session that has rested has something to do again.
+    pub(crate) fn revive(self: Arc<Self>, connection: Connection) {
+        let runtime = self.suspended.runtime();
+        let task = SessionTask::revive(self.clone(), connection);
+        match runtime {
+            Some(runtime) => drop(self.tasks.spawn_on(task, &runtime)),
+            // Nobody ever rested: there is nothing to go on with.
+            None => drop(task),
+        }
+    }
+
     /// The session is over: nobody finds it any more. A second call does nothing.
     pub(crate) fn forget(&self, connection: &Connection) {
         self.registry.remove(connection);
@@ -157,7 +169,7 @@ impl Shared {
         self.is_aborted.store(true, Ordering::SeqCst);
         self.aborted.cancel();
         for connection in self.registry.running_in_order() {
-            connection.cell().command(|_| ());
+            connection.cell().wake_driver();
         }
     }
 }

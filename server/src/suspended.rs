@@ -1,27 +1,54 @@
-//! [`Suspended`]: who waits for a socket, and gives way when all sessions together keep too much.
+//! [`Suspended`]: who waits for a socket, until the window ends or all sessions together keep too much.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use rejoin_core::drive::Budget;
+use rejoin_core::drive::{Budget, now};
 use rejoin_core::{CloseReason, State};
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
-use crate::connection::Connection;
+use crate::connection::{Connection, NOWHERE};
 
 /// What a suspended session counts for beside its frames: about what it costs.
-const SESSION_COST: usize = 1024;
+const SESSION_COST: usize = 512;
 
 /// The suspended sessions of a server, the oldest first, and the bound on what all sessions keep.
+///
+/// All have the same window, so that the oldest is also the first whose window ends: one timer does for all of them, in a task
+/// that is there while anybody waits.
 #[derive(Debug)]
 pub(crate) struct Suspended {
     budget: Arc<Budget>,
     queue: Arc<Queue>,
-    numbers: AtomicU64,
 }
 
-/// Under the order in which they were suspended.
-type Queue = Mutex<BTreeMap<u64, Connection>>;
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    /// Notified when nobody waits any more.
+    empty: Notify,
+}
+
+/// In the order in which they were suspended, with holes where somebody has left.
+#[derive(Debug, Default)]
+struct Waiting {
+    list: VecDeque<Option<Connection>>,
+    /// The place of the first in `list`.
+    first: u32,
+    holes: usize,
+    /// Where the keeper runs, or ran.
+    runtime: Option<Handle>,
+    has_keeper: bool,
+}
+
+/// So many sessions are looked at before other tasks have their turn.
+const KEEPER_CHUNK: usize = 256;
+
+/// A list of this size is not worth the bother.
+const MIN_CAPACITY: usize = 16;
 
 impl Suspended {
     /// None yet, and a bound of `limit` bytes.
@@ -30,8 +57,7 @@ impl Suspended {
         let waiting = queue.clone();
         let reclaim = move || {
             // The lock is free again before anything else is locked.
-            let oldest = lock(&waiting).pop_first();
-            let (_, connection) = oldest?;
+            let connection = waiting.pop_first()?;
             let gives_way = connection.cell().command(|session| {
                 // Another socket may have come a moment ago.
                 let waits = session.state() == State::Suspended;
@@ -46,7 +72,7 @@ impl Suspended {
             }
             Some(SESSION_COST)
         };
-        Self { budget: Arc::new(Budget::new(limit, reclaim)), queue, numbers: AtomicU64::new(0) }
+        Self { budget: Arc::new(Budget::new(limit, reclaim)), queue }
     }
 
     /// The bound, for the session's cell.
@@ -54,31 +80,203 @@ impl Suspended {
         &self.budget
     }
 
-    /// A session waits for a socket from now on. Returns its place in the queue.
-    pub(crate) fn enter(&self, connection: &Connection) -> Place {
-        let place = self.numbers.fetch_add(1, Ordering::Relaxed);
-        lock(&self.queue).insert(place, connection.clone());
+    /// Where the tasks of sessions go on that have rested.
+    pub(crate) fn runtime(&self) -> Option<Handle> {
+        self.queue.lock().runtime.clone()
+    }
+
+    /// A session waits for a socket from now on. To be called from a task.
+    pub(crate) fn enter(&self, connection: &Connection, tasks: &TaskTracker) {
+        let mut waiting = self.queue.lock();
+        waiting.push(connection);
+        if !waiting.has_keeper {
+            waiting.has_keeper = true;
+            let runtime = Handle::current();
+            tasks.spawn_on(Keeper::new(self).run(), &runtime);
+            waiting.runtime = Some(runtime);
+        }
+        drop(waiting);
         self.budget.change(0, SESSION_COST);
         self.budget.make_room(0);
-        Place(place)
     }
 
     /// It does so no more.
-    #[allow(clippy::needless_pass_by_value, reason = "a place is given back")]
-    pub(crate) fn leave(&self, place: Place) {
-        let removed = lock(&self.queue).remove(&place.0);
+    pub(crate) fn leave(&self, connection: &Connection) {
         // Who had to give way does not count any more.
-        if removed.is_some() {
+        if self.queue.remove(connection) {
             self.budget.change(SESSION_COST, 0);
         }
     }
 }
 
-/// A session's place in the queue, to be given back.
-#[derive(Debug)]
-#[must_use = "a place has to be given back"]
-pub(crate) struct Place(u64);
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-fn lock(queue: &Queue) -> MutexGuard<'_, BTreeMap<u64, Connection>> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Takes somebody out. Returns whether it was there.
+    fn remove(&self, connection: &Connection) -> bool {
+        let mut waiting = self.lock();
+        let removed = waiting.remove(connection);
+        if waiting.list.is_empty() {
+            self.empty.notify_one();
+        }
+        removed
+    }
+
+    fn first(&self) -> Option<Connection> {
+        self.lock().list.front().cloned().flatten()
+    }
+
+    /// Takes the oldest out.
+    fn pop_first(&self) -> Option<Connection> {
+        loop {
+            let oldest = self.first()?;
+            if self.remove(&oldest) {
+                return Some(oldest);
+            }
+        }
+    }
+}
+
+impl Waiting {
+    fn push(&mut self, connection: &Connection) {
+        if self.holes > self.list.len() / 2 && self.list.len() > MIN_CAPACITY {
+            self.compact();
+        }
+        let mut place =
+            self.first.wrapping_add(u32::try_from(self.list.len()).expect("they fit into memory"));
+        if place == NOWHERE {
+            self.compact();
+            place = u32::try_from(self.list.len()).expect("they fit into memory");
+        }
+        connection.set_waiting(Some(place));
+        self.list.push_back(Some(connection.clone()));
+    }
+
+    /// Closes the holes, and gives back the room of many that have left.
+    fn compact(&mut self) {
+        self.list.retain(Option::is_some);
+        self.list.shrink_to(2 * self.list.len());
+        (self.first, self.holes) = (0, 0);
+        for (place, connection) in (0..).zip(self.list.iter().flatten()) {
+            connection.set_waiting(Some(place));
+        }
+    }
+
+    /// Takes somebody out. Returns whether it was there.
+    fn remove(&mut self, connection: &Connection) -> bool {
+        let Some(place) = connection.waiting() else { return false };
+        connection.set_waiting(None);
+        let index = place.wrapping_sub(self.first) as usize;
+        if let Some(entry) = self.list.get_mut(index) {
+            *entry = None;
+            self.holes += 1;
+        }
+        self.trim();
+        true
+    }
+
+    /// The first of the list is one who waits.
+    fn trim(&mut self) {
+        while let Some(None) = self.list.front() {
+            self.list.pop_front();
+            self.first = self.first.wrapping_add(1);
+            self.holes -= 1;
+        }
+        if self.list.is_empty() {
+            self.list.shrink_to(MIN_CAPACITY);
+        }
+    }
+}
+
+/// Ends the sessions whose window has passed. There is one while anybody waits.
+struct Keeper {
+    queue: Arc<Queue>,
+    budget: Arc<Budget>,
+    /// It has said that it ends.
+    over: bool,
+}
+
+/// What a keeper does next.
+enum Next {
+    /// The window of somebody has passed.
+    Ends(Connection),
+    /// Somebody has a socket again, or has ended: he is about to leave by himself.
+    Left,
+    Sleep(Option<Instant>),
+    Over,
+}
+
+impl Keeper {
+    fn new(suspended: &Suspended) -> Self {
+        Self { queue: suspended.queue.clone(), budget: suspended.budget.clone(), over: false }
+    }
+
+    async fn run(mut self) {
+        let mut seen = 0;
+        loop {
+            seen += 1;
+            if seen % KEEPER_CHUNK == 0 {
+                tokio::task::yield_now().await;
+            }
+            match self.next() {
+                Next::Ends(connection) => connection.cell().command(|session| session.handle_timeout(now())),
+                Next::Left => {}
+                Next::Sleep(at) => {
+                    let due = async {
+                        match at {
+                            Some(at) => tokio::time::sleep_until(at.into()).await,
+                            None => std::future::pending().await,
+                        }
+                    };
+                    tokio::select! {
+                        () = due => {}
+                        () = self.queue.empty.notified() => {}
+                    }
+                }
+                Next::Over => return,
+            }
+        }
+    }
+
+    fn next(&mut self) -> Next {
+        let oldest = {
+            let mut waiting = self.queue.lock();
+            let Some(Some(oldest)) = waiting.list.front() else {
+                waiting.has_keeper = false;
+                self.over = true;
+                return Next::Over;
+            };
+            oldest.clone()
+        };
+        let (state, due) = oldest.cell().drive(|session| (session.state(), session.poll_timeout()));
+        let next = match (state, due) {
+            (State::Suspended, Some(due)) if due <= now() => Next::Ends(oldest.clone()),
+            (State::Suspended, due) => return Next::Sleep(due),
+            _ => Next::Left,
+        };
+        if self.queue.remove(&oldest) {
+            self.budget.change(SESSION_COST, 0);
+        }
+        next
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        // The runtime ends, and nobody is left to end them otherwise.
+        let list = {
+            let mut waiting = self.queue.lock();
+            waiting.has_keeper = false;
+            waiting.compact();
+            waiting.list.clone()
+        };
+        for connection in list.iter().flatten() {
+            connection.end(CloseReason::ServerClosed);
+        }
+    }
 }

@@ -32,6 +32,8 @@ struct Inner {
     driver: Option<Waker>,
     /// It is to be woken. Once is enough, until it registers again.
     driver_sleeps: bool,
+    /// Whether a driver that has stopped wants to hear of what is sent.
+    counts: bool,
     /// Who waits for an event.
     reader: Option<Waker>,
     /// Who waits to hear what becomes of a frame, by its number. Mostly nobody.
@@ -88,6 +90,7 @@ impl Cell {
             session,
             driver: None,
             driver_sleeps: false,
+            counts: true,
             reader: None,
             receipts: None,
             room_wanted: false,
@@ -139,11 +142,13 @@ impl Cell {
     fn access_inner<R>(&self, wake: Wake, f: impl FnOnce(&mut Inner) -> R) -> Access<R> {
         let mut inner = self.lock();
         let before = Room::of(&inner.session);
+        let rested = wake == Wake::Always && inner.session.is_resting();
         let result = f(&mut inner);
         let after = Room::of(&inner.session);
         let reader = if inner.session.has_events() { inner.reader.take() } else { None };
         let wakes = match wake {
-            Wake::Always => true,
+            // Who rests has nothing to write.
+            Wake::Always => !rested || inner.counts || !inner.session.is_resting(),
             Wake::AtEnd => after.open != before.open,
             Wake::Never => false,
         };
@@ -181,6 +186,27 @@ impl Cell {
     /// Takes back [`Self::register_driver`]: the driver is awake, and looks again before it sleeps.
     pub fn unregister_driver(&self) {
         self.lock().driver_sleeps = false;
+    }
+
+    /// Like [`Self::register_driver`], for a driver that stops: `waker` begins another one, for whatever comes. Does nothing, and
+    /// says so, unless the session [is resting](Session::is_resting). What is sent to a session that rests wakes nobody, unless
+    /// somebody `counts` it.
+    #[must_use = "who does not rest has to be driven on"]
+    pub fn rest(&self, waker: Waker, counts: bool) -> bool {
+        let mut inner = self.lock();
+        let rests = inner.session.is_resting();
+        if rests {
+            inner.driver = Some(waker);
+            inner.driver_sleeps = true;
+            inner.counts = counts;
+        }
+        rests
+    }
+
+    /// The session is driven no more.
+    pub fn forget_driver(&self) {
+        let driver = self.lock().driver.take();
+        drop(driver);
     }
 
     /// Ready when [`Self::notify`] is called; now and then before.

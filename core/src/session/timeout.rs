@@ -45,6 +45,12 @@ impl Session {
         self.receiver.ack_at(self.peer_buffer, self.config.ack_delay)
     }
 
+    /// Whether nothing is to be done before another socket comes, the application asks for something, or the time has come for
+    /// the window to end.
+    pub fn is_resting(&self) -> bool {
+        self.state == State::Suspended && self.closing.is_none() && self.inbox.is_empty()
+    }
+
     fn window_end(&self) -> Option<Instant> {
         match self.config.side {
             Side::Client => None,

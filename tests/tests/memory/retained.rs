@@ -51,7 +51,7 @@ async fn the_oldest_suspended_session_gives_way_and_is_told_when_it_returns() {
 
 #[tokio::test(start_paused = true)]
 async fn suspended_sessions_without_frames_are_bounded_too() {
-    let (server, mut log) = server(|builder| builder.max_retained_bytes(3 * 1024));
+    let (server, mut log) = server(|builder| builder.max_retained_bytes(3 * 512));
     let mut clients = Vec::new();
     for n in 0..3 {
         clients.push(suspended(&server, &mut log, &format!("c{n}")).await);
