@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rejoin_core::drive::{Deadline, Link, LinkEnd, Transport, now};
+use rejoin_core::drive::{Deadline, Link, LinkEnd, now};
 use rejoin_core::{
     AttachError, CloseReason as SessionEnd, DropReason, Mode, Reconnect, Session, SessionIdentity, State,
 };
@@ -60,7 +60,7 @@ impl Driver {
 
     /// One dial, or a stream that is there already, until the server has opened the session. `None` when it has, and the
     /// socket is gone again.
-    pub(crate) async fn open(&mut self, ready: Option<BoxIo>) -> Result<Option<Link>, ConnectError> {
+    pub(crate) async fn open(&mut self, ready: Option<BoxIo>) -> Result<Option<Box<Link>>, ConnectError> {
         let patience = self.options.handshake_timeout;
         let result = match timeout(patience, self.dial_and_open(ready)).await {
             Ok(result) => result,
@@ -80,7 +80,7 @@ impl Driver {
         result
     }
 
-    async fn dial_and_open(&mut self, ready: Option<BoxIo>) -> Result<Option<Link>, ConnectError> {
+    async fn dial_and_open(&mut self, ready: Option<BoxIo>) -> Result<Option<Box<Link>>, ConnectError> {
         let shared = self.shared.clone();
         let offer = shared
             .cell
@@ -95,7 +95,7 @@ impl Driver {
             session.attach(epoch, None, now()).map(|()| epoch)
         });
         let epoch = epoch.map_err(|error| ConnectError::Closed(gone(error)))?;
-        let mut link = Link::new(epoch, Box::new(transport));
+        let mut link: Box<Link> = Box::new(Link::new(epoch, transport));
         let end = poll_fn(|cx| match self.poll_link(cx, &mut link) {
             Poll::Ready(end) => Poll::Ready(Some(end)),
             Poll::Pending if shared.cell.drive(|session| session.is_opened()) => Poll::Ready(None),
@@ -107,7 +107,7 @@ impl Driver {
             log_opened(&shared, had.as_deref());
         }
         let Some(end) = end else { return Ok(Some(link)) };
-        self.leave(link.into_transport(), end);
+        self.leave(link, end);
         if opened {
             log_dropped(&shared);
             return Ok(None);
@@ -136,7 +136,7 @@ impl Driver {
     }
 
     /// The connection's task, from its first socket on.
-    pub(crate) async fn run(mut self, mut link: Option<Link>) {
+    pub(crate) async fn run(mut self, mut link: Option<Box<Link>>) {
         let _guard = EndGuard(self.shared.clone());
         loop {
             if let Some(mut link) = link.take() {
@@ -144,7 +144,7 @@ impl Driver {
                 let end = poll_fn(|cx| self.poll_link(cx, &mut link)).await;
                 self.backoff.stood_for(now() - since);
                 log_dropped(&self.shared);
-                self.leave(link.into_transport(), end);
+                self.leave(link, end);
             }
             match self.reconnect().await {
                 Some(next) => link = next,
@@ -157,7 +157,7 @@ impl Driver {
     }
 
     /// Dials until the session is open again; the socket may be gone by then. `None` when the session has ended.
-    async fn reconnect(&mut self) -> Option<Option<Link>> {
+    async fn reconnect(&mut self) -> Option<Option<Box<Link>>> {
         let shared = self.shared.clone();
         let (state, advice) = shared.cell.drive(|session| (session.state(), session.reconnect()));
         if state == State::Closed {
@@ -223,11 +223,11 @@ impl Driver {
     }
 
     /// Lets a socket go, without waiting for it.
-    fn leave(&mut self, transport: Box<dyn Transport>, end: LinkEnd) {
+    fn leave(&mut self, link: Box<Link>, end: LinkEnd) {
         while self.leaving.try_join_next().is_some() {}
         if end != LinkEnd::Gone {
             let closing = async move {
-                timeout(LEAVE_PATIENCE, Link::close(transport, end)).await.ok();
+                timeout(LEAVE_PATIENCE, link.close(end)).await.ok();
             };
             self.leaving.spawn(closing.in_current_span());
         }

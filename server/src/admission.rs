@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::StatusCode;
-use rejoin_core::drive::{Transport, now};
+use rejoin_core::drive::{Link, Transport, now};
 use rejoin_core::{CloseReason, Epoch, LostReason, Mode, Session, SessionIdentity, State};
 
 use crate::connect::{Identity, Reject};
-use crate::connection::{Arrival, Connection, Parts};
+use crate::connection::{Arrival, Connection, Parts, Who};
 use crate::metrics::ResumeRefused;
 use crate::options::DuplicateId;
 use crate::registry;
@@ -87,15 +87,13 @@ impl Admission {
         identity: Identity,
         remote_addr: Option<SocketAddr>,
     ) -> Result<Self, Reject> {
-        let (id, room): (Arc<str>, _) = (identity.id.into(), shared.rooms.name(&identity.room));
-        let (mut session, identified) = new_session(shared, mode, lost, &id, &room).map_err(no_randomness)?;
+        let room = shared.rooms.name(&identity.room);
+        let (mut session, who) = new_session(shared, mode, lost, identity.id, room).map_err(no_randomness)?;
         let epoch = session.reserve();
         let connection = Connection::new(Parts {
             shared: shared.clone(),
             number: shared.next_number(),
-            id,
-            room,
-            identity: identified,
+            who,
             remote_addr,
             data: identity.data,
             codec_index: codec,
@@ -128,10 +126,11 @@ impl Admission {
     }
 
     /// Gives the session the socket that it was promised.
-    pub(crate) fn attach(self, shared: &Arc<Shared>, transport: Box<dyn Transport>) {
+    pub(crate) fn attach(self, shared: &Arc<Shared>, transport: impl Transport + 'static) {
         let Self { connection, epoch, received, task } = self;
         let resumes = task.is_none();
-        shared.arrive(&connection, Arrival { epoch, received, resumes, transport });
+        let link = Box::new(Link::new(epoch, transport));
+        shared.arrive(&connection, Arrival { link, received, resumes });
         if let Some(task) = task {
             shared.spawn(task);
         }
@@ -183,15 +182,15 @@ fn new_session(
     shared: &Shared,
     mode: Mode,
     lost: Option<LostReason>,
-    id: &Arc<str>,
-    room: &Arc<str>,
-) -> Result<(Session, Option<Arc<SessionIdentity>>), getrandom::Error> {
+    id: Box<str>,
+    room: Arc<str>,
+) -> Result<(Session, Who), getrandom::Error> {
     let config = shared.session_config(mode).clone();
     if mode == Mode::Plain {
-        return Ok((Session::new(config, now()), None));
+        return Ok((Session::new(config, now()), Who::Plain { id, room }));
     }
-    let identity = Arc::new(SessionIdentity::new(registry::new_token()?, id.clone(), room.clone()));
-    Ok((Session::new_server(config, identity.clone(), lost, now()), Some(identity)))
+    let identity = Arc::new(SessionIdentity::new(registry::new_token()?, id, room));
+    Ok((Session::new_server(config, identity.clone(), lost, now()), Who::Session(identity)))
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]

@@ -2,17 +2,16 @@
 
 use std::any::Any;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::Wake;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rejoin_core::drive::{Budget, Cell, ReceiptError, SendError, Tally, Transport, now};
+use rejoin_core::drive::{Budget, Cell, Link, ReceiptError, SendError, Tally, now};
 use rejoin_core::{
-    CloseFrame, CloseReason, Codec, Counts, Epoch, Frame, Mode, Overflow, Session, SessionIdentity, State,
-    Token, ws,
+    CloseFrame, CloseReason, Codec, Counts, Frame, Mode, Overflow, Session, SessionIdentity, State, Token, ws,
 };
 
 use crate::observer::Observer;
@@ -30,11 +29,8 @@ struct Inner {
     shared: Arc<Shared>,
     /// Unique in this process, for maps and logs.
     number: u64,
-    id: Arc<str>,
-    room: Arc<str>,
-    /// Session mode: who the session is, with the secret by which it is resumed.
-    identity: Option<Arc<SessionIdentity>>,
-    remote_addr: Option<SocketAddr>,
+    who: Who,
+    remote_addr: RemoteAddr,
     data: Option<Arc<dyn Any + Send + Sync>>,
     /// The codec's place among the server's, by which a broadcast finds its encoding.
     codec_index: u16,
@@ -51,23 +47,47 @@ struct Inner {
     gone: AtomicBool,
 }
 
+/// Its ID and its room.
+pub(crate) enum Who {
+    Plain {
+        id: Box<str>,
+        room: Arc<str>,
+    },
+    /// With the secret by which the session is resumed.
+    Session(Arc<SessionIdentity>),
+}
+
+/// An `Option<SocketAddr>` in half the bytes: each connection has one.
+enum RemoteAddr {
+    None,
+    V4(SocketAddrV4),
+    V6(Box<SocketAddrV6>),
+}
+
+impl From<Option<SocketAddr>> for RemoteAddr {
+    fn from(addr: Option<SocketAddr>) -> Self {
+        match addr {
+            None => Self::None,
+            Some(SocketAddr::V4(addr)) => Self::V4(addr),
+            Some(SocketAddr::V6(addr)) => Self::V6(Box::new(addr)),
+        }
+    }
+}
+
 /// A socket that wants to be attached.
 pub(crate) struct Arrival {
-    pub(crate) epoch: Epoch,
+    pub(crate) link: Box<Link>,
     /// The count of a resume offer, in session mode.
     pub(crate) received: Option<u64>,
     /// Whether the session was there before.
     pub(crate) resumes: bool,
-    pub(crate) transport: Box<dyn Transport>,
 }
 
 /// What a [`Connection`] is made of.
 pub(crate) struct Parts {
     pub(crate) shared: Arc<Shared>,
     pub(crate) number: u64,
-    pub(crate) id: Arc<str>,
-    pub(crate) room: Arc<str>,
-    pub(crate) identity: Option<Arc<SessionIdentity>>,
+    pub(crate) who: Who,
     pub(crate) remote_addr: Option<SocketAddr>,
     pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) codec_index: usize,
@@ -96,10 +116,8 @@ impl Connection {
         Self(Arc::new(Inner {
             shared: parts.shared,
             number: parts.number,
-            id: parts.id,
-            room: parts.room,
-            identity: parts.identity,
-            remote_addr: parts.remote_addr,
+            who: parts.who,
+            remote_addr: parts.remote_addr.into(),
             data: parts.data,
             codec_index: u16::try_from(parts.codec_index).expect("a server has a handful of codecs"),
             cell: Cell::new(parts.session).with_budget(budget),
@@ -114,12 +132,15 @@ impl Connection {
 
     /// The connection ID that `ConnectFn` assigned, or the random one that stands for it.
     pub fn id(&self) -> &str {
-        &self.0.id
+        match &self.0.who {
+            Who::Plain { id, .. } => id,
+            Who::Session(identity) => &identity.id,
+        }
     }
 
     /// The room that `ConnectFn` assigned.
     pub fn room(&self) -> &str {
-        &self.0.room
+        self.shared_room()
     }
 
     /// The server that this is a connection of: for handlers, which exist before it does.
@@ -142,13 +163,20 @@ impl Connection {
 
     /// Plain or session mode (PROTOCOL.md §1).
     pub fn mode(&self) -> Mode {
-        if self.0.identity.is_some() { Mode::Session } else { Mode::Plain }
+        match self.0.who {
+            Who::Plain { .. } => Mode::Plain,
+            Who::Session(_) => Mode::Session,
+        }
     }
 
     /// The address from which the session was opened, where the listener knew it ([`Server::listen`], [`Server::serve`]). A
     /// resume from elsewhere does not change it.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.0.remote_addr
+        match &self.0.remote_addr {
+            RemoteAddr::None => None,
+            RemoteAddr::V4(addr) => Some((*addr).into()),
+            RemoteAddr::V6(addr) => Some((**addr).into()),
+        }
     }
 
     /// The data that `ConnectFn` attached with [`Identity::with_data`](crate::Identity::with_data); `None` where it attached
@@ -249,7 +277,8 @@ impl Connection {
     /// Waits until the session has ended and `on_disconnect` has returned.
     pub async fn closed(&self) {
         loop {
-            let mut notified = std::pin::pin!(self.0.cell.notified());
+            let news = self.0.cell.news();
+            let mut notified = std::pin::pin!(news.notified());
             notified.as_mut().enable();
             if self.is_gone() {
                 return;
@@ -270,20 +299,22 @@ impl Connection {
 
     // --- for the rest of the server
 
-    pub(crate) fn number(&self) -> u64 {
-        self.0.number
-    }
-
-    pub(crate) fn shared_id(&self) -> &Arc<str> {
-        &self.0.id
+    pub(crate) fn number(&self) -> &u64 {
+        &self.0.number
     }
 
     pub(crate) fn shared_room(&self) -> &Arc<str> {
-        &self.0.room
+        match &self.0.who {
+            Who::Plain { room, .. } => room,
+            Who::Session(identity) => &identity.room,
+        }
     }
 
     pub(crate) fn token(&self) -> Option<&Token> {
-        self.0.identity.as_ref().map(|identity| &identity.token)
+        match &self.0.who {
+            Who::Plain { .. } => None,
+            Who::Session(identity) => Some(&identity.token),
+        }
     }
 
     pub(crate) fn codec(&self) -> &dyn Codec {
@@ -368,7 +399,7 @@ impl Connection {
     pub(crate) fn arrive(&self, arrival: Arrival) -> Option<Arrival> {
         let mut slot = self.0.arriving.lock().unwrap_or_else(PoisonError::into_inner);
         let left = match &*slot {
-            Some(waiting) if waiting.epoch > arrival.epoch => Some(arrival),
+            Some(waiting) if waiting.link.epoch() > arrival.link.epoch() => Some(arrival),
             _ => slot.replace(Box::new(arrival)).map(|left| *left),
         };
         self.0.has_arrival.store(true, Ordering::Release);
@@ -425,8 +456,8 @@ impl Connection {
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("id", &self.0.id)
-            .field("room", &self.0.room)
+            .field("id", &self.id())
+            .field("room", &self.room())
             .finish_non_exhaustive()
     }
 }

@@ -126,7 +126,7 @@ where
     timeout(patience, head::write(&mut io, &answer)).await??;
     if let Some((admission, rest)) = admitted {
         let transport = WsTransport::new(io, Unmasked, &rest, shared.options.max_message_size);
-        admission.attach(shared, Box::new(transport));
+        admission.attach(shared, transport);
     }
     Ok(())
 }

@@ -16,8 +16,8 @@ pub(crate) struct Observer {
     /// When the first socket was attached.
     opened: Option<Instant>,
     closed: bool,
-    /// [`Counts::drops`] when it was looked at last.
-    drops: u64,
+    /// [`Counts::drops`] when it was looked at last, as far as it matters whether there are others.
+    drops: u32,
     /// The counts that were told. `None` while nobody wants to know.
     told: Option<Box<Counts>>,
 }
@@ -42,6 +42,7 @@ impl Observer {
     pub(crate) fn note_dropped(&mut self, shared: &Shared, connection: &Connection) {
         let (drops, why) =
             connection.cell().drive(|session| (session.counts().drops, session.dropped().cloned()));
+        let drops = drops as u32;
         if drops == self.drops {
             return;
         }

@@ -1,6 +1,7 @@
 //! [`Registry`]: all connections of a server, by ID, by token, and at all.
 
-use std::sync::Arc;
+use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
 
 use rejoin_core::{LostReason, Token};
 use subtle::ConstantTimeEq as _;
@@ -8,18 +9,54 @@ use subtle::ConstantTimeEq as _;
 use crate::connection::Connection;
 use crate::sharded::Sharded;
 
-/// Who is connected or suspended.
+/// Who is connected or suspended. What a connection is found by stands in the connection alone.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    by_id: Sharded<Arc<str>, Connection>,
+    by_id: Sharded<ById, ()>,
     /// By the public half of the token; the secret half is compared in constant time.
-    by_token: Sharded<Lookup, Connection>,
-    /// Those whose task has not ended yet, be their session over or not.
-    running: Sharded<u64, Connection>,
+    by_token: Sharded<ByToken, ()>,
+    /// Those whose application has not been told the end yet, be their session over or not.
+    running: Sharded<ByNumber, ()>,
 }
+
+/// A connection as an entry of a map, found by what it [borrows](Borrow) as.
+macro_rules! entry {
+    ($name:ident, $key:ty, $borrow:expr) => {
+        #[derive(Debug)]
+        struct $name(Connection);
+
+        impl Borrow<$key> for $name {
+            fn borrow(&self) -> &$key {
+                let borrow: fn(&Connection) -> &$key = $borrow;
+                borrow(&self.0)
+            }
+        }
+
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                Borrow::<$key>::borrow(self).hash(state);
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                Borrow::<$key>::borrow(self) == Borrow::<$key>::borrow(other)
+            }
+        }
+
+        impl Eq for $name {}
+    };
+}
+
+entry!(ById, str, Connection::id);
+entry!(ByToken, Lookup, |connection| connection.token().map_or(&NO_TOKEN, lookup));
+entry!(ByNumber, u64, Connection::number);
 
 /// The characters of a token by which it is found: 96 bits. What comes after them is the secret, and more than 128.
 type Lookup = [u8; 16];
+
+/// Of who is not found by a token.
+const NO_TOKEN: Lookup = [0; 16];
 
 /// The bytes of randomness in a token: 43 characters.
 const TOKEN_BYTES: usize = 32;
@@ -30,7 +67,7 @@ impl Registry {
     }
 
     pub(crate) fn by_id(&self, id: &str) -> Option<Connection> {
-        self.by_id.lock(id).get(id).cloned()
+        self.by_id.lock(id).get_key_value(id).map(|(found, ())| found.0.clone())
     }
 
     /// The session that a resume offer names.
@@ -39,7 +76,7 @@ impl Registry {
     pub(crate) fn by_token(&self, token: &Token) -> Result<Connection, LostReason> {
         let offered = token.as_str();
         let lookup = lookup(token);
-        let found = self.by_token.lock(&lookup).get(&lookup).cloned();
+        let found = self.by_token.lock(lookup).get_key_value(lookup).map(|(found, ())| found.0.clone());
         let found = found.ok_or(LostReason::Unknown)?;
         let known = found.token().map(Token::as_str).unwrap_or_default();
         if bool::from(known.as_bytes().ct_eq(offered.as_bytes())) {
@@ -54,54 +91,57 @@ impl Registry {
     /// # Errors
     /// Changes nothing when the ID is taken by a session that has not ended, and is not to be replaced.
     pub(crate) fn insert(&self, connection: &Connection, replaces: bool) -> Result<Option<Connection>, ()> {
-        let id = connection.shared_id();
-        let mut ids = self.by_id.lock(&**id);
-        if !replaces && ids.get(id).is_some_and(Connection::is_open) {
+        let id = connection.id();
+        let mut ids = self.by_id.lock(id);
+        let existing = ids.get_key_value(id).map(|(found, ())| found.0.clone());
+        if !replaces && existing.as_ref().is_some_and(Connection::is_open) {
             return Err(());
         }
-        let replaced = ids.insert(id.clone(), connection.clone());
+        // A map keeps the entry that it has: the old one goes first.
+        ids.remove(id);
+        ids.insert(ById(connection.clone()), ());
         drop(ids);
-        self.running.lock(&connection.number()).insert(connection.number(), connection.clone());
+        self.running.lock(connection.number()).insert(ByNumber(connection.clone()), ());
         if let Some(token) = connection.token() {
-            let lookup = lookup(token);
-            self.by_token.lock(&lookup).insert(lookup, connection.clone());
+            self.by_token.lock(lookup(token)).insert(ByToken(connection.clone()), ());
         }
-        Ok(replaced)
+        Ok(existing)
     }
 
     /// The session is over: its ID and its token are nobody's, unless somebody else has taken the ID.
     pub(crate) fn remove(&self, connection: &Connection) {
         if let Some(token) = connection.token() {
             let lookup = lookup(token);
-            Sharded::remove(&mut self.by_token.lock(&lookup), &lookup);
+            Sharded::remove(&mut self.by_token.lock(lookup), lookup);
         }
-        let mut ids = self.by_id.lock(connection.id());
-        if ids.get(connection.id()).is_some_and(|found| found.is_same(connection)) {
-            Sharded::remove(&mut ids, connection.id());
+        let id = connection.id();
+        let mut ids = self.by_id.lock(id);
+        if ids.get_key_value(id).is_some_and(|(found, ())| found.0.is_same(connection)) {
+            Sharded::remove(&mut ids, id);
         }
     }
 
-    /// The session's task has ended.
-    pub(crate) fn remove_task(&self, connection: &Connection) {
+    /// The application has been told the session's end.
+    pub(crate) fn remove_running(&self, connection: &Connection) {
         let number = connection.number();
-        Sharded::remove(&mut self.running.lock(&number), &number);
+        Sharded::remove(&mut self.running.lock(number), number);
     }
 
-    /// All whose task has not ended.
+    /// All whose application has not been told the end.
     pub(crate) fn running(&self) -> Vec<Connection> {
-        self.running.values()
+        self.running.collect(|entry, ()| entry.0.clone())
     }
 
     /// The same, in the order in which they came: what is done to all of them happens in the same order each time.
     pub(crate) fn running_in_order(&self) -> Vec<Connection> {
         let mut running = self.running();
-        running.sort_unstable_by_key(Connection::number);
+        running.sort_unstable_by_key(|connection| *connection.number());
         running
     }
 }
 
-fn lookup(token: &Token) -> Lookup {
-    *token.as_str().as_bytes().first_chunk().expect("a token has 22 characters at least")
+fn lookup(token: &Token) -> &Lookup {
+    token.as_str().as_bytes().first_chunk().expect("a token has 22 characters at least")
 }
 
 /// A new token from the operating system's generator.

@@ -17,7 +17,7 @@ use http_body_util::Full;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
-use rejoin_core::drive::{Transport, Unmasked, WsTransport};
+use rejoin_core::drive::{Unmasked, WsTransport};
 use tokio::net::TcpStream;
 
 use crate::admission::Admission;
@@ -76,10 +76,7 @@ impl Service {
             () = self.shared.closing.cancelled() => return,
         };
         match upgraded {
-            Ok(Ok(upgraded)) => {
-                let transport = transport(upgraded, self.shared.options.max_message_size);
-                admission.attach(&self.shared, transport);
-            }
+            Ok(Ok(upgraded)) => attach(&self.shared, admission, upgraded),
             Ok(Err(error)) => tracing::debug!(id = admission.id(), %error, "upgrade failed"),
             Err(_) => tracing::debug!(id = admission.id(), "upgrade took too long"),
         }
@@ -162,25 +159,23 @@ fn log_refusal(reject: &Reject, secrets: &[String]) {
     }
 }
 
-/// The socket without the HTTP server around it, where it is one that we know.
-fn transport(upgraded: Upgraded, max_message_size: usize) -> Box<dyn Transport> {
-    let upgraded = match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => {
-            return Box::new(WsTransport::new(
-                parts.io.into_inner(),
-                Unmasked,
-                &parts.read_buf,
-                max_message_size,
-            ));
-        }
+/// Attaches the socket without the HTTP server around it, where it is one that we know.
+fn attach(shared: &Arc<Shared>, admission: Admission, upgraded: Upgraded) {
+    let max_message_size = shared.options.max_message_size;
+    let tcp = |io: TokioIo<TcpStream>, read: &[u8]| {
+        WsTransport::new(io.into_inner(), Unmasked, read, max_message_size)
+    };
+    let upgraded = match upgraded.downcast() {
+        Ok(parts) => return admission.attach(shared, tcp(parts.io, &parts.read_buf)),
         Err(upgraded) => upgraded,
     };
     // axum and whoever else detects HTTP/2 wraps the socket once more.
-    match auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
-        Ok(parts) => {
-            Box::new(WsTransport::new(parts.io.into_inner(), Unmasked, &parts.read_buf, max_message_size))
+    match auto::upgrade::downcast(upgraded) {
+        Ok(parts) => admission.attach(shared, tcp(parts.io, &parts.read_buf)),
+        Err(upgraded) => {
+            let transport = WsTransport::new(TokioIo::new(upgraded), Unmasked, &[], max_message_size);
+            admission.attach(shared, transport);
         }
-        Err(upgraded) => Box::new(WsTransport::new(TokioIo::new(upgraded), Unmasked, &[], max_message_size)),
     }
 }
 

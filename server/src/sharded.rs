@@ -47,16 +47,14 @@ impl<K: Hash + Eq, V> Sharded<K, V> {
         removed
     }
 
-    /// Clones all values, one part after the other: a snapshot of each part, not of the whole.
-    pub(crate) fn values(&self) -> Vec<V>
-    where
-        V: Clone,
-    {
-        let mut values = Vec::new();
+    /// Something of each entry, one part after the other: a snapshot of each part, not of the whole.
+    pub(crate) fn collect<T>(&self, each: impl Fn(&K, &V) -> T) -> Vec<T> {
+        let mut all = Vec::new();
         for shard in &self.shards {
-            values.extend(shard.lock().unwrap_or_else(PoisonError::into_inner).values().cloned());
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            all.extend(shard.iter().map(|(key, value)| each(key, value)));
         }
-        values
+        all
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rejoin_core::drive::{Link, LinkEnd, Transport};
+use rejoin_core::drive::{Link, LinkEnd};
 use rejoin_core::{CloseFrame, Mode, SessionConfig};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -91,7 +91,7 @@ impl Shared {
         if let Some(left) = connection.arrive(arrival) {
             self.refuse_resume(ResumeRefused::Overtaken);
             let frame = CloseFrame::new(4000, "taken over");
-            self.close_socket(left.transport, LinkEnd::Leave(frame));
+            self.close_socket(left.link, LinkEnd::Leave(frame));
         }
         if connection.is_gone() {
             self.turn_away(connection);
@@ -105,13 +105,13 @@ impl Shared {
             if late.resumes {
                 self.refuse_resume(ResumeRefused::Ended);
             }
-            self.close_socket(late.transport, LinkEnd::Leave(connection.farewell()));
+            self.close_socket(late.link, LinkEnd::Leave(connection.farewell()));
         }
     }
 
     /// Closes a socket that belongs to no session any more, within the close timeout.
-    pub(crate) fn close_socket(&self, transport: Box<dyn Transport>, end: LinkEnd) {
-        let closing = Link::close(transport, end);
+    pub(crate) fn close_socket(&self, link: Box<Link>, end: LinkEnd) {
+        let closing = link.close(end);
         let timeout = self.options.close_timeout;
         let aborted = self.aborted.clone();
         self.spawn(async move {
@@ -156,7 +156,7 @@ impl Shared {
     /// The session's task has ended: what it counted stays in the totals.
     pub(crate) fn retire(&self, connection: &Connection) {
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
-        self.registry.remove_task(connection);
+        self.registry.remove_running(connection);
         totals.add(&connection.counts());
     }
 

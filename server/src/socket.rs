@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use rejoin_core::drive::{Link, LinkEnd, Tally, Transport, Wrote, now};
+use rejoin_core::drive::{Link, LinkEnd, Tally, Wrote, now};
 use rejoin_core::{AttachError, CloseFrame, CloseReason};
 
 use crate::connection::{Arrival, Connection};
@@ -17,7 +17,7 @@ use crate::shared::Shared;
 /// others who find it taken have the task look again.
 #[derive(Debug, Default)]
 pub(crate) struct Socket {
-    link: Option<Link>,
+    link: Option<Box<Link>>,
     observer: Observer,
 }
 
@@ -89,15 +89,15 @@ impl Socket {
 
     /// A socket that has asked for this session is there.
     fn attach(&mut self, arrival: Arrival, shared: &Shared, connection: &Connection) {
-        let Arrival { epoch, received, resumes, transport } = arrival;
+        let Arrival { link, received, resumes } = arrival;
         self.observer.note_dropped(shared, connection);
-        match connection.cell().drive(|session| session.attach(epoch, received, now())) {
+        match connection.cell().drive(|session| session.attach(link.epoch(), received, now())) {
             Ok(()) => {
                 self.observer.note_attached(shared, connection);
-                if let Some(old) = self.link.replace(Link::new(epoch, transport)) {
+                if let Some(old) = self.link.replace(link) {
                     // Half open, perhaps: it is told without holding up the new one.
                     let end = LinkEnd::Leave(CloseFrame::new(4000, "taken over"));
-                    leave(shared, old.into_transport(), end);
+                    leave(shared, old, end);
                 }
             }
             Err(error) => {
@@ -112,7 +112,7 @@ impl Socket {
                 if resumes {
                     shared.refuse_resume(why);
                 }
-                leave(shared, transport, LinkEnd::Leave(frame));
+                leave(shared, link, LinkEnd::Leave(frame));
             }
         }
     }
@@ -137,15 +137,15 @@ impl Socket {
         self.observer.note_dropped(shared, connection);
         self.observer.note_closed(shared, connection);
         if let Some(link) = self.link.take() {
-            leave(shared, link.into_transport(), end);
+            leave(shared, link, end);
         }
         false
     }
 }
 
 /// Lets a socket go, within the close timeout.
-fn leave(shared: &Shared, transport: Box<dyn Transport>, end: LinkEnd) {
+fn leave(shared: &Shared, link: Box<Link>, end: LinkEnd) {
     if end != LinkEnd::Gone {
-        shared.close_socket(transport, end);
+        shared.close_socket(link, end);
     }
 }

@@ -280,3 +280,84 @@ impl Drop for Keeper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rejoin_core::drive::{Link, Unmasked, WsTransport};
+    use rejoin_core::{Mode, Session};
+
+    use super::*;
+    use crate::connection::{Arrival, Parts, Who};
+    use crate::session_task::SessionTask;
+    use crate::shared::Shared;
+    use crate::{ConnectRequest, Identity, Reject, Server};
+
+    fn server() -> Arc<Shared> {
+        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+        Server::builder(connect).build().unwrap().shared().clone()
+    }
+
+    fn connection(shared: &Arc<Shared>) -> Connection {
+        let number = shared.next_number();
+        let connection = Connection::new(Parts {
+            shared: shared.clone(),
+            number,
+            who: Who::Plain { id: number.to_string().into(), room: "room".into() },
+            remote_addr: None,
+            data: None,
+            codec_index: 0,
+            session: Session::new(shared.session_config(Mode::Plain).clone(), now()),
+        });
+        shared.registry.insert(&connection, true).unwrap();
+        connection
+    }
+
+    #[test]
+    fn whoever_leaves_from_the_middle_is_let_go_and_the_others_keep_their_order() {
+        let shared = server();
+        let mut waiting = Waiting { first: u32::MAX - 40, ..Waiting::default() };
+        let mut expected = VecDeque::new();
+        for step in 0..400_u32 {
+            for _ in 0..2 {
+                let new = connection(&shared);
+                waiting.push(&new);
+                expected.push_back(new);
+            }
+            // Sometimes the oldest, sometimes the newest, mostly some in between.
+            for back in [1, 7, 5].iter().take(step as usize % 4) {
+                let index = (step as usize * 31 / back) % expected.len();
+                let gone = expected.remove(index).unwrap();
+                assert!(waiting.remove(&gone) && !waiting.remove(&gone));
+            }
+            let there: Vec<_> = waiting.list.iter().flatten().map(|found| *found.number()).collect();
+            let wanted: Vec<_> = expected.iter().map(|found| *found.number()).collect();
+            assert_eq!(there, wanted);
+            assert_eq!(waiting.holes, waiting.list.len() - there.len());
+            assert!(waiting.list.len() <= MIN_CAPACITY + 2 + 3 * there.len(), "holes are closed");
+            assert!(waiting.list.front().is_none_or(Option::is_some));
+        }
+    }
+
+    #[test]
+    fn who_waits_ends_with_the_runtime() {
+        let shared = server();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let connection = connection(&shared);
+        let is = |state| connection.cell().drive(|session| session.state() == state);
+        runtime.block_on(async {
+            let epoch = connection.cell().drive(Session::reserve);
+            let (ours, theirs) = tokio::io::duplex(64);
+            let link = Box::new(Link::new(epoch, WsTransport::new(ours, Unmasked, &[], 64)));
+            shared.arrive(&connection, Arrival { link, received: None, resumes: false });
+            let task = tokio::spawn(SessionTask::new(shared.clone(), connection.clone()));
+            drop(theirs);
+            task.await.unwrap();
+            assert!(is(State::Suspended) && connection.is_waiting());
+            assert_eq!(shared.tasks.len(), 1, "the keeper's");
+        });
+        drop(runtime);
+        assert!(is(State::Closed) && connection.is_gone() && !connection.is_waiting());
+        assert!(shared.registry.by_id(connection.id()).is_none());
+        assert_eq!(shared.suspended.budget().used(), 0);
+    }
+}

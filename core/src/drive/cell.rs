@@ -6,10 +6,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, oneshot};
 
-use crate::{Event, Fate, Frame, Mode, Overflow, Refused, Session, SharedFrame};
+use crate::{Event, Fate, Frame, Mode, Overflow, Refused, Resting, Session, SharedFrame};
 
 use super::budget::{Budget, Tally};
 use super::deadline::now;
@@ -19,25 +18,37 @@ use super::error::{ReceiptError, SendError};
 #[derive(Debug)]
 pub struct Cell {
     inner: Mutex<Inner>,
-    /// Notified when the buffer has room again, or never will, and by [`Self::notify`].
-    room: Notify,
     /// What all cells of a process may keep together.
     budget: Option<Arc<Budget>>,
 }
 
 #[derive(Debug)]
 struct Inner {
-    session: Session,
+    slot: Slot,
     /// Who writes what the session has to say, and runs its timer.
     driver: Option<Waker>,
     /// It is to be woken. Once is enough, until it registers again.
     driver_sleeps: bool,
     /// Whether a driver that has stopped wants to hear of what is sent.
     counts: bool,
+}
+
+/// A session that waits for a socket mostly keeps nothing, and then takes little.
+#[derive(Debug)]
+enum Slot {
+    Awake(Box<Awake>),
+    Resting(Resting),
+}
+
+#[derive(Debug)]
+struct Awake {
+    session: Session,
     /// Who waits for an event.
     reader: Option<Waker>,
     /// Who waits to hear what becomes of a frame, by its number. Mostly nobody.
     receipts: Option<Box<Receipts>>,
+    /// Notified when the buffer has room again, or never will, and by [`Cell::notify`]. Mostly nobody waits.
+    room: Option<Arc<Notify>>,
     /// Somebody was refused for want of room since `room` was notified last.
     room_wanted: bool,
 }
@@ -86,16 +97,8 @@ impl Room {
 impl Cell {
     /// A cell for this session.
     pub fn new(session: Session) -> Self {
-        let inner = Inner {
-            session,
-            driver: None,
-            driver_sleeps: false,
-            counts: true,
-            reader: None,
-            receipts: None,
-            room_wanted: false,
-        };
-        Self { inner: Mutex::new(inner), room: Notify::new(), budget: None }
+        let inner = Inner { slot: Slot::of(session), driver: None, driver_sleeps: false, counts: true };
+        Self { inner: Mutex::new(inner), budget: None }
     }
 
     /// The same, sharing a bound with other cells. To be set before anything is sent.
@@ -117,7 +120,7 @@ impl Cell {
 
     /// The same, where many cells of one budget are looked at one after the other: what changes is told at the end.
     pub(super) fn drive_in<R>(&self, tally: &mut Tally<'_>, f: impl FnOnce(&mut Session) -> R) -> R {
-        let access = self.access_inner(Wake::Never, |inner| f(&mut inner.session));
+        let access = self.access_inner(Wake::Never, |awake| f(&mut awake.session));
         tally.add(access.before, access.after);
         access.result
     }
@@ -128,10 +131,10 @@ impl Cell {
     }
 
     fn access<R>(&self, wake: Wake, f: impl FnOnce(&mut Session) -> R) -> R {
-        self.access_counted(wake, |inner| f(&mut inner.session))
+        self.access_counted(wake, |awake| f(&mut awake.session))
     }
 
-    fn access_counted<R>(&self, wake: Wake, f: impl FnOnce(&mut Inner) -> R) -> R {
+    fn access_counted<R>(&self, wake: Wake, f: impl FnOnce(&mut Awake) -> R) -> R {
         let Access { result, before, after } = self.access_inner(wake, f);
         if let Some(budget) = &self.budget {
             budget.change(before, after);
@@ -139,27 +142,34 @@ impl Cell {
         result
     }
 
-    fn access_inner<R>(&self, wake: Wake, f: impl FnOnce(&mut Inner) -> R) -> Access<R> {
+    fn access_inner<R>(&self, wake: Wake, f: impl FnOnce(&mut Awake) -> R) -> Access<R> {
         let mut inner = self.lock();
-        let before = Room::of(&inner.session);
-        let rested = wake == Wake::Always && inner.session.is_resting();
-        let result = f(&mut inner);
-        let after = Room::of(&inner.session);
-        let reader = if inner.session.has_events() { inner.reader.take() } else { None };
+        let was_resting = matches!(inner.slot, Slot::Resting(_));
+        let heeds = inner.counts;
+        let awake = inner.slot.awake();
+        let before = Room::of(&awake.session);
+        let rested = wake == Wake::Always && awake.session.is_resting();
+        let result = f(awake);
+        let after = Room::of(&awake.session);
+        let reader = if awake.session.has_events() { awake.reader.take() } else { None };
         let wakes = match wake {
             // Who rests has nothing to write.
-            Wake::Always => !rested || inner.counts || !inner.session.is_resting(),
+            Wake::Always => !rested || heeds || !awake.session.is_resting(),
             Wake::AtEnd => after.open != before.open,
             Wake::Never => false,
         };
-        let driver = if wakes { inner.wake_driver() } else { None };
-        inner.settle_receipts();
+        awake.settle_receipts();
         let more_room =
             after.frames < before.frames || after.bytes < before.bytes || after.open != before.open;
-        let tell_room = more_room && std::mem::take(&mut inner.room_wanted);
+        let tell_room = more_room && std::mem::take(&mut awake.room_wanted);
+        let room = if tell_room { awake.room.clone() } else { None };
+        if was_resting {
+            inner.slot.rest();
+        }
+        let driver = if wakes { inner.wake_driver() } else { None };
         drop(inner);
-        if tell_room {
-            self.room.notify_waiters();
+        if let Some(room) = room {
+            room.notify_waiters();
         }
         if let Some(reader) = reader {
             reader.wake();
@@ -194,8 +204,9 @@ impl Cell {
     #[must_use = "who does not rest has to be driven on"]
     pub fn rest(&self, waker: Waker, counts: bool) -> bool {
         let mut inner = self.lock();
-        let rests = inner.session.is_resting();
+        let rests = inner.slot.awake().session.is_resting();
         if rests {
+            inner.slot.rest();
             inner.driver = Some(waker);
             inner.driver_sleeps = true;
             inner.counts = counts;
@@ -209,14 +220,20 @@ impl Cell {
         drop(driver);
     }
 
-    /// Ready when [`Self::notify`] is called; now and then before.
-    pub fn notified(&self) -> Notified<'_> {
-        self.room.notified()
+    /// Notified by [`Self::notify`], and now and then besides.
+    pub fn news(&self) -> Arc<Notify> {
+        self.lock().slot.awake().room.get_or_insert_default().clone()
     }
 
-    /// Wakes whoever waits for [`Self::notified`].
+    /// Wakes whoever waits for [`Self::news`].
     pub fn notify(&self) {
-        self.room.notify_waiters();
+        let room = match &self.lock().slot {
+            Slot::Awake(awake) => awake.room.clone(),
+            Slot::Resting(_) => None,
+        };
+        if let Some(room) = room {
+            room.notify_waiters();
+        }
     }
 
     /// Has the driver look: see [`Link::flush`](super::Link::flush).
@@ -229,22 +246,23 @@ impl Cell {
 
     /// Takes the next event: for a driver that tells the application itself, and looks at the socket afterwards.
     pub fn next_event(&self) -> Option<Event> {
-        self.lock().session.poll_event()
+        self.lock().slot.awake().session.poll_event()
     }
 
     /// Takes the next event, or has the application woken when there is one.
     pub fn poll_event(&self, cx: &Context<'_>) -> Poll<Event> {
         let mut inner = self.lock();
-        let wanted = inner.session.wants_read();
-        let due = inner.session.poll_timeout();
-        let Some(event) = inner.session.poll_event() else {
-            register(&mut inner.reader, cx);
+        let Awake { session, reader, .. } = inner.slot.awake();
+        let wanted = session.wants_read();
+        let due = session.poll_timeout();
+        let Some(event) = session.poll_event() else {
+            register(reader, cx);
             return Poll::Pending;
         };
         // The driver had stopped to read, and may go on; or what was read ahead is counted now, and to be acknowledged
         // before the driver would look again.
-        let reads_on = !wanted && inner.session.wants_read();
-        let due_sooner = inner.session.poll_timeout().is_some_and(|at| due.is_none_or(|due| at < due));
+        let reads_on = !wanted && session.wants_read();
+        let due_sooner = session.poll_timeout().is_some_and(|at| due.is_none_or(|due| at < due));
         let driver = if reads_on || due_sooner { inner.wake_driver() } else { None };
         drop(inner);
         if let Some(waker) = driver {
@@ -259,8 +277,8 @@ impl Cell {
     /// As [`Session::send`].
     pub fn send(&self, message: Bytes, overflow: Overflow) -> Result<bool, SendError> {
         let (size, fits) = (message.len(), self.makes_room(message.len()));
-        queued(self.access_counted(Wake::Always, |inner| {
-            inner.send(size, overflow, fits, |session| session.send(message, overflow))
+        queued(self.access_counted(Wake::Always, |awake| {
+            awake.send(size, overflow, fits, |session| session.send(message, overflow))
         }))
     }
 
@@ -277,9 +295,9 @@ impl Cell {
     ) -> Result<Queued, SendError> {
         let size = frame.bytes().len();
         let fits = tally.make_room(size);
-        let access = self.access_inner(Wake::AtEnd, |inner| {
-            let sent = inner.send(size, overflow, fits, |session| session.send_shared(frame, overflow));
-            (sent, inner.session.is_falling_behind())
+        let access = self.access_inner(Wake::AtEnd, |awake| {
+            let sent = awake.send(size, overflow, fits, |session| session.send_shared(frame, overflow));
+            (sent, awake.session.is_falling_behind())
         });
         tally.add(access.before, access.after);
         match access.result {
@@ -302,7 +320,7 @@ impl Cell {
     /// # Errors
     /// Fails as that does, when the frame is given up, and when the session ends first. In plain mode nobody acknowledges.
     pub async fn send_acked(&self, message: Bytes, patience: Duration) -> Result<(), ReceiptError> {
-        if self.lock().session.mode() == Mode::Plain {
+        if self.drive(|session| session.mode()) == Mode::Plain {
             return Err(ReceiptError::PlainMode);
         }
         let fate = self.offer_wait(message, patience, true).await?;
@@ -327,7 +345,8 @@ impl Cell {
         let deadline = tokio::time::sleep(patience);
         let mut deadline = std::pin::pin!(deadline);
         loop {
-            let mut room = std::pin::pin!(self.room.notified());
+            let room = self.news();
+            let mut room = std::pin::pin!(room.notified());
             // From here on no notification is missed.
             room.as_mut().enable();
             let mut freed = std::pin::pin!(self.budget.as_ref().map(|budget| budget.freed()));
@@ -360,12 +379,12 @@ impl Cell {
         receipt: bool,
     ) -> Result<Option<oneshot::Receiver<Fate>>, Refused> {
         let (size, fits) = (message.len(), self.makes_room(message.len()));
-        self.access_counted(Wake::Always, |inner| {
-            let number = inner.send(size, overflow, fits, |session| session.send(message, overflow))?;
+        self.access_counted(Wake::Always, |awake| {
+            let number = awake.send(size, overflow, fits, |session| session.send(message, overflow))?;
             Ok(receipt.then(|| {
-                inner.session.watch_last();
+                awake.session.watch_last();
                 let (sender, receiver) = oneshot::channel();
-                inner.receipts.get_or_insert_default().push_back((number, sender));
+                awake.receipts.get_or_insert_default().push_back((number, sender));
                 receiver
             }))
         })
@@ -390,7 +409,7 @@ impl Cell {
 
     /// Ready with the time when the session's timer is due; calls it when it was.
     pub fn poll_timeout(&self, cx: &mut Context<'_>, deadline: &mut super::Deadline) -> Poll<()> {
-        let at = self.lock().session.poll_timeout();
+        let at = self.lock().slot.awake().session.poll_timeout();
         self.poll_timeout_at(at, cx, deadline)
     }
 
@@ -412,7 +431,38 @@ impl Inner {
     fn wake_driver(&mut self) -> Option<Waker> {
         if std::mem::take(&mut self.driver_sleeps) { self.driver.clone() } else { None }
     }
+}
 
+impl Slot {
+    fn of(session: Session) -> Self {
+        let awake = Awake { session, reader: None, receipts: None, room: None, room_wanted: false };
+        Self::Awake(Box::new(awake))
+    }
+
+    fn awake(&mut self) -> &mut Awake {
+        if let Self::Resting(resting) = self {
+            *self = Self::of(resting.wake());
+        }
+        match self {
+            Self::Awake(awake) => awake,
+            Self::Resting(_) => unreachable!("it was woken"),
+        }
+    }
+
+    /// Takes as little as can be, where that is less.
+    fn rest(&mut self) {
+        if let Self::Awake(awake) = self
+            && awake.reader.is_none()
+            && awake.receipts.is_none()
+            && awake.room.as_ref().is_none_or(|room| Arc::strong_count(room) == 1)
+            && let Some(resting) = awake.session.rest()
+        {
+            *self = Self::Resting(resting);
+        }
+    }
+}
+
+impl Awake {
     fn send(
         &mut self,
         size: usize,
@@ -447,8 +497,10 @@ impl Inner {
 
 impl Drop for Cell {
     fn drop(&mut self) {
-        if let Some(budget) = &self.budget {
-            budget.change(self.lock().session.retained_bytes(), 0);
+        if let Some(budget) = &self.budget
+            && let Slot::Awake(awake) = &self.lock().slot
+        {
+            budget.change(awake.session.retained_bytes(), 0);
         }
     }
 }

@@ -12,14 +12,14 @@ use super::cell::Cell;
 use super::deadline::now;
 use super::transport::{Flow, ReceiveError, Received, Transport, Written};
 
-/// A socket that is attached to a session under an epoch.
-pub struct Link {
+/// A socket that is attached to a session under an epoch: a `Box<Link>`, whatever its transport is.
+pub struct Link<T: ?Sized = dyn Transport> {
     epoch: Epoch,
-    transport: Box<dyn Transport>,
     /// Of the task that polls this link: who else writes has the socket wake that one.
     driver: Option<Waker>,
     /// The session did not want to read on when the socket was read last, so that nothing wakes us for what is there.
     paused: bool,
+    transport: T,
 }
 
 /// What becomes of a socket that is no longer the session's.
@@ -27,7 +27,7 @@ pub struct Link {
 #[must_use = "the transport wants to be closed"]
 #[allow(clippy::exhaustive_enums, reason = "a driver has to handle each")]
 pub enum LinkEnd {
-    /// Close it with this frame: [`Link::into_transport`], then [`close`](Link::close).
+    /// Close it with this frame: [`Link::close`].
     Leave(CloseFrame),
     /// The peer has closed, and the answer is queued: flush it, and drop the socket.
     Answered,
@@ -51,12 +51,14 @@ pub enum Wrote {
     End(LinkEnd),
 }
 
-impl Link {
-    /// A link for the socket that was attached under `epoch`.
-    pub fn new(epoch: Epoch, transport: Box<dyn Transport>) -> Self {
-        Self { epoch, transport, driver: None, paused: false }
+impl<T: Transport> Link<T> {
+    /// A link for the socket that was attached, or is to be, under `epoch`.
+    pub fn new(epoch: Epoch, transport: T) -> Self {
+        Self { epoch, driver: None, paused: false, transport }
     }
+}
 
+impl<T: Transport + ?Sized> Link<T> {
     /// Reads what is there, writes what is due. Ready when the socket is no longer the session's.
     ///
     /// The caller has registered itself with [`Cell::register_driver`] before. One that has something to do in between calls
@@ -277,11 +279,6 @@ impl Link {
         Ok(true)
     }
 
-    /// The socket, to be closed.
-    pub fn into_transport(self) -> Box<dyn Transport> {
-        self.transport
-    }
-
     /// Which of the session's sockets this is.
     pub fn epoch(&self) -> Epoch {
         self.epoch
@@ -289,7 +286,8 @@ impl Link {
 
     /// Closes a socket that is no longer a session's: writes the close frame behind what is under way, waits for the peer's
     /// answer, and throws away what it says before. The caller bounds the time.
-    pub async fn close(mut transport: Box<dyn Transport>, end: LinkEnd) {
+    pub async fn close(mut self: Box<Self>, end: LinkEnd) {
+        let transport = &mut self.transport;
         match end {
             LinkEnd::Gone => return,
             LinkEnd::Answered => {}
@@ -328,7 +326,7 @@ fn encode(codec: &dyn Codec, control: &crate::Control) -> Option<crate::Message>
     }
 }
 
-impl fmt::Debug for Link {
+impl<T: ?Sized> fmt::Debug for Link<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Link").field("epoch", &self.epoch).finish_non_exhaustive()
     }
@@ -367,15 +365,15 @@ mod tests {
     }
 
     /// A plain session with a socket that holds so many bytes, and the peer's end.
-    fn linked(capacity: usize, adjust: impl FnOnce(&mut SessionConfig)) -> (Cell, Link, DuplexStream) {
+    fn linked(capacity: usize, adjust: impl FnOnce(&mut SessionConfig)) -> (Cell, Box<Link>, DuplexStream) {
         let mut config = SessionConfig::new(Side::Server, Mode::Plain);
         adjust(&mut config);
         let mut session = Session::new(Arc::new(config), now());
         let epoch = session.reserve();
         session.attach(epoch, None, now()).unwrap();
         let (ours, theirs) = tokio::io::duplex(capacity);
-        let transport = Box::new(WsTransport::new(ours, Unmasked, &[], 1024));
-        (Cell::new(session), Link::new(epoch, transport), theirs)
+        let transport = WsTransport::new(ours, Unmasked, &[], 1024);
+        (Cell::new(session), Box::new(Link::new(epoch, transport)), theirs)
     }
 
     fn cx() -> Context<'static> {

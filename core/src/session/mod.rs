@@ -51,6 +51,9 @@ pub use closing::Reconnect;
 
 mod timeout;
 
+mod resting;
+pub use resting::Resting;
+
 #[cfg(test)]
 mod tests;
 
@@ -239,7 +242,7 @@ impl Session {
         self.reconnect
     }
 
-    /// Why the last socket that was lost was: [`Counts::drops`] says how many were.
+    /// Why the last socket that was lost was: [`Counts::drops`] says how many were. Forgotten while a session [rests](Resting).
     pub fn dropped(&self) -> Option<&DropReason> {
         self.dropped.as_deref()
     }

@@ -15,14 +15,14 @@ pub struct SessionIdentity {
     /// The secret with which the session is resumed.
     pub token: Token,
     /// The connection ID.
-    pub id: Arc<str>,
+    pub id: Box<str>,
     /// The room.
     pub room: Arc<str>,
 }
 
 impl SessionIdentity {
     /// Who a session is.
-    pub fn new(token: Token, id: impl Into<Arc<str>>, room: impl Into<Arc<str>>) -> Self {
+    pub fn new(token: Token, id: impl Into<Box<str>>, room: impl Into<Arc<str>>) -> Self {
         Self { token, id: id.into(), room: room.into() }
     }
 }

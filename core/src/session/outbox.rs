@@ -157,6 +157,21 @@ impl Outbox {
         }
     }
 
+    /// Whether nothing is kept, and nobody waits for anything: there is no more to it than [`Self::numbers`].
+    pub(super) fn is_numbers(&self) -> bool {
+        self.kept.is_empty() && self.given_up.is_none() && self.receipts.is_none() && self.forfeited == 0
+    }
+
+    /// What counts beside the frames.
+    pub(super) fn numbers(&self) -> [u64; 5] {
+        [self.last, self.cursor, self.sent, self.acked, self.dropped]
+    }
+
+    /// One that keeps nothing.
+    pub(super) fn of_numbers(mode: Mode, [last, cursor, sent, acked, dropped]: [u64; 5]) -> Self {
+        Self { last, cursor, sent, acked, dropped, ..Self::new(mode) }
+    }
+
     /// Numbers a frame and keeps it.
     pub(super) fn push(&mut self, message: Bytes) -> u64 {
         let length = message.len();

@@ -17,6 +17,16 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
+    /// All that counts while no socket is attached.
+    pub(super) fn numbers(&self) -> [u64; 4] {
+        [self.received, self.gaps, self.bytes, self.told]
+    }
+
+    /// One that has received nothing since this time.
+    pub(super) fn of_numbers([received, gaps, bytes, told]: [u64; 4], since: Instant) -> Self {
+        Self { received, gaps, bytes, told, oldest_untold: (received > told).then_some(since) }
+    }
+
     /// A data frame of `size` bytes counts as received.
     pub(super) fn count_frame(&mut self, size: usize, now: Instant) {
         self.bytes += size as u64;

@@ -60,7 +60,15 @@ impl Pair {
     }
 
     pub(super) fn server(&mut self) -> &mut Session {
-        self.servers.last_mut().expect("the client has dialled")
+        let server = self.servers.last_mut().expect("the client has dialled");
+        // Wherever it can rest, it has: nobody is to see the difference.
+        if let Some(resting) = server.rest() {
+            let woken = resting.wake();
+            assert_eq!(woken.counts(), server.counts());
+            assert_eq!((woken.state(), woken.poll_timeout()), (server.state(), server.poll_timeout()));
+            *server = woken;
+        }
+        server
     }
 
     pub(super) fn session(&mut self, side: Side) -> &mut Session {
