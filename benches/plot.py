@@ -14,6 +14,8 @@ STYLES = {
     "limit-server": ("#555555", "square"),
     "axum-broadcast": ("#D55E00", "triangle"),
 }
+# Of the servers that --also adds, in their order, and again from the first.
+OTHERS = [("#009E73", "diamond"), ("#CC79A7", "turned"), ("#E69F00", "square"), ("#56B4E9", "circle")]
 PANELS = [
     ("cpu_us", "Server CPU per delivery", "µs", 1, False),
     ("memory_bytes", "Server memory per connection", "KB", 1e-3, True),
@@ -24,9 +26,10 @@ LEFT, RIGHT, TOP, BOTTOM = 62, 20, 46, 56
 
 def growth(rows):
     """The SVG of the works `growth-*`."""
-    rows = [row for row in rows if row["work"].startswith("growth-") and row["server"] in STYLES]
+    rows = [row for row in rows if row["work"].startswith("growth-")]
     if not rows:
         raise ValueError("there is no work named growth-*")
+    styles = styles_of(dict.fromkeys(row["server"] for row in rows))
     width, height = WIDTH * len(PANELS), HEIGHT + 34
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
@@ -35,15 +38,22 @@ def growth(rows):
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
     ]
     for index, panel in enumerate(PANELS):
-        parts += draw(rows, *panel, WIDTH * index)
-    parts += legend(width, height)
+        parts += draw(rows, styles, *panel, WIDTH * index)
+    parts += legend(styles, width, height)
     return "\n".join([*parts, "</svg>", ""])
 
 
-def draw(rows, figure, title, unit, scale, is_log, left):
+def styles_of(servers):
+    """Each server's colour and mark."""
+    known = {server: style for server, style in STYLES.items() if server in servers}
+    others = [server for server in servers if server not in STYLES]
+    return known | {server: OTHERS[index % len(OTHERS)] for index, server in enumerate(others)}
+
+
+def draw(rows, styles, figure, title, unit, scale, is_log, left):
     """One panel: axes with ticks, and a line for each server."""
     lines = {}
-    for server in STYLES:
+    for server in styles:
         points = [(int(row["clients"]), max(float(row["median"]) * scale, 0)) for row in rows if (row["server"], row["figure"]) == (server, figure)]
         # A logarithm has no place for nothing at all.
         points = sorted(point for point in points if point[1] > 0 or not is_log)
@@ -73,7 +83,7 @@ def draw(rows, figure, title, unit, scale, is_log, left):
     parts.append(line(x_axis.start, y_axis.start, x_axis.start, y_axis.end, "#222222"))
     parts.append(text((x_axis.start + x_axis.end) / 2, y_axis.start + 40, "connections", 'text-anchor="middle"'))
     for server, points in lines.items():
-        colour, mark = STYLES[server]
+        colour, mark = styles[server]
         places = [(x_axis.at(x), y_axis.at(y)) for x, y in points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
@@ -104,13 +114,14 @@ class Axis:
         return [step * n for n in range(int(self.high / step) + 1)]
 
 
-def legend(width, height):
-    parts, x = [], width / 2 - 190
-    for server, (colour, mark) in STYLES.items():
+def legend(styles, width, height):
+    wide = {server: 44 + 7 * len(server) for server in styles}
+    parts, x = [], (width - sum(wide.values())) / 2
+    for server, (colour, mark) in styles.items():
         parts.append(line(x, height - 20, x + 24, height - 20, colour, 2))
         parts.append(symbol(mark, x + 12, height - 20, colour, server))
         parts.append(text(x + 30, height - 16, server))
-        x += 130
+        x += wide[server]
     return parts
 
 
@@ -127,6 +138,8 @@ def symbol(mark, x, y, colour, title):
         "circle": f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5"',
         "square": f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8"',
         "triangle": f'<polygon points="{x:.1f},{y - 5:.1f} {x + 5:.1f},{y + 4:.1f} {x - 5:.1f},{y + 4:.1f}"',
+        "turned": f'<polygon points="{x:.1f},{y + 5:.1f} {x + 5:.1f},{y - 4:.1f} {x - 5:.1f},{y - 4:.1f}"',
+        "diamond": f'<polygon points="{x:.1f},{y - 5.5:.1f} {x + 5.5:.1f},{y:.1f} {x:.1f},{y + 5.5:.1f} {x - 5.5:.1f},{y:.1f}"',
     }
     return f'{shapes[mark]} fill="{colour}"><title>{escape(title)}</title></{shapes[mark].split()[0][1:]}>'
 

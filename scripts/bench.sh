@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Measures rejoin-testserver beside two other servers, in turn, and prints medians and ratios; benches/README.md says how to read
-# them. Half an hour or so on a quiet machine.
+# Measures rejoin-testserver beside two other servers and more, in turn, and prints medians and ratios; benches/README.md says how
+# to read them. Three quarters of an hour or so on a quiet machine.
 #
-#     WSLOAD=DIR scripts/bench.sh [--quick] [--rounds N] [--out DIR] [WORK...]
+#     WSLOAD=DIR scripts/bench.sh [--quick] [--rounds N] [--out DIR] [--also NAME=COMMAND]... [WORK...]
 #
 # DIR has wsload, and in DIR/examples limit-server and axum-broadcast. Works are chosen by a part of their name; --list lists
-# them. What is measured goes to target/bench, or to what --out says: results.json, results.csv, and growth.svg.
+# them. --also adds a server, started as COMMAND --addr HOST:PORT. What is measured goes to target/bench, or to what --out says:
+# results.json, results.csv, and growth.svg.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -24,5 +25,7 @@ if [ "$(ulimit -n)" != unlimited ] && [ "$(ulimit -n)" -lt 16000 ]; then
     exit 2
 fi
 
-cargo build --quiet --release -p rejoin-tests --bin rejoin-testserver
-exec python3 benches/compare.py --wsload "$WSLOAD" --rejoin target/release/rejoin-testserver "$@"
+cargo build --quiet --release -p rejoin-tests --bin rejoin-testserver -p rejoin-loadtest --bin rejoin-loadtest
+built=${CARGO_TARGET_DIR:-target}/release
+exec python3 benches/compare.py --wsload "$WSLOAD/wsload" --examples "$WSLOAD/examples" \
+    --rejoin "$built/rejoin-testserver" --loadtest "$built/rejoin-loadtest" "$@"
