@@ -66,6 +66,7 @@ find_it() {
                 core -- session::tests::random || core -- session::tests::walk
             ;;
         *b/client/*) run -p rejoin-client --lib --tests || memory ;;
+        *b/server/*) run -p rejoin-server --lib || memory ;;
         *) memory ;;
     esac
 }

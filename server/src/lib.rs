@@ -38,7 +38,8 @@
 //! An upgrade request is read and checked ([`Service`]), and [`ConnectFn`] says who it is. A resume offer that holds goes on
 //! with its session; anything else opens a fresh one, which joins its room and gets a task of its own. That task reads,
 //! decodes, runs the callbacks one after the other, and writes. When the socket is lost the session waits for the next one,
-//! for the resume window ([`Builder::resume_window`]); frames sent meanwhile are kept ([`Builder::send_buffer`]).
+//! for the resume window ([`Builder::resume_window`]); frames sent meanwhile are kept ([`Builder::send_buffer`]). While it waits
+//! it has no task, and costs about 500 bytes beside its frames.
 //!
 //! # Two modes
 //!

@@ -566,4 +566,25 @@ mod tests {
         assert_eq!(cell.poll_event(&cx), Poll::Ready(Event::Message(Frame::event_only("1"))));
         assert!(driver.0.load(Ordering::Relaxed));
     }
+
+    #[test]
+    fn a_session_that_rests_takes_little_and_hears_what_is_said_to_it() {
+        let mut session = Session::new(Arc::new(SessionConfig::new(Side::Server, Mode::Plain)), now());
+        let epoch = session.reserve();
+        session.attach(epoch, None, now()).unwrap();
+        session.cut(now());
+        let cell = Cell::new(session);
+        let flag = Arc::new(Flag::default());
+        let woken = || flag.0.swap(false, Ordering::Relaxed);
+        let is_small = || matches!(cell.lock().slot, Slot::Resting(_));
+        assert!(!cell.rest(flag.clone().into(), false), "something is to be told");
+        while cell.next_event().is_some() {}
+        assert!(cell.rest(flag.clone().into(), false) && is_small());
+        assert_eq!((cell.drive(|session| session.counts().drops), is_small(), woken()), (1, true, false));
+        assert_eq!(cell.send(Bytes::from_static(b"kept"), Overflow::Reject), Ok(true));
+        assert!(!is_small() && !woken(), "it waits for a socket");
+        cell.command(|session| session.close(crate::CloseReason::Normal, now()));
+        assert!(woken(), "it is not delivered, and has to be given up in time");
+        assert!(!cell.rest(flag.clone().into(), false));
+    }
 }

@@ -114,3 +114,15 @@ async fn what_has_ended_keeps_nothing() {
     assert_eq!((server.stats().retained_bytes, connection.counts().retained_bytes), (0, 0));
     assert_eq!(connection.counts().unacknowledged, 1, "it is known still that it has not arrived");
 }
+
+#[tokio::test(start_paused = true)]
+async fn when_all_who_waited_have_given_way_nothing_holds_up_a_shutdown() {
+    let (server, mut log) = server(|builder| builder.max_retained_bytes(3 * 512));
+    let (_old, _line) = suspended(&server, &mut log, "old").await;
+    let (_ben, _line) = client(&server, &mut log, "ben").await;
+    server.send("ben", &Frame::new("big", &"x".repeat(1_200)).unwrap()).unwrap();
+    assert_eq!(log.next().await, "old disconnected: gave way to other sessions");
+    let since = tokio::time::Instant::now();
+    shut_down(&server).await;
+    assert!(since.elapsed().as_millis() < 100, "{:?}", since.elapsed());
+}
