@@ -4,8 +4,19 @@ use std::process::ExitCode;
 
 use rejoin_tests::testserver::{Options, TestServer};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    // Tasks that have no room in the queue of their worker wait for the others, round after round, unless it looks further.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().global_queue_interval(3).build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(serve()),
+        Err(error) => {
+            eprintln!("no runtime: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_writer(std::io::stderr)
