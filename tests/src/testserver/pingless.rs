@@ -1,16 +1,29 @@
-//! [`Pingless`]: a WebSocket connection whose server hears no pings, and so answers none.
+//! [`Pingless`]: a WebSocket connection whose server hears no pings where the client wishes it, and so answers none.
 
 use std::collections::VecDeque;
-use std::io::{self, Read as _};
+use std::io::{self, IoSlice, Read as _};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A server's end of a connection, without the pings that the client sends.
+/// A server's end of a connection: without the pings that the client sends, if the request says `ignore_pings=1`. Else no
+/// bigger than the stream itself: idle connections are counted in bytes.
 #[derive(Debug)]
-pub(super) struct Pingless<S> {
-    io: S,
+pub(super) enum Pingless<S> {
+    /// The request has no such wish.
+    Heard(S),
+    /// It has, or is still to come.
+    Filtered(Box<Filter<S>>),
+}
+
+/// Leaves out pings.
+#[derive(Debug)]
+pub(super) struct Filter<S> {
+    /// Until it goes on without a filter.
+    io: Option<S>,
+    /// The request has come, and wishes it.
+    wished: bool,
     place: Place,
     /// What was read and is to be heard.
     heard: VecDeque<u8>,
@@ -31,7 +44,24 @@ const PING: u8 = 9;
 
 impl<S> Pingless<S> {
     pub(super) fn new(io: S) -> Self {
-        Self { io, place: Place::Head([0; 4]), heard: VecDeque::new() }
+        let place = Place::Head([0; 4]);
+        Self::Filtered(Box::new(Filter { io: Some(io), wished: false, place, heard: VecDeque::new() }))
+    }
+
+    fn io(&mut self) -> Pin<&mut S>
+    where
+        S: Unpin,
+    {
+        Pin::new(match self {
+            Self::Heard(io) => io,
+            Self::Filtered(filter) => filter.io(),
+        })
+    }
+}
+
+impl<S> Filter<S> {
+    fn io(&mut self) -> &mut S {
+        self.io.as_mut().expect("it leaves with the filter")
     }
 
     fn take(&mut self, byte: u8) {
@@ -84,6 +114,16 @@ fn payload_len(header: &[u8]) -> Option<u64> {
     })
 }
 
+/// Whether a request's query says `ignore_pings=1`.
+fn ignores_pings(head: &[u8]) -> bool {
+    let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
+    let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    let Some(query) = target.iter().position(|byte| *byte == b'?') else { return false };
+    // Nearly all are seen not to say it before they are decoded.
+    let mut pairs = target[query + 1..].split(|byte| *byte == b'&').filter(|pair| pair.ends_with(b"1"));
+    pairs.any(|pair| form_urlencoded::parse(pair).any(|(name, value)| name == "ignore_pings" && value == "1"))
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Pingless<S> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -91,16 +131,32 @@ impl<S: AsyncRead + Unpin> AsyncRead for Pingless<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        while this.heard.is_empty() {
+        let Self::Filtered(filter) = this else { return this.io().poll_read(cx, buffer) };
+        if !filter.wished {
+            let before = buffer.filled().len();
+            ready!(Pin::new(filter.io()).poll_read(cx, buffer))?;
+            // A request line that comes in pieces is no such wish.
+            let head = &buffer.filled()[before..];
+            if !ignores_pings(head) {
+                if let Some(io) = filter.io.take() {
+                    *this = Self::Heard(io);
+                }
+                return Poll::Ready(Ok(()));
+            }
+            filter.wished = true;
+            head.iter().for_each(|byte| filter.take(*byte));
+            buffer.set_filled(before);
+        }
+        while filter.heard.is_empty() {
             let mut chunk = [0; 4096];
             let mut chunk = ReadBuf::new(&mut chunk);
-            ready!(Pin::new(&mut this.io).poll_read(cx, &mut chunk))?;
+            ready!(Pin::new(filter.io()).poll_read(cx, &mut chunk))?;
             if chunk.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            chunk.filled().iter().for_each(|byte| this.take(*byte));
+            chunk.filled().iter().for_each(|byte| filter.take(*byte));
         }
-        let read = this.heard.read(buffer.initialize_unfilled())?;
+        let read = filter.heard.read(buffer.initialize_unfilled())?;
         buffer.advance(read);
         Poll::Ready(Ok(()))
     }
@@ -108,21 +164,37 @@ impl<S: AsyncRead + Unpin> AsyncRead for Pingless<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Pingless<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, data)
+        self.get_mut().io().poll_write(cx, data)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.get_mut().io().poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Heard(io) => io.is_write_vectored(),
+            Self::Filtered(filter) => filter.io.as_ref().is_some_and(AsyncWrite::is_write_vectored),
+        }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        self.get_mut().io().poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
+        self.get_mut().io().poll_shutdown(cx)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpStream;
 
     use super::*;
 
@@ -141,14 +213,42 @@ mod tests {
         frame
     }
 
+    async fn heard(sent: Vec<u8>) -> Vec<u8> {
+        let mut heard = Vec::new();
+        Pingless::new(&*sent).read_to_end(&mut heard).await.unwrap();
+        heard
+    }
+
     #[tokio::test]
     async fn leaves_out_pings_and_nothing_else() {
-        let head = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec();
+        let head = b"GET /?ignore_pings=1 HTTP/1.1\r\nHost: x\r\n\r\n".to_vec();
         let (text, close) = (frame(1, &[7; 300]), frame(8, b""));
         let sent =
             [head.clone(), frame(9, b"a"), text.clone(), frame(9, b""), frame(9, &[9; 125]), close.clone()];
-        let mut heard = Vec::new();
-        Pingless::new(&*sent.concat()).read_to_end(&mut heard).await.unwrap();
-        assert_eq!(heard, [head, text, close].concat());
+        assert_eq!(heard(sent.concat()).await, [head, text, close].concat());
+    }
+
+    #[test]
+    fn costs_nothing_where_it_is_not_wished() {
+        assert_eq!(size_of::<Pingless<TcpStream>>(), size_of::<TcpStream>());
+    }
+
+    #[tokio::test]
+    async fn leaves_out_nothing_of_who_does_not_wish_it() {
+        let sent = [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), frame(9, b"a"), frame(1, b"b")].concat();
+        assert_eq!(heard(sent.clone()).await, sent);
+    }
+
+    #[test]
+    fn finds_the_wish_in_the_query_alone() {
+        for wish in
+            ["/?ignore_pings=1", "/a?id=x&ignore_pings=1&room=y", "/?ignore%5Fpings=1", "/?ignore_pings=%31"]
+        {
+            assert!(ignores_pings(format!("GET {wish} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()), "{wish}");
+        }
+        for none in ["/", "/?ignore_pings=0", "/ignore_pings=1", "/ HTTP/1.1\r\nReferer: /?ignore_pings=1"] {
+            assert!(!ignores_pings(format!("GET {none} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()), "{none}");
+        }
+        assert!(!ignores_pings(b""));
     }
 }
