@@ -54,18 +54,19 @@ pub(crate) trait DynConnect: Send + Sync {
 
 impl<T: ConnectFn> DynConnect for T {
     fn connect(&self, request: ConnectRequest) -> Decision<'_> {
-        Box::pin(ConnectFn::connect(self, request))
+        // Called when it is polled: there a panic is caught.
+        Box::pin(async { ConnectFn::connect(self, request).await })
     }
 }
 
 /// The HTTP request that asks for a connection.
 pub struct ConnectRequest {
-    parts: request::Parts,
+    parts: Box<request::Parts>,
     remote_addr: Option<SocketAddr>,
 }
 
 impl ConnectRequest {
-    pub(crate) fn new(parts: request::Parts, remote_addr: Option<SocketAddr>) -> Self {
+    pub(crate) fn new(parts: Box<request::Parts>, remote_addr: Option<SocketAddr>) -> Self {
         Self { parts, remote_addr }
     }
 
@@ -82,9 +83,14 @@ impl ConnectRequest {
     /// The first value of this name in the query, percent-decoded, `+` as a space; what is not UTF-8 is replaced. Empty for a
     /// name without a value, `None` for one that is not there. Costs a pass over the query.
     pub fn query(&self, name: &str) -> Option<String> {
-        let query = self.parts.uri.query()?;
-        let mut pairs = form_urlencoded::parse(query.as_bytes());
-        pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        // Most names are seen to be others before anything is decoded.
+        let may_be_it = |pair: &&[u8]| {
+            let key = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
+            key == name.as_bytes() || key.iter().any(|byte| matches!(byte, b'%' | b'+'))
+        };
+        let pairs = self.parts.uri.query()?.as_bytes().split(|byte| *byte == b'&').filter(may_be_it);
+        let mut decoded = pairs.flat_map(form_urlencoded::parse);
+        decoded.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
     }
 
     /// All headers. Do not log `Sec-WebSocket-Protocol`: a resume offer in it is a secret.
@@ -218,5 +224,31 @@ impl Reject {
 impl<E: std::error::Error> From<E> for Reject {
     fn from(error: E) -> Self {
         Self::unauthorized(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_first_of_a_name_however_it_is_written() {
+        let uri = "/ws?a=1&&b&a=2&c%64=%C3%A9+x&=none&e=f=g&%zz=h&a%2bb=%ff";
+        let (parts, ()) = http::Request::get(uri).body(()).unwrap().into_parts();
+        let request = ConnectRequest::new(Box::new(parts), None);
+        let cases = [
+            ("a", Some("1")),
+            ("b", Some("")),
+            ("cd", Some("é x")),
+            ("c%64", None),
+            ("", Some("none")),
+            ("e", Some("f=g")),
+            ("%zz", Some("h")),
+            ("a+b", Some("\u{fffd}")),
+            ("A", None),
+        ];
+        for (name, value) in cases {
+            assert_eq!(request.query(name).as_deref(), value, "{name}");
+        }
     }
 }

@@ -4,13 +4,14 @@
 //! an HTTP server's connection is made for many.
 
 use std::io;
+use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, StatusCode, Uri, Version, header, request};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::connect::Reject;
-use crate::upgrade::{HttpResponse, bad};
+use crate::upgrade::{HttpResponse, Switch, bad};
 
 /// The most that the head of a request may take, and the most headers in it.
 const MAX_HEAD: usize = 16 * 1024;
@@ -41,9 +42,7 @@ pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Asked>
             return Ok(Asked::Nothing);
         }
         // Parsed at once, for what is no HTTP at all, and when its end is there: however small the pieces are in which it comes.
-        let new = &buffer[before.saturating_sub(2)..];
-        let ends = new.windows(2).any(|two| two == b"\n\n") || new.windows(3).any(|three| three == b"\n\r\n");
-        if before == 0 || ends {
+        if before == 0 || has_end(&buffer[before.saturating_sub(2)..]) {
             let text = Bytes::from(buffer);
             match parse(&text) {
                 Ok(Some((length, parts))) => {
@@ -60,11 +59,16 @@ pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Asked>
     }
 }
 
+/// Whether a head ends here: the empty line behind it.
+fn has_end(text: &[u8]) -> bool {
+    text.windows(2).any(|two| two == b"\n\n") || text.windows(3).any(|three| three == b"\n\r\n")
+}
+
 /// The length of the head, and what it says; `None` while its end is missing.
 fn parse(text: &Bytes) -> Result<Option<(usize, request::Parts)>, Reject> {
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut head = httparse::Request::new(&mut headers);
-    let length = match head.parse(text) {
+    let mut headers = [MaybeUninit::uninit(); MAX_HEADERS];
+    let mut head = httparse::Request::new(&mut []);
+    let length = match head.parse_with_uninit_headers(text, &mut headers) {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => {
@@ -75,12 +79,13 @@ fn parse(text: &Bytes) -> Result<Option<(usize, request::Parts)>, Reject> {
     let (mut parts, ()) = Request::new(()).into_parts();
     let malformed = || bad("no HTTP/1.1 request: invalid method or target");
     parts.method = head.method.unwrap_or_default().parse().map_err(|_| malformed())?;
-    parts.uri = head.path.unwrap_or_default().parse::<Uri>().map_err(|_| malformed())?;
+    // Shares the memory of the text, as the values of the headers do.
+    let target = text.slice_ref(head.path.unwrap_or_default().as_bytes());
+    parts.uri = Uri::from_maybe_shared(target).map_err(|_| malformed())?;
     parts.version = if head.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
     parts.headers.reserve(head.headers.len());
     for field in head.headers {
         let name = HeaderName::from_bytes(field.name.as_bytes());
-        // Shares the memory of the text.
         let value = HeaderValue::from_maybe_shared(text.slice_ref(field.value));
         let (Ok(name), Ok(value)) = (name, value) else {
             return Err(bad("no HTTP/1.1 request: invalid header"));
@@ -90,33 +95,52 @@ fn parse(text: &Bytes) -> Result<Option<(usize, request::Parts)>, Reject> {
     Ok(Some((length, parts)))
 }
 
-/// Writes an answer. One that does not switch protocols is the last on its connection.
-///
-/// # Errors
-/// Fails when the stream does.
-pub(crate) async fn write(io: &mut (impl AsyncWrite + Unpin), answer: &HttpResponse) -> io::Result<()> {
-    let refuses = answer.status() != StatusCode::SWITCHING_PROTOCOLS;
-    let mut head = Vec::with_capacity(256);
-    let reason = answer.status().canonical_reason().unwrap_or_default();
-    head.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", answer.status().as_u16()).as_bytes());
+/// The answer that switches protocols, as it is written.
+pub(crate) fn switch(answer: &Switch) -> Vec<u8> {
+    let mut head = begin(StatusCode::SWITCHING_PROTOCOLS);
+    for (name, value) in answer.headers() {
+        push(&mut head, &name, value.as_bytes());
+    }
+    head.extend_from_slice(b"\r\n");
+    head
+}
+
+/// An answer that refuses, as it is written. It is the last on its connection.
+pub(crate) fn refusal(answer: &HttpResponse) -> Vec<u8> {
+    let mut head = begin(answer.status());
     for (name, value) in answer.headers() {
         push(&mut head, name, value.as_bytes());
     }
-    if refuses {
-        push(&mut head, &header::CONNECTION, b"close");
-        push(&mut head, &header::CONTENT_LENGTH, answer.body().len().to_string().as_bytes());
-    }
+    push(&mut head, &header::CONNECTION, b"close");
+    push(&mut head, &header::CONTENT_LENGTH, answer.body().len().to_string().as_bytes());
     head.extend_from_slice(b"\r\n");
     head.extend_from_slice(answer.body());
-    io.write_all(&head).await?;
-    io.flush().await?;
-    if refuses { io.shutdown().await } else { Ok(()) }
+    head
+}
+
+fn begin(status: StatusCode) -> Vec<u8> {
+    let mut head = Vec::with_capacity(256);
+    let reason = status.canonical_reason().unwrap_or_default();
+    for part in ["HTTP/1.1 ", status.as_str(), " ", reason, "\r\n"] {
+        head.extend_from_slice(part.as_bytes());
+    }
+    head
 }
 
 fn push(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
     for part in [name.as_str().as_bytes(), b": ", value, b"\r\n"] {
         head.extend_from_slice(part);
     }
+}
+
+/// Writes an answer, and ends the stream after the last.
+///
+/// # Errors
+/// Fails when the stream does.
+pub(crate) async fn write(io: &mut (impl AsyncWrite + Unpin), answer: &[u8], last: bool) -> io::Result<()> {
+    io.write_all(answer).await?;
+    io.flush().await?;
+    if last { io.shutdown().await } else { Ok(()) }
 }
 
 fn too_large(why: &'static str) -> Reject {
@@ -178,22 +202,20 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn an_answer_says_that_it_is_the_last_unless_it_switches_protocols() {
-        let mut refusal = HttpResponse::new(Bytes::from_static(b"who?"));
-        *refusal.status_mut() = StatusCode::UNAUTHORIZED;
-        refusal.headers_mut().insert("www-authenticate", HeaderValue::from_static("Bearer"));
-        let mut switch = HttpResponse::new(Bytes::new());
-        *switch.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let written = |answer: HttpResponse| async move {
-            let mut written = Vec::new();
-            write(&mut written, &answer).await.unwrap();
-            String::from_utf8(written).unwrap()
-        };
+    #[test]
+    fn an_answer_says_that_it_is_the_last_unless_it_switches_protocols() {
+        let mut reject = HttpResponse::new(Bytes::from_static(b"who?"));
+        *reject.status_mut() = StatusCode::UNAUTHORIZED;
+        reject.headers_mut().insert("www-authenticate", HeaderValue::from_static("Bearer"));
         assert_eq!(
-            written(refusal).await,
+            String::from_utf8(refusal(&reject)).unwrap(),
             "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Bearer\r\nconnection: close\r\ncontent-length: 4\r\n\r\nwho?"
         );
-        assert_eq!(written(switch).await, "HTTP/1.1 101 Switching Protocols\r\n\r\n");
+        let answer = Switch { accept: "abc=".into(), subprotocol: Some("rejoin.v1.json".into()) };
+        assert_eq!(
+            String::from_utf8(switch(&answer)).unwrap(),
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-accept: abc=\r\nsec-websocket-protocol: rejoin.v1.json\r\n\r\n"
+        );
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rejoin_core::drive::{Unmasked, WsTransport};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs};
 use tokio::time::timeout;
@@ -67,6 +68,7 @@ pub(crate) fn listen(shared: Arc<Shared>, listener: TcpListener) -> io::Result<L
 }
 
 async fn accept(shared: Arc<Shared>, listener: TcpListener) {
+    let mut nodelay = Nodelay::new(&listener);
     loop {
         let accepted = tokio::select! {
             biased;
@@ -75,8 +77,9 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
         };
         match accepted {
             Ok((stream, peer)) => {
+                nodelay.set(&stream);
                 let shared = shared.clone();
-                shared.clone().spawn(async move { serve_tcp(&shared, stream, peer).await });
+                shared.clone().spawn(async move { serve(&shared, stream, Some(peer)).await });
             }
             Err(error) => {
                 // One connection's failure, or no descriptor left: neither is a reason to stop.
@@ -87,46 +90,74 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
     }
 }
 
-async fn serve_tcp(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
-    // A frame is to leave when it is written, not when more have come.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "no TCP_NODELAY");
+/// Has a frame leave when it is written, not when more have come: `TCP_NODELAY`.
+struct Nodelay {
+    /// Whether the listener hands the option on to what it accepts, as most systems have it. The first that comes shows it.
+    inherited: Option<bool>,
+}
+
+impl Nodelay {
+    fn new(listener: &TcpListener) -> Self {
+        let set = SockRef::from(listener).set_tcp_nodelay(true).is_ok();
+        Self { inherited: if set { None } else { Some(false) } }
     }
-    serve(shared, stream, Some(peer)).await;
+
+    fn set(&mut self, stream: &TcpStream) {
+        let inherited = *self.inherited.get_or_insert_with(|| stream.nodelay().unwrap_or(false));
+        if !inherited && let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+    }
 }
 
 /// Answers the request of one connection, and hands it to its session. The head of the request and `ConnectFn` have the
 /// handshake timeout each, and so has the peer to take the answer.
-pub(crate) async fn serve<S>(shared: &Arc<Shared>, io: S, remote_addr: Option<SocketAddr>)
+pub(crate) async fn serve<S>(shared: &Arc<Shared>, mut io: S, remote_addr: Option<SocketAddr>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let patience = shared.options.handshake_timeout;
+    let handshake = async {
+        let asked = timeout(patience, head::read(&mut io)).await??;
+        let (answer, admitted) = match asked {
+            Asked::Request(parts, rest) => match service::admit(shared, parts, remote_addr, true).await {
+                Ok((admission, switch)) => (head::switch(&switch), Some((admission, rest))),
+                Err(refusal) => (head::refusal(&refusal), None),
+            },
+            Asked::Nonsense(reject) => (head::refusal(&service::refuse(shared, reject, &[])), None),
+            Asked::Nothing => return Ok(()),
+        };
+        timeout(patience, head::write(&mut io, &answer, admitted.is_none())).await??;
+        if let Some((admission, rest)) = admitted {
+            let transport = WsTransport::new(io, Unmasked, &rest, shared.options.max_message_size);
+            admission.attach(shared, transport);
+        }
+        io::Result::Ok(())
+    };
     tokio::select! {
         biased;
-        result = handshake(shared, io, remote_addr) => if let Err(error) = result {
+        result = handshake => if let Err(error) = result {
             tracing::debug!(%error, "handshake failed");
         },
         () = shared.closing.cancelled() => {}
     }
 }
 
-async fn handshake<S>(shared: &Arc<Shared>, mut io: S, remote_addr: Option<SocketAddr>) -> io::Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let patience = shared.options.handshake_timeout;
-    let (answer, admitted) = match timeout(patience, head::read(&mut io)).await?? {
-        Asked::Request(parts, rest) => match service::admit(shared, *parts, remote_addr, true).await {
-            Ok((admission, answer)) => (answer, Some((admission, rest))),
-            Err(refusal) => (refusal, None),
-        },
-        Asked::Nonsense(reject) => (service::refuse(shared, reject, &[]), None),
-        Asked::Nothing => return Ok(()),
-    };
-    timeout(patience, head::write(&mut io, &answer)).await??;
-    if let Some((admission, rest)) = admitted {
-        let transport = WsTransport::new(io, Unmasked, &rest, shared.options.max_message_size);
-        admission.attach(shared, transport);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_connection_waits_for_more_to_send() {
+        let listener = bind("127.0.0.1:0").await.unwrap();
+        let mut nodelay = Nodelay::new(&listener);
+        for _ in 0..2 {
+            let (dialled, accepted) =
+                tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+            let (stream, _) = accepted.unwrap();
+            nodelay.set(&stream);
+            assert!(stream.nodelay().unwrap());
+            drop(dialled);
+        }
     }
-    Ok(())
 }

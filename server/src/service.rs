@@ -21,10 +21,10 @@ use rejoin_core::drive::{Unmasked, WsTransport};
 use tokio::net::TcpStream;
 
 use crate::admission::Admission;
-use crate::connect::{ConnectRequest, Reject};
+use crate::connect::{ConnectRequest, Identity, Reject};
 use crate::metrics::CallbackKind;
 use crate::shared::Shared;
-use crate::upgrade::{self, HttpResponse, Offer};
+use crate::upgrade::{self, HttpResponse, Offer, Switch, Upgrade};
 
 /// Answers upgrade requests; every other request is refused with 4xx and a text that says why.
 ///
@@ -53,15 +53,15 @@ impl Service {
     }
 
     /// The answer to a request; in its wake the socket is attached, once it is there.
-    async fn answer(self, mut parts: request::Parts) -> HttpResponse {
+    async fn answer(self, mut parts: Box<request::Parts>) -> HttpResponse {
         let socket = parts.extensions.remove::<OnUpgrade>();
         let shared = self.shared.clone();
         match admit(&shared, parts, self.remote_addr, socket.is_some()).await {
-            Ok((admission, response)) => {
+            Ok((admission, switch)) => {
                 if let Some(socket) = socket {
                     shared.spawn(async move { self.attach(socket, admission).await });
                 }
-                response
+                switch.into_response()
             }
             Err(refusal) => refusal,
         }
@@ -89,53 +89,15 @@ impl Service {
 /// Fails with the answer that refuses it.
 pub(crate) async fn admit(
     shared: &Arc<Shared>,
-    parts: request::Parts,
+    parts: Box<request::Parts>,
     remote_addr: Option<SocketAddr>,
     has_socket: bool,
-) -> Result<(Admission, HttpResponse), HttpResponse> {
+) -> Result<(Admission, Switch), HttpResponse> {
     let secrets = upgrade::secrets(&parts.headers);
-    let admitted = try_admit(shared, parts, remote_addr, has_socket).await;
-    admitted.map_err(|reject| refuse(shared, reject, &secrets))
-}
-
-/// The answer that refuses a request, which is counted and logged.
-pub(crate) fn refuse(shared: &Shared, reject: Reject, secrets: &[String]) -> HttpResponse {
-    shared.refused.fetch_add(1, Ordering::Relaxed);
-    shared.meter.tell(|metrics| metrics.upgrade_refused(reject.status));
-    log_refusal(&reject, secrets);
-    upgrade::refuse(reject)
-}
-
-async fn try_admit(
-    shared: &Arc<Shared>,
-    parts: request::Parts,
-    remote_addr: Option<SocketAddr>,
-    has_socket: bool,
-) -> Result<(Admission, HttpResponse), Reject> {
-    if shared.closing.is_cancelled() {
-        return Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "server is shutting down"));
-    }
-    let upgrade = upgrade::read(&parts, &shared.options)?;
-    if !has_socket {
-        return Err(upgrade::bad("this connection cannot be upgraded"));
-    }
-    let request = ConnectRequest::new(parts, remote_addr);
-    // Made and polled inside: a ConnectFn may panic in either.
-    let decision = AssertUnwindSafe(async { shared.connect.connect(request).await }).catch_unwind();
-    let stopwatch = shared.meter.start(CallbackKind::ConnectFn);
-    let decision = tokio::time::timeout(shared.options.handshake_timeout, decision).await;
-    shared.meter.stop(stopwatch);
-    let identity = match decision {
-        Ok(Ok(decision)) => decision?,
-        Ok(Err(_)) => {
-            tracing::error!("ConnectFn panicked");
-            return Err(Reject::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"));
-        }
-        Err(_) => {
-            return Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "authentication took too long"));
-        }
-    };
-    let admission = Admission::decide(shared, &upgrade.offer, identity, remote_addr)?;
+    let refused = |reject| refuse(shared, reject, &secrets);
+    let upgrade = check(shared, &parts, has_socket).map_err(refused)?;
+    let identity = identify(shared, ConnectRequest::new(parts, remote_addr)).await.map_err(refused)?;
+    let admission = Admission::decide(shared, &upgrade.offer, identity, remote_addr).map_err(refused)?;
     let subprotocol = match upgrade.offer {
         Offer::Plain { subprotocol } => subprotocol,
         //= PROTOCOL.md#1-two-modes: with a token that resumes the server selects the session's codec
@@ -144,8 +106,40 @@ async fn try_admit(
             Some(format!("rejoin.v1.{}", codec.name()).into())
         }
     };
-    let response = upgrade::accept(&upgrade.accept, subprotocol.as_deref());
-    Ok((admission, response))
+    Ok((admission, Switch { accept: upgrade.accept, subprotocol }))
+}
+
+/// Whether there is something to decide on at all.
+fn check(shared: &Shared, parts: &request::Parts, has_socket: bool) -> Result<Upgrade, Reject> {
+    if shared.closing.is_cancelled() {
+        return Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "server is shutting down"));
+    }
+    let upgrade = upgrade::read(parts, &shared.options)?;
+    if has_socket { Ok(upgrade) } else { Err(upgrade::bad("this connection cannot be upgraded")) }
+}
+
+/// Has the application decide, within the handshake timeout.
+async fn identify(shared: &Shared, request: ConnectRequest) -> Result<Identity, Reject> {
+    let stopwatch = shared.meter.start(CallbackKind::ConnectFn);
+    let decision = AssertUnwindSafe(shared.connect.connect(request)).catch_unwind();
+    let decision = tokio::time::timeout(shared.options.handshake_timeout, decision).await;
+    shared.meter.stop(stopwatch);
+    match decision {
+        Ok(Ok(decision)) => decision,
+        Ok(Err(_)) => {
+            tracing::error!("ConnectFn panicked");
+            Err(Reject::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
+        }
+        Err(_) => Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "authentication took too long")),
+    }
+}
+
+/// The answer that refuses a request, which is counted and logged.
+pub(crate) fn refuse(shared: &Shared, reject: Reject, secrets: &[String]) -> HttpResponse {
+    shared.refused.fetch_add(1, Ordering::Relaxed);
+    shared.meter.tell(|metrics| metrics.upgrade_refused(reject.status));
+    log_refusal(&reject, secrets);
+    upgrade::refuse(reject)
 }
 
 /// The operator's own failures at info, what clients do wrong at debug.
@@ -190,7 +184,7 @@ impl<B> tower_service::Service<Request<B>> for Service {
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         // The body of an upgrade request is of no interest.
-        let answer = self.clone().answer(request.into_parts().0);
+        let answer = self.clone().answer(Box::new(request.into_parts().0));
         Box::pin(async move { Ok(answer.await.map(Full::new)) })
     }
 }

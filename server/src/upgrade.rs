@@ -66,7 +66,8 @@ pub(crate) fn read(parts: &request::Parts, options: &Options) -> Result<Upgrade,
         return Err(reject.with_header(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or_else(|| bad("Sec-WebSocket-Key is missing"))?;
-    if !BASE64_STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16) {
+    // A buffer for the 24 characters that it has to be.
+    if !BASE64_STANDARD.decode_slice(key, &mut [0; 18]).is_ok_and(|length| length == 16) {
         return Err(bad("Sec-WebSocket-Key has to be 16 bytes in base64"));
     }
     if !options.origins.accepts(headers) {
@@ -143,22 +144,36 @@ pub(crate) fn redact<'a>(text: &'a str, secrets: &[String]) -> Cow<'a, str> {
     })
 }
 
-/// The response that switches protocols.
-pub(crate) fn accept(accept: &str, subprotocol: Option<&str>) -> HttpResponse {
-    let mut response = Response::new(bytes::Bytes::new());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    insert(headers, header::SEC_WEBSOCKET_ACCEPT, accept);
-    if let Some(subprotocol) = subprotocol {
-        insert(headers, header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
-    }
-    response
+/// The answer that switches protocols.
+#[derive(Debug)]
+pub(crate) struct Switch {
+    /// `Sec-WebSocket-Accept`.
+    pub(crate) accept: String,
+    pub(crate) subprotocol: Option<Box<str>>,
 }
 
-fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    headers.insert(name, HeaderValue::from_str(value).expect("base64 and checked tokens are header values"));
+impl Switch {
+    /// All that the answer says.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (HeaderName, &str)> {
+        let subprotocol = self.subprotocol.as_deref().map(|name| (header::SEC_WEBSOCKET_PROTOCOL, name));
+        let headers = [
+            (header::CONNECTION, "Upgrade"),
+            (header::UPGRADE, "websocket"),
+            (header::SEC_WEBSOCKET_ACCEPT, &*self.accept),
+        ];
+        headers.into_iter().chain(subprotocol)
+    }
+
+    /// For somebody else's HTTP server.
+    pub(crate) fn into_response(self) -> HttpResponse {
+        let mut response = Response::new(bytes::Bytes::new());
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        for (name, value) in self.headers() {
+            let value = HeaderValue::from_str(value).expect("base64 and checked tokens are header values");
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
 }
 
 /// The response to a request that is refused.
@@ -184,7 +199,7 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 /// The members of a comma-separated list, over all headers of this name (RFC 9110 §5.6.1).
 fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim).filter(|token| !token.is_empty())
+    values.flat_map(|value| value.split(',')).map(str::trim_ascii).filter(|token| !token.is_empty())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Who may connect, as whom, and what becomes of an ID that is taken.
 
+use std::future::Ready;
 use std::time::Duration;
 
 use rejoin_client::{ConnectError, Connection};
@@ -74,6 +75,10 @@ async fn an_error_of_connect_fn_is_answered_by_401_and_its_text() {
 #[tokio::test(start_paused = true)]
 async fn a_connect_fn_that_panics_is_answered_by_500() {
     let (status, body, _) = refusal(async |_| panic!("of no interest to strangers")).await;
+    assert_eq!((status, body.as_str()), (500, "internal error"));
+    // Before it has returned a future, too.
+    let early = |_: ConnectRequest| -> Ready<Result<Identity, Reject>> { panic!("nor is this") };
+    let (status, body, _) = refusal(early).await;
     assert_eq!((status, body.as_str()), (500, "internal error"));
 }
 
