@@ -41,8 +41,8 @@ enum Slot {
 }
 
 #[derive(Debug)]
+#[repr(C)]
 struct Awake {
-    session: Session,
     /// Who waits for an event.
     reader: Option<Waker>,
     /// Who waits to hear what becomes of a frame, by its number. Mostly nobody.
@@ -51,6 +51,7 @@ struct Awake {
     room: Option<Arc<Notify>>,
     /// Somebody was refused for want of room since `room` was notified last.
     room_wanted: bool,
+    session: Session,
 }
 
 type Receipts = VecDeque<(u64, oneshot::Sender<Fate>)>;

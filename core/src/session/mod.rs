@@ -39,6 +39,7 @@ use outgoing::Sent;
 pub use outgoing::{Overflow, Refused, Transmit};
 
 mod outbox;
+mod runs;
 
 mod tape;
 pub use tape::{Batch, SharedFrame, Tape};
@@ -75,50 +76,52 @@ use timeout::Ping;
 /// One end of a session.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
+#[repr(C)]
 pub struct Session {
-    config: Arc<SessionConfig>,
+    // What each delivery looks at comes first, in as few lines of the cache as can be: of thousands of sessions none is in it.
     state: State,
-    /// The attached socket's, or that of the last one that was.
-    epoch: Epoch,
-    /// The highest that was given out.
-    reserved: Epoch,
-    /// Session mode: who we are. A client learns it from `$open`.
-    identity: Option<Arc<SessionIdentity>>,
     /// Whether `$open` has gone out or come in on the attached socket; always true in plain mode.
     opened: bool,
-    /// Server: what the `$open` that is due has to say. Client: what the last one said.
-    lost: Option<LostReason>,
+    ping: Ping,
     /// Client: the session has ended at the server, so that it is not offered again.
     retired: bool,
     /// The frames that we keep.
     buffer: u32,
-    /// The frames that the peer keeps: what our acknowledgements are measured by.
-    peer_buffer: u32,
+    /// The attached socket's, or that of the last one that was.
+    epoch: Epoch,
+    config: Arc<SessionConfig>,
+    closing: Option<Box<Closing>>,
+    /// Why the session ended, once it has.
+    ended: Option<Box<CloseReason>>,
+    /// `$pong`s to be written; mostly none.
+    pongs: Option<Box<Pongs>>,
     outbox: Outbox,
-    receiver: Receiver,
+    sent: Sent,
+    blocked_since: Option<Instant>,
     inbox: Inbox,
-    /// Client: what its application would have been told of lost sessions if it had not closed. Mostly nothing.
-    untold: Option<Box<Untold>>,
+    receiver: Receiver,
     /// Session mode: what the attached socket brought while the inbox was full. Never empty; while it is there, the inbox is
     /// full and nothing closes.
     ahead: Option<Box<Ahead>>,
-    /// `$pong`s to be written; mostly none.
-    pongs: Option<Box<Pongs>>,
-    sent: Sent,
+    last_heard: Instant,
+    /// The frames that the peer keeps: what our acknowledgements are measured by.
+    peer_buffer: u32,
+    /// Server: what the `$open` that is due has to say. Client: what the last one said.
+    lost: Option<LostReason>,
+    /// Session mode: who we are. A client learns it from `$open`.
+    identity: Option<Arc<SessionIdentity>>,
+    /// The highest that was given out.
+    reserved: Epoch,
+    /// Client: what its application would have been told of lost sessions if it had not closed. Mostly nothing.
+    untold: Option<Box<Untold>>,
     /// How often a socket was restored.
     resumed: u64,
-    last_heard: Instant,
-    ping: Ping,
-    blocked_since: Option<Instant>,
     /// Since when there is no socket. Stays when the session ends without one.
     suspended_since: Option<Instant>,
     /// How often an attached socket was lost.
     drops: u64,
     /// Why the last socket that was lost was.
     dropped: Option<Box<DropReason>>,
-    closing: Option<Box<Closing>>,
-    /// Why the session ended, once it has.
-    ended: Option<Box<CloseReason>>,
     reconnect: Reconnect,
 }
 

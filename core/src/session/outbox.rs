@@ -1,6 +1,5 @@
 //! [`Outbox`]: the data frames of one direction that the peer may still need.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,7 +8,8 @@ use crate::Gap;
 
 use super::Mode;
 use super::receipts::{Fate, Receipts};
-use super::tape::{Batch, Piece, Segment, SharedFrame};
+use super::runs::{Run, Runs, Source};
+use super::tape::{Batch, Piece, SharedFrame};
 
 /// Data frames that are numbered and kept until the peer has acknowledged them (session mode) or until they are written
 /// (plain mode).
@@ -17,10 +17,9 @@ use super::tape::{Batch, Piece, Segment, SharedFrame};
 /// A number that is not kept any more and was never handed to the socket is a gap by definition: giving a frame up needs no
 /// further note, the next [`Self::next`] finds that it is missing.
 #[derive(Debug, Clone)]
+#[repr(C)]
 pub(super) struct Outbox {
     mode: Mode,
-    /// Ascending numbers; not necessarily without holes.
-    kept: VecDeque<Run>,
     /// How many frames are in `kept`.
     frames: usize,
     /// How many of them, from the front, were handed to the attached socket: those up to `cursor`.
@@ -33,6 +32,8 @@ pub(super) struct Outbox {
     cursor: u64,
     /// The last number that was ever handed to any socket: what the peer can have received at most.
     sent: u64,
+    /// Ascending numbers; not necessarily without holes.
+    kept: Runs,
     /// The peer has received all frames up to this one.
     acked: u64,
     /// Frames given up before they were handed, or found missing by a resume.
@@ -43,68 +44,6 @@ pub(super) struct Outbox {
     receipts: Option<Box<Receipts>>,
     /// What was not delivered when the session ended and its frames were thrown away, in plain mode.
     forfeited: u64,
-}
-
-/// Frames that follow each other, in their numbers and where they are kept.
-#[derive(Debug, Clone)]
-struct Run {
-    /// The number of the first of them.
-    number: u64,
-    /// How many they are: one at least.
-    frames: u32,
-    /// Of shared ones: the place of the first in its segment.
-    index: u32,
-    source: Source,
-}
-
-/// Where frames are kept.
-#[derive(Debug, Clone)]
-enum Source {
-    /// One, here.
-    Own(Bytes),
-    /// With those of other sessions.
-    Shared(Arc<Segment>),
-}
-
-impl Run {
-    fn last(&self) -> u64 {
-        self.number + u64::from(self.frames) - 1
-    }
-
-    /// The bytes of the frame at this place.
-    fn len_of(&self, offset: u32) -> usize {
-        self.message(offset).len()
-    }
-
-    /// Drops the first frame, if it is not the only one.
-    fn drop_first(&mut self) -> bool {
-        if self.frames == 1 {
-            return false;
-        }
-        self.number += 1;
-        self.index += 1;
-        self.frames -= 1;
-        true
-    }
-
-    /// The frame at this place.
-    fn message(&self, offset: u32) -> &Bytes {
-        match &self.source {
-            Source::Own(message) => message,
-            Source::Shared(segment) => segment.frame(self.index + offset),
-        }
-    }
-
-    fn piece(&self, offset: u32, count: u32) -> Piece {
-        match &self.source {
-            Source::Own(message) => Piece::One(message.clone()),
-            Source::Shared(segment) => segment.piece(self.index + offset, count),
-        }
-    }
-
-    fn into_messages(self) -> impl Iterator<Item = Bytes> {
-        (0..self.frames).map(move |offset| self.message(offset).clone())
-    }
 }
 
 /// Frames that were given up after they were handed.
@@ -142,7 +81,7 @@ impl Outbox {
     pub(super) fn new(mode: Mode) -> Self {
         Self {
             mode,
-            kept: VecDeque::new(),
+            kept: Runs::default(),
             frames: 0,
             handed: 0,
             bytes: 0,
@@ -291,7 +230,7 @@ impl Outbox {
     /// Throws away what is kept; the counts stay as they are.
     pub(super) fn forfeit(&mut self) {
         self.forfeited = self.unacknowledged();
-        self.kept = VecDeque::new();
+        self.kept = Runs::default();
         self.frames = 0;
         self.handed = 0;
         self.bytes = 0;
@@ -553,7 +492,10 @@ mod tests {
     #[test]
     fn frames_of_others_that_follow_each_other_are_one_entry_and_leave_together() {
         let mut outbox = shared(Mode::Session, 15, &[]);
-        assert_eq!((outbox.kept.len(), outbox.occupied(), outbox.bytes()), (4, 15, 9 + 6 * 2));
+        assert_eq!(
+            (outbox.kept.clone().into_iter().count(), outbox.occupied(), outbox.bytes()),
+            (4, 15, 9 + 6 * 2)
+        );
         assert_eq!(handed(&mut outbox, ALL), ["1", "23/", "4567/", "89101112131415/"]);
         outbox.acknowledge(5).unwrap();
         outbox.rewind(5);
@@ -608,7 +550,7 @@ mod tests {
         outbox.detach();
         assert_eq!(handed(&mut outbox, ALL), ["5", "7"]);
         outbox.written(2);
-        assert_eq!((outbox.occupied(), outbox.bytes(), outbox.kept.len()), (0, 0, 0));
+        assert_eq!((outbox.occupied(), outbox.bytes(), outbox.kept.is_empty()), (0, 0, true));
     }
 
     #[test]
