@@ -172,6 +172,23 @@ fn what_was_given_up_before_it_was_written_is_told_at_once() {
 }
 
 #[test]
+fn a_gap_that_has_arrived_is_known_to_a_session_that_has_rested() {
+    let mut pair = Pair::connected(3);
+    pair.server().send_missing().unwrap();
+    pair.write(Server);
+    pair.deliver(Client, usize::MAX);
+    assert_eq!(pair.told(Client), ["gap 1-1"]);
+    // Its acknowledgement never arrives.
+    pair.cut();
+    while pair.server().poll_event().is_some() {}
+    assert!(pair.server().rest().is_some(), "nothing is kept");
+    pair.connect();
+    pair.run();
+    assert_eq!(pair.told(Client), ["dropped", "restored"]);
+    assert_eq!(pair.server().counts().unacknowledged, 0);
+}
+
+#[test]
 fn what_crosses_is_counted_with_its_bytes_and_what_crosses_again_as_replayed() {
     let mut pair = Pair::connected(256);
     for side in [Server, Client] {
