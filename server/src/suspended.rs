@@ -87,16 +87,14 @@ impl Suspended {
 
     /// A session waits for a socket from now on. To be called from a task.
     pub(crate) fn enter(&self, connection: &Connection, tasks: &TaskTracker) {
-        let mut waiting = self.queue.lock();
-        waiting.push(connection);
-        if !waiting.has_keeper {
-            waiting.has_keeper = true;
-            let runtime = Handle::current();
-            tasks.spawn_on(Keeper::new(self).run(), &runtime);
-            waiting.runtime = Some(runtime);
+        if self.queue.add(connection) {
+            self.budget.change(0, SESSION_COST);
         }
-        drop(waiting);
-        self.budget.change(0, SESSION_COST);
+        let runtime = Handle::current();
+        if self.queue.wants_keeper(&runtime) {
+            // A runtime that is ending drops it at once: no lock of ours is held here.
+            tasks.spawn_on(Keeper::new(self).run(), &runtime);
+        }
         self.budget.make_room(0);
     }
 
@@ -112,6 +110,26 @@ impl Suspended {
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts somebody behind the others. Returns whether it was not there.
+    fn add(&self, connection: &Connection) -> bool {
+        let mut waiting = self.lock();
+        let is_new = !connection.is_waiting();
+        if is_new {
+            waiting.push(connection);
+        }
+        is_new
+    }
+
+    /// Whether there is no keeper. There is one from now on, in this runtime.
+    fn wants_keeper(&self, runtime: &Handle) -> bool {
+        let mut waiting = self.lock();
+        let wanted = !std::mem::replace(&mut waiting.has_keeper, true);
+        if wanted {
+            waiting.runtime = Some(runtime.clone());
+        }
+        wanted
     }
 
     /// Takes somebody out. Returns whether it was there.
@@ -202,7 +220,7 @@ struct Keeper {
 enum Next {
     /// The window of somebody has passed.
     Ends(Connection),
-    /// Somebody has a socket again, or has ended: he is about to leave by himself.
+    /// Somebody has a socket again, or has ended.
     Left,
     Sleep(Option<Instant>),
     Over,
@@ -250,16 +268,26 @@ impl Keeper {
             };
             oldest.clone()
         };
-        let (state, due) = oldest.cell().drive(|session| (session.state(), session.poll_timeout()));
-        let next = match (state, due) {
-            (State::Suspended, Some(due)) if due <= now() => Next::Ends(oldest.clone()),
-            (State::Suspended, due) => return Next::Sleep(due),
-            _ => Next::Left,
-        };
+        let look = || oldest.cell().drive(|session| (session.state(), session.poll_timeout()));
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now());
+        match look() {
+            (State::Suspended, due) if !is_due(due) => return Next::Sleep(due),
+            _ => {}
+        }
         if self.queue.remove(&oldest) {
             self.budget.change(SESSION_COST, 0);
         }
-        next
+        // Whoever is suspended from now on enters by himself; who was a moment ago, for the second time, had not to.
+        match look() {
+            (State::Suspended, due) if is_due(due) => Next::Ends(oldest),
+            (State::Suspended, _) => {
+                if self.queue.add(&oldest) {
+                    self.budget.change(0, SESSION_COST);
+                }
+                Next::Left
+            }
+            _ => Next::Left,
+        }
     }
 }
 

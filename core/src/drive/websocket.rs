@@ -314,10 +314,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTrans
             }
             self.advance(count, written);
         }
-        if self.queue.capacity() > 8 {
-            // An idle connection costs no buffers.
-            self.queue = VecDeque::new();
-        }
+        // An idle connection costs no buffers.
+        self.queue = VecDeque::new();
         self.pongs = None;
         if self.unflushed {
             ready!(Pin::new(&mut self.io).poll_flush(cx))?;
