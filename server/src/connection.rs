@@ -425,7 +425,7 @@ impl Connection {
         slot.take().map(|arrival| *arrival)
     }
 
-    /// The session's task has ended.
+    /// The session's task has ended for good.
     pub(crate) fn set_gone(&self) {
         self.0.gone.store(true, Ordering::Release);
         self.0.cell.notify();

@@ -1,4 +1,4 @@
-//! [`SessionTask`]: the one task of a session, from its first socket to its end.
+//! [`SessionTask`]: the one task of a session, while it has a socket or something to tell.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -153,7 +153,7 @@ impl Shared {
         self.meter.tell(|metrics| metrics.resume_refused(why));
     }
 
-    /// The session's task has ended: what it counted stays in the totals.
+    /// The session's task has ended for good: what it counted stays in the totals.
     pub(crate) fn retire(&self, connection: &Connection) {
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         self.registry.remove_running(connection);
