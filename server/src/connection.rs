@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::mem::offset_of;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -9,7 +10,7 @@ use std::task::Wake;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rejoin_core::drive::{Budget, Cell, Link, ReceiptError, SendError, Tally, now};
+use rejoin_core::drive::{Budget, Cell, Link, ReceiptError, SendError, Spot, Tally, now, prefetch};
 use rejoin_core::{
     CloseFrame, CloseReason, Codec, Counts, Frame, Mode, Overflow, Session, SessionIdentity, State, Token, ws,
 };
@@ -37,6 +38,8 @@ struct Inner {
     /// Where the room lists this connection; guarded by the room's lock.
     place: AtomicU32,
     cell: Cell,
+    /// Where the attached socket is.
+    spot: Spot,
     socket: Mutex<Socket>,
     /// Sockets that have asked for this session and are not attached yet; the latest wins.
     arriving: Mutex<Option<Box<Arrival>>>,
@@ -123,6 +126,7 @@ impl Connection {
             data: parts.data,
             codec_index: u16::try_from(parts.codec_index).expect("a server has a handful of codecs"),
             cell: Cell::new(parts.session).with_budget(budget),
+            spot: Spot::default(),
             socket: Mutex::default(),
             arriving: Mutex::new(None),
             has_arrival: AtomicBool::new(false),
@@ -358,6 +362,25 @@ impl Connection {
         if wakes {
             self.0.cell.wake_driver();
         }
+    }
+
+    /// Has the processor fetch this connection; once that has come, [`Self::prefetch_session`] and [`Self::prefetch_link`] have it
+    /// fetch what a broadcast looks at.
+    pub(crate) fn prefetch(&self) {
+        prefetch(&*self.0, offset_of!(Inner, socket) + 32);
+    }
+
+    pub(crate) fn prefetch_session(&self) {
+        self.0.cell.prefetch();
+    }
+
+    pub(crate) fn prefetch_link(&self) {
+        self.0.spot.prefetch(Link::HOT);
+    }
+
+    /// A socket is attached.
+    pub(crate) fn note_link(&self, link: &Link) {
+        self.0.spot.set(link);
     }
 
     pub(crate) fn place(&self) -> usize {

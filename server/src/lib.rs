@@ -150,6 +150,8 @@ pub use router::Router;
 
 mod rooms;
 
+mod broadcast;
+
 // It is watched, and fails.
 
 mod metrics;

@@ -1,11 +1,12 @@
 //! [`Listening`]: a server on a TCP port of its own.
 
+use std::any::Any;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rejoin_core::drive::{Unmasked, WsTransport};
+use rejoin_core::drive::{Eager, Unmasked, WsTransport};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs};
@@ -79,7 +80,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
             Ok((stream, peer)) => {
                 nodelay.set(&stream);
                 let shared = shared.clone();
-                shared.clone().spawn(async move { serve(&shared, stream, Some(peer)).await });
+                shared.clone().spawn(async move { serve(&shared, Eager::new(stream), Some(peer)).await });
             }
             Err(error) => {
                 // One connection's failure, or no descriptor left: neither is a reason to stop.
@@ -108,6 +109,13 @@ impl Nodelay {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
     }
+}
+
+/// The TCP stream that a stream is, if it is one.
+pub(crate) fn as_tcp<S: 'static>(io: S) -> Result<TcpStream, S> {
+    let mut io = Some(io);
+    let tcp = (&mut io as &mut dyn Any).downcast_mut::<Option<TcpStream>>().and_then(Option::take);
+    tcp.ok_or_else(|| io.expect("it is something else"))
 }
 
 /// Answers the request of one connection, and hands it to its session. The head of the request and `ConnectFn` have the

@@ -1,14 +1,10 @@
 //! [`Rooms`]: who is in which room, and one frame to all of them.
 
-use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
 
-use rejoin_core::drive::{Queued, Tally, now};
-use rejoin_core::{EncodeError, Frame, Mode, Overflow, SharedFrame, Tape, ws};
-use tokio::runtime::Handle;
-use tokio_util::task::TaskTracker;
+use rejoin_core::{Frame, Mode, Overflow, Tape};
 
+use crate::broadcast::{Broadcast, Broadcasted, CHUNK, Flush, write};
 use crate::connection::Connection;
 use crate::error::BroadcastError;
 use crate::sharded::Sharded;
@@ -21,7 +17,7 @@ pub(crate) struct Rooms {
 }
 
 #[derive(Debug, Default)]
-struct Room {
+pub(crate) struct Room {
     /// Held while a broadcast is queued, so that all members see the broadcasts of a room in the same order.
     members: Mutex<Members>,
 }
@@ -30,8 +26,8 @@ struct Room {
 struct Members {
     /// Shared with who flushes them; copied when somebody comes or goes meanwhile.
     list: Arc<Vec<Connection>>,
-    /// What is broadcast in each codec, by its place among the server's.
-    tapes: Vec<Tape>,
+    /// What is broadcast to each [`CHUNK`] of them, in each codec by its place among the server's.
+    tapes: Vec<Vec<Tape>>,
     /// Something was queued that no flush has begun to write.
     flush_due: bool,
     /// A flush is under way.
@@ -119,50 +115,21 @@ impl Rooms {
         overflow: Overflow,
         shared: &Shared,
     ) -> Result<(usize, usize), BroadcastError> {
-        let codecs = &shared.options.codecs;
         let Some(room) = self.room(name) else { return Ok((0, 0)) };
         let mut members = room.lock();
         //= PROTOCOL.md#3-control-frames: a broadcast of a `$` event fails as a whole
         if frame.is_reserved() && members.list.iter().any(|member| member.mode() == Mode::Session) {
             return Err(BroadcastError::Reserved);
         }
-        members.tapes.resize_with(codecs.len(), Tape::default);
         let Members { list, tapes, .. } = &mut *members;
-        let mut encodings: Vec<Option<Result<SharedFrame, EncodeError>>> = vec![None; codecs.len()];
-        let mut tally = Tally::new(shared.suspended.budget());
-        // Who may have to give something up although the socket would take it, because no flush has come so far.
-        let mut behind = Vec::new();
-        let (mut queued, mut told) = (0, false);
-        let mut failed = None;
-        for member in list.iter() {
-            let index = member.codec_index();
-            let encoding = encodings[index].get_or_insert_with(|| {
-                let message = codecs[index].encode(frame)?;
-                Ok(tapes[index].push(ws::encode_message(message.kind, &message.data)))
-            });
-            let accepted = match encoding {
-                Ok(frame) => match member.cell().queue(frame, overflow, &mut tally) {
-                    Ok(Queued { is_dropped, urgent }) => {
-                        // Of a frame that was dropped there is a gap to be told.
-                        told = true;
-                        if urgent {
-                            behind.push(member.clone());
-                        }
-                        !is_dropped
-                    }
-                    Err(_) => false,
-                },
-                Err(error) => {
-                    failed = Some(error.clone());
-                    member.cell().command(|session| session.send_missing()).ok();
-                    false
-                }
-            };
-            queued += usize::from(accepted);
+        tapes.resize_with(list.len().div_ceil(CHUNK), Vec::new);
+        let mut broadcast = Broadcast::new(frame, overflow, shared);
+        for (chunk, tapes) in list.chunks(CHUNK).zip(tapes) {
+            broadcast.queue(chunk, tapes);
         }
+        let Broadcasted { queued, bytes, told, behind, failed } = broadcast.finish();
         members.flush_due |= told;
         let begins = members.flush_due && !std::mem::replace(&mut members.flushing, true);
-        drop(tally);
         drop(members);
         write(&behind);
         if begins {
@@ -171,7 +138,7 @@ impl Rooms {
         match failed {
             // For some there is an image: the others are told of a gap.
             Some(error) if queued == 0 => Err(BroadcastError::Encode(error)),
-            _ => Ok((queued, encodings.iter().flatten().flatten().map(|frame| frame.bytes().len()).sum())),
+            _ => Ok((queued, bytes)),
         }
     }
 
@@ -188,104 +155,19 @@ impl Rooms {
 }
 
 impl Room {
+    /// The members, if anything was queued for them since they were returned last: for the one flush there is at a time.
+    pub(crate) fn flush_due(&self) -> Option<Arc<Vec<Connection>>> {
+        let mut members = self.lock();
+        members.flushing = std::mem::take(&mut members.flush_due);
+        members.flushing.then(|| members.list.clone())
+    }
+
+    /// A flush has stopped before its end, with its runtime.
+    pub(crate) fn flush_stopped(&self) {
+        self.lock().flushing = false;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Members> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Writes what broadcasts have queued for the members of a room, one member after the other: each of them would have to be
-/// woken otherwise, for one write. What is queued while a member waits for its turn leaves in the same write.
-struct Flush {
-    room: Arc<Room>,
-    /// It has said that it ends.
-    over: bool,
-}
-
-/// So many members are written to before other tasks have their turn.
-const FLUSH_CHUNK: usize = 256;
-
-impl Flush {
-    /// Begins a flush, in a task of its own where there is a runtime.
-    fn begin(room: Arc<Room>, tasks: &TaskTracker) {
-        let mut flush = Self { room, over: false };
-        match Handle::try_current() {
-            Ok(runtime) => {
-                let workers = runtime.metrics().num_workers();
-                drop(tasks.spawn(flush.run(workers, tasks.clone())));
-            }
-            Err(_) => {
-                while let Some(members) = flush.next() {
-                    write(&members);
-                }
-            }
-        }
-    }
-
-    async fn run(mut self, workers: usize, tasks: TaskTracker) {
-        let mut first = true;
-        while let Some(members) = self.next() {
-            if !std::mem::take(&mut first) {
-                tokio::task::yield_now().await;
-            }
-            // Every worker that is free takes a part of a room that is big.
-            let parts = members.len().div_ceil(FLUSH_CHUNK).clamp(1, workers);
-            let size = members.len().div_ceil(parts);
-            if parts == 1 {
-                write_in_chunks(&members).await;
-                continue;
-            }
-            let writing: Vec<_> = (0..parts)
-                .map(|part| {
-                    let members = members.clone();
-                    let range = (part * size).min(members.len())..((part + 1) * size).min(members.len());
-                    tasks.spawn(async move { write_in_chunks(&members[range]).await })
-                })
-                .collect();
-            for part in writing {
-                // It does not panic; and what it has not written is written with what comes next.
-                part.await.ok();
-            }
-        }
-    }
-
-    /// The members, if anything was queued for them since they were returned last.
-    fn next(&mut self) -> Option<Arc<Vec<Connection>>> {
-        let mut members = self.room.lock();
-        let due = std::mem::take(&mut members.flush_due);
-        members.flushing = due;
-        self.over = !due;
-        due.then(|| members.list.clone())
-    }
-}
-
-impl Drop for Flush {
-    fn drop(&mut self) {
-        // Not to its end, where the runtime has ended.
-        if !self.over {
-            self.room.lock().flushing = false;
-        }
-    }
-}
-
-async fn write_in_chunks(members: &[Connection]) {
-    for (index, chunk) in members.chunks(FLUSH_CHUNK).enumerate() {
-        if index > 0 {
-            tokio::task::yield_now().await;
-        }
-        write(chunk);
-    }
-}
-
-fn write(members: &[Connection]) {
-    let Some(first) = members.first() else { return };
-    // All of them, though each write counts against the budget of the task that happens to do it.
-    let write = tokio::task::coop::unconstrained(async {
-        let now = now();
-        let mut tally = Tally::new(first.budget());
-        for member in members {
-            member.flush(now, &mut tally);
-        }
-    });
-    let written = pin!(write).poll(&mut Context::from_waker(Waker::noop()));
-    debug_assert!(written.is_ready(), "nothing is waited for");
 }

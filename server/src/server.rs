@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use rejoin_core::drive::{SendError, now};
+use rejoin_core::drive::{Eager, SendError, now};
 use rejoin_core::{CloseReason, Frame, Overflow, State};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, ToSocketAddrs};
@@ -74,7 +74,10 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        listen::serve(&self.shared, io, None).await;
+        match listen::as_tcp(io) {
+            Ok(tcp) => listen::serve(&self.shared, Eager::new(tcp), None).await,
+            Err(io) => listen::serve(&self.shared, io, None).await,
+        }
     }
 
     // --- saying something

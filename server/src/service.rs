@@ -17,7 +17,7 @@ use http_body_util::Full;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
-use rejoin_core::drive::{Unmasked, WsTransport};
+use rejoin_core::drive::{Eager, Unmasked, WsTransport};
 use tokio::net::TcpStream;
 
 use crate::admission::Admission;
@@ -157,7 +157,7 @@ fn log_refusal(reject: &Reject, secrets: &[String]) {
 fn attach(shared: &Arc<Shared>, admission: Admission, upgraded: Upgraded) {
     let max_message_size = shared.options.max_message_size;
     let tcp = |io: TokioIo<TcpStream>, read: &[u8]| {
-        WsTransport::new(io.into_inner(), Unmasked, read, max_message_size)
+        WsTransport::new(Eager::new(io.into_inner()), Unmasked, read, max_message_size)
     };
     let upgraded = match upgraded.downcast() {
         Ok(parts) => return admission.attach(shared, tcp(parts.io, &parts.read_buf)),

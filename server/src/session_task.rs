@@ -218,7 +218,7 @@ fn kind(event: &Event) -> Option<CallbackKind> {
 mod tests {
     use std::sync::Mutex;
 
-    use rejoin_core::drive::{Link, Unmasked, WsTransport};
+    use rejoin_core::drive::{Eager, Link, Unmasked, WsTransport};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
@@ -264,12 +264,8 @@ mod tests {
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn an_idle_connection_stays_small() {
-        // With what tokio adds a task of 128 or less takes 256.
-        let sizes = [
-            size_of::<SessionTask>(),
-            Connection::SIZE,
-            size_of::<Link<WsTransport<tokio::net::TcpStream>>>(),
-        ];
-        assert!(sizes.iter().zip([112, 256, 256]).all(|(size, most)| *size <= most), "{sizes:?}");
+        // With what tokio adds a task of 128 or less takes 256. The allocator of glibc gives 264 bytes to who asks for 256.
+        let sizes = [size_of::<SessionTask>(), Connection::SIZE, size_of::<Link<WsTransport<Eager>>>()];
+        assert!(sizes.iter().zip([112, 256, 264]).all(|(size, most)| *size <= most), "{sizes:?}");
     }
 }

@@ -94,6 +94,7 @@ impl Socket {
         match connection.cell().drive(|session| session.attach(link.epoch(), received, now())) {
             Ok(()) => {
                 self.observer.note_attached(shared, connection);
+                connection.note_link(&link);
                 if let Some(old) = self.link.replace(link) {
                     // Half open, perhaps: it is told without holding up the new one.
                     let end = LinkEnd::Leave(CloseFrame::new(4000, "taken over"));

@@ -1,6 +1,7 @@
 //! [`Cell`]: a session where its application and its driver both reach it.
 
 use std::collections::VecDeque;
+use std::mem::offset_of;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -13,10 +14,13 @@ use crate::{Event, Fate, Frame, Mode, Overflow, Refused, Resting, Session, Share
 use super::budget::{Budget, Tally};
 use super::deadline::now;
 use super::error::{ReceiptError, SendError};
+use super::prefetch::Spot;
 
 /// A session behind a lock that is held for single calls, never across an await.
 #[derive(Debug)]
 pub struct Cell {
+    /// Where the session is, while it is awake.
+    spot: Spot,
     inner: Mutex<Inner>,
     /// What all cells of a process may keep together.
     budget: Option<Arc<Budget>>,
@@ -99,7 +103,9 @@ impl Cell {
     /// A cell for this session.
     pub fn new(session: Session) -> Self {
         let inner = Inner { slot: Slot::of(session), driver: None, driver_sleeps: false, counts: true };
-        Self { inner: Mutex::new(inner), budget: None }
+        let cell = Self { spot: Spot::default(), inner: Mutex::new(inner), budget: None };
+        cell.note_spot(&cell.lock());
+        cell
     }
 
     /// The same, sharing a bound with other cells. To be set before anything is sent.
@@ -152,7 +158,8 @@ impl Cell {
         let rested = wake == Wake::Always && awake.session.is_resting();
         let result = f(awake);
         let after = Room::of(&awake.session);
-        let reader = if awake.session.has_events() { awake.reader.take() } else { None };
+        // First whether somebody waits: a server's driver never does, and the events are far from all else.
+        let reader = awake.reader.take_if(|_| awake.session.has_events());
         let wakes = match wake {
             // Who rests has nothing to write.
             Wake::Always => !rested || heeds || !awake.session.is_resting(),
@@ -166,6 +173,7 @@ impl Cell {
         let room = if tell_room { awake.room.clone() } else { None };
         if was_resting {
             inner.slot.rest();
+            self.note_spot(&inner);
         }
         let driver = if wakes { inner.wake_driver() } else { None };
         drop(inner);
@@ -181,6 +189,17 @@ impl Cell {
         Access { result, before: before.bytes, after: after.bytes }
     }
 
+    fn note_spot(&self, inner: &Inner) {
+        if let Slot::Awake(awake) = &inner.slot {
+            self.spot.set(&**awake);
+        }
+    }
+
+    /// Has the processor fetch what [`Self::queue`] and [`Link::flush`](super::Link::flush) look at.
+    pub fn prefetch(&self) {
+        self.spot.prefetch(offset_of!(Awake, session) + Session::HOT);
+    }
+
     /// A handler's panic is caught by the task that runs it, and no call into a session panics half way: a poisoned lock
     /// holds a session as good as any.
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -192,6 +211,7 @@ impl Cell {
         let mut inner = self.lock();
         register(&mut inner.driver, cx);
         inner.driver_sleeps = true;
+        self.note_spot(&inner);
     }
 
     /// Takes back [`Self::register_driver`]: the driver is awake, and looks again before it sleeps.

@@ -13,6 +13,7 @@ use super::deadline::now;
 use super::transport::{Flow, ReceiveError, Received, Transport, Written};
 
 /// A socket that is attached to a session under an epoch: a `Box<Link>`, whatever its transport is.
+#[repr(C)]
 pub struct Link<T: ?Sized = dyn Transport> {
     epoch: Epoch,
     /// Of the task that polls this link: who else writes has the socket wake that one.
@@ -56,6 +57,12 @@ impl<T: Transport> Link<T> {
     pub fn new(epoch: Epoch, transport: T) -> Self {
         Self { epoch, driver: None, paused: false, transport }
     }
+}
+
+impl Link {
+    /// So many bytes of it, from its beginning, are looked at by [`Self::flush`], where its transport is a [`WsTransport`](super::WsTransport)
+    /// over TCP.
+    pub const HOT: usize = 160;
 }
 
 impl<T: Transport + ?Sized> Link<T> {

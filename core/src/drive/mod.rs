@@ -19,8 +19,14 @@ pub use transport::{Flow, ReceiveError, Received, Transport, Written};
 mod websocket;
 pub use websocket::{Masked, Masking, Unmasked, WsTransport};
 
+mod eager;
+pub use eager::Eager;
+
 mod link;
 pub use link::{Link, LinkEnd, Wrote};
+
+mod prefetch;
+pub use prefetch::{Spot, prefetch};
 
 mod deadline;
 pub use deadline::{Deadline, now};

@@ -20,12 +20,9 @@ use super::transport::{Flow, ReceiveError, Received, Transport, Written};
 ///
 /// Data messages are pushed as whole frames ([`ws::encode_message`]), framed once for all their receivers. All that is
 /// pending leaves in one vectored write. Reading uses a buffer of the thread's, so that an idle connection has none.
+#[repr(C)]
 pub struct WsTransport<S, M = Unmasked> {
-    io: S,
-    masking: M,
-    decoder: Decoder,
-    /// Read, and not taken yet: the session had to pause.
-    leftover: Option<Box<BytesMut>>,
+    // What each delivery looks at comes first.
     queue: VecDeque<Pending>,
     /// Bytes of the first in `queue` that are written.
     offset: usize,
@@ -41,6 +38,11 @@ pub struct WsTransport<S, M = Unmasked> {
     unflushed: bool,
     close_pushed: bool,
     close_received: bool,
+    io: S,
+    masking: M,
+    /// Read, and not taken yet: the session had to pause.
+    leftover: Option<Box<BytesMut>>,
+    decoder: Decoder,
 }
 
 #[derive(Debug)]

@@ -95,9 +95,9 @@ pub struct Session {
     ended: Option<Box<CloseReason>>,
     /// `$pong`s to be written; mostly none.
     pongs: Option<Box<Pongs>>,
-    outbox: Outbox,
     sent: Sent,
     blocked_since: Option<Instant>,
+    outbox: Outbox,
     inbox: Inbox,
     receiver: Receiver,
     /// Session mode: what the attached socket brought while the inbox was full. Never empty; while it is there, the inbox is
@@ -163,6 +163,10 @@ pub struct Counts {
 }
 
 impl Session {
+    /// So many bytes of it, from its beginning, are looked at for each delivery.
+    #[cfg(feature = "drive")]
+    pub(crate) const HOT: usize = std::mem::offset_of!(Self, outbox) + Outbox::HOT;
+
     /// A server's session in session mode, to be announced as `identity`. `lost` is why another was not resumed.
     pub fn new_server(
         config: Arc<SessionConfig>,

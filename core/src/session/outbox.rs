@@ -78,6 +78,10 @@ pub(super) enum BadAck {
 }
 
 impl Outbox {
+    /// So many bytes of it, from its beginning, are looked at for each delivery.
+    #[cfg(feature = "drive")]
+    pub(super) const HOT: usize = std::mem::offset_of!(Self, acked);
+
     pub(super) fn new(mode: Mode) -> Self {
         Self {
             mode,

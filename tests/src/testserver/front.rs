@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rejoin_core::drive::Eager;
 use rejoin_server::Server;
 use socket2::SockRef;
 use tokio::net::TcpListener;
@@ -25,6 +26,6 @@ pub(super) async fn accept(server: Server, listener: TcpListener) {
             stream.set_nodelay(true).ok();
         }
         let server = server.clone();
-        tokio::spawn(async move { server.serve_connection(Pingless::new(stream)).await });
+        tokio::spawn(async move { server.serve_connection(Pingless::new(Eager::new(stream))).await });
     }
 }

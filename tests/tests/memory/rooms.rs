@@ -58,6 +58,27 @@ async fn what_is_broadcast_while_another_broadcast_is_being_written_arrives_too(
     assert!(since.elapsed().is_zero(), "not with the next ping");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_that_is_written_by_several_workers_is_written_to_the_last_member() {
+    const MEMBERS: usize = 600;
+    // No ping, of either side, has a session's task look what there is to write.
+    let minute = std::time::Duration::from_secs(60);
+    let (server, _log) = server(|builder| builder.heartbeat(minute, 2 * minute));
+    let line = Line::to(&server);
+    let mut members = Vec::new();
+    for n in 0..MEMBERS {
+        members
+            .push(line.client(&format!("/?id={n}")).heartbeat(minute, 2 * minute).connect().await.unwrap());
+    }
+    for n in 1..=3 {
+        assert_eq!(server.broadcast("room", &number(n)), Ok(MEMBERS));
+        for member in &mut members {
+            let arrives = tokio::time::timeout(minute / 2, numbers(member, 1));
+            assert_eq!(arrives.await.expect("it was left out"), [n]);
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_empty_or_unknown_room_is_no_error() {
     let (server, mut log) = server(|builder| builder);
