@@ -125,19 +125,22 @@ impl Admission {
         self.connection.id()
     }
 
-    /// Gives the session the socket that it was promised.
-    pub(crate) fn attach(self, shared: &Arc<Shared>, transport: impl Transport + 'static) {
+    /// Gives the session the socket that it was promised. Returns the task of one that is fresh.
+    #[must_use = "a session without its task does nothing"]
+    pub(crate) fn attach(
+        self,
+        shared: &Arc<Shared>,
+        transport: impl Transport + 'static,
+    ) -> Option<SessionTask> {
         let Self { connection, epoch, received, task } = self;
         let resumes = task.is_none();
         let link = Box::new(Link::new(epoch, transport));
         shared.arrive(&connection, Arrival { link, received, resumes });
-        if let Some(task) = task {
-            shared.spawn(task);
-        }
         if shared.closing.is_cancelled() {
             // Shutdown has looked at all connections already, or is about to: either way this one goes with them.
             connection.end(CloseReason::ServerClosed);
         }
+        task
     }
 }
 

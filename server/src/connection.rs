@@ -46,7 +46,8 @@ struct Inner {
     who: Who,
     /// Unique in this process, for maps and logs.
     number: u64,
-    data: Option<Arc<dyn Any + Send + Sync>>,
+    /// Mostly none.
+    data: Option<Box<Data>>,
     remote_addr: RemoteAddr,
     /// Its place among those who wait for a socket, or [`NOWHERE`]; guarded by their lock.
     waiting: AtomicU32,
@@ -61,6 +62,9 @@ pub(crate) enum Who {
     /// With the secret by which the session is resumed.
     Session(Arc<SessionIdentity>),
 }
+
+/// What the application keeps with a connection.
+struct Data(Arc<dyn Any + Send + Sync>);
 
 /// An `Option<SocketAddr>` in half the bytes: each connection has one.
 enum RemoteAddr {
@@ -123,7 +127,7 @@ impl Connection {
             number: parts.number,
             who: parts.who,
             remote_addr: parts.remote_addr.into(),
-            data: parts.data,
+            data: parts.data.map(|data| Box::new(Data(data))),
             codec_index: u16::try_from(parts.codec_index).expect("a server has a handful of codecs"),
             cell: Cell::new(parts.session).with_budget(budget),
             spot: Spot::default(),
@@ -188,7 +192,7 @@ impl Connection {
     /// The data that `ConnectFn` attached with [`Identity::with_data`](crate::Identity::with_data); `None` where it attached
     /// none, or some of another type. It lives as long as the connection's last handle.
     pub fn data<T: Any + Send + Sync>(&self) -> Option<&T> {
-        self.0.data.as_deref()?.downcast_ref()
+        self.0.data.as_ref()?.0.downcast_ref()
     }
 
     /// Whether a socket is attached at this moment. In the next one that may have changed: for lists of who is there, not for

@@ -1,19 +1,24 @@
 //! [`Listening`]: a server on a TCP port of its own.
 
 use std::any::Any;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rejoin_core::drive::{Eager, Unmasked, WsTransport};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs};
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::head::{self, Asked};
 use crate::service;
+use crate::session_task::SessionTask;
 use crate::shared::Shared;
 
 /// Connections that nobody has accepted yet. Linux has at most 4,096 unless told otherwise (`net.core.somaxconn`).
@@ -79,8 +84,7 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
         match accepted {
             Ok((stream, peer)) => {
                 nodelay.set(&stream);
-                let shared = shared.clone();
-                shared.clone().spawn(async move { serve(&shared, Eager::new(stream), Some(peer)).await });
+                spawn(&shared, Eager::new(stream), Some(peer));
             }
             Err(error) => {
                 // One connection's failure, or no descriptor left: neither is a reason to stop.
@@ -118,12 +122,50 @@ pub(crate) fn as_tcp<S: 'static>(io: S) -> Result<TcpStream, S> {
     tcp.ok_or_else(|| io.expect("it is something else"))
 }
 
-/// Answers the request of one connection, and hands it to its session. The head of the request and `ConnectFn` have the
-/// handshake timeout each, and so has the peer to take the answer.
-pub(crate) async fn serve<S>(shared: &Arc<Shared>, mut io: S, remote_addr: Option<SocketAddr>)
+/// Serves one connection in a task of its own.
+pub(crate) fn spawn<S>(shared: &Arc<Shared>, io: S, remote_addr: Option<SocketAddr>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let handshake = Box::pin(serve(shared.clone(), io, remote_addr));
+    shared.spawn(Serving::Handshake(handshake));
+}
+
+/// The task of a connection, which becomes that of its session where that is a fresh one. The session lasts; what the handshake
+/// needs is given back.
+enum Serving<F> {
+    Handshake(Pin<Box<F>>),
+    Session(SessionTask),
+}
+
+impl<F: Future<Output = Option<SessionTask>>> Future for Serving<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Self::Handshake(handshake) = &mut *self {
+            match ready!(handshake.as_mut().poll(cx)) {
+                Some(session) => *self = Self::Session(session),
+                None => return Poll::Ready(()),
+            }
+        }
+        match &mut *self {
+            Self::Session(session) => Pin::new(session).poll(cx),
+            Self::Handshake(_) => unreachable!("it is over"),
+        }
+    }
+}
+
+/// Answers the request of one connection, and hands it to its session. Returns the task of that session, where it is a fresh
+/// one. The head of the request and `ConnectFn` have the handshake timeout each, and so has the peer to take the answer.
+pub(crate) async fn serve<S>(
+    shared: Arc<Shared>,
+    mut io: S,
+    remote_addr: Option<SocketAddr>,
+) -> Option<SessionTask>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let shared = &shared;
     let patience = shared.options.handshake_timeout;
     let handshake = async {
         let asked = timeout(patience, head::read(&mut io)).await??;
@@ -133,22 +175,33 @@ where
                 Err(refusal) => (head::refusal(&refusal), None),
             },
             Asked::Nonsense(reject) => (head::refusal(&service::refuse(shared, reject, &[])), None),
-            Asked::Nothing => return Ok(()),
+            Asked::Nothing => return Ok(None),
         };
-        timeout(patience, head::write(&mut io, &answer, admitted.is_none())).await??;
-        if let Some((admission, rest)) = admitted {
-            let transport = WsTransport::new(io, Unmasked, &rest, shared.options.max_message_size);
-            admission.attach(shared, transport);
-        }
-        io::Result::Ok(())
+        within(patience, head::write(&mut io, &answer, admitted.is_none())).await??;
+        let Some((admission, rest)) = admitted else { return Ok(None) };
+        let transport = WsTransport::new(io, Unmasked, &rest, shared.options.max_message_size);
+        io::Result::Ok(admission.attach(shared, transport))
     };
     tokio::select! {
         biased;
-        result = handshake => if let Err(error) = result {
+        result = handshake => result.unwrap_or_else(|error| {
             tracing::debug!(%error, "handshake failed");
-        },
-        () = shared.closing.cancelled() => {}
+            None
+        }),
+        () = shared.closing.cancelled() => None,
     }
+}
+
+/// A timeout for what is mostly ready at once: that has no timer.
+///
+/// # Errors
+/// Fails when the time is over.
+pub(crate) async fn within<F: Future>(patience: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        return Ok(output);
+    }
+    timeout(patience, future).await
 }
 
 #[cfg(test)]

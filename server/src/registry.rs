@@ -1,50 +1,35 @@
 //! [`Registry`]: all connections of a server, by ID, by token, and at all.
 
-use std::borrow::Borrow;
-use std::hash::{Hash, Hasher};
-
 use rejoin_core::{LostReason, Token};
 use subtle::ConstantTimeEq as _;
 
 use crate::connection::Connection;
-use crate::sharded::Sharded;
+use crate::sharded::{Keyed, Sharded};
 
 /// Who is connected or suspended. What a connection is found by stands in the connection alone.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    by_id: Sharded<ById, ()>,
+    by_id: Sharded<ById>,
     /// By the public half of the token; the secret half is compared in constant time.
-    by_token: Sharded<ByToken, ()>,
+    by_token: Sharded<ByToken>,
     /// Those whose application has not been told the end yet, be their session over or not.
-    running: Sharded<ByNumber, ()>,
+    running: Sharded<ByNumber>,
 }
 
-/// A connection as an entry of a map, found by what it [borrows](Borrow) as.
+/// A connection as an entry, found by what it has.
 macro_rules! entry {
-    ($name:ident, $key:ty, $borrow:expr) => {
+    ($name:ident, $key:ty, $key_of:expr) => {
         #[derive(Debug)]
         struct $name(Connection);
 
-        impl Borrow<$key> for $name {
-            fn borrow(&self) -> &$key {
-                let borrow: fn(&Connection) -> &$key = $borrow;
-                borrow(&self.0)
+        impl Keyed for $name {
+            type Key = $key;
+
+            fn key(&self) -> &$key {
+                let key_of: fn(&Connection) -> &$key = $key_of;
+                key_of(&self.0)
             }
         }
-
-        impl Hash for $name {
-            fn hash<H: Hasher>(&self, state: &mut H) {
-                Borrow::<$key>::borrow(self).hash(state);
-            }
-        }
-
-        impl PartialEq for $name {
-            fn eq(&self, other: &Self) -> bool {
-                Borrow::<$key>::borrow(self) == Borrow::<$key>::borrow(other)
-            }
-        }
-
-        impl Eq for $name {}
     };
 }
 
@@ -67,7 +52,7 @@ impl Registry {
     }
 
     pub(crate) fn by_id(&self, id: &str) -> Option<Connection> {
-        self.by_id.lock(id).get_key_value(id).map(|(found, ())| found.0.clone())
+        self.by_id.lock(id).get().map(|found| found.0.clone())
     }
 
     /// The session that a resume offer names.
@@ -75,8 +60,7 @@ impl Registry {
     //= PROTOCOL.md#5-resuming: tokens are compared in constant time
     pub(crate) fn by_token(&self, token: &Token) -> Result<Connection, LostReason> {
         let offered = token.as_str();
-        let lookup = lookup(token);
-        let found = self.by_token.lock(lookup).get_key_value(lookup).map(|(found, ())| found.0.clone());
+        let found = self.by_token.lock(lookup(token)).get().map(|found| found.0.clone());
         let found = found.ok_or(LostReason::Unknown)?;
         let known = found.token().map(Token::as_str).unwrap_or_default();
         if bool::from(known.as_bytes().ct_eq(offered.as_bytes())) {
@@ -91,19 +75,15 @@ impl Registry {
     /// # Errors
     /// Changes nothing when the ID is taken by a session that has not ended, and is not to be replaced.
     pub(crate) fn insert(&self, connection: &Connection, replaces: bool) -> Result<Option<Connection>, ()> {
-        let id = connection.id();
-        let mut ids = self.by_id.lock(id);
-        let existing = ids.get_key_value(id).map(|(found, ())| found.0.clone());
-        if !replaces && existing.as_ref().is_some_and(Connection::is_open) {
+        let mut place = self.by_id.lock(connection.id());
+        if !replaces && place.get().is_some_and(|existing| existing.0.is_open()) {
             return Err(());
         }
-        // A map keeps the entry that it has: the old one goes first.
-        ids.remove(id);
-        ids.insert(ById(connection.clone()), ());
-        drop(ids);
-        self.running.lock(connection.number()).insert(ByNumber(connection.clone()), ());
+        let existing = place.insert(ById(connection.clone())).map(|existing| existing.0);
+        drop(place);
+        self.running.lock(connection.number()).insert(ByNumber(connection.clone()));
         if let Some(token) = connection.token() {
-            self.by_token.lock(lookup(token)).insert(ByToken(connection.clone()), ());
+            self.by_token.lock(lookup(token)).insert(ByToken(connection.clone()));
         }
         Ok(existing)
     }
@@ -111,25 +91,22 @@ impl Registry {
     /// The session is over: its ID and its token are nobody's, unless somebody else has taken the ID.
     pub(crate) fn remove(&self, connection: &Connection) {
         if let Some(token) = connection.token() {
-            let lookup = lookup(token);
-            Sharded::remove(&mut self.by_token.lock(lookup), lookup);
+            self.by_token.lock(lookup(token)).remove();
         }
-        let id = connection.id();
-        let mut ids = self.by_id.lock(id);
-        if ids.get_key_value(id).is_some_and(|(found, ())| found.0.is_same(connection)) {
-            Sharded::remove(&mut ids, id);
+        let mut place = self.by_id.lock(connection.id());
+        if place.get().is_some_and(|found| found.0.is_same(connection)) {
+            place.remove();
         }
     }
 
     /// The application has been told the session's end.
     pub(crate) fn remove_running(&self, connection: &Connection) {
-        let number = connection.number();
-        Sharded::remove(&mut self.running.lock(number), number);
+        self.running.lock(connection.number()).remove();
     }
 
     /// All whose application has not been told the end.
     pub(crate) fn running(&self) -> Vec<Connection> {
-        self.running.collect(|entry, ()| entry.0.clone())
+        self.running.collect(|entry| entry.0.clone())
     }
 
     /// The same, in the order in which they came: what is done to all of them happens in the same order each time.

@@ -7,13 +7,28 @@ use rejoin_core::{Frame, Mode, Overflow, Tape};
 use crate::broadcast::{Broadcast, Broadcasted, CHUNK, Flush, write};
 use crate::connection::Connection;
 use crate::error::BroadcastError;
-use crate::sharded::Sharded;
+use crate::sharded::{Keyed, Sharded};
 use crate::shared::Shared;
 
 /// All rooms. A room exists while it has members.
 #[derive(Debug)]
 pub(crate) struct Rooms {
-    rooms: Sharded<Arc<str>, Arc<Room>>,
+    rooms: Sharded<Named>,
+}
+
+/// A room under its name.
+#[derive(Debug)]
+struct Named {
+    name: Arc<str>,
+    room: Arc<Room>,
+}
+
+impl Keyed for Named {
+    type Key = str;
+
+    fn key(&self) -> &str {
+        &self.name
+    }
 }
 
 #[derive(Debug, Default)]
@@ -43,8 +58,7 @@ impl Rooms {
 
     /// The name of a room, the room's own where there is one.
     pub(crate) fn name(&self, name: &str) -> Arc<str> {
-        let rooms = self.rooms.lock(name);
-        rooms.get_key_value(name).map_or_else(|| name.into(), |(name, _)| name.clone())
+        self.rooms.lock(name).get().map_or_else(|| name.into(), |named| named.name.clone())
     }
 
     /// Puts a connection into its room. Returns how many rooms were created for it: none or one, unless somebody else
@@ -53,15 +67,11 @@ impl Rooms {
         let name = connection.shared_room();
         let mut created = 0;
         loop {
-            let room = self
-                .rooms
-                .lock(&**name)
-                .entry(name.clone())
-                .or_insert_with(|| {
-                    created += 1;
-                    Arc::default()
-                })
-                .clone();
+            let new = || {
+                created += 1;
+                Named { name: name.clone(), room: Arc::default() }
+            };
+            let room = self.rooms.lock(name).get_or_insert_with(new).room.clone();
             let mut members = room.lock();
             if members.dead {
                 // Whoever emptied it removes it; then there is a new one.
@@ -143,13 +153,13 @@ impl Rooms {
     }
 
     fn room(&self, name: &str) -> Option<Arc<Room>> {
-        self.rooms.lock(name).get(name).cloned()
+        self.rooms.lock(name).get().map(|named| named.room.clone())
     }
 
     fn remove(&self, name: &Arc<str>, room: &Arc<Room>) {
-        let mut rooms = self.rooms.lock(&**name);
-        if rooms.get(name).is_some_and(|found| Arc::ptr_eq(found, room)) {
-            Sharded::remove(&mut rooms, name);
+        let mut place = self.rooms.lock(name);
+        if place.get().is_some_and(|found| Arc::ptr_eq(&found.room, room)) {
+            place.remove();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -74,9 +75,38 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let session = match listen::as_tcp(io) {
+            Ok(tcp) => listen::serve(self.shared.clone(), Eager::new(tcp), None).await,
+            Err(io) => listen::serve(self.shared.clone(), io, None).await,
+        };
+        if let Some(session) = session {
+            self.shared.spawn(session);
+        }
+    }
+
+    /// Serves one connection as [`Self::listen`] does, in a task of its own: for whoever accepts connections himself, and may know the
+    /// address of the peer ([`Connection::remote_addr`]). Returns at once. It costs less than a task that calls
+    /// [`Self::serve_connection`]: the session goes on in the same one.
+    ///
+    /// # Panics
+    /// Panics outside a tokio runtime.
+    ///
+    /// ```
+    /// # use rejoin_server::Server;
+    /// async fn accept(server: Server, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    ///     loop {
+    ///         let (stream, peer) = listener.accept().await?;
+    ///         server.spawn_connection(stream, Some(peer));
+    ///     }
+    /// }
+    /// ```
+    pub fn spawn_connection<S>(&self, io: S, remote_addr: Option<SocketAddr>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         match listen::as_tcp(io) {
-            Ok(tcp) => listen::serve(&self.shared, Eager::new(tcp), None).await,
-            Err(io) => listen::serve(&self.shared, io, None).await,
+            Ok(tcp) => listen::spawn(&self.shared, Eager::new(tcp), remote_addr),
+            Err(io) => listen::spawn(&self.shared, io, remote_addr),
         }
     }
 

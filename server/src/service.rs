@@ -22,7 +22,9 @@ use tokio::net::TcpStream;
 
 use crate::admission::Admission;
 use crate::connect::{ConnectRequest, Identity, Reject};
+use crate::listen::within;
 use crate::metrics::CallbackKind;
+use crate::session_task::SessionTask;
 use crate::shared::Shared;
 use crate::upgrade::{self, HttpResponse, Offer, Switch, Upgrade};
 
@@ -76,7 +78,12 @@ impl Service {
             () = self.shared.closing.cancelled() => return,
         };
         match upgraded {
-            Ok(Ok(upgraded)) => attach(&self.shared, admission, upgraded),
+            Ok(Ok(upgraded)) => {
+                if let Some(session) = attach(&self.shared, admission, upgraded) {
+                    // In a task of its own: this one is bigger than a session needs.
+                    self.shared.spawn(session);
+                }
+            }
             Ok(Err(error)) => tracing::debug!(id = admission.id(), %error, "upgrade failed"),
             Err(_) => tracing::debug!(id = admission.id(), "upgrade took too long"),
         }
@@ -122,7 +129,7 @@ fn check(shared: &Shared, parts: &request::Parts, has_socket: bool) -> Result<Up
 async fn identify(shared: &Shared, request: ConnectRequest) -> Result<Identity, Reject> {
     let stopwatch = shared.meter.start(CallbackKind::ConnectFn);
     let decision = AssertUnwindSafe(shared.connect.connect(request)).catch_unwind();
-    let decision = tokio::time::timeout(shared.options.handshake_timeout, decision).await;
+    let decision = within(shared.options.handshake_timeout, decision).await;
     shared.meter.stop(stopwatch);
     match decision {
         Ok(Ok(decision)) => decision,
@@ -154,7 +161,7 @@ fn log_refusal(reject: &Reject, secrets: &[String]) {
 }
 
 /// Attaches the socket without the HTTP server around it, where it is one that we know.
-fn attach(shared: &Arc<Shared>, admission: Admission, upgraded: Upgraded) {
+fn attach(shared: &Arc<Shared>, admission: Admission, upgraded: Upgraded) -> Option<SessionTask> {
     let max_message_size = shared.options.max_message_size;
     let tcp = |io: TokioIo<TcpStream>, read: &[u8]| {
         WsTransport::new(Eager::new(io.into_inner()), Unmasked, read, max_message_size)
@@ -168,7 +175,7 @@ fn attach(shared: &Arc<Shared>, admission: Admission, upgraded: Upgraded) {
         Ok(parts) => admission.attach(shared, tcp(parts.io, &parts.read_buf)),
         Err(upgraded) => {
             let transport = WsTransport::new(TokioIo::new(upgraded), Unmasked, &[], max_message_size);
-            admission.attach(shared, transport);
+            admission.attach(shared, transport)
         }
     }
 }

@@ -1,9 +1,10 @@
 //! [`Sharded`]: a map under many locks, so that connections that have nothing to do with each other do not wait for each other.
 
-use std::borrow::Borrow;
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 /// A power of two, well above the number of cores.
 const SHARDS: usize = 64;
@@ -11,48 +12,48 @@ const SHARDS: usize = 64;
 /// A part of this size is not worth the bother.
 const MIN_CAPACITY: usize = 16;
 
-/// A map in [`SHARDS`] parts. Keys come from the network: the hash is keyed at random.
-#[derive(Debug)]
-pub(crate) struct Sharded<K, V> {
-    hasher: RandomState,
-    shards: Box<[Mutex<HashMap<K, V>>]>,
+/// An entry that has its key in itself.
+pub(crate) trait Keyed {
+    type Key: Hash + Eq + ?Sized;
+
+    fn key(&self) -> &Self::Key;
 }
 
-impl<K: Hash + Eq, V> Sharded<K, V> {
+/// Entries in [`SHARDS`] parts. Keys come from the network: the hash is keyed at random. It is taken once for each access, for the
+/// part and for the place in it.
+#[derive(Debug)]
+pub(crate) struct Sharded<E> {
+    hasher: RandomState,
+    shards: Box<[Mutex<HashTable<E>>]>,
+}
+
+/// The place of a key, whether there is an entry or not, its part locked. To be held for single accesses, and no second one beside
+/// it.
+pub(crate) struct Place<'a, E: Keyed> {
+    shard: MutexGuard<'a, HashTable<E>>,
+    hasher: &'a RandomState,
+    key: &'a E::Key,
+    hash: u64,
+}
+
+impl<E: Keyed> Sharded<E> {
     pub(crate) fn new() -> Self {
         Self { hasher: RandomState::new(), shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 
-    /// The part that holds `key`, locked. Hold it for single calls, and no second one beside it.
-    pub(crate) fn lock<Q>(&self, key: &Q) -> MutexGuard<'_, HashMap<K, V>>
-    where
-        K: Borrow<Q>,
-        Q: Hash + ?Sized,
-    {
-        let index = self.hasher.hash_one(key) as usize % SHARDS;
-        self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes an entry out of a part that is locked. One that held many and holds few gives the room back.
-    pub(crate) fn remove<Q>(shard: &mut HashMap<K, V>, key: &Q) -> Option<V>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        let removed = shard.remove(key);
-        // What is given back is a multiple of what stays: each entry pays for it once.
-        if shard.capacity() > MIN_CAPACITY && shard.len() < shard.capacity() / 8 {
-            shard.shrink_to(2 * shard.len());
-        }
-        removed
+    pub(crate) fn lock<'a>(&'a self, key: &'a E::Key) -> Place<'a, E> {
+        let hash = self.hasher.hash_one(key);
+        // A part looks at the lowest bits and at the highest.
+        let index = (hash >> 32) as usize % SHARDS;
+        let shard = self.shards[index].lock().unwrap_or_else(PoisonError::into_inner);
+        Place { shard, hasher: &self.hasher, key, hash }
     }
 
     /// Something of each entry, one part after the other: a snapshot of each part, not of the whole.
-    pub(crate) fn collect<T>(&self, each: impl Fn(&K, &V) -> T) -> Vec<T> {
+    pub(crate) fn collect<T>(&self, each: impl Fn(&E) -> T) -> Vec<T> {
         let mut all = Vec::new();
         for shard in &self.shards {
-            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            all.extend(shard.iter().map(|(key, value)| each(key, value)));
+            all.extend(shard.lock().unwrap_or_else(PoisonError::into_inner).iter().map(&each));
         }
         all
     }
@@ -62,19 +63,84 @@ impl<K: Hash + Eq, V> Sharded<K, V> {
     }
 }
 
+impl<E: Keyed> Place<'_, E> {
+    pub(crate) fn get(&self) -> Option<&E> {
+        self.shard.find(self.hash, |entry| entry.key() == self.key)
+    }
+
+    /// The entry, and a new one where there is none.
+    pub(crate) fn get_or_insert_with(&mut self, new: impl FnOnce() -> E) -> &E {
+        self.entry().or_insert_with(new).into_mut()
+    }
+
+    /// Puts an entry of this key here. Returns the one that was here before.
+    pub(crate) fn insert(&mut self, entry: E) -> Option<E> {
+        debug_assert!(entry.key() == self.key, "it is this key's place");
+        match self.entry() {
+            Entry::Occupied(mut occupied) => Some(std::mem::replace(occupied.get_mut(), entry)),
+            Entry::Vacant(vacant) => {
+                vacant.insert(entry);
+                None
+            }
+        }
+    }
+
+    /// Takes the entry out. A part that held many and holds few gives the room back.
+    pub(crate) fn remove(&mut self) -> Option<E> {
+        let removed = self.shard.find_entry(self.hash, |entry| entry.key() == self.key).ok()?.remove().0;
+        // What is given back is a multiple of what stays: each entry pays for it once.
+        if self.shard.capacity() > MIN_CAPACITY && self.shard.len() < self.shard.capacity() / 8 {
+            let len = self.shard.len();
+            self.shard.shrink_to(2 * len, |entry| self.hasher.hash_one(entry.key()));
+        }
+        Some(removed)
+    }
+
+    fn entry(&mut self) -> Entry<'_, E> {
+        let (key, hasher) = (self.key, self.hasher);
+        self.shard.entry(self.hash, |entry| entry.key() == key, |entry| hasher.hash_one(entry.key()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[derive(Debug, PartialEq, Eq)]
+    struct Named(u32, &'static str);
+
+    impl Keyed for Named {
+        type Key = u32;
+
+        fn key(&self) -> &u32 {
+            &self.0
+        }
+    }
+
+    #[test]
+    fn a_place_holds_one_entry() {
+        let map = Sharded::new();
+        assert_eq!(map.lock(&1).get(), None);
+        assert_eq!(map.lock(&1).get_or_insert_with(|| Named(1, "a")), &Named(1, "a"));
+        assert_eq!(map.lock(&1).get_or_insert_with(|| Named(1, "b")), &Named(1, "a"));
+        assert_eq!(map.lock(&1).insert(Named(1, "c")), Some(Named(1, "a")));
+        assert_eq!(map.lock(&2).insert(Named(2, "d")), None);
+        assert_eq!(map.lock(&1).get(), Some(&Named(1, "c")));
+        let mut all = map.collect(|named| named.1);
+        all.sort_unstable();
+        assert_eq!((map.len(), all), (2, vec!["c", "d"]));
+        assert_eq!(map.lock(&1).remove(), Some(Named(1, "c")));
+        assert_eq!(map.lock(&1).remove(), None);
+    }
+
     #[test]
     fn what_was_needed_for_many_is_given_back() {
         let map = Sharded::new();
-        for n in 0..100_000_u32 {
-            map.lock(&n).insert(n, ());
+        for n in 0..100_000 {
+            assert_eq!(map.lock(&n).insert(Named(n, "")), None);
         }
-        for n in 0..100_000_u32 {
-            assert_eq!(Sharded::remove(&mut map.lock(&n), &n), Some(()));
-            assert_eq!(Sharded::remove(&mut map.lock(&n), &n), None);
+        for n in 0..100_000 {
+            assert_eq!(map.lock(&n).remove(), Some(Named(n, "")));
         }
         assert_eq!(map.len(), 0);
         assert!(map.shards.iter().all(|shard| shard.lock().unwrap().capacity() <= MIN_CAPACITY));

@@ -114,12 +114,12 @@ pub struct Session {
     reserved: Epoch,
     /// Client: what its application would have been told of lost sessions if it had not closed. Mostly nothing.
     untold: Option<Box<Untold>>,
-    /// How often a socket was restored.
-    resumed: u64,
     /// Since when there is no socket. Stays when the session ends without one.
     suspended_since: Option<Instant>,
+    /// How often a socket was restored.
+    resumed: u32,
     /// How often an attached socket was lost.
-    drops: u64,
+    drops: u32,
     /// Why the last socket that was lost was.
     dropped: Option<Box<DropReason>>,
     reconnect: Reconnect,
@@ -278,8 +278,8 @@ impl Session {
             dropped: self.outbox.dropped(),
             unacknowledged: self.outbox.unacknowledged() + self.untold(),
             retained_bytes: self.outbox.bytes(),
-            resumed: self.resumed,
-            drops: self.drops,
+            resumed: self.resumed.into(),
+            drops: self.drops.into(),
         }
     }
 

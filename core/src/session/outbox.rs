@@ -21,9 +21,9 @@ use super::tape::{Batch, Piece, SharedFrame};
 pub(super) struct Outbox {
     mode: Mode,
     /// How many frames are in `kept`.
-    frames: usize,
+    frames: u32,
     /// How many of them, from the front, were handed to the attached socket: those up to `cursor`.
-    handed: usize,
+    handed: u32,
     /// Bytes of all in `kept`.
     bytes: usize,
     /// The number of the last frame that was accepted.
@@ -249,7 +249,7 @@ impl Outbox {
                 let count = (run.frames - offset).min(most.max(1));
                 let piece = run.piece(offset, count);
                 self.cursor = run.number + u64::from(offset + count) - 1;
-                self.handed += count as usize;
+                self.handed += count;
                 self.sent = self.sent.max(self.cursor);
                 Some(match piece {
                     Piece::One(message) => Next::Data(message),
@@ -297,7 +297,7 @@ impl Outbox {
     pub(super) fn may_hand(&self, buffer: u32) -> u32 {
         match self.mode {
             Mode::Plain => u32::MAX,
-            Mode::Session => buffer.saturating_sub(u32::try_from(self.handed).unwrap_or(u32::MAX)),
+            Mode::Session => buffer.saturating_sub(self.handed),
         }
     }
 
@@ -333,7 +333,7 @@ impl Outbox {
     /// So many of the handed frames are in the socket. In plain mode that is the last we know of them.
     pub(super) fn written(&mut self, frames: usize) {
         if self.mode == Mode::Plain {
-            for _ in 0..frames.min(self.handed) {
+            for _ in 0..frames.min(self.handed as usize) {
                 self.pop_front();
             }
         }
@@ -380,14 +380,14 @@ impl Outbox {
     /// How many frames count against the buffer's bound.
     pub(super) fn occupied(&self) -> usize {
         match self.mode {
-            Mode::Session => self.frames,
-            Mode::Plain => self.frames - self.handed,
+            Mode::Session => self.frames as usize,
+            Mode::Plain => self.waiting(),
         }
     }
 
     /// How many frames the attached socket was not handed.
     pub(super) fn waiting(&self) -> usize {
-        self.frames - self.handed
+        (self.frames - self.handed) as usize
     }
 
     /// Bytes of all frames that are kept.
@@ -419,7 +419,7 @@ impl Outbox {
     pub(super) fn unacknowledged(&self) -> u64 {
         match self.mode {
             Mode::Session => self.last - self.acked,
-            Mode::Plain => self.frames as u64 + self.forfeited,
+            Mode::Plain => u64::from(self.frames) + self.forfeited,
         }
     }
 

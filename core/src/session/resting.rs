@@ -71,8 +71,8 @@ impl Session {
             self.sent.bytes,
             self.sent.replayed,
             self.sent.gaps,
-            self.resumed,
-            self.drops,
+            self.resumed.into(),
+            self.drops.into(),
         ]
     }
 }
@@ -103,8 +103,8 @@ impl Resting {
         session.sent.bytes = next();
         session.sent.replayed = next();
         session.sent.gaps = next();
-        session.resumed = next();
-        session.drops = next();
+        session.resumed = small(next());
+        session.drops = small(next());
         debug_assert!(rest.is_empty(), "all is read that was written");
         session
     }

@@ -103,7 +103,7 @@ impl Session {
     /// Tells the application that a socket is there.
     pub(super) fn announce(&mut self, first: bool) {
         if !first {
-            self.resumed += 1;
+            self.resumed = self.resumed.saturating_add(1);
         }
         // A session that is closing has an application that wants to hear no more of it.
         if self.closing.is_none() {
@@ -112,7 +112,7 @@ impl Session {
     }
 
     fn note_drop(&mut self, why: DropReason) {
-        self.drops += 1;
+        self.drops = self.drops.saturating_add(1);
         self.dropped = Some(Box::new(why));
     }
 

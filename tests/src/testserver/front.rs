@@ -18,14 +18,13 @@ pub(super) async fn accept(server: Server, listener: TcpListener) {
     SockRef::from(&listener).set_tcp_nodelay(true).ok();
     let mut nodelay = None;
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
         if !*nodelay.get_or_insert_with(|| stream.nodelay().unwrap_or(false)) {
             stream.set_nodelay(true).ok();
         }
-        let server = server.clone();
-        tokio::spawn(async move { server.serve_connection(Pingless::new(Eager::new(stream))).await });
+        server.spawn_connection(Pingless::new(Eager::new(stream)), Some(peer));
     }
 }
