@@ -59,6 +59,10 @@ impl Transport for WsTransport {
         Poll::Ready(ReceiveError::Io(io::ErrorKind::ConnectionReset.into()))
     }
 
+    fn is_idle(&self) -> bool {
+        self.socket.is_idle()
+    }
+
     fn has_room(&self) -> bool {
         self.socket.has_room()
     }

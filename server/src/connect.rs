@@ -83,14 +83,22 @@ impl ConnectRequest {
     /// The first value of this name in the query, percent-decoded, `+` as a space; what is not UTF-8 is replaced. Empty for a
     /// name without a value, `None` for one that is not there. Costs a pass over the query.
     pub fn query(&self, name: &str) -> Option<String> {
-        // Most names are seen to be others before anything is decoded.
-        let may_be_it = |pair: &&[u8]| {
-            let key = pair.split(|byte| *byte == b'=').next().unwrap_or_default();
-            key == name.as_bytes() || key.iter().any(|byte| matches!(byte, b'%' | b'+'))
-        };
-        let pairs = self.parts.uri.query()?.as_bytes().split(|byte| *byte == b'&').filter(may_be_it);
-        let mut decoded = pairs.flat_map(form_urlencoded::parse);
-        decoded.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        let is_plain = |text: &[u8]| !text.iter().any(|byte| matches!(byte, b'%' | b'+'));
+        let pairs =
+            self.parts.uri.query()?.as_bytes().split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+        // Most are seen to be others, or found, without being decoded.
+        pairs.into_iter().find_map(|pair| {
+            let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+            let (key, value) = (&pair[..end], pair.get(end + 1..).unwrap_or_default());
+            if is_plain(key) && key != name.as_bytes() {
+                return None;
+            }
+            if is_plain(pair) {
+                return Some(String::from_utf8_lossy(value).into_owned());
+            }
+            let (key, value) = form_urlencoded::parse(pair).next()?;
+            (key == name).then(|| value.into_owned())
+        })
     }
 
     /// All headers. Do not log `Sec-WebSocket-Protocol`: a resume offer in it is a secret.

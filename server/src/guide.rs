@@ -443,7 +443,7 @@
 //! # Deploying
 //!
 //! - **TLS.** Let a proxy in front speak it, or wrap the accepted socket (`tokio-rustls`, `native-tls`) and hand the stream to
-//!   [`Server::serve_connection`].
+//!   [`Server::spawn_connection`], with the peer's address.
 //! - **A proxy in front** has to pass on `Connection: upgrade` and `Upgrade: websocket`, to keep the `Host` that the browser sent
 //!   (or name the page's origin by [`Builder::allow_origin`]), and to leave a silent connection open for longer than the ping
 //!   interval, 10 s. For nginx: `proxy_http_version 1.1`, `proxy_set_header Upgrade $http_upgrade`, `proxy_set_header Connection

@@ -193,7 +193,9 @@ pub(crate) fn bad(why: impl Into<Cow<'static, str>>) -> Reject {
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
+    // Mostly it is all there is.
+    headers.get(name).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(token.as_bytes()))
+        || tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
 }
 
 /// The members of a comma-separated list, over all headers of this name (RFC 9110 §5.6.1).

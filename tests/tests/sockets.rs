@@ -197,6 +197,25 @@ async fn mounts_under_a_path_of_axum_for_our_client_and_for_others() {
 }
 
 #[tokio::test]
+async fn who_accepts_connections_himself_says_where_they_come_from() {
+    let (builder, mut log) = harness::builder();
+    let server = builder.build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let serving = server.clone();
+    tokio::spawn(async move {
+        while let Ok((tcp, peer)) = listener.accept().await {
+            serving.spawn_connection(tcp, Some(peer));
+        }
+    });
+    let client = Client::builder(format!("ws://127.0.0.1:{port}/?id=ada"));
+    let mut client = client.reconnect(millis(1), millis(20)).connect().await.unwrap();
+    let connection = log.connected().await;
+    assert_eq!(connection.remote_addr().map(|peer| peer.ip()), Some(std::net::Ipv4Addr::LOCALHOST.into()));
+    talks_over_a_cut(&server, &mut client, &mut log).await;
+}
+
+#[tokio::test]
 async fn speaks_tls_where_the_application_puts_it() {
     let (builder, mut log) = harness::builder();
     let server = builder.build().unwrap();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::ControlFlow;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -202,13 +203,10 @@ impl<T: Transport + ?Sized> Link<T> {
         now: Instant,
         tally: &mut Tally<'_>,
     ) -> Wrote {
-        if let Some(wrote) = cell.drive_in(tally, |session| self.write_lone(cx, session, now)) {
-            return wrote;
-        }
         loop {
-            let more = match cell.drive_in(tally, |session| self.fill(session, codec, now)) {
-                Ok(more) => more,
-                Err(end) => return Wrote::End(end),
+            let more = match cell.drive_in(tally, |session| self.write_or_fill(cx, session, codec, now)) {
+                ControlFlow::Continue(more) => more,
+                ControlFlow::Break(wrote) => return wrote,
             };
             let mut written = Written::default();
             let flushed = self.transport.poll_flush(cx, &mut written);
@@ -217,6 +215,27 @@ impl<T: Transport + ?Sized> Link<T> {
             if !goes_on {
                 return wrote;
             }
+        }
+    }
+
+    /// Writes what can be written in one go with the session, where that is all; else takes from the session what the transport has
+    /// room for, and returns whether there may be more.
+    fn write_or_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        session: &mut Session,
+        codec: &dyn Codec,
+        now: Instant,
+    ) -> ControlFlow<Wrote, bool> {
+        if let Some(wrote) = self.write_lone(cx, session, now) {
+            return ControlFlow::Break(wrote);
+        }
+        match self.fill(session, codec, now) {
+            Err(end) => ControlFlow::Break(Wrote::End(end)),
+            Ok(false) if self.transport.is_idle() => {
+                ControlFlow::Break(self.note_written(session, Poll::Ready(Ok(())), Written::default(), now))
+            }
+            Ok(more) => ControlFlow::Continue(more),
         }
     }
 

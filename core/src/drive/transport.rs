@@ -23,6 +23,9 @@ pub trait Transport: Send {
         sink: &mut dyn FnMut(Received) -> Flow,
     ) -> Poll<ReceiveError>;
 
+    /// Whether there is nothing to be written, nor to be flushed.
+    fn is_idle(&self) -> bool;
+
     /// Whether another message may be pushed before the ones that are pending are written.
     fn has_room(&self) -> bool;
 

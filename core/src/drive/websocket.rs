@@ -264,6 +264,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTrans
         self.messages < MAX_BATCH && self.queued < MAX_BATCH_BYTES
     }
 
+    fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.pongs.is_none() && !self.unflushed
+    }
+
     fn push_data(&mut self, message: Bytes) {
         self.push(message, What::Data);
     }
