@@ -1,7 +1,7 @@
 //! [`Budget`]: what all sessions of a process may keep together.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -12,7 +12,8 @@ use tokio::sync::futures::Notified;
 /// from several threads.
 pub struct Budget {
     limit: usize,
-    used: AtomicUsize,
+    /// Below zero at times: what a [`Tally`] is still to tell of may have been freed already.
+    used: AtomicIsize,
     /// Gives something up, and returns what it had counted for by itself; `None` when there is nothing to give up.
     reclaim: Box<dyn Fn() -> Option<usize> + Send + Sync>,
     /// Somebody was refused since the last time that something was freed.
@@ -27,7 +28,7 @@ impl Budget {
     pub fn new(limit: usize, reclaim: impl Fn() -> Option<usize> + Send + Sync + 'static) -> Self {
         Self {
             limit,
-            used: AtomicUsize::new(0),
+            used: AtomicIsize::new(0),
             reclaim: Box::new(reclaim),
             refused: AtomicBool::new(false),
             freed: Notify::new(),
@@ -36,7 +37,7 @@ impl Budget {
 
     /// Bytes kept.
     pub fn used(&self) -> usize {
-        self.used.load(Ordering::SeqCst)
+        usize::try_from(self.used.load(Ordering::SeqCst)).unwrap_or(0)
     }
 
     /// Whether so many bytes more may be kept. Has others give way where that helps.
@@ -55,9 +56,9 @@ impl Budget {
     /// Instead of `before` bytes, `after` are kept.
     pub fn change(&self, before: usize, after: usize) {
         if after > before {
-            self.used.fetch_add(after - before, Ordering::SeqCst);
+            self.used.fetch_add((after - before).cast_signed(), Ordering::SeqCst);
         } else if before > after {
-            self.used.fetch_sub(before - after, Ordering::SeqCst);
+            self.used.fetch_sub((before - after).cast_signed(), Ordering::SeqCst);
             if self.refused.load(Ordering::SeqCst) && self.refused.swap(false, Ordering::SeqCst) {
                 self.freed.notify_waiters();
             }
@@ -138,6 +139,21 @@ mod tests {
 
     fn message(len: usize) -> Bytes {
         vec![b'x'; len].into()
+    }
+
+    #[test]
+    fn what_is_freed_before_it_was_told_of_leaves_room_for_others() {
+        let budget = Budget::new(1000, || None);
+        let mut queueing = Tally::new(&budget);
+        queueing.add(0, 300);
+        let mut writing = Tally::new(&budget);
+        writing.add(200, 0);
+        drop(writing);
+        assert_eq!(budget.used(), 0);
+        assert!(budget.make_room(1000), "nothing is kept");
+        drop(queueing);
+        assert_eq!(budget.used(), 100);
+        assert!(budget.make_room(900) && !budget.make_room(901));
     }
 
     #[test]

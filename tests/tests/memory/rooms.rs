@@ -79,6 +79,30 @@ async fn a_room_that_is_written_by_several_workers_is_written_to_the_last_member
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_given_up_while_there_is_room_however_fast_broadcasts_follow_each_other() {
+    const MEMBERS: usize = 600;
+    const EACH: u64 = 100;
+    let (server, _log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let mut members = Vec::new();
+    for n in 0..MEMBERS {
+        members.push(line.client(&format!("/?id={n}")).plain().connect().await.unwrap());
+    }
+    // Half of what a member may have waiting, each time.
+    for _ in 0..4 {
+        for n in 1..=EACH {
+            assert_eq!(server.broadcast("room", &number(n)), Ok(MEMBERS));
+            tokio::task::yield_now().await;
+        }
+        for member in &mut members {
+            let arrived: Vec<_> = numbers(member, EACH as usize).await;
+            assert_eq!(arrived, (1..=EACH).collect::<Vec<_>>());
+        }
+    }
+    assert_eq!(server.stats().dropped, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_empty_or_unknown_room_is_no_error() {
     let (server, mut log) = server(|builder| builder);
