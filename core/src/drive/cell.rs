@@ -316,6 +316,10 @@ impl Cell {
     ) -> Result<Queued, SendError> {
         let size = frame.bytes().len();
         let fits = tally.make_room(size);
+        if fits && let Some(urgent) = self.queue_simply(frame) {
+            tally.add(0, size);
+            return Ok(Queued { is_dropped: false, urgent });
+        }
         let access = self.access_inner(Wake::AtEnd, |awake| {
             let sent = awake.send(size, overflow, fits, |session| session.send_shared(frame, overflow));
             (sent, awake.session.is_falling_behind())
@@ -326,6 +330,13 @@ impl Cell {
             (Err(Refused::Dropped), urgent) => Ok(Queued { is_dropped: true, urgent }),
             (Err(refused), _) => Err(refused.into()),
         }
+    }
+
+    /// The usual case of [`Self::queue`]: there is room, so that nobody has to hear of it. Returns whether it is urgent.
+    fn queue_simply(&self, frame: &SharedFrame) -> Option<bool> {
+        let mut inner = self.lock();
+        let Slot::Awake(awake) = &mut inner.slot else { return None };
+        awake.session.offer_shared(frame).then(|| awake.session.is_falling_behind())
     }
 
     /// Accepts an encoded data frame, and waits for room where there is none.

@@ -87,6 +87,16 @@ impl Session {
         Ok(self.outbox.push_shared(frame))
     }
 
+    /// Does what [`Self::send_shared`] does, where nothing has to be decided: there is room. Else it does nothing, and says so.
+    #[must_use = "it may still be to be sent"]
+    pub fn offer_shared(&mut self, frame: &SharedFrame) -> bool {
+        let accepts = self.is_open() && self.has_room(frame.bytes().len());
+        if accepts {
+            self.outbox.push_shared(frame);
+        }
+        accepts
+    }
+
     fn make_room(&mut self, size: usize, overflow: Overflow) -> Result<(), Refused> {
         if !self.is_open() {
             return Err(Refused::Closed);
