@@ -371,6 +371,7 @@ impl Connection {
     /// Has the processor fetch this connection; once that has come, [`Self::prefetch_session`] and [`Self::prefetch_link`] have it
     /// fetch what a broadcast looks at.
     pub(crate) fn prefetch(&self) {
+        // Up to the socket's link, behind its lock.
         prefetch(&*self.0, offset_of!(Inner, socket) + 32);
     }
 
