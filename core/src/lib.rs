@@ -32,8 +32,8 @@ pub use control::{Control, Gap, LostReason, Open, Token};
 mod session;
 pub use session::{
     AttachError, Batch, CloseReason, Counts, DropReason, Epoch, Event, Fate, Mode, Overflow, Reconnect,
-    Refused, Resting, Session, SessionConfig, SessionIdentity, SharedFrame, Side, Standing, State, Tape,
-    Transmit, Violation,
+    Refused, Resting, Session, SessionConfig, SessionIdentity, SharedFrame, SharedRun, Side, Standing, State,
+    Tape, Transmit, Violation,
 };
 
 pub mod router;

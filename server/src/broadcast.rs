@@ -1,12 +1,13 @@
 //! [`Broadcast`]: one frame queued for all members of a room, and [`Flush`]: what is queued written.
 
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
-use rejoin_core::drive::{Queued, Tally, now};
-use rejoin_core::{Codec, EncodeError, Frame, Overflow, SharedFrame, Tape, ws};
+use rejoin_core::drive::{Feed, Queued, Tally, now};
+use rejoin_core::{Codec, EncodeError, Frame, Overflow, SharedFrame, ws};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
@@ -14,21 +15,20 @@ use crate::connection::Connection;
 use crate::rooms::Room;
 use crate::shared::Shared;
 
-/// So many members are written to before other tasks have their turn. They share a tape: what all members share is passed from
+/// So many members are written to before other tasks have their turn. They share a feed: what all members share is passed from
 /// core to core with each delivery.
 pub(crate) const CHUNK: usize = 256;
 
 /// While a frame is queued for one member, what it takes for the one so far behind it is fetched.
 const AHEAD: usize = 4;
 
-/// A frame that is being queued, encoded and framed once for each codec among the members.
+/// A frame that is broadcast, encoded and framed once for each codec among the members.
 pub(crate) struct Broadcast<'a> {
-    frame: &'a Frame,
-    overflow: Overflow,
-    codecs: &'a [Arc<dyn Codec>],
-    /// By the codec's place.
-    encodings: Vec<Option<Result<Bytes, EncodeError>>>,
-    tally: Tally<'a>,
+    /// By the codec's place; `None` where nobody has it, and where it has no image of the frame.
+    images: Vec<Option<Bytes>>,
+    shared: &'a Shared,
+    /// Bytes if each member keeps it.
+    kept: usize,
     done: Broadcasted,
 }
 
@@ -41,71 +41,98 @@ pub(crate) struct Broadcasted {
     pub(crate) bytes: usize,
     /// There is something to be written: the frame, or that there is a gap.
     pub(crate) told: bool,
-    /// Who may have to give something up although the socket would take it, because no flush has come so far.
-    pub(crate) behind: Vec<Connection>,
+    /// The chunks who may have to give something up although their sockets would take it, because no flush has come so far.
+    pub(crate) behind: Vec<usize>,
     /// Some codec has no image of the frame.
     pub(crate) failed: Option<EncodeError>,
 }
 
 impl<'a> Broadcast<'a> {
-    pub(crate) fn new(frame: &'a Frame, overflow: Overflow, shared: &'a Shared) -> Self {
-        let codecs = &shared.options.codecs;
-        let tally = Tally::new(shared.suspended.budget());
-        Self {
-            frame,
-            overflow,
-            codecs,
-            encodings: vec![None; codecs.len()],
-            tally,
-            done: Broadcasted::default(),
+    /// Encodes a frame for so many members of each codec.
+    pub(crate) fn new(frame: &Frame, codecs: &[usize], shared: &'a Shared) -> Self {
+        let mut broadcast =
+            Self { images: Vec::with_capacity(codecs.len()), shared, kept: 0, done: Broadcasted::default() };
+        for (codec, members) in shared.options.codecs.iter().zip(codecs) {
+            let image = if *members > 0 { broadcast.encode(frame, &**codec) } else { None };
+            broadcast.kept += image.as_ref().map_or(0, |image| members * image.len());
+            broadcast.images.push(image);
         }
+        broadcast
     }
 
-    /// Queues the frame for some of the members, on tapes of theirs.
-    pub(crate) fn queue(&mut self, members: &[Connection], tapes: &mut Vec<Tape>) {
-        tapes.resize_with(self.codecs.len(), Tape::default);
-        let mut frames: Vec<Option<SharedFrame>> = vec![None; self.codecs.len()];
-        for (index, member) in members.iter().enumerate() {
-            fetch_ahead(members, index);
-            let codec = member.codec_index();
-            if frames[codec].is_none() {
-                frames[codec] = self.encode(codec).map(|message| tapes[codec].push(message));
+    fn encode(&mut self, frame: &Frame, codec: &dyn Codec) -> Option<Bytes> {
+        match codec.encode(frame) {
+            Ok(message) => {
+                let image = ws::encode_message(message.kind, &message.data);
+                self.done.bytes += image.len();
+                Some(image)
             }
-            let Some(frame) = &frames[codec] else {
-                member.cell().command(|session| session.send_missing()).ok();
-                continue;
-            };
-            if let Ok(Queued { is_dropped, urgent }) =
-                member.cell().queue(frame, self.overflow, &mut self.tally)
-            {
-                // Of a frame that was dropped there is a gap to be told.
-                self.done.told = true;
-                self.done.queued += usize::from(!is_dropped);
-                if urgent {
-                    self.done.behind.push(member.clone());
-                }
-            }
-        }
-    }
-
-    fn encode(&mut self, codec: usize) -> Option<Bytes> {
-        let encoding = self.encodings[codec].get_or_insert_with(|| {
-            let message = self.codecs[codec].encode(self.frame)?;
-            let message = ws::encode_message(message.kind, &message.data);
-            self.done.bytes += message.len();
-            Ok(message)
-        });
-        match encoding {
-            Ok(message) => Some(message.clone()),
             Err(error) => {
-                self.done.failed.get_or_insert_with(|| error.clone());
+                self.done.failed.get_or_insert(error);
                 None
             }
         }
     }
 
-    pub(crate) fn finish(self) -> Broadcasted {
+    /// Queues the frame for all members: they follow these feeds.
+    pub(crate) fn queue(
+        mut self,
+        members: &[Connection],
+        feeds: &[Arc<Feed>],
+        overflow: Overflow,
+    ) -> Broadcasted {
+        // Where nobody can refuse it, nobody has to be asked now.
+        if overflow == Overflow::DropOldest && self.shared.suspended.budget().make_room(self.kept) {
+            self.feed(feeds);
+        } else {
+            for (chunk, (members, feed)) in members.chunks(CHUNK).zip(feeds).enumerate() {
+                self.offer(chunk, members, feed, overflow);
+            }
+        }
         self.done
+    }
+
+    /// Each member takes the frame over when its turn comes.
+    fn feed(&mut self, feeds: &[Arc<Feed>]) {
+        let options = &self.shared.options;
+        let mut kept = 0;
+        for (chunk, feed) in feeds.iter().enumerate() {
+            let fed = feed.push(&self.images);
+            kept += fed.bytes;
+            self.done.told = true;
+            self.done.queued += fed.queued;
+            if 2 * fed.waiting_frames >= options.send_buffer
+                || 2 * fed.waiting_bytes >= options.send_buffer_bytes
+            {
+                self.done.behind.push(chunk);
+            }
+        }
+        self.shared.suspended.budget().change(0, kept);
+    }
+
+    /// Each member decides now.
+    fn offer(&mut self, chunk: usize, members: &[Connection], feed: &Feed, overflow: Overflow) {
+        let mut tally = Tally::new(self.shared.suspended.budget());
+        let mut frames: Vec<Option<SharedFrame>> = vec![None; self.images.len()];
+        let mut is_behind = false;
+        for (index, member) in members.iter().enumerate() {
+            fetch_ahead(members, index);
+            let codec = member.codec_index();
+            let Some(image) = &self.images[codec] else {
+                member.cell().command(|session| session.send_missing()).ok();
+                continue;
+            };
+            let frame = frames[codec].get_or_insert_with(|| feed.record(codec, image.clone()));
+            if let Ok(Queued { is_dropped, urgent }) = member.cell().queue(frame, overflow, &mut tally) {
+                // Of a frame that was dropped there is a gap to be told.
+                self.done.told = true;
+                self.done.queued += usize::from(!is_dropped);
+                is_behind |= urgent;
+            }
+        }
+        if is_behind {
+            self.done.behind.push(chunk);
+        }
     }
 }
 
@@ -116,6 +143,44 @@ fn fetch_ahead(members: &[Connection], index: usize) {
     }
     if let Some(member) = members.get(index + AHEAD) {
         member.prefetch_session();
+    }
+}
+
+/// The members of a room, to be gone through.
+#[derive(Clone)]
+pub(crate) struct Turn {
+    members: Arc<Vec<Connection>>,
+    /// That of each chunk, and the number up to which its members have taken over what is there when they have been gone through.
+    feeds: Arc<[(Arc<Feed>, u32)]>,
+}
+
+impl Turn {
+    /// To be called while nobody can come, go, or broadcast: who comes later follows from later on.
+    pub(crate) fn new(members: Arc<Vec<Connection>>, feeds: &[Arc<Feed>]) -> Self {
+        let feeds = feeds.iter().map(|feed| (feed.clone(), feed.next()));
+        Self { members, feeds: feeds.collect() }
+    }
+
+    /// How many chunks there are.
+    fn chunks(&self) -> usize {
+        self.feeds.len()
+    }
+
+    /// Writes what is queued for a chunk of the members.
+    pub(crate) fn write(&self, chunk: usize) {
+        let from = chunk * CHUNK;
+        write(&self.members[from..self.members.len().min(from + CHUNK)]);
+        let (feed, before) = &self.feeds[chunk];
+        feed.forget(*before);
+    }
+
+    async fn write_all(&self, chunks: Range<usize>) {
+        for chunk in chunks.clone() {
+            if chunk > chunks.start {
+                tokio::task::yield_now().await;
+            }
+            self.write(chunk);
+        }
     }
 }
 
@@ -137,8 +202,8 @@ impl Flush {
                 drop(tasks.spawn(flush.run(workers, tasks.clone())));
             }
             Err(_) => {
-                while let Some(members) = flush.next() {
-                    write(&members);
+                while let Some(turn) = flush.next() {
+                    (0..turn.chunks()).for_each(|chunk| turn.write(chunk));
                 }
             }
         }
@@ -146,23 +211,23 @@ impl Flush {
 
     async fn run(mut self, workers: usize, tasks: TaskTracker) {
         let mut first = true;
-        while let Some(members) = self.next() {
+        while let Some(turn) = self.next() {
             if !std::mem::take(&mut first) {
                 tokio::task::yield_now().await;
             }
-            // Every worker that is free takes a part of a room that is big: whole chunks.
-            let chunks = members.len().div_ceil(CHUNK);
-            let size = CHUNK * chunks.div_ceil(chunks.clamp(1, workers));
-            if members.len() <= size {
-                write_in_chunks(&members).await;
+            // Every worker that is free takes a part of a room that is big.
+            let chunks = turn.chunks();
+            let size = chunks.div_ceil(chunks.clamp(1, workers));
+            if chunks <= size {
+                turn.write_all(0..chunks).await;
                 continue;
             }
-            let writing: Vec<_> = (0..members.len())
+            let writing: Vec<_> = (0..chunks)
                 .step_by(size)
                 .map(|from| {
-                    let members = members.clone();
-                    let part = from..members.len().min(from + size);
-                    tasks.spawn(async move { write_in_chunks(&members[part]).await })
+                    let turn = turn.clone();
+                    let part = from..chunks.min(from + size);
+                    tasks.spawn(async move { turn.write_all(part).await })
                 })
                 .collect();
             for part in writing {
@@ -172,10 +237,10 @@ impl Flush {
         }
     }
 
-    fn next(&mut self) -> Option<Arc<Vec<Connection>>> {
-        let members = self.room.flush_due();
-        self.over = members.is_none();
-        members
+    fn next(&mut self) -> Option<Turn> {
+        let turn = self.room.flush_due();
+        self.over = turn.is_none();
+        turn
     }
 }
 
@@ -188,16 +253,7 @@ impl Drop for Flush {
     }
 }
 
-async fn write_in_chunks(members: &[Connection]) {
-    for (index, chunk) in members.chunks(CHUNK).enumerate() {
-        if index > 0 {
-            tokio::task::yield_now().await;
-        }
-        write(chunk);
-    }
-}
-
-pub(crate) fn write(members: &[Connection]) {
+fn write(members: &[Connection]) {
     let Some(first) = members.first() else { return };
     // All of them, though each write counts against the budget of the task that happens to do it.
     let write = tokio::task::coop::unconstrained(async {

@@ -10,7 +10,7 @@ use std::task::Wake;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rejoin_core::drive::{Budget, Cell, Link, ReceiptError, SendError, Spot, Tally, now, prefetch};
+use rejoin_core::drive::{Budget, Cell, Feed, Link, ReceiptError, SendError, Spot, Tally, now, prefetch};
 use rejoin_core::{
     CloseFrame, CloseReason, Codec, Counts, Frame, Mode, Overflow, Session, SessionIdentity, State, Token, ws,
 };
@@ -47,8 +47,9 @@ struct Inner {
     /// Unique in this process, for maps and logs.
     number: u64,
     /// Mostly none.
-    data: Option<Box<Data>>,
-    remote_addr: RemoteAddr,
+    rare: Option<Box<Rare>>,
+    /// Where that is of IP version 4.
+    remote_addr: Option<SocketAddrV4>,
     /// Its place among those who wait for a socket, or [`NOWHERE`]; guarded by their lock.
     waiting: AtomicU32,
 }
@@ -63,24 +64,12 @@ pub(crate) enum Who {
     Session(Arc<SessionIdentity>),
 }
 
-/// What the application keeps with a connection.
-struct Data(Arc<dyn Any + Send + Sync>);
-
-/// An `Option<SocketAddr>` in half the bytes: each connection has one.
-enum RemoteAddr {
-    None,
-    V4(SocketAddrV4),
-    V6(Box<SocketAddrV6>),
-}
-
-impl From<Option<SocketAddr>> for RemoteAddr {
-    fn from(addr: Option<SocketAddr>) -> Self {
-        match addr {
-            None => Self::None,
-            Some(SocketAddr::V4(addr)) => Self::V4(addr),
-            Some(SocketAddr::V6(addr)) => Self::V6(Box::new(addr)),
-        }
-    }
+/// What few connections have.
+struct Rare {
+    /// What the application keeps with it.
+    data: Option<Arc<dyn Any + Send + Sync>>,
+    /// Where that is of IP version 6.
+    remote_addr: Option<SocketAddrV6>,
 }
 
 /// A socket that wants to be attached.
@@ -122,12 +111,18 @@ impl Connection {
 
     pub(crate) fn new(parts: Parts) -> Self {
         let budget = parts.shared.suspended.budget().clone();
+        let (v4, v6) = match parts.remote_addr {
+            None => (None, None),
+            Some(SocketAddr::V4(addr)) => (Some(addr), None),
+            Some(SocketAddr::V6(addr)) => (None, Some(addr)),
+        };
+        let has_rare = parts.data.is_some() || v6.is_some();
         Self(Arc::new(Inner {
             shared: parts.shared,
             number: parts.number,
             who: parts.who,
-            remote_addr: parts.remote_addr.into(),
-            data: parts.data.map(|data| Box::new(Data(data))),
+            remote_addr: v4,
+            rare: has_rare.then(|| Box::new(Rare { data: parts.data, remote_addr: v6 })),
             codec_index: u16::try_from(parts.codec_index).expect("a server has a handful of codecs"),
             cell: Cell::new(parts.session).with_budget(budget),
             spot: Spot::default(),
@@ -182,17 +177,14 @@ impl Connection {
     /// The address from which the session was opened, where the listener knew it ([`Server::listen`], [`Server::serve`]). A
     /// resume from elsewhere does not change it.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        match &self.0.remote_addr {
-            RemoteAddr::None => None,
-            RemoteAddr::V4(addr) => Some((*addr).into()),
-            RemoteAddr::V6(addr) => Some((**addr).into()),
-        }
+        let v6 = || self.0.rare.as_ref()?.remote_addr;
+        self.0.remote_addr.map(SocketAddr::from).or_else(|| v6().map(SocketAddr::from))
     }
 
     /// The data that `ConnectFn` attached with [`Identity::with_data`](crate::Identity::with_data); `None` where it attached
     /// none, or some of another type. It lives as long as the connection's last handle.
     pub fn data<T: Any + Send + Sync>(&self) -> Option<&T> {
-        self.0.data.as_ref()?.0.downcast_ref()
+        self.0.rare.as_ref()?.data.as_ref()?.downcast_ref()
     }
 
     /// Whether a socket is attached at this moment. In the next one that may have changed: for lists of who is there, not for
@@ -339,6 +331,11 @@ impl Connection {
         &self.0.cell
     }
 
+    /// Has the session take over what is broadcast to a room.
+    pub(crate) fn follow(&self, feed: &Arc<Feed>) {
+        self.0.cell.follow(feed, self.0.codec_index);
+    }
+
     /// What all sessions of the server keep together.
     pub(crate) fn budget(&self) -> &Budget {
         self.0.shared.suspended.budget()
@@ -361,7 +358,10 @@ impl Connection {
             Err(TryLockError::Poisoned(poisoned)) => {
                 poisoned.into_inner().flush(&self.0.shared, self, now, tally)
             }
-            Err(TryLockError::WouldBlock) => true,
+            Err(TryLockError::WouldBlock) => {
+                self.0.cell.catch_up(tally);
+                true
+            }
         };
         if wakes {
             self.0.cell.wake_driver();

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rejoin_core::{Frame, Mode, Overflow, Tape};
+use rejoin_core::drive::Feed;
+use rejoin_core::{Frame, Mode, Overflow};
 
-use crate::broadcast::{Broadcast, Broadcasted, CHUNK, Flush, write};
+use crate::broadcast::{Broadcast, Broadcasted, CHUNK, Flush, Turn};
 use crate::connection::Connection;
 use crate::error::BroadcastError;
 use crate::sharded::{Keyed, Sharded};
@@ -41,8 +42,10 @@ pub(crate) struct Room {
 struct Members {
     /// Shared with who flushes them; copied when somebody comes or goes meanwhile.
     list: Arc<Vec<Connection>>,
-    /// What is broadcast to each [`CHUNK`] of them, in each codec by its place among the server's.
-    tapes: Vec<Vec<Tape>>,
+    /// What is broadcast to each [`CHUNK`] of them.
+    feeds: Vec<Arc<Feed>>,
+    /// How many there are of each codec, by its place among the server's.
+    codecs: Vec<usize>,
     /// Something was queued that no flush has begun to write.
     flush_due: bool,
     /// A flush is under way.
@@ -79,8 +82,7 @@ impl Rooms {
                 self.remove(name, &room);
                 continue;
             }
-            connection.set_place(members.list.len());
-            Arc::make_mut(&mut members.list).push(connection.clone());
+            members.add(connection);
             return created;
         }
     }
@@ -90,13 +92,8 @@ impl Rooms {
         let name = connection.shared_room();
         let Some(room) = self.room(name) else { return false };
         let mut members = room.lock();
-        let place = connection.place();
-        if !members.list.get(place).is_some_and(|found| found.is_same(connection)) {
+        if !members.remove(connection) {
             return false;
-        }
-        Arc::make_mut(&mut members.list).swap_remove(place);
-        if let Some(moved) = members.list.get(place) {
-            moved.set_place(place);
         }
         members.dead = members.list.is_empty();
         let dead = members.dead;
@@ -131,17 +128,16 @@ impl Rooms {
         if frame.is_reserved() && members.list.iter().any(|member| member.mode() == Mode::Session) {
             return Err(BroadcastError::Reserved);
         }
-        let Members { list, tapes, .. } = &mut *members;
-        tapes.resize_with(list.len().div_ceil(CHUNK), Vec::new);
-        let mut broadcast = Broadcast::new(frame, overflow, shared);
-        for (chunk, tapes) in list.chunks(CHUNK).zip(tapes) {
-            broadcast.queue(chunk, tapes);
-        }
-        let Broadcasted { queued, bytes, told, behind, failed } = broadcast.finish();
+        let broadcast = Broadcast::new(frame, &members.codecs, shared);
+        let Broadcasted { queued, bytes, told, behind, failed } =
+            broadcast.queue(&members.list, &members.feeds, overflow);
         members.flush_due |= told;
         let begins = members.flush_due && !std::mem::replace(&mut members.flushing, true);
+        let turn = (!behind.is_empty()).then(|| members.turn());
         drop(members);
-        write(&behind);
+        if let Some(turn) = turn {
+            behind.into_iter().for_each(|chunk| turn.write(chunk));
+        }
         if begins {
             Flush::begin(room, &shared.tasks);
         }
@@ -164,12 +160,52 @@ impl Rooms {
     }
 }
 
+impl Members {
+    fn add(&mut self, connection: &Connection) {
+        let place = self.list.len();
+        if place / CHUNK == self.feeds.len() {
+            self.feeds.push(Arc::default());
+        }
+        let codec = connection.codec_index();
+        if self.codecs.len() <= codec {
+            self.codecs.resize(codec + 1, 0);
+        }
+        self.codecs[codec] += 1;
+        connection.set_place(place);
+        connection.follow(&self.feeds[place / CHUNK]);
+        Arc::make_mut(&mut self.list).push(connection.clone());
+    }
+
+    fn remove(&mut self, connection: &Connection) -> bool {
+        let place = connection.place();
+        if !self.list.get(place).is_some_and(|found| found.is_same(connection)) {
+            return false;
+        }
+        Arc::make_mut(&mut self.list).swap_remove(place);
+        connection.cell().unfollow();
+        self.codecs[connection.codec_index()] -= 1;
+        if let Some(moved) = self.list.get(place) {
+            moved.set_place(place);
+            if place / CHUNK != self.list.len() / CHUNK {
+                moved.follow(&self.feeds[place / CHUNK]);
+            }
+        }
+        self.feeds.truncate(self.list.len().div_ceil(CHUNK));
+        true
+    }
+
+    /// Those who are members now, to be gone through.
+    fn turn(&self) -> Turn {
+        Turn::new(self.list.clone(), &self.feeds)
+    }
+}
+
 impl Room {
     /// The members, if anything was queued for them since they were returned last: for the one flush there is at a time.
-    pub(crate) fn flush_due(&self) -> Option<Arc<Vec<Connection>>> {
+    pub(crate) fn flush_due(&self) -> Option<Turn> {
         let mut members = self.lock();
         members.flushing = std::mem::take(&mut members.flush_due);
-        members.flushing.then(|| members.list.clone())
+        members.flushing.then(|| members.turn())
     }
 
     /// A flush has stopped before its end, with its runtime.

@@ -53,7 +53,7 @@ impl Socket {
         again
     }
 
-    /// For whoever has queued something: writes it. Returns whether the session's task has to be woken.
+    /// For whoever has broadcast something: has the session take it over, and writes it. Returns whether the session's task has to be woken.
     pub(crate) fn flush(
         &mut self,
         shared: &Shared,
@@ -64,7 +64,10 @@ impl Socket {
         // Somebody else's task: what is logged here is said of this session.
         let _entered = connection.span().entered();
         self.observer.note_counts(shared, connection);
-        let Some(link) = &mut self.link else { return false };
+        let Some(link) = &mut self.link else {
+            connection.cell().catch_up(tally);
+            return false;
+        };
         let flushed =
             catch_unwind(AssertUnwindSafe(|| link.flush(connection.cell(), connection.codec(), now, tally)));
         let wakes = flushed.unwrap_or_else(|_| {

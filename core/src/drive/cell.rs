@@ -14,6 +14,7 @@ use crate::{Event, Fate, Frame, Mode, Overflow, Refused, Resting, Session, Share
 use super::budget::{Budget, Tally};
 use super::deadline::now;
 use super::error::{ReceiptError, SendError};
+use super::feed::{CaughtUp, Feed};
 use super::prefetch::Spot;
 
 /// A session behind a lock that is held for single calls, never across an await.
@@ -35,6 +36,11 @@ struct Inner {
     driver_sleeps: bool,
     /// Whether a driver that has stopped wants to hear of what is sent.
     counts: bool,
+    /// Of its feed: the codec's place, and up to where the session has taken over what is there.
+    lane: u16,
+    mark: u32,
+    /// What is broadcast to it.
+    feed: Option<Arc<Feed>>,
 }
 
 /// A session that waits for a socket mostly keeps nothing, and then takes little.
@@ -102,7 +108,15 @@ impl Room {
 impl Cell {
     /// A cell for this session.
     pub fn new(session: Session) -> Self {
-        let inner = Inner { slot: Slot::of(session), driver: None, driver_sleeps: false, counts: true };
+        let inner = Inner {
+            slot: Slot::of(session),
+            driver: None,
+            driver_sleeps: false,
+            counts: true,
+            lane: 0,
+            mark: 0,
+            feed: None,
+        };
         let cell = Self { spot: Spot::default(), inner: Mutex::new(inner), budget: None };
         cell.note_spot(&cell.lock());
         cell
@@ -143,9 +157,7 @@ impl Cell {
 
     fn access_counted<R>(&self, wake: Wake, f: impl FnOnce(&mut Awake) -> R) -> R {
         let Access { result, before, after } = self.access_inner(wake, f);
-        if let Some(budget) = &self.budget {
-            budget.change(before, after);
-        }
+        self.change_budget(before, after);
         result
     }
 
@@ -153,6 +165,7 @@ impl Cell {
         let mut inner = self.lock();
         let was_resting = matches!(inner.slot, Slot::Resting(_));
         let heeds = inner.counts;
+        let caught_up = inner.catch_up();
         let awake = inner.slot.awake();
         let before = Room::of(&awake.session);
         let rested = wake == Wake::Always && awake.session.is_resting();
@@ -167,10 +180,13 @@ impl Cell {
             Wake::Never => false,
         };
         awake.settle_receipts();
-        let more_room =
-            after.frames < before.frames || after.bytes < before.bytes || after.open != before.open;
+        let more_room = caught_up.made_room
+            || after.frames < before.frames
+            || after.bytes < before.bytes
+            || after.open != before.open;
         let tell_room = more_room && std::mem::take(&mut awake.room_wanted);
         let room = if tell_room { awake.room.clone() } else { None };
+        let left = if after.open { CaughtUp::default() } else { inner.unfollow() };
         if was_resting {
             inner.slot.rest();
             self.note_spot(&inner);
@@ -186,7 +202,45 @@ impl Cell {
         if let Some(driver) = driver {
             driver.wake();
         }
-        Access { result, before: before.bytes, after: after.bytes }
+        Access {
+            result,
+            before: caught_up.before + before.bytes + left.before,
+            after: caught_up.after + after.bytes + left.after,
+        }
+    }
+
+    /// Has the session take over what is broadcast, from here on: `lane` is the place of its codec. What it followed before it has
+    /// to the end.
+    pub fn follow(&self, feed: &Arc<Feed>, lane: u16) {
+        let mut inner = self.lock();
+        let left = inner.unfollow();
+        let is_open = match &inner.slot {
+            Slot::Awake(awake) => awake.session.is_open(),
+            Slot::Resting(_) => true,
+        };
+        if is_open {
+            (inner.lane, inner.mark) = (lane, feed.join(lane));
+            inner.feed = Some(feed.clone());
+        }
+        drop(inner);
+        self.change_budget(left.before, left.after);
+    }
+
+    /// Ends what [`Self::follow`] began: what was broadcast so far the session has.
+    pub fn unfollow(&self) {
+        let left = self.lock().unfollow();
+        self.change_budget(left.before, left.after);
+    }
+
+    /// Takes over what is broadcast. Whatever else is done does, too: this is for who does nothing else.
+    pub fn catch_up(&self, tally: &mut Tally<'_>) {
+        self.drive_in(tally, |_| ());
+    }
+
+    fn change_budget(&self, before: usize, after: usize) {
+        if let Some(budget) = &self.budget {
+            budget.change(before, after);
+        }
     }
 
     fn note_spot(&self, inner: &Inner) {
@@ -316,10 +370,6 @@ impl Cell {
     ) -> Result<Queued, SendError> {
         let size = frame.bytes().len();
         let fits = tally.make_room(size);
-        if fits && let Some(urgent) = self.queue_simply(frame) {
-            tally.add(0, size);
-            return Ok(Queued { is_dropped: false, urgent });
-        }
         let access = self.access_inner(Wake::AtEnd, |awake| {
             let sent = awake.send(size, overflow, fits, |session| session.send_shared(frame, overflow));
             (sent, awake.session.is_falling_behind())
@@ -330,13 +380,6 @@ impl Cell {
             (Err(Refused::Dropped), urgent) => Ok(Queued { is_dropped: true, urgent }),
             (Err(refused), _) => Err(refused.into()),
         }
-    }
-
-    /// The usual case of [`Self::queue`]: there is room, so that nobody has to hear of it. Returns whether it is urgent.
-    fn queue_simply(&self, frame: &SharedFrame) -> Option<bool> {
-        let mut inner = self.lock();
-        let Slot::Awake(awake) = &mut inner.slot else { return None };
-        awake.session.offer_shared(frame).then(|| awake.session.is_falling_behind())
     }
 
     /// Accepts an encoded data frame, and waits for room where there is none.
@@ -459,6 +502,22 @@ impl Cell {
 }
 
 impl Inner {
+    /// Takes over what is broadcast.
+    fn catch_up(&mut self) -> CaughtUp {
+        match &self.feed {
+            Some(feed) if feed.is_behind(self.mark) => {
+                feed.catch_up(self.lane, &mut self.mark, &mut self.slot.awake().session)
+            }
+            _ => CaughtUp::default(),
+        }
+    }
+
+    /// The same for the last time.
+    fn unfollow(&mut self) -> CaughtUp {
+        let Some(feed) = self.feed.take() else { return CaughtUp::default() };
+        feed.leave(self.lane, self.mark, || &mut self.slot.awake().session)
+    }
+
     /// The driver, if it is to be woken.
     fn wake_driver(&mut self) -> Option<Waker> {
         if std::mem::take(&mut self.driver_sleeps) { self.driver.clone() } else { None }
@@ -529,11 +588,14 @@ impl Awake {
 
 impl Drop for Cell {
     fn drop(&mut self) {
-        if let Some(budget) = &self.budget
-            && let Slot::Awake(awake) = &self.lock().slot
-        {
-            budget.change(awake.session.retained_bytes(), 0);
-        }
+        let mut inner = self.lock();
+        let left = inner.unfollow();
+        let kept = match &inner.slot {
+            Slot::Awake(awake) => awake.session.retained_bytes(),
+            Slot::Resting(_) => 0,
+        };
+        drop(inner);
+        self.change_budget(left.before + kept, left.after);
     }
 }
 

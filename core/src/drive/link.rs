@@ -109,9 +109,12 @@ impl<T: Transport + ?Sized> Link<T> {
     /// Writes what is due, for whoever has queued it, so that the task that polls this link need not be woken for it. Returns
     /// whether it has to be woken all the same, by [`Cell::wake_driver`]: the socket is full, or is lost, or is to be read on.
     ///
-    /// Before the first [`Self::poll_write`] this does nothing. `tally` is of the cell's budget.
+    /// Before the first [`Self::poll_write`] nothing is written. `tally` is of the cell's budget.
     pub fn flush(&mut self, cell: &Cell, codec: &dyn Codec, now: Instant, tally: &mut Tally<'_>) -> bool {
-        let Some(driver) = self.driver.take() else { return false };
+        let Some(driver) = self.driver.take() else {
+            cell.catch_up(tally);
+            return false;
+        };
         let wrote = self.write(&mut Context::from_waker(&driver), cell, codec, now, tally);
         self.driver = Some(driver);
         match wrote {

@@ -2,10 +2,13 @@
 //!
 //! [`Cell`] holds a session where its application and its driver both reach it. [`Link`] is the driver of one attached
 //! socket: what the [`Transport`] reads goes into the session, what the session has to say goes to the transport.
-//! [`Deadline`] is the session's one timer, [`Budget`] what all sessions may keep together.
+//! [`Deadline`] is the session's one timer, [`Budget`] what all sessions may keep together, [`Feed`] what is broadcast to many.
 
 mod cell;
 pub use cell::{Cell, Queued};
+
+mod feed;
+pub use feed::{Fed, Feed, Images};
 
 mod error;
 pub use error::{ReceiptError, SendError};

@@ -42,7 +42,7 @@ mod outbox;
 mod runs;
 
 mod tape;
-pub use tape::{Batch, SharedFrame, Tape};
+pub use tape::{Batch, SharedFrame, SharedRun, Tape};
 
 mod receipts;
 pub use receipts::Fate;

@@ -9,7 +9,7 @@ use crate::Gap;
 use super::Mode;
 use super::receipts::{Fate, Receipts};
 use super::runs::{Run, Runs, Source};
-use super::tape::{Batch, Piece, SharedFrame};
+use super::tape::{Batch, Piece, Segment, SharedFrame, SharedRun};
 
 /// Data frames that are numbered and kept until the peer has acknowledged them (session mode) or until they are written
 /// (plain mode).
@@ -118,33 +118,43 @@ impl Outbox {
     /// Numbers a frame and keeps it.
     pub(super) fn push(&mut self, message: Bytes) -> u64 {
         let length = message.len();
-        self.push_run(0, length, Source::Own(message))
+        self.push_run(0, 1, length, Source::Own(message))
     }
 
     /// The same for a frame that other sessions send, too: where it follows the one before, it costs nothing.
     pub(super) fn push_shared(&mut self, frame: &SharedFrame) -> u64 {
-        let length = frame.bytes().len();
-        if let Some(run) = self.kept.back_mut()
-            && let Source::Shared(segment) = &run.source
-            && run.index + run.frames == frame.index
-            && run.last() == self.last
-            && Arc::ptr_eq(segment, &frame.segment)
-        {
-            run.frames += 1;
-            self.last += 1;
-            self.bytes += length;
-            self.frames += 1;
-            return self.last;
-        }
-        self.push_run(frame.index, length, Source::Shared(frame.segment.clone()))
+        self.push_on(&frame.segment, frame.index, 1, frame.bytes().len())
     }
 
-    fn push_run(&mut self, index: u32, length: usize, source: Source) -> u64 {
-        self.last += 1;
-        self.bytes += length;
-        self.frames += 1;
-        self.kept.push_back(Run { number: self.last, frames: 1, index, source });
+    /// The same for a run without its first `skip` frames, `bytes` in all.
+    pub(super) fn push_shared_run(&mut self, run: &SharedRun, skip: u32, bytes: usize) -> u64 {
+        self.push_on(&run.segment, run.index + skip, run.frames - skip, bytes)
+    }
+
+    fn push_on(&mut self, on: &Arc<Segment>, index: u32, frames: u32, bytes: usize) -> u64 {
+        if let Some(run) = self.kept.back_mut()
+            && let Source::Shared(segment) = &run.source
+            && run.index + run.frames == index
+            && run.last() == self.last
+            && Arc::ptr_eq(segment, on)
+        {
+            run.frames += frames;
+            self.count_in(frames, bytes);
+            return self.last;
+        }
+        self.push_run(index, frames, bytes, Source::Shared(on.clone()))
+    }
+
+    fn push_run(&mut self, index: u32, frames: u32, bytes: usize, source: Source) -> u64 {
+        self.kept.push_back(Run { number: self.last + 1, frames, index, source });
+        self.count_in(frames, bytes);
         self.last
+    }
+
+    fn count_in(&mut self, frames: u32, bytes: usize) {
+        self.last += u64::from(frames);
+        self.bytes += bytes;
+        self.frames += frames;
     }
 
     /// Numbers a frame that cannot be delivered: the peer is told of a gap.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::{CloseFrame, Control, Frame};
 
 use super::outbox::Next;
-use super::tape::{Batch, SharedFrame};
+use super::tape::{Batch, SharedFrame, SharedRun};
 use super::timeout::Ping;
 use super::{CloseReason, Epoch, Fate, Mode, Session, Side, State};
 
@@ -87,12 +87,14 @@ impl Session {
         Ok(self.outbox.push_shared(frame))
     }
 
-    /// Does what [`Self::send_shared`] does, where nothing has to be decided: there is room. Else it does nothing, and says so.
-    #[must_use = "it may still be to be sent"]
-    pub fn offer_shared(&mut self, frame: &SharedFrame) -> bool {
-        let accepts = self.is_open() && self.has_room(frame.bytes().len());
+    /// Sends all frames of a run but the first `skip`, where nothing has to be decided: there is room. Else it does nothing, and
+    /// says so.
+    #[must_use = "they may still be to be sent"]
+    pub fn offer_shared(&mut self, run: &SharedRun, skip: u32) -> bool {
+        let (frames, bytes) = (run.frames() - skip, run.bytes_after(skip));
+        let accepts = self.is_open() && self.has_room_for(frames as usize, bytes);
         if accepts {
-            self.outbox.push_shared(frame);
+            self.outbox.push_shared_run(run, skip, bytes);
         }
         accepts
     }
@@ -174,9 +176,14 @@ impl Session {
 
     /// Whether a message of this size would be accepted without giving anything up. One message is, however big.
     pub fn has_room(&self, size: usize) -> bool {
+        self.has_room_for(1, size)
+    }
+
+    fn has_room_for(&self, frames: usize, bytes: usize) -> bool {
         let occupied = self.outbox.occupied();
-        occupied < self.buffer as usize
-            && (occupied == 0 || self.outbox.bytes().saturating_add(size) <= self.config.buffer_bytes)
+        occupied + frames <= self.buffer as usize
+            && (occupied + frames == 1
+                || self.outbox.bytes().saturating_add(bytes) <= self.config.buffer_bytes)
     }
 
     /// Whether the attached socket could take more than it was given, and half the buffer waits for it.

@@ -25,6 +25,15 @@ pub struct SharedFrame {
     pub(super) index: u32,
 }
 
+/// Frames that follow each other on a [`Tape`], one at least.
+#[derive(Debug, Clone)]
+pub struct SharedRun {
+    pub(super) segment: Arc<Segment>,
+    pub(super) index: u32,
+    pub(super) frames: u32,
+    bytes: usize,
+}
+
 /// Frames that follow each other, in one piece.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "a transport has to write it")]
@@ -91,6 +100,41 @@ impl SharedFrame {
     /// The frame.
     pub fn bytes(&self) -> &Bytes {
         self.segment.frame(self.index)
+    }
+}
+
+impl From<SharedFrame> for SharedRun {
+    fn from(frame: SharedFrame) -> Self {
+        let bytes = frame.bytes().len();
+        Self { segment: frame.segment, index: frame.index, frames: 1, bytes }
+    }
+}
+
+impl SharedRun {
+    /// Adds a frame, where it follows.
+    pub fn extend(&mut self, frame: &SharedFrame) -> bool {
+        let follows = self.index + self.frames == frame.index && Arc::ptr_eq(&self.segment, &frame.segment);
+        if follows {
+            self.frames += 1;
+            self.bytes += frame.bytes().len();
+        }
+        follows
+    }
+
+    /// How many frames they are.
+    pub fn frames(&self) -> u32 {
+        self.frames
+    }
+
+    /// Bytes of all but the first `skip`.
+    pub fn bytes_after(&self, skip: u32) -> usize {
+        if skip == 0 { self.bytes } else { self.after(skip).map(|frame| frame.bytes().len()).sum() }
+    }
+
+    /// All but the first `skip`, one by one.
+    pub fn after(&self, skip: u32) -> impl Iterator<Item = SharedFrame> + '_ {
+        let frames = self.index + skip..self.index + self.frames;
+        frames.map(|index| SharedFrame { segment: self.segment.clone(), index })
     }
 }
 
