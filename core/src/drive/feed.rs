@@ -244,3 +244,234 @@ impl Inner {
 fn comes_before(a: u32, b: u32) -> bool {
     b.wrapping_sub(a).cast_signed() > 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drive::{Budget, Cell, Tally, now};
+    use crate::{CloseReason, Epoch, Mode, SessionConfig, SessionIdentity, Side, State, Token, Transmit};
+
+    /// A session with a socket that follows a feed, in a budget.
+    struct Follower {
+        cell: Cell,
+        epoch: Epoch,
+    }
+
+    impl Follower {
+        fn new(mode: Mode, buffer: u32, budget: &Arc<Budget>) -> Self {
+            let mut config = SessionConfig::new(Side::Server, mode);
+            config.buffer_frames = buffer;
+            let config = Arc::new(config);
+            let mut session = match mode {
+                Mode::Plain => Session::new(config, now()),
+                Mode::Session => {
+                    let token = Token::parse("abcdefghijklmnopqrstuv").unwrap();
+                    Session::new_server(config, SessionIdentity::new(token, "id", "room"), None, now())
+                }
+            };
+            let epoch = session.reserve();
+            session.attach(epoch, None, now()).unwrap();
+            Self { cell: Cell::new(session).with_budget(budget.clone()), epoch }
+        }
+
+        fn of(feed: &Arc<Feed>, budget: &Arc<Budget>) -> Self {
+            let follower = Self::new(Mode::Plain, 256, budget);
+            follower.cell.follow(feed, 0);
+            follower
+        }
+
+        /// What its socket is to write, and writes.
+        fn written(&self) -> Vec<String> {
+            self.cell.drive(|session| {
+                let mut texts = Vec::new();
+                while let Some(transmit) = session.poll_transmit(self.epoch, now()) {
+                    match transmit {
+                        Transmit::Data(message) => texts.push(text(&message)),
+                        Transmit::Batch(batch) => texts.extend(batch.frames().map(|frame| text(&frame))),
+                        Transmit::Control(control) => texts.push(control.event().to_owned()),
+                        other => panic!("{other:?}"),
+                    }
+                }
+                session.handle_written(self.epoch, texts.len(), true, false, now());
+                texts
+            })
+        }
+    }
+
+    fn text(message: &Bytes) -> String {
+        String::from_utf8(message.to_vec()).unwrap()
+    }
+
+    fn push(feed: &Feed, budget: &Budget, text: &'static str) -> Fed {
+        let fed = feed.push(&[Some(Bytes::from_static(text.as_bytes()))]);
+        budget.change(0, fed.bytes);
+        fed
+    }
+
+    fn budget() -> Arc<Budget> {
+        Arc::new(Budget::new(usize::MAX, || None))
+    }
+
+    #[test]
+    fn what_was_broadcast_comes_before_what_is_sent_later() {
+        let (feed, budget) = (Arc::default(), budget());
+        let follower = Follower::of(&feed, &budget);
+        assert_eq!(push(&feed, &budget, "a").queued, 1);
+        push(&feed, &budget, "b");
+        follower.cell.send(Bytes::from_static(b"own"), Overflow::Reject).unwrap();
+        push(&feed, &budget, "c");
+        assert_eq!(follower.cell.drive(|session| session.counts().accepted), 4);
+        assert_eq!(follower.written(), ["a", "b", "own", "c"]);
+        assert_eq!(follower.written(), [""; 0]);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn each_gets_what_is_broadcast_while_it_follows() {
+        let (feed, budget) = (Arc::default(), budget());
+        let early = Follower::of(&feed, &budget);
+        push(&feed, &budget, "a");
+        let late = Follower::of(&feed, &budget);
+        assert_eq!(push(&feed, &budget, "b").queued, 2);
+        early.cell.unfollow();
+        assert_eq!(push(&feed, &budget, "c").queued, 1);
+        assert_eq!(early.written(), ["a", "b"]);
+        assert_eq!(late.written(), ["b", "c"]);
+        // To the end of one, then from here on in another.
+        let other = Arc::default();
+        push(&feed, &budget, "d");
+        push(&other, &budget, "nobody's");
+        late.cell.follow(&other, 0);
+        push(&other, &budget, "e");
+        push(&feed, &budget, "nobody's");
+        assert_eq!(late.written(), ["d", "e"]);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn each_codec_has_its_own_frames_and_a_gap_where_it_has_none() {
+        let (feed, budget) = (Arc::default(), budget());
+        let json = Follower::of(&feed, &budget);
+        let other = Follower::new(Mode::Plain, 256, &budget);
+        other.cell.follow(&feed, 2);
+        let image = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
+        let fed = feed.push(&[image("{}"), None, image("binary")]);
+        assert_eq!((fed.queued, fed.bytes), (2, 8));
+        let fed = feed.push(&[None, None, image("more")]);
+        assert_eq!((fed.queued, fed.bytes), (1, 4));
+        assert_eq!(json.written(), ["{}"]);
+        assert_eq!(other.written(), ["binary", "more"]);
+        assert_eq!(json.cell.drive(|session| (session.counts().accepted, session.counts().dropped)), (2, 1));
+    }
+
+    #[test]
+    fn what_all_have_is_forgotten() {
+        let (feed, budget) = (Arc::default(), budget());
+        let [a, b] = [0; 2].map(|_| Follower::of(&feed, &budget));
+        push(&feed, &budget, "a");
+        let fed = push(&feed, &budget, "bc");
+        assert_eq!((fed.waiting_frames, fed.waiting_bytes), (2, 3));
+        let next = feed.next();
+        push(&feed, &budget, "d");
+        assert_eq!((a.written().len(), b.written().len()), (3, 3));
+        feed.forget(next);
+        assert_eq!(push(&feed, &budget, "e").waiting_frames, 2);
+        feed.forget(next - 1);
+        assert_eq!(a.written(), ["e"]);
+        assert_eq!(b.written(), ["e"]);
+        feed.forget(feed.next());
+        assert!(feed.lock().lanes[0].parts.is_empty());
+        assert_eq!(feed.lock().lanes[0].bytes, 0);
+    }
+
+    #[test]
+    fn who_is_inside_a_part_takes_over_the_rest_of_it() {
+        let (feed, budget) = (Arc::default(), budget());
+        let [slow, fast] = [0; 2].map(|_| Follower::of(&feed, &budget));
+        let all: Vec<_> = (0..100).map(|n: u32| n.to_string()).collect();
+        for (n, text) in all.iter().enumerate() {
+            let fed = feed.push(&[Some(text.clone().into())]);
+            budget.change(0, fed.bytes);
+            if n % 7 == 3 {
+                assert_eq!(fast.written().last(), Some(text));
+            }
+        }
+        assert!(feed.lock().lanes[0].parts.len() < 10, "they follow each other");
+        assert_eq!(fast.written(), ["95", "96", "97", "98", "99"]);
+        assert_eq!(slow.written(), all);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn where_there_is_no_room_the_oldest_go_and_the_peer_is_told() {
+        let (feed, budget) = (Arc::default(), budget());
+        let plain = Follower::new(Mode::Plain, 3, &budget);
+        let session = Follower::new(Mode::Session, 3, &budget);
+        for follower in [&plain, &session] {
+            follower.cell.follow(&feed, 0);
+        }
+        for text in ["a", "b", "c", "d", "e"] {
+            push(&feed, &budget, text);
+        }
+        assert_eq!(budget.used(), 10);
+        assert_eq!(plain.written(), ["c", "d", "e"]);
+        assert_eq!(session.cell.drive(|session| session.counts().dropped), 2);
+        assert_eq!(budget.used(), 3);
+        assert_eq!(session.written(), ["$open", "$gap", "c", "d", "e"]);
+    }
+
+    #[test]
+    fn a_session_that_ends_has_what_came_before_and_counts_no_more() {
+        let (feed, budget) = (Arc::default(), budget());
+        let [ends, closes, stays] = [0; 3].map(|_| Follower::of(&feed, &budget));
+        assert_eq!(push(&feed, &budget, "a").queued, 3);
+        ends.cell.command(|session| session.end(CloseReason::Normal));
+        closes.cell.command(|session| session.close(CloseReason::Normal, now()));
+        assert_eq!(push(&feed, &budget, "b").queued, 1);
+        assert_eq!(
+            ends.cell.drive(|session| (session.state(), session.counts().unacknowledged)),
+            (State::Closed, 1)
+        );
+        assert_eq!(stays.written(), ["a", "b"]);
+        closes.cell.follow(&feed, 0);
+        assert_eq!(push(&feed, &budget, "c").queued, 1, "it is closing");
+        drop((ends, closes, stays));
+        assert_eq!(budget.used(), 0);
+        assert_eq!(push(&feed, &budget, "d"), Fed { waiting_frames: 4, ..Fed::default() });
+    }
+
+    #[test]
+    fn numbers_begin_anew() {
+        let budget = budget();
+        let feed = Arc::new(Feed::default());
+        feed.next.store(u32::MAX - 1, Ordering::Relaxed);
+        feed.lock().forgotten = u32::MAX - 1;
+        let [a, b] = [0; 2].map(|_| Follower::of(&feed, &budget));
+        for text in ["1", "2", "3", "4"] {
+            push(&feed, &budget, text);
+            if text == "2" {
+                assert_eq!(a.written(), ["1", "2"]);
+            }
+        }
+        assert_eq!((a.written(), b.written().len()), (vec!["3".to_owned(), "4".to_owned()], 4));
+        feed.forget(feed.next());
+        assert_eq!(push(&feed, &budget, "5").waiting_frames, 1);
+    }
+
+    #[test]
+    fn a_session_that_rests_is_left_alone_where_it_has_everything() {
+        let (feed, budget) = (Arc::default(), budget());
+        let follower = Follower::of(&feed, &budget);
+        follower.cell.drive(|session| session.cut(now()));
+        while follower.cell.next_event().is_some() {}
+        assert!(follower.cell.rest(std::task::Waker::noop().clone(), false));
+        follower.cell.catch_up(&mut Tally::new(&budget));
+        push(&feed, &budget, "a");
+        assert_eq!(budget.used(), 1);
+        let mut tally = Tally::new(&budget);
+        follower.cell.catch_up(&mut tally);
+        drop(tally);
+        assert_eq!(follower.cell.drive(|session| session.retained_bytes()), 1);
+        assert_eq!(budget.used(), 1);
+    }
+}

@@ -69,9 +69,12 @@ impl What {
     }
 }
 
-/// Nothing more is taken from the session while so many messages are to be written: beyond some dozens in one write nothing
-/// is gained. The kernel takes up to 1,024 slices.
-const MAX_BATCH: usize = 64;
+/// Nothing more is taken from the session while so many messages are to be written. Each write costs as much as copying some
+/// dozens of small messages, so that many in one count under load: as many as broadcasts let wait by default, half a buffer.
+const MAX_BATCH: usize = 128;
+
+/// One write takes no more pieces than this. The kernel takes up to 1,024.
+const MAX_SLICES: usize = 64;
 
 /// No more than this is taken from the session before it is written: what is taken cannot be given up any more.
 const MAX_BATCH_BYTES: usize = 64 * 1024;
@@ -306,7 +309,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTrans
             let count = if self.queue.len() == 1 || !io.is_write_vectored() {
                 ready!(io.poll_write(cx, &self.queue[0].bytes[self.offset..]))?
             } else {
-                let mut slices = [IoSlice::new(&[]); MAX_BATCH];
+                let mut slices = [IoSlice::new(&[]); MAX_SLICES];
                 let mut used = 0;
                 for (slice, pending) in slices.iter_mut().zip(&self.queue) {
                     let from = if used == 0 { self.offset } else { 0 };

@@ -104,6 +104,36 @@ async fn nothing_is_given_up_while_there_is_room_however_fast_broadcasts_follow_
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_takes_the_place_of_one_who_leaves_misses_nothing() {
+    // In three chunks, the last of which empties: who leaves makes one of its members come to another.
+    const MEMBERS: usize = 530;
+    const LEAVE: usize = 40;
+    let (server, _log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let mut members = Vec::new();
+    for n in 0..MEMBERS {
+        members.push(line.client(&format!("/?id={n}")).connect().await.unwrap());
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    for n in 0..LEAVE {
+        server.broadcast("room", &number(n as u64 + 1)).unwrap();
+        server.connection(&(n * 7).to_string()).unwrap().close(1000, "enough");
+        // Some leave while a broadcast is being written, some before it is.
+        for _ in 0..n % 4 {
+            tokio::task::yield_now().await;
+        }
+    }
+    for (n, member) in members.iter_mut().enumerate() {
+        if n % 7 > 0 || n / 7 >= LEAVE {
+            assert_eq!(numbers(member, LEAVE).await, Vec::from_iter(1..=LEAVE as u64));
+        }
+    }
+    // The last acknowledgements.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert_eq!((server.stats().dropped, server.stats().retained_bytes), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_or_unknown_room_is_no_error() {
     let (server, mut log) = server(|builder| builder);
     assert_eq!(server.broadcast("nowhere", &number(1)), Ok(0));
