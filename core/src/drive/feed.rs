@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -218,7 +218,11 @@ impl Inner {
     fn give(&self, lane: u16, mark: u32, session: &mut Session) -> CaughtUp {
         debug_assert!(!comes_before(mark, self.forgotten), "what is forgotten all have");
         let parts = &self.lanes[usize::from(lane)].parts;
-        let from = parts.partition_point(|part| !comes_before(mark, part.end()));
+        // Mostly there is one.
+        let from = match parts.back() {
+            Some(last) if !comes_before(mark, last.first) => parts.len() - 1,
+            _ => parts.partition_point(|part| !comes_before(mark, part.end())),
+        };
         let (frames, kept) = (session.occupied(), session.retained_bytes());
         let mut before = kept;
         for part in parts.range(from..) {
@@ -247,6 +251,8 @@ fn comes_before(a: u32, b: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::drive::{Budget, Cell, Tally, now};
     use crate::{CloseReason, Epoch, Mode, SessionConfig, SessionIdentity, Side, State, Token, Transmit};

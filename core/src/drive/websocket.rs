@@ -326,11 +326,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTrans
         // An idle connection costs no buffers.
         self.queue = VecDeque::new();
         self.pongs = None;
-        if self.unflushed {
-            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
-            self.unflushed = false;
-        }
-        Poll::Ready(Ok(()))
+        self.poll_flush_io(cx)
     }
 
     fn poll_send(
@@ -348,13 +344,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTrans
             };
         }
         if count == message.len() {
-            self.unflushed = true;
             *written = Written { messages: 1, data: 1, progress: true };
-        } else {
-            self.push_data(message.clone());
-            if count > 0 {
-                self.advance(count, written);
-            }
+            self.unflushed = true;
+            return self.poll_flush_io(cx);
+        }
+        self.push_data(message.clone());
+        if count > 0 {
+            self.advance(count, written);
         }
         self.poll_flush(cx, written)
     }
@@ -366,6 +362,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTrans
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
+    fn poll_flush_io(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.unflushed {
+            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
     fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
