@@ -1,21 +1,24 @@
 //! [`Cell`]: a session where its application and its driver both reach it.
 
-use std::collections::VecDeque;
+mod sending;
+pub use sending::Queued;
+
+mod slot;
+
 use std::mem::offset_of;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::Bytes;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
-use crate::{Event, Fate, Frame, Mode, Overflow, Refused, Resting, Session, SharedFrame};
+use crate::{Event, Session};
 
 use super::budget::{Budget, Tally};
 use super::deadline::now;
-use super::error::{ReceiptError, SendError};
 use super::feed::{CaughtUp, Feed};
 use super::prefetch::Spot;
+use slot::{Awake, Slot};
 
 /// A session behind a lock that is held for single calls, never across an await.
 #[derive(Debug)]
@@ -41,39 +44,6 @@ struct Inner {
     mark: u32,
     /// What is broadcast to it.
     feed: Option<Arc<Feed>>,
-}
-
-/// A session that waits for a socket mostly keeps nothing, and then takes little.
-#[derive(Debug)]
-enum Slot {
-    Awake(Box<Awake>),
-    Resting(Resting),
-}
-
-#[derive(Debug)]
-#[repr(C)]
-struct Awake {
-    /// Who waits for an event.
-    reader: Option<Waker>,
-    /// Who waits to hear what becomes of a frame, by its number. Mostly nobody.
-    receipts: Option<Box<Receipts>>,
-    /// Notified when the buffer has room again, or never will, and by [`Cell::notify`]. Mostly nobody waits.
-    room: Option<Arc<Notify>>,
-    /// Somebody was refused for want of room since `room` was notified last.
-    room_wanted: bool,
-    session: Session,
-}
-
-type Receipts = VecDeque<(u64, oneshot::Sender<Fate>)>;
-
-/// What became of a frame that was queued.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs, reason = "a broadcast has to heed all of it")]
-pub struct Queued {
-    /// It was given up itself: [`Overflow::DropNewest`].
-    pub is_dropped: bool,
-    /// The socket was handed so little of what is kept that more would soon be given up: it is to be flushed before.
-    pub urgent: bool,
 }
 
 /// What came of an access, and the bytes that were kept before and after it.
@@ -346,142 +316,6 @@ impl Cell {
         Poll::Ready(event)
     }
 
-    /// Accepts an encoded data frame. Returns whether it was queued: [`Overflow::DropNewest`] may drop it, and tells the peer.
-    ///
-    /// # Errors
-    /// As [`Session::send`].
-    pub fn send(&self, message: Bytes, overflow: Overflow) -> Result<bool, SendError> {
-        let (size, fits) = (message.len(), self.makes_room(message.len()));
-        queued(self.access_counted(Wake::Always, |awake| {
-            awake.send(size, overflow, fits, |session| session.send(message, overflow))
-        }))
-    }
-
-    /// Accepts a data frame that other sessions send, too, for who goes on to [`Link::flush`](super::Link::flush): does not wake
-    /// the driver, unless the session ends by it. `tally` is of this cell's budget.
-    ///
-    /// # Errors
-    /// As [`Session::send`].
-    pub fn queue(
-        &self,
-        frame: &SharedFrame,
-        overflow: Overflow,
-        tally: &mut Tally<'_>,
-    ) -> Result<Queued, SendError> {
-        let size = frame.bytes().len();
-        let fits = tally.make_room(size);
-        let access = self.access_inner(Wake::AtEnd, |awake| {
-            let sent = awake.send(size, overflow, fits, |session| session.send_shared(frame, overflow));
-            (sent, awake.session.is_falling_behind())
-        });
-        tally.add(access.before, access.after);
-        match access.result {
-            (Ok(_), urgent) => Ok(Queued { is_dropped: false, urgent }),
-            (Err(Refused::Dropped), urgent) => Ok(Queued { is_dropped: true, urgent }),
-            (Err(refused), _) => Err(refused.into()),
-        }
-    }
-
-    /// Accepts an encoded data frame, and waits for room where there is none.
-    ///
-    /// # Errors
-    /// Fails when the session ends, and when there was no room for `patience`.
-    pub async fn send_wait(&self, message: Bytes, patience: Duration) -> Result<(), SendError> {
-        self.offer_wait(message, patience, false).await.map(drop)
-    }
-
-    /// Like [`Self::send_wait`], and then waits until the peer has acknowledged the frame.
-    ///
-    /// # Errors
-    /// Fails as that does, when the frame is given up, and when the session ends first. In plain mode nobody acknowledges.
-    pub async fn send_acked(&self, message: Bytes, patience: Duration) -> Result<(), ReceiptError> {
-        if self.drive(|session| session.mode()) == Mode::Plain {
-            return Err(ReceiptError::PlainMode);
-        }
-        let fate = self.offer_wait(message, patience, true).await?;
-        match fate.expect("a receipt was asked for").await {
-            Ok(Fate::Delivered) => Ok(()),
-            Ok(Fate::Dropped) => Err(ReceiptError::Dropped),
-            // Nobody answers any more when the cell itself is gone.
-            _ => Err(ReceiptError::Ended),
-        }
-    }
-
-    async fn offer_wait(
-        &self,
-        message: Bytes,
-        patience: Duration,
-        receipt: bool,
-    ) -> Result<Option<oneshot::Receiver<Fate>>, SendError> {
-        match self.offer(message.clone(), Overflow::Reject, receipt) {
-            Err(Refused::Full) => {}
-            result => return Ok(result?),
-        }
-        let deadline = tokio::time::sleep(patience);
-        let mut deadline = std::pin::pin!(deadline);
-        loop {
-            let room = self.news();
-            let mut room = std::pin::pin!(room.notified());
-            // From here on no notification is missed.
-            room.as_mut().enable();
-            let mut freed = std::pin::pin!(self.budget.as_ref().map(|budget| budget.freed()));
-            if let Some(freed) = freed.as_mut().as_pin_mut() {
-                freed.enable();
-            }
-            match self.offer(message.clone(), Overflow::Reject, receipt) {
-                Err(Refused::Full) => {}
-                result => return Ok(result?),
-            }
-            let freed = async {
-                match freed.as_mut().as_pin_mut() {
-                    Some(freed) => freed.await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                () = &mut room => {}
-                () = freed => {}
-                () = &mut deadline => return Err(SendError::Timeout),
-            }
-        }
-    }
-
-    fn offer(
-        &self,
-        message: Bytes,
-        overflow: Overflow,
-        receipt: bool,
-    ) -> Result<Option<oneshot::Receiver<Fate>>, Refused> {
-        let (size, fits) = (message.len(), self.makes_room(message.len()));
-        self.access_counted(Wake::Always, |awake| {
-            let number = awake.send(size, overflow, fits, |session| session.send(message, overflow))?;
-            Ok(receipt.then(|| {
-                awake.session.watch_last();
-                let (sender, receiver) = oneshot::channel();
-                awake.receipts.get_or_insert_default().push_back((number, sender));
-                receiver
-            }))
-        })
-    }
-
-    /// Whether all cells together may keep this too. Before our own lock is taken: others may have to give way.
-    fn makes_room(&self, size: usize) -> bool {
-        self.budget.as_ref().is_none_or(|budget| budget.make_room(size))
-    }
-
-    /// Whether the application may send this frame here.
-    ///
-    /// # Errors
-    /// Fails in session mode for an event that begins with `$` (PROTOCOL.md §3).
-    pub fn check(&self, frame: &Frame) -> Result<(), SendError> {
-        if !frame.is_reserved() || self.drive(|session| session.may_send(frame)) {
-            Ok(())
-        } else {
-            Err(SendError::Reserved)
-        }
-    }
-
     /// Ready with the time when the session's timer is due; calls it when it was.
     pub fn poll_timeout(&self, cx: &mut Context<'_>, deadline: &mut super::Deadline) -> Poll<()> {
         let at = self.lock().slot.awake().session.poll_timeout();
@@ -524,68 +358,6 @@ impl Inner {
     }
 }
 
-impl Slot {
-    fn of(session: Session) -> Self {
-        let awake = Awake { session, reader: None, receipts: None, room: None, room_wanted: false };
-        Self::Awake(Box::new(awake))
-    }
-
-    fn awake(&mut self) -> &mut Awake {
-        if let Self::Resting(resting) = self {
-            *self = Self::of(resting.wake());
-        }
-        match self {
-            Self::Awake(awake) => awake,
-            Self::Resting(_) => unreachable!("it was woken"),
-        }
-    }
-
-    /// Takes as little as can be, where that is less.
-    fn rest(&mut self) {
-        if let Self::Awake(awake) = self
-            && awake.reader.is_none()
-            && awake.receipts.is_none()
-            && awake.room.as_ref().is_none_or(|room| Arc::strong_count(room) == 1)
-            && let Some(resting) = awake.session.rest()
-        {
-            *self = Self::Resting(resting);
-        }
-    }
-}
-
-impl Awake {
-    fn send(
-        &mut self,
-        size: usize,
-        overflow: Overflow,
-        fits: bool,
-        send: impl FnOnce(&mut Session) -> Result<u64, Refused>,
-    ) -> Result<u64, Refused> {
-        let made_way = if fits { Ok(()) } else { self.session.make_way(size, overflow) };
-        let sent = made_way.and_then(|()| send(&mut self.session));
-        self.room_wanted |= sent == Err(Refused::Full);
-        sent
-    }
-
-    /// Tells who waits for it what has become of a frame.
-    fn settle_receipts(&mut self) {
-        let Some(receipts) = &mut self.receipts else { return };
-        while let Some((number, fate)) = self.session.poll_receipt() {
-            // Numbers ascend, but for those of a session that is no more: these are all decided before the first new one.
-            let Some(index) = receipts.iter().position(|(waiting, _)| *waiting == number) else {
-                continue;
-            };
-            if let Some((_, waiting)) = receipts.remove(index) {
-                // Who has stopped to wait does not mind.
-                waiting.send(fate).ok();
-            }
-        }
-        if receipts.is_empty() {
-            self.receipts = None;
-        }
-    }
-}
-
 impl Drop for Cell {
     fn drop(&mut self) {
         let mut inner = self.lock();
@@ -596,15 +368,6 @@ impl Drop for Cell {
         };
         drop(inner);
         self.change_budget(left.before + kept, left.after);
-    }
-}
-
-/// Whether a frame was queued, and not dropped as the newest.
-fn queued(sent: Result<u64, Refused>) -> Result<bool, SendError> {
-    match sent {
-        Ok(_) => Ok(true),
-        Err(Refused::Dropped) => Ok(false),
-        Err(refused) => Err(refused.into()),
     }
 }
 
@@ -621,8 +384,10 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::task::Wake;
 
+    use bytes::Bytes;
+
     use super::*;
-    use crate::{Control, Mode, SessionConfig, SessionIdentity, Side, Token, Transmit};
+    use crate::{Control, Frame, Mode, Overflow, SessionConfig, SessionIdentity, Side, Token, Transmit};
 
     #[derive(Default)]
     struct Flag(AtomicBool);
