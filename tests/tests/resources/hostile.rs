@@ -236,6 +236,7 @@ fn a_thousand_members_that_never_read_take_their_buffers_and_nobody_elses_time()
         // The pipe of each holds 4 KiB; its own queue what is pending, and places for what is kept.
         let held = live() - before;
         assert!(held < SILENT * 16 * KIB, "{held} bytes");
-        assert!(server.stats().dropped > 100 * SILENT as u64);
+        // Eight are in the pipe, up to 128 are being written, 16 are kept; the others were given up.
+        assert!(server.stats().dropped >= 48 * SILENT as u64);
     });
 }
