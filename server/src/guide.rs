@@ -459,6 +459,8 @@
 //! - **Many that are busy at once.** A worker of tokio's has a queue of 256 tasks, and looks at those beyond after dozens of its
 //!   own. With a thousand clients that never pause, the slowest hundredth is served after ten times the median; with
 //!   `global_queue_interval(3)` on tokio's runtime builder, after three times, for the same cost.
+//! - **The release build.** A delivery goes through functions of several crates: `lto = "fat"` and `codegen-units = 1` in
+//!   `[profile.release]` took a sixth of the time that rejoin's own code takes for one.
 //! - **What to watch.** [`Server::stats`] has the numbers at this moment, [`Metrics`] what happens, for Prometheus and the like;
 //!   events come through `tracing`, in one span per session that carries its ID and room. Neither payloads nor tokens are logged.
 //!

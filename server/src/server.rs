@@ -124,8 +124,10 @@ impl Server {
     /// is no error. A member whose buffer is full loses its oldest frame, and is told so in session mode; or what
     /// [`Builder::broadcast_overflow`] says.
     ///
-    /// Costs one encoding for each codec in the room, and for each member a reference count and a place in its queue. All
-    /// members see the broadcasts of a room in the same order.
+    /// Costs one encoding for each codec in the room, and a place in one queue for each 256 members: each takes the frame over when
+    /// it is written to, or when anything else is done with it. What is sent to a member later comes later. All members see the
+    /// broadcasts of a room in the same order. While members wait for half of what their buffers hold, a call writes to them before
+    /// it returns.
     ///
     /// # Errors
     /// Fails as a whole for an event that begins with `$` while a member is in session mode, when no member's codec can
@@ -135,7 +137,8 @@ impl Server {
     }
 
     /// Like [`Self::broadcast`], with another policy for this frame where a member's buffer is full. A member that does not get
-    /// the frame is not among those that are counted.
+    /// the frame is not among those that are counted. So each member has to be asked at once, unless the policy is
+    /// [`Overflow::DropOldest`], which refuses nothing.
     ///
     /// # Errors
     /// As [`Self::broadcast`].

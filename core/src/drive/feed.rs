@@ -17,14 +17,14 @@ use crate::{Overflow, Session, SharedFrame, SharedRun, Tape};
 /// What has been taken over stays here until [`Self::forget`] is called: by who has gone through all followers.
 #[derive(Debug, Default)]
 pub struct Feed {
-    /// The number of the next frame. It is in no hurry to wrap: a session is never so far behind.
+    /// The number of the next frame. Numbers begin anew at their end: nobody is ever half of them behind.
     next: AtomicU32,
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Those up to this number, not included, have been taken over by all.
+    /// All have taken over the frames before this number.
     forgotten: u32,
     lanes: Vec<Lane>,
 }
