@@ -19,9 +19,6 @@ use crate::shared::Shared;
 /// core to core with each delivery.
 pub(crate) const CHUNK: usize = 256;
 
-/// While a frame is queued for one member, what it takes for the one so far behind it is fetched.
-const AHEAD: usize = 4;
-
 /// A frame that is broadcast, encoded and framed once for each codec among the members.
 pub(crate) struct Broadcast<'a> {
     /// By the codec's place; `None` where nobody has it, and where it has no image of the frame.
@@ -115,8 +112,7 @@ impl<'a> Broadcast<'a> {
         let mut tally = Tally::new(self.shared.suspended.budget());
         let mut frames: Vec<Option<SharedFrame>> = vec![None; self.images.len()];
         let mut is_behind = false;
-        for (index, member) in members.iter().enumerate() {
-            fetch_ahead(members, index);
+        for member in members {
             let codec = member.codec_index();
             let Some(image) = &self.images[codec] else {
                 member.cell().command(|session| session.send_missing()).ok();
@@ -133,16 +129,6 @@ impl<'a> Broadcast<'a> {
         if is_behind {
             self.done.behind.push(chunk);
         }
-    }
-}
-
-/// Has the processor fetch what it takes to queue something for those who come soon.
-fn fetch_ahead(members: &[Connection], index: usize) {
-    if let Some(member) = members.get(index + 2 * AHEAD) {
-        member.prefetch();
-    }
-    if let Some(member) = members.get(index + AHEAD) {
-        member.prefetch_session();
     }
 }
 

@@ -426,6 +426,23 @@ mod tests {
         assert_eq!(session.written(), ["$open", "$gap", "c", "d", "e"]);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_room_finds_what_the_last_frames_of_a_feed_make() {
+        let (feed, budget) = (Arc::default(), budget());
+        let follower = Follower::new(Mode::Plain, 2, &budget);
+        follower.cell.follow(&feed, 0);
+        let big = Bytes::from(vec![b'x'; SessionConfig::new(Side::Server, Mode::Plain).buffer_bytes]);
+        follower.cell.send(big, Overflow::Reject).unwrap();
+        let waits = follower.cell.send_wait(Bytes::from_static(b"own"), std::time::Duration::from_secs(1));
+        let leaves = async {
+            tokio::task::yield_now().await;
+            push(&feed, &budget, "small");
+            follower.cell.unfollow();
+        };
+        assert_eq!(tokio::join!(waits, leaves).0, Ok(()));
+        assert_eq!(follower.written(), ["small", "own"]);
+    }
+
     #[test]
     fn a_session_that_ends_has_what_came_before_and_counts_no_more() {
         let (feed, budget) = (Arc::default(), budget());

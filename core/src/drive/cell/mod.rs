@@ -154,8 +154,7 @@ impl Cell {
             || after.frames < before.frames
             || after.bytes < before.bytes
             || after.open != before.open;
-        let tell_room = more_room && std::mem::take(&mut awake.room_wanted);
-        let room = if tell_room { awake.room.clone() } else { None };
+        let room = if more_room { awake.take_room() } else { None };
         let left = if after.open { CaughtUp::default() } else { inner.unfollow() };
         if was_resting {
             inner.slot.rest();
@@ -182,24 +181,36 @@ impl Cell {
     /// Has the session take over what is broadcast, from here on: `lane` is the place of its codec. What it followed before it has
     /// to the end.
     pub fn follow(&self, feed: &Arc<Feed>, lane: u16) {
-        let mut inner = self.lock();
-        let left = inner.unfollow();
-        let is_open = match &inner.slot {
-            Slot::Awake(awake) => awake.session.is_open(),
-            Slot::Resting(_) => true,
-        };
-        if is_open {
-            (inner.lane, inner.mark) = (lane, feed.join(lane));
-            inner.feed = Some(feed.clone());
-        }
-        drop(inner);
-        self.change_budget(left.before, left.after);
+        self.leave(|inner| {
+            let is_open = match &inner.slot {
+                Slot::Awake(awake) => awake.session.is_open(),
+                Slot::Resting(_) => true,
+            };
+            if is_open {
+                (inner.lane, inner.mark) = (lane, feed.join(lane));
+                inner.feed = Some(feed.clone());
+            }
+        });
     }
 
     /// Ends what [`Self::follow`] began: what was broadcast so far the session has.
     pub fn unfollow(&self) {
-        let left = self.lock().unfollow();
+        self.leave(|_| ());
+    }
+
+    fn leave(&self, then: impl FnOnce(&mut Inner)) {
+        let mut inner = self.lock();
+        let left = inner.unfollow();
+        then(&mut inner);
+        let room = match &mut inner.slot {
+            Slot::Awake(awake) if left.made_room => awake.take_room(),
+            _ => None,
+        };
+        drop(inner);
         self.change_budget(left.before, left.after);
+        if let Some(room) = room {
+            room.notify_waiters();
+        }
     }
 
     /// Takes over what is broadcast. Whatever else is done does, too: this is for who does nothing else.

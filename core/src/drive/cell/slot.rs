@@ -74,6 +74,11 @@ impl Awake {
         sent
     }
 
+    /// There is more room: who is to hear of it.
+    pub(super) fn take_room(&mut self) -> Option<Arc<Notify>> {
+        if std::mem::take(&mut self.room_wanted) { self.room.clone() } else { None }
+    }
+
     /// Tells who waits for it what has become of a frame.
     pub(super) fn settle_receipts(&mut self) {
         let Some(receipts) = &mut self.receipts else { return };
