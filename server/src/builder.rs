@@ -58,13 +58,21 @@ impl Builder {
         }
     }
 
-    /// Builds the server. Nothing runs before a connection comes.
+    /// Builds the server. Nothing is served before a connection comes.
+    ///
+    /// A server has a tokio runtime of its own: the one in which it is built, or else the first in which it
+    /// [listens](Server::listen) or serves. The resume windows of all its sessions end there, and a session that comes back
+    /// goes on there. When that runtime ends, the next one in which the server has served takes its place; its tasks end, and
+    /// with them the sessions that they drive. When the last one ends, the suspended sessions end, too, and their `on_disconnect`
+    /// is not called, for lack of a runtime.
     ///
     /// # Errors
     /// Fails when an option is out of its range, and names option, value and range.
     pub fn build(self) -> Result<Server, ConfigError> {
         let options = self.options.checked()?;
-        Ok(Server::new(Arc::new(Shared::new(options, self.connect, self.handlers, self.meter))))
+        let shared = Shared::new(options, self.connect, self.handlers, self.meter);
+        shared.runtimes.note();
+        Ok(Server::new(Arc::new(shared)))
     }
 
     // --- callbacks

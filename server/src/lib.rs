@@ -126,6 +126,8 @@ mod admission;
 
 mod shared;
 
+mod runtimes;
+
 mod registry;
 
 mod sharded;

@@ -59,6 +59,7 @@ impl Server {
     /// # Errors
     /// Fails when the listener does not know its address.
     pub fn serve(&self, listener: TcpListener) -> io::Result<Listening> {
+        self.shared.runtimes.note();
         listen::listen(self.shared.clone(), listener)
     }
 
@@ -66,6 +67,7 @@ impl Server {
     /// the time and the size of a request's head. It alone knows the peer's address: look for it in
     /// [`ConnectRequest::extensions`](crate::ConnectRequest::extensions), [`Connection::remote_addr`] is `None`.
     pub fn service(&self) -> Service {
+        self.shared.runtimes.note();
         Service::new(self.shared.clone(), None)
     }
 
@@ -75,6 +77,7 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        self.shared.runtimes.note();
         let session = match listen::as_tcp(io) {
             Ok(tcp) => listen::serve(self.shared.clone(), Eager::new(tcp), None).await,
             Err(io) => listen::serve(self.shared.clone(), io, None).await,
@@ -104,6 +107,7 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        self.shared.runtimes.note();
         match listen::as_tcp(io) {
             Ok(tcp) => listen::spawn(&self.shared, Eager::new(tcp), remote_addr),
             Err(io) => listen::spawn(&self.shared, io, remote_addr),

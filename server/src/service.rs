@@ -58,6 +58,7 @@ impl Service {
     async fn answer(self, mut parts: Box<request::Parts>) -> HttpResponse {
         let socket = parts.extensions.remove::<OnUpgrade>();
         let shared = self.shared.clone();
+        shared.runtimes.note();
         match admit(&shared, parts, self.remote_addr, socket.is_some()).await {
             Ok((admission, switch)) => {
                 if let Some(socket) = socket {

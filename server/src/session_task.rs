@@ -113,7 +113,7 @@ impl SessionTask {
     /// Who waits for a socket may have to give way; who has one again does not.
     fn queue(&self, state: State) {
         match (state == State::Suspended, self.connection.is_waiting()) {
-            (true, false) => self.shared.suspended.enter(&self.connection, &self.shared.tasks),
+            (true, false) => self.shared.suspended.enter(&self.connection),
             (false, true) => self.shared.suspended.leave(&self.connection),
             _ => {}
         }

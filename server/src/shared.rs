@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rejoin_core::drive::{Link, LinkEnd};
 use rejoin_core::{CloseFrame, Mode, SessionConfig};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -18,6 +19,7 @@ use crate::metrics::ResumeRefused;
 use crate::options::Options;
 use crate::registry::Registry;
 use crate::rooms::Rooms;
+use crate::runtimes::Runtimes;
 use crate::session_task::SessionTask;
 use crate::stats::Totals;
 use crate::suspended::Suspended;
@@ -31,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) rooms: Rooms,
     pub(crate) suspended: Suspended,
+    pub(crate) runtimes: Arc<Runtimes>,
     /// Every task of the server: shutdown returns when the last has ended.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when no connection is accepted any more.
@@ -53,18 +56,21 @@ impl Shared {
         handlers: Handlers,
         meter: Meter,
     ) -> Self {
+        let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
+        let runtimes = Runtimes::new(tasks.clone(), closing.clone());
         Self {
             plain: options.session(Mode::Plain),
             session: options.session(Mode::Session),
-            suspended: Suspended::new(options.max_retained_bytes),
+            suspended: Suspended::new(options.max_retained_bytes, runtimes.clone()),
+            runtimes,
             options,
             connect,
             handlers,
             meter,
             registry: Registry::new(),
             rooms: Rooms::new(),
-            tasks: TaskTracker::new(),
-            closing: CancellationToken::new(),
+            tasks,
+            closing,
             aborted: CancellationToken::new(),
             is_aborted: AtomicBool::new(false),
             totals: Mutex::default(),
@@ -123,20 +129,17 @@ impl Shared {
         });
     }
 
-    /// Runs a task that shutdown waits for.
+    /// Runs a task that shutdown waits for: in the runtime that this is called in, or else in the server's own.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.spawn(task);
+        match Handle::try_current() {
+            Ok(current) => drop(self.tasks.spawn_on(task, &current)),
+            Err(_) => self.runtimes.spawn(task),
+        }
     }
 
     /// A session that has rested has something to do again.
     pub(crate) fn revive(self: Arc<Self>, connection: Connection) {
-        let runtime = self.suspended.runtime();
-        let task = SessionTask::revive(self.clone(), connection);
-        match runtime {
-            Some(runtime) => drop(self.tasks.spawn_on(task, &runtime)),
-            // Nobody ever rested: there is nothing to go on with.
-            None => drop(task),
-        }
+        self.runtimes.spawn(SessionTask::revive(self.clone(), connection));
     }
 
     /// The session is over: nobody finds it any more. A second call does nothing.
@@ -171,6 +174,13 @@ impl Shared {
         for connection in self.registry.running_in_order() {
             connection.cell().wake_driver();
         }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Nobody is left to shut it down: what notices the end of a runtime ends.
+        self.closing.cancel();
     }
 }
 

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use rejoin_core::drive::{Budget, now};
 use rejoin_core::{CloseReason, State};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Id};
 use tokio::sync::Notify;
-use tokio_util::task::TaskTracker;
 
 use crate::connection::{Connection, NOWHERE};
+use crate::runtimes::Runtimes;
 
 /// What a suspended session counts for beside its frames: about what it costs.
 const SESSION_COST: usize = 512;
@@ -18,11 +18,12 @@ const SESSION_COST: usize = 512;
 /// The suspended sessions of a server, the oldest first, and the bound on what all sessions keep.
 ///
 /// All have the same window, so that the oldest is also the first whose window ends: one timer does for all of them, in a task
-/// that is there while anybody waits.
-#[derive(Debug)]
+/// that is there while anybody waits, in the server's own runtime.
+#[derive(Debug, Clone)]
 pub(crate) struct Suspended {
     budget: Arc<Budget>,
     queue: Arc<Queue>,
+    runtimes: Arc<Runtimes>,
 }
 
 #[derive(Debug, Default)]
@@ -39,8 +40,6 @@ struct Waiting {
     /// The place of the first in `list`.
     first: u32,
     holes: usize,
-    /// Where the keeper runs, or ran.
-    runtime: Option<Handle>,
     has_keeper: bool,
 }
 
@@ -52,7 +51,7 @@ const MIN_CAPACITY: usize = 16;
 
 impl Suspended {
     /// None yet, and a bound of `limit` bytes.
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize, runtimes: Arc<Runtimes>) -> Self {
         let queue = Arc::new(Queue::default());
         let waiting = queue.clone();
         let reclaim = move || {
@@ -72,7 +71,7 @@ impl Suspended {
             }
             Some(SESSION_COST)
         };
-        Self { budget: Arc::new(Budget::new(limit, reclaim)), queue }
+        Self { budget: Arc::new(Budget::new(limit, reclaim)), queue, runtimes }
     }
 
     /// The bound, for the session's cell.
@@ -80,21 +79,13 @@ impl Suspended {
         &self.budget
     }
 
-    /// Where the tasks of sessions go on that have rested.
-    pub(crate) fn runtime(&self) -> Option<Handle> {
-        self.queue.lock().runtime.clone()
-    }
-
     /// A session waits for a socket from now on. To be called from a task.
-    pub(crate) fn enter(&self, connection: &Connection, tasks: &TaskTracker) {
+    pub(crate) fn enter(&self, connection: &Connection) {
         if self.queue.add(connection) {
             self.budget.change(0, SESSION_COST);
         }
-        let runtime = Handle::current();
-        if self.queue.wants_keeper(&runtime) {
-            // A runtime that is ending drops it at once: no lock of ours is held here.
-            tasks.spawn_on(Keeper::new(self).run(), &runtime);
-        }
+        self.runtimes.note();
+        Keeper::begin(self);
         self.budget.make_room(0);
     }
 
@@ -122,14 +113,9 @@ impl Queue {
         is_new
     }
 
-    /// Whether there is no keeper. There is one from now on, in this runtime.
-    fn wants_keeper(&self, runtime: &Handle) -> bool {
-        let mut waiting = self.lock();
-        let wanted = !std::mem::replace(&mut waiting.has_keeper, true);
-        if wanted {
-            waiting.runtime = Some(runtime.clone());
-        }
-        wanted
+    /// Whether there is no keeper. There is one from now on.
+    fn wants_keeper(&self) -> bool {
+        !std::mem::replace(&mut self.lock().has_keeper, true)
     }
 
     /// Takes somebody out. Returns whether it was there.
@@ -210,8 +196,9 @@ impl Waiting {
 
 /// Ends the sessions whose window has passed. There is one while anybody waits.
 struct Keeper {
-    queue: Arc<Queue>,
-    budget: Arc<Budget>,
+    suspended: Suspended,
+    /// Where it runs.
+    runtime: Option<Id>,
     /// It has said that it ends.
     over: bool,
 }
@@ -227,8 +214,15 @@ enum Next {
 }
 
 impl Keeper {
-    fn new(suspended: &Suspended) -> Self {
-        Self { queue: suspended.queue.clone(), budget: suspended.budget.clone(), over: false }
+    /// Begins one, where there is none. No lock may be held: a runtime that is ending drops it at once.
+    fn begin(suspended: &Suspended) {
+        if !suspended.queue.wants_keeper() {
+            return;
+        }
+        let own = suspended.runtimes.own();
+        let runtime = own.as_ref().map(Handle::id);
+        let keeper = Self { suspended: suspended.clone(), runtime, over: false };
+        suspended.runtimes.spawn_on(own.as_ref(), keeper.run());
     }
 
     async fn run(mut self) {
@@ -250,7 +244,7 @@ impl Keeper {
                     };
                     tokio::select! {
                         () = due => {}
-                        () = self.queue.empty.notified() => {}
+                        () = self.suspended.queue.empty.notified() => {}
                     }
                 }
                 Next::Over => return,
@@ -260,7 +254,7 @@ impl Keeper {
 
     fn next(&mut self) -> Next {
         let oldest = {
-            let mut waiting = self.queue.lock();
+            let mut waiting = self.suspended.queue.lock();
             let Some(Some(oldest)) = waiting.list.front() else {
                 waiting.has_keeper = false;
                 self.over = true;
@@ -274,15 +268,15 @@ impl Keeper {
             (State::Suspended, due) if !is_due(due) => return Next::Sleep(due),
             _ => {}
         }
-        if self.queue.remove(&oldest) {
-            self.budget.change(SESSION_COST, 0);
+        if self.suspended.queue.remove(&oldest) {
+            self.suspended.budget.change(SESSION_COST, 0);
         }
         // Whoever is suspended from now on enters by himself; who was a moment ago, for the second time, had not to.
         match look() {
             (State::Suspended, due) if is_due(due) => Next::Ends(oldest),
             (State::Suspended, _) => {
-                if self.queue.add(&oldest) {
-                    self.budget.change(0, SESSION_COST);
+                if self.suspended.queue.add(&oldest) {
+                    self.suspended.budget.change(0, SESSION_COST);
                 }
                 Next::Left
             }
@@ -296,10 +290,17 @@ impl Drop for Keeper {
         if self.over {
             return;
         }
-        // The runtime ends, and nobody is left to end them otherwise.
+        self.suspended.queue.lock().has_keeper = false;
+        // Its runtime ends.
+        if let Some(runtime) = self.runtime {
+            self.suspended.runtimes.remove(runtime);
+        }
+        if self.suspended.runtimes.own().is_some() {
+            return Self::begin(&self.suspended);
+        }
+        // Nobody is left to end them otherwise.
         let list = {
-            let mut waiting = self.queue.lock();
-            waiting.has_keeper = false;
+            let mut waiting = self.suspended.queue.lock();
             waiting.compact();
             waiting.list.clone()
         };
@@ -311,6 +312,8 @@ impl Drop for Keeper {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use rejoin_core::drive::{Link, Unmasked, WsTransport};
     use rejoin_core::{Mode, Session};
 
@@ -366,25 +369,69 @@ mod tests {
         }
     }
 
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+    }
+
+    /// A socket comes for a session, and is lost at once.
+    fn come(shared: &Arc<Shared>, connection: &Connection, resumes: bool) {
+        let epoch = connection.cell().drive(Session::reserve);
+        let (ours, theirs) = tokio::io::duplex(64);
+        drop(theirs);
+        let link = Box::new(Link::new(epoch, WsTransport::new(ours, Unmasked, &[], 64)));
+        shared.arrive(connection, Arrival { link, received: None, resumes });
+    }
+
+    /// Runs a session's task until the session has lost its socket.
+    async fn suspend(shared: &Arc<Shared>, connection: &Connection) {
+        come(shared, connection, false);
+        tokio::spawn(SessionTask::new(shared.clone(), connection.clone())).await.unwrap();
+        assert!(is(connection, State::Suspended) && connection.is_waiting());
+    }
+
+    fn is(connection: &Connection, state: State) -> bool {
+        connection.cell().drive(|session| session.state() == state)
+    }
+
     #[test]
-    fn who_waits_ends_with_the_runtime() {
+    fn windows_end_in_the_next_runtime_when_the_first_has_ended() {
+        let disconnected = Arc::new(Mutex::new(Vec::new()));
+        let told = disconnected.clone();
+        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+        let server = Server::builder(connect).on_disconnect(move |connection, reason| {
+            told.lock().unwrap().push((*connection.number(), reason));
+            async {}
+        });
+        let [first, second] = [runtime(), runtime()];
+        let shared = first.block_on(async { server.build().unwrap().shared().clone() });
+        let window = shared.options.resume_window;
+        let [early, late] = [connection(&shared), connection(&shared)];
+        second.block_on(suspend(&shared, &early));
+        first.block_on(suspend(&shared, &late));
+        drop(first);
+        assert!(is(&early, State::Suspended) && is(&late, State::Suspended));
+        second.block_on(async { tokio::time::sleep(window + Duration::from_secs(1)).await });
+        let number = |connection: &Connection| (*connection.number(), CloseReason::WindowExpired);
+        assert_eq!(*disconnected.lock().unwrap(), [number(&early), number(&late)]);
+        assert!(early.is_gone() && late.is_gone());
+        assert_eq!(shared.suspended.budget().used(), 0);
+    }
+
+    #[test]
+    fn who_waits_ends_with_the_last_runtime() {
         let shared = server();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = runtime();
         let connection = connection(&shared);
-        let is = |state| connection.cell().drive(|session| session.state() == state);
         runtime.block_on(async {
-            let epoch = connection.cell().drive(Session::reserve);
-            let (ours, theirs) = tokio::io::duplex(64);
-            let link = Box::new(Link::new(epoch, WsTransport::new(ours, Unmasked, &[], 64)));
-            shared.arrive(&connection, Arrival { link, received: None, resumes: false });
-            let task = tokio::spawn(SessionTask::new(shared.clone(), connection.clone()));
-            drop(theirs);
-            task.await.unwrap();
-            assert!(is(State::Suspended) && connection.is_waiting());
-            assert_eq!(shared.tasks.len(), 1, "the keeper's");
+            suspend(&shared, &connection).await;
+            assert_eq!(
+                shared.tasks.len(),
+                2,
+                "the keeper's, and the one that notices the end of the runtime"
+            );
         });
         drop(runtime);
-        assert!(is(State::Closed) && connection.is_gone() && !connection.is_waiting());
+        assert!(is(&connection, State::Closed) && connection.is_gone() && !connection.is_waiting());
         assert!(shared.registry.by_id(connection.id()).is_none());
         assert_eq!(shared.suspended.budget().used(), 0);
     }
