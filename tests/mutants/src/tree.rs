@@ -1,0 +1,115 @@
+//! [`Tree`]: a copy of the repository, in which mutations stand.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Error;
+
+/// The crates whose sources are mutated.
+const CRATES: [&str; 4] = ["core", "codecs", "client", "server"];
+
+pub(crate) struct Tree {
+    /// The copy.
+    pub(crate) root: PathBuf,
+    /// Where cargo builds it.
+    pub(crate) build: PathBuf,
+    /// What is remembered between runs.
+    pub(crate) state: PathBuf,
+    /// The commit that is copied.
+    pub(crate) commit: String,
+}
+
+/// A source file, by its path in the tree.
+pub(crate) struct Source {
+    pub(crate) path: String,
+    pub(crate) text: String,
+}
+
+/// Copies all files that git knows or would add. A file that has not changed keeps its time in the copy, so that cargo
+/// builds only what it has to.
+pub(crate) fn copy() -> Result<Tree, Error> {
+    let from = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    let state = from.join("target/mutants");
+    let tree = Tree {
+        root: state.join("tree"),
+        build: state.join("build"),
+        commit: git(&from, &["rev-parse", "--short", "HEAD"])?.trim().to_owned(),
+        state,
+    };
+    let listed = git(&from, &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
+    for path in listed.split('\0').filter(|path| !path.is_empty() && from.join(path).exists()) {
+        write_if_changed(&tree.root.join(path), &fs::read(from.join(path))?, !is_source(path))?;
+        if path.ends_with(".sh") || path.ends_with(".py") {
+            fs::set_permissions(tree.root.join(path), fs::metadata(from.join(path))?.permissions())?;
+        }
+    }
+    let known: Vec<&str> = listed.split('\0').collect();
+    for crate_ in CRATES {
+        remove_unknown(&tree.root, &tree.root.join(crate_), &known)?;
+    }
+    remove_unknown(&tree.root, &tree.root.join("tests"), &known)?;
+    Ok(tree)
+}
+
+impl Tree {
+    /// The sources of the crates under test, without their tests, as they are in the repository.
+    pub(crate) fn sources(&self, only: &[String]) -> Result<Vec<Source>, Error> {
+        let from = self.state.join("../..").canonicalize()?;
+        let listed = git(&from, &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
+        let mut sources = Vec::new();
+        for path in listed.split('\0').filter(|path| is_source(path) && from.join(path).exists()) {
+            let chosen = only.is_empty() || only.iter().any(|part| path.contains(part.as_str()));
+            let is_root = path.ends_with("src/lib.rs");
+            let text = fs::read_to_string(from.join(path))?;
+            if chosen || is_root {
+                sources.push(Source { path: path.to_owned(), text });
+            } else {
+                write_if_changed(&self.root.join(path), text.as_bytes(), true)?;
+            }
+        }
+        Ok(sources)
+    }
+
+    /// Writes a file of the copy.
+    pub(crate) fn write(&self, path: &str, text: &str) -> Result<(), Error> {
+        write_if_changed(&self.root.join(path), text.as_bytes(), true)
+    }
+}
+
+fn is_source(path: &str) -> bool {
+    let in_crate = CRATES.iter().any(|crate_| path.starts_with(&format!("{crate_}/src/")));
+    in_crate && path.ends_with(".rs") && !path.contains("/tests/") && !path.ends_with("/tests.rs")
+}
+
+fn write_if_changed(path: &Path, content: &[u8], wanted: bool) -> Result<(), Error> {
+    if !wanted || fs::read(path).is_ok_and(|old| old == content) {
+        return Ok(());
+    }
+    fs::create_dir_all(path.parent().ok_or("a file stands in no directory")?)?;
+    Ok(fs::write(path, content)?)
+}
+
+/// A file that the repository no longer has would still be compiled where its name is found, as that of a test.
+fn remove_unknown(root: &Path, directory: &Path, known: &[&str]) -> Result<(), Error> {
+    let Ok(entries) = fs::read_dir(directory) else { return Ok(()) };
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            remove_unknown(root, &path, known)?;
+        } else if let Some(name) = path.strip_prefix(root)?.to_str()
+            && !known.contains(&name)
+        {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
+fn git(directory: &Path, arguments: &[&str]) -> Result<String, Error> {
+    let output = Command::new("git").arg("-C").arg(directory).args(arguments).output()?;
+    if !output.status.success() {
+        return Err(format!("git {arguments:?} failed: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
