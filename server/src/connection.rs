@@ -52,6 +52,8 @@ struct Inner {
     remote_addr: Option<SocketAddrV4>,
     /// Its place among those who wait for a socket, or [`NOWHERE`]; guarded by their lock.
     waiting: AtomicU32,
+    /// Since which [`Loss`] it has that place; guarded by the same lock.
+    waiting_since: AtomicU32,
 }
 
 /// Its ID and its room.
@@ -90,6 +92,18 @@ pub(crate) struct Parts {
     pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) codec_index: usize,
     pub(crate) session: Session,
+}
+
+/// Which of its sockets a session has lost last: with each loss its window begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Loss(u32);
+
+impl Loss {
+    /// The last one of a session.
+    pub(crate) fn last(session: &Session) -> Self {
+        // It counts on for as long as the session is there; that it counts in 32 bits does not matter to who looks whether it has changed.
+        Self(session.counts().drops as u32)
+    }
 }
 
 /// No place among those who wait for a socket.
@@ -131,6 +145,7 @@ impl Connection {
             has_arrival: AtomicBool::new(false),
             place: AtomicU32::new(0),
             waiting: AtomicU32::new(NOWHERE),
+            waiting_since: AtomicU32::new(0),
             gone: AtomicBool::new(false),
         }))
     }
@@ -408,6 +423,19 @@ impl Connection {
 
     pub(crate) fn set_waiting(&self, place: Option<u32>) {
         self.0.waiting.store(place.unwrap_or(NOWHERE), Ordering::Relaxed);
+    }
+
+    /// Whether it waits for a socket since this loss, and no earlier one.
+    pub(crate) fn waits_since(&self, loss: Loss) -> bool {
+        self.is_waiting() && self.0.waiting_since.load(Ordering::Relaxed) == loss.0
+    }
+
+    pub(crate) fn waiting_since(&self) -> Loss {
+        Loss(self.0.waiting_since.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_waiting_since(&self, loss: Loss) {
+        self.0.waiting_since.store(loss.0, Ordering::Relaxed);
     }
 
     /// Has the session go on without a task, where it can: the next thing that comes for it begins one.

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use rejoin_core::drive::Deadline;
 use rejoin_core::{CloseReason, Event, State};
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Loss};
 use crate::handlers::Callback;
 use crate::meter::Stopwatch;
 use crate::metrics::CallbackKind;
@@ -110,11 +110,14 @@ impl SessionTask {
         }
     }
 
-    /// Who waits for a socket may have to give way; who has one again does not.
-    fn queue(&self, state: State) {
-        match (state == State::Suspended, self.connection.is_waiting()) {
-            (true, false) => self.shared.suspended.enter(&self.connection),
-            (false, true) => self.shared.suspended.leave(&self.connection),
+    /// A session that waits for a socket may have to give way; one that has a socket again does not. `waits` says since which loss it waits.
+    fn queue(&self, waits: Option<Loss>) {
+        match waits {
+            // Not only where it is not there yet: it may have had a socket for a moment, and its window has begun anew.
+            Some(loss) if !self.connection.waits_since(loss) => {
+                self.shared.suspended.enter(&self.connection, loss);
+            }
+            None if self.connection.is_waiting() => self.shared.suspended.leave(&self.connection),
             _ => {}
         }
     }
@@ -157,12 +160,12 @@ impl Future for SessionTask {
             if over {
                 return Poll::Ready(());
             }
-            let (at, state, news) = this
-                .connection
-                .cell()
-                .drive(|session| (session.poll_timeout(), session.state(), session.has_events()));
-            this.queue(state);
-            if state == State::Suspended && this.rest() {
+            let (at, waits, news) = this.connection.cell().drive(|session| {
+                let waits = (session.state() == State::Suspended).then(|| Loss::last(session));
+                (session.poll_timeout(), waits, session.has_events())
+            });
+            this.queue(waits);
+            if waits.is_some() && this.rest() {
                 return Poll::Ready(());
             }
             let due = this.connection.cell().poll_timeout_at(at, cx, &mut this.deadline).is_ready();
@@ -183,7 +186,7 @@ impl Drop for SessionTask {
         let _entered = span.as_ref().map(tracing::Span::enter);
         // However it ends, by abort too: nothing is left behind.
         self.connection.end(CloseReason::ServerClosed);
-        self.queue(State::Closed);
+        self.queue(None);
         self.connection.socket().finish(&self.shared, &self.connection);
         self.shared.forget(&self.connection);
         self.shared.retire(&self.connection);

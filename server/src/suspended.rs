@@ -9,7 +9,7 @@ use rejoin_core::{CloseReason, State};
 use tokio::runtime::{Handle, Id};
 use tokio::sync::Notify;
 
-use crate::connection::{Connection, NOWHERE};
+use crate::connection::{Connection, Loss, NOWHERE};
 use crate::runtimes::Runtimes;
 
 /// What a suspended session counts for beside its frames: about what it costs.
@@ -79,9 +79,9 @@ impl Suspended {
         &self.budget
     }
 
-    /// A session waits for a socket from now on. To be called from a task.
-    pub(crate) fn enter(&self, connection: &Connection) {
-        if self.queue.add(connection) {
+    /// A session waits for a socket since it has lost the one before: `loss`. To be called from a task, each time that it has.
+    pub(crate) fn enter(&self, connection: &Connection, loss: Loss) {
+        if self.queue.add(connection, loss) {
             self.budget.change(0, SESSION_COST);
         }
         self.runtimes.note();
@@ -91,8 +91,12 @@ impl Suspended {
 
     /// It does so no more.
     pub(crate) fn leave(&self, connection: &Connection) {
-        // Who had to give way does not count any more.
-        if self.queue.remove(connection) {
+        self.free(self.queue.remove(connection));
+    }
+
+    /// Who had to give way does not count any more.
+    fn free(&self, was_there: bool) {
+        if was_there {
             self.budget.change(SESSION_COST, 0);
         }
     }
@@ -103,14 +107,24 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts somebody behind the others. Returns whether it was not there.
-    fn add(&self, connection: &Connection) -> bool {
+    /// Puts a session behind the others, unless it is there since this loss. Returns whether it was not there at all.
+    fn add(&self, connection: &Connection, loss: Loss) -> bool {
         let mut waiting = self.lock();
-        let is_new = !connection.is_waiting();
-        if is_new {
-            waiting.push(connection);
+        if connection.waits_since(loss) {
+            return false;
         }
+        let is_new = !waiting.remove(connection);
+        waiting.push(connection, loss);
         is_new
+    }
+
+    /// Puts a session behind the others that is there since `old`, and has lost another socket since.
+    fn move_back(&self, connection: &Connection, old: Loss, new: Loss) {
+        let mut waiting = self.lock();
+        if connection.waits_since(old) {
+            waiting.remove(connection);
+            waiting.push(connection, new);
+        }
     }
 
     /// Whether there is no keeper. There is one from now on.
@@ -118,10 +132,19 @@ impl Queue {
         !std::mem::replace(&mut self.lock().has_keeper, true)
     }
 
-    /// Takes somebody out. Returns whether it was there.
+    /// Takes a session out. Returns whether it was there.
     fn remove(&self, connection: &Connection) -> bool {
+        self.remove_where(connection, |_| true)
+    }
+
+    /// Takes a session out that is there since this loss. Returns whether it was.
+    fn remove_since(&self, connection: &Connection, loss: Loss) -> bool {
+        self.remove_where(connection, |connection| connection.waits_since(loss))
+    }
+
+    fn remove_where(&self, connection: &Connection, is_meant: impl FnOnce(&Connection) -> bool) -> bool {
         let mut waiting = self.lock();
-        let removed = waiting.remove(connection);
+        let removed = is_meant(connection) && waiting.remove(connection);
         if waiting.list.is_empty() {
             self.empty.notify_one();
         }
@@ -144,7 +167,7 @@ impl Queue {
 }
 
 impl Waiting {
-    fn push(&mut self, connection: &Connection) {
+    fn push(&mut self, connection: &Connection, loss: Loss) {
         if self.holes > self.list.len() / 2 && self.list.len() > MIN_CAPACITY {
             self.compact();
         }
@@ -155,6 +178,7 @@ impl Waiting {
             place = u32::try_from(self.list.len()).expect("they fit into memory");
         }
         connection.set_waiting(Some(place));
+        connection.set_waiting_since(loss);
         self.list.push_back(Some(connection.clone()));
     }
 
@@ -168,7 +192,7 @@ impl Waiting {
         }
     }
 
-    /// Takes somebody out. Returns whether it was there.
+    /// Takes a session out. Returns whether it was there.
     fn remove(&mut self, connection: &Connection) -> bool {
         let Some(place) = connection.waiting() else { return false };
         connection.set_waiting(None);
@@ -253,34 +277,34 @@ impl Keeper {
     }
 
     fn next(&mut self) -> Next {
-        let oldest = {
-            let mut waiting = self.suspended.queue.lock();
+        let queue = &self.suspended.queue;
+        let (oldest, loss) = {
+            let mut waiting = queue.lock();
             let Some(Some(oldest)) = waiting.list.front() else {
                 waiting.has_keeper = false;
                 self.over = true;
                 return Next::Over;
             };
-            oldest.clone()
+            (oldest.clone(), oldest.waiting_since())
         };
-        let look = || oldest.cell().drive(|session| (session.state(), session.poll_timeout()));
-        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= now());
-        match look() {
-            (State::Suspended, due) if !is_due(due) => return Next::Sleep(due),
-            _ => {}
-        }
-        if self.suspended.queue.remove(&oldest) {
-            self.suspended.budget.change(SESSION_COST, 0);
-        }
-        // Whoever is suspended from now on enters by himself; who was a moment ago, for the second time, had not to.
-        match look() {
-            (State::Suspended, due) if is_due(due) => Next::Ends(oldest),
-            (State::Suspended, _) => {
-                if self.suspended.queue.add(&oldest) {
-                    self.suspended.budget.change(0, SESSION_COST);
-                }
+        let (state, due, last) =
+            oldest.cell().drive(|session| (session.state(), session.poll_timeout(), Loss::last(session)));
+        match state {
+            // It has had a socket for a moment, and its task is about to say so: its window ends after those of others.
+            State::Suspended if last != loss => {
+                queue.move_back(&oldest, loss, last);
                 Next::Left
             }
-            _ => Next::Left,
+            State::Suspended if due.is_none_or(|due| due > now()) => Next::Sleep(due),
+            // What it loses from now on its task says itself.
+            State::Suspended => {
+                self.suspended.free(queue.remove_since(&oldest, loss));
+                Next::Ends(oldest)
+            }
+            _ => {
+                self.suspended.free(queue.remove_since(&oldest, loss));
+                Next::Left
+            }
         }
     }
 }
@@ -328,6 +352,10 @@ mod tests {
         Server::builder(connect).build().unwrap().shared().clone()
     }
 
+    fn session(shared: &Shared) -> Session {
+        Session::new(shared.session_config(Mode::Plain).clone(), now())
+    }
+
     fn connection(shared: &Arc<Shared>) -> Connection {
         let number = shared.next_number();
         let connection = Connection::new(Parts {
@@ -337,7 +365,7 @@ mod tests {
             remote_addr: None,
             data: None,
             codec_index: 0,
-            session: Session::new(shared.session_config(Mode::Plain).clone(), now()),
+            session: session(shared),
         });
         shared.registry.insert(&connection, true).unwrap();
         connection
@@ -351,7 +379,7 @@ mod tests {
         for step in 0..400_u32 {
             for _ in 0..2 {
                 let new = connection(&shared);
-                waiting.push(&new);
+                waiting.push(&new, Loss::last(&session(&shared)));
                 expected.push_back(new);
             }
             // Sometimes the oldest, sometimes the newest, mostly some in between.
@@ -415,6 +443,75 @@ mod tests {
         assert_eq!(*disconnected.lock().unwrap(), [number(&early), number(&late)]);
         assert!(early.is_gone() && late.is_gone());
         assert_eq!(shared.suspended.budget().used(), 0);
+    }
+
+    /// The ends of sessions, by their numbers, as the application hears of them.
+    type Ends = Arc<Mutex<Vec<(u64, CloseReason, tokio::time::Instant)>>>;
+
+    fn ending(window: Duration) -> (Arc<Shared>, Ends) {
+        let ends = Ends::default();
+        let told = ends.clone();
+        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+        let server =
+            Server::builder(connect).resume_window(window).on_disconnect(move |connection, reason| {
+                told.lock().unwrap().push((*connection.number(), reason, tokio::time::Instant::now()));
+                async {}
+            });
+        (server.build().unwrap().shared().clone(), ends)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_that_has_a_socket_for_a_moment_holds_up_nobodys_window() {
+        let window = Duration::from_secs(10);
+        let (shared, ends) = ending(window);
+        let [flapping, second, third, fourth] = [(); 4].map(|()| connection(&shared));
+        let mut due = Vec::new();
+        let second_long = Duration::from_secs(1);
+        for waiting in [&flapping, &second, &third] {
+            suspend(&shared, waiting).await;
+            due.push(tokio::time::Instant::now() + window);
+            tokio::time::sleep(second_long).await;
+        }
+        // Attached and lost in one poll, again and again.
+        for _ in 0..20 {
+            come(&shared, &flapping, true);
+            due[0] = tokio::time::Instant::now() + window;
+            tokio::time::sleep(second_long).await;
+            assert!(is(&flapping, State::Suspended) && flapping.is_waiting());
+        }
+        suspend(&shared, &fourth).await;
+        due.push(tokio::time::Instant::now() + window);
+        tokio::time::sleep(2 * window).await;
+        let end = |connection: &Connection, due| (*connection.number(), CloseReason::WindowExpired, due);
+        let expected =
+            [end(&second, due[1]), end(&third, due[2]), end(&flapping, due[0]), end(&fourth, due[3])];
+        assert_eq!(*ends.lock().unwrap(), expected);
+        assert_eq!(shared.suspended.budget().used(), 0, "what was kept for them is free again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_keeper_that_looks_before_the_task_has_said_it_takes_the_next() {
+        let window = Duration::from_secs(10);
+        let (shared, ends) = ending(window);
+        let [flapping, other] = [(); 2].map(|()| connection(&shared));
+        suspend(&shared, &flapping).await;
+        tokio::time::sleep(window / 2).await;
+        suspend(&shared, &other).await;
+        let due = tokio::time::Instant::now() + window;
+        tokio::time::sleep(window / 4).await;
+        // Its task does not run meanwhile.
+        flapping.cell().drive(|session| {
+            let epoch = session.reserve();
+            session.attach(epoch, None, now()).unwrap();
+            session.cut(now());
+        });
+        tokio::time::sleep(2 * window).await;
+        let expected = [&other, &flapping]
+            .map(|connection| *connection.number())
+            .into_iter()
+            .zip([due, due + window / 4]);
+        let ends = ends.lock().unwrap();
+        assert!(ends.iter().map(|(number, _, at)| (*number, *at)).eq(expected), "{ends:?}");
     }
 
     #[test]
