@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * rejoin's session mode for browsers, in the json codec: PROTOCOL.md, version 1, whose sections (§) are named where they
- * are obeyed. One file without dependencies, to be used as it is or copied.
+ * The session mode of rejoin for browsers, with the json codec. Implements PROTOCOL.md, version 1; comments name its
+ * sections (§). One file without dependencies: use it unchanged, or copy it. `tests/vectors/client` has its test vectors.
  *
  *     const connection = new Rejoin('wss://example.org/ws?room=tea');
  *     connection.addEventListener('message', ({ detail }) => console.log(detail.event, detail.payload));
@@ -9,40 +9,50 @@
  *
  * Every event is a `CustomEvent`; its `detail`:
  *
- * | event      | detail                             | meaning                                                           |
- * |------------|------------------------------------|-------------------------------------------------------------------|
- * | `open`     | `{ session }`                      | a fresh session: the first one, or the one after `lost`           |
- * | `message`  | `{ number, id?, event?, payload }` | a data frame, exactly once and in order                           |
- * | `sent`     | `{ sends }`                        | frames that waited for a socket have been handed to one           |
- * | `acked`    | `{ upTo, sends }`                  | the server has received every frame up to number `upTo`           |
- * | `dropped`  | `{ code, reason }`                 | the socket is gone; the session may go on                         |
- * | `waiting`  | `{ ms, attempt }`                  | the next attempt begins in `ms`                                   |
- * | `restored` | `{ session }`                      | the session goes on, on a new socket                              |
- * | `gap`      | `{ from, to }`                     | the frames with these numbers will never come                     |
- * | `lost`     | `{ reason, sends }`                | the session is over; `sends` were never acknowledged              |
- * | `closed`   | `{ code, reason, sends }`          | the end, no more attempts; `sends` were never acknowledged        |
+ * | event      | detail                             | meaning                                                            |
+ * |------------|------------------------------------|--------------------------------------------------------------------|
+ * | `open`     | `{ session }`                      | a fresh session: the first one, or the one after `lost`            |
+ * | `message`  | `{ number, id?, event?, payload }` | a data frame, exactly once and in order                            |
+ * | `sent`     | `{ sends }`                        | frames that waited for a socket were written to one                |
+ * | `acked`    | `{ upTo, sends }`                  | the server has received every frame up to number `upTo`            |
+ * | `refused`  | `{ limit, sends }`                 | frames queued before the first `$open` exceed `limit` bytes: not sent |
+ * | `dropped`  | `{ code, reason }`                 | the socket is gone; the session may go on                          |
+ * | `waiting`  | `{ ms, attempt, code, reason }`    | the next dial begins in `ms`; why the last socket or dial ended    |
+ * | `restored` | `{ session }`                      | the session goes on, on a new socket                               |
+ * | `gap`      | `{ from, to }`                     | the frames with these numbers will never come                      |
+ * | `lost`     | `{ reason, sends }`                | the session is over; `sends` were never acknowledged               |
+ * | `closed`   | `{ code, reason, sends }`          | the end, no more attempts; `sends` were never acknowledged         |
+ *
+ * An event that a listener causes (by `close()`, say) is dispatched after the events before it have reached all listeners.
  *
  * Payloads pass through `JSON.parse`: an integer beyond 2^53 loses its last digits here. Send such numbers as strings.
  *
  * @typedef {{ id?: string, event?: string, payload?: any }} Frame
- * @typedef {{ token: string, id: string, room: string, windowMs: number, buffer: number }} Session
+ * @typedef {{ token: string, id: string, room: string, windowMs: number, buffer: number, bufferBytes: number,
+ *   maxMessage: number }} Session
  * @typedef {'connecting' | 'open' | 'away' | 'closed'} State
  *
- * What `send` returns. `number` counts within the session (§4); `text` is what crosses the wire; `state` moves along.
- * @typedef {{ number: number, frame: Frame, text: string, state: 'queued' | 'sent' | 'acknowledged' | 'lost' }} Sent
+ * The result of `send`. `number` counts within the session (§4); `text` is the WebSocket message, `size` its length in
+ * bytes; `state` changes as the frame makes its way.
+ * @typedef {{ number: number, frame: Frame, text: string, size: number,
+ *   state: 'queued' | 'sent' | 'acknowledged' | 'refused' | 'lost' }} Sent
  */
 export class Rejoin extends EventTarget {
   #url;
-  /** The only socket that counts: whatever comes from another one is ignored. @type {WebSocket | null} */
+  /** What this side keeps for replay at most (§4). */
+  #limits;
+  /** The only socket that counts: events of any other are ignored. @type {WebSocket | null} */
   #socket = null;
   /** @type {State} */
   #state = 'connecting';
-  /** Failed attempts in a row, and whether the server (or `cutFor`) set the present wait. */
+  /** Dials since a connection that lasted, and whether the server (or `cutFor`) set the present wait. */
   #attempt = 0;
   #waitIsImposed = false;
   #openedAt = 0;
-  /** Whether a dial that offered a resume was let go before its `$open`: it may still arrive, and take the session over. */
+  /** Whether a dial that offered a resume was abandoned: the server may still act on it, and close the next socket. */
   #strayDial = false;
+  /** Events that listeners have not seen yet. @type {CustomEvent[]} */
+  #events = [];
 
   // The session, across all its sockets. Invariant: #kept holds the frames #acknowledged + 1, + 2, … without a hole,
   // and #acknowledged <= #written <= #acknowledged + #kept.length.
@@ -50,56 +60,86 @@ export class Rejoin extends EventTarget {
   #session = null;
   /** @type {Sent[]} */
   #kept = [];
+  #keptBytes = 0;
   #acknowledged = 0; // of ours, by the server
   #written = 0; // of ours, the highest number that any socket was given
   #received = 0; // of the server's, by us
-  #reported = 0; // of #received, what the server has been told
+  #reported = 0; // of #received, what the server knows; between sockets all of it, for the offer names it
 
   // The present socket. Times are `performance.now()`.
+  #unreportedBytes = 0;
   #oldestUnreported = 0;
+  /** #written when `$sync` was last sent, and whether its answer is due. */
+  #synced = 0;
+  #syncPending = false;
   #heardAt = 0;
   #answerBy = Infinity;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #ackTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #lifeTimer;
-  /** The end of a wait, or of the patience with an attempt. @type {ReturnType<typeof setTimeout> | undefined} */
+  /** The end of a wait, or of the time that a dial may take. @type {ReturnType<typeof setTimeout> | undefined} */
   #attemptTimer;
   #pageEvents = new AbortController();
 
-  /** Begins to connect at once. @param {string | URL} url `ws:` or `wss:`; must not change what it identifies (§5) */
-  constructor(url) {
+  /**
+   * Begins to connect at once.
+   * @param {string | URL} url `ws:` or `wss:`; must not change what it identifies (§5)
+   * @param {{ buffer?: number, bufferBytes?: number }} [limits] frames and bytes that are kept for replay: 256 and 1 MiB
+   *   by default, or less where the server keeps less. `send` throws beyond them.
+   */
+  constructor(url, { buffer = 256, bufferBytes = 1 << 20 } = {}) {
     super();
+    if (!isCount(buffer) || buffer < 1) throw new RangeError(`invalid buffer: ${buffer} (expected 1 frame or more)`);
+    if (!isCount(bufferBytes) || bufferBytes < 1) throw new RangeError(`invalid bufferBytes: ${bufferBytes} (expected 1 or more)`);
     this.#url = url;
+    this.#limits = { buffer, bufferBytes };
     this.#connect();
     const { signal } = this.#pageEvents;
-    addEventListener('online', () => this.#handleWake(true), { signal });
-    document.addEventListener('visibilitychange', () => document.hidden || this.#handleWake(false), { signal });
+    addEventListener('online', () => this.#handleWake(), { signal });
+    document.addEventListener('visibilitychange', () => document.hidden || this.#handleWake(), { signal });
   }
 
   get state() { return this.#state; }
   get session() { return this.#session; }
-  /** How many frames are not yet acknowledged. */
+  /** The number of frames that are not yet acknowledged. */
   get pending() { return this.#kept.length; }
-  /** How many may be (§4); before the first `$open` has named the session's bound, a modest one. */
-  get buffer() { return this.#session?.buffer ?? BUFFER_UNTIL_OPEN; }
+  /** The number that may be (§4); before the first `$open` names the bound of the session, a modest one. */
+  get buffer() { return Math.min(this.#limits.buffer, this.#session?.buffer ?? BUFFER_UNTIL_OPEN); }
+  /** Their bytes. A single frame may exceed this while nothing else is kept. */
+  get bufferBytes() { return Math.min(this.#limits.bufferBytes, this.#session?.bufferBytes ?? Infinity); }
 
   /**
-   * Takes a frame for delivery. While no socket is there it is kept, and leaves after the resume.
-   * Throws when the connection is closed, the frame is none, or `buffer` frames are unacknowledged already.
+   * Accepts a frame for delivery. Without a socket it is kept, and written after the resume.
+   * Throws when the connection is closed, the frame is invalid or larger than the server accepts (a `RangeError` with
+   * `size` and `limit` in bytes), or the buffer of unacknowledged frames is full. Then nothing is sent.
    * @param {Frame} frame @returns {Sent}
    */
   send({ id, event, payload }) {
-    if (this.#state === 'closed') throw new Error('the connection is closed');
     if (!isText(id) || !isText(event)) throw new TypeError('id and event must be strings');
-    if (event?.startsWith('$')) throw new Error(`an event beginning with $ belongs to the protocol: ${event}`); // §3
-    if (this.#kept.length >= this.buffer) throw new Error(`${this.#kept.length} frames are unacknowledged: the buffer is full`);
+    // A server that reads strings as UTF-8 cannot decode half a character, and would close (§2).
+    if (HALF_CHARACTER.test(`${id}${event}`)) throw new TypeError('id and event must not contain lone surrogates');
+    if (event?.startsWith('$')) throw new Error(`events that begin with $ belong to the protocol: ${event}`); // §3
     const frame = { id: id || undefined, event: event || undefined, payload };
-    const number = this.#acknowledged + this.#kept.length + 1;
+    const text = JSON.stringify(frame); // before the rest: `toJSON` of a payload may send or close
+    const size = byteLength(text);
+    const limit = this.#session?.maxMessage ?? Infinity;
+    if (this.#state === 'closed') throw new Error('the connection is closed');
+    if (size > limit) {
+      throw Object.assign(new RangeError(`frame too big: ${size} bytes (the server accepts ${limit})`), { size, limit });
+    }
+    const { length } = this.#kept;
+    if (length >= this.buffer || (length && this.#keptBytes + size > this.bufferBytes)) {
+      throw new Error(`the buffer is full: ${length} frames are unacknowledged`);
+    }
     /** @type {Sent} */
-    const sent = { number, frame, text: JSON.stringify(frame), state: 'queued' };
+    const sent = { number: this.#acknowledged + length + 1, frame, text, size, state: 'queued' };
     this.#kept.push(sent);
-    if (this.#state === 'open') this.#write(sent);
+    this.#keptBytes += size;
+    if (this.#state === 'open') {
+      this.#write(sent);
+      this.#syncAtHalf();
+    }
     return sent;
   }
 
@@ -110,10 +150,12 @@ export class Rejoin extends EventTarget {
 
   /** For tests and demonstrations: loses the socket. The session goes on with the next one. */
   cut() {
-    if (this.#state !== 'closed') this.#lose(CUT, 'cut');
+    if (this.#state === 'closed') return;
+    this.#attempt = 0; // the server did nothing wrong
+    this.#lose(CUT, 'cut');
   }
 
-  /** The same, with no attempt to connect for so many milliseconds. @param {number} ms */
+  /** The same, without an attempt to connect for the given time. @param {number} ms */
   cutFor(ms) {
     if (this.#state !== 'closed') this.#lose(CUT, 'cut', ms);
   }
@@ -126,68 +168,80 @@ export class Rejoin extends EventTarget {
     const socket = new WebSocket(this.#url, offers);
     this.#socket = socket;
     socket.onmessage = ({ data }) => { if (socket === this.#socket) this.#handleMessage(data); };
-    // A page is not told the HTTP status of a refused upgrade: it looks like any lost socket, and is tried again.
+    // A page cannot see the HTTP status of a refused upgrade: it looks like a lost socket, and is tried again.
     socket.onclose = ({ code, reason }) => { if (socket === this.#socket) this.#handleClose(code, reason); };
     this.#attemptTimer = setTimeout(() => this.#lose(GIVEN_UP, 'no $open in time'), OPEN_TIMEOUT);
   }
 
-  /** Lets go of the socket without waiting for its close handshake. @param {number} code @param {string} reason */
+  /** Leaves the socket without waiting for its close handshake. @param {number} code @param {string} reason */
   #detach(code, reason) {
+    this.#reportReceived(); // §7: before a close frame of ours
     clearTimeout(this.#attemptTimer);
-    clearTimeout(this.#ackTimer);
     clearInterval(this.#lifeTimer);
-    this.#ackTimer = undefined;
-    this.#answerBy = Infinity;
     const socket = this.#socket;
-    if (socket && this.#session && this.#state === 'away') this.#strayDial = true;
     this.#socket = null;
     socket?.close(code, reason);
   }
 
   /** @param {number} code one that suspends the session (§7: any other) @param {string} reason @param {number} [wait] */
   #lose(code, reason, wait) {
+    if (this.#socket) this.#noteStrayDial();
     this.#detach(code, reason);
-    this.#handleClose(code, reason, wait);
+    this.#retry(code, reason, { next: 'resume', wait });
   }
 
-  /** §7, the column 'the client'. @param {number} code @param {string} reason @param {number} [wait] */
-  #handleClose(code, reason, wait) {
-    // After a stray dial of ours, one 4000 is our own doing: we take the session back (§5).
-    const stray = code === 4000 && this.#strayDial;
-    if (stray) this.#strayDial = false;
-    const verdict = stray ? afterClose(LOST, reason) : afterClose(code, reason);
-    if (verdict.next === 'never') return this.#finish(code, reason);
-    this.#detach(CUT, '');
+  /** §5: the server may act late on a dial that we abandon, and close the socket of the next one with 4000. */
+  #noteStrayDial() {
+    if (this.#state === 'away' && this.#session) this.#strayDial = true;
+  }
+
+  /** §7, the column 'the client'. @param {number} code @param {string} reason */
+  #handleClose(code, reason) {
+    const dueToStray = code === 4000 && this.#strayDial;
+    if (dueToStray || this.#state === 'open') this.#strayDial = false; // one 4000, of the socket after the stray dial
+    if (code === LOST) this.#noteStrayDial();
+    const verdict = dueToStray ? afterClose(LOST, reason) : afterClose(code, reason);
+    if (verdict.next === 'never') this.#finish(code, reason);
+    else this.#retry(code, reason, verdict);
+  }
+
+  /**
+   * Dials again after `wait` (exactly), after `hint` or later, or after the backoff.
+   * @param {number} code @param {string} reason @param {{ next: string, wait?: number, hint?: number }} verdict
+   */
+  #retry(code, reason, { next, wait, hint }) {
     const wasOpen = this.#state === 'open';
+    this.#detach(CUT, '');
     if (wasOpen) {
       this.#state = 'away';
-      // A server that fails or is overloaded as soon as it is reached again must not be asked twice a second.
-      const brief = performance.now() - this.#openedAt < BACKOFF_MAX;
-      if (!(brief && (code === 1011 || code === 1013))) this.#attempt = 0;
+      // A server that opens and drops must not be dialled twice a second for ever.
+      if (performance.now() - this.#openedAt >= LASTED) this.#attempt = 0;
     }
-    wait ??= verdict.wait;
-    this.#waitIsImposed = wait !== undefined || code === 1013;
-    const ms = Math.round(wait ?? backoff(this.#attempt++));
+    this.#waitIsImposed = (wait ?? hint) !== undefined || code === 1013;
+    const ms = wait ?? Math.ceil(Math.max(hint ?? 0, backoff(this.#attempt++)));
     this.#attemptTimer = setTimeout(() => this.#connect(), ms);
-    const ended = verdict.next === 'afresh' && this.#session ? this.#endSession() : null;
-    if (wasOpen) this.#emit('dropped', { code, reason });
-    if (ended) this.#emit('lost', { reason: reason || `closed with ${code}`, sends: ended });
-    if (!this.#socket) this.#emit('waiting', { ms, attempt: this.#attempt });
+    const ended = next === 'afresh' && this.#session ? this.#endSession() : null;
+    this.#emit(
+      wasOpen && ['dropped', { code, reason }],
+      ended && ['lost', { reason: reason || `closed with ${code}`, sends: ended }],
+      ['waiting', { ms, attempt: this.#attempt, code, reason }],
+    );
   }
 
   /** @param {number} code @param {string} reason */
   #finish(code, reason) {
+    this.#detach(1000, reason);
     this.#state = 'closed';
     this.#pageEvents.abort();
-    this.#detach(1000, reason);
-    this.#emit('closed', { code, reason, sends: this.#endSession() });
+    this.#emit(['closed', { code, reason, sends: this.#endSession() }]);
   }
 
-  /** Forgets the session; both counts start at 0 (§5). Returns what was never acknowledged. */
+  /** Forgets the session; both counts start at 0 (§5). Returns the unacknowledged frames. */
   #endSession() {
     const ended = this.#kept;
     for (const sent of ended) sent.state = 'lost';
     this.#kept = [];
+    this.#keptBytes = 0;
     this.#session = null;
     this.#acknowledged = this.#written = this.#received = this.#reported = 0;
     return ended;
@@ -196,8 +250,8 @@ export class Rejoin extends EventTarget {
   // ---- what arrives
 
   /**
-   * What cannot be read ends the connection (§2, §3). A page may not close with a protocol code, so the server sees 1000,
-   * the only code of a page that ends the session; the application is told the code that fits.
+   * A message that cannot be read ends the connection (§2, §3). A page cannot close with a protocol code, so the server
+   * sees 1000, the only code of a page that ends the session; the application sees the code that fits.
    * @param {unknown} data
    */
   #handleMessage(data) {
@@ -209,15 +263,15 @@ export class Rejoin extends EventTarget {
     if (!isFrame(frame)) return this.#finish(1008, 'not a frame');
     const control = frame.event?.startsWith('$') ?? false;
     if ((this.#state === 'open') === (frame.event === '$open')) return this.#finish(1002, '$open must come first, and once');
-    if (!control) this.#handleData(frame);
+    if (!control) this.#handleData(frame, byteLength(data));
     else if (!this.#handleControl(frame)) this.#finish(1002, `malformed ${frame.event}`);
   }
 
-  /** @param {Frame} frame */
-  #handleData({ id, event, payload }) {
+  /** @param {Frame} frame @param {number} size */
+  #handleData({ id, event, payload }, size) {
     this.#received += 1;
-    this.#noteUnreported();
-    this.#emit('message', { number: this.#received, id, event, payload });
+    this.#noteUnreported(size);
+    this.#emit(['message', { number: this.#received, id: id || undefined, event: event || undefined, payload }]);
     this.#acknowledge();
   }
 
@@ -227,55 +281,91 @@ export class Rejoin extends EventTarget {
       case '$open': return isOpen(payload) && this.#handleOpen(payload);
       case '$ack': return this.#handleAck(payload);
       case '$gap': return this.#handleGap(payload ?? {});
-      case '$ping': this.#transmit({ event: '$pong', payload });
+      case '$sync': this.#reportReceived(true); break;
+      case '$ping': this.#transmit(JSON.stringify({ event: '$pong', payload }));
     }
     return true;
   }
 
   /** @param {Open} open */
-  #handleOpen({ session: token, id, room, resumed, received, window_ms: windowMs, buffer, lost }) {
-    if (resumed && !this.#session) return false;
+  #handleOpen({ session: token, id, room, resumed, received, lost, ...bounds }) {
+    if (this.#socket?.protocol !== CODEC || (resumed && token !== this.#session?.token)) return false;
+    if (resumed && received < this.#acknowledged) return this.#abandon();
     const ended = !resumed && this.#session ? this.#endSession() : null;
     const covered = this.#cover(received);
     if (!covered) return false;
     clearTimeout(this.#attemptTimer);
-    this.#session = { token, id, room, windowMs, buffer };
+    const { window_ms: windowMs, buffer, buffer_bytes: bufferBytes = Infinity, max_message: maxMessage = Infinity } = bounds;
+    // §4: a buffer of 0 reads as 1
+    this.#session = { token, id, room, windowMs, buffer: Math.max(1, buffer), bufferBytes, maxMessage };
     this.#state = 'open';
     this.#openedAt = performance.now();
-    this.#reported = this.#received; // the offer has acknowledged them (§4)
+    this.#synced = 0;
+    this.#syncPending = false;
     this.#lifeTimer = setInterval(() => this.#checkLife(), 1000);
+    const refused = resumed ? [] : this.#refuse(maxMessage);
     const waited = this.#kept.filter((sent) => sent.state === 'queued');
     for (const sent of this.#kept) this.#write(sent); // §5: again, in order, before anything newer
-    if (covered.length) this.#emit('acked', { upTo: received, sends: covered });
-    if (ended) this.#emit('lost', { reason: lost ?? 'unknown', sends: ended });
-    this.#emit(resumed ? 'restored' : 'open', { session: this.#session });
-    if (waited.length) this.#emit('sent', { sends: waited });
+    this.#syncAtHalf();
+    this.#emit(
+      covered.length && ['acked', { upTo: received, sends: covered }],
+      ended && ['lost', { reason: lost ?? 'unknown', sends: ended }],
+      [resumed ? 'restored' : 'open', { session: this.#session }],
+      refused.length && ['refused', { limit: maxMessage, sends: refused }],
+      waited.length && ['sent', { sends: waited }],
+    );
     return true;
+  }
+
+  /** §5: the server has forgotten frames that it acknowledged. Its session ends, and ours is lost. */
+  #abandon() {
+    this.#detach(1000, 'session lost');
+    this.#retry(LOST, 'unknown', { next: 'afresh' });
+    return true;
+  }
+
+  /** Takes out what the server does not accept, while no number has crossed the wire. @param {number} limit */
+  #refuse(limit) {
+    const refused = this.#kept.filter(({ size }) => size > limit);
+    if (refused.length === 0) return refused;
+    this.#kept = this.#kept.filter(({ size }) => size <= limit);
+    this.#kept.forEach((sent, index) => { sent.number = index + 1; });
+    for (const sent of refused) {
+      this.#keptBytes -= sent.size;
+      sent.state = 'refused';
+    }
+    return refused;
   }
 
   /** @param {unknown} upTo */
   #handleAck(upTo) {
     const covered = this.#cover(upTo);
-    if (covered?.length) this.#emit('acked', { upTo, sends: covered });
-    return covered !== null;
+    if (!covered) return false;
+    this.#syncPending = false;
+    this.#syncAtHalf();
+    this.#emit(covered.length && ['acked', { upTo, sends: covered }]);
+    return true;
   }
 
   /** §4: a gap begins right after what was received, and counts as received. @param {{ from?: any, to?: any }} gap */
   #handleGap({ from, to }) {
     if (from !== this.#received + 1 || !isCount(to) || to < from) return false;
     this.#received = to;
-    this.#noteUnreported();
-    this.#emit('gap', { from, to });
+    this.#noteUnreported(0);
+    this.#emit(['gap', { from, to }]);
     this.#acknowledge();
     return true;
   }
 
-  /** Drops what the server has received; null if it cannot have (§4). @param {unknown} upTo @returns {Sent[] | null} */
+  /** Drops the frames that the server has received; null if it cannot have (§4). @param {unknown} upTo @returns {Sent[] | null} */
   #cover(upTo) {
     if (!isCount(upTo) || upTo < this.#acknowledged || upTo > this.#written) return null;
     const covered = this.#kept.splice(0, upTo - this.#acknowledged);
     this.#acknowledged = upTo;
-    for (const sent of covered) sent.state = 'acknowledged';
+    for (const sent of covered) {
+      this.#keptBytes -= sent.size;
+      sent.state = 'acknowledged';
+    }
     return covered;
   }
 
@@ -283,35 +373,53 @@ export class Rejoin extends EventTarget {
 
   /** @param {Sent} sent */
   #write(sent) {
-    this.#socket?.send(sent.text);
+    if (!this.#transmit(sent.text)) return;
     this.#written = Math.max(this.#written, sent.number);
     sent.state = 'sent';
   }
 
-  /** @param {Frame} control */
-  #transmit(control) {
-    this.#socket?.send(JSON.stringify(control));
+  /** False when the socket is closing already. @param {string} text */
+  #transmit(text) {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(text);
+    return true;
   }
 
-  #noteUnreported() {
+  /** §4: limits of ours below the session's would be reached before the server acknowledges by itself. */
+  #syncAtHalf() {
+    const { buffer, bufferBytes } = this.#limits;
+    const due = (buffer < (this.#session?.buffer ?? 0) && this.#written - this.#acknowledged >= buffer / 2)
+      || (bufferBytes < (this.#session?.bufferBytes ?? 0) && this.#keptBytes >= bufferBytes / 2);
+    // Without news since the last one it would only repeat the question.
+    if (!due || this.#syncPending || this.#written === this.#synced) return;
+    this.#syncPending = this.#transmit('{"event":"$sync"}');
+    this.#synced = this.#written;
+  }
+
+  /** @param {number} size */
+  #noteUnreported(size) {
+    this.#unreportedBytes += size;
     if (this.#ackTimer !== undefined) return;
     this.#oldestUnreported = performance.now();
     this.#ackTimer = setTimeout(() => this.#reportReceived(), ACK_DELAY);
   }
 
-  /** §4: at a quarter of the buffer, or after a second; the clock is read too, as timers of a hidden page run late. */
+  /** §4: at a quarter of the buffer, or after a second; reads the clock too, as timers of a hidden page run late. */
   #acknowledge() {
-    const quarter = Math.max(1, Math.floor(this.buffer / 4));
+    if (!this.#session) return; // a listener closed the connection
     const late = performance.now() - this.#oldestUnreported >= ACK_DELAY;
-    if (late || this.#received - this.#reported >= quarter) this.#reportReceived();
+    if (late || this.#received - this.#reported >= quarter(this.#session.buffer)
+      || this.#unreportedBytes >= quarter(this.#session.bufferBytes)) this.#reportReceived();
   }
 
-  #reportReceived() {
+  /** @param {boolean} [asked] by `$sync`: then also for nothing new */
+  #reportReceived(asked = false) {
     clearTimeout(this.#ackTimer);
     this.#ackTimer = undefined;
-    if (this.#state !== 'open' || this.#reported === this.#received) return; // never for nothing new
-    this.#transmit({ event: '$ack', payload: this.#received });
+    if (this.#state !== 'open' || (this.#reported === this.#received && !asked)) return;
+    this.#transmit(JSON.stringify({ event: '$ack', payload: this.#received }));
     this.#reported = this.#received;
+    this.#unreportedBytes = 0;
   }
 
   // ---- signs of life: a page sees no RFC 6455 pings, so it asks with `$ping` (§3, with the times of §8)
@@ -324,37 +432,42 @@ export class Rejoin extends EventTarget {
 
   /** @param {number} patience */
   #probe(patience) {
-    this.#transmit({ event: '$ping', payload: 0 });
+    this.#transmit('{"event":"$ping","payload":0}');
     this.#answerBy = Math.min(this.#answerBy, performance.now() + patience);
   }
 
-  /** The page is looked at again, or the network is back: is the socket still one? @param {boolean} online */
-  #handleWake(online) {
+  /** The page is visible again, or the network is back: checks the socket, or dials without waiting longer. */
+  #handleWake() {
     if (this.#state === 'open') return this.#probe(WAKE_PATIENCE);
-    if (!online || this.#socket || this.#waitIsImposed) return;
+    if (this.#socket || this.#waitIsImposed) return;
     clearTimeout(this.#attemptTimer);
     this.#connect();
   }
 
-  /** @param {string} type @param {object} detail */
-  #emit(type, detail) {
-    if (this.#state !== 'closed' || type === 'closed') this.dispatchEvent(new CustomEvent(type, { detail }));
+  /** Every caller is done with its work: a listener may call any method. @param {(false | null | 0 | [string, object])[]} events */
+  #emit(...events) {
+    const inListener = this.#events.length > 0; // then the loop below, further up the stack, dispatches them
+    for (const event of events) if (event) this.#events.push(new CustomEvent(event[0], { detail: event[1] }));
+    if (inListener) return;
+    for (; this.#events.length; this.#events.shift()) this.dispatchEvent(this.#events[0]);
   }
 }
 
 /**
  * What a close asks of the client (§7): to resume the session, to begin afresh, or never to connect again.
- * @param {number} code @param {string} reason @returns {{ next: 'resume' | 'afresh' | 'never', wait?: number }}
+ * @param {number} code @param {string} reason @returns {{ next: 'resume' | 'afresh' | 'never', hint?: number }}
  */
 function afterClose(code, reason) {
   switch (code) {
     case 1000: case 1002: case 1007: case 1008: case 1009: case 4000:
       return { next: 'never' };
-    case 1001: case 1011:
+    case 1001: // Firefox reports 1001 to a page whose navigation turns out to be a download: the server keeps the session.
+      return { next: reason === 'server shutting down' ? 'afresh' : 'resume' };
+    case 1011:
       return { next: 'afresh' };
     case 1012: {
-      const told = /^retry in (\d+) ms$/.exec(reason);
-      return { next: 'resume', wait: told ? Math.min(Number(told[1]), DAY) * (1 + Math.random() / 4) : undefined };
+      const named = /^retry in (\d+) ms$/.exec(reason);
+      return { next: 'resume', hint: named ? Math.min(Number(named[1]), DAY) * (1 + Math.random() / 4) : undefined };
     }
     default:
       return { next: 'resume' };
@@ -366,9 +479,24 @@ function backoff(attempt) {
   return Math.min(BACKOFF_BASE * 2 ** attempt, BACKOFF_MAX) * (0.5 + Math.random() / 2);
 }
 
+/** At least one (§4). @param {number} bound */
+function quarter(bound) {
+  return Math.max(1, Math.floor(bound / 4));
+}
+
+/** Of the WebSocket message. @param {string} text */
+function byteLength(text) {
+  return UTF8.encode(text).length;
+}
+
 /** @param {unknown} value @returns {value is number} */
 function isCount(value) {
   return Number.isSafeInteger(value) && Number(value) >= 0;
+}
+
+/** A count or absent: without a bound. @param {unknown} value @returns {value is number | undefined} */
+function isBound(value) {
+  return value === undefined || isCount(value);
 }
 
 /** A string or absent; null is neither (§2). @param {unknown} value @returns {value is string | undefined} */
@@ -384,15 +512,18 @@ function isFrame(value) {
 /**
  * The payload of `$open` (§3).
  * @typedef {{ session: string, id: string, room: string, resumed: boolean, received: number, window_ms: number,
- *   buffer: number, lost?: string }} Open
+ *   buffer: number, buffer_bytes?: number, max_message?: number, lost?: string }} Open
  * @param {any} p @returns {p is Open}
  */
 function isOpen(p) {
   return /^[A-Za-z0-9_-]{22,64}$/.test(p?.session) && typeof p.id === 'string' && typeof p.room === 'string'
-    && typeof p.resumed === 'boolean' && isCount(p.received) && isCount(p.window_ms) && isCount(p.buffer);
+    && typeof p.resumed === 'boolean' && isCount(p.received) && isCount(p.window_ms) && isCount(p.buffer)
+    && isBound(p.buffer_bytes) && isBound(p.max_message) && isText(p.lost);
 }
 
 const CODEC = 'rejoin.v1.json';
+const UTF8 = new TextEncoder();
+const HALF_CHARACTER = /\p{Surrogate}/u;
 
 // Close codes of our own, which suspend the session and do not end it (§7: any other).
 const CUT = 4001;
@@ -404,6 +535,7 @@ const LOST = 1006;
 const BUFFER_UNTIL_OPEN = 64;
 const BACKOFF_BASE = 500;
 const BACKOFF_MAX = 30_000;
+const LASTED = 10_000; // of a connection: the backoff begins anew
 const OPEN_TIMEOUT = 15_000;
 const ACK_DELAY = 1000;
 const PING_AFTER = 20_000;
