@@ -9,6 +9,7 @@ command -v python3 >/dev/null || missing+=(python3)
 python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
 command -v chromium >/dev/null || missing+=(chromium)
 command -v chromedriver >/dev/null || missing+=(chromium-driver)
+command -v node >/dev/null || missing+=(nodejs)
 command -v protoc >/dev/null || missing+=(protobuf-compiler)
 for python in python3 /usr/bin/python3; do "$python" -c 'import google.protobuf' 2>/dev/null && break; done ||
     missing+=(python3-protobuf)
@@ -21,4 +22,5 @@ if [ "${#missing[@]}" -gt 0 ]; then
 fi
 
 cargo test --workspace --all-features
+scripts/planted-js.sh
 scripts/rfc6455.sh

@@ -1,0 +1,57 @@
+//! The JavaScript client obeys the test vectors of `vectors/client`, and each vector names a rule that exists.
+//!
+//! Needs Node 18 or later: `apt-get install nodejs`.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("vectors/client")
+}
+
+fn vectors() -> Vec<Value> {
+    let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    files
+        .flat_map(|path| {
+            let mut file: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+            file["vectors"].as_array_mut().map(std::mem::take).expect("a list of vectors")
+        })
+        .collect()
+}
+
+#[test]
+fn the_javascript_client_obeys_every_vector() {
+    let output = Command::new("node")
+        .args(["--test", "--test-reporter=tap"])
+        .arg(folder().join("js/vectors.test.mjs"))
+        // Set where a test of Node runs us: its tests would be taken for a part of that one.
+        .env_remove("NODE_TEST_CONTEXT")
+        .output()
+        .unwrap_or_else(|error| panic!("this test needs Node 18 or later: apt-get install nodejs: {error}"));
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
+    let passed = report.lines().find_map(|line| line.strip_prefix("# pass "));
+    let passed: usize = passed.unwrap_or_else(|| panic!("no count:\n{report}")).trim().parse().unwrap();
+    assert!(passed >= vectors().len(), "{passed} of {} vectors were played", vectors().len());
+}
+
+#[test]
+fn every_rule_of_the_client_has_vectors() {
+    let protocol = fs::read_to_string(folder().join("../../../PROTOCOL.md")).unwrap();
+    let headings = protocol.lines().filter_map(|line| line.strip_prefix("## "));
+    let anchor = |heading: &str| heading.to_lowercase().replace('.', "").replace(' ', "-");
+    let sections: BTreeSet<_> = headings.map(|heading| format!("PROTOCOL.md#{}", anchor(heading))).collect();
+    let named: BTreeSet<_> =
+        vectors().iter().map(|vector| vector["rule"].as_str().unwrap().to_owned()).collect();
+    assert!(named.is_subset(&sections), "there is no {:?}", named.difference(&sections).collect::<Vec<_>>());
+    // 9 and 10 are about requests and extensions, which a page cannot see.
+    let missing: Vec<_> = sections.difference(&named).collect();
+    assert_eq!(missing, ["PROTOCOL.md#10-extensions", "PROTOCOL.md#9-origin"], "sections without vectors");
+}

@@ -1,0 +1,238 @@
+/**
+ * A page's surroundings for one vector: a fake clock, fake timers, a fake WebSocket, and a record of everything that the
+ * client does. The client's source is the body of a function whose parameters hide the globals of the same names.
+ */
+
+export class World {
+  #now = 0;
+  #timers = new Map();
+  #timerIds = 0;
+  #pageListeners = [];
+  #sockets = [];
+  #document;
+  #Rejoin;
+  #client = null;
+  #reactions = [];
+  /** What the client did, in order: `{ at, see, … }`. */
+  seen = [];
+
+  /** @param {string} source the text of rejoin.js @param {number} random what every draw of a random number gives */
+  constructor(source, random) {
+    const world = this;
+    const listen = (type, listener, { signal } = {}) => this.#pageListeners.push({ type, listener, signal });
+    class CustomEvent extends Event {
+      constructor(type, { detail }) {
+        super(type);
+        this.detail = detail;
+      }
+    }
+    class WebSocket {
+      static OPEN = 1;
+      readyState = 0;
+      protocol = '';
+      bufferedAmount = 0;
+      constructor(_url, offers) {
+        world.#sockets.push(this);
+        world.#see('dial', { offers: [...offers] });
+      }
+      send(text) {
+        if (this.readyState === 0) throw new Error('InvalidStateError: the socket is still connecting');
+        if (this.readyState === 1) world.#see('write', { frame: JSON.parse(text) });
+      }
+      close(code, reason = '') {
+        if (code !== 1000 && !(code >= 3000 && code <= 4999)) throw new Error(`InvalidAccessError: a page cannot close with ${code}`);
+        if (new TextEncoder().encode(reason).length > 123) throw new Error('SyntaxError: the reason is too long');
+        if (this.readyState >= 2) return;
+        this.readyState = 2;
+        world.#see('close', { code });
+      }
+    }
+    const surroundings = {
+      CustomEvent, WebSocket,
+      addEventListener: listen,
+      document: this.#document = { hidden: false, addEventListener: listen },
+      performance: { now: () => this.#now },
+      setTimeout: (run, ms) => this.#addTimer(run, ms),
+      setInterval: (run, ms) => this.#addTimer(run, ms, ms),
+      clearTimeout: (id) => this.#timers.delete(id),
+      clearInterval: (id) => this.#timers.delete(id),
+      Math: Object.assign(Object.create(Math), { random: () => random }),
+    };
+    this.#Rejoin = compile(source, Object.keys(surroundings))(...Object.values(surroundings));
+  }
+
+  /** Runs the timers that are due until then, each at its time. @param {number} at */
+  advance(at) {
+    for (;;) {
+      const due = [...this.#timers].filter(([, timer]) => timer.at <= at).sort(([, a], [, b]) => a.at - b.at)[0];
+      if (!due) break;
+      const [id, timer] = due;
+      this.#now = Math.max(this.#now, timer.at);
+      if (timer.every === undefined) this.#timers.delete(id);
+      else timer.at = this.#now + timer.every;
+      timer.run();
+    }
+    this.#now = Math.max(this.#now, at);
+  }
+
+  /** Time passes and no timer runs, as in a page that is hidden or asleep. @param {number} at */
+  stall(at) {
+    this.#now = Math.max(this.#now, at);
+  }
+
+  /** One input of a vector; README.md says what each is. */
+  do(step) {
+    if (typeof this[`do_${step.do}`] !== 'function') throw new Error(`no such input: ${step.do}`);
+    this[`do_${step.do}`](step);
+  }
+
+  do_connect({ buffer, buffer_bytes: bufferBytes }) {
+    try {
+      this.#client = new this.#Rejoin('wss://example.org/ws', { buffer, bufferBytes });
+    } catch (error) {
+      return this.#see('error', nameOf(error));
+    }
+    for (const type of ['open', 'message', 'sent', 'acked', 'refused', 'dropped', 'waiting', 'restored', 'gap', 'lost', 'closed']) {
+      this.#client.addEventListener(type, ({ detail }) => this.#handleEvent(type, detail));
+    }
+  }
+
+  do_accept({ protocol = 'rejoin.v1.json' }) {
+    const socket = this.#sockets.at(-1);
+    socket.protocol = protocol;
+    socket.readyState = 1;
+    socket.onopen?.({});
+  }
+
+  do_receive({ socket, frame, text, binary }) {
+    const data = binary === undefined ? text ?? JSON.stringify(frame) : new Uint8Array(Buffer.from(binary, 'base64')).buffer;
+    this.#socket(socket).onmessage({ data });
+  }
+
+  do_end({ socket: index, code, reason = '' }) {
+    const socket = this.#socket(index);
+    socket.readyState = 3;
+    socket.onclose({ code, reason });
+  }
+
+  /** The peer's close frame is there, the end of the socket is not yet. */
+  do_closing() {
+    this.#sockets.at(-1).readyState = 2;
+  }
+
+  do_send({ frame, number }) {
+    try {
+      const sent = this.#client.send(Object.fromEntries(Object.entries(frame).map(([name, value]) => [name, fromUtf16(value)])));
+      if (number !== undefined && sent.number !== number) this.#see('error', { error: `numbered ${sent.number}` });
+    } catch (error) {
+      this.#see('error', nameOf(error));
+    }
+  }
+
+  do_close() {
+    this.#client.close();
+  }
+
+  do_cut({ ms }) {
+    if (ms === undefined) this.#client.cut();
+    else this.#client.cutFor(ms);
+  }
+
+  do_online() {
+    this.#page('online');
+  }
+
+  do_show() {
+    this.#document.hidden = false;
+    this.#page('visibilitychange');
+  }
+
+  do_hide() {
+    this.#document.hidden = true;
+    this.#page('visibilitychange');
+  }
+
+  /** The application's listener for the next such event does this. */
+  do_when({ type, then }) {
+    this.#reactions.push({ type, then });
+  }
+
+  do_nothing() {}
+
+  #socket(index) {
+    return index === undefined ? this.#sockets.at(-1) : this.#sockets[index];
+  }
+
+  #page(type) {
+    for (const entry of this.#pageListeners) if (entry.type === type && !entry.signal?.aborted) entry.listener({});
+  }
+
+  #addTimer(run, ms, every) {
+    if (!Number.isFinite(ms) || ms < 0 || ms > 2 ** 31 - 1) throw new Error(`a timer of ${ms} ms`);
+    this.#timerIds += 1;
+    this.#timers.set(this.#timerIds, { run, at: this.#now + ms, every });
+    return this.#timerIds;
+  }
+
+  #handleEvent(type, detail) {
+    this.#see('event', { type, ...neutral(type, detail) });
+    const index = this.#reactions.findIndex((reaction) => reaction.type === type);
+    if (index < 0) return;
+    const [{ then }] = this.#reactions.splice(index, 1);
+    for (const step of then) this[`do_${step.do}`](step);
+  }
+
+  #see(see, what) {
+    // Through JSON: members that are undefined are absent.
+    this.seen.push(JSON.parse(JSON.stringify({ at: this.#now, see, ...what })));
+  }
+}
+
+/** A string that JSON cannot carry is given by its code units. */
+function fromUtf16(value) {
+  return value?.utf16 ? String.fromCharCode(...value.utf16) : value;
+}
+
+let compiled = { source: '', make: /** @type {Function | null} */ (null) };
+
+/** Once for all vectors. @param {string} source @param {string[]} names */
+function compile(source, names) {
+  if (compiled.source !== source) {
+    compiled = { source, make: new Function(...names, `${source.replace('export class', 'class')}\nreturn Rejoin;`) };
+  }
+  return compiled.make;
+}
+
+/** An event's detail in the vectors' own words. */
+function neutral(type, { session, sends, upTo, ...rest }) {
+  if (type === 'message') {
+    const { number, ...frame } = rest;
+    return { number, frame };
+  }
+  const detail = { ...rest };
+  if (upTo !== undefined) detail.up_to = upTo;
+  if (sends) {
+    detail.sends = sends.map(({ number }) => number);
+    detail.states = [...new Set(sends.map(({ state }) => state))];
+  }
+  if (session) {
+    const { token, id, room, windowMs, buffer, bufferBytes, maxMessage } = session;
+    Object.assign(detail, { session: token, id, room, window_ms: windowMs, buffer, buffer_bytes: bufferBytes, max_message: maxMessage });
+  }
+  return detail;
+}
+
+function nameOf(error) {
+  const { message, size, limit } = error;
+  if (size !== undefined) return { error: 'too_big', size, limit };
+  for (const [error, pattern] of ERRORS) if (pattern.test(message)) return { error };
+  return { error: message };
+}
+
+const ERRORS = [
+  ['closed', /the connection is closed/],
+  ['full', /the buffer is full/],
+  ['reserved_event', /belong to the protocol/],
+  ['invalid_frame', /id and event must/],
+  ['invalid_option', /^invalid buffer/],
+];
