@@ -327,3 +327,27 @@ fn what_is_encoded_is_decoded() {
     let (ping, pong) = (Incoming::Ping("a".into()), Incoming::Pong("".into()));
     assert_eq!(seen, [ping, pong, Incoming::Close(Some(close))]);
 }
+
+#[test]
+fn errors_name_the_rule_that_is_broken() {
+    let texts = [
+        (FrameError::ReservedBits, "reserved bits are set"),
+        (FrameError::ReservedOpcode(3), "reserved opcode 3"),
+        (FrameError::NotMasked, "a client's frame is not masked"),
+        (FrameError::Masked, "a server's frame is masked"),
+        (FrameError::ControlFragmented, "control frame is fragmented"),
+        (FrameError::ControlTooLong, "control frame is longer than 125 bytes"),
+        (FrameError::LengthNotMinimal, "payload length is not encoded in the fewest bytes"),
+        (FrameError::LengthTooLarge, "payload length has its most significant bit set"),
+        (FrameError::UnexpectedContinuation, "continuation frame without a message to continue"),
+        (FrameError::ExpectedContinuation, "new message inside a fragmented message"),
+        (FrameError::CloseTooShort, "close body is shorter than a close code"),
+        (FrameError::CloseCode(1005), "close code 1005 may not be sent"),
+        (FrameError::CloseReasonNotUtf8, "close reason is not UTF-8"),
+        (FrameError::TextNotUtf8, "text message is not UTF-8"),
+        (FrameError::MessageTooBig { limit: 7 }, "message is larger than 7 bytes"),
+    ];
+    for (error, text) in texts {
+        assert_eq!(error.to_string(), text);
+    }
+}

@@ -66,6 +66,29 @@ fn each_failure_is_told_as_what_it_is() {
 }
 
 #[test]
+fn each_failure_has_its_text_and_its_source() {
+    let boxed = || BoxError::from("below");
+    let failures = [
+        (Failure::NoHandler, "no handler, and no fallback", None),
+        (Failure::Payload(PayloadError::Missing), "frame has no payload", Some("frame has no payload")),
+        (Failure::MissingExtension("u8"), "no layer has put in a u8", None),
+        (Failure::Refused(boxed()), "refused: below", Some("below")),
+        (Failure::Handler(boxed()), "handler failed: below", Some("below")),
+        (Failure::Panicked("".into()), "handler panicked", None),
+        (Failure::Panicked("oh".into()), "handler panicked: oh", None),
+        (Failure::Reply(boxed()), "reply was not sent: below", Some("below")),
+    ];
+    for (failure, text, source) in failures {
+        assert_eq!(failure.to_string(), text);
+        assert_eq!(failure.source().map(ToString::to_string).as_deref(), source, "{text}");
+        let error = RouteError::new("e".into(), "".into(), failure);
+        assert_eq!(error.to_string(), format!("event \"e\": {text}"));
+        let below = std::error::Error::source(&error).map(ToString::to_string);
+        assert_eq!(below.as_deref(), source, "{text}");
+    }
+}
+
+#[test]
 fn the_connection_goes_on_after_an_error() {
     let router =
         noting().on("n", |Decoded(n): Decoded<u8>| async move { Frame::new("n", &n) }).build().unwrap();

@@ -148,20 +148,44 @@ fn a_panic_is_an_error_with_recover_whether_it_comes_at_once_or_later() {
             async {}
         })
         .on("later", panics)
+        .on("formatted", |n: Frame| async move { assert!(n.event().is_empty(), "at {}", n.event()) })
         .on("wordless", panics_without_a_word)
         .on("well", |peer: Fake| async move { peer.note("well") })
         .build()
         .unwrap();
     assert_eq!(
-        handle(&router, ["at once", "later", "wordless", "layer", "well"].map(event)).0,
+        handle(&router, ["at once", "later", "formatted", "wordless", "layer", "well"].map(event)).0,
         [
             r#"event "at once": handler panicked: at once"#,
             r#"event "later": handler panicked: later"#,
+            r#"event "formatted": handler panicked: at formatted"#,
             r#"event "wordless": handler panicked"#,
             r#"event "layer": handler panicked: layer panics"#,
             "well",
         ]
     );
+}
+
+#[test]
+fn a_context_shows_what_is_in_it_but_no_values() {
+    let router = noting()
+        .layer(async |mut context: Context<Fake>, next: Next<Fake>| {
+            context.insert("secret");
+            assert_eq!(format!("{next:?}"), "Next { layers: 1 }");
+            next.run(context).await
+        })
+        .layer(async |mut context: Context<Fake>, next: Next<Fake>| {
+            context.insert(1_u8);
+            assert_eq!(format!("{next:?}"), "Next { layers: 0 }");
+            let seen = format!("{context:?}");
+            assert!(seen.starts_with("Context { peer: Fake, frame: Frame {"), "{seen}");
+            assert!(seen.contains("x") && seen.ends_with("extensions: 2 }"), "{seen}");
+            next.run(context).await
+        })
+        .on("x", |peer: Fake| async move { peer.note("x") })
+        .build()
+        .unwrap();
+    assert_eq!(handle(&router, [event("x")]).0, ["x"]);
 }
 
 #[test]

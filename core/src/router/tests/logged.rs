@@ -9,7 +9,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::*;
 use crate::Payload;
-use crate::router::{Decoded, Recover};
+use crate::router::{Context, Decoded, Failure, Next, Recover};
 
 /// Writes events down.
 #[derive(Clone, Default)]
@@ -105,8 +105,37 @@ fn what_was_said_is_never_logged() {
 }
 
 #[test]
+fn a_refusal_and_a_failure_that_quote_no_payload_are_logged_in_full() {
+    async fn gate(context: Context<Fake>, next: Next<Fake>) -> Result<(), Failure> {
+        match context.frame().event() {
+            "refused" => Err("not today".into()),
+            "quoted" => Err(Failure::Refused(serde_json::from_str::<u8>("\"secret\"").unwrap_err().into())),
+            _ => next.run(context).await,
+        }
+    }
+    let encodes = |_: Frame| async {
+        let keyed = std::collections::HashMap::from([(("secret", 1), 2)]);
+        Frame::new("reply", &keyed).map(drop)
+    };
+    let router = router().layer(gate).on("encodes", encodes).on("missing", |_: Decoded<u8>| async {});
+    let log = logged(router, ["refused", "quoted", "encodes", "missing"].map(event));
+    let reasons: Vec<_> =
+        log.lines().filter_map(|line| line.split_once("reason=")).map(|(_, why)| why).collect();
+    assert_eq!(
+        reasons,
+        [
+            "refused: not today",
+            "refused: payload is not as expected",
+            "payload has no image in JSON",
+            "frame has no payload",
+        ]
+    );
+}
+
+#[test]
 fn long_and_odd_names_of_a_peer_do_not_flood_or_forge_the_log() {
-    let log = logged(router(), [event(&"ä".repeat(65)), event("a\nb")]);
-    assert_eq!(log.lines().count(), 2, "{log}");
+    let log = logged(router(), [event(&"ä".repeat(65)), event("a\nb"), event(&"b".repeat(64))]);
+    assert_eq!(log.lines().count(), 3, "{log}");
+    assert!(log.contains(&format!("event=\"{}\" ", "b".repeat(64))), "{log}");
     assert!(log.contains(&format!("event=\"{}\"… ", "ä".repeat(64))), "{log}");
 }

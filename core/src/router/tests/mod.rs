@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as Task, Poll, Waker};
 
-use super::{BoxError, Peer, RouteError, Router, RouterBuilder};
+use super::{BoxError, Peer, RouteError, Router, RouterBuilder, RouterError};
 use crate::Frame;
 
 /// A connection that writes down what is sent to it, and what its application notes.
@@ -22,6 +22,12 @@ struct State {
     closed: bool,
     sent: Vec<Frame>,
     notes: Vec<String>,
+}
+
+impl std::fmt::Debug for Fake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fake")
+    }
 }
 
 impl Peer for Fake {
@@ -103,6 +109,38 @@ async fn pause() {
 fn refuses_two_handlers_for_one_event_and_names_it() {
     let built = router().on("a", || async {}).on("b", || async {}).on("b", |_: Fake| async {}).build();
     assert_eq!(built.unwrap_err().to_string(), r#"event "b" has two handlers"#);
+}
+
+#[test]
+fn names_the_first_of_several_duplicate_events() {
+    let builder =
+        ["a", "b", "b", "a", "b"].into_iter().fold(router(), |router, on| router.on(on, || async {}));
+    assert_eq!(builder.build().unwrap_err(), RouterError::DuplicateEvent { event: "b".into() });
+}
+
+#[test]
+fn the_last_fallback_and_the_last_on_error_hold() {
+    let router = router()
+        .fallback(|peer: Fake| async move { peer.note("first fallback") })
+        .fallback(|peer: Fake| async move {
+            peer.note("last fallback");
+            Err::<(), _>("on purpose")
+        })
+        .on_error(|peer: Fake, _| async move { peer.note("first on_error") })
+        .on_error(|peer: Fake, _| async move { peer.note("last on_error") })
+        .build()
+        .unwrap();
+    assert_eq!(handle(&router, [event("x")]).0, ["last fallback", "last on_error"]);
+}
+
+#[test]
+fn debug_output_lists_what_a_router_is_made_of() {
+    let empty = "Routes { events: [], fallback: false, layers: 0, on_error: false }";
+    assert_eq!(format!("{:?}", router().build().unwrap()), format!("Router({empty})"));
+    assert_eq!(format!("{:?}", router()), format!("RouterBuilder {{ routes: {empty}, mistake: None }}"));
+    let built = noting().layer(super::Recover).on("a", || async {}).fallback(|| async {}).build().unwrap();
+    let full = r#"Router(Routes { events: ["a"], fallback: true, layers: 1, on_error: true })"#;
+    assert_eq!(format!("{built:?}"), full);
 }
 
 #[test]
