@@ -100,10 +100,12 @@ pub(crate) fn record(tree: &Tree, slow: f64, jobs: usize) -> Result<Suite, Error
 }
 
 fn binaries(tree: &Tree) -> Result<Vec<Binary>, Error> {
-    let output = cargo(tree, "test")
-        .args(["--no-run", "--lib", "--bins", "--tests", "--message-format=json"])
-        .stderr(Stdio::inherit())
-        .output()?;
+    let mut command = cargo(tree, "test");
+    for name in tree.test_binaries()?.iter().filter(|name| !LEFT_OUT.contains(&name.as_str())) {
+        command.args(["--test", name]);
+    }
+    let output =
+        command.args(["--no-run", "--lib", "--message-format=json"]).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         return Err("the tests do not compile".into());
     }
@@ -117,7 +119,7 @@ fn binaries(tree: &Tree) -> Result<Vec<Binary>, Error> {
         ) else {
             continue;
         };
-        if message["profile"]["test"] == true && !LEFT_OUT.contains(&name) {
+        if message["profile"]["test"] == true {
             let directory =
                 PathBuf::from(manifest).parent().ok_or("a manifest stands in no directory")?.into();
             binaries.push(Binary { name: name.to_owned(), path: path.into(), directory });

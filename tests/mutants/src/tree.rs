@@ -71,6 +71,23 @@ impl Tree {
         Ok(sources)
     }
 
+    /// The names of the binaries of tests beside the libraries, in all crates.
+    pub(crate) fn test_binaries(&self) -> Result<Vec<String>, Error> {
+        let mut names = Vec::new();
+        for crate_ in CRATES.iter().chain(&["tests"]) {
+            let Ok(entries) = fs::read_dir(self.root.join(crate_).join("tests")) else { continue };
+            for entry in entries {
+                let path = entry?.path();
+                let is_binary = path.extension().is_some_and(|extension| extension == "rs")
+                    || path.join("main.rs").exists();
+                names.extend(
+                    path.file_stem().filter(|_| is_binary).and_then(|name| name.to_str()).map(str::to_owned),
+                );
+            }
+        }
+        Ok(names)
+    }
+
     /// Writes a file of the copy.
     pub(crate) fn write(&self, path: &str, text: &str) -> Result<(), Error> {
         write_if_changed(&self.root.join(path), text.as_bytes(), true)

@@ -195,7 +195,8 @@ fn collect_spans(message: &Value, primary: bool, spans: &mut Vec<(String, usize,
 /// `cargo check` or `cargo test`, in the tree, with all features.
 pub(crate) fn cargo(tree: &Tree, command: &str) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(&tree.root).env("CARGO_TARGET_DIR", &tree.build).arg(command).arg("--all-features");
+    cargo.current_dir(&tree.root).env("CARGO_TARGET_DIR", &tree.build).env("CARGO_PROFILE_DEV_DEBUG", "0");
+    cargo.arg(command).arg("--all-features");
     for package in PACKAGES {
         cargo.args(["-p", package]);
     }
