@@ -272,3 +272,50 @@ fn finds_panics() {
     });
     assert_eq!(claim, "no panic");
 }
+
+/// Each panics on one kind of hostile message alone.
+#[test]
+fn finds_panics_on_messages_that_are_cut_short_or_deep() {
+    let claim = breaks_on_decode(|message| {
+        assert_ne!(message.data, "{", "as it begins, and no further");
+        JsonCodec.decode(message)
+    });
+    assert_eq!(claim, "no panic");
+    let claim = breaks_on_decode(|message| {
+        assert!(message.data.len() < 100_000 || message.data[..] != [b'['; 100_000], "deep from the start");
+        JsonCodec.decode(message)
+    });
+    assert_eq!(claim, "no panic");
+    let claim = breaks_on_decode(|message| {
+        let ends_deep = message.data.len() > 100_000 && message.data.ends_with(&[b'['; 100_000]);
+        assert!(!ends_deep, "deep where the payload begins");
+        JsonCodec.decode(message)
+    });
+    assert_eq!(claim, "no panic");
+}
+
+/// A byte that no sample has, and a message of no length.
+#[test]
+fn finds_panics_on_bytes_that_no_codec_writes() {
+    for byte in [0x00, 0x7f, 0x80, 0xff_u8] {
+        PANICS_ON.store(byte, std::sync::atomic::Ordering::Relaxed);
+        let claim = breaks_on_decode(|message| {
+            let byte = PANICS_ON.load(std::sync::atomic::Ordering::Relaxed);
+            assert!(message.data.len() > 20_000 || !message.data.contains(&byte));
+            JsonCodec.decode(message)
+        });
+        assert_eq!(claim, "no panic", "{byte:#x}");
+    }
+}
+
+static PANICS_ON: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
+
+#[test]
+fn shows_the_beginning_of_a_long_message() {
+    let show = |len: usize| Excerpt(&vec![b'a'; len]).to_string();
+    assert_eq!(show(199), format!("`{}`", "a".repeat(199)));
+    assert_eq!(show(200), format!("`{}`.. (200 bytes)", "a".repeat(200)));
+    assert_eq!(show(1000), format!("`{}`.. (1000 bytes)", "a".repeat(200)));
+    let message = Message::text("a\u{1}");
+    assert_eq!(Shown(&message).to_string(), "the Text message `a\\x01`");
+}

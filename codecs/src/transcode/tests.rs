@@ -171,6 +171,48 @@ fn heads_are_the_shortest_that_fit() {
     ] {
         assert_eq!(msgpack(&format!("\"{}\"", "s".repeat(len))), [head, &vec![b's'; len]].concat());
     }
+    for (len, head) in [
+        (0, &b"\xc4\0"[..]),
+        (127, b"\xc4\x7f"),
+        (128, b"\xc4\x80"),
+        (255, b"\xc4\xff"),
+        (256, b"\xc5\x01\0"),
+        (65_535, b"\xc5\xff\xff"),
+        (65_536, b"\xc6\0\x01\0\0"),
+    ] {
+        let mut out = Vec::new();
+        super::write_bin(&mut out, &vec![b'b'; len]).unwrap();
+        assert_eq!(out, [head, &vec![b'b'; len]].concat());
+    }
+}
+
+#[test]
+fn lengths_of_each_width_are_read_whole() {
+    use base64::Engine as _;
+    let base64 = |len: usize| base64::prelude::BASE64_STANDARD.encode(vec![b'x'; len]);
+    // The second number is which of the three widths.
+    for (len, wide) in [(200_u32, 0), (255, 0), (256, 1), (40_000, 1), (65_535, 1), (65_536, 2), (70_001, 2)]
+    {
+        let length = &len.to_be_bytes()[4 - (1 << wide)..];
+        let data = vec![b'x'; len as usize];
+        let string = [&[0xd9 + wide], length, &data].concat();
+        assert!(json(&string) == format!("\"{}\"", "x".repeat(len as usize)), "str of {len}");
+        let bin = [&[0xc4 + wide], length, &data].concat();
+        assert!(json(&bin) == format!("\"{}\"", base64(len as usize)), "bin of {len}");
+        let ext = [&[0xc7 + wide], length, &[5], &data].concat();
+        assert!(json(&ext) == format!("{{\"ext\":5,\"data\":\"{}\"}}", base64(len as usize)), "ext of {len}");
+        for whole in [&string, &bin, &ext] {
+            assert!(to_json(&whole[..whole.len() - 1], &mut Vec::new()).is_err(), "{len} cut short");
+        }
+    }
+    for (count, heads) in [(200_u32, [0xdc, 0xde]), (40_000, [0xdc, 0xde]), (70_001, [0xdd, 0xdf])] {
+        let length =
+            if count > 65_535 { count.to_be_bytes().to_vec() } else { (count as u16).to_be_bytes().to_vec() };
+        let array = [&[heads[0]], &length[..], &vec![7; count as usize]].concat();
+        assert!(json(&array) == format!("[{}]", vec!["7"; count as usize].join(",")), "array of {count}");
+        let map = [&[heads[1]], &length[..], &b"\xa0\x07".repeat(count as usize)].concat();
+        assert!(json(&map) == format!("{{{}}}", vec!["\"\":7"; count as usize].join(",")), "map of {count}");
+    }
 }
 
 /// Wide ones before, after and inside of wide and narrow ones.
