@@ -16,6 +16,8 @@ pub(crate) struct Tree {
     pub(crate) build: PathBuf,
     /// What is remembered between runs.
     pub(crate) state: PathBuf,
+    /// The packages that are compiled and tested.
+    pub(crate) packages: Vec<String>,
     /// The commit that is copied.
     pub(crate) commit: String,
 }
@@ -28,12 +30,13 @@ pub(crate) struct Source {
 
 /// Copies all files that git knows or would add. A file that has not changed keeps its time in the copy, so that cargo
 /// builds only what it has to.
-pub(crate) fn copy() -> Result<Tree, Error> {
+pub(crate) fn copy(packages: &[String]) -> Result<Tree, Error> {
     let from = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     let state = from.join("target/mutants");
     let tree = Tree {
         root: state.join("tree"),
         build: state.join("build"),
+        packages: packages.to_vec(),
         commit: git(&from, &["rev-parse", "--short", "HEAD"])?.trim().to_owned(),
         state,
     };
@@ -74,7 +77,8 @@ impl Tree {
     /// The names of the binaries of tests beside the libraries, in all crates.
     pub(crate) fn test_binaries(&self) -> Result<Vec<String>, Error> {
         let mut names = Vec::new();
-        for crate_ in CRATES.iter().chain(&["tests"]) {
+        let is_chosen = |crate_: &&&str| self.packages.contains(&format!("rejoin-{crate_}"));
+        for crate_ in CRATES.iter().chain(&["tests"]).filter(is_chosen) {
             let Ok(entries) = fs::read_dir(self.root.join(crate_).join("tests")) else { continue };
             for entry in entries {
                 let path = entry?.path();

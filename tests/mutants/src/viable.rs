@@ -12,7 +12,7 @@ use crate::sites::{self, Form, Site};
 use crate::tree::{Source, Tree};
 use crate::weave::{self, Place, Woven};
 
-/// The packages that are compiled and tested.
+/// The packages that are compiled and tested where no others are chosen.
 pub(crate) const PACKAGES: [&str; 5] =
     ["rejoin-core", "rejoin-codecs", "rejoin-client", "rejoin-server", "rejoin-tests"];
 
@@ -197,7 +197,7 @@ pub(crate) fn cargo(tree: &Tree, command: &str) -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(&tree.root).env("CARGO_TARGET_DIR", &tree.build).env("CARGO_PROFILE_DEV_DEBUG", "0");
     cargo.arg(command).arg("--all-features");
-    for package in PACKAGES {
+    for package in &tree.packages {
         cargo.args(["-p", package]);
     }
     cargo
