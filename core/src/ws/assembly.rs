@@ -110,6 +110,28 @@ mod tests {
     }
 
     #[test]
+    fn gives_back_what_is_over_a_quarter_too_much() {
+        // The last piece finds room for 100 bytes.
+        for (len, kept) in [(79, 79), (80, 100), (96, 100)] {
+            let mut assembly = Assembly::default();
+            assembly.begin(MessageKind::Binary);
+            for piece in [50, len - 51] {
+                assembly.append(&vec![7; piece], 100).unwrap();
+            }
+            assert_eq!(assembly.capacity(), 100);
+            assert_eq!(capacity_of(assembly.finish(&[7]).unwrap()), kept);
+        }
+    }
+
+    #[test]
+    fn the_last_piece_reserves_what_it_needs() {
+        let mut assembly = Assembly::default();
+        assembly.begin(MessageKind::Binary);
+        assembly.append(&[7; 50], 1000).unwrap();
+        assert_eq!(capacity_of(assembly.finish(&[7; 40]).unwrap()), 90);
+    }
+
+    #[test]
     fn grows_by_doubling_but_not_beyond_what_is_expected() {
         let mut assembly = Assembly::default();
         assembly.begin(MessageKind::Binary);

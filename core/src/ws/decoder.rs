@@ -110,8 +110,8 @@ impl Decoder {
         let result = self.advance(input);
         if let Err(error) = result {
             self.state = State::Failed(error);
+            // No control frame is under way: its own end takes its bytes, and nothing else fails before that.
             self.message = Assembly::default();
-            self.control = Vec::new();
         }
         result
     }

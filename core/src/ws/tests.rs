@@ -351,3 +351,42 @@ fn errors_name_the_rule_that_is_broken() {
         assert_eq!(error.to_string(), text);
     }
 }
+
+#[test]
+fn a_frame_in_pieces_reserves_no_more_than_it_declares() {
+    let mut decoder = Decoder::new(Role::Server, LIMIT);
+    let bytes = frame(FIN | BINARY, &[7; 100]);
+    let header = bytes.len() - 100;
+    for (until, reserved) in [(60, 60), (90, 100)] {
+        let from = if until == 60 { 0 } else { header + 60 };
+        feed(&mut decoder, &bytes[from..header + until]);
+        assert_eq!(decoder.buffered(), reserved);
+    }
+    assert_eq!(feed(&mut decoder, &bytes[header + 90..]), [Incoming::Message(Message::binary(vec![7; 100]))]);
+}
+
+#[test]
+fn text_may_not_end_after_the_first_byte_of_a_character() {
+    let short = [frame(TEXT, b"\xe2"), frame(FIN | CONT, b"")].concat();
+    assert_eq!(error_of(&short), Some(FrameError::TextNotUtf8));
+}
+
+#[test]
+fn frames_are_written_in_allocations_of_their_exact_size() {
+    let is_exact = |frame: bytes::Bytes| {
+        let frame = Vec::from(frame);
+        assert_eq!(frame.capacity(), frame.len());
+    };
+    for len in [0, 1, 125, 126, 127, 1000, 0xffff, 0x1_0000, 0x1_0001] {
+        let payload = vec![b'a'; len];
+        let frame = encode_message(MessageKind::Text, &payload);
+        is_exact(mask_frame(&frame, KEY));
+        is_exact(frame);
+        let control = &payload[..len.min(125)];
+        for frame in [encode_ping(control), encode_pong(control)] {
+            is_exact(frame);
+        }
+    }
+    is_exact(encode_close(None));
+    is_exact(encode_close(Some(&CloseFrame::new(1000, "bye"))));
+}
