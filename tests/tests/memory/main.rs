@@ -8,6 +8,7 @@ mod chaos;
 mod client;
 mod closing;
 mod codecs;
+mod edges;
 mod heartbeat;
 mod identity;
 mod many_codecs;

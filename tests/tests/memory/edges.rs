@@ -1,0 +1,171 @@
+//! Second paths: claims that hold along the main road, where the road ends or forks.
+
+use rejoin_client::Frame;
+use rejoin_server::Overflow;
+use rejoin_tests::harness::{Dials, Direction, Line, next, number, numbers};
+use tokio::time::Instant;
+
+use crate::{client, millis, secs, server, shut_down};
+
+#[tokio::test(start_paused = true)]
+async fn disconnect_in_a_room_of_one_acts_at_once() {
+    let (server, mut log) = server(|builder| builder.send_buffer(2).broadcast_overflow(Overflow::Disconnect));
+    let (_slow, line) = client(&server, &mut log, "slow").await;
+    line.stall(Direction::ToClient);
+    for n in 1..=2 {
+        assert_eq!(server.broadcast("room", &number(n)), Ok(1));
+    }
+    let since = Instant::now();
+    assert_eq!(server.broadcast("room", &number(3)), Ok(0));
+    assert_eq!(log.next().await, "slow disconnected: send buffer overflowed");
+    assert!(since.elapsed().is_zero(), "not with the next ping: {:?}", since.elapsed());
+    assert_eq!(server.broadcast("room", &number(4)), Ok(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn disconnect_of_a_suspended_member_acts_at_once() {
+    let (server, mut log) = server(|builder| builder.send_buffer(2).broadcast_overflow(Overflow::Disconnect));
+    let (_away, line) = client(&server, &mut log, "away").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(log.next().await, "away dropped: connection reset");
+    for n in 1..=2 {
+        assert_eq!(server.broadcast("room", &number(n)), Ok(1));
+    }
+    let since = Instant::now();
+    assert_eq!(server.broadcast("room", &number(3)), Ok(0));
+    assert_eq!(log.next().await, "away disconnected: send buffer overflowed");
+    assert!(since.elapsed().is_zero(), "{:?}", since.elapsed());
+    assert_eq!((server.stats().suspended, server.stats().retained_bytes), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replaced_session_leaves_its_room() {
+    for suspended in [false, true] {
+        let (server, mut log) = server(|builder| builder);
+        let line = Line::to(&server);
+        let _old = line.client("/?id=ada&room=garden").connect().await.unwrap();
+        let old = log.connected().await;
+        if suspended {
+            line.set_dials(Dials::Refused);
+            line.cut();
+            assert_eq!(log.next().await, "ada dropped: connection reset");
+        }
+        let mut new = Line::to(&server).client("/?id=ada&room=library").connect().await.unwrap();
+        log.next_sorted::<2>().await;
+        old.closed().await;
+        assert!(server.connections("garden").is_empty());
+        assert_eq!(server.broadcast("garden", &number(1)), Ok(0));
+        assert_eq!(server.broadcast("library", &number(2)), Ok(1));
+        assert_eq!(next(&mut new).await, "message n 2");
+        assert_eq!((server.stats().rooms, server.stats().connections), (1, 1));
+        shut_down(&server).await;
+        assert_eq!(server.stats().rooms, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_windows_give_their_memory_back() {
+    // Two suspended sessions that keep a frame each, and no third.
+    let (server, mut log) =
+        server(|builder| builder.resume_window(secs(5)).max_retained_bytes(25_000).send_buffer(8));
+    for round in 0..10 {
+        let mut away = Vec::new();
+        for n in 0..2 {
+            let id = format!("{round}-{n}");
+            let (connection, line) = client(&server, &mut log, &id).await;
+            line.set_dials(Dials::Refused);
+            line.cut();
+            assert_eq!(log.next().await, format!("{id} dropped: connection reset"));
+            server.send(&id, &Frame::new("big", &"x".repeat(10_000)).unwrap()).unwrap();
+            away.push((connection, line));
+        }
+        assert!(server.stats().retained_bytes > 20_000, "round {round}");
+        let mut ends = [log.next().await, log.next().await];
+        ends.sort();
+        for (n, end) in ends.iter().enumerate() {
+            assert_eq!(*end, format!("{round}-{n} disconnected: resume window expired"));
+        }
+        assert_eq!((server.stats().retained_bytes, server.stats().suspended), (0, 0), "round {round}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_closing_member_is_not_listed() {
+    let (server, mut log) = server(|builder| builder);
+    let (_ada, line) = client(&server, &mut log, "ada").await;
+    let (mut ben, _) = client(&server, &mut log, "ben").await;
+    line.stall(Direction::ToClient);
+    let ada = server.connection("ada").unwrap();
+    ada.send(&number(0)).unwrap();
+    ada.close(1000, "");
+    // Nobody has answered the close yet.
+    tokio::time::sleep(millis(100)).await;
+    let members: Vec<_> = server.connections("room").iter().map(|member| member.id().to_owned()).collect();
+    assert_eq!(members, ["ben"]);
+    assert_eq!(server.broadcast("room", &number(1)), Ok(1));
+    assert_eq!(next(&mut ben).await, "message n 1");
+    line.release(Direction::ToClient);
+    assert_eq!(log.next().await, "ada disconnected: closed by the application");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waiting_sender_wakes_when_one_broadcast_evicts_two_frames() {
+    let (server, mut log) = server(|builder| builder.send_buffer(4).send_buffer_bytes(2000));
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    let ada = server.connection("ada").unwrap();
+    let of_size = |event: &str, size: usize| Frame::new(event, &"x".repeat(size)).unwrap();
+    for n in 1..=4 {
+        ada.send(&of_size(&format!("small{n}"), 400)).unwrap();
+    }
+    let since = Instant::now();
+    let broadcast = async { server.broadcast("room", &of_size("big", 900)) };
+    let last = number(6);
+    let (waited, queued) = tokio::join!(biased; ada.send_wait(&last), broadcast);
+    assert_eq!((waited, queued), (Ok(()), Ok(1)));
+    assert!(since.elapsed().is_zero(), "{:?}", since.elapsed());
+    line.set_dials(Dials::Served);
+    for told in ["dropped: connection reset", "restored", "gap 1-2"] {
+        assert_eq!(next(&mut client).await, told);
+    }
+    for event in ["small3", "small4", "big", "n"] {
+        assert!(next(&mut client).await.starts_with(&format!("message {event} ")), "{event}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_broadcasts_of_4_kb_leave_two_in_a_buffer_of_10_kb() {
+    let (server, mut log) = server(|builder| builder.send_buffer_bytes(10_000));
+    let (mut client, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    for n in 1..=5 {
+        let frame = Frame::new("n", &(n, "x".repeat(4000))).unwrap();
+        assert_eq!(server.broadcast("room", &frame), Ok(1));
+    }
+    assert_eq!(server.stats().dropped, 3);
+    line.set_dials(Dials::Served);
+    for told in ["dropped: connection reset", "restored", "gap 1-3"] {
+        assert_eq!(next(&mut client).await, told);
+    }
+    for n in 4..=5 {
+        assert!(next(&mut client).await.starts_with(&format!("message n [{n},")), "{n}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_after_others_have_left_reaches_those_who_stay() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut ada, _) = client(&server, &mut log, "ada").await;
+    let (ben, _) = client(&server, &mut log, "ben").await;
+    server.broadcast("room", &number(1)).unwrap();
+    ben.close().await;
+    assert_eq!(log.next().await, "ben disconnected: closed by the peer");
+    assert_eq!(server.broadcast("room", &number(2)), Ok(1));
+    assert_eq!(numbers(&mut ada, 2).await, [1, 2]);
+    assert_eq!(server.connections("room").len(), 1);
+}
