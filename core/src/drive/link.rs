@@ -53,6 +53,12 @@ pub enum Wrote {
     End(LinkEnd),
 }
 
+/// How often [`Link::poll`] reads and writes before other tasks have their turn: then up to 2 MiB are written.
+const ROUNDS_PER_POLL: usize = 4;
+
+/// How often the transport is filled, with up to 64 KiB, and written before something else is done: a large buffer is not replayed in one go.
+const WRITES_PER_POLL: usize = 8;
+
 impl<T: Transport> Link<T> {
     /// A link for the socket that was attached, or is to be, under `epoch`.
     pub fn new(epoch: Epoch, transport: T) -> Self {
@@ -72,7 +78,7 @@ impl<T: Transport + ?Sized> Link<T> {
     /// The caller has registered itself with [`Cell::register_driver`] before. One that has something to do in between calls
     /// [`Self::poll_read`] and [`Self::poll_write`].
     pub fn poll(&mut self, cx: &mut Context<'_>, cell: &Cell, codec: &dyn Codec) -> Poll<LinkEnd> {
-        loop {
+        for _ in 0..ROUNDS_PER_POLL {
             if let Poll::Ready(end) = self.poll_read(cx, cell, codec) {
                 return Poll::Ready(end);
             }
@@ -82,6 +88,8 @@ impl<T: Transport + ?Sized> Link<T> {
                 Wrote::End(end) => return Poll::Ready(end),
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Reads what is there, as far as the session wants it. Ready when the socket is no longer the session's.
@@ -197,7 +205,7 @@ impl<T: Transport + ?Sized> Link<T> {
         }
     }
 
-    /// Writes until nothing is due or the socket is full.
+    /// Writes until nothing is due or the socket is full, or until other tasks are to have their turn.
     fn write(
         &mut self,
         cx: &mut Context<'_>,
@@ -206,6 +214,7 @@ impl<T: Transport + ?Sized> Link<T> {
         now: Instant,
         tally: &mut Tally<'_>,
     ) -> Wrote {
+        let mut turns = 0;
         loop {
             let more = match cell.drive_in(tally, |session| self.write_or_fill(cx, session, codec, now)) {
                 ControlFlow::Continue(more) => more,
@@ -217,6 +226,10 @@ impl<T: Transport + ?Sized> Link<T> {
             let wrote = cell.drive_in(tally, |session| self.note_written(session, flushed, written, now));
             if !goes_on {
                 return wrote;
+            }
+            turns += 1;
+            if turns == WRITES_PER_POLL {
+                return Wrote::Enough { again: true, blocked: false };
             }
         }
     }
@@ -364,6 +377,7 @@ impl<T: ?Sized> fmt::Debug for Link<T> {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::io::{AsyncReadExt as _, DuplexStream};
 
@@ -434,6 +448,43 @@ mod tests {
         peer.read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"\x81\x05early\x81\x05later");
         assert_eq!(cell.drive(|session| session.counts().unacknowledged), 0);
+    }
+
+    #[tokio::test]
+    async fn a_large_buffer_is_not_written_in_one_go() {
+        let (cell, mut link, mut peer) = linked(1 << 24, |config| {
+            config.buffer_frames = 100_000;
+            config.buffer_bytes = 1 << 24;
+        });
+        let message = crate::ws::encode_message(crate::MessageKind::Text, &[b'x'; 1024]);
+        for _ in 0..6_000 {
+            cell.send(message.clone(), Overflow::Reject).unwrap();
+        }
+        let left = || cell.drive(|session| session.counts().unacknowledged);
+        let before = left();
+        assert_eq!(link.poll_write(&mut cx(), &cell, &Text), Wrote::Enough { again: true, blocked: false });
+        assert!((1..=640).contains(&(before - left())), "{} of {before}", before - left());
+        // Its driver goes round some times, and then wakes itself.
+        let wakes = Arc::new(Wakes::default());
+        let waker = wakes.clone().into();
+        let mut polls = 0;
+        while left() > 0 {
+            assert!(link.poll(&mut Context::from_waker(&waker), &cell, &Text).is_pending());
+            assert!(wakes.0.swap(0, Ordering::Relaxed) > 0 || left() == 0, "nobody else wakes it");
+            polls += 1;
+        }
+        assert_eq!(polls, 3);
+        let mut read = vec![0; 6_000 * message.len()];
+        peer.read_exact(&mut read).await.unwrap();
+    }
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl std::task::Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     #[tokio::test]

@@ -13,7 +13,8 @@ use crate::{Batch, CloseFrame, Message};
 /// Pings are answered by the transport itself; a close frame is not, the session answers it.
 pub trait Transport: Send {
     /// Reads, and gives everything that arrives to `sink`, until nothing is there to read or `sink` answers
-    /// [`Flow::Pause`]. What was read and not given stays inside for the next call.
+    /// [`Flow::Pause`]. What was read and not given stays inside for the next call. Where the peer sends without a pause it stops after
+    /// some work, and wakes the task to go on.
     ///
     /// # Errors
     /// Ready only with an error: the socket brings nothing more.

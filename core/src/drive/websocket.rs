@@ -85,6 +85,10 @@ const MAX_PONGS: usize = 16;
 /// One read takes no more than this.
 const READ_BUFFER: usize = 64 * 1024;
 
+/// After so many bytes other tasks have their turn. Of the smallest pings, which no session pauses, they are 40,000: 2 to 3 ms of work.
+/// A task that goes on is queued once for each of these, which large messages do not notice.
+const READ_PER_POLL: usize = 4 * READ_BUFFER;
+
 /// Which end it is: a client masks what it sends (RFC 6455 §5.3).
 pub trait Masking: Send + Unpin {
     /// The end.
@@ -376,7 +380,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
         buffer: &mut [u8],
         sink: &mut dyn FnMut(Received) -> Flow,
     ) -> Poll<ReceiveError> {
-        loop {
+        let mut total = 0;
+        while total < READ_PER_POLL {
             let mut read = ReadBuf::new(buffer);
             match ready!(Pin::new(&mut self.io).poll_read(cx, &mut read)) {
                 Err(error) => return Poll::Ready(ReceiveError::Io(error)),
@@ -385,6 +390,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
                 }
                 Ok(()) => {}
             }
+            total += read.filled().len();
             sink(Received::Heard);
             match self.deliver(read.filled_mut(), sink) {
                 Err(error) => return Poll::Ready(protocol_error(&error)),
@@ -396,6 +402,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
                 }
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -416,6 +424,7 @@ fn protocol_error(error: &FrameError) -> ReceiveError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Waker;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
@@ -463,6 +472,61 @@ mod tests {
         assert_eq!(receive(&mut transport, 1).0, ["b"]);
         assert_eq!(receive(&mut transport, 9).0, ["c"]);
         assert!(transport.leftover.is_none());
+    }
+
+    /// A peer whose pings never end.
+    struct Flood {
+        taken: usize,
+    }
+
+    impl AsyncRead for Flood {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let pings = buffer.remaining() / 6;
+            assert!(self.taken < 100 * READ_PER_POLL, "nobody else has a turn");
+            self.taken += 6 * pings;
+            buffer.put_slice(&masked(9, b"").repeat(pings));
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Flood {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(data.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_peer_that_never_pauses_lets_other_tasks_have_their_turn() {
+        let mut transport = WsTransport::new(Flood { taken: 0 }, Unmasked, &[], 1024);
+        let wakes = Arc::new(Wakes::default());
+        let waker = wakes.clone().into();
+        for turn in 1..=3 {
+            let received = transport.poll_receive(&mut Context::from_waker(&waker), &mut |_| Flow::Continue);
+            assert!(received.is_pending());
+            assert!(transport.io.taken <= turn * (READ_PER_POLL + READ_BUFFER));
+            assert_eq!(wakes.0.load(Ordering::Relaxed), turn, "it goes on by itself");
+        }
+    }
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl std::task::Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     #[tokio::test]
