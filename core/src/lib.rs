@@ -44,3 +44,6 @@ pub mod drive;
 /// The prost whose messages payloads carry: where an application has another one too, `#[prost(prost_path = "..")]` names it.
 #[cfg(feature = "prost")]
 pub use prost;
+
+#[cfg(test)]
+mod tests;

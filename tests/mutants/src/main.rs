@@ -8,6 +8,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use rand::SeedableRng;
@@ -84,7 +85,7 @@ fn run(options: &Options) -> Result<(), Error> {
             }
         }
     }
-    let suite = suite::record(&tree, options.slow, options.jobs)?;
+    let suite = suite::record(&tree, Duration::from_secs_f64(options.slow), options.jobs)?;
     let outcomes = trial::all(&suite, &sample, options.jobs)?;
     report::write(options, &tree, mutants.len(), &outcomes)
 }

@@ -17,9 +17,6 @@ use crate::viable::cargo;
 /// Test binaries that need a browser, other programs, much time, or a machine of their own.
 const LEFT_OUT: [&str; 6] = ["chat_in_browser", "examples", "interop", "resources", "crowds", "sockets"];
 
-/// How long a test may take that is then left out.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 pub(crate) struct Suite {
     pub(crate) binaries: Vec<Binary>,
     pub(crate) tests: Vec<Test>,
@@ -52,7 +49,7 @@ impl Binary {
 }
 
 /// Builds all tests and runs each of them once.
-pub(crate) fn record(tree: &Tree, slow: f64, jobs: usize) -> Result<Suite, Error> {
+pub(crate) fn record(tree: &Tree, slow: Duration, jobs: usize) -> Result<Suite, Error> {
     let binaries = binaries(tree)?;
     let mut names = Vec::new();
     for (index, binary) in binaries.iter().enumerate() {
@@ -73,7 +70,7 @@ pub(crate) fn record(tree: &Tree, slow: f64, jobs: usize) -> Result<Suite, Error
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some((binary, name)) = names.get(index) else { break };
-                    let outcome = run_once(&binaries[*binary], name, &traces.join(index.to_string()));
+                    let outcome = run_once(&binaries[*binary], name, &traces.join(index.to_string()), slow);
                     found.lock().expect("no thread panics").push((*binary, name.clone(), outcome));
                 }
             });
@@ -83,8 +80,7 @@ pub(crate) fn record(tree: &Tree, slow: f64, jobs: usize) -> Result<Suite, Error
     let mut tests = Vec::new();
     for (binary, name, outcome) in found.into_inner()? {
         match outcome {
-            Ok((takes, ids)) if takes.as_secs_f64() <= slow => tests.push((binary, name, takes, ids)),
-            Ok((takes, _)) => println!("left out, slow: {name} ({:.1} s)", takes.as_secs_f64()),
+            Ok((takes, ids)) => tests.push((binary, name, takes, ids)),
             Err(why) => println!("left out, {why}: {name}"),
         }
     }
@@ -128,7 +124,12 @@ fn binaries(tree: &Tree) -> Result<Vec<Binary>, Error> {
     Ok(binaries)
 }
 
-fn run_once(binary: &Binary, name: &str, trace: &Path) -> Result<(Duration, HashSet<u32>), String> {
+fn run_once(
+    binary: &Binary,
+    name: &str,
+    trace: &Path,
+    slow: Duration,
+) -> Result<(Duration, HashSet<u32>), String> {
     let start = Instant::now();
     let mut child = binary
         .command(&[name])
@@ -140,10 +141,10 @@ fn run_once(binary: &Binary, name: &str, trace: &Path) -> Result<(Duration, Hash
         match child.try_wait().map_err(|error| error.to_string())? {
             Some(status) if status.success() => break,
             Some(_) => return Err("fails without a mutant".to_owned()),
-            None if start.elapsed() > PATIENCE => {
+            None if start.elapsed() > slow => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err("does not end".to_owned());
+                return Err("slow".to_owned());
             }
             None => std::thread::sleep(Duration::from_millis(3)),
         }
