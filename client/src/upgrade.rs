@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use rejoin_core::Token;
-use sha1::{Digest as _, Sha1};
+use sha1_smol::Sha1;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -145,7 +145,9 @@ fn parse(buffer: &[u8]) -> Result<(usize, Response), String> {
 
 /// What a server that has read our key answers (RFC 6455 §4.2.2).
 fn accept_of(key: &str) -> String {
-    BASE64_STANDARD.encode(Sha1::new().chain_update(key).chain_update(GUID).finalize())
+    let mut sha1 = Sha1::from(key);
+    sha1.update(GUID);
+    BASE64_STANDARD.encode(sha1.digest().bytes())
 }
 
 async fn read_refusal(io: &mut BoxIo, response: &Response, mut body: Vec<u8>) -> Refusal {

@@ -16,6 +16,7 @@ use http::{Request, Response, StatusCode, request};
 use http_body_util::Full;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+#[cfg(feature = "axum")]
 use hyper_util::server::conn::auto;
 use rejoin_core::drive::{Eager, Unmasked, WsTransport};
 use tokio::net::TcpStream;
@@ -171,14 +172,14 @@ fn attach(shared: &Arc<Shared>, admission: Admission, upgraded: Upgraded) -> Opt
         Ok(parts) => return admission.attach(shared, tcp(parts.io, &parts.read_buf)),
         Err(upgraded) => upgraded,
     };
-    // axum and whoever else detects HTTP/2 wraps the socket once more.
-    match auto::upgrade::downcast(upgraded) {
-        Ok(parts) => admission.attach(shared, tcp(parts.io, &parts.read_buf)),
-        Err(upgraded) => {
-            let transport = WsTransport::new(TokioIo::new(upgraded), Unmasked, &[], max_message_size);
-            admission.attach(shared, transport)
-        }
-    }
+    // `axum::serve`, like every server that detects HTTP/2, wraps the socket once more.
+    #[cfg(feature = "axum")]
+    let upgraded = match auto::upgrade::downcast(upgraded) {
+        Ok(parts) => return admission.attach(shared, tcp(parts.io, &parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    let transport = WsTransport::new(TokioIo::new(upgraded), Unmasked, &[], max_message_size);
+    admission.attach(shared, transport)
 }
 
 impl<B> tower_service::Service<Request<B>> for Service {

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request};
 use rejoin_core::Token;
-use sha1::{Digest as _, Sha1};
+use sha1_smol::Sha1;
 
 use crate::connect::Reject;
 use crate::options::Options;
@@ -78,9 +78,9 @@ pub(crate) fn read(parts: &request::Parts, options: &Options) -> Result<Upgrade,
 
 /// `Sec-WebSocket-Accept` (RFC 6455 §4.2.2).
 fn accept_key(key: &[u8]) -> String {
-    let digest =
-        Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
-    BASE64_STANDARD.encode(digest)
+    let mut sha1 = Sha1::from(key);
+    sha1.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    BASE64_STANDARD.encode(sha1.digest().bytes())
 }
 
 //= PROTOCOL.md#1-two-modes

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use rejoin_client::{Client, Codec, Connection, Event, Frame};
 use rejoin_core::ws::Role;
-use sha1::{Digest as _, Sha1};
+use sha1_smol::Sha1;
 use tokio::io::DuplexStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -145,9 +145,9 @@ async fn serve(io: DuplexStream, plain: bool, codec: Arc<dyn Codec>, script: &[u
     let Some(head) = peer.read_head(Duration::from_secs(20)).await else { return };
     let head = String::from_utf8(head).expect("a request is text");
     let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).expect("a key");
-    let accept =
-        Sha1::new().chain_update(key).chain_update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11").finalize();
-    let accept = BASE64_STANDARD.encode(accept);
+    let mut sha1 = Sha1::from(key);
+    sha1.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    let accept = BASE64_STANDARD.encode(sha1.digest().bytes());
     peer.upgrade();
     let protocol = match codec.name() {
         _ if plain => String::new(),
