@@ -3,7 +3,6 @@
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
-use rejoin_examples::chat;
 use tokio::net::TcpListener;
 
 const DEFAULT_ADDR: &str = "127.0.0.1:8080";
@@ -35,7 +34,8 @@ async fn run(addr: Option<String>) -> io::Result<()> {
         None => listen_by_default().await?,
     };
     println!("chat: open http://{} in two windows", listener.local_addr()?);
-    chat::serve(listener, async { tokio::signal::ctrl_c().await.expect("Ctrl-C can be listened for") }).await
+    let stop = async { tokio::signal::ctrl_c().await.expect("Ctrl-C can be listened for") };
+    rejoin_chat::serve(listener, stop).await.map_err(io::Error::other)
 }
 
 /// On the default address, or where that is taken on a free port.

@@ -1,18 +1,66 @@
-//! The page's files, which are part of the program.
+//! HTTP on the chat's port: the page's files, which are part of the program, and `/ws`, which is rejoin's.
 
-use axum::Router;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::routing::{MethodRouter, get};
+use std::convert::Infallible;
+use std::time::Duration;
 
-pub(super) fn router() -> Router {
-    Router::new()
-        .route("/", file("text/html; charset=utf-8", include_str!("index.html")))
-        .route("/chat.css", file("text/css; charset=utf-8", include_str!("chat.css")))
-        .route("/chat.js", file("text/javascript; charset=utf-8", include_str!("chat.js")))
-        .route("/rejoin.js", file("text/javascript; charset=utf-8", include_str!("rejoin.js")))
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rejoin_server::Service;
+use tokio::net::TcpListener;
+
+/// How long to wait when no socket can be accepted, because too many are open.
+const ACCEPT_DELAY: Duration = Duration::from_millis(250);
+
+/// Serves HTTP/1.1 on the listener.
+pub(super) async fn serve(listener: TcpListener, websocket: Service) {
+    loop {
+        let socket = match listener.accept().await {
+            Ok((socket, _)) => socket,
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_DELAY).await;
+                continue;
+            }
+        };
+        // A message leaves when it is written, without waiting for the acknowledgement of the one before.
+        socket.set_nodelay(true).ok();
+        let websocket = websocket.clone();
+        let service = service_fn(move |request| answer(request, websocket.clone()));
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new()); // a request head that does not come in time ends its connection
+        let connection = http.serve_connection(TokioIo::new(socket), service).with_upgrades();
+        tokio::spawn(async move { drop(connection.await) });
+    }
 }
 
-fn file(mime: &'static str, text: &'static str) -> MethodRouter {
-    // Whoever edits the page and restarts the chat is not to see the old one.
-    get(([(CONTENT_TYPE, mime), (CACHE_CONTROL, "no-store")], text))
+async fn answer(request: Request<Incoming>, websocket: Service) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (mime, text) = match request.uri().path() {
+        "/ws" => return websocket.call(request).await,
+        "/" => ("text/html; charset=utf-8", include_str!("index.html")),
+        "/chat.css" => ("text/css; charset=utf-8", include_str!("chat.css")),
+        "/chat.js" => ("text/javascript; charset=utf-8", include_str!("chat.js")),
+        "/rejoin.js" => ("text/javascript; charset=utf-8", include_str!("rejoin.js")),
+        _ => return Ok(response(StatusCode::NOT_FOUND, (CONTENT_TYPE, "text/plain"), "not found")),
+    };
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return Ok(response(StatusCode::METHOD_NOT_ALLOWED, (ALLOW, "GET, HEAD"), "expected GET"));
+    }
+    Ok(response(StatusCode::OK, (CONTENT_TYPE, mime), text))
+}
+
+fn response(
+    status: StatusCode,
+    header: (HeaderName, &'static str),
+    text: &'static str,
+) -> Response<Full<Bytes>> {
+    let response = Response::builder().status(status).header(header.0, header.1);
+    // An edited page is to be seen after a restart.
+    let response =
+        response.header(CACHE_CONTROL, "no-store").body(Full::new(Bytes::from_static(text.as_bytes())));
+    response.expect("header names and values are constants")
 }

@@ -9,7 +9,7 @@
 //! between that can be cut:
 //!
 //! ```sh
-//! cargo run -p rejoin-examples --bin chat
+//! cargo run -p rejoin-chat
 //! socat tcp-listen:9000,reuseaddr,fork tcp:127.0.0.1:8080
 //! cargo run -p rejoin-examples --bin client -- 'ws://127.0.0.1:9000/ws?room=lobby&name=Ada'
 //! ```

@@ -2,11 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rejoin_examples::auth::token::Signer;
-use rejoin_examples::{auth, axum_mount, chat, client};
+use rejoin_examples::{auth, axum_mount, client};
 use rejoin_tests::harness::within;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -31,7 +32,7 @@ async fn auth_lets_in_who_shows_a_token_and_says_why_it_refuses_the_others() {
 async fn client_comes_back_after_its_cable_was_cut() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let cable = Cable::to(listener.local_addr().unwrap()).await;
-    tokio::spawn(chat::serve(listener, std::future::pending()));
+    tokio::spawn(rejoin_chat::serve(listener, std::future::pending()));
     let mut terminal = Terminal::start(format!("ws://{}/ws?room=lobby&name=Ada", cable.addr));
     for line in transcript(include_str!("../../examples/client/main.rs")) {
         match line {
@@ -89,6 +90,23 @@ async fn axum_mount_finishes_the_request_under_way_when_it_is_stopped() {
     // Whether the sessions were closed before or after the body came.
     assert!(answer.starts_with("HTTP/1.1 200 ") || answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert_eq!(within("the end of the app", app).await.unwrap().unwrap(), 0);
+}
+
+/// The first command of the README compiles half of the crates of all examples.
+#[test]
+fn chat_compiles_few_crates() {
+    let crates = |package: &str| {
+        let tree =
+            ["tree", "--locked", "--offline", "--edges=normal,build", "--prefix=none", "--package", package];
+        let output = std::process::Command::new(env!("CARGO")).args(tree).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let tree = String::from_utf8(output.stdout).unwrap();
+        let lines: BTreeSet<_> = tree.lines().map(|line| line.trim_end_matches(" (*)")).collect();
+        lines.len()
+    };
+    let (chat, all) = (crates("rejoin-chat"), crates("rejoin-examples"));
+    assert!(chat <= 65, "the chat needs {chat} crates");
+    assert!(chat < all * 6 / 10, "the chat needs {chat} crates, the other examples {all}");
 }
 
 /// The lines of a header's ```` ```text ````.

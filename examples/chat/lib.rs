@@ -12,11 +12,9 @@
 //!
 //! A person is `{id, name, away?}`. The id is the connection's: random, so that nobody can take another's session by naming it.
 
-use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use axum::serve::ListenerExt as _;
 use rejoin_server::{
     CloseReason, ConfigError, ConnectRequest, Connection, DropReason, Frame, Identity, Reject, Server,
     StatusCode,
@@ -36,14 +34,11 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 /// Serves the chat until `stop` is ready: the page on `/`, its connections on `/ws`.
 ///
 /// # Errors
-/// Fails when the listener does.
-pub async fn serve(listener: TcpListener, stop: impl Future<Output = ()>) -> io::Result<()> {
-    let server = server().map_err(io::Error::other)?;
-    let app = page::router().route_service("/ws", server.service());
-    // A message is to leave when it is written, not when more have come.
-    let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
+/// Fails when the options of the server are invalid.
+pub async fn serve(listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), ConfigError> {
+    let server = server()?;
     tokio::select! {
-        result = axum::serve(listener, app) => result?,
+        () = page::serve(listener, server.service()) => {}
         () = stop => drop(server.shutdown(SHUTDOWN).await),
     }
     Ok(())
