@@ -22,6 +22,10 @@ Object.assign(window, { chat });
 
 /** @type {Person | null} */
 let me = null;
+/** The last line of the log when the present session began: its welcome comes right after. @type {Element | null} */
+let beginning = null;
+/** Whether the present session replaces one that was lost. */
+let replaces = false;
 /** @type {Map<string, Person>} */
 const people = new Map();
 /** The rows of the log by message id. @type {Map<string, HTMLElement>} */
@@ -43,6 +47,8 @@ function join() {
   $('title').textContent = room;
   setPeople([]);
   me = null;
+  beginning = $('log').lastElementChild;
+  replaces = false;
   $('welcome').hidden = true;
   $('chat').hidden = false;
   chat.connection = follow(new Rejoin(url));
@@ -79,14 +85,17 @@ function follow(connection) {
   on('message', handleMessage);
   on('sent', ({ sends }) => showTicks(sends));
   on('acked', ({ sends }) => showTicks(sends));
+  on('refused', ({ sends }) => showTicks(sends));
   on('dropped', ({ reason }) => {
     droppedAt = performance.now();
     showState('away', 'away');
+    showMyself(true);
     notice('dropped', reason === 'cut' ? 'You cut the socket' : 'Connection lost');
   });
   on('waiting', ({ ms }) => showWaiting(connection.state === 'away' ? 'away' : 'connecting', ms));
   on('restored', () => {
     showState('connected', 'connected');
+    showMyself(false);
     notice('restored', `Back after ${seconds(performance.now() - droppedAt)}`);
   });
   on('gap', ({ from, to }) => {
@@ -97,6 +106,8 @@ function follow(connection) {
     me = null;
     setPeople([]);
     showLost(reason, sends);
+    beginning = $('log').lastElementChild;
+    replaces = true;
   });
   on('closed', ({ code, reason, sends }) => {
     showTicks(sends);
@@ -117,7 +128,7 @@ function handleMessage({ id, event, payload }) {
     case 'welcome':
       me = payload.you;
       setPeople(payload.people);
-      return notice('joined', `You are in ${$('title').textContent} as ${payload.you.name}`);
+      return showWelcome();
     case 'people':
       return setPeople(payload.people);
     case 'joined': {
@@ -136,7 +147,7 @@ function handleMessage({ id, event, payload }) {
     case 'away':
     case 'back': {
       const person = people.get(payload.id);
-      if (person && person.id !== me?.id) person.away = event === 'away'; // my own state is in the header
+      if (person && person.id !== me?.id) person.away = event === 'away'; // of myself I know it earlier
       return showPeople();
     }
     case 'said':
@@ -218,9 +229,10 @@ function addMessage(id, from, text, at, mine) {
 }
 
 const TICKS = {
-  queued: 'waiting to be sent',
-  sent: 'sent',
-  acknowledged: 'acknowledged by the server',
+  queued: 'waiting for a connection',
+  sent: 'on its way to the server',
+  acknowledged: 'the server has it', // and delivers it to everybody here, those who are away when they are back
+  refused: 'not sent: larger than the server accepts',
   lost: 'not acknowledged, the session was lost',
 };
 
@@ -266,6 +278,15 @@ function notice(kind, text, label, press) {
   append(row);
 }
 
+/** Stands where the session began, before what was typed while it was not open yet. */
+function showWelcome() {
+  const again = replaces ? 'With a new session: you' : 'You';
+  notice('joined', `${again} are in ${$('title').textContent} as ${me?.name}`);
+  const row = $('log').lastElementChild;
+  if (beginning?.isConnected) beginning.after(row);
+  else $('log').prepend(row);
+}
+
 /** @param {string} reason @param {Sent[]} sends */
 function showLost(reason, sends) {
   const why = reason === 'unknown' ? 'we were away for too long, or the server has restarted' : reason;
@@ -305,7 +326,8 @@ function setPeople(list) {
 }
 
 function showPeople() {
-  $('count').textContent = people.size ? `${people.size} here` : '';
+  const away = [...people.values()].filter((person) => person.away).length;
+  $('count').textContent = people.size ? `${people.size - away} here${away ? `, ${away} away` : ''}` : '';
   $('people').replaceChildren(...inOrder().map((person) => {
     const chip = element('li');
     chip.style.setProperty('--hue', hue(person.name));
@@ -321,6 +343,13 @@ function showPeople() {
     }
     return chip;
   }));
+}
+
+/** What the others see of me. @param {boolean} away */
+function showMyself(away) {
+  const mine = me && people.get(me.id);
+  if (mine) mine.away = away;
+  showPeople();
 }
 
 /** Me first, then as they came. */

@@ -5,11 +5,12 @@
 use std::time::{Duration, Instant};
 
 use fantoccini::Client;
-use rejoin_examples::chat;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 mod browser;
+#[path = "chat_in_browser/looks.rs"]
+mod looks;
 use browser::{Driver, PATIENCE};
 
 /// How long it takes the page to look again for a socket after `#cut-long`.
@@ -160,10 +161,14 @@ impl Page {
     }
 
     async fn join(&self, address: &str) {
-        self.browser.goto(address).await.expect("the page loads");
+        self.goes_to(address).await;
         self.run("document.querySelector('#name').value = arguments[0]", vec![self.name.into()]).await;
         self.clicks("#join").await;
         self.sees("connection", STATE, json!("connected")).await;
+    }
+
+    async fn goes_to(&self, address: &str) {
+        self.browser.goto(address).await.expect("the page loads");
     }
 
     /// With the keyboard.
@@ -244,6 +249,6 @@ impl Page {
 async fn start_chat() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(chat::serve(listener, std::future::pending()));
+    tokio::spawn(rejoin_chat::serve(listener, std::future::pending()));
     format!("http://{address}")
 }

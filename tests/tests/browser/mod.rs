@@ -57,7 +57,12 @@ impl Driver {
 
     /// A browser of its own, without a window; the name tells it from others of this driver.
     pub(crate) async fn open(&self, name: &str) -> Client {
-        let arguments = json!([
+        self.open_with(name, &[]).await
+    }
+
+    /// The same, with arguments for the browser.
+    pub(crate) async fn open_with(&self, name: &str, more: &[&str]) -> Client {
+        let mut arguments = vec![
             "--headless=new",
             "--no-sandbox",
             "--disable-gpu",
@@ -69,8 +74,10 @@ impl Driver {
             "--disable-sync",
             "--hide-scrollbars",
             "--window-size=1180,1000",
-            format!("--user-data-dir={}", self.profiles.join(name).display()),
-        ]);
+        ];
+        arguments.extend(more);
+        let profile = format!("--user-data-dir={}", self.profiles.join(name).display());
+        arguments.push(&profile);
         let mut capabilities = Capabilities::new();
         capabilities.insert("goog:chromeOptions".into(), json!({ "args": arguments }));
         let browser =
