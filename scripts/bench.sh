@@ -25,7 +25,15 @@ if [ "$(ulimit -n)" != unlimited ] && [ "$(ulimit -n)" -lt 16000 ]; then
     exit 2
 fi
 
-cargo build --quiet --release -p rejoin-tests --bin rejoin-testserver -p rejoin-loadtest --bin rejoin-loadtest
-built=${CARGO_TARGET_DIR:-target}/release
+# Builds a program, and prints where it is.
+built() {
+    cargo build --quiet --release --message-format=json -p "$1" --bin "$2" | python3 -c '
+import json, sys
+for message in map(json.loads, sys.stdin):
+    if message.get("executable"):
+        print(message["executable"])'
+}
+testserver=$(built rejoin-tests rejoin-testserver)
+loadtest=$(built rejoin-loadtest rejoin-loadtest)
 exec python3 benches/compare.py --wsload "$WSLOAD/wsload" --examples "$WSLOAD/examples" \
-    --rejoin "$built/rejoin-testserver" --loadtest "$built/rejoin-loadtest" "$@"
+    --rejoin "$testserver" --loadtest "$loadtest" "$@"

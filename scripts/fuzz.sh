@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Fuzzes each target, or those that are named, for so many seconds (default 60):
 #   scripts/fuzz.sh [SECONDS] [TARGET...]
-# Needs nightly Rust; installs cargo-fuzz into target/ where it is missing. It begins with the inputs in fuzz/corpus and goes
+# Needs nightly Rust; installs cargo-fuzz into the target folder where it is missing. It begins with the inputs in fuzz/corpus and goes
 # on with those of earlier runs, in fuzz/scratch. What breaks something is left in fuzz/artifacts.
 #   scripts/fuzz.sh --keep [TARGET...]
 # writes those in fuzz/scratch that reach something of their own to fuzz/corpus: the named ones there stay, the others are replaced.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-command -v cargo-fuzz >/dev/null || export PATH="$PWD/target/cargo-fuzz/bin:$PATH"
-command -v cargo-fuzz >/dev/null || cargo +nightly install --quiet cargo-fuzz --locked --root target/cargo-fuzz
+tools=$(scripts/target_dir.sh)/cargo-fuzz
+command -v cargo-fuzz >/dev/null || export PATH="$tools/bin:$PATH"
+command -v cargo-fuzz >/dev/null || cargo +nightly install --quiet cargo-fuzz --locked --root "$tools"
 
 seconds=60
 keep=

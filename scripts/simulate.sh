@@ -9,5 +9,5 @@ cd "$(dirname "$0")/.."
 seeds=${1:-100000}
 first=${2:-$(date +%Y%m%d)000000}
 cargo build --quiet --release -p rejoin-tests --bin simulate
-nice target/release/simulate --seeds "$seeds" --from "$first"
-nice target/release/simulate --seeds "$seeds" --from "$first" --small
+nice cargo run --quiet --release -p rejoin-tests --bin simulate -- --seeds "$seeds" --from "$first"
+nice cargo run --quiet --release -p rejoin-tests --bin simulate -- --seeds "$seeds" --from "$first" --small

@@ -12,4 +12,4 @@ first=${2:-$(date +%Y%m%d)000000}
 # Each client takes four descriptors, and what is left half open some more.
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
 cargo build --quiet --release -p rejoin-tests --bin crowds
-nice target/release/crowds --minutes "$minutes" --at-once "$((4 * $(nproc)))" --from "$first"
+nice cargo run --quiet --release -p rejoin-tests --bin crowds -- --minutes "$minutes" --at-once "$((4 * $(nproc)))" --from "$first"
