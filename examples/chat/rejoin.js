@@ -69,9 +69,8 @@ export class Rejoin extends EventTarget {
   // The present socket. Times are `performance.now()`.
   #unreportedBytes = 0;
   #oldestUnreported = 0;
-  /** #written when `$sync` was last sent, and whether its answer is due. */
-  #synced = 0;
-  #syncPending = false;
+  /** Whether `$sync` was sent, and no `$ack` has brought anything since. */
+  #synced = false;
   #heardAt = 0;
   #answerBy = Infinity;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -130,6 +129,7 @@ export class Rejoin extends EventTarget {
     }
     const { length } = this.#kept;
     if (length >= this.buffer || (length && this.#keptBytes + size > this.bufferBytes)) {
+      this.#sync();
       throw new Error(`the buffer is full: ${length} frames are unacknowledged`);
     }
     /** @type {Sent} */
@@ -295,13 +295,12 @@ export class Rejoin extends EventTarget {
     const covered = this.#cover(received);
     if (!covered) return false;
     clearTimeout(this.#attemptTimer);
-    const { window_ms: windowMs, buffer, buffer_bytes: bufferBytes = Infinity, max_message: maxMessage = Infinity } = bounds;
+    const { window_ms: windowMs, buffer, buffer_bytes: bufferBytes = 1 << 20, max_message: maxMessage = Infinity } = bounds;
     // §4: a buffer of 0 reads as 1
     this.#session = { token, id, room, windowMs, buffer: Math.max(1, buffer), bufferBytes, maxMessage };
     this.#state = 'open';
     this.#openedAt = performance.now();
-    this.#synced = 0;
-    this.#syncPending = false;
+    this.#synced = false;
     this.#lifeTimer = setInterval(() => this.#checkLife(), 1000);
     const refused = resumed ? [] : this.#refuse(maxMessage);
     const waited = this.#kept.filter((sent) => sent.state === 'queued');
@@ -341,7 +340,7 @@ export class Rejoin extends EventTarget {
   #handleAck(upTo) {
     const covered = this.#cover(upTo);
     if (!covered) return false;
-    this.#syncPending = false;
+    if (covered.length) this.#synced = false;
     this.#syncAtHalf();
     this.#emit(covered.length && ['acked', { upTo, sends: covered }]);
     return true;
@@ -390,10 +389,12 @@ export class Rejoin extends EventTarget {
     const { buffer, bufferBytes } = this.#limits;
     const due = (buffer < (this.#session?.buffer ?? 0) && this.#written - this.#acknowledged >= buffer / 2)
       || (bufferBytes < (this.#session?.bufferBytes ?? 0) && this.#keptBytes >= bufferBytes / 2);
-    // Without news since the last one it would only repeat the question.
-    if (!due || this.#syncPending || this.#written === this.#synced) return;
-    this.#syncPending = this.#transmit('{"event":"$sync"}');
-    this.#synced = this.#written;
+    if (due) this.#sync();
+  }
+
+  /** §4: asks for an `$ack`, once: a server that has not counted what it has read says so later, unasked. */
+  #sync() {
+    if (this.#state === 'open' && !this.#synced) this.#synced = this.#transmit('{"event":"$sync"}');
   }
 
   /** @param {number} size */
@@ -494,7 +495,7 @@ function isCount(value) {
   return Number.isSafeInteger(value) && Number(value) >= 0;
 }
 
-/** A count or absent: without a bound. @param {unknown} value @returns {value is number | undefined} */
+/** A count or absent (§3, §4). @param {unknown} value @returns {value is number | undefined} */
 function isBound(value) {
   return value === undefined || isCount(value);
 }
