@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +21,8 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::event::{CloseReason, Closed, Event};
 use crate::options::Options;
+use crate::refusal::Refusal;
+use crate::unread::UnreadRefusals;
 
 /// A connection that outlives its sockets: a session.
 ///
@@ -29,7 +31,11 @@ use crate::options::Options;
 /// for its resume window. To part properly, [`close`](Sender::close) it.
 pub struct Connection {
     sender: Sender,
-    /// The last event has been given.
+    /// The drops that the application has seen.
+    drops: u64,
+    /// The last event, once the session has reported it.
+    end: Option<Event>,
+    /// The last event has been returned.
     over: bool,
 }
 
@@ -38,7 +44,7 @@ impl Connection {
         let abort = task.abort_handle();
         // Cancelled or panicked, it has ended.
         let ended = task.map(|_| ()).boxed().shared();
-        Self { sender: Sender { shared, abort, ended }, over: false }
+        Self { sender: Sender { shared, abort, ended }, drops: 0, end: None, over: false }
     }
 
     /// The next event, in order; `None` after [`Event::Closed`], and after our own close.
@@ -49,22 +55,46 @@ impl Connection {
         if self.over {
             return None;
         }
-        let shared = &self.sender.shared;
-        let (event, last) = poll_fn(|cx| {
-            loop {
-                // Looked at first: what is taken before the application closes is told, or it would be lost.
-                let deaf = shared.is_deaf();
-                let event = std::task::ready!(shared.cell.poll_event(cx));
-                let last = matches!(event, SessionEvent::Closed(_));
-                let event = if deaf { None } else { shared.translate(event) };
-                if last || event.is_some() {
-                    return Poll::Ready((event, last));
-                }
-            }
-        })
-        .await;
-        self.over = last;
+        let event = poll_fn(|cx| self.poll_recv(cx)).await;
+        self.over = matches!(event, None | Some(Event::Closed(_)));
         event
+    }
+
+    fn poll_recv(&mut self, cx: &Context<'_>) -> Poll<Option<Event>> {
+        let Self { sender: Sender { shared, .. }, drops, end, .. } = self;
+        loop {
+            // Looked at first: events that are taken before the application closes are reported, or they would be lost.
+            let deaf = shared.is_deaf();
+            let refusal = if deaf { None } else { shared.refusals.pop_due(*drops) };
+            if refusal.is_some() {
+                return Poll::Ready(refusal.map(Event::Refused));
+            }
+            let waiting = !deaf && !shared.refusals.is_empty();
+            if end.is_some() {
+                let refusal = if waiting { shared.refusals.pop() } else { None };
+                return Poll::Ready(refusal.map(Event::Refused).or_else(|| end.take()));
+            }
+            let Poll::Ready(event) = shared.cell.poll_event(cx) else {
+                if deaf {
+                    return Poll::Pending;
+                }
+                if waiting && let Some(refusal) = shared.refusals.pop() {
+                    // It was there before the session had nothing more to report: the drop that it follows was joined with
+                    // others.
+                    return Poll::Ready(Some(Event::Refused(refusal)));
+                }
+                std::task::ready!(shared.refusals.poll_any(cx));
+                continue;
+            };
+            *drops += u64::from(matches!(event, SessionEvent::Dropped(_)));
+            let last = matches!(event, SessionEvent::Closed(_));
+            match shared.translate(event).filter(|_| !deaf) {
+                Some(event) if last => *end = Some(event),
+                Some(event) => return Poll::Ready(Some(event)),
+                None if last => return Poll::Ready(None),
+                None => {}
+            }
+        }
     }
 
     /// The frames that were accepted and never acknowledged, once the connection has ended; before that, none. Those that
@@ -246,6 +276,7 @@ pub enum ConnectionState {
 pub(crate) struct Shared {
     pub(crate) cell: Cell,
     pub(crate) codec: Arc<dyn Codec>,
+    refusals: UnreadRefusals,
     overflow: Overflow,
     write_timeout: Duration,
     close_timeout: Duration,
@@ -264,6 +295,7 @@ impl Shared {
         Self {
             cell: Cell::new(Session::new(Arc::new(options.session_config()), now())),
             codec: options.codec.clone(),
+            refusals: UnreadRefusals::default(),
             overflow: options.overflow,
             write_timeout: options.write_timeout,
             close_timeout: options.close_timeout,
@@ -295,6 +327,12 @@ impl Shared {
 
     pub(crate) fn set_state(&self, state: ConnectionState) {
         self.state.send_if_modified(|old| std::mem::replace(old, state) != state);
+    }
+
+    /// Reports a reconnect that was refused.
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        let drops = self.cell.drive(|session| session.counts().drops);
+        self.refusals.push(drops, refusal);
     }
 
     /// Ends the session with a reason that it cannot know by itself. One that our application is closing keeps that reason.

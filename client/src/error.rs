@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::time::Duration;
 
 use rejoin_core::{CloseFrame, DropReason};
+
+use crate::refusal::Refusal;
 
 /// An option that cannot be: the application's mistake, found by [`ClientBuilder::build`](crate::ClientBuilder::build).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,8 +68,9 @@ pub enum ConnectError {
     Headers(io::Error),
     /// The server answered the upgrade, but not with one.
     Refused(Refusal),
-    /// The answer to the upgrade is not what RFC 6455 demands: whoever answers is no WebSocket server, or a proxy is between.
-    Handshake(String),
+    /// The answer to the upgrade is not HTTP, or not an upgrade as RFC 6455 §4.1 demands it: the other end is no WebSocket
+    /// server, or a proxy is between.
+    Handshake(HandshakeError),
     /// The server did not select what was offered: in session mode, it does not speak rejoin. Try
     /// [`ClientBuilder::plain`](crate::ClientBuilder::plain).
     Subprotocol {
@@ -85,38 +87,33 @@ pub enum ConnectError {
     Closed(DropReason),
 }
 
-/// An answer to the upgrade that is not a WebSocket: what the server, or a proxy before it, has to say against the connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why an answer to the upgrade could not be read, or is no upgrade. Its text never repeats what the server sent.
+#[derive(Debug)]
 #[non_exhaustive]
-pub struct Refusal {
-    /// The HTTP status.
-    pub status: u16,
-    /// The answer's body as text: at most its first 4 KiB, without white space around it.
-    pub body: String,
-    /// What `Retry-After` said, where it was a number of seconds.
-    pub retry_after: Option<Duration>,
+pub enum HandshakeError {
+    /// Writing the request or reading the answer failed.
+    Io(io::Error),
+    /// The stream ended before the head of the answer did.
+    Ended,
+    /// The server speaks TLS on this port: the URL has to be `wss`.
+    Tls,
+    /// The answer is of another protocol.
+    NotHttp,
+    /// The head of the answer breaks the rules of HTTP/1.1.
+    Malformed,
+    /// The head of the answer, with the interim answers (1xx) before it, is longer than 64 KiB.
+    TooLong,
+    /// A header of the upgrade is missing or wrong.
+    #[non_exhaustive]
+    Header {
+        /// Its name.
+        name: &'static str,
+        /// What it has to say.
+        expected: &'static str,
+    },
 }
 
 impl ConnectError {
-    //= PROTOCOL.md#7-closing: the client gives up and reports the status and body
-    /// The refusal after which trying again cannot help.
-    pub(crate) fn final_refusal(&self) -> Option<&Refusal> {
-        match self {
-            Self::Refused(refusal) if matches!(refusal.status, 400 | 401 | 403 | 404 | 409 | 426) => {
-                Some(refusal)
-            }
-            _ => None,
-        }
-    }
-
-    /// The time before which the server does not want to be asked again.
-    pub(crate) fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Refused(refusal) => refusal.retry_after,
-            _ => None,
-        }
-    }
-
     /// Whether the server may have read our request, and may act on it although we have left.
     pub(crate) fn may_have_been_read(&self) -> bool {
         matches!(self, Self::Handshake(_) | Self::Timeout)
@@ -132,7 +129,7 @@ impl fmt::Display for ConnectError {
             Self::Tls(error) => write!(f, "tls failed: {error}"),
             Self::Headers(error) => write!(f, "no headers for the dial: {error}"),
             Self::Refused(refusal) => refusal.fmt(f),
-            Self::Handshake(why) => write!(f, "answer is not a websocket upgrade: {why}"),
+            Self::Handshake(error) => write!(f, "upgrade failed: {error}"),
             Self::Subprotocol { offered, selected: Some(selected) } => {
                 write!(f, "server selected subprotocol {selected:?}, offered was {offered:?}")
             }
@@ -146,13 +143,26 @@ impl fmt::Display for ConnectError {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "server answered with http status {}", self.status)?;
-        if !self.body.is_empty() {
-            write!(f, ": {}", self.body)?;
+        match self {
+            Self::Io(error) => write!(f, "stream failed: {error}"),
+            Self::Ended => f.write_str("stream ended before the answer did"),
+            Self::Tls => f.write_str("server speaks tls on this port (expected plain http; use wss)"),
+            Self::NotHttp => f.write_str("answer is not http"),
+            Self::Malformed => f.write_str("head of the answer is malformed"),
+            Self::TooLong => f.write_str("head of the answer is too long (expected at most 64 KiB)"),
+            Self::Header { name, expected } => write!(f, "wrong header {name} (expected {expected})"),
         }
-        Ok(())
+    }
+}
+
+impl std::error::Error for HandshakeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            _ => None,
+        }
     }
 }
 
@@ -161,6 +171,7 @@ impl std::error::Error for ConnectError {
         match self {
             Self::Config(error) => Some(error),
             Self::Resolve(error) | Self::Dial(error) | Self::Tls(error) | Self::Headers(error) => Some(error),
+            Self::Handshake(error) => Some(error),
             _ => None,
         }
     }
@@ -169,5 +180,11 @@ impl std::error::Error for ConnectError {
 impl From<ConfigError> for ConnectError {
     fn from(error: ConfigError) -> Self {
         Self::Config(error)
+    }
+}
+
+impl From<HandshakeError> for ConnectError {
+    fn from(error: HandshakeError) -> Self {
+        Self::Handshake(error)
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rejoin_core::{CloseFrame, DropReason, Frame, Gap, LostReason};
 
 use crate::error::ConnectError;
+use crate::refusal::Refusal;
 
 /// What a connection tells its application, in order.
 ///
@@ -21,6 +22,10 @@ pub enum Event {
         /// Why.
         reason: DropReason,
     },
+    /// The server, or a proxy before it, refused a reconnect. Another dial follows after 401 (once, where the client has a
+    /// source of fresh credentials), 404, 408, 421, 425, 429 and 5xx; any other status is final, and [`Self::Closed`] follows
+    /// (PROTOCOL.md §7). Of refusals that the application does not take, the latest 32 are kept.
+    Refused(Refusal),
     /// Connected again. The session goes on where it was, unless [`Self::SessionLost`] came just before.
     Restored,
     /// The server will never deliver these frames: it had to give them up. They are counted, not told apart.
@@ -70,13 +75,9 @@ pub enum CloseReason {
     Overflow,
     /// The server sent a message beyond [`max_message_size`](crate::ClientBuilder::max_message_size).
     TooBig,
-    /// The server answered the reconnect with a status after which trying again cannot help: 400, 401, 403, 404, 409, 426.
-    GaveUp {
-        /// The HTTP status.
-        status: u16,
-        /// The answer's body, at most its first 4 KiB.
-        body: String,
-    },
+    /// The server answered the reconnect with a status after which trying again cannot help: any but 404, 408, 421, 425, 429
+    /// and 5xx; 401 where there are no fresh credentials, or where they were refused, too.
+    Refused(Refusal),
     /// So many reconnects in a row failed as [`max_retries`](crate::ClientBuilder::max_retries) allows.
     RetriesExhausted {
         /// How many.
@@ -118,12 +119,7 @@ impl fmt::Display for CloseReason {
             Self::Protocol(frame) => write!(f, "server broke the protocol: {frame}"),
             Self::Overflow => f.write_str("send buffer overflowed"),
             Self::TooBig => f.write_str("server sent a message that is too big"),
-            Self::GaveUp { status, body } if body.is_empty() => {
-                write!(f, "server refused the reconnect with http status {status}")
-            }
-            Self::GaveUp { status, body } => {
-                write!(f, "server refused the reconnect with http status {status}: {body}")
-            }
+            Self::Refused(refusal) => write!(f, "reconnect refused: {refusal}"),
             Self::RetriesExhausted { attempts, last } => {
                 write!(f, "{attempts} reconnects failed, the last: {last}")
             }

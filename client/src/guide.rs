@@ -77,9 +77,13 @@
 //! # }
 //! ```
 //!
-//! The header stays the one that the client was built with. Where what it shows expires, [`ClientBuilder::dial_headers`] asks for
-//! a fresh one before each dial. A reconnect that is refused all the same ends the connection with [`CloseReason::GaveUp`] and
-//! its status; [`Connection::take_unacknowledged`] then gives back what the server had not acknowledged.
+//! The header stays the one that the client was built with. Where its credentials expire, [`ClientBuilder::dial_headers`] asks
+//! for fresh ones before each dial.
+//!
+//! A reconnect that is refused is an event, [`Event::Refused`], with the status and the text of the answer. The client dials
+//! again after 404, 408, 421, 425, 429 and 5xx, which may be over in a moment, not before `Retry-After`. After 401 it dials once
+//! more where `dial_headers` can bring fresh credentials. Any other status, a redirect among them, ends the connection with
+//! [`CloseReason::Refused`]; [`Connection::take_unacknowledged`] then returns the frames that the server had not acknowledged.
 //!
 //! A token in the URL's query ends in the access logs of the server and of each proxy on the way.
 //!
@@ -165,6 +169,8 @@
 //!             Event::Message(frame) => tell(format!("{} came", frame.event())),
 //!             Event::Dropped { .. } => tell("offline: what you say is kept".into()),
 //!             Event::Restored => tell("online".into()),
+//!             // The server runs, and does not want us; the client may try again, and says so if it does not.
+//!             Event::Refused(refusal) => tell(refusal.to_string()),
 //!             // The server was started again, or we were away for too long. What of these it has
 //!             // received nobody knows: send again what does no harm when it comes twice.
 //!             Event::SessionLost { unacknowledged, .. } => {

@@ -71,8 +71,9 @@
 //! | the server had to give frames up | goes on | [`Event::Gap`], in their place |
 //! | the socket dies, and reconnecting is [turned off](ClientBuilder::no_reconnect) | ends | [`Event::Dropped`], [`CloseReason::ReconnectDisabled`] |
 //! | [`max_retries`](ClientBuilder::max_retries) fail in a row | ends | [`CloseReason::RetriesExhausted`] |
-//! | a reconnect is refused with 400, 401, 403, 404, 409 or 426 | ends | [`CloseReason::GaveUp`] |
-//! | it is refused with another status | tries again, not before `Retry-After` | |
+//! | a reconnect is refused with 404, 408, 421, 425, 429 or 5xx | dials again with backoff, not before `Retry-After` | [`Event::Refused`] |
+//! | it is refused with 401, and there are [`dial_headers`](ClientBuilder::dial_headers) | dials once more, with fresh ones | [`Event::Refused`] |
+//! | it is refused with another status, or twice with 401 | ends | [`Event::Refused`], [`CloseReason::Refused`] |
 //! | the server closes with 1000: kicked, replaced, done | ends | [`CloseReason::Remote`] |
 //! | another socket resumes the session (4000) | ends | [`CloseReason::TakenOver`] |
 //! | the server breaks the protocol, or sends too big a message | ends | [`CloseReason::Protocol`], [`CloseReason::TooBig`] |
@@ -100,7 +101,10 @@ pub use client::Client;
 mod options;
 
 mod error;
-pub use error::{ConfigError, ConnectError, Refusal};
+pub use error::{ConfigError, ConnectError, HandshakeError};
+
+mod refusal;
+pub use refusal::Refusal;
 
 mod connection;
 pub use connection::{Connection, ConnectionState, Sender};
@@ -118,12 +122,16 @@ mod dial;
 
 mod upgrade;
 
+mod answer;
+
 mod transport;
 
 // --- from socket to socket
 mod reconnect;
 
 mod backoff;
+
+mod unread;
 
 // --- what its users must name
 #[doc(no_inline)]

@@ -155,6 +155,11 @@ impl Options {
         Ok(())
     }
 
+    /// Whether another dial may bring other credentials than the last.
+    pub(crate) fn has_fresh_credentials(&self) -> bool {
+        self.dial_headers.is_some()
+    }
+
     /// What the session is allowed.
     pub(crate) fn session_config(&self) -> SessionConfig {
         let mut config = SessionConfig::new(Side::Client, self.mode);

@@ -19,6 +19,7 @@ use crate::dial::{BoxIo, Dialer};
 use crate::error::ConnectError;
 use crate::event::CloseReason;
 use crate::options::Options;
+use crate::refusal::{Refusal, Remedy};
 
 /// Dials, drives the socket, and dials again, until the session has ended.
 pub(crate) struct Driver {
@@ -29,6 +30,8 @@ pub(crate) struct Driver {
     timer: Deadline,
     /// Reconnects that failed in a row.
     failures: u32,
+    /// Credentials were refused with 401, and no socket was opened since.
+    credentials_refused: bool,
     /// A dial was abandoned whose request the server may have read, and may still act on.
     late_request: bool,
     /// Sockets that are being closed. They end with the driver, or before.
@@ -48,6 +51,7 @@ impl Driver {
             options,
             timer: Deadline::default(),
             failures: 0,
+            credentials_refused: false,
             late_request: false,
             leaving: JoinSet::new(),
         }
@@ -180,6 +184,7 @@ impl Driver {
             let error = match unless_ended(&shared, self.open(None)).await? {
                 Ok(link) => {
                     self.failures = 0;
+                    self.credentials_refused = false;
                     return Some(link);
                 }
                 Err(error) => error,
@@ -195,10 +200,13 @@ impl Driver {
 
     /// How long to wait after a reconnect that failed; `None` when there is no sense in another.
     fn after_failure(&mut self, error: ConnectError) -> Option<Wait> {
-        if let Some(refusal) = error.final_refusal() {
-            tracing::debug!(status = refusal.status, "giving up: the server has refused for good");
-            self.shared.give_up(CloseReason::GaveUp { status: refusal.status, body: refusal.body.clone() });
-            return None;
+        if let ConnectError::Refused(refusal) = &error {
+            self.shared.refused(refusal.clone());
+            if self.is_final(refusal) {
+                tracing::debug!(status = refusal.status, "giving up: the refusal is final");
+                self.shared.give_up(CloseReason::Refused(refusal.clone()));
+                return None;
+            }
         }
         if self.failures == self.options.max_retries {
             tracing::debug!(attempts = self.failures, "giving up: no more retries");
@@ -211,7 +219,23 @@ impl Driver {
             Reconnect::After(hint) if matches!(error, ConnectError::Closed(_)) => Some(hint),
             _ => None,
         };
-        Some(self.wait_for(error.retry_after().max(advised)))
+        let retry_after = match &error {
+            ConnectError::Refused(refusal) => refusal.retry_after,
+            _ => None,
+        };
+        Some(self.wait_for(retry_after.max(advised)))
+    }
+
+    //= PROTOCOL.md#7-closing: another 401 before a session is open is final
+    fn is_final(&mut self, refusal: &Refusal) -> bool {
+        match refusal.remedy() {
+            Remedy::Retry => false,
+            Remedy::FreshCredentials => {
+                std::mem::replace(&mut self.credentials_refused, true)
+                    || !self.options.has_fresh_credentials()
+            }
+            Remedy::None => true,
+        }
     }
 
     /// How long to wait where the server has named a time, or not.

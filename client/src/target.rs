@@ -24,11 +24,12 @@ impl Target {
         let wrong = |why: &'static str| ConfigError::Url { why: why.into() };
         // A fragment stays with the client (RFC 6455 §3 allows none).
         let uri: Uri = url.parse().map_err(|error| ConfigError::Url { why: format!("{error}") })?;
-        let tls = match uri.scheme_str() {
-            Some("ws" | "http") => false,
-            Some("wss" | "https") => true,
-            Some(_) => return Err(wrong("its scheme is none of ws, wss, http, https")),
-            None => return Err(wrong("it has no scheme")),
+        let scheme = uri.scheme_str().ok_or_else(|| wrong("it has no scheme"))?;
+        // Without regard to case (RFC 3986 §3.1); `http` has lowered its own two already, and no others.
+        let tls = match scheme.to_ascii_lowercase().as_str() {
+            "ws" | "http" => false,
+            "wss" | "https" => true,
+            _ => return Err(wrong("its scheme is none of ws, wss, http, https")),
         };
         let authority = uri.authority().ok_or_else(|| wrong("it has no host"))?;
         if authority.as_str().contains('@') {
@@ -75,6 +76,15 @@ mod tests {
         let secure = Target::parse("https://example.com?a=1").unwrap();
         assert_eq!((secure.tls, secure.port, secure.path.as_str()), (true, 443, "/?a=1"));
         assert_eq!(secure.authority, "example.com");
+    }
+
+    #[test]
+    fn reads_schemes_without_regard_to_case() {
+        for (scheme, tls) in
+            [("Ws", false), ("WS", false), ("HTTP", false), ("WSS", true), ("wSs", true), ("HTTPS", true)]
+        {
+            assert_eq!(Target::parse(&format!("{scheme}://example.com/")).unwrap().tls, tls, "{scheme}");
+        }
     }
 
     #[test]

@@ -4,18 +4,19 @@
 //! the session's token in it.
 
 use std::fmt::Write;
-use std::time::Duration;
+use std::time::SystemTime;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, StatusCode, header};
 use rejoin_core::Token;
 use sha1_smol::Sha1;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::io::AsyncWriteExt;
 
+use crate::answer::{AnswerReader, Response, list};
 use crate::dial::BoxIo;
-use crate::error::{ConnectError, Refusal};
+use crate::error::{ConnectError, HandshakeError};
+use crate::refusal::Refusal;
 use crate::target::Target;
 
 /// What is asked for in session mode.
@@ -26,25 +27,16 @@ pub(crate) struct Offer<'a> {
     pub(crate) resume: Option<(&'a Token, u64)>,
 }
 
-/// The longest head of an answer.
-const MAX_HEAD: usize = 16 * 1024;
-
-/// The longest body of a refusal that is reported.
+/// The longest body of a refusal that is reported, in bytes.
 const MAX_BODY: usize = 4 * 1024;
 
-/// The most headers of an answer.
-const MAX_HEADERS: usize = 128;
+/// The longest token (PROTOCOL.md §5).
+const MAX_TOKEN: usize = 64;
 
 /// What the key is hashed with (RFC 6455 §4.2.2).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// The head of the server's answer.
-type Response = http::Response<()>;
-
-/// How long the body of a refusal may take: the status is known, and not worth waiting.
-const BODY_PATIENCE: Duration = Duration::from_secs(1);
-
-/// Asks for a WebSocket. Returns what was read beyond the answer's head: the first bytes of the WebSocket.
+/// Asks for a WebSocket. Returns its first bytes, which were read with the head of the answer.
 pub(crate) async fn upgrade(
     io: &mut BoxIo,
     target: &Target,
@@ -53,17 +45,27 @@ pub(crate) async fn upgrade(
 ) -> Result<Vec<u8>, ConnectError> {
     let key = BASE64_STANDARD.encode(rand::random::<[u8; 16]>());
     let request = request(target, headers, offer, &key);
-    io.write_all(&request).await.map_err(|error| broken(&error))?;
-    io.flush().await.map_err(|error| broken(&error))?;
-    let (response, tail) = read_head(io).await?;
+    io.write_all(&request).await.map_err(HandshakeError::Io)?;
+    io.flush().await.map_err(HandshakeError::Io)?;
+    let mut reader = AnswerReader::new(io);
+    let response = reader.head().await?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        let mut refusal = read_refusal(io, &response, tail).await;
-        refusal.body = redact(refusal.body, offer);
-        return Err(ConnectError::Refused(refusal));
+        return Err(ConnectError::Refused(read_refusal(reader, &response, offer).await));
     }
     check(&response, &key)?;
     check_subprotocol(&response, headers, offer)?;
-    Ok(tail)
+    Ok(reader.into_rest())
+}
+
+/// The refusal, without our token: a server that repeats its request must not bring it into error texts and logs.
+async fn read_refusal(reader: AnswerReader<'_>, response: &Response, offer: Option<&Offer<'_>>) -> Refusal {
+    // Long enough that a token which begins in the reported part is read to its end, and found.
+    let body = reader.body(response, MAX_BODY + MAX_TOKEN).await;
+    let mut body = redact(String::from_utf8_lossy(&body).into_owned(), offer);
+    body.truncate(body.floor_char_boundary(MAX_BODY));
+    let mut refusal = Refusal::new(response, &body, SystemTime::now());
+    refusal.location = refusal.location.map(|location| redact(location, offer));
+    refusal
 }
 
 fn request(target: &Target, headers: &HeaderMap, offer: Option<&Offer<'_>>, key: &str) -> Vec<u8> {
@@ -106,43 +108,6 @@ fn subprotocol(codec: &str) -> String {
     format!("rejoin.v1.{codec}")
 }
 
-async fn read_head(io: &mut BoxIo) -> Result<(Response, Vec<u8>), ConnectError> {
-    let mut buffer = Vec::with_capacity(1024);
-    loop {
-        let before = buffer.len();
-        if io.read_buf(&mut buffer).await.map_err(|error| broken(&error))? == 0 {
-            return Err(ConnectError::Handshake("the stream ended before the answer did".into()));
-        }
-        // The head is parsed once, when its end is there, however small the pieces are in which it comes.
-        let new = before.saturating_sub(3);
-        if buffer[new..].windows(4).any(|end| end == b"\r\n\r\n") {
-            let (size, response) = parse(&buffer).map_err(ConnectError::Handshake)?;
-            return Ok((response, buffer.split_off(size)));
-        }
-        if buffer.len() > MAX_HEAD {
-            return Err(ConnectError::Handshake("the answer's head is longer than 16 KiB".into()));
-        }
-    }
-}
-
-/// The head in `buffer`, and how long it is.
-fn parse(buffer: &[u8]) -> Result<(usize, Response), String> {
-    let malformed = || "the answer's head is malformed".to_owned();
-    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-    let mut head = httparse::Response::new(&mut headers);
-    let status = head.parse(buffer).map_err(|error| format!("the answer's head is malformed: {error}"))?;
-    let httparse::Status::Complete(size) = status else { return Err(malformed()) };
-    let mut response = Response::new(());
-    let code = head.code.and_then(|code| StatusCode::from_u16(code).ok());
-    *response.status_mut() = code.ok_or_else(malformed)?;
-    for header in head.headers.iter() {
-        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| malformed())?;
-        let value = HeaderValue::from_bytes(header.value).map_err(|_| malformed())?;
-        response.headers_mut().append(name, value);
-    }
-    Ok((size, response))
-}
-
 /// What a server that has read our key answers (RFC 6455 §4.2.2).
 fn accept_of(key: &str) -> String {
     let mut sha1 = Sha1::from(key);
@@ -150,42 +115,27 @@ fn accept_of(key: &str) -> String {
     BASE64_STANDARD.encode(sha1.digest().bytes())
 }
 
-async fn read_refusal(io: &mut BoxIo, response: &Response, mut body: Vec<u8>) -> Refusal {
-    let length: usize =
-        text(response, &header::CONTENT_LENGTH).and_then(|text| text.parse().ok()).unwrap_or(MAX_BODY);
-    let wanted = length.min(MAX_BODY);
-    timeout(BODY_PATIENCE, async {
-        while body.len() < wanted && io.read_buf(&mut body).await.is_ok_and(|read| read > 0) {}
-    })
-    .await
-    .ok();
-    body.truncate(wanted);
-    let retry_after = text(response, &header::RETRY_AFTER).and_then(|text| text.parse().ok());
-    Refusal {
-        status: response.status().as_u16(),
-        body: String::from_utf8_lossy(&body).trim().to_owned(),
-        retry_after: retry_after.map(Duration::from_secs),
-    }
-}
-
-/// RFC 6455 §4.1: what the server's answer has to be.
-fn check(response: &Response, key: &str) -> Result<(), ConnectError> {
-    let has = |name: &HeaderName, token: &str| {
-        text(response, name)
-            .is_some_and(|value| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(token)))
-    };
-    let wrong = |why: &str| Err(ConnectError::Handshake(why.to_owned()));
+/// RFC 6455 §4.1: the headers of an upgrade.
+fn check(response: &Response, key: &str) -> Result<(), HandshakeError> {
+    let headers = response.headers();
+    let has = |name, token| list(headers, name).any(|element| element.eq_ignore_ascii_case(token));
+    let once = |name: &HeaderName| headers.get_all(name).iter().count() <= 1;
+    let wrong = |name, expected| Err(HandshakeError::Header { name, expected });
     if !has(&header::UPGRADE, "websocket") {
-        return wrong("it does not say upgrade: websocket");
+        return wrong("upgrade", "websocket");
     }
     if !has(&header::CONNECTION, "upgrade") {
-        return wrong("it does not say connection: upgrade");
+        return wrong("connection", "upgrade");
     }
-    if text(response, &header::SEC_WEBSOCKET_ACCEPT) != Some(accept_of(key).as_str()) {
-        return wrong("its sec-websocket-accept does not belong to our key");
+    let accept = headers.get(header::SEC_WEBSOCKET_ACCEPT).map(|accept| accept.as_bytes());
+    if !once(&header::SEC_WEBSOCKET_ACCEPT) || accept != Some(accept_of(key).as_bytes()) {
+        return wrong("sec-websocket-accept", "the one value that belongs to our key");
     }
-    if response.headers().contains_key(header::SEC_WEBSOCKET_EXTENSIONS) {
-        return wrong("it selects an extension, and none was offered");
+    if list(headers, &header::SEC_WEBSOCKET_EXTENSIONS).next().is_some() {
+        return wrong("sec-websocket-extensions", "none, as none was offered");
+    }
+    if !once(&header::SEC_WEBSOCKET_PROTOCOL) {
+        return wrong("sec-websocket-protocol", "at most one");
     }
     Ok(())
 }
@@ -214,12 +164,4 @@ fn redact(text: String, offer: Option<&Offer<'_>>) -> String {
         Some((token, _)) if text.contains(token.as_str()) => text.replace(token.as_str(), "[token]"),
         _ => text,
     }
-}
-
-fn text<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {
-    response.headers().get(name)?.to_str().ok()
-}
-
-fn broken(error: &std::io::Error) -> ConnectError {
-    ConnectError::Handshake(format!("the stream failed: {error}"))
 }

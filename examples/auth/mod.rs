@@ -16,8 +16,8 @@
 //! as it carries the tokens by which sessions are resumed.
 //!
 //! [`connect`] runs for every socket, those of a resume included. A client that comes back with a token that has expired
-//! meanwhile is refused with 401 and gives up; it logs in again, and connects afresh. So let tokens hold for as long as your
-//! clients are to resume without asking their users.
+//! meanwhile is refused with 401. Where its `dial_headers` bring a fresh token it dials once more; otherwise it ends, logs in
+//! again, and connects afresh. So let tokens hold for as long as such clients are to resume without asking their users.
 
 use std::io;
 use std::sync::Arc;

@@ -63,6 +63,7 @@ fn describe(event: &Event) -> String {
     match event {
         Event::Message(frame) => format!("{} {}", frame.event(), payload(frame)),
         Event::Dropped { reason } => format!("-- dropped: {reason}"),
+        Event::Refused(refusal) => format!("-- refused: {refusal}"),
         Event::Restored => "-- restored".into(),
         Event::Gap(gap) => format!("-- gap: the server gave up frames {} to {}", gap.from, gap.to),
         Event::SessionLost { reason, unacknowledged, .. } => {

@@ -232,11 +232,14 @@ async fn what_is_refused_is_told_without_the_token_even_where_the_application_qu
     sender.send_replace(Some(StatusCode::SERVICE_UNAVAILABLE));
     line.cut();
     assert_eq!(next(&mut ada).await, "dropped: connection reset");
-    line.dialled(2).await;
-    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(next(&mut ada).await, "refused: 503");
     sender.send_replace(Some(StatusCode::FORBIDDEN));
+    assert_eq!(next(&mut ada).await, "refused: 403");
     let closed = next(&mut ada).await;
-    assert!(closed.starts_with("closed: server refused the reconnect with http status 403"), "{closed}");
+    assert!(
+        closed.starts_with("closed: reconnect refused: server answered with http status 403"),
+        "{closed}"
+    );
     let offers = "rejoin.v1.json, rejoin.resume.[token].0";
     let text = tape.text();
     for (level, status) in [("INFO", 503), ("DEBUG", 403)] {
@@ -244,7 +247,7 @@ async fn what_is_refused_is_told_without_the_token_even_where_the_application_qu
             format!("{level} rejoin_server::service: upgrade refused status={status} why=not with {offers}");
         assert!(text.contains(&line), "{line} in\n{text}");
     }
-    assert!(text.contains("giving up: the server has refused for good status=403"), "{text}");
+    assert!(text.contains("giving up: the refusal is final status=403"), "{text}");
     assert_no_secret(&tape, &wire, 1);
 }
 

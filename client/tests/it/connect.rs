@@ -218,8 +218,7 @@ async fn says_so_when_the_server_does_not_speak_rejoin() {
 async fn refuses_an_answer_that_is_no_upgrade() {
     let upgrade =
         "HTTP/1.1 101 Ok\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n";
-    let endless = format!("HTTP/1.1 101 Ok\r\nX: {}", "x".repeat(20_000));
-    for answer in [upgrade, "HTTP/1.1 101 Ok\r\n\r\n", "SSH-2.0\r\n\r\n", &endless, "HTTP/1.1 101"] {
+    for answer in [upgrade, "HTTP/1.1 101 Ok\r\n\r\n", "SSH-2.0\r\n\r\n", "HTTP/1.1 101"] {
         let (builder, mut listener) = client();
         let (result, ()) = tokio::join!(builder.connect(), async {
             listener.request().await.answer(answer).await;

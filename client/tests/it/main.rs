@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+mod answers;
 mod close;
 mod connect;
 mod plain;
 mod reconnect;
+mod refused;
 mod resume;
 mod support;
 mod tls;

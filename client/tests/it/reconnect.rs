@@ -2,28 +2,14 @@
 
 use std::time::Duration;
 
-use rejoin_client::{CloseReason, Connection, Event};
+use rejoin_client::{CloseReason, Event};
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::{
-    Listener, OTHER_TOKEN, TOKEN, client, connected, expect_dropped, expect_restored, next_number, number,
-    secs,
+    OTHER_TOKEN, TOKEN, client, connected, expect_closed, expect_dropped, expect_quiet, expect_restored,
+    number, secs,
 };
-
-async fn expect_closed(connection: &mut Connection) -> CloseReason {
-    let event = connection.recv().await;
-    let Some(Event::Closed(closed)) = event else { panic!("{event:?}") };
-    assert!(connection.recv().await.is_none(), "the end comes once and last");
-    closed.reason
-}
-
-/// The connection has ended, and nobody dials any more.
-async fn expect_quiet(connection: &Connection, listener: &mut Listener) {
-    connection.closed().await;
-    tokio::time::sleep(secs(3600)).await;
-    assert!(listener.is_idle());
-}
 
 #[tokio::test(start_paused = true)]
 async fn codes_that_end_the_session_end_the_connection() {
@@ -77,6 +63,8 @@ async fn forgives_a_takeover_by_its_own_late_request_whatever_it_has_dialled_sin
     expect_dropped(&mut connection).await;
     let _late = listener.request().await;
     listener.request().await.refuse(503, "", "").await;
+    let event = connection.recv().await;
+    assert!(matches!(event, Some(Event::Refused(_))), "{event:?}");
     for takeover in [true, false] {
         let mut socket = listener.request().await.accept().await;
         socket.open(TOKEN, true, 0).await;
@@ -160,46 +148,6 @@ async fn delays_grow_and_begin_anew_after_a_connection_that_lasted() {
     expect_dropped(&mut connection).await;
     listener.request().await;
     assert!(start.elapsed() <= Duration::from_millis(510));
-}
-
-#[tokio::test(start_paused = true)]
-async fn gives_up_on_statuses_that_trying_again_cannot_help() {
-    for status in [400, 401, 403, 404, 409, 426] {
-        let (builder, mut listener) = client();
-        let (mut connection, socket) = connected(builder, &mut listener).await;
-        connection.send(&number(1)).unwrap();
-        drop(socket);
-        listener.request().await.refuse(status, "", "not you").await;
-        expect_dropped(&mut connection).await;
-        let reason = expect_closed(&mut connection).await;
-        let CloseReason::GaveUp { status: reported, body, .. } = reason else { panic!("{reason:?}") };
-        assert_eq!((reported, body.as_str()), (status, "not you"));
-        assert_eq!(connection.closed().await.unacknowledged, 1);
-        assert_eq!(connection.take_unacknowledged(), [number(1)]);
-        assert_eq!(connection.closed().await.unacknowledged, 1, "it stays what was told");
-        expect_quiet(&connection, &mut listener).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn tries_again_after_others_not_before_retry_after() {
-    let (builder, mut listener) = client();
-    let (mut connection, socket) = connected(builder, &mut listener).await;
-    drop(socket);
-    expect_dropped(&mut connection).await;
-    for status in [503, 429, 408, 500] {
-        listener.request().await.refuse(status, "Retry-After: 40\r\n", "").await;
-        let start = Instant::now();
-        let request = listener.request().await;
-        let waited = start.elapsed();
-        assert!(waited >= secs(40) && waited <= secs(51), "{status}: {waited:?}");
-        request.refuse(status, "", "").await;
-    }
-    let mut socket = listener.request().await.accept().await;
-    socket.open(TOKEN, true, 0).await;
-    socket.say("n", json!(1)).await;
-    expect_restored(&mut connection).await;
-    assert_eq!(next_number(&mut connection).await, 1);
 }
 
 #[tokio::test(start_paused = true)]

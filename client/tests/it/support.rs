@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use rejoin_client::{Client, ClientBuilder, Connection, Event, Frame};
+use rejoin_client::{Client, ClientBuilder, CloseReason, Connection, Event, Frame};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
@@ -101,15 +101,24 @@ impl Request {
     }
 
     pub(crate) async fn accept_selecting(mut self, subprotocol: Option<&str>) -> Socket {
+        let answer = self.upgrade(subprotocol, "Connection: Upgrade\r\nUpgrade: websocket\r\n");
+        self.answer(&answer).await;
+        self.socket().await
+    }
+
+    /// An answer that accepts, with these headers beside those that it computes.
+    pub(crate) fn upgrade(&self, subprotocol: Option<&str>, headers: &str) -> String {
         let accept = derive_accept_key(self.header("Sec-WebSocket-Key").unwrap().as_bytes());
-        let mut answer = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Accept: {accept}\r\n"
-        );
+        let mut answer =
+            format!("HTTP/1.1 101 Switching Protocols\r\n{headers}Sec-WebSocket-Accept: {accept}\r\n");
         if let Some(subprotocol) = subprotocol {
             answer += &format!("Sec-WebSocket-Protocol: {subprotocol}\r\n");
         }
-        self.answer(&(answer + "\r\n")).await;
+        answer + "\r\n"
+    }
+
+    /// The server's end of the WebSocket, once the answer was sent.
+    pub(crate) async fn socket(self) -> Socket {
         Socket(WebSocketStream::from_raw_socket(self.io, Role::Server, None).await)
     }
 
@@ -120,7 +129,8 @@ impl Request {
     }
 
     pub(crate) async fn answer(&mut self, answer: &str) {
-        self.io.write_all(answer.as_bytes()).await.unwrap();
+        // A client that has read enough hangs up.
+        self.io.write_all(answer.as_bytes()).await.ok();
     }
 }
 
@@ -217,6 +227,20 @@ pub(crate) async fn expect_dropped(connection: &mut Connection) {
 pub(crate) async fn expect_restored(connection: &mut Connection) {
     let event = connection.recv().await;
     assert!(matches!(event, Some(Event::Restored)), "{event:?}");
+}
+
+pub(crate) async fn expect_closed(connection: &mut Connection) -> CloseReason {
+    let event = tokio::time::timeout(secs(3600), connection.recv()).await.expect("the connection ends");
+    let Some(Event::Closed(closed)) = event else { panic!("{event:?}") };
+    assert!(connection.recv().await.is_none(), "the end comes once and last");
+    closed.reason
+}
+
+/// The connection has ended, and nobody dials any more.
+pub(crate) async fn expect_quiet(connection: &Connection, listener: &mut Listener) {
+    connection.closed().await;
+    tokio::time::sleep(secs(3600)).await;
+    assert!(listener.is_idle());
 }
 
 pub(crate) fn secs(n: u64) -> Duration {

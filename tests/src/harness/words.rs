@@ -50,11 +50,12 @@ pub async fn numbers(connection: &mut Connection, count: usize) -> Vec<u64> {
     numbers
 }
 
-/// `message EVENT PAYLOAD`, `dropped: WHY`, `restored`, `gap 2-3`, `lost WHY [UNACKNOWLEDGED]`, `closed: WHY`.
+/// `message EVENT PAYLOAD`, `dropped: WHY`, `refused: STATUS`, `restored`, `gap 2-3`, `lost WHY [UNACKNOWLEDGED]`, `closed: WHY`.
 pub fn describe(event: &Event) -> String {
     match event {
         Event::Message(frame) => format!("message {}", describe_frame(frame)),
         Event::Dropped { reason } => format!("dropped: {reason}"),
+        Event::Refused(refusal) => format!("refused: {}", refusal.status),
         Event::Restored => "restored".into(),
         Event::Gap(gap) => format!("gap {}-{}", gap.from, gap.to),
         Event::SessionLost { reason, unacknowledged, .. } => {

@@ -121,8 +121,11 @@ async fn read(
             let _turn = calls.take();
             let event = next.as_mut().poll(cx);
             event.map(|event| {
-                let tale = event.map(|event| tale(event, seat.plain));
-                tale.map(|tale| world.note(What::Told { client, tale }))
+                event.map(|event| {
+                    if let Some(tale) = tale(event, seat.plain) {
+                        world.note(What::Told { client, tale });
+                    }
+                })
             })
         });
         if told.await.is_none() {
@@ -135,8 +138,10 @@ async fn read(
     world.note(What::Ended { client, unacknowledged, kept });
 }
 
-fn tale(event: Event, plain: bool) -> Tale {
-    match event {
+/// `None` for an event that says nothing of the session.
+fn tale(event: Event, plain: bool) -> Option<Tale> {
+    Some(match event {
+        Event::Refused(_) => return None,
         Event::Message(frame) => Tale::Message(number_of(&frame)),
         Event::Dropped { reason } => Tale::Dropped(reason.to_string()),
         Event::Restored => Tale::Restored,
@@ -148,7 +153,7 @@ fn tale(event: Event, plain: bool) -> Tale {
             Tale::Closed { why: closed.reason.to_string(), end: end(&closed.reason, plain) }
         }
         other => Tale::Closed { why: format!("{other:?}"), end: End::Accused },
-    }
+    })
 }
 
 fn end(why: &CloseReason, plain: bool) -> End {
@@ -156,7 +161,7 @@ fn end(why: &CloseReason, plain: bool) -> End {
         CloseReason::Local => End::Deaf,
         CloseReason::Remote(frame) if frame.code == 1000 => End::Other,
         // Where an ID is taken.
-        CloseReason::GaveUp { status: 409, .. } => End::Other,
+        CloseReason::Refused(refusal) if refusal.status == 409 => End::Other,
         // Another socket that claims the ID, where the server allows it.
         CloseReason::TakenOver if plain => End::Other,
         CloseReason::Overflow | CloseReason::ReconnectDisabled(_) | CloseReason::RetriesExhausted { .. } => {

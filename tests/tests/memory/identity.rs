@@ -220,9 +220,10 @@ async fn a_token_alone_is_not_enough_to_resume() {
     sender.send_replace(false);
     line.cut();
     assert_eq!(next(&mut client).await, "dropped: connection reset");
+    assert_eq!(next(&mut client).await, "refused: 403");
     assert_eq!(
         next(&mut client).await,
-        "closed: server refused the reconnect with http status 403: no longer"
+        "closed: reconnect refused: server answered with http status 403: no longer"
     );
     assert_eq!(log.next().await, "ada dropped: connection reset");
     assert_eq!(log.next().await, "ada disconnected: resume window expired");

@@ -1,0 +1,312 @@
+//! [`AnswerReader`]: reads the server's answer to the upgrade, as widely as HTTP/1.1 allows it (RFC 9112).
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
+
+use crate::dial::BoxIo;
+use crate::error::HandshakeError;
+
+/// The head of an answer.
+pub(crate) type Response = http::Response<()>;
+
+/// The most bytes of heads, interim answers included.
+const MAX_HEADS: usize = 64 * 1024;
+
+/// The most headers of one head.
+const MAX_HEADERS: usize = 256;
+
+/// The longest line that begins a chunk.
+const MAX_CHUNK_LINE: usize = 4 * 1024;
+
+/// How long a body may take. The status is known by then, and the body is only read for people.
+const BODY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Reads the answer to one request.
+pub(crate) struct AnswerReader<'a> {
+    io: &'a mut BoxIo,
+    /// Bytes that were read and not yet parsed.
+    buffer: Vec<u8>,
+}
+
+impl<'a> AnswerReader<'a> {
+    pub(crate) fn new(io: &'a mut BoxIo) -> Self {
+        Self { io, buffer: Vec::with_capacity(1024) }
+    }
+
+    /// The head of the final answer. Interim answers (1xx, but for 101) are skipped (RFC 9110 §15.2).
+    pub(crate) async fn head(&mut self) -> Result<Response, HandshakeError> {
+        let mut left = MAX_HEADS;
+        loop {
+            let size = self.read_head(left).await?;
+            let response = parse(&self.buffer[..size])?;
+            self.buffer.drain(..size);
+            left -= size;
+            let status = response.status();
+            if status == StatusCode::SWITCHING_PROTOCOLS || !status.is_informational() {
+                return Ok(response);
+            }
+            tracing::trace!(status = status.as_u16(), "interim answer");
+        }
+    }
+
+    /// Reads until the buffer begins with a whole head of at most `most` bytes; returns its size. However small the pieces
+    /// are in which the head arrives, each byte is looked at once, and the head is parsed once.
+    async fn read_head(&mut self, most: usize) -> Result<usize, HandshakeError> {
+        let mut scanned = 0;
+        loop {
+            check_protocol(&self.buffer)?;
+            if let Some(end) = end_of_head(&self.buffer, scanned) {
+                return if end <= most { Ok(end) } else { Err(HandshakeError::TooLong) };
+            }
+            if self.buffer.len() >= most {
+                return Err(HandshakeError::TooLong);
+            }
+            // The end has up to three bytes.
+            scanned = self.buffer.len().saturating_sub(2);
+            if !self.fill().await? {
+                return Err(HandshakeError::Ended);
+            }
+        }
+    }
+
+    /// At most `most` bytes of the final answer's body, as far as they arrive within a second.
+    pub(crate) async fn body(mut self, response: &Response, most: usize) -> Vec<u8> {
+        let mut body = Vec::new();
+        // Whatever goes wrong, the part that arrived is reported.
+        match Framing::of(response) {
+            Framing::Length(length) => {
+                let most = usize::try_from(length).unwrap_or(usize::MAX).min(most);
+                timeout(BODY_TIMEOUT, self.take(most, &mut body)).await.ok();
+            }
+            Framing::UntilEnd => {
+                timeout(BODY_TIMEOUT, self.take(most, &mut body)).await.ok();
+            }
+            Framing::Chunked => {
+                timeout(BODY_TIMEOUT, self.take_chunks(most, &mut body)).await.ok();
+            }
+        }
+        body
+    }
+
+    /// Bytes that were read beyond the head.
+    pub(crate) fn into_rest(self) -> Vec<u8> {
+        self.buffer
+    }
+
+    /// Reads more; `false` at the end of the stream.
+    async fn fill(&mut self) -> Result<bool, HandshakeError> {
+        let read = self.io.read_buf(&mut self.buffer).await.map_err(HandshakeError::Io)?;
+        Ok(read > 0)
+    }
+
+    /// Moves `count` bytes of the stream to `body`. Breaks when the stream ends first.
+    async fn take(&mut self, count: usize, body: &mut Vec<u8>) -> ControlFlow<()> {
+        let mut left = count;
+        loop {
+            let here = left.min(self.buffer.len());
+            body.extend(self.buffer.drain(..here));
+            left -= here;
+            if left == 0 {
+                return ControlFlow::Continue(());
+            }
+            let Ok(true) = self.fill().await else { return ControlFlow::Break(()) };
+        }
+    }
+
+    /// Moves at most `most` bytes of a chunked body (RFC 9112 §7.1) to `body`.
+    async fn take_chunks(&mut self, most: usize, body: &mut Vec<u8>) -> ControlFlow<()> {
+        loop {
+            let size = self.take_chunk_line().await?;
+            let size = usize::try_from(size).unwrap_or(usize::MAX).min(most - body.len());
+            if size == 0 {
+                return ControlFlow::Break(());
+            }
+            self.take(size, body).await?;
+            // The line end of the chunk.
+            if body.len() < most {
+                self.take(2, &mut Vec::new()).await?;
+            }
+        }
+    }
+
+    /// The size of the next chunk.
+    async fn take_chunk_line(&mut self) -> ControlFlow<(), u64> {
+        loop {
+            match httparse::parse_chunk_size(&self.buffer) {
+                Ok(httparse::Status::Complete((line, size))) => {
+                    self.buffer.drain(..line);
+                    return ControlFlow::Continue(size);
+                }
+                Ok(httparse::Status::Partial) if self.buffer.len() < MAX_CHUNK_LINE => {
+                    let Ok(true) = self.fill().await else { return ControlFlow::Break(()) };
+                }
+                _ => return ControlFlow::Break(()),
+            }
+        }
+    }
+}
+
+/// Where a body ends (RFC 9112 §6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Framing {
+    Length(u64),
+    Chunked,
+    /// With the stream.
+    UntilEnd,
+}
+
+impl Framing {
+    fn of(response: &Response) -> Self {
+        let headers = response.headers();
+        if matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            return Self::Length(0);
+        }
+        if headers.contains_key(header::TRANSFER_ENCODING) {
+            let last = list(headers, &header::TRANSFER_ENCODING).last();
+            return match last {
+                Some(last) if last.eq_ignore_ascii_case("chunked") => Self::Chunked,
+                _ => Self::UntilEnd,
+            };
+        }
+        if !headers.contains_key(header::CONTENT_LENGTH) {
+            return Self::UntilEnd;
+        }
+        let mut lengths = list(headers, &header::CONTENT_LENGTH).map(|length| length.parse().ok());
+        match lengths.next() {
+            // Repeated, it must be the same.
+            Some(Some(length)) if lengths.all(|other| other == Some(length)) => Self::Length(length),
+            // Nobody knows which bytes are the body.
+            _ => Self::Length(0),
+        }
+    }
+}
+
+/// The elements of a list header, which may be spread over several lines (RFC 9110 §5.3, §5.6.1).
+pub(crate) fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|element| !element.is_empty())
+}
+
+/// Fails as soon as the first bytes show that this is no HTTP: some servers would wait for us to say more.
+fn check_protocol(buffer: &[u8]) -> Result<(), HandshakeError> {
+    const HTTP: &[u8] = b"HTTP/";
+    // A TLS record: an alert or a handshake, of TLS 1.x (RFC 8446 §5.1).
+    if let [0x15 | 0x16, 0x03, ..] = buffer {
+        return Err(HandshakeError::Tls);
+    }
+    let here = buffer.len().min(HTTP.len());
+    if buffer[..here] == HTTP[..here] || buffer == [0x15] || buffer == [0x16] {
+        Ok(())
+    } else {
+        Err(HandshakeError::NotHttp)
+    }
+}
+
+/// Where the head ends that `buffer` begins with: behind an empty line. Bytes before `from` were looked at.
+fn end_of_head(buffer: &[u8], from: usize) -> Option<usize> {
+    (from..buffer.len()).filter(|&at| buffer[at] == b'\n').find_map(|at| match &buffer[at + 1..] {
+        [b'\n', ..] => Some(at + 2),
+        [b'\r', b'\n', ..] => Some(at + 3),
+        _ => None,
+    })
+}
+
+fn parse(head: &[u8]) -> Result<Response, HandshakeError> {
+    let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
+    let mut parsed = httparse::Response::new(&mut headers);
+    let mut config = httparse::ParserConfig::default();
+    // Old servers' ways, which a client has to understand (RFC 9112 §5.1, §5.2).
+    config.allow_spaces_after_header_name_in_responses(true);
+    config.allow_obsolete_multiline_headers_in_responses(true);
+    config.allow_multiple_spaces_in_response_status_delimiters(true);
+    match config.parse_response(&mut parsed, head) {
+        Ok(httparse::Status::Complete(_)) => {}
+        _ => return Err(HandshakeError::Malformed),
+    }
+    let mut response = Response::new(());
+    let code = parsed.code.ok_or(HandshakeError::Malformed)?;
+    *response.status_mut() = StatusCode::from_u16(code).map_err(|_| HandshakeError::Malformed)?;
+    for header in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| HandshakeError::Malformed)?;
+        let value = HeaderValue::from_bytes(header.value).or_else(|_| unfolded(header.value));
+        let value = value.map_err(|_| HandshakeError::Malformed)?;
+        response.headers_mut().append(name, value);
+    }
+    Ok(response)
+}
+
+/// A value that goes on over several lines: line ends are spaces (RFC 9112 §5.2).
+fn unfolded(value: &[u8]) -> Result<HeaderValue, header::InvalidHeaderValue> {
+    let space = |byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
+    HeaderValue::from_bytes(&value.iter().map(space).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(text: &str) -> Response {
+        parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn finds_the_end_of_a_head_in_any_pieces() {
+        for text in ["HTTP/1.1 101 Ok\r\nA: b\r\n\r\nrest", "HTTP/1.1 101 Ok\nA: b\n\nrest"] {
+            let end = text.len() - "rest".len();
+            for from in 0..end - 3 {
+                assert_eq!(end_of_head(text.as_bytes(), from), Some(end), "{from}");
+            }
+            for size in 0..end {
+                assert_eq!(end_of_head(&text.as_bytes()[..size], 0), None, "{size}");
+            }
+        }
+    }
+
+    #[test]
+    fn joins_lists_over_lines_and_skips_empty_elements() {
+        let response = head("HTTP/1.1 101 Ok\r\nConnection: keep-alive,,\r\nConnection: , Upgrade \r\n\r\n");
+        let elements: Vec<_> = list(response.headers(), &header::CONNECTION).collect();
+        assert_eq!(elements, ["keep-alive", "Upgrade"]);
+    }
+
+    #[test]
+    fn reads_the_ways_of_old_servers() {
+        let response = head("HTTP/1.0  503\r\nRetry-After : 7\r\nX-Long: one\r\n\t two\r\n\r\n");
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["retry-after"], "7");
+        let long = response.headers()["x-long"].to_str().unwrap();
+        assert_eq!(long.split_whitespace().collect::<Vec<_>>(), ["one", "two"]);
+    }
+
+    #[test]
+    fn knows_where_a_body_ends() {
+        let framing = |headers: &str| Framing::of(&head(&format!("HTTP/1.1 400 No\r\n{headers}\r\n")));
+        assert_eq!(framing(""), Framing::UntilEnd);
+        assert_eq!(framing("Content-Length: 5\r\n"), Framing::Length(5));
+        assert_eq!(framing("Content-Length: 5, 5\r\nContent-Length: 5\r\n"), Framing::Length(5));
+        assert_eq!(framing("Content-Length: 5\r\nContent-Length: 6\r\n"), Framing::Length(0));
+        assert_eq!(framing("Content-Length: abc\r\n"), Framing::Length(0));
+        assert_eq!(framing("Content-Length: -1\r\n"), Framing::Length(0));
+        assert_eq!(framing("Transfer-Encoding: Chunked\r\nContent-Length: 5\r\n"), Framing::Chunked);
+        assert_eq!(framing("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n"), Framing::Chunked);
+        assert_eq!(framing("Transfer-Encoding: gzip\r\n"), Framing::UntilEnd);
+        for status in [204, 304] {
+            let response = head(&format!("HTTP/1.1 {status} No\r\nContent-Length: 5\r\n\r\n"));
+            assert_eq!(Framing::of(&response), Framing::Length(0));
+        }
+    }
+
+    #[test]
+    fn knows_tls_and_other_protocols_by_their_first_bytes() {
+        assert!(matches!(check_protocol(&[0x15, 0x03, 0x03, 0, 2]), Err(HandshakeError::Tls)));
+        assert!(matches!(check_protocol(b"SSH"), Err(HandshakeError::NotHttp)));
+        for begin in ["", "H", "HTTP", "HTTP/", "HTTP/1.1 200"] {
+            assert!(check_protocol(begin.as_bytes()).is_ok(), "{begin}");
+        }
+        assert!(check_protocol(&[0x15]).is_ok(), "not known yet");
+    }
+}

@@ -1,0 +1,73 @@
+//! [`UnreadRefusals`]: refused reconnects that the application has not heard of yet.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::refusal::Refusal;
+
+/// Refusals in their order, each with the number of the drop that it follows: the session, which keeps the other events, knows
+/// nothing of dials. Bounded: beyond [`MOST`] the oldest is forgotten.
+#[derive(Debug, Default)]
+pub(crate) struct UnreadRefusals(Mutex<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    refusals: VecDeque<(u64, Refusal)>,
+    reader: Option<Waker>,
+}
+
+/// The most that are kept, with at most 4 KiB of body each.
+pub(crate) const MOST: usize = 32;
+
+impl UnreadRefusals {
+    /// Adds one, which came after `drops` drops, and wakes the reader.
+    pub(crate) fn push(&self, drops: u64, refusal: Refusal) {
+        let reader = {
+            let mut queue = self.lock();
+            if queue.refusals.len() == MOST {
+                queue.refusals.pop_front();
+            }
+            queue.refusals.push_back((drops, refusal));
+            queue.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// The oldest, where the application has seen the drop that it follows: `seen` counts those.
+    pub(crate) fn pop_due(&self, seen: u64) -> Option<Refusal> {
+        let mut queue = self.lock();
+        if queue.refusals.front()?.0 > seen { None } else { queue.pop() }
+    }
+
+    /// The oldest.
+    pub(crate) fn pop(&self) -> Option<Refusal> {
+        self.lock().pop()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().refusals.is_empty()
+    }
+
+    /// Ready when there is one; otherwise the next one wakes the caller.
+    pub(crate) fn poll_any(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut queue = self.lock();
+        if !queue.refusals.is_empty() {
+            return Poll::Ready(());
+        }
+        queue.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn pop(&mut self) -> Option<Refusal> {
+        self.refusals.pop_front().map(|(_, refusal)| refusal)
+    }
+}
