@@ -32,7 +32,8 @@ use crate::options::Options;
 /// | [`send_buffer`](Self::send_buffer) | 256 frames | 1 to 4096 |
 /// | [`send_buffer_bytes`](Self::send_buffer_bytes) | 1 MiB | 1 B to 64 MiB |
 /// | [`overflow`](Self::overflow) | reject | |
-/// | [`header`](Self::header), [`dial_headers`](Self::dial_headers) | none | |
+/// | [`header`](Self::header), [`dial_headers`](Self::dial_headers), [`dial_url`](Self::dial_url) | none | |
+/// | [`no_cookies`](Self::no_cookies) | cookies are kept for later dials | |
 /// | [`seed`](Self::seed) | random | |
 /// | [`connector`](Self::connector) | TCP, and TLS for `wss` | |
 /// | [`tls`](Self::tls) | Mozilla's roots, no client certificate | |
@@ -137,7 +138,7 @@ impl ClientBuilder {
         self
     }
 
-    /// How long a dial may take: address, TCP, TLS, upgrade, and the server's word that the session is open, together.
+    /// How long a dial may take: URL and headers, address, TCP, TLS, upgrade, and the server's word that the session is open, together.
     /// Default: 10 s; more than 0, at most 2 min.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.options.handshake_timeout = timeout;
@@ -226,6 +227,42 @@ impl ClientBuilder {
         Fut: Future<Output = io::Result<HeaderMap>> + Send + 'static,
     {
         self.options.dial_headers = Some(Arc::new(move || Box::pin(headers())));
+        self
+    }
+
+    /// A URL that is asked for before each dial, reconnects included, in place of the one that the client was built with: for a
+    /// server that takes a short-lived token in the query, or whose address changes. Prefer [`Self::dial_headers`] for tokens
+    /// where the server takes headers: URLs end in access logs. A failure counts as a dial that failed
+    /// ([`ConnectError::Url`]), and its time is part of the [handshake timeout](Self::handshake_timeout). The client's first URL
+    /// still names the connection in logs. Default: none.
+    ///
+    /// ```
+    /// use rejoin_client::Client;
+    ///
+    /// async fn fetch_ticket() -> std::io::Result<String> {
+    ///     Ok("one-time-ticket".into()) // from the application's login
+    /// }
+    ///
+    /// let client = Client::builder("wss://chat.example.com/ws")
+    ///     .dial_url(|| async { Ok(format!("wss://chat.example.com/ws?ticket={}", fetch_ticket().await?)) })
+    ///     .build()?;
+    /// # Ok::<(), rejoin_client::ConfigError>(())
+    /// ```
+    pub fn dial_url<F, Fut>(mut self, url: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = io::Result<String>> + Send + 'static,
+    {
+        self.options.dial_url = Some(Arc::new(move || Box::pin(url())));
+        self
+    }
+
+    /// Forgets the cookies that answers to a dial set. Default: they are kept and sent on later dials of the same connection
+    /// (RFC 6265), so that a balancer which sticks clients to servers by a cookie recognises a reconnect. Each goes back to the
+    /// host that set it, whatever its `Domain`; at most 32 of 4 KiB are kept, in memory. A cookie that [`Self::header`] or
+    /// [`Self::dial_headers`] sends under the same name stays as the application wrote it.
+    pub fn no_cookies(mut self) -> Self {
+        self.options.cookies = false;
         self
     }
 

@@ -6,17 +6,17 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::HeaderMap;
 use rejoin_core::{Mode, Token};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use crate::cookies::Cookies;
 use crate::error::ConnectError;
+use crate::happy_eyeballs;
 use crate::options::Options;
 use crate::target::Target;
 use crate::transport::WsTransport;
@@ -37,17 +37,22 @@ pub(crate) type Connector =
 pub(crate) type DialHeaders =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<HeaderMap>> + Send>> + Send + Sync>;
 
+/// The application's own source of URLs, its types erased.
+pub(crate) type DialUrl =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<String>> + Send>> + Send + Sync>;
+
 /// Makes sockets to one server. Knows nothing of sessions but the resume offer that it sends.
 pub(crate) struct Dialer {
     target: Target,
-    /// For `wss` without a connector.
+    /// For `wss` without a connector, where a URL is or may be one.
     tls: Option<TlsConnector>,
     options: Arc<Options>,
 }
 
 impl Dialer {
     pub(crate) fn new(target: Target, options: Arc<Options>) -> Self {
-        let tls = (target.tls && options.connector.is_none())
+        let may_need_tls = target.tls || options.dial_url.is_some();
+        let tls = (may_need_tls && options.connector.is_none())
             .then(|| TlsConnector::from(options.tls.clone().unwrap_or_else(default_tls)));
         Self { target, tls, options }
     }
@@ -62,19 +67,31 @@ impl Dialer {
         &self,
         ready: Option<BoxIo>,
         resume: Option<(&Token, u64)>,
+        cookies: &mut Cookies,
     ) -> Result<WsTransport, ConnectError> {
         // First, for a server does not wait long for the request.
-        let headers = self.headers().await?;
+        let target = self.target().await?;
+        let mut headers = self.headers().await?;
+        if self.options.cookies {
+            cookies.add_to(headers.to_mut(), &target);
+        }
         let mut io = match ready {
             Some(stream) => stream,
-            None => self.stream().await?,
+            None => self.stream(&target).await?,
         };
         let offer = match self.options.mode {
             Mode::Session => Some(upgrade::Offer { codec: self.options.codec.name(), resume }),
             Mode::Plain => None,
         };
-        let tail = upgrade::upgrade(&mut io, &self.target, &headers, offer.as_ref()).await?;
+        let cookies = self.options.cookies.then_some(cookies);
+        let tail = upgrade::upgrade(&mut io, &target, &headers, offer.as_ref(), cookies).await?;
         Ok(WsTransport::new(io, &tail, self.options.max_message_size))
+    }
+
+    async fn target(&self) -> Result<Cow<'_, Target>, ConnectError> {
+        let Some(fresh) = &self.options.dial_url else { return Ok(Cow::Borrowed(&self.target)) };
+        let url = fresh().await.map_err(ConnectError::Url)?;
+        Ok(Cow::Owned(Target::parse(&url)?))
     }
 
     async fn headers(&self) -> Result<Cow<'_, HeaderMap>, ConnectError> {
@@ -88,41 +105,36 @@ impl Dialer {
         Ok(Cow::Owned(headers))
     }
 
-    async fn stream(&self) -> Result<BoxIo, ConnectError> {
+    async fn stream(&self, target: &Target) -> Result<BoxIo, ConnectError> {
         if let Some(connector) = &self.options.connector {
             return connector().await.map_err(ConnectError::Dial);
         }
-        let tcp = self.tcp().await?;
-        let Some(tls) = &self.tls else { return Ok(Box::new(tcp)) };
-        let name = ServerName::try_from(self.target.host.clone())
+        let tcp = tcp(target).await?;
+        let Some(tls) = self.tls.as_ref().filter(|_| target.tls) else { return Ok(Box::new(tcp)) };
+        let name = ServerName::try_from(target.host.clone())
             .map_err(|error| ConnectError::Tls(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-        Ok(Box::new(tls.connect(name, tcp).await.map_err(ConnectError::Tls)?))
-    }
-
-    /// Tries all addresses of the host, one after the other. Each has its share of the time, so that one that swallows
-    /// everything does not hide the others.
-    async fn tcp(&self) -> Result<TcpStream, ConnectError> {
-        let Target { host, port, .. } = &self.target;
-        let found = tokio::net::lookup_host((host.as_str(), *port)).await.map_err(ConnectError::Resolve)?;
-        let addresses: Vec<_> = found.collect();
-        let share =
-            self.options.handshake_timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
-        let mut last = ConnectError::Resolve(io::ErrorKind::NotFound.into());
-        for address in addresses {
-            match connect(address, share).await {
-                // A few small frames must not wait for each other.
-                Ok(tcp) => return tcp.set_nodelay(true).map(|()| tcp).map_err(ConnectError::Dial),
-                Err(error) => last = ConnectError::Dial(error),
-            }
-        }
-        Err(last)
+        Ok(Box::new(tls.connect(name, tcp).await.map_err(tls_failed)?))
     }
 }
 
-async fn connect(address: std::net::SocketAddr, patience: Duration) -> io::Result<TcpStream> {
-    timeout(patience, TcpStream::connect(address))
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+async fn tcp(target: &Target) -> Result<TcpStream, ConnectError> {
+    let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
+    let addresses: Vec<_> = found.map_err(ConnectError::Resolve)?.collect();
+    if addresses.is_empty() {
+        return Err(ConnectError::Resolve(io::ErrorKind::NotFound.into()));
+    }
+    let tcp = happy_eyeballs::connect(addresses, TcpStream::connect).await.map_err(ConnectError::Dial)?;
+    // A few small frames must not wait for each other.
+    tcp.set_nodelay(true).map_err(ConnectError::Dial)?;
+    Ok(tcp)
+}
+
+fn tls_failed(error: io::Error) -> ConnectError {
+    use rustls::{Error, InvalidMessage};
+    match error.get_ref().and_then(|error| error.downcast_ref()) {
+        Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => ConnectError::NoTls,
+        _ => ConnectError::Tls(error),
+    }
 }
 
 fn default_tls() -> Arc<rustls::ClientConfig> {

@@ -64,6 +64,10 @@ pub enum ConnectError {
     Dial(io::Error),
     /// TLS failed, or the server's certificate is not one that we trust.
     Tls(io::Error),
+    /// The server does not speak TLS on this port: the URL has to be `ws`, or its port is another one.
+    NoTls,
+    /// The application's [source of URLs](crate::ClientBuilder::dial_url) failed.
+    Url(io::Error),
     /// The application's [source of headers](crate::ClientBuilder::dial_headers) failed.
     Headers(io::Error),
     /// The server answered the upgrade, but not with one.
@@ -127,6 +131,10 @@ impl fmt::Display for ConnectError {
             Self::Resolve(error) => write!(f, "host has no address: {error}"),
             Self::Dial(error) => write!(f, "dial failed: {error}"),
             Self::Tls(error) => write!(f, "tls failed: {error}"),
+            Self::NoTls => {
+                f.write_str("tls failed: server does not speak tls on this port (use ws, or another port)")
+            }
+            Self::Url(error) => write!(f, "no url for the dial: {error}"),
             Self::Headers(error) => write!(f, "no headers for the dial: {error}"),
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Handshake(error) => write!(f, "upgrade failed: {error}"),
@@ -170,7 +178,11 @@ impl std::error::Error for ConnectError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Config(error) => Some(error),
-            Self::Resolve(error) | Self::Dial(error) | Self::Tls(error) | Self::Headers(error) => Some(error),
+            Self::Resolve(error)
+            | Self::Dial(error)
+            | Self::Tls(error)
+            | Self::Url(error)
+            | Self::Headers(error) => Some(error),
             Self::Handshake(error) => Some(error),
             _ => None,
         }

@@ -82,10 +82,12 @@
 //!
 //! A reconnect that is refused is an event, [`Event::Refused`], with the status and the text of the answer. The client dials
 //! again after 404, 408, 421, 425, 429 and 5xx, which may be over in a moment, not before `Retry-After`. After 401 it dials once
-//! more where `dial_headers` can bring fresh credentials. Any other status, a redirect among them, ends the connection with
+//! more where `dial_headers` or `dial_url` can bring fresh credentials. Any other status, a redirect among them, ends the connection with
 //! [`CloseReason::Refused`]; [`Connection::take_unacknowledged`] then returns the frames that the server had not acknowledged.
 //!
-//! A token in the URL's query ends in the access logs of the server and of each proxy on the way.
+//! A token in the URL's query ends in the access logs of the server and of each proxy on the way. Where the server takes it
+//! nowhere else, let it be short-lived or for one use, and have [`ClientBuilder::dial_url`] ask for a URL with a fresh one
+//! before each dial.
 //!
 //! # Saying and hearing
 //!
@@ -293,6 +295,10 @@
 //! # Ways to the server
 //!
 //! - `ws://` and `wss://`, by TCP and rustls, with Mozilla's roots; [`ClientBuilder::tls`] takes others, or a client certificate.
+//! - A host with several addresses: IPv6 and IPv4 in turn, the next one after 250 ms or a failure, and the first that answers
+//!   wins (RFC 8305). A broken IPv6 costs a quarter of a second.
+//! - A balancer that sticks clients to servers by a cookie: the client keeps the cookies of its answers and sends them on the
+//!   next dial of the same connection ([`ClientBuilder::no_cookies`] turns it off).
 //! - Through an HTTP proxy, a tunnel, a Unix socket: [`ClientBuilder::connector`], which is called for each dial.
 //! - A stream that is there already: [`Client::connect_over`], for the first socket; or, with
 //!   [`no_reconnect`](ClientBuilder::no_reconnect), for the only one.

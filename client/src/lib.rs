@@ -72,7 +72,7 @@
 //! | the socket dies, and reconnecting is [turned off](ClientBuilder::no_reconnect) | ends | [`Event::Dropped`], [`CloseReason::ReconnectDisabled`] |
 //! | [`max_retries`](ClientBuilder::max_retries) fail in a row | ends | [`CloseReason::RetriesExhausted`] |
 //! | a reconnect is refused with 404, 408, 421, 425, 429 or 5xx | dials again with backoff, not before `Retry-After` | [`Event::Refused`] |
-//! | it is refused with 401, and there are [`dial_headers`](ClientBuilder::dial_headers) | dials once more, with fresh ones | [`Event::Refused`] |
+//! | it is refused with 401, and there is a source of fresh [headers](ClientBuilder::dial_headers) or [URLs](ClientBuilder::dial_url) | dials once more | [`Event::Refused`] |
 //! | it is refused with another status, or twice with 401 | ends | [`Event::Refused`], [`CloseReason::Refused`] |
 //! | the server closes with 1000: kicked, replaced, done | ends | [`CloseReason::Remote`] |
 //! | another socket resumes the session (4000) | ends | [`CloseReason::TakenOver`] |
@@ -120,9 +120,13 @@ mod target;
 
 mod dial;
 
+mod happy_eyeballs;
+
 mod upgrade;
 
 mod answer;
+
+mod cookies;
 
 mod transport;
 

@@ -8,7 +8,7 @@ use http::HeaderMap;
 use rejoin_codecs::JsonCodec;
 use rejoin_core::{Codec, Mode, Overflow, SessionConfig, Side};
 
-use crate::dial::{Connector, DialHeaders};
+use crate::dial::{Connector, DialHeaders, DialUrl};
 use crate::error::ConfigError;
 
 /// The options with their defaults. What each means, and its range, stands at its method of
@@ -34,6 +34,8 @@ pub(crate) struct Options {
     pub(crate) overflow: Overflow,
     pub(crate) headers: HeaderMap,
     pub(crate) dial_headers: Option<DialHeaders>,
+    pub(crate) dial_url: Option<DialUrl>,
+    pub(crate) cookies: bool,
     pub(crate) seed: Option<u64>,
     pub(crate) connector: Option<Connector>,
     pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
@@ -59,6 +61,8 @@ impl Default for Options {
             overflow: Overflow::Reject,
             headers: HeaderMap::new(),
             dial_headers: None,
+            dial_url: None,
+            cookies: true,
             seed: None,
             connector: None,
             tls: None,
@@ -157,7 +161,7 @@ impl Options {
 
     /// Whether another dial may bring other credentials than the last.
     pub(crate) fn has_fresh_credentials(&self) -> bool {
-        self.dial_headers.is_some()
+        self.dial_headers.is_some() || self.dial_url.is_some()
     }
 
     /// What the session is allowed.

@@ -15,6 +15,7 @@ use tracing::Instrument;
 
 use crate::backoff::Backoff;
 use crate::connection::{ConnectionState, Shared};
+use crate::cookies::Cookies;
 use crate::dial::{BoxIo, Dialer};
 use crate::error::ConnectError;
 use crate::event::CloseReason;
@@ -27,6 +28,7 @@ pub(crate) struct Driver {
     dialer: Arc<Dialer>,
     options: Arc<Options>,
     backoff: Backoff,
+    cookies: Cookies,
     timer: Deadline,
     /// Reconnects that failed in a row.
     failures: u32,
@@ -49,6 +51,7 @@ impl Driver {
             backoff: Backoff::new(options.base_delay, options.max_delay, options.seed),
             dialer,
             options,
+            cookies: Cookies::default(),
             timer: Deadline::default(),
             failures: 0,
             credentials_refused: false,
@@ -91,7 +94,7 @@ impl Driver {
             .drive(|session| session.resume_offer().map(|(token, received)| (token.clone(), received)));
         tracing::debug!(resume = offer.is_some(), "dialling");
         let resume = offer.as_ref().map(|(token, received)| (token, *received));
-        let mut transport = self.dialer.dial(ready, resume).await?;
+        let mut transport = self.dialer.dial(ready, resume, &mut self.cookies).await?;
         transport.forgive_takeover(self.late_request);
         let (before, had) = shared.cell.drive(|session| (openings(session), session.identity().cloned()));
         let epoch = shared.cell.drive(|session| {

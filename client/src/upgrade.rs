@@ -14,6 +14,7 @@ use sha1_smol::Sha1;
 use tokio::io::AsyncWriteExt;
 
 use crate::answer::{AnswerReader, Response, list};
+use crate::cookies::Cookies;
 use crate::dial::BoxIo;
 use crate::error::{ConnectError, HandshakeError};
 use crate::refusal::Refusal;
@@ -42,6 +43,7 @@ pub(crate) async fn upgrade(
     target: &Target,
     headers: &HeaderMap,
     offer: Option<&Offer<'_>>,
+    cookies: Option<&mut Cookies>,
 ) -> Result<Vec<u8>, ConnectError> {
     let key = BASE64_STANDARD.encode(rand::random::<[u8; 16]>());
     let request = request(target, headers, offer, &key);
@@ -49,6 +51,10 @@ pub(crate) async fn upgrade(
     io.flush().await.map_err(HandshakeError::Io)?;
     let mut reader = AnswerReader::new(io);
     let response = reader.head().await?;
+    if let Some(cookies) = cookies {
+        // Of refusals, too: a balancer may set them on any answer.
+        cookies.store(target, response.headers());
+    }
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Err(ConnectError::Refused(read_refusal(reader, &response, offer).await));
     }

@@ -5,6 +5,7 @@
 mod answers;
 mod close;
 mod connect;
+mod dials;
 mod plain;
 mod reconnect;
 mod refused;

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rejoin_client::http::{HeaderMap, header};
-use rejoin_client::{ClientBuilder, CloseReason, Connection, Event, Refusal};
+use rejoin_client::{ClientBuilder, CloseReason, Connection, Event};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::support::{
-    Listener, TOKEN, client, connected, expect_closed, expect_dropped, expect_quiet, expect_restored,
-    next_number, number, secs,
+    Listener, TOKEN, client, connected, expect_closed, expect_dropped, expect_quiet, expect_refused,
+    expect_restored, next_number, number, secs,
 };
 
 /// A connection whose first socket was just lost.
@@ -21,13 +21,6 @@ async fn dropped(builder: ClientBuilder, listener: &mut Listener) -> Connection 
     drop(socket);
     expect_dropped(&mut connection).await;
     connection
-}
-
-async fn expect_refused(connection: &mut Connection) -> Refusal {
-    match connection.recv().await {
-        Some(Event::Refused(refusal)) => refusal,
-        other => panic!("no refusal: {other:?}"),
-    }
 }
 
 /// Headers that differ from dial to dial.

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use rejoin_client::{Client, ClientBuilder, CloseReason, Connection, Event, Frame};
+use rejoin_client::{Client, ClientBuilder, CloseReason, Connection, Event, Frame, Refusal};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
@@ -222,6 +222,13 @@ pub(crate) async fn next_number(connection: &mut Connection) -> u64 {
 pub(crate) async fn expect_dropped(connection: &mut Connection) {
     let event = connection.recv().await;
     assert!(matches!(event, Some(Event::Dropped { .. })), "{event:?}");
+}
+
+pub(crate) async fn expect_refused(connection: &mut Connection) -> Refusal {
+    match connection.recv().await {
+        Some(Event::Refused(refusal)) => refusal,
+        other => panic!("no refusal: {other:?}"),
+    }
 }
 
 pub(crate) async fn expect_restored(connection: &mut Connection) {

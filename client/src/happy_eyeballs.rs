@@ -1,0 +1,182 @@
+//! Happy eyeballs (RFC 8305): a host whose first address does not answer costs 250 ms, not the whole handshake timeout.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::sleep;
+
+/// The time after which the next address is tried while those before it are not decided (RFC 8305 §5).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
+
+/// Connects to one of the addresses: the next one begins when the last has failed or 250 ms have passed, the first that
+/// succeeds wins, and the others are dropped. Fails when all have failed, with all errors; the caller bounds the time.
+pub(crate) async fn connect<T, F, Fut>(addresses: Vec<SocketAddr>, connect: F) -> io::Result<T>
+where
+    F: Fn(SocketAddr) -> Fut,
+    Fut: Future<Output = io::Result<T>>,
+{
+    let mut waiting = interleave(addresses).into_iter().peekable();
+    let mut attempts = FuturesUnordered::new();
+    let mut failed = Vec::new();
+    loop {
+        if let Some(address) = waiting.next() {
+            let attempt = connect(address);
+            attempts.push(async move { (address, attempt.await) });
+        }
+        let more = waiting.peek().is_some();
+        tokio::select! {
+            biased;
+            next = attempts.next() => match next {
+                Some((_, Ok(stream))) => return Ok(stream),
+                Some((address, Err(error))) => failed.push((address, error)),
+                None => return Err(all(failed)),
+            },
+            () = sleep(ATTEMPT_DELAY), if more => {}
+        }
+    }
+}
+
+/// The addresses with their families in turn, in the order of the resolver otherwise (RFC 8305 §4).
+fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let count = addresses.len();
+    let v6_first = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == v6_first);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut mixed = Vec::with_capacity(count);
+    while mixed.len() < count {
+        mixed.extend(first.next());
+        mixed.extend(second.next());
+    }
+    mixed
+}
+
+/// The error of a host none of whose addresses answers: of the kind of the first.
+fn all(mut failed: Vec<(SocketAddr, io::Error)>) -> io::Error {
+    match failed.as_slice() {
+        [] => io::ErrorKind::NotFound.into(),
+        // As the system reports it.
+        [_] => failed.remove(0).1,
+        [(_, first), ..] => io::Error::new(first.kind(), Failed(failed)),
+    }
+}
+
+/// Addresses that were tried, with their errors.
+#[derive(Debug)]
+struct Failed(Vec<(SocketAddr, io::Error)>);
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (address, error)) in self.0.iter().enumerate() {
+            let separator = if index > 0 { ", " } else { "" };
+            write!(f, "{separator}{address}: {error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failed {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn addresses(list: &[&str]) -> Vec<SocketAddr> {
+        list.iter().map(|address| address.parse().unwrap()).collect()
+    }
+
+    /// What an address does: after this time it succeeds, or fails.
+    type Behaviour = fn(SocketAddr) -> (Duration, bool);
+
+    /// The address that wins, when it did, and when each attempt began.
+    async fn race(
+        list: &[&str],
+        behaviour: Behaviour,
+    ) -> (io::Result<SocketAddr>, Duration, Vec<(String, u128)>) {
+        let start = Instant::now();
+        let begun = Mutex::new(Vec::new());
+        let result = connect(addresses(list), |address| {
+            begun.lock().unwrap().push((address.to_string(), start.elapsed().as_millis()));
+            let (time, succeeds) = behaviour(address);
+            async move {
+                sleep(time).await;
+                if succeeds { Ok(address) } else { Err(io::ErrorKind::ConnectionRefused.into()) }
+            }
+        });
+        let result = result.await;
+        (result, start.elapsed(), begun.into_inner().unwrap())
+    }
+
+    const NEVER: Duration = Duration::from_secs(1 << 20);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_address_is_tried_after_a_quarter_of_a_second() {
+        let (winner, time, begun) = race(&["[::1]:1", "127.0.0.1:1"], |address| match address {
+            SocketAddr::V6(_) => (NEVER, true),
+            SocketAddr::V4(_) => (Duration::from_millis(20), true),
+        })
+        .await;
+        assert_eq!(winner.unwrap().to_string(), "127.0.0.1:1");
+        assert_eq!(time.as_millis(), 270);
+        assert_eq!(begun, [("[::1]:1".to_owned(), 0), ("127.0.0.1:1".to_owned(), 250)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_brings_the_next_address_at_once() {
+        let (winner, time, _) = race(&["[::1]:1", "127.0.0.1:1"], |address| match address {
+            SocketAddr::V6(_) => (Duration::from_millis(3), false),
+            SocketAddr::V4(_) => (Duration::from_millis(20), true),
+        })
+        .await;
+        assert!(winner.unwrap().is_ipv4());
+        assert_eq!(time.as_millis(), 23);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_first_address_may_still_win() {
+        let (winner, time, begun) =
+            race(&["[::1]:1", "127.0.0.1:1", "127.0.0.2:1"], |address| match address {
+                SocketAddr::V6(_) => (Duration::from_millis(400), true),
+                SocketAddr::V4(_) => (Duration::from_secs(1), true),
+            })
+            .await;
+        assert!(winner.unwrap().is_ipv6());
+        assert_eq!((time.as_millis(), begun.len()), (400, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_errors_are_collected() {
+        let (result, time, begun) =
+            race(&["127.0.0.1:1", "127.0.0.2:2", "[::1]:3"], |_| (Duration::from_millis(5), false)).await;
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let text = error.to_string();
+        for address in ["127.0.0.1:1: ", "127.0.0.2:2: ", "[::1]:3: "] {
+            assert!(text.contains(address), "{text}");
+        }
+        assert_eq!((time.as_millis(), begun.len()), (15, 3));
+        let (result, ..) = race(&[], |_| (NEVER, true)).await;
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn families_take_turns_from_the_resolvers_first() {
+        let order = |list: &[&str]| {
+            interleave(addresses(list)).iter().map(|address| address.ip().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            order(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1", "2.2.2.2:1"]),
+            ["::1", "1.1.1.1", "::2", "2.2.2.2", "::3"]
+        );
+        assert_eq!(order(&["1.1.1.1:1", "2.2.2.2:1", "[::1]:1"]), ["1.1.1.1", "::1", "2.2.2.2"]);
+    }
+}

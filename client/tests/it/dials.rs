@@ -1,0 +1,153 @@
+//! What a dial brings along: a fresh URL, cookies; and how it fails where the other end speaks something else.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rejoin_client::{Client, ClientBuilder, ConfigError, ConnectError, HandshakeError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::support::{TOKEN, client, expect_dropped, expect_refused, expect_restored};
+
+/// URLs with a ticket that differs from dial to dial.
+fn with_tickets(builder: ClientBuilder) -> ClientBuilder {
+    let dials = Arc::new(AtomicUsize::new(0));
+    builder.dial_url(move || {
+        let dial = dials.fetch_add(1, Ordering::Relaxed);
+        async move {
+            match dial {
+                1 => Err(io::Error::other("no ticket today")),
+                _ => Ok(format!("ws://server{dial}.test/ws?ticket={dial}")),
+            }
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn asks_for_a_url_before_each_dial() {
+    let (builder, mut listener) = client();
+    let (mut connection, socket) = {
+        let (connection, socket) = tokio::join!(with_tickets(builder).connect(), async {
+            let request = listener.request().await;
+            assert!(request.head.starts_with("GET /ws?ticket=0 HTTP/1.1\r\n"), "{}", request.head);
+            assert_eq!(request.header("host"), Some("server0.test"));
+            let mut socket = request.accept().await;
+            socket.open(TOKEN, false, 0).await;
+            socket
+        });
+        (connection.unwrap(), socket)
+    };
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    // The second dial has no URL, and counts as one that failed.
+    let request = listener.request().await;
+    assert!(request.head.starts_with("GET /ws?ticket=2 HTTP/1.1\r\n"), "{}", request.head);
+    assert_eq!(request.header("host"), Some("server2.test"));
+    // A ticket that is refused is replaced by another one.
+    request.refuse(401, "", "used").await;
+    assert_eq!(expect_refused(&mut connection).await.body, "used");
+    let request = listener.request().await;
+    assert!(request.head.starts_with("GET /ws?ticket=3 HTTP/1.1\r\n"), "{}", request.head);
+    let mut socket = request.accept().await;
+    socket.open(TOKEN, true, 0).await;
+    expect_restored(&mut connection).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_dial_without_a_url_fails_and_says_why() {
+    let (builder, mut listener) = client();
+    let result = builder.dial_url(|| async { Err(io::Error::other("no ticket today")) }).connect().await;
+    let Err(error @ ConnectError::Url(_)) = result else { panic!("{result:?}") };
+    assert_eq!(error.to_string(), "no url for the dial: no ticket today");
+    let (builder, _listener) = client();
+    let result = builder.dial_url(|| async { Ok("ftp://server.test/?secret".into()) }).connect().await;
+    let Err(error @ ConnectError::Config(ConfigError::Url { .. })) = result else { panic!("{result:?}") };
+    assert!(!error.to_string().contains("secret"), "{error}");
+    assert!(listener.is_idle());
+}
+
+#[tokio::test(start_paused = true)]
+async fn sends_the_cookies_of_upgrades_and_refusals_on_later_dials() {
+    for keeps in [true, false] {
+        let (builder, mut listener) = client();
+        let builder = builder.header("cookie", "login=ada");
+        let builder = if keeps { builder } else { builder.no_cookies() };
+        let (connection, mut socket) = tokio::join!(builder.connect(), async {
+            let mut request = listener.request().await;
+            assert_eq!(request.header("cookie"), Some("login=ada"));
+            let headers = "Connection: Upgrade\r\nUpgrade: websocket\r\nSet-Cookie: route=a; Path=/\r\n";
+            let answer = request.upgrade(Some("rejoin.v1.json"), headers);
+            request.answer(&answer).await;
+            let mut socket = request.socket().await;
+            socket.open(TOKEN, false, 0).await;
+            socket
+        });
+        let mut connection = connection.unwrap();
+        for sent in ["login=ada; route=a", "login=ada; route=b; extra=1"] {
+            drop(socket);
+            expect_dropped(&mut connection).await;
+            let request = listener.request().await;
+            assert_eq!(request.header("cookie"), Some(if keeps { sent } else { "login=ada" }));
+            let headers = "Set-Cookie: route=b; Path=/\r\nSet-Cookie: extra=1\r\n";
+            request.refuse(503, headers, "").await;
+            expect_refused(&mut connection).await;
+            socket = listener.request().await.accept().await;
+            socket.open(TOKEN, true, 0).await;
+            expect_restored(&mut connection).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_of_one_client_do_not_share_cookies() {
+    let (builder, mut listener) = client();
+    let client = builder.build().unwrap();
+    for _ in 0..2 {
+        let (result, ()) = tokio::join!(client.connect(), async {
+            let request = listener.request().await;
+            assert_eq!(request.header("cookie"), None);
+            request.refuse(503, "Set-Cookie: route=a\r\n", "").await;
+        });
+        result.unwrap_err();
+    }
+}
+
+/// A server that waits for the client's first bytes, answers with these, and waits for the client to go.
+async fn server_that_says(answer: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut buffer = [0; 4096];
+        assert!(tcp.read(&mut buffer).await.unwrap() > 0);
+        tcp.write_all(answer).await.unwrap();
+        while tcp.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+    });
+    port
+}
+
+#[tokio::test]
+async fn tls_to_a_plain_port_says_so() {
+    let port = server_that_says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;
+    let result = Client::builder(format!("wss://localhost:{port}/")).connect().await;
+    let Err(error @ ConnectError::NoTls) = result else { panic!("{result:?}") };
+    assert!(error.to_string().contains("server does not speak tls on this port"), "{error}");
+}
+
+#[tokio::test]
+async fn plain_http_to_a_tls_port_says_so() {
+    // A fatal alert, as TLS servers answer bytes that are no TLS.
+    let port = server_that_says(&[0x15, 3, 1, 0, 2, 2, 22]).await;
+    let result = Client::builder(format!("ws://localhost:{port}/")).connect().await;
+    let Err(error @ ConnectError::Handshake(HandshakeError::Tls)) = result else { panic!("{result:?}") };
+    assert!(error.to_string().contains("server speaks tls on this port"), "{error}");
+}
+
+#[tokio::test]
+async fn dials_the_address_of_a_host_that_answers() {
+    // `localhost` is ::1 and 127.0.0.1 on most machines, and only one of them listens.
+    let port = server_that_says(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n").await;
+    let result = Client::builder(format!("ws://localhost:{port}/")).connect().await;
+    assert!(matches!(result, Err(ConnectError::Refused(_))), "{result:?}");
+}
