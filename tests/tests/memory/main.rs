@@ -21,6 +21,7 @@ mod resume;
 mod retained;
 mod rooms;
 mod router;
+mod texts;
 
 use std::time::Duration;
 

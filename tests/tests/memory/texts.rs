@@ -1,0 +1,117 @@
+//! What an operator reads: reasons, errors and labels, each with its text and its close code.
+
+use std::io::ErrorKind;
+
+use rejoin_client::CloseReason as ClientReason;
+use rejoin_server::{
+    BroadcastError, CallbackKind, CloseFrame, CloseReason, ConnectionError, DropReason, ReceiptError,
+    ResumeRefused, SendError,
+};
+
+fn bye() -> CloseFrame {
+    CloseFrame::new(4001, "bye")
+}
+
+#[test]
+fn the_end_of_a_session_has_a_text_a_label_and_a_close_frame() {
+    let lost = DropReason::HeartbeatTimeout;
+    let socket_lost = "socket lost: nothing arrived for the pong timeout";
+    for (reason, text, label, frame) in [
+        (CloseReason::Normal, "closed by the peer", "normal", "1000"),
+        (CloseReason::Local(bye()), "closed by the application", "local", "4001 bye"),
+        (CloseReason::Kicked, "kicked", "kicked", "1000 kicked"),
+        (
+            CloseReason::Duplicate,
+            "another connection took the id",
+            "duplicate",
+            "1000 duplicate connection id",
+        ),
+        (CloseReason::WindowExpired, "resume window expired", "window_expired", "1000"),
+        (CloseReason::TransportLost(lost), socket_lost, "transport_lost", "1000"),
+        (CloseReason::ServerClosed, "server shut down", "server_closed", "1001 server shutting down"),
+        (CloseReason::Protocol(bye()), "protocol error: 4001 bye", "protocol", "4001 bye"),
+        (CloseReason::TooBig, "message too big", "too_big", "1009 message too big"),
+        (CloseReason::Overflow, "send buffer overflowed", "overflow", "1013 send buffer overflow"),
+        (CloseReason::Evicted, "gave way to other sessions", "evicted", "1000"),
+        (CloseReason::HandlerPanicked, "handler panicked", "handler_panicked", "1011 handler panicked"),
+        (CloseReason::Remote(bye()), "closed by the peer with 4001 bye", "remote", "1000"),
+        (CloseReason::TakenOver, "taken over by another socket", "taken_over", "1000"),
+    ] {
+        assert_eq!((reason.to_string().as_str(), reason.kind()), (text, label));
+        assert_eq!(reason.close_frame().to_string(), frame, "{text}");
+    }
+}
+
+#[test]
+fn the_loss_of_a_socket_has_a_text_and_a_label() {
+    for (reason, text, label) in [
+        (DropReason::Closed(None), "closed by the peer", "closed"),
+        (DropReason::Closed(Some(bye())), "closed by the peer with 4001 bye", "closed"),
+        (DropReason::Io(ErrorKind::ConnectionReset), "connection reset", "io"),
+        (DropReason::HeartbeatTimeout, "nothing arrived for the pong timeout", "heartbeat_timeout"),
+        (DropReason::WriteTimeout, "a write made no progress for the write timeout", "write_timeout"),
+        (DropReason::TakenOver, "taken over by another socket", "taken_over"),
+        (DropReason::Cut, "cut by the application", "cut"),
+    ] {
+        assert_eq!((reason.to_string().as_str(), reason.kind()), (text, label));
+    }
+}
+
+#[test]
+fn errors_of_sends_say_what_stands_in_the_way() {
+    for (error, text) in [
+        (SendError::Full, "send buffer is full"),
+        (SendError::Closed, "connection is closed"),
+        (SendError::NotFound, "no connection has this id"),
+        (SendError::Reserved, "events that begin with $ are reserved in session mode"),
+    ] {
+        assert_eq!(error.to_string(), text);
+        assert!(std::error::Error::source(&error).is_none(), "{text}");
+        let not_sent = ReceiptError::NotSent(error);
+        assert_eq!(not_sent.to_string(), text);
+        assert!(std::error::Error::source(&not_sent).is_some(), "{text}");
+    }
+    assert!(SendError::Timeout.to_string().contains("within the write timeout"));
+    for error in [ReceiptError::Dropped, ReceiptError::Ended, ReceiptError::PlainMode] {
+        assert!(error.to_string().contains("frame"), "{error}");
+        assert!(std::error::Error::source(&error).is_none(), "{error}");
+    }
+    assert_eq!(BroadcastError::ShutDown.to_string(), "server has been shut down");
+    assert_eq!(BroadcastError::Reserved.to_string(), SendError::Reserved.to_string());
+    assert_eq!(ConnectionError::NotFound.to_string(), "no connection has this id");
+    assert!(ConnectionError::NotAttached.to_string().contains("no socket"));
+}
+
+#[test]
+fn labels_of_metrics_are_words_of_a_closed_set() {
+    use ResumeRefused::{BadCount, Codec, Ended, Identity, Overtaken, Unknown};
+    let refused = [Unknown, Codec, Identity, BadCount, Ended, Overtaken];
+    let words = ["unknown", "codec", "identity", "bad_count", "ended", "overtaken"];
+    assert_eq!(refused.map(ResumeRefused::as_str), words);
+    assert_eq!(refused.map(|why| why.to_string()), words);
+    use CallbackKind::{Connect, ConnectFn, Disconnect, Gap, Message, TransportDrop, TransportRestore};
+    let kinds = [ConnectFn, Connect, Message, TransportDrop, TransportRestore, Gap, Disconnect];
+    let words =
+        ["connect_fn", "connect", "message", "transport_drop", "transport_restore", "gap", "disconnect"];
+    assert_eq!(kinds.map(CallbackKind::as_str), words);
+    assert_eq!(kinds.map(|kind| kind.to_string()), words);
+}
+
+#[test]
+fn the_end_of_a_client_has_a_text() {
+    for (reason, text) in [
+        (ClientReason::Local, "closed by the application"),
+        (ClientReason::Remote(bye()), "closed by the server with 4001 bye"),
+        (ClientReason::TakenOver, "taken over by another socket"),
+        (ClientReason::Protocol(bye()), "server broke the protocol: 4001 bye"),
+        (ClientReason::Overflow, "send buffer overflowed"),
+        (ClientReason::TooBig, "server sent a message that is too big"),
+        (
+            ClientReason::ReconnectDisabled(DropReason::Cut),
+            "socket lost, and reconnecting is turned off: cut by the application",
+        ),
+        (ClientReason::Panicked, "codec panicked"),
+    ] {
+        assert_eq!(reason.to_string(), text);
+    }
+}
