@@ -2,6 +2,7 @@
  * A page's surroundings for one vector: a fake clock, fake timers, a fake WebSocket, and a record of everything that the
  * client does. The client's source is the body of a function whose parameters hide the globals of the same names.
  */
+const URL = 'wss://example.org/ws';
 
 export class World {
   #now = 0;
@@ -31,7 +32,8 @@ export class World {
       readyState = 0;
       protocol = '';
       bufferedAmount = 0;
-      constructor(_url, offers) {
+      constructor(url, offers) {
+        if (url !== URL) throw new Error(`SyntaxError: not the URL of the connection: ${url}`);
         world.#sockets.push(this);
         world.#see('dial', { offers: [...offers] });
       }
@@ -88,7 +90,7 @@ export class World {
 
   do_connect({ buffer, buffer_bytes: bufferBytes }) {
     try {
-      this.#client = new this.#Rejoin('wss://example.org/ws', { buffer, bufferBytes });
+      this.#client = new this.#Rejoin(URL, { buffer, bufferBytes });
     } catch (error) {
       return this.#see('error', nameOf(error));
     }
@@ -179,7 +181,11 @@ export class World {
     const index = this.#reactions.findIndex((reaction) => reaction.type === type);
     if (index < 0) return;
     const [{ then }] = this.#reactions.splice(index, 1);
-    for (const step of then) this[`do_${step.do}`](step);
+    try {
+      for (const step of then) this[`do_${step.do}`](step);
+    } catch (error) {
+      this.#see('error', { error: `in a listener: ${error.message}` }); // no EventTarget lets it through
+    }
   }
 
   #see(see, what) {
