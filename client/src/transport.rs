@@ -87,6 +87,14 @@ impl Transport for WsTransport {
         self.socket.poll_flush(cx, written)
     }
 
+    fn poll_discard(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        self.socket.poll_discard(cx, budget)
+    }
+
+    fn closes_first(&self) -> bool {
+        self.socket.closes_first()
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.socket.poll_shutdown(cx)
     }

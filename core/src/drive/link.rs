@@ -11,6 +11,7 @@ use crate::{CloseFrame, Codec, DropReason, Epoch, Session, Standing, Transmit};
 use super::budget::Tally;
 use super::cell::Cell;
 use super::deadline::now;
+use super::linger;
 use super::transport::{Flow, ReceiveError, Received, Transport, Written};
 
 /// A socket that is attached to a session under an epoch: a `Box<Link>`, whatever its transport is.
@@ -143,7 +144,7 @@ impl<T: Transport + ?Sized> Link<T> {
         let mut heard = None;
         let mut closed = None;
         let mut sink = |received| match received {
-            Received::Heard => {
+            Received::Heard(_) => {
                 heard = Some(*now.get_or_insert_with(super::now));
                 Flow::Continue
             }
@@ -326,35 +327,17 @@ impl<T: Transport + ?Sized> Link<T> {
         self.epoch
     }
 
-    /// Closes a socket that is no longer a session's: writes the close frame behind what is under way, waits for the peer's
-    /// answer, and throws away what it says before. The caller bounds the time.
+    /// Closes a socket that is no longer a session's: writes the close frame behind what is under way, and discards what the
+    /// peer says until it has answered. The caller bounds the time.
     pub async fn close(mut self: Box<Self>, end: LinkEnd) {
-        let transport = &mut self.transport;
         match end {
-            LinkEnd::Gone => return,
-            LinkEnd::Answered => {}
+            LinkEnd::Gone => {}
+            LinkEnd::Answered => linger::leave(&mut self.transport).await,
             LinkEnd::Leave(frame) => {
-                transport.push_close(Some(&frame));
-                std::future::poll_fn(|cx| {
-                    let mut answered = false;
-                    let received = transport.poll_receive(cx, &mut |received| {
-                        answered |= matches!(received, Received::Close(_));
-                        Flow::Continue
-                    });
-                    let flushed = transport.poll_flush(cx, &mut Written::default());
-                    // A peer that broke the framing cannot answer in it; it has to be told, no more.
-                    let done = match (received, flushed) {
-                        (_, Poll::Ready(Err(_))) | (Poll::Ready(ReceiveError::Io(_)), _) => true,
-                        (Poll::Ready(ReceiveError::Protocol(_)), Poll::Ready(Ok(()))) => true,
-                        (_, Poll::Ready(Ok(()))) => answered,
-                        _ => false,
-                    };
-                    if done { Poll::Ready(()) } else { Poll::Pending }
-                })
-                .await;
+                self.transport.push_close(Some(&frame));
+                linger::close(&mut self.transport).await;
             }
         }
-        std::future::poll_fn(|cx| transport.poll_shutdown(cx)).await.ok();
     }
 }
 

@@ -25,6 +25,9 @@ pub use websocket::{Masked, Masking, Unmasked, WsTransport};
 mod eager;
 pub use eager::Eager;
 
+mod linger;
+pub use linger::{MAX_DISCARDED, finish};
+
 mod link;
 pub use link::{Link, LinkEnd, Wrote};
 

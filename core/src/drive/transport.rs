@@ -17,7 +17,8 @@ pub trait Transport: Send {
     /// some work, and wakes the task to go on.
     ///
     /// # Errors
-    /// Ready only with an error: the socket brings nothing more.
+    /// Ready only with an error: the socket brings nothing more. After [`ReceiveError::Protocol`] each call returns the same
+    /// at once; [`Self::poll_discard`] reads on.
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
@@ -71,6 +72,13 @@ pub trait Transport: Send {
         self.poll_flush(cx, written)
     }
 
+    /// Reads and discards raw bytes, whatever they are, until the end of the stream, and takes their number from `budget`.
+    /// Ready at the end of the stream, when it fails, and when the budget is spent.
+    fn poll_discard(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()>;
+
+    /// Whether this side ends the stream once both have sent a close frame: a server does (RFC 6455 §7.1.1).
+    fn closes_first(&self) -> bool;
+
     /// Flushes, and tells the peer that nothing more comes.
     ///
     /// # Errors
@@ -82,8 +90,8 @@ pub trait Transport: Send {
 #[derive(Debug)]
 #[allow(clippy::exhaustive_enums, reason = "a driver has to handle each")]
 pub enum Received {
-    /// Bytes arrived, of whatever kind: the peer lives.
-    Heard,
+    /// This number of bytes arrived, of whatever kind: the peer lives.
+    Heard(usize),
     /// A whole data message.
     Message(Message),
     /// A close frame; nothing comes after it.

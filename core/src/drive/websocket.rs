@@ -1,6 +1,5 @@
 //! [`WsTransport`]: our RFC 6455 framing over any byte stream.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -14,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::ws::{self, Decoder, FrameError, Incoming, Role};
 use crate::{Batch, CloseFrame, Message};
 
+use super::linger;
 use super::transport::{Flow, ReceiveError, Received, Transport, Written};
 
 /// One end of a WebSocket connection.
@@ -82,12 +82,9 @@ const MAX_BATCH_BYTES: usize = 64 * 1024;
 /// Pings that wait for their answer.
 const MAX_PONGS: usize = 16;
 
-/// One read takes no more than this.
-const READ_BUFFER: usize = 64 * 1024;
-
 /// After so many bytes other tasks have their turn. Of the smallest pings, which no session pauses, they are 40,000: 2 to 3 ms of work.
 /// A task that goes on is queued once for each of these, which large messages do not notice.
-const READ_PER_POLL: usize = 4 * READ_BUFFER;
+const READ_PER_POLL: usize = 4 * linger::READ_BUFFER;
 
 /// Which end it is: a client masks what it sends (RFC 6455 §5.3).
 pub trait Masking: Send + Unpin {
@@ -122,10 +119,6 @@ impl<K: FnMut() -> [u8; 4] + Send + Unpin> Masking for Masked<K> {
     fn mask(&mut self, frame: Bytes) -> Bytes {
         ws::mask_frame(&frame, (self.0)())
     }
-}
-
-thread_local! {
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
@@ -247,6 +240,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTrans
         if self.close_received {
             return Poll::Pending;
         }
+        if let Some(error) = self.decoder.failed() {
+            return Poll::Ready(protocol_error(&error));
+        }
         if let Some(mut leftover) = self.leftover.take() {
             match self.deliver(&mut leftover, sink) {
                 Err(error) => return Poll::Ready(protocol_error(&error)),
@@ -258,10 +254,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTrans
                 Ok(None) => {}
             }
         }
-        let mut buffer = BUFFER.take();
-        buffer.resize(READ_BUFFER, 0);
-        let result = self.poll_read(cx, &mut buffer, sink);
-        BUFFER.set(buffer);
+        let result = linger::with_buffer(|buffer| self.poll_read(cx, buffer, sink));
         // Before whatever what was read has the application say.
         self.take_pongs();
         result
@@ -359,6 +352,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTrans
         self.poll_flush(cx, written)
     }
 
+    fn poll_discard(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()> {
+        self.leftover = None;
+        linger::poll_discard(&mut self.io, cx, budget)
+    }
+
+    fn closes_first(&self) -> bool {
+        M::ROLE == Role::Server
+    }
+
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_flush(cx, &mut Written::default()))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
@@ -391,7 +393,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
                 Ok(()) => {}
             }
             total += read.filled().len();
-            sink(Received::Heard);
+            if sink(Received::Heard(read.filled().len())) == Flow::Pause {
+                self.leftover = keep(read.filled());
+                return Poll::Pending;
+            }
             match self.deliver(read.filled_mut(), sink) {
                 Err(error) => return Poll::Ready(protocol_error(&error)),
                 Ok(None) => {}

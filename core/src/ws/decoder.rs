@@ -116,6 +116,14 @@ impl Decoder {
         result
     }
 
+    /// The error that [`Self::decode`] returned, and returns from now on.
+    pub fn failed(&self) -> Option<FrameError> {
+        match self.state {
+            State::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+
     /// The memory held for a message or control frame that is not complete yet, in bytes. 0 when idle.
     pub fn buffered(&self) -> usize {
         self.message.capacity() + self.control.capacity()

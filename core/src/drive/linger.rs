@@ -1,0 +1,324 @@
+//! The lingering close: the last bytes that this side sends arrive, even while the peer is still sending.
+//!
+//! A socket that is closed while received bytes are unread makes TCP answer with RST. An RST destroys what the peer has not
+//! read yet: a close code becomes 1006, and a refusal becomes a broken pipe or the 502 of a proxy. So the side that ends a
+//! connection shuts its sending side down, and reads and discards until the peer ends, too.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::transport::{Flow, ReceiveError, Received, Transport, Written};
+
+/// The most that is discarded after the last word, in bytes. A peer that sends more than this does not listen.
+pub const MAX_DISCARDED: usize = 64 << 20;
+
+/// One poll discards no more than this, so that a stream that never runs dry lets other tasks have their turn.
+const MAX_TURN: usize = 1 << 20;
+
+/// One read takes no more than this.
+pub(super) const READ_BUFFER: usize = 64 * 1024;
+
+thread_local! {
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Gives `read` a buffer of the thread's, so that an idle connection has none.
+pub(super) fn with_buffer<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    let mut buffer = BUFFER.take();
+    buffer.resize(READ_BUFFER, 0);
+    let result = read(&mut buffer);
+    BUFFER.set(buffer);
+    result
+}
+
+/// Reads and discards until the end of the stream, and takes the number of bytes from `budget`. Ready at the end of the
+/// stream, when it fails, and when the budget is spent.
+pub(super) fn poll_discard(
+    io: &mut (impl AsyncRead + Unpin),
+    cx: &mut Context<'_>,
+    budget: &mut usize,
+) -> Poll<()> {
+    let turn_ends_at = budget.saturating_sub(MAX_TURN);
+    with_buffer(|buffer| {
+        while *budget > turn_ends_at {
+            let mut read = ReadBuf::new(buffer);
+            match ready!(Pin::new(&mut *io).poll_read(cx, &mut read)) {
+                Ok(()) if !read.filled().is_empty() => *budget = budget.saturating_sub(read.filled().len()),
+                Ok(()) | Err(_) => return Poll::Ready(()),
+            }
+        }
+        if *budget == 0 {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
+
+/// Writes `last_words`, shuts the sending side down, and reads and discards until the peer's end, at most
+/// [`MAX_DISCARDED`] bytes. Reads while it writes: a peer that reads only after writing is waited for, too. The caller
+/// bounds the time.
+///
+/// # Errors
+/// Fails when writing does.
+pub async fn finish(io: &mut (impl AsyncRead + AsyncWrite + Unpin), last_words: &[u8]) -> io::Result<()> {
+    let mut rest = last_words;
+    let mut reading = Reading::default();
+    poll_fn(|cx| {
+        let _ = reading.poll(|budget| poll_discard(io, cx, budget));
+        while !rest.is_empty() {
+            match ready!(Pin::new(&mut *io).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                count => rest = &rest[count..],
+            }
+        }
+        Pin::new(&mut *io).poll_shutdown(cx)
+    })
+    .await?;
+    poll_fn(|cx| reading.poll(|budget| poll_discard(io, cx, budget))).await;
+    Ok(())
+}
+
+/// What is discarded beside the writing.
+#[derive(Debug)]
+struct Reading {
+    budget: usize,
+    ended: bool,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self { budget: MAX_DISCARDED, ended: false }
+    }
+}
+
+impl Reading {
+    /// Discards, unless the stream has ended. Ready when it has.
+    fn poll(&mut self, discard: impl FnOnce(&mut usize) -> Poll<()>) -> Poll<()> {
+        self.ended = self.ended || discard(&mut self.budget).is_ready();
+        if self.ended { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// Closes a transport behind a close frame that is queued: writes it, and waits for the peer's answer. The caller bounds the
+/// time.
+pub(super) async fn close(transport: &mut (impl Transport + ?Sized)) {
+    let mut reading = Reading::default();
+    let answered = poll_fn(|cx| {
+        let mut answered = false;
+        let received = transport.poll_receive(cx, &mut |received| {
+            match received {
+                Received::Heard(bytes) => reading.budget = reading.budget.saturating_sub(bytes),
+                Received::Close(_) => answered = true,
+                Received::Message(_) => {}
+            }
+            if reading.budget == 0 { Flow::Pause } else { Flow::Continue }
+        });
+        match received {
+            Poll::Pending if answered => Poll::Ready(Answer::Closed),
+            // A peer that broke the framing cannot answer in it.
+            Poll::Ready(ReceiveError::Protocol(_)) => Poll::Ready(Answer::Unreadable),
+            Poll::Ready(ReceiveError::Io(_)) => Poll::Ready(Answer::None),
+            Poll::Pending if reading.budget == 0 => Poll::Ready(Answer::None),
+            Poll::Pending => match transport.poll_flush(cx, &mut Written::default()) {
+                Poll::Ready(Err(_)) => Poll::Ready(Answer::None),
+                _ => Poll::Pending,
+            },
+        }
+    });
+    match answered.await {
+        Answer::Closed => leave(transport).await,
+        Answer::Unreadable => shut_down(transport, &mut reading).await,
+        // What is still to be written may find its reader all the same: the stream may have ended in one direction.
+        Answer::None => drop(poll_fn(|cx| transport.poll_shutdown(cx)).await),
+    }
+}
+
+/// What becomes of a close frame of ours.
+enum Answer {
+    /// The peer's close frame.
+    Closed,
+    /// Bytes that are no frames.
+    Unreadable,
+    /// Nothing comes any more.
+    None,
+}
+
+/// Lets go of a transport on which both sides have sent their close frame: the server ends the stream, and the client waits
+/// for that (RFC 6455 §7.1.1).
+pub(super) async fn leave(transport: &mut (impl Transport + ?Sized)) {
+    let mut reading = Reading::default();
+    if transport.closes_first() {
+        // The peer has said its last: nothing is waited for.
+        poll_fn(|cx| {
+            let _ = reading.poll(|budget| transport.poll_discard(cx, budget));
+            transport.poll_shutdown(cx)
+        })
+        .await
+        .ok();
+        return;
+    }
+    let flushed = poll_fn(|cx| {
+        let ended = reading.poll(|budget| transport.poll_discard(cx, budget));
+        match transport.poll_flush(cx, &mut Written::default()) {
+            Poll::Ready(Ok(())) => ended.map(Ok),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    });
+    if flushed.await.is_ok() {
+        poll_fn(|cx| transport.poll_shutdown(cx)).await.ok();
+    }
+}
+
+/// Writes what is queued, shuts the sending side down, and discards until the peer's end.
+async fn shut_down(transport: &mut (impl Transport + ?Sized), reading: &mut Reading) {
+    let shut = poll_fn(|cx| {
+        let _ = reading.poll(|budget| transport.poll_discard(cx, budget));
+        transport.poll_shutdown(cx)
+    });
+    if shut.await.is_ok() {
+        poll_fn(|cx| reading.poll(|budget| transport.poll_discard(cx, budget))).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::CloseFrame;
+    use crate::drive::{Link, LinkEnd, Masked, Unmasked, WsTransport};
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (theirs, ours) =
+            tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        (ours.unwrap().0, theirs.unwrap())
+    }
+
+    /// A link to a transport that is attached to nothing, as it is when a session has let it go.
+    fn link(transport: impl Transport + 'static) -> Box<Link> {
+        let config = crate::SessionConfig::new(crate::Side::Server, crate::Mode::Plain);
+        let mut session = crate::Session::new(std::sync::Arc::new(config), crate::drive::now());
+        Box::new(Link::new(session.reserve(), transport))
+    }
+
+    fn too_big() -> LinkEnd {
+        LinkEnd::Leave(CloseFrame::new(1009, "too big"))
+    }
+
+    /// The header of a masked binary frame of this length, with the mask 0.
+    fn header(length: u64) -> Vec<u8> {
+        [&[0x82, 0xff][..], &length.to_be_bytes(), &[0; 4]].concat()
+    }
+
+    const LENGTH: usize = 5_000_000;
+
+    #[tokio::test]
+    async fn close_code_reaches_peer_that_is_still_sending() {
+        for round in 0..10 {
+            let (ours, mut theirs) = pair().await;
+            let mut transport = WsTransport::new(ours, Unmasked, &[], 1024);
+            let server = async move {
+                let failed = poll_fn(|cx| transport.poll_receive(cx, &mut |_| Flow::Continue)).await;
+                assert!(matches!(failed, ReceiveError::Protocol(_)), "{failed:?}");
+                link(transport).close(too_big()).await;
+            };
+            let client = async move {
+                theirs.write_all(&header(LENGTH as u64)).await.unwrap();
+                theirs.write_all(&vec![0; LENGTH]).await.unwrap();
+                // The answer to a close frame that was not read yet.
+                theirs.write_all(&[0x88, 0x80, 0, 0, 0, 0]).await.unwrap();
+                let mut read = Vec::new();
+                theirs.read_to_end(&mut read).await.unwrap();
+                read
+            };
+            let both = timeout(Duration::from_secs(20), async { tokio::join!(client, server) });
+            let (read, ()) = both.await.expect("a peer that has ended is not waited for");
+            assert_eq!(read, b"\x88\x09\x03\xf1too big", "round {round}");
+        }
+    }
+
+    #[tokio::test]
+    async fn refusal_reaches_peer_that_is_still_sending() {
+        for round in 0..10 {
+            let (mut ours, mut theirs) = pair().await;
+            let client = async move {
+                theirs.write_all(&vec![0; LENGTH]).await.unwrap();
+                let mut read = Vec::new();
+                theirs.read_to_end(&mut read).await.unwrap();
+                read
+            };
+            let both = async { tokio::join!(client, finish(&mut ours, b"no")) };
+            let (read, finished) = timeout(Duration::from_secs(20), both).await.unwrap();
+            finished.unwrap();
+            assert_eq!(read, b"no", "round {round}");
+        }
+    }
+
+    #[tokio::test]
+    async fn discarding_ends_at_its_bound() {
+        let mut endless = tokio::io::join(tokio::io::repeat(0), tokio::io::sink());
+        finish(&mut endless, b"no").await.unwrap();
+        let mut transport = WsTransport::new(endless, Unmasked, &[], 1024);
+        let mut budget = 100_000;
+        poll_fn(|cx| transport.poll_discard(cx, &mut budget)).await;
+        assert_eq!(budget, 0);
+        // As frames, zeros are none.
+        link(transport).close(too_big()).await;
+    }
+
+    #[tokio::test]
+    async fn discarding_lets_other_tasks_run() {
+        let mut endless = tokio::io::repeat(0);
+        let mut budget = MAX_DISCARDED;
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(poll_discard(&mut endless, &mut cx, &mut budget).is_pending());
+        assert_eq!(budget, MAX_DISCARDED - MAX_TURN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn server_does_not_wait_once_both_sides_have_closed() {
+        for end in [LinkEnd::Leave(CloseFrame::new(1000, "kicked")), LinkEnd::Answered] {
+            let (ours, mut theirs) = tokio::io::duplex(1024);
+            let mut transport = WsTransport::new(ours, Unmasked, &[], 1024);
+            theirs.write_all(&[0x88, 0x80, 0, 0, 0, 0]).await.unwrap();
+            if end == LinkEnd::Answered {
+                let mut cx = Context::from_waker(std::task::Waker::noop());
+                assert!(transport.poll_receive(&mut cx, &mut |_| Flow::Pause).is_pending());
+                transport.push_close(Some(&CloseFrame::new(1000, "kicked")));
+            }
+            let since = tokio::time::Instant::now();
+            // The peer neither reads nor ends.
+            link(transport).close(end).await;
+            assert!(since.elapsed().is_zero());
+            let mut read = Vec::new();
+            theirs.read_to_end(&mut read).await.unwrap();
+            assert_eq!(read, b"\x88\x08\x03\xe8kicked");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn client_waits_for_server_to_end_the_stream() {
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        let transport = WsTransport::new(ours, Masked(|| [0; 4]), &[], 1024);
+        let mut closing = std::pin::pin!(link(transport).close(LinkEnd::Leave(CloseFrame::new(1000, ""))));
+        theirs.write_all(&[0x88, 0x02, 0x03, 0xe8]).await.unwrap();
+        assert!(timeout(Duration::from_secs(1), &mut closing).await.is_err());
+        let mut read = [0; 8];
+        theirs.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"\x88\x82\0\0\0\0\x03\xe8");
+        drop(theirs);
+        closing.await;
+    }
+}
