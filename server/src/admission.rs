@@ -8,11 +8,12 @@ use http::StatusCode;
 use rejoin_core::drive::{Link, Transport, now};
 use rejoin_core::{CloseReason, Epoch, LostReason, Mode, Session, SessionIdentity, State};
 
-use crate::connect::{Identity, Reject};
+use crate::connect::Identity;
 use crate::connection::{Arrival, Connection, Parts, Who};
 use crate::metrics::ResumeRefused;
 use crate::options::DuplicateId;
 use crate::registry;
+use crate::reject::Reject;
 use crate::session_task::SessionTask;
 use crate::shared::Shared;
 use crate::upgrade::{Offer, Resume, bad};

@@ -39,6 +39,9 @@ use crate::shared::Shared;
 /// | [`codec`](Self::codec) | JSON |
 /// | [`duplicate_id`](Self::duplicate_id) | replace |
 /// | [`allow_origin`](Self::allow_origin) | the request's own host |
+/// | [`health_path`](Self::health_path) | none |
+/// | [`max_request_head`](Self::max_request_head) | 16 KiB |
+/// | [`max_handshakes`](Self::max_handshakes) | 8,192 |
 /// | [`metrics`](Self::metrics) | none |
 #[must_use = "a builder does nothing before build()"]
 pub struct Builder {
@@ -266,9 +269,20 @@ impl Builder {
         self
     }
 
-    /// Accepts pages of this origin too: scheme and host, and the port where it is not the scheme's own, as
-    /// `https://app.example` or `http://localhost:3000`; or `null`, which pages without an origin send. Can be given several
-    /// times; one that is no origin is an error of [`Self::build`]. Default: those of the request's own `Host` alone.
+    /// Accepts pages of this origin too. Default: those of the request's own host alone (PROTOCOL.md §9). Can be called several
+    /// times; an origin that no browser sends is an error of [`Self::build`].
+    ///
+    /// | `origin` | accepts |
+    /// |---|---|
+    /// | `https://app.example`, `http://localhost:3000` | pages of this scheme, host and port; without a port, that of the scheme |
+    /// | `https://*.app.example` | pages of every host below this domain, however deep, and not of the domain itself |
+    /// | `app://-`, `chrome-extension://…` | pages of a scheme that an application or an extension has registered |
+    /// | `file://` | pages from files, as Electron loads them |
+    /// | `null` | pages without an origin: sandboxed frames, `data:` URLs, files in some browsers |
+    ///
+    /// Every page on the machine of a user can have the origins `file://` and `null`: allow them only where `ConnectFn` does not
+    /// trust cookies. A refusal is answered by 403, whose body names the origin and the host, and logged as a warning, at most
+    /// once a second.
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.options.origins.allow(origin.into());
         self
@@ -281,11 +295,42 @@ impl Builder {
         self
     }
 
-    /// A subprotocol of the application's own, selected for plain clients that offer it. Can be given several times: the
-    /// first of the client's offers that is known is selected. A token (RFC 9110 §5.6.2) that does not begin with `rejoin.`;
+    /// A subprotocol of the application's own, selected for plain clients that offer it. Can be given several times, each name
+    /// once: the first of the client's offers that is known is selected. A token (RFC 9110 §5.6.2) that does not begin with `rejoin.`;
     /// anything else is an error of [`Self::build`]. Default: none is selected.
     pub fn subprotocol(mut self, name: impl Into<Box<str>>) -> Self {
         self.options.subprotocols.push(name.into());
+        self
+    }
+
+    /// Answers health checks at this path, `/healthz` for example: GET, HEAD and OPTIONS, of HTTP/1.0 too, with 200, and with 503
+    /// once the server shuts down. Default: none, and such a request is refused with 405 or 426, which marks a server as down.
+    ///
+    /// A request at the same path that asks for an upgrade gets one. Health checks are neither counted as refused nor logged.
+    /// With [`Server::service`] the path is the one that the service sees. A path that does not begin with `/` or has a query is
+    /// an error of [`Self::build`].
+    pub fn health_path(mut self, path: impl Into<Box<str>>) -> Self {
+        self.options.health_path = Some(path.into());
+        self
+    }
+
+    /// The longest head of a request that the server's own listeners read, in bytes; a longer one is refused with 431. Default
+    /// 16 KiB; 1 KiB to 1 MiB. A head has at most 64 headers, and one more for each 256 bytes beyond 16 KiB.
+    ///
+    /// Costs that much memory for each handshake that is under way. Under somebody else's HTTP server that one has the limit.
+    pub fn max_request_head(mut self, bytes: usize) -> Self {
+        self.options.max_request_head = bytes;
+        self
+    }
+
+    /// The handshakes that the server's own listeners have under way at the same time, refusals that are still being delivered
+    /// included. Beyond it they accept no connection until one is done; the operating system holds the next ones in its backlog
+    /// of up to 4,096. Default 8,192; 1 to 1,000,000.
+    ///
+    /// Bounds what peers cost that connect and say nothing, together with [`Self::handshake_timeout`]. Established connections
+    /// do not count.
+    pub fn max_handshakes(mut self, handshakes: usize) -> Self {
+        self.options.max_handshakes = handshakes;
         self
     }
 

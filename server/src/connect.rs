@@ -1,14 +1,14 @@
 //! [`ConnectFn`]: who is this, which room, which connection ID.
 
 use std::any::Any;
-use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, request};
+use crate::reject::Reject;
+use http::{Extensions, HeaderMap, Uri, request};
 
 /// Decides on every upgrade: who is this, which room, which connection ID. It is where your authentication goes.
 ///
@@ -27,9 +27,6 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, requ
 /// }
 /// # let _ = rejoin_server::Server::builder(connect);
 /// ```
-#[diagnostic::on_unimplemented(
-    note = "pass an `async fn(ConnectRequest) -> Result<Identity, Reject>`, or implement `ConnectFn`"
-)]
 pub trait ConnectFn: Send + Sync + 'static {
     /// Accepts the request with an identity, or refuses it.
     fn connect(&self, request: ConnectRequest) -> impl Future<Output = Result<Identity, Reject>> + Send;
@@ -43,6 +40,37 @@ where
     fn connect(&self, request: ConnectRequest) -> impl Future<Output = Result<Identity, Reject>> + Send {
         self(request)
     }
+}
+
+/// What the compiler says of an argument of [`Server::builder`](crate::Server::builder) that is no [`ConnectFn`].
+pub(crate) mod diagnostic {
+    /// Every [`ConnectFn`](super::ConnectFn). Two implementations may apply to a type; so where none does, the compiler shows this
+    /// note, and not only which bound of the one implementation for functions fails.
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot decide on connections",
+        label = "expected an `async fn(ConnectRequest) -> Result<Identity, Reject>`",
+        note = "pass an `async fn(ConnectRequest) -> Result<Identity, Reject>`, a closure that returns such a future, or a type that \
+                implements `ConnectFn`",
+        note = "the future has to be `Send`: no `Rc` and no guard of a `std` lock may live across an `.await` in it"
+    )]
+    #[allow(unnameable_types, reason = "it carries a note of the compiler, and nobody names it")]
+    pub trait DecidesOnConnections<By> {}
+
+    #[derive(Debug)]
+    #[allow(unnameable_types, reason = "as above")]
+    pub struct ConnectFn(());
+
+    impl<T: super::ConnectFn> DecidesOnConnections<ConnectFn> for T {}
+
+    #[derive(Debug)]
+    #[allow(unnameable_types, reason = "as above")]
+    pub struct Nothing(());
+
+    /// Nothing implements it.
+    #[allow(unnameable_types, reason = "as above")]
+    pub trait Never {}
+
+    impl<T: Never> DecidesOnConnections<Nothing> for T {}
 }
 
 pub(crate) type Decision<'a> = Pin<Box<dyn Future<Output = Result<Identity, Reject>> + Send + 'a>>;
@@ -178,60 +206,6 @@ impl Identity {
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity").field("room", &self.room).field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-/// The refusal of a connection: an HTTP status, a text that says why, and headers. Default headers: `Content-Type:
-/// text/plain; charset=utf-8`.
-///
-/// ```
-/// use rejoin_server::{Reject, StatusCode};
-///
-/// let later = Reject::new(StatusCode::SERVICE_UNAVAILABLE, "too many people here")
-///     .with_header("retry-after".parse()?, "5".parse()?);
-/// # let _ = later;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct Reject {
-    pub(crate) status: StatusCode,
-    /// Rare, and big.
-    pub(crate) headers: Option<Box<HeaderMap>>,
-    pub(crate) body: Cow<'static, str>,
-}
-
-impl Reject {
-    /// Any status of 4xx or 5xx; another one is answered as 500.
-    ///
-    /// rejoin's client gives up on 400, 401, 403, 404, 409 and 426, and tries again on 408, 429 and 5xx.
-    pub fn new(status: StatusCode, body: impl Into<Cow<'static, str>>) -> Self {
-        let fits = status.is_client_error() || status.is_server_error();
-        let status = if fits { status } else { StatusCode::INTERNAL_SERVER_ERROR };
-        Self { status, headers: None, body: body.into() }
-    }
-
-    /// 401: we do not know who this is.
-    pub fn unauthorized(body: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, body)
-    }
-
-    /// 403: we know, and the answer is no.
-    pub fn forbidden(body: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, body)
-    }
-
-    /// With this header. The same name twice sends both.
-    #[must_use]
-    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.headers.get_or_insert_default().append(name, value);
-        self
-    }
-}
-
-/// An error is answered by 401 and its text.
-impl<E: std::error::Error> From<E> for Reject {
-    fn from(error: E) -> Self {
-        Self::unauthorized(error.to_string())
     }
 }
 

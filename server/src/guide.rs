@@ -68,8 +68,9 @@
 //! # Who connects
 //!
 //! [`ConnectFn`] sees the HTTP request before it is answered: path, query, headers, cookies, what middleware has attached. It
-//! returns an [`Identity`], or a [`Reject`] with a status and a text that the client gets to read. An error of any other type
-//! becomes 401 and its text, so that `?` works; mind what your errors say to strangers.
+//! returns an [`Identity`], or a [`Reject`] with a status and a text that the client gets to read. For an error of any other type
+//! you choose the status, by [`OrReject`]: `.or_unauthorized()?` (401, the credentials are wrong), `.or_forbidden()?` (403) or
+//! `.or_unavailable()?` (503, a database is away). The client gets a neutral text, and the error goes to the log.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -447,20 +448,32 @@
 //! - **A proxy in front** has to pass on `Connection: upgrade` and `Upgrade: websocket`, to keep the `Host` that the browser sent
 //!   (or name the page's origin by [`Builder::allow_origin`]), and to leave a silent connection open for longer than the ping
 //!   interval, 10 s. For nginx: `proxy_http_version 1.1`, `proxy_set_header Upgrade $http_upgrade`, `proxy_set_header Connection
-//!   "upgrade"`, `proxy_set_header Host $host`; its `proxy_read_timeout` of 60 s is enough. Keep `Sec-WebSocket-Protocol` out of
-//!   its logs: resume offers are secrets.
+//!   "upgrade"`, `proxy_set_header Host $http_host` (`$host` lacks the port, so that a page on another port than 80 and 443 would be
+//!   refused); its `proxy_read_timeout` of 60 s is enough. Keep `Sec-WebSocket-Protocol` out of its logs: resume offers are
+//!   secrets.
+//! - **Health checks.** Without [`Builder::health_path`] a load balancer that asks by GET, HEAD or OPTIONS gets 426 or 405, and takes
+//!   the server as down. With `health_path("/healthz")`: for HAProxy `option httpchk GET /healthz`, for an AWS target group the path
+//!   `/healthz` and the code 200, for Kubernetes an `httpGet` probe of that path. nginx takes a server as down when a request to it
+//!   fails (`max_fails`), and asks nothing by itself; `proxy_next_upstream` must not list `http_503`, or a refusal with 503
+//!   is asked of every server. During a shutdown the answer is 503, or none: a server's own listener is closed by then.
+//! - **Nagle's algorithm** holds a small frame back until the one before is acknowledged, up to 40 ms. It is off
+//!   (`TCP_NODELAY`) on connections that [`Server::listen`] accepts, and under axum and hyper where the upgraded stream is a
+//!   `tokio::net::TcpStream`. For streams that only you can see through, TLS for example, call `set_nodelay(true)` after accepting;
+//!   with `axum::serve` that is `listener.tap_io(|tcp| tcp.set_nodelay(true).unwrap())` of `axum::serve::ListenerExt`.
 //! - **Several processes.** A session lives in one of them, and a broadcast reaches the members in its own. Have the proxy send a
 //!   client to the same process each time: by a cookie or by something in the URL, not by its address, which changes when the
 //!   phone leaves the house. One that comes to another process gets a fresh session, and is told so.
 //! - **A new version.** Shut the old process down with a deadline that your supervisor grants: Kubernetes kills after 30 s unless
 //!   `terminationGracePeriodSeconds` says more. Clients spread their return by backoff and jitter.
-//! - **Descriptors.** A connection is one; the usual `ulimit -n` of 1024 is soon reached. Where none is left, accepting rests and
-//!   tries again.
+//! - **Descriptors.** A connection is one; the usual `ulimit -n` of 1024 is soon reached. Where none is left, accepting pauses for
+//!   50 ms, and a warning is logged at most once a second. Beyond [`Builder::max_handshakes`] it pauses until a handshake is done.
 //! - **Many that are busy at once.** A worker of tokio's has a queue of 256 tasks, and looks at those beyond after dozens of its
 //!   own. With a thousand clients that never pause, the slowest hundredth is served after ten times the median; with
 //!   `global_queue_interval(3)` on tokio's runtime builder, after three times, for the same cost.
 //! - **The release build.** A delivery goes through functions of several crates: `lto = "fat"` and `codegen-units = 1` in
 //!   `[profile.release]` took a sixth of the time that rejoin's own code takes for one.
+//! - **The log.** At `RUST_LOG=rejoin_server=info`: each address that is listened on, the shutdown, each refused request with its status,
+//!   path and peer, and each resume that fails with its cause. Pages of other origins are warned of, at most once a second.
 //! - **What to watch.** [`Server::stats`] has the numbers at this moment, [`Metrics`] what happens, for Prometheus and the like;
 //!   events come through `tracing`, in one span per session that carries its ID and room. Neither payloads nor tokens are logged.
 //!

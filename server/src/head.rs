@@ -7,14 +7,13 @@ use std::io;
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, StatusCode, Uri, Version, header, request};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header, request};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use crate::connect::Reject;
+use crate::reject::Reject;
 use crate::upgrade::{HttpResponse, Switch, bad};
 
-/// The most that the head of a request may take, and the most headers in it.
-const MAX_HEAD: usize = 16 * 1024;
+/// The most headers of a request whose head is 16 KiB at most; one more for each 256 bytes that a head may have beyond that.
 const MAX_HEADERS: usize = 64;
 
 /// What most heads fit into.
@@ -24,17 +23,17 @@ const USUAL_HEAD: usize = 1024;
 pub(crate) enum Asked {
     /// A request, and what was read beyond its head: the first bytes of the WebSocket.
     Request(Box<request::Parts>, Bytes),
-    /// Something that is none; it is to be told why.
+    /// Bytes that are no request, and the refusal that says so.
     Nonsense(Reject),
     /// Nothing: it has gone.
     Nothing,
 }
 
-/// Reads the head of a request. The caller bounds the time.
+/// Reads the head of a request, which takes `most` bytes at most. The caller bounds the time.
 ///
 /// # Errors
 /// Fails when the stream does.
-pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Asked> {
+pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin), most: usize) -> io::Result<Asked> {
     let mut buffer = Vec::with_capacity(USUAL_HEAD);
     loop {
         let before = buffer.len();
@@ -44,7 +43,8 @@ pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Asked>
         // Parsed at once, for what is no HTTP at all, and when its end is there: however small the pieces are in which it comes.
         if before == 0 || has_end(&buffer[before.saturating_sub(2)..]) {
             let text = Bytes::from(buffer);
-            match parse(&text) {
+            match parse(&text, most) {
+                Ok(Some((length, _))) if length > most => return Ok(Asked::Nonsense(too_long(most))),
                 Ok(Some((length, parts))) => {
                     return Ok(Asked::Request(Box::new(parts), text.slice(length..)));
                 }
@@ -53,8 +53,8 @@ pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin)) -> io::Result<Asked>
                 Err(reject) => return Ok(Asked::Nonsense(reject)),
             }
         }
-        if buffer.len() >= MAX_HEAD {
-            return Ok(Asked::Nonsense(too_large("the head of the request is longer than 16 KiB")));
+        if buffer.len() > most {
+            return Ok(Asked::Nonsense(too_long(most)));
         }
     }
 }
@@ -65,14 +65,22 @@ fn has_end(text: &[u8]) -> bool {
 }
 
 /// The length of the head, and what it says; `None` while its end is missing.
-fn parse(text: &Bytes) -> Result<Option<(usize, request::Parts)>, Reject> {
+fn parse(text: &Bytes, most: usize) -> Result<Option<(usize, request::Parts)>, Reject> {
     let mut headers = [MaybeUninit::uninit(); MAX_HEADERS];
     let mut head = httparse::Request::new(&mut []);
-    let length = match head.parse_with_uninit_headers(text, &mut headers) {
+    let mut parsed = head.parse_with_uninit_headers(text, &mut headers);
+    let max_headers = MAX_HEADERS.max(most / 256);
+    let mut more_headers = Vec::new();
+    if max_headers > MAX_HEADERS && matches!(parsed, Err(httparse::Error::TooManyHeaders)) {
+        more_headers.resize(max_headers, MaybeUninit::uninit());
+        head = httparse::Request::new(&mut []);
+        parsed = head.parse_with_uninit_headers(text, &mut more_headers);
+    }
+    let length = match parsed {
         Ok(httparse::Status::Complete(length)) => length,
         Ok(httparse::Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => {
-            return Err(too_large("the request has more than 64 headers"));
+            return Err(too_large(format!("the request has more than {max_headers} headers")));
         }
         Err(error) => return Err(bad(format!("no HTTP/1.1 request: {error}"))),
     };
@@ -105,8 +113,8 @@ pub(crate) fn switch(answer: &Switch) -> Vec<u8> {
     head
 }
 
-/// An answer that refuses, as it is written. It is the last on its connection.
-pub(crate) fn refusal(answer: &HttpResponse) -> Vec<u8> {
+/// Any other answer, as it is written. It is the last on its connection. That to `HEAD` has no body (RFC 9110 §9.3.2).
+pub(crate) fn answer(answer: &HttpResponse, method: &Method) -> Vec<u8> {
     let mut head = begin(answer.status());
     for (name, value) in answer.headers() {
         push(&mut head, name, value.as_bytes());
@@ -114,7 +122,9 @@ pub(crate) fn refusal(answer: &HttpResponse) -> Vec<u8> {
     push(&mut head, &header::CONNECTION, b"close");
     push(&mut head, &header::CONTENT_LENGTH, answer.body().len().to_string().as_bytes());
     head.extend_from_slice(b"\r\n");
-    head.extend_from_slice(answer.body());
+    if method != Method::HEAD {
+        head.extend_from_slice(answer.body());
+    }
     head
 }
 
@@ -133,17 +143,20 @@ fn push(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
     }
 }
 
-/// Writes an answer, and ends the stream after the last.
+/// Writes an answer.
 ///
 /// # Errors
 /// Fails when the stream does.
-pub(crate) async fn write(io: &mut (impl AsyncWrite + Unpin), answer: &[u8], last: bool) -> io::Result<()> {
+pub(crate) async fn write(io: &mut (impl AsyncWrite + Unpin), answer: &[u8]) -> io::Result<()> {
     io.write_all(answer).await?;
-    io.flush().await?;
-    if last { io.shutdown().await } else { Ok(()) }
+    io.flush().await
 }
 
-fn too_large(why: &'static str) -> Reject {
+fn too_long(most: usize) -> Reject {
+    too_large(format!("the head of the request is longer than {most} bytes"))
+}
+
+fn too_large(why: String) -> Reject {
     Reject::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why)
 }
 
@@ -151,7 +164,13 @@ fn too_large(why: &'static str) -> Reject {
 mod tests {
     use super::*;
 
+    const MAX_HEAD: usize = 16 * 1024;
+
     async fn asked(pieces: &[&[u8]]) -> Asked {
+        asked_within(MAX_HEAD, pieces).await
+    }
+
+    async fn asked_within(most: usize, pieces: &[&[u8]]) -> Asked {
         let (mut ours, mut theirs) = tokio::io::duplex(64 * 1024);
         let writes = async {
             for piece in pieces {
@@ -160,7 +179,7 @@ mod tests {
             }
             theirs.shutdown().await.ok();
         };
-        tokio::join!(read(&mut ours), writes).0.unwrap()
+        tokio::join!(read(&mut ours, most), writes).0.unwrap()
     }
 
     #[tokio::test]
@@ -187,12 +206,35 @@ mod tests {
             (b"GET / HTTP/1.1\r\na: \x00\r\n\r\n", 400, "no HTTP/1.1 request: invalid header value"),
             (b"GET http:// HTTP/1.1\r\n\r\n", 400, "no HTTP/1.1 request: invalid method or target"),
             (&many, 431, "the request has more than 64 headers"),
-            (&long, 431, "the head of the request is longer than 16 KiB"),
+            (&long, 431, "the head of the request is longer than 16384 bytes"),
         ];
         for (text, status, why) in cases {
             let Asked::Nonsense(reject) = asked(&[text]).await else { panic!("accepted: {why}") };
             assert_eq!((reject.status.as_u16(), &*reject.body), (status, why));
         }
+    }
+
+    #[tokio::test]
+    async fn longer_head_and_more_headers_are_an_option() {
+        let head = |filler: usize| {
+            [b"GET / HTTP/1.1\r\na: ".to_vec(), vec![b'x'; filler], b"\r\n\r\n".to_vec()].concat()
+        };
+        for most in [1024, 20_000] {
+            // 19 bytes before the filler, 4 behind it.
+            let (fits, does_not) = (head(most - 23), head(most - 22));
+            for size in [fits.len(), 7] {
+                let asked = asked_within(most, &fits.chunks(size).collect::<Vec<_>>()).await;
+                assert!(matches!(asked, Asked::Request(..)), "{most} in pieces of {size}");
+                let asked = asked_within(most, &does_not.chunks(size).collect::<Vec<_>>()).await;
+                let Asked::Nonsense(reject) = asked else { panic!("too long: {most} in pieces of {size}") };
+                assert_eq!(reject.status, 431);
+            }
+        }
+        let headers =
+            |count| [b"GET / HTTP/1.1\r\n".to_vec(), b"a: b\r\n".repeat(count), b"\r\n".to_vec()].concat();
+        assert!(matches!(asked_within(32 * 1024, &[&headers(128)]).await, Asked::Request(..)));
+        let Asked::Nonsense(reject) = asked_within(32 * 1024, &[&headers(129)]).await else { panic!() };
+        assert_eq!(&*reject.body, "the request has more than 128 headers");
     }
 
     #[tokio::test]
@@ -208,12 +250,13 @@ mod tests {
         *reject.status_mut() = StatusCode::UNAUTHORIZED;
         reject.headers_mut().insert("www-authenticate", HeaderValue::from_static("Bearer"));
         assert_eq!(
-            String::from_utf8(refusal(&reject)).unwrap(),
+            String::from_utf8(answer(&reject, &Method::GET)).unwrap(),
             "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Bearer\r\nconnection: close\r\ncontent-length: 4\r\n\r\nwho?"
         );
-        let answer = Switch { accept: "abc=".into(), subprotocol: Some("rejoin.v1.json".into()) };
+        assert!(answer(&reject, &Method::HEAD).ends_with(b"content-length: 4\r\n\r\n"));
+        let accepted = Switch { accept: "abc=".into(), subprotocol: Some("rejoin.v1.json".into()) };
         assert_eq!(
-            String::from_utf8(switch(&answer)).unwrap(),
+            String::from_utf8(switch(&accepted)).unwrap(),
             "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
              sec-websocket-accept: abc=\r\nsec-websocket-protocol: rejoin.v1.json\r\n\r\n"
         );

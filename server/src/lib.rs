@@ -115,10 +115,19 @@ pub use service::Service;
 
 mod upgrade;
 
+mod host;
+
 mod origin;
 
+mod health;
+
+mod throttle;
+
 mod connect;
-pub use connect::{ConnectFn, ConnectRequest, Identity, Reject};
+pub use connect::{ConnectFn, ConnectRequest, Identity};
+
+mod reject;
+pub use reject::{OrReject, Reject};
 
 // It becomes a session.
 

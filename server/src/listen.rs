@@ -9,22 +9,26 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rejoin_core::drive::{Eager, Unmasked, WsTransport};
+use bytes::Bytes;
+use http::Method;
+use rejoin_core::drive::{self, Eager, Unmasked, WsTransport};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
+use crate::admission::Admission;
 use crate::head::{self, Asked};
-use crate::service;
+use crate::service::{self, LoggedRequest};
 use crate::session_task::SessionTask;
 use crate::shared::Shared;
 
 /// Connections that nobody has accepted yet. Linux has at most 4,096 unless told otherwise (`net.core.somaxconn`).
 const BACKLOG: u32 = 4096;
 
-/// How long accepting rests when the process has no descriptor left.
+/// How long accepting pauses when the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A listener that accepts connections until the server is shut down. Dropping it changes nothing.
@@ -69,30 +73,60 @@ pub(crate) async fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
 
 pub(crate) fn listen(shared: Arc<Shared>, listener: TcpListener) -> io::Result<Listening> {
     let local_addr = listener.local_addr()?;
+    tracing::info!(%local_addr, "listening");
     let task = shared.tasks.clone().spawn(accept(shared, listener));
     Ok(Listening { local_addr, task })
 }
 
 async fn accept(shared: Arc<Shared>, listener: TcpListener) {
     let mut nodelay = Nodelay::new(&listener);
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = shared.closing.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                nodelay.set(&stream);
-                spawn(&shared, Eager::new(stream), Some(peer));
-            }
-            Err(error) => {
-                // One connection's failure, or no descriptor left: neither is a reason to stop.
-                tracing::warn!(%error, "accept failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+    let accepts = async {
+        loop {
+            // Where there are too many handshakes, the operating system holds the next connections back.
+            let permit = shared.handshakes.clone().acquire_owned().await.expect("it is never closed");
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    nodelay.set(&stream);
+                    spawn(&shared, Eager::new(stream), Some(peer), Some(permit));
+                }
+                Err(error) => {
+                    if let Some(suppressed) = shared.accept_errors.pass() {
+                        tracing::warn!(%error, suppressed, "accept failed");
+                    }
+                    if !is_of_one_connection(&error) {
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
             }
         }
+    };
+    tokio::select! {
+        biased;
+        () = shared.closing.cancelled() => {}
+        () = accepts => {}
     }
+}
+
+/// Whether an error of `accept` is that of one connection, which has ended before it was accepted. Any other (no descriptor or
+/// no memory left, say) would come again at once.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
+        NetworkUnreachable, PermissionDenied, TimedOut,
+    };
+    // `accept` of Linux returns errors that are pending on the new connection, and EPERM where a firewall forbids it.
+    matches!(
+        error.kind(),
+        ConnectionAborted
+            | ConnectionRefused
+            | ConnectionReset
+            | HostUnreachable
+            | Interrupted
+            | NetworkDown
+            | NetworkUnreachable
+            | PermissionDenied
+            | TimedOut
+    )
 }
 
 /// Has a frame leave when it is written, not when more have come: `TCP_NODELAY`.
@@ -122,12 +156,20 @@ pub(crate) fn as_tcp<S: 'static>(io: S) -> Result<TcpStream, S> {
     tcp.ok_or_else(|| io.expect("it is something else"))
 }
 
-/// Serves one connection in a task of its own.
-pub(crate) fn spawn<S>(shared: &Arc<Shared>, io: S, remote_addr: Option<SocketAddr>)
-where
+/// Serves one connection in a task of its own, which returns the permit when the handshake is over.
+pub(crate) fn spawn<S>(
+    shared: &Arc<Shared>,
+    io: S,
+    remote_addr: Option<SocketAddr>,
+    permit: Option<OwnedSemaphorePermit>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let handshake = Box::pin(serve(shared.clone(), io, remote_addr));
+    let serving = serve(shared.clone(), io, remote_addr);
+    let handshake = Box::pin(async move {
+        let _permit = permit;
+        serving.await
+    });
     shared.spawn(Serving::Handshake(handshake));
 }
 
@@ -168,28 +210,52 @@ where
     let shared = &shared;
     let patience = shared.options.handshake_timeout;
     let handshake = async {
-        let asked = timeout(patience, head::read(&mut io)).await??;
-        let (answer, admitted) = match asked {
-            Asked::Request(parts, rest) => match service::admit(shared, parts, remote_addr, true).await {
-                Ok((admission, switch)) => (head::switch(&switch), Some((admission, rest))),
-                Err(refusal) => (head::refusal(&refusal), None),
-            },
-            Asked::Nonsense(reject) => (head::refusal(&service::refuse(shared, reject, &[])), None),
-            Asked::Nothing => return Ok(None),
+        let asked = tokio::select! {
+            biased;
+            asked = timeout(patience, head::read(&mut io, shared.options.max_request_head)) => asked??,
+            () = shared.closing.cancelled() => return Ok(Handshake::Nothing),
         };
-        within(patience, head::write(&mut io, &answer, admitted.is_none())).await??;
-        let Some((admission, rest)) = admitted else { return Ok(None) };
-        let transport = WsTransport::new(io, Unmasked, &rest, shared.options.max_message_size);
-        io::Result::Ok(admission.attach(shared, transport))
+        let (parts, rest) = match asked {
+            Asked::Request(parts, rest) => (parts, rest),
+            Asked::Nonsense(reject) => {
+                let asked = LoggedRequest { peer: remote_addr, ..Default::default() };
+                let refusal = service::refuse(shared, reject, &asked);
+                return Ok(Handshake::Refused(head::answer(&refusal, &Method::GET)));
+            }
+            Asked::Nothing => return Ok(Handshake::Nothing),
+        };
+        let method = parts.method.clone();
+        match service::admit(shared, parts, remote_addr, true).await {
+            Ok((admission, switch)) => {
+                within(patience, head::write(&mut io, &head::switch(&switch))).await??;
+                Ok(Handshake::Admitted(admission, rest))
+            }
+            Err(refusal) => Ok(Handshake::Refused(head::answer(&refusal, &method))),
+        }
     };
-    tokio::select! {
-        biased;
-        result = handshake => result.unwrap_or_else(|error| {
-            tracing::debug!(%error, "handshake failed");
-            None
-        }),
-        () = shared.closing.cancelled() => None,
+    let handshake: io::Result<_> = handshake.await;
+    match handshake {
+        Ok(Handshake::Admitted(admission, rest)) => {
+            let transport = WsTransport::new(io, Unmasked, &rest, shared.options.max_message_size);
+            return admission.attach(shared, transport);
+        }
+        Ok(Handshake::Refused(answer)) => {
+            shared.until_abort(drive::finish(&mut io, &answer)).await;
+        }
+        Ok(Handshake::Nothing) => {}
+        Err(error) => tracing::debug!(%error, "handshake failed"),
     }
+    None
+}
+
+/// How a handshake ends.
+enum Handshake {
+    /// With a session, and the bytes that were read behind the head of the request.
+    Admitted(Admission, Bytes),
+    /// With this answer, the last bytes on its connection.
+    Refused(Vec<u8>),
+    /// Without an answer.
+    Nothing,
 }
 
 /// A timeout for what is mostly ready at once: that has no timer.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rejoin_codecs::JsonCodec;
 use rejoin_core::{Codec, Mode, Overflow, SessionConfig, Side, is_codec_name};
 
+use crate::health;
 use crate::origin::Origins;
 
 /// What happens when a connection claims an ID that another one has.
@@ -43,6 +44,9 @@ pub(crate) struct Options {
     pub(crate) codecs: Vec<Arc<dyn Codec>>,
     pub(crate) subprotocols: Vec<Box<str>>,
     pub(crate) origins: Origins,
+    pub(crate) health_path: Option<Box<str>>,
+    pub(crate) max_request_head: usize,
+    pub(crate) max_handshakes: usize,
     pub(crate) duplicate_id: DuplicateId,
 }
 
@@ -64,12 +68,16 @@ impl Default for Options {
             codecs: Vec::new(),
             subprotocols: Vec::new(),
             origins: Origins::default(),
+            health_path: None,
+            max_request_head: 16 * KIB,
+            max_handshakes: 8192,
             duplicate_id: DuplicateId::default(),
         }
     }
 }
 
 const SECOND: Duration = Duration::from_secs(1);
+const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
 impl Options {
@@ -132,9 +140,26 @@ impl Options {
             let unique = self.codecs[..index].iter().all(|other| other.name() != name);
             check(unique, "codec", &name, "one codec of each name")?;
         }
-        for name in &self.subprotocols {
+        for (index, name) in self.subprotocols.iter().enumerate() {
             let fits = is_token(name) && !name.starts_with("rejoin.");
             check(fits, "subprotocol", &name, "an HTTP token that does not begin with rejoin.")?;
+            let unique = !self.subprotocols[..index].contains(name);
+            check(unique, "subprotocol", &name, "each name once")?;
+        }
+        check(
+            (KIB..=MIB).contains(&self.max_request_head),
+            "max_request_head",
+            &self.max_request_head,
+            "1 KiB to 1 MiB",
+        )?;
+        check(
+            (1..=1_000_000).contains(&self.max_handshakes),
+            "max_handshakes",
+            &self.max_handshakes,
+            "1 to 1,000,000",
+        )?;
+        if let Some(path) = &self.health_path {
+            check(health::is_path(path), "health_path", path, "a path that begins with / and has no query")?;
         }
         self.origins.check()?;
         Ok(self)
@@ -154,7 +179,7 @@ impl Options {
 }
 
 /// Whether `text` is a token of RFC 9110 §5.6.2.
-fn is_token(text: &str) -> bool {
+pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
@@ -198,7 +223,7 @@ mod tests {
     #[test]
     fn each_wrong_value_is_refused_by_name() {
         type Case = (&'static str, fn(Builder) -> Builder);
-        let cases: [Case; 24] = [
+        let cases: [Case; 31] = [
             ("heartbeat", |b| b.heartbeat(Duration::ZERO, secs(1))),
             ("heartbeat", |b| b.heartbeat(secs(2), secs(2))),
             ("heartbeat", |b| b.heartbeat(secs(2), secs(601))),
@@ -223,6 +248,13 @@ mod tests {
             ("subprotocol", |b| b.subprotocol("rejoin.v1.json")),
             ("allow_origin", |b| b.allow_origin("")),
             ("allow_origin", |b| b.allow_origin("app.example/path")),
+            ("subprotocol", |b| b.subprotocol("a").subprotocol("a")),
+            ("max_request_head", |b| b.max_request_head(KIB - 1)),
+            ("max_request_head", |b| b.max_request_head(MIB + 1)),
+            ("max_handshakes", |b| b.max_handshakes(0)),
+            ("max_handshakes", |b| b.max_handshakes(1_000_001)),
+            ("health_path", |b| b.health_path("healthz")),
+            ("health_path", |b| b.health_path("/healthz?full")),
         ];
         for (index, (option, configure)) in cases.into_iter().enumerate() {
             let error = build(configure).expect_err(option);
@@ -235,7 +267,7 @@ mod tests {
 
     #[test]
     fn the_ends_of_the_ranges_are_in_them() {
-        let ends: [fn(Builder) -> Builder; 8] = [
+        let ends: [fn(Builder) -> Builder; 10] = [
             |b| b.heartbeat(Duration::from_nanos(1), secs(600)),
             |b| b.write_timeout(secs(30)).close_timeout(secs(30)).handshake_timeout(secs(60)),
             |b| b.max_message_size(1).send_buffer(1).send_buffer_bytes(1).max_retained_bytes(1),
@@ -244,6 +276,8 @@ mod tests {
             |b| b.resume_window(Duration::MAX).max_retained_bytes(usize::MAX),
             |b| b.codec(Named("a")).codec(JsonCodec),
             |b| b.subprotocol("graphql-ws").allow_origin("https://app.example:8443"),
+            |b| b.max_request_head(KIB).max_handshakes(1).health_path("/"),
+            |b| b.max_request_head(MIB).max_handshakes(1_000_000),
         ];
         for (index, configure) in ends.into_iter().enumerate() {
             assert_eq!(build(configure), Ok(()), "case {index}");

@@ -1,14 +1,19 @@
-//! [`Origins`]: whose pages may connect (PROTOCOL.md §9).
+//! [`Origins`]: which pages may connect (PROTOCOL.md §9).
 
-use http::uri::{Authority, Uri};
 use http::{HeaderMap, header};
 
+use crate::host::Host;
 use crate::options::ConfigError;
+use crate::reject::Reject;
+use crate::upgrade::bad;
 
-/// Which `Origin`s are accepted: that of the request's own `Host` always, others by choice.
+/// Which `Origin`s are accepted: that of the request's own host always, others by choice.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Origins {
+    /// As the application wrote them.
     allowed: Vec<String>,
+    /// The same, once they are checked.
+    patterns: Vec<Pattern>,
     any: bool,
 }
 
@@ -21,58 +26,131 @@ impl Origins {
         self.any = true;
     }
 
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        match self.allowed.iter().find(|origin| *origin != "null" && parse(origin).is_none()) {
-            None => Ok(()),
-            Some(wrong) => Err(ConfigError {
+    /// Refuses an allowed origin that no browser sends.
+    pub(crate) fn check(&mut self) -> Result<(), ConfigError> {
+        let parsed = self.allowed.iter().map(|text| {
+            Pattern::parse(text).ok_or_else(|| ConfigError {
                 option: "allow_origin",
-                value: format!("{wrong:?}"),
-                range: "scheme://host or scheme://host:port",
-            }),
-        }
+                value: format!("{text:?}"),
+                range: "scheme://host, scheme://host:port, scheme://*.domain, file:// or null, in ASCII; of pages, so http \
+                        and https instead of ws and wss",
+            })
+        });
+        self.patterns = parsed.collect::<Result<_, _>>()?;
+        Ok(())
     }
 
+    /// Whether a page may connect to this host.
+    ///
+    /// # Errors
+    /// Refuses with 403 and a text that names origin and host; with 400 where there are several origins.
     //= PROTOCOL.md#9-origin
-    pub(crate) fn accepts(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn check_request(&self, headers: &HeaderMap, host: &Host) -> Result<(), Reject> {
+        let mut lines = headers.get_all(header::ORIGIN).into_iter();
         // Without Origin it is no browser.
-        let Some(origin) = headers.get(header::ORIGIN) else { return true };
+        let Some(origin) = lines.next() else { return Ok(()) };
+        if lines.next().is_some() {
+            return Err(bad("invalid Origin: more than one (expected one)"));
+        }
         if self.any {
-            return true;
+            return Ok(());
         }
-        let Ok(origin) = origin.to_str() else { return false };
-        if self.allowed.iter().any(|allowed| same_origin(allowed, origin)) {
-            return true;
-        }
-        let Some((_, host, port)) = parse(origin) else { return false };
-        let target = headers.get(header::HOST).and_then(|host| host.to_str().ok()?.parse::<Authority>().ok());
-        // A Host without a port means the default one of the scheme in which the page came.
-        target.is_some_and(|target| {
-            target.host().eq_ignore_ascii_case(&host)
-                && target.port_u16().or_else(|| default_port(origin)) == port
-        })
+        let origin = String::from_utf8_lossy(origin.as_bytes());
+        let accepted = Origin::parse(&origin).is_some_and(|origin| {
+            origin.is_of(host) || self.patterns.iter().any(|pattern| pattern.matches(&origin))
+        });
+        if accepted { Ok(()) } else { Err(Reject::wrong_origin(&origin, host)) }
     }
 }
 
-fn same_origin(allowed: &str, origin: &str) -> bool {
-    allowed == origin || parse(allowed).is_some_and(|allowed| parse(origin) == Some(allowed))
+/// An origin as a browser sends it (RFC 6454 §6.2).
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Origin {
+    /// `null`: a page without an origin.
+    Null,
+    /// `file://`: a page from a file, in Electron for example.
+    File,
+    /// `scheme://host` or `scheme://host:port`. The port is the scheme's own where none is named.
+    Page { scheme: String, host: Host },
 }
 
-/// Scheme, host and port of a serialized origin (RFC 6454 §6.2).
-fn parse(origin: &str) -> Option<(String, String, Option<u16>)> {
-    let uri: Uri = origin.parse().ok()?;
-    let scheme = uri.scheme_str()?.to_ascii_lowercase();
-    let host = uri.host()?.to_ascii_lowercase();
-    // Uri adds the path "/" by itself; anything else is no origin.
-    if uri.path_and_query().is_some_and(|rest| rest.as_str() != "/") || origin.ends_with('/') {
-        return None;
+impl Origin {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "null" => return Some(Self::Null),
+            "file://" => return Some(Self::File),
+            _ => {}
+        }
+        let (scheme, host) = text.split_once("://")?;
+        let mut letters = scheme.bytes();
+        let fits = letters.next().is_some_and(|byte| byte.is_ascii_alphabetic())
+            && letters.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        if !fits || host.ends_with(':') {
+            return None;
+        }
+        let scheme = scheme.to_ascii_lowercase();
+        let mut host = Host::parse(host)?;
+        host.port = host.port.or_else(|| default_port(&scheme));
+        Some(Self::Page { scheme, host })
     }
-    Some((scheme, host, uri.port_u16().or_else(|| default_port(origin))))
+
+    /// Whether it is a page of this host. A host without a port means the default one of the scheme in which the page came.
+    fn is_of(&self, target: &Host) -> bool {
+        let Self::Page { scheme, host } = self else { return false };
+        let Some(port) = default_port(scheme) else { return false };
+        host.name == target.name && host.port == Some(target.port.unwrap_or(port))
+    }
 }
 
-fn default_port(origin: &str) -> Option<u16> {
-    match origin.split_once("://")?.0.to_ascii_lowercase().as_str() {
-        "http" | "ws" => Some(80),
-        "https" | "wss" => Some(443),
+/// What the application allows.
+#[derive(Debug, Clone)]
+enum Pattern {
+    One(Origin),
+    /// `scheme://*.domain`: every host below the domain.
+    Below {
+        scheme: String,
+        /// With its leading dot.
+        suffix: String,
+        port: Option<u16>,
+    },
+}
+
+impl Pattern {
+    /// `None` for what no browser sends: it would be accepted, and do nothing.
+    fn parse(text: &str) -> Option<Self> {
+        let one = |text: &str| Origin::parse(text).filter(|_| !text.contains(['*', '%']));
+        let Some((scheme, domain)) = text.split_once("://*.") else {
+            let origin = one(text)?;
+            let of_a_socket =
+                matches!(&origin, Origin::Page { scheme, .. } if matches!(&**scheme, "ws" | "wss"));
+            return (!of_a_socket).then_some(Self::One(origin));
+        };
+        let Origin::Page { scheme, host } = one(&format!("{scheme}://{domain}"))? else { return None };
+        // An address has nothing below it, and `https://*.:8443` names no domain.
+        let is_domain = host.name.bytes().any(|byte| byte.is_ascii_alphabetic())
+            && !host.name.starts_with(['.', '['])
+            && !matches!(&*scheme, "ws" | "wss");
+        is_domain.then(|| Self::Below { scheme, suffix: format!(".{}", host.name), port: host.port })
+    }
+
+    fn matches(&self, origin: &Origin) -> bool {
+        match (self, origin) {
+            (Self::One(allowed), origin) => allowed == origin,
+            (Self::Below { scheme, suffix, port }, Origin::Page { scheme: other, host }) => {
+                scheme == other
+                    && *port == host.port
+                    && host.name.len() > suffix.len()
+                    && host.name.ends_with(suffix.as_str())
+            }
+            _ => false,
+        }
+    }
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
         _ => None,
     }
 }
@@ -81,11 +159,18 @@ fn default_port(origin: &str) -> Option<u16> {
 mod tests {
     use super::*;
 
+    fn origins(allowed: &[&str]) -> Result<Origins, ConfigError> {
+        let mut origins = Origins::default();
+        allowed.iter().for_each(|origin| origins.allow((*origin).to_owned()));
+        origins.check().map(|()| origins)
+    }
+
     fn accepts(origins: &Origins, host: &str, origin: &str) -> bool {
         let mut headers = HeaderMap::new();
-        headers.insert(header::HOST, host.parse().unwrap());
         headers.insert(header::ORIGIN, origin.parse().unwrap());
-        origins.accepts(&headers)
+        let checked = origins.check_request(&headers, &Host::parse(host).unwrap());
+        assert!(checked.as_ref().err().is_none_or(|reject| reject.status == 403));
+        checked.is_ok()
     }
 
     #[test]
@@ -100,8 +185,12 @@ mod tests {
             "https://example.org.evil.org",
             "https://example.org:8443",
             "http://example.org:443",
+            "https://user@example.org",
+            "app://example.org",
+            "file://",
             "null",
             "https://example.org/",
+            "https://example.org https://evil.org",
             "example.org",
         ] {
             assert!(!accepts(&origins, "example.org", origin), "{origin}");
@@ -109,23 +198,97 @@ mod tests {
     }
 
     #[test]
-    fn accepts_what_the_application_allowed() {
-        let mut origins = Origins::default();
-        origins.allow("https://app.example".into());
-        origins.check().unwrap();
+    fn accepts_allowed_origins() {
+        let mut origins = origins(&["https://App.example:443", "app://-"]).unwrap();
         assert!(accepts(&origins, "api.example", "https://app.example"));
         assert!(accepts(&origins, "api.example", "https://app.example:443"));
-        assert!(!accepts(&origins, "api.example", "http://app.example"));
+        assert!(accepts(&origins, "api.example", "app://-"));
+        for origin in ["http://app.example", "https://app.example:444", "null", "file://"] {
+            assert!(!accepts(&origins, "api.example", origin), "{origin}");
+        }
         origins.allow_any();
         assert!(accepts(&origins, "api.example", "null"));
     }
 
     #[test]
-    fn refuses_an_allowed_origin_that_is_none() {
-        for wrong in ["app.example", "https://app.example/path", ""] {
-            let mut origins = Origins::default();
-            origins.allow(wrong.into());
-            assert!(origins.check().is_err(), "{wrong:?}");
+    fn null_and_file_are_allowed_each_on_its_own() {
+        for (allowed, other) in [("null", "file://"), ("file://", "null")] {
+            let origins = origins(&[allowed]).unwrap();
+            assert!(accepts(&origins, "api.example", allowed));
+            assert!(!accepts(&origins, "api.example", other));
+            assert!(!accepts(&origins, "api.example", "https://evil.org"));
         }
+    }
+
+    #[test]
+    fn pattern_accepts_every_host_below_domain() {
+        let origins = origins(&["https://*.example.com", "http://*.local.test:3000"]).unwrap();
+        for origin in ["https://a.example.com", "https://a.b.EXAMPLE.com:443", "http://x.local.test:3000"] {
+            assert!(accepts(&origins, "api.test", origin), "{origin}");
+        }
+        for origin in [
+            "https://example.com",
+            "https://.example.com",
+            "https://evilexample.com",
+            "http://a.example.com",
+            "https://a.example.com:8443",
+            "https://a.example.com.evil.org",
+            "http://x.local.test",
+        ] {
+            assert!(!accepts(&origins, "api.test", origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn refuses_allowed_origin_that_never_matches() {
+        for wrong in [
+            "",
+            "app.example",
+            "https://app.example/",
+            "https://app.example/path",
+            "https://app.example?q",
+            "https://user@app.example",
+            "https://app.example:99999",
+            "https://app.example:*",
+            "https://app.example:",
+            "https://*",
+            "https://*.",
+            "https://*.*.example",
+            "https://a*.example",
+            "https://app.*",
+            "https://*.10.0.0.1",
+            "*",
+            "*.example",
+            "://app.example",
+            "wss://app.example",
+            "ws://*.example",
+            "https://bücher.example",
+            "file:///path",
+            "NULL",
+        ] {
+            let error = origins(&["https://app.example", wrong]).expect_err(wrong);
+            assert_eq!((error.option, error.value), ("allow_origin", format!("{wrong:?}")));
+        }
+    }
+
+    #[test]
+    fn refuses_more_than_one_origin() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::ORIGIN, "https://api.test".parse().unwrap());
+        headers.append(header::ORIGIN, "https://evil.org".parse().unwrap());
+        let mut origins = Origins::default();
+        origins.allow_any();
+        let reject = origins.check_request(&headers, &Host::parse("api.test").unwrap()).unwrap_err();
+        assert_eq!(reject.status, 400);
+    }
+
+    #[test]
+    fn refusal_names_origin_and_host() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ORIGIN, "https://app.example:8443".parse().unwrap());
+        let host = Host::parse("api.example:9000").unwrap();
+        let reject = Origins::default().check_request(&headers, &host).unwrap_err();
+        let text = "pages of https://app.example:8443 may not connect to api.example:9000: see `Builder::allow_origin`";
+        assert_eq!((reject.status.as_u16(), &*reject.body), (403, text));
     }
 }

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 
 use crate::builder::Builder;
 use crate::connect::ConnectFn;
+use crate::connect::diagnostic::DecidesOnConnections;
 use crate::connection::Connection;
 use crate::error::{BroadcastError, ConnectionError};
 use crate::listen::{self, Listening};
@@ -30,7 +31,9 @@ pub struct Server {
 impl Server {
     /// Begins a server. `connect` decides who may connect, and as whom: an `async fn(ConnectRequest) -> Result<Identity,
     /// Reject>`, or any other [`ConnectFn`].
-    pub fn builder(connect: impl ConnectFn) -> Builder {
+    ///
+    /// The type parameter is inferred: it makes the compiler explain what a wrong argument lacks.
+    pub fn builder<By>(connect: impl DecidesOnConnections<By> + ConnectFn) -> Builder {
         Builder::new(connect)
     }
 
@@ -109,8 +112,8 @@ impl Server {
     {
         self.shared.runtimes.note();
         match listen::as_tcp(io) {
-            Ok(tcp) => listen::spawn(&self.shared, Eager::new(tcp), remote_addr),
-            Err(io) => listen::spawn(&self.shared, io, remote_addr),
+            Ok(tcp) => listen::spawn(&self.shared, Eager::new(tcp), remote_addr, None),
+            Err(io) => listen::spawn(&self.shared, io, remote_addr, None),
         }
     }
 
@@ -234,6 +237,7 @@ impl Server {
         let deadline = deadline.min(MAX_SHUTDOWN);
         // Before the deadline, or `on_disconnect` of those whose peer is silent would have no time left.
         let end = now() + (deadline - LAST_WORDS.min(deadline / 4));
+        tracing::info!(sessions = self.shared.registry.running().len(), ?deadline, "shutting down");
         self.shared.closing.cancel();
         for chunk in self.shared.registry.running_in_order().chunks(SHUTDOWN_CHUNK) {
             for connection in chunk {
@@ -248,12 +252,13 @@ impl Server {
         self.shared.tasks.close();
         // A closing session ends by itself at `end`; its callbacks may not.
         let grace = tokio::time::timeout(deadline, self.shared.tasks.wait()).await;
-        if grace.is_ok() {
-            return 0;
+        let mut left = 0;
+        if grace.is_err() {
+            left = self.shared.registry.running().len();
+            self.shared.abort();
+            self.shared.tasks.wait().await;
         }
-        let left = self.shared.registry.running().len();
-        self.shared.abort();
-        self.shared.tasks.wait().await;
+        tracing::info!(dropped = left, "shut down");
         left
     }
 }

@@ -2,29 +2,32 @@
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures_util::FutureExt as _;
-use http::{Request, Response, StatusCode, request};
+use http::{Request, Response, StatusCode, Uri, request};
 use http_body_util::Full;
+use hyper::body::Body;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 #[cfg(feature = "axum")]
 use hyper_util::server::conn::auto;
-use rejoin_core::drive::{Eager, Unmasked, WsTransport};
+use rejoin_core::drive::{Eager, MAX_DISCARDED, Unmasked, WsTransport};
 use tokio::net::TcpStream;
 
 use crate::admission::Admission;
-use crate::connect::{ConnectRequest, Identity, Reject};
+use crate::connect::{ConnectRequest, Identity};
+use crate::health;
 use crate::listen::within;
 use crate::metrics::CallbackKind;
+use crate::reject::{Cause, Reject};
 use crate::session_task::SessionTask;
 use crate::shared::Shared;
 use crate::upgrade::{self, HttpResponse, Offer, Switch, Upgrade};
@@ -56,7 +59,7 @@ impl Service {
     }
 
     /// The answer to a request; in its wake the socket is attached, once it is there.
-    async fn answer(self, mut parts: Box<request::Parts>) -> HttpResponse {
+    async fn answer(self, mut parts: Box<request::Parts>, content: impl Body) -> HttpResponse {
         let socket = parts.extensions.remove::<OnUpgrade>();
         let shared = self.shared.clone();
         shared.runtimes.note();
@@ -67,17 +70,25 @@ impl Service {
                 }
                 switch.into_response()
             }
-            Err(refusal) => refusal,
+            Err(refusal) => {
+                // The peer may hear nothing before it has sent everything, and the HTTP server around us ends a connection on
+                // which content is unread.
+                shared.until_abort(discard(content)).await;
+                refusal
+            }
         }
     }
 
     async fn attach(self, socket: OnUpgrade, admission: Admission) {
-        let timeout = self.shared.options.handshake_timeout;
+        let mut upgraded = pin!(tokio::time::timeout(self.shared.options.handshake_timeout, socket));
         let upgraded = tokio::select! {
-            // First: a socket that has come is told of the shutdown.
             biased;
-            upgraded = tokio::time::timeout(timeout, socket) => upgraded,
-            () = self.shared.closing.cancelled() => return,
+            upgraded = &mut upgraded => upgraded,
+            // The peer may have read that it is connected: it hears of the shutdown on its socket.
+            () = self.shared.closing.cancelled() => match self.shared.until_abort(upgraded).await {
+                Some(upgraded) => upgraded,
+                None => return,
+            },
         };
         match upgraded {
             Ok(Ok(upgraded)) => {
@@ -92,6 +103,18 @@ impl Service {
     }
 }
 
+/// Reads and discards the content of a request, as much as is discarded of a WebSocket.
+async fn discard(content: impl Body) {
+    let mut content = pin!(content);
+    let mut discarded = 0;
+    while let Some(Ok(frame)) = poll_fn(|cx| content.as_mut().poll_frame(cx)).await {
+        discarded += frame.data_ref().map_or(0, Buf::remaining);
+        if discarded > MAX_DISCARDED {
+            return;
+        }
+    }
+}
+
 /// Decides on a request. Returns the session that it gets, and the answer that says so.
 ///
 /// # Errors
@@ -102,8 +125,17 @@ pub(crate) async fn admit(
     remote_addr: Option<SocketAddr>,
     has_socket: bool,
 ) -> Result<(Admission, Switch), HttpResponse> {
-    let secrets = upgrade::secrets(&parts.headers);
-    let refused = |reject| refuse(shared, reject, &secrets);
+    if let Some(answer) =
+        health::answer(&parts, shared.options.health_path.as_deref(), shared.closing.is_cancelled())
+    {
+        return Err(answer);
+    }
+    let asked = LoggedRequest {
+        uri: parts.uri.clone(),
+        peer: remote_addr,
+        secrets: upgrade::secrets(&parts.headers),
+    };
+    let refused = |reject| refuse(shared, reject, &asked);
     let upgrade = check(shared, &parts, has_socket).map_err(refused)?;
     let identity = identify(shared, ConnectRequest::new(parts, remote_addr)).await.map_err(refused)?;
     let admission = Admission::decide(shared, &upgrade.offer, identity, remote_addr).map_err(refused)?;
@@ -121,44 +153,85 @@ pub(crate) async fn admit(
 /// Whether there is something to decide on at all.
 fn check(shared: &Shared, parts: &request::Parts, has_socket: bool) -> Result<Upgrade, Reject> {
     if shared.closing.is_cancelled() {
-        return Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "server is shutting down"));
+        return Err(shutting_down());
     }
     let upgrade = upgrade::read(parts, &shared.options)?;
     if has_socket { Ok(upgrade) } else { Err(upgrade::bad("this connection cannot be upgraded")) }
 }
 
-/// Has the application decide, within the handshake timeout.
+fn shutting_down() -> Reject {
+    Reject::new(StatusCode::SERVICE_UNAVAILABLE, "server is shutting down")
+}
+
+/// Has the application decide, within the handshake timeout, and before the server is shut down.
 async fn identify(shared: &Shared, request: ConnectRequest) -> Result<Identity, Reject> {
     let stopwatch = shared.meter.start(CallbackKind::ConnectFn);
     let decision = AssertUnwindSafe(shared.connect.connect(request)).catch_unwind();
-    let decision = within(shared.options.handshake_timeout, decision).await;
+    let decision = tokio::select! {
+        biased;
+        decision = within(shared.options.handshake_timeout, decision) => Some(decision),
+        () = shared.closing.cancelled() => None,
+    };
     shared.meter.stop(stopwatch);
     match decision {
-        Ok(Ok(decision)) => decision,
-        Ok(Err(_)) => {
+        // A shutdown has looked at all sessions by now.
+        _ if shared.closing.is_cancelled() => Err(shutting_down()),
+        Some(Ok(Ok(decision))) => decision,
+        Some(Ok(Err(_))) => {
             tracing::error!("ConnectFn panicked");
             Err(Reject::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
         }
-        Err(_) => Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "authentication took too long")),
+        Some(Err(_)) | None => {
+            Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "authentication took too long"))
+        }
     }
 }
 
+/// What the log says of a request that is refused.
+#[derive(Debug, Default)]
+pub(crate) struct LoggedRequest {
+    pub(crate) uri: Uri,
+    pub(crate) peer: Option<SocketAddr>,
+    /// The tokens of its resume offers.
+    pub(crate) secrets: Vec<String>,
+}
+
 /// The answer that refuses a request, which is counted and logged.
-pub(crate) fn refuse(shared: &Shared, reject: Reject, secrets: &[String]) -> HttpResponse {
+pub(crate) fn refuse(shared: &Shared, reject: Reject, asked: &LoggedRequest) -> HttpResponse {
     shared.refused.fetch_add(1, Ordering::Relaxed);
     shared.meter.tell(|metrics| metrics.upgrade_refused(reject.status));
-    log_refusal(&reject, secrets);
+    log_refusal(shared, &reject, asked);
     upgrade::refuse(reject)
 }
 
-/// The operator's own failures at info, what clients do wrong at debug.
-fn log_refusal(reject: &Reject, secrets: &[String]) {
+/// Characters of a path that are logged.
+const MAX_PATH: usize = 200;
+
+/// What the server itself fails at, and what an operator has to set right, at warn; what clients do wrong at info. The query
+/// is not logged: it may hold secrets.
+fn log_refusal(shared: &Shared, reject: &Reject, asked: &LoggedRequest) {
     let status = reject.status.as_u16();
+    let path = asked.uri.path();
+    // Visible ASCII, each a byte.
+    let path = &path[..path.len().min(MAX_PATH)];
+    let peer = asked.peer.map(tracing::field::display);
     // An application may quote the request to the client that sent it; a log is read by others.
-    if reject.status.is_server_error() {
-        tracing::info!(status, why = %upgrade::redact(&reject.body, secrets), "upgrade refused");
-    } else {
-        tracing::debug!(status, why = %upgrade::redact(&reject.body, secrets), "upgrade refused");
+    let why = upgrade::redact(&reject.body, &asked.secrets);
+    match &reject.cause {
+        Some(Cause::Origin) => {
+            if let Some(suppressed) = shared.origin_refusals.pass() {
+                tracing::warn!(status, path, peer, %why, suppressed, "upgrade refused");
+            }
+        }
+        Some(Cause::Error(error)) => {
+            let error = upgrade::redact(error, &asked.secrets);
+            if reject.status.is_server_error() {
+                tracing::warn!(status, path, peer, %why, %error, "upgrade refused");
+            } else {
+                tracing::info!(status, path, peer, %why, %error, "upgrade refused");
+            }
+        }
+        None => tracing::info!(status, path, peer, %why, "upgrade refused"),
     }
 }
 
@@ -166,7 +239,12 @@ fn log_refusal(reject: &Reject, secrets: &[String]) {
 fn attach(shared: &Arc<Shared>, admission: Admission, upgraded: Upgraded) -> Option<SessionTask> {
     let max_message_size = shared.options.max_message_size;
     let tcp = |io: TokioIo<TcpStream>, read: &[u8]| {
-        WsTransport::new(Eager::new(io.into_inner()), Unmasked, read, max_message_size)
+        let io = io.into_inner();
+        // The HTTP server around us may not have asked for it: frames would wait for each other's acknowledgement.
+        if let Err(error) = io.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+        WsTransport::new(Eager::new(io), Unmasked, read, max_message_size)
     };
     let upgraded = match upgraded.downcast() {
         Ok(parts) => return admission.attach(shared, tcp(parts.io, &parts.read_buf)),
@@ -182,7 +260,10 @@ fn attach(shared: &Arc<Shared>, admission: Admission, upgraded: Upgraded) -> Opt
     admission.attach(shared, transport)
 }
 
-impl<B> tower_service::Service<Request<B>> for Service {
+impl<B> tower_service::Service<Request<B>> for Service
+where
+    B: Body + Send + 'static,
+{
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
@@ -192,13 +273,16 @@ impl<B> tower_service::Service<Request<B>> for Service {
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        // The body of an upgrade request is of no interest.
-        let answer = self.clone().answer(Box::new(request.into_parts().0));
+        let (parts, content) = request.into_parts();
+        let answer = self.clone().answer(Box::new(parts), content);
         Box::pin(async move { Ok(answer.await.map(Full::new)) })
     }
 }
 
-impl<B: Send + 'static> hyper::service::Service<Request<B>> for Service {
+impl<B> hyper::service::Service<Request<B>> for Service
+where
+    B: Body + Send + 'static,
+{
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;

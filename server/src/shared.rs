@@ -4,10 +4,12 @@ use std::fmt;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rejoin_core::drive::{Link, LinkEnd};
 use rejoin_core::{CloseFrame, Mode, SessionConfig};
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +25,7 @@ use crate::runtimes::Runtimes;
 use crate::session_task::SessionTask;
 use crate::stats::Totals;
 use crate::suspended::Suspended;
+use crate::throttle::Throttle;
 
 /// One server. All its handles, tasks and connections share it.
 pub(crate) struct Shared {
@@ -44,10 +47,17 @@ pub(crate) struct Shared {
     is_aborted: AtomicBool,
     pub(crate) totals: Mutex<Totals>,
     pub(crate) refused: AtomicU64,
+    /// Handshakes of our own listeners that may still begin.
+    pub(crate) handshakes: Arc<Semaphore>,
+    pub(crate) accept_errors: Throttle,
+    pub(crate) origin_refusals: Throttle,
     plain: Arc<SessionConfig>,
     session: Arc<SessionConfig>,
     numbers: AtomicU64,
 }
+
+/// How often a line is logged that one peer can cause as often as it likes.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Shared {
     pub(crate) fn new(
@@ -63,6 +73,9 @@ impl Shared {
             session: options.session(Mode::Session),
             suspended: Suspended::new(options.max_retained_bytes, runtimes.clone()),
             runtimes,
+            handshakes: Arc::new(Semaphore::new(options.max_handshakes)),
+            accept_errors: Throttle::new(LOG_INTERVAL),
+            origin_refusals: Throttle::new(LOG_INTERVAL),
             options,
             connect,
             handlers,
@@ -117,16 +130,26 @@ impl Shared {
 
     /// Closes a socket that belongs to no session any more, within the close timeout.
     pub(crate) fn close_socket(&self, link: Box<Link>, end: LinkEnd) {
-        let closing = link.close(end);
+        let closing = self.until_abort(link.close(end));
+        self.spawn(async move {
+            closing.await;
+        });
+    }
+
+    /// Ends a connection within the close timeout. `None` when it takes longer, or all tasks are to end.
+    pub(crate) fn until_abort<F: Future>(
+        &self,
+        closing: F,
+    ) -> impl Future<Output = Option<F::Output>> + use<F> {
         let timeout = self.options.close_timeout;
         let aborted = self.aborted.clone();
-        self.spawn(async move {
+        async move {
             tokio::select! {
                 biased;
-                () = aborted.cancelled() => {}
-                _ = tokio::time::timeout(timeout, closing) => {}
+                () = aborted.cancelled() => None,
+                closed = tokio::time::timeout(timeout, closing) => closed.ok(),
             }
-        });
+        }
     }
 
     /// Runs a task that shutdown waits for: in the runtime that this is called in, or else in the server's own.
@@ -152,7 +175,7 @@ impl Shared {
 
     /// A socket does not get the session that it asked for.
     pub(crate) fn refuse_resume(&self, why: ResumeRefused) {
-        tracing::debug!(%why, "resume refused");
+        tracing::info!(%why, "resume refused");
         self.meter.tell(|metrics| metrics.resume_refused(why));
     }
 

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, Version, header, request};
 use rejoin_core::Token;
 use sha1_smol::Sha1;
 
-use crate::connect::Reject;
-use crate::options::Options;
+use crate::host::Host;
+use crate::options::{Options, is_token};
+use crate::reject::Reject;
 
 /// A response of ours.
 pub(crate) type HttpResponse = Response<bytes::Bytes>;
@@ -39,41 +40,99 @@ pub(crate) struct Resume {
     pub(crate) received: u64,
 }
 
-/// Reads an upgrade request.
+/// Reads an upgrade request, as strictly as HTTP has it: a request that two programs read in two ways is a way around one of
+/// them.
 ///
 /// # Errors
-/// Refuses what is none, and says why.
+/// Refuses anything else, and says why.
 pub(crate) fn read(parts: &request::Parts, options: &Options) -> Result<Upgrade, Reject> {
     if parts.method != Method::GET {
         let reject = Reject::new(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket upgrade is a GET request");
         return Err(reject.with_header(header::ALLOW, HeaderValue::from_static("GET")));
     }
-    if parts.version != Version::HTTP_11 {
+    if !matches!(parts.version, Version::HTTP_10 | Version::HTTP_11) {
         return Err(bad("a WebSocket upgrade is an HTTP/1.1 request"));
     }
     let headers = &parts.headers;
-    let asks = has_token(headers, &header::CONNECTION, "upgrade")
-        && has_token(headers, &header::UPGRADE, "websocket");
-    if !asks {
-        let reject =
-            Reject::new(StatusCode::UPGRADE_REQUIRED, "this address speaks WebSocket: ask for an upgrade");
-        return Err(reject
-            .with_header(header::UPGRADE, HeaderValue::from_static("websocket"))
-            .with_header(header::CONNECTION, HeaderValue::from_static("upgrade")));
+    check_content(headers)?;
+    check_target(&parts.uri)?;
+    let host = Host::of(parts)?;
+    let Some(host) = host.filter(|_| parts.version == Version::HTTP_11) else {
+        return Err(upgrade_required(
+            "a WebSocket upgrade is an HTTP/1.1 request, and this one is HTTP/1.0: have a proxy in between speak 1.1",
+        ));
+    };
+    if !asks_for_upgrade(headers) {
+        return Err(upgrade_required("this address speaks WebSocket: ask for an upgrade"));
     }
-    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        let reject = Reject::new(StatusCode::UPGRADE_REQUIRED, "Sec-WebSocket-Version has to be 13");
-        return Err(reject.with_header(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13")));
+    let supported = HeaderValue::from_static("13");
+    let version = only(headers, &header::SEC_WEBSOCKET_VERSION)
+        .map_err(|reject| reject.with_header(header::SEC_WEBSOCKET_VERSION, supported.clone()))?;
+    if version != supported {
+        return Err(upgrade_required("unsupported Sec-WebSocket-Version (expected 13)")
+            .with_header(header::SEC_WEBSOCKET_VERSION, supported));
     }
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or_else(|| bad("Sec-WebSocket-Key is missing"))?;
+    let key = only(headers, &header::SEC_WEBSOCKET_KEY)?;
     // A buffer for the 24 characters that it has to be.
     if !BASE64_STANDARD.decode_slice(key, &mut [0; 18]).is_ok_and(|length| length == 16) {
-        return Err(bad("Sec-WebSocket-Key has to be 16 bytes in base64"));
+        return Err(bad("invalid Sec-WebSocket-Key (expected 16 bytes in base64)"));
     }
-    if !options.origins.accepts(headers) {
-        return Err(Reject::forbidden("pages of this origin may not connect"));
+    let offer = read_offer(headers, options)?;
+    options.origins.check_request(headers, &host)?;
+    Ok(Upgrade { accept: accept_key(key.as_bytes()), offer })
+}
+
+/// Whether a request asks for a WebSocket at all.
+pub(crate) fn asks_for_upgrade(headers: &HeaderMap) -> bool {
+    has_token(headers, &header::CONNECTION, "upgrade") && has_token(headers, &header::UPGRADE, "websocket")
+}
+
+fn upgrade_required(why: &'static str) -> Reject {
+    Reject::new(StatusCode::UPGRADE_REQUIRED, why)
+        .with_header(header::UPGRADE, HeaderValue::from_static("websocket"))
+        .with_header(header::CONNECTION, HeaderValue::from_static("upgrade"))
+}
+
+/// Refuses a request with content: what follows its head would be read as WebSocket frames.
+fn check_content(headers: &HeaderMap) -> Result<(), Reject> {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(bad("unexpected Transfer-Encoding (expected a request without content)"));
     }
-    Ok(Upgrade { accept: accept_key(key.as_bytes()), offer: read_offer(headers, options)? })
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).into_iter();
+    let Some(length) = lengths.next().map(HeaderValue::as_bytes) else { return Ok(()) };
+    if lengths.next().is_some() || length.is_empty() || !length.iter().all(u8::is_ascii_digit) {
+        return Err(bad("invalid Content-Length (expected one number)"));
+    }
+    let none = length.iter().all(|digit| *digit == b'0');
+    if none { Ok(()) } else { Err(bad("unexpected Content-Length (expected a request without content)")) }
+}
+
+/// Refuses a target that is neither a path nor an absolute URI of HTTP (RFC 9112 §3.2, RFC 6455 §4.2.1).
+fn check_target(target: &Uri) -> Result<(), Reject> {
+    let fits = match target.scheme_str() {
+        None => target.authority().is_none() && target.path().starts_with('/'),
+        Some(scheme) => ["http", "https", "ws", "wss"].iter().any(|known| scheme.eq_ignore_ascii_case(known)),
+    };
+    if fits { Ok(()) } else { Err(bad("invalid request target (expected a path or an absolute http URI)")) }
+}
+
+/// The value of a header that has to stand in a request exactly once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a HeaderValue, Reject> {
+    let mut values = headers.get_all(name).into_iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Ok(value),
+        (None, _) => Err(bad(format!("missing {} (expected one)", spelled(name)))),
+        (Some(_), Some(_)) => Err(bad(format!("invalid {}: more than one (expected one)", spelled(name)))),
+    }
+}
+
+/// A header's name as RFC 6455 spells it.
+fn spelled(name: &HeaderName) -> &str {
+    match name {
+        name if name == header::SEC_WEBSOCKET_KEY => "Sec-WebSocket-Key",
+        name if name == header::SEC_WEBSOCKET_VERSION => "Sec-WebSocket-Version",
+        name => name.as_str(),
+    }
 }
 
 /// `Sec-WebSocket-Accept` (RFC 6455 §4.2.2).
@@ -89,7 +148,7 @@ fn read_offer(headers: &HeaderMap, options: &Options) -> Result<Offer, Reject> {
     let mut resume = None;
     let mut ours = false;
     let mut subprotocol = None;
-    for offer in tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL) {
+    for offer in subprotocols(headers)? {
         let Some(rest) = offer.strip_prefix("rejoin.") else {
             if subprotocol.is_none() {
                 subprotocol = options.subprotocols.iter().find(|name| &***name == offer).cloned();
@@ -115,6 +174,24 @@ fn read_offer(headers: &HeaderMap, options: &Options) -> Result<Offer, Reject> {
         return Err(bad(format!("no supported subprotocol; supported: {}", names.join(", "))));
     }
     Ok(Offer::Session { codecs, resume })
+}
+
+/// The subprotocols that are offered.
+///
+/// # Errors
+/// Refuses what is no list of tokens (RFC 6455 §11.3.4): an offer that is not understood must not turn session mode into plain
+/// mode.
+fn subprotocols(headers: &HeaderMap) -> Result<Vec<&str>, Reject> {
+    let wrong = || bad("invalid Sec-WebSocket-Protocol (expected a list of tokens)");
+    let mut offers = Vec::new();
+    for value in headers.get_all(header::SEC_WEBSOCKET_PROTOCOL) {
+        let members =
+            value.to_str().map_err(|_| wrong())?.split(',').map(|offer| offer.trim_matches([' ', '\t']));
+        for offer in members.filter(|offer| !offer.is_empty()) {
+            offers.push(is_token(offer).then_some(offer).ok_or_else(wrong)?);
+        }
+    }
+    Ok(offers)
 }
 
 /// `TOKEN.N` of a resume offer (PROTOCOL.md §5).
@@ -214,14 +291,17 @@ mod tests {
         read_with(|request| protocols.iter().fold(request, |r, p| r.header("sec-websocket-protocol", *p)))
     }
 
-    fn read_with(change: impl Fn(request::Builder) -> request::Builder) -> Result<Upgrade, Reject> {
-        let request = http::Request::builder()
+    fn request() -> request::Builder {
+        http::Request::builder()
             .header("host", "example.org")
             .header("connection", "keep-alive, Upgrade")
             .header("upgrade", "WebSocket")
             .header("sec-websocket-version", "13")
-            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
-        let parts = change(request).body(()).unwrap().into_parts().0;
+            .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+    }
+
+    fn read_with(change: impl Fn(request::Builder) -> request::Builder) -> Result<Upgrade, Reject> {
+        let parts = change(request()).body(()).unwrap().into_parts().0;
         read(&parts, &Options::default().checked().unwrap())
     }
 
@@ -290,19 +370,104 @@ mod tests {
         assert_eq!(redact(&text, &secrets(&HeaderMap::new())), text);
     }
 
+    /// The upgrade request of [`read_with`] after `change`, and the status that refuses it.
+    fn refused(change: impl Fn(request::Builder) -> request::Builder) -> Reject {
+        read_with(change).expect_err("the request is wrong")
+    }
+
     #[test]
-    fn says_what_is_wrong_with_a_request() {
+    fn each_fault_of_a_request_has_its_status() {
         type Change = fn(request::Builder) -> request::Builder;
-        let cases: [(Change, u16); 4] = [
-            (|r| r.method("POST"), 405),
-            (|r| r.version(Version::HTTP_10), 400),
-            (|r| r.header("sec-websocket-protocol", "rejoin.x"), 400),
-            (|r| r.header("origin", "https://evil.example"), 403),
+        let cases: [(&str, u16, Change); 31] = [
+            ("another method", 405, |r| r.method("POST")),
+            ("HEAD", 405, |r| r.method("HEAD")),
+            ("another method with content", 405, |r| r.method("POST").header("content-length", "5")),
+            ("another method with two hosts", 405, |r| r.method("PUT").header("host", "b")),
+            ("another method of HTTP/1.0", 405, |r| r.method("OPTIONS").version(Version::HTTP_10)),
+            ("HTTP/1.0", 426, |r| r.version(Version::HTTP_10)),
+            ("HTTP/1.0 with two hosts", 400, |r| r.version(Version::HTTP_10).header("host", "b")),
+            ("HTTP/2", 400, |r| r.version(Version::HTTP_2)),
+            ("two hosts", 400, |r| r.header("host", "b")),
+            ("one host twice", 400, |r| r.header("host", "example.org")),
+            ("content", 400, |r| r.header("content-length", "37")),
+            ("a length that is none", 400, |r| r.header("content-length", "abc")),
+            ("an empty length", 400, |r| r.header("content-length", "")),
+            ("a signed length", 400, |r| r.header("content-length", "+0")),
+            ("two lengths", 400, |r| r.header("content-length", "0").header("content-length", "0")),
+            ("a list of lengths", 400, |r| r.header("content-length", "0, 0")),
+            ("chunked content", 400, |r| r.header("transfer-encoding", "chunked")),
+            ("an unknown coding", 400, |r| r.header("transfer-encoding", "identity")),
+            ("content that waits", 400, |r| r.header("expect", "100-continue").header("content-length", "1")),
+            ("user information", 400, |r| r.uri("http://user@example.org/")),
+            ("a host for a target", 400, |r| r.uri("example.org:80")),
+            ("an asterisk for a target", 400, |r| r.uri("*")),
+            ("another scheme", 400, |r| r.uri("ftp://example.org/")),
+            ("two keys", 400, |r| r.header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")),
+            ("two versions", 400, |r| r.header("sec-websocket-version", "13")),
+            ("no token", 400, |r| r.header("sec-websocket-protocol", "rejoin.v1.json, a b")),
+            ("a separator", 400, |r| r.header("sec-websocket-protocol", "a/b")),
+            ("an unknown codec", 400, |r| r.header("sec-websocket-protocol", "rejoin.x")),
+            ("another origin", 403, |r| r.header("origin", "https://evil.example")),
+            ("two origins", 400, |r| {
+                r.header("origin", "https://example.org").header("origin", "https://evil.example")
+            }),
+            ("the origin of Host in absolute form", 403, |r| {
+                r.uri("http://other.example/").header("origin", "https://example.org")
+            }),
         ];
-        for (change, status) in cases {
-            let reject = read_with(change).unwrap_err();
-            assert_eq!(reject.status, status);
+        for (fault, status, change) in cases {
+            let reject = refused(change);
+            assert_eq!(reject.status, status, "{fault}: {}", reject.body);
             assert!(!reject.body.is_empty());
         }
+        // `request::Builder` adds headers only.
+        let without = |name: &str| {
+            let (mut parts, ()) = request().body(()).unwrap().into_parts();
+            parts.headers.remove(name).unwrap();
+            read(&parts, &Options::default().checked().unwrap()).unwrap_err().status.as_u16()
+        };
+        let missing = ["host", "connection", "upgrade", "sec-websocket-version", "sec-websocket-key"];
+        assert_eq!(missing.map(without), [400, 426, 426, 400, 400]);
+        let with = |name: &'static str, value: &'static str| {
+            let (mut parts, ()) = request().body(()).unwrap().into_parts();
+            parts.headers.insert(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            read(&parts, &Options::default().checked().unwrap()).unwrap_err()
+        };
+        let old = with("sec-websocket-version", "12");
+        assert_eq!(old.status, 426);
+        assert_eq!(old.headers.unwrap()["sec-websocket-version"], "13");
+        assert_eq!(with("sec-websocket-key", "c2hvcnQ=").status, 400);
+        assert_eq!(with("host", "").status, 400);
+        assert_eq!(with("host", "a b").status, 400);
+        assert_eq!(
+            with("sec-websocket-protocol", "rejoin.v1.json, \u{e4}").status,
+            400,
+            "a byte beyond ASCII"
+        );
+    }
+
+    #[test]
+    fn accepts_what_http_allows() {
+        type Change = fn(request::Builder) -> request::Builder;
+        let cases: [(&str, Change); 7] = [
+            ("absolute form", |r| r.uri("http://other.example/x").header("origin", "http://other.example")),
+            ("no content, said aloud", |r| r.header("content-length", "0")),
+            ("an expectation without content", |r| r.header("expect", "100-continue")),
+            ("empty members of a list", |r| r.header("sec-websocket-protocol", ", ,a,, \tb,")),
+            ("an empty list", |r| r.header("sec-websocket-protocol", "")),
+            ("a list of two lines", |r| r.header("connection", "close")),
+            ("its own origin", |r| r.header("origin", "https://example.org")),
+        ];
+        for (what, change) in cases {
+            assert!(read_with(change).is_ok(), "{what}: {:?}", read_with(change));
+        }
+    }
+
+    #[test]
+    fn selects_first_offer_that_is_known() {
+        let parts = request().header("sec-websocket-protocol", "c, b, a").body(()).unwrap().into_parts().0;
+        let options = Options { subprotocols: vec!["a".into(), "b".into()], ..Options::default() };
+        let offer = read(&parts, &options.checked().unwrap()).unwrap().offer;
+        assert_eq!(offer, Offer::Plain { subprotocol: Some("b".into()) });
     }
 }

@@ -520,7 +520,7 @@ mod tests {
         for turn in 1..=3 {
             let received = transport.poll_receive(&mut Context::from_waker(&waker), &mut |_| Flow::Continue);
             assert!(received.is_pending());
-            assert!(transport.io.taken <= turn * (READ_PER_POLL + READ_BUFFER));
+            assert!(transport.io.taken <= turn * (READ_PER_POLL + linger::READ_BUFFER));
             assert_eq!(wakes.0.load(Ordering::Relaxed), turn, "it goes on by itself");
         }
     }

@@ -4,7 +4,7 @@ use std::future::Ready;
 use std::time::Duration;
 
 use rejoin_client::{ConnectError, Connection};
-use rejoin_server::{ConnectRequest, DuplicateId, Identity, Reject, Server, StatusCode};
+use rejoin_server::{ConnectRequest, DuplicateId, Identity, OrReject as _, Reject, Server, StatusCode};
 use rejoin_tests::harness::{self, Dials, Direction, Line, Recorder, next, number};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
@@ -64,12 +64,20 @@ async fn connect_fn_refuses_with_its_own_status_body_and_headers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_connect_fn_is_answered_by_401_and_its_text() {
-    let refused = refusal(async |request: ConnectRequest| {
-        let number: u32 = request.query("number").unwrap_or_default().parse()?;
-        Ok(Identity::room(number.to_string()))
-    });
-    assert_eq!(refused.await, (401, "cannot parse integer from empty string".into(), None));
+async fn an_error_of_connect_fn_is_answered_by_the_status_that_it_chooses() {
+    fn parse(request: &ConnectRequest) -> Result<Identity, std::num::ParseIntError> {
+        request
+            .query("number")
+            .unwrap_or_default()
+            .parse()
+            .map(|number: u32| Identity::room(number.to_string()))
+    }
+    let refused = refusal(async |request| Ok(parse(&request).or_unauthorized()?));
+    assert_eq!(refused.await, (401, "not authenticated".into(), None));
+    let refused = refusal(async |request| parse(&request).or_forbidden());
+    assert_eq!(refused.await, (403, "forbidden".into(), None));
+    let refused = refusal(async |request| parse(&request).or_unavailable());
+    assert_eq!(refused.await, (503, "try again later".into(), Some(secs(5))));
 }
 
 #[tokio::test(start_paused = true)]
