@@ -24,19 +24,27 @@ use crate::options::Options;
 /// | [`plain`](Self::plain) | session mode | |
 /// | [`reconnect`](Self::reconnect) | 500 ms to 30 s | base (0, 1 min], max [base, 5 min] |
 /// | [`max_retries`](Self::max_retries) | 0 = unlimited | 0 to 32 |
-/// | [`heartbeat`](Self::heartbeat) | 20 s / 60 s | ping (0, 1 min], pong (ping, 2 min] |
+/// | [`heartbeat`](Self::heartbeat) | 20 s / 60 s | 0 < ping < pong ≤ 10 min |
 /// | [`write_timeout`](Self::write_timeout) | 10 s | (0, 30 s] |
-/// | [`handshake_timeout`](Self::handshake_timeout) | 10 s | (0, 2 min] |
+/// | [`handshake_timeout`](Self::handshake_timeout) | 10 s | (0, 1 min] |
 /// | [`close_timeout`](Self::close_timeout) | 5 s | (0, 2 min] |
 /// | [`max_message_size`](Self::max_message_size) | 1 MiB | 0 = unlimited, to 64 MiB |
-/// | [`send_buffer`](Self::send_buffer) | 256 frames | 1 to 4096 |
-/// | [`send_buffer_bytes`](Self::send_buffer_bytes) | 1 MiB | 1 B to 64 MiB |
+/// | [`send_buffer`](Self::send_buffer) | 256 frames | 1 to 65,536 |
+/// | [`send_buffer_bytes`](Self::send_buffer_bytes) | 1 MiB | at least 1 B |
 /// | [`overflow`](Self::overflow) | reject | |
 /// | [`header`](Self::header), [`dial_headers`](Self::dial_headers), [`dial_url`](Self::dial_url) | none | |
 /// | [`no_cookies`](Self::no_cookies) | cookies are kept for later dials | |
 /// | [`seed`](Self::seed) | random | |
 /// | [`connector`](Self::connector) | TCP, and TLS for `wss` | |
 /// | [`tls`](Self::tls) | Mozilla's roots, no client certificate | |
+///
+/// Options that a server has, too, have its names and ranges. The differences, and their reasons:
+///
+/// | option | here | server | reason |
+/// |---|---|---|---|
+/// | `heartbeat` | 20 s / 60 s | 10 s / 30 s | the server's pings count as life here, so that a client rarely has to ping |
+/// | `close_timeout` | up to 2 min | up to 30 s | a closing client may have to reconnect to deliver what it accepted |
+/// | `max_message_size` | 1 MiB, 0 = unlimited | 64 KiB, at least 1 B | a client has chosen its server, and may trust it; a server cannot trust its clients |
 ///
 /// ```
 /// use std::time::Duration;
@@ -124,7 +132,7 @@ impl ClientBuilder {
     }
 
     /// A socket on which nothing arrived for `ping` is pinged; one on which nothing arrived for `pong` is lost. Costs a few
-    /// bytes every `ping` on an idle connection. Default: 20 s and 60 s; 0 < `ping` < `pong`, at most 1 min and 2 min.
+    /// bytes every `ping` on an idle connection. Default: 20 s and 60 s; 0 < `ping` < `pong` ≤ 10 min.
     pub fn heartbeat(mut self, ping: Duration, pong: Duration) -> Self {
         self.options.ping_interval = ping;
         self.options.pong_timeout = pong;
@@ -139,7 +147,7 @@ impl ClientBuilder {
     }
 
     /// How long a dial may take: URL and headers, address, TCP, TLS, upgrade, and the server's word that the session is open, together.
-    /// Default: 10 s; more than 0, at most 2 min.
+    /// Default: 10 s; more than 0, at most 1 min.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.options.handshake_timeout = timeout;
         self
@@ -161,13 +169,13 @@ impl ClientBuilder {
 
     /// How many frames are kept for the server: in session mode until it has acknowledged them, in plain mode until they are
     /// written. The server may allow less. When it is full, `send` fails, or what [`Self::overflow`] says. Default: 256; 1 to
-    /// 4096.
-    pub fn send_buffer(mut self, frames: u32) -> Self {
+    /// 65,536.
+    pub fn send_buffer(mut self, frames: usize) -> Self {
         self.options.send_buffer = frames;
         self
     }
 
-    /// How many bytes are kept for the server; one frame is always taken, however big. Default: 1 MiB; 1 B to 64 MiB.
+    /// How many bytes are kept for the server; one frame is always taken, however big. Default: 1 MiB; at least 1 B.
     pub fn send_buffer_bytes(mut self, bytes: usize) -> Self {
         self.options.send_buffer_bytes = bytes;
         self

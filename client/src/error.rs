@@ -18,11 +18,11 @@ pub enum ConfigError {
     },
     /// An option is out of its range.
     Option {
-        /// The option, as the builder calls it.
-        name: &'static str,
-        /// What it was set to.
+        /// The builder's method.
+        option: &'static str,
+        /// The value that it was set to.
         value: String,
-        /// What it may be.
+        /// The values that it takes.
         range: &'static str,
     },
     /// A header of the dial cannot be sent.
@@ -37,11 +37,11 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Url { why } => write!(f, "not a url of a websocket: {why}"),
-            Self::Option { name, value, range } => {
-                write!(f, "option {name} is {value}, but has to be {range}")
+            Self::Url { why } => write!(f, "invalid url: {why}"),
+            Self::Option { option, value, range } => {
+                write!(f, "invalid `{option}`: {value} (expected {range})")
             }
-            Self::Header { name, why } => write!(f, "header {name:?} cannot be sent: {why}"),
+            Self::Header { name, why } => write!(f, "invalid header {name:?}: {why}"),
         }
     }
 }

@@ -29,7 +29,7 @@ pub(crate) struct Options {
     pub(crate) close_timeout: Duration,
     /// 0 is unlimited.
     pub(crate) max_message_size: usize,
-    pub(crate) send_buffer: u32,
+    pub(crate) send_buffer: usize,
     pub(crate) send_buffer_bytes: usize,
     pub(crate) overflow: Overflow,
     pub(crate) headers: HeaderMap,
@@ -76,44 +76,39 @@ const MIB: usize = 1 << 20;
 impl Options {
     /// Whether each option is in its range.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        let positive = |time: Duration, max: Duration| !time.is_zero() && time <= max;
+        let positive = |time: Duration, most: Duration| !time.is_zero() && time <= most;
+        let (base, max) = (self.base_delay, self.max_delay);
         require(
-            positive(self.base_delay, MINUTE),
-            "reconnect.base",
-            &self.base_delay,
-            "more than 0 and at most 1 min",
-        )?;
-        require(
-            self.base_delay <= self.max_delay && self.max_delay <= 5 * MINUTE,
-            "reconnect.max",
-            &self.max_delay,
-            "at least the base and at most 5 min",
+            positive(base, MINUTE) && base <= max && max <= 5 * MINUTE,
+            "reconnect",
+            &(base, max),
+            "0 < base <= max, base at most 1 min, max at most 5 min",
         )?;
         require(self.max_retries <= 32, "max_retries", &self.max_retries, "0 (unlimited) to 32")?;
+        let (ping, pong) = (self.ping_interval, self.pong_timeout);
         require(
-            positive(self.ping_interval, MINUTE) && self.ping_interval < self.pong_timeout,
-            "heartbeat.ping",
-            &self.ping_interval,
-            "more than 0, at most 1 min, and less than the pong timeout",
+            !ping.is_zero() && ping < pong && pong <= 10 * MINUTE,
+            "heartbeat",
+            &(ping, pong),
+            "0 < ping < pong <= 10 min",
         )?;
-        require(self.pong_timeout <= 2 * MINUTE, "heartbeat.pong", &self.pong_timeout, "at most 2 min")?;
         require(
             positive(self.write_timeout, MINUTE / 2),
             "write_timeout",
             &self.write_timeout,
-            "more than 0 and at most 30 s",
+            "more than 0, at most 30 s",
         )?;
         require(
-            positive(self.handshake_timeout, 2 * MINUTE),
+            positive(self.handshake_timeout, MINUTE),
             "handshake_timeout",
             &self.handshake_timeout,
-            "more than 0 and at most 2 min",
+            "more than 0, at most 1 min",
         )?;
         require(
             positive(self.close_timeout, 2 * MINUTE),
             "close_timeout",
             &self.close_timeout,
-            "more than 0 and at most 2 min",
+            "more than 0, at most 2 min",
         )?;
         require(
             self.max_message_size <= 64 * MIB,
@@ -122,23 +117,23 @@ impl Options {
             "0 (unlimited) to 64 MiB",
         )?;
         require(
-            (1..=4096).contains(&self.send_buffer),
+            (1..=65_536).contains(&self.send_buffer),
             "send_buffer",
             &self.send_buffer,
-            "1 to 4096 frames",
+            "1 to 65,536 frames",
         )?;
         require(
-            (1..=64 * MIB).contains(&self.send_buffer_bytes),
+            self.send_buffer_bytes >= 1,
             "send_buffer_bytes",
             &self.send_buffer_bytes,
-            "1 B to 64 MiB",
+            "at least 1 byte",
         )?;
         self.check_headers(&self.headers)?;
         require(
             rejoin_core::is_codec_name(self.codec.name()),
             "codec",
             &self.codec.name(),
-            "named by 1 to 32 characters of [a-z0-9_-]",
+            "a name of 1 to 32 characters of [a-z0-9_-]",
         )
     }
 
@@ -167,7 +162,7 @@ impl Options {
     /// What the session is allowed.
     pub(crate) fn session_config(&self) -> SessionConfig {
         let mut config = SessionConfig::new(Side::Client, self.mode);
-        config.buffer_frames = self.send_buffer;
+        config.buffer_frames = u32::try_from(self.send_buffer).expect("checked to be at most 65,536");
         config.buffer_bytes = self.send_buffer_bytes;
         config.ping_interval = self.ping_interval;
         config.pong_timeout = self.pong_timeout;
@@ -178,11 +173,11 @@ impl Options {
 
 fn require(
     holds: bool,
-    name: &'static str,
+    option: &'static str,
     value: &dyn fmt::Debug,
     range: &'static str,
 ) -> Result<(), ConfigError> {
-    if holds { Ok(()) } else { Err(ConfigError::Option { name, value: format!("{value:?}"), range }) }
+    if holds { Ok(()) } else { Err(ConfigError::Option { option, value: format!("{value:?}"), range }) }
 }
 
 impl fmt::Debug for Options {

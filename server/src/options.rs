@@ -197,7 +197,7 @@ pub struct ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "option {} is {}, and takes {}", self.option, self.value, self.range)
+        write!(f, "invalid `{}`: {} (expected {})", self.option, self.value, self.range)
     }
 }
 
@@ -260,7 +260,7 @@ mod tests {
             let error = build(configure).expect_err(option);
             assert_eq!(error.option, option, "case {index}");
             let text = error.to_string();
-            assert!(text.starts_with(&format!("option {option} is ")), "{text}");
+            assert!(text.starts_with(&format!("invalid `{option}`: ")), "{text}");
             assert!(text.contains(error.range) && text.contains(&error.value), "{text}");
         }
     }

@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rejoin_client::http::{HeaderMap, header};
-use rejoin_client::{Client, CloseReason, ConfigError, ConnectError, ConnectionState, Event};
+use rejoin_client::{
+    Client, CloseReason, Codec, ConfigError, ConnectError, ConnectionState, DecodeError, EncodeError, Event,
+    Frame, JsonCodec, Message,
+};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -281,21 +284,69 @@ fn names_the_option_its_value_and_its_range() {
     let build = || Client::builder("ws://server.test");
     let minute = secs(60);
     for (builder, option) in [
-        (build().reconnect(Duration::ZERO, minute), "reconnect.base"),
-        (build().reconnect(minute, secs(1)), "reconnect.max"),
+        (build().reconnect(Duration::ZERO, minute), "reconnect"),
+        (build().reconnect(minute, secs(1)), "reconnect"),
+        (build().reconnect(secs(61), secs(100)), "reconnect"),
+        (build().reconnect(secs(1), secs(301)), "reconnect"),
         (build().max_retries(33), "max_retries"),
-        (build().heartbeat(minute, minute), "heartbeat.ping"),
-        (build().heartbeat(minute, 3 * minute), "heartbeat.pong"),
-        (build().write_timeout(minute), "write_timeout"),
+        (build().heartbeat(Duration::ZERO, minute), "heartbeat"),
+        (build().heartbeat(minute, minute), "heartbeat"),
+        (build().heartbeat(minute, secs(601)), "heartbeat"),
+        (build().write_timeout(Duration::ZERO), "write_timeout"),
+        (build().write_timeout(secs(31)), "write_timeout"),
         (build().handshake_timeout(Duration::ZERO), "handshake_timeout"),
+        (build().handshake_timeout(secs(61)), "handshake_timeout"),
         (build().close_timeout(Duration::ZERO), "close_timeout"),
-        (build().max_message_size(1 << 30), "max_message_size"),
+        (build().close_timeout(secs(121)), "close_timeout"),
+        (build().max_message_size((64 << 20) + 1), "max_message_size"),
         (build().send_buffer(0), "send_buffer"),
+        (build().send_buffer(65_537), "send_buffer"),
         (build().send_buffer_bytes(0), "send_buffer_bytes"),
+        (build().codec(Named("Upper")), "codec"),
     ] {
-        let Err(ConfigError::Option { name, value, range }) = builder.build() else { panic!("{option}") };
-        assert_eq!(name, option);
+        let Err(error) = builder.build() else { panic!("{option}") };
+        let text = error.to_string();
+        let ConfigError::Option { option: named, value, range } = error else { panic!("{error:?}") };
+        assert_eq!(named, option);
         assert!(!value.is_empty() && !range.is_empty());
+        assert_eq!(text, format!("invalid `{option}`: {value} (expected {range})"));
+    }
+}
+
+#[test]
+fn the_ends_of_the_ranges_are_in_them() {
+    let build = || Client::builder("ws://server.test");
+    let tick = Duration::from_nanos(1);
+    for (index, builder) in [
+        build().reconnect(tick, tick).max_retries(0),
+        build().reconnect(secs(60), secs(300)).max_retries(32),
+        build().heartbeat(tick, secs(600)),
+        build().write_timeout(secs(30)).handshake_timeout(secs(60)).close_timeout(secs(120)),
+        build().write_timeout(tick).handshake_timeout(tick).close_timeout(tick),
+        build().max_message_size(0).send_buffer(1).send_buffer_bytes(1),
+        build().max_message_size(64 << 20).send_buffer(65_536).send_buffer_bytes(usize::MAX),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(builder.build().is_ok(), "case {index}");
+    }
+}
+
+/// JSON under another name.
+struct Named(&'static str);
+
+impl Codec for Named {
+    fn name(&self) -> &str {
+        self.0
+    }
+
+    fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
+        JsonCodec.encode(frame)
+    }
+
+    fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
+        JsonCodec.decode(message)
     }
 }
 

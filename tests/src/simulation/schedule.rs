@@ -66,7 +66,7 @@ pub(super) struct Seat {
     pub(super) plain: bool,
     pub(super) codec: usize,
     pub(super) capacity: usize,
-    pub(super) buffer: u32,
+    pub(super) buffer: usize,
     pub(super) buffer_bytes: usize,
     pub(super) heartbeat: (Duration, Duration),
     pub(super) write_timeout: Duration,
@@ -254,7 +254,7 @@ impl Seat {
             // In plain mode the server speaks its first.
             codec: if plain { 0 } else { rng.random_range(0..codecs().len()) },
             capacity: *[256, 1_000, 64 * 1024].choose(rng).expect("there are some"),
-            buffer: u32::try_from(buffer(rng)).expect("it is small"),
+            buffer: buffer(rng),
             buffer_bytes: buffer_bytes(rng),
             heartbeat: heartbeat(rng),
             write_timeout: millis(rng, 500..=10_000),

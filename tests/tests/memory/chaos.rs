@@ -28,7 +28,7 @@ async fn one_seed(seed: u64) -> usize {
             .metrics(metrics.clone())
             .resume_window(secs(3600))
             .heartbeat(secs(2), secs(6))
-            .send_buffer(usize::try_from(buffer).unwrap())
+            .send_buffer(buffer)
     });
     let line = Line::to(&server).with_capacity(if seed.is_multiple_of(2) { 512 } else { 64 * 1024 });
     let client = line.client("/?id=ada").reconnect(millis(1), millis(200)).heartbeat(secs(2), secs(6));
