@@ -6,6 +6,8 @@ mod answers;
 mod close;
 mod connect;
 mod dials;
+mod ends;
+mod options;
 mod plain;
 mod reconnect;
 mod refused;

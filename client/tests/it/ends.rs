@@ -1,0 +1,117 @@
+//! Calls that wait when a connection ends, and what is left of it afterwards.
+
+use rejoin_client::{CloseReason, ConnectionState, Event, ReceiptError, SendError};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::support::{
+    TOKEN, client, connected, expect_closed, expect_dropped, expect_restored, number, secs,
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_send_that_waits_fails_at_once_at_the_end() {
+    let (builder, mut listener) = client();
+    let builder = builder.send_buffer(1).write_timeout(secs(30));
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    connection.send(&number(1)).unwrap();
+    let (waiting, acked) = (connection.sender(), connection.sender());
+    let waiting = tokio::spawn(async move { waiting.send_wait(&number(2)).await });
+    let acked = tokio::spawn(async move { acked.send_acked(&number(3)).await });
+    sleep(secs(2)).await;
+    let start = Instant::now();
+    socket.close(1000, "kicked").await;
+    assert_eq!(waiting.await.unwrap(), Err(SendError::Closed));
+    assert_eq!(acked.await.unwrap(), Err(ReceiptError::NotSent(SendError::Closed)));
+    assert!(start.elapsed() < secs(1), "{:?}", start.elapsed());
+    assert!(matches!(expect_closed(&mut connection).await, CloseReason::Remote(_)));
+    let start = Instant::now();
+    assert_eq!(connection.send_wait(&number(4)).await, Err(SendError::Closed));
+    assert_eq!(start.elapsed(), secs(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_ends_with_the_connection() {
+    let (builder, mut listener) = client();
+    let (connection, mut socket) = connected(builder, &mut listener).await;
+    let sender = connection.sender();
+    let acked = tokio::spawn(async move { sender.send_acked(&number(1)).await });
+    assert_eq!(socket.hear_numbers(1).await, [1]);
+    let start = Instant::now();
+    connection.abort();
+    assert_eq!(acked.await.unwrap(), Err(ReceiptError::Ended));
+    assert_eq!(start.elapsed(), secs(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_send_that_waits_goes_on_after_a_resume() {
+    let (builder, mut listener) = client();
+    let builder = builder.send_buffer(1).write_timeout(secs(30));
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    connection.send(&number(1)).unwrap();
+    assert_eq!(socket.hear_numbers(1).await, [1]);
+    let sender = connection.sender();
+    let waiting = tokio::spawn(async move { sender.send_wait(&number(2)).await });
+    drop(socket);
+    let mut socket = listener.request().await.accept().await;
+    socket.open(TOKEN, true, 1).await;
+    assert_eq!(waiting.await.unwrap(), Ok(()));
+    assert_eq!(socket.hear_numbers(1).await, [2]);
+    expect_dropped(&mut connection).await;
+    expect_restored(&mut connection).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_not_connected_before_the_server_has_opened_the_session() {
+    let (builder, mut listener) = client();
+    let (mut connection, socket) = connected(builder, &mut listener).await;
+    let changes = connection.state_changes();
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    let mut socket = listener.request().await.accept().await;
+    sleep(secs(3)).await;
+    assert_eq!(connection.state(), ConnectionState::Reconnecting, "upgraded, and not open");
+    assert_eq!(*changes.borrow(), ConnectionState::Reconnecting);
+    socket.open(TOKEN, true, 0).await;
+    expect_restored(&mut connection).await;
+    assert_eq!(connection.state(), ConnectionState::Connected);
+    socket.close(1000, "").await;
+    expect_closed(&mut connection).await;
+    connection.closed().await;
+    assert_eq!(*changes.borrow(), ConnectionState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn unacknowledged_frames_are_taken_once_and_stay_counted() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    for n in 1..=4 {
+        connection.send(&number(n)).unwrap();
+    }
+    socket.hear_numbers(4).await;
+    socket.say("$ack", json!(1)).await;
+    socket.say("$ping", json!(0)).await;
+    socket.hear().await;
+    assert!(connection.take_unacknowledged().is_empty(), "it has not ended");
+    socket.close(1000, "kicked").await;
+    let Some(Event::Closed(closed)) = connection.recv().await else { panic!("not closed") };
+    assert_eq!(closed.unacknowledged, 3);
+    assert_eq!(connection.take_unacknowledged(), [number(2), number(3), number(4)], "the oldest first");
+    assert!(connection.take_unacknowledged().is_empty());
+    assert_eq!(connection.closed().await.unacknowledged, 3);
+    assert_eq!(connection.close().await.unacknowledged, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_are_right_where_the_frames_are_taken_first() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    connection.send(&number(1)).unwrap();
+    socket.hear_numbers(1).await;
+    socket.close(1000, "kicked").await;
+    while connection.state() != ConnectionState::Closed {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(connection.take_unacknowledged(), [number(1)]);
+    let Some(Event::Closed(closed)) = connection.recv().await else { panic!("not closed") };
+    assert_eq!(closed.unacknowledged, 1);
+}
