@@ -47,3 +47,41 @@ pub fn json(text: &Bytes) -> Result<Payload, DecodeError> {
 pub fn msgpack(value: &Bytes) -> Result<Payload, DecodeError> {
     transcode::msgpack_payload(value).map_err(|error| DecodeError::Malformed(error.to_string().into()))
 }
+
+#[cfg(all(test, feature = "json", feature = "msgpack", feature = "protobuf"))]
+mod tests {
+    use rejoin_core::{Codec, Frame, MessageKind, Payload, PayloadFormat};
+
+    use crate::{JsonCodec, MsgpackCodec, ProtobufCodec};
+
+    #[test]
+    fn a_payload_shares_its_message_from_half_of_it_on() {
+        let codecs: [(&dyn Codec, PayloadFormat); 4] = [
+            (&JsonCodec, PayloadFormat::Json),
+            (&MsgpackCodec, PayloadFormat::Bytes),
+            (&MsgpackCodec, PayloadFormat::Msgpack),
+            (&ProtobufCodec, PayloadFormat::Bytes),
+        ];
+        for (codec, format) in codecs {
+            let mut seen = [0; 2];
+            for len in 2..120 {
+                let payload = match format {
+                    PayloadFormat::Json => Payload::json(&"x".repeat(len - 2)).unwrap(),
+                    PayloadFormat::Msgpack => Payload::msgpack(&"x".repeat(len)).unwrap(),
+                    _ => Payload::bytes(vec![7; len]),
+                };
+                let frame = Frame::event_only("e".repeat(50)).with_payload(payload.clone());
+                let message = codec.encode(&frame).unwrap();
+                let (range, whole) = (message.data.as_ptr_range(), message.data.len());
+                assert_eq!(message.kind == MessageKind::Text, format == PayloadFormat::Json);
+                let decoded = codec.decode(message.clone()).unwrap();
+                let decoded = decoded.payload().unwrap();
+                assert_eq!(*decoded, payload);
+                let shares = range.contains(&decoded.data().as_ptr());
+                assert_eq!(shares, decoded.data().len() * 2 >= whole, "{} {len} of {whole}", codec.name());
+                seen[usize::from(shares)] += 1;
+            }
+            assert!(seen.iter().all(|&count| count > 20), "{seen:?}");
+        }
+    }
+}

@@ -165,4 +165,19 @@ mod tests {
             assert!("89ab".contains(&id[19..20]), "{id}");
         }
     }
+
+    #[test]
+    fn a_random_id_is_a_uuid_of_version_4_with_122_random_bits() {
+        let (mut ones, mut zeros) = (0, 0);
+        for _ in 0..300 {
+            let id = new_id().unwrap();
+            let groups: Vec<_> = id.split('-').collect();
+            assert_eq!(groups.iter().map(|group| group.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
+            let bits = u128::from_str_radix(&groups.concat(), 16).unwrap();
+            (ones, zeros) = (ones | bits, zeros | !bits);
+            assert_eq!((groups[2].as_bytes()[0], bits >> 62 & 3), (b'4', 2), "{id}");
+        }
+        // Every other bit is sometimes 0 and sometimes 1.
+        assert_eq!((ones & zeros).count_ones(), 122);
+    }
 }

@@ -60,21 +60,19 @@ impl<'a> Scanner<'a> {
         if bytes[first] == b'0' && digits > 1 {
             return Err(no_json("a number that begins with 0"));
         }
-        let mut is_integer = true;
         if bytes.get(self.at) == Some(&b'.') {
-            is_integer = false;
             self.skip_digits(self.at + 1)?;
         }
         if let Some(b'e' | b'E') = bytes.get(self.at) {
-            is_integer = false;
             let has_sign = matches!(bytes.get(self.at + 1), Some(b'+' | b'-'));
             self.skip_digits(self.at + 1 + usize::from(has_sign))?;
         }
         let text = &self.text[start..self.at];
-        let integer = match (is_integer, is_negative) {
-            (true, false) => text.parse().ok().map(Number::Unsigned),
-            (true, true) if text != "-0" => text.parse().ok().map(Number::Signed),
-            _ => None,
+        // No integer is parsed from a fraction, from an exponent, or beyond 64 bits.
+        let integer = match is_negative {
+            false => text.parse().ok().map(Number::Unsigned),
+            true if text != "-0" => text.parse().ok().map(Number::Signed),
+            true => None,
         };
         // Beyond the range of a float it parses as infinity.
         integer
