@@ -290,3 +290,46 @@ async fn a_panic_is_told_with_the_id_where_only_errors_are_wanted() {
     assert_eq!(tape.lines(), [expected]);
     assert_no_secret(&tape, &wire, 1);
 }
+
+/// Counts nothing, and panics where it is told to.
+struct Hooks {
+    panics: bool,
+}
+
+impl rejoin_server::Metrics for Hooks {
+    fn connection_opened(&self) {
+        assert!(!self.panics, "on purpose");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_is_logged_where_it_panics_and_a_gap_where_there_is_one() {
+    for panics in [false, true] {
+        let (tape, _guard) = capture("debug");
+        let (builder, mut log) = harness::builder();
+        let server = builder.metrics(Hooks { panics }).send_buffer(2).build().unwrap();
+        let line = Line::to(&server);
+        let mut ada = line.client("/?id=ada").connect().await.unwrap();
+        assert_eq!(log.next().await, "ada connected");
+        server.broadcast("room", &secret(1)).unwrap();
+        assert!(next(&mut ada).await.starts_with("message secret"));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let text = tape.text();
+        assert_eq!(text.contains("metrics hook panicked"), panics, "{text}");
+        assert!(!text.contains("told of a gap"), "{text}");
+
+        line.set_dials(Dials::Refused);
+        line.cut();
+        assert_eq!(log.next().await, "ada dropped: connection reset");
+        for n in 2..=4 {
+            server.broadcast("room", &secret(n)).unwrap();
+        }
+        line.set_dials(Dials::Served);
+        while !next(&mut ada).await.starts_with("gap") {}
+        let text = tape.text();
+        assert!(
+            text.lines().any(|line| line.contains("told of a gap") && line.contains("frames=1")),
+            "{text}"
+        );
+    }
+}

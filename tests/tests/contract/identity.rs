@@ -74,3 +74,20 @@ fn empty_id_gets_one() {
         stage.end().await;
     });
 }
+
+#[test]
+fn the_address_of_a_peer_is_known_in_either_family() {
+    in_both_modes(async |mode| {
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let (builder, log) = rejoin_tests::harness::builder();
+            let server = builder.build().unwrap();
+            let addr = server.listen(host).await.unwrap().local_addr();
+            let mut stage = Stage { server, addr, log, mode };
+            let _client = stage.client_at(addr, "id=ada").connect().await.unwrap();
+            let peer = stage.log.connected().await.remote_addr().unwrap();
+            assert_eq!(peer.ip(), addr.ip());
+            assert_ne!(peer.port(), addr.port());
+            stage.end().await;
+        }
+    });
+}

@@ -169,3 +169,28 @@ async fn a_broadcast_after_others_have_left_reaches_those_who_stay() {
     assert_eq!(numbers(&mut ada, 2).await, [1, 2]);
     assert_eq!(server.connections("room").len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn debug_output_names_things_and_hides_what_may_be_secret() {
+    let (builder, mut log) = rejoin_tests::harness::builder();
+    let shown = format!("{builder:?}");
+    assert!(shown.starts_with("Builder {") && shown.contains("message: true"), "{shown}");
+    let server = builder.build().unwrap();
+    assert!(format!("{server:?}").starts_with("Server"));
+    assert!(format!("{:?}", server.service()).starts_with("Service"));
+    let identity = rejoin_server::Identity::room("garden").with_id("ada").with_data("secret");
+    let shown = format!("{identity:?}");
+    assert!(shown.contains("garden") && shown.contains("ada") && !shown.contains("secret"), "{shown}");
+
+    let line = Line::to(&server);
+    let builder = line.client("/?id=ada&auth=secret").header("authorization", "secret");
+    let shown = format!("{builder:?}");
+    assert!(shown.starts_with("ClientBuilder {") && !shown.contains("secret"), "{shown}");
+    let client = builder.connect().await.unwrap();
+    let connection = log.connected().await;
+    let shown = format!("{connection:?}");
+    assert!(shown.contains("\"ada\"") && shown.contains("\"room\""), "{shown}");
+    let shown = format!("{client:?} {:?}", client.sender());
+    assert!(shown.starts_with("Connection {") && shown.contains("Sender {"), "{shown}");
+    assert!(!shown.contains("secret"), "{shown}");
+}
