@@ -59,14 +59,15 @@ run() {
 # The tests that should find a bug, the quickest first; they say which did.
 core() { run -p rejoin-core --all-features --lib "$@"; }
 memory() { run -p rejoin-tests --test memory; }
+foreign() { run -p rejoin-tests --test foreign_code; }
 find_it() {
     case "$(grep -m1 '^+++ b/' "$1")" in
         *b/core/*)
             core -- --skip session::tests::walk --skip session::tests::random ||
-                core -- session::tests::random || core -- session::tests::walk
+                core -- session::tests::random || core -- session::tests::walk || memory || foreign
             ;;
         *b/client/*) run -p rejoin-client --lib --tests || memory ;;
-        *b/server/*) run -p rejoin-server --lib || memory ;;
+        *b/server/*) run -p rejoin-server --lib || memory || foreign ;;
         *) memory ;;
     esac
 }

@@ -1,4 +1,4 @@
-//! [`Broadcast`]: one frame queued for all members of a room, and [`Flush`]: what is queued written.
+//! [`Encoded`]: one frame for all members of a room, and [`FanOut`]: the task that writes what was queued for them.
 
 use std::ops::Range;
 use std::pin::pin;
@@ -6,158 +6,167 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
-use rejoin_core::drive::{Feed, Queued, Tally, now};
-use rejoin_core::{Codec, EncodeError, Frame, Overflow, SharedFrame, ws};
-use tokio::runtime::Handle;
-use tokio_util::task::TaskTracker;
+use rejoin_core::drive::{Budget, Effects, Feed, Queued, now};
+use rejoin_core::{EncodeError, Frame, Overflow, SharedFrame, ws};
 
 use crate::connection::Connection;
-use crate::rooms::Room;
+use crate::rooms::{Chunk, Room};
 use crate::shared::Shared;
 
-/// So many members are written to before other tasks have their turn. They share a feed: what all members share is passed from
-/// core to core with each delivery.
+/// The members that share a feed, and that are written to before other tasks have their turn. What all members of a room shared
+/// would be passed from core to core with each delivery.
 pub(crate) const CHUNK: usize = 256;
 
 /// A frame that is broadcast, encoded and framed once for each codec among the members.
-pub(crate) struct Broadcast<'a> {
-    /// By the codec's place; `None` where nobody has it, and where it has no image of the frame.
-    images: Vec<Option<Bytes>>,
+pub(crate) struct Encoded<'a> {
+    frame: &'a Frame,
     shared: &'a Shared,
-    /// Bytes if each member keeps it.
-    kept: usize,
-    done: Broadcasted,
+    /// By the codec's place; `None` for a codec that cannot represent the frame, and where nobody uses it.
+    encodings: Vec<Option<Bytes>>,
+    /// The codecs that were asked, by their place.
+    asked: Vec<bool>,
+    failed: Option<EncodeError>,
 }
 
-/// What came of a broadcast.
+/// What came of queueing a frame.
 #[derive(Default)]
-pub(crate) struct Broadcasted {
-    /// For so many it was queued.
+pub(crate) struct Queueing {
+    /// The members for which it was queued.
     pub(crate) queued: usize,
-    /// The bytes of all the encodings.
-    pub(crate) bytes: usize,
-    /// There is something to be written: the frame, or that there is a gap.
-    pub(crate) told: bool,
-    /// The chunks who may have to give something up although their sockets would take it, because no flush has come so far.
-    pub(crate) behind: Vec<usize>,
-    /// Some codec has no image of the frame.
-    pub(crate) failed: Option<EncodeError>,
+    /// There is something to write: the frame, or that there is a gap.
+    pub(crate) is_due: bool,
+    /// The chunks whose members may lose something although their sockets would take it, because no fan-out has reached
+    /// them so far. Ascending.
+    pub(crate) lagging: Vec<usize>,
+    /// Those to wake once the room is unlocked.
+    pub(crate) effects: Vec<(Connection, Effects)>,
 }
 
-impl<'a> Broadcast<'a> {
-    /// Encodes a frame for so many members of each codec.
-    pub(crate) fn new(frame: &Frame, codecs: &[usize], shared: &'a Shared) -> Self {
-        let mut broadcast =
-            Self { images: Vec::with_capacity(codecs.len()), shared, kept: 0, done: Broadcasted::default() };
-        for (codec, members) in shared.options.codecs.iter().zip(codecs) {
-            let image = if *members > 0 { broadcast.encode(frame, &**codec) } else { None };
-            broadcast.kept += image.as_ref().map_or(0, |image| members * image.len());
-            broadcast.images.push(image);
+impl Queueing {
+    fn note(&mut self, member: &Connection, effects: Effects) {
+        if !effects.is_empty() {
+            self.effects.push((member.clone(), effects));
         }
-        broadcast
+    }
+}
+
+impl<'a> Encoded<'a> {
+    /// A frame that is not encoded yet.
+    pub(crate) fn new(frame: &'a Frame, shared: &'a Shared) -> Self {
+        let codecs = shared.options.codecs.len();
+        Self { frame, shared, encodings: vec![None; codecs], asked: vec![false; codecs], failed: None }
     }
 
-    fn encode(&mut self, frame: &Frame, codec: &dyn Codec) -> Option<Bytes> {
-        match codec.encode(frame) {
+    /// A codec that has members, by these counts, and that was not asked yet.
+    pub(crate) fn missing(&self, members: &[usize]) -> Option<usize> {
+        members.iter().zip(&self.asked).position(|(members, asked)| *members > 0 && !asked)
+    }
+
+    /// Encodes the frame with the codec at this place. The bytes count once in the budget, until nobody keeps them.
+    pub(crate) fn encode(&mut self, codec: usize) {
+        self.asked[codec] = true;
+        match self.shared.options.codecs[codec].encode(self.frame) {
             Ok(message) => {
-                let image = ws::encode_message(message.kind, &message.data);
-                self.done.bytes += image.len();
-                Some(image)
+                let frame = ws::encode_message(message.kind, &message.data);
+                self.encodings[codec] = Some(self.budget().charge(frame));
             }
             Err(error) => {
-                self.done.failed.get_or_insert(error);
-                None
+                self.failed.get_or_insert(error);
             }
         }
     }
 
-    /// Queues the frame for all members: they follow these feeds.
-    pub(crate) fn queue(
-        mut self,
-        members: &[Connection],
-        feeds: &[Arc<Feed>],
-        overflow: Overflow,
-    ) -> Broadcasted {
-        // Where nobody can refuse it, nobody has to be asked now.
-        if overflow == Overflow::DropOldest && self.shared.suspended.budget().make_room(self.kept) {
-            self.feed(feeds);
-        } else {
-            for (chunk, (members, feed)) in members.chunks(CHUNK).zip(feeds).enumerate() {
-                self.offer(chunk, members, feed, overflow);
-            }
-        }
-        self.done
+    fn budget(&self) -> &'a Budget {
+        self.shared.suspended.budget()
     }
 
-    /// Each member takes the frame over when its turn comes.
-    fn feed(&mut self, feeds: &[Arc<Feed>]) {
+    /// Whether the frame is within the bound of all sessions, or would be with suspended ones evicted. They are not evicted now:
+    /// most sockets take the frame at once, and then it is not kept.
+    pub(crate) fn fits(&self) -> bool {
+        self.budget().can_fit(0)
+    }
+
+    /// The bytes of all encodings.
+    pub(crate) fn bytes(&self) -> usize {
+        self.encodings.iter().flatten().map(Bytes::len).sum()
+    }
+
+    /// Why some codec cannot represent the frame.
+    pub(crate) fn failed(&self) -> Option<EncodeError> {
+        self.failed.clone()
+    }
+
+    /// Queues the frame for all who follow the feed: each drains it when its turn comes. Returns whether they lag.
+    pub(crate) fn push(&self, feed: &Feed, queueing: &mut Queueing) -> bool {
         let options = &self.shared.options;
-        let mut kept = 0;
-        for (chunk, feed) in feeds.iter().enumerate() {
-            let fed = feed.push(&self.images);
-            kept += fed.bytes;
-            self.done.told = true;
-            self.done.queued += fed.queued;
-            if 2 * fed.waiting_frames >= options.send_buffer
-                || 2 * fed.waiting_bytes >= options.send_buffer_bytes
-            {
-                self.done.behind.push(chunk);
-            }
-        }
-        self.shared.suspended.budget().change(0, kept);
+        let fed = feed.push(&self.encodings);
+        queueing.is_due = true;
+        queueing.queued += fed.queued;
+        2 * fed.waiting_frames >= options.send_buffer || 2 * fed.waiting_bytes >= options.send_buffer_bytes
     }
 
-    /// Each member decides now.
-    fn offer(&mut self, chunk: usize, members: &[Connection], feed: &Feed, overflow: Overflow) {
-        let mut tally = Tally::new(self.shared.suspended.budget());
-        let mut frames: Vec<Option<SharedFrame>> = vec![None; self.images.len()];
-        let mut is_behind = false;
+    /// Queues the frame for members that decide one by one. Returns whether they lag.
+    pub(crate) fn offer(
+        &self,
+        members: &[Connection],
+        feed: &Feed,
+        overflow: Overflow,
+        fits: bool,
+        queueing: &mut Queueing,
+    ) -> bool {
+        let mut frames: Vec<Option<SharedFrame>> = vec![None; self.encodings.len()];
+        let mut lags = false;
         for member in members {
             let codec = member.codec_index();
-            let Some(image) = &self.images[codec] else {
-                member.cell().command(|session| session.send_missing()).ok();
+            let Some(encoding) = &self.encodings[codec] else {
+                let (is_due, effects) = member.cell().queue_missing();
+                queueing.is_due |= is_due;
+                queueing.note(member, effects);
                 continue;
             };
-            let frame = frames[codec].get_or_insert_with(|| feed.record(codec, image.clone()));
-            if let Ok(Queued { is_dropped, urgent }) = member.cell().queue(frame, overflow, &mut tally) {
-                // Of a frame that was dropped there is a gap to be told.
-                self.done.told = true;
-                self.done.queued += usize::from(!is_dropped);
-                is_behind |= urgent;
+            let frame = frames[codec].get_or_insert_with(|| feed.record(codec, encoding.clone()));
+            let (queued, effects) = member.cell().queue(frame, overflow, fits);
+            queueing.note(member, effects);
+            if let Ok(Queued { is_dropped, urgent }) = queued {
+                // Even a frame that was dropped is a gap to report.
+                queueing.is_due = true;
+                queueing.queued += usize::from(!is_dropped);
+                lags |= urgent;
             }
         }
-        if is_behind {
-            self.done.behind.push(chunk);
-        }
+        lags
     }
 }
 
-/// The members of a room, to be gone through.
+/// The members of a room, to be written to chunk by chunk.
 #[derive(Clone)]
 pub(crate) struct Turn {
+    chunks: Arc<[Part]>,
+}
+
+struct Part {
     members: Arc<Vec<Connection>>,
-    /// That of each chunk, and the number up to which its members have taken over what is there when they have been gone through.
-    feeds: Arc<[(Arc<Feed>, u32)]>,
+    feed: Arc<Feed>,
+    /// The members have drained the feed up to this number once they have been written to.
+    drained: u32,
 }
 
 impl Turn {
-    /// To be called while nobody can come, go, or broadcast: who comes later follows from later on.
-    pub(crate) fn new(members: Arc<Vec<Connection>>, feeds: &[Arc<Feed>]) -> Self {
-        let feeds = feeds.iter().map(|feed| (feed.clone(), feed.next()));
-        Self { members, feeds: feeds.collect() }
-    }
-
-    /// How many chunks there are.
-    fn chunks(&self) -> usize {
-        self.feeds.len()
+    /// To be called under the room's lock: a member that joins later follows from later on.
+    pub(crate) fn new(chunks: &[Chunk]) -> Self {
+        let parts = chunks.iter().map(|Chunk { members, feed }| Part {
+            members: members.clone(),
+            feed: feed.clone(),
+            drained: feed.next(),
+        });
+        Self { chunks: parts.collect() }
     }
 
     /// Writes what is queued for a chunk of the members.
     pub(crate) fn write(&self, chunk: usize) {
-        let from = chunk * CHUNK;
-        write(&self.members[from..self.members.len().min(from + CHUNK)]);
-        let (feed, before) = &self.feeds[chunk];
-        feed.forget(*before);
+        let Part { members, feed, drained } = &self.chunks[chunk];
+        write(members);
+        feed.forget(*drained);
     }
 
     async fn write_all(&self, chunks: Range<usize>) {
@@ -170,56 +179,59 @@ impl Turn {
     }
 }
 
-/// Writes what broadcasts have queued for the members of a room, one member after the other: each of them would have to be
-/// woken otherwise, for one write. What is queued while a member waits for its turn leaves in the same write.
-pub(crate) struct Flush {
+/// The task that writes what broadcasts have queued for the members of a room, one member after the other: each member's task
+/// would have to be woken otherwise, for one write. What is queued while a member waits for its turn leaves in the same write.
+///
+/// A room has one at most. It runs in the server's own runtime, wherever the broadcast came from.
+pub(crate) struct FanOut {
     room: Arc<Room>,
-    /// It has said that it ends.
+    shared: Arc<Shared>,
+    /// It has found nothing more to write.
     over: bool,
 }
 
-impl Flush {
-    /// Begins a flush, in a task of its own where there is a runtime.
-    pub(crate) fn begin(room: Arc<Room>, tasks: &TaskTracker) {
-        let mut flush = Self { room, over: false };
-        match Handle::try_current() {
-            Ok(runtime) => {
-                let workers = runtime.metrics().num_workers();
-                drop(tasks.spawn(flush.run(workers, tasks.clone())));
-            }
-            Err(_) => {
-                while let Some(turn) = flush.next() {
-                    (0..turn.chunks()).for_each(|chunk| turn.write(chunk));
-                }
-            }
-        }
+impl FanOut {
+    /// Begins the fan-out of a room that has none.
+    pub(crate) fn begin(room: Arc<Room>, shared: &Arc<Shared>) {
+        let own = shared.runtimes.own();
+        let workers = own.as_ref().map_or(1, |runtime| runtime.metrics().num_workers());
+        let fan_out = Self { room, shared: shared.clone(), over: false };
+        shared.runtimes.spawn_on(own.as_ref(), fan_out.run(workers));
     }
 
-    async fn run(mut self, workers: usize, tasks: TaskTracker) {
+    async fn run(mut self, workers: usize) {
         let mut first = true;
         while let Some(turn) = self.next() {
             if !std::mem::take(&mut first) {
                 tokio::task::yield_now().await;
             }
-            // Every worker that is free takes a part of a room that is big.
-            let chunks = turn.chunks();
-            let size = chunks.div_ceil(chunks.clamp(1, workers));
-            if chunks <= size {
-                turn.write_all(0..chunks).await;
-                continue;
-            }
-            let writing: Vec<_> = (0..chunks)
-                .step_by(size)
-                .map(|from| {
-                    let turn = turn.clone();
-                    let part = from..chunks.min(from + size);
-                    tasks.spawn(async move { turn.write_all(part).await })
-                })
-                .collect();
-            for part in writing {
-                // It does not panic; and what it has not written is written with what comes next.
-                part.await.ok();
-            }
+            self.write(turn, workers).await;
+            let budget = self.shared.suspended.budget();
+            budget.settle();
+            // What the sockets did not take is kept, and may be more than all sessions together are to keep.
+            budget.make_room(0);
+        }
+    }
+
+    async fn write(&self, turn: Turn, workers: usize) {
+        // Every worker that is free takes a part of a room that is big.
+        let chunks = turn.chunks.len();
+        let size = chunks.div_ceil(chunks.clamp(1, workers));
+        if chunks <= size {
+            turn.write_all(0..chunks).await;
+            return;
+        }
+        let writing: Vec<_> = (0..chunks)
+            .step_by(size)
+            .map(|from| {
+                let turn = turn.clone();
+                let part = from..chunks.min(from + size);
+                self.shared.tasks.spawn(async move { turn.write_all(part).await })
+            })
+            .collect();
+        for part in writing {
+            // It does not panic; and what it has not written is written with what comes next.
+            part.await.ok();
         }
     }
 
@@ -230,9 +242,9 @@ impl Flush {
     }
 }
 
-impl Drop for Flush {
+impl Drop for FanOut {
     fn drop(&mut self) {
-        // Not to its end, where the runtime has ended.
+        // It has not come to its end where the runtime has ended.
         if !self.over {
             self.room.flush_stopped();
         }
@@ -240,11 +252,9 @@ impl Drop for Flush {
 }
 
 fn write(members: &[Connection]) {
-    let Some(first) = members.first() else { return };
     // All of them, though each write counts against the budget of the task that happens to do it.
     let write = tokio::task::coop::unconstrained(async {
         let now = now();
-        let mut tally = Tally::new(first.budget());
         for (index, member) in members.iter().enumerate() {
             // A write takes long enough for the next one's.
             if let Some(member) = members.get(index + 2) {
@@ -254,7 +264,7 @@ fn write(members: &[Connection]) {
                 member.prefetch_session();
                 member.prefetch_link();
             }
-            member.flush(now, &mut tally);
+            member.flush(now);
         }
     });
     let written = pin!(write).poll(&mut Context::from_waker(Waker::noop()));

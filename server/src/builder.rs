@@ -220,14 +220,17 @@ impl Builder {
         self
     }
 
-    /// The bytes that all sessions of this server keep together, suspended ones counted with 512 bytes beside their frames.
-    /// Default 1 GiB; at least 1. It bounds what windows and buffers may cost, however long and big they are. Several threads
-    /// that send at the same moment may pass it by what they send.
+    /// The bytes of messages that all sessions of this server keep together, and 512 bytes for each suspended session. Default
+    /// 1 GiB; at least 1. It bounds what windows and buffers may cost, however long and big they are.
     ///
-    /// Where it is reached, suspended sessions end, the oldest first ([`CloseReason::Evicted`]); who comes back to one is told
-    /// that it is lost. With none left, a buffer counts as full: a `send` follows its [policy](Self::overflow), and a
-    /// broadcast takes the place of older frames of the same member. A frame counts once for each session that keeps it,
-    /// although the members of a room share its bytes.
+    /// A broadcast counts once for each codec, however many members keep it. Where the bound is reached, suspended sessions end,
+    /// the oldest first ([`CloseReason::Evicted`]), if that frees enough; a client that comes back to one learns that it is
+    /// lost. Nobody is evicted for a message that a socket takes at once. Where evicting cannot help, a buffer counts as full: a `send`
+    /// follows its [policy](Self::overflow), and a broadcast goes to members whose sockets keep up; for others it replaces
+    /// older frames of the same member.
+    ///
+    /// It may be passed by what several threads send at the same moment, by broadcasts until their sockets have had their turn, and by
+    /// frames that are being written.
     pub fn max_retained_bytes(mut self, bytes: usize) -> Self {
         self.options.max_retained_bytes = bytes;
         self

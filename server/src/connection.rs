@@ -10,7 +10,7 @@ use std::task::Wake;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rejoin_core::drive::{Budget, Cell, Feed, Link, ReceiptError, SendError, Spot, Tally, now, prefetch};
+use rejoin_core::drive::{Cell, Effects, Feed, Link, ReceiptError, SendError, Spot, now, prefetch};
 use rejoin_core::{
     CloseFrame, CloseReason, Codec, Counts, Frame, Mode, Overflow, Session, SessionIdentity, State, Token, ws,
 };
@@ -347,13 +347,8 @@ impl Connection {
     }
 
     /// Has the session take over what is broadcast to a room.
-    pub(crate) fn follow(&self, feed: &Arc<Feed>) {
-        self.0.cell.follow(feed, self.0.codec_index);
-    }
-
-    /// What all sessions of the server keep together.
-    pub(crate) fn budget(&self) -> &Budget {
-        self.0.shared.suspended.budget()
+    pub(crate) fn follow(&self, feed: &Arc<Feed>) -> Effects {
+        self.0.cell.follow(feed, self.0.codec_index)
     }
 
     /// A span for what is logged of this session.
@@ -361,22 +356,27 @@ impl Connection {
         tracing::debug_span!("session", id = self.id(), room = self.room())
     }
 
-    /// The attached socket, for the session's task: nobody else waits for it.
+    /// The attached socket; `None` while somebody else uses it.
+    pub(crate) fn try_socket(&self) -> Option<MutexGuard<'_, Socket>> {
+        match self.0.socket.try_lock() {
+            Ok(socket) => Some(socket),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// The same, waited for: for a task that ends, and cannot come back to it. Nobody who holds it waits for a task.
     pub(crate) fn socket(&self) -> MutexGuard<'_, Socket> {
         self.0.socket.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what is queued; where the socket is busy, its task does.
-    pub(crate) fn flush(&self, now: Instant, tally: &mut Tally<'_>) {
-        let wakes = match self.0.socket.try_lock() {
-            Ok(mut socket) => socket.flush(&self.0.shared, self, now, tally),
-            Err(TryLockError::Poisoned(poisoned)) => {
-                poisoned.into_inner().flush(&self.0.shared, self, now, tally)
-            }
-            Err(TryLockError::WouldBlock) => {
-                self.0.cell.catch_up(tally);
-                true
-            }
+    /// Writes what is queued; where the socket is in use, its task does.
+    pub(crate) fn flush(&self, now: Instant) {
+        let wakes = if let Some(mut socket) = self.try_socket() {
+            socket.flush(&self.0.shared, self, now)
+        } else {
+            self.0.cell.catch_up();
+            true
         };
         if wakes {
             self.0.cell.wake_driver();

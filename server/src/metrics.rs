@@ -14,8 +14,8 @@ use rejoin_core::{CloseReason, DropReason, LostReason};
 /// # How hooks are called
 /// Synchronously, by whoever does what is told: the task of a session, the one that answers an upgrade, or the caller of
 /// [`Server::broadcast`](crate::Server::broadcast) and [`Server::kick`](crate::Server::kick). Several run at the same time.
-/// A hook that blocks holds up a connection, so it must not: add to an atomic, and return. No lock of the server is held
-/// meanwhile. A panic in a hook is caught and logged, and changes nothing else.
+/// A hook that blocks holds up a connection, so it must not: add to an atomic, and return. It may call into the server and its
+/// connections: nothing that such a call waits for is locked meanwhile. A panic in a hook is caught and logged, and changes nothing else.
 ///
 /// What happens for every frame is not told for every frame: a session tells its numbers once or twice each time that its
 /// task has run, for all the frames that passed.

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rejoin_core::drive::Feed;
+use rejoin_core::drive::{Effects, Feed};
 use rejoin_core::{Frame, Mode, Overflow};
 
-use crate::broadcast::{Broadcast, Broadcasted, CHUNK, Flush, Turn};
+use crate::broadcast::{CHUNK, Encoded, FanOut, Queueing, Turn};
 use crate::connection::Connection;
 use crate::error::BroadcastError;
 use crate::sharded::{Keyed, Sharded};
@@ -34,24 +34,33 @@ impl Keyed for Named {
 
 #[derive(Debug, Default)]
 pub(crate) struct Room {
-    /// Held while a broadcast is queued, so that all members see the broadcasts of a room in the same order.
+    /// Held while a broadcast is queued, so that all members see the broadcasts of a room in the same order. No foreign code
+    /// runs under it: frames are encoded before, members are woken and written to afterwards.
     members: Mutex<Members>,
 }
 
 #[derive(Debug, Default)]
 struct Members {
-    /// Shared with who flushes them; copied when somebody comes or goes meanwhile.
-    list: Arc<Vec<Connection>>,
-    /// What is broadcast to each [`CHUNK`] of them.
-    feeds: Vec<Arc<Feed>>,
-    /// How many there are of each codec, by its place among the server's.
+    /// Each but the last has [`CHUNK`] members.
+    chunks: Vec<Chunk>,
+    /// How many members use each codec, by its place among the server's.
     codecs: Vec<usize>,
-    /// Something was queued that no flush has begun to write.
+    /// The chunk that a broadcast may write to next, where several lag.
+    next_lagging: usize,
+    /// Something was queued that no fan-out has begun to write.
     flush_due: bool,
-    /// A flush is under way.
+    /// A fan-out is under way.
     flushing: bool,
     /// The last member has left, and the room is about to be removed: nobody may join any more.
     dead: bool,
+}
+
+/// Members that share a feed.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
+    /// Shared with the fan-out; copied when a member joins or leaves meanwhile.
+    pub(crate) members: Arc<Vec<Connection>>,
+    pub(crate) feed: Arc<Feed>,
 }
 
 impl Rooms {
@@ -82,7 +91,9 @@ impl Rooms {
                 self.remove(name, &room);
                 continue;
             }
-            members.add(connection);
+            let effects = members.add(connection);
+            drop(members);
+            connection.cell().apply(effects);
             return created;
         }
     }
@@ -92,12 +103,13 @@ impl Rooms {
         let name = connection.shared_room();
         let Some(room) = self.room(name) else { return false };
         let mut members = room.lock();
-        if !members.remove(connection) {
-            return false;
-        }
-        members.dead = members.list.is_empty();
+        let Some(effects) = members.remove(connection) else { return false };
+        members.dead = members.chunks.is_empty();
         let dead = members.dead;
         drop(members);
+        for (member, effects) in effects {
+            member.cell().apply(effects);
+        }
         if dead {
             self.remove(name, &room);
         }
@@ -106,7 +118,7 @@ impl Rooms {
 
     /// The members of a room, suspended ones included, and those whose last callback is to come.
     pub(crate) fn members(&self, name: &str) -> Vec<Connection> {
-        self.room(name).map(|room| room.lock().list.to_vec()).unwrap_or_default()
+        self.room(name).map(|room| room.lock().all().cloned().collect()).unwrap_or_default()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -120,31 +132,39 @@ impl Rooms {
         name: &str,
         frame: &Frame,
         overflow: Overflow,
-        shared: &Shared,
+        shared: &Arc<Shared>,
     ) -> Result<(usize, usize), BroadcastError> {
         let Some(room) = self.room(name) else { return Ok((0, 0)) };
-        let mut members = room.lock();
-        //= PROTOCOL.md#3-control-frames: a broadcast of a `$` event fails as a whole
-        if frame.is_reserved() && members.list.iter().any(|member| member.mode() == Mode::Session) {
-            return Err(BroadcastError::Reserved);
-        }
-        let broadcast = Broadcast::new(frame, &members.codecs, shared);
-        let Broadcasted { queued, bytes, told, behind, failed } =
-            broadcast.queue(&members.list, &members.feeds, overflow);
-        members.flush_due |= told;
+        let mut encoded = Encoded::new(frame, shared);
+        let mut members = loop {
+            let members = room.lock();
+            //= PROTOCOL.md#3-control-frames: a broadcast of a `$` event fails as a whole
+            if frame.is_reserved() && members.all().any(|member| member.mode() == Mode::Session) {
+                return Err(BroadcastError::Reserved);
+            }
+            let Some(codec) = encoded.missing(&members.codecs) else { break members };
+            // A codec is foreign code. The room may have changed when it has returned.
+            drop(members);
+            encoded.encode(codec);
+        };
+        let Queueing { queued, is_due, lagging, effects } = members.queue(&encoded, overflow);
+        members.flush_due |= is_due;
         let begins = members.flush_due && !std::mem::replace(&mut members.flushing, true);
-        let turn = (!behind.is_empty()).then(|| members.turn());
+        let turn = members.next_lagging(&lagging);
         drop(members);
+        for (member, effects) in effects {
+            member.cell().apply(effects);
+        }
         if let Some(turn) = turn {
-            behind.into_iter().for_each(|chunk| turn.write(chunk));
+            turn.write(0);
         }
         if begins {
-            Flush::begin(room, &shared.tasks);
+            FanOut::begin(room, shared);
         }
-        match failed {
-            // For some there is an image: the others are told of a gap.
+        match encoded.failed() {
+            // Some codec can represent the frame: members with the others are told of a gap.
             Some(error) if queued == 0 => Err(BroadcastError::Encode(error)),
-            _ => Ok((queued, bytes)),
+            _ => Ok((queued, encoded.bytes())),
         }
     }
 
@@ -161,54 +181,95 @@ impl Rooms {
 }
 
 impl Members {
-    fn add(&mut self, connection: &Connection) {
-        let place = self.list.len();
-        if place / CHUNK == self.feeds.len() {
-            self.feeds.push(Arc::default());
+    fn add(&mut self, connection: &Connection) -> Effects {
+        if self.chunks.last().is_none_or(|chunk| chunk.members.len() == CHUNK) {
+            self.chunks.push(Chunk::default());
         }
         let codec = connection.codec_index();
         if self.codecs.len() <= codec {
             self.codecs.resize(codec + 1, 0);
         }
         self.codecs[codec] += 1;
-        connection.set_place(place);
-        connection.follow(&self.feeds[place / CHUNK]);
-        Arc::make_mut(&mut self.list).push(connection.clone());
+        let index = self.chunks.len() - 1;
+        let chunk = &mut self.chunks[index];
+        connection.set_place(index * CHUNK + chunk.members.len());
+        Arc::make_mut(&mut chunk.members).push(connection.clone());
+        connection.follow(&chunk.feed)
     }
 
-    fn remove(&mut self, connection: &Connection) -> bool {
+    /// Takes a member out; `None` where it is none. Returns those to wake once the lock is released.
+    fn remove(&mut self, connection: &Connection) -> Option<Vec<(Connection, Effects)>> {
         let place = connection.place();
-        if !self.list.get(place).is_some_and(|found| found.is_same(connection)) {
-            return false;
+        let (index, offset) = (place / CHUNK, place % CHUNK);
+        let found = self.chunks.get(index).and_then(|chunk| chunk.members.get(offset));
+        if !found.is_some_and(|found| found.is_same(connection)) {
+            return None;
         }
-        Arc::make_mut(&mut self.list).swap_remove(place);
-        connection.cell().unfollow();
+        let mut effects = vec![(connection.clone(), connection.cell().unfollow())];
         self.codecs[connection.codec_index()] -= 1;
-        if let Some(moved) = self.list.get(place) {
+        // The last member of the room takes the place.
+        let last = self.chunks.last_mut().expect("it has the connection that was found, or others");
+        let moved = Arc::make_mut(&mut last.members).pop().expect("a chunk without members is removed");
+        if last.members.is_empty() {
+            self.chunks.pop();
+        }
+        if !moved.is_same(connection) {
+            let chunk = &mut self.chunks[index];
+            if moved.place() / CHUNK != index {
+                effects.push((moved.clone(), moved.follow(&chunk.feed)));
+            }
             moved.set_place(place);
-            if place / CHUNK != self.list.len() / CHUNK {
-                moved.follow(&self.feeds[place / CHUNK]);
+            Arc::make_mut(&mut chunk.members)[offset] = moved;
+        }
+        Some(effects)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Connection> {
+        self.chunks.iter().flat_map(|chunk| &*chunk.members)
+    }
+
+    /// Queues a frame that is encoded for every codec among the members.
+    fn queue(&self, encoded: &Encoded<'_>, overflow: Overflow) -> Queueing {
+        let mut queueing = Queueing::default();
+        let fits = encoded.fits();
+        for (index, Chunk { members, feed }) in self.chunks.iter().enumerate() {
+            // Where no member can refuse the frame, none has to be asked now.
+            let lags = if overflow == Overflow::DropOldest && fits {
+                encoded.push(feed, &mut queueing)
+            } else {
+                encoded.offer(members, feed, overflow, fits, &mut queueing)
+            };
+            if lags {
+                queueing.lagging.push(index);
             }
         }
-        self.feeds.truncate(self.list.len().div_ceil(CHUNK));
-        true
+        queueing
     }
 
-    /// Those who are members now, to be gone through.
+    /// Of the chunks that lag, the one that this broadcast writes to itself: a caller that broadcasts without pause is slowed down
+    /// by what it asks for, and no call writes to more than one chunk.
+    fn next_lagging(&mut self, lagging: &[usize]) -> Option<Turn> {
+        let next = lagging.partition_point(|chunk| *chunk < self.next_lagging);
+        let chunk = *lagging.get(next).or_else(|| lagging.first())?;
+        self.next_lagging = chunk + 1;
+        Some(Turn::new(&self.chunks[chunk..=chunk]))
+    }
+
+    /// The members of this moment, to be written to.
     fn turn(&self) -> Turn {
-        Turn::new(self.list.clone(), &self.feeds)
+        Turn::new(&self.chunks)
     }
 }
 
 impl Room {
-    /// The members, if anything was queued for them since they were returned last: for the one flush there is at a time.
+    /// The members, if anything was queued for them since they were returned last: for the one fan-out there is at a time.
     pub(crate) fn flush_due(&self) -> Option<Turn> {
         let mut members = self.lock();
         members.flushing = std::mem::take(&mut members.flush_due);
         members.flushing.then(|| members.turn())
     }
 
-    /// A flush has stopped before its end, with its runtime.
+    /// A fan-out has stopped before its end, with its runtime.
     pub(crate) fn flush_stopped(&self) {
         self.lock().flushing = false;
     }

@@ -133,8 +133,9 @@ impl Server {
     ///
     /// Costs one encoding for each codec in the room, and a place in one queue for each 256 members: each takes the frame over when
     /// it is written to, or when anything else is done with it. What is sent to a member later comes later. All members see the
-    /// broadcasts of a room in the same order. While members wait for half of what their buffers hold, a call writes to them before
-    /// it returns.
+    /// broadcasts of a room in the same order. A task in the server's own runtime writes to the sockets, wherever the call comes from:
+    /// another runtime, or a thread without one. While members wait for half of what their buffers hold, a call writes to 256 of
+    /// them before it returns, so that a caller without pause does not outrun them.
     ///
     /// # Errors
     /// Fails as a whole for an event that begins with `$` while a member is in session mode, when no member's codec can
@@ -190,7 +191,6 @@ impl Server {
             sum.add(&counts);
             stats.connections += usize::from(state == State::Connected);
             stats.suspended += usize::from(state == State::Suspended);
-            stats.retained_bytes += counts.retained_bytes;
         }
         drop(totals);
         stats.frames_in = sum.frames_in;
@@ -199,6 +199,7 @@ impl Server {
         stats.bytes_out = sum.bytes_out;
         stats.dropped = sum.dropped;
         stats.resumed = sum.resumed;
+        stats.retained_bytes = self.shared.suspended.budget().messages();
         stats.rooms = self.shared.rooms.len();
         stats.refused = self.shared.refused.load(Ordering::Relaxed);
         stats

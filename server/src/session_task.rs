@@ -94,7 +94,10 @@ impl SessionTask {
                 Event::Connected => self.connected = true,
                 Event::Closed(_) => {
                     self.over = true;
-                    self.connection.socket().note_closed(&self.shared, &self.connection);
+                    // While somebody else uses the socket, it is reported when the task ends.
+                    if let Some(mut socket) = self.connection.try_socket() {
+                        socket.note_closed(&self.shared, &self.connection);
+                    }
                     self.shared.forget(&self.connection);
                     if !self.connected {
                         // It ended before its first socket came: there is nothing to take back.
@@ -158,16 +161,20 @@ impl Future for SessionTask {
         for _ in 0..ROUNDS_PER_POLL {
             // What the callbacks have to say is written below: they need not wake us for it.
             this.connection.cell().unregister_driver();
-            this.connection.socket().poll_read(cx, &this.shared, &this.connection);
+            let Some(mut socket) = this.connection.try_socket() else { return yield_now(cx) };
+            socket.poll_read(cx, &this.shared, &this.connection);
+            drop(socket);
             let over = this.poll_callbacks(cx, &mut events).is_ready();
             this.connection.cell().register_driver(cx);
             // Again: an abort while the callbacks ran found nobody to wake.
             if this.shared.is_aborted() {
                 return Poll::Ready(());
             }
-            let again = this.connection.socket().poll_write(cx, &this.shared, &this.connection)
+            let Some(mut socket) = this.connection.try_socket() else { return yield_now(cx) };
+            let again = socket.poll_write(cx, &this.shared, &this.connection)
                 // One that has come since the socket was read found nobody to wake, either.
                 || this.connection.has_arrival();
+            drop(socket);
             if over {
                 return Poll::Ready(());
             }
@@ -210,6 +217,12 @@ impl Drop for SessionTask {
         self.connection.set_gone();
         self.shared.turn_away(&self.connection);
     }
+}
+
+/// Lets other tasks run: a broadcast uses the socket at this moment. To wait for it would be to wait for foreign code.
+fn yield_now(cx: &Context<'_>) -> Poll<()> {
+    cx.waker().wake_by_ref();
+    Poll::Pending
 }
 
 /// What panicked is told, and its text is not: it may quote a payload, and the panic hook has told it already.

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use rejoin_core::drive::{Link, LinkEnd, Tally, Wrote, now};
+use rejoin_core::drive::{Link, LinkEnd, Wrote, now};
 use rejoin_core::{AttachError, CloseFrame, CloseReason};
 
 use crate::connection::{Arrival, Connection};
@@ -13,8 +13,11 @@ use crate::observer::Observer;
 use crate::session_task::panicked;
 use crate::shared::Shared;
 
-/// The attached socket, if there is one, and what is told of it. Behind a lock for which the session's task alone ever waits:
-/// others who find it taken have the task look again.
+/// The attached socket, if there is one, and what is reported of it.
+///
+/// It is behind a lock that nobody waits for, since foreign code runs while it is held: the codec, the stream, metrics hooks,
+/// `tracing`. Everyone uses `try_lock`. On contention a broadcast wakes the session's task, and the task yields and tries
+/// again. The one exception is a task that ends ([`Self::finish`]).
 #[derive(Debug, Default)]
 pub(crate) struct Socket {
     link: Option<Box<Link>>,
@@ -54,22 +57,16 @@ impl Socket {
     }
 
     /// For whoever has broadcast something: has the session take it over, and writes it. Returns whether the session's task has to be woken.
-    pub(crate) fn flush(
-        &mut self,
-        shared: &Shared,
-        connection: &Connection,
-        now: Instant,
-        tally: &mut Tally<'_>,
-    ) -> bool {
+    pub(crate) fn flush(&mut self, shared: &Shared, connection: &Connection, now: Instant) -> bool {
         // Somebody else's task: what is logged here is said of this session.
         let _entered = connection.span().entered();
         self.observer.note_counts(shared, connection);
         let Some(link) = &mut self.link else {
-            connection.cell().catch_up(tally);
+            connection.cell().catch_up();
             return false;
         };
         let flushed =
-            catch_unwind(AssertUnwindSafe(|| link.flush(connection.cell(), connection.codec(), now, tally)));
+            catch_unwind(AssertUnwindSafe(|| link.flush(connection.cell(), connection.codec(), now)));
         let wakes = flushed.unwrap_or_else(|_| {
             panicked(connection, "codec");
             true

@@ -26,7 +26,8 @@ pub struct Stats {
     pub resumed: u64,
     /// Upgrade requests that were refused.
     pub refused: u64,
-    /// Bytes kept for peers.
+    /// Bytes of messages kept for peers and being written to them. A broadcast counts once for each codec, however many sessions
+    /// keep it; [`Counts::retained_bytes`](crate::Counts::retained_bytes) has what one session keeps.
     pub retained_bytes: usize,
 }
 

@@ -82,7 +82,7 @@ impl Suspended {
     /// A session waits for a socket since it has lost the one before: `loss`. To be called from a task, each time that it has.
     pub(crate) fn enter(&self, connection: &Connection, loss: Loss) {
         if self.queue.add(connection, loss) {
-            self.budget.change(0, SESSION_COST);
+            self.budget.suspend(SESSION_COST);
         }
         self.runtimes.note();
         Keeper::begin(self);
@@ -97,7 +97,7 @@ impl Suspended {
     /// Who had to give way does not count any more.
     fn free(&self, was_there: bool) {
         if was_there {
-            self.budget.change(SESSION_COST, 0);
+            self.budget.resume(SESSION_COST);
         }
     }
 }

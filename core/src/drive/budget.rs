@@ -1,112 +1,168 @@
-//! [`Budget`]: what all sessions of a process may keep together.
+//! [`Budget`]: a bound on the bytes that all sessions of a process keep for their peers.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-/// A bound on the bytes that all cells which share it keep for their peers, together.
+/// A bound on the bytes that all sessions which share it keep for their peers, together.
 ///
-/// Each byte counts once for each cell that keeps it. The bound is passed by no more than what is being sent at the same moment
-/// from several threads.
+/// A message is counted by [`Self::charge`], which ties the count to its memory: a broadcast counts once, however many
+/// sessions keep it, and stops counting when the last of them, and the last socket that writes it, has let go. Nothing else
+/// has to keep books, so an unwinding codec or a task that is dropped half way cannot leave a wrong count behind.
+///
+/// Messages that several threads accept at the same moment may pass the bound by what they hold.
 pub struct Budget {
     limit: usize,
-    /// Below zero at times: what a [`Tally`] is still to tell of may have been freed already.
-    used: AtomicIsize,
-    /// Gives something up, and returns what it had counted for by itself; `None` when there is nothing to give up.
-    reclaim: Box<dyn Fn() -> Option<usize> + Send + Sync>,
-    /// Somebody was refused since the last time that something was freed.
+    ledger: Arc<Ledger>,
+    /// What suspended sessions count for beside their messages.
+    sessions: AtomicUsize,
+    /// The bytes that evicting every suspended session would free, at most. Messages that several of them share count
+    /// for each.
+    reclaimable: AtomicIsize,
+    /// Evicts the oldest suspended session, and returns what it counted for beside its messages; `None` when there is none.
+    evict: Box<dyn Fn() -> Option<usize> + Send + Sync>,
+}
+
+/// The counters. Charged messages share them, and may outlive the budget.
+#[derive(Debug, Default)]
+struct Ledger {
+    messages: Line<AtomicUsize>,
+    /// A message was refused since `freed` was notified last.
     refused: AtomicBool,
+    /// Bytes were freed since then; [`Budget::settle`] has yet to notify.
+    has_freed: AtomicBool,
     freed: Notify,
 }
 
+/// A cache line of its own: every message writes `messages`, and every access to a session reads `has_freed`.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Line<T>(T);
+
+/// A message that counts for as long as it lives.
+struct Charged {
+    message: Bytes,
+    ledger: Arc<Ledger>,
+}
+
 impl Budget {
-    /// A bound of `limit` bytes. `reclaim` is called while it is passed: it gives something up, or says that there is nothing. It
-    /// is called without any lock of ours, from whoever sends. What it returns counts as freed, beside what cells
-    /// [change](Self::change).
-    pub fn new(limit: usize, reclaim: impl Fn() -> Option<usize> + Send + Sync + 'static) -> Self {
+    /// A bound of `limit` bytes. `evict` is called without any lock of ours, while the bound is passed and evicting can help: it
+    /// ends the oldest suspended session and returns what that session counted for beside its messages.
+    pub fn new(limit: usize, evict: impl Fn() -> Option<usize> + Send + Sync + 'static) -> Self {
+        let evict = Box::new(evict);
         Self {
             limit,
-            used: AtomicIsize::new(0),
-            reclaim: Box::new(reclaim),
-            refused: AtomicBool::new(false),
-            freed: Notify::new(),
+            ledger: Arc::default(),
+            sessions: AtomicUsize::new(0),
+            reclaimable: AtomicIsize::new(0),
+            evict,
         }
     }
 
-    /// Bytes kept.
+    /// Bytes that count against the bound.
     pub fn used(&self) -> usize {
-        usize::try_from(self.used.load(Ordering::SeqCst)).unwrap_or(0)
+        self.messages() + self.sessions.load(Ordering::SeqCst)
     }
 
-    /// Whether so many bytes more may be kept. Has others give way where that helps.
+    /// Bytes of charged messages, each message once.
+    pub fn messages(&self) -> usize {
+        self.ledger.messages.0.load(Ordering::SeqCst)
+    }
+
+    /// Counts a message until its last copy is dropped. Returns the message that counts: keep that one. Costs an allocation of
+    /// 64 bytes.
+    #[must_use = "only what is returned counts"]
+    pub fn charge(&self, message: Bytes) -> Bytes {
+        self.ledger.messages.0.fetch_add(message.len(), Ordering::SeqCst);
+        Bytes::from_owner(Charged { message, ledger: self.ledger.clone() })
+    }
+
+    /// Whether this many bytes more are within the bound.
+    pub fn fits(&self, bytes: usize) -> bool {
+        self.used().saturating_add(bytes) <= self.limit
+    }
+
+    /// Whether they are, or would be once suspended sessions were evicted.
+    pub fn can_fit(&self, bytes: usize) -> bool {
+        let reclaimable = usize::try_from(self.reclaimable.load(Ordering::SeqCst)).unwrap_or(0);
+        self.used().saturating_add(bytes) <= self.limit.saturating_add(reclaimable)
+    }
+
+    /// Makes this many bytes fit, where evicting suspended sessions can do so, and returns whether they fit. Evicts nothing where
+    /// it cannot. No lock may be held.
     pub fn make_room(&self, bytes: usize) -> bool {
-        while self.used().saturating_add(bytes) > self.limit {
-            let Some(freed) = (self.reclaim)() else {
-                // First told, then looked at again: what is freed meanwhile is either seen here or notified.
-                self.refused.store(true, Ordering::SeqCst);
-                return self.used().saturating_add(bytes) <= self.limit;
+        while !self.fits(bytes) {
+            let evicted = if self.can_fit(bytes) { (self.evict)() } else { None };
+            let Some(cost) = evicted else {
+                // First noted, then checked again: bytes that are freed meanwhile are either seen here or notified.
+                self.ledger.refused.store(true, Ordering::SeqCst);
+                return self.fits(bytes);
             };
-            self.change(freed, 0);
+            self.resume(cost);
         }
         true
     }
 
-    /// Instead of `before` bytes, `after` are kept.
-    pub fn change(&self, before: usize, after: usize) {
-        if after > before {
-            self.used.fetch_add((after - before).cast_signed(), Ordering::SeqCst);
-        } else if before > after {
-            self.used.fetch_sub((before - after).cast_signed(), Ordering::SeqCst);
-            if self.refused.load(Ordering::SeqCst) && self.refused.swap(false, Ordering::SeqCst) {
-                self.freed.notify_waiters();
-            }
+    /// A session is suspended, and counts for `cost` bytes beside its messages until [`Self::resume`].
+    pub fn suspend(&self, cost: usize) {
+        self.sessions.fetch_add(cost, Ordering::SeqCst);
+        self.change_reclaimable(0, cost);
+    }
+
+    /// The session has a socket again, or has ended.
+    pub fn resume(&self, cost: usize) {
+        self.change_reclaimable(cost, 0);
+        self.sessions.fetch_sub(cost, Ordering::SeqCst);
+        self.ledger.note_freed();
+        self.settle();
+    }
+
+    /// Suspended sessions keep `after` bytes of messages where they kept `before`.
+    pub(super) fn change_reclaimable(&self, before: usize, after: usize) {
+        if before != after {
+            let by = after.cast_signed().wrapping_sub(before.cast_signed());
+            self.reclaimable.fetch_add(by, Ordering::SeqCst);
         }
     }
 
-    /// Ready when bytes have been freed after somebody was refused.
+    /// Wakes those who wait for [`Self::freed`], if bytes were freed. Messages are dropped under locks, and a waker may run foreign
+    /// code: so it is called once the lock is released.
+    pub fn settle(&self) {
+        let Ledger { refused, has_freed, freed, .. } = &*self.ledger;
+        if has_freed.load(Ordering::Relaxed) && has_freed.swap(false, Ordering::SeqCst) {
+            refused.store(false, Ordering::SeqCst);
+            freed.notify_waiters();
+        }
+    }
+
+    /// Ready when bytes have been freed after a message was refused.
     pub(super) fn freed(&self) -> Notified<'_> {
-        self.freed.notified()
+        self.ledger.freed.notified()
     }
 }
 
-/// What changes in many cells one after the other: told to their budget when this is dropped, and not for each.
-#[derive(Debug)]
-pub struct Tally<'a> {
-    budget: Option<&'a Budget>,
-    before: usize,
-    after: usize,
-}
-
-impl<'a> Tally<'a> {
-    /// A tally for cells that share this budget.
-    pub fn new(budget: &'a Budget) -> Self {
-        Self::of(Some(budget))
-    }
-
-    /// The same, for cells that may have none.
-    pub(super) fn of(budget: Option<&'a Budget>) -> Self {
-        Self { budget, before: 0, after: 0 }
-    }
-
-    /// Instead of `before` bytes, `after` are kept.
-    pub(super) fn add(&mut self, before: usize, after: usize) {
-        self.before += before;
-        self.after += after;
-    }
-
-    /// Like [`Budget::make_room`], with what is not told yet.
-    pub(super) fn make_room(&self, bytes: usize) -> bool {
-        self.budget.is_none_or(|budget| budget.make_room(bytes + self.after.saturating_sub(self.before)))
-    }
-}
-
-impl Drop for Tally<'_> {
-    fn drop(&mut self) {
-        if let Some(budget) = self.budget {
-            budget.change(self.before, self.after);
+impl Ledger {
+    fn note_freed(&self) {
+        if self.refused.load(Ordering::SeqCst) {
+            self.has_freed.store(true, Ordering::SeqCst);
         }
+    }
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.message
+    }
+}
+
+impl Drop for Charged {
+    fn drop(&mut self) {
+        self.ledger.messages.0.fetch_sub(self.message.len(), Ordering::SeqCst);
+        self.ledger.note_freed();
     }
 }
 
@@ -121,16 +177,14 @@ impl fmt::Debug for Budget {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
-
-    use bytes::Bytes;
 
     use super::*;
     use crate::drive::{Cell, SendError};
     use crate::{Mode, Overflow, Session, SessionConfig, Side};
 
-    /// A cell in plain mode, without a socket: what it is sent it keeps.
+    /// A cell in plain mode, without a socket: it keeps what it is sent.
     fn cell(budget: &Arc<Budget>) -> Cell {
         let config = SessionConfig::new(Side::Client, Mode::Plain);
         let session = Session::new(Arc::new(config), crate::drive::now());
@@ -142,18 +196,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_freed_before_it_was_told_of_leaves_room_for_others() {
+    fn counts_a_message_once_until_its_last_copy_is_dropped() {
         let budget = Budget::new(1000, || None);
-        let mut queueing = Tally::new(&budget);
-        queueing.add(0, 300);
-        let mut writing = Tally::new(&budget);
-        writing.add(200, 0);
-        drop(writing);
+        let kept = budget.charge(message(300));
+        assert_eq!((budget.used(), kept.len()), (300, 300));
+        let [copy, slice] = [kept.clone(), kept.slice(10..20)];
+        drop((kept, copy));
+        assert_eq!(budget.used(), 300);
+        assert!(budget.fits(700) && !budget.fits(701));
+        drop(slice);
         assert_eq!(budget.used(), 0);
-        assert!(budget.make_room(1000), "nothing is kept");
-        drop(queueing);
-        assert_eq!(budget.used(), 100);
-        assert!(budget.make_room(900) && !budget.make_room(901));
     }
 
     #[test]
@@ -170,44 +222,54 @@ mod tests {
     }
 
     #[test]
-    fn a_tally_is_told_at_its_end_and_counts_before() {
+    fn a_refused_message_does_not_count() {
         let budget = Arc::new(Budget::new(1000, || None));
-        let [a, b] = [cell(&budget), cell(&budget)];
-        let frame = crate::Tape::default().push(message(400));
-        let mut tally = Tally::new(&budget);
-        for cell in [&a, &b] {
-            assert!(!cell.queue(&frame, Overflow::Reject, &mut tally).unwrap().is_dropped);
+        let a = cell(&budget);
+        for _ in 0..2 {
+            assert_eq!(a.send(message(500), Overflow::Reject), Ok(true));
         }
-        assert_eq!(budget.used(), 0);
-        assert_eq!(b.queue(&frame, Overflow::Reject, &mut tally), Err(SendError::Full));
-        drop(tally);
-        assert_eq!(budget.used(), 800);
-        drop((a, b));
-        assert_eq!(budget.used(), 0);
+        assert_eq!(a.send(message(1), Overflow::Reject), Err(SendError::Full));
+        assert_eq!(a.send(message(1), Overflow::DropNewest), Ok(false));
+        assert_eq!(budget.used(), 1000);
     }
 
     #[test]
-    fn has_others_give_way_until_there_is_room() {
-        let budget = Arc::new_cyclic(|budget: &std::sync::Weak<Budget>| {
-            let budget = budget.clone();
-            Budget::new(1000, move || (budget.upgrade()?.used() > 300).then_some(100))
+    fn evicts_until_the_bytes_fit() {
+        let evicted = Arc::new(AtomicUsize::new(0));
+        let counter = evicted.clone();
+        let budget = Budget::new(1000, move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            Some(100)
         });
-        budget.change(0, 950);
+        for _ in 0..5 {
+            budget.suspend(100);
+        }
+        let kept = budget.charge(message(450));
         assert!(budget.make_room(200));
-        assert_eq!(budget.used(), 750);
-        assert!(!budget.make_room(800), "some of it cannot give way");
-        assert_eq!(budget.used(), 250);
+        assert_eq!((budget.used(), evicted.load(Ordering::Relaxed)), (750, 2));
+        drop(kept);
+        assert_eq!(budget.used(), 300);
     }
 
     #[test]
-    fn where_nobody_gives_way_a_frame_takes_the_place_of_older_ones_or_is_refused() {
+    fn evicts_nothing_where_that_cannot_help() {
+        let budget = Budget::new(1000, || panic!("evicted in vain"));
+        budget.suspend(100);
+        let _kept = budget.charge(message(800));
+        assert!(!budget.make_room(300) && budget.can_fit(200) && !budget.can_fit(201));
+        budget.change_reclaimable(0, 50);
+        assert!(budget.can_fit(250) && !budget.make_room(251));
+    }
+
+    #[test]
+    fn without_capacity_a_frame_replaces_older_ones_or_is_refused() {
         let budget = Arc::new(Budget::new(1000, || None));
         let [a, b] = [cell(&budget), cell(&budget)];
         for _ in 0..2 {
             assert_eq!(a.send(message(500), Overflow::Reject), Ok(true));
         }
         assert_eq!(b.send(message(1), Overflow::Reject), Err(SendError::Full));
-        assert_eq!(b.send(message(1), Overflow::DropOldest), Ok(false), "it has none to give");
+        assert_eq!(b.send(message(1), Overflow::DropOldest), Ok(false), "it has none to evict");
         assert_eq!(a.send(message(400), Overflow::DropOldest), Ok(true));
         assert_eq!(budget.used(), 900);
         let counts =
@@ -215,15 +277,75 @@ mod tests {
         assert_eq!((counts(&a), counts(&b)), ((3, 1), (1, 1)));
     }
 
+    #[test]
+    fn what_a_suspended_session_keeps_can_be_reclaimed() {
+        let budget = Arc::new(Budget::new(1000, || None));
+        let config = SessionConfig::new(Side::Server, Mode::Plain);
+        let mut session = Session::new(Arc::new(config), crate::drive::now());
+        let epoch = session.reserve();
+        session.attach(epoch, None, crate::drive::now()).unwrap();
+        let cell = Cell::new(session).with_budget(budget.clone());
+        let reclaimable = || budget.reclaimable.load(Ordering::SeqCst);
+        cell.send(message(300), Overflow::Reject).unwrap();
+        assert_eq!(reclaimable(), 0, "its socket may take it at any moment");
+        cell.command(|session| session.cut(crate::drive::now()));
+        cell.send(message(200), Overflow::Reject).unwrap();
+        assert_eq!(reclaimable(), 500);
+        cell.command(|session| {
+            let epoch = session.reserve();
+            session.attach(epoch, None, crate::drive::now())
+        })
+        .unwrap();
+        assert_eq!(reclaimable(), 0);
+        cell.command(|session| session.cut(crate::drive::now()));
+        assert_eq!(reclaimable(), 500);
+        drop(cell);
+        assert_eq!((reclaimable(), budget.used()), (0, 0));
+    }
+
+    #[test]
+    fn a_plain_socket_that_keeps_up_takes_a_message_without_any_eviction() {
+        let budget = Arc::new(Budget::new(1000, || panic!("evicted for nothing")));
+        budget.suspend(600);
+        let config = SessionConfig::new(Side::Server, Mode::Plain);
+        let mut session = Session::new(Arc::new(config), crate::drive::now());
+        let epoch = session.reserve();
+        session.attach(epoch, None, crate::drive::now()).unwrap();
+        let cell = Cell::new(session).with_budget(budget.clone());
+        assert_eq!(cell.send(message(500), Overflow::Reject), Ok(true));
+    }
+
+    #[test]
+    fn a_shared_frame_that_does_not_fit_goes_to_sockets_that_keep_up() {
+        let config = SessionConfig::new(Side::Server, Mode::Session);
+        let mut session = Session::new(Arc::new(config.clone()), crate::drive::now());
+        let epoch = session.reserve();
+        session.attach(epoch, None, crate::drive::now()).unwrap();
+        let cell = Cell::new(session);
+        let mut tape = crate::Tape::default();
+        let mut queue = |cell: &Cell, fits| {
+            let (queued, effects) = cell.queue(&tape.push(message(10)), Overflow::Reject, fits);
+            cell.apply(effects);
+            queued.map(|queued| queued.is_dropped)
+        };
+        assert_eq!(queue(&cell, false), Ok(false));
+        for _ in 1..config.buffer_frames / 2 {
+            queue(&cell, true).unwrap();
+        }
+        assert_eq!(queue(&cell, false), Err(SendError::Full), "half the buffer waits");
+        cell.command(|session| session.cut(crate::drive::now()));
+        assert_eq!((queue(&cell, false), queue(&cell, true)), (Err(SendError::Full), Ok(false)));
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn who_waits_for_room_is_woken_when_another_frees_it() {
+    async fn a_waiting_sender_is_woken_when_another_session_frees_bytes() {
         let budget = Arc::new(Budget::new(1000, || None));
         let [a, b] = [cell(&budget), cell(&budget)];
         a.send(message(1000), Overflow::Reject).unwrap();
         let waits = b.send_wait(message(10), Duration::from_secs(10));
         let frees = async {
             tokio::task::yield_now().await;
-            a.command(Session::take_unacknowledged);
+            a.command(|session| drop(session.take_unacknowledged()));
         };
         let since = tokio::time::Instant::now();
         assert_eq!(tokio::join!(waits, frees).0, Ok(()));

@@ -64,27 +64,21 @@ pub type Images = [Option<Bytes>];
 pub struct Fed {
     /// For so many there is an image.
     pub queued: usize,
-    /// Bytes of the images of all followers.
-    pub bytes: usize,
     /// Frames that are not forgotten.
     pub waiting_frames: usize,
     /// Their bytes, in the codec that has most of them.
     pub waiting_bytes: usize,
 }
 
-/// What a session took over.
+/// What draining a feed did to a session.
 #[derive(Debug, Default)]
-pub(super) struct CaughtUp {
-    /// The bytes that counted for it in its budget: what it had, and what it had to take over.
-    pub(super) before: usize,
-    /// Those that it keeps now.
-    pub(super) after: usize,
-    /// A big frame may have gone for a small one.
-    pub(super) made_room: bool,
+pub(super) struct Drained {
+    /// Its buffer has capacity that it did not have: a big frame may have been evicted for a small one.
+    pub(super) has_freed: bool,
 }
 
 impl Feed {
-    /// Gives a frame to all followers. Its bytes count from now on in their budget: [`Fed::bytes`], to be told by the caller.
+    /// Gives a frame to all followers.
     pub fn push(&self, images: &Images) -> Fed {
         let mut inner = self.lock();
         let number = self.next.load(Ordering::Relaxed);
@@ -143,7 +137,7 @@ impl Feed {
     }
 
     /// Gives the session what it has not yet.
-    pub(super) fn catch_up(&self, lane: u16, mark: &mut u32, session: &mut Session) -> CaughtUp {
+    pub(super) fn catch_up(&self, lane: u16, mark: &mut u32, session: &mut Session) -> Drained {
         let inner = self.lock();
         let caught_up = inner.give(lane, *mark, session);
         *mark = self.next.load(Ordering::Relaxed);
@@ -156,10 +150,10 @@ impl Feed {
         lane: u16,
         mark: u32,
         session: impl FnOnce() -> &'a mut Session,
-    ) -> CaughtUp {
+    ) -> Drained {
         let mut inner = self.lock();
         inner.lane(lane.into()).followers -= 1;
-        if self.is_behind(mark) { inner.give(lane, mark, session()) } else { CaughtUp::default() }
+        if self.is_behind(mark) { inner.give(lane, mark, session()) } else { Drained::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -171,7 +165,6 @@ impl Lane {
     fn push(&mut self, number: u32, image: Option<&Bytes>, fed: &mut Fed) {
         if let Some(image) = image {
             fed.queued += self.followers;
-            fed.bytes += self.followers * image.len();
             self.bytes += image.len();
             let frame = self.tape.push(image.clone());
             let extended = self.parts.back_mut().is_some_and(|part| match &mut part.what {
@@ -215,7 +208,7 @@ impl Inner {
     }
 
     /// Gives a session all frames from this number on.
-    fn give(&self, lane: u16, mark: u32, session: &mut Session) -> CaughtUp {
+    fn give(&self, lane: u16, mark: u32, session: &mut Session) -> Drained {
         debug_assert!(!comes_before(mark, self.forgotten), "what is forgotten all have");
         let parts = &self.lanes[usize::from(lane)].parts;
         // Mostly there is one.
@@ -224,13 +217,11 @@ impl Inner {
             _ => parts.partition_point(|part| !comes_before(mark, part.end())),
         };
         let (frames, kept) = (session.occupied(), session.retained_bytes());
-        let mut before = kept;
         for part in parts.range(from..) {
             let skip = if comes_before(part.first, mark) { mark.wrapping_sub(part.first) } else { 0 };
-            before += part.bytes_after(skip);
             match &part.what {
                 What::Frames(run) if session.offer_shared(run, skip) => {}
-                // A session that has ended takes nothing: it counts no more.
+                // A session that has ended takes nothing.
                 What::Frames(run) => run.after(skip).for_each(|frame| {
                     session.send_shared(&frame, Overflow::DropOldest).ok();
                 }),
@@ -239,8 +230,7 @@ impl Inner {
                 }
             }
         }
-        let after = session.retained_bytes();
-        CaughtUp { before, after, made_room: after < kept || session.occupied() < frames }
+        Drained { has_freed: session.retained_bytes() < kept || session.occupied() < frames }
     }
 }
 
@@ -254,7 +244,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::drive::{Budget, Cell, Tally, now};
+    use crate::drive::{Budget, Cell, now};
     use crate::{CloseReason, Epoch, Mode, SessionConfig, SessionIdentity, Side, State, Token, Transmit};
 
     /// A session with a socket that follows a feed, in a budget.
@@ -282,7 +272,7 @@ mod tests {
 
         fn of(feed: &Arc<Feed>, budget: &Arc<Budget>) -> Self {
             let follower = Self::new(Mode::Plain, 256, budget);
-            follower.cell.follow(feed, 0);
+            follower.cell.apply(follower.cell.follow(feed, 0));
             follower
         }
 
@@ -309,9 +299,7 @@ mod tests {
     }
 
     fn push(feed: &Feed, budget: &Budget, text: &'static str) -> Fed {
-        let fed = feed.push(&[Some(Bytes::from_static(text.as_bytes()))]);
-        budget.change(0, fed.bytes);
-        fed
+        feed.push(&[Some(budget.charge(Bytes::from_static(text.as_bytes())))])
     }
 
     fn budget() -> Arc<Budget> {
@@ -329,6 +317,7 @@ mod tests {
         assert_eq!(follower.cell.drive(|session| session.counts().accepted), 4);
         assert_eq!(follower.written(), ["a", "b", "own", "c"]);
         assert_eq!(follower.written(), [""; 0]);
+        feed.forget(feed.next());
         assert_eq!(budget.used(), 0);
     }
 
@@ -339,7 +328,7 @@ mod tests {
         push(&feed, &budget, "a");
         let late = Follower::of(&feed, &budget);
         assert_eq!(push(&feed, &budget, "b").queued, 2);
-        early.cell.unfollow();
+        early.cell.apply(early.cell.unfollow());
         assert_eq!(push(&feed, &budget, "c").queued, 1);
         assert_eq!(early.written(), ["a", "b"]);
         assert_eq!(late.written(), ["b", "c"]);
@@ -347,10 +336,13 @@ mod tests {
         let other = Arc::default();
         push(&feed, &budget, "d");
         push(&other, &budget, "nobody's");
-        late.cell.follow(&other, 0);
+        late.cell.apply(late.cell.follow(&other, 0));
         push(&other, &budget, "e");
         push(&feed, &budget, "nobody's");
         assert_eq!(late.written(), ["d", "e"]);
+        for feed in [feed, other] {
+            feed.forget(feed.next());
+        }
         assert_eq!(budget.used(), 0);
     }
 
@@ -359,12 +351,12 @@ mod tests {
         let (feed, budget) = (Arc::default(), budget());
         let json = Follower::of(&feed, &budget);
         let other = Follower::new(Mode::Plain, 256, &budget);
-        other.cell.follow(&feed, 2);
+        other.cell.apply(other.cell.follow(&feed, 2));
         let image = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
         let fed = feed.push(&[image("{}"), None, image("binary")]);
-        assert_eq!((fed.queued, fed.bytes), (2, 8));
+        assert_eq!((fed.queued, fed.waiting_bytes), (2, 6));
         let fed = feed.push(&[None, None, image("more")]);
-        assert_eq!((fed.queued, fed.bytes), (1, 4));
+        assert_eq!((fed.queued, fed.waiting_bytes), (1, 10));
         assert_eq!(json.written(), ["{}"]);
         assert_eq!(other.written(), ["binary", "more"]);
         assert_eq!(json.cell.drive(|session| (session.counts().accepted, session.counts().dropped)), (2, 1));
@@ -396,8 +388,7 @@ mod tests {
         let [slow, fast] = [0; 2].map(|_| Follower::of(&feed, &budget));
         let all: Vec<_> = (0..100).map(|n: u32| n.to_string()).collect();
         for (n, text) in all.iter().enumerate() {
-            let fed = feed.push(&[Some(text.clone().into())]);
-            budget.change(0, fed.bytes);
+            feed.push(&[Some(budget.charge(text.clone().into()))]);
             if n % 7 == 3 {
                 assert_eq!(fast.written().last(), Some(text));
             }
@@ -405,6 +396,7 @@ mod tests {
         assert!(feed.lock().lanes[0].parts.len() < 10, "they follow each other");
         assert_eq!(fast.written(), ["95", "96", "97", "98", "99"]);
         assert_eq!(slow.written(), all);
+        feed.forget(feed.next());
         assert_eq!(budget.used(), 0);
     }
 
@@ -414,30 +406,31 @@ mod tests {
         let plain = Follower::new(Mode::Plain, 3, &budget);
         let session = Follower::new(Mode::Session, 3, &budget);
         for follower in [&plain, &session] {
-            follower.cell.follow(&feed, 0);
+            follower.cell.apply(follower.cell.follow(&feed, 0));
         }
         for text in ["a", "b", "c", "d", "e"] {
             push(&feed, &budget, text);
         }
-        assert_eq!(budget.used(), 10);
+        assert_eq!(budget.used(), 5, "each frame counts once");
         assert_eq!(plain.written(), ["c", "d", "e"]);
         assert_eq!(session.cell.drive(|session| session.counts().dropped), 2);
-        assert_eq!(budget.used(), 3);
         assert_eq!(session.written(), ["$open", "$gap", "c", "d", "e"]);
+        feed.forget(feed.next());
+        assert!((3..=5).contains(&budget.used()), "what shares its memory with a kept frame stays");
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_waits_for_room_finds_what_the_last_frames_of_a_feed_make() {
         let (feed, budget) = (Arc::default(), budget());
         let follower = Follower::new(Mode::Plain, 2, &budget);
-        follower.cell.follow(&feed, 0);
+        follower.cell.apply(follower.cell.follow(&feed, 0));
         let big = Bytes::from(vec![b'x'; SessionConfig::new(Side::Server, Mode::Plain).buffer_bytes]);
         follower.cell.send(big, Overflow::Reject).unwrap();
         let waits = follower.cell.send_wait(Bytes::from_static(b"own"), std::time::Duration::from_secs(1));
         let leaves = async {
             tokio::task::yield_now().await;
             push(&feed, &budget, "small");
-            follower.cell.unfollow();
+            follower.cell.apply(follower.cell.unfollow());
         };
         assert_eq!(tokio::join!(waits, leaves).0, Ok(()));
         assert_eq!(follower.written(), ["small", "own"]);
@@ -456,11 +449,13 @@ mod tests {
             (State::Closed, 1)
         );
         assert_eq!(stays.written(), ["a", "b"]);
-        closes.cell.follow(&feed, 0);
+        closes.cell.apply(closes.cell.follow(&feed, 0));
         assert_eq!(push(&feed, &budget, "c").queued, 1, "it is closing");
         drop((ends, closes, stays));
+        feed.forget(feed.next());
         assert_eq!(budget.used(), 0);
-        assert_eq!(push(&feed, &budget, "d"), Fed { waiting_frames: 4, ..Fed::default() });
+        assert_eq!(push(&feed, &budget, "d"), Fed { waiting_frames: 1, ..Fed::default() });
+        assert_eq!(budget.used(), 0, "nobody follows");
     }
 
     #[test]
@@ -488,12 +483,11 @@ mod tests {
         follower.cell.drive(|session| session.cut(now()));
         while follower.cell.next_event().is_some() {}
         assert!(follower.cell.rest(std::task::Waker::noop().clone(), false));
-        follower.cell.catch_up(&mut Tally::new(&budget));
+        follower.cell.catch_up();
         push(&feed, &budget, "a");
         assert_eq!(budget.used(), 1);
-        let mut tally = Tally::new(&budget);
-        follower.cell.catch_up(&mut tally);
-        drop(tally);
+        follower.cell.catch_up();
+        feed.forget(feed.next());
         assert_eq!(follower.cell.drive(|session| session.retained_bytes()), 1);
         assert_eq!(budget.used(), 1);
     }

@@ -2,13 +2,11 @@
 
 use std::fmt;
 use std::io;
-use std::ops::ControlFlow;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use crate::{CloseFrame, Codec, DropReason, Epoch, Session, Standing, Transmit};
+use crate::{CloseFrame, Codec, Control, DropReason, Epoch, Session, Standing, Transmit};
 
-use super::budget::Tally;
 use super::cell::Cell;
 use super::deadline::now;
 use super::linger;
@@ -60,6 +58,16 @@ const ROUNDS_PER_POLL: usize = 4;
 /// How often the transport is filled, with up to 64 KiB, and written before something else is done: a large buffer is not replayed in one go.
 const WRITES_PER_POLL: usize = 8;
 
+/// How far taking from the session came.
+enum Filled {
+    /// There is nothing left to flush.
+    Done(Wrote),
+    /// A control frame is due, to be encoded once the session is released.
+    Control(Control),
+    /// The transport is to be flushed; `more` when it had no capacity for everything.
+    Flush { more: bool },
+}
+
 impl<T: Transport> Link<T> {
     /// A link for the socket that was attached, or is to be, under `epoch`.
     pub fn new(epoch: Epoch, transport: T) -> Self {
@@ -108,7 +116,7 @@ impl<T: Transport + ?Sized> Link<T> {
             Some(driver) => driver.clone_from(cx.waker()),
             None => self.driver = Some(cx.waker().clone()),
         }
-        let wrote = self.write(cx, cell, codec, now(), &mut cell.tally());
+        let wrote = self.write(cx, cell, codec, now());
         if let Wrote::End(_) = wrote {
             cell.drive(|session| session.handle_left(self.epoch));
         }
@@ -118,13 +126,13 @@ impl<T: Transport + ?Sized> Link<T> {
     /// Writes what is due, for whoever has queued it, so that the task that polls this link need not be woken for it. Returns
     /// whether it has to be woken all the same, by [`Cell::wake_driver`]: the socket is full, or is lost, or is to be read on.
     ///
-    /// Before the first [`Self::poll_write`] nothing is written. `tally` is of the cell's budget.
-    pub fn flush(&mut self, cell: &Cell, codec: &dyn Codec, now: Instant, tally: &mut Tally<'_>) -> bool {
+    /// Before the first [`Self::poll_write`] nothing is written.
+    pub fn flush(&mut self, cell: &Cell, codec: &dyn Codec, now: Instant) -> bool {
         let Some(driver) = self.driver.take() else {
-            cell.catch_up(tally);
+            cell.catch_up();
             return false;
         };
-        let wrote = self.write(&mut Context::from_waker(&driver), cell, codec, now, tally);
+        let wrote = self.write(&mut Context::from_waker(&driver), cell, codec, now);
         self.driver = Some(driver);
         match wrote {
             Wrote::Enough { again, blocked } => again || blocked,
@@ -179,7 +187,7 @@ impl<T: Transport + ?Sized> Link<T> {
         let received = self.transport.poll_receive(cx, &mut sink);
         if let Some((ack, answer)) = closed {
             // A last word on what arrived, then the answer (RFC 6455 §5.5.1).
-            if let Some(message) = ack.and_then(|ack| encode(codec, &crate::Control::Ack(ack))) {
+            if let Some(message) = ack.and_then(|ack| encode(codec, &Control::Ack(ack))) {
                 self.transport.push_control(message);
             }
             self.transport.push_close(answer.as_ref());
@@ -206,25 +214,23 @@ impl<T: Transport + ?Sized> Link<T> {
         }
     }
 
-    /// Writes until nothing is due or the socket is full, or until other tasks are to have their turn.
-    fn write(
-        &mut self,
-        cx: &mut Context<'_>,
-        cell: &Cell,
-        codec: &dyn Codec,
-        now: Instant,
-        tally: &mut Tally<'_>,
-    ) -> Wrote {
+    /// Writes until nothing is due or the socket is full, or until other tasks are to have their turn. The codec and the stream
+    /// are foreign code: they run while the session is not locked.
+    fn write(&mut self, cx: &mut Context<'_>, cell: &Cell, codec: &dyn Codec, now: Instant) -> Wrote {
         let mut turns = 0;
         loop {
-            let more = match cell.drive_in(tally, |session| self.write_or_fill(cx, session, codec, now)) {
-                ControlFlow::Continue(more) => more,
-                ControlFlow::Break(wrote) => return wrote,
+            let more = match cell.drive(|session| self.write_or_fill(cx, session, now)) {
+                Filled::Done(wrote) => return wrote,
+                Filled::Control(control) => {
+                    self.push_control(&control, cell, codec);
+                    continue;
+                }
+                Filled::Flush { more } => more,
             };
             let mut written = Written::default();
             let flushed = self.transport.poll_flush(cx, &mut written);
             let goes_on = more && matches!(flushed, Poll::Ready(Ok(())));
-            let wrote = cell.drive_in(tally, |session| self.note_written(session, flushed, written, now));
+            let wrote = cell.drive(|session| self.note_written(session, flushed, written, now));
             if !goes_on {
                 return wrote;
             }
@@ -235,31 +241,34 @@ impl<T: Transport + ?Sized> Link<T> {
         }
     }
 
-    /// Writes what can be written in one go with the session, where that is all; else takes from the session what the transport has
-    /// room for, and returns whether there may be more.
-    fn write_or_fill(
-        &mut self,
-        cx: &mut Context<'_>,
-        session: &mut Session,
-        codec: &dyn Codec,
-        now: Instant,
-    ) -> ControlFlow<Wrote, bool> {
-        if let Some(wrote) = self.write_lone(cx, session, now) {
-            return ControlFlow::Break(wrote);
-        }
-        match self.fill(session, codec, now) {
-            Err(end) => ControlFlow::Break(Wrote::End(end)),
-            Ok(false) if self.transport.is_idle() => {
-                ControlFlow::Break(self.note_written(session, Poll::Ready(Ok(())), Written::default(), now))
-            }
-            Ok(more) => ControlFlow::Continue(more),
+    /// Queues a control frame behind what was taken from the session before it.
+    fn push_control(&mut self, control: &Control, cell: &Cell, codec: &dyn Codec) {
+        if let Some(message) = encode(codec, control) {
+            self.transport.push_control(message);
+        } else {
+            let frame = CloseFrame::new(1011, "codec cannot carry control frames");
+            cell.drive(|session| session.handle_violation(self.epoch, frame));
         }
     }
 
-    /// Writes the one message that is due, where it is one: without queueing it, and in one go with the session. Of a broadcast
-    /// it is nearly always one.
+    /// Writes what can be written in one go with the session, where that is all; else takes from the session what the transport has
+    /// capacity for.
+    fn write_or_fill(&mut self, cx: &mut Context<'_>, session: &mut Session, now: Instant) -> Filled {
+        if let Some(wrote) = self.write_lone(cx, session, now) {
+            return Filled::Done(wrote);
+        }
+        match self.fill(session, now) {
+            Filled::Flush { more: false } if self.transport.is_idle() => {
+                Filled::Done(self.note_written(session, Poll::Ready(Ok(())), Written::default(), now))
+            }
+            filled => filled,
+        }
+    }
+
+    /// Writes the message that is due, if it is exactly one: without queueing it, and in one go with the session. A broadcast
+    /// nearly always finds it so. The session is locked meanwhile, so only a transport without foreign code takes part.
     fn write_lone(&mut self, cx: &mut Context<'_>, session: &mut Session, now: Instant) -> Option<Wrote> {
-        if !self.transport.has_room() {
+        if !self.transport.sends_without_foreign_code() || !self.transport.has_room() {
             return None;
         }
         let message = session.poll_lone(self.epoch, now)?;
@@ -292,34 +301,25 @@ impl<T: Transport + ?Sized> Link<T> {
         Wrote::Enough { again, blocked: session.is_blocked() && !was_blocked }
     }
 
-    /// Takes from the session what the transport has room for. Returns whether there may be more.
-    fn fill(&mut self, session: &mut Session, codec: &dyn Codec, now: Instant) -> Result<bool, LinkEnd> {
+    /// Takes from the session what the transport has capacity for, up to the first control frame.
+    fn fill(&mut self, session: &mut Session, now: Instant) -> Filled {
         let transport = &mut self.transport;
         match session.standing(self.epoch) {
             Standing::Attached => {}
-            Standing::Leave(frame) => return Err(LinkEnd::Leave(frame)),
-            Standing::Gone => return Err(LinkEnd::Gone),
+            Standing::Leave(frame) => return Filled::Done(Wrote::End(LinkEnd::Leave(frame))),
+            Standing::Gone => return Filled::Done(Wrote::End(LinkEnd::Gone)),
         }
         while transport.has_room() {
             match session.poll_transmit(self.epoch, now) {
                 Some(Transmit::Data(message)) => transport.push_data(message),
                 Some(Transmit::Batch(batch)) => transport.push_batch(batch),
-                Some(Transmit::Control(control)) => match encode(codec, &control) {
-                    Some(message) => transport.push_control(message),
-                    None => {
-                        session.handle_violation(
-                            self.epoch,
-                            CloseFrame::new(1011, "codec cannot carry control frames"),
-                        );
-                        return Ok(true);
-                    }
-                },
+                Some(Transmit::Control(control)) => return Filled::Control(control),
                 Some(Transmit::Ping) => transport.push_ping(),
                 Some(Transmit::Close(frame)) => transport.push_close(Some(&frame)),
-                None => return Ok(false),
+                None => return Filled::Flush { more: false },
             }
         }
-        Ok(true)
+        Filled::Flush { more: true }
     }
 
     /// Which of the session's sockets this is.
@@ -341,7 +341,7 @@ impl<T: Transport + ?Sized> Link<T> {
     }
 }
 
-fn encode(codec: &dyn Codec, control: &crate::Control) -> Option<crate::Message> {
+fn encode(codec: &dyn Codec, control: &Control) -> Option<crate::Message> {
     match codec.encode_control(control.event(), control.json()) {
         Ok(message) => Some(message),
         Err(error) => {
@@ -365,7 +365,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, DuplexStream};
 
     use super::*;
-    use crate::drive::{Budget, Unmasked, WsTransport};
+    use crate::drive::{Unmasked, WsTransport};
     use crate::{DecodeError, EncodeError, Event, Frame, Message, Mode, Overflow, SessionConfig, Side, Tape};
 
     /// A message is its text: it stands as the event of a frame.
@@ -407,15 +407,16 @@ mod tests {
     }
 
     fn flush(link: &mut Link, cell: &Cell, now: Instant) -> bool {
-        link.flush(cell, &Text, now, &mut cell.tally())
+        link.flush(cell, &Text, now)
     }
 
     /// Somebody broadcasts.
     fn queue(cell: &Cell, text: &'static str) {
         let frame =
             Tape::default().push(crate::ws::encode_message(crate::MessageKind::Text, text.as_bytes()));
-        let budget = Budget::new(usize::MAX, || None);
-        cell.queue(&frame, Overflow::Reject, &mut Tally::new(&budget)).unwrap();
+        let (queued, effects) = cell.queue(&frame, Overflow::Reject, true);
+        queued.unwrap();
+        cell.apply(effects);
     }
 
     #[tokio::test]

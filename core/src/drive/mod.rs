@@ -5,7 +5,7 @@
 //! [`Deadline`] is the session's one timer, [`Budget`] what all sessions may keep together, [`Feed`] what is broadcast to many.
 
 mod cell;
-pub use cell::{Cell, Queued};
+pub use cell::{Cell, Effects, Queued};
 
 mod feed;
 pub use feed::{Fed, Feed, Images};
@@ -14,7 +14,7 @@ mod error;
 pub use error::{ReceiptError, SendError};
 
 mod budget;
-pub use budget::{Budget, Tally};
+pub use budget::Budget;
 
 mod transport;
 pub use transport::{Flow, ReceiveError, Received, Transport, Written};

@@ -56,9 +56,15 @@ pub trait Transport: Send {
     /// Fails when the socket does.
     fn poll_flush(&mut self, cx: &mut Context<'_>, written: &mut Written) -> Poll<io::Result<()>>;
 
+    /// Whether [`Self::poll_send`] runs no code but ours and the operating system's, so that it may be called while the session is
+    /// locked. Default: no.
+    fn sends_without_foreign_code(&self) -> bool {
+        false
+    }
+
     /// [`Self::push_data`] and [`Self::poll_flush`] in one, for a transport that can write a message without queueing it.
     ///
-    /// The session is locked meanwhile: what this calls must not call into it.
+    /// The session is locked meanwhile, so it is called only where [`Self::sends_without_foreign_code`] says that it may be.
     ///
     /// # Errors
     /// As [`Self::poll_flush`].

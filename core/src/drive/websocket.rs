@@ -1,5 +1,6 @@
 //! [`WsTransport`]: our RFC 6455 framing over any byte stream.
 
+use std::any::TypeId;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -13,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::ws::{self, Decoder, FrameError, Incoming, Role};
 use crate::{Batch, CloseFrame, Message};
 
+use super::eager::Eager;
 use super::linger;
 use super::transport::{Flow, ReceiveError, Received, Transport, Written};
 
@@ -121,7 +123,7 @@ impl<K: FnMut() -> [u8; 4] + Send + Unpin> Masking for Masked<K> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> WsTransport<S, M> {
     /// A transport after the upgrade; `read_already` is what was read beyond its head.
     pub fn new(io: S, masking: M, read_already: &[u8], max_message_size: usize) -> Self {
         Self {
@@ -231,7 +233,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTransport<S, M> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> Transport for WsTransport<S, M> {
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
@@ -326,6 +328,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTrans
         self.poll_flush_io(cx)
     }
 
+    /// Any other stream may be an application's own.
+    fn sends_without_foreign_code(&self) -> bool {
+        TypeId::of::<S>() == TypeId::of::<Eager>()
+    }
+
     fn poll_send(
         &mut self,
         cx: &mut Context<'_>,
@@ -367,7 +374,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> Transport for WsTrans
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send, M: Masking> WsTransport<S, M> {
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> WsTransport<S, M> {
     fn poll_flush_io(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.unflushed {
             ready!(Pin::new(&mut self.io).poll_flush(cx))?;

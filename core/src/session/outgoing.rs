@@ -73,8 +73,21 @@ impl Session {
     /// Refuses it when the session is closing, and when the buffer is full and the policy says so.
     //= PROTOCOL.md#6-guarantee: what is accepted here is delivered once and in order, or told as a gap
     pub fn send(&mut self, message: Bytes, overflow: Overflow) -> Result<u64, Refused> {
-        self.make_room(message.len(), overflow)?;
-        Ok(self.outbox.push(message))
+        self.accept(message.len(), overflow, || message)
+    }
+
+    /// The same for a message of `size` bytes that is made once it is accepted.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn accept(
+        &mut self,
+        size: usize,
+        overflow: Overflow,
+        message: impl FnOnce() -> Bytes,
+    ) -> Result<u64, Refused> {
+        self.make_room(size, overflow)?;
+        Ok(self.outbox.push(message()))
     }
 
     /// The same for a frame that other sessions send, too. Frames that follow each other on their [`Tape`](super::Tape), with
@@ -191,6 +204,13 @@ impl Session {
         2 * self.outbox.waiting() >= self.buffer as usize
             && self.state == State::Connected
             && self.blocked_since.is_none()
+    }
+
+    /// Whether the attached socket keeps up: it is not blocked, and less than half the buffer waits for it.
+    pub fn is_flowing(&self) -> bool {
+        self.state == State::Connected
+            && self.blocked_since.is_none()
+            && 2 * self.outbox.waiting() < self.buffer as usize
     }
 
     /// Data frames that count against the buffer's bound.

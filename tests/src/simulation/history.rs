@@ -146,6 +146,8 @@ pub enum What {
         server: usize,
         /// `Stats::retained_bytes`.
         retained: usize,
+        /// What attached sessions keep, and what their sockets may be writing: those that keep up may pass the bound of all.
+        attached: usize,
         /// What the session keeps that keeps most.
         most: usize,
     },
@@ -352,7 +354,7 @@ impl fmt::Display for What {
             Self::Ended { client, unacknowledged, kept } => {
                 write!(f, "c{client}: ended, {unacknowledged} unacknowledged, kept {kept:?}")
             }
-            Self::Sample { server, retained, most } => {
+            Self::Sample { server, retained, attached: _, most } => {
                 write!(f, "server {server} keeps {retained} B, at most {most} B for one")
             }
             Self::Rest => f.write_str("-- all is quiet"),

@@ -14,6 +14,9 @@ use super::server;
 use super::world::World;
 use crate::harness::{Condition, Dials, Direction, Line, Target};
 
+/// No more bytes are taken from a session before they are written.
+const MAX_WRITING: usize = 64 * 1024;
+
 /// The servers, one after the other, and the seats of the clients.
 #[derive(Clone)]
 struct Stage {
@@ -92,11 +95,19 @@ impl Stage {
         let _alone = self.world.broadcasting();
         let mut sessions: Vec<_> =
             (0..ROOMS).flat_map(|room| server.connections(&room.to_string())).collect();
+        let attached = sessions.iter().filter(|connection| connection.is_attached());
+        let attached = attached.map(|connection| {
+            let counts = connection.counts();
+            // Frames that were evicted while they were written.
+            let writing = if counts.unacknowledged > 0 { MAX_WRITING } else { 0 };
+            counts.retained_bytes + writing
+        });
+        let attached = attached.sum();
         // A plain session also counts what is being written.
         sessions.retain(|connection| connection.mode() == Mode::Session);
         let most = sessions.iter().map(|connection| connection.counts().retained_bytes).max();
         let retained = server.stats().retained_bytes;
-        self.world.note(What::Sample { server: number, retained, most: most.unwrap_or_default() });
+        self.world.note(What::Sample { server: number, retained, attached, most: most.unwrap_or_default() });
     }
 
     // --- steps

@@ -1,14 +1,21 @@
 //! All sessions together keep no more than they may: the oldest suspended ones give way, and are told so.
 
 use rejoin_client::{Connection, Frame, SendError};
-use rejoin_server::{Server, Stats};
+use rejoin_server::Server;
 use rejoin_tests::harness::{Dials, Line, Recorder, next, number};
 
 use crate::{client, server, shut_down};
 
 /// A client that has lost its socket, and gets no other before its line says so.
 async fn suspended(server: &Server, log: &mut Recorder, id: &str) -> (Connection, Line) {
-    let (mut connection, line) = client(server, log, id).await;
+    suspended_in(server, log, "room", id).await
+}
+
+/// The same in a room by its name.
+async fn suspended_in(server: &Server, log: &mut Recorder, room: &str, id: &str) -> (Connection, Line) {
+    let line = Line::to(server);
+    let mut connection = line.client(&format!("/?id={id}&room={room}")).connect().await.unwrap();
+    assert_eq!(log.next().await, format!("{id} connected"));
     line.set_dials(Dials::Refused);
     line.cut();
     assert_eq!(log.next().await, format!("{id} dropped: connection reset"));
@@ -89,18 +96,72 @@ async fn who_is_connected_does_not_give_way_but_gets_no_more() {
         server.send("ada", &big()).unwrap();
     }
     assert_eq!(server.send("ben", &big()), Err(SendError::Full));
-    // A broadcast takes the place of what the same member keeps; who keeps nothing is told of a gap.
-    assert_eq!(server.broadcast("room", &big()), Ok(1));
-    assert_eq!(next(&mut ben).await, "gap 1-1");
-    let Stats { retained_bytes, dropped, .. } = server.stats();
-    assert!(retained_bytes <= 25_000, "{retained_bytes}");
-    assert!(dropped >= 1, "{dropped}");
+    // Members whose sockets keep up get a broadcast all the same, and share its bytes.
+    assert_eq!(server.broadcast("room", &big()), Ok(2));
+    assert!(next(&mut ben).await.starts_with("message big"));
+    assert!((30_000..31_000).contains(&server.stats().retained_bytes));
+    assert_eq!(server.stats().dropped, 0);
     // What is taken makes room for others.
     line.release(rejoin_tests::harness::Direction::ToClient);
     let connection = server.connection("ben").unwrap();
     connection.send_wait(&big()).await.unwrap();
     assert!(next(&mut ben).await.starts_with("message big"));
     drop(ada);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_memory_a_suspended_member_misses_a_broadcast_and_learns_of_it() {
+    let (server, mut log) = server(|builder| builder.max_retained_bytes(25_000));
+    let (_hog, hog_line) = client(&server, &mut log, "hog").await;
+    hog_line.stall(rejoin_tests::harness::Direction::ToClient);
+    for _ in 0..2 {
+        server.send("hog", &big()).unwrap();
+    }
+    let (mut ada, line) = suspended(&server, &mut log, "ada").await;
+    assert_eq!(server.broadcast("room", &big()), Ok(1), "for the hog, whose socket keeps up so far");
+    assert_eq!((server.stats().suspended, server.stats().dropped), (1, 1));
+    line.set_dials(Dials::Served);
+    for expected in ["restored", "gap 1-1"] {
+        assert_eq!(next(&mut ada).await, expected);
+    }
+}
+
+/// Limit 200 kB, a broadcast of 120 kB to two members that read.
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_evicts_nobody_where_sockets_take_it_or_evicting_cannot_help() {
+    for size in [120_000, 250_000] {
+        let (server, mut log) =
+            server(|builder| builder.max_retained_bytes(200_000).max_message_size(1 << 20));
+        let mut away = Vec::new();
+        for id in ["s1", "s2", "s3"] {
+            away.push(suspended_in(&server, &mut log, "elsewhere", id).await);
+        }
+        let (mut a, _line) = client(&server, &mut log, "a").await;
+        let (mut b, _line) = client(&server, &mut log, "b").await;
+        let frame = Frame::new("big", &"x".repeat(size)).unwrap();
+        assert_eq!(server.broadcast("room", &frame), Ok(2));
+        for member in [&mut a, &mut b] {
+            assert!(next(member).await.starts_with("message big"), "{size}");
+        }
+        assert_eq!((server.stats().suspended, server.stats().dropped), (3, 0), "{size}");
+    }
+}
+
+/// Eviction comes after the sockets had their turn.
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_that_is_kept_evicts_the_oldest_afterwards() {
+    let (server, mut log) = server(|builder| builder.max_retained_bytes(25_000));
+    let (_old, _line) = suspended_in(&server, &mut log, "elsewhere", "old").await;
+    let (_ada, _line) = suspended(&server, &mut log, "ada").await;
+    let (mut ben, _line) = client(&server, &mut log, "ben").await;
+    for id in ["old", "ada"] {
+        server.send(id, &big()).unwrap();
+    }
+    assert_eq!(server.broadcast("room", &big()), Ok(2));
+    assert_eq!(server.stats().suspended, 2);
+    assert!(next(&mut ben).await.starts_with("message big"));
+    assert_eq!(log.next().await, "old disconnected: gave way to other sessions");
+    assert_eq!((server.stats().suspended, server.stats().dropped), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]

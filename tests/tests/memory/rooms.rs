@@ -256,3 +256,23 @@ async fn frames_keep_their_id_event_and_payload_to_the_byte() {
         assert_eq!(echo, frame);
     }
 }
+
+/// From a runtime that ends at once, and from a thread that has none.
+#[tokio::test]
+async fn a_broadcast_from_elsewhere_is_written_in_the_servers_own_runtime() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut ada, _line) = client(&server, &mut log, "ada").await;
+    let foreign = server.clone();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { foreign.broadcast("room", &number(1)).unwrap() })
+    })
+    .join()
+    .unwrap();
+    // The socket is not touched by anything else before the first ping, after 10 s.
+    let soon = tokio::time::timeout(crate::secs(8), next(&mut ada)).await;
+    assert_eq!(soon.as_deref(), Ok("message n 1"));
+    let plain = server.clone();
+    std::thread::spawn(move || plain.broadcast("room", &number(2)).unwrap()).join().unwrap();
+    assert_eq!(tokio::time::timeout(crate::secs(8), next(&mut ada)).await.as_deref(), Ok("message n 2"));
+}

@@ -3,6 +3,9 @@
 mod sending;
 pub use sending::Queued;
 
+mod effects;
+pub use effects::Effects;
+
 mod slot;
 
 use std::mem::offset_of;
@@ -12,11 +15,11 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use crate::{Event, Session};
+use crate::{Event, Session, State};
 
-use super::budget::{Budget, Tally};
+use super::budget::Budget;
 use super::deadline::now;
-use super::feed::{CaughtUp, Feed};
+use super::feed::{Drained, Feed};
 use super::prefetch::Spot;
 use slot::{Awake, Slot};
 
@@ -46,13 +49,6 @@ struct Inner {
     feed: Option<Arc<Feed>>,
 }
 
-/// What came of an access, and the bytes that were kept before and after it.
-struct Access<R> {
-    result: R,
-    before: usize,
-    after: usize,
-}
-
 /// When an access has the driver look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wake {
@@ -62,14 +58,14 @@ enum Wake {
     Never,
 }
 
-/// What decides whether who waits for room has to look again. An overflow may give up a big frame for a small one.
-struct Room {
+/// What decides whether those who wait for capacity have to look again: evicting a big frame may make way for a small one.
+struct Usage {
     frames: usize,
     bytes: usize,
     open: bool,
 }
 
-impl Room {
+impl Usage {
     fn of(session: &Session) -> Self {
         Self { frames: session.occupied(), bytes: session.retained_bytes(), open: session.is_open() }
     }
@@ -109,61 +105,61 @@ impl Cell {
         self.access(Wake::Never, f)
     }
 
-    /// The same, where many cells of one budget are looked at one after the other: what changes is told at the end.
-    pub(super) fn drive_in<R>(&self, tally: &mut Tally<'_>, f: impl FnOnce(&mut Session) -> R) -> R {
-        let access = self.access_inner(Wake::Never, |awake| f(&mut awake.session));
-        tally.add(access.before, access.after);
-        access.result
-    }
-
-    /// A tally for this cell's budget.
-    pub(super) fn tally(&self) -> Tally<'_> {
-        Tally::of(self.budget.as_deref())
-    }
-
     fn access<R>(&self, wake: Wake, f: impl FnOnce(&mut Session) -> R) -> R {
-        self.access_counted(wake, |awake| f(&mut awake.session))
-    }
-
-    fn access_counted<R>(&self, wake: Wake, f: impl FnOnce(&mut Awake) -> R) -> R {
-        let Access { result, before, after } = self.access_inner(wake, f);
-        self.change_budget(before, after);
+        let (result, effects) = self.access_inner(wake, |awake| f(&mut awake.session));
+        self.apply(effects);
         result
     }
 
-    fn access_inner<R>(&self, wake: Wake, f: impl FnOnce(&mut Awake) -> R) -> Access<R> {
+    /// Runs `f` on the session, behind everything that was broadcast to it before. Nothing foreign runs under the lock: wakers
+    /// are returned as effects, for [`Self::apply`].
+    fn access_inner<R>(&self, wake: Wake, f: impl FnOnce(&mut Awake) -> R) -> (R, Effects) {
         let mut inner = self.lock();
+        let reclaimable = inner.reclaimable();
         let was_resting = matches!(inner.slot, Slot::Resting(_));
         let heeds = inner.counts;
-        let caught_up = inner.catch_up();
+        let drained = inner.catch_up();
         let awake = inner.slot.awake();
-        let before = Room::of(&awake.session);
+        let before = Usage::of(&awake.session);
         let rested = wake == Wake::Always && awake.session.is_resting();
         let result = f(awake);
-        let after = Room::of(&awake.session);
-        // First whether somebody waits: a server's driver never does, and the events are far from all else.
+        let after = Usage::of(&awake.session);
+        // Check for a waiting reader first. Servers never have one, and `has_events` touches a cold cache line.
         let reader = awake.reader.take_if(|_| awake.session.has_events());
         let wakes = match wake {
-            // Who rests has nothing to write.
+            // A session that rests has nothing to write.
             Wake::Always => !rested || heeds || !awake.session.is_resting(),
             Wake::AtEnd => after.open != before.open,
             Wake::Never => false,
         };
-        awake.settle_receipts();
-        let more_room = caught_up.made_room
+        let receipts = awake.settled_receipts();
+        let has_capacity = drained.has_freed
             || after.frames < before.frames
             || after.bytes < before.bytes
             || after.open != before.open;
-        let room = if more_room { awake.take_room() } else { None };
-        let left = if after.open { CaughtUp::default() } else { inner.unfollow() };
+        let capacity = if has_capacity { awake.take_room() } else { None };
+        if !after.open {
+            inner.unfollow();
+        }
+        self.note_reclaimable(reclaimable, inner.reclaimable());
         if was_resting {
             inner.slot.rest();
             self.note_spot(&inner);
         }
         let driver = if wakes { inner.wake_driver() } else { None };
         drop(inner);
-        if let Some(room) = room {
-            room.notify_waiters();
+        (result, Effects { capacity, reader, receipts, driver })
+    }
+
+    /// Wakes those for whom an access has changed something. The caller holds no lock.
+    pub fn apply(&self, effects: Effects) {
+        let Effects { capacity, reader, receipts, driver } = effects;
+        if let Some(capacity) = capacity {
+            capacity.notify_waiters();
+        }
+        for (receipt, fate) in receipts.into_iter().flat_map(|receipts| *receipts) {
+            // A caller that has stopped waiting does not mind.
+            receipt.send(fate).ok();
         }
         if let Some(reader) = reader {
             reader.wake();
@@ -171,16 +167,14 @@ impl Cell {
         if let Some(driver) = driver {
             driver.wake();
         }
-        Access {
-            result,
-            before: caught_up.before + before.bytes + left.before,
-            after: caught_up.after + after.bytes + left.after,
+        if let Some(budget) = &self.budget {
+            budget.settle();
         }
     }
 
-    /// Has the session take over what is broadcast, from here on: `lane` is the place of its codec. What it followed before it has
-    /// to the end.
-    pub fn follow(&self, feed: &Arc<Feed>, lane: u16) {
+    /// Has the session follow a feed from here on; `lane` is the place of its codec. What the feed that it followed before still
+    /// has for it is drained first.
+    pub fn follow(&self, feed: &Arc<Feed>, lane: u16) -> Effects {
         self.leave(|inner| {
             let is_open = match &inner.slot {
                 Slot::Awake(awake) => awake.session.is_open(),
@@ -190,37 +184,37 @@ impl Cell {
                 (inner.lane, inner.mark) = (lane, feed.join(lane));
                 inner.feed = Some(feed.clone());
             }
-        });
+        })
     }
 
     /// Ends what [`Self::follow`] began: what was broadcast so far the session has.
-    pub fn unfollow(&self) {
-        self.leave(|_| ());
+    pub fn unfollow(&self) -> Effects {
+        self.leave(|_| ())
     }
 
-    fn leave(&self, then: impl FnOnce(&mut Inner)) {
+    fn leave(&self, then: impl FnOnce(&mut Inner)) -> Effects {
         let mut inner = self.lock();
-        let left = inner.unfollow();
+        let reclaimable = inner.reclaimable();
+        let drained = inner.unfollow();
+        self.note_reclaimable(reclaimable, inner.reclaimable());
         then(&mut inner);
-        let room = match &mut inner.slot {
-            Slot::Awake(awake) if left.made_room => awake.take_room(),
+        let capacity = match &mut inner.slot {
+            Slot::Awake(awake) if drained.has_freed => awake.take_room(),
             _ => None,
         };
-        drop(inner);
-        self.change_budget(left.before, left.after);
-        if let Some(room) = room {
-            room.notify_waiters();
-        }
+        Effects { capacity, ..Effects::default() }
     }
 
-    /// Takes over what is broadcast. Whatever else is done does, too: this is for who does nothing else.
-    pub fn catch_up(&self, tally: &mut Tally<'_>) {
-        self.drive_in(tally, |_| ());
+    /// Drains pending broadcasts into the session. Every other access does this implicitly; call it only when there is nothing
+    /// else to do.
+    pub fn catch_up(&self) {
+        self.drive(|_| ());
     }
 
-    fn change_budget(&self, before: usize, after: usize) {
+    /// What suspended sessions keep can be had back by evicting them.
+    fn note_reclaimable(&self, before: usize, after: usize) {
         if let Some(budget) = &self.budget {
-            budget.change(before, after);
+            budget.change_reclaimable(before, after);
         }
     }
 
@@ -347,20 +341,28 @@ impl Cell {
 }
 
 impl Inner {
-    /// Takes over what is broadcast.
-    fn catch_up(&mut self) -> CaughtUp {
+    /// Drains pending broadcasts into the session.
+    fn catch_up(&mut self) -> Drained {
         match &self.feed {
             Some(feed) if feed.is_behind(self.mark) => {
                 feed.catch_up(self.lane, &mut self.mark, &mut self.slot.awake().session)
             }
-            _ => CaughtUp::default(),
+            _ => Drained::default(),
         }
     }
 
     /// The same for the last time.
-    fn unfollow(&mut self) -> CaughtUp {
-        let Some(feed) = self.feed.take() else { return CaughtUp::default() };
+    fn unfollow(&mut self) -> Drained {
+        let Some(feed) = self.feed.take() else { return Drained::default() };
         feed.leave(self.lane, self.mark, || &mut self.slot.awake().session)
+    }
+
+    /// The bytes that evicting this session would free, at most.
+    fn reclaimable(&self) -> usize {
+        match &self.slot {
+            Slot::Awake(awake) if awake.session.state() == State::Suspended => awake.session.retained_bytes(),
+            _ => 0,
+        }
     }
 
     /// The driver, if it is to be woken.
@@ -372,13 +374,10 @@ impl Inner {
 impl Drop for Cell {
     fn drop(&mut self) {
         let mut inner = self.lock();
-        let left = inner.unfollow();
-        let kept = match &inner.slot {
-            Slot::Awake(awake) => awake.session.retained_bytes(),
-            Slot::Resting(_) => 0,
-        };
+        let reclaimable = inner.reclaimable();
+        inner.unfollow();
         drop(inner);
-        self.change_budget(left.before + kept, left.after);
+        self.note_reclaimable(reclaimable, 0);
     }
 }
 

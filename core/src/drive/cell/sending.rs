@@ -7,9 +7,8 @@ use tokio::sync::oneshot;
 
 use crate::{Fate, Frame, Mode, Overflow, Refused, SharedFrame};
 
-use super::super::budget::Tally;
 use super::super::error::{ReceiptError, SendError};
-use super::{Cell, Wake};
+use super::{Cell, Effects, Wake};
 
 /// What became of a frame that was queued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,14 +26,17 @@ impl Cell {
     /// # Errors
     /// As [`Session::send`](crate::Session::send).
     pub fn send(&self, message: Bytes, overflow: Overflow) -> Result<bool, SendError> {
-        let (size, fits) = (message.len(), self.makes_room(message.len()));
-        queued(self.access_counted(Wake::Always, |awake| {
-            awake.send(size, overflow, fits, |session| session.send(message, overflow))
-        }))
+        match self.offer(message, overflow, false) {
+            Ok(_) => Ok(true),
+            Err(Refused::Dropped) => Ok(false),
+            Err(refused) => Err(refused.into()),
+        }
     }
 
-    /// Accepts a data frame that other sessions send, too, for who goes on to [`Link::flush`](crate::drive::Link::flush): does not wake
-    /// the driver, unless the session ends by it. `tally` is of this cell's budget.
+    /// Accepts a data frame that other sessions send, too, for a caller that goes on to [`Link::flush`](crate::drive::Link::flush): does
+    /// not wake the driver, unless the session ends by it. The frame is [charged](crate::drive::Budget::charge) already; `fits` says
+    /// whether the budget has room for it. Where it has none, a member whose socket keeps up gets the frame all the same: it
+    /// costs no more memory for one member more.
     ///
     /// # Errors
     /// As [`Session::send`](crate::Session::send).
@@ -42,20 +44,26 @@ impl Cell {
         &self,
         frame: &SharedFrame,
         overflow: Overflow,
-        tally: &mut Tally<'_>,
-    ) -> Result<Queued, SendError> {
+        fits: bool,
+    ) -> (Result<Queued, SendError>, Effects) {
         let size = frame.bytes().len();
-        let fits = tally.make_room(size);
-        let access = self.access_inner(Wake::AtEnd, |awake| {
+        let ((sent, urgent), effects) = self.access_inner(Wake::AtEnd, |awake| {
+            let fits = fits || awake.session.is_flowing();
             let sent = awake.send(size, overflow, fits, |session| session.send_shared(frame, overflow));
             (sent, awake.session.is_falling_behind())
         });
-        tally.add(access.before, access.after);
-        match access.result {
-            (Ok(_), urgent) => Ok(Queued { is_dropped: false, urgent }),
-            (Err(Refused::Dropped), urgent) => Ok(Queued { is_dropped: true, urgent }),
-            (Err(refused), _) => Err(refused.into()),
-        }
+        let queued = match sent {
+            Ok(_) => Ok(Queued { is_dropped: false, urgent }),
+            Err(Refused::Dropped) => Ok(Queued { is_dropped: true, urgent }),
+            Err(refused) => Err(refused.into()),
+        };
+        (queued, effects)
+    }
+
+    /// The same for a frame that the session's codec cannot represent: the peer is told of a gap, in session mode. Returns whether
+    /// the session is open.
+    pub fn queue_missing(&self) -> (bool, Effects) {
+        self.access_inner(Wake::AtEnd, |awake| awake.session.send_missing().is_ok())
     }
 
     /// Accepts an encoded data frame, and waits for room where there is none.
@@ -129,21 +137,35 @@ impl Cell {
         overflow: Overflow,
         receipt: bool,
     ) -> Result<Option<oneshot::Receiver<Fate>>, Refused> {
-        let (size, fits) = (message.len(), self.makes_room(message.len()));
-        self.access_counted(Wake::Always, |awake| {
-            let number = awake.send(size, overflow, fits, |session| session.send(message, overflow))?;
+        let size = message.len();
+        let fits = self.makes_room(size);
+        let budget = self.budget.as_deref();
+        let (sent, effects) = self.access_inner(Wake::Always, |awake| {
+            let number = awake.send(size, overflow, fits, |session| {
+                session.accept(size, overflow, || match budget {
+                    Some(budget) => budget.charge(message),
+                    None => message,
+                })
+            })?;
             Ok(receipt.then(|| {
                 awake.session.watch_last();
                 let (sender, receiver) = oneshot::channel();
                 awake.receipts.get_or_insert_default().push_back((number, sender));
                 receiver
             }))
-        })
+        });
+        self.apply(effects);
+        sent
     }
 
-    /// Whether all cells together may keep this too. Before our own lock is taken: others may have to give way.
+    /// Whether all cells together may keep this too. Called before our own lock is taken, since others may be evicted. In plain mode
+    /// a socket that keeps up takes the message at once: nothing is kept, so nobody is evicted for it.
     fn makes_room(&self, size: usize) -> bool {
-        self.budget.as_ref().is_none_or(|budget| budget.make_room(size))
+        self.budget.as_ref().is_none_or(|budget| {
+            budget.fits(size)
+                || self.drive(|session| session.mode() == Mode::Plain && session.is_flowing())
+                || budget.make_room(size)
+        })
     }
 
     /// Whether the application may send this frame here.
@@ -156,14 +178,5 @@ impl Cell {
         } else {
             Err(SendError::Reserved)
         }
-    }
-}
-
-/// Whether a frame was queued, and not dropped as the newest.
-fn queued(sent: Result<u64, Refused>) -> Result<bool, SendError> {
-    match sent {
-        Ok(_) => Ok(true),
-        Err(Refused::Dropped) => Ok(false),
-        Err(refused) => Err(refused.into()),
     }
 }

@@ -8,6 +8,8 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::{Fate, Overflow, Refused, Resting, Session};
 
+use super::effects;
+
 /// A session that waits for a socket mostly keeps nothing, and then takes little.
 #[derive(Debug)]
 pub(super) enum Slot {
@@ -79,21 +81,20 @@ impl Awake {
         if std::mem::take(&mut self.room_wanted) { self.room.clone() } else { None }
     }
 
-    /// Tells who waits for it what has become of a frame.
-    pub(super) fn settle_receipts(&mut self) {
-        let Some(receipts) = &mut self.receipts else { return };
+    /// What has become of frames that somebody waits for.
+    pub(super) fn settled_receipts(&mut self) -> Option<Box<effects::Receipts>> {
+        let receipts = self.receipts.as_mut()?;
+        let mut settled = Vec::new();
         while let Some((number, fate)) = self.session.poll_receipt() {
             // Numbers ascend, but for those of a session that is no more: these are all decided before the first new one.
             let Some(index) = receipts.iter().position(|(waiting, _)| *waiting == number) else {
                 continue;
             };
-            if let Some((_, waiting)) = receipts.remove(index) {
-                // Who has stopped to wait does not mind.
-                waiting.send(fate).ok();
-            }
+            settled.extend(receipts.remove(index).map(|(_, waiting)| (waiting, fate)));
         }
         if receipts.is_empty() {
             self.receipts = None;
         }
+        (!settled.is_empty()).then(|| Box::new(settled))
     }
 }

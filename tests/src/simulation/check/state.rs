@@ -13,9 +13,9 @@ pub(super) fn check(history: &History, facts: &Facts, findings: &mut Findings) {
             What::ServerStarted { server, max_retained, max_session } => {
                 bounds.insert(*server, (*max_retained, *max_session));
             }
-            What::Sample { server, retained, most } => {
+            What::Sample { server, retained, attached, most } => {
                 let (max_retained, max_session) = bounds.get(server).copied().unwrap_or_default();
-                if *retained > max_retained || *most > max_session {
+                if *retained > max_retained + attached || *most > max_session {
                     let text = format!("server {server} keeps {retained} B, {most} B for one");
                     findings.add(Property::Bounds, text);
                 }

@@ -369,7 +369,9 @@ fn broadcasts_come_in_one_order_to_all() {
 
 #[test]
 fn more_than_may_be_kept_is_out_of_bounds() {
-    let sample = |retained, most| vec![What::Sample { server: 0, retained, most }];
+    let sample = |retained, most| vec![What::Sample { server: 0, retained, attached: 0, most }];
+    let attached = vec![What::Sample { server: 0, retained: 1500, attached: 500, most: 100 }];
+    assert_eq!(broken(concat([started(), attached])), []);
     assert_eq!(broken(concat([started(), sample(1000, 100)])), []);
     assert_eq!(broken(concat([started(), sample(1001, 100)])), [Property::Bounds]);
     assert_eq!(broken(concat([started(), sample(1000, 101)])), [Property::Bounds]);
