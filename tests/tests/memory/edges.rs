@@ -194,3 +194,68 @@ async fn debug_output_names_things_and_hides_what_may_be_secret() {
     assert!(shown.starts_with("Connection {") && shown.contains("Sender {"), "{shown}");
     assert!(!shown.contains("secret"), "{shown}");
 }
+
+/// Notes each number of zero that it is told, and that it was told anything.
+#[derive(Clone, Default)]
+struct NoZeros(std::sync::Arc<[std::sync::atomic::AtomicU64; 2]>);
+
+impl NoZeros {
+    fn told(&self, number: u64) {
+        self.0[usize::from(number > 0)].fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    fn counts(&self) -> [u64; 2] {
+        [0, 1].map(|index| self.0[index].load(std::sync::atomic::Ordering::Relaxed))
+    }
+}
+
+impl rejoin_server::Metrics for NoZeros {
+    fn received(&self, frames: u64, _: u64) {
+        self.told(frames);
+    }
+
+    fn sent(&self, frames: u64, _: u64) {
+        self.told(frames);
+    }
+
+    fn replayed(&self, frames: u64) {
+        self.told(frames);
+    }
+
+    fn frames_dropped(&self, frames: u64) {
+        self.told(frames);
+    }
+
+    fn gap_sent(&self, frames: u64) {
+        self.told(frames);
+    }
+
+    fn gap_received(&self, frames: u64) {
+        self.told(frames);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn metrics_are_never_called_with_zero_frames() {
+    let metrics = NoZeros::default();
+    let (server, mut log) = server(|builder| builder.metrics(metrics.clone()).send_buffer(2));
+    let (mut ada, line) = client(&server, &mut log, "ada").await;
+    tokio::time::sleep(secs(60)).await;
+    assert_eq!(metrics.counts(), [0, 0], "heartbeats are no frames");
+    server.send("ada", &number(1)).unwrap();
+    assert_eq!(next(&mut ada).await, "message n 1");
+    ada.send(&number(1)).unwrap();
+    assert_eq!(log.next().await, "ada message n 1");
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(log.next().await, "ada dropped: connection reset");
+    for n in 2..=4 {
+        server.broadcast("room", &number(n)).unwrap();
+    }
+    line.set_dials(Dials::Served);
+    while next(&mut ada).await != "message n 4" {}
+    ada.close().await;
+    tokio::time::sleep(secs(60)).await;
+    let [zeros, others] = metrics.counts();
+    assert!(zeros == 0 && others >= 5, "{zeros} {others}");
+}
