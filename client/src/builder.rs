@@ -153,7 +153,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How long [`close`](crate::Sender::close) may take to deliver what was accepted, reconnects included. Default: 5 s;
+    /// How long [`close`](crate::Sender::close) may take to deliver what was accepted, reconnects included; also how long a
+    /// socket that ends otherwise is read, so that the close code reaches a server which is still sending. Default: 5 s;
     /// more than 0, at most 2 min.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.options.close_timeout = timeout;

@@ -40,8 +40,8 @@ pub(crate) struct Driver {
     leaving: JoinSet<()>,
 }
 
-/// How long a socket that is left may take to be closed.
-const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
+/// The time for the socket after a close of our own application, which has had the close timeout already.
+const LEAVE_AFTER_CLOSE: Duration = Duration::from_secs(1);
 
 impl Driver {
     /// A driver for a connection that begins.
@@ -253,8 +253,11 @@ impl Driver {
     fn leave(&mut self, link: Box<Link>, end: LinkEnd) {
         while self.leaving.try_join_next().is_some() {}
         if end != LinkEnd::Gone {
+            let closed =
+                self.shared.cell.drive(|session| matches!(session.ended(), Some(SessionEnd::Local(_))));
+            let patience = if closed { LEAVE_AFTER_CLOSE } else { self.options.close_timeout };
             let closing = async move {
-                timeout(LEAVE_PATIENCE, link.close(end)).await.ok();
+                timeout(patience, link.close(end)).await.ok();
             };
             self.leaving.spawn(closing.in_current_span());
         }

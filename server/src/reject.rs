@@ -44,7 +44,8 @@ const MAX_ORIGIN: usize = 200;
 impl Reject {
     /// Any status of 4xx or 5xx; another one is answered as 500.
     ///
-    /// rejoin's client gives up on 400, 401, 403, 404, 409 and 426, and tries again on 408, 429 and 5xx.
+    /// On a reconnect rejoin's client tries again after 404, 408, 421, 425, 429 and 5xx, and once after 401 where it has fresh
+    /// credentials; any other status ends it (PROTOCOL.md §7).
     pub fn new(status: StatusCode, body: impl Into<Cow<'static, str>>) -> Self {
         let fits = status.is_client_error() || status.is_server_error();
         let status = if fits { status } else { StatusCode::INTERNAL_SERVER_ERROR };

@@ -7,6 +7,7 @@ mod close;
 mod connect;
 mod dials;
 mod ends;
+mod last_word;
 mod options;
 mod plain;
 mod reconnect;
