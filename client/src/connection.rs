@@ -183,8 +183,8 @@ impl Sender {
     }
 
     /// Like [`Self::send_wait`], and waits until the server has acknowledged the frame: its side of the session has received
-    /// it, and delivers it once and in order. That takes a round trip, and up to a second more, for acknowledgements are
-    /// gathered (PROTOCOL.md §4); sockets may be lost meanwhile, and it waits on.
+    /// it, and delivers it once and in order. That takes a round trip (PROTOCOL.md §4, `$sync`), and longer while the peer's
+    /// application is behind; sockets may be lost meanwhile, and it waits on.
     ///
     /// Dropping the future stops the waiting; a frame that was accepted is delivered all the same.
     ///

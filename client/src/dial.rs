@@ -80,7 +80,10 @@ impl Dialer {
             None => self.stream(&target).await?,
         };
         let offer = match self.options.mode {
-            Mode::Session => Some(upgrade::Offer { codec: self.options.codec.name(), resume }),
+            Mode::Session => {
+                let max_message = self.options.max_message_size;
+                Some(upgrade::Offer { codec: self.options.codec.name(), resume, max_message })
+            }
             Mode::Plain => None,
         };
         let cookies = self.options.cookies.then_some(cookies);

@@ -26,7 +26,12 @@ pub(crate) struct Offer<'a> {
     pub(crate) codec: &'a str,
     /// The session that is to go on: its token, and how many data frames have been received.
     pub(crate) resume: Option<(&'a Token, u64)>,
+    /// The largest message that is accepted, in bytes; 0 is no bound.
+    pub(crate) max_message: usize,
 }
+
+/// What a server may send to a client that does not say what it accepts.
+const ANY_MESSAGE: usize = 64 << 20;
 
 /// The longest body of a refusal that is reported, in bytes.
 const MAX_BODY: usize = 4 * 1024;
@@ -88,6 +93,11 @@ fn request(target: &Target, headers: &HeaderMap, offer: Option<&Offer<'_>>, key:
         //= PROTOCOL.md#5-resuming: after its codecs, the subprotocol `rejoin.resume.TOKEN.N`
         if let Some((token, received)) = offer.resume {
             write!(protocols, ", rejoin.resume.{}.{received}", token.as_str())
+                .expect("writing to a string does not fail");
+        }
+        //= PROTOCOL.md#3-control-frames: a client that accepts less than 64 MiB offers `rejoin.max.N`
+        if (1..ANY_MESSAGE).contains(&offer.max_message) {
+            write!(protocols, ", rejoin.max.{}", offer.max_message)
                 .expect("writing to a string does not fail");
         }
         push(&mut head, "Sec-WebSocket-Protocol", &protocols);

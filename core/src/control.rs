@@ -22,6 +22,8 @@ pub enum Control {
     Ping(Option<Bytes>),
     /// The answer to [`Self::Ping`].
     Pong(Option<Bytes>),
+    /// To be answered at once with [`Self::Ack`], also where that repeats the last one.
+    Sync,
 }
 
 /// The payload of `$open`.
@@ -42,6 +44,13 @@ pub struct Open {
     pub window_ms: u64,
     /// The data frames that each side keeps for replay.
     pub buffer: u32,
+    /// The bytes that each side keeps for replay: payloads of WebSocket messages before compression. 1 MiB where it is absent.
+    #[serde(default = "default_buffer_bytes")]
+    pub buffer_bytes: u64,
+    /// The largest message that the server accepts: the payload of a WebSocket message before compression, in bytes. Without a
+    /// bound where it is absent.
+    #[serde(default = "no_bound")]
+    pub max_message: u64,
     /// Why a session that was asked for was not resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<LostReason>,
@@ -58,9 +67,19 @@ impl Open {
             received: 0,
             window_ms: 0,
             buffer: 1,
+            buffer_bytes: default_buffer_bytes(),
+            max_message: no_bound(),
             lost: None,
         }
     }
+}
+
+fn default_buffer_bytes() -> u64 {
+    1 << 20
+}
+
+fn no_bound() -> u64 {
+    MAX_COUNT
 }
 
 /// A session's token. It is a secret: `Debug` does not show it.
@@ -138,7 +157,7 @@ impl Gap {
 pub(crate) struct Malformed(pub(crate) &'static str);
 
 /// Counts beyond this do not survive a JavaScript peer, and none is ever reached by counting.
-const MAX_COUNT: u64 = (1 << 53) - 1;
+pub(crate) const MAX_COUNT: u64 = (1 << 53) - 1;
 
 /// What `$ping` may carry: enough for a time and a name, too little to make a megaphone of the answer.
 const MAX_PING: usize = 4096;
@@ -177,6 +196,8 @@ impl Control {
                 }
                 if event == "$ping" { Self::Ping(value) } else { Self::Pong(value) }
             }
+            // It has no payload, and one that a later version may add says nothing to this one.
+            "$sync" => Self::Sync,
             _ => return Ok(None),
         }))
     }
@@ -189,16 +210,18 @@ impl Control {
             Self::Gap(_) => "$gap",
             Self::Ping(_) => "$ping",
             Self::Pong(_) => "$pong",
+            Self::Sync => "$sync",
         }
     }
 
-    /// The payload as JSON text; `None` for a ping without one.
+    /// The payload as JSON text; `None` for a ping without one, and for [`Self::Sync`].
     pub fn json(&self) -> Option<Bytes> {
         let text = match self {
             Self::Open(open) => serde_json::to_vec(open),
             Self::Ack(count) => serde_json::to_vec(count),
             Self::Gap(gap) => serde_json::to_vec(gap),
             Self::Ping(value) | Self::Pong(value) => return value.clone(),
+            Self::Sync => return None,
         };
         Some(text.expect("numbers, booleans and strings have an image in JSON").into())
     }
@@ -233,6 +256,20 @@ mod tests {
             let read = parse(control.event(), std::str::from_utf8(&text).unwrap());
             assert_eq!(read, Ok(Some(control)));
         }
+    }
+
+    #[test]
+    fn a_request_for_an_acknowledgement_has_no_payload_and_ignores_one() {
+        assert_eq!((Control::Sync.event(), Control::Sync.json()), ("$sync", None));
+        assert_eq!(Control::parse(&Frame::event_only("$sync")), Ok(Some(Control::Sync)));
+        assert_eq!(parse("$sync", "{\"later\":1}"), Ok(Some(Control::Sync)));
+    }
+
+    #[test]
+    fn limits_that_an_older_server_does_not_send_have_a_meaning() {
+        let open = r#"{"session":"abcdefghijklmnopqrstuv","id":"","room":"","resumed":false,"received":0,"window_ms":0,"buffer":8}"#;
+        let Ok(Some(Control::Open(open))) = parse("$open", open) else { panic!("it is well-formed") };
+        assert_eq!((open.buffer_bytes, open.max_message), (1 << 20, MAX_COUNT));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! [`Admission`]: which session a request gets, decided before it is answered.
 
+use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,14 +43,19 @@ impl Admission {
         mut identity: Identity,
         remote_addr: Option<SocketAddr>,
     ) -> Result<Self, Reject> {
+        // Who says nothing accepts what every server may send, and so does who is in plain mode.
+        let peer_max = match offer {
+            Offer::Session { max: Some(max), .. } => *max,
+            _ => u64::MAX,
+        };
         let (mode, codec, lost) = match offer {
             // The default codec is the first.
             Offer::Plain { .. } => (Mode::Plain, 0, None),
-            Offer::Session { codecs, resume: None } => (Mode::Session, codecs[0], None),
-            Offer::Session { codecs, resume: Some(resume) } => {
+            Offer::Session { codecs, resume: None, .. } => (Mode::Session, codecs[0], None),
+            Offer::Session { codecs, resume: Some(resume), .. } => {
                 shared.meter.tell(|metrics| metrics.resume_attempted());
                 match find(shared, resume, codecs, &identity) {
-                    Ok(connection) => return Self::resume(shared, connection, resume.received),
+                    Ok(connection) => return Self::resume(shared, connection, resume.received, peer_max),
                     Err(reason) => {
                         shared.refuse_resume(reason.into());
                         (Mode::Session, codecs[0], Some(reason))
@@ -66,14 +72,18 @@ impl Admission {
             let epoch = existing.cell().drive(|session| session.reserve());
             return Ok(Self { connection: existing, epoch, received: None, task: None });
         }
-        Self::open(shared, mode, codec, lost, identity, remote_addr)
+        let (session, who) = new_session(shared, mode, lost, peer_max, identity.id, &identity.room)?;
+        Self::open(shared, session, who, codec, identity.data, remote_addr)
     }
 
-    fn resume(shared: &Shared, connection: Connection, received: u64) -> Result<Self, Reject> {
-        let epoch =
-            connection.cell().drive(|session| session.check_resume(received).map(|()| session.reserve()));
+    fn resume(shared: &Shared, connection: Connection, received: u64, peer_max: u64) -> Result<Self, Reject> {
+        let epoch = connection.cell().drive(|session| {
+            session.check_resume(received)?;
+            session.set_peer_max(peer_max);
+            Ok(session.reserve())
+        });
         //= PROTOCOL.md#4-counting: answered by HTTP 400, and leaves the session as it is
-        let epoch = epoch.map_err(|violation| {
+        let epoch = epoch.map_err(|violation: rejoin_core::Violation| {
             shared.refuse_resume(ResumeRefused::BadCount);
             bad(format!("resume offer: {violation}"))
         })?;
@@ -82,21 +92,19 @@ impl Admission {
 
     fn open(
         shared: &Arc<Shared>,
-        mode: Mode,
+        mut session: Session,
+        who: Who,
         codec: usize,
-        lost: Option<LostReason>,
-        identity: Identity,
+        data: Option<Arc<dyn Any + Send + Sync>>,
         remote_addr: Option<SocketAddr>,
     ) -> Result<Self, Reject> {
-        let room = shared.rooms.name(&identity.room);
-        let (mut session, who) = new_session(shared, mode, lost, identity.id, room).map_err(no_randomness)?;
         let epoch = session.reserve();
         let connection = Connection::new(Parts {
             shared: shared.clone(),
             number: shared.next_number(),
             who,
             remote_addr,
-            data: identity.data,
+            data,
             codec_index: codec,
             session,
         });
@@ -186,15 +194,20 @@ fn new_session(
     shared: &Shared,
     mode: Mode,
     lost: Option<LostReason>,
+    peer_max: u64,
     id: Box<str>,
-    room: Arc<str>,
-) -> Result<(Session, Who), getrandom::Error> {
+    room: &str,
+) -> Result<(Session, Who), Reject> {
+    let room = shared.rooms.name(room);
     let config = shared.session_config(mode).clone();
     if mode == Mode::Plain {
         return Ok((Session::new(config, now()), Who::Plain { id, room }));
     }
-    let identity = Arc::new(SessionIdentity::new(registry::new_token()?, id, room));
-    Ok((Session::new_server(config, identity.clone(), lost, now()), Who::Session(identity)))
+    let token = registry::new_token().map_err(no_randomness)?;
+    let identity = Arc::new(SessionIdentity::new(token, id, room));
+    let mut session = Session::new_server(config, identity.clone(), lost, now());
+    session.set_peer_max(peer_max);
+    Ok((session, Who::Session(identity)))
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]

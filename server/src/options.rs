@@ -172,6 +172,7 @@ impl Options {
         config.ping_interval = self.ping_interval;
         config.pong_timeout = self.pong_timeout;
         config.write_timeout = self.write_timeout;
+        config.max_message = self.max_message_size;
         config.buffer_frames = u32::try_from(self.send_buffer).expect("checked to be at most 65,536");
         config.buffer_bytes = self.send_buffer_bytes;
         Arc::new(config)

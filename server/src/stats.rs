@@ -12,7 +12,8 @@ pub struct Stats {
     pub suspended: usize,
     /// Rooms with members.
     pub rooms: usize,
-    /// Data frames received since the server was built.
+    /// Data frames received since the server was built. Those that clients have said will never come (PROTOCOL.md §3, `$gap`)
+    /// are none of them.
     pub frames_in: u64,
     /// Data frames accepted for sending, once for each receiver.
     pub frames_out: u64,
@@ -44,11 +45,13 @@ pub(crate) struct Totals {
 
 impl Totals {
     pub(crate) fn add(&mut self, counts: &Counts) {
-        self.frames_in += counts.received;
-        self.frames_out += counts.accepted;
-        self.bytes_in += counts.received_bytes;
-        self.bytes_out += counts.sent_bytes;
-        self.dropped += counts.dropped;
-        self.resumed += counts.resumed;
+        let add = |sum: &mut u64, count: u64| *sum = sum.saturating_add(count);
+        // What a peer says will never come is no frame that came: it may name any number.
+        add(&mut self.frames_in, counts.received.saturating_sub(counts.received_gaps));
+        add(&mut self.frames_out, counts.accepted);
+        add(&mut self.bytes_in, counts.received_bytes);
+        add(&mut self.bytes_out, counts.sent_bytes);
+        add(&mut self.dropped, counts.dropped);
+        add(&mut self.resumed, counts.resumed);
     }
 }

@@ -29,7 +29,8 @@ pub(crate) enum Offer {
     /// Plain mode; the application's own subprotocol that is selected, if any.
     Plain { subprotocol: Option<Box<str>> },
     /// Session mode. `codecs` are indexes of supported ones, in the client's order; there is at least one.
-    Session { codecs: Vec<usize>, resume: Option<Resume> },
+    /// `max` is the largest message that the client accepts, in bytes, where it says.
+    Session { codecs: Vec<usize>, resume: Option<Resume>, max: Option<u64> },
 }
 
 /// The offer to resume a session.
@@ -146,6 +147,7 @@ fn accept_key(key: &[u8]) -> String {
 fn read_offer(headers: &HeaderMap, options: &Options) -> Result<Offer, Reject> {
     let mut codecs = Vec::new();
     let mut resume = None;
+    let mut max = None;
     let mut ours = false;
     let mut subprotocol = None;
     for offer in subprotocols(headers)? {
@@ -161,6 +163,11 @@ fn read_offer(headers: &HeaderMap, options: &Options) -> Result<Offer, Reject> {
             if resume.replace(read_resume(offer)?).is_some() {
                 return Err(bad("more than one resume offer"));
             }
+        } else if rest == "max" || rest.starts_with("max.") {
+            let offer = rest.strip_prefix("max.").unwrap_or_default();
+            if max.replace(read_max(offer)?).is_some() {
+                return Err(bad("more than one offer of a largest message"));
+            }
         } else if let Some(name) = rest.strip_prefix("v1.") {
             codecs.extend(options.codecs.iter().position(|codec| codec.name() == name));
         }
@@ -173,7 +180,19 @@ fn read_offer(headers: &HeaderMap, options: &Options) -> Result<Offer, Reject> {
             options.codecs.iter().map(|codec| format!("rejoin.v1.{}", codec.name())).collect();
         return Err(bad(format!("no supported subprotocol; supported: {}", names.join(", "))));
     }
-    Ok(Offer::Session { codecs, resume })
+    Ok(Offer::Session { codecs, resume, max })
+}
+
+/// `N` of an offer of a largest message (PROTOCOL.md §3).
+fn read_max(offer: &str) -> Result<u64, Reject> {
+    number(offer)
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| bad("the offer of a largest message is rejoin.max.N"))
+}
+
+/// A decimal number, of nothing but digits.
+fn number(text: &str) -> Option<u64> {
+    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 /// The subprotocols that are offered.
@@ -199,10 +218,7 @@ fn read_resume(offer: &str) -> Result<Resume, Reject> {
     let wrong = || bad("a resume offer is rejoin.resume.TOKEN.N");
     let (token, received) = offer.split_once('.').ok_or_else(wrong)?;
     let token = Token::parse(token).ok_or_else(wrong)?;
-    if received.is_empty() || !received.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(wrong());
-    }
-    let received = received.parse().map_err(|_| wrong())?;
+    let received = number(received).ok_or_else(wrong)?;
     Ok(Resume { token, received })
 }
 
@@ -322,11 +338,24 @@ mod tests {
         let offer = Offer::Session {
             codecs: vec![0],
             resume: Some(Resume { token: Token::parse(TOKEN).unwrap(), received: 7 }),
+            max: None,
         };
         let resume = format!("rejoin.resume.{TOKEN}.7");
         assert_eq!(upgrade(&["rejoin.v1.other", "rejoin.v1.json", &resume]).unwrap().offer, offer);
         let one = format!("rejoin.v1.json ,{resume}");
         assert_eq!(upgrade(&[&one]).unwrap().offer, offer);
+    }
+
+    #[test]
+    fn reads_the_largest_message_that_a_client_accepts() {
+        let offer = |max: &str| upgrade(&["rejoin.v1.json", max]).map(|upgrade| upgrade.offer);
+        let offered = |max| Offer::Session { codecs: vec![0], resume: None, max: Some(max) };
+        assert_eq!(offer("rejoin.max.1").unwrap(), offered(1));
+        assert_eq!(offer("rejoin.max.9007199254740993").unwrap(), offered((1 << 53) + 1));
+        for wrong in ["", ".", ".0", ".-1", ".+1", ".1.", ".1k", ".99999999999999999999", ".1, rejoin.max.1"]
+        {
+            assert_eq!(offer(&format!("rejoin.max{wrong}")).unwrap_err().status, 400, "{wrong}");
+        }
     }
 
     #[test]

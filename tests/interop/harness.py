@@ -212,10 +212,10 @@ class Context:
         query = path(id=id, room=room or self.unique("room"))
         return self.track(wire.WebSocket.connect(self.port, query, **options))
 
-    def session(self, *, id=None, room=None, auto_ack=True, rcvbuf=None):
+    def session(self, *, id=None, room=None, auto_ack=True, rcvbuf=None, protocols=(JSON,)):
         session = Session(self.port, id=id or self.unique(), room=room or self.unique("room"), auto_ack=auto_ack)
         self._sessions.append(session)
-        return session.connect(rcvbuf=rcvbuf)
+        return session.connect(rcvbuf=rcvbuf, protocols=protocols)
 
     def stream(self, **options):
         """A bare TCP connection."""

@@ -40,10 +40,13 @@ class Session:
         self.ws = None
         self.opened = None  # payload of the latest `$open`
         self.token = None
-        self.buffer = 1
+        self.buffer = self.buffer_bytes = 1
+        self.max_message = None
         self.received = 0  # data frames received, gaps included
         self.acked = 0  # what the server has been told of `received`
+        self.unacked_bytes = 0
         self.unacked_since = None
+        self.asked = 0  # how many `$sync` of ours may still be answered
         self.sent = 0
         self.kept = deque()  # (number, text), not acknowledged by the server
         self.server_acked = 0
@@ -51,6 +54,7 @@ class Session:
         self.acks = []  # (time, N) of each `$ack` from the server
         self.gaps = []  # (from, to) of each `$gap` from the server
         self.pongs = []
+        self.syncs = 0  # how often the server has asked for an acknowledgement
         self._markers = 0
 
     # Opening.
@@ -87,7 +91,9 @@ class Session:
         self.ws = ws
         opened = self._open_payload(frames.decode(ws.recv_text()))
         self.opened = opened
-        self.buffer = opened["buffer"]
+        self.buffer, self.buffer_bytes = opened["buffer"], opened["buffer_bytes"]
+        self.max_message = opened["max_message"]
+        self.asked = self.unacked_bytes = 0
         if not opened["resumed"]:
             if opened["received"] != 0:
                 raise Violation(f"a fresh session has received {opened['received']}")
@@ -111,7 +117,8 @@ class Session:
             raise Violation(f"the first frame is {frame.event!r}, not $open")
         opened = frame.value
         kinds = {"session": str, "id": str, "room": str, "resumed": bool, "received": int, "window_ms": int}
-        for name, kind in {**kinds, "buffer": int}.items():
+        limits = {"buffer": int, "buffer_bytes": int, "max_message": int}
+        for name, kind in {**kinds, **limits}.items():
             if type(opened.get(name)) is not kind:
                 raise Violation(f"$open without a good {name}: {frame.payload}")
         if not TOKEN.fullmatch(opened["session"]):
@@ -124,15 +131,28 @@ class Session:
 
     def prepare(self, event=None, payload=None, id=None):
         """Counts and keeps a data frame without writing it."""
-        while len(self.kept) >= self.buffer:
+        text = frames.encode(event, payload, id)
+        size = len(text.encode())
+        if size > self.max_message:
+            raise ValueError(f"{size} bytes are more than the {self.max_message} that the server accepts")
+        while self.kept and (
+            len(self.kept) >= self.buffer or self.kept_bytes() + size > self.buffer_bytes
+        ):
             self._pump(time.monotonic() + wire.DEFAULT_TIMEOUT)
         self.sent += 1
-        text = frames.encode(event, payload, id)
         self.kept.append((self.sent, text))
         return text
 
     def send(self, event=None, payload=None, id=None):
         self.ws.send_text(self.prepare(event, payload, id))
+
+    def kept_bytes(self):
+        return sum(len(text.encode()) for _, text in self.kept)
+
+    def sync(self):
+        """Asks for an acknowledgement at once."""
+        self.asked += 1
+        self.control("$sync")
 
     def control(self, event, payload=None):
         """Sends a control frame as it is, good or bad."""
@@ -141,7 +161,7 @@ class Session:
     def ack(self, n=None):
         n = self.received if n is None else n
         self.control("$ack", str(n))
-        self.acked, self.unacked_since = n, None
+        self.acked, self.unacked_bytes, self.unacked_since = n, 0, None
 
     # Receiving.
 
@@ -208,28 +228,32 @@ class Session:
             raise ClosedByServer(message.code, message.reason)
         if message.opcode != wire.TEXT:
             raise Violation(f"unexpected {wire.describe(message)}")
-        self._handle(frames.decode(message.text))
+        self._handle(frames.decode(message.text), len(message.text.encode()))
         self._ack_if_due()
 
     def _ack_if_due(self):
         if not self.auto_ack or self.unacked_since is None:
             return
-        quarter = max(1, self.buffer // 4)
-        if self.received - self.acked >= quarter or time.monotonic() >= self.unacked_since + ACK_DELAY:
+        enough = self.received - self.acked >= max(1, self.buffer // 4)
+        enough = enough or self.unacked_bytes >= max(1, self.buffer_bytes // 4)
+        if enough or time.monotonic() >= self.unacked_since + ACK_DELAY:
             try:
                 self.ack()
             except wire.ConnectionLost:
                 pass  # The end of the socket is told by the next read.
 
-    def _handle(self, frame):
+    def _handle(self, frame, size):
         if not frame.is_control:
             self.received += 1
+            self.unacked_bytes += size
             frame.number = self.received
             self.inbox.append(frame)
         elif frame.event == "$ack":
             if type(frame.value) is not int:
                 raise Violation(f"$ack with {frame.payload}")
-            self._server_received(frame.value, minimum=self.server_acked + 1)
+            repeats = self.asked and frame.value == self.server_acked
+            self._server_received(frame.value, minimum=self.server_acked + (not repeats))
+            self.asked -= repeats
             self.acks.append((time.monotonic(), frame.value))
             return
         elif frame.event == "$gap":
@@ -240,6 +264,11 @@ class Session:
             self.gaps.append((first, last))
         elif frame.event == "$ping":
             self.control("$pong", frame.payload)
+            return
+        elif frame.event == "$sync":
+            self.syncs += 1
+            if self.auto_ack:
+                self.ack()
             return
         elif frame.event == "$pong":
             self.pongs.append(frame.payload)

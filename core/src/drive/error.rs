@@ -14,6 +14,14 @@ pub enum SendError {
     Timeout,
     /// The session has ended, or is closing.
     Closed,
+    /// The encoded frame is larger than the peer accepts: a server says so when it opens a session, a client of ours when it
+    /// dials (PROTOCOL.md §3, §5). The frame was not queued. Never in plain mode, where no peer says.
+    TooBig {
+        /// The size of the encoded frame, in bytes.
+        size: usize,
+        /// The largest that the peer accepts, in bytes.
+        limit: usize,
+    },
     /// The event begins with `$`, which belongs to the protocol in session mode.
     Reserved,
     /// No connection has this ID.
@@ -28,6 +36,7 @@ impl From<Refused> for SendError {
             // Who asks for a frame to be dropped is told so by other means.
             Refused::Full | Refused::Dropped => Self::Full,
             Refused::Closed => Self::Closed,
+            Refused::TooBig { size, limit } => Self::TooBig { size, limit },
         }
     }
 }
@@ -44,6 +53,9 @@ impl fmt::Display for SendError {
             Self::Full => f.write_str("send buffer is full"),
             Self::Timeout => f.write_str("send buffer had no room within the write timeout"),
             Self::Closed => f.write_str("connection is closed"),
+            Self::TooBig { size, limit } => {
+                write!(f, "frame of {size} bytes is larger than the {limit} bytes that the peer accepts")
+            }
             Self::NotFound => f.write_str("no connection has this id"),
             Self::Reserved => f.write_str("events that begin with $ are reserved in session mode"),
             Self::Encode(error) => error.fmt(f),

@@ -64,7 +64,13 @@ impl Session {
     /// What the peer still has to be told before a close frame, if it can be told.
     fn last_ack(&mut self) -> Option<u64> {
         let speaks = self.config.mode == Mode::Session && self.opened && !self.close_sent();
-        (speaks && self.receiver.has_news()).then(|| self.receiver.tell())
+        (speaks && (self.receiver.has_news() || self.asked)).then(|| self.tell())
+    }
+
+    /// The peer is told what has been received.
+    pub(super) fn tell(&mut self) -> u64 {
+        self.asked = false;
+        self.receiver.tell()
     }
 
     /// Whether our close frame was handed to the attached socket: nothing may follow it.
@@ -130,7 +136,8 @@ impl Session {
         let Some(frame) = frame else {
             return;
         };
-        self.retired |= matches!(frame.code, 1001 | 1011);
+        //= PROTOCOL.md#7-closing: 1001 `server shutting down`
+        self.retired |= frame.code == 1011 || *frame == CloseReason::ServerClosed.close_frame();
         if is_end {
             self.reconnect = Reconnect::Never;
         } else if frame.code == 1012

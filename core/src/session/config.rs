@@ -35,6 +35,9 @@ pub struct SessionConfig {
     pub buffer_frames: u32,
     /// Bytes kept for the peer. One frame is always allowed, however big. Default 1 MiB.
     pub buffer_bytes: usize,
+    /// Server: the largest message that is accepted, in bytes, as `$open` announces it. The transport is what refuses a larger
+    /// one. Default 64 MiB.
+    pub max_message: usize,
     /// Data frames counted ahead of the application. In session mode the socket is read on for the acknowledgements behind
     /// them: as many data frames as the peer keeps wait uncounted. In plain mode the peer has to wait. Default 64.
     pub inbox_frames: usize,
@@ -42,7 +45,7 @@ pub struct SessionConfig {
     /// however big. With less than the peer's `buffer_bytes`, an acknowledgement can be out of reach until the application
     /// goes on. Default 1 MiB.
     pub inbox_bytes: usize,
-    /// The longest that a data frame stays unacknowledged (PROTOCOL.md §4). Default 1 s.
+    /// The longest that a data frame stays unacknowledged, unless the peer asks (PROTOCOL.md §4). Default 1 s.
     pub ack_delay: Duration,
     /// A socket on which nothing arrived for so long is pinged. Default 10 s on a server, 20 s on a client.
     pub ping_interval: Duration,
@@ -68,6 +71,7 @@ impl SessionConfig {
             mode,
             buffer_frames: 256,
             buffer_bytes: 1 << 20,
+            max_message: 64 << 20,
             inbox_frames: 64,
             inbox_bytes: 1 << 20,
             ack_delay: Duration::from_secs(1),

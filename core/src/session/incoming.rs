@@ -108,7 +108,16 @@ impl Session {
     fn handle_control(&mut self, control: Control, now: Instant) -> Result<(), Violation> {
         match control {
             Control::Open(_) => Err(Violation("$open where none can be")),
-            Control::Ack(count) => self.outbox.acknowledge(count).map(|_| ()).map_err(Violation::from),
+            Control::Ack(count) => {
+                let new = self.outbox.acknowledge(count)?;
+                self.asking.acknowledged(new);
+                Ok(())
+            }
+            //= PROTOCOL.md#4-counting: one answer is pending, whatever is asked meanwhile
+            Control::Sync => {
+                self.asked |= !self.close_sent();
+                Ok(())
+            }
             Control::Gap(gap) => self.handle_gap(gap, now),
             Control::Ping(value) => {
                 // After our close frame no answer can follow, and unwritten ones would stop the reading.

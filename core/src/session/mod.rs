@@ -31,6 +31,7 @@ mod incoming;
 pub use incoming::Violation;
 
 mod ahead;
+mod asking;
 mod inbox;
 mod receiver;
 
@@ -67,6 +68,7 @@ use bytes::Bytes;
 use crate::{LostReason, Token};
 
 use ahead::Ahead;
+use asking::Asking;
 use closing::Closing;
 use inbox::{Inbox, Untold};
 use outbox::Outbox;
@@ -83,8 +85,8 @@ pub struct Session {
     /// Whether `$open` has gone out or come in on the attached socket; always true in plain mode.
     opened: bool,
     ping: Ping,
-    /// Client: the session has ended at the server, so that it is not offered again.
-    retired: bool,
+    /// Whether the peer is to be asked for an acknowledgement.
+    asking: Asking,
     /// The frames that we keep.
     buffer: u32,
     /// The attached socket's, or that of the last one that was.
@@ -104,8 +106,16 @@ pub struct Session {
     /// full and nothing closes.
     ahead: Option<Box<Ahead>>,
     last_heard: Instant,
-    /// The frames that the peer keeps: what our acknowledgements are measured by.
+    /// The frames and the bytes that the peer keeps: what our acknowledgements are measured by. More bytes than fit are as many as
+    /// fit.
     peer_buffer: u32,
+    peer_buffer_bytes: u32,
+    /// The largest message that the peer accepts, likewise.
+    peer_max: u32,
+    /// The peer has asked for an acknowledgement.
+    asked: bool,
+    /// Client: the session has ended at the server, so that it is not offered again.
+    retired: bool,
     /// Server: what the `$open` that is due has to say. Client: what the last one said.
     lost: Option<LostReason>,
     /// Session mode: who we are. A client learns it from `$open`.
@@ -188,8 +198,12 @@ impl Session {
             opened: false,
             lost: None,
             retired: false,
+            asking: Asking::Idle,
+            asked: false,
             buffer: config.buffer_frames,
             peer_buffer: config.buffer_frames,
+            peer_buffer_bytes: clamp(config.buffer_bytes as u64),
+            peer_max: u32::MAX,
             outbox: Outbox::new(config.mode),
             receiver: Receiver::default(),
             inbox: Inbox::default(),
@@ -283,8 +297,20 @@ impl Session {
         }
     }
 
+    /// The largest message that the peer accepts: the payload of a WebSocket message. Without a bound until it is known.
+    ///
+    /// A client learns it from `$open`; what the offer of a client says, its server sets here.
+    pub fn set_peer_max(&mut self, bytes: u64) {
+        self.peer_max = clamp(bytes);
+    }
+
     /// Client: the session that can be resumed, if there is one.
     fn token(&self) -> Option<&Token> {
         self.identity.as_ref().filter(|_| !self.retired).map(|identity| &identity.token)
     }
+}
+
+/// As much of a limit as fits: beyond 4 GiB none is reached.
+fn clamp(bytes: u64) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::control::MAX_COUNT;
 use crate::{LostReason, Open, Token};
 
 use super::receiver::Receiver;
-use super::{Event, Session, State, Violation};
+use super::{Event, Session, State, Violation, clamp};
 
 /// What `$open` says of a session for as long as it lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,11 +35,13 @@ impl Session {
             self.identity.as_ref().expect("a server's session in session mode is created with its identity");
         let mut open = Open::new(identity.token.clone(), &*identity.id, &*identity.room);
         open.resumed = self.resumed > 0;
-        open.received = self.receiver.tell();
+        open.received = self.tell();
         // A window without bound has to survive a JavaScript peer, too.
-        let window = self.config.resume_window.as_millis().min((1 << 53) - 1);
+        let window = self.config.resume_window.as_millis().min(MAX_COUNT.into());
         open.window_ms = u64::try_from(window).expect("53 bits fit into 64");
         open.buffer = self.buffer;
+        open.buffer_bytes = (self.config.buffer_bytes as u64).min(MAX_COUNT);
+        open.max_message = (self.config.max_message as u64).min(MAX_COUNT);
         open.lost = self.lost.take();
         open
     }
@@ -68,7 +71,9 @@ impl Session {
         self.retired = false;
         // The server's own range: what it may send unacknowledged is what we may have to read ahead.
         self.peer_buffer = open.buffer.clamp(1, 65_536);
+        self.peer_buffer_bytes = clamp(open.buffer_bytes).max(1);
         self.buffer = self.peer_buffer.min(self.config.buffer_frames);
+        self.set_peer_max(open.max_message);
         self.opened = true;
         self.last_heard = now;
         self.announce(first);

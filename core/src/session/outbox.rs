@@ -224,6 +224,16 @@ impl Outbox {
         self.receipts.get_or_insert_default().watch(self.last);
     }
 
+    /// Whether somebody waits for what becomes of a frame.
+    pub(super) fn has_receipts(&self) -> bool {
+        self.receipts.is_some()
+    }
+
+    /// Whether there is something of what was handed that the peer has not acknowledged.
+    pub(super) fn awaits_ack(&self) -> bool {
+        self.cursor > self.acked
+    }
+
     /// What became of a frame that was watched.
     pub(super) fn poll_receipt(&mut self) -> Option<(u64, Fate)> {
         let receipts = self.receipts.as_mut()?;

@@ -4,8 +4,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::{CloseFrame, Control, Frame};
+use crate::{CloseFrame, Control, Frame, ws};
 
+use super::asking::Asking;
 use super::outbox::Next;
 use super::tape::{Batch, SharedFrame, SharedRun};
 use super::timeout::Ping;
@@ -51,6 +52,13 @@ pub enum Refused {
     Closed,
     /// The buffer was full, and the frame was given up: [`Overflow::DropNewest`]. It has a number; the peer is told of a gap.
     Dropped,
+    /// The message is larger than the peer accepts. It has no number.
+    TooBig {
+        /// The size of the message's payload, in bytes.
+        size: usize,
+        /// The largest payload that the peer accepts, in bytes.
+        limit: usize,
+    },
 }
 
 /// What sockets were handed.
@@ -93,11 +101,19 @@ impl Session {
     /// The same for a frame that other sessions send, too. Frames that follow each other on their [`Tape`](super::Tape), with
     /// none in between, are kept as one, and come out of [`Self::poll_transmit`] together.
     ///
+    /// One that is larger than the peer accepts becomes a gap here, and goes to the others.
+    ///
     /// # Errors
     /// As [`Self::send`].
     pub fn send_shared(&mut self, frame: &SharedFrame, overflow: Overflow) -> Result<u64, Refused> {
-        self.make_room(frame.bytes().len(), overflow)?;
-        Ok(self.outbox.push_shared(frame))
+        match self.make_room(frame.bytes().len(), overflow) {
+            Ok(()) => Ok(self.outbox.push_shared(frame)),
+            Err(Refused::TooBig { .. }) => {
+                self.outbox.push_missing();
+                Err(Refused::Dropped)
+            }
+            Err(refused) => Err(refused),
+        }
     }
 
     /// Sends all frames of a run but the first `skip`, where nothing has to be decided: there is room. Else it does nothing, and
@@ -105,7 +121,9 @@ impl Session {
     #[must_use = "they may still be to be sent"]
     pub fn offer_shared(&mut self, run: &SharedRun, skip: u32) -> bool {
         let (frames, bytes) = (run.frames() - skip, run.bytes_after(skip));
-        let accepts = self.is_open() && self.has_room_for(frames as usize, bytes);
+        let accepts = self.is_open()
+            && self.has_room_for(frames as usize, bytes)
+            && (self.fits_peer(bytes) || run.after(skip).all(|frame| self.fits_peer(frame.bytes().len())));
         if accepts {
             self.outbox.push_shared_run(run, skip, bytes);
         }
@@ -116,12 +134,25 @@ impl Session {
         if !self.is_open() {
             return Err(Refused::Closed);
         }
-        while !self.has_room(size) {
+        self.check_size(size)?;
+        while !self.has_room_for(1, size) {
             if overflow != Overflow::DropOldest || !self.outbox.evict_oldest() {
                 return Err(self.overflow(overflow));
             }
         }
         Ok(())
+    }
+
+    /// Whether the peer accepts a message that takes so many bytes as a WebSocket frame without a mask.
+    fn fits_peer(&self, framed: usize) -> bool {
+        framed <= ws::frame_len(self.peer_max as usize)
+    }
+
+    fn check_size(&self, framed: usize) -> Result<(), Refused> {
+        if self.fits_peer(framed) {
+            return Ok(());
+        }
+        Err(Refused::TooBig { size: ws::payload_len(framed), limit: self.peer_max as usize })
     }
 
     /// Where all sessions together keep as much as they may: a frame of this size has to take the place of others of this
@@ -147,6 +178,8 @@ impl Session {
 
     /// There is no room for a frame.
     fn overflow(&mut self, overflow: Overflow) -> Refused {
+        // There may be some when the peer has said what has arrived.
+        self.asking.want_any();
         match overflow {
             Overflow::Reject | Overflow::DropOldest => Refused::Full,
             Overflow::DropNewest => {
@@ -161,8 +194,11 @@ impl Session {
     }
 
     /// Wants to know what becomes of the frame that was accepted last. Session mode; in plain mode nobody will ever say.
+    ///
+    /// The peer is asked for its acknowledgement at once.
     pub fn watch_last(&mut self) {
         self.outbox.watch_last();
+        self.asking.want();
     }
 
     /// What became of a frame for which [`Self::watch_last`] was called, by its number.
@@ -187,16 +223,16 @@ impl Session {
         self.config.mode == Mode::Plain || !frame.is_reserved()
     }
 
-    /// Whether a message of this size would be accepted without giving anything up. One message is, however big.
+    /// Whether a message of this size would be accepted without giving anything up. One message that the peer accepts is, however
+    /// big.
     pub fn has_room(&self, size: usize) -> bool {
-        self.has_room_for(1, size)
+        self.fits_peer(size) && self.has_room_for(1, size)
     }
 
     fn has_room_for(&self, frames: usize, bytes: usize) -> bool {
         let occupied = self.outbox.occupied();
         occupied + frames <= self.buffer as usize
-            && (occupied + frames == 1
-                || self.outbox.bytes().saturating_add(bytes) <= self.config.buffer_bytes)
+            && (occupied + frames == 1 || self.outbox.bytes().saturating_add(bytes) <= self.buffer_bytes())
     }
 
     /// Whether the attached socket could take more than it was given, and half the buffer waits for it.
@@ -260,11 +296,11 @@ impl Session {
             return Some(Transmit::Control(Control::Pong(value)));
         }
         if self.ack_at().is_some_and(|at| at <= now) {
-            return Some(Transmit::Control(Control::Ack(self.receiver.tell())));
+            return Some(Transmit::Control(Control::Ack(self.tell())));
         }
         // A client may have accepted more before it knew the buffer.
         if self.outbox.has_to_wait(self.buffer) {
-            return None;
+            return self.transmit_sync();
         }
         let sent = self.outbox.sent();
         match self.outbox.next(self.outbox.may_hand(self.buffer)) {
@@ -280,7 +316,7 @@ impl Session {
                 self.sent.gaps += gap.frames();
                 Some(Transmit::Control(Control::Gap(gap)))
             }
-            None => self.transmit_close(),
+            None => self.transmit_sync().or_else(|| self.transmit_close()),
         }
     }
 
@@ -293,6 +329,8 @@ impl Session {
             && self.closing.is_none()
             && self.ping != Ping::Due
             && self.pongs.is_none()
+            && self.asking != Asking::Due
+            && !self.keeps_less()
             && self.outbox.may_hand(self.buffer) > 0
             && self.ack_at().is_none_or(|at| at > now);
         if !only_data {

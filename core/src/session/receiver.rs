@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::clamp;
+
 /// Counts the data frames that arrive, and decides when to acknowledge them (PROTOCOL.md §4).
 #[derive(Debug, Clone, Default)]
 pub(super) struct Receiver {
@@ -10,37 +12,47 @@ pub(super) struct Receiver {
     gaps: u64,
     /// Bytes of the others.
     bytes: u64,
-    /// The peer was told this count, by `$ack`, by a resume offer or by `$open`.
-    told: u64,
+    /// Those of `received` that the peer was not told of, by `$ack`, by a resume offer or by `$open`, and their bytes. More than
+    /// fit are as many as fit.
+    untold: u32,
+    untold_bytes: u32,
     /// When the oldest data frame that the peer was not told of arrived.
     oldest_untold: Option<Instant>,
 }
 
 impl Receiver {
     /// All that counts while no socket is attached.
-    pub(super) fn numbers(&self) -> [u64; 4] {
-        [self.received, self.gaps, self.bytes, self.told]
+    pub(super) fn numbers(&self) -> [u64; 5] {
+        [self.received, self.gaps, self.bytes, self.untold.into(), self.untold_bytes.into()]
     }
 
     /// One that has received nothing since this time.
-    pub(super) fn of_numbers([received, gaps, bytes, told]: [u64; 4], since: Instant) -> Self {
-        Self { received, gaps, bytes, told, oldest_untold: (received > told).then_some(since) }
+    pub(super) fn of_numbers(
+        [received, gaps, bytes, untold, untold_bytes]: [u64; 5],
+        since: Instant,
+    ) -> Self {
+        let (untold, untold_bytes) = (clamp(untold), clamp(untold_bytes));
+        let oldest_untold = (untold > 0).then_some(since);
+        Self { received, gaps, bytes, untold, untold_bytes, oldest_untold }
     }
 
     /// A data frame of `size` bytes counts as received.
     pub(super) fn count_frame(&mut self, size: usize, now: Instant) {
-        self.bytes += size as u64;
+        self.bytes = self.bytes.saturating_add(size as u64);
+        self.untold_bytes = self.untold_bytes.saturating_add(clamp(size as u64));
         self.count(1, now);
     }
 
     /// `frames` data frames that never come count as received.
     pub(super) fn count_gap(&mut self, frames: u64, now: Instant) {
+        // A peer may name any number below 2^53, once: no sum of them is near the end of 64 bits.
         self.gaps += frames;
         self.count(frames, now);
     }
 
     fn count(&mut self, frames: u64, now: Instant) {
         self.received += frames;
+        self.untold = self.untold.saturating_add(clamp(frames));
         self.oldest_untold.get_or_insert(now);
     }
 
@@ -56,23 +68,24 @@ impl Receiver {
         self.bytes
     }
 
-    /// When an acknowledgement is due: at once after a quarter of `buffer`, `delay` after the oldest data frame otherwise.
-    pub(super) fn ack_at(&self, buffer: u32, delay: Duration) -> Option<Instant> {
+    /// When an acknowledgement is due: at once after a quarter of what the peer keeps, `delay` after the oldest data frame
+    /// otherwise.
+    pub(super) fn ack_at(&self, buffer: u32, buffer_bytes: u32, delay: Duration) -> Option<Instant> {
         let oldest = self.oldest_untold?;
-        let enough = self.received - self.told >= u64::from(buffer / 4).max(1);
+        let enough = self.untold >= (buffer / 4).max(1) || self.untold_bytes >= (buffer_bytes / 4).max(1);
         Some(if enough { oldest } else { oldest + delay })
     }
 
     /// The peer has been told the present count. Returns it.
     pub(super) fn tell(&mut self) -> u64 {
-        self.told = self.received;
+        (self.untold, self.untold_bytes) = (0, 0);
         self.oldest_untold = None;
         self.received
     }
 
     /// Whether there is something that the peer was not told.
     pub(super) fn has_news(&self) -> bool {
-        self.received > self.told
+        self.untold > 0
     }
 }
 
@@ -81,25 +94,54 @@ mod tests {
     use super::*;
 
     const DELAY: Duration = Duration::from_secs(1);
+    const MANY: u32 = u32::MAX;
 
     #[test]
     fn acknowledges_after_a_quarter_of_the_buffer_at_once() {
         let now = Instant::now();
         let mut receiver = Receiver::default();
         receiver.count_frame(1, now);
-        assert_eq!(receiver.ack_at(8, DELAY), Some(now + DELAY));
+        assert_eq!(receiver.ack_at(8, MANY, DELAY), Some(now + DELAY));
         receiver.count_frame(1, now + DELAY / 2);
-        assert_eq!(receiver.ack_at(8, DELAY), Some(now));
+        assert_eq!(receiver.ack_at(8, MANY, DELAY), Some(now));
+        assert_eq!(receiver.ack_at(11, MANY, DELAY), Some(now), "a quarter is rounded down");
+        assert_eq!(receiver.ack_at(12, MANY, DELAY), Some(now + DELAY));
         assert_eq!(receiver.tell(), 2);
+    }
+
+    #[test]
+    fn acknowledges_after_a_quarter_of_the_bytes_at_once() {
+        let now = Instant::now();
+        let mut receiver = Receiver::default();
+        receiver.count_frame(99, now);
+        assert_eq!(receiver.ack_at(1000, 400, DELAY), Some(now + DELAY));
+        receiver.count_frame(1, now + DELAY / 2);
+        assert_eq!(receiver.ack_at(1000, 400, DELAY), Some(now));
+        assert_eq!(receiver.ack_at(1000, 403, DELAY), Some(now), "a quarter is rounded down");
+        assert_eq!(receiver.ack_at(1000, 404, DELAY), Some(now + DELAY));
+        receiver.tell();
+        receiver.count_frame(99, now);
+        assert_eq!(receiver.ack_at(1000, 400, DELAY), Some(now + DELAY), "counted anew");
+    }
+
+    #[test]
+    fn counts_bytes_and_frames_beyond_what_it_can_as_many() {
+        let now = Instant::now();
+        let mut receiver = Receiver::default();
+        receiver.count_gap((1 << 53) - 1, now);
+        receiver.count_frame(usize::MAX, now);
+        receiver.count_frame(usize::MAX, now);
+        assert_eq!(receiver.ack_at(u32::MAX, u32::MAX, DELAY), Some(now));
+        assert_eq!((receiver.tell(), receiver.gaps()), ((1 << 53) + 1, (1 << 53) - 1));
     }
 
     #[test]
     fn never_acknowledges_nothing_new() {
         let mut receiver = Receiver::default();
-        assert_eq!(receiver.ack_at(1, DELAY), None);
+        assert_eq!(receiver.ack_at(1, 1, DELAY), None);
         receiver.count_frame(1, Instant::now());
         receiver.tell();
-        assert_eq!(receiver.ack_at(1, DELAY), None);
+        assert_eq!(receiver.ack_at(1, 1, DELAY), None);
         assert!(!receiver.has_news());
     }
 
@@ -107,7 +149,7 @@ mod tests {
     fn a_buffer_of_one_acknowledges_each_frame() {
         let now = Instant::now();
         let mut receiver = Receiver::default();
-        receiver.count_frame(1, now);
-        assert_eq!(receiver.ack_at(1, DELAY), Some(now));
+        receiver.count_frame(0, now);
+        assert_eq!(receiver.ack_at(1, MANY, DELAY), Some(now));
     }
 }

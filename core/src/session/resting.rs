@@ -18,7 +18,7 @@ pub struct Resting {
 }
 
 /// So many numbers make a session.
-const NUMBERS: usize = 21;
+const NUMBERS: usize = 23;
 
 impl Session {
     /// The session as it rests; `None` where it does not, or where there is more to it than numbers. Why its last socket was
@@ -44,7 +44,7 @@ impl Session {
 
     fn numbers(&self, since: Instant) -> [u64; NUMBERS] {
         let [last, cursor, sent, acked, dropped] = self.outbox.numbers();
-        let [received, gaps, bytes, told] = self.receiver.numbers();
+        let [received, gaps, bytes, untold, untold_bytes] = self.receiver.numbers();
         let lost = match self.lost {
             None => 0,
             Some(LostReason::Codec) => 1,
@@ -58,6 +58,7 @@ impl Session {
             lost,
             self.buffer.into(),
             self.peer_buffer.into(),
+            self.peer_max.into(),
             last,
             cursor,
             sent,
@@ -66,7 +67,8 @@ impl Session {
             received,
             gaps,
             bytes,
-            told,
+            untold,
+            untold_bytes,
             self.sent.frames,
             self.sent.bytes,
             self.sent.replayed,
@@ -97,8 +99,9 @@ impl Resting {
         };
         session.buffer = small(next());
         session.peer_buffer = small(next());
+        session.peer_max = small(next());
         session.outbox = Outbox::of_numbers(self.config.mode, [(); 5].map(|()| next()));
-        session.receiver = Receiver::of_numbers([(); 4].map(|()| next()), since);
+        session.receiver = Receiver::of_numbers([(); 5].map(|()| next()), since);
         session.sent.frames = next();
         session.sent.bytes = next();
         session.sent.replayed = next();

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::CloseFrame;
 
+use super::asking::Asking;
 use super::incoming::Violation;
 use super::state::Step;
 use super::timeout::Ping;
@@ -82,6 +83,11 @@ impl Session {
         self.last_heard = now;
         self.ping = Ping::Idle;
         self.pongs = None;
+        self.asked = false;
+        self.asking = Asking::default();
+        if self.outbox.has_receipts() {
+            self.asking.want();
+        }
         //= PROTOCOL.md#5-resuming: what was read from it but not yet counted is neither counted nor delivered
         self.ahead = None;
         self.reconnect = Reconnect::Backoff;

@@ -42,7 +42,11 @@ impl Session {
         if self.config.mode == Mode::Plain || !self.opened || self.close_sent() {
             return None;
         }
-        self.receiver.ack_at(self.peer_buffer, self.config.ack_delay)
+        if self.asked {
+            // At once: the request was heard.
+            return Some(self.last_heard);
+        }
+        self.receiver.ack_at(self.peer_buffer, self.peer_buffer_bytes, self.config.ack_delay)
     }
 
     /// Whether nothing is to be done before another socket comes, the application asks for something, or the time has come for

@@ -109,6 +109,8 @@ mod tests {
         ] {
             let message = Message { kind, data: vec![b'x'; len].into() };
             let frame = encode_message(kind, &message.data);
+            assert_eq!(crate::ws::frame_len(len), frame.len());
+            assert_eq!(crate::ws::payload_len(frame.len()), len);
             let mut masked = mask_frame(&frame, [9, 8, 7, 6]).to_vec();
             assert_eq!(message_of(frame), message);
             let mut decoder = crate::ws::Decoder::new(crate::ws::Role::Server, len);

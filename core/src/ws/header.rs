@@ -182,6 +182,17 @@ impl Start {
     }
 }
 
+/// The length of the whole, unmasked frame with a payload of this length.
+pub fn frame_len(payload_len: usize) -> usize {
+    payload_len.saturating_add(written_len(payload_len))
+}
+
+/// The length of the payload in a whole, unmasked frame of this length, the shortest that has it.
+pub fn payload_len(frame_len: usize) -> usize {
+    let lens = [2, 4, 10].map(|header| frame_len.saturating_sub(header));
+    lens.into_iter().find(|payload| self::frame_len(*payload) == frame_len).unwrap_or(frame_len)
+}
+
 /// How many bytes [`write`] puts in front of a payload.
 pub(super) fn written_len(payload_len: usize) -> usize {
     match payload_len {

@@ -12,6 +12,7 @@ mod decoder;
 pub use decoder::{Decoder, Incoming, Role};
 
 mod header;
+pub use header::{frame_len, payload_len};
 
 mod mask;
 

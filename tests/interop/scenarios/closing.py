@@ -27,16 +27,17 @@ def a_close_without_code_ends_the_session_at_once(ctx):
 
 @scenario
 def close_1001_from_the_client_suspends(ctx):
-    member = ctx.session()
-    publisher = ctx.plain(room=member.room)
-    member.barrier()
-    member.ws.close(1001)
-    expect_close_answered(member, 1001)
-    ctx.suspend(member.id)
-    publish(publisher, '{"i":1}')
-    equal(ctx.resumed(member)["received"], 1, "received")
-    expect_items(member, 1, 1)
-    nothing_more(member)
+    for reason in ("", "page left", "server shutting down"):
+        member = ctx.session()
+        publisher = ctx.plain(room=member.room)
+        member.barrier()
+        member.ws.close(1001, reason)
+        expect_close_answered(member, 1001)
+        ctx.suspend(member.id)
+        publish(publisher, '{"i":1}')
+        equal(ctx.resumed(member)["received"], 1, f"received after {reason!r}")
+        expect_items(member, 1, 1)
+        nothing_more(member)
 
 
 @scenario

@@ -1,6 +1,11 @@
 """Control frames from the client, good, unknown and malformed. PROTOCOL.md §3, §4."""
 
+import time
+
+import frames
+import wire
 from harness import about, equal, expect, expect_close, numbers, scenario
+from session import JSON
 
 PING_VALUES = ["1", '"x"', "null", "true", "[1,2]", '{"a":1.0,"b":[]}', "9007199254740993", '"\\u00e9 $"']
 
@@ -40,6 +45,71 @@ def a_session_ping_is_answered_with_its_value(ctx):
         member.pump_until(lambda: len(member.pongs) == count, f"pong of {value}", 1.0)
         got = member.pongs[-1]
         expect(got == value or (value == "null" and got is None), f"ping {value}, pong {got}")
+
+
+@scenario
+def a_sync_is_answered_at_once_with_what_was_received(ctx):
+    member = ctx.session()
+    member.sync()
+    member.pump_until(lambda: member.acks, "$ack 0", 0.7)
+    equal(member.acks[-1][1], 0, "nothing was received")
+    member.send("sink", '{"i":1}')
+    member.sync()
+    member.pump_until(lambda: member.server_acked == 1, "$ack 1 before its second", 0.7)
+    member.control("$sync", '{"later":1}')
+    member.asked += 1
+    count = len(member.acks)
+    member.pump_until(lambda: len(member.acks) > count, "the same once more", 0.7)
+    equal(member.acks[-1][1], 1, "acknowledged")
+
+
+@scenario
+def many_syncs_cost_no_more_than_their_answers(ctx):
+    member = ctx.session()
+    text = wire.encode_frame(wire.TEXT, frames.encode("$sync").encode())
+    member.asked += 10_000
+    member.ws.send_bytes(text * 10_000)
+    member.barrier()
+    expect(1 <= len(member.acks) <= 1_000, f"{len(member.acks)} answers")
+
+
+@scenario
+def the_server_asks_again_when_its_buffer_is_full(ctx):
+    ctx.use("--send-buffer-bytes", "100000")
+    member = ctx.session()
+    started = time.monotonic()
+    member.send("stream", '{"n":20,"every_us":0,"size":70000}')
+    for _ in range(20):
+        member.recv()
+    expect(time.monotonic() - started < 3.0, "each of 20 frames waited for a second")
+    # A little is kept, less than a quarter; what does not fit behind it waits for no second either.
+    member.auto_ack = False
+    member.send("echo", '"little"')
+    member.recv()
+    member.auto_ack, syncs = True, member.syncs
+    started = time.monotonic()
+    member.send("stream", '{"n":1,"every_us":0,"size":99950}')
+    member.recv()
+    expect(member.syncs > syncs, "the server did not ask")
+    expect(time.monotonic() - started < 0.7, "the frame waited for the second")
+
+
+@scenario
+def a_client_that_accepts_less_gets_a_gap_in_the_place_of_a_broadcast(ctx):
+    member = ctx.session(protocols=(JSON, "rejoin.max.100"))
+    publisher = ctx.session(room=member.room)
+    for pad in ("a", "b" * 200, "c"):
+        publisher.send("pub", f'"{pad}"')
+    equal(member.recv().value, "a", "first")
+    equal(member.recv().value, "c", "third")
+    equal(member.gaps, [(2, 2)], "gaps")
+
+
+@scenario
+def malformed_offers_of_a_largest_message_are_400(ctx):
+    for offer in ("rejoin.max", "rejoin.max.", "rejoin.max.0", "rejoin.max.-1", "rejoin.max.1, rejoin.max.1"):
+        with about(offer):
+            ctx.refused("/ws", 400, protocols=(JSON, offer))
 
 
 @scenario

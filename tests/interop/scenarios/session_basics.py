@@ -20,14 +20,38 @@ def open_is_the_first_frame_and_complete(ctx):
     equal((opened["id"], opened["room"]), (id, room), "id and room")
     equal((opened["resumed"], opened["received"]), (False, 0), "resumed and received")
     equal((opened["window_ms"], opened["buffer"]), (30000, 256), "window_ms and buffer")
+    equal((opened["buffer_bytes"], opened["max_message"]), (1 << 20, 1 << 16), "limits in bytes")
     expect("lost" not in opened, f"lost without a resume: {opened}")
 
 
 @scenario
 def open_tells_the_options(ctx):
-    ctx.use("--resume-window", "1", "--send-buffer", "16")
+    ctx.use("--resume-window", "1", "--send-buffer", "16", "--send-buffer-bytes", "4096", "--max-message-size", "1000")
     opened = ctx.session().opened
     equal((opened["window_ms"], opened["buffer"]), (1000, 16), "window_ms and buffer")
+    equal((opened["buffer_bytes"], opened["max_message"]), (4096, 1000), "limits in bytes")
+
+
+@scenario
+def a_quarter_of_the_bytes_is_acknowledged_at_once(ctx):
+    member = ctx.session()
+    pad = "x" * 60_000
+    for turn in range(1, 4):
+        for i in range(5):  # more than a quarter of 1 MiB, and fewer frames than a quarter of 256
+            member.send("sink", f'{{"i":{(turn - 1) * 5 + i + 1},"pad":"{pad}"}}')
+        member.pump_until(lambda: member.server_acked == turn * 5, "acknowledgement of a quarter", PROMPT)
+
+
+@scenario
+def big_frames_do_not_wait_for_the_second_in_either_direction(ctx):
+    member = ctx.session()
+    payload = '"' + "x" * 40_000 + '"'
+    started = time.monotonic()
+    for _ in range(100):  # 4 MB each way, four times what is kept
+        member.send("echo", payload)
+    for _ in range(100):
+        equal(len(member.recv().payload), len(payload), "echo")
+    expect(time.monotonic() - started < 3 * ACK_LIMIT, f"{time.monotonic() - started:.1f} s for 4 MB")
 
 
 @scenario

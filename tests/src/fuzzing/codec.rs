@@ -59,7 +59,7 @@ fn send(codec: &dyn Codec, frame: &Frame) {
 
 /// A control frame: never refused, and its text is the same at the other end.
 fn send_control(codec: &dyn Codec, input: &mut Input<'_>) {
-    let event = input.one_of(&["$open", "$ack", "$gap", "$ping", "$pong", "$later"]);
+    let event = input.one_of(&["$open", "$ack", "$gap", "$ping", "$pong", "$later", "$sync"]);
     let text = str::from_utf8(input.rest()).ok().and_then(|text| Payload::json_text(text).ok());
     let text = text.map(|payload| payload.data().clone());
     let message = codec.encode_control(event, text.clone()).expect("it carries JSON");

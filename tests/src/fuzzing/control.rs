@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
         1 => client(now, true),
         _ => client(now, false),
     };
-    let event = match input.one_of(&["$open", "$ack", "$gap", "$ping", "$pong", "$later", ""]) {
+    let event = match input.one_of(&["$open", "$ack", "$gap", "$ping", "$pong", "$later", "", "$sync"]) {
         "" => format!("${}", input.text()),
         known => known.to_owned(),
     };
@@ -83,6 +83,10 @@ pub fn run(data: &[u8]) {
             let payload = frame.payload().map(|payload| payload.data().clone());
             assert_eq!(pong, Some(Transmit::Control(Control::Pong(payload.clone()))));
             assert!(payload.is_none_or(|payload| is_json(&payload)), "a control frame carries JSON");
+        }
+        "$sync" => {
+            let ack = session.poll_transmit(epoch, now);
+            assert_eq!(ack, Some(Transmit::Control(Control::Ack(counts.received))), "at once");
         }
         _ => assert_eq!(counts, before, "what is not known, or needs no answer, changes nothing"),
     }

@@ -62,6 +62,10 @@ struct World {
     /// What was accepted in sessions that were lost.
     lost: u64,
     watched: Vec<u64>,
+    /// The socket on which the peer has asked for an acknowledgement, and was not answered.
+    asked: Option<Epoch>,
+    /// Whether the attached socket was given a close frame.
+    closes: bool,
     before: Seen,
 }
 
@@ -118,6 +122,8 @@ impl World {
             tape: Tape::default(),
             lost: 0,
             watched: Vec::new(),
+            asked: None,
+            closes: false,
             before: Seen::default(),
         }
     }
@@ -222,7 +228,7 @@ impl World {
     /// The peer sends a frame of the protocol's own, or what looks like one.
     fn handle_control(&mut self, input: &mut Input<'_>) {
         let received = self.session.counts().received;
-        let event = input.one_of(&["$open", "$ack", "$gap", "$ping", "$pong", "$later"]);
+        let event = input.one_of(&["$open", "$ack", "$gap", "$ping", "$pong", "$later", "$sync"]);
         let text = match (event, input.byte()) {
             (_, 0) => None,
             (_, 1) => Some(input.text()),
@@ -230,10 +236,13 @@ impl World {
                 let session = TOKENS[usize::from(kind & 1)];
                 let (resumed, count) = (kind & 2 != 0, input.number());
                 let buffer = input.number() as u32;
+                let limits =
+                    input.one_of(&["", r#","buffer_bytes":0"#, r#","buffer_bytes":600,"max_message":100"#]);
                 Some(format!(
-                    r#"{{"session":"{session}","id":"","room":"","resumed":{resumed},"received":{count},"window_ms":{count},"buffer":{buffer}}}"#
+                    r#"{{"session":"{session}","id":"","room":"","resumed":{resumed},"received":{count},"window_ms":{count},"buffer":{buffer}{limits}}}"#
                 ))
             }
+            ("$sync", _) => None,
             ("$ack", _) => Some(input.number().to_string()),
             ("$gap", kind) => {
                 let from = if kind & 1 == 0 { received + 1 } else { input.number() };
@@ -255,10 +264,16 @@ impl World {
     fn handle(&mut self, input: &mut Input<'_>, frame: Frame) {
         let epoch = self.epoch(input);
         let size = frame.event().len() + input.number().min(1 << 30) as usize;
+        let asks = frame.event() == "$sync"
+            && self.config.mode == Mode::Session
+            && self.session.is_opened()
+            && self.session.standing(epoch) == Standing::Attached;
         let may_be_fresh = self.config.side == Side::Client && !self.session.is_opened();
         if let Err(violation) = self.session.handle_frame(epoch, frame, size, self.now) {
             self.session.handle_violation(epoch, CloseFrame::new(1002, violation.to_string()));
             assert_eq!(self.session.state(), State::Closed);
+        } else if asks {
+            self.asked = Some(epoch);
         } else if may_be_fresh && self.session.is_opened() && self.session.counts().received == 0 {
             // Another session than before, perhaps: it counts anew.
             self.lost += self.before.accepted;
@@ -280,6 +295,7 @@ impl World {
             self.epochs.push(epoch);
             self.written = 0;
             self.under_way = 0;
+            self.closes = false;
             assert_eq!(self.session.standing(epoch), Standing::Attached);
         } else if kind & 1 == 0 {
             assert!(self.session.state() == State::Closed || received.is_some());
@@ -332,6 +348,7 @@ impl World {
         }
         self.session.handle_written(epoch, usize::MAX, true, false, self.now);
         if self.session.standing(epoch) == Standing::Attached {
+            assert!(self.asked != Some(epoch) || self.closes, "who asks is answered");
             assert!(self.session.wants_read(), "nobody else would wake it");
         }
     }

@@ -177,7 +177,8 @@ pub(super) fn any_frame(input: &mut Input<'_>, codec: &dyn Codec) -> Bytes {
 
 /// A control frame with a payload that fits, mostly.
 pub(super) fn any_control(input: &mut Input<'_>, codec: &dyn Codec) -> Bytes {
-    let (event, json) = match input.byte() % 5 {
+    let (event, json) = match input.byte() % 6 {
+        5 => return encoded(codec.encode_control("$sync", None)),
         0 => ("$ack", input.number().to_string()),
         1 => {
             let from = input.number();
@@ -189,8 +190,9 @@ pub(super) fn any_control(input: &mut Input<'_>, codec: &dyn Codec) -> Bytes {
         _ => {
             let (token, resumed) = (input.one_of(&["a", "b", "c"]).repeat(22), input.flag());
             let (received, window, buffer) = (input.number(), input.number(), input.number() as u32);
+            let limits = input.one_of(&["", r#","buffer_bytes":0,"max_message":9"#]);
             let open = format!(
-                r#"{{"session":"{token}","id":"ada","room":"room","resumed":{resumed},"received":{received},"window_ms":{window},"buffer":{buffer}}}"#
+                r#"{{"session":"{token}","id":"ada","room":"room","resumed":{resumed},"received":{received},"window_ms":{window},"buffer":{buffer}{limits}}}"#
             );
             ("$open", open)
         }

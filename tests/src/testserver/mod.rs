@@ -121,8 +121,17 @@ fn build(options: &Options, sinks: Arc<Sinks>) -> Result<Server, ConfigError> {
     if let Some(frames) = options.send_buffer {
         builder = builder.send_buffer(frames);
     }
+    if let Some(bytes) = options.send_buffer_bytes {
+        builder = builder.send_buffer_bytes(bytes);
+    }
     if let Some(bytes) = options.max_message_size {
         builder = builder.max_message_size(bytes);
+    }
+    if let Some(timeout) = options.write_timeout {
+        builder = builder.write_timeout(timeout);
+    }
+    if let Some(timeout) = options.close_timeout {
+        builder = builder.close_timeout(timeout);
     }
     for codec in &options.codecs {
         builder = codec.add_to(builder);

@@ -18,7 +18,13 @@ pub struct Options {
     /// Frames; default the server's own.
     pub send_buffer: Option<usize>,
     /// Bytes; default the server's own.
+    pub send_buffer_bytes: Option<usize>,
+    /// Bytes; default the server's own.
     pub max_message_size: Option<usize>,
+    /// Default the server's own.
+    pub write_timeout: Option<Duration>,
+    /// Default the server's own.
+    pub close_timeout: Option<Duration>,
     /// In this order: the first is that of plain mode. Default all, JSON first.
     pub codecs: Vec<CodecName>,
 }
@@ -69,11 +75,26 @@ impl std::error::Error for UsageError {}
 
 const USAGE: &str = "\
 usage: rejoin-testserver [--addr HOST:PORT] [--control HOST:PORT] [--resume-window SECS] [--send-buffer FRAMES]
-                         [--max-message-size BYTES] [--codecs NAME,..]
+                         [--send-buffer-bytes BYTES] [--max-message-size BYTES] [--write-timeout SECS]
+                         [--close-timeout SECS] [--codecs NAME,..]
 
 --codecs is json,msgpack,protobuf by default; the first is that of connections in plain mode.
 --addr and --control are 127.0.0.1:0 by default, or take their port from PORT and CONTROL_PORT.
 READY:<port>:<control port> on stderr says that both are listened on.";
+
+/// What the contract of test servers names, and this one cannot do.
+const UNSUPPORTED: [&str; 10] = [
+    "--rewind",
+    "--max-connections",
+    "--max-per-user",
+    "--rate",
+    "--rate-policy",
+    "--max-rooms",
+    "--compression",
+    "--store",
+    "--node",
+    "--durability",
+];
 
 impl Options {
     /// Reads arguments, without the program's name, and the environment.
@@ -92,13 +113,16 @@ impl Options {
             match name.as_str() {
                 "--addr" => options.addr = value()?,
                 "--control" => options.control = value()?,
-                "--resume-window" => {
-                    options.resume_window = Duration::try_from_secs_f64(number(&name, &value()?)?)
-                        .map_err(|error| UsageError(format!("{name}: {error}")))?;
-                }
+                "--resume-window" => options.resume_window = seconds(&name, &value()?)?,
+                "--write-timeout" => options.write_timeout = Some(seconds(&name, &value()?)?),
+                "--close-timeout" => options.close_timeout = Some(seconds(&name, &value()?)?),
+                "--send-buffer-bytes" => options.send_buffer_bytes = Some(number(&name, &value()?)?),
                 "--send-buffer" => options.send_buffer = Some(number(&name, &value()?)?),
                 "--max-message-size" => options.max_message_size = Some(number(&name, &value()?)?),
                 "--codecs" => options.codecs = codecs(&value()?)?,
+                _ if UNSUPPORTED.contains(&&*name) => {
+                    return Err(UsageError(format!("{name} is not supported by this server")));
+                }
                 _ => return Err(UsageError(format!("unknown argument {name}"))),
             }
         }
@@ -113,7 +137,10 @@ impl Default for Options {
             control: "127.0.0.1:0".into(),
             resume_window: Duration::from_secs(30),
             send_buffer: None,
+            send_buffer_bytes: None,
             max_message_size: None,
+            write_timeout: None,
+            close_timeout: None,
             codecs: CodecName::ALL.into(),
         }
     }
@@ -121,6 +148,11 @@ impl Default for Options {
 
 fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, UsageError> {
     value.parse().map_err(|_| UsageError(format!("{name} takes a number, not {value}")))
+}
+
+fn seconds(name: &str, value: &str) -> Result<Duration, UsageError> {
+    let seconds = number(name, value)?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| UsageError(format!("{name}: {error}")))
 }
 
 fn codecs(names: &str) -> Result<Vec<CodecName>, UsageError> {
@@ -144,12 +176,16 @@ mod tests {
     #[test]
     fn reads_every_option() {
         let options = parse(
-            "--addr [::1]:1 --control h:2 --resume-window 1.5 --send-buffer 3 --max-message-size 4 --codecs protobuf,json",
+            "--addr [::1]:1 --control h:2 --resume-window 1.5 --send-buffer 3 --max-message-size 4 --codecs protobuf,json \
+             --send-buffer-bytes 5 --write-timeout 0.5 --close-timeout 2",
         )
         .unwrap();
         assert_eq!((options.addr.as_str(), options.control.as_str()), ("[::1]:1", "h:2"));
         assert_eq!(options.resume_window, Duration::from_millis(1500));
         assert_eq!((options.send_buffer, options.max_message_size), (Some(3), Some(4)));
+        assert_eq!(options.send_buffer_bytes, Some(5));
+        assert_eq!(options.write_timeout, Some(Duration::from_millis(500)));
+        assert_eq!(options.close_timeout, Some(Duration::from_secs(2)));
         assert_eq!(options.codecs, [CodecName::Protobuf, CodecName::Json]);
     }
 
@@ -161,7 +197,17 @@ mod tests {
 
     #[test]
     fn says_what_it_does_not_know() {
-        for line in ["--bogus", "--addr", "--send-buffer many", "--resume-window -1", "--codecs xml"] {
+        assert!(parse("--rate 5").unwrap_err().to_string().starts_with("--rate is not supported"));
+        for line in [
+            "--write-timeout NaN",
+            "--close-timeout -1",
+            "--send-buffer-bytes 1.5",
+            "--bogus",
+            "--addr",
+            "--send-buffer many",
+            "--resume-window -1",
+            "--codecs xml",
+        ] {
             assert!(parse(line).unwrap_err().to_string().contains("usage:"), "{line}");
         }
     }

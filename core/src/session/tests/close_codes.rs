@@ -86,12 +86,12 @@ fn a_close_is_answered_with_its_own_code() {
 
 #[test]
 fn a_server_that_ended_the_session_is_not_asked_to_resume_it() {
-    for code in [1001, 1011] {
+    for frame in [CloseFrame::new(1001, "server shutting down"), CloseFrame::new(1011, "")] {
         let mut pair = Pair::connected(8);
         pair.send(Client, "1");
         pair.write(Client);
         pair.links[0].server.arriving.clear();
-        pair.put(0, Server, Item::Close(Some(CloseFrame::new(code, ""))));
+        pair.put(0, Server, Item::Close(Some(frame)));
         pair.run();
         assert_eq!(pair.client.resume_offer(), None);
         pair.connect();
@@ -99,6 +99,29 @@ fn a_server_that_ended_the_session_is_not_asked_to_resume_it() {
         assert_eq!(pair.told(Client), ["dropped", "lost 1 and 0", "restored"], "afresh");
         pair.cut();
         assert!(pair.client.resume_offer().is_some());
+    }
+}
+
+#[test]
+fn going_away_for_any_other_reason_suspends_the_session_whoever_says_it() {
+    for (side, reason) in [
+        (Server, ""),
+        (Server, "session ended"),
+        (Server, "server shutting down."),
+        (Client, ""),
+        (Client, "server shutting down"),
+    ] {
+        let mut pair = Pair::connected(8);
+        pair.send(Client, "1");
+        pair.send(Server, "2");
+        pair.put(0, side, Item::Close(Some(CloseFrame::new(1001, reason))));
+        pair.deliver(other(side), 1);
+        assert_eq!(pair.session(other(side)).state(), State::Suspended, "{side:?} {reason}");
+        pair.run();
+        pair.connect();
+        pair.run();
+        assert_eq!(pair.told(Client), ["dropped", "restored", "2"], "{side:?} {reason}");
+        assert_eq!(pair.told(Server), ["dropped", "restored", "1"], "{side:?} {reason}");
     }
 }
 

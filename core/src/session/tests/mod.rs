@@ -5,6 +5,7 @@ mod oracle;
 mod pair;
 
 mod ahead;
+mod asking;
 mod backpressure;
 mod close_codes;
 mod closing;
@@ -13,6 +14,7 @@ mod heartbeat;
 mod opening;
 mod plain;
 mod resuming;
+mod sizes;
 
 mod random;
 mod walk;

@@ -16,7 +16,7 @@ fn fresh_client() -> Pair {
     pair
 }
 
-fn open_of(token: Token) -> Open {
+pub(super) fn open_of(token: Token) -> Open {
     let mut open = Open::new(token, "id", "room");
     open.buffer = 8;
     open
@@ -65,6 +65,8 @@ fn open_says_who_the_session_is_and_what_it_may() {
     };
     let mut expected = open_of(identity(0).token);
     expected.buffer = 12;
+    expected.buffer_bytes = 1 << 20;
+    expected.max_message = 64 << 20;
     expected.window_ms = 30_000;
     assert_eq!(*open, expected);
 }

@@ -234,8 +234,9 @@ impl Witness {
         let Self { pair, servers, client, sessions, heard_lost, client_life, sent, .. } = self;
         write!(to, "{servers:?}{client:?}{sessions:?}{heard_lost}{client_life:?}{sent:?}")?;
         for session in pair.servers.iter().chain([&pair.client]) {
-            let Session { state, epoch, opened, lost, retired, buffer, peer_buffer, .. } = session;
-            write!(to, "{state:?}{epoch:?}{opened}{lost:?}{retired}{buffer}{peer_buffer}")?;
+            let Session { state, epoch, opened, lost, retired, buffer, peer_buffer, asking, asked, .. } =
+                session;
+            write!(to, "{state:?}{epoch:?}{opened}{lost:?}{retired}{buffer}{peer_buffer}{asking:?}{asked}")?;
             let Session { outbox, receiver, inbox, ahead, pongs, resumed, closing, ended, .. } = session;
             write!(to, "{outbox:?}{receiver:?}{inbox:?}{ahead:?}{pongs:?}{resumed}{closing:?}{ended:?}")?;
         }
@@ -261,6 +262,7 @@ impl Witness {
         let counts = session.counts();
         assert!(session.occupied() <= buffer, "the buffer is bounded");
         assert_eq!(counts.retained_bytes, 4 * session.occupied());
+        assert!(counts.retained_bytes <= session.config.buffer_bytes.max(4), "in bytes, too");
         assert_eq!(counts.accepted, record.accepted.len() as u64);
         assert!(counts.dropped <= counts.accepted || self.client.len() > 1);
         assert!(counts.unacknowledged <= counts.accepted);

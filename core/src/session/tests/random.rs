@@ -33,6 +33,8 @@ enum Step {
 struct Limits {
     server_buffer: u32,
     client_buffer: u32,
+    server_bytes: usize,
+    client_bytes: usize,
     inbox: usize,
     server_overflow: Overflow,
     client_overflow: Overflow,
@@ -61,14 +63,31 @@ fn overflow() -> impl Strategy<Value = Overflow> {
     prop_oneof![Just(Overflow::Reject), Just(Overflow::DropOldest), Just(Overflow::DropNewest)]
 }
 
+/// All messages are of four bytes: often the bytes are no limit, sometimes they are the only one.
+fn bytes() -> impl Strategy<Value = usize> {
+    prop_oneof![2 => Just(1 << 20), 1 => 1..=40usize]
+}
+
 fn limits() -> impl Strategy<Value = Limits> {
-    (1..=8u32, 1..=8u32, 1..=8usize, overflow(), overflow()).prop_map(
-        |(server_buffer, client_buffer, inbox, server_overflow, client_overflow)| Limits {
+    (1..=8u32, 1..=8u32, bytes(), bytes(), 1..=8usize, overflow(), overflow()).prop_map(
+        |(
             server_buffer,
             client_buffer,
+            server_bytes,
+            client_bytes,
             inbox,
             server_overflow,
             client_overflow,
+        )| {
+            Limits {
+                server_buffer,
+                client_buffer,
+                server_bytes,
+                client_bytes,
+                inbox,
+                server_overflow,
+                client_overflow,
+            }
         },
     )
 }
@@ -112,8 +131,14 @@ fn check<S: Strategy>(cases: u32, strategy: &S, test: impl Fn(S::Value)) {
 
 fn run(limits: &Limits, steps: &[Step]) -> Witness {
     let pair = Pair::new(
-        |c| (c.buffer_frames, c.inbox_frames) = (limits.server_buffer, limits.inbox),
-        |c| (c.buffer_frames, c.inbox_frames) = (limits.client_buffer, limits.inbox),
+        |c| {
+            (c.buffer_frames, c.inbox_frames) = (limits.server_buffer, limits.inbox);
+            c.buffer_bytes = limits.server_bytes;
+        },
+        |c| {
+            (c.buffer_frames, c.inbox_frames) = (limits.client_buffer, limits.inbox);
+            c.buffer_bytes = limits.client_bytes;
+        },
     );
     let mut witness = Witness::new(pair).with_receipts();
     for step in steps {

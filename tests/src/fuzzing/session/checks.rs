@@ -20,7 +20,10 @@ impl World {
                 };
                 assert!(text.as_ref().is_none_or(is_json), "a control frame carries JSON");
                 match control {
-                    Control::Ack(count) => assert_eq!(count, counts.received),
+                    Control::Ack(count) => {
+                        assert_eq!(count, counts.received);
+                        self.asked = None;
+                    }
                     Control::Gap(gap) => {
                         assert!(gap.from <= gap.to && gap.to <= counts.accepted, "{gap:?}");
                     }
@@ -32,6 +35,7 @@ impl World {
             }
             Transmit::Ping => {}
             Transmit::Close(_) => {
+                self.closes = true;
                 let epoch = *self.epochs.last().expect("a socket took it");
                 assert_eq!(self.session.poll_transmit(epoch, self.now), None, "nothing follows a close");
             }

@@ -1,0 +1,127 @@
+//! Limits in bytes: what is kept, what is acknowledged, what the peer accepts (PROTOCOL.md §3, §4).
+
+use bytes::Bytes;
+
+use super::link::other;
+use super::opening::open_of;
+use super::pair::{Pair, identity};
+use crate::session::*;
+use crate::{MessageKind, ws};
+use Side::{Client, Server};
+
+#[test]
+fn a_quarter_of_the_bytes_is_acknowledged_at_once() {
+    for side in [Server, Client] {
+        // The server's limit is what both measure by.
+        let mut pair = Pair::new(|c| c.buffer_bytes = 40, |_| ());
+        pair.connect();
+        pair.run();
+        pair.send(side, "123456789");
+        pair.run();
+        assert_eq!(pair.session(side).counts().unacknowledged, 1);
+        pair.send(side, "0");
+        pair.run();
+        assert_eq!(pair.session(side).counts().unacknowledged, 0);
+    }
+}
+
+#[test]
+fn a_client_keeps_no_more_bytes_than_the_server_announces() {
+    let mut pair = Pair::new(|c| c.buffer_bytes = 40, |_| ());
+    pair.connect();
+    pair.run();
+    pair.send(Client, &"a".repeat(9));
+    assert_eq!(pair.try_send(Client, &"b".repeat(32), Overflow::Reject), Err(Refused::Full));
+    pair.send(Client, &"b".repeat(31));
+}
+
+#[test]
+fn a_message_beyond_the_bytes_is_accepted_when_nothing_else_is_kept() {
+    for side in [Server, Client] {
+        let mut pair = Pair::new(|c| c.buffer_bytes = 40, |_| ());
+        pair.connect();
+        pair.run();
+        pair.send(side, &"a".repeat(100));
+        assert_eq!(pair.try_send(side, "b", Overflow::Reject), Err(Refused::Full));
+        pair.run();
+        pair.send(side, &"c".repeat(100));
+    }
+}
+
+#[test]
+fn limits_of_zero_read_as_one() {
+    let mut pair = Pair::new(|_| (), |_| ());
+    pair.connect();
+    pair.write(Server);
+    let mut open = open_of(identity(0).token);
+    (open.buffer, open.buffer_bytes) = (0, 0);
+    pair.client.handle_open(open, pair.now).unwrap();
+    pair.send(Client, "as long as it is alone");
+    assert_eq!(pair.try_send(Client, "", Overflow::Reject), Err(Refused::Full));
+}
+
+/// A message as the transport takes it.
+fn message(size: usize) -> Bytes {
+    ws::encode_message(MessageKind::Binary, &vec![b'x'; size])
+}
+
+/// A connected pair whose ends accept messages of so many bytes at most.
+fn pair_of(max: usize) -> Pair {
+    let mut pair = Pair::new(|c| c.max_message = max, |_| ());
+    pair.connect();
+    pair.run();
+    pair.server().set_peer_max(max as u64);
+    pair
+}
+
+#[test]
+fn a_message_that_the_peer_would_not_accept_is_refused_without_a_number() {
+    for (side, max) in [(Server, 125), (Client, 125), (Server, 126), (Client, 65_535), (Client, 65_536)] {
+        let mut pair = pair_of(max);
+        let session = pair.session(side);
+        let refused = session.send(message(max + 1), Overflow::DropOldest);
+        assert_eq!(refused, Err(Refused::TooBig { size: max + 1, limit: max }), "{side:?}");
+        assert_eq!(session.counts().accepted, 0);
+        assert_eq!(session.send(message(max), Overflow::Reject), Ok(1));
+    }
+}
+
+#[test]
+fn of_a_broadcast_it_becomes_a_gap() {
+    let mut pair = pair_of(10);
+    let mut tape = Tape::default();
+    let frames = [10, 11, 10].map(|size| tape.push(message(size)));
+    let sent = frames.each_ref().map(|frame| pair.server().send_shared(frame, Overflow::Reject));
+    assert_eq!(sent, [Ok(1), Err(Refused::Dropped), Ok(3)]);
+    assert_eq!(pair.server().counts().dropped, 1);
+    let mut run = SharedRun::from(frames[0].clone());
+    let all = frames[1..].iter().all(|frame| run.extend(frame));
+    // The tape may have begun anew.
+    assert!(!all || !pair.server().offer_shared(&run, 0), "one by one, then");
+}
+
+#[test]
+fn what_the_peer_accepts_outlives_a_rest() {
+    let mut pair = pair_of(10);
+    pair.skip_events();
+    pair.cut();
+    pair.skip_events();
+    assert!(pair.server().is_resting());
+    let refused = pair.server().send(message(11), Overflow::Reject);
+    assert_eq!(refused, Err(Refused::TooBig { size: 11, limit: 10 }));
+    assert_eq!(pair.server().send(message(10), Overflow::Reject), Ok(1));
+}
+
+#[test]
+fn what_was_not_acknowledged_in_bytes_outlives_a_rest() {
+    let mut pair = Pair::new(|c| c.buffer_bytes = 40, |_| ());
+    pair.connect();
+    pair.run();
+    pair.send(Client, "123456789");
+    pair.run();
+    pair.skip_events();
+    pair.lose(other(Client));
+    pair.skip_events();
+    let numbers = pair.server().receiver.numbers();
+    assert_eq!(numbers, [1, 0, 9, 1, 9], "the server has rested");
+}

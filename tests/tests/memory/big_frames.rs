@@ -1,0 +1,162 @@
+//! Frames of all sizes keep the pace of their network: nobody waits for the second after which everything is acknowledged.
+//!
+//! The network in memory takes no time, so that whatever time passes is a timer that somebody waited for.
+
+use rejoin_client::{Event, Frame, ReceiptError, SendError};
+use rejoin_server::{Builder, Overflow};
+use rejoin_tests::harness::{Dials, Line, next, next_event, number};
+use tokio::time::Instant;
+
+use crate::{client, echo_server, millis, secs, server};
+
+const ALL: usize = 8 << 20;
+
+/// A frame whose message takes about so many bytes.
+fn frame_of(size: usize) -> Frame {
+    Frame::new("big", &"x".repeat(size - 40)).unwrap()
+}
+
+fn roomy(builder: Builder) -> Builder {
+    builder.max_message_size(1 << 20)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_waits_for_room_waits_for_no_timer() {
+    for size in [1 << 10, 15 << 10, 17 << 10, 20 << 10, 48 << 10, 300 << 10, 900 << 10] {
+        let (server, mut log) = server(roomy);
+        let (mut ada, _) = client(&server, &mut log, "ada").await;
+        let (sender, frame) = (server.connection("ada").unwrap(), frame_of(size));
+        let since = Instant::now();
+        let frames = ALL / size;
+        let sending = async {
+            for _ in 0..frames {
+                sender.send_wait(&frame).await.unwrap();
+            }
+        };
+        let receiving = async {
+            for _ in 0..frames {
+                next_event(&mut ada).await;
+            }
+        };
+        tokio::join!(sending, receiving);
+        assert!(since.elapsed() < millis(10), "{size}: {:?}", since.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_waits_for_room_waits_for_no_timer() {
+    for size in [1 << 10, 15 << 10, 17 << 10, 20 << 10, 48 << 10, 300 << 10, 900 << 10] {
+        let (server, mut log) = server(roomy);
+        let (ada, _) = client(&server, &mut log, "ada").await;
+        let frame = frame_of(size);
+        let since = Instant::now();
+        for _ in 0..ALL / size {
+            ada.send_wait(&frame).await.unwrap();
+        }
+        ada.send_acked(&number(0)).await.unwrap();
+        assert!(since.elapsed() < millis(10), "{size}: {:?}", since.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn little_before_a_frame_that_fits_alone_delays_it_by_a_round_trip() {
+    let (server, mut log) = server(roomy);
+    let (ada, _) = client(&server, &mut log, "ada").await;
+    let since = Instant::now();
+    for _ in 0..8 {
+        ada.send_wait(&frame_of(100)).await.unwrap();
+        ada.send_wait(&frame_of(1 << 20)).await.unwrap();
+    }
+    assert!(since.elapsed() < millis(10), "{:?}", since.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_healthy_client_takes_twenty_kilobytes_sixty_times_a_second() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut ada, _) = client(&server, &mut log, "ada").await;
+    let frame = frame_of(20_000);
+    for _ in 0..240 {
+        server.send("ada", &frame).unwrap();
+        next_event(&mut ada).await;
+        tokio::time::sleep(millis(1000 / 60)).await;
+    }
+    for _ in 0..240 {
+        ada.send(&frame).unwrap();
+        log.next().await;
+        tokio::time::sleep(millis(1000 / 60)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_keeps_little_waits_for_no_timer() {
+    let server = echo_server();
+    for (frames, bytes) in [(8, 1 << 20), (1, 1 << 20), (256, 2000), (256, 1)] {
+        let client = Line::to(&server).client("/").send_buffer(frames).send_buffer_bytes(bytes);
+        let client = client.connect().await.unwrap();
+        let since = Instant::now();
+        for n in 0..40 {
+            client.send_wait(&number(n)).await.unwrap();
+        }
+        assert!(since.elapsed() < millis(10), "{frames}, {bytes}: {:?}", since.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receipt_waits_for_no_timer() {
+    let (server, mut log) = server(|builder| builder);
+    let (ada, _) = client(&server, &mut log, "ada").await;
+    let connection = server.connection("ada").unwrap();
+    let since = Instant::now();
+    for n in 0..10 {
+        ada.send_acked(&number(n)).await.unwrap();
+        connection.send_acked(&number(n)).await.unwrap();
+    }
+    // The close does not cut it short either.
+    let frame = number(10);
+    let (receipt, _) = tokio::join!(connection.send_acked(&frame), async {
+        connection.close(1000, "");
+    });
+    assert_eq!(receipt, Ok(()));
+    assert!(since.elapsed() < millis(10), "{:?}", since.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_the_server_would_not_accept_is_refused_and_harms_nothing() {
+    let (server, mut log) = server(|builder| builder.max_message_size(1000));
+    let (ada, _) = client(&server, &mut log, "ada").await;
+    ada.send(&number(1)).unwrap();
+    let big = frame_of(2000);
+    let Err(SendError::TooBig { size, limit: 1000 }) = ada.send(&big) else { panic!("it is too big") };
+    assert!(size > 1900, "{size}");
+    assert_eq!(ada.send_wait(&big).await, Err(SendError::TooBig { size, limit: 1000 }));
+    let refused = ReceiptError::NotSent(SendError::TooBig { size, limit: 1000 });
+    assert_eq!(ada.send_acked(&big).await, Err(refused));
+    ada.send_acked(&number(2)).await.unwrap();
+    assert_eq!([log.next().await, log.next().await], ["ada message n 1", "ada message n 2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_the_client_would_not_accept_is_refused_and_a_broadcast_is_a_gap() {
+    let (server, mut log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let mut ada = line.client("/?id=ada").max_message_size(1000).connect().await.unwrap();
+    log.connected().await;
+    let (mut ben, _) = client(&server, &mut log, "ben").await;
+    let big = frame_of(2000);
+    let sent = server.send("ada", &big);
+    assert!(matches!(sent, Err(SendError::TooBig { limit: 1000, .. })), "{sent:?}");
+    server.broadcast("room", &number(1)).unwrap();
+    server.broadcast("room", &big).unwrap();
+    server.broadcast_with("room", &big, Overflow::Reject).unwrap();
+    server.broadcast("room", &number(2)).unwrap();
+    let told = [next(&mut ada).await, next(&mut ada).await, next(&mut ada).await];
+    assert_eq!(told, ["message n 1", "gap 2-3", "message n 2"]);
+    for _ in 0..4 {
+        assert!(matches!(next_event(&mut ben).await, Event::Message(_)));
+    }
+    // A session that rests has not forgotten it.
+    line.set_dials(Dials::Refused);
+    line.cut();
+    tokio::time::sleep(secs(1)).await;
+    assert!(matches!(server.send("ada", &big), Err(SendError::TooBig { .. })));
+}
