@@ -68,7 +68,7 @@ fn send_and_forget(bencher: Bencher<'_, '_>) {
         while let Some(transmit) = session.poll_transmit(epoch, now) {
             black_box(transmit);
         }
-        session.handle_written(epoch, FRAMES as usize, true, false, now);
+        session.handle_written(epoch, FRAMES as usize, 2000, None, now);
     });
 }
 

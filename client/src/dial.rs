@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use http::HeaderMap;
+use rejoin_core::drive::limit_unsent;
 use rejoin_core::{Mode, Token};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -113,6 +114,7 @@ impl Dialer {
             return connector().await.map_err(ConnectError::Dial);
         }
         let tcp = tcp(target).await?;
+        limit_unsent(&tcp, self.options.write_timeout);
         let Some(tls) = self.tls.as_ref().filter(|_| target.tls) else { return Ok(Box::new(tcp)) };
         let name = ServerName::try_from(target.host.clone())
             .map_err(|error| ConnectError::Tls(io::Error::new(io::ErrorKind::InvalidInput, error)))?;

@@ -63,6 +63,10 @@ impl Transport for WsTransport {
         self.socket.is_idle()
     }
 
+    fn pending(&self) -> usize {
+        self.socket.pending()
+    }
+
     fn has_room(&self) -> bool {
         self.socket.has_room()
     }

@@ -174,8 +174,12 @@ impl Builder {
         self
     }
 
-    /// How long a message may take to be written before the socket counts as lost, and how long
-    /// [`Connection::send_wait`] waits for room. Default 10 s; more than 0, at most 30 s.
+    /// How long a socket may take nothing of what there is to write before it counts as lost; so does one that takes less than
+    /// 1 KiB/s on average over this time while more than 1 KiB is pending (PROTOCOL.md §7). A message of any size may take longer than
+    /// that. Also how long [`Connection::send_wait`] waits for room. Default 10 s; more than 0, at most 30 s.
+    ///
+    /// Of a TCP stream on Linux it is what the peer takes that counts. Of any other stream, TLS for one, it is what the stream takes,
+    /// and the operating system may hold some for it.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.options.write_timeout = timeout;
         self

@@ -295,7 +295,7 @@
 //! | what is kept for a peer ([`Builder::send_buffer`], [`Builder::send_buffer_bytes`]) | 256 frames, 1 MiB | `send` fails, `send_wait` waits, a broadcast gives up the oldest frame, and the peer is told; or as you [say](Builder::overflow) |
 //! | what is kept for all peers together ([`Builder::max_retained_bytes`]) | 1 GiB | suspended sessions end, the oldest first; with none left, buffers count as full |
 //! | what is read ahead of a handler | 64 frames, 1 MiB; in session mode as much again as the peer may keep, not acknowledged | the client has to wait |
-//! | a write that makes no progress ([`Builder::write_timeout`]) | 10 s | the socket counts as lost |
+//! | a socket that takes nothing of what there is to write, or less than 1 KiB/s on average ([`Builder::write_timeout`]) | 10 s | the socket counts as lost |
 //! | a request's head, and how long it may take ([`Builder::handshake_timeout`]) | 16 KiB, 64 headers, 10 s | 431, or the connection is closed |
 //! | how many connections | none | yours to say, below |
 //!

@@ -87,7 +87,8 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     nodelay.set(&stream);
-                    spawn(&shared, Eager::new(stream), Some(peer), Some(permit));
+                    let stream = Eager::new(stream).with_write_timeout(shared.options.write_timeout);
+                    spawn(&shared, stream, Some(peer), Some(permit));
                 }
                 Err(error) => {
                     if let Some(suppressed) = shared.accept_errors.pass() {

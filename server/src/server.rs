@@ -10,7 +10,7 @@ use std::time::Duration;
 use rejoin_core::drive::{Eager, SendError, now};
 use rejoin_core::{CloseReason, Frame, Overflow, State};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, ToSocketAddrs};
+use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 
 use crate::builder::Builder;
 use crate::connect::ConnectFn;
@@ -82,12 +82,17 @@ impl Server {
     {
         self.shared.runtimes.note();
         let session = match listen::as_tcp(io) {
-            Ok(tcp) => listen::serve(self.shared.clone(), Eager::new(tcp), None).await,
+            Ok(tcp) => listen::serve(self.shared.clone(), self.eager(tcp), None).await,
             Err(io) => listen::serve(self.shared.clone(), io, None).await,
         };
         if let Some(session) = session {
             self.shared.spawn(session);
         }
+    }
+
+    /// A TCP stream as the own listeners have it.
+    fn eager(&self, tcp: TcpStream) -> Eager {
+        Eager::new(tcp).with_write_timeout(self.shared.options.write_timeout)
     }
 
     /// Serves one connection as [`Self::listen`] does, in a task of its own: for whoever accepts connections himself, and may know the
@@ -112,7 +117,7 @@ impl Server {
     {
         self.shared.runtimes.note();
         match listen::as_tcp(io) {
-            Ok(tcp) => listen::spawn(&self.shared, Eager::new(tcp), remote_addr, None),
+            Ok(tcp) => listen::spawn(&self.shared, self.eager(tcp), remote_addr, None),
             Err(io) => listen::spawn(&self.shared, io, remote_addr, None),
         }
     }

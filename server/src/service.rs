@@ -244,7 +244,8 @@ fn attach(shared: &Arc<Shared>, admission: Admission, upgraded: Upgraded) -> Opt
         if let Err(error) = io.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
-        WsTransport::new(Eager::new(io), Unmasked, read, max_message_size)
+        let io = Eager::new(io).with_write_timeout(shared.options.write_timeout);
+        WsTransport::new(io, Unmasked, read, max_message_size)
     };
     let upgraded = match upgraded.downcast() {
         Ok(parts) => return admission.attach(shared, tcp(parts.io, &parts.read_buf)),

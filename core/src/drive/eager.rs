@@ -3,10 +3,14 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop;
+
+#[cfg(target_os = "linux")]
+use crate::session::SLOWEST;
 
 /// A stream that hands what is to be written to the operating system at once, and asks the runtime only where that takes no
 /// more: of a broadcast nearly every member's socket has room, and what the runtime knows of it is in nobody's cache.
@@ -23,6 +27,18 @@ impl Eager {
     /// The same stream.
     pub fn new(io: TcpStream) -> Self {
         Self { io, full: false }
+    }
+
+    /// Has the operating system take no more than the peer takes soon, so that a peer that takes nothing is noticed within the
+    /// write timeout, and one that takes its time is not taken for one: what is written and not sent is at most what the slowest
+    /// peer takes in two write timeouts (PROTOCOL.md §7). What is on its way to the peer is not limited.
+    ///
+    /// On Linux (`TCP_NOTSENT_LOWAT`); elsewhere it does nothing. One call of the system; where many bytes are under way, some
+    /// more wake-ups.
+    #[must_use]
+    pub fn with_write_timeout(self, timeout: Duration) -> Self {
+        limit_unsent(&self.io, timeout);
+        self
     }
 
     fn poll_with(
@@ -77,6 +93,19 @@ impl AsyncRead for Eager {
     ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().io).poll_read(cx, buffer)
     }
+}
+
+/// As [`Eager::with_write_timeout`], for a stream of any other kind that has a TCP socket below.
+pub fn limit_unsent(io: &TcpStream, write_timeout: Duration) {
+    #[cfg(target_os = "linux")]
+    {
+        let bytes = (2 * SLOWEST as u128 * write_timeout.as_millis() / 1000).clamp(4096, 131_072);
+        let bytes = u32::try_from(bytes).expect("it is clamped");
+        // A system that does not know it takes what it takes.
+        socket2::SockRef::from(io).set_tcp_notsent_lowat(bytes).ok();
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (io, write_timeout);
 }
 
 /// One send; `None` where the runtime has to say when it can be.
@@ -135,6 +164,33 @@ mod tests {
         theirs.read_exact(&mut read).await.unwrap();
         assert!(read == data, "in order, nothing twice");
         assert!(writing.await.unwrap(), "no socket holds as much");
+    }
+
+    /// How much a peer that takes nothing lets us write. Its own buffer is as small as it gets.
+    #[cfg(target_os = "linux")]
+    async fn taken_for_nobody(limits: bool) -> usize {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let (ours, theirs) =
+            tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let _theirs = theirs.unwrap();
+        let ours = Eager::new(ours.unwrap());
+        let mut ours = if limits { ours.with_write_timeout(Duration::from_secs(10)) } else { ours };
+        let mut taken = 0;
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        while let Poll::Ready(count) = Pin::new(&mut ours).poll_write(&mut cx, &[0; 1000]) {
+            taken += count.unwrap();
+        }
+        taken
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_the_peer_does_not_take_the_system_does_not_take_either() {
+        let (limited, unlimited) = (taken_for_nobody(true).await, taken_for_nobody(false).await);
+        assert!(limited < 100_000 && unlimited > 2 * limited, "{limited} of {unlimited}");
     }
 
     #[tokio::test]

@@ -288,7 +288,7 @@ mod tests {
                         other => panic!("{other:?}"),
                     }
                 }
-                session.handle_written(self.epoch, texts.len(), true, false, now());
+                session.handle_written(self.epoch, texts.len(), 2000, None, now());
                 texts
             })
         }

@@ -287,7 +287,8 @@ impl<T: Transport + ?Sized> Link<T> {
     ) -> Wrote {
         let epoch = self.epoch;
         let was_blocked = session.is_blocked();
-        session.handle_written(epoch, written.data, written.progress, flushed.is_pending(), now);
+        let pending = flushed.is_pending().then(|| self.transport.pending());
+        session.handle_written(epoch, written.data, written.bytes, pending, now);
         if let Poll::Ready(Err(error)) = flushed {
             session.handle_lost(epoch, DropReason::Io(error.kind()), now);
             return match session.standing(epoch) {

@@ -23,7 +23,7 @@ mod websocket;
 pub use websocket::{Masked, Masking, Unmasked, WsTransport};
 
 mod eager;
-pub use eager::Eager;
+pub use eager::{Eager, limit_unsent};
 
 mod linger;
 pub use linger::{MAX_DISCARDED, finish};

@@ -28,6 +28,9 @@ pub trait Transport: Send {
     /// Whether there is nothing to be written, nor to be flushed.
     fn is_idle(&self) -> bool;
 
+    /// Bytes that are to be written, and that the socket did not take yet.
+    fn pending(&self) -> usize;
+
     /// Whether another message may be pushed before the ones that are pending are written.
     fn has_room(&self) -> bool;
 
@@ -143,7 +146,6 @@ pub struct Written {
     pub messages: usize,
     /// Data messages among them.
     pub data: usize,
-    /// Whether the socket keeps up, as far as the write timeout is concerned: a server's does when it takes a whole
-    /// message, a client's when it takes any bytes.
-    pub progress: bool,
+    /// Bytes that the socket has taken, whole messages or not.
+    pub bytes: usize,
 }

@@ -45,7 +45,7 @@ pub enum DropReason {
     Io(io::ErrorKind),
     /// Nothing arrived for the pong timeout.
     HeartbeatTimeout,
-    /// A write made no progress for the write timeout.
+    /// The socket took nothing of what there was to write, or next to nothing, for the write timeout.
     WriteTimeout,
     /// Another socket resumed the session while this one was still attached.
     TakenOver,
@@ -74,7 +74,7 @@ impl fmt::Display for DropReason {
             Self::Closed(None) => f.write_str("closed by the peer"),
             Self::Io(kind) => write!(f, "{kind}"),
             Self::HeartbeatTimeout => f.write_str("nothing arrived for the pong timeout"),
-            Self::WriteTimeout => f.write_str("a write made no progress for the write timeout"),
+            Self::WriteTimeout => f.write_str("the socket took too little for the write timeout"),
             Self::TakenOver => f.write_str("taken over by another socket"),
             Self::Cut => f.write_str("cut by the application"),
         }

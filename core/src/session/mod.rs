@@ -32,6 +32,9 @@ pub use incoming::Violation;
 
 mod ahead;
 mod asking;
+mod blocked;
+#[cfg(all(feature = "drive", target_os = "linux"))]
+pub(crate) use blocked::SLOWEST;
 mod inbox;
 mod receiver;
 
@@ -69,6 +72,7 @@ use crate::{LostReason, Token};
 
 use ahead::Ahead;
 use asking::Asking;
+use blocked::Blocked;
 use closing::Closing;
 use inbox::{Inbox, Untold};
 use outbox::Outbox;
@@ -98,7 +102,7 @@ pub struct Session {
     /// `$pong`s to be written; mostly none.
     pongs: Option<Box<Pongs>>,
     sent: Sent,
-    blocked_since: Option<Instant>,
+    blocked: Option<Box<Blocked>>,
     outbox: Outbox,
     inbox: Inbox,
     receiver: Receiver,
@@ -214,7 +218,7 @@ impl Session {
             resumed: 0,
             last_heard: now,
             ping: Ping::Idle,
-            blocked_since: None,
+            blocked: None,
             suspended_since: None,
             drops: 0,
             dropped: None,

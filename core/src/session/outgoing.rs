@@ -239,7 +239,7 @@ impl Session {
     pub fn is_falling_behind(&self) -> bool {
         2 * self.outbox.waiting() >= self.buffer as usize
             && self.state == State::Connected
-            && self.blocked_since.is_none()
+            && self.blocked.is_none()
     }
 
     /// Whether the attached socket keeps up: it is not blocked, and less than half the buffer waits for it.
@@ -349,35 +349,5 @@ impl Session {
         self.sent.frames += frames;
         self.sent.bytes += bytes as u64;
         self.sent.replayed += frames - (self.outbox.sent() - sent).min(frames);
-    }
-
-    /// Whether the attached socket has more to write than it can, as [`Self::handle_written`] was told last.
-    pub fn is_blocked(&self) -> bool {
-        self.blocked_since.is_some()
-    }
-
-    /// The socket's writing made progress: `frames` data frames are wholly written; `blocked` when it has more to write than
-    /// it can.
-    pub fn handle_written(
-        &mut self,
-        epoch: Epoch,
-        frames: usize,
-        progress: bool,
-        blocked: bool,
-        now: Instant,
-    ) {
-        if epoch != self.epoch {
-            return;
-        }
-        // Also those that went into a socket while it was being lost: they are not to be written again.
-        self.outbox.written(frames);
-        if self.state != State::Connected {
-            return;
-        }
-        if !blocked {
-            self.blocked_since = None;
-        } else if progress || self.blocked_since.is_none() {
-            self.blocked_since = Some(now);
-        }
     }
 }

@@ -79,7 +79,7 @@ impl Session {
         self.state = state;
         self.epoch = epoch;
         self.suspended_since = None;
-        self.blocked_since = None;
+        self.blocked = None;
         self.last_heard = now;
         self.ping = Ping::Idle;
         self.pongs = None;
@@ -178,7 +178,7 @@ impl Session {
             return;
         };
         self.note_drop(why.clone());
-        self.blocked_since = None;
+        self.blocked = None;
         self.pongs = None;
         let keeps = self.outlives_socket();
         if self.closing.is_some() && (!keeps || self.outbox.unacknowledged() == 0) {

@@ -23,12 +23,11 @@ impl Session {
             State::New | State::Closed => None,
             State::Suspended => self.window_end(),
             State::Connected => {
-                let heartbeat = self.last_heard
-                    + match self.ping {
-                        Ping::Idle => self.config.ping_interval,
-                        Ping::Due | Ping::Sent => self.config.pong_timeout,
-                    };
-                let write = self.blocked_since.map(|since| since + self.config.write_timeout);
+                let heartbeat = match self.ping {
+                    Ping::Idle => self.last_heard + self.config.ping_interval,
+                    Ping::Due | Ping::Sent => self.alive_at() + self.config.pong_timeout,
+                };
+                let write = self.blocked.as_ref().map(|blocked| blocked.due(self.config.write_timeout));
                 // A blocked socket takes no acknowledgement before it moves again, and then it is looked at anyway.
                 let ack = if write.is_some() { None } else { self.ack_at() };
                 [Some(heartbeat), write, ack].into_iter().flatten().min()
@@ -81,17 +80,24 @@ impl Session {
 
     //= PROTOCOL.md#8-heartbeat
     fn handle_socket_timeout(&mut self, now: Instant) {
-        if self.blocked_since.is_some_and(|since| since + self.config.write_timeout <= now) {
-            //= PROTOCOL.md#7-closing: a write that does not finish within the write timeout counts as a lost socket
+        let timeout = self.config.write_timeout;
+        if self.blocked.as_mut().is_some_and(|blocked| blocked.is_lost(timeout, now)) {
             self.suspend(DropReason::WriteTimeout, now);
         } else if !self.wants_read() {
             // We are not listening: silence says nothing about the peer.
             self.last_heard = now;
             self.ping = Ping::Idle;
-        } else if self.last_heard + self.config.pong_timeout <= now {
+        } else if self.alive_at() + self.config.pong_timeout <= now {
             self.suspend(DropReason::HeartbeatTimeout, now);
         } else if self.ping == Ping::Idle && self.last_heard + self.config.ping_interval <= now {
             self.ping = Ping::Due;
         }
+    }
+
+    /// When the peer has last shown that it lives: it said something, or took some of much that is to be written. The answer to a
+    /// ping that stands behind that can come no sooner.
+    fn alive_at(&self) -> Instant {
+        let took = self.blocked.as_ref().and_then(|blocked| blocked.alive_at());
+        took.map_or(self.last_heard, |took| took.max(self.last_heard))
     }
 }

@@ -339,14 +339,14 @@ impl World {
         for round in 0.. {
             assert!(round < 10_000, "there is always more to write");
             self.take(usize::MAX);
-            self.session.handle_written(epoch, usize::MAX, true, false, self.now);
+            self.session.handle_written(epoch, usize::MAX, 2000, None, self.now);
             self.under_way = 0;
             match self.session.poll_transmit(epoch, self.now) {
                 Some(transmit) => self.transmitted(transmit),
                 None => break,
             }
         }
-        self.session.handle_written(epoch, usize::MAX, true, false, self.now);
+        self.session.handle_written(epoch, usize::MAX, 2000, None, self.now);
         if self.session.standing(epoch) == Standing::Attached {
             assert!(self.asked != Some(epoch) || self.closes, "who asks is answered");
             assert!(self.session.wants_read(), "nobody else would wake it");
@@ -357,7 +357,13 @@ impl World {
         let (frames, kind) = (usize::from(input.byte()), input.byte());
         let epoch = self.epoch(input);
         let attached = self.session.standing(epoch) == Standing::Attached;
-        self.session.handle_written(epoch, frames, kind & 1 != 0, kind & 2 != 0, self.now);
+        self.session.handle_written(
+            epoch,
+            frames,
+            usize::from(kind & 1) * 700,
+            (kind & 2 != 0).then_some(2 * usize::from(kind) * 10),
+            self.now,
+        );
         if attached {
             self.under_way = self.under_way.saturating_sub(frames);
         }

@@ -13,7 +13,7 @@ use super::pingless::Pingless;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts connections until it is dropped. What has not been upgraded then goes with the server.
-pub(super) async fn accept(server: Server, listener: TcpListener) {
+pub(super) async fn accept(server: Server, listener: TcpListener, write_timeout: Duration) {
     // Most systems hand it on to what a listener accepts; the first that comes shows it.
     SockRef::from(&listener).set_tcp_nodelay(true).ok();
     let mut nodelay = None;
@@ -25,6 +25,7 @@ pub(super) async fn accept(server: Server, listener: TcpListener) {
         if !*nodelay.get_or_insert_with(|| stream.nodelay().unwrap_or(false)) {
             stream.set_nodelay(true).ok();
         }
-        server.spawn_connection(Pingless::new(Eager::new(stream)), Some(peer));
+        let stream = Eager::new(stream).with_write_timeout(write_timeout);
+        server.spawn_connection(Pingless::new(stream), Some(peer));
     }
 }

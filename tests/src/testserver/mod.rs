@@ -110,7 +110,9 @@ impl TestServer {
 fn run(options: &Options, sinks: &Arc<Sinks>, listener: TcpListener) -> io::Result<Running> {
     let server =
         build(options, sinks.clone()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let accepting = tokio::spawn(front::accept(server.clone(), listener));
+    // The server's own default.
+    let write_timeout = options.write_timeout.unwrap_or(Duration::from_secs(10));
+    let accepting = tokio::spawn(front::accept(server.clone(), listener, write_timeout));
     Ok(Running { server, accepting })
 }
 

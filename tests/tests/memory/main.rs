@@ -22,6 +22,7 @@ mod resume;
 mod retained;
 mod rooms;
 mod router;
+mod slow_reader;
 mod texts;
 
 use std::time::Duration;

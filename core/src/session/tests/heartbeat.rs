@@ -70,28 +70,67 @@ fn a_write_without_progress_is_a_lost_socket() {
     let mut pair = Pair::connected(8);
     let (epoch, started) = (Epoch(1), pair.now);
     let server = pair.server();
-    server.handle_written(epoch, 0, true, true, started);
+    server.handle_written(epoch, 0, 2000, Some(9000), started);
     assert_eq!(server.poll_timeout(), Some(started + 10 * SECOND));
-    server.handle_written(epoch, 0, false, true, started + 9 * SECOND);
+    server.handle_written(epoch, 0, 0, Some(9000), started + 9 * SECOND);
     assert_eq!(server.poll_timeout(), Some(started + 10 * SECOND), "no progress");
-    server.handle_written(epoch, 0, true, true, started + 9 * SECOND);
+    server.handle_written(epoch, 0, 20_000, Some(9000), started + 9 * SECOND);
     server.handle_heard(epoch, started + 9 * SECOND);
     server.handle_timeout(started + 10 * SECOND);
     assert_eq!(server.state(), State::Connected, "there was progress, slow as it was");
-    server.handle_written(epoch, 0, true, false, started + 10 * SECOND);
+    server.handle_written(epoch, 0, 2000, None, started + 10 * SECOND);
     server.handle_timeout(started + 18 * SECOND);
     assert_eq!(server.state(), State::Connected, "everything is written");
-    server.handle_written(epoch, 0, false, true, started + 18 * SECOND);
+    server.handle_written(epoch, 0, 0, Some(9000), started + 18 * SECOND);
     server.handle_timeout(started + 28 * SECOND);
     assert_eq!(pair.told(Server), ["dropped"]);
     assert_eq!(pair.server().state(), State::Suspended);
 }
 
 #[test]
+fn a_socket_that_takes_a_byte_now_and_then_is_a_lost_one_on_either_side() {
+    for side in [Server, Client] {
+        let mut pair = Pair::connected(8);
+        let (epoch, started) = (Epoch(1), pair.now);
+        let session = pair.session(side);
+        session.handle_written(epoch, 0, 0, Some(9000), started);
+        for second in 1..10 {
+            session.handle_written(epoch, 0, 1000, Some(9000), started + second * SECOND);
+            session.handle_timeout(started + second * SECOND);
+            assert_eq!(session.state(), State::Connected);
+        }
+        session.handle_timeout(started + 10 * SECOND);
+        assert_eq!(session.state(), State::Suspended, "{side:?}");
+        assert_eq!(session.dropped(), Some(&DropReason::WriteTimeout));
+    }
+}
+
+#[test]
+fn a_peer_that_takes_much_slowly_lives_although_the_ping_is_behind_it() {
+    let mut pair = Pair::connected(8);
+    let (epoch, started) = (Epoch(1), pair.now);
+    let server = pair.server();
+    server.handle_written(epoch, 0, 0, Some(90_000), started);
+    for second in 1..100 {
+        let now = started + second * SECOND;
+        server.handle_written(epoch, 0, 2000, Some(90_000), now);
+        server.handle_timeout(now);
+        assert_eq!(server.state(), State::Connected, "after {second} s");
+        assert!(server.poll_timeout().is_some_and(|due| due > now));
+        server.poll_transmit(epoch, now);
+    }
+    // Of little it is to be heard.
+    let now = started + 100 * SECOND;
+    server.handle_written(epoch, 0, 2000, Some(1000), now);
+    server.handle_timeout(now);
+    assert_eq!(server.dropped(), Some(&DropReason::HeartbeatTimeout));
+}
+
+#[test]
 fn what_the_old_socket_could_not_write_is_not_held_against_the_new_one() {
     let mut pair = Pair::connected(8);
     let (epoch, started) = (Epoch(1), pair.now);
-    pair.server().handle_written(epoch, 0, true, true, started);
+    pair.server().handle_written(epoch, 0, 2000, Some(9000), started);
     pair.lose(Client);
     pair.connect();
     pair.advance(20 * SECOND);
@@ -132,9 +171,9 @@ fn an_acknowledgement_that_cannot_be_written_is_no_reason_to_look_again_at_once(
     let (epoch, now) = (Epoch(1), pair.now);
     let server = pair.server();
     assert_eq!(server.poll_timeout(), Some(now), "due");
-    server.handle_written(epoch, 0, false, true, now);
+    server.handle_written(epoch, 0, 0, Some(9000), now);
     assert!(server.poll_timeout().unwrap() > now, "the driver asks again when it can write");
-    server.handle_written(epoch, 0, true, false, now);
+    server.handle_written(epoch, 0, 2000, None, now);
     assert_eq!(server.poll_transmit(epoch, now), Some(Transmit::Control(Control::Ack(1))));
 }
 

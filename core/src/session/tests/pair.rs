@@ -232,7 +232,7 @@ impl Pair {
             Transmit::Batch(batch) => batch.ends.len(),
             _ => 0,
         };
-        session.handle_written(epoch, frames, true, false, now);
+        session.handle_written(epoch, frames, 2000, None, now);
         let item = match transmit {
             Transmit::Batch(batch) => {
                 for message in batch.frames() {

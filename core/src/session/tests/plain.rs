@@ -41,13 +41,13 @@ fn replays_what_was_not_written_and_forgets_what_was() {
     }
     assert_eq!(session.poll_transmit(epoch, now), Some(messages(&["1"]).remove(0)));
     assert_eq!(session.poll_transmit(epoch, now), Some(messages(&["2"]).remove(0)));
-    session.handle_written(epoch, 1, true, true, now);
+    session.handle_written(epoch, 1, 2000, Some(9000), now);
     session.handle_lost(epoch, DropReason::Io(std::io::ErrorKind::BrokenPipe), now);
     send(&mut session, "4").unwrap();
     let epoch = session.reserve();
     session.attach(epoch, None, now).unwrap();
     assert_eq!(written(&mut session, epoch, now), messages(&["2", "3", "4"]));
-    session.handle_written(epoch, 3, true, false, now);
+    session.handle_written(epoch, 3, 2000, None, now);
     assert_eq!((session.counts().unacknowledged, session.counts().retained_bytes), (0, 0));
     session.cut(now);
     let epoch = session.reserve();
@@ -62,7 +62,7 @@ fn a_message_is_lent_only_where_nothing_else_is_due() {
     send(&mut session, "1").unwrap();
     assert_eq!(session.poll_lone(epoch, now), Some(&Bytes::from_static(b"1")));
     assert_eq!(session.poll_lone(epoch, now), None, "it is the socket's");
-    session.handle_written(epoch, 1, true, false, now);
+    session.handle_written(epoch, 1, 2000, None, now);
     for text in ["2", "3"] {
         send(&mut session, text).unwrap();
     }
@@ -76,7 +76,7 @@ fn a_message_is_lent_only_where_nothing_else_is_due() {
     assert_eq!(session.poll_lone(epoch, now), Some(&Bytes::from_static(b"3")), "again");
     assert_eq!((session.counts().sent, session.counts().replayed), (5, 2));
     session.handle_timeout(now + SessionConfig::new(Side::Server, Mode::Plain).ping_interval);
-    session.handle_written(epoch, 2, true, false, now);
+    session.handle_written(epoch, 2, 2000, None, now);
     send(&mut session, "4").unwrap();
     assert_eq!(session.poll_lone(epoch, now), None, "a ping comes first");
     session.close(CloseReason::Normal, now);
@@ -90,7 +90,7 @@ fn a_session_rests_while_it_waits_for_a_socket_and_keeps_nothing() {
     assert!(session.rest().is_none(), "a socket is attached");
     send(&mut session, "1").unwrap();
     assert_eq!(written(&mut session, epoch, now), messages(&["1"]));
-    session.handle_written(epoch, 1, true, false, now);
+    session.handle_written(epoch, 1, 2000, None, now);
     session.handle_frame(epoch, crate::Frame::event_only("x"), 7, now).unwrap();
     session.cut(now);
     while session.rest().is_none() {
@@ -126,7 +126,7 @@ fn of_a_batch_that_is_written_in_part_the_rest_is_replayed() {
     };
     assert_eq!(texts(session.poll_transmit(epoch, now)), ["1", "2"]);
     assert_eq!(texts(session.poll_transmit(epoch, now)), ["3"]);
-    session.handle_written(epoch, 1, true, true, now);
+    session.handle_written(epoch, 1, 2000, Some(9000), now);
     session.handle_lost(epoch, DropReason::Io(std::io::ErrorKind::BrokenPipe), now);
     session.handle_left(epoch);
     let epoch = session.reserve();
@@ -144,7 +144,7 @@ fn what_was_being_written_when_the_socket_was_cut_is_not_written_again() {
     assert_eq!(written(&mut session, epoch, now), messages(&["1", "2"]));
     session.cut(now);
     // The driver learns of the cut when it has written.
-    session.handle_written(epoch, 1, true, false, now);
+    session.handle_written(epoch, 1, 2000, None, now);
     session.handle_left(epoch);
     send(&mut session, "3").unwrap();
     assert_eq!(send(&mut session, "4"), Err(Refused::Full), "what is to be written again counts again");
@@ -159,10 +159,10 @@ fn a_takeover_replays_what_the_old_socket_did_not_write() {
     send(&mut session, "1").unwrap();
     send(&mut session, "2").unwrap();
     written(&mut session, old, now);
-    session.handle_written(old, 1, true, true, now);
+    session.handle_written(old, 1, 2000, Some(9000), now);
     let new = session.reserve();
     session.attach(new, None, now).unwrap();
-    session.handle_written(old, 1, true, false, now);
+    session.handle_written(old, 1, 2000, None, now);
     assert_eq!(
         written(&mut session, new, now),
         messages(&["2"]),
@@ -194,7 +194,7 @@ fn no_control_frame_is_ever_written() {
         session.send(Bytes::from_static(b"t"), Overflow::DropOldest).unwrap();
         session.send_missing().unwrap();
         assert_eq!(written(&mut session, epoch, later), messages(&["t"]));
-        session.handle_written(epoch, 1, true, false, later);
+        session.handle_written(epoch, 1, 2000, None, later);
     }
     assert_eq!(session.counts().dropped, 20);
 }
@@ -228,7 +228,7 @@ fn close_writes_what_was_accepted_then_closes_and_waits_for_the_answer() {
     let mut expected = messages(&["1"]);
     expected.push(Transmit::Close(frame.clone()));
     assert_eq!(written(&mut session, epoch, now), expected);
-    session.handle_written(epoch, 1, true, false, now);
+    session.handle_written(epoch, 1, 2000, None, now);
     assert_eq!(session.state(), State::Connected);
     assert_eq!(session.handle_close(epoch, Some(frame.clone()), now), (None, Some(frame.clone())));
     assert_eq!(session.ended(), Some(&CloseReason::Local(frame)));

@@ -161,7 +161,7 @@ fn a_fenced_socket_changes_nothing() {
     server.handle_heard(old, later);
     server.handle_lost(old, DropReason::HeartbeatTimeout, later);
     server.handle_violation(old, CloseFrame::new(1002, "no frame"));
-    server.handle_written(old, 1, true, true, later);
+    server.handle_written(old, 1, 2000, Some(9000), later);
     assert_eq!(server.poll_transmit(old, later), None);
     assert_eq!(format!("{server:?}"), before);
 }

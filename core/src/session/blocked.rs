@@ -1,0 +1,154 @@
+//! [`Blocked`]: a socket that takes less than there is to write, and whether it is lost.
+
+use std::time::{Duration, Instant};
+
+use super::{Epoch, Session, State};
+
+/// A socket that has more to write than it takes. Mostly none is, so that a session has this in a box.
+#[derive(Debug, Clone)]
+pub(super) struct Blocked {
+    /// When it began, or when the average was found to be high enough last.
+    since: Instant,
+    /// Bytes that the socket has taken since then.
+    moved: usize,
+    /// When it took bytes last.
+    moved_at: Instant,
+    /// Bytes that it is still to take.
+    pending: usize,
+}
+
+/// While more than this is pending, the socket has to take as much in a second, on average over the write timeout.
+pub(crate) const SLOWEST: usize = 1024;
+
+impl Blocked {
+    pub(super) fn new(pending: usize, now: Instant) -> Self {
+        Self { since: now, moved: 0, moved_at: now, pending }
+    }
+
+    /// The socket has taken so many bytes, and still has so many to take.
+    fn note(&mut self, bytes: usize, pending: usize, now: Instant) {
+        self.pending = pending;
+        if bytes > 0 {
+            self.moved = self.moved.saturating_add(bytes);
+            self.moved_at = now;
+        }
+    }
+
+    /// When it is to be looked at.
+    pub(super) fn due(&self, timeout: Duration) -> Instant {
+        self.since.min(self.moved_at) + timeout
+    }
+
+    /// Whether the socket is lost: it takes nothing, or next to nothing.
+    //= PROTOCOL.md#7-closing: when it takes no byte for the write timeout
+    pub(super) fn is_lost(&mut self, timeout: Duration, now: Instant) -> bool {
+        if self.moved_at + timeout <= now {
+            return true;
+        }
+        if self.since + timeout <= now {
+            let least = SLOWEST as f64 * timeout.as_secs_f64();
+            if self.is_much() && (self.moved as f64) < least {
+                return true;
+            }
+            (self.since, self.moved) = (now, 0);
+        }
+        false
+    }
+
+    /// When the peer has last shown that it lives by what it takes. Of a little this says nothing: it could be taken one by one.
+    pub(super) fn alive_at(&self) -> Option<Instant> {
+        self.is_much().then_some(self.moved_at)
+    }
+
+    fn is_much(&self) -> bool {
+        self.pending > SLOWEST
+    }
+}
+
+impl Session {
+    /// Whether the attached socket has more to write than it can, as [`Self::handle_written`] was told last.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.is_some()
+    }
+
+    /// The socket was written to: it has taken so many bytes, of whatever kind, and with them the last bytes of so many data
+    /// `frames`. `pending` is how many bytes it did not take yet; `None` where it took everything.
+    pub fn handle_written(
+        &mut self,
+        epoch: Epoch,
+        frames: usize,
+        bytes: usize,
+        pending: Option<usize>,
+        now: Instant,
+    ) {
+        if epoch != self.epoch {
+            return;
+        }
+        // Also those that went into a socket while it was being lost: they are not to be written again.
+        self.outbox.written(frames);
+        if self.state != State::Connected {
+            return;
+        }
+        match (pending, &mut self.blocked) {
+            (None, blocked) => *blocked = None,
+            (Some(pending), Some(blocked)) => blocked.note(bytes, pending, now),
+            (Some(pending), blocked) => *blocked = Some(Box::new(Blocked::new(pending, now))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// How many seconds a socket lives that takes so many bytes at once, each so many milliseconds, of `pending` ones.
+    fn lives(timeout: u32, pending: usize, bytes: usize, millis: u32) -> u32 {
+        let start = Instant::now();
+        let timeout = timeout * SECOND;
+        let mut blocked = Blocked::new(pending, start);
+        let mut now = start;
+        let mut next = start + Duration::from_millis(millis.into());
+        while now < start + 1000 * SECOND {
+            let due = blocked.due(timeout);
+            now = due.min(next);
+            if now == next {
+                blocked.note(bytes, pending, now);
+                next += Duration::from_millis(millis.into());
+            } else if blocked.is_lost(timeout, now) {
+                break;
+            }
+        }
+        u32::try_from((now - start).as_secs()).unwrap()
+    }
+
+    #[test]
+    fn a_socket_that_takes_nothing_is_lost_after_the_timeout() {
+        assert_eq!(lives(10, 1, 0, 100_000), 10);
+        assert_eq!(lives(10, 1_000_000, 0, 100), 10);
+        assert_eq!(lives(10, 1_000_000, 1_000_000, 9_000_000), 10);
+    }
+
+    #[test]
+    fn a_slow_socket_lives_and_one_that_takes_a_byte_now_and_then_does_not() {
+        assert_eq!(lives(1, 60_000, 512, 25), 1000, "20 kB/s");
+        assert_eq!(lives(10, 60_000, 1025, 1000), 1000, "a little more than 1 KiB/s");
+        assert_eq!(lives(10, 60_000, 9 * 1024 + 1030, 9_000), 1000, "in steps, on average");
+        assert_eq!(lives(10, 60_000, 1000, 1000), 10, "less than 1 KiB/s");
+        assert_eq!(lives(10, 60_000, 1, 100), 10);
+        assert_eq!(lives(10, 1025, 1, 100), 10);
+        assert_eq!(lives(10, 1024, 1, 9_000), 1000, "of so little each byte counts");
+    }
+
+    #[test]
+    fn one_that_stops_is_lost_the_timeout_after_its_last_byte() {
+        let start = Instant::now();
+        let mut blocked = Blocked::new(60_000, start);
+        blocked.note(50_000, 60_000, start + 4 * SECOND);
+        assert_eq!(blocked.due(10 * SECOND), start + 10 * SECOND);
+        assert!(!blocked.is_lost(10 * SECOND, start + 10 * SECOND), "enough, on average");
+        assert_eq!(blocked.due(10 * SECOND), start + 14 * SECOND);
+        assert!(blocked.is_lost(10 * SECOND, start + 14 * SECOND));
+    }
+}

@@ -1,0 +1,72 @@
+//! A peer that takes its time, and one that takes next to nothing (PROTOCOL.md §7).
+
+use rejoin_client::Frame;
+use rejoin_server::Server;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::time::Instant;
+
+use crate::{millis, secs, server};
+
+const REQUEST: &[u8] = b"GET /?id=slow HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+    sec-websocket-version: 13\r\nsec-websocket-protocol: rejoin.v1.json\r\n\
+    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// A socket in session mode that holds little, with its answer and `$open` read.
+async fn opened(server: &Server) -> DuplexStream {
+    let (ours, mut theirs) = tokio::io::duplex(2048);
+    theirs.write_all(REQUEST).await.unwrap();
+    server.spawn_connection(ours, None);
+    let mut read = Vec::new();
+    while !read.windows(5).any(|text| text == b"$open") {
+        theirs.read_buf(&mut read).await.unwrap();
+    }
+    theirs
+}
+
+/// Reads so many bytes at once, each so many milliseconds, until there are `most` or the socket ends. Returns how many came, and the time.
+async fn read_slowly(socket: &mut DuplexStream, bytes: usize, pause: u64, most: usize) -> (usize, Instant) {
+    let (mut buffer, mut all) = (vec![0; bytes], 0);
+    while all < most {
+        tokio::time::sleep(millis(pause)).await;
+        match socket.read(&mut buffer).await {
+            Ok(0) | Err(_) => break,
+            Ok(count) => all += count,
+        }
+    }
+    (all, Instant::now())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_takes_longer_than_the_write_timeout_arrives_on_one_socket() {
+    let (server, mut log) = server(|builder| builder.write_timeout(secs(1)));
+    let mut socket = opened(&server).await;
+    log.connected().await;
+    // Longer than the pong timeout, too, and the answer to a ping would come behind it.
+    for (size, bytes, pause) in [(60_000, 512, 25), (60_000, 1200, 1000), (900_000, 512, 25)] {
+        server.send("slow", &Frame::new("e", &"x".repeat(size)).unwrap()).unwrap();
+        let (all, _) = read_slowly(&mut socket, bytes, pause, size).await;
+        assert!(all >= size, "{all} of {size}");
+        // What the peer says then is life, and the acknowledgement.
+        let ack = format!("{{\"event\":\"$ack\",\"payload\":{}}}", server.stats().frames_out);
+        let mut frame = vec![0x81, 0x80 | u8::try_from(ack.len()).unwrap(), 0, 0, 0, 0];
+        frame.extend(ack.bytes());
+        socket.write_all(&frame).await.unwrap();
+    }
+    assert!(server.connection("slow").unwrap().is_attached());
+    assert!(log.try_next().is_none(), "it was never lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_next_to_nothing_is_cut_after_the_write_timeout() {
+    for (bytes, pause) in [(1, 100), (500, 600), (1, 900)] {
+        let (server, mut log) = server(|builder| builder.write_timeout(secs(5)));
+        let mut socket = opened(&server).await;
+        log.connected().await;
+        server.send("slow", &Frame::new("e", &"x".repeat(60_000)).unwrap()).unwrap();
+        let since = Instant::now();
+        let reading = tokio::spawn(async move { read_slowly(&mut socket, bytes, pause, 60_000).await });
+        assert_eq!(log.next().await, "slow dropped: the socket took too little for the write timeout");
+        assert!(since.elapsed() >= secs(5) && since.elapsed() < secs(6), "{:?}", since.elapsed());
+        reading.abort();
+    }
+}
