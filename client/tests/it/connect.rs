@@ -13,7 +13,9 @@ use rejoin_client::{
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::support::{Request, TOKEN, client, connected, expect_dropped, expect_restored, next_number, secs};
+use crate::support::{
+    MAX, Request, TOKEN, client, connected, expect_dropped, expect_restored, next_number, secs,
+};
 
 #[tokio::test(start_paused = true)]
 async fn waits_for_the_session_to_be_open() {
@@ -23,7 +25,7 @@ async fn waits_for_the_session_to_be_open() {
         let request = listener.request().await;
         assert!(request.head.starts_with("GET /ws HTTP/1.1\r\n"));
         assert_eq!(request.header("Host"), Some("server.test"));
-        assert_eq!(request.offers(), ["rejoin.v1.json"]);
+        assert_eq!(request.offers(), ["rejoin.v1.json", MAX]);
         let mut socket = request.accept().await;
         tokio::time::sleep(secs(3)).await;
         socket.open(TOKEN, false, 0).await;
@@ -34,6 +36,17 @@ async fn waits_for_the_session_to_be_open() {
     assert_eq!(connection.state(), ConnectionState::Connected);
     assert_eq!(connection.id().as_deref(), Some("me"));
     assert_eq!(connection.room().as_deref(), Some("here"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn says_what_it_accepts_where_that_is_less_than_a_server_may_send() {
+    for (accepts, offer) in [(0, None), (1, Some("rejoin.max.1")), (64 << 20, None)] {
+        let (builder, mut listener) = client();
+        let dialling = tokio::spawn(builder.max_message_size(accepts).connect());
+        let request = listener.request().await;
+        assert_eq!(request.offers().get(1).copied(), offer);
+        dialling.abort();
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::{
-    OTHER_TOKEN, TOKEN, client, connected, expect_closed, expect_dropped, expect_quiet, expect_restored,
+    MAX, OTHER_TOKEN, TOKEN, client, connected, expect_closed, expect_dropped, expect_quiet, expect_restored,
     number, secs,
 };
 
@@ -105,14 +105,14 @@ async fn waits_as_long_as_a_server_says_that_drains_before_it_has_opened_the_ses
 
 #[tokio::test(start_paused = true)]
 async fn comes_afresh_to_a_server_that_went_away() {
-    for code in [1001, 1011] {
+    for (code, reason) in [(1001, "server shutting down"), (1011, "")] {
         let (builder, mut listener) = client();
         let (mut connection, mut socket) = connected(builder, &mut listener).await;
         connection.send(&number(1)).unwrap();
         socket.hear_numbers(1).await;
-        socket.close(code, "").await;
+        socket.close(code, reason).await;
         let request = listener.request().await;
-        assert_eq!(request.offers(), ["rejoin.v1.json"], "there is nothing to resume");
+        assert_eq!(request.offers(), ["rejoin.v1.json", MAX], "there is nothing to resume");
         let mut socket = request.accept().await;
         socket.open(OTHER_TOKEN, false, 0).await;
         expect_dropped(&mut connection).await;

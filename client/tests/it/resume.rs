@@ -4,7 +4,7 @@ use rejoin_client::{DropReason, Event, Frame, LostReason, SendError};
 use serde_json::json;
 
 use crate::support::{
-    OTHER_TOKEN, TOKEN, client, connected, expect_dropped, expect_restored, next_number, number, secs,
+    MAX, OTHER_TOKEN, TOKEN, client, connected, expect_dropped, expect_restored, next_number, number, secs,
 };
 
 #[tokio::test(start_paused = true)]
@@ -59,7 +59,7 @@ async fn offers_token_and_count_and_sends_again_what_the_server_has_not_received
     connection.send(&number(6)).unwrap();
 
     let request = listener.request().await;
-    assert_eq!(request.offers(), ["rejoin.v1.json", &format!("rejoin.resume.{TOKEN}.3")]);
+    assert_eq!(request.offers(), ["rejoin.v1.json", &format!("rejoin.resume.{TOKEN}.3"), MAX]);
     let mut socket = request.accept().await;
     socket.open(TOKEN, true, 4).await;
     socket.say("n", json!(4)).await;

@@ -13,6 +13,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 
+/// What a client offers that accepts 1 MiB, the default.
+pub(crate) const MAX: &str = "rejoin.max.1048576";
+
 pub(crate) const TOKEN: &str = "token-of-the-first-session";
 pub(crate) const OTHER_TOKEN: &str = "token-of-another-session-1";
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use rejoin_server::ConnectionError;
+use rejoin_server::{ConnectionError, DuplicateId};
 use rejoin_tests::harness::{Dials, Direction, Line, next, number, numbers};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -288,4 +288,32 @@ async fn what_the_application_has_closed_stays_closed_by_it_whatever_ends_it_fir
         assert_eq!(log.next().await, "ada disconnected: closed by the application");
         drop(ada);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_that_may_not_be_sent_becomes_1000() {
+    for code in [0, 999, 1004, 1005, 1006, 1015, 5000] {
+        let (server, mut log) = server(|builder| builder);
+        let (mut ada, _) = client(&server, &mut log, "ada").await;
+        server.connection("ada").unwrap().close(code, "bye");
+        assert_eq!(next(&mut ada).await, "closed: closed by the server with 1000 bye", "{code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_socket_does_not_take_over_a_session_that_is_closing() {
+    let (server, mut log) = server(|builder| builder.duplicate_id(DuplicateId::Resume));
+    let line = Line::to(&server);
+    let _old = line.client("/?id=ada").plain().connect().await.unwrap();
+    let old = log.connected().await;
+    // Its close frame cannot be written, nor its answer read.
+    line.stall(Direction::ToClient);
+    line.stall(Direction::ToServer);
+    old.send(&number(1)).unwrap();
+    old.close(1000, "");
+    let _new = Line::to(&server).client("/?id=ada").plain().connect().await.unwrap();
+    assert!(!old.is_open());
+    let told = [log.next().await, log.next().await];
+    assert!(told.contains(&"ada connected".to_owned()), "a session of its own: {told:?}");
+    assert!(server.connection("ada").unwrap().is_open());
 }

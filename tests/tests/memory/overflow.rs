@@ -203,3 +203,25 @@ async fn a_broadcast_that_is_dropped_itself_is_told_at_once() {
     assert_eq!(next(&mut ada).await, "gap 2-2");
     assert!(since.elapsed().is_zero(), "not with the next ping");
 }
+
+#[tokio::test(start_paused = true)]
+async fn broadcasts_to_a_member_that_is_away_keep_within_its_bytes() {
+    let (server, mut log) = server(|builder| builder.send_buffer_bytes(10_000));
+    let (mut ada, line) = client(&server, &mut log, "ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    log.next().await;
+    for n in 0..5 {
+        server.broadcast("room", &Frame::new("big", &format!("{n}{}", "x".repeat(4000))).unwrap()).unwrap();
+    }
+    let stats = server.stats();
+    assert_eq!(stats.dropped, 3);
+    assert!(stats.retained_bytes <= 10_000, "{}", stats.retained_bytes);
+    line.set_dials(Dials::Served);
+    for told in ["dropped: connection reset", "restored", "gap 1-3"] {
+        assert_eq!(next(&mut ada).await, told);
+    }
+    for n in ["3", "4"] {
+        assert!(next(&mut ada).await.starts_with(&format!("message big \"{n}x")));
+    }
+}

@@ -398,3 +398,62 @@ fn a_socket_that_came_after_a_lost_one_is_told_of_the_end() {
     let told = pair.told(Client);
     assert_eq!(told, ["dropped", "restored", "closed: closed by the peer with 1000 kicked"]);
 }
+
+#[test]
+fn what_the_application_has_closed_is_closed_by_it_whatever_ends_it_first() {
+    let frame = CloseFrame::new(4001, "enough");
+    for (other, reason) in [
+        (CloseReason::Duplicate, CloseReason::Local(frame.clone())),
+        (CloseReason::ServerClosed, CloseReason::Local(frame.clone())),
+        (CloseReason::Normal, CloseReason::Local(frame.clone())),
+        (CloseReason::Evicted, CloseReason::Local(frame.clone())),
+        (CloseReason::Kicked, CloseReason::Kicked),
+        (CloseReason::Overflow, CloseReason::Overflow),
+    ] {
+        let mut pair = Pair::connected(8);
+        pair.send(Server, "1");
+        close(&mut pair, Server, CloseReason::Local(frame.clone()));
+        pair.server().end(other);
+        assert_eq!(pair.server().ended(), Some(&reason));
+        assert_eq!(pair.server().standing(Epoch(1)), Standing::Leave(reason.close_frame()));
+    }
+    // Who did not say so themselves is told the end that came.
+    let mut pair = Pair::connected(8);
+    close(&mut pair, Server, CloseReason::ServerClosed);
+    pair.server().end(CloseReason::Duplicate);
+    assert_eq!(pair.server().ended(), Some(&CloseReason::Duplicate));
+}
+
+#[test]
+fn unacknowledged_frames_come_oldest_first_those_of_lost_sessions_before_all_others() {
+    let mut pair = Pair::connected(8);
+    pair.send(Client, "1");
+    pair.send(Client, "2");
+    pair.cut();
+    pair.restart();
+    pair.connect();
+    pair.run();
+    // Nobody has taken the event that tells of the first two.
+    pair.send(Client, "3");
+    pair.send(Client, "4");
+    close(&mut pair, Client, local());
+    assert_eq!(pair.client.counts().unacknowledged, 4);
+    pair.client.end(local());
+    let kept = pair.client.take_unacknowledged();
+    assert_eq!(super::texts(&kept), ["1", "2", "3", "4"]);
+}
+
+#[test]
+fn what_a_full_buffer_gave_up_counts_when_the_session_closes_before_it_was_told() {
+    for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
+        let mut pair = Pair::new(|_| (), |c| c.buffer_frames = 2);
+        for n in 1..=5 {
+            pair.try_send(Client, &n.to_string(), overflow).ok();
+        }
+        close(&mut pair, Client, local());
+        pair.advance(5 * SECOND);
+        assert_eq!(pair.told(Client), ["closed: closed by the application"]);
+        let counts = pair.client.counts();
+        assert_eq!((counts.accepted, counts.dropped, counts.unacknowledged), (5, 3, 5));
+    }
+}

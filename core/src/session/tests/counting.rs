@@ -39,6 +39,19 @@ fn acknowledges_a_quarter_of_the_buffer_at_once() {
 }
 
 #[test]
+fn a_quarter_is_rounded_down_and_at_least_one() {
+    for (buffer, frames) in [(1, 1), (3, 1), (4, 1), (7, 1), (8, 2), (11, 2), (12, 3)] {
+        let mut pair = Pair::connected(buffer);
+        for n in 1..=frames {
+            assert_eq!(pair.server().counts().unacknowledged, u64::from(n - 1), "buffer of {buffer}");
+            send_many(&mut pair, Server, n..=n, Overflow::Reject);
+            pair.run();
+        }
+        assert_eq!(pair.server().counts().unacknowledged, 0, "buffer of {buffer}");
+    }
+}
+
+#[test]
 fn acknowledges_one_second_after_the_oldest() {
     let mut pair = Pair::connected(256);
     send_many(&mut pair, Server, 1..=1, Overflow::Reject);

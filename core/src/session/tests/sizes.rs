@@ -125,3 +125,23 @@ fn what_was_not_acknowledged_in_bytes_outlives_a_rest() {
     let numbers = pair.server().receiver.numbers();
     assert_eq!(numbers, [1, 0, 9, 1, 9], "the server has rested");
 }
+
+#[test]
+fn a_run_of_broadcasts_keeps_within_the_bytes() {
+    let mut pair = Pair::new(|c| c.buffer_bytes = 10_000, |_| ());
+    pair.connect();
+    pair.run();
+    let mut tape = Tape::default();
+    // One that somebody keeps, so that those after it stand together.
+    let kept: Vec<_> = (0..4).map(|n| tape.push(Bytes::from(n.to_string()))).collect();
+    let frames: Vec<_> = (0..5).map(|_| tape.push(message(3000))).collect();
+    let mut run = SharedRun::from(frames[0].clone());
+    assert!(frames[1..4].iter().all(|frame| run.extend(frame)), "they follow each other");
+    assert!(!pair.server().offer_shared(&run, 0), "four are too many bytes");
+    assert!(pair.server().offer_shared(&run, 1), "three are not");
+    assert!(!pair.server().offer_shared(&run, 3), "there is no room for one more");
+    assert_eq!(pair.server().send_shared(&frames[4], Overflow::DropOldest), Ok(4));
+    assert_eq!(pair.server().occupied(), 3);
+    assert!(pair.server().retained_bytes() <= 10_000);
+    drop(kept);
+}
