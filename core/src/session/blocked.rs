@@ -15,6 +15,8 @@ pub(super) struct Blocked {
     moved_at: Instant,
     /// Bytes that it is still to take.
     pending: usize,
+    /// The average was found to be too low.
+    crawls: bool,
 }
 
 /// While more than this is pending, the socket has to take as much in a second, on average over the write timeout.
@@ -22,42 +24,34 @@ pub(crate) const SLOWEST: usize = 1024;
 
 impl Blocked {
     pub(super) fn new(pending: usize, now: Instant) -> Self {
-        Self { since: now, moved: 0, moved_at: now, pending }
+        Self { since: now, moved: 0, moved_at: now, pending, crawls: false }
     }
 
     /// The socket has taken so many bytes, and still has so many to take.
-    fn note(&mut self, bytes: usize, pending: usize, now: Instant) {
+    fn note(&mut self, bytes: usize, pending: usize, timeout: Duration, now: Instant) {
         self.pending = pending;
-        if bytes > 0 {
-            self.moved = self.moved.saturating_add(bytes);
-            self.moved_at = now;
+        if bytes == 0 {
+            return;
+        }
+        self.moved = self.moved.saturating_add(bytes);
+        self.moved_at = now;
+        // Judged when something moves, for what moves in big steps: the time without any has its own bound.
+        let time = now.saturating_duration_since(self.since);
+        if time >= timeout {
+            self.crawls |= self.is_much() && (self.moved as f64) < SLOWEST as f64 * time.as_secs_f64();
+            (self.since, self.moved) = (now, 0);
         }
     }
 
     /// When it is to be looked at.
     pub(super) fn due(&self, timeout: Duration) -> Instant {
-        self.since.min(self.moved_at) + timeout
+        if self.crawls { self.moved_at } else { self.moved_at + timeout }
     }
 
     /// Whether the socket is lost: it takes nothing, or next to nothing.
     //= PROTOCOL.md#7-closing: when it takes no byte for the write timeout
-    pub(super) fn is_lost(&mut self, timeout: Duration, now: Instant) -> bool {
-        if self.moved_at + timeout <= now {
-            return true;
-        }
-        if self.since + timeout <= now {
-            let least = SLOWEST as f64 * timeout.as_secs_f64();
-            if self.is_much() && (self.moved as f64) < least {
-                return true;
-            }
-            (self.since, self.moved) = (now, 0);
-        }
-        false
-    }
-
-    /// When the peer has last shown that it lives by what it takes. Of a little this says nothing: it could be taken one by one.
-    pub(super) fn alive_at(&self) -> Option<Instant> {
-        self.is_much().then_some(self.moved_at)
+    pub(super) fn is_lost(&self, timeout: Duration, now: Instant) -> bool {
+        self.due(timeout) <= now
     }
 
     fn is_much(&self) -> bool {
@@ -91,7 +85,15 @@ impl Session {
         }
         match (pending, &mut self.blocked) {
             (None, blocked) => *blocked = None,
-            (Some(pending), Some(blocked)) => blocked.note(bytes, pending, now),
+            (Some(pending), Some(blocked)) => {
+                // The answer to a ping that stands behind much can come no sooner. Of a little this says nothing: it could be taken byte
+                // by byte.
+                //= PROTOCOL.md#8-heartbeat
+                if bytes > 0 && blocked.is_much() {
+                    self.last_heard = now;
+                }
+                blocked.note(bytes, pending, self.config.write_timeout, now);
+            }
             (Some(pending), blocked) => *blocked = Some(Box::new(Blocked::new(pending, now))),
         }
     }
@@ -114,13 +116,13 @@ mod tests {
             let due = blocked.due(timeout);
             now = due.min(next);
             if now == next {
-                blocked.note(bytes, pending, now);
+                blocked.note(bytes, pending, timeout, now);
                 next += Duration::from_millis(millis.into());
             } else if blocked.is_lost(timeout, now) {
                 break;
             }
         }
-        u32::try_from((now - start).as_secs()).unwrap()
+        u32::try_from((now - start).as_secs()).unwrap().min(1000)
     }
 
     #[test]
@@ -135,6 +137,7 @@ mod tests {
         assert_eq!(lives(1, 60_000, 512, 25), 1000, "20 kB/s");
         assert_eq!(lives(10, 60_000, 1025, 1000), 1000, "a little more than 1 KiB/s");
         assert_eq!(lives(10, 60_000, 9 * 1024 + 1030, 9_000), 1000, "in steps, on average");
+        assert_eq!(lives(1, 60_000, 1000, 700), 1000, "once or twice in each second");
         assert_eq!(lives(10, 60_000, 1000, 1000), 10, "less than 1 KiB/s");
         assert_eq!(lives(10, 60_000, 1, 100), 10);
         assert_eq!(lives(10, 1025, 1, 100), 10);
@@ -142,12 +145,25 @@ mod tests {
     }
 
     #[test]
+    fn what_it_took_long_ago_does_not_count() {
+        let start = Instant::now();
+        let mut blocked = Blocked::new(60_000, start);
+        blocked.note(1_000_000, 60_000, 10 * SECOND, start + 10 * SECOND);
+        for second in 11..20 {
+            blocked.note(1, 60_000, 10 * SECOND, start + second * SECOND);
+        }
+        assert!(!blocked.is_lost(10 * SECOND, start + 19 * SECOND));
+        blocked.note(1, 60_000, 10 * SECOND, start + 20 * SECOND);
+        assert!(blocked.is_lost(10 * SECOND, start + 20 * SECOND));
+    }
+
+    #[test]
     fn one_that_stops_is_lost_the_timeout_after_its_last_byte() {
         let start = Instant::now();
         let mut blocked = Blocked::new(60_000, start);
-        blocked.note(50_000, 60_000, start + 4 * SECOND);
-        assert_eq!(blocked.due(10 * SECOND), start + 10 * SECOND);
-        assert!(!blocked.is_lost(10 * SECOND, start + 10 * SECOND), "enough, on average");
+        blocked.note(50_000, 60_000, 10 * SECOND, start + 4 * SECOND);
+        blocked.note(0, 60_000, 10 * SECOND, start + 12 * SECOND);
+        assert!(!blocked.is_lost(10 * SECOND, start + 14 * SECOND - Duration::from_nanos(1)));
         assert_eq!(blocked.due(10 * SECOND), start + 14 * SECOND);
         assert!(blocked.is_lost(10 * SECOND, start + 14 * SECOND));
     }

@@ -25,7 +25,7 @@ impl Session {
             State::Connected => {
                 let heartbeat = match self.ping {
                     Ping::Idle => self.last_heard + self.config.ping_interval,
-                    Ping::Due | Ping::Sent => self.alive_at() + self.config.pong_timeout,
+                    Ping::Due | Ping::Sent => self.last_heard + self.config.pong_timeout,
                 };
                 let write = self.blocked.as_ref().map(|blocked| blocked.due(self.config.write_timeout));
                 // A blocked socket takes no acknowledgement before it moves again, and then it is looked at anyway.
@@ -81,23 +81,16 @@ impl Session {
     //= PROTOCOL.md#8-heartbeat
     fn handle_socket_timeout(&mut self, now: Instant) {
         let timeout = self.config.write_timeout;
-        if self.blocked.as_mut().is_some_and(|blocked| blocked.is_lost(timeout, now)) {
+        if self.blocked.as_ref().is_some_and(|blocked| blocked.is_lost(timeout, now)) {
             self.suspend(DropReason::WriteTimeout, now);
         } else if !self.wants_read() {
             // We are not listening: silence says nothing about the peer.
             self.last_heard = now;
             self.ping = Ping::Idle;
-        } else if self.alive_at() + self.config.pong_timeout <= now {
+        } else if self.last_heard + self.config.pong_timeout <= now {
             self.suspend(DropReason::HeartbeatTimeout, now);
         } else if self.ping == Ping::Idle && self.last_heard + self.config.ping_interval <= now {
             self.ping = Ping::Due;
         }
-    }
-
-    /// When the peer has last shown that it lives: it said something, or took some of much that is to be written. The answer to a
-    /// ping that stands behind that can come no sooner.
-    fn alive_at(&self) -> Instant {
-        let took = self.blocked.as_ref().and_then(|blocked| blocked.alive_at());
-        took.map_or(self.last_heard, |took| took.max(self.last_heard))
     }
 }

@@ -99,6 +99,8 @@ fn a_socket_that_takes_a_byte_now_and_then_is_a_lost_one_on_either_side() {
             session.handle_timeout(started + second * SECOND);
             assert_eq!(session.state(), State::Connected);
         }
+        session.handle_written(epoch, 0, 1000, Some(9000), started + 10 * SECOND);
+        assert_eq!(session.poll_timeout(), Some(started + 10 * SECOND), "its driver looks at once");
         session.handle_timeout(started + 10 * SECOND);
         assert_eq!(session.state(), State::Suspended, "{side:?}");
         assert_eq!(session.dropped(), Some(&DropReason::WriteTimeout));
@@ -119,10 +121,16 @@ fn a_peer_that_takes_much_slowly_lives_although_the_ping_is_behind_it() {
         assert!(server.poll_timeout().is_some_and(|due| due > now));
         server.poll_transmit(epoch, now);
     }
-    // Of little it is to be heard.
-    let now = started + 100 * SECOND;
-    server.handle_written(epoch, 0, 2000, Some(1000), now);
-    server.handle_timeout(now);
+    // From then on the answer has its time, and of little each byte is no sign of life.
+    for second in 100..130 {
+        let now = started + second * SECOND;
+        server.handle_written(epoch, 0, 10, Some(1000), now);
+        server.handle_timeout(now);
+        assert_eq!(server.state(), State::Connected, "after {second} s");
+        server.poll_transmit(epoch, now);
+    }
+    server.handle_written(epoch, 0, 10, Some(1000), started + 130 * SECOND);
+    server.handle_timeout(started + 130 * SECOND);
     assert_eq!(server.dropped(), Some(&DropReason::HeartbeatTimeout));
 }
 

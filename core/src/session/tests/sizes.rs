@@ -133,7 +133,7 @@ fn a_run_of_broadcasts_keeps_within_the_bytes() {
     pair.run();
     let mut tape = Tape::default();
     // One that somebody keeps, so that those after it stand together.
-    let kept: Vec<_> = (0..4).map(|n| tape.push(Bytes::from(n.to_string()))).collect();
+    let kept: Vec<_> = (0..7).map(|n| tape.push(Bytes::from(n.to_string()))).collect();
     let frames: Vec<_> = (0..5).map(|_| tape.push(message(3000))).collect();
     let mut run = SharedRun::from(frames[0].clone());
     assert!(frames[1..4].iter().all(|frame| run.extend(frame)), "they follow each other");
