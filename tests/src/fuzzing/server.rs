@@ -242,7 +242,7 @@ impl World {
                 assert_eq!(gap.from, self.received + 1, "it follows what was received");
                 self.received = gap.to;
             }
-            "$pong" => {}
+            "$pong" | "$sync" => {}
             event => {
                 assert!(!event.starts_with('$'), "{event}");
                 self.received += 1;

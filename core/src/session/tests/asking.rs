@@ -84,6 +84,21 @@ fn what_is_read_and_not_counted_is_not_acknowledged_on_request() {
 }
 
 #[test]
+fn a_client_that_keeps_less_does_not_ask_again_and_again_what_was_not_counted() {
+    let mut pair = Pair::new(|c| c.inbox_frames = 1, |c| c.buffer_frames = 2);
+    pair.connect();
+    pair.run();
+    pair.skip_events();
+    pair.send(Client, "1");
+    pair.send(Client, "2");
+    pair.run();
+    assert_eq!(pair.client.counts().unacknowledged, 1, "half of it, for as long as nobody takes the first");
+    assert_eq!(pair.told(Server), ["1", "2"]);
+    pair.wait(SECOND);
+    assert_eq!(pair.client.counts().unacknowledged, 0);
+}
+
+#[test]
 fn one_request_at_a_time_is_under_way_and_what_is_wanted_meanwhile_follows() {
     let mut pair = Pair::connected(256);
     for text in ["1", "2", "3"] {
