@@ -55,3 +55,24 @@ impl Totals {
         add(&mut self.resumed, counts.resumed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_clients_say_will_never_come_is_no_frame_and_no_sum_overflows() {
+        let mut totals = Totals::default();
+        let mut counts = Counts::default();
+        // A peer may name any number below 2^53, and many may.
+        (counts.received, counts.received_gaps, counts.received_bytes) = ((1 << 53) + 1, (1 << 53) - 1, 7);
+        for _ in 0..5000 {
+            totals.add(&counts);
+        }
+        assert_eq!((totals.frames_in, totals.bytes_in), (2 * 5000, 7 * 5000));
+        counts.accepted = u64::MAX;
+        totals.add(&counts);
+        totals.add(&counts);
+        assert_eq!(totals.frames_out, u64::MAX);
+    }
+}

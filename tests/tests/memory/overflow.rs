@@ -4,7 +4,7 @@ use rejoin_client::{CloseReason, Event, Frame, SendError};
 use rejoin_server::Overflow;
 use rejoin_tests::harness::{Dials, Direction, Line, next, next_event, number, numbers};
 
-use crate::{client, server};
+use crate::{client, raw, server};
 
 #[tokio::test(start_paused = true)]
 async fn the_oldest_or_the_newest_is_dropped_as_the_call_says() {
@@ -224,4 +224,21 @@ async fn broadcasts_to_a_member_that_is_away_keep_within_its_bytes() {
     for n in ["3", "4"] {
         assert!(next(&mut ada).await.starts_with(&format!("message big \"{n}x")));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_client_says_will_never_come_counts_for_no_frame() {
+    let (server, mut log) = server(|builder| builder);
+    let mut socket = raw::dial(&Line::to(&server), "ada", "rejoin.v1.json").await.unwrap();
+    raw::read(&mut socket).await;
+    log.connected().await;
+    raw::write(&mut socket, r#"{"event":"$gap","payload":{"from":1,"to":9007199254740991}}"#).await;
+    raw::write(&mut socket, r#"{"event":"$sync"}"#).await;
+    assert_eq!(raw::read(&mut socket).await, r#"{"event":"$ack","payload":9007199254740991}"#);
+    raw::write(&mut socket, r#"{"event":"n","payload":1}"#).await;
+    assert_eq!(log.next().await, "ada gap 1-9007199254740991");
+    assert_eq!(log.next().await, "ada message n 1");
+    assert_eq!(server.stats().frames_in, 1);
+    let counts = server.connection("ada").unwrap().counts();
+    assert_eq!((counts.received - counts.received_gaps, counts.received_bytes), (1, 25));
 }
