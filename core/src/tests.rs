@@ -86,7 +86,8 @@ fn a_fresh_open_leaves_out_why_a_session_was_lost() {
         json(&open),
         serde_json::json!({
             "session": "t".repeat(22), "id": "ada", "room": "garden", "resumed": false,
-            "received": 0, "window_ms": 0, "buffer": 1,
+            "received": 0, "window_ms": 0, "buffer": 1, "buffer_bytes": 1 << 20,
+            "max_message": (1_u64 << 53) - 1,
         })
     );
     for (lost, text) in
