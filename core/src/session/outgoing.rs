@@ -245,7 +245,7 @@ impl Session {
     /// Whether the attached socket keeps up: it is not blocked, and less than half the buffer waits for it.
     pub fn is_flowing(&self) -> bool {
         self.state == State::Connected
-            && self.blocked_since.is_none()
+            && self.blocked.is_none()
             && 2 * self.outbox.waiting() < self.buffer as usize
     }
 
