@@ -49,7 +49,7 @@ fn the_loss_of_a_socket_has_a_text_and_a_label() {
         (DropReason::Closed(Some(bye())), "closed by the peer with 4001 bye", "closed"),
         (DropReason::Io(ErrorKind::ConnectionReset), "connection reset", "io"),
         (DropReason::HeartbeatTimeout, "nothing arrived for the pong timeout", "heartbeat_timeout"),
-        (DropReason::WriteTimeout, "a write made no progress for the write timeout", "write_timeout"),
+        (DropReason::WriteTimeout, "the socket took too little for the write timeout", "write_timeout"),
         (DropReason::TakenOver, "taken over by another socket", "taken_over"),
         (DropReason::Cut, "cut by the application", "cut"),
     ] {
