@@ -457,8 +457,8 @@
 //!   fails (`max_fails`), and asks nothing by itself; `proxy_next_upstream` must not list `http_503`, or a refusal with 503
 //!   is asked of every server. During a shutdown the answer is 503, or none: a server's own listener is closed by then.
 //! - **Nagle's algorithm** holds a small frame back until the one before is acknowledged, up to 40 ms. It is off
-//!   (`TCP_NODELAY`) on connections that [`Server::listen`] accepts, and under axum and hyper where the upgraded stream is a
-//!   `tokio::net::TcpStream`. For streams that only you can see through, TLS for example, call `set_nodelay(true)` after accepting;
+//!   (`TCP_NODELAY`) on connections that [`Server::listen`] accepts, and under hyper and, with the feature `axum`, under axum
+//!   where the upgraded stream is a `tokio::net::TcpStream`. For streams that only you can see through, TLS for example, call `set_nodelay(true)` after accepting;
 //!   with `axum::serve` that is `listener.tap_io(|tcp| tcp.set_nodelay(true).unwrap())` of `axum::serve::ListenerExt`.
 //! - **Several processes.** A session lives in one of them, and a broadcast reaches the members in its own. Have the proxy send a
 //!   client to the same process each time: by a cookie or by something in the URL, not by its address, which changes when the

@@ -275,6 +275,18 @@ pub(crate) async fn within<F: Future>(patience: Duration, future: F) -> Result<F
 mod tests {
     use super::*;
 
+    #[test]
+    fn accepting_pauses_for_errors_that_come_again_alone() {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Other, OutOfMemory};
+        assert!(
+            [ConnectionAborted, ConnectionReset].iter().all(|kind| is_of_one_connection(&(*kind).into()))
+        );
+        assert!([OutOfMemory, Other].iter().all(|kind| !is_of_one_connection(&(*kind).into())));
+        // EMFILE, ENFILE
+        #[cfg(unix)]
+        assert!([24, 23].iter().all(|code| !is_of_one_connection(&io::Error::from_raw_os_error(*code))));
+    }
+
     #[tokio::test]
     async fn no_connection_waits_for_more_to_send() {
         let listener = bind("127.0.0.1:0").await.unwrap();

@@ -9,9 +9,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rejoin_client::{Client, Event, Frame};
-use rejoin_server::{ConnectRequest, Connection, Identity, Reject, Server, StatusCode};
+use rejoin_server::{ConnectRequest, Connection, Identity, OrReject as _, Reject, Server, StatusCode};
 use rejoin_tests::harness::{self, Dials, Line, Recorder, describe, next, next_event};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// In every payload, and in the client's query.
@@ -250,6 +250,54 @@ async fn what_is_refused_is_told_without_the_token_even_where_the_application_qu
     }
     assert!(text.contains("giving up: the refusal is final status=403"), "{text}");
     assert_no_secret(&tape, &wire, 1);
+}
+
+#[tokio::test]
+async fn operator_sees_addresses_refusals_and_shutdown_at_info() {
+    let (tape, _guard) = capture("info");
+    let server = Server::builder(async |request: ConnectRequest| {
+        let id: u32 = request.query("id").unwrap_or_default().parse().or_unavailable()?;
+        Ok(Identity::room("room").with_id(id.to_string()))
+    });
+    let server = server.build().unwrap();
+    let addr = server.listen("127.0.0.1:0").await.unwrap().local_addr();
+    let ask = async |lines: &str| {
+        let mut tcp = tokio::net::TcpStream::connect(addr).await.unwrap();
+        let peer = tcp.local_addr().unwrap();
+        let request = format!(
+            "GET /ws?id={SECRET} HTTP/1.1\r\nhost: a.test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
+        );
+        tcp.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).await.unwrap();
+        assert!(!answer.contains("digit"), "the error is not sent: {answer}");
+        peer
+    };
+    let failed = ask("").await;
+    let foreign = ask("origin: https://b.test\r\n").await;
+    // Another one within the same second.
+    ask("origin: https://b.test\r\n").await;
+    let wrong = ask("content-length: 3\r\n").await;
+    server.shutdown(Duration::from_secs(5)).await;
+    let refused = r#"rejoin_server::service: upgrade refused status="#;
+    assert_eq!(
+        tape.lines().iter().map(|line| line.trim_start()).collect::<Vec<_>>(),
+        [
+            format!("INFO rejoin_server::listen: listening local_addr={addr}"),
+            format!(
+                r#"WARN {refused}503 path="/ws" peer={failed} why=try again later error=invalid digit found in string"#
+            ),
+            format!(
+                r#"WARN {refused}403 path="/ws" peer={foreign} why=pages of https://b.test may not connect to a.test: see `Builder::allow_origin` suppressed=0"#
+            ),
+            format!(
+                r#"INFO {refused}400 path="/ws" peer={wrong} why=unexpected Content-Length (expected a request without content)"#
+            ),
+            "INFO rejoin_server::server: shutting down sessions=0 deadline=5s".into(),
+            "INFO rejoin_server::server: shut down dropped=0".into(),
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -295,7 +295,8 @@ mod tests {
     #[tokio::test]
     async fn discarding_ends_at_its_bound() {
         let mut endless = tokio::io::join(tokio::io::repeat(0), tokio::io::sink());
-        finish(&mut endless, b"no").await.unwrap();
+        let finished = timeout(Duration::from_secs(60), finish(&mut endless, b"no")).await;
+        finished.expect("64 MiB have an end").unwrap();
         let mut transport = WsTransport::new(endless, Unmasked, &[], 1024);
         let mut budget = 100_000;
         poll_fn(|cx| transport.poll_discard(cx, &mut budget)).await;
