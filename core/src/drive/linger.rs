@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, sleep};
 
 use super::transport::{Flow, ReceiveError, Received, Transport, Written};
+use super::turn::yield_now;
 
 /// The most that is discarded after the last word, in bytes. A peer that sends more than this does not listen.
 pub const MAX_DISCARDED: usize = 64 << 20;
@@ -60,8 +61,7 @@ pub(super) fn poll_discard(
         if *budget == 0 {
             return Poll::Ready(());
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        yield_now(cx)
     })
 }
 

@@ -11,6 +11,7 @@ use super::cell::Cell;
 use super::deadline::now;
 use super::linger;
 use super::transport::{Flow, ReceiveError, Received, Transport, Written};
+use super::turn::yield_now;
 
 /// A socket that is attached to a session under an epoch: a `Box<Link>`, whatever its transport is.
 #[repr(C)]
@@ -97,8 +98,7 @@ impl<T: Transport + ?Sized> Link<T> {
                 Wrote::End(end) => return Poll::Ready(end),
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        yield_now(cx)
     }
 
     /// Reads what is there, as far as the session wants it. Ready when the socket is no longer the session's.
@@ -455,6 +455,7 @@ mod tests {
         let mut polls = 0;
         while left() > 0 {
             assert!(link.poll(&mut Context::from_waker(&waker), &cell, &Text).is_pending());
+            tokio::task::yield_now().await;
             assert!(wakes.0.swap(0, Ordering::Relaxed) > 0 || left() == 0, "nobody else wakes it");
             polls += 1;
         }

@@ -36,3 +36,6 @@ pub use prefetch::{Spot, prefetch};
 
 mod deadline;
 pub use deadline::{Deadline, now};
+
+mod turn;
+pub use turn::yield_now;

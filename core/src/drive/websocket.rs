@@ -17,6 +17,7 @@ use crate::{Batch, CloseFrame, Message};
 use super::eager::Eager;
 use super::linger;
 use super::transport::{Flow, ReceiveError, Received, Transport, Written};
+use super::turn::yield_now;
 
 /// One end of a WebSocket connection.
 ///
@@ -415,8 +416,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> WsTransport
                 }
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
+        yield_now(cx)
     }
 }
 
