@@ -101,7 +101,6 @@ impl Admission {
         let epoch = session.reserve();
         let connection = Connection::new(Parts {
             shared: shared.clone(),
-            number: shared.next_number(),
             who,
             remote_addr,
             data,
@@ -109,19 +108,19 @@ impl Admission {
             session,
         });
         let replaces = shared.options.duplicate_id != DuplicateId::Reject;
-        match shared.registry.insert(&connection, replaces) {
+        let replaced = match shared.registry.insert(&connection, replaces) {
             Err(()) => return Err(Reject::new(StatusCode::CONFLICT, "connection id is taken")),
-            Ok(None) => {}
-            Ok(Some(replaced)) => {
-                replaced.end(CloseReason::Duplicate);
-                shared.forget(&replaced);
-            }
+            Ok(replaced) => replaced,
+        };
+        if let Some(replaced) = &replaced {
+            replaced.end(CloseReason::Duplicate);
+            shared.forget(replaced);
         }
         for _ in 0..shared.rooms.join(&connection) {
             shared.meter.tell(|metrics| metrics.room_created());
         }
-        let task = Some(SessionTask::new(shared.clone(), connection.clone()));
-        Ok(Self { connection, epoch, received: None, task })
+        let task = SessionTask::new(shared.clone(), connection.clone(), replaced);
+        Ok(Self { connection, epoch, received: None, task: Some(task) })
     }
 
     /// The place of the session's codec among the server's.

@@ -22,7 +22,10 @@ use crate::shared::Shared;
 /// # Callbacks
 /// Those of one connection run one after the other, in this order: connect, messages, (drop, restore, messages)…,
 /// disconnect. While one awaits, the connection goes on to write, to acknowledge and to read ahead (64 frames, 1 MiB). A
-/// panic in one ends that connection with 1011, and nothing else. Connections do not wait for each other.
+/// panic in one ends that connection with 1011, and nothing else. Connections do not wait for each other, with one exception:
+/// where a newcomer [replaces](DuplicateId::Replace) a session with the same ID, its callbacks begin when those of that session are over,
+/// disconnect included, or after a second; [`Connection::number`] tells the two apart. An ID that is free already, after a kick or a close
+/// say, has nobody to wait for.
 ///
 /// # Defaults
 /// | option | default |

@@ -196,6 +196,31 @@ impl Identity {
 
     /// With data of the application's own, which handlers get from [`Connection::data`](crate::Connection::data). A
     /// resumed session keeps the data that it began with.
+    ///
+    /// The connection keeps its data until the last handle to it is dropped. Data that holds a
+    /// [`Connection`](crate::Connection), its own or one that leads back to it, keeps it in turn: neither is ever dropped. Such data
+    /// holds a [`WeakConnection`](crate::WeakConnection):
+    ///
+    /// ```
+    /// use rejoin_server::{ConnectRequest, Identity, Reject, Server, WeakConnection};
+    /// use std::sync::OnceLock;
+    ///
+    /// #[derive(Default)]
+    /// struct Player {
+    ///     connection: OnceLock<WeakConnection>,
+    /// }
+    ///
+    /// async fn connect(_: ConnectRequest) -> Result<Identity, Reject> {
+    ///     Ok(Identity::room("lobby").with_data(Player::default()))
+    /// }
+    ///
+    /// let server = Server::builder(connect).on_connect(|connection| async move {
+    ///     let player: &Player = connection.data().expect("connect attaches it");
+    ///     player.connection.set(connection.downgrade()).ok();
+    /// });
+    /// # server.build()?;
+    /// # Ok::<(), rejoin_server::ConfigError>(())
+    /// ```
     #[must_use]
     pub fn with_data<T: Any + Send + Sync>(mut self, data: T) -> Self {
         self.data = Some(Arc::new(data));

@@ -1,10 +1,17 @@
 //! [`Connection`]: a session, as its application sees it.
 
+mod waiting;
+pub(crate) use waiting::{Loss, NOWHERE};
+
+mod weak;
+pub use weak::WeakConnection;
+
 use std::any::Any;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::mem::offset_of;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::Wake;
 use std::time::Instant;
@@ -22,7 +29,9 @@ use crate::socket::Socket;
 
 /// A connection that outlives its sockets: a session.
 ///
-/// Cheap to clone; all clones are the same connection. It stays valid after the session has ended: [`Self::send`] then fails.
+/// Cheap to clone; all clones are the same connection, and equal: two connections with the same ID, one after the other, are not.
+/// It stays valid after the session has ended: [`Self::send`] then fails. What it takes is free when the last clone is dropped:
+/// [`Self::downgrade`] gives a handle that does not count.
 #[derive(Clone)]
 pub struct Connection(Arc<Inner>);
 
@@ -86,7 +95,6 @@ pub(crate) struct Arrival {
 /// What a [`Connection`] is made of.
 pub(crate) struct Parts {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) number: u64,
     pub(crate) who: Who,
     pub(crate) remote_addr: Option<SocketAddr>,
     pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
@@ -94,20 +102,8 @@ pub(crate) struct Parts {
     pub(crate) session: Session,
 }
 
-/// Which of its sockets a session has lost last: with each loss its window begins anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Loss(u32);
-
-impl Loss {
-    /// The last one of a session.
-    pub(crate) fn last(session: &Session) -> Self {
-        // It counts on for as long as the session is there; that it counts in 32 bits does not matter to who looks whether it has changed.
-        Self(session.counts().drops as u32)
-    }
-}
-
-/// No place among those who wait for a socket.
-pub(crate) const NOWHERE: u32 = u32::MAX;
+/// Of the next connection of this process.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 /// The waker of a session that rests.
 impl Wake for Inner {
@@ -133,7 +129,7 @@ impl Connection {
         let has_rare = parts.data.is_some() || v6.is_some();
         Self(Arc::new(Inner {
             shared: parts.shared,
-            number: parts.number,
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             who: parts.who,
             remote_addr: v4,
             rare: has_rare.then(|| Box::new(Rare { data: parts.data, remote_addr: v6 })),
@@ -161,6 +157,13 @@ impl Connection {
     /// The room that `ConnectFn` assigned.
     pub fn room(&self) -> &str {
         self.shared_room()
+    }
+
+    /// The number of the session: no other one in this process has it, or gets it later. A later session is given a greater number. It
+    /// tells sessions apart that have the same [ID](Self::id) one after the other, as when a newcomer replaces the one that had it
+    /// ([`DuplicateId`](crate::DuplicateId)). For maps and logs; the client does not know it.
+    pub fn number(&self) -> u64 {
+        self.0.number
     }
 
     /// The server that this is a connection of: for handlers, which exist before it does.
@@ -197,7 +200,8 @@ impl Connection {
     }
 
     /// The data that `ConnectFn` attached with [`Identity::with_data`](crate::Identity::with_data); `None` where it attached
-    /// none, or some of another type. It lives as long as the connection's last handle.
+    /// none, or some of another type. It is dropped with the connection's last handle; the server lets go of its own when
+    /// `on_disconnect` has returned.
     pub fn data<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.0.rare.as_ref()?.data.as_ref()?.downcast_ref()
     }
@@ -293,15 +297,19 @@ impl Connection {
 
     /// Waits until the session has ended and `on_disconnect` has returned.
     pub async fn closed(&self) {
-        loop {
-            let news = self.0.cell.news();
-            let mut notified = std::pin::pin!(news.notified());
-            notified.as_mut().enable();
-            if self.is_gone() {
-                return;
-            }
-            notified.await;
+        if self.is_gone() {
+            return;
         }
+        let ends = &self.0.shared.ends;
+        let end = ends.of(self.0.number);
+        let mut notified = std::pin::pin!(end.notified());
+        notified.as_mut().enable();
+        if self.is_gone() {
+            // It ended a moment ago, perhaps before anybody was to be notified.
+            ends.tell(self.0.number);
+            return;
+        }
+        notified.await;
     }
 
     /// Whether frames are accepted: the session has not ended, and is not closing.
@@ -316,7 +324,7 @@ impl Connection {
 
     // --- for the rest of the server
 
-    pub(crate) fn number(&self) -> &u64 {
+    pub(crate) fn number_ref(&self) -> &u64 {
         &self.0.number
     }
 
@@ -412,32 +420,6 @@ impl Connection {
         self.0.place.store(place, Ordering::Relaxed);
     }
 
-    /// Its place among those who wait for a socket.
-    pub(crate) fn waiting(&self) -> Option<u32> {
-        Some(self.0.waiting.load(Ordering::Relaxed)).filter(|place| *place != NOWHERE)
-    }
-
-    pub(crate) fn is_waiting(&self) -> bool {
-        self.waiting().is_some()
-    }
-
-    pub(crate) fn set_waiting(&self, place: Option<u32>) {
-        self.0.waiting.store(place.unwrap_or(NOWHERE), Ordering::Relaxed);
-    }
-
-    /// Whether it waits for a socket since this loss, and no earlier one.
-    pub(crate) fn waits_since(&self, loss: Loss) -> bool {
-        self.is_waiting() && self.0.waiting_since.load(Ordering::Relaxed) == loss.0
-    }
-
-    pub(crate) fn waiting_since(&self) -> Loss {
-        Loss(self.0.waiting_since.load(Ordering::Relaxed))
-    }
-
-    pub(crate) fn set_waiting_since(&self, loss: Loss) {
-        self.0.waiting_since.store(loss.0, Ordering::Relaxed);
-    }
-
     /// Has the session go on without a task, where it can: the next thing that comes for it begins one.
     pub(crate) fn rest(&self) -> bool {
         let counts = Observer::is_wanted(&self.0.shared);
@@ -484,7 +466,7 @@ impl Connection {
     /// The session's task has ended for good.
     pub(crate) fn set_gone(&self) {
         self.0.gone.store(true, Ordering::Release);
-        self.0.cell.notify();
+        self.0.shared.ends.tell(self.0.number);
     }
 
     /// What a socket is told that has come too late.
@@ -506,8 +488,24 @@ impl Connection {
         self.0.gone.load(Ordering::Acquire)
     }
 
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
+    /// How many handles there are.
+    #[cfg(test)]
+    pub(crate) fn handles(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+}
+
+impl PartialEq for Connection {
+    fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Connection {}
+
+impl Hash for Connection {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.number.hash(state);
     }
 }
 

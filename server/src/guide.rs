@@ -239,45 +239,84 @@
 //!
 //! The session waits for the [resume window](Builder::resume_window), 30 s, and keeps what is sent to it. The client comes back
 //! with the session's token, both sides compare their counts, and what is missing is sent again, in order, before anything new.
-//! Your code sees two callbacks, which are for telling others and need nothing else to be done:
+//! Your code sees two callbacks, which are for telling others and need nothing else to be done. Who is there at all is best kept by
+//! the session's [number](Connection::number), for a newcomer may [replace](DuplicateId) a session with the same ID:
 //!
 //! ```
 //! # use rejoin_server::{ConnectRequest, Identity, Reject};
 //! # use std::time::Duration;
 //! use rejoin_server::{Connection, Frame, Server};
+//! use std::collections::HashMap;
+//! use std::sync::{Arc, Mutex};
+//!
+//! /// Who is there, and in which session.
+//! #[derive(Clone, Default)]
+//! struct Presence(Arc<Mutex<HashMap<String, u64>>>);
+//!
+//! impl Presence {
+//!     /// Whether nobody was there under this ID.
+//!     fn enter(&self, who: &Connection) -> bool {
+//!         self.0.lock().unwrap().insert(who.id().to_owned(), who.number()).is_none()
+//!     }
+//!
+//!     /// Whether nobody is there any more: a newer session may have the ID.
+//!     fn leave(&self, who: &Connection) -> bool {
+//!         let mut here = self.0.lock().unwrap();
+//!         let is_last = here.get(who.id()) == Some(&who.number());
+//!         is_last && here.remove(who.id()).is_some()
+//!     }
+//! }
 //!
 //! fn tell(who: &Connection, event: &str) {
 //!     let frame = Frame::new(event, who.id()).expect("a string has an image in JSON");
 //!     who.server().broadcast(who.room(), &frame).ok();
 //! }
 //!
-//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby").with_id("ada")) }
+//! # async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
+//! #     Ok(Identity::room("lobby").with_id(request.query("id").unwrap_or_default()))
+//! # }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let presence = Presence::default();
+//! let [enters, leaves] = [presence.clone(), presence.clone()];
 //! let server = Server::builder(connect)
 //!     .resume_window(Duration::from_secs(120)) // a tunnel is longer than 30 s
-//!     .on_connect(|me| async move { tell(&me, "joined") })
+//!     .on_connect(move |me| {
+//!         if enters.enter(&me) { tell(&me, "joined") }
+//!         async {}
+//!     })
 //!     .on_transport_drop(|me, _reason| async move { tell(&me, "away") })
 //!     .on_transport_restore(|me| async move { tell(&me, "back") })
-//!     .on_disconnect(|me, _reason| async move { tell(&me, "left") })
+//!     .on_disconnect(move |me, _reason| {
+//!         if leaves.leave(&me) { tell(&me, "left") }
+//!         async {}
+//!     })
 //!     .build()?;
 //! # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
-//! # let mut ada = rejoin_client::Client::builder(url).connect().await?;
-//! # let mut heard = Vec::new();
-//! # while heard.last().is_none_or(|event| event != "back") {
-//! #     match ada.recv().await.expect("it goes on") {
-//! #         rejoin_client::Event::Message(frame) => heard.push(frame.event().to_owned()),
-//! #         rejoin_client::Event::Dropped { .. } => heard.push("dropped".into()),
-//! #         rejoin_client::Event::Restored => heard.push("restored".into()),
-//! #         other => panic!("{other:?}"),
+//! # let dial = |id: &str| rejoin_client::Client::builder(format!("{url}?id={id}")).connect();
+//! # let mut ben = dial("ben").await?;
+//! # let ada = dial("ada").await?;
+//! # let (mut reloaded, mut heard) = (None, Vec::new());
+//! # while heard.len() < 6 {
+//! #     let Some(rejoin_client::Event::Message(frame)) = ben.recv().await else { panic!("it goes on") };
+//! #     heard.push(format!("{} {}", frame.event(), frame.decode::<String>()?));
+//! #     match heard.len() {
+//! #         2 => server.cut("ada")?,
+//! #         4 => reloaded = Some(dial("ada").await?),
+//! #         _ => {}
 //! #     }
-//! #     if heard == ["joined"] { server.cut("ada")?; }
 //! # }
-//! # assert_eq!(heard, ["joined", "dropped", "restored", "away", "back"]);
+//! # let expected = ["joined ben", "joined ada", "away ada", "back ada", "left ada", "joined ada"];
+//! # assert_eq!(heard, expected);
+//! # assert!(presence.0.lock().unwrap().contains_key("ada"), "she is there in her second session");
+//! # drop((ada, reloaded));
 //! # server.shutdown(std::time::Duration::from_secs(1)).await;
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! `on_disconnect` of a session that was replaced returns before `on_connect` of the one that replaces it is called. One that takes longer than
+//! a second is not waited for: then the old session is told to have left after the new one has come, and its number says so.
 //!
 //! A socket that is dead without anybody having said so is noticed by its silence ([`Builder::heartbeat`], 30 s), or sooner, by
 //! the client's next socket: that takes the session over at once. To see what your application makes of it, cut sockets

@@ -54,7 +54,7 @@
 //! | a client connects | a fresh session, a member of its room before the upgrade is answered | connect, once |
 //! | [`ConnectFn`] refuses, panics, takes too long | none: its own status, 500, 503 | none |
 //! | [`ConnectFn`] assigns no ID | gets a random UUID | connect |
-//! | another connection claims the ID | by [`DuplicateId`]: replaced, resumed (plain mode), or the newcomer gets 409 | disconnect: duplicate |
+//! | another connection claims the ID | by [`DuplicateId`]: replaced, resumed (plain mode), or the newcomer gets 409 | disconnect of the old one: duplicate; then, after a second at most, connect of the new one |
 //! | messages arrive | are handled in order, one at a time | message; those of other connections run beside it |
 //! | a handler takes long | its client waits once 64 frames or 1 MiB are read ahead; writing goes on | nobody else waits |
 //! | a callback panics | ended with 1011, nothing else is touched | disconnect: handler panicked |
@@ -87,7 +87,8 @@
 //! crate `metrics` under the feature `metrics`.
 //!
 //! `tracing` events of a session are inside a span `session` of level debug, with its `id` and `room`: opened, socket dropped
-//! and attached, gaps, closed with why and how much has passed. Upgrades that are refused are at debug, with 5xx at info; what
+//! and attached, gaps; at info, with ID and room of its own: closed, with why, how long it lived and how much has passed. The beginning and
+//! the end of a shutdown are at info. Upgrades that are refused are at debug, with 5xx at info; what
 //! should not happen, such as a callback that panics, at error. Payloads, tokens, headers and queries are never logged, nor
 //! the text of a panic, which may quote them. That of an application's own [`Reject`] is, without the token of a resume offer.
 
@@ -137,6 +138,11 @@ mod shared;
 
 mod runtimes;
 
+mod ends;
+
+#[cfg(test)]
+mod testing;
+
 mod registry;
 
 mod sharded;
@@ -152,7 +158,7 @@ mod observer;
 mod handlers;
 
 mod connection;
-pub use connection::Connection;
+pub use connection::{Connection, WeakConnection};
 
 pub mod router;
 pub use router::Router;

@@ -124,7 +124,10 @@ impl Observer {
         let Some(reason) = reason else { return };
         self.closed = true;
         let lived = elapsed(opened);
-        tracing::debug!(
+        // With the ID: the span is there only where debug is wanted.
+        tracing::info!(
+            id = connection.id(),
+            room = connection.room(),
             %reason,
             ?lived,
             received = counts.received,
@@ -132,6 +135,8 @@ impl Observer {
             replayed = counts.replayed,
             dropped = counts.dropped,
             unacknowledged = counts.unacknowledged,
+            lost_sockets = counts.drops,
+            resumed = counts.resumed,
             "session closed"
         );
         shared.meter.tell(|metrics| metrics.connection_closed(lived, &reason));

@@ -35,7 +35,7 @@ macro_rules! entry {
 
 entry!(ById, str, Connection::id);
 entry!(ByToken, Lookup, |connection| connection.token().map_or(&NO_TOKEN, lookup));
-entry!(ByNumber, u64, Connection::number);
+entry!(ByNumber, u64, Connection::number_ref);
 
 /// The characters of a token by which it is found: 96 bits. What comes after them is the secret, and more than 128.
 type Lookup = [u8; 16];
@@ -81,7 +81,7 @@ impl Registry {
         }
         let existing = place.insert(ById(connection.clone())).map(|existing| existing.0);
         drop(place);
-        self.running.lock(connection.number()).insert(ByNumber(connection.clone()));
+        self.running.lock(connection.number_ref()).insert(ByNumber(connection.clone()));
         if let Some(token) = connection.token() {
             self.by_token.lock(lookup(token)).insert(ByToken(connection.clone()));
         }
@@ -94,14 +94,14 @@ impl Registry {
             self.by_token.lock(lookup(token)).remove();
         }
         let mut place = self.by_id.lock(connection.id());
-        if place.get().is_some_and(|found| found.0.is_same(connection)) {
+        if place.get().is_some_and(|found| found.0 == *connection) {
             place.remove();
         }
     }
 
     /// The application has been told the session's end.
     pub(crate) fn remove_running(&self, connection: &Connection) {
-        self.running.lock(connection.number()).remove();
+        self.running.lock(connection.number_ref()).remove();
     }
 
     /// All whose application has not been told the end.
@@ -112,7 +112,7 @@ impl Registry {
     /// The same, in the order in which they came: what is done to all of them happens in the same order each time.
     pub(crate) fn running_in_order(&self) -> Vec<Connection> {
         let mut running = self.running();
-        running.sort_unstable_by_key(|connection| *connection.number());
+        running.sort_unstable_by_key(Connection::number);
         running
     }
 }

@@ -202,7 +202,7 @@ impl Members {
         let place = connection.place();
         let (index, offset) = (place / CHUNK, place % CHUNK);
         let found = self.chunks.get(index).and_then(|chunk| chunk.members.get(offset));
-        if !found.is_some_and(|found| found.is_same(connection)) {
+        if !found.is_some_and(|found| found == connection) {
             return None;
         }
         let mut effects = vec![(connection.clone(), connection.cell().unfollow())];
@@ -213,7 +213,7 @@ impl Members {
         if last.members.is_empty() {
             self.chunks.pop();
         }
-        if !moved.is_same(connection) {
+        if moved != *connection {
             let chunk = &mut self.chunks[index];
             if moved.place() / CHUNK != index {
                 effects.push((moved.clone(), moved.follow(&chunk.feed)));

@@ -187,17 +187,18 @@ impl Server {
     /// What the server has done so far, and what it holds. Visits every connection: for once in some seconds, not for each
     /// message.
     pub fn stats(&self) -> Stats {
-        // Held so that a session that ends meanwhile is counted once.
-        let totals = self.shared.totals.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut sum = *totals;
+        // Both at the same moment, so that a session that ends is counted once; sessions end while they are visited.
+        let (mut sum, running) = {
+            let totals = self.shared.totals.lock().unwrap_or_else(PoisonError::into_inner);
+            (*totals, self.shared.registry.running())
+        };
         let mut stats = Stats::default();
-        for connection in self.shared.registry.running() {
+        for connection in running {
             let (state, counts) = connection.cell().drive(|session| (session.state(), session.counts()));
             sum.add(&counts);
             stats.connections += usize::from(state == State::Connected);
             stats.suspended += usize::from(state == State::Suspended);
         }
-        drop(totals);
         stats.frames_in = sum.frames_in;
         stats.frames_out = sum.frames_out;
         stats.bytes_in = sum.bytes_in;
@@ -243,9 +244,10 @@ impl Server {
         let deadline = deadline.min(MAX_SHUTDOWN);
         // Before the deadline, or `on_disconnect` of those whose peer is silent would have no time left.
         let end = now() + (deadline - LAST_WORDS.min(deadline / 4));
-        tracing::info!(sessions = self.shared.registry.running().len(), ?deadline, "shutting down");
         self.shared.closing.cancel();
-        for chunk in self.shared.registry.running_in_order().chunks(SHUTDOWN_CHUNK) {
+        let running = self.shared.registry.running_in_order();
+        tracing::info!(sessions = running.len(), ?deadline, "shutting down");
+        for chunk in running.chunks(SHUTDOWN_CHUNK) {
             for connection in chunk {
                 connection.cell().command(|session| match session.state() {
                     // Nobody is there to be told, and nobody can come back.

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rejoin_core::drive::{Deadline, yield_now};
 use rejoin_core::{CloseReason, Event, State};
@@ -18,6 +19,10 @@ use crate::shared::Shared;
 /// A poll handles so many events before other tasks have their turn: with handlers that take 100 µs it lasts 3 ms. What another poll
 /// costs, less than a microsecond, is nothing beside 32 messages.
 const EVENTS_PER_POLL: usize = 32;
+
+/// How long the callbacks of a newcomer wait for those of the session that it has replaced: long enough for one that writes to a
+/// database, and no client notices that one hangs.
+const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often a poll reads and writes before other tasks have their turn.
 const ROUNDS_PER_POLL: usize = 4;
@@ -41,9 +46,17 @@ pub(crate) struct SessionTask {
 }
 
 impl SessionTask {
-    /// A task for a connection that is registered. Whether it runs or not, dropping it takes the connection back.
-    pub(crate) fn new(shared: Arc<Shared>, connection: Connection) -> Self {
-        Self::after(shared, connection, false)
+    /// A task for a connection that is registered. Whether it runs or not, dropping it takes the connection back. Its callbacks begin
+    /// when those of the connection that it has `replaced` are over, or have taken too long.
+    pub(crate) fn new(shared: Arc<Shared>, connection: Connection, replaced: Option<Connection>) -> Self {
+        let mut task = Self::after(shared, connection, false);
+        task.callback = replaced.map(|replaced| {
+            let over: Callback = Box::pin(async move {
+                tokio::time::timeout(PREDECESSOR_PATIENCE, replaced.closed()).await.ok();
+            });
+            (CallbackKind::Connect, over)
+        });
+        task
     }
 
     /// The task of a session that has rested goes on: a socket has come for it, or its end.
@@ -250,6 +263,7 @@ mod tests {
 
     use super::*;
     use crate::connection::Arrival;
+    use crate::testing::dial;
     use crate::{ConnectRequest, Identity, Reject, Server};
 
     /// A server whose application has another socket come for each session that begins, before the session's task sleeps.
@@ -287,6 +301,63 @@ mod tests {
         drop(taking_over);
     }
 
+    /// What is told of the sessions of a server in which each newcomer replaces the one before, and when.
+    type Told = Arc<Mutex<Vec<(&'static str, u64, Duration)>>>;
+
+    /// Such a server, whose `on_disconnect` takes so long.
+    fn replacing(takes: Duration) -> (Server, Told) {
+        let told = Told::default();
+        let since = tokio::time::Instant::now();
+        let [joined, left] = [told.clone(), told.clone()];
+        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room").with_id("ada"));
+        let server = Server::builder(connect)
+            .on_connect(move |connection| {
+                joined.lock().unwrap().push(("joined", connection.number(), since.elapsed()));
+                async {}
+            })
+            .on_disconnect(move |connection, _| {
+                let left = left.clone();
+                async move {
+                    tokio::time::sleep(takes).await;
+                    left.lock().unwrap().push(("left", connection.number(), since.elapsed()));
+                }
+            });
+        (server.build().unwrap(), told)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_callbacks_of_a_newcomer_begin_when_those_of_the_session_it_replaces_are_over() {
+        let takes = PREDECESSOR_PATIENCE / 2;
+        let (server, told) = replacing(takes);
+        let _first = dial(&server).await;
+        let old = server.connection("ada").unwrap();
+        let _second = dial(&server).await;
+        let new = server.connection("ada").unwrap();
+        assert!(old != new && old == old.clone() && old.number() < new.number());
+        assert_eq!(std::collections::HashSet::from([old.clone(), new.clone(), old.clone()]).len(), 2);
+        tokio::time::sleep(2 * takes).await;
+        let expected = [
+            ("joined", old.number(), Duration::ZERO),
+            ("left", old.number(), takes),
+            ("joined", new.number(), takes),
+        ];
+        assert_eq!(*told.lock().unwrap(), expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_hangs_holds_a_newcomer_up_for_a_second_and_its_socket_not_at_all() {
+        let (server, told) = replacing(Duration::MAX);
+        let _first = dial(&server).await;
+        let mut second = dial(&server).await;
+        let new = server.connection("ada").unwrap();
+        new.send(&crate::Frame::event_only("e")).unwrap();
+        let since = tokio::time::Instant::now();
+        assert_eq!(second.read_u8().await.unwrap(), 0x81);
+        assert!(since.elapsed().is_zero() && told.lock().unwrap().len() == 1);
+        tokio::time::sleep(2 * PREDECESSOR_PATIENCE).await;
+        assert_eq!(told.lock().unwrap()[1..], [("joined", new.number(), PREDECESSOR_PATIENCE)]);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_client_that_sends_without_a_pause_lets_other_tasks_have_their_turn() {
         let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
@@ -296,31 +367,23 @@ mod tests {
             counts.fetch_add(1, Ordering::Relaxed);
             async {}
         });
-        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
-        let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-            sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-        theirs.write_all(request).await.unwrap();
         let message = br#"{"event":"e"}"#;
         let mut frame = vec![0x81, 0x80 | u8::try_from(message.len()).unwrap(), 0, 0, 0, 0];
         frame.extend_from_slice(message);
         let total = 20 * EVENTS_PER_POLL;
+        let mut theirs = dial(&server.build().unwrap()).await;
+        // All at once, before anybody reads.
         theirs.write_all(&frame.repeat(total)).await.unwrap();
-        server.build().unwrap().spawn_connection(ours, None);
-        // This task has tens of turns for each of the other, which waits for sockets and timers, too.
+        // Its task and this one take turns, although this one yields as much as it can.
         let (mut turns, mut before) = (0, 0);
-        let taking_turns = tokio::spawn(std::future::poll_fn(move |cx| {
+        while before < total {
+            tokio::task::yield_now().await;
             let now = handled.load(Ordering::Relaxed);
-            assert!(now - before <= EVENTS_PER_POLL, "{} in one poll", now - before);
+            assert!(now - before <= EVENTS_PER_POLL, "{} in one turn", now - before);
             turns += 1;
-            assert!(turns < 10_000, "it goes on by itself");
+            assert!(turns < 1000, "it goes on by itself");
             before = now;
-            if now == total {
-                return Poll::Ready(());
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        }));
-        taking_turns.await.unwrap();
+        }
     }
 
     /// Every connection has one of each: what grows them shows in the memory of all. Bytes on a 64-bit machine.

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::connect::DynConnect;
 use crate::connection::{Arrival, Connection};
+use crate::ends::Ends;
 use crate::handlers::Handlers;
 use crate::meter::Meter;
 use crate::metrics::ResumeRefused;
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) registry: Registry,
     pub(crate) rooms: Rooms,
     pub(crate) suspended: Suspended,
+    pub(crate) ends: Ends,
     pub(crate) runtimes: Arc<Runtimes>,
     /// Every task of the server: shutdown returns when the last has ended.
     pub(crate) tasks: TaskTracker,
@@ -53,7 +55,6 @@ pub(crate) struct Shared {
     pub(crate) origin_refusals: Throttle,
     plain: Arc<SessionConfig>,
     session: Arc<SessionConfig>,
-    numbers: AtomicU64,
 }
 
 /// How often a line is logged that one peer can cause as often as it likes.
@@ -72,6 +73,7 @@ impl Shared {
             plain: options.session(Mode::Plain),
             session: options.session(Mode::Session),
             suspended: Suspended::new(options.max_retained_bytes, runtimes.clone()),
+            ends: Ends::default(),
             runtimes,
             handshakes: Arc::new(Semaphore::new(options.max_handshakes)),
             accept_errors: Throttle::new(LOG_INTERVAL),
@@ -88,7 +90,6 @@ impl Shared {
             is_aborted: AtomicBool::new(false),
             totals: Mutex::default(),
             refused: AtomicU64::new(0),
-            numbers: AtomicU64::new(0),
         }
     }
 
@@ -98,11 +99,6 @@ impl Shared {
             Mode::Plain => &self.plain,
             Mode::Session => &self.session,
         }
-    }
-
-    /// A number that no connection of this server has had.
-    pub(crate) fn next_number(&self) -> u64 {
-        self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Gives a session another socket.

@@ -58,7 +58,12 @@ impl Totals {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
     use super::*;
+    use crate::testing::connection;
+    use crate::{ConnectRequest, Identity, Reject, Server};
 
     #[test]
     fn what_clients_say_will_never_come_is_no_frame_and_no_sum_overflows() {
@@ -74,5 +79,42 @@ mod tests {
         totals.add(&counts);
         totals.add(&counts);
         assert_eq!(totals.frames_out, u64::MAX);
+    }
+
+    #[test]
+    fn sessions_end_while_connections_are_visited() {
+        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+        let server = Server::builder(connect).build().unwrap();
+        let shared = server.shared().clone();
+        let [visited, ends] = [connection(&shared), connection(&shared)];
+        let (held, is_held) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let busy = visited.clone();
+        let holds = std::thread::spawn(move || {
+            busy.cell().drive(|_| {
+                held.send(()).unwrap();
+                released.recv().ok();
+            });
+        });
+        is_held.recv().unwrap();
+        let handles = visited.handles();
+        let visiting = server.clone();
+        let visits = std::thread::spawn(move || visiting.stats());
+        // The visitor has its list, and cannot go on.
+        while visited.handles() == handles {
+            std::thread::yield_now();
+        }
+        let (ended, has_ended) = mpsc::channel();
+        let retires = std::thread::spawn(move || {
+            shared.retire(&ends);
+            ended.send(()).unwrap();
+        });
+        let in_time = has_ended.recv_timeout(Duration::from_secs(10));
+        drop(release);
+        for thread in [holds, retires] {
+            thread.join().unwrap();
+        }
+        visits.join().unwrap();
+        assert_eq!(in_time, Ok(()));
     }
 }

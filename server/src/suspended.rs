@@ -338,37 +338,19 @@ impl Drop for Keeper {
 mod tests {
     use std::time::Duration;
 
+    use rejoin_core::Session;
     use rejoin_core::drive::{Link, Unmasked, WsTransport};
-    use rejoin_core::{Mode, Session};
 
     use super::*;
-    use crate::connection::{Arrival, Parts, Who};
+    use crate::connection::Arrival;
     use crate::session_task::SessionTask;
     use crate::shared::Shared;
+    use crate::testing::{connection, session};
     use crate::{ConnectRequest, Identity, Reject, Server};
 
     fn server() -> Arc<Shared> {
         let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
         Server::builder(connect).build().unwrap().shared().clone()
-    }
-
-    fn session(shared: &Shared) -> Session {
-        Session::new(shared.session_config(Mode::Plain).clone(), now())
-    }
-
-    fn connection(shared: &Arc<Shared>) -> Connection {
-        let number = shared.next_number();
-        let connection = Connection::new(Parts {
-            shared: shared.clone(),
-            number,
-            who: Who::Plain { id: number.to_string().into(), room: "room".into() },
-            remote_addr: None,
-            data: None,
-            codec_index: 0,
-            session: session(shared),
-        });
-        shared.registry.insert(&connection, true).unwrap();
-        connection
     }
 
     #[test]
@@ -388,8 +370,8 @@ mod tests {
                 let gone = expected.remove(index).unwrap();
                 assert!(waiting.remove(&gone) && !waiting.remove(&gone));
             }
-            let there: Vec<_> = waiting.list.iter().flatten().map(|found| *found.number()).collect();
-            let wanted: Vec<_> = expected.iter().map(|found| *found.number()).collect();
+            let there: Vec<_> = waiting.list.iter().flatten().map(|found| found.number()).collect();
+            let wanted: Vec<_> = expected.iter().map(|found| found.number()).collect();
             assert_eq!(there, wanted);
             assert_eq!(waiting.holes, waiting.list.len() - there.len());
             assert!(waiting.list.len() <= MIN_CAPACITY + 2 + 3 * there.len(), "holes are closed");
@@ -413,7 +395,7 @@ mod tests {
     /// Runs a session's task until the session has lost its socket.
     async fn suspend(shared: &Arc<Shared>, connection: &Connection) {
         come(shared, connection, false);
-        tokio::spawn(SessionTask::new(shared.clone(), connection.clone())).await.unwrap();
+        tokio::spawn(SessionTask::new(shared.clone(), connection.clone(), None)).await.unwrap();
         assert!(is(connection, State::Suspended) && connection.is_waiting());
     }
 
@@ -427,7 +409,7 @@ mod tests {
         let told = disconnected.clone();
         let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
         let server = Server::builder(connect).on_disconnect(move |connection, reason| {
-            told.lock().unwrap().push((*connection.number(), reason));
+            told.lock().unwrap().push((connection.number(), reason));
             async {}
         });
         let [first, second] = [runtime(), runtime()];
@@ -439,7 +421,7 @@ mod tests {
         drop(first);
         assert!(is(&early, State::Suspended) && is(&late, State::Suspended));
         second.block_on(async { tokio::time::sleep(window + Duration::from_secs(1)).await });
-        let number = |connection: &Connection| (*connection.number(), CloseReason::WindowExpired);
+        let number = |connection: &Connection| (connection.number(), CloseReason::WindowExpired);
         assert_eq!(*disconnected.lock().unwrap(), [number(&early), number(&late)]);
         assert!(early.is_gone() && late.is_gone());
         assert_eq!(shared.suspended.budget().used(), 0);
@@ -454,7 +436,7 @@ mod tests {
         let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
         let server =
             Server::builder(connect).resume_window(window).on_disconnect(move |connection, reason| {
-                told.lock().unwrap().push((*connection.number(), reason, tokio::time::Instant::now()));
+                told.lock().unwrap().push((connection.number(), reason, tokio::time::Instant::now()));
                 async {}
             });
         (server.build().unwrap().shared().clone(), ends)
@@ -482,7 +464,7 @@ mod tests {
         suspend(&shared, &fourth).await;
         due.push(tokio::time::Instant::now() + window);
         tokio::time::sleep(2 * window).await;
-        let end = |connection: &Connection, due| (*connection.number(), CloseReason::WindowExpired, due);
+        let end = |connection: &Connection, due| (connection.number(), CloseReason::WindowExpired, due);
         let expected =
             [end(&second, due[1]), end(&third, due[2]), end(&flapping, due[0]), end(&fourth, due[3])];
         assert_eq!(*ends.lock().unwrap(), expected);
@@ -507,11 +489,32 @@ mod tests {
         });
         tokio::time::sleep(2 * window).await;
         let expected = [&other, &flapping]
-            .map(|connection| *connection.number())
+            .map(|connection| connection.number())
             .into_iter()
             .zip([due, due + window / 4]);
         let ends = ends.lock().unwrap();
         assert!(ends.iter().map(|(number, _, at)| (*number, *at)).eq(expected), "{ends:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_suspended_session_takes_no_more_when_somebody_waits_for_its_end() {
+        let window = Duration::from_secs(10);
+        let (shared, _) = ending(window);
+        let connection = connection(&shared);
+        let waiting = [(); 2].map(|()| {
+            let connection = connection.clone();
+            tokio::spawn(async move { connection.closed().await })
+        });
+        tokio::task::yield_now().await;
+        assert!(!shared.ends.is_empty());
+        suspend(&shared, &connection).await;
+        assert!(format!("{:?}", connection.cell()).contains("Resting"), "{:?}", connection.cell());
+        tokio::time::sleep(window).await;
+        for waiting in waiting {
+            waiting.await.unwrap();
+        }
+        connection.closed().await;
+        assert!(shared.ends.is_empty());
     }
 
     #[test]

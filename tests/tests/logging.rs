@@ -183,12 +183,14 @@ async fn a_session_is_told_in_its_span_from_its_beginning_to_its_end_and_no_secr
             "peer is told of a gap frames=3",
         ]
     );
-    assert!(closed.starts_with("session closed reason=kicked lived="), "{closed}");
+    assert!(closed.starts_with(r#"session closed id="ada" room="room" reason=kicked lived="#), "{closed}");
+    assert!(closed.ends_with(" unacknowledged=0 lost_sockets=2 resumed=2"), "{closed}");
     assert!(closed.contains(" received=1 sent=5 replayed=0 dropped=3 "), "{closed}");
     let told = of_session(&lines, "ben");
     assert_eq!(told.len(), 2, "{told:?}");
     assert_eq!(told[0], format!("session opened {remote}"));
-    assert!(told[1].starts_with("session closed reason=closed by the peer lived="), "{}", told[1]);
+    let closed = r#"session closed id="ben" room="room" reason=closed by the peer lived="#;
+    assert!(told[1].starts_with(closed), "{}", told[1]);
     // Whatever the task of a session says is in its span.
     for line in lines.iter().filter(|line| line.contains("rejoin_server::observer")) {
         assert!(line.contains("session{id="), "{line}");
@@ -318,6 +320,28 @@ async fn a_lost_session_is_told_by_both_sides() {
     assert!(text.contains("resume refused why=unknown"), "{text}");
     assert!(text.contains(r#"session lost, a fresh one is open id="ada" lost=Some(Unknown)"#), "{text}");
     assert_no_secret(&tape, &wire, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_info_an_operator_sees_the_end_of_each_session_and_of_the_server() {
+    let (tape, _guard) = capture("info");
+    let (builder, mut log) = harness::builder();
+    let server = builder.build().unwrap();
+    let line = Line::to(&server);
+    let wire = Tape::default();
+    let _ada = client(&line, "ada", &wire).await;
+    log.connected().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(server.shutdown(Duration::from_secs(5)).await, 0);
+    let lines = tape.lines();
+    let expected = [
+        "INFO rejoin_server::server: shutting down sessions=1 deadline=5s",
+        r#"INFO rejoin_server::observer: session closed id="ada" room="room" reason=server shut down lived=3s received=0 sent=0 replayed=0 dropped=0 unacknowledged=0 lost_sockets=0 resumed=0"#,
+        "INFO rejoin_server::server: shut down dropped=0",
+    ];
+    let told: Vec<_> =
+        lines.iter().map(|line| line.trim()).filter(|line| line.contains("rejoin_server")).collect();
+    assert_eq!(told, expected);
 }
 
 #[tokio::test(start_paused = true)]

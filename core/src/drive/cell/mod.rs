@@ -270,20 +270,9 @@ impl Cell {
         drop(driver);
     }
 
-    /// Notified by [`Self::notify`], and now and then besides.
-    pub fn news(&self) -> Arc<Notify> {
+    /// Notified when there is more room, or never will be.
+    fn news(&self) -> Arc<Notify> {
         self.lock().slot.awake().room.get_or_insert_default().clone()
-    }
-
-    /// Wakes whoever waits for [`Self::news`].
-    pub fn notify(&self) {
-        let room = match &self.lock().slot {
-            Slot::Awake(awake) => awake.room.clone(),
-            Slot::Resting(_) => None,
-        };
-        if let Some(room) = room {
-            room.notify_waiters();
-        }
     }
 
     /// Has the driver look: see [`Link::flush`](super::Link::flush).

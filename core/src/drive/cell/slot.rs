@@ -24,7 +24,7 @@ pub(super) struct Awake {
     pub(super) reader: Option<Waker>,
     /// Who waits to hear what becomes of a frame, by its number. Mostly nobody.
     pub(super) receipts: Option<Box<Receipts>>,
-    /// Notified when the buffer has room again, or never will, and by [`Cell::notify`]. Mostly nobody waits.
+    /// Notified when the buffer has room again, or never will. Mostly nobody waits.
     pub(super) room: Option<Arc<Notify>>,
     /// Somebody was refused for want of room since `room` was notified last.
     pub(super) room_wanted: bool,

@@ -1,0 +1,35 @@
+//! [`Ends`]: who waits for the end of a session.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Those who wait for the end of sessions, by the sessions' numbers. Not in the sessions: few are waited for, and one that
+/// waits for a socket takes no more for it.
+#[derive(Debug, Default)]
+pub(crate) struct Ends(Mutex<HashMap<u64, Arc<Notify>>>);
+
+impl Ends {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Notify>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notified when this session ends. One that has ended already has to be [told](Self::tell) again.
+    pub(crate) fn of(&self, number: u64) -> Arc<Notify> {
+        self.lock().entry(number).or_default().clone()
+    }
+
+    /// This session has ended.
+    pub(crate) fn tell(&self, number: u64) {
+        let waiting = self.lock().remove(&number);
+        if let Some(waiting) = waiting {
+            waiting.notify_waiters();
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+}
