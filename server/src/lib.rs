@@ -140,6 +140,8 @@ mod runtimes;
 
 mod ends;
 
+mod evictions;
+
 #[cfg(test)]
 mod testing;
 

@@ -26,6 +26,11 @@ impl Runtimes {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Cancelled when the server accepts no more connections.
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.closing
+    }
+
     /// The server's own runtime; `None` before there is one, and after the last has ended.
     pub(crate) fn own(&self) -> Option<Handle> {
         self.lock().first().cloned()

@@ -10,6 +10,7 @@ use tokio::runtime::{Handle, Id};
 use tokio::sync::Notify;
 
 use crate::connection::{Connection, Loss, NOWHERE};
+use crate::evictions::Evictions;
 use crate::runtimes::Runtimes;
 
 /// What a suspended session counts for beside its frames: about what it costs.
@@ -54,6 +55,7 @@ impl Suspended {
     pub(crate) fn new(limit: usize, runtimes: Arc<Runtimes>) -> Self {
         let queue = Arc::new(Queue::default());
         let waiting = queue.clone();
+        let evictions = Evictions::new(limit, runtimes.clone());
         let reclaim = move || {
             // The lock is free again before anything else is locked.
             let connection = waiting.pop_first()?;
@@ -66,8 +68,7 @@ impl Suspended {
                 waits
             });
             if gives_way {
-                let id = connection.id();
-                tracing::warn!(id, limit, "too much is kept: the oldest suspended session ends");
+                evictions.note();
             }
             Some(SESSION_COST)
         };

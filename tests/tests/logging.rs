@@ -345,6 +345,37 @@ async fn at_info_an_operator_sees_the_end_of_each_session_and_of_the_server() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn evictions_of_a_burst_are_told_in_one_line() {
+    let (tape, _guard) = capture("warn");
+    let (builder, mut log) = harness::builder();
+    let server = builder.max_retained_bytes(40_000).build().unwrap();
+    let wire = Tape::default();
+    let mut away = Vec::new();
+    for id in ["a", "b", "c"] {
+        let line = Line::to(&server);
+        let client = client(&line, id, &wire).await;
+        log.connected().await;
+        line.set_dials(Dials::Refused);
+        line.cut();
+        assert_eq!(log.next().await, format!("{id} dropped: connection reset"));
+        away.push((client, line));
+    }
+    let big = |size: usize| Frame::new("big", &"x".repeat(size)).unwrap();
+    for id in ["a", "b", "c"] {
+        server.send(id, &big(10_000)).unwrap();
+    }
+    // The two oldest give way for one frame.
+    server.send("c", &big(25_000)).unwrap();
+    assert_eq!(tape.lines(), Vec::<String>::new(), "the burst goes on");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let expected = "evicted=2 limit=40000";
+    let lines = tape.lines();
+    assert!(lines.len() == 1 && lines[0].ends_with(expected), "{lines:?}");
+    drop(away);
+    server.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_is_told_with_the_id_where_only_errors_are_wanted() {
     let (tape, _guard) = capture("error");
     let server = Server::builder(harness::connect)
