@@ -126,7 +126,7 @@
 //! # }
 //! ```
 //!
-//! Four things to know:
+//! Five things to know:
 //!
 //! - **It runs for every socket**, those of a resume included: the session's token alone is not enough. A client whose login
 //!   has expired meanwhile is refused, and its session ends with its window. Let logins outlive the absences that you want to
@@ -136,6 +136,8 @@
 //! - **Browsers cannot set headers.** Their `WebSocket` sends the cookies of the server's origin by itself, which is why pages of
 //!   other origins are refused unless you [allow](Builder::allow_origin) them. A token in the query ends in access logs.
 //! - **It has the [handshake timeout](Builder::handshake_timeout)**, 10 s, and then the client is told 503. A panic in it is a 500.
+//! - **Data that leads back to its connection** holds a [`WeakConnection`], or it is never dropped:
+//!   [`Identity::with_data`](crate::Identity::with_data) has an example.
 //!
 //! The example `auth` in the repository has all of this with signed tokens, for headers and for cookies.
 //!

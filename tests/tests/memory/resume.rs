@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rejoin_tests::harness::{Dials, Direction, Line, next, number, numbers};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 use crate::{client, millis, secs, server, shut_down};
@@ -260,4 +261,46 @@ async fn plain_mode_resumes_by_the_id_with_what_was_sent_while_no_socket_was_the
     assert_eq!(numbers(&mut client, 20).await, Vec::from_iter(1..=20));
     assert_eq!(log.next().await, "ada restored");
     assert_eq!(server.stats().retained_bytes, 0, "what is written is not kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_resumes_and_closes_in_one_breath_holds_up_nobodys_window() {
+    let window = secs(10);
+    let (server, mut log) = server(|builder| builder.resume_window(window));
+    // A plain request, and behind it a close frame that says 1001: the session is attached and lost at once.
+    let visit = async |id: &str| {
+        let request = format!(
+            "GET /?id={id} HTTP/1.1\r\nhost: server.test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        let mut io = Line::to(&server).dial().unwrap();
+        io.write_all(request.as_bytes()).await.unwrap();
+        io.write_all(b"\x88\x82\0\0\0\0\x03\xe9").await.unwrap();
+        let mut answer = Vec::new();
+        io.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&answer));
+    };
+    let mut due = Vec::new();
+    for id in ["mallory", "ada", "ben"] {
+        visit(id).await;
+        due.push(Instant::now() + window);
+        tokio::time::sleep(secs(1)).await;
+    }
+    let mut ended = Vec::new();
+    for _ in 0..30 {
+        visit("mallory").await;
+        tokio::time::sleep(millis(500)).await;
+        while let Some(happening) = log.try_next() {
+            if happening.contains("disconnected") {
+                ended.push((happening, Instant::now()));
+            }
+        }
+    }
+    let end = |id: &str| format!("{id} disconnected: resume window expired");
+    assert_eq!(ended.iter().map(|(what, _)| what).collect::<Vec<_>>(), [&end("ada"), &end("ben")]);
+    for ((_, at), due) in ended.iter().zip(&due[1..]) {
+        assert!((*due..*due + millis(501)).contains(at), "{:?} late", at.saturating_duration_since(*due));
+    }
+    tokio::time::sleep(window).await;
+    assert_eq!(server.stats().suspended, 0);
 }
