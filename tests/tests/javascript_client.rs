@@ -1,0 +1,87 @@
+//! `rejoin.js` in a browser, against a server: what the vectors of `vectors/client` cannot see.
+//!
+//! Needs Chromium and its driver: `apt-get install chromium chromium-driver`.
+
+use std::time::Instant;
+
+use axum::Router;
+use axum::http::header::CONTENT_TYPE;
+use axum::routing::get;
+use axum::serve::ListenerExt as _;
+use fantoccini::Client;
+use rejoin_server::{Identity, Server};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+mod browser;
+use browser::{Driver, PATIENCE};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rejoin_js_and_a_server_keep_up_with_each_other() {
+    let driver = Driver::start().await;
+    let page = open(&driver).await;
+
+    // Frames that fill a buffer by bytes: an acknowledgement a second would let 51 of these through.
+    let outcome = works(&page, json!(["exchange", 400, 20_000])).await;
+    assert_eq!((&outcome["back"], &outcome["wrong"]), (&json!(400), &json!(0)));
+    assert!(outcome["ms"].as_f64().expect("a time") < 5_000.0, "8 MB there and back: {outcome}");
+
+    // Frames that fill an own buffer of 8: an acknowledgement a second would let 8 of these through.
+    let outcome = works(&page, json!(["exchange", 100, 20, { "buffer": 8 }])).await;
+    assert_eq!((&outcome["back"], &outcome["wrong"]), (&json!(100), &json!(0)));
+    assert!(outcome["ms"].as_f64().expect("a time") < 5_000.0, "100 small frames: {outcome}");
+
+    let outcome = works(&page, json!(["oversized"])).await;
+    let expected =
+        json!({ "refused": { "size": 100_014, "limit": 64 * 1024 }, "number": 1, "back": "after" });
+    assert_eq!(outcome, expected);
+
+    let outcome = works(&page, json!(["cut", 40, 10_000])).await;
+    assert_eq!(outcome, json!({ "inOrder": true, "received": 40 }));
+}
+
+async fn open(driver: &Driver) -> Client {
+    let port = start_server().await;
+    let page = driver.open("page").await;
+    page.goto(&format!("http://127.0.0.1:{port}/")).await.expect("the page loads");
+    sees(&page, "return document.title", |title| title == "ready").await;
+    page
+}
+
+/// Has the page do this, and returns what comes of it.
+async fn works(page: &Client, work: Value) -> Value {
+    let Value::Array(work) = work else { panic!("a name and its parameters") };
+    page.execute("window.begin(...arguments)", work).await.expect("the page begins");
+    sees(page, "return window.outcome", |outcome| !outcome.is_null()).await
+}
+
+async fn sees(page: &Client, script: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let seen = page.execute(script, vec![]).await.expect("the page answers");
+        if wanted(&seen) {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "{script}: {seen}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+/// Sends back what it gets.
+async fn start_server() -> u16 {
+    let server = Server::builder(|_| async { Ok(Identity::room("room")) })
+        .on_message(|connection, frame| async move { drop(connection.send_wait(&frame).await) });
+    let server = server.build().expect("the options are in their ranges");
+    let file = |kind, text: &'static str| get(async move || ([(CONTENT_TYPE, kind)], text));
+    let page = "<!doctype html><script type=module src=page.js></script>";
+    let router = Router::new()
+        .route("/", file("text/html", page))
+        .route("/page.js", file("text/javascript", include_str!("javascript_client/page.js")))
+        .route("/rejoin.js", file("text/javascript", include_str!("../../examples/chat/rejoin.js")))
+        .route_service("/ws", server.service());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let port = listener.local_addr().expect("an address").port();
+    let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    port
+}
