@@ -171,4 +171,16 @@ mod tests {
         }
         assert_eq!(missing, 20_000, "all are counted");
     }
+
+    #[test]
+    fn what_is_taken_or_discarded_counts_no_more() {
+        let takes: [fn(&mut Inbox); 2] = [|inbox| drop(inbox.pop()), |inbox| drop(inbox.discard())];
+        for take in takes {
+            let mut inbox = Inbox::default();
+            inbox.push_message(Frame::event_only("e"), 10);
+            assert!(inbox.is_full(1, 100) && inbox.is_full(100, 10));
+            take(&mut inbox);
+            assert!(inbox.is_empty() && !inbox.is_full(1, 100) && !inbox.is_full(100, 1));
+        }
+    }
 }

@@ -723,6 +723,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_given_up_with_nothing_kept_after_it_has_no_receipt() {
+        let mut outbox = watched(2);
+        while outbox.next(ALL).is_some() {}
+        while outbox.evict_oldest() {}
+        assert_eq!(fates(&mut outbox), []);
+        outbox.rewind(0);
+        assert_eq!(fates(&mut outbox), [(1, Fate::Dropped), (2, Fate::Dropped)]);
+    }
+
+    #[test]
     fn a_session_that_begins_anew_owes_no_receipts_of_the_old_one() {
         let mut outbox = watched(2);
         outbox.take_all();

@@ -161,6 +161,7 @@ fn read(bytes: &mut &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Mode, Token};
 
     #[test]
     fn a_time_before_or_after_any_other_is_read_as_it_was_written() {
@@ -170,6 +171,22 @@ mod tests {
             for at in [now + distance, now - distance] {
                 assert_eq!(instant_of(of_instant(at)), at);
             }
+        }
+    }
+
+    #[test]
+    fn why_a_session_was_not_resumed_outlives_a_rest() {
+        let now = Instant::now();
+        let config = Arc::new(SessionConfig::new(Side::Server, Mode::Session));
+        for lost in [None, Some(LostReason::Codec), Some(LostReason::Identity), Some(LostReason::Unknown)] {
+            let identity =
+                SessionIdentity::new(Token::parse("abcdefghijklmnopqrstuv").unwrap(), "id", "room");
+            let mut session = Session::new_server(config.clone(), identity, lost, now);
+            let epoch = session.reserve();
+            session.attach(epoch, None, now).unwrap();
+            session.cut(now);
+            while session.poll_event().is_some() {}
+            assert_eq!(session.rest().unwrap().wake().lost(), lost);
         }
     }
 

@@ -212,6 +212,22 @@ mod tests {
     }
 
     #[test]
+    fn a_run_grows_by_the_frame_that_follows_on_the_same_tape() {
+        // The last segment of each has four.
+        let [ours, others] = [(); 2].map(|()| {
+            let mut tape = Tape::default();
+            (0..7).map(|n| tape.push(frame(n))).collect::<Vec<_>>()
+        });
+        let mut run = SharedRun::from(ours[3].clone());
+        assert!(!run.extend(&ours[5]), "one is missed");
+        assert!(!run.extend(&others[4]), "it is another tape");
+        assert_eq!((run.frames(), run.bytes_after(0)), (1, 1));
+        assert!(run.extend(&ours[4]) && run.extend(&ours[5]));
+        assert_eq!((run.frames(), run.bytes_after(0), run.bytes_after(2)), (3, 3, 1));
+        assert_eq!(format!("{:?}", ours[3].segment), "Segment { length: 4, .. }");
+    }
+
+    #[test]
     fn a_piece_that_all_ask_for_is_joined_once() {
         let mut tape = Tape::default();
         let kept = [0, 1, 2].map(|n| tape.push(frame(n)));

@@ -112,6 +112,39 @@ fn a_session_rests_while_it_waits_for_a_socket_and_keeps_nothing() {
 }
 
 #[test]
+fn the_driver_of_an_older_socket_does_not_decide_what_is_written_again() {
+    let (mut session, old, now) = attached(|_| ());
+    let new = session.reserve();
+    session.attach(new, None, now).unwrap();
+    send(&mut session, "1").unwrap();
+    assert_eq!(written(&mut session, new, now), messages(&["1"]));
+    session.cut(now);
+    session.handle_left(old);
+    session.handle_written(new, 1, 2000, None, now);
+    session.handle_left(new);
+    let epoch = session.reserve();
+    session.attach(epoch, None, now).unwrap();
+    assert_eq!(written(&mut session, epoch, now), []);
+}
+
+#[test]
+fn falls_behind_with_half_the_buffer_where_the_socket_could_take_more() {
+    let (mut session, epoch, now) = attached(|config| config.buffer_frames = 4);
+    let falls_or_flows = |session: &Session| (session.is_falling_behind(), session.is_flowing());
+    assert_eq!(falls_or_flows(&session), (false, true));
+    send(&mut session, "1").unwrap();
+    assert_eq!(falls_or_flows(&session), (false, true));
+    send(&mut session, "2").unwrap();
+    assert_eq!(falls_or_flows(&session), (true, false));
+    session.handle_written(epoch, 0, 100, Some(9000), now);
+    assert_eq!(falls_or_flows(&session), (false, false), "it is blocked");
+    session.handle_written(epoch, 0, 9000, None, now);
+    assert_eq!(falls_or_flows(&session), (true, false));
+    session.cut(now);
+    assert_eq!(falls_or_flows(&session), (false, false), "there is no socket");
+}
+
+#[test]
 fn of_a_batch_that_is_written_in_part_the_rest_is_replayed() {
     let (mut session, epoch, now) = attached(|_| ());
     let mut tape = Tape::default();
