@@ -262,6 +262,22 @@ mod tests {
         str::from_utf8(frame.payload().unwrap().data()).unwrap()
     }
 
+    /// One that is a byte too short costs another allocation and a copy.
+    #[test]
+    fn the_capacity_is_the_length_where_nothing_is_escaped_or_translated() {
+        for (id, event) in [("", ""), ("1", ""), ("", "e"), ("id", "event")] {
+            let frame = Frame::event_only(event).with_id(id);
+            let opaque = |len| frame.clone().with_payload(Payload::bytes(vec![7; len]));
+            let json = frame.clone().with_payload(Payload::json_text("[1, 2]").unwrap());
+            for frame in [&opaque(0), &opaque(1), &opaque(2), &opaque(3), &opaque(100), &json] {
+                assert_eq!(unescaped_len(frame).unwrap(), encode(frame).len(), "{frame:?}");
+            }
+            // An empty frame is two braces where one is enough.
+            let least = if id.is_empty() && event.is_empty() { 2 } else { encode(&frame).len() };
+            assert_eq!(unescaped_len(&frame).unwrap() + usize::from(least == 2), least, "{frame:?}");
+        }
+    }
+
     #[test]
     fn keeps_what_every_codec_promises() {
         conformance::check(&JsonCodec);

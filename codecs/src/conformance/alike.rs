@@ -59,3 +59,55 @@ fn is_same_number(one: &Number, other: &Number) -> bool {
     };
     (one - other).abs() <= f64::EPSILON * one.abs()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn are_same(one: &str, other: &str) -> bool {
+        let [one, other] = [one, other].map(|json| serde_json::from_str(json).unwrap());
+        let same = is_same(&one, &other);
+        assert_eq!(is_same(&other, &one), same, "either way round");
+        same
+    }
+
+    #[test]
+    fn integers_are_the_same_to_their_last_digit() {
+        assert!(are_same("9007199254740993", "9007199254740993"));
+        assert!(!are_same("9007199254740993", "9007199254740992"));
+        assert!(!are_same("18446744073709551615", "18446744073709551614"));
+        assert!(!are_same("1", "-1"));
+    }
+
+    #[test]
+    fn floats_may_differ_in_their_last_bit_whatever_their_size() {
+        for (one, next, far) in [
+            (1e-300, 1e-300_f64.next_up(), 1.1e-300),
+            (1.5, 1.5_f64.next_up(), 1.500_000_1),
+            (1e300, 1e300_f64.next_up(), 1.1e300),
+        ] {
+            assert!(is_same(&one.into(), &next.into()), "{one:e}");
+            assert!(!is_same(&one.into(), &far.into()), "{one:e}");
+            assert!(!is_same(&one.into(), &(-one).into()), "{one:e}");
+        }
+        assert!(are_same("2.0", "2") && are_same("0.0", "0") && are_same("-0.0", "0"));
+        assert!(!are_same("2.0", "3") && !are_same("0.0", "1"));
+    }
+
+    #[test]
+    fn lists_and_maps_are_the_same_with_all_that_they_have() {
+        assert!(are_same(r#"[1, {"a": [true, null]}]"#, r#"[1.0, {"a": [true, null]}]"#));
+        for (one, other) in [
+            ("[1, 2]", "[1]"),
+            ("[1, 2]", "[1, 3]"),
+            (r#"{"a": 1, "b": 2}"#, r#"{"a": 1}"#),
+            (r#"{"a": 1}"#, r#"{"b": 1}"#),
+            (r#"{"a": 1}"#, r#"{"a": 2}"#),
+            ("[]", "{}"),
+            ("null", "false"),
+            (r#""1""#, "1"),
+        ] {
+            assert!(!are_same(one, other), "{one} and {other}");
+        }
+    }
+}
