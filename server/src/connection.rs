@@ -517,3 +517,26 @@ impl fmt::Debug for Connection {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{arrival, connection, server};
+
+    /// Two sockets may be admitted at the same time: the one that asked last has the later epoch, whichever arrives first.
+    #[test]
+    fn of_two_sockets_that_wait_for_a_session_the_later_one_gets_it() {
+        let shared = server();
+        for is_in_order in [true, false] {
+            let connection = connection(&shared);
+            let [(early, _one), (late, _other)] = [(); 2].map(|()| arrival(&connection, true));
+            let epochs = [early.link.epoch(), late.link.epoch()];
+            let [first, second] = if is_in_order { [early, late] } else { [late, early] };
+            assert!(connection.arrive(first).is_none());
+            let left = connection.arrive(second).expect("one of them is left");
+            assert_eq!(left.link.epoch(), epochs[0]);
+            let taken = connection.take_arrival().expect("the other waits");
+            assert_eq!(taken.link.epoch(), epochs[1]);
+            assert!(!connection.has_arrival() && connection.take_arrival().is_none());
+        }
+    }
+}

@@ -63,3 +63,28 @@ impl fmt::Debug for Handlers {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_says_which_handlers_there_are() {
+        let handlers = [
+            ("connect", Handlers { connect: erase(|_, ()| async {}), ..Handlers::default() }),
+            ("message", Handlers { message: erase(|_, _| async {}), ..Handlers::default() }),
+            ("transport_drop", Handlers { transport_drop: erase(|_, _| async {}), ..Handlers::default() }),
+            (
+                "transport_restore",
+                Handlers { transport_restore: erase(|_, ()| async {}), ..Handlers::default() },
+            ),
+            ("gap", Handlers { gap: erase(|_, _| async {}), ..Handlers::default() }),
+            ("disconnect", Handlers { disconnect: erase(|_, _| async {}), ..Handlers::default() }),
+        ];
+        for (name, handlers) in handlers {
+            let text = format!("{handlers:?}");
+            assert!(text.contains(&format!(" {name}: true")), "{text}");
+            assert_eq!((text.matches("true").count(), text.matches("false").count()), (1, 5), "{text}");
+        }
+    }
+}

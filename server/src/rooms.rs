@@ -278,3 +278,38 @@ impl Room {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{connection, runtime, server};
+
+    #[test]
+    fn a_room_whose_fan_out_ended_with_its_runtime_is_written_to_from_the_next() {
+        let shared = server();
+        for _ in 0..=CHUNK {
+            shared.rooms.join(&connection(&shared));
+        }
+        let broadcast =
+            || shared.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest, &shared);
+        let is_flushing = || shared.rooms.room("room").unwrap().lock().flushing;
+        let first = runtime();
+        first.block_on(async {
+            shared.runtimes.note();
+            assert_eq!(broadcast().unwrap().0, CHUNK + 1);
+            // The fan-out has written to one of two chunks.
+            tokio::task::yield_now().await;
+            assert!(is_flushing());
+        });
+        drop(first);
+        assert!(!is_flushing(), "there is none any more");
+        runtime().block_on(async {
+            shared.runtimes.note();
+            broadcast().unwrap();
+            assert!(is_flushing(), "there is another");
+            while is_flushing() {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+}

@@ -208,3 +208,22 @@ impl fmt::Debug for Shared {
         f.debug_struct("Shared").field("options", &self.options).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{runtime, server};
+
+    #[test]
+    fn a_server_that_is_dropped_leaves_no_task_behind() {
+        let shared = server();
+        let tasks = shared.tasks.clone();
+        runtime().block_on(async {
+            shared.runtimes.note();
+            assert_eq!(tasks.len(), 1, "it notices the end of the runtime");
+            drop(shared);
+            while !tasks.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+}

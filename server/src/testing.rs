@@ -2,14 +2,25 @@
 
 use std::sync::Arc;
 
-use rejoin_core::drive::now;
+use rejoin_core::drive::{Link, Unmasked, WsTransport, now};
 use rejoin_core::{Mode, Session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
-use crate::connection::{Connection, Parts, Who};
+use crate::connection::{Arrival, Connection, Parts, Who};
 use crate::registry;
 use crate::server::Server;
 use crate::shared::Shared;
+use crate::{ConnectRequest, Identity, Reject};
+
+pub(crate) fn server() -> Arc<Shared> {
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+    Server::builder(connect).build().unwrap().shared().clone()
+}
+
+/// Time stands still in it, and it has one thread.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}
 
 /// A session in plain mode that no socket has come for.
 pub(crate) fn session(shared: &Shared) -> Session {
@@ -28,6 +39,14 @@ pub(crate) fn connection(shared: &Arc<Shared>) -> Connection {
     });
     shared.registry.insert(&connection, true).unwrap();
     connection
+}
+
+/// A socket for a session, and the peer's end of it.
+pub(crate) fn arrival(connection: &Connection, resumes: bool) -> (Arrival, DuplexStream) {
+    let epoch = connection.cell().drive(Session::reserve);
+    let (ours, theirs) = tokio::io::duplex(64);
+    let link = Box::new(Link::new(epoch, WsTransport::new(ours, Unmasked, &[], 64)));
+    (Arrival { link, received: None, resumes }, theirs)
 }
 
 /// A client in plain mode. It has read the answer, and its session has been told.

@@ -2,20 +2,13 @@
 
 use std::time::Duration;
 
-use rejoin_core::Session;
-use rejoin_core::drive::{Link, Unmasked, WsTransport, now};
+use rejoin_core::drive::now;
 
 use super::*;
-use crate::connection::Arrival;
 use crate::session_task::SessionTask;
 use crate::shared::Shared;
-use crate::testing::{connection, session};
+use crate::testing::{arrival, connection, runtime, server, session};
 use crate::{ConnectRequest, Identity, Reject, Server};
-
-fn server() -> Arc<Shared> {
-    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
-    Server::builder(connect).build().unwrap().shared().clone()
-}
 
 #[test]
 fn whoever_leaves_from_the_middle_is_let_go_and_the_others_keep_their_order() {
@@ -43,17 +36,11 @@ fn whoever_leaves_from_the_middle_is_let_go_and_the_others_keep_their_order() {
     }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
-}
-
 /// A socket comes for a session, and is lost at once.
 fn come(shared: &Arc<Shared>, connection: &Connection, resumes: bool) {
-    let epoch = connection.cell().drive(Session::reserve);
-    let (ours, theirs) = tokio::io::duplex(64);
+    let (arrival, theirs) = arrival(connection, resumes);
     drop(theirs);
-    let link = Box::new(Link::new(epoch, WsTransport::new(ours, Unmasked, &[], 64)));
-    shared.arrive(connection, Arrival { link, received: None, resumes });
+    shared.arrive(connection, arrival);
 }
 
 /// Runs a session's task until the session has lost its socket.
@@ -175,6 +162,54 @@ async fn a_suspended_session_takes_no_more_when_somebody_waits_for_its_end() {
     }
     connection.closed().await;
     assert!(shared.ends.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_counts_until_its_window_ends_or_a_socket_comes() {
+    let window = Duration::from_secs(10);
+    let (shared, _) = ending(window);
+    let [first, second, third] = [(); 3].map(|()| connection(&shared));
+    for (waiting, connection) in [&first, &second, &third].into_iter().enumerate() {
+        suspend(&shared, connection).await;
+        assert_eq!(shared.suspended.budget().used(), (waiting + 1) * SESSION_COST);
+        tokio::time::sleep(window / 4).await;
+    }
+    tokio::time::sleep(window / 4).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(first.is_gone() && !second.is_gone());
+    assert_eq!(shared.suspended.budget().used(), 2 * SESSION_COST, "it was one of three");
+    let (arrival, theirs) = arrival(&second, true);
+    shared.arrive(&second, arrival);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(is(&second, State::Connected) && !second.is_waiting());
+    assert_eq!(shared.suspended.budget().used(), SESSION_COST);
+    drop(theirs);
+}
+
+/// The keeper has looked at a session, and its task says before the keeper goes on that it has lost another socket.
+#[test]
+fn who_waits_since_a_later_loss_is_not_taken_out_for_the_earlier_one() {
+    let shared = server();
+    let waiting = connection(&shared);
+    let loss = |connection: &Connection| connection.cell().drive(|session| Loss::last(session));
+    let queue = Queue::default();
+    let attach_and_lose = || {
+        waiting.cell().drive(|session| {
+            let epoch = session.reserve();
+            session.attach(epoch, None, now()).unwrap();
+            session.cut(now());
+        });
+        loss(&waiting)
+    };
+    let early = attach_and_lose();
+    assert!(queue.add(&waiting, early), "it is new");
+    let late = attach_and_lose();
+    assert!(!queue.add(&waiting, late), "it was there");
+    assert!(!queue.remove_since(&waiting, early) && waiting.waits_since(late));
+    queue.move_back(&waiting, early, early);
+    assert!(waiting.waits_since(late), "it is behind the others already");
+    assert!(queue.remove_since(&waiting, late) && !waiting.is_waiting());
+    assert!(!queue.remove_since(&waiting, late) && queue.first().is_none());
 }
 
 #[test]

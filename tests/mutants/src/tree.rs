@@ -109,7 +109,8 @@ impl Tree {
 
 fn is_source(path: &str) -> bool {
     let in_crate = CRATES.iter().any(|crate_| path.starts_with(&format!("{crate_}/src/")));
-    in_crate && path.ends_with(".rs") && !path.contains("/tests/") && !path.ends_with("/tests.rs")
+    let of_tests = path.contains("/tests/") || path.ends_with("/tests.rs") || path.ends_with("/testing.rs");
+    in_crate && path.ends_with(".rs") && !of_tests
 }
 
 fn write_if_changed(path: &Path, content: &[u8], wanted: bool) -> Result<(), Error> {
