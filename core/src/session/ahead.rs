@@ -19,6 +19,8 @@ pub(super) struct Ahead {
     bytes: usize,
     /// How many numbers the entries will count for.
     numbers: u64,
+    /// A `$sync` came behind them: it asks for their acknowledgement, too.
+    pub(super) asked: bool,
 }
 
 /// What takes the peer's next number, or several.

@@ -116,6 +116,9 @@ impl Session {
             //= PROTOCOL.md#4-counting: one answer is pending, whatever is asked meanwhile
             Control::Sync => {
                 self.asked |= !self.close_sent();
+                if let Some(ahead) = &mut self.ahead {
+                    ahead.asked = true;
+                }
                 Ok(())
             }
             Control::Gap(gap) => self.handle_gap(gap, now),
@@ -205,10 +208,15 @@ impl Session {
         while !self.inbox.is_full(frames, bytes) {
             match ahead.pop() {
                 Some((arrived, at)) => self.count(arrived, at),
-                None => return,
+                None => break,
             }
         }
-        self.ahead = Some(ahead).filter(|ahead| !ahead.is_empty());
+        if ahead.is_empty() {
+            // Whoever asked could not be told of these before.
+            self.asked |= ahead.asked && !self.close_sent();
+        } else {
+            self.ahead = Some(ahead);
+        }
     }
 
     /// Counts everything that was read ahead: for the last time, or the inbox would have no bound.

@@ -59,6 +59,24 @@ fn a_ping_behind_frames_that_were_read_ahead_is_answered_at_once() {
 }
 
 #[test]
+fn who_asked_behind_frames_that_were_read_ahead_hears_of_them_once_they_are_counted() {
+    for (slow, peer) in [(Server, Client), (Client, Server)] {
+        let mut pair = read_ahead(peer, 5);
+        pair.forge(peer, control(Control::Sync));
+        pair.write(slow);
+        assert_eq!(pair.under_way(peer), ["$ack 2"], "at once, for what is counted");
+        pair.run();
+        assert_eq!(pair.told(slow), ["1", "2", "3", "4", "5"]);
+        pair.write(slow);
+        assert_eq!(pair.under_way(peer), ["$ack 5"], "and without a second's delay");
+        pair.run();
+        pair.forge(peer, control(Control::Ping(None)));
+        pair.write(slow);
+        assert_eq!(pair.under_way(peer), ["$pong"], "it is asked no more");
+    }
+}
+
+#[test]
 fn what_was_read_ahead_is_acknowledged_a_second_after_it_came() {
     let mut pair = read_ahead(Client, 3);
     let came = pair.now;
