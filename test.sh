@@ -2,6 +2,7 @@
 # Installs what the tests need from Debian's packages, where it is missing, and runs all of them.
 set -euo pipefail
 cd "$(dirname "$0")"
+PATH=$PATH:/usr/sbin # Debian has nginx and HAProxy there
 
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)
@@ -9,6 +10,8 @@ command -v python3 >/dev/null || missing+=(python3)
 python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
 command -v chromium >/dev/null || missing+=(chromium)
 command -v chromedriver >/dev/null || missing+=(chromium-driver)
+command -v nginx >/dev/null || missing+=(nginx-light)
+command -v haproxy >/dev/null || missing+=(haproxy)
 command -v node >/dev/null || missing+=(nodejs)
 command -v protoc >/dev/null || missing+=(protobuf-compiler)
 for python in python3 /usr/bin/python3; do "$python" -c 'import google.protobuf' 2>/dev/null && break; done ||

@@ -484,26 +484,65 @@
 //!
 //! # Deploying
 //!
+//! ## Behind a proxy
+//!
+//! A proxy has to pass on `Connection: upgrade` and `Upgrade: websocket`, to keep the `Host` that the browser sent (or name the
+//! page's origin by [`Builder::allow_origin`]), and to leave a silent connection open for longer than the ping interval, 10 s.
+//! Keep `Sec-WebSocket-Protocol` out of its logs: resume offers are secrets. The tests run these two configurations.
+//!
+//! For nginx, in the block `http`:
+//!
+//! ```nginx
+//! server {
+//!     listen 80;
+//!
+//!     location /ws {
+//!         proxy_pass http://127.0.0.1:9000;
+//!         proxy_http_version 1.1;
+//!         proxy_set_header Upgrade $http_upgrade;
+//!         proxy_set_header Connection "upgrade";
+//!         proxy_set_header Host $http_host;
+//!     }
+//! }
+//! ```
+//!
+//! `$host` lacks the port, so that a page on another port than 80 and 443 would be refused. `proxy_read_timeout`, 60 s by default,
+//! is enough. nginx takes a server as down when a request to it fails (`max_fails`), and sends no checks; `proxy_next_upstream`
+//! must not list `http_503`, or it asks every server again after a refusal with 503.
+//!
+//! For HAProxy, with two servers:
+//!
+//! ```haproxy
+//! frontend web
+//!     bind :80
+//!     default_backend rejoin
+//!
+//! backend rejoin
+//!     balance leastconn
+//!     cookie server insert indirect nocache
+//!     option httpchk GET /healthz
+//!     server one 10.0.0.1:9000 check cookie one
+//!     server two 10.0.0.2:9000 check cookie two
+//! ```
+//!
+//! **Several processes** need that cookie, or something in the URL by which the proxy finds the same process each time. The
+//! client's address does not serve, because it changes when the phone leaves the house. A session lives in one process, and a
+//! broadcast reaches the members in the server's own process. A client that comes to another process gets a fresh session, and an
+//! event says so. Browsers send the cookie back, and so does `rejoin-client`.
+//!
+//! **Health checks** need [`Builder::health_path`], here `health_path("/healthz")`. Without it a load balancer that asks by GET,
+//! HEAD or OPTIONS gets 426 or 405, and takes the server as down. An AWS target group needs the same path and the code 200,
+//! Kubernetes an `httpGet` probe of that path. During a shutdown the answer is 503, or the connection is refused because a server
+//! closes its own listener first.
+//!
+//! ## Everything else
+//!
 //! - **TLS.** Let a proxy in front speak it, or wrap the accepted socket (`tokio-rustls`, `native-tls`) and hand the stream to
 //!   [`Server::spawn_connection`], with the peer's address.
-//! - **A proxy in front** has to pass on `Connection: upgrade` and `Upgrade: websocket`, to keep the `Host` that the browser sent
-//!   (or name the page's origin by [`Builder::allow_origin`]), and to leave a silent connection open for longer than the ping
-//!   interval, 10 s. For nginx: `proxy_http_version 1.1`, `proxy_set_header Upgrade $http_upgrade`, `proxy_set_header Connection
-//!   "upgrade"`, `proxy_set_header Host $http_host` (`$host` lacks the port, so that a page on another port than 80 and 443 would be
-//!   refused); its `proxy_read_timeout` of 60 s is enough. Keep `Sec-WebSocket-Protocol` out of its logs: resume offers are
-//!   secrets.
-//! - **Health checks.** Without [`Builder::health_path`] a load balancer that asks by GET, HEAD or OPTIONS gets 426 or 405, and takes
-//!   the server as down. With `health_path("/healthz")`: for HAProxy `option httpchk GET /healthz`, for an AWS target group the path
-//!   `/healthz` and the code 200, for Kubernetes an `httpGet` probe of that path. nginx takes a server as down when a request to it
-//!   fails (`max_fails`), and asks nothing by itself; `proxy_next_upstream` must not list `http_503`, or a refusal with 503
-//!   is asked of every server. During a shutdown the answer is 503, or none: a server's own listener is closed by then.
 //! - **Nagle's algorithm** holds a small frame back until the one before is acknowledged, up to 40 ms. It is off
 //!   (`TCP_NODELAY`) on connections that [`Server::listen`] accepts, and under hyper and, with the feature `axum`, under axum
 //!   where the upgraded stream is a `tokio::net::TcpStream`. For streams that only you can see through, TLS for example, call `set_nodelay(true)` after accepting;
 //!   with `axum::serve` that is `listener.tap_io(|tcp| tcp.set_nodelay(true).unwrap())` of `axum::serve::ListenerExt`.
-//! - **Several processes.** A session lives in one of them, and a broadcast reaches the members in its own. Have the proxy send a
-//!   client to the same process each time: by a cookie or by something in the URL, not by its address, which changes when the
-//!   phone leaves the house. One that comes to another process gets a fresh session, and is told so.
 //! - **A new version.** Shut the old process down with a deadline that your supervisor grants: Kubernetes kills after 30 s unless
 //!   `terminationGracePeriodSeconds` says more. Clients spread their return by backoff and jitter.
 //! - **Descriptors.** A connection is one; the usual `ulimit -n` of 1024 is soon reached. Where none is left, accepting pauses for

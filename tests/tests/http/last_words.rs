@@ -13,7 +13,7 @@ use super::{FRONTS, body, dial, exchange, frame, read_head, start, status, upgra
 const BIG: usize = 5_000_000;
 
 /// The code and the reason of the close frame at the end of what a server has sent.
-fn close(sent: &[u8]) -> (u16, String) {
+pub(super) fn close(sent: &[u8]) -> (u16, String) {
     assert!(sent.len() >= 4 && sent[0] == 0x88, "no close frame: {sent:?}");
     (u16::from_be_bytes([sent[2], sent[3]]), String::from_utf8(sent[4..].to_vec()).unwrap())
 }

@@ -6,6 +6,7 @@ mod content;
 mod handshakes;
 mod health;
 mod last_words;
+mod proxies;
 mod refusals;
 
 use std::net::SocketAddr;
