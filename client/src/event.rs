@@ -35,7 +35,8 @@ pub enum Event {
     /// session.
     #[non_exhaustive]
     SessionLost {
-        /// What the server said; `None` when it had ended the session before.
+        /// What the server said: [`LostReason::Unknown`], too, where it resumed the session but has forgotten frames that it had
+        /// acknowledged. `None` when it had ended the session before.
         reason: Option<LostReason>,
         /// The frames that were accepted and never acknowledged, in order. Whoever sends them again may repeat some.
         unacknowledged: Vec<Frame>,

@@ -104,6 +104,11 @@ class Session:
             return
         if opened["session"] != self.token:
             raise Violation("resumed under another token")
+        if opened["received"] < self.server_acked:
+            # The server has forgotten what it acknowledged: this session ends, and a fresh one begins.
+            self.ws.close(1000, "session lost")
+            self.connect()
+            return
         # Frames after the offered number come again; a lie about it counts from there.
         self.received = self.acked = offered
         self.unacked_since = None

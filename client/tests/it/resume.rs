@@ -2,6 +2,7 @@
 
 use rejoin_client::{DropReason, Event, Frame, LostReason, SendError};
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
     MAX, OTHER_TOKEN, TOKEN, client, connected, expect_dropped, expect_restored, next_number, number, secs,
@@ -130,6 +131,39 @@ async fn reports_a_lost_session_with_the_frames_that_were_not_acknowledged() {
     assert_eq!(socket.hear_numbers(1).await, [9]);
     drop(socket);
     assert_eq!(listener.request().await.offers()[1], format!("rejoin.resume.{OTHER_TOKEN}.1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn gives_up_a_session_whose_acknowledged_frames_the_server_has_forgotten() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    for n in 1..=3 {
+        connection.send(&number(n)).unwrap();
+    }
+    socket.hear_numbers(3).await;
+    socket.say("$ack", json!(2)).await;
+    socket.say("$ping", json!(0)).await;
+    socket.hear().await;
+    drop(socket);
+
+    let mut socket = listener.request().await.accept().await;
+    socket.open(TOKEN, true, 1).await;
+    let Some(Message::Close(Some(frame))) = socket.message().await else { panic!("no close frame") };
+    assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1000, "session lost"));
+
+    let request = listener.request().await;
+    assert_eq!(request.offers(), ["rejoin.v1.json", MAX], "there is nothing to resume");
+    let mut socket = request.accept().await;
+    socket.open(OTHER_TOKEN, false, 0).await;
+    expect_dropped(&mut connection).await;
+    let event = connection.recv().await;
+    let Some(Event::SessionLost { reason, unacknowledged, dropped: 0, .. }) = event else {
+        panic!("{event:?}")
+    };
+    assert_eq!((reason, unacknowledged), (Some(LostReason::Unknown), vec![number(3)]));
+    expect_restored(&mut connection).await;
+    connection.send(&number(9)).unwrap();
+    assert_eq!(socket.hear_numbers(1).await, [9]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -137,7 +137,11 @@ impl Session {
             return;
         };
         //= PROTOCOL.md#7-closing: 1001 `server shutting down`
-        self.retired |= frame.code == 1011 || *frame == CloseReason::ServerClosed.close_frame();
+        let has_ended = frame.code == 1011 || *frame == CloseReason::ServerClosed.close_frame();
+        if has_ended && !self.retired {
+            self.retired = true;
+            self.lost = None;
+        }
         if is_end {
             self.reconnect = Reconnect::Never;
         } else if frame.code == 1012

@@ -51,6 +51,9 @@ pub enum DropReason {
     TakenOver,
     /// The application cut it.
     Cut,
+    /// Client: the server resumed the session, but has forgotten frames that it had acknowledged. The client ends such a session,
+    /// and begins a fresh one (PROTOCOL.md §5).
+    SessionLost,
 }
 
 impl DropReason {
@@ -63,6 +66,7 @@ impl DropReason {
             Self::WriteTimeout => "write_timeout",
             Self::TakenOver => "taken_over",
             Self::Cut => "cut",
+            Self::SessionLost => "session_lost",
         }
     }
 }
@@ -77,6 +81,7 @@ impl fmt::Display for DropReason {
             Self::WriteTimeout => f.write_str("the socket took too little for the write timeout"),
             Self::TakenOver => f.write_str("taken over by another socket"),
             Self::Cut => f.write_str("cut by the application"),
+            Self::SessionLost => f.write_str("the server has forgotten frames that it acknowledged"),
         }
     }
 }

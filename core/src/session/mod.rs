@@ -120,7 +120,8 @@ pub struct Session {
     asked: bool,
     /// Client: the session has ended at the server, so that it is not offered again.
     retired: bool,
-    /// Server: what the `$open` that is due has to say. Client: what the last one said.
+    /// Server: what the `$open` that is due has to say. Client: what the last one said, or what the
+    /// client has found.
     lost: Option<LostReason>,
     /// Session mode: who we are. A client learns it from `$open`.
     identity: Option<Arc<SessionIdentity>>,
@@ -272,7 +273,7 @@ impl Session {
         self.dropped.as_deref()
     }
 
-    /// Client: what the last `$open` said of why a session was not resumed.
+    /// Client: why a session was not resumed, as the last `$open` says or as the client itself has found.
     pub fn lost(&self) -> Option<LostReason> {
         self.lost
     }

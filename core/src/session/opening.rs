@@ -6,8 +6,9 @@ use std::time::Instant;
 use crate::control::MAX_COUNT;
 use crate::{LostReason, Open, Token};
 
+use super::outbox::BadAck;
 use super::receiver::Receiver;
-use super::{Event, Session, State, Violation, clamp};
+use super::{DropReason, Event, Session, State, Violation, clamp};
 
 /// What `$open` says of a session for as long as it lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,15 +54,23 @@ impl Session {
             if self.token() != Some(&open.session) {
                 return Err(Violation("$open resumes a session that was not asked for"));
             }
-            self.outbox.acknowledge(open.received)?;
+            match self.outbox.acknowledge(open.received) {
+                Ok(_) => {}
+                Err(BadAck::Backwards) => {
+                    self.abandon(now);
+                    return Ok(());
+                }
+                Err(beyond) => return Err(beyond.into()),
+            }
             self.outbox.rewind(open.received);
             self.receiver.tell();
         } else {
             if open.received != 0 {
                 return Err(Violation("a fresh session has received something"));
             }
-            self.lost = open.lost;
-            self.forget(open.lost);
+            // What the client itself found out about a session that it has not offered again stands.
+            self.lost = open.lost.or_else(|| self.lost.filter(|_| self.retired));
+            self.forget(self.lost);
             if self.state == State::Closed {
                 return Ok(());
             }
@@ -78,6 +87,18 @@ impl Session {
         self.last_heard = now;
         self.announce(first);
         Ok(())
+    }
+
+    /// Client: the server has forgotten frames that it acknowledged, so the session is lost. The socket is closed with 1000,
+    /// which ends the session at the server, and the next dial asks for a fresh one.
+    fn abandon(&mut self, now: Instant) {
+        if self.closing.is_some() {
+            self.end_closing();
+            return;
+        }
+        self.retired = true;
+        self.lost = Some(LostReason::Unknown);
+        self.suspend(DropReason::SessionLost, now);
     }
 
     /// The session that we had is no more: tells the application what was never acknowledged, and counts anew.

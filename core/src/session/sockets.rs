@@ -142,6 +142,9 @@ impl Session {
             (State::Closed, _) if self.suspended_since.is_some() => Standing::Gone,
             (State::Closed, Some(CloseReason::TransportLost(_))) => Standing::Gone,
             (State::Closed, Some(reason)) => Standing::Leave(reason.close_frame()),
+            (State::Suspended, _) if matches!(self.dropped(), Some(DropReason::SessionLost)) => {
+                Standing::Leave(CloseFrame::new(1000, "session lost"))
+            }
             _ => Standing::Gone,
         }
     }

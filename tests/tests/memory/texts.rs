@@ -52,6 +52,7 @@ fn the_loss_of_a_socket_has_a_text_and_a_label() {
         (DropReason::WriteTimeout, "the socket took too little for the write timeout", "write_timeout"),
         (DropReason::TakenOver, "taken over by another socket", "taken_over"),
         (DropReason::Cut, "cut by the application", "cut"),
+        (DropReason::SessionLost, "the server has forgotten frames that it acknowledged", "session_lost"),
     ] {
         assert_eq!((reason.to_string().as_str(), reason.kind()), (text, label));
     }

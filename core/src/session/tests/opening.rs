@@ -165,21 +165,70 @@ fn open_cannot_resume_what_was_not_asked_for() {
     assert_violation(&mut pair, Client, "$open resumes a session that was not asked for");
 }
 
+/// A client of which the server has acknowledged two frames and was not sent a third, and whose resume is answered with this
+/// `received`.
+fn resumed_with(received: u64) -> Pair {
+    let mut pair = Pair::connected(4);
+    pair.send(Client, "c1");
+    pair.send(Client, "c2");
+    pair.run();
+    pair.cut();
+    pair.send(Client, "c3");
+    pair.skip_events();
+    pair.connect();
+    let mut open = open_of(identity(0).token);
+    (open.resumed, open.received) = (true, received);
+    forge_open(&mut pair, open);
+    pair
+}
+
 #[test]
-fn open_cannot_have_received_what_was_not_sent_or_less_than_it_acknowledged() {
-    for (received, what) in [(3, "acknowledged more than was sent"), (1, "acknowledged less than before")] {
-        let mut pair = Pair::connected(4);
-        pair.send(Client, "c1");
-        pair.send(Client, "c2");
-        pair.run();
-        pair.cut();
-        pair.send(Client, "c3");
-        pair.connect();
-        let mut open = open_of(identity(0).token);
-        (open.resumed, open.received) = (true, received);
-        forge_open(&mut pair, open);
-        assert_violation(&mut pair, Client, what);
-    }
+fn session_is_lost_where_open_has_received_less_than_was_acknowledged() {
+    let mut pair = resumed_with(1);
+    assert_eq!(pair.client.state(), State::Suspended);
+    assert_eq!(
+        pair.told(Client),
+        Vec::<String>::new(),
+        "the application is informed when a fresh session is open"
+    );
+    let epoch = pair.links.last().unwrap().client.epoch;
+    assert_eq!(pair.client.standing(epoch), Standing::Leave(CloseFrame::new(1000, "session lost")));
+    assert_eq!(pair.client.resume_offer(), None);
+    assert_eq!(pair.client.reconnect(), Reconnect::Backoff);
+
+    // A dial that fails meanwhile changes nothing.
+    pair.connect();
+    let epoch = pair.links.last().unwrap().client.epoch;
+    pair.cut();
+    assert_eq!(pair.client.standing(epoch), Standing::Gone);
+
+    pair.connect();
+    forge_open(&mut pair, open_of(identity(1).token));
+    assert_eq!(pair.client.lost(), Some(LostReason::Unknown));
+    assert_eq!(pair.told(Client), ["lost c3 and 0", "restored"]);
+    assert_eq!((pair.client.counts().received, pair.client.counts().accepted), (0, 0));
+}
+
+#[test]
+fn lost_session_of_a_closing_client_ends_it() {
+    let mut pair = Pair::connected(4);
+    pair.send(Client, "c1");
+    pair.run();
+    pair.cut();
+    pair.send(Client, "c2");
+    pair.client.close(CloseReason::Local(CloseFrame::new(1000, "bye")), pair.now + super::SECOND);
+    pair.connect();
+    let mut open = open_of(identity(0).token);
+    (open.resumed, open.received) = (true, 0);
+    forge_open(&mut pair, open);
+    assert_eq!(pair.client.ended(), Some(&CloseReason::Local(CloseFrame::new(1000, "bye"))));
+    assert_eq!(pair.client.counts().unacknowledged, 1);
+}
+
+#[test]
+fn open_cannot_have_received_what_was_not_sent() {
+    let mut pair = resumed_with(3);
+    assert_violation(&mut pair, Client, "acknowledged more than was sent");
     let mut pair = fresh_client();
     let mut open = open_of(identity(0).token);
     open.received = 1;
