@@ -229,7 +229,7 @@ impl Driver {
         Some(self.wait_for(retry_after.max(advised)))
     }
 
-    //= PROTOCOL.md#7-closing: another 401 before a session is open is final
+    //= PROTOCOL.md#R7.21: another 401 before a session is open is final
     fn is_final(&mut self, refusal: &Refusal) -> bool {
         match refusal.remedy() {
             Remedy::Retry => false,

@@ -45,7 +45,7 @@ impl Refusal {
     }
 
     /// Whether a reconnect that was refused is tried again.
-    //= PROTOCOL.md#7-closing: On a reconnect
+    //= PROTOCOL.md#R7.21: On a reconnect
     pub(crate) fn remedy(&self) -> Remedy {
         match self.status {
             401 => Remedy::FreshCredentials,

@@ -90,12 +90,12 @@ fn request(target: &Target, headers: &HeaderMap, offer: Option<&Offer<'_>>, key:
     push(&mut head, "Sec-WebSocket-Key", key);
     if let Some(offer) = offer {
         let mut protocols = subprotocol(offer.codec);
-        //= PROTOCOL.md#5-resuming: after its codecs, the subprotocol `rejoin.resume.TOKEN.N`
+        //= PROTOCOL.md#R5.1: after its codecs, the subprotocol `rejoin.resume.TOKEN.N`
         if let Some((token, received)) = offer.resume {
             write!(protocols, ", rejoin.resume.{}.{received}", token.as_str())
                 .expect("writing to a string does not fail");
         }
-        //= PROTOCOL.md#3-control-frames: a client that accepts less than 64 MiB offers `rejoin.max.N`
+        //= PROTOCOL.md#R3.15: A client that accepts less than 64 MiB… MUST offer… `rejoin.max.N`
         if (1..ANY_MESSAGE).contains(&offer.max_message) {
             write!(protocols, ", rejoin.max.{}", offer.max_message)
                 .expect("writing to a string does not fail");

@@ -70,7 +70,7 @@ impl Codec for JsonCodec {
         Ok(Message { kind: MessageKind::Text, data: json.into() })
     }
 
-    //= PROTOCOL.md#2-frames: the text of `payload` is kept byte for byte
+    //= PROTOCOL.md#R2.5: keep the text of `payload` byte for byte
     fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
         if message.kind != MessageKind::Text {
             return Err(not_a_frame("binary message where the format is text"));

@@ -70,7 +70,7 @@ impl Codec for MsgpackCodec {
         Ok(Message::binary(out))
     }
 
-    //= PROTOCOL.md#3-control-frames: as JSON text in `bin` in msgpack
+    //= PROTOCOL.md#R3.5: JSON text in `bin` in msgpack
     fn encode_control(&self, event: &str, json: Option<Bytes>) -> Result<Message, EncodeError> {
         let frame = Frame::event_only(event);
         self.encode(&match json {
@@ -79,7 +79,7 @@ impl Codec for MsgpackCodec {
         })
     }
 
-    //= PROTOCOL.md#2-frames: a map with the string keys `id`, `event`, `payload`
+    //= PROTOCOL.md#R2.2: a map with the string keys `id`, `event`, `payload`
     fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
         if message.kind != MessageKind::Binary {
             return Err(not_a_frame("text message where the format is binary"));

@@ -286,7 +286,7 @@ mod tests {
         assert_malformed(b"\x12\x01\xff\x12\x01e");
     }
 
-    //= PROTOCOL.md#2-frames: 1008 for what is well-formed but no frame
+    //= PROTOCOL.md#R2.11: 1008 for what is well-formed but no frame
     #[test]
     fn refuses_protobuf_that_is_no_frame() {
         for data in [

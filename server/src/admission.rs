@@ -82,7 +82,7 @@ impl Admission {
             session.set_peer_max(peer_max);
             Ok(session.reserve())
         });
-        //= PROTOCOL.md#4-counting: answered by HTTP 400, and leaves the session as it is
+        //= PROTOCOL.md#R4.20: answer an offer with such an N with HTTP 400, and leave the session as it is
         let epoch = epoch.map_err(|violation: rejoin_core::Violation| {
             shared.refuse_resume(ResumeRefused::BadCount);
             bad(format!("resume offer: {violation}"))
@@ -152,7 +152,7 @@ impl Admission {
     }
 }
 
-//= PROTOCOL.md#5-resuming: the server resumes when…
+//= PROTOCOL.md#R5.6: The server MUST resume when…
 fn find(
     shared: &Shared,
     resume: &Resume,

@@ -44,7 +44,7 @@ impl Origins {
     ///
     /// # Errors
     /// Refuses with 403 and a text that names origin and host; with 400 where there are several origins.
-    //= PROTOCOL.md#9-origin
+    //= PROTOCOL.md#R9.1: an `http` or `https` origin with the host and port of the request
     pub(crate) fn check_request(&self, headers: &HeaderMap, host: &Host) -> Result<(), Reject> {
         let mut lines = headers.get_all(header::ORIGIN).into_iter();
         // Without Origin it is no browser.

@@ -57,7 +57,7 @@ impl Registry {
 
     /// The session that a resume offer names.
     ///
-    //= PROTOCOL.md#5-resuming: tokens are compared in constant time
+    //= PROTOCOL.md#R5.23: The server MUST compare tokens in constant time
     pub(crate) fn by_token(&self, token: &Token) -> Result<Connection, LostReason> {
         let offered = token.as_str();
         let found = self.by_token.lock(lookup(token)).get().map(|found| found.0.clone());

@@ -138,7 +138,7 @@ impl Rooms {
         let mut encoded = Encoded::new(frame, shared);
         let mut members = loop {
             let members = room.lock();
-            //= PROTOCOL.md#3-control-frames: a broadcast of a `$` event fails as a whole
+            //= PROTOCOL.md#R3.4: A broadcast of a `$` event MUST fail as a whole
             if frame.is_reserved() && members.all().any(|member| member.mode() == Mode::Session) {
                 return Err(BroadcastError::Reserved);
             }

@@ -141,7 +141,7 @@ pub(crate) async fn admit(
     let admission = Admission::decide(shared, &upgrade.offer, identity, remote_addr).map_err(refused)?;
     let subprotocol = match upgrade.offer {
         Offer::Plain { subprotocol } => subprotocol,
-        //= PROTOCOL.md#1-two-modes: with a token that resumes the server selects the session's codec
+        //= PROTOCOL.md#R1.3: the server MUST select that session's codec instead
         Offer::Session { .. } => {
             let codec = &shared.options.codecs[admission.codec_index()];
             Some(format!("rejoin.v1.{}", codec.name()).into())

@@ -6,56 +6,100 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rejoin_tests::protocol::{Protocol, root};
+
 const MARK: &str = concat!("//= ", "PROTOCOL.md#");
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_owned()
-}
-
-/// The anchors of the numbered sections, as Markdown viewers make them: `## 4. Counting` is `4-counting`.
-fn sections() -> BTreeSet<String> {
-    let text = fs::read_to_string(root().join("PROTOCOL.md")).unwrap();
-    let headings = text.lines().filter_map(|line| line.strip_prefix("## "));
-    headings.map(|heading| heading.to_lowercase().replace('.', "").replace(' ', "-")).collect()
-}
-
-/// All quotes in the sources: the anchor, and where it stands.
-fn quotes(folder: &Path, found: &mut Vec<(String, PathBuf)>) {
+/// The files of the workspace whose names end so.
+fn files(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() {
-            if name != "target" && !name.starts_with('.') {
-                quotes(&path, found);
+            if name != "target" && name != "node_modules" && !name.starts_with('.') {
+                files(&path, endings, found);
             }
-        } else if name.ends_with(".rs") || name.ends_with(".js") {
-            let text = fs::read_to_string(&path).unwrap();
-            for line in text.lines().filter_map(|line| line.trim_start().strip_prefix(MARK)) {
-                let end = line.find(|c: char| c == ':' || c.is_whitespace()).unwrap_or(line.len());
-                found.push((line[..end].to_owned(), path.clone()));
+        } else if endings.iter().any(|ending| name.ends_with(ending)) {
+            found.push(path);
+        }
+    }
+}
+
+/// What the sources quote.
+struct Quote {
+    path: PathBuf,
+    /// The anchor of a section or the number of a rule.
+    name: String,
+    words: Option<String>,
+}
+
+fn quotes() -> Vec<Quote> {
+    let mut paths = Vec::new();
+    files(&root(), &[".rs", ".js", ".mjs"], &mut paths);
+    let mut found = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        for quote in text.lines().filter_map(|line| line.trim_start().strip_prefix(MARK)) {
+            let (name, words) =
+                quote.split_once(": ").map_or((quote, None), |(name, words)| (name, Some(words)));
+            found.push(Quote { path: path.clone(), name: name.to_owned(), words: words.map(str::to_owned) });
+        }
+    }
+    assert!(found.len() >= 30, "the quotes were not found");
+    found
+}
+
+#[test]
+fn every_quote_stands_in_the_rule_that_it_names() {
+    let protocol = Protocol::read().unwrap();
+    for Quote { path, name, words } in quotes() {
+        let path = path.display();
+        assert!(protocol.section_of(&name).is_some(), "{path} quotes #{name}, which does not exist");
+        if let Some(words) = words {
+            assert!(protocol.has_words(&name, &words), "{path}: #{name} has no words {words:?}");
+        }
+    }
+}
+
+#[test]
+fn every_number_of_a_rule_exists() {
+    let protocol = Protocol::read().unwrap();
+    let rules: BTreeSet<_> = protocol.rules().collect();
+    let mut paths = Vec::new();
+    files(&root(), &[".rs", ".js", ".mjs", ".py", ".md", ".proto", ".json"], &mut paths);
+    for path in paths {
+        // It has numbers of a page of its own.
+        if path.ends_with("tests/src/protocol.rs") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.') {
+            let word = word.trim_end_matches('.');
+            let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            let parts = word.strip_prefix('R').and_then(|rest| rest.split_once('.'));
+            if parts.is_some_and(|(section, rule)| is_number(section) && is_number(rule)) {
+                assert!(rules.contains(word), "{} names {word}, which does not exist", path.display());
             }
         }
     }
 }
 
 #[test]
-fn every_quote_names_a_section_that_exists() {
-    let sections = sections();
-    let mut found = Vec::new();
-    quotes(&root(), &mut found);
-    assert!(found.len() >= 10, "the quotes were not found");
-    for (anchor, path) in found {
-        assert!(sections.contains(&anchor), "{} quotes #{anchor}", path.display());
-    }
+fn every_rule_has_a_number_of_its_section_and_of_its_own() {
+    let protocol = Protocol::read().unwrap();
+    assert!(protocol.rules().count() >= 100, "the rules were not found");
+    assert!(protocol.misplaced().is_empty(), "{:?}", protocol.misplaced());
 }
 
 #[test]
 fn every_section_that_can_be_obeyed_is_quoted() {
-    let mut found = Vec::new();
-    quotes(&root(), &mut found);
-    let quoted: BTreeSet<_> = found.into_iter().map(|(anchor, _)| anchor).collect();
+    let protocol = Protocol::read().unwrap();
+    let quotes = quotes();
+    let quoted: BTreeSet<_> = quotes.iter().filter_map(|quote| protocol.section_of(&quote.name)).collect();
     // Compression is not offered.
-    let missing: Vec<_> =
-        sections().difference(&quoted).filter(|section| *section != "10-extensions").cloned().collect();
+    let missing: Vec<_> = protocol
+        .sections()
+        .filter(|section| !quoted.contains(section) && *section != "10-extensions")
+        .collect();
     assert!(missing.is_empty(), "nothing quotes {missing:?}");
 }

@@ -133,6 +133,7 @@ async fn reports_a_lost_session_with_the_frames_that_were_not_acknowledged() {
     assert_eq!(listener.request().await.offers()[1], format!("rejoin.resume.{OTHER_TOKEN}.1"));
 }
 
+//= PROTOCOL.md#R5.13: dial again, with backoff, for a fresh session
 #[tokio::test(start_paused = true)]
 async fn gives_up_a_session_whose_acknowledged_frames_the_server_has_forgotten() {
     let (builder, mut listener) = client();

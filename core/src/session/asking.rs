@@ -67,7 +67,7 @@ impl Session {
 
     /// Whether half of what we may keep waits for an acknowledgement, and we keep less than the peer measures its
     /// acknowledgements by.
-    //= PROTOCOL.md#4-counting: a sender whose own limits are below `buffer` or `buffer_bytes`
+    //= PROTOCOL.md#R4.26: A sender whose own limits are below `buffer` or `buffer_bytes`
     fn is_half_full(&self) -> bool {
         self.keeps_less()
             && (2 * self.outbox.occupied() >= self.buffer as usize

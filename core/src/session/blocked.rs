@@ -49,7 +49,7 @@ impl Blocked {
     }
 
     /// Whether the socket is lost: it takes nothing, or next to nothing.
-    //= PROTOCOL.md#7-closing: when it takes no byte for the write timeout
+    //= PROTOCOL.md#R7.16: when it takes no byte for the write timeout
     pub(super) fn is_lost(&self, timeout: Duration, now: Instant) -> bool {
         self.due(timeout) <= now
     }
@@ -88,7 +88,7 @@ impl Session {
             (Some(pending), Some(blocked)) => {
                 // The answer to a ping that stands behind much can come no sooner. Of a little this says nothing: it could be taken byte
                 // by byte.
-                //= PROTOCOL.md#8-heartbeat
+                //= PROTOCOL.md#R8.5: any byte that it takes counts as life too
                 if bytes > 0 && blocked.is_much() {
                     self.last_heard = now;
                 }

@@ -136,7 +136,7 @@ impl Session {
         let Some(frame) = frame else {
             return;
         };
-        //= PROTOCOL.md#7-closing: 1001 `server shutting down`
+        //= PROTOCOL.md#R7.1: 1001 `server shutting down`
         let has_ended = frame.code == 1011 || *frame == CloseReason::ServerClosed.close_frame();
         if has_ended && !self.retired {
             self.retired = true;
@@ -184,7 +184,7 @@ impl Session {
 }
 
 /// How a close frame of the peer of `side` ends the session; `None` where it is suspended.
-//= PROTOCOL.md#7-closing
+//= PROTOCOL.md#R7.1: A close code means to the session and to the client what this table says
 fn end_by(side: Side, frame: Option<&CloseFrame>) -> Option<CloseReason> {
     let code = frame.map(|frame| frame.code);
     let remote = || frame.cloned().map(CloseReason::Remote);

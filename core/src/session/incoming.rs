@@ -55,7 +55,7 @@ impl Session {
         }
         match (self.config.mode, &self.ahead) {
             (Mode::Plain, _) => !self.inbox_is_full(),
-            //= PROTOCOL.md#4-counting: a receiver reads on, up to a bound, before it makes the peer wait
+            //= PROTOCOL.md#R4.28: A receiver MUST read on… up to a bound… before it makes the peer wait
             (Mode::Session, Some(ahead)) => !ahead.is_over(self.peer_buffer, self.config.inbox_bytes),
             (Mode::Session, None) => true,
         }
@@ -85,7 +85,7 @@ impl Session {
         now: Instant,
     ) -> Result<(), Violation> {
         if epoch != self.epoch || self.state != State::Connected {
-            //= PROTOCOL.md#5-resuming: what arrives on it afterwards is neither counted nor delivered
+            //= PROTOCOL.md#R5.19: neither count nor deliver… what arrives on it afterwards
             return Ok(());
         }
         if self.config.mode == Mode::Session {
@@ -113,7 +113,7 @@ impl Session {
                 self.asking.acknowledged(new);
                 Ok(())
             }
-            //= PROTOCOL.md#4-counting: one answer is pending, whatever is asked meanwhile
+            //= PROTOCOL.md#R4.23: One answer is pending on a socket, whatever is asked meanwhile
             Control::Sync => {
                 self.asked |= !self.close_sent();
                 if let Some(ahead) = &mut self.ahead {
@@ -133,7 +133,7 @@ impl Session {
         }
     }
 
-    //= PROTOCOL.md#4-counting: in `$gap{A,B}` A is the receiver's count plus 1
+    //= PROTOCOL.md#R4.5: `from` MUST be the receiver's count plus 1
     fn handle_gap(&mut self, gap: Gap, now: Instant) -> Result<(), Violation> {
         let uncounted = self.ahead.as_ref().map_or(0, |ahead| ahead.numbers());
         // Once we are closing, what came before it was not counted either.
@@ -158,7 +158,7 @@ impl Session {
         }
     }
 
-    //= PROTOCOL.md#5-resuming: a frame is counted at the moment in which it is certain to be delivered
+    //= PROTOCOL.md#R4.4: count a frame at the moment in which it is certain to deliver it
     fn count(&mut self, arrived: Arrived, at: Instant) {
         match arrived {
             Arrived::Frame(frame, size) => {

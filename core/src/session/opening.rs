@@ -91,6 +91,7 @@ impl Session {
 
     /// Client: the server has forgotten frames that it acknowledged, so the session is lost. The socket is closed with 1000,
     /// which ends the session at the server, and the next dial asks for a fresh one.
+    //= PROTOCOL.md#R5.13: MUST take the session for lost
     fn abandon(&mut self, now: Instant) {
         if self.closing.is_some() {
             self.end_closing();

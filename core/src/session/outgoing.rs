@@ -79,7 +79,7 @@ impl Session {
     ///
     /// # Errors
     /// Refuses it when the session is closing, and when the buffer is full and the policy says so.
-    //= PROTOCOL.md#6-guarantee: what is accepted here is delivered once and in order, or told as a gap
+    //= PROTOCOL.md#R6.1: every accepted frame MUST be delivered… exactly once and in the order of the sends
     pub fn send(&mut self, message: Bytes, overflow: Overflow) -> Result<u64, Refused> {
         self.accept(message.len(), overflow, || message)
     }
@@ -219,7 +219,7 @@ impl Session {
 
     /// Whether the application may send this frame here.
     pub fn may_send(&self, frame: &Frame) -> bool {
-        //= PROTOCOL.md#3-control-frames: an application cannot send such an event in session mode
+        //= PROTOCOL.md#R3.3: In session mode a side MUST refuse to send such an event for its application
         self.config.mode == Mode::Plain || !frame.is_reserved()
     }
 

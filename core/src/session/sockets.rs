@@ -68,7 +68,7 @@ impl Session {
         if epoch <= self.epoch {
             return Err(AttachError::Fenced);
         }
-        //= PROTOCOL.md#4-counting: an offer acknowledges like `$ack`
+        //= PROTOCOL.md#R4.18: N in a resume offer… acknowledge like `$ack`
         if let Some(received) = received {
             self.outbox.acknowledge(received).map_err(|bad| AttachError::Violation(bad.into()))?;
         }
@@ -88,7 +88,7 @@ impl Session {
         if self.outbox.has_receipts() {
             self.asking.want();
         }
-        //= PROTOCOL.md#5-resuming: what was read from it but not yet counted is neither counted nor delivered
+        //= PROTOCOL.md#R5.19: neither count nor deliver what was read from the older socket but not yet counted
         self.ahead = None;
         self.reconnect = Reconnect::Backoff;
         if let Some(closing) = &mut self.closing {
@@ -133,7 +133,7 @@ impl Session {
     /// How the socket of `epoch` stands to the session.
     pub fn standing(&self, epoch: Epoch) -> Standing {
         if epoch != self.epoch {
-            //= PROTOCOL.md#7-closing: 4000 `taken over`
+            //= PROTOCOL.md#R5.18: close the older socket with 4000 `taken over`
             return Standing::Leave(CloseFrame::new(4000, "taken over"));
         }
         match (self.state, self.ended.as_deref()) {

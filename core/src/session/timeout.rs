@@ -78,7 +78,7 @@ impl Session {
         }
     }
 
-    //= PROTOCOL.md#8-heartbeat
+    //= PROTOCOL.md#R8.2: ping a socket on which nothing arrived
     fn handle_socket_timeout(&mut self, now: Instant) {
         let timeout = self.config.write_timeout;
         if self.blocked.as_ref().is_some_and(|blocked| blocked.is_lost(timeout, now)) {

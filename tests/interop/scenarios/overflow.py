@@ -1,4 +1,4 @@
-"""What the buffer no longer holds is told as `$gap`, exactly. PROTOCOL.md §4, §5.3."""
+"""What the buffer no longer holds is told as `$gap`, exactly. PROTOCOL.md §4, R5.8."""
 
 import frames
 from harness import equal, expect, numbers, publish, scenario

@@ -94,7 +94,7 @@ async fn next_message(connection: &mut Connection) -> Frame {
     }
 }
 
-//= PROTOCOL.md#2-frames: once for each codec present, not once for each receiver
+//= PROTOCOL.md#R2.6: once for each codec present, not once for each receiver
 #[tokio::test(start_paused = true)]
 async fn a_broadcast_is_encoded_once_for_each_codec_that_is_there() {
     let (json, json_encoded) = Counting::new(JsonCodec);

@@ -182,6 +182,7 @@ fn resumed_with(received: u64) -> Pair {
     pair
 }
 
+//= PROTOCOL.md#R5.13: close the socket with 1000 `session lost`… and dial again
 #[test]
 fn session_is_lost_where_open_has_received_less_than_was_acknowledged() {
     let mut pair = resumed_with(1);
@@ -225,6 +226,7 @@ fn lost_session_of_a_closing_client_ends_it() {
     assert_eq!(pair.client.counts().unacknowledged, 1);
 }
 
+//= PROTOCOL.md#R4.21: for a `received` beyond what it has sent
 #[test]
 fn open_cannot_have_received_what_was_not_sent() {
     let mut pair = resumed_with(3);
