@@ -16,6 +16,7 @@ mod many_codecs;
 mod metrics;
 mod ordering;
 mod overflow;
+mod page;
 mod raw;
 mod receipts;
 mod resume;
