@@ -1,7 +1,7 @@
 //! Real servers and real clients over lines in memory, from one seed each: what PROTOCOL.md §6 promises holds, and the same
 //! seed does the same. `cargo run --release -p rejoin-tests --bin simulate` runs as many seeds as there is time for.
 
-use rejoin_tests::simulation::{Size, check, run};
+use rejoin_tests::simulation::{Size, Trial, check, run};
 
 #[test]
 fn hundreds_of_small_schedules_keep_what_is_promised() {
@@ -20,6 +20,46 @@ fn hold(size: Size, seeds: std::ops::Range<u64>) {
         assert!(
             violations.is_empty(),
             "{violations:#?}\ncargo run --release -p rejoin-tests --bin simulate -- --seeds 1 --from {seed}{flag} --log"
+        );
+    }
+}
+
+#[test]
+fn one_client_does_not_delay_the_windows_of_others() {
+    keep(Trial::Haste, 0..40);
+}
+
+#[test]
+fn no_session_gives_way_in_vain() {
+    keep(Trial::Memory, 0..60);
+}
+
+#[test]
+fn messages_from_other_runtimes_arrive_at_once() {
+    keep(Trial::Runtimes, 0..8);
+}
+
+#[test]
+fn a_flood_delays_nobody() {
+    keep(Trial::Flood, 0..6);
+}
+
+#[test]
+fn frames_of_all_sizes_wait_for_no_timer() {
+    keep(Trial::Frames, 0..20);
+}
+
+#[test]
+fn a_slow_socket_lives_and_one_that_takes_next_to_nothing_does_not() {
+    keep(Trial::Pace, 0..40);
+}
+
+fn keep(trial: Trial, seeds: std::ops::Range<u64>) {
+    for seed in seeds {
+        let violations = trial.run(seed);
+        assert!(
+            violations.is_empty(),
+            "{violations:#?}\ncargo run --release -p rejoin-tests --bin simulate -- --seeds 1 --from {seed} --trial {trial} --log"
         );
     }
 }

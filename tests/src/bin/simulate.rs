@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rejoin_tests::simulation::{Size, check, run, run_aloud};
+use rejoin_tests::simulation::{Size, Trial, check, run, run_aloud};
 
-const USAGE: &str = "usage: simulate [--seeds N] [--from S] [--small] [--log] [--keep-going]
+const USAGE: &str = "usage: simulate [--seeds N] [--from S] [--small | --trial NAME] [--log] [--keep-going]
 
   --seeds N      so many seeds (default 1000)
   --from S       the first seed (default 0)
   --small        small schedules: one or two clients, some dozens of steps
-  --log          print what happened, for each seed
+  --trial NAME   one danger: haste, memory, runtimes, flood, frames or pace
+  --log          print what happened, for each seed; of a trial, its plan
   --keep-going   do not stop at the first seed that fails";
 
 /// A simulation that takes longer hangs.
@@ -22,12 +23,14 @@ struct Options {
     seeds: u64,
     from: u64,
     size: Size,
+    trial: Option<Trial>,
     log: bool,
     keep_going: bool,
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { seeds: 1000, from: 0, size: Size::Full, log: false, keep_going: false };
+    let mut options =
+        Options { seeds: 1000, from: 0, size: Size::Full, trial: None, log: false, keep_going: false };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || {
@@ -38,6 +41,10 @@ fn options() -> Result<Options, String> {
             "--seeds" => options.seeds = number()?,
             "--from" => options.from = number()?,
             "--small" => options.size = Size::Small,
+            "--trial" => {
+                let name = arguments.next().unwrap_or_default();
+                options.trial = Some(Trial::named(&name).ok_or_else(|| format!("unknown trial {name:?}"))?);
+            }
             "--log" => options.log = true,
             "--keep-going" => options.keep_going = true,
             _ => return Err(format!("unknown argument {argument:?}\n{USAGE}")),
@@ -56,22 +63,36 @@ fn main() -> ExitCode {
     };
     // For a replay: what the libraries say.
     tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
-    let small = if options.size == Size::Small { " --small" } else { "" };
+    let flag = match options.trial {
+        Some(trial) => format!(" --trial {trial}"),
+        None if options.size == Size::Small => " --small".to_owned(),
+        None => String::new(),
+    };
     let replay = move |seed| {
-        format!("cargo run --release -p rejoin-tests --bin simulate -- --seeds 1 --from {seed}{small} --log")
+        format!("cargo run --release -p rejoin-tests --bin simulate -- --seeds 1 --from {seed}{flag} --log")
     };
     let done = Arc::new(AtomicU64::new(options.from));
-    watch(done.clone(), replay);
+    watch(done.clone(), replay.clone());
     let (start, mut told, mut entries, mut failed) = (Instant::now(), Instant::now(), 0, 0);
     for seed in options.from..options.from.saturating_add(options.seeds) {
         done.store(seed, Ordering::Relaxed);
-        let history = if options.log {
-            run_aloud(seed, options.size, |index, entry| println!("{index:>5} {entry}"))
-        } else {
-            run(seed, options.size)
+        let violations = match options.trial {
+            Some(trial) => {
+                if options.log {
+                    println!("{}", trial.plan(seed));
+                }
+                trial.run(seed)
+            }
+            None => {
+                let history = if options.log {
+                    run_aloud(seed, options.size, |index, entry| println!("{index:>5} {entry}"))
+                } else {
+                    run(seed, options.size)
+                };
+                entries += history.entries.len();
+                check(&history)
+            }
         };
-        entries += history.entries.len();
-        let violations = check(&history);
         if !violations.is_empty() {
             failed += 1;
             eprintln!("seed {seed}:");

@@ -8,7 +8,7 @@
 //! In memory everything runs on one thread. Where code of ours would take one of several turns at random (`select!`), it says in
 //! which order; tokens and masks come from the operating system, and decide nothing. [`Crowd`] gives the same schedules
 //! to a crowd: there the seed decides what is done alone, threads and the operating system the rest; the history keeps
-//! the order of cause and effect, so that it is checked in the same way.
+//! the order of cause and effect, so that it is checked in the same way. [`Trial`] has small simulations of one danger each.
 
 mod history;
 pub use history::{
@@ -32,6 +32,9 @@ mod stage;
 
 mod sockets;
 pub use sockets::{Crowd, Figures, Threads};
+
+mod trials;
+pub use trials::Trial;
 
 mod check;
 pub use check::{Property, Violation, check};

@@ -52,6 +52,14 @@ pub enum Property {
     Accusations,
     /// Everything has an end, and no task is left.
     End,
+    /// A resume window ends when it is due, whatever other sessions do.
+    Windows,
+    /// No session ends and no frame is dropped for memory that this does not free, or that nobody needs.
+    Memory,
+    /// Nobody waits for a timer, or for what others do, where nothing else is in the way.
+    Pace,
+    /// A peer that takes enough keeps its socket; one that takes next to nothing loses it.
+    Sockets,
 }
 
 /// What a history does not keep.
@@ -72,10 +80,10 @@ impl fmt::Display for Violation {
 
 /// What is found.
 #[derive(Debug, Default)]
-struct Findings(Vec<Violation>);
+pub(super) struct Findings(pub(super) Vec<Violation>);
 
 impl Findings {
-    fn add(&mut self, property: Property, text: String) {
+    pub(super) fn add(&mut self, property: Property, text: String) {
         self.0.push(Violation { property, text });
     }
 }

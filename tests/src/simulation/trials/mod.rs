@@ -1,0 +1,122 @@
+//! [`Trial`]: small simulations of one danger each, which random [schedules](super::run) meet too seldom.
+//!
+//! A trial draws a plan from its seed, plays it with real servers and clients, and checks what it has observed. All but
+//! [`Trial::Runtimes`] run in memory and in paused time, so that a delay is a timer that somebody waited for.
+
+mod flood;
+mod frames;
+mod haste;
+mod memory;
+mod pace;
+mod peer;
+mod runtimes;
+
+use std::fmt;
+use std::thread;
+
+use rand::SeedableRng as _;
+use rand::rngs::SmallRng;
+
+use super::check::{Findings, Property, Violation};
+use super::{FOREVER, panics_of};
+
+/// Which danger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "these are all")]
+pub enum Trial {
+    /// Sockets that bring their own end along: attached and lost in one poll, again and again, beside suspended sessions.
+    Haste,
+    /// Messages about as big as all sessions together may keep, to members that keep up, stall and are away.
+    Memory,
+    /// Messages from short-lived runtimes and plain threads: over sockets, in real time.
+    Runtimes,
+    /// Clients that send without a pause beside others.
+    Flood,
+    /// Frames of 1 KiB to 900 KiB in both directions.
+    Frames,
+    /// Peers that take their time, and some that take next to nothing.
+    Pace,
+}
+
+/// What a trial does, drawn from its seed.
+trait Plan: fmt::Debug {
+    fn draw(rng: &mut SmallRng) -> Self;
+
+    /// Carries it out, and checks what happened.
+    fn play(self) -> Findings;
+}
+
+impl Trial {
+    /// All trials.
+    pub const ALL: [Self; 6] =
+        [Self::Haste, Self::Memory, Self::Runtimes, Self::Flood, Self::Frames, Self::Pace];
+
+    /// The trial of this name: the variant's in lower case.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|trial| trial.to_string() == name)
+    }
+
+    /// Plays the plan of this seed. Returns the promises that were broken.
+    ///
+    /// # Panics
+    /// Panics where the system has no threads or ports to give.
+    pub fn run(self, seed: u64) -> Vec<Violation> {
+        match self {
+            Self::Haste => play::<haste::Haste>(seed),
+            Self::Memory => play::<memory::Memory>(seed),
+            Self::Runtimes => play::<runtimes::Runtimes>(seed),
+            Self::Flood => play::<flood::Flood>(seed),
+            Self::Frames => play::<frames::Frames>(seed),
+            Self::Pace => play::<pace::Pace>(seed),
+        }
+    }
+
+    /// The plan of this seed, for a reader.
+    pub fn plan(self, seed: u64) -> String {
+        match self {
+            Self::Haste => plan::<haste::Haste>(seed),
+            Self::Memory => plan::<memory::Memory>(seed),
+            Self::Runtimes => plan::<runtimes::Runtimes>(seed),
+            Self::Flood => plan::<flood::Flood>(seed),
+            Self::Frames => plan::<frames::Frames>(seed),
+            Self::Pace => plan::<pace::Pace>(seed),
+        }
+    }
+}
+
+impl fmt::Display for Trial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format!("{self:?}").to_lowercase())
+    }
+}
+
+fn draw<P: Plan>(seed: u64) -> P {
+    P::draw(&mut SmallRng::seed_from_u64(seed))
+}
+
+fn plan<P: Plan>(seed: u64) -> String {
+    format!("{:#?}", draw::<P>(seed))
+}
+
+fn play<P: Plan>(seed: u64) -> Vec<Violation> {
+    let thread = thread::current().name().unwrap_or_default().to_owned();
+    let before = panics_of(&thread);
+    let mut findings = draw::<P>(seed).play();
+    if panics_of(&thread) > before {
+        findings.add(Property::End, "a task has panicked".into());
+    }
+    findings.0
+}
+
+/// Runs a play on one thread, in paused time.
+fn in_paused_time(play: impl Future<Output = Findings>) -> Findings {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = runtime.expect("a runtime without I/O needs nothing");
+    runtime.block_on(async {
+        tokio::time::timeout(FOREVER, play).await.unwrap_or_else(|_| {
+            let mut findings = Findings::default();
+            findings.add(Property::End, "the trial has no end".into());
+            findings
+        })
+    })
+}
