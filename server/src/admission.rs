@@ -159,6 +159,16 @@ fn find(
     codecs: &[usize],
     identity: &Identity,
 ) -> Result<Connection, LostReason> {
+    let found = by_token(shared, resume, codecs)?;
+    let same = |claimed: &str, actual: &str| claimed.is_empty() || claimed == actual;
+    if !same(&identity.id, found.id()) || !same(&identity.room, found.room()) {
+        return Err(LostReason::Identity);
+    }
+    Ok(found)
+}
+
+/// The session whose token the client offers, as long as it can go on, with a codec that the client supports.
+fn by_token(shared: &Shared, resume: &Resume, codecs: &[usize]) -> Result<Connection, LostReason> {
     if shared.options.resume_window.is_zero() {
         return Err(LostReason::Unknown);
     }
@@ -169,11 +179,13 @@ fn find(
     if !codecs.contains(&found.codec_index()) {
         return Err(LostReason::Codec);
     }
-    let same = |claimed: &str, actual: &str| claimed.is_empty() || claimed == actual;
-    if !same(&identity.id, found.id()) || !same(&identity.room, found.room()) {
-        return Err(LostReason::Identity);
-    }
     Ok(found)
+}
+
+/// The session that an offer resumes if `ConnectFn` returns its identity.
+pub(crate) fn resumable(shared: &Shared, offer: &Offer) -> Option<Connection> {
+    let Offer::Session { codecs, resume: Some(resume), .. } = offer else { return None };
+    by_token(shared, resume, codecs).ok()
 }
 
 /// Whether a plain connection goes on with the session that has its ID.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::connection::Connection;
 use crate::reject::Reject;
 use http::{Extensions, HeaderMap, Uri, request};
 
@@ -91,11 +92,16 @@ impl<T: ConnectFn> DynConnect for T {
 pub struct ConnectRequest {
     parts: Box<request::Parts>,
     remote_addr: Option<SocketAddr>,
+    resumes: Option<Connection>,
 }
 
 impl ConnectRequest {
-    pub(crate) fn new(parts: Box<request::Parts>, remote_addr: Option<SocketAddr>) -> Self {
-        Self { parts, remote_addr }
+    pub(crate) fn new(
+        parts: Box<request::Parts>,
+        remote_addr: Option<SocketAddr>,
+        resumes: Option<Connection>,
+    ) -> Self {
+        Self { parts, remote_addr, resumes }
     }
 
     /// The request's path and query, as they were sent. The query may hold secrets.
@@ -143,6 +149,13 @@ impl ConnectRequest {
     /// [`Server::serve`](crate::Server::serve). Behind a proxy it is the proxy's.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         self.remote_addr
+    }
+
+    /// The session that the request resumes, if the returned identity has its room and ID, or leaves them empty: the client has
+    /// shown its token (PROTOCOL.md §5). `None` for a fresh session, for a token that is unknown or expired, and always in plain mode, which
+    /// resumes by ID. A limit on connections lets such a request pass, because its session counts already.
+    pub fn resumes(&self) -> Option<&Connection> {
+        self.resumes.as_ref()
     }
 
     /// What middleware in front of the service has attached: a user that was authenticated there, axum's `ConnectInfo`.
@@ -242,7 +255,7 @@ mod tests {
     fn finds_the_first_of_a_name_however_it_is_written() {
         let uri = "/ws?a=1&&b&a=2&c%64=%C3%A9+x&=none&e=f=g&%zz=h&a%2bb=%ff";
         let (parts, ()) = http::Request::get(uri).body(()).unwrap().into_parts();
-        let request = ConnectRequest::new(Box::new(parts), None);
+        let request = ConnectRequest::new(Box::new(parts), None, None);
         let cases = [
             ("a", Some("1")),
             ("b", Some("")),

@@ -65,6 +65,9 @@
 //! # }
 //! ```
 //!
+//! The feature `axum`, on by default, takes the upgraded socket from below `axum::serve`: each read and each write goes through two
+//! layers less, and the socket gets `TCP_NODELAY`. Without the feature h2 is not built, and the mount works all the same.
+//!
 //! # Who connects
 //!
 //! [`ConnectFn`] sees the HTTP request before it is answered: path, query, headers, cookies, what middleware has attached. It
@@ -333,6 +336,7 @@
 //! | what is bounded | default | beyond it |
 //! |---|---|---|
 //! | a message from a client ([`Builder::max_message_size`]) | 64 KiB | the session ends with 1009 |
+//! | a message to a session client, by its offer `rejoin.max.N` | 1 MiB from `rejoin-client` | `send` fails with [`SendError::TooBig`], a broadcast leaves a gap for this member |
 //! | what is kept for a peer ([`Builder::send_buffer`], [`Builder::send_buffer_bytes`]) | 256 frames, 1 MiB | `send` fails, `send_wait` waits, a broadcast gives up the oldest frame, and the peer is told; or as you [say](Builder::overflow) |
 //! | what is kept for all peers together ([`Builder::max_retained_bytes`]) | 1 GiB | suspended sessions end, the oldest first; with none left, buffers count as full |
 //! | what is read ahead of a handler | 64 frames, 1 MiB; in session mode as much again as the peer may keep, not acknowledged | the client has to wait |
@@ -413,7 +417,8 @@
 //! # }
 //! ```
 //!
-//! A bound on connections fits into [`ConnectFn`]: what is attached to an identity lives as long as the session does.
+//! A limit on connections fits into [`ConnectFn`]: the data of an identity is dropped when its session has ended. A resume must not
+//! be refused, since its session holds a permit already; [`ConnectRequest::resumes`] tells it from a new session.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -422,25 +427,32 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let places = Arc::new(Semaphore::new(10_000));
-//! # let places = Arc::new(Semaphore::new(1));
-//! let server = Server::builder(move |_: ConnectRequest| {
-//!     let place = places.clone().try_acquire_owned();
+//! let permits = Arc::new(Semaphore::new(10_000));
+//! # let permits = Arc::new(Semaphore::new(1));
+//! let server = Server::builder(move |request: ConnectRequest| {
+//!     let permits = permits.clone();
 //!     async move {
-//!         // rejoin's client tries again after a 503, with backoff.
-//!         let full = |_| Reject::new(StatusCode::SERVICE_UNAVAILABLE, "no place is free");
-//!         // A resume needs a place, too, until it is answered: its session keeps its own.
-//!         let place = place.map_err(full)?;
-//!         Ok(Identity::room("lobby").with_data(place))
+//!         let identity = Identity::room("lobby");
+//!         if request.resumes().is_some() {
+//!             return Ok(identity); // the session has its permit
+//!         }
+//!         // On a reconnect rejoin's client dials again after a 503, with backoff.
+//!         let full = |_| Reject::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections");
+//!         Ok(identity.with_data(permits.try_acquire_owned().map_err(full)?))
 //!     }
 //! })
 //! .build()?;
 //! # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
-//! # use rejoin_client::{Client, ConnectError};
-//! # let first = Client::builder(&url).connect().await?;
-//! # let second = Client::builder(&url).connect().await;
-//! # assert!(matches!(second, Err(ConnectError::Refused(refusal)) if refusal.status == 503));
+//! # use rejoin_client::{Client, ConnectError, Event};
+//! # let mut first = Client::builder(&url).connect().await?;
 //! # let session = server.connections("lobby").pop().expect("the first");
+//! # for _ in 0..3 {
+//! #     let second = Client::builder(&url).connect().await;
+//! #     assert!(matches!(second, Err(ConnectError::Refused(refusal)) if refusal.status == 503));
+//! #     server.cut(session.id())?;
+//! #     assert!(matches!(first.recv().await, Some(Event::Dropped { .. })));
+//! #     assert!(matches!(first.recv().await, Some(Event::Restored)));
+//! # }
 //! # first.close().await;
 //! # session.closed().await;
 //! # drop(session);

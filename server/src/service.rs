@@ -22,7 +22,7 @@ use hyper_util::server::conn::auto;
 use rejoin_core::drive::{Eager, MAX_DISCARDED, Unmasked, WsTransport};
 use tokio::net::TcpStream;
 
-use crate::admission::Admission;
+use crate::admission::{self, Admission};
 use crate::connect::{ConnectRequest, Identity};
 use crate::health;
 use crate::listen::within;
@@ -137,7 +137,8 @@ pub(crate) async fn admit(
     };
     let refused = |reject| refuse(shared, reject, &asked);
     let upgrade = check(shared, &parts, has_socket).map_err(refused)?;
-    let identity = identify(shared, ConnectRequest::new(parts, remote_addr)).await.map_err(refused)?;
+    let request = ConnectRequest::new(parts, remote_addr, admission::resumable(shared, &upgrade.offer));
+    let identity = identify(shared, request).await.map_err(refused)?;
     let admission = Admission::decide(shared, &upgrade.offer, identity, remote_addr).map_err(refused)?;
     let subprotocol = match upgrade.offer {
         Offer::Plain { subprotocol } => subprotocol,

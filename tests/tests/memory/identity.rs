@@ -36,6 +36,31 @@ async fn an_empty_id_gets_one_of_its_own() {
     assert_eq!([one.id().unwrap(), other.id().unwrap()], ids);
 }
 
+#[tokio::test(start_paused = true)]
+async fn connect_fn_sees_the_session_that_a_request_resumes() {
+    let (sees, mut seen) = tokio::sync::mpsc::unbounded_channel();
+    let connect = move |request: ConnectRequest| {
+        sees.send(request.resumes().cloned()).unwrap();
+        harness::connect(request)
+    };
+    let (builder, mut log) = Recorder::of(Server::builder(connect));
+    let server = builder.build().unwrap();
+    let line = Line::to(&server);
+    let mut client = line.client("/?id=ada").connect().await.unwrap();
+    let session = log.connected().await;
+    assert_eq!(seen.recv().await, Some(None), "a fresh session");
+    line.cut();
+    while next(&mut client).await != "restored" {}
+    assert_eq!(seen.recv().await, Some(Some(session.clone())), "a resume");
+    line.set_dials(Dials::Refused);
+    line.cut();
+    session.closed().await;
+    line.set_dials(Dials::Served);
+    while next(&mut client).await != "restored" {}
+    assert_eq!(seen.recv().await, Some(None), "a token of a session that has ended");
+    shut_down(&server).await;
+}
+
 /// A server whose `ConnectFn` is this, and the refusal that a client gets.
 async fn refusal<F, Fut>(connect: F) -> (u16, String, Option<Duration>)
 where
