@@ -257,8 +257,14 @@
 //! # }
 //! ```
 //!
+//! A frame that is larger than the server's limit, 64 KiB where its operator has not chosen another, is refused with
+//! [`SendError::TooBig`], which names the size and the limit: the server announces the limit when it opens the session. Split the
+//! payload, or upload it over HTTP and send its address. In plain mode no limit is announced, and the server closes with 1009.
+//!
 //! In the other direction, take what comes: once 64 frames or 1 MiB wait for [`recv`](Connection::recv), the server has to wait.
-//! A message of more than [`max_message_size`](ClientBuilder::max_message_size), 1 MiB, ends the connection.
+//! A message of more than [`max_message_size`](ClientBuilder::max_message_size), 1 MiB, ends the connection. In session mode each
+//! dial offers that limit to the server (the subprotocol `rejoin.max.N`), so that a server of rejoin's does not send such a message:
+//! its `send` fails, and a broadcast arrives as [`Event::Gap`].
 //!
 //! # Closing
 //!
