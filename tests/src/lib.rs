@@ -6,7 +6,7 @@ pub mod protocol;
 pub mod simulation;
 pub mod testserver;
 
-/// The README's examples compile.
+/// The README's examples compile; `tests/examples.rs` runs its two programs.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -4,13 +4,15 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::process::Stdio;
 use std::sync::Arc;
 
 use rejoin_examples::auth::token::Signer;
 use rejoin_examples::{auth, axum_mount, client};
 use rejoin_tests::harness::within;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -42,6 +44,22 @@ async fn client_comes_back_after_its_cable_was_cut() {
         }
     }
     terminal.ends().await;
+}
+
+#[tokio::test]
+async fn smallest_client_of_the_readme_comes_back_to_its_smallest_server() {
+    let mut server = Program::start(env!("CARGO_BIN_EXE_readme-server"), None);
+    let line = server.next().await;
+    let addr = line.strip_prefix("listening on ").and_then(|addr| addr.parse().ok()).expect("an address");
+    let cable = Cable::to(addr).await;
+    let url = format!("ws://{}/?room=lobby", cable.addr);
+    let mut client = Program::start(env!("CARGO_BIN_EXE_readme-client"), Some(url));
+    assert_eq!(client.next().await, "chat.message: hello");
+    cable.cut();
+    let line = client.next().await;
+    assert!(line.starts_with("offline: "), "{line}");
+    cable.mend();
+    assert_eq!(client.next().await, "online again");
 }
 
 #[tokio::test]
@@ -194,6 +212,27 @@ async fn curl(addr: SocketAddr, command: &str) -> String {
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
     assert!(head.starts_with("HTTP/1.0 200 "), "{head}");
     body.to_owned()
+}
+
+/// A program in a process of its own, which ends with this.
+struct Program {
+    _process: Child,
+    output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Program {
+    fn start(program: &str, argument: Option<String>) -> Self {
+        let mut command = Command::new(program);
+        let command = command.args(argument).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut process = command.spawn().unwrap();
+        let output = BufReader::new(process.stdout.take().expect("piped")).lines();
+        Self { _process: process, output }
+    }
+
+    /// The next line that it prints.
+    async fn next(&mut self) -> String {
+        within("a line", self.output.next_line()).await.unwrap().expect("the program has not ended")
+    }
 }
 
 /// A way to a server that can be cut and mended.
