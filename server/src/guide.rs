@@ -55,12 +55,18 @@
 //! ```
 //! # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
 //! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let server = Server::builder(connect).build()?;
 //! let app: axum::Router = axum::Router::new()
 //!     .route("/health", axum::routing::get(|| async { "fine" }))
 //!     .route_service("/ws", server.service());
-//! # let _ = app;
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! # let url = format!("ws://{}/ws", listener.local_addr()?);
+//! # tokio::spawn(async move { axum::serve(listener, app).await });
+//! # let client = rejoin_client::Client::builder(url).connect().await?;
+//! # assert_eq!(client.room().as_deref(), Some("lobby"));
+//! # server.shutdown(std::time::Duration::from_secs(1)).await;
 //! # Ok(())
 //! # }
 //! ```
