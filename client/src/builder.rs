@@ -139,7 +139,7 @@ impl ClientBuilder {
         self
     }
 
-    /// A socket that takes nothing of what there is to write for so long is lost; so is one that takes less than 1 KiB/s on average
+    /// A socket that takes nothing of what there is to write for this time is lost; so is one that takes less than 1 KiB/s on average
     /// over this time while more than 1 KiB is pending (PROTOCOL.md §7). Also how long
     /// [`send_wait`](crate::Sender::send_wait) waits for room. Default: 10 s; more than 0, at most 30 s.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {

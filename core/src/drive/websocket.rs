@@ -85,7 +85,7 @@ const MAX_BATCH_BYTES: usize = 64 * 1024;
 /// Pings that wait for their answer.
 const MAX_PONGS: usize = 16;
 
-/// After so many bytes other tasks have their turn. Of the smallest pings, which no session pauses, they are 40,000: 2 to 3 ms of work.
+/// Other tasks have their turn after this number of bytes: 40,000 of the smallest pings, which no session pauses, or 2 to 3 ms of work.
 /// A task that goes on is queued once for each of these, which large messages do not notice.
 const READ_PER_POLL: usize = 4 * linger::READ_BUFFER;
 

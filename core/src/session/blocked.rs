@@ -27,7 +27,7 @@ impl Blocked {
         Self { since: now, moved: 0, moved_at: now, pending, crawls: false }
     }
 
-    /// The socket has taken so many bytes, and still has so many to take.
+    /// The bytes that the socket has taken, and those that it still has to take.
     fn note(&mut self, bytes: usize, pending: usize, timeout: Duration, now: Instant) {
         self.pending = pending;
         if bytes == 0 {
@@ -65,8 +65,8 @@ impl Session {
         self.blocked.is_some()
     }
 
-    /// The socket was written to: it has taken so many bytes, of whatever kind, and with them the last bytes of so many data
-    /// `frames`. `pending` is how many bytes it did not take yet; `None` where it took everything.
+    /// The socket was written to: it has taken `bytes` of any kind, and with them the last bytes of as many data frames
+    /// as `frames` says. `pending` is how many bytes it did not take yet; `None` where it took everything.
     pub fn handle_written(
         &mut self,
         epoch: Epoch,
@@ -105,7 +105,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// How many seconds a socket lives that takes so many bytes at once, each so many milliseconds, of `pending` ones.
+    /// The seconds that a socket with `pending` bytes lives when it takes `bytes` at once, each `millis` milliseconds.
     fn lives(timeout: u32, pending: usize, bytes: usize, millis: u32) -> u32 {
         let start = Instant::now();
         let timeout = timeout * SECOND;

@@ -67,7 +67,7 @@ impl Session {
         (speaks && (self.receiver.has_news() || self.asked)).then(|| self.tell())
     }
 
-    /// The peer is told what has been received.
+    /// Reports to the peer what has been received.
     pub(super) fn tell(&mut self) -> u64 {
         self.asked = false;
         self.receiver.tell()

@@ -51,7 +51,7 @@ pub struct SessionConfig {
     pub ping_interval: Duration,
     /// A socket on which nothing arrived for so long is given up. Default 30 s on a server, 60 s on a client.
     pub pong_timeout: Duration,
-    /// A socket that takes nothing of what there is to write for so long counts as lost; so does one that takes less than 1 KiB/s
+    /// A socket that takes nothing of what there is to write for this time counts as lost; so does one that takes less than 1 KiB/s
     /// on average over this time while more than 1 KiB is pending. Default 10 s.
     pub write_timeout: Duration,
     /// How long a session outlives its socket; zero turns resuming off. Only the server's matters. Default 30 s.

@@ -212,7 +212,7 @@ impl Session {
             }
         }
         if ahead.is_empty() {
-            // Whoever asked could not be told of these before.
+            // These could not be reported when the peer asked.
             self.asked |= ahead.asked && !self.close_sent();
         } else {
             self.ahead = Some(ahead);

@@ -60,7 +60,7 @@ impl Cell {
         (queued, effects)
     }
 
-    /// The same for a frame that the session's codec cannot represent: the peer is told of a gap, in session mode. Returns whether
+    /// The same for a frame that the session's codec cannot represent: in session mode the peer gets a gap instead. Returns whether
     /// the session is open.
     pub fn queue_missing(&self) -> (bool, Effects) {
         self.access_inner(Wake::AtEnd, |awake| awake.session.send_missing().is_ok())
