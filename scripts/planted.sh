@@ -60,14 +60,15 @@ run() {
 core() { run -p rejoin-core --all-features --lib "$@"; }
 memory() { run -p rejoin-tests --test memory; }
 foreign() { run -p rejoin-tests --test foreign_code; }
+trials() { run -p rejoin-tests --test simulation -- --skip schedules --skip the_same_seed; }
 find_it() {
     case "$(grep -m1 '^+++ b/' "$1")" in
         *b/core/*)
             core -- --skip session::tests::walk --skip session::tests::random ||
-                core -- session::tests::random || core -- session::tests::walk || memory || foreign
+                core -- session::tests::random || core -- session::tests::walk || memory || foreign || trials
             ;;
-        *b/client/*) run -p rejoin-client --lib --tests || memory ;;
-        *b/server/*) run -p rejoin-server --lib || memory || foreign ;;
+        *b/client/*) run -p rejoin-client --lib --tests || memory || trials ;;
+        *b/server/*) run -p rejoin-server --lib || memory || foreign || trials ;;
         *) memory ;;
     esac
 }
