@@ -11,6 +11,7 @@ use syn::{BinOp, Expr, ExprBinary, ExprMatch, Lit, Pat, Signature, Stmt, UnOp};
 use crate::Error;
 
 mod bodies;
+mod hints;
 mod operators;
 
 /// A place in a file, in bytes, and what can stand there instead.
@@ -85,7 +86,7 @@ impl Finder<'_> {
     }
 
     fn body(&mut self, signature: &Signature, block: &syn::Block) {
-        if block.stmts.is_empty() {
+        if block.stmts.is_empty() || hints::is_hint(&signature.ident) {
             return;
         }
         let at = block.brace_token.span.open().byte_range().end;
@@ -115,14 +116,15 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 
     fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
-        if item.sig.constness.is_none() {
+        if item.sig.constness.is_none() && !hints::is_hint(&item.sig.ident) {
             self.body(&item.sig, &item.block);
             visit::visit_block(self, &item.block);
         }
     }
 
     fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
-        if item.sig.constness.is_none() && !is_left_out(&item.attrs) {
+        let is_hint = hints::is_hint(&item.sig.ident);
+        if item.sig.constness.is_none() && !is_hint && !is_left_out(&item.attrs) {
             self.body(&item.sig, &item.block);
             visit::visit_block(self, &item.block);
         }
@@ -149,6 +151,9 @@ impl<'ast> Visit<'ast> for Finder<'_> {
     }
 
     fn visit_stmt(&mut self, stmt: &'ast Stmt) {
+        if hints::only_hints(stmt) {
+            return;
+        }
         if let Stmt::Expr(expr, Some(_)) = stmt
             && can_be_deleted(expr)
         {
@@ -233,7 +238,9 @@ impl<'ast> Visit<'ast> for Finder<'_> {
         if matches!(&*expr.func, Expr::Path(path) if path.path.is_ident("Some")) {
             self.value(expr, format!("replace {} with None", shortened(self.text(expr))), "None");
         }
-        visit::visit_expr_call(self, expr);
+        if !hints::is_capacity(&expr.func) {
+            visit::visit_expr_call(self, expr);
+        }
     }
 
     fn visit_expr_method_call(&mut self, expr: &'ast syn::ExprMethodCall) {
@@ -252,7 +259,11 @@ impl<'ast> Visit<'ast> for Finder<'_> {
             let what = format!("delete .{method}({})", shortened(self.text(&expr.args)));
             self.value(expr, what, self.text(&*expr.receiver).to_owned());
         }
-        visit::visit_expr_method_call(self, expr);
+        if hints::is_hint(&expr.method) {
+            self.visit_expr(&expr.receiver);
+        } else {
+            visit::visit_expr_method_call(self, expr);
+        }
     }
 
     fn visit_expr_macro(&mut self, expr: &'ast syn::ExprMacro) {
@@ -344,6 +355,14 @@ mod tests {
             #[cfg(test)] mod tests { fn d() -> bool { true } }
             fn e(x: [u8; 4]) { if let Some(1..=3) = x.get(i) {} }";
         assert_eq!(of(text), ["replace e with ()"]);
+    }
+
+    #[test]
+    fn what_only_changes_speed_or_memory_is_left_alone() {
+        let text = "fn f(x: &mut Vec<u8>) { x.reserve(1 + 2); g(Vec::with_capacity(3)); x.shrink_to_fit();
+            if let Some(next) = all.get(i + 1) { next.prefetch(); next.prefetch_link(); } }
+            fn prefetch(&self) { touch(self.a + 64); }";
+        assert_eq!(of(text), ["replace f with ()", "delete g(Vec::with_capacity(3))"]);
     }
 
     #[test]

@@ -15,7 +15,16 @@ use crate::tree::Tree;
 use crate::viable::cargo;
 
 /// Test binaries that need a browser, other programs, much time, or a machine of their own.
-const LEFT_OUT: [&str; 6] = ["chat_in_browser", "examples", "interop", "resources", "crowds", "sockets"];
+const LEFT_OUT: [&str; 8] = [
+    "javascript_client",
+    "chat_in_browser",
+    "codecs_in_one_room",
+    "examples",
+    "interop",
+    "resources",
+    "crowds",
+    "sockets",
+];
 
 pub(crate) struct Suite {
     pub(crate) binaries: Vec<Binary>,
