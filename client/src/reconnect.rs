@@ -143,8 +143,16 @@ impl Driver {
     }
 
     /// The connection's task, from its first socket on.
-    pub(crate) async fn run(mut self, mut link: Option<Box<Link>>) {
-        let _guard = EndGuard(self.shared.clone());
+    pub(crate) fn run(self, link: Option<Box<Link>>) -> impl Future<Output = ()> + Send {
+        // Not inside: a task may be dropped before its first poll.
+        let guard = EndGuard(self.shared.clone());
+        async move {
+            let _guard = guard;
+            self.drive(link).await;
+        }
+    }
+
+    async fn drive(mut self, mut link: Option<Box<Link>>) {
         loop {
             if let Some(mut link) = link.take() {
                 let since = now();

@@ -81,6 +81,41 @@ async fn is_not_connected_before_the_server_has_opened_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_end_is_shown_before_the_socket_is_gone() {
+    let (builder, mut listener) = client();
+    let (connection, mut silent) = connected(builder, &mut listener).await;
+    let mut changes = connection.state_changes();
+    let start = Instant::now();
+    silent.close(1000, "").await;
+    changes.wait_for(|state| *state == ConnectionState::Closed).await.unwrap();
+    assert!(start.elapsed().is_zero(), "{:?}", start.elapsed());
+    connection.closed().await;
+    assert!(!start.elapsed().is_zero(), "it was waited for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_abort_is_shown_even_before_the_task_has_run() {
+    let (builder, mut listener) = client();
+    let (connection, _socket) = connected(builder, &mut listener).await;
+    let changes = connection.state_changes();
+    connection.abort();
+    connection.closed().await;
+    assert_eq!(*changes.borrow(), ConnectionState::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_does_not_wait_for_a_dial_that_is_not_answered() {
+    let (builder, mut listener) = client();
+    let (mut connection, socket) = connected(builder, &mut listener).await;
+    drop(socket);
+    expect_dropped(&mut connection).await;
+    let _dial = listener.swallow().await;
+    let start = Instant::now();
+    connection.close().await;
+    assert!(start.elapsed().is_zero(), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn unacknowledged_frames_are_taken_once_and_stay_counted() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
