@@ -291,6 +291,9 @@ mod tests {
         assert_eq!(sent(&mut cookies, URL), "");
         for (date, kept) in [
             ("Max-Age=-1", ""),
+            ("Max-Age=-", "e=5"),
+            ("Max-Age=x; Expires=Wed, 21 Oct 2015 07:28:00 GMT", ""),
+            ("Max-Age=; Expires=Wed, 21 Oct 2015 07:28:00 GMT", ""),
             ("Expires=Wed, 21 Oct 2015 07:28:00 GMT", ""),
             ("Expires=Thu, 21-Oct-2100 07:28:00 GMT", "e=5"),
             ("Expires=soon", "e=5"),

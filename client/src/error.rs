@@ -200,3 +200,27 @@ impl From<HandshakeError> for ConnectError {
         Self::Handshake(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_stream_or_of_the_application_is_the_source() {
+        let io = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let handshake = HandshakeError::Io(io());
+        assert_eq!(handshake.source().unwrap().to_string(), io().to_string());
+        assert!(HandshakeError::NotHttp.source().is_none());
+        for error in [ConnectError::Resolve(io()), ConnectError::Dial(io()), ConnectError::Tls(io())] {
+            assert_eq!(error.source().unwrap().to_string(), io().to_string(), "{error:?}");
+        }
+        for error in [ConnectError::Url(io().into()), ConnectError::Headers(io().into())] {
+            assert_eq!(error.source().unwrap().to_string(), io().to_string(), "{error:?}");
+        }
+        let nested = ConnectError::from(handshake);
+        assert_eq!(nested.source().unwrap().source().unwrap().to_string(), io().to_string());
+        assert!(ConnectError::Timeout.source().is_none());
+    }
+}
