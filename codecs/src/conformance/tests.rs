@@ -33,7 +33,7 @@ impl Codec for Broken {
     }
 }
 
-fn broken_claim(codec: &Broken) -> String {
+fn broken_claim(codec: &dyn Codec) -> String {
     let panic = catch_unwind(AssertUnwindSafe(|| check(codec))).unwrap_err();
     let text = panic.downcast_ref::<String>().unwrap();
     text.split('`').nth(1).unwrap().to_owned()
@@ -116,6 +116,28 @@ fn finds_a_name_that_fits_no_subprotocol() {
     for name in ["", "JSON", "a.b"] {
         assert_eq!(broken_claim(&Broken { name, ..JSON }), "name");
     }
+}
+
+#[test]
+fn finds_a_name_that_changes() {
+    struct Fickle(std::sync::atomic::AtomicBool);
+
+    impl Codec for Fickle {
+        fn name(&self) -> &str {
+            let was_asked = self.0.fetch_not(std::sync::atomic::Ordering::Relaxed);
+            if was_asked { "json" } else { "json2" }
+        }
+
+        fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
+            JsonCodec.encode(frame)
+        }
+
+        fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
+            JsonCodec.decode(message)
+        }
+    }
+
+    assert_eq!(broken_claim(&Fickle(false.into())), "name");
 }
 
 #[test]
