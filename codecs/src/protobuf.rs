@@ -306,6 +306,19 @@ mod tests {
     }
 
     #[test]
+    fn says_which_wire_type_is_wrong() {
+        for (data, why) in [
+            (&b"\x0c"[..], "a group ends that has not begun"),
+            (b"\x0b\x14", "a group ends that has not begun"),
+            (b"\x0e", "a wire type that does not exist"),
+            (b"\x0f", "a wire type that does not exist"),
+        ] {
+            let error = ProtobufCodec.decode(Message::binary(data)).unwrap_err();
+            assert!(error.to_string().contains(why), "{data:?}: {error}");
+        }
+    }
+
+    #[test]
     fn a_wrong_type_does_not_hide_a_wrong_byte_after_it() {
         assert_malformed(b"\x08\x01\x0a");
         assert_malformed(b"\x18\x01\x12\x01\xff");
