@@ -129,6 +129,21 @@ async fn broadcasts_are_told_with_the_bytes_of_their_encodings_and_their_receive
     assert_eq!((metrics.sum("broadcast_bytes"), metrics.sum("broadcast_receivers")), (FRAMED, 2));
 }
 
+/// Of a client in plain mode nothing comes back for which the session's task would have to run.
+#[tokio::test(start_paused = true)]
+async fn what_a_broadcast_has_written_is_told_at_once() {
+    let (server, mut log, metrics) = server(|builder| builder.send_buffer(8));
+    let mut ada = Line::to(&server).client("/?id=ada").plain().connect().await.unwrap();
+    log.connected().await;
+    for n in 1..=3 {
+        server.broadcast("room", &number(n)).unwrap();
+        assert_eq!(numbers(&mut ada, 1).await, [n]);
+        assert_eq!((metrics.sum("sent"), metrics.sum("sent_bytes")), (n as i64, n as i64 * FRAMED));
+        assert_eq!(metrics.buffer(), [(1, 8)], "before it was written");
+        assert_eq!(metrics.sum("retained_bytes"), 0);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_drop_and_its_resume_are_told_with_what_was_replayed() {
     let (server, mut log, metrics) = server(|builder| builder);

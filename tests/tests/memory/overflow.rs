@@ -191,6 +191,19 @@ async fn a_burst_of_broadcasts_loses_nothing_where_sockets_take_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_burst_that_may_drop_nothing_reaches_a_socket_that_takes_it() {
+    const BURST: u64 = 500;
+    let (server, mut log) = server(|builder| builder.send_buffer(8));
+    let mut ada = Line::to(&server).client("/?id=ada").plain().connect().await.unwrap();
+    log.connected().await;
+    // Without a moment for any task but this one.
+    for n in 1..=BURST {
+        assert_eq!(server.broadcast_with("room", &number(n), Overflow::Reject), Ok(1));
+    }
+    assert_eq!(numbers(&mut ada, BURST as usize).await, Vec::from_iter(1..=BURST));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_broadcast_that_is_dropped_itself_is_told_at_once() {
     let (server, mut log) = server(|builder| builder.send_buffer(1));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
