@@ -45,9 +45,11 @@ async fn forgives_a_takeover_once_that_may_be_its_own_late_request() {
     let mut socket = listener.request().await.accept().await;
     socket.open(TOKEN, true, 0).await;
     expect_restored(&mut connection).await;
-    // Only now does the server get to the first one.
+    // Only now does the server get to the first one, and it leaves the socket open.
+    let start = Instant::now();
     socket.close(4000, "taken over").await;
     expect_dropped(&mut connection).await;
+    assert!(start.elapsed().is_zero(), "{:?}", start.elapsed());
     let mut socket = listener.request().await.accept().await;
     socket.open(TOKEN, true, 0).await;
     expect_restored(&mut connection).await;
