@@ -409,6 +409,26 @@ async fn sessions_that_a_shutdown_drops_are_told_as_closed() {
     assert_eq!(metrics.sum("retained_bytes"), 0);
 }
 
+/// Its callback never returns and it has no socket: nothing but the end of its task tells its end.
+#[tokio::test(start_paused = true)]
+async fn a_suspended_session_that_a_shutdown_drops_is_told_as_closed() {
+    let (server, mut log, metrics) = server(|builder| builder.on_message(|_, _| std::future::pending()));
+    let (ada, line) = client(&server, &mut log, "ada").await;
+    ada.send(&number(1)).unwrap();
+    tokio::time::sleep(millis(1)).await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    tokio::time::sleep(secs(1)).await;
+    server.send("ada", &number(2)).unwrap();
+    tokio::time::sleep(millis(1)).await;
+    assert_eq!(metrics.sum("retained_bytes"), FRAMED);
+    metrics.happened();
+    assert_eq!(server.shutdown(secs(4)).await, 1);
+    let happened = metrics.happened();
+    assert!(happened.iter().any(|what| what.starts_with("connection closed after")), "{happened:?}");
+    assert_eq!(metrics.sum("retained_bytes"), 0);
+}
+
 /// Metrics that do this whatever they are told.
 struct Always<F>(F);
 
