@@ -213,10 +213,14 @@ mod tests {
         let handshake = HandshakeError::Io(io());
         assert_eq!(handshake.source().unwrap().to_string(), io().to_string());
         assert!(HandshakeError::NotHttp.source().is_none());
-        for error in [ConnectError::Resolve(io()), ConnectError::Dial(io()), ConnectError::Tls(io())] {
-            assert_eq!(error.source().unwrap().to_string(), io().to_string(), "{error:?}");
-        }
-        for error in [ConnectError::Url(io().into()), ConnectError::Headers(io().into())] {
+        for wrap in [
+            ConnectError::Resolve,
+            ConnectError::Dial,
+            ConnectError::Tls,
+            ConnectError::Url,
+            ConnectError::Headers,
+        ] {
+            let error = wrap(io());
             assert_eq!(error.source().unwrap().to_string(), io().to_string(), "{error:?}");
         }
         let nested = ConnectError::from(handshake);
