@@ -130,7 +130,9 @@ impl Memory {
         let mut lines = Vec::new();
         for (index, member) in self.members.iter().enumerate() {
             lock(&logs).received.push(Vec::new());
-            let line = Line::to(&server).with_capacity(8 * 1024);
+            // A socket that keeps up takes any message at once.
+            let takes = if member.kind == Kind::Healthy { 4 << 20 } else { 8 << 10 };
+            let line = Line::to(&server).with_capacity(takes);
             lines.push(join(*member, index, &line, &logs).await);
             sessions.push(server.connection(&id(index)).expect("it has connected"));
         }
