@@ -129,7 +129,7 @@ impl Budget {
         }
     }
 
-    /// Wakes those who wait for [`Self::freed`], if bytes were freed. Messages are dropped under locks, and a waker may run foreign
+    /// Wakes those who wait for freed bytes, if any were freed. Messages are dropped under locks, and a waker may run foreign
     /// code: so it is called once the lock is released.
     pub fn settle(&self) {
         let Ledger { refused, has_freed, freed, .. } = &*self.ledger;
