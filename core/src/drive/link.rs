@@ -464,6 +464,64 @@ mod tests {
         peer.read_exact(&mut read).await.unwrap();
     }
 
+    /// An application's own stream, which asks for the session's counts on another thread whenever it is written.
+    struct Nosy {
+        io: DuplexStream,
+        cell: Arc<std::sync::OnceLock<Arc<Cell>>>,
+        asked: Arc<AtomicUsize>,
+    }
+
+    impl tokio::io::AsyncRead for Nosy {
+        fn poll_read(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut tokio::io::ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl tokio::io::AsyncWrite for Nosy {
+        fn poll_write(
+            mut self: std::pin::Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let cell = self.cell.get().unwrap().clone();
+            let (answers, answer) = std::sync::mpsc::channel();
+            std::thread::spawn(move || answers.send(cell.drive(|session| session.counts())));
+            // Only a session that is locked takes any time.
+            answer.recv_timeout(std::time::Duration::from_secs(10)).expect("the session is locked");
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            std::pin::Pin::new(&mut self.io).poll_write(cx, bytes)
+        }
+
+        fn poll_flush(mut self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            std::pin::Pin::new(&mut self.io).poll_flush(cx)
+        }
+
+        fn poll_shutdown(mut self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+            std::pin::Pin::new(&mut self.io).poll_shutdown(cx)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_foreign_stream_is_written_while_the_session_is_unlocked() {
+        let (io, _theirs) = tokio::io::duplex(64);
+        let (session_of, asked) = (Arc::default(), Arc::default());
+        let stream = Nosy { io, cell: Arc::clone(&session_of), asked: Arc::clone(&asked) };
+        let mut session = Session::new(Arc::new(SessionConfig::new(Side::Server, Mode::Plain)), now());
+        let epoch = session.reserve();
+        session.attach(epoch, None, now()).unwrap();
+        let cell = Arc::new(Cell::new(session));
+        assert!(session_of.set(cell.clone()).is_ok());
+        let mut link: Box<Link> = Box::new(Link::new(epoch, WsTransport::new(stream, Unmasked, &[], 1024)));
+        assert!(link.poll(&mut cx(), &cell, &Text).is_pending());
+        queue(&cell, "lone");
+        assert!(!flush(&mut link, &cell, now()));
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+
     #[derive(Default)]
     struct Wakes(AtomicUsize);
 
