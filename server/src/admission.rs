@@ -43,7 +43,7 @@ impl Admission {
         mut identity: Identity,
         remote_addr: Option<SocketAddr>,
     ) -> Result<Self, Reject> {
-        // Who says nothing accepts what every server may send, and so does who is in plain mode.
+        // A client without an offer, and any client in plain mode, accepts whatever a server may send.
         let peer_max = match offer {
             Offer::Session { max: Some(max), .. } => *max,
             _ => u64::MAX,

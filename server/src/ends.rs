@@ -1,12 +1,12 @@
-//! [`Ends`]: who waits for the end of a session.
+//! [`Ends`]: the callers that wait for the end of a session.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Those who wait for the end of sessions, by the sessions' numbers. Not in the sessions: few are waited for, and one that
-/// waits for a socket takes no more for it.
+/// Callers that wait for the end of a session, by its number. They are kept outside the sessions, since few have any, and so a
+/// suspended session stays small.
 #[derive(Debug, Default)]
 pub(crate) struct Ends(Mutex<HashMap<u64, Arc<Notify>>>);
 

@@ -250,7 +250,7 @@
 //!
 //! The session waits for the [resume window](Builder::resume_window), 30 s, and keeps what is sent to it. The client comes back
 //! with the session's token, both sides compare their counts, and what is missing is sent again, in order, before anything new.
-//! Your code sees two callbacks, which are for telling others and need nothing else to be done. Who is there at all is best kept by
+//! Your code sees two callbacks, from which you can notify others; nothing else has to be done. Track presence by
 //! the session's [number](Connection::number), for a newcomer may [replace](DuplicateId) a session with the same ID:
 //!
 //! ```
@@ -260,7 +260,7 @@
 //! use std::collections::HashMap;
 //! use std::sync::{Arc, Mutex};
 //!
-//! /// Who is there, and in which session.
+//! /// The users that are present, each with its session.
 //! #[derive(Clone, Default)]
 //! struct Presence(Arc<Mutex<HashMap<String, u64>>>);
 //!
@@ -327,7 +327,7 @@
 //! ```
 //!
 //! `on_disconnect` of a session that was replaced returns before `on_connect` of the one that replaces it is called. One that takes longer than
-//! a second is not waited for: then the old session is told to have left after the new one has come, and its number says so.
+//! a second is not waited for: then the old session leaves after the new one has come, and the number tells them apart.
 //!
 //! A socket that is dead without anybody having said so is noticed by its silence ([`Builder::heartbeat`], 30 s), or sooner, by
 //! the client's next socket: that takes the session over at once. To see what your application makes of it, cut sockets

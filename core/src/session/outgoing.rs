@@ -143,7 +143,7 @@ impl Session {
         Ok(())
     }
 
-    /// Whether the peer accepts a message that takes so many bytes as a WebSocket frame without a mask.
+    /// Whether the peer accepts a message of this size: the length of its unmasked WebSocket frame, in bytes.
     fn fits_peer(&self, framed: usize) -> bool {
         framed <= ws::frame_len(self.peer_max as usize)
     }

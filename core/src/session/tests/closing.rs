@@ -417,7 +417,7 @@ fn what_the_application_has_closed_is_closed_by_it_whatever_ends_it_first() {
         assert_eq!(pair.server().ended(), Some(&reason));
         assert_eq!(pair.server().standing(Epoch(1)), Standing::Leave(reason.close_frame()));
     }
-    // Who did not say so themselves is told the end that came.
+    // Unlike the reason of an application that closes, that of a shutdown gives way to the end that comes.
     let mut pair = Pair::connected(8);
     close(&mut pair, Server, CloseReason::ServerClosed);
     pair.server().end(CloseReason::Duplicate);

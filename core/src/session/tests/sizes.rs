@@ -65,7 +65,7 @@ fn message(size: usize) -> Bytes {
     ws::encode_message(MessageKind::Binary, &vec![b'x'; size])
 }
 
-/// A connected pair whose ends accept messages of so many bytes at most.
+/// A connected pair whose ends accept messages of this many bytes at most.
 fn pair_of(max: usize) -> Pair {
     let mut pair = Pair::new(|c| c.max_message = max, |_| ());
     pair.connect();
