@@ -39,3 +39,45 @@ fn target_dir_prints_where_cargo_builds() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), elsewhere.to_str().unwrap());
 }
+
+/// What `scripts/walk.py` says of a page, and whether it finds it true.
+fn walk(page: &Path) -> (bool, String) {
+    let output = Command::new("python3")
+        .arg(root().join("scripts/walk.py"))
+        .arg(page)
+        .output()
+        .unwrap_or_else(|error| panic!("this test needs python3 in the PATH: {error}"));
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    (output.status.success(), said.concat())
+}
+
+#[test]
+fn the_walks_go_where_the_page_says() {
+    let (is_true, said) = walk(&root().join("docs/walk.md"));
+    assert!(is_true, "{said}");
+}
+
+#[test]
+fn a_walk_that_nobody_can_go_is_refused() {
+    let page = fs::read_to_string(root().join("docs/walk.md")).unwrap();
+    let broken = Path::new(env!("CARGO_TARGET_TMPDIR")).join("walk.md");
+    let cases = [
+        ("| broadcast | ", "| broadcast | 1", "has other counts"),
+        ("  Server::broadcast_with ", "  Server::broadcast_while ", "does not exist"),
+        (
+            "  Server::broadcast_with          server/src/server.rs",
+            "  Server::kick  server/src/server.rs",
+            "is not called by",
+        ),
+        ("      FanOut::begin ", "        FanOut::begin ", "is not called by Members::queue by its name"),
+        ("via `codec.decode(message)`", "via `codec.decode(nothing)`", "through `codec.decode(nothing)`"),
+        ("in Encoded\n", "in Uncoded\n", "there is no type Uncoded"),
+        ("server/src/rooms.rs", "server/src/room.rs", "server/src/room.rs does not exist"),
+    ];
+    for (old, new, expected) in cases {
+        assert!(page.contains(old), "{old}");
+        fs::write(&broken, page.replacen(old, new, 1)).unwrap();
+        let (is_true, said) = walk(&broken);
+        assert!(!is_true && said.contains(expected), "{new}: {said}");
+    }
+}

@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""Counts the functions, files and wrappers of the walks in docs/walk.md, and checks that the page is true.
+
+    scripts/walk.py                # checks, and prints the counts
+    scripts/walk.py PAGE ROOT      # the same for another page, with the sources of another folder
+
+Python 3.9 or later, the standard library alone.
+"""
+
+import re
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+CRATES = ("core", "codecs", "server", "client")
+LINE = re.compile(r"(?P<indent> *)(?P<name>[\w:]+) +(?P<file>\S+\.rs)(?: +via `(?P<via>[^`]+)`)?(?: +in (?P<types>[\w, ]+))?$")
+
+
+class Wrong(Exception):
+    """The page says what is not so."""
+
+
+def blank(text):
+    """The source with comments, strings and characters as spaces, every other character in its place."""
+    token = re.compile(
+        r"//[^\n]*|/\*.*?\*/|b?r(#*)\".*?\"\1|b?\"(?:\\.|[^\"\\])*\"|b?'(?:\\[^\n]+?|[^\\'\n])'", re.DOTALL
+    )
+    return token.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+
+
+def block(code, at):
+    """Where the braces that open at or behind `at` end, or the `;` before them: a pair of positions."""
+    opens = code.find("{", at)
+    ends = code.find(";", at)
+    if opens < 0 or 0 <= ends < opens and code.count("(", at, ends) == code.count(")", at, ends):
+        return None
+    depth = 0
+    for brace in re.compile("[{}]").finditer(code, opens):
+        depth += 1 if brace[0] == "{" else -1
+        if depth == 0:
+            return opens, brace.end()
+    return None
+
+
+@lru_cache(maxsize=None)
+def bodies(code, name):
+    """The bodies of the functions of this name: `f` outside of any `impl`, `T::f` in the `impl`s of `T` and for it."""
+    owner, _, function = name.rpartition("::")
+    spans = []
+    if owner:
+        for found in re.finditer(r"^ *(?:unsafe )?(?:impl|(?:pub(?:\(\w+\))? )?trait)\b([^{;]*)", code, re.MULTILINE):
+            # `impl T<A>`, `impl A for T`, `impl T for A`, `trait T: A`
+            head = re.split(r"\bwhere\b", re.sub(r"^\s*<.*?>\s+(?=\w|<)", " ", found[1]))[0]
+            if any(re.match(rf"\s*(?:\w+::)*{re.escape(owner)}\b", part) for part in re.split(r"\bfor\b", head)):
+                spans.append(block(code, found.start()))
+    else:
+        inside = [block(code, found.start()) for found in re.finditer(r"^(?:unsafe )?impl\b", code, re.MULTILINE)]
+        whole = list(code)
+        for begin, end in filter(None, inside):
+            whole[begin:end] = re.sub(r"[^\n]", " ", code[begin:end])
+        code = "".join(whole)
+        spans.append((0, len(code)))
+    found = []
+    for begin, end in filter(None, spans):
+        for match in re.finditer(rf"\bfn {re.escape(function)}\b", code[begin:end]):
+            body = block(code, begin + match.end())
+            if body and body[1] <= end:
+                found.append(body)
+    return found
+
+
+class Sources:
+    """The files below a folder, each read once."""
+
+    def __init__(self, root):
+        self.root = root
+        self.read = {}
+        self.types = set()
+        for crate in CRATES:
+            for path in sorted((root / crate / "src").rglob("*.rs")):
+                text = path.read_text(encoding="utf-8")
+                self.types.update(re.findall(r"^ *(?:pub(?:\([^)]*\))? )?(?:struct|enum|type|trait) (\w+)", text, re.MULTILINE))
+
+    def text(self, file):
+        return (self.root / file).read_text(encoding="utf-8")
+
+    def code(self, file):
+        key = str(file)
+        if key not in self.read:
+            if not (self.root / file).is_file():
+                raise Wrong(f"{file} does not exist")
+            self.read[key] = blank(self.text(file))
+        return self.read[key]
+
+    def check_call(self, caller, callee, via):
+        """Whether one function calls another by its name, or hands over to it as `via` says."""
+        file, name = caller
+        called = callee[1].rpartition("::")[2]
+        for begin, end in bodies(self.code(file), name):
+            if via and via in self.text(file)[begin:end]:
+                return True
+            if not via and re.search(rf"\b{re.escape(called)}(?:::<[^>]*>)?\(", self.code(file)[begin:end]):
+                return True
+        return False
+
+
+def walks(page):
+    """The walks of a page by name, each a list of (depth, function, file, via, types)."""
+    found = {}
+    for name, text in re.findall(r"^```walk (\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        steps = []
+        for line in text.splitlines():
+            step = LINE.fullmatch(line)
+            if not step:
+                raise Wrong(f"walk {name}: not understood: {line.strip()}")
+            types = [kind.strip() for kind in (step["types"] or "").split(",") if kind.strip()]
+            steps.append((len(step["indent"]) // 2, step["name"], step["file"], step["via"], types))
+        found[name] = steps
+    if not found:
+        raise Wrong("the page has no walk")
+    return found
+
+
+def count(name, steps, sources):
+    """The numbers of functions, files and wrappers of a walk that is as the page says."""
+    callers = []
+    types = set()
+    for depth, function, file, via, holds in steps:
+        here = f"walk {name}: {function} in {file}"
+        if not bodies(sources.code(file), function):
+            raise Wrong(f"{here} does not exist")
+        if depth > len(callers) or (depth == 0) != (not types and not callers):
+            raise Wrong(f"{here} is indented by more than one step, or begins another walk")
+        del callers[depth:]
+        if callers and not sources.check_call(callers[-1], (file, function), via):
+            how = f"through `{via}`" if via else "by its name"
+            raise Wrong(f"{here} is not called by {callers[-1][1]} {how}")
+        callers.append((file, function))
+        for kind in holds:
+            if kind not in sources.types:
+                raise Wrong(f"{here}: there is no type {kind}")
+            types.add(kind)
+    functions = {(file, function) for _, function, file, _, _ in steps}
+    return len(functions), len({file for file, _ in functions}), len(types)
+
+
+def main(arguments):
+    here = Path(__file__).resolve().parent.parent
+    page = Path(arguments[0]) if arguments else here / "docs/walk.md"
+    root = Path(arguments[1]) if len(arguments) > 1 else here
+    text = page.read_text(encoding="utf-8")
+    try:
+        sources = Sources(root)
+        counts = {name: count(name, steps, sources) for name, steps in walks(text).items()}
+        for name, counted in counts.items():
+            print("{}: {} functions, {} files, {} wrappers".format(name, *counted))
+        for name, counted in counts.items():
+            row = re.search(rf"^\| {name} \| (\d+) \| (\d+) \| (\d+) \|", text, re.MULTILINE)
+            if not row or tuple(map(int, row.groups())) != counted:
+                raise Wrong(f"walk {name}: the table has other counts than {counted}")
+    except Wrong as wrong:
+        print(f"{page.name}: {wrong}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
