@@ -1,0 +1,338 @@
+//! Which file of a crate imports which, by `use` and by paths in the code.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use crate::circles::Edges;
+use crate::source::{closing, words};
+
+/// The modules of a crate, by their paths; that of the root is empty.
+#[derive(Debug, Default)]
+pub(crate) struct Crate {
+    modules: BTreeMap<Vec<String>, Module>,
+}
+
+/// A module: a file, or a part of one in braces.
+#[derive(Debug, Default)]
+struct Module {
+    file: String,
+    /// What is defined here, and in what is defined here.
+    names: BTreeSet<String>,
+    public_types: BTreeSet<String>,
+    /// What is imported, by the name that it has here.
+    uses: Vec<Use>,
+    /// Paths of two words and more, and words alone, outside of imports.
+    paths: Vec<Vec<String>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Use {
+    path: Vec<String>,
+    /// `*` for all names there.
+    name: String,
+    /// It is only handed on, unless the code here has the name, too.
+    hands_on: bool,
+}
+
+/// Where a path leads.
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Module(Vec<String>),
+    /// Something that is defined in this file.
+    Item(String),
+}
+
+/// Imports that lead to imports are followed so far: two that name each other must not go on for ever.
+const MOST_STEPS: usize = 16;
+
+impl Crate {
+    /// Reads the crate in this folder of the workspace.
+    pub(crate) fn read(root: &Path, name: &str) -> Self {
+        let mut found = Self::default();
+        let mut next = vec![Vec::new()];
+        while let Some(path) = next.pop() {
+            let place: String = path.iter().map(|name| format!("/{name}")).collect();
+            let files = match path.is_empty() {
+                true => [format!("{name}/src/lib.rs"), String::new()],
+                false => [format!("{name}/src{place}.rs"), format!("{name}/src{place}/mod.rs")],
+            };
+            let file = files.iter().find(|file| root.join(file).is_file()).expect("a module has a file");
+            let text = fs::read_to_string(root.join(file)).expect("it is a file");
+            next.extend(found.add(file, &words(&text), &path));
+        }
+        found
+    }
+
+    /// Adds the module that these words are. Returns the modules in it that are files of their own.
+    fn add(&mut self, file: &str, words: &[String], path: &[String]) -> Vec<Vec<String>> {
+        let mut module = Module { file: file.to_owned(), ..Module::default() };
+        let mut children = Vec::new();
+        let is = |index: usize, word: &str| words.get(index).is_some_and(|found| found == word);
+        // Of the next word: whether it is visible elsewhere, and whether everywhere.
+        let (mut is_visible, mut is_public) = (false, false);
+        let mut index = 0;
+        while index < words.len() {
+            match &*words[index] {
+                "pub" => {
+                    (is_visible, is_public) = (true, !is(index + 1, "("));
+                    index = if is_public { index + 1 } else { closing(words, index + 1) };
+                    continue;
+                }
+                "mod" if is(index + 2, ";") || is(index + 2, "{") => {
+                    let child: Vec<_> = path.iter().chain([&words[index + 1]]).cloned().collect();
+                    module.names.insert(words[index + 1].clone());
+                    if is(index + 2, "{") {
+                        let end = closing(words, index + 2);
+                        children.extend(self.add(file, &words[index + 3..end - 1], &child));
+                        index = end;
+                    } else {
+                        children.push(child);
+                        index += 3;
+                    }
+                }
+                // Not that of `impl Trait + use<..>`.
+                "use" if !is(index + 1, "<") => {
+                    let length = words[index..].iter().position(|word| word == ";");
+                    let end = length.map_or(words.len(), |length| index + length);
+                    tree(&words[index + 1..end], &[], is_visible, &mut module.uses);
+                    index = end;
+                }
+                kind @ ("struct" | "enum" | "union" | "trait" | "type" | "fn" | "const" | "static") => {
+                    let name = words.get(index + 1).cloned();
+                    if is_public && !["fn", "const", "static"].contains(&kind) {
+                        module.public_types.extend(name.clone());
+                    }
+                    module.names.extend(name);
+                    index += 1;
+                }
+                word if word.starts_with(is_word) => {
+                    let mut found = vec![word.to_owned()];
+                    while is(index + 1, "::")
+                        && words.get(index + 2).is_some_and(|next| next.starts_with(is_word))
+                    {
+                        found.push(words[index + 2].clone());
+                        index += 2;
+                    }
+                    module.paths.push(found);
+                    index += 1;
+                }
+                _ => index += 1,
+            }
+            (is_visible, is_public) = (false, false);
+        }
+        self.modules.insert(path.to_vec(), module);
+        children
+    }
+
+    /// What each file imports of the others: what it uses itself, not what it hands on by `pub use`.
+    pub(crate) fn imports(&self) -> Edges {
+        let mut edges = Edges::new();
+        for (path, module) in &self.modules {
+            let to = edges.entry(module.file.clone()).or_default();
+            for found in &module.uses {
+                let is_used = || module.paths.iter().any(|path| path[0] == found.name);
+                if (!found.hands_on || is_used())
+                    && let Some(Place::Item(file)) = self.resolve(path, &found.path, 0)
+                {
+                    to.insert(file);
+                }
+            }
+            for found in module.paths.iter().filter(|found| found.len() > 1) {
+                if let Some(Place::Item(file)) = self.resolve(path, found, 0) {
+                    to.insert(file);
+                }
+            }
+        }
+        for (file, to) in &mut edges {
+            to.remove(file);
+        }
+        edges
+    }
+
+    /// Where a path leads that stands in a module; `None` for other crates.
+    fn resolve(&self, from: &[String], path: &[String], steps: usize) -> Option<Place> {
+        let (first, rest) = path.split_first()?;
+        if steps > MOST_STEPS {
+            return None;
+        }
+        match &**first {
+            "crate" => self.walk(Vec::new(), rest, steps),
+            "self" => self.walk(from.to_vec(), rest, steps),
+            "super" => {
+                let supers = path.iter().take_while(|word| *word == "super").count();
+                let above = from.len().checked_sub(supers)?;
+                self.walk(from[..above].to_vec(), &path[supers..], steps)
+            }
+            _ => {
+                let module = self.modules.get(from)?;
+                let child: Vec<_> = from.iter().chain([first]).cloned().collect();
+                if self.modules.contains_key(&child) {
+                    return self.walk(child, rest, steps);
+                }
+                // Only a module leads on; an item that is imported has been counted.
+                let found = module.uses.iter().find(|found| found.name == *first && found.path != path)?;
+                match self.resolve(from, &found.path, steps + 1)? {
+                    Place::Module(module) => self.walk(module, rest, steps + 1),
+                    Place::Item(file) => Some(Place::Item(file)),
+                }
+            }
+        }
+    }
+
+    fn walk(&self, mut at: Vec<String>, path: &[String], steps: usize) -> Option<Place> {
+        for (index, name) in path.iter().enumerate() {
+            let module = self.modules.get(&at)?;
+            if name == "*" {
+                return Some(Place::Item(module.file.clone()));
+            }
+            at.push(name.clone());
+            if self.modules.contains_key(&at) {
+                continue;
+            }
+            at.pop();
+            if module.names.contains(name) {
+                return Some(Place::Item(module.file.clone()));
+            }
+            let named = module.uses.iter().find(|found| found.name == *name);
+            if let Some(found) = named {
+                return match self.resolve(&at, &found.path, steps + 1)? {
+                    Place::Module(module) => self.walk(module, &path[index + 1..], steps + 1),
+                    item @ Place::Item(_) => Some(item),
+                };
+            }
+            // A macro has made it.
+            return Some(Place::Item(module.file.clone()));
+        }
+        Some(Place::Module(at))
+    }
+
+    /// The public types that each file defines.
+    pub(crate) fn public_types(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let mut types = BTreeMap::<_, BTreeSet<_>>::new();
+        for module in self.modules.values() {
+            types.entry(module.file.clone()).or_default().extend(module.public_types.iter().cloned());
+        }
+        types
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphabetic() || c == '_'
+}
+
+/// The imports of a tree: `a::{b, c as d, e::*}`.
+fn tree(words: &[String], before: &[String], hands_on: bool, uses: &mut Vec<Use>) {
+    let mut path = before.to_vec();
+    let mut name = None;
+    let mut index = 0;
+    while index < words.len() {
+        match &*words[index] {
+            "{" => {
+                let end = closing(words, index);
+                let mut depth = 0;
+                let branches = words[index + 1..end - 1].split(|word| {
+                    depth += match &**word {
+                        "{" => 1,
+                        "}" => -1,
+                        _ => 0,
+                    };
+                    depth == 0 && word == ","
+                });
+                branches
+                    .filter(|branch| !branch.is_empty())
+                    .for_each(|branch| tree(branch, &path, hands_on, uses));
+                return;
+            }
+            "as" => {
+                name = words.get(index + 1).cloned();
+                index += 1;
+            }
+            "self" if !path.is_empty() => {}
+            "::" => {}
+            word => path.push(word.to_owned()),
+        }
+        index += 1;
+    }
+    let name = name.or_else(|| path.last().cloned()).unwrap_or_default();
+    uses.push(Use { path, name, hands_on });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The imports of a crate of these modules, by their paths, each in a file of that name.
+    fn imports(modules: &[(&str, &str)]) -> Vec<String> {
+        let mut found = Crate::default();
+        for (path, text) in modules {
+            let segments: Vec<_> =
+                path.split("::").filter(|name| !name.is_empty()).map(str::to_owned).collect();
+            found.add(path, &words(text), &segments);
+        }
+        let edges = found.imports();
+        edges.iter().flat_map(|(from, to)| to.iter().map(move |to| format!("{from}>{to}"))).collect()
+    }
+
+    #[test]
+    fn an_import_leads_to_the_file_that_defines_it() {
+        let modules = [
+            ("", "mod a; mod b; pub use a::{A, inner::C};"),
+            ("a", "mod inner; pub struct A; use crate::b;  fn f() { b::g(); }"),
+            ("a::inner", "pub struct C; use super::super::b::D as E;"),
+            ("b", "pub fn g() {} pub enum D {} use crate::{A, C}; use std::fmt;"),
+        ];
+        assert_eq!(imports(&modules), ["a>b", "a::inner>b", "b>a", "b>a::inner"]);
+    }
+
+    #[test]
+    fn a_path_in_the_code_is_an_import() {
+        let modules = [
+            ("", "mod a; mod b;"),
+            ("a", "fn f() -> super::b::B { crate::b::B::new() } pub(super) struct A;"),
+            (
+                "b",
+                "pub struct B; impl B { fn new() { self::B } } mod inline { fn g(_: super::super::a::A) {} }",
+            ),
+        ];
+        assert_eq!(imports(&modules), ["a>b", "b>a"]);
+    }
+
+    #[test]
+    fn handing_on_is_no_import_unless_the_name_is_used() {
+        let modules =
+            |used: &'static str| [("", "mod a;"), ("a", used), ("a::b", "use super::A; pub struct B;")];
+        assert_eq!(imports(&modules("mod b; pub use b::B; pub struct A;")), ["a::b>a"]);
+        assert_eq!(imports(&modules("mod b; pub use b::B; pub struct A(B);")), ["a>a::b", "a::b>a"]);
+        assert_eq!(imports(&modules("mod b; use b::B; pub struct A;")), ["a>a::b", "a::b>a"]);
+    }
+
+    #[test]
+    fn what_tests_and_comments_import_does_not_count() {
+        let modules = [
+            ("", "mod a; mod b;"),
+            (
+                "a",
+                "/// [`A`](crate::b::B)\npub struct A; // crate::b::B\n#[cfg(test)] mod tests { use crate::b::B; }",
+            ),
+            ("b", "#[cfg(test)] use crate::a::A; pub struct B;"),
+        ];
+        assert!(imports(&modules).is_empty());
+    }
+
+    #[test]
+    fn imports_that_name_each_other_end() {
+        assert!(
+            imports(&[("", "mod a; mod b;"), ("a", "pub use crate::b::X;"), ("b", "pub use crate::a::X;")])
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn public_types_are_those_that_everyone_sees() {
+        let mut found = Crate::default();
+        let text = "pub struct A; pub(crate) struct B; struct C; pub enum D { E } pub fn f() {} pub trait G { type H; }";
+        found.add("a", &words(text), &[]);
+        assert_eq!(found.public_types()["a"], ["A", "D", "G"].map(str::to_owned).into());
+    }
+}

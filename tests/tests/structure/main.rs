@@ -1,0 +1,131 @@
+//! The shape of the code: which files form circles of imports, which are long, which names of types stand for two things.
+//!
+//! What is known and not mended yet stands in `known.txt`, which can only become shorter: a line that is not true any more has
+//! to go, and nothing may be added.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
+mod circles;
+mod imports;
+mod source;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rejoin_tests::protocol::root;
+
+use imports::Crate;
+
+const CRATES: [&str; 4] = ["core", "codecs", "server", "client"];
+
+/// No file is longer, unless it is known.
+const LONGEST: usize = 400;
+
+/// A file that is known has a bound of its own, and no more lines to spare: lines come and go within it.
+const SPARE: usize = 100;
+
+/// The known lines that begin with this word, without it.
+fn known(kind: &str) -> BTreeSet<String> {
+    let lines = include_str!("known.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.strip_prefix(kind)?.strip_prefix(' ')).map(str::to_owned).collect()
+}
+
+/// Fails where what is found is not what is known.
+fn assert_known(kind: &str, found: &BTreeSet<String>) {
+    let known = known(kind);
+    let lines = |lines: Vec<&String>| lines.iter().map(|line| format!("{kind} {line}\n")).collect::<String>();
+    let new = lines(found.difference(&known).collect());
+    let gone = lines(known.difference(found).collect());
+    assert!(
+        new.is_empty() && gone.is_empty(),
+        "new, to be mended:\n{new}\ngone, to be taken out of known.txt (or to become shorter there):\n{gone}"
+    );
+}
+
+#[test]
+fn no_files_import_each_other_in_a_new_circle() {
+    let mut found = BTreeSet::new();
+    for name in CRATES {
+        let edges = Crate::read(&root(), name).imports();
+        assert!(edges.len() >= 5, "the imports of {name} were not found");
+        found.extend(circles::circles(&edges).iter().map(|circle| circle.join(" ")));
+    }
+    assert_known("circle", &found);
+}
+
+#[test]
+fn no_public_type_has_the_name_of_another() {
+    let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for name in CRATES {
+        for (file, types) in Crate::read(&root(), name).public_types() {
+            types.into_iter().for_each(|name| files.entry(name).or_default().push(file.clone()));
+        }
+    }
+    assert!(files.len() >= 50, "the types were not found");
+    let found = files.iter().filter(|(_, files)| files.len() > 1);
+    assert_known("twice", &found.map(|(name, files)| format!("{name} {}", files.join(" "))).collect());
+}
+
+#[test]
+fn no_file_becomes_too_long() {
+    let mut paths = Vec::new();
+    for name in CRATES {
+        files(&root().join(name).join("src"), &mut paths);
+    }
+    assert!(paths.len() >= 100, "the files were not found");
+    let known = known("long");
+    let mut found = BTreeSet::new();
+    for path in paths {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        let path = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+        let bound = known.iter().find_map(|known| known.strip_prefix(&path)?.trim_start().parse().ok());
+        found.extend(judge(lines, bound).map(|bound| format!("{path} {bound}")));
+    }
+    assert_known("long", &found);
+}
+
+/// The bound that a file needs, where it is too long: the known one, if that fits.
+fn judge(lines: usize, known: Option<usize>) -> Option<usize> {
+    let fits = |bound: &usize| (lines..=lines + SPARE).contains(bound);
+    let fresh = || (lines + SPARE / 4).next_multiple_of(SPARE / 2);
+    (lines > LONGEST).then(|| known.filter(fits).unwrap_or_else(fresh))
+}
+
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn a_long_file_has_a_bound_with_little_to_spare() {
+    assert_eq!(judge(400, None), None);
+    assert_eq!(judge(400, Some(450)), None, "it is long no more");
+    assert_eq!(judge(401, None), Some(450));
+    assert_eq!([425, 426].map(|lines| judge(lines, None)), [Some(450), Some(500)]);
+    assert_eq!([500, 600].map(|lines| judge(lines, Some(600))), [Some(600); 2]);
+    assert_eq!(judge(499, Some(600)), Some(550), "it has become shorter");
+    assert_eq!(judge(601, Some(600)), Some(650), "it has become longer");
+}
+
+#[test]
+#[should_panic(expected = "new, to be mended:\nlong a.rs 450\n")]
+fn what_is_not_known_is_refused() {
+    let mut found = known("long");
+    found.insert("a.rs 450".to_owned());
+    assert_known("long", &found);
+}
+
+#[test]
+#[should_panic(expected = "gone, to be taken out of known.txt")]
+fn what_is_known_and_gone_is_refused() {
+    let mut found = known("long");
+    found.pop_first().expect("some are known");
+    assert_known("long", &found);
+}
