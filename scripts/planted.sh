@@ -60,6 +60,7 @@ run() {
 core() { run -p rejoin-core --all-features --lib "$@"; }
 memory() { run -p rejoin-tests --test memory; }
 foreign() { run -p rejoin-tests --test foreign_code; }
+logging() { run -p rejoin-tests --test logging; }
 trials() { run -p rejoin-tests --test simulation -- --skip schedules --skip the_same_seed; }
 find_it() {
     case "$(grep -m1 '^+++ b/' "$1")" in
@@ -68,7 +69,7 @@ find_it() {
                 core -- session::tests::random || core -- session::tests::walk || memory || foreign || trials
             ;;
         *b/client/*) run -p rejoin-client --lib --tests || memory || trials ;;
-        *b/server/*) run -p rejoin-server --lib || memory || foreign || trials ;;
+        *b/server/*) run -p rejoin-server --lib || memory || foreign || logging || trials ;;
         *) memory ;;
     esac
 }

@@ -15,6 +15,7 @@ use crate::metrics::ResumeRefused;
 use crate::options::DuplicateId;
 use crate::registry;
 use crate::reject::Reject;
+use crate::service::LoggedRequest;
 use crate::session_task::SessionTask;
 use crate::shared::Shared;
 use crate::upgrade::{Offer, Resume, bad};
@@ -41,7 +42,7 @@ impl Admission {
         shared: &Arc<Shared>,
         offer: &Offer,
         mut identity: Identity,
-        remote_addr: Option<SocketAddr>,
+        asked: &LoggedRequest,
     ) -> Result<Self, Reject> {
         // A client without an offer, and any client in plain mode, accepts whatever a server may send.
         let peer_max = match offer {
@@ -55,9 +56,11 @@ impl Admission {
             Offer::Session { codecs, resume: Some(resume), .. } => {
                 shared.meter.tell(|metrics| metrics.resume_attempted());
                 match find(shared, resume, codecs, &identity) {
-                    Ok(connection) => return Self::resume(shared, connection, resume.received, peer_max),
+                    Ok(connection) => {
+                        return Self::resume(shared, connection, resume.received, peer_max, asked);
+                    }
                     Err(reason) => {
-                        shared.refuse_resume(reason.into());
+                        refuse_resume(shared, reason.into(), asked);
                         (Mode::Session, codecs[0], Some(reason))
                     }
                 }
@@ -73,10 +76,16 @@ impl Admission {
             return Ok(Self { connection: existing, epoch, received: None, task: None });
         }
         let (session, who) = new_session(shared, mode, lost, peer_max, identity.id, &identity.room)?;
-        Self::open(shared, session, who, codec, identity.data, remote_addr)
+        Self::open(shared, session, who, codec, identity.data, asked.peer)
     }
 
-    fn resume(shared: &Shared, connection: Connection, received: u64, peer_max: u64) -> Result<Self, Reject> {
+    fn resume(
+        shared: &Shared,
+        connection: Connection,
+        received: u64,
+        peer_max: u64,
+        asked: &LoggedRequest,
+    ) -> Result<Self, Reject> {
         let epoch = connection.cell().drive(|session| {
             session.check_resume(received)?;
             session.set_peer_max(peer_max);
@@ -84,7 +93,7 @@ impl Admission {
         });
         //= PROTOCOL.md#R4.20: answer an offer with such an N with HTTP 400, and leave the session as it is
         let epoch = epoch.map_err(|violation: rejoin_core::Violation| {
-            shared.refuse_resume(ResumeRefused::BadCount);
+            refuse_resume(shared, ResumeRefused::BadCount, asked);
             bad(format!("resume offer: {violation}"))
         })?;
         Ok(Self { connection, epoch, received: Some(received), task: None })
@@ -180,6 +189,13 @@ fn by_token(shared: &Shared, resume: &Resume, codecs: &[usize]) -> Result<Connec
         return Err(LostReason::Codec);
     }
     Ok(found)
+}
+
+/// Logs and counts a request that does not get the session that it asked for.
+fn refuse_resume(shared: &Shared, why: ResumeRefused, asked: &LoggedRequest) {
+    let peer = asked.peer.map(tracing::field::display);
+    tracing::info!(path = asked.path(), peer, %why, "resume refused");
+    shared.meter.tell(|metrics| metrics.resume_refused(why));
 }
 
 /// The session that an offer resumes if `ConnectFn` returns its identity.

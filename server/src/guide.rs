@@ -571,7 +571,7 @@
 //! - **The release build.** A delivery goes through functions of several crates: `lto = "fat"` and `codegen-units = 1` in
 //!   `[profile.release]` took a sixth of the time that rejoin's own code takes for one.
 //! - **The log.** At `RUST_LOG=rejoin_server=info`: each address that is listened on, the shutdown, each refused request with its status,
-//!   path and peer, and each resume that fails with its cause. Pages of other origins are warned of, at most once a second.
+//!   path and peer, and each failed resume with its cause, path and peer (with the session's ID where the socket came too late). Pages of other origins are warned of, at most once a second.
 //! - **What to watch.** [`Server::stats`] has the numbers at this moment, [`Metrics`] what happens, for Prometheus and the like;
 //!   events come through `tracing`, in one span per session that carries its ID and room. Neither payloads nor tokens are logged.
 //!

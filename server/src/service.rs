@@ -139,7 +139,7 @@ pub(crate) async fn admit(
     let upgrade = check(shared, &parts, has_socket).map_err(refused)?;
     let request = ConnectRequest::new(parts, remote_addr, admission::resumable(shared, &upgrade.offer));
     let identity = identify(shared, request).await.map_err(refused)?;
-    let admission = Admission::decide(shared, &upgrade.offer, identity, remote_addr).map_err(refused)?;
+    let admission = Admission::decide(shared, &upgrade.offer, identity, &asked).map_err(refused)?;
     let subprotocol = match upgrade.offer {
         Offer::Plain { subprotocol } => subprotocol,
         //= PROTOCOL.md#R1.3: the server MUST select that session's codec instead
@@ -188,13 +188,24 @@ async fn identify(shared: &Shared, request: ConnectRequest) -> Result<Identity, 
     }
 }
 
-/// What the log says of a request that is refused.
+/// What the log says of a request that is refused, or whose resume is. The query is left out: it may hold secrets.
 #[derive(Debug, Default)]
 pub(crate) struct LoggedRequest {
     pub(crate) uri: Uri,
     pub(crate) peer: Option<SocketAddr>,
     /// The tokens of its resume offers.
     pub(crate) secrets: Vec<String>,
+}
+
+/// Characters of a path that are logged.
+const MAX_PATH: usize = 200;
+
+impl LoggedRequest {
+    pub(crate) fn path(&self) -> &str {
+        let path = self.uri.path();
+        // Visible ASCII, each a byte.
+        &path[..path.len().min(MAX_PATH)]
+    }
 }
 
 /// The answer that refuses a request, which is counted and logged.
@@ -205,16 +216,10 @@ pub(crate) fn refuse(shared: &Shared, reject: Reject, asked: &LoggedRequest) -> 
     upgrade::refuse(reject)
 }
 
-/// Characters of a path that are logged.
-const MAX_PATH: usize = 200;
-
-/// What the server itself fails at, and what an operator has to set right, at warn; what clients do wrong at info. The query
-/// is not logged: it may hold secrets.
+/// What the server itself fails at, and what an operator has to set right, at warn; what clients do wrong at info.
 fn log_refusal(shared: &Shared, reject: &Reject, asked: &LoggedRequest) {
     let status = reject.status.as_u16();
-    let path = asked.uri.path();
-    // Visible ASCII, each a byte.
-    let path = &path[..path.len().min(MAX_PATH)];
+    let path = asked.path();
     let peer = asked.peer.map(tracing::field::display);
     // An application may quote the request to the client that sent it; a log is read by others.
     let why = upgrade::redact(&reject.body, &asked.secrets);

@@ -104,7 +104,7 @@ impl Shared {
     /// Gives a session another socket.
     pub(crate) fn arrive(&self, connection: &Connection, arrival: Arrival) {
         if let Some(left) = connection.arrive(arrival) {
-            self.refuse_resume(ResumeRefused::Overtaken);
+            self.refuse_late(connection, ResumeRefused::Overtaken);
             let frame = CloseFrame::new(4000, "taken over");
             self.close_socket(left.link, LinkEnd::Leave(frame));
         }
@@ -118,7 +118,7 @@ impl Shared {
         if let Some(late) = connection.take_arrival() {
             tracing::debug!(id = connection.id(), "socket has come too late");
             if late.resumes {
-                self.refuse_resume(ResumeRefused::Ended);
+                self.refuse_late(connection, ResumeRefused::Ended);
             }
             self.close_socket(late.link, LinkEnd::Leave(connection.farewell()));
         }
@@ -169,9 +169,9 @@ impl Shared {
         }
     }
 
-    /// A socket does not get the session that it asked for.
-    pub(crate) fn refuse_resume(&self, why: ResumeRefused) {
-        tracing::info!(%why, "resume refused");
+    /// A socket that its request has promised this session is too late for it.
+    pub(crate) fn refuse_late(&self, connection: &Connection, why: ResumeRefused) {
+        tracing::info!(id = connection.id(), %why, "resume refused");
         self.meter.tell(|metrics| metrics.resume_refused(why));
     }
 

@@ -111,7 +111,7 @@ impl Socket {
                     _ => (connection.farewell(), ResumeRefused::Ended),
                 };
                 if resumes {
-                    shared.refuse_resume(why);
+                    shared.refuse_late(connection, why);
                 }
                 leave(shared, link, LinkEnd::Leave(frame));
             }

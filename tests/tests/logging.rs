@@ -9,9 +9,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rejoin_client::{Client, Event, Frame};
+use rejoin_server::codecs::{JsonCodec, MsgpackCodec};
 use rejoin_server::{ConnectRequest, Connection, Identity, OrReject as _, Reject, Server, StatusCode};
-use rejoin_tests::harness::{self, Dials, Line, Recorder, describe, next, next_event};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use rejoin_tests::harness::{self, Dials, Line, Recorder, describe, next, next_event, within};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf,
+};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// In every payload, and in the client's query.
@@ -302,6 +305,51 @@ async fn operator_sees_addresses_refusals_and_shutdown_at_info() {
     );
 }
 
+#[tokio::test]
+async fn failed_resume_is_logged_with_path_and_peer() {
+    let (tape, _guard) = capture("info");
+    let server = Server::builder(harness::connect).codec(JsonCodec).codec(MsgpackCodec).build().unwrap();
+    let addr = server.listen("127.0.0.1:0").await.unwrap().local_addr();
+    let ask = async |id: &str, offers: &str| {
+        let mut tcp = tokio::net::TcpStream::connect(addr).await.unwrap();
+        let request = format!(
+            "GET /ws?id={id}&auth={SECRET} HTTP/1.1\r\nhost: a.test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             sec-websocket-protocol: {offers}\r\n\r\n"
+        );
+        tcp.write_all(request.as_bytes()).await.unwrap();
+        tcp
+    };
+    let ada = ask("ada", "rejoin.v1.json").await;
+    let mut lines = tokio::io::BufReader::new(ada).split(b'"');
+    let mut members = async || within("$open", lines.next_segment()).await.unwrap().unwrap();
+    while members().await != b"session" {}
+    members().await;
+    let token = String::from_utf8(members().await).unwrap();
+    let unknown = "x".repeat(token.len());
+
+    let mut expected = Vec::new();
+    for (id, codec, token, count, why) in [
+        ("ben", "json", &unknown, 0, "unknown"),
+        ("ben", "json", &token, 0, "identity"),
+        ("ada", "json", &token, 7, "bad_count"),
+        ("ada", "msgpack", &token, 0, "codec"),
+    ] {
+        let mut tcp = ask(id, &format!("rejoin.v1.{codec}, rejoin.resume.{token}.{count}")).await;
+        let peer = tcp.local_addr().unwrap();
+        within("an answer", tcp.read_u8()).await.unwrap();
+        expected.push(format!(
+            r#"INFO rejoin_server::admission: resume refused path="/ws" peer={peer} why={why}"#
+        ));
+    }
+    let text = tape.text();
+    let told: Vec<_> = text.lines().filter(|line| line.contains("resume refused")).map(str::trim).collect();
+    assert_eq!(told, expected);
+    for secret in [&*token, &unknown, SECRET, "auth="] {
+        assert!(!text.contains(secret), "{secret} in\n{text}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lost_session_is_told_by_both_sides() {
     let (tape, _guard) = capture("debug");
@@ -317,7 +365,7 @@ async fn a_lost_session_is_told_by_both_sides() {
     assert_eq!(next(&mut ada).await, "lost unknown []");
     log.connected().await;
     let text = tape.text();
-    assert!(text.contains("resume refused why=unknown"), "{text}");
+    assert!(text.contains(r#"resume refused path="/" why=unknown"#), "{text}");
     assert!(text.contains(r#"session lost, a fresh one is open id="ada" lost=Some(Unknown)"#), "{text}");
     assert_no_secret(&tape, &wire, 2);
 }
