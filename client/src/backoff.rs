@@ -44,11 +44,13 @@ impl Backoff {
     }
 
     /// A connection has ended that stood for `time`. The delays begin anew only after one that lasted: 10 s, or the longest
-    /// delay where that is shorter. A server that accepts and drops at once is not dialled in a hot loop.
-    pub(crate) fn stood_for(&mut self, time: Duration) {
-        if time >= LASTED.min(self.max) {
+    /// delay where that is shorter; returns whether it has. A server that accepts and drops at once is not dialled in a hot loop.
+    pub(crate) fn stood_for(&mut self, time: Duration) -> bool {
+        let lasted = time >= LASTED.min(self.max);
+        if lasted {
             self.attempt = 0;
         }
+        lasted
     }
 }
 

@@ -118,8 +118,10 @@ impl ClientBuilder {
     }
 
     /// How many reconnects in a row may fail before the connection ends with
-    /// [`RetriesExhausted`](crate::CloseReason::RetriesExhausted). One that the server has opened is not a failure, however
-    /// soon it is lost. Default: 0, unlimited; at most 32.
+    /// [`RetriesExhausted`](crate::CloseReason::RetriesExhausted). A reconnect has succeeded when its socket lasted (10 s, or the
+    /// longest delay where that is shorter), and also when it resumed the session and the network then lost it, however soon. One that
+    /// the server closes sooner, or that opens a fresh session and is lost sooner, has failed: so a server whose `on_connect`
+    /// panics every time does not keep the client for ever. Default: 0, unlimited; at most 32.
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.options.max_retries = retries;
         self

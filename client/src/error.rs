@@ -89,6 +89,9 @@ pub enum ConnectError {
     Protocol(CloseFrame),
     /// The socket was closed or lost before the server had opened the session.
     Closed(DropReason),
+    /// The server opened the session, and ended it or its socket soon after. Only in
+    /// [`RetriesExhausted`](crate::CloseReason::RetriesExhausted), where the last reconnect came to this.
+    ShortLived(DropReason),
 }
 
 /// Why an answer to the upgrade could not be read, or is no upgrade. Its text never repeats what the server sent.
@@ -147,6 +150,7 @@ impl fmt::Display for ConnectError {
             Self::Timeout => f.write_str("session was not opened within the handshake timeout"),
             Self::Protocol(frame) => write!(f, "server broke the protocol: {frame}"),
             Self::Closed(reason) => write!(f, "socket gone before the session was opened: {reason}"),
+            Self::ShortLived(reason) => write!(f, "socket gone soon after the session was opened: {reason}"),
         }
     }
 }

@@ -79,7 +79,7 @@ pub enum CloseReason {
     /// The server answered the reconnect with a status after which trying again cannot help: any but 404, 408, 421, 425, 429
     /// and 5xx; 401 where there are no fresh credentials, or where they were refused, too.
     Refused(Refusal),
-    /// So many reconnects in a row failed as [`max_retries`](crate::ClientBuilder::max_retries) allows.
+    /// As many reconnects in a row failed as [`max_retries`](crate::ClientBuilder::max_retries) allows; that says when one fails.
     RetriesExhausted {
         /// How many.
         attempts: u32,

@@ -158,7 +158,7 @@
 //! # When the socket is lost
 //!
 //! The client dials again by itself, after 500 ms at first and 30 s at last, with jitter ([`ClientBuilder::reconnect`]), for ever
-//! or [so many times](ClientBuilder::max_retries), and takes its session back. What was sent meanwhile leaves then; what the
+//! or until [as many reconnects in a row](ClientBuilder::max_retries) fail as you allow, and takes its session back. What was sent meanwhile leaves then; what the
 //! server said meanwhile arrives, in order. Two things are worth telling your user: that there is no connection at the moment,
 //! and the rare case in which something may be missing.
 //!

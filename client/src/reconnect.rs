@@ -30,8 +30,10 @@ pub(crate) struct Driver {
     backoff: Backoff,
     cookies: Cookies,
     timer: Deadline,
-    /// Reconnects that failed in a row.
-    failures: u32,
+    /// Reconnects in a row that failed, and the one under way.
+    retries: u32,
+    /// The session of the last socket that ended; none in plain mode.
+    last_session: Option<Arc<SessionIdentity>>,
     /// Credentials were refused with 401, and no socket was opened since.
     credentials_refused: bool,
     /// A dial was abandoned whose request the server may have read, and may still act on.
@@ -53,7 +55,8 @@ impl Driver {
             options,
             cookies: Cookies::default(),
             timer: Deadline::default(),
-            failures: 0,
+            retries: 0,
+            last_session: None,
             credentials_refused: false,
             late_request: false,
             leaving: JoinSet::new(),
@@ -154,13 +157,15 @@ impl Driver {
 
     async fn drive(mut self, mut link: Option<Box<Link>>) {
         loop {
+            let mut lasted = false;
             if let Some(mut link) = link.take() {
                 let since = now();
                 let end = poll_fn(|cx| self.poll_link(cx, &mut link)).await;
-                self.backoff.stood_for(now() - since);
+                lasted = self.backoff.stood_for(now() - since);
                 log_dropped(&self.shared);
                 self.leave(link, end);
             }
+            self.judge(lasted);
             match self.reconnect().await {
                 Some(next) => link = next,
                 None => break,
@@ -169,6 +174,22 @@ impl Driver {
         self.shared.set_state(ConnectionState::Closed);
         log_closed(&self.shared);
         while self.leaving.join_next().await.is_some() {}
+    }
+
+    /// A socket with an open session has ended. The reconnect that brought it has succeeded if the socket lasted, or if it
+    /// resumed the session and the network then lost it. A server that opens a session only to end it is no better than one
+    /// that refuses: if that counted as a success, the client would come back for ever.
+    fn judge(&mut self, lasted: bool) {
+        let (session, closed) = self.shared.cell.drive(|session| {
+            let closed = matches!(session.dropped(), Some(DropReason::Closed(_) | DropReason::SessionLost));
+            (session.identity().cloned(), closed)
+        });
+        let token = |session: &Option<Arc<SessionIdentity>>| session.as_ref().map(|had| had.token.clone());
+        let resumed = token(&session) == token(&self.last_session);
+        self.last_session = session;
+        if lasted || (resumed && !closed) {
+            self.retries = 0;
+        }
     }
 
     /// Dials until the session is open again; the socket may be gone by then. `None` when the session has ended.
@@ -185,16 +206,21 @@ impl Driver {
             shared.give_up(CloseReason::ReconnectDisabled(reason.unwrap_or(DropReason::Cut)));
             return None;
         }
+        if self.is_exhausted() {
+            let reason = shared.cell.drive(|session| session.dropped().cloned());
+            self.give_up(ConnectError::ShortLived(reason.unwrap_or(DropReason::Cut)));
+            return None;
+        }
         let mut wait = self.wait_for(match advice {
             Reconnect::After(hint) => Some(hint),
             _ => None,
         });
         loop {
-            tracing::debug!(?wait, failures = self.failures, "waiting to reconnect");
+            tracing::debug!(?wait, retries = self.retries, "waiting to reconnect");
             unless_ended(&shared, wait.done(&shared)).await?;
+            self.retries = self.retries.saturating_add(1);
             let error = match unless_ended(&shared, self.open(None)).await? {
                 Ok(link) => {
-                    self.failures = 0;
                     self.credentials_refused = false;
                     return Some(link);
                 }
@@ -204,7 +230,6 @@ impl Driver {
                 return None;
             }
             tracing::debug!(%error, "reconnect failed");
-            self.failures = self.failures.saturating_add(1);
             wait = self.after_failure(error)?;
         }
     }
@@ -219,10 +244,8 @@ impl Driver {
                 return None;
             }
         }
-        if self.failures == self.options.max_retries {
-            tracing::debug!(attempts = self.failures, "giving up: no more retries");
-            let last = Arc::new(error);
-            self.shared.give_up(CloseReason::RetriesExhausted { attempts: self.failures, last });
+        if self.is_exhausted() {
+            self.give_up(error);
             return None;
         }
         // A server that closes before it has opened the session may name a time, too: 1012 instead of 503.
@@ -235,6 +258,18 @@ impl Driver {
             _ => None,
         };
         Some(self.wait_for(retry_after.max(advised)))
+    }
+
+    /// Whether there were as many retries as there may be.
+    fn is_exhausted(&self) -> bool {
+        let max = self.options.max_retries;
+        max > 0 && self.retries >= max
+    }
+
+    fn give_up(&self, last: ConnectError) {
+        tracing::debug!(attempts = self.retries, "giving up: no more retries");
+        let last = Arc::new(last);
+        self.shared.give_up(CloseReason::RetriesExhausted { attempts: self.retries, last });
     }
 
     //= PROTOCOL.md#R7.21: another 401 before a session is open is final

@@ -7,8 +7,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::{
-    MAX, OTHER_TOKEN, TOKEN, client, connected, expect_closed, expect_dropped, expect_quiet, expect_restored,
-    number, secs,
+    MAX, OTHER_TOKEN, Socket, TOKEN, client, connected, expect_closed, expect_dropped, expect_quiet,
+    expect_refused, expect_restored, number, secs,
 };
 
 #[tokio::test(start_paused = true)]
@@ -163,6 +163,82 @@ async fn ends_when_the_retries_are_exhausted() {
     assert_eq!(attempts, 3);
     assert!(last.to_string().contains("dial failed"), "{last}");
     assert!(connection.send(&number(1)).is_err());
+}
+
+/// What `on_connect` does that panics every time, and a server that is overloaded, restarted or killed again and again.
+#[tokio::test(start_paused = true)]
+async fn server_that_opens_and_drops_exhausts_the_retries() {
+    for (code, opens_fresh) in [(Some(1011), true), (Some(1001), true), (Some(1013), false), (None, true)] {
+        let (builder, mut listener) = client();
+        let (mut connection, mut socket) = connected(builder.max_retries(6), &mut listener).await;
+        let mut full = Duration::from_millis(500);
+        for round in 1..=6 {
+            drop_socket(socket, code).await;
+            let start = Instant::now();
+            expect_dropped(&mut connection).await;
+            socket = listener.request().await.accept().await;
+            let waited = start.elapsed();
+            assert!(full / 2 <= waited && waited <= full + Duration::from_millis(10), "{round}: {waited:?}");
+            full *= 2;
+            let token = if opens_fresh { format!("{OTHER_TOKEN}{round}") } else { TOKEN.to_owned() };
+            socket.open(&token, !opens_fresh, 0).await;
+            if opens_fresh {
+                let event = connection.recv().await;
+                assert!(matches!(event, Some(Event::SessionLost { .. })), "{code:?}, {round}: {event:?}");
+            }
+            expect_restored(&mut connection).await;
+        }
+        drop_socket(socket, code).await;
+        expect_dropped(&mut connection).await;
+        let reason = expect_closed(&mut connection).await;
+        let CloseReason::RetriesExhausted { attempts: 6, last, .. } = reason else {
+            panic!("{code:?}: {reason:?}")
+        };
+        let last = last.to_string();
+        assert!(last.starts_with("socket gone soon after the session was opened: "), "{last}");
+        assert_eq!(last.contains(&code.unwrap_or_default().to_string()), code.is_some(), "{last}");
+        expect_quiet(&connection, &mut listener).await;
+    }
+}
+
+async fn drop_socket(mut socket: Socket, code: Option<u16>) {
+    match code {
+        Some(1001) => socket.close(1001, "server shutting down").await,
+        Some(code) => socket.close(code, "").await,
+        None => {}
+    }
+}
+
+/// A phone on a train: each resume brings what was missed.
+#[tokio::test(start_paused = true)]
+async fn network_that_drops_resumed_sockets_exhausts_no_retries() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder.max_retries(2), &mut listener).await;
+    for _ in 0..10 {
+        drop(socket);
+        expect_dropped(&mut connection).await;
+        listener.request().await.refuse(503, "", "").await;
+        socket = listener.request().await.accept().await;
+        socket.open(TOKEN, true, 0).await;
+        expect_refused(&mut connection).await;
+        expect_restored(&mut connection).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_that_lasted_resets_the_retries() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder.max_retries(1), &mut listener).await;
+    for _ in 0..10 {
+        tokio::time::sleep(secs(11)).await;
+        socket.close(1011, "").await;
+        expect_dropped(&mut connection).await;
+        socket = listener.request().await.accept().await;
+        socket.open(OTHER_TOKEN, false, 0).await;
+        let event = connection.recv().await;
+        assert!(matches!(event, Some(Event::SessionLost { .. })), "{event:?}");
+        expect_restored(&mut connection).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

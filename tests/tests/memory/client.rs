@@ -126,6 +126,29 @@ async fn retries_are_counted_anew_after_each_reconnect() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn on_connect_that_always_panics_exhausts_the_retries() {
+    for plain in [false, true] {
+        let (server, _log) = server(|builder| builder.on_connect(|_| async { panic!("on purpose") }));
+        let line = Line::to(&server);
+        let builder = line.client("/?id=ada").max_retries(5);
+        let builder = if plain { builder.plain() } else { builder };
+        let since = Instant::now();
+        let mut client = builder.connect().await.unwrap();
+        let closed = loop {
+            match next_event(&mut client).await {
+                Event::Closed(closed) => break closed,
+                event => assert!(!matches!(event, Event::Message(_) | Event::Gap(_)), "{event:?}"),
+            }
+        };
+        assert!(matches!(closed.reason, CloseReason::RetriesExhausted { attempts: 5, .. }), "{closed:?}");
+        assert!(closed.reason.to_string().contains("1011"), "{}", closed.reason);
+        // At least half of 500 ms, 1 s, 2 s, 4 s and 8 s.
+        assert!(since.elapsed() >= millis(7_750), "{:?}", since.elapsed());
+        assert_eq!(line.dials(), 6);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_close_while_reconnecting_with_nothing_to_deliver_is_the_end_at_once() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
