@@ -50,7 +50,7 @@ def table(rows, failed):
         cells = []
         for server in servers:
             row = of.get((work, figure, server))
-            cells.append(cell(row) if row else "failed" if (work, server) in failed else "")
+            cells.append(session(row) if row else "failed" if (work, server) in failed else "")
         rejoin = of.get((work, figure, REJOIN))
         to_axum = f"{rejoin['to_axum']:.2f}" if rejoin and rejoin["to_axum"] is not None else ""
         lines.append([work, figure, *cells, to_axum])
@@ -59,7 +59,7 @@ def table(rows, failed):
     return "\n".join("| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines)
 
 
-def cell(row):
+def session(row):
     return number(row["median"]) + (f" ({row['to_floor']:.2f})" if row["to_floor"] is not None else "")
 
 

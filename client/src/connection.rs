@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared as SharedFuture};
-use rejoin_core::drive::{Cell, ReceiptError, SendError, now};
+use rejoin_core::drive::{DeliveryError, SendError, SharedSession, now};
 use rejoin_core::{
     CloseFrame, CloseReason as SessionEnd, Codec, DropReason, Event as SessionEvent, Frame, Overflow,
     Session, State, ws,
@@ -74,7 +74,7 @@ impl Connection {
                 let refusal = if waiting { shared.refusals.pop() } else { None };
                 return Poll::Ready(refusal.map(Event::Refused).or_else(|| end.take()));
             }
-            let Poll::Ready(event) = shared.cell.poll_event(cx) else {
+            let Poll::Ready(event) = shared.session.poll_event(cx) else {
                 if deaf {
                     return Poll::Pending;
                 }
@@ -102,12 +102,12 @@ impl Connection {
     /// them elsewhere may repeat some.
     pub fn take_unacknowledged(&mut self) -> Vec<Frame> {
         let shared = &self.sender.shared;
-        if shared.cell.drive(|session| session.ended().is_none()) {
+        if shared.session.drive(|session| session.ended().is_none()) {
             return Vec::new();
         }
         // From here on the count that is told stays what it was.
         shared.outcome();
-        let kept = shared.cell.drive(Session::take_unacknowledged);
+        let kept = shared.session.drive(Session::take_unacknowledged);
         shared.decode(kept)
     }
 
@@ -167,7 +167,7 @@ impl Sender {
     /// [`Overflow::Disconnect`] has ended the connection.
     pub fn send_with(&self, frame: &Frame, overflow: Overflow) -> Result<(), SendError> {
         let message = self.shared.encode(frame)?;
-        self.shared.cell.send(message, overflow)?;
+        self.shared.session.send(message, overflow)?;
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl Sender {
     /// As [`Self::send`], with [`SendError::Timeout`] instead of [`SendError::Full`].
     pub async fn send_wait(&self, frame: &Frame) -> Result<(), SendError> {
         let message = self.shared.encode(frame)?;
-        self.shared.cell.send_wait(message, self.shared.write_timeout).await?;
+        self.shared.session.send_wait(message, self.shared.write_timeout).await?;
         Ok(())
     }
 
@@ -189,12 +189,12 @@ impl Sender {
     /// Dropping the future stops the waiting; a frame that was accepted is delivered all the same.
     ///
     /// # Errors
-    /// [`ReceiptError::NotSent`] as [`Self::send_wait`] fails, [`ReceiptError::Dropped`] when the buffer overflowed later and the
-    /// frame was given up, [`ReceiptError::Ended`] when the session ended first or was lost, [`ReceiptError::PlainMode`] where
+    /// [`DeliveryError::NotSent`] as [`Self::send_wait`] fails, [`DeliveryError::Dropped`] when the buffer overflowed later and the
+    /// frame was given up, [`DeliveryError::Ended`] when the session ended first or was lost, [`DeliveryError::PlainMode`] where
     /// nobody acknowledges.
-    pub async fn send_acked(&self, frame: &Frame) -> Result<(), ReceiptError> {
+    pub async fn send_acked(&self, frame: &Frame) -> Result<(), DeliveryError> {
         let message = self.shared.encode(frame)?;
-        self.shared.cell.send_acked(message, self.shared.write_timeout).await
+        self.shared.session.send_acked(message, self.shared.write_timeout).await
     }
 
     /// The connection ID that the server assigned; `None` in plain mode, where it does not tell. A fresh session after
@@ -205,13 +205,13 @@ impl Sender {
 
     /// The room that the server assigned; `None` in plain mode.
     pub fn room(&self) -> Option<String> {
-        self.shared.cell.drive(|session| session.identity().map(|identity| identity.room.to_string()))
+        self.shared.session.drive(|session| session.identity().map(|identity| identity.room.to_string()))
     }
 
     /// Where the connection stands at this moment: never behind an event that was given. One that tells of it may still be on
     /// its way to [`recv`](Connection::recv).
     pub fn state(&self) -> ConnectionState {
-        self.shared.cell.drive(|session| match session.state() {
+        self.shared.session.drive(|session| match session.state() {
             State::Closed => ConnectionState::Closed,
             State::Connected if session.is_opened() => ConnectionState::Connected,
             _ => ConnectionState::Reconnecting,
@@ -231,7 +231,7 @@ impl Sender {
     /// Dropped while it waits, the closing goes on. A connection that has ended already says how.
     pub async fn close(&self) -> Closed {
         let deadline = now() + self.shared.close_timeout;
-        self.shared.cell.command(|session| {
+        self.shared.session.command(|session| {
             session.close(SessionEnd::Local(CloseFrame::new(1000, "")), deadline);
         });
         self.shared.stop_listening();
@@ -274,7 +274,7 @@ pub enum ConnectionState {
 
 /// What the application's handles and the connection's task have in common.
 pub(crate) struct Shared {
-    pub(crate) cell: Cell,
+    pub(crate) session: SharedSession,
     pub(crate) codec: Arc<dyn Codec>,
     refusals: UnreadRefusals,
     overflow: Overflow,
@@ -293,7 +293,7 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
-            cell: Cell::new(Session::new(Arc::new(options.session_config()), now())),
+            session: SharedSession::new(Session::new(Arc::new(options.session_config()), now())),
             codec: options.codec.clone(),
             refusals: UnreadRefusals::default(),
             overflow: options.overflow,
@@ -308,7 +308,7 @@ impl Shared {
 
     /// Our application has closed. Only after the session knows, or what is taken meanwhile would be lost.
     fn stop_listening(&self) {
-        self.cell.drive(|session| {
+        self.session.drive(|session| {
             // One that had ended before still has what nobody was told.
             if session.ended().is_some() {
                 session.discard_events();
@@ -322,7 +322,7 @@ impl Shared {
     }
 
     pub(crate) fn id(&self) -> Option<String> {
-        self.cell.drive(|session| session.identity().map(|identity| identity.id.to_string()))
+        self.session.drive(|session| session.identity().map(|identity| identity.id.to_string()))
     }
 
     pub(crate) fn set_state(&self, state: ConnectionState) {
@@ -331,13 +331,13 @@ impl Shared {
 
     /// Reports a reconnect that was refused.
     pub(crate) fn refused(&self, refusal: Refusal) {
-        let drops = self.cell.drive(|session| session.counts().drops);
+        let drops = self.session.drive(|session| session.counts().drops);
         self.refusals.push(drops, refusal);
     }
 
     /// Ends the session with a reason that it cannot know by itself. One that our application is closing keeps that reason.
     pub(crate) fn give_up(&self, verdict: CloseReason) {
-        self.cell.command(|session| {
+        self.session.command(|session| {
             if session.is_open() {
                 // Nobody else sets it, and the task gives up once.
                 self.verdict.set(verdict).ok();
@@ -358,13 +358,13 @@ impl Shared {
     }
 
     pub(crate) fn end_locally(&self) {
-        self.cell.command(|session| session.end(SessionEnd::Local(CloseFrame::new(1000, ""))));
+        self.session.command(|session| session.end(SessionEnd::Local(CloseFrame::new(1000, ""))));
     }
 
     /// How the connection ended. Only to be called when it has.
     fn outcome(&self) -> Closed {
         let closed = self.outcome.get_or_init(|| {
-            self.cell.drive(|session| Closed {
+            self.session.drive(|session| Closed {
                 reason: self.end_reason(session),
                 unacknowledged: session.counts().unacknowledged,
             })
@@ -373,7 +373,7 @@ impl Shared {
     }
 
     fn encode(&self, frame: &Frame) -> Result<Bytes, SendError> {
-        self.cell.check(frame)?;
+        self.session.check(frame)?;
         let message = self.codec.encode(frame)?;
         Ok(ws::encode_message(message.kind, &message.data))
     }

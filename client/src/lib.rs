@@ -145,7 +145,7 @@ pub use rejoin_codecs::JsonCodec;
 pub use rejoin_codecs::MsgpackCodec;
 #[cfg(feature = "protobuf")]
 pub use rejoin_codecs::ProtobufCodec;
-pub use rejoin_core::drive::{ReceiptError, SendError};
+pub use rejoin_core::drive::{DeliveryError, SendError};
 #[cfg(feature = "protobuf")]
 #[doc(no_inline)]
 pub use rejoin_core::prost;

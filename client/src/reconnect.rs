@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rejoin_core::drive::{Deadline, Link, LinkEnd, now};
+use rejoin_core::drive::{Deadline, Detach, SocketDriver, now};
 use rejoin_core::{
     AttachError, CloseReason as SessionEnd, DropReason, Mode, Reconnect, Session, SessionIdentity, State,
 };
@@ -70,13 +70,16 @@ impl Driver {
 
     /// One dial, or a stream that is there already, until the server has opened the session. `None` when it has, and the
     /// socket is gone again.
-    pub(crate) async fn open(&mut self, ready: Option<BoxIo>) -> Result<Option<Box<Link>>, ConnectError> {
+    pub(crate) async fn open(
+        &mut self,
+        ready: Option<BoxIo>,
+    ) -> Result<Option<Box<SocketDriver>>, ConnectError> {
         let patience = self.options.handshake_timeout;
         let result = match timeout(patience, self.dial_and_open(ready)).await {
             Ok(result) => result,
             Err(_) => {
                 // Without a word: who does not answer in time is not waited for once more.
-                self.shared.cell.drive(|session| session.cut(now()));
+                self.shared.session.drive(|session| session.cut(now()));
                 Err(ConnectError::Timeout)
             }
         };
@@ -90,39 +93,42 @@ impl Driver {
         result
     }
 
-    async fn dial_and_open(&mut self, ready: Option<BoxIo>) -> Result<Option<Box<Link>>, ConnectError> {
+    async fn dial_and_open(
+        &mut self,
+        ready: Option<BoxIo>,
+    ) -> Result<Option<Box<SocketDriver>>, ConnectError> {
         let shared = self.shared.clone();
         let offer = shared
-            .cell
+            .session
             .drive(|session| session.resume_offer().map(|(token, received)| (token.clone(), received)));
         tracing::debug!(resume = offer.is_some(), "dialling");
         let resume = offer.as_ref().map(|(token, received)| (token, *received));
         let mut transport = self.dialer.dial(ready, resume, &mut self.cookies).await?;
         transport.forgive_takeover(self.late_request);
-        let (before, had) = shared.cell.drive(|session| (openings(session), session.identity().cloned()));
-        let epoch = shared.cell.drive(|session| {
+        let (before, had) = shared.session.drive(|session| (openings(session), session.identity().cloned()));
+        let epoch = shared.session.drive(|session| {
             let epoch = session.reserve();
             session.attach(epoch, None, now()).map(|()| epoch)
         });
         let epoch = epoch.map_err(|error| ConnectError::Closed(gone(error)))?;
-        let mut link: Box<Link> = Box::new(Link::new(epoch, transport));
-        let end = poll_fn(|cx| match self.poll_link(cx, &mut link) {
+        let mut driver: Box<SocketDriver> = Box::new(SocketDriver::new(epoch, transport));
+        let end = poll_fn(|cx| match self.poll_link(cx, &mut driver) {
             Poll::Ready(end) => Poll::Ready(Some(end)),
-            Poll::Pending if shared.cell.drive(|session| session.is_opened()) => Poll::Ready(None),
+            Poll::Pending if shared.session.drive(|session| session.is_opened()) => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         });
         let end = end.await;
-        let opened = shared.cell.drive(openings) != before;
+        let opened = shared.session.drive(openings) != before;
         if opened {
             log_opened(&shared, had.as_deref());
         }
-        let Some(end) = end else { return Ok(Some(link)) };
-        self.leave(link, end);
+        let Some(end) = end else { return Ok(Some(driver)) };
+        self.leave(driver, end);
         if opened {
             log_dropped(&shared);
             return Ok(None);
         }
-        Err(shared.cell.drive(|session| match session.ended() {
+        Err(shared.session.drive(|session| match session.ended() {
             Some(SessionEnd::Protocol(frame)) => ConnectError::Protocol(frame.clone()),
             Some(SessionEnd::Remote(frame)) => ConnectError::Closed(DropReason::Closed(Some(frame.clone()))),
             Some(reason) => ConnectError::Protocol(reason.close_frame()),
@@ -131,43 +137,43 @@ impl Driver {
     }
 
     /// Drives a socket. Ready when it is no longer the session's.
-    fn poll_link(&mut self, cx: &mut Context<'_>, link: &mut Link) -> Poll<LinkEnd> {
-        let Shared { cell, codec, .. } = &*self.shared;
-        cell.register_driver(cx);
+    fn poll_link(&mut self, cx: &mut Context<'_>, driver: &mut SocketDriver) -> Poll<Detach> {
+        let Shared { session, codec, .. } = &*self.shared;
+        session.register_driver(cx);
         loop {
-            if let Poll::Ready(end) = link.poll(cx, cell, &**codec) {
+            if let Poll::Ready(end) = driver.poll(cx, session, &**codec) {
                 return Poll::Ready(end);
             }
             // After the socket: what it brought may be due sooner than what was waited for.
-            if cell.poll_timeout(cx, &mut self.timer).is_pending() {
+            if session.poll_timeout(cx, &mut self.timer).is_pending() {
                 return Poll::Pending;
             }
         }
     }
 
     /// The connection's task, from its first socket on.
-    pub(crate) fn run(self, link: Option<Box<Link>>) -> impl Future<Output = ()> + Send {
+    pub(crate) fn run(self, driver: Option<Box<SocketDriver>>) -> impl Future<Output = ()> + Send {
         // Not inside: a task may be dropped before its first poll.
         let guard = EndGuard(self.shared.clone());
         async move {
             let _guard = guard;
-            self.drive(link).await;
+            self.drive(driver).await;
         }
     }
 
-    async fn drive(mut self, mut link: Option<Box<Link>>) {
+    async fn drive(mut self, mut driver: Option<Box<SocketDriver>>) {
         loop {
             let mut lasted = false;
-            if let Some(mut link) = link.take() {
+            if let Some(mut driver) = driver.take() {
                 let since = now();
-                let end = poll_fn(|cx| self.poll_link(cx, &mut link)).await;
+                let end = poll_fn(|cx| self.poll_link(cx, &mut driver)).await;
                 lasted = self.backoff.stood_for(now() - since);
                 log_dropped(&self.shared);
-                self.leave(link, end);
+                self.leave(driver, end);
             }
             self.judge(lasted);
             match self.reconnect().await {
-                Some(next) => link = next,
+                Some(next) => driver = next,
                 None => break,
             }
         }
@@ -180,7 +186,7 @@ impl Driver {
     /// resumed the session and the network then lost it. A server that opens a session only to end it is no better than one
     /// that refuses: if that counted as a success, the client would come back for ever.
     fn judge(&mut self, lasted: bool) {
-        let (session, closed) = self.shared.cell.drive(|session| {
+        let (session, closed) = self.shared.session.drive(|session| {
             let closed = matches!(session.dropped(), Some(DropReason::Closed(_) | DropReason::SessionLost));
             (session.identity().cloned(), closed)
         });
@@ -193,21 +199,21 @@ impl Driver {
     }
 
     /// Dials until the session is open again; the socket may be gone by then. `None` when the session has ended.
-    async fn reconnect(&mut self) -> Option<Option<Box<Link>>> {
+    async fn reconnect(&mut self) -> Option<Option<Box<SocketDriver>>> {
         let shared = self.shared.clone();
-        let (state, advice) = shared.cell.drive(|session| (session.state(), session.reconnect()));
+        let (state, advice) = shared.session.drive(|session| (session.state(), session.reconnect()));
         if state == State::Closed {
             return None;
         }
         shared.set_state(ConnectionState::Reconnecting);
         if !self.options.reconnect || advice == Reconnect::Never {
-            let reason = shared.cell.drive(|session| session.dropped().cloned());
+            let reason = shared.session.drive(|session| session.dropped().cloned());
             tracing::debug!(?advice, "giving up: no reconnect");
             shared.give_up(CloseReason::ReconnectDisabled(reason.unwrap_or(DropReason::Cut)));
             return None;
         }
         if self.is_exhausted() {
-            let reason = shared.cell.drive(|session| session.dropped().cloned());
+            let reason = shared.session.drive(|session| session.dropped().cloned());
             self.give_up(ConnectError::ShortLived(reason.unwrap_or(DropReason::Cut)));
             return None;
         }
@@ -220,13 +226,13 @@ impl Driver {
             unless_ended(&shared, wait.done(&shared)).await?;
             self.retries = self.retries.saturating_add(1);
             let error = match unless_ended(&shared, self.open(None)).await? {
-                Ok(link) => {
+                Ok(driver) => {
                     self.credentials_refused = false;
-                    return Some(link);
+                    return Some(driver);
                 }
                 Err(error) => error,
             };
-            if shared.cell.drive(|session| session.state()) == State::Closed {
+            if shared.session.drive(|session| session.state()) == State::Closed {
                 return None;
             }
             tracing::debug!(%error, "reconnect failed");
@@ -249,7 +255,7 @@ impl Driver {
             return None;
         }
         // A server that closes before it has opened the session may name a time, too: 1012 instead of 503.
-        let advised = match self.shared.cell.drive(|session| session.reconnect()) {
+        let advised = match self.shared.session.drive(|session| session.reconnect()) {
             Reconnect::After(hint) if matches!(error, ConnectError::Closed(_)) => Some(hint),
             _ => None,
         };
@@ -293,14 +299,14 @@ impl Driver {
     }
 
     /// Lets a socket go, without waiting for it.
-    fn leave(&mut self, link: Box<Link>, end: LinkEnd) {
+    fn leave(&mut self, driver: Box<SocketDriver>, end: Detach) {
         while self.leaving.try_join_next().is_some() {}
-        if end != LinkEnd::Gone {
+        if end != Detach::Gone {
             let closed =
-                self.shared.cell.drive(|session| matches!(session.ended(), Some(SessionEnd::Local(_))));
+                self.shared.session.drive(|session| matches!(session.ended(), Some(SessionEnd::Local(_))));
             let patience = if closed { LEAVE_AFTER_CLOSE } else { self.options.close_timeout };
             let closing = async move {
-                timeout(patience, link.close(end)).await.ok();
+                timeout(patience, driver.close(end)).await.ok();
             };
             self.leaving.spawn(closing.in_current_span());
         }
@@ -322,8 +328,8 @@ impl Wait {
     /// Waits; not so long where our application closes meanwhile, and the server has nothing against it.
     async fn done(self, shared: &Shared) {
         let closing = poll_fn(|cx| {
-            shared.cell.register_driver(cx);
-            if shared.cell.drive(|session| session.is_open()) { Poll::Pending } else { Poll::Ready(()) }
+            shared.session.register_driver(cx);
+            if shared.session.drive(|session| session.is_open()) { Poll::Pending } else { Poll::Ready(()) }
         });
         let hurried = async {
             closing.await;
@@ -346,7 +352,7 @@ fn openings(session: &mut Session) -> u64 {
 /// Tells the log what a socket has opened, where `had` was the session before.
 fn log_opened(shared: &Shared, had: Option<&SessionIdentity>) {
     let (has, lost, counts) =
-        shared.cell.drive(|session| (session.identity().cloned(), session.lost(), session.counts()));
+        shared.session.drive(|session| (session.identity().cloned(), session.lost(), session.counts()));
     let id = has.as_ref().map(|identity| &*identity.id);
     match (had, has.as_deref()) {
         (Some(had), Some(has)) if had.token != has.token => {
@@ -358,14 +364,14 @@ fn log_opened(shared: &Shared, had: Option<&SessionIdentity>) {
 }
 
 fn log_dropped(shared: &Shared) {
-    let (state, why) = shared.cell.drive(|session| (session.state(), session.dropped().cloned()));
+    let (state, why) = shared.session.drive(|session| (session.state(), session.dropped().cloned()));
     if let (State::Suspended, Some(why)) = (state, why) {
         tracing::debug!(%why, "socket dropped");
     }
 }
 
 fn log_closed(shared: &Shared) {
-    let (reason, counts) = shared.cell.drive(|session| (shared.end_reason(session), session.counts()));
+    let (reason, counts) = shared.session.drive(|session| (shared.end_reason(session), session.counts()));
     let (received, sent) = (counts.received, counts.sent);
     tracing::debug!(%reason, received, sent, unacknowledged = counts.unacknowledged, "connection closed");
 }
@@ -379,9 +385,9 @@ fn gone(error: AttachError) -> DropReason {
 async fn unless_ended<T>(shared: &Shared, work: impl Future<Output = T>) -> Option<T> {
     let mut timer = Deadline::default();
     let ended = poll_fn(|cx| {
-        shared.cell.register_driver(cx);
-        while shared.cell.poll_timeout(cx, &mut timer).is_ready() {}
-        let ended = shared.cell.drive(|session| session.state()) == State::Closed;
+        shared.session.register_driver(cx);
+        while shared.session.poll_timeout(cx, &mut timer).is_ready() {}
+        let ended = shared.session.drive(|session| session.state()) == State::Closed;
         if ended { Poll::Ready(()) } else { Poll::Pending }
     });
     tokio::select! {
@@ -398,7 +404,7 @@ struct EndGuard(Arc<Shared>);
 impl Drop for EndGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.cell.command(|session| session.end(SessionEnd::HandlerPanicked));
+            self.0.session.command(|session| session.end(SessionEnd::HandlerPanicked));
         } else {
             self.0.end_locally();
         }

@@ -3,10 +3,10 @@
 //! Handlers are async functions that take what they need, in any order ([`FromContext`]), and may return a reply
 //! ([`IntoReply`]); the connection that they take is a [`Sender`]. [`Layer`]s are around all of them. What fails has one
 //! place, [`on_error`](RouterBuilder::on_error), and leaves the connection as it is. A panic reaches the loop that called
-//! [`handle`](rejoin_core::router::Router::handle), unless [`Recover`] is among the layers.
+//! [`handle`](rejoin_core::router::Router::handle), unless [`CatchPanic`] is among the layers.
 //!
 //! ```no_run
-//! use rejoin_client::router::{Decoded, Recover, Router};
+//! use rejoin_client::router::{Decoded, CatchPanic, Router};
 //! use rejoin_client::{Client, Event, Frame, PayloadError, Sender};
 //!
 //! async fn line(Decoded(text): Decoded<String>) {
@@ -20,7 +20,7 @@
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let router = Router::builder()
-//!     .layer(Recover)
+//!     .layer(CatchPanic)
 //!     .on("chat.line", line)
 //!     .on("who.are.you", who_are_you)
 //!     .on_error(|_, error| async move { eprintln!("{error}") })
@@ -41,8 +41,8 @@ use rejoin_core::Frame;
 #[cfg(feature = "protobuf")]
 pub use rejoin_core::router::Protobuf;
 pub use rejoin_core::router::{
-    BoxError, Decoded, EventName, Extension, Failure, FrameId, FromContext, Handler, IntoReply, Layer, Peer,
-    Recover, RouteError, RouterError,
+    BoxError, CatchPanic, Decoded, EventName, Extension, Failure, FrameId, FromContext, Handler, IntoReply,
+    Layer, Peer, RouteError, RouterError,
 };
 
 use crate::connection::Sender;

@@ -67,8 +67,8 @@ impl Transport for WsTransport {
         self.socket.pending()
     }
 
-    fn has_room(&self) -> bool {
-        self.socket.has_room()
+    fn has_capacity(&self) -> bool {
+        self.socket.has_capacity()
     }
 
     fn push_data(&mut self, message: Bytes) {

@@ -9,7 +9,7 @@
 //! One room may hold connections of different codecs: each gets a payload in its own format, translated once for each codec.
 //! Protobuf carries payloads in all formats as they are, and says which it is.
 //!
-//! # Images
+//! # Encodings
 //!
 //! What a value is in the other format. From JSON to MessagePack, always in the shortest format:
 //!

@@ -31,9 +31,9 @@ pub use control::{Control, Gap, LostReason, Open, Token};
 
 mod session;
 pub use session::{
-    AttachError, Batch, CloseReason, Counts, DropReason, Epoch, Event, Fate, Mode, Overflow, Reconnect,
-    Refused, Resting, Session, SessionConfig, SessionIdentity, SharedFrame, SharedRun, Side, Standing, State,
-    Tape, Transmit, Violation,
+    AttachError, AttachmentState, Batch, CloseReason, Counts, Delivery, DropReason, Epoch, Event, Hibernated,
+    Mode, Overflow, Reconnect, Refused, Session, SessionConfig, SessionIdentity, SharedFrame, SharedRun,
+    Side, State, Tape, Transmit, Violation,
 };
 
 pub mod router;

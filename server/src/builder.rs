@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use rejoin_core::{CloseReason, Codec, DropReason, Frame, Gap, Overflow};
 
-use crate::connect::{ConnectFn, DynConnect};
+use crate::accept::connect::{ConnectFn, DynConnect};
 use crate::connection::Connection;
-use crate::handlers::{Handlers, erase};
-use crate::meter::Meter;
-use crate::metrics::Metrics;
+use crate::inner::ServerInner;
+use crate::observe::hooks::MetricsHooks;
+use crate::observe::metrics::Metrics;
 use crate::options::{ConfigError, DuplicateId, Options};
 use crate::router::Router;
 use crate::server::Server;
-use crate::shared::Shared;
+use crate::session::handlers::{Handlers, erase};
 
 /// A server before it is one: its callbacks and its options. Made by [`Server::builder`].
 ///
@@ -51,7 +51,7 @@ pub struct Builder {
     connect: Box<dyn DynConnect>,
     handlers: Handlers,
     options: Options,
-    meter: Meter,
+    metrics: MetricsHooks,
 }
 
 impl Builder {
@@ -60,7 +60,7 @@ impl Builder {
             connect: Box::new(connect),
             handlers: Handlers::default(),
             options: Options::default(),
-            meter: Meter::default(),
+            metrics: MetricsHooks::default(),
         }
     }
 
@@ -76,7 +76,7 @@ impl Builder {
     /// Fails when an option is out of its range, and names option, value and range.
     pub fn build(self) -> Result<Server, ConfigError> {
         let options = self.options.checked()?;
-        let shared = Shared::new(options, self.connect, self.handlers, self.meter);
+        let shared = ServerInner::new(options, self.connect, self.handlers, self.metrics);
         shared.runtimes.note();
         Ok(Server::new(Arc::new(shared)))
     }
@@ -350,7 +350,7 @@ impl Builder {
     ///
     /// Costs the time that the hooks take, and for each time that a session's task runs one or two looks at its counts.
     pub fn metrics(mut self, metrics: impl Metrics) -> Self {
-        self.meter = Meter::new(metrics);
+        self.metrics = MetricsHooks::new(metrics);
         self
     }
 }
@@ -360,7 +360,7 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("handlers", &self.handlers)
             .field("options", &self.options)
-            .field("metrics", &self.meter.is_on())
+            .field("metrics", &self.metrics.is_on())
             .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,7 @@
 //! [`Connection`]: a session, as its application sees it.
 
-mod waiting;
-pub(crate) use waiting::{Loss, NOWHERE};
+mod expiry_slot;
+pub(crate) use expiry_slot::{Loss, NOWHERE};
 
 mod weak;
 pub use weak::WeakConnection;
@@ -17,15 +17,17 @@ use std::task::Wake;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rejoin_core::drive::{Cell, Effects, Feed, Link, ReceiptError, SendError, Spot, now, prefetch};
+use rejoin_core::drive::{
+    DeliveryError, Effects, PrefetchHint, RoomLog, SendError, SharedSession, SocketDriver, now, prefetch,
+};
 use rejoin_core::{
     CloseFrame, CloseReason, Codec, Counts, Frame, Mode, Overflow, Session, SessionIdentity, State, Token, ws,
 };
 
-use crate::observer::Observer;
+use crate::inner::ServerInner;
+use crate::observe::reporter::SessionReporter;
 use crate::server::Server;
-use crate::shared::Shared;
-use crate::socket::Socket;
+use crate::session::attachment::Attachment;
 
 /// A connection that outlives its sockets: a session.
 ///
@@ -38,35 +40,35 @@ pub struct Connection(Arc<Inner>);
 /// What a broadcast looks at comes first, in as few lines of the cache as can be: of a thousand members none is in it any more.
 #[repr(C)]
 struct Inner {
-    shared: Arc<Shared>,
+    shared: Arc<ServerInner>,
     /// The codec's place among the server's, by which a broadcast finds its encoding.
     codec_index: u16,
     /// There may be an arriving socket. Looked at each time, so that the lock need not be.
-    has_arrival: AtomicBool,
+    has_pending_socket: AtomicBool,
     gone: AtomicBool,
     /// Where the room lists this connection; guarded by the room's lock.
-    place: AtomicU32,
-    cell: Cell,
+    room_slot: AtomicU32,
+    session: SharedSession,
     /// Where the attached socket is.
-    spot: Spot,
-    socket: Mutex<Socket>,
+    prefetch_hint: PrefetchHint,
+    attachment: Mutex<Attachment>,
     /// Sockets that have asked for this session and are not attached yet; the latest wins.
-    arriving: Mutex<Option<Box<Arrival>>>,
-    who: Who,
+    pending_socket: Mutex<Option<Box<PendingSocket>>>,
+    who: SessionKey,
     /// Unique in this process, for maps and logs.
     number: u64,
     /// Mostly none.
-    rare: Option<Box<Rare>>,
+    cold: Option<Box<ColdFields>>,
     /// Where that is of IP version 4.
     remote_addr: Option<SocketAddrV4>,
     /// Its place among those who wait for a socket, or [`NOWHERE`]; guarded by their lock.
-    waiting: AtomicU32,
+    expiry_slot: AtomicU32,
     /// Since which [`Loss`] it has that place; guarded by the same lock.
-    waiting_since: AtomicU32,
+    suspended_by: AtomicU32,
 }
 
 /// Its ID and its room.
-pub(crate) enum Who {
+pub(crate) enum SessionKey {
     Plain {
         id: Box<str>,
         room: Arc<str>,
@@ -76,7 +78,7 @@ pub(crate) enum Who {
 }
 
 /// What few connections have.
-struct Rare {
+struct ColdFields {
     /// What the application keeps with it.
     data: Option<Arc<dyn Any + Send + Sync>>,
     /// Where that is of IP version 6.
@@ -84,8 +86,8 @@ struct Rare {
 }
 
 /// A socket that wants to be attached.
-pub(crate) struct Arrival {
-    pub(crate) link: Box<Link>,
+pub(crate) struct PendingSocket {
+    pub(crate) driver: Box<SocketDriver>,
     /// The count of a resume offer, in session mode.
     pub(crate) received: Option<u64>,
     /// Whether the session was there before.
@@ -93,9 +95,9 @@ pub(crate) struct Arrival {
 }
 
 /// What a [`Connection`] is made of.
-pub(crate) struct Parts {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) who: Who,
+pub(crate) struct NewConnection {
+    pub(crate) shared: Arc<ServerInner>,
+    pub(crate) who: SessionKey,
     pub(crate) remote_addr: Option<SocketAddr>,
     pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) codec_index: usize,
@@ -110,7 +112,7 @@ impl Wake for Inner {
     fn wake(self: Arc<Self>) {
         let connection = Connection(self);
         let shared = connection.0.shared.clone();
-        shared.revive(connection);
+        shared.wake(connection);
     }
 }
 
@@ -119,7 +121,7 @@ impl Connection {
     #[cfg(test)]
     pub(crate) const SIZE: usize = size_of::<Inner>();
 
-    pub(crate) fn new(parts: Parts) -> Self {
+    pub(crate) fn new(parts: NewConnection) -> Self {
         let budget = parts.shared.suspended.budget().clone();
         let (v4, v6) = match parts.remote_addr {
             None => (None, None),
@@ -132,16 +134,16 @@ impl Connection {
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             who: parts.who,
             remote_addr: v4,
-            rare: has_rare.then(|| Box::new(Rare { data: parts.data, remote_addr: v6 })),
+            cold: has_rare.then(|| Box::new(ColdFields { data: parts.data, remote_addr: v6 })),
             codec_index: u16::try_from(parts.codec_index).expect("a server has a handful of codecs"),
-            cell: Cell::new(parts.session).with_budget(budget),
-            spot: Spot::default(),
-            socket: Mutex::default(),
-            arriving: Mutex::new(None),
-            has_arrival: AtomicBool::new(false),
-            place: AtomicU32::new(0),
-            waiting: AtomicU32::new(NOWHERE),
-            waiting_since: AtomicU32::new(0),
+            session: SharedSession::new(parts.session).with_budget(budget),
+            prefetch_hint: PrefetchHint::default(),
+            attachment: Mutex::default(),
+            pending_socket: Mutex::new(None),
+            has_pending_socket: AtomicBool::new(false),
+            room_slot: AtomicU32::new(0),
+            expiry_slot: AtomicU32::new(NOWHERE),
+            suspended_by: AtomicU32::new(0),
             gone: AtomicBool::new(false),
         }))
     }
@@ -149,8 +151,8 @@ impl Connection {
     /// The connection ID that `ConnectFn` assigned, or the random one that stands for it.
     pub fn id(&self) -> &str {
         match &self.0.who {
-            Who::Plain { id, .. } => id,
-            Who::Session(identity) => &identity.id,
+            SessionKey::Plain { id, .. } => id,
+            SessionKey::Session(identity) => &identity.id,
         }
     }
 
@@ -187,15 +189,15 @@ impl Connection {
     /// Plain or session mode (PROTOCOL.md §1).
     pub fn mode(&self) -> Mode {
         match self.0.who {
-            Who::Plain { .. } => Mode::Plain,
-            Who::Session(_) => Mode::Session,
+            SessionKey::Plain { .. } => Mode::Plain,
+            SessionKey::Session(_) => Mode::Session,
         }
     }
 
     /// The address from which the session was opened, where the listener knew it ([`Server::listen`], [`Server::serve`]). A
     /// resume from elsewhere does not change it.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        let v6 = || self.0.rare.as_ref()?.remote_addr;
+        let v6 = || self.0.cold.as_ref()?.remote_addr;
         self.0.remote_addr.map(SocketAddr::from).or_else(|| v6().map(SocketAddr::from))
     }
 
@@ -203,13 +205,13 @@ impl Connection {
     /// none, or some of another type. It is dropped with the connection's last handle; the server lets go of its own when
     /// `on_disconnect` has returned.
     pub fn data<T: Any + Send + Sync>(&self) -> Option<&T> {
-        self.0.rare.as_ref()?.data.as_ref()?.downcast_ref()
+        self.0.cold.as_ref()?.data.as_ref()?.downcast_ref()
     }
 
     /// Whether a socket is attached at this moment. In the next one that may have changed: for lists of who is there, not for
     /// deciding whether to send.
     pub fn is_attached(&self) -> bool {
-        self.0.cell.drive(|session| session.state() == State::Connected)
+        self.0.session.drive(|session| session.state() == State::Connected)
     }
 
     /// Accepts a frame for the peer. Success in session mode means: it will be delivered exactly once and in order while
@@ -234,7 +236,7 @@ impl Connection {
     /// [`Overflow::Disconnect`] has ended the session.
     pub fn send_with(&self, frame: &Frame, overflow: Overflow) -> Result<(), SendError> {
         let message = self.encode(frame)?;
-        self.0.cell.send(message, overflow)?;
+        self.0.session.send(message, overflow)?;
         Ok(())
     }
 
@@ -246,7 +248,7 @@ impl Connection {
     /// As [`Self::send`], with [`SendError::Timeout`] in the place of [`SendError::Full`].
     pub async fn send_wait(&self, frame: &Frame) -> Result<(), SendError> {
         let message = self.encode(frame)?;
-        self.0.cell.send_wait(message, self.0.shared.options.write_timeout).await?;
+        self.0.session.send_wait(message, self.0.shared.options.write_timeout).await?;
         Ok(())
     }
 
@@ -257,27 +259,27 @@ impl Connection {
     /// Dropping the future stops the waiting; a frame that was accepted is delivered all the same.
     ///
     /// ```
-    /// # use rejoin_server::{Connection, Frame, ReceiptError};
+    /// # use rejoin_server::{Connection, Frame, DeliveryError};
     /// # async fn example(connection: Connection, order: Frame) {
     /// match connection.send_acked(&order).await {
     ///     Ok(()) => println!("delivered"),
-    ///     Err(ReceiptError::Ended) => println!("gone, and nobody knows whether it has arrived"),
+    ///     Err(DeliveryError::Ended) => println!("gone, and nobody knows whether it has arrived"),
     ///     Err(error) => println!("not delivered: {error}"),
     /// }
     /// # }
     /// ```
     ///
     /// # Errors
-    /// [`ReceiptError::NotSent`] as [`Self::send_wait`] fails, [`ReceiptError::Dropped`] when the buffer overflowed later and the
-    /// frame was given up, [`ReceiptError::Ended`] when the session ended first, [`ReceiptError::PlainMode`] where nobody
+    /// [`DeliveryError::NotSent`] as [`Self::send_wait`] fails, [`DeliveryError::Dropped`] when the buffer overflowed later and the
+    /// frame was given up, [`DeliveryError::Ended`] when the session ended first, [`DeliveryError::PlainMode`] where nobody
     /// acknowledges.
-    pub async fn send_acked(&self, frame: &Frame) -> Result<(), ReceiptError> {
+    pub async fn send_acked(&self, frame: &Frame) -> Result<(), DeliveryError> {
         let message = self.encode(frame)?;
-        self.0.cell.send_acked(message, self.0.shared.options.write_timeout).await
+        self.0.session.send_acked(message, self.0.shared.options.write_timeout).await
     }
 
     fn encode(&self, frame: &Frame) -> Result<Bytes, SendError> {
-        self.0.cell.check(frame)?;
+        self.0.session.check(frame)?;
         let message = self.codec().encode(frame)?;
         Ok(ws::encode_message(message.kind, &message.data))
     }
@@ -292,7 +294,7 @@ impl Connection {
         let code = if ws::is_close_code(code) { code } else { 1000 };
         let reason = CloseReason::Local(CloseFrame::new(code, reason));
         let deadline = now() + self.0.shared.options.close_timeout;
-        self.0.cell.command(|session| session.close(reason, deadline));
+        self.0.session.command(|session| session.close(reason, deadline));
     }
 
     /// Waits until the session has ended and `on_disconnect` has returned.
@@ -314,12 +316,12 @@ impl Connection {
 
     /// Whether frames are accepted: the session has not ended, and is not closing.
     pub fn is_open(&self) -> bool {
-        self.0.cell.drive(|session| session.is_open())
+        self.0.session.drive(|session| session.is_open())
     }
 
     /// Frames in and out so far, over all sockets of the session.
     pub fn counts(&self) -> Counts {
-        self.0.cell.drive(|session| session.counts())
+        self.0.session.drive(|session| session.counts())
     }
 
     // --- for the rest of the server
@@ -330,15 +332,15 @@ impl Connection {
 
     pub(crate) fn shared_room(&self) -> &Arc<str> {
         match &self.0.who {
-            Who::Plain { room, .. } => room,
-            Who::Session(identity) => &identity.room,
+            SessionKey::Plain { room, .. } => room,
+            SessionKey::Session(identity) => &identity.room,
         }
     }
 
     pub(crate) fn token(&self) -> Option<&Token> {
         match &self.0.who {
-            Who::Plain { .. } => None,
-            Who::Session(identity) => Some(&identity.token),
+            SessionKey::Plain { .. } => None,
+            SessionKey::Session(identity) => Some(&identity.token),
         }
     }
 
@@ -350,13 +352,13 @@ impl Connection {
         self.0.codec_index.into()
     }
 
-    pub(crate) fn cell(&self) -> &Cell {
-        &self.0.cell
+    pub(crate) fn session(&self) -> &SharedSession {
+        &self.0.session
     }
 
     /// Has the session take over what is broadcast to a room.
-    pub(crate) fn follow(&self, feed: &Arc<Feed>) -> Effects {
-        self.0.cell.follow(feed, self.0.codec_index)
+    pub(crate) fn subscribe(&self, log: &Arc<RoomLog>) -> Effects {
+        self.0.session.subscribe(log, self.0.codec_index)
     }
 
     /// A span for what is logged of this session.
@@ -365,8 +367,8 @@ impl Connection {
     }
 
     /// The attached socket; `None` while somebody else uses it.
-    pub(crate) fn try_socket(&self) -> Option<MutexGuard<'_, Socket>> {
-        match self.0.socket.try_lock() {
+    pub(crate) fn try_attachment(&self) -> Option<MutexGuard<'_, Attachment>> {
+        match self.0.attachment.try_lock() {
             Ok(socket) => Some(socket),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => None,
@@ -374,61 +376,61 @@ impl Connection {
     }
 
     /// The same, waited for: for a task that ends, and cannot come back to it. Nobody who holds it waits for a task.
-    pub(crate) fn socket(&self) -> MutexGuard<'_, Socket> {
-        self.0.socket.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn attachment(&self) -> MutexGuard<'_, Attachment> {
+        self.0.attachment.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes what is queued; where the socket is in use, its task does.
     pub(crate) fn flush(&self, now: Instant) {
-        let wakes = if let Some(mut socket) = self.try_socket() {
+        let wakes = if let Some(mut socket) = self.try_attachment() {
             socket.flush(&self.0.shared, self, now)
         } else {
-            self.0.cell.catch_up();
+            self.0.session.drain();
             true
         };
         if wakes {
-            self.0.cell.wake_driver();
+            self.0.session.wake_driver();
         }
     }
 
-    /// Has the processor fetch this connection; once that has come, [`Self::prefetch_session`] and [`Self::prefetch_link`] have it
+    /// Has the processor fetch this connection; once that has come, [`Self::prefetch_session`] and [`Self::prefetch_driver`] have it
     /// fetch what a broadcast looks at.
     pub(crate) fn prefetch(&self) {
         // Up to the socket's link, behind its lock.
-        prefetch(&*self.0, offset_of!(Inner, socket) + 32);
+        prefetch(&*self.0, offset_of!(Inner, attachment) + 32);
     }
 
     pub(crate) fn prefetch_session(&self) {
-        self.0.cell.prefetch();
+        self.0.session.prefetch();
     }
 
-    pub(crate) fn prefetch_link(&self) {
-        self.0.spot.prefetch(Link::HOT);
+    pub(crate) fn prefetch_driver(&self) {
+        self.0.prefetch_hint.prefetch(SocketDriver::HOT);
     }
 
     /// A socket is attached.
-    pub(crate) fn note_link(&self, link: &Link) {
-        self.0.spot.set(link);
+    pub(crate) fn note_driver(&self, driver: &SocketDriver) {
+        self.0.prefetch_hint.set(driver);
     }
 
-    pub(crate) fn place(&self) -> usize {
-        self.0.place.load(Ordering::Relaxed) as usize
+    pub(crate) fn room_slot(&self) -> usize {
+        self.0.room_slot.load(Ordering::Relaxed) as usize
     }
 
-    pub(crate) fn set_place(&self, place: usize) {
+    pub(crate) fn set_room_slot(&self, place: usize) {
         let place = u32::try_from(place).expect("a room has fewer members");
-        self.0.place.store(place, Ordering::Relaxed);
+        self.0.room_slot.store(place, Ordering::Relaxed);
     }
 
     /// Has the session go on without a task, where it can: the next thing that comes for it begins one.
-    pub(crate) fn rest(&self) -> bool {
-        let counts = Observer::is_wanted(&self.0.shared);
-        self.0.cell.rest(self.0.clone().into(), counts)
+    pub(crate) fn hibernate(&self) -> bool {
+        let counts = SessionReporter::is_wanted(&self.0.shared);
+        self.0.session.hibernate(self.0.clone().into(), counts)
     }
 
     /// Ends the session at once. Returns whether it had not ended before.
     pub(crate) fn end(&self, reason: CloseReason) -> bool {
-        self.0.cell.command(|session| {
+        self.0.session.command(|session| {
             let lives = session.state() != State::Closed;
             session.end(reason);
             lives
@@ -436,31 +438,31 @@ impl Connection {
     }
 
     /// Hands a socket to the session's task. Returns one that had arrived before, and is left.
-    pub(crate) fn arrive(&self, arrival: Arrival) -> Option<Arrival> {
-        let mut slot = self.0.arriving.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn arrive(&self, pending: PendingSocket) -> Option<PendingSocket> {
+        let mut slot = self.0.pending_socket.lock().unwrap_or_else(PoisonError::into_inner);
         let left = match &*slot {
-            Some(waiting) if waiting.link.epoch() > arrival.link.epoch() => Some(arrival),
-            _ => slot.replace(Box::new(arrival)).map(|left| *left),
+            Some(waiting) if waiting.driver.epoch() > pending.driver.epoch() => Some(pending),
+            _ => slot.replace(Box::new(pending)).map(|left| *left),
         };
-        self.0.has_arrival.store(true, Ordering::Release);
+        self.0.has_pending_socket.store(true, Ordering::Release);
         drop(slot);
         // The task looks at the slot whenever it is woken.
-        self.0.cell.wake_driver();
+        self.0.session.wake_driver();
         left
     }
 
     /// Whether there may be a socket that waits to be attached.
-    pub(crate) fn has_arrival(&self) -> bool {
-        self.0.has_arrival.load(Ordering::Acquire)
+    pub(crate) fn has_pending_socket(&self) -> bool {
+        self.0.has_pending_socket.load(Ordering::Acquire)
     }
 
-    pub(crate) fn take_arrival(&self) -> Option<Arrival> {
-        if !self.has_arrival() {
+    pub(crate) fn take_pending_socket(&self) -> Option<PendingSocket> {
+        if !self.has_pending_socket() {
             return None;
         }
-        let mut slot = self.0.arriving.lock().unwrap_or_else(PoisonError::into_inner);
-        self.0.has_arrival.store(false, Ordering::Release);
-        slot.take().map(|arrival| *arrival)
+        let mut slot = self.0.pending_socket.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.has_pending_socket.store(false, Ordering::Release);
+        slot.take().map(|pending| *pending)
     }
 
     /// The session's task has ended for good.
@@ -471,7 +473,7 @@ impl Connection {
 
     /// What a socket is told that has come too late.
     pub(crate) fn farewell(&self) -> CloseFrame {
-        self.0.cell.drive(|session| match session.ended() {
+        self.0.session.drive(|session| match session.ended() {
             // Nobody has decided against this client: it comes again, and gets a fresh session.
             None
             | Some(
@@ -520,7 +522,7 @@ impl fmt::Debug for Connection {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{arrival, connection, server};
+    use crate::testing::{connection, pending, server};
 
     /// Two sockets may be admitted at the same time: the one that asked last has the later epoch, whichever arrives first.
     #[test]
@@ -528,15 +530,15 @@ mod tests {
         let shared = server();
         for is_in_order in [true, false] {
             let connection = connection(&shared);
-            let [(early, _one), (late, _other)] = [(); 2].map(|()| arrival(&connection, true));
-            let epochs = [early.link.epoch(), late.link.epoch()];
+            let [(early, _one), (late, _other)] = [(); 2].map(|()| pending(&connection, true));
+            let epochs = [early.driver.epoch(), late.driver.epoch()];
             let [first, second] = if is_in_order { [early, late] } else { [late, early] };
             assert!(connection.arrive(first).is_none());
             let left = connection.arrive(second).expect("one of them is left");
-            assert_eq!(left.link.epoch(), epochs[0]);
-            let taken = connection.take_arrival().expect("the other waits");
-            assert_eq!(taken.link.epoch(), epochs[1]);
-            assert!(!connection.has_arrival() && connection.take_arrival().is_none());
+            assert_eq!(left.driver.epoch(), epochs[0]);
+            let taken = connection.take_pending_socket().expect("the other waits");
+            assert_eq!(taken.driver.epoch(), epochs[1]);
+            assert!(!connection.has_pending_socket() && connection.take_pending_socket().is_none());
         }
     }
 }

@@ -104,90 +104,33 @@ pub use builder::Builder;
 mod options;
 pub use options::{ConfigError, DuplicateId};
 
-// A connection arrives.
-
-mod listen;
-pub use listen::Listening;
-
-mod head;
-
-mod service;
-pub use service::Service;
-
-mod upgrade;
-
-mod host;
-
-mod origin;
-
-mod health;
-
-mod throttle;
-
-mod connect;
-pub use connect::{ConnectFn, ConnectRequest, Identity};
-
-mod reject;
-pub use reject::{OrReject, Reject};
-
-// It becomes a session.
-
-mod admission;
-
-mod shared;
-
-mod runtimes;
-
-mod ends;
-
-mod evictions;
-
-#[cfg(test)]
-mod testing;
-
-mod registry;
-
-mod sharded;
-
-mod suspended;
-
-mod session_task;
-
-mod socket;
-
-mod observer;
-
-mod handlers;
-
 mod connection;
 pub use connection::{Connection, WeakConnection};
 
 pub mod router;
 pub use router::Router;
 
-// Messages fan out.
-
-mod rooms;
-
-mod broadcast;
-
-// It is watched, and fails.
-
-mod metrics;
-pub use metrics::{CallbackKind, Metrics, ResumeRefused};
-
-mod meter;
-
-#[cfg(feature = "metrics")]
-mod facade;
-#[cfg(feature = "metrics")]
-pub use facade::FacadeMetrics;
-
-mod stats;
-pub use stats::Stats;
-
 mod error;
 pub use error::{BroadcastError, ConnectionError};
+
+mod accept;
+pub use accept::{ConnectFn, ConnectRequest, Identity, OrReject, Reject, ServeHandle, Service};
+
+mod session;
+
+mod fanout;
+
+mod observe;
+#[cfg(feature = "metrics")]
+pub use observe::FacadeMetrics;
+pub use observe::{CallbackKind, Metrics, ResumeRefused, Stats};
+
+mod inner;
+
+mod runtimes;
+
+#[cfg(test)]
+mod testing;
 
 pub use http::StatusCode;
 #[doc(no_inline)]
@@ -197,7 +140,7 @@ pub use rejoin_codecs::JsonCodec;
 pub use rejoin_codecs::MsgpackCodec;
 #[cfg(feature = "protobuf")]
 pub use rejoin_codecs::ProtobufCodec;
-pub use rejoin_core::drive::{ReceiptError, SendError};
+pub use rejoin_core::drive::{DeliveryError, SendError};
 #[cfg(feature = "protobuf")]
 #[doc(no_inline)]
 pub use rejoin_core::prost;

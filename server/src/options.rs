@@ -7,8 +7,8 @@ use std::time::Duration;
 use rejoin_codecs::JsonCodec;
 use rejoin_core::{Codec, Mode, Overflow, SessionConfig, Side, is_codec_name};
 
-use crate::health;
-use crate::origin::Origins;
+use crate::accept::origin::Origins;
+use crate::observe::health;
 
 /// What happens when a connection claims an ID that another one has.
 ///

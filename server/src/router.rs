@@ -3,11 +3,11 @@
 //! Handlers are async functions that take what they need, in any order ([`FromContext`]), and may return a reply
 //! ([`IntoReply`]). [`Layer`]s are around all of them: they see every frame, and may change it, stop it, or add to it what
 //! the handler takes. What fails has one place, [`on_error`](RouterBuilder::on_error), and leaves the connection as it is; a
-//! panic ends it with 1011, unless [`Recover`] is among the layers. A connection's frames are handled one after the other, as by
+//! panic ends it with 1011, unless [`CatchPanic`] is among the layers. A connection's frames are handled one after the other, as by
 //! [`on_message`](crate::Builder::on_message).
 //!
 //! ```
-//! use rejoin_server::router::{BoxError, Context, Decoded, Extension, Failure, Next, Recover, Router};
+//! use rejoin_server::router::{BoxError, Context, Decoded, Extension, Failure, Next, CatchPanic, Router};
 //! use rejoin_server::{ConnectRequest, Connection, Frame, Identity, Reject, Server};
 //!
 //! async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
@@ -44,7 +44,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let router = Router::builder()
-//!     .layer(Recover) // the outermost
+//!     .layer(CatchPanic) // the outermost
 //!     .layer(sign_in)
 //!     .on("chat.say", say)
 //!     .on("add", add)
@@ -72,8 +72,8 @@ use rejoin_core::Frame;
 #[cfg(feature = "protobuf")]
 pub use rejoin_core::router::Protobuf;
 pub use rejoin_core::router::{
-    BoxError, Decoded, EventName, Extension, Failure, FrameId, FromContext, Handler, IntoReply, Layer, Peer,
-    Recover, RouteError, RouterError,
+    BoxError, CatchPanic, Decoded, EventName, Extension, Failure, FrameId, FromContext, Handler, IntoReply,
+    Layer, Peer, RouteError, RouterError,
 };
 
 use crate::connection::Connection;

@@ -7,25 +7,25 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use rejoin_core::drive::{Eager, SendError, now};
+use rejoin_core::drive::{OptimisticTcp, SendError, now};
 use rejoin_core::{CloseReason, Frame, Overflow, State};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 
+use crate::accept::connect::ConnectFn;
+use crate::accept::connect::diagnostic::DecidesOnConnections;
+use crate::accept::listen::{self, ServeHandle};
+use crate::accept::service::Service;
 use crate::builder::Builder;
-use crate::connect::ConnectFn;
-use crate::connect::diagnostic::DecidesOnConnections;
 use crate::connection::Connection;
 use crate::error::{BroadcastError, ConnectionError};
-use crate::listen::{self, Listening};
-use crate::service::Service;
-use crate::shared::Shared;
-use crate::stats::Stats;
+use crate::inner::ServerInner;
+use crate::observe::stats::Stats;
 
 /// A server: all its connections, and what can be said to them. Cheap to clone; all clones are the same server.
 #[derive(Clone)]
 pub struct Server {
-    shared: Arc<Shared>,
+    shared: Arc<ServerInner>,
 }
 
 impl Server {
@@ -38,11 +38,11 @@ impl Server {
     }
 
     #[cfg(test)]
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<ServerInner> {
         &self.shared
     }
 
-    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<ServerInner>) -> Self {
         Self { shared }
     }
 
@@ -53,7 +53,7 @@ impl Server {
     ///
     /// # Errors
     /// Fails when the address cannot be listened on.
-    pub async fn listen(&self, addr: impl ToSocketAddrs) -> io::Result<Listening> {
+    pub async fn listen(&self, addr: impl ToSocketAddrs) -> io::Result<ServeHandle> {
         self.serve(listen::bind(addr).await?)
     }
 
@@ -61,7 +61,7 @@ impl Server {
     ///
     /// # Errors
     /// Fails when the listener does not know its address.
-    pub fn serve(&self, listener: TcpListener) -> io::Result<Listening> {
+    pub fn serve(&self, listener: TcpListener) -> io::Result<ServeHandle> {
         self.shared.runtimes.note();
         listen::listen(self.shared.clone(), listener)
     }
@@ -91,8 +91,8 @@ impl Server {
     }
 
     /// A TCP stream as the own listeners have it.
-    fn eager(&self, tcp: TcpStream) -> Eager {
-        Eager::new(tcp).with_write_timeout(self.shared.options.write_timeout)
+    fn eager(&self, tcp: TcpStream) -> OptimisticTcp {
+        OptimisticTcp::new(tcp).with_write_timeout(self.shared.options.write_timeout)
     }
 
     /// Serves one connection as [`Self::listen`] does, in a task of its own: for whoever accepts connections himself, and may know the
@@ -165,7 +165,7 @@ impl Server {
             return Err(BroadcastError::ShutDown);
         }
         let (receivers, bytes) = self.shared.rooms.broadcast(room, frame, overflow, &self.shared)?;
-        self.shared.meter.tell(|metrics| metrics.broadcast(bytes as u64, receivers));
+        self.shared.metrics.report(|metrics| metrics.broadcast(bytes as u64, receivers));
         Ok(receivers)
     }
 
@@ -194,7 +194,7 @@ impl Server {
         };
         let mut stats = Stats::default();
         for connection in running {
-            let (state, counts) = connection.cell().drive(|session| (session.state(), session.counts()));
+            let (state, counts) = connection.session().drive(|session| (session.state(), session.counts()));
             sum.add(&counts);
             stats.connections += usize::from(state == State::Connected);
             stats.suspended += usize::from(state == State::Suspended);
@@ -232,7 +232,7 @@ impl Server {
     /// Fails when no connection has this ID, and when it has no socket at the moment.
     pub fn cut(&self, id: &str) -> Result<(), ConnectionError> {
         let connection = self.connection(id).ok_or(ConnectionError::NotFound)?;
-        let attached = connection.cell().command(|session| session.cut(now()));
+        let attached = connection.session().command(|session| session.cut(now()));
         if attached { Ok(()) } else { Err(ConnectionError::NotAttached) }
     }
 
@@ -249,7 +249,7 @@ impl Server {
         tracing::info!(sessions = running.len(), ?deadline, "shutting down");
         for chunk in running.chunks(SHUTDOWN_CHUNK) {
             for connection in chunk {
-                connection.cell().command(|session| match session.state() {
+                connection.session().command(|session| match session.state() {
                     // Nobody is there to be told, and nobody can come back.
                     State::Suspended | State::New => session.end(CloseReason::ServerClosed),
                     _ => session.close(CloseReason::ServerClosed, end),

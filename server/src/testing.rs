@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use rejoin_core::drive::{Link, Unmasked, WsTransport, now};
+use rejoin_core::drive::{SocketDriver, Unmasked, WsTransport, now};
 use rejoin_core::{Mode, Session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
-use crate::connection::{Arrival, Connection, Parts, Who};
-use crate::registry;
+use crate::connection::{Connection, NewConnection, PendingSocket, SessionKey};
+use crate::inner::ServerInner;
 use crate::server::Server;
-use crate::shared::Shared;
+use crate::session::registry;
 use crate::{ConnectRequest, Identity, Reject};
 
-pub(crate) fn server() -> Arc<Shared> {
+pub(crate) fn server() -> Arc<ServerInner> {
     let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
     Server::builder(connect).build().unwrap().shared().clone()
 }
@@ -23,15 +23,15 @@ pub(crate) fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// A session in plain mode that no socket has come for.
-pub(crate) fn session(shared: &Shared) -> Session {
+pub(crate) fn session(shared: &ServerInner) -> Session {
     Session::new(shared.session_config(Mode::Plain).clone(), now())
 }
 
 /// A connection that is registered, without a task.
-pub(crate) fn connection(shared: &Arc<Shared>) -> Connection {
-    let connection = Connection::new(Parts {
+pub(crate) fn connection(shared: &Arc<ServerInner>) -> Connection {
+    let connection = Connection::new(NewConnection {
         shared: shared.clone(),
-        who: Who::Plain { id: registry::new_id().unwrap().into(), room: "room".into() },
+        who: SessionKey::Plain { id: registry::new_id().unwrap().into(), room: "room".into() },
         remote_addr: None,
         data: None,
         codec_index: 0,
@@ -42,11 +42,11 @@ pub(crate) fn connection(shared: &Arc<Shared>) -> Connection {
 }
 
 /// A socket for a session, and the peer's end of it.
-pub(crate) fn arrival(connection: &Connection, resumes: bool) -> (Arrival, DuplexStream) {
-    let epoch = connection.cell().drive(Session::reserve);
+pub(crate) fn pending(connection: &Connection, resumes: bool) -> (PendingSocket, DuplexStream) {
+    let epoch = connection.session().drive(Session::reserve);
     let (ours, theirs) = tokio::io::duplex(64);
-    let link = Box::new(Link::new(epoch, WsTransport::new(ours, Unmasked, &[], 64)));
-    (Arrival { link, received: None, resumes }, theirs)
+    let driver = Box::new(SocketDriver::new(epoch, WsTransport::new(ours, Unmasked, &[], 64)));
+    (PendingSocket { driver, received: None, resumes }, theirs)
 }
 
 /// A client in plain mode. It has read the answer, and its session has been told.

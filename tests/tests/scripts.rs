@@ -72,7 +72,7 @@ fn a_walk_that_nobody_can_go_is_refused() {
         ("      FanOut::begin ", "        FanOut::begin ", "is not called by Members::queue by its name"),
         ("via `codec.decode(message)`", "via `codec.decode(nothing)`", "through `codec.decode(nothing)`"),
         ("in Encoded\n", "in Uncoded\n", "there is no type Uncoded"),
-        ("server/src/rooms.rs", "server/src/room.rs", "server/src/room.rs does not exist"),
+        ("server/src/fanout/rooms.rs", "server/src/room.rs", "server/src/room.rs does not exist"),
     ];
     for (old, new, expected) in cases {
         assert!(page.contains(old), "{old}");

@@ -1,6 +1,6 @@
 //! Calls that wait when a connection ends, and what is left of it afterwards.
 
-use rejoin_client::{CloseReason, ConnectionState, Event, ReceiptError, SendError};
+use rejoin_client::{CloseReason, ConnectionState, DeliveryError, Event, SendError};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -21,7 +21,7 @@ async fn a_send_that_waits_fails_at_once_at_the_end() {
     let start = Instant::now();
     socket.close(1000, "kicked").await;
     assert_eq!(waiting.await.unwrap(), Err(SendError::Closed));
-    assert_eq!(acked.await.unwrap(), Err(ReceiptError::NotSent(SendError::Closed)));
+    assert_eq!(acked.await.unwrap(), Err(DeliveryError::NotSent(SendError::Closed)));
     assert!(start.elapsed() < secs(1), "{:?}", start.elapsed());
     assert!(matches!(expect_closed(&mut connection).await, CloseReason::Remote(_)));
     let start = Instant::now();
@@ -38,7 +38,7 @@ async fn a_receipt_ends_with_the_connection() {
     assert_eq!(socket.hear_numbers(1).await, [1]);
     let start = Instant::now();
     connection.abort();
-    assert_eq!(acked.await.unwrap(), Err(ReceiptError::Ended));
+    assert_eq!(acked.await.unwrap(), Err(DeliveryError::Ended));
     assert_eq!(start.elapsed(), secs(0));
 }
 

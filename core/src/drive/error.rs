@@ -75,7 +75,7 @@ impl std::error::Error for SendError {
 /// Why nothing is known of a frame's delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum ReceiptError {
+pub enum DeliveryError {
     /// The frame was not accepted: the peer will not get it.
     NotSent(SendError),
     /// The buffer overflowed, and the frame was given up. The peer will not get it, and is told so.
@@ -86,13 +86,13 @@ pub enum ReceiptError {
     PlainMode,
 }
 
-impl From<SendError> for ReceiptError {
+impl From<SendError> for DeliveryError {
     fn from(error: SendError) -> Self {
         Self::NotSent(error)
     }
 }
 
-impl fmt::Display for ReceiptError {
+impl fmt::Display for DeliveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotSent(error) => error.fmt(f),
@@ -103,7 +103,7 @@ impl fmt::Display for ReceiptError {
     }
 }
 
-impl std::error::Error for ReceiptError {
+impl std::error::Error for DeliveryError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::NotSent(error) => Some(error),

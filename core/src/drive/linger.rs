@@ -223,7 +223,7 @@ mod tests {
 
     use super::*;
     use crate::CloseFrame;
-    use crate::drive::{Link, LinkEnd, Masked, Unmasked, WsTransport};
+    use crate::drive::{Detach, Masked, SocketDriver, Unmasked, WsTransport};
 
     async fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -233,14 +233,14 @@ mod tests {
     }
 
     /// A link to a transport that is attached to nothing, as it is when a session has let it go.
-    fn link(transport: impl Transport + 'static) -> Box<Link> {
+    fn link(transport: impl Transport + 'static) -> Box<SocketDriver> {
         let config = crate::SessionConfig::new(crate::Side::Server, crate::Mode::Plain);
         let mut session = crate::Session::new(std::sync::Arc::new(config), crate::drive::now());
-        Box::new(Link::new(session.reserve(), transport))
+        Box::new(SocketDriver::new(session.reserve(), transport))
     }
 
-    fn too_big() -> LinkEnd {
-        LinkEnd::Leave(CloseFrame::new(1009, "too big"))
+    fn too_big() -> Detach {
+        Detach::Leave(CloseFrame::new(1009, "too big"))
     }
 
     /// The header of a masked binary frame of this length, with the mask 0.
@@ -339,11 +339,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn server_does_not_wait_once_both_sides_have_closed() {
-        for end in [LinkEnd::Leave(CloseFrame::new(1000, "kicked")), LinkEnd::Answered] {
+        for end in [Detach::Leave(CloseFrame::new(1000, "kicked")), Detach::Answered] {
             let (ours, mut theirs) = tokio::io::duplex(1024);
             let mut transport = WsTransport::new(ours, Unmasked, &[], 1024);
             theirs.write_all(&[0x88, 0x80, 0, 0, 0, 0]).await.unwrap();
-            if end == LinkEnd::Answered {
+            if end == Detach::Answered {
                 let mut cx = Context::from_waker(std::task::Waker::noop());
                 assert!(transport.poll_receive(&mut cx, &mut |_| Flow::Pause).is_pending());
                 transport.push_close(Some(&CloseFrame::new(1000, "kicked")));
@@ -362,7 +362,7 @@ mod tests {
     async fn client_waits_for_server_to_end_the_stream() {
         let (ours, mut theirs) = tokio::io::duplex(1024);
         let transport = WsTransport::new(ours, Masked(|| [0; 4]), &[], 1024);
-        let mut closing = std::pin::pin!(link(transport).close(LinkEnd::Leave(CloseFrame::new(1000, ""))));
+        let mut closing = std::pin::pin!(link(transport).close(Detach::Leave(CloseFrame::new(1000, ""))));
         theirs.write_all(&[0x88, 0x02, 0x03, 0xe8]).await.unwrap();
         assert!(timeout(Duration::from_secs(1), &mut closing).await.is_err());
         let mut read = [0; 8];

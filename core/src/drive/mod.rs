@@ -1,20 +1,20 @@
 //! Joins a [`Session`](crate::Session) to a transport: the one async loop, the same for server and client.
 //!
-//! [`Cell`] holds a session where its application and its driver both reach it. [`Link`] is the driver of one attached
+//! [`SharedSession`] holds a session where its application and its driver both reach it. [`SocketDriver`] is the driver of one attached
 //! socket: what the [`Transport`] reads goes into the session, what the session has to say goes to the transport.
-//! [`Deadline`] is the session's one timer, [`Budget`] what all sessions may keep together, [`Feed`] what is broadcast to many.
+//! [`Deadline`] is the session's one timer, [`MemoryBudget`] what all sessions may keep together, [`RoomLog`] what is broadcast to many.
 
-mod cell;
-pub use cell::{Cell, Effects, Queued};
+mod shared_session;
+pub use shared_session::{Effects, Queued, SharedSession};
 
-mod feed;
-pub use feed::{Fed, Feed, Images};
+mod room_log;
+pub use room_log::{Appended, Encodings, RoomLog};
 
 mod error;
-pub use error::{ReceiptError, SendError};
+pub use error::{DeliveryError, SendError};
 
-mod budget;
-pub use budget::Budget;
+mod memory_budget;
+pub use memory_budget::MemoryBudget;
 
 mod transport;
 pub use transport::{Flow, ReceiveError, Received, Transport, Written};
@@ -22,17 +22,17 @@ pub use transport::{Flow, ReceiveError, Received, Transport, Written};
 mod websocket;
 pub use websocket::{Masked, Masking, Unmasked, WsTransport};
 
-mod eager;
-pub use eager::{Eager, limit_unsent};
+mod optimistic_tcp;
+pub use optimistic_tcp::{OptimisticTcp, limit_unsent};
 
 mod linger;
 pub use linger::{MAX_DISCARDED, finish};
 
-mod link;
-pub use link::{Link, LinkEnd, Wrote};
+mod socket_driver;
+pub use socket_driver::{Detach, SocketDriver, WriteProgress};
 
 mod prefetch;
-pub use prefetch::{Spot, prefetch};
+pub use prefetch::{PrefetchHint, prefetch};
 
 mod deadline;
 pub use deadline::{Deadline, now};

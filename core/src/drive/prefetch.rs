@@ -1,4 +1,4 @@
-//! [`prefetch`], [`Spot`]: what will be looked at soon is fetched while something else is done.
+//! [`prefetch`], [`PrefetchHint`]: what will be looked at soon is fetched while something else is done.
 //!
 //! Who goes through thousands of connections waits for memory more than for anything else: none of them is in the processor's
 //! caches when its turn comes. Looking at the next ones early does not help, for that waits, too; a prefetch does not.
@@ -17,9 +17,9 @@ pub fn prefetch<T: ?Sized>(what: &T, bytes: usize) {
 /// Where something is, for who cannot reach it yet: what is behind a lock, say. It may be gone or elsewhere by now: then
 /// something else is fetched, or nothing, and no harm is done.
 #[derive(Debug, Default)]
-pub struct Spot(AtomicPtr<u8>);
+pub struct PrefetchHint(AtomicPtr<u8>);
 
-impl Spot {
+impl PrefetchHint {
     /// Here it is.
     pub fn set<T: ?Sized>(&self, what: &T) {
         self.0.store(ptr::from_ref(what).cast::<u8>().cast_mut(), Ordering::Relaxed);
@@ -58,12 +58,12 @@ mod tests {
 
     #[test]
     fn nothing_happens_where_nothing_is_any_more() {
-        let spot = Spot::default();
-        spot.prefetch(512);
+        let prefetch_hint = PrefetchHint::default();
+        prefetch_hint.prefetch(512);
         let gone = vec![1_u8; 100_000];
-        spot.set(&*gone);
+        prefetch_hint.set(&*gone);
         drop(gone);
-        spot.prefetch(512);
-        prefetch(&spot, size_of_val(&spot));
+        prefetch_hint.prefetch(512);
+        prefetch(&prefetch_hint, size_of_val(&prefetch_hint));
     }
 }

@@ -32,7 +32,7 @@ pub trait Transport: Send {
     fn pending(&self) -> usize;
 
     /// Whether another message may be pushed before the ones that are pending are written.
-    fn has_room(&self) -> bool;
+    fn has_capacity(&self) -> bool;
 
     /// Queues a data message in the transport's own form: that which was handed to the session.
     fn push_data(&mut self, message: Bytes);

@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::ws::{self, Decoder, FrameError, Incoming, Role};
 use crate::{Batch, CloseFrame, Message};
 
-use super::eager::Eager;
 use super::linger;
+use super::optimistic_tcp::OptimisticTcp;
 use super::transport::{Flow, ReceiveError, Received, Transport, Written};
 use super::turn::yield_now;
 
@@ -190,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> WsTransport
     /// Queues the answers to pings behind what is under way. A peer that pings and does not read gets no more of them than
     /// there is room for.
     fn take_pongs(&mut self) {
-        while self.has_room()
+        while self.has_capacity()
             && let Some(payload) = self.pongs.as_mut().and_then(|pongs| pongs.pop_front())
         {
             if !self.close_pushed {
@@ -260,7 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> Transport f
         result
     }
 
-    fn has_room(&self) -> bool {
+    fn has_capacity(&self) -> bool {
         self.messages < MAX_BATCH && self.queued < MAX_BATCH_BYTES
     }
 
@@ -332,7 +332,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> Transport f
 
     /// Any other stream may be an application's own.
     fn sends_without_foreign_code(&self) -> bool {
-        TypeId::of::<S>() == TypeId::of::<Eager>()
+        TypeId::of::<S>() == TypeId::of::<OptimisticTcp>()
     }
 
     fn poll_send(
@@ -631,7 +631,7 @@ mod tests {
         transport.push_batch(batch(&[b"0", b"123456", b"abcdef"]));
         assert_eq!(flush(&mut transport).1, Written { messages: 2, data: 2, bytes: 12 });
         let mut taken = 0;
-        while transport.has_room() {
+        while transport.has_capacity() {
             transport.push_batch(batch(&[b"0", b"123456", b"abcdef"]));
             taken += 2;
         }
@@ -670,14 +670,14 @@ mod tests {
     async fn takes_no_more_than_a_batch_from_the_session() {
         let (mut transport, _peer) = pair(16);
         let mut taken = 0;
-        while transport.has_room() {
+        while transport.has_capacity() {
             transport.push_data(Bytes::from_static(b"x"));
             taken += 1;
         }
         assert_eq!(taken, MAX_BATCH);
         let (mut transport, _peer) = pair(16);
         transport.push_data(vec![0; MAX_BATCH_BYTES].into());
-        assert!(!transport.has_room());
+        assert!(!transport.has_capacity());
     }
 
     #[tokio::test]

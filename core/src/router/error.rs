@@ -76,7 +76,7 @@ pub enum Failure {
     Refused(BoxError),
     /// The handler returned this error.
     Handler(BoxError),
-    /// A layer or the handler panicked, and [`Recover`](super::Recover) caught it; with its text, if it had one.
+    /// A layer or the handler panicked, and [`CatchPanic`](super::CatchPanic) caught it; with its text, if it had one.
     Panicked(Box<str>),
     /// The reply was not accepted by the connection.
     Reply(BoxError),

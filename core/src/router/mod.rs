@@ -10,7 +10,7 @@
 //! # use rejoin_core::Frame;
 //! # #[derive(Clone)] struct Connection;
 //! # impl Peer for Connection { async fn reply(&self, _: &Frame) -> Result<(), BoxError> { Ok(()) } }
-//! use rejoin_core::router::{Context, Decoded, Extension, Failure, Next, Recover, Router};
+//! use rejoin_core::router::{Context, Decoded, Extension, Failure, Next, CatchPanic, Router};
 //!
 //! #[derive(Clone)]
 //! struct User(String);
@@ -31,7 +31,7 @@
 //!
 //! # fn main() -> Result<(), rejoin_core::router::RouterError> {
 //! let router = Router::<Connection>::builder()
-//!     .layer(Recover)
+//!     .layer(CatchPanic)
 //!     .layer(sign_in)
 //!     .on("add", add)
 //!     .on("ping", |frame: Frame| async { frame })
@@ -62,8 +62,8 @@ pub use context::Context;
 mod layer;
 pub use layer::{Layer, Next};
 
-mod recover;
-pub use recover::Recover;
+mod catch_panic;
+pub use catch_panic::CatchPanic;
 
 mod extract;
 #[cfg(feature = "prost")]
@@ -115,7 +115,7 @@ impl<C: Peer> Router<C> {
     /// handler where it waits.
     ///
     /// # Panics
-    /// When a layer, a handler or `on_error` panics. [`Recover`] makes errors of the panics of the first two.
+    /// When a layer, a handler or `on_error` panics. [`CatchPanic`] makes errors of the panics of the first two.
     pub async fn handle(&self, peer: &C, frame: Frame) {
         let (event, id) = (Box::from(frame.event()), Box::from(frame.id()));
         let context = Context::new(peer.clone(), frame);

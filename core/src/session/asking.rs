@@ -57,7 +57,7 @@ impl Session {
         if self.asking != Asking::Due {
             return None;
         }
-        if !self.outbox.awaits_ack() {
+        if !self.send_buffer.awaits_ack() {
             self.asking = Asking::Idle;
             return None;
         }
@@ -70,8 +70,8 @@ impl Session {
     //= PROTOCOL.md#R4.26: A sender whose own limits are below `buffer` or `buffer_bytes`
     fn is_half_full(&self) -> bool {
         self.keeps_less()
-            && (2 * self.outbox.occupied() >= self.buffer as usize
-                || self.outbox.bytes() >= self.buffer_bytes() / 2)
+            && (2 * self.send_buffer.occupied() >= self.buffer as usize
+                || self.send_buffer.bytes() >= self.buffer_bytes() / 2)
     }
 
     /// Whether our own limits are below those by which the peer acknowledges.

@@ -79,7 +79,7 @@ impl Session {
             return;
         }
         // Also those that went into a socket while it was being lost: they are not to be written again.
-        self.outbox.written(frames);
+        self.send_buffer.written(frames);
         if self.state != State::Connected {
             return;
         }

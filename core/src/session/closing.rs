@@ -45,7 +45,7 @@ impl Session {
         }
         self.ahead = None;
         self.closing = Some(Box::new(Closing { reason, deadline, sent: false }));
-        if self.state != State::Connected && self.outbox.unacknowledged() == 0 {
+        if self.state != State::Connected && self.send_buffer.unacknowledged() == 0 {
             self.end_closing();
         }
     }
@@ -92,7 +92,7 @@ impl Session {
         if self.answers_ours(frame.as_ref()) {
             if self.config.mode == Mode::Plain {
                 // Who answers has read everything before our close frame; in session mode it has said so itself, or has not.
-                self.outbox.acknowledge(self.outbox.last()).ok();
+                self.send_buffer.acknowledge(self.send_buffer.last()).ok();
             }
             self.end_closing();
             return (None, answer);
@@ -166,13 +166,13 @@ impl Session {
         }
         self.ahead = None;
         self.pongs = None;
-        self.outbox.end_receipts();
+        self.send_buffer.end_deliveries();
         if self.config.side == Side::Server {
             // A client's application may ask for it; here nobody does, and handles may be kept for long.
-            self.outbox.forfeit();
+            self.send_buffer.abandon();
         }
         self.ended = Some(Box::new(reason.clone()));
-        self.inbox.push(Event::Closed(reason));
+        self.events.push(Event::Closed(reason));
     }
 
     /// Nothing is left to wait for, or no time.

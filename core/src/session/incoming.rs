@@ -6,8 +6,8 @@ use std::time::Instant;
 use crate::control::Malformed;
 use crate::{CloseFrame, Control, Frame, Gap};
 
-use super::ahead::Arrived;
-use super::outbox::BadAck;
+use super::read_ahead::Inbound;
+use super::send_buffer::BadAck;
 use super::timeout::Ping;
 use super::{CloseReason, Epoch, Event, Mode, Reconnect, Session, Side, State};
 
@@ -62,7 +62,7 @@ impl Session {
     }
 
     fn inbox_is_full(&self) -> bool {
-        self.inbox.is_full(self.config.inbox_frames, self.config.inbox_bytes)
+        self.events.is_full(self.config.inbox_frames, self.config.inbox_bytes)
     }
 
     /// Something arrived on the socket, were it only a ping.
@@ -100,7 +100,7 @@ impl Session {
                 return control.map_or(Ok(()), |control| self.handle_control(control, now));
             }
         }
-        self.handle_data(Arrived::Frame(frame, size), now);
+        self.handle_data(Inbound::Frame(frame, size), now);
         Ok(())
     }
 
@@ -109,7 +109,7 @@ impl Session {
         match control {
             Control::Open(_) => Err(Violation("$open where none can be")),
             Control::Ack(count) => {
-                let new = self.outbox.acknowledge(count)?;
+                let new = self.send_buffer.acknowledge(count)?;
                 self.asking.acknowledged(new);
                 Ok(())
             }
@@ -140,12 +140,12 @@ impl Session {
         if self.closing.is_none() && gap.from != self.receiver.received() + uncounted + 1 {
             return Err(Violation("$gap does not follow what was received"));
         }
-        self.handle_data(Arrived::Gap(gap), now);
+        self.handle_data(Inbound::Gap(gap), now);
         Ok(())
     }
 
     /// What takes the next number: counted while there is room for it, read ahead while there is not.
-    fn handle_data(&mut self, arrived: Arrived, now: Instant) {
+    fn handle_data(&mut self, arrived: Inbound, now: Instant) {
         if self.closing.is_some() {
             // Not counted, so that the peer knows that nobody took it.
             return;
@@ -159,15 +159,15 @@ impl Session {
     }
 
     //= PROTOCOL.md#R4.4: count a frame at the moment in which it is certain to deliver it
-    fn count(&mut self, arrived: Arrived, at: Instant) {
+    fn count(&mut self, arrived: Inbound, at: Instant) {
         match arrived {
-            Arrived::Frame(frame, size) => {
+            Inbound::Frame(frame, size) => {
                 self.receiver.count_frame(size, at);
-                self.inbox.push_message(frame, size);
+                self.events.push_message(frame, size);
             }
-            Arrived::Gap(gap) => {
+            Inbound::Gap(gap) => {
                 self.receiver.count_gap(gap.frames(), at);
-                self.inbox.push(Event::Gap(gap));
+                self.events.push(Event::Gap(gap));
             }
         }
     }
@@ -175,29 +175,29 @@ impl Session {
     /// The next thing to tell the application. What was read ahead takes the room that it leaves, and is counted, so that an
     /// acknowledgement may be due afterwards.
     pub fn poll_event(&mut self) -> Option<Event> {
-        let event = self.inbox.pop()?;
+        let event = self.events.pop()?;
         self.count_ahead(self.config.inbox_frames, self.config.inbox_bytes);
         Some(event)
     }
 
     /// Whether there is something to tell the application.
     pub fn has_events(&self) -> bool {
-        !self.inbox.is_empty()
+        !self.events.is_empty()
     }
 
     /// The application wants to hear no more but the end. What it was to be told of lost sessions counts as unacknowledged.
     pub fn discard_events(&mut self) {
-        let discarded = self.inbox.discard();
+        let discarded = self.events.discard();
         if !discarded.messages.is_empty() || discarded.dropped > 0 {
-            let untold = self.untold.get_or_insert_default();
-            untold.messages.extend(discarded.messages);
-            untold.dropped += discarded.dropped;
+            let unreported = self.unreported.get_or_insert_default();
+            unreported.messages.extend(discarded.messages);
+            unreported.dropped += discarded.dropped;
         }
     }
 
     /// How many frames of lost sessions the application was not told of.
-    pub(super) fn untold(&self) -> u64 {
-        self.untold.as_ref().map_or(0, |untold| untold.messages.len() as u64 + untold.dropped)
+    pub(super) fn unreported(&self) -> u64 {
+        self.unreported.as_ref().map_or(0, |unreported| unreported.messages.len() as u64 + unreported.dropped)
     }
 
     /// Counts what was read ahead, the oldest first, while the inbox holds less than this.
@@ -205,7 +205,7 @@ impl Session {
         let Some(mut ahead) = self.ahead.take() else {
             return;
         };
-        while !self.inbox.is_full(frames, bytes) {
+        while !self.events.is_full(frames, bytes) {
             match ahead.pop() {
                 Some((arrived, at)) => self.count(arrived, at),
                 None => break,

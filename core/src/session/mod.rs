@@ -7,8 +7,8 @@
 //! A socket belongs to a session under an [`Epoch`]. Everything that a socket brings names its epoch, so that a socket that
 //! was taken over, but does not know it yet, can change nothing.
 //!
-//! The way in: a frame is counted by the `Receiver` and put into the `Inbox`; while that is full, it waits uncounted in
-//! `Ahead`. The way out: a frame is numbered by the `Outbox` and kept there until the peer has acknowledged it. Below, one
+//! The way in: a frame is counted by the `Receiver` and put into the `EventQueue`; while that is full, it waits uncounted in
+//! `ReadAhead`. The way out: a frame is numbered by the `SendBuffer` and kept there until the peer has acknowledged it. Below, one
 //! file for each subject: sockets come and go, a session opens, frames come in, frames go out, the session closes, time
 //! passes.
 
@@ -22,7 +22,7 @@ mod state;
 pub use state::State;
 
 mod sockets;
-pub use sockets::{AttachError, Epoch, Standing};
+pub use sockets::{AttachError, AttachmentState, Epoch};
 
 mod opening;
 pub use opening::SessionIdentity;
@@ -30,34 +30,34 @@ pub use opening::SessionIdentity;
 mod incoming;
 pub use incoming::Violation;
 
-mod ahead;
 mod asking;
 mod blocked;
+mod read_ahead;
 #[cfg(all(feature = "drive", target_os = "linux"))]
 pub(crate) use blocked::SLOWEST;
-mod inbox;
+mod event_queue;
 mod receiver;
 
 mod outgoing;
 use outgoing::Sent;
 pub use outgoing::{Overflow, Refused, Transmit};
 
-mod outbox;
 mod runs;
+mod send_buffer;
 
 mod tape;
 pub use tape::{Batch, SharedFrame, SharedRun, Tape};
 
-mod receipts;
-pub use receipts::Fate;
+mod delivery;
+pub use delivery::Delivery;
 
 mod closing;
 pub use closing::Reconnect;
 
 mod timeout;
 
-mod resting;
-pub use resting::Resting;
+mod hibernation;
+pub use hibernation::Hibernated;
 
 #[cfg(test)]
 mod tests;
@@ -70,13 +70,13 @@ use bytes::Bytes;
 
 use crate::{LostReason, Token};
 
-use ahead::Ahead;
 use asking::Asking;
 use blocked::Blocked;
 use closing::Closing;
-use inbox::{Inbox, Untold};
-use outbox::Outbox;
+use event_queue::{EventQueue, Unreported};
+use read_ahead::ReadAhead;
 use receiver::Receiver;
+use send_buffer::SendBuffer;
 use timeout::Ping;
 
 /// One end of a session.
@@ -103,12 +103,12 @@ pub struct Session {
     pongs: Option<Box<Pongs>>,
     sent: Sent,
     blocked: Option<Box<Blocked>>,
-    outbox: Outbox,
-    inbox: Inbox,
+    send_buffer: SendBuffer,
+    events: EventQueue,
     receiver: Receiver,
     /// Session mode: what the attached socket brought while the inbox was full. Never empty; while it is there, the inbox is
     /// full and nothing closes.
-    ahead: Option<Box<Ahead>>,
+    ahead: Option<Box<ReadAhead>>,
     last_heard: Instant,
     /// The frames and the bytes that the peer keeps: what our acknowledgements are measured by. More bytes than fit are as many as
     /// fit.
@@ -128,7 +128,7 @@ pub struct Session {
     /// The highest that was given out.
     reserved: Epoch,
     /// Client: what its application would have been told of lost sessions if it had not closed. Mostly nothing.
-    untold: Option<Box<Untold>>,
+    unreported: Option<Box<Unreported>>,
     /// Since when there is no socket. Stays when the session ends without one.
     suspended_since: Option<Instant>,
     /// How often a socket was restored.
@@ -180,7 +180,7 @@ pub struct Counts {
 impl Session {
     /// So many bytes of it, from its beginning, are looked at for each delivery.
     #[cfg(feature = "drive")]
-    pub(crate) const HOT: usize = std::mem::offset_of!(Self, outbox) + Outbox::HOT;
+    pub(crate) const HOT: usize = std::mem::offset_of!(Self, send_buffer) + SendBuffer::HOT;
 
     /// A server's session in session mode, to be announced as `identity`. `lost` is why another was not resumed.
     pub fn new_server(
@@ -209,10 +209,10 @@ impl Session {
             peer_buffer: config.buffer_frames,
             peer_buffer_bytes: clamp(config.buffer_bytes as u64),
             peer_max: u32::MAX,
-            outbox: Outbox::new(config.mode),
+            send_buffer: SendBuffer::new(config.mode),
             receiver: Receiver::default(),
-            inbox: Inbox::default(),
-            untold: None,
+            events: EventQueue::default(),
+            unreported: None,
             ahead: None,
             pongs: None,
             sent: Sent::default(),
@@ -268,7 +268,7 @@ impl Session {
         self.reconnect
     }
 
-    /// Why the last socket that was lost was: [`Counts::drops`] says how many were. Forgotten while a session [rests](Resting).
+    /// Why the last socket that was lost was: [`Counts::drops`] says how many were. Forgotten while a session [rests](Hibernated).
     pub fn dropped(&self) -> Option<&DropReason> {
         self.dropped.as_deref()
     }
@@ -289,14 +289,14 @@ impl Session {
             received: self.receiver.received(),
             received_gaps: self.receiver.gaps(),
             received_bytes: self.receiver.bytes(),
-            accepted: self.outbox.last(),
+            accepted: self.send_buffer.last(),
             sent: self.sent.frames,
             sent_bytes: self.sent.bytes,
             replayed: self.sent.replayed,
             sent_gaps: self.sent.gaps,
-            dropped: self.outbox.dropped(),
-            unacknowledged: self.outbox.unacknowledged() + self.untold(),
-            retained_bytes: self.outbox.bytes(),
+            dropped: self.send_buffer.dropped(),
+            unacknowledged: self.send_buffer.unacknowledged() + self.unreported(),
+            retained_bytes: self.send_buffer.bytes(),
             resumed: self.resumed.into(),
             drops: self.drops.into(),
         }

@@ -6,8 +6,8 @@ use std::time::Instant;
 use crate::control::MAX_COUNT;
 use crate::{LostReason, Open, Token};
 
-use super::outbox::BadAck;
 use super::receiver::Receiver;
+use super::send_buffer::BadAck;
 use super::{DropReason, Event, Session, State, Violation, clamp};
 
 /// What `$open` says of a session for as long as it lives.
@@ -54,7 +54,7 @@ impl Session {
             if self.token() != Some(&open.session) {
                 return Err(Violation("$open resumes a session that was not asked for"));
             }
-            match self.outbox.acknowledge(open.received) {
+            match self.send_buffer.acknowledge(open.received) {
                 Ok(_) => {}
                 Err(BadAck::Backwards) => {
                     self.abandon(now);
@@ -62,7 +62,7 @@ impl Session {
                 }
                 Err(beyond) => return Err(beyond.into()),
             }
-            self.outbox.rewind(open.received);
+            self.send_buffer.rewind(open.received);
             self.receiver.tell();
         } else {
             if open.received != 0 {
@@ -113,10 +113,10 @@ impl Session {
             self.end_closing();
             return;
         }
-        let missing = self.outbox.unacknowledged();
-        let unacknowledged = self.outbox.take_all();
+        let missing = self.send_buffer.unacknowledged();
+        let unacknowledged = self.send_buffer.take_all();
         let dropped = missing - unacknowledged.len() as u64;
         self.receiver = Receiver::default();
-        self.inbox.push(Event::Lost { reason, unacknowledged, dropped });
+        self.events.push(Event::Lost { reason, unacknowledged, dropped });
     }
 }

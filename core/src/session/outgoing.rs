@@ -7,10 +7,10 @@ use bytes::Bytes;
 use crate::{CloseFrame, Control, Frame, ws};
 
 use super::asking::Asking;
-use super::outbox::Next;
+use super::send_buffer::Next;
 use super::tape::{Batch, SharedFrame, SharedRun};
 use super::timeout::Ping;
-use super::{CloseReason, Epoch, Fate, Mode, Session, Side, State};
+use super::{CloseReason, Delivery, Epoch, Mode, Session, Side, State};
 
 /// What the attached socket is to write next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,8 +94,8 @@ impl Session {
         overflow: Overflow,
         message: impl FnOnce() -> Bytes,
     ) -> Result<u64, Refused> {
-        self.make_room(size, overflow)?;
-        Ok(self.outbox.push(message()))
+        self.make_capacity(size, overflow)?;
+        Ok(self.send_buffer.push(message()))
     }
 
     /// The same for a frame that other sessions send, too. Frames that follow each other on their [`Tape`](super::Tape), with
@@ -106,10 +106,10 @@ impl Session {
     /// # Errors
     /// As [`Self::send`].
     pub fn send_shared(&mut self, frame: &SharedFrame, overflow: Overflow) -> Result<u64, Refused> {
-        match self.make_room(frame.bytes().len(), overflow) {
-            Ok(()) => Ok(self.outbox.push_shared(frame)),
+        match self.make_capacity(frame.bytes().len(), overflow) {
+            Ok(()) => Ok(self.send_buffer.push_shared(frame)),
             Err(Refused::TooBig { .. }) => {
-                self.outbox.push_missing();
+                self.send_buffer.push_missing();
                 Err(Refused::Dropped)
             }
             Err(refused) => Err(refused),
@@ -125,18 +125,18 @@ impl Session {
             && self.has_room_for(frames as usize, bytes)
             && (self.fits_peer(bytes) || run.after(skip).all(|frame| self.fits_peer(frame.bytes().len())));
         if accepts {
-            self.outbox.push_shared_run(run, skip, bytes);
+            self.send_buffer.push_shared_run(run, skip, bytes);
         }
         accepts
     }
 
-    fn make_room(&mut self, size: usize, overflow: Overflow) -> Result<(), Refused> {
+    fn make_capacity(&mut self, size: usize, overflow: Overflow) -> Result<(), Refused> {
         if !self.is_open() {
             return Err(Refused::Closed);
         }
         self.check_size(size)?;
         while !self.has_room_for(1, size) {
-            if overflow != Overflow::DropOldest || !self.outbox.evict_oldest() {
+            if overflow != Overflow::DropOldest || !self.send_buffer.evict_oldest() {
                 return Err(self.overflow(overflow));
             }
         }
@@ -160,16 +160,16 @@ impl Session {
     ///
     /// # Errors
     /// As [`Self::send`]. A frame for which not enough can be given up is dropped itself.
-    pub fn make_way(&mut self, size: usize, overflow: Overflow) -> Result<(), Refused> {
+    pub fn evict_for(&mut self, size: usize, overflow: Overflow) -> Result<(), Refused> {
         if !self.is_open() {
             return Err(Refused::Closed);
         }
         if overflow != Overflow::DropOldest {
             return Err(self.overflow(overflow));
         }
-        let before = self.outbox.bytes();
-        while before - self.outbox.bytes() < size {
-            if !self.outbox.evict_oldest() {
+        let before = self.send_buffer.bytes();
+        while before - self.send_buffer.bytes() < size {
+            if !self.send_buffer.evict_oldest() {
                 return Err(self.overflow(Overflow::DropNewest));
             }
         }
@@ -183,7 +183,7 @@ impl Session {
         match overflow {
             Overflow::Reject | Overflow::DropOldest => Refused::Full,
             Overflow::DropNewest => {
-                self.outbox.push_missing();
+                self.send_buffer.push_missing();
                 Refused::Dropped
             }
             Overflow::Disconnect => {
@@ -197,13 +197,13 @@ impl Session {
     ///
     /// The peer is asked for its acknowledgement at once.
     pub fn watch_last(&mut self) {
-        self.outbox.watch_last();
+        self.send_buffer.watch_last();
         self.asking.want();
     }
 
     /// What became of a frame for which [`Self::watch_last`] was called, by its number.
-    pub fn poll_receipt(&mut self) -> Option<(u64, Fate)> {
-        self.outbox.poll_receipt()
+    pub fn poll_delivery(&mut self) -> Option<(u64, Delivery)> {
+        self.send_buffer.poll_delivery()
     }
 
     /// Accepts a data frame that has no image in the peer's codec: in session mode the peer is told of a gap.
@@ -214,7 +214,7 @@ impl Session {
         if !self.is_open() {
             return Err(Refused::Closed);
         }
-        Ok(self.outbox.push_missing())
+        Ok(self.send_buffer.push_missing())
     }
 
     /// Whether the application may send this frame here.
@@ -225,19 +225,20 @@ impl Session {
 
     /// Whether a message of this size would be accepted without giving anything up. One message that the peer accepts is, however
     /// big.
-    pub fn has_room(&self, size: usize) -> bool {
+    pub fn has_capacity(&self, size: usize) -> bool {
         self.fits_peer(size) && self.has_room_for(1, size)
     }
 
     fn has_room_for(&self, frames: usize, bytes: usize) -> bool {
-        let occupied = self.outbox.occupied();
+        let occupied = self.send_buffer.occupied();
         occupied + frames <= self.buffer as usize
-            && (occupied + frames == 1 || self.outbox.bytes().saturating_add(bytes) <= self.buffer_bytes())
+            && (occupied + frames == 1
+                || self.send_buffer.bytes().saturating_add(bytes) <= self.buffer_bytes())
     }
 
     /// Whether the attached socket could take more than it was given, and half the buffer waits for it.
     pub fn is_falling_behind(&self) -> bool {
-        2 * self.outbox.waiting() >= self.buffer as usize
+        2 * self.send_buffer.waiting() >= self.buffer as usize
             && self.state == State::Connected
             && self.blocked.is_none()
     }
@@ -246,25 +247,25 @@ impl Session {
     pub fn is_flowing(&self) -> bool {
         self.state == State::Connected
             && self.blocked.is_none()
-            && 2 * self.outbox.waiting() < self.buffer as usize
+            && 2 * self.send_buffer.waiting() < self.buffer as usize
     }
 
     /// Data frames that count against the buffer's bound.
     pub fn occupied(&self) -> usize {
-        self.outbox.occupied()
+        self.send_buffer.occupied()
     }
 
     /// Bytes kept for the peer.
     pub fn retained_bytes(&self) -> usize {
-        self.outbox.bytes()
+        self.send_buffer.bytes()
     }
 
     /// Ends everything that was accepted and not delivered, and returns it: for a client that gives up.
     ///
     /// What the application was not told of lost sessions comes first: it is older.
     pub fn take_unacknowledged(&mut self) -> Vec<Bytes> {
-        let mut messages = self.untold.take().map(|untold| untold.messages).unwrap_or_default();
-        messages.extend(self.outbox.take_all());
+        let mut messages = self.unreported.take().map(|unreported| unreported.messages).unwrap_or_default();
+        messages.extend(self.send_buffer.take_all());
         messages
     }
 
@@ -299,11 +300,11 @@ impl Session {
             return Some(Transmit::Control(Control::Ack(self.tell())));
         }
         // A client may have accepted more before it knew the buffer.
-        if self.outbox.has_to_wait(self.buffer) {
+        if self.send_buffer.has_to_wait(self.buffer) {
             return self.transmit_sync();
         }
-        let sent = self.outbox.sent();
-        match self.outbox.next(self.outbox.may_hand(self.buffer)) {
+        let sent = self.send_buffer.sent();
+        match self.send_buffer.next(self.send_buffer.may_hand(self.buffer)) {
             Some(Next::Data(message)) => {
                 self.count_sent(1, message.len(), sent);
                 Some(Transmit::Data(message))
@@ -331,13 +332,13 @@ impl Session {
             && self.pongs.is_none()
             && self.asking != Asking::Due
             && !self.keeps_less()
-            && self.outbox.may_hand(self.buffer) > 0
+            && self.send_buffer.may_hand(self.buffer) > 0
             && self.ack_at().is_none_or(|at| at > now);
         if !only_data {
             return None;
         }
-        let replayed = self.outbox.last() <= self.outbox.sent();
-        let message = self.outbox.next_lone()?;
+        let replayed = self.send_buffer.last() <= self.send_buffer.sent();
+        let message = self.send_buffer.next_lone()?;
         self.sent.frames += 1;
         self.sent.bytes += message.len() as u64;
         self.sent.replayed += u64::from(replayed);
@@ -348,6 +349,6 @@ impl Session {
     fn count_sent(&mut self, frames: u64, bytes: usize, sent: u64) {
         self.sent.frames += frames;
         self.sent.bytes += bytes as u64;
-        self.sent.replayed += frames - (self.outbox.sent() - sent).min(frames);
+        self.sent.replayed += frames - (self.send_buffer.sent() - sent).min(frames);
     }
 }

@@ -14,7 +14,7 @@ pub(super) struct Receiver {
     bytes: u64,
     /// Those of `received` that the peer was not told of, by `$ack`, by a resume offer or by `$open`, and their bytes. More than
     /// fit are as many as fit.
-    untold: u32,
+    unreported: u32,
     untold_bytes: u32,
     /// When the oldest data frame that the peer was not told of arrived.
     oldest_untold: Option<Instant>,
@@ -23,17 +23,17 @@ pub(super) struct Receiver {
 impl Receiver {
     /// All that counts while no socket is attached.
     pub(super) fn numbers(&self) -> [u64; 5] {
-        [self.received, self.gaps, self.bytes, self.untold.into(), self.untold_bytes.into()]
+        [self.received, self.gaps, self.bytes, self.unreported.into(), self.untold_bytes.into()]
     }
 
     /// One that has received nothing since this time.
     pub(super) fn of_numbers(
-        [received, gaps, bytes, untold, untold_bytes]: [u64; 5],
+        [received, gaps, bytes, unreported, untold_bytes]: [u64; 5],
         since: Instant,
     ) -> Self {
-        let (untold, untold_bytes) = (clamp(untold), clamp(untold_bytes));
-        let oldest_untold = (untold > 0).then_some(since);
-        Self { received, gaps, bytes, untold, untold_bytes, oldest_untold }
+        let (unreported, untold_bytes) = (clamp(unreported), clamp(untold_bytes));
+        let oldest_untold = (unreported > 0).then_some(since);
+        Self { received, gaps, bytes, unreported, untold_bytes, oldest_untold }
     }
 
     /// A data frame of `size` bytes counts as received.
@@ -52,7 +52,7 @@ impl Receiver {
 
     fn count(&mut self, frames: u64, now: Instant) {
         self.received += frames;
-        self.untold = self.untold.saturating_add(clamp(frames));
+        self.unreported = self.unreported.saturating_add(clamp(frames));
         self.oldest_untold.get_or_insert(now);
     }
 
@@ -72,20 +72,20 @@ impl Receiver {
     /// otherwise.
     pub(super) fn ack_at(&self, buffer: u32, buffer_bytes: u32, delay: Duration) -> Option<Instant> {
         let oldest = self.oldest_untold?;
-        let enough = self.untold >= (buffer / 4).max(1) || self.untold_bytes >= (buffer_bytes / 4).max(1);
+        let enough = self.unreported >= (buffer / 4).max(1) || self.untold_bytes >= (buffer_bytes / 4).max(1);
         Some(if enough { oldest } else { oldest + delay })
     }
 
     /// The peer has been told the present count. Returns it.
     pub(super) fn tell(&mut self) -> u64 {
-        (self.untold, self.untold_bytes) = (0, 0);
+        (self.unreported, self.untold_bytes) = (0, 0);
         self.oldest_untold = None;
         self.received
     }
 
     /// Whether there is something that the peer was not told.
     pub(super) fn has_news(&self) -> bool {
-        self.untold > 0
+        self.unreported > 0
     }
 }
 

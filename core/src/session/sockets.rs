@@ -18,7 +18,7 @@ pub struct Epoch(pub(super) u64);
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a socket that is no longer the session's must be let go"]
 #[allow(clippy::exhaustive_enums, reason = "a driver has to handle each")]
-pub enum Standing {
+pub enum AttachmentState {
     /// It is the session's.
     Attached,
     /// It is to be closed with this frame; nothing that it brings counts any more.
@@ -51,7 +51,7 @@ impl Session {
     /// # Errors
     /// Fails for a count beyond what was sent, or below what was acknowledged: HTTP 400, the session stays as it is.
     pub fn check_resume(&self, received: u64) -> Result<(), Violation> {
-        self.outbox.check_ack(received).map_err(Violation::from)
+        self.send_buffer.check_ack(received).map_err(Violation::from)
     }
 
     /// Attaches a socket. One that is still attached is taken over: from now on it can do nothing.
@@ -70,7 +70,7 @@ impl Session {
         }
         //= PROTOCOL.md#R4.18: N in a resume offer… acknowledge like `$ack`
         if let Some(received) = received {
-            self.outbox.acknowledge(received).map_err(|bad| AttachError::Violation(bad.into()))?;
+            self.send_buffer.acknowledge(received).map_err(|bad| AttachError::Violation(bad.into()))?;
         }
         if was_connected {
             self.note_drop(DropReason::TakenOver);
@@ -85,7 +85,7 @@ impl Session {
         self.pongs = None;
         self.asked = false;
         self.asking = Asking::default();
-        if self.outbox.has_receipts() {
+        if self.send_buffer.has_deliveries() {
             self.asking.want();
         }
         //= PROTOCOL.md#R5.19: neither count nor deliver what was read from the older socket but not yet counted
@@ -96,7 +96,7 @@ impl Session {
         }
         // A client in session mode learns the server's count from `$open`.
         if self.config.side == Side::Server || self.config.mode == Mode::Plain {
-            self.outbox.rewind(self.outbox.acked());
+            self.send_buffer.rewind(self.send_buffer.acked());
         }
         self.opened = self.config.mode == Mode::Plain;
         // A client is connected, or restored, when `$open` says so.
@@ -113,7 +113,7 @@ impl Session {
         }
         // A session that is closing has an application that wants to hear no more of it.
         if self.closing.is_none() {
-            self.inbox.push(if first { Event::Connected } else { Event::Restored });
+            self.events.push(if first { Event::Connected } else { Event::Restored });
         }
     }
 
@@ -126,33 +126,33 @@ impl Session {
         // A client that was never told of a session, or not yet of its restoration, has nothing to miss.
         let told = self.opened || self.config.side == Side::Server;
         if self.closing.is_none() && told {
-            self.inbox.push(Event::Dropped(why));
+            self.events.push(Event::Dropped(why));
         }
     }
 
     /// How the socket of `epoch` stands to the session.
-    pub fn standing(&self, epoch: Epoch) -> Standing {
+    pub fn standing(&self, epoch: Epoch) -> AttachmentState {
         if epoch != self.epoch {
             //= PROTOCOL.md#R5.18: close the older socket with 4000 `taken over`
-            return Standing::Leave(CloseFrame::new(4000, "taken over"));
+            return AttachmentState::Leave(CloseFrame::new(4000, "taken over"));
         }
         match (self.state, self.ended.as_deref()) {
-            (State::Connected, _) => Standing::Attached,
+            (State::Connected, _) => AttachmentState::Attached,
             // It was lost before the session ended, even if its driver has not seen so yet.
-            (State::Closed, _) if self.suspended_since.is_some() => Standing::Gone,
-            (State::Closed, Some(CloseReason::TransportLost(_))) => Standing::Gone,
-            (State::Closed, Some(reason)) => Standing::Leave(reason.close_frame()),
+            (State::Closed, _) if self.suspended_since.is_some() => AttachmentState::Gone,
+            (State::Closed, Some(CloseReason::TransportLost(_))) => AttachmentState::Gone,
+            (State::Closed, Some(reason)) => AttachmentState::Leave(reason.close_frame()),
             (State::Suspended, _) if matches!(self.dropped(), Some(DropReason::SessionLost)) => {
-                Standing::Leave(CloseFrame::new(1000, "session lost"))
+                AttachmentState::Leave(CloseFrame::new(1000, "session lost"))
             }
-            _ => Standing::Gone,
+            _ => AttachmentState::Gone,
         }
     }
 
     /// The driver has let go of a socket: [`Self::handle_written`] is not called for it any more.
     pub fn handle_left(&mut self, epoch: Epoch) {
         if epoch == self.epoch && self.state == State::Suspended {
-            self.outbox.detach();
+            self.send_buffer.detach();
         }
     }
 
@@ -184,7 +184,7 @@ impl Session {
         self.blocked = None;
         self.pongs = None;
         let keeps = self.outlives_socket();
-        if self.closing.is_some() && (!keeps || self.outbox.unacknowledged() == 0) {
+        if self.closing.is_some() && (!keeps || self.send_buffer.unacknowledged() == 0) {
             self.end_closing();
             return;
         }

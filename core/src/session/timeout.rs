@@ -50,8 +50,8 @@ impl Session {
 
     /// Whether nothing is to be done before another socket comes, the application asks for something, or the time has come for
     /// the window to end.
-    pub fn is_resting(&self) -> bool {
-        self.state == State::Suspended && self.closing.is_none() && self.inbox.is_empty()
+    pub fn can_hibernate(&self) -> bool {
+        self.state == State::Suspended && self.closing.is_none() && self.events.is_empty()
     }
 
     fn window_end(&self) -> Option<Instant> {

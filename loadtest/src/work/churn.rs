@@ -65,7 +65,7 @@ pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
     let measured = async {
         loop {
             tokio::select! {
-                Some(intended) = due.recv(), if churn.has_room() => churn.replace(intended),
+                Some(intended) = due.recv(), if churn.has_capacity() => churn.replace(intended),
                 Some(arrival) = churn.arriving.join_next() => churn.arrived(arrival),
                 Some(_) = churn.leaving.join_next() => {}
                 else => break,
@@ -133,7 +133,7 @@ impl Churn {
         }
     }
 
-    fn has_room(&self) -> bool {
+    fn has_capacity(&self) -> bool {
         let most = self.run.common.concurrency as usize;
         self.arriving.len() < most && self.leaving.len() < most
     }

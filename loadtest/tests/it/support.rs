@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::sync::Arc;
 
-use rejoin_server::{Builder, ConnectRequest, Identity, Listening, Reject, Server};
+use rejoin_server::{Builder, ConnectRequest, Identity, Reject, ServeHandle, Server};
 use rejoin_tests::harness::within;
 use rejoin_tests::testserver::{Options, TestServer};
 use serde_json::Value;
@@ -50,7 +50,7 @@ pub(crate) async fn test_server() -> (Arc<TestServer>, String) {
 }
 
 /// Another one.
-pub(crate) async fn server(configure: impl FnOnce(Builder) -> Builder) -> (Server, Listening, String) {
+pub(crate) async fn server(configure: impl FnOnce(Builder) -> Builder) -> (Server, ServeHandle, String) {
     let server = configure(Server::builder(connect)).build().unwrap();
     let listening = server.listen("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/ws?id=c{{client}}&room={{room}}", listening.local_addr());

@@ -63,7 +63,7 @@ pub(crate) fn write(
     Ok(fs::write(&options.out, text)?)
 }
 
-/// `core/src/ws/mask.rs` is a part of `core/ws`, `server/src/rooms.rs` of `server`.
+/// `core/src/ws/mask.rs` is a part of `core/ws`, `server/src/fanout/rooms.rs` of `server`.
 fn part(path: &str) -> String {
     let mut parts = path.split('/');
     let (crate_, folder) = (parts.next().unwrap_or_default(), parts.nth(1).unwrap_or_default());

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rejoin_core::{
-    CloseFrame, CloseReason, Epoch, Frame, LostReason, Mode, Payload, Session, SessionConfig,
-    SessionIdentity, Side, Standing, State, Tape, Token,
+    AttachmentState, CloseFrame, CloseReason, Epoch, Frame, LostReason, Mode, Payload, Session,
+    SessionConfig, SessionIdentity, Side, State, Tape, Token,
 };
 
 use super::Input;
@@ -164,7 +164,7 @@ impl World {
     fn send(&mut self, input: &mut Input<'_>) {
         let message = self.message(input);
         let overflow = overflow(input);
-        let fits = self.session.has_room(message.len());
+        let fits = self.session.has_capacity(message.len());
         let open = self.session.is_open();
         let before = self.session.counts().accepted;
         // Two of three are sent to others, too.
@@ -190,7 +190,7 @@ impl World {
             let before = self.session.retained_bytes();
             let message = self.message(input);
             let overflow = overflow(input);
-            let result = self.session.make_way(message.len(), overflow);
+            let result = self.session.evict_for(message.len(), overflow);
             let result = result.and_then(|()| self.session.send(message, overflow));
             assert!(result.is_err() || self.session.retained_bytes() <= before, "it took a place");
         } else {
@@ -267,7 +267,7 @@ impl World {
         let asks = frame.event() == "$sync"
             && self.config.mode == Mode::Session
             && self.session.is_opened()
-            && self.session.standing(epoch) == Standing::Attached;
+            && self.session.standing(epoch) == AttachmentState::Attached;
         let may_be_fresh = self.config.side == Side::Client && !self.session.is_opened();
         if let Err(violation) = self.session.handle_frame(epoch, frame, size, self.now) {
             self.session.handle_violation(epoch, CloseFrame::new(1002, violation.to_string()));
@@ -296,7 +296,7 @@ impl World {
             self.written = 0;
             self.under_way = 0;
             self.closes = false;
-            assert_eq!(self.session.standing(epoch), Standing::Attached);
+            assert_eq!(self.session.standing(epoch), AttachmentState::Attached);
         } else if kind & 1 == 0 {
             assert!(self.session.state() == State::Closed || received.is_some());
         }
@@ -347,7 +347,7 @@ impl World {
             }
         }
         self.session.handle_written(epoch, usize::MAX, 2000, None, self.now);
-        if self.session.standing(epoch) == Standing::Attached {
+        if self.session.standing(epoch) == AttachmentState::Attached {
             assert!(self.asked != Some(epoch) || self.closes, "who asks is answered");
             assert!(self.session.wants_read(), "nobody else would wake it");
         }
@@ -356,7 +356,7 @@ impl World {
     fn written(&mut self, input: &mut Input<'_>) {
         let (frames, kind) = (usize::from(input.byte()), input.byte());
         let epoch = self.epoch(input);
-        let attached = self.session.standing(epoch) == Standing::Attached;
+        let attached = self.session.standing(epoch) == AttachmentState::Attached;
         self.session.handle_written(
             epoch,
             frames,
@@ -376,13 +376,13 @@ impl World {
         let (ack, answer) = self.session.handle_close(epoch, frame, self.now);
         assert_eq!(answer.map(|answer| answer.code), code, "the code comes back");
         assert!(ack.is_none_or(|count| count == self.session.counts().received));
-        assert_ne!(self.session.standing(epoch), Standing::Attached, "it has said that it goes");
+        assert_ne!(self.session.standing(epoch), AttachmentState::Attached, "it has said that it goes");
     }
 
     /// The driver has let go of a socket that was lost.
     fn leave(&mut self, input: &mut Input<'_>) {
         let epoch = self.epoch(input);
-        if self.session.standing(epoch) != Standing::Attached {
+        if self.session.standing(epoch) != AttachmentState::Attached {
             self.session.handle_left(epoch);
         }
     }

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use rejoin_server::{
-    CloseReason, ConnectRequest, Connection, Counts, Identity, Mode, Overflow, ReceiptError, Reject, Server,
+    CloseReason, ConnectRequest, Connection, Counts, DeliveryError, Identity, Mode, Overflow, Reject, Server,
     StatusCode,
 };
 use tokio::time::timeout;
@@ -204,11 +204,11 @@ pub(super) async fn within(
     }
 }
 
-pub(super) fn receipt(receipt: &Result<(), ReceiptError>) -> Outcome {
+pub(super) fn receipt(receipt: &Result<(), DeliveryError>) -> Outcome {
     match receipt {
         Ok(()) => Outcome::Delivered,
-        Err(ReceiptError::Dropped) => Outcome::Dropped,
-        Err(ReceiptError::Ended) => Outcome::Unknown,
+        Err(DeliveryError::Dropped) => Outcome::Dropped,
+        Err(DeliveryError::Ended) => Outcome::Unknown,
         Err(_) => Outcome::Refused,
     }
 }

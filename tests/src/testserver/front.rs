@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rejoin_core::drive::Eager;
+use rejoin_core::drive::OptimisticTcp;
 use rejoin_server::Server;
 use socket2::SockRef;
 use tokio::net::TcpListener;
@@ -25,7 +25,7 @@ pub(super) async fn accept(server: Server, listener: TcpListener, write_timeout:
         if !*nodelay.get_or_insert_with(|| stream.nodelay().unwrap_or(false)) {
             stream.set_nodelay(true).ok();
         }
-        let stream = Eager::new(stream).with_write_timeout(write_timeout);
+        let stream = OptimisticTcp::new(stream).with_write_timeout(write_timeout);
         server.spawn_connection(Pingless::new(stream), Some(peer));
     }
 }

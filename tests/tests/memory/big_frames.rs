@@ -2,7 +2,7 @@
 //!
 //! The network in memory takes no time, so that whatever time passes is a timer that somebody waited for.
 
-use rejoin_client::{Event, Frame, ReceiptError, SendError};
+use rejoin_client::{DeliveryError, Event, Frame, SendError};
 use rejoin_server::{Builder, Overflow};
 use rejoin_tests::harness::{Dials, Line, next, next_event, number};
 use tokio::time::Instant;
@@ -129,7 +129,7 @@ async fn a_frame_that_the_server_would_not_accept_is_refused_and_harms_nothing()
     let Err(SendError::TooBig { size, limit: 1000 }) = ada.send(&big) else { panic!("it is too big") };
     assert!(size > 1900, "{size}");
     assert_eq!(ada.send_wait(&big).await, Err(SendError::TooBig { size, limit: 1000 }));
-    let refused = ReceiptError::NotSent(SendError::TooBig { size, limit: 1000 });
+    let refused = DeliveryError::NotSent(SendError::TooBig { size, limit: 1000 });
     assert_eq!(ada.send_acked(&big).await, Err(refused));
     ada.send_acked(&number(2)).await.unwrap();
     assert_eq!([log.next().await, log.next().await], ["ada message n 1", "ada message n 2"]);

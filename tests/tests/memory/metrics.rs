@@ -634,7 +634,7 @@ async fn the_facade_gets_every_number_under_its_name_and_labels() {
 
 /// The names and kinds in the table of the documentation.
 fn documented() -> BTreeMap<&'static str, MetricKind> {
-    let rows = include_str!("../../../server/src/facade.rs").lines().filter_map(|line| {
+    let rows = include_str!("../../../server/src/observe/facade.rs").lines().filter_map(|line| {
         let row = line.strip_prefix("/// | `rejoin_")?;
         let (name, rest) = row.split_once('`').unwrap();
         let kind = match rest.split('|').nth(1).unwrap().trim() {

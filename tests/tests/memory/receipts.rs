@@ -1,7 +1,7 @@
 //! `send_acked`: whether a frame was delivered is known, or it is known that it is not known.
 
 use rejoin_client::SendError;
-use rejoin_server::{Overflow, ReceiptError};
+use rejoin_server::{DeliveryError, Overflow};
 use rejoin_tests::harness::{Dials, Direction, Line, next, number, numbers};
 use tokio::time::Instant;
 
@@ -46,8 +46,8 @@ async fn who_waits_learns_that_the_session_ended_first() {
     let connection = server.connection("ada").unwrap();
     let frame = number(1);
     let (receipt, kicked) = tokio::join!(connection.send_acked(&frame), server.kick("ada"));
-    assert_eq!((receipt, kicked), (Err(ReceiptError::Ended), Ok(())));
-    assert_eq!(connection.send_acked(&frame).await, Err(ReceiptError::NotSent(SendError::Closed)));
+    assert_eq!((receipt, kicked), (Err(DeliveryError::Ended), Ok(())));
+    assert_eq!(connection.send_acked(&frame).await, Err(DeliveryError::NotSent(SendError::Closed)));
     drop(ada);
 }
 
@@ -64,7 +64,7 @@ async fn who_waits_learns_that_the_session_was_lost() {
     assert_eq!(log.next().await, "ada disconnected: resume window expired");
     line.set_dials(Dials::Served);
     assert_eq!(next(&mut ada).await, "lost unknown [n 1]");
-    assert_eq!(waits.await.unwrap(), Err(ReceiptError::Ended));
+    assert_eq!(waits.await.unwrap(), Err(DeliveryError::Ended));
     // Numbers begin anew with the fresh session, and its receipts are its own.
     assert_eq!(ada.send_acked(&number(2)).await, Ok(()));
 }
@@ -84,7 +84,7 @@ async fn who_waits_learns_that_the_frame_was_given_up() {
         }
     };
     let (receipt, ()) = tokio::join!(biased; connection.send_acked(&frame), overflow);
-    assert_eq!(receipt, Err(ReceiptError::Dropped));
+    assert_eq!(receipt, Err(DeliveryError::Dropped));
     drop(ada);
 }
 
@@ -95,7 +95,7 @@ async fn a_receipt_waits_for_room_first() {
     line.stall(Direction::ToClient);
     let connection = server.connection("ada").unwrap();
     connection.send(&number(1)).unwrap();
-    assert_eq!(connection.send_acked(&number(2)).await, Err(ReceiptError::NotSent(SendError::Timeout)));
+    assert_eq!(connection.send_acked(&number(2)).await, Err(DeliveryError::NotSent(SendError::Timeout)));
     line.release(Direction::ToClient);
     let frame = number(3);
     let (receipt, came) = tokio::join!(connection.send_acked(&frame), numbers(&mut ada, 2));
@@ -108,8 +108,8 @@ async fn plain_mode_has_no_receipts() {
     let line = Line::to(&server);
     let ada = line.client("/?id=ada").plain().connect().await.unwrap();
     log.connected().await;
-    assert_eq!(ada.send_acked(&number(1)).await, Err(ReceiptError::PlainMode));
+    assert_eq!(ada.send_acked(&number(1)).await, Err(DeliveryError::PlainMode));
     let connection = server.connection("ada").unwrap();
-    assert_eq!(connection.send_acked(&number(1)).await, Err(ReceiptError::PlainMode));
+    assert_eq!(connection.send_acked(&number(1)).await, Err(DeliveryError::PlainMode));
     assert_eq!(connection.counts().accepted, 0);
 }

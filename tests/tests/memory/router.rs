@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rejoin_client::{Event, Frame, SendError};
-use rejoin_server::router::{Decoded, Extension, Failure, Recover};
+use rejoin_server::router::{CatchPanic, Decoded, Extension, Failure};
 use rejoin_server::{Connection, router};
 use rejoin_tests::harness::{Direction, next, next_event, number};
 use tokio::sync::{Notify, mpsc};
@@ -130,7 +130,7 @@ async fn a_panic_ends_the_connection_unless_it_is_recovered() {
     let builder = || rejoin_server::Router::builder().on("panic", panics).on("add", add).on_error(tell);
     let ask = Frame::new("add", &[1, 2]).unwrap();
 
-    let (recovering, mut log) = server(|server| server.router(builder().layer(Recover).build().unwrap()));
+    let (recovering, mut log) = server(|server| server.router(builder().layer(CatchPanic).build().unwrap()));
     let (mut ada, _) = client(&recovering, &mut log, "ada").await;
     ada.send(&Frame::event_only("panic")).unwrap();
     assert_eq!(next(&mut ada).await, r#"message error "handler panicked: on purpose""#);

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use rejoin_client::CloseReason as ClientReason;
 use rejoin_server::{
-    BroadcastError, CallbackKind, CloseFrame, CloseReason, ConnectionError, DropReason, ReceiptError,
+    BroadcastError, CallbackKind, CloseFrame, CloseReason, ConnectionError, DeliveryError, DropReason,
     ResumeRefused, SendError,
 };
 
@@ -68,12 +68,12 @@ fn errors_of_sends_say_what_stands_in_the_way() {
     ] {
         assert_eq!(error.to_string(), text);
         assert!(std::error::Error::source(&error).is_none(), "{text}");
-        let not_sent = ReceiptError::NotSent(error);
+        let not_sent = DeliveryError::NotSent(error);
         assert_eq!(not_sent.to_string(), text);
         assert!(std::error::Error::source(&not_sent).is_some(), "{text}");
     }
     assert!(SendError::Timeout.to_string().contains("within the write timeout"));
-    for error in [ReceiptError::Dropped, ReceiptError::Ended, ReceiptError::PlainMode] {
+    for error in [DeliveryError::Dropped, DeliveryError::Ended, DeliveryError::PlainMode] {
         assert!(error.to_string().contains("frame"), "{error}");
         assert!(std::error::Error::source(&error).is_none(), "{error}");
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::PayloadError;
-use crate::router::{Decoded, Extension, Failure, Recover};
+use crate::router::{CatchPanic, Decoded, Extension, Failure};
 
 /// The one error of this frame.
 fn failure(router: RouterBuilder<Fake>, peer: &Fake, frame: Frame) -> RouteError {
@@ -50,7 +50,7 @@ fn each_failure_is_told_as_what_it_is() {
     let (open, closed) = (Fake::default(), Fake::closed());
     let router = || {
         router()
-            .layer(Recover)
+            .layer(CatchPanic)
             .on("extension", |_: Extension<u8>| async {})
             .on("handler", || async { Err::<(), _>(std::fmt::Error) })
             .on("panic", panics)

@@ -1,7 +1,7 @@
 //! What layers see, change and stop.
 
 use super::*;
-use crate::router::{Context, Extension, Failure, Layer, Next, Recover};
+use crate::router::{CatchPanic, Context, Extension, Failure, Layer, Next};
 
 /// A layer with a name, which notes what passes it.
 struct Named(&'static str);
@@ -138,7 +138,7 @@ async fn panics_without_a_word() {
 #[test]
 fn a_panic_is_an_error_with_recover_whether_it_comes_at_once_or_later() {
     let router = noting()
-        .layer(Recover)
+        .layer(CatchPanic)
         .layer(async |context: Context<Fake>, next: Next<Fake>| {
             assert!(context.frame().event() != "layer", "layer panics");
             next.run(context).await

@@ -9,7 +9,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::*;
 use crate::Payload;
-use crate::router::{Context, Decoded, Failure, Next, Recover};
+use crate::router::{CatchPanic, Context, Decoded, Failure, Next};
 
 /// Writes events down.
 #[derive(Clone, Default)]
@@ -80,7 +80,7 @@ fn what_was_said_is_never_logged() {
         }
     }
     let router = router()
-        .layer(Recover)
+        .layer(CatchPanic)
         .on("taken", |_: Decoded<u8>| async {})
         .on("own", |frame: Frame| async move { frame.decode::<u8>().map(drop) })
         .on("wrapped", |frame: Frame| async move {

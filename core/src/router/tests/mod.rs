@@ -138,7 +138,7 @@ fn debug_output_lists_what_a_router_is_made_of() {
     let empty = "Routes { events: [], fallback: false, layers: 0, on_error: false }";
     assert_eq!(format!("{:?}", router().build().unwrap()), format!("Router({empty})"));
     assert_eq!(format!("{:?}", router()), format!("RouterBuilder {{ routes: {empty}, mistake: None }}"));
-    let built = noting().layer(super::Recover).on("a", || async {}).fallback(|| async {}).build().unwrap();
+    let built = noting().layer(super::CatchPanic).on("a", || async {}).fallback(|| async {}).build().unwrap();
     let full = r#"Router(Routes { events: ["a"], fallback: true, layers: 1, on_error: true })"#;
     assert_eq!(format!("{built:?}"), full);
 }

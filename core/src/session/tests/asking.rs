@@ -8,9 +8,9 @@ use crate::{CloseFrame, Control};
 use Side::{Client, Server};
 
 /// Takes the fates of the frames that the application of `side` watched.
-fn fates(pair: &mut Pair, side: Side) -> Vec<(u64, Fate)> {
+fn fates(pair: &mut Pair, side: Side) -> Vec<(u64, Delivery)> {
     let session = pair.session(side);
-    std::iter::from_fn(|| session.poll_receipt()).collect()
+    std::iter::from_fn(|| session.poll_delivery()).collect()
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn a_receipt_takes_a_round_trip() {
         pair.write(other(side));
         assert_eq!(pair.under_way(side), ["$ack 1"]);
         pair.run();
-        assert_eq!(fates(&mut pair, side), [(1, Fate::Delivered)]);
+        assert_eq!(fates(&mut pair, side), [(1, Delivery::Delivered)]);
     }
 }
 
@@ -80,7 +80,7 @@ fn what_is_read_and_not_counted_is_not_acknowledged_on_request() {
     assert!(pair.under_way(Server).is_empty(), "nobody asks again and again");
     assert_eq!(pair.told(Server), ["1", "2"]);
     pair.wait(SECOND);
-    assert_eq!(fates(&mut pair, Client), [(2, Fate::Delivered)]);
+    assert_eq!(fates(&mut pair, Client), [(2, Delivery::Delivered)]);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn one_request_at_a_time_is_under_way_and_what_is_wanted_meanwhile_follows() {
     pair.write(Server);
     assert_eq!(pair.under_way(Client), ["2", "3", "$sync"]);
     pair.run();
-    assert_eq!(fates(&mut pair, Server), [1, 2, 3].map(|number| (number, Fate::Delivered)));
+    assert_eq!(fates(&mut pair, Server), [1, 2, 3].map(|number| (number, Delivery::Delivered)));
     assert!(pair.under_way(Client).is_empty());
 }
 
@@ -203,7 +203,7 @@ fn a_receipt_that_a_cut_delayed_takes_a_round_trip_on_the_next_socket() {
     pair.cut();
     pair.connect();
     pair.run();
-    assert_eq!(fates(&mut pair, Server), [(1, Fate::Delivered)]);
+    assert_eq!(fates(&mut pair, Server), [(1, Delivery::Delivered)]);
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn a_receipt_takes_a_round_trip_while_the_session_closes() {
         let deadline = pair.now + SECOND;
         pair.session(side).close(CloseReason::Local(CloseFrame::new(1000, "")), deadline);
         pair.run();
-        assert_eq!(fates(&mut pair, side), [(1, Fate::Delivered)]);
+        assert_eq!(fates(&mut pair, side), [(1, Delivery::Delivered)]);
         assert_eq!(pair.session(side).state(), State::Closed);
     }
 }

@@ -352,7 +352,7 @@ fn who_waits_for_an_acknowledgement_hears_of_the_end() {
         let session = pair.session(side);
         session.watch_last();
         session.end(CloseReason::ServerClosed);
-        assert_eq!([session.poll_receipt(), session.poll_receipt()], [Some((1, Fate::Ended)), None]);
+        assert_eq!([session.poll_delivery(), session.poll_delivery()], [Some((1, Delivery::Ended)), None]);
     }
 }
 
@@ -370,7 +370,7 @@ fn every_reason_has_the_close_frame_of_the_table() {
     ] {
         let mut pair = Pair::connected(8);
         pair.server().end(reason);
-        assert_eq!(pair.server().standing(Epoch(1)), Standing::Leave(CloseFrame::new(code, text)));
+        assert_eq!(pair.server().standing(Epoch(1)), AttachmentState::Leave(CloseFrame::new(code, text)));
         assert_eq!(pair.server().poll_timeout(), None);
     }
 }
@@ -382,7 +382,7 @@ fn a_socket_that_was_lost_before_the_end_is_not_told_of_it() {
         let now = pair.now;
         pair.session(side).cut(now);
         pair.session(side).end(CloseReason::ServerClosed);
-        assert_eq!(pair.session(side).standing(Epoch(1)), Standing::Gone);
+        assert_eq!(pair.session(side).standing(Epoch(1)), AttachmentState::Gone);
         assert_eq!(pair.session(side).poll_timeout(), None);
     }
 }
@@ -415,7 +415,7 @@ fn what_the_application_has_closed_is_closed_by_it_whatever_ends_it_first() {
         close(&mut pair, Server, CloseReason::Local(frame.clone()));
         pair.server().end(other);
         assert_eq!(pair.server().ended(), Some(&reason));
-        assert_eq!(pair.server().standing(Epoch(1)), Standing::Leave(reason.close_frame()));
+        assert_eq!(pair.server().standing(Epoch(1)), AttachmentState::Leave(reason.close_frame()));
     }
     // Unlike the reason of an application that closes, that of a shutdown gives way to the end that comes.
     let mut pair = Pair::connected(8);

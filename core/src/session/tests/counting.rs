@@ -194,7 +194,7 @@ fn a_gap_that_has_arrived_is_known_to_a_session_that_has_rested() {
     // Its acknowledgement never arrives.
     pair.cut();
     while pair.server().poll_event().is_some() {}
-    assert!(pair.server().rest().is_some(), "nothing is kept");
+    assert!(pair.server().hibernate().is_some(), "nothing is kept");
     pair.connect();
     pair.run();
     assert_eq!(pair.told(Client), ["dropped", "restored"]);
@@ -366,7 +366,7 @@ fn a_message_that_has_to_go_in_the_place_of_others_takes_that_of_no_more_than_it
     for text in ["12", "34", "56"] {
         pair.send(Server, text);
     }
-    assert_eq!(pair.server().make_way(4, Overflow::DropOldest), Ok(()));
+    assert_eq!(pair.server().evict_for(4, Overflow::DropOldest), Ok(()));
     assert_eq!(pair.try_send(Server, "abcd", Overflow::DropOldest), Ok(4));
     assert_eq!(pair.server().counts().retained_bytes, 6);
     pair.run();

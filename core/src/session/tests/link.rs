@@ -1,4 +1,4 @@
-//! [`Link`]: a socket as two queues of what is under way.
+//! [`SocketDriver`]: a socket as two queues of what is under way.
 
 use std::collections::VecDeque;
 
@@ -55,14 +55,14 @@ impl End {
 
 /// A socket between the client and one of the server's sessions.
 #[derive(Debug, Clone)]
-pub(super) struct Link {
+pub(super) struct SocketDriver {
     /// Which of the server's sessions has it.
     pub(super) session: usize,
     pub(super) server: End,
     pub(super) client: End,
 }
 
-impl Link {
+impl SocketDriver {
     pub(super) fn end(&mut self, side: Side) -> &mut End {
         match side {
             Side::Server => &mut self.server,

@@ -193,7 +193,7 @@ fn session_is_lost_where_open_has_received_less_than_was_acknowledged() {
         "the application is informed when a fresh session is open"
     );
     let epoch = pair.links.last().unwrap().client.epoch;
-    assert_eq!(pair.client.standing(epoch), Standing::Leave(CloseFrame::new(1000, "session lost")));
+    assert_eq!(pair.client.standing(epoch), AttachmentState::Leave(CloseFrame::new(1000, "session lost")));
     assert_eq!(pair.client.resume_offer(), None);
     assert_eq!(pair.client.reconnect(), Reconnect::Backoff);
 
@@ -201,7 +201,7 @@ fn session_is_lost_where_open_has_received_less_than_was_acknowledged() {
     pair.connect();
     let epoch = pair.links.last().unwrap().client.epoch;
     pair.cut();
-    assert_eq!(pair.client.standing(epoch), Standing::Gone);
+    assert_eq!(pair.client.standing(epoch), AttachmentState::Gone);
 
     pair.connect();
     forge_open(&mut pair, open_of(identity(1).token));

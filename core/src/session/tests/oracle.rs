@@ -26,7 +26,7 @@ pub(super) struct Witness {
     /// Whether the server's application asks for a receipt for each second of its messages.
     wants_receipts: bool,
     /// What the server's application was told, by session and number.
-    fates: Vec<(usize, u64, Fate)>,
+    fates: Vec<(usize, u64, Delivery)>,
     /// What the client's application was given, by the server's session and number.
     given: BTreeSet<(usize, u64)>,
 }
@@ -146,7 +146,8 @@ impl Witness {
     pub(super) fn look(&mut self) {
         for (session, server) in self.pair.servers.iter_mut().enumerate() {
             self.fates.extend(
-                std::iter::from_fn(|| server.poll_receipt()).map(|(number, fate)| (session, number, fate)),
+                std::iter::from_fn(|| server.poll_delivery())
+                    .map(|(number, delivery)| (session, number, delivery)),
             );
         }
         let Some(identity) = self.pair.client.identity() else {
@@ -237,8 +238,12 @@ impl Witness {
             let Session { state, epoch, opened, lost, retired, buffer, peer_buffer, asking, asked, .. } =
                 session;
             write!(to, "{state:?}{epoch:?}{opened}{lost:?}{retired}{buffer}{peer_buffer}{asking:?}{asked}")?;
-            let Session { outbox, receiver, inbox, ahead, pongs, resumed, closing, ended, .. } = session;
-            write!(to, "{outbox:?}{receiver:?}{inbox:?}{ahead:?}{pongs:?}{resumed}{closing:?}{ended:?}")?;
+            let Session { send_buffer, receiver, events, ahead, pongs, resumed, closing, ended, .. } =
+                session;
+            write!(
+                to,
+                "{send_buffer:?}{receiver:?}{events:?}{ahead:?}{pongs:?}{resumed}{closing:?}{ended:?}"
+            )?;
         }
         for session in pair.servers.iter().chain([&pair.client]) {
             let Session { last_heard, ping, suspended_since, .. } = session;
@@ -269,12 +274,12 @@ impl Witness {
         assert!(counts.unacknowledged <= counts.accepted);
         let SessionConfig { inbox_frames, inbox_bytes, .. } = *session.config;
         assert!(
-            !session.inbox.is_full(inbox_frames + 1, usize::MAX),
+            !session.events.is_full(inbox_frames + 1, usize::MAX),
             "what is counted and not taken is bounded"
         );
         if let Some(ahead) = &session.ahead {
             assert_eq!((session.state, session.closing.is_none()), (State::Connected, true));
-            assert!(session.inbox.is_full(inbox_frames, inbox_bytes), "what is counted comes first");
+            assert!(session.events.is_full(inbox_frames, inbox_bytes), "what is counted comes first");
             assert!(!ahead.is_empty());
             assert!(!ahead.is_over(session.peer_buffer + 1, inbox_bytes), "what is read ahead is bounded");
         }
@@ -412,11 +417,11 @@ impl Witness {
         }
         // Of what was given up after it was written it is not always known what had arrived.
         assert!(self.pair.servers[session].counts().dropped >= client.missed, "what is missed is counted");
-        for &(session, number, fate) in &self.fates {
+        for &(session, number, delivery) in &self.fates {
             let given = self.given.contains(&(session, number));
             assert!(
-                fate == Fate::Ended || given == (fate == Fate::Delivered),
-                "{number} {fate:?}, given: {given}"
+                delivery == Delivery::Ended || given == (delivery == Delivery::Delivered),
+                "{number} {delivery:?}, given: {given}"
             );
         }
         if self.wants_receipts {

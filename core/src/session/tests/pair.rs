@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::link::{End, Item, Link, other};
+use super::link::{End, Item, SocketDriver, other};
 use super::{TOKEN, frame_of, text_of};
 use crate::session::*;
 use crate::{CloseFrame, Control, Frame, LostReason, Token};
@@ -25,7 +25,7 @@ pub(super) struct Pair {
     /// Every session that the server has opened. The last one is the one that the client means.
     pub(super) servers: Vec<Session>,
     /// Sockets of which one end is still there; the newest is the last.
-    pub(super) links: Vec<Link>,
+    pub(super) links: Vec<SocketDriver>,
     server_config: Arc<SessionConfig>,
 }
 
@@ -62,7 +62,7 @@ impl Pair {
     pub(super) fn server(&mut self) -> &mut Session {
         let server = self.servers.last_mut().expect("the client has dialled");
         // Wherever it can rest, it has: nobody is to see the difference.
-        if let Some(resting) = server.rest() {
+        if let Some(resting) = server.hibernate() {
             let woken = resting.wake();
             assert_eq!(woken.counts(), server.counts());
             assert_eq!((woken.state(), woken.poll_timeout()), (server.state(), server.poll_timeout()));
@@ -153,7 +153,11 @@ impl Pair {
         server.attach(server_epoch, received, now).unwrap();
         let client_epoch = self.client.reserve();
         self.client.attach(client_epoch, None, now).unwrap();
-        self.links.push(Link { session, server: End::new(server_epoch), client: End::new(client_epoch) });
+        self.links.push(SocketDriver {
+            session,
+            server: End::new(server_epoch),
+            client: End::new(client_epoch),
+        });
         self.settle();
     }
 
@@ -334,18 +338,18 @@ impl Pair {
                 let end = self.links[link].end(side);
                 let writes = !end.left && !end.gone;
                 match standing {
-                    Standing::Attached => {}
-                    Standing::Leave(frame) if writes => {
+                    AttachmentState::Attached => {}
+                    AttachmentState::Leave(frame) if writes => {
                         end.left = true;
                         self.put(link, side, Item::Close(Some(frame)));
                     }
-                    Standing::Gone if writes => {
+                    AttachmentState::Gone if writes => {
                         end.left = true;
                         end.gone = true;
                         end.arriving.clear();
                         self.put(link, side, Item::End);
                     }
-                    Standing::Leave(_) | Standing::Gone => {}
+                    AttachmentState::Leave(_) | AttachmentState::Gone => {}
                 }
             }
         }

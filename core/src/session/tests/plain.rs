@@ -87,28 +87,28 @@ fn a_message_is_lent_only_where_nothing_else_is_due() {
 #[test]
 fn a_session_rests_while_it_waits_for_a_socket_and_keeps_nothing() {
     let (mut session, epoch, now) = attached(|_| ());
-    assert!(session.rest().is_none(), "a socket is attached");
+    assert!(session.hibernate().is_none(), "a socket is attached");
     send(&mut session, "1").unwrap();
     assert_eq!(written(&mut session, epoch, now), messages(&["1"]));
     session.handle_written(epoch, 1, 2000, None, now);
     session.handle_frame(epoch, crate::Frame::event_only("x"), 7, now).unwrap();
     session.cut(now);
-    while session.rest().is_none() {
+    while session.hibernate().is_none() {
         assert!(session.poll_event().is_some(), "it rests when everything is told");
     }
-    let mut woken = session.rest().unwrap().wake();
+    let mut woken = session.hibernate().unwrap().wake();
     assert_eq!(woken.counts(), session.counts());
     send(&mut woken, "2").unwrap();
-    assert!(woken.rest().is_none(), "it keeps something");
+    assert!(woken.hibernate().is_none(), "it keeps something");
     let epoch = woken.reserve();
     assert_eq!(epoch, session.reserve());
     woken.attach(epoch, None, now).unwrap();
     assert_eq!(written(&mut woken, epoch, now), messages(&["2"]));
     assert_eq!((woken.counts().accepted, woken.counts().received, woken.counts().resumed), (2, 1, 1));
-    let mut ended = session.rest().unwrap().wake();
+    let mut ended = session.hibernate().unwrap().wake();
     ended.handle_timeout(ended.poll_timeout().unwrap());
     assert_eq!(ended.ended(), Some(&CloseReason::WindowExpired));
-    assert!(ended.rest().is_none(), "its end is to be told");
+    assert!(ended.hibernate().is_none(), "its end is to be told");
 }
 
 #[test]

@@ -35,7 +35,7 @@ struct Limits {
     client_buffer: u32,
     server_bytes: usize,
     client_bytes: usize,
-    inbox: usize,
+    events: usize,
     server_overflow: Overflow,
     client_overflow: Overflow,
 }
@@ -75,7 +75,7 @@ fn limits() -> impl Strategy<Value = Limits> {
             client_buffer,
             server_bytes,
             client_bytes,
-            inbox,
+            events,
             server_overflow,
             client_overflow,
         )| {
@@ -84,7 +84,7 @@ fn limits() -> impl Strategy<Value = Limits> {
                 client_buffer,
                 server_bytes,
                 client_bytes,
-                inbox,
+                events,
                 server_overflow,
                 client_overflow,
             }
@@ -132,11 +132,11 @@ fn check<S: Strategy>(cases: u32, strategy: &S, test: impl Fn(S::Value)) {
 fn run(limits: &Limits, steps: &[Step]) -> Witness {
     let pair = Pair::new(
         |c| {
-            (c.buffer_frames, c.inbox_frames) = (limits.server_buffer, limits.inbox);
+            (c.buffer_frames, c.inbox_frames) = (limits.server_buffer, limits.events);
             c.buffer_bytes = limits.server_bytes;
         },
         |c| {
-            (c.buffer_frames, c.inbox_frames) = (limits.client_buffer, limits.inbox);
+            (c.buffer_frames, c.inbox_frames) = (limits.client_buffer, limits.events);
             c.buffer_bytes = limits.client_bytes;
         },
     );

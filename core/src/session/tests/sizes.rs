@@ -106,7 +106,7 @@ fn what_the_peer_accepts_outlives_a_rest() {
     pair.skip_events();
     pair.cut();
     pair.skip_events();
-    assert!(pair.server().is_resting());
+    assert!(pair.server().can_hibernate());
     let refused = pair.server().send(message(11), Overflow::Reject);
     assert_eq!(refused, Err(Refused::TooBig { size: 11, limit: 10 }));
     assert_eq!(pair.server().send(message(10), Overflow::Reject), Ok(1));
@@ -123,7 +123,7 @@ fn what_was_not_acknowledged_in_bytes_outlives_a_rest() {
     pair.lose(other(Client));
     pair.skip_events();
     let numbers = pair.server().receiver.numbers();
-    assert_eq!(numbers, [1, 0, 9, 1, 9], "the server has rested");
+    assert_eq!(numbers, [1, 0, 9, 1, 9], "the server has could_hibernate");
 }
 
 #[test]

@@ -47,7 +47,7 @@ const PASSES: [u64; 4] = [1, 10, 30, 60];
 #[derive(Debug, Clone, Copy)]
 struct World {
     buffer: u32,
-    inbox: usize,
+    events: usize,
     /// What the server does when its buffer is full.
     overflow: Overflow,
     /// When what a session has to say goes to its socket.
@@ -64,10 +64,10 @@ enum When {
 
 /// Visits every world that is `left.steps` steps away or less, each once; from each the network heals. Returns how many.
 fn walk(world: World, left: Left) -> usize {
-    let World { buffer, inbox, .. } = world;
+    let World { buffer, events, .. } = world;
     let pair = Pair::new(
-        |c| (c.buffer_frames, c.inbox_frames) = (buffer, inbox),
-        |c| (c.buffer_frames, c.inbox_frames) = (buffer, inbox),
+        |c| (c.buffer_frames, c.inbox_frames) = (buffer, events),
+        |c| (c.buffer_frames, c.inbox_frames) = (buffer, events),
     );
     let mut seen = HashSet::new();
     // Nearest first, so that a world is seen for the first time with the most steps left.
@@ -184,7 +184,7 @@ impl fmt::Write for Fingerprint {
 fn every_short_path_heals() {
     let world = World {
         buffer: 2,
-        inbox: 64,
+        events: 64,
         overflow: Overflow::Reject,
         writing: When::AsAStep,
         taking: When::AtOnce,
@@ -198,7 +198,7 @@ fn every_short_path_heals() {
 fn every_short_path_heals_when_frames_are_given_up() {
     let world = World {
         buffer: 1,
-        inbox: 64,
+        events: 64,
         overflow: Overflow::DropOldest,
         writing: When::AtOnce,
         taking: When::AtOnce,
@@ -212,7 +212,7 @@ fn every_short_path_heals_when_frames_are_given_up() {
 fn every_short_path_heals_when_frames_are_read_ahead() {
     let world = World {
         buffer: 2,
-        inbox: 1,
+        events: 1,
         overflow: Overflow::DropOldest,
         writing: When::AtOnce,
         taking: When::AsAStep,
@@ -226,7 +226,7 @@ fn every_short_path_heals_when_frames_are_read_ahead() {
 fn every_short_path_heals_however_time_passes() {
     let world = World {
         buffer: 2,
-        inbox: 64,
+        events: 64,
         overflow: Overflow::DropNewest,
         writing: When::AtOnce,
         taking: When::AtOnce,
@@ -240,7 +240,7 @@ fn every_short_path_heals_however_time_passes() {
 fn every_short_path_heals_when_the_server_is_another() {
     let world = World {
         buffer: 2,
-        inbox: 64,
+        events: 64,
         overflow: Overflow::DropOldest,
         writing: When::AsAStep,
         taking: When::AtOnce,

@@ -1,7 +1,7 @@
 //! What holds at any time, and what the application and the socket are told.
 
 use bytes::Bytes;
-use rejoin_core::{Control, Event, Fate, Frame, Mode, SessionConfig, State, Transmit};
+use rejoin_core::{Control, Delivery, Event, Frame, Mode, SessionConfig, State, Transmit};
 use serde::de::IgnoredAny;
 
 use super::{BATCH, Life, Seen, World};
@@ -94,9 +94,9 @@ impl World {
             && seen.resumed >= self.before.resumed;
         assert!(grows, "a count goes back: {:?} to {seen:?}", self.before);
         self.before = seen;
-        while let Some((number, fate)) = self.session.poll_receipt() {
+        while let Some((number, fate)) = self.session.poll_delivery() {
             let index = self.watched.iter().position(|watched| *watched == number);
-            assert!(index.is_some() || fate == Fate::Ended, "a receipt that nobody asked for");
+            assert!(index.is_some() || fate == Delivery::Ended, "a receipt that nobody asked for");
             index.map(|index| self.watched.remove(index));
         }
         let session = &self.session;

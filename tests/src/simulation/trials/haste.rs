@@ -47,14 +47,14 @@ enum End {
 
 /// When a session lost its last socket, and when it ended.
 #[derive(Debug, Default, Clone, Copy)]
-struct Fate {
+struct Delivery {
     lost: Option<Instant>,
     ended: Option<Instant>,
 }
 
-type Fates = Arc<Mutex<BTreeMap<String, Fate>>>;
+type Fates = Arc<Mutex<BTreeMap<String, Delivery>>>;
 
-fn note(fates: &Fates, id: &str, change: impl FnOnce(&mut Fate)) {
+fn note(fates: &Fates, id: &str, change: impl FnOnce(&mut Delivery)) {
     let mut fates = fates.lock().unwrap_or_else(PoisonError::into_inner);
     change(fates.entry(id.to_owned()).or_default());
 }
@@ -131,12 +131,12 @@ impl Client {
 
 impl Haste {
     /// A window begins with the loss of the last socket, and ends when it is due, whatever other sessions do.
-    fn check(&self, fates: &BTreeMap<String, Fate>) -> Findings {
+    fn check(&self, fates: &BTreeMap<String, Delivery>) -> Findings {
         let mut findings = Findings::default();
         for index in 0..self.sessions.len() {
             let id = format!("s{index}");
             let text = match fates.get(&id) {
-                Some(Fate { lost: Some(lost), ended: Some(ended) }) => {
+                Some(Delivery { lost: Some(lost), ended: Some(ended) }) => {
                     let waited = ended.saturating_duration_since(*lost);
                     if waited >= self.window && waited <= self.window + SLACK {
                         continue;

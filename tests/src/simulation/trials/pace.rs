@@ -133,7 +133,7 @@ impl Pace {
                 Direction::ToServer => loop {
                     match sender.send_acked(&Frame::new("e", &0).expect("JSON takes it")).await {
                         Ok(()) => break None,
-                        Err(rejoin_client::ReceiptError::NotSent(rejoin_client::SendError::Timeout)) => {}
+                        Err(rejoin_client::DeliveryError::NotSent(rejoin_client::SendError::Timeout)) => {}
                         Err(error) => break Some(format!("no receipt: {error}")),
                     }
                 },

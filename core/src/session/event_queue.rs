@@ -1,0 +1,186 @@
+//! [`EventQueue`]: what the application has not taken yet.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::{Frame, Gap};
+
+use super::event::Event;
+
+/// Events in their order, with the frames among them counted.
+///
+/// Bounded whatever the peer does: messages, and events of all kinds, by [`Self::is_full`], which stops the reading; gaps
+/// that follow each other become one; drops and restores with nothing between them become one pair.
+#[derive(Debug, Clone, Default)]
+pub(super) struct EventQueue {
+    events: VecDeque<(Event, u32)>,
+    frames: usize,
+    bytes: usize,
+}
+
+/// What was accepted in sessions that were lost, and never acknowledged, and the application was not told.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Unreported {
+    pub(super) messages: Vec<Bytes>,
+    /// Those that could not be kept long enough to be listed.
+    pub(super) dropped: u64,
+}
+
+/// From here on, drops and restores that the application is too slow to see one by one are joined.
+const MANY_EVENTS: usize = 256;
+
+impl EventQueue {
+    /// Adds a data frame that took `size` bytes on the wire.
+    pub(super) fn push_message(&mut self, frame: Frame, size: usize) {
+        self.frames += 1;
+        self.bytes += size;
+        self.events.push_back((Event::Message(frame), u32::try_from(size).unwrap_or(u32::MAX)));
+    }
+
+    /// Adds any other event.
+    pub(super) fn push(&mut self, event: Event) {
+        let many = self.events.len() >= MANY_EVENTS;
+        if many && let Event::Lost { unacknowledged, dropped, .. } = &event {
+            // Nobody listens: the older sessions that were lost are counted, no longer listed.
+            let missing = unacknowledged.len() as u64 + dropped;
+            let older = self.events.iter_mut().find_map(|(event, _)| match event {
+                Event::Lost { dropped, .. } => Some(dropped),
+                _ => None,
+            });
+            if let Some(dropped) = older {
+                *dropped += missing;
+                return;
+            }
+        }
+        match (&event, self.events.back_mut()) {
+            (Event::Gap(gap), Some((Event::Gap(last), _))) if last.to + 1 == gap.from => {
+                *last = Gap::new(last.from, gap.to);
+            }
+            (Event::Dropped(_), Some((Event::Restored, _))) if many => {
+                self.events.pop_back();
+            }
+            _ => self.events.push_back((event, 0)),
+        }
+    }
+
+    /// The oldest event.
+    pub(super) fn pop(&mut self) -> Option<Event> {
+        let (event, size) = self.events.pop_front()?;
+        if let Event::Message(_) = event {
+            self.frames -= 1;
+            self.bytes -= size as usize;
+        }
+        if self.events.is_empty() {
+            // An idle connection costs no buffers.
+            self.events = VecDeque::new();
+        }
+        Some(event)
+    }
+
+    /// The application wants no more: only what pairs a connect with its disconnect stays, and the end. Returns what it was to be
+    /// told of sessions that were lost.
+    pub(super) fn discard(&mut self) -> Unreported {
+        let mut unreported = Unreported::default();
+        self.events.retain_mut(|(event, _)| match event {
+            Event::Connected | Event::Closed(_) => true,
+            Event::Lost { unacknowledged, dropped, .. } => {
+                unreported.messages.append(unacknowledged);
+                unreported.dropped += *dropped;
+                false
+            }
+            _ => false,
+        });
+        self.frames = 0;
+        self.bytes = 0;
+        unreported
+    }
+
+    /// Whether the peer has to wait for the application.
+    pub(super) fn is_full(&self, frames: usize, bytes: usize) -> bool {
+        // Gaps between drops and restores are never joined, and are no messages.
+        self.frames >= frames
+            || self.bytes >= bytes
+            || self.events.len() >= frames.saturating_add(2 * MANY_EVENTS)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::DropReason;
+
+    #[test]
+    fn joins_gaps_that_follow_each_other() {
+        let mut events = EventQueue::default();
+        events.push(Event::Gap(Gap::new(1, 2)));
+        events.push(Event::Gap(Gap::new(3, 3)));
+        assert_eq!(events.pop(), Some(Event::Gap(Gap::new(1, 3))));
+        assert!(events.is_empty());
+    }
+
+    #[test]
+    fn keeps_gaps_apart_that_do_not_follow_each_other() {
+        let mut events = EventQueue::default();
+        events.push(Event::Gap(Gap::new(5, 6)));
+        events.push(Event::Gap(Gap::new(1, 2)));
+        let gaps = [Gap::new(5, 6), Gap::new(1, 2)];
+        assert_eq!([events.pop(), events.pop()], gaps.map(|gap| Some(Event::Gap(gap))));
+    }
+
+    #[test]
+    fn stays_small_however_often_the_socket_is_cut_before_the_application_looks() {
+        let mut events = EventQueue::default();
+        for _ in 0..10_000 {
+            events.push(Event::Dropped(DropReason::TakenOver));
+            events.push(Event::Restored);
+        }
+        assert!(events.events.len() <= MANY_EVENTS + 1);
+        assert!(matches!(events.events.back(), Some((Event::Restored, _))));
+        let pairs: Vec<_> = std::iter::from_fn(|| events.pop()).collect();
+        assert!(pairs.chunks(2).all(|pair| matches!(pair, [Event::Dropped(_), Event::Restored])));
+    }
+
+    #[test]
+    fn is_full_by_frames_or_by_bytes() {
+        let mut events = EventQueue::default();
+        events.push_message(Frame::default(), 10);
+        assert!(events.is_full(1, 100) && events.is_full(5, 10) && !events.is_full(2, 11));
+        events.pop();
+        assert!(!events.is_full(1, 1));
+    }
+
+    #[test]
+    fn stays_small_however_many_sessions_are_lost_before_the_application_looks() {
+        let mut events = EventQueue::default();
+        for _ in 0..10_000 {
+            events.push(Event::Dropped(DropReason::TakenOver));
+            events.push(Event::Lost { reason: None, unacknowledged: vec![Bytes::new()], dropped: 1 });
+            events.push(Event::Restored);
+        }
+        assert!(events.events.len() <= MANY_EVENTS + 3);
+        let mut missing = 0;
+        while let Some(event) = events.pop() {
+            if let Event::Lost { unacknowledged, dropped, .. } = event {
+                missing += unacknowledged.len() as u64 + dropped;
+            }
+        }
+        assert_eq!(missing, 20_000, "all are counted");
+    }
+
+    #[test]
+    fn what_is_taken_or_discarded_counts_no_more() {
+        let takes: [fn(&mut EventQueue); 2] = [|events| drop(events.pop()), |events| drop(events.discard())];
+        for take in takes {
+            let mut events = EventQueue::default();
+            events.push_message(Frame::event_only("e"), 10);
+            assert!(events.is_full(1, 100) && events.is_full(100, 10));
+            take(&mut events);
+            assert!(events.is_empty() && !events.is_full(1, 100) && !events.is_full(100, 1));
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! [`Admission`]: which session a request gets, decided before it is answered.
+
+use std::any::Any;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::StatusCode;
+use rejoin_core::drive::{SocketDriver, Transport, now};
+use rejoin_core::{CloseReason, Epoch, LostReason, Mode, Session, SessionIdentity, State};
+
+use crate::accept::connect::Identity;
+use crate::accept::reject::Reject;
+use crate::accept::service::LoggedRequest;
+use crate::accept::upgrade::{Offer, Resume, bad};
+use crate::connection::{Connection, NewConnection, PendingSocket, SessionKey};
+use crate::inner::ServerInner;
+use crate::observe::metrics::ResumeRefused;
+use crate::options::DuplicateId;
+use crate::session::registry;
+use crate::session::task::SessionTask;
+
+/// The session that a request gets; its socket is still to come.
+///
+/// A fresh session is registered already: when the client reads the answer to its upgrade, it is a member of its room. If
+/// the socket never comes, dropping this undoes it.
+pub(crate) struct Admission {
+    connection: Connection,
+    epoch: Epoch,
+    /// The count of a resume offer.
+    received: Option<u64>,
+    /// A fresh session's task, not running yet.
+    task: Option<SessionTask>,
+}
+
+impl Admission {
+    /// Decides on a request.
+    ///
+    /// # Errors
+    /// Refuses an impossible count in a resume offer with 400, and an ID that is taken with 409 where that is the policy.
+    pub(crate) fn decide(
+        shared: &Arc<ServerInner>,
+        offer: &Offer,
+        mut identity: Identity,
+        asked: &LoggedRequest,
+    ) -> Result<Self, Reject> {
+        // A client without an offer, and any client in plain mode, accepts whatever a server may send.
+        let peer_max = match offer {
+            Offer::Session { max: Some(max), .. } => *max,
+            _ => u64::MAX,
+        };
+        let (mode, codec, lost) = match offer {
+            // The default codec is the first.
+            Offer::Plain { .. } => (Mode::Plain, 0, None),
+            Offer::Session { codecs, resume: None, .. } => (Mode::Session, codecs[0], None),
+            Offer::Session { codecs, resume: Some(resume), .. } => {
+                shared.metrics.report(|metrics| metrics.resume_attempted());
+                match find(shared, resume, codecs, &identity) {
+                    Ok(connection) => {
+                        return Self::resume(shared, connection, resume.received, peer_max, asked);
+                    }
+                    Err(reason) => {
+                        refuse_resume(shared, reason.into(), asked);
+                        (Mode::Session, codecs[0], Some(reason))
+                    }
+                }
+            }
+        };
+        if identity.id.is_empty() {
+            identity.id = registry::new_id().map_err(no_randomness)?.into();
+        } else if let Some(existing) = shared.registry.by_id(&identity.id)
+            && takes_over(shared, &existing, mode, &identity)
+        {
+            shared.metrics.report(|metrics| metrics.resume_attempted());
+            let epoch = existing.session().drive(|session| session.reserve());
+            return Ok(Self { connection: existing, epoch, received: None, task: None });
+        }
+        let (session, who) = new_session(shared, mode, lost, peer_max, identity.id, &identity.room)?;
+        Self::open(shared, session, who, codec, identity.data, asked.peer)
+    }
+
+    fn resume(
+        shared: &ServerInner,
+        connection: Connection,
+        received: u64,
+        peer_max: u64,
+        asked: &LoggedRequest,
+    ) -> Result<Self, Reject> {
+        let epoch = connection.session().drive(|session| {
+            session.check_resume(received)?;
+            session.set_peer_max(peer_max);
+            Ok(session.reserve())
+        });
+        //= PROTOCOL.md#R4.20: answer an offer with such an N with HTTP 400, and leave the session as it is
+        let epoch = epoch.map_err(|violation: rejoin_core::Violation| {
+            refuse_resume(shared, ResumeRefused::BadCount, asked);
+            bad(format!("resume offer: {violation}"))
+        })?;
+        Ok(Self { connection, epoch, received: Some(received), task: None })
+    }
+
+    fn open(
+        shared: &Arc<ServerInner>,
+        mut session: Session,
+        who: SessionKey,
+        codec: usize,
+        data: Option<Arc<dyn Any + Send + Sync>>,
+        remote_addr: Option<SocketAddr>,
+    ) -> Result<Self, Reject> {
+        let epoch = session.reserve();
+        let connection = Connection::new(NewConnection {
+            shared: shared.clone(),
+            who,
+            remote_addr,
+            data,
+            codec_index: codec,
+            session,
+        });
+        let replaces = shared.options.duplicate_id != DuplicateId::Reject;
+        let replaced = match shared.registry.insert(&connection, replaces) {
+            Err(()) => return Err(Reject::new(StatusCode::CONFLICT, "connection id is taken")),
+            Ok(replaced) => replaced,
+        };
+        if let Some(replaced) = &replaced {
+            replaced.end(CloseReason::Duplicate);
+            shared.forget(replaced);
+        }
+        for _ in 0..shared.rooms.join(&connection) {
+            shared.metrics.report(|metrics| metrics.room_created());
+        }
+        let task = SessionTask::new(shared.clone(), connection.clone(), replaced);
+        Ok(Self { connection, epoch, received: None, task: Some(task) })
+    }
+
+    /// The place of the session's codec among the server's.
+    pub(crate) fn codec_index(&self) -> usize {
+        self.connection.codec_index()
+    }
+
+    /// The session's connection ID.
+    pub(crate) fn id(&self) -> &str {
+        self.connection.id()
+    }
+
+    /// Gives the session the socket that it was promised. Returns the task of one that is fresh.
+    #[must_use = "a session without its task does nothing"]
+    pub(crate) fn attach(
+        self,
+        shared: &Arc<ServerInner>,
+        transport: impl Transport + 'static,
+    ) -> Option<SessionTask> {
+        let Self { connection, epoch, received, task } = self;
+        let resumes = task.is_none();
+        let driver = Box::new(SocketDriver::new(epoch, transport));
+        shared.arrive(&connection, PendingSocket { driver, received, resumes });
+        if shared.closing.is_cancelled() {
+            // Shutdown has looked at all connections already, or is about to: either way this one goes with them.
+            connection.end(CloseReason::ServerClosed);
+        }
+        task
+    }
+}
+
+//= PROTOCOL.md#R5.6: The server MUST resume when…
+fn find(
+    shared: &ServerInner,
+    resume: &Resume,
+    codecs: &[usize],
+    identity: &Identity,
+) -> Result<Connection, LostReason> {
+    let found = by_token(shared, resume, codecs)?;
+    let same = |claimed: &str, actual: &str| claimed.is_empty() || claimed == actual;
+    if !same(&identity.id, found.id()) || !same(&identity.room, found.room()) {
+        return Err(LostReason::Identity);
+    }
+    Ok(found)
+}
+
+/// The session whose token the client offers, as long as it can go on, with a codec that the client supports.
+fn by_token(shared: &ServerInner, resume: &Resume, codecs: &[usize]) -> Result<Connection, LostReason> {
+    if shared.options.resume_window.is_zero() {
+        return Err(LostReason::Unknown);
+    }
+    let found = shared.registry.by_token(&resume.token)?;
+    if found.session().drive(|session| session.state()) == State::Closed {
+        return Err(LostReason::Unknown);
+    }
+    if !codecs.contains(&found.codec_index()) {
+        return Err(LostReason::Codec);
+    }
+    Ok(found)
+}
+
+/// Logs and counts a request that does not get the session that it asked for.
+fn refuse_resume(shared: &ServerInner, why: ResumeRefused, asked: &LoggedRequest) {
+    let peer = asked.peer.map(tracing::field::display);
+    tracing::info!(path = asked.path(), peer, %why, "resume refused");
+    shared.metrics.report(|metrics| metrics.resume_refused(why));
+}
+
+/// The session that an offer resumes if `ConnectFn` returns its identity.
+pub(crate) fn resumable(shared: &ServerInner, offer: &Offer) -> Option<Connection> {
+    let Offer::Session { codecs, resume: Some(resume), .. } = offer else { return None };
+    by_token(shared, resume, codecs).ok()
+}
+
+/// Whether a plain connection goes on with the session that has its ID.
+fn takes_over(shared: &ServerInner, existing: &Connection, mode: Mode, identity: &Identity) -> bool {
+    mode == Mode::Plain
+        && existing.mode() == Mode::Plain
+        && *existing.room() == *identity.room
+        && existing.session().drive(|session| match session.state() {
+            _ if !session.is_open() => false,
+            State::Suspended => true,
+            State::Connected => shared.options.duplicate_id == DuplicateId::Resume,
+            _ => false,
+        })
+}
+
+fn new_session(
+    shared: &ServerInner,
+    mode: Mode,
+    lost: Option<LostReason>,
+    peer_max: u64,
+    id: Box<str>,
+    room: &str,
+) -> Result<(Session, SessionKey), Reject> {
+    let room = shared.rooms.name(room);
+    let config = shared.session_config(mode).clone();
+    if mode == Mode::Plain {
+        return Ok((Session::new(config, now()), SessionKey::Plain { id, room }));
+    }
+    let token = registry::new_token().map_err(no_randomness)?;
+    let identity = Arc::new(SessionIdentity::new(token, id, room));
+    let mut session = Session::new_server(config, identity.clone(), lost, now());
+    session.set_peer_max(peer_max);
+    Ok((session, SessionKey::Session(identity)))
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
+fn no_randomness(error: getrandom::Error) -> Reject {
+    tracing::error!(%error, "the operating system has no randomness to give");
+    Reject::new(StatusCode::SERVICE_UNAVAILABLE, "no randomness")
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").field("connection", &self.connection).finish_non_exhaustive()
+    }
+}

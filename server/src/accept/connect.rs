@@ -1,0 +1,274 @@
+//! [`ConnectFn`]: who is this, which room, which connection ID.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::accept::reject::Reject;
+use crate::connection::Connection;
+use http::{Extensions, HeaderMap, Uri, request};
+
+/// Decides on every upgrade: who is this, which room, which connection ID. It is where your authentication goes.
+///
+/// An `async fn(ConnectRequest) -> Result<Identity, Reject>` is one. It runs before the upgrade is answered, again for
+/// every resume (a token alone is not enough), and within the handshake timeout.
+///
+/// **Whoever you let claim a connection ID can end the session that has it** (see [`DuplicateId`](crate::DuplicateId)):
+/// derive the ID from what you have authenticated, or leave it out and get a random one.
+///
+/// ```
+/// use rejoin_server::{ConnectRequest, Identity, Reject};
+///
+/// async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
+///     let user = request.query("user").ok_or_else(|| Reject::unauthorized("who are you?"))?;
+///     Ok(Identity::room("lobby").with_id(user))
+/// }
+/// # let _ = rejoin_server::Server::builder(connect);
+/// ```
+pub trait ConnectFn: Send + Sync + 'static {
+    /// Accepts the request with an identity, or refuses it.
+    fn connect(&self, request: ConnectRequest) -> impl Future<Output = Result<Identity, Reject>> + Send;
+}
+
+impl<F, Fut> ConnectFn for F
+where
+    F: Fn(ConnectRequest) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Identity, Reject>> + Send,
+{
+    fn connect(&self, request: ConnectRequest) -> impl Future<Output = Result<Identity, Reject>> + Send {
+        self(request)
+    }
+}
+
+/// What the compiler says of an argument of [`Server::builder`](crate::Server::builder) that is no [`ConnectFn`].
+pub(crate) mod diagnostic {
+    /// Every [`ConnectFn`](super::ConnectFn). Two implementations may apply to a type; so where none does, the compiler shows this
+    /// note, and not only which bound of the one implementation for functions fails.
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` cannot decide on connections",
+        label = "expected an `async fn(ConnectRequest) -> Result<Identity, Reject>`",
+        note = "pass an `async fn(ConnectRequest) -> Result<Identity, Reject>`, a closure that returns such a future, or a type that \
+                implements `ConnectFn`",
+        note = "the future has to be `Send`: no `Rc` and no guard of a `std` lock may live across an `.await` in it"
+    )]
+    #[allow(unnameable_types, reason = "it carries a note of the compiler, and nobody names it")]
+    pub trait DecidesOnConnections<By> {}
+
+    #[derive(Debug)]
+    #[allow(unnameable_types, reason = "as above")]
+    pub struct ConnectFn(());
+
+    impl<T: super::ConnectFn> DecidesOnConnections<ConnectFn> for T {}
+
+    #[derive(Debug)]
+    #[allow(unnameable_types, reason = "as above")]
+    pub struct Nothing(());
+
+    /// Nothing implements it.
+    #[allow(unnameable_types, reason = "as above")]
+    pub trait Never {}
+
+    impl<T: Never> DecidesOnConnections<Nothing> for T {}
+}
+
+pub(crate) type Decision<'a> = Pin<Box<dyn Future<Output = Result<Identity, Reject>> + Send + 'a>>;
+
+/// What a server stores of a [`ConnectFn`].
+pub(crate) trait DynConnect: Send + Sync {
+    fn connect(&self, request: ConnectRequest) -> Decision<'_>;
+}
+
+impl<T: ConnectFn> DynConnect for T {
+    fn connect(&self, request: ConnectRequest) -> Decision<'_> {
+        // Called when it is polled: there a panic is caught.
+        Box::pin(async { ConnectFn::connect(self, request).await })
+    }
+}
+
+/// The HTTP request that asks for a connection.
+pub struct ConnectRequest {
+    parts: Box<request::Parts>,
+    remote_addr: Option<SocketAddr>,
+    resumes: Option<Connection>,
+}
+
+impl ConnectRequest {
+    pub(crate) fn new(
+        parts: Box<request::Parts>,
+        remote_addr: Option<SocketAddr>,
+        resumes: Option<Connection>,
+    ) -> Self {
+        Self { parts, remote_addr, resumes }
+    }
+
+    /// The request's path and query, as they were sent. The query may hold secrets.
+    pub fn uri(&self) -> &Uri {
+        &self.parts.uri
+    }
+
+    /// The path, not decoded. Where the service is nested in a router that strips a prefix, without that.
+    pub fn path(&self) -> &str {
+        self.parts.uri.path()
+    }
+
+    /// The first value of this name in the query, percent-decoded, `+` as a space; what is not UTF-8 is replaced. Empty for a
+    /// name without a value, `None` for one that is not there. Costs a pass over the query.
+    pub fn query(&self, name: &str) -> Option<String> {
+        let is_plain = |text: &[u8]| !text.iter().any(|byte| matches!(byte, b'%' | b'+'));
+        let pairs =
+            self.parts.uri.query()?.as_bytes().split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
+        // Most are seen to be others, or found, without being decoded.
+        pairs.into_iter().find_map(|pair| {
+            let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+            let (key, value) = (&pair[..end], pair.get(end + 1..).unwrap_or_default());
+            if is_plain(key) && key != name.as_bytes() {
+                return None;
+            }
+            if is_plain(pair) {
+                return Some(String::from_utf8_lossy(value).into_owned());
+            }
+            let (key, value) = form_urlencoded::parse(pair).next()?;
+            (key == name).then(|| value.into_owned())
+        })
+    }
+
+    /// All headers. Do not log `Sec-WebSocket-Protocol`: a resume offer in it is a secret.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.parts.headers
+    }
+
+    /// A header's value, the first where there are several; `None` where it is not there, or not visible ASCII.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.parts.headers.get(name)?.to_str().ok()
+    }
+
+    /// The peer's address, where the listener knows it: with [`Server::listen`](crate::Server::listen) and
+    /// [`Server::serve`](crate::Server::serve). Behind a proxy it is the proxy's.
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        self.remote_addr
+    }
+
+    /// The session that the request resumes, if the returned identity has its room and ID, or leaves them empty: the client has
+    /// shown its token (PROTOCOL.md §5). `None` for a fresh session, for a token that is unknown or expired, and always in plain mode, which
+    /// resumes by ID. A limit on connections lets such a request pass, because its session counts already.
+    pub fn resumes(&self) -> Option<&Connection> {
+        self.resumes.as_ref()
+    }
+
+    /// What middleware in front of the service has attached: a user that was authenticated there, axum's `ConnectInfo`.
+    pub fn extensions(&self) -> &Extensions {
+        &self.parts.extensions
+    }
+}
+
+impl fmt::Debug for ConnectRequest {
+    /// Neither headers nor query: both may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectRequest")
+            .field("path", &self.path())
+            .field("remote_addr", &self.remote_addr)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who a connection is: its room, its ID, and data of the application's own.
+///
+/// ```
+/// # use rejoin_server::Identity;
+/// # struct User { name: String }
+/// # let user = User { name: "ada".into() };
+/// let identity = Identity::room("lobby").with_id(user.name.clone()).with_data(user);
+/// # let _ = identity;
+/// ```
+#[derive(Clone)]
+pub struct Identity {
+    pub(crate) room: Box<str>,
+    pub(crate) id: Box<str>,
+    pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Identity {
+    /// A member of this room: any name; a room is there while it has members. For a resume an empty name means 'the
+    /// session's', and another one than that a fresh session.
+    pub fn room(room: impl Into<Box<str>>) -> Self {
+        Self { room: room.into(), id: Box::default(), data: None }
+    }
+
+    /// With this connection ID, which is unique in a server. Default, and for an empty one: a random UUID;
+    /// for a resume, the session's. Another one than that means a fresh session.
+    ///
+    /// What becomes of a session that has the ID already, [`DuplicateId`](crate::DuplicateId) says.
+    #[must_use]
+    pub fn with_id(mut self, id: impl Into<Box<str>>) -> Self {
+        self.id = id.into();
+        self
+    }
+
+    /// With data of the application's own, which handlers get from [`Connection::data`](crate::Connection::data). A
+    /// resumed session keeps the data that it began with.
+    ///
+    /// The connection keeps its data until the last handle to it is dropped. Data that holds a
+    /// [`Connection`](crate::Connection), its own or one that leads back to it, keeps it in turn: neither is ever dropped. Such data
+    /// holds a [`WeakConnection`](crate::WeakConnection):
+    ///
+    /// ```
+    /// use rejoin_server::{ConnectRequest, Identity, Reject, Server, WeakConnection};
+    /// use std::sync::OnceLock;
+    ///
+    /// #[derive(Default)]
+    /// struct Player {
+    ///     connection: OnceLock<WeakConnection>,
+    /// }
+    ///
+    /// async fn connect(_: ConnectRequest) -> Result<Identity, Reject> {
+    ///     Ok(Identity::room("lobby").with_data(Player::default()))
+    /// }
+    ///
+    /// let server = Server::builder(connect).on_connect(|connection| async move {
+    ///     let player: &Player = connection.data().expect("connect attaches it");
+    ///     player.connection.set(connection.downgrade()).ok();
+    /// });
+    /// # server.build()?;
+    /// # Ok::<(), rejoin_server::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn with_data<T: Any + Send + Sync>(mut self, data: T) -> Self {
+        self.data = Some(Arc::new(data));
+        self
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("room", &self.room).field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_first_of_a_name_however_it_is_written() {
+        let uri = "/ws?a=1&&b&a=2&c%64=%C3%A9+x&=none&e=f=g&%zz=h&a%2bb=%ff";
+        let (parts, ()) = http::Request::get(uri).body(()).unwrap().into_parts();
+        let request = ConnectRequest::new(Box::new(parts), None, None);
+        let cases = [
+            ("a", Some("1")),
+            ("b", Some("")),
+            ("cd", Some("é x")),
+            ("c%64", None),
+            ("", Some("none")),
+            ("e", Some("f=g")),
+            ("%zz", Some("h")),
+            ("a+b", Some("\u{fffd}")),
+            ("A", None),
+        ];
+        for (name, value) in cases {
+            assert_eq!(request.query(name).as_deref(), value, "{name}");
+        }
+    }
+}

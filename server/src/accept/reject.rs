@@ -1,0 +1,231 @@
+//! [`Reject`]: the refusal of a connection, and [`OrReject`]: how an error becomes one.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::fmt::Write as _;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+use crate::accept::host::Host;
+
+/// The refusal of a connection: an HTTP status, a text that says why, and headers. Default headers: `Content-Type:
+/// text/plain; charset=utf-8`.
+///
+/// ```
+/// use rejoin_server::{Reject, StatusCode};
+///
+/// let later = Reject::new(StatusCode::SERVICE_UNAVAILABLE, "too many people here")
+///     .with_header("retry-after".parse()?, "5".parse()?);
+/// # let _ = later;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Reject {
+    pub(crate) status: StatusCode,
+    /// Rare, and big.
+    pub(crate) headers: Option<Box<HeaderMap>>,
+    pub(crate) body: Cow<'static, str>,
+    /// For the log alone.
+    pub(crate) cause: Option<Cause>,
+}
+
+/// What the log says of a refusal, and the peer does not hear.
+#[derive(Debug, Clone)]
+pub(crate) enum Cause {
+    /// The application's own error.
+    Error(Box<str>),
+    /// A page of another origin: an operator's mistake more often than an attack.
+    Origin,
+}
+
+/// Characters of an `Origin` that a refusal repeats.
+const MAX_ORIGIN: usize = 200;
+
+impl Reject {
+    /// Any status of 4xx or 5xx; another one is answered as 500.
+    ///
+    /// On a reconnect rejoin's client tries again after 404, 408, 421, 425, 429 and 5xx, and once after 401 where it has fresh
+    /// credentials; any other status ends it (PROTOCOL.md §7).
+    pub fn new(status: StatusCode, body: impl Into<Cow<'static, str>>) -> Self {
+        let fits = status.is_client_error() || status.is_server_error();
+        let status = if fits { status } else { StatusCode::INTERNAL_SERVER_ERROR };
+        Self { status, headers: None, body: body.into(), cause: None }
+    }
+
+    /// 401: we do not know who this is.
+    pub fn unauthorized(body: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, body)
+    }
+
+    /// 503: we cannot say now. Asks for another attempt after 5 s, by `Retry-After`.
+    pub fn unavailable(body: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, body)
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+    }
+
+    /// 403: we know, and the answer is no.
+    pub fn forbidden(body: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, body)
+    }
+
+    /// With the error behind it, which is logged with its sources, and not sent: at warn where the status is of 5xx, else at info.
+    #[must_use]
+    pub fn with_cause(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.cause = Some(Cause::Error(chain(&*cause.into()).into()));
+        self
+    }
+
+    /// A page of `origin` asks for a connection to `host`, and may not.
+    pub(crate) fn wrong_origin(origin: &str, host: &Host) -> Self {
+        let port = host.port.map(|port| format!(":{port}")).unwrap_or_default();
+        // A header may have 16 KiB.
+        let origin: String = origin.chars().take(MAX_ORIGIN).collect();
+        let name = &host.name;
+        let body = format!("pages of {origin} may not connect to {name}{port}: see `Builder::allow_origin`");
+        Self { cause: Some(Cause::Origin), ..Self::forbidden(body) }
+    }
+
+    /// With this header. The same name twice sends both.
+    #[must_use]
+    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.get_or_insert_default().append(name, value);
+        self
+    }
+}
+
+/// An error's text, and those of its sources.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        write!(text, ": {error}").expect("writing to a string does not fail");
+        source = error.source();
+    }
+    text
+}
+
+/// Turns the error of a `Result` into a [`Reject`] with the status that the caller chooses, inside
+/// [`ConnectFn`](crate::ConnectFn). The peer gets a text that says nothing of the error; the error goes to the log.
+///
+/// A bare `?` does not compile. No status is right for every error: an expired token that is answered by 503 is tried for ever,
+/// and a database that is away for a moment, answered by 401, costs every client that reconnects meanwhile.
+///
+/// ```
+/// use rejoin_server::{ConnectRequest, Identity, OrReject as _, Reject};
+/// # fn verify(token: &str) -> Result<u64, std::num::ParseIntError> { token.parse() }
+/// # async fn load(user: u64) -> std::io::Result<String> { Ok(user.to_string()) }
+///
+/// async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
+///     let token = request.query("token").ok_or_else(|| Reject::unauthorized("token is missing"))?;
+///     let user = verify(&token).or_unauthorized()?;
+///     let name = load(user).await.or_unavailable()?;
+///     Ok(Identity::room("lobby").with_id(name))
+/// }
+/// # let _ = rejoin_server::Server::builder(connect);
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use rejoin_server::{ConnectRequest, Identity, Reject};
+/// async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
+///     let user: u64 = request.query("user").unwrap_or_default().parse()?;
+///     Ok(Identity::room("lobby").with_id(user.to_string()))
+/// }
+/// ```
+///
+/// For another status: `map_err(|error| Reject::new(status, "text").with_cause(error))`.
+pub trait OrReject<T>: Sized {
+    /// 401 `not authenticated`: the credentials are wrong. rejoin's client gets fresh ones where it has a source of them, else
+    /// it ends.
+    ///
+    /// # Errors
+    /// Fails with the refusal where `self` is an error.
+    fn or_unauthorized(self) -> Result<T, Reject>;
+
+    /// 403 `forbidden`: the credentials are right, and do not suffice. rejoin's client ends.
+    ///
+    /// # Errors
+    /// Fails with the refusal where `self` is an error.
+    fn or_forbidden(self) -> Result<T, Reject>;
+
+    /// 503 `try again later`: this server cannot say now. rejoin's client tries again, not before the 5 s of `Retry-After`.
+    ///
+    /// # Errors
+    /// Fails with the refusal where `self` is an error.
+    fn or_unavailable(self) -> Result<T, Reject>;
+}
+
+impl<T, E: Into<Box<dyn Error + Send + Sync>>> OrReject<T> for Result<T, E> {
+    fn or_unauthorized(self) -> Result<T, Reject> {
+        self.map_err(|error| Reject::unauthorized("not authenticated").with_cause(error))
+    }
+
+    fn or_forbidden(self) -> Result<T, Reject> {
+        self.map_err(|error| Reject::forbidden("forbidden").with_cause(error))
+    }
+
+    fn or_unavailable(self) -> Result<T, Reject> {
+        self.map_err(|error| Reject::unavailable("try again later").with_cause(error))
+    }
+}
+
+mod bare {
+    /// An error that a bare `?` may turn into a [`Reject`](super::Reject): none is.
+    // Of a failing `?` the compiler shows the label and the name of the trait, and no note.
+    #[diagnostic::on_unimplemented(
+        message = "no HTTP status answers a `{Self}` by itself",
+        label = "choose the status: `.or_unauthorized()?` (401), `.or_forbidden()?` (403) or `.or_unavailable()?` (503), with \
+                 `use rejoin_server::OrReject as _`"
+    )]
+    #[allow(unnameable_types, reason = "nobody implements it: it carries the note of the compiler")]
+    pub trait HasStatus {}
+}
+
+/// Never applies: the compiler says why, and what to write.
+impl<E: bare::HasStatus> From<E> for Reject {
+    fn from(_: E) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_becomes_a_refusal_with_neutral_body() {
+        let fails = || Err::<(), _>(std::io::Error::other("db-7.internal: no route"));
+        let cases = [
+            (fails().or_unauthorized(), 401, "not authenticated", None),
+            (fails().or_forbidden(), 403, "forbidden", None),
+            (fails().or_unavailable(), 503, "try again later", Some("5")),
+        ];
+        for (result, status, body, retry_after) in cases {
+            let reject = result.unwrap_err();
+            assert_eq!((reject.status.as_u16(), &*reject.body), (status, body));
+            let headers = reject.headers.unwrap_or_default();
+            assert_eq!(headers.get("retry-after").map(|value| value.to_str().unwrap()), retry_after);
+            assert!(
+                matches!(reject.cause, Some(Cause::Error(error)) if &*error == "db-7.internal: no route")
+            );
+        }
+    }
+
+    #[test]
+    fn cause_names_its_sources() {
+        #[derive(Debug)]
+        struct Outer(std::num::ParseIntError);
+        impl std::fmt::Display for Outer {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("invalid user id")
+            }
+        }
+        impl Error for Outer {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                Some(&self.0)
+            }
+        }
+        let reject = "x".parse::<u8>().map_err(Outer).or_forbidden().unwrap_err();
+        let text = "invalid user id: invalid digit found in string";
+        assert!(matches!(reject.cause, Some(Cause::Error(error)) if &*error == text));
+    }
+}

@@ -1,0 +1,306 @@
+//! [`Service`]: the upgrade as a tower service, to mount in axum or any hyper stack.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use futures_util::FutureExt as _;
+use http::{Request, Response, StatusCode, Uri, request};
+use http_body_util::Full;
+use hyper::body::Body;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+#[cfg(feature = "axum")]
+use hyper_util::server::conn::auto;
+use rejoin_core::drive::{MAX_DISCARDED, OptimisticTcp, Unmasked, WsTransport};
+use tokio::net::TcpStream;
+
+use crate::accept::admission::{self, Admission};
+use crate::accept::connect::{ConnectRequest, Identity};
+use crate::accept::listen::within;
+use crate::accept::reject::{Cause, Reject};
+use crate::accept::upgrade::{self, HttpResponse, Offer, Switch, Upgrade};
+use crate::inner::ServerInner;
+use crate::observe::health;
+use crate::observe::metrics::CallbackKind;
+use crate::session::task::SessionTask;
+
+/// Answers upgrade requests; every other request is refused with 4xx and a text that says why.
+///
+/// It answers on whatever path it is mounted. Under axum:
+///
+/// ```
+/// # use rejoin_server::{Server, Identity, Reject, ConnectRequest};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+/// let server = Server::builder(connect).build()?;
+/// let app: axum::Router = axum::Router::new().route_service("/ws", server.service());
+/// # let _ = app;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Service {
+    shared: Arc<ServerInner>,
+    /// Where the listener knows the peer's address.
+    remote_addr: Option<SocketAddr>,
+}
+
+impl Service {
+    pub(crate) fn new(shared: Arc<ServerInner>, remote_addr: Option<SocketAddr>) -> Self {
+        Self { shared, remote_addr }
+    }
+
+    /// The answer to a request; in its wake the socket is attached, once it is there.
+    async fn answer(self, mut parts: Box<request::Parts>, content: impl Body) -> HttpResponse {
+        let socket = parts.extensions.remove::<OnUpgrade>();
+        let shared = self.shared.clone();
+        shared.runtimes.note();
+        match admit(&shared, parts, self.remote_addr, socket.is_some()).await {
+            Ok((admission, switch)) => {
+                if let Some(socket) = socket {
+                    shared.spawn(async move { self.attach(socket, admission).await });
+                }
+                switch.into_response()
+            }
+            Err(refusal) => {
+                // The peer may hear nothing before it has sent everything, and the HTTP server around us ends a connection on
+                // which content is unread.
+                shared.until_abort(discard(content)).await;
+                refusal
+            }
+        }
+    }
+
+    async fn attach(self, socket: OnUpgrade, admission: Admission) {
+        let mut upgraded = pin!(tokio::time::timeout(self.shared.options.handshake_timeout, socket));
+        let upgraded = tokio::select! {
+            biased;
+            upgraded = &mut upgraded => upgraded,
+            // The peer may have read that it is connected: it hears of the shutdown on its socket.
+            () = self.shared.closing.cancelled() => match self.shared.until_abort(upgraded).await {
+                Some(upgraded) => upgraded,
+                None => return,
+            },
+        };
+        match upgraded {
+            Ok(Ok(upgraded)) => {
+                if let Some(session) = attach(&self.shared, admission, upgraded) {
+                    // In a task of its own: this one is bigger than a session needs.
+                    self.shared.spawn(session);
+                }
+            }
+            Ok(Err(error)) => tracing::debug!(id = admission.id(), %error, "upgrade failed"),
+            Err(_) => tracing::debug!(id = admission.id(), "upgrade took too long"),
+        }
+    }
+}
+
+/// Reads and discards the content of a request, as much as is discarded of a WebSocket.
+async fn discard(content: impl Body) {
+    let mut content = pin!(content);
+    let mut discarded = 0;
+    while let Some(Ok(frame)) = poll_fn(|cx| content.as_mut().poll_frame(cx)).await {
+        discarded += frame.data_ref().map_or(0, Buf::remaining);
+        if discarded > MAX_DISCARDED {
+            return;
+        }
+    }
+}
+
+/// Decides on a request. Returns the session that it gets, and the answer that says so.
+///
+/// # Errors
+/// Fails with the answer that refuses it.
+pub(crate) async fn admit(
+    shared: &Arc<ServerInner>,
+    parts: Box<request::Parts>,
+    remote_addr: Option<SocketAddr>,
+    has_socket: bool,
+) -> Result<(Admission, Switch), HttpResponse> {
+    if let Some(answer) =
+        health::answer(&parts, shared.options.health_path.as_deref(), shared.closing.is_cancelled())
+    {
+        return Err(answer);
+    }
+    let asked = LoggedRequest {
+        uri: parts.uri.clone(),
+        peer: remote_addr,
+        secrets: upgrade::secrets(&parts.headers),
+    };
+    let refused = |reject| refuse(shared, reject, &asked);
+    let upgrade = check(shared, &parts, has_socket).map_err(refused)?;
+    let request = ConnectRequest::new(parts, remote_addr, admission::resumable(shared, &upgrade.offer));
+    let identity = identify(shared, request).await.map_err(refused)?;
+    let admission = Admission::decide(shared, &upgrade.offer, identity, &asked).map_err(refused)?;
+    let subprotocol = match upgrade.offer {
+        Offer::Plain { subprotocol } => subprotocol,
+        //= PROTOCOL.md#R1.3: the server MUST select that session's codec instead
+        Offer::Session { .. } => {
+            let codec = &shared.options.codecs[admission.codec_index()];
+            Some(format!("rejoin.v1.{}", codec.name()).into())
+        }
+    };
+    Ok((admission, Switch { accept: upgrade.accept, subprotocol }))
+}
+
+/// Whether there is something to decide on at all.
+fn check(shared: &ServerInner, parts: &request::Parts, has_socket: bool) -> Result<Upgrade, Reject> {
+    if shared.closing.is_cancelled() {
+        return Err(shutting_down());
+    }
+    let upgrade = upgrade::read(parts, &shared.options)?;
+    if has_socket { Ok(upgrade) } else { Err(upgrade::bad("this connection cannot be upgraded")) }
+}
+
+fn shutting_down() -> Reject {
+    Reject::new(StatusCode::SERVICE_UNAVAILABLE, "server is shutting down")
+}
+
+/// Has the application decide, within the handshake timeout, and before the server is shut down.
+async fn identify(shared: &ServerInner, request: ConnectRequest) -> Result<Identity, Reject> {
+    let stopwatch = shared.metrics.start(CallbackKind::ConnectFn);
+    let decision = AssertUnwindSafe(shared.connect.connect(request)).catch_unwind();
+    let decision = tokio::select! {
+        biased;
+        decision = within(shared.options.handshake_timeout, decision) => Some(decision),
+        () = shared.closing.cancelled() => None,
+    };
+    shared.metrics.stop(stopwatch);
+    match decision {
+        // A shutdown has looked at all sessions by now.
+        _ if shared.closing.is_cancelled() => Err(shutting_down()),
+        Some(Ok(Ok(decision))) => decision,
+        Some(Ok(Err(_))) => {
+            tracing::error!("ConnectFn panicked");
+            Err(Reject::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
+        }
+        Some(Err(_)) | None => {
+            Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "authentication took too long"))
+        }
+    }
+}
+
+/// What the log says of a request that is refused, or whose resume is. The query is left out: it may hold secrets.
+#[derive(Debug, Default)]
+pub(crate) struct LoggedRequest {
+    pub(crate) uri: Uri,
+    pub(crate) peer: Option<SocketAddr>,
+    /// The tokens of its resume offers.
+    pub(crate) secrets: Vec<String>,
+}
+
+/// Characters of a path that are logged.
+const MAX_PATH: usize = 200;
+
+impl LoggedRequest {
+    pub(crate) fn path(&self) -> &str {
+        let path = self.uri.path();
+        // Visible ASCII, each a byte.
+        &path[..path.len().min(MAX_PATH)]
+    }
+}
+
+/// The answer that refuses a request, which is counted and logged.
+pub(crate) fn refuse(shared: &ServerInner, reject: Reject, asked: &LoggedRequest) -> HttpResponse {
+    shared.refused.fetch_add(1, Ordering::Relaxed);
+    shared.metrics.report(|metrics| metrics.upgrade_refused(reject.status));
+    log_refusal(shared, &reject, asked);
+    upgrade::refuse(reject)
+}
+
+/// What the server itself fails at, and what an operator has to set right, at warn; what clients do wrong at info.
+fn log_refusal(shared: &ServerInner, reject: &Reject, asked: &LoggedRequest) {
+    let status = reject.status.as_u16();
+    let path = asked.path();
+    let peer = asked.peer.map(tracing::field::display);
+    // An application may quote the request to the client that sent it; a log is read by others.
+    let why = upgrade::redact(&reject.body, &asked.secrets);
+    match &reject.cause {
+        Some(Cause::Origin) => {
+            if let Some(suppressed) = shared.origin_refusals.pass() {
+                tracing::warn!(status, path, peer, %why, suppressed, "upgrade refused");
+            }
+        }
+        Some(Cause::Error(error)) => {
+            let error = upgrade::redact(error, &asked.secrets);
+            if reject.status.is_server_error() {
+                tracing::warn!(status, path, peer, %why, %error, "upgrade refused");
+            } else {
+                tracing::info!(status, path, peer, %why, %error, "upgrade refused");
+            }
+        }
+        None => tracing::info!(status, path, peer, %why, "upgrade refused"),
+    }
+}
+
+/// Attaches the socket without the HTTP server around it, where it is one that we know.
+fn attach(shared: &Arc<ServerInner>, admission: Admission, upgraded: Upgraded) -> Option<SessionTask> {
+    let max_message_size = shared.options.max_message_size;
+    let tcp = |io: TokioIo<TcpStream>, read: &[u8]| {
+        let io = io.into_inner();
+        // The HTTP server around us may not have asked for it: frames would wait for each other's acknowledgement.
+        if let Err(error) = io.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+        let io = OptimisticTcp::new(io).with_write_timeout(shared.options.write_timeout);
+        WsTransport::new(io, Unmasked, read, max_message_size)
+    };
+    let upgraded = match upgraded.downcast() {
+        Ok(parts) => return admission.attach(shared, tcp(parts.io, &parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    // `axum::serve`, like every server that detects HTTP/2, wraps the socket once more.
+    #[cfg(feature = "axum")]
+    let upgraded = match auto::upgrade::downcast(upgraded) {
+        Ok(parts) => return admission.attach(shared, tcp(parts.io, &parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    let transport = WsTransport::new(TokioIo::new(upgraded), Unmasked, &[], max_message_size);
+    admission.attach(shared, transport)
+}
+
+impl<B> tower_service::Service<Request<B>> for Service
+where
+    B: Body + Send + 'static,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (parts, content) = request.into_parts();
+        let answer = self.clone().answer(Box::new(parts), content);
+        Box::pin(async move { Ok(answer.await.map(Full::new)) })
+    }
+}
+
+impl<B> hyper::service::Service<Request<B>> for Service
+where
+    B: Body + Send + 'static,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<B>) -> Self::Future {
+        tower_service::Service::call(&mut self.clone(), request)
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,6 @@
+//! One frame goes to many: [`rooms`] lists the members and orders the broadcasts, [`broadcast`] encodes a frame and writes it to
+//! the members.
+
+pub(crate) mod broadcast;
+
+pub(crate) mod rooms;

@@ -1,0 +1,315 @@
+//! [`Rooms`]: who is in which room, and one frame to all of them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rejoin_core::drive::{Effects, RoomLog};
+use rejoin_core::{Frame, Mode, Overflow};
+
+use crate::connection::Connection;
+use crate::error::BroadcastError;
+use crate::fanout::broadcast::{CHUNK, Encoded, FanOut, Queueing, RoomSnapshot};
+use crate::inner::ServerInner;
+use crate::session::sharded::{Keyed, Sharded};
+
+/// All rooms. A room exists while it has members.
+#[derive(Debug)]
+pub(crate) struct Rooms {
+    rooms: Sharded<Named>,
+}
+
+/// A room under its name.
+#[derive(Debug)]
+struct Named {
+    name: Arc<str>,
+    room: Arc<Room>,
+}
+
+impl Keyed for Named {
+    type Key = str;
+
+    fn key(&self) -> &str {
+        &self.name
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    /// Held while a broadcast is queued, so that all members see the broadcasts of a room in the same order. No foreign code
+    /// runs under it: frames are encoded before, members are woken and written to afterwards.
+    members: Mutex<Members>,
+}
+
+#[derive(Debug, Default)]
+struct Members {
+    /// Each but the last has [`CHUNK`] members.
+    chunks: Vec<Chunk>,
+    /// How many members use each codec, by its place among the server's.
+    codecs: Vec<usize>,
+    /// The chunk that a broadcast may write to next, where several lag.
+    next_lagging: usize,
+    /// Something was queued that no fan-out has begun to write.
+    is_dirty: bool,
+    /// A fan-out is under way.
+    flushing: bool,
+    /// The last member has left, and the room is about to be removed: nobody may join any more.
+    dead: bool,
+}
+
+/// Members that share a feed.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
+    /// ServerInner with the fan-out; copied when a member joins or leaves meanwhile.
+    pub(crate) members: Arc<Vec<Connection>>,
+    pub(crate) log: Arc<RoomLog>,
+}
+
+impl Rooms {
+    pub(crate) fn new() -> Self {
+        Self { rooms: Sharded::new() }
+    }
+
+    /// The name of a room, the room's own where there is one.
+    pub(crate) fn name(&self, name: &str) -> Arc<str> {
+        self.rooms.lock(name).get().map_or_else(|| name.into(), |named| named.name.clone())
+    }
+
+    /// Puts a connection into its room. Returns how many rooms were created for it: none or one, unless somebody else
+    /// entered and left the first of them at the same time.
+    pub(crate) fn join(&self, connection: &Connection) -> usize {
+        let name = connection.shared_room();
+        let mut created = 0;
+        loop {
+            let new = || {
+                created += 1;
+                Named { name: name.clone(), room: Arc::default() }
+            };
+            let room = self.rooms.lock(name).get_or_insert_with(new).room.clone();
+            let mut members = room.lock();
+            if members.dead {
+                // Whoever emptied it removes it; then there is a new one.
+                drop(members);
+                self.remove(name, &room);
+                continue;
+            }
+            let effects = members.add(connection);
+            drop(members);
+            connection.session().apply(effects);
+            return created;
+        }
+    }
+
+    /// Takes a connection out of its room. A second call does nothing. Returns whether the room is gone with it.
+    pub(crate) fn leave(&self, connection: &Connection) -> bool {
+        let name = connection.shared_room();
+        let Some(room) = self.room(name) else { return false };
+        let mut members = room.lock();
+        let Some(effects) = members.remove(connection) else { return false };
+        members.dead = members.chunks.is_empty();
+        let dead = members.dead;
+        drop(members);
+        for (member, effects) in effects {
+            member.session().apply(effects);
+        }
+        if dead {
+            self.remove(name, &room);
+        }
+        dead
+    }
+
+    /// The members of a room, suspended ones included, and those whose last callback is to come.
+    pub(crate) fn members(&self, name: &str) -> Vec<Connection> {
+        self.room(name).map(|room| room.lock().all().cloned().collect()).unwrap_or_default()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Queues a frame for all members: encoded and framed once for each codec among them. Returns for how many, and the
+    /// bytes of all the encodings.
+    pub(crate) fn broadcast(
+        &self,
+        name: &str,
+        frame: &Frame,
+        overflow: Overflow,
+        shared: &Arc<ServerInner>,
+    ) -> Result<(usize, usize), BroadcastError> {
+        let Some(room) = self.room(name) else { return Ok((0, 0)) };
+        let mut encoded = Encoded::new(frame, shared);
+        let mut members = loop {
+            let members = room.lock();
+            //= PROTOCOL.md#R3.4: A broadcast of a `$` event MUST fail as a whole
+            if frame.is_reserved() && members.all().any(|member| member.mode() == Mode::Session) {
+                return Err(BroadcastError::Reserved);
+            }
+            let Some(codec) = encoded.missing(&members.codecs) else { break members };
+            // A codec is foreign code. The room may have changed when it has returned.
+            drop(members);
+            encoded.encode(codec);
+        };
+        let Queueing { queued, is_due, lagging, effects } = members.queue(&encoded, overflow);
+        members.is_dirty |= is_due;
+        let begins = members.is_dirty && !std::mem::replace(&mut members.flushing, true);
+        let snapshot = members.next_lagging(&lagging);
+        drop(members);
+        for (member, effects) in effects {
+            member.session().apply(effects);
+        }
+        if let Some(snapshot) = snapshot {
+            snapshot.write(0);
+        }
+        if begins {
+            FanOut::begin(room, shared);
+        }
+        match encoded.failed() {
+            // Some codec can represent the frame: members with the others are told of a gap.
+            Some(error) if queued == 0 => Err(BroadcastError::Encode(error)),
+            _ => Ok((queued, encoded.bytes())),
+        }
+    }
+
+    fn room(&self, name: &str) -> Option<Arc<Room>> {
+        self.rooms.lock(name).get().map(|named| named.room.clone())
+    }
+
+    fn remove(&self, name: &Arc<str>, room: &Arc<Room>) {
+        let mut place = self.rooms.lock(name);
+        if place.get().is_some_and(|found| Arc::ptr_eq(&found.room, room)) {
+            place.remove();
+        }
+    }
+}
+
+impl Members {
+    fn add(&mut self, connection: &Connection) -> Effects {
+        if self.chunks.last().is_none_or(|chunk| chunk.members.len() == CHUNK) {
+            self.chunks.push(Chunk::default());
+        }
+        let codec = connection.codec_index();
+        if self.codecs.len() <= codec {
+            self.codecs.resize(codec + 1, 0);
+        }
+        self.codecs[codec] += 1;
+        let index = self.chunks.len() - 1;
+        let chunk = &mut self.chunks[index];
+        connection.set_room_slot(index * CHUNK + chunk.members.len());
+        Arc::make_mut(&mut chunk.members).push(connection.clone());
+        connection.subscribe(&chunk.log)
+    }
+
+    /// Takes a member out; `None` where it is none. Returns those to wake once the lock is released.
+    fn remove(&mut self, connection: &Connection) -> Option<Vec<(Connection, Effects)>> {
+        let place = connection.room_slot();
+        let (index, offset) = (place / CHUNK, place % CHUNK);
+        let found = self.chunks.get(index).and_then(|chunk| chunk.members.get(offset));
+        if !found.is_some_and(|found| found == connection) {
+            return None;
+        }
+        let mut effects = vec![(connection.clone(), connection.session().unsubscribe())];
+        self.codecs[connection.codec_index()] -= 1;
+        // The last member of the room takes the place.
+        let last = self.chunks.last_mut().expect("it has the connection that was found, or others");
+        let moved = Arc::make_mut(&mut last.members).pop().expect("a chunk without members is removed");
+        if last.members.is_empty() {
+            self.chunks.pop();
+        }
+        if moved != *connection {
+            let chunk = &mut self.chunks[index];
+            if moved.room_slot() / CHUNK != index {
+                effects.push((moved.clone(), moved.subscribe(&chunk.log)));
+            }
+            moved.set_room_slot(place);
+            Arc::make_mut(&mut chunk.members)[offset] = moved;
+        }
+        Some(effects)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Connection> {
+        self.chunks.iter().flat_map(|chunk| &*chunk.members)
+    }
+
+    /// Queues a frame that is encoded for every codec among the members.
+    fn queue(&self, encoded: &Encoded<'_>, overflow: Overflow) -> Queueing {
+        let mut queueing = Queueing::default();
+        let fits = encoded.fits();
+        for (index, Chunk { members, log }) in self.chunks.iter().enumerate() {
+            // Where no member can refuse the frame, none has to be asked now.
+            let lags = if overflow == Overflow::DropOldest && fits {
+                encoded.push(log, &mut queueing)
+            } else {
+                encoded.offer(members, log, overflow, fits, &mut queueing)
+            };
+            if lags {
+                queueing.lagging.push(index);
+            }
+        }
+        queueing
+    }
+
+    /// Of the chunks that lag, the one that this broadcast writes to itself: a caller that broadcasts without pause is slowed down
+    /// by what it asks for, and no call writes to more than one chunk.
+    fn next_lagging(&mut self, lagging: &[usize]) -> Option<RoomSnapshot> {
+        let next = lagging.partition_point(|chunk| *chunk < self.next_lagging);
+        let chunk = *lagging.get(next).or_else(|| lagging.first())?;
+        self.next_lagging = chunk + 1;
+        Some(RoomSnapshot::new(&self.chunks[chunk..=chunk]))
+    }
+
+    /// The members of this moment, to be written to.
+    fn snapshot(&self) -> RoomSnapshot {
+        RoomSnapshot::new(&self.chunks)
+    }
+}
+
+impl Room {
+    /// The members, if anything was queued for them since they were returned last: for the one fan-out there is at a time.
+    pub(crate) fn is_dirty(&self) -> Option<RoomSnapshot> {
+        let mut members = self.lock();
+        members.flushing = std::mem::take(&mut members.is_dirty);
+        members.flushing.then(|| members.snapshot())
+    }
+
+    /// A fan-out has stopped before its end, with its runtime.
+    pub(crate) fn flush_stopped(&self) {
+        self.lock().flushing = false;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{connection, runtime, server};
+
+    #[test]
+    fn a_room_whose_fan_out_ended_with_its_runtime_is_written_to_from_the_next() {
+        let shared = server();
+        for _ in 0..=CHUNK {
+            shared.rooms.join(&connection(&shared));
+        }
+        let broadcast =
+            || shared.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest, &shared);
+        let is_flushing = || shared.rooms.room("room").unwrap().lock().flushing;
+        let first = runtime();
+        first.block_on(async {
+            shared.runtimes.note();
+            assert_eq!(broadcast().unwrap().0, CHUNK + 1);
+            // The fan-out has written to one of two chunks.
+            tokio::task::yield_now().await;
+            assert!(is_flushing());
+        });
+        drop(first);
+        assert!(!is_flushing(), "there is none any more");
+        runtime().block_on(async {
+            shared.runtimes.note();
+            broadcast().unwrap();
+            assert!(is_flushing(), "there is another");
+            while is_flushing() {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+}

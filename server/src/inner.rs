@@ -1,0 +1,229 @@
+//! [`ServerInner`]: what all parts of one server have in common.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rejoin_core::drive::{Detach, SocketDriver};
+use rejoin_core::{CloseFrame, Mode, SessionConfig};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::accept::connect::DynConnect;
+use crate::connection::{Connection, PendingSocket};
+use crate::fanout::rooms::Rooms;
+use crate::observe::hooks::MetricsHooks;
+use crate::observe::metrics::ResumeRefused;
+use crate::observe::stats::Totals;
+use crate::observe::throttle::Throttle;
+use crate::options::Options;
+use crate::runtimes::Runtimes;
+use crate::session::ends::Ends;
+use crate::session::expiry::SuspendedSessions;
+use crate::session::handlers::Handlers;
+use crate::session::registry::Registry;
+use crate::session::task::SessionTask;
+
+/// One server. All its handles, tasks and connections share it.
+pub(crate) struct ServerInner {
+    pub(crate) options: Options,
+    pub(crate) connect: Box<dyn DynConnect>,
+    pub(crate) handlers: Handlers,
+    pub(crate) metrics: MetricsHooks,
+    pub(crate) registry: Registry,
+    pub(crate) rooms: Rooms,
+    pub(crate) suspended: SuspendedSessions,
+    pub(crate) ends: Ends,
+    pub(crate) runtimes: Arc<Runtimes>,
+    /// Every task of the server: shutdown returns when the last has ended.
+    pub(crate) tasks: TaskTracker,
+    /// Cancelled when no connection is accepted any more.
+    pub(crate) closing: CancellationToken,
+    /// Cancelled when shutdown's deadline has passed: tasks end where they stand.
+    aborted: CancellationToken,
+    /// The same, for those that look each time.
+    is_aborted: AtomicBool,
+    pub(crate) totals: Mutex<Totals>,
+    pub(crate) refused: AtomicU64,
+    /// Handshakes of our own listeners that may still begin.
+    pub(crate) handshakes: Arc<Semaphore>,
+    pub(crate) accept_errors: Throttle,
+    pub(crate) origin_refusals: Throttle,
+    plain: Arc<SessionConfig>,
+    session: Arc<SessionConfig>,
+}
+
+/// How often a line is logged that one peer can cause as often as it likes.
+const LOG_INTERVAL: Duration = Duration::from_secs(1);
+
+impl ServerInner {
+    pub(crate) fn new(
+        options: Options,
+        connect: Box<dyn DynConnect>,
+        handlers: Handlers,
+        metrics: MetricsHooks,
+    ) -> Self {
+        let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
+        let runtimes = Runtimes::new(tasks.clone(), closing.clone());
+        Self {
+            plain: options.session(Mode::Plain),
+            session: options.session(Mode::Session),
+            suspended: SuspendedSessions::new(options.max_retained_bytes, runtimes.clone()),
+            ends: Ends::default(),
+            runtimes,
+            handshakes: Arc::new(Semaphore::new(options.max_handshakes)),
+            accept_errors: Throttle::new(LOG_INTERVAL),
+            origin_refusals: Throttle::new(LOG_INTERVAL),
+            options,
+            connect,
+            handlers,
+            metrics,
+            registry: Registry::new(),
+            rooms: Rooms::new(),
+            tasks,
+            closing,
+            aborted: CancellationToken::new(),
+            is_aborted: AtomicBool::new(false),
+            totals: Mutex::default(),
+            refused: AtomicU64::new(0),
+        }
+    }
+
+    /// What a session of this mode is allowed.
+    pub(crate) fn session_config(&self, mode: Mode) -> &Arc<SessionConfig> {
+        match mode {
+            Mode::Plain => &self.plain,
+            Mode::Session => &self.session,
+        }
+    }
+
+    /// Gives a session another socket.
+    pub(crate) fn arrive(&self, connection: &Connection, pending: PendingSocket) {
+        if let Some(left) = connection.arrive(pending) {
+            self.refuse_late(connection, ResumeRefused::Overtaken);
+            let frame = CloseFrame::new(4000, "taken over");
+            self.close_socket(left.driver, Detach::Leave(frame));
+        }
+        if connection.is_gone() {
+            self.turn_away(connection);
+        }
+    }
+
+    /// A socket that has come too late for its session is told why.
+    pub(crate) fn turn_away(&self, connection: &Connection) {
+        if let Some(late) = connection.take_pending_socket() {
+            tracing::debug!(id = connection.id(), "socket has come too late");
+            if late.resumes {
+                self.refuse_late(connection, ResumeRefused::Ended);
+            }
+            self.close_socket(late.driver, Detach::Leave(connection.farewell()));
+        }
+    }
+
+    /// Closes a socket that belongs to no session any more, within the close timeout.
+    pub(crate) fn close_socket(&self, driver: Box<SocketDriver>, end: Detach) {
+        let closing = self.until_abort(driver.close(end));
+        self.spawn(async move {
+            closing.await;
+        });
+    }
+
+    /// Ends a connection within the close timeout. `None` when it takes longer, or all tasks are to end.
+    pub(crate) fn until_abort<F: Future>(
+        &self,
+        closing: F,
+    ) -> impl Future<Output = Option<F::Output>> + use<F> {
+        let timeout = self.options.close_timeout;
+        let aborted = self.aborted.clone();
+        async move {
+            tokio::select! {
+                biased;
+                () = aborted.cancelled() => None,
+                closed = tokio::time::timeout(timeout, closing) => closed.ok(),
+            }
+        }
+    }
+
+    /// Runs a task that shutdown waits for: in the runtime that this is called in, or else in the server's own.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        match Handle::try_current() {
+            Ok(current) => drop(self.tasks.spawn_on(task, &current)),
+            Err(_) => self.runtimes.spawn(task),
+        }
+    }
+
+    /// A session that has rested has something to do again.
+    pub(crate) fn wake(self: Arc<Self>, connection: Connection) {
+        self.runtimes.spawn(SessionTask::wake(self.clone(), connection));
+    }
+
+    /// The session is over: nobody finds it any more. A second call does nothing.
+    pub(crate) fn forget(&self, connection: &Connection) {
+        self.registry.remove(connection);
+        if self.rooms.leave(connection) {
+            self.metrics.report(|metrics| metrics.room_destroyed());
+        }
+    }
+
+    /// A socket that its request has promised this session is too late for it.
+    pub(crate) fn refuse_late(&self, connection: &Connection, why: ResumeRefused) {
+        tracing::info!(id = connection.id(), %why, "resume refused");
+        self.metrics.report(|metrics| metrics.resume_refused(why));
+    }
+
+    /// The session's task has ended for good: what it counted stays in the totals.
+    pub(crate) fn retire(&self, connection: &Connection) {
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        self.registry.remove_running(connection);
+        totals.add(&connection.counts());
+    }
+
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.is_aborted.load(Ordering::SeqCst)
+    }
+
+    /// All tasks are to end where they stand.
+    pub(crate) fn abort(&self) {
+        self.is_aborted.store(true, Ordering::SeqCst);
+        self.aborted.cancel();
+        for connection in self.registry.running_in_order() {
+            connection.session().wake_driver();
+        }
+    }
+}
+
+impl Drop for ServerInner {
+    fn drop(&mut self) {
+        // Nobody is left to shut it down: what notices the end of a runtime ends.
+        self.closing.cancel();
+    }
+}
+
+impl fmt::Debug for ServerInner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerInner").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{runtime, server};
+
+    #[test]
+    fn a_server_that_is_dropped_leaves_no_task_behind() {
+        let shared = server();
+        let tasks = shared.tasks.clone();
+        runtime().block_on(async {
+            shared.runtimes.note();
+            assert_eq!(tasks.len(), 1, "it notices the end of the runtime");
+            drop(shared);
+            while !tasks.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+}

@@ -1,0 +1,76 @@
+//! The answer to a load balancer that asks whether the server is there ([`Builder::health_path`](crate::Builder::health_path)).
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Response, StatusCode, header, request};
+
+use crate::accept::upgrade::{HttpResponse, asks_for_upgrade};
+
+/// The answer to a health check, if the request is one: 200, or 503 from the beginning of a shutdown on. Checks come as GET,
+/// HEAD or OPTIONS, of HTTP/1.0 or 1.1. A request at the same path that asks for an upgrade is none.
+pub(crate) fn answer(parts: &request::Parts, path: Option<&str>, is_closing: bool) -> Option<HttpResponse> {
+    let is_check = path == Some(parts.uri.path())
+        && [Method::GET, Method::HEAD, Method::OPTIONS].contains(&parts.method)
+        && !asks_for_upgrade(&parts.headers);
+    if !is_check {
+        return None;
+    }
+    let (status, text) = match is_closing {
+        false => (StatusCode::OK, "ok\n"),
+        true => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"),
+    };
+    let mut response = Response::new(Bytes::from_static(text.as_bytes()));
+    *response.status_mut() = status;
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::ALLOW, "GET, HEAD, OPTIONS"),
+    ];
+    for (name, value) in headers {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    Some(response)
+}
+
+/// Whether this can be the path of a request: it begins with `/`, and has neither query nor fragment.
+pub(crate) fn is_path(path: &str) -> bool {
+    path.starts_with('/')
+        && path.parse::<http::Uri>().is_ok_and(|uri| uri.authority().is_none() && uri.path() == path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(method: &str, path: &str, is_closing: bool) -> Option<u16> {
+        let request = http::Request::builder().method(method).uri(path).version(http::Version::HTTP_10);
+        let parts = request.body(()).unwrap().into_parts().0;
+        answer(&parts, Some("/healthz"), is_closing).map(|answer| answer.status().as_u16())
+    }
+
+    #[test]
+    fn answers_checks_at_its_path_alone() {
+        for method in ["GET", "HEAD", "OPTIONS"] {
+            assert_eq!(status(method, "/healthz", false), Some(200));
+            assert_eq!(status(method, "/healthz?probe=1", false), Some(200));
+            assert_eq!(status(method, "/healthz", true), Some(503));
+            assert_eq!(status(method, "/healthz/", false), None);
+        }
+        assert_eq!(status("POST", "/healthz", false), None);
+        let parts = http::Request::get("/healthz").body(()).unwrap().into_parts().0;
+        assert!(answer(&parts, None, false).is_none());
+    }
+
+    #[test]
+    fn upgrade_at_the_same_path_is_no_check() {
+        let request = http::Request::get("/").header("connection", "Upgrade").header("upgrade", "websocket");
+        assert!(answer(&request.body(()).unwrap().into_parts().0, Some("/"), false).is_none());
+    }
+
+    #[test]
+    fn path_is_one_that_a_request_can_have() {
+        assert!(is_path("/") && is_path("/healthz") && is_path("/a/b%20c"));
+        for wrong in ["", "healthz", "/a?b", "/a#b", "/a b", "*", "http://a/b"] {
+            assert!(!is_path(wrong), "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! [`Stats`]: what a server has done, and what it holds.
+
+use rejoin_core::Counts;
+
+/// A snapshot of a server's numbers. Taking one visits every connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Sessions with a socket.
+    pub connections: usize,
+    /// Sessions that wait for one.
+    pub suspended: usize,
+    /// Rooms with members.
+    pub rooms: usize,
+    /// Data frames received since the server was built. Those that clients have said will never come (PROTOCOL.md §3, `$gap`)
+    /// are none of them.
+    pub frames_in: u64,
+    /// Data frames accepted for sending, once for each receiver.
+    pub frames_out: u64,
+    /// Bytes of the data frames received: the payloads of their WebSocket messages.
+    pub bytes_in: u64,
+    /// Bytes of the data frames handed to sockets, replayed ones and WebSocket headers included.
+    pub bytes_out: u64,
+    /// Data frames that were accepted and given up, because a buffer overflowed or a codec had no image of them.
+    pub dropped: u64,
+    /// Sockets that resumed a session.
+    pub resumed: u64,
+    /// Upgrade requests that were refused.
+    pub refused: u64,
+    /// Bytes of messages kept for peers and being written to them. A broadcast counts once for each codec, however many sessions
+    /// keep it; [`Counts::retained_bytes`](crate::Counts::retained_bytes) has what one session keeps.
+    pub retained_bytes: usize,
+}
+
+/// What the sessions that have ended counted.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Totals {
+    pub(crate) frames_in: u64,
+    pub(crate) frames_out: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) dropped: u64,
+    pub(crate) resumed: u64,
+}
+
+impl Totals {
+    pub(crate) fn add(&mut self, counts: &Counts) {
+        let add = |sum: &mut u64, count: u64| *sum = sum.saturating_add(count);
+        // What a peer says will never come is no frame that came: it may name any number.
+        add(&mut self.frames_in, counts.received.saturating_sub(counts.received_gaps));
+        add(&mut self.frames_out, counts.accepted);
+        add(&mut self.bytes_in, counts.received_bytes);
+        add(&mut self.bytes_out, counts.sent_bytes);
+        add(&mut self.dropped, counts.dropped);
+        add(&mut self.resumed, counts.resumed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::connection;
+    use crate::{ConnectRequest, Identity, Reject, Server};
+
+    #[test]
+    fn what_clients_say_will_never_come_is_no_frame_and_no_sum_overflows() {
+        let mut totals = Totals::default();
+        let mut counts = Counts::default();
+        // A peer may name any number below 2^53, and many may.
+        (counts.received, counts.received_gaps, counts.received_bytes) = ((1 << 53) + 1, (1 << 53) - 1, 7);
+        for _ in 0..5000 {
+            totals.add(&counts);
+        }
+        assert_eq!((totals.frames_in, totals.bytes_in), (2 * 5000, 7 * 5000));
+        counts.accepted = u64::MAX;
+        totals.add(&counts);
+        totals.add(&counts);
+        assert_eq!(totals.frames_out, u64::MAX);
+    }
+
+    #[test]
+    fn sessions_end_while_connections_are_visited() {
+        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+        let server = Server::builder(connect).build().unwrap();
+        let shared = server.shared().clone();
+        let [visited, ends] = [connection(&shared), connection(&shared)];
+        let (held, is_held) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let busy = visited.clone();
+        let holds = std::thread::spawn(move || {
+            busy.session().drive(|_| {
+                held.send(()).unwrap();
+                released.recv().ok();
+            });
+        });
+        is_held.recv().unwrap();
+        let handles = visited.handles();
+        let visiting = server.clone();
+        let visits = std::thread::spawn(move || visiting.stats());
+        // The visitor has its list, and cannot go on.
+        while visited.handles() == handles {
+            std::thread::yield_now();
+        }
+        let (ended, has_ended) = mpsc::channel();
+        let retires = std::thread::spawn(move || {
+            shared.retire(&ends);
+            ended.send(()).unwrap();
+        });
+        let in_time = has_ended.recv_timeout(Duration::from_secs(10));
+        drop(release);
+        for thread in [holds, retires] {
+            thread.join().unwrap();
+        }
+        visits.join().unwrap();
+        assert_eq!(in_time, Ok(()));
+    }
+}

@@ -1,0 +1,232 @@
+//! Tests of [`SuspendedSessions`] and its [`ExpiryTask`].
+
+use std::time::Duration;
+
+use rejoin_core::drive::now;
+
+use super::*;
+use crate::inner::ServerInner;
+use crate::session::task::SessionTask;
+use crate::testing::{connection, pending, runtime, server, session};
+use crate::{ConnectRequest, Identity, Reject, Server};
+
+#[test]
+fn whoever_leaves_from_the_middle_is_let_go_and_the_others_keep_their_order() {
+    let shared = server();
+    let mut waiting = Waiting { first: u32::MAX - 40, ..Waiting::default() };
+    let mut expected = VecDeque::new();
+    for step in 0..400_u32 {
+        for _ in 0..2 {
+            let new = connection(&shared);
+            waiting.push(&new, Loss::last(&session(&shared)));
+            expected.push_back(new);
+        }
+        // Sometimes the oldest, sometimes the newest, mostly some in between.
+        for back in [1, 7, 5].iter().take(step as usize % 4) {
+            let index = (step as usize * 31 / back) % expected.len();
+            let gone = expected.remove(index).unwrap();
+            assert!(waiting.remove(&gone) && !waiting.remove(&gone));
+        }
+        let there: Vec<_> = waiting.list.iter().flatten().map(|found| found.number()).collect();
+        let wanted: Vec<_> = expected.iter().map(|found| found.number()).collect();
+        assert_eq!(there, wanted);
+        assert_eq!(waiting.holes, waiting.list.len() - there.len());
+        assert!(waiting.list.len() <= MIN_CAPACITY + 2 + 3 * there.len(), "holes are closed");
+        assert!(waiting.list.front().is_none_or(Option::is_some));
+    }
+}
+
+/// A socket comes for a session, and is lost at once.
+fn come(shared: &Arc<ServerInner>, connection: &Connection, resumes: bool) {
+    let (pending, theirs) = pending(connection, resumes);
+    drop(theirs);
+    shared.arrive(connection, pending);
+}
+
+/// Runs a session's task until the session has lost its socket.
+async fn suspend(shared: &Arc<ServerInner>, connection: &Connection) {
+    come(shared, connection, false);
+    tokio::spawn(SessionTask::new(shared.clone(), connection.clone(), None)).await.unwrap();
+    assert!(is(connection, State::Suspended) && connection.is_waiting());
+}
+
+fn is(connection: &Connection, state: State) -> bool {
+    connection.session().drive(|session| session.state() == state)
+}
+
+#[test]
+fn windows_end_in_the_next_runtime_when_the_first_has_ended() {
+    let disconnected = Arc::new(Mutex::new(Vec::new()));
+    let told = disconnected.clone();
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+    let server = Server::builder(connect).on_disconnect(move |connection, reason| {
+        told.lock().unwrap().push((connection.number(), reason));
+        async {}
+    });
+    let [first, second] = [runtime(), runtime()];
+    let shared = first.block_on(async { server.build().unwrap().shared().clone() });
+    let window = shared.options.resume_window;
+    let [early, late] = [connection(&shared), connection(&shared)];
+    second.block_on(suspend(&shared, &early));
+    first.block_on(suspend(&shared, &late));
+    drop(first);
+    assert!(is(&early, State::Suspended) && is(&late, State::Suspended));
+    second.block_on(async { tokio::time::sleep(window + Duration::from_secs(1)).await });
+    let number = |connection: &Connection| (connection.number(), CloseReason::WindowExpired);
+    assert_eq!(*disconnected.lock().unwrap(), [number(&early), number(&late)]);
+    assert!(early.is_gone() && late.is_gone());
+    assert_eq!(shared.suspended.budget().used(), 0);
+}
+
+/// The ends of sessions, by their numbers, as the application hears of them.
+type Ends = Arc<Mutex<Vec<(u64, CloseReason, tokio::time::Instant)>>>;
+
+fn ending(window: Duration) -> (Arc<ServerInner>, Ends) {
+    let ends = Ends::default();
+    let told = ends.clone();
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+    let server = Server::builder(connect).resume_window(window).on_disconnect(move |connection, reason| {
+        told.lock().unwrap().push((connection.number(), reason, tokio::time::Instant::now()));
+        async {}
+    });
+    (server.build().unwrap().shared().clone(), ends)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_has_a_socket_for_a_moment_holds_up_nobodys_window() {
+    let window = Duration::from_secs(10);
+    let (shared, ends) = ending(window);
+    let [flapping, second, third, fourth] = [(); 4].map(|()| connection(&shared));
+    let mut due = Vec::new();
+    let second_long = Duration::from_secs(1);
+    for waiting in [&flapping, &second, &third] {
+        suspend(&shared, waiting).await;
+        due.push(tokio::time::Instant::now() + window);
+        tokio::time::sleep(second_long).await;
+    }
+    // Attached and lost in one poll, again and again.
+    for _ in 0..20 {
+        come(&shared, &flapping, true);
+        due[0] = tokio::time::Instant::now() + window;
+        tokio::time::sleep(second_long).await;
+        assert!(is(&flapping, State::Suspended) && flapping.is_waiting());
+    }
+    suspend(&shared, &fourth).await;
+    due.push(tokio::time::Instant::now() + window);
+    tokio::time::sleep(2 * window).await;
+    let end = |connection: &Connection, due| (connection.number(), CloseReason::WindowExpired, due);
+    let expected = [end(&second, due[1]), end(&third, due[2]), end(&flapping, due[0]), end(&fourth, due[3])];
+    assert_eq!(*ends.lock().unwrap(), expected);
+    assert_eq!(shared.suspended.budget().used(), 0, "what was kept for them is free again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keeper_that_looks_before_the_task_has_said_it_takes_the_next() {
+    let window = Duration::from_secs(10);
+    let (shared, ends) = ending(window);
+    let [flapping, other] = [(); 2].map(|()| connection(&shared));
+    suspend(&shared, &flapping).await;
+    tokio::time::sleep(window / 2).await;
+    suspend(&shared, &other).await;
+    let due = tokio::time::Instant::now() + window;
+    tokio::time::sleep(window / 4).await;
+    // Its task does not run meanwhile.
+    flapping.session().drive(|session| {
+        let epoch = session.reserve();
+        session.attach(epoch, None, now()).unwrap();
+        session.cut(now());
+    });
+    tokio::time::sleep(2 * window).await;
+    let expected =
+        [&other, &flapping].map(|connection| connection.number()).into_iter().zip([due, due + window / 4]);
+    let ends = ends.lock().unwrap();
+    assert!(ends.iter().map(|(number, _, at)| (*number, *at)).eq(expected), "{ends:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspended_session_takes_no_more_when_somebody_waits_for_its_end() {
+    let window = Duration::from_secs(10);
+    let (shared, _) = ending(window);
+    let connection = connection(&shared);
+    let waiting = [(); 2].map(|()| {
+        let connection = connection.clone();
+        tokio::spawn(async move { connection.closed().await })
+    });
+    tokio::task::yield_now().await;
+    assert!(!shared.ends.is_empty());
+    suspend(&shared, &connection).await;
+    assert!(format!("{:?}", connection.session()).contains("Hibernated"), "{:?}", connection.session());
+    tokio::time::sleep(window).await;
+    for waiting in waiting {
+        waiting.await.unwrap();
+    }
+    connection.closed().await;
+    assert!(shared.ends.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_counts_until_its_window_ends_or_a_socket_comes() {
+    let window = Duration::from_secs(10);
+    let (shared, _) = ending(window);
+    let [first, second, third] = [(); 3].map(|()| connection(&shared));
+    for (waiting, connection) in [&first, &second, &third].into_iter().enumerate() {
+        suspend(&shared, connection).await;
+        assert_eq!(shared.suspended.budget().used(), (waiting + 1) * SESSION_COST);
+        tokio::time::sleep(window / 4).await;
+    }
+    tokio::time::sleep(window / 4).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(first.is_gone() && !second.is_gone());
+    assert_eq!(shared.suspended.budget().used(), 2 * SESSION_COST, "it was one of three");
+    let (pending, theirs) = pending(&second, true);
+    shared.arrive(&second, pending);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(is(&second, State::Connected) && !second.is_waiting());
+    assert_eq!(shared.suspended.budget().used(), SESSION_COST);
+    drop(theirs);
+}
+
+/// The keeper has looked at a session, and its task says before the keeper goes on that it has lost another socket.
+#[test]
+fn who_waits_since_a_later_loss_is_not_taken_out_for_the_earlier_one() {
+    let shared = server();
+    let waiting = connection(&shared);
+    let loss = |connection: &Connection| connection.session().drive(|session| Loss::last(session));
+    let queue = ExpiryQueue::default();
+    let attach_and_lose = || {
+        waiting.session().drive(|session| {
+            let epoch = session.reserve();
+            session.attach(epoch, None, now()).unwrap();
+            session.cut(now());
+        });
+        loss(&waiting)
+    };
+    let early = attach_and_lose();
+    assert!(queue.add(&waiting, early), "it is new");
+    let late = attach_and_lose();
+    assert!(!queue.add(&waiting, late), "it was there");
+    assert!(!queue.remove_since(&waiting, early) && waiting.is_suspended_by(late));
+    queue.move_back(&waiting, early, early);
+    assert!(waiting.is_suspended_by(late), "it is behind the others already");
+    assert!(queue.remove_since(&waiting, late) && !waiting.is_waiting());
+    assert!(!queue.remove_since(&waiting, late) && queue.first().is_none());
+}
+
+#[test]
+fn who_waits_ends_with_the_last_runtime() {
+    let shared = server();
+    let runtime = runtime();
+    let connection = connection(&shared);
+    runtime.block_on(async {
+        suspend(&shared, &connection).await;
+        assert_eq!(
+            shared.tasks.len(),
+            2,
+            "the expiry_task's, and the one that notices the end of the runtime"
+        );
+    });
+    drop(runtime);
+    assert!(is(&connection, State::Closed) && connection.is_gone() && !connection.is_waiting());
+    assert!(shared.registry.by_id(connection.id()).is_none());
+    assert_eq!(shared.suspended.budget().used(), 0);
+}

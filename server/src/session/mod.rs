@@ -1,0 +1,21 @@
+//! A session lives: while it has a socket, while it waits for one, and to its end.
+//!
+//! [`task`] is the one task of a session that has a socket: it reads, calls the application's [`handlers`], and writes through
+//! the [`attachment`]. Without a socket a session has no task; [`expiry`] ends it when its window has passed, or earlier, when
+//! all sessions together keep too much. [`registry`] finds sessions by ID and by token.
+
+pub(crate) mod task;
+
+pub(crate) mod attachment;
+
+pub(crate) mod handlers;
+
+pub(crate) mod expiry;
+
+mod evictions;
+
+pub(crate) mod ends;
+
+pub(crate) mod registry;
+
+pub(crate) mod sharded;

@@ -1,0 +1,183 @@
+//! [`Registry`]: all connections of a server, by ID, by token, and at all.
+
+use rejoin_core::{LostReason, Token};
+use subtle::ConstantTimeEq as _;
+
+use crate::connection::Connection;
+use crate::session::sharded::{Keyed, Sharded};
+
+/// SessionKey is connected or suspended. What a connection is found by stands in the connection alone.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    by_id: Sharded<ById>,
+    /// By the public half of the token; the secret half is compared in constant time.
+    by_token: Sharded<ByToken>,
+    /// Those whose application has not been told the end yet, be their session over or not.
+    running: Sharded<ByNumber>,
+}
+
+/// A connection as an entry, found by what it has.
+macro_rules! entry {
+    ($name:ident, $key:ty, $key_of:expr) => {
+        #[derive(Debug)]
+        struct $name(Connection);
+
+        impl Keyed for $name {
+            type Key = $key;
+
+            fn key(&self) -> &$key {
+                let key_of: fn(&Connection) -> &$key = $key_of;
+                key_of(&self.0)
+            }
+        }
+    };
+}
+
+entry!(ById, str, Connection::id);
+entry!(ByToken, Lookup, |connection| connection.token().map_or(&NO_TOKEN, lookup));
+entry!(ByNumber, u64, Connection::number_ref);
+
+/// The characters of a token by which it is found: 96 bits. What comes after them is the secret, and more than 128.
+type Lookup = [u8; 16];
+
+/// Of who is not found by a token.
+const NO_TOKEN: Lookup = [0; 16];
+
+/// The bytes of randomness in a token: 43 characters.
+const TOKEN_BYTES: usize = 32;
+
+impl Registry {
+    pub(crate) fn new() -> Self {
+        Self { by_id: Sharded::new(), by_token: Sharded::new(), running: Sharded::new() }
+    }
+
+    pub(crate) fn by_id(&self, id: &str) -> Option<Connection> {
+        self.by_id.lock(id).get().map(|found| found.0.clone())
+    }
+
+    /// The session that a resume offer names.
+    ///
+    //= PROTOCOL.md#R5.23: The server MUST compare tokens in constant time
+    pub(crate) fn by_token(&self, token: &Token) -> Result<Connection, LostReason> {
+        let offered = token.as_str();
+        let found = self.by_token.lock(lookup(token)).get().map(|found| found.0.clone());
+        let found = found.ok_or(LostReason::Unknown)?;
+        let known = found.token().map(Token::as_str).unwrap_or_default();
+        if bool::from(known.as_bytes().ct_eq(offered.as_bytes())) {
+            Ok(found)
+        } else {
+            Err(LostReason::Unknown)
+        }
+    }
+
+    /// Adds a connection. Returns the one that had its ID until now.
+    ///
+    /// # Errors
+    /// Changes nothing when the ID is taken by a session that has not ended, and is not to be replaced.
+    pub(crate) fn insert(&self, connection: &Connection, replaces: bool) -> Result<Option<Connection>, ()> {
+        let mut place = self.by_id.lock(connection.id());
+        if !replaces && place.get().is_some_and(|existing| existing.0.is_open()) {
+            return Err(());
+        }
+        let existing = place.insert(ById(connection.clone())).map(|existing| existing.0);
+        drop(place);
+        self.running.lock(connection.number_ref()).insert(ByNumber(connection.clone()));
+        if let Some(token) = connection.token() {
+            self.by_token.lock(lookup(token)).insert(ByToken(connection.clone()));
+        }
+        Ok(existing)
+    }
+
+    /// The session is over: its ID and its token are nobody's, unless somebody else has taken the ID.
+    pub(crate) fn remove(&self, connection: &Connection) {
+        if let Some(token) = connection.token() {
+            self.by_token.lock(lookup(token)).remove();
+        }
+        let mut place = self.by_id.lock(connection.id());
+        if place.get().is_some_and(|found| found.0 == *connection) {
+            place.remove();
+        }
+    }
+
+    /// The application has been told the session's end.
+    pub(crate) fn remove_running(&self, connection: &Connection) {
+        self.running.lock(connection.number_ref()).remove();
+    }
+
+    /// All whose application has not been told the end.
+    pub(crate) fn running(&self) -> Vec<Connection> {
+        self.running.collect(|entry| entry.0.clone())
+    }
+
+    /// The same, in the order in which they came: what is done to all of them happens in the same order each time.
+    pub(crate) fn running_in_order(&self) -> Vec<Connection> {
+        let mut running = self.running();
+        running.sort_unstable_by_key(Connection::number);
+        running
+    }
+}
+
+fn lookup(token: &Token) -> &Lookup {
+    token.as_str().as_bytes().first_chunk().expect("a token has 22 characters at least")
+}
+
+/// A new token from the operating system's generator.
+///
+/// # Errors
+/// Fails when the operating system has no randomness to give.
+pub(crate) fn new_token() -> Result<Token, getrandom::Error> {
+    use base64::Engine as _;
+    let mut bytes = [0; TOKEN_BYTES];
+    getrandom::fill(&mut bytes)?;
+    let text = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(bytes);
+    Ok(Token::parse(&text).expect("43 characters of base64url are a token"))
+}
+
+/// A random connection ID: a UUID of version 4 (RFC 9562 §5.4).
+///
+/// # Errors
+/// Fails when the operating system has no randomness to give.
+pub(crate) fn new_id() -> Result<String, getrandom::Error> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
+    Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_that_nobody_chose_is_a_uuid_of_version_4() {
+        let ids = [new_id().unwrap(), new_id().unwrap()];
+        assert_ne!(ids[0], ids[1]);
+        for id in ids {
+            let lengths: Vec<_> = id.split('-').map(str::len).collect();
+            assert_eq!(lengths, [8, 4, 4, 4, 12], "{id}");
+            assert!(
+                id.bytes().all(|b| b == b'-' || b.is_ascii_digit() || (b'a'..=b'f').contains(&b)),
+                "{id}"
+            );
+            assert_eq!(&id[14..15], "4", "{id}");
+            assert!("89ab".contains(&id[19..20]), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_random_id_is_a_uuid_of_version_4_with_122_random_bits() {
+        let (mut ones, mut zeros) = (0, 0);
+        for _ in 0..300 {
+            let id = new_id().unwrap();
+            let groups: Vec<_> = id.split('-').collect();
+            assert_eq!(groups.iter().map(|group| group.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
+            let bits = u128::from_str_radix(&groups.concat(), 16).unwrap();
+            (ones, zeros) = (ones | bits, zeros | !bits);
+            assert_eq!((groups[2].as_bytes()[0], bits >> 62 & 3), (b'4', 2), "{id}");
+        }
+        // Every other bit is sometimes 0 and sometimes 1.
+        assert_eq!((ones & zeros).count_ones(), 122);
+    }
+}
