@@ -135,6 +135,8 @@ mod reconnect;
 
 mod backoff;
 
+mod retries;
+
 mod unread;
 
 // --- what its users must name

@@ -21,6 +21,7 @@ use crate::error::ConnectError;
 use crate::event::CloseReason;
 use crate::options::Options;
 use crate::refusal::{Refusal, Remedy};
+use crate::retries::Retries;
 
 /// Dials, drives the socket, and dials again, until the session has ended.
 pub(crate) struct Driver {
@@ -30,10 +31,7 @@ pub(crate) struct Driver {
     backoff: Backoff,
     cookies: Cookies,
     timer: Deadline,
-    /// Reconnects in a row that failed, and the one under way.
-    retries: u32,
-    /// The session of the last socket that ended; none in plain mode.
-    last_session: Option<Arc<SessionIdentity>>,
+    retries: Retries,
     /// Credentials were refused with 401, and no socket was opened since.
     credentials_refused: bool,
     /// A dial was abandoned whose request the server may have read, and may still act on.
@@ -52,11 +50,10 @@ impl Driver {
             shared: Arc::new(Shared::new(&options)),
             backoff: Backoff::new(options.base_delay, options.max_delay, options.seed),
             dialer,
+            retries: Retries::new(options.max_retries),
             options,
             cookies: Cookies::default(),
             timer: Deadline::default(),
-            retries: 0,
-            last_session: None,
             credentials_refused: false,
             late_request: false,
             leaving: JoinSet::new(),
@@ -171,7 +168,7 @@ impl Driver {
                 log_dropped(&self.shared);
                 self.leave(driver, end);
             }
-            self.judge(lasted);
+            self.shared.session.drive(|session| self.retries.judge(session, lasted));
             match self.reconnect().await {
                 Some(next) => driver = next,
                 None => break,
@@ -180,22 +177,6 @@ impl Driver {
         self.shared.set_state(ConnectionState::Closed);
         log_closed(&self.shared);
         while self.leaving.join_next().await.is_some() {}
-    }
-
-    /// A socket with an open session has ended. The reconnect that brought it has succeeded if the socket lasted, or if it
-    /// resumed the session and the network then lost it. A server that opens a session only to end it is no better than one
-    /// that refuses: if that counted as a success, the client would come back for ever.
-    fn judge(&mut self, lasted: bool) {
-        let (session, closed) = self.shared.session.drive(|session| {
-            let closed = matches!(session.dropped(), Some(DropReason::Closed(_) | DropReason::SessionLost));
-            (session.identity().cloned(), closed)
-        });
-        let token = |session: &Option<Arc<SessionIdentity>>| session.as_ref().map(|had| had.token.clone());
-        let resumed = token(&session) == token(&self.last_session);
-        self.last_session = session;
-        if lasted || (resumed && !closed) {
-            self.retries = 0;
-        }
     }
 
     /// Dials until the session is open again; the socket may be gone by then. `None` when the session has ended.
@@ -212,9 +193,9 @@ impl Driver {
             shared.give_up(CloseReason::ReconnectDisabled(reason.unwrap_or(DropReason::Cut)));
             return None;
         }
-        if self.is_exhausted() {
+        if let Some(attempts) = self.retries.exhausted() {
             let reason = shared.session.drive(|session| session.dropped().cloned());
-            self.give_up(ConnectError::ShortLived(reason.unwrap_or(DropReason::Cut)));
+            give_up(&shared, attempts, ConnectError::ShortLived(reason.unwrap_or(DropReason::Cut)));
             return None;
         }
         let mut wait = self.wait_for(match advice {
@@ -222,9 +203,9 @@ impl Driver {
             _ => None,
         });
         loop {
-            tracing::debug!(?wait, retries = self.retries, "waiting to reconnect");
+            tracing::debug!(?wait, failures = self.retries.count(), "waiting to reconnect");
             unless_ended(&shared, wait.done(&shared)).await?;
-            self.retries = self.retries.saturating_add(1);
+            self.retries.begin();
             let error = match unless_ended(&shared, self.open(None)).await? {
                 Ok(driver) => {
                     self.credentials_refused = false;
@@ -250,8 +231,8 @@ impl Driver {
                 return None;
             }
         }
-        if self.is_exhausted() {
-            self.give_up(error);
+        if let Some(attempts) = self.retries.exhausted() {
+            give_up(&self.shared, attempts, error);
             return None;
         }
         // A server that closes before it has opened the session may name a time, too: 1012 instead of 503.
@@ -264,18 +245,6 @@ impl Driver {
             _ => None,
         };
         Some(self.wait_for(retry_after.max(advised)))
-    }
-
-    /// Whether there were as many retries as there may be.
-    fn is_exhausted(&self) -> bool {
-        let max = self.options.max_retries;
-        max > 0 && self.retries >= max
-    }
-
-    fn give_up(&self, last: ConnectError) {
-        tracing::debug!(attempts = self.retries, "giving up: no more retries");
-        let last = Arc::new(last);
-        self.shared.give_up(CloseReason::RetriesExhausted { attempts: self.retries, last });
     }
 
     //= PROTOCOL.md#R7.21: another 401 before a session is open is final
@@ -311,6 +280,11 @@ impl Driver {
             self.leaving.spawn(closing.in_current_span());
         }
     }
+}
+
+fn give_up(shared: &Shared, attempts: u32, last: ConnectError) {
+    tracing::debug!(attempts, "giving up: no more retries");
+    shared.give_up(CloseReason::RetriesExhausted { attempts, last: Arc::new(last) });
 }
 
 /// The time before a dial.

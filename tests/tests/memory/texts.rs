@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 
-use rejoin_client::CloseReason as ClientReason;
+use rejoin_client::{CloseReason as ClientReason, ConnectError};
 use rejoin_server::{
     BroadcastError, CallbackKind, CloseFrame, CloseReason, ConnectionError, DeliveryError, DropReason,
     ResumeRefused, SendError,
@@ -112,6 +112,13 @@ fn the_end_of_a_client_has_a_text() {
             "socket lost, and reconnecting is turned off: cut by the application",
         ),
         (ClientReason::Panicked, "codec panicked"),
+        (
+            ClientReason::RetriesExhausted {
+                attempts: 3,
+                last: ConnectError::ShortLived(DropReason::Cut).into(),
+            },
+            "3 reconnects failed, the last: socket gone soon after the session was opened: cut by the application",
+        ),
     ] {
         assert_eq!(reason.to_string(), text);
     }
