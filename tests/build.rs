@@ -1,24 +1,48 @@
-//! Takes the README's two programs out of it, so that a test can run them (`src/bin/readme-server.rs`, `readme-client.rs`).
+//! Takes programs out of the README and out of `docs`, so that tests can run them: `src/bin/readme-server.rs` and
+//! `readme-client.rs` are two, `tests/documents.rs` has the others.
 
 use std::path::PathBuf;
 use std::{env, fs};
 
 fn main() {
-    println!("cargo::rerun-if-changed=../README.md");
-    let readme = fs::read_to_string("../README.md").expect("the README stands beside this folder");
-    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it for build scripts"));
-    let server = program(&readme, "server", r#""127.0.0.1:9000""#, r#""127.0.0.1:0""#);
-    fs::write(out.join("readme-server.rs"), server).expect("OUT_DIR can be written");
+    let readme = Document::read("../README.md");
+    readme.write("readme-server", "The smallest server", &[(r#""127.0.0.1:9000""#, r#""127.0.0.1:0""#)]);
     let url = r#"std::env::args().nth(1).expect("expected a URL")"#;
-    let client = program(&readme, "client", r#""ws://127.0.0.1:9000/?room=lobby""#, url);
-    fs::write(out.join("readme-client.rs"), client).expect("OUT_DIR can be written");
+    readme.write("readme-client", "The smallest client", &[(r#""ws://127.0.0.1:9000/?room=lobby""#, url)]);
+    readme.write("readme-router", "Handlers by event", &[]);
+    let wspulse = Document::read("../docs/from-wspulse.md");
+    let listener = (r#"tokio::net::TcpListener::bind("0.0.0.0:9000").await?"#, "listener()?");
+    wspulse.write(
+        "wspulse-server",
+        "A server",
+        &[listener, (r#"todo!("your authentication")"#, "known(_token)")],
+    );
+    wspulse.write("wspulse-send", "Saying something, and ending it", &[]);
+    wspulse.write("wspulse-client", "The client", &[(r#""wss://chat.example.com/ws?room=lobby""#, "url()")]);
+    wspulse.write("wspulse-router", "Router", &[]);
 }
 
-/// The program below the heading `The smallest …`, with another address.
-fn program(readme: &str, name: &str, from: &str, to: &str) -> String {
-    let (_, section) = readme.split_once(&format!("## The smallest {name}\n")).expect("a heading");
-    let (_, code) = section.split_once("```rust,no_run\n").expect("a program");
-    let (code, _) = code.split_once("```").expect("the end of the program");
-    assert_eq!(code.matches(from).count(), 1, "the address in the smallest {name}");
-    code.replace(from, to)
+struct Document(String);
+
+impl Document {
+    fn read(path: &str) -> Self {
+        println!("cargo::rerun-if-changed={path}");
+        Self(fs::read_to_string(path).expect("it stands in the repository"))
+    }
+
+    /// Writes the first program below a heading, with other text in some places.
+    fn write(&self, name: &str, heading: &str, changes: &[(&str, &str)]) {
+        let (_, section) = self.0.split_once(&format!("\n## {heading}\n")).expect("a heading");
+        let (section, _) = section.split_once("\n## ").unwrap_or((section, ""));
+        let (_, code) = section.split_once("\n```rust").expect("a program");
+        let (_, code) = code.split_once('\n').expect("lines");
+        let (code, _) = code.split_once("\n```").expect("the end of the program");
+        let mut code = format!("{code}\n");
+        for (from, to) in changes {
+            assert_eq!(code.matches(from).count(), 1, "{from} in {name}");
+            code = code.replace(from, to);
+        }
+        let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it for build scripts"));
+        fs::write(out.join(name).with_extension("rs"), code).expect("OUT_DIR can be written");
+    }
 }

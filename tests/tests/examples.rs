@@ -47,11 +47,9 @@ async fn client_comes_back_after_its_cable_was_cut() {
 }
 
 #[tokio::test]
-async fn smallest_client_of_the_readme_comes_back_to_its_smallest_server() {
+async fn smallest_client_of_the_readme_says_what_happens() {
     let mut server = Program::start(env!("CARGO_BIN_EXE_readme-server"), None);
-    let line = server.next().await;
-    let addr = line.strip_prefix("listening on ").and_then(|addr| addr.parse().ok()).expect("an address");
-    let cable = Cable::to(addr).await;
+    let cable = Cable::to(listening(&server.next().await)).await;
     let url = format!("ws://{}/?room=lobby", cable.addr);
     let mut client = Program::start(env!("CARGO_BIN_EXE_readme-client"), Some(url));
     assert_eq!(client.next().await, "chat.message: hello");
@@ -60,6 +58,34 @@ async fn smallest_client_of_the_readme_comes_back_to_its_smallest_server() {
     assert!(line.starts_with("offline: "), "{line}");
     cable.mend();
     assert_eq!(client.next().await, "online again");
+
+    // The server is started again: whether it had received the message is known if it has acknowledged it meanwhile.
+    server.process.kill().await.unwrap();
+    let line = client.next().await;
+    assert!(line.starts_with("offline: "), "{line}");
+    let mut server = Program::start(env!("CARGO_BIN_EXE_readme-server"), None);
+    cable.lead_to(listening(&server.next().await));
+    let line = client.next().await;
+    assert!(["0 frames may be lost", "1 frames may be lost"].contains(&&*line), "{line}");
+    assert_eq!(client.next().await, "online again");
+
+    // And then there is another program, which does not want the client.
+    let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    cable.lead_to(other.local_addr().unwrap());
+    server.process.kill().await.unwrap();
+    let line = client.next().await;
+    assert!(line.starts_with("offline: "), "{line}");
+    let mut dial = within("a dial", other.accept()).await.unwrap().0;
+    dial.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await.unwrap();
+    let line = client.next().await;
+    assert!(line.starts_with("over: ") && line.contains("403"), "{line}");
+    let status = within("the end of the client", client.process.wait()).await.unwrap();
+    assert!(status.success(), "{status}");
+}
+
+/// The address in the line that the README's server prints.
+fn listening(line: &str) -> SocketAddr {
+    line.strip_prefix("listening on ").and_then(|addr| addr.parse().ok()).expect("an address")
 }
 
 #[tokio::test]
@@ -216,7 +242,7 @@ async fn curl(addr: SocketAddr, command: &str) -> String {
 
 /// A program in a process of its own, which ends with this.
 struct Program {
-    _process: Child,
+    process: Child,
     output: Lines<BufReader<ChildStdout>>,
 }
 
@@ -226,7 +252,7 @@ impl Program {
         let command = command.args(argument).stdout(Stdio::piped()).kill_on_drop(true);
         let mut process = command.spawn().unwrap();
         let output = BufReader::new(process.stdout.take().expect("piped")).lines();
-        Self { _process: process, output }
+        Self { process, output }
     }
 
     /// The next line that it prints.
@@ -239,17 +265,19 @@ impl Program {
 struct Cable {
     addr: SocketAddr,
     whole: watch::Sender<bool>,
+    server: watch::Sender<SocketAddr>,
 }
 
 impl Cable {
     async fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let whole = watch::Sender::new(true);
-        let state = whole.subscribe();
+        let (whole, server) = (watch::Sender::new(true), watch::Sender::new(server));
+        let (state, leads_to) = (whole.subscribe(), server.subscribe());
         tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
                 let mut state = state.clone();
+                let server = *leads_to.borrow();
                 tokio::spawn(async move {
                     let Ok(mut server) = TcpStream::connect(server).await else { return };
                     tokio::select! {
@@ -259,7 +287,12 @@ impl Cable {
                 });
             }
         });
-        Self { addr, whole }
+        Self { addr, whole, server }
+    }
+
+    /// From the next dial on it ends at another server.
+    fn lead_to(&self, server: SocketAddr) {
+        self.server.send_replace(server);
     }
 
     fn cut(&self) {
