@@ -525,8 +525,9 @@
 //! ```
 //!
 //! `$host` lacks the port, so that a page on another port than 80 and 443 would be refused. `proxy_read_timeout`, 60 s by default,
-//! is enough. nginx takes a server as down when a request to it fails (`max_fails`), and sends no checks; `proxy_next_upstream`
-//! must not list `http_503`, or it asks every server again after a refusal with 503.
+//! is enough. With several servers, `proxy_pass` names an `upstream` block that lists them. nginx passes a request that a server does
+//! not take to the next one, leaves the first alone for 10 s (`max_fails`, `fail_timeout`), and sends no checks.
+//! `proxy_next_upstream` must not list `http_503`, or nginx asks every server again after a refusal with 503.
 //!
 //! For HAProxy, with two servers:
 //!
@@ -559,15 +560,29 @@
 //!   [`Server::spawn_connection`], with the peer's address.
 //! - **Nagle's algorithm** holds a small frame back until the one before is acknowledged, up to 40 ms. It is off
 //!   (`TCP_NODELAY`) on connections that [`Server::listen`] accepts, and under hyper and, with the feature `axum`, under axum
-//!   where the upgraded stream is a `tokio::net::TcpStream`. For streams that only you can see through, TLS for example, call `set_nodelay(true)` after accepting;
-//!   with `axum::serve` that is `listener.tap_io(|tcp| tcp.set_nodelay(true).unwrap())` of `axum::serve::ListenerExt`.
+//!   where the upgraded stream is a `tokio::net::TcpStream`. For streams that only you can see through, TLS for example, call `set_nodelay(true)` on the
+//!   socket after accepting it. Under `axum::serve` without the feature `axum` the listener does that:
+//!
+//!   ```
+//!   use axum::serve::ListenerExt as _;
+//!
+//!   # #[tokio::main(flavor = "current_thread")]
+//!   # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!   # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//!   let listener = listener.tap_io(|tcp| {
+//!       tcp.set_nodelay(true).ok(); // it may fail where the peer is gone already
+//!   });
+//!   # let mut listener = listener;
+//!   # use axum::serve::Listener as _;
+//!   # let _client = tokio::net::TcpStream::connect(listener.local_addr()?).await?;
+//!   # assert!(listener.accept().await.0.nodelay()?);
+//!   # Ok(())
+//!   # }
+//!   ```
 //! - **A new version.** Shut the old process down with a deadline that your supervisor grants: Kubernetes kills after 30 s unless
 //!   `terminationGracePeriodSeconds` says more. Clients spread their return by backoff and jitter.
 //! - **Descriptors.** A connection is one; the usual `ulimit -n` of 1024 is soon reached. Where none is left, accepting pauses for
 //!   50 ms, and a warning is logged at most once a second. Beyond [`Builder::max_handshakes`] it pauses until a handshake is done.
-//! - **Many that are busy at once.** A worker of tokio's has a queue of 256 tasks, and looks at those beyond after dozens of its
-//!   own. With a thousand clients that never pause, the slowest hundredth is served after ten times the median; with
-//!   `global_queue_interval(3)` on tokio's runtime builder, after three times, for the same cost.
 //! - **The release build.** A delivery goes through functions of several crates: `lto = "fat"` and `codegen-units = 1` in
 //!   `[profile.release]` took a sixth of the time that rejoin's own code takes for one.
 //! - **The log.** At `RUST_LOG=rejoin_server=info`: each address that is listened on, the shutdown, each refused request with its status,

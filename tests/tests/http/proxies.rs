@@ -1,6 +1,7 @@
 //! The configurations of the server's guide, as they stand there, in nginx and in HAProxy.
 
 mod process;
+mod upstreams;
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -100,11 +100,17 @@ impl Proxy {
     }
 }
 
+impl Proxy {
+    /// What it has written on its standard error.
+    pub(super) fn errors(&self) -> String {
+        fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
+    }
+}
+
 impl Drop for Proxy {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let said = fs::read_to_string(self.folder.join("stderr")).unwrap_or_default();
-            eprintln!("{}:\n{said}", self.folder.display());
+            eprintln!("{}:\n{}", self.folder.display(), self.errors());
         }
         // nginx has workers, in the same group.
         if let Some(group) = self.process.id() {
