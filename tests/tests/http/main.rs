@@ -8,13 +8,14 @@ mod health;
 mod last_words;
 mod proxies;
 mod refusals;
+mod tls;
 
 use std::net::SocketAddr;
 
 use axum::Router;
 use rejoin_server::{Builder, Server};
 use rejoin_tests::harness::{self, Recorder, within};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Who reads the requests.
@@ -90,7 +91,7 @@ async fn dial(addr: SocketAddr) -> TcpStream {
 }
 
 /// Reads up to the end of the head of an answer.
-async fn read_head(tcp: &mut TcpStream) -> String {
+async fn read_head(tcp: &mut (impl AsyncRead + Unpin)) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let byte = within("head", tcp.read_u8()).await.expect("an answer has a head");
