@@ -1,13 +1,13 @@
-//! The rules of rejoin: what a frame is, how it crosses the wire, and how a session outlives its sockets.
+//! The protocol core of rejoin: frames, their encodings, and sessions that outlive their sockets.
 //!
-//! No sockets, no runtime and no clock: bytes, events and the time come in as arguments; what to write, what to tell the
-//! application and when to look again come out. Applications use `rejoin-server` or `rejoin-client`, which re-export what
-//! their users must name.
+//! This crate does no I/O, starts no task and reads no clock. Bytes, events and the current time are arguments; data to
+//! write, events for the application and the next deadline are results. Applications use `rejoin-server` or
+//! `rejoin-client`, which re-export every type of this crate that their users have to name.
 //!
-//! A frame's way in: [`ws`] (bytes to messages), [`Codec`] (messages to frames), [`Session`] (frames counted, control
-//! frames obeyed), the application. Its way out is the same way back. With the feature `drive`, the module `drive` joins a
-//! session to a transport: the one async loop, the same for server and client. In the application, [`router`] finds the handler
-//! for a frame.
+//! Incoming data passes through [`ws`] (bytes to messages), a [`Codec`] (messages to frames) and a [`Session`] (which counts
+//! data frames and handles control frames) before it reaches the application; outgoing data takes the same path in reverse.
+//! With the feature `drive`, the module `drive` connects a session to a transport with one async loop, which the server and
+//! the client share. [`router`] dispatches received frames to handlers of the application.
 
 mod frame;
 pub use frame::Frame;
@@ -41,7 +41,8 @@ pub mod router;
 #[cfg(feature = "drive")]
 pub mod drive;
 
-/// The prost whose messages payloads carry: where an application has another one too, `#[prost(prost_path = "..")]` names it.
+/// The `prost` whose message types payloads carry. An application that also depends on another version of `prost` selects
+/// this one with `#[prost(prost_path = "..")]`.
 #[cfg(feature = "prost")]
 pub use prost;
 

@@ -1,24 +1,24 @@
-//! [`Asking`]: whether the peer is to be asked for an acknowledgement.
+//! [`Asking`]: when to ask the peer for an acknowledgement.
 
 use crate::Control;
 
 use super::{Mode, Session, Side, Transmit};
 
-/// How far we are with `$sync` on the attached socket. One at a time is under way.
+/// Progress of `$sync` on the attached socket. At most one is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Asking {
     #[default]
     Idle,
-    /// `$sync` is to be written behind the data frames that are due.
+    /// A `$sync` follows the pending data frames.
     Due,
-    /// `$sync` was written, and no `$ack` has brought anything since.
+    /// A `$sync` was sent, and no `$ack` has acknowledged anything new since.
     Sent,
-    /// The same, and another is to follow.
+    /// Like `Sent`, and another `$sync` has to follow.
     SentAndDue,
 }
 
 impl Asking {
-    /// An acknowledgement is wanted of everything that was accepted so far.
+    /// Requests an acknowledgement that covers every frame accepted so far.
     pub(super) fn want(&mut self) {
         *self = match self {
             Self::Idle | Self::Due => Self::Due,
@@ -26,15 +26,15 @@ impl Asking {
         };
     }
 
-    /// The same, where any acknowledgement will do: not while one is under way.
+    /// Requests any acknowledgement; one that is already under way is enough.
     pub(super) fn want_any(&mut self) {
         if *self == Self::Idle {
             *self = Self::Due;
         }
     }
 
-    /// `$ack` has come, with something `new` or not. A peer that has not counted what it has read says so later, unasked: it is
-    /// not asked again and again.
+    /// Handles an `$ack`; `new` says whether it acknowledged anything new. After one that did not, stays in `Sent`: a peer that
+    /// has not counted all frames that it has read sends another `$ack` unasked, and repeated requests would only cost traffic.
     pub(super) fn acknowledged(&mut self, new: bool) {
         *self = match *self {
             Self::Sent if new => Self::Idle,
@@ -45,9 +45,9 @@ impl Asking {
 }
 
 impl Session {
-    /// `$sync`, where all data frames that are due were handed out and somebody waits for their acknowledgement.
+    /// Returns `$sync` if every pending data frame was sent and an acknowledgement is wanted.
     pub(super) fn transmit_sync(&mut self) -> Option<Transmit> {
-        // A close frame is answered behind an acknowledgement anyway.
+        // The peer acknowledges before it answers our close frame anyway.
         if self.config.mode == Mode::Plain || self.closing.is_some() {
             return None;
         }
@@ -65,8 +65,7 @@ impl Session {
         Some(Transmit::Control(Control::Sync))
     }
 
-    /// Whether half of what we may keep waits for an acknowledgement, and we keep less than the peer measures its
-    /// acknowledgements by.
+    /// Whether half of our buffer is unacknowledged and our limits are below those that pace the peer's acknowledgements.
     //= PROTOCOL.md#R4.26: A sender whose own limits are below `buffer` or `buffer_bytes`
     fn is_half_full(&self) -> bool {
         self.keeps_less()
@@ -74,14 +73,14 @@ impl Session {
                 || self.send_buffer.bytes() >= self.buffer_bytes() / 2)
     }
 
-    /// Whether our own limits are below those by which the peer acknowledges.
+    /// Whether our limits are below those that pace the peer's acknowledgements.
     pub(super) fn keeps_less(&self) -> bool {
-        // A server announces its own.
+        // A server announces its own limits.
         self.config.side == Side::Client
             && (self.buffer < self.peer_buffer || self.config.buffer_bytes < self.peer_buffer_bytes as usize)
     }
 
-    /// The bytes that we keep.
+    /// Maximum number of bytes kept for the peer.
     pub(super) fn buffer_bytes(&self) -> usize {
         match self.config.side {
             Side::Server => self.config.buffer_bytes,

@@ -1,25 +1,25 @@
-//! [`Blocked`]: a socket that takes less than there is to write, and whether it is lost.
+//! [`Blocked`]: a socket that takes less than there is to write, and when it counts as lost.
 
 use std::time::{Duration, Instant};
 
 use super::{Epoch, Session, State};
 
-/// A socket that has more to write than it takes. Mostly none is, so that a session has this in a box.
+/// The state of a socket that cannot take all pending bytes. Rare, so a session keeps it in a box.
 #[derive(Debug, Clone)]
 pub(super) struct Blocked {
-    /// When it began, or when the average was found to be high enough last.
+    /// Start of the measured period: when the socket blocked, or when its average rate was last evaluated.
     since: Instant,
     /// Bytes that the socket has taken since then.
     moved: usize,
-    /// When it took bytes last.
+    /// When the socket last took a byte.
     moved_at: Instant,
-    /// Bytes that it is still to take.
+    /// Bytes that the socket has not taken yet.
     pending: usize,
-    /// The average was found to be too low.
+    /// Whether an average rate was too low.
     crawls: bool,
 }
 
-/// While more than this is pending, the socket has to take as much in a second, on average over the write timeout.
+/// Minimum average rate over the write timeout, in bytes per second. Applies while more than this number of bytes is pending.
 pub(crate) const SLOWEST: usize = 1024;
 
 impl Blocked {
@@ -27,7 +27,7 @@ impl Blocked {
         Self { since: now, moved: 0, moved_at: now, pending, crawls: false }
     }
 
-    /// The bytes that the socket has taken, and those that it still has to take.
+    /// Records that the socket took `bytes`, and still has to take `pending`.
     fn note(&mut self, bytes: usize, pending: usize, timeout: Duration, now: Instant) {
         self.pending = pending;
         if bytes == 0 {
@@ -35,7 +35,8 @@ impl Blocked {
         }
         self.moved = self.moved.saturating_add(bytes);
         self.moved_at = now;
-        // Judged when something moves, for what moves in big steps: the time without any has its own bound.
+        // Evaluate the average only when bytes move, because some sockets take data in large, rare steps. A time in which
+        // no byte moves has its own limit.
         let time = now.saturating_duration_since(self.since);
         if time >= timeout {
             self.crawls |= self.is_much() && (self.moved as f64) < SLOWEST as f64 * time.as_secs_f64();
@@ -43,12 +44,12 @@ impl Blocked {
         }
     }
 
-    /// When it is to be looked at.
+    /// When to check [`Self::is_lost`].
     pub(super) fn due(&self, timeout: Duration) -> Instant {
         if self.crawls { self.moved_at } else { self.moved_at + timeout }
     }
 
-    /// Whether the socket is lost: it takes nothing, or next to nothing.
+    /// Whether the socket counts as lost: it takes no bytes, or too few.
     //= PROTOCOL.md#R7.16: when it takes no byte for the write timeout
     pub(super) fn is_lost(&self, timeout: Duration, now: Instant) -> bool {
         self.due(timeout) <= now
@@ -60,13 +61,13 @@ impl Blocked {
 }
 
 impl Session {
-    /// Whether the attached socket has more to write than it can, as [`Self::handle_written`] was told last.
+    /// Whether the last [`Self::handle_written`] on the attached socket left bytes pending.
     pub fn is_blocked(&self) -> bool {
         self.blocked.is_some()
     }
 
-    /// The socket was written to: it has taken `bytes` of any kind, and with them the last bytes of as many data frames
-    /// as `frames` says. `pending` is how many bytes it did not take yet; `None` where it took everything.
+    /// Records a write to the socket: the socket took `bytes` of any kind, which completed `frames` data frames. `pending` is
+    /// the number of bytes that it did not take yet, `None` if it took everything.
     pub fn handle_written(
         &mut self,
         epoch: Epoch,
@@ -78,7 +79,7 @@ impl Session {
         if epoch != self.epoch {
             return;
         }
-        // Also those that went into a socket while it was being lost: they are not to be written again.
+        // This includes frames that were written while the socket was being lost: they must not be written again.
         self.send_buffer.written(frames);
         if self.state != State::Connected {
             return;
@@ -86,8 +87,8 @@ impl Session {
         match (pending, &mut self.blocked) {
             (None, blocked) => *blocked = None,
             (Some(pending), Some(blocked)) => {
-                // The answer to a ping that stands behind much can come no sooner. Of a little this says nothing: it could be taken byte
-                // by byte.
+                // The peer cannot answer a ping before it has read the bytes in front of it, so progress counts as life. With few
+                // bytes pending, progress proves little: a dying socket could take them byte by byte.
                 //= PROTOCOL.md#R8.5: any byte that it takes counts as life too
                 if bytes > 0 && blocked.is_much() {
                     self.last_heard = now;
@@ -105,7 +106,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// The seconds that a socket with `pending` bytes lives when it takes `bytes` at once, each `millis` milliseconds.
+    /// The number of seconds that a socket with `pending` bytes lives if it takes `bytes` every `millis` milliseconds.
     fn lives(timeout: u32, pending: usize, bytes: usize, millis: u32) -> u32 {
         let start = Instant::now();
         let timeout = timeout * SECOND;

@@ -1,4 +1,4 @@
-//! How a session ends, by our word or by the peer's.
+//! How a session ends, initiated by us or by the peer.
 
 use std::time::{Duration, Instant};
 
@@ -7,34 +7,34 @@ use crate::{CloseFrame, Control};
 use super::state::Step;
 use super::{CloseReason, DropReason, Epoch, Event, Mode, Session, Side, State, Transmit};
 
-/// How a client has to go on after its socket is gone (PROTOCOL.md §7, column 'the client').
+/// How a client continues after its socket is lost (PROTOCOL.md §7, column 'the client').
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "the table has these outcomes")]
 pub enum Reconnect {
-    /// Not at all.
+    /// Do not reconnect.
     Never,
-    /// With backoff.
+    /// Reconnect with backoff.
     Backoff,
-    /// After this time, with jitter.
+    /// Reconnect after this time, with jitter.
     After(Duration),
 }
 
-/// An end that waits until what was accepted is delivered.
+/// A pending close, which waits until accepted frames are delivered.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct Closing {
     pub(super) reason: CloseReason,
     pub(super) deadline: Instant,
-    /// Whether the close frame was handed to the attached socket.
+    /// Whether the close frame was sent to the attached socket.
     pub(super) sent: bool,
 }
 
 impl Session {
-    /// Closes: nothing more is accepted or counted, what was accepted is delivered, then the close frame is written and
-    /// answered. At `deadline` the session ends whatever is left.
+    /// Closes the session: frames are no longer accepted or counted, accepted frames are delivered, then the close frame is
+    /// written and answered. The session ends at `deadline` even if frames are undelivered.
     pub fn close(&mut self, reason: CloseReason, deadline: Instant) {
         if let Some(closing) = &mut self.closing {
-            // A shutdown may have less time than the application had given.
+            // A server shutdown may allow less time than the application did.
             closing.deadline = closing.deadline.min(deadline);
         }
         if !self.is_open() {
@@ -50,7 +50,7 @@ impl Session {
         }
     }
 
-    /// Everything else is written: the last `$ack`, then the close frame, if we are closing.
+    /// If we are closing, returns the last `$ack`, then the close frame. Called when nothing else is left to write.
     pub(super) fn transmit_close(&mut self) -> Option<Transmit> {
         self.closing.as_ref()?;
         if let Some(count) = self.last_ack() {
@@ -61,24 +61,24 @@ impl Session {
         Some(Transmit::Close(closing.reason.close_frame()))
     }
 
-    /// What the peer still has to be told before a close frame, if it can be told.
+    /// The acknowledgement that is still due before a close frame, if the peer can receive one.
     fn last_ack(&mut self) -> Option<u64> {
         let speaks = self.config.mode == Mode::Session && self.opened && !self.close_sent();
         (speaks && (self.receiver.has_news() || self.asked)).then(|| self.tell())
     }
 
-    /// Reports to the peer what has been received.
+    /// Marks all received frames as reported to the peer, and returns their count.
     pub(super) fn tell(&mut self) -> u64 {
         self.asked = false;
         self.receiver.tell()
     }
 
-    /// Whether our close frame was handed to the attached socket: nothing may follow it.
+    /// Whether our close frame was sent to the attached socket; nothing may follow it.
     pub(super) fn close_sent(&self) -> bool {
         self.closing.as_ref().is_some_and(|closing| closing.sent)
     }
 
-    /// A close frame arrived. Returns the frame to answer with, and a last `$ack` to write before it.
+    /// Handles a close frame from the peer. Returns the last `$ack` to write, if any, and then the close frame to answer with.
     pub fn handle_close(
         &mut self,
         epoch: Epoch,
@@ -91,14 +91,14 @@ impl Session {
         }
         if self.answers_ours(frame.as_ref()) {
             if self.config.mode == Mode::Plain {
-                // Who answers has read everything before our close frame; in session mode it has said so itself, or has not.
+                // The peer read everything before our close frame before it answered. In session mode only its `$ack`s count.
                 self.send_buffer.acknowledge(self.send_buffer.last()).ok();
             }
             self.end_closing();
             return (None, answer);
         }
         let end = end_by(self.config.side, frame.as_ref());
-        // What was read before the close frame is delivered before it.
+        // Deliver the frames that arrived before the close frame.
         if end.is_none() && self.outlives_socket() {
             self.count_before_suspension();
         } else {
@@ -115,7 +115,7 @@ impl Session {
         (ack, answer)
     }
 
-    /// Whether a close frame of the peer answers ours: our code comes back, or none.
+    /// Whether a close frame from the peer answers ours: it has our code, or none.
     fn answers_ours(&self, frame: Option<&CloseFrame>) -> bool {
         self.closing.as_ref().is_some_and(|closing| {
             let ours = closing.reason.close_frame().code;
@@ -123,15 +123,15 @@ impl Session {
         })
     }
 
-    /// Counts what was read ahead, all of it where the inbox is no fuller than reading makes it. A peer that closes and
-    /// resumes again and again makes it no fuller than once.
+    /// Counts read-ahead frames before a suspension, up to the most that one socket can leave. Without this limit, a peer that
+    /// closes and resumes repeatedly could grow the event queue without bound.
     fn count_before_suspension(&mut self) {
         let frames = self.config.inbox_frames.saturating_add(self.peer_buffer as usize);
-        // The inbox, a message that went beyond it, and as much ahead.
+        // A full event queue, one message that exceeds it, and the same amount of read-ahead frames.
         self.count_ahead(frames, self.config.inbox_bytes.saturating_mul(3));
     }
 
-    /// Client: what the server's close frame says of the time after it.
+    /// Client: applies what the server's close frame says about reconnecting.
     fn heed(&mut self, frame: Option<&CloseFrame>, is_end: bool) {
         let Some(frame) = frame else {
             return;
@@ -168,14 +168,14 @@ impl Session {
         self.pongs = None;
         self.send_buffer.end_deliveries();
         if self.config.side == Side::Server {
-            // A client's application may ask for it; here nobody does, and handles may be kept for long.
+            // Frees the frames, because handles may outlive the session. Only a client's application can still ask for them.
             self.send_buffer.abandon();
         }
         self.ended = Some(Box::new(reason.clone()));
         self.events.push(Event::Closed(reason));
     }
 
-    /// Nothing is left to wait for, or no time.
+    /// Completes a pending close: either nothing is left to deliver, or time is up.
     pub(super) fn end_closing(&mut self) {
         if let Some(closing) = self.closing.take() {
             self.end(closing.reason);
@@ -183,7 +183,7 @@ impl Session {
     }
 }
 
-/// How a close frame of the peer of `side` ends the session; `None` where it is suspended.
+/// How a close frame from the peer ends a session on `side`; `None` if the session is suspended.
 //= PROTOCOL.md#R7.1: A close code means to the session and to the client what this table says
 fn end_by(side: Side, frame: Option<&CloseFrame>) -> Option<CloseReason> {
     let code = frame.map(|frame| frame.code);

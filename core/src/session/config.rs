@@ -1,14 +1,14 @@
-//! [`SessionConfig`]: what a session is allowed, shared by all sessions of one server or client.
+//! [`SessionConfig`]: the limits of a session, shared by all sessions of one server or client.
 
 use std::time::Duration;
 
-/// Which end of a session this is.
+/// Which side of a session this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a session has two ends")]
 pub enum Side {
-    /// Opens sessions, keeps them while they are suspended, lets their window run.
+    /// Opens sessions, keeps them while they are suspended, and ends them when their window has passed.
     Server,
-    /// Learns of its session by `$open` and resumes it.
+    /// Learns about its session from `$open`, and resumes it.
     Client,
 }
 
@@ -16,13 +16,13 @@ pub enum Side {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "PROTOCOL.md §1 has these two")]
 pub enum Mode {
-    /// Data frames only: any WebSocket client.
+    /// Data frames only, for any WebSocket client.
     Plain,
-    /// Data frames are counted and acknowledged; control frames stand between them.
+    /// Data frames are counted and acknowledged, with control frames between them.
     Session,
 }
 
-/// What a session is allowed. One value is shared by all sessions of a server or client.
+/// The limits and timeouts of a session. All sessions of a server or client share one value.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SessionConfig {
@@ -30,37 +30,37 @@ pub struct SessionConfig {
     pub side: Side,
     /// Plain or session mode.
     pub mode: Mode,
-    /// Data frames kept for the peer: in session mode until they are acknowledged, in plain mode until they are written.
-    /// Default 256.
+    /// Maximum number of data frames kept for the peer: in session mode until they are acknowledged, in plain mode until they
+    /// are written. Default 256.
     pub buffer_frames: u32,
-    /// Bytes kept for the peer. One frame is always allowed, however big. Default 1 MiB.
+    /// Maximum number of bytes kept for the peer. A single frame may exceed it. Default 1 MiB.
     pub buffer_bytes: usize,
-    /// Server: the largest message that is accepted, in bytes, as `$open` announces it. The transport is what refuses a larger
-    /// one. Default 64 MiB.
+    /// Server: the largest accepted message in bytes, announced in `$open`. The transport enforces it. Default 64 MiB.
     pub max_message: usize,
-    /// Data frames counted ahead of the application. In session mode the socket is read on for the acknowledgements behind
-    /// them: as many data frames as the peer keeps wait uncounted. In plain mode the peer has to wait. Default 64.
+    /// Number of data frames that are counted before the application takes them. When it is reached, a session in session mode
+    /// reads on for acknowledgements, and up to the peer's `buffer` of data frames wait uncounted; in plain mode reading stops.
+    /// Default 64.
     pub inbox_frames: usize,
-    /// Bytes counted ahead of the application; in session mode, also the bytes that wait uncounted. One frame always may,
-    /// however big. With less than the peer's `buffer_bytes`, an acknowledgement can be out of reach until the application
-    /// goes on. Default 1 MiB.
+    /// Number of bytes that are counted before the application takes them; in session mode, also the maximum of uncounted
+    /// bytes. A single frame may exceed it. If it is below the peer's `buffer_bytes`, an acknowledgement may be unreachable
+    /// until the application takes events. Default 1 MiB.
     pub inbox_bytes: usize,
-    /// The longest that a data frame stays unacknowledged, unless the peer asks (PROTOCOL.md §4). Default 1 s.
+    /// Maximum time before a data frame is acknowledged, unless the peer asks earlier (PROTOCOL.md §4). Default 1 s.
     pub ack_delay: Duration,
-    /// A socket on which nothing arrived for so long is pinged. Default 10 s on a server, 20 s on a client.
+    /// Idle time after which a socket is pinged. Default 10 s on a server, 20 s on a client.
     pub ping_interval: Duration,
-    /// A socket on which nothing arrived for so long is given up. Default 30 s on a server, 60 s on a client.
+    /// Idle time after which a socket counts as lost. Default 30 s on a server, 60 s on a client.
     pub pong_timeout: Duration,
-    /// A socket that takes nothing of what there is to write for this time counts as lost; so does one that takes less than 1 KiB/s
-    /// on average over this time while more than 1 KiB is pending. Default 10 s.
+    /// A socket that takes no bytes for this time although some are pending counts as lost. So does one that takes less than
+    /// 1 KiB/s on average over this time while more than 1 KiB is pending. Default 10 s.
     pub write_timeout: Duration,
-    /// How long a session outlives its socket; zero turns resuming off. Only the server's matters. Default 30 s.
+    /// How long a session outlives its socket; zero disables resuming. Only the server's value matters. Default 30 s.
     pub resume_window: Duration,
 }
 
 impl SessionConfig {
-    /// The defaults of PROTOCOL.md for this side and mode. Nothing is checked: ranges are for whoever takes options from
-    /// people.
+    /// The defaults of PROTOCOL.md for this side and mode. Values are not validated; that is up to the code that takes options
+    /// from users.
     pub fn new(side: Side, mode: Mode) -> Self {
         let (ping, pong) = match side {
             Side::Server => (10, 30),

@@ -1,35 +1,35 @@
-//! [`Deliveries`]: the frames of which somebody wants to know what became of them.
+//! [`Deliveries`]: frames whose delivery outcome is awaited.
 
 use std::collections::VecDeque;
 
-/// What became of a frame.
+/// The outcome of a sent frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Delivery {
-    /// The peer has received it.
+    /// The peer has received the frame.
     Delivered,
-    /// It was given up, and the peer is told that it misses it.
+    /// The frame was dropped, and the peer is notified of a gap.
     Dropped,
-    /// The session ended first: the peer may have received it, or not.
+    /// The session ended first; the peer may or may not have received the frame.
     Ended,
 }
 
-/// Numbers of frames, each until it is known what became of it.
+/// Numbers of watched frames, each until its outcome is reported.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Deliveries {
-    /// Ascending.
+    /// Frames without an outcome, in ascending order.
     waiting: VecDeque<u64>,
     decided: VecDeque<(u64, Delivery)>,
 }
 
 impl Deliveries {
-    /// Waits for the frame that was accepted last.
+    /// Watches the frame that was accepted last.
     pub(super) fn watch(&mut self, number: u64) {
         debug_assert!(self.waiting.back().is_none_or(|&last| last < number), "numbers ascend");
         self.waiting.push_back(number);
     }
 
-    /// The peer has received everything up to `number` that was not given up.
+    /// Records that the peer has received all frames up to `number` that were not dropped.
     pub(super) fn acknowledged(&mut self, number: u64) {
         while let Some(&first) = self.waiting.front().filter(|first| **first <= number) {
             self.waiting.pop_front();
@@ -37,7 +37,7 @@ impl Deliveries {
         }
     }
 
-    /// The peer will never get this frame.
+    /// Records that a frame will never be delivered.
     pub(super) fn dropped(&mut self, number: u64) {
         if let Ok(index) = self.waiting.binary_search(&number) {
             self.waiting.remove(index);
@@ -45,7 +45,7 @@ impl Deliveries {
         }
     }
 
-    /// The peer will never get any frame below `number` that is still waited for.
+    /// Records that no frame below `number` that is still watched will be delivered.
     pub(super) fn dropped_below(&mut self, number: u64) {
         while let Some(&first) = self.waiting.front().filter(|first| **first < number) {
             self.waiting.pop_front();
@@ -53,12 +53,12 @@ impl Deliveries {
         }
     }
 
-    /// Nothing more will be known.
+    /// Records that no further outcome will become known.
     pub(super) fn end(&mut self) {
         self.decided.extend(self.waiting.drain(..).map(|number| (number, Delivery::Ended)));
     }
 
-    /// What has become known, in the order in which it did.
+    /// Returns the next outcome, in the order in which they became known.
     pub(super) fn poll(&mut self) -> Option<(u64, Delivery)> {
         self.decided.pop_front()
     }

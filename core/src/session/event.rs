@@ -1,4 +1,4 @@
-//! What a session tells its application, and why it ended.
+//! Events for the application, and why a session ended.
 
 use std::fmt;
 use std::io;
@@ -7,57 +7,57 @@ use bytes::Bytes;
 
 use crate::{CloseFrame, Frame, Gap, LostReason};
 
-/// What a session tells its application, in order.
+/// An event for the application. Events arrive in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The first socket is attached; on a client, the server has opened the session.
+    /// The first socket is attached. On a client: the server has opened the session.
     Connected,
     /// A data frame.
     Message(Frame),
-    /// The socket is gone; the session waits for another.
+    /// The socket is lost; the session waits for another.
     Dropped(DropReason),
-    /// Another socket is attached, and the session goes on where it was.
+    /// Another socket is attached, and the session continues.
     Restored,
     /// The peer will never deliver these data frames (PROTOCOL.md §3).
     Gap(Gap),
-    /// Client: the server has not resumed the session and opened a fresh one. These accepted messages were never
-    /// acknowledged; the peer may or may not have received them.
+    /// Client: the server did not resume the session and opened a fresh one. These accepted messages were never acknowledged;
+    /// the peer may or may not have received them.
     Lost {
-        /// What the server said; `None` when the session had ended before.
+        /// The server's reason; `None` if the session had already ended.
         reason: Option<LostReason>,
-        /// The messages, as they were handed to [`Session::send`](super::Session::send).
+        /// The messages as passed to [`Session::send`](super::Session::send).
         unacknowledged: Vec<Bytes>,
-        /// Frames that could not be kept long enough to be listed.
+        /// Number of frames that were not kept long enough to be listed.
         dropped: u64,
     },
-    /// The session ended. Nothing comes after it.
+    /// The session ended. This is the last event.
     Closed(CloseReason),
 }
 
-/// Why a socket is gone.
+/// Why a socket was lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DropReason {
-    /// The peer closed it with this code, one that leaves the session alive (PROTOCOL.md §7).
+    /// The peer closed it with a code that leaves the session alive (PROTOCOL.md §7).
     Closed(Option<CloseFrame>),
     /// Reading or writing failed, or the stream ended without a close frame.
     Io(io::ErrorKind),
-    /// Nothing arrived for the pong timeout.
+    /// Nothing was received for the pong timeout.
     HeartbeatTimeout,
-    /// The socket took nothing of what there was to write, or next to nothing, for the write timeout.
+    /// The socket took no bytes, or too few, for the write timeout.
     WriteTimeout,
     /// Another socket resumed the session while this one was still attached.
     TakenOver,
     /// The application cut it.
     Cut,
-    /// Client: the server resumed the session, but has forgotten frames that it had acknowledged. The client ends such a session,
-    /// and begins a fresh one (PROTOCOL.md §5).
+    /// Client: the server resumed the session but no longer has frames that it had acknowledged. The client ends the session
+    /// and opens a fresh one (PROTOCOL.md §5).
     SessionLost,
 }
 
 impl DropReason {
-    /// A word for the kind of reason, of a closed set and without what is particular: for the label of a metric.
+    /// A fixed name for the variant, without its details; suitable as a metric label.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Closed(_) => "closed",
@@ -78,10 +78,10 @@ impl fmt::Display for DropReason {
             Self::Closed(None) => f.write_str("closed by the peer"),
             Self::Io(kind) => write!(f, "{kind}"),
             Self::HeartbeatTimeout => f.write_str("nothing arrived for the pong timeout"),
-            Self::WriteTimeout => f.write_str("the socket took too little for the write timeout"),
+            Self::WriteTimeout => f.write_str("the socket took too few bytes within the write timeout"),
             Self::TakenOver => f.write_str("taken over by another socket"),
             Self::Cut => f.write_str("cut by the application"),
-            Self::SessionLost => f.write_str("the server has forgotten frames that it acknowledged"),
+            Self::SessionLost => f.write_str("the server lost frames that it had acknowledged"),
         }
     }
 }
@@ -90,38 +90,38 @@ impl fmt::Display for DropReason {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The peer's application closed it: 1000, or no code.
+    /// The peer's application closed the session, with 1000 or without a code.
     Normal,
-    /// Our own application closed it.
+    /// Our own application closed the session.
     Local(CloseFrame),
-    /// The server kicked it.
+    /// The server kicked the connection.
     Kicked,
-    /// Another connection took its ID.
+    /// Another connection took the connection ID.
     Duplicate,
-    /// No socket came back within the resume window.
+    /// No socket resumed the session within the resume window.
     WindowExpired,
-    /// The socket was lost, and there is no resume window.
+    /// The socket was lost, and the session has no resume window.
     TransportLost(DropReason),
     /// The server shut down.
     ServerClosed,
-    /// The peer broke a rule of RFC 6455, of PROTOCOL.md or of its codec; the frame says which: 1002, 1007 or 1008.
+    /// The peer violated RFC 6455, PROTOCOL.md or its codec; the frame has the code (1002, 1007 or 1008) and the violation.
     Protocol(CloseFrame),
-    /// A message was bigger than allowed.
+    /// The peer sent a message that exceeds the limit.
     TooBig,
-    /// The send buffer overflowed, and the policy was [`Overflow::Disconnect`](crate::Overflow::Disconnect).
+    /// The send buffer overflowed under the policy [`Overflow::Disconnect`](crate::Overflow::Disconnect).
     Overflow,
-    /// Server: it was suspended, and gave way to others when all sessions together kept too much.
+    /// Server: the session was suspended and was evicted because all sessions together reached the memory limit.
     Evicted,
-    /// A handler of ours panicked.
+    /// A handler of our application panicked.
     HandlerPanicked,
-    /// The peer closed with this code, one that ends the session.
+    /// The peer closed with a code that ends the session.
     Remote(CloseFrame),
     /// Client: another socket resumed the session.
     TakenOver,
 }
 
 impl CloseReason {
-    /// The close frame that tells the peer (PROTOCOL.md §7).
+    /// The close frame to send to the peer (PROTOCOL.md §7).
     pub fn close_frame(&self) -> CloseFrame {
         match self {
             Self::Local(frame) | Self::Protocol(frame) => frame.clone(),
@@ -140,7 +140,7 @@ impl CloseReason {
         }
     }
 
-    /// A word for the kind of reason, of a closed set and without what is particular: for the label of a metric.
+    /// A fixed name for the variant, without its details; suitable as a metric label.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Normal => "normal",
@@ -160,8 +160,8 @@ impl CloseReason {
         }
     }
 
-    /// Whether this stays the reason of a session that was closing when it ended by `other`: our own application had closed it
-    /// already, and is not told messages that it would have been told otherwise.
+    /// Whether a session that is closing for this reason keeps the reason when it ends for `other`. A close by our own
+    /// application prevails, because the events that `other` would deliver were discarded when it closed.
     pub(super) fn outlasts(&self, other: &Self) -> bool {
         matches!(self, Self::Local(_))
             && matches!(
@@ -170,7 +170,7 @@ impl CloseReason {
             )
     }
 
-    /// Whether our own side chose not to hear any more, so that what it has not taken yet is not delivered.
+    /// Whether our own side chose to stop, so that undelivered events are discarded.
     pub(super) fn discards_inbox(&self) -> bool {
         matches!(self, Self::Local(_) | Self::Kicked | Self::HandlerPanicked)
     }
@@ -189,7 +189,7 @@ impl fmt::Display for CloseReason {
             Self::Protocol(frame) => write!(f, "protocol error: {frame}"),
             Self::TooBig => f.write_str("message too big"),
             Self::Overflow => f.write_str("send buffer overflowed"),
-            Self::Evicted => f.write_str("gave way to other sessions"),
+            Self::Evicted => f.write_str("evicted to free memory"),
             Self::HandlerPanicked => f.write_str("handler panicked"),
             Self::Remote(frame) => write!(f, "closed by the peer with {frame}"),
             Self::TakenOver => f.write_str("taken over by another socket"),

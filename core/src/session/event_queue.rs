@@ -1,4 +1,4 @@
-//! [`EventQueue`]: what the application has not taken yet.
+//! [`EventQueue`]: events that the application has not taken yet.
 
 use std::collections::VecDeque;
 
@@ -8,10 +8,10 @@ use crate::{Frame, Gap};
 
 use super::event::Event;
 
-/// Events in their order, with the frames among them counted.
+/// Events in order, with a count of the frames among them.
 ///
-/// Bounded whatever the peer does: messages, and events of all kinds, by [`Self::is_full`], which stops the reading; gaps
-/// that follow each other become one; drops and restores with nothing between them become one pair.
+/// The queue is bounded, whatever the peer does: reading stops when [`Self::is_full`], consecutive gaps are merged, and so
+/// are consecutive pairs of drop and restore once the queue is long.
 #[derive(Debug, Clone, Default)]
 pub(super) struct EventQueue {
     events: VecDeque<(Event, u32)>,
@@ -19,15 +19,15 @@ pub(super) struct EventQueue {
     bytes: usize,
 }
 
-/// What was accepted in sessions that were lost, and never acknowledged, and the application was not told.
+/// Frames of lost sessions that were accepted and never acknowledged, and whose loss was not reported to the application.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Unreported {
     pub(super) messages: Vec<Bytes>,
-    /// Those that could not be kept long enough to be listed.
+    /// Number of frames that were not kept long enough to be listed.
     pub(super) dropped: u64,
 }
 
-/// From here on, drops and restores that the application is too slow to see one by one are joined.
+/// From this number of events on, consecutive pairs of drop and restore are merged: the application is too slow for each.
 const MANY_EVENTS: usize = 256;
 
 impl EventQueue {
@@ -42,7 +42,7 @@ impl EventQueue {
     pub(super) fn push(&mut self, event: Event) {
         let many = self.events.len() >= MANY_EVENTS;
         if many && let Event::Lost { unacknowledged, dropped, .. } = &event {
-            // Nobody listens: the older sessions that were lost are counted, no longer listed.
+            // The application is not reading: add the messages to the count of an older loss instead of listing them.
             let missing = unacknowledged.len() as u64 + dropped;
             let older = self.events.iter_mut().find_map(|(event, _)| match event {
                 Event::Lost { dropped, .. } => Some(dropped),
@@ -64,7 +64,7 @@ impl EventQueue {
         }
     }
 
-    /// The oldest event.
+    /// Removes and returns the oldest event.
     pub(super) fn pop(&mut self) -> Option<Event> {
         let (event, size) = self.events.pop_front()?;
         if let Event::Message(_) = event {
@@ -72,14 +72,14 @@ impl EventQueue {
             self.bytes -= size as usize;
         }
         if self.events.is_empty() {
-            // An idle connection costs no buffers.
+            // Free the allocation, so that an idle connection holds no buffer.
             self.events = VecDeque::new();
         }
         Some(event)
     }
 
-    /// The application wants no more: only what pairs a connect with its disconnect stays, and the end. Returns what it was to be
-    /// told of sessions that were lost.
+    /// Discards the events of an application that wants no more, except `Connected` and `Closed`, which have to stay paired.
+    /// Returns the losses among the discarded events.
     pub(super) fn discard(&mut self) -> Unreported {
         let mut unreported = Unreported::default();
         self.events.retain_mut(|(event, _)| match event {
@@ -98,7 +98,7 @@ impl EventQueue {
 
     /// Whether the peer has to wait for the application.
     pub(super) fn is_full(&self, frames: usize, bytes: usize) -> bool {
-        // Gaps between drops and restores are never joined, and are no messages.
+        // The third limit is for gaps between drops and restores, which are not messages and are never merged.
         self.frames >= frames
             || self.bytes >= bytes
             || self.events.len() >= frames.saturating_add(2 * MANY_EVENTS)

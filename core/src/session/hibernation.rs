@@ -1,4 +1,4 @@
-//! [`Hibernated`]: a session that waits for a socket and keeps nothing, in as few bytes as it takes.
+//! [`Hibernated`]: the compact form of a suspended session that keeps no frames.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -7,22 +7,22 @@ use super::receiver::Receiver;
 use super::send_buffer::SendBuffer;
 use super::{Epoch, LostReason, Session, SessionConfig, SessionIdentity, Side, State};
 
-/// What is left of a server's session while it [rests](Session::can_hibernate) and keeps nothing for its peer: some numbers, a
-/// tenth of its size.
+/// The compact form of a server's session that is [suspended](Session::can_hibernate) and keeps no frames for its peer: a few
+/// numbers, a tenth of the size of a [`Session`].
 #[derive(Debug)]
 pub struct Hibernated {
     config: Arc<SessionConfig>,
     identity: Option<Arc<SessionIdentity>>,
-    /// [`Session::numbers`], each in LEB128: most are small.
+    /// [`Session::numbers`] in LEB128, because most are small.
     numbers: Box<[u8]>,
 }
 
-/// So many numbers make a session.
+/// The number of numbers in a hibernated session.
 const NUMBERS: usize = 23;
 
 impl Session {
-    /// The session as it rests; `None` where it does not, or where there is more to it than numbers. Why its last socket was
-    /// lost is forgotten: [`Session::dropped`].
+    /// Returns the compact form of the session, or `None` if the session is not suspended and idle or keeps more than numbers.
+    /// The compact form does not keep [`Session::dropped`].
     pub fn hibernate(&self) -> Option<Hibernated> {
         let is_numbers = self.config.side == Side::Server
             && self.can_hibernate()
@@ -80,7 +80,7 @@ impl Session {
 }
 
 impl Hibernated {
-    /// The session as it was.
+    /// Restores the session.
     pub fn wake(&self) -> Session {
         let mut rest = &*self.numbers;
         let mut next = || read(&mut rest);
@@ -108,15 +108,15 @@ impl Hibernated {
         session.sent.gaps = next();
         session.resumed = small(next());
         session.drops = small(next());
-        debug_assert!(rest.is_empty(), "all is read that was written");
+        debug_assert!(rest.is_empty(), "every number is read");
         session
     }
 }
 
-/// Times are told from here, in nanoseconds: no process runs for the 292 years that fit.
+/// Reference point for stored times, which are in nanoseconds from it: 63 bits cover 292 years.
 static ORIGIN: OnceLock<Instant> = OnceLock::new();
 
-/// Even numbers are after the origin, odd ones before: clocks may be paused, and differ.
+/// Encodes times after the origin as even numbers, earlier ones as odd: with paused clocks, times before it occur.
 fn of_instant(at: Instant) -> u64 {
     let origin = *ORIGIN.get_or_init(|| at);
     let nanos = |distance: Duration| distance.as_nanos() as u64;
@@ -127,13 +127,13 @@ fn of_instant(at: Instant) -> u64 {
 }
 
 fn instant_of(number: u64) -> Instant {
-    let origin = *ORIGIN.get().expect("it was asked for before");
+    let origin = *ORIGIN.get().expect("a number is written before one is read");
     let distance = Duration::from_nanos(number / 2);
     if number.is_multiple_of(2) { origin + distance } else { origin - distance }
 }
 
 fn small(number: u64) -> u32 {
-    u32::try_from(number).expect("it was one")
+    u32::try_from(number).expect("the number was a u32")
 }
 
 fn write(bytes: &mut Vec<u8>, mut number: u64) {

@@ -1,4 +1,4 @@
-//! What the attached socket brings, on its way to the application.
+//! Frames from the attached socket on their way to the application.
 
 use std::fmt;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use super::send_buffer::BadAck;
 use super::timeout::Ping;
 use super::{CloseReason, Epoch, Event, Mode, Reconnect, Session, Side, State};
 
-/// A rule of the protocol that the peer broke.
+/// A violation of the protocol by the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Violation(pub(super) &'static str);
 
@@ -38,19 +38,20 @@ impl From<BadAck> for Violation {
     }
 }
 
-/// The most `$pong`s that wait to be written before reading stops.
+/// Maximum number of pending `$pong`s; reading stops while as many are unwritten.
 const MAX_PONGS: usize = 16;
 
 impl Session {
-    /// Whether the socket is to be read: the application keeps up, and so does the peer with the answers that it asks for.
+    /// Whether the driver should read from the socket: the application keeps up, and the peer reads the `$pong`s that it asks
+    /// for.
     ///
-    /// In session mode the socket is read on behind what the application has not taken, for the acknowledgements there.
+    /// In session mode reading continues while the event queue is full, because acknowledgements may follow the data.
     pub fn wants_read(&self) -> bool {
         if self.pongs.as_ref().is_some_and(|pongs| pongs.len() >= MAX_PONGS) {
             return false;
         }
         if self.closing.is_some() {
-            // Nothing is queued any more, and the answer to our close frame has to be seen.
+            // Data frames are no longer queued, and the answer to our close frame has to be read.
             return true;
         }
         match (self.config.mode, &self.ahead) {
@@ -65,7 +66,7 @@ impl Session {
         self.events.is_full(self.config.inbox_frames, self.config.inbox_bytes)
     }
 
-    /// Something arrived on the socket, were it only a ping.
+    /// Records that any bytes arrived on the socket, even if only a ping.
     pub fn handle_heard(&mut self, epoch: Epoch, now: Instant) {
         if epoch == self.epoch {
             self.last_heard = now;
@@ -73,10 +74,10 @@ impl Session {
         }
     }
 
-    /// A frame arrived that took `size` bytes on the wire.
+    /// Handles a frame that took `size` bytes on the wire.
     ///
     /// # Errors
-    /// Fails when the peer broke the protocol: the driver then calls [`Self::handle_violation`] with 1002.
+    /// Fails when the peer broke the protocol. The driver then calls [`Self::handle_violation`] with 1002.
     pub fn handle_frame(
         &mut self,
         epoch: Epoch,
@@ -107,7 +108,7 @@ impl Session {
     //= PROTOCOL.md#3-control-frames
     fn handle_control(&mut self, control: Control, now: Instant) -> Result<(), Violation> {
         match control {
-            Control::Open(_) => Err(Violation("$open where none can be")),
+            Control::Open(_) => Err(Violation("unexpected $open")),
             Control::Ack(count) => {
                 let new = self.send_buffer.acknowledge(count)?;
                 self.asking.acknowledged(new);
@@ -123,7 +124,7 @@ impl Session {
             }
             Control::Gap(gap) => self.handle_gap(gap, now),
             Control::Ping(value) => {
-                // After our close frame no answer can follow, and unwritten ones would stop the reading.
+                // Nothing may follow our close frame, and `$pong`s that are never written would stop the reading.
                 if !self.close_sent() {
                     self.pongs.get_or_insert_default().push_back(value);
                 }
@@ -136,24 +137,24 @@ impl Session {
     //= PROTOCOL.md#R4.5: `from` MUST be the receiver's count plus 1
     fn handle_gap(&mut self, gap: Gap, now: Instant) -> Result<(), Violation> {
         let uncounted = self.ahead.as_ref().map_or(0, |ahead| ahead.numbers());
-        // Once we are closing, what came before it was not counted either.
+        // While we are closing, frames before the gap are not counted either.
         if self.closing.is_none() && gap.from != self.receiver.received() + uncounted + 1 {
-            return Err(Violation("$gap does not follow what was received"));
+            return Err(Violation("$gap does not follow the last received frame"));
         }
         self.handle_data(Inbound::Gap(gap), now);
         Ok(())
     }
 
-    /// What takes the next number: counted while there is room for it, read ahead while there is not.
+    /// Counts an inbound frame or gap, or adds it to `ReadAhead` while the event queue is full.
     fn handle_data(&mut self, arrived: Inbound, now: Instant) {
         if self.closing.is_some() {
-            // Not counted, so that the peer knows that nobody took it.
+            // Not counted, so that the peer knows that the application did not receive it.
             return;
         }
         if self.config.mode == Mode::Session && self.inbox_is_full() {
             self.ahead.get_or_insert_default().push(arrived, now);
         } else {
-            debug_assert!(self.ahead.is_none(), "what was read ahead comes first");
+            debug_assert!(self.ahead.is_none(), "read-ahead frames are counted first");
             self.count(arrived, now);
         }
     }
@@ -172,20 +173,20 @@ impl Session {
         }
     }
 
-    /// The next thing to tell the application. What was read ahead takes the room that it leaves, and is counted, so that an
-    /// acknowledgement may be due afterwards.
+    /// Returns the next event for the application. Read-ahead frames move into the space that it leaves and are counted, so
+    /// an acknowledgement may be due afterwards.
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.events.pop()?;
         self.count_ahead(self.config.inbox_frames, self.config.inbox_bytes);
         Some(event)
     }
 
-    /// Whether there is something to tell the application.
+    /// Whether events are pending for the application.
     pub fn has_events(&self) -> bool {
         !self.events.is_empty()
     }
 
-    /// The application wants to hear no more but the end. What it was to be told of lost sessions counts as unacknowledged.
+    /// Discards all events but the end: the application wants no more. Unreported losses count as unacknowledged.
     pub fn discard_events(&mut self) {
         let discarded = self.events.discard();
         if !discarded.messages.is_empty() || discarded.dropped > 0 {
@@ -195,12 +196,12 @@ impl Session {
         }
     }
 
-    /// How many frames of lost sessions the application was not told of.
+    /// Number of frames of lost sessions whose loss was not reported to the application.
     pub(super) fn unreported(&self) -> u64 {
         self.unreported.as_ref().map_or(0, |unreported| unreported.messages.len() as u64 + unreported.dropped)
     }
 
-    /// Counts what was read ahead, the oldest first, while the inbox holds less than this.
+    /// Counts read-ahead frames, oldest first, while the event queue is below these limits.
     pub(super) fn count_ahead(&mut self, frames: usize, bytes: usize) {
         let Some(mut ahead) = self.ahead.take() else {
             return;
@@ -212,23 +213,24 @@ impl Session {
             }
         }
         if ahead.is_empty() {
-            // These could not be reported when the peer asked.
+            // The answer to the peer's `$sync` could not cover these frames.
             self.asked |= ahead.asked && !self.close_sent();
         } else {
             self.ahead = Some(ahead);
         }
     }
 
-    /// Counts everything that was read ahead: for the last time, or the inbox would have no bound.
+    /// Counts all read-ahead frames, regardless of the limits. Only for a session that ends: otherwise the event queue would
+    /// be unbounded.
     pub(super) fn count_all_ahead(&mut self) {
         self.count_ahead(usize::MAX, usize::MAX);
     }
 
-    /// The peer broke a rule; `frame` says which, and is what closes the socket.
+    /// Handles a violation by the peer; the socket is closed with `frame`, which names the violation.
     pub fn handle_violation(&mut self, epoch: Epoch, frame: CloseFrame) {
         if epoch == self.epoch && self.state == State::Connected {
             self.reconnect = Reconnect::Never;
-            // What came before it was in order.
+            // Frames before the violation are valid.
             self.count_all_ahead();
             self.end(match frame.code {
                 1009 => CloseReason::TooBig,

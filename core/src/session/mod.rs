@@ -1,16 +1,16 @@
-//! [`Session`]: the state machine that outlives its sockets. The same type serves both ends and both modes.
+//! [`Session`]: the state machine that outlives its sockets. Both sides and both modes use the same type.
 //!
-//! Pure and synchronous. What arrives goes in by the `handle_*` functions, with the time; what is to be written comes out
-//! of [`Session::poll_transmit`], what the application is to be told out of [`Session::poll_event`], and when to call
-//! [`Session::handle_timeout`] next out of [`Session::poll_timeout`].
+//! A session is synchronous and does no I/O. The `handle_*` methods take input and the current time;
+//! [`Session::poll_transmit`] returns data to write, [`Session::poll_event`] returns events for the application, and
+//! [`Session::poll_timeout`] returns when to call [`Session::handle_timeout`] next.
 //!
-//! A socket belongs to a session under an [`Epoch`]. Everything that a socket brings names its epoch, so that a socket that
-//! was taken over, but does not know it yet, can change nothing.
+//! Each socket of a session has an [`Epoch`], and every input from a socket carries it. A socket that another one has
+//! replaced therefore cannot change the session, even if its driver has not noticed the takeover yet.
 //!
-//! The way in: a frame is counted by the `Receiver` and put into the `EventQueue`; while that is full, it waits uncounted in
-//! `ReadAhead`. The way out: a frame is numbered by the `SendBuffer` and kept there until the peer has acknowledged it. Below, one
-//! file for each subject: sockets come and go, a session opens, frames come in, frames go out, the session closes, time
-//! passes.
+//! Incoming: the `Receiver` counts a data frame, and the `EventQueue` stores it for the application. While the queue is full,
+//! data frames wait uncounted in `ReadAhead`. Outgoing: the `SendBuffer` numbers a data frame and keeps it until the peer
+//! acknowledges it. The modules below each cover one subject: attaching sockets, opening, incoming frames, outgoing frames,
+//! closing, timeouts and hibernation.
 
 mod config;
 pub use config::{Mode, SessionConfig, Side};
@@ -79,110 +79,114 @@ use receiver::Receiver;
 use send_buffer::SendBuffer;
 use timeout::Ping;
 
-/// One end of a session.
+/// One side of a session.
 #[derive(Debug)]
 #[cfg_attr(test, derive(Clone))]
 #[repr(C)]
 pub struct Session {
-    // What each delivery looks at comes first, in as few lines of the cache as can be: of thousands of sessions none is in it.
+    // Every broadcast delivery reads the first fields, up to `SendBuffer::HOT`, of thousands of sessions that are in no
+    // cache. The declaration order (`repr(C)`) keeps these fields in as few cache lines as possible.
     state: State,
-    /// Whether `$open` has gone out or come in on the attached socket; always true in plain mode.
+    /// Whether `$open` was sent or received on the attached socket. Always true in plain mode.
     opened: bool,
     ping: Ping,
-    /// Whether the peer is to be asked for an acknowledgement.
+    /// Progress of our requests for an acknowledgement (`$sync`).
     asking: Asking,
-    /// The frames that we keep.
+    /// Maximum number of data frames kept for the peer.
     buffer: u32,
-    /// The attached socket's, or that of the last one that was.
+    /// Epoch of the attached socket, or of the last one if none is attached.
     epoch: Epoch,
     config: Arc<SessionConfig>,
     closing: Option<Box<Closing>>,
-    /// Why the session ended, once it has.
+    /// Why the session ended; `None` until then.
     ended: Option<Box<CloseReason>>,
-    /// `$pong`s to be written; mostly none.
+    /// Pending `$pong`s; usually `None`.
     pongs: Option<Box<Pongs>>,
     sent: Sent,
     blocked: Option<Box<Blocked>>,
     send_buffer: SendBuffer,
     events: EventQueue,
     receiver: Receiver,
-    /// Session mode: what the attached socket brought while the inbox was full. Never empty; while it is there, the inbox is
-    /// full and nothing closes.
+    /// Session mode: data frames and gaps that arrived while the event queue was full. Never `Some` of an empty `ReadAhead`.
+    /// While it is `Some`, the event queue is full and the session is not closing.
     ahead: Option<Box<ReadAhead>>,
     last_heard: Instant,
-    /// The frames and the bytes that the peer keeps: what our acknowledgements are measured by. More bytes than fit are as many as
-    /// fit.
+    /// Number of data frames, and of their bytes, that the peer keeps; our acknowledgements are paced by them. A number of
+    /// bytes above `u32::MAX` is stored as `u32::MAX`.
     peer_buffer: u32,
     peer_buffer_bytes: u32,
-    /// The largest message that the peer accepts, likewise.
+    /// The largest message that the peer accepts, in bytes, likewise capped at `u32::MAX`.
     peer_max: u32,
-    /// The peer has asked for an acknowledgement.
+    /// Whether the peer waits for an answer to its `$sync`.
     asked: bool,
-    /// Client: the session has ended at the server, so that it is not offered again.
+    /// Client: the server has ended the session, so the next dial does not offer it.
     retired: bool,
-    /// Server: what the `$open` that is due has to say. Client: what the last one said, or what the
-    /// client has found.
+    /// Why a session was not resumed. Server: the value for the next `$open`. Client: the value of the last `$open`, or the
+    /// client's own finding.
     lost: Option<LostReason>,
-    /// Session mode: who we are. A client learns it from `$open`.
+    /// Session mode: token, connection ID and room. A client learns them from `$open`.
     identity: Option<Arc<SessionIdentity>>,
-    /// The highest that was given out.
+    /// The highest epoch that was reserved.
     reserved: Epoch,
-    /// Client: what its application would have been told of lost sessions if it had not closed. Mostly nothing.
+    /// Client: losses that were not reported because the application had closed the session; usually `None`.
     unreported: Option<Box<Unreported>>,
-    /// Since when there is no socket. Stays when the session ends without one.
+    /// When the session lost its last socket. Remains set if the session ends while it is suspended.
     suspended_since: Option<Instant>,
-    /// How often a socket was restored.
+    /// Number of times another socket was attached and the session continued.
     resumed: u32,
-    /// How often an attached socket was lost.
+    /// Number of attached sockets that were lost.
     drops: u32,
-    /// Why the last socket that was lost was.
+    /// Why the most recent of the `drops` sockets was lost.
     dropped: Option<Box<DropReason>>,
     reconnect: Reconnect,
 }
 
-/// The payloads of `$pong`s, the oldest first.
+/// Payloads of `$pong`s, oldest first.
 type Pongs = VecDeque<Option<Bytes>>;
 
-/// Frames in and out, for statistics: of one session, over all its sockets.
+/// Statistics of one session over all its sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Data frames received, and those that the peer said will never come.
+    /// Data frames received, including those that the peer reported as gaps.
     pub received: u64,
-    /// Those of [`Self::received`] that the peer said will never come (PROTOCOL.md §3, `$gap`).
+    /// The part of [`Self::received`] that the peer reported as gaps (PROTOCOL.md §3, `$gap`).
     pub received_gaps: u64,
     /// Bytes of the data frames received: the payloads of their WebSocket messages.
     pub received_bytes: u64,
     /// Data frames accepted for sending.
     pub accepted: u64,
-    /// Data frames handed to sockets, each time that one was.
+    /// Data frames sent to sockets. A replayed frame counts again.
     pub sent: u64,
-    /// Bytes of [`Self::sent`], in the transport's own form: a server's include the WebSocket header.
+    /// Bytes of [`Self::sent`] as the transport takes them: on a server they include the WebSocket headers.
     pub sent_bytes: u64,
-    /// Those of [`Self::sent`] that an older socket had been handed before.
+    /// The part of [`Self::sent`] that had been sent to an earlier socket.
     pub replayed: u64,
-    /// Data frames of which the peer was told that they never come, each time that it was.
+    /// Data frames reported to the peer as gaps. A gap that is reported again counts again.
     pub sent_gaps: u64,
-    /// Data frames that were accepted and given up: the buffer overflowed, or the peer's codec had no image of them.
+    /// Accepted data frames that were dropped: the send buffer evicted them, or they could not be represented in the peer's
+    /// codec.
     pub dropped: u64,
-    /// Accepted data frames of which it is not known that they arrived: in session mode those that were never acknowledged,
-    /// in plain mode those that were not written. On a client, also those of sessions that were lost, of which the
-    /// application was not told because it closed.
+    /// Accepted data frames that are not known to have arrived: in session mode those that were not acknowledged, in plain
+    /// mode those that were not written. On a client, this includes frames of lost sessions whose loss was not reported
+    /// because the application had closed.
     pub unacknowledged: u64,
     /// Bytes kept for the peer.
     pub retained_bytes: usize,
-    /// How often the session was resumed: another socket was attached, and it went on.
+    /// Number of resumes: another socket was attached, and the session continued.
     pub resumed: u64,
-    /// How often an attached socket was lost, cut or taken over. One that the session closed as it ended is none of them.
+    /// Number of attached sockets that were lost, cut or taken over. A socket that the session closes when it ends does not
+    /// count.
     pub drops: u64,
 }
 
 impl Session {
-    /// So many bytes of it, from its beginning, are looked at for each delivery.
+    /// Length in bytes of the leading fields that every broadcast delivery reads, for prefetching.
     #[cfg(feature = "drive")]
     pub(crate) const HOT: usize = std::mem::offset_of!(Self, send_buffer) + SendBuffer::HOT;
 
-    /// A server's session in session mode, to be announced as `identity`. `lost` is why another was not resumed.
+    /// Creates a server's session in session mode, announced to the client as `identity`. `lost` says why the session that
+    /// the client offered was not resumed.
     pub fn new_server(
         config: Arc<SessionConfig>,
         identity: impl Into<Arc<SessionIdentity>>,
@@ -193,7 +197,7 @@ impl Session {
         Self { identity: Some(identity.into()), lost, ..Self::new(config, now) }
     }
 
-    /// Any other session: plain mode on either side, or a client's before its first `$open`.
+    /// Creates any other session: in plain mode on either side, or a client's before its first `$open`.
     pub fn new(config: Arc<SessionConfig>, now: Instant) -> Self {
         Self {
             state: State::New,
@@ -230,60 +234,61 @@ impl Session {
         }
     }
 
-    /// Where the session stands.
+    /// The current state.
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// Whether frames are accepted.
+    /// Whether the session accepts frames.
     pub fn is_open(&self) -> bool {
         self.state != State::Closed && self.closing.is_none()
     }
 
-    /// Plain or session mode.
+    /// The session's mode.
     pub fn mode(&self) -> Mode {
         self.config.mode
     }
 
-    /// Who this session is, in session mode; a client knows after the first `$open`.
+    /// Session mode: token, connection ID and room. `None` on a client before the first `$open`.
     pub fn identity(&self) -> Option<&Arc<SessionIdentity>> {
         self.identity.as_ref()
     }
 
-    /// Client: whether the attached socket has brought its `$open`. Always true of an attached socket in plain mode.
+    /// Client: whether `$open` has arrived on the attached socket. Always true for an attached socket in plain mode.
     pub fn is_opened(&self) -> bool {
         self.opened
     }
 
-    /// Client: what to offer for a resume: the token, and how many data frames have been received.
+    /// Client: the token and the number of received data frames to offer for a resume.
     ///
-    /// `None` while a socket is attached: what it still brings would be counted after the offer was made.
+    /// `None` while a socket is attached, because frames that still arrive on it would be missing from the offered count.
     pub fn resume_offer(&self) -> Option<(&Token, u64)> {
         let token = self.token().filter(|_| self.state != State::Connected)?;
         Some((token, self.receiver.received()))
     }
 
-    /// Client: how to go on after the socket is gone.
+    /// Client: how to reconnect after the socket is lost.
     pub fn reconnect(&self) -> Reconnect {
         self.reconnect
     }
 
-    /// Why the last socket that was lost was: [`Counts::drops`] says how many were. Forgotten while a session [rests](Hibernated).
+    /// Why the last lost socket was lost; [`Counts::drops`] is the number of lost sockets. [Hibernation](Hibernated) forgets
+    /// the reason.
     pub fn dropped(&self) -> Option<&DropReason> {
         self.dropped.as_deref()
     }
 
-    /// Client: why a session was not resumed, as the last `$open` says or as the client itself has found.
+    /// Client: why a session was not resumed, as the last `$open` reported it or as the client itself has found.
     pub fn lost(&self) -> Option<LostReason> {
         self.lost
     }
 
-    /// Why the session ended, once it has.
+    /// Why the session ended; `None` until then.
     pub fn ended(&self) -> Option<&CloseReason> {
         self.ended.as_deref()
     }
 
-    /// Frames in and out so far.
+    /// Current statistics.
     pub fn counts(&self) -> Counts {
         Counts {
             received: self.receiver.received(),
@@ -302,20 +307,21 @@ impl Session {
         }
     }
 
-    /// The largest message that the peer accepts: the payload of a WebSocket message. Without a bound until it is known.
+    /// Sets the largest message that the peer accepts: the number of bytes of a WebSocket message's payload. Unlimited until
+    /// set.
     ///
-    /// A client learns it from `$open`; what the offer of a client says, its server sets here.
+    /// A client sets it from `$open`, a server from the client's offer.
     pub fn set_peer_max(&mut self, bytes: u64) {
         self.peer_max = clamp(bytes);
     }
 
-    /// Client: the session that can be resumed, if there is one.
+    /// Client: the token of a session that can be resumed.
     fn token(&self) -> Option<&Token> {
         self.identity.as_ref().filter(|_| !self.retired).map(|identity| &identity.token)
     }
 }
 
-/// As much of a limit as fits: beyond 4 GiB none is reached.
+/// Converts to `u32`, saturating: no real limit exceeds 4 GiB.
 fn clamp(bytes: u64) -> u32 {
     u32::try_from(bytes).unwrap_or(u32::MAX)
 }

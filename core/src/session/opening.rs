@@ -1,4 +1,4 @@
-//! `$open`: the first frame on every socket in session mode, as the server writes it and as the client reads it.
+//! `$open`: the first frame on every socket in session mode. The server writes it, the client handles it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,11 +10,11 @@ use super::receiver::Receiver;
 use super::send_buffer::BadAck;
 use super::{DropReason, Event, Session, State, Violation, clamp};
 
-/// What `$open` says of a session for as long as it lives.
+/// The part of `$open` that is constant for the life of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionIdentity {
-    /// The secret with which the session is resumed.
+    /// The secret that authorizes a resume.
     pub token: Token,
     /// The connection ID.
     pub id: Box<str>,
@@ -23,21 +23,21 @@ pub struct SessionIdentity {
 }
 
 impl SessionIdentity {
-    /// Who a session is.
+    /// Creates an identity from its parts.
     pub fn new(token: Token, id: impl Into<Box<str>>, room: impl Into<Arc<str>>) -> Self {
         Self { token, id: id.into(), room: room.into() }
     }
 }
 
 impl Session {
-    /// Server: the `$open` for the socket that was just attached.
+    /// Server: builds the `$open` for the socket that was just attached.
     pub(super) fn open(&mut self) -> Open {
         let identity =
             self.identity.as_ref().expect("a server's session in session mode is created with its identity");
         let mut open = Open::new(identity.token.clone(), &*identity.id, &*identity.room);
         open.resumed = self.resumed > 0;
         open.received = self.tell();
-        // A window without bound has to survive a JavaScript peer, too.
+        // A JavaScript peer has to be able to represent even an unlimited window.
         let window = self.config.resume_window.as_millis().min(MAX_COUNT.into());
         open.window_ms = u64::try_from(window).expect("53 bits fit into 64");
         open.buffer = self.buffer;
@@ -47,12 +47,12 @@ impl Session {
         open
     }
 
-    /// Client: the server's word on what session this is.
+    /// Client: handles the server's `$open`.
     //= PROTOCOL.md#5-resuming
     pub(super) fn handle_open(&mut self, open: Open, now: Instant) -> Result<(), Violation> {
         if open.resumed {
             if self.token() != Some(&open.session) {
-                return Err(Violation("$open resumes a session that was not asked for"));
+                return Err(Violation("$open resumes a session that was not offered"));
             }
             match self.send_buffer.acknowledge(open.received) {
                 Ok(_) => {}
@@ -66,9 +66,9 @@ impl Session {
             self.receiver.tell();
         } else {
             if open.received != 0 {
-                return Err(Violation("a fresh session has received something"));
+                return Err(Violation("a fresh session has a `received` other than 0"));
             }
-            // What the client itself found out about a session that it has not offered again stands.
+            // If the server names no reason, keep the client's own finding about a session that it retired.
             self.lost = open.lost.or_else(|| self.lost.filter(|_| self.retired));
             self.forget(self.lost);
             if self.state == State::Closed {
@@ -78,7 +78,8 @@ impl Session {
         let first = self.identity.is_none();
         self.identity = Some(Arc::new(SessionIdentity::new(open.session, open.id, open.room)));
         self.retired = false;
-        // The server's own range: what it may send unacknowledged is what we may have to read ahead.
+        // The same range as the server's option. It also bounds our `ReadAhead`: the server has at most this many frames
+        // unacknowledged.
         self.peer_buffer = open.buffer.clamp(1, 65_536);
         self.peer_buffer_bytes = clamp(open.buffer_bytes).max(1);
         self.buffer = self.peer_buffer.min(self.config.buffer_frames);
@@ -89,8 +90,8 @@ impl Session {
         Ok(())
     }
 
-    /// Client: the server has forgotten frames that it acknowledged, so the session is lost. The socket is closed with 1000,
-    /// which ends the session at the server, and the next dial asks for a fresh one.
+    /// Client: the server no longer has frames that it acknowledged, so the session is lost. The socket is closed with 1000,
+    /// which ends the session on the server, and the next dial asks for a fresh session.
     //= PROTOCOL.md#R5.13: MUST take the session for lost
     fn abandon(&mut self, now: Instant) {
         if self.closing.is_some() {
@@ -102,14 +103,14 @@ impl Session {
         self.suspend(DropReason::SessionLost, now);
     }
 
-    /// The session that we had is no more: tells the application what was never acknowledged, and counts anew.
+    /// The previous session is lost: reports its unacknowledged messages to the application and restarts the counts.
     fn forget(&mut self, reason: Option<LostReason>) {
         if self.identity.is_none() {
-            // Nothing was ever opened; what is accepted already belongs to the session that begins.
+            // No session was ever opened; frames accepted so far belong to the one that begins now.
             return;
         }
         if self.closing.is_some() {
-            // There is nothing left that could be delivered; what is still kept counts as unacknowledged.
+            // Nothing can be delivered any more; frames that are still kept count as unacknowledged.
             self.end_closing();
             return;
         }

@@ -1,38 +1,38 @@
-//! [`ReadAhead`]: what was read while the application took nothing.
+//! [`ReadAhead`]: frames that were read while the event queue was full.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::{Frame, Gap};
 
-/// Data frames and gaps that the attached socket brought while the inbox was full, in their order.
+/// Data frames and gaps that arrived on the attached socket while the event queue was full, in order.
 ///
-/// They are read so that the control frames behind them can be obeyed: who waits for room in his outbox waits for an
-/// acknowledgement, and it may stand behind more data than the inbox takes. They are not counted, so that nothing is lost
-/// with them: when the socket is, its peer sends them again.
+/// Reading continues so that control frames behind the data are handled: a sender that waits for capacity in its send buffer
+/// waits for an acknowledgement, which may follow more data than the event queue holds. The entries are not counted as
+/// received, so losing them together with their socket loses nothing: the peer sends them again on the next socket.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ReadAhead {
     entries: VecDeque<(Inbound, Instant)>,
-    /// How many of the entries are data frames.
+    /// Number of data frames among the entries.
     frames: usize,
     /// Bytes of all data frames.
     bytes: usize,
-    /// How many numbers the entries will count for.
+    /// How much the entries will add to the count of received frames.
     numbers: u64,
-    /// A `$sync` came behind them: it asks for their acknowledgement, too.
+    /// Whether a `$sync` followed the entries, which asks for their acknowledgement, too.
     pub(super) asked: bool,
 }
 
-/// What takes the peer's next number, or several.
+/// Inbound data that takes one or more of the peer's frame numbers.
 #[derive(Debug, Clone)]
 pub(super) enum Inbound {
-    /// A data frame, and the bytes that it took on the wire.
+    /// A data frame and its size on the wire, in bytes.
     Frame(Frame, usize),
     Gap(Gap),
 }
 
 impl ReadAhead {
-    /// Adds what arrived at `now`, after everything that is there.
+    /// Appends a frame or gap that arrived at `now`.
     pub(super) fn push(&mut self, arrived: Inbound, now: Instant) {
         match &arrived {
             Inbound::Frame(_, size) => {
@@ -51,7 +51,7 @@ impl ReadAhead {
         self.entries.push_back((arrived, now));
     }
 
-    /// The oldest, and when it arrived.
+    /// Removes and returns the oldest entry and its time of arrival.
     pub(super) fn pop(&mut self) -> Option<(Inbound, Instant)> {
         let (arrived, at) = self.entries.pop_front()?;
         match &arrived {
@@ -65,16 +65,16 @@ impl ReadAhead {
         Some((arrived, at))
     }
 
-    /// How many numbers the entries will count for.
+    /// How much the entries will add to the count of received frames.
     pub(super) fn numbers(&self) -> u64 {
         self.numbers
     }
 
-    /// Whether this is more than a peer sends that keeps `buffer` frames or `bytes` and waits for acknowledgements.
+    /// Whether the entries exceed what a peer can send that keeps `buffer` frames or `bytes` and waits for acknowledgements.
     ///
-    /// Such a peer has at most `buffer` frames under way that are not acknowledged, with a gap before, between and after
-    /// them; their bytes are at most `bytes`, or it is one frame, however big. What it has all sent is not yet too much: the
-    /// acknowledgement that is waited for may be the next that it sends.
+    /// Such a peer has at most `buffer` unacknowledged frames under way, with a gap before, between and after them. Their total
+    /// size is at most `bytes`, unless it is a single larger frame. Reaching this limit exactly is fine, because the awaited
+    /// acknowledgement may be the next frame.
     pub(super) fn is_over(&self, buffer: u32, bytes: usize) -> bool {
         let buffer = buffer as usize;
         self.frames > buffer

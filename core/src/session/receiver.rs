@@ -1,32 +1,32 @@
-//! [`Receiver`]: what arrived, and when to say so.
+//! [`Receiver`]: counts received data frames and paces their acknowledgements.
 
 use std::time::{Duration, Instant};
 
 use super::clamp;
 
-/// Counts the data frames that arrive, and decides when to acknowledge them (PROTOCOL.md §4).
+/// Counts received data frames and decides when to acknowledge them (PROTOCOL.md §4).
 #[derive(Debug, Clone, Default)]
 pub(super) struct Receiver {
     received: u64,
-    /// Those of `received` that never came.
+    /// The part of `received` that came as gaps.
     gaps: u64,
-    /// Bytes of the others.
+    /// Bytes of the frames that did arrive.
     bytes: u64,
-    /// Those of `received` that the peer was not told of, by `$ack`, by a resume offer or by `$open`, and their bytes. More than
-    /// fit are as many as fit.
+    /// The part of `received` that was not yet reported to the peer by `$ack`, in a resume offer or in `$open`, and its bytes.
+    /// Both saturate.
     unreported: u32,
     untold_bytes: u32,
-    /// When the oldest data frame that the peer was not told of arrived.
+    /// When the oldest unreported data frame arrived.
     oldest_untold: Option<Instant>,
 }
 
 impl Receiver {
-    /// All that counts while no socket is attached.
+    /// The numbers that have to be kept while no socket is attached.
     pub(super) fn numbers(&self) -> [u64; 5] {
         [self.received, self.gaps, self.bytes, self.unreported.into(), self.untold_bytes.into()]
     }
 
-    /// One that has received nothing since this time.
+    /// The inverse of [`Self::numbers`]. Unreported frames count as received at `since`.
     pub(super) fn of_numbers(
         [received, gaps, bytes, unreported, untold_bytes]: [u64; 5],
         since: Instant,
@@ -36,16 +36,17 @@ impl Receiver {
         Self { received, gaps, bytes, unreported, untold_bytes, oldest_untold }
     }
 
-    /// A data frame of `size` bytes counts as received.
+    /// Counts a data frame of `size` bytes as received.
     pub(super) fn count_frame(&mut self, size: usize, now: Instant) {
         self.bytes = self.bytes.saturating_add(size as u64);
         self.untold_bytes = self.untold_bytes.saturating_add(clamp(size as u64));
         self.count(1, now);
     }
 
-    /// `frames` data frames that never come count as received.
+    /// Counts a gap of `frames` data frames as received.
     pub(super) fn count_gap(&mut self, frames: u64, now: Instant) {
-        // A peer may name any number below 2^53, once: no sum of them is near the end of 64 bits.
+        // Cannot overflow: a gap begins after the frames counted so far and ends below 2^53, so all gaps together stay
+        // below 2^53.
         self.gaps += frames;
         self.count(frames, now);
     }
@@ -68,22 +69,22 @@ impl Receiver {
         self.bytes
     }
 
-    /// When an acknowledgement is due: at once after a quarter of what the peer keeps, `delay` after the oldest data frame
-    /// otherwise.
+    /// When an acknowledgement is due: immediately once a quarter of the peer's buffer is unreported, otherwise `delay` after
+    /// the oldest unreported frame arrived.
     pub(super) fn ack_at(&self, buffer: u32, buffer_bytes: u32, delay: Duration) -> Option<Instant> {
         let oldest = self.oldest_untold?;
         let enough = self.unreported >= (buffer / 4).max(1) || self.untold_bytes >= (buffer_bytes / 4).max(1);
         Some(if enough { oldest } else { oldest + delay })
     }
 
-    /// The peer has been told the present count. Returns it.
+    /// Marks everything received so far as reported to the peer, and returns the count.
     pub(super) fn tell(&mut self) -> u64 {
         (self.unreported, self.untold_bytes) = (0, 0);
         self.oldest_untold = None;
         self.received
     }
 
-    /// Whether there is something that the peer was not told.
+    /// Whether the peer has not been informed of the latest count.
     pub(super) fn has_news(&self) -> bool {
         self.unreported > 0
     }

@@ -1,4 +1,4 @@
-//! Sockets come and go: at most one is attached, the one that asked last.
+//! Attaching and losing sockets. At most one is attached: the one that was reserved last.
 
 use std::time::Instant;
 
@@ -10,20 +10,20 @@ use super::state::Step;
 use super::timeout::Ping;
 use super::{CloseReason, DropReason, Event, Mode, Reconnect, Session, Side, State};
 
-/// Which of a session's sockets, in the order in which they asked for it.
+/// Identifies a socket of a session; ordered by when the socket requested the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub(super) u64);
 
-/// How a socket stands to its session.
+/// The relation of a socket to its session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "a socket that is no longer the session's must be let go"]
+#[must_use = "a detached socket must be closed or dropped"]
 #[allow(clippy::exhaustive_enums, reason = "a driver has to handle each")]
 pub enum AttachmentState {
-    /// It is the session's.
+    /// The socket is attached to the session.
     Attached,
-    /// It is to be closed with this frame; nothing that it brings counts any more.
+    /// The socket is detached and has to be closed with this frame. The session ignores further input from it.
     Leave(CloseFrame),
-    /// It is lost: to be dropped without a word.
+    /// The socket is lost; drop it without a close frame.
     Gone,
 }
 
@@ -31,36 +31,37 @@ pub enum AttachmentState {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AttachError {
-    /// A socket that asked later is, or was, attached.
+    /// A socket that requested the session later was attached before.
     Fenced,
     /// The session has ended.
     Closed,
-    /// The count in the resume offer cannot be.
+    /// The count in the resume offer is impossible.
     Violation(Violation),
 }
 
 impl Session {
-    /// A socket has asked for this session: its place in the order of those that ask.
+    /// Reserves an epoch for a socket that requests this session. The order of reservations decides which socket prevails.
     pub fn reserve(&mut self) -> Epoch {
         self.reserved.0 += 1;
         self.reserved
     }
 
-    /// Whether a resume offer with this count can be (PROTOCOL.md §4, §5).
+    /// Checks the count of a resume offer (PROTOCOL.md §4, §5).
     ///
     /// # Errors
-    /// Fails for a count beyond what was sent, or below what was acknowledged: HTTP 400, the session stays as it is.
+    /// Fails if the count is beyond what was sent, or below what was acknowledged. The server then answers with HTTP 400, and
+    /// the session is unchanged.
     pub fn check_resume(&self, received: u64) -> Result<(), Violation> {
         self.send_buffer.check_ack(received).map_err(Violation::from)
     }
 
-    /// Attaches a socket. One that is still attached is taken over: from now on it can do nothing.
+    /// Attaches a socket. It takes over from one that is still attached, whose input is ignored from now on.
     ///
-    /// `received` is the count of a resume offer, on the server in session mode; `None` everywhere else.
+    /// `received` is the count of a resume offer, on a server in session mode; `None` otherwise.
     ///
     /// # Errors
-    /// Fails when the session has ended, when a socket that asked later is already there, and for an impossible count; the
-    /// session stays as it is.
+    /// Fails if the session has ended, if a socket that requested the session later was attached before, or if `received` is
+    /// impossible. The session is then unchanged.
     pub fn attach(&mut self, epoch: Epoch, received: Option<u64>, now: Instant) -> Result<(), AttachError> {
         let first = self.state == State::New;
         let was_connected = self.state == State::Connected;
@@ -94,24 +95,24 @@ impl Session {
         if let Some(closing) = &mut self.closing {
             closing.sent = false;
         }
-        // A client in session mode learns the server's count from `$open`.
+        // A client in session mode learns the server's count from `$open`, and rewinds there.
         if self.config.side == Side::Server || self.config.mode == Mode::Plain {
             self.send_buffer.rewind(self.send_buffer.acked());
         }
         self.opened = self.config.mode == Mode::Plain;
-        // A client is connected, or restored, when `$open` says so.
+        // A client in session mode is connected or restored only when `$open` arrives.
         if self.opened || self.config.side == Side::Server {
             self.announce(first);
         }
         Ok(())
     }
 
-    /// Tells the application that a socket is there.
+    /// Reports the attached socket to the application.
     pub(super) fn announce(&mut self, first: bool) {
         if !first {
             self.resumed = self.resumed.saturating_add(1);
         }
-        // A session that is closing has an application that wants to hear no more of it.
+        // The application of a closing session wants no more events.
         if self.closing.is_none() {
             self.events.push(if first { Event::Connected } else { Event::Restored });
         }
@@ -123,14 +124,14 @@ impl Session {
     }
 
     fn announce_drop(&mut self, why: DropReason) {
-        // A client that was never told of a session, or not yet of its restoration, has nothing to miss.
+        // A client that has not reported this socket as connected or restored has no drop to report, either.
         let told = self.opened || self.config.side == Side::Server;
         if self.closing.is_none() && told {
             self.events.push(Event::Dropped(why));
         }
     }
 
-    /// How the socket of `epoch` stands to the session.
+    /// The relation of the socket of `epoch` to the session.
     pub fn standing(&self, epoch: Epoch) -> AttachmentState {
         if epoch != self.epoch {
             //= PROTOCOL.md#R5.18: close the older socket with 4000 `taken over`
@@ -138,7 +139,7 @@ impl Session {
         }
         match (self.state, self.ended.as_deref()) {
             (State::Connected, _) => AttachmentState::Attached,
-            // It was lost before the session ended, even if its driver has not seen so yet.
+            // The socket was lost before the session ended, even if its driver has not noticed yet.
             (State::Closed, _) if self.suspended_since.is_some() => AttachmentState::Gone,
             (State::Closed, Some(CloseReason::TransportLost(_))) => AttachmentState::Gone,
             (State::Closed, Some(reason)) => AttachmentState::Leave(reason.close_frame()),
@@ -149,33 +150,33 @@ impl Session {
         }
     }
 
-    /// The driver has let go of a socket: [`Self::handle_written`] is not called for it any more.
+    /// Records that the driver has dropped a socket, after its last [`Self::handle_written`].
     pub fn handle_left(&mut self, epoch: Epoch) {
         if epoch == self.epoch && self.state == State::Suspended {
             self.send_buffer.detach();
         }
     }
 
-    /// The socket is gone: the stream ended, or reading or writing failed.
+    /// Handles a lost socket: the stream ended, or reading or writing failed.
     pub fn handle_lost(&mut self, epoch: Epoch, why: DropReason, now: Instant) {
         if epoch == self.epoch {
             self.suspend(why, now);
         }
     }
 
-    /// Cuts the attached socket without a word. Returns whether there was one.
+    /// Cuts the attached socket without a close frame. Returns whether one was attached.
     pub fn cut(&mut self, now: Instant) -> bool {
         let attached = self.state == State::Connected;
         self.suspend(DropReason::Cut, now);
         attached
     }
 
-    /// Whether a socket that is lost leaves the session alive.
+    /// Whether the session survives the loss of its socket.
     pub(super) fn outlives_socket(&self) -> bool {
         self.config.side == Side::Client || !self.config.resume_window.is_zero()
     }
 
-    /// The attached socket, if there is one, is the session's no more.
+    /// Detaches the socket, if one is attached, and suspends or ends the session.
     pub(super) fn suspend(&mut self, why: DropReason, now: Instant) {
         let Some(state) = self.state.after(Step::Suspend) else {
             return;
@@ -189,7 +190,7 @@ impl Session {
             return;
         }
         if !keeps {
-            // Nobody comes to send it again.
+            // No socket can resume this session, so the peer cannot send the read-ahead frames again.
             self.count_all_ahead();
             self.end(CloseReason::TransportLost(why));
             return;

@@ -1,4 +1,4 @@
-//! The life of a session: one table, and the drawing of it.
+//! The life cycle of a session as a diagram and a transition table.
 //!
 //! ```text
 //!            attach              attach (takeover)
@@ -11,7 +11,7 @@
 //!    └────────▶ Closed ◀─┘  end, from any state; window passed, from Suspended
 //! ```
 
-/// Where a session stands.
+/// The state of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "the drawing above is complete")]
 pub enum State {
@@ -19,25 +19,25 @@ pub enum State {
     New,
     /// A socket is attached.
     Connected,
-    /// The socket is gone; the session waits for another.
+    /// The socket is lost; the session waits for another.
     Suspended,
-    /// Ended, for good.
+    /// The session has ended. Final.
     Closed,
 }
 
-/// What moves a session from one state to another.
+/// An event that can change the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// A socket arrives; one that is still attached is taken over.
+    /// A socket is attached; it replaces one that is still attached.
     Attach,
     /// The attached socket is lost, and the session may outlive it.
     Suspend,
-    /// The session ends: closed, kicked, replaced, failed, window passed.
+    /// The session ends: closed, kicked, replaced, failed, or its window has passed.
     End,
 }
 
 impl State {
-    /// The transition table. `None` where the step has no meaning, and changes nothing.
+    /// The transition table. `None` if the step does not apply; the state is then unchanged.
     #[must_use]
     pub(super) fn after(self, step: Step) -> Option<Self> {
         match (self, step) {

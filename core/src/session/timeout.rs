@@ -1,22 +1,22 @@
-//! What becomes due: acknowledgements, pings, and the end of what takes too long.
+//! Timers: acknowledgements, heartbeat, write timeout, resume window and close deadline.
 
 use std::time::Instant;
 
 use super::{CloseReason, DropReason, Mode, Session, Side, State};
 
-/// How a socket on which nothing arrives is asked whether somebody is there.
+/// Heartbeat state of the attached socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ping {
-    /// It was heard from lately.
+    /// Input has arrived recently.
     Idle,
-    /// A ping is to be written.
+    /// A ping has to be written.
     Due,
     /// A ping was written, and nothing has arrived since.
     Sent,
 }
 
 impl Session {
-    /// When [`Self::handle_timeout`] is to be called next, if ever. It may come earlier than anything is due.
+    /// When to call [`Self::handle_timeout`] next; `None` if never. It may be earlier than anything is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let closing = self.closing.as_ref().map(|closing| closing.deadline);
         let state = match self.state {
@@ -28,7 +28,7 @@ impl Session {
                     Ping::Due | Ping::Sent => self.last_heard + self.config.pong_timeout,
                 };
                 let write = self.blocked.as_ref().map(|blocked| blocked.due(self.config.write_timeout));
-                // A blocked socket takes no acknowledgement before it moves again, and then it is looked at anyway.
+                // A blocked socket cannot take an acknowledgement; when it takes bytes again, the session is polled anyway.
                 let ack = if write.is_some() { None } else { self.ack_at() };
                 [Some(heartbeat), write, ack].into_iter().flatten().min()
             }
@@ -36,20 +36,19 @@ impl Session {
         [state, closing].into_iter().flatten().min()
     }
 
-    /// When the attached socket is to write an acknowledgement.
+    /// When the attached socket has to write an acknowledgement.
     pub(super) fn ack_at(&self) -> Option<Instant> {
         if self.config.mode == Mode::Plain || !self.opened || self.close_sent() {
             return None;
         }
         if self.asked {
-            // At once: the request was heard.
+            // Immediately: the request arrived then.
             return Some(self.last_heard);
         }
         self.receiver.ack_at(self.peer_buffer, self.peer_buffer_bytes, self.config.ack_delay)
     }
 
-    /// Whether nothing is to be done before another socket comes, the application asks for something, or the time has come for
-    /// the window to end.
+    /// Whether nothing has to be done before another socket is attached, the application acts, or the resume window ends.
     pub fn can_hibernate(&self) -> bool {
         self.state == State::Suspended && self.closing.is_none() && self.events.is_empty()
     }
@@ -57,12 +56,12 @@ impl Session {
     fn window_end(&self) -> Option<Instant> {
         match self.config.side {
             Side::Client => None,
-            // A window without end is a choice; it must not overflow the clock.
+            // The window may be unlimited; adding it must not overflow the clock.
             Side::Server => self.suspended_since?.checked_add(self.config.resume_window),
         }
     }
 
-    /// The time has come for something.
+    /// Handles all timers that have expired by `now`.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.closing.as_ref().is_some_and(|closing| closing.deadline <= now) {
             self.end_closing();
@@ -84,7 +83,7 @@ impl Session {
         if self.blocked.as_ref().is_some_and(|blocked| blocked.is_lost(timeout, now)) {
             self.suspend(DropReason::WriteTimeout, now);
         } else if !self.wants_read() {
-            // We are not listening: silence says nothing about the peer.
+            // We are not reading, so silence says nothing about the peer.
             self.last_heard = now;
             self.ping = Ping::Idle;
         } else if self.last_heard + self.config.pong_timeout <= now {

@@ -136,7 +136,7 @@ async fn a_socket_that_takes_nothing_for_the_write_timeout_is_lost() {
     for n in 1..=200 {
         server.send("ada", &number(n)).unwrap();
     }
-    assert_eq!(log.next().await, "ada dropped: the socket took too little for the write timeout");
+    assert_eq!(log.next().await, "ada dropped: the socket took too few bytes within the write timeout");
     assert!(since.elapsed() >= secs(7) && since.elapsed() < secs(8), "{:?}", since.elapsed());
     line.cut();
     assert_eq!(numbers(&mut ada, 200).await, Vec::from_iter(1..=200));

@@ -41,7 +41,7 @@ async fn the_oldest_suspended_session_gives_way_and_is_told_when_it_returns() {
     assert!(server.connection("old").is_some());
 
     server.send("young", &big()).unwrap();
-    assert_eq!(log.next().await, "old disconnected: gave way to other sessions");
+    assert_eq!(log.next().await, "old disconnected: evicted to free memory");
     assert!(server.stats().retained_bytes <= 30_000);
 
     for line in [old_line, young_line] {
@@ -69,7 +69,7 @@ async fn suspended_sessions_without_frames_are_bounded_too() {
     line.cut();
     let mut told = [log.next().await, log.next().await];
     told.sort();
-    assert_eq!(told, ["ada dropped: connection reset", "c0 disconnected: gave way to other sessions"]);
+    assert_eq!(told, ["ada dropped: connection reset", "c0 disconnected: evicted to free memory"]);
     assert_eq!(server.stats().suspended, 3);
 }
 
@@ -160,7 +160,7 @@ async fn a_broadcast_that_is_kept_evicts_the_oldest_afterwards() {
     assert_eq!(server.broadcast("room", &big()), Ok(2));
     assert_eq!(server.stats().suspended, 2);
     assert!(next(&mut ben).await.starts_with("message big"));
-    assert_eq!(log.next().await, "old disconnected: gave way to other sessions");
+    assert_eq!(log.next().await, "old disconnected: evicted to free memory");
     assert_eq!((server.stats().suspended, server.stats().dropped), (1, 0));
 }
 
@@ -182,7 +182,7 @@ async fn when_all_who_waited_have_given_way_nothing_holds_up_a_shutdown() {
     let (_old, _line) = suspended(&server, &mut log, "old").await;
     let (_ben, _line) = client(&server, &mut log, "ben").await;
     server.send("ben", &Frame::new("big", &"x".repeat(1_200)).unwrap()).unwrap();
-    assert_eq!(log.next().await, "old disconnected: gave way to other sessions");
+    assert_eq!(log.next().await, "old disconnected: evicted to free memory");
     let since = tokio::time::Instant::now();
     shut_down(&server).await;
     assert!(since.elapsed().as_millis() < 100, "{:?}", since.elapsed());

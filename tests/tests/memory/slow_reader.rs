@@ -65,7 +65,7 @@ async fn a_peer_that_takes_next_to_nothing_is_cut_after_the_write_timeout() {
         server.send("slow", &Frame::new("e", &"x".repeat(60_000)).unwrap()).unwrap();
         let since = Instant::now();
         let reading = tokio::spawn(async move { read_slowly(&mut socket, bytes, pause, 60_000).await });
-        assert_eq!(log.next().await, "slow dropped: the socket took too little for the write timeout");
+        assert_eq!(log.next().await, "slow dropped: the socket took too few bytes within the write timeout");
         assert!(since.elapsed() >= secs(5) && since.elapsed() < secs(6), "{:?}", since.elapsed());
         reading.abort();
     }

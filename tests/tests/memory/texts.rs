@@ -32,7 +32,7 @@ fn the_end_of_a_session_has_a_text_a_label_and_a_close_frame() {
         (CloseReason::Protocol(bye()), "protocol error: 4001 bye", "protocol", "4001 bye"),
         (CloseReason::TooBig, "message too big", "too_big", "1009 message too big"),
         (CloseReason::Overflow, "send buffer overflowed", "overflow", "1013 send buffer overflow"),
-        (CloseReason::Evicted, "gave way to other sessions", "evicted", "1000"),
+        (CloseReason::Evicted, "evicted to free memory", "evicted", "1000"),
         (CloseReason::HandlerPanicked, "handler panicked", "handler_panicked", "1011 handler panicked"),
         (CloseReason::Remote(bye()), "closed by the peer with 4001 bye", "remote", "1000"),
         (CloseReason::TakenOver, "taken over by another socket", "taken_over", "1000"),
@@ -49,10 +49,10 @@ fn the_loss_of_a_socket_has_a_text_and_a_label() {
         (DropReason::Closed(Some(bye())), "closed by the peer with 4001 bye", "closed"),
         (DropReason::Io(ErrorKind::ConnectionReset), "connection reset", "io"),
         (DropReason::HeartbeatTimeout, "nothing arrived for the pong timeout", "heartbeat_timeout"),
-        (DropReason::WriteTimeout, "the socket took too little for the write timeout", "write_timeout"),
+        (DropReason::WriteTimeout, "the socket took too few bytes within the write timeout", "write_timeout"),
         (DropReason::TakenOver, "taken over by another socket", "taken_over"),
         (DropReason::Cut, "cut by the application", "cut"),
-        (DropReason::SessionLost, "the server has forgotten frames that it acknowledged", "session_lost"),
+        (DropReason::SessionLost, "the server lost frames that it had acknowledged", "session_lost"),
     ] {
         assert_eq!((reason.to_string().as_str(), reason.kind()), (text, label));
     }

@@ -156,7 +156,7 @@ fn a_gap_has_to_follow_what_was_read_ahead() {
     for (from, to) in [(3, 3), (5, 5), (7, 8)] {
         let mut pair = read_ahead(Client, 5);
         pair.forge(Client, control(Control::Gap(Gap::new(from, to))));
-        let closed = "closed: protocol error: 1002 $gap does not follow what was received";
+        let closed = "closed: protocol error: 1002 $gap does not follow the last received frame";
         assert_eq!(pair.told(Server), ["1", "2", "3", "4", "5", closed], "what came before it was in order");
     }
 }

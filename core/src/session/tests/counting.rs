@@ -310,7 +310,7 @@ fn a_gap_has_to_follow_what_was_received() {
         pair.send(Client, "1");
         pair.run();
         pair.forge(Client, control(Control::Gap(Gap::new(from, to))));
-        assert_protocol_error(&mut pair, Server, "$gap does not follow what was received");
+        assert_protocol_error(&mut pair, Server, "$gap does not follow the last received frame");
     }
     let mut pair = Pair::connected(8);
     pair.send(Client, "1");

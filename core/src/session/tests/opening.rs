@@ -145,7 +145,7 @@ fn a_second_open_is_a_violation_and_so_is_one_from_a_client() {
         let mut pair = Pair::connected(8);
         let open = control(Control::Open(Box::new(open_of(identity(0).token))));
         pair.forge(side, open);
-        assert_violation(&mut pair, other(side), "$open where none can be");
+        assert_violation(&mut pair, other(side), "unexpected $open");
     }
 }
 
@@ -155,14 +155,14 @@ fn open_cannot_resume_what_was_not_asked_for() {
     let mut open = open_of(identity(0).token);
     open.resumed = true;
     forge_open(&mut pair, open.clone());
-    assert_violation(&mut pair, Client, "$open resumes a session that was not asked for");
+    assert_violation(&mut pair, Client, "$open resumes a session that was not offered");
 
     let mut pair = Pair::connected(8);
     pair.cut();
     pair.connect();
     open.session = identity(7).token;
     forge_open(&mut pair, open);
-    assert_violation(&mut pair, Client, "$open resumes a session that was not asked for");
+    assert_violation(&mut pair, Client, "$open resumes a session that was not offered");
 }
 
 /// A client of which the server has acknowledged two frames and was not sent a third, and whose resume is answered with this
@@ -235,7 +235,7 @@ fn open_cannot_have_received_what_was_not_sent() {
     let mut open = open_of(identity(0).token);
     open.received = 1;
     forge_open(&mut pair, open);
-    assert_violation(&mut pair, Client, "a fresh session has received something");
+    assert_violation(&mut pair, Client, "a fresh session has a `received` other than 0");
 }
 
 #[test]
