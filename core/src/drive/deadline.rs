@@ -1,4 +1,4 @@
-//! [`Deadline`]: one timer that is set again without cost when its time only moves back.
+//! [`Deadline`]: one timer, which costs nothing when its deadline moves to a later time.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -6,22 +6,22 @@ use std::time::Instant;
 
 use tokio::time::Sleep;
 
-/// The time as tokio sees it: paused in tests and simulations.
+/// The time of tokio's clock, which tests and simulations pause.
 pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
 /// Waits for a deadline that changes with every poll.
 ///
-/// Heartbeats move their deadline back with each byte that arrives. The timer underneath stays where it was, goes off too
-/// early now and then, and is set again: that is cheaper than moving it each time.
+/// Each byte that arrives defers the heartbeat. The timer underneath stays where it was, fires too early now and then, and is
+/// reset then: that is cheaper than resetting it with each byte.
 #[derive(Debug, Default)]
 pub struct Deadline {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Deadline {
-    /// Ready when `at` has come.
+    /// Ready once the time `at` has come; never for `None`.
     pub fn poll(&mut self, cx: &mut Context<'_>, at: Option<Instant>) -> Poll<()> {
         let Some(at) = at else { return Poll::Pending };
         let at = tokio::time::Instant::from_std(at);

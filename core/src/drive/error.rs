@@ -1,4 +1,4 @@
-//! Why a frame was not accepted, or not delivered.
+//! [`SendError`] and [`DeliveryError`]: why a frame was not accepted, or not delivered.
 
 use std::fmt;
 
@@ -8,32 +8,33 @@ use crate::Refused;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The buffer is full: the peer takes or acknowledges less than is sent. The frame was not queued.
+    /// The send buffer is full: the peer reads or acknowledges more slowly than the application sends. The frame was not queued.
     Full,
-    /// There was no room for the write timeout. The frame was not queued.
+    /// The send buffer stayed full for the write timeout. The frame was not queued.
     Timeout,
     /// The session has ended, or is closing.
     Closed,
-    /// The encoded frame is larger than the peer accepts: a server says so when it opens a session, a client of ours when it
-    /// dials (PROTOCOL.md §3, §5). The frame was not queued. Never in plain mode, where no peer says.
+    /// The encoded frame is larger than the peer accepts. A server announces its limit when it opens a session, rejoin's client
+    /// when it dials (PROTOCOL.md §3, §5). The frame was not queued. Does not occur in plain mode, which has no such
+    /// announcement.
     TooBig {
         /// The size of the encoded frame, in bytes.
         size: usize,
-        /// The largest that the peer accepts, in bytes.
+        /// The size of the largest frame that the peer accepts, in bytes.
         limit: usize,
     },
     /// The event begins with `$`, which belongs to the protocol in session mode.
     Reserved,
     /// No connection has this ID.
     NotFound,
-    /// The frame has no image in the peer's codec.
+    /// The frame cannot be represented in the peer's codec.
     Encode(crate::EncodeError),
 }
 
 impl From<Refused> for SendError {
     fn from(refused: Refused) -> Self {
         match refused {
-            // Who asks for a frame to be dropped is told so by other means.
+            // `Overflow::DropNewest` reports a dropped frame in its return value; no caller gets `Dropped` here.
             Refused::Full | Refused::Dropped => Self::Full,
             Refused::Closed => Self::Closed,
             Refused::TooBig { size, limit } => Self::TooBig { size, limit },
@@ -51,7 +52,7 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => f.write_str("send buffer is full"),
-            Self::Timeout => f.write_str("send buffer had no room within the write timeout"),
+            Self::Timeout => f.write_str("send buffer stayed full for the write timeout"),
             Self::Closed => f.write_str("connection is closed"),
             Self::TooBig { size, limit } => {
                 write!(f, "frame of {size} bytes is larger than the {limit} bytes that the peer accepts")
@@ -72,17 +73,17 @@ impl std::error::Error for SendError {
     }
 }
 
-/// Why nothing is known of a frame's delivery.
+/// Why the delivery of a frame was not confirmed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeliveryError {
     /// The frame was not accepted: the peer will not get it.
     NotSent(SendError),
-    /// The buffer overflowed, and the frame was given up. The peer will not get it, and is told so.
+    /// The send buffer overflowed, and the frame was evicted. The peer will not get it, and the gap is reported to the peer.
     Dropped,
-    /// The session ended before the peer had acknowledged the frame: it may have got it, or not.
+    /// The session ended before the peer acknowledged the frame. The peer may have received it or not.
     Ended,
-    /// In plain mode nobody acknowledges. The frame was not accepted.
+    /// Plain mode has no acknowledgements. The frame was not accepted.
     PlainMode,
 }
 
@@ -96,7 +97,7 @@ impl fmt::Display for DeliveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotSent(error) => error.fmt(f),
-            Self::Dropped => f.write_str("frame was given up when the send buffer overflowed"),
+            Self::Dropped => f.write_str("frame was evicted when the send buffer overflowed"),
             Self::Ended => f.write_str("session ended before the frame was acknowledged"),
             Self::PlainMode => f.write_str("frames are not acknowledged in plain mode"),
         }

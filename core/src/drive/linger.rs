@@ -1,6 +1,6 @@
-//! The lingering close: the last bytes that this side sends arrive, even while the peer is still sending.
+//! The lingering close: the last bytes that this side sends arrive even while the peer is still sending.
 //!
-//! A socket that is closed while received bytes are unread makes TCP answer with RST. An RST destroys what the peer has not
+//! If a socket is closed while received bytes are unread, TCP answers with RST. An RST destroys the bytes that the peer has not
 //! read yet: a close code becomes 1006, and a refusal becomes a broken pipe or the 502 of a proxy. So the side that ends a
 //! connection shuts its sending side down, and reads and discards until the peer ends, too.
 
@@ -17,24 +17,25 @@ use tokio::time::{Instant, sleep};
 use super::transport::{Flow, ReceiveError, Received, Transport, Written};
 use super::turn::yield_now;
 
-/// The most that is discarded after the last word, in bytes. A peer that sends more than this does not listen.
+/// The most bytes that are discarded after the last bytes of this side. A peer that sends more does not listen.
 pub const MAX_DISCARDED: usize = 64 << 20;
 
-/// One poll discards no more than this, so that a stream that never runs dry lets other tasks have their turn.
+/// The most bytes that one poll discards, so that a stream that never runs dry lets other tasks run.
 const MAX_TURN: usize = 1 << 20;
 
-/// A peer whose bytes cannot be read as frames, and that has sent none for this time, has no more to send.
+/// A peer whose bytes cannot be read as frames has no more to send once none has arrived for this long.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// One read takes no more than this.
+/// The most bytes that one read takes.
 pub(super) const READ_BUFFER: usize = 64 * 1024;
 
 thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Gives `read` a buffer of the thread's, so that an idle connection has none.
+/// Calls `read` with a buffer that belongs to the thread, so that an idle connection has none.
 pub(super) fn with_buffer<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    // Taken out, not borrowed: a nested call finds an empty one, and allocates.
     let mut buffer = BUFFER.take();
     buffer.resize(READ_BUFFER, 0);
     let result = read(&mut buffer);
@@ -42,8 +43,8 @@ pub(super) fn with_buffer<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
     result
 }
 
-/// Reads and discards until the end of the stream, and takes the number of bytes from `budget`. Ready at the end of the
-/// stream, when it fails, and when the budget is spent.
+/// Reads and discards until the end of the stream, and subtracts the number of bytes from `budget`. Ready at the end of the
+/// stream, when the stream fails, and when the budget is spent.
 pub(super) fn poll_discard(
     io: &mut (impl AsyncRead + Unpin),
     cx: &mut Context<'_>,
@@ -66,11 +67,10 @@ pub(super) fn poll_discard(
 }
 
 /// Writes `last_words`, shuts the sending side down, and reads and discards until the peer's end, at most
-/// [`MAX_DISCARDED`] bytes. Reads while it writes: a peer that reads only after writing is waited for, too. The caller
-/// bounds the time.
+/// [`MAX_DISCARDED`] bytes. Reads while it writes, since a peer may read only after it has written. The caller bounds the time.
 ///
 /// # Errors
-/// Fails when writing does.
+/// Fails when writing fails.
 pub async fn finish(io: &mut (impl AsyncRead + AsyncWrite + Unpin), last_words: &[u8]) -> io::Result<()> {
     let mut rest = last_words;
     let mut reading = Reading::default();
@@ -89,7 +89,7 @@ pub async fn finish(io: &mut (impl AsyncRead + AsyncWrite + Unpin), last_words: 
     Ok(())
 }
 
-/// What is discarded beside the writing.
+/// Discards incoming bytes while this side writes.
 #[derive(Debug)]
 struct Reading {
     budget: usize,
@@ -103,15 +103,14 @@ impl Default for Reading {
 }
 
 impl Reading {
-    /// Discards, unless the stream has ended. Ready when it has.
+    /// Discards, unless the stream has ended. Ready once it has.
     fn poll(&mut self, discard: impl FnOnce(&mut usize) -> Poll<()>) -> Poll<()> {
         self.ended = self.ended || discard(&mut self.budget).is_ready();
         if self.ended { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
-/// Closes a transport behind a close frame that is queued: writes it, and waits for the peer's answer. The caller bounds the
-/// time.
+/// Closes a transport whose close frame is queued: writes the frame, and waits for the peer's answer. The caller bounds the time.
 pub(super) async fn close(transport: &mut (impl Transport + ?Sized)) {
     let mut reading = Reading::default();
     let answered = poll_fn(|cx| {
@@ -142,27 +141,27 @@ pub(super) async fn close(transport: &mut (impl Transport + ?Sized)) {
             outlast(transport, &mut reading).await;
             shut_down(transport, &mut reading).await;
         }
-        // What is still to be written may find its reader all the same: the stream may have ended in one direction.
+        // The pending bytes may still reach the peer: the stream may have ended in one direction only.
         Answer::None => drop(poll_fn(|cx| transport.poll_shutdown(cx)).await),
     }
 }
 
-/// What becomes of a close frame of ours.
+/// The peer's answer to a close frame of ours.
 enum Answer {
-    /// The peer's close frame.
+    /// A close frame.
     Closed,
-    /// Bytes that are no frames.
+    /// Bytes that are not frames.
     Unreadable,
-    /// Nothing comes any more.
+    /// Nothing: the stream failed or ended.
     None,
 }
 
-/// Lets go of a transport on which both sides have sent their close frame: the server ends the stream, and the client waits
-/// for that (RFC 6455 §7.1.1).
+/// Ends a transport on which both sides have sent a close frame: the server ends the stream, and the client waits for that
+/// (RFC 6455 §7.1.1).
 pub(super) async fn leave(transport: &mut (impl Transport + ?Sized)) {
     let mut reading = Reading::default();
     if transport.closes_first() {
-        // The peer has said its last: nothing is waited for.
+        // The peer sends nothing more, so there is nothing to wait for.
         poll_fn(|cx| {
             let _ = reading.poll(|budget| transport.poll_discard(cx, budget));
             transport.poll_shutdown(cx)
@@ -184,8 +183,8 @@ pub(super) async fn leave(transport: &mut (impl Transport + ?Sized)) {
     }
 }
 
-/// Writes what is queued, and discards until the peer pauses or ends. A proxy takes the end of one direction of a WebSocket for
-/// the end of both: nginx would reset a client that is still sending, which then loses the close frame.
+/// Writes the queued frames, and discards until the peer pauses or ends. A proxy takes the end of one direction of a WebSocket
+/// for the end of both: nginx would reset a client that is still sending, which then loses the close frame.
 async fn outlast(transport: &mut (impl Transport + ?Sized), reading: &mut Reading) {
     let mut silence = pin!(sleep(SILENCE));
     let mut left = reading.budget;
@@ -204,7 +203,7 @@ async fn outlast(transport: &mut (impl Transport + ?Sized), reading: &mut Readin
     .await;
 }
 
-/// Writes what is queued, shuts the sending side down, and discards until the peer's end.
+/// Writes the queued frames, shuts the sending side down, and discards until the peer's end.
 async fn shut_down(transport: &mut (impl Transport + ?Sized), reading: &mut Reading) {
     let shut = poll_fn(|cx| {
         let _ = reading.poll(|budget| transport.poll_discard(cx, budget));
@@ -232,7 +231,7 @@ mod tests {
         (ours.unwrap().0, theirs.unwrap())
     }
 
-    /// A link to a transport that is attached to nothing, as it is when a session has let it go.
+    /// A driver whose transport is attached to no session, as after a detach.
     fn link(transport: impl Transport + 'static) -> Box<SocketDriver> {
         let config = crate::SessionConfig::new(crate::Side::Server, crate::Mode::Plain);
         let mut session = crate::Session::new(std::sync::Arc::new(config), crate::drive::now());
@@ -263,7 +262,7 @@ mod tests {
             let client = async move {
                 theirs.write_all(&header(LENGTH as u64)).await.unwrap();
                 theirs.write_all(&vec![0; LENGTH]).await.unwrap();
-                // The answer to a close frame that was not read yet.
+                // The answer to a close frame that the peer has not read yet.
                 theirs.write_all(&[0x88, 0x80, 0, 0, 0, 0]).await.unwrap();
                 let mut read = Vec::new();
                 theirs.read_to_end(&mut read).await.unwrap();
@@ -301,7 +300,7 @@ mod tests {
         let mut budget = 100_000;
         poll_fn(|cx| transport.poll_discard(cx, &mut budget)).await;
         assert_eq!(budget, 0);
-        // As frames, zeros are none.
+        // Zeros are not valid frames.
         link(transport).close(too_big()).await;
     }
 

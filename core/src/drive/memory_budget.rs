@@ -8,22 +8,28 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-/// A bound on the bytes that all sessions which share it keep for their peers, together.
+/// A bound on the bytes that all sessions that share it keep for their peers together.
 ///
-/// A message is counted by [`Self::charge`], which ties the count to its memory: a broadcast counts once, however many
-/// sessions keep it, and stops counting when the last of them, and the last socket that writes it, has let go. Nothing else
-/// has to keep books, so an unwinding codec or a task that is dropped half way cannot leave a wrong count behind.
+/// [`Self::charge`] counts a message by its memory: a broadcast counts once, however many sessions keep it, and stops counting
+/// when the last session and the last socket drop it. There is no other bookkeeping, so that a codec that unwinds and a task that
+/// is dropped half-way cannot leave a wrong count behind.
 ///
-/// Messages that several threads accept at the same moment may pass the bound by what they hold.
+/// Checking and charging are two steps: messages that several threads accept at the same moment may exceed the bound by their
+/// size. Making it one step would take one lock for all sessions.
+///
+/// All counters are atomics, so that they can be changed under the lock of a session. All are accessed with `SeqCst`, for the
+/// handshake between [`Self::evict_to_fit`] and [`Ledger::note_freed`]; the counters themselves would do with less.
 pub struct MemoryBudget {
     limit: usize,
     ledger: Arc<Ledger>,
-    /// What suspended sessions count for beside their messages.
+    /// The bytes that suspended sessions count for, in addition to their messages.
     sessions: AtomicUsize,
-    /// The bytes that evicting every suspended session would free, at most. Messages that several of them share count
-    /// for each.
+    /// The bytes that evicting every suspended session would free at most. Messages that several sessions share count for each.
+    ///
+    /// Signed, since threads apply their changes in any order: a decrease may come before the increase that it belongs to.
     reclaimable: AtomicIsize,
-    /// Evicts the oldest suspended session, and returns what it counted for beside its messages; `None` when there is none.
+    /// Evicts the oldest suspended session, and returns the bytes that it counted for in addition to its messages; `None` if
+    /// there is none.
     evict: Box<dyn Fn() -> Option<usize> + Send + Sync>,
 }
 
@@ -31,14 +37,15 @@ pub struct MemoryBudget {
 #[derive(Debug, Default)]
 struct Ledger {
     messages: Line<AtomicUsize>,
-    /// A message was refused since `freed` was notified last.
+    /// A message was refused since `freed` was notified last. Without a refusal, freeing bytes notifies nothing.
     refused: AtomicBool,
-    /// Bytes were freed since then; [`MemoryBudget::settle`] has yet to notify.
+    /// Bytes were freed after a refusal, and [`MemoryBudget::settle`] has not notified `freed` yet.
     has_freed: AtomicBool,
     freed: Notify,
 }
 
-/// A cache line of its own: every message writes `messages`, and every access to a session reads `has_freed`.
+/// A value in a separate cache line. Every message writes `messages`, and every access to a session reads `has_freed`: in one
+/// line the reads would miss the cache whenever another core has charged a message.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 struct Line<T>(T);
@@ -50,8 +57,8 @@ struct Charged {
 }
 
 impl MemoryBudget {
-    /// A bound of `limit` bytes. `evict` is called without any lock of ours, while the bound is passed and evicting can help: it
-    /// ends the oldest suspended session and returns what that session counted for beside its messages.
+    /// A bound of `limit` bytes. `evict` is called while the bound is exceeded and evicting can help, without any lock of ours:
+    /// it ends the oldest suspended session, and returns the bytes that this session counted for in addition to its messages.
     pub fn new(limit: usize, evict: impl Fn() -> Option<usize> + Send + Sync + 'static) -> Self {
         let evict = Box::new(evict);
         Self {
@@ -63,42 +70,45 @@ impl MemoryBudget {
         }
     }
 
-    /// Bytes that count against the bound.
+    /// The bytes that count against the bound.
     pub fn used(&self) -> usize {
         self.messages() + self.sessions.load(Ordering::SeqCst)
     }
 
-    /// Bytes of charged messages, each message once.
+    /// The bytes of charged messages, each message once.
     pub fn messages(&self) -> usize {
         self.ledger.messages.0.load(Ordering::SeqCst)
     }
 
-    /// Counts a message until its last copy is dropped. Returns the message that counts: keep that one. Costs an allocation of
+    /// Counts a message until its last copy is dropped. Only the returned message counts: keep that one. Costs an allocation of
     /// 64 bytes.
-    #[must_use = "only what is returned counts"]
+    #[must_use = "only the returned message counts"]
     pub fn charge(&self, message: Bytes) -> Bytes {
         self.ledger.messages.0.fetch_add(message.len(), Ordering::SeqCst);
         Bytes::from_owner(Charged { message, ledger: self.ledger.clone() })
     }
 
-    /// Whether this many bytes more are within the bound.
+    /// Whether this number of further bytes is within the bound.
     pub fn fits(&self, bytes: usize) -> bool {
         self.used().saturating_add(bytes) <= self.limit
     }
 
-    /// Whether they are, or would be once suspended sessions were evicted.
+    /// Whether this number of further bytes is within the bound, or would be after evicting suspended sessions.
     pub fn can_fit(&self, bytes: usize) -> bool {
         let reclaimable = usize::try_from(self.reclaimable.load(Ordering::SeqCst)).unwrap_or(0);
         self.used().saturating_add(bytes) <= self.limit.saturating_add(reclaimable)
     }
 
-    /// Makes this many bytes fit, where evicting suspended sessions can do so, and returns whether they fit. Evicts nothing where
-    /// it cannot. No lock may be held.
+    /// Evicts suspended sessions until this number of further bytes fits, and returns whether it fits. Evicts nothing if that
+    /// cannot help. The caller must hold no lock: an eviction locks another session, and wakes its driver.
     pub fn evict_to_fit(&self, bytes: usize) -> bool {
         while !self.fits(bytes) {
             let evicted = if self.can_fit(bytes) { (self.evict)() } else { None };
             let Some(cost) = evicted else {
-                // First noted, then checked again: bytes that are freed meanwhile are either seen here or notified.
+                // First note the refusal, then check again. A thread that frees bytes does the reverse: it subtracts them, then
+                // reads `refused`. Both pairs are `SeqCst`, so at least one side sees the other: either the bytes are seen here,
+                // or that thread notifies. With weaker orderings both could miss, and a waiting sender would sleep to its
+                // deadline although its frame fits.
                 self.ledger.refused.store(true, Ordering::SeqCst);
                 return self.fits(bytes);
             };
@@ -107,13 +117,15 @@ impl MemoryBudget {
         true
     }
 
-    /// A session is suspended, and counts for `cost` bytes beside its messages until [`Self::resume`].
+    /// Counts a session that is suspended: `cost` bytes in addition to its messages, until [`Self::resume`].
     pub fn suspend(&self, cost: usize) {
+        // `reclaimable` grows last, and in `resume` it shrinks first: in between `can_fit` refuses rather than promising bytes
+        // that no eviction frees.
         self.sessions.fetch_add(cost, Ordering::SeqCst);
         self.change_reclaimable(0, cost);
     }
 
-    /// The session has a socket again, or has ended.
+    /// Stops counting a session that has a socket again, or has ended.
     pub fn resume(&self, cost: usize) {
         self.change_reclaimable(cost, 0);
         self.sessions.fetch_sub(cost, Ordering::SeqCst);
@@ -121,7 +133,7 @@ impl MemoryBudget {
         self.settle();
     }
 
-    /// Suspended sessions keep `after` bytes of messages where they kept `before`.
+    /// Notes that evicting a session would free `after` bytes where it would have freed `before`.
     pub(super) fn change_reclaimable(&self, before: usize, after: usize) {
         if before != after {
             let by = after.cast_signed().wrapping_sub(before.cast_signed());
@@ -129,23 +141,29 @@ impl MemoryBudget {
         }
     }
 
-    /// Wakes those who wait for freed bytes, if any were freed. Messages are dropped under locks, and a waker may run foreign
-    /// code: so it is called once the lock is released.
+    /// Wakes the senders that wait for freed bytes, if any were freed. Called after a lock is released: messages are dropped
+    /// under locks, and waking a task may run foreign code.
     pub fn settle(&self) {
         let Ledger { refused, has_freed, freed, .. } = &*self.ledger;
+        // The relaxed load keeps the common case to one read. It cannot miss a flag that this thread has set, and each thread
+        // that frees bytes settles afterwards. The swap lets one of several threads notify.
         if has_freed.load(Ordering::Relaxed) && has_freed.swap(false, Ordering::SeqCst) {
+            // Before the notification: a sender that is woken and refused again sets it anew, and clearing it later would lose
+            // that. A refusal that is cleared here belongs to a sender that the notification reaches: it was enabled before the
+            // refusal.
             refused.store(false, Ordering::SeqCst);
             freed.notify_waiters();
         }
     }
 
-    /// Ready when bytes have been freed after a message was refused.
+    /// Ready when bytes are freed after a message was refused. Enable it before the attempt that may be refused.
     pub(super) fn freed(&self) -> Notified<'_> {
         self.ledger.freed.notified()
     }
 }
 
 impl Ledger {
+    /// Called after bytes were subtracted, possibly under a lock: so it only sets a flag, for [`MemoryBudget::settle`].
     fn note_freed(&self) {
         if self.refused.load(Ordering::SeqCst) {
             self.has_freed.store(true, Ordering::SeqCst);
@@ -161,6 +179,7 @@ impl AsRef<[u8]> for Charged {
 
 impl Drop for Charged {
     fn drop(&mut self) {
+        // In this order: see `evict_to_fit`.
         self.ledger.messages.0.fetch_sub(self.message.len(), Ordering::SeqCst);
         self.ledger.note_freed();
     }
@@ -184,7 +203,7 @@ mod tests {
     use crate::drive::{SendError, SharedSession};
     use crate::{Mode, Overflow, Session, SessionConfig, Side};
 
-    /// A cell in plain mode, without a socket: it keeps what it is sent.
+    /// A session in plain mode, without a socket: it keeps the frames that it is sent.
     fn session(budget: &Arc<MemoryBudget>) -> SharedSession {
         let config = SessionConfig::new(Side::Client, Mode::Plain);
         let session = Session::new(Arc::new(config), crate::drive::now());

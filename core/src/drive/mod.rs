@@ -1,8 +1,9 @@
-//! Joins a [`Session`](crate::Session) to a transport: the one async loop, the same for server and client.
+//! Joins a [`Session`](crate::Session) to a transport: the one async loop, shared by server and client.
 //!
-//! [`SharedSession`] holds a session where its application and its driver both reach it. [`SocketDriver`] is the driver of one attached
-//! socket: what the [`Transport`] reads goes into the session, what the session has to say goes to the transport.
-//! [`Deadline`] is the session's one timer, [`MemoryBudget`] what all sessions may keep together, [`RoomLog`] what is broadcast to many.
+//! [`SharedSession`] puts a session behind a lock, where both its application and its driver reach it. [`SocketDriver`] drives
+//! one attached socket: it feeds the frames that the [`Transport`] reads to the session, and writes the frames that the session
+//! returns. [`Deadline`] is the session's one timer, [`MemoryBudget`] bounds the bytes that all sessions keep together, and
+//! [`RoomLog`] keeps one copy of each broadcast for many sessions.
 
 mod shared_session;
 pub use shared_session::{Effects, Queued, SharedSession};

@@ -1,4 +1,4 @@
-//! [`OptimisticTcp`]: a TCP stream that is written before anybody asks whether it can be.
+//! [`OptimisticTcp`]: a TCP stream that writes without asking for readiness first.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,29 +12,30 @@ use tokio::task::coop;
 #[cfg(target_os = "linux")]
 use crate::session::SLOWEST;
 
-/// A stream that hands what is to be written to the operating system at once, and asks the runtime only where that takes no
-/// more: of a broadcast nearly every member's socket has room, and what the runtime knows of it is in nobody's cache.
+/// A stream that writes to the operating system at once, and asks the runtime for readiness only when the socket is full. During
+/// a broadcast nearly every member's socket can take the frame, and the runtime's record of its readiness is in no cache.
 ///
-/// On Linux. Elsewhere it is the stream itself.
+/// On Linux only. Elsewhere it behaves as the stream itself.
 #[derive(Debug)]
 pub struct OptimisticTcp {
     io: TcpStream,
-    /// It has been full, and nothing was written since: the runtime says when it has room.
+    /// The last write found the socket full. The next one goes through the runtime, which knows without a system call whether
+    /// that has changed.
     full: bool,
 }
 
 impl OptimisticTcp {
-    /// The same stream.
+    /// Wraps a stream.
     pub fn new(io: TcpStream) -> Self {
         Self { io, full: false }
     }
 
-    /// Has the operating system take no more than the peer takes soon, so that a peer that takes nothing is noticed within the
-    /// write timeout, and one that takes its time is not taken for one: what is written and not sent is at most what the slowest
-    /// peer takes in two write timeouts (PROTOCOL.md §7). What is on its way to the peer is not limited.
+    /// Limits the bytes that the operating system accepts but has not sent, so that a peer that reads nothing is noticed within
+    /// the write timeout, and a slow one is not mistaken for it: the limit is the number of bytes that the slowest peer reads in
+    /// two write timeouts (PROTOCOL.md §7). Bytes in flight to the peer are not limited.
     ///
-    /// On Linux (`TCP_NOTSENT_LOWAT`); elsewhere it does nothing. One call of the system; where many bytes are under way, some
-    /// more wake-ups.
+    /// On Linux only (`TCP_NOTSENT_LOWAT`); elsewhere it does nothing. Costs one system call, and some more wake-ups while many
+    /// bytes are in flight.
     #[must_use]
     pub fn with_write_timeout(self, timeout: Duration) -> Self {
         limit_unsent(&self.io, timeout);
@@ -55,6 +56,8 @@ impl AsyncWrite for OptimisticTcp {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if !this.full {
+            // tokio's own writes count against the task's budget. Without this, a task that writes without end to sockets that
+            // are never full would not let others run.
             let budget = ready!(coop::poll_proceed(cx));
             if let Some(written) = send(&this.io, data) {
                 budget.made_progress();
@@ -95,20 +98,20 @@ impl AsyncRead for OptimisticTcp {
     }
 }
 
-/// As [`OptimisticTcp::with_write_timeout`], for a stream of any other kind that has a TCP socket below.
+/// Does the same as [`OptimisticTcp::with_write_timeout`], for the TCP socket below any other kind of stream.
 pub fn limit_unsent(io: &TcpStream, write_timeout: Duration) {
     #[cfg(target_os = "linux")]
     {
         let bytes = (2 * SLOWEST as u128 * write_timeout.as_millis() / 1000).clamp(4096, 131_072);
         let bytes = u32::try_from(bytes).expect("it is clamped");
-        // A system that does not know it takes what it takes.
+        // A kernel that does not know the option keeps its own limit.
         socket2::SockRef::from(io).set_tcp_notsent_lowat(bytes).ok();
     }
     #[cfg(not(target_os = "linux"))]
     let _ = (io, write_timeout);
 }
 
-/// One send; `None` where the runtime has to say when it can be.
+/// One `send`; `None` if the runtime has to report when the socket is writable.
 #[cfg(target_os = "linux")]
 fn send(io: &TcpStream, data: &[u8]) -> Option<io::Result<usize>> {
     use rustix::io::Errno;
@@ -158,7 +161,7 @@ mod tests {
             assert!(!ours.full);
             was_full
         });
-        // Once it is full.
+        // Read only once the socket is full.
         tokio::task::yield_now().await;
         let mut read = vec![0; data.len()];
         theirs.read_exact(&mut read).await.unwrap();
@@ -166,7 +169,7 @@ mod tests {
         assert!(writing.await.unwrap(), "no socket holds as much");
     }
 
-    /// How much a peer that takes nothing lets us write. Its own buffer is as small as it gets.
+    /// The number of bytes that can be written to a peer that reads nothing, and whose receive buffer is as small as possible.
     #[cfg(target_os = "linux")]
     async fn taken_for_nobody(limits: bool) -> usize {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();

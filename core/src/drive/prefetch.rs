@@ -1,31 +1,33 @@
-//! [`prefetch`], [`PrefetchHint`]: what will be looked at soon is fetched while something else is done.
+//! [`prefetch`], [`PrefetchHint`]: fetch memory into the processor's caches before it is needed.
 //!
-//! Who goes through thousands of connections waits for memory more than for anything else: none of them is in the processor's
-//! caches when its turn comes. Looking at the next ones early does not help, for that waits, too; a prefetch does not.
+//! A loop over thousands of connections waits for memory more than for anything else, since none of them is in a cache when its
+//! turn comes. Reading the next ones early does not help, because the read waits, too; a prefetch does not wait.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// What the processor fetches at once.
+/// The size of a cache line, in bytes.
 const LINE: usize = 64;
 
-/// Has the processor fetch the beginning of something. Does nothing where we do not know how to: on all but x86-64.
+/// Prefetches the first `bytes` bytes of a value. Does nothing on processors other than x86-64.
 pub fn prefetch<T: ?Sized>(what: &T, bytes: usize) {
     fetch(ptr::from_ref(what).cast(), bytes);
 }
 
-/// Where something is, for who cannot reach it yet: what is behind a lock, say. It may be gone or elsewhere by now: then
-/// something else is fetched, or nothing, and no harm is done.
+/// The address of a value that the caller cannot reach yet, for example because it is behind a lock.
+///
+/// The value may have moved or been dropped: then something else is prefetched, or nothing. That is harmless, because the address
+/// is never dereferenced. For the same reason all accesses are `Relaxed`: the address publishes no data.
 #[derive(Debug, Default)]
 pub struct PrefetchHint(AtomicPtr<u8>);
 
 impl PrefetchHint {
-    /// Here it is.
+    /// Notes the address of the value.
     pub fn set<T: ?Sized>(&self, what: &T) {
         self.0.store(ptr::from_ref(what).cast::<u8>().cast_mut(), Ordering::Relaxed);
     }
 
-    /// Has the processor fetch the beginning of it.
+    /// Prefetches the first `bytes` bytes of the value.
     pub fn prefetch(&self, bytes: usize) {
         fetch(self.0.load(Ordering::Relaxed), bytes);
     }
@@ -45,7 +47,7 @@ fn fetch(from: *const u8, bytes: usize) {
 )]
 fn fetch_line(at: *const u8) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    // SAFETY: PREFETCHh reads nothing that can be seen and faults for no address (Intel SDM, volume 2).
+    // SAFETY: PREFETCHh has no observable effect and faults for no address (Intel SDM, volume 2).
     unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
 }
 

@@ -1,4 +1,4 @@
-//! [`SocketDriver`]: drives one socket for a session.
+//! [`SocketDriver`]: drives one attached socket for a session.
 
 use std::fmt;
 use std::io;
@@ -13,20 +13,27 @@ use super::shared_session::SharedSession;
 use super::transport::{Flow, ReceiveError, Received, Transport, Written};
 use super::turn::yield_now;
 
-/// A socket that is attached to a session under an epoch: a `Box<SocketDriver>`, whatever its transport is.
+/// The driver of one socket that is attached to a session under an epoch. Used as `Box<SocketDriver>`, which erases the
+/// transport's type.
+///
+/// The session task reads and writes with it. A fan-out writes with it, too ([`Self::flush`]), so the owner puts it behind a
+/// lock; `&mut self` keeps the bytes of two writers from mixing. Between two accesses to the session its state may change: every
+/// access names the epoch, and the session ignores one that is no longer attached.
 #[repr(C)]
 pub struct SocketDriver<T: ?Sized = dyn Transport> {
     epoch: Epoch,
-    /// Of the task that polls this link: who else writes has the socket wake that one.
+    /// The waker of the session task. Another task that flushes polls the socket with this waker: otherwise a full socket would
+    /// wake that task, which has gone on to other sessions, and no task would write the rest.
     driver: Option<Waker>,
-    /// The session did not want to read on when the socket was read last, so that nothing wakes us for what is there.
+    /// The session wanted no more frames when the socket was read last. The socket's readiness then wakes nothing, so writing
+    /// has to check whether reading can continue.
     paused: bool,
     transport: T,
 }
 
-/// What becomes of a socket that is no longer the session's.
+/// How to end a socket that is no longer attached to its session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "the transport wants to be closed"]
+#[must_use = "the transport has to be closed"]
 #[allow(clippy::exhaustive_enums, reason = "a driver has to handle each")]
 pub enum Detach {
     /// Close it with this frame: [`SocketDriver::close`].
@@ -37,56 +44,57 @@ pub enum Detach {
     Gone,
 }
 
-/// How far writing came.
+/// The result of writing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "a socket that is no longer the session's must be let go"]
+#[must_use = "a socket that is no longer attached has to be closed"]
 #[allow(clippy::exhaustive_enums, reason = "a driver has to handle each")]
 pub enum WriteProgress {
     /// Everything is written, or the socket is full.
     Enough {
-        /// The link is to be polled at once: to be read on, or because it is the session's no more.
+        /// The driver must be polled again at once: it can continue to read, or its socket is no longer attached.
         again: bool,
-        /// The socket has just become full: the session's timer has to be looked at.
+        /// The socket has just become full: the write timeout begins, and the session's timer must be set anew.
         blocked: bool,
     },
-    /// The socket is no longer the session's.
+    /// The socket is no longer attached.
     End(Detach),
 }
 
-/// How often [`SocketDriver::poll`] reads and writes before other tasks have their turn: then up to 2 MiB are written.
+/// The number of times that [`SocketDriver::poll`] reads and writes before other tasks run. Up to 2 MiB are written by then.
 const ROUNDS_PER_POLL: usize = 4;
 
-/// How often the transport is filled, with up to 64 KiB, and written before something else is done: a large buffer is not replayed in one go.
+/// The number of times that one call fills the transport, with up to 64 KiB, and flushes it: a large buffer is not replayed in
+/// one go.
 const WRITES_PER_POLL: usize = 8;
 
-/// How far taking from the session came.
+/// The result of filling the transport from the session.
 enum Filled {
     /// There is nothing left to flush.
     Done(WriteProgress),
-    /// A control frame is due, to be encoded once the session is released.
+    /// A control frame is due. It is encoded after the session is unlocked, since a codec is foreign code.
     Control(Control),
-    /// The transport is to be flushed; `more` when it had no capacity for everything.
+    /// The transport has to be flushed. With `more` it had no capacity for everything that is due.
     Flush { more: bool },
 }
 
 impl<T: Transport> SocketDriver<T> {
-    /// A link for the socket that was attached, or is to be, under `epoch`.
+    /// A driver for a socket that is, or will be, attached under `epoch`.
     pub fn new(epoch: Epoch, transport: T) -> Self {
         Self { epoch, driver: None, paused: false, transport }
     }
 }
 
 impl SocketDriver {
-    /// So many bytes of it, from its beginning, are looked at by [`Self::flush`], where its transport is a [`WsTransport`](super::WsTransport)
-    /// over TCP.
+    /// The number of bytes, from the beginning of the struct, that [`Self::flush`] reads when the transport is a
+    /// [`WsTransport`](super::WsTransport) over TCP: for a prefetch.
     pub const HOT: usize = 160;
 }
 
 impl<T: Transport + ?Sized> SocketDriver<T> {
-    /// Reads what is there, writes what is due. Ready when the socket is no longer the session's.
+    /// Reads the frames that have arrived, and writes those that are due. Ready when the socket is no longer attached.
     ///
-    /// The caller has registered itself with [`SharedSession::register_driver`] before. One that has something to do in between calls
-    /// [`Self::poll_read`] and [`Self::poll_write`].
+    /// The caller must have called [`SharedSession::register_driver`] before. A caller that has something to do in between uses
+    /// [`Self::poll_read`] and [`Self::poll_write`] instead.
     pub fn poll(&mut self, cx: &mut Context<'_>, session: &SharedSession, codec: &dyn Codec) -> Poll<Detach> {
         for _ in 0..ROUNDS_PER_POLL {
             if let Poll::Ready(end) = self.poll_read(cx, session, codec) {
@@ -98,10 +106,11 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
                 WriteProgress::End(end) => return Poll::Ready(end),
             }
         }
+        // There is more to do. The task registers no interest here that would wake it later, so it wakes itself.
         yield_now(cx)
     }
 
-    /// Reads what is there, as far as the session wants it. Ready when the socket is no longer the session's.
+    /// Reads the frames that have arrived, until the session wants no more. Ready when the socket is no longer attached.
     pub fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -110,18 +119,21 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
     ) -> Poll<Detach> {
         let end = self.read(cx, session, codec);
         if end.is_ready() {
+            // Until now the session had to assume that this socket may still report written frames.
             session.drive(|session| session.handle_left(self.epoch));
         }
         end
     }
 
-    /// Writes what is due. The caller has registered itself with [`SharedSession::register_driver`] before.
+    /// Writes the frames that are due. The caller must have called [`SharedSession::register_driver`] before: a frame that is
+    /// sent after the last look at the session would otherwise wake nothing.
     pub fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         session: &SharedSession,
         codec: &dyn Codec,
     ) -> WriteProgress {
+        // Also tells `flush` that the session task has written once, and that others may write from now on.
         match &mut self.driver {
             Some(driver) => driver.clone_from(cx.waker()),
             None => self.driver = Some(cx.waker().clone()),
@@ -133,19 +145,24 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
         wrote
     }
 
-    /// Writes what is due, for whoever has queued it, so that the task that polls this link need not be woken for it. Returns
-    /// whether it has to be woken all the same, by [`SharedSession::wake_driver`]: the socket is full, or is lost, or is to be read on.
+    /// Writes the frames that are due in the task of a caller that has queued them, so that the session task need not be woken.
+    /// Returns whether the caller must wake it anyway, with [`SharedSession::wake_driver`]: the socket has become full, is lost,
+    /// or can be read again.
     ///
-    /// Before the first [`Self::poll_write`] nothing is written.
+    /// Writes nothing before the first [`Self::poll_write`].
     pub fn flush(&mut self, session: &SharedSession, codec: &dyn Codec, now: Instant) -> bool {
         let Some(driver) = self.driver.take() else {
+            // Without a waker a full socket would wake nothing. The session task has just attached the socket and is about to
+            // write, so only the broadcasts are drained, which the caller relies on to trim their log.
             session.drain();
             return false;
         };
         let wrote = self.write(&mut Context::from_waker(&driver), session, codec, now);
         self.driver = Some(driver);
         match wrote {
+            // A socket that was full before is the session task's already: its waker is registered, and its timer set.
             WriteProgress::Enough { again, blocked } => again || blocked,
+            // Nothing is detached here. The session task finds the same end, and detaches the socket.
             WriteProgress::End(_) => true,
         }
     }
@@ -157,8 +174,9 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
         }
         let epoch = self.epoch;
         let paused = &mut self.paused;
+        // The clock is read once for everything that arrives in one call, and only if something does.
         let mut now = None;
-        // Something was heard of which the session does not know yet.
+        // When bytes arrived that the session does not know of yet: reported with the next message, which saves an access.
         let mut heard = None;
         let mut closed = None;
         let mut sink = |received| match received {
@@ -168,6 +186,7 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
             }
             Received::Message(message) => {
                 let size = message.data.len();
+                // Outside the lock: a codec is foreign code, and may use the session.
                 let frame = codec.decode(message);
                 let now = *now.get_or_insert_with(super::now);
                 session.drive(|session| {
@@ -183,6 +202,8 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
                     if let Err(frame) = result {
                         session.handle_violation(epoch, frame);
                     }
+                    // Another socket may have taken over since the last access. Its epoch is newer, so the session has ignored
+                    // this frame; reading further ones would be in vain.
                     let goes_on =
                         session.wants_read() && session.standing(epoch) == AttachmentState::Attached;
                     *paused = !goes_on;
@@ -197,7 +218,7 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
         };
         let received = self.transport.poll_receive(cx, &mut sink);
         if let Some((ack, answer)) = closed {
-            // A last word on what arrived, then the answer (RFC 6455 §5.5.1).
+            // First acknowledge what arrived, then answer the close frame (RFC 6455 §5.5.1).
             if let Some(message) = ack.and_then(|ack| encode(codec, &Control::Ack(ack))) {
                 self.transport.push_control(message);
             }
@@ -225,8 +246,8 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
         }
     }
 
-    /// Writes until nothing is due or the socket is full, or until other tasks are to have their turn. The codec and the stream
-    /// are foreign code: they run while the session is not locked.
+    /// Writes until nothing is due, the socket is full, or other tasks should run. The codec and the stream are foreign code:
+    /// they run while the session is unlocked.
     fn write(
         &mut self,
         cx: &mut Context<'_>,
@@ -247,34 +268,38 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
             let mut written = Written::default();
             let flushed = self.transport.poll_flush(cx, &mut written);
             let goes_on = more && matches!(flushed, Poll::Ready(Ok(())));
+            // The session may have changed during the flush. A frame that was sent meanwhile is no loss: it wakes the session
+            // task, or its sender flushes next.
             let wrote = session.drive(|session| self.note_written(session, flushed, written, now));
             if !goes_on {
                 return wrote;
             }
             turns += 1;
             if turns == WRITES_PER_POLL {
+                // `flush` passes this on, and the session task writes the rest: a fan-out does not stay with one session.
                 return WriteProgress::Enough { again: true, blocked: false };
             }
         }
     }
 
-    /// Queues a control frame behind what was taken from the session before it.
+    /// Queues a control frame behind the frames that were taken from the session before it.
     fn push_control(&mut self, control: &Control, session: &SharedSession, codec: &dyn Codec) {
         if let Some(message) = encode(codec, control) {
             self.transport.push_control(message);
         } else {
+            // The session counts the control frame as sent. Leaving it out would break the protocol silently.
             let frame = CloseFrame::new(1011, "codec cannot carry control frames");
             session.drive(|session| session.handle_violation(self.epoch, frame));
         }
     }
 
-    /// Writes what can be written in one go with the session, where that is all; else takes from the session what the transport has
-    /// capacity for.
+    /// Writes a lone message at once, if that is all that is due. Otherwise fills the transport from the session.
     fn write_or_fill(&mut self, cx: &mut Context<'_>, session: &mut Session, now: Instant) -> Filled {
         if let Some(wrote) = self.write_lone(cx, session, now) {
             return Filled::Done(wrote);
         }
         match self.fill(session, now) {
+            // Nothing to write: the same access notes it, and the session is not locked a second time.
             Filled::Flush { more: false } if self.transport.is_idle() => {
                 Filled::Done(self.note_written(session, Poll::Ready(Ok(())), Written::default(), now))
             }
@@ -282,8 +307,11 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
         }
     }
 
-    /// Writes the message that is due, if it is exactly one: without queueing it, and in one go with the session. A broadcast
-    /// nearly always finds it so. The session is locked meanwhile, so only a transport without foreign code takes part.
+    /// Fast path: if exactly one data message is due and nothing else, writes it under the session's lock, without queueing it.
+    /// Most deliveries of a broadcast take this path.
+    ///
+    /// One access in the place of two, and no clone of the message: a fan-out spends its time on just these. The price is a
+    /// system call under the lock, so a transport that may run foreign code is excluded.
     fn write_lone(
         &mut self,
         cx: &mut Context<'_>,
@@ -299,7 +327,7 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
         Some(self.note_written(session, flushed, written, now))
     }
 
-    /// Tells the session how far writing came.
+    /// Reports to the session what the socket has taken.
     fn note_written(
         &self,
         session: &mut Session,
@@ -314,18 +342,20 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
         if let Poll::Ready(Err(error)) = flushed {
             session.handle_lost(epoch, DropReason::Io(error.kind()), now);
             return match session.standing(epoch) {
+                // Not even a close frame can be written any more, whatever the session wanted to send.
                 AttachmentState::Attached => WriteProgress::Enough { again: false, blocked: false },
                 AttachmentState::Leave(_) | AttachmentState::Gone => WriteProgress::End(Detach::Gone),
             };
         }
-        // What had stopped the reading may be written or taken by now, and nobody else wakes us to read on.
-        // Nor where writing has ended the session: the codec could not carry what was due.
+        // Reading may have stopped for answers that are written now, or for events that the application has taken: nothing else
+        // wakes the driver to read again. Nor does anything when the socket was detached meanwhile: by a takeover, or because
+        // the codec could not represent a control frame.
         let again =
             session.standing(epoch) != AttachmentState::Attached || (self.paused && session.wants_read());
         WriteProgress::Enough { again, blocked: session.is_blocked() && !was_blocked }
     }
 
-    /// Takes from the session what the transport has capacity for, up to the first control frame.
+    /// Takes frames from the session while the transport has capacity, up to the first control frame.
     fn fill(&mut self, session: &mut Session, now: Instant) -> Filled {
         let transport = &mut self.transport;
         match session.standing(self.epoch) {
@@ -346,13 +376,13 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
         Filled::Flush { more: true }
     }
 
-    /// Which of the session's sockets this is.
+    /// The epoch of the socket.
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
-    /// Closes a socket that is no longer a session's: writes the close frame behind what is under way, and discards what the
-    /// peer says until it has answered. The caller bounds the time.
+    /// Closes a socket that is no longer attached: writes the close frame behind the pending frames, and discards what the peer
+    /// sends until it has answered. The caller bounds the time.
     pub async fn close(mut self: Box<Self>, end: Detach) {
         match end {
             Detach::Gone => {}
@@ -392,7 +422,7 @@ mod tests {
     use crate::drive::{Unmasked, WsTransport};
     use crate::{DecodeError, EncodeError, Event, Frame, Message, Mode, Overflow, SessionConfig, Side, Tape};
 
-    /// A message is its text: it stands as the event of a frame.
+    /// A codec whose messages are the event of a frame as text.
     #[derive(Debug)]
     struct Text;
 
@@ -414,7 +444,7 @@ mod tests {
         }
     }
 
-    /// A plain session with a socket that holds so many bytes, and the peer's end.
+    /// A plain session with a socket that holds `capacity` bytes, and the peer's end.
     fn linked(
         capacity: usize,
         adjust: impl FnOnce(&mut SessionConfig),
@@ -437,7 +467,7 @@ mod tests {
         driver.flush(session, &Text, now)
     }
 
-    /// Somebody broadcasts.
+    /// Queues a frame as a broadcast does.
     fn queue(session: &SharedSession, text: &'static str) {
         let frame =
             Tape::default().push(crate::ws::encode_message(crate::MessageKind::Text, text.as_bytes()));
@@ -450,7 +480,7 @@ mod tests {
     async fn a_flush_writes_what_was_queued_and_needs_nobody() {
         let (session, mut driver, mut peer) = linked(64, |_| ());
         queue(&session, "early");
-        assert!(!flush(&mut driver, &session, now()), "its driver has not looked at it yet, and is about to");
+        assert!(!flush(&mut driver, &session, now()), "its task has not polled it yet, and is about to");
         assert_eq!(session.drive(|session| session.counts().unacknowledged), 1);
         assert_eq!(
             driver.poll_write(&mut cx(), &session, &Text),
@@ -481,14 +511,14 @@ mod tests {
             WriteProgress::Enough { again: true, blocked: false }
         );
         assert!((1..=640).contains(&(before - left())), "{} of {before}", before - left());
-        // Its driver goes round some times, and then wakes itself.
+        // Each poll takes several rounds, and then wakes its own task.
         let wakes = Arc::new(Wakes::default());
         let waker = wakes.clone().into();
         let mut polls = 0;
         while left() > 0 {
             assert!(driver.poll(&mut Context::from_waker(&waker), &session, &Text).is_pending());
             tokio::task::yield_now().await;
-            assert!(wakes.0.swap(0, Ordering::Relaxed) > 0 || left() == 0, "nobody else wakes it");
+            assert!(wakes.0.swap(0, Ordering::Relaxed) > 0 || left() == 0, "nothing else wakes it");
             polls += 1;
         }
         assert_eq!(polls, 3);
@@ -496,7 +526,7 @@ mod tests {
         peer.read_exact(&mut read).await.unwrap();
     }
 
-    /// An application's own stream, which asks for the session's counts on another thread whenever it is written.
+    /// An application's own stream, which reads the session's counts on another thread whenever it is written.
     struct Nosy {
         io: DuplexStream,
         session: Arc<std::sync::OnceLock<Arc<SharedSession>>>,
@@ -522,7 +552,7 @@ mod tests {
             let session = self.session.get().unwrap().clone();
             let (answers, answer) = std::sync::mpsc::channel();
             std::thread::spawn(move || answers.send(session.drive(|session| session.counts())));
-            // Only a session that is locked takes any time.
+            // It times out only if the session is locked.
             answer.recv_timeout(std::time::Duration::from_secs(10)).expect("the session is locked");
             self.asked.fetch_add(1, Ordering::Relaxed);
             std::pin::Pin::new(&mut self.io).poll_write(cx, bytes)
@@ -573,10 +603,10 @@ mod tests {
         assert!(!flush(&mut driver, &session, now()));
         queue(&session, "7");
         let at = now();
-        assert!(flush(&mut driver, &session, at), "its timer is to be set");
+        assert!(flush(&mut driver, &session, at), "its timer has to be set");
         assert!(session.drive(|session| session.poll_timeout()).is_some_and(|due| due <= at + write_timeout));
         queue(&session, "8");
-        assert!(!flush(&mut driver, &session, now()), "it knows already");
+        assert!(!flush(&mut driver, &session, now()), "its task knows already");
         drop(peer);
         assert!(flush(&mut driver, &session, now()));
         assert_eq!(driver.poll(&mut cx(), &session, &Text), Poll::Ready(Detach::Gone));
@@ -592,11 +622,11 @@ mod tests {
         let enough = |again| WriteProgress::Enough { again, blocked: false };
         for text in ["a", "b"] {
             assert!(driver.poll_read(&mut cx(), &session, &Text).is_pending());
-            assert_eq!(driver.poll_write(&mut cx(), &session, &Text), enough(false), "nobody has made room");
+            assert_eq!(driver.poll_write(&mut cx(), &session, &Text), enough(false), "the queue is full");
             while let Some(event) = session.next_event() {
                 assert!([Event::Connected, Event::Message(Frame::event_only(text))].contains(&event));
             }
-            assert!(flush(&mut driver, &session, now()), "whoever sees it has the driver read on");
+            assert!(flush(&mut driver, &session, now()), "its task has to read again");
             assert_eq!(driver.poll_write(&mut cx(), &session, &Text), enough(true));
         }
     }

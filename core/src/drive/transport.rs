@@ -1,4 +1,4 @@
-//! [`Transport`]: where a session meets a socket.
+//! [`Transport`]: a message-oriented socket, as a session's driver uses it.
 
 use std::fmt;
 use std::io;
@@ -8,36 +8,37 @@ use bytes::Bytes;
 
 use crate::{Batch, CloseFrame, Message};
 
-/// A message-oriented socket: our framing over a byte stream ([`WsTransport`](super::WsTransport)), or whatever carries messages.
+/// A message-oriented socket: our framing over a byte stream ([`WsTransport`](super::WsTransport)), or anything else that carries
+/// messages.
 ///
-/// Pings are answered by the transport itself; a close frame is not, the session answers it.
+/// The transport itself answers pings. It does not answer close frames: the session does.
 pub trait Transport: Send {
-    /// Reads, and gives everything that arrives to `sink`, until nothing is there to read or `sink` answers
-    /// [`Flow::Pause`]. What was read and not given stays inside for the next call. Where the peer sends without a pause it stops after
-    /// some work, and wakes the task to go on.
+    /// Reads, and passes everything that arrives to `sink`, until there is nothing left to read or `sink` returns
+    /// [`Flow::Pause`]. The transport keeps bytes that it has read but not passed on for the next call. While the peer sends
+    /// without a pause, a call stops after a bounded amount of work and wakes the task to continue.
     ///
     /// # Errors
-    /// Ready only with an error: the socket brings nothing more. After [`ReceiveError::Protocol`] each call returns the same
-    /// at once; [`Self::poll_discard`] reads on.
+    /// Ready only with an error: nothing more can be received. After [`ReceiveError::Protocol`] each call returns the same error
+    /// at once; [`Self::poll_discard`] still reads.
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,
         sink: &mut dyn FnMut(Received) -> Flow,
     ) -> Poll<ReceiveError>;
 
-    /// Whether there is nothing to be written, nor to be flushed.
+    /// Whether there is nothing to write or to flush.
     fn is_idle(&self) -> bool;
 
-    /// Bytes that are to be written, and that the socket did not take yet.
+    /// The number of queued bytes that the socket has not taken yet.
     fn pending(&self) -> usize;
 
-    /// Whether another message may be pushed before the ones that are pending are written.
+    /// Whether another message may be pushed before the pending ones are written.
     fn has_capacity(&self) -> bool;
 
-    /// Queues a data message in the transport's own form: that which was handed to the session.
+    /// Queues a data message, in the form in which the session accepted it.
     fn push_data(&mut self, message: Bytes);
 
-    /// Queues data messages that follow each other: one by one, where the transport cannot take them in one piece.
+    /// Queues consecutive data messages. Default: one by one, for a transport that cannot write them as one span.
     fn push_batch(&mut self, batch: Batch) {
         for message in batch.frames() {
             self.push_data(message);
@@ -53,21 +54,21 @@ pub trait Transport: Send {
     /// Queues a close frame. Nothing may be pushed after it.
     fn push_close(&mut self, frame: Option<&CloseFrame>);
 
-    /// Writes what is pending. `written` tells how far it came, whatever is returned.
+    /// Writes the pending messages. `written` counts what the socket has taken, whatever the result.
     ///
     /// # Errors
-    /// Fails when the socket does.
+    /// Fails when the socket fails.
     fn poll_flush(&mut self, cx: &mut Context<'_>, written: &mut Written) -> Poll<io::Result<()>>;
 
-    /// Whether [`Self::poll_send`] runs no code but ours and the operating system's, so that it may be called while the session is
-    /// locked. Default: no.
+    /// Whether [`Self::poll_send`] runs only our code and the operating system's, so that it may be called while the session is
+    /// locked. Foreign code under that lock could deadlock by using the same session. Default: `false`.
     fn sends_without_foreign_code(&self) -> bool {
         false
     }
 
-    /// [`Self::push_data`] and [`Self::poll_flush`] in one, for a transport that can write a message without queueing it.
+    /// [`Self::push_data`] and [`Self::poll_flush`] in one call, for a transport that can write a message without queueing it.
     ///
-    /// The session is locked meanwhile, so it is called only where [`Self::sends_without_foreign_code`] says that it may be.
+    /// The session is locked during the call, so the driver makes it only if [`Self::sends_without_foreign_code`] returns `true`.
     ///
     /// # Errors
     /// As [`Self::poll_flush`].
@@ -81,49 +82,49 @@ pub trait Transport: Send {
         self.poll_flush(cx, written)
     }
 
-    /// Reads and discards raw bytes, whatever they are, until the end of the stream, and takes their number from `budget`.
-    /// Ready at the end of the stream, when it fails, and when the budget is spent.
+    /// Reads and discards raw bytes until the end of the stream, and subtracts their number from `budget`. Ready at the end of
+    /// the stream, when the stream fails, and when the budget is spent.
     fn poll_discard(&mut self, cx: &mut Context<'_>, budget: &mut usize) -> Poll<()>;
 
-    /// Whether this side ends the stream once both have sent a close frame: a server does (RFC 6455 §7.1.1).
+    /// Whether this side ends the stream once both sides have sent a close frame: a server does (RFC 6455 §7.1.1).
     fn closes_first(&self) -> bool;
 
-    /// Flushes, and tells the peer that nothing more comes.
+    /// Flushes, and shuts the sending side down.
     ///
     /// # Errors
-    /// Fails when the socket does.
+    /// Fails when the socket fails.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-/// What arrives on a transport.
+/// Something that arrived on a transport.
 #[derive(Debug)]
 #[allow(clippy::exhaustive_enums, reason = "a driver has to handle each")]
 pub enum Received {
-    /// This number of bytes arrived, of whatever kind: the peer lives.
+    /// This number of bytes arrived, of any kind: the peer is alive.
     Heard(usize),
-    /// A whole data message.
+    /// A complete data message.
     Message(Message),
-    /// A close frame; nothing comes after it.
+    /// A close frame. Nothing follows it.
     Close(Option<CloseFrame>),
 }
 
-/// Whether more is wanted.
+/// Whether the transport continues to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "yes or no")]
 pub enum Flow {
-    /// Go on reading.
+    /// Continue to read.
     Continue,
-    /// Give nothing more for now.
+    /// Pass nothing more on in this call.
     Pause,
 }
 
-/// Why a transport brings nothing more.
+/// Why nothing more can be received on a transport.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReceiveError {
     /// The stream failed, or ended without a close frame ([`io::ErrorKind::UnexpectedEof`]).
     Io(io::Error),
-    /// The peer broke RFC 6455; the frame says how.
+    /// The peer violated RFC 6455; the frame says how.
     Protocol(CloseFrame),
 }
 
@@ -138,14 +139,14 @@ impl fmt::Display for ReceiveError {
 
 impl std::error::Error for ReceiveError {}
 
-/// What a flush achieved.
+/// What a socket has taken during a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(clippy::exhaustive_structs, reason = "filled in by transports of other crates")]
 pub struct Written {
-    /// Messages of any kind that are wholly written.
+    /// The number of messages of any kind that are completely written.
     pub messages: usize,
-    /// Data messages among them.
+    /// The number of data messages among them.
     pub data: usize,
-    /// Bytes that the socket has taken, whole messages or not.
+    /// The number of bytes that the socket has taken, including those of incomplete messages.
     pub bytes: usize,
 }

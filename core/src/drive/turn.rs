@@ -1,14 +1,14 @@
-//! [`yield_now`]: the end of a task's turn.
+//! [`yield_now`]: lets other tasks run.
 
 use std::pin::pin;
 use std::task::{Context, Poll};
 
-/// Ends the turn of a task that has more to do: it is polled again once other tasks, sockets and timers have had theirs.
+/// Yields from a task that has more to do: the runtime polls it again after other tasks, sockets and timers.
 ///
-/// A task that woke itself by its waker instead would be polled up to 61 times (tokio's `event_interval`) before the runtime looks
+/// If the task called its own waker instead, the runtime could poll it up to 61 times (tokio's `event_interval`) before it looks
 /// at sockets and timers.
 pub fn yield_now<T>(cx: &mut Context<'_>) -> Poll<T> {
-    // It hands the waker to the runtime, which keeps it when this future is dropped.
+    // One poll suffices: it gives the waker to the runtime, which keeps it when this future is dropped.
     let _ = pin!(tokio::task::yield_now()).poll(cx);
     Poll::Pending
 }
@@ -26,7 +26,7 @@ mod tests {
         theirs.set_nonblocking(true).unwrap();
         let theirs = tokio::net::UnixStream::from_std(theirs).unwrap();
         let mut turns = 0;
-        // A task of its own: the runtime polls what it blocks on differently.
+        // In a separate task: the runtime polls the future of `block_on` by other rules.
         let busy = tokio::spawn(poll_fn(move |cx| {
             turns += 1;
             if turns == 3 {

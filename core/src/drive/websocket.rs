@@ -21,21 +21,22 @@ use super::turn::yield_now;
 
 /// One end of a WebSocket connection.
 ///
-/// Data messages are pushed as whole frames ([`ws::encode_message`]), framed once for all their receivers. All that is
-/// pending leaves in one vectored write. Reading uses a buffer of the thread's, so that an idle connection has none.
+/// Data messages are pushed as whole frames ([`ws::encode_message`]), framed once for all their receivers. All pending messages
+/// leave in one vectored write. Reading uses a buffer that belongs to the thread, so that an idle connection has none.
 #[repr(C)]
 pub struct WsTransport<S, M = Unmasked> {
-    // What each delivery looks at comes first.
+    // The fields that each delivery reads come first, in as few cache lines as possible.
     queue: VecDeque<Pending>,
-    /// Bytes of the first in `queue` that are written.
+    /// The bytes of the first entry in `queue` that are written.
     offset: usize,
-    /// Messages of the first in `queue` that are written, where it is a batch.
+    /// The messages of the first entry in `queue` that are written, if it is a batch.
     begun: usize,
-    /// Messages in `queue`, the written ones of the first included, and their bytes.
+    /// The messages in `queue`, including the written ones of the first entry.
     messages: usize,
+    /// The bytes in `queue`, including the written ones of the first entry.
     queued: usize,
     /// Answers to pings that are not in `queue` yet. Of many only the latest are kept (RFC 6455 §5.5.3).
-    #[allow(clippy::box_collection, reason = "mostly there are none, and each connection has this")]
+    #[allow(clippy::box_collection, reason = "usually there are none, and each connection has this field")]
     pongs: Option<Box<VecDeque<Bytes>>>,
     /// Whether something was written since the stream was flushed.
     unflushed: bool,
@@ -43,7 +44,7 @@ pub struct WsTransport<S, M = Unmasked> {
     close_received: bool,
     io: S,
     masking: M,
-    /// Read, and not taken yet: the session had to pause.
+    /// Bytes that were read but not passed on, because the session paused.
     leftover: Option<Box<BytesMut>>,
     decoder: Decoder,
 }
@@ -54,12 +55,12 @@ struct Pending {
     what: What,
 }
 
-/// What is to be written.
+/// The kind of a queued entry.
 #[derive(Debug)]
 enum What {
     Control,
     Data,
-    /// Data messages that end here.
+    /// Data messages that end at these offsets.
     Batch(Arc<[u32]>),
 }
 
@@ -72,35 +73,35 @@ impl What {
     }
 }
 
-/// Nothing more is taken from the session while so many messages are to be written. Each write costs as much as copying some
-/// dozens of small messages, so that many in one count under load: as many as broadcasts let wait by default, half a buffer.
+/// The number of queued messages at which nothing more is taken from the session. One write costs as much as copying some dozens
+/// of small messages, so under load it pays to write many in one: as many as broadcasts leave pending by default, half a buffer.
 const MAX_BATCH: usize = 128;
 
-/// One write takes no more pieces than this. The kernel takes up to 1,024.
+/// The most slices in one write. The kernel takes up to 1,024.
 const MAX_SLICES: usize = 64;
 
-/// No more than this is taken from the session before it is written: what is taken cannot be given up any more.
+/// The number of queued bytes at which nothing more is taken from the session: a frame that was taken can no longer be evicted.
 const MAX_BATCH_BYTES: usize = 64 * 1024;
 
-/// Pings that wait for their answer.
+/// The most pings that wait for their answer.
 const MAX_PONGS: usize = 16;
 
-/// Other tasks have their turn after this number of bytes: 40,000 of the smallest pings, which no session pauses, or 2 to 3 ms of work.
-/// A task that goes on is queued once for each of these, which large messages do not notice.
+/// The number of bytes after which a call lets other tasks run: 40,000 of the smallest pings, for which no session pauses, or 2
+/// to 3 ms of work. A task with more to read is queued once for each of these calls, which is negligible beside large messages.
 const READ_PER_POLL: usize = 4 * linger::READ_BUFFER;
 
-/// Which end it is: a client masks what it sends (RFC 6455 §5.3).
+/// Which end of the connection this is: a client masks its frames (RFC 6455 §5.3).
 pub trait Masking: Send + Unpin {
-    /// The end.
+    /// The end of the connection.
     const ROLE: Role;
 
-    /// The frame as this end has to send it.
+    /// Returns the frame in the form in which this end sends it.
     fn mask(&mut self, frame: Bytes) -> Bytes;
 }
 
 /// A server's frames.
 #[derive(Debug, Clone, Copy, Default)]
-#[allow(clippy::exhaustive_structs, reason = "there is nothing to it")]
+#[allow(clippy::exhaustive_structs, reason = "it has no fields to add to")]
 pub struct Unmasked;
 
 impl Masking for Unmasked {
@@ -111,9 +112,9 @@ impl Masking for Unmasked {
     }
 }
 
-/// A client's frames: each gets a fresh key from a source that nobody can foresee.
+/// A client's frames: each gets a fresh key from an unpredictable source.
 #[derive(Debug)]
-#[allow(clippy::exhaustive_structs, reason = "there is nothing to it but the source of keys")]
+#[allow(clippy::exhaustive_structs, reason = "the source of keys is all it has")]
 pub struct Masked<K>(pub K);
 
 impl<K: FnMut() -> [u8; 4] + Send + Unpin> Masking for Masked<K> {
@@ -125,7 +126,7 @@ impl<K: FnMut() -> [u8; 4] + Send + Unpin> Masking for Masked<K> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> WsTransport<S, M> {
-    /// A transport after the upgrade; `read_already` is what was read beyond its head.
+    /// A transport after the upgrade. `read_already` are the bytes that were read beyond the head of the HTTP message.
     pub fn new(io: S, masking: M, read_already: &[u8], max_message_size: usize) -> Self {
         Self {
             io,
@@ -144,7 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> WsTransport
         }
     }
 
-    /// Decodes `input` and gives what is in it to `sink`. Returns how many bytes are left when `sink` paused.
+    /// Decodes `input` and passes its messages to `sink`. Returns the number of bytes that are left if `sink` paused.
     fn deliver(
         &mut self,
         mut input: &mut [u8],
@@ -187,8 +188,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> WsTransport
         self.queue.push_back(Pending { bytes, what });
     }
 
-    /// Queues the answers to pings behind what is under way. A peer that pings and does not read gets no more of them than
-    /// there is room for.
+    /// Queues the answers to pings behind the pending messages. A peer that pings and does not read gets no more answers than the
+    /// queue has capacity for.
     fn take_pongs(&mut self) {
         while self.has_capacity()
             && let Some(payload) = self.pongs.as_mut().and_then(|pongs| pongs.pop_front())
@@ -199,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> WsTransport
         }
     }
 
-    /// `count` bytes more are written.
+    /// Notes that another `count` bytes are written.
     fn advance(&mut self, mut count: usize, written: &mut Written) {
         self.unflushed = true;
         written.bytes += count;
@@ -255,7 +256,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> Transport f
             }
         }
         let result = linger::with_buffer(|buffer| self.poll_read(cx, buffer, sink));
-        // Before whatever what was read has the application say.
+        // The answers come before any frame with which the application reacts to what was read.
         self.take_pongs();
         result
     }
@@ -278,7 +279,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> Transport f
 
     fn push_batch(&mut self, batch: Batch) {
         if M::ROLE == Role::Client {
-            // Each has a mask of its own.
+            // Each message needs its own mask.
             batch.frames().for_each(|message| self.push_data(message));
         } else {
             self.push_as_is(batch.bytes, What::Batch(batch.ends));
@@ -324,13 +325,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> Transport f
             }
             self.advance(count, written);
         }
-        // An idle connection costs no buffers.
+        // Dropped, not cleared: an idle connection holds no buffers.
         self.queue = VecDeque::new();
         self.pongs = None;
         self.poll_flush_io(cx)
     }
 
-    /// Any other stream may be an application's own.
+    /// Only for our own stream: any other may be the application's.
     fn sends_without_foreign_code(&self) -> bool {
         TypeId::of::<S>() == TypeId::of::<OptimisticTcp>()
     }
@@ -426,7 +427,7 @@ impl<S, M> fmt::Debug for WsTransport<S, M> {
     }
 }
 
-/// What was read, for later; nothing of nothing.
+/// Copies bytes that were read for the next call; `None` if there are none.
 fn keep(bytes: &[u8]) -> Option<Box<BytesMut>> {
     if bytes.is_empty() { None } else { Some(Box::new(BytesMut::from(bytes))) }
 }
@@ -499,7 +500,7 @@ mod tests {
             buffer: &mut ReadBuf<'_>,
         ) -> Poll<io::Result<()>> {
             let pings = buffer.remaining() / 6;
-            assert!(self.taken < 100 * READ_PER_POLL, "nobody else has a turn");
+            assert!(self.taken < 100 * READ_PER_POLL, "no other task runs");
             self.taken += 6 * pings;
             buffer.put_slice(&masked(9, b"").repeat(pings));
             Poll::Ready(Ok(()))
@@ -529,7 +530,7 @@ mod tests {
             let received = transport.poll_receive(&mut Context::from_waker(&waker), &mut |_| Flow::Continue);
             assert!(received.is_pending());
             assert!(transport.io.taken <= turn * (READ_PER_POLL + linger::READ_BUFFER));
-            assert_eq!(wakes.0.load(Ordering::Relaxed), turn, "it goes on by itself");
+            assert_eq!(wakes.0.load(Ordering::Relaxed), turn, "it wakes itself");
         }
     }
 
@@ -577,12 +578,12 @@ mod tests {
         };
         assert_eq!(send(&mut transport, b"123456"), (true, 1, 6, 0));
         assert_eq!(send(&mut transport, b"abcdef"), (false, 0, 4, 2));
-        assert_eq!(send(&mut transport, b"next"), (false, 0, 0, 6), "behind what is under way");
+        assert_eq!(send(&mut transport, b"next"), (false, 0, 0, 6), "behind the pending message");
         let mut read = [0; 10];
         peer.read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"123456abcd");
         assert_eq!(flush(&mut transport).1, Written { messages: 2, data: 2, bytes: 6 });
-        // A ping that was not answered yet comes first.
+        // The answer to a pending ping comes first.
         peer.write_all(&masked(9, b"p")).await.unwrap();
         assert!(receive(&mut transport, 9).0.is_empty());
         peer.read_exact(&mut read[..6]).await.unwrap();
@@ -591,7 +592,7 @@ mod tests {
         assert_eq!(&read[..4], b"\x8a\x01px");
     }
 
-    /// What is on a tape after one frame of its own.
+    /// The frames of a tape except the first, as a session returns them.
     fn batch(frames: &[&'static [u8]]) -> Batch {
         let mut tape = crate::Tape::default();
         let shared: Vec<_> = frames.iter().map(|frame| tape.push(Bytes::from_static(frame))).collect();

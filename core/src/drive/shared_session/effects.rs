@@ -1,4 +1,4 @@
-//! [`Effects`]: what an access to a session leaves to do once its lock is released.
+//! [`Effects`]: the wake-ups that an access to a session leaves to do once its lock is released.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -7,26 +7,30 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::Delivery;
 
-/// Those to wake after an access to a session. A waker may run foreign code, so none is called under a lock:
-/// [`SharedSession::apply`](super::SharedSession::apply) calls them.
+/// The tasks to wake after an access to a session.
+///
+/// Waking a task may run foreign code: an executor may poll the task on the spot, and the task may call the same session again,
+/// whose lock is not reentrant. So an access only collects the wake-ups, and
+/// [`SharedSession::apply`](super::SharedSession::apply) performs them when no lock is held. An `Effects` that is dropped instead
+/// is a lost wake-up.
 #[derive(Debug, Default)]
-#[must_use = "somebody waits for this: call SharedSession::apply"]
+#[must_use = "a task waits for this wake-up: call SharedSession::apply"]
 pub struct Effects {
-    /// Those who wait for capacity in the buffer, or for the end.
+    /// Wakes the senders that wait for capacity in the send buffer, or for the end of the session.
     pub(super) capacity: Option<Arc<Notify>>,
-    /// The application waits for an event.
+    /// Wakes the application, which waits for an event.
     pub(super) reader: Option<Waker>,
-    /// Those who wait to hear what became of a frame. Usually `None`.
+    /// The frames whose [`Delivery`] is decided, with the callers that wait for it. Usually `None`.
     pub(super) deliveries: Option<Box<Deliveries>>,
-    /// The driver has something to do.
+    /// Wakes the driver.
     pub(super) driver: Option<Waker>,
 }
 
-/// What became of frames, for those who wait to hear it.
+/// The deliveries that are decided, each with the caller that waits for it.
 pub(super) type Deliveries = Vec<(oneshot::Sender<Delivery>, Delivery)>;
 
 impl Effects {
-    /// Whether there is nobody to wake.
+    /// Whether there is no task to wake.
     pub fn is_empty(&self) -> bool {
         self.capacity.is_none() && self.reader.is_none() && self.deliveries.is_none() && self.driver.is_none()
     }

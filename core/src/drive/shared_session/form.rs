@@ -1,4 +1,4 @@
-//! [`Form`]: a session, awake or at rest, with those who wait for it.
+//! [`Form`]: a session, live or hibernated, with the tasks that wait for it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use crate::{Delivery, Hibernated, Overflow, Refused, Session};
 
 use super::effects;
 
-/// A session that waits for a socket mostly keeps nothing, and then takes little.
+/// A session in full, or in compact form: a suspended session usually keeps no frames and has no waiting tasks, and then a few
+/// numbers hold all of it.
 #[derive(Debug)]
 pub(super) enum Form {
     Live(Box<Live>),
@@ -20,13 +21,17 @@ pub(super) enum Form {
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Live {
-    /// Who waits for an event.
+    /// The waker of a task that waits for an event. It is used once: each wait registers anew.
     pub(super) reader: Option<Waker>,
-    /// Who waits to hear what becomes of a frame, by its number. Mostly nobody.
+    /// The callers that wait for the delivery of a frame, by its number. Usually `None`.
     pub(super) deliveries: Option<Box<Deliveries>>,
-    /// Notified when the buffer has room again, or never will. Mostly nobody waits.
+    /// Notified when the send buffer has capacity again, or when the session ends. `None` until a sender waits for the first
+    /// time.
     pub(super) capacity: Option<Arc<Notify>>,
-    /// Somebody was refused for want of room since `room` was notified last.
+    /// A frame was refused for lack of capacity since `capacity` was notified last.
+    ///
+    /// The refusal sets it in the same critical section that found the buffer full, and every later access that frees capacity
+    /// reads it under the same lock. So a refused sender is always notified, and accesses without one pay nothing.
     pub(super) capacity_wanted: bool,
     pub(super) session: Session,
 }
@@ -39,6 +44,7 @@ impl Form {
         Self::Live(Box::new(live))
     }
 
+    /// The session in full. Wakes a hibernated one; [`Self::hibernate`] makes it compact again.
     pub(super) fn live(&mut self) -> &mut Live {
         if let Self::Hibernated(resting) = self {
             *self = Self::of(resting.wake());
@@ -49,8 +55,11 @@ impl Form {
         }
     }
 
-    /// Takes as little as can be, where that is less.
+    /// Compacts the session, unless something waits for it or the session has more than numbers to keep.
     pub(super) fn hibernate(&mut self) {
+        // The compact form has no place for waiters: hibernating over one would drop its waker or its channel, and it would
+        // wait for ever. A sender in `offer_wait` holds a clone of `capacity`; it fetches the `Notify` anew in each round, so
+        // one that is only cached here may be dropped.
         if let Self::Live(live) = self
             && live.reader.is_none()
             && live.deliveries.is_none()
@@ -63,6 +72,8 @@ impl Form {
 }
 
 impl Live {
+    /// Sends a frame of `size` bytes. Where it does not fit the budget of all sessions, frames of this session are evicted for
+    /// it first, as `overflow` allows.
     pub(super) fn send(
         &mut self,
         size: usize,
@@ -76,17 +87,19 @@ impl Live {
         sent
     }
 
-    /// There is more room: who is to hear of it.
+    /// The senders to notify, now that there is more capacity.
     pub(super) fn take_capacity_waiters(&mut self) -> Option<Arc<Notify>> {
+        // Cleared once for all waiters: `notify_waiters` wakes all of them, and those that are refused again set it again.
         if std::mem::take(&mut self.capacity_wanted) { self.capacity.clone() } else { None }
     }
 
-    /// What has become of frames that somebody waits for.
+    /// The deliveries that have been decided, of those that a caller waits for.
     pub(super) fn settled_deliveries(&mut self) -> Option<Box<effects::Deliveries>> {
         let deliveries = self.deliveries.as_mut()?;
         let mut settled = Vec::new();
         while let Some((number, delivery)) = self.session.poll_delivery() {
-            // Numbers ascend, but for those of a session that is no more: these are all decided before the first new one.
+            // Numbers ascend, except that a client's fresh session begins again at 1: the deliveries of the lost session are all
+            // decided before the first of the new one, so the first match is the right one.
             let Some(index) = deliveries.iter().position(|(waiting, _)| *waiting == number) else {
                 continue;
             };

@@ -1,4 +1,4 @@
-//! [`SharedSession`]: a session where its application and its driver both reach it.
+//! [`SharedSession`]: a session behind a lock, where both its application and its driver reach it.
 
 mod sending;
 pub use sending::Queued;
@@ -24,41 +24,48 @@ use super::room_log::{Drained, RoomLog};
 use form::{Form, Live};
 
 /// A session behind a lock that is held for single calls, never across an await.
+///
+/// Under the lock an access may take the lock of the [`RoomLog`] that the session follows, and no other lock of ours. It wakes no
+/// task: it returns [`Effects`], which are applied after the lock is released. No thread locks two sessions at the same time.
 #[derive(Debug)]
 pub struct SharedSession {
-    /// Where the session is, while it is awake.
+    /// The address of the session in memory, while it is live. It is outside the lock: a fan-out reads it for a session that it
+    /// is about to lock, whose lock it does not want to wait for yet.
     prefetch_hint: PrefetchHint,
     inner: Mutex<Inner>,
-    /// What all cells of a process may keep together.
+    /// Bounds the bytes that all sessions of a process keep together.
     budget: Option<Arc<MemoryBudget>>,
 }
 
 #[derive(Debug)]
 struct Inner {
     slot: Form,
-    /// Who writes what the session has to say, and runs its timer.
+    /// Wakes the driver: the task that writes to the socket and runs the session's timer.
     driver: Option<Waker>,
-    /// It is to be woken. Once is enough, until it registers again.
+    /// The driver sleeps, and has not been woken since it registered. One wake-up is enough: the driver looks at everything
+    /// before it registers again.
     driver_sleeps: bool,
-    /// Whether a driver that has stopped wants to hear of what is sent.
+    /// Whether a hibernated session wakes its driver for each frame that is sent to it, so that the driver can report it.
     counts: bool,
-    /// Of its feed: the codec's place, and up to where the session has taken over what is there.
+    /// The index of the session's codec in `log`.
     lane: u16,
+    /// The number of the first frame in `log` that the session has not drained yet.
     cursor: u32,
-    /// What is broadcast to it.
+    /// The log of broadcasts that the session follows.
     log: Option<Arc<RoomLog>>,
 }
 
-/// When an access has the driver look.
+/// When an access wakes the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wake {
     Always,
-    /// When the session has ended by it.
+    /// When the access has closed the session.
     AtEnd,
     Never,
 }
 
-/// What decides whether those who wait for capacity have to look again: evicting a big frame may make way for a small one.
+/// What the senders that wait for capacity depend on. Both counts matter: evicting one big frame for a small one frees bytes, but
+/// no frame.
 struct Usage {
     frames: usize,
     bytes: usize,
@@ -72,7 +79,7 @@ impl Usage {
 }
 
 impl SharedSession {
-    /// A cell for this session.
+    /// Puts a session behind a lock.
     pub fn new(session: Session) -> Self {
         let inner = Inner {
             slot: Form::of(session),
@@ -88,19 +95,21 @@ impl SharedSession {
         session
     }
 
-    /// The same, sharing a bound with other cells. To be set before anything is sent.
+    /// Bounds the bytes of this session together with those of all others that share `budget`. Must be set before the first frame
+    /// is sent: frames that were accepted earlier do not count.
     #[must_use]
     pub fn with_budget(mut self, budget: Arc<MemoryBudget>) -> Self {
         self.budget = Some(budget);
         self
     }
 
-    /// The application's access: the driver looks afterwards whether there is something to do.
+    /// The application's access: wakes the driver, which then does what is due.
     pub fn command<R>(&self, f: impl FnOnce(&mut Session) -> R) -> R {
         self.access(Wake::Always, f)
     }
 
-    /// The driver's access, and that of whoever only looks: wakes the application where there is something new for it.
+    /// The driver's access, and that of callers that only read: wakes the application when there is a new event, but never the
+    /// driver. A caller other than the driver must not leave anything to write behind.
     pub fn drive<R>(&self, f: impl FnOnce(&mut Session) -> R) -> R {
         self.access(Wake::Never, f)
     }
@@ -111,13 +120,15 @@ impl SharedSession {
         result
     }
 
-    /// Runs `f` on the session, behind everything that was broadcast to it before. Nothing foreign runs under the lock: wakers
-    /// are returned as effects, for [`Self::apply`].
+    /// Drains pending broadcasts into the session, then runs `f` on it. No task is woken under the lock: the wake-ups are
+    /// returned, for [`Self::apply`].
     fn access_inner<R>(&self, wake: Wake, f: impl FnOnce(&mut Live) -> R) -> (R, Effects) {
         let mut inner = self.lock();
         let reclaimable = inner.reclaimable();
         let was_hibernated = matches!(inner.slot, Form::Hibernated(_));
-        let heeds = inner.counts;
+        let counts = inner.counts;
+        // First of all, so that a frame that `f` sends stands behind the broadcasts that came before it, and `f` sees counts that
+        // include them. Without this a `send` could overtake an earlier broadcast.
         let drained = inner.drain();
         let live = inner.slot.live();
         let before = Usage::of(&live.session);
@@ -127,22 +138,31 @@ impl SharedSession {
         // Check for a waiting reader first. Servers never have one, and `has_events` touches a cold cache line.
         let reader = live.reader.take_if(|_| live.session.has_events());
         let wakes = match wake {
-            // A session that rests has nothing to write.
-            Wake::Always => !could_hibernate || heeds || !live.session.can_hibernate(),
+            // A session that could hibernate before and after the access has no socket and no events: its driver has nothing to
+            // do, and waking it would cost a hibernated session a new task for each frame that is sent to it. Any access that
+            // ends the session, or begins to close it, leaves this state, and wakes.
+            Wake::Always => !could_hibernate || counts || !live.session.can_hibernate(),
+            // The caller flushes the socket itself; but only the driver can report the end to the application.
             Wake::AtEnd => after.open != before.open,
             Wake::Never => false,
         };
         let deliveries = live.settled_deliveries();
+        // `before` was taken behind the drain, so what the drain itself has evicted comes from `drained`. A session that closes
+        // notifies, too: its waiting senders have to return an error.
         let has_capacity = drained.has_freed
             || after.frames < before.frames
             || after.bytes < before.bytes
             || after.open != before.open;
         let capacity = if has_capacity { live.take_capacity_waiters() } else { None };
         if !after.open {
+            // Otherwise it would count as a subscriber for as long as a handle to it is kept, and broadcasts as queued for it.
             inner.unsubscribe();
         }
+        // Under the lock, so that the changes of one session reach the budget in order. A late one would leave it a wrong sum in
+        // between, and sessions could be evicted in vain.
         self.note_reclaimable(reclaimable, inner.reclaimable());
         if was_hibernated {
+            // An access that only reads leaves the session as small as it was. One that leaves a frame or an event keeps it live.
             inner.slot.hibernate();
             self.note_prefetch_hint(&inner);
         }
@@ -151,15 +171,16 @@ impl SharedSession {
         (result, Effects { capacity, reader, deliveries, driver })
     }
 
-    /// Wakes those for whom an access has changed something. The caller holds no lock.
+    /// Wakes the tasks for which an access has changed something. The caller must hold no lock of a session or a room: the tasks
+    /// may take it.
     pub fn apply(&self, effects: Effects) {
         let Effects { capacity, reader, deliveries, driver } = effects;
         if let Some(capacity) = capacity {
             capacity.notify_waiters();
         }
-        for (receipt, delivery) in deliveries.into_iter().flat_map(|deliveries| *deliveries) {
-            // A caller that has stopped waiting does not mind.
-            receipt.send(delivery).ok();
+        for (caller, delivery) in deliveries.into_iter().flat_map(|deliveries| *deliveries) {
+            // Fails when the caller has stopped waiting.
+            caller.send(delivery).ok();
         }
         if let Some(reader) = reader {
             reader.wake();
@@ -167,17 +188,22 @@ impl SharedSession {
         if let Some(driver) = driver {
             driver.wake();
         }
+        // The access may have dropped frames, and senders on other sessions wait for their bytes.
         if let Some(budget) = &self.budget {
             budget.settle();
         }
     }
 
-    /// Has the session follow a feed from here on; `lane` is the place of its codec. What the feed that it followed before still
-    /// has for it is drained first.
+    /// Subscribes the session to a room log from its next frame on, in the codec with the index `lane`. Drains the log that the
+    /// session followed before, and leaves it.
+    ///
+    /// The caller holds the room's lock, so no broadcast falls between the two logs: a member that moves misses none and gets
+    /// none twice. The effects must be applied once that lock is released.
     pub fn subscribe(&self, log: &Arc<RoomLog>, lane: u16) -> Effects {
         self.leave(|inner| {
             let is_open = match &inner.slot {
                 Form::Live(live) => live.session.is_open(),
+                // A session that has ended or is closing does not hibernate.
                 Form::Hibernated(_) => true,
             };
             if is_open {
@@ -187,17 +213,20 @@ impl SharedSession {
         })
     }
 
-    /// Ends what [`Self::subscribe`] began: what was broadcast so far the session has.
+    /// Leaves the room log that the session follows, after draining it for the last time.
     pub fn unsubscribe(&self) -> Effects {
         self.leave(|_| ())
     }
 
+    /// Leaves the log, then runs `then` under the same lock: no access falls in between.
     fn leave(&self, then: impl FnOnce(&mut Inner)) -> Effects {
         let mut inner = self.lock();
         let reclaimable = inner.reclaimable();
         let drained = inner.unsubscribe();
         self.note_reclaimable(reclaimable, inner.reclaimable());
         then(&mut inner);
+        // Draining may have evicted a big frame for a small one. The driver is not woken: the fan-out of the drained broadcasts
+        // still has to flush this session.
         let capacity = match &mut inner.slot {
             Form::Live(live) if drained.has_freed => live.take_capacity_waiters(),
             _ => None,
@@ -211,49 +240,59 @@ impl SharedSession {
         self.drive(|_| ());
     }
 
-    /// What suspended sessions keep can be had back by evicting them.
+    /// Reports to the budget that evicting this session would free `after` bytes where it freed `before`. Called under the lock.
     fn note_reclaimable(&self, before: usize, after: usize) {
         if let Some(budget) = &self.budget {
             budget.change_reclaimable(before, after);
         }
     }
 
+    /// Notes where the live session is. A hint that is out of date costs a cache miss, and nothing else.
     fn note_prefetch_hint(&self, inner: &Inner) {
         if let Form::Live(live) = &inner.slot {
             self.prefetch_hint.set(&**live);
         }
     }
 
-    /// Has the processor fetch what [`Self::queue`] and [`SocketDriver::flush`](super::SocketDriver::flush) look at.
+    /// Prefetches the fields that [`Self::queue`] and [`SocketDriver::flush`](super::SocketDriver::flush) read.
     pub fn prefetch(&self) {
         self.prefetch_hint.prefetch(offset_of!(Live, session) + Session::HOT);
     }
 
-    /// A handler's panic is caught by the task that runs it, and no call into a session panics half way: a poisoned lock
-    /// holds a session as good as any.
     fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A handler's panic is caught by the task that runs it, outside this lock, and no call into a session panics half-way: a
+        // poisoned lock holds an intact session.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the driver woken by the next [`Self::command`].
+    /// Registers the driver, which is about to sleep: the next [`Self::command`] wakes it.
+    ///
+    /// The driver must look at the session once more after this call. A change that came before it found a driver that was awake,
+    /// and woke nothing.
     pub fn register_driver(&self, cx: &Context<'_>) {
         let mut inner = self.lock();
+        // The task that runs this holds on to itself and to the session, so replacing the old waker cannot drop the last handle
+        // of either under the lock.
         register(&mut inner.driver, cx);
         inner.driver_sleeps = true;
         self.note_prefetch_hint(&inner);
     }
 
-    /// Takes back [`Self::register_driver`]: the driver is awake, and looks again before it sleeps.
+    /// Revokes [`Self::register_driver`] while the driver runs: it looks again before it sleeps, so that waking it would only
+    /// cost another poll.
     pub fn unregister_driver(&self) {
         self.lock().driver_sleeps = false;
     }
 
-    /// Like [`Self::register_driver`], for a driver that stops: `waker` begins another one, for whatever comes. Does nothing, and
-    /// says so, unless the session [is resting](Session::can_hibernate). What is sent to a session that rests wakes nobody, unless
-    /// somebody `counts` it.
-    #[must_use = "who does not rest has to be driven on"]
+    /// Registers `waker` in the place of a driver that is about to stop: the next wake-up starts another driver. Does nothing and
+    /// returns `false` unless the session [can hibernate](Session::can_hibernate).
+    ///
+    /// A frame that is sent to a hibernated session wakes no driver, unless `counts` is set.
+    #[must_use = "a session that does not hibernate still needs its driver"]
     pub fn hibernate(&self, waker: Waker, counts: bool) -> bool {
         let mut inner = self.lock();
+        // The check and the exchange of the waker are one critical section. Between two of them a socket or an end could arrive,
+        // wake the old driver that has just decided to stop, and be lost.
         let rests = inner.slot.live().session.can_hibernate();
         if rests {
             inner.slot.hibernate();
@@ -264,18 +303,22 @@ impl SharedSession {
         rests
     }
 
-    /// The session is driven no more.
+    /// Drops the waker of a driver that has stopped for good. The waker may own the session: this breaks the cycle.
     pub fn forget_driver(&self) {
+        // Dropped after the lock is released: it may be the last handle to this session, whose drop takes the lock again.
         let driver = self.lock().driver.take();
         drop(driver);
     }
 
-    /// Notified when there is more room, or never will be.
+    /// Notified when the send buffer has more capacity, or when the session has ended.
     fn capacity_changed(&self) -> Arc<Notify> {
         self.lock().slot.live().capacity.get_or_insert_default().clone()
     }
 
-    /// Has the driver look: see [`SocketDriver::flush`](super::SocketDriver::flush).
+    /// Wakes the driver without touching the session: see [`SocketDriver::flush`](super::SocketDriver::flush).
+    ///
+    /// It takes the lock even where there is nothing to wake. So whatever the caller stored before this call, a driver that
+    /// registers later sees: either it sleeps already and is woken, or it finds the change when it looks once more.
     pub fn wake_driver(&self) {
         let driver = self.lock().wake_driver();
         if let Some(driver) = driver {
@@ -283,12 +326,13 @@ impl SharedSession {
         }
     }
 
-    /// Takes the next event: for a driver that tells the application itself, and looks at the socket afterwards.
+    /// Takes the next event, for a driver that calls the application itself. It needs no wake-up for what that makes possible:
+    /// the driver turns to the socket next.
     pub fn next_event(&self) -> Option<Event> {
         self.lock().slot.live().session.poll_event()
     }
 
-    /// Takes the next event, or has the application woken when there is one.
+    /// Takes the next event, or registers the application's waker for it.
     pub fn poll_event(&self, cx: &Context<'_>) -> Poll<Event> {
         let mut inner = self.lock();
         let Live { session, reader, .. } = inner.slot.live();
@@ -298,8 +342,9 @@ impl SharedSession {
             register(reader, cx);
             return Poll::Pending;
         };
-        // The driver had stopped to read, and may go on; or what was read ahead is counted now, and to be acknowledged
-        // before the driver would look again.
+        // Taking an event may have freed inbox capacity for a driver that had stopped reading. Nothing else wakes it: it does not
+        // wait for a socket that it does not read. Or read-ahead frames are counted now, and their acknowledgement is due before
+        // the timer that the driver has set.
         let reads_on = !wanted && session.wants_read();
         let due_sooner = session.poll_timeout().is_some_and(|at| due.is_none_or(|due| at < due));
         let driver = if reads_on || due_sooner { inner.wake_driver() } else { None };
@@ -310,13 +355,13 @@ impl SharedSession {
         Poll::Ready(event)
     }
 
-    /// Ready with the time when the session's timer is due; calls it when it was.
+    /// Waits for the session's timer, and runs it when it is due. Ready once it has run: the session may have something to write.
     pub fn poll_timeout(&self, cx: &mut Context<'_>, deadline: &mut super::Deadline) -> Poll<()> {
         let at = self.lock().slot.live().session.poll_timeout();
         self.poll_timeout_at(at, cx, deadline)
     }
 
-    /// The same, for a driver that knows when the timer is due.
+    /// Like [`Self::poll_timeout`], for a driver that has read the timer's time `at` already: it saves an access.
     pub fn poll_timeout_at(
         &self,
         at: Option<Instant>,
@@ -333,6 +378,7 @@ impl Inner {
     /// Drains pending broadcasts into the session.
     fn drain(&mut self) -> Drained {
         match &self.log {
+            // The comparison takes no lock: usually there is nothing to drain.
             Some(log) if log.is_behind(self.cursor) => {
                 log.drain(self.lane, &mut self.cursor, &mut self.slot.live().session)
             }
@@ -340,13 +386,13 @@ impl Inner {
         }
     }
 
-    /// The same for the last time.
+    /// Drains pending broadcasts for the last time, and leaves the log.
     fn unsubscribe(&mut self) -> Drained {
         let Some(log) = self.log.take() else { return Drained::default() };
         log.leave(self.lane, self.cursor, || &mut self.slot.live().session)
     }
 
-    /// The bytes that evicting this session would free, at most.
+    /// The bytes that evicting this session would free at most: only suspended sessions are evicted.
     fn reclaimable(&self) -> usize {
         match &self.slot {
             Form::Live(live) if live.session.state() == State::Suspended => live.session.retained_bytes(),
@@ -354,7 +400,7 @@ impl Inner {
         }
     }
 
-    /// The driver, if it is to be woken.
+    /// The driver's waker, if the driver sleeps and has not been woken yet.
     fn wake_driver(&mut self) -> Option<Waker> {
         if std::mem::take(&mut self.driver_sleeps) { self.driver.clone() } else { None }
     }
@@ -362,6 +408,7 @@ impl Inner {
 
 impl Drop for SharedSession {
     fn drop(&mut self) {
+        // The log and the budget outlive the session: without this both would go on counting it.
         let mut inner = self.lock();
         let reclaimable = inner.reclaimable();
         inner.unsubscribe();
@@ -370,6 +417,7 @@ impl Drop for SharedSession {
     }
 }
 
+/// Registers the task's waker. `clone_from` keeps the old one where it wakes the same task, which saves the clone.
 fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
     match slot {
         Some(waker) => waker.clone_from(cx.waker()),
@@ -420,7 +468,7 @@ mod tests {
         let reader = reader.into();
         let cx = Context::from_waker(&reader);
         assert_eq!(session.poll_event(&cx), Poll::Ready(Event::Connected));
-        assert!(!driver.0.load(Ordering::Relaxed), "nothing is new for it");
+        assert!(!driver.0.load(Ordering::Relaxed), "nothing has changed for it");
         assert_eq!(session.poll_event(&cx), Poll::Ready(Event::Message(Frame::event_only("1"))));
         assert!(driver.0.load(Ordering::Relaxed));
     }
@@ -435,14 +483,14 @@ mod tests {
         let flag = Arc::new(Flag::default());
         let woken = || flag.0.swap(false, Ordering::Relaxed);
         let is_small = || matches!(session.lock().slot, Form::Hibernated(_));
-        assert!(!session.hibernate(flag.clone().into(), false), "something is to be told");
+        assert!(!session.hibernate(flag.clone().into(), false), "it has an event to report");
         while session.next_event().is_some() {}
         assert!(session.hibernate(flag.clone().into(), false) && is_small());
         assert_eq!((session.drive(|session| session.counts().drops), is_small(), woken()), (1, true, false));
         assert_eq!(session.send(Bytes::from_static(b"kept"), Overflow::Reject), Ok(true));
         assert!(!is_small() && !woken(), "it waits for a socket");
         session.command(|session| session.close(crate::CloseReason::Normal, now()));
-        assert!(woken(), "it is not delivered, and has to be given up in time");
+        assert!(woken(), "the frame is not delivered, and has to be abandoned in time");
         assert!(!session.hibernate(flag.clone().into(), false));
     }
 }

@@ -1,4 +1,4 @@
-//! What an application says to a session: at once, when there is room, or until it is acknowledged.
+//! Sending on a session: at once, when there is capacity, or until the peer acknowledges the frame.
 
 use std::time::Duration;
 
@@ -10,18 +10,20 @@ use crate::{Delivery, Frame, Mode, Overflow, Refused, SharedFrame};
 use super::super::error::{DeliveryError, SendError};
 use super::{Effects, SharedSession, Wake};
 
-/// What became of a frame that was queued.
+/// The result of queueing a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "a broadcast has to heed all of it")]
 pub struct Queued {
-    /// It was given up itself: [`Overflow::DropNewest`].
+    /// The frame was dropped: [`Overflow::DropNewest`].
     pub is_dropped: bool,
-    /// The socket was handed so little of what is kept that more would soon be given up: it is to be flushed before.
+    /// The socket could take more, but half of the send buffer waits for it: frames would soon be evicted unless the socket is
+    /// flushed first.
     pub urgent: bool,
 }
 
 impl SharedSession {
-    /// Accepts an encoded data frame. Returns whether it was queued: [`Overflow::DropNewest`] may drop it, and tells the peer.
+    /// Accepts an encoded data frame. Returns whether it was queued: with [`Overflow::DropNewest`] it may be dropped, which is
+    /// reported to the peer as a gap.
     ///
     /// # Errors
     /// As [`Session::send`](crate::Session::send).
@@ -33,10 +35,11 @@ impl SharedSession {
         }
     }
 
-    /// Accepts a data frame that other sessions send, too, for a caller that goes on to [`SocketDriver::flush`](crate::drive::SocketDriver::flush): does
-    /// not wake the driver, unless the session ends by it. The frame is [charged](crate::drive::MemoryBudget::charge) already; `fits` says
-    /// whether the budget has room for it. Where it has none, a member whose socket keeps up gets the frame all the same: it
-    /// costs no more memory for one member more.
+    /// Accepts a data frame that other sessions send, too. Does not wake the driver unless the session ends by it: the caller
+    /// goes on to [`SocketDriver::flush`](crate::drive::SocketDriver::flush).
+    ///
+    /// The frame is [charged](crate::drive::MemoryBudget::charge) already, and `fits` says whether it is within the budget. If it
+    /// is not, a session whose socket keeps up gets the frame anyway: another receiver costs no more memory.
     ///
     /// # Errors
     /// As [`Session::send`](crate::Session::send).
@@ -48,6 +51,7 @@ impl SharedSession {
     ) -> (Result<Queued, SendError>, Effects) {
         let size = frame.bytes().len();
         let ((sent, urgent), effects) = self.access_inner(Wake::AtEnd, |live| {
+            // Decided under the lock: a socket that has just become blocked would keep the frame.
             let fits = fits || live.session.is_flowing();
             let sent = live.send(size, overflow, fits, |session| session.send_shared(frame, overflow));
             (sent, live.session.is_falling_behind())
@@ -60,16 +64,16 @@ impl SharedSession {
         (queued, effects)
     }
 
-    /// The same for a frame that the session's codec cannot represent: in session mode the peer gets a gap instead. Returns whether
-    /// the session is open.
+    /// Like [`Self::queue`], for a frame that the session's codec cannot represent: in session mode the peer gets a gap in its
+    /// place. Returns whether the session is open.
     pub fn queue_missing(&self) -> (bool, Effects) {
         self.access_inner(Wake::AtEnd, |live| live.session.send_missing().is_ok())
     }
 
-    /// Accepts an encoded data frame, and waits for room where there is none.
+    /// Accepts an encoded data frame, and waits while the send buffer is full.
     ///
     /// # Errors
-    /// Fails when the session ends, and when there was no room for `patience`.
+    /// Fails when the session ends, and when the buffer stays full for `patience`.
     pub async fn send_wait(&self, message: Bytes, patience: Duration) -> Result<(), SendError> {
         self.offer_wait(message, patience, false).await.map(drop)
     }
@@ -77,16 +81,17 @@ impl SharedSession {
     /// Like [`Self::send_wait`], and then waits until the peer has acknowledged the frame.
     ///
     /// # Errors
-    /// Fails as that does, when the frame is given up, and when the session ends first. In plain mode nobody acknowledges.
+    /// Fails as [`Self::send_wait`] does, when the frame is evicted, when the session ends first, and in plain mode, which has no
+    /// acknowledgements.
     pub async fn send_acked(&self, message: Bytes, patience: Duration) -> Result<(), DeliveryError> {
         if self.drive(|session| session.mode()) == Mode::Plain {
             return Err(DeliveryError::PlainMode);
         }
         let delivery = self.offer_wait(message, patience, true).await?;
-        match delivery.expect("a receipt was asked for").await {
+        match delivery.expect("the frame is watched").await {
             Ok(Delivery::Delivered) => Ok(()),
             Ok(Delivery::Dropped) => Err(DeliveryError::Dropped),
-            // Nobody answers any more when the cell itself is gone.
+            // The sender is dropped unanswered with the session itself.
             _ => Err(DeliveryError::Ended),
         }
     }
@@ -95,24 +100,27 @@ impl SharedSession {
         &self,
         message: Bytes,
         patience: Duration,
-        receipt: bool,
+        watch: bool,
     ) -> Result<Option<oneshot::Receiver<Delivery>>, SendError> {
-        match self.offer(message.clone(), Overflow::Reject, receipt) {
+        // Usually there is capacity: then no timer and no notification is set up.
+        match self.offer(message.clone(), Overflow::Reject, watch) {
             Err(Refused::Full) => {}
             result => return Ok(result?),
         }
         let deadline = tokio::time::sleep(patience);
         let mut deadline = std::pin::pin!(deadline);
         loop {
-            let room = self.capacity_changed();
-            let mut room = std::pin::pin!(room.notified());
-            // From here on no notification is missed.
-            room.as_mut().enable();
+            // Fetched anew in each round: a session that has hibernated meanwhile has dropped the one before.
+            let capacity = self.capacity_changed();
+            let mut capacity = std::pin::pin!(capacity.notified());
+            // Both notifications are enabled before the frame is offered again. They store no permit: capacity that is freed
+            // between a refusal and the first poll would otherwise notify no one, and this task would sleep to its deadline.
+            capacity.as_mut().enable();
             let mut freed = std::pin::pin!(self.budget.as_ref().map(|budget| budget.freed()));
             if let Some(freed) = freed.as_mut().as_pin_mut() {
                 freed.enable();
             }
-            match self.offer(message.clone(), Overflow::Reject, receipt) {
+            match self.offer(message.clone(), Overflow::Reject, watch) {
                 Err(Refused::Full) => {}
                 result => return Ok(result?),
             }
@@ -122,9 +130,11 @@ impl SharedSession {
                     None => std::future::pending().await,
                 }
             };
+            // Either may be what was missing: capacity in this session's buffer, or in the budget of all sessions. Biased, so
+            // that capacity that comes together with the deadline is used.
             tokio::select! {
                 biased;
-                () = &mut room => {}
+                () = &mut capacity => {}
                 () = freed => {}
                 () = &mut deadline => return Err(SendError::Timeout),
             }
@@ -135,19 +145,23 @@ impl SharedSession {
         &self,
         message: Bytes,
         overflow: Overflow,
-        receipt: bool,
+        watch: bool,
     ) -> Result<Option<oneshot::Receiver<Delivery>>, Refused> {
         let size = message.len();
+        // May be out of date once the lock is taken: then the sessions together pass their bound by this message. To exclude that
+        // would take one lock for all sessions.
         let fits = self.makes_capacity(size);
         let budget = self.budget.as_deref();
         let (sent, effects) = self.access_inner(Wake::Always, |live| {
             let number = live.send(size, overflow, fits, |session| {
+                // Charged only once it is accepted: a refused message never counts, not even for a moment.
                 session.accept(size, overflow, || match budget {
                     Some(budget) => budget.charge(message),
                     None => message,
                 })
             })?;
-            Ok(receipt.then(|| {
+            // In the critical section that accepts the frame: its acknowledgement cannot come before it is watched.
+            Ok(watch.then(|| {
                 live.session.watch_last();
                 let (sender, receiver) = oneshot::channel();
                 live.deliveries.get_or_insert_default().push_back((number, sender));
@@ -158,8 +172,11 @@ impl SharedSession {
         sent
     }
 
-    /// Whether all cells together may keep this too. Called before our own lock is taken, since others may be evicted. In plain mode
-    /// a socket that keeps up takes the message at once: nothing is kept, so nobody is evicted for it.
+    /// Whether a message of this size is within the budget, after evicting suspended sessions where that helps. In plain mode a
+    /// socket that keeps up takes the message at once: the session keeps nothing, so no other is evicted for it.
+    ///
+    /// No lock may be held. An eviction locks another session, and that one may be evicting for a message of its own at the same
+    /// moment; it may also be this very session.
     fn makes_capacity(&self, size: usize) -> bool {
         self.budget.as_ref().is_none_or(|budget| {
             budget.fits(size)
