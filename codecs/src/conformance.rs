@@ -19,7 +19,7 @@
 //! - `kind`: a codec that writes only text refuses binary, and the reverse, with [`DecodeError::NotAFrame`].
 //! - `control`: [`Codec::encode_control`] never refuses JSON. The frame comes back with its event, no id, and the same JSON
 //!   text as a payload of [`PayloadFormat::Json`] or [`PayloadFormat::Bytes`].
-//! - `no panic`: nothing makes it panic: random bytes, messages cut short, messages with some bytes changed, UTF-8 or not,
+//! - `no panic`: nothing makes it panic: random bytes, messages cut short, messages with a byte changed, UTF-8 or not,
 //!   and 100,000 times the same byte; nor a payload that is very deep, or not of its format at all. A reader that recurses
 //!   without a bound overflows its stack there, and the process of the tests ends.
 //!
@@ -35,11 +35,12 @@ use rejoin_core::{
 use crate::transcode::{json_payload, msgpack_payload};
 
 mod alike;
+mod hostile;
 
 mod samples;
 use samples::{
     bytes_samples, control_samples, hostile_payloads, json_sample, json_samples, msgpack_only_samples,
-    msgpack_samples, sample_names,
+    msgpack_samples, names_of_lengths, names_of_texts, payloads_beside_names,
 };
 
 #[cfg(test)]
@@ -65,11 +66,8 @@ pub fn check(codec: &dyn Codec) {
     let mut written = suite.check_samples();
     written.extend(suite.check_control_frames());
     suite.check_kinds(&written);
-    suite.check_truncated(&written);
-    suite.check_changed(&written);
     suite.check_hostile_payloads();
-    suite.check_random();
-    suite.check_repeated();
+    suite.check_hostile_messages(&written);
 }
 
 struct Suite<'a> {
@@ -88,31 +86,25 @@ impl Suite<'_> {
         }
     }
 
-    /// Sends all kinds of frames on their round trips. Returns the messages.
+    /// Sends all kinds of frames on their round trips. Returns the messages, but for those of a name and a payload together.
     fn check_samples(&self) -> Vec<Message> {
-        let (json, bytes) = (json_samples(), bytes_samples());
-        // Every length matters, but not every pair of two.
-        let short: Vec<_> = json.iter().chain(&bytes).filter(|it| it.data().len() < 1000).collect();
         let mut written = Vec::new();
-        for (id, event) in sample_names() {
-            let is_short = id.len() + event.len() < 1000;
-            let frame = Frame::event_only(event).with_id(id);
+        for frame in names_of_texts().into_iter().chain(names_of_lengths()) {
             match self.check_round_trip(&frame) {
                 Ok((message, _)) => written.push(message),
                 Err(error) => {
                     self.broken("payloads", format_args!("{frame:?} has none, yet: {error}"));
                 }
             }
-            for &payload in short.iter().take(if is_short { short.len() } else { 1 }) {
-                let frame = frame.clone().with_payload(payload.clone());
-                if let Ok((message, _)) = self.check_round_trip(&frame) {
-                    written.push(message);
-                }
+        }
+        for frame in names_of_texts() {
+            for payload in payloads_beside_names() {
+                let _ = self.check_round_trip(&frame.clone().with_payload(payload));
             }
         }
         let mut carried = Vec::new();
-        for payloads in [&json, &bytes, &msgpack_samples()] {
-            carried.extend(self.check_distinct(payloads));
+        for payloads in [json_samples(), bytes_samples(), msgpack_samples()] {
+            carried.extend(self.check_distinct(&payloads));
         }
         for payload in msgpack_only_samples() {
             let frame = Frame::event_only("e").with_payload(payload);
@@ -249,57 +241,28 @@ impl Suite<'_> {
         }
     }
 
-    fn check_truncated(&self, written: &[Message]) {
-        for message in written.iter().filter(|message| message.data.len() < 200) {
-            for cut in 0..message.data.len() {
-                self.check_hostile(&Message { kind: message.kind, data: message.data.slice(..cut) });
-            }
-        }
-    }
-
-    fn check_changed(&self, written: &[Message]) {
-        let mut random = Random(0x6368_616e_6765);
-        for message in written.iter().filter(|message| message.data.len() < 500) {
-            for _ in 0..16 {
-                let mut data = message.data.to_vec();
-                for _ in 0..=random.below(3) {
-                    let at = random.below(data.len());
-                    match random.below(5) {
-                        _ if data.is_empty() => {}
-                        // Lengths at their greatest and least; other types; text that is cut; bytes too many and too few.
-                        0 => data[at] = [0x00, 0x7f, 0x80, 0xff][random.below(4)],
-                        1 => data[at] ^= 1 << random.below(8),
-                        2 => data[at] = random.byte(),
-                        3 => data.insert(at, random.byte()),
-                        _ => drop(data.remove(at)),
-                    }
-                }
-                self.check_hostile(&Message { kind: message.kind, data: data.into() });
-            }
-        }
-    }
-
     /// Payloads that only [`Payload::from_parts`] makes. What is written of them is the codec's choice.
     fn check_hostile_payloads(&self) {
-        let mut random = Random(0x7061_796c_6f61_6473);
-        let random_msgpack = std::iter::repeat_with(|| {
-            let data: Vec<u8> = (0..random.below(32)).map(|_| random.byte()).collect();
-            Payload::from_parts(PayloadFormat::Msgpack, data.into())
-        });
-        for payload in hostile_payloads().into_iter().chain(random_msgpack.take(1000)) {
+        let random = hostile::random().map(|data| Payload::from_parts(PayloadFormat::Msgpack, data));
+        for payload in hostile_payloads().into_iter().chain(random) {
             let frame = Frame::event_only("e").with_payload(payload);
             let _ = self.guard(|| self.codec.encode(&frame), || format!("encoding {frame:?}"));
         }
     }
 
-    fn check_random(&self) {
-        let mut random = Random(0x7261_6e64_6f6d);
-        for _ in 0..2000 {
-            let data: Vec<u8> = (0..random.below(64)).map(|_| random.byte()).collect();
-            for kind in [MessageKind::Text, MessageKind::Binary] {
-                self.check_hostile(&Message { kind, data: data.clone().into() });
+    /// Messages that no codec writes, most of them made from those that this one writes.
+    fn check_hostile_messages(&self, written: &[Message]) {
+        for message in hostile::short(written) {
+            for data in hostile::truncated(&message.data).chain(hostile::changed(&message.data)) {
+                self.check_hostile(&Message { kind: message.kind, data });
             }
         }
+        for data in hostile::random() {
+            for kind in [MessageKind::Text, MessageKind::Binary] {
+                self.check_hostile(&Message { kind, data: data.clone() });
+            }
+        }
+        self.check_repeated();
     }
 
     /// The same byte again and again, alone and where a payload begins: the one that opens a list opens it 100,000 deep.
@@ -365,27 +328,6 @@ fn is_sound(message: &Message) -> bool {
 
 fn is_json_text(payload: &Payload) -> bool {
     json_payload(payload.data()).is_ok_and(|read| read == *payload)
-}
-
-/// xorshift64*: the same numbers at every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn byte(&mut self) -> u8 {
-        self.next().to_be_bytes()[0]
-    }
-
-    /// Less than `limit`; 0 where nothing is less.
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() >> 33) as usize % limit.max(1)
-    }
 }
 
 /// A message in the text of a failure.

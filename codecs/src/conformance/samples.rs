@@ -1,23 +1,27 @@
 //! What is sent through a codec to see whether it comes back.
 
-use rejoin_core::{Payload, PayloadFormat};
+use rejoin_core::{Frame, Payload, PayloadFormat};
 
-/// Ids and events: absent, plain, with all that a format may have to escape, and at the lengths where binary formats change
-/// their headers.
-pub(super) fn sample_names() -> Vec<(String, String)> {
-    let controls: String = (0..=0xa0_u8).map(char::from).collect();
+/// Frames without a payload whose ids and events are absent, plain, or have all that a format may have to escape.
+pub(super) fn names_of_texts() -> Vec<Frame> {
+    let controls: String = ('\0'..='\u{a0}').collect();
     let escapes = "\"\\/\\u0041 ';<>&{}[]:,";
     let unicode = "ä€𝄞\u{feff}\u{fffd}\u{2028}\u{ffff}\u{10ffff}e\u{301}";
     let texts = ["", "m-1", &controls, escapes, unicode];
-    let mut names = Vec::new();
-    for id in texts {
-        names.extend(texts.map(|event| (id.to_owned(), event.to_owned())));
-    }
-    for len in [15, 16, 31, 32, 127, 128, 255, 256, 16_384, 65_535, 65_536] {
-        names.push(("i".repeat(len), String::new()));
-        names.push((String::new(), "e".repeat(len)));
-    }
-    names
+    texts.iter().flat_map(|id| texts.map(|event| Frame::event_only(event).with_id(*id))).collect()
+}
+
+/// Frames whose ids and events have the lengths where binary formats change their headers.
+pub(super) fn names_of_lengths() -> Vec<Frame> {
+    let lengths = [15, 16, 31, 32, 127, 128, 255, 256, 16_384, 65_535, 65_536];
+    let frames =
+        lengths.map(|len| [Frame::default().with_id("i".repeat(len)), Frame::event_only("e".repeat(len))]);
+    frames.concat()
+}
+
+/// Payloads to send beside a name, for a member that runs into its neighbour.
+pub(super) fn payloads_beside_names() -> [Payload; 3] {
+    [json_sample("null"), json_sample(r#"{ "id" : 1, "event":null }"#), Payload::bytes("AA==")]
 }
 
 /// JSON texts of different values.
@@ -101,7 +105,7 @@ pub(super) fn msgpack_samples() -> Vec<Payload> {
         (b"\xdc\xff\xff", 65_535),
         (b"\xdd\x00\x01\x00\x00", 65_536),
     ] {
-        samples.push([head, &vec![7; len]].concat());
+        samples.push([head, &vec![b'\x07'; len]].concat());
     }
     for (head, len) in [(&b"\x8f"[..], b'o'), (b"\xde\x00\x10", b'p')] {
         let members = (b'a'..=len).flat_map(|name| [0xa1, name, 0xc3]);
@@ -182,8 +186,8 @@ pub(super) fn hostile_payloads() -> Vec<Payload> {
         b"\xc1".to_vec(),
         b"\x01\x02".to_vec(),
         b"\xc4\x01a".to_vec(),
-        b"\xdd\xff\xff\xff\xff".repeat(1000),
-        b"\xdf\xff\xff\xff\xff".repeat(1000),
+        b"\xdd\xff\xff\xff\xff".repeat(DEPTH),
+        b"\xdf\xff\xff\xff\xff".repeat(DEPTH),
         b"\xdb\xff\xff\xff\xff".to_vec(),
         vec![0x91; DEPTH],
         [vec![0x91; DEPTH], vec![0xc0]].concat(),

@@ -3,6 +3,8 @@
 use super::*;
 use crate::JsonCodec;
 
+mod samples;
+
 type Encode = fn(&Frame) -> Result<Message, EncodeError>;
 type Decode = fn(Message) -> Result<Frame, DecodeError>;
 
@@ -34,7 +36,12 @@ impl Codec for Broken {
 }
 
 fn broken_claim(codec: &dyn Codec) -> String {
-    let panic = catch_unwind(AssertUnwindSafe(|| check(codec))).unwrap_err();
+    broken_claim_in(codec, |suite| check(suite.codec))
+}
+
+/// The same for a part of the suite: quicker, where it is clear which part has to find it.
+fn broken_claim_in(codec: &dyn Codec, part: impl FnOnce(&Suite<'_>)) -> String {
+    let panic = catch_unwind(AssertUnwindSafe(|| part(&Suite { codec }))).unwrap_err();
     let text = panic.downcast_ref::<String>().unwrap();
     text.split('`').nth(1).unwrap().to_owned()
 }
@@ -111,6 +118,37 @@ fn accepts_a_codec_that_carries_bytes_alone() {
     });
 }
 
+/// A codec that writes both kinds reads both.
+#[test]
+fn accepts_a_codec_of_both_kinds() {
+    check(&Broken {
+        encode: |frame| match JsonCodec.encode(frame)? {
+            message if frame.id().is_empty() => Ok(message),
+            message => Ok(Message::binary(message.data)),
+        },
+        decode: |message| JsonCodec.decode(Message { kind: MessageKind::Text, ..message }),
+        ..JSON
+    });
+}
+
+/// WebSocket lets no text through that is not UTF-8: a codec may say what it likes of it.
+#[test]
+fn asks_nothing_about_text_that_is_not_utf8() {
+    let as_binary =
+        |frame: &Frame| Ok(Message::binary([&b"\xff"[..], &JsonCodec.encode(frame)?.data].concat()));
+    check(&Broken {
+        encode: as_binary,
+        decode: |message| match (message.kind, message.data.strip_prefix(b"\xff")) {
+            (MessageKind::Text, Some(_)) => Err(DecodeError::Malformed("no UTF-8".into())),
+            (MessageKind::Binary, Some(json)) => {
+                JsonCodec.decode(Message { kind: MessageKind::Text, data: message.data.slice_ref(json) })
+            }
+            _ => Err(DecodeError::NotAFrame("no mark".into())),
+        },
+        ..JSON
+    });
+}
+
 #[test]
 fn finds_a_name_that_fits_no_subprotocol() {
     for name in ["", "JSON", "a.b"] {
@@ -147,7 +185,11 @@ fn finds_a_codec_that_carries_nothing() {
         None => JsonCodec.encode(frame),
     });
     assert_eq!(claim, "payloads");
-    assert_eq!(breaks_on_encode(|_| Err(EncodeError::new("all"))), "payloads");
+    let claim = breaks_on_encode(|frame| match (frame.payload(), frame.id()) {
+        (None, "m-1") => Err(EncodeError::new("an id and no payload")),
+        _ => JsonCodec.encode(frame),
+    });
+    assert_eq!(claim, "payloads");
 }
 
 #[test]
@@ -258,15 +300,69 @@ fn finds_a_codec_that_reads_the_other_kind() {
 }
 
 #[test]
-fn finds_control_frames_that_are_no_json() {
-    let claim = breaks_on_encode(|frame| match frame.payload() {
-        Some(payload) if frame.is_reserved() => {
-            let bytes = Payload::bytes(payload.data().clone());
-            JsonCodec.encode(&frame.clone().with_payload(bytes))
+fn finds_control_frames_that_change() {
+    let with_payload = |payload: Payload| Frame::event_only("$ack").with_payload(payload);
+    let changes: [Encode; 4] = [
+        |frame| JsonCodec.encode(&frame.clone().with_id("1")),
+        |frame| JsonCodec.encode(&Frame::event_only(frame.event())),
+        |frame| match frame.payload() {
+            Some(payload) => {
+                let event = Frame::event_only(format!("{}2", frame.event()));
+                JsonCodec.encode(&event.with_payload(payload.clone()))
+            }
+            None => JsonCodec.encode(frame),
+        },
+        |frame| match frame.payload() {
+            Some(payload) => {
+                let bytes = Payload::bytes(payload.data().clone());
+                JsonCodec.encode(&frame.clone().with_payload(bytes))
+            }
+            None => JsonCodec.encode(frame),
+        },
+    ];
+    for (index, change) in changes.into_iter().enumerate() {
+        assert_ne!(
+            change(&with_payload(json_sample("1"))),
+            JsonCodec.encode(&with_payload(json_sample("1")))
+        );
+        let claim = broken_claim_in(&ControlsBy(change), |suite| drop(suite.check_control_frames()));
+        assert_eq!(claim, "control", "change {index}");
+    }
+    assert_eq!(broken_claim(&ControlsBy(|_| Err(EncodeError::new("control")))), "control");
+    let decode: Decode = |message| match JsonCodec.decode(message)? {
+        frame if frame.payload().is_some() => {
+            let data = frame.payload().map(Payload::data).cloned().unwrap_or_default();
+            Ok(frame.with_payload(Payload::from_parts(PayloadFormat::Msgpack, data)))
         }
-        _ => JsonCodec.encode(frame),
-    });
-    assert_eq!(claim, "control");
+        frame => Ok(frame),
+    };
+    let codec = Broken { decode, ..JSON };
+    assert_eq!(broken_claim_in(&codec, |suite| drop(suite.check_control_frames())), "control");
+}
+
+/// JSON, but for control frames.
+struct ControlsBy(Encode);
+
+impl Codec for ControlsBy {
+    fn name(&self) -> &str {
+        "json"
+    }
+
+    fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
+        JsonCodec.encode(frame)
+    }
+
+    fn encode_control(&self, event: &str, json: Option<bytes::Bytes>) -> Result<Message, EncodeError> {
+        let frame = Frame::event_only(event);
+        (self.0)(&match json {
+            Some(json) => frame.with_payload(Payload::from_parts(PayloadFormat::Json, json)),
+            None => frame,
+        })
+    }
+
+    fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
+        JsonCodec.decode(message)
+    }
 }
 
 #[test]
@@ -279,58 +375,63 @@ fn finds_panics_on_payloads_that_are_none() {
         _ => JsonCodec.encode(frame),
     });
     assert_eq!(claim, "no panic");
-}
-
-#[test]
-fn finds_panics() {
-    let claim = breaks_on_decode(|message| {
-        assert!(!message.data.is_empty());
-        JsonCodec.decode(message)
-    });
-    assert_eq!(claim, "no panic");
-    let claim = breaks_on_decode(|message| {
-        str::from_utf8(&message.data).unwrap();
-        JsonCodec.decode(message)
+    let claim = breaks_on_encode(|frame| {
+        let random = frame.payload().filter(|payload| payload.format() == PayloadFormat::Msgpack);
+        assert!(!random.is_some_and(|payload| is_noise(payload.data())));
+        JsonCodec.encode(frame)
     });
     assert_eq!(claim, "no panic");
 }
 
-/// Each panics on one kind of hostile message alone.
-#[test]
-fn finds_panics_on_messages_that_are_cut_short_or_deep() {
-    let claim = breaks_on_decode(|message| {
-        assert_ne!(message.data, "{", "as it begins, and no further");
-        JsonCodec.decode(message)
-    });
-    assert_eq!(claim, "no panic");
-    let claim = breaks_on_decode(|message| {
-        assert!(message.data.len() < 100_000 || message.data[..] != [b'['; 100_000], "deep from the start");
-        JsonCodec.decode(message)
-    });
-    assert_eq!(claim, "no panic");
-    let claim = breaks_on_decode(|message| {
-        let ends_deep = message.data.len() > 100_000 && message.data.ends_with(&[b'['; 100_000]);
-        assert!(!ends_deep, "deep where the payload begins");
-        JsonCodec.decode(message)
-    });
-    assert_eq!(claim, "no panic");
+/// Only what is random has so many different bytes in so few.
+fn is_noise(data: &[u8]) -> bool {
+    data.len() < 64 && data.iter().collect::<std::collections::HashSet<_>>().len() > 40
 }
 
-/// A byte that no sample has, and a message of no length.
 #[test]
-fn finds_panics_on_bytes_that_no_codec_writes() {
-    for byte in [0x00, 0x7f, 0x80, 0xff_u8] {
-        PANICS_ON.store(byte, std::sync::atomic::Ordering::Relaxed);
-        let claim = breaks_on_decode(|message| {
-            let byte = PANICS_ON.load(std::sync::atomic::Ordering::Relaxed);
-            assert!(message.data.len() > 20_000 || !message.data.contains(&byte));
-            JsonCodec.decode(message)
+fn finds_panics_on_each_kind_of_message() {
+    let kinds: [(&str, Decode); 8] = [
+        ("cut short", |message| panics_on(message, |data| data == br#"{"event":"$later""#)),
+        ("changed", |message| {
+            panics_on(message, |data| data.starts_with(br#"{"event":"$late"#) && data.contains(&0x7f))
+        }),
+        ("no UTF-8", |message| {
+            panics_on(message, |data| data.starts_with(br#"{"event":"$la"#) && str::from_utf8(data).is_err())
+        }),
+        ("random text", |message| {
+            let is_text = message.kind == MessageKind::Text;
+            panics_on(message, |data| is_text && is_noise(data))
+        }),
+        ("random bytes", |message| {
+            let is_binary = message.kind == MessageKind::Binary;
+            panics_on(message, |data| is_binary && is_noise(data))
+        }),
+        ("deep text", |message| {
+            let is_text = message.kind == MessageKind::Text;
+            panics_on(message, |data| is_text && data == [b'['; 100_000])
+        }),
+        ("deep bytes", |message| {
+            let is_binary = message.kind == MessageKind::Binary;
+            panics_on(message, |data| is_binary && data == [b'['; 100_000])
+        }),
+        ("deep payload", |message| {
+            panics_on(message, |data| data.len() > 100_000 && data.ends_with(&[b'['; 100_000]))
+        }),
+    ];
+    for (kind, decode) in kinds {
+        let claim = broken_claim_in(&Broken { decode, ..JSON }, |suite| {
+            let written = suite.check_control_frames();
+            suite.check_hostile_messages(&written);
         });
-        assert_eq!(claim, "no panic", "{byte:#x}");
+        assert_eq!(claim, "no panic", "{kind}");
     }
+    assert_eq!(breaks_on_decode(kinds[0].1), "no panic");
 }
 
-static PANICS_ON: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
+fn panics_on(message: Message, hostile: impl Fn(&[u8]) -> bool) -> Result<Frame, DecodeError> {
+    assert!(!hostile(&message.data));
+    JsonCodec.decode(message)
+}
 
 #[test]
 fn shows_the_beginning_of_a_long_message() {

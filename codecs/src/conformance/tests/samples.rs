@@ -1,0 +1,97 @@
+//! Codecs that lose one frame each: every sample is there for one of them.
+
+use super::*;
+
+/// JSON, but for the frames that it loses.
+struct Loses<F>(F);
+
+impl<F: Fn(&Frame) -> bool + Send + Sync + 'static> Codec for Loses<F> {
+    fn name(&self) -> &str {
+        "json"
+    }
+
+    fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
+        if (self.0)(frame) { JsonCodec.encode(&Frame::event_only("lost")) } else { JsonCodec.encode(frame) }
+    }
+
+    fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
+        JsonCodec.decode(message)
+    }
+}
+
+#[test]
+fn finds_names_lost_for_their_length() {
+    for len in [15, 16, 31, 32, 127, 128, 255, 256, 16_384, 65_535, 65_536] {
+        assert_eq!(claim_on(move |frame| frame.id().len() == len), "round trip", "id of {len}");
+        let claim = claim_on(move |frame| frame.event().len() == len);
+        assert_eq!(claim, "round trip", "event of {len}");
+    }
+}
+
+#[test]
+fn finds_names_lost_for_a_character() {
+    for character in ['\0', '\u{1f}', '\u{a0}', '"', '\\', '\u{feff}', '\u{10ffff}'] {
+        let claim = claim_on(move |frame| frame.id().contains(character));
+        assert_eq!(claim, "round trip", "id with {character:?}");
+        let claim = claim_on(move |frame| frame.event().contains(character));
+        assert_eq!(claim, "round trip", "event with {character:?}");
+    }
+}
+
+#[test]
+fn finds_payloads_lost_beside_a_name() {
+    for format in [PayloadFormat::Json, PayloadFormat::Bytes] {
+        let is_lost = move |frame: &Frame| {
+            frame.id() == "m-1" && frame.payload().is_some_and(|payload| payload.format() == format)
+        };
+        assert_eq!(claim_on(is_lost), "round trip", "{format}");
+    }
+}
+
+#[test]
+fn finds_bytes_lost_for_their_length() {
+    for len in [0, 1, 2, 3, 4, 255, 256, 65_535, 65_536] {
+        assert_eq!(loses_payload(Payload::bytes(vec![0xff; len])), "round trip", "{len}");
+    }
+}
+
+#[test]
+fn messagepack_has_all_depths_around_the_bound() {
+    let samples: Vec<Payload> = msgpack_samples().into_iter().chain(msgpack_only_samples()).collect();
+    for depth in [100, 127, 128, 129, 1000] {
+        let lists = msgpack([vec![0x91; depth], vec![0xc0]].concat());
+        assert!(samples.contains(&lists), "lists, {depth} deep");
+        let maps = msgpack([vec![0x81; depth], vec![0xc0; depth + 1]].concat());
+        assert!(samples.contains(&maps) || depth == 100, "maps, {depth} deep");
+    }
+}
+
+#[test]
+fn finds_messagepack_lost_for_its_length() {
+    assert_eq!(loses_payload(msgpack(b"\xcc\x01".to_vec())), "round trip", "not in its shortest format");
+    let strings = [(&b"\xbf"[..], 31), (b"\xd9\x20", 32), (b"\xdb\x00\x01\x00\x00", 65_536)];
+    for (head, len) in strings {
+        assert_eq!(loses_payload(msgpack([head, &vec![b's'; len]].concat())), "round trip", "{len}");
+    }
+}
+
+#[test]
+fn finds_a_long_control_frame_lost() {
+    let is_long = |frame: &Frame| frame.payload().is_some_and(|json| json.data().len() == 4096);
+    assert_eq!(claim_on(move |frame| frame.is_reserved() && is_long(frame)), "control");
+}
+
+fn msgpack(data: Vec<u8>) -> Payload {
+    Payload::from_parts(PayloadFormat::Msgpack, data.into())
+}
+
+fn claim_on(lost: impl Fn(&Frame) -> bool + Send + Sync + 'static) -> String {
+    broken_claim_in(&Loses(lost), |suite| {
+        suite.check_samples();
+        suite.check_control_frames();
+    })
+}
+
+fn loses_payload(lost: Payload) -> String {
+    claim_on(move |frame| frame.payload() == Some(&lost))
+}
