@@ -356,8 +356,11 @@ mod tests {
 
     #[test]
     fn refuses_text_messages() {
-        let result = MsgpackCodec.decode(Message::text("\u{0}"));
-        assert!(matches!(result, Err(DecodeError::NotAFrame(_))));
+        for data in [&b"\x00"[..], b"\x80"] {
+            let message = Message { kind: MessageKind::Text, data: data.into() };
+            let result = MsgpackCodec.decode(message);
+            assert!(matches!(result, Err(DecodeError::NotAFrame(_))), "{}: {result:?}", data.escape_ascii());
+        }
     }
 
     #[test]

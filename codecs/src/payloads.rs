@@ -52,7 +52,23 @@ pub fn msgpack(value: &Bytes) -> Result<Payload, DecodeError> {
 mod tests {
     use rejoin_core::{Codec, Frame, MessageKind, Payload, PayloadFormat};
 
+    use super::as_json;
     use crate::{JsonCodec, MsgpackCodec, ProtobufCodec};
+
+    #[test]
+    fn every_payload_is_json_to_a_json_codec() {
+        let msgpack = |data: &'static [u8]| Payload::from_parts(PayloadFormat::Msgpack, data.into());
+        for (payload, json) in [
+            (Payload::json_text("[1, 2]").unwrap(), "[1, 2]"),
+            (msgpack(b"\x92\x01\xc3"), "[1,true]"),
+            (msgpack(b"\xc4\x01a"), r#""YQ==""#),
+            (Payload::bytes("a"), r#""YQ==""#),
+        ] {
+            let read = as_json(&payload).unwrap();
+            assert_eq!((read.format(), &read.data()[..]), (PayloadFormat::Json, json.as_bytes()));
+        }
+        assert!(as_json(&msgpack(b"\xc1")).is_err());
+    }
 
     #[test]
     fn a_payload_shares_its_message_from_half_of_it_on() {

@@ -3,9 +3,7 @@
 use rejoin_core::EncodeError;
 
 use super::scan::{Number, Scanner, no_json};
-use super::write::{
-    counted, write_array_head, write_float, write_map_head, write_signed, write_str, write_unsigned,
-};
+use super::write::{counted, write_float, write_signed, write_str, write_unsigned, write_wide_len};
 use super::{MAX_DEPTH, TOO_DEEP};
 
 /// Appends the MessagePack that is the image of `json`, every value in the shortest format.
@@ -162,10 +160,7 @@ impl Writer<'_> {
                 to -= members.len();
                 self.out.copy_within(members, to);
                 head.clear();
-                match wide.is_map {
-                    true => write_map_head(&mut head, wide.len),
-                    false => write_array_head(&mut head, wide.len),
-                }
+                write_wide_len(&mut head, if wide.is_map { 0xde } else { 0xdc }, wide.len);
                 to -= head.len();
                 self.out[to..to + head.len()].copy_from_slice(&head);
                 from = wide.at;

@@ -31,14 +31,6 @@ pub(crate) fn write_map_head(out: &mut Vec<u8>, len: u32) {
     }
 }
 
-/// Appends the head of an array: `len` elements are to follow.
-pub(super) fn write_array_head(out: &mut Vec<u8>, len: u32) {
-    match len {
-        0..=15 => out.push(0x90 | len as u8),
-        _ => write_wide_len(out, 0xdc, len),
-    }
-}
-
 pub(super) fn write_unsigned(out: &mut Vec<u8>, value: u64) {
     match value {
         0..=0x7f => out.push(value as u8),
@@ -70,7 +62,7 @@ fn write_number(out: &mut Vec<u8>, marker: u8, bytes: &[u8]) {
 }
 
 /// A length of 16 bits under `marker`, or one of 32 bits under the next marker.
-fn write_wide_len(out: &mut Vec<u8>, marker: u8, len: u32) {
+pub(super) fn write_wide_len(out: &mut Vec<u8>, marker: u8, len: u32) {
     match u16::try_from(len) {
         Ok(len) => write_number(out, marker, &len.to_be_bytes()),
         Err(_) => write_number(out, marker + 1, &len.to_be_bytes()),
