@@ -1,4 +1,4 @@
-//! [`CloseFrame`]: the code and the reason with which a WebSocket closes (RFC 6455 §7.4, PROTOCOL.md §7).
+//! [`CloseFrame`]: the code and reason that close a WebSocket (RFC 6455 §7.4, PROTOCOL.md §7).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,18 +12,18 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CloseFrame {
-    /// The status code, RFC 6455 §7.4.1, or 4000 to 4999 for an application's own.
+    /// The status code: one of RFC 6455 §7.4.1, or 4000 to 4999 for codes of the application.
     pub code: u16,
-    /// A text for people, at most 123 bytes of UTF-8.
+    /// A human-readable text of at most 123 bytes of UTF-8.
     pub reason: Cow<'static, str>,
 }
 
 impl CloseFrame {
-    /// The longest reason in bytes: a control frame carries 125, two of them are the code (RFC 6455 §5.5).
+    /// Maximum length of the reason in bytes: a control frame carries 125, two of which are the code (RFC 6455 §5.5).
     pub const MAX_REASON: usize = 123;
 
-    /// A close frame. A reason longer than [`Self::MAX_REASON`] is cut at a character boundary; the code is taken as it is,
-    /// [`ws::is_close_code`](crate::ws::is_close_code) says whether it may be sent.
+    /// Creates a close frame. A reason longer than [`Self::MAX_REASON`] is truncated at a character boundary. The code is not
+    /// checked; [`ws::is_close_code`](crate::ws::is_close_code) says whether it may be sent.
     pub fn new(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
         let mut reason = reason.into();
         if reason.len() > Self::MAX_REASON {

@@ -1,4 +1,4 @@
-//! [`Codec`]: frames to WebSocket messages and back.
+//! [`Codec`]: converts frames to WebSocket messages and back.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,33 +7,33 @@ use bytes::Bytes;
 
 use crate::{Frame, Message, Payload, PayloadFormat};
 
-/// A wire format: turns a [`Frame`] into a WebSocket message and back (PROTOCOL.md §2).
+/// A wire format: converts a [`Frame`] to a WebSocket message and back (PROTOCOL.md §2).
 ///
-/// A codec is stateless and shared by all connections; encoding for a room happens once, not once for each receiver.
+/// A codec is stateless and shared by all connections. A broadcast is encoded once per codec, not once per receiver.
 pub trait Codec: Send + Sync + 'static {
-    /// The name by which clients ask for it, in `rejoin.v1.<name>`: 1 to 32 characters of `[a-z0-9_-]`.
+    /// The name by which clients select the codec, in `rejoin.v1.<name>`: 1 to 32 characters of `[a-z0-9_-]`.
     fn name(&self) -> &str;
 
-    /// Turns a frame into a message.
+    /// Encodes a frame as a message.
     ///
     /// # Errors
-    /// Fails when the payload has no image in this format; the frame is then not delivered to receivers of this codec.
+    /// Fails if the payload cannot be represented in this format. The frame is then not delivered to receivers of this codec.
     fn encode(&self, frame: &Frame) -> Result<Message, EncodeError>;
 
-    /// Turns a message into a frame. Input comes from the network: it must not panic whatever it is.
+    /// Decodes a message into a frame. Messages come from the network: this must not panic on any input.
     ///
     /// # Errors
-    /// [`DecodeError::Malformed`] for bytes that are not of the format at all, which closes the socket with 1007;
-    /// [`DecodeError::NotAFrame`] for what is well-formed but no frame, 1008.
+    /// [`DecodeError::Malformed`] if the bytes are not of this format, which closes the socket with 1007;
+    /// [`DecodeError::NotAFrame`] if they are well-formed but not a frame, which closes it with 1008.
     fn decode(&self, message: Message) -> Result<Frame, DecodeError>;
 
-    /// Turns a control frame into a message: an event of the protocol's own, and a JSON text.
+    /// Encodes a control frame: an event of the protocol and a JSON text.
     ///
-    /// The default hands the text to [`Self::encode`] as a JSON payload. A codec that would translate JSON into its own
-    /// format overrides it, so that the text travels as bytes (PROTOCOL.md §3).
+    /// The default implementation passes the text to [`Self::encode`] as a JSON payload. A codec that converts JSON payloads to
+    /// another format must override it, so that the text travels as bytes (PROTOCOL.md §3).
     ///
     /// # Errors
-    /// As [`Self::encode`].
+    /// Same as [`Self::encode`].
     fn encode_control(&self, event: &str, json: Option<Bytes>) -> Result<Message, EncodeError> {
         let frame = Frame::event_only(event);
         self.encode(&match json {
@@ -49,22 +49,22 @@ impl fmt::Debug for dyn Codec {
     }
 }
 
-/// Whether `name` can stand for a codec in a subprotocol (PROTOCOL.md §1).
+/// Whether `name` is a valid codec name for a subprotocol (PROTOCOL.md §1).
 pub fn is_codec_name(name: &str) -> bool {
     (1..=32).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
 }
 
-/// A frame that a codec cannot represent.
+/// The frame cannot be represented in the codec's format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EncodeError {
-    /// What has no image in the format.
+    /// The part that cannot be represented.
     pub what: Cow<'static, str>,
 }
 
 impl EncodeError {
-    /// An error that says what could not be represented.
+    /// Creates an error that names the part that cannot be represented.
     pub fn new(what: impl Into<Cow<'static, str>>) -> Self {
         Self { what: what.into() }
     }
@@ -78,18 +78,18 @@ impl fmt::Display for EncodeError {
 
 impl std::error::Error for EncodeError {}
 
-/// A message that is no frame.
+/// The message cannot be decoded as a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The bytes are not of the format at all.
+    /// The bytes are not of the codec's format.
     Malformed(Cow<'static, str>),
-    /// The bytes are of the format, but no frame: not a map, an `id` or `event` of another type, text for binary.
+    /// The bytes are well-formed but not a frame: not a map, `id` or `event` of another type, or text for a binary codec.
     NotAFrame(Cow<'static, str>),
 }
 
 impl DecodeError {
-    /// The code that closes the socket: 1007 or 1008 (PROTOCOL.md §2).
+    /// The close code for the socket: 1007 or 1008 (PROTOCOL.md §2).
     pub fn close_code(&self) -> u16 {
         match self {
             Self::Malformed(_) => 1007,

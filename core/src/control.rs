@@ -1,4 +1,4 @@
-//! Control frames: what the two ends of a session say to each other (PROTOCOL.md §3).
+//! Control frames, which the two sides of a session exchange (PROTOCOL.md §3).
 
 use std::fmt;
 
@@ -12,17 +12,17 @@ use crate::{Frame, PayloadFormat};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Control {
-    /// The first frame on every socket of a session, from the server.
+    /// The first frame on every socket of a session; sent by the server.
     Open(Box<Open>),
-    /// So many data frames have been received in this session, in order.
+    /// This number of data frames was received in the session, in order.
     Ack(u64),
-    /// These data frames will never come; they count as received.
+    /// These data frames will never be delivered; they count as received.
     Gap(Gap),
-    /// To be answered at once with [`Self::Pong`] and the same JSON text.
+    /// Requests a [`Self::Pong`] with the same JSON text at once.
     Ping(Option<Bytes>),
-    /// The answer to [`Self::Ping`].
+    /// Answers a [`Self::Ping`].
     Pong(Option<Bytes>),
-    /// To be answered at once with [`Self::Ack`], also where that repeats the last one.
+    /// Requests an [`Self::Ack`] at once, even if it repeats the last one.
     Sync,
 }
 
@@ -30,34 +30,34 @@ pub enum Control {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Open {
-    /// The session's token: whoever has it, and passes `ConnectFn`, may resume the session.
+    /// The session's token, which authorizes a resume together with `ConnectFn`.
     pub session: Token,
     /// The connection ID that `ConnectFn` assigned.
     pub id: Box<str>,
     /// The room that `ConnectFn` assigned.
     pub room: Box<str>,
-    /// Whether the session goes on, or is a fresh one.
+    /// Whether this socket resumes a session, rather than opening a fresh one.
     pub resumed: bool,
-    /// The data frames that the server has received in this session.
+    /// Number of data frames that the server has received in this session.
     pub received: u64,
     /// How long the session outlives its socket, in milliseconds.
     pub window_ms: u64,
-    /// The data frames that each side keeps for replay.
+    /// Number of data frames that each side keeps for replay.
     pub buffer: u32,
-    /// The bytes that each side keeps for replay: payloads of WebSocket messages before compression. 1 MiB where it is absent.
+    /// Number of bytes that each side keeps for replay: payloads of WebSocket messages before compression. 1 MiB if absent.
     #[serde(default = "default_buffer_bytes")]
     pub buffer_bytes: u64,
-    /// The largest message that the server accepts: the payload of a WebSocket message before compression, in bytes. Without a
-    /// bound where it is absent.
+    /// The largest message that the server accepts: the payload of a WebSocket message before compression, in bytes. Unlimited
+    /// if absent.
     #[serde(default = "no_bound")]
     pub max_message: u64,
-    /// Why a session that was asked for was not resumed.
+    /// Why the session that the client offered was not resumed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<LostReason>,
 }
 
 impl Open {
-    /// A fresh session with nothing received yet.
+    /// Creates the `$open` of a fresh session, with default limits.
     pub fn new(session: Token, id: impl Into<Box<str>>, room: impl Into<Box<str>>) -> Self {
         Self {
             session,
@@ -82,20 +82,20 @@ fn no_bound() -> u64 {
     MAX_COUNT
 }
 
-/// A session's token. It is a secret: `Debug` does not show it.
+/// The secret token of a session. `Debug` does not reveal it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Token(Box<str>);
 
 impl Token {
-    /// Takes a text of 22 to 64 characters of `[A-Za-z0-9_-]`; `None` for any other (PROTOCOL.md §5).
+    /// Accepts 22 to 64 characters of `[A-Za-z0-9_-]`; returns `None` for any other text (PROTOCOL.md §5).
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (22..=64).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         fits.then(|| Self(text.into()))
     }
 
-    /// The text, for the wire.
+    /// The token's text, as sent on the wire.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -115,16 +115,16 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Why the server opened a fresh session although another was asked for.
+/// Why the server opened a fresh session instead of resuming the offered one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum LostReason {
-    /// It has another codec.
+    /// The session has another codec.
     Codec,
-    /// It has another connection ID or room.
+    /// The session has another connection ID or room.
     Identity,
-    /// There is no such session, or its window has passed. Reasons that this version does not know read as this one.
+    /// There is no such session, or its window has passed. Unknown reasons deserialize to this variant.
     #[serde(other)]
     Unknown,
 }
@@ -133,40 +133,40 @@ pub enum LostReason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Gap {
-    /// The first frame that will never come.
+    /// The first frame that will not be delivered.
     pub from: u64,
-    /// The last one.
+    /// The last frame that will not be delivered.
     pub to: u64,
 }
 
 impl Gap {
-    /// The data frames `from` to `to`, both included; `from` is at least 1, and at most `to`.
+    /// The data frames `from` to `to`, both included. `from` must be at least 1 and at most `to`.
     pub fn new(from: u64, to: u64) -> Self {
         debug_assert!(from <= to, "a gap has at least one frame");
         Self { from, to }
     }
 
-    /// How many frames are missing.
+    /// Number of frames in the gap.
     pub fn frames(&self) -> u64 {
         self.to.saturating_sub(self.from).saturating_add(1)
     }
 }
 
-/// A control event that is known, with a payload that is not what it has to be: closes with 1002.
+/// A known control event with an invalid payload; closes the socket with 1002.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) &'static str);
 
-/// Counts beyond this do not survive a JavaScript peer, and none is ever reached by counting.
+/// The largest count that JavaScript represents exactly. No session reaches it by counting.
 pub(crate) const MAX_COUNT: u64 = (1 << 53) - 1;
 
-/// What `$ping` may carry: enough for a time and a name, too little to make a megaphone of the answer.
+/// Maximum size of a `$ping` payload in bytes: enough for a timestamp and a name, too small to amplify traffic.
 const MAX_PING: usize = 4096;
 
 impl Control {
-    /// Reads a frame whose event begins with `$`. `None` for an event that this version does not know.
+    /// Parses a frame whose event begins with `$`. Returns `None` for an unknown event.
     pub(crate) fn parse(frame: &Frame) -> Result<Option<Self>, Malformed> {
         let text = || match frame.payload() {
-            // In JSON the payload is the value itself; a binary codec carries the same text as bytes.
+            // In JSON the payload is the value itself; binary codecs carry the same text as bytes.
             Some(payload) if matches!(payload.format(), PayloadFormat::Json | PayloadFormat::Bytes) => {
                 Ok(payload.data())
             }
@@ -190,19 +190,19 @@ impl Control {
                 if value.as_ref().is_some_and(|value| value.len() > MAX_PING) {
                     return Err(Malformed("$ping is too big"));
                 }
-                // It goes back as JSON. What came as bytes no codec has looked into.
+                // The answer carries the value as JSON, and a codec does not inspect opaque bytes.
                 if value.as_ref().is_some_and(|value| !is_json(value)) {
                     return Err(Malformed("$ping is not JSON"));
                 }
                 if event == "$ping" { Self::Ping(value) } else { Self::Pong(value) }
             }
-            // It has no payload, and one that a later version may add says nothing to this one.
+            // No payload is defined. A later version may add one, which this version ignores.
             "$sync" => Self::Sync,
             _ => return Ok(None),
         }))
     }
 
-    /// The event's name.
+    /// The event name.
     pub fn event(&self) -> &'static str {
         match self {
             Self::Open(_) => "$open",
@@ -214,7 +214,7 @@ impl Control {
         }
     }
 
-    /// The payload as JSON text; `None` for a ping without one, and for [`Self::Sync`].
+    /// The payload as JSON text; `None` for a ping or pong without one, and for [`Self::Sync`].
     pub fn json(&self) -> Option<Bytes> {
         let text = match self {
             Self::Open(open) => serde_json::to_vec(open),
@@ -223,7 +223,7 @@ impl Control {
             Self::Ping(value) | Self::Pong(value) => return value.clone(),
             Self::Sync => return None,
         };
-        Some(text.expect("numbers, booleans and strings have an image in JSON").into())
+        Some(text.expect("numbers, booleans and strings can be represented in JSON").into())
     }
 }
 

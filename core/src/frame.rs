@@ -1,4 +1,4 @@
-//! [`Frame`]: what an application sends and receives.
+//! [`Frame`]: the unit that applications send and receive.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use serde::de::DeserializeOwned;
 
 use crate::payload::{Payload, PayloadError};
 
-/// What an application sends and receives: an event name, a payload, and an id of the application's own.
+/// The unit that applications send and receive: an event name, a payload, and an id for the application's own use.
 ///
-/// All three may be absent; an absent id or event reads as the empty string (PROTOCOL.md §2). An event that begins with
-/// `$` belongs to the protocol: sending one in session mode is an error (PROTOCOL.md §3).
+/// All three are optional; an absent id or event reads as the empty string (PROTOCOL.md §2). Events that begin with `$` are
+/// reserved: sending one in session mode is an error (PROTOCOL.md §3).
 ///
 /// ```
 /// # use rejoin_core::Frame;
@@ -21,25 +21,26 @@ use crate::payload::{Payload, PayloadError};
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Frame {
-    // Two words each, and no allocation when empty; events are short, so that copying them costs less than sharing.
+    // A `Box<str>` is two words and does not allocate when empty. Events are short: a copy costs less than sharing would.
     id: Box<str>,
     event: Box<str>,
     payload: Option<Payload>,
 }
 
 impl Frame {
-    /// A frame whose payload is `value` as JSON.
+    /// Creates a frame with `value` as a JSON payload.
     ///
     /// # Errors
-    /// Fails where `value` has no image in JSON ([`Payload::json`]).
+    /// Fails if `value` cannot be represented in JSON ([`Payload::json`]).
     pub fn new<T: Serialize + ?Sized>(event: impl Into<Box<str>>, value: &T) -> Result<Self, PayloadError> {
         Ok(Self::event_only(event).with_payload(Payload::json(value)?))
     }
 
-    /// A frame whose payload is `value` as MessagePack: for rooms where most speak it, which then need no translation.
+    /// Creates a frame with `value` as a MessagePack payload. In a room where most members use MessagePack, this avoids
+    /// transcoding for them.
     ///
     /// # Errors
-    /// As [`Payload::msgpack`].
+    /// Same as [`Payload::msgpack`].
     #[cfg(feature = "msgpack")]
     pub fn msgpack<T: Serialize + ?Sized>(
         event: impl Into<Box<str>>,
@@ -48,64 +49,64 @@ impl Frame {
         Ok(Self::event_only(event).with_payload(Payload::msgpack(value)?))
     }
 
-    /// A frame whose payload is a prost message.
+    /// Creates a frame with a prost message as its payload.
     #[cfg(feature = "prost")]
     pub fn protobuf<M: prost::Message>(event: impl Into<Box<str>>, message: &M) -> Self {
         Self::event_only(event).with_payload(Payload::protobuf(message))
     }
 
-    /// A frame without a payload: what happened says it all.
+    /// Creates a frame without a payload.
     pub fn event_only(event: impl Into<Box<str>>) -> Self {
         Self { event: event.into(), ..Self::default() }
     }
 
-    /// The same frame with this payload, instead of the one that it has.
+    /// Sets or replaces the payload.
     #[must_use]
     pub fn with_payload(mut self, payload: Payload) -> Self {
         self.payload = Some(payload);
         self
     }
 
-    /// The same frame with this id. rejoin only carries it: applications match answers with questions by it.
+    /// Sets the id. rejoin only transports it; applications can use it to match responses to requests.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<Box<str>>) -> Self {
         self.id = id.into();
         self
     }
 
-    /// The application's own id; empty when there is none.
+    /// The application's id; empty if absent.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The event's name; empty when there is none.
+    /// The event name; empty if absent.
     pub fn event(&self) -> &str {
         &self.event
     }
 
-    /// The payload, if there is one.
+    /// The payload, if present.
     pub fn payload(&self) -> Option<&Payload> {
         self.payload.as_ref()
     }
 
-    /// Reads the payload into a type of the application.
+    /// Deserializes the payload.
     ///
     /// # Errors
-    /// Fails when there is no payload, or as [`Payload::decode`] does.
+    /// Fails if there is no payload, and as [`Payload::decode`] does.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
         self.payload.as_ref().ok_or(PayloadError::Missing)?.decode()
     }
 
-    /// Reads the payload as a prost message.
+    /// Decodes the payload as a prost message.
     ///
     /// # Errors
-    /// Fails when there is no payload, or as [`Payload::decode_protobuf`] does.
+    /// Fails if there is no payload, and as [`Payload::decode_protobuf`] does.
     #[cfg(feature = "prost")]
     pub fn decode_protobuf<M: prost::Message + Default>(&self) -> Result<M, PayloadError> {
         self.payload.as_ref().ok_or(PayloadError::Missing)?.decode_protobuf()
     }
 
-    /// Whether the event's name is one of the protocol's own (PROTOCOL.md §3).
+    /// Whether the event name is reserved for the protocol (PROTOCOL.md §3).
     pub fn is_reserved(&self) -> bool {
         self.event.starts_with('$')
     }

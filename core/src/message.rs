@@ -1,4 +1,4 @@
-//! [`Message`]: what one WebSocket data message carries, whatever the codec.
+//! [`Message`]: a WebSocket data message, independent of the codec.
 
 use bytes::Bytes;
 
@@ -12,7 +12,7 @@ pub enum MessageKind {
     Binary,
 }
 
-/// One whole WebSocket data message: its fragments joined, its mask removed, text checked to be UTF-8.
+/// A complete WebSocket data message: fragments are joined, the mask is removed, and text is valid UTF-8.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "a message is a kind and its bytes")]
 pub struct Message {
@@ -23,12 +23,12 @@ pub struct Message {
 }
 
 impl Message {
-    /// A text message. Costs nothing for a `String`: its memory is taken over.
+    /// Creates a text message. A `String` is moved without a copy.
     pub fn text(text: impl Into<String>) -> Self {
         Self { kind: MessageKind::Text, data: Bytes::from(text.into()) }
     }
 
-    /// A binary message.
+    /// Creates a binary message.
     pub fn binary(data: impl Into<Bytes>) -> Self {
         Self { kind: MessageKind::Binary, data: data.into() }
     }

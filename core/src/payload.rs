@@ -1,4 +1,4 @@
-//! [`Payload`]: the value that a frame carries, in its own format.
+//! [`Payload`]: the value of a frame, in the format that it was created or received in.
 
 use std::fmt;
 
@@ -13,9 +13,9 @@ use serde::{Deserializer, Serialize};
 pub enum PayloadFormat {
     /// JSON text (RFC 8259) in UTF-8, kept byte for byte.
     Json,
-    /// One value of MessagePack, kept byte for byte. A `bin` is not one: it is [`Self::Bytes`].
+    /// A single MessagePack value, kept byte for byte. A top-level `bin` has the format [`Self::Bytes`] instead.
     Msgpack,
-    /// Bytes that rejoin does not look into.
+    /// Opaque bytes, which rejoin does not inspect.
     Bytes,
 }
 
@@ -29,12 +29,12 @@ impl fmt::Display for PayloadFormat {
     }
 }
 
-/// The value that a frame carries: bytes, and the format that they are in.
+/// The value of a frame: bytes and their format.
 ///
-/// It is made from any type of serde's ([`Self::json`], `Self::msgpack`), from a prost message (`Self::protobuf`) or from
-/// bytes, and read back by [`Self::decode`], `Self::decode_protobuf` and [`Self::to_bytes`], in whatever format it arrives: on
-/// its way it is translated into the receiver's own. Cloning costs a reference count. Equality is that of the bytes: `1.0` and
-/// `1` are different JSON texts.
+/// Create one from a serde type ([`Self::json`], `Self::msgpack`), a prost message (`Self::protobuf`) or bytes. Read it with
+/// [`Self::decode`], `Self::decode_protobuf` or [`Self::to_bytes`], which accept every format that the payload may arrive in:
+/// the server transcodes it to the receiver's own. Cloning only increments a reference count. Equality compares bytes: `1.0`
+/// and `1` are different JSON texts.
 ///
 /// ```
 /// # use rejoin_core::Payload;
@@ -55,35 +55,36 @@ impl Payload {
     /// Serializes `value` as JSON.
     ///
     /// # Errors
-    /// Fails where `value` has no image in JSON: a map whose keys are not strings, or an error of its `Serialize`.
+    /// Fails if `value` cannot be represented in JSON (a map has keys that are not strings), or if its `Serialize` fails.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
         let data = serde_json::to_vec(value).map_err(|error| encode_error(PayloadFormat::Json, error))?;
         Ok(Self { format: PayloadFormat::Json, data: without_excess(data) })
     }
 
-    /// Takes a JSON text as it is, without the white space around it. Costs one pass over the text to check it.
+    /// Uses a JSON text without changing it, except that surrounding whitespace is removed. Costs one pass over the text to
+    /// validate it.
     ///
     /// # Errors
-    /// Fails when `text` is not exactly one JSON value.
+    /// Fails if `text` is not exactly one JSON value.
     pub fn json_text(text: &str) -> Result<Self, PayloadError> {
         let value: &serde_json::value::RawValue =
             serde_json::from_str(text).map_err(|error| decode_error(PayloadFormat::Json, "", error))?;
         Ok(Self { format: PayloadFormat::Json, data: Bytes::copy_from_slice(value.get().as_bytes()) })
     }
 
-    /// Serializes `value` as MessagePack: structs as maps with the names of their fields, and types that have two forms (an
-    /// IP address, a UUID) in the one for people, so that it is the same value as with [`Self::json`]. A value that is bytes
-    /// and nothing else becomes [opaque bytes](Self::bytes).
+    /// Serializes `value` as MessagePack: structs become maps with field names, and types with two forms (an IP address, a UUID)
+    /// use the human-readable one, so that the value equals that of [`Self::json`]. A value that consists only of bytes becomes
+    /// [opaque bytes](Self::bytes).
     ///
     /// # Errors
-    /// Fails on an error of its `Serialize`.
+    /// Fails if its `Serialize` fails.
     #[cfg(feature = "msgpack")]
     pub fn msgpack<T: Serialize + ?Sized>(value: &T) -> Result<Self, PayloadError> {
         let mut data = Vec::with_capacity(128);
         let mut serializer = rmp_serde::Serializer::new(&mut data).with_struct_map().with_human_readable();
         value.serialize(&mut serializer).map_err(|error| encode_error(PayloadFormat::Msgpack, error))?;
         let data = without_excess(data);
-        // A `bin` of one, two or four bytes of length, and nothing beside it.
+        // A `bin` whose length takes one, two or four bytes, with nothing around it.
         Ok(match data.first() {
             Some(0xc4) => Self::bytes(data.slice(2..)),
             Some(0xc5) => Self::bytes(data.slice(3..)),
@@ -92,19 +93,19 @@ impl Payload {
         })
     }
 
-    /// A prost message, as opaque bytes: what it is, the event says.
+    /// Encodes a prost message as opaque bytes. The event has to identify the message type.
     #[cfg(feature = "prost")]
     pub fn protobuf<M: prost::Message>(message: &M) -> Self {
         Self::bytes(message.encode_to_vec())
     }
 
-    /// Opaque bytes: a message of another serializer, an image, anything.
+    /// Opaque bytes, such as an image or the output of another serializer.
     pub fn bytes(data: impl Into<Bytes>) -> Self {
         Self { format: PayloadFormat::Bytes, data: data.into() }
     }
 
-    /// For codecs: bytes that are known to be one value of `format`. Nothing is checked; a wrong value reaches the peer as
-    /// a message that it cannot decode.
+    /// For codecs: wraps bytes that are known to be one value of `format`. Nothing is checked; the peer cannot decode a message
+    /// with an invalid value.
     pub fn from_parts(format: PayloadFormat, data: Bytes) -> Self {
         Self { format, data }
     }
@@ -119,15 +120,15 @@ impl Payload {
         &self.data
     }
 
-    /// Reads the value into a type of the application.
+    /// Deserializes the value.
     ///
     /// # Errors
-    /// Fails when the value is of another shape than `T`, and says where; when the payload is opaque bytes; and for
-    /// MessagePack where the feature `msgpack` is off.
+    /// Fails if the value does not match `T`, and reports where; if the payload is opaque bytes; and for MessagePack if the
+    /// feature `msgpack` is disabled.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
         match self.format {
             PayloadFormat::Json => {
-                // Once for all strings in it, and not each one for itself.
+                // Validate UTF-8 once for the whole text instead of once per string in it.
                 let text =
                     str::from_utf8(&self.data).map_err(|error| decode_error(self.format, "", error))?;
                 serde_json::from_str(text).map_err(|error| {
@@ -145,7 +146,7 @@ impl Payload {
         }
     }
 
-    /// Reads once more what has failed, to find out where. The price is paid by errors alone.
+    /// Repeats a failed deserialization to locate the error, so that only errors pay for tracking the path.
     #[cold]
     fn located<'de, T, D>(&'de self, deserializer: D, error: D::Error) -> PayloadError
     where
@@ -156,16 +157,16 @@ impl Payload {
             Ok(_) => decode_error(self.format, "", error),
             Err(error) => {
                 let path = error.path().to_string();
-                // The whole value has a path, too.
+                // The path of the whole value is ".".
                 decode_error(self.format, if path == "." { "" } else { &path }, error.into_inner())
             }
         }
     }
 
-    /// The opaque bytes that the payload is, or that it stands for: in JSON they travel as a base64 string (RFC 4648 §4).
+    /// The opaque bytes of the payload. In JSON they are represented as a base64 string (RFC 4648 §4), which this decodes.
     ///
     /// # Errors
-    /// Fails when it is a value of another kind, and where it is a string that is not base64.
+    /// Fails if the payload is a value other than a string, or a string that is not base64.
     pub fn to_bytes(&self) -> Result<Bytes, PayloadError> {
         if self.format == PayloadFormat::Bytes {
             return Ok(self.data.clone());
@@ -175,58 +176,58 @@ impl Payload {
         Ok(bytes.map_err(|error| decode_error(self.format, "", error))?.into())
     }
 
-    /// Reads a prost message from [`Self::to_bytes`].
+    /// Decodes [`Self::to_bytes`] as a prost message.
     ///
     /// # Errors
-    /// Fails as that does, and when the bytes are not such a message; the error names the field.
+    /// Fails as [`Self::to_bytes`] does, and if the bytes are not a valid message; the error names the field.
     #[cfg(feature = "prost")]
     pub fn decode_protobuf<M: prost::Message + Default>(&self) -> Result<M, PayloadError> {
         M::decode(self.to_bytes()?).map_err(|error| decode_error(PayloadFormat::Bytes, "", error))
     }
 }
 
-/// A shorter `Vec` becomes `Bytes` without an allocation, and keeps nothing that it does not need.
+/// Frees excess capacity. Converting a `Vec` without excess to `Bytes` does not allocate.
 fn without_excess(mut data: Vec<u8>) -> Bytes {
     data.shrink_to_fit();
     data.into()
 }
 
 impl fmt::Debug for Payload {
-    /// The format and the length: what users say to each other does not belong in logs.
+    /// Shows the format and the length only: user data does not belong in logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Payload").field("format", &self.format).field("len", &self.data.len()).finish()
     }
 }
 
-/// Why a payload could not be made or read.
+/// Why a payload could not be created or read.
 ///
-/// The text of an error may quote a piece of the payload.
+/// The error's text may quote a part of the payload.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PayloadError {
-    /// The value has no image in this format.
+    /// The value cannot be represented in this format.
     #[non_exhaustive]
     Encode {
-        /// The format that was asked for.
+        /// The requested format.
         format: PayloadFormat,
-        /// What the serializer says.
+        /// The serializer's error.
         source: BoxError,
     },
-    /// The payload is malformed, or of another shape than asked for.
+    /// The payload is malformed, or does not match the requested type.
     #[non_exhaustive]
     Decode {
         /// The payload's format.
         format: PayloadFormat,
-        /// Where, as `users[3].name`; empty where it is the whole value, or not known.
+        /// The location, such as `users[3].name`; empty for the whole value, or if unknown.
         path: Box<str>,
-        /// What the deserializer says.
+        /// The deserializer's error.
         source: BoxError,
     },
-    /// The payload is opaque bytes: read them with [`Payload::to_bytes`].
+    /// The payload is opaque bytes; use [`Payload::to_bytes`].
     Opaque,
     /// The frame has no payload.
     Missing,
-    /// The feature that reads this format is off.
+    /// The feature that reads this format is disabled.
     Unsupported(PayloadFormat),
 }
 
@@ -243,12 +244,16 @@ fn decode_error(format: PayloadFormat, path: &str, error: impl Into<BoxError>) -
 impl fmt::Display for PayloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Encode { format, source } => write!(f, "payload has no image in {format}: {source}"),
+            Self::Encode { format, source } => {
+                write!(f, "payload cannot be represented in {format}: {source}")
+            }
             Self::Decode { path, source, .. } if path.is_empty() => write!(f, "payload: {source}"),
             Self::Decode { path, source, .. } => write!(f, "payload at {path}: {source}"),
-            Self::Opaque => f.write_str("payload is opaque bytes, not a value that serde can read"),
+            Self::Opaque => f.write_str("payload is opaque bytes, which serde cannot deserialize"),
             Self::Missing => f.write_str("frame has no payload"),
-            Self::Unsupported(format) => write!(f, "payload is {format}, and reading it is turned off"),
+            Self::Unsupported(format) => {
+                write!(f, "payload is {format}, but the feature that reads it is disabled")
+            }
         }
     }
 }
@@ -340,7 +345,7 @@ mod tests {
         assert_eq!(Payload::json(&sample()).unwrap().decode::<Move>().unwrap(), sample());
         let payload = Payload::msgpack(&sample()).unwrap();
         assert_eq!(payload.decode::<Move>().unwrap(), sample());
-        // By names, and an address as its text: what JSON would say.
+        // Fields by name and the address as text, exactly as in JSON.
         assert_eq!(
             payload.decode::<serde_json::Value>().unwrap(),
             Payload::json(&sample()).unwrap().decode::<serde_json::Value>().unwrap()

@@ -1,4 +1,4 @@
-//! Limits to the last unit, and the texts of errors, of the types that every other module uses.
+//! Exact limits, and the texts of errors, of the types that every other module uses.
 
 use std::error::Error as _;
 
@@ -158,7 +158,7 @@ fn a_frame_without_a_payload_decodes_into_nothing() {
 fn payload_errors_say_what_and_where_and_keep_their_source() {
     let keyed = std::collections::HashMap::from([((1, 2), 3)]);
     let encode = Payload::json(&keyed).unwrap_err();
-    assert_eq!(encode.to_string(), "payload has no image in JSON: key must be a string");
+    assert_eq!(encode.to_string(), "payload cannot be represented in JSON: key must be a string");
     assert_eq!(encode.source().unwrap().to_string(), "key must be a string");
 
     let decode = Payload::json(&["a"]).unwrap().decode::<Vec<u8>>().unwrap_err();
@@ -169,9 +169,9 @@ fn payload_errors_say_what_and_where_and_keep_their_source() {
 
     let unsupported = PayloadError::Unsupported(PayloadFormat::Msgpack);
     for (error, text) in [
-        (PayloadError::Opaque, "payload is opaque bytes, not a value that serde can read"),
+        (PayloadError::Opaque, "payload is opaque bytes, which serde cannot deserialize"),
         (PayloadError::Missing, "frame has no payload"),
-        (unsupported, "payload is MessagePack, and reading it is turned off"),
+        (unsupported, "payload is MessagePack, but the feature that reads it is disabled"),
     ] {
         assert_eq!(error.to_string(), text);
         assert!(error.source().is_none(), "{text}");
@@ -190,7 +190,7 @@ fn a_msgpack_value_is_bytes_only_where_it_is_nothing_else() {
     assert_eq!(frame.event(), "e");
 }
 
-/// A codec without an encoding of its own for control frames.
+/// A codec that does not override `encode_control`.
 struct Plain;
 
 impl Codec for Plain {

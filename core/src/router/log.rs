@@ -42,7 +42,7 @@ impl fmt::Display for Discreet<'_> {
 fn payload(error: &PayloadError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match error {
         // Not the path either: the keys of a map are in it.
-        PayloadError::Encode { format, .. } => write!(f, "payload has no image in {format}"),
+        PayloadError::Encode { format, .. } => write!(f, "payload cannot be represented in {format}"),
         PayloadError::Decode { format, .. } => write!(f, "payload is not as expected, in {format}"),
         error => fmt::Display::fmt(error, f),
     }

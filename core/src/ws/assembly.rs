@@ -1,18 +1,18 @@
-//! [`Assembly`]: a data message on its way from pieces of frames to a whole.
+//! [`Assembly`]: assembles a data message from pieces of frames.
 
 use bytes::Bytes;
 
 use super::{FrameError, utf8};
 use crate::{Message, MessageKind};
 
-/// The message that is being received. Nothing is allocated before a piece has come that has to wait for another.
+/// The message that is being received. Allocates only when a piece has to wait for another one.
 #[derive(Debug, Default)]
 pub(super) struct Assembly {
-    /// What the first frame said; `None` while no message has begun.
+    /// The kind, from the first frame; `None` if no message has begun.
     kind: Option<MessageKind>,
-    /// The payload so far, unmasked. Empty whenever `kind` is `None`.
+    /// The unmasked payload so far. Empty if `kind` is `None`.
     bytes: Vec<u8>,
-    /// How many bytes at the end of a text await the rest of their character; all before them are UTF-8.
+    /// Number of bytes at the end of a text that begin an incomplete character. All bytes before them are valid UTF-8.
     unfinished: u8,
 }
 
@@ -22,21 +22,21 @@ impl Assembly {
         self.kind = Some(kind);
     }
 
-    /// Takes a piece that is not the last. `expected` is how long the message may become as far as is known; it bounds
-    /// what is allocated beyond the bytes that have come.
+    /// Appends a piece that is not the last one. `expected` is the largest possible length of the message; it limits how much is
+    /// allocated in advance.
     pub(super) fn append(&mut self, piece: &[u8], expected: usize) -> Result<(), FrameError> {
         reserve(&mut self.bytes, piece.len(), expected);
         self.bytes.extend_from_slice(piece);
         if self.kind == Some(MessageKind::Text) {
             let unchecked = usize::from(self.unfinished) + piece.len();
             let tail = utf8::incomplete_tail(&self.bytes[self.bytes.len() - unchecked..]);
-            // A tail has at most 3 bytes.
+            // At most 3 bytes can be incomplete.
             self.unfinished = tail.ok_or(FrameError::TextNotUtf8)? as u8;
         }
         Ok(())
     }
 
-    /// Takes the last piece and gives the message. A message of one piece is copied once, to its exact size.
+    /// Appends the last piece and returns the message. A message in a single piece is copied once, to its exact size.
     pub(super) fn finish(&mut self, piece: &[u8]) -> Result<Message, FrameError> {
         let kind = self.kind.expect("a data frame is begun only after a message has");
         let data = if self.bytes.is_empty() {
@@ -50,7 +50,7 @@ impl Assembly {
                 return Err(FrameError::TextNotUtf8);
             }
             let mut bytes = std::mem::take(&mut self.bytes);
-            // The receiver may keep the message for long; what is over a quarter too much is given back.
+            // The receiver may keep the message for a long time, so free excess capacity of more than a quarter.
             if bytes.capacity() - bytes.len() > bytes.len() / 4 {
                 bytes.shrink_to_fit();
             }
@@ -65,19 +65,19 @@ impl Assembly {
         self.kind.is_some()
     }
 
-    /// The length of the message so far.
+    /// Length of the message so far.
     pub(super) fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    /// The memory that it holds.
+    /// Allocated bytes.
     pub(super) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 }
 
-/// Makes room for `additional` bytes. Doubles, so that many small pieces do not copy the message each time, but not
-/// beyond `expected`: the declared size saves memory, and never costs any.
+/// Reserves capacity for `additional` bytes. Growth doubles the capacity, so that many small pieces do not copy the message
+/// each time, but stops at `expected`: a declared size can save memory, but never cause an allocation by itself.
 fn reserve(bytes: &mut Vec<u8>, additional: usize, expected: usize) {
     let needed = bytes.len() + additional;
     if needed > bytes.capacity() {
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn gives_back_what_is_over_a_quarter_too_much() {
-        // The last piece finds room for 100 bytes.
+        // The capacity is 100 bytes when the last piece arrives.
         for (len, kept) in [(79, 79), (80, 100), (96, 100)] {
             let mut assembly = Assembly::default();
             assembly.begin(MessageKind::Binary);

@@ -1,9 +1,9 @@
-//! The body of a close frame (RFC 6455 §5.5.1) and the codes that may stand in it (§7.4).
+//! The body of a close frame (RFC 6455 §5.5.1), and valid close codes (§7.4).
 
 use super::FrameError;
 use crate::CloseFrame;
 
-/// Reads a close body. Empty is legal and says nothing.
+/// Parses the body of a close frame. An empty body is valid.
 pub(super) fn parse(body: &[u8]) -> Result<Option<CloseFrame>, FrameError> {
     let Some((code, reason)) = body.split_first_chunk() else {
         return if body.is_empty() { Ok(None) } else { Err(FrameError::CloseTooShort) };
@@ -16,8 +16,8 @@ pub(super) fn parse(body: &[u8]) -> Result<Option<CloseFrame>, FrameError> {
     Ok(Some(CloseFrame::new(code, reason.to_owned())))
 }
 
-/// Whether a code may be sent: those that IANA has registered for the wire, and the ranges of libraries and applications.
-/// 1004 has no meaning; 1005, 1006 and 1015 are for what an endpoint tells itself (§7.4.1).
+/// Whether a close code may be sent: codes that IANA has registered for the wire, and the ranges for libraries and
+/// applications. 1004 is undefined; 1005, 1006 and 1015 are for local use only (§7.4.1).
 pub fn is_allowed(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }

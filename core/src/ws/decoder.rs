@@ -1,4 +1,4 @@
-//! [`Decoder`]: bytes of a socket to messages and control frames.
+//! [`Decoder`]: converts the bytes of a socket to messages and control frames.
 
 use bytes::Bytes;
 
@@ -8,7 +8,7 @@ use super::mask::Mask;
 use super::{FrameError, close};
 use crate::{CloseFrame, Message};
 
-/// Which end of the connection we are: a server's input must be masked, a client's must not (RFC 6455 §5.1).
+/// Our side of the connection: input of a server must be masked, input of a client must not (RFC 6455 §5.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_enums, reason = "a connection has two ends")]
 pub enum Role {
@@ -18,24 +18,24 @@ pub enum Role {
     Client,
 }
 
-/// What a peer sent.
+/// A message or control frame from the peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "RFC 6455 has these, and a frame of no known kind is an error")]
 pub enum Incoming {
-    /// A whole data message.
+    /// A complete data message.
     Message(Message),
-    /// To be answered with a pong of the same payload (RFC 6455 §5.5.2).
+    /// Has to be answered with a pong that has the same payload (RFC 6455 §5.5.2).
     Ping(Bytes),
-    /// The answer to a ping, or unasked (RFC 6455 §5.5.3).
+    /// Answers a ping, or is unsolicited (RFC 6455 §5.5.3).
     Pong(Bytes),
-    /// The last frame of the peer, to be answered with a close (RFC 6455 §5.5.1); `None` if its body is empty.
+    /// The peer's last frame, to be answered with a close frame (RFC 6455 §5.5.1); `None` if its body is empty.
     Close(Option<CloseFrame>),
 }
 
-/// Turns the bytes of one connection into messages and control frames, however the network cut them.
+/// Converts the bytes of one connection to messages and control frames, however the network splits them.
 ///
-/// It is small and holds no buffer while no message is under way, since every idle connection has one. Of a message under
-/// way it holds what has arrived, at most twice that in memory, whatever length the peer declared.
+/// The decoder is small and holds no buffer between messages, because every idle connection has one. While a message is
+/// incomplete, the decoder allocates at most twice the bytes received so far, whatever length the peer declared.
 ///
 /// ```
 /// use rejoin_core::ws::{Decoder, Incoming, Role};
@@ -54,7 +54,7 @@ pub struct Decoder {
     max_message_size: usize,
     state: State,
     message: Assembly,
-    /// The payload of a control frame that came in part. Apart from `message`, between whose fragments it may stand.
+    /// The payload of an incomplete control frame. Separate from `message`, because it may be interleaved with its fragments.
     control: Vec<u8>,
 }
 
@@ -78,14 +78,14 @@ struct Frame {
     opcode: Opcode,
     fin: bool,
     mask: Mask,
-    /// Payload bytes still to come.
+    /// Number of payload bytes that have not arrived yet.
     remaining: usize,
 }
 
 impl Decoder {
-    /// A decoder for a connection on which nothing has been read.
+    /// Creates a decoder for a connection on which nothing has been read.
     ///
-    /// `max_message_size` counts the payload bytes of one data message, all its fragments together.
+    /// `max_message_size` limits the payload bytes of one data message, across all its fragments.
     pub fn new(role: Role, max_message_size: usize) -> Self {
         Self {
             role,
@@ -96,27 +96,27 @@ impl Decoder {
         }
     }
 
-    /// Takes the next message or control frame from the front of `input`, unmasking in place, and leaves in `input` what
-    /// comes after it. `Ok(None)`: all of `input` was taken and more is needed; the caller's buffer is free again.
+    /// Consumes the next message or control frame from the front of `input`, unmasking it in place, and leaves the rest in
+    /// `input`. `Ok(None)` means that all of `input` was consumed and more is needed; the caller can reuse its buffer.
     ///
-    /// After a [close](Incoming::Close) all further input is taken and ignored (RFC 6455 §1.4).
+    /// After a [close](Incoming::Close), further input is consumed and ignored (RFC 6455 §1.4).
     ///
     /// # Errors
     ///
-    /// A [`FrameError`] as soon as the bytes that have come cannot be the beginning of anything legal: text that is not
-    /// UTF-8 fails at its first wrong byte, a message that is too big at the header that says so. From then on every call
-    /// returns the same error.
+    /// Returns a [`FrameError`] as soon as the received bytes cannot be the beginning of valid input: text that is not UTF-8
+    /// fails at its first invalid byte, a message that is too large at the header that declares its size. Afterwards, every
+    /// call returns the same error.
     pub fn decode(&mut self, input: &mut &mut [u8]) -> Result<Option<Incoming>, FrameError> {
         let result = self.advance(input);
         if let Err(error) = result {
             self.state = State::Failed(error);
-            // No control frame is under way: its own end takes its bytes, and nothing else fails before that.
+            // `control` is empty: a control frame can fail only at its end, where its bytes are taken.
             self.message = Assembly::default();
         }
         result
     }
 
-    /// The error that [`Self::decode`] returned, and returns from now on.
+    /// The error that [`Self::decode`] returned, if it failed.
     pub fn failed(&self) -> Option<FrameError> {
         match self.state {
             State::Failed(error) => Some(error),
@@ -124,7 +124,7 @@ impl Decoder {
         }
     }
 
-    /// The memory held for a message or control frame that is not complete yet, in bytes. 0 when idle.
+    /// Memory held for an incomplete message or control frame, in bytes; 0 when idle.
     pub fn buffered(&self) -> usize {
         self.message.capacity() + self.control.capacity()
     }
@@ -165,7 +165,7 @@ impl Decoder {
         }
     }
 
-    /// Checks a header against the frames before it and against the limit, before any of its payload is read.
+    /// Checks a header against preceding frames and against the size limit, before any of its payload is read.
     fn begin_frame(&mut self, header: &Header) -> Result<Frame, FrameError> {
         match header.opcode {
             Opcode::Continuation if !self.message.is_open() => {
@@ -178,11 +178,11 @@ impl Decoder {
             Opcode::Continuation | Opcode::Control(_) => {}
         }
         let room = match header.opcode {
-            // Its header has limited it to 125.
+            // Parsing the header has already limited the length to 125.
             Opcode::Control(_) => usize::MAX,
             Opcode::Continuation | Opcode::Data(_) => self.max_message_size - self.message.len(),
         };
-        // A length that this machine cannot count is larger than any limit.
+        // A length that does not fit into `usize` exceeds any limit.
         let remaining = usize::try_from(header.length).ok().filter(|length| *length <= room);
         let Some(remaining) = remaining else {
             return Err(FrameError::MessageTooBig { limit: self.max_message_size });
@@ -226,7 +226,7 @@ impl Decoder {
 }
 
 impl Frame {
-    /// Takes from the front of `input` what belongs to this frame, unmasked.
+    /// Consumes and unmasks the part of `input` that belongs to this frame.
     fn take<'a>(&mut self, input: &mut &'a mut [u8]) -> &'a mut [u8] {
         let len = self.remaining.min(input.len());
         let piece = input.split_off_mut(..len).unwrap_or_default();

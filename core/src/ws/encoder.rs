@@ -1,4 +1,5 @@
-//! Whole frames as bytes, each in one allocation of its exact size: not masked, as a server sends them; a client masks them.
+//! Encodes complete frames, each in one allocation of the exact size. They are unmasked, as servers send them; clients mask
+//! them with [`mask_frame`].
 
 use bytes::{Buf, Bytes};
 
@@ -7,22 +8,22 @@ use super::header::{self, Control, MAX_CONTROL, Opcode};
 use super::mask::Mask;
 use crate::{CloseFrame, Message, MessageKind};
 
-/// A whole unfragmented data message with its header: the bytes that serve every receiver of a broadcast.
+/// Encodes an unfragmented data message including its header. Every receiver of a broadcast can use the same bytes.
 ///
-/// That a text payload is UTF-8 is the caller's to see.
+/// The caller must ensure that a text payload is valid UTF-8.
 pub fn encode_message(kind: MessageKind, payload: &[u8]) -> Bytes {
     encode(Opcode::Data(kind), &[payload])
 }
 
-/// The message in a frame that [`encode_message`] has made. Shares its bytes.
+/// Returns the message in a frame from [`encode_message`]. Shares the frame's bytes.
 pub fn message_of(mut frame: Bytes) -> Message {
     let kind = header::written_kind(&frame);
     frame.advance(header::written_header_len(&frame));
     Message { kind, data: frame }
 }
 
-/// A frame of the other functions here as a client has to send it: masked with a key that nobody can foresee, a new one for
-/// each frame (RFC 6455 §5.3).
+/// Masks a frame from one of the other functions, as a client must. Every frame needs a new, unpredictable key (RFC 6455
+/// §5.3).
 pub fn mask_frame(frame: &[u8], key: [u8; 4]) -> Bytes {
     let (head, payload) = frame.split_at(header::written_header_len(frame));
     let mut out = Vec::with_capacity(frame.len() + key.len());
@@ -35,28 +36,28 @@ pub fn mask_frame(frame: &[u8], key: [u8; 4]) -> Bytes {
     out.into()
 }
 
-/// A ping. A payload longer than 125 bytes is cut (RFC 6455 §5.5); with debug assertions it panics.
+/// Encodes a ping. A payload longer than 125 bytes is truncated (RFC 6455 §5.5); with debug assertions this panics.
 pub fn encode_ping(payload: &[u8]) -> Bytes {
     encode_control(Control::Ping, payload)
 }
 
-/// A pong, which has to repeat the ping's payload (RFC 6455 §5.5.3). A payload longer than 125 bytes, which no ping has,
-/// is cut; with debug assertions it panics.
+/// Encodes a pong, which must repeat the ping's payload (RFC 6455 §5.5.3). A payload longer than 125 bytes, which no ping has,
+/// is truncated; with debug assertions this panics.
 pub fn encode_pong(payload: &[u8]) -> Bytes {
     encode_control(Control::Pong, payload)
 }
 
-/// A close frame; `None` gives one with an empty body, which says no code. A reason that is too long is cut at a
-/// character boundary.
+/// Encodes a close frame; `None` yields an empty body without a code. A reason that is too long is truncated at a character
+/// boundary.
 ///
-/// A code that may not be sent, such as 1006 (RFC 6455 §7.4), is the caller's mistake; with debug assertions it panics.
+/// The code must be valid to send, unlike 1006 for example (RFC 6455 §7.4); with debug assertions an invalid code panics.
 pub fn encode_close(frame: Option<&CloseFrame>) -> Bytes {
     let opcode = Opcode::Control(Control::Close);
     let Some(CloseFrame { code, reason }) = frame else {
         return encode(opcode, &[]);
     };
     debug_assert!(close::is_allowed(*code), "close code {code} may not be sent");
-    // Its fields are public, so the reason may have grown since `CloseFrame::new` looked.
+    // The fields are public, so the reason may exceed the limit that `CloseFrame::new` enforced.
     let end = reason.floor_char_boundary(CloseFrame::MAX_REASON);
     encode(opcode, &[&code.to_be_bytes(), reason[..end].as_bytes()])
 }
@@ -68,7 +69,7 @@ fn encode_control(control: Control, payload: &[u8]) -> Bytes {
 
 fn encode(opcode: Opcode, payload: &[&[u8]]) -> Bytes {
     let payload_len = payload.iter().map(|part| part.len()).sum();
-    // The exact size lets `Bytes` take the allocation as it is.
+    // With the exact capacity, `Bytes` uses the allocation without a copy.
     let mut out = Vec::with_capacity(header::written_len(payload_len) + payload_len);
     header::write(&mut out, opcode, payload_len);
     for part in payload {

@@ -1,51 +1,51 @@
-//! [`FrameError`]: how a peer broke the protocol.
+//! [`FrameError`]: violations of RFC 6455 by the peer.
 
 use std::error::Error;
 use std::fmt;
 
-/// What a peer sent against RFC 6455 or beyond our limit. The connection cannot go on: the end of the broken frame is not
-/// known. Close it with [`Self::close_code`].
+/// The peer violated RFC 6455 or exceeded our limit. The connection cannot continue, because the end of the invalid frame is
+/// unknown. Close it with [`Self::close_code`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameError {
     /// A reserved bit is set that no negotiated extension defines (§5.2).
     ReservedBits,
-    /// An opcode without a meaning: 3 to 7, or 11 to 15 (§5.2).
+    /// An undefined opcode: 3 to 7, or 11 to 15 (§5.2).
     ReservedOpcode(u8),
     /// A client sent a frame without a mask (§5.1).
     NotMasked,
     /// A server sent a masked frame (§5.1).
     Masked,
-    /// A ping, pong or close came in fragments (§5.5).
+    /// A ping, pong or close frame is fragmented (§5.5).
     ControlFragmented,
-    /// A ping, pong or close of more than 125 bytes (§5.5).
+    /// A ping, pong or close frame has more than 125 bytes (§5.5).
     ControlTooLong,
-    /// A length was written in more bytes than it needs (§5.2).
+    /// A length is not encoded in the fewest bytes (§5.2).
     LengthNotMinimal,
-    /// A 64-bit length with its most significant bit set (§5.2).
+    /// A 64-bit length has its most significant bit set (§5.2).
     LengthTooLarge,
-    /// A continuation frame while no message is being continued (§5.4).
+    /// A continuation frame arrived outside a fragmented message (§5.4).
     UnexpectedContinuation,
-    /// A new message began before the last fragment of the one before (§5.4).
+    /// A new message began before the last fragment of the previous one (§5.4).
     ExpectedContinuation,
-    /// The body of a close frame has one byte; a code needs two (§5.5.1).
+    /// The body of a close frame has only one byte; a code has two (§5.5.1).
     CloseTooShort,
-    /// A close code that may not be sent, or that nobody has registered (§7.4).
+    /// A close code may not be sent, or is unregistered (§7.4).
     CloseCode(u16),
     /// The reason of a close frame is not UTF-8 (§5.5.1).
     CloseReasonNotUtf8,
     /// A text message is not UTF-8 (§8.1).
     TextNotUtf8,
-    /// A frame declared more bytes than a message may have. A larger limit helps, if the peer is to be trusted with it.
+    /// A message exceeds the limit. If the peer is trusted, a larger limit helps.
     MessageTooBig {
-        /// The limit in force, in bytes.
+        /// The current limit, in bytes.
         limit: usize,
     },
 }
 
 impl FrameError {
-    /// The code that tells the peer (§7.4.1): 1002 for a breach of the protocol, 1007 for text that is not UTF-8, 1009 for
-    /// a message that is too big.
+    /// The close code for this error (§7.4.1): 1002 for a protocol violation, 1007 for text that is not UTF-8, 1009 for a
+    /// message that is too large.
     pub fn close_code(&self) -> u16 {
         match self {
             Self::CloseReasonNotUtf8 | Self::TextNotUtf8 => 1007,

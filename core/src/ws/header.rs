@@ -1,13 +1,13 @@
-//! [`Header`]: the 2 to 14 bytes in front of every payload (RFC 6455 §5.2), read strictly and written shortly.
+//! [`Header`]: the 2 to 14 bytes before every payload (RFC 6455 §5.2), parsed strictly and written in the shortest form.
 
 use super::mask::Mask;
 use super::{FrameError, Role};
 use crate::MessageKind;
 
-/// Two bytes, a 64-bit length, a mask.
+/// Two bytes, a 64-bit length and a masking key.
 pub(super) const MAX_HEADER: usize = 2 + 8 + 4;
 
-/// The longest payload of a control frame (§5.5), and the longest length that fits into the second byte.
+/// The longest payload of a control frame (§5.5), which is also the longest length that fits into the second byte.
 pub(super) const MAX_CONTROL: usize = 125;
 
 /// The reserved bits that a peer may set: none, because no extension is negotiated. permessage-deflate would add `0x40`.
@@ -18,11 +18,11 @@ const RESERVED_BITS: u8 = 0x70;
 const OPCODE: u8 = 0x0f;
 const MASKED: u8 = 0x80;
 const SHORT_LENGTH: u8 = 0x7f;
-/// Short lengths that say where the true one is: in the next 2 bytes, or in the next 8.
+/// Values of the short length that announce the actual length in the next 2 or 8 bytes.
 const LENGTH_16: u8 = 126;
 const LENGTH_64: u8 = 127;
 
-/// What a frame is.
+/// The type of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Opcode {
     Continuation,
@@ -30,7 +30,7 @@ pub(super) enum Opcode {
     Control(Control),
 }
 
-/// The frames about the connection, which may stand between the fragments of a message.
+/// Control frames, which may be interleaved with the fragments of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Control {
     Close,
@@ -63,7 +63,7 @@ impl Opcode {
     }
 }
 
-/// A header that is legal by itself; whether it is legal here, after the frames before it, is the decoder's to say.
+/// A header that is valid on its own. The decoder checks whether it is valid after the preceding frames.
 #[derive(Debug)]
 pub(super) struct Header {
     pub(super) fin: bool,
@@ -72,19 +72,19 @@ pub(super) struct Header {
     pub(super) length: u64,
 }
 
-/// The bytes of a header that have arrived so far.
+/// The bytes of a header received so far.
 #[derive(Debug, Default)]
 pub(super) struct PartialHeader {
     bytes: [u8; MAX_HEADER],
-    /// How many of `bytes` are there.
+    /// Number of valid bytes in `bytes`.
     filled: u8,
 }
 
 impl PartialHeader {
-    /// Takes header bytes from the front of `input`, no more than the header has. `None`: `input` was all taken, and the
-    /// header is not complete.
+    /// Consumes header bytes from the front of `input`, and nothing beyond the header. Returns `None` if `input` is consumed
+    /// before the header is complete.
     ///
-    /// The first two bytes are judged before the rest has come.
+    /// The first two bytes are validated before the rest arrives.
     pub(super) fn read(&mut self, input: &mut &mut [u8], role: Role) -> Result<Option<Header>, FrameError> {
         if !self.fill(2, input) {
             return Ok(None);
@@ -96,7 +96,7 @@ impl PartialHeader {
         start.complete(&self.bytes).map(Some)
     }
 
-    /// Takes bytes until there are `len`, at most [`MAX_HEADER`]; says whether there are.
+    /// Consumes bytes until `bytes` holds `len`, which is at most [`MAX_HEADER`]. Returns whether it does.
     fn fill(&mut self, len: usize, input: &mut &mut [u8]) -> bool {
         let filled = usize::from(self.filled);
         let taken = len.saturating_sub(filled).min(input.len());
@@ -109,7 +109,7 @@ impl PartialHeader {
     }
 }
 
-/// What the first two bytes say.
+/// The contents of the first two bytes.
 struct Start {
     fin: bool,
     opcode: Opcode,
@@ -151,7 +151,7 @@ impl Start {
         self.mask_at() + if self.masked { 4 } else { 0 }
     }
 
-    /// Where the mask begins: after the length.
+    /// Offset of the masking key, which follows the length.
     fn mask_at(&self) -> usize {
         match self.short_length {
             LENGTH_16 => 4,
@@ -160,7 +160,7 @@ impl Start {
         }
     }
 
-    /// Reads length and mask. "The minimal number of bytes MUST be used to encode the length" (§5.2).
+    /// Parses length and mask. "The minimal number of bytes MUST be used to encode the length" (§5.2).
     fn complete(&self, bytes: &[u8; MAX_HEADER]) -> Result<Header, FrameError> {
         let [_, _, b0, b1, b2, b3, b4, b5, b6, b7, ..] = *bytes;
         let (length, minimum) = match self.short_length {
@@ -182,18 +182,18 @@ impl Start {
     }
 }
 
-/// The length of the whole, unmasked frame with a payload of this length.
+/// The length of an unfragmented, unmasked frame with a payload of this length.
 pub fn frame_len(payload_len: usize) -> usize {
     payload_len.saturating_add(written_len(payload_len))
 }
 
-/// The length of the payload in a whole, unmasked frame of this length, the shortest that has it.
+/// The inverse of [`frame_len`].
 pub fn payload_len(frame_len: usize) -> usize {
     let lens = [2, 4, 10].map(|header| frame_len.saturating_sub(header));
     lens.into_iter().find(|payload| self::frame_len(*payload) == frame_len).unwrap_or(frame_len)
 }
 
-/// How many bytes [`write`] puts in front of a payload.
+/// Length of the header that [`write`] writes for a payload of this length.
 pub(super) fn written_len(payload_len: usize) -> usize {
     match payload_len {
         0..=MAX_CONTROL => 2,
@@ -202,7 +202,7 @@ pub(super) fn written_len(payload_len: usize) -> usize {
     }
 }
 
-/// Writes the header of a whole, unmasked frame.
+/// Writes the header of an unfragmented, unmasked frame.
 pub(super) fn write(out: &mut Vec<u8>, opcode: Opcode, payload_len: usize) {
     out.push(FIN | opcode.bits());
     match payload_len {
@@ -218,7 +218,7 @@ pub(super) fn write(out: &mut Vec<u8>, opcode: Opcode, payload_len: usize) {
     }
 }
 
-/// How long the header of a frame is that [`write`] has begun.
+/// Length of the header of a frame that [`write`] began.
 pub(super) fn written_header_len(frame: &[u8]) -> usize {
     match frame.get(1).copied().unwrap_or_default() {
         LENGTH_16 => 4,
@@ -227,7 +227,7 @@ pub(super) fn written_header_len(frame: &[u8]) -> usize {
     }
 }
 
-/// The kind of the data message whose header [`write`] has written.
+/// Message kind in a header that [`write`] wrote for a data message.
 pub(super) fn written_kind(frame: &[u8]) -> MessageKind {
     match Opcode::from_bits(frame.first().copied().unwrap_or_default() & OPCODE) {
         Some(Opcode::Data(kind)) => kind,
@@ -235,7 +235,7 @@ pub(super) fn written_kind(frame: &[u8]) -> MessageKind {
     }
 }
 
-/// Says in a header that [`write`] has written that a mask follows it.
+/// Sets the mask bit in a header that [`write`] wrote.
 pub(super) fn set_masked(head: &mut [u8]) {
     if let Some(second) = head.get_mut(1) {
         *second |= MASKED;

@@ -1,25 +1,25 @@
-//! [`Mask`]: the exclusive-or with which a client hides its payload from intermediaries (RFC 6455 §5.3).
+//! [`Mask`]: the exclusive-or with which clients mask payloads (RFC 6455 §5.3).
 
-/// A masking key that remembers where in the payload it stands: the first byte is for the next byte to come.
+/// A masking key, rotated to the current position: its first byte applies to the next payload byte.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mask([u8; 4]);
 
 impl Mask {
-    /// What an unmasked frame has. To apply it costs nothing.
+    /// For unmasked frames. Applying it costs nothing.
     pub(super) const NONE: Self = Self([0; 4]);
 
     pub(super) fn new(key: [u8; 4]) -> Self {
         Self(key)
     }
 
-    /// Unmasks the next piece of a payload in place; to mask is the same.
+    /// Masks or unmasks the next piece of a payload in place.
     pub(super) fn apply(&mut self, bytes: &mut [u8]) {
         if self.0 == [0; 4] {
             return;
         }
         let [a, b, c, d] = self.0;
-        // Eight bytes at once, which the compiler widens to whatever the target has. Native order on both sides, so
-        // every byte meets the key byte at its place.
+        // Eight bytes at a time, which the compiler vectorizes further. Both operands use native order, so each byte is combined
+        // with the key byte at its position.
         let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
         let (chunks, rest) = bytes.as_chunks_mut::<8>();
         for chunk in chunks {
@@ -28,7 +28,7 @@ impl Mask {
         for (byte, key) in rest.iter_mut().zip([a, b, c, d, a, b, c, d]) {
             *byte ^= key;
         }
-        // Whole chunks leave the key where it was, so the rest alone says how far it has moved.
+        // Whole chunks do not change the key's position, so only the remainder moves it.
         self.0.rotate_left(rest.len() % 4);
     }
 }

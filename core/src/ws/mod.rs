@@ -1,12 +1,12 @@
-//! RFC 6455 framing without sockets: bytes in, messages out, and back.
+//! RFC 6455 framing without I/O: converts bytes to messages and back.
 //!
-//! [`Decoder`] takes what was read from a socket, in whatever pieces it came, and gives whole messages and control
-//! frames; it is strict, so that what it delivers needs no second check. The `encode_*` functions give the bytes of whole
-//! server frames: not masked, therefore the same for every receiver (§5.1); [`mask_frame`] makes a client's of them. The opening handshake is not here; it is
-//! HTTP, and belongs to the server.
+//! [`Decoder`] takes the bytes read from a socket, in pieces of any size, and returns complete messages and control frames. It
+//! is strict: its output needs no further validation. The `encode_*` functions return complete server frames, which are
+//! unmasked and therefore identical for every receiver (§5.1); [`mask_frame`] turns one into a client frame. The opening
+//! handshake is HTTP and is implemented elsewhere.
 //!
-//! Extensions are not negotiated. One constant, in `header.rs`, names the reserved bits that a frame may carry; it is
-//! where permessage-deflate (RFC 7692) would begin.
+//! No extensions are negotiated. Support for permessage-deflate (RFC 7692) would begin with the constant for allowed reserved
+//! bits in `header.rs`.
 
 mod decoder;
 pub use decoder::{Decoder, Incoming, Role};

@@ -1,4 +1,4 @@
-//! The decoder against RFC 6455, rule by rule.
+//! Tests the decoder against RFC 6455, rule by rule.
 
 use super::*;
 use crate::{CloseFrame, Message, MessageKind};
@@ -14,7 +14,7 @@ const PING: u8 = 0x09;
 const PONG: u8 = 0x0a;
 const FIN: u8 = 0x80;
 
-/// A client's frame with the shortest length there is.
+/// A client frame with the shortest length encoding.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut out = vec![first];
     match payload.len() {
@@ -33,7 +33,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     out
 }
 
-/// All that comes out, and how it ends, for input in pieces of `size`.
+/// All output, and how it ends, for input in pieces of `size` bytes.
 fn decode_in_pieces(
     decoder: &mut Decoder,
     bytes: &[u8],
@@ -54,7 +54,7 @@ fn decode_in_pieces(
     (seen, Ok(()))
 }
 
-/// The same at once and byte by byte, which must not differ.
+/// Decodes at once and byte by byte, and asserts that the results are equal.
 fn decode(bytes: &[u8]) -> (Vec<Incoming>, Result<(), FrameError>) {
     let whole = decode_in_pieces(&mut Decoder::new(Role::Server, LIMIT), bytes, usize::MAX);
     let bytewise = decode_in_pieces(&mut Decoder::new(Role::Server, LIMIT), bytes, 1);
@@ -62,7 +62,7 @@ fn decode(bytes: &[u8]) -> (Vec<Incoming>, Result<(), FrameError>) {
     whole
 }
 
-/// What comes out of input that is legal so far.
+/// The output for input that is valid so far.
 fn feed(decoder: &mut Decoder, bytes: &[u8]) -> Vec<Incoming> {
     let (seen, end) = decode_in_pieces(decoder, bytes, 4096);
     assert_eq!(end, Ok(()));
@@ -220,7 +220,7 @@ fn a_message_too_big_fails_at_the_header_that_says_so() {
 
 #[test]
 fn text_fails_at_the_first_byte_that_cannot_be_utf8() {
-    // κόσμε, then a surrogate whose second byte gives it away, then text that is never looked at.
+    // κόσμε, then a surrogate that its second byte reveals, then text that is never inspected.
     let bad = b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited";
     let whole = frame(FIN | TEXT, bad);
     let wrong_at = 6 + bad.iter().position(|&byte| byte == 0xed).unwrap() + 1;

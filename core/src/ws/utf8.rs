@@ -1,10 +1,10 @@
-//! UTF-8 that arrives in pieces (RFC 6455 §8.1).
+//! Validation of UTF-8 that arrives in pieces (RFC 6455 §8.1).
 
-/// How many bytes at the end of `bytes` are the start of a character that is not complete: 0 to 3. `None`: whatever
-/// follows, this cannot become UTF-8.
+/// Number of bytes (0 to 3) at the end of `bytes` that begin an incomplete character. `None` if `bytes` cannot become valid
+/// UTF-8, whatever follows.
 ///
-/// The standard library tells the two apart at the earliest byte that decides it (`ed a0` is wrong without a third
-/// byte), so a caller that asks after every piece, from those last bytes on, fails as early as can be.
+/// The standard library distinguishes the two at the earliest possible byte (`ed a0` is invalid without a third byte).
+/// Callers check each piece together with the preceding incomplete bytes, and so detect errors as early as possible.
 pub(super) fn incomplete_tail(bytes: &[u8]) -> Option<usize> {
     match str::from_utf8(bytes) {
         Ok(_) => Some(0),

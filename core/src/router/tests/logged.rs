@@ -126,7 +126,7 @@ fn a_refusal_and_a_failure_that_quote_no_payload_are_logged_in_full() {
         [
             "refused: not today",
             "refused: payload is not as expected",
-            "payload has no image in JSON",
+            "payload cannot be represented in JSON",
             "frame has no payload",
         ]
     );

@@ -1,4 +1,4 @@
-//! What is read behind an application that takes nothing (PROTOCOL.md §4, §5).
+//! Reading ahead while the application takes no events (PROTOCOL.md §4, §5).
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::session::*;
 use crate::{CloseFrame, Control, Gap};
 use Side::{Client, Server};
 
-/// Both ends connected; the server's inbox takes two frames, and `side` sent so many that its peer has read.
+/// A connected pair whose event queues hold two frames. `side` has sent `frames` frames, and the peer has read them.
 fn read_ahead(side: Side, frames: u64) -> Pair {
     let mut pair = Pair::new(|c| c.inbox_frames = 2, |c| c.inbox_frames = 2);
     pair.connect();
@@ -35,7 +35,7 @@ fn acknowledgements_are_read_behind_frames_that_the_application_has_not_taken() 
         assert_eq!(pair.session(peer).counts().unacknowledged, 0);
         pair.send(slow, "1");
         pair.write(slow);
-        // As many as there can be without an acknowledgement, and ours behind them.
+        // The most that can be sent without an acknowledgement, with our own acknowledgement behind it.
         for n in 64..320 {
             pair.send(peer, &n.to_string());
         }
@@ -45,7 +45,7 @@ fn acknowledgements_are_read_behind_frames_that_the_application_has_not_taken() 
         pair.write(peer);
         assert_eq!(pair.under_way(slow).last().map(String::as_str), Some("$ack 1"));
         pair.run();
-        assert_eq!(pair.session(slow).counts().received, 64, "nobody has taken a single message");
+        assert_eq!(pair.session(slow).counts().received, 64, "the application has taken no message");
         assert_eq!(pair.session(slow).counts().unacknowledged, 0);
     }
 }
@@ -232,7 +232,7 @@ fn a_close_that_nobody_can_resume_after_acknowledges_all_that_it_delivers() {
     pair.connect();
     pair.run();
     let (epoch, now) = (pair.server().epoch, pair.now);
-    // More than a peer sends that waits for acknowledgements.
+    // More than a peer can send while it waits for acknowledgements.
     for n in 1..=7 {
         pair.server().handle_frame(epoch, data(&n.to_string()), 1, now).unwrap();
     }
@@ -257,7 +257,7 @@ fn one_who_closes_or_is_ended_counts_nothing_of_what_was_read_ahead() {
     assert_eq!(pair.client.counts().unacknowledged, 3);
 }
 
-/// The handler sends one echo for each message, and waits where there is no room; what comes how fast changes all the time.
+/// The handler echoes each message, and waits while the send buffer is full. The relative speeds vary all the time.
 #[test]
 fn an_echo_storm_never_stalls() {
     const MESSAGES: usize = 2000;

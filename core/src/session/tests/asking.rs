@@ -1,4 +1,4 @@
-//! `$sync`: an acknowledgement when it is wanted (PROTOCOL.md §4).
+//! `$sync`: requesting an acknowledgement (PROTOCOL.md §4).
 
 use super::link::other;
 use super::pair::Pair;
@@ -7,8 +7,8 @@ use crate::session::*;
 use crate::{CloseFrame, Control};
 use Side::{Client, Server};
 
-/// Takes the fates of the frames that the application of `side` watched.
-fn fates(pair: &mut Pair, side: Side) -> Vec<(u64, Delivery)> {
+/// Takes the delivery outcomes that the application of `side` watches.
+fn outcomes(pair: &mut Pair, side: Side) -> Vec<(u64, Delivery)> {
     let session = pair.session(side);
     std::iter::from_fn(|| session.poll_delivery()).collect()
 }
@@ -25,7 +25,7 @@ fn a_receipt_takes_a_round_trip() {
         pair.write(other(side));
         assert_eq!(pair.under_way(side), ["$ack 1"]);
         pair.run();
-        assert_eq!(fates(&mut pair, side), [(1, Delivery::Delivered)]);
+        assert_eq!(outcomes(&mut pair, side), [(1, Delivery::Delivered)]);
     }
 }
 
@@ -75,12 +75,12 @@ fn what_is_read_and_not_counted_is_not_acknowledged_on_request() {
     }
     pair.client.watch_last();
     pair.run();
-    assert_eq!(fates(&mut pair, Client), []);
+    assert_eq!(outcomes(&mut pair, Client), []);
     assert_eq!(pair.client.counts().unacknowledged, 1);
     assert!(pair.under_way(Server).is_empty(), "nobody asks again and again");
     assert_eq!(pair.told(Server), ["1", "2"]);
     pair.wait(SECOND);
-    assert_eq!(fates(&mut pair, Client), [(2, Delivery::Delivered)]);
+    assert_eq!(outcomes(&mut pair, Client), [(2, Delivery::Delivered)]);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn one_request_at_a_time_is_under_way_and_what_is_wanted_meanwhile_follows() {
     pair.write(Server);
     assert_eq!(pair.under_way(Client), ["2", "3", "$sync"]);
     pair.run();
-    assert_eq!(fates(&mut pair, Server), [1, 2, 3].map(|number| (number, Delivery::Delivered)));
+    assert_eq!(outcomes(&mut pair, Server), [1, 2, 3].map(|number| (number, Delivery::Delivered)));
     assert!(pair.under_way(Client).is_empty());
 }
 
@@ -137,7 +137,7 @@ fn a_client_that_keeps_less_asks_when_half_of_it_waits() {
     assert_eq!(pair.under_way(Server)[5..], ["5", "6", "7", "8"], "one request is under way already");
     pair.run();
     assert_eq!(pair.client.counts().unacknowledged, 0);
-    // The bytes are a limit, too.
+    // The bytes are limited as well.
     let mut pair = Pair::new(|_| (), |c| c.buffer_bytes = 10);
     pair.connect();
     pair.run();
@@ -167,7 +167,7 @@ fn a_frame_that_finds_no_room_has_the_peer_asked() {
     let mut pair = Pair::new(|c| c.buffer_bytes = 100, |_| ());
     pair.connect();
     pair.run();
-    // Less than a quarter, and the next does not fit behind it.
+    // Less than a quarter of the buffer, and the next message does not fit.
     pair.send(Server, &"a".repeat(20));
     pair.run();
     assert_eq!(pair.server().counts().unacknowledged, 1);
@@ -203,7 +203,7 @@ fn a_receipt_that_a_cut_delayed_takes_a_round_trip_on_the_next_socket() {
     pair.cut();
     pair.connect();
     pair.run();
-    assert_eq!(fates(&mut pair, Server), [(1, Delivery::Delivered)]);
+    assert_eq!(outcomes(&mut pair, Server), [(1, Delivery::Delivered)]);
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn a_close_frame_stands_behind_what_was_asked_for() {
     pair.forge(Client, control(Control::Sync));
     pair.write(Server);
     assert_eq!(pair.under_way(Client), ["$ack 0", "close 1000"], "and nothing behind it");
-    // Of the peer's close frame the answer does.
+    // The answer to the peer's close frame acknowledges, too.
     let mut pair = Pair::connected(8);
     let (epoch, now) = (Epoch(1), pair.now);
     pair.forge(Client, control(Control::Sync));
@@ -243,7 +243,7 @@ fn a_receipt_takes_a_round_trip_while_the_session_closes() {
         let deadline = pair.now + SECOND;
         pair.session(side).close(CloseReason::Local(CloseFrame::new(1000, "")), deadline);
         pair.run();
-        assert_eq!(fates(&mut pair, side), [(1, Delivery::Delivered)]);
+        assert_eq!(outcomes(&mut pair, side), [(1, Delivery::Delivered)]);
         assert_eq!(pair.session(side).state(), State::Closed);
     }
 }

@@ -1,4 +1,4 @@
-//! A slow application, and a peer that asks for more than it takes (PROTOCOL.md §3, §4).
+//! A slow application, and a peer that requests more than it reads (PROTOCOL.md §3, §4).
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! What a close frame means to whom: the table of PROTOCOL.md §7.
+//! Close codes: the table of PROTOCOL.md §7.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::CloseFrame;
 use crate::session::*;
 use Side::{Client, Server};
 
-/// The state, the end if it is one, and how to go on, after `frame` arrived at `side`.
+/// State, close reason if the session ended, and how to reconnect, after `frame` arrived at `side`.
 fn after_close(side: Side, frame: Option<CloseFrame>) -> (State, Option<CloseReason>, Reconnect) {
     let mut pair = Pair::connected(8);
     pair.put(0, other(side), Item::Close(frame));

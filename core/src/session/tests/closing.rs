@@ -1,4 +1,4 @@
-//! How sessions end, and what a close frame means to whom (PROTOCOL.md §7).
+//! How sessions end (PROTOCOL.md §7).
 
 use std::time::Duration;
 
@@ -163,7 +163,7 @@ fn nothing_follows_a_close_frame() {
     let mut pair = Pair::connected(256);
     close(&mut pair, Server, local());
     pair.write(Server);
-    // What the client wrote before it read the close frame.
+    // Frames that the client wrote before it read the close frame.
     for _ in 0..40 {
         pair.put(0, Client, Item::Frame(raw_control("$ping", "1")));
         pair.put(0, Client, Item::Frame(data("c")));
@@ -417,7 +417,7 @@ fn what_the_application_has_closed_is_closed_by_it_whatever_ends_it_first() {
         assert_eq!(pair.server().ended(), Some(&reason));
         assert_eq!(pair.server().standing(Epoch(1)), AttachmentState::Leave(reason.close_frame()));
     }
-    // Unlike the reason of an application that closes, that of a shutdown gives way to the end that comes.
+    // A shutdown's reason does not prevail over a later one, unlike that of an application.
     let mut pair = Pair::connected(8);
     close(&mut pair, Server, CloseReason::ServerClosed);
     pair.server().end(CloseReason::Duplicate);
@@ -433,7 +433,7 @@ fn unacknowledged_frames_come_oldest_first_those_of_lost_sessions_before_all_oth
     pair.restart();
     pair.connect();
     pair.run();
-    // Nobody has taken the event that tells of the first two.
+    // The application has not taken the event that reports the first two as lost.
     pair.send(Client, "3");
     pair.send(Client, "4");
     close(&mut pair, Client, local());

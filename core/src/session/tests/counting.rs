@@ -191,7 +191,7 @@ fn a_gap_that_has_arrived_is_known_to_a_session_that_has_rested() {
     pair.write(Server);
     pair.deliver(Client, usize::MAX);
     assert_eq!(pair.told(Client), ["gap 1-1"]);
-    // Its acknowledgement never arrives.
+    // The acknowledgement never arrives.
     pair.cut();
     while pair.server().poll_event().is_some() {}
     assert!(pair.server().hibernate().is_some(), "nothing is kept");
@@ -256,7 +256,7 @@ fn what_was_given_up_but_had_arrived_is_not_missed() {
     send_many(&mut pair, Server, 1..=3, Overflow::Reject);
     pair.write(Server);
     pair.deliver(Client, 3);
-    // No acknowledgement comes, and more is sent: before the server notices the loss, and after.
+    // No acknowledgement arrives, and the server sends more, both before it notices the loss and after.
     send_many(&mut pair, Server, 4..=4, Overflow::DropOldest);
     pair.cut();
     send_many(&mut pair, Server, 5..=6, Overflow::DropOldest);

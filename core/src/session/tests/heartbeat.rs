@@ -1,4 +1,4 @@
-//! Silence, slow writing, and what is done about them (PROTOCOL.md §7, §8).
+//! Heartbeat and write timeout (PROTOCOL.md §7, §8).
 
 use std::time::Duration;
 
@@ -121,7 +121,7 @@ fn a_peer_that_takes_much_slowly_lives_although_the_ping_is_behind_it() {
         assert!(server.poll_timeout().is_some_and(|due| due > now));
         server.poll_transmit(epoch, now);
     }
-    // From then on the answer has its time, and of little each byte is no sign of life.
+    // From now on the pong timeout runs: with so few bytes pending, progress does not count as life.
     for second in 100..130 {
         let now = started + second * SECOND;
         server.handle_written(epoch, 0, 10, Some(1000), now);

@@ -1,11 +1,11 @@
-//! [`SocketDriver`]: a socket as two queues of what is under way.
+//! [`SocketDriver`]: a socket, modelled as two queues of items in transit.
 
 use std::collections::VecDeque;
 
 use crate::session::*;
 use crate::{CloseFrame, Frame};
 
-/// What is under way on a socket, in one direction.
+/// An item in transit, in one direction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Item {
     Frame(Frame),
@@ -17,7 +17,7 @@ pub(super) enum Item {
 }
 
 impl Item {
-    /// What a script expects to see under way.
+    /// The item as scripts write it.
     pub(super) fn text(&self) -> String {
         match self {
             Self::Frame(frame) => match frame.payload() {
@@ -39,11 +39,11 @@ impl Item {
 #[derive(Debug, Clone)]
 pub(super) struct End {
     pub(super) epoch: Epoch,
-    /// What is under way to this end.
+    /// Items in transit to this end.
     pub(super) arriving: VecDeque<Item>,
-    /// It has written its close frame, or was told to leave: it writes no more.
+    /// This end has written its close frame, or was detached: it writes no more.
     pub(super) left: bool,
-    /// It has dropped the socket: it reads no more.
+    /// This end has dropped the socket: it reads no more.
     pub(super) gone: bool,
 }
 
@@ -56,7 +56,7 @@ impl End {
 /// A socket between the client and one of the server's sessions.
 #[derive(Debug, Clone)]
 pub(super) struct SocketDriver {
-    /// Which of the server's sessions has it.
+    /// Index of the server session that owns it.
     pub(super) session: usize,
     pub(super) server: End,
     pub(super) client: End,

@@ -1,4 +1,4 @@
-//! Two sessions, scripted sockets and a clock of our own.
+//! Two sessions, scripted sockets and a simulated clock.
 
 mod link;
 mod oracle;
@@ -25,12 +25,12 @@ use bytes::Bytes;
 
 use crate::{Control, Event, Frame, Payload, PayloadFormat, Transmit};
 
-/// All but the number of a session's token.
+/// Prefix of each session's token, without the session's number.
 const TOKEN: &str = "abcdefghijklmnopqrstuv";
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A message is its text: on the wire it stands as the event of a frame.
+/// Represents a message on the wire: its text is the event of a frame.
 fn frame_of(transmit: Transmit) -> Frame {
     match transmit {
         Transmit::Data(message) => data(std::str::from_utf8(&message).expect("messages are texts")),
@@ -55,7 +55,7 @@ fn control(control: Control) -> Frame {
     frame_of(Transmit::Control(control))
 }
 
-/// A control frame with any payload, or none.
+/// A control frame with an arbitrary payload, or none.
 fn raw_control(event: &str, json: &str) -> Frame {
     match json {
         "" => Frame::event_only(event),
@@ -63,7 +63,7 @@ fn raw_control(event: &str, json: &str) -> Frame {
     }
 }
 
-/// What a script expects to read.
+/// An event as scripts write it.
 fn text_of(event: &Event) -> String {
     match event {
         Event::Connected => "connected".to_owned(),

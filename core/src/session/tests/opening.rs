@@ -1,4 +1,4 @@
-//! `$open`, and what a client makes of it (PROTOCOL.md §3, §5).
+//! `$open` and how a client handles it (PROTOCOL.md §3, §5).
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::session::*;
 use crate::{CloseFrame, Control, LostReason, Open, Token};
 use Side::{Client, Server};
 
-/// A client whose socket is attached, and that has read nothing yet.
+/// A client with an attached socket that has read nothing yet.
 fn fresh_client() -> Pair {
     let mut pair = Pair::new(|_| (), |_| ());
     pair.connect();
@@ -165,8 +165,7 @@ fn open_cannot_resume_what_was_not_asked_for() {
     assert_violation(&mut pair, Client, "$open resumes a session that was not offered");
 }
 
-/// A client of which the server has acknowledged two frames and was not sent a third, and whose resume is answered with this
-/// `received`.
+/// A client whose resume is answered with `received`. The server had acknowledged two of its frames, and a third was not sent.
 fn resumed_with(received: u64) -> Pair {
     let mut pair = Pair::connected(4);
     pair.send(Client, "c1");
@@ -197,7 +196,7 @@ fn session_is_lost_where_open_has_received_less_than_was_acknowledged() {
     assert_eq!(pair.client.resume_offer(), None);
     assert_eq!(pair.client.reconnect(), Reconnect::Backoff);
 
-    // A dial that fails meanwhile changes nothing.
+    // A dial that fails in the meantime changes nothing.
     pair.connect();
     let epoch = pair.links.last().unwrap().client.epoch;
     pair.cut();

@@ -1,4 +1,4 @@
-//! [`Witness`]: what both applications did and saw, held against PROTOCOL.md §6.
+//! [`Witness`]: records what both applications did and saw, and checks it against PROTOCOL.md §6.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,40 +8,40 @@ use super::{SECOND, texts};
 use crate::CloseFrame;
 use crate::session::*;
 
-/// A pair whose applications keep a record, for schedules that nobody wrote down beforehand.
+/// A pair whose applications keep records, for generated schedules.
 #[derive(Debug, Clone)]
 pub(super) struct Witness {
     pub(super) pair: Pair,
-    /// What each of the server's sessions accepted, and what its application has seen.
+    /// For each of the server's sessions: what it accepted, and what its application has seen.
     servers: Vec<Record>,
-    /// What the client accepted, and saw, in each of the sessions that it had.
+    /// For each session that the client had: what it accepted and saw.
     client: Vec<Record>,
-    /// Which of the server's sessions those were. The last record may be of none yet.
+    /// The server session of each record in `client`. The last record may not have one yet.
     sessions: Vec<usize>,
-    /// How many of the client's records its application has heard the end of.
+    /// Number of the client's records that were reported as lost.
     heard_lost: usize,
     client_life: Life,
-    /// What the server's application and the client's have had accepted so far.
+    /// Number of messages that the server's application and the client's have sent.
     sent: [u32; 2],
-    /// Whether the server's application asks for a receipt for each second of its messages.
-    wants_receipts: bool,
-    /// What the server's application was told, by session and number.
-    fates: Vec<(usize, u64, Delivery)>,
-    /// What the client's application was given, by the server's session and number.
+    /// Whether the server's application watches the delivery of every second message.
+    watches_deliveries: bool,
+    /// Outcomes reported to the server's application: session, number, outcome.
+    outcomes: Vec<(usize, u64, Delivery)>,
+    /// Messages delivered to the client's application: server session, number.
     given: BTreeSet<(usize, u64)>,
 }
 
-/// One application in one session.
+/// The application of one side in one session.
 #[derive(Debug, Clone, Default)]
 struct Record {
     accepted: Vec<String>,
-    /// How many of the peer's messages it has seen, or was told that it misses.
+    /// Number of the peer's messages that it has seen or that were reported to it as missing.
     seen: usize,
     missed: u64,
     life: Life,
 }
 
-/// Where an application is by what it was told.
+/// The state of a connection as events have reported it to the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Life {
     #[default]
@@ -66,7 +66,7 @@ impl Life {
 }
 
 impl Record {
-    /// The application has been told of `event`; `peer` accepted these.
+    /// Records `event`; `peer` lists the messages that the peer accepted.
     fn saw(&mut self, event: &Event, peer: &[String]) {
         match event {
             Event::Message(frame) => {
@@ -78,7 +78,7 @@ impl Record {
                 assert_eq!(gap.from, self.seen as u64 + 1, "a gap follows what was seen");
                 self.seen = usize::try_from(gap.to).unwrap();
                 self.missed += gap.frames();
-                assert!(self.seen <= peer.len(), "nobody misses what was never accepted");
+                assert!(self.seen <= peer.len(), "only accepted frames can be missing");
             }
             _ => {}
         }
@@ -95,16 +95,16 @@ impl Witness {
             heard_lost: 0,
             client_life: Life::Before,
             sent: [0; 2],
-            wants_receipts: false,
-            fates: Vec::new(),
+            watches_deliveries: false,
+            outcomes: Vec::new(),
             given: BTreeSet::new(),
         };
         witness.connect();
         witness
     }
 
-    pub(super) fn with_receipts(self) -> Self {
-        Self { wants_receipts: true, ..self }
+    pub(super) fn with_watched_deliveries(self) -> Self {
+        Self { watches_deliveries: true, ..self }
     }
 
     pub(super) fn connect(&mut self) {
@@ -113,9 +113,9 @@ impl Witness {
         self.look();
     }
 
-    /// A message of its own from the application of `side`. Returns whether it was accepted.
+    /// The application of `side` sends a message. Returns whether it was accepted.
     pub(super) fn send(&mut self, side: Side, overflow: Overflow) -> bool {
-        // All of a length, so that bytes count frames.
+        // All messages have the same length, so that a limit in bytes is one in frames.
         let (name, sent) = match side {
             Side::Server => ("s", &mut self.sent[0]),
             Side::Client => ("c", &mut self.sent[1]),
@@ -123,11 +123,11 @@ impl Witness {
         let text = format!("{name}{:03}", *sent + 1);
         match self.pair.try_send(side, &text, overflow) {
             Ok(number) => {
-                if side == Side::Server && self.wants_receipts && number % 2 == 0 {
+                if side == Side::Server && self.watches_deliveries && number % 2 == 0 {
                     self.pair.server().watch_last();
                 }
             }
-            // It has a number all the same.
+            // A dropped message has a number, too.
             Err(Refused::Dropped) => {}
             Err(_) => return false,
         }
@@ -142,10 +142,10 @@ impl Witness {
         true
     }
 
-    /// To be called after whatever may have opened a session on the client.
+    /// Must be called after anything that may have opened a session on the client.
     pub(super) fn look(&mut self) {
         for (session, server) in self.pair.servers.iter_mut().enumerate() {
-            self.fates.extend(
+            self.outcomes.extend(
                 std::iter::from_fn(|| server.poll_delivery())
                     .map(|(number, delivery)| (session, number, delivery)),
             );
@@ -165,7 +165,7 @@ impl Witness {
         }
     }
 
-    /// Up to `count` items arrive, and what they change is noted after each.
+    /// Up to `count` items arrive; records the changes after each.
     pub(super) fn deliver(&mut self, link: usize, side: Side, count: usize) {
         for _ in 0..count {
             if link >= self.pair.links.len() || self.pair.deliver_on(link, side, 1) == 0 {
@@ -230,7 +230,7 @@ impl Witness {
         true
     }
 
-    /// Writes down what there is but the configuration, so that equal worlds read alike.
+    /// Writes all state except the configuration, so that equal worlds have equal descriptions.
     pub(super) fn describe(&self, to: &mut impl fmt::Write) -> fmt::Result {
         let Self { pair, servers, client, sessions, heard_lost, client_life, sent, .. } = self;
         write!(to, "{servers:?}{client:?}{sessions:?}{heard_lost}{client_life:?}{sent:?}")?;
@@ -254,7 +254,7 @@ impl Witness {
         write!(to, "{:?}", pair.links)
     }
 
-    /// What holds at any time.
+    /// Checks what holds at all times.
     pub(super) fn check(&self) {
         for (session, record) in self.pair.servers.iter().zip(&self.servers) {
             self.check_end(session, record, session.buffer as usize);
@@ -285,7 +285,7 @@ impl Witness {
         }
     }
 
-    /// What holds as well where the application of `side` waits for acknowledgements, and gives nothing up.
+    /// Checks what also holds if the application of `side` waits for acknowledgements and no frame is evicted.
     pub(super) fn check_is_read(&self, side: Side) {
         let client = [&self.pair.client];
         let peers = match side {
@@ -314,11 +314,11 @@ impl Witness {
                 return;
             }
         }
-        panic!("the network works, and nothing comes to rest");
+        panic!("the network works, but the sessions do not converge");
     }
 
-    /// One side closes, and the network works again until it has ended. What is not known to be acknowledged may be lost,
-    /// and nothing else.
+    /// One side closes, and the network works until the session has ended. Only frames that are not known to be acknowledged
+    /// may be lost.
     pub(super) fn close(&mut self, side: Side) {
         let session = self.pair.servers.len() - 1;
         let deadline = self.pair.now + 10 * SECOND;
@@ -340,7 +340,7 @@ impl Witness {
         self.check_closed(side, session);
     }
 
-    /// Both sides close at once, each for a reason that lets its application take what has arrived.
+    /// Both sides close at once, each for a reason that does not discard events.
     pub(super) fn close_both(&mut self) {
         let session = self.pair.servers.len() - 1;
         let deadline = self.pair.now + 10 * SECOND;
@@ -376,7 +376,7 @@ impl Witness {
                 let unacknowledged = self.pair.client.counts().unacknowledged;
                 (self.client_life, us.accepted.len(), unacknowledged, self.servers[session].seen)
             }
-            // It closed before it had a session.
+            // The client closed before it had a session.
             (Side::Client, None) => return,
         };
         assert_eq!(life, Life::After, "the end is told");
@@ -386,7 +386,7 @@ impl Witness {
         );
     }
 
-    /// Everything is delivered, and both applications take everything.
+    /// Delivers everything, and both applications take all events.
     fn settle(&mut self) {
         loop {
             self.take(Side::Server, usize::MAX);
@@ -399,7 +399,7 @@ impl Witness {
         }
     }
 
-    /// What holds when everything that was under way has arrived: both ends agree.
+    /// Checks what holds when everything in transit has arrived: both sides agree.
     pub(super) fn check_agreement(&mut self) {
         self.check();
         assert_eq!(self.heard_lost + 1, self.sessions.len(), "every lost session was reported");
@@ -410,32 +410,32 @@ impl Witness {
             (client, server, &self.pair.client, &self.pair.servers[session]),
             (server, client, &self.pair.servers[session], &self.pair.client),
         ] {
-            assert_eq!(us.seen, peer.accepted.len(), "everything was seen, or told to be missing");
+            assert_eq!(us.seen, peer.accepted.len(), "every frame was seen or reported as missing");
             assert_eq!(theirs.counts().received, us_accepted(us));
             assert_eq!(ours.counts().unacknowledged, 0);
             assert_eq!(ours.counts().retained_bytes, 0);
         }
-        // Of what was given up after it was written it is not always known what had arrived.
-        assert!(self.pair.servers[session].counts().dropped >= client.missed, "what is missed is counted");
-        for &(session, number, delivery) in &self.fates {
+        // For frames that were evicted after they were written, it is not always known whether they arrived.
+        assert!(self.pair.servers[session].counts().dropped >= client.missed, "missing frames are counted");
+        for &(session, number, delivery) in &self.outcomes {
             let given = self.given.contains(&(session, number));
             assert!(
                 delivery == Delivery::Ended || given == (delivery == Delivery::Delivered),
                 "{number} {delivery:?}, given: {given}"
             );
         }
-        if self.wants_receipts {
-            let of_session = self.fates.iter().filter(|(of, ..)| *of == session);
+        if self.watches_deliveries {
+            let of_session = self.outcomes.iter().filter(|(of, ..)| *of == session);
             let decided: BTreeSet<_> = of_session.map(|(_, number, _)| *number).collect();
             let wanted = (2..=server.accepted.len() as u64).step_by(2).filter(|number| {
-                // One that was dropped when it was sent has no receipt.
+                // A frame that was dropped when it was sent is not watched.
                 self.given.contains(&(session, *number))
             });
-            assert!(wanted.into_iter().all(|number| decided.contains(&number)), "each receipt has come");
+            assert!(wanted.into_iter().all(|number| decided.contains(&number)), "every outcome is reported");
         }
         for (session, record) in self.pair.servers.iter().zip(&self.servers) {
             let ended = session.state() == State::Closed;
-            assert_eq!(ended, record.life == Life::After, "an end is told");
+            assert_eq!(ended, record.life == Life::After, "an end is reported");
         }
     }
 }

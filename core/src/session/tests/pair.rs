@@ -1,4 +1,4 @@
-//! [`Pair`]: a server's session and a client's, and every socket that there has been between them.
+//! [`Pair`]: sessions of a server and a client, and every socket that was between them.
 
 use std::io;
 use std::sync::{Arc, LazyLock};
@@ -11,20 +11,20 @@ use super::{TOKEN, frame_of, text_of};
 use crate::session::*;
 use crate::{CloseFrame, Control, Frame, LostReason, Token};
 
-/// What servers say to many, in the order of the numbers in it: `s000`, `s001`…
+/// Broadcasts of servers, indexed by the number in their text: `s000`, `s001`…
 static TAPE: LazyLock<Vec<SharedFrame>> = LazyLock::new(|| {
     let mut tape = Tape::default();
     (0..1000).map(|n| tape.push(format!("s{n:03}").into())).collect()
 });
 
-/// A server's session and a client's, joined by whatever sockets the script opens. Nothing moves by itself.
+/// Sessions of a server and a client, with the sockets that the script opens. Nothing moves by itself.
 #[derive(Debug, Clone)]
 pub(super) struct Pair {
     pub(super) now: Instant,
     pub(super) client: Session,
-    /// Every session that the server has opened. The last one is the one that the client means.
+    /// Every session that the server has opened. The last one is the client's current one.
     pub(super) servers: Vec<Session>,
-    /// Sockets of which one end is still there; the newest is the last.
+    /// Sockets that at least one end still has, oldest first.
     pub(super) links: Vec<SocketDriver>,
     server_config: Arc<SessionConfig>,
 }
@@ -49,7 +49,7 @@ impl Pair {
         }
     }
 
-    /// Both ends connected, `$open` read, with a buffer of so many frames on both sides.
+    /// A connected pair in which `$open` was read, with a buffer of `buffer` frames on both sides.
     pub(super) fn connected(buffer: u32) -> Self {
         let mut pair = Self::new(|c| c.buffer_frames = buffer, |c| c.buffer_frames = buffer);
         pair.connect();
@@ -61,9 +61,9 @@ impl Pair {
 
     pub(super) fn server(&mut self) -> &mut Session {
         let server = self.servers.last_mut().expect("the client has dialled");
-        // Wherever it can rest, it has: nobody is to see the difference.
-        if let Some(resting) = server.hibernate() {
-            let woken = resting.wake();
+        // Hibernate the session whenever possible; this must make no difference.
+        if let Some(hibernated) = server.hibernate() {
+            let woken = hibernated.wake();
             assert_eq!(woken.counts(), server.counts());
             assert_eq!((woken.state(), woken.poll_timeout()), (server.state(), server.poll_timeout()));
             *server = woken;
@@ -87,13 +87,14 @@ impl Pair {
 
     // --- the applications
 
-    /// The application of `side` sends a message for which there is room.
+    /// The application of `side` sends a message that fits into the send buffer.
     pub(super) fn send(&mut self, side: Side, text: &str) {
-        self.try_send(side, text, Overflow::Reject).expect("there is room, and the session is open");
+        self.try_send(side, text, Overflow::Reject)
+            .expect("the send buffer has capacity, and the session is open");
     }
 
     pub(super) fn try_send(&mut self, side: Side, text: &str, overflow: Overflow) -> Result<u64, Refused> {
-        // Most of what a server sends, others get too: the n-th message of a script stands at the n-th place of one tape.
+        // Most of the server's messages are broadcasts: the n-th message of a script is the n-th frame of one tape.
         let shared = text.strip_prefix('s').and_then(|number| number.parse::<usize>().ok());
         if side == Side::Server
             && let Some(number) = shared.filter(|number| number % 5 != 0)
@@ -105,13 +106,13 @@ impl Pair {
         self.session(side).send(message, overflow)
     }
 
-    /// Everything that the application of `side` has not been told yet.
+    /// Takes all pending events of the application of `side`.
     pub(super) fn told(&mut self, side: Side) -> Vec<String> {
         let session = self.session(side);
         std::iter::from_fn(|| session.poll_event()).map(|event| text_of(&event)).collect()
     }
 
-    /// The applications take whatever there is, and do not look at it.
+    /// Both applications take all pending events and ignore them.
     pub(super) fn skip_events(&mut self) {
         self.told(Side::Server);
         self.told(Side::Client);
@@ -119,7 +120,7 @@ impl Pair {
 
     // --- sockets come and go
 
-    /// The client dials, with the offer that it has; a socket that it still has it gives up first.
+    /// The client dials, with the offer that it has. It first drops a socket that it still has.
     pub(super) fn connect(&mut self) {
         if self.client.state() == State::Connected {
             self.lose(Side::Client);
@@ -161,13 +162,13 @@ impl Pair {
         self.settle();
     }
 
-    /// Cuts the newest socket: both ends notice, what is under way is lost.
+    /// Cuts the newest socket: both ends notice, and items in transit are lost.
     pub(super) fn cut(&mut self) {
         self.lose(Side::Server);
         self.lose(Side::Client);
     }
 
-    /// One end of the newest socket notices that it is lost. What is under way to the other end may still arrive there.
+    /// One end of the newest socket notices that it is lost. Items in transit to the other end may still arrive there.
     pub(super) fn lose(&mut self, side: Side) {
         let Some(link) = self.links.len().checked_sub(1) else {
             return;
@@ -182,7 +183,7 @@ impl Pair {
         self.settle();
     }
 
-    /// The server's process is gone, and another runs in its place: its sessions are no more, and nobody tells the client.
+    /// The server's process is replaced by another one: its sessions no longer exist, and the client is not notified.
     pub(super) fn restart(&mut self) {
         for link in 0..self.links.len() {
             let end = self.links[link].end(Side::Server);
@@ -199,7 +200,7 @@ impl Pair {
         self.settle();
     }
 
-    /// The network works again: whoever still holds a socket whose other end is gone hears of it.
+    /// The network works again: every end of a socket whose other end is gone notices.
     pub(super) fn reset_half_open(&mut self) {
         for link in 0..self.links.len() {
             for side in [Side::Server, Side::Client] {
@@ -255,7 +256,7 @@ impl Pair {
         true
     }
 
-    /// Puts something on the way from `side` to the other end, whether its session meant to or not.
+    /// Puts an item in transit from `side`, whether or not its session sent it.
     pub(super) fn put(&mut self, link: usize, side: Side, item: Item) {
         let to = self.links[link].end(other(side));
         if !to.gone {
@@ -263,21 +264,21 @@ impl Pair {
         }
     }
 
-    /// A frame that the session of `side` did not mean to send arrives at the other end of the newest socket, after all that is under way.
+    /// Forges a frame: it arrives behind everything else at the other end of the newest socket, as if `side` had sent it.
     pub(super) fn forge(&mut self, side: Side, frame: Frame) {
         let link = self.links.len() - 1;
         self.put(link, side, Item::Frame(frame));
         self.deliver(other(side), usize::MAX);
     }
 
-    /// Up to `count` items arrive at `side` on the newest socket. Returns how many did.
+    /// Up to `count` items arrive at `side` on the newest socket. Returns the number of items.
     pub(super) fn deliver(&mut self, side: Side, count: usize) -> usize {
         self.links.len().checked_sub(1).map_or(0, |link| self.deliver_on(link, side, count))
     }
 
     pub(super) fn deliver_on(&mut self, link: usize, side: Side, count: usize) -> usize {
         for done in 0..count {
-            // A socket that is not the session's any more is read on by a driver that has not looked yet.
+            // A driver reads on from a detached socket until it notices.
             let reads = self.owner(link, side).wants_read() || self.links[link].end(side).left;
             let item = self.links[link].end(side).arriving.pop_front();
             match item {
@@ -329,7 +330,7 @@ impl Pair {
         self.settle();
     }
 
-    /// Every end looks at how it stands to its session, as a driver does after each event.
+    /// Every end checks whether it is still attached, as a driver does after each event.
     fn settle(&mut self) {
         for link in 0..self.links.len() {
             for side in [Side::Server, Side::Client] {
@@ -356,14 +357,14 @@ impl Pair {
         self.links.retain(|link| !(link.server.gone && link.client.gone));
     }
 
-    /// Everything is written and arrives, until nothing moves any more.
+    /// Writes and delivers everything, until nothing moves any more.
     pub(super) fn run(&mut self) {
         for _ in 0..100_000 {
             self.write(Side::Server);
             self.write(Side::Client);
             let mut moved = 0;
             for side in [Side::Server, Side::Client] {
-                // The newest last: it may be gone when an older one is settled, so that indices are looked up each time.
+                // Index from the back: settling an older socket may remove sockets, so look up each index again.
                 for back in (1..=self.links.len()).rev() {
                     if let Some(link) = self.links.len().checked_sub(back) {
                         moved += self.deliver_on(link, side, 1);
@@ -379,7 +380,7 @@ impl Pair {
 
     // --- time
 
-    /// Time passes while nobody writes or reads; then the timers that have come due by now run.
+    /// Time passes while nothing is written or read; then the timers that are due run.
     pub(super) fn advance(&mut self, time: Duration) {
         self.now += time;
         self.tick();
@@ -393,7 +394,7 @@ impl Pair {
         self.settle();
     }
 
-    /// Time passes on a network that works: every timer runs when it is due, everything is written and arrives at once.
+    /// Time passes on a working network: every timer runs when it is due, everything is written and arrives at once.
     pub(super) fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         for _ in 0..100_000 {
@@ -412,7 +413,7 @@ impl Pair {
         panic!("a timer is due again and again");
     }
 
-    /// What is under way to `side` on the newest socket.
+    /// Items in transit to `side` on the newest socket.
     pub(super) fn under_way(&mut self, side: Side) -> Vec<String> {
         let Some(link) = self.links.last_mut() else {
             return Vec::new();
@@ -421,13 +422,13 @@ impl Pair {
     }
 }
 
-/// Who the server's session number `index` is.
+/// The identity of the server's session with this index.
 pub(super) fn identity(index: usize) -> SessionIdentity {
     let token = Token::parse(&format!("{TOKEN}{index:06}")).unwrap();
     SessionIdentity::new(token, "id", "room")
 }
 
-/// What is to be written next, asked for as a link does.
+/// Takes the next item to write, as a driver does.
 fn next_transmit(session: &mut Session, epoch: Epoch, now: Instant) -> Option<Transmit> {
     let before = session.clone();
     let Some(message) = session.poll_lone(epoch, now).cloned() else {
@@ -435,7 +436,7 @@ fn next_transmit(session: &mut Session, epoch: Epoch, now: Instant) -> Option<Tr
     };
     let mut other = before;
     let lent = Some(Transmit::Data(message));
-    assert_eq!(other.poll_transmit(epoch, now), lent, "it is what would be due anyway");
+    assert_eq!(other.poll_transmit(epoch, now), lent, "the message is due");
     assert_eq!(other.poll_transmit(epoch, now), None, "and nothing else is");
     assert_eq!(other.counts(), session.counts());
     lent

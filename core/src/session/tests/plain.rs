@@ -1,4 +1,4 @@
-//! Plain mode: data frames, and nothing that a bare WebSocket would not understand (PROTOCOL.md §1).
+//! Plain mode: data frames, and nothing that an ordinary WebSocket client would not understand (PROTOCOL.md §1).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,7 +9,7 @@ use super::{SECOND, data};
 use crate::CloseFrame;
 use crate::session::*;
 
-/// A server's session with a socket, and the time.
+/// A server session with an attached socket, and the current time.
 fn attached(adjust: impl FnOnce(&mut SessionConfig)) -> (Session, Epoch, Instant) {
     let now = Instant::now();
     let mut config = SessionConfig::new(Side::Server, Mode::Plain);
@@ -176,7 +176,7 @@ fn what_was_being_written_when_the_socket_was_cut_is_not_written_again() {
     send(&mut session, "2").unwrap();
     assert_eq!(written(&mut session, epoch, now), messages(&["1", "2"]));
     session.cut(now);
-    // The driver learns of the cut when it has written.
+    // The driver notices the cut only after it has written.
     session.handle_written(epoch, 1, 2000, None, now);
     session.handle_left(epoch);
     send(&mut session, "3").unwrap();

@@ -1,4 +1,4 @@
-//! Random schedules: whatever the network, the clock and the applications do, PROTOCOL.md §6 holds.
+//! Random schedules: PROTOCOL.md §6 holds for any behavior of the network, the clock and the applications.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use Side::{Client, Server};
 enum Step {
     Send(Side),
     Write(Side),
-    /// So many items arrive on the newest socket but so many.
+    /// How many places before the newest a socket is, and the number of items that arrive there.
     Deliver(Side, usize, usize),
     Run,
     Cut,
     Lose(Side),
     Connect,
-    /// The application takes so many events.
+    /// The application takes this number of events.
     Take(Side, usize),
-    /// Nothing moves for so many milliseconds.
+    /// This number of milliseconds passes, and nothing moves.
     Stall(u64),
-    /// Everything moves for so many milliseconds.
+    /// This number of milliseconds passes, and everything moves.
     Wait(u64),
 }
 
@@ -63,7 +63,7 @@ fn overflow() -> impl Strategy<Value = Overflow> {
     prop_oneof![Just(Overflow::Reject), Just(Overflow::DropOldest), Just(Overflow::DropNewest)]
 }
 
-/// All messages are of four bytes: often the bytes are no limit, sometimes they are the only one.
+/// Limits in bytes. All messages have four bytes: often this is no limit, sometimes it is the only one.
 fn bytes() -> impl Strategy<Value = usize> {
     prop_oneof![2 => Just(1 << 20), 1 => 1..=40usize]
 }
@@ -140,7 +140,7 @@ fn run(limits: &Limits, steps: &[Step]) -> Witness {
             c.buffer_bytes = limits.client_bytes;
         },
     );
-    let mut witness = Witness::new(pair).with_receipts();
+    let mut witness = Witness::new(pair).with_watched_deliveries();
     for step in steps {
         match *step {
             Step::Send(Server) => _ = witness.send(Server, limits.server_overflow),

@@ -124,7 +124,7 @@ fn what_an_old_socket_still_brings_after_a_takeover_comes_once() {
     pair.write(Client);
     pair.lose(Client);
     pair.connect();
-    // Both are still under way on the old socket, and arrive there after the new one was attached.
+    // Both items are still in transit on the old socket, and arrive after the new one was attached.
     assert_eq!(pair.deliver_on(0, Server, 2), 2);
     assert_eq!(pair.server().counts().received, 0);
     pair.run();

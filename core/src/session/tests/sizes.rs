@@ -1,4 +1,4 @@
-//! Limits in bytes: what is kept, what is acknowledged, what the peer accepts (PROTOCOL.md §3, §4).
+//! Limits in bytes: kept frames, acknowledged frames, accepted messages (PROTOCOL.md §3, §4).
 
 use bytes::Bytes;
 
@@ -12,7 +12,7 @@ use Side::{Client, Server};
 #[test]
 fn a_quarter_of_the_bytes_is_acknowledged_at_once() {
     for side in [Server, Client] {
-        // The server's limit is what both measure by.
+        // Both sides use the server's limit.
         let mut pair = Pair::new(|c| c.buffer_bytes = 40, |_| ());
         pair.connect();
         pair.run();
@@ -65,7 +65,7 @@ fn message(size: usize) -> Bytes {
     ws::encode_message(MessageKind::Binary, &vec![b'x'; size])
 }
 
-/// A connected pair whose ends accept messages of this many bytes at most.
+/// A connected pair in which both sides accept messages of at most `max` bytes.
 fn pair_of(max: usize) -> Pair {
     let mut pair = Pair::new(|c| c.max_message = max, |_| ());
     pair.connect();
@@ -96,7 +96,7 @@ fn of_a_broadcast_it_becomes_a_gap() {
     assert_eq!(pair.server().counts().dropped, 1);
     let mut run = SharedRun::from(frames[0].clone());
     let all = frames[1..].iter().all(|frame| run.extend(frame));
-    // The tape may have begun anew.
+    // A new segment may have begun between the frames.
     assert!(!all || !pair.server().offer_shared(&run, 0), "one by one, then");
 }
 
@@ -123,7 +123,7 @@ fn what_was_not_acknowledged_in_bytes_outlives_a_rest() {
     pair.lose(other(Client));
     pair.skip_events();
     let numbers = pair.server().receiver.numbers();
-    assert_eq!(numbers, [1, 0, 9, 1, 9], "the server has could_hibernate");
+    assert_eq!(numbers, [1, 0, 9, 1, 9], "the server session was hibernated");
 }
 
 #[test]
@@ -132,14 +132,14 @@ fn a_run_of_broadcasts_keeps_within_the_bytes() {
     pair.connect();
     pair.run();
     let mut tape = Tape::default();
-    // One that somebody keeps, so that those after it stand together.
+    // Keep earlier frames of the tape, so that the following ones are adjacent.
     let kept: Vec<_> = (0..7).map(|n| tape.push(Bytes::from(n.to_string()))).collect();
     let frames: Vec<_> = (0..5).map(|_| tape.push(message(3000))).collect();
     let mut run = SharedRun::from(frames[0].clone());
-    assert!(frames[1..4].iter().all(|frame| run.extend(frame)), "they follow each other");
+    assert!(frames[1..4].iter().all(|frame| run.extend(frame)), "the frames are adjacent");
     assert!(!pair.server().offer_shared(&run, 0), "four are too many bytes");
     assert!(pair.server().offer_shared(&run, 1), "three are not");
-    assert!(!pair.server().offer_shared(&run, 3), "there is no room for one more");
+    assert!(!pair.server().offer_shared(&run, 3), "the buffer has no capacity for one more");
     assert_eq!(pair.server().send_shared(&frames[4], Overflow::DropOldest), Ok(4));
     assert_eq!(pair.server().occupied(), 3);
     assert!(pair.server().retained_bytes() <= 10_000);

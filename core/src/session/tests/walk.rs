@@ -1,4 +1,4 @@
-//! Every way through a small world, to its end.
+//! Explores every path through a small world.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -10,7 +10,7 @@ use super::pair::Pair;
 use crate::session::{Overflow, Side};
 use Side::{Client, Server};
 
-/// How many of each a path may have.
+/// Remaining steps of a path, in total and by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Left {
     steps: u32,
@@ -35,13 +35,14 @@ enum Step {
     Connect,
     /// The application takes one event.
     Take(Side),
-    /// So many seconds pass, and nothing moves but the timers.
+    /// This number of seconds passes, and only timers run.
     Pass(u64),
-    /// The server is gone with all its sessions, and another is there.
+    /// The server and all its sessions are replaced by a new server.
     Restart,
 }
 
-/// An acknowledgement is due; a ping; the server gives a silent socket, or a suspended session, up; the client does.
+/// In seconds: an acknowledgement is due; a ping is due; the server's pong timeout or resume window ends; the client's pong
+/// timeout ends.
 const PASSES: [u64; 4] = [1, 10, 30, 60];
 
 #[derive(Debug, Clone, Copy)]
@@ -50,9 +51,9 @@ struct World {
     events: usize,
     /// What the server does when its buffer is full.
     overflow: Overflow,
-    /// When what a session has to say goes to its socket.
+    /// When pending data of a session is written to its socket.
     writing: When,
-    /// When an application takes what there is.
+    /// When an application takes events.
     taking: When,
 }
 
@@ -62,7 +63,7 @@ enum When {
     AsAStep,
 }
 
-/// Visits every world that is `left.steps` steps away or less, each once; from each the network heals. Returns how many.
+/// Visits every world that is at most `left.steps` steps away once, and heals the network from each. Returns their number.
 fn walk(world: World, left: Left) -> usize {
     let World { buffer, events, .. } = world;
     let pair = Pair::new(
@@ -70,7 +71,7 @@ fn walk(world: World, left: Left) -> usize {
         |c| (c.buffer_frames, c.inbox_frames) = (buffer, events),
     );
     let mut seen = HashSet::new();
-    // Nearest first, so that a world is seen for the first time with the most steps left.
+    // Breadth first, so that the first visit to a world has the most steps left.
     let mut next = vec![(Witness::new(pair), left)];
     while !next.is_empty() {
         let mut after = Vec::new();
@@ -163,7 +164,7 @@ impl Left {
     }
 }
 
-/// What tells two worlds apart: everything but the steps that are left.
+/// What distinguishes two worlds: all state except the remaining steps.
 fn fingerprint(witness: &Witness, left: Left) -> u64 {
     let mut hasher = Fingerprint(DefaultHasher::new());
     Left { steps: 0, ..left }.hash(&mut hasher.0);
