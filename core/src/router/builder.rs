@@ -1,4 +1,4 @@
-//! [`RouterBuilder`]: a router before it is one.
+//! [`RouterBuilder`]: collects the layers and handlers of a router.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Handler, Layer, Peer, RouteError, Router, Routes, error, handler, layer};
 
-/// A router before it is one: its layers, handlers and fallback. Made by [`Router::builder`].
+/// Collects the layers, handlers and fallback of a router. Create one with [`Router::builder`].
 #[must_use = "a builder does nothing before build()"]
 pub struct RouterBuilder<C> {
     routes: Routes<C>,
@@ -21,17 +21,17 @@ impl<C: Peer> RouterBuilder<C> {
         Self { routes, mistake: None }
     }
 
-    /// Adds a layer around all handlers and the fallback, wherever in the chain of calls it stands. The first one added is
-    /// the outermost: it sees a frame first, and its outcome last.
+    /// Adds a layer around all handlers and the fallback, including handlers that are added later. The first layer added is the
+    /// outermost: it sees a frame first, and the outcome last.
     pub fn layer(mut self, layer: impl Layer<C>) -> Self {
         self.routes.layers.push(layer::erase(layer));
         self
     }
 
-    /// Handles the frames of this event, letter by letter; the empty one is that of frames without an event.
+    /// Adds a handler for frames with exactly this event. The empty event matches frames without one.
     ///
-    /// An event that begins with `$` is not refused, since plain mode leaves it to the application; in session mode no such
-    /// frame reaches one (PROTOCOL.md §3).
+    /// Events that begin with `$` are accepted, because plain mode leaves them to the application. In session mode, such frames
+    /// never reach a handler (PROTOCOL.md §3).
     pub fn on<Args: 'static>(mut self, event: impl Into<Box<str>>, handler: impl Handler<C, Args>) -> Self {
         match self.routes.handlers.entry(event.into()) {
             Entry::Vacant(place) => {
@@ -45,17 +45,17 @@ impl<C: Peer> RouterBuilder<C> {
         self
     }
 
-    /// Handles the frames of all other events. Default: such a frame is an error,
-    /// [`Failure::NoHandler`](super::Failure::NoHandler). Given twice, the last one holds.
+    /// Sets the handler for frames of all other events. Default: none; such a frame fails with
+    /// [`Failure::NoHandler`](super::Failure::NoHandler). A second call replaces the first.
     pub fn fallback<Args: 'static>(mut self, handler: impl Handler<C, Args>) -> Self {
         self.routes.fallback = Some(handler::erase(handler));
         self
     }
 
-    /// The one place of what fails: called with the connection, which goes on afterwards unless you close it. Default: a
-    /// warning through `tracing`, which never quotes payloads. Given twice, the last one holds.
+    /// Sets the function that is called for every error, with the connection, which stays open unless the function closes it.
+    /// Default: a warning through `tracing`, which never quotes payloads. A second call replaces the first.
     ///
-    /// The text of an error may quote a piece of the payload: the peer's own words, if you answer with it.
+    /// The text of an error may quote a part of the payload. A reply that contains the text thus echoes the peer's own data.
     pub fn on_error<F, Fut>(mut self, handler: F) -> Self
     where
         F: Fn(C, RouteError) -> Fut + Send + Sync + 'static,
@@ -68,7 +68,7 @@ impl<C: Peer> RouterBuilder<C> {
     /// Builds the router.
     ///
     /// # Errors
-    /// Fails when an event was given two handlers, and names it.
+    /// Fails if an event has more than one handler, and names the event.
     pub fn build(self) -> Result<Router<C>, RouterError> {
         match self.mistake {
             None => Ok(Router { routes: Arc::new(self.routes) }),
@@ -87,7 +87,7 @@ impl<C> fmt::Debug for RouterBuilder<C> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RouterError {
-    /// Two handlers were given for one event; the first such event.
+    /// More than one handler was added for an event. Reports the first such event.
     #[non_exhaustive]
     DuplicateEvent {
         /// The event.

@@ -1,4 +1,4 @@
-//! [`CatchPanic`]: a panic becomes an error.
+//! [`CatchPanic`]: converts panics to errors.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -8,12 +8,12 @@ use std::task::Poll;
 
 use super::{Context, Failure, Layer, Next, Peer};
 
-/// A [`Layer`] that makes an error of a panic further in, [`Failure::Panicked`], so that the connection goes on.
+/// A [`Layer`] that converts a panic of inner layers or the handler to [`Failure::Panicked`], so that the connection continues.
 ///
-/// Add it first: then it is around the other layers, too. Without it a panic goes through
-/// [`Router::handle`](super::Router::handle); the server then ends the connection with 1011. What a handler had changed half
-/// way when it panicked stays so: state that handlers share has to bear it, as a `Mutex` does by its poison. Where the
-/// program is built with `panic = "abort"` there is nothing to recover.
+/// Add it first, so that it also covers the other layers. Without it, a panic unwinds through
+/// [`Router::handle`](super::Router::handle), and the server ends the connection with 1011. State that a handler was changing
+/// when it panicked remains half changed, so shared state must tolerate this, as a `Mutex` does with poisoning. Programs built
+/// with `panic = "abort"` abort as usual.
 #[derive(Debug, Clone, Copy, Default)]
 #[allow(clippy::exhaustive_structs, reason = "there is nothing to choose")]
 pub struct CatchPanic;
@@ -23,7 +23,7 @@ impl<C: Peer> Layer<C> for CatchPanic {
         let mut routing = pin!(next.run(context));
         poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| routing.as_mut().poll(cx))) {
             Ok(poll) => poll,
-            // It is ready now, and so not polled again.
+            // The future returns `Ready` here, so it is not polled again after the panic.
             Err(panic) => Poll::Ready(Err(Failure::Panicked(text_of(&*panic)))),
         })
         .await

@@ -1,15 +1,15 @@
-//! [`Context`]: a frame on its way through the layers.
+//! [`Context`]: a frame on its path through the layers.
 
 use std::any::Any;
 use std::fmt;
 
 use crate::Frame;
 
-/// A frame on its way through the layers: the connection that it came from, and what the layers so far have put in.
+/// A frame on its path through the layers, with its connection and the values that layers have inserted.
 pub struct Context<C> {
     peer: C,
     frame: Frame,
-    /// One of each type. They are few: looking through them costs less than a hash.
+    /// At most one of each type. A linear search is cheaper than hashing, because there are few.
     extensions: Vec<Box<dyn Any + Send + Sync>>,
 }
 
@@ -18,8 +18,8 @@ impl<C> Context<C> {
         Self { peer, frame, extensions: Vec::new() }
     }
 
-    /// Puts a value in for the layers further in and the handler, who take it as [`Extension`](super::Extension). Returns
-    /// the value of this type that was there before.
+    /// Inserts a value for inner layers and the handler, which take it as [`Extension`](super::Extension). Returns the previous
+    /// value of this type, if any.
     pub fn insert<T: Any + Send + Sync>(&mut self, value: T) -> Option<T> {
         match self.extensions.iter_mut().find_map(|old| old.downcast_mut::<T>()) {
             Some(old) => Some(std::mem::replace(old, value)),
@@ -30,8 +30,7 @@ impl<C> Context<C> {
         }
     }
 
-    /// The frame, for a layer that changes it. Its event decides, when all layers have seen it, which handler it goes to;
-    /// its id is the one that a reply gets.
+    /// The frame, for changes. After all layers, its event selects the handler; a reply gets its id.
     pub fn frame_mut(&mut self) -> &mut Frame {
         &mut self.frame
     }
@@ -41,12 +40,12 @@ impl<C> Context<C> {
         &self.peer
     }
 
-    /// The frame, as the layers so far have left it.
+    /// The frame, including changes by outer layers.
     pub fn frame(&self) -> &Frame {
         &self.frame
     }
 
-    /// The value of this type that a layer has put in.
+    /// The value of this type that a layer has inserted.
     pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.extensions.iter().find_map(|value| value.downcast_ref())
     }

@@ -1,4 +1,4 @@
-//! [`RouteError`]: a frame that was not handled, and why.
+//! [`RouteError`]: a frame that could not be handled, and why.
 
 use std::fmt;
 use std::future::Future;
@@ -7,9 +7,9 @@ use std::pin::Pin;
 use super::BoxError;
 use crate::PayloadError;
 
-/// A frame that was not handled, or whose reply was not sent: which, and why.
+/// A frame that could not be handled, or whose reply could not be sent, and the reason.
 ///
-/// Its text may quote a piece of the payload.
+/// The error's text may quote a part of the payload.
 #[derive(Debug)]
 pub struct RouteError {
     event: Box<str>,
@@ -22,22 +22,22 @@ impl RouteError {
         Self { event, id, failure }
     }
 
-    /// The frame's event, as the peer sent it.
+    /// The event of the frame, as the peer sent it.
     pub fn event(&self) -> &str {
         &self.event
     }
 
-    /// The frame's id, as the peer sent it; empty when there is none.
+    /// The id of the frame, as the peer sent it; empty if absent.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// What failed.
+    /// The reason.
     pub fn failure(&self) -> &Failure {
         &self.failure
     }
 
-    /// What failed, to be taken apart.
+    /// Converts into the reason.
     pub fn into_failure(self) -> Failure {
         self.failure
     }
@@ -59,31 +59,31 @@ impl std::error::Error for RouteError {
     }
 }
 
-/// What failed on a frame's way.
+/// Why a frame could not be handled.
 ///
-/// It is no [`Error`](std::error::Error) itself, so that `?` makes one of any error: in a layer and in an extractor of the
-/// application's own that is [`Self::Payload`] for a [`PayloadError`], and [`Self::Refused`] for all others.
+/// This type does not implement [`Error`](std::error::Error), so that `?` can convert any error to it. In layers and in the
+/// application's extractors, a [`PayloadError`] becomes [`Self::Payload`] and any other error [`Self::Refused`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The event has no handler, and the router no fallback.
+    /// The event has no handler, and the router has no fallback.
     NoHandler,
-    /// The payload is none, or not what is asked for; the error says where.
+    /// The payload is missing or does not match the expected type; the error says where.
     Payload(PayloadError),
-    /// The handler takes an [`Extension`](super::Extension) of this type, and no layer has put one in.
+    /// The handler takes an [`Extension`](super::Extension) of this type, and no layer has inserted one.
     MissingExtension(&'static str),
-    /// A layer, or an extractor of the application's own, says no.
+    /// A layer, or an extractor of the application, refused the frame.
     Refused(BoxError),
     /// The handler returned this error.
     Handler(BoxError),
-    /// A layer or the handler panicked, and [`CatchPanic`](super::CatchPanic) caught it; with its text, if it had one.
+    /// A layer or the handler panicked with this text (empty if none), and [`CatchPanic`](super::CatchPanic) caught it.
     Panicked(Box<str>),
-    /// The reply was not accepted by the connection.
+    /// The connection did not accept the reply.
     Reply(BoxError),
 }
 
 impl Failure {
-    /// What a handler has returned. A payload that it decoded itself fails as one that was decoded for it.
+    /// An error that a handler returned. A payload error counts as if an extractor had failed.
     pub(super) fn of_handler(error: BoxError) -> Self {
         Self::of(error, Self::Handler)
     }
@@ -92,12 +92,12 @@ impl Failure {
         error.downcast().map_or_else(otherwise, |error| Self::Payload(*error))
     }
 
-    /// Whether something is not there, rather than wrong.
+    /// Whether an optional part is missing rather than invalid.
     pub(super) fn is_absence(&self) -> bool {
         matches!(self, Self::Payload(PayloadError::Missing) | Self::MissingExtension(_))
     }
 
-    /// The error below, where there is one.
+    /// The underlying error, if any.
     pub fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Payload(error) => Some(error),
@@ -118,7 +118,7 @@ impl fmt::Display for Failure {
         match self {
             Self::NoHandler => f.write_str("no handler, and no fallback"),
             Self::Payload(error) => error.fmt(f),
-            Self::MissingExtension(name) => write!(f, "no layer has put in a {name}"),
+            Self::MissingExtension(name) => write!(f, "no layer has inserted a value of type {name}"),
             Self::Refused(error) => write!(f, "refused: {error}"),
             Self::Handler(error) => write!(f, "handler failed: {error}"),
             Self::Panicked(text) if text.is_empty() => f.write_str("handler panicked"),
@@ -128,7 +128,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What a router stores of its `on_error`.
+/// The dyn-compatible form of `on_error`, which routers store.
 pub(super) trait DynOnError<C>: Send + Sync {
     fn call(&self, peer: C, error: RouteError) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }

@@ -1,4 +1,4 @@
-//! [`FromContext`]: what a handler can take.
+//! [`FromContext`]: parameters of handlers.
 
 use std::any::{Any, type_name};
 use std::future::Future;
@@ -8,20 +8,20 @@ use serde::de::DeserializeOwned;
 use super::{Context, Failure, Peer};
 use crate::Frame;
 
-/// What a handler can take: made from a frame and its connection.
+/// A parameter of a handler, extracted from a frame and its connection.
 ///
-/// | parameter | what it is | fails |
+/// | parameter | value | fails |
 /// |---|---|---|
 /// | the connection itself | a clone of the handle | never |
-/// | [`Frame`] | a copy; of the payload, a reference count | never |
-/// | [`Decoded<T>`] | the payload as any type of serde's | where it is none, or of another shape |
-/// | `Protobuf<M>`, with the feature for it | the payload as a prost message | where it is none, or another message |
-/// | [`EventName`], [`FrameId`] | the frame's event, its id; empty when there is none | never |
-/// | [`Extension<T>`] | a clone of what a layer has put in | where none has |
-/// | `Option<one of these>` | `None` where there is no payload, no extension | otherwise as that |
-/// | `Result<one of these, Failure>` | for handlers that deal with the failure themselves | never |
+/// | [`Frame`] | a copy of id and event; the payload is shared | never |
+/// | [`Decoded<T>`] | the payload as any serde type | if it is missing or does not match |
+/// | `Protobuf<M>`, with its feature | the payload as a prost message | if it is missing or not such a message |
+/// | [`EventName`], [`FrameId`] | the frame's event or id; empty if absent | never |
+/// | [`Extension<T>`] | a clone of a value that a layer has inserted | if no layer has |
+/// | `Option<one of these>` | `None` if the payload or extension is missing | as the inner type, if it is invalid |
+/// | `Result<one of these, Failure>` | for handlers that handle the failure themselves | never |
 ///
-/// One of your own:
+/// Applications can implement their own:
 ///
 /// ```
 /// # use rejoin_core::router::{Context, Failure, FromContext, Peer};
@@ -40,10 +40,10 @@ use crate::Frame;
     note = "handlers take the connection, `Frame`, `Decoded<T>`, `Extension<T>`, `EventName`, `FrameId`, or what implements `FromContext`"
 )]
 pub trait FromContext<C: Peer>: Sized + Send {
-    /// Takes it from the context.
+    /// Extracts the value from the context.
     ///
     /// # Errors
-    /// Fails when it is not there, or not as it should be; the handler is then not called.
+    /// Fails if the value is missing or invalid; the handler is then not called.
     fn from_context(context: &Context<C>) -> impl Future<Output = Result<Self, Failure>> + Send;
 }
 
@@ -59,7 +59,7 @@ impl<C: Peer> FromContext<C> for Frame {
     }
 }
 
-/// The payload, read into a type of the application ([`Frame::decode`]), whatever the payload's format.
+/// The payload, deserialized from any format ([`Frame::decode`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "handlers take it apart")]
 pub struct Decoded<T>(pub T);
@@ -70,7 +70,7 @@ impl<C: Peer, T: DeserializeOwned + Send> FromContext<C> for Decoded<T> {
     }
 }
 
-/// The payload, read as a prost message ([`Frame::decode_protobuf`]).
+/// The payload, decoded as a prost message ([`Frame::decode_protobuf`]).
 #[cfg(feature = "prost")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "handlers take it apart")]
@@ -83,7 +83,7 @@ impl<C: Peer, M: prost::Message + Default> FromContext<C> for Protobuf<M> {
     }
 }
 
-/// The frame's event; empty when there is none.
+/// The frame's event; empty if absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "handlers take it apart")]
 pub struct EventName(pub Box<str>);
@@ -94,7 +94,7 @@ impl<C: Peer> FromContext<C> for EventName {
     }
 }
 
-/// The frame's id; empty when there is none.
+/// The frame's id; empty if absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "handlers take it apart")]
 pub struct FrameId(pub Box<str>);
@@ -105,7 +105,7 @@ impl<C: Peer> FromContext<C> for FrameId {
     }
 }
 
-/// A clone of the value that a layer has put in ([`Context::insert`]).
+/// A clone of a value that a layer has inserted ([`Context::insert`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "handlers take it apart")]
 pub struct Extension<T>(pub T);
@@ -119,7 +119,7 @@ impl<C: Peer, T: Any + Clone + Send + Sync> FromContext<C> for Extension<T> {
     }
 }
 
-/// `None` where there is nothing to take: no payload, no such extension. What is there and wrong is a failure still.
+/// `None` if the payload or extension is missing. Invalid values still fail.
 impl<C: Peer, T: FromContext<C>> FromContext<C> for Option<T> {
     async fn from_context(context: &Context<C>) -> Result<Self, Failure> {
         match T::from_context(context).await {
@@ -130,7 +130,7 @@ impl<C: Peer, T: FromContext<C>> FromContext<C> for Option<T> {
     }
 }
 
-/// For handlers that deal with the failure themselves.
+/// For handlers that handle the failure themselves.
 impl<C: Peer, T: FromContext<C>> FromContext<C> for Result<T, Failure> {
     async fn from_context(context: &Context<C>) -> Result<Self, Failure> {
         Ok(T::from_context(context).await)

@@ -1,4 +1,4 @@
-//! [`Handler`]: what handles the frames of an event.
+//! [`Handler`]: functions that handle frames of an event.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -6,21 +6,21 @@ use std::marker::PhantomData;
 use super::layer::Routing;
 use super::{Context, Failure, FromContext, IntoReply, Peer};
 
-/// What handles the frames of an event: an `async fn` with up to six parameters that are [`FromContext`], in any order,
-/// which returns an [`IntoReply`].
+/// A function that handles frames of an event: an `async fn` with up to six parameters that implement [`FromContext`], in any
+/// order, which returns an [`IntoReply`].
 ///
-/// The parameters are taken one after the other; where one cannot be, the handler is not called. `Args` are their types: it
-/// tells handlers of different parameters apart, and is inferred.
+/// The parameters are extracted in order; if one fails, the handler is not called. `Args` is the tuple of their types. It
+/// distinguishes handlers with different parameters, and is inferred.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not handle frames of `{C}`",
     note = "pass an `async fn` with up to six parameters, each the connection, `Frame`, `Decoded<T>`, `Extension<T>` or another `FromContext`",
     note = "it returns `()`, `Frame`, `Option<Frame>`, or a `Result` of one of them, and its future has to be `Send`"
 )]
 pub trait Handler<C: Peer, Args>: Send + Sync + 'static {
-    /// Handles a frame, and sends the reply if there is one.
+    /// Handles a frame, and sends the reply, if any.
     ///
     /// # Errors
-    /// Fails when a parameter cannot be taken, when the handler fails, and when its reply is not accepted.
+    /// Fails if a parameter cannot be extracted, if the handler fails, or if the reply is not accepted.
     fn call(&self, context: Context<C>) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
@@ -59,12 +59,12 @@ handlers! {
     (A1 A2 A3 A4 A5 A6),
 }
 
-/// What a router stores of a [`Handler`].
+/// The dyn-compatible form of a [`Handler`], which routers store.
 pub(super) trait DynHandler<C>: Send + Sync {
     fn call(&self, context: Context<C>) -> Routing<'_>;
 }
 
-/// The handler without its `Args`, which its type alone does not tell.
+/// A handler whose `Args` are erased; the type of the handler alone does not determine them.
 struct Erased<H, Args>(H, PhantomData<fn() -> Args>);
 
 impl<C: Peer, H: Handler<C, Args>, Args> DynHandler<C> for Erased<H, Args> {

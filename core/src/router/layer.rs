@@ -1,4 +1,4 @@
-//! [`Layer`]: what is around the handlers.
+//! [`Layer`]: middleware around the handlers.
 
 use std::fmt;
 use std::future::Future;
@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use super::{Context, Failure, Peer, Routes};
 
-/// What is around the handlers: looks at a frame before they do, and at the outcome after them.
+/// Middleware around the handlers: sees each frame before they do, and the outcome afterwards.
 ///
-/// An `async fn(Context<C>, Next<C>) -> Result<(), Failure>` is one. It may change the frame, put values in for those
-/// further in ([`Context::insert`]), hand the context on ([`Next::run`]) or stop the chain by not doing so: with an error,
-/// or with `Ok` where nothing is wrong. `?` takes any error. Layers run for every frame, also where no handler is found.
-///
+/// An `async fn(Context<C>, Next<C>) -> Result<(), Failure>` is a layer. It can change the frame, insert values for inner layers
+/// and the handler ([`Context::insert`]), and pass the context on ([`Next::run`]). If it does not, the frame stops there: with
+/// an error, or with `Ok` if nothing is wrong. `?` accepts any error. Layers run for every frame, even if no handler matches.
 /// ```
 /// # use rejoin_core::router::{Context, Failure, Next, Peer};
 /// async fn timed<C: Peer>(context: Context<C>, next: Next<C>) -> Result<(), Failure> {
@@ -27,10 +26,10 @@ use super::{Context, Failure, Peer, Routes};
     note = "pass an `async fn(Context<C>, Next<C>) -> Result<(), Failure>`, or implement `Layer`"
 )]
 pub trait Layer<C: Peer>: Send + Sync + 'static {
-    /// Handles the frame: by itself, or by `next`.
+    /// Handles the frame, itself or by calling `next`.
     ///
     /// # Errors
-    /// Fails with what a layer further in, or the handler, fails with, and as the layer pleases.
+    /// Fails as inner layers and the handler do, and for the layer's own reasons.
     fn call(&self, context: Context<C>, next: Next<C>) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
@@ -47,7 +46,7 @@ where
 
 pub(super) type Routing<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
 
-/// What a router stores of a [`Layer`].
+/// The dyn-compatible form of a [`Layer`], which routers store.
 pub(super) trait DynLayer<C>: Send + Sync {
     fn call(&self, context: Context<C>, next: Next<C>) -> Routing<'_>;
 }
@@ -62,11 +61,11 @@ pub(super) fn erase<C: Peer>(layer: impl Layer<C>) -> Box<dyn DynLayer<C>> {
     Box::new(layer)
 }
 
-/// What is further in than a [`Layer`]: the next layer, or in the end the handler.
+/// The rest of the path after a [`Layer`]: the next layer, or the handler.
 #[must_use = "without run() the frame goes no further"]
 pub struct Next<C> {
     routes: Arc<Routes<C>>,
-    /// Which layer comes next; beyond the last, the handler.
+    /// Index of the next layer; past the last one, the handler is next.
     index: usize,
 }
 
@@ -75,10 +74,10 @@ impl<C: Peer> Next<C> {
         Self { routes, index: 0 }
     }
 
-    /// Hands the frame on. Returns when the handler has, and its reply was accepted by the connection.
+    /// Passes the frame on. Completes when the handler has returned and the connection has accepted its reply.
     ///
     /// # Errors
-    /// Fails with what a layer further in, or the handler, fails with.
+    /// Fails as inner layers and the handler do.
     pub async fn run(self, context: Context<C>) -> Result<(), Failure> {
         if let Some(layer) = self.routes.layers.get(self.index) {
             let next = Self { routes: self.routes.clone(), index: self.index + 1 };

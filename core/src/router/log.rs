@@ -1,4 +1,4 @@
-//! What is logged of an error where the application does not ask for it: never the payload, nor a text that may quote it.
+//! Logs errors if the application has no `on_error`. Never logs a payload, or a text that may quote one.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ pub(super) fn warn(error: &RouteError) {
     tracing::warn!(event = ?Short(error.event()), id = ?Short(error.id()), reason = %Discreet(error.failure()), "frame was not handled");
 }
 
-/// The beginning of a peer's text, escaped: it may be as long as a message.
+/// The beginning of a text from the peer, escaped. The text may be as long as a message.
 struct Short<'a>(&'a str);
 
 impl fmt::Debug for Short<'_> {
@@ -21,8 +21,8 @@ impl fmt::Debug for Short<'_> {
     }
 }
 
-/// A failure without what was said: deserializers quote the value that they did not expect, and a panic's text may too. That
-/// one the panic hook has told already.
+/// A failure without quoted payload: deserializers quote unexpected values, and the text of a panic may do the same. The panic
+/// hook has already printed that text.
 struct Discreet<'a>(&'a Failure);
 
 impl fmt::Display for Discreet<'_> {
@@ -30,10 +30,8 @@ impl fmt::Display for Discreet<'_> {
         match self.0 {
             Failure::Payload(error) => payload(error, f),
             Failure::Panicked(_) => f.write_str("handler panicked"),
-            Failure::Refused(error) if quotes(&**error) => f.write_str("refused: payload is not as expected"),
-            Failure::Handler(error) if quotes(&**error) => {
-                f.write_str("handler failed: payload is not as expected")
-            }
+            Failure::Refused(error) if quotes(&**error) => f.write_str("refused: unexpected payload"),
+            Failure::Handler(error) if quotes(&**error) => f.write_str("handler failed: unexpected payload"),
             failure => failure.fmt(f),
         }
     }
@@ -41,14 +39,14 @@ impl fmt::Display for Discreet<'_> {
 
 fn payload(error: &PayloadError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match error {
-        // Not the path either: the keys of a map are in it.
+        // Omit the path as well, because it contains keys of maps.
         PayloadError::Encode { format, .. } => write!(f, "payload cannot be represented in {format}"),
-        PayloadError::Decode { format, .. } => write!(f, "payload is not as expected, in {format}"),
+        PayloadError::Decode { format, .. } => write!(f, "unexpected {format} payload"),
         error => fmt::Display::fmt(error, f),
     }
 }
 
-/// Whether the text of this error may contain that of a deserializer.
+/// Whether the text of this error may contain a deserializer's message.
 fn quotes(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut chain = std::iter::successors(Some(error), |error| error.source());
     chain.any(|error| error.is::<PayloadError>() || error.is::<serde_json::Error>())

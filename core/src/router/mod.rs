@@ -1,8 +1,8 @@
-//! [`Router`]: handlers by event, and layers around them. Usable on either side.
+//! [`Router`]: handlers by event, with layers around them. Usable on both sides.
 //!
-//! `rejoin-server` and `rejoin-client` name it for their own connections, with examples: `rejoin_server::router` and
-//! `rejoin_client::router`. A frame's way: the [layers](Layer), the first one added first; the handler of its event, or the
-//! fallback; the reply, if the handler returned one. Whatever fails on this way is a [`RouteError`], and has one place:
+//! `rejoin_server::router` and `rejoin_client::router` re-export this module for their connections, with examples. A frame
+//! passes through the [layers](Layer), beginning with the first one added, to the handler for its event, or to the fallback. If
+//! the handler returns a reply, it is sent. Every failure on this path becomes a [`RouteError`] and is passed to
 //! [`RouterBuilder::on_error`].
 //!
 //! ```
@@ -15,7 +15,7 @@
 //! #[derive(Clone)]
 //! struct User(String);
 //!
-//! /// A layer: whom the frame comes from, or an end to it.
+//! /// A layer: identifies the sender, or refuses the frame.
 //! async fn sign_in(mut context: Context<Connection>, next: Next<Connection>) -> Result<(), Failure> {
 //!     if context.frame().id().is_empty() {
 //!         return Err("a frame needs an id here".into());
@@ -24,7 +24,7 @@
 //!     next.run(context).await
 //! }
 //!
-//! /// A handler: takes what it needs, in any order; what it returns is the reply.
+//! /// A handler: takes parameters in any order, and returns the reply.
 //! async fn add(Decoded(numbers): Decoded<Vec<i64>>, Extension(user): Extension<User>) -> Result<Frame, BoxError> {
 //!     Ok(Frame::new("sum", &(user.0, numbers.iter().sum::<i64>()))?)
 //! }
@@ -54,7 +54,7 @@ pub use builder::{RouterBuilder, RouterError};
 mod peer;
 pub use peer::{BoxError, Peer};
 
-// --- a frame's way
+// --- the path of a frame
 
 mod context;
 pub use context::Context;
@@ -76,7 +76,7 @@ pub use handler::Handler;
 mod reply;
 pub use reply::IntoReply;
 
-// --- and where it fails
+// --- errors
 
 mod error;
 pub use error::{Failure, RouteError};
@@ -86,36 +86,36 @@ mod log;
 #[cfg(test)]
 mod tests;
 
-/// Handlers by event, and layers around them, for connections of one kind. Made by [`Router::builder`].
+/// Handlers by event, with layers around them, for one type of connection. Create one with [`Router::builder`].
 ///
-/// Cheap to clone: all clones are the same router. Handling a frame costs one hash lookup, a copy of its event and id for
-/// the errors, and a box for the future of each layer and of the handler.
+/// Clones are cheap and share the same routes. Handling a frame costs one hash lookup, a copy of its event and id for errors,
+/// and a box for the future of each layer and of the handler.
 pub struct Router<C> {
     routes: Arc<Routes<C>>,
 }
 
-/// What a router is made of.
+/// The contents of a router.
 struct Routes<C> {
     handlers: HashMap<Box<str>, Box<dyn handler::DynHandler<C>>>,
     fallback: Option<Box<dyn handler::DynHandler<C>>>,
-    /// The outermost first.
+    /// Outermost first.
     layers: Vec<Box<dyn layer::DynLayer<C>>>,
     on_error: Option<Box<dyn error::DynOnError<C>>>,
 }
 
 impl<C: Peer> Router<C> {
-    /// A router without layers, handlers or fallback.
+    /// Creates a builder without layers, handlers or fallback.
     pub fn builder() -> RouterBuilder<C> {
         RouterBuilder::new()
     }
 
-    /// Handles one frame of this connection: when it returns, the handler has, and its reply is in the connection's buffer.
+    /// Handles one frame of a connection. Completes when the handler has returned and its reply is in the connection's buffer.
     ///
-    /// Never fails: an error is handed to [`on_error`](RouterBuilder::on_error), or logged. Dropping the future abandons the
-    /// handler where it waits.
+    /// Errors are passed to [`on_error`](RouterBuilder::on_error), or logged without one. Dropping the future cancels the
+    /// handler at its current await point.
     ///
     /// # Panics
-    /// When a layer, a handler or `on_error` panics. [`CatchPanic`] makes errors of the panics of the first two.
+    /// Panics if a layer, a handler or `on_error` panics. [`CatchPanic`] converts panics of the first two to errors.
     pub async fn handle(&self, peer: &C, frame: Frame) {
         let (event, id) = (Box::from(frame.event()), Box::from(frame.id()));
         let context = Context::new(peer.clone(), frame);
@@ -129,7 +129,7 @@ impl<C: Peer> Router<C> {
 }
 
 impl<C> Routes<C> {
-    /// What handles this event, inside all layers.
+    /// The handler for this event, inside all layers.
     fn find(&self, event: &str) -> Option<&dyn handler::DynHandler<C>> {
         self.handlers.get(event).or(self.fallback.as_ref()).map(|handler| &**handler)
     }

@@ -1,4 +1,4 @@
-//! [`Peer`]: what a router routes for.
+//! [`Peer`]: the connection that a router handles frames of.
 
 use std::future::Future;
 
@@ -7,18 +7,18 @@ use crate::Frame;
 /// An error of any type.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// What a router routes for: a cheap handle of a connection, by which a reply goes back.
+/// A connection that a router handles frames of: a cheap handle, through which replies are sent.
 ///
-/// `Connection` is one on the server, `Sender` on the client.
+/// Implemented by `Connection` on the server and `Sender` on the client.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a connection that a router can route for",
     note = "a router is for the server's `Connection` or the client's `Sender`; implement `Peer` for handles of your own"
 )]
 pub trait Peer: Clone + Send + Sync + 'static {
-    /// Sends what a handler has returned, and waits for room where there is none.
+    /// Sends a handler's reply; waits while the send buffer is full.
     ///
     /// # Errors
-    /// Fails when the connection does not accept the frame; the error is told as
+    /// Fails if the connection does not accept the frame. The router reports this as
     /// [`Failure::Reply`](super::Failure::Reply).
     fn reply(&self, frame: &Frame) -> impl Future<Output = Result<(), BoxError>> + Send;
 }

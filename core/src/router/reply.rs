@@ -1,20 +1,20 @@
-//! [`IntoReply`]: what a handler can return.
+//! [`IntoReply`]: return types of handlers.
 
 use super::BoxError;
 use crate::Frame;
 
-/// What a handler can return: `()` or `None` for no reply, a [`Frame`] as the reply, or a `Result` of one of them.
+/// A return type of handlers: `()` or `None` for no reply, a [`Frame`] as the reply, or a `Result` of one of them.
 ///
-/// A reply is sent as by `send_wait`. Where it has no id, it gets the one of the frame that it replies to.
+/// Replies are sent as by `send_wait`. A reply without an id gets that of the received frame.
 #[diagnostic::on_unimplemented(
     message = "a handler cannot return `{Self}`",
     note = "handlers return `()`, `Frame`, `Option<Frame>`, or a `Result` of one of them whose error is `Into<Box<dyn Error + Send + Sync>>`"
 )]
 pub trait IntoReply {
-    /// The reply, if there is one.
+    /// Converts to the reply, if any.
     ///
     /// # Errors
-    /// Fails when the handler has failed.
+    /// Fails if the handler returned an error.
     fn into_reply(self) -> Result<Option<Frame>, BoxError>;
 }
 

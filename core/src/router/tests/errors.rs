@@ -1,10 +1,10 @@
-//! What fails has one place, and says what and where.
+//! Every failure reaches `on_error`, with its reason and location.
 
 use super::*;
 use crate::PayloadError;
 use crate::router::{CatchPanic, Decoded, Extension, Failure};
 
-/// The one error of this frame.
+/// The only error for this frame.
 fn failure(router: RouterBuilder<Fake>, peer: &Fake, frame: Frame) -> RouteError {
     let errors = Arc::new(Mutex::new(Vec::new()));
     let seen = errors.clone();
@@ -71,7 +71,7 @@ fn each_failure_has_its_text_and_its_source() {
     let failures = [
         (Failure::NoHandler, "no handler, and no fallback", None),
         (Failure::Payload(PayloadError::Missing), "frame has no payload", Some("frame has no payload")),
-        (Failure::MissingExtension("u8"), "no layer has put in a u8", None),
+        (Failure::MissingExtension("u8"), "no layer has inserted a value of type u8", None),
         (Failure::Refused(boxed()), "refused: below", Some("below")),
         (Failure::Handler(boxed()), "handler failed: below", Some("below")),
         (Failure::Panicked("".into()), "handler panicked", None),

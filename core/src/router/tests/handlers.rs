@@ -1,4 +1,4 @@
-//! What handlers are found for, take and return.
+//! Selection, parameters and return values of handlers.
 
 use super::*;
 use crate::Payload;
@@ -77,7 +77,7 @@ fn a_handler_that_takes_a_result_deals_with_the_failure_itself() {
     assert_eq!(handle(&router, [event("n"), Frame::new("n", &7).unwrap()]).0, ["none", "number"]);
 }
 
-/// An extractor of the application's own, which waits and may fail.
+/// An extractor of the application that awaits and may fail.
 struct Shout(String);
 
 impl<C: Peer> FromContext<C> for Shout {

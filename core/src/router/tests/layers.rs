@@ -1,9 +1,9 @@
-//! What layers see, change and stop.
+//! Layers see, change and stop frames.
 
 use super::*;
 use crate::router::{CatchPanic, Context, Extension, Failure, Layer, Next};
 
-/// A layer with a name, which notes what passes it.
+/// A layer that records its name before and after each frame.
 struct Named(&'static str);
 
 impl Layer<Fake> for Named {

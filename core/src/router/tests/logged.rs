@@ -1,5 +1,5 @@
-//! What is logged where the application has no `on_error`. No test elsewhere may log that: `tracing` asks the first thread that
-//! does whether anybody listens, and takes its word for all.
+//! Log output of applications without `on_error`. No other test may produce it: `tracing` caches for all threads whether the
+//! first thread that logs has a subscriber.
 
 use std::fmt::{Debug, Write};
 
@@ -11,7 +11,7 @@ use super::*;
 use crate::Payload;
 use crate::router::{CatchPanic, Context, Decoded, Failure, Next};
 
-/// Writes events down.
+/// Records log events.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<String>>);
 
@@ -48,7 +48,7 @@ impl Visit for Line {
     }
 }
 
-/// What is logged when these frames are handled.
+/// The log output for these frames.
 fn logged(router: RouterBuilder<Fake>, frames: impl IntoIterator<Item = Frame>) -> String {
     let (router, log) = (router.build().unwrap(), Log::default());
     tracing::subscriber::with_default(log.clone(), || handle(&router, frames));
@@ -96,9 +96,9 @@ fn what_was_said_is_never_logged() {
     assert_eq!(
         reasons,
         [
-            "payload is not as expected, in JSON",
-            "payload is not as expected, in JSON",
-            "handler failed: payload is not as expected",
+            "unexpected JSON payload",
+            "unexpected JSON payload",
+            "handler failed: unexpected payload",
             "handler panicked",
         ]
     );
@@ -125,7 +125,7 @@ fn a_refusal_and_a_failure_that_quote_no_payload_are_logged_in_full() {
         reasons,
         [
             "refused: not today",
-            "refused: payload is not as expected",
+            "refused: unexpected payload",
             "payload cannot be represented in JSON",
             "frame has no payload",
         ]

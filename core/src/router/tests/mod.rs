@@ -1,4 +1,4 @@
-//! A connection that writes down what is sent to it, and an executor for futures that need none.
+//! A connection that records sent frames, and a minimal executor.
 
 mod errors;
 mod handlers;
@@ -13,7 +13,7 @@ use std::task::{Context as Task, Poll, Waker};
 use super::{BoxError, Peer, RouteError, Router, RouterBuilder, RouterError};
 use crate::Frame;
 
-/// A connection that writes down what is sent to it, and what its application notes.
+/// A connection that records sent frames, and notes of the application.
 #[derive(Clone, Default)]
 struct Fake(Arc<Mutex<State>>);
 
@@ -66,7 +66,7 @@ fn router() -> RouterBuilder<Fake> {
     Router::builder()
 }
 
-/// A router that notes its errors, in words.
+/// A router that records its errors as text.
 fn noting() -> RouterBuilder<Fake> {
     router().on_error(|peer: Fake, error: RouteError| async move {
         pause().await;
@@ -74,7 +74,7 @@ fn noting() -> RouterBuilder<Fake> {
     })
 }
 
-/// Has a fresh connection receive these frames, and says what was noted, and what was sent.
+/// Handles these frames on a fresh connection. Returns the notes and the sent frames.
 fn handle(router: &Router<Fake>, frames: impl IntoIterator<Item = Frame>) -> (Vec<String>, Vec<Frame>) {
     let peer = Fake::default();
     for frame in frames {
@@ -87,7 +87,7 @@ fn event(name: &str) -> Frame {
     Frame::event_only(name)
 }
 
-/// Runs what waits for nothing but itself.
+/// Runs a future that wakes itself.
 fn run<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let mut task = Task::from_waker(Waker::noop());
@@ -99,7 +99,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     panic!("future waits for something");
 }
 
-/// Is ready at the second poll.
+/// Ready at the second poll.
 async fn pause() {
     let mut paused = false;
     poll_fn(|_| if std::mem::replace(&mut paused, true) { Poll::Ready(()) } else { Poll::Pending }).await;
