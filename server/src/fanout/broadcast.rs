@@ -1,4 +1,4 @@
-//! [`Encoded`]: one frame for all members of a room, and [`FanOut`]: the task that writes what was queued for them.
+//! [`Encoded`]: one frame for all members of a room, and [`FanOut`]: the task that writes the queued frames to them.
 
 use std::ops::Range;
 use std::pin::pin;
@@ -13,32 +13,32 @@ use crate::connection::Connection;
 use crate::fanout::rooms::{Chunk, Room};
 use crate::inner::ServerInner;
 
-/// The members that share a feed, and that are written to before other tasks have their turn. What all members of a room shared
-/// would be passed from core to core with each delivery.
+/// The number of members that share a room log, and that are written to before other tasks run. The lock and the reference counts
+/// of one log for a whole room would be passed from core to core with each delivery.
 pub(crate) const CHUNK: usize = 256;
 
-/// A frame that is broadcast, encoded and framed once for each codec among the members.
+/// A frame to broadcast, encoded and framed once for each codec among the members.
 pub(crate) struct Encoded<'a> {
     frame: &'a Frame,
     shared: &'a ServerInner,
-    /// By the codec's place; `None` for a codec that cannot represent the frame, and where nobody uses it.
+    /// By the codec's index; `None` if the codec cannot represent the frame, or if no member uses it.
     encodings: Vec<Option<Bytes>>,
-    /// The codecs that were asked, by their place.
+    /// The codecs that have been called, by their index.
     asked: Vec<bool>,
     failed: Option<EncodeError>,
 }
 
-/// What came of queueing a frame.
+/// The result of queueing a frame.
 #[derive(Default)]
 pub(crate) struct Queueing {
-    /// The members for which it was queued.
+    /// The number of members for which the frame was queued.
     pub(crate) queued: usize,
-    /// There is something to write: the frame, or that there is a gap.
+    /// There is something to write: the frame, or a gap.
     pub(crate) is_due: bool,
-    /// The chunks whose members may lose something although their sockets would take it, because no fan-out has reached
-    /// them so far. Ascending.
+    /// The chunks whose members may lose frames although their sockets could take them, because no fan-out has reached them yet.
+    /// Ascending.
     pub(crate) lagging: Vec<usize>,
-    /// Those to wake once the room is unlocked.
+    /// The wake-ups to perform once the room is unlocked.
     pub(crate) effects: Vec<(Connection, Effects)>,
 }
 
@@ -57,12 +57,13 @@ impl<'a> Encoded<'a> {
         Self { frame, shared, encodings: vec![None; codecs], asked: vec![false; codecs], failed: None }
     }
 
-    /// A codec that has members, by these counts, and that was not asked yet.
+    /// A codec that has members, by these counts, and that has not encoded the frame yet.
     pub(crate) fn missing(&self, members: &[usize]) -> Option<usize> {
         members.iter().zip(&self.asked).position(|(members, asked)| *members > 0 && !asked)
     }
 
-    /// Encodes the frame with the codec at this place. The bytes count once in the budget, until nobody keeps them.
+    /// Encodes the frame with the codec of this index. The bytes count once in the budget, until the last copy is dropped. The
+    /// caller must hold no lock: a codec is foreign code.
     pub(crate) fn encode(&mut self, codec: usize) {
         self.asked[codec] = true;
         match self.shared.options.codecs[codec].encode(self.frame) {
@@ -80,23 +81,25 @@ impl<'a> Encoded<'a> {
         self.shared.suspended.budget()
     }
 
-    /// Whether the frame is within the bound of all sessions, or would be with suspended ones evicted. They are not evicted now:
-    /// most sockets take the frame at once, and then it is not kept.
+    /// Whether the frame is within the bound of all sessions, or would be after evicting suspended ones. None is evicted now:
+    /// most sockets take the frame at once, so that it is not kept. Besides, this is called under the room's lock. The fan-out
+    /// evicts after it has written.
     pub(crate) fn fits(&self) -> bool {
         self.budget().can_fit(0)
     }
 
-    /// The bytes of all encodings.
+    /// The size of all encodings, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.encodings.iter().flatten().map(Bytes::len).sum()
     }
 
-    /// Why some codec cannot represent the frame.
+    /// The error of the first codec that cannot represent the frame.
     pub(crate) fn failed(&self) -> Option<EncodeError> {
         self.failed.clone()
     }
 
-    /// Queues the frame for all who follow the feed: each drains it when its turn comes. Returns whether they lag.
+    /// Queues the frame for all subscribers of the log, at the same cost for any number of them: each session drains it when it
+    /// is accessed next. Returns whether they lag: half of a send buffer waits in the log.
     pub(crate) fn push(&self, log: &RoomLog, queueing: &mut Queueing) -> bool {
         let options = &self.shared.options;
         let appended = log.push(&self.encodings);
@@ -106,7 +109,10 @@ impl<'a> Encoded<'a> {
             || 2 * appended.waiting_bytes >= options.send_buffer_bytes
     }
 
-    /// Queues the frame for members that decide one by one. Returns whether they lag.
+    /// Queues the frame for each member, which may refuse it. Returns whether some lag.
+    ///
+    /// Runs under the room's lock, and takes that of one member at a time. The frame stands behind all broadcasts before it: an
+    /// access to a session drains its log first.
     pub(crate) fn offer(
         &self,
         members: &[Connection],
@@ -139,7 +145,10 @@ impl<'a> Encoded<'a> {
     }
 }
 
-/// The members of a room, to be written to chunk by chunk.
+/// The members of a room at one moment, to be written to chunk by chunk.
+///
+/// It shares the lists of members with the room, which copies a list before it changes one that is shared. So the fan-out writes
+/// without the room's lock, while members join and leave and the next frames are queued.
 #[derive(Clone)]
 pub(crate) struct RoomSnapshot {
     chunks: Arc<[Part]>,
@@ -148,12 +157,15 @@ pub(crate) struct RoomSnapshot {
 struct Part {
     members: Arc<Vec<Connection>>,
     log: Arc<RoomLog>,
-    /// The members have drained the feed up to this number once they have been written to.
+    /// Once each of `members` has been written to, every subscriber has drained the log up to this number.
     drained: u32,
 }
 
 impl RoomSnapshot {
-    /// To be called under the room's lock: a member that joins later follows from later on.
+    /// Must be called under the room's lock. Every subscriber of that moment is in the list; a member that joins later begins at
+    /// `drained` or later, and one that leaves drains the log first. So the frames before `drained` can be trimmed after the
+    /// write. Without the lock the list could lack a member that has subscribed before `drained`, and frames would be trimmed
+    /// before that member has them.
     pub(crate) fn new(chunks: &[Chunk]) -> Self {
         let parts = chunks.iter().map(|Chunk { members, log }| Part {
             members: members.clone(),
@@ -163,10 +175,12 @@ impl RoomSnapshot {
         Self { chunks: parts.collect() }
     }
 
-    /// Writes what is queued for a chunk of the members.
+    /// Writes the queued frames to the members of one chunk. Another task may be writing to the same chunk: each member's
+    /// attachment has its own lock, and trimming twice is harmless.
     pub(crate) fn write(&self, chunk: usize) {
         let Part { members, log, drained } = &self.chunks[chunk];
         write(members);
+        // Only now: `write` has drained every member, also those whose socket was in use.
         log.trim(*drained);
     }
 
@@ -180,21 +194,23 @@ impl RoomSnapshot {
     }
 }
 
-/// The task that writes what broadcasts have queued for the members of a room, one member after the other: each member's task
-/// would have to be woken otherwise, for one write. What is queued while a member waits for its turn leaves in the same write.
+/// The task that writes queued broadcasts to the members of a room, one member after the other. Otherwise each member's task
+/// would have to be woken for one write. Frames that are queued while a member waits for its turn leave in the same write.
 ///
-/// A room has one at most. It runs in the server's own runtime, wherever the broadcast came from.
+/// A room has at most one. It runs in the server's own runtime, wherever the broadcast came from.
 pub(crate) struct FanOut {
     room: Arc<Room>,
     shared: Arc<ServerInner>,
-    /// It has found nothing more to write.
+    /// It has found the room clean, and has cleared `flushing` with that. Another fan-out may be there already.
     over: bool,
 }
 
 impl FanOut {
-    /// Begins the fan-out of a room that has none.
+    /// Starts the fan-out of a room. The caller has set `flushing` and holds no lock: without a runtime the task is dropped at
+    /// once, which takes the room's lock.
     pub(crate) fn begin(room: Arc<Room>, shared: &Arc<ServerInner>) {
         let own = shared.runtimes.own();
+        // Without a runtime the number does not matter: the task is dropped.
         let workers = own.as_ref().map_or(1, |runtime| runtime.metrics().num_workers());
         let fan_out = Self { room, shared: shared.clone(), over: false };
         shared.runtimes.spawn_on(own.as_ref(), fan_out.run(workers));
@@ -203,19 +219,22 @@ impl FanOut {
     async fn run(mut self, workers: usize) {
         let mut first = true;
         while let Some(snapshot) = self.next() {
+            // Lets other tasks run between rounds: a room with a constant stream of broadcasts would otherwise occupy this
+            // worker.
             if !std::mem::take(&mut first) {
                 tokio::task::yield_now().await;
             }
             self.write(snapshot, workers).await;
             let budget = self.shared.suspended.budget();
+            // Trimming a log has freed frames, behind the last access to a session.
             budget.settle();
-            // What the sockets did not take is kept, and may be more than all sessions together are to keep.
+            // Frames that the sockets did not take are kept, and may exceed the bound of all sessions.
             budget.evict_to_fit(0);
         }
     }
 
     async fn write(&self, snapshot: RoomSnapshot, workers: usize) {
-        // Every worker that is free takes a part of a room that is big.
+        // The chunks of a big room are split among the runtime's workers.
         let chunks = snapshot.chunks.len();
         let size = chunks.div_ceil(chunks.clamp(1, workers));
         if chunks <= size {
@@ -230,8 +249,9 @@ impl FanOut {
                 self.shared.tasks.spawn(async move { snapshot.write_all(part).await })
             })
             .collect();
+        // Waits for all parts before the next round, so that no two rounds write to the same chunk at the same time.
         for part in writing {
-            // It does not panic; and what it has not written is written with what comes next.
+            // Fails only with its runtime. Frames that were not written are written with the next broadcast.
             part.await.ok();
         }
     }
@@ -245,7 +265,7 @@ impl FanOut {
 
 impl Drop for FanOut {
     fn drop(&mut self) {
-        // It has not come to its end where the runtime has ended.
+        // Dropped before its end, with its runtime. If `flushing` stayed set, no broadcast would ever start another fan-out.
         if !self.over {
             self.room.flush_stopped();
         }
@@ -253,11 +273,13 @@ impl Drop for FanOut {
 }
 
 fn write(members: &[Connection]) {
-    // All of them, though each write counts against the budget of the task that happens to do it.
+    // Each write counts against the cooperative budget of the task that runs this. Once it was spent, the remaining members'
+    // sockets would look full, and each of their tasks would be woken. A chunk bounds the work instead.
     let write = tokio::task::coop::unconstrained(async {
         let now = now();
         for (index, member) in members.iter().enumerate() {
-            // A write takes long enough for the next one's.
+            // A write takes about as long as the prefetch for the next member. What a connection points to can be prefetched only
+            // when the connection itself has arrived, so it is requested two members ahead.
             if let Some(member) = members.get(index + 2) {
                 member.prefetch();
             }
@@ -268,6 +290,7 @@ fn write(members: &[Connection]) {
             member.flush(now);
         }
     });
+    // Polled once, with a waker that does nothing: no step of it waits. Sockets are polled with their own tasks' wakers.
     let written = pin!(write).poll(&mut Context::from_waker(Waker::noop()));
-    debug_assert!(written.is_ready(), "nothing is waited for");
+    debug_assert!(written.is_ready(), "no step waits");
 }

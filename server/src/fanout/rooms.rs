@@ -1,4 +1,4 @@
-//! [`Rooms`]: who is in which room, and one frame to all of them.
+//! [`Rooms`]: the members of each room, and broadcasts to them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,30 +35,37 @@ impl Keyed for Named {
 #[derive(Debug, Default)]
 pub(crate) struct Room {
     /// Held while a broadcast is queued, so that all members see the broadcasts of a room in the same order. No foreign code
-    /// runs under it: frames are encoded before, members are woken and written to afterwards.
+    /// runs under it: frames are encoded before, and members are woken and written to afterwards.
+    ///
+    /// Under it the locks of single sessions and of logs are taken, in this order, and never the other way round. It is not held
+    /// together with that of the table of rooms.
     members: Mutex<Members>,
 }
 
 #[derive(Debug, Default)]
 struct Members {
-    /// Each but the last has [`CHUNK`] members.
+    /// Each chunk but the last has [`CHUNK`] members.
     chunks: Vec<Chunk>,
-    /// How many members use each codec, by its place among the server's.
+    /// The number of members that use each codec, by the codec's index.
     codecs: Vec<usize>,
-    /// The chunk that a broadcast may write to next, where several lag.
+    /// The chunk that a broadcast writes to next, if several lag.
     next_lagging: usize,
-    /// Something was queued that no fan-out has begun to write.
+    /// Frames were queued that no fan-out has begun to write.
     is_dirty: bool,
-    /// A fan-out is under way.
+    /// A fan-out exists, or is being started.
+    ///
+    /// A broadcast that makes the room dirty starts a fan-out unless this is set; the fan-out clears it in the critical section
+    /// that finds the room clean. So a frame is either seen by the fan-out that exists, or starts another one.
     flushing: bool,
-    /// The last member has left, and the room is about to be removed: nobody may join any more.
+    /// The last member has left, and the room is about to be removed: no connection may join any more. Without this one could
+    /// join a room that is in no table, and would miss every broadcast.
     dead: bool,
 }
 
-/// Members that share a feed.
+/// Members that share a room log.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
-    /// ServerInner with the fan-out; copied when a member joins or leaves meanwhile.
+    /// Shared with a fan-out; copied if a member joins or leaves while the fan-out uses it.
     pub(crate) members: Arc<Vec<Connection>>,
     pub(crate) log: Arc<RoomLog>,
 }
@@ -68,13 +75,13 @@ impl Rooms {
         Self { rooms: Sharded::new() }
     }
 
-    /// The name of a room, the room's own where there is one.
+    /// The name of a room. Shares the memory of an existing room's name.
     pub(crate) fn name(&self, name: &str) -> Arc<str> {
         self.rooms.lock(name).get().map_or_else(|| name.into(), |named| named.name.clone())
     }
 
-    /// Puts a connection into its room. Returns how many rooms were created for it: none or one, unless somebody else
-    /// entered and left the first of them at the same time.
+    /// Adds a connection to its room. Returns the number of rooms that were created for it: none or one, or more if other
+    /// connections joined and left them at the same time.
     pub(crate) fn join(&self, connection: &Connection) -> usize {
         let name = connection.shared_room();
         let mut created = 0;
@@ -86,24 +93,27 @@ impl Rooms {
             let room = self.rooms.lock(name).get_or_insert_with(new).room.clone();
             let mut members = room.lock();
             if members.dead {
-                // Whoever emptied it removes it; then there is a new one.
+                // The room was emptied between the look-up and the lock. Removing it here, too, means that the next round finds
+                // or creates another room, and need not wait for the thread that emptied this one.
                 drop(members);
                 self.remove(name, &room);
                 continue;
             }
             let effects = members.add(connection);
+            // Released first: the effects wake tasks.
             drop(members);
             connection.session().apply(effects);
             return created;
         }
     }
 
-    /// Takes a connection out of its room. A second call does nothing. Returns whether the room is gone with it.
+    /// Removes a connection from its room. A second call does nothing. Returns whether the room has ended with it.
     pub(crate) fn leave(&self, connection: &Connection) -> bool {
         let name = connection.shared_room();
         let Some(room) = self.room(name) else { return false };
         let mut members = room.lock();
         let Some(effects) = members.remove(connection) else { return false };
+        // Set under the lock that emptied the room: no connection can join between this and the removal from the table.
         members.dead = members.chunks.is_empty();
         let dead = members.dead;
         drop(members);
@@ -116,7 +126,7 @@ impl Rooms {
         dead
     }
 
-    /// The members of a room, suspended ones included, and those whose last callback is to come.
+    /// The members of a room, including suspended ones and those whose last callback has not run yet.
     pub(crate) fn members(&self, name: &str) -> Vec<Connection> {
         self.room(name).map(|room| room.lock().all().cloned().collect()).unwrap_or_default()
     }
@@ -125,8 +135,8 @@ impl Rooms {
         self.rooms.len()
     }
 
-    /// Queues a frame for all members: encoded and framed once for each codec among them. Returns for how many, and the
-    /// bytes of all the encodings.
+    /// Queues a frame for all members, encoded and framed once for each codec among them. Returns the number of members for which
+    /// it was queued, and the size of all encodings.
     pub(crate) fn broadcast(
         &self,
         name: &str,
@@ -138,15 +148,18 @@ impl Rooms {
         let mut encoded = Encoded::new(frame, shared);
         let mut members = loop {
             let members = room.lock();
+            // Checked in each round: a member in session mode may have joined while a codec ran.
             //= PROTOCOL.md#R3.4: A broadcast of a `$` event MUST fail as a whole
             if frame.is_reserved() && members.all().any(|member| member.mode() == Mode::Session) {
                 return Err(BroadcastError::Reserved);
             }
             let Some(codec) = encoded.missing(&members.codecs) else { break members };
-            // A codec is foreign code. The room may have changed when it has returned.
+            // A codec is foreign code, so the lock is released. Meanwhile a member with yet another codec may join: check again.
+            // The loop ends, because each codec is asked once.
             drop(members);
             encoded.encode(codec);
         };
+        // From here to the release of the lock the frame takes its place in the order of the room.
         let Queueing { queued, is_due, lagging, effects } = members.queue(&encoded, overflow);
         members.is_dirty |= is_due;
         let begins = members.is_dirty && !std::mem::replace(&mut members.flushing, true);
@@ -156,13 +169,14 @@ impl Rooms {
             member.session().apply(effects);
         }
         if let Some(snapshot) = snapshot {
+            // No lock is held. A fan-out may be at the same sockets: whichever finds one in use leaves it to the session task.
             snapshot.write(0);
         }
         if begins {
             FanOut::begin(room, shared);
         }
         match encoded.failed() {
-            // Some codec can represent the frame: members with the others are told of a gap.
+            // If at least one codec can represent the frame, the members with other codecs get a gap.
             Some(error) if queued == 0 => Err(BroadcastError::Encode(error)),
             _ => Ok((queued, encoded.bytes())),
         }
@@ -172,8 +186,10 @@ impl Rooms {
         self.rooms.lock(name).get().map(|named| named.room.clone())
     }
 
+    /// Removes a dead room from the table.
     fn remove(&self, name: &Arc<str>, room: &Arc<Room>) {
         let mut place = self.rooms.lock(name);
+        // Another thread may have removed it, and another room may have its name by now.
         if place.get().is_some_and(|found| Arc::ptr_eq(&found.room, room)) {
             place.remove();
         }
@@ -193,11 +209,12 @@ impl Members {
         let index = self.chunks.len() - 1;
         let chunk = &mut self.chunks[index];
         connection.set_room_slot(index * CHUNK + chunk.members.len());
+        // Copies the list if a fan-out is using it: that one goes on with the members that it began with.
         Arc::make_mut(&mut chunk.members).push(connection.clone());
         connection.subscribe(&chunk.log)
     }
 
-    /// Takes a member out; `None` where it is none. Returns those to wake once the lock is released.
+    /// Removes a member; `None` if it is not a member. Returns the wake-ups to perform once the lock is released.
     fn remove(&mut self, connection: &Connection) -> Option<Vec<(Connection, Effects)>> {
         let place = connection.room_slot();
         let (index, offset) = (place / CHUNK, place % CHUNK);
@@ -205,9 +222,10 @@ impl Members {
         if !found.is_some_and(|found| found == connection) {
             return None;
         }
+        // Drains the log for the last time: broadcasts that came before it left are still its own.
         let mut effects = vec![(connection.clone(), connection.session().unsubscribe())];
         self.codecs[connection.codec_index()] -= 1;
-        // The last member of the room takes the place.
+        // The last member of the room takes its place, so that all chunks but the last stay full.
         let last = self.chunks.last_mut().expect("it has the connection that was found, or others");
         let moved = Arc::make_mut(&mut last.members).pop().expect("a chunk without members is removed");
         if last.members.is_empty() {
@@ -216,6 +234,7 @@ impl Members {
         if moved != *connection {
             let chunk = &mut self.chunks[index];
             if moved.room_slot() / CHUNK != index {
+                // Drains the old log first. No broadcast can fall between the two logs: the room is locked.
                 effects.push((moved.clone(), moved.subscribe(&chunk.log)));
             }
             moved.set_room_slot(place);
@@ -228,12 +247,12 @@ impl Members {
         self.chunks.iter().flat_map(|chunk| &*chunk.members)
     }
 
-    /// Queues a frame that is encoded for every codec among the members.
+    /// Queues a frame that has been encoded for every codec among the members.
     fn queue(&self, encoded: &Encoded<'_>, overflow: Overflow) -> Queueing {
         let mut queueing = Queueing::default();
         let fits = encoded.fits();
         for (index, Chunk { members, log }) in self.chunks.iter().enumerate() {
-            // Where no member can refuse the frame, none has to be asked now.
+            // Where no member can refuse the frame, the members' locks are not needed: one entry in the log serves all of them.
             let lags = if overflow == Overflow::DropOldest && fits {
                 encoded.push(log, &mut queueing)
             } else {
@@ -246,8 +265,9 @@ impl Members {
         queueing
     }
 
-    /// Of the chunks that lag, the one that this broadcast writes to itself: a caller that broadcasts without pause is slowed down
-    /// by what it asks for, and no call writes to more than one chunk.
+    /// The one lagging chunk that this broadcast writes to itself. That slows down a caller that broadcasts faster than the
+    /// fan-out writes, before members lose frames; and no call writes to more than one chunk. Successive calls take turns through
+    /// the lagging chunks.
     fn next_lagging(&mut self, lagging: &[usize]) -> Option<RoomSnapshot> {
         let next = lagging.partition_point(|chunk| *chunk < self.next_lagging);
         let chunk = *lagging.get(next).or_else(|| lagging.first())?;
@@ -255,21 +275,23 @@ impl Members {
         Some(RoomSnapshot::new(&self.chunks[chunk..=chunk]))
     }
 
-    /// The members of this moment, to be written to.
+    /// The members at this moment.
     fn snapshot(&self) -> RoomSnapshot {
         RoomSnapshot::new(&self.chunks)
     }
 }
 
 impl Room {
-    /// The members, if anything was queued for them since they were returned last: for the one fan-out there is at a time.
+    /// For the one fan-out: the members, if frames were queued since the last call. `None` ends the fan-out.
     pub(crate) fn is_dirty(&self) -> Option<RoomSnapshot> {
+        // One critical section takes `is_dirty` and decides `flushing`. In two, a broadcast in between would find a fan-out that
+        // is about to end, and its frame would stay unwritten until the next broadcast.
         let mut members = self.lock();
         members.flushing = std::mem::take(&mut members.is_dirty);
         members.flushing.then(|| members.snapshot())
     }
 
-    /// A fan-out has stopped before its end, with its runtime.
+    /// Notes that a fan-out has stopped before its end, with its runtime.
     pub(crate) fn flush_stopped(&self) {
         self.lock().flushing = false;
     }
@@ -302,7 +324,7 @@ mod tests {
             assert!(is_flushing());
         });
         drop(first);
-        assert!(!is_flushing(), "there is none any more");
+        assert!(!is_flushing(), "there is no fan-out any more");
         runtime().block_on(async {
             shared.runtimes.note();
             broadcast().unwrap();

@@ -1,4 +1,4 @@
-//! [`Attachment`]: the attached socket of a session, where its task and whoever broadcasts both reach it.
+//! [`Attachment`]: the attached socket of a session, where both the session task and a fan-out reach it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::{Context, Poll};
@@ -13,11 +13,15 @@ use crate::observe::metrics::ResumeRefused;
 use crate::observe::reporter::SessionReporter;
 use crate::session::task::panicked;
 
-/// The attached socket, if there is one, and what is reported of it.
+/// The attached socket, if there is one, and the reporter of the session's life.
 ///
-/// It is behind a lock that nobody waits for, since foreign code runs while it is held: the codec, the stream, metrics hooks,
-/// `tracing`. Everyone uses `try_lock`. On contention a broadcast wakes the session's task, and the task yields and tries
-/// again. The one exception is a task that ends ([`Self::finish`]).
+/// It is behind a lock, so that only one task writes to the socket at a time. No task waits for that lock, since foreign code
+/// runs while it is held: the codec, the stream, metrics hooks, `tracing`. Waiting would stall the waiter for as long as that
+/// code likes, and deadlock if the code itself broadcasts. Every task uses `try_lock`. On contention a fan-out wakes the session
+/// task, which writes the frame; the session task yields and tries again. The one exception is a session task that ends
+/// ([`Self::finish`]): it cannot come back later.
+///
+/// Under this lock the session's own lock is taken for single accesses, never the other way round.
 #[derive(Debug, Default)]
 pub(crate) struct Attachment {
     driver: Option<Box<SocketDriver>>,
@@ -25,12 +29,13 @@ pub(crate) struct Attachment {
 }
 
 impl Attachment {
-    /// For the session's task: attaches a socket that has arrived, and reads what is there.
+    /// For the session task: attaches a pending socket, and reads the frames that have arrived.
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, shared: &ServerInner, connection: &Connection) {
         if let Some(pending) = connection.take_pending_socket() {
             self.reporter.note_counts(shared, connection);
             self.attach(pending, shared, connection);
-            // The peer learns of its session before the application does, which may end it at once.
+            // The peer gets `$open` before the application learns of the socket: a handler may end the session at once, and the
+            // peer would see a close frame where it expects `$open`. This write also lets fan-outs use the socket from now on.
             self.poll_write(cx, shared, connection);
         }
         self.guard(shared, connection, |driver| {
@@ -41,14 +46,14 @@ impl Attachment {
         });
     }
 
-    /// For the session's task: writes what is due. Returns whether it is to read on at once.
+    /// For the session task: writes the frames that are due. Returns whether the task must go round again at once.
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         shared: &ServerInner,
         connection: &Connection,
     ) -> bool {
-        // Before the link writes: the buffer as full as it gets.
+        // Before the write, when the send buffer is at its fullest.
         self.reporter.note_counts(shared, connection);
         let again = self.guard(shared, connection, |driver| {
             driver.poll_write(cx, connection.session(), connection.codec())
@@ -57,47 +62,54 @@ impl Attachment {
         again
     }
 
-    /// For whoever has broadcast something: has the session take it over, and writes it. Returns whether the session's task has to be woken.
+    /// For a fan-out: drains pending broadcasts into the session, and writes them. Returns whether the session task must be
+    /// woken.
     pub(crate) fn flush(&mut self, shared: &ServerInner, connection: &Connection, now: Instant) -> bool {
-        // Somebody else's task: what is logged here is said of this session.
+        // This is another task: log lines have to name this session.
         let _entered = connection.span().entered();
         self.reporter.note_counts(shared, connection);
         let Some(driver) = &mut self.driver else {
+            // A suspended session keeps the frames for its next socket. They must be drained here all the same: the fan-out trims
+            // the room's log afterwards.
             connection.session().drain();
             return false;
         };
+        // A codec of the application may panic, and must not take the fan-out's other members with it.
         let flushed =
             catch_unwind(AssertUnwindSafe(|| driver.flush(connection.session(), connection.codec(), now)));
         let wakes = flushed.unwrap_or_else(|_| {
             panicked(connection, "codec");
+            // The session has ended: its task has to detach the socket, and to report the end.
             true
         });
         self.reporter.note_counts(shared, connection);
         wakes
     }
 
-    /// The session's task ends: nothing is written any more, and the rest is told.
+    /// Drops the socket and reports what is left to report, when the session task ends.
     pub(crate) fn finish(&mut self, shared: &ServerInner, connection: &Connection) {
         self.driver = None;
         self.reporter.finish(shared, connection);
     }
 
-    /// The session is over.
+    /// Reports the end of the session.
     pub(crate) fn note_closed(&mut self, shared: &ServerInner, connection: &Connection) {
         self.reporter.note_dropped(shared, connection);
         self.reporter.note_closed(shared, connection);
     }
 
-    /// A socket that has asked for this session is there.
+    /// Attaches a socket whose request asked for this session, or closes it if the session refuses it.
     fn attach(&mut self, pending: PendingSocket, shared: &ServerInner, connection: &Connection) {
         let PendingSocket { driver, received, resumes } = pending;
+        // The loss of the socket before, which attaching another one would hide.
         self.reporter.note_dropped(shared, connection);
+        // The session compares epochs under its lock. So whatever order two sockets arrive in, the one that asked last stays.
         match connection.session().drive(|session| session.attach(driver.epoch(), received, now())) {
             Ok(()) => {
                 self.reporter.note_attached(shared, connection);
                 connection.note_driver(&driver);
                 if let Some(old) = self.driver.replace(driver) {
-                    // Half open, perhaps: it is told without holding up the new one.
+                    // It may be half open. A task closes it, so that it cannot delay the new socket.
                     let end = Detach::Leave(CloseFrame::new(4000, "taken over"));
                     leave(shared, old, end);
                 }
@@ -108,7 +120,7 @@ impl Attachment {
                         (CloseFrame::new(1002, violation.to_string()), ResumeRefused::BadCount)
                     }
                     AttachError::Fenced => (CloseFrame::new(4000, "taken over"), ResumeRefused::Overtaken),
-                    // It ended between the answer to the upgrade and now.
+                    // The session ended between the answer to the upgrade and now.
                     _ => (connection.farewell(), ResumeRefused::Ended),
                 };
                 if resumes {
@@ -119,7 +131,7 @@ impl Attachment {
         }
     }
 
-    /// Does something with the link, and lets it go where that was its end. Returns whether it is to be done again.
+    /// Calls `poll` with the socket's driver, and detaches the socket if that was its end. Returns whether to poll again at once.
     fn guard(
         &mut self,
         shared: &ServerInner,
@@ -127,7 +139,7 @@ impl Attachment {
         poll: impl FnOnce(&mut SocketDriver) -> WriteProgress,
     ) -> bool {
         let Some(driver) = &mut self.driver else { return false };
-        // An application's own codec may panic on what a peer sends.
+        // A codec of the application may panic on what a peer sends. That ends this session, and no other.
         let end = match catch_unwind(AssertUnwindSafe(|| poll(driver))) {
             Ok(WriteProgress::Enough { again, .. }) => return again,
             Ok(WriteProgress::End(end)) => end,
@@ -145,7 +157,7 @@ impl Attachment {
     }
 }
 
-/// Lets a socket go, within the close timeout.
+/// Closes a socket within the close timeout, in another task: the close waits for the peer's answer.
 fn leave(shared: &ServerInner, driver: Box<SocketDriver>, end: Detach) {
     if end != Detach::Gone {
         shared.close_socket(driver, end);

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// Callers that wait for the end of a session, by its number. They are kept outside the sessions, since few have any, and so a
-/// suspended session stays small.
+/// The callers that wait for the end of a session, by its number. They are kept outside the sessions: few sessions have any, and
+/// a suspended one stays small.
 #[derive(Debug, Default)]
 pub(crate) struct Ends(Mutex<HashMap<u64, Arc<Notify>>>);
 
@@ -15,12 +15,14 @@ impl Ends {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notified when this session ends. One that has ended already has to be [told](Self::tell) again.
+    /// Notified when this session ends. If it has ended already, nothing notifies: the caller enables the notification, checks,
+    /// and calls [`Self::tell`] itself to remove the entry again.
     pub(crate) fn of(&self, number: u64) -> Arc<Notify> {
         self.lock().entry(number).or_default().clone()
     }
 
-    /// This session has ended.
+    /// Notifies the callers that wait for this session. The session must be marked as ended before: a caller that comes later
+    /// finds no entry, creates one, and then relies on that mark.
     pub(crate) fn tell(&self, number: u64) {
         let waiting = self.lock().remove(&number);
         if let Some(waiting) = waiting {

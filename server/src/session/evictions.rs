@@ -1,4 +1,4 @@
-//! [`Evictions`]: suspended sessions that have given way, as they are logged.
+//! [`Evictions`]: the log lines for evicted sessions.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::runtimes::Runtimes;
 
-/// The evictions of a burst are logged in one line, which comes when the burst has lasted this long: a server that keeps too much may
-/// evict thousands of sessions for one broadcast.
+/// The time after which a burst of evictions is logged, in one line: a server that keeps too much may evict thousands of sessions
+/// for one broadcast.
 const BURST: Duration = Duration::from_secs(1);
 
 /// Counts evictions, and logs them together.
@@ -19,13 +19,14 @@ pub(crate) struct Evictions {
 }
 
 impl Evictions {
-    /// None yet. `limit` is what all sessions may keep.
+    /// No evictions yet. `limit` is the number of bytes that all sessions may keep.
     pub(crate) fn new(limit: usize, runtimes: Arc<Runtimes>) -> Self {
         Self { limit, runtimes, pending: Arc::default() }
     }
 
-    /// One more. The first of a burst has them logged.
+    /// Counts an eviction. The first of a burst starts the task that logs them.
     pub(crate) fn note(&self) {
+        // The one call that finds 0 starts a task; the swap in `Line` makes it 0 again. So no eviction is left without a task.
         if self.pending.fetch_add(1, Ordering::SeqCst) == 0 {
             let line = Line { limit: self.limit, pending: self.pending.clone() };
             let closing = self.runtimes.closing().clone();
@@ -37,7 +38,8 @@ impl Evictions {
     }
 }
 
-/// Logs what is pending when it is dropped: with its runtime, at the latest.
+/// Logs the pending evictions when it is dropped. It is dropped with its task: when the burst is over, the server closes, or the
+/// runtime ends.
 struct Line {
     limit: usize,
     pending: Arc<AtomicU64>,
@@ -46,6 +48,10 @@ struct Line {
 impl Drop for Line {
     fn drop(&mut self) {
         let evicted = self.pending.swap(0, Ordering::SeqCst);
-        tracing::warn!(evicted, limit = self.limit, "too much is kept: the oldest suspended sessions end");
+        tracing::warn!(
+            evicted,
+            limit = self.limit,
+            "memory bound exceeded: evicted the oldest suspended sessions"
+        );
     }
 }

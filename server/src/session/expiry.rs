@@ -1,4 +1,4 @@
-//! [`SuspendedSessions`]: who waits for a socket, until the window ends or all sessions together keep too much.
+//! [`SuspendedSessions`]: the sessions that wait for a socket, until their window ends or all sessions together keep too much.
 
 mod task;
 use task::ExpiryTask;
@@ -14,13 +14,13 @@ use crate::connection::{Connection, Loss, NOWHERE};
 use crate::runtimes::Runtimes;
 use crate::session::evictions::Evictions;
 
-/// What a suspended session counts for beside its frames: about what it costs.
+/// The bytes that a suspended session counts for in addition to its frames: about what it costs.
 const SESSION_COST: usize = 512;
 
-/// The suspended sessions of a server, the oldest first, and the bound on what all sessions keep.
+/// The suspended sessions of a server, the oldest first, and the bound on the bytes that all sessions keep.
 ///
-/// All have the same window, so that the oldest is also the first whose window ends: one timer does for all of them, in a task
-/// that is there while anybody waits, in the server's own runtime.
+/// All sessions have the same window, so the oldest is also the first whose window ends. One timer therefore serves all of them,
+/// in a task in the server's own runtime that exists while the queue is not empty.
 #[derive(Debug, Clone)]
 pub(crate) struct SuspendedSessions {
     budget: Arc<MemoryBudget>,
@@ -28,37 +28,46 @@ pub(crate) struct SuspendedSessions {
     runtimes: Arc<Runtimes>,
 }
 
+/// The queue behind its lock.
+///
+/// This lock and that of a session are never held together. An eviction takes them in one order, removing the session and then
+/// ending it; the task takes them in the other, looking at the session and then removing it. Nested, the two could deadlock. So
+/// both check again what may have changed in between.
 #[derive(Debug, Default)]
 struct ExpiryQueue {
     waiting: Mutex<Waiting>,
-    /// Notified when nobody waits any more.
+    /// Wakes the task when the last session has left, so that the task ends. It stores a permit for a task that is about to
+    /// sleep.
     empty: Notify,
 }
 
-/// In the order in which they were suspended, with holes where somebody has left.
+/// The sessions in the order in which they were suspended, with holes where one has left.
 #[derive(Debug, Default)]
 struct Waiting {
     list: VecDeque<Option<Connection>>,
-    /// The place of the first in `list`.
+    /// The slot of the first entry in `list`.
     first: u32,
     holes: usize,
+    /// An [`ExpiryTask`] exists, or is being started. Cleared by the task in the critical section in which it finds the list
+    /// empty: a session that is added later sees that, and starts another one.
     has_task: bool,
 }
 
-/// A list of this size is not worth the bother.
+/// A list of this capacity is not worth shrinking.
 const MIN_CAPACITY: usize = 16;
 
 impl SuspendedSessions {
-    /// None yet, and a bound of `limit` bytes.
+    /// No suspended sessions yet, and a bound of `limit` bytes.
     pub(crate) fn new(limit: usize, runtimes: Arc<Runtimes>) -> Self {
         let queue = Arc::new(ExpiryQueue::default());
         let waiting = queue.clone();
         let evictions = Evictions::new(limit, runtimes.clone());
         let reclaim = move || {
-            // The lock is free again before anything else is locked.
+            // The queue is unlocked again before the session is locked.
             let connection = waiting.pop_first()?;
             let gives_way = connection.session().command(|session| {
-                // Another socket may have come a moment ago.
+                // Checked under the session's lock: a socket may have been attached since. Such a session is out of the queue, as
+                // its task would have it anyway.
                 let waits = session.state() == State::Suspended;
                 if waits {
                     session.end(CloseReason::Evicted);
@@ -73,27 +82,32 @@ impl SuspendedSessions {
         Self { budget: Arc::new(MemoryBudget::new(limit, reclaim)), queue, runtimes }
     }
 
-    /// The bound, for the session's cell.
+    /// The bound on the bytes that all sessions keep.
     pub(crate) fn budget(&self) -> &Arc<MemoryBudget> {
         &self.budget
     }
 
-    /// A session waits for a socket since it has lost the one before: `loss`. To be called from a task, each time that it has.
+    /// Adds a session that waits for a socket since `loss`. The session task calls it each time that its session has lost a
+    /// socket. The caller must hold no lock.
     pub(crate) fn enter(&self, connection: &Connection, loss: Loss) {
         if self.queue.add(connection, loss) {
             self.budget.suspend(SESSION_COST);
         }
+        // The runtime of this session task may outlive all that the server knows: the expiry task moves here when they end.
         self.runtimes.note();
+        // After the session is in the queue: a task that is about to end either sees the session, or has cleared `has_task`.
         ExpiryTask::begin(self);
+        // The session counts now, and may exceed the bound: the oldest are evicted, this one last of all.
         self.budget.evict_to_fit(0);
     }
 
-    /// It does so no more.
+    /// Removes a session that waits for a socket no more.
     pub(crate) fn leave(&self, connection: &Connection) {
         self.free(self.queue.remove(connection));
     }
 
-    /// SessionKey had to give way does not count any more.
+    /// Stops counting a session that was removed from the queue. Whichever of several callers removed it, and only that one,
+    /// frees its cost.
     fn free(&self, was_there: bool) {
         if was_there {
             self.budget.resume(SESSION_COST);
@@ -106,7 +120,7 @@ impl ExpiryQueue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a session behind the others, unless it is there since this loss. Returns whether it was not there at all.
+    /// Puts a session at the end of the queue, unless it is there since this loss. Returns whether it was not there at all.
     fn add(&self, connection: &Connection, loss: Loss) -> bool {
         let mut waiting = self.lock();
         if connection.is_suspended_by(loss) {
@@ -117,26 +131,27 @@ impl ExpiryQueue {
         is_new
     }
 
-    /// Puts a session behind the others that is there since `old`, and has lost another socket since.
+    /// Moves a session that is there since `old`, and has lost another socket since, to the end of the queue.
     fn move_back(&self, connection: &Connection, old: Loss, new: Loss) {
         let mut waiting = self.lock();
+        // Its own task may have moved it meanwhile, for the same loss or a later one.
         if connection.is_suspended_by(old) {
             waiting.remove(connection);
             waiting.push(connection, new);
         }
     }
 
-    /// Whether there is no keeper. There is one from now on.
+    /// Whether a task must be started. Only one caller gets `true`, and must start it.
     fn wants_task(&self) -> bool {
         !std::mem::replace(&mut self.lock().has_task, true)
     }
 
-    /// Takes a session out. Returns whether it was there.
+    /// Removes a session. Returns whether it was there.
     fn remove(&self, connection: &Connection) -> bool {
         self.remove_where(connection, |_| true)
     }
 
-    /// Takes a session out that is there since this loss. Returns whether it was.
+    /// Removes a session that is there since this loss. Returns whether it was.
     fn remove_since(&self, connection: &Connection, loss: Loss) -> bool {
         self.remove_where(connection, |connection| connection.is_suspended_by(loss))
     }
@@ -144,6 +159,7 @@ impl ExpiryQueue {
     fn remove_where(&self, connection: &Connection, is_meant: impl FnOnce(&Connection) -> bool) -> bool {
         let mut waiting = self.lock();
         let removed = is_meant(connection) && waiting.remove(connection);
+        // Only then: as long as others wait, the timer of the one that has left is early for them, never late.
         if waiting.list.is_empty() {
             self.empty.notify_one();
         }
@@ -154,10 +170,11 @@ impl ExpiryQueue {
         self.lock().list.front().cloned().flatten()
     }
 
-    /// Takes the oldest out.
+    /// Removes the oldest session.
     fn pop_first(&self) -> Option<Connection> {
         loop {
             let oldest = self.first()?;
+            // The lock was released in between: if another thread has removed this one, try the next.
             if self.remove(&oldest) {
                 return Some(oldest);
             }
@@ -173,6 +190,7 @@ impl Waiting {
         let mut place =
             self.first.wrapping_add(u32::try_from(self.list.len()).expect("they fit into memory"));
         if place == NOWHERE {
+            // Slots are numbered on for ever, and wrap around; this one number means none.
             self.compact();
             place = u32::try_from(self.list.len()).expect("they fit into memory");
         }
@@ -181,18 +199,20 @@ impl Waiting {
         self.list.push_back(Some(connection.clone()));
     }
 
-    /// Closes the holes, and gives back the room of many that have left.
+    /// Closes the holes, and frees the memory of entries that have left.
     fn compact(&mut self) {
         self.list.retain(Option::is_some);
         self.list.shrink_to(2 * self.list.len());
         (self.first, self.holes) = (0, 0);
+        // Every slot changes: under the queue's lock, so that no removal uses an old one.
         for (place, connection) in (0..).zip(self.list.iter().flatten()) {
             connection.set_expiry_slot(Some(place));
         }
     }
 
-    /// Takes a session out. Returns whether it was there.
+    /// Removes a session in constant time, by the slot that it knows. Returns whether it was there.
     fn remove(&mut self, connection: &Connection) -> bool {
+        // Slots change under the queue's lock alone, so this one is exact, although the atomic is relaxed.
         let Some(place) = connection.expiry_slot() else { return false };
         connection.set_expiry_slot(None);
         let index = place.wrapping_sub(self.first) as usize;
@@ -204,7 +224,7 @@ impl Waiting {
         true
     }
 
-    /// The first of the list is one who waits.
+    /// Removes the holes at the front: the first entry is always a session.
     fn trim(&mut self) {
         while let Some(None) = self.list.front() {
             self.list.pop_front();

@@ -12,7 +12,7 @@ use crate::connection::Connection;
 pub(crate) type Callback = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Handler<A> = Option<Arc<dyn Fn(Connection, A) -> Callback + Send + Sync>>;
 
-/// What an application wants to be told. Each is awaited before the next of the same connection.
+/// The callbacks that an application has registered. Each is awaited before the next one of the same connection is called.
 #[derive(Clone, Default)]
 pub(crate) struct Handlers {
     pub(crate) connect: Handler<()>,
@@ -45,7 +45,7 @@ impl Handlers {
             Event::Restored => call(&self.transport_restore, connection, ()),
             Event::Gap(gap) => call(&self.gap, connection, gap),
             Event::Closed(reason) => call(&self.disconnect, connection, reason),
-            // `Lost` is a client's.
+            // `Lost` occurs only at a client.
             _ => None,
         }
     }

@@ -1,8 +1,8 @@
-//! A session lives: while it has a socket, while it waits for one, and to its end.
+//! The life of a session: with a socket, without one, and to its end.
 //!
 //! [`task`] is the one task of a session that has a socket: it reads, calls the application's [`handlers`], and writes through
-//! the [`attachment`]. Without a socket a session has no task; [`expiry`] ends it when its window has passed, or earlier, when
-//! all sessions together keep too much. [`registry`] finds sessions by ID and by token.
+//! the [`attachment`]. A session without a socket has no task; [`expiry`] ends it when its window has passed, or earlier if all
+//! sessions together keep too much. [`registry`] finds sessions by ID and by token.
 
 pub(crate) mod task;
 

@@ -1,4 +1,4 @@
-//! [`Registry`]: all connections of a server, by ID, by token, and at all.
+//! [`Registry`]: the connections of a server, by ID, by token and by number.
 
 use rejoin_core::{LostReason, Token};
 use subtle::ConstantTimeEq as _;
@@ -6,17 +6,20 @@ use subtle::ConstantTimeEq as _;
 use crate::connection::Connection;
 use crate::session::sharded::{Keyed, Sharded};
 
-/// SessionKey is connected or suspended. What a connection is found by stands in the connection alone.
+/// The connected and suspended sessions. An entry holds only the connection, and reads its key from there.
+///
+/// The tables are locked one after the other, never two at a time, so a connection may be found in one of them and not yet, or no
+/// longer, in another. Each caller copes with a session that has just ended.
 #[derive(Debug)]
 pub(crate) struct Registry {
     by_id: Sharded<ById>,
     /// By the public half of the token; the secret half is compared in constant time.
     by_token: Sharded<ByToken>,
-    /// Those whose application has not been told the end yet, be their session over or not.
+    /// The sessions whose task has not ended for good, hibernated ones included: their application has yet to see the end.
     running: Sharded<ByNumber>,
 }
 
-/// A connection as an entry, found by what it has.
+/// Defines an entry: a connection with its key.
 macro_rules! entry {
     ($name:ident, $key:ty, $key_of:expr) => {
         #[derive(Debug)]
@@ -37,10 +40,10 @@ entry!(ById, str, Connection::id);
 entry!(ByToken, Lookup, |connection| connection.token().map_or(&NO_TOKEN, lookup));
 entry!(ByNumber, u64, Connection::number_ref);
 
-/// The characters of a token by which it is found: 96 bits. What comes after them is the secret, and more than 128.
+/// The characters of a token by which it is found: 96 bits. The rest is the secret, of more than 128 bits.
 type Lookup = [u8; 16];
 
-/// Of who is not found by a token.
+/// The key of a connection without a token.
 const NO_TOKEN: Lookup = [0; 16];
 
 /// The bytes of randomness in a token: 43 characters.
@@ -70,11 +73,12 @@ impl Registry {
         }
     }
 
-    /// Adds a connection. Returns the one that had its ID until now.
+    /// Adds a connection. Returns the one that had its ID before.
     ///
     /// # Errors
-    /// Changes nothing when the ID is taken by a session that has not ended, and is not to be replaced.
+    /// Fails and changes nothing if a session that has not ended has the ID, and `replaces` is not set.
     pub(crate) fn insert(&self, connection: &Connection, replaces: bool) -> Result<Option<Connection>, ()> {
+        // Checked and replaced under one lock: of two newcomers with the same ID the later one sees the earlier.
         let mut place = self.by_id.lock(connection.id());
         if !replaces && place.get().is_some_and(|existing| existing.0.is_open()) {
             return Err(());
@@ -88,28 +92,29 @@ impl Registry {
         Ok(existing)
     }
 
-    /// The session is over: its ID and its token are nobody's, unless somebody else has taken the ID.
+    /// Removes a session that is over: neither its ID nor its token finds it any more.
     pub(crate) fn remove(&self, connection: &Connection) {
         if let Some(token) = connection.token() {
             self.by_token.lock(lookup(token)).remove();
         }
         let mut place = self.by_id.lock(connection.id());
+        // A newcomer may have the ID by now.
         if place.get().is_some_and(|found| found.0 == *connection) {
             place.remove();
         }
     }
 
-    /// The application has been told the session's end.
+    /// Removes a session whose task has ended for good.
     pub(crate) fn remove_running(&self, connection: &Connection) {
         self.running.lock(connection.number_ref()).remove();
     }
 
-    /// All whose application has not been told the end.
+    /// The sessions whose task has not ended for good.
     pub(crate) fn running(&self) -> Vec<Connection> {
         self.running.collect(|entry| entry.0.clone())
     }
 
-    /// The same, in the order in which they came: what is done to all of them happens in the same order each time.
+    /// Like [`Self::running`], in the order in which the sessions began: a simulation that is repeated takes the same course.
     pub(crate) fn running_in_order(&self) -> Vec<Connection> {
         let mut running = self.running();
         running.sort_unstable_by_key(Connection::number);
@@ -124,7 +129,7 @@ fn lookup(token: &Token) -> &Lookup {
 /// A new token from the operating system's generator.
 ///
 /// # Errors
-/// Fails when the operating system has no randomness to give.
+/// Fails when the operating system provides no randomness.
 pub(crate) fn new_token() -> Result<Token, getrandom::Error> {
     use base64::Engine as _;
     let mut bytes = [0; TOKEN_BYTES];
@@ -136,7 +141,7 @@ pub(crate) fn new_token() -> Result<Token, getrandom::Error> {
 /// A random connection ID: a UUID of version 4 (RFC 9562 §5.4).
 ///
 /// # Errors
-/// Fails when the operating system has no randomness to give.
+/// Fails when the operating system provides no randomness.
 pub(crate) fn new_id() -> Result<String, getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;

@@ -1,4 +1,4 @@
-//! [`Sharded`]: a map under many locks, so that connections that have nothing to do with each other do not wait for each other.
+//! [`Sharded`]: a map behind many locks, so that unrelated connections do not wait for each other.
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,26 +9,26 @@ use hashbrown::hash_table::Entry;
 /// A power of two, well above the number of cores.
 const SHARDS: usize = 64;
 
-/// A part of this size is not worth the bother.
+/// A shard of this capacity is not worth shrinking.
 const MIN_CAPACITY: usize = 16;
 
-/// An entry that has its key in itself.
+/// An entry that contains its key.
 pub(crate) trait Keyed {
     type Key: Hash + Eq + ?Sized;
 
     fn key(&self) -> &Self::Key;
 }
 
-/// Entries in [`SHARDS`] parts. Keys come from the network: the hash is keyed at random. It is taken once for each access, for the
-/// part and for the place in it.
+/// Entries in [`SHARDS`] shards. Keys come from the network, so the hash has a random key. Each access hashes once, for both the
+/// shard and the place in it.
 #[derive(Debug)]
 pub(crate) struct Sharded<E> {
     hasher: RandomState,
     shards: Box<[Mutex<HashTable<E>>]>,
 }
 
-/// The place of a key, whether there is an entry or not, its part locked. To be held for single accesses, and no second one beside
-/// it.
+/// The place of a key, occupied or not, whose shard is locked. Hold it for a single access, and no second one at the same time:
+/// two keys may share a shard, whose lock is not reentrant, and two threads could lock two shards in opposite orders.
 pub(crate) struct Place<'a, E: Keyed> {
     shard: MutexGuard<'a, HashTable<E>>,
     hasher: &'a RandomState,
@@ -43,13 +43,13 @@ impl<E: Keyed> Sharded<E> {
 
     pub(crate) fn lock<'a>(&'a self, key: &'a E::Key) -> Place<'a, E> {
         let hash = self.hasher.hash_one(key);
-        // A part looks at the lowest bits and at the highest.
+        // From the middle: the table inside a shard uses the lowest and the highest bits.
         let index = (hash >> 32) as usize % SHARDS;
         let shard = self.shards[index].lock().unwrap_or_else(PoisonError::into_inner);
         Place { shard, hasher: &self.hasher, key, hash }
     }
 
-    /// Something of each entry, one part after the other: a snapshot of each part, not of the whole.
+    /// Maps each entry, one shard after the other: a snapshot of each shard, but not of the whole.
     pub(crate) fn collect<T>(&self, each: impl Fn(&E) -> T) -> Vec<T> {
         let mut all = Vec::new();
         for shard in &self.shards {
@@ -68,14 +68,14 @@ impl<E: Keyed> Place<'_, E> {
         self.shard.find(self.hash, |entry| entry.key() == self.key)
     }
 
-    /// The entry, and a new one where there is none.
+    /// The entry, which is created if there is none.
     pub(crate) fn get_or_insert_with(&mut self, new: impl FnOnce() -> E) -> &E {
         self.entry().or_insert_with(new).into_mut()
     }
 
-    /// Puts an entry of this key here. Returns the one that was here before.
+    /// Inserts an entry with this key. Returns the one that was here before.
     pub(crate) fn insert(&mut self, entry: E) -> Option<E> {
-        debug_assert!(entry.key() == self.key, "it is this key's place");
+        debug_assert!(entry.key() == self.key, "the entry has another key");
         match self.entry() {
             Entry::Occupied(mut occupied) => Some(std::mem::replace(occupied.get_mut(), entry)),
             Entry::Vacant(vacant) => {
@@ -85,10 +85,10 @@ impl<E: Keyed> Place<'_, E> {
         }
     }
 
-    /// Takes the entry out. A part that held many and holds few gives the room back.
+    /// Removes the entry. Shrinks a shard that has become sparse.
     pub(crate) fn remove(&mut self) -> Option<E> {
         let removed = self.shard.find_entry(self.hash, |entry| entry.key() == self.key).ok()?.remove().0;
-        // What is given back is a multiple of what stays: each entry pays for it once.
+        // Amortized: it moves fewer entries than were removed since the shard last grew or shrank.
         if self.shard.capacity() > MIN_CAPACITY && self.shard.len() < self.shard.capacity() / 8 {
             let len = self.shard.len();
             self.shard.shrink_to(2 * len, |entry| self.hasher.hash_one(entry.key()));

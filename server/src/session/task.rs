@@ -1,4 +1,4 @@
-//! [`SessionTask`]: the one task of a session, while it has a socket or something to tell.
+//! [`SessionTask`]: the one task of a session, while it has a socket or events to report.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,38 +16,43 @@ use crate::observe::hooks::Stopwatch;
 use crate::observe::metrics::CallbackKind;
 use crate::session::handlers::Callback;
 
-/// A poll handles so many events before other tasks have their turn: with handlers that take 100 µs it lasts 3 ms. What another poll
-/// costs, less than a microsecond, is nothing beside 32 messages.
+/// The number of events that one poll handles before other tasks run: with handlers that take 100 µs a poll lasts 3 ms. Another
+/// poll costs less than a microsecond, which is negligible beside 32 messages.
 const EVENTS_PER_POLL: usize = 32;
 
-/// How long the callbacks of a newcomer wait for those of the session that it has replaced: long enough for one that writes to a
-/// database, and no client notices that one hangs.
+/// How long the callbacks of a newcomer wait for those of the session that it has replaced: long enough for a callback that
+/// writes to a database, and short enough that no client notices one that hangs.
 const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often a poll reads and writes before other tasks have their turn.
+/// The number of times that one poll reads and writes before other tasks run.
 const ROUNDS_PER_POLL: usize = 4;
 
-/// Drives the socket, runs the callbacks one after the other, and the timer. While a callback awaits, the rest goes on.
+/// Drives the socket, the timer, and the callbacks, one callback at a time. While a callback awaits, the rest continues.
+///
+/// It is the session's driver ([`SharedSession`](rejoin_core::drive::SharedSession)): each poll is a list of steps that ends with
+/// another look at everything that a wake-up could have missed. A session has one such task at a time; it may hibernate, and then
+/// has none until [`Self::wake`].
 pub(crate) struct SessionTask {
     shared: Arc<ServerInner>,
     connection: Connection,
     callback: Option<(CallbackKind, Callback)>,
-    /// Since when the callback runs, where somebody wants to know.
+    /// Measures the callback, if the application has metrics.
     stopwatch: Option<Stopwatch>,
     deadline: Deadline,
-    /// The application has been told the beginning.
+    /// `on_connect` has been called.
     connected: bool,
-    /// The application has been told the end, or is being told.
+    /// `on_disconnect` has been called. The task ends when it has returned.
     over: bool,
-    /// The session goes on, and needs no task until it is [revived](Self::revive).
+    /// The session hibernates: the end of this task is not the end of the session. Another task may drive the session already, so
+    /// `drop` leaves it alone.
     rests: bool,
-    /// Where somebody wants it.
+    /// The session's span, if `tracing` is enabled for it.
     span: Option<Box<tracing::Span>>,
 }
 
 impl SessionTask {
-    /// A task for a connection that is registered. Whether it runs or not, dropping it takes the connection back. Its callbacks begin
-    /// when those of the connection that it has `replaced` are over, or have taken too long.
+    /// A task for a connection that is registered. Dropping it removes the connection again, whether it has run or not. Its
+    /// callbacks begin when those of the connection that it has `replaced` are over, or have taken too long.
     pub(crate) fn new(
         shared: Arc<ServerInner>,
         connection: Connection,
@@ -63,7 +68,7 @@ impl SessionTask {
         task
     }
 
-    /// The task of a session that has rested goes on: a socket has come for it, or its end.
+    /// Another task for a session that has hibernated: a socket has arrived for it, or its end.
     pub(crate) fn wake(shared: Arc<ServerInner>, connection: Connection) -> Self {
         Self::after(shared, connection, true)
     }
@@ -84,8 +89,8 @@ impl SessionTask {
         }
     }
 
-    /// Runs callbacks until one has to wait, nothing is left to tell, or so many `events` have been told, which it counts down. Ready when
-    /// the application has been told the end.
+    /// Runs callbacks until one has to wait, there are no more events, or `events` of them have been handled, which it counts
+    /// down. Ready when `on_disconnect` has returned.
     fn poll_callbacks(&mut self, cx: &mut Context<'_>, events: &mut usize) -> Poll<()> {
         loop {
             if let Some((which, callback)) = &mut self.callback {
@@ -111,18 +116,18 @@ impl SessionTask {
                 Event::Connected => self.connected = true,
                 Event::Closed(_) => {
                     self.over = true;
-                    // While somebody else uses the socket, it is reported when the task ends.
+                    // While a fan-out holds the attachment, the end is reported when the task ends.
                     if let Some(mut socket) = self.connection.try_attachment() {
                         socket.note_closed(&self.shared, &self.connection);
                     }
                     self.shared.forget(&self.connection);
                     if !self.connected {
-                        // It ended before its first socket came: there is nothing to take back.
+                        // The session ended before its first socket arrived. The application has not seen it begin.
                         continue;
                     }
                 }
                 Event::Gap(gap) => {
-                    tracing::debug!(from = gap.from, to = gap.to, "peer gives frames up");
+                    tracing::debug!(from = gap.from, to = gap.to, "peer reports a gap");
                 }
                 _ => {}
             }
@@ -140,10 +145,13 @@ impl SessionTask {
         }
     }
 
-    /// A session that waits for a socket may have to give way; one that has a socket again does not. `waits` says since which loss it waits.
+    /// Adds a suspended session to the expiry queue, and removes one that has a socket again. `waits` is the loss since which the
+    /// session waits for a socket.
     fn queue(&self, waits: Option<Loss>) {
         match waits {
-            // Not only where it is not there yet: it may have had a socket for a moment, and its window has begun anew.
+            // Compares the loss: a session that had a socket for a moment is in the queue already, but its window begins anew.
+            // Read without the queue's lock, which is safe: only this task adds the session, and adding checks again. A thread
+            // that removes it meanwhile either ends it or has seen a newer socket.
             Some(loss) if !self.connection.is_suspended_by(loss) => {
                 self.shared.suspended.enter(&self.connection, loss);
             }
@@ -152,12 +160,16 @@ impl SessionTask {
         }
     }
 
-    /// Ends this task, where nothing is to be done before something comes for the session: a session that waits for a socket
-    /// costs no task. Its window is looked after by [`SuspendedSessions`](crate::session::expiry::SuspendedSessions).
+    /// Hibernates the session if it only waits for a socket, so that it costs no task. Returns whether this task must end. The
+    /// window is left to [`SuspendedSessions`](crate::session::expiry::SuspendedSessions).
     fn hibernate(&mut self) -> bool {
+        // A callback would be dropped with this task.
         self.rests = self.connected && self.callback.is_none() && self.connection.hibernate();
+        // A socket that arrived before `hibernate` exchanged the waker has woken this task, which is about to end; it would wait
+        // for ever. Both store their flag and then lock the session to wake its driver: one whose wake-up came before the
+        // exchange is seen here, one whose wake-up comes after it starts another task. If both happen, the second wake-up finds
+        // nothing to wake.
         if self.rests && (self.connection.has_pending_socket() || self.shared.is_aborted()) {
-            // It came a moment ago, and found nobody to wake.
             self.connection.session().wake_driver();
         }
         self.rests
@@ -176,35 +188,43 @@ impl Future for SessionTask {
         }
         let mut events = EVENTS_PER_POLL;
         for _ in 0..ROUNDS_PER_POLL {
-            // What the callbacks have to say is written below: they need not wake us for it.
+            // Frames that the callbacks send are written below: until then they need not wake this task.
             this.connection.session().unregister_driver();
-            // A broadcast uses it at this moment. To wait for it would be to wait for foreign code.
+            // A fan-out holds it. Waiting for the lock would be waiting for foreign code; the task comes back after others.
             let Some(mut socket) = this.connection.try_attachment() else { return yield_now(cx) };
             socket.poll_read(cx, &this.shared, &this.connection);
+            // Released while the callbacks run: a callback may broadcast to this very session.
             drop(socket);
             let over = this.poll_callbacks(cx, &mut events).is_ready();
+            // Before the last look at everything that may have changed: a change from now on wakes this task, and one that came
+            // before is seen below. Registered after that look, a change in between would be lost, and a frame or a socket would
+            // wait for the next ping.
             this.connection.session().register_driver(cx);
-            // Again: an abort while the callbacks ran found nobody to wake.
+            // An abort while the callbacks ran found this task awake, and woke nothing.
             if this.shared.is_aborted() {
                 return Poll::Ready(());
             }
+            // The driver stays registered: a wake-up that comes before the next poll costs nothing, since the task polls anyway.
             let Some(mut socket) = this.connection.try_attachment() else { return yield_now(cx) };
             let again = socket.poll_write(cx, &this.shared, &this.connection)
-                // One that has come since the socket was read found nobody to wake, either.
+                // A socket that has arrived since `poll_read` woke nothing, either.
                 || this.connection.has_pending_socket();
             drop(socket);
             if over {
                 return Poll::Ready(());
             }
+            // After the write, which may have ended the session or moved its timer.
             let (at, waits, news) = this.connection.session().drive(|session| {
                 let waits = (session.state() == State::Suspended).then(|| Loss::last(session));
                 (session.poll_timeout(), waits, session.has_events())
             });
+            // Before it hibernates: without a task only the queue ends its window.
             this.queue(waits);
             if waits.is_some() && this.hibernate() {
                 return Poll::Ready(());
             }
             let due = this.connection.session().poll_timeout_at(at, cx, &mut this.deadline).is_ready();
+            // While a callback awaits, its own waker is registered, and further events stay in the queue.
             let news = news && this.callback.is_none();
             if !due && !news && !again {
                 return Poll::Pending;
@@ -213,6 +233,7 @@ impl Future for SessionTask {
                 break;
             }
         }
+        // There is more to do, and possibly no further wake-up for it.
         yield_now(cx)
     }
 }
@@ -224,26 +245,32 @@ impl Drop for SessionTask {
         }
         let span = self.span.as_deref().cloned();
         let _entered = span.as_ref().map(tracing::Span::enter);
-        // However it ends, by abort too: nothing is left behind.
+        // However the task ends, also by an abort or with its runtime, it leaves nothing behind. First the session ends: no frame
+        // and no socket is accepted from here on.
         self.connection.end(CloseReason::ServerClosed);
         self.queue(None);
+        // The one place that waits for this lock: there is no later poll that could come back to it.
         self.connection.attachment().finish(&self.shared, &self.connection);
         self.shared.forget(&self.connection);
         self.shared.retire(&self.connection);
+        // The waker that a hibernated session registers owns the connection: kept here, it would never be freed.
         self.connection.session().forget_driver();
+        // First mark the connection, then look for a late socket. `ServerInner::arrive` does the reverse: it stores the socket,
+        // then checks the mark. So one of the two finds a socket that arrives now, and closes it.
         self.connection.set_gone();
         self.shared.turn_away(&self.connection);
     }
 }
 
-/// What panicked is told, and its text is not: it may quote a payload, and the panic hook has told it already.
+/// Ends a session whose handler or codec has panicked. The log names what panicked, but not the panic's message: it may quote a
+/// payload, and the panic hook has printed it already.
 pub(crate) fn panicked(connection: &Connection, which: &'static str) {
-    // With the ID: the span is there only where debug is wanted.
+    // With the ID: the span exists only if the level `debug` is enabled.
     tracing::error!(id = connection.id(), which, "handler panicked");
     connection.session().drive(|session| session.end(CloseReason::HandlerPanicked));
 }
 
-/// Which callback is for this event.
+/// The callback for this event.
 fn kind(event: &Event) -> Option<CallbackKind> {
     match event {
         Event::Connected => Some(CallbackKind::Connect),
@@ -252,7 +279,7 @@ fn kind(event: &Event) -> Option<CallbackKind> {
         Event::Restored => Some(CallbackKind::TransportRestore),
         Event::Gap(_) => Some(CallbackKind::Gap),
         Event::Closed(_) => Some(CallbackKind::Disconnect),
-        // `Lost` is a client's.
+        // `Lost` occurs only at a client.
         _ => None,
     }
 }
@@ -270,7 +297,7 @@ mod tests {
     use crate::testing::dial;
     use crate::{ConnectRequest, Identity, Reject, Server};
 
-    /// A server whose application has another socket come for each session that begins, before the session's task sleeps.
+    /// A server with an `on_connect` that makes another socket arrive for each new session, before the session task sleeps.
     fn server(taking_over: Arc<Mutex<Option<tokio::io::DuplexStream>>>) -> Server {
         let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room").with_id("ada"));
         let server = Server::builder(connect).on_connect(move |connection| {
@@ -305,10 +332,10 @@ mod tests {
         drop(taking_over);
     }
 
-    /// What is told of the sessions of a server in which each newcomer replaces the one before, and when.
+    /// The callbacks of a server in which each newcomer replaces the session before, and when they ran.
     type Told = Arc<Mutex<Vec<(&'static str, u64, Duration)>>>;
 
-    /// Such a server, whose `on_disconnect` takes so long.
+    /// Such a server, whose `on_disconnect` takes this long.
     fn replacing(takes: Duration) -> (Server, Told) {
         let told = Told::default();
         let since = tokio::time::Instant::now();
@@ -376,25 +403,25 @@ mod tests {
         frame.extend_from_slice(message);
         let total = 20 * EVENTS_PER_POLL;
         let mut theirs = dial(&server.build().unwrap()).await;
-        // All at once, before anybody reads.
+        // All at once, before the session task reads.
         theirs.write_all(&frame.repeat(total)).await.unwrap();
-        // Its task and this one take turns, although this one yields as much as it can.
+        // The session task and this one take turns, although this one yields as often as it can.
         let (mut turns, mut before) = (0, 0);
         while before < total {
             tokio::task::yield_now().await;
             let now = handled.load(Ordering::Relaxed);
             assert!(now - before <= EVENTS_PER_POLL, "{} in one turn", now - before);
             turns += 1;
-            assert!(turns < 1000, "it goes on by itself");
+            assert!(turns < 1000, "it wakes itself");
             before = now;
         }
     }
 
-    /// Every connection has one of each: what grows them shows in the memory of all. Bytes on a 64-bit machine.
+    /// Every connection has one of each, so their growth shows in the memory of all. In bytes on a 64-bit machine.
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn an_idle_connection_stays_small() {
-        // With what tokio adds a task of 128 or less takes 256. The allocator of glibc gives 264 bytes to who asks for 256.
+        // With tokio's header a task of up to 128 bytes takes 256. For 256 bytes the allocator of glibc reserves 264.
         let sizes = [
             size_of::<SessionTask>(),
             Connection::SIZE,

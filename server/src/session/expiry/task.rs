@@ -10,30 +10,33 @@ use crate::connection::{Connection, Loss};
 
 use super::SuspendedSessions;
 
-/// So many sessions are looked at before other tasks have their turn.
+/// The number of sessions that are checked before other tasks run.
 const SESSIONS_PER_TURN: usize = 256;
 
-/// Ends the sessions whose window has passed. There is one while anybody waits.
+/// Ends the sessions whose window has passed. There is one such task while the queue is not empty.
 pub(super) struct ExpiryTask {
     suspended: SuspendedSessions,
-    /// Where it runs.
+    /// The runtime in which it runs.
     runtime: Option<Id>,
-    /// It has said that it ends.
+    /// It has cleared `has_task`, and must not touch the queue any more: another task may be there already.
     over: bool,
 }
 
-/// What a keeper does next.
+/// The next step of the task.
 enum Next {
-    /// The window of somebody has passed.
+    /// Ends this session, whose window has passed.
     Ends(Connection),
-    /// Somebody has a socket again, or has ended.
+    /// The oldest session has left the front of the queue: look again.
     Left,
+    /// Sleeps until the window of the oldest session ends. `None` if it never does.
     Sleep(Option<Instant>),
+    /// The queue is empty.
     Over,
 }
 
 impl ExpiryTask {
-    /// Begins one, where there is none. No lock may be held: a runtime that is ending drops it at once.
+    /// Starts a task, if there is none. The caller must hold no lock: a runtime that is ending drops the task at once, and the
+    /// drop takes the locks of the queue and of the sessions.
     pub(super) fn begin(suspended: &SuspendedSessions) {
         if !suspended.queue.wants_task() {
             return;
@@ -52,6 +55,7 @@ impl ExpiryTask {
                 tokio::task::yield_now().await;
             }
             match self.next() {
+                // A command wakes the session's driver, which usually means starting a task: that one reports the end.
                 Next::Ends(connection) => {
                     connection.session().command(|session| session.handle_timeout(now()))
                 }
@@ -63,6 +67,8 @@ impl ExpiryTask {
                             None => std::future::pending().await,
                         }
                     };
+                    // A session that is added meanwhile is due later than the one at the front, so only the end of the queue has
+                    // to interrupt the sleep. `notify_one` keeps a permit: the queue may have become empty since `next` looked.
                     tokio::select! {
                         () = due => {}
                         () = self.suspended.queue.empty.notified() => {}
@@ -78,26 +84,32 @@ impl ExpiryTask {
         let (oldest, loss) = {
             let mut waiting = queue.lock();
             let Some(Some(oldest)) = waiting.list.front() else {
+                // In the critical section that finds the queue empty. Cleared after it, a session that is added in between would
+                // start no task, and its window would never end.
                 waiting.has_task = false;
                 self.over = true;
                 return Next::Over;
             };
             (oldest.clone(), oldest.suspended_by())
         };
+        // The queue is unlocked: the session may leave it, or lose another socket, at any moment. Each step below that changes
+        // the queue names the loss for which it was decided, and does nothing if the session is there for a later one.
         let (state, due, last) =
             oldest.session().drive(|session| (session.state(), session.poll_timeout(), Loss::last(session)));
         match state {
-            // It has had a socket for a moment, and its task is about to say so: its window ends after those of others.
+            // It has had a socket for a moment, and its task is about to move it: its window now ends after those of others.
+            // Waiting for its task would delay theirs.
             State::Suspended if last != loss => {
                 queue.move_back(&oldest, loss, last);
                 Next::Left
             }
             State::Suspended if due.is_none_or(|due| due > now()) => Next::Sleep(due),
-            // What it loses from now on its task says itself.
+            // If it gets and loses a socket from now on, its task adds it again.
             State::Suspended => {
                 self.suspended.free(queue.remove_since(&oldest, loss));
                 Next::Ends(oldest)
             }
+            // It has a socket again, or has ended.
             _ => {
                 self.suspended.free(queue.remove_since(&oldest, loss));
                 Next::Left
@@ -111,15 +123,17 @@ impl Drop for ExpiryTask {
         if self.over {
             return;
         }
+        // Dropped before its end: its runtime ends, or there was none. Another runtime of the server takes the task over. First
+        // clear the flag, or `begin` would find a task; first remove the runtime, or it would be chosen again.
         self.suspended.queue.lock().has_task = false;
-        // Its runtime ends.
         if let Some(runtime) = self.runtime {
             self.suspended.runtimes.remove(runtime);
         }
         if self.suspended.runtimes.own().is_some() {
             return Self::begin(&self.suspended);
         }
-        // Nobody is left to end them otherwise.
+        // Without a runtime no window ends any more: end the sessions now. The list is copied, since each session leaves the
+        // queue as it ends, and takes the lock for that.
         let list = {
             let mut waiting = self.suspended.queue.lock();
             waiting.compact();

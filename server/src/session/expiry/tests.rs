@@ -21,7 +21,7 @@ fn whoever_leaves_from_the_middle_is_let_go_and_the_others_keep_their_order() {
             waiting.push(&new, Loss::last(&session(&shared)));
             expected.push_back(new);
         }
-        // Sometimes the oldest, sometimes the newest, mostly some in between.
+        // Sometimes the oldest, sometimes the newest, usually one in between.
         for back in [1, 7, 5].iter().take(step as usize % 4) {
             let index = (step as usize * 31 / back) % expected.len();
             let gone = expected.remove(index).unwrap();
@@ -36,7 +36,7 @@ fn whoever_leaves_from_the_middle_is_let_go_and_the_others_keep_their_order() {
     }
 }
 
-/// A socket comes for a session, and is lost at once.
+/// A socket arrives for a session, and is lost at once.
 fn come(shared: &Arc<ServerInner>, connection: &Connection, resumes: bool) {
     let (pending, theirs) = pending(connection, resumes);
     drop(theirs);
@@ -78,7 +78,7 @@ fn windows_end_in_the_next_runtime_when_the_first_has_ended() {
     assert_eq!(shared.suspended.budget().used(), 0);
 }
 
-/// The ends of sessions, by their numbers, as the application hears of them.
+/// The ends of sessions, by their numbers, as the application sees them.
 type Ends = Arc<Mutex<Vec<(u64, CloseReason, tokio::time::Instant)>>>;
 
 fn ending(window: Duration) -> (Arc<ServerInner>, Ends) {
@@ -117,7 +117,7 @@ async fn a_session_that_has_a_socket_for_a_moment_holds_up_nobodys_window() {
     let end = |connection: &Connection, due| (connection.number(), CloseReason::WindowExpired, due);
     let expected = [end(&second, due[1]), end(&third, due[2]), end(&flapping, due[0]), end(&fourth, due[3])];
     assert_eq!(*ends.lock().unwrap(), expected);
-    assert_eq!(shared.suspended.budget().used(), 0, "what was kept for them is free again");
+    assert_eq!(shared.suspended.budget().used(), 0, "their bytes are free again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,7 +130,7 @@ async fn a_keeper_that_looks_before_the_task_has_said_it_takes_the_next() {
     suspend(&shared, &other).await;
     let due = tokio::time::Instant::now() + window;
     tokio::time::sleep(window / 4).await;
-    // Its task does not run meanwhile.
+    // Its task does not run in between.
     flapping.session().drive(|session| {
         let epoch = session.reserve();
         session.attach(epoch, None, now()).unwrap();
@@ -186,7 +186,7 @@ async fn each_counts_until_its_window_ends_or_a_socket_comes() {
     drop(theirs);
 }
 
-/// The keeper has looked at a session, and its task says before the keeper goes on that it has lost another socket.
+/// After the expiry task has looked at a session, and before it acts, the session's own task reports another lost socket.
 #[test]
 fn who_waits_since_a_later_loss_is_not_taken_out_for_the_earlier_one() {
     let shared = server();
@@ -219,11 +219,7 @@ fn who_waits_ends_with_the_last_runtime() {
     let connection = connection(&shared);
     runtime.block_on(async {
         suspend(&shared, &connection).await;
-        assert_eq!(
-            shared.tasks.len(),
-            2,
-            "the expiry_task's, and the one that notices the end of the runtime"
-        );
+        assert_eq!(shared.tasks.len(), 2, "the expiry task, and the one that notices the end of the runtime");
     });
     drop(runtime);
     assert!(is(&connection, State::Closed) && connection.is_gone() && !connection.is_waiting());
