@@ -9,7 +9,8 @@ fn main() {
     readme.write("readme-server", "The smallest server", &[(r#""127.0.0.1:9000""#, r#""127.0.0.1:0""#)]);
     let url = r#"std::env::args().nth(1).expect("expected a URL")"#;
     readme.write("readme-client", "The smallest client", &[(r#""ws://127.0.0.1:9000/?room=lobby""#, url)]);
-    readme.write("readme-router", "Handlers by event", &[]);
+    let tour = Document::read("../docs/tour.md");
+    tour.write("tour-router", "Handlers by event", &[]);
     let wspulse = Document::read("../docs/from-wspulse.md");
     let listener = (r#"tokio::net::TcpListener::bind("0.0.0.0:9000").await?"#, "listener()?");
     wspulse.write(
@@ -17,7 +18,7 @@ fn main() {
         "A server",
         &[listener, (r#"todo!("your authentication")"#, "known(_token)")],
     );
-    wspulse.write("wspulse-send", "Saying something, and ending it", &[]);
+    wspulse.write("wspulse-send", "Sending and closing", &[]);
     wspulse.write("wspulse-client", "The client", &[(r#""wss://chat.example.com/ws?room=lobby""#, "url()")]);
     wspulse.write("wspulse-router", "Router", &[]);
 }

@@ -11,6 +11,11 @@ pub mod testserver;
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+/// The tour's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/tour.md")]
+struct Tour;
+
 /// The examples for those who come from wspulse compile.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/from-wspulse.md")]

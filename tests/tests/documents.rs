@@ -1,4 +1,4 @@
-//! The programs of the README and of `docs/from-wspulse.md` do what the text around them says. `build.rs` takes them out; the README's
+//! The programs of `docs/tour.md` and `docs/from-wspulse.md` do what the text around them says. `build.rs` extracts them; the README's
 //! smallest server and client run as processes, in `examples.rs`.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
@@ -18,11 +18,11 @@ fn frame<T: serde::Serialize + ?Sized>(event: &str, payload: &T) -> Frame {
     Frame::new(event, payload).unwrap()
 }
 
-mod readme_router {
-    include!(concat!(env!("OUT_DIR"), "/readme-router.rs"));
+mod tour_router {
+    include!(concat!(env!("OUT_DIR"), "/tour-router.rs"));
 
     #[tokio::test(start_paused = true)]
-    async fn readme_router_adds_and_broadcasts() {
+    async fn tour_router_adds_and_broadcasts() {
         use super::{frame, hear};
 
         let (builder, _log) = rejoin_tests::harness::builder();
