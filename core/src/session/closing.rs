@@ -184,7 +184,7 @@ impl Session {
 }
 
 /// How a close frame from the peer ends a session on `side`; `None` if the session is suspended.
-//= PROTOCOL.md#R7.1: A close code means to the session and to the client what this table says
+//= PROTOCOL.md#R7.1: Both sides MUST treat a close frame as this table says
 fn end_by(side: Side, frame: Option<&CloseFrame>) -> Option<CloseReason> {
     let code = frame.map(|frame| frame.code);
     let remote = || frame.cloned().map(CloseReason::Remote);

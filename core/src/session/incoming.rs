@@ -114,7 +114,7 @@ impl Session {
                 self.asking.acknowledged(new);
                 Ok(())
             }
-            //= PROTOCOL.md#R4.23: One answer is pending on a socket, whatever is asked meanwhile
+            //= PROTOCOL.md#R4.23: MUST NOT have more than one answer pending on a socket
             Control::Sync => {
                 self.asked |= !self.close_sent();
                 if let Some(ahead) = &mut self.ahead {

@@ -181,7 +181,7 @@ fn resumed_with(received: u64) -> Pair {
     pair
 }
 
-//= PROTOCOL.md#R5.13: close the socket with 1000 `session lost`… and dial again
+//= PROTOCOL.md#R5.13: close the socket with 1000 `session lost`… and MUST dial again
 #[test]
 fn session_is_lost_where_open_has_received_less_than_was_acknowledged() {
     let mut pair = resumed_with(1);
