@@ -1,4 +1,4 @@
-//! The examples of rejoin, as a library: each can be started by its own program, and by a test. The chat is the crate `rejoin-chat`.
+//! rejoin's examples as a library, so that both their programs and the tests can start them. The chat is the crate `rejoin-chat`.
 
 pub mod auth;
 pub mod axum_mount;

@@ -1,16 +1,16 @@
-//! Who may connect: logins over HTTP, signed tokens, rooms that not everybody may enter.
+//! Authentication: logins over HTTP, signed tokens, and rooms with access control.
 //!
 //! ```sh
 //! cargo run -p rejoin-examples --bin auth
 //! ```
 //!
-//! starts the server on a free port, comes to it in every way, and ends:
+//! starts the server on a free port, connects to it in every way, and exits:
 //!
 //! ```text
 //! ada logs in: 200 OK, a token for 300 s
 //! ada, with a header → office: welcome {"you":"ada","room":"office","rooms":["lobby","office"]}
 //! ada, with a cookie → office: welcome {"you":"ada","room":"office","rooms":["lobby","office"]}
-//! somebody's own signature → office: 401 this token is not signed by us
+//! ada, with a forged signature → office: 401 this token is not signed by us
 //! ada, too late → office: 401 this token has expired
 //! without a token → lobby: 401 log in first, and send the token
 //! ben → lobby: welcome {"you":"ben","room":"lobby","rooms":["lobby"]}
@@ -18,7 +18,7 @@
 //! ben, with another password: 401 Unauthorized, no such user, or not this password
 //! ```
 //!
-//! With `--serve HOST:PORT` it stays until Ctrl-C, for clients of yours:
+//! With `--serve HOST:PORT` it serves your own clients until Ctrl-C:
 //!
 //! ```sh
 //! cargo run -p rejoin-examples --bin auth -- --serve 127.0.0.1:8081
@@ -71,6 +71,6 @@ async fn tour_and_end() -> Result {
 async fn stay(addr: &str) -> Result {
     let listener = TcpListener::bind(addr).await?;
     println!("auth: log in at http://{}/login", listener.local_addr()?);
-    let stop = async { tokio::signal::ctrl_c().await.expect("Ctrl-C can be listened for") };
+    let stop = async { tokio::signal::ctrl_c().await.expect("a handler for Ctrl-C can be installed") };
     Ok(serve(listener, Arc::new(Signer::random()?), stop).await?)
 }

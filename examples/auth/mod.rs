@@ -1,23 +1,23 @@
-//! Logins over HTTP, and connections that show what they got there: a signed token that does not hold for long.
+//! Logins over HTTP that return short-lived signed tokens, and connections that present them.
 //!
 //! `POST /login` takes `{"user":…,"password":…}` and answers `{"token":…,"expires_in":SECONDS}`, and the same token as a
-//! cookie. `/ws/ROOM` wants it back, in one of two ways:
+//! cookie. `/ws/ROOM` requires the token in one of two forms:
 //!
-//! - a native client sends the header `Authorization: Bearer TOKEN`;
-//! - a browser's `WebSocket` cannot set headers. It sends the cookie by itself, and as the cookie is `HttpOnly` no script can
-//!   read it. Other pages could make the browser send it, too; that is why rejoin accepts pages of the server's own origin
-//!   alone, unless told otherwise ([`Builder::allow_origin`](rejoin_server::Builder::allow_origin)), and the cookie is
-//!   `SameSite=Strict`.
+//! - A native client sends the header `Authorization: Bearer TOKEN`.
+//! - A browser's `WebSocket` cannot set headers. It sends the cookie by itself, and because the cookie is `HttpOnly`, no script
+//!   can read it. Pages of other sites could make the browser send it too. Therefore the cookie is `SameSite=Strict`, and rejoin
+//!   by default accepts only pages of the server's own origin
+//!   ([`Builder::allow_origin`](rejoin_server::Builder::allow_origin)).
 //!
-//! Not in the query: URLs end in the access logs of every proxy on the way, and in the browser's history. A page of another
-//! origin, which has no cookie of ours, can offer the token as a subprotocol beside rejoin's own
-//! (`new WebSocket(url, ["rejoin.v1.json", "token." + token])`): it stays out of URLs, rejoin never selects it, and a
-//! `ConnectFn` reads it from [`ConnectRequest::headers`]. `Sec-WebSocket-Protocol` must not be logged then; it must not anyway,
-//! as it carries the tokens by which sessions are resumed.
+//! The token is not in the query, because every proxy on the way writes URLs to its access log, and browsers keep them in their
+//! history. A page of another origin has no cookie of ours; it can offer the token as a subprotocol beside rejoin's own
+//! (`new WebSocket(url, ["rejoin.v1.json", "token." + token])`). The token then stays out of URLs, rejoin never selects that
+//! subprotocol, and `ConnectFn` reads it from [`ConnectRequest::headers`]. Do not log `Sec-WebSocket-Protocol`: it also carries
+//! the tokens that resume sessions.
 //!
-//! [`connect`] runs for every socket, those of a resume included. A client that comes back with a token that has expired
-//! meanwhile is refused with 401. Where its `dial_headers` bring a fresh token it dials once more; otherwise it ends, logs in
-//! again, and connects afresh. So let tokens hold for as long as such clients are to resume without asking their users.
+//! [`connect`] runs for every socket, including those of a resume. A client that reconnects with an expired token is refused
+//! with 401. If its `dial_headers` provide a fresh token, it dials once more; otherwise the connection ends, and the application
+//! has to log in and connect again. Choose a lifetime as long as clients should be able to resume without asking their users.
 
 use std::io;
 use std::sync::Arc;
@@ -38,15 +38,15 @@ pub mod tour;
 
 use token::{Claims, Signer};
 
-/// How long a token holds, in seconds.
+/// The lifetime of a token, in seconds.
 pub const LIFETIME: u64 = 300;
 
 const COOKIE_NAME: &str = "rejoin_token";
 
-/// How long the sessions may take to end when the server is stopped.
+/// The deadline for sessions to end when the server stops.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
-/// Stands for your database. There the passwords are hashes, by Argon2 or the like.
+/// Stands in for your database, which would store password hashes (Argon2 or similar).
 const USERS: [User; 2] = [
     User { name: "ada", password: "countess", rooms: &["lobby", "office"] },
     User { name: "ben", password: "franklin", rooms: &["lobby"] },
@@ -55,14 +55,14 @@ const USERS: [User; 2] = [
 struct User {
     name: &'static str,
     password: &'static str,
-    /// Which rooms they may enter. Looked up for each connection: a right that was taken away is not in some token still.
+    /// The rooms that the user may enter. Looked up for each connection, so that a revoked right does not live on in a token.
     rooms: &'static [&'static str],
 }
 
 /// Serves logins and connections until `stop` is ready.
 ///
 /// # Errors
-/// Fails when the listener does.
+/// Fails when the listener fails.
 pub async fn serve(
     listener: TcpListener,
     signer: Arc<Signer>,
@@ -85,7 +85,7 @@ pub async fn serve(
     Ok(())
 }
 
-// --- logging in
+// --- login
 
 #[derive(Deserialize)]
 struct Login {
@@ -102,11 +102,11 @@ struct LoggedIn {
 async fn login(State(signer): State<Arc<Signer>>, Json(login): Json<Login>) -> Response {
     let user = user(&login.user).filter(|user| user.password == login.password);
     let Some(user) = user else {
-        // The same for both: strangers need not learn who is a user here.
+        // One answer for both cases, so that it does not reveal which users exist.
         return (StatusCode::UNAUTHORIZED, "no such user, or not this password").into_response();
     };
     let token = signer.sign(&Claims::new(user.name, now() + LIFETIME));
-    // Add `; Secure` where the server is reached by TLS, which it should be: the token crosses the network in the clear.
+    // Add `; Secure` when the server is behind TLS, as it should be: without TLS the token crosses the network in the clear.
     let cookie = format!("{COOKIE_NAME}={token}; HttpOnly; SameSite=Strict; Path=/ws; Max-Age={LIFETIME}");
     let headers = [(SET_COOKIE, cookie), (CACHE_CONTROL, "no-store".into())];
     (headers, Json(LoggedIn { token, expires_in: LIFETIME })).into_response()
@@ -122,10 +122,10 @@ fn now() -> u64 {
 
 // --- connecting
 
-/// Who is this, and may they enter?
+/// Authenticates the request and decides whether the user may enter the room.
 ///
 /// # Errors
-/// Refuses with 401 whoever is not known, and with 403 whoever is and may not enter.
+/// Refuses an unknown user with 401, and a known user without access to the room with 403.
 pub async fn connect(signer: Arc<Signer>, request: ConnectRequest) -> Result<Identity, Reject> {
     let token = bearer(&request).or_else(|| cookie(&request));
     let token = token.ok_or_else(|| unauthorized("log in first, and send the token"))?;
@@ -135,12 +135,12 @@ pub async fn connect(signer: Arc<Signer>, request: ConnectRequest) -> Result<Ide
     if !user.rooms.contains(&room) {
         return Err(Reject::forbidden(format!("{} may not enter {room}", user.name)));
     }
-    // The ID comes from what was signed, never from what was asked for: whoever claims an ID can end the session that has
-    // it. A user has one session then, and logging in elsewhere ends it; for several devices, add the device's name.
+    // The ID comes from the signed claims, never from the request, because a request that claims an ID can end the session
+    // that has it. A user thus has one session, and logging in elsewhere ends it; for several devices, add the device's name.
     Ok(Identity::room(room).with_id(user.name).with_data(Member { user }))
 }
 
-/// What a connection carries: its identity's data.
+/// The data attached to a connection through its identity.
 struct Member {
     user: &'static User,
 }
@@ -159,11 +159,11 @@ fn cookie(request: &ConnectRequest) -> Option<&str> {
 }
 
 fn unauthorized(why: impl Into<std::borrow::Cow<'static, str>>) -> Reject {
-    // RFC 9110 §11.6.1: a 401 says how to do better.
+    // RFC 9110 §11.6.1: a 401 names the authentication scheme.
     Reject::unauthorized(why).with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
 }
 
-// --- and what they do once they are in
+// --- messages
 
 #[derive(Serialize)]
 struct Welcome<'a> {
@@ -175,11 +175,11 @@ struct Welcome<'a> {
 async fn handle_join(me: Connection) {
     let Member { user } = me.data().expect("connect attaches it");
     let welcome = Welcome { you: user.name, room: me.room(), rooms: user.rooms };
-    let welcome = Frame::new("welcome", &welcome).expect("strings have an image in JSON");
-    me.send(&welcome).ok(); // the first frame finds room
+    let welcome = Frame::new("welcome", &welcome).expect("strings can be represented in JSON");
+    me.send(&welcome).ok(); // the buffer of a new session is empty
 }
 
-/// Who says something need not say who they are: the connection knows.
+/// Adds the sender to a message. The ID comes from the connection, so that a client cannot fake it.
 async fn handle_message(me: Connection, message: Frame) {
     let said = message.with_id(me.id());
     me.server().broadcast(me.room(), &said).ok();

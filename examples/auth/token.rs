@@ -1,4 +1,4 @@
-//! [`Signer`]: says who somebody is so that nobody else can say it.
+//! [`Signer`]: issues and verifies signed tokens.
 
 use std::fmt;
 
@@ -8,70 +8,70 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-/// Makes and checks tokens: `CLAIMS.SIGNATURE`, both in base64url; the claims are JSON, the signature their HMAC-SHA256
-/// (RFC 2104). Whoever has the key can sign.
+/// Issues and verifies tokens of the form `CLAIMS.SIGNATURE`, both in base64url. The claims are JSON, the signature is their
+/// HMAC-SHA256 (RFC 2104). The key that verifies can also sign.
 pub struct Signer {
     mac: Hmac<Sha256>,
 }
 
-/// What a token says.
+/// The contents of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Claims {
-    /// Whom it is about.
+    /// The user's name.
     pub user: String,
-    /// The last second in which it holds, since 1970.
+    /// The last second in which the token is valid, since 1970.
     pub until: u64,
 }
 
-/// Why a token is not accepted.
+/// The reason why a token is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// It is not of our making, or was changed since.
+    /// Not signed with this key, or changed since.
     Forged,
-    /// Its time is over.
+    /// No longer valid.
     Expired,
 }
 
 impl Claims {
-    /// This user, up to and including this second since 1970.
+    /// Claims for a user, valid up to and including this second since 1970.
     pub fn new(user: impl Into<String>, until: u64) -> Self {
         Self { user: user.into(), until }
     }
 }
 
 impl Signer {
-    /// With a key of its own, which is lost with the process. A real server reads it from where its secrets are kept: then
-    /// tokens hold on its other instances, and after its restart.
+    /// Creates a signer with a random key, which is lost with the process. A real server reads the key from its secret store, so
+    /// that tokens are valid on its other instances and after a restart.
     ///
     /// # Errors
-    /// Fails when the operating system has no randomness to give.
+    /// Fails when the operating system cannot provide random bytes.
     pub fn random() -> Result<Self, getrandom::Error> {
         let mut key = [0; 32];
         getrandom::fill(&mut key)?;
         Ok(Self { mac: Hmac::new_from_slice(&key).expect("HMAC takes keys of any length") })
     }
 
-    /// A token that says this.
+    /// Issues a token with these claims.
     ///
     /// # Panics
-    /// Never: a string and a number have an image in JSON.
+    /// Never: a string and a number can be represented in JSON.
     pub fn sign(&self, claims: &Claims) -> String {
-        let claims = serde_json::to_vec(claims).expect("a string and a number have an image in JSON");
+        let claims = serde_json::to_vec(claims).expect("a string and a number can be represented in JSON");
         let signature = self.mac.clone().chain_update(&claims).finalize().into_bytes();
         format!("{}.{}", BASE64_URL_SAFE_NO_PAD.encode(claims), BASE64_URL_SAFE_NO_PAD.encode(signature))
     }
 
-    /// What a token says, where it is ours and its time is not over at `now`, in seconds since 1970.
+    /// Returns the claims of a token with a valid signature that has not expired at `now`, in seconds since 1970.
     ///
     /// # Errors
-    /// Refuses any other.
+    /// Rejects any other token.
     pub fn check(&self, token: &str, now: u64) -> Result<Claims, TokenError> {
         let (claims, signature) = token.split_once('.').ok_or(TokenError::Forged)?;
         let decode = |part| BASE64_URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Forged);
         let (claims, signature) = (decode(claims)?, decode(signature)?);
-        // First, and in constant time: what nobody has signed is not even parsed.
+        // Verified first, and in constant time: unsigned input is never parsed.
         let mac = self.mac.clone().chain_update(&claims);
         mac.verify_slice(&signature).map_err(|_| TokenError::Forged)?;
         let claims: Claims = serde_json::from_slice(&claims).map_err(|_| TokenError::Forged)?;
@@ -80,7 +80,7 @@ impl Signer {
 }
 
 impl fmt::Debug for Signer {
-    /// Without the key.
+    /// Omits the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signer").finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! [`tour`]: clients of all kinds at the door.
+//! [`tour`]: connects to the server with valid and invalid credentials.
 
 use std::error::Error;
 use std::net::SocketAddr;
@@ -16,11 +16,11 @@ use super::token::{Claims, Signer};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Comes to the server in every way, and prints how that goes. The signer is the server's own: to make a token that has
-/// expired without waiting for one.
+/// Connects to the server with each kind of credentials, and prints the outcomes. `signer` must be the server's own, so that
+/// the tour can create an expired token without waiting.
 ///
 /// # Errors
-/// Fails when the server does something else than the tour is about.
+/// Fails when the server does not answer as the tour expects.
 pub async fn tour(server: SocketAddr, signer: &Signer, mut print: impl FnMut(String)) -> Result<()> {
     let response = login(server, "ada", "countess").await?;
     let cookie = response.headers()[SET_COOKIE].to_str()?.split(';').next().unwrap_or_default().to_owned();
@@ -37,7 +37,8 @@ pub async fn tour(server: SocketAddr, signer: &Signer, mut print: impl FnMut(Str
     enter("ada, with a cookie", "office", Some(("cookie", &cookie))).await?;
 
     let forged = Signer::random()?.sign(&Claims::new("ada", u64::MAX));
-    enter("somebody's own signature", "office", Some(("authorization", &format!("Bearer {forged}")))).await?;
+    enter("ada, with a forged signature", "office", Some(("authorization", &format!("Bearer {forged}"))))
+        .await?;
     let expired = signer.sign(&Claims::new("ada", 0));
     enter("ada, too late", "office", Some(("authorization", &format!("Bearer {expired}")))).await?;
     enter("without a token", "lobby", None).await?;
@@ -53,7 +54,7 @@ pub async fn tour(server: SocketAddr, signer: &Signer, mut print: impl FnMut(Str
     Ok(())
 }
 
-/// Enters a room, and says what the server answers.
+/// Connects to a room and returns the server's answer.
 async fn enter(server: SocketAddr, room: &str, header: Option<(&str, &str)>) -> Result<String> {
     let mut builder = Client::builder(format!("ws://{server}/ws/{room}"));
     if let Some((name, value)) = header {

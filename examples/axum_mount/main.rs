@@ -1,11 +1,11 @@
-//! rejoin mounted in an axum app: state that HTTP routes and sessions share, announcements over HTTP, one shutdown for both.
+//! rejoin mounted in an axum app: HTTP routes and sessions share state, announcements arrive over HTTP, and one shutdown ends both.
 //!
 //! ```sh
 //! cargo run -p rejoin-examples --bin axum_mount [HOST:PORT]
 //! cargo run -p rejoin-examples --bin client -- 'ws://127.0.0.1:8082/ws?room=lobby'
 //! ```
 //!
-//! What one sees in the client's terminal, with `>` before what is typed there, and in a third one, with `$`:
+//! The output of the client's terminal, with `>` before typed lines, and of a third terminal, with `$` before commands:
 //!
 //! ```text
 //! -- Connected: ID in lobby
@@ -14,7 +14,7 @@
 //! $ curl http://127.0.0.1:8082/rooms/lobby
 //! [{"id":"ID","from":"127.0.0.1:PORT","attached":true}]
 //! $ curl -d 'Lunch!' http://127.0.0.1:8082/rooms/lobby/announce
-//! {"told":1}
+//! {"receivers":1}
 //! announcement "Lunch!"
 //! $ curl http://127.0.0.1:8082/
 //! 1 connected, 1 rooms, 1 announcements made
@@ -46,10 +46,10 @@ async fn main() -> ExitCode {
 async fn run(addr: &str) -> io::Result<()> {
     let listener = TcpListener::bind(addr).await?;
     println!("axum_mount: http://{}", listener.local_addr()?);
-    let stop = async { tokio::signal::ctrl_c().await.expect("Ctrl-C can be listened for") };
+    let stop = async { tokio::signal::ctrl_c().await.expect("a handler for Ctrl-C can be installed") };
     match axum_mount::serve(listener, stop).await? {
         0 => println!("axum_mount: every session has ended"),
-        left => println!("axum_mount: {left} sessions were cut short"),
+        left => println!("axum_mount: {left} sessions did not end in time"),
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
-//! rejoin as one route among others: an axum app with state of its own, and HTTP routes that speak to the rooms.
+//! rejoin as one route of an axum app with its own state, and HTTP routes that read and message rooms.
 //!
-//! | route | what |
+//! | route | purpose |
 //! |---|---|
-//! | `GET /` | what there is, as text |
-//! | `GET /rooms/{room}` | who is there: `[{"id":…,"from":ADDRESS,"attached":BOOL}]` |
-//! | `POST /rooms/{room}/announce` | broadcasts the body, answers `{"told":N}` |
+//! | `GET /` | counts, as text |
+//! | `GET /rooms/{room}` | lists the members: `[{"id":…,"from":ADDRESS,"attached":BOOL}]` |
+//! | `POST /rooms/{room}/announce` | broadcasts the body, answers `{"receivers":N}` |
 //! | `/ws?room=…` | rejoin |
 
 use std::io;
@@ -23,22 +23,22 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-/// How long the sessions may take to end when the app is stopped.
+/// The deadline for sessions to end when the app stops.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
-/// What all routes share. A [`Server`] is a handle: clone it wherever something is to be said.
+/// The state that all routes share. A [`Server`] is a cheap handle: clone it wherever you send from.
 #[derive(Clone)]
 struct App {
     server: Server,
     announcements: Arc<AtomicU64>,
 }
 
-/// Serves the app until `stop` is ready; then takes no more requests, answers those under way, delivers what the sessions
-/// have accepted, and closes them. Returns when all of that is done: how many sessions were dropped where they stood, because
-/// their handlers did not end in time.
+/// Serves the app until `stop` is ready. Then it accepts no more requests, answers the running ones, delivers the frames that
+/// sessions have accepted, and closes the sessions. Returns the number of sessions that had to be dropped because their handlers
+/// did not end in time.
 ///
 /// # Errors
-/// Fails when the listener does.
+/// Fails when the listener fails.
 pub async fn serve(
     listener: TcpListener,
     stop: impl Future<Output = ()> + Send + 'static,
@@ -51,17 +51,17 @@ pub async fn serve(
         .route("/rooms/{room}/announce", post(announce))
         .with_state(app)
         .route_service("/ws", server.service())
-        // A service knows the peer's address only where the stack tells: `connect` finds it in the extensions.
+        // A tower service does not see the peer's address unless axum adds it to the extensions, where `connect` reads it.
         .into_make_service_with_connect_info::<SocketAddr>();
-    // A frame is to leave when it is written, not when more have come: axum leaves that to us.
+    // axum does not set TCP_NODELAY. Without it a small frame waits for the acknowledgement of the previous one.
     let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
 
-    // axum's own shutdown knows requests, not the sockets that were upgraded: those are rejoin's, and go at the same time.
-    let (tell, told) = oneshot::channel::<()>();
-    let http = axum::serve(listener, routes).with_graceful_shutdown(async { drop(told.await) });
+    // axum's graceful shutdown covers requests but not upgraded sockets. rejoin owns those and closes them at the same time.
+    let (stop_http, http_stopped) = oneshot::channel::<()>();
+    let http = axum::serve(listener, routes).with_graceful_shutdown(async { drop(http_stopped.await) });
     let sessions = async {
         stop.await;
-        drop(tell);
+        drop(stop_http);
         server.shutdown(SHUTDOWN).await
     };
     let (served, left) = tokio::join!(http.into_future(), sessions);
@@ -94,26 +94,26 @@ async fn members(State(app): State<App>, Path(room): Path<String>) -> Response {
 }
 
 #[derive(Serialize)]
-struct Told {
-    told: usize,
+struct Announced {
+    receivers: usize,
 }
 
-/// Who may announce is for a middleware of yours to say.
+/// Broadcasts the body to a room. A real app protects this route with its own middleware.
 async fn announce(State(app): State<App>, Path(room): Path<String>, text: String) -> Response {
-    let frame = Frame::new("announcement", &text).expect("a string has an image in JSON");
+    let frame = Frame::new("announcement", &text).expect("a string can be represented in JSON");
     match app.server.broadcast(&room, &frame) {
-        Ok(told) => {
+        Ok(receivers) => {
             app.announcements.fetch_add(1, Ordering::Relaxed);
-            Json(Told { told }).into_response()
+            Json(Announced { receivers }).into_response()
         }
-        // It is shutting down: whoever asks again reaches its successor.
+        // The server is shutting down; a retry reaches its successor.
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
     }
 }
 
 // --- over WebSockets
 
-/// Takes everybody in. `auth` is the example that does not.
+/// Accepts every client. The example `auth` checks who may connect.
 async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
     let room = request.query("room").filter(|room| !room.is_empty());
     let room = room.ok_or_else(|| Reject::new(StatusCode::BAD_REQUEST, "which room? /ws?room=…"))?;

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * The chat's page. `rejoin.js` keeps the connection; this file says what the chat's frames mean and shows them.
+ * The chat's page. `rejoin.js` maintains the connection; this file interprets the chat's frames and displays them.
  *
- * To the server:   `say {text}`, the frame's id names the message.
+ * To the server:   `say {text}`; the frame's id identifies the message.
  * From the server: `welcome {you, people}`, `people {people}`, `joined`/`left`/`away`/`back` with a person, and
  *                  `said {from, text, at}` under the id of its `say`. A person is `{id, name}`.
  */
@@ -16,15 +16,15 @@ const CUT_FOR = 5000;
 
 const $ = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
 
-/** For tests: the connection, and how many messages came again (after `Send again`, and never otherwise). */
+/** For tests: the connection, and the number of repeated messages (which occur only after `Send again`). */
 const chat = { connection: /** @type {Rejoin | null} */ (null), repeated: 0 };
 Object.assign(window, { chat });
 
 /** @type {Person | null} */
 let me = null;
-/** The last line of the log when the present session began: its welcome comes right after. @type {Element | null} */
+/** The last line of the log when the current session began. Its welcome is inserted after it. @type {Element | null} */
 let beginning = null;
-/** Whether the present session replaces one that was lost. */
+/** Whether the current session replaces one that was lost. */
 let replaces = false;
 /** @type {Map<string, Person>} */
 const people = new Map();
@@ -70,7 +70,7 @@ function leave() {
   $('name').focus();
 }
 
-// ---- what the connection tells
+// ---- events of the connection
 
 /** @param {Rejoin} connection */
 function follow(connection) {
@@ -147,7 +147,7 @@ function handleMessage({ id, event, payload }) {
     case 'away':
     case 'back': {
       const person = people.get(payload.id);
-      if (person && person.id !== me?.id) person.away = event === 'away'; // of myself I know it earlier
+      if (person && person.id !== me?.id) person.away = event === 'away'; // our own state is known from the socket, and earlier
       return showPeople();
     }
     case 'said':
@@ -159,12 +159,12 @@ function handleMessage({ id, event, payload }) {
 function handleSaid(id, { from, text, at }) {
   const row = rows.get(id);
   if (!row) return addMessage(id, from, text, at, from.id === me?.id);
-  // A message of mine is in the log since it was typed. Its first echo is expected; anything more is a repetition.
+  // Our own message is in the log since it was typed. Its first echo is expected; any further one is a repetition.
   if (row.matches('.mine') && !('echoed' in row.dataset)) row.dataset.echoed = '';
   else chat.repeated += 1;
 }
 
-// ---- speaking
+// ---- sending
 
 function say() {
   const text = $('text').value.trim();
@@ -184,7 +184,7 @@ function say() {
   scrollToEnd();
 }
 
-/** Under the same ids: who has got a message the first time does not see it twice. @param {Sent[]} sends */
+/** Sends with the same ids, so that a member who already has a message does not see it twice. @param {Sent[]} sends */
 function sayAgain(sends) {
   try {
     for (const { frame } of sends) {
@@ -196,12 +196,12 @@ function sayAgain(sends) {
   }
 }
 
-/** Unique enough to name a message. (`crypto.randomUUID` is missing where a phone opens the page without TLS.) */
+/** Unique enough to identify a message. (`crypto.randomUUID` is missing when a phone opens the page without TLS.) */
 function newId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
-// ---- showing
+// ---- display
 
 /** @param {string} id @param {Person} from @param {string} text @param {number} at @param {boolean} mine */
 function addMessage(id, from, text, at, mine) {
@@ -231,7 +231,7 @@ function addMessage(id, from, text, at, mine) {
 const TICKS = {
   queued: 'waiting for a connection',
   sent: 'on its way to the server',
-  acknowledged: 'the server has it', // and delivers it to everybody here, those who are away when they are back
+  acknowledged: 'the server has it', // and delivers it to every member; to those who are away, when they are back
   refused: 'not sent: larger than the server accepts',
   lost: 'not acknowledged, the session was lost',
 };
@@ -278,7 +278,7 @@ function notice(kind, text, label, press) {
   append(row);
 }
 
-/** Stands where the session began, before what was typed while it was not open yet. */
+/** Inserted where the session began, before the lines typed while it was not open yet. */
 function showWelcome() {
   const again = replaces ? 'With a new session: you' : 'You';
   notice('joined', `${again} are in ${$('title').textContent} as ${me?.name}`);
@@ -345,14 +345,14 @@ function showPeople() {
   }));
 }
 
-/** What the others see of me. @param {boolean} away */
+/** Shows our own state as the others see it. @param {boolean} away */
 function showMyself(away) {
   const mine = me && people.get(me.id);
   if (mine) mine.away = away;
   showPeople();
 }
 
-/** Me first, then as they came. */
+/** Our own entry first, then the others in order of arrival. */
 function inOrder() {
   const mine = me && people.get(me.id);
   return mine ? [mine, ...[...people.values()].filter((person) => person !== mine)] : [...people.values()];
@@ -387,7 +387,7 @@ function showProblem(text) {
   $('problem').hidden = text === '';
 }
 
-/** Whether there is a connection to speak to, or to cut. @param {boolean} open */
+/** Enables or disables the controls that need a connection. @param {boolean} open */
 function setOpen(open) {
   for (const id of ['text', 'send', 'cut', 'cut-long']) $(id).disabled = !open;
 }
@@ -421,7 +421,7 @@ function plural(count, noun) {
 
 // ---- the page's own events
 
-/** The field grows with its text; the count appears when the end is near. */
+/** Grows the field with its text, and shows the length near the limit. */
 function handleTyping() {
   const field = $('text');
   showProblem('');
@@ -450,14 +450,14 @@ $('cut').addEventListener('click', () => chat.connection?.cut());
 $('cut-long').addEventListener('click', () => chat.connection?.cutFor(CUT_FOR));
 $('leave').addEventListener('click', leave);
 $('newer').addEventListener('click', scrollToEnd);
-// A growing field or a keyboard takes room from the log: who was at its end stays there.
+// A growing field or a keyboard takes space from the log. Keep a reader who was at its end there.
 let wasAtEnd = true;
 $('scroll').addEventListener('scroll', () => {
   wasAtEnd = isAtEnd();
   if (wasAtEnd) $('newer').hidden = true;
 });
 new ResizeObserver(() => { if (wasAtEnd) scrollToEnd(); }).observe($('scroll'));
-// Leaving the page is leaving the room: without this, the others would see us as away until the session's window has passed.
+// Leaving the page means leaving the room. Without this, the others would see us as away until the session's window ends.
 addEventListener('pagehide', (event) => { if (!event.persisted) chat.connection?.close(); });
 
 const link = new URLSearchParams(location.hash.slice(1).replaceAll('+', '%2B'));

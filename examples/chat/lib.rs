@@ -1,16 +1,17 @@
-//! A chat in rooms. Cut the connection whenever you like: what was said meanwhile arrives once, and in order.
+//! A chat in rooms. Cut the connection whenever you like: messages sent meanwhile arrive once and in order.
 //!
-//! The contract with the page, `chat.js`:
+//! The protocol between the server and the page, `chat.js`:
 //!
 //! | event | to | payload |
 //! |---|---|---|
 //! | `say` | the server | `{text}`; the frame's id names the message |
 //! | `said` | the room | `{from, text, at}` under the id of its `say`; `at` in milliseconds since 1970 |
-//! | `welcome` | who has joined | `{you, people}` |
+//! | `welcome` | the new member | `{you, people}` |
 //! | `joined`, `left` | the room | a person |
-//! | `away`, `back` | the room | a person whose socket is gone, or there again |
+//! | `away`, `back` | the room | a person whose socket is lost, or restored |
 //!
-//! A person is `{id, name, away?}`. The id is the connection's: random, so that nobody can take another's session by naming it.
+//! A person is `{id, name, away?}`. The id is the connection's, which is random, so that a client cannot take over a session by
+//! guessing its id.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -24,11 +25,11 @@ use tokio::net::TcpListener;
 
 mod page;
 
-const LONGEST_NAME: usize = 32; // characters, like the other two
+const LONGEST_NAME: usize = 32; // in characters, like the next two
 const LONGEST_ROOM: usize = 64;
 const LONGEST_TEXT: usize = 2000;
 
-/// How long the sessions may take to end when the chat is stopped.
+/// The deadline for sessions to end when the chat stops.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
 /// Serves the chat until `stop` is ready: the page on `/`, its connections on `/ws`.
@@ -55,15 +56,15 @@ fn server() -> Result<Server, ConfigError> {
         .build()
 }
 
-/// What all members have in common.
+/// State that all members share.
 #[derive(Default)]
 struct Chat {
-    /// Held while somebody's coming or going is told. Without it a newcomer could be told of a leaving first, and then get
-    /// a list in which the one who has left is still there.
+    /// Held while a join or a leave is broadcast. Without it a new member could first get the news that a person left, and then
+    /// a list that still contains that person.
     order: Mutex<()>,
 }
 
-/// What a connection carries: its identity's data.
+/// The data attached to a connection through its identity.
 struct Member {
     name: String,
     chat: Arc<Chat>,
@@ -95,7 +96,7 @@ struct Said<'a> {
     at: u128,
 }
 
-/// Runs for every socket, those of a resume included. A real application finds out here who this is.
+/// Runs for every socket, including those of a resume. A real application authenticates the request here.
 async fn connect(chat: Arc<Chat>, request: ConnectRequest) -> Result<Identity, Reject> {
     let name = label("name", request.query("name"), LONGEST_NAME)?;
     let room = label("room", request.query("room"), LONGEST_ROOM)?;
@@ -114,11 +115,11 @@ async fn handle_join(me: Connection) {
     let chat = chat(&me);
     let _in_order = chat.order.lock().unwrap_or_else(PoisonError::into_inner);
     let members = me.server().connections(me.room());
-    // I am reading this, so I am not away.
+    // The new member may already have lost its socket again, but it must not see itself as away.
     let people = members.iter().map(|member| person(member, !member.is_attached() && member.id() != me.id()));
     let welcome = Welcome { you: person(&me, false), people: people.collect() };
     if me.send(&frame("welcome", &welcome)).is_err() {
-        return me.close(1011, "no room for the welcome"); // it comes again, to a fresh session
+        return me.close(1011, "no space for the welcome"); // the client retries with a fresh session
     }
     tell_room(&me, &frame("joined", &person(&me, false)));
 }
@@ -138,7 +139,7 @@ async fn handle_leave(me: Connection, _: CloseReason) {
 async fn handle_message(me: Connection, message: Frame) {
     let text = match text(&message) {
         Ok(text) => text,
-        // The page does not send such; whoever does is told why this is the end.
+        // The page never sends this. The close frame tells another client why its session ends.
         Err(why) => return me.close(1008, why),
     };
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
@@ -148,7 +149,7 @@ async fn handle_message(me: Connection, message: Frame) {
 
 fn text(message: &Frame) -> Result<String, &'static str> {
     if message.event() != "say" {
-        return Err("this chat understands say alone");
+        return Err("expected the event say");
     }
     let say: Say = message.decode().map_err(|_| "the payload of say is {text}")?;
     let text = say.text.trim();
@@ -166,9 +167,9 @@ impl Chat {
     }
 }
 
-/// Everybody in this member's room, those away included: they get it when they are back.
+/// Sends a frame to all members of this member's room. Members who are away get it when they are back.
 fn tell_room(member: &Connection, frame: &Frame) {
-    // Fails when the server has been shut down: then nobody is there.
+    // Fails after a shutdown, when the room is empty anyway.
     member.server().broadcast(member.room(), frame).ok();
 }
 
@@ -185,7 +186,7 @@ fn person(connection: &Connection, away: bool) -> Person<'_> {
 }
 
 fn frame(event: &str, payload: &impl Serialize) -> Frame {
-    Frame::new(event, payload).expect("strings and numbers have an image in JSON")
+    Frame::new(event, payload).expect("strings and numbers can be represented in JSON")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! `chat [--addr HOST:PORT]`: starts the chat, and says where.
+//! `chat [--addr HOST:PORT]`: starts the chat and prints its address.
 
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
@@ -34,11 +34,11 @@ async fn run(addr: Option<String>) -> io::Result<()> {
         None => listen_by_default().await?,
     };
     println!("chat: open http://{} in two windows", listener.local_addr()?);
-    let stop = async { tokio::signal::ctrl_c().await.expect("Ctrl-C can be listened for") };
+    let stop = async { tokio::signal::ctrl_c().await.expect("a handler for Ctrl-C can be installed") };
     rejoin_chat::serve(listener, stop).await.map_err(io::Error::other)
 }
 
-/// On the default address, or where that is taken on a free port.
+/// Listens on the default address, or on a free port if that address is taken.
 async fn listen_by_default() -> io::Result<TcpListener> {
     match TcpListener::bind(DEFAULT_ADDR).await {
         Err(error) if error.kind() == ErrorKind::AddrInUse => {

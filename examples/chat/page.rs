@@ -1,4 +1,4 @@
-//! HTTP on the chat's port: the page's files, which are part of the program, and `/ws`, which is rejoin's.
+//! HTTP on the chat's port: the page's files, which are compiled into the program, and `/ws`, which rejoin serves.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rejoin_server::Service;
 use tokio::net::TcpListener;
 
-/// How long to wait when no socket can be accepted, because too many are open.
+/// The delay after a failed accept, which usually means that too many sockets are open.
 const ACCEPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Serves HTTP/1.1 on the listener.
@@ -27,12 +27,12 @@ pub(super) async fn serve(listener: TcpListener, websocket: Service) {
                 continue;
             }
         };
-        // A message leaves when it is written, without waiting for the acknowledgement of the one before.
+        // Without TCP_NODELAY a small frame waits for the acknowledgement of the previous one.
         socket.set_nodelay(true).ok();
         let websocket = websocket.clone();
         let service = service_fn(move |request| answer(request, websocket.clone()));
         let mut http = http1::Builder::new();
-        http.timer(TokioTimer::new()); // a request head that does not come in time ends its connection
+        http.timer(TokioTimer::new()); // closes connections whose request head arrives too late
         let connection = http.serve_connection(TokioIo::new(socket), service).with_upgrades();
         tokio::spawn(async move { drop(connection.await) });
     }
@@ -59,7 +59,7 @@ fn response(
     text: &'static str,
 ) -> Response<Full<Bytes>> {
     let response = Response::builder().status(status).header(header.0, header.1);
-    // An edited page is to be seen after a restart.
+    // The browser must load an edited page after a restart.
     let response =
         response.header(CACHE_CONTROL, "no-store").body(Full::new(Bytes::from_static(text.as_bytes())));
     response.expect("header names and values are constants")

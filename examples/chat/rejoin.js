@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * The session mode of rejoin for browsers, with the json codec. Implements PROTOCOL.md, version 1; comments name its
- * sections (§). One file without dependencies: use it unchanged, or copy it. `tests/vectors/client` has its test vectors.
+ * rejoin's session mode for browsers, with the json codec. Implements PROTOCOL.md, version 1; comments name its sections (§).
+ * One file without dependencies: use it unchanged, or copy it. `tests/vectors/client` has its test vectors.
  *
  *     const connection = new Rejoin('wss://example.org/ws?room=tea');
  *     connection.addEventListener('message', ({ detail }) => console.log(detail.event, detail.payload));
@@ -16,14 +16,14 @@
  * | `sent`     | `{ sends }`                        | frames that waited for a socket were written to one                |
  * | `acked`    | `{ upTo, sends }`                  | the server has received every frame up to number `upTo`            |
  * | `refused`  | `{ limit, sends }`                 | frames queued before the first `$open` exceed `limit` bytes: not sent |
- * | `dropped`  | `{ code, reason }`                 | the socket is gone; the session may go on                          |
- * | `waiting`  | `{ ms, attempt, code, reason }`    | the next dial begins in `ms`; why the last socket or dial ended    |
- * | `restored` | `{ session }`                      | the session goes on, on a new socket                               |
- * | `gap`      | `{ from, to }`                     | the frames with these numbers will never come                      |
- * | `lost`     | `{ reason, sends }`                | the session is over; `sends` were never acknowledged               |
- * | `closed`   | `{ code, reason, sends }`          | the end, no more attempts; `sends` were never acknowledged         |
+ * | `dropped`  | `{ code, reason }`                 | the socket is lost; the session may continue                       |
+ * | `waiting`  | `{ ms, attempt, code, reason }`    | the next dial starts in `ms`; the end of the last socket or dial   |
+ * | `restored` | `{ session }`                      | the session continues on a new socket                              |
+ * | `gap`      | `{ from, to }`                     | the frames with these numbers will never arrive                    |
+ * | `lost`     | `{ reason, sends }`                | the session has ended; `sends` were never acknowledged             |
+ * | `closed`   | `{ code, reason, sends }`          | the end, without further dials; `sends` were never acknowledged    |
  *
- * An event that a listener causes (by `close()`, say) is dispatched after the events before it have reached all listeners.
+ * An event that a listener causes, for example with `close()`, is dispatched after all earlier events have reached all listeners.
  *
  * Payloads pass through `JSON.parse`: an integer beyond 2^53 loses its last digits here. Send such numbers as strings.
  *
@@ -33,25 +33,25 @@
  * @typedef {'connecting' | 'open' | 'away' | 'closed'} State
  *
  * The result of `send`. `number` counts within the session (§4); `text` is the WebSocket message, `size` its length in
- * bytes; `state` changes as the frame makes its way.
+ * bytes; `state` changes as the frame is sent and acknowledged.
  * @typedef {{ number: number, frame: Frame, text: string, size: number,
  *   state: 'queued' | 'sent' | 'acknowledged' | 'refused' | 'lost' }} Sent
  */
 export class Rejoin extends EventTarget {
   #url;
-  /** What this side keeps for replay at most (§4). */
+  /** The limits of what this side keeps for replay (§4). */
   #limits;
-  /** The only socket that counts: events of any other are ignored. @type {WebSocket | null} */
+  /** The current socket. Events of any other socket are ignored. @type {WebSocket | null} */
   #socket = null;
   /** @type {State} */
   #state = 'connecting';
-  /** Dials since a connection that lasted, and whether the server (or `cutFor`) set the present wait. */
+  /** Dials since a connection that lasted, and whether the server (or `cutFor`) set the current wait. */
   #attempt = 0;
   #waitIsImposed = false;
   #openedAt = 0;
-  /** Whether a dial that offered a resume was abandoned: the server may still act on it, and close the next socket. */
+  /** Whether a dial that offered a resume was abandoned. The server may still act on it, and then closes the next socket. */
   #strayDial = false;
-  /** Events that listeners have not seen yet. @type {CustomEvent[]} */
+  /** Events that have not been dispatched yet. @type {CustomEvent[]} */
   #events = [];
 
   // The session, across all its sockets. Invariant: #kept holds the frames #acknowledged + 1, + 2, … without a hole,
@@ -61,15 +61,15 @@ export class Rejoin extends EventTarget {
   /** @type {Sent[]} */
   #kept = [];
   #keptBytes = 0;
-  #acknowledged = 0; // of ours, by the server
-  #written = 0; // of ours, the highest number that any socket was given
-  #received = 0; // of the server's, by us
-  #reported = 0; // of #received, what the server knows; between sockets all of it, for the offer names it
+  #acknowledged = 0; // the number of our frames that the server has acknowledged
+  #written = 0; // the highest number of our frames that was written to any socket
+  #received = 0; // the number of the server's frames that we have received
+  #reported = 0; // the part of #received that the server knows; between sockets all of it, because the offer names it
 
-  // The present socket. Times are `performance.now()`.
+  // The current socket. Times are `performance.now()`.
   #unreportedBytes = 0;
   #oldestUnreported = 0;
-  /** Whether `$sync` was sent, and no `$ack` has brought anything since. */
+  /** Whether `$sync` was sent and no `$ack` since has acknowledged anything new. */
   #synced = false;
   #heardAt = 0;
   #answerBy = Infinity;
@@ -77,15 +77,15 @@ export class Rejoin extends EventTarget {
   #ackTimer;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #lifeTimer;
-  /** The end of a wait, or of the time that a dial may take. @type {ReturnType<typeof setTimeout> | undefined} */
+  /** Ends a wait, or a dial that takes too long. @type {ReturnType<typeof setTimeout> | undefined} */
   #attemptTimer;
   #pageEvents = new AbortController();
 
   /**
-   * Begins to connect at once.
-   * @param {string | URL} url `ws:` or `wss:`; must not change what it identifies (§5)
-   * @param {{ buffer?: number, bufferBytes?: number }} [limits] frames and bytes that are kept for replay: 256 and 1 MiB
-   *   by default, or less where the server keeps less. `send` throws beyond them.
+   * Starts connecting at once.
+   * @param {string | URL} url `ws:` or `wss:`; it must identify the same client and room for the whole session (§5)
+   * @param {{ buffer?: number, bufferBytes?: number }} [limits] the maximum of frames and bytes kept for replay: 256 and 1 MiB
+   *   by default, or less if the server keeps less. `send` throws beyond them.
    */
   constructor(url, { buffer = 256, bufferBytes = 1 << 20 } = {}) {
     super();
@@ -103,24 +103,24 @@ export class Rejoin extends EventTarget {
   get session() { return this.#session; }
   /** The number of frames that are not yet acknowledged. */
   get pending() { return this.#kept.length; }
-  /** The number that may be (§4); before the first `$open` names the bound of the session, a modest one. */
+  /** The limit of `pending` (§4). Before the first `$open`, which states the session's limit, a small one. */
   get buffer() { return Math.min(this.#limits.buffer, this.#session?.buffer ?? BUFFER_UNTIL_OPEN); }
-  /** Their bytes. A single frame may exceed this while nothing else is kept. */
+  /** The limit of their bytes. A single frame may exceed it if no other frame is kept. */
   get bufferBytes() { return Math.min(this.#limits.bufferBytes, this.#session?.bufferBytes ?? Infinity); }
 
   /**
-   * Accepts a frame for delivery. Without a socket it is kept, and written after the resume.
-   * Throws when the connection is closed, the frame is invalid or larger than the server accepts (a `RangeError` with
-   * `size` and `limit` in bytes), or the buffer of unacknowledged frames is full. Then nothing is sent.
+   * Accepts a frame for delivery. Without a socket the frame is kept, and written after the resume.
+   * Throws, without sending anything, when the connection is closed, the frame is invalid or larger than the server accepts (a
+   * `RangeError` with `size` and `limit` in bytes), or the buffer of unacknowledged frames is full.
    * @param {Frame} frame @returns {Sent}
    */
   send({ id, event, payload }) {
     if (!isText(id) || !isText(event)) throw new TypeError('id and event must be strings');
-    // A server that reads strings as UTF-8 cannot decode half a character, and would close (§2).
+    // A lone surrogate has no encoding in UTF-8: the server would close the connection (§2).
     if (HALF_CHARACTER.test(`${id}${event}`)) throw new TypeError('id and event must not contain lone surrogates');
     if (event?.startsWith('$')) throw new Error(`events that begin with $ belong to the protocol: ${event}`); // §3
     const frame = { id: id || undefined, event: event || undefined, payload };
-    const text = JSON.stringify(frame); // before the rest: `toJSON` of a payload may send or close
+    const text = JSON.stringify(frame); // first, because `toJSON` of a payload may send or close
     const size = byteLength(text);
     const limit = this.#session?.maxMessage ?? Infinity;
     if (this.#state === 'closed') throw new Error('the connection is closed');
@@ -143,12 +143,12 @@ export class Rejoin extends EventTarget {
     return sent;
   }
 
-  /** Ends the session (§7: 1000). While away the server cannot be told, and lets the session's window pass. */
+  /** Ends the session (§7: 1000). While away, the server cannot be notified, and ends the session after its window. */
   close() {
     if (this.#state !== 'closed') this.#finish(1000, '');
   }
 
-  /** For tests and demonstrations: loses the socket. The session goes on with the next one. */
+  /** For tests and demonstrations: drops the socket. The session continues on the next one. */
   cut() {
     if (this.#state === 'closed') return;
     this.#attempt = 0; // the server did nothing wrong
@@ -160,7 +160,7 @@ export class Rejoin extends EventTarget {
     if (this.#state !== 'closed') this.#lose(CUT, 'cut', ms);
   }
 
-  // ---- a socket's life
+  // ---- opening and losing sockets
 
   #connect() {
     const offers = [CODEC];
@@ -168,14 +168,14 @@ export class Rejoin extends EventTarget {
     const socket = new WebSocket(this.#url, offers);
     this.#socket = socket;
     socket.onmessage = ({ data }) => { if (socket === this.#socket) this.#handleMessage(data); };
-    // A page cannot see the HTTP status of a refused upgrade: it looks like a lost socket, and is tried again.
+    // A page cannot see the HTTP status of a refused upgrade. It looks like a lost socket, so the client dials again.
     socket.onclose = ({ code, reason }) => { if (socket === this.#socket) this.#handleClose(code, reason); };
     this.#attemptTimer = setTimeout(() => this.#lose(GIVEN_UP, 'no $open in time'), OPEN_TIMEOUT);
   }
 
-  /** Leaves the socket without waiting for its close handshake. @param {number} code @param {string} reason */
+  /** Detaches the socket without waiting for its close handshake. @param {number} code @param {string} reason */
   #detach(code, reason) {
-    this.#reportReceived(); // §7: before a close frame of ours
+    this.#reportReceived(); // §7: acknowledge before our close frame
     clearTimeout(this.#attemptTimer);
     clearInterval(this.#lifeTimer);
     const socket = this.#socket;
@@ -190,7 +190,7 @@ export class Rejoin extends EventTarget {
     this.#retry(code, reason, { next: 'resume', wait });
   }
 
-  /** §5: the server may act late on a dial that we abandon, and close the socket of the next one with 4000. */
+  /** §5: the server may act late on an abandoned dial, and close the socket of the next one with 4000. */
   #noteStrayDial() {
     if (this.#state === 'away' && this.#session) this.#strayDial = true;
   }
@@ -214,7 +214,7 @@ export class Rejoin extends EventTarget {
     this.#detach(CUT, '');
     if (wasOpen) {
       this.#state = 'away';
-      // A server that opens and drops must not be dialled twice a second for ever.
+      // Keep the backoff for a connection that did not last, or a server that opens and drops would be dialled twice a second.
       if (performance.now() - this.#openedAt >= LASTED) this.#attempt = 0;
     }
     this.#waitIsImposed = (wait ?? hint) !== undefined || code === 1013;
@@ -247,7 +247,7 @@ export class Rejoin extends EventTarget {
     return ended;
   }
 
-  // ---- what arrives
+  // ---- receiving
 
   /**
    * A message that cannot be read ends the connection (§2, §3). A page cannot close with a protocol code, so the server
@@ -275,7 +275,7 @@ export class Rejoin extends EventTarget {
     this.#acknowledge();
   }
 
-  /** False for a malformed one; an unknown one is ignored (§3). @param {Frame} frame */
+  /** Returns false for a malformed frame. An unknown event is ignored (§3). @param {Frame} frame */
   #handleControl({ event, payload }) {
     switch (event) {
       case '$open': return isOpen(payload) && this.#handleOpen(payload);
@@ -316,14 +316,14 @@ export class Rejoin extends EventTarget {
     return true;
   }
 
-  /** §5: the server has forgotten frames that it acknowledged. Its session ends, and ours is lost. */
+  /** §5: the server has forgotten frames that it acknowledged. Ends its session, and reports ours as lost. */
   #abandon() {
     this.#detach(1000, 'session lost');
     this.#retry(LOST, 'unknown', { next: 'afresh' });
     return true;
   }
 
-  /** Takes out what the server does not accept, while no number has crossed the wire. @param {number} limit */
+  /** Removes frames that the server does not accept. Renumbering is safe because no frame was written yet. @param {number} limit */
   #refuse(limit) {
     const refused = this.#kept.filter(({ size }) => size > limit);
     if (refused.length === 0) return refused;
@@ -346,7 +346,7 @@ export class Rejoin extends EventTarget {
     return true;
   }
 
-  /** §4: a gap begins right after what was received, and counts as received. @param {{ from?: any, to?: any }} gap */
+  /** §4: a gap begins right after the last received frame, and counts as received. @param {{ from?: any, to?: any }} gap */
   #handleGap({ from, to }) {
     if (from !== this.#received + 1 || !isCount(to) || to < from) return false;
     this.#received = to;
@@ -356,7 +356,7 @@ export class Rejoin extends EventTarget {
     return true;
   }
 
-  /** Drops the frames that the server has received; null if it cannot have (§4). @param {unknown} upTo @returns {Sent[] | null} */
+  /** Drops the frames that the server has received. Returns null for an impossible number (§4). @param {unknown} upTo @returns {Sent[] | null} */
   #cover(upTo) {
     if (!isCount(upTo) || upTo < this.#acknowledged || upTo > this.#written) return null;
     const covered = this.#kept.splice(0, upTo - this.#acknowledged);
@@ -368,7 +368,7 @@ export class Rejoin extends EventTarget {
     return covered;
   }
 
-  // ---- what leaves
+  // ---- sending
 
   /** @param {Sent} sent */
   #write(sent) {
@@ -377,14 +377,14 @@ export class Rejoin extends EventTarget {
     sent.state = 'sent';
   }
 
-  /** False when the socket is closing already. @param {string} text */
+  /** Returns false when the socket is already closing. @param {string} text */
   #transmit(text) {
     if (this.#socket?.readyState !== WebSocket.OPEN) return false;
     this.#socket.send(text);
     return true;
   }
 
-  /** §4: limits of ours below the session's would be reached before the server acknowledges by itself. */
+  /** §4: own limits below the session's would be reached before the server acknowledges by itself. */
   #syncAtHalf() {
     const { buffer, bufferBytes } = this.#limits;
     const due = (buffer < (this.#session?.buffer ?? 0) && this.#written - this.#acknowledged >= buffer / 2)
@@ -392,7 +392,7 @@ export class Rejoin extends EventTarget {
     if (due) this.#sync();
   }
 
-  /** §4: asks for an `$ack`, once: a server that has not counted what it has read says so later, unasked. */
+  /** §4: asks for an `$ack`, once: a server that has not yet counted the frames acknowledges them later, unasked. */
   #sync() {
     if (this.#state === 'open' && !this.#synced) this.#synced = this.#transmit('{"event":"$sync"}');
   }
@@ -405,7 +405,7 @@ export class Rejoin extends EventTarget {
     this.#ackTimer = setTimeout(() => this.#reportReceived(), ACK_DELAY);
   }
 
-  /** §4: at a quarter of the buffer, or after a second; reads the clock too, as timers of a hidden page run late. */
+  /** §4: at a quarter of the buffer, or after a second. Also reads the clock, because timers of a hidden page run late. */
   #acknowledge() {
     if (!this.#session) return; // a listener closed the connection
     const late = performance.now() - this.#oldestUnreported >= ACK_DELAY;
@@ -413,7 +413,7 @@ export class Rejoin extends EventTarget {
       || this.#unreportedBytes >= quarter(this.#session.bufferBytes)) this.#reportReceived();
   }
 
-  /** @param {boolean} [asked] by `$sync`: then also for nothing new */
+  /** @param {boolean} [asked] by `$sync`, which is answered even if there is nothing new */
   #reportReceived(asked = false) {
     clearTimeout(this.#ackTimer);
     this.#ackTimer = undefined;
@@ -423,7 +423,7 @@ export class Rejoin extends EventTarget {
     this.#unreportedBytes = 0;
   }
 
-  // ---- signs of life: a page sees no RFC 6455 pings, so it asks with `$ping` (§3, with the times of §8)
+  // ---- heartbeat: a page cannot see RFC 6455 pings, so it sends `$ping` (§3, with the times of §8)
 
   #checkLife() {
     const now = performance.now();
@@ -437,7 +437,7 @@ export class Rejoin extends EventTarget {
     this.#answerBy = Math.min(this.#answerBy, performance.now() + patience);
   }
 
-  /** The page is visible again, or the network is back: checks the socket, or dials without waiting longer. */
+  /** The page is visible again, or the network is back. Probes the socket, or dials without waiting longer. */
   #handleWake() {
     if (this.#state === 'open') return this.#probe(WAKE_PATIENCE);
     if (this.#socket || this.#waitIsImposed) return;
@@ -445,9 +445,9 @@ export class Rejoin extends EventTarget {
     this.#connect();
   }
 
-  /** Every caller is done with its work: a listener may call any method. @param {(false | null | 0 | [string, object])[]} events */
+  /** Call it last: a listener may call any method. @param {(false | null | 0 | [string, object])[]} events */
   #emit(...events) {
-    const inListener = this.#events.length > 0; // then the loop below, further up the stack, dispatches them
+    const inListener = this.#events.length > 0; // the loop below, further up the stack, dispatches them
     for (const event of events) if (event) this.#events.push(new CustomEvent(event[0], { detail: event[1] }));
     if (inListener) return;
     for (; this.#events.length; this.#events.shift()) this.dispatchEvent(this.#events[0]);
@@ -455,14 +455,14 @@ export class Rejoin extends EventTarget {
 }
 
 /**
- * What a close asks of the client (§7): to resume the session, to begin afresh, or never to connect again.
+ * The client's reaction to a close frame (§7): resume the session, connect to a fresh one, or never connect again.
  * @param {number} code @param {string} reason @returns {{ next: 'resume' | 'afresh' | 'never', hint?: number }}
  */
 function afterClose(code, reason) {
   switch (code) {
     case 1000: case 1002: case 1007: case 1008: case 1009: case 4000:
       return { next: 'never' };
-    case 1001: // Firefox reports 1001 to a page whose navigation turns out to be a download: the server keeps the session.
+    case 1001: // Firefox reports 1001 when a navigation turns out to be a download. The server then keeps the session.
       return { next: reason === 'server shutting down' ? 'afresh' : 'resume' };
     case 1011:
       return { next: 'afresh' };
@@ -480,12 +480,12 @@ function backoff(attempt) {
   return Math.min(BACKOFF_BASE * 2 ** attempt, BACKOFF_MAX) * (0.5 + Math.random() / 2);
 }
 
-/** At least one (§4). @param {number} bound */
+/** A quarter, and at least one (§4). @param {number} bound */
 function quarter(bound) {
   return Math.max(1, Math.floor(bound / 4));
 }
 
-/** Of the WebSocket message. @param {string} text */
+/** The size of the WebSocket message. @param {string} text */
 function byteLength(text) {
   return UTF8.encode(text).length;
 }
@@ -526,17 +526,17 @@ const CODEC = 'rejoin.v1.json';
 const UTF8 = new TextEncoder();
 const HALF_CHARACTER = /\p{Surrogate}/u;
 
-// Close codes of our own, which suspend the session and do not end it (§7: any other).
+// Our own close codes. They suspend the session instead of ending it (§7: any other code).
 const CUT = 4001;
 const GIVEN_UP = 4002;
-/** What browsers report for a socket that was lost without a close frame (RFC 6455 §7.1.5). */
+/** The code that browsers report for a socket lost without a close frame (RFC 6455 §7.1.5). */
 const LOST = 1006;
 
-// Milliseconds, but for the buffer, which counts frames.
+// In milliseconds, except for the buffer, which is in frames.
 const BUFFER_UNTIL_OPEN = 64;
 const BACKOFF_BASE = 500;
 const BACKOFF_MAX = 30_000;
-const LASTED = 10_000; // of a connection: the backoff begins anew
+const LASTED = 10_000; // after a connection of this length the backoff restarts
 const OPEN_TIMEOUT = 15_000;
 const ACK_DELAY = 1000;
 const PING_AFTER = 20_000;

@@ -1,12 +1,12 @@
-//! A client for a terminal: says what is typed, prints what it is told, and comes back by itself.
+//! A terminal client: sends what you type, prints every event, and reconnects by itself.
 //!
 //! ```sh
 //! cargo run -p rejoin-examples --bin client -- URL [TOKEN]
 //! ```
 //!
-//! A token is sent as `Authorization: Bearer`; the example `auth` gives some away. A line that is typed is sent as
-//! `say {"text":…}`, an empty one prints where the connection stands, and Ctrl-D closes it. Against the chat, with a cable in
-//! between that can be cut:
+//! The token is sent as `Authorization: Bearer`; the example `auth` issues tokens. A typed line is sent as `say {"text":…}`, an
+//! empty line prints the connection's state, and Ctrl-D closes the connection. To try it with the chat and a cable that you can
+//! cut:
 //!
 //! ```sh
 //! cargo run -p rejoin-chat
@@ -14,7 +14,7 @@
 //! cargo run -p rejoin-examples --bin client -- 'ws://127.0.0.1:9000/ws?room=lobby&name=Ada'
 //! ```
 //!
-//! What is typed is marked by `>` here, and what the chat says is cut short:
+//! Typed lines are marked with `>` here, and payloads from the chat are shortened:
 //!
 //! ```text
 //! -- Connected: ID in lobby
@@ -38,8 +38,8 @@
 //! -- over: closed by the application; not acknowledged: 0
 //! ```
 //!
-//! After more than 30 s, or when the chat itself was started again, the session is gone: instead of the replay comes
-//! `-- session lost`, and the welcome of a fresh one.
+//! After more than 30 s, or if the chat itself was restarted, the session has ended. Instead of the replay the client prints
+//! `-- session lost`, and the welcome of a fresh session.
 
 use std::io::BufRead as _;
 use std::process::ExitCode;
@@ -64,8 +64,8 @@ async fn main() -> ExitCode {
     }
 }
 
-/// The lines of standard input. From a thread of their own, as a read that waits for a line cannot be called off: the program
-/// is to end when the connection does.
+/// The lines of standard input. They come from a separate thread because a blocking read cannot be cancelled, and the program
+/// must end when the connection does.
 fn typed() -> mpsc::Receiver<String> {
     let (sender, lines) = mpsc::channel(1);
     std::thread::spawn(move || {

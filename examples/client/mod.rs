@@ -1,14 +1,14 @@
-//! A client for a terminal: it says what is typed, prints what it is told, and comes back by itself.
+//! A terminal client: sends what you type, prints every event, and reconnects by itself.
 
 use rejoin_client::{Client, ConnectError, Event, Frame, PayloadFormat, SendError, Sender};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-/// Connects to `url`, with a bearer token where there is one; sends each line as `say {text}`, and prints all that happens.
-/// An empty line prints where the connection stands. Ends when the lines do, or the connection.
+/// Connects to `url`, with a bearer token if there is one. Sends each line as `say {text}`, and prints every event. An empty line
+/// prints the connection's state. Ends when the lines or the connection end.
 ///
 /// # Errors
-/// Fails when the first dial does. Later ones are tried again.
+/// Fails when the first dial fails. Later dials are retried.
 pub async fn run(
     url: &str,
     token: Option<&str>,
@@ -17,40 +17,40 @@ pub async fn run(
 ) -> Result<(), ConnectError> {
     let mut builder = Client::builder(url);
     if let Some(token) = token {
-        // Sent with each dial: where tokens expire, choose one that holds for as long as it is to come back.
+        // Sent with each dial, so it must stay valid for as long as the client should reconnect.
         builder = builder.header("authorization", &format!("Bearer {token}"));
     }
     let mut connection = builder.connect().await?;
     print(standing(&connection));
 
-    // In a task of its own, as a full buffer makes it wait: what the server says is to be read meanwhile.
+    // A separate task, because a full buffer makes it wait, and events must be read meanwhile.
     let typing = tokio::spawn(say(connection.sender(), lines, print.clone()));
     while let Some(event) = connection.recv().await {
         print(describe(&event));
     }
-    // Nothing more comes: the server has ended it, or we have. An end of our own is no event.
+    // `recv` returns `None` at the end. Our own close produces no event, so print the end here.
     let closed = connection.closed().await;
     typing.abort();
     print(format!("-- over: {}; not acknowledged: {}", closed.reason, closed.unacknowledged));
     Ok(())
 }
 
-/// Sends what is typed, and closes the connection when nothing more can come.
+/// Sends each line, and closes the connection after the last one.
 async fn say(sender: Sender, mut lines: mpsc::Receiver<String>, print: impl Fn(String)) {
     while let Some(line) = lines.recv().await {
         if line.is_empty() {
             print(standing(&sender));
             continue;
         }
-        let frame = Frame::new("say", &json!({ "text": line })).expect("a string has an image in JSON");
-        // While there is no socket it is kept, and leaves when there is one. Once 256 are, this waits for room.
+        let frame = Frame::new("say", &json!({ "text": line })).expect("a string can be represented in JSON");
+        // Without a socket the frame is kept until there is one. When 256 frames are kept, this waits for capacity.
         match sender.send_wait(&frame).await {
             Ok(()) => {}
             Err(SendError::Closed) => return,
             Err(error) => print(format!("-- not sent: {error}")),
         }
     }
-    // Delivers what was accepted first, within the close timeout.
+    // First delivers the accepted frames, within the close timeout.
     sender.close().await;
 }
 
@@ -65,7 +65,7 @@ fn describe(event: &Event) -> String {
         Event::Dropped { reason } => format!("-- dropped: {reason}"),
         Event::Refused(refusal) => format!("-- refused: {refusal}"),
         Event::Restored => "-- restored".into(),
-        Event::Gap(gap) => format!("-- gap: the server gave up frames {} to {}", gap.from, gap.to),
+        Event::Gap(gap) => format!("-- gap: the server dropped frames {} to {}", gap.from, gap.to),
         Event::SessionLost { reason, unacknowledged, .. } => {
             let why = reason.map_or_else(|| "the server had ended it".into(), |reason| format!("{reason:?}"));
             format!("-- session lost ({why}); perhaps not delivered: {}", unacknowledged.len())

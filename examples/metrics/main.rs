@@ -1,12 +1,12 @@
-//! The server's numbers for Prometheus, in an axum app: `/metrics` beside `/ws`.
+//! A server's metrics for Prometheus, in an axum app: `/metrics` beside `/ws`.
 //!
 //! ```sh
 //! cargo run -p rejoin-examples --bin metrics [HOST:PORT]
 //! curl -s http://127.0.0.1:8084/metrics
 //! ```
 //!
-//! A visitor of its own says something ten times a second, and loses the socket once a second. What one sees after some
-//! seconds, among other lines; the numbers differ:
+//! A built-in visitor sends ten messages a second and loses its socket once a second. After some seconds the page contains, among
+//! other lines and with other numbers:
 //!
 //! ```text
 //! # HELP rejoin_transport_drops_total sockets that sessions lost
@@ -21,7 +21,7 @@
 //! rejoin_callback_duration_seconds_bucket{callback="message",le="0.0001"} 41
 //! ```
 //!
-//! Others may come: `cargo run -p rejoin-examples --bin client -- 'ws://127.0.0.1:8084/ws?room=lobby'`.
+//! Connect more clients with `cargo run -p rejoin-examples --bin client -- 'ws://127.0.0.1:8084/ws?room=lobby'`.
 
 use std::process::ExitCode;
 
@@ -42,16 +42,16 @@ async fn main() -> ExitCode {
 }
 
 async fn run(addr: &str) -> Result<(), Box<dyn std::error::Error>> {
-    // First: what is counted while no recorder is there is lost.
+    // Installed first, because counts without a recorder are lost.
     let handle = metrics::recorder()?.install_recorder()?;
     let listener = TcpListener::bind(addr).await?;
     let addr = listener.local_addr()?;
     println!("metrics: http://{addr}/metrics");
-    let stop = async { tokio::signal::ctrl_c().await.expect("Ctrl-C can be listened for") };
+    let stop = async { tokio::signal::ctrl_c().await.expect("a handler for Ctrl-C can be installed") };
     let url = format!("ws://{addr}/ws?room=lobby");
     tokio::select! {
         served = metrics::serve(listener, handle, stop) => served?,
-        // The visitor comes back for ever, or could not come at all.
+        // The visitor reconnects forever, so it only returns if its first dial failed.
         visited = metrics::visit(&url) => visited?,
     }
     Ok(())

@@ -1,9 +1,9 @@
-//! What a server counts, for Prometheus: an axum app with a rejoin endpoint and a page of metrics.
+//! A server's metrics for Prometheus: an axum app with a rejoin endpoint and a page of metrics.
 //!
-//! | route | what |
+//! | route | purpose |
 //! |---|---|
-//! | `GET /metrics` | every number, in Prometheus' text format |
-//! | `/ws?room=…` | rejoin: what one says is said to the whole room; who says `drop` loses the socket |
+//! | `GET /metrics` | all metrics, in Prometheus' text format |
+//! | `/ws?room=…` | rejoin: broadcasts each message to the room; the event `drop` cuts its sender's socket |
 
 use std::io;
 use std::time::Duration;
@@ -20,16 +20,16 @@ use rejoin_server::{
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How long the sessions may take to end when the app is stopped.
+/// The deadline for sessions to end when the app stops.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
-/// How often the recorder forgets the samples that nobody asked for.
+/// The interval at which the recorder discards unscraped samples.
 const UPKEEP: Duration = Duration::from_secs(5);
 
-/// A recorder with buckets that fit: without them a histogram is a summary, which cannot be added up over processes.
+/// A recorder with suitable buckets. Without buckets a histogram is exported as a summary, which cannot be summed over processes.
 ///
 /// # Errors
-/// Never fails: no list of buckets is empty.
+/// Never fails, because no list of buckets is empty.
 pub fn recorder() -> Result<PrometheusBuilder, BuildError> {
     PrometheusBuilder::new()
         // A callback takes microseconds, a session lives for hours.
@@ -51,11 +51,11 @@ pub fn recorder() -> Result<PrometheusBuilder, BuildError> {
         )
 }
 
-/// Serves the app until `stop` is ready. The recorder that `metrics` belongs to is installed already: the server describes
-/// its metrics to it.
+/// Serves the app until `stop` is ready. The recorder of `metrics` must already be installed, because the server describes its
+/// metrics to it.
 ///
 /// # Errors
-/// Fails when the listener does.
+/// Fails when the listener fails.
 pub async fn serve(
     listener: TcpListener,
     metrics: PrometheusHandle,
@@ -66,7 +66,7 @@ pub async fn serve(
     let app = Router::new()
         .route("/metrics", get(async move || ([(CONTENT_TYPE, "text/plain; version=0.0.4")], page.render())))
         .route_service("/ws", server.service());
-    // A frame is to leave when it is written, not when more have come.
+    // Without TCP_NODELAY a small frame waits for the acknowledgement of the previous one.
     let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
     tokio::select! {
         result = axum::serve(listener, app) => result?,
@@ -87,15 +87,15 @@ async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
 
 async fn handle_message(me: Connection, frame: Frame) {
     if frame.event() == "drop" {
-        // As a network would. The client comes back by itself, with a resume.
+        // Like a network failure: the client reconnects by itself and resumes.
         me.server().cut(me.id()).ok();
         return;
     }
-    // Fails when the server has been shut down: then nobody is there.
+    // Fails after a shutdown, when the room is empty anyway.
     me.server().broadcast(me.room(), &frame).ok();
 }
 
-/// Histograms keep every sample until somebody asks for the page; where nobody does, somebody has to tidy up.
+/// Discards old samples. Histograms keep every sample until the next scrape, so without scrapes they would grow forever.
 async fn upkeep(metrics: PrometheusHandle) {
     let mut ticks = interval(UPKEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -105,8 +105,8 @@ async fn upkeep(metrics: PrometheusHandle) {
     }
 }
 
-/// Somebody who says something ten times a second, and every tenth time loses the socket: so that there is something to
-/// see. Returns when the session is over.
+/// A visitor that sends ten messages a second and loses its socket on every tenth, so that the metrics change. Returns when the
+/// session ends.
 ///
 /// # Errors
 /// Fails when the server cannot be reached.
@@ -124,8 +124,8 @@ pub async fn visit(url: &str) -> Result<(), ConnectError> {
             _ = ticks.tick() => {
                 said += 1;
                 let event = if said.is_multiple_of(10) { "drop" } else { "say" };
-                // While the socket is gone for longer, the buffer is full at some time: no matter.
-                sender.send(&Frame::new(event, &said).expect("a number has an image in JSON")).ok();
+                // During a long outage the buffer fills up; the visitor does not mind losing a message.
+                sender.send(&Frame::new(event, &said).expect("a number can be represented in JSON")).ok();
             }
         }
     }

@@ -1,13 +1,13 @@
-//! A wire format of one's own: [`Compact`], some 30 lines of code, in which bytes cost no more than bytes.
+//! A custom wire format: [`Compact`], some 30 lines of code, which carries bytes without overhead.
 //!
-//! A sensor speaks it, a dashboard speaks JSON, and both are in one room of one server. Run it:
+//! A sensor uses it, a dashboard uses JSON, and both are in one room of one server. Run it:
 //!
 //! ```text
 //! cargo run -p rejoin-examples --bin own_codec
 //! ```
 //!
-//! It starts the server on a free port, connects both, lets the sensor say two things and the dashboard one, and prints what each
-//! of them got:
+//! It starts the server on a free port, connects both, lets the sensor send two frames and the dashboard one, and prints the frames
+//! that each of them got:
 //!
 //! ```text
 //! dashboard: reading as {"celsius":21.5}, in 46 bytes
@@ -18,9 +18,9 @@
 //! sensor:    lamp as "on", in 11 bytes
 //! ```
 //!
-//! JSON reached both as the same text. Bytes reached the sensor as bytes, and the dashboard as base64, from which
-//! [`Payload::to_bytes`] makes bytes again. Which payloads a codec carries, and as what, is its own affair; what rejoin
-//! relies on is checked by `rejoin_codecs::conformance::check`, in the test at the end.
+//! JSON reaches both as the same text. Bytes reach the sensor as bytes and the dashboard as base64, which
+//! [`Payload::to_bytes`] decodes. Each codec decides which payloads it carries and in which form.
+//! `rejoin_codecs::conformance::check` checks the properties that rejoin relies on, in the test at the end.
 
 use std::error::Error;
 use std::time::Duration;
@@ -32,14 +32,14 @@ use rejoin_server::{
     Payload, PayloadFormat, Reject, Server,
 };
 
-/// The id, the event, and the payload: a letter for its format and its bytes as they are, or nothing where there is none.
-/// Between them stands a byte that UTF-8 never has.
+/// Encodes the id, the event and the payload, separated by a byte that UTF-8 never contains. The payload is a letter for its
+/// format, followed by its bytes; an absent payload is empty.
 struct Compact;
 
 const END: u8 = 0xff;
 
 impl Codec for Compact {
-    /// Clients ask for it as the subprotocol `rejoin.v1.compact`.
+    /// Clients request this codec as the subprotocol `rejoin.v1.compact`.
     fn name(&self) -> &str {
         "compact"
     }
@@ -49,7 +49,7 @@ impl Codec for Compact {
         if let Some(payload) = frame.payload() {
             let (letter, payload) = match payload.format() {
                 PayloadFormat::Bytes => (b'b', payload.clone()),
-                // What has no image is not delivered to clients of this codec; they are told that something is missing.
+                // A payload that cannot be represented is not delivered to clients of this codec; they get a gap report instead.
                 _ => (b'j', payloads::as_json(payload)?),
             };
             data.push(letter);
@@ -69,9 +69,9 @@ impl Codec for Compact {
         let frame = Frame::event_only(utf8(event)?).with_id(utf8(id)?);
         match rest.split_first() {
             None => Ok(frame),
-            // Others copy it into their messages as it is: it must be JSON.
+            // Other codecs copy the text into their messages unchanged, so check that it is JSON.
             Some((b'j', json)) => Ok(frame.with_payload(payloads::json(&message.data.slice_ref(json))?)),
-            // Shares the message's memory, as that does.
+            // Shares the message's memory, as the JSON payload does.
             Some((b'b', bytes)) => Ok(frame.with_payload(Payload::bytes(message.data.slice_ref(bytes)))),
             Some(_) => Err(DecodeError::Malformed("unknown letter before the payload".into())),
         }
@@ -91,14 +91,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns what the dashboard and the sensor got.
+/// Returns a description of each frame that the dashboard and the sensor got.
 async fn run() -> Result<Vec<String>, Box<dyn Error>> {
-    // The first codec is for clients in plain mode, too. Clients in session mode say which one they want.
+    // The first codec is also the one for clients in plain mode. Clients in session mode request one by name.
     let server = Server::builder(connect)
         .codec(Compact)
         .codec(JsonCodec)
         .on_message(|connection, frame| async move {
-            // To everyone in the room, whoever said it. Encoded once for all sensors, and once for all dashboards.
+            // To every member of the room, the sender included. Encoded once for all sensors and once for all dashboards.
             connection.server().broadcast(connection.room(), &frame).ok();
         })
         .build()?;
