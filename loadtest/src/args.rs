@@ -1,4 +1,4 @@
-//! The command line: what all works have in common. What is a work's own stands with the work.
+//! The command line: options that all works share. Each work defines its own options.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::work::{churn, connect, echo, fanout, idle, resume_storm};
 
-/// Puts load on a rejoin server, any of them, and says what it took.
+/// Puts load on any rejoin server and measures it.
 #[derive(Debug, Parser)]
 #[command(name = "rejoin-loadtest", version, max_term_width = 110, after_help = HELP)]
 pub(crate) struct Args {
@@ -15,31 +15,31 @@ pub(crate) struct Args {
     pub(crate) work: Work,
 }
 
-/// Wrapped to the terminal's width, but for the examples.
+/// clap wraps it to the terminal's width, except for the examples.
 const HELP: &str = concat!(
-    "In the URL and in headers {client} stands for the client's number, {room} for its room's, {run} for a word that no other ",
-    "run has:\n\n",
+    "In the URL and in headers, {client} is replaced by the client's number, {room} by its room's, and {run} by a word unique to ",
+    "the run:\n\n",
     "  rejoin-loadtest echo 'ws://127.0.0.1:9000/ws?id={client}'\n",
     "  rejoin-loadtest fanout 'wss://chat.example.com/ws?room=load-{room}' \\\n",
     "      --header 'authorization=Bearer test-{client}' --publish-event chat.message\n\n",
-    "echo needs a server that sends a frame of --echo-event back, fanout one that broadcasts a frame of --publish-event to the ",
-    "sender's room, its payload unchanged; resume-storm uses both where they are there. rejoin-testserver does.\n\n",
-    "Ctrl-C ends with the figures so far.",
+    "echo needs a server that sends a frame of --echo-event back; fanout needs one that broadcasts a frame of --publish-event to ",
+    "the sender's room, payload unchanged; resume-storm uses both if available. rejoin-testserver does both.\n\n",
+    "Ctrl-C stops and prints the figures so far.",
 );
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Work {
-    /// Handshakes per second: how fast so many clients connect
+    /// Handshakes per second: how fast clients connect
     Connect(connect::Options),
-    /// Clients that do nothing: what each costs the server in memory, where --pid names it
+    /// Idle clients: the server's memory for each, if --pid names the server
     Idle(idle::Options),
     /// Round trips: each client sends, waits for the answer, and sends again
     Echo(echo::Options),
-    /// Broadcasts: one client in each room publishes, all others measure when it arrives
+    /// Broadcasts: one client in each room publishes, all members measure the delivery
     Fanout(fanout::Options),
-    /// Clients that come and go at a rate
+    /// Clients that connect and disconnect at a given rate
     Churn(churn::Options),
-    /// All sockets are cut at once and all clients come back: how long that takes, and whether anything is lost or repeated
+    /// Cuts all sockets at once: how long all clients take to resume, and whether any frame is lost or repeated
     ResumeStorm(resume_storm::Options),
 }
 
@@ -56,39 +56,39 @@ impl Work {
     }
 }
 
-/// What every work is told.
+/// Options of every work.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Common {
-    /// The server: ws://… or wss://…, with placeholders
+    /// The server's URL: ws://… or wss://…, with placeholders
     pub(crate) url: String,
-    /// How many clients
+    /// Number of clients
     #[arg(long, short = 'n', default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) clients: u32,
-    /// How many rooms {room} is spread over
+    /// Number of rooms that {room} is spread over
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) rooms: u32,
-    /// Plain mode: for servers that do not speak rejoin's session mode
+    /// Use plain mode, for servers without rejoin's session mode
     #[arg(long)]
     pub(crate) plain: bool,
     /// The wire format
     #[arg(long, value_enum, default_value_t = CodecName::Json)]
     pub(crate) codec: CodecName,
-    /// A header of each upgrade, with placeholders; may be given several times
+    /// A header of each upgrade request, with placeholders; repeatable
     #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
     pub(crate) header: Vec<(String, String)>,
-    /// Trust the authorities in this file (PEM), and nobody else
+    /// Trust only the certificate authorities in this file (PEM)
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// How many handshakes are under way at a time
+    /// Number of concurrent handshakes
     #[arg(long, default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) concurrency: u32,
-    /// How long a handshake, or an answer, may take, in seconds
+    /// Timeout for a handshake or an answer, in seconds
     #[arg(long, default_value = "10", value_name = "SECS", value_parser = positive_seconds)]
     pub(crate) timeout: Duration,
-    /// The server's process: adds its CPU time and memory, from /proc
+    /// The server's process ID: adds its CPU time and memory to the report, from /proc
     #[arg(long, value_name = "PID")]
     pub(crate) pid: Option<u32>,
-    /// Threads of this tool; default: one for each core
+    /// Threads of this tool; default: one per core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,
     /// Print one JSON object instead of a table
@@ -114,27 +114,27 @@ impl CodecName {
 }
 
 fn header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("it has to be NAME=VALUE")?;
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     if name.trim().is_empty() {
-        return Err("it has no name".into());
+        return Err("expected a name before `=`".into());
     }
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
-/// Seconds, 0 included, no more than a day.
+/// Seconds, from 0 to a day.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "it has to be a number of seconds".to_owned())?;
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
     if !(0.0..=86_400.0).contains(&seconds) {
-        return Err("it has to be 0 to 86400 seconds".into());
+        return Err("expected 0 to 86,400 seconds".into());
     }
     Ok(Duration::from_secs_f64(seconds))
 }
 
-/// Seconds, more than 0, as long as a handshake may take at most.
+/// Seconds, more than 0 and at most the longest handshake timeout.
 pub(crate) fn positive_seconds(text: &str) -> Result<Duration, String> {
     seconds(text).and_then(|time| match time {
         time if time.is_zero() || time > Duration::from_secs(120) => {
-            Err("it has to be more than 0 and at most 120 seconds".into())
+            Err("expected more than 0 and at most 120 seconds".into())
         }
         time => Ok(time),
     })
@@ -144,7 +144,7 @@ pub(crate) fn positive_seconds(text: &str) -> Result<Duration, String> {
 pub(crate) fn rate(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(rate) if rate > 0.0 && rate <= 10_000_000.0 => Ok(rate),
-        _ => Err("it has to be a number more than 0, and at most 10000000".into()),
+        _ => Err("expected a number above 0 and at most 10,000,000".into()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`Cable`]: what a client's sockets hang on, and where they can be cut.
+//! [`Cable`]: the connection between a client's sockets and the network, which can be cut.
 
 use std::io;
 use std::pin::Pin;
@@ -14,26 +14,26 @@ use tokio::sync::watch;
 
 use crate::dial::{Dialer, Stream};
 
-/// How a socket is cut.
+/// What the server sees when a socket is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Cut {
     /// The server gets a TCP reset
     Reset,
     /// The server gets the end of the stream, without a close frame
     Close,
-    /// The server gets nothing, and finds the socket taken over when the client is back
+    /// The server gets nothing, and sees a takeover when the client resumes
     Silent,
 }
 
-/// What a client's sockets hang on: cuts them, and holds its dials up while it is away.
+/// Cuts a client's sockets, and delays its dials while the client is away.
 pub(crate) struct Cable {
     cut: Mutex<Arc<Severed>>,
     away: watch::Receiver<bool>,
-    /// When the last dial began, in nanoseconds since `epoch`.
+    /// The start of the last dial, in nanoseconds since `epoch`.
     dialled: AtomicU64,
     epoch: Instant,
     how: Cut,
-    /// Sockets that were cut, and of which the server is told nothing.
+    /// Sockets that were cut silently. Kept open so that the server does not notice.
     silent: Mutex<Vec<Stream>>,
 }
 
@@ -44,12 +44,12 @@ struct Severed {
 }
 
 impl Cable {
-    /// A cable whose dials wait while `away` is true.
+    /// Creates a cable whose dials wait while `away` is true.
     pub(crate) fn new(how: Cut, away: watch::Receiver<bool>, epoch: Instant) -> Self {
         Self { cut: Mutex::default(), away, dialled: AtomicU64::new(0), epoch, how, silent: Mutex::default() }
     }
 
-    /// A new socket, as soon as the client is not away.
+    /// Dials a new socket as soon as the client is not away.
     pub(crate) async fn dial(self: Arc<Self>, dialer: Arc<Dialer>) -> io::Result<CableStream> {
         let mut away = self.away.clone();
         away.wait_for(|away| !away).await.map_err(|_| io::ErrorKind::ConnectionAborted)?;
@@ -67,13 +67,13 @@ impl Cable {
         severed.waker.wake();
     }
 
-    /// When the last dial began, since the epoch.
+    /// The start of the last dial, since the epoch.
     pub(crate) fn dialled(&self) -> Duration {
         Duration::from_nanos(self.dialled.load(Ordering::Relaxed))
     }
 }
 
-/// A socket that fails on order.
+/// A socket that the cable can cut.
 pub(crate) struct CableStream {
     /// `None` once it is cut.
     stream: Option<Stream>,
@@ -82,14 +82,14 @@ pub(crate) struct CableStream {
 }
 
 impl CableStream {
-    /// The socket, unless it is cut. Who asks is woken when it is.
+    /// Returns the socket unless it is cut, and registers the caller's task to be woken by a cut.
     fn poll_whole(&mut self, cx: &Context<'_>) -> io::Result<&mut Stream> {
         self.severed.waker.register(cx.waker());
         if self.severed.is.load(Ordering::Acquire)
             && let Some(stream) = self.stream.take()
         {
             match self.cable.how {
-                // Dropped with a time of 0 to linger, a socket is reset.
+                // Dropping a socket with a linger time of 0 resets it.
                 Cut::Reset => drop(SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO))),
                 Cut::Close => {}
                 Cut::Silent => {

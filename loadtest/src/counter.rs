@@ -1,21 +1,21 @@
-//! [`Counter`]: a number to which many tasks add.
+//! [`Counter`]: a sharded counter.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A number to which many tasks add, each in its own place.
+/// A counter with a shard for each of many tasks, so that cores do not contend for one cache line.
 #[derive(Debug, Default)]
 pub(crate) struct Counter([Place; PLACES]);
 
-/// More than a machine has cores, as a rule.
+/// Usually more than the number of cores.
 const PLACES: usize = 32;
 
-/// On a cache line of its own.
+/// Alone on its cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Place(AtomicU64);
 
 impl Counter {
-    /// Adds one. `client` chooses the place.
+    /// Adds one. `client` chooses the shard.
     pub(crate) fn add(&self, client: u32) {
         self.add_many(client, 1);
     }

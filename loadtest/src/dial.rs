@@ -1,4 +1,4 @@
-//! [`Dialer`]: sockets to one server, whose name is looked up once.
+//! [`Dialer`]: opens sockets to one server, whose name it resolves once.
 
 use std::io;
 use std::pin::Pin;
@@ -14,17 +14,17 @@ use tokio_rustls::client::TlsStream;
 
 use crate::error::Error;
 
-/// Makes sockets to one server.
+/// Opens sockets to one server.
 pub(crate) struct Dialer {
     addresses: Vec<std::net::SocketAddr>,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
 impl Dialer {
-    /// Looks the host up: once, for the load is meant for the server alone.
+    /// Resolves the host once, so that the load hits only the server and not the resolver.
     ///
     /// # Errors
-    /// Fails when the host has no address, or no name that a certificate could have.
+    /// Fails when the host has no address, or is not a valid name for a certificate.
     pub(crate) async fn new(host: &str, port: u16, tls: Option<Arc<ClientConfig>>) -> Result<Self, Error> {
         let found = tokio::net::lookup_host((host, port)).await;
         let addresses: Vec<_> =
@@ -32,7 +32,7 @@ impl Dialer {
         let tls = match tls {
             Some(config) => {
                 let name = ServerName::try_from(host.to_owned())
-                    .map_err(|_| Error::usage(format!("{host} is no name that a certificate could have")))?;
+                    .map_err(|_| Error::usage(format!("{host} is not a valid name for a certificate")))?;
                 Some((TlsConnector::from(config), name))
             }
             None => None,
@@ -48,7 +48,7 @@ impl Dialer {
     }
 }
 
-/// A socket, with TLS or without.
+/// A socket with or without TLS.
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),

@@ -1,4 +1,4 @@
-//! [`Error`]: why there is no measurement.
+//! [`Error`]: the reason why a run produces no measurement.
 
 use std::error::Error as _;
 use std::fmt;
@@ -7,12 +7,12 @@ use std::process::ExitCode;
 
 use rejoin_client::ConnectError;
 
-/// Why there is no measurement.
+/// The reason why a run produces no measurement.
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// The command line asks for what cannot be.
+    /// The command line is invalid.
     Usage(String),
-    /// The server, or this system, does not do what the work needs.
+    /// The server or this system does not support what the work needs.
     Failed(String),
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// What went wrong with a handshake, and what helps.
+/// Describes a failed handshake, with a hint if there is one.
 pub(crate) fn explain(error: &ConnectError) -> String {
     match hint(error) {
         Some(hint) => format!("{error}\n{hint}"),
@@ -52,33 +52,33 @@ fn hint(error: &ConnectError) -> Option<&'static str> {
     Some(match error {
         ConnectError::Refused(refusal) => match refusal.status {
             401 | 403 => {
-                "the server wants to know who connects: --header NAME=VALUE and the URL's query say so, with {client} in them where \
-                 each client is somebody else"
+                "the server requires credentials: set them with --header NAME=VALUE or in the URL's query, with {client} in them if \
+                 each client needs different ones"
             }
-            404 => "the URL's path is not where the server accepts WebSockets",
+            404 => "the server does not accept WebSockets at the URL's path",
             409 => {
-                "each client needs an ID of its own: {client} in the URL or in a --header, {run} where earlier runs are still there"
+                "each client needs its own ID: put {client} in the URL or in a --header, and {run} if earlier runs are still connected"
             }
             _ => return None,
         },
         ConnectError::Subprotocol { selected: None, .. } => {
-            "for servers that do not speak rejoin's session mode there is --plain"
+            "for servers without rejoin's session mode use --plain"
         }
         ConnectError::Timeout => {
-            "the server accepts slowly, or has no descriptor left (`ulimit -n` where it was started): fewer --clients, less \
+            "the server accepts slowly, or has no descriptor left (`ulimit -n` where it was started): try fewer --clients, less \
              --concurrency, or a longer --timeout"
         }
         ConnectError::Dial(_) | ConnectError::Tls(_) => {
             let io = error.source()?.downcast_ref::<io::Error>()?;
             match io.kind() {
                 io::ErrorKind::ConnectionRefused => {
-                    "nothing listens there: is the server running, and is it this port?"
+                    "nothing listens there: is the server running, and on this port?"
                 }
                 io::ErrorKind::AddrNotAvailable => {
-                    "no local port is left: some 28,000 connections to one address are possible from one machine"
+                    "no local port is left: one machine can open about 28,000 connections to one address"
                 }
                 _ if io.raw_os_error() == Some(TOO_MANY_OPEN_FILES) => {
-                    "this process has no descriptor left: raise `ulimit -n`, or ask for fewer --clients"
+                    "this process has no descriptor left: raise `ulimit -n`, or use fewer --clients"
                 }
                 _ => return None,
             }

@@ -1,4 +1,4 @@
-//! [`Fleet`]: many clients, connected.
+//! [`Fleet`]: many connected clients.
 
 use std::future::Future;
 use std::ops::Range;
@@ -16,34 +16,34 @@ use crate::progress::Progress;
 use crate::report::Errors;
 use crate::run::Run;
 
-/// Clients that are connected, in the order of their numbers.
+/// Connected clients, in the order of their numbers.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     pub(crate) clients: Vec<(u32, Connection)>,
-    /// How long each handshake took, until the session was open.
+    /// The duration of each handshake, until the session was open.
     pub(crate) handshakes: Latencies,
     pub(crate) errors: Errors,
-    /// How long all of them took.
+    /// The duration of all handshakes together.
     pub(crate) time: Duration,
 }
 
-/// What a handshake that fails means.
+/// The consequence of a failed handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failures {
-    /// The work cannot be done.
+    /// The work fails.
     Fatal,
-    /// It is counted.
+    /// The failure is counted.
     Counted,
 }
 
-/// How long clients may take to say goodbye.
+/// The deadline for clients to close.
 const PARTING: Duration = Duration::from_secs(5);
 
 impl Fleet {
-    /// Connects these clients, as many at a time as `--concurrency` says. Interrupted, it is those that were connected by then.
+    /// Connects these clients, `--concurrency` at a time. If interrupted, returns the clients that were connected by then.
     ///
     /// # Errors
-    /// Fails when the very first one fails: then something is wrong with the arguments, or there is no server.
+    /// Fails when the first handshake fails, because then the arguments are wrong or there is no server.
     pub(crate) async fn connect<F, Fut>(
         run: &Run,
         numbers: Range<u32>,
@@ -100,7 +100,7 @@ impl Fleet {
         }
     }
 
-    /// Handles that send, and close.
+    /// Handles for sending and closing.
     pub(crate) fn senders(&self) -> Vec<Sender> {
         self.clients.iter().map(|(_, connection)| connection.sender()).collect()
     }
@@ -153,7 +153,7 @@ where
     }
 }
 
-/// Closes all: their sessions would stay with the server for its window otherwise. What takes too long is dropped.
+/// Closes all connections, because otherwise their sessions would stay suspended at the server. Drops those that take too long.
 pub(crate) async fn part(senders: Vec<Sender>) {
     let closing = senders.into_iter().map(|sender| async move { drop(sender.close().await) });
     let all: JoinSet<()> = closing.collect();

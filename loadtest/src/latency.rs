@@ -1,4 +1,4 @@
-//! [`Latencies`]: times that many tasks write down.
+//! [`Latencies`]: times recorded by many tasks.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -6,11 +6,11 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Times that many tasks write down, with a precision of 0.1 %.
+/// Times recorded by many tasks, with a precision of 0.1 %.
 #[derive(Debug)]
 pub(crate) struct Latencies(Vec<Mutex<Histogram<u64>>>);
 
-/// More than a machine has cores, as a rule: tasks seldom wait for each other.
+/// Usually more than the number of cores, so that tasks seldom wait for each other.
 const SHARDS: usize = 32;
 
 impl Latencies {
@@ -18,7 +18,7 @@ impl Latencies {
         Self((0..SHARDS).map(|_| Mutex::new(empty())).collect())
     }
 
-    /// Writes a time down. `client` chooses the shard.
+    /// Records a time. `client` chooses the shard.
     pub(crate) fn record(&self, client: u32, nanos: u64) {
         let shard = &self.0[client as usize % SHARDS];
         shard.lock().unwrap_or_else(PoisonError::into_inner).record(nanos).expect(GROWS);
@@ -28,7 +28,7 @@ impl Latencies {
         self.record(client, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }
 
-    /// How many there are.
+    /// The number of recorded times.
     pub(crate) fn count(&self) -> u64 {
         self.0.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
     }
@@ -43,17 +43,17 @@ impl Latencies {
     }
 }
 
-/// A histogram of nanoseconds that takes any.
+/// A histogram of nanoseconds without an upper bound.
 pub(crate) fn empty() -> Histogram<u64> {
     let mut histogram = Histogram::new(3).expect("3 digits are allowed");
     histogram.auto(true);
     histogram
 }
 
-/// What a histogram of [`empty`] does for what it has no place for.
-pub(crate) const GROWS: &str = "it grows as it has to";
+/// Why recording in a histogram of [`empty`] cannot fail.
+pub(crate) const GROWS: &str = "the histogram resizes itself";
 
-/// What is said of many times: microseconds.
+/// A summary of many times, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) struct Summary {
     pub(crate) count: u64,
@@ -66,7 +66,7 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Of a histogram of nanoseconds.
+    /// Summarizes a histogram of nanoseconds.
     pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
         let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1000.0;
         Self {

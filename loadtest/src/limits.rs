@@ -1,23 +1,23 @@
-//! How many descriptors there may be.
+//! The limit on descriptors.
 
 use crate::error::Error;
 
 /// Descriptors that are not sockets: standard streams, epoll, files.
 const OTHERS: u64 = 64;
 
-/// Raises the limit on descriptors so far that so many sockets fit.
+/// Raises the limit on descriptors so that the given number of sockets fits.
 ///
 /// # Errors
-/// Fails when they do not fit, and says what to do.
+/// Fails, with advice, when the limit cannot be raised far enough.
 #[cfg(unix)]
 pub(crate) fn fit(sockets: u64) -> Result<(), Error> {
     let needed = sockets + OTHERS;
     let allowed = rlimit::increase_nofile_limit(needed)
-        .map_err(|error| Error::failed(format!("cannot see how many descriptors there may be: {error}")))?;
+        .map_err(|error| Error::failed(format!("cannot read the limit on descriptors: {error}")))?;
     check(sockets, needed, allowed)
 }
 
-/// There is no such limit to ask for.
+/// Other systems have no such limit.
 #[cfg(not(unix))]
 pub(crate) fn fit(_: u64) -> Result<(), Error> {
     Ok(())
@@ -29,8 +29,8 @@ fn check(sockets: u64, needed: u64, allowed: u64) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::failed(format!(
-        "{sockets} sockets need {needed} descriptors, and this process may have {allowed}: run `ulimit -n {needed}` before (as root, or \
-         with the hard limit raised in /etc/security/limits.conf), or ask for at most {} --clients",
+        "{sockets} sockets need {needed} descriptors, and this process may have {allowed}: run `ulimit -n {needed}` first (as root, or \
+         with the hard limit raised in /etc/security/limits.conf), or use at most {} --clients",
         allowed.saturating_sub(OTHERS)
     )))
 }

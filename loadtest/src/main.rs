@@ -1,25 +1,25 @@
-//! `rejoin-loadtest`: puts load on a rejoin server, any of them, and says what it took.
+//! `rejoin-loadtest`: puts load on any rejoin server and measures it.
 //!
-//! The clients are rejoin's own, thousands in one process: what they do is what an application's would do, down to resuming.
-//! They cost more than those of a raw load generator; where the tool itself is the limit, it says so.
+//! It runs thousands of `rejoin-client` connections in one process, so the server sees what real applications do, including
+//! resumes. They cost more than the sockets of a raw load generator; the report says when the tool itself was the limit.
 
 mod args;
 mod error;
 mod work;
 
-// --- whom to connect to, and as whom
+// --- connecting
 mod cable;
 mod dial;
 mod fleet;
 mod limits;
 mod target;
 
-// --- what is sent, when, and what becomes of it
+// --- messages: contents, schedule, order
 mod message;
 mod pace;
 mod sequence;
 
-// --- what is seen
+// --- measuring
 mod counter;
 mod latency;
 mod process;

@@ -1,18 +1,18 @@
-//! [`Stamp`]: what a message of ours says, so that whoever receives it knows when it was meant to be sent.
+//! [`Stamp`]: the contents of our messages, from which a receiver knows when a message was due.
 
 use rejoin_client::{Frame, PayloadError};
 use serde::{Deserialize, Serialize};
 
 use crate::args::CodecName;
 
-/// What a message of ours says. Whatever else a server puts beside it is ignored.
+/// The contents of our messages. Members added by a server are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub(crate) struct Stamp {
-    /// When it was meant to be sent: nanoseconds since the run began.
+    /// The time when it was due, in nanoseconds since the run began.
     pub(crate) t: u64,
-    /// The sender's own count, from 1.
+    /// The sender's sequence number, from 1.
     pub(crate) s: u64,
-    /// The sender.
+    /// The sender's number.
     pub(crate) p: u32,
 }
 
@@ -24,7 +24,7 @@ struct Padded<'a> {
     pad: &'a str,
 }
 
-/// Makes frames of about a size.
+/// Creates frames of a given approximate size.
 #[derive(Debug, Clone)]
 pub(crate) struct Messages {
     event: Box<str>,
@@ -32,11 +32,11 @@ pub(crate) struct Messages {
     pad: Box<str>,
 }
 
-/// What a payload has beside its padding, in JSON.
+/// The approximate size of a payload without padding, in JSON.
 const BARE: usize = 44;
 
 impl Messages {
-    /// Frames of this event, whose payload has about so many bytes in JSON.
+    /// Frames of this event, with a payload of about `size` bytes in JSON.
     pub(crate) fn new(event: &str, codec: CodecName, size: usize) -> Self {
         Self { event: event.into(), codec, pad: "x".repeat(size.saturating_sub(BARE)).into() }
     }
@@ -46,19 +46,19 @@ impl Messages {
     }
 
     /// # Errors
-    /// None, in practice: numbers and strings have an image in each format.
+    /// Never fails in practice: numbers and strings can be represented in each format.
     pub(crate) fn frame(&self, stamp: Stamp) -> Result<Frame, PayloadError> {
         let padded = Padded { t: stamp.t, s: stamp.s, p: stamp.p, pad: &self.pad };
         match self.codec {
             CodecName::Msgpack => Frame::msgpack(self.event.clone(), &padded),
-            // Protobuf carries JSON as it is, and all others can read it.
+            // Protobuf carries JSON unchanged, and clients of the other codecs can read it.
             CodecName::Json | CodecName::Protobuf => Frame::new(self.event.clone(), &padded),
         }
     }
 }
 
 impl Stamp {
-    /// What a frame of ours says; `None` for a server's own.
+    /// Reads the stamp of a frame. Returns `None` for a frame of the server's own.
     pub(crate) fn of(frame: &Frame) -> Option<Self> {
         frame.decode().ok()
     }

@@ -1,4 +1,4 @@
-//! [`pace`]: an open-loop schedule. It does not wait for the server: what is late is measured as late.
+//! [`pace`]: an open-loop schedule. It does not wait for the server, so that delays show in the measurement.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,18 +8,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::latency;
 
-/// How a schedule was kept.
+/// How well a schedule was kept.
 #[derive(Debug, Clone)]
 pub(crate) struct Pace {
-    /// How much later than intended each was done, in nanoseconds.
+    /// The lateness of each step, in nanoseconds.
     pub(crate) late: Histogram<u64>,
 }
 
-/// The longest sleep: somebody may want to end.
+/// The longest sleep between two checks of `stop`.
 const NAP: Duration = Duration::from_millis(20);
 
-/// Does something `rate` times a second until `stop`: the `k`th, from 0, at `start + k / rate`, which it is told. On a
-/// thread of its own: timers of a runtime are a millisecond coarse.
+/// Calls `work` `rate` times a second until `stop`: call `k`, from 0, is due at `start + k / rate`. Passes `k` and the due time.
+/// Runs on its own thread, because a runtime's timers have a resolution of a millisecond.
 pub(crate) fn pace(
     start: Instant,
     rate: f64,

@@ -1,31 +1,31 @@
-//! [`Process`]: what a process costs, from Linux' /proc.
+//! [`Process`]: a process's CPU time and memory, from Linux' /proc.
 
 use std::fs;
 use std::time::Duration;
 
 use crate::error::Error;
 
-/// A process of this machine.
+/// A process on this machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Process {
     pid: u32,
 }
 
-/// What a process has cost so far.
+/// A process's usage so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Usage {
-    /// In user mode and in the kernel, to 10 ms.
+    /// CPU time in user mode and in the kernel, with a resolution of 10 ms.
     pub(crate) cpu: Duration,
     /// Resident memory, in bytes.
     pub(crate) memory: u64,
 }
 
-/// /proc counts in hundredths of a second, whatever the kernel's own clock (USER_HZ).
+/// /proc counts in hundredths of a second (USER_HZ), independent of the kernel's tick rate.
 const TICK: Duration = Duration::from_millis(10);
 
 impl Process {
     /// # Errors
-    /// Fails where there is no such process, and on systems without /proc.
+    /// Fails if there is no such process, and on systems without /proc.
     pub(crate) fn new(pid: u32) -> Result<Self, Error> {
         if !cfg!(target_os = "linux") {
             return Err(Error::usage(
@@ -37,7 +37,7 @@ impl Process {
         Ok(process)
     }
 
-    /// This process itself, where there is a /proc.
+    /// This process, on systems with /proc.
     pub(crate) fn own() -> Option<Self> {
         Self::new(std::process::id()).ok()
     }
@@ -50,7 +50,7 @@ impl Process {
                 Error::failed(format!("--pid {}: no such process, or it has ended: {error}", self.pid))
             })
         };
-        let unreadable = || Error::failed(format!("--pid {}: /proc says what was not expected", self.pid));
+        let unreadable = || Error::failed(format!("--pid {}: unexpected contents in /proc", self.pid));
         let cpu = cpu(&read("stat")?).ok_or_else(unreadable)?;
         let memory = memory(&read("status")?).ok_or_else(unreadable)?;
         Ok(Usage { cpu, memory })
@@ -59,7 +59,7 @@ impl Process {
 
 /// The fields `utime` and `stime`; see proc(5).
 fn cpu(stat: &str) -> Option<Duration> {
-    // The name, in parentheses, may have anything in it.
+    // The name, in parentheses, may contain any character.
     let (_, fields) = stat.rsplit_once(')')?;
     let mut fields = fields.split_whitespace().skip(11);
     let mut ticks = || fields.next()?.parse::<u32>().ok();

@@ -1,10 +1,10 @@
-//! [`Progress`]: how far it is, on a terminal; elsewhere nothing.
+//! [`Progress`]: a progress bar on a terminal, nothing elsewhere.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A bar on standard error. Where that is no terminal there is none.
+/// A bar on standard error, or nothing if that is not a terminal.
 #[derive(Debug)]
 pub(crate) struct Progress(ProgressBar);
 

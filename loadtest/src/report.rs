@@ -1,4 +1,4 @@
-//! [`Report`]: what a work says when it is done, as a table or as JSON.
+//! [`Report`]: the result of a work, as a table or as JSON.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use crate::args::Common;
 use crate::latency::Summary;
 use crate::run::Cost;
 
-/// What a work says when it is done.
+/// The result of a work.
 #[derive(Debug)]
 pub(crate) struct Report {
     work: &'static str,
@@ -32,7 +32,7 @@ impl Report {
             latencies: Vec::new(),
             notes: Vec::new(),
         };
-        // Neither the URL nor the headers: they may be secret, and reports are passed on.
+        // Omits the URL and the headers, which may contain secrets, because reports are shared.
         report.parameter("clients", common.clients);
         report.parameter("rooms", common.rooms);
         report.parameter("mode", if common.plain { "plain" } else { "session" });
@@ -40,23 +40,23 @@ impl Report {
         report
     }
 
-    /// What was asked for.
+    /// Adds a parameter of the run.
     pub(crate) fn parameter(&mut self, key: &str, value: impl Into<Value>) {
         self.parameters.insert(key.to_owned(), value.into());
     }
 
-    /// A time that was asked for, or taken.
+    /// Adds a duration as a parameter.
     pub(crate) fn seconds(&mut self, key: &str, time: Duration) {
         self.parameter(key, round(time.as_secs_f64()));
     }
 
-    /// A number of things.
+    /// Adds a count.
     pub(crate) fn count(&mut self, key: &'static str, label: &str, count: u64) {
         self.results.insert(key.to_owned(), count.into());
         self.rows.push((label.to_owned(), thousands(count)));
     }
 
-    /// A figure in a unit, which the key names too.
+    /// Adds a figure in a unit, which the key should name too.
     pub(crate) fn figure(&mut self, key: impl Into<String>, label: &str, figure: f64, unit: &str) {
         self.results.insert(key.into(), json!(round(figure)));
         let number = match figure.abs() {
@@ -67,23 +67,23 @@ impl Report {
         self.rows.push((label.to_owned(), format!("{number} {unit}").trim_end().to_owned()));
     }
 
-    /// Times.
+    /// Adds a summary of times.
     pub(crate) fn latency(&mut self, key: &'static str, label: &'static str, summary: Summary) {
         self.results.insert(key.to_owned(), json!(summary));
         self.latencies.push((label, summary));
     }
 
-    /// Something with parts.
+    /// Adds a structured value, to the JSON only.
     pub(crate) fn parts(&mut self, key: &'static str, value: impl Serialize) {
         self.results.insert(key.to_owned(), json!(value));
     }
 
-    /// What the reader has to know beside.
+    /// Adds a note for the reader.
     pub(crate) fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
     }
 
-    /// What went wrong, the same words once, the most frequent first.
+    /// Adds the number of errors, and a note for each of the five most frequent.
     pub(crate) fn errors(&mut self, errors: &Errors) {
         let total: u64 = errors.0.values().sum();
         self.count("errors", "errors", total);
@@ -94,7 +94,7 @@ impl Report {
         }
     }
 
-    /// What the server's process has cost, for so many `units` of work; nothing where --pid did not name it.
+    /// Adds the server's usage for `units` of work, if --pid names the server, and this tool's own.
     pub(crate) fn cost(&mut self, cost: &Cost, units: u64, unit: &str) {
         if let Some(server) = &cost.server {
             self.figure("server_cpu_seconds", "server: CPU", server.cpu.as_secs_f64(), "s");
@@ -115,12 +115,12 @@ impl Report {
             self.figure("own_cpu_cores", "this tool: CPU", share, "cores");
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
             if share > 0.8 * cores as f64 {
-                self.note("this tool has used nearly all of the machine: it was the limit, not the server");
+                self.note("this tool used nearly all of the machine, so it was the limit, not the server");
             }
         }
     }
 
-    /// Prints it to standard output.
+    /// Prints the report to standard output.
     pub(crate) fn print(&self, as_json: bool) {
         if as_json {
             let report = json!({
@@ -167,7 +167,7 @@ impl Report {
     }
 }
 
-/// What went wrong, by its words.
+/// Errors, counted by their text.
 #[derive(Debug, Default)]
 pub(crate) struct Errors(BTreeMap<String, u64>);
 
@@ -192,7 +192,7 @@ pub(crate) fn per_second(count: u64, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64().max(1e-9)
 }
 
-/// To a thousandth: what is beyond is noise.
+/// Rounds to a thousandth. Further digits are noise.
 fn round(figure: f64) -> f64 {
     (figure * 1000.0).round() / 1000.0
 }
@@ -209,7 +209,7 @@ fn thousands(number: u64) -> String {
     text
 }
 
-/// Microseconds, as one says them.
+/// Formats microseconds for people.
 fn human(us: f64) -> String {
     match us {
         ..1e3 => format!("{us:.0} µs"),

@@ -1,4 +1,4 @@
-//! [`Run`]: what a work stands on: the target, the clock, the processes that are watched, and the word that ends it.
+//! [`Run`]: the context of a work: target, clock, monitored processes, and cancellation.
 
 use std::time::{Duration, Instant};
 
@@ -12,23 +12,23 @@ use crate::progress::Progress;
 use crate::report::Report;
 use crate::target::Target;
 
-/// What a work stands on.
+/// The context of a work.
 pub(crate) struct Run {
     pub(crate) common: Common,
     pub(crate) target: Target,
     /// Cancelled by Ctrl-C.
     pub(crate) stop: CancellationToken,
-    /// From when stamps count.
+    /// The time from which stamps count.
     pub(crate) epoch: Instant,
     server: Option<Process>,
     own: Option<Process>,
 }
 
 impl Run {
-    /// Checks what can be checked before anything is connected, for a work that needs so many sockets.
+    /// Checks the arguments and limits before connecting, for a work that needs this number of sockets.
     ///
     /// # Errors
-    /// Fails for arguments that cannot be, and where there are not enough descriptors.
+    /// Fails for invalid arguments, and if there are not enough descriptors.
     pub(crate) async fn begin(common: &Common, sockets: u64) -> Result<Self, Error> {
         let server = common.pid.map(Process::new).transpose()?;
         limits::fit(sockets)?;
@@ -39,17 +39,17 @@ impl Run {
         Ok(Self { common: common.clone(), target, stop, epoch: Instant::now(), server, own })
     }
 
-    /// A moment as stamps have it.
+    /// Converts a time to nanoseconds since the epoch.
     pub(crate) fn nanos(&self, at: Instant) -> u64 {
         u64::try_from(at.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// This moment as stamps have it.
+    /// The current time in nanoseconds since the epoch.
     pub(crate) fn now(&self) -> u64 {
         self.nanos(Instant::now())
     }
 
-    /// Lets time pass. `false` when it was cut short.
+    /// Waits. Returns `false` if interrupted.
     pub(crate) async fn hold(&self, what: &'static str, time: Duration) -> bool {
         let bar = Progress::time(what, time);
         let began = Instant::now();
@@ -63,11 +63,11 @@ impl Run {
             biased;
             () = self.stop.cancelled() => false,
             () = tokio::time::sleep(time) => true,
-            () = ticking => unreachable!("it ticks for ever"),
+            () = ticking => unreachable!("it ticks forever"),
         }
     }
 
-    /// Begins to count what the processes cost.
+    /// Starts measuring the processes' usage.
     ///
     /// # Errors
     /// Fails when the server's process has ended.
@@ -76,7 +76,7 @@ impl Run {
         Ok(Meter { server, own: self.own.as_ref().and_then(|own| own.usage().ok()), began: Instant::now() })
     }
 
-    /// What they have cost since.
+    /// The processes' usage since `meter` was taken.
     ///
     /// # Errors
     /// Fails when the server's process has ended.
@@ -91,7 +91,7 @@ impl Run {
         Ok(Cost { time: now.began - meter.began, server, own })
     }
 
-    /// A report, which says so when it was interrupted.
+    /// Creates a report, with a note if the run was interrupted.
     pub(crate) fn report(&self, work: &'static str) -> Report {
         let mut report = Report::new(work, &self.common);
         if self.stop.is_cancelled() {
@@ -103,7 +103,7 @@ impl Run {
 
 const TICK: Duration = Duration::from_millis(100);
 
-/// The first Ctrl-C asks for the figures so far, the second one ends everything.
+/// The first Ctrl-C stops and reports the figures so far, the second one exits at once.
 async fn interrupted(stop: CancellationToken) {
     if tokio::signal::ctrl_c().await.is_ok() {
         stop.cancel();
@@ -113,7 +113,7 @@ async fn interrupted(stop: CancellationToken) {
     }
 }
 
-/// What processes had cost when it was made.
+/// The processes' usage at one time.
 #[derive(Debug)]
 pub(crate) struct Meter {
     server: Option<Usage>,
@@ -121,7 +121,7 @@ pub(crate) struct Meter {
     began: Instant,
 }
 
-/// What processes have cost.
+/// The processes' usage over a period.
 #[derive(Debug)]
 pub(crate) struct Cost {
     pub(crate) time: Duration,
@@ -129,7 +129,7 @@ pub(crate) struct Cost {
     pub(crate) own: Option<Duration>,
 }
 
-/// What the server has cost.
+/// The server's usage over a period.
 #[derive(Debug)]
 pub(crate) struct ServerCost {
     pub(crate) cpu: Duration,

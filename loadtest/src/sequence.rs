@@ -1,27 +1,27 @@
-//! [`Sequence`]: whether what one sender has numbered comes once and in order.
+//! [`Sequence`]: checks that one sender's numbered messages arrive once and in order.
 
 use serde::Serialize;
 
-/// What has come from one sender, who counts from 1.
+/// The messages received from one sender, which numbers them from 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sequence {
     last: u64,
     counts: Counts,
 }
 
-/// What became of messages.
+/// The outcomes of messages.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Counts {
-    /// Came, once and in order.
+    /// Arrived once and in order.
     pub(crate) once: u64,
-    /// Came again, or after a later one.
+    /// Arrived again, or after a later one.
     pub(crate) repeated: u64,
-    /// Did not come before a later one, or not at all.
+    /// Did not arrive before a later one, or not at all.
     pub(crate) lost: u64,
 }
 
 impl Sequence {
-    /// The next one that is said to be number `n`. Returns whether it is new.
+    /// Records the arrival of message `n`. Returns whether it is new.
     pub(crate) fn came(&mut self, n: u64) -> bool {
         if n <= self.last {
             self.counts.repeated += 1;
@@ -33,12 +33,12 @@ impl Sequence {
         true
     }
 
-    /// The number that came last.
+    /// The highest number that has arrived.
     pub(crate) fn last(&self) -> u64 {
         self.last
     }
 
-    /// What became of the first `sent`.
+    /// The outcomes of the first `sent` messages.
     pub(crate) fn of(&self, sent: u64) -> Counts {
         Counts { lost: self.counts.lost + sent.saturating_sub(self.last), ..self.counts }
     }
@@ -62,7 +62,7 @@ mod tests {
         for n in [1, 2, 2, 5, 3, 6] {
             sequence.came(n);
         }
-        // 3 and 4 were missing when 5 came; 3 came later, and counts as repeated, not as delivered.
+        // 3 and 4 were missing when 5 arrived. 3 arrived later, and counts as repeated, not as delivered.
         assert_eq!(sequence.of(8), Counts { once: 4, repeated: 2, lost: 2 + 2 });
     }
 }

@@ -1,4 +1,4 @@
-//! [`Target`]: the server, and as whom each client connects to it.
+//! [`Target`]: the server, and each client's identity.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use crate::cable::Cable;
 use crate::dial::Dialer;
 use crate::error::Error;
 
-/// The server, and as whom each client connects to it.
+/// The server, and each client's identity.
 pub(crate) struct Target {
     url: String,
     headers: Vec<(String, String)>,
     plain: bool,
     codec: CodecName,
     rooms: u32,
-    /// What `{run}` stands for.
+    /// The replacement for `{run}`.
     run: String,
     timeout: Duration,
     /// Host and port, for messages.
@@ -32,17 +32,17 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Checks what all clients have in common. Connects nothing.
+    /// Checks the arguments that all clients share. Does not connect.
     ///
     /// # Errors
-    /// Fails for a URL or a header that cannot be, and for a host without an address.
+    /// Fails for an invalid URL or header, and for a host without an address.
     pub(crate) async fn new(common: &Common) -> Result<Self, Error> {
         let run = format!("{:08x}", rand::random::<u32>());
         let expanded = expand(&common.url, 0, 0, &run);
-        // What is wrong with it otherwise, the client says.
-        let uri: Uri = expanded
-            .parse()
-            .map_err(|error| Error::usage(format!("not a url of a websocket: {error}: {expanded}")))?;
+        // The client reports any other error in the URL.
+        let uri: Uri = expanded.parse().map_err(|error| {
+            Error::usage(format!("invalid URL: {expanded}: {error} (expected ws://… or wss://…)"))
+        })?;
         let host = uri.host().unwrap_or_default();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let secure = matches!(uri.scheme_str(), Some("wss" | "https"));
@@ -63,7 +63,7 @@ impl Target {
         };
         if common.rooms > 1 && !target.has("{room}") {
             return Err(Error::usage(
-                "--rooms: neither the URL nor a --header has {room}, so that all clients would be in the same one",
+                "--rooms: expected {room} in the URL or in a --header, or all clients would be in the same room",
             ));
         }
         target.builder(0).build().map_err(|error| Error::usage(error.to_string()))?;
@@ -75,7 +75,7 @@ impl Target {
         &self.address
     }
 
-    /// Whether the server learns what a placeholder stands for.
+    /// Whether the URL or a header contains this placeholder.
     pub(crate) fn has(&self, placeholder: &str) -> bool {
         self.url.contains(placeholder) || self.headers.iter().any(|(_, value)| value.contains(placeholder))
     }
@@ -85,7 +85,7 @@ impl Target {
         client % self.rooms
     }
 
-    /// Connects a client that ends with its first socket.
+    /// Connects a client that does not reconnect.
     ///
     /// # Errors
     /// As [`ClientBuilder::connect`].
@@ -95,7 +95,7 @@ impl Target {
         builder.connector(move || dial(dialer.clone())).connect().await
     }
 
-    /// A client whose sockets hang on this cable; how it reconnects is the caller's to say.
+    /// A builder for a client whose sockets go over this cable. The caller sets the reconnect options.
     pub(crate) fn on_cable(&self, client: u32, cable: Arc<Cable>) -> ClientBuilder {
         let dialer = self.dialer.clone();
         self.builder(client).connector(move || cable.clone().dial(dialer.clone()))
@@ -126,7 +126,7 @@ fn expand(text: &str, client: u32, room: u32, run: &str) -> String {
     text.replace("{client}", &client.to_string()).replace("{room}", &room.to_string()).replace("{run}", run)
 }
 
-/// Mozilla's roots, or those in a file.
+/// Trusts Mozilla's root certificates, or those in a file.
 fn tls(ca: Option<&Path>) -> Result<Arc<ClientConfig>, Error> {
     let mut roots = RootCertStore::empty();
     match ca {
@@ -138,7 +138,7 @@ fn tls(ca: Option<&Path>) -> Result<Arc<ClientConfig>, Error> {
                 roots.add(certificate).map_err(|error| wrong(&error))?;
             }
             if roots.is_empty() {
-                return Err(wrong(&"it has no certificate"));
+                return Err(wrong(&"expected at least one certificate"));
             }
         }
     }

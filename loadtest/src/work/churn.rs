@@ -1,4 +1,4 @@
-//! `churn`: clients that come and go at a rate.
+//! `churn`: clients that connect and disconnect at a rate.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,10 +20,10 @@ use crate::run::Run;
 pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// How many clients per second are replaced, the oldest first, on a schedule that does not wait
+    /// Clients replaced per second, the oldest first, on a schedule that does not wait
     #[arg(long, default_value = "100", value_name = "PER_SEC", value_parser = rate)]
     rate: f64,
-    /// How those who leave do so
+    /// How clients leave
     #[arg(long, value_enum, default_value_t = Leave::Close)]
     leave: Leave,
     /// How long to measure, in seconds
@@ -33,18 +33,18 @@ pub(crate) struct Options {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Leave {
-    /// With a close frame: the session ends
+    /// With a close frame, which ends the session
     Close,
-    /// Without a word: the session stays for its window
+    /// Without a close frame: the session is suspended for its window
     Vanish,
 }
 
-/// A client that has come, or not, and how long after it was due.
+/// A client's number, the time since its handshake was due, and the outcome.
 type Arrival = (u32, Duration, Result<Connection, ConnectError>);
 
 pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
     let common = &options.common;
-    // Those who come and those who go are there together for a while.
+    // Arriving and leaving clients overlap.
     let under_way = u64::from(common.concurrency) * 2;
     let run = Arc::new(Run::begin(common, u64::from(common.clients) + under_way).await?);
     let connecting = run.clone();
@@ -88,30 +88,30 @@ pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
     report.seconds("duration_seconds", time);
     let came = churn.latencies.count();
     report.count("connected", "connected at the end", churn.here.len() as u64);
-    report.count("came", "came", came);
+    report.count("came", "arrived", came);
     report.count("left", "left", churn.left);
     report.figure("replaced_per_second", "rate", per_second(came, time), "per s");
-    report.count("not_begun", "not begun in time", waiting);
+    report.count("not_begun", "not started in time", waiting);
     if waiting > 0 {
         report.note("the server does not keep up with --rate, or --concurrency is too small for it");
     }
     report.errors(&churn.errors);
     report.cost(&cost, came, "replacement");
-    report.latency("handshake", "handshake, since it was due", churn.latencies.summary());
+    report.latency("handshake", "handshake, from due time", churn.latencies.summary());
     report.latency("begun_late", "scheduled late by", Summary::of(&late));
     part(churn.here.iter().map(Connection::sender).collect()).await;
     Ok(report)
 }
 
-/// Clients that come and go.
+/// The state of the replacement.
 struct Churn {
     run: Arc<Run>,
     leave: Leave,
-    /// The oldest first.
+    /// Connected clients, the oldest first.
     here: VecDeque<Connection>,
     arriving: JoinSet<Arrival>,
     leaving: JoinSet<()>,
-    /// The number of the next one.
+    /// The number of the next client.
     next: u32,
     left: u64,
     latencies: Latencies,
@@ -138,7 +138,7 @@ impl Churn {
         self.arriving.len() < most && self.leaving.len() < most
     }
 
-    /// One leaves, another one comes.
+    /// Replaces the oldest client by a new one.
     fn replace(&mut self, intended: Instant) {
         if let Some(oldest) = self.here.pop_front() {
             self.left += 1;

@@ -26,16 +26,16 @@ pub(crate) struct Options {
     /// The event that the server sends back to its sender
     #[arg(long, default_value = "echo", value_name = "EVENT")]
     echo_event: String,
-    /// Bytes of a payload, about
+    /// Approximate size of a payload, in bytes
     #[arg(long, default_value_t = 128, value_name = "BYTES")]
     size: usize,
-    /// How many frames of each client are under way at a time
+    /// Frames of each client under way at a time
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     inflight: u16,
-    /// Round trips per second, of all clients together, on a schedule that does not wait for answers. Default: as fast as they come
+    /// Round trips per second of all clients together, on a schedule that does not wait for answers; default: as fast as possible
     #[arg(long, value_name = "PER_SEC", value_parser = rate, conflicts_with = "inflight")]
     rate: Option<f64>,
-    /// How long to run before it is measured, in seconds
+    /// How long to run before measuring, in seconds
     #[arg(long, default_value = "1", value_name = "SECS", value_parser = seconds)]
     warmup: Duration,
     /// How long to measure, in seconds
@@ -43,18 +43,18 @@ pub(crate) struct Options {
     duration: Duration,
 }
 
-/// What the clients share.
+/// State that the clients share.
 struct Echo {
     run: Arc<Run>,
     messages: Messages,
     window: Window,
-    /// Times of what was meant to be sent in the window.
+    /// Round-trip times of questions that were due in the window.
     latencies: Latencies,
-    /// Answers that came in the window.
+    /// Answers that arrived in the window.
     answers: Counter,
-    /// Any answer at all.
+    /// Whether any answer has arrived.
     answered: AtomicBool,
-    /// Closed loop: an answer makes the next question.
+    /// Closed loop: each answer triggers the next question.
     goes_on: AtomicBool,
 }
 
@@ -99,7 +99,7 @@ pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
     if let Some((stop, pace)) = paced {
         stop.cancel();
         lateness = pace.await.ok();
-        // What was asked last is answered late where the server does not keep up.
+        // If the server does not keep up, the last questions are answered late.
         run.hold("draining", LAST_ANSWERS.min(common.timeout)).await;
     }
     let connected = senders.len() as u64;
@@ -132,11 +132,11 @@ pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
     Ok(report)
 }
 
-/// How long the last answers may take.
+/// How long to wait for the last answers.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 impl Echo {
-    /// Receives answers until the connection ends. Returns why, where it was not our own doing.
+    /// Receives answers until the connection ends. Returns the reason, unless we closed it.
     async fn client(
         self: Arc<Self>,
         client: u32,
@@ -153,7 +153,7 @@ impl Echo {
                 Event::Closed(closed) => return Some(closed.reason.to_string()),
                 _ => continue,
             };
-            // A server's own frames are no answers.
+            // The server's own frames are not answers.
             let Some(stamp) = Stamp::of(&frame).filter(|stamp| stamp.p == client) else { continue };
             let now = self.run.now();
             self.answered.store(true, Ordering::Relaxed);
@@ -170,8 +170,8 @@ impl Echo {
         None
     }
 
-    /// Sends a question. One that cannot be sent has no answer: the connection has ended, and says so itself, or its buffer is
-    /// full of questions that the server does not take.
+    /// Sends a question. Ignores a failed send: either the connection has ended, which `client` reports, or its buffer is full of
+    /// questions that the server does not read.
     fn ask(&self, sender: &Sender, client: u32, sent: &mut u64, at: u64) {
         *sent += 1;
         if let Ok(frame) = self.messages.frame(Stamp { t: at, s: *sent, p: client }) {
@@ -179,7 +179,7 @@ impl Echo {
         }
     }
 
-    /// Asks on a schedule, one client after the other.
+    /// Sends questions on a schedule, one client after the other.
     fn ask_at(
         self: Arc<Self>,
         rate: f64,
@@ -196,7 +196,7 @@ impl Echo {
     }
 
     /// # Errors
-    /// Fails when there is none in time: the server does not send this event back.
+    /// Fails when no answer arrives in time, because the server does not send this event back.
     async fn expect_an_answer(&self) -> Result<(), Error> {
         let patience = Instant::now() + self.run.common.timeout;
         while !self.answered.load(Ordering::Relaxed) && !self.run.stop.is_cancelled() {

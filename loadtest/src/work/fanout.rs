@@ -1,4 +1,4 @@
-//! `fanout`: one client in each room publishes, and all of the room measure when it arrives.
+//! `fanout`: one client in each room publishes, and all members measure the delivery.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,42 +27,42 @@ pub(crate) struct Options {
     /// The event that the server broadcasts to the sender's room
     #[arg(long, default_value = "pub", value_name = "EVENT")]
     publish_event: String,
-    /// Bytes of a payload, about
+    /// Approximate size of a payload, in bytes
     #[arg(long, default_value_t = 128, value_name = "BYTES")]
     size: usize,
     /// Messages per second, in all rooms together, on a schedule that does not wait
     #[arg(long, default_value = "40", value_name = "PER_SEC", value_parser = rate)]
     rate: f64,
-    /// How long to publish before it is measured, in seconds
+    /// How long to publish before measuring, in seconds
     #[arg(long, default_value = "1", value_name = "SECS", value_parser = seconds)]
     warmup: Duration,
     /// How long to measure, in seconds
     #[arg(long, short, default_value = "10", value_name = "SECS", value_parser = seconds)]
     duration: Duration,
-    /// How long the last deliveries may take, in seconds
+    /// How long to wait for the last deliveries, in seconds
     #[arg(long, default_value = "5", value_name = "SECS", value_parser = seconds)]
     drain: Duration,
 }
 
-/// What the members share.
+/// State that the members share.
 struct Fanout {
     run: Arc<Run>,
     window: Window,
-    /// Times of what was meant to be published in the window.
+    /// Delivery times of messages that were due in the window.
     latencies: Latencies,
     /// Deliveries in the window.
     in_window: Counter,
-    /// All of them.
+    /// All deliveries.
     deliveries: Counter,
-    /// Those of which it is told that they will not come.
+    /// Frames reported as gaps, which will not arrive.
     told: Counter,
 }
 
-/// What a member has seen when its connection has ended.
+/// A member's observations, complete when its connection ends.
 struct Seen {
     client: u32,
     sequence: Sequence,
-    /// What the server has given up, and told.
+    /// Frames that the server reported as gaps.
     told: u64,
     ended: Option<String>,
 }
@@ -70,7 +70,7 @@ struct Seen {
 pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
     let common = &options.common;
     if common.rooms > common.clients {
-        return Err(Error::usage("--rooms: there are more rooms than --clients"));
+        return Err(Error::usage("--rooms: expected at most as many rooms as --clients"));
     }
     let run = Arc::new(Run::begin(common, common.clients.into()).await?);
     let connecting = run.clone();
@@ -122,7 +122,7 @@ pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
         let room = run.target.room_of(seen.client);
         let publishes = seen.client < rooms;
         publishers_get_theirs |= publishes && seen.sequence.last() > 0;
-        // Whether a server sends to the publisher itself is its own choice.
+        // A server may or may not send to the publisher itself.
         if !publishes || seen.sequence.last() > 0 {
             counts += seen.sequence.of(published.sent[room as usize]);
         }
@@ -139,10 +139,10 @@ pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
     report.count("lost_connections", "connections lost", connected - open);
     report.count("published", "published", published.sent.iter().sum());
     report.count("not_accepted", "not accepted by the publishers' own buffers", published.not_accepted);
-    report.count("delivered", "delivered, once and in order", counts.once);
+    report.count("delivered", "delivered once and in order", counts.once);
     report.count("repeated", "repeated, or out of order", counts.repeated);
     report.count("lost", "lost", counts.lost);
-    report.count("lost_and_told", "of these, given up by the server and told", told);
+    report.count("lost_and_reported", "of these, reported by the server as gaps", told);
     report.parts("publishers_get_their_own", json!(publishers_get_theirs));
     report.figure("deliveries_per_second", "rate of deliveries", per_second(in_window, time), "per s");
     report.errors(&errors);
@@ -187,13 +187,13 @@ impl Fanout {
     }
 
     /// # Errors
-    /// Fails when there is none in time: the server does not broadcast this event.
+    /// Fails when no delivery arrives in time, because the server does not broadcast this event.
     async fn expect_a_delivery(&self, event: &str) -> Result<(), Error> {
         let patience = Instant::now() + self.run.common.timeout;
         while self.deliveries.total() == 0 && !self.run.stop.is_cancelled() {
             if Instant::now() > patience {
                 return Err(Error::failed(format!(
-                    "nobody got a message of the event {event:?} within {:?}: does the server broadcast frames of this event to the \
+                    "no client got a message of the event {event:?} within {:?}: does the server broadcast frames of this event to the \
                      sender's room, payload unchanged? --publish-event names another",
                     self.run.common.timeout
                 )));
@@ -203,10 +203,10 @@ impl Fanout {
         Ok(())
     }
 
-    /// Waits until everybody has everything, or long enough.
+    /// Waits until every member has every message, or until the patience ends.
     async fn drain(&self, sent: &[u64], members: u64, patience: Duration) {
         let room_of = |client: u64| sent[(client % sent.len() as u64) as usize];
-        // Without the publishers' own: they may get none.
+        // Publishers are not counted, because they may get no messages.
         let least: u64 = (sent.len() as u64..members).map(room_of).sum();
         let patience = Instant::now() + patience;
         let mut seen = self.deliveries.total() + self.told.total();
@@ -221,7 +221,7 @@ impl Fanout {
     }
 }
 
-/// Publishers at work, one for each room.
+/// Running publishers, one for each room.
 pub(super) struct Publishing {
     stop: tokio_util::sync::CancellationToken,
     sent: Arc<[AtomicU64]>,
@@ -229,9 +229,9 @@ pub(super) struct Publishing {
     pace: tokio::task::JoinHandle<crate::pace::Pace>,
 }
 
-/// What has been published.
+/// Published messages.
 pub(super) struct Published {
-    /// In each room.
+    /// The count for each room.
     pub(super) sent: Vec<u64>,
     pub(super) not_accepted: u64,
     pub(super) late: hdrhistogram::Histogram<u64>,
@@ -249,7 +249,7 @@ impl Publishing {
             let number = counts[room].load(Ordering::Relaxed) + 1;
             let stamp = Stamp { t: run.nanos(intended), s: number, p: room as u32 };
             let accepted = messages.frame(stamp).is_ok_and(|frame| publishers[room].send(&frame).is_ok());
-            // The next one takes the number of one that is not under way.
+            // A refused message does not use up its number.
             if accepted {
                 counts[room].store(number, Ordering::Relaxed)
             } else {

@@ -1,4 +1,4 @@
-//! `idle`: clients that do nothing, and what each costs.
+//! `idle`: clients that do nothing, and the cost of each.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::run::Run;
 pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// How long all are held after --settle, in seconds: the server's CPU time meanwhile is that of its heartbeats
+    /// How long to hold all clients after --settle, in seconds; the server's CPU time meanwhile is that of heartbeats
     #[arg(long, default_value = "10", value_name = "SECS", value_parser = seconds)]
     hold: Duration,
-    /// How long to wait after the last handshake before memory is looked at, in seconds
+    /// How long to wait after the last handshake before measuring memory, in seconds
     #[arg(long, default_value = "1", value_name = "SECS", value_parser = seconds)]
     settle: Duration,
 }
@@ -42,18 +42,18 @@ pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
     let connected = fleet.clients.len() as u64;
     let open = fleet.clients.iter().filter(|(_, connection)| super::is_open(connection)).count() as u64;
     report.count("connected", "connected", connected);
-    report.count("lost", "lost while they were held", connected - open);
+    report.count("lost", "lost while held", connected - open);
     report.cost(&cost, 0, "");
     if let Some(server) = &connecting.server {
         let growth = server.memory_after.saturating_sub(server.memory_before) as f64;
         let each = growth / connected as f64;
         report.figure("server_memory_bytes_per_connection", "server: memory per connection", each, "B");
         report.note(
-            "memory per connection is how much the server's resident memory grew: start it anew for each run, for what earlier \
-             connections have left is used again; the kernel's socket buffers are not in it",
+            "memory per connection is the growth of the server's resident memory: restart the server for each run, because it reuses \
+             memory of earlier connections; the kernel's socket buffers are not included",
         );
     } else {
-        report.note("--pid of the server adds its memory per connection");
+        report.note("use --pid to add the server's memory per connection");
     }
     report.latency("handshake", "handshake", fleet.handshakes.summary());
     part(fleet.senders()).await;

@@ -1,4 +1,4 @@
-//! The works: what is done to the server, each with its own options.
+//! The works: the kinds of load, each with its own options.
 
 pub(crate) mod churn;
 pub(crate) mod connect;
@@ -16,7 +16,7 @@ use crate::args::{Args, Work};
 use crate::error::Error;
 use crate::report::Report;
 
-/// Does the work that the arguments name.
+/// Runs the work that the arguments name.
 pub(crate) fn run(args: &Args) -> Result<Report, Error> {
     let mut runtime = Builder::new_multi_thread();
     if let Some(threads) = args.work.common().threads {
@@ -25,7 +25,7 @@ pub(crate) fn run(args: &Args) -> Result<Report, Error> {
     let runtime = runtime
         .enable_all()
         .build()
-        .map_err(|error| Error::failed(format!("no threads for this tool: {error}")))?;
+        .map_err(|error| Error::failed(format!("cannot start the runtime: {error}")))?;
     let report = runtime.block_on(async {
         match &args.work {
             Work::Connect(options) => connect::run(options).await,
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<Report, Error> {
             Work::ResumeStorm(options) => resume_storm::run(options).await,
         }
     });
-    // Whatever is still under way is not worth waiting for.
+    // Do not wait for remaining tasks.
     runtime.shutdown_background();
     report
 }

@@ -1,4 +1,4 @@
-//! `resume-storm`: all sockets are cut at once, and all clients come back.
+//! `resume-storm`: cuts all sockets at once, and lets all clients resume.
 
 mod member;
 
@@ -24,19 +24,19 @@ use crate::sequence::Counts;
 pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// What the server notices of the cut
+    /// What the server sees of the cut
     #[arg(long, value_enum, default_value_t = Cut::Reset)]
     cut: Cut,
-    /// How long no dial leaves after the cut, in seconds: then all are back at once. At most 60
+    /// How long dials are held back after the cut, in seconds, so that all clients dial at once; at most 60
     #[arg(long, default_value = "1", value_name = "SECS", value_parser = seconds)]
     away: Duration,
-    /// How long clients wait before their first dial, at most, in seconds: each half of it or more, by chance
+    /// The longest wait of a client before its first dial, in seconds; each waits a random half to whole of it
     #[arg(long, default_value = "0.5", value_name = "SECS", value_parser = seconds)]
     backoff: Duration,
-    /// How long all may take to be back, in seconds
+    /// How long to wait for all clients to resume, in seconds
     #[arg(long, default_value = "60", value_name = "SECS", value_parser = seconds)]
     patience: Duration,
-    /// Messages per second, in all rooms together, from a client in each room that is not cut: before, during and after
+    /// Messages per second in all rooms together, before, during and after the cut, from one client per room that is not cut
     #[arg(long, default_value = "10", value_name = "PER_SEC", value_parser = rate)]
     rate: f64,
     /// Do not publish
@@ -45,33 +45,33 @@ pub(crate) struct Options {
     /// The event that the server broadcasts to the sender's room
     #[arg(long, default_value = "pub", value_name = "EVENT")]
     publish_event: String,
-    /// Frames that each client sends while it is away, and which have to come back once and in order; 0 for none
+    /// Frames that each client sends while it is away, which must come back once and in order; 0 for none
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(..=128))]
     echoes: u16,
     /// The event that the server sends back to its sender
     #[arg(long, default_value = "echo", value_name = "EVENT")]
     echo_event: String,
-    /// Bytes of a payload, about
+    /// Approximate size of a payload, in bytes
     #[arg(long, default_value_t = 128, value_name = "BYTES")]
     size: usize,
-    /// How long the last deliveries may take, in seconds
+    /// How long to wait for the last deliveries, in seconds
     #[arg(long, default_value = "5", value_name = "SECS", value_parser = seconds)]
     drain: Duration,
 }
 
-/// How long messages flow before the cut, so that there is something to cut into.
+/// How long messages flow before the cut, so that the cut interrupts traffic.
 const BEFORE: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
     let common = &options.common;
     check(options)?;
-    // Those that the server is told nothing of stay open.
+    // Silently cut sockets stay open.
     let each = if options.cut == Cut::Silent { 2 } else { 1 };
     let sockets = u64::from(common.clients) * each + u64::from(common.rooms);
     let run = Arc::new(Run::begin(common, sockets).await?);
     if common.plain && !run.target.has("{client}") {
         return Err(Error::usage(
-            "in plain mode a session is resumed by its connection ID: the URL, or a --header, has to say it with {client}",
+            "--plain: expected {client} in the URL or in a --header, because a plain session is resumed by its connection ID",
         ));
     }
     let publishers = if options.no_publish { Vec::new() } else { publishers(&run).await? };
@@ -101,7 +101,7 @@ pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
         cable.cut();
     }
     run.hold("away", options.away).await;
-    // From here on it is the server's time, and the clients' backoff.
+    // From here on the time is the server's and the clients' backoff.
     storm.open(run.now());
     let began = Instant::now();
     away.send_replace(false);
@@ -151,7 +151,7 @@ fn report(
             "published",
             outcome.published,
         );
-        report.count("published_lost_and_told", "of these, given up by the server and told", outcome.told);
+        report.count("published_lost_and_reported", "of these, reported by the server as gaps", outcome.told);
     }
     if options.echoes > 0 {
         counts(
@@ -163,49 +163,49 @@ fn report(
     }
     report.errors(&outcome.errors);
     report.cost(cost, back, "client");
-    report.latency("back", "back, since dials may leave", storm.back_after.summary());
+    report.latency("back", "back, from the release of dials", storm.back_after.summary());
     report.latency("dial", "of that, the last dial", storm.dials.summary());
     if run.common.plain {
         report.note(
-            "in plain mode a client is not told whether its session was resumed, and what was written into a socket that died is lost",
+            "in plain mode a client cannot see whether its session was resumed, and frames written to a dead socket are lost",
         );
     }
     if storm.dials.summary().max_us > 1e6 {
         report.note(
-            "some dials took a second and more: where a server's accept queue is full TCP tries again after a second; a longer one (listen's \
+            "some dials took a second or more: when a server's accept queue is full, TCP retries after a second; a longer queue (listen's \
              backlog, net.core.somaxconn) or a longer --backoff helps",
         );
     }
     if !options.no_publish && outcome.published.once == 0 {
-        report.note("nothing that was published came: --publish-event names what the server broadcasts, --no-publish does without");
+        report.note("no published message arrived: set --publish-event to an event that the server broadcasts, or use --no-publish");
     }
     if options.echoes > 0 && outcome.echoes.once == 0 {
-        report.note("nothing that was sent came back: --echo-event names what the server sends back, --echoes 0 does without");
+        report.note("no sent frame came back: set --echo-event to an event that the server sends back, or use --echoes 0");
     }
     report
 }
 
 fn check(options: &Options) -> Result<(), Error> {
     if options.away > Duration::from_secs(60) {
-        return Err(Error::usage("--away has to be at most 60 seconds"));
+        return Err(Error::usage("--away: expected at most 60 seconds"));
     }
     if options.backoff.is_zero() || options.backoff > Duration::from_secs(60) {
-        return Err(Error::usage("--backoff has to be more than 0 and at most 60 seconds"));
+        return Err(Error::usage("--backoff: expected more than 0 and at most 60 seconds"));
     }
     Ok(())
 }
 
 fn counts(report: &mut Report, keys: [&'static str; 3], what: &str, counts: Counts) {
-    report.count(keys[0], &format!("{what}: came, once and in order"), counts.once);
+    report.count(keys[0], &format!("{what}: arrived once and in order"), counts.once);
     report.count(keys[1], &format!("{what}: repeated, or out of order"), counts.repeated);
     report.count(keys[2], &format!("{what}: lost"), counts.lost);
 }
 
-/// A client for each room whose socket is not cut. Their numbers come after those of the members.
+/// Connects a publisher for each room, whose socket is not cut. Their numbers follow those of the members.
 async fn publishers(run: &Arc<Run>) -> Result<Vec<Sender>, Error> {
     let common = &run.common;
     let connecting = run.clone();
-    // The first number beyond the members that is in room 0.
+    // The first number after the members' that is in room 0.
     let first = common.clients.next_multiple_of(common.rooms);
     let fleet = Fleet::connect(run, first..first + common.rooms, Failures::Fatal, move |client| {
         let run = connecting.clone();
@@ -214,7 +214,7 @@ async fn publishers(run: &Arc<Run>) -> Result<Vec<Sender>, Error> {
     .await?;
     let senders = fleet.senders();
     for (_, mut connection) in fleet.clients {
-        // What is published comes back to them, too: read, or acknowledgements would wait behind it.
+        // Their own messages may come back to them. Read those, or acknowledgements would wait behind them.
         tokio::spawn(async move { while connection.recv().await.is_some() {} });
     }
     Ok(senders)
@@ -236,16 +236,16 @@ async fn connect(run: &Arc<Run>, options: &Options, cables: &Arc<[Arc<Cable>]>) 
     .await
 }
 
-/// What all members have seen.
+/// The observations of all members.
 struct Outcome {
     clients: u64,
-    /// Came back to a session that is another one.
+    /// Clients that came back to a fresh session.
     fresh: u64,
     published: Counts,
-    /// By the publishers' own buffers.
+    /// Refused by the publishers' own buffers.
     not_accepted: u64,
     echoes: Counts,
-    /// What the server has given up, and told.
+    /// Frames that the server reported as gaps.
     told: u64,
     errors: Errors,
 }

@@ -1,8 +1,8 @@
-//! [`Window`]: the time in which is measured.
+//! [`Window`]: the measured period.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The time in which is measured, in nanoseconds since the run began. It begins never, and ends never, until that is said.
+/// The measured period, in nanoseconds since the run began. Until they are set, its begin and end lie in the infinite future.
 #[derive(Debug)]
 pub(crate) struct Window {
     begin: AtomicU64,
@@ -22,7 +22,7 @@ impl Window {
         self.end.store(now, Ordering::Relaxed);
     }
 
-    /// Whether a moment is in it.
+    /// Whether a time lies in the window.
     pub(crate) fn has(&self, moment: u64) -> bool {
         self.begin.load(Ordering::Relaxed) <= moment && moment < self.end.load(Ordering::Relaxed)
     }

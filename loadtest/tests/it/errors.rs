@@ -1,4 +1,4 @@
-//! What cannot be measured is said, with what helps.
+//! The tool explains what it cannot measure, with advice.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
 use crate::support::{run, server, test_server, tool};
 
-/// Runs what has to fail, with this status and these words.
+/// Runs a command that must fail with this status and these words.
 async fn fails(command: &mut Command, status: i32, words: &[&str]) {
     let ran = run(command).await;
     assert_eq!(ran.status, status, "{ran:?}");
@@ -24,7 +24,7 @@ async fn fails(command: &mut Command, status: i32, words: &[&str]) {
 
 #[tokio::test]
 async fn says_that_nothing_listens() {
-    // Bound, and nobody else's; but it does not listen.
+    // A bound port that does not listen.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let port = socket.local_addr().unwrap().port();
@@ -56,7 +56,7 @@ async fn says_when_a_server_does_not_do_what_the_work_needs() {
     let (_server, _listening, url) = server(|builder| builder).await;
     let words = ["no answer to the event \"echo\"", "--echo-event"];
     fails(tool("echo -n 2 --warmup 0 --timeout 0.2").arg(&url), 1, &words).await;
-    let words = ["nobody got a message of the event \"pub\"", "--publish-event"];
+    let words = ["no client got a message of the event \"pub\"", "--publish-event"];
     fails(tool("fanout -n 2 --warmup 0 --timeout 0.2").arg(&url), 1, &words).await;
     let words = ["400", "json"];
     fails(tool("connect --codec protobuf").arg(&url), 1, &words).await;
@@ -69,7 +69,7 @@ async fn says_which_argument_cannot_be() {
         ("echo ws://127.0.0.1:1 --header authorization", "NAME=VALUE"),
         ("echo ws://127.0.0.1:1 --header sec-websocket-key=x", "sec-websocket-key"),
         ("echo ws://127.0.0.1:1 --rate 5 --inflight 2", "cannot be used with"),
-        ("fanout ws://127.0.0.1:1/{room} --rooms 3 -n 2", "more rooms than"),
+        ("fanout ws://127.0.0.1:1/{room} --rooms 3 -n 2", "at most as many rooms as"),
         ("fanout ws://127.0.0.1:1 --rooms 3", "{room}"),
         ("resume-storm ws://127.0.0.1:1 --plain", "{client}"),
         ("resume-storm ws://127.0.0.1:1 --away 100", "at most 60"),

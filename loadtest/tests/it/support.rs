@@ -9,7 +9,7 @@ use rejoin_tests::testserver::{Options, TestServer};
 use serde_json::Value;
 use tokio::process::Command;
 
-/// What the tool has printed, and its exit status.
+/// The tool's output and exit status.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) status: i32,
@@ -18,7 +18,7 @@ pub(crate) struct Ran {
 }
 
 impl Ran {
-    /// The report, of a run that went well.
+    /// The report of a successful run.
     pub(crate) fn report(&self) -> Value {
         assert_eq!(self.status, 0, "{}", self.stderr);
         assert_eq!(self.stderr, "", "no progress bar where there is no terminal");
@@ -42,14 +42,14 @@ pub(crate) async fn run(command: &mut Command) -> Ran {
     }
 }
 
-/// A test server, and the URL under which it tells clients and rooms apart.
+/// A test server, and a URL that gives each client its ID and room.
 pub(crate) async fn test_server() -> (Arc<TestServer>, String) {
     let (server, _) = TestServer::start(Options::default()).await.unwrap();
     let url = format!("ws://127.0.0.1:{}/ws?id=c{{client}}&room={{room}}", server.port());
     (server, url)
 }
 
-/// Another one.
+/// A server with these options.
 pub(crate) async fn server(configure: impl FnOnce(Builder) -> Builder) -> (Server, ServeHandle, String) {
     let server = configure(Server::builder(connect)).build().unwrap();
     let listening = server.listen("127.0.0.1:0").await.unwrap();
@@ -57,7 +57,7 @@ pub(crate) async fn server(configure: impl FnOnce(Builder) -> Builder) -> (Serve
     (server, listening, url)
 }
 
-/// Wants to know who it is.
+/// Refuses a wrong `Authorization` header.
 async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
     if request.header("authorization").is_some_and(|value| !value.starts_with("Bearer key-")) {
         return Err(Reject::unauthorized("this is no key"));

@@ -1,4 +1,4 @@
-//! Each work in small, and whether its figures are true.
+//! Each work on a small scale, with a check of its figures.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,7 +56,7 @@ async fn echo_measures_round_trips_in_a_closed_loop_and_on_a_schedule() {
 
     let open = work("echo -n 8 --rate 200 --warmup 0 -d 0.3 --plain", &url).await;
     let asked = 200.0 * open["parameters"]["duration_seconds"].as_f64().unwrap();
-    // What was due before the window may be answered in it.
+    // Questions due before the window may be answered in it.
     assert!((1.0..asked + 100.0).contains(&number(&open, "round_trips")), "{open:#}");
     assert_all(&open, &[("errors", 0.0), ("lost_connections", 0.0)]);
 }
@@ -163,7 +163,10 @@ async fn resume_storm_tells_what_a_server_gives_up_from_what_it_loses() {
     let report = work("resume-storm -n 4 --rate 700 --away 0.7 --backoff 0.01 --echoes 0", &url).await;
     let lost = number(&report, "published_lost");
     assert!(lost >= 4.0 * 100.0, "{report:#}");
-    assert_all(&report, &[("published_lost_and_told", lost), ("published_repeated", 0.0), ("resumed", 4.0)]);
+    assert_all(
+        &report,
+        &[("published_lost_and_reported", lost), ("published_repeated", 0.0), ("resumed", 4.0)],
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! [`Member`]: one client of a storm, and what it sees.
+//! [`Member`]: one client of a storm, and its observations.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,23 +13,23 @@ use crate::message::{Messages, Stamp};
 use crate::run::Run;
 use crate::sequence::Sequence;
 
-/// What the clients of a storm share.
+/// State that the clients of a storm share.
 pub(super) struct Storm {
     run: Arc<Run>,
     messages: Messages,
-    /// What each sends while it is away.
+    /// The number of frames that each sends while it is away.
     echoes: u16,
-    /// When dials were let through.
+    /// The time when dials were released.
     opened: AtomicU64,
-    /// Who is back.
+    /// Clients that are back.
     pub(super) back: Counter,
-    /// Who will not be.
+    /// Clients that will not come back.
     gone: Counter,
-    /// Frames that came, of those that are counted, or of which it is told that they will not.
+    /// Counted frames that arrived, and frames reported as gaps.
     came: Counter,
-    /// How long after dials were let through each was back.
+    /// The time from the release of dials until each client was back.
     pub(super) back_after: Latencies,
-    /// How long the dial took that brought each back.
+    /// The duration of the dial that succeeded, for each client.
     pub(super) dials: Latencies,
 }
 
@@ -48,12 +48,12 @@ impl Storm {
         }
     }
 
-    /// Dials are let through from now on.
+    /// Records the release of dials.
     pub(super) fn open(&self, now: u64) {
         self.opened.store(now, Ordering::Relaxed);
     }
 
-    /// Waits until every client is back or gone for good, or long enough.
+    /// Waits until every client is back or has ended, or until the patience ends.
     pub(super) async fn wait_for_all(&self, clients: u64, patience: Duration) {
         let bar = crate::progress::Progress::clients("resuming", clients);
         let patience = Instant::now() + patience;
@@ -67,7 +67,7 @@ impl Storm {
         }
     }
 
-    /// Waits until everybody has everything, or long enough.
+    /// Waits until every client has every frame, or until the patience ends.
     pub(super) async fn drain(&self, published: &[u64], clients: u64, patience: Duration) {
         let rooms = published.len().max(1) as u64;
         let of_room = |client: u64| published.get((client % rooms) as usize).copied().unwrap_or_default();
@@ -76,7 +76,7 @@ impl Storm {
         let mut seen = None;
         while Instant::now() < patience && !self.run.stop.is_cancelled() {
             let came = self.came.total();
-            // A moment more than it takes: what comes twice comes then.
+            // Wait one round longer than needed, so that repeated frames are seen.
             if came >= all && seen == Some(came) {
                 break;
             }
@@ -86,7 +86,7 @@ impl Storm {
     }
 }
 
-/// What tells a client's own frames from those that are published, whatever events they come back under.
+/// Marks a client's own frames, so that they differ from published ones whatever their event.
 const ECHO: u32 = 1 << 31;
 
 /// One client of a storm.
@@ -96,16 +96,16 @@ pub(super) struct Member {
     seen: Seen,
 }
 
-/// What a client has seen when its connection has ended.
+/// A client's observations, complete when its connection ends.
 pub(super) struct Seen {
     pub(super) client: u32,
     pub(super) published: Sequence,
     pub(super) echoes: Sequence,
-    /// How many were accepted that have to come back.
+    /// The number of accepted frames that must come back.
     pub(super) asked: u64,
-    /// What the server has given up, and told.
+    /// Frames that the server reported as gaps.
     pub(super) told: u64,
-    /// It came back to another session.
+    /// Whether it came back to a fresh session.
     pub(super) fresh: bool,
     pub(super) ended: Option<String>,
 }
@@ -171,7 +171,7 @@ impl Member {
         }
     }
 
-    /// Sends what has to come back, into the buffer: there is no socket.
+    /// Sends the frames that must come back. Without a socket, they go into the buffer.
     fn ask(&mut self, connection: &Connection) {
         while self.seen.asked < u64::from(self.storm.echoes) {
             let stamp = Stamp { t: self.storm.run.now(), s: self.seen.asked + 1, p: ECHO | self.seen.client };
