@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs what the tests need from Debian's packages, where it is missing, and runs all of them.
+# Installs missing Debian packages that the tests need, and runs all tests.
 set -euo pipefail
 cd "$(dirname "$0")"
-PATH=$PATH:/usr/sbin # Debian has nginx and HAProxy there
+PATH=$PATH:/usr/sbin # Debian installs nginx and HAProxy there
 
 missing=()
 command -v cc >/dev/null || missing+=(gcc libc6-dev)

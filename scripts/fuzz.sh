@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Fuzzes each target, or those that are named, for so many seconds (default 60):
+# Fuzzes each target, or the named ones, for the given number of seconds (default 60):
 #   scripts/fuzz.sh [SECONDS] [TARGET...]
-# Needs nightly Rust; installs cargo-fuzz into the target folder where it is missing. It begins with the inputs in fuzz/corpus and goes
-# on with those of earlier runs, in fuzz/scratch. What breaks something is left in fuzz/artifacts.
+# Needs nightly Rust; installs cargo-fuzz into the target folder if it is missing. Starts from the inputs in fuzz/corpus and those of
+# earlier runs, in fuzz/scratch. Inputs that fail are left in fuzz/artifacts.
 #   scripts/fuzz.sh --keep [TARGET...]
-# writes those in fuzz/scratch that reach something of their own to fuzz/corpus: the named ones there stay, the others are replaced.
+# replaces the unnamed inputs in fuzz/corpus by those in fuzz/scratch that reach code of their own. Named inputs stay.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,12 +21,12 @@ esac
 targets=("$@")
 [ "${#targets[@]}" -gt 0 ] || mapfile -t targets < <(cargo +nightly fuzz list)
 
-# No code of ours is unsafe: without the address sanitizer the same time sees several times as much.
+# rejoin has no unsafe code, and without the address sanitizer the same time covers several times as many inputs.
 for target in "${targets[@]}"; do
     echo "== $target"
     python3 scripts/fuzz_corpus.py unpack "fuzz/corpus/$target.txt" "fuzz/scratch/$target"
     if [ -n "$keep" ]; then
-        # By edges alone, not by how often each is passed: a tenth of the inputs.
+        # Minimize by edges alone, not by hit counts: this keeps a tenth of the inputs.
         cargo +nightly fuzz cmin --sanitizer none "$target" "fuzz/scratch/$target" -- -use_counters=0
         python3 scripts/fuzz_corpus.py pack "fuzz/corpus/$target.txt" "fuzz/scratch/$target"
     else

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""A fuzz target's corpus: in the repository one text, for the fuzzer a folder with a file for each input.
+"""Converts a fuzz target's corpus: one text file in the repository, a folder with a file per input for the fuzzer.
 
-In the text an input is a line: printable ASCII as it is, any other byte, and the backslash, as \\xNN. A line that begins
-with "# " says what the next input has once broken; such an input is kept whatever else changes.
+In the text each input is a line: printable ASCII verbatim, any other byte and the backslash as \\xNN. A line that begins with
+"# " names the failure that the next input once caused; such an input is always kept.
 
     fuzz_corpus.py unpack TEXT FOLDER
     fuzz_corpus.py pack TEXT FOLDER
@@ -16,7 +16,7 @@ import sys
 
 def escape(data):
     line = "".join(chr(byte) if 0x20 <= byte < 0x7F and byte != 0x5C else f"\\x{byte:02x}" for byte in data)
-    # Not taken for a name, and safe from editors that trim lines.
+    # Escapes a leading # (not a name), and spaces at either end (editors trim them).
     return re.sub("^#|^ | $", lambda match: f"\\x{ord(match[0]):02x}", line)
 
 
@@ -25,7 +25,7 @@ def unescape(line):
 
 
 def read(text):
-    """The inputs, each with what it has broken, or None."""
+    """The inputs, each with the failure that it once caused, or None."""
     inputs, name = {}, None
     for line in text.read_text().splitlines() if text.exists() else []:
         if line.startswith("# "):
@@ -47,7 +47,7 @@ def main(verb, text, folder):
         named = {data: name for data, name in inputs.items() if name}
         found = {path.read_bytes() for path in folder.iterdir()} - set(named)
         lines = [line for data, name in named.items() for line in (name, escape(data))]
-        # An empty input would be an empty line, and shows nothing that every run does not show first.
+        # An empty input would be an empty line, and every run tries it first anyway.
         lines += sorted(escape(data) for data in found if data)
         text.write_text("".join(line + "\n" for line in lines))
     else:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Plants each one-line mistake of tests/vectors/client/js/mutants.json in the JavaScript client, and says which vector finds
-# it; fails when one survives, or when its line is no longer there. Parts of names choose among them. Ten seconds for all.
+# Plants each one-line mistake of tests/vectors/client/js/mutants.json in the JavaScript client, and prints the vector that finds
+# it. Fails when a mistake survives, or when its line no longer exists. NAME selects by parts of names. All take ten seconds.
 #
 #   scripts/planted-js.sh [NAME...]
 set -euo pipefail

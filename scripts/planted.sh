@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Puts each bug of tests/planted/ into a copy of the tree and says which test finds it; fails when one survives, or when its
-# patch does not apply any more. Names, whole or in part, choose among them; with --check the patches are only tried on.
+# Applies each bug of tests/planted/ to a copy of the tree and prints the test that finds it. Fails when a bug survives, or when its
+# patch no longer applies. Arguments select bugs by parts of names. --check only checks that the patches apply.
 #
-#   scripts/planted.sh                    # all of them: a quarter of an hour or so
+#   scripts/planted.sh                    # all of them: about a quarter of an hour
 #   scripts/planted.sh takeover server-
 #   scripts/planted.sh --check            # a second
 set -uo pipefail
@@ -28,20 +28,20 @@ if [ -n "$check" ]; then
     exit "$stale"
 fi
 
-# Files as new as the copy, or Cargo would take what it built of an earlier bug for up to date.
+# Copy with fresh time stamps, or Cargo would consider the build of an earlier bug up to date.
 tree=$PWD/target/planted/tree
 export CARGO_TARGET_DIR=$PWD/target/planted/build
 rm -rf "$tree" && mkdir -p "$tree"
 git ls-files -z --cached --others --exclude-standard | tar -c --null -T - | tar -xm -C "$tree"
-# The copy stands in a repository, and is none of it.
+# The copy lies inside a repository without belonging to it.
 export GIT_CEILING_DIRECTORIES=$PWD/target/planted
 cd "$tree" || exit 2
 
-# Runs tests until the first one fails; says which, or how else the run went wrong. Fails when all pass.
+# Runs tests until the first one fails, and prints its name, or how else the run failed. Fails when all pass.
 run() {
     local failed status
     failed=$(timeout 600 cargo test -q --no-run "$@" </dev/null 2>&1) || { echo "NOT COMPILED: $failed" && return; }
-    # At the first failure the reader goes away, and the harness with it.
+    # grep exits at the first failure, which ends the test harness too.
     failed=$(
         timeout 300 cargo test "$@" </dev/null 2>/dev/null |
             grep -oPm1 '^test \K\S+(?=.* \.\.\. FAILED$)'
@@ -56,7 +56,7 @@ run() {
     esac
 }
 
-# The tests that should find a bug, the quickest first; they say which did.
+# The tests that should find a bug, the quickest first. They print the one that did.
 core() { run -p rejoin-core --all-features --lib "$@"; }
 memory() { run -p rejoin-tests --test memory; }
 foreign() { run -p rejoin-tests --test foreign_code; }
@@ -74,7 +74,7 @@ find_it() {
     esac
 }
 
-# A test that fails anyway finds nothing.
+# A test that fails without a bug proves nothing, so check that all pass first.
 for crate in core client server; do
     for patch in "${patches[@]}"; do
         grep -q "^+++ b/$crate/" "$patch" || continue

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The Autobahn cases 1 to 10 against an echo server built on rejoin-server: every one passes or is at worst non-strict.
-# 12 and 13 are compression, which is not offered.
+# Runs the Autobahn cases 1 to 10 against an echo server built on rejoin-server. Each must pass or be at worst non-strict.
+# Cases 12 and 13 are about compression, which rejoin does not offer.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ runner=$target/kosoku
 cargo build --quiet -p rejoin-tests --bin rejoin-echo
 
 log=$(mktemp)
-# `cargo run` becomes the program, wherever it was built.
+# `cargo run` replaces itself with the program, wherever it was built.
 cargo run --quiet -p rejoin-tests --bin rejoin-echo -- 127.0.0.1:0 </dev/null 2>"$log" &
 server=$!
 trap 'kill "$server" 2>/dev/null || true; rm -f "$log"' EXIT
@@ -19,13 +19,13 @@ until port=$(sed -n 's/^READY://p' "$log") && [ -n "$port" ]; do
     sleep 0.05
 done
 
-# The runner's own exit status does not tell failed cases from non-strict ones: its reports do.
+# The runner's exit status does not distinguish failed from non-strict cases, so read its reports.
 reports=$target/rfc6455
 rm -rf "$reports"
 PYTHONPATH=$runner timeout 300 python3 -c 'import sys; from kosoku._cli import main; sys.exit(main())' \
     -m fuzzingclient -x '12.*' -x '13.*' -p 2 -o "$reports" "ws://127.0.0.1:$port" </dev/null >"$reports.log" 2>&1 ||
     true
-kill -0 "$server" || { echo "the server is gone"; cat "$log"; exit 1; }
+kill -0 "$server" || { echo "the server has ended"; cat "$log"; exit 1; }
 
 python3 - "$reports" <<'PY'
 import collections, glob, json, sys

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Simulations of real servers and clients over lines in memory, for as long as there is time: full schedules and small ones,
-# then trials of one danger each, from a seed of today's, until one breaks a promise. What is printed then replays it.
+# Simulates real servers and clients over lines in memory: full schedules, small ones, then trials of one danger each. Starts from a
+# seed derived from the date, and stops when a run breaks a promise. It then prints the command that replays the run.
 #
 #     scripts/simulate.sh [SEEDS_OF_EACH [FIRST]]
 set -euo pipefail
@@ -12,7 +12,7 @@ cargo build --quiet --release -p rejoin-tests --bin simulate
 simulate() { nice cargo run --quiet --release -p rejoin-tests --bin simulate -- --from "$first" "$@"; }
 simulate --seeds "$seeds"
 simulate --seeds "$seeds" --small
-# They take longer: floods are long, and other runtimes live in real time.
+# Trials take longer: floods are long, and runtimes run in real time.
 for trial in haste memory runtimes flood frames pace; do
     simulate --seeds "$((seeds / 50 + 1))" --trial "$trial"
 done

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Counts the functions, files and wrappers of the walks in docs/walk.md, and checks that the page is true.
+"""Counts the functions, files and wrappers of the walks in docs/walk.md, and checks the page against the code.
 
     scripts/walk.py                # checks, and prints the counts
     scripts/walk.py PAGE ROOT      # the same for another page, with the sources of another folder
 
-Python 3.9 or later, the standard library alone.
+Needs Python 3.9 or later and only the standard library.
 """
 
 import re
@@ -17,11 +17,11 @@ LINE = re.compile(r"(?P<indent> *)(?P<name>[\w:]+) +(?P<file>\S+\.rs)(?: +via `(
 
 
 class Wrong(Exception):
-    """The page says what is not so."""
+    """The page does not match the code."""
 
 
 def blank(text):
-    """The source with comments, strings and characters as spaces, every other character in its place."""
+    """The source with comments, strings and character literals replaced by spaces, so that offsets stay the same."""
     token = re.compile(
         r"//[^\n]*|/\*.*?\*/|b?r(#*)\".*?\"\1|b?\"(?:\\.|[^\"\\])*\"|b?'(?:\\[^\n]+?|[^\\'\n])'", re.DOTALL
     )
@@ -29,7 +29,7 @@ def blank(text):
 
 
 def block(code, at):
-    """Where the braces that open at or behind `at` end, or the `;` before them: a pair of positions."""
+    """The span of the first braces that open at or after `at`, or None if a `;` comes first."""
     opens = code.find("{", at)
     ends = code.find(";", at)
     if opens < 0 or 0 <= ends < opens and code.count("(", at, ends) == code.count(")", at, ends):
@@ -44,7 +44,7 @@ def block(code, at):
 
 @lru_cache(maxsize=None)
 def bodies(code, name):
-    """The bodies of the functions of this name: `f` outside of any `impl`, `T::f` in the `impl`s of `T` and for it."""
+    """The bodies of the functions of this name: `f` outside any `impl`, `T::f` in the `impl`s of or for `T`."""
     owner, _, function = name.rpartition("::")
     spans = []
     if owner:
@@ -70,7 +70,7 @@ def bodies(code, name):
 
 
 class Sources:
-    """The files below a folder, each read once."""
+    """The source files below a folder, each read once."""
 
     def __init__(self, root):
         self.root = root
@@ -93,7 +93,7 @@ class Sources:
         return self.read[key]
 
     def check_call(self, caller, callee, via):
-        """Whether one function calls another by its name, or hands over to it as `via` says."""
+        """Whether one function calls another by name, or passes data to it through the code quoted by `via`."""
         file, name = caller
         called = callee[1].rpartition("::")[2]
         for begin, end in bodies(self.code(file), name):
@@ -122,7 +122,7 @@ def walks(page):
 
 
 def count(name, steps, sources):
-    """The numbers of functions, files and wrappers of a walk that is as the page says."""
+    """Checks a walk against the code, and returns its numbers of functions, files and wrappers."""
     callers = []
     types = set()
     for depth, function, file, via, holds in steps:

@@ -1,4 +1,4 @@
-"""As much MessagePack and protobuf as the scenarios of the binary codecs need."""
+"""The parts of MessagePack and protobuf that the scenarios of the binary codecs need."""
 
 import struct
 
@@ -7,7 +7,7 @@ import struct
 
 
 def pack(value):
-    """Encodes None, bool, int, float, str, bytes, list and dict; `Raw` goes in as it is."""
+    """Encodes None, bool, int, float, str, bytes, list and dict; `Raw` is inserted verbatim."""
     if isinstance(value, Raw):
         return value.data
     if value is None:
@@ -124,7 +124,7 @@ def encode_message(*, id=None, event=None, payload=None, format=None):
 
 
 def decode_message(data):
-    """A dict with the fields that are present; `format` is 0 where it is absent."""
+    """A dict with the fields that are present; `format` is 0 if it is absent."""
     fields, at = {"format": 0}, 0
     names = {1: "id", 2: "event", 3: "payload", 4: "format"}
     while at < len(data):

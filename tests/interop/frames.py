@@ -1,4 +1,4 @@
-"""JSON frames as text: members are cut out as they stand, so that a payload can be compared byte for byte."""
+"""JSON frames as text: members keep their raw text, so that a payload can be compared byte for byte."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class NotAFrame(Exception):
 
 @dataclass
 class Frame:
-    """`payload` is the raw text of the member, None where it is absent."""
+    """`payload` is the raw text of the member, or None if it is absent."""
 
     id: Optional[str] = None
     event: Optional[str] = None

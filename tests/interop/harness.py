@@ -1,4 +1,4 @@
-"""The server under test as a process, its control port, and what a scenario gets to work with."""
+"""The server under test as a process, its control port, and the context of a scenario."""
 
 import contextlib
 import http.client
@@ -23,7 +23,7 @@ class Failed(Exception):
 
 
 class Skipped(Exception):
-    """The server under test does not have what the scenario needs."""
+    """The server under test lacks a feature that the scenario needs."""
 
 
 def scenario(function):
@@ -47,7 +47,7 @@ def short(value):
 
 
 def eventually(condition, what, timeout=3.0):
-    """Polls a condition that can only be asked for; returns its first true value."""
+    """Polls a condition until it is true; returns its value."""
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
@@ -60,7 +60,7 @@ def eventually(condition, what, timeout=3.0):
 
 @contextlib.contextmanager
 def about(case):
-    """Says which of several cases a failure is about."""
+    """Adds the case to the message of a failure."""
     try:
         yield
     except Skipped:
@@ -145,7 +145,7 @@ class Server:
 
 
 class Farm:
-    """Servers by their options: scenarios with the same options share one."""
+    """Servers by their options. Scenarios with the same options share a server."""
 
     def __init__(self, binary):
         self.binary = binary
@@ -163,7 +163,7 @@ class Farm:
         return self.shared[options]
 
     def forget(self, server):
-        """A server that died is not given to the next scenario."""
+        """Removes a server that has died, so that the next scenario does not get it."""
         self.shared = {options: shared for options, shared in self.shared.items() if shared is not server}
 
     def stop(self):
@@ -172,7 +172,7 @@ class Farm:
 
 
 class Context:
-    """What one scenario works with. Everything opened through it is closed afterwards."""
+    """The context of one scenario. Everything opened through it is closed afterwards."""
 
     def __init__(self, farm, name, seed):
         self.farm, self.name = farm, name
@@ -185,13 +185,13 @@ class Context:
 
     @property
     def server(self):
-        """The server of this scenario; with default options unless `use` chose others."""
+        """The server of this scenario. It has default options unless `use` chose others."""
         if self._server is None:
             self.use()
         return self._server
 
     def use(self, *options, own=False):
-        """Selects a server with such options; `own` starts one that no other scenario touches."""
+        """Selects a server with these options; `own` starts one that no other scenario uses."""
         self._server = self.farm.start(options) if own else self.farm.share(options)
         self.used.append(self._server)
         return self._server
@@ -208,7 +208,7 @@ class Context:
     # Connections.
 
     def plain(self, *, id=None, room=None, **options):
-        """A connection in plain mode, unless `protocols` choose otherwise; options of `WebSocket.connect`."""
+        """A connection, in plain mode unless `protocols` say otherwise; takes the options of `WebSocket.connect`."""
         query = path(id=id, room=room or self.unique("room"))
         return self.track(wire.WebSocket.connect(self.port, query, **options))
 
@@ -244,7 +244,7 @@ class Context:
     # Common steps.
 
     def suspend(self, id):
-        """Waits until the server sees that the connection has no socket, cutting it if need be."""
+        """Waits until the server sees that the connection has no socket, and cuts the socket if necessary."""
 
         def suspended():
             status, answer = self.server.control("POST", "/drop", id=id)
@@ -259,7 +259,7 @@ class Context:
         self.suspend(session.id)
 
     def sunk(self, id, count):
-        """Waits until the server has counted so many `sink` frames, all in order."""
+        """Waits until the server has counted `count` `sink` frames, all in order."""
         eventually(lambda: self.server.sink(id)[0] >= count, f"{count} sink frames counted")
         equal(self.server.sink(id), (count, 0), "sink count and errors")
 
@@ -269,7 +269,7 @@ class Context:
         return opened
 
     def reopen(self, session, n=None, **options):
-        """Resumes; the old socket, if still there, is closed with the scenario. Returns the payload of `$open`."""
+        """Resumes, and returns the payload of `$open`. An old socket that is still open is closed after the scenario."""
         if old := session.resume(n, **options):
             self.track(old)
         return session.opened
@@ -281,7 +281,7 @@ class Context:
         equal(opened.get("lost"), reason, "lost")
 
     def bystander(self):
-        """A connection that must not notice what others do: call the result to check."""
+        """A connection that other connections must not affect. Call the result to check it."""
         ws = self.plain()
 
         def check():
@@ -305,12 +305,12 @@ def echo(ws, event=None, payload=None, id=None, timeout=wire.DEFAULT_TIMEOUT):
 
 
 def publish(ws, payload):
-    """Plain mode: `pub` and its own copy, so that the sender's queue never fills."""
+    """Plain mode: publishes a frame and receives its own copy, so that the sender's queue never fills."""
     echo(ws, event="pub", payload=payload)
 
 
 def expect_close(socket, code, reason=None, timeout=wire.DEFAULT_TIMEOUT):
-    """The server closes with this code, and then the socket ends. `socket` is a WebSocket or a Session."""
+    """Expects the server to close with this code and the socket to end. `socket` is a WebSocket or a Session."""
     ws = getattr(socket, "ws", socket)
     try:
         closed = ws.recv_close(timeout)
@@ -324,5 +324,5 @@ def expect_close(socket, code, reason=None, timeout=wire.DEFAULT_TIMEOUT):
 
 
 def expect_close_answered(socket, code):
-    """The server answers the client's close frame; it need not repeat the code."""
+    """Expects an answer to the client's close frame, with its code, 1000 or none."""
     expect_close(socket, (code, 1000, None))

@@ -40,5 +40,5 @@ PAYLOADS = [
     "[" + ",".join(str(i) for i in range(5000)) + "]",
 ]
 
-# The grammar of JSON has them, Unicode text has not: a codec may keep or refuse them.
+# JSON's grammar allows lone surrogates, Unicode text does not. A codec may keep or refuse them.
 LONE_SURROGATES = ['"\\ud800"', '"\\udc00 \\ud800x"']

@@ -61,7 +61,7 @@ def run_one(farm, function, seed, verbose):
         function(context)
     except Skipped as reason:
         skipped = str(reason)
-    except Exception as error:  # Whatever goes wrong is this scenario's failure.
+    except Exception as error:  # Any error is a failure of this scenario.
         why = explain(error)
         if verbose:
             traceback.print_exc(file=sys.stdout)
@@ -72,7 +72,7 @@ def run_one(farm, function, seed, verbose):
             server.check_alive()
         except Exception as error:
             farm.forget(server)
-            why = f"{why + '; ' if why else ''}the server is not well afterwards: {error}"
+            why = f"{why + '; ' if why else ''}the server is not healthy afterwards: {error}"
     if why:
         print(f"FAIL {function.__name__}: {why}", flush=True)
         return "FAIL"
@@ -84,7 +84,7 @@ def run_one(farm, function, seed, verbose):
 
 
 def explain(error):
-    """The error on one line, with the scenario's line that it comes from."""
+    """The error on one line, with the line of the scenario that raised it."""
     places = [entry for entry in traceback.extract_tb(error.__traceback__) if "scenarios" in entry.filename]
     where = f" [{Path(places[-1].filename).name}:{places[-1].lineno}]" if places else ""
     kind = "" if isinstance(error, Failed) else f"{type(error).__name__}: "

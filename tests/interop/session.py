@@ -1,7 +1,7 @@
 """The client's side of session mode, json codec: counting, acknowledging, keeping for replay, resuming.
 
-A `Session` outlives its sockets. `connect` opens one, `resume` replaces it; the `cut_*` methods end it in the ways that
-networks have. Everything the server says is checked against the protocol; `Violation` is raised where it breaks it.
+A `Session` outlives its sockets. `connect` opens the first one, `resume` replaces it, and the `cut_*` methods end it as networks do.
+Everything that the server sends is checked against the protocol; a breach raises `Violation`.
 """
 
 import re
@@ -43,10 +43,10 @@ class Session:
         self.buffer = self.buffer_bytes = 1
         self.max_message = None
         self.received = 0  # data frames received, gaps included
-        self.acked = 0  # what the server has been told of `received`
+        self.acked = 0  # the part of `received` that was acknowledged
         self.unacked_bytes = 0
         self.unacked_since = None
-        self.asked = 0  # how many `$sync` of ours may still be answered
+        self.asked = 0  # the number of our `$sync` that may still be answered
         self.sent = 0
         self.kept = deque()  # (number, text), not acknowledged by the server
         self.server_acked = 0
@@ -54,7 +54,7 @@ class Session:
         self.acks = []  # (time, N) of each `$ack` from the server
         self.gaps = []  # (from, to) of each `$gap` from the server
         self.pongs = []
-        self.syncs = 0  # how often the server has asked for an acknowledgement
+        self.syncs = 0  # the number of `$sync` from the server
         self._markers = 0
 
     # Opening.
@@ -63,7 +63,7 @@ class Session:
         return f"rejoin.resume.{token or self.token}.{self.received if n is None else n}"
 
     def dial(self, protocols=(JSON,), *, id=None, room=None, rcvbuf=None, headers=()):
-        """An upgraded socket of which nothing has been read."""
+        """An upgraded socket from which nothing has been read."""
         query = path(id=id or self.id, room=room or self.room)
         return wire.WebSocket.connect(self.port, query, protocols=protocols, rcvbuf=rcvbuf, headers=headers)
 
@@ -75,9 +75,9 @@ class Session:
         return self
 
     def resume(self, n=None, *, protocols=(JSON,), id=None, room=None, rcvbuf=None):
-        """Opens a new socket for this session. Returns the payload of `$open`; on a resume, kept frames are sent again.
+        """Opens a new socket for this session, and sends kept frames again if it resumes. Returns the old socket on a resume, else None.
 
-        The offer's `n` is what has been received, or a lie where a scenario wants one.
+        The offer's `n` is the number of received frames, or another number that a scenario chooses.
         """
         n = self.received if n is None else n
         ws = self.dial((*protocols, self.offer(n)), id=id, room=room, rcvbuf=rcvbuf)
@@ -105,11 +105,11 @@ class Session:
         if opened["session"] != self.token:
             raise Violation("resumed under another token")
         if opened["received"] < self.server_acked:
-            # The server has forgotten what it acknowledged: this session ends, and a fresh one begins.
+            # The server has forgotten frames that it acknowledged. This session ends, and a fresh one begins.
             self.ws.close(1000, "session lost")
             self.connect()
             return
-        # Frames after the offered number come again; a lie about it counts from there.
+        # The server sends the frames after the offered number again, even if we offered another number than our count.
         self.received = self.acked = offered
         self.unacked_since = None
         self._server_received(opened["received"], minimum=self.server_acked)
@@ -160,7 +160,7 @@ class Session:
         self.control("$sync")
 
     def control(self, event, payload=None):
-        """Sends a control frame as it is, good or bad."""
+        """Sends a control frame unchecked, valid or not."""
         self.ws.send_text(frames.encode(event, payload))
 
     def ack(self, n=None):
@@ -182,7 +182,7 @@ class Session:
         return [self.recv(deadline - time.monotonic()).value for _ in range(count)]
 
     def available(self, timeout=0.0):
-        """A data frame, or None when there is none in time."""
+        """A data frame, or None if none arrives in time."""
         try:
             return self.recv(timeout)
         except wire.Timeout:
@@ -198,7 +198,7 @@ class Session:
                 raise wire.Timeout(f"{what}: not within {timeout} s") from None
 
     def watch(self, seconds):
-        """Reads for so long, whatever comes."""
+        """Reads for this many seconds, whatever arrives."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             try:
@@ -207,7 +207,7 @@ class Session:
                 return
 
     def barrier(self):
-        """An echo there and back: the server has handled all that was sent before. Other frames stay in the inbox."""
+        """Waits for an echo: the server has then handled all earlier frames. Other frames stay in the inbox."""
         self._markers += 1
         event = f"marker-{self._markers}"
         self.send(event)
@@ -218,7 +218,7 @@ class Session:
         return self.ws.recv_close(timeout)
 
     def _pump(self, deadline):
-        """Takes one message; sends the acknowledgement that is due."""
+        """Reads one message, and sends an acknowledgement if one is due."""
         wake = deadline
         if self.auto_ack and self.unacked_since is not None:
             wake = min(deadline, self.unacked_since + ACK_DELAY)
@@ -245,7 +245,7 @@ class Session:
             try:
                 self.ack()
             except wire.ConnectionLost:
-                pass  # The end of the socket is told by the next read.
+                pass  # The next read reports the end of the socket.
 
     def _handle(self, frame, size):
         if not frame.is_control:
@@ -302,7 +302,7 @@ class Session:
         self.ws.dispose()
 
     def cut_half(self, fraction, event, payload):
-        """Sends the beginning of a data frame and resets; the frame is kept and comes again on the next socket."""
+        """Sends the beginning of a data frame and resets. The frame is kept, and sent again on the next socket."""
         text = self.prepare(event, payload)
         try:
             self.ws.send_half(wire.TEXT, text.encode("utf-8"), fraction)
@@ -311,7 +311,7 @@ class Session:
         self.ws.reset()
 
     def abandon_socket(self):
-        """Lets go of the socket while it is open; the caller has it."""
+        """Detaches the open socket and returns it."""
         self.ws.answer_pings = False
         old, self.ws = self.ws, None
         return old

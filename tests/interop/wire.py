@@ -1,7 +1,7 @@
 """A small RFC 6455 client on a raw non-blocking socket.
 
-It is strict about what it receives and lets the caller send anything at all: whole messages, fragments, raw bytes,
-half a frame. It never answers a close by itself and answers pings only where asked to (`answer_pings`).
+It checks strictly what it receives, and lets the caller send anything: whole messages, fragments, raw bytes, half a frame. It never
+answers a close frame by itself, and answers pings only if `answer_pings` is set.
 """
 
 import base64
@@ -21,15 +21,15 @@ DEFAULT_TIMEOUT = 5.0
 
 
 class WireError(Exception):
-    """Base of everything that this module raises on its own account."""
+    """Base class of this module's exceptions."""
 
 
 class Timeout(WireError):
-    """Nothing that was waited for happened before the deadline."""
+    """The awaited event did not happen before the deadline."""
 
 
 class ConnectionLost(WireError):
-    """The socket ended (`eof` or `reset`) without a close frame that was still unread."""
+    """The socket ended (`eof` or `reset`), and no close frame is left to read."""
 
 
 class BadServerFrame(WireError):
@@ -37,7 +37,7 @@ class BadServerFrame(WireError):
 
 
 class Refused(WireError):
-    """The upgrade was answered, but not by 101."""
+    """The upgrade was answered with another status than 101."""
 
     def __init__(self, status, headers, body):
         super().__init__(f"upgrade refused: HTTP {status} {body[:200]!r}")
@@ -57,7 +57,7 @@ class Message:
 
     @property
     def code(self):
-        """Close code; None where the close frame had none."""
+        """The close code; None if the close frame has none."""
         return struct.unpack(">H", self.data[:2])[0] if self.data else None
 
     @property
@@ -80,7 +80,7 @@ class Response:
 
 
 def encode_frame(opcode, data=b"", *, fin=True, rsv=0, masked=True, mask=None):
-    """One frame as bytes. A client's frames are masked; `masked=False` is for tests of the refusal."""
+    """One frame as bytes. Clients must mask frames; `masked=False` tests that the server refuses unmasked ones."""
     head = bytearray([(0x80 if fin else 0) | (rsv << 4) | opcode])
     mask_bit = 0x80 if masked else 0
     if len(data) < 126:
@@ -128,7 +128,7 @@ def request_bytes(host, path="/", *, protocols=(), headers=(), method="GET", omi
 
 
 class Stream:
-    """A TCP connection with deadlines. It reads while it waits to write, so that two full sides cannot block."""
+    """A TCP connection with deadlines. It reads while it waits to write, so that two full sides cannot deadlock."""
 
     def __init__(self, port, *, host="127.0.0.1", timeout=DEFAULT_TIMEOUT, rcvbuf=None):
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -170,7 +170,7 @@ class Stream:
                 self.read_available()
 
     def read_available(self):
-        """Takes what the kernel has; True when something new came or the socket ended."""
+        """Reads what the kernel has. Returns True if data arrived or the socket ended."""
         if self.ended is not None:
             return False
         try:
@@ -193,7 +193,7 @@ class Stream:
         self.read_available()
 
     def peek(self):
-        """How many bytes wait unread in the kernel."""
+        """The number of unread bytes in the kernel."""
         try:
             return len(self.sock.recv(1 << 20, socket.MSG_PEEK))
         except BlockingIOError:
@@ -224,7 +224,7 @@ class Stream:
         return bytes(self.buffer if length is None else self.buffer[: int(length)])
 
     def reset(self):
-        """Ends with RST: what is unread on either side is lost."""
+        """Ends with RST, which discards unread data on both sides."""
         try:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         except OSError:
@@ -233,7 +233,7 @@ class Stream:
         self.ended = self.ended or "closed here"
 
     def fin(self):
-        """Ends with FIN and without a close frame; still reads."""
+        """Sends FIN without a close frame; can still read."""
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
@@ -305,7 +305,7 @@ class WebSocket(Stream):
                 self.send_bytes(between[index])
 
     def send_half(self, opcode, data, fraction):
-        """The beginning of a frame, at least one byte and never the whole of it."""
+        """Sends the beginning of a frame: at least one byte, and never all of it."""
         frame = encode_frame(opcode, data)
         self.send_bytes(frame[: max(1, min(len(frame) - 1, int(len(frame) * fraction)))])
 
@@ -353,7 +353,7 @@ class WebSocket(Stream):
                 return message.code, message.reason
 
     def recv_end(self, timeout=DEFAULT_TIMEOUT):
-        """Skips everything until the socket itself ends; returns how."""
+        """Skips everything until the socket ends; returns how it ended."""
         deadline = time.monotonic() + timeout
         while True:
             try:

@@ -13,7 +13,7 @@ MSGPACK, PROTOBUF = "rejoin.v1.msgpack", "rejoin.v1.protobuf"
 
 
 def connect(ctx, codec, **query):
-    """A socket with this codec, its `$open` read; gives the payload of `$open` too."""
+    """Opens a socket with this codec, and returns it with the payload of `$open`."""
     query.setdefault("room", ctx.unique("room"))
     return dial(ctx, codec, path(**query), (codec,))
 
@@ -38,7 +38,7 @@ def recv_binary(ws):
 
 
 def control(codec, data):
-    """Event and value of a control frame."""
+    """The event and the value of a control frame."""
     if codec == MSGPACK:
         members = unpack_frame(data)
         payload = unpack(members["payload"])
@@ -95,7 +95,7 @@ def protobuf_echoes_payload_bytes(ctx):
         ws.send_binary(encode_message(event="x", id="i", payload=payload, format=format))
         frame = recv_data(ws, PROTOBUF)
         equal((frame["event"], frame["id"], frame.get("payload"), frame["format"]), ("x", "i", payload, format), "echo")
-    # The last one of a field counts, and unknown fields do not.
+    # The last occurrence of a field counts, and unknown fields are ignored.
     group = b"\x2b" * 1000 + b"\x2c" * 1000
     ws.send_binary(encode_message(event="y", payload=b"1") + group + encode_message(event="x", payload=b"2"))
     frame = recv_data(ws, PROTOBUF)
@@ -140,7 +140,7 @@ def a_value_without_an_image_is_told_as_a_gap(ctx):
     room = ctx.unique("room")
     packed, _ = connect(ctx, MSGPACK, room=room)
     text = ctx.session(room=room)
-    # Deeper than readers of JSON go.
+    # Deeper than JSON readers allow.
     for payload in (b"\x91" * 300 + b"\xc0", b"\x01"):
         packed.send_binary(pack({"event": "pub", "payload": binary.Raw(payload)}))
         equal(recv_data(packed, MSGPACK)["payload"], payload, "msgpack to msgpack")

@@ -1,4 +1,4 @@
-"""Control frames from the client, good, unknown and malformed. PROTOCOL.md §3, §4."""
+"""Valid, unknown and malformed control frames from the client. PROTOCOL.md §3, §4."""
 
 import time
 
@@ -11,7 +11,7 @@ PING_VALUES = ["1", '"x"', "null", "true", "[1,2]", '{"a":1.0,"b":[]}', "9007199
 
 
 def violates(ctx, control, prepare=None):
-    """A fresh session that sends this is closed with 1002 and has ended."""
+    """Expects a fresh session that sends this to be closed with 1002 and to end."""
     member = ctx.session(auto_ack=False)
     if prepare:
         prepare(member)
@@ -22,7 +22,7 @@ def violates(ctx, control, prepare=None):
 
 
 def receive_five(member):
-    """Five data frames from the server, none acknowledged."""
+    """Receives five data frames from the server without acknowledging them."""
     for _ in range(5):
         member.send("echo")
     for _ in range(5):
@@ -82,7 +82,7 @@ def the_server_asks_again_when_its_buffer_is_full(ctx):
     for _ in range(20):
         member.recv()
     expect(time.monotonic() - started < 3.0, "each of 20 frames waited for a second")
-    # A little is kept, less than a quarter; what does not fit behind it waits for no second either.
+    # Less than a quarter of the buffer is kept. A frame that does not fit behind it does not wait a second either.
     member.auto_ack = False
     member.send("echo", '"little"')
     member.recv()

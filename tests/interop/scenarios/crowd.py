@@ -1,4 +1,4 @@
-"""One slow or busy connection and the others. CONTRACT: backpressure; PROTOCOL.md §4."""
+"""A slow or busy connection does not affect others. CONTRACT: backpressure; PROTOCOL.md §4."""
 
 import json
 import time
@@ -9,7 +9,7 @@ from scenarios.resume import nothing_more, start_stream
 
 
 def everyone_gets_every_pub(ctx, room, count, size):
-    """Publishes in a room and expects each frame at three readers, promptly."""
+    """Publishes in a room and expects three readers to get each frame promptly."""
     publisher = ctx.plain(room=room)
     readers = [ctx.plain(room=room), ctx.plain(room=room)]
     member = ctx.session(room=room)
@@ -36,7 +36,7 @@ def a_session_that_stops_reading_harms_nobody(ctx):
     room = ctx.unique("room")
     stuck = ctx.session(room=room, rcvbuf=4096)
     everyone_gets_every_pub(ctx, room, 400, 16000)
-    # It lost some of it, and is told exactly which.
+    # It lost some frames, and gets a gap for exactly these.
     ctx.cut(stuck)
     ctx.resumed(stuck)
     publisher = ctx.plain(room=room)

@@ -7,15 +7,15 @@ from harness import Failed, equal, expect, scenario
 from session import JSON, ClosedByServer
 from scenarios.resume import start_stream
 
-# How far echoes may be behind. A server reads on past frames that it cannot handle yet, but only up to 64 (§4):
-# a client further ahead could keep its own acknowledgements from being read.
+# The maximum of outstanding echoes. A server reads on past frames that it cannot handle yet, but only up to 64 (§4).
+# A client further ahead could keep its own acknowledgements from being read.
 AHEAD = 60
 
 CUTS = ("rst", "fin", "half", "takeover", "drop", "abandoned dial")
 
 
 class Storm:
-    """Sends `total` frames of one event, receives `incoming` items, and cuts the socket all the while."""
+    """Sends `total` frames of one event, receives `incoming` items, and repeatedly cuts the socket meanwhile."""
 
     def __init__(self, ctx, member, event, total, incoming, burst=20, rcvbuf=None):
         self.ctx, self.member, self.event = ctx, member, event
@@ -52,7 +52,7 @@ class Storm:
         return json.dumps({"i": self.sent() + 1, "pad": pad})
 
     def work(self):
-        """One life of a socket: some frames out, some in, in bursts of random length."""
+        """The life of one socket: sends and receives frames in bursts of random length."""
         rng = self.ctx.rng
         for _ in range(rng.randint(1, 3)):
             for _ in range(rng.randint(0, self.burst // 2)):
@@ -82,7 +82,7 @@ class Storm:
             status, answer = self.ctx.server.control("POST", "/drop", id=member.id)
             expect(status in (200, 409), f"/drop: {status} {answer}")
         elif kind == "abandoned dial":
-            # A resume of which the client never saw the $open.
+            # A resume whose $open the client never saw.
             member.dial((JSON, member.offer())).reset()
         elif kind == "fin":
             member.cut_fin()
@@ -90,7 +90,7 @@ class Storm:
             member.cut_rst()
 
     def resume(self):
-        """An abandoned dial may reach the session after this one and take it over in turn: then dial again."""
+        """Resumes. An abandoned dial may reach the session later and take it over, so dial again in that case."""
         for _ in range(10):
             try:
                 self.ctx.resumed(self.member, rcvbuf=self.rcvbuf)
@@ -107,7 +107,7 @@ class Storm:
             try:
                 equal(old.recv_close(2.0), (4000, "taken over"), "close of an old socket")
             except wire.ConnectionLost:
-                pass  # It had unread data of ours, so its end was a reset.
+                pass  # The server had unread data from us, so the socket ended with a reset.
 
     def check_cuts(self, least):
         count = sum(self.cuts.values())

@@ -7,7 +7,7 @@ from harness import Failed, echo, equal, eventually, expect, expect_close, scena
 
 
 class Post(threading.Thread):
-    """A control request that may last as long as clients take to answer their close frames."""
+    """A control request that may take until the clients have answered their close frames."""
 
     def __init__(self, server, where):
         super().__init__(daemon=True)
@@ -18,7 +18,7 @@ class Post(threading.Thread):
     def run(self):
         try:
             self.server.post(self.where)
-        except Exception as error:  # Told by `finish`.
+        except Exception as error:  # `finish` reports it.
             self.error = error
 
     def finish(self):

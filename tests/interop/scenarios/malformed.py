@@ -1,4 +1,4 @@
-"""What cannot be decoded closes its own socket with the right code and harms nobody else. PROTOCOL.md §2, RFC 6455."""
+"""An undecodable message closes its own socket with the right code and no other. PROTOCOL.md §2, RFC 6455."""
 
 import struct
 
@@ -36,12 +36,12 @@ WRONG_MEMBERS = [
 
 
 def each_mode(ctx):
-    """A way to open one socket, for plain mode and for session mode."""
+    """Functions that open a socket, one for plain mode and one for session mode."""
     return (ctx.plain, lambda: ctx.session().ws)
 
 
 def closes(ctx, code, *writes):
-    """Each of these raw byte strings, on a socket of its own and in both modes, is answered by this close code."""
+    """Expects this close code for each of these raw byte strings, each on its own socket, in both modes."""
     check = ctx.bystander()
     for connect in each_mode(ctx):
         for data in writes:

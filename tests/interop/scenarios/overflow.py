@@ -1,4 +1,4 @@
-"""What the buffer no longer holds is told as `$gap`, exactly. PROTOCOL.md §4, R5.8."""
+"""`$gap` reports exactly the frames that the buffer no longer holds. PROTOCOL.md §4, R5.8."""
 
 import frames
 from harness import equal, expect, numbers, publish, scenario
@@ -59,7 +59,7 @@ def a_buffer_exactly_full_has_no_gap(ctx):
     publish_many(ctx, publisher, 1, 16)
     ctx.resumed(member)
     expect_items(member, 1, 16)
-    member.ack()  # Or the echo would wait for room.
+    member.ack()  # Otherwise the echo would wait for capacity.
     nothing_more(member)
     equal(member.gaps, [], "gaps")
 
@@ -77,7 +77,7 @@ def frames_written_but_no_longer_kept_are_told_on_a_resume_that_asks_for_them(ct
     ctx.resumed(member, 10)
     expect_items(member, 25, 40)
     equal(gap_numbers(member), numbers(11, 24), "numbers in the gap")
-    member.ack()  # Or the echo would wait for room.
+    member.ack()  # Otherwise the echo would wait for capacity.
     nothing_more(member)
 
 
@@ -155,7 +155,7 @@ def a_stream_waits_for_room_and_has_no_gap(ctx):
 
 @scenario
 def a_gap_and_a_live_overflow_keep_the_count_right(ctx):
-    """Resumes while the room is busy: gaps and frames together are all the numbers, each once, in order."""
+    """Resumes while the room is busy: gaps and frames together cover all numbers, each once, in order."""
     ctx.use(*SMALL)
     member = ctx.session()
     publisher = ctx.plain(room=member.room)

@@ -8,7 +8,7 @@ from session import JSON
 
 
 def still_works(ctx, member):
-    """The session is as it was: resumed, with both counts intact."""
+    """Expects the session to resume with both counts intact."""
     received, sent = member.received, member.sent
     opened = ctx.resumed(member)
     equal((member.received, opened["received"]), (received, sent), "counts after the refusal")
@@ -32,7 +32,7 @@ def a_wrong_token_opens_a_fresh_session(ctx):
 
 
 def other_identity(ctx, **identity):
-    """A session whose token is offered with another identity; both live on."""
+    """Offers a session's token with another identity. Both sessions must live on."""
     member = ctx.session()
     member.send("echo", "1")
     member.recv()
@@ -101,7 +101,7 @@ def a_resume_within_the_window_starts_it_anew(ctx):
     member = ctx.session()
     for turn in range(4):
         ctx.cut(member)
-        time.sleep(0.35)  # Time away is the subject here: four times, it is more than the window.
+        time.sleep(0.35)  # This tests time away: four times this is more than the window.
         equal(ctx.resumed(member)["received"], turn, "received")
         member.barrier()
 

@@ -171,12 +171,12 @@ def frames_written_before_a_takeover_are_counted_once(ctx):
 
 @scenario
 def frames_read_but_not_handled_at_a_takeover_are_delivered_once(ctx):
-    """The handler waits for room with frames behind it when the socket is taken over, or cut."""
+    """Takes over or cuts the socket while a handler waits for capacity with frames behind it."""
     ctx.use("--send-buffer", "16")
     member = ctx.session(auto_ack=False)
     echoes = sunk = 0
     for turn in range(10):
-        for _ in range(17):  # One more than the server may keep: the last echo waits.
+        for _ in range(17):  # One more than the server may keep, so the last echo waits.
             echoes += 1
             member.send("echo", str(echoes))
         for _ in range(ctx.rng.randint(1, 8)):
@@ -184,7 +184,7 @@ def frames_read_but_not_handled_at_a_takeover_are_delivered_once(ctx):
             member.send("sink", f'{{"i":{sunk}}}')
         pongs = len(member.pongs) + 1
         member.control("$ping", "1")
-        # A resume that acknowledges none of the echoes would leave the last one without room.
+        # A resume that acknowledges none of the echoes would leave no capacity for the last one.
         member.pump_until(
             lambda: len(member.pongs) == pongs and len(member.inbox) == 16,
             "pong: the server has read so far",

@@ -8,7 +8,7 @@ from harness import equal, expect, numbers, scenario
 from payloads import PAYLOADS
 from session import JSON, path
 
-ACK_LIMIT = 1.6  # one second by the protocol, and room for a busy machine
+ACK_LIMIT = 1.6  # one second by the protocol, with slack for a busy machine
 PROMPT = 0.7  # clearly before the second has passed
 
 
@@ -16,7 +16,7 @@ PROMPT = 0.7  # clearly before the second has passed
 def open_is_the_first_frame_and_complete(ctx):
     id, room = ctx.unique(), ctx.unique("room")
     member = ctx.session(id=id, room=room)
-    opened = member.opened  # its members' types have been checked
+    opened = member.opened  # the types of its members are already checked
     equal((opened["id"], opened["room"]), (id, room), "id and room")
     equal((opened["resumed"], opened["received"]), (False, 0), "resumed and received")
     equal((opened["window_ms"], opened["buffer"]), (30000, 256), "window_ms and buffer")
@@ -47,7 +47,7 @@ def big_frames_do_not_wait_for_the_second_in_either_direction(ctx):
     member = ctx.session()
     payload = '"' + "x" * 40_000 + '"'
     started = time.monotonic()
-    for _ in range(100):  # 4 MB each way, four times what is kept
+    for _ in range(100):  # 4 MB each way, four times the buffer
         member.send("echo", payload)
     for _ in range(100):
         equal(len(member.recv().payload), len(payload), "echo")

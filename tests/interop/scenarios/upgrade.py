@@ -15,7 +15,7 @@ def selected(ctx, *offers, headers=()):
 
 
 def supported(ctx):
-    """The codecs that the server takes when they are offered alone."""
+    """The codecs that the server accepts when each is offered alone."""
     names = []
     for offer in (JSON, MSGPACK, PROTOBUF):
         try:
@@ -104,7 +104,7 @@ def the_same_origin_and_none_are_accepted(ctx):
 
 
 def refused_request(ctx, statuses, **request):
-    """Sends a request that is no good upgrade; expects a 4xx whose body says why."""
+    """Sends a request that is not a valid upgrade; expects a 4xx whose body gives the reason."""
     stream = ctx.stream()
     data, _ = wire.request_bytes(f"127.0.0.1:{ctx.port}", "/ws", **request)
     stream.send_bytes(data)
