@@ -63,7 +63,7 @@ async fn tour_and_end() -> Result {
     let signer = Arc::new(Signer::random()?);
     tokio::select! {
         served = serve(listener, signer.clone(), std::future::pending()) => served?,
-        told = tour::tour(addr, &signer, |line| println!("{line}")) => told?,
+        toured = tour::tour(addr, &signer, |line| println!("{line}")) => toured?,
     }
     Ok(())
 }

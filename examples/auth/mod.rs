@@ -130,7 +130,7 @@ pub async fn connect(signer: Arc<Signer>, request: ConnectRequest) -> Result<Ide
     let token = bearer(&request).or_else(|| cookie(&request));
     let token = token.ok_or_else(|| unauthorized("log in first, and send the token"))?;
     let claims = signer.check(token, now()).map_err(|error| unauthorized(error.to_string()))?;
-    let user = user(&claims.user).ok_or_else(|| unauthorized("this user is no more"))?;
+    let user = user(&claims.user).ok_or_else(|| unauthorized("this user no longer exists"))?;
     let room = request.path().strip_prefix("/ws/").unwrap_or_default();
     if !user.rooms.contains(&room) {
         return Err(Reject::forbidden(format!("{} may not enter {room}", user.name)));

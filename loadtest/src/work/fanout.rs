@@ -55,7 +55,7 @@ struct Fanout {
     /// All deliveries.
     deliveries: Counter,
     /// Frames reported as gaps, which will not arrive.
-    told: Counter,
+    missed: Counter,
 }
 
 /// A member's observations, complete when its connection ends.
@@ -63,7 +63,7 @@ struct Seen {
     client: u32,
     sequence: Sequence,
     /// Frames that the server reported as gaps.
-    told: u64,
+    missed: u64,
     ended: Option<String>,
 }
 
@@ -85,7 +85,7 @@ pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
         latencies: Latencies::new(),
         in_window: Counter::default(),
         deliveries: Counter::default(),
-        told: Counter::default(),
+        missed: Counter::default(),
     });
     let senders = fleet.senders();
     let connected = senders.len() as u64;
@@ -116,7 +116,7 @@ pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
     let open = senders.iter().filter(|sender| super::is_open(sender)).count() as u64;
     part(senders).await;
 
-    let (mut counts, mut told, mut errors) = (Counts::default(), 0, Errors::default());
+    let (mut counts, mut missed, mut errors) = (Counts::default(), 0, Errors::default());
     let mut publishers_get_theirs = false;
     while let Some(Ok(seen)) = members.join_next().await {
         let room = run.target.room_of(seen.client);
@@ -126,7 +126,7 @@ pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
         if !publishes || seen.sequence.last() > 0 {
             counts += seen.sequence.of(published.sent[room as usize]);
         }
-        told += seen.told;
+        missed += seen.missed;
         seen.ended.into_iter().for_each(|why| errors.add(why));
     }
     let mut report = run.report("fanout");
@@ -142,7 +142,7 @@ pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
     report.count("delivered", "delivered once and in order", counts.once);
     report.count("repeated", "repeated, or out of order", counts.repeated);
     report.count("lost", "lost", counts.lost);
-    report.count("lost_and_reported", "of these, reported by the server as gaps", told);
+    report.count("lost_and_reported", "of these, reported by the server as gaps", missed);
     report.parts("publishers_get_their_own", json!(publishers_get_theirs));
     report.figure("deliveries_per_second", "rate of deliveries", per_second(in_window, time), "per s");
     report.errors(&errors);
@@ -154,14 +154,14 @@ pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
 
 impl Fanout {
     async fn member(self: Arc<Self>, client: u32, mut connection: Connection) -> Seen {
-        let mut seen = Seen { client, sequence: Sequence::default(), told: 0, ended: None };
+        let mut seen = Seen { client, sequence: Sequence::default(), missed: 0, ended: None };
         let room = self.run.target.room_of(client);
         while let Some(event) = connection.recv().await {
             let frame = match event {
                 Event::Message(frame) => frame,
                 Event::Gap(gap) => {
-                    seen.told += gap.frames();
-                    self.told.add_many(client, gap.frames());
+                    seen.missed += gap.frames();
+                    self.missed.add_many(client, gap.frames());
                     continue;
                 }
                 Event::Closed(closed) => {
@@ -209,10 +209,10 @@ impl Fanout {
         // Publishers are not counted, because they may get no messages.
         let least: u64 = (sent.len() as u64..members).map(room_of).sum();
         let patience = Instant::now() + patience;
-        let mut seen = self.deliveries.total() + self.told.total();
+        let mut seen = self.deliveries.total() + self.missed.total();
         while Instant::now() < patience && !self.run.stop.is_cancelled() {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            let now = self.deliveries.total() + self.told.total();
+            let now = self.deliveries.total() + self.missed.total();
             if now >= least && now == seen {
                 break;
             }

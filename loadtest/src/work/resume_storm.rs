@@ -151,7 +151,11 @@ fn report(
             "published",
             outcome.published,
         );
-        report.count("published_lost_and_reported", "of these, reported by the server as gaps", outcome.told);
+        report.count(
+            "published_lost_and_reported",
+            "of these, reported by the server as gaps",
+            outcome.missed,
+        );
     }
     if options.echoes > 0 {
         counts(
@@ -246,7 +250,7 @@ struct Outcome {
     not_accepted: u64,
     echoes: Counts,
     /// Frames that the server reported as gaps.
-    told: u64,
+    missed: u64,
     errors: Errors,
 }
 
@@ -258,13 +262,13 @@ impl Outcome {
             published: Counts::default(),
             not_accepted: 0,
             echoes: Counts::default(),
-            told: 0,
+            missed: 0,
             errors: Errors::default(),
         };
         while let Some(Ok(seen)) = members.join_next().await {
             outcome.clients += 1;
             outcome.fresh += u64::from(seen.fresh);
-            outcome.told += seen.told;
+            outcome.missed += seen.missed;
             if let Some(sent) = published.get(run.target.room_of(seen.client) as usize) {
                 outcome.published += seen.published.of(*sent);
             }

@@ -104,7 +104,7 @@ pub(super) struct Seen {
     /// The number of accepted frames that must come back.
     pub(super) asked: u64,
     /// Frames that the server reported as gaps.
-    pub(super) told: u64,
+    pub(super) missed: u64,
     /// Whether it came back to a fresh session.
     pub(super) fresh: bool,
     pub(super) ended: Option<String>,
@@ -117,7 +117,7 @@ impl Member {
             published: Sequence::default(),
             echoes: Sequence::default(),
             asked: 0,
-            told: 0,
+            missed: 0,
             fresh: false,
             ended: None,
         };
@@ -141,7 +141,7 @@ impl Member {
                 }
                 Event::SessionLost { .. } => self.seen.fresh = true,
                 Event::Gap(gap) => {
-                    self.seen.told += gap.frames();
+                    self.seen.missed += gap.frames();
                     self.storm.came.add_many(self.seen.client, gap.frames());
                 }
                 Event::Closed(closed) => {
