@@ -101,8 +101,6 @@ impl Attachment {
     /// Attaches a socket whose request asked for this session, or closes it if the session refuses it.
     fn attach(&mut self, pending: PendingSocket, shared: &ServerInner, connection: &Connection) {
         let PendingSocket { driver, received, resumes } = pending;
-        // The loss of the socket before, which attaching another one would hide.
-        self.reporter.note_dropped(shared, connection);
         // The session compares epochs under its lock. So whatever order two sockets arrive in, the one that asked last stays.
         match connection.session().drive(|session| session.attach(driver.epoch(), received, now())) {
             Ok(()) => {
