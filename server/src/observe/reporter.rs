@@ -38,7 +38,7 @@ impl SessionReporter {
         tracing::debug!(?mode, codec, remote_addr = ?connection.remote_addr(), "session opened");
     }
 
-    /// A socket is no longer the session's. Called before another one is attached, so that none is missed.
+    /// A socket may be no longer the session's.
     pub(crate) fn note_dropped(&mut self, shared: &ServerInner, connection: &Connection) {
         let (drops, why) =
             connection.session().drive(|session| (session.counts().drops, session.dropped().cloned()));
@@ -142,23 +142,67 @@ impl SessionReporter {
         shared.metrics.report(|metrics| metrics.connection_closed(lived, &reason));
     }
 
-    /// The session's task ends: what is left is told, and what was kept is kept no more.
+    /// The session's task ends: what is left is told.
     pub(crate) fn finish(&mut self, shared: &ServerInner, connection: &Connection) {
         if self.opened.is_none() {
             tracing::debug!("session never had a socket");
-            return;
         }
         self.note_dropped(shared, connection);
+        // A session that has ended keeps nothing.
         self.note_counts(shared, connection);
         self.note_closed(shared, connection);
-        let kept = self.told.as_ref().map_or(0, |told| told.retained_bytes);
-        if kept > 0 {
-            shared.metrics.report(|metrics| metrics.retained_bytes_changed(difference(0, kept)));
-        }
     }
 }
 
 /// `new - old`. No buffer is near the bounds.
 fn difference(new: usize, old: usize) -> i64 {
     new as i64 - old as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use rejoin_core::{CloseReason, Frame};
+
+    use super::*;
+    use crate::testing::{dial, runtime};
+    use crate::{ConnectRequest, Identity, Metrics, Reject, Server};
+
+    /// What was told, and the sum of the bytes that are kept.
+    #[derive(Clone, Default)]
+    struct Told(Arc<Mutex<(Vec<String>, i64)>>);
+
+    impl Metrics for Told {
+        fn transport_dropped(&self, reason: &DropReason) {
+            self.0.lock().unwrap().0.push(reason.kind().into());
+        }
+
+        fn connection_closed(&self, _: Duration, reason: &CloseReason) {
+            self.0.lock().unwrap().0.push(reason.kind().into());
+        }
+
+        fn retained_bytes_changed(&self, by: i64) {
+            self.0.lock().unwrap().1 += by;
+        }
+    }
+
+    /// Nothing polls a task any more: it tells what has happened since as it is dropped.
+    #[test]
+    fn the_end_of_a_runtime_reports_what_its_sessions_have_not() {
+        let told = Told::default();
+        let runtime = runtime();
+        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room").with_id("ada"));
+        let server = Server::builder(connect).metrics(told.clone()).build().unwrap();
+        let theirs = runtime.block_on(async {
+            let theirs = dial(&server).await;
+            server.cut("ada").unwrap();
+            server.send("ada", &Frame::event_only("kept")).unwrap();
+            theirs
+        });
+        drop(runtime);
+        assert_eq!(*told.0.lock().unwrap(), (vec!["cut".to_owned(), "server_closed".to_owned()], 0));
+        drop(theirs);
+    }
 }
