@@ -11,7 +11,7 @@ use crate::connection::{Connection, Loss};
 use super::SuspendedSessions;
 
 /// The number of sessions that are checked before other tasks run.
-const SESSIONS_PER_TURN: usize = 256;
+pub(super) const SESSIONS_PER_TURN: usize = 256;
 
 /// Ends the sessions whose window has passed. There is one such task while the queue is not empty.
 pub(super) struct ExpiryTask {

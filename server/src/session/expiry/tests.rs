@@ -216,13 +216,95 @@ fn who_waits_since_a_later_loss_is_not_taken_out_for_the_earlier_one() {
 fn who_waits_ends_with_the_last_runtime() {
     let shared = server();
     let runtime = runtime();
-    let connection = connection(&shared);
+    let [connection, another] = [(); 2].map(|()| connection(&shared));
     runtime.block_on(async {
         suspend(&shared, &connection).await;
+        suspend(&shared, &another).await;
         assert_eq!(shared.tasks.len(), 2, "the expiry task, and the one that notices the end of the runtime");
     });
     drop(runtime);
     assert!(is(&connection, State::Closed) && connection.is_gone() && !connection.is_waiting());
     assert!(shared.registry.by_id(connection.id()).is_none());
     assert_eq!(shared.suspended.budget().used(), 0);
+}
+
+#[test]
+fn who_is_there_since_a_loss_keeps_its_place() {
+    let shared = server();
+    let [first, second] = [(); 2].map(|()| connection(&shared));
+    let loss = Loss::last(&session(&shared));
+    let queue = ExpiryQueue::default();
+    assert!(queue.add(&first, loss) && queue.add(&second, loss));
+    assert!(!queue.add(&first, loss));
+    assert_eq!(queue.first(), Some(first));
+}
+
+#[test]
+fn places_begin_anew_before_the_one_that_means_nowhere() {
+    let shared = server();
+    let loss = Loss::last(&session(&shared));
+    let mut waiting = Waiting { first: NOWHERE - 2, ..Waiting::default() };
+    let sessions = [(); 4].map(|()| connection(&shared));
+    for connection in &sessions {
+        waiting.push(connection, loss);
+        assert!(connection.is_waiting());
+    }
+    assert_eq!(
+        sessions.each_ref().map(|connection| connection.expiry_slot()),
+        [Some(0), Some(1), Some(2), Some(3)]
+    );
+    assert!(sessions.iter().rev().all(|connection| waiting.remove(connection)));
+    assert_eq!((waiting.list.len(), waiting.holes), (0, 0));
+}
+
+#[test]
+fn a_list_without_many_holes_stays_as_it_is() {
+    let shared = server();
+    let loss = Loss::last(&session(&shared));
+    let mut waiting = Waiting { first: 100, ..Waiting::default() };
+    let sessions: Vec<_> = (0..2 * MIN_CAPACITY).map(|_| connection(&shared)).collect();
+    sessions.iter().for_each(|connection| waiting.push(connection, loss));
+    assert_eq!((waiting.first, sessions[20].expiry_slot()), (100, Some(120)));
+    // As many holes as half of it.
+    for connection in &sessions[1..=MIN_CAPACITY] {
+        assert!(waiting.remove(connection));
+    }
+    waiting.push(&connection(&shared), loss);
+    assert_eq!((waiting.first, waiting.holes), (100, MIN_CAPACITY));
+    assert!(waiting.remove(&sessions[MIN_CAPACITY + 1]));
+    waiting.push(&connection(&shared), loss);
+    assert_eq!((waiting.first, waiting.holes), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_many_windows_lets_other_tasks_have_their_turn() {
+    let window = Duration::from_secs(10);
+    let (shared, _) = ending(window);
+    let sessions: Vec<_> = (0..3 * task::SESSIONS_PER_TURN).map(|_| connection(&shared)).collect();
+    for connection in &sessions {
+        suspend(&shared, connection).await;
+    }
+    let ended = || sessions.iter().filter(|connection| is(connection, State::Closed)).count();
+    tokio::time::advance(window).await;
+    let (mut before, mut most) = (0, 0);
+    while before < sessions.len() {
+        tokio::task::yield_now().await;
+        let now = ended();
+        (before, most) = (now, most.max(now - before));
+    }
+    assert!((task::SESSIONS_PER_TURN / 2..=task::SESSIONS_PER_TURN).contains(&most), "{most} in one turn");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_keeper_is_not_the_end_of_its_runtime() {
+    let window = Duration::from_secs(10);
+    let (shared, _) = ending(window);
+    for _ in 0..2 {
+        let connection = connection(&shared);
+        suspend(&shared, &connection).await;
+        tokio::time::sleep(2 * window).await;
+        assert!(connection.is_gone(), "there is another expiry_task");
+        assert!(shared.runtimes.own().is_some());
+        assert_eq!(shared.tasks.len(), 1, "the one that notices the end of the runtime");
+    }
 }
