@@ -309,7 +309,6 @@ impl Connection {
         if self.is_gone() {
             // It ended a moment ago, perhaps before anybody was to be notified.
             ends.tell(self.0.number);
-            return;
         }
         notified.await;
     }
@@ -522,6 +521,7 @@ impl fmt::Debug for Connection {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::testing::{connection, pending, server};
 
     /// Two sockets may be admitted at the same time: the one that asked last has the later epoch, whichever arrives first.
@@ -539,6 +539,25 @@ mod tests {
             let taken = connection.take_pending_socket().expect("the other waits");
             assert_eq!(taken.driver.epoch(), epochs[1]);
             assert!(!connection.has_pending_socket() && connection.take_pending_socket().is_none());
+        }
+    }
+
+    #[test]
+    fn each_address_is_that_of_its_connection() {
+        let shared = server();
+        for addr in [None, Some("10.0.0.1:80"), Some("[2001:db8::1]:443")] {
+            let remote_addr = addr.map(|addr| addr.parse().unwrap());
+            let parts = NewConnection {
+                shared: shared.clone(),
+                who: SessionKey::Plain { id: "id".into(), room: "room".into() },
+                remote_addr,
+                data: None,
+                codec_index: 0,
+                session: crate::testing::session(&shared),
+            };
+            let connection = Connection::new(parts);
+            assert_eq!(connection.remote_addr(), remote_addr);
+            assert!(connection.data::<u8>().is_none());
         }
     }
 }

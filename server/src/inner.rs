@@ -211,7 +211,11 @@ impl fmt::Debug for ServerInner {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{runtime, server};
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+    use crate::testing::{connection, pending, runtime, server};
+    use crate::{ConnectRequest, Identity, Metrics, Reject, Server};
 
     #[test]
     fn a_server_that_is_dropped_leaves_no_task_behind() {
@@ -225,5 +229,46 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         });
+    }
+
+    /// What was told of refused resumes.
+    #[derive(Clone, Default)]
+    struct Refused(Arc<Mutex<Vec<ResumeRefused>>>);
+
+    impl Metrics for Refused {
+        fn resume_refused(&self, why: ResumeRefused) {
+            self.0.lock().unwrap().push(why);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn sockets_that_lose_or_come_late_hear_why() {
+        let told = Refused::default();
+        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+        let server = Server::builder(connect).metrics(told.clone()).build().unwrap();
+        let shared = server.shared();
+        let connection = connection(shared);
+        let hears = async |mut theirs: tokio::io::DuplexStream| {
+            // An unmasked close frame: its code, and its reason.
+            let mut frame = [0; 64];
+            let read = theirs.read(&mut frame).await.unwrap();
+            assert_eq!((frame[0], frame[1] as usize), (0x88, read - 2));
+            let reason = String::from_utf8_lossy(&frame[4..read]).into_owned();
+            (u16::from_be_bytes([frame[2], frame[3]]), reason)
+        };
+        let [(early, one), (late, _two)] = [(); 2].map(|()| pending(&connection, true));
+        shared.arrive(&connection, late);
+        assert!(told.0.lock().unwrap().is_empty());
+        shared.arrive(&connection, early);
+        assert_eq!(hears(one).await, (4000, "taken over".into()));
+        assert_eq!(*told.0.lock().unwrap(), [ResumeRefused::Overtaken]);
+        connection.set_gone();
+        for resumes in [true, false] {
+            let (late, three) = pending(&connection, resumes);
+            connection.take_pending_socket();
+            shared.arrive(&connection, late);
+            assert_eq!(hears(three).await, (1001, "session ended".into()));
+        }
+        assert_eq!(*told.0.lock().unwrap(), [ResumeRefused::Overtaken, ResumeRefused::Ended]);
     }
 }

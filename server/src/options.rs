@@ -306,4 +306,60 @@ mod tests {
             JsonCodec.decode(message)
         }
     }
+
+    /// The cell of an option in the table of the documentation.
+    fn documented(option: &str) -> &'static str {
+        let row = include_str!("builder.rs").lines().find_map(|line| {
+            line.strip_prefix("/// | ")?.split_once(" | ").filter(|(session, _)| session.contains(option))
+        });
+        row.expect(option).1.trim_end_matches([' ', '|'])
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_documentation() {
+        let options = Options::default();
+        let is = |option: &str, text: &str, holds: bool| {
+            assert!(holds && documented(option) == text, "{option}: {}", documented(option));
+        };
+        let pings = options.ping_interval == secs(10) && options.pong_timeout == secs(30);
+        let buffers = options.send_buffer == 256 && options.send_buffer_bytes == 1_048_576;
+        let policies =
+            (options.overflow, options.broadcast_overflow) == (Overflow::Reject, Overflow::DropOldest);
+        is("`resume_window`", "30 s", options.resume_window == secs(30));
+        is("`heartbeat`", "ping after 10 s, lost after 30 s", pings);
+        is("`write_timeout`", "10 s", options.write_timeout == secs(10));
+        is("`close_timeout`", "5 s", options.close_timeout == secs(5));
+        is("`handshake_timeout`", "10 s", options.handshake_timeout == secs(10));
+        is("`max_message_size`", "64 KiB", options.max_message_size == 65_536);
+        is("`send_buffer`", "256 frames, 1 MiB", buffers);
+        is("`overflow`", "reject, drop oldest", policies);
+        is("`max_retained_bytes`", "1 GiB", options.max_retained_bytes == 1_073_741_824);
+        is("`duplicate_id`", "replace", options.duplicate_id == DuplicateId::Replace);
+        is("`health_path`", "none", options.health_path.is_none());
+        is("`max_request_head`", "16 KiB", options.max_request_head == 16_384);
+        is("`max_handshakes`", "8,192", options.max_handshakes == 8192);
+        let codecs = options.checked().unwrap().codecs;
+        is("`codec`", "JSON", codecs.iter().map(|codec| codec.name()).eq(["json"]));
+    }
+
+    #[test]
+    fn sessions_get_what_the_options_say() {
+        let (a, b, c, d) = (secs(1), secs(2), secs(3), secs(4));
+        let options = Options {
+            resume_window: a,
+            ping_interval: b,
+            pong_timeout: c,
+            write_timeout: d,
+            max_message_size: 5,
+            send_buffer: 6,
+            send_buffer_bytes: 7,
+            ..Options::default()
+        };
+        for mode in [Mode::Plain, Mode::Session] {
+            let config = options.session(mode);
+            assert_eq!((config.side, config.mode, config.resume_window), (Side::Server, mode, a));
+            assert_eq!((config.ping_interval, config.pong_timeout, config.write_timeout), (b, c, d));
+            assert_eq!((config.max_message, config.buffer_frames, config.buffer_bytes), (5, 6, 7));
+        }
+    }
 }

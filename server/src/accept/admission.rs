@@ -248,3 +248,28 @@ impl fmt::Debug for Admission {
         f.debug_struct("Admission").field("connection", &self.connection).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rejoin_core::drive::{Unmasked, WsTransport};
+
+    use super::*;
+    use crate::testing::server;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_socket_that_comes_after_a_shutdown_has_looked_ends_its_session() {
+        for is_closing in [false, true] {
+            let shared = server();
+            let offer = Offer::Plain { subprotocol: None };
+            let identity = Identity::room("room").with_id("ada");
+            let admission = Admission::decide(&shared, &offer, identity, &LoggedRequest::default()).unwrap();
+            let ada = shared.registry.by_id("ada").expect("it is there before its socket");
+            if is_closing {
+                shared.closing.cancel();
+            }
+            let (ours, _theirs) = tokio::io::duplex(64);
+            let task = admission.attach(&shared, WsTransport::new(ours, Unmasked, &[], 64));
+            assert!(task.is_some() && ada.is_open() != is_closing);
+        }
+    }
+}

@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn finds_the_first_of_a_name_however_it_is_written() {
-        let uri = "/ws?a=1&&b&a=2&c%64=%C3%A9+x&=none&e=f=g&%zz=h&a%2bb=%ff";
+        let uri = "/ws?a=1&&b&a=2&c%64=%C3%A9+x&=none&e=f=g&%zz=h&a%2bb=%ff&+=plus";
         let (parts, ()) = http::Request::get(uri).body(()).unwrap().into_parts();
         let request = ConnectRequest::new(Box::new(parts), None, None);
         let cases = [
@@ -265,6 +265,7 @@ mod tests {
             ("e", Some("f=g")),
             ("%zz", Some("h")),
             ("a+b", Some("\u{fffd}")),
+            (" ", Some("plus")),
             ("A", None),
         ];
         for (name, value) in cases {

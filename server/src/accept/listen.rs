@@ -138,8 +138,9 @@ struct Nodelay {
 
 impl Nodelay {
     fn new(listener: &TcpListener) -> Self {
-        let set = SockRef::from(listener).set_tcp_nodelay(true).is_ok();
-        Self { inherited: if set { None } else { Some(false) } }
+        // Where it cannot be set here, the first connection shows that it is not inherited.
+        SockRef::from(listener).set_tcp_nodelay(true).ok();
+        Self { inherited: None }
     }
 
     fn set(&mut self, stream: &TcpStream) {
@@ -295,6 +296,40 @@ mod tests {
             let (dialled, accepted) =
                 tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
             let (stream, _) = accepted.unwrap();
+            nodelay.set(&stream);
+            assert!(stream.nodelay().unwrap());
+            drop(dialled);
+        }
+    }
+
+    #[tokio::test]
+    #[cfg(not(windows))]
+    async fn a_server_that_is_started_anew_has_its_port() {
+        let listener = bind("127.0.0.1:0").await.unwrap();
+        assert!(SockRef::from(&listener).reuse_address().unwrap());
+    }
+
+    #[tokio::test]
+    async fn of_several_addresses_the_first_that_is_free_is_listened_on() {
+        let other = bind("127.0.0.1:0").await.unwrap();
+        let taken = other.local_addr().unwrap();
+        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+        assert_ne!(bind(&[taken, any][..]).await.unwrap().local_addr().unwrap(), taken);
+        assert_eq!(bind(taken).await.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(bind(&[][..]).await.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    /// On a system where a listener hands nothing on, each connection needs it.
+    #[tokio::test]
+    async fn what_is_not_inherited_is_set_on_each_connection() {
+        let listener = bind("127.0.0.1:0").await.unwrap();
+        let mut nodelay = Nodelay::new(&listener);
+        SockRef::from(&listener).set_tcp_nodelay(false).unwrap();
+        for _ in 0..2 {
+            let (dialled, accepted) =
+                tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+            let (stream, _) = accepted.unwrap();
+            assert!(!stream.nodelay().unwrap());
             nodelay.set(&stream);
             assert!(stream.nodelay().unwrap());
             drop(dialled);

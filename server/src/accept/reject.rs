@@ -228,4 +228,42 @@ mod tests {
         let text = "invalid user id: invalid digit found in string";
         assert!(matches!(reject.cause, Some(Cause::Error(error)) if &*error == text));
     }
+
+    #[test]
+    fn a_status_that_refuses_nothing_becomes_500() {
+        for (status, answered) in [
+            (101, 500),
+            (200, 500),
+            (302, 500),
+            (399, 500),
+            (400, 400),
+            (499, 499),
+            (500, 500),
+            (599, 599),
+            (600, 500),
+        ] {
+            let reject = Reject::new(StatusCode::from_u16(status).unwrap(), "no");
+            assert_eq!(reject.status, answered, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_given_twice_is_sent_twice() {
+        let name = HeaderName::from_static("www-authenticate");
+        let [basic, bearer] = ["Basic", "Bearer"].map(HeaderValue::from_static);
+        let reject = Reject::unauthorized("who?").with_header(name.clone(), basic).with_header(name, bearer);
+        let headers = reject.headers.unwrap();
+        assert_eq!(headers.get_all("www-authenticate").iter().collect::<Vec<_>>(), ["Basic", "Bearer"]);
+    }
+
+    #[test]
+    fn a_refusal_repeats_200_characters_of_an_origin() {
+        let host = Host::parse("api.test").unwrap();
+        let body = |characters: usize| Reject::wrong_origin(&"ä".repeat(characters), &host).body;
+        let rest = " may not connect to api.test: see `Builder::allow_origin`";
+        for characters in [199, 200, 201, 1000] {
+            let repeated = "ä".repeat(characters.min(200));
+            assert_eq!(*body(characters), format!("pages of {repeated}{rest}"));
+        }
+    }
 }

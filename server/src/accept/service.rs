@@ -304,3 +304,43 @@ impl fmt::Debug for Service {
         f.debug_struct("Service").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use hyper::body::Frame;
+
+    use super::*;
+
+    /// As many frames of 1 MiB.
+    struct Content<'a> {
+        left: usize,
+        read: &'a AtomicUsize,
+    }
+
+    impl Body for Content<'_> {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let Some(left) = self.left.checked_sub(1) else { return Poll::Ready(None) };
+            self.left = left;
+            self.read.fetch_add(1, Ordering::Relaxed);
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[0; 1 << 20])))))
+        }
+    }
+
+    #[tokio::test]
+    async fn content_of_a_refused_request_is_read_up_to_a_bound() {
+        let most = MAX_DISCARDED >> 20;
+        for (frames, expected) in [(0, 0), (most, most), (most + 1, most + 1), (2 * most, most + 1)] {
+            let read = AtomicUsize::new(0);
+            discard(Content { left: frames, read: &read }).await;
+            assert_eq!(read.into_inner(), expected);
+        }
+    }
+}

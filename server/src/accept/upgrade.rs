@@ -499,4 +499,41 @@ mod tests {
         let offer = read(&parts, &options.checked().unwrap()).unwrap().offer;
         assert_eq!(offer, Offer::Plain { subprotocol: Some("b".into()) });
     }
+
+    #[test]
+    fn refusals_name_headers_as_the_rfc_spells_them() {
+        for (name, spelled) in
+            [("sec-websocket-key", "Sec-WebSocket-Key"), ("sec-websocket-version", "Sec-WebSocket-Version")]
+        {
+            let (mut parts, ()) = request().body(()).unwrap().into_parts();
+            let value = parts.headers.remove(name).unwrap();
+            let body = |parts: &request::Parts| {
+                read(parts, &Options::default().checked().unwrap()).unwrap_err().body.into_owned()
+            };
+            assert_eq!(body(&parts), format!("missing {spelled} (expected one)"));
+            parts.headers.append(name, value.clone());
+            parts.headers.append(name, value);
+            assert_eq!(body(&parts), format!("invalid {spelled}: more than one (expected one)"));
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_plain_text_unless_it_says_otherwise() {
+        let content_type = |reject: Reject| refuse(reject).headers()[header::CONTENT_TYPE].clone();
+        assert_eq!(content_type(bad("no")), "text/plain; charset=utf-8");
+        let json = HeaderValue::from_static("application/json");
+        assert_eq!(content_type(bad("{}").with_header(header::CONTENT_TYPE, json.clone())), json);
+    }
+
+    #[test]
+    fn what_may_be_a_token_is_redacted_and_a_word_is_not() {
+        let mut headers = HeaderMap::new();
+        let offers =
+            "rejoin.v1.json, rejoin.resume.1234567.0, rejoin.resume.12345678.0, rejoin.resume.abcdefghi";
+        headers.append(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(offers));
+        let secrets = secrets(&headers);
+        assert_eq!(secrets, ["12345678", "abcdefghi"]);
+        assert_eq!(redact("with 12345678 and abcdefghi", &secrets), "with [token] and [token]");
+        assert!(matches!(redact("with 1234567", &secrets), Cow::Borrowed("with 1234567")));
+    }
 }

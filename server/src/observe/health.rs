@@ -73,4 +73,16 @@ mod tests {
             assert!(!is_path(wrong), "{wrong:?}");
         }
     }
+
+    #[test]
+    fn an_answer_is_a_text_that_nobody_keeps() {
+        for (is_closing, text) in [(false, "ok\n"), (true, "shutting down\n")] {
+            let parts = http::Request::get("/").body(()).unwrap().into_parts().0;
+            let answer = answer(&parts, Some("/"), is_closing).unwrap();
+            assert_eq!(*answer.body(), text);
+            let headers =
+                ["content-type", "cache-control", "allow"].map(|name| answer.headers()[name].clone());
+            assert_eq!(headers, ["text/plain; charset=utf-8", "no-store", "GET, HEAD, OPTIONS"]);
+        }
+    }
 }

@@ -153,7 +153,10 @@ pub(crate) fn new_id() -> Result<String, getrandom::Error> {
 
 #[cfg(test)]
 mod tests {
+    use rejoin_core::SessionIdentity;
+
     use super::*;
+    use crate::connection::{NewConnection, SessionKey};
 
     #[test]
     fn an_id_that_nobody_chose_is_a_uuid_of_version_4() {
@@ -173,16 +176,59 @@ mod tests {
 
     #[test]
     fn a_random_id_is_a_uuid_of_version_4_with_122_random_bits() {
-        let (mut ones, mut zeros) = (0, 0);
+        let (mut ones, mut zeros, mut differs) = (0, 0, [0; 128]);
         for _ in 0..300 {
             let id = new_id().unwrap();
             let groups: Vec<_> = id.split('-').collect();
             assert_eq!(groups.iter().map(|group| group.len()).collect::<Vec<_>>(), [8, 4, 4, 4, 12]);
             let bits = u128::from_str_radix(&groups.concat(), 16).unwrap();
             (ones, zeros) = (ones | bits, zeros | !bits);
+            differs.iter_mut().enumerate().for_each(|(shift, differs)| *differs |= bits ^ bits >> shift);
             assert_eq!((groups[2].as_bytes()[0], bits >> 62 & 3), (b'4', 2), "{id}");
         }
         // Every other bit is sometimes 0 and sometimes 1.
-        assert_eq!((ones & zeros).count_ones(), 122);
+        let random = ones & zeros;
+        assert_eq!(random.count_ones(), 122);
+        // And no two of them are always the same.
+        for (shift, differs) in differs.into_iter().enumerate().skip(1) {
+            let pairs = random & random >> shift;
+            assert_eq!(differs & pairs, pairs, "a distance of {shift}");
+        }
+    }
+
+    #[test]
+    fn a_session_that_is_over_is_found_by_nothing() {
+        let shared = crate::testing::server();
+        let token = new_token().unwrap();
+        let identity = SessionIdentity::new(token.clone(), "ada", "room");
+        let connection = Connection::new(NewConnection {
+            shared: shared.clone(),
+            who: SessionKey::Session(identity.into()),
+            remote_addr: None,
+            data: None,
+            codec_index: 0,
+            session: crate::testing::session(&shared),
+        });
+        let registry = Registry::new();
+        assert_eq!(registry.insert(&connection, false), Ok(None));
+        assert_eq!(
+            (registry.by_id("ada"), registry.by_token(&token)),
+            (Some(connection.clone()), Ok(connection.clone()))
+        );
+        // Only its first characters are those of the session's.
+        let other = Token::parse(&format!("{}{}", &token.as_str()[..16], "x".repeat(27))).unwrap();
+        assert_eq!(registry.by_token(&other), Err(LostReason::Unknown));
+        registry.remove(&connection);
+        assert_eq!((registry.by_id.len(), registry.by_token.len(), registry.running.len()), (0, 0, 1));
+        registry.remove_running(&connection);
+        assert_eq!(registry.running.len(), 0);
+    }
+
+    #[test]
+    fn those_who_run_are_listed_in_the_order_in_which_they_came() {
+        let shared = crate::testing::server();
+        let numbers: Vec<_> = (0..100).map(|_| crate::testing::connection(&shared).number()).collect();
+        let listed = shared.registry.running_in_order();
+        assert_eq!(listed.iter().map(Connection::number).collect::<Vec<_>>(), numbers);
     }
 }
