@@ -309,4 +309,30 @@ mod tests {
         }
         assert!(check_protocol(&[0x15]).is_ok(), "not known yet");
     }
+
+    #[test]
+    fn first_bytes_show_the_protocol() {
+        let is_tls = |buffer: &[u8]| match check_protocol(buffer) {
+            Ok(()) => None,
+            Err(error) => Some(matches!(error, HandshakeError::Tls)),
+        };
+        for undecided in [&b""[..], b"H", b"HTTP/", b"HTTP/1.1 101", b"\x15", b"\x16"] {
+            assert_eq!(is_tls(undecided), None, "{undecided:?}");
+        }
+        for tls in [&b"\x15\x03"[..], b"\x16\x03\x01"] {
+            assert_eq!(is_tls(tls), Some(true), "{tls:?}");
+        }
+        for other in [
+            &b"\x14"[..],
+            b"\x14\x03",
+            b"\x17",
+            b"\x17\x03",
+            b"\x15\x02",
+            b"\x16\x04",
+            b"HTTP\x15",
+            b"SSH-2.0",
+        ] {
+            assert_eq!(is_tls(other), Some(false), "{other:?}");
+        }
+    }
 }

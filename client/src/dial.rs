@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -123,15 +124,20 @@ impl Dialer {
 }
 
 async fn tcp(target: &Target) -> Result<TcpStream, ConnectError> {
-    let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
-    let addresses: Vec<_> = found.map_err(ConnectError::Resolve)?.collect();
-    if addresses.is_empty() {
-        return Err(ConnectError::Resolve(io::ErrorKind::NotFound.into()));
-    }
+    let addresses = resolved(tokio::net::lookup_host((target.host.as_str(), target.port)).await)?;
     let tcp = happy_eyeballs::connect(addresses, TcpStream::connect).await.map_err(ConnectError::Dial)?;
     // A few small frames must not wait for each other.
     tcp.set_nodelay(true).map_err(ConnectError::Dial)?;
     Ok(tcp)
+}
+
+/// The addresses that a resolver has found, at least one.
+fn resolved(found: io::Result<impl Iterator<Item = SocketAddr>>) -> Result<Vec<SocketAddr>, ConnectError> {
+    let addresses: Vec<_> = found.map_err(ConnectError::Resolve)?.collect();
+    if addresses.is_empty() {
+        return Err(ConnectError::Resolve(io::ErrorKind::NotFound.into()));
+    }
+    Ok(addresses)
 }
 
 fn tls_failed(error: io::Error) -> ConnectError {
@@ -157,5 +163,25 @@ fn default_tls() -> Arc<rustls::ClientConfig> {
 impl fmt::Debug for Dialer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Dialer").field("authority", &self.target.authority).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_without_an_address_is_not_resolved() {
+        let error = resolved(Ok(std::iter::empty())).unwrap_err();
+        assert!(
+            matches!(&error, ConnectError::Resolve(why) if why.kind() == io::ErrorKind::NotFound),
+            "{error:?}"
+        );
+        let failed = io::Result::<std::iter::Empty<_>>::Err(io::Error::other("no network"));
+        assert!(
+            matches!(resolved(failed), Err(ConnectError::Resolve(why)) if why.to_string() == "no network")
+        );
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        assert_eq!(resolved(Ok([address].into_iter())).unwrap(), [address]);
     }
 }

@@ -191,3 +191,61 @@ impl fmt::Debug for Options {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The cell of an option in the table of the documentation.
+    fn documented(option: &str) -> &'static str {
+        let row = include_str!("builder.rs").lines().find_map(|line| {
+            line.strip_prefix("/// | ")?.split_once(" | ").filter(|(session, _)| session.contains(option))
+        });
+        row.expect(option).1.split(" | ").next().unwrap()
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_documentation() {
+        let secs = Duration::from_secs;
+        let options = Options::default();
+        let is = |option: &str, text: &str, holds: bool| {
+            assert!(holds && documented(option) == text, "{option}: {}", documented(option));
+        };
+        let delays = (options.base_delay, options.max_delay) == (Duration::from_millis(500), secs(30));
+        let pings = (options.ping_interval, options.pong_timeout) == (secs(20), secs(60));
+        is("`codec`", "JSON", options.codec.name() == "json");
+        is("`plain`", "session mode", options.mode == Mode::Session);
+        is("`reconnect`", "500 ms to 30 s", options.reconnect && delays);
+        is("`max_retries`", "0 = unlimited", options.max_retries == 0);
+        is("`heartbeat`", "20 s / 60 s", pings);
+        is("`write_timeout`", "10 s", options.write_timeout == secs(10));
+        is("`handshake_timeout`", "10 s", options.handshake_timeout == secs(10));
+        is("`close_timeout`", "5 s", options.close_timeout == secs(5));
+        is("`max_message_size`", "1 MiB", options.max_message_size == 1_048_576);
+        is("`send_buffer`", "256 frames", options.send_buffer == 256);
+        is("`send_buffer_bytes`", "1 MiB", options.send_buffer_bytes == 1_048_576);
+        is("`overflow`", "reject", options.overflow == Overflow::Reject);
+        is("`no_cookies`", "cookies are kept for later dials", options.cookies);
+        is("`seed`", "random", options.seed.is_none());
+    }
+
+    #[test]
+    fn session_gets_what_the_options_say() {
+        let (a, b, c) = (Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(3));
+        for mode in [Mode::Plain, Mode::Session] {
+            let config = Options {
+                mode,
+                ping_interval: a,
+                pong_timeout: b,
+                write_timeout: c,
+                send_buffer: 4,
+                send_buffer_bytes: 5,
+                ..Options::default()
+            };
+            let config = config.session_config();
+            assert_eq!((config.side, config.mode), (Side::Client, mode));
+            assert_eq!((config.ping_interval, config.pong_timeout, config.write_timeout), (a, b, c));
+            assert_eq!((config.buffer_frames, config.buffer_bytes), (4, 5));
+        }
+    }
+}

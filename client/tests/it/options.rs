@@ -127,6 +127,18 @@ async fn waits_for_space_no_longer_than_the_write_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_socket_that_takes_nothing_is_lost_after_the_write_timeout() {
+    let (builder, mut listener) = client();
+    let (mut connection, _socket) = connected(builder.write_timeout(secs(3)), &mut listener).await;
+    // More than the stream holds, and nobody reads it.
+    connection.send(&Frame::new("big", &"x".repeat(100_000)).unwrap()).unwrap();
+    let start = Instant::now();
+    let event = connection.recv().await;
+    assert!(matches!(event, Some(Event::Dropped { reason: DropReason::WriteTimeout })), "{event:?}");
+    assert_eq!(start.elapsed(), secs(3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_send_buffer_has_a_bound_in_bytes() {
     let (builder, mut listener) = client();
     let (connection, _socket) = connected(builder.send_buffer_bytes(1000), &mut listener).await;
