@@ -40,3 +40,33 @@ impl Deadline {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn is_ready_at_its_time_wherever_that_has_moved() {
+        let secs = Duration::from_secs;
+        let start = now();
+        let mut deadline = Deadline::default();
+        let mut is_ready = async |at: Option<u64>| {
+            poll_fn(|cx| Poll::Ready(deadline.poll(cx, at.map(|at| start + secs(at))).is_ready())).await
+        };
+        assert!(!is_ready(Some(10)).await && !is_ready(None).await);
+        assert!(!is_ready(Some(5)).await, "sooner");
+        tokio::time::advance(secs(5)).await;
+        assert!(is_ready(Some(5)).await);
+        assert!(!is_ready(Some(20)).await, "later, although the timer has gone off");
+        tokio::time::advance(secs(14)).await;
+        assert!(!is_ready(Some(20)).await);
+        for at in [10, 20] {
+            let mut deadline = Deadline::default();
+            poll_fn(|cx| deadline.poll(cx, Some(start + secs(at)))).await;
+            assert_eq!(now() - start, secs(at.max(19)), "at once where it has passed");
+        }
+    }
+}

@@ -372,4 +372,28 @@ mod tests {
         assert_eq!(tokio::join!(waits, frees).0, Ok(()));
         assert_eq!(since.elapsed(), Duration::ZERO);
     }
+
+    #[test]
+    fn settling_wakes_once_for_bytes_freed_after_a_refusal() {
+        let budget = MemoryBudget::new(1000, || None);
+        let wakes = |change: &dyn Fn()| {
+            let mut freed = std::pin::pin!(budget.freed());
+            freed.as_mut().enable();
+            change();
+            budget.settle();
+            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+            freed.poll(&mut cx).is_ready()
+        };
+        let free = || drop(budget.charge(message(10)));
+        assert!(!wakes(&free), "nobody was refused");
+        let _kept = budget.charge(message(1000));
+        assert!(!budget.evict_to_fit(1));
+        assert!(!wakes(&|| ()), "nothing was freed");
+        assert!(wakes(&free));
+        assert!(!wakes(&|| ()), "that was told");
+        assert!(!wakes(&free), "nobody was refused since");
+        assert!(!budget.evict_to_fit(1));
+        budget.suspend(100);
+        assert!(wakes(&|| budget.resume(100)), "a session that is gone frees bytes, too");
+    }
 }

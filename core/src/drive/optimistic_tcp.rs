@@ -219,4 +219,17 @@ mod tests {
         drop(ours);
         reading.await.unwrap().unwrap();
     }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_system_holds_what_the_slowest_takes_in_two_write_timeouts() {
+        let (ours, _theirs) = pair().await;
+        // Between a page and 128 KiB.
+        for (seconds, bytes) in
+            [(1, 4096), (2, 4096), (3, 6144), (10, 20_480), (64, 131_072), (1000, 131_072)]
+        {
+            limit_unsent(&ours.io, Duration::from_secs(seconds));
+            assert_eq!(socket2::SockRef::from(&ours.io).tcp_notsent_lowat().unwrap(), bytes, "{seconds} s");
+        }
+    }
 }

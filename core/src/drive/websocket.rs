@@ -567,6 +567,31 @@ mod tests {
         assert_eq!(written, Written { messages: 1, data: 1, bytes: 5 });
     }
 
+    /// However little the stream takes at a time, and however many messages wait.
+    #[tokio::test]
+    async fn each_byte_is_written_once_and_in_order() {
+        for capacity in [10, 100, 1000] {
+            let (mut transport, mut peer) = pair(capacity);
+            assert!(transport.io.is_write_vectored());
+            let mut expected = Vec::new();
+            for n in 0..3 * MAX_SLICES / 2 {
+                let message = format!("<{n}>");
+                expected.extend_from_slice(message.as_bytes());
+                transport.push_data(message.into());
+            }
+            let (mut read, mut data) = (Vec::new(), 0);
+            while read.len() < expected.len() {
+                assert_eq!(transport.pending() + read.len(), expected.len());
+                data += flush(&mut transport).1.data;
+                let mut buffer = [0; 1000];
+                let count = peer.read(&mut buffer).await.unwrap();
+                read.extend_from_slice(&buffer[..count]);
+            }
+            assert_eq!((read, data), (expected, 3 * MAX_SLICES / 2), "{capacity} bytes at a time");
+            assert!(transport.is_idle() || capacity < 1000);
+        }
+    }
+
     #[tokio::test]
     async fn a_message_that_is_sent_at_once_is_queued_only_as_far_as_it_does_not_fit() {
         let (mut transport, mut peer) = pair(10);
@@ -726,5 +751,16 @@ mod tests {
         let mut read = [0; 22];
         peer.read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"\x81\x82\x01\0\0\0\x60b\x89\x80\x02\0\0\0\x88\x82\x03\0\0\0\x00\xe8");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_received_behind_a_close_frame() {
+        let (mut transport, mut peer) = pair(64);
+        peer.write_all(&masked(8, &[3, 232])).await.unwrap();
+        peer.write_all(&masked(1, b"late")).await.unwrap();
+        for _ in 0..2 {
+            let (texts, result) = receive(&mut transport, 9);
+            assert!(texts.is_empty() && result.is_pending());
+        }
     }
 }

@@ -82,3 +82,22 @@ impl SessionConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_side_has_the_defaults_of_the_protocol() {
+        let secs = Duration::from_secs;
+        for (side, ping, pong) in [(Side::Server, secs(10), secs(30)), (Side::Client, secs(20), secs(60))] {
+            let config = SessionConfig::new(side, Mode::Session);
+            assert_eq!((config.side, config.mode), (side, Mode::Session));
+            assert_eq!((config.ping_interval, config.pong_timeout), (ping, pong));
+            assert_eq!((config.buffer_frames, config.buffer_bytes), (256, 1_048_576));
+            assert_eq!((config.inbox_frames, config.inbox_bytes), (64, 1_048_576));
+            assert_eq!((config.max_message, config.ack_delay), (67_108_864, secs(1)));
+            assert_eq!((config.write_timeout, config.resume_window), (secs(10), secs(30)));
+        }
+    }
+}

@@ -183,4 +183,12 @@ mod tests {
             assert!(events.is_empty() && !events.is_full(1, 100) && !events.is_full(100, 1));
         }
     }
+
+    #[test]
+    fn an_empty_queue_holds_no_buffer() {
+        let mut queue = EventQueue::default();
+        (0..3).for_each(|_| queue.push_message(Frame::default(), 1));
+        while queue.pop().is_some() {}
+        assert_eq!(queue.events.capacity(), 0);
+    }
 }

@@ -444,6 +444,22 @@ fn unacknowledged_frames_come_oldest_first_those_of_lost_sessions_before_all_oth
 }
 
 #[test]
+fn evicted_frames_of_a_lost_session_stay_unacknowledged() {
+    let mut pair = Pair::connected(2);
+    pair.cut();
+    for n in 1..=5 {
+        pair.try_send(Client, &n.to_string(), Overflow::DropOldest).unwrap();
+    }
+    pair.restart();
+    pair.connect();
+    pair.run();
+    // Nobody has taken the event that lists two, and counts three.
+    close(&mut pair, Client, local());
+    assert_eq!(pair.client.counts().unacknowledged, 5);
+    assert_eq!(super::texts(&pair.client.take_unacknowledged()), ["4", "5"]);
+}
+
+#[test]
 fn what_a_full_buffer_gave_up_counts_when_the_session_closes_before_it_was_told() {
     for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
         let mut pair = Pair::new(|_| (), |c| c.buffer_frames = 2);

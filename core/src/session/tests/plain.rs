@@ -281,3 +281,28 @@ fn a_client_in_plain_mode_is_connected_without_open() {
     assert_eq!(session.poll_event(), Some(Event::Connected));
     assert_eq!(written(&mut session, epoch, now), messages(&["1"]));
 }
+
+#[test]
+fn a_close_is_the_close_frame_alone_whatever_has_arrived() {
+    let (mut session, epoch, now) = attached(|_| ());
+    session.handle_frame(epoch, data("1"), 1, now).unwrap();
+    session.close(CloseReason::Normal, now + SECOND);
+    assert_eq!(written(&mut session, epoch, now), [Transmit::Close(CloseFrame::new(1000, ""))]);
+    assert_eq!(session.state(), State::Connected, "it waits for the answer");
+    let (mut session, epoch, now) = attached(|_| ());
+    session.handle_frame(epoch, data("1"), 1, now).unwrap();
+    let frame = CloseFrame::new(1000, "bye");
+    assert_eq!(session.handle_close(epoch, Some(frame), now), (None, Some(CloseFrame::new(1000, ""))));
+}
+
+#[test]
+fn a_frame_that_cannot_be_represented_leaves_nothing_to_deliver() {
+    let (mut session, epoch, now) = attached(|_| ());
+    session.send_missing().unwrap();
+    assert_eq!((session.counts().dropped, session.counts().unacknowledged), (1, 0));
+    send(&mut session, "2").unwrap();
+    session.send_missing().unwrap();
+    assert_eq!(written(&mut session, epoch, now), messages(&["2"]));
+    session.handle_written(epoch, 1, 2000, None, now);
+    assert_eq!((session.counts().dropped, session.counts().unacknowledged), (2, 0));
+}
