@@ -351,6 +351,21 @@ async fn failed_resume_is_logged_with_path_and_peer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_long_path_is_logged_up_to_200_characters() {
+    let (tape, _guard) = capture("info");
+    let server = Server::builder(harness::connect).build().unwrap();
+    for length in [199, 200, 201, 1000] {
+        let path = format!("/{}", "p".repeat(length - 1));
+        let mut io = Line::to(&server).dial().unwrap();
+        io.write_all(format!("POST {path} HTTP/1.1\r\nhost: a.test\r\n\r\n").as_bytes()).await.unwrap();
+        io.read_to_string(&mut String::new()).await.unwrap();
+        let line = tape.lines().pop().unwrap();
+        let expected = format!(r#"refused status=405 path="{}" why="#, &path[..length.min(200)]);
+        assert!(line.contains(&expected), "{line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_session_is_told_by_both_sides() {
     let (tape, _guard) = capture("debug");
     let wire = Tape::default();
@@ -419,8 +434,13 @@ async fn evictions_of_a_burst_are_told_in_one_line() {
     let expected = "evicted=2 limit=40000";
     let lines = tape.lines();
     assert!(lines.len() == 1 && lines[0].ends_with(expected), "{lines:?}");
-    drop(away);
+    // A burst of one, and a server that does not wait for its end.
+    server.broadcast("room", &big(30_000)).unwrap();
+    tokio::task::yield_now().await;
     server.shutdown(Duration::from_secs(5)).await;
+    let lines = tape.lines();
+    assert!(lines.len() == 2 && lines[1].ends_with("evicted=1 limit=40000"), "{lines:?}");
+    drop(away);
 }
 
 #[tokio::test(start_paused = true)]
@@ -440,6 +460,27 @@ async fn a_panic_is_told_with_the_id_where_only_errors_are_wanted() {
     let expected = r#"ERROR rejoin_server::session_task: handler panicked id="ada" which="message""#;
     assert_eq!(tape.lines(), [expected]);
     assert_no_secret(&tape, &wire, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_of_the_clients_own_is_told_at_debug() {
+    let (tape, _guard) = capture("debug");
+    let (builder, mut log) = harness::builder();
+    let server = builder.build().unwrap();
+    let line = Line::to(&server);
+    let builder = line.client("/?id=ada").send_buffer(2).overflow(rejoin_client::Overflow::DropOldest);
+    let mut ada = builder.connect().await.unwrap();
+    log.connected().await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    assert_eq!(next(&mut ada).await, "dropped: connection reset");
+    for n in 1..=5 {
+        ada.send(&secret(n)).unwrap();
+    }
+    line.set_dials(Dials::Served);
+    while !log.next().await.starts_with("ada gap 1-3") {}
+    let lines = of_session(&tape.lines(), "ada");
+    assert!(lines.contains(&"peer gives frames up from=1 to=3".to_owned()), "{lines:?}");
 }
 
 /// Counts nothing, and panics where it is told to.

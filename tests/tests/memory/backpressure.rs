@@ -250,3 +250,25 @@ async fn waiting_for_room_finds_the_room_that_an_overflow_makes() {
     let (waited, queued) = tokio::join!(biased; ada.send_wait(&small), broadcast);
     assert_eq!((waited, queued), (Ok(()), Ok(1)));
 }
+
+/// No ping has the session's task look at the time.
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_that_its_socket_does_not_take_is_noticed_in_time() {
+    for plain in [false, true] {
+        let (server, mut log) =
+            server(|builder| builder.write_timeout(secs(3)).heartbeat(secs(100), secs(200)));
+        let line = Line::to(&server);
+        let builder = line.client("/?id=ada").heartbeat(secs(100), secs(200));
+        let builder = if plain { builder.plain() } else { builder };
+        let _ada = builder.connect().await.unwrap();
+        log.connected().await;
+        line.set_dials(Dials::Refused);
+        line.stall(Direction::ToClient);
+        tokio::time::sleep(secs(1)).await;
+        let since = Instant::now();
+        // More than the line holds.
+        server.broadcast("room", &Frame::new("big", &"x".repeat(100_000)).unwrap()).unwrap();
+        assert_eq!(log.next().await, "ada dropped: the socket took too little for the write timeout");
+        assert_eq!(since.elapsed(), secs(3));
+    }
+}

@@ -7,7 +7,7 @@ use rejoin_server::{Builder, Overflow};
 use rejoin_tests::harness::{Dials, Line, next, next_event, number};
 use tokio::time::Instant;
 
-use crate::{client, echo_server, millis, secs, server};
+use crate::{client, echo_server, millis, raw, secs, server};
 
 const ALL: usize = 8 << 20;
 
@@ -159,4 +159,18 @@ async fn a_frame_that_the_client_would_not_accept_is_refused_and_a_broadcast_is_
     line.cut();
     tokio::time::sleep(secs(1)).await;
     assert!(matches!(server.send("ada", &big), Err(SendError::TooBig { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_resumes_may_accept_more_than_before() {
+    let (server, mut log) = server(|builder| builder);
+    let line = Line::to(&server);
+    let mut socket = raw::dial(&line, "ada", "rejoin.v1.json, rejoin.max.100").await.unwrap();
+    let open = raw::read(&mut socket).await;
+    log.connected().await;
+    assert!(matches!(server.send("ada", &frame_of(200)), Err(SendError::TooBig { limit: 100, .. })));
+    let offer = format!("rejoin.v1.json, rejoin.max.1000, rejoin.resume.{}.0", raw::token(&open));
+    let _socket = raw::dial(&line, "ada", &offer).await.unwrap();
+    assert_eq!(server.send("ada", &frame_of(200)), Ok(()));
+    assert!(matches!(server.send("ada", &frame_of(2000)), Err(SendError::TooBig { limit: 1000, .. })));
 }

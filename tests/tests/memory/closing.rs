@@ -311,9 +311,33 @@ async fn a_plain_socket_does_not_take_over_a_session_that_is_closing() {
     line.stall(Direction::ToServer);
     old.send(&number(1)).unwrap();
     old.close(1000, "");
+    let since = Instant::now();
     let _new = Line::to(&server).client("/?id=ada").plain().connect().await.unwrap();
     assert!(!old.is_open());
     let told = [log.next().await, log.next().await];
     assert!(told.contains(&"ada connected".to_owned()), "a session of its own: {told:?}");
+    assert!(since.elapsed() <= secs(1), "not when the other client comes again");
     assert!(server.connection("ada").unwrap().is_open());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_without_a_deadline_ends_with_its_sessions() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut ada, _) = client(&server, &mut log, "ada").await;
+    assert_eq!(server.shutdown(std::time::Duration::MAX).await, 0);
+    assert_eq!(next(&mut ada).await, "dropped: closed by the peer with 1001 server shutting down");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_leaves_a_quarter_of_its_time_for_last_callbacks() {
+    // No more than a second.
+    for (deadline, ends) in [(millis(800), millis(600)), (secs(4), secs(3)), (secs(20), secs(19))] {
+        let (server, mut log) = server(|builder| builder.heartbeat(secs(100), secs(200)));
+        let (_ada, line) = client(&server, &mut log, "ada").await;
+        line.half_open();
+        let since = Instant::now();
+        let shuts_down = tokio::spawn(async move { server.shutdown(deadline).await });
+        assert_eq!(log.next().await, "ada disconnected: server shut down");
+        assert_eq!((since.elapsed(), shuts_down.await.unwrap()), (ends, 0));
+    }
 }

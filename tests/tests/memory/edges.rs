@@ -15,6 +15,8 @@ async fn disconnect_in_a_room_of_one_acts_at_once() {
     for n in 1..=2 {
         assert_eq!(server.broadcast("room", &number(n)), Ok(1));
     }
+    // Nothing is under way that would have the session's task look.
+    tokio::time::sleep(millis(1)).await;
     let since = Instant::now();
     assert_eq!(server.broadcast("room", &number(3)), Ok(0));
     assert_eq!(log.next().await, "slow disconnected: send buffer overflowed");
@@ -32,6 +34,7 @@ async fn disconnect_of_a_suspended_member_acts_at_once() {
     for n in 1..=2 {
         assert_eq!(server.broadcast("room", &number(n)), Ok(1));
     }
+    tokio::time::sleep(millis(1)).await;
     let since = Instant::now();
     assert_eq!(server.broadcast("room", &number(3)), Ok(0));
     assert_eq!(log.next().await, "away disconnected: send buffer overflowed");

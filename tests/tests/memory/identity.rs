@@ -205,6 +205,25 @@ async fn with_resume_a_session_of_the_other_mode_is_replaced() {
     }
 }
 
+/// Nobody has lost a session whose first socket is still to come.
+#[tokio::test(start_paused = true)]
+async fn a_plain_session_without_its_first_socket_is_replaced() {
+    for policy in [DuplicateId::Replace, DuplicateId::Resume] {
+        let (server, mut log) = server(|builder| builder.duplicate_id(policy));
+        // The answer does not fit into the line, and nobody reads it.
+        let mut early = Line::to(&server).with_capacity(16).dial().unwrap();
+        early.write_all(raw::request("/?id=ada", "").as_bytes()).await.unwrap();
+        tokio::time::sleep(millis(1)).await;
+        let old = server.connection("ada").unwrap();
+        let since = Instant::now();
+        let _new = connect_as(&server, "ada", true).await.unwrap();
+        let new = log.connected().await;
+        assert!(since.elapsed() <= secs(1), "not when the handshake of the other is over");
+        assert!(new != old && new.is_open() && !old.is_open());
+        assert_eq!(server.connection("ada"), Some(new));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn with_reject_the_newcomer_gets_409_and_the_old_one_notices_nothing() {
     for plain in [false, true] {

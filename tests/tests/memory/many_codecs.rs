@@ -182,6 +182,42 @@ async fn a_value_without_an_image_is_a_gap_for_those_of_that_codec_alone() {
     assert_eq!(server.stats().dropped, 3);
 }
 
+/// Knows no event that is odd, and panics over the gap in its place.
+struct Panics;
+
+impl Codec for Panics {
+    fn name(&self) -> &str {
+        "panics"
+    }
+
+    fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
+        if frame.event() == "odd" { Err(EncodeError::new("it is odd")) } else { JsonCodec.encode(frame) }
+    }
+
+    fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
+        JsonCodec.decode(message)
+    }
+
+    fn encode_control(&self, event: &str, json: Option<Bytes>) -> Result<Message, EncodeError> {
+        assert_ne!(event, "$gap", "on purpose");
+        JsonCodec.encode_control(event, json)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_codec_that_panics_in_a_fan_out_ends_its_member_at_once() {
+    let (server, mut log) = server(|builder| builder.codec(Panics).codec(JsonCodec));
+    let line = Line::to(&server);
+    let mut ada = client(&line, &mut log, Panics).await;
+    let mut ben = client(&line, &mut log, JsonCodec).await;
+    let since = tokio::time::Instant::now();
+    assert_eq!(server.broadcast("room", &Frame::event_only("odd")), Ok(1));
+    assert!(matches!(ben.recv().await, Some(Event::Message(_))));
+    assert!(next(&mut ada).await.contains("1011"));
+    assert!(log.next().await.ends_with("disconnected: handler panicked"));
+    assert!(since.elapsed().is_zero(), "not with the next ping");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_value_without_an_image_for_anybody_is_an_error_of_the_broadcast() {
     let (server, mut log) = server(all_codecs);

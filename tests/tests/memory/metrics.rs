@@ -55,6 +55,11 @@ async fn a_session_whose_socket_never_comes_is_a_room_but_no_connection() {
     let mut io = line.dial().unwrap();
     // The answer does not fit, and nobody reads it.
     io.write_all(request("/?id=ada", "rejoin.v1.json").as_bytes()).await.unwrap();
+    tokio::time::sleep(secs(1)).await;
+    // It is a member of its room already.
+    assert_eq!(server.broadcast("room", &number(1)), Ok(1));
+    tokio::time::sleep(millis(1)).await;
+    assert_eq!(metrics.sum("retained_bytes"), FRAMED);
     tokio::time::sleep(secs(60)).await;
     assert_eq!(metrics.happened(), ["room created", "room destroyed"]);
     assert_eq!((log.try_next(), metrics.sum("retained_bytes")), (None, 0));
@@ -142,6 +147,40 @@ async fn what_a_broadcast_has_written_is_told_at_once() {
         assert_eq!(metrics.buffer(), [(1, 8)], "before it was written");
         assert_eq!(metrics.sum("retained_bytes"), 0);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broadcast_writes_when_half_a_buffer_waits() {
+    // By frames, and by bytes.
+    for (frames, bytes, writes) in [(8, 1 << 20, 4), (256, 4 * FRAMED as usize, 2)] {
+        let (server, mut log, metrics) =
+            server(|builder| builder.send_buffer(frames).send_buffer_bytes(bytes));
+        let _ada = Line::to(&server).client("/?id=ada").plain().connect().await.unwrap();
+        log.connected().await;
+        for n in 1..=writes {
+            assert_eq!(metrics.sum("sent"), 0, "{n}: the fan-out has not had its turn");
+            server.broadcast("room", &number(n)).unwrap();
+        }
+        assert_eq!(metrics.sum("sent"), writes as i64, "before the last returned");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_its_handler_cuts_is_told_as_dropped_and_then_as_closed() {
+    let (server, _, metrics) = server(|builder| {
+        builder.resume_window(secs(0)).on_message(|connection, _| async move {
+            connection.server().cut(connection.id()).unwrap();
+        })
+    });
+    let ada = Line::to(&server).client("/?id=ada").no_reconnect().connect().await.unwrap();
+    let connection = server.connection("ada").unwrap();
+    ada.send(&number(1)).unwrap();
+    connection.closed().await;
+    let happened = metrics.happened();
+    assert_eq!(
+        happened[2..],
+        ["transport dropped: cut", "connection closed after 0 s: transport_lost", "room destroyed"]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -290,6 +329,31 @@ async fn a_resume_whose_session_is_gone_or_taken_when_its_socket_comes_is_told_a
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_resume_whose_count_is_out_of_date_when_its_socket_comes_is_told_as_refused() {
+    let (server, mut log, metrics) = server(|builder| builder);
+    let line = Line::to(&server);
+    let mut socket = raw::dial(&line, "ada", "rejoin.v1.json").await.unwrap();
+    let open = raw::read(&mut socket).await;
+    log.connected().await;
+    server.send("ada", &number(1)).unwrap();
+    raw::read(&mut socket).await;
+    // The answer does not fit into the line, so that it waits until somebody reads.
+    let mut late = Line::to(&server).with_capacity(16).dial().unwrap();
+    let offer = format!("rejoin.v1.json, rejoin.resume.{}.0", raw::token(&open));
+    late.write_all(request("/?id=ada", &offer).as_bytes()).await.unwrap();
+    tokio::time::sleep(millis(1)).await;
+    raw::write(&mut socket, r#"{"event":"$ack","payload":1}"#).await;
+    tokio::time::sleep(millis(1)).await;
+    metrics.happened();
+    let mut answer = Vec::new();
+    late.read_to_end(&mut answer).await.unwrap();
+    let close = b"\x03\xeaacknowledged less than before";
+    assert!(answer.ends_with(close), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(metrics.happened(), ["resume refused: bad_count"]);
+    assert!(server.connection("ada").unwrap().is_attached(), "the session stays as it is");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_given_up_and_told_as_a_gap_is_counted() {
     let (server, mut log, metrics) = server(|builder| builder.send_buffer(4));
     let (mut slow, line) = client(&server, &mut log, "slow").await;
@@ -379,20 +443,26 @@ async fn each_callback_is_told_with_the_time_that_it_took() {
 #[tokio::test(start_paused = true)]
 async fn a_callback_that_panics_is_told_too_and_one_that_is_not_there_is_not() {
     let metrics = MetricsLog::default();
-    let server = Server::builder(harness::connect)
-        .metrics(metrics.clone())
-        .on_message(|_, _| async { panic!("on purpose") })
-        .build()
-        .unwrap();
-    let line = Line::to(&server);
-    let ada = line.client("/?id=ada").max_retries(1).connect().await.unwrap();
-    let connection = server.connection("ada").unwrap();
-    line.set_dials(Dials::Refused);
-    ada.send(&number(1)).unwrap();
-    connection.closed().await;
-    let kinds: Vec<_> = metrics.callbacks().into_iter().map(|(kind, _)| kind).collect();
-    assert_eq!(kinds, [CallbackKind::ConnectFn, CallbackKind::Message]);
-    assert!(metrics.happened().contains(&"connection closed after 0 s: handler_panicked".to_owned()));
+    let builder = || Server::builder(harness::connect).metrics(metrics.clone());
+    let servers = [
+        builder().on_message(|_, _| async { panic!("on purpose") }),
+        // Before there is a future.
+        builder().on_message(|_, frame| {
+            assert!(frame.event().is_empty(), "on purpose");
+            async {}
+        }),
+    ];
+    for server in servers.map(|builder| builder.build().unwrap()) {
+        let line = Line::to(&server);
+        let ada = line.client("/?id=ada").max_retries(1).connect().await.unwrap();
+        let connection = server.connection("ada").unwrap();
+        line.set_dials(Dials::Refused);
+        ada.send(&number(1)).unwrap();
+        connection.closed().await;
+        let kinds: Vec<_> = metrics.callbacks().into_iter().map(|(kind, _)| kind).collect();
+        assert_eq!(kinds, [CallbackKind::ConnectFn, CallbackKind::Message]);
+        assert!(metrics.happened().contains(&"connection closed after 0 s: handler_panicked".to_owned()));
+    }
 }
 
 #[tokio::test(start_paused = true)]

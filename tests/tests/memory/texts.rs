@@ -5,8 +5,9 @@ use std::io::ErrorKind;
 use rejoin_client::{CloseReason as ClientReason, ConnectError};
 use rejoin_server::{
     BroadcastError, CallbackKind, CloseFrame, CloseReason, ConnectionError, DeliveryError, DropReason,
-    ResumeRefused, SendError,
+    Identity, ResumeRefused, SendError, Server,
 };
+use rejoin_tests::harness::{self, Line};
 
 fn bye() -> CloseFrame {
     CloseFrame::new(4001, "bye")
@@ -122,4 +123,31 @@ fn the_end_of_a_client_has_a_text() {
     ] {
         assert_eq!(reason.to_string(), text);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn debug_output_names_types_and_keeps_secrets() {
+    let (server, mut log) = crate::server(|builder| builder);
+    let line = Line::to(&server);
+    let builder = line.client("/?id=ada").header("authorization", "Bearer secret");
+    let shown = [
+        (format!("{server:?}"), "Server"),
+        (format!("{:?}", server.service()), "Service"),
+        (format!("{:?}", Server::builder(harness::connect)), "Builder"),
+        (format!("{:?}", Identity::room("hall").with_id("ada")), r#"Identity { room: "hall", id: "ada""#),
+        (format!("{builder:?}"), "ClientBuilder"),
+        (format!("{:?}", builder.build().unwrap()), "Client"),
+    ];
+    for (shown, starts) in shown {
+        assert!(shown.starts_with(starts) && !shown.contains("secret"), "{shown}");
+    }
+    let (ada, _) = crate::client(&server, &mut log, "ada").await;
+    let connection = server.connection("ada").unwrap();
+    assert_eq!(format!("{connection:?}"), r#"Connection { id: "ada", room: "room", .. }"#);
+    assert_eq!(
+        format!("{:?}", connection.downgrade()),
+        r#"WeakConnection(Some(Connection { id: "ada", room: "room", .. }))"#
+    );
+    assert_eq!(format!("{ada:?}"), "Connection { state: Connected, .. }");
+    assert_eq!(format!("{:?}", ada.sender()), "Sender { state: Connected, .. }");
 }
