@@ -101,4 +101,18 @@ mod tests {
             assert!(matches!(Target::parse(url), Err(ConfigError::Url { .. })), "{url}");
         }
     }
+
+    #[test]
+    fn a_refusal_says_what_is_wrong_with_the_url() {
+        for (url, expected) in [
+            ("/ws", "it has no scheme"),
+            ("ftp://example.com", "its scheme is none of ws, wss, http, https"),
+            ("ws://me@host/", "it has a user name or password: send them in a header"),
+            ("ws://me:pw@host:80/", "it has a user name or password: send them in a header"),
+            ("ws://host:/", "its port is not a number up to 65535"),
+        ] {
+            let Err(ConfigError::Url { why }) = Target::parse(url) else { panic!("{url}") };
+            assert_eq!(why, expected, "{url}");
+        }
+    }
 }

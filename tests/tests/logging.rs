@@ -195,7 +195,7 @@ async fn a_session_is_told_in_its_span_from_its_beginning_to_its_end_and_no_secr
     let closed = r#"session closed id="ben" room="room" reason=closed by the peer lived="#;
     assert!(told[1].starts_with(closed), "{}", told[1]);
     // Whatever the task of a session says is in its span.
-    for line in lines.iter().filter(|line| line.contains("rejoin_server::observer")) {
+    for line in lines.iter().filter(|line| line.contains("rejoin_server::observe::reporter")) {
         assert!(line.contains("session{id="), "{line}");
     }
     let client_says =
@@ -249,7 +249,7 @@ async fn what_is_refused_is_told_without_the_token_even_where_the_application_qu
     let text = tape.text();
     for status in [503, 403] {
         let line = format!(
-            r#"INFO rejoin_server::service: upgrade refused status={status} path="/" why=not with {offers}"#
+            r#"INFO rejoin_server::accept::service: upgrade refused status={status} path="/" why=not with {offers}"#
         );
         assert!(text.contains(&line), "{line} in\n{text}");
     }
@@ -285,11 +285,11 @@ async fn operator_sees_addresses_refusals_and_shutdown_at_info() {
     ask("origin: https://b.test\r\n").await;
     let wrong = ask("content-length: 3\r\n").await;
     server.shutdown(Duration::from_secs(5)).await;
-    let refused = r#"rejoin_server::service: upgrade refused status="#;
+    let refused = r#"rejoin_server::accept::service: upgrade refused status="#;
     assert_eq!(
         tape.lines().iter().map(|line| line.trim_start()).collect::<Vec<_>>(),
         [
-            format!("INFO rejoin_server::listen: listening local_addr={addr}"),
+            format!("INFO rejoin_server::accept::listen: listening local_addr={addr}"),
             format!(
                 r#"WARN {refused}503 path="/ws" peer={failed} why=try again later error=invalid digit found in string"#
             ),
@@ -339,7 +339,7 @@ async fn failed_resume_is_logged_with_path_and_peer() {
         let peer = tcp.local_addr().unwrap();
         within("an answer", tcp.read_u8()).await.unwrap();
         expected.push(format!(
-            r#"INFO rejoin_server::admission: resume refused path="/ws" peer={peer} why={why}"#
+            r#"INFO rejoin_server::accept::admission: resume refused path="/ws" peer={peer} why={why}"#
         ));
     }
     let text = tape.text();
@@ -399,7 +399,7 @@ async fn at_info_an_operator_sees_the_end_of_each_session_and_of_the_server() {
     let lines = tape.lines();
     let expected = [
         "INFO rejoin_server::server: shutting down sessions=1 deadline=5s",
-        r#"INFO rejoin_server::observer: session closed id="ada" room="room" reason=server shut down lived=3s received=0 sent=0 replayed=0 dropped=0 unacknowledged=0 lost_sockets=0 resumed=0"#,
+        r#"INFO rejoin_server::observe::reporter: session closed id="ada" room="room" reason=server shut down lived=3s received=0 sent=0 replayed=0 dropped=0 unacknowledged=0 lost_sockets=0 resumed=0"#,
         "INFO rejoin_server::server: shut down dropped=0",
     ];
     let told: Vec<_> =
@@ -457,7 +457,7 @@ async fn a_panic_is_told_with_the_id_where_only_errors_are_wanted() {
     line.set_dials(Dials::Refused);
     ada.send(&secret(1)).unwrap();
     connection.closed().await;
-    let expected = r#"ERROR rejoin_server::session_task: handler panicked id="ada" which="message""#;
+    let expected = r#"ERROR rejoin_server::session::task: handler panicked id="ada" which="message""#;
     assert_eq!(tape.lines(), [expected]);
     assert_no_secret(&tape, &wire, 1);
 }

@@ -268,7 +268,7 @@ async fn a_broadcast_that_its_socket_does_not_take_is_noticed_in_time() {
         let since = Instant::now();
         // More than the line holds.
         server.broadcast("room", &Frame::new("big", &"x".repeat(100_000)).unwrap()).unwrap();
-        assert_eq!(log.next().await, "ada dropped: the socket took too little for the write timeout");
+        assert_eq!(log.next().await, "ada dropped: the socket took too few bytes within the write timeout");
         assert_eq!(since.elapsed(), secs(3));
     }
 }

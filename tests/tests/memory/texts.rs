@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use rejoin_client::{CloseReason as ClientReason, ConnectError};
 use rejoin_server::{
     BroadcastError, CallbackKind, CloseFrame, CloseReason, ConnectionError, DeliveryError, DropReason,
-    Identity, ResumeRefused, SendError, Server,
+    EncodeError, Identity, ResumeRefused, SendError, Server,
 };
 use rejoin_tests::harness::{self, Line};
 
@@ -74,6 +74,14 @@ fn errors_of_sends_say_what_stands_in_the_way() {
         assert!(std::error::Error::source(&not_sent).is_some(), "{text}");
     }
     assert!(SendError::Timeout.to_string().contains("within the write timeout"));
+    let encode = EncodeError::new("a date");
+    for error in [
+        &SendError::Encode(encode.clone()) as &dyn std::error::Error,
+        &BroadcastError::Encode(encode.clone()),
+    ] {
+        assert_eq!(error.to_string(), encode.to_string());
+        assert_eq!(error.source().map(ToString::to_string), Some(encode.to_string()));
+    }
     for error in [DeliveryError::Dropped, DeliveryError::Ended, DeliveryError::PlainMode] {
         assert!(error.to_string().contains("frame"), "{error}");
         assert!(std::error::Error::source(&error).is_none(), "{error}");
@@ -141,6 +149,8 @@ async fn debug_output_names_types_and_keeps_secrets() {
     for (shown, starts) in shown {
         assert!(shown.starts_with(starts) && !shown.contains("secret"), "{shown}");
     }
+    let options = format!("{:?}", line.client("/").header("authorization", "Bearer secret"));
+    assert!(options.contains(r#"mode: Session, reconnect: true, headers: ["authorization"]"#), "{options}");
     let (ada, _) = crate::client(&server, &mut log, "ada").await;
     let connection = server.connection("ada").unwrap();
     assert_eq!(format!("{connection:?}"), r#"Connection { id: "ada", room: "room", .. }"#);

@@ -306,3 +306,20 @@ fn a_frame_that_cannot_be_represented_leaves_nothing_to_deliver() {
     session.handle_written(epoch, 1, 2000, None, now);
     assert_eq!((session.counts().dropped, session.counts().unacknowledged), (2, 0));
 }
+
+#[test]
+fn a_client_replays_what_was_not_written_too() {
+    let now = Instant::now();
+    let mut session = Session::new(Arc::new(SessionConfig::new(Side::Client, Mode::Plain)), now);
+    let epoch = session.reserve();
+    session.attach(epoch, None, now).unwrap();
+    for text in ["1", "2"] {
+        send(&mut session, text).unwrap();
+    }
+    assert_eq!(written(&mut session, epoch, now), messages(&["1", "2"]));
+    session.handle_written(epoch, 1, 1000, Some(1000), now);
+    session.handle_lost(epoch, DropReason::Io(std::io::ErrorKind::BrokenPipe), now);
+    let epoch = session.reserve();
+    session.attach(epoch, None, now).unwrap();
+    assert_eq!(written(&mut session, epoch, now), messages(&["2"]));
+}
