@@ -73,7 +73,7 @@ fn errors_of_sends_say_what_stands_in_the_way() {
         assert_eq!(not_sent.to_string(), text);
         assert!(std::error::Error::source(&not_sent).is_some(), "{text}");
     }
-    assert!(SendError::Timeout.to_string().contains("within the write timeout"));
+    assert!(SendError::Timeout.to_string().contains("for the write timeout"));
     let encode = EncodeError::new("a date");
     for error in [
         &SendError::Encode(encode.clone()) as &dyn std::error::Error,
