@@ -155,10 +155,7 @@ async fn a_client_that_sends_without_a_pause_lets_other_tasks_have_their_turn() 
 #[cfg(target_pointer_width = "64")]
 fn an_idle_connection_stays_small() {
     // With tokio's header a task of up to 128 bytes takes 256. For 256 bytes the allocator of glibc reserves 264.
-    let sizes = [
-        size_of::<SessionTask>(),
-        Connection::SIZE,
-        size_of::<SocketDriver<WsTransport<OptimisticTcp>>>(),
-    ];
+    let sizes =
+        [size_of::<SessionTask>(), Connection::SIZE, size_of::<SocketDriver<WsTransport<OptimisticTcp>>>()];
     assert!(sizes.iter().zip([112, 256, 264]).all(|(size, most)| *size <= most), "{sizes:?}");
 }

@@ -1,0 +1,108 @@
+//! Tests of [`Rooms`].
+
+use super::*;
+use crate::testing::{connection, dial, runtime, server};
+use crate::{ConnectRequest, Identity, Reject, Server};
+
+#[test]
+fn a_room_whose_fan_out_ended_with_its_runtime_is_written_to_from_the_next() {
+    let shared = server();
+    for _ in 0..=CHUNK {
+        shared.rooms.join(&connection(&shared));
+    }
+    let broadcast = || shared.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest, &shared);
+    let is_flushing = || shared.rooms.room("room").unwrap().lock().flushing;
+    let first = runtime();
+    first.block_on(async {
+        shared.runtimes.note();
+        assert_eq!(broadcast().unwrap().0, CHUNK + 1);
+        // The fan-out has written to one of two chunks.
+        tokio::task::yield_now().await;
+        assert!(is_flushing());
+    });
+    drop(first);
+    assert!(!is_flushing(), "there is no fan-out any more");
+    runtime().block_on(async {
+        shared.runtimes.note();
+        broadcast().unwrap();
+        assert!(is_flushing(), "there is another");
+        while is_flushing() {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn draining_a_feed_on_a_move_wakes_blocked_sender() {
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+    let server = Server::builder(connect).send_buffer(4).send_buffer_bytes(2000).build().unwrap();
+    let shared = server.shared();
+    let members: Vec<_> = (0..=CHUNK).map(|_| connection(shared)).collect();
+    for member in &members {
+        shared.rooms.join(member);
+    }
+    let moved = &members[CHUNK];
+    let of_size = |size: usize| Frame::new("e", &"x".repeat(size)).unwrap();
+    for _ in 0..4 {
+        moved.send(&of_size(400)).unwrap();
+    }
+    let last = Frame::event_only("last");
+    // The member has not drained the big frame, which takes the place of two, when another one's place becomes its own.
+    let moves = async {
+        shared.rooms.broadcast("room", &of_size(900), Overflow::DropOldest, shared).unwrap();
+        assert!(!shared.rooms.leave(&members[0]));
+    };
+    let since = tokio::time::Instant::now();
+    let (sent, ()) = tokio::join!(biased; moved.send_wait(&last), moves);
+    assert_eq!((sent, since.elapsed()), (Ok(()), std::time::Duration::ZERO));
+}
+
+#[test]
+fn members_fill_one_chunk_after_the_other() {
+    let shared = server();
+    let members: Vec<_> = (0..=2 * CHUNK).map(|_| connection(&shared)).collect();
+    let created: Vec<_> = members.iter().map(|member| shared.rooms.join(member)).collect();
+    assert_eq!((created[0], created[1..].iter().sum::<usize>()), (1, 0));
+    let sizes = || -> Vec<_> {
+        let room = shared.rooms.room("room").unwrap();
+        room.lock().chunks.iter().map(|chunk| chunk.members.len()).collect()
+    };
+    assert_eq!(sizes(), [CHUNK, CHUNK, 1]);
+    assert!(!shared.rooms.leave(&members[7]) && !shared.rooms.leave(&members[7]));
+    assert_eq!(sizes(), [CHUNK, CHUNK]);
+    assert_eq!(members[2 * CHUNK].room_slot(), 7, "the last member of the room takes the place");
+    assert!(!shared.rooms.leave(&members[2 * CHUNK]));
+    assert_eq!(sizes(), [CHUNK, CHUNK - 1]);
+    assert_eq!(shared.rooms.room("room").unwrap().lock().codecs, [2 * CHUNK - 1]);
+}
+
+#[test]
+fn broadcasts_write_to_lagging_chunks_in_turn() {
+    let shared = server();
+    for _ in 0..3 * CHUNK {
+        shared.rooms.join(&connection(&shared));
+    }
+    let room = shared.rooms.room("room").unwrap();
+    let mut members = room.lock();
+    let mut next =
+        |lagging: &[usize]| members.next_lagging(lagging).is_some().then(|| members.next_lagging - 1);
+    assert_eq!(next(&[]), None);
+    assert_eq!([next(&[0, 2]), next(&[0, 2]), next(&[0, 2])], [Some(0), Some(2), Some(0)]);
+    assert_eq!([next(&[0, 1, 2]), next(&[0, 1, 2])], [Some(1), Some(2)]);
+    assert_eq!([next(&[1]), next(&[1])], [Some(1), Some(1)]);
+}
+
+/// Nothing else touches a session meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_fan_out_that_frees_bytes_wakes_blocked_senders() {
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+    let server = Server::builder(connect).max_retained_bytes(1000).build().unwrap();
+    let shared = server.shared();
+    let _theirs = dial(&server).await;
+    let waits = connection(shared);
+    let frame = |size: usize| Frame::new("e", &"x".repeat(size)).unwrap();
+    assert_eq!(server.broadcast("room", &frame(900)), Ok(1));
+    let since = tokio::time::Instant::now();
+    assert_eq!(waits.send_wait(&frame(200)).await, Ok(()));
+    assert_eq!(since.elapsed(), std::time::Duration::ZERO);
+}
