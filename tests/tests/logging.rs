@@ -480,7 +480,7 @@ async fn a_gap_of_the_clients_own_is_told_at_debug() {
     line.set_dials(Dials::Served);
     while !log.next().await.starts_with("ada gap 1-3") {}
     let lines = of_session(&tape.lines(), "ada");
-    assert!(lines.contains(&"peer gives frames up from=1 to=3".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"peer reports a gap from=1 to=3".to_owned()), "{lines:?}");
 }
 
 /// Counts nothing, and panics where it is told to.
