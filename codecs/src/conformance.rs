@@ -1,29 +1,29 @@
-//! What every [`Codec`] must satisfy: [`check`], for the tests of whoever writes one.
+//! What rejoin requires of every [`Codec`]: call [`check`] in a test of your codec.
 //!
 //! - `name`: the name fits into a subprotocol, and is the same at every call.
-//! - `payloads`: a frame without a payload can always be encoded. One with a payload may be refused where the format has no
-//!   image for it, but not every payload.
+//! - `payloads`: a frame without a payload can always be encoded. A payload may be refused if the format cannot represent it, but
+//!   not every payload.
 //! - `text`: the data of a text message is UTF-8.
-//! - `round trip`: what is encoded decodes to the same id and event, and to a payload where there was one. The payload may
-//!   be transcoded to the codec's own format, but payloads that differ come back different; one that comes back in the
-//!   format that it had is the same byte for byte.
-//! - `translation`: a payload that comes back in another format is the same value there. MessagePack as JSON, and JSON as
-//!   MessagePack: nil and booleans, integers exactly, finite floats, strings, arrays, maps with string keys; `bin` inside of
-//!   MessagePack is a padded standard base64 string in JSON, and so are opaque bytes ([`Payload::to_bytes`] reads them). Of
-//!   values that only MessagePack has, like NaN or a key that is no string, this suite asks nothing but the other claims.
-//! - `second trip`: what was decoded can be encoded, and comes back as exactly the same frame.
-//! - `json`: a decoded payload of [`PayloadFormat::Json`] is one JSON text without white space around it, whatever the peer
-//!   sent: other codecs copy it into their messages unchecked.
-//! - `msgpack`: a decoded payload of [`PayloadFormat::Msgpack`] is one value of MessagePack, whatever the peer sent, and no
-//!   `bin`: that is one of [`PayloadFormat::Bytes`].
-//! - `kind`: a codec that writes only text refuses binary, and the reverse, with [`DecodeError::NotAFrame`].
-//! - `control`: [`Codec::encode_control`] never refuses JSON. The frame comes back with its event, no id, and the same JSON
+//! - `round trip`: an encoded frame decodes to the same id and event, and to a payload if it had one. The payload may be
+//!   transcoded to the codec's own format, but different payloads remain different, and a payload that keeps its format also
+//!   keeps its bytes.
+//! - `translation`: a payload that is decoded in another format has the same value there. Between MessagePack and JSON, this
+//!   covers nil and booleans, exact integers, finite floats, strings, arrays, and maps with string keys. `bin` inside
+//!   MessagePack is a padded standard base64 string in JSON, and so are opaque bytes ([`Payload::to_bytes`] reads them). For
+//!   values that only MessagePack has, such as NaN or a key that is not a string, only the other claims apply.
+//! - `second trip`: a decoded frame can be encoded, and decodes to exactly the same frame.
+//! - `json`: a decoded payload of [`PayloadFormat::Json`] is one JSON text without surrounding whitespace, whatever the peer
+//!   sent, because other codecs copy it into their messages without checking it.
+//! - `msgpack`: a decoded payload of [`PayloadFormat::Msgpack`] is one MessagePack value, whatever the peer sent, and not a
+//!   `bin`, which is [`PayloadFormat::Bytes`].
+//! - `kind`: a codec that encodes only text messages decodes binary ones to [`DecodeError::NotAFrame`], and vice versa.
+//! - `control`: [`Codec::encode_control`] never fails for JSON. The frame is decoded with its event, no id, and the same JSON
 //!   text as a payload of [`PayloadFormat::Json`] or [`PayloadFormat::Bytes`].
-//! - `no panic`: nothing makes it panic: random bytes, messages cut short, messages with a byte changed, UTF-8 or not,
-//!   and 100,000 times the same byte; nor a payload that is very deep, or not of its format at all. A reader that recurses
-//!   without a bound overflows its stack there, and the process of the tests ends.
+//! - `no panic`: no input causes a panic: random bytes, truncated messages, messages with a changed byte, valid UTF-8 or not, and
+//!   the same byte 100,000 times; nor does a payload that is nested very deeply or invalid in its format. A parser that recurses
+//!   without a limit overflows its stack here, which ends the test process.
 //!
-//! A message cut short may well decode: WebSocket says where messages end, so that a codec need not.
+//! A truncated message may be decoded successfully: WebSocket delimits messages, so a codec does not have to.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,8 +47,8 @@ use samples::{
 #[cfg(feature = "json")]
 mod tests;
 
-/// Checks that `codec` satisfies every claim of [this module](self). Takes less than a second without optimizations; the
-/// inputs are the same at every run.
+/// Checks that `codec` satisfies every claim of [this module](self). Takes less than a second without optimizations; the inputs
+/// are the same in every run.
 ///
 /// # Panics
 /// Panics with the name of the first claim that does not hold, and the input that shows it.
@@ -78,7 +78,7 @@ impl Suite<'_> {
     fn check_name(&self) {
         let name = self.codec.name();
         if !is_codec_name(name) {
-            self.broken("name", format_args!("it is not 1 to 32 of [a-z0-9_-]"));
+            self.broken("name", format_args!("expected 1 to 32 characters of [a-z0-9_-]"));
         }
         let again = self.codec.name();
         if name != again {
@@ -86,14 +86,14 @@ impl Suite<'_> {
         }
     }
 
-    /// Sends all kinds of frames on their round trips. Returns the messages, but for those of a name and a payload together.
+    /// Checks the round trips of all kinds of frames. Returns the messages, except those with both names and payloads.
     fn check_samples(&self) -> Vec<Message> {
         let mut written = Vec::new();
         for frame in names_of_texts().into_iter().chain(names_of_lengths()) {
             match self.check_round_trip(&frame) {
                 Ok((message, _)) => written.push(message),
                 Err(error) => {
-                    self.broken("payloads", format_args!("{frame:?} has none, yet: {error}"));
+                    self.broken("payloads", format_args!("{frame:?} without a payload fails: {error}"));
                 }
             }
         }
@@ -111,13 +111,13 @@ impl Suite<'_> {
             carried.extend(self.check_round_trip(&frame).map(|(message, _)| message));
         }
         if carried.is_empty() {
-            self.broken("payloads", format_args!("it carries none at all"));
+            self.broken("payloads", format_args!("every payload is refused"));
         }
         written.append(&mut carried);
         written
     }
 
-    /// `payloads` are all different, and must come back so. Returns the messages of those that the codec carries.
+    /// Checks that `payloads`, which all differ, still differ after a round trip. Returns the messages that the codec encoded.
     fn check_distinct(&self, payloads: &[Payload]) -> Vec<Message> {
         let mut messages = Vec::new();
         let mut seen: Vec<(&Payload, Frame)> = Vec::new();
@@ -130,7 +130,7 @@ impl Suite<'_> {
                 let (one, other) = (Excerpt(payload.data()), Excerpt(other.data()));
                 self.broken(
                     "round trip",
-                    format_args!("the payloads {one} and {other} come back as the same"),
+                    format_args!("the payloads {one} and {other} decode to the same frame"),
                 );
             }
             if let Some(decoded) = decoded.payload()
@@ -146,7 +146,7 @@ impl Suite<'_> {
         messages
     }
 
-    /// There and back, twice. Returns the message and what it decodes to, or why the codec cannot write the frame.
+    /// Checks two round trips. Returns the message and the decoded frame, or the codec's error if it cannot encode the frame.
     fn check_round_trip(&self, frame: &Frame) -> Result<(Message, Frame), EncodeError> {
         let message = self.encode(frame)?;
         let decoded = self.decode(&message).unwrap_or_else(|error| {
@@ -168,7 +168,7 @@ impl Suite<'_> {
         Ok((message, decoded))
     }
 
-    /// `frame` came out of `message`: it must be fit for other codecs, and for this one.
+    /// Checks that `frame`, decoded from `message`, is valid for other codecs and for this one.
     fn check_decoded(&self, message: &Message, frame: &Frame) {
         if let Some(payload) = frame.payload() {
             let (claim, is_sound) = match payload.format() {
@@ -230,7 +230,7 @@ impl Suite<'_> {
         };
         for message in written {
             let message = Message { kind: other, data: message.data.clone() };
-            // WebSocket does not let through text that is not UTF-8: there is no promise about it.
+            // WebSocket rejects text that is not UTF-8, so nothing is claimed about it.
             if !is_sound(&message) {
                 continue;
             }
@@ -241,7 +241,7 @@ impl Suite<'_> {
         }
     }
 
-    /// Payloads that only [`Payload::from_parts`] makes. What is written of them is the codec's choice.
+    /// Encodes payloads that only [`Payload::from_parts`] can create. The result does not matter.
     fn check_hostile_payloads(&self) {
         let random = hostile::random().map(|data| Payload::from_parts(PayloadFormat::Msgpack, data));
         for payload in hostile_payloads().into_iter().chain(random) {
@@ -250,7 +250,7 @@ impl Suite<'_> {
         }
     }
 
-    /// Messages that no codec writes, most of them made from those that this one writes.
+    /// Decodes messages that no codec encodes, most of them derived from those that this one encoded.
     fn check_hostile_messages(&self, written: &[Message]) {
         for message in hostile::short(written) {
             for data in hostile::truncated(&message.data).chain(hostile::changed(&message.data)) {
@@ -265,7 +265,7 @@ impl Suite<'_> {
         self.check_repeated();
     }
 
-    /// The same byte again and again, alone and where a payload begins: the one that opens a list opens it 100,000 deep.
+    /// Repeats every byte, on its own and at the start of a payload: a byte that opens a list opens 100,000 nested ones.
     fn check_repeated(&self) {
         let write = |json| self.encode(&Frame::event_only("e").with_payload(json_sample(json)));
         let until_payload = match (write("1"), write("2")) {
@@ -281,7 +281,7 @@ impl Suite<'_> {
                 data.resize(start.len() + 100_000, byte);
                 let text = Message { kind: MessageKind::Text, data: data.into() };
                 let binary = Message::binary(text.data.clone());
-                // Not `check_hostile`: whether it panics is the question, and so much text takes its time.
+                // Not `check_hostile`: this only looks for panics, and checking texts of this length would take long.
                 let _ = (self.decode(&text), self.decode(&binary));
             }
         }
@@ -321,7 +321,7 @@ impl Suite<'_> {
     }
 }
 
-/// Whether WebSocket would deliver it: text has to be UTF-8.
+/// Whether WebSocket would deliver the message: text must be UTF-8.
 fn is_sound(message: &Message) -> bool {
     message.kind == MessageKind::Binary || str::from_utf8(&message.data).is_ok()
 }

@@ -8,28 +8,28 @@ use skip::{skip_colon, skip_space, skip_string, skip_value};
 
 use crate::transcode::{to_json, write_base64};
 
-/// JSON in text messages: `{"id":..,"event":..,"payload":..}`, absent members left out (PROTOCOL.md §2). Its name is `json`.
+/// JSON in text messages: `{"id":..,"event":..,"payload":..}` without absent members (PROTOCOL.md §2). Its name is `json`.
 ///
-/// What it writes:
-/// - the text of a JSON payload as it is, byte for byte; it is not checked again;
-/// - a MessagePack payload by the [table of images](crate#images);
-/// - opaque bytes ([`PayloadFormat::Bytes`]) as a padded standard base64 string. They come back as that string: JSON cannot
-///   say that they were bytes.
+/// Encoding:
+/// - A JSON payload is copied byte for byte, without another check.
+/// - A MessagePack payload is transcoded by the [table of encodings](crate#encodings).
+/// - Opaque bytes ([`PayloadFormat::Bytes`]) become a padded standard base64 string. They are decoded as that string, because
+///   JSON cannot distinguish it from bytes.
 ///
-/// What it reads:
-/// - the members in any order, their names escaped or not. Members of other names are ignored, whatever they hold and
-///   however deep;
-/// - an empty `id` or `event` as an absent one;
-/// - `payload` as the text that stands there, byte for byte, without the white space around it; `null` is a payload. The
-///   text shares the message's memory where it is at least half of the message, and is copied where it is less, so that a
-///   small payload does not keep a big message alive.
+/// Decoding:
+/// - Members may be in any order, and their names may contain escapes. Other members are ignored, whatever their contents and
+///   depth.
+/// - An empty `id` or `event` is the same as an absent one.
+/// - `payload` keeps its text byte for byte, without surrounding whitespace; `null` is a payload. The text shares the message's
+///   memory if it is at least half of the message. Otherwise it is copied, so that a small payload does not keep a large
+///   message alive.
 ///
-/// What it refuses:
-/// - [`DecodeError::Malformed`]: what is not one JSON text of RFC 8259 in UTF-8, wherever the mistake stands. A byte order
-///   mark is such a mistake;
-/// - [`DecodeError::NotAFrame`]: a binary message; JSON that is not an object; an `id` or `event` that is no string, `null`
-///   included, or that names half of a surrogate pair (`"\ud800"`: JSON by its grammar, but no Unicode text); `id`, `event`
-///   or `payload` standing there twice, since readers of JSON differ in which of the two they take.
+/// Errors:
+/// - [`DecodeError::Malformed`] if the message is not one JSON text of RFC 8259 in UTF-8, wherever the mistake is. A byte order
+///   mark is a mistake.
+/// - [`DecodeError::NotAFrame`] for a binary message; for JSON that is not an object; for an `id` or `event` that is not a string
+///   (`null` included), or contains an unpaired surrogate (`"\ud800"`, which is valid JSON, but not Unicode text); for a
+///   duplicate `id`, `event` or `payload`, because JSON parsers differ in which one they use.
 ///
 /// ```
 /// use rejoin_codecs::JsonCodec;
@@ -65,7 +65,7 @@ impl Codec for JsonCodec {
             json.push(b'{');
         }
         json.push(b'}');
-        // Only escapes and MessagePack made it bigger than it need be; without excess it becomes `Bytes` without another allocation.
+        // Escapes and MessagePack can leave excess capacity; without excess, `Bytes` uses the allocation without a copy.
         json.shrink_to_fit();
         Ok(Message { kind: MessageKind::Text, data: json.into() })
     }
@@ -79,7 +79,7 @@ impl Codec for JsonCodec {
         let text = str::from_utf8(&data).map_err(|error| DecodeError::Malformed(error.to_string().into()))?;
         let members = Members::read(text).ok_or_else(|| refusal(text))?;
         if members.repeated {
-            return Err(not_a_frame("a member stands there twice"));
+            return Err(not_a_frame("duplicate member"));
         }
         let id = read_string(members.id, "id is not a string")?;
         let event = read_string(members.event, "event is not a string")?;
@@ -94,7 +94,7 @@ impl Codec for JsonCodec {
     }
 }
 
-/// The members of a frame as they stand in the text. The text is JSON to its last byte when these were read from it.
+/// The unparsed members of a frame. The whole text is valid JSON if these were read from it.
 #[derive(Default)]
 struct Members<'a> {
     id: Option<&'a str>,
@@ -104,7 +104,7 @@ struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// `None` where the text is not one JSON object.
+    /// Returns `None` if the text is not one JSON object.
     fn read(text: &'a str) -> Option<Self> {
         let bytes = text.as_bytes();
         let mut members = Members::default();
@@ -140,13 +140,13 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// The member that `name`, a JSON string with its quotes, stands for.
+    /// The member with this name, a JSON string including quotes.
     fn by_name(&mut self, name: &str) -> Option<&mut Option<&'a str>> {
         match name {
             r#""id""# => Some(&mut self.id),
             r#""event""# => Some(&mut self.event),
             r#""payload""# => Some(&mut self.payload),
-            // What remains is a name of somebody else's, or one written with escapes.
+            // A name without escapes that is none of ours.
             _ if !name.contains('\\') => None,
             _ => match serde_json::from_str::<String>(name).ok()?.as_str() {
                 "id" => Some(&mut self.id),
@@ -158,8 +158,8 @@ impl<'a> Members<'a> {
     }
 }
 
-/// Why `text` is no frame: not JSON, or JSON of another shape. A second pass, so that a wrong type early in the text does
-/// not hide a wrong byte after it; it is paid for by messages that close their socket.
+/// Why `text` is not a frame: malformed, or JSON of another type. This second pass ensures that a wrong type early in the text
+/// does not hide a syntax error after it; only messages that close their socket pay for it.
 #[cold]
 fn refusal(text: &str) -> DecodeError {
     match serde_json::from_str::<IgnoredAny>(text) {
@@ -172,7 +172,7 @@ fn not_a_frame(why: &'static str) -> DecodeError {
     DecodeError::NotAFrame(why.into())
 }
 
-/// The string that a member is, empty where it is absent; `why` it is no frame where it is no string, or no Unicode text.
+/// Parses a string member; absent is empty. Fails with `why` if it is not a string, or not Unicode text.
 fn read_string(member: Option<&str>, why: &'static str) -> Result<Box<str>, DecodeError> {
     let Some(value) = member else {
         return Ok(Box::default());
@@ -183,9 +183,9 @@ fn read_string(member: Option<&str>, why: &'static str) -> Result<Box<str>, Deco
     }
 }
 
-/// How long the message is when no character of `id` and `event` needs an escape, and nothing has to be translated.
+/// Length of the message if `id` and `event` need no escapes and the payload is not transcoded.
 fn unescaped_len(frame: &Frame) -> Result<usize, EncodeError> {
-    // A brace or comma before it, the quotes around it, the colon.
+    // A brace or comma, two quotes and a colon.
     let member = |name: &str, value: usize| name.len() + 4 + value;
     let mut len = 1;
     for (name, value) in [("id", frame.id()), ("event", frame.event())] {
@@ -196,7 +196,7 @@ fn unescaped_len(frame: &Frame) -> Result<usize, EncodeError> {
     if let Some(payload) = frame.payload() {
         let value = match payload.format() {
             PayloadFormat::Bytes => base64_len(payload.data())? + 2,
-            // Of MessagePack a guess: names and strings are as long there.
+            // A guess for MessagePack, in which names and strings have about the same length.
             _ => payload.data().len(),
         };
         len += member("payload", value);
@@ -230,7 +230,7 @@ fn write_payload(json: &mut Vec<u8>, payload: &Payload) -> Result<(), EncodeErro
 
 fn base64_len(data: &[u8]) -> Result<usize, EncodeError> {
     base64::encoded_len(data.len(), true)
-        .ok_or_else(|| EncodeError::new("bytes whose base64 is longer than memory"))
+        .ok_or_else(|| EncodeError::new("bytes whose base64 exceeds the address space"))
 }
 
 #[cfg(test)]
@@ -262,7 +262,7 @@ mod tests {
         str::from_utf8(frame.payload().unwrap().data()).unwrap()
     }
 
-    /// One that is a byte too short costs another allocation and a copy.
+    /// A capacity that is a byte too small costs a reallocation and a copy.
     #[test]
     fn the_capacity_is_the_length_where_nothing_is_escaped_or_translated() {
         for (id, event) in [("", ""), ("1", ""), ("", "e"), ("id", "event")] {
@@ -272,7 +272,7 @@ mod tests {
             for frame in [&opaque(0), &opaque(1), &opaque(2), &opaque(3), &opaque(100), &json] {
                 assert_eq!(unescaped_len(frame).unwrap(), encode(frame).len(), "{frame:?}");
             }
-            // An empty frame is two braces where one is enough.
+            // The estimate counts one brace for an empty frame, which has two.
             let least = if id.is_empty() && event.is_empty() { 2 } else { encode(&frame).len() };
             assert_eq!(unescaped_len(&frame).unwrap() + usize::from(least == 2), least, "{frame:?}");
         }

@@ -5,30 +5,30 @@ use rejoin_core::{Codec, DecodeError, EncodeError, Frame, Message, MessageKind, 
 
 use crate::transcode::{Malformed, Reader, Token, to_msgpack, write_bin, write_map_head, write_str};
 
-/// MessagePack in binary messages: a map with the string keys `id`, `event` and `payload`, absent members left out
-/// (PROTOCOL.md §2). Its name is `msgpack`.
+/// MessagePack in binary messages: a map with the string keys `id`, `event` and `payload`, without absent members (PROTOCOL.md
+/// §2). Its name is `msgpack`.
 ///
-/// What it writes:
-/// - every head in the shortest format that fits;
-/// - a MessagePack payload as it is, byte for byte; it is not checked again;
-/// - a JSON payload by the [table of images](crate#images). One that is not JSON, or deeper than the table goes, is an
-///   [`EncodeError`];
-/// - opaque bytes ([`PayloadFormat::Bytes`]) as `bin`;
-/// - the JSON of a control frame as text in `bin` (PROTOCOL.md §3).
+/// Encoding:
+/// - Every head has the shortest format.
+/// - A MessagePack payload is copied byte for byte, without another check.
+/// - A JSON payload is transcoded by the [table of encodings](crate#encodings). If it is not JSON, or nested too deeply, encoding
+///   fails with an [`EncodeError`].
+/// - Opaque bytes ([`PayloadFormat::Bytes`]) become `bin`.
+/// - The JSON of a control frame becomes text in `bin` (PROTOCOL.md §3).
 ///
-/// What it reads:
-/// - the members in any order, in any format of the specification, the shortest or not. Members of other names are ignored,
-///   whatever they hold and however deep, and so are keys that are no strings;
-/// - an empty `id` or `event` as an absent one;
-/// - `payload` as the value that stands there, byte for byte; nil is a payload. One that is `bin` itself is opaque bytes. The
-///   payload shares the message's memory where it is at least half of the message, and is copied where it is less, so that
-///   a small payload does not keep a big message alive.
+/// Decoding:
+/// - Members may be in any order and in any valid format, shortest or not. Other members are ignored, whatever their contents
+///   and depth, and so are keys that are not strings.
+/// - An empty `id` or `event` is the same as an absent one.
+/// - `payload` keeps its value byte for byte; nil is a payload. If it is a `bin`, it becomes opaque bytes. The payload shares the
+///   message's memory if it is at least half of the message. Otherwise it is copied, so that a small payload does not keep a
+///   large message alive.
 ///
-/// What it refuses:
-/// - [`DecodeError::Malformed`]: what is not exactly one value of MessagePack: cut short, with something after it, with the
-///   reserved marker 0xc1; and an `id` or `event` that is not UTF-8. No other string is looked into;
-/// - [`DecodeError::NotAFrame`]: a text message; MessagePack that is no map; an `id` or `event` that is no string, nil
-///   included; `id`, `event` or `payload` standing there twice, since readers differ in which of the two they take.
+/// Errors:
+/// - [`DecodeError::Malformed`] if the message is not exactly one MessagePack value (it is truncated, has trailing bytes, or
+///   contains the reserved marker 0xc1), or if `id` or `event` is not UTF-8. Other strings are not validated.
+/// - [`DecodeError::NotAFrame`] for a text message; for MessagePack that is not a map; for an `id` or `event` that is not a
+///   string (nil included); for a duplicate `id`, `event` or `payload`, because parsers differ in which one they use.
 ///
 /// ```
 /// use rejoin_codecs::MsgpackCodec;
@@ -65,7 +65,7 @@ impl Codec for MsgpackCodec {
             write_str(&mut out, "payload")?;
             write_payload(&mut out, payload)?;
         }
-        // It waits in buffers until it is acknowledged, maybe for long.
+        // Free excess capacity, because the message may stay in send buffers for a long time.
         out.shrink_to_fit();
         Ok(Message::binary(out))
     }
@@ -105,17 +105,17 @@ impl Codec for MsgpackCodec {
     }
 }
 
-/// The greatest length of what stands around the values: the map's head, the names with theirs, the values' heads.
+/// Maximum length of everything but the values: the head of the map, the names with their heads, and the heads of the values.
 const HEADS: usize = 1 + 3 + 6 + 8 + 3 * 5;
 
-/// The members of a frame as they stand in the message. The message is MessagePack to its last byte when one of these was
-/// read from it: a wrong type does not hide a wrong byte after it.
+/// The unparsed members of a frame. The whole message is valid MessagePack if these were read from it, so a wrong type does not
+/// hide a malformed value after it.
 #[derive(Default)]
 struct Members<'a> {
     id: Option<Result<&'a str, &'static str>>,
     event: Option<Result<&'a str, &'static str>>,
     payload: Option<&'a [u8]>,
-    /// Why it is no frame, whatever its members are.
+    /// Why the message is not a frame, regardless of its members.
     refusal: Option<&'static str>,
 }
 
@@ -147,13 +147,13 @@ impl<'a> Members<'a> {
             _ => false,
         };
         if is_repeated {
-            self.refusal = Some("a member stands there twice");
+            self.refusal = Some("duplicate member");
         }
         Ok(())
     }
 }
 
-/// The string that `value` is, or `why` it is no frame where it is no string.
+/// Reads a string. Returns `why` if the value is not a string, so that the rest of the message is still validated.
 fn read_str<'a>(value: &'a [u8], why: &'static str) -> Result<Result<&'a str, &'static str>, DecodeError> {
     match Reader::new(value).token().map_err(malformed)? {
         Token::Str(bytes) => match str::from_utf8(bytes) {

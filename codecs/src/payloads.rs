@@ -1,12 +1,13 @@
-//! For codecs of an application: payloads checked, and translated into the format that the codec carries.
+//! Validates and transcodes payloads, for codecs of applications.
 
 use bytes::Bytes;
 use rejoin_core::{DecodeError, EncodeError, Payload, PayloadFormat};
 
 use crate::transcode;
 
-/// The payload as JSON: itself where it is JSON, its image by the table in [the crate's documentation](crate#images) where it is
-/// MessagePack, a base64 string where it is bytes. So that a codec which carries JSON carries everything.
+/// Converts a payload to JSON: JSON is returned unchanged, MessagePack is transcoded by the table in
+/// [the crate's documentation](crate#encodings), and bytes become a base64 string. A codec that carries JSON can therefore carry
+/// every payload.
 ///
 /// ```
 /// use rejoin_codecs::payloads::as_json;
@@ -19,7 +20,7 @@ use crate::transcode;
 /// ```
 ///
 /// # Errors
-/// Fails where the payload has no image in JSON.
+/// Fails if the payload cannot be represented in JSON.
 pub fn as_json(payload: &Payload) -> Result<Payload, EncodeError> {
     let mut json = Vec::new();
     match payload.format() {
@@ -31,19 +32,19 @@ pub fn as_json(payload: &Payload) -> Result<Payload, EncodeError> {
     Ok(Payload::from_parts(PayloadFormat::Json, json.into()))
 }
 
-/// The payload that `text` is as one JSON text, without the white space around it, and sharing its memory: for a codec that
-/// reads JSON from a peer. Others copy it into their messages as it is, so that it has to be checked.
+/// Creates a payload from a JSON text, without surrounding whitespace; it shares the memory of `text`. Codecs that receive JSON
+/// from a peer must call this, because other codecs copy the payload into their messages without checking it.
 ///
 /// # Errors
-/// Fails where it is not exactly one JSON text of RFC 8259 in UTF-8.
+/// Fails if `text` is not exactly one JSON text of RFC 8259 in UTF-8.
 pub fn json(text: &Bytes) -> Result<Payload, DecodeError> {
     transcode::json_payload(text).map_err(|error| DecodeError::Malformed(error.to_string().into()))
 }
 
-/// The payload that `value` is as one value of MessagePack, sharing its memory; a `bin` is opaque bytes.
+/// Creates a payload from a MessagePack value; it shares the memory of `value`. A `bin` becomes opaque bytes.
 ///
 /// # Errors
-/// Fails where it is not exactly one value.
+/// Fails if `value` is not exactly one MessagePack value.
 pub fn msgpack(value: &Bytes) -> Result<Payload, DecodeError> {
     transcode::msgpack_payload(value).map_err(|error| DecodeError::Malformed(error.to_string().into()))
 }

@@ -8,27 +8,26 @@ mod wire;
 use wire::{Reader, Value};
 
 /// Protobuf in binary messages: the message `Frame` of `proto/rejoin/v1/frame.proto`, which this crate ships for
-/// implementers in other languages (PROTOCOL.md §2). Its name is `protobuf`.
+/// implementations in other languages (PROTOCOL.md §2). Its name is `protobuf`.
 ///
-/// What it writes:
-/// - the fields that are there, in the order of their numbers; `payload` also where it is empty, and `format` where it is not
-///   the default, bytes;
-/// - a payload in any format as it is, byte for byte: nothing is translated.
+/// Encoding:
+/// - Fields that are present are written in the order of their numbers: `payload` even if it is empty, and `format` if it is not
+///   the default, bytes.
+/// - A payload of any format is copied byte for byte, and never transcoded.
 ///
-/// What it reads:
-/// - the fields in any order; the last one of those that stand there more than once. Unknown fields are skipped, however
-///   deep their groups are;
-/// - an empty `id` or `event` as an absent one; `format` without a payload as nothing;
-/// - `payload` byte for byte, but for the white space around a JSON text. It shares the message's memory where it is at least
-///   half of the message, and is copied where it is less, so that a small payload does not keep a big message alive. JSON
-///   and MessagePack cost one pass over their bytes to check them: receivers of other codecs get them unchecked;
-/// - a MessagePack payload that is a `bin` as its content, in [`PayloadFormat::Bytes`].
+/// Decoding:
+/// - Fields may be in any order; the last one of duplicates counts. Unknown fields are skipped, including groups of any depth.
+/// - An empty `id` or `event` is the same as an absent one. A `format` without a payload is ignored.
+/// - `payload` is kept byte for byte, except for whitespace around a JSON text. It shares the message's memory if it is at least
+///   half of the message. Otherwise it is copied, so that a small payload does not keep a large message alive. JSON and
+///   MessagePack cost one pass over their bytes for validation, because other codecs copy them without checking them.
+/// - A MessagePack payload that is a `bin` becomes [`PayloadFormat::Bytes`] with its contents.
 ///
-/// What it refuses:
-/// - [`DecodeError::Malformed`]: what breaks Protobuf's wire format, wherever it stands; an `id` or `event` that is not
-///   UTF-8; a payload that is not exactly one value of its `format`;
-/// - [`DecodeError::NotAFrame`]: a text message; a field of `Frame` with the wire type of another type; a `format` that is
-///   not known.
+/// Errors:
+/// - [`DecodeError::Malformed`] if the message violates Protobuf's wire format anywhere, if `id` or `event` is not UTF-8, or if
+///   the payload is not exactly one value of its `format`.
+/// - [`DecodeError::NotAFrame`] for a text message, for a field of `Frame` with a wire type that does not match, and for an
+///   unknown `format`.
 ///
 /// ```
 /// use rejoin_codecs::ProtobufCodec;
@@ -44,7 +43,7 @@ use wire::{Reader, Value};
 #[allow(clippy::exhaustive_structs, reason = "the protocol leaves nothing to choose")]
 pub struct ProtobufCodec;
 
-// The fields of `Frame`, and the values of `PayloadFormat`.
+// Field numbers of `Frame`, and values of `PayloadFormat`.
 const ID: u32 = 1;
 const EVENT: u32 = 2;
 const PAYLOAD: u32 = 3;
@@ -72,7 +71,7 @@ impl Codec for ProtobufCodec {
         if format != BYTES {
             len += wire::SMALL_INT_LEN;
         }
-        // As long as it becomes: without excess it turns into `Bytes` without another allocation.
+        // With the exact capacity, `Bytes` uses the allocation without a copy.
         let mut data = Vec::with_capacity(len);
         for (number, name) in names.iter().filter(|(_, name)| !name.is_empty()) {
             wire::write_bytes(&mut data, *number, name.as_bytes());
@@ -100,7 +99,7 @@ impl Codec for ProtobufCodec {
     }
 }
 
-/// The fields of a `Frame` as they stand in the message; those that are absent have their defaults.
+/// The unparsed fields of a `Frame`; absent fields have their defaults.
 #[derive(Default)]
 struct Fields<'a> {
     id: &'a str,
@@ -110,7 +109,7 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads all of it before it says that a field is of another type: a wrong byte may stand behind that.
+    /// Reads the whole message before it reports a field of the wrong type, so that a malformed field after it is detected.
     fn read(data: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(data);
         let mut fields = Self::default();
@@ -120,7 +119,7 @@ impl<'a> Fields<'a> {
                 (ID, Value::Bytes(id)) => fields.id = read_string(id, "id is not UTF-8")?,
                 (EVENT, Value::Bytes(event)) => fields.event = read_string(event, "event is not UTF-8")?,
                 (PAYLOAD, Value::Bytes(payload)) => fields.payload = Some(payload),
-                // An enum is an int32: of a longer number its low bits count.
+                // An enum is an int32; longer numbers are truncated to their low bits.
                 (FORMAT, Value::Int(format)) => fields.format = format as i32,
                 (ID, _) => mistyped = Some("id is not a string"),
                 (EVENT, _) => mistyped = Some("event is not a string"),
@@ -137,7 +136,7 @@ fn read_string<'a>(data: &'a [u8], why: &'static str) -> Result<&'a str, DecodeE
     str::from_utf8(data).map_err(|_| malformed(why))
 }
 
-/// The payload that stands in `message` as `data`.
+/// Creates the payload from `data`, which is a part of `message`.
 fn read_payload(message: &Message, data: &[u8], format: i32) -> Result<Payload, DecodeError> {
     let bytes = if data.len() * 2 >= message.data.len() {
         message.data.slice_ref(data)
@@ -150,7 +149,7 @@ fn read_payload(message: &Message, data: &[u8], format: i32) -> Result<Payload, 
         MSGPACK => {
             msgpack_payload(&bytes).map_err(|why| DecodeError::Malformed(format!("payload: {why}").into()))
         }
-        _ => Err(not_a_frame("format of the payload is not known")),
+        _ => Err(not_a_frame("unknown payload format")),
     }
 }
 
@@ -308,10 +307,10 @@ mod tests {
     #[test]
     fn says_which_wire_type_is_wrong() {
         for (data, why) in [
-            (&b"\x0c"[..], "a group ends that has not begun"),
-            (b"\x0b\x14", "a group ends that has not begun"),
-            (b"\x0e", "a wire type that does not exist"),
-            (b"\x0f", "a wire type that does not exist"),
+            (&b"\x0c"[..], "group end without a group"),
+            (b"\x0b\x14", "group end without a group"),
+            (b"\x0e", "invalid wire type"),
+            (b"\x0f", "invalid wire type"),
         ] {
             let error = ProtobufCodec.decode(Message::binary(data)).unwrap_err();
             assert!(error.to_string().contains(why), "{data:?}: {error}");

@@ -1,7 +1,7 @@
-//! JSON text to MessagePack and back, without a tree in between; the table of images stands in the crate's documentation.
+//! Transcodes JSON text to MessagePack and back, without an intermediate tree, by the table in the crate's documentation.
 //!
-//! Linear in time, and bounded: nothing is allocated because an input claims it, and what is deeper than [`MAX_DEPTH`] has no
-//! image.
+//! Takes linear time and bounded memory: claimed sizes do not cause allocations, and nesting deeper than [`MAX_DEPTH`] is an
+//! error.
 
 mod checked;
 pub(crate) use checked::{json_payload, msgpack_payload};
@@ -32,8 +32,8 @@ pub(crate) use to_json::{to_json, write_base64};
 #[cfg(feature = "msgpack")]
 mod tests;
 
-/// How many arrays and maps may stand inside each other. serde_json and most readers of JSON have a limit like it.
+/// Maximum nesting depth of arrays and maps. serde_json and most other JSON parsers have a similar limit.
 const MAX_DEPTH: usize = 128;
 
-/// What an error says about what is nested deeper.
+/// The text of errors about deeper nesting.
 const TOO_DEEP: &str = "arrays and maps more than 128 deep";

@@ -236,7 +236,7 @@
 //!
 //! A [`Payload`] is a value with its format. [`Frame::new`] takes any type of serde's, and [`Frame::decode`] gives it back,
 //! whatever the codecs on the way: JSON and MessagePack are translated into each other by a
-//! [table of images](crate::codecs#images), and what has no image in a receiver's format is told to that receiver as a gap.
+//! [table of images](crate::codecs#encodings), and what has no image in a receiver's format is told to that receiver as a gap.
 //! A prost message (`Frame::protobuf`, `Frame::decode_protobuf`) and raw bytes ([`Payload::bytes`], [`Payload::to_bytes`])
 //! travel as they are, in JSON as base64. Clients in other languages find the Protobuf schema in the crate `rejoin-codecs`, as
 //! `proto/rejoin/v1/frame.proto`.

@@ -1,15 +1,15 @@
-//! Whether a payload that was translated is still the same value.
+//! Compares a transcoded payload with the original value.
 
 use rejoin_core::{Payload, PayloadFormat};
 use serde_json::{Number, Value};
 
 use crate::transcode::to_json;
 
-/// Whether `translated`, which came back for `payload`, is its image. The bytes of one format are not compared here.
+/// Whether `translated`, decoded for `payload`, represents the same value. Does not compare payloads of the same format.
 pub(super) fn is_alike(payload: &Payload, translated: &Payload) -> bool {
     match (payload.format(), translated.format()) {
         (from, to) if from == to => true,
-        // What a codec makes opaque it has not translated.
+        // A payload that the codec made opaque is not transcoded.
         (_, PayloadFormat::Bytes) => true,
         (PayloadFormat::Bytes, _) => {
             as_json(translated).is_some_and(|json| json.to_bytes().is_ok_and(|bytes| bytes == payload.data()))
@@ -48,8 +48,8 @@ fn is_same(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// Integers are the same to their last digit. To be a float, or to be written as one, is no other value, and readers may
-/// differ in a float's last bit.
+/// Integers must be exactly equal. An integer may become a float of the same value, and parsers may differ in the last bit of a
+/// float.
 fn is_same_number(one: &Number, other: &Number) -> bool {
     if !one.is_f64() && !other.is_f64() {
         return one == other;

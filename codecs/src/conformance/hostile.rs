@@ -1,17 +1,17 @@
-//! Messages that no codec writes.
+//! Messages that no codec encodes.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
 use rejoin_core::Message;
 
-/// A message that is longer is not cut and changed at each of its bytes: that would only take time.
+/// Longer messages are not truncated and changed at each byte, because that would take long.
 const SHORT: usize = 120;
 
-/// Lengths at their greatest and least, other types, the ends of strings, and bytes that are no text.
+/// Extreme lengths, other types, ends of strings, and bytes that are not text.
 const BYTES: [u8; 7] = [0x00, b'"', 0x7f, 0x80, 0xc7, 0xdd, 0xff];
 
-/// The lengths of random data, from nothing on, and how often each occurs.
+/// Random data has lengths from 0 up to this number, and each length occurs `RANDOM_ROUNDS` times.
 const RANDOM_LENGTHS: u64 = 64;
 const RANDOM_ROUNDS: u64 = 32;
 
@@ -20,12 +20,12 @@ pub(super) fn short(messages: &[Message]) -> impl Iterator<Item = &Message> {
     messages.iter().filter(|message| message.data.get(SHORT..).is_none())
 }
 
-/// Every beginning of a message.
+/// Every proper prefix of a message.
 pub(super) fn truncated(data: &Bytes) -> impl Iterator<Item = Bytes> {
     (0..data.len()).map(|len| data.slice(..len))
 }
 
-/// A message with one byte removed, replaced or inserted, at each place in turn.
+/// Copies of a message with one byte removed, replaced or inserted at each position.
 pub(super) fn changed(data: &[u8]) -> impl Iterator<Item = Bytes> {
     (0..data.len()).flat_map(|at| {
         let (before, after) = data.split_at(at);

@@ -1,8 +1,8 @@
-//! What is sent through a codec to see whether it comes back.
+//! Frames for round trips.
 
 use rejoin_core::{Frame, Payload, PayloadFormat};
 
-/// Frames without a payload whose ids and events are absent, plain, or have all that a format may have to escape.
+/// Frames without a payload, whose ids and events are absent, plain, or contain everything that a format may have to escape.
 pub(super) fn names_of_texts() -> Vec<Frame> {
     let controls: String = ('\0'..='\u{a0}').collect();
     let escapes = "\"\\/\\u0041 ';<>&{}[]:,";
@@ -11,7 +11,7 @@ pub(super) fn names_of_texts() -> Vec<Frame> {
     texts.iter().flat_map(|id| texts.map(|event| Frame::event_only(event).with_id(*id))).collect()
 }
 
-/// Frames whose ids and events have the lengths where binary formats change their headers.
+/// Frames whose ids and events have the lengths at which binary formats change their headers.
 pub(super) fn names_of_lengths() -> Vec<Frame> {
     let lengths = [15, 16, 31, 32, 127, 128, 255, 256, 16_384, 65_535, 65_536];
     let frames =
@@ -19,12 +19,12 @@ pub(super) fn names_of_lengths() -> Vec<Frame> {
     frames.concat()
 }
 
-/// Payloads to send beside a name, for a member that runs into its neighbour.
+/// Payloads to combine with names, to detect members that run into each other.
 pub(super) fn payloads_beside_names() -> [Payload; 3] {
     [json_sample("null"), json_sample(r#"{ "id" : 1, "event":null }"#), Payload::bytes("AA==")]
 }
 
-/// JSON texts of different values.
+/// JSON texts with different values.
 pub(super) fn json_samples() -> Vec<Payload> {
     [
         "null",
@@ -51,7 +51,7 @@ pub(super) fn json_sample(text: &'static str) -> Payload {
     Payload::from_parts(PayloadFormat::Json, text.into())
 }
 
-/// MessagePack of different values, all of which JSON has, too; `bin` inside is base64 there.
+/// MessagePack with different values that JSON can represent as well, with `bin` as base64.
 pub(super) fn msgpack_samples() -> Vec<Payload> {
     let mut samples: Vec<Vec<u8>> = [
         &b"\xc0"[..],
@@ -115,7 +115,7 @@ pub(super) fn msgpack_samples() -> Vec<Payload> {
     samples.into_iter().map(msgpack_sample).collect()
 }
 
-/// MessagePack that other formats say in another way, or not at all, and values that are not in their shortest format.
+/// MessagePack that other formats represent differently or not at all, and values in longer formats than necessary.
 pub(super) fn msgpack_only_samples() -> Vec<Payload> {
     let mut samples: Vec<Vec<u8>> = [
         &b"\xca\x7f\xc0\x00\x00"[..],            // not a number
@@ -167,7 +167,7 @@ fn msgpack_sample(data: Vec<u8>) -> Payload {
     Payload::from_parts(PayloadFormat::Msgpack, data.into())
 }
 
-/// Payloads that no codec decodes to, or that are deeper than anyone needs.
+/// Payloads that no codec decodes, or that are nested deeper than necessary.
 pub(super) fn hostile_payloads() -> Vec<Payload> {
     const DEPTH: usize = 100_000;
     let arrays = [vec![b'['; DEPTH], vec![b']'; DEPTH]].concat();
@@ -191,7 +191,7 @@ pub(super) fn hostile_payloads() -> Vec<Payload> {
         b"\xdb\xff\xff\xff\xff".to_vec(),
         vec![0x91; DEPTH],
         [vec![0x91; DEPTH], vec![0xc0]].concat(),
-        // Keys inside of keys.
+        // Keys inside keys.
         [vec![0x81; DEPTH], vec![0xc0; DEPTH + 1]].concat(),
     ];
     let json = json.map(|data| Payload::from_parts(PayloadFormat::Json, data.into()));

@@ -8,7 +8,7 @@ mod samples;
 type Encode = fn(&Frame) -> Result<Message, EncodeError>;
 type Decode = fn(Message) -> Result<Frame, DecodeError>;
 
-/// JSON, but for what a test breaks.
+/// JSON, except for the part that a test replaces.
 struct Broken {
     name: &'static str,
     encode: Encode,
@@ -39,7 +39,7 @@ fn broken_claim(codec: &dyn Codec) -> String {
     broken_claim_in(codec, |suite| check(suite.codec))
 }
 
-/// The same for a part of the suite: quicker, where it is clear which part has to find it.
+/// Like `broken_claim`, but runs only a part of the suite, which is faster if the claim belongs to one part.
 fn broken_claim_in(codec: &dyn Codec, part: impl FnOnce(&Suite<'_>)) -> String {
     let panic = catch_unwind(AssertUnwindSafe(|| part(&Suite { codec }))).unwrap_err();
     let text = panic.downcast_ref::<String>().unwrap();
@@ -72,7 +72,7 @@ fn the_samples_are_messagepack() {
     }
 }
 
-/// Another kind of message does not matter to a codec that keeps its promises otherwise.
+/// A codec may use either kind of message.
 #[test]
 fn accepts_a_binary_codec() {
     check(&Broken {
@@ -118,7 +118,7 @@ fn accepts_a_codec_that_carries_bytes_alone() {
     });
 }
 
-/// A codec that writes both kinds reads both.
+/// A codec that encodes both kinds decodes both.
 #[test]
 fn accepts_a_codec_of_both_kinds() {
     check(&Broken {
@@ -131,7 +131,7 @@ fn accepts_a_codec_of_both_kinds() {
     });
 }
 
-/// WebSocket lets no text through that is not UTF-8: a codec may say what it likes of it.
+/// WebSocket rejects text that is not UTF-8, so a codec may handle it in any way.
 #[test]
 fn asks_nothing_about_text_that_is_not_utf8() {
     let as_binary =
@@ -219,7 +219,7 @@ fn finds_what_gets_lost_on_the_way() {
         frame => Ok(frame),
     };
     assert_eq!(breaks_on_decode(nulls_absent), "round trip");
-    // What is opaque has not been translated, but it must be as different as it was.
+    // Opaque payloads are not transcoded, but they must differ as the originals do.
     let numbers_as_one = Broken {
         encode: |frame| match frame.payload() {
             Some(payload) if payload.data() == "number" => {
@@ -281,7 +281,7 @@ fn finds_messagepack_that_is_none() {
         result => result,
     });
     assert_eq!(claim, "msgpack");
-    // A `bin` is to be opaque bytes.
+    // A `bin` must become opaque bytes.
     let claim = breaks_on_decode(|message| match JsonCodec.decode(message.clone()) {
         Err(DecodeError::Malformed(_)) => Ok(msgpack_frame(b"\xc4\x01a"[..].into())),
         result => result,
@@ -340,7 +340,7 @@ fn finds_control_frames_that_change() {
     assert_eq!(broken_claim_in(&codec, |suite| drop(suite.check_control_frames())), "control");
 }
 
-/// JSON, but for control frames.
+/// JSON, except for control frames.
 struct ControlsBy(Encode);
 
 impl Codec for ControlsBy {
@@ -383,7 +383,7 @@ fn finds_panics_on_payloads_that_are_none() {
     assert_eq!(claim, "no panic");
 }
 
-/// Only what is random has so many different bytes in so few.
+/// Only random data has so many different bytes in such a short length.
 fn is_noise(data: &[u8]) -> bool {
     data.len() < 64 && data.iter().collect::<std::collections::HashSet<_>>().len() > 40
 }

@@ -1,10 +1,10 @@
-//! Goes over JSON text (RFC 8259) and checks it, and makes nothing of it. What is taken is exactly the grammar, whatever the
-//! depth. An escape that names half of a surrogate pair keeps the grammar.
+//! Validates JSON text (RFC 8259) without parsing values. Accepts exactly the grammar, at any depth; unpaired surrogates in
+//! escapes are valid.
 //!
-//! All functions take the place at which they begin, and return the one behind what they have taken; `None` where the text
-//! does not keep the grammar. A place in a register, and not behind a reference, is most of their speed.
+//! All functions take the position where they begin, and return the position after what they skipped, or `None` if the text is
+//! invalid. Passing positions by value, so that they stay in registers, is essential for the speed.
 
-/// To the end of the value that begins at `at`, where no white space is.
+/// Skips the value that begins at `at`, where there must be no whitespace.
 pub(super) fn skip_value(text: &[u8], mut at: usize) -> Option<usize> {
     let mut open = Open::default();
     loop {
@@ -36,7 +36,7 @@ pub(super) fn skip_value(text: &[u8], mut at: usize) -> Option<usize> {
             b'n' => at = skip_word(text, at, b"ull")?,
             _ => return None,
         }
-        // A value has ended, and perhaps what it is the last member of.
+        // A value has ended, and with it perhaps the arrays and objects that it was the last member of.
         loop {
             let Some(is_object) = open.innermost() else {
                 return Some(at);
@@ -59,7 +59,7 @@ pub(super) fn skip_value(text: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// To the beginning of the value of the member whose name begins at `at`.
+/// Skips the member name that begins at `at`, up to the member's value.
 #[inline]
 fn skip_name(text: &[u8], at: usize) -> Option<usize> {
     if text.get(at) != Some(&b'"') {
@@ -69,14 +69,14 @@ fn skip_name(text: &[u8], at: usize) -> Option<usize> {
     Some(at)
 }
 
-/// Over the colon behind a name, and the white space around it.
+/// Skips the colon after a name, with surrounding whitespace.
 #[inline]
 pub(super) fn skip_colon(text: &[u8], at: usize) -> Option<usize> {
     let at = skip_space(text, at);
     (text.get(at) == Some(&b':')).then(|| skip_space(text, at + 1))
 }
 
-/// Over white space, if there is some.
+/// Skips whitespace, if any.
 #[inline]
 pub(super) fn skip_space(text: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\n' | b'\t' | b'\r') = text.get(at) {
@@ -85,7 +85,7 @@ pub(super) fn skip_space(text: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// To the end of the string whose opening quote stands before `at`.
+/// Skips a string whose opening quote is before `at`.
 #[inline]
 pub(super) fn skip_string(text: &[u8], mut at: usize) -> Option<usize> {
     loop {
@@ -112,7 +112,7 @@ fn skip_escape(text: &[u8], at: usize) -> Option<usize> {
     }
 }
 
-/// To the end of the number, from behind its sign.
+/// Skips a number, beginning after its sign.
 #[inline]
 fn skip_number(text: &[u8], start: usize) -> Option<usize> {
     let mut at = skip_digits(text, start)?;
@@ -132,7 +132,7 @@ fn skip_number(text: &[u8], start: usize) -> Option<usize> {
     Some(at)
 }
 
-/// One digit at least.
+/// Skips one or more digits.
 #[inline]
 fn skip_digits(text: &[u8], start: usize) -> Option<usize> {
     let mut at = start;
@@ -149,8 +149,8 @@ fn skip_word(text: &[u8], at: usize, rest: &[u8]) -> Option<usize> {
 const ONES: u64 = u64::MAX / 255;
 const HIGH: u64 = ONES << 7;
 
-/// Goes on from `at`, eight bytes at a time, to the first one in which `stop` sets the high bit, or to where fewer than eight
-/// bytes are left. Of the bits above that one nothing is asked.
+/// Skips from `at`, eight bytes at a time, to the first byte whose high bit `stop` sets, or until fewer than eight bytes are
+/// left. Bits above that byte's may have any value.
 #[inline]
 fn skip_while(bytes: &[u8], mut at: usize, stop: impl Fn(u64) -> u64) -> usize {
     while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
@@ -163,23 +163,24 @@ fn skip_while(bytes: &[u8], mut at: usize, stop: impl Fn(u64) -> u64) -> usize {
     at
 }
 
-/// The high bits of quotes, backslashes and control characters.
+/// Sets the high bit of each byte that is a quote, a backslash or a control character.
 #[inline]
 fn not_plain(word: u64) -> u64 {
-    // A byte less than `n`, at most 0x80, borrows: from its own high bit, and from bytes above it, which then do not matter.
+    // Subtracting `n` (at most 0x80) from a smaller byte borrows, which sets its high bit. The borrow can change higher bytes,
+    // which do not matter, because `skip_while` uses the lowest.
     let less = |word: u64, n: u64| word.wrapping_sub(ONES * n) & !word;
     let quotes = less(word ^ (ONES * u64::from(b'"')), 1);
     let backslashes = less(word ^ (ONES * u64::from(b'\\')), 1);
     quotes | backslashes | less(word, 0x20)
 }
 
-/// The objects and arrays that are open: a bit for each, and no allocation for the first 64.
+/// The stack of open objects and arrays: one bit for each, without an allocation for the first 64.
 #[derive(Default)]
 struct Open {
     depth: usize,
-    /// The innermost is the lowest.
+    /// The innermost one is the lowest bit.
     bits: u64,
-    /// Full ones.
+    /// Words that are full.
     outer: Vec<u64>,
 }
 
@@ -200,7 +201,7 @@ impl Open {
         }
     }
 
-    /// Whether it is an object.
+    /// Whether the innermost one is an object.
     fn innermost(&self) -> Option<bool> {
         (self.depth > 0).then_some(self.bits & 1 == 1)
     }

@@ -1,13 +1,13 @@
-//! Protobuf's wire format: fields of a number and a value, read without recursion and written without a schema.
+//! Protobuf's wire format: a sequence of field numbers and values, read without recursion and written without a schema.
 
 use rejoin_core::DecodeError;
 
 use super::malformed;
 
-/// How long a field with a number up to 15 and a value below 128 is.
+/// Length of a field with a number up to 15 and a value below 128.
 pub(super) const SMALL_INT_LEN: usize = 2;
 
-// Wire types, by which also unknown fields can be skipped.
+// Wire types, which suffice to skip unknown fields.
 const INT: u32 = 0;
 const FIXED64: u32 = 1;
 const LEN: u32 = 2;
@@ -15,14 +15,14 @@ const GROUP: u32 = 3;
 const GROUP_END: u32 = 4;
 const FIXED32: u32 = 5;
 
-/// How long a field with a number up to 15 and so many bytes as its value is.
+/// Length of a field with a number up to 15 and a value of `len` bytes.
 pub(super) fn bytes_len(len: usize) -> usize {
-    // Seven bits in each byte, and one byte also for 0.
+    // Seven bits per byte, and at least one byte.
     let len_of_len = (usize::BITS - (len | 1).leading_zeros()).div_ceil(7) as usize;
     1 + len_of_len + len
 }
 
-/// `number` is at most 15.
+/// `number` must be at most 15.
 pub(super) fn write_bytes(data: &mut Vec<u8>, number: u32, value: &[u8]) {
     data.push((number << 3 | LEN) as u8);
     let mut len = value.len();
@@ -34,7 +34,7 @@ pub(super) fn write_bytes(data: &mut Vec<u8>, number: u32, value: &[u8]) {
     data.extend_from_slice(value);
 }
 
-/// `number` is at most 15, `value` at most 127.
+/// `number` must be at most 15, `value` at most 127.
 pub(super) fn write_small_int(data: &mut Vec<u8>, number: u32, value: u8) {
     data.extend_from_slice(&[(number << 3 | INT) as u8, value]);
 }
@@ -45,11 +45,11 @@ pub(super) enum Value<'a> {
     Int(u64),
     /// A string, bytes, or a message.
     Bytes(&'a [u8]),
-    /// What no field of ours is: a number of fixed size, or a group.
+    /// A number of fixed size, or a group. No field of ours has such a value.
     Other,
 }
 
-/// Reads the fields of a message, one after the other.
+/// Reads the fields of a message in order.
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -59,7 +59,7 @@ impl<'a> Reader<'a> {
         Self { rest: message }
     }
 
-    /// The next field's number and value; `None` at the end of the message.
+    /// The number and value of the next field; `None` at the end of the message.
     pub(super) fn next_field(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -80,8 +80,8 @@ impl<'a> Reader<'a> {
         Ok(Some((number, value)))
     }
 
-    /// Groups are closed by their own number, and stand in one another as deep as the message is long: what is open is kept
-    /// in a list and not on the stack.
+    /// Skips a group, up to its end with the same number. Groups can nest as deeply as the message is long, so open groups are
+    /// on the heap, not on the call stack.
     fn skip_group(&mut self, number: u32) -> Result<(), DecodeError> {
         let mut open = vec![number];
         while let Some(&innermost) = open.last() {
@@ -94,22 +94,22 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// A value that is no group.
+    /// Skips a value other than a group.
     fn skip_value(&mut self, wire_type: u32) -> Result<(), DecodeError> {
         match wire_type {
             INT => drop(self.varint()?),
             FIXED64 => drop(self.take(8)?),
             LEN => drop(self.len_delimited()?),
             FIXED32 => drop(self.take(4)?),
-            GROUP_END => return Err(malformed("a group ends that has not begun")),
-            _ => return Err(malformed("a wire type that does not exist")),
+            GROUP_END => return Err(malformed("group end without a group")),
+            _ => return Err(malformed("invalid wire type")),
         }
         Ok(())
     }
 
-    /// A field's number and wire type.
+    /// Reads the number and wire type of a field.
     fn tag(&mut self) -> Result<(u32, u32), DecodeError> {
-        let tag = u32::try_from(self.varint()?).map_err(|_| malformed("a field number beyond 29 bits"))?;
+        let tag = u32::try_from(self.varint()?).map_err(|_| malformed("field number exceeds 29 bits"))?;
         if tag >> 3 == 0 {
             return Err(malformed("field number 0"));
         }
@@ -123,7 +123,7 @@ impl<'a> Reader<'a> {
 
     fn take(&mut self, len: u64) -> Result<&'a [u8], DecodeError> {
         let taken = usize::try_from(len).ok().and_then(|len| self.rest.split_at_checked(len));
-        let (value, rest) = taken.ok_or_else(|| malformed("a field ends after the message"))?;
+        let (value, rest) = taken.ok_or_else(|| malformed("field extends beyond the message"))?;
         self.rest = rest;
         Ok(value)
     }
@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
     fn long_varint(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0;
         for (index, &byte) in self.rest.iter().enumerate().take(10) {
-            // The tenth byte has room for the last one of 64 bits.
+            // The tenth byte holds only the last of the 64 bits.
             if index == 9 && byte > 1 {
                 break;
             }
@@ -150,6 +150,6 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        Err(malformed(if self.rest.len() < 10 { "a number is cut short" } else { "a number beyond 64 bits" }))
+        Err(malformed(if self.rest.len() < 10 { "number is truncated" } else { "number exceeds 64 bits" }))
     }
 }

@@ -1,4 +1,4 @@
-//! Payloads that a peer says to be of a format: checked, because other codecs copy them into their messages as they are.
+//! Validates payloads from a peer, because other codecs copy them into their messages without checking them.
 
 use bytes::Bytes;
 use rejoin_core::{Payload, PayloadFormat};
@@ -6,11 +6,11 @@ use serde_json::value::RawValue;
 
 use super::read::{Malformed, Reader, Token};
 
-/// The payload that `data` is as exactly one value of MessagePack: a `bin` is opaque bytes, any other is kept byte for byte.
-/// Shares the memory of `data`.
+/// Creates a payload from `data`, which must be exactly one MessagePack value. A `bin` becomes opaque bytes, any other value is
+/// kept byte for byte. Shares the memory of `data`.
 ///
 /// # Errors
-/// Fails where `data` is no MessagePack, or more than one value. Linear, however deep it is.
+/// Fails if `data` is not MessagePack, or more than one value. Takes linear time for any depth.
 pub(crate) fn msgpack_payload(data: &Bytes) -> Result<Payload, Malformed> {
     let mut reader = Reader::new(data);
     let value = reader.value()?;
@@ -21,10 +21,10 @@ pub(crate) fn msgpack_payload(data: &Bytes) -> Result<Payload, Malformed> {
     })
 }
 
-/// The payload that `data` is as one JSON text, without the white space around it. Shares the memory of `data`.
+/// Creates a payload from `data`, which must be one JSON text, without surrounding whitespace. Shares the memory of `data`.
 ///
 /// # Errors
-/// Fails where `data` is not one JSON text of RFC 8259 in UTF-8. Linear, however deep it is.
+/// Fails if `data` is not one JSON text of RFC 8259 in UTF-8. Takes linear time for any depth.
 pub(crate) fn json_payload(data: &Bytes) -> Result<Payload, serde_json::Error> {
     let text: &RawValue = serde_json::from_slice(data)?;
     Ok(Payload::from_parts(PayloadFormat::Json, data.slice_ref(text.get().as_bytes())))

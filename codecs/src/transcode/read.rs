@@ -1,51 +1,51 @@
-//! [`Reader`]: MessagePack, one token after the other.
+//! [`Reader`]: reads MessagePack token by token.
 
 use std::fmt;
 
-/// Why bytes are no MessagePack.
+/// Why bytes are not exactly one MessagePack value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Malformed {
-    /// They end inside a value.
+    /// The bytes end inside a value.
     Truncated,
     /// The byte 0xc1, which the format never uses.
     Reserved,
-    /// They go on after the value.
+    /// More bytes follow the value.
     Trailing,
 }
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Truncated => "it ends inside a value",
-            Self::Reserved => "the marker 0xc1 is reserved",
-            Self::Trailing => "something stands after the value",
+            Self::Truncated => "value is truncated",
+            Self::Reserved => "reserved marker 0xc1",
+            Self::Trailing => "trailing bytes after the value",
         })
     }
 }
 
-/// A scalar, or the head of an array or map: its members are the tokens that follow.
+/// A scalar, or the head of an array or map, whose members are the tokens that follow.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Token<'a> {
     Nil,
     Bool(bool),
-    /// Of the unsigned formats, and the positive fixint.
+    /// From an unsigned format or a positive fixint.
     Unsigned(u64),
-    /// Of the signed formats; not necessarily negative.
+    /// From a signed format; not necessarily negative.
     Signed(i64),
-    /// A float 32 is widened: exact.
+    /// A float 32 is widened, which is exact.
     Float(f64),
-    /// UTF-8 by the specification; nobody has checked it.
+    /// UTF-8 according to the specification, but not validated.
     Str(&'a [u8]),
     Bin(&'a [u8]),
     Ext(i8, &'a [u8]),
-    /// How many elements follow. Claimed, not checked.
+    /// Number of elements that follow, as claimed by the input.
     Array(u32),
-    /// How many pairs of key and value follow. Claimed, not checked.
+    /// Number of pairs of key and value that follow, as claimed by the input.
     Map(u32),
 }
 
 impl Token<'_> {
-    /// How many values belong to it, before the next one of its own level.
+    /// Number of direct members that follow, before the next value on the same level.
     pub(crate) fn members(&self) -> u64 {
         match *self {
             Self::Array(len) => len.into(),
@@ -55,7 +55,7 @@ impl Token<'_> {
     }
 }
 
-/// Reads MessagePack from bytes: any format of any value, the shortest or not. Allocates nothing, does not recurse.
+/// Reads MessagePack in any valid format, shortest or not. Does not allocate or recurse.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
@@ -67,14 +67,14 @@ impl<'a> Reader<'a> {
     }
 
     /// # Errors
-    /// Fails where something is left.
+    /// Fails if bytes are left.
     pub(crate) fn finish(self) -> Result<(), Malformed> {
         if self.rest.is_empty() { Ok(()) } else { Err(Malformed::Trailing) }
     }
 
     /// The next token.
     pub(crate) fn token(&mut self) -> Result<Token<'a>, Malformed> {
-        // The formats in the order of the specification's table.
+        // In the order of the specification's table of formats.
         let [marker] = self.array()?;
         Ok(match marker {
             0x00..=0x7f => Token::Unsigned(marker.into()),
@@ -122,19 +122,19 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The next value as it stands there, checked to be whole. Linear, however deep it is.
+    /// Returns the bytes of the next value, after checking that it is complete. Takes linear time for any depth.
     pub(crate) fn value(&mut self) -> Result<&'a [u8], Malformed> {
         let data = self.rest;
         let mut at = 0;
         let mut left: u64 = 1;
         while left > 0 {
             let rest = data.get(at..).ok_or(Malformed::Truncated)?;
-            // No value is shorter than a byte: who claims more lies, and the sum cannot overflow.
+            // Every value takes at least one byte, so a larger claim is false. This also prevents overflow of the sum.
             if left > rest.len() as u64 {
                 return Err(Malformed::Truncated);
             }
-            // The most frequent ones for themselves. Branches, and no table of lengths: they are guessed, so that nobody waits
-            // for this byte before looking at the next.
+            // Fast paths for the most frequent values. Branches are faster than a table of lengths here: the CPU predicts them
+            // and does not wait for this byte before it loads the next one.
             left -= 1;
             match rest[0] {
                 0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => at += 1,
@@ -185,7 +185,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A length; one that no memory holds becomes another one that no memory holds.
+/// Converts a length; one that does not fit becomes `usize::MAX`, which exceeds any input as well.
 fn addressable(len: u32) -> usize {
     usize::try_from(len).unwrap_or(usize::MAX)
 }

@@ -1,56 +1,56 @@
-//! [`Scanner`]: the scalars of JSON, one after the other.
+//! [`Scanner`]: reads the scalars of JSON.
 
 use rejoin_core::EncodeError;
 
-/// A number of JSON as MessagePack has it.
+/// A JSON number as MessagePack represents it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Number {
     Unsigned(u64),
     Signed(i64),
-    /// It has a fraction or an exponent, is `-0`, or has more than 64 bits: the nearest float, or infinity.
+    /// The nearest float, or infinity, for a number with a fraction or an exponent, for `-0`, and for more than 64 bits.
     Float(f64),
 }
 
-/// Reads JSON text (RFC 8259). What it accepts is exactly the grammar.
+/// Reads JSON text (RFC 8259). Accepts exactly the grammar.
 pub(super) struct Scanner<'a> {
     text: &'a str,
     at: usize,
-    /// A string whose escapes are resolved; kept for the next one.
+    /// A string with its escapes resolved; its allocation is reused.
     resolved: String,
 }
 
 impl<'a> Scanner<'a> {
     /// # Errors
-    /// Fails where `json` is not UTF-8.
+    /// Fails if `json` is not UTF-8.
     pub(super) fn new(json: &'a [u8]) -> Result<Self, EncodeError> {
-        let text = str::from_utf8(json).map_err(|_| no_json("it is not UTF-8"))?;
+        let text = str::from_utf8(json).map_err(|_| no_json("text is not UTF-8"))?;
         Ok(Self { text, at: 0, resolved: String::new() })
     }
 
-    /// The next byte after white space, which it takes.
+    /// Consumes whitespace and the next byte.
     pub(super) fn next(&mut self) -> Result<u8, EncodeError> {
-        let byte = self.peek().ok_or_else(|| no_json("it ends inside a value"))?;
+        let byte = self.peek().ok_or_else(|| no_json("text is truncated"))?;
         self.at += 1;
         Ok(byte)
     }
 
-    /// The next byte after white space, which it leaves there.
+    /// Consumes whitespace and returns the next byte without consuming it.
     pub(super) fn peek(&mut self) -> Option<u8> {
         let rest = &self.text.as_bytes()[self.at..];
         self.at += rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).count();
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Takes the rest of a word whose first byte was taken.
+    /// Consumes the rest of a literal after its first byte.
     pub(super) fn word(&mut self, rest: &str) -> Result<(), EncodeError> {
         if !self.text.as_bytes()[self.at..].starts_with(rest.as_bytes()) {
-            return Err(no_json("a word that is none of JSON's"));
+            return Err(no_json("invalid literal"));
         }
         self.at += rest.len();
         Ok(())
     }
 
-    /// The number whose first byte was taken.
+    /// Parses the number whose first byte was consumed.
     pub(super) fn number(&mut self) -> Result<Number, EncodeError> {
         let start = self.at - 1;
         let bytes = self.text.as_bytes();
@@ -58,7 +58,7 @@ impl<'a> Scanner<'a> {
         let first = start + usize::from(is_negative);
         let digits = self.skip_digits(first)?;
         if bytes[first] == b'0' && digits > 1 {
-            return Err(no_json("a number that begins with 0"));
+            return Err(no_json("number with a leading 0"));
         }
         if bytes.get(self.at) == Some(&b'.') {
             self.skip_digits(self.at + 1)?;
@@ -68,30 +68,28 @@ impl<'a> Scanner<'a> {
             self.skip_digits(self.at + 1 + usize::from(has_sign))?;
         }
         let text = &self.text[start..self.at];
-        // No integer is parsed from a fraction, from an exponent, or beyond 64 bits.
+        // Parsing as an integer fails for fractions, exponents, and more than 64 bits.
         let integer = match is_negative {
             false => text.parse().ok().map(Number::Unsigned),
             true if text != "-0" => text.parse().ok().map(Number::Signed),
             true => None,
         };
-        // Beyond the range of a float it parses as infinity.
-        integer
-            .or_else(|| text.parse().ok().map(Number::Float))
-            .ok_or_else(|| no_json("a number that is none"))
+        // Numbers beyond the range of a float parse as infinity.
+        integer.or_else(|| text.parse().ok().map(Number::Float)).ok_or_else(|| no_json("invalid number"))
     }
 
-    /// Goes behind the digits that begin at `start`. Returns how many there are: one at least.
+    /// Moves past the digits that begin at `start`. Returns their number, which is at least 1.
     fn skip_digits(&mut self, start: usize) -> Result<usize, EncodeError> {
         let rest = self.text.as_bytes().get(start..).unwrap_or_default();
         let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         if count == 0 {
-            return Err(no_json("a number without a digit where one must be"));
+            return Err(no_json("number with a missing digit"));
         }
         self.at = start + count;
         Ok(count)
     }
 
-    /// The string whose opening quote was taken, with its escapes resolved.
+    /// Parses the string whose opening quote was consumed, with its escapes resolved.
     pub(super) fn string(&mut self) -> Result<&str, EncodeError> {
         let plain = self.plain()?;
         if self.taken(b'"') {
@@ -108,12 +106,12 @@ impl<'a> Scanner<'a> {
         Ok(&self.resolved)
     }
 
-    /// Takes the characters of a string up to a quote or a backslash.
+    /// Consumes the characters of a string up to a quote or a backslash.
     fn plain(&mut self) -> Result<&'a str, EncodeError> {
         let rest = &self.text[self.at..];
         let len = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f));
         let Some(len) = len.filter(|&len| rest.as_bytes()[len] >= b' ') else {
-            return Err(no_json("a string with a control character, or without an end"));
+            return Err(no_json("string is unterminated or has a control character"));
         };
         self.at += len;
         Ok(&rest[..len])
@@ -125,7 +123,7 @@ impl<'a> Scanner<'a> {
         is_next
     }
 
-    /// The character that an escape stands for; half a surrogate pair stands for U+FFFD.
+    /// Parses an escape; an unpaired surrogate becomes U+FFFD.
     fn escape(&mut self) -> Result<char, EncodeError> {
         let bytes = &self.text.as_bytes()[self.at..];
         let character = match bytes.get(1) {
@@ -136,7 +134,7 @@ impl<'a> Scanner<'a> {
             Some(b'r') => '\r',
             Some(b't') => '\t',
             Some(b'u') => {
-                let first = code_unit(bytes).ok_or_else(|| no_json("an escape that is none of JSON's"))?;
+                let first = code_unit(bytes).ok_or_else(|| no_json("invalid escape"))?;
                 self.at += 6;
                 if let (0xd800..0xdc00, Some(second @ 0xdc00..0xe000)) = (first, code_unit(&bytes[6..])) {
                     self.at += 6;
@@ -145,14 +143,14 @@ impl<'a> Scanner<'a> {
                 }
                 return Ok(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER));
             }
-            _ => return Err(no_json("an escape that is none of JSON's")),
+            _ => return Err(no_json("invalid escape")),
         };
         self.at += 2;
         Ok(character)
     }
 }
 
-/// The code unit of UTF-16 that is escaped at the start of `bytes`.
+/// The UTF-16 code unit that is escaped at the start of `bytes`.
 fn code_unit(bytes: &[u8]) -> Option<u32> {
     let (b"\\u", digits) = bytes.get(..6)?.split_at(2) else {
         return None;
@@ -161,5 +159,5 @@ fn code_unit(bytes: &[u8]) -> Option<u32> {
 }
 
 pub(super) fn no_json(why: &str) -> EncodeError {
-    EncodeError::new(format!("a payload that is no JSON: {why}"))
+    EncodeError::new(format!("a malformed JSON payload: {why}"))
 }

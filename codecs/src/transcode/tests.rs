@@ -1,4 +1,4 @@
-//! The table of images in the crate's documentation, row by row; limits; and what is not of the format.
+//! Tests every row of the tables in the crate's documentation, limits, and malformed input.
 
 use super::{to_json, to_msgpack};
 
@@ -23,7 +23,7 @@ fn float(value: f64) -> Vec<u8> {
 
 #[test]
 fn json_has_these_images_in_messagepack() {
-    for (text, image) in [
+    for (text, expected) in [
         ("null", &b"\xc0"[..]),
         ("false", b"\xc2"),
         ("true", b"\xc3"),
@@ -80,13 +80,13 @@ fn json_has_these_images_in_messagepack() {
         (r#"{"b":1, "a" : [2],"b":null,"":{}}"#, b"\x84\xa1b\x01\xa1a\x91\x02\xa1b\xc0\xa0\x80"),
         (r#"{"\u0061":1}"#, b"\x81\xa1a\x01"),
     ] {
-        assert_eq!(msgpack(text).escape_ascii().to_string(), image.escape_ascii().to_string(), "{text}");
+        assert_eq!(msgpack(text).escape_ascii().to_string(), expected.escape_ascii().to_string(), "{text}");
     }
 }
 
 #[test]
 fn messagepack_has_these_images_in_json() {
-    for (data, image) in [
+    for (data, expected) in [
         (&b"\xc0"[..], "null"),
         (b"\xc2", "false"),
         (b"\xc3", "true"),
@@ -113,7 +113,7 @@ fn messagepack_has_these_images_in_json() {
         // Bytes.
         (b"\xc4\0", r#""""#),
         (b"\x92\xc4\x01\xfb\xc5\0\x02\xfb\xff", r#"["+w==","+/8="]"#),
-        // Timestamps, and what only looks like one.
+        // Timestamps, and extensions that resemble one.
         (b"\xd6\xff\0\0\0\0", r#""1970-01-01T00:00:00Z""#),
         (b"\xd7\xff\x77\x35\x94\0\0\0\0\x01", r#""1970-01-01T00:00:01.500Z""#),
         (b"\xc7\x0c\xff\0\0\0\x01\xff\xff\xff\xff\xff\xff\xff\xff", r#""1969-12-31T23:59:59.000000001Z""#),
@@ -129,7 +129,7 @@ fn messagepack_has_these_images_in_json() {
         (b"\x80", "{}"),
         (b"\xdd\0\0\0\x02\x90\xdc\0\x01\x80", "[[],[{}]]"),
         (b"\x83\xa1b\x01\xa1a\x81\xa0\xc0\xa1b\x92\x02\x03", r#"{"b":1,"a":{"":null},"b":[2,3]}"#),
-        // Keys that are no strings.
+        // Keys that are not strings.
         (
             b"\x84\x01\x02\xff\x02\xcf\xff\xff\xff\xff\xff\xff\xff\xff\x02\xa11\x02",
             r#"{"1":2,"-1":2,"18446744073709551615":2,"1":2}"#,
@@ -144,8 +144,8 @@ fn messagepack_has_these_images_in_json() {
         (b"\x81\x81\x91\x01\x02\x03", r#"{"{\"[1]\":2}":3}"#),
         (b"\x81\x81\x81\xa1a\x01\x02\x03", r#"{"{\"{\\\"a\\\":1}\":2}":3}"#),
     ] {
-        assert_eq!(json(data), image);
-        serde_json::from_str::<serde_json::Value>(image).unwrap();
+        assert_eq!(json(data), expected);
+        serde_json::from_str::<serde_json::Value>(expected).unwrap();
     }
 }
 
@@ -190,7 +190,7 @@ fn heads_are_the_shortest_that_fit() {
 fn lengths_of_each_width_are_read_whole() {
     use base64::Engine as _;
     let base64 = |len: usize| base64::prelude::BASE64_STANDARD.encode(vec![b'x'; len]);
-    // The second number is which of the three widths.
+    // The second number selects one of the three widths.
     for (len, wide) in [(200_u32, 0), (255, 0), (256, 1), (40_000, 1), (65_535, 1), (65_536, 2), (70_001, 2)]
     {
         let length = &len.to_be_bytes()[4 - (1 << wide)..];
@@ -215,7 +215,7 @@ fn lengths_of_each_width_are_read_whole() {
     }
 }
 
-/// Wide ones before, after and inside of wide and narrow ones.
+/// Wide arrays and maps before, after and inside wide and narrow ones.
 #[test]
 fn heads_are_widened_wherever_they_are() {
     let narrow = "[1,2]".to_owned();
@@ -228,7 +228,7 @@ fn heads_are_widened_wherever_they_are() {
     let text = format!("{{\"a\":{nested},\"b\":[{wide},{nested}]}}");
     let expected: serde_json::Value = serde_json::from_str(&text).unwrap();
     let data = msgpack(&text);
-    // Too long to be shown.
+    // Not `assert_eq!`: the values are too long to print.
     assert!(data == rmp_serde::to_vec(&expected).unwrap());
     assert!(json(&data) == text);
 }
@@ -255,15 +255,15 @@ fn an_extension_is_as_deep_as_the_object_that_it_becomes() {
     let back = [vec![0x91; 127], b"\x82\xa3ext\x05\xa4data\xa4YQ==".to_vec()].concat();
     assert_eq!(msgpack(&text), back);
     assert!(to_json(&nested(128), &mut Vec::new()).is_err());
-    // A key is a string, whatever is in it.
+    // A key becomes a string, whatever it contains.
     let key = [vec![0x91; 127], b"\x81\xd4\x05a\0".to_vec()].concat();
     assert!(to_json(&key, &mut Vec::new()).is_ok());
-    // So is a timestamp.
+    // A timestamp becomes a string, too.
     let moment = [vec![0x91; 128], b"\xd6\xff\0\0\0\0".to_vec()].concat();
     assert!(to_json(&moment, &mut Vec::new()).is_ok());
 }
 
-/// Every level of keys doubles the backslashes of the one inside it.
+/// Every level of keys doubles the number of backslashes inside.
 #[test]
 fn keys_inside_of_keys_end_at_the_fourth() {
     let nested = |depth: usize| [vec![0x81; depth + 1], b"\xa1\"".to_vec(), vec![0; depth + 1]].concat();
@@ -276,7 +276,7 @@ fn keys_inside_of_keys_end_at_the_fourth() {
     assert_eq!(value, serde_json::json!({"\"": 0}));
     assert!(to_json(&nested(5), &mut Vec::new()).is_err());
     assert!(to_json(&nested(100_000), &mut Vec::new()).is_err());
-    // Side by side there may be many.
+    // Siblings do not count as nesting.
     let siblings = [&b"\x94"[..], &nested(4).repeat(4)].concat();
     assert_eq!(json(&siblings), format!("[{text},{text},{text},{text}]"));
 }

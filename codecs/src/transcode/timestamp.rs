@@ -1,4 +1,4 @@
-//! MessagePack's timestamps as the text of RFC 3339.
+//! MessagePack timestamps as RFC 3339 text.
 
 use std::fmt;
 
@@ -11,16 +11,17 @@ const FIRST: i64 = -62_167_219_200;
 /// 9999-12-31T23:59:59Z in seconds since 1970.
 const LAST: i64 = 253_402_300_799;
 
-/// A moment in the years 0000 to 9999, in UTC.
+/// A point in time in the years 0000 to 9999, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Timestamp {
-    /// Since 1970; [`FIRST`] to [`LAST`].
+    /// Seconds since 1970, from [`FIRST`] to [`LAST`].
     seconds: i64,
     nanoseconds: u32,
 }
 
 impl Timestamp {
-    /// Reads the extension's data: one of the three forms, with less than a second of nanoseconds, in a year of four digits.
+    /// Parses the extension's data in any of its three forms. Fails for a second or more of nanoseconds, and for years that do
+    /// not have four digits.
     pub(super) fn read(data: &[u8]) -> Option<Self> {
         let (seconds, nanoseconds) = match *data {
             [a, b, c, d] => (u32::from_be_bytes([a, b, c, d]).into(), 0),
@@ -38,7 +39,7 @@ impl Timestamp {
     }
 }
 
-/// As `2026-01-31T12:00:00Z`, with 3, 6 or 9 digits of a second's fraction where there is one.
+/// Formats as `2026-01-31T12:00:00Z`, with 3, 6 or 9 fractional digits if needed.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (days, second) = (self.seconds.div_euclid(DAY), self.seconds.rem_euclid(DAY));
@@ -55,16 +56,16 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Year, month and day of the day that is `days` after 1970-01-01, in the Gregorian calendar.
+/// Year, month and day in the Gregorian calendar, from the number of days since 1970-01-01.
 fn date(days: i64) -> (i64, i64, i64) {
     const DAYS_IN_400_YEARS: i64 = 146_097;
-    // Counted from 0000-03-01: so the leap day is a year's last one, and no month before it depends on it.
+    // Count from 0000-03-01: the leap day is then the last day of a year, and affects no month before it.
     let days = days + 719_468;
     let (era, day_of_era) = (days.div_euclid(DAYS_IN_400_YEARS), days.rem_euclid(DAYS_IN_400_YEARS));
     let leap_days = day_of_era / 1460 - day_of_era / 36_524 + day_of_era / (DAYS_IN_400_YEARS - 1);
     let year_of_era = (day_of_era - leap_days) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    // Five months from March, like the five from August, have 153 days.
+    // Five months from March have 153 days, and so do the five from August.
     let months_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * months_from_march + 2) / 5 + 1;
     let month = if months_from_march < 10 { months_from_march + 3 } else { months_from_march - 9 };
@@ -135,7 +136,7 @@ mod tests {
         assert_eq!(Timestamp::read(&both.to_be_bytes()).unwrap().to_string(), "1970-01-01T00:00:01.500Z");
         assert_eq!(Timestamp::read(&[0, 0, 0, 1]), Timestamp::read(&1_u64.to_be_bytes()));
         assert_eq!(Timestamp::read(&u32::MAX.to_be_bytes()).unwrap().to_string(), "2106-02-07T06:28:15Z");
-        // 34 bits of seconds, and more nanoseconds than a second has.
+        // All 34 bits of seconds are set.
         let long = Timestamp::read(&0x3_ffff_ffff_u64.to_be_bytes()).unwrap();
         assert_eq!(long.to_string(), "2514-05-30T01:53:03Z");
         assert_eq!(Timestamp::read(&u64::MAX.to_be_bytes()), None);

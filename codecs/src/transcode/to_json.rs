@@ -1,4 +1,4 @@
-//! MessagePack to JSON text.
+//! Transcodes MessagePack to JSON text.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -9,14 +9,14 @@ use super::read::{Malformed, Reader, Token};
 use super::timestamp::{TIMESTAMP, Timestamp};
 use super::{MAX_DEPTH, TOO_DEEP};
 
-/// How many keys that are arrays or maps may stand inside each other. Each such key is a string in which the quotes of the
-/// key inside it are escaped once more: without a bound, 128 bytes of input would make more output than there is memory.
+/// Maximum nesting depth of keys that are arrays or maps. Each such key is a string that escapes the quotes of keys inside it
+/// once more: without a limit, 128 bytes of input could produce more output than there is memory.
 const MAX_KEY_DEPTH: usize = 4;
 
-/// Appends the JSON text that is the image of `msgpack`, without white space.
+/// Appends the JSON text for `msgpack`, without whitespace.
 ///
 /// # Errors
-/// Fails where `msgpack` is not exactly one value, and where it is too deep. What was appended until then stays.
+/// Fails if `msgpack` is not exactly one value, or nested too deeply. Partial output remains in `json`.
 pub(crate) fn to_json(msgpack: &[u8], json: &mut Vec<u8>) -> Result<(), EncodeError> {
     let mut reader = Reader::new(msgpack);
     Writer { json, open: Vec::new(), open_keys: 0 }.write(&mut reader)?;
@@ -25,18 +25,18 @@ pub(crate) fn to_json(msgpack: &[u8], json: &mut Vec<u8>) -> Result<(), EncodeEr
 
 struct Writer<'a> {
     json: &'a mut Vec<u8>,
-    /// Arrays and maps whose end has not come yet, from the outermost on.
+    /// Arrays and maps that are not closed yet, outermost first.
     open: Vec<Open>,
-    /// How many of them are keys.
+    /// Number of keys among them.
     open_keys: usize,
 }
 
 struct Open {
     is_map: bool,
-    /// How many values are still to come; of a map, keys and values.
+    /// Number of values still to come; for a map, of keys and values.
     left: u64,
     is_empty: bool,
-    /// Where its text begins, if it is a key.
+    /// Offset of the text in the output, if this is a key.
     key_at: Option<usize>,
 }
 
@@ -57,7 +57,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes what stands before the next value. Returns whether that is a key.
+    /// Writes the separator before the next value. Returns whether that value is a key.
     fn separate(&mut self) -> bool {
         let Some(top) = self.open.last_mut() else { return false };
         let is_key = top.is_map && top.left % 2 == 0;
@@ -71,7 +71,7 @@ impl Writer<'_> {
         is_key
     }
 
-    /// Closes what is complete.
+    /// Closes all arrays and maps that are complete.
     fn close(&mut self) -> Result<(), EncodeError> {
         while let Some(top) = self.open.pop_if(|top| top.left == 0) {
             self.json.push(if top.is_map { b'}' } else { b']' });
@@ -83,10 +83,10 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Makes a string of the JSON text from `start` on.
+    /// Replaces the JSON text from `start` on by a string that contains it.
     fn quote(&mut self, start: usize) -> Result<(), EncodeError> {
         let text = String::from_utf8(self.json.split_off(start));
-        self.serialize(&text.map_err(|_| EncodeError::new("a key that is no text"))?)
+        self.serialize(&text.map_err(|_| EncodeError::new("a key that is not text"))?)
     }
 
     fn write_key(&mut self, key: Token<'_>) -> Result<(), EncodeError> {
@@ -104,7 +104,7 @@ impl Writer<'_> {
                 self.quote(start)
             }
             Token::Str(_) | Token::Bin(_) | Token::Ext(..) => self.write_value(key),
-            // Its text has nothing to escape.
+            // These texts contain nothing to escape.
             Token::Nil | Token::Bool(_) | Token::Unsigned(_) | Token::Signed(_) | Token::Float(_) => {
                 self.json.push(b'"');
                 self.write_value(key)?;
@@ -120,13 +120,13 @@ impl Writer<'_> {
             Token::Bool(value) => self.serialize(&value),
             Token::Unsigned(value) => self.serialize(&value),
             Token::Signed(value) => self.serialize(&value),
-            // Always with a fraction or an exponent, so that it comes back as a float; `null` where it is not finite.
+            // Always with a fraction or an exponent, so that it transcodes back to a float; `null` if not finite.
             Token::Float(value) => self.serialize(&value),
             Token::Str(bytes) => self.serialize(&String::from_utf8_lossy(bytes)),
             Token::Bin(bytes) => write_base64(self.json, bytes),
             Token::Ext(kind, data) => match timestamp(kind, data) {
                 Some(moment) => self.serialize(&format_args!("{moment}")),
-                // It becomes an object, and that has to go back.
+                // The extension becomes an object, which counts as a level when it is transcoded back.
                 None if self.open.len() == MAX_DEPTH => Err(EncodeError::new(TOO_DEEP)),
                 None => self.write_ext(kind, data),
             },
@@ -162,9 +162,9 @@ fn timestamp(kind: i8, data: &[u8]) -> Option<Timestamp> {
     if kind == TIMESTAMP { Timestamp::read(data) } else { None }
 }
 
-/// Appends `bytes` as a padded standard base64 string (RFC 4648 §4), with its quotes.
+/// Appends `bytes` as a padded standard base64 string (RFC 4648 §4), including quotes.
 pub(crate) fn write_base64(json: &mut Vec<u8>, bytes: &[u8]) -> Result<(), EncodeError> {
-    let too_long = || EncodeError::new("bytes whose base64 is longer than memory");
+    let too_long = || EncodeError::new("bytes whose base64 exceeds the address space");
     let start = json.len() + 1;
     let end =
         base64::encoded_len(bytes.len(), true).and_then(|len| start.checked_add(len)).ok_or_else(too_long)?;
@@ -176,5 +176,5 @@ pub(crate) fn write_base64(json: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Encod
 }
 
 fn malformed(why: Malformed) -> EncodeError {
-    EncodeError::new(format!("a payload that is no MessagePack: {why}"))
+    EncodeError::new(format!("a malformed MessagePack payload: {why}"))
 }

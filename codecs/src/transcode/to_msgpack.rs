@@ -1,4 +1,4 @@
-//! JSON text to MessagePack.
+//! Transcodes JSON text to MessagePack.
 
 use rejoin_core::EncodeError;
 
@@ -6,38 +6,38 @@ use super::scan::{Number, Scanner, no_json};
 use super::write::{counted, write_float, write_signed, write_str, write_unsigned, write_wide_len};
 use super::{MAX_DEPTH, TOO_DEEP};
 
-/// Appends the MessagePack that is the image of `json`, every value in the shortest format.
+/// Appends the MessagePack for `json`, with every value in its shortest format.
 ///
 /// # Errors
-/// Fails where `json` is not exactly one JSON text, and where it is too deep. What was appended until then stays.
+/// Fails if `json` is not exactly one JSON text, or nested too deeply. Partial output remains in `out`.
 pub(crate) fn to_msgpack(json: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let mut scanner = Scanner::new(json)?;
     let mut writer = Writer { out, open: Vec::new(), wide: Vec::new() };
     writer.write(&mut scanner)?;
     if scanner.peek().is_some() {
-        return Err(no_json("something stands after the value"));
+        return Err(no_json("trailing text after the value"));
     }
     writer.widen();
     Ok(())
 }
 
-/// Writes heads of one byte where arrays and maps begin, since their length is known only at their end, and makes room for
-/// the longer heads when all else is there.
+/// Writes a one-byte head when an array or map begins, because its length is known only at its end. Longer heads are inserted
+/// after everything else is written.
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
-    /// Arrays and maps whose end has not come yet, from the outermost on.
+    /// Arrays and maps that are not closed yet, outermost first.
     open: Vec<Open>,
-    /// Those that have more members than a head of one byte can say, in the order of their ends.
+    /// Arrays and maps whose length does not fit into a one-byte head, in the order of their ends.
     wide: Vec<Wide>,
 }
 
 struct Open {
     is_map: bool,
-    /// Where its head is.
+    /// Offset of the head.
     at: usize,
-    /// Elements, or pairs.
+    /// Number of elements or pairs.
     len: usize,
-    /// How many wide ones had ended before it began.
+    /// Length of `wide` when this began.
     wide_before: usize,
 }
 
@@ -45,7 +45,7 @@ struct Wide {
     is_map: bool,
     at: usize,
     len: u32,
-    /// The place in the list of the first one inside it; its own where there is none.
+    /// Index in `wide` of the first one inside this one; its own index if there is none.
     first_inside: usize,
 }
 
@@ -60,7 +60,7 @@ impl Writer<'_> {
                 }
                 first => self.write_scalar(json, first)?,
             }
-            // A value has ended, and perhaps what it is the last member of.
+            // A value has ended, and with it perhaps the arrays and maps that it was the last member of.
             loop {
                 let Some(top) = self.open.last() else {
                     return Ok(());
@@ -68,13 +68,13 @@ impl Writer<'_> {
                 match (json.next()?, top.is_map) {
                     (b',', _) => break self.begin_member(json)?,
                     (b'}', true) | (b']', false) => self.close()?,
-                    _ => return Err(no_json("neither a comma nor the end after a member")),
+                    _ => return Err(no_json("expected a comma or the end after a member")),
                 }
             }
         }
     }
 
-    /// Opens an array or map. Returns whether it has a first member; an empty one is closed.
+    /// Opens an array or map. Returns whether it has a first member; an empty one is closed at once.
     fn open(&mut self, json: &mut Scanner<'_>, is_map: bool) -> Result<bool, EncodeError> {
         if self.open.len() == MAX_DEPTH {
             return Err(EncodeError::new(TOO_DEEP));
@@ -90,7 +90,7 @@ impl Writer<'_> {
         Ok(true)
     }
 
-    /// Counts a member of the innermost array or map. In a map, reads its name; then its value is next.
+    /// Counts a member of the innermost array or map. For a map, also reads its name, so that its value is next.
     fn begin_member(&mut self, json: &mut Scanner<'_>) -> Result<(), EncodeError> {
         let Some(top) = self.open.last_mut() else {
             return Ok(());
@@ -98,11 +98,11 @@ impl Writer<'_> {
         top.len += 1;
         if top.is_map {
             if json.next()? != b'"' {
-                return Err(no_json("a member's name that is no string"));
+                return Err(no_json("member name is not a string"));
             }
             write_str(self.out, json.string()?)?;
             if json.next()? != b':' {
-                return Err(no_json("no colon after a member's name"));
+                return Err(no_json("expected a colon after a member name"));
             }
         }
         Ok(())
@@ -139,19 +139,19 @@ impl Writer<'_> {
                 json.word("rue")?;
                 self.out.push(0xc3);
             }
-            _ => return Err(no_json("no value where one must be")),
+            _ => return Err(no_json("expected a value")),
         }
         Ok(())
     }
 
-    /// Makes room for the heads of the wide ones, and writes them: from the end on, so that each byte moves at most once.
+    /// Inserts the long heads, from the end backwards, so that each byte moves at most once.
     fn widen(self) {
         let mut head = Vec::with_capacity(5);
         let extra: usize = self.wide.iter().map(|wide| if wide.len <= 0xffff { 2 } else { 4 }).sum();
         let mut from = self.out.len();
         let mut to = from + extra;
         self.out.resize(to, 0);
-        // In the order of their ends one stands behind those inside it, but its head is before theirs.
+        // `wide` is in the order of ends, so an outer one follows its inner ones although its head precedes theirs.
         let mut waiting: Vec<&Wide> = Vec::new();
         for (index, wide) in self.wide.iter().enumerate().rev() {
             waiting.push(wide);

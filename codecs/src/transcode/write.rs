@@ -1,4 +1,4 @@
-//! The heads of MessagePack's values: always the shortest format that fits.
+//! Writes MessagePack values, always in the shortest format.
 
 use rejoin_core::EncodeError;
 
@@ -23,7 +23,7 @@ pub(crate) fn write_bin(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), EncodeErr
     Ok(())
 }
 
-/// Appends the head of a map: `len` pairs of key and value are to follow.
+/// Appends the head of a map, to be followed by `len` pairs of key and value.
 pub(crate) fn write_map_head(out: &mut Vec<u8>, len: u32) {
     match len {
         0..=15 => out.push(0x80 | len as u8),
@@ -61,7 +61,7 @@ fn write_number(out: &mut Vec<u8>, marker: u8, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// A length of 16 bits under `marker`, or one of 32 bits under the next marker.
+/// Appends a 16-bit length with `marker`, or a 32-bit length with the next marker.
 pub(super) fn write_wide_len(out: &mut Vec<u8>, marker: u8, len: u32) {
     match u16::try_from(len) {
         Ok(len) => write_number(out, marker, &len.to_be_bytes()),
@@ -69,7 +69,7 @@ pub(super) fn write_wide_len(out: &mut Vec<u8>, marker: u8, len: u32) {
     }
 }
 
-/// A length in MessagePack has 32 bits.
+/// Checks that a length fits into MessagePack's 32 bits.
 pub(super) fn counted(len: usize) -> Result<u32, EncodeError> {
     u32::try_from(len).map_err(|_| EncodeError::new("more than 4 GiB, or 2^32 members, in MessagePack"))
 }

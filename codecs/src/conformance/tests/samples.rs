@@ -1,8 +1,8 @@
-//! Codecs that lose one frame each: every sample is there for one of them.
+//! Codecs that lose one frame each: every sample is needed to detect one of them.
 
 use super::*;
 
-/// JSON, but for the frames that it loses.
+/// JSON, except for the frames that it loses.
 struct Loses<F>(F);
 
 impl<F: Fn(&Frame) -> bool + Send + Sync + 'static> Codec for Loses<F> {

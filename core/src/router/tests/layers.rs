@@ -122,7 +122,7 @@ fn a_layer_puts_in_what_the_handler_takes_one_value_of_each_type() {
         .on("y", |_: Extension<String>| async {})
         .build()
         .unwrap();
-    let missing = r#"event "y": no layer has put in a alloc::string::String"#;
+    let missing = r#"event "y": no layer has inserted a value of type alloc::string::String"#;
     assert_eq!(handle(&router, ["x", "y", "x"].map(event)).0, ["ada 2", missing, "ada 2"]);
 }
 
