@@ -383,7 +383,7 @@ fn finds_panics_on_payloads_that_are_none() {
     assert_eq!(claim, "no panic");
 }
 
-/// Only random data has so many different bytes in such a short length.
+/// Only random data has this many different bytes in such a short length.
 fn is_noise(data: &[u8]) -> bool {
     data.len() < 64 && data.iter().collect::<std::collections::HashSet<_>>().len() > 40
 }

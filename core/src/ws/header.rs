@@ -193,7 +193,7 @@ pub fn payload_len(frame_len: usize) -> usize {
     lens.into_iter().find(|payload| self::frame_len(*payload) == frame_len).unwrap_or(frame_len)
 }
 
-/// Length of the header that [`write`] writes for a payload of this length.
+/// Length of the header that [`write()`] writes for a payload of this length.
 pub(super) fn written_len(payload_len: usize) -> usize {
     match payload_len {
         0..=MAX_CONTROL => 2,
@@ -218,7 +218,7 @@ pub(super) fn write(out: &mut Vec<u8>, opcode: Opcode, payload_len: usize) {
     }
 }
 
-/// Length of the header of a frame that [`write`] began.
+/// Length of the header of a frame that [`write()`] began.
 pub(super) fn written_header_len(frame: &[u8]) -> usize {
     match frame.get(1).copied().unwrap_or_default() {
         LENGTH_16 => 4,
@@ -227,7 +227,7 @@ pub(super) fn written_header_len(frame: &[u8]) -> usize {
     }
 }
 
-/// Message kind in a header that [`write`] wrote for a data message.
+/// Message kind in a header that [`write()`] wrote for a data message.
 pub(super) fn written_kind(frame: &[u8]) -> MessageKind {
     match Opcode::from_bits(frame.first().copied().unwrap_or_default() & OPCODE) {
         Some(Opcode::Data(kind)) => kind,
@@ -235,7 +235,7 @@ pub(super) fn written_kind(frame: &[u8]) -> MessageKind {
     }
 }
 
-/// Sets the mask bit in a header that [`write`] wrote.
+/// Sets the mask bit in a header that [`write()`] wrote.
 pub(super) fn set_masked(head: &mut [u8]) {
     if let Some(second) = head.get_mut(1) {
         *second |= MASKED;

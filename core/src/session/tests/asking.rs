@@ -77,7 +77,7 @@ fn what_is_read_and_not_counted_is_not_acknowledged_on_request() {
     pair.run();
     assert_eq!(outcomes(&mut pair, Client), []);
     assert_eq!(pair.client.counts().unacknowledged, 1);
-    assert!(pair.under_way(Server).is_empty(), "nobody asks again and again");
+    assert!(pair.under_way(Server).is_empty(), "the client asks only once");
     assert_eq!(pair.told(Server), ["1", "2"]);
     pair.wait(SECOND);
     assert_eq!(outcomes(&mut pair, Client), [(2, Delivery::Delivered)]);
@@ -92,7 +92,7 @@ fn a_client_that_keeps_less_does_not_ask_again_and_again_what_was_not_counted() 
     pair.send(Client, "1");
     pair.send(Client, "2");
     pair.run();
-    assert_eq!(pair.client.counts().unacknowledged, 1, "half of it, for as long as nobody takes the first");
+    assert_eq!(pair.client.counts().unacknowledged, 1, "half of it, until the application takes the first");
     assert_eq!(pair.told(Server), ["1", "2"]);
     pair.wait(SECOND);
     assert_eq!(pair.client.counts().unacknowledged, 0);

@@ -121,7 +121,7 @@ fn acknowledgements_are_read_while_the_application_is_slow() {
         }
         pair.run();
     }
-    assert_eq!(pair.server().counts().unacknowledged, 0, "although nobody has taken a single message");
+    assert_eq!(pair.server().counts().unacknowledged, 0, "although the application has taken no message");
     assert_eq!(pair.client.counts().unacknowledged, 0);
 }
 
@@ -188,7 +188,7 @@ fn gaps_between_drops_do_not_pile_up_for_ever() {
         server.attach(epoch, Some(0), now).unwrap();
         pair.links[0].server.epoch = epoch;
     }
-    assert!((100..1000).contains(&events), "{events} events that nobody took");
+    assert!((100..1000).contains(&events), "{events} pending events");
     let counted = pair.server().counts().received;
     pair.told(Server);
     assert_eq!(pair.server().counts().received, counted + 1);

@@ -381,7 +381,7 @@ fn an_open_that_never_arrives_is_made_up_for_by_the_next() {
     pair.connect();
     pair.run();
     assert_eq!(pair.told(Server)[..3], ["c1", "dropped", "restored"]);
-    assert_eq!(pair.told(Client), ["dropped", "restored"], "the client was never told of the others");
+    assert_eq!(pair.told(Client), ["dropped", "restored"], "the others were never reported to the client");
     assert_eq!(pair.client.counts().unacknowledged, 0);
 }
 

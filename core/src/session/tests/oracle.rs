@@ -379,7 +379,7 @@ impl Witness {
             // The client closed before it had a session.
             (Side::Client, None) => return,
         };
-        assert_eq!(life, Life::After, "the end is told");
+        assert_eq!(life, Life::After, "the end is reported");
         assert!(
             seen as u64 + unacknowledged >= accepted as u64,
             "{seen} of {accepted}, {unacknowledged} in doubt"

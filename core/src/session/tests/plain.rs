@@ -94,7 +94,7 @@ fn a_session_rests_while_it_waits_for_a_socket_and_keeps_nothing() {
     session.handle_frame(epoch, crate::Frame::event_only("x"), 7, now).unwrap();
     session.cut(now);
     while session.hibernate().is_none() {
-        assert!(session.poll_event().is_some(), "it rests when everything is told");
+        assert!(session.poll_event().is_some(), "the session hibernates after all events are taken");
     }
     let mut woken = session.hibernate().unwrap().wake();
     assert_eq!(woken.counts(), session.counts());
@@ -108,7 +108,7 @@ fn a_session_rests_while_it_waits_for_a_socket_and_keeps_nothing() {
     let mut ended = session.hibernate().unwrap().wake();
     ended.handle_timeout(ended.poll_timeout().unwrap());
     assert_eq!(ended.ended(), Some(&CloseReason::WindowExpired));
-    assert!(ended.hibernate().is_none(), "its end is to be told");
+    assert!(ended.hibernate().is_none(), "its end is not reported yet");
 }
 
 #[test]

@@ -259,7 +259,7 @@ fn without_a_window_a_lost_socket_is_the_end() {
     pair.run();
     pair.cut();
     let why = "closed: socket lost: connection reset";
-    assert_eq!(pair.told(Server), ["connected", why], "no drop is told");
+    assert_eq!(pair.told(Server), ["connected", why], "no drop is reported");
     let epoch = Epoch(1);
     assert_eq!(pair.server().standing(epoch), AttachmentState::Gone);
 }
@@ -294,7 +294,7 @@ fn a_count_that_only_an_older_socket_can_have_brought_makes_no_gap() {
     assert!(matches!(server.poll_transmit(epoch, now), Some(Transmit::Control(Control::Open(_)))));
     server.handle_frame(epoch, control(Control::Ack(2)), 1, now).unwrap();
     let next = server.poll_transmit(epoch, now);
-    assert_eq!(next, Some(Transmit::Data("s3".into())), "what the peer has is not told to be missing");
+    assert_eq!(next, Some(Transmit::Data("s3".into())), "received frames are not reported as missing");
 }
 
 #[test]
