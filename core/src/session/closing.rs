@@ -78,7 +78,8 @@ impl Session {
         self.closing.as_ref().is_some_and(|closing| closing.sent)
     }
 
-    /// Handles a close frame from the peer. Returns the last `$ack` to write, if any, and then the close frame to answer with.
+    /// Handles a close frame from the peer. Returns the last `$ack` to write, if any, and the close frame to write after it;
+    /// `None` is an empty close frame.
     pub fn handle_close(
         &mut self,
         epoch: Epoch,

@@ -27,7 +27,7 @@ pub(super) struct Unreported {
     pub(super) dropped: u64,
 }
 
-/// From this number of events on, consecutive pairs of drop and restore are merged: the application is too slow for each.
+/// From this number of events on, consecutive pairs of drop and restore are merged, because the application is too slow.
 const MANY_EVENTS: usize = 256;
 
 impl EventQueue {

@@ -17,12 +17,12 @@ pub struct Hibernated {
     numbers: Box<[u8]>,
 }
 
-/// The number of numbers in a hibernated session.
+/// Length of [`Session::numbers`].
 const NUMBERS: usize = 23;
 
 impl Session {
-    /// Returns the compact form of the session, or `None` if the session is not suspended and idle or keeps more than numbers.
-    /// The compact form does not keep [`Session::dropped`].
+    /// Returns the compact form of the session, or `None` if the session [cannot hibernate](Self::can_hibernate) or keeps more
+    /// than numbers. The compact form does not keep [`Session::dropped`].
     pub fn hibernate(&self) -> Option<Hibernated> {
         let is_numbers = self.config.side == Side::Server
             && self.can_hibernate()

@@ -164,8 +164,8 @@ pub struct Counts {
     pub replayed: u64,
     /// Data frames reported to the peer as gaps. A gap that is reported again counts again.
     pub sent_gaps: u64,
-    /// Accepted data frames that were dropped: the send buffer evicted them, or they could not be represented in the peer's
-    /// codec.
+    /// Accepted data frames that were dropped because the send buffer overflowed, or because the peer's codec could not
+    /// represent them.
     pub dropped: u64,
     /// Accepted data frames that are not known to have arrived: in session mode those that were not acknowledged, in plain
     /// mode those that were not written. On a client, this includes frames of lost sessions whose loss was not reported

@@ -99,7 +99,7 @@ fn a_session_rests_while_it_waits_for_a_socket_and_keeps_nothing() {
     let mut woken = session.hibernate().unwrap().wake();
     assert_eq!(woken.counts(), session.counts());
     send(&mut woken, "2").unwrap();
-    assert!(woken.hibernate().is_none(), "it keeps something");
+    assert!(woken.hibernate().is_none(), "the session keeps a frame");
     let epoch = woken.reserve();
     assert_eq!(epoch, session.reserve());
     woken.attach(epoch, None, now).unwrap();
