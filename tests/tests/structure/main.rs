@@ -1,11 +1,14 @@
 //! The shape of the code: which files form circles of imports, which are long, which names of types stand for two things.
 //!
+//! It also holds docs/concurrency.md to the code.
+//!
 //! What is known and not mended yet stands in `known.txt`, which can only become shorter: a line that is not true any more has
 //! to go, and nothing may be added.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 mod circles;
+mod concurrency;
 mod imports;
 mod source;
 
