@@ -456,9 +456,13 @@ impl Connection {
     }
 
     pub(crate) fn take_pending_socket(&self) -> Option<PendingSocket> {
-        if !self.has_pending_socket() {
-            return None;
-        }
+        if self.has_pending_socket() { self.take_late_socket() } else { None }
+    }
+
+    /// The same, for a session that is [gone](Self::is_gone). Always looks under the lock: whoever brings a socket stores it there
+    /// before it reads `gone`, and this is called after `gone` was stored. So one of the two sees the other, which
+    /// `has_pending_socket` and `gone` alone, each stored before the other is read, do not guarantee.
+    pub(crate) fn take_late_socket(&self) -> Option<PendingSocket> {
         let mut slot = self.0.pending_socket.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.has_pending_socket.store(false, Ordering::Release);
         slot.take().map(|pending| *pending)

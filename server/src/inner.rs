@@ -115,7 +115,7 @@ impl ServerInner {
 
     /// A socket that has come too late for its session is told why.
     pub(crate) fn turn_away(&self, connection: &Connection) {
-        if let Some(late) = connection.take_pending_socket() {
+        if let Some(late) = connection.take_late_socket() {
             tracing::debug!(id = connection.id(), "socket has come too late");
             if late.resumes {
                 self.refuse_late(connection, ResumeRefused::Ended);
