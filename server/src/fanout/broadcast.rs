@@ -8,6 +8,7 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use rejoin_core::drive::{Effects, MemoryBudget, Queued, RoomLog, now};
 use rejoin_core::{EncodeError, Frame, Overflow, SharedFrame, ws};
+use tokio::runtime::{Handle, Id};
 
 use crate::connection::Connection;
 use crate::fanout::rooms::{Chunk, Room};
@@ -201,6 +202,8 @@ impl RoomSnapshot {
 pub(crate) struct FanOut {
     room: Arc<Room>,
     shared: Arc<ServerInner>,
+    /// The runtime that it runs in.
+    runtime: Option<Id>,
     /// It has found the room clean, and has cleared `flushing` with that. Another fan-out may be there already.
     over: bool,
 }
@@ -212,7 +215,8 @@ impl FanOut {
         let own = shared.runtimes.own();
         // Without a runtime the number does not matter: the task is dropped.
         let workers = own.as_ref().map_or(1, |runtime| runtime.metrics().num_workers());
-        let fan_out = Self { room, shared: shared.clone(), over: false };
+        let runtime = own.as_ref().map(Handle::id);
+        let fan_out = Self { room, shared: shared.clone(), runtime, over: false };
         shared.runtimes.spawn_on(own.as_ref(), fan_out.run(workers));
     }
 
@@ -265,9 +269,19 @@ impl FanOut {
 
 impl Drop for FanOut {
     fn drop(&mut self) {
-        // Dropped before its end, with its runtime. If `flushing` stayed set, no broadcast would ever start another fan-out.
-        if !self.over {
-            self.room.flush_stopped();
+        if self.over {
+            return;
+        }
+        // Dropped before its end, with its runtime: the next runtime writes to the members that are left. After a panic the room
+        // waits for the next broadcast, or a waker that always panics would start fan-outs for ever.
+        let panics = std::thread::panicking();
+        if let Some(runtime) = self.runtime.filter(|_| !panics) {
+            self.shared.runtimes.remove(runtime);
+        }
+        let goes_on = !panics && self.shared.runtimes.own().is_some();
+        self.room.flush_stopped(goes_on);
+        if goes_on {
+            Self::begin(self.room.clone(), &self.shared);
         }
     }
 }

@@ -165,15 +165,16 @@ impl Rooms {
         let begins = members.is_dirty && !std::mem::replace(&mut members.flushing, true);
         let snapshot = members.next_lagging(&lagging);
         drop(members);
+        // First of all: a waker that panics must not leave the room without a fan-out.
+        if begins {
+            FanOut::begin(room, shared);
+        }
         for (member, effects) in effects {
             member.session().apply(effects);
         }
         if let Some(snapshot) = snapshot {
             // No lock is held. A fan-out may be at the same sockets: whichever finds one in use leaves it to the session task.
             snapshot.write(0);
-        }
-        if begins {
-            FanOut::begin(room, shared);
         }
         match encoded.failed() {
             // If at least one codec can represent the frame, the members with other codecs get a gap.
@@ -291,9 +292,12 @@ impl Room {
         members.flushing.then(|| members.snapshot())
     }
 
-    /// Notes that a fan-out has stopped before its end, with its runtime.
-    pub(crate) fn flush_stopped(&self) {
-        self.lock().flushing = false;
+    /// A fan-out was dropped before its end: what it has not written is due. If `another_begins`, the caller begins it at once;
+    /// otherwise the next broadcast begins one.
+    pub(crate) fn flush_stopped(&self, another_begins: bool) {
+        let mut members = self.lock();
+        members.is_dirty = true;
+        members.flushing = another_begins;
     }
 
     fn lock(&self) -> MutexGuard<'_, Members> {

@@ -106,3 +106,62 @@ async fn a_fan_out_that_frees_bytes_wakes_blocked_senders() {
     assert_eq!(waits.send_wait(&frame(200)).await, Ok(()));
     assert_eq!(since.elapsed(), std::time::Duration::ZERO);
 }
+
+#[test]
+fn fan_out_goes_on_in_the_next_runtime() {
+    let shared = server();
+    let members: Vec<_> = (0..=CHUNK).map(|_| connection(&shared)).collect();
+    members.iter().for_each(|member| _ = shared.rooms.join(member));
+    let is_flushing = || shared.rooms.room("room").unwrap().lock().flushing;
+    let [first, second] = [runtime(), runtime()];
+    first.block_on(async {
+        shared.runtimes.note();
+        let _second = second.enter();
+        shared.runtimes.note();
+    });
+    first.block_on(async {
+        shared.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest, &shared).unwrap();
+        // The fan-out has written to one of two chunks.
+        tokio::task::yield_now().await;
+    });
+    drop(first);
+    assert!(is_flushing(), "the other chunk is left");
+    second.block_on(async {
+        while is_flushing() {
+            tokio::task::yield_now().await;
+        }
+    });
+    assert!(!shared.rooms.room("room").unwrap().lock().is_dirty);
+}
+
+/// A waker that panics.
+struct Panics;
+
+impl std::task::Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("as it is meant to");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn panicking_waker_leaves_the_room_its_fan_out() {
+    let connect = async |_: crate::ConnectRequest| Ok::<_, crate::Reject>(crate::Identity::room("room"));
+    let server = crate::Server::builder(connect).send_buffer(1).build().unwrap();
+    let shared = server.shared();
+    shared.runtimes.note();
+    let frame = Frame::event_only("e");
+    let [full, empty] = [0; 2].map(|_| connection(shared));
+    full.send(&frame).unwrap();
+    [&full, &empty].iter().for_each(|member| _ = shared.rooms.join(member));
+    let mut waits = Box::pin(full.send_wait(&frame));
+    let waker = Arc::new(Panics).into();
+    assert!(waits.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+    let broadcast = || server.broadcast_with("room", &frame, Overflow::Disconnect);
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(broadcast)).is_err());
+    let room = shared.rooms.room("room").unwrap();
+    assert!(room.lock().flushing);
+    for _ in 0..3 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!room.lock().flushing, "it has come to its end");
+}
