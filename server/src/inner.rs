@@ -127,8 +127,11 @@ impl ServerInner {
     /// Closes a socket that belongs to no session any more, within the close timeout.
     pub(crate) fn close_socket(&self, driver: Box<SocketDriver>, end: Detach) {
         let closing = self.until_abort(driver.close(end));
+        let budget = self.suspended.budget().clone();
         self.spawn(async move {
             closing.await;
+            // What the socket did not take was dropped with it.
+            budget.settle();
         });
     }
 
@@ -177,9 +180,11 @@ impl ServerInner {
 
     /// The session's task has ended for good: what it counted stays in the totals.
     pub(crate) fn retire(&self, connection: &Connection) {
+        // They are final. Looked at first, because an access to a session may run foreign wakers.
+        let counts = connection.counts();
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         self.registry.remove_running(connection);
-        totals.add(&connection.counts());
+        totals.add(&counts);
     }
 
     pub(crate) fn is_aborted(&self) -> bool {

@@ -131,6 +131,8 @@ mod runtimes;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod waking;
 
 pub use http::StatusCode;
 #[doc(no_inline)]

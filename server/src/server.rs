@@ -164,7 +164,10 @@ impl Server {
         if self.shared.closing.is_cancelled() {
             return Err(BroadcastError::ShutDown);
         }
-        let (receivers, bytes) = self.shared.rooms.broadcast(room, frame, overflow, &self.shared)?;
+        let queued = self.shared.rooms.broadcast(room, frame, overflow, &self.shared);
+        // The encodings are gone where no member keeps them, and no access to a session has reported it.
+        self.shared.suspended.budget().settle();
+        let (receivers, bytes) = queued?;
         self.shared.metrics.report(|metrics| metrics.broadcast(bytes as u64, receivers));
         Ok(receivers)
     }

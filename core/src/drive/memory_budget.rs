@@ -117,12 +117,16 @@ impl MemoryBudget {
         true
     }
 
-    /// Counts a session that is suspended: `cost` bytes in addition to its messages, until [`Self::resume`].
+    /// Counts a session that is suspended and can be evicted: `cost` bytes in addition to its messages, until [`Self::resume`].
+    /// The caller holds no lock.
     pub fn suspend(&self, cost: usize) {
         // `reclaimable` grows last, and in `resume` it shrinks first: in between `can_fit` refuses rather than promising bytes
         // that no eviction frees.
         self.sessions.fetch_add(cost, Ordering::SeqCst);
         self.change_reclaimable(0, cost);
+        // A message that was refused may fit now, in its place.
+        self.ledger.note_freed();
+        self.settle();
     }
 
     /// Stops counting a session that has a socket again, or has ended.
@@ -156,7 +160,7 @@ impl MemoryBudget {
         }
     }
 
-    /// Ready when bytes are freed after a message was refused. Enable it before the attempt that may be refused.
+    /// Ready when bytes are freed, or can be, after a message was refused. Enable it before the attempt that may be refused.
     pub(super) fn freed(&self) -> Notified<'_> {
         self.ledger.freed.notified()
     }
@@ -195,205 +199,4 @@ impl fmt::Debug for MemoryBudget {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicUsize;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::drive::{SendError, SharedSession};
-    use crate::{Mode, Overflow, Session, SessionConfig, Side};
-
-    /// A session in plain mode, without a socket: it keeps the frames that it is sent.
-    fn session(budget: &Arc<MemoryBudget>) -> SharedSession {
-        let config = SessionConfig::new(Side::Client, Mode::Plain);
-        let session = Session::new(Arc::new(config), crate::drive::now());
-        SharedSession::new(session).with_budget(budget.clone())
-    }
-
-    fn message(len: usize) -> Bytes {
-        vec![b'x'; len].into()
-    }
-
-    #[test]
-    fn counts_a_message_once_until_its_last_copy_is_dropped() {
-        let budget = MemoryBudget::new(1000, || None);
-        let kept = budget.charge(message(300));
-        assert_eq!((budget.used(), kept.len()), (300, 300));
-        let [copy, slice] = [kept.clone(), kept.slice(10..20)];
-        drop((kept, copy));
-        assert_eq!(budget.used(), 300);
-        assert!(budget.fits(700) && !budget.fits(701));
-        drop(slice);
-        assert_eq!(budget.used(), 0);
-    }
-
-    #[test]
-    fn counts_what_cells_keep_until_they_are_dropped() {
-        let budget = Arc::new(MemoryBudget::new(1000, || None));
-        let [a, b] = [session(&budget), session(&budget)];
-        a.send(message(300), Overflow::Reject).unwrap();
-        b.send(message(200), Overflow::Reject).unwrap();
-        assert_eq!(budget.used(), 500);
-        drop(a);
-        assert_eq!(budget.used(), 200);
-        b.command(Session::take_unacknowledged);
-        assert_eq!(budget.used(), 0);
-    }
-
-    #[test]
-    fn a_refused_message_does_not_count() {
-        let budget = Arc::new(MemoryBudget::new(1000, || None));
-        let a = session(&budget);
-        for _ in 0..2 {
-            assert_eq!(a.send(message(500), Overflow::Reject), Ok(true));
-        }
-        assert_eq!(a.send(message(1), Overflow::Reject), Err(SendError::Full));
-        assert_eq!(a.send(message(1), Overflow::DropNewest), Ok(false));
-        assert_eq!(budget.used(), 1000);
-    }
-
-    #[test]
-    fn evicts_until_the_bytes_fit() {
-        let evicted = Arc::new(AtomicUsize::new(0));
-        let counter = evicted.clone();
-        let budget = MemoryBudget::new(1000, move || {
-            counter.fetch_add(1, Ordering::Relaxed);
-            Some(100)
-        });
-        for _ in 0..5 {
-            budget.suspend(100);
-        }
-        let kept = budget.charge(message(450));
-        assert!(budget.evict_to_fit(200));
-        assert_eq!((budget.used(), evicted.load(Ordering::Relaxed)), (750, 2));
-        drop(kept);
-        assert_eq!(budget.used(), 300);
-    }
-
-    #[test]
-    fn evicts_nothing_where_that_cannot_help() {
-        let budget = MemoryBudget::new(1000, || panic!("evicted in vain"));
-        budget.suspend(100);
-        let _kept = budget.charge(message(800));
-        assert!(!budget.evict_to_fit(300) && budget.can_fit(200) && !budget.can_fit(201));
-        budget.change_reclaimable(0, 50);
-        assert!(budget.can_fit(250) && !budget.evict_to_fit(251));
-    }
-
-    #[test]
-    fn without_capacity_a_frame_replaces_older_ones_or_is_refused() {
-        let budget = Arc::new(MemoryBudget::new(1000, || None));
-        let [a, b] = [session(&budget), session(&budget)];
-        for _ in 0..2 {
-            assert_eq!(a.send(message(500), Overflow::Reject), Ok(true));
-        }
-        assert_eq!(b.send(message(1), Overflow::Reject), Err(SendError::Full));
-        assert_eq!(b.send(message(1), Overflow::DropOldest), Ok(false), "it has none to evict");
-        assert_eq!(a.send(message(400), Overflow::DropOldest), Ok(true));
-        assert_eq!(budget.used(), 900);
-        let counts = |session: &SharedSession| {
-            session.drive(|session| (session.counts().accepted, session.counts().dropped))
-        };
-        assert_eq!((counts(&a), counts(&b)), ((3, 1), (1, 1)));
-    }
-
-    #[test]
-    fn what_a_suspended_session_keeps_can_be_reclaimed() {
-        let budget = Arc::new(MemoryBudget::new(1000, || None));
-        let config = SessionConfig::new(Side::Server, Mode::Plain);
-        let mut session = Session::new(Arc::new(config), crate::drive::now());
-        let epoch = session.reserve();
-        session.attach(epoch, None, crate::drive::now()).unwrap();
-        let session = SharedSession::new(session).with_budget(budget.clone());
-        let reclaimable = || budget.reclaimable.load(Ordering::SeqCst);
-        session.send(message(300), Overflow::Reject).unwrap();
-        assert_eq!(reclaimable(), 0, "its socket may take it at any moment");
-        session.command(|session| session.cut(crate::drive::now()));
-        session.send(message(200), Overflow::Reject).unwrap();
-        assert_eq!(reclaimable(), 500);
-        session
-            .command(|session| {
-                let epoch = session.reserve();
-                session.attach(epoch, None, crate::drive::now())
-            })
-            .unwrap();
-        assert_eq!(reclaimable(), 0);
-        session.command(|session| session.cut(crate::drive::now()));
-        assert_eq!(reclaimable(), 500);
-        drop(session);
-        assert_eq!((reclaimable(), budget.used()), (0, 0));
-    }
-
-    #[test]
-    fn a_plain_socket_that_keeps_up_takes_a_message_without_any_eviction() {
-        let budget = Arc::new(MemoryBudget::new(1000, || panic!("evicted for nothing")));
-        budget.suspend(600);
-        let config = SessionConfig::new(Side::Server, Mode::Plain);
-        let mut session = Session::new(Arc::new(config), crate::drive::now());
-        let epoch = session.reserve();
-        session.attach(epoch, None, crate::drive::now()).unwrap();
-        let session = SharedSession::new(session).with_budget(budget.clone());
-        assert_eq!(session.send(message(500), Overflow::Reject), Ok(true));
-    }
-
-    #[test]
-    fn a_shared_frame_that_does_not_fit_goes_to_sockets_that_keep_up() {
-        let config = SessionConfig::new(Side::Server, Mode::Session);
-        let mut session = Session::new(Arc::new(config.clone()), crate::drive::now());
-        let epoch = session.reserve();
-        session.attach(epoch, None, crate::drive::now()).unwrap();
-        let session = SharedSession::new(session);
-        let mut tape = crate::Tape::default();
-        let mut queue = |session: &SharedSession, fits| {
-            let (queued, effects) = session.queue(&tape.push(message(10)), Overflow::Reject, fits);
-            session.apply(effects);
-            queued.map(|queued| queued.is_dropped)
-        };
-        assert_eq!(queue(&session, false), Ok(false));
-        for _ in 1..config.buffer_frames / 2 {
-            queue(&session, true).unwrap();
-        }
-        assert_eq!(queue(&session, false), Err(SendError::Full), "half the buffer waits");
-        session.command(|session| session.cut(crate::drive::now()));
-        assert_eq!((queue(&session, false), queue(&session, true)), (Err(SendError::Full), Ok(false)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_waiting_sender_is_woken_when_another_session_frees_bytes() {
-        let budget = Arc::new(MemoryBudget::new(1000, || None));
-        let [a, b] = [session(&budget), session(&budget)];
-        a.send(message(1000), Overflow::Reject).unwrap();
-        let waits = b.send_wait(message(10), Duration::from_secs(10));
-        let frees = async {
-            tokio::task::yield_now().await;
-            a.command(|session| drop(session.take_unacknowledged()));
-        };
-        let since = tokio::time::Instant::now();
-        assert_eq!(tokio::join!(waits, frees).0, Ok(()));
-        assert_eq!(since.elapsed(), Duration::ZERO);
-    }
-
-    #[test]
-    fn settling_wakes_once_for_bytes_freed_after_a_refusal() {
-        let budget = MemoryBudget::new(1000, || None);
-        let wakes = |change: &dyn Fn()| {
-            let mut freed = std::pin::pin!(budget.freed());
-            freed.as_mut().enable();
-            change();
-            budget.settle();
-            let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-            freed.poll(&mut cx).is_ready()
-        };
-        let free = || drop(budget.charge(message(10)));
-        assert!(!wakes(&free), "nobody was refused");
-        let _kept = budget.charge(message(1000));
-        assert!(!budget.evict_to_fit(1));
-        assert!(!wakes(&|| ()), "nothing was freed");
-        assert!(wakes(&free));
-        assert!(!wakes(&|| ()), "that was told");
-        assert!(!wakes(&free), "nobody was refused since");
-        assert!(!budget.evict_to_fit(1));
-        budget.suspend(100);
-        assert!(wakes(&|| budget.resume(100)), "a session that is gone frees bytes, too");
-    }
-}
+mod tests;

@@ -78,10 +78,19 @@ impl Registry {
     /// # Errors
     /// Fails and changes nothing if a session that has not ended has the ID, and `replaces` is not set.
     pub(crate) fn insert(&self, connection: &Connection, replaces: bool) -> Result<Option<Connection>, ()> {
-        // Checked and replaced under one lock: of two newcomers with the same ID the later one sees the earlier.
+        // Checked, or checked again, and replaced under one lock: of two newcomers with the same ID the later one sees the earlier.
         let mut place = self.by_id.lock(connection.id());
-        if !replaces && place.get().is_some_and(|existing| existing.0.is_open()) {
-            return Err(());
+        // An access to a session may run foreign wakers, so none is made under the lock.
+        while !replaces && let Some(existing) = place.get().map(|existing| existing.0.clone()) {
+            drop(place);
+            if existing.is_open() {
+                return Err(());
+            }
+            place = self.by_id.lock(connection.id());
+            // One that has ended does not open again.
+            if place.get().is_none_or(|found| found.0 == existing) {
+                break;
+            }
         }
         let existing = place.insert(ById(connection.clone())).map(|existing| existing.0);
         drop(place);

@@ -145,8 +145,8 @@ impl std::task::Wake for Panics {
 
 #[tokio::test(start_paused = true)]
 async fn panicking_waker_leaves_the_room_its_fan_out() {
-    let connect = async |_: crate::ConnectRequest| Ok::<_, crate::Reject>(crate::Identity::room("room"));
-    let server = crate::Server::builder(connect).send_buffer(1).build().unwrap();
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+    let server = Server::builder(connect).send_buffer(1).build().unwrap();
     let shared = server.shared();
     shared.runtimes.note();
     let frame = Frame::event_only("e");
