@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 /// Whether a WebSocket message is text or binary (RFC 6455 §5.6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(clippy::exhaustive_enums, reason = "RFC 6455 has these two and no more")]
+#[allow(clippy::exhaustive_enums, reason = "RFC 6455 defines only these two")]
 pub enum MessageKind {
     /// Opcode 1: valid UTF-8.
     Text,

@@ -29,7 +29,7 @@ pub(super) fn truncated(data: &Bytes) -> impl Iterator<Item = Bytes> {
 pub(super) fn changed(data: &[u8]) -> impl Iterator<Item = Bytes> {
     (0..data.len()).flat_map(|at| {
         let (before, after) = data.split_at(at);
-        let (_, behind) = after.split_first().expect("`at` is a place in it");
+        let (_, behind) = after.split_first().expect("`at` is below the length");
         let with = |inserted: &[u8], after: &[u8]| Bytes::from([before, inserted, after].concat());
         let mut changed = vec![with(&[], behind)];
         changed.extend(BYTES.map(|byte| with(&[byte], behind)));

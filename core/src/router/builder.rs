@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{Handler, Layer, Peer, RouteError, Router, Routes, error, handler, layer};
 
 /// Collects the layers, handlers and fallback of a router. Create one with [`Router::builder`].
-#[must_use = "a builder does nothing before build()"]
+#[must_use = "a builder does nothing until `build` is called"]
 pub struct RouterBuilder<C> {
     routes: Routes<C>,
     mistake: Option<RouterError>,

@@ -37,7 +37,7 @@ use crate::Frame;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take a `{Self}`",
-    note = "handlers take the connection, `Frame`, `Decoded<T>`, `Extension<T>`, `EventName`, `FrameId`, or what implements `FromContext`"
+    note = "handlers take the connection, `Frame`, `Decoded<T>`, `Extension<T>`, `EventName`, `FrameId`, or any other type that implements `FromContext`"
 )]
 pub trait FromContext<C: Peer>: Sized + Send {
     /// Extracts the value from the context.
@@ -61,7 +61,7 @@ impl<C: Peer> FromContext<C> for Frame {
 
 /// The payload, deserialized from any format ([`Frame::decode`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs, reason = "handlers take it apart")]
+#[allow(clippy::exhaustive_structs, reason = "handlers destructure it")]
 pub struct Decoded<T>(pub T);
 
 impl<C: Peer, T: DeserializeOwned + Send> FromContext<C> for Decoded<T> {
@@ -73,7 +73,7 @@ impl<C: Peer, T: DeserializeOwned + Send> FromContext<C> for Decoded<T> {
 /// The payload, decoded as a prost message ([`Frame::decode_protobuf`]).
 #[cfg(feature = "prost")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs, reason = "handlers take it apart")]
+#[allow(clippy::exhaustive_structs, reason = "handlers destructure it")]
 pub struct Protobuf<M>(pub M);
 
 #[cfg(feature = "prost")]
@@ -85,7 +85,7 @@ impl<C: Peer, M: prost::Message + Default> FromContext<C> for Protobuf<M> {
 
 /// The frame's event; empty if absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs, reason = "handlers take it apart")]
+#[allow(clippy::exhaustive_structs, reason = "handlers destructure it")]
 pub struct EventName(pub Box<str>);
 
 impl<C: Peer> FromContext<C> for EventName {
@@ -96,7 +96,7 @@ impl<C: Peer> FromContext<C> for EventName {
 
 /// The frame's id; empty if absent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs, reason = "handlers take it apart")]
+#[allow(clippy::exhaustive_structs, reason = "handlers destructure it")]
 pub struct FrameId(pub Box<str>);
 
 impl<C: Peer> FromContext<C> for FrameId {
@@ -107,7 +107,7 @@ impl<C: Peer> FromContext<C> for FrameId {
 
 /// A clone of a value that a layer has inserted ([`Context::insert`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs, reason = "handlers take it apart")]
+#[allow(clippy::exhaustive_structs, reason = "handlers destructure it")]
 pub struct Extension<T>(pub T);
 
 impl<C: Peer, T: Any + Clone + Send + Sync> FromContext<C> for Extension<T> {

@@ -35,7 +35,7 @@ macro_rules! handlers {
         {
             async fn call(&self, context: Context<C>) -> Result<(), Failure> {
                 $(
-                    #[allow(non_snake_case, reason = "a parameter is called as its type")]
+                    #[allow(non_snake_case, reason = "a parameter has the name of its type")]
                     let $arg = $arg::from_context(&context).await?;
                 )*
                 let reply = self($($arg),*).await.into_reply().map_err(Failure::of_handler)?;

@@ -62,7 +62,7 @@ pub(super) fn erase<C: Peer>(layer: impl Layer<C>) -> Box<dyn DynLayer<C>> {
 }
 
 /// The rest of the path after a [`Layer`]: the next layer, or the handler.
-#[must_use = "without run() the frame goes no further"]
+#[must_use = "the frame stops here unless `run` is called"]
 pub struct Next<C> {
     routes: Arc<Routes<C>>,
     /// Index of the next layer; past the last one, the handler is next.

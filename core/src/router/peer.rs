@@ -12,7 +12,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Implemented by `Connection` on the server and `Sender` on the client.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a connection that a router can route for",
-    note = "a router is for the server's `Connection` or the client's `Sender`; implement `Peer` for handles of your own"
+    note = "routers work with the server's `Connection` and the client's `Sender`; implement `Peer` for your own handles"
 )]
 pub trait Peer: Clone + Send + Sync + 'static {
     /// Sends a handler's reply; waits while the send buffer is full.

@@ -39,7 +39,7 @@ impl Session {
         open.received = self.tell();
         // A JavaScript peer has to be able to represent even an unlimited window.
         let window = self.config.resume_window.as_millis().min(MAX_COUNT.into());
-        open.window_ms = u64::try_from(window).expect("53 bits fit into 64");
+        open.window_ms = u64::try_from(window).expect("53 bits fit into a u64");
         open.buffer = self.buffer;
         open.buffer_bytes = (self.config.buffer_bytes as u64).min(MAX_COUNT);
         open.max_message = (self.config.max_message as u64).min(MAX_COUNT);

@@ -38,7 +38,7 @@ impl Assembly {
 
     /// Appends the last piece and returns the message. A message in a single piece is copied once, to its exact size.
     pub(super) fn finish(&mut self, piece: &[u8]) -> Result<Message, FrameError> {
-        let kind = self.kind.expect("a data frame is begun only after a message has");
+        let kind = self.kind.expect("a data frame begins only after its message");
         let data = if self.bytes.is_empty() {
             if kind == MessageKind::Text && str::from_utf8(piece).is_err() {
                 return Err(FrameError::TextNotUtf8);

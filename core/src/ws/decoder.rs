@@ -20,7 +20,7 @@ pub enum Role {
 
 /// A message or control frame from the peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "RFC 6455 has these, and a frame of no known kind is an error")]
+#[allow(clippy::exhaustive_enums, reason = "RFC 6455 defines these, and any other frame is an error")]
 pub enum Incoming {
     /// A complete data message.
     Message(Message),
