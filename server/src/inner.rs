@@ -1,4 +1,4 @@
-//! [`ServerInner`]: what all parts of one server have in common.
+//! [`ServerInner`]: the state of one server.
 
 use std::fmt;
 use std::future::Future;
@@ -28,7 +28,7 @@ use crate::session::handlers::Handlers;
 use crate::session::registry::Registry;
 use crate::session::task::SessionTask;
 
-/// One server. All its handles, tasks and connections share it.
+/// The state of one server. All its handles, tasks and connections share it.
 pub(crate) struct ServerInner {
     pub(crate) options: Options,
     pub(crate) connect: Box<dyn DynConnect>,
@@ -39,17 +39,19 @@ pub(crate) struct ServerInner {
     pub(crate) suspended: SuspendedSessions,
     pub(crate) ends: Ends,
     pub(crate) runtimes: Arc<Runtimes>,
-    /// Every task of the server: shutdown returns when the last has ended.
+    /// Every task of the server. Shutdown returns when the last one has ended.
     pub(crate) tasks: TaskTracker,
-    /// Cancelled when no connection is accepted any more.
+    /// Cancelled when the server accepts no more connections.
     pub(crate) closing: CancellationToken,
-    /// Cancelled when shutdown's deadline has passed: tasks end where they stand.
+    /// Cancelled when shutdown's deadline has passed: tasks end at their next await.
     aborted: CancellationToken,
-    /// The same, for those that look each time.
+    /// Set with `aborted`, for tasks that check it in each poll: a flag costs less than the token's lock.
     is_aborted: AtomicBool,
+    /// The counts of sessions that have ended. Locked while a session is moved here from the registry, so that statistics count
+    /// each session once.
     pub(crate) totals: Mutex<Totals>,
     pub(crate) refused: AtomicU64,
-    /// Handshakes of our own listeners that may still begin.
+    /// One permit for each further handshake that our own listeners may begin.
     pub(crate) handshakes: Arc<Semaphore>,
     pub(crate) accept_errors: Throttle,
     pub(crate) origin_refusals: Throttle,
@@ -57,7 +59,7 @@ pub(crate) struct ServerInner {
     session: Arc<SessionConfig>,
 }
 
-/// How often a line is logged that one peer can cause as often as it likes.
+/// The shortest time between two log lines of a kind that a single peer can cause at will.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 impl ServerInner {
@@ -93,7 +95,7 @@ impl ServerInner {
         }
     }
 
-    /// What a session of this mode is allowed.
+    /// The configuration of sessions in this mode.
     pub(crate) fn session_config(&self, mode: Mode) -> &Arc<SessionConfig> {
         match mode {
             Mode::Plain => &self.plain,
@@ -101,22 +103,24 @@ impl ServerInner {
         }
     }
 
-    /// Gives a session another socket.
+    /// Passes a socket to the session's task.
     pub(crate) fn arrive(&self, connection: &Connection, pending: PendingSocket) {
         if let Some(left) = connection.arrive(pending) {
             self.refuse_late(connection, ResumeRefused::Overtaken);
             let frame = CloseFrame::new(4000, "taken over");
             self.close_socket(left.driver, Detach::Leave(frame));
         }
+        // After the socket is stored. The task that ends marks the connection first and looks for a socket afterwards: whichever
+        // comes second closes the socket, which would otherwise stay open without a task.
         if connection.is_gone() {
             self.turn_away(connection);
         }
     }
 
-    /// A socket that has come too late for its session is told why.
+    /// Closes a socket that has arrived too late for its session, with the reason.
     pub(crate) fn turn_away(&self, connection: &Connection) {
         if let Some(late) = connection.take_late_socket() {
-            tracing::debug!(id = connection.id(), "socket has come too late");
+            tracing::debug!(id = connection.id(), "socket too late for its session");
             if late.resumes {
                 self.refuse_late(connection, ResumeRefused::Ended);
             }
@@ -124,18 +128,18 @@ impl ServerInner {
         }
     }
 
-    /// Closes a socket that belongs to no session any more, within the close timeout.
+    /// Closes a socket that is no longer attached to a session, within the close timeout.
     pub(crate) fn close_socket(&self, driver: Box<SocketDriver>, end: Detach) {
         let closing = self.until_abort(driver.close(end));
         let budget = self.suspended.budget().clone();
         self.spawn(async move {
             closing.await;
-            // What the socket did not take was dropped with it.
+            // Frames that the socket did not take were dropped with it, and senders may wait for their bytes.
             budget.settle();
         });
     }
 
-    /// Ends a connection within the close timeout. `None` when it takes longer, or all tasks are to end.
+    /// Runs `closing` for at most the close timeout. `None` if it takes longer, or if shutdown's deadline passes first.
     pub(crate) fn until_abort<F: Future>(
         &self,
         closing: F,
@@ -151,7 +155,7 @@ impl ServerInner {
         }
     }
 
-    /// Runs a task that shutdown waits for: in the runtime that this is called in, or else in the server's own.
+    /// Spawns a task that shutdown waits for, in the current runtime or, outside of one, in the server's own.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         match Handle::try_current() {
             Ok(current) => drop(self.tasks.spawn_on(task, &current)),
@@ -159,12 +163,12 @@ impl ServerInner {
         }
     }
 
-    /// A session that has rested has something to do again.
+    /// Starts a task for a hibernated session. Called by the session's waker, from any thread that holds no lock of the session.
     pub(crate) fn wake(self: Arc<Self>, connection: Connection) {
         self.runtimes.spawn(SessionTask::wake(self.clone(), connection));
     }
 
-    /// The session is over: nobody finds it any more. A second call does nothing.
+    /// Removes a session that is over from the registry and from its room. A second call does nothing.
     pub(crate) fn forget(&self, connection: &Connection) {
         self.registry.remove(connection);
         if self.rooms.leave(connection) {
@@ -172,16 +176,18 @@ impl ServerInner {
         }
     }
 
-    /// A socket that its request has promised this session is too late for it.
+    /// Logs and counts a socket whose request was promised this session, and that arrived too late for it.
     pub(crate) fn refuse_late(&self, connection: &Connection, why: ResumeRefused) {
         tracing::info!(id = connection.id(), %why, "resume refused");
         self.metrics.report(|metrics| metrics.resume_refused(why));
     }
 
-    /// The session's task has ended for good: what it counted stays in the totals.
+    /// Removes a session whose task has ended for good, and adds its counts to the totals.
     pub(crate) fn retire(&self, connection: &Connection) {
-        // They are final. Looked at first, because an access to a session may run foreign wakers.
+        // The counts are final. They are read before the lock is taken, because an access to a session may run foreign wakers.
         let counts = connection.counts();
+        // Held over both steps. `Server::stats` lists the running sessions under the same lock, and finds this one in exactly one
+        // of the two places. It visits them after it has released the lock.
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         self.registry.remove_running(connection);
         totals.add(&counts);
@@ -191,8 +197,10 @@ impl ServerInner {
         self.is_aborted.load(Ordering::SeqCst)
     }
 
-    /// All tasks are to end where they stand.
+    /// Ends all tasks without waiting for their sockets or callbacks.
     pub(crate) fn abort(&self) {
+        // First the flag, then the wake-ups: a session task checks the flag after it has registered, so it is either woken here
+        // or has seen the flag. Both lock the session in between, which makes the flag visible.
         self.is_aborted.store(true, Ordering::SeqCst);
         self.aborted.cancel();
         for connection in self.registry.running_in_order() {
@@ -203,7 +211,7 @@ impl ServerInner {
 
 impl Drop for ServerInner {
     fn drop(&mut self) {
-        // Nobody is left to shut it down: what notices the end of a runtime ends.
+        // No handle is left that could shut the server down. This ends the tasks that watch its runtimes.
         self.closing.cancel();
     }
 }
@@ -228,7 +236,7 @@ mod tests {
         let tasks = shared.tasks.clone();
         runtime().block_on(async {
             shared.runtimes.note();
-            assert_eq!(tasks.len(), 1, "it notices the end of the runtime");
+            assert_eq!(tasks.len(), 1, "it watches the runtime");
             drop(shared);
             while !tasks.is_empty() {
                 tokio::task::yield_now().await;
@@ -236,7 +244,7 @@ mod tests {
         });
     }
 
-    /// What was told of refused resumes.
+    /// The refused resumes that were reported.
     #[derive(Clone, Default)]
     struct Refused(Arc<Mutex<Vec<ResumeRefused>>>);
 

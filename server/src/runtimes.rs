@@ -1,4 +1,4 @@
-//! [`Runtimes`]: where a server runs what belongs to no single socket.
+//! [`Runtimes`]: where a server runs the tasks that belong to no single socket.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -6,9 +6,10 @@ use tokio::runtime::{Handle, Id};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// The runtimes in which a server was built or has served, as far as they still run: the first is the server's own.
+/// The running runtimes in which a server was built or has served. The first is the server's own.
 ///
-/// When that one ends, the next takes its place. A task in each of them notices its end.
+/// When the first one ends, the next takes its place. A task in each of them waits to be dropped with it: tokio has no other
+/// notice of a runtime's end, and spawning into one that has ended silently drops the task.
 #[derive(Debug)]
 pub(crate) struct Runtimes {
     known: Mutex<Vec<Handle>>,
@@ -17,7 +18,7 @@ pub(crate) struct Runtimes {
 }
 
 impl Runtimes {
-    /// None yet. `tasks` tracks what runs in them, `closing` ends what notices their end.
+    /// No runtimes yet. `tasks` tracks the tasks in them, and `closing` ends those that watch them.
     pub(crate) fn new(tasks: TaskTracker, closing: CancellationToken) -> Arc<Self> {
         Arc::new(Self { known: Mutex::default(), tasks, closing })
     }
@@ -31,17 +32,19 @@ impl Runtimes {
         &self.closing
     }
 
-    /// The server's own runtime; `None` before there is one, and after the last has ended.
+    /// The server's own runtime. `None` before there is one, and after the last has ended.
     pub(crate) fn own(&self) -> Option<Handle> {
         self.lock().first().cloned()
     }
 
-    /// Notes the runtime that this is called in, where it is called in one.
+    /// Notes the current runtime, if there is one.
     pub(crate) fn note(self: &Arc<Self>) {
         let Ok(handle) = Handle::try_current() else { return };
         if self.closing.is_cancelled() || !self.add(&handle) {
             return;
         }
+        // Spawned without the lock: a runtime that is ending drops the task at once, and the drop takes the lock. The handle is
+        // weak, so that the task does not keep the server's state alive.
         let end = NoticesEnd { runtimes: Arc::downgrade(self), id: Some(handle.id()) };
         let closing = self.closing.clone();
         self.tasks.spawn_on(
@@ -53,6 +56,7 @@ impl Runtimes {
         );
     }
 
+    /// Adds a runtime. Returns whether it is new: of several threads one gets `true`, and spawns the task.
     fn add(&self, handle: &Handle) -> bool {
         let mut known = self.lock();
         let is_new = known.iter().all(|other| other.id() != handle.id());
@@ -62,17 +66,18 @@ impl Runtimes {
         is_new
     }
 
-    /// This runtime has ended, or is ending: what is spawned in it is dropped at once.
+    /// Removes a runtime that has ended or is ending, and that drops each task that is spawned into it.
     pub(crate) fn remove(&self, id: Id) {
         self.lock().retain(|known| known.id() != id);
     }
 
-    /// Runs a task in the server's own runtime, which shutdown waits for. Without one the task is dropped.
+    /// Spawns a task that shutdown waits for in the server's own runtime. Without a runtime the task is dropped, here and now:
+    /// the caller must hold no lock that the drop takes.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.spawn_on(self.own().as_ref(), task);
     }
 
-    /// The same, for a task that has to know where it runs.
+    /// Like [`Self::spawn`], for a task that has to know its runtime.
     pub(crate) fn spawn_on(&self, own: Option<&Handle>, task: impl Future<Output = ()> + Send + 'static) {
         match own {
             Some(own) => drop(self.tasks.spawn_on(task, own)),
@@ -81,14 +86,14 @@ impl Runtimes {
     }
 }
 
-/// Dropped with the runtime in which it waits.
+/// Removes a runtime from the list when it is dropped with that runtime.
 struct NoticesEnd {
     runtimes: Weak<Runtimes>,
     id: Option<Id>,
 }
 
 impl NoticesEnd {
-    /// The server ends before the runtime.
+    /// Drops it without removing the runtime: the server closes first, and its last callbacks still need a runtime.
     fn disarm(mut self) {
         self.id = None;
     }

@@ -177,13 +177,13 @@ async fn a_session_is_told_in_its_span_from_its_beginning_to_its_end_and_no_secr
         [
             &format!("session opened {remote}"),
             "socket dropped why=taken over by another socket",
-            "socket attached, session goes on",
+            "socket attached, session continues",
             "socket dropped why=connection reset",
-            "frames given up frames=1",
-            "frames given up frames=1",
-            "frames given up frames=1",
-            "socket attached, session goes on",
-            "peer is told of a gap frames=3",
+            "frames dropped frames=1",
+            "frames dropped frames=1",
+            "frames dropped frames=1",
+            "socket attached, session continues",
+            "gap reported to peer frames=3",
         ]
     );
     assert!(closed.starts_with(r#"session closed id="ada" room="room" reason=kicked lived="#), "{closed}");
@@ -508,7 +508,7 @@ async fn a_hook_is_logged_where_it_panics_and_a_gap_where_there_is_one() {
         tokio::time::sleep(Duration::from_secs(60)).await;
         let text = tape.text();
         assert_eq!(text.contains("metrics hook panicked"), panics, "{text}");
-        assert!(!text.contains("told of a gap"), "{text}");
+        assert!(!text.contains("gap reported"), "{text}");
 
         line.set_dials(Dials::Refused);
         line.cut();
@@ -520,7 +520,7 @@ async fn a_hook_is_logged_where_it_panics_and_a_gap_where_there_is_one() {
         while !next(&mut ada).await.starts_with("gap") {}
         let text = tape.text();
         assert!(
-            text.lines().any(|line| line.contains("told of a gap") && line.contains("frames=1")),
+            text.lines().any(|line| line.contains("gap reported") && line.contains("frames=1")),
             "{text}"
         );
     }

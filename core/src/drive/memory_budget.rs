@@ -118,13 +118,13 @@ impl MemoryBudget {
     }
 
     /// Counts a session that is suspended and can be evicted: `cost` bytes in addition to its messages, until [`Self::resume`].
-    /// The caller holds no lock.
+    /// The caller must hold no lock.
     pub fn suspend(&self, cost: usize) {
         // `reclaimable` grows last, and in `resume` it shrinks first: in between `can_fit` refuses rather than promising bytes
         // that no eviction frees.
         self.sessions.fetch_add(cost, Ordering::SeqCst);
         self.change_reclaimable(0, cost);
-        // A message that was refused may fit now, in its place.
+        // A message that was refused may fit now, since this session can be evicted for it.
         self.ledger.note_freed();
         self.settle();
     }

@@ -1,4 +1,4 @@
-//! [`Admission`]: which session a request gets, decided before it is answered.
+//! [`Admission`]: the session that a request gets, decided before the request is answered.
 
 use std::any::Any;
 use std::fmt;
@@ -20,16 +20,16 @@ use crate::options::DuplicateId;
 use crate::session::registry;
 use crate::session::task::SessionTask;
 
-/// The session that a request gets; its socket is still to come.
+/// The session that a request gets, before its socket arrives.
 ///
-/// A fresh session is registered already: when the client reads the answer to its upgrade, it is a member of its room. If
-/// the socket never comes, dropping this undoes it.
+/// A fresh session is registered already: when the client reads the answer to its upgrade, it is a member of its room. If the
+/// socket never arrives, dropping the admission removes the session again.
 pub(crate) struct Admission {
     connection: Connection,
     epoch: Epoch,
     /// The count of a resume offer.
     received: Option<u64>,
-    /// A fresh session's task, not running yet.
+    /// The task of a fresh session, not running yet.
     task: Option<SessionTask>,
 }
 
@@ -37,14 +37,14 @@ impl Admission {
     /// Decides on a request.
     ///
     /// # Errors
-    /// Refuses an impossible count in a resume offer with 400, and an ID that is taken with 409 where that is the policy.
+    /// Fails with 400 for an impossible count in a resume offer, and with 409 for an ID that is taken, if that is the policy.
     pub(crate) fn decide(
         shared: &Arc<ServerInner>,
         offer: &Offer,
         mut identity: Identity,
         asked: &LoggedRequest,
     ) -> Result<Self, Reject> {
-        // A client without an offer, and any client in plain mode, accepts whatever a server may send.
+        // A client without such an offer, and any client in plain mode, accepts messages of every size.
         let peer_max = match offer {
             Offer::Session { max: Some(max), .. } => *max,
             _ => u64::MAX,
@@ -86,6 +86,7 @@ impl Admission {
         peer_max: u64,
         asked: &LoggedRequest,
     ) -> Result<Self, Reject> {
+        // The epoch is reserved now, before the answer: sockets are ordered by their requests, whichever arrives first.
         let epoch = connection.session().drive(|session| {
             session.check_resume(received)?;
             session.set_peer_max(peer_max);
@@ -132,7 +133,7 @@ impl Admission {
         Ok(Self { connection, epoch, received: None, task: Some(task) })
     }
 
-    /// The place of the session's codec among the server's.
+    /// The index of the session's codec among the server's.
     pub(crate) fn codec_index(&self) -> usize {
         self.connection.codec_index()
     }
@@ -142,7 +143,7 @@ impl Admission {
         self.connection.id()
     }
 
-    /// Gives the session the socket that it was promised. Returns the task of one that is fresh.
+    /// Passes the socket to the session. Returns the task of a fresh session.
     #[must_use = "a session without its task does nothing"]
     pub(crate) fn attach(
         self,
@@ -154,7 +155,8 @@ impl Admission {
         let driver = Box::new(SocketDriver::new(epoch, transport));
         shared.arrive(&connection, PendingSocket { driver, received, resumes });
         if shared.closing.is_cancelled() {
-            // Shutdown has looked at all connections already, or is about to: either way this one goes with them.
+            // Shutdown cancels `closing` first and ends the registered connections afterwards. It may have done so before this
+            // socket arrived, so the connection is ended here, too; ending it twice is harmless.
             connection.end(CloseReason::ServerClosed);
         }
         task
@@ -176,7 +178,7 @@ fn find(
     Ok(found)
 }
 
-/// The session whose token the client offers, as long as it can go on, with a codec that the client supports.
+/// The session whose token the client offers, if it has not ended and the client supports its codec.
 fn by_token(shared: &ServerInner, resume: &Resume, codecs: &[usize]) -> Result<Connection, LostReason> {
     if shared.options.resume_window.is_zero() {
         return Err(LostReason::Unknown);
@@ -191,7 +193,7 @@ fn by_token(shared: &ServerInner, resume: &Resume, codecs: &[usize]) -> Result<C
     Ok(found)
 }
 
-/// Logs and counts a request that does not get the session that it asked for.
+/// Logs and counts a request that does not get the session it asked for.
 fn refuse_resume(shared: &ServerInner, why: ResumeRefused, asked: &LoggedRequest) {
     let peer = asked.peer.map(tracing::field::display);
     tracing::info!(path = asked.path(), peer, %why, "resume refused");
@@ -204,7 +206,7 @@ pub(crate) fn resumable(shared: &ServerInner, offer: &Offer) -> Option<Connectio
     by_token(shared, resume, codecs).ok()
 }
 
-/// Whether a plain connection goes on with the session that has its ID.
+/// Whether a plain connection continues the session that has its ID.
 fn takes_over(shared: &ServerInner, existing: &Connection, mode: Mode, identity: &Identity) -> bool {
     mode == Mode::Plain
         && existing.mode() == Mode::Plain
@@ -237,9 +239,9 @@ fn new_session(
     Ok((session, SessionKey::Session(identity)))
 }
 
-#[allow(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
+#[allow(clippy::needless_pass_by_value, reason = "`map_err` passes a value")]
 fn no_randomness(error: getrandom::Error) -> Reject {
-    tracing::error!(%error, "the operating system has no randomness to give");
+    tracing::error!(%error, "the operating system provides no randomness");
     Reject::new(StatusCode::SERVICE_UNAVAILABLE, "no randomness")
 }
 

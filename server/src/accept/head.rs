@@ -1,7 +1,7 @@
-//! The head of a request from a byte stream, and the answer to it (RFC 9112): all the HTTP/1.1 that an upgrade needs.
+//! Reads the head of a request from a byte stream, and writes the answer (RFC 9112): all the HTTP/1.1 that an upgrade needs.
 //!
-//! A WebSocket connection has one request, without a body. Read here, it costs one task and two buffers that are gone with it;
-//! an HTTP server's connection is made for many.
+//! A WebSocket connection has one request, without a body. Reading it here costs one task and two buffers that are freed
+//! afterwards; the connection of an HTTP server is made for many requests.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -13,26 +13,26 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use crate::accept::reject::Reject;
 use crate::accept::upgrade::{HttpResponse, Switch, bad};
 
-/// The most headers of a request whose head is 16 KiB at most; one more for each 256 bytes that a head may have beyond that.
+/// The most headers of a request whose head may have up to 16 KiB. A longer limit allows one more for each further 256 bytes.
 const MAX_HEADERS: usize = 64;
 
-/// What most heads fit into.
+/// A buffer size into which most heads fit, in bytes.
 const USUAL_HEAD: usize = 1024;
 
-/// What a peer has asked for.
+/// What a peer has sent.
 pub(crate) enum Asked {
-    /// A request, and what was read beyond its head: the first bytes of the WebSocket.
+    /// A request, and the bytes that were read beyond its head: the first ones of the WebSocket.
     Request(Box<request::Parts>, Bytes),
-    /// Bytes that are no request, and the refusal that says so.
+    /// Bytes that are not a request, with the refusal.
     Nonsense(Reject),
-    /// Nothing: it has gone.
+    /// Nothing: the peer has gone.
     Nothing,
 }
 
-/// Reads the head of a request, which takes `most` bytes at most. The caller bounds the time.
+/// Reads the head of a request, of at most `most` bytes. The caller bounds the time.
 ///
 /// # Errors
-/// Fails when the stream does.
+/// Fails when the stream fails.
 pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin), most: usize) -> io::Result<Asked> {
     let mut buffer = Vec::with_capacity(USUAL_HEAD);
     loop {
@@ -40,7 +40,8 @@ pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin), most: usize) -> io::
         if io.read_buf(&mut buffer).await? == 0 {
             return Ok(Asked::Nothing);
         }
-        // Parsed at once, for what is no HTTP at all, and when its end is there: however small the pieces are in which it comes.
+        // Parsed after the first read, to refuse anything that is not HTTP at once, and again when the head is complete. Small
+        // pieces in between cost no further attempts.
         if before == 0 || has_end(&buffer[before.saturating_sub(2)..]) {
             let text = Bytes::from(buffer);
             match parse(&text, most) {
@@ -48,7 +49,7 @@ pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin), most: usize) -> io::
                 Ok(Some((length, parts))) => {
                     return Ok(Asked::Request(Box::new(parts), text.slice(length..)));
                 }
-                // Nothing else has it: it is a vector again without a copy.
+                // No other handle shares the bytes, so this conversion does not copy.
                 Ok(None) => buffer = Vec::from(text),
                 Err(reject) => return Ok(Asked::Nonsense(reject)),
             }
@@ -59,12 +60,12 @@ pub(crate) async fn read(io: &mut (impl AsyncRead + Unpin), most: usize) -> io::
     }
 }
 
-/// Whether a head ends here: the empty line behind it.
+/// Whether the text contains the empty line that ends a head.
 fn has_end(text: &[u8]) -> bool {
     text.windows(2).any(|two| two == b"\n\n") || text.windows(3).any(|three| three == b"\n\r\n")
 }
 
-/// The length of the head, and what it says; `None` while its end is missing.
+/// Parses a head. Returns its length with the parsed request; `None` while its end is missing.
 fn parse(text: &Bytes, most: usize) -> Result<Option<(usize, request::Parts)>, Reject> {
     let mut headers = [MaybeUninit::uninit(); MAX_HEADERS];
     let mut head = httparse::Request::new(&mut []);
@@ -81,12 +82,12 @@ fn parse(text: &Bytes, most: usize) -> Result<Option<(usize, request::Parts)>, R
         Err(httparse::Error::TooManyHeaders) => {
             return Err(too_large(format!("the request has more than {max_headers} headers")));
         }
-        Err(error) => return Err(bad(format!("no HTTP/1.1 request: {error}"))),
+        Err(error) => return Err(bad(format!("not an HTTP/1.1 request: {error}"))),
     };
     let (mut parts, ()) = Request::new(()).into_parts();
-    let malformed = || bad("no HTTP/1.1 request: invalid method or target");
+    let malformed = || bad("not an HTTP/1.1 request: invalid method or target");
     parts.method = head.method.unwrap_or_default().parse().map_err(|_| malformed())?;
-    // Shares the memory of the text, as the values of the headers do.
+    // Shares the memory of the text, like the values of the headers.
     let target = text.slice_ref(head.path.unwrap_or_default().as_bytes());
     parts.uri = Uri::from_maybe_shared(target).map_err(|_| malformed())?;
     parts.version = if head.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
@@ -95,14 +96,14 @@ fn parse(text: &Bytes, most: usize) -> Result<Option<(usize, request::Parts)>, R
         let name = HeaderName::from_bytes(field.name.as_bytes());
         let value = HeaderValue::from_maybe_shared(text.slice_ref(field.value));
         let (Ok(name), Ok(value)) = (name, value) else {
-            return Err(bad("no HTTP/1.1 request: invalid header"));
+            return Err(bad("not an HTTP/1.1 request: invalid header"));
         };
         parts.headers.append(name, value);
     }
     Ok(Some((length, parts)))
 }
 
-/// The answer that switches protocols, as it is written.
+/// Encodes the answer that switches protocols.
 pub(crate) fn switch(answer: &Switch) -> Vec<u8> {
     let mut head = begin(StatusCode::SWITCHING_PROTOCOLS);
     for (name, value) in answer.headers() {
@@ -112,7 +113,7 @@ pub(crate) fn switch(answer: &Switch) -> Vec<u8> {
     head
 }
 
-/// Any other answer, as it is written. It is the last on its connection. That to `HEAD` has no body (RFC 9110 §9.3.2).
+/// Encodes any other answer. It is the last one on its connection. The answer to `HEAD` has no body (RFC 9110 §9.3.2).
 pub(crate) fn answer(answer: &HttpResponse, method: &Method) -> Vec<u8> {
     let mut head = begin(answer.status());
     for (name, value) in answer.headers() {
@@ -145,7 +146,7 @@ fn push(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
 /// Writes an answer.
 ///
 /// # Errors
-/// Fails when the stream does.
+/// Fails when the stream fails.
 pub(crate) async fn write(io: &mut (impl AsyncWrite + Unpin), answer: &[u8]) -> io::Result<()> {
     io.write_all(answer).await?;
     io.flush().await
@@ -227,11 +228,11 @@ mod tests {
         let many = [b"GET / HTTP/1.1\r\n".to_vec(), b"a: b\r\n".repeat(65), b"\r\n".to_vec()].concat();
         let long = [b"GET / HTTP/1.1\r\na: ".to_vec(), vec![b'x'; MAX_HEAD]].concat();
         let cases: [(&[u8], u16, &str); 7] = [
-            (b"\x16\x03\x01\x02\x00\x01", 400, "no HTTP/1.1 request: invalid token"),
-            (b"GET / SIP/2.0\r\n\r\n", 400, "no HTTP/1.1 request: invalid HTTP version"),
-            (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400, "no HTTP/1.1 request: invalid header name"),
-            (b"GET / HTTP/1.1\r\na: \x00\r\n\r\n", 400, "no HTTP/1.1 request: invalid header value"),
-            (b"GET http:// HTTP/1.1\r\n\r\n", 400, "no HTTP/1.1 request: invalid method or target"),
+            (b"\x16\x03\x01\x02\x00\x01", 400, "not an HTTP/1.1 request: invalid token"),
+            (b"GET / SIP/2.0\r\n\r\n", 400, "not an HTTP/1.1 request: invalid HTTP version"),
+            (b"GET / HTTP/1.1\r\nno colon\r\n\r\n", 400, "not an HTTP/1.1 request: invalid header name"),
+            (b"GET / HTTP/1.1\r\na: \x00\r\n\r\n", 400, "not an HTTP/1.1 request: invalid header value"),
+            (b"GET http:// HTTP/1.1\r\n\r\n", 400, "not an HTTP/1.1 request: invalid method or target"),
             (&many, 431, "the request has more than 64 headers"),
             (&long, 431, "the head of the request is longer than 16384 bytes"),
         ];

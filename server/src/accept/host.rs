@@ -1,4 +1,4 @@
-//! [`Host`]: the one host that a request is for (RFC 9110 §7.2, RFC 9112 §3.2).
+//! [`Host`]: the host that a request is addressed to (RFC 9110 §7.2, RFC 9112 §3.2).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -7,16 +7,16 @@ use http::{header, request};
 use crate::accept::reject::Reject;
 use crate::accept::upgrade::bad;
 
-/// A host, and the port where one is named.
+/// A host, with its port if one is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Host {
-    /// In lower case, an IPv6 address in its shortest form: two names of one host compare equal.
+    /// In lower case, an IPv6 address in its shortest form, so that two spellings of one host compare equal.
     pub(crate) name: String,
     pub(crate) port: Option<u16>,
 }
 
 impl Host {
-    /// Reads `uri-host [ ":" port ]`. `None` for anything else, user information and an empty name included.
+    /// Parses `uri-host [ ":" port ]`. `None` for anything else, including user information and an empty name.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let name_ends = match text.strip_prefix('[') {
             Some(rest) => rest.find(']')? + 2,
@@ -33,8 +33,8 @@ impl Host {
         Some(Self { name: canonical(name)?, port })
     }
 
-    /// The host of a request: the authority of its target in absolute form, else `Host`. `None` where an HTTP/1.0 request
-    /// names none.
+    /// The host of a request: the authority of a target in absolute form, otherwise `Host`. `None` if an HTTP/1.0 request names
+    /// none.
     ///
     /// # Errors
     /// Refuses a request whose `Host` is missing, repeated or malformed, and a target with user information.
@@ -54,14 +54,14 @@ impl Host {
                 Some(host.ok_or_else(|| bad("invalid Host (expected host or host:port)"))?)
             }
         };
-        // In absolute form the target names the host, whatever `Host` says (RFC 9112 §3.2.2).
+        // A target in absolute form takes precedence over `Host` (RFC 9112 §3.2.2).
         let Some(authority) = parts.uri.authority() else { return Ok(host) };
         let target = Self::parse(authority.as_str());
         target.map(Some).ok_or_else(|| bad("invalid request target (expected host or host:port in it)"))
     }
 }
 
-/// A host's name as it is compared; `None` if it is none (RFC 3986 §3.2.2).
+/// A host's name in the form that is compared; `None` if it is invalid (RFC 3986 §3.2.2).
 fn canonical(name: &str) -> Option<String> {
     if let Some(address) = name.strip_prefix('[') {
         let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;

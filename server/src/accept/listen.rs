@@ -1,4 +1,4 @@
-//! [`ServeHandle`]: a server on a TCP port of its own.
+//! [`ServeHandle`]: the server's own TCP listener.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -25,13 +25,14 @@ use crate::accept::service::{self, LoggedRequest};
 use crate::inner::ServerInner;
 use crate::session::task::SessionTask;
 
-/// Connections that nobody has accepted yet. Linux has at most 4,096 unless told otherwise (`net.core.somaxconn`).
+/// The number of connections that the operating system queues until they are accepted. Linux limits it to `net.core.somaxconn`,
+/// by default 4,096.
 const BACKLOG: u32 = 4096;
 
 /// How long accepting pauses when the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// A listener that accepts connections until the server is shut down. Dropping it changes nothing.
+/// A listener that accepts connections until the server is shut down. Dropping the handle does not stop it.
 #[derive(Debug)]
 pub struct ServeHandle {
     local_addr: SocketAddr,
@@ -39,7 +40,7 @@ pub struct ServeHandle {
 }
 
 impl ServeHandle {
-    /// The address that is listened on: with port 0, the port that the operating system chose.
+    /// The address of the listener. If port 0 was asked for, it has the port that the operating system chose.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
@@ -50,14 +51,13 @@ impl ServeHandle {
     }
 }
 
-/// A listener with room for as many connections that nobody has accepted yet as the operating system allows: all clients of
-/// a server that was away come back at once.
+/// Binds a listener with the longest backlog that the operating system allows: after an outage all clients come back at once.
 pub(crate) async fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
     let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
     for addr in tokio::net::lookup_host(addr).await? {
         let listen = || {
             let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-            // A server that is started anew has its port at once.
+            // A server that is restarted gets its port at once.
             #[cfg(not(windows))]
             socket.set_reuseaddr(true)?;
             socket.bind(addr)?;
@@ -71,6 +71,7 @@ pub(crate) async fn bind(addr: impl ToSocketAddrs) -> io::Result<TcpListener> {
     Err(failed)
 }
 
+/// Starts the task that accepts connections from a listener.
 pub(crate) fn listen(shared: Arc<ServerInner>, listener: TcpListener) -> io::Result<ServeHandle> {
     let local_addr = listener.local_addr()?;
     tracing::info!(%local_addr, "listening");
@@ -82,8 +83,10 @@ async fn accept(shared: Arc<ServerInner>, listener: TcpListener) {
     let mut nodelay = Nodelay::new(&listener);
     let accepts = async {
         loop {
-            // Where there are too many handshakes, the operating system holds the next connections back.
-            let permit = shared.handshakes.clone().acquire_owned().await.expect("it is never closed");
+            // Taken before `accept`: while there are too many handshakes, the next connections wait in the operating system's
+            // queue, where they cost this process nothing.
+            let permit =
+                shared.handshakes.clone().acquire_owned().await.expect("the semaphore is never closed");
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     nodelay.set(&stream);
@@ -108,8 +111,8 @@ async fn accept(shared: Arc<ServerInner>, listener: TcpListener) {
     }
 }
 
-/// Whether an error of `accept` is that of one connection, which has ended before it was accepted. Any other (no descriptor or
-/// no memory left, say) would come again at once.
+/// Whether an error of `accept` concerns one connection that has ended before it was accepted. Any other error, such as no
+/// descriptor or no memory left, would come again at once.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{
         ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
@@ -130,9 +133,9 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// Has a frame leave when it is written, not when more have come: `TCP_NODELAY`.
+/// Sets `TCP_NODELAY`, so that a frame leaves when it is written and does not wait for further ones.
 struct Nodelay {
-    /// Whether the listener hands the option on to what it accepts, as most systems have it. The first that comes shows it.
+    /// Whether accepted streams inherit the option from the listener, as on most systems. The first stream shows it.
     inherited: Option<bool>,
 }
 
@@ -146,19 +149,19 @@ impl Nodelay {
     fn set(&mut self, stream: &TcpStream) {
         let inherited = *self.inherited.get_or_insert_with(|| stream.nodelay().unwrap_or(false));
         if !inherited && let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
     }
 }
 
-/// The TCP stream that a stream is, if it is one.
+/// Downcasts a stream to a TCP stream, if it is one.
 pub(crate) fn as_tcp<S: 'static>(io: S) -> Result<TcpStream, S> {
     let mut io = Some(io);
     let tcp = (&mut io as &mut dyn Any).downcast_mut::<Option<TcpStream>>().and_then(Option::take);
-    tcp.ok_or_else(|| io.expect("it is something else"))
+    tcp.ok_or_else(|| io.expect("it has not been taken"))
 }
 
-/// Serves one connection in a task of its own, which returns the permit when the handshake is over.
+/// Serves one connection in a new task, which returns the permit when the handshake is over.
 pub(crate) fn spawn<S>(
     shared: &Arc<ServerInner>,
     io: S,
@@ -175,8 +178,8 @@ pub(crate) fn spawn<S>(
     shared.spawn(Serving::Handshake(handshake));
 }
 
-/// The task of a connection, which becomes that of its session where that is a fresh one. The session lasts; what the handshake
-/// needs is given back.
+/// The task of a connection. After the handshake of a fresh session it becomes the session task, and frees the memory of the
+/// handshake, since a session lasts.
 enum Serving<F> {
     Handshake(Pin<Box<F>>),
     Session(SessionTask),
@@ -194,13 +197,14 @@ impl<F: Future<Output = Option<SessionTask>>> Future for Serving<F> {
         }
         match &mut *self {
             Self::Session(session) => Pin::new(session).poll(cx),
-            Self::Handshake(_) => unreachable!("it is over"),
+            Self::Handshake(_) => unreachable!("the handshake is over"),
         }
     }
 }
 
-/// Answers the request of one connection, and hands it to its session. Returns the task of that session, where it is a fresh
-/// one. The head of the request and `ConnectFn` have the handshake timeout each, and so has the peer to take the answer.
+/// Answers the request of one connection, and attaches its socket to a session. Returns the session's task if the session is
+/// fresh. The handshake timeout applies to each of three steps: reading the head of the request, `ConnectFn`, and writing the
+/// answer.
 pub(crate) async fn serve<S>(
     shared: Arc<ServerInner>,
     mut io: S,
@@ -250,17 +254,17 @@ where
     None
 }
 
-/// How a handshake ends.
+/// The result of a handshake.
 enum Handshake {
-    /// With a session, and the bytes that were read behind the head of the request.
+    /// A session, and the bytes that were read beyond the head of the request.
     Admitted(Admission, Bytes),
-    /// With this answer, the last bytes on its connection.
+    /// A refusal: this answer contains the last bytes on its connection.
     Refused(Vec<u8>),
-    /// Without an answer.
+    /// No answer.
     Nothing,
 }
 
-/// A timeout for what is mostly ready at once: that has no timer.
+/// A timeout for a future that is usually ready at once: then no timer is set.
 ///
 /// # Errors
 /// Fails when the time is over.

@@ -1,8 +1,9 @@
-//! A request becomes a session.
+//! From a request to a session.
 //!
-//! [`listen`] accepts TCP connections and [`head`] reads a request; under hyper and axum, [`Service`] gets it read already. From
-//! there on both go the same way: [`upgrade`] checks the request (RFC 6455 §4.2.1), with [`host`] and [`origin`], the
-//! application's [`ConnectFn`] decides on it, and [`admission`] registers a fresh session or finds the one to resume.
+//! [`listen`] accepts TCP connections and [`head`] reads a request; under hyper and axum, [`Service`] receives a request that has
+//! been read. From there on both take the same path: [`upgrade`] checks the request (RFC 6455 §4.2.1), with [`host`] and
+//! [`origin`], the application's [`ConnectFn`] decides on it, and [`admission`] registers a fresh session or finds the one to
+//! resume.
 
 pub(crate) mod listen;
 pub use listen::ServeHandle;

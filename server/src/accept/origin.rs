@@ -1,4 +1,4 @@
-//! [`Origins`]: which pages may connect (PROTOCOL.md §9).
+//! [`Origins`]: the pages that may connect (PROTOCOL.md §9).
 
 use http::{HeaderMap, header};
 
@@ -7,12 +7,12 @@ use crate::accept::reject::Reject;
 use crate::accept::upgrade::bad;
 use crate::options::ConfigError;
 
-/// Which `Origin`s are accepted: that of the request's own host always, others by choice.
+/// The accepted `Origin`s: always that of the request's own host, others only if the application allows them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Origins {
-    /// As the application wrote them.
+    /// The allowed origins as the application wrote them.
     allowed: Vec<String>,
-    /// The same, once they are checked.
+    /// The same, parsed by [`Self::check`].
     patterns: Vec<Pattern>,
     any: bool,
 }
@@ -26,7 +26,7 @@ impl Origins {
         self.any = true;
     }
 
-    /// Refuses an allowed origin that no browser sends.
+    /// Parses the allowed origins. Fails for one that no browser sends.
     pub(crate) fn check(&mut self) -> Result<(), ConfigError> {
         let parsed = self.allowed.iter().map(|text| {
             Pattern::parse(text).ok_or_else(|| ConfigError {
@@ -40,14 +40,14 @@ impl Origins {
         Ok(())
     }
 
-    /// Whether a page may connect to this host.
+    /// Checks whether the page of a request may connect to this host.
     ///
     /// # Errors
-    /// Refuses with 403 and a text that names origin and host; with 400 where there are several origins.
+    /// Fails with 403 and a text that names the origin and the host, and with 400 if there are several origins.
     //= PROTOCOL.md#R9.1: an `http` or `https` origin with the host and port of the request
     pub(crate) fn check_request(&self, headers: &HeaderMap, host: &Host) -> Result<(), Reject> {
         let mut lines = headers.get_all(header::ORIGIN).into_iter();
-        // Without Origin it is no browser.
+        // A request without Origin does not come from a browser.
         let Some(origin) = lines.next() else { return Ok(()) };
         if lines.next().is_some() {
             return Err(bad("invalid Origin: more than one (expected one)"));
@@ -68,9 +68,9 @@ impl Origins {
 enum Origin {
     /// `null`: a page without an origin.
     Null,
-    /// `file://`: a page from a file, in Electron for example.
+    /// `file://`: a page from a file, for example in Electron.
     File,
-    /// `scheme://host` or `scheme://host:port`. The port is the scheme's own where none is named.
+    /// `scheme://host` or `scheme://host:port`. Without a port it has the scheme's default.
     Page { scheme: String, host: Host },
 }
 
@@ -94,7 +94,7 @@ impl Origin {
         Some(Self::Page { scheme, host })
     }
 
-    /// Whether it is a page of this host. A host without a port means the default one of the scheme in which the page came.
+    /// Whether this is a page of the host. A host without a port has the default port of the page's scheme.
     fn is_of(&self, target: &Host) -> bool {
         let Self::Page { scheme, host } = self else { return false };
         let Some(port) = default_port(scheme) else { return false };
@@ -102,21 +102,21 @@ impl Origin {
     }
 }
 
-/// What the application allows.
+/// An origin, or a group of origins, that the application allows.
 #[derive(Debug, Clone)]
 enum Pattern {
     One(Origin),
     /// `scheme://*.domain`: every host below the domain.
     Below {
         scheme: String,
-        /// With its leading dot.
+        /// The domain with a leading dot.
         suffix: String,
         port: Option<u16>,
     },
 }
 
 impl Pattern {
-    /// `None` for what no browser sends: it would be accepted, and do nothing.
+    /// Parses a pattern. `None` for an origin that no browser sends: accepting it would have no effect.
     fn parse(text: &str) -> Option<Self> {
         let one = |text: &str| Origin::parse(text).filter(|_| !text.contains(['*', '%']));
         let Some((scheme, domain)) = text.split_once("://*.") else {
@@ -126,7 +126,7 @@ impl Pattern {
             return (!of_a_socket).then_some(Self::One(origin));
         };
         let Origin::Page { scheme, host } = one(&format!("{scheme}://{domain}"))? else { return None };
-        // An address has nothing below it, and `https://*.:8443` names no domain.
+        // An IP address has no hosts below it, and `https://*.:8443` names no domain.
         let is_domain = host.name.bytes().any(|byte| byte.is_ascii_alphabetic())
             && !host.name.starts_with(['.', '['])
             && !matches!(&*scheme, "ws" | "wss");

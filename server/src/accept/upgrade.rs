@@ -1,4 +1,4 @@
-//! The opening handshake: an HTTP request to what it asks for (RFC 6455 §4.2, PROTOCOL.md §1 and §5).
+//! The opening handshake: reads from an HTTP request what it asks for (RFC 6455 §4.2, PROTOCOL.md §1 and §5).
 
 use std::borrow::Cow;
 
@@ -15,21 +15,21 @@ use crate::options::{Options, is_token};
 /// A response of ours.
 pub(crate) type HttpResponse = Response<bytes::Bytes>;
 
-/// An upgrade that is well-formed: what it offers.
+/// A well-formed upgrade request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Upgrade {
-    /// `Sec-WebSocket-Accept`.
+    /// The value of `Sec-WebSocket-Accept` in the answer.
     pub(crate) accept: String,
     pub(crate) offer: Offer,
 }
 
-/// What the subprotocols ask for.
+/// The offer that the subprotocols make.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Offer {
-    /// Plain mode; the application's own subprotocol that is selected, if any.
+    /// Plain mode, with the selected subprotocol of the application, if any.
     Plain { subprotocol: Option<Box<str>> },
-    /// Session mode. `codecs` are indexes of supported ones, in the client's order; there is at least one.
-    /// `max` is the largest message that the client accepts, in bytes, where it says.
+    /// Session mode. `codecs` are the indexes of the supported codecs in the client's order, at least one. `max` is the largest
+    /// message that the client accepts, in bytes, if it names one.
     Session { codecs: Vec<usize>, resume: Option<Resume>, max: Option<u64> },
 }
 
@@ -37,15 +37,15 @@ pub(crate) enum Offer {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Resume {
     pub(crate) token: Token,
-    /// The data frames that the client has received.
+    /// The number of data frames that the client has received.
     pub(crate) received: u64,
 }
 
-/// Reads an upgrade request, as strictly as HTTP has it: a request that two programs read in two ways is a way around one of
-/// them.
+/// Reads an upgrade request, as strictly as HTTP defines it: a request that two programs read differently can be used to get past
+/// one of them.
 ///
 /// # Errors
-/// Refuses anything else, and says why.
+/// Fails with the refusal of anything else.
 pub(crate) fn read(parts: &request::Parts, options: &Options) -> Result<Upgrade, Reject> {
     if parts.method != Method::GET {
         let reject = Reject::new(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket upgrade is a GET request");
@@ -60,7 +60,7 @@ pub(crate) fn read(parts: &request::Parts, options: &Options) -> Result<Upgrade,
     let host = Host::of(parts)?;
     let Some(host) = host.filter(|_| parts.version == Version::HTTP_11) else {
         return Err(upgrade_required(
-            "a WebSocket upgrade is an HTTP/1.1 request, and this one is HTTP/1.0: have a proxy in between speak 1.1",
+            "a WebSocket upgrade is an HTTP/1.1 request, and this one is HTTP/1.0: configure proxies in between for HTTP/1.1",
         ));
     };
     if !asks_for_upgrade(headers) {
@@ -74,7 +74,7 @@ pub(crate) fn read(parts: &request::Parts, options: &Options) -> Result<Upgrade,
             .with_header(header::SEC_WEBSOCKET_VERSION, supported));
     }
     let key = only(headers, &header::SEC_WEBSOCKET_KEY)?;
-    // A buffer for the 24 characters that it has to be.
+    // A buffer for the 24 characters that a valid key has.
     if !BASE64_STANDARD.decode_slice(key, &mut [0; 18]).is_ok_and(|length| length == 16) {
         return Err(bad("invalid Sec-WebSocket-Key (expected 16 bytes in base64)"));
     }
@@ -83,7 +83,7 @@ pub(crate) fn read(parts: &request::Parts, options: &Options) -> Result<Upgrade,
     Ok(Upgrade { accept: accept_key(key.as_bytes()), offer })
 }
 
-/// Whether a request asks for a WebSocket at all.
+/// Whether a request asks for an upgrade to WebSocket.
 pub(crate) fn asks_for_upgrade(headers: &HeaderMap) -> bool {
     has_token(headers, &header::CONNECTION, "upgrade") && has_token(headers, &header::UPGRADE, "websocket")
 }
@@ -94,7 +94,7 @@ fn upgrade_required(why: &'static str) -> Reject {
         .with_header(header::CONNECTION, HeaderValue::from_static("upgrade"))
 }
 
-/// Refuses a request with content: what follows its head would be read as WebSocket frames.
+/// Refuses a request with content: the content would be read as WebSocket frames.
 fn check_content(headers: &HeaderMap) -> Result<(), Reject> {
     if headers.contains_key(header::TRANSFER_ENCODING) {
         return Err(bad("unexpected Transfer-Encoding (expected a request without content)"));
@@ -117,7 +117,7 @@ fn check_target(target: &Uri) -> Result<(), Reject> {
     if fits { Ok(()) } else { Err(bad("invalid request target (expected a path or an absolute http URI)")) }
 }
 
-/// The value of a header that has to stand in a request exactly once.
+/// The value of a header that a request must have exactly once.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a HeaderValue, Reject> {
     let mut values = headers.get_all(name).into_iter();
     match (values.next(), values.next()) {
@@ -195,11 +195,11 @@ fn number(text: &str) -> Option<u64> {
     if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
-/// The subprotocols that are offered.
+/// The offered subprotocols.
 ///
 /// # Errors
-/// Refuses what is no list of tokens (RFC 6455 §11.3.4): an offer that is not understood must not turn session mode into plain
-/// mode.
+/// Fails for a value that is not a list of tokens (RFC 6455 §11.3.4): an offer that is not understood must not turn session mode
+/// into plain mode.
 fn subprotocols(headers: &HeaderMap) -> Result<Vec<&str>, Reject> {
     let wrong = || bad("invalid Sec-WebSocket-Protocol (expected a list of tokens)");
     let mut offers = Vec::new();
@@ -222,15 +222,15 @@ fn read_resume(offer: &str) -> Result<Resume, Reject> {
     Ok(Resume { token, received })
 }
 
-/// The tokens of the resume offers in these headers, well-formed or not: mostly none.
+/// The tokens of the resume offers in these headers, well-formed or not. Usually there is none.
 pub(crate) fn secrets(headers: &HeaderMap) -> Vec<String> {
     let offers = tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL);
     let offered = offers.filter_map(|offer| offer.strip_prefix("rejoin.resume.")?.split('.').next());
-    // What is too short to be any part of a token may stand in a text as a word.
+    // A shorter text cannot be a usable part of a token, and may occur in a log line as a word.
     offered.filter(|token| token.len() >= 8).map(str::to_owned).collect()
 }
 
-/// A text without these.
+/// Replaces the secrets in a text.
 pub(crate) fn redact<'a>(text: &'a str, secrets: &[String]) -> Cow<'a, str> {
     secrets.iter().fold(Cow::Borrowed(text), |text, secret| {
         if text.contains(secret) { Cow::Owned(text.replace(secret, "[token]")) } else { text }
@@ -246,7 +246,7 @@ pub(crate) struct Switch {
 }
 
 impl Switch {
-    /// All that the answer says.
+    /// The headers of the answer.
     pub(crate) fn headers(&self) -> impl Iterator<Item = (HeaderName, &str)> {
         let subprotocol = self.subprotocol.as_deref().map(|name| (header::SEC_WEBSOCKET_PROTOCOL, name));
         let headers = [
@@ -257,7 +257,7 @@ impl Switch {
         headers.into_iter().chain(subprotocol)
     }
 
-    /// For somebody else's HTTP server.
+    /// The answer as a response of an HTTP server other than ours.
     pub(crate) fn into_response(self) -> HttpResponse {
         let mut response = Response::new(bytes::Bytes::new());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -286,7 +286,7 @@ pub(crate) fn bad(why: impl Into<Cow<'static, str>>) -> Reject {
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    // Mostly it is all there is.
+    // Usually the token is the whole value.
     headers.get(name).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(token.as_bytes()))
         || tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
 }
@@ -384,7 +384,7 @@ mod tests {
         ] {
             let reject = upgrade(&["rejoin.v1.json", &offer]).unwrap_err();
             assert_eq!(reject.status, 400, "{offer}");
-            assert!(!reject.body.contains(TOKEN), "a token is never told to anybody");
+            assert!(!reject.body.contains(TOKEN), "a token is never repeated");
         }
     }
 

@@ -1,4 +1,7 @@
-//! The place of a connection among those who wait for a socket: [`SuspendedSessions`](crate::session::expiry::SuspendedSessions).
+//! The slot of a connection in the expiry queue: [`SuspendedSessions`](crate::session::expiry::SuspendedSessions).
+//!
+//! Slot and loss are written under the queue's lock, which orders them: relaxed accesses suffice. A caller that reads them
+//! without the lock gets a hint, and has to check again under the lock before it acts.
 
 use std::sync::atomic::Ordering;
 
@@ -6,23 +9,23 @@ use rejoin_core::Session;
 
 use super::Connection;
 
-/// No place among those who wait for a socket.
+/// The slot of a connection that is not in the queue.
 pub(crate) const NOWHERE: u32 = u32::MAX;
 
-/// Which of its sockets a session has lost last: with each loss its window begins anew.
+/// The number of the socket that a session has lost last. With each loss its window begins anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Loss(u32);
 
 impl Loss {
-    /// The last one of a session.
+    /// The last loss of a session.
     pub(crate) fn last(session: &Session) -> Self {
-        // It counts on for as long as the session is there; that it counts in 32 bits does not matter to who looks whether it has changed.
+        // 32 bits suffice: losses are only compared for equality, and two that are confused would be 2^32 losses apart.
         Self(session.counts().drops as u32)
     }
 }
 
 impl Connection {
-    /// Its place among those who wait for a socket.
+    /// Its slot in the queue; `None` if it is not there.
     pub(crate) fn expiry_slot(&self) -> Option<u32> {
         Some(self.0.expiry_slot.load(Ordering::Relaxed)).filter(|place| *place != NOWHERE)
     }
@@ -35,7 +38,7 @@ impl Connection {
         self.0.expiry_slot.store(place.unwrap_or(NOWHERE), Ordering::Relaxed);
     }
 
-    /// Whether it waits for a socket since this loss, and no earlier one.
+    /// Whether it is in the queue since this loss, and not since another one.
     pub(crate) fn is_suspended_by(&self, loss: Loss) -> bool {
         self.is_waiting() && self.0.suspended_by.load(Ordering::Relaxed) == loss.0
     }

@@ -1,25 +1,26 @@
-//! [`WeakConnection`]: a handle that does not keep its connection.
+//! [`WeakConnection`]: a handle that does not keep its connection alive.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
 
 use super::{Connection, Inner};
 
-/// A [`Connection`] that keeps nothing: for data of the application's that a connection has, or leads to. Made by
-/// [`Connection::downgrade`]; the default is the handle of no connection.
+/// A handle that does not keep its [`Connection`] alive: for application data that a connection owns or leads to. Created by
+/// [`Connection::downgrade`]. The default value belongs to no connection.
 #[derive(Clone, Default)]
 pub struct WeakConnection(Weak<Inner>);
 
 impl Connection {
-    /// A handle that does not keep the connection: for what the connection itself keeps, such as its
-    /// [data](crate::Identity::with_data), which would otherwise keep each other for ever.
+    /// Creates a handle that does not keep the connection alive. Use it in values that the connection itself owns, such as its
+    /// [data](crate::Identity::with_data): with a [`Connection`] there, the two would keep each other alive for ever.
     pub fn downgrade(&self) -> WeakConnection {
         WeakConnection(Arc::downgrade(&self.0))
     }
 }
 
 impl WeakConnection {
-    /// The connection, while somebody keeps it: the server does until `on_disconnect` has returned.
+    /// The connection, or `None` once its last [`Connection`] is dropped. The server keeps one until `on_disconnect` has
+    /// returned.
     pub fn upgrade(&self) -> Option<Connection> {
         self.0.upgrade().map(Connection)
     }
@@ -71,7 +72,7 @@ mod tests {
         assert_eq!(me.upgrade().as_ref(), Some(&connection));
         server.kick("ada").await.unwrap();
         connection.closed().await;
-        assert_eq!(dropped.load(Ordering::Relaxed), 0, "there is a handle yet");
+        assert_eq!(dropped.load(Ordering::Relaxed), 0, "a handle is left");
         assert!(me.upgrade().is_some());
         drop(connection);
         assert_eq!(dropped.load(Ordering::Relaxed), 1);

@@ -255,7 +255,7 @@ impl FanOut {
             .collect();
         // Waits for all parts before the next round, so that no two rounds write to the same chunk at the same time.
         for part in writing {
-            // Fails only with its runtime. Frames that were not written are written with the next broadcast.
+            // Fails only with its runtime, which drops this task, too: the next runtime writes the frames that are left.
             part.await.ok();
         }
     }
@@ -272,8 +272,9 @@ impl Drop for FanOut {
         if self.over {
             return;
         }
-        // Dropped before its end, with its runtime: the next runtime writes to the members that are left. After a panic the room
-        // waits for the next broadcast, or a waker that always panics would start fan-outs for ever.
+        // Dropped before its end. If its runtime ends, a fan-out in the next runtime writes to the members that are left. After a
+        // panic the next broadcast starts one: here a waker that always panics would start fan-outs for ever. If `flushing`
+        // stayed set without a fan-out, no broadcast would ever start another one.
         let panics = std::thread::panicking();
         if let Some(runtime) = self.runtime.filter(|_| !panics) {
             self.shared.runtimes.remove(runtime);

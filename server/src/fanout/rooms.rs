@@ -165,7 +165,7 @@ impl Rooms {
         let begins = members.is_dirty && !std::mem::replace(&mut members.flushing, true);
         let snapshot = members.next_lagging(&lagging);
         drop(members);
-        // First of all: a waker that panics must not leave the room without a fan-out.
+        // Before the effects: a waker that panics must not leave the room with `flushing` set and without a fan-out.
         if begins {
             FanOut::begin(room, shared);
         }
@@ -210,7 +210,7 @@ impl Members {
         let index = self.chunks.len() - 1;
         let chunk = &mut self.chunks[index];
         connection.set_room_slot(index * CHUNK + chunk.members.len());
-        // Copies the list if a fan-out is using it: that one goes on with the members that it began with.
+        // Copies the list if a fan-out is using it, which continues with the members that it began with.
         Arc::make_mut(&mut chunk.members).push(connection.clone());
         connection.subscribe(&chunk.log)
     }
@@ -292,8 +292,8 @@ impl Room {
         members.flushing.then(|| members.snapshot())
     }
 
-    /// A fan-out was dropped before its end: what it has not written is due. If `another_begins`, the caller begins it at once;
-    /// otherwise the next broadcast begins one.
+    /// Notes that a fan-out was dropped before its end, and has left frames unwritten. With `another_begins` the caller starts
+    /// another one at once; otherwise the next broadcast does.
     pub(crate) fn flush_stopped(&self, another_begins: bool) {
         let mut members = self.lock();
         members.is_dirty = true;

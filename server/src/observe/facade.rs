@@ -8,11 +8,11 @@ use rejoin_core::{CloseReason, DropReason};
 
 use crate::observe::metrics::{CallbackKind, Metrics, ResumeRefused};
 
-/// [`Metrics`] for the facade of the crate [`metrics`]: whatever recorder is installed gets them, Prometheus' for one.
-/// Needs the feature `metrics`.
+/// [`Metrics`] for the facade of the crate [`metrics`], and so for any recorder that is installed there, such as Prometheus'.
+/// Requires the feature `metrics`.
 ///
-/// Install the recorder before [`Self::new`], which describes the metrics; what is counted while there is none is lost.
-/// Costs a look-up in the recorder for each number that is told. Several servers in one process add up.
+/// Install the recorder before you call [`Self::new`], which describes the metrics to it. Numbers that are reported without a
+/// recorder are lost. Costs a look-up in the recorder for each number. The numbers of several servers in one process add up.
 ///
 /// ```
 /// # use rejoin_server::{Identity, Reject, Server};
@@ -27,34 +27,34 @@ use crate::observe::metrics::{CallbackKind, Metrics, ResumeRefused};
 /// ```
 ///
 /// # The metrics
-/// Labels have closed sets of values: those of [`CloseReason::kind`], [`DropReason::kind`], [`ResumeRefused::as_str`] and
-/// [`CallbackKind::as_str`], and the two or three that stand here.
+/// Each label has a fixed set of values: those of [`CloseReason::kind`], [`DropReason::kind`], [`ResumeRefused::as_str`] and
+/// [`CallbackKind::as_str`], and those in this table.
 ///
-/// | name | kind | labels | what |
+/// | name | kind | labels | meaning |
 /// |---|---|---|---|
-/// | `rejoin_connections` | gauge | | sessions that live, suspended ones included |
+/// | `rejoin_connections` | gauge | | live sessions, including suspended ones |
 /// | `rejoin_connections_opened_total` | counter | | sessions that began |
 /// | `rejoin_connections_closed_total` | counter | `reason` | sessions that ended |
-/// | `rejoin_connection_duration_seconds` | histogram | | how long they lived |
+/// | `rejoin_connection_duration_seconds` | histogram | | how long sessions lived |
 /// | `rejoin_rooms` | gauge | | rooms with members |
 /// | `rejoin_rooms_created_total` | counter | | rooms that got a first member |
 /// | `rejoin_upgrades_refused_total` | counter | `status`: `4xx`, `5xx` | HTTP requests that were refused |
-/// | `rejoin_resume_attempts_total` | counter | | sockets that asked for a session that was there |
-/// | `rejoin_resumes_refused_total` | counter | `reason` | and did not get it |
+/// | `rejoin_resume_attempts_total` | counter | | sockets that asked for an existing session |
+/// | `rejoin_resumes_refused_total` | counter | `reason` | those among them that did not get it |
 /// | `rejoin_transport_drops_total` | counter | `reason` | sockets that sessions lost |
 /// | `rejoin_transport_restores_total` | counter | | sockets that sessions got back |
-/// | `rejoin_takeovers_total` | counter | | of those, while the older one was attached |
+/// | `rejoin_takeovers_total` | counter | | those among them that replaced an attached socket |
 /// | `rejoin_heartbeat_failures_total` | counter | | sockets lost because they were silent |
 /// | `rejoin_received_frames_total` | counter | | data frames received |
 /// | `rejoin_received_bytes_total` | counter | | their bytes |
-/// | `rejoin_sent_frames_total` | counter | | data frames handed to sockets, replayed ones included |
+/// | `rejoin_sent_frames_total` | counter | | data frames sent to sockets, including replayed ones |
 /// | `rejoin_sent_bytes_total` | counter | | their bytes |
-/// | `rejoin_replayed_frames_total` | counter | | of those, frames that an older socket had been handed |
-/// | `rejoin_dropped_frames_total` | counter | | data frames accepted and given up |
-/// | `rejoin_gap_frames_total` | counter | `direction`: `sent`, `received` | data frames that one side told the other it will never get |
+/// | `rejoin_replayed_frames_total` | counter | | those among them that had been sent to an older socket |
+/// | `rejoin_dropped_frames_total` | counter | | data frames accepted and dropped |
+/// | `rejoin_gap_frames_total` | counter | `direction`: `sent`, `received` | data frames reported as gaps by one side to the other |
 /// | `rejoin_broadcasts_total` | counter | | broadcasts |
 /// | `rejoin_broadcast_bytes_total` | counter | | bytes of their encodings, one for each codec |
-/// | `rejoin_broadcast_receivers` | histogram | | members that each was queued for |
+/// | `rejoin_broadcast_receivers` | histogram | | members that each broadcast was queued for |
 /// | `rejoin_send_buffer_ratio` | histogram | | how full a send buffer was when frames were accepted, 0 to 1 |
 /// | `rejoin_retained_bytes` | gauge | | bytes kept for peers |
 /// | `rejoin_callback_duration_seconds` | histogram | `callback` | how long callbacks took |
@@ -90,17 +90,17 @@ const RETAINED_BYTES: &str = "rejoin_retained_bytes";
 const CALLBACK_DURATION: &str = "rejoin_callback_duration_seconds";
 
 impl FacadeMetrics {
-    /// Describes the metrics to the recorder that is installed.
-    #[allow(clippy::new_without_default, reason = "it does something")]
+    /// Describes the metrics to the installed recorder.
+    #[allow(clippy::new_without_default, reason = "it has a side effect")]
     pub fn new() -> Self {
-        describe_gauge!(CONNECTIONS, Unit::Count, "sessions that live, suspended ones included");
+        describe_gauge!(CONNECTIONS, Unit::Count, "live sessions, including suspended ones");
         describe_counter!(OPENED, Unit::Count, "sessions that began");
         describe_counter!(CLOSED, Unit::Count, "sessions that ended");
         describe_histogram!(LIVED, Unit::Seconds, "how long sessions lived");
         describe_gauge!(ROOMS, Unit::Count, "rooms with members");
         describe_counter!(ROOMS_CREATED, Unit::Count, "rooms that got a first member");
         describe_counter!(UPGRADES_REFUSED, Unit::Count, "HTTP requests that were refused");
-        describe_counter!(RESUME_ATTEMPTS, Unit::Count, "sockets that asked for a session that was there");
+        describe_counter!(RESUME_ATTEMPTS, Unit::Count, "sockets that asked for an existing session");
         describe_counter!(
             RESUMES_REFUSED,
             Unit::Count,
@@ -112,15 +112,11 @@ impl FacadeMetrics {
         describe_counter!(HEARTBEAT_FAILURES, Unit::Count, "sockets lost because they were silent");
         describe_counter!(RECEIVED_FRAMES, Unit::Count, "data frames received");
         describe_counter!(RECEIVED_BYTES, Unit::Bytes, "bytes of data frames received");
-        describe_counter!(SENT_FRAMES, Unit::Count, "data frames handed to sockets, replayed ones included");
-        describe_counter!(SENT_BYTES, Unit::Bytes, "bytes of data frames handed to sockets");
-        describe_counter!(REPLAYED_FRAMES, Unit::Count, "data frames that an older socket had been handed");
-        describe_counter!(DROPPED_FRAMES, Unit::Count, "data frames accepted and given up");
-        describe_counter!(
-            GAP_FRAMES,
-            Unit::Count,
-            "data frames that one side told the other it will never get"
-        );
+        describe_counter!(SENT_FRAMES, Unit::Count, "data frames sent to sockets, including replayed ones");
+        describe_counter!(SENT_BYTES, Unit::Bytes, "bytes of data frames sent to sockets");
+        describe_counter!(REPLAYED_FRAMES, Unit::Count, "data frames that had been sent to an older socket");
+        describe_counter!(DROPPED_FRAMES, Unit::Count, "data frames accepted and dropped");
+        describe_counter!(GAP_FRAMES, Unit::Count, "data frames reported as gaps by one side to the other");
         describe_counter!(BROADCASTS, Unit::Count, "broadcasts");
         describe_counter!(BROADCAST_BYTES, Unit::Bytes, "bytes of the encodings of broadcasts");
         describe_histogram!(BROADCAST_RECEIVERS, Unit::Count, "members that a broadcast was queued for");

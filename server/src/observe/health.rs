@@ -1,12 +1,12 @@
-//! The answer to a load balancer that asks whether the server is there ([`Builder::health_path`](crate::Builder::health_path)).
+//! Answers to a load balancer's health checks ([`Builder::health_path`](crate::Builder::health_path)).
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request};
 
 use crate::accept::upgrade::{HttpResponse, asks_for_upgrade};
 
-/// The answer to a health check, if the request is one: 200, or 503 from the beginning of a shutdown on. Checks come as GET,
-/// HEAD or OPTIONS, of HTTP/1.0 or 1.1. A request at the same path that asks for an upgrade is none.
+/// The answer to a health check: 200, or 503 once shutdown has begun. `None` if the request is not a check. A check is a GET,
+/// HEAD or OPTIONS of HTTP/1.0 or 1.1 at the health path; a request that asks for an upgrade is not.
 pub(crate) fn answer(parts: &request::Parts, path: Option<&str>, is_closing: bool) -> Option<HttpResponse> {
     let is_check = path == Some(parts.uri.path())
         && [Method::GET, Method::HEAD, Method::OPTIONS].contains(&parts.method)
@@ -31,7 +31,7 @@ pub(crate) fn answer(parts: &request::Parts, path: Option<&str>, is_closing: boo
     Some(response)
 }
 
-/// Whether this can be the path of a request: it begins with `/`, and has neither query nor fragment.
+/// Whether a request can have this path: it begins with `/`, and has neither query nor fragment.
 pub(crate) fn is_path(path: &str) -> bool {
     path.starts_with('/')
         && path.parse::<http::Uri>().is_ok_and(|uri| uri.authority().is_none() && uri.path() == path)

@@ -1,4 +1,4 @@
-//! [`MetricsHooks`]: the way to the application's [`Metrics`], if it has any.
+//! [`MetricsHooks`]: calls the application's [`Metrics`], if it has any.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +9,7 @@ use rejoin_core::drive::now;
 
 use crate::observe::metrics::{CallbackKind, Metrics};
 
-/// The application's metrics, or none: then everything here is one comparison.
+/// The application's metrics, or none. Without metrics each call costs one comparison.
 #[derive(Default)]
 pub(crate) struct MetricsHooks(Option<Arc<dyn Metrics>>);
 
@@ -22,21 +22,22 @@ impl MetricsHooks {
         self.0.is_some()
     }
 
-    /// Calls hooks. Not to be done while a lock is held: who knows what they do.
+    /// Calls hooks. They are foreign code, which may use the server and its connections: the caller must hold no lock that this
+    /// takes.
     pub(crate) fn report(&self, hooks: impl FnOnce(&dyn Metrics)) {
         let Some(metrics) = &self.0 else { return };
-        // What counts must not break what it counts.
+        // Observing a session must not break it.
         if catch_unwind(AssertUnwindSafe(|| hooks(&**metrics))).is_err() {
             tracing::error!("metrics hook panicked");
         }
     }
 
-    /// A callback begins.
+    /// Starts measuring a callback.
     pub(crate) fn start(&self, which: CallbackKind) -> Option<Stopwatch> {
         self.is_on().then(|| Stopwatch { which, since: now() })
     }
 
-    /// A callback is over.
+    /// Reports a callback that is over.
     pub(crate) fn stop(&self, stopwatch: Option<Stopwatch>) {
         if let Some(Stopwatch { which, since }) = stopwatch {
             self.report(|metrics| metrics.callback_finished(which, elapsed(since)));
@@ -44,14 +45,14 @@ impl MetricsHooks {
     }
 }
 
-/// Since when a callback runs.
+/// When a callback began.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stopwatch {
     which: CallbackKind,
     since: Instant,
 }
 
-/// The time since then, as tokio sees it.
+/// The time since then, on tokio's clock.
 pub(crate) fn elapsed(since: Instant) -> Duration {
     now().saturating_duration_since(since)
 }

@@ -1,4 +1,4 @@
-//! [`Metrics`]: what a server does, in numbers.
+//! [`Metrics`]: an application's hooks for measuring a server.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,23 +6,25 @@ use std::time::Duration;
 use http::StatusCode;
 use rejoin_core::{CloseReason, DropReason, LostReason};
 
-/// What a server does, in numbers: hooks for whoever watches it. Every one does nothing unless you write it.
+/// Hooks for measuring a server. By default each hook does nothing: implement the ones that you need.
 ///
-/// Set with [`Builder::metrics`](crate::Builder::metrics); one for the facade of the crate `metrics` is there under the
-/// feature `metrics`. What can be counted after the fact, without a hook, is in [`Stats`](crate::Stats).
+/// Set with [`Builder::metrics`](crate::Builder::metrics). The feature `metrics` adds an implementation for the facade of the
+/// crate `metrics`. Numbers that need no hook are in [`Stats`](crate::Stats).
 ///
 /// # How hooks are called
-/// Synchronously, by whoever does what is told: the task of a session, the one that answers an upgrade, or the caller of
-/// [`Server::broadcast`](crate::Server::broadcast) and [`Server::kick`](crate::Server::kick). Several run at the same time.
-/// A hook that blocks holds up a connection, so it must not: add to an atomic, and return. It may call into the server and its
-/// connections: nothing that such a call waits for is locked meanwhile. A panic in a hook is caught and logged, and changes nothing else.
+/// Hooks are called synchronously by the code that they report on: the task of a session, the task that answers an upgrade, a
+/// fan-out, or the caller of [`Server::broadcast`](crate::Server::broadcast) and [`Server::kick`](crate::Server::kick). Several
+/// may run at the same time. A hook that blocks delays a connection, so it must not block: add to an atomic, and return. It may
+/// call the server and its connections, since no lock is held that such a call waits for. A panic in a hook is caught and logged,
+/// and has no other effect.
 ///
-/// What happens for every frame is not told for every frame: a session tells its numbers once or twice each time that its
-/// task has run, for all the frames that passed.
+/// Hooks are not called for each frame: a session reports its counts once or twice each time that its task runs, for all the
+/// frames that have passed.
 ///
 /// # Labels
-/// No hook is told a connection ID, a room or an address: these have no bound, and a time series for each of them does not
-/// end well. Of a reason use the [`kind`](CloseReason::kind), never its text, which may quote the peer.
+/// No hook receives a connection ID, a room or an address: their number has no bound, and a time series for each would exhaust
+/// the memory of most systems. For the label of a reason use its [`kind`](CloseReason::kind), never its text, which may quote the
+/// peer.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -53,81 +55,82 @@ use rejoin_core::{CloseReason, DropReason, LostReason};
 pub trait Metrics: Send + Sync + 'static {
     // --- connections come and go
 
-    /// An HTTP request was refused with this status: by us, by `ConnectFn`, or because it was no upgrade.
+    /// An HTTP request was refused with this status: by the server, by `ConnectFn`, or because it was not an upgrade.
     fn upgrade_refused(&self, status: StatusCode) {}
 
-    /// A session has begun: its first socket is attached. [`Self::connection_closed`] follows, once.
+    /// A session has begun: its first socket is attached. [`Self::connection_closed`] follows exactly once.
     fn connection_opened(&self) {}
 
-    /// A session has ended, so long after its first socket was attached; the time without a socket counts.
+    /// A session has ended. `lived` is the time since its first socket was attached, including the time without a socket.
     fn connection_closed(&self, lived: Duration, reason: &CloseReason) {}
 
-    /// A room has got its first member.
+    /// A room has its first member.
     fn room_created(&self) {}
 
-    /// A room has lost its last member. Where others come and go at the same time, this may be told before
-    /// [`Self::room_created`] of the room that has taken its place, or of the same one.
+    /// A room has lost its last member. If other connections join and leave at the same time, this may be called before the
+    /// [`Self::room_created`] of the room that has taken its place, or of the same room.
     fn room_destroyed(&self) {}
 
     // --- sockets come and go
 
-    /// A socket asks for a session that is there already: a well-formed resume offer, or in plain mode the ID of one that
-    /// may be resumed. Then comes [`Self::resume_refused`] or [`Self::transport_restored`], or neither when the socket dies
-    /// before it is attached.
+    /// A socket asks for a session that exists already: with a well-formed resume offer, or in plain mode with the ID of a
+    /// session that can be resumed. [`Self::resume_refused`] or [`Self::transport_restored`] follows, or neither if the socket is
+    /// lost before it is attached.
     fn resume_attempted(&self) {}
 
     /// A socket did not get the session that it asked for.
     fn resume_refused(&self, why: ResumeRefused) {}
 
-    /// A socket was attached to a session that another one was still attached to. [`Self::transport_dropped`] comes before
-    /// it, [`Self::transport_restored`] after it.
+    /// A socket was attached to a session while another one was still attached. [`Self::transport_dropped`] is called before
+    /// this, [`Self::transport_restored`] after it.
     fn takeover(&self) {}
 
-    /// A session has lost its socket: it is suspended, or without a resume window has ended.
+    /// A session has lost its socket: it is suspended or, without a resume window, has ended.
     fn transport_dropped(&self, reason: &DropReason) {}
 
-    /// The socket that was lost was silent for the pong timeout. [`Self::transport_dropped`] came before it.
+    /// A socket was lost because it was silent for the pong timeout. Called after [`Self::transport_dropped`].
     fn heartbeat_failed(&self) {}
 
-    /// Another socket is attached to a session.
+    /// A session has another socket.
     fn transport_restored(&self) {}
 
     // --- frames come and go
 
-    /// Data frames were received, each once however often it was sent. Bytes are the payloads of WebSocket messages.
+    /// Data frames were received. Each counts once, however often it was sent. `bytes` are the payloads of WebSocket messages.
     fn received(&self, frames: u64, bytes: u64) {}
 
-    /// Data frames were handed to the socket, replayed ones included. Bytes are those of WebSocket frames, with headers.
+    /// Data frames were sent to the socket, including replayed ones. `bytes` are those of WebSocket frames, with headers.
     fn sent(&self, frames: u64, bytes: u64) {}
 
-    /// So many of those that were [`sent`](Self::sent) had been handed to an older socket before.
+    /// This number of the [`sent`](Self::sent) frames had been sent to an older socket before.
     fn replayed(&self, frames: u64) {}
 
-    /// A frame was queued for a room. `bytes` is its size, summed over the codecs that it was encoded with; `receivers` is
-    /// how many members it was queued for, which may be none.
+    /// A frame was queued for a room. `bytes` is its size, summed over the codecs that it was encoded with. `receivers` is the
+    /// number of members that it was queued for, which may be 0.
     fn broadcast(&self, bytes: u64, receivers: usize) {}
 
-    /// Data frames were accepted for a peer and given up: its buffer overflowed, or its codec had no image of them.
+    /// Data frames were accepted for a peer and dropped, because its buffer overflowed or its codec could not represent them.
     fn frames_dropped(&self, frames: u64) {}
 
-    /// The peer was told that it will never get so many data frames (PROTOCOL.md §3, `$gap`); again, where the socket died
-    /// too soon and a resume asked again.
+    /// The peer was sent a gap of this number of data frames (PROTOCOL.md §3, `$gap`). The same gap counts again if the socket
+    /// was lost too soon and a resume asks for it again.
     fn gap_sent(&self, frames: u64) {}
 
-    /// The peer has said that so many of its data frames will never come. rejoin's client never does.
+    /// The peer has reported a gap of this number of its data frames. rejoin's client never does.
     fn gap_received(&self, frames: u64) {}
 
-    /// How many frames the buffer for a peer holds, of how many it may hold
-    /// ([`send_buffer`](crate::Builder::send_buffer)). Told when frames were accepted, before they are written.
+    /// The number of frames in a peer's send buffer, and the most that it may hold
+    /// ([`send_buffer`](crate::Builder::send_buffer)). Called after frames were accepted, before they are written.
     fn send_buffer_used(&self, used: usize, capacity: usize) {}
 
-    /// The bytes kept for peers are so many more now, or fewer. The sum over all calls is what the server keeps
-    /// ([`Stats::retained_bytes`](crate::Stats::retained_bytes)), as each session's task has seen it last.
+    /// The bytes kept for peers have grown by `by`, or shrunk if it is negative. The sum over all calls is
+    /// [`Stats::retained_bytes`](crate::Stats::retained_bytes), as each session's task has seen it last.
     fn retained_bytes_changed(&self, by: i64) {}
 
     // --- the application
 
-    /// A callback has returned, or panicked, so long after it was called. One that shutdown's deadline cut short has not.
+    /// A callback has returned or panicked, this long after it was called. Not called for one that shutdown's deadline has cut
+    /// short.
     fn callback_finished(&self, which: CallbackKind, took: Duration) {}
 }
 
@@ -135,22 +138,22 @@ pub trait Metrics: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ResumeRefused {
-    /// There is no such session, or its window has passed, or there is no resume window. A fresh one was opened.
+    /// There is no such session, its window has passed, or the server has no resume window. A fresh session was opened.
     Unknown,
-    /// The session has a codec that the client does not offer any more. A fresh one was opened.
+    /// The client no longer offers the session's codec. A fresh session was opened.
     Codec,
-    /// `ConnectFn` said another connection ID or room than the session's. A fresh one was opened.
+    /// `ConnectFn` returned another connection ID or room than the session's. A fresh session was opened.
     Identity,
-    /// The count in the offer cannot be: HTTP 400 (PROTOCOL.md §4).
+    /// The count in the offer is impossible. The answer was HTTP 400 (PROTOCOL.md §4).
     BadCount,
     /// The session ended between the answer to the upgrade and the arrival of the socket.
     Ended,
-    /// Another socket that asked for the session later was there sooner.
+    /// Another socket asked for the session later, and was attached sooner.
     Overtaken,
 }
 
 impl ResumeRefused {
-    /// The variant's name in snake case: for the label of a metric.
+    /// The variant's name in snake case, for the label of a metric.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
@@ -179,7 +182,7 @@ impl fmt::Display for ResumeRefused {
     }
 }
 
-/// Which callback of the application.
+/// A callback of the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CallbackKind {
@@ -200,7 +203,7 @@ pub enum CallbackKind {
 }
 
 impl CallbackKind {
-    /// The variant's name in snake case: for the label of a metric.
+    /// The variant's name in snake case, for the label of a metric.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ConnectFn => "connect_fn",

@@ -1,5 +1,5 @@
-//! The server is watched: [`metrics`] are an application's hooks, called through [`hooks`]; [`reporter`] reports the life of one
-//! session to them and to the log; [`stats`] is a snapshot of the whole; [`health`] answers a load balancer.
+//! Observing the server: [`metrics`] are an application's hooks, called through [`hooks`]; [`reporter`] reports the life of one
+//! session to them and to the log; [`stats`] is a snapshot of the whole server; [`health`] answers a load balancer.
 
 pub(crate) mod metrics;
 pub use metrics::{CallbackKind, Metrics, ResumeRefused};

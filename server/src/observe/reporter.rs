@@ -1,4 +1,4 @@
-//! [`SessionReporter`]: tells the metrics and the log what becomes of one session.
+//! [`SessionReporter`]: reports the life of one session to the metrics and the log.
 
 use std::time::Instant;
 
@@ -10,26 +10,29 @@ use crate::connection::Connection;
 use crate::inner::ServerInner;
 use crate::observe::hooks::elapsed;
 
-/// What was told of a session so far. Its task calls this, inside the session's span.
+/// The state of one session that has been reported so far.
+///
+/// The session task and fan-outs call it, inside the session's span and behind the lock of the
+/// [`Attachment`](crate::session::attachment::Attachment), never behind the session's own: hooks are foreign code.
 #[derive(Debug, Default)]
 pub(crate) struct SessionReporter {
     /// When the first socket was attached.
     opened: Option<Instant>,
     closed: bool,
-    /// [`Counts::drops`] when it was looked at last, as far as it matters whether there are others.
+    /// [`Counts::drops`] at the last report, in 32 bits: only a change matters.
     drops: u32,
-    /// The counts that were told. `None` while nobody wants to know.
-    told: Option<Box<Counts>>,
+    /// The counts at the last report. `None` while neither metrics nor the log want them.
+    reported: Option<Box<Counts>>,
 }
 
 impl SessionReporter {
-    /// A socket was attached.
+    /// Reports that a socket was attached.
     pub(crate) fn note_attached(&mut self, shared: &ServerInner, connection: &Connection) {
-        // A takeover is the loss of the older socket, too.
+        // In a takeover the session has lost its older socket, too.
         self.note_dropped(shared, connection);
         if self.opened.is_some() {
             shared.metrics.report(|metrics| metrics.transport_restored());
-            tracing::debug!("socket attached, session goes on");
+            tracing::debug!("socket attached, session continues");
             return;
         }
         self.opened = Some(now());
@@ -38,7 +41,7 @@ impl SessionReporter {
         tracing::debug!(?mode, codec, remote_addr = ?connection.remote_addr(), "session opened");
     }
 
-    /// A socket may be no longer the session's.
+    /// Reports that the session has lost a socket, if it has.
     pub(crate) fn note_dropped(&mut self, shared: &ServerInner, connection: &Connection) {
         let (drops, why) =
             connection.session().drive(|session| (session.counts().drops, session.dropped().cloned()));
@@ -59,31 +62,31 @@ impl SessionReporter {
         });
     }
 
-    /// Whether anybody wants to know what is counted.
+    /// Whether metrics or the log want the counts.
     pub(crate) fn is_wanted(shared: &ServerInner) -> bool {
         shared.metrics.is_on() || tracing::enabled!(Level::DEBUG)
     }
 
-    /// Tells what has passed since the last time.
+    /// Reports the frames that have passed since the last call.
     pub(crate) fn note_counts(&mut self, shared: &ServerInner, connection: &Connection) {
         if !Self::is_wanted(shared) {
             return;
         }
         let (counts, used) = connection.session().drive(|session| (session.counts(), session.occupied()));
-        let told = self.told.get_or_insert_default();
-        if **told == counts {
+        let reported = self.reported.get_or_insert_default();
+        if **reported == counts {
             return;
         }
-        let old = std::mem::replace(&mut **told, counts);
-        // A server's session only counts on; should one not, its task is not to panic over it.
+        let old = std::mem::replace(&mut **reported, counts);
+        // A server's counts never decrease. Should one do so, that must not panic the task.
         let new = |count: fn(&Counts) -> u64| count(&counts).saturating_sub(count(&old));
         let (gaps, dropped) = (new(|counts| counts.sent_gaps), new(|counts| counts.dropped));
         if dropped > 0 {
-            // For each broadcast to each member that is away or slow: too much for debug.
-            tracing::trace!(frames = dropped, "frames given up");
+            // One line for each broadcast to each member that is away or slow would be too much for `debug`.
+            tracing::trace!(frames = dropped, "frames dropped");
         }
         if gaps > 0 {
-            tracing::debug!(frames = gaps, "peer is told of a gap");
+            tracing::debug!(frames = gaps, "gap reported to peer");
         }
         shared.metrics.report(|metrics| {
             let gaps_received = new(|counts| counts.received_gaps);
@@ -116,7 +119,7 @@ impl SessionReporter {
         });
     }
 
-    /// Tells the end, once there is one.
+    /// Reports the end of the session, once it has ended.
     pub(crate) fn note_closed(&mut self, shared: &ServerInner, connection: &Connection) {
         let Some(opened) = self.opened.filter(|_| !self.closed) else { return };
         let (counts, reason) =
@@ -124,7 +127,7 @@ impl SessionReporter {
         let Some(reason) = reason else { return };
         self.closed = true;
         let lived = elapsed(opened);
-        // With the ID: the span is there only where debug is wanted.
+        // With the ID: the span exists only if the level `debug` is enabled.
         tracing::info!(
             id = connection.id(),
             room = connection.room(),
@@ -142,7 +145,7 @@ impl SessionReporter {
         shared.metrics.report(|metrics| metrics.connection_closed(lived, &reason));
     }
 
-    /// The session's task ends: what is left is told.
+    /// Reports what is left to report when the session task ends.
     pub(crate) fn finish(&mut self, shared: &ServerInner, connection: &Connection) {
         if self.opened.is_none() {
             tracing::debug!("session never had a socket");
@@ -154,7 +157,7 @@ impl SessionReporter {
     }
 }
 
-/// `new - old`. No buffer is near the bounds.
+/// `new - old`. No buffer is large enough to overflow.
 fn difference(new: usize, old: usize) -> i64 {
     new as i64 - old as i64
 }
@@ -170,7 +173,7 @@ mod tests {
     use crate::testing::{dial, runtime};
     use crate::{ConnectRequest, Identity, Metrics, Reject, Server};
 
-    /// What was told, and the sum of the bytes that are kept.
+    /// The reported reasons, and the sum of the bytes that are kept.
     #[derive(Clone, Default)]
     struct Told(Arc<Mutex<(Vec<String>, i64)>>);
 
@@ -188,7 +191,7 @@ mod tests {
         }
     }
 
-    /// Nothing polls a task any more: it tells what has happened since as it is dropped.
+    /// No runtime polls the task any more: it reports the rest as it is dropped.
     #[test]
     fn the_end_of_a_runtime_reports_what_its_sessions_have_not() {
         let told = Told::default();

@@ -1,4 +1,4 @@
-//! [`Stats`]: what a server has done, and what it holds.
+//! [`Stats`]: a snapshot of a server's numbers.
 
 use rejoin_core::Counts;
 
@@ -6,33 +6,33 @@ use rejoin_core::Counts;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Sessions with a socket.
+    /// The number of sessions with a socket.
     pub connections: usize,
-    /// Sessions that wait for one.
+    /// The number of sessions that wait for a socket.
     pub suspended: usize,
-    /// Rooms with members.
+    /// The number of rooms with members.
     pub rooms: usize,
-    /// Data frames received since the server was built. Those that clients have said will never come (PROTOCOL.md §3, `$gap`)
-    /// are none of them.
+    /// Data frames received since the server was built, without those that clients have reported as gaps (PROTOCOL.md §3,
+    /// `$gap`).
     pub frames_in: u64,
-    /// Data frames accepted for sending, once for each receiver.
+    /// Data frames accepted for sending since the server was built, once for each receiver.
     pub frames_out: u64,
     /// Bytes of the data frames received: the payloads of their WebSocket messages.
     pub bytes_in: u64,
-    /// Bytes of the data frames handed to sockets, replayed ones and WebSocket headers included.
+    /// Bytes of the data frames sent to sockets, including replayed frames and WebSocket headers.
     pub bytes_out: u64,
-    /// Data frames that were accepted and given up, because a buffer overflowed or a codec had no image of them.
+    /// Data frames that were accepted and dropped, because a buffer overflowed or a codec could not represent them.
     pub dropped: u64,
     /// Sockets that resumed a session.
     pub resumed: u64,
     /// Upgrade requests that were refused.
     pub refused: u64,
-    /// Bytes of messages kept for peers and being written to them. A broadcast counts once for each codec, however many sessions
-    /// keep it; [`Counts::retained_bytes`](crate::Counts::retained_bytes) has what one session keeps.
+    /// Bytes of messages that are kept for peers or being written to them. A broadcast counts once for each codec, however many
+    /// sessions keep it. For the bytes that one session keeps see [`Counts::retained_bytes`](crate::Counts::retained_bytes).
     pub retained_bytes: usize,
 }
 
-/// What the sessions that have ended counted.
+/// The sums of the counts of sessions that have ended.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Totals {
     pub(crate) frames_in: u64,
@@ -46,7 +46,7 @@ pub(crate) struct Totals {
 impl Totals {
     pub(crate) fn add(&mut self, counts: &Counts) {
         let add = |sum: &mut u64, count: u64| *sum = sum.saturating_add(count);
-        // What a peer says will never come is no frame that came: it may name any number.
+        // Frames in a gap were not received, and a peer may report a gap of any size.
         add(&mut self.frames_in, counts.received.saturating_sub(counts.received_gaps));
         add(&mut self.frames_out, counts.accepted);
         add(&mut self.bytes_in, counts.received_bytes);
@@ -69,7 +69,7 @@ mod tests {
     fn what_clients_say_will_never_come_is_no_frame_and_no_sum_overflows() {
         let mut totals = Totals::default();
         let mut counts = Counts::default();
-        // A peer may name any number below 2^53, and many may.
+        // A peer may report any number below 2^53, and many peers may.
         (counts.received, counts.received_gaps, counts.received_bytes) = ((1 << 53) + 1, (1 << 53) - 1, 7);
         for _ in 0..5000 {
             totals.add(&counts);
@@ -100,7 +100,7 @@ mod tests {
         let handles = visited.handles();
         let visiting = server.clone();
         let visits = std::thread::spawn(move || visiting.stats());
-        // The visitor has its list, and cannot go on.
+        // The visitor has its list, and waits for the session's lock.
         while visited.handles() == handles {
             std::thread::yield_now();
         }

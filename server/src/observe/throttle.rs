@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rejoin_core::drive::now;
 
-/// Lets one event pass in each interval, and counts those that it holds back.
+/// Lets one event pass in each interval, and counts the others.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     interval: Duration,
@@ -23,7 +23,7 @@ impl Throttle {
         Self { interval, state: Mutex::new(State { passed: None, suppressed: 0 }) }
     }
 
-    /// `None` when the event is to be held back, else the number of events that were held back since the last one passed.
+    /// Lets an event pass, with the number of events that were suppressed since the last one that passed; `None` suppresses it.
     pub(crate) fn pass(&self) -> Option<u64> {
         let now = now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
