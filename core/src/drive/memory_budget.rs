@@ -18,7 +18,7 @@ use tokio::sync::futures::Notified;
 /// size. Making it one step would take one lock for all sessions.
 ///
 /// All counters are atomics, so that they can be changed under the lock of a session. All are accessed with `SeqCst`, for the
-/// handshake between [`Self::evict_to_fit`] and [`Ledger::note_freed`]; the counters themselves would do with less.
+/// handshake between [`Self::evict_to_fit`] and a message that is dropped; the counters alone would need less.
 pub struct MemoryBudget {
     limit: usize,
     ledger: Arc<Ledger>,
