@@ -247,6 +247,8 @@ fn unfolded(value: &[u8]) -> Result<HeaderValue, header::InvalidHeaderValue> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
     use super::*;
 
     fn head(text: &str) -> Response {
@@ -298,6 +300,21 @@ mod tests {
             let response = head(&format!("HTTP/1.1 {status} No\r\nContent-Length: 5\r\n\r\n"));
             assert_eq!(Framing::of(&response), Framing::Length(0));
         }
+    }
+
+    /// What the reader makes of a chunk whose first line has this length.
+    async fn chunk_line_of(len: usize) -> ControlFlow<(), u64> {
+        // Byte by byte: a line that arrives whole is read whole.
+        let (mut theirs, ours) = tokio::io::duplex(1);
+        let line = format!("7;{}\r\n", "x".repeat(len - 4));
+        tokio::spawn(async move { theirs.write_all(line.as_bytes()).await });
+        AnswerReader::new(&mut (Box::new(ours) as BoxIo)).take_chunk_line().await
+    }
+
+    #[tokio::test]
+    async fn the_line_of_a_chunk_has_a_bound() {
+        assert_eq!(chunk_line_of(MAX_CHUNK_LINE).await, ControlFlow::Continue(7));
+        assert_eq!(chunk_line_of(MAX_CHUNK_LINE + 1).await, ControlFlow::Break(()));
     }
 
     #[test]

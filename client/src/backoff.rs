@@ -11,8 +11,8 @@ use rand::{Rng, SeedableRng};
 pub(crate) struct Backoff {
     base: Duration,
     max: Duration,
-    /// Attempts since a connection that lasted.
-    attempt: u32,
+    /// The next delay without its jitter.
+    delay: Duration,
     rng: SmallRng,
 }
 
@@ -26,21 +26,22 @@ impl Backoff {
     /// Delays from `base` to `max`. Without a seed the jitter comes from the operating system's generator.
     pub(crate) fn new(base: Duration, max: Duration, seed: Option<u64>) -> Self {
         let rng = seed.map_or_else(SmallRng::from_os_rng, SmallRng::seed_from_u64);
-        Self { base, max, attempt: 0, rng }
+        let base = base.min(max);
+        Self { base, max, delay: base, rng }
     }
 
     /// The delay before the next attempt: `min(base × 2^attempt, max) × uniform(0.5, 1.0)`.
     pub(crate) fn next(&mut self) -> Duration {
-        let factor = 1_u32.checked_shl(self.attempt).unwrap_or(u32::MAX);
-        self.attempt = self.attempt.saturating_add(1);
-        self.base.saturating_mul(factor).min(self.max).mul_f64(self.rng.random_range(0.5..=1.0))
+        let delay = self.delay;
+        self.delay = delay.saturating_mul(2).min(self.max);
+        delay.mul_f64(self.rng.random_range(0.5..=1.0))
     }
 
     /// The delay before the next attempt where the server has named one: `hint × uniform(1.0, 1.25)`, never earlier than
     /// the hint, and never earlier than [`Self::next`], so that a hint of nothing is no reason to hurry.
     pub(crate) fn next_after(&mut self, hint: Duration) -> Duration {
         let hint = hint.min(MAX_HINT);
-        hint.mul_f64(self.rng.random_range(1.0..=1.25)).max(hint).max(self.next())
+        hint.mul_f64(self.rng.random_range(1.0..=1.25)).max(self.next())
     }
 
     /// A connection has ended that stood for `time`. The delays begin anew only after one that lasted: 10 s, or the longest
@@ -48,7 +49,7 @@ impl Backoff {
     pub(crate) fn stood_for(&mut self, time: Duration) -> bool {
         let lasted = time >= LASTED.min(self.max);
         if lasted {
-            self.attempt = 0;
+            self.delay = self.base;
         }
         lasted
     }
@@ -87,7 +88,7 @@ mod tests {
         for _ in 0..10 {
             backoff.next();
         }
-        backoff.stood_for(LASTED - Duration::from_millis(1));
+        backoff.stood_for(LASTED - Duration::from_nanos(1));
         assert!(backoff.next() > BASE);
         backoff.stood_for(LASTED);
         assert!(backoff.next() <= BASE);
@@ -98,17 +99,20 @@ mod tests {
         let mut backoff = Backoff::new(BASE, BASE * 2, Some(1));
         backoff.next();
         backoff.next();
+        backoff.stood_for(BASE * 2 - Duration::from_nanos(1));
+        assert!(backoff.next() >= BASE);
         backoff.stood_for(BASE * 2);
         assert!(backoff.next() <= BASE);
     }
 
     #[test]
     fn never_comes_earlier_than_the_server_said() {
-        let hint = Duration::from_secs(7);
-        let mut backoff = Backoff::new(BASE, BASE, Some(1));
-        for _ in 0..100 {
-            let delay = backoff.next_after(hint);
-            assert!(hint <= delay && delay <= hint.mul_f64(1.25), "{delay:?}");
+        for hint in [Duration::from_secs(7), Duration::from_nanos(7_123_456_789), MAX_HINT] {
+            let mut backoff = Backoff::new(BASE, BASE, Some(1));
+            for _ in 0..100 {
+                let delay = backoff.next_after(hint);
+                assert!(hint <= delay && delay <= hint.mul_f64(1.25), "{delay:?}");
+            }
         }
     }
 

@@ -184,4 +184,12 @@ mod tests {
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
         assert_eq!(resolved(Ok([address].into_iter())).unwrap(), [address]);
     }
+
+    #[tokio::test]
+    async fn small_frames_do_not_wait_for_each_other() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target::parse(&format!("ws://{}", listener.local_addr().unwrap())).unwrap();
+        let stream = tcp(&target).await.unwrap();
+        assert!(stream.nodelay().unwrap(), "Nagle's algorithm is off");
+    }
 }

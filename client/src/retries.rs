@@ -47,3 +47,26 @@ impl Retries {
         (self.max > 0 && self.count >= self.max).then_some(self.count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_no_further_than_it_can() {
+        let mut retries = Retries { count: u32::MAX - 1, ..Retries::new(0) };
+        for _ in 0..3 {
+            retries.begin();
+        }
+        assert_eq!((retries.count(), retries.exhausted()), (u32::MAX, None));
+    }
+
+    #[test]
+    fn as_many_reconnects_fail_as_may() {
+        let mut retries = Retries::new(2);
+        retries.begin();
+        assert_eq!(retries.exhausted(), None);
+        retries.begin();
+        assert_eq!((retries.count(), retries.exhausted()), (2, Some(2)));
+    }
+}

@@ -1,6 +1,5 @@
 //! [`WsTransport`]: a session's socket.
 
-use std::fmt;
 use std::io;
 use std::task::{Context, Poll};
 
@@ -13,6 +12,7 @@ use rejoin_core::{CloseFrame, Message};
 use crate::dial::BoxIo;
 
 /// A WebSocket of the client's side.
+#[derive(Debug)]
 pub(crate) struct WsTransport {
     socket: drive::WsTransport<BoxIo, Masked<Keys>>,
     /// See [`Self::forgive_takeover`].
@@ -101,11 +101,5 @@ impl Transport for WsTransport {
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.socket.poll_shutdown(cx)
-    }
-}
-
-impl fmt::Debug for WsTransport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WsTransport").field("socket", &self.socket).finish_non_exhaustive()
     }
 }

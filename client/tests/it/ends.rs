@@ -5,7 +5,7 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::support::{
-    TOKEN, client, connected, expect_closed, expect_dropped, expect_restored, number, secs,
+    OTHER_TOKEN, TOKEN, client, connected, expect_closed, expect_dropped, expect_restored, number, secs,
 };
 
 #[tokio::test(start_paused = true)]
@@ -134,6 +134,31 @@ async fn unacknowledged_frames_are_taken_once_and_stay_counted() {
     assert!(connection.take_unacknowledged().is_empty());
     assert_eq!(connection.closed().await.unacknowledged, 3);
     assert_eq!(connection.close().await.unacknowledged, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_of_a_lost_session_outlive_an_unread_loss() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    connection.send(&number(1)).unwrap();
+    socket.hear_numbers(1).await;
+    drop(socket);
+    let mut socket = listener.request().await.accept().await;
+    socket.open(OTHER_TOKEN, false, 0).await;
+    let reaches = async |wanted| {
+        while connection.state() != wanted {
+            tokio::task::yield_now().await;
+        }
+    };
+    reaches(ConnectionState::Connected).await;
+    connection.send(&number(2)).unwrap();
+    socket.hear_numbers(1).await;
+    socket.close(1000, "kicked").await;
+    reaches(ConnectionState::Closed).await;
+    // The application has read neither the loss of the first session nor the end of the second.
+    assert_eq!(connection.close().await.unacknowledged, 2);
+    assert_eq!(connection.take_unacknowledged(), [number(1), number(2)]);
+    assert!(connection.recv().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! Plain mode: any WebSocket server that exchanges frames.
 
 use futures_util::{SinkExt, StreamExt};
-use rejoin_client::{Client, Event, Frame, Payload};
+use rejoin_client::{Client, ConnectError, Event, Frame, Payload};
 use tokio::net::TcpListener;
 
 use crate::support::{client, expect_dropped, expect_restored, next_number, number};
@@ -31,6 +31,24 @@ async fn talks_to_a_server_that_has_never_heard_of_rejoin() {
     assert_eq!(frame, big);
     assert_eq!(connection.close().await.unacknowledged, 0);
     server.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_subprotocol_of_the_application_may_be_selected() {
+    for (selected, is_offered) in
+        [("chat", true), ("superchat", true), ("chat, superchat", false), ("x", false)]
+    {
+        let (builder, mut listener) = client();
+        let builder = builder.plain().header("sec-websocket-protocol", "chat, superchat");
+        let (result, _socket) = tokio::join!(builder.connect(), async {
+            listener.request().await.accept_selecting(Some(selected)).await
+        });
+        match result {
+            Ok(_) => assert!(is_offered, "{selected} is accepted"),
+            Err(ConnectError::Subprotocol { .. }) => assert!(!is_offered, "{selected} is refused"),
+            Err(error) => panic!("{selected}: {error}"),
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
