@@ -121,7 +121,7 @@ pub(super) async fn close(transport: &mut (impl Transport + ?Sized)) {
                 Received::Close(_) => answered = true,
                 Received::Message(_) => {}
             }
-            if reading.budget == 0 { Flow::Pause } else { Flow::Continue }
+            Flow::Continue
         });
         match received {
             Poll::Pending if answered => Poll::Ready(Answer::Closed),
@@ -302,6 +302,29 @@ mod tests {
         assert_eq!(budget, 0);
         // Zeros are not valid frames.
         link(transport).close(too_big()).await;
+    }
+
+    /// A peer whose messages never end.
+    struct Talker;
+
+    impl AsyncRead for Talker {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            to: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let message = [header(50_000), vec![0; 50_000]].concat();
+            to.put_slice(&message[..message.len().min(to.remaining())]);
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn waiting_for_the_answer_ends_at_its_bound() {
+        let endless = tokio::io::join(Talker, tokio::io::sink());
+        let transport = WsTransport::new(endless, Unmasked, &[], 100_000);
+        let closed = timeout(Duration::from_secs(60), link(transport).close(too_big())).await;
+        closed.expect("64 MiB have an end");
     }
 
     #[tokio::test]

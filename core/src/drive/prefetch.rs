@@ -11,7 +11,7 @@ const LINE: usize = 64;
 
 /// Prefetches the first `bytes` bytes of a value. Does nothing on processors other than x86-64.
 pub fn prefetch<T: ?Sized>(what: &T, bytes: usize) {
-    fetch(ptr::from_ref(what).cast(), bytes);
+    prefetch_at(ptr::from_ref(what).cast(), bytes);
 }
 
 /// The address of a value that the caller cannot reach yet, for example because it is behind a lock.
@@ -29,14 +29,14 @@ impl PrefetchHint {
 
     /// Prefetches the first `bytes` bytes of the value.
     pub fn prefetch(&self, bytes: usize) {
-        fetch(self.0.load(Ordering::Relaxed), bytes);
+        prefetch_at(self.0.load(Ordering::Relaxed), bytes);
     }
 }
 
-fn fetch(from: *const u8, bytes: usize) {
+fn prefetch_at(from: *const u8, bytes: usize) {
     let into_line = from.addr() % LINE;
     if !from.is_null() {
-        (0..into_line + bytes).step_by(LINE).for_each(|offset| fetch_line(from.wrapping_add(offset)));
+        (0..into_line + bytes).step_by(LINE).for_each(|offset| prefetch_line(from.wrapping_add(offset)));
     }
 }
 
@@ -45,14 +45,14 @@ fn fetch(from: *const u8, bytes: usize) {
     unsafe_code,
     reason = "the hint of the standard library is not stable yet, core::hint::prefetch_read"
 )]
-fn fetch_line(at: *const u8) {
+fn prefetch_line(at: *const u8) {
     use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
     // SAFETY: PREFETCHh has no observable effect and faults for no address (Intel SDM, volume 2).
     unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn fetch_line(_: *const u8) {}
+fn prefetch_line(_: *const u8) {}
 
 #[cfg(test)]
 mod tests {

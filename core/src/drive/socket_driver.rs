@@ -420,7 +420,10 @@ mod tests {
 
     use super::*;
     use crate::drive::{Unmasked, WsTransport};
-    use crate::{DecodeError, EncodeError, Event, Frame, Message, Mode, Overflow, SessionConfig, Side, Tape};
+    use crate::{
+        DecodeError, EncodeError, Event, Frame, Message, Mode, Overflow, SessionConfig, SessionIdentity,
+        Side, Tape, Token,
+    };
 
     /// A codec whose messages are the event of a frame as text.
     #[derive(Debug)]
@@ -492,6 +495,43 @@ mod tests {
         peer.read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"\x81\x05early\x81\x05later");
         assert_eq!(session.drive(|session| session.counts().unacknowledged), 0);
+    }
+
+    /// [`Text`] without control frames.
+    #[derive(Debug)]
+    struct NoControls;
+
+    impl Codec for NoControls {
+        fn name(&self) -> &'static str {
+            "no-controls"
+        }
+
+        fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
+            Text.encode(frame)
+        }
+
+        fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
+            Text.decode(message)
+        }
+
+        fn encode_control(&self, _: &str, _: Option<bytes::Bytes>) -> Result<Message, EncodeError> {
+            Err(EncodeError::new("control frames"))
+        }
+    }
+
+    #[tokio::test]
+    async fn codec_without_control_frames_ends_with_1011() {
+        let identity = SessionIdentity::new(Token::parse("abcdefghijklmnopqrstuv").unwrap(), "id", "room");
+        let config = Arc::new(SessionConfig::new(Side::Server, Mode::Session));
+        let mut session = Session::new_server(config, identity, None, now());
+        let epoch = session.reserve();
+        session.attach(epoch, None, now()).unwrap();
+        let (ours, _theirs) = tokio::io::duplex(1024);
+        let mut driver: Box<SocketDriver> =
+            Box::new(SocketDriver::new(epoch, WsTransport::new(ours, Unmasked, &[], 1024)));
+        let session = SharedSession::new(session);
+        let end = CloseFrame::new(1011, "codec cannot carry control frames");
+        assert_eq!(driver.poll(&mut cx(), &session, &NoControls), Poll::Ready(Detach::Leave(end)));
     }
 
     #[tokio::test]

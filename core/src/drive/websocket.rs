@@ -607,11 +607,12 @@ mod tests {
         let mut read = [0; 10];
         peer.read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"123456abcd");
-        assert_eq!(flush(&mut transport).1, Written { messages: 2, data: 2, bytes: 6 });
+        assert_eq!(send(&mut transport, b"last"), (true, 3, 10, 0), "although the stream takes more");
+        peer.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"efnextlast");
         // The answer to a pending ping comes first.
         peer.write_all(&masked(9, b"p")).await.unwrap();
         assert!(receive(&mut transport, 9).0.is_empty());
-        peer.read_exact(&mut read[..6]).await.unwrap();
         assert_eq!(send(&mut transport, b"x"), (true, 1, 4, 0), "the pong is written, too");
         peer.read_exact(&mut read[..4]).await.unwrap();
         assert_eq!(&read[..4], b"\x8a\x01px");
@@ -704,6 +705,73 @@ mod tests {
         let (mut transport, _peer) = pair(16);
         transport.push_data(vec![0; MAX_BATCH_BYTES].into());
         assert!(!transport.has_capacity());
+    }
+
+    #[tokio::test]
+    async fn is_idle_with_nothing_to_write_or_flush() {
+        let (mut transport, mut peer) = pair(8);
+        assert!(transport.is_idle());
+        peer.write_all(&masked(9, b"p")).await.unwrap();
+        assert!(receive(&mut transport, 9).0.is_empty());
+        assert!(!transport.is_idle(), "a pong waits");
+        assert!(flush(&mut transport).0.is_ready() && transport.is_idle());
+        transport.push_data(Bytes::from_static(b"12345678"));
+        assert!(!transport.is_idle(), "a message waits");
+        assert!(flush(&mut transport).0.is_pending() && !transport.is_idle());
+        peer.read_exact(&mut [0; 8]).await.unwrap();
+        assert!(flush(&mut transport).0.is_ready() && transport.is_idle());
+    }
+
+    /// A stream that buffers what it is given until it is flushed, as TLS does.
+    #[derive(Default)]
+    struct Buffering {
+        is_ready: bool,
+        flushes: usize,
+    }
+
+    impl AsyncRead for Buffering {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Buffering {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(data.len()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.flushes += 1;
+            if self.is_ready { Poll::Ready(Ok(())) } else { Poll::Pending }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_stream_is_flushed_once_for_what_is_written() {
+        let mut transport = WsTransport::new(Buffering::default(), Unmasked, &[], 1024);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut written = Written::default();
+        assert!(transport.poll_flush(&mut cx, &mut written).is_ready(), "nothing is to be flushed");
+        for sends_at_once in [false, true] {
+            transport.io = Buffering::default();
+            let message = Bytes::from_static(b"message");
+            if sends_at_once {
+                assert!(transport.poll_send(&mut cx, &message, &mut written).is_pending());
+            } else {
+                transport.push_data(message);
+                assert!(transport.poll_flush(&mut cx, &mut written).is_pending());
+            }
+            assert!(!transport.is_idle(), "the stream holds it");
+            transport.io.is_ready = true;
+            for _ in 0..2 {
+                assert!(transport.poll_flush(&mut cx, &mut written).is_ready() && transport.is_idle());
+            }
+            assert_eq!(transport.io.flushes, 2);
+        }
     }
 
     #[tokio::test]

@@ -67,9 +67,9 @@ impl EventQueue {
     /// Removes and returns the oldest event.
     pub(super) fn pop(&mut self) -> Option<Event> {
         let (event, size) = self.events.pop_front()?;
+        self.bytes -= size as usize;
         if let Event::Message(_) = event {
             self.frames -= 1;
-            self.bytes -= size as usize;
         }
         if self.events.is_empty() {
             // Free the allocation, so that an idle connection holds no buffer.

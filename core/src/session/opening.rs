@@ -85,7 +85,6 @@ impl Session {
         self.buffer = self.peer_buffer.min(self.config.buffer_frames);
         self.set_peer_max(open.max_message);
         self.opened = true;
-        self.last_heard = now;
         self.announce(first);
         Ok(())
     }

@@ -137,6 +137,31 @@ mod tests {
     }
 
     #[test]
+    fn bytes_beyond_the_most_count_as_the_most() {
+        let now = Instant::now();
+        let mut receiver = Receiver::default();
+        receiver.count_frame(u32::MAX as usize, now);
+        receiver.count_frame(1, now);
+        assert_eq!(receiver.numbers()[4], u64::from(u32::MAX));
+        assert_eq!(receiver.bytes(), 1 << 32, "all of them");
+        receiver.count_gap(u32::MAX.into(), now);
+        assert_eq!(receiver.numbers()[3], u64::from(u32::MAX));
+    }
+
+    #[test]
+    fn a_hibernated_receiver_acknowledges_the_same() {
+        let now = Instant::now();
+        let later = now + 7 * DELAY;
+        let mut receiver = Receiver::default();
+        let awake = |receiver: &Receiver| Receiver::of_numbers(receiver.numbers(), later);
+        assert_eq!(awake(&receiver).ack_at(8, MANY, DELAY), None);
+        receiver.count_frame(10, now);
+        assert_eq!(awake(&receiver).ack_at(8, MANY, DELAY), Some(later + DELAY));
+        assert_eq!(awake(&receiver).ack_at(8, 40, DELAY), Some(later));
+        assert_eq!(awake(&receiver).numbers(), receiver.numbers());
+    }
+
+    #[test]
     fn never_acknowledges_nothing_new() {
         let mut receiver = Receiver::default();
         assert_eq!(receiver.ack_at(1, 1, DELAY), None);

@@ -252,9 +252,11 @@ fn a_close_body_is_checked() {
 #[test]
 fn stays_failed() {
     let mut decoder = Decoder::new(Role::Server, LIMIT);
+    assert_eq!(decoder.failed(), None);
     let stream = [frame(TEXT, &[b'a'; 500]), frame(FIN | TEXT, b"")].concat();
     let (_, end) = decode_in_pieces(&mut decoder, &stream, 100);
     assert_eq!(end, Err(FrameError::ExpectedContinuation));
+    assert_eq!(decoder.failed(), Some(FrameError::ExpectedContinuation));
     assert_eq!(decoder.buffered(), 0, "a failed decoder holds nothing");
     let (seen, again) = decode_in_pieces(&mut decoder, &frame(FIN | TEXT, b"ok"), usize::MAX);
     assert_eq!((seen, again), (vec![], end));

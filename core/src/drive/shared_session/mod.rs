@@ -485,6 +485,9 @@ mod tests {
         let is_small = || matches!(session.lock().slot, Form::Hibernated(_));
         assert!(!session.hibernate(flag.clone().into(), false), "it has an event to report");
         while session.next_event().is_some() {}
+        let capacity = session.capacity_changed();
+        assert!(session.hibernate(flag.clone().into(), false) && !is_small(), "a sender waits for space");
+        drop(capacity);
         assert!(session.hibernate(flag.clone().into(), false) && is_small());
         assert_eq!((session.drive(|session| session.counts().drops), is_small(), woken()), (1, true, false));
         assert_eq!(session.send(Bytes::from_static(b"kept"), Overflow::Reject), Ok(true));
