@@ -304,8 +304,8 @@ impl Connection {
         }
         let ends = &self.0.shared.ends;
         let end = ends.of(self.0.number);
-        let mut notified = std::pin::pin!(end.notified());
-        notified.as_mut().enable();
+        // It hears of every end from here on, also before it is polled.
+        let notified = end.notified();
         if self.is_gone() {
             // It ended a moment ago, perhaps before anybody was to be notified.
             ends.tell(self.0.number);

@@ -288,3 +288,24 @@ impl fmt::Debug for Server {
         f.debug_struct("Server").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future as _;
+    use std::task::{Context, Waker};
+
+    use super::*;
+    use crate::testing::{connection, server};
+
+    #[tokio::test]
+    async fn a_shutdown_lets_other_tasks_run() {
+        let server = Server::new(server());
+        let connections: Vec<_> = (0..2 * SHUTDOWN_CHUNK).map(|_| connection(server.shared())).collect();
+        let mut shutdown = std::pin::pin!(server.shutdown(LAST_WORDS));
+        for turn in 1..=2 {
+            assert!(shutdown.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            let ended = connections.iter().filter(|connection| !connection.is_open()).count();
+            assert_eq!(ended, turn * SHUTDOWN_CHUNK);
+        }
+    }
+}

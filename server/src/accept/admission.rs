@@ -256,7 +256,8 @@ mod tests {
     use rejoin_core::drive::{Unmasked, WsTransport};
 
     use super::*;
-    use crate::testing::server;
+    use crate::testing::{connection, server};
+    use crate::{ConnectRequest, Server};
 
     #[tokio::test(start_paused = true)]
     async fn a_socket_that_comes_after_a_shutdown_has_looked_ends_its_session() {
@@ -273,5 +274,66 @@ mod tests {
             let task = admission.attach(&shared, WsTransport::new(ours, Unmasked, &[], 64));
             assert!(task.is_some() && ada.is_open() != is_closing);
         }
+    }
+
+    #[test]
+    fn an_ended_session_is_not_resumed() {
+        let shared = server();
+        let (session, who) =
+            new_session(&shared, Mode::Session, None, u64::MAX, "ada".into(), "room").unwrap();
+        let new = NewConnection {
+            shared: shared.clone(),
+            who,
+            remote_addr: None,
+            data: None,
+            codec_index: 0,
+            session,
+        };
+        let connection = Connection::new(new);
+        shared.registry.insert(&connection, true).unwrap();
+        let resume = Resume { token: connection.token().unwrap().clone(), received: 0 };
+        assert_eq!(by_token(&shared, &resume, &[1, 0]), Ok(connection.clone()));
+        assert_eq!(by_token(&shared, &resume, &[1]), Err(LostReason::Codec));
+        // It has ended, and its task has not unregistered it yet.
+        connection.session().command(|session| session.end(CloseReason::ServerClosed));
+        assert_eq!(by_token(&shared, &resume, &[0]), Err(LostReason::Unknown));
+    }
+
+    type Change = fn(&mut Session);
+
+    #[test]
+    fn a_plain_socket_takes_over_what_it_may() {
+        let states: [(&str, Change); 5] = [
+            ("new", |_| ()),
+            ("connected", attach),
+            ("suspended", |session| {
+                attach(session);
+                session.cut(now());
+            }),
+            ("closing", |session| {
+                attach(session);
+                session.close(CloseReason::Normal, now() + std::time::Duration::from_secs(1));
+            }),
+            ("ended", |session| session.end(CloseReason::Normal)),
+        ];
+        for policy in [DuplicateId::Replace, DuplicateId::Reject, DuplicateId::Resume] {
+            let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+            let server = Server::builder(connect).duplicate_id(policy).build().unwrap();
+            for (state, change) in states {
+                let existing = connection(server.shared());
+                existing.session().command(change);
+                let takes = |mode, room: &str| {
+                    takes_over(server.shared(), &existing, mode, &Identity::room(room.to_owned()))
+                };
+                let expected = state == "suspended" || state == "connected" && policy == DuplicateId::Resume;
+                assert_eq!(takes(Mode::Plain, "room"), expected, "{state}, {policy:?}");
+                assert!(!takes(Mode::Plain, "elsewhere") && !takes(Mode::Session, "room"));
+            }
+        }
+    }
+
+    fn attach(session: &mut Session) {
+        let epoch = session.reserve();
+        session.attach(epoch, None, now()).unwrap();
     }
 }

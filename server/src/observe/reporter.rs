@@ -170,7 +170,7 @@ mod tests {
     use rejoin_core::{CloseReason, Frame};
 
     use super::*;
-    use crate::testing::{dial, runtime};
+    use crate::testing::{connection, dial, runtime, server};
     use crate::{ConnectRequest, Identity, Metrics, Reject, Server};
 
     /// The reported reasons, and the sum of the bytes that are kept.
@@ -207,5 +207,16 @@ mod tests {
         drop(runtime);
         assert_eq!(*told.0.lock().unwrap(), (vec!["cut".to_owned(), "server_closed".to_owned()], 0));
         drop(theirs);
+    }
+
+    #[test]
+    fn counts_are_kept_for_metrics_alone() {
+        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+        let measured = Server::builder(connect).metrics(Told::default()).build().unwrap();
+        for (shared, is_kept) in [(server(), false), (measured.shared().clone(), true)] {
+            let mut reporter = SessionReporter::default();
+            reporter.note_counts(&shared, &connection(&shared));
+            assert_eq!(reporter.reported.is_some(), is_kept);
+        }
     }
 }

@@ -89,9 +89,9 @@ impl<E: Keyed> Place<'_, E> {
     pub(crate) fn remove(&mut self) -> Option<E> {
         let removed = self.shard.find_entry(self.hash, |entry| entry.key() == self.key).ok()?.remove().0;
         // Amortized: it moves fewer entries than were removed since the shard last grew or shrank.
-        if self.shard.capacity() > MIN_CAPACITY && self.shard.len() < self.shard.capacity() / 8 {
-            let len = self.shard.len();
-            self.shard.shrink_to(2 * len, |entry| self.hasher.hash_one(entry.key()));
+        let len = self.shard.len();
+        if len < self.shard.capacity() / 8 {
+            self.shard.shrink_to(MIN_CAPACITY.max(2 * len), |entry| self.hasher.hash_one(entry.key()));
         }
         Some(removed)
     }
@@ -143,6 +143,35 @@ mod tests {
             assert_eq!(map.lock(&n).remove(), Some(Named(n, "")));
         }
         assert_eq!(map.len(), 0);
-        assert!(map.shards.iter().all(|shard| shard.lock().unwrap().capacity() <= MIN_CAPACITY));
+        let capacities: Vec<_> = map.shards.iter().map(|shard| shard.lock().unwrap().capacity()).collect();
+        assert!(capacities.iter().all(|&left| left > 0 && left < 2 * MIN_CAPACITY), "{capacities:?}");
+    }
+
+    #[test]
+    fn a_part_shrinks_below_an_eighth_of_its_capacity() {
+        let map = Sharded::new();
+        let first = || map.shards[0].lock().unwrap();
+        let mut keys = Vec::new();
+        for n in 0.. {
+            map.lock(&n).insert(Named(n, ""));
+            if first().len() > keys.len() {
+                keys.push(n);
+            }
+            if keys.len() == 100 {
+                break;
+            }
+        }
+        while let Some(key) = keys.pop() {
+            let before = first().capacity();
+            map.lock(&key).remove();
+            let (len, capacity) = (keys.len(), first().capacity());
+            // A removal may cost a place of its own, until the table is rebuilt.
+            if capacity + 1 < before {
+                assert!(len < before / 8 && capacity >= 2 * len, "from {before} to {capacity} with {len}");
+                break;
+            }
+            assert!(len >= capacity / 8, "{len} of {capacity}");
+        }
+        assert!(!keys.is_empty() && keys.iter().all(|key| map.lock(key).get().is_some()), "no other is lost");
     }
 }

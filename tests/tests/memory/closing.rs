@@ -222,6 +222,25 @@ async fn a_shutdown_waits_for_a_peer_that_does_not_answer_until_its_deadline_and
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_last_quarter_of_a_shutdown_is_for_callbacks() {
+    for (deadline, ends) in [(millis(400), millis(300)), (secs(4), secs(3)), (secs(8), secs(7))] {
+        let (server, mut log) = server(|builder| builder);
+        let (_client, line) = client(&server, &mut log, "ada").await;
+        let connection = server.connection("ada").unwrap();
+        line.half_open();
+        server.send("ada", &number(1)).unwrap();
+        let since = Instant::now();
+        let ended = async {
+            connection.closed().await;
+            since.elapsed()
+        };
+        let (ended, dropped) = tokio::join!(ended, server.shutdown(deadline));
+        assert!(ended >= ends && ended <= ends + millis(10), "{ended:?} of {deadline:?}");
+        assert_eq!(dropped, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_close_from_within_a_handler_does_not_wait_for_itself() {
     let kept = Arc::new(Mutex::new(None));
     let handle = kept.clone();

@@ -8,8 +8,9 @@ use std::time::Duration;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use metrics_util::{CompositeKey, MetricKind};
 use rejoin_server::{
-    Builder, CallbackKind, CloseReason, Codec, ConnectRequest, DecodeError, DropReason, EncodeError,
-    FacadeMetrics, Frame, Identity, JsonCodec, Message, Metrics, Reject, ResumeRefused, Server, StatusCode,
+    Builder, CallbackKind, CloseReason, Codec, ConnectRequest, DecodeError, DropReason, DuplicateId,
+    EncodeError, FacadeMetrics, Frame, Identity, JsonCodec, Message, Metrics, Reject, ResumeRefused, Server,
+    StatusCode,
 };
 use rejoin_tests::harness::{self, Dials, Direction, Line, MetricsLog, Recorder, next, number, numbers};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -229,6 +230,43 @@ async fn a_takeover_is_told_between_the_drop_and_the_restore() {
         metrics.happened(),
         ["resume attempted", "transport dropped: taken_over", "takeover", "transport restored"]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plain_takeover_attempts_a_resume() {
+    let (server, mut log, metrics) = server(|builder| builder.duplicate_id(DuplicateId::Resume));
+    let line = Line::to(&server);
+    let _old = line.client("/?id=ada").plain().connect().await.unwrap();
+    log.connected().await;
+    assert_eq!(metrics.happened(), ["room created", "connection opened"]);
+    let _new = line.client("/?id=ada").plain().connect().await.unwrap();
+    assert_eq!(log.next().await, "ada dropped: taken over by another socket");
+    assert_eq!(
+        metrics.happened(),
+        ["resume attempted", "transport dropped: taken_over", "takeover", "transport restored"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ended_session_retains_no_bytes() {
+    for ends_by_kick in [true, false] {
+        let (server, mut log, metrics) = server(|builder| builder.resume_window(secs(5)));
+        let (_ada, line) = client(&server, &mut log, "ada").await;
+        line.set_dials(Dials::Refused);
+        line.cut();
+        assert_eq!(log.next().await, "ada dropped: connection reset");
+        for n in 1..=3 {
+            server.send("ada", &number(n)).unwrap();
+            tokio::time::sleep(millis(1)).await;
+        }
+        assert_eq!(metrics.sum("retained_bytes"), 3 * FRAMED);
+        if ends_by_kick {
+            server.kick("ada").await.unwrap();
+        }
+        log.next().await;
+        tokio::time::sleep(millis(1)).await;
+        assert_eq!((metrics.sum("retained_bytes"), server.stats().retained_bytes), (0, 0));
+    }
 }
 
 #[tokio::test(start_paused = true)]
