@@ -408,7 +408,7 @@ impl Connection {
     }
 
     /// A socket is attached.
-    pub(crate) fn note_driver(&self, driver: &SocketDriver) {
+    pub(crate) fn note_prefetch_driver(&self, driver: &SocketDriver) {
         self.0.prefetch_hint.set(driver);
     }
 

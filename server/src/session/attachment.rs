@@ -105,7 +105,7 @@ impl Attachment {
         match connection.session().drive(|session| session.attach(driver.epoch(), received, now())) {
             Ok(()) => {
                 self.reporter.note_attached(shared, connection);
-                connection.note_driver(&driver);
+                connection.note_prefetch_driver(&driver);
                 if let Some(old) = self.driver.replace(driver) {
                     // It may be half open. A task closes it, so that it cannot delay the new socket.
                     let end = Detach::Leave(CloseFrame::new(4000, "taken over"));

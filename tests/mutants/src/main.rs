@@ -40,9 +40,9 @@ struct Options {
     /// Only the tests of these packages; can be repeated. Quicker, and some mutants survive that other packages' tests find.
     #[arg(long, default_values = viable::PACKAGES)]
     package: Vec<String>,
-    /// Only mutants whose line in the report contains this, instead of a sample.
+    /// Only mutants whose line in the report contains this, instead of a sample; can be repeated.
     #[arg(long)]
-    mutant: Option<String>,
+    mutant: Vec<String>,
     /// Leave out tests that take longer than this number of seconds without a mutant.
     #[arg(long, default_value_t = 5.0)]
     slow: f64,
@@ -76,14 +76,14 @@ fn run(options: &Options) -> Result<(), Error> {
         return Ok(());
     }
     let mut sample = mutants.clone();
-    match &options.mutant {
-        Some(text) => sample.retain(|mutant| mutant.to_string().contains(text)),
-        None => {
-            sample.shuffle(&mut SmallRng::seed_from_u64(options.seed));
-            if options.sample > 0 {
-                sample.truncate(options.sample);
-            }
+    if options.mutant.is_empty() {
+        sample.shuffle(&mut SmallRng::seed_from_u64(options.seed));
+        if options.sample > 0 {
+            sample.truncate(options.sample);
         }
+    } else {
+        let is_wanted = |line: &str| options.mutant.iter().any(|text| line.contains(text.as_str()));
+        sample.retain(|mutant| is_wanted(&mutant.to_string()));
     }
     let suite = suite::record(&tree, Duration::from_secs_f64(options.slow), options.jobs)?;
     let outcomes = trial::all(&suite, &sample, options.jobs)?;

@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn what_only_changes_speed_or_memory_is_left_alone() {
         let text = "fn f(x: &mut Vec<u8>) { x.reserve(1 + 2); g(Vec::with_capacity(3)); x.shrink_to_fit();
-            if let Some(next) = all.get(i + 1) { next.prefetch(); next.prefetch_link(); } }
+            if let Some(next) = all.get(i + 1) { next.prefetch(); next.prefetch_link(); } note_prefetch_hint(1 + 1); }
             fn prefetch(&self) { touch(self.a + 64); }";
         assert_eq!(of(text), ["replace f with ()", "delete g(Vec::with_capacity(3))"]);
     }

@@ -3,14 +3,14 @@
 //!
 //! - the capacity in `with_capacity(...)`, `.reserve(...)` and `.shrink_to(...)`, and the last two, as `.shrink_to_fit()`, as
 //!   statements;
-//! - functions whose names begin with `prefetch`, calls of them, and an `if` that does nothing else.
+//! - functions with `prefetch` in their names, calls of them, and an `if` that does nothing else.
 
 use syn::{Expr, Ident, Stmt};
 
 /// A function or method that is a hint.
 pub(super) fn is_hint(name: &Ident) -> bool {
     let name = name.to_string();
-    name.starts_with("prefetch") || matches!(&*name, "reserve" | "shrink_to" | "shrink_to_fit")
+    name.contains("prefetch") || matches!(&*name, "reserve" | "shrink_to" | "shrink_to_fit")
 }
 
 /// `Vec::with_capacity`, of any type.
