@@ -442,8 +442,8 @@ mod tests {
             Ok(Frame::event_only(String::from_utf8_lossy(&message.data).into_owned()))
         }
 
-        fn encode_control(&self, event: &str, _: Option<bytes::Bytes>) -> Result<Message, EncodeError> {
-            Ok(Message::text(event.to_owned()))
+        fn encode_control(&self, _: &str, _: Option<bytes::Bytes>) -> Result<Message, EncodeError> {
+            Err(EncodeError::new("control frames"))
         }
     }
 
@@ -497,28 +497,6 @@ mod tests {
         assert_eq!(session.drive(|session| session.counts().unacknowledged), 0);
     }
 
-    /// [`Text`] without control frames.
-    #[derive(Debug)]
-    struct NoControls;
-
-    impl Codec for NoControls {
-        fn name(&self) -> &'static str {
-            "no-controls"
-        }
-
-        fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
-            Text.encode(frame)
-        }
-
-        fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
-            Text.decode(message)
-        }
-
-        fn encode_control(&self, _: &str, _: Option<bytes::Bytes>) -> Result<Message, EncodeError> {
-            Err(EncodeError::new("control frames"))
-        }
-    }
-
     #[tokio::test]
     async fn codec_without_control_frames_ends_with_1011() {
         let identity = SessionIdentity::new(Token::parse("abcdefghijklmnopqrstuv").unwrap(), "id", "room");
@@ -527,11 +505,10 @@ mod tests {
         let epoch = session.reserve();
         session.attach(epoch, None, now()).unwrap();
         let (ours, _theirs) = tokio::io::duplex(1024);
-        let mut driver: Box<SocketDriver> =
-            Box::new(SocketDriver::new(epoch, WsTransport::new(ours, Unmasked, &[], 1024)));
+        let mut driver = SocketDriver::new(epoch, WsTransport::new(ours, Unmasked, &[], 1024));
         let session = SharedSession::new(session);
-        let end = CloseFrame::new(1011, "codec cannot carry control frames");
-        assert_eq!(driver.poll(&mut cx(), &session, &NoControls), Poll::Ready(Detach::Leave(end)));
+        let end = Detach::Leave(CloseFrame::new(1011, "codec cannot carry control frames"));
+        assert_eq!(driver.poll(&mut cx(), &session, &Text), Poll::Ready(end));
     }
 
     #[tokio::test]
