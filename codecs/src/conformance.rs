@@ -220,7 +220,7 @@ impl Suite<'_> {
     }
 
     fn check_kinds(&self, written: &[Message]) {
-        let Some(first) = written.first() else { return };
+        let [first, ..] = written else { return };
         if written.iter().any(|message| message.kind != first.kind) {
             return;
         }

@@ -72,6 +72,17 @@ mod tests {
     }
 
     #[test]
+    fn only_values_in_two_formats_are_compared() {
+        let json = |text: &str| Payload::from_parts(PayloadFormat::Json, text.to_owned().into());
+        let msgpack = |data: &'static [u8]| Payload::from_parts(PayloadFormat::Msgpack, data.into());
+        assert!(is_alike(&json("1"), &json("2")) && is_alike(&json("1"), &Payload::bytes("x")));
+        assert!(is_alike(&msgpack(b"\x01"), &json("1")) && !is_alike(&msgpack(b"\x01"), &json("2")));
+        assert!(!is_alike(&msgpack(b"\xc1"), &json("1")), "no value at all");
+        assert!(is_alike(&Payload::bytes("a"), &json(r#""YQ==""#)));
+        assert!(!is_alike(&Payload::bytes("a"), &json(r#""Yg==""#)));
+    }
+
+    #[test]
     fn integers_are_the_same_to_their_last_digit() {
         assert!(are_same("9007199254740993", "9007199254740993"));
         assert!(!are_same("9007199254740993", "9007199254740992"));
@@ -97,6 +108,7 @@ mod tests {
     #[test]
     fn lists_and_maps_are_the_same_with_all_that_they_have() {
         assert!(are_same(r#"[1, {"a": [true, null]}]"#, r#"[1.0, {"a": [true, null]}]"#));
+        assert!(are_same(r#"{"a": 1, "b": {"c": 2}}"#, r#"{"b": {"c": 2.0}, "a": 1.0}"#));
         for (one, other) in [
             ("[1, 2]", "[1]"),
             ("[1, 2]", "[1, 3]"),

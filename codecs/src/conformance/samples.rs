@@ -108,7 +108,7 @@ pub(super) fn msgpack_samples() -> Vec<Payload> {
         samples.push([head, &vec![b'\x07'; len]].concat());
     }
     for (head, len) in [(&b"\x8f"[..], b'o'), (b"\xde\x00\x10", b'p')] {
-        let members = (b'a'..=len).flat_map(|name| [0xa1, name, 0xc3]);
+        let members = (b'a'..=len).flat_map(|name| [b'\xa1', name, b'\xc3']);
         samples.push(head.iter().copied().chain(members).collect());
     }
     samples.push([vec![0x91; 100], vec![0xc0]].concat());

@@ -257,10 +257,12 @@ fn as_list_of_bytes(frame: &Frame, format: PayloadFormat) -> Result<Message, Enc
 
 #[test]
 fn finds_what_comes_back_different_the_second_time() {
-    let claim = breaks_on_encode(|frame| match frame.payload() {
+    let encode: Encode = |frame| match frame.payload() {
         Some(payload) if payload.data() == "\"/w==\"" => Err(EncodeError::new("again")),
         _ => JsonCodec.encode(frame),
-    });
+    };
+    // The samples themselves show it, not only what is derived from them.
+    let claim = broken_claim_in(&Broken { encode, ..JSON }, |suite| drop(suite.check_samples()));
     assert_eq!(claim, "second trip");
 }
 
@@ -325,7 +327,7 @@ fn is_noise(data: &[u8]) -> bool {
 
 #[test]
 fn finds_panics_on_each_kind_of_message() {
-    let kinds: [(&str, Decode); 8] = [
+    let kinds: [(&str, Decode); 9] = [
         ("cut short", |message| panics_on(message, |data| data == br#"{"event":"$later""#)),
         ("changed", |message| {
             panics_on(message, |data| data.starts_with(br#"{"event":"$late"#) && data.contains(&0x7f))
@@ -349,6 +351,7 @@ fn finds_panics_on_each_kind_of_message() {
             let is_binary = message.kind == MessageKind::Binary;
             panics_on(message, |data| is_binary && data == [b'['; 100_000])
         }),
+        ("zeros", |message| panics_on(message, |data| data == [0; 100_000])),
         ("deep payload", |message| {
             panics_on(message, |data| data.len() > 100_000 && data.ends_with(&[b'['; 100_000]))
         }),
@@ -361,6 +364,9 @@ fn finds_panics_on_each_kind_of_message() {
         assert_eq!(claim, "no panic", "{kind}");
     }
     assert_eq!(breaks_on_decode(kinds[0].1), "no panic");
+    // A message with a payload is cut short, too.
+    let with_payload = |message| panics_on(message, |data| data == br#"{"event":"e","payload":[]"#);
+    assert_eq!(breaks_on_decode(with_payload), "no panic");
 }
 
 fn panics_on(message: Message, hostile: impl Fn(&[u8]) -> bool) -> Result<Frame, DecodeError> {

@@ -32,6 +32,9 @@ fn finds_control_frames_that_change() {
         assert_eq!(claim, "control", "change {index}");
     }
     assert_eq!(broken_claim(&ControlsBy(|_| Err(EncodeError::new("control")))), "control");
+    let no_text = |_: &Frame| Ok(Message { kind: MessageKind::Text, data: b"\xff"[..].into() });
+    let claim = broken_claim_in(&ControlsBy(no_text), |suite| drop(suite.check_control_frames()));
+    assert_eq!(claim, "text");
     let decode: Decode = |message| match JsonCodec.decode(message)? {
         frame if frame.payload().is_some() => {
             let data = frame.payload().map(Payload::data).cloned().unwrap_or_default();
@@ -41,6 +44,25 @@ fn finds_control_frames_that_change() {
     };
     let codec = Broken { decode, ..JSON };
     assert_eq!(broken_claim_in(&codec, |suite| drop(suite.check_control_frames())), "control");
+}
+
+#[test]
+fn finds_each_control_frame_lost() {
+    let losses: [(&str, Encode); 5] = [
+        ("$open", |frame| without_payload(frame, "$open")),
+        ("$ack", |frame| without_payload(frame, "$ack")),
+        ("$gap", |frame| without_payload(frame, "$gap")),
+        ("$ping", |frame| without_payload(frame, "$ping")),
+        ("$later", |frame| without_payload(frame, "$later")),
+    ];
+    for (event, loses) in losses {
+        let claim = broken_claim_in(&ControlsBy(loses), |suite| drop(suite.check_control_frames()));
+        assert_eq!(claim, "control", "{event}");
+    }
+}
+
+fn without_payload(frame: &Frame, event: &str) -> Result<Message, EncodeError> {
+    JsonCodec.encode(&if frame.event() == event { Frame::event_only(event) } else { frame.clone() })
 }
 
 /// JSON, except for control frames.

@@ -56,6 +56,31 @@ fn finds_bytes_lost_for_their_length() {
 }
 
 #[test]
+fn messagepack_has_lists_and_maps_of_each_head() {
+    let samples = msgpack_samples();
+    for (head, len) in [
+        (&b"\x9f"[..], 15),
+        (b"\xdc\x00\x10", 16),
+        (b"\xdc\xff\xff", 65_535),
+        (b"\xdd\x00\x01\x00\x00", 65_536),
+    ] {
+        assert!(samples.contains(&msgpack([head, &vec![7; len]].concat())), "a list of {len}");
+    }
+    for (head, last) in [(&b"\x8f"[..], b'o'), (b"\xde\x00\x10", b'p')] {
+        let is_map = |sample: &Payload| {
+            sample.data().starts_with(head) && sample.data().ends_with(&[0xa1, last, 0xc3])
+        };
+        assert!(samples.iter().any(is_map), "a map up to {}", char::from(last));
+    }
+}
+
+#[test]
+fn bytes_have_every_value() {
+    let all = Payload::bytes((0..=u8::MAX).collect::<Vec<_>>());
+    assert!(bytes_samples().contains(&all));
+}
+
+#[test]
 fn messagepack_has_all_depths_around_the_bound() {
     let samples: Vec<Payload> = msgpack_samples().into_iter().chain(msgpack_only_samples()).collect();
     for depth in [100, 127, 128, 129, 1000] {
