@@ -258,6 +258,20 @@ fn places_begin_anew_before_the_one_that_means_nowhere() {
 }
 
 #[test]
+fn a_short_list_keeps_its_holes() {
+    let shared = server();
+    let loss = Loss::last(&session(&shared));
+    for (len, stays) in [(MIN_CAPACITY, true), (MIN_CAPACITY + 1, false)] {
+        let mut waiting = Waiting::default();
+        let connections: Vec<_> = (0..len).map(|_| connection(&shared)).collect();
+        connections.iter().for_each(|connection| waiting.push(connection, loss));
+        assert!(connections[1..].iter().all(|connection| waiting.remove(connection)));
+        waiting.push(&connection(&shared), loss);
+        assert_eq!(waiting.list.len(), if stays { len + 1 } else { 2 });
+    }
+}
+
+#[test]
 fn a_list_without_many_holes_stays_as_it_is() {
     let shared = server();
     let loss = Loss::last(&session(&shared));
