@@ -69,12 +69,17 @@ impl Tree {
     pub(crate) fn sources(&self, only: &[String]) -> Result<Vec<Source>, Error> {
         let from = self.state.join("../..").canonicalize()?;
         let listed = git(&from, &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
-        let mut sources = Vec::new();
+        let mut texts = Vec::new();
         for path in listed.split('\0').filter(|path| is_source(path) && from.join(path).exists()) {
+            texts.push((path, fs::read_to_string(from.join(path))?));
+        }
+        let tests: Vec<String> = texts.iter().flat_map(|(path, text)| test_modules(path, text)).collect();
+        let mut sources = Vec::new();
+        for (path, text) in texts {
+            let of_tests = tests.iter().any(|module| is_part_of(path, module));
             let chosen = only.is_empty() || only.iter().any(|part| path.contains(part.as_str()));
             let is_root = path.ends_with("src/lib.rs");
-            let text = fs::read_to_string(from.join(path))?;
-            if chosen || is_root {
+            if (chosen || is_root) && !of_tests {
                 sources.push(Source { path: path.to_owned(), text });
             } else {
                 write_if_changed(&self.root.join(path), text.as_bytes(), true)?;
@@ -113,6 +118,33 @@ fn is_source(path: &str) -> bool {
     in_crate && path.ends_with(".rs") && !of_tests
 }
 
+/// The modules that a file declares for tests alone: their paths without `.rs`.
+fn test_modules(path: &str, text: &str) -> Vec<String> {
+    let (directory, name) = path.rsplit_once('/').unwrap_or_default();
+    let inside = match name {
+        "lib.rs" | "mod.rs" => directory.to_owned(),
+        name => format!("{directory}/{}", name.trim_end_matches(".rs")),
+    };
+    let mut modules = Vec::new();
+    let mut for_tests = false;
+    for line in text.lines() {
+        if line.starts_with("#[") {
+            for_tests |= line == "#[cfg(test)]";
+            continue;
+        }
+        let declared = line.trim_start_matches("pub(crate) ").strip_prefix("mod ");
+        if let Some(module) = declared.and_then(|declared| declared.strip_suffix(';')).filter(|_| for_tests) {
+            modules.push(format!("{inside}/{module}"));
+        }
+        for_tests = false;
+    }
+    modules
+}
+
+fn is_part_of(path: &str, module: &str) -> bool {
+    path.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
+}
+
 fn write_if_changed(path: &Path, content: &[u8], wanted: bool) -> Result<(), Error> {
     if !wanted || fs::read(path).is_ok_and(|old| old == content) {
         return Ok(());
@@ -143,4 +175,21 @@ fn git(directory: &Path, arguments: &[&str]) -> Result<String, Error> {
         return Err(format!("git {arguments:?} failed: {}", String::from_utf8_lossy(&output.stderr)).into());
     }
     Ok(String::from_utf8(output.stdout)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_for_tests_are_left_alone() {
+        let text = "mod a;\n#[cfg(test)]\nmod b;\n#[cfg(test)]\n#[cfg(feature = \"x\")]\npub(crate) mod c;\nmod d;\n";
+        assert_eq!(test_modules("server/src/lib.rs", text), ["server/src/b", "server/src/c"]);
+        assert_eq!(test_modules("core/src/drive/mod.rs", "#[cfg(test)]\nmod b;"), ["core/src/drive/b"]);
+        assert_eq!(test_modules("core/src/drive/log.rs", "#[cfg(test)]\nmod b;"), ["core/src/drive/log/b"]);
+        assert!(
+            is_part_of("server/src/b.rs", "server/src/b") && is_part_of("server/src/b/c.rs", "server/src/b")
+        );
+        assert!(!is_part_of("server/src/bc.rs", "server/src/b"));
+    }
 }
