@@ -1,159 +1,150 @@
-//! [`RoomLog`]: frames for many sessions, which each takes over when its turn comes.
+//! [`RoomLog`]: broadcasts to many sessions, stored once until each session has drained them.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
-use crate::{Overflow, Session, SharedFrame, SharedRun, Tape};
+use crate::session::SpanQueue;
+use crate::{Overflow, SegmentWriter, Session, Span};
 
-/// What is broadcast to some sessions, kept once for all of them until each has taken it over.
+/// Broadcasts to a group of sessions, with one sequence of offsets for all of them.
 ///
-/// To broadcast costs the same for one follower and for a thousand. A session that follows ([`SharedSession::subscribe`](super::SharedSession::follow))
-/// takes over what is there before anything else is done with it: nobody who looks at it, or sends to it, can tell that it had
-/// not been given the frames at once. Where its buffer has no room, its oldest frames go ([`Overflow::DropOldest`]).
+/// A broadcast costs the same for one subscriber and for a thousand: it is appended here once. A session that
+/// [subscribes](super::SharedSession::subscribe) drains the log before every other access to it, so an observer cannot tell that
+/// the messages were not sent to the session at once: a later `send` stays behind an earlier broadcast. Where the send buffer has no
+/// capacity, draining evicts the session's oldest messages ([`Overflow::DropOldest`]).
 ///
-/// What has been taken over stays here until [`Self::trim`] is called: by who has gone through all followers.
+/// Messages stay here until [`Self::trim`], which the fan-out calls once it has gone through all subscribers.
 #[derive(Debug, Default)]
 pub struct RoomLog {
-    /// The number of the next frame. Numbers begin anew at their end: nobody is ever half of them behind.
-    next: AtomicU32,
+    /// The offset of the next message. Written under the lock. A reader that sees no change has nothing to drain, so that a
+    /// session whose cursor is here need not lock the log.
+    next: AtomicU64,
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// All have taken over the frames before this number.
-    trimmed: u32,
+    /// All subscribers have drained the messages before this offset.
+    trimmed: u64,
     lanes: Vec<Lane>,
 }
 
-/// The frames in one codec.
+/// The messages in one encoding. A message that the codec cannot represent leaves a hole in the offsets.
 #[derive(Debug, Default)]
 struct Lane {
     subscribers: usize,
-    tape: Tape,
-    entries: VecDeque<Entry>,
-    /// Bytes of all in `entries`.
+    writer: SegmentWriter,
+    spans: SpanQueue,
+    /// The bytes of all spans.
     bytes: usize,
 }
 
-/// Frames that follow each other.
-#[derive(Debug)]
-struct Entry {
-    /// The number of the first.
-    first: u32,
-    what: What,
-}
-
-#[derive(Debug)]
-enum What {
-    Frames(SharedRun),
-    /// One that the codec has no image of.
-    Missing,
-}
-
-/// A frame as it is given to a [`RoomLog`]: its encoding in each codec that has followers, by the codec's place. Without one, the
-/// followers are told of a gap.
+/// A message in the encoding of each codec that has subscribers, by the codec's index. Where one is missing, its subscribers
+/// get a gap.
 pub type Encodings = [Option<Bytes>];
 
-/// What came of a frame that was given to a [`RoomLog`].
+/// The result of [`RoomLog::append`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(clippy::exhaustive_structs, reason = "a broadcast has to heed all of it")]
 pub struct Appended {
-    /// For so many there is an image.
+    /// The number of subscribers whose codec can represent the message.
     pub queued: usize,
-    /// Frames that are not forgotten.
+    /// The number of messages that are not trimmed.
     pub waiting_frames: usize,
-    /// Their bytes, in the codec that has most of them.
+    /// Their bytes, in the encoding that has most of them.
     pub waiting_bytes: usize,
 }
 
-/// What draining a feed did to a session.
+/// The result of draining a log into a session.
 #[derive(Debug, Default)]
 pub(super) struct Drained {
-    /// Its buffer has capacity that it did not have: a big frame may have been evicted for a small one.
+    /// The send buffer has capacity that it did not have: a big message may have been evicted for a small one.
     pub(super) has_freed: bool,
 }
 
 impl RoomLog {
-    /// Gives a frame to all followers.
-    pub fn push(&self, images: &Encodings) -> Appended {
+    /// Appends a message for all subscribers.
+    pub fn append(&self, encodings: &Encodings) -> Appended {
         let mut inner = self.lock();
-        let number = self.next.load(Ordering::Relaxed);
+        let offset = self.next.load(Ordering::Relaxed);
         let mut appended = Appended::default();
-        for (lane, image) in inner.lanes.iter_mut().zip(images) {
-            if lane.subscribers > 0 {
-                lane.push(number, image.as_ref(), &mut appended);
+        for (lane, encoding) in inner.lanes.iter_mut().zip(encodings) {
+            if lane.subscribers == 0 {
+                continue;
             }
+            if let Some(encoding) = encoding {
+                appended.queued += lane.subscribers;
+                lane.append(offset, encoding);
+            }
+            appended.waiting_bytes = appended.waiting_bytes.max(lane.bytes);
         }
-        let next = number.wrapping_add(1);
-        appended.waiting_frames = next.wrapping_sub(inner.trimmed) as usize;
-        // Whoever hears of the broadcast, by whatever way, finds it here.
+        let next = offset + 1;
+        appended.waiting_frames = usize::try_from(next - inner.trimmed).unwrap_or(usize::MAX);
+        // Pairs with the load in `next`: a thread that learns of this broadcast by any way finds the message in the log.
         self.next.store(next, Ordering::Release);
         appended
     }
 
-    /// The number of the next frame: to be [forgotten](Self::trim) up to here, once all who follow now have been gone through.
-    pub fn next(&self) -> u32 {
+    /// The offset of the next message. [Trim](Self::trim) up to here once all sessions that subscribe now have been drained.
+    pub fn next(&self) -> u64 {
         self.next.load(Ordering::Acquire)
     }
 
-    /// All followers have taken over the frames before this number.
-    pub fn trim(&self, before: u32) {
+    /// Drops the messages before this offset. All subscribers have drained them.
+    pub fn trim(&self, before: u64) {
         let mut inner = self.lock();
-        if !comes_before(inner.trimmed, before) {
-            return;
-        }
-        inner.trimmed = before;
+        inner.trimmed = inner.trimmed.max(before);
         for lane in &mut inner.lanes {
-            while let Some(entry) = lane.entries.front()
-                && !comes_before(before, entry.end())
+            while let Some(span) = lane.spans.front()
+                && span.end() <= before
             {
-                lane.bytes -= entry.bytes_after(0);
-                lane.entries.pop_front();
+                lane.bytes -= span.bytes(0);
+                lane.spans.pop_front();
             }
         }
     }
 
-    /// Puts a frame on the tape that the followers share, for who gives it to each of them himself.
-    pub fn record(&self, lane: usize, image: Bytes) -> SharedFrame {
+    /// Stores a message in the segments of a lane, for a caller that sends it to each session itself.
+    pub fn record(&self, lane: usize, encoding: Bytes) -> Span {
         let mut inner = self.lock();
-        inner.lane(lane).tape.push(image)
+        inner.lane(lane).writer.push(encoding)
     }
 
-    /// A session begins to follow, in the codec at this place. Returns its mark: the number of the next frame that it has to take
-    /// over.
-    pub(super) fn join(&self, lane: u16) -> u32 {
+    /// Adds a subscriber in this lane. Returns its cursor: the offset of the first message that it gets.
+    pub(super) fn subscribe(&self, lane: u16) -> u64 {
         let mut inner = self.lock();
         inner.lane(lane.into()).subscribers += 1;
         self.next.load(Ordering::Relaxed)
     }
 
-    /// Whether there is something to take over.
-    pub(super) fn is_behind(&self, cursor: u32) -> bool {
+    /// Whether there are messages after this cursor.
+    pub(super) fn is_behind(&self, cursor: u64) -> bool {
         self.next() != cursor
     }
 
-    /// Gives the session what it has not yet.
-    pub(super) fn drain(&self, lane: u16, cursor: &mut u32, session: &mut Session) -> Drained {
+    /// Sends the messages after the cursor to the session, and moves the cursor.
+    pub(super) fn drain(&self, lane: u16, cursor: &mut u64, session: &mut Session) -> Drained {
         let inner = self.lock();
-        let drained = inner.give(lane, *cursor, session);
-        *cursor = self.next.load(Ordering::Relaxed);
+        let next = self.next.load(Ordering::Relaxed);
+        let drained = inner.drain(lane, *cursor..next, session);
+        *cursor = next;
         drained
     }
 
-    /// The same for the last time. The session is not looked at where it has everything.
-    pub(super) fn leave<'a>(
+    /// Removes a subscriber, and drains the log for the last time. The session is not touched where it has everything.
+    pub(super) fn unsubscribe<'a>(
         &self,
         lane: u16,
-        cursor: u32,
+        cursor: u64,
         session: impl FnOnce() -> &'a mut Session,
     ) -> Drained {
         let mut inner = self.lock();
         inner.lane(lane.into()).subscribers -= 1;
-        if self.is_behind(cursor) { inner.give(lane, cursor, session()) } else { Drained::default() }
+        let next = self.next.load(Ordering::Relaxed);
+        if cursor == next { Drained::default() } else { inner.drain(lane, cursor..next, session()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -162,40 +153,10 @@ impl RoomLog {
 }
 
 impl Lane {
-    fn push(&mut self, number: u32, image: Option<&Bytes>, appended: &mut Appended) {
-        if let Some(image) = image {
-            appended.queued += self.subscribers;
-            self.bytes += image.len();
-            let frame = self.tape.push(image.clone());
-            let extended = self.entries.back_mut().is_some_and(|entry| match &mut entry.what {
-                What::Frames(run) => entry.first.wrapping_add(run.frames()) == number && run.extend(&frame),
-                What::Missing => false,
-            });
-            if !extended {
-                self.entries.push_back(Entry { first: number, what: What::Frames(frame.into()) });
-            }
-        } else {
-            self.entries.push_back(Entry { first: number, what: What::Missing });
-        }
-        appended.waiting_bytes = appended.waiting_bytes.max(self.bytes);
-    }
-}
-
-impl Entry {
-    /// The number after its last frame.
-    fn end(&self) -> u32 {
-        let frames = match &self.what {
-            What::Frames(run) => run.frames(),
-            What::Missing => 1,
-        };
-        self.first.wrapping_add(frames)
-    }
-
-    fn bytes_after(&self, skip: u32) -> usize {
-        match &self.what {
-            What::Frames(run) => run.bytes_after(skip),
-            What::Missing => 0,
-        }
+    fn append(&mut self, offset: u64, encoding: &Bytes) {
+        self.bytes += encoding.len();
+        let message = self.writer.push(encoding.clone());
+        self.spans.append(&message, 0, offset);
     }
 }
 
@@ -207,36 +168,33 @@ impl Inner {
         &mut self.lanes[lane]
     }
 
-    /// Gives a session all frames from this number on.
-    fn give(&self, lane: u16, cursor: u32, session: &mut Session) -> Drained {
-        debug_assert!(!comes_before(cursor, self.trimmed), "what is trimmed all have");
-        let entries = &self.lanes[usize::from(lane)].entries;
-        // Mostly there is one.
-        let from = match entries.back() {
-            Some(last) if !comes_before(cursor, last.first) => entries.len() - 1,
-            _ => entries.partition_point(|entry| !comes_before(cursor, entry.end())),
-        };
-        let (frames, kept) = (session.occupied(), session.retained_bytes());
-        for entry in entries.range(from..) {
-            let skip = if comes_before(entry.first, cursor) { cursor.wrapping_sub(entry.first) } else { 0 };
-            match &entry.what {
-                What::Frames(run) if session.offer_shared(run, skip) => {}
-                // A session that has ended takes nothing.
-                What::Frames(run) => run.after(skip).for_each(|frame| {
-                    session.send_shared(&frame, Overflow::DropOldest).ok();
-                }),
-                What::Missing => {
-                    session.send_missing().ok();
-                }
+    /// Sends the messages at these offsets to a session.
+    fn drain(&self, lane: u16, offsets: Range<u64>, session: &mut Session) -> Drained {
+        debug_assert!(offsets.start >= self.trimmed, "all subscribers have what was trimmed");
+        let (frames, bytes) = (session.occupied(), session.retained_bytes());
+        let spans = &self.lanes[usize::from(lane)].spans;
+        let mut at = offsets.start;
+        for span in spans.iter_from(spans.partition_point(|span| span.end() <= offsets.start)) {
+            skip_hole(at..span.first(), session);
+            let skip = u32::try_from(at.saturating_sub(span.first())).expect("the offset is in the span");
+            if !session.offer_span(span, skip) {
+                // A session that has ended accepts nothing.
+                span.singles(skip).for_each(|message| {
+                    session.send_span(&message, Overflow::DropOldest).ok();
+                });
             }
+            at = span.end();
         }
-        Drained { has_freed: session.retained_bytes() < kept || session.occupied() < frames }
+        skip_hole(at..offsets.end, session);
+        Drained { has_freed: session.retained_bytes() < bytes || session.occupied() < frames }
     }
 }
 
-/// Whether one number comes before another, which is not far from it.
-fn comes_before(a: u32, b: u32) -> bool {
-    b.wrapping_sub(a).cast_signed() > 0
+/// The session's codec cannot represent the messages at these offsets: its peer gets a gap.
+fn skip_hole(offsets: Range<u64>, session: &mut Session) {
+    for _ in offsets {
+        session.send_missing().ok();
+    }
 }
 
 #[cfg(test)]
@@ -299,7 +257,7 @@ mod tests {
     }
 
     fn push(log: &RoomLog, budget: &MemoryBudget, text: &'static str) -> Appended {
-        log.push(&[Some(budget.charge(Bytes::from_static(text.as_bytes())))])
+        log.append(&[Some(budget.charge(Bytes::from_static(text.as_bytes())))])
     }
 
     fn budget() -> Arc<MemoryBudget> {
@@ -353,9 +311,9 @@ mod tests {
         let other = Subscriber::new(Mode::Plain, 256, &budget);
         other.session.apply(other.session.subscribe(&log, 2));
         let image = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
-        let appended = log.push(&[image("{}"), None, image("binary")]);
+        let appended = log.append(&[image("{}"), None, image("binary")]);
         assert_eq!((appended.queued, appended.waiting_bytes), (2, 6));
-        let appended = log.push(&[None, None, image("more")]);
+        let appended = log.append(&[None, None, image("more")]);
         assert_eq!((appended.queued, appended.waiting_bytes), (1, 10));
         assert_eq!(json.written(), ["{}"]);
         assert_eq!(other.written(), ["binary", "more"]);
@@ -381,7 +339,7 @@ mod tests {
         assert_eq!(a.written(), ["e"]);
         assert_eq!(b.written(), ["e"]);
         log.trim(log.next());
-        assert!(log.lock().lanes[0].entries.is_empty());
+        assert!(log.lock().lanes[0].spans.is_empty());
         assert_eq!(log.lock().lanes[0].bytes, 0);
     }
 
@@ -391,12 +349,12 @@ mod tests {
         let [slow, fast] = [0; 2].map(|_| Subscriber::of(&log, &budget));
         let all: Vec<_> = (0..100).map(|n: u32| n.to_string()).collect();
         for (n, text) in all.iter().enumerate() {
-            log.push(&[Some(budget.charge(text.clone().into()))]);
+            log.append(&[Some(budget.charge(text.clone().into()))]);
             if n % 7 == 3 {
                 assert_eq!(fast.written().last(), Some(text));
             }
         }
-        assert!(log.lock().lanes[0].entries.len() < 10, "they subscribe each other");
+        assert!(log.lock().lanes[0].spans.iter_from(0).count() < 10, "they are neighbours in their segments");
         assert_eq!(fast.written(), ["95", "96", "97", "98", "99"]);
         assert_eq!(slow.written(), all);
         log.trim(log.next());
@@ -460,24 +418,6 @@ mod tests {
         assert_eq!(budget.used(), 0);
         assert_eq!(push(&log, &budget, "d"), Appended { waiting_frames: 1, ..Appended::default() });
         assert_eq!(budget.used(), 0, "nobody follows");
-    }
-
-    #[test]
-    fn numbers_begin_anew() {
-        let budget = budget();
-        let log = Arc::new(RoomLog::default());
-        log.next.store(u32::MAX - 1, Ordering::Relaxed);
-        log.lock().trimmed = u32::MAX - 1;
-        let [a, b] = [0; 2].map(|_| Subscriber::of(&log, &budget));
-        for text in ["1", "2", "3", "4"] {
-            push(&log, &budget, text);
-            if text == "2" {
-                assert_eq!(a.written(), ["1", "2"]);
-            }
-        }
-        assert_eq!((a.written(), b.written().len()), (vec!["3".to_owned(), "4".to_owned()], 4));
-        log.trim(log.next());
-        assert_eq!(push(&log, &budget, "5").waiting_frames, 1);
     }
 
     #[test]

@@ -421,8 +421,8 @@ mod tests {
     use super::*;
     use crate::drive::{Unmasked, WsTransport};
     use crate::{
-        DecodeError, EncodeError, Event, Frame, Message, Mode, Overflow, SessionConfig, SessionIdentity,
-        Side, Tape, Token,
+        DecodeError, EncodeError, Event, Frame, Message, Mode, Overflow, SegmentWriter, SessionConfig,
+        SessionIdentity, Side, Token,
     };
 
     /// A codec whose messages are the event of a frame as text.
@@ -472,8 +472,8 @@ mod tests {
 
     /// Queues a frame as a broadcast does.
     fn queue(session: &SharedSession, text: &'static str) {
-        let frame =
-            Tape::default().push(crate::ws::encode_message(crate::MessageKind::Text, text.as_bytes()));
+        let frame = SegmentWriter::default()
+            .push(crate::ws::encode_message(crate::MessageKind::Text, text.as_bytes()));
         let (queued, effects) = session.queue(&frame, Overflow::Reject, true);
         queued.unwrap();
         session.apply(effects);

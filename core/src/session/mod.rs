@@ -40,13 +40,24 @@ mod receiver;
 
 mod outgoing;
 use outgoing::Sent;
-pub use outgoing::{Overflow, Refused, Transmit};
+pub use outgoing::{Overflow, Refused};
 
-mod runs;
+mod transmit;
+pub use transmit::{Batch, Transmit};
+
 mod send_buffer;
 
-mod tape;
-pub use tape::{Batch, SharedFrame, SharedRun, Tape};
+mod span;
+pub use span::Span;
+
+mod span_queue;
+#[cfg(feature = "drive")]
+pub(crate) use span_queue::SpanQueue;
+
+mod segment;
+
+mod segment_writer;
+pub use segment_writer::SegmentWriter;
 
 mod delivery;
 pub use delivery::Delivery;

@@ -4,29 +4,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::{CloseFrame, Control, Frame, ws};
+use crate::{Control, Frame, ws};
 
 use super::asking::Asking;
-use super::send_buffer::Next;
-use super::tape::{Batch, SharedFrame, SharedRun};
+use super::span::Span;
 use super::timeout::Ping;
+use super::transmit::Transmit;
 use super::{CloseReason, Delivery, Epoch, Mode, Session, Side, State};
-
-/// What the attached socket is to write next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[allow(clippy::exhaustive_enums, reason = "a driver has to write each")]
-pub enum Transmit {
-    /// A control frame, to be encoded with the session's codec.
-    Control(Control),
-    /// A data frame, as it was handed to [`Session::send`].
-    Data(Bytes),
-    /// Data frames that follow each other, as they were handed to [`Session::send_shared`].
-    Batch(Batch),
-    /// An RFC 6455 ping.
-    Ping,
-    /// A close frame. The socket is read on until the peer answers with its own.
-    Close(CloseFrame),
-}
 
 /// What to do with a frame for which the buffer has no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,16 +82,18 @@ impl Session {
         Ok(self.send_buffer.push(message()))
     }
 
-    /// The same for a frame that other sessions send, too. Frames that follow each other on their [`Tape`](super::Tape), with
-    /// none in between, are kept as one, and come out of [`Self::poll_transmit`] together.
+    /// Accepts one message of a segment that other sessions send, too. Neighbours in a [`Segment`](super::segment::Segment) that
+    /// are sent one after the other are kept as one span, and come out of [`Self::poll_transmit`] as one batch.
     ///
-    /// One that is larger than the peer accepts becomes a gap here, and goes to the others.
+    /// A message that is larger than the peer accepts becomes a gap in this session; others still get it.
     ///
     /// # Errors
     /// As [`Self::send`].
-    pub fn send_shared(&mut self, frame: &SharedFrame, overflow: Overflow) -> Result<u64, Refused> {
-        match self.make_capacity(frame.bytes().len(), overflow) {
-            Ok(()) => Ok(self.send_buffer.push_shared(frame)),
+    pub fn send_span(&mut self, message: &Span, overflow: Overflow) -> Result<u64, Refused> {
+        debug_assert_eq!(message.len(), 1);
+        let size = message.bytes(0);
+        match self.make_capacity(size, overflow) {
+            Ok(()) => Ok(self.send_buffer.append(message, 0, size)),
             Err(Refused::TooBig { .. }) => {
                 self.send_buffer.push_missing();
                 Err(Refused::Dropped)
@@ -116,16 +102,16 @@ impl Session {
         }
     }
 
-    /// Sends all frames of a run but the first `skip`, where nothing has to be decided: there is room. Else it does nothing, and
-    /// says so.
-    #[must_use = "they may still be to be sent"]
-    pub fn offer_shared(&mut self, run: &SharedRun, skip: u32) -> bool {
-        let (frames, bytes) = (run.frames() - skip, run.bytes_after(skip));
+    /// Accepts all messages of a span but the first `skip`, if all fit without evicting anything. Otherwise changes nothing and
+    /// returns `false`.
+    #[must_use = "the messages have to be sent one by one instead"]
+    pub fn offer_span(&mut self, span: &Span, skip: u32) -> bool {
+        let (frames, bytes) = (span.len() - skip, span.bytes(skip));
         let accepts = self.is_open()
             && self.has_room_for(frames as usize, bytes)
-            && (self.fits_peer(bytes) || run.after(skip).all(|frame| self.fits_peer(frame.bytes().len())));
+            && (self.fits_peer(bytes) || span.singles(skip).all(|message| self.fits_peer(message.bytes(0))));
         if accepts {
-            self.send_buffer.push_shared_run(run, skip, bytes);
+            self.send_buffer.append(span, skip, bytes);
         }
         accepts
     }
@@ -304,25 +290,20 @@ impl Session {
             return self.transmit_sync();
         }
         let sent = self.send_buffer.sent();
-        match self.send_buffer.next(self.send_buffer.may_hand(self.buffer)) {
-            Some(Next::Data(message)) => {
-                self.count_sent(1, message.len(), sent);
-                Some(Transmit::Data(message))
-            }
-            Some(Next::Batch(batch)) => {
+        let next = self.send_buffer.next(self.send_buffer.may_hand(self.buffer));
+        match &next {
+            Some(Transmit::Data(message)) => self.count_sent(1, message.len(), sent),
+            Some(Transmit::Batch(batch)) => {
                 self.count_sent(batch.ends.len() as u64, batch.bytes.len(), sent);
-                Some(Transmit::Batch(batch))
             }
-            Some(Next::Gap(gap)) => {
-                self.sent.gaps += gap.frames();
-                Some(Transmit::Control(Control::Gap(gap)))
-            }
-            None => self.transmit_sync().or_else(|| self.transmit_close()),
+            Some(Transmit::Control(Control::Gap(gap))) => self.sent.gaps += gap.frames(),
+            _ => {}
         }
+        next.or_else(|| self.transmit_sync()).or_else(|| self.transmit_close())
     }
 
-    /// What [`Self::poll_transmit`] would return, where that is a data frame and nothing is due after it: lent, for who can write
-    /// it at once. `None`, and nothing has changed, where it is not so.
+    /// Fast path of [`Self::poll_transmit`]: if exactly one data frame is pending and nothing else is due, marks it as sent and
+    /// returns a reference to it. Otherwise returns `None` and changes nothing.
     pub fn poll_lone(&mut self, epoch: Epoch, now: Instant) -> Option<&Bytes> {
         let only_data = epoch == self.epoch
             && self.state == State::Connected

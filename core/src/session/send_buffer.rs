@@ -1,15 +1,14 @@
 //! [`SendBuffer`]: the data frames of one direction that the peer may still need.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
-use crate::Gap;
+use crate::{Control, Gap};
 
-use super::Mode;
+use super::config::Mode;
 use super::delivery::{Deliveries, Delivery};
-use super::runs::{Run, Runs, Source};
-use super::tape::{Batch, Piece, Segment, SharedFrame, SharedRun};
+use super::span::Span;
+use super::span_queue::SpanQueue;
+use super::transmit::Transmit;
 
 /// Data frames that are numbered and kept until the peer has acknowledged them (session mode) or until they are written
 /// (plain mode).
@@ -33,7 +32,7 @@ pub(super) struct SendBuffer {
     /// The last number that was ever handed to any socket: what the peer can have received at most.
     sent: u64,
     /// Ascending numbers; not necessarily without holes.
-    kept: Runs,
+    kept: SpanQueue,
     /// The peer has received all frames up to this one.
     acked: u64,
     /// Frames given up before they were handed, or found missing by a resume.
@@ -62,14 +61,6 @@ impl EvictedInFlight {
     }
 }
 
-/// What the socket is to be given next.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    Data(Bytes),
-    Batch(Batch),
-    Gap(Gap),
-}
-
 /// An acknowledgement that cannot be (PROTOCOL.md §4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BadAck {
@@ -85,7 +76,7 @@ impl SendBuffer {
     pub(super) fn new(mode: Mode) -> Self {
         Self {
             mode,
-            kept: Runs::default(),
+            kept: SpanQueue::default(),
             frames: 0,
             handed: 0,
             bytes: 0,
@@ -120,44 +111,26 @@ impl SendBuffer {
 
     /// Numbers a frame and keeps it.
     pub(super) fn push(&mut self, message: Bytes) -> u64 {
-        let length = message.len();
-        self.push_run(0, 1, length, Source::Own(message))
-    }
-
-    /// The same for a frame that other sessions send, too: where it follows the one before, it costs nothing.
-    pub(super) fn push_shared(&mut self, frame: &SharedFrame) -> u64 {
-        self.push_on(&frame.segment, frame.index, 1, frame.bytes().len())
-    }
-
-    /// The same for a run without its first `skip` frames, `bytes` in all.
-    pub(super) fn push_shared_run(&mut self, run: &SharedRun, skip: u32, bytes: usize) -> u64 {
-        self.push_on(&run.segment, run.index + skip, run.frames - skip, bytes)
-    }
-
-    fn push_on(&mut self, on: &Arc<Segment>, index: u32, frames: u32, bytes: usize) -> u64 {
-        if let Some(run) = self.kept.back_mut()
-            && let Source::Shared(segment) = &run.source
-            && run.index + run.frames == index
-            && run.last() == self.accepted
-            && Arc::ptr_eq(segment, on)
-        {
-            run.frames += frames;
-            self.count_in(frames, bytes);
-            return self.accepted;
-        }
-        self.push_run(index, frames, bytes, Source::Shared(on.clone()))
-    }
-
-    fn push_run(&mut self, index: u32, frames: u32, bytes: usize, source: Source) -> u64 {
-        self.kept.push_back(Run { number: self.accepted + 1, frames, index, source });
-        self.count_in(frames, bytes);
+        let first = self.count_in(1, message.len());
+        self.kept.push_back(Span::direct(message).numbered(first));
         self.accepted
     }
 
-    fn count_in(&mut self, frames: u32, bytes: usize) {
+    /// Numbers and keeps the frames of a span but the first `skip`, `bytes` in all. Frames that continue the last span cost
+    /// nothing.
+    pub(super) fn append(&mut self, span: &Span, skip: u32, bytes: usize) -> u64 {
+        let first = self.count_in(span.len() - skip, bytes);
+        self.kept.append(span, skip, first);
+        self.accepted
+    }
+
+    /// Returns the number of the first of these frames.
+    fn count_in(&mut self, frames: u32, bytes: usize) -> u64 {
+        let first = self.accepted + 1;
         self.accepted += u64::from(frames);
         self.bytes += bytes;
         self.frames += frames;
+        first
     }
 
     /// Numbers a frame that cannot be delivered: the peer is told of a gap.
@@ -180,27 +153,13 @@ impl SendBuffer {
             Mode::Session => (0, 0),
             Mode::Plain => self.first_after(self.cursor),
         };
-        let Some(run) = self.kept.get_mut(index) else {
+        let Some(span) = self.kept.get(index) else {
             return false;
         };
-        let number = run.number + u64::from(offset);
-        self.bytes -= run.len_of(offset);
+        let number = span.first() + u64::from(offset);
+        self.bytes -= span.message(offset).len();
         self.frames -= 1;
-        if offset > 0 {
-            // Those before it stay, and become a run of their own.
-            let rest = Run {
-                number: number + 1,
-                frames: run.frames - offset - 1,
-                index: run.index + offset + 1,
-                source: run.source.clone(),
-            };
-            run.frames = offset;
-            if rest.frames > 0 {
-                self.kept.insert(index + 1, rest);
-            }
-        } else if !run.drop_first() {
-            self.kept.remove(index);
-        }
+        self.kept.remove_message(index, offset);
         if number <= self.cursor {
             self.handed -= 1;
             let (from, frames) =
@@ -216,11 +175,11 @@ impl SendBuffer {
         true
     }
 
-    /// Where the first frame with a higher number than this is: its run, and its place there.
+    /// The index of the span that has the first frame after this number, and the frame's offset in it.
     fn first_after(&self, number: u64) -> (usize, u32) {
-        let index = self.kept.partition_point(|run| run.last() <= number);
-        let offset = self.kept.get(index).map_or(0, |run| (number + 1).saturating_sub(run.number));
-        (index, u32::try_from(offset).expect("it is in the run"))
+        let index = self.kept.partition_point(|span| span.end() <= number + 1);
+        let offset = self.kept.get(index).map_or(0, |span| (number + 1).saturating_sub(span.first()));
+        (index, u32::try_from(offset).expect("the number is in the span"))
     }
 
     /// Wants to know what becomes of the frame that was accepted last.
@@ -258,55 +217,60 @@ impl SendBuffer {
     /// Throws away what is kept; the counts stay as they are.
     pub(super) fn abandon(&mut self) {
         self.abandoned = self.unacknowledged();
-        self.kept = Runs::default();
+        self.kept = SpanQueue::default();
         self.frames = 0;
         self.handed = 0;
         self.bytes = 0;
     }
 
-    /// The next frame, frames or gap for the attached socket, thereby handed to it: no more frames than `most`.
-    pub(super) fn next(&mut self, most: u32) -> Option<Next> {
+    /// Returns the next frame, frames or gap for the attached socket, at most `limit` frames, and counts them as sent.
+    pub(super) fn next(&mut self, limit: u32) -> Option<Transmit> {
         let from = self.cursor + 1;
         let (index, offset) = self.first_after(self.cursor);
         match self.kept.get(index) {
-            Some(run) if run.number + u64::from(offset) == from || self.mode == Mode::Plain => {
-                let count = (run.frames - offset).min(most.max(1));
-                let piece = run.piece(offset, count);
-                self.cursor = run.number + u64::from(offset + count) - 1;
+            Some(span) if span.first() + u64::from(offset) == from || self.mode == Mode::Plain => {
+                let count = (span.len() - offset).min(limit.max(1));
+                let transmit = span.transmit(offset, count);
+                let last = span.first() + u64::from(offset + count) - 1;
                 self.handed += count;
-                self.sent = self.sent.max(self.cursor);
-                Some(match piece {
-                    Piece::One(message) => Next::Data(message),
-                    Piece::Many(batch) => Next::Batch(batch),
-                })
+                self.advance(last);
+                Some(transmit)
             }
-            Some(run) => {
-                let to = run.number - 1;
-                Some(self.hand_gap(from, to))
+            Some(span) => {
+                let to = span.first() - 1;
+                Some(self.transmit_gap(from, to))
             }
             None if self.mode == Mode::Session && from <= self.accepted => {
-                Some(self.hand_gap(from, self.accepted))
+                Some(self.transmit_gap(from, self.accepted))
             }
             None => None,
         }
     }
 
-    /// The frame for the attached socket, where one waits and there is nothing else to tell, thereby handed to it.
+    /// Fast path of [`Self::next`]: if exactly one frame is unsent and no gap is due, counts it as sent and returns a reference.
+    /// Otherwise changes nothing.
     pub(super) fn next_lone(&mut self) -> Option<&Bytes> {
         if self.waiting() != 1 || self.cursor + 1 != self.accepted {
             return None;
         }
-        let run = self.kept.back().filter(|run| run.last() == self.accepted)?;
-        self.cursor = self.accepted;
+        if self.kept.back()?.end() != self.accepted + 1 {
+            return None;
+        }
         self.handed += 1;
-        self.sent = self.sent.max(self.cursor);
-        Some(run.message(run.frames - 1))
+        self.advance(self.accepted);
+        let span = self.kept.back()?;
+        Some(span.message(span.len() - 1))
     }
 
-    fn hand_gap(&mut self, from: u64, to: u64) -> Next {
-        self.cursor = to;
-        self.sent = self.sent.max(to);
-        Next::Gap(Gap::new(from, to))
+    fn transmit_gap(&mut self, from: u64, to: u64) -> Transmit {
+        self.advance(to);
+        Transmit::Control(Control::Gap(Gap::new(from, to)))
+    }
+
+    /// Everything up to `number` was given to the attached socket.
+    fn advance(&mut self, number: u64) {
+        self.cursor = number;
+        self.sent = self.sent.max(number);
     }
 
     /// Whether the next frame has to wait for an acknowledgement: what the peer reads ahead is measured by `buffer`. Where no
@@ -315,7 +279,7 @@ impl SendBuffer {
         self.may_hand(buffer) == 0 && {
             let (index, offset) = self.first_after(self.cursor);
             let next = self.kept.get(index);
-            next.is_some_and(|run| run.number + u64::from(offset) == self.cursor + 1)
+            next.is_some_and(|span| span.first() + u64::from(offset) == self.cursor + 1)
         }
     }
 
@@ -340,7 +304,7 @@ impl SendBuffer {
             self.evicted_in_flight.take().filter(|evicted_in_flight| evicted_in_flight.range.to > number);
         // A count that is possible only because an older socket came further: nothing up to it is told as a gap.
         self.cursor = self.cursor.max(number);
-        while self.kept.front().is_some_and(|run| run.number <= number) {
+        while self.kept.front().is_some_and(|span| span.first() <= number) {
             self.pop_front();
         }
         Ok(new)
@@ -379,15 +343,14 @@ impl SendBuffer {
     pub(super) fn rewind(&mut self, received: u64) {
         self.handed = 0;
         match self.mode {
-            Mode::Plain => self.cursor = self.kept.front().map_or(self.accepted, |run| run.number - 1),
+            Mode::Plain => self.cursor = self.kept.front().map_or(self.accepted, |span| span.first() - 1),
             Mode::Session => {
                 self.cursor = received;
                 if let Some(evicted_in_flight) = self.evicted_in_flight.take() {
                     self.dropped += evicted_in_flight.after(received);
                     if let Some(deliveries) = &mut self.deliveries {
                         // What the peer has is acknowledged; what is gone is older than anything that is kept.
-                        deliveries
-                            .dropped_below(self.kept.front().map_or(self.accepted + 1, |run| run.number));
+                        deliveries.dropped_below(self.kept.front().map_or(self.accepted + 1, Span::first));
                     }
                 }
             }
@@ -395,13 +358,11 @@ impl SendBuffer {
     }
 
     fn pop_front(&mut self) {
-        if let Some(run) = self.kept.front_mut() {
-            self.bytes -= run.len_of(0);
+        if let Some(span) = self.kept.front() {
+            self.bytes -= span.message(0).len();
             self.frames -= 1;
             self.handed = self.handed.saturating_sub(1);
-            if !run.drop_first() {
-                self.kept.pop_front();
-            }
+            self.kept.pop_message();
         }
     }
 
@@ -457,14 +418,14 @@ impl SendBuffer {
         let mut old = std::mem::replace(self, Self::new(self.mode));
         self.dropped = old.dropped;
         self.deliveries = old.deliveries.take();
-        old.kept.into_iter().flat_map(Run::into_messages).collect()
+        old.kept.into_iter().flat_map(Span::into_messages).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Tape;
+    use crate::SegmentWriter;
 
     fn send_buffer(mode: Mode, frames: u64) -> SendBuffer {
         let mut send_buffer = SendBuffer::new(mode);
@@ -476,12 +437,12 @@ mod tests {
 
     const ALL: u32 = u32::MAX;
 
-    fn data(n: u64) -> Option<Next> {
-        Some(Next::Data(Bytes::from(n.to_string())))
+    fn data(n: u64) -> Option<Transmit> {
+        Some(Transmit::Data(Bytes::from(n.to_string())))
     }
 
-    fn gap(from: u64, to: u64) -> Option<Next> {
-        Some(Next::Gap(Gap::new(from, to)))
+    fn gap(from: u64, to: u64) -> Option<Transmit> {
+        Some(Transmit::Control(Control::Gap(Gap::new(from, to))))
     }
 
     #[test]
@@ -496,14 +457,14 @@ mod tests {
 
     /// Frames that others get, too, in runs of 1, 2, 4 and 8; `own` of them stand alone.
     fn shared(mode: Mode, frames: u64, own: &[u64]) -> SendBuffer {
-        let mut tape = Tape::default();
+        let mut writer = SegmentWriter::default();
         let mut send_buffer = SendBuffer::new(mode);
         for n in 1..=frames {
-            let frame = tape.push(Bytes::from(n.to_string()));
+            let frame = writer.push(Bytes::from(n.to_string()));
             let number = if own.contains(&n) {
-                send_buffer.push(frame.bytes().clone())
+                send_buffer.push(frame.message(0).clone())
             } else {
-                send_buffer.push_shared(&frame)
+                send_buffer.append(&frame, 0, frame.bytes(0))
             };
             assert_eq!(number, n);
         }
@@ -514,9 +475,10 @@ mod tests {
     fn handed(send_buffer: &mut SendBuffer, most: u32) -> Vec<String> {
         let next = std::iter::from_fn(|| send_buffer.next(most));
         next.map(|next| match next {
-            Next::Data(message) => String::from_utf8_lossy(&message).into_owned(),
-            Next::Batch(batch) => String::from_utf8_lossy(&batch.bytes).into_owned() + "/",
-            Next::Gap(gap) => format!("gap {}-{}", gap.from, gap.to),
+            Transmit::Data(message) => String::from_utf8_lossy(&message).into_owned(),
+            Transmit::Batch(batch) => String::from_utf8_lossy(&batch.bytes).into_owned() + "/",
+            Transmit::Control(Control::Gap(gap)) => format!("gap {}-{}", gap.from, gap.to),
+            other => panic!("{other:?}"),
         })
         .collect()
     }
@@ -543,16 +505,16 @@ mod tests {
         send_buffer.push_missing();
         assert_eq!(handed(&mut send_buffer, ALL), ["1", "23/", "4", "5", "67/", "89/", "gap 10-10"]);
 
-        let mut tape = Tape::default();
-        let on_tape: Vec<_> = (1..=7).map(|n| tape.push(Bytes::from(n.to_string()))).collect();
+        let mut writer = SegmentWriter::default();
+        let neighbours: Vec<_> = (1..=7).map(|n| writer.push(Bytes::from(n.to_string()))).collect();
         let mut send_buffer = SendBuffer::new(Mode::Session);
-        send_buffer.push_shared(&on_tape[4]);
+        send_buffer.append(&neighbours[4], 0, 1);
         send_buffer.push_missing();
-        send_buffer.push_shared(&on_tape[5]);
+        send_buffer.append(&neighbours[5], 0, 1);
         assert_eq!(
             handed(&mut send_buffer, ALL),
             ["5", "gap 2-2", "6"],
-            "they follow each other on the tape alone"
+            "they are neighbours in the segment alone"
         );
     }
 

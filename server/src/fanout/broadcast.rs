@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use rejoin_core::drive::{Effects, MemoryBudget, Queued, RoomLog, now};
-use rejoin_core::{EncodeError, Frame, Overflow, SharedFrame, ws};
+use rejoin_core::{EncodeError, Frame, Overflow, Span, ws};
 use tokio::runtime::{Handle, Id};
 
 use crate::connection::Connection;
@@ -103,7 +103,7 @@ impl<'a> Encoded<'a> {
     /// is accessed next. Returns whether they lag: half of a send buffer waits in the log.
     pub(crate) fn push(&self, log: &RoomLog, queueing: &mut Queueing) -> bool {
         let options = &self.shared.options;
-        let appended = log.push(&self.encodings);
+        let appended = log.append(&self.encodings);
         queueing.is_due = true;
         queueing.queued += appended.queued;
         2 * appended.waiting_frames >= options.send_buffer
@@ -122,7 +122,7 @@ impl<'a> Encoded<'a> {
         fits: bool,
         queueing: &mut Queueing,
     ) -> bool {
-        let mut frames: Vec<Option<SharedFrame>> = vec![None; self.encodings.len()];
+        let mut frames: Vec<Option<Span>> = vec![None; self.encodings.len()];
         let mut lags = false;
         for member in members {
             let codec = member.codec_index();
@@ -152,14 +152,9 @@ impl<'a> Encoded<'a> {
 /// without the room's lock, while members join and leave and the next frames are queued.
 #[derive(Clone)]
 pub(crate) struct RoomSnapshot {
-    chunks: Arc<[Part]>,
-}
-
-struct Part {
-    members: Arc<Vec<Connection>>,
-    log: Arc<RoomLog>,
-    /// Once each of `members` has been written to, every subscriber has drained the log up to this number.
-    drained: u32,
+    /// Each with the next offset of its log: once each member has been written to, every subscriber has drained the log up to
+    /// there.
+    chunks: Arc<[(Chunk, u64)]>,
 }
 
 impl RoomSnapshot {
@@ -168,21 +163,35 @@ impl RoomSnapshot {
     /// write. Without the lock the list could lack a member that has subscribed before `drained`, and frames would be trimmed
     /// before that member has them.
     pub(crate) fn new(chunks: &[Chunk]) -> Self {
-        let parts = chunks.iter().map(|Chunk { members, log }| Part {
-            members: members.clone(),
-            log: log.clone(),
-            drained: log.next(),
-        });
-        Self { chunks: parts.collect() }
+        Self { chunks: chunks.iter().map(|chunk| (chunk.clone(), chunk.log.next())).collect() }
     }
 
     /// Writes the queued frames to the members of one chunk. Another task may be writing to the same chunk: each member's
     /// attachment has its own lock, and trimming twice is harmless.
     pub(crate) fn write(&self, chunk: usize) {
-        let Part { members, log, drained } = &self.chunks[chunk];
-        write(members);
-        // Only now: `write` has drained every member, also those whose socket was in use.
-        log.trim(*drained);
+        let (Chunk { members, log }, next) = &self.chunks[chunk];
+        // Each write counts against the cooperative budget of the task that runs this. Once it was spent, the remaining members'
+        // sockets would look full, and each of their tasks would be woken. A chunk bounds the work instead.
+        let write = tokio::task::coop::unconstrained(async {
+            let now = now();
+            for (index, member) in members.iter().enumerate() {
+                // A write takes about as long as the prefetch for the next member. What a connection points to can be prefetched
+                // only when the connection itself has arrived, so it is requested two members ahead.
+                if let Some(member) = members.get(index + 2) {
+                    member.prefetch();
+                }
+                if let Some(member) = members.get(index + 1) {
+                    member.prefetch_session();
+                    member.prefetch_driver();
+                }
+                member.flush(now);
+            }
+        });
+        // Polled once, with a waker that does nothing: no step of it waits. Sockets are polled with their own tasks' wakers.
+        let written = pin!(write).poll(&mut Context::from_waker(Waker::noop()));
+        debug_assert!(written.is_ready(), "no step waits");
+        // Only now: every member has been drained, also those whose socket was in use.
+        log.trim(*next);
     }
 
     async fn write_all(&self, chunks: Range<usize>) {
@@ -205,7 +214,7 @@ pub(crate) struct FanOut {
     /// The runtime that it runs in.
     runtime: Option<Id>,
     /// It has found the room clean, and has cleared `flushing` with that. Another fan-out may be there already.
-    over: bool,
+    is_done: bool,
 }
 
 impl FanOut {
@@ -216,13 +225,13 @@ impl FanOut {
         // Without a runtime the number does not matter: the task is dropped.
         let workers = own.as_ref().map_or(1, |runtime| runtime.metrics().num_workers());
         let runtime = own.as_ref().map(Handle::id);
-        let fan_out = Self { room, shared: shared.clone(), runtime, over: false };
+        let fan_out = Self { room, shared: shared.clone(), runtime, is_done: false };
         shared.runtimes.spawn_on(own.as_ref(), fan_out.run(workers));
     }
 
     async fn run(mut self, workers: usize) {
         let mut first = true;
-        while let Some(snapshot) = self.next() {
+        while let Some(snapshot) = self.room.next_snapshot() {
             // Lets other tasks run between rounds: a room with a constant stream of broadcasts would otherwise occupy this
             // worker.
             if !std::mem::take(&mut first) {
@@ -235,6 +244,7 @@ impl FanOut {
             // Frames that the sockets did not take are kept, and may exceed the bound of all sessions.
             budget.evict_to_fit(0);
         }
+        self.is_done = true;
     }
 
     async fn write(&self, snapshot: RoomSnapshot, workers: usize) {
@@ -259,17 +269,11 @@ impl FanOut {
             part.await.ok();
         }
     }
-
-    fn next(&mut self) -> Option<RoomSnapshot> {
-        let snapshot = self.room.is_dirty();
-        self.over = snapshot.is_none();
-        snapshot
-    }
 }
 
 impl Drop for FanOut {
     fn drop(&mut self) {
-        if self.over {
+        if self.is_done {
             return;
         }
         // Dropped before its end. If its runtime ends, a fan-out in the next runtime writes to the members that are left. After a
@@ -280,32 +284,9 @@ impl Drop for FanOut {
             self.shared.runtimes.remove(runtime);
         }
         let goes_on = !panics && self.shared.runtimes.own().is_some();
-        self.room.flush_stopped(goes_on);
+        self.room.fan_out_stopped(goes_on);
         if goes_on {
             Self::begin(self.room.clone(), &self.shared);
         }
     }
-}
-
-fn write(members: &[Connection]) {
-    // Each write counts against the cooperative budget of the task that runs this. Once it was spent, the remaining members'
-    // sockets would look full, and each of their tasks would be woken. A chunk bounds the work instead.
-    let write = tokio::task::coop::unconstrained(async {
-        let now = now();
-        for (index, member) in members.iter().enumerate() {
-            // A write takes about as long as the prefetch for the next member. What a connection points to can be prefetched only
-            // when the connection itself has arrived, so it is requested two members ahead.
-            if let Some(member) = members.get(index + 2) {
-                member.prefetch();
-            }
-            if let Some(member) = members.get(index + 1) {
-                member.prefetch_session();
-                member.prefetch_driver();
-            }
-            member.flush(now);
-        }
-    });
-    // Polled once, with a waker that does nothing: no step of it waits. Sockets are polled with their own tasks' wakers.
-    let written = pin!(write).poll(&mut Context::from_waker(Waker::noop()));
-    debug_assert!(written.is_ready(), "no step waits");
 }

@@ -63,7 +63,7 @@ struct Members {
 }
 
 /// Members that share a room log.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Chunk {
     /// Shared with a fan-out; copied if a member joins or leaves while the fan-out uses it.
     pub(crate) members: Arc<Vec<Connection>>,
@@ -275,26 +275,21 @@ impl Members {
         self.next_lagging = chunk + 1;
         Some(RoomSnapshot::new(&self.chunks[chunk..=chunk]))
     }
-
-    /// The members at this moment.
-    fn snapshot(&self) -> RoomSnapshot {
-        RoomSnapshot::new(&self.chunks)
-    }
 }
 
 impl Room {
     /// For the one fan-out: the members, if frames were queued since the last call. `None` ends the fan-out.
-    pub(crate) fn is_dirty(&self) -> Option<RoomSnapshot> {
+    pub(crate) fn next_snapshot(&self) -> Option<RoomSnapshot> {
         // One critical section takes `is_dirty` and decides `flushing`. In two, a broadcast in between would find a fan-out that
         // is about to end, and its frame would stay unwritten until the next broadcast.
         let mut members = self.lock();
         members.flushing = std::mem::take(&mut members.is_dirty);
-        members.flushing.then(|| members.snapshot())
+        members.flushing.then(|| RoomSnapshot::new(&members.chunks))
     }
 
     /// Notes that a fan-out was dropped before its end, and has left frames unwritten. With `another_begins` the caller starts
     /// another one at once; otherwise the next broadcast does.
-    pub(crate) fn flush_stopped(&self, another_begins: bool) {
+    pub(crate) fn fan_out_stopped(&self, another_begins: bool) {
         let mut members = self.lock();
         members.is_dirty = true;
         members.flushing = another_begins;

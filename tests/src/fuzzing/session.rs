@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rejoin_core::{
-    AttachmentState, CloseFrame, CloseReason, Epoch, Frame, LostReason, Mode, Payload, Session,
-    SessionConfig, SessionIdentity, Side, State, Tape, Token,
+    AttachmentState, CloseFrame, CloseReason, Epoch, Frame, LostReason, Mode, Payload, SegmentWriter,
+    Session, SessionConfig, SessionIdentity, Side, State, Token,
 };
 
 use super::Input;
@@ -58,7 +58,7 @@ struct World {
     under_way: usize,
     biggest: usize,
     /// Where messages stand that are sent to others, too.
-    tape: Tape,
+    segments: SegmentWriter,
     /// What was accepted in sessions that were lost.
     lost: u64,
     watched: Vec<u64>,
@@ -119,7 +119,7 @@ impl World {
             written: 0,
             under_way: 0,
             biggest: 0,
-            tape: Tape::default(),
+            segments: SegmentWriter::default(),
             lost: 0,
             watched: Vec::new(),
             asked: None,
@@ -171,7 +171,7 @@ impl World {
         let result = if self.accepts.is_multiple_of(3) {
             self.session.send(message, overflow)
         } else {
-            self.session.send_shared(&self.tape.push(message), overflow)
+            self.session.send_span(&self.segments.push(message), overflow)
         };
         assert!(open || result.is_err(), "nothing is accepted after the end");
         assert!(!(open && fits) || result.is_ok(), "there was room: {result:?}");

@@ -147,9 +147,9 @@ fn a_shared_frame_that_does_not_fit_goes_to_sockets_that_keep_up() {
     let epoch = session.reserve();
     session.attach(epoch, None, crate::drive::now()).unwrap();
     let session = SharedSession::new(session);
-    let mut tape = crate::Tape::default();
+    let mut writer = crate::SegmentWriter::default();
     let mut queue = |session: &SharedSession, fits| {
-        let (queued, effects) = session.queue(&tape.push(message(10)), Overflow::Reject, fits);
+        let (queued, effects) = session.queue(&writer.push(message(10)), Overflow::Reject, fits);
         session.apply(effects);
         queued.map(|queued| queued.is_dropped)
     };

@@ -49,9 +49,9 @@ struct Inner {
     counts: bool,
     /// The index of the session's codec in `log`.
     lane: u16,
-    /// The number of the first frame in `log` that the session has not drained yet.
-    cursor: u32,
-    /// The log of broadcasts that the session follows.
+    /// The offset of the first message in `log` that the session has not drained yet.
+    cursor: u64,
+    /// The log of broadcasts that the session subscribes to.
     log: Option<Arc<RoomLog>>,
 }
 
@@ -105,24 +105,22 @@ impl SharedSession {
 
     /// The application's access: wakes the driver, which then does what is due.
     pub fn command<R>(&self, f: impl FnOnce(&mut Session) -> R) -> R {
-        self.access(Wake::Always, f)
+        let (result, effects) = self.access(Wake::Always, |live| f(&mut live.session));
+        self.apply(effects);
+        result
     }
 
     /// The driver's access, and that of callers that only read: wakes the application when there is a new event, but never the
     /// driver. A caller other than the driver must not leave anything to write behind.
     pub fn drive<R>(&self, f: impl FnOnce(&mut Session) -> R) -> R {
-        self.access(Wake::Never, f)
-    }
-
-    fn access<R>(&self, wake: Wake, f: impl FnOnce(&mut Session) -> R) -> R {
-        let (result, effects) = self.access_inner(wake, |live| f(&mut live.session));
+        let (result, effects) = self.access(Wake::Never, |live| f(&mut live.session));
         self.apply(effects);
         result
     }
 
     /// Drains pending broadcasts into the session, then runs `f` on it. No task is woken under the lock: the wake-ups are
     /// returned, for [`Self::apply`].
-    fn access_inner<R>(&self, wake: Wake, f: impl FnOnce(&mut Live) -> R) -> (R, Effects) {
+    fn access<R>(&self, wake: Wake, f: impl FnOnce(&mut Live) -> R) -> (R, Effects) {
         let mut inner = self.lock();
         let reclaimable = inner.reclaimable();
         let was_hibernated = matches!(inner.slot, Form::Hibernated(_));
@@ -207,7 +205,7 @@ impl SharedSession {
                 Form::Hibernated(_) => true,
             };
             if is_open {
-                (inner.lane, inner.cursor) = (lane, log.join(lane));
+                (inner.lane, inner.cursor) = (lane, log.subscribe(lane));
                 inner.log = Some(log.clone());
             }
         })
@@ -389,7 +387,7 @@ impl Inner {
     /// Drains pending broadcasts for the last time, and leaves the log.
     fn unsubscribe(&mut self) -> Drained {
         let Some(log) = self.log.take() else { return Drained::default() };
-        log.leave(self.lane, self.cursor, || &mut self.slot.live().session)
+        log.unsubscribe(self.lane, self.cursor, || &mut self.slot.live().session)
     }
 
     /// The bytes that evicting this session would free at most: only suspended sessions are evicted.

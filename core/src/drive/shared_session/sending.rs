@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::{Delivery, Frame, Mode, Overflow, Refused, SharedFrame};
+use crate::{Delivery, Frame, Mode, Overflow, Refused, Span};
 
 use super::super::error::{DeliveryError, SendError};
 use super::{Effects, SharedSession, Wake};
@@ -45,15 +45,15 @@ impl SharedSession {
     /// As [`Session::send`](crate::Session::send).
     pub fn queue(
         &self,
-        frame: &SharedFrame,
+        frame: &Span,
         overflow: Overflow,
         fits: bool,
     ) -> (Result<Queued, SendError>, Effects) {
-        let size = frame.bytes().len();
-        let ((sent, urgent), effects) = self.access_inner(Wake::AtEnd, |live| {
+        let size = frame.bytes(0);
+        let ((sent, urgent), effects) = self.access(Wake::AtEnd, |live| {
             // Decided under the lock: a socket that has just become blocked would keep the frame.
             let fits = fits || live.session.is_flowing();
-            let sent = live.send(size, overflow, fits, |session| session.send_shared(frame, overflow));
+            let sent = live.send(size, overflow, fits, |session| session.send_span(frame, overflow));
             (sent, live.session.is_falling_behind())
         });
         let queued = match sent {
@@ -67,7 +67,7 @@ impl SharedSession {
     /// Like [`Self::queue`], for a frame that the session's codec cannot represent: in session mode the peer gets a gap in its
     /// place. Returns whether the session is open.
     pub fn queue_missing(&self) -> (bool, Effects) {
-        self.access_inner(Wake::AtEnd, |live| live.session.send_missing().is_ok())
+        self.access(Wake::AtEnd, |live| live.session.send_missing().is_ok())
     }
 
     /// Accepts an encoded data frame, and waits while the send buffer is full.
@@ -152,7 +152,7 @@ impl SharedSession {
         // would take one lock for all sessions.
         let fits = self.makes_capacity(size);
         let budget = self.budget.as_deref();
-        let (sent, effects) = self.access_inner(Wake::Always, |live| {
+        let (sent, effects) = self.access(Wake::Always, |live| {
             let number = live.send(size, overflow, fits, |session| {
                 // Charged only once it is accepted: a refused message never counts, not even for a moment.
                 session.accept(size, overflow, || match budget {

@@ -180,17 +180,17 @@ async fn a_message_that_is_sent_at_once_is_queued_only_as_far_as_it_does_not_fit
     assert_eq!(&read[..4], b"\x8a\x01px");
 }
 
-/// The frames of a tape except the first, as a session returns them.
+/// The frames except the first, as a session returns them.
 fn batch(frames: &[&'static [u8]]) -> Batch {
-    let mut tape = crate::Tape::default();
-    let shared: Vec<_> = frames.iter().map(|frame| tape.push(Bytes::from_static(frame))).collect();
+    let mut writer = crate::SegmentWriter::default();
+    let shared: Vec<_> = frames.iter().map(|frame| writer.push(Bytes::from_static(frame))).collect();
     let config = crate::SessionConfig::new(crate::Side::Server, crate::Mode::Plain);
     let now = super::super::now();
     let mut session = crate::Session::new(Arc::new(config), now);
     let epoch = session.reserve();
     session.attach(epoch, None, now).unwrap();
     for frame in &shared[1..] {
-        session.send_shared(frame, crate::Overflow::Reject).unwrap();
+        session.send_span(frame, crate::Overflow::Reject).unwrap();
     }
     match session.poll_transmit(epoch, now) {
         Some(crate::Transmit::Batch(batch)) => batch,

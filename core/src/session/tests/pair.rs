@@ -12,9 +12,9 @@ use crate::session::*;
 use crate::{CloseFrame, Control, Frame, LostReason, Token};
 
 /// Broadcasts of servers, indexed by the number in their text: `s000`, `s001`…
-static TAPE: LazyLock<Vec<SharedFrame>> = LazyLock::new(|| {
-    let mut tape = Tape::default();
-    (0..1000).map(|n| tape.push(format!("s{n:03}").into())).collect()
+static BROADCASTS: LazyLock<Vec<Span>> = LazyLock::new(|| {
+    let mut writer = SegmentWriter::default();
+    (0..1000).map(|n| writer.push(format!("s{n:03}").into())).collect()
 });
 
 /// Sessions of a server and a client, with the sockets that the script opens. Nothing moves by itself.
@@ -94,13 +94,13 @@ impl Pair {
     }
 
     pub(super) fn try_send(&mut self, side: Side, text: &str, overflow: Overflow) -> Result<u64, Refused> {
-        // Most of the server's messages are broadcasts: the n-th message of a script is the n-th frame of one tape.
+        // Most of the server's messages are broadcasts: the n-th message of a script is the n-th that one writer stored.
         let shared = text.strip_prefix('s').and_then(|number| number.parse::<usize>().ok());
         if side == Side::Server
             && let Some(number) = shared.filter(|number| number % 5 != 0)
-            && let Some(frame) = TAPE.get(number).filter(|frame| *frame.bytes() == *text)
+            && let Some(frame) = BROADCASTS.get(number).filter(|frame| *frame.message(0) == *text)
         {
-            return self.server().send_shared(frame, overflow);
+            return self.server().send_span(frame, overflow);
         }
         let message = Bytes::from(text.to_owned());
         self.session(side).send(message, overflow)

@@ -147,10 +147,10 @@ fn falls_behind_with_half_the_buffer_where_the_socket_could_take_more() {
 #[test]
 fn of_a_batch_that_is_written_in_part_the_rest_is_replayed() {
     let (mut session, epoch, now) = attached(|_| ());
-    let mut tape = Tape::default();
-    let shared: Vec<_> = (0..4).map(|n| tape.push(n.to_string().into())).collect();
+    let mut writer = SegmentWriter::default();
+    let shared: Vec<_> = (0..4).map(|n| writer.push(n.to_string().into())).collect();
     for frame in &shared[1..] {
-        session.send_shared(frame, Overflow::Reject).unwrap();
+        session.send_span(frame, Overflow::Reject).unwrap();
     }
     let texts = |transmit| match transmit {
         Some(Transmit::Batch(batch)) => batch.frames().collect(),

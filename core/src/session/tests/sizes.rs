@@ -86,18 +86,24 @@ fn a_message_that_the_peer_would_not_accept_is_refused_without_a_number() {
     }
 }
 
+/// Neighbours in one segment, as one span.
+fn joined(messages: &[Span]) -> Span {
+    let mut spans = SpanQueue::default();
+    (0..).zip(messages).for_each(|(number, message)| spans.append(message, 0, number));
+    spans.front().unwrap().clone()
+}
+
 #[test]
 fn of_a_broadcast_it_becomes_a_gap() {
     let mut pair = pair_of(10);
-    let mut tape = Tape::default();
-    let frames = [10, 11, 10].map(|size| tape.push(message(size)));
-    let sent = frames.each_ref().map(|frame| pair.server().send_shared(frame, Overflow::Reject));
+    let mut writer = SegmentWriter::default();
+    let frames = [10, 11, 10].map(|size| writer.push(message(size)));
+    let sent = frames.each_ref().map(|frame| pair.server().send_span(frame, Overflow::Reject));
     assert_eq!(sent, [Ok(1), Err(Refused::Dropped), Ok(3)]);
     assert_eq!(pair.server().counts().dropped, 1);
-    let mut run = SharedRun::from(frames[0].clone());
-    let all = frames[1..].iter().all(|frame| run.extend(frame));
-    // A new segment may have begun between the frames.
-    assert!(!all || !pair.server().offer_shared(&run, 0), "one by one, then");
+    let span = joined(&frames[1..]);
+    assert_eq!(span.len(), 2);
+    assert!(!pair.server().offer_span(&span, 0), "one of them is too big");
 }
 
 #[test]
@@ -131,16 +137,16 @@ fn a_run_of_broadcasts_keeps_within_the_bytes() {
     let mut pair = Pair::new(|c| c.buffer_bytes = 10_000, |_| ());
     pair.connect();
     pair.run();
-    let mut tape = Tape::default();
-    // Keep earlier frames of the tape, so that the following ones are adjacent.
-    let kept: Vec<_> = (0..7).map(|n| tape.push(Bytes::from(n.to_string()))).collect();
-    let frames: Vec<_> = (0..5).map(|_| tape.push(message(3000))).collect();
-    let mut run = SharedRun::from(frames[0].clone());
-    assert!(frames[1..4].iter().all(|frame| run.extend(frame)), "the frames are adjacent");
-    assert!(!pair.server().offer_shared(&run, 0), "four are too many bytes");
-    assert!(pair.server().offer_shared(&run, 1), "three are not");
-    assert!(!pair.server().offer_shared(&run, 3), "the buffer has no capacity for one more");
-    assert_eq!(pair.server().send_shared(&frames[4], Overflow::DropOldest), Ok(4));
+    let mut writer = SegmentWriter::default();
+    // Keep earlier messages, so that the following ones are neighbours in one segment.
+    let kept: Vec<_> = (0..7).map(|n| writer.push(Bytes::from(n.to_string()))).collect();
+    let frames: Vec<_> = (0..5).map(|_| writer.push(message(3000))).collect();
+    let span = joined(&frames[..4]);
+    assert_eq!(span.len(), 4);
+    assert!(!pair.server().offer_span(&span, 0), "four are too many bytes");
+    assert!(pair.server().offer_span(&span, 1), "three are not");
+    assert!(!pair.server().offer_span(&span, 3), "the buffer has no capacity for one more");
+    assert_eq!(pair.server().send_span(&frames[4], Overflow::DropOldest), Ok(4));
     assert_eq!(pair.server().occupied(), 3);
     assert!(pair.server().retained_bytes() <= 10_000);
     drop(kept);

@@ -1,0 +1,44 @@
+//! [`Transmit`]: what a socket has to write.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{CloseFrame, Control};
+
+/// The next thing that the attached socket has to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "a driver has to write each")]
+pub enum Transmit {
+    /// A control frame, to be encoded with the session's codec.
+    Control(Control),
+    /// A data frame, as it was handed to [`Session::send`](super::Session::send).
+    Data(Bytes),
+    /// Consecutive data frames, as they were passed to [`Session::send_span`](super::Session::send_span).
+    Batch(Batch),
+    /// An RFC 6455 ping.
+    Ping,
+    /// A close frame. The socket is read on until the peer answers with its own.
+    Close(CloseFrame),
+}
+
+/// Consecutive data frames, joined for one write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "a transport has to write it")]
+pub struct Batch {
+    /// The frames, one after the other.
+    pub bytes: Bytes,
+    /// The end of each frame in `bytes`; at least two.
+    pub ends: Arc<[u32]>,
+}
+
+impl Batch {
+    /// The frames one by one.
+    pub fn frames(&self) -> impl Iterator<Item = Bytes> + '_ {
+        let mut from = 0;
+        self.ends.iter().map(move |end| {
+            let to = *end as usize;
+            self.bytes.slice(std::mem::replace(&mut from, to)..to)
+        })
+    }
+}
