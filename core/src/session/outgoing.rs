@@ -82,7 +82,7 @@ impl Session {
         Ok(self.send_buffer.push(message()))
     }
 
-    /// Accepts one message of a segment that other sessions send, too. Neighbours in a [`Segment`](super::segment::Segment) that
+    /// Accepts one message of a segment that other sessions send, too. Neighbours in a segment that
     /// are sent one after the other are kept as one span, and come out of [`Self::poll_transmit`] as one batch.
     ///
     /// A message that is larger than the peer accepts becomes a gap in this session; others still get it.
