@@ -25,5 +25,6 @@ if [ "${#missing[@]}" -gt 0 ]; then
 fi
 
 cargo test --workspace --all-features
+scripts/model.sh
 scripts/planted-js.sh
 scripts/rfc6455.sh

@@ -11,12 +11,14 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::mem::offset_of;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError, TryLockError};
 use std::task::Wake;
 use std::time::Instant;
 
 use bytes::Bytes;
+use rejoin_core::drive::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use rejoin_core::drive::sync::{Mutex, MutexGuard};
 use rejoin_core::drive::{
     DeliveryError, Effects, PrefetchHint, RoomLog, SendError, SharedSession, SocketDriver, now, prefetch,
 };

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use rejoin_core::drive::sync::atomic::{AtomicBool, Ordering};
+use rejoin_core::drive::sync::{Mutex, current_runtime, spawn_on};
 use rejoin_core::drive::{Detach, SocketDriver};
 use rejoin_core::{CloseFrame, Mode, SessionConfig};
-use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -157,9 +158,9 @@ impl ServerInner {
 
     /// Spawns a task that shutdown waits for, in the current runtime or, outside of one, in the server's own.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        match Handle::try_current() {
-            Ok(current) => drop(self.tasks.spawn_on(task, &current)),
-            Err(_) => self.runtimes.spawn(task),
+        match current_runtime() {
+            Some(current) => drop(spawn_on(self.tasks.track_future(task), &current)),
+            None => self.runtimes.spawn(task),
         }
     }
 

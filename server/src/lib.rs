@@ -129,6 +129,8 @@ mod inner;
 
 mod runtimes;
 
+#[cfg(all(test, rejoin_model))]
+mod scenarios;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

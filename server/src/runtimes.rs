@@ -1,7 +1,8 @@
 //! [`Runtimes`]: where a server runs the tasks that belong to no single socket.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
+use rejoin_core::drive::sync::{Mutex, MutexGuard, current_runtime, spawn_on};
 use tokio::runtime::{Handle, Id};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,7 +40,7 @@ impl Runtimes {
 
     /// Notes the current runtime, if there is one.
     pub(crate) fn note(self: &Arc<Self>) {
-        let Ok(handle) = Handle::try_current() else { return };
+        let Some(handle) = current_runtime() else { return };
         if self.closing.is_cancelled() || !self.add(&handle) {
             return;
         }
@@ -47,13 +48,11 @@ impl Runtimes {
         // weak, so that the task does not keep the server's state alive.
         let end = NoticesEnd { runtimes: Arc::downgrade(self), id: Some(handle.id()) };
         let closing = self.closing.clone();
-        self.tasks.spawn_on(
-            async move {
-                closing.cancelled().await;
-                end.disarm();
-            },
-            &handle,
-        );
+        let notices = async move {
+            closing.cancelled().await;
+            end.disarm();
+        };
+        drop(spawn_on(self.tasks.track_future(notices), &handle));
     }
 
     /// Adds a runtime. Returns whether it is new: of several threads one gets `true`, and spawns the task.
@@ -80,7 +79,7 @@ impl Runtimes {
     /// Like [`Self::spawn`], for a task that has to know its runtime.
     pub(crate) fn spawn_on(&self, own: Option<&Handle>, task: impl Future<Output = ()> + Send + 'static) {
         match own {
-            Some(own) => drop(self.tasks.spawn_on(task, own)),
+            Some(own) => drop(spawn_on(self.tasks.track_future(task), own)),
             None => drop(task),
         }
     }

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+
+use super::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 
 /// A bound on the bytes that all sessions that share it keep for their peers together.
 ///
@@ -78,6 +79,12 @@ impl MemoryBudget {
     /// The bytes of charged messages, each message once.
     pub fn messages(&self) -> usize {
         self.ledger.messages.0.load(Ordering::SeqCst)
+    }
+
+    /// The bytes that evictions could free.
+    #[cfg(rejoin_model)]
+    pub fn reclaimable(&self) -> isize {
+        self.reclaimable.load(Ordering::SeqCst)
     }
 
     /// Counts a message until its last copy is dropped. Only the returned message counts: keep that one. Costs an allocation of

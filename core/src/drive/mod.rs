@@ -5,6 +5,17 @@
 //! returns. [`Deadline`] is the session's one timer, [`MemoryBudget`] bounds the bytes that all sessions keep together, and
 //! [`RoomLog`] keeps one copy of each broadcast for many sessions.
 
+#[doc(hidden)]
+pub mod sync;
+
+#[cfg(rejoin_model)]
+#[doc(hidden)]
+pub mod model;
+
+#[cfg(rejoin_loom)]
+#[doc(hidden)]
+pub mod loom_atomic;
+
 mod shared_session;
 pub use shared_session::{Effects, Queued, SharedSession};
 

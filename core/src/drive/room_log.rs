@@ -1,13 +1,15 @@
 //! [`RoomLog`]: broadcasts to many sessions, stored once until each session has drained them.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use bytes::Bytes;
 
 use crate::session::SpanQueue;
 use crate::{Overflow, SegmentWriter, Session, Span};
+
+use super::sync::atomic::{AtomicU64, Ordering};
+use super::sync::{Mutex, MutexGuard};
 
 /// Broadcasts to a group of sessions, with one sequence of offsets for all of them.
 ///

@@ -25,4 +25,4 @@ pub use connect::{ConnectFn, ConnectRequest, Identity};
 mod reject;
 pub use reject::{OrReject, Reject};
 
-mod admission;
+pub(crate) mod admission;

@@ -3,9 +3,8 @@
 //! Slot and loss are written under the queue's lock, which orders them: relaxed accesses suffice. A caller that reads them
 //! without the lock gets a hint, and has to check again under the lock before it acts.
 
-use std::sync::atomic::Ordering;
-
 use rejoin_core::Session;
+use rejoin_core::drive::sync::atomic::Ordering;
 
 use super::Connection;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
+use rejoin_core::drive::sync::{current_runtime, spawn_on};
 use rejoin_core::drive::{Effects, MemoryBudget, Queued, RoomLog, now};
 use rejoin_core::{EncodeError, Frame, Overflow, Span, ws};
 use tokio::runtime::{Handle, Id};
@@ -15,8 +16,8 @@ use crate::fanout::rooms::{Chunk, Room};
 use crate::inner::ServerInner;
 
 /// The number of members that share a room log, and that are written to before other tasks run. The lock and the reference counts
-/// of one log for a whole room would be passed from core to core with each delivery.
-pub(crate) const CHUNK: usize = 256;
+/// of one log for a whole room would be passed from core to core with each delivery. Two in the model, whose rooms are small.
+pub(crate) const CHUNK: usize = if cfg!(rejoin_model) { 2 } else { 256 };
 
 /// A frame to broadcast, encoded and framed once for each codec among the members.
 pub(crate) struct Encoded<'a> {
@@ -255,12 +256,14 @@ impl FanOut {
             snapshot.write_all(0..chunks).await;
             return;
         }
+        let runtime = current_runtime().expect("a task runs in one");
         let writing: Vec<_> = (0..chunks)
             .step_by(size)
             .map(|from| {
                 let snapshot = snapshot.clone();
                 let part = from..chunks.min(from + size);
-                self.shared.tasks.spawn(async move { snapshot.write_all(part).await })
+                let write = async move { snapshot.write_all(part).await };
+                spawn_on(self.shared.tasks.track_future(write), &runtime)
             })
             .collect();
         // Waits for all parts before the next round, so that no two rounds write to the same chunk at the same time.

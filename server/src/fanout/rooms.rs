@@ -1,7 +1,8 @@
 //! [`Rooms`]: the members of each room, and broadcasts to them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
+use rejoin_core::drive::sync::{Mutex, MutexGuard};
 use rejoin_core::drive::{Effects, RoomLog};
 use rejoin_core::{Frame, Mode, Overflow};
 

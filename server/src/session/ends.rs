@@ -1,8 +1,9 @@
 //! [`Ends`]: the callers that wait for the end of a session.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
+use rejoin_core::drive::sync::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 /// The callers that wait for the end of a session, by its number. They are kept outside the sessions: few sessions have any, and

@@ -1,8 +1,9 @@
 //! [`Evictions`]: the log lines for evicted sessions.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use rejoin_core::drive::sync::atomic::{AtomicU64, Ordering};
 
 use crate::runtimes::Runtimes;
 

@@ -4,9 +4,10 @@ mod task;
 use task::ExpiryTask;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use rejoin_core::drive::MemoryBudget;
+use rejoin_core::drive::sync::{Mutex, MutexGuard};
 use rejoin_core::{CloseReason, State};
 use tokio::sync::Notify;
 

@@ -1,13 +1,14 @@
 //! [`Sharded`]: a map behind many locks, so that unrelated connections do not wait for each other.
 
-use std::hash::{BuildHasher as _, Hash, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::hash::{BuildHasher as _, Hash};
+use std::sync::PoisonError;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
+use rejoin_core::drive::sync::{MapHasher, Mutex, MutexGuard};
 
-/// A power of two, well above the number of cores.
-const SHARDS: usize = 64;
+/// A power of two, well above the number of cores. One in the model: a visit to all of them is a step for each.
+const SHARDS: usize = if cfg!(rejoin_model) { 1 } else { 64 };
 
 /// A shard of this capacity is not worth shrinking.
 const MIN_CAPACITY: usize = 16;
@@ -23,7 +24,7 @@ pub(crate) trait Keyed {
 /// shard and the place in it.
 #[derive(Debug)]
 pub(crate) struct Sharded<E> {
-    hasher: RandomState,
+    hasher: MapHasher,
     shards: Box<[Mutex<HashTable<E>>]>,
 }
 
@@ -31,14 +32,14 @@ pub(crate) struct Sharded<E> {
 /// two keys may share a shard, whose lock is not reentrant, and two threads could lock two shards in opposite orders.
 pub(crate) struct Place<'a, E: Keyed> {
     shard: MutexGuard<'a, HashTable<E>>,
-    hasher: &'a RandomState,
+    hasher: &'a MapHasher,
     key: &'a E::Key,
     hash: u64,
 }
 
 impl<E: Keyed> Sharded<E> {
     pub(crate) fn new() -> Self {
-        Self { hasher: RandomState::new(), shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+        Self { hasher: MapHasher::default(), shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
     }
 
     pub(crate) fn lock<'a>(&'a self, key: &'a E::Key) -> Place<'a, E> {

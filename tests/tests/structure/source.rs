@@ -1,7 +1,7 @@
 //! The words of a source file: without comments, literals, and what is compiled for tests alone.
 
 /// The words and signs of the code; `::` is one sign. Comments, doc comments and literals are left out, and so are items under
-/// `#[cfg(test)]`.
+/// `#[cfg(test)]`, and those of the model.
 pub(crate) fn words(text: &str) -> Vec<String> {
     without_tests(&split(&without_literals(text)))
 }
@@ -100,7 +100,7 @@ fn without_tests(words: &[String]) -> Vec<String> {
     while index < words.len() {
         let is_attribute = is(index, "#") && is(index + 1, "[");
         let end = if is_attribute { closing(words, index + 1) } else { index };
-        let tests = ["test", "doctest"];
+        let tests = ["test", "doctest", "rejoin_model", "rejoin_loom"];
         let first = if is(index + 4, "all") { index + 6 } else { index + 4 };
         if is_attribute && is(index + 2, "cfg") && tests.iter().any(|test| is(first, test)) {
             index = end_of_item(words, end);

@@ -9,7 +9,7 @@ pub use effects::Effects;
 mod form;
 
 use std::mem::offset_of;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -21,6 +21,7 @@ use super::deadline::now;
 use super::memory_budget::MemoryBudget;
 use super::prefetch::PrefetchHint;
 use super::room_log::{Drained, RoomLog};
+use super::sync::{Mutex, MutexGuard};
 use form::{Form, Live};
 
 /// A session behind a lock that is held for single calls, never across an await.

@@ -1,0 +1,81 @@
+//! Atomics of loom, for [`sync`](super::sync).
+//!
+//! loom takes an access with `SeqCst` for one with `AcqRel`, and would report what such a program excludes. It has the whole
+//! meaning of fences, so an access with `SeqCst` here is one between two of them.
+
+pub use loom::sync::atomic::Ordering;
+
+use loom::sync::atomic::{self, fence};
+
+/// Runs an access between two fences where it is `SeqCst`.
+fn fenced<T>(order: Ordering, access: impl FnOnce() -> T) -> T {
+    if order == Ordering::SeqCst {
+        fence(Ordering::SeqCst);
+    }
+    let value = access();
+    if order == Ordering::SeqCst {
+        fence(Ordering::SeqCst);
+    }
+    value
+}
+
+macro_rules! atomics {
+    ($($name:ident of $value:ty,)*) => {$(
+        #[doc = concat!("`", stringify!($name), "`.")]
+        #[derive(Debug, Default)]
+        pub struct $name(atomic::$name);
+
+        impl $name {
+            /// As that of `std`.
+            pub fn new(value: $value) -> Self {
+                Self(atomic::$name::new(value))
+            }
+
+            /// As that of `std`.
+            pub fn load(&self, order: Ordering) -> $value {
+                fenced(order, || self.0.load(order))
+            }
+
+            /// As that of `std`.
+            pub fn store(&self, value: $value, order: Ordering) {
+                fenced(order, || self.0.store(value, order));
+            }
+
+            /// As that of `std`.
+            pub fn swap(&self, value: $value, order: Ordering) -> $value {
+                fenced(order, || self.0.swap(value, order))
+            }
+        }
+    )*};
+}
+
+macro_rules! counters {
+    ($($name:ident of $value:ty,)*) => {$(
+        impl $name {
+            /// As that of `std`.
+            pub fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+                fenced(order, || self.0.fetch_add(value, order))
+            }
+
+            /// As that of `std`.
+            pub fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
+                fenced(order, || self.0.fetch_sub(value, order))
+            }
+        }
+    )*};
+}
+
+atomics! {
+    AtomicBool of bool,
+    AtomicIsize of isize,
+    AtomicU32 of u32,
+    AtomicU64 of u64,
+    AtomicUsize of usize,
+}
+
+counters! {
+    AtomicIsize of isize,
+    AtomicU32 of u32,
+    AtomicU64 of u64,
+    AtomicUsize of usize,
+}

@@ -1,0 +1,44 @@
+//! [`Time`]: tokio's clock, which stands still until the scenario moves it.
+
+use std::time::Duration;
+
+use tokio::runtime::{Builder, EnterGuard, Handle, Runtime};
+
+/// The runtime whose clock and timers a scenario uses. It runs no task: see [`spawn_on`](super::spawn_on).
+#[derive(Debug)]
+pub struct Time {
+    runtime: Runtime,
+}
+
+impl Time {
+    /// A clock that stands still.
+    pub fn new() -> Self {
+        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+        Self { runtime: runtime.expect("a runtime without sockets needs nothing") }
+    }
+
+    /// Makes it the clock of all threads and tasks of the scenario.
+    pub fn enter(&self) -> EnterGuard<'_> {
+        self.runtime.enter()
+    }
+
+    /// The runtime, which tasks are [spawned](super::spawn_on) in.
+    pub fn handle(&self) -> &Handle {
+        self.runtime.handle()
+    }
+
+    /// Lets time pass, and wakes who waits for it. One step: nobody else runs meanwhile.
+    pub fn pass(&self, time: Duration) {
+        super::step();
+        self.runtime.block_on(async {
+            tokio::time::advance(time).await;
+            tokio::task::yield_now().await;
+        });
+    }
+}
+
+impl Default for Time {
+    fn default() -> Self {
+        Self::new()
+    }
+}

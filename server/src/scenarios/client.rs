@@ -1,0 +1,166 @@
+//! [`Client`]: the other end of a session, as far as the scenarios need it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use rejoin_core::drive::model::{current_runtime, spawn_on};
+use rejoin_core::drive::{Unmasked, WsTransport};
+use rejoin_core::{Codec as _, Message, Token};
+use tokio::io::{AsyncRead as _, DuplexStream, ReadBuf};
+
+use crate::accept::admission::Admission;
+use crate::accept::service::LoggedRequest;
+use crate::accept::upgrade::{Offer, Resume};
+use crate::connection::Connection;
+use crate::inner::ServerInner;
+use crate::{Identity, JsonCodec};
+
+/// A client that reads when the scenario says so, and counts what it has read, as PROTOCOL.md §4 has it.
+pub(super) struct Client {
+    shared: Arc<ServerInner>,
+    id: &'static str,
+    /// `None` in plain mode.
+    token: Option<Token>,
+    socket: Option<Socket>,
+    /// The events of all data frames, in the order in which they came.
+    pub(super) received: Vec<String>,
+    /// The code of the close frame that came last.
+    pub(super) closed: Option<u16>,
+}
+
+/// A socket, and the bytes that are no whole frame yet.
+pub(super) struct Socket {
+    io: DuplexStream,
+    bytes: Vec<u8>,
+}
+
+/// The capacity of a pipe that takes everything.
+pub(super) const WIDE: usize = 1 << 16;
+
+impl Client {
+    /// A client that has opened a session of session mode.
+    pub(super) fn session(shared: &Arc<ServerInner>, id: &'static str) -> (Self, Connection) {
+        Self::open(shared, id, Offer::Session { codecs: vec![0], resume: None, max: None }, WIDE)
+    }
+
+    /// A client in plain mode.
+    pub(super) fn plain(shared: &Arc<ServerInner>, id: &'static str) -> (Self, Connection) {
+        Self::open(shared, id, Offer::Plain { subprotocol: None }, WIDE)
+    }
+
+    pub(super) fn open(
+        shared: &Arc<ServerInner>,
+        id: &'static str,
+        offer: Offer,
+        capacity: usize,
+    ) -> (Self, Connection) {
+        let socket = arrive(shared, id, &offer, capacity).expect("nothing is against it");
+        let connection = shared.registry.by_id(id).expect("it is there before its socket");
+        let token = connection.token().cloned();
+        let shared = shared.clone();
+        (Self { shared, id, token, socket: Some(socket), received: Vec::new(), closed: None }, connection)
+    }
+
+    /// Leaves the socket that it has, and comes back with another one. Returns whether the request was accepted.
+    pub(super) fn resume(&mut self) -> bool {
+        let offer = self.offer();
+        self.socket = arrive(&self.shared, self.id, &offer, WIDE);
+        self.socket.is_some()
+    }
+
+    /// What it offers when it comes back, with what it has received until now.
+    pub(super) fn offer(&mut self) -> Offer {
+        self.read();
+        self.closed = None;
+        match self.token.clone() {
+            None => Offer::Plain { subprotocol: None },
+            Some(token) => {
+                let received = self.received.len() as u64;
+                Offer::Session { codecs: vec![0], resume: Some(Resume { token, received }), max: None }
+            }
+        }
+    }
+
+    /// Drops its socket.
+    pub(super) fn leave(&mut self) {
+        self.read();
+        self.socket = None;
+    }
+
+    /// Reads all that has come. Returns whether the socket is open.
+    pub(super) fn read(&mut self) -> bool {
+        let Some(socket) = &mut self.socket else { return false };
+        let (frames, open) = socket.read();
+        for (opcode, payload) in frames {
+            match opcode {
+                1 => {
+                    let frame = JsonCodec.decode(Message::text(String::from_utf8(payload).unwrap())).unwrap();
+                    if frame.event() == "$gap" {
+                        panic!("frames were dropped");
+                    }
+                    if !frame.event().starts_with('$') {
+                        self.received.push(frame.event().to_owned());
+                    }
+                }
+                8 => self.closed = Some(u16::from_be_bytes([payload[0], payload[1]])),
+                other => panic!("opcode {other}"),
+            }
+        }
+        open
+    }
+}
+
+impl Socket {
+    /// The frames that have come, and whether more may.
+    fn read(&mut self) -> (Vec<(u8, Vec<u8>)>, bool) {
+        let mut open = true;
+        let mut buffer = vec![0; WIDE];
+        loop {
+            let mut read = ReadBuf::new(&mut buffer);
+            match Pin::new(&mut self.io).poll_read(&mut cx(), &mut read) {
+                Poll::Ready(Ok(())) if !read.filled().is_empty() => self.bytes.extend(read.filled()),
+                Poll::Pending => break,
+                Poll::Ready(_) => {
+                    open = false;
+                    break;
+                }
+            }
+        }
+        let mut frames = Vec::new();
+        while let [first, length, rest @ ..] = &*self.bytes {
+            let (length, rest) = match (length, rest) {
+                (126, [high, low, rest @ ..]) => (usize::from(u16::from_be_bytes([*high, *low])), rest),
+                (..126, rest) => (usize::from(*length), rest),
+                _ => break,
+            };
+            let Some(payload) = rest.get(..length) else { break };
+            frames.push((first & 15, payload.to_vec()));
+            self.bytes = rest[length..].to_vec();
+        }
+        (frames, open)
+    }
+}
+
+fn cx() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
+/// A request, its answer and its socket, as the listener has them. `None` where it was refused.
+pub(super) fn arrive(
+    shared: &Arc<ServerInner>,
+    id: &'static str,
+    offer: &Offer,
+    capacity: usize,
+) -> Option<Socket> {
+    let identity = Identity::room("room").with_id(id);
+    let admission = Admission::decide(shared, offer, identity, &LoggedRequest::default()).ok()?;
+    let (ours, theirs) = tokio::io::duplex(capacity);
+    let transport = WsTransport::new(ours, Unmasked, &[], 1 << 16);
+    if let Some(task) = admission.attach(shared, transport) {
+        // The listener's task goes on as the session's.
+        let runtime = current_runtime().or_else(|| shared.runtimes.own());
+        spawn_on(shared.tasks.track_future(task), &runtime.expect("there is one"));
+    }
+    Some(Socket { io: theirs, bytes: Vec::new() })
+}

@@ -1,0 +1,65 @@
+//! A socket comes, another one is lost, the session rests and is woken.
+
+use rejoin_core::drive::model::{explore, idle, thread};
+
+use rejoin_core::CloseReason;
+
+use super::client::Client;
+use super::{World, kick, send};
+
+/// The task goes to rest while a socket arrives: whichever comes second sees the other.
+#[test]
+fn arriving_socket_gets_everything_that_a_lost_one_did_not() {
+    explore(|time| {
+        let world = World::new(time);
+        let (mut client, connection) = Client::session(world.shared(), "ada");
+        let server = world.server.clone();
+        let cuts = thread(move || server.cut("ada").is_ok());
+        let sending = connection.clone();
+        let sends = thread(move || send(&sending, &["1", "2"]));
+        let resumes = thread(move || {
+            assert!(client.resume());
+            client
+        });
+        let mut client = resumes.join().unwrap();
+        sends.join().unwrap();
+        cuts.join().unwrap();
+        idle();
+        if !client.read() {
+            // The second socket was cut.
+            assert!(client.resume());
+            idle();
+            assert!(client.read());
+        }
+        assert_eq!(client.received, ["1", "2"]);
+        client.leave();
+        drop(connection);
+        world.finish();
+    });
+}
+
+/// The session ends for good while a socket arrives for it: nobody would serve a socket that is left over.
+#[test]
+fn socket_that_arrives_at_the_end_is_closed() {
+    explore(|time| {
+        let world = World::new(time);
+        let (mut client, connection) = Client::plain(world.shared(), "ada");
+        idle();
+        world.server.cut("ada").unwrap();
+        let server = world.server.clone();
+        let kicks = thread(move || kick(&server, "ada"));
+        let resumes = thread(move || {
+            client.resume();
+            client
+        });
+        let mut client = resumes.join().unwrap();
+        kicks.join().unwrap();
+        idle();
+        if connection.is_gone() && world.shared().registry.by_id("ada").is_none() {
+            assert!(!client.read() || client.closed.is_some(), "the socket was left open");
+        }
+        assert_eq!(world.ends()[0], ("ada".to_owned(), CloseReason::Kicked));
+        client.leave();
+        world.finish();
+    });
+}
