@@ -232,7 +232,7 @@ impl Sender {
     pub async fn close(&self) -> Closed {
         let deadline = now() + self.shared.close_timeout;
         self.shared.session.command(|session| {
-            session.close(SessionEnd::Local(CloseFrame::new(1000, "")), deadline);
+            session.close(SessionEnd::Local(CloseFrame::from_static(1000, "")), deadline);
         });
         self.shared.stop_listening();
         self.closed().await
@@ -343,7 +343,7 @@ impl Shared {
                 self.verdict.set(verdict).ok();
                 session.end(SessionEnd::TransportLost(DropReason::Cut));
             } else {
-                session.end(SessionEnd::Local(CloseFrame::new(1000, "")));
+                session.end(SessionEnd::Local(CloseFrame::from_static(1000, "")));
             }
         });
     }
@@ -358,7 +358,7 @@ impl Shared {
     }
 
     pub(crate) fn end_locally(&self) {
-        self.session.command(|session| session.end(SessionEnd::Local(CloseFrame::new(1000, ""))));
+        self.session.command(|session| session.end(SessionEnd::Local(CloseFrame::from_static(1000, ""))));
     }
 
     /// How the connection ended. Only to be called when it has.

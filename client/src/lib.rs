@@ -152,8 +152,8 @@ pub use rejoin_core::drive::{DeliveryError, SendError};
 #[doc(no_inline)]
 pub use rejoin_core::prost;
 pub use rejoin_core::{
-    CloseFrame, Codec, DecodeError, DropReason, EncodeError, Frame, Gap, LostReason, Message, MessageKind,
-    Overflow, Payload, PayloadError, PayloadFormat,
+    CloseFrame, Codec, DecodeError, DropReason, EncodeError, Frame, Gap, InvalidClose, LostReason, Message,
+    MessageKind, Overflow, Payload, PayloadError, PayloadFormat,
 };
 
 #[doc(no_inline)]

@@ -24,7 +24,7 @@ pub use codec::{Codec, DecodeError, EncodeError, is_codec_name};
 pub mod ws;
 
 mod close;
-pub use close::CloseFrame;
+pub use close::{CloseFrame, InvalidClose};
 
 mod control;
 pub use control::{Control, Gap, LostReason, Open, Token};

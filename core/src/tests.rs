@@ -118,16 +118,9 @@ fn a_codec_name_has_1_to_32_characters() {
 }
 
 #[test]
-fn a_close_reason_has_123_bytes_of_whole_characters() {
-    for (reason, len) in
-        [("a".repeat(122), 122), ("a".repeat(123), 123), ("a".repeat(124), 123), ("é".repeat(62), 122)]
-    {
-        let frame = CloseFrame::new(1000, reason.clone());
-        assert_eq!(frame.reason.len(), len);
-        assert!(reason.starts_with(&*frame.reason));
-    }
-    assert_eq!(CloseFrame::new(1000, "").to_string(), "1000");
-    assert_eq!(CloseFrame::new(1001, "going away").to_string(), "1001 going away");
+fn a_close_frame_shows_its_code_and_reason() {
+    assert_eq!(CloseFrame::from_static(1000, "").to_string(), "1000");
+    assert_eq!(CloseFrame::from_static(1001, "going away").to_string(), "1001 going away");
 }
 
 #[test]

@@ -384,7 +384,7 @@ fn any_kind() -> impl Strategy<Value = MessageKind> {
 fn close_frame() -> impl Strategy<Value = Option<CloseFrame>> {
     // Without 1014, see `replaced_close`.
     let code = prop_oneof![1000..=1003u16, 1007..=1013u16, 3000..=4999u16];
-    proptest::option::of((code, "\\PC{0,40}").prop_map(|(code, text)| CloseFrame::new(code, text)))
+    proptest::option::of((code, "\\PC{0,40}").prop_map(|(code, text)| CloseFrame::truncated(code, text)))
 }
 
 /// Bytes as they are, or made UTF-8.

@@ -294,7 +294,7 @@ impl Connection {
     /// becomes 1000.
     pub fn close(&self, code: u16, reason: impl Into<std::borrow::Cow<'static, str>>) {
         let code = if ws::is_close_code(code) { code } else { 1000 };
-        let reason = CloseReason::Local(CloseFrame::new(code, reason));
+        let reason = CloseReason::Local(CloseFrame::truncated(code, reason));
         let deadline = now() + self.0.shared.options.close_timeout;
         self.0.session.command(|session| session.close(reason, deadline));
     }
@@ -486,7 +486,7 @@ impl Connection {
                 | CloseReason::WindowExpired
                 | CloseReason::Evicted
                 | CloseReason::TransportLost(_),
-            ) => CloseFrame::new(1001, "session ended"),
+            ) => CloseFrame::from_static(1001, "session ended"),
             Some(reason) => reason.close_frame(),
         })
     }

@@ -108,7 +108,7 @@ impl ServerInner {
     pub(crate) fn arrive(&self, connection: &Connection, pending: PendingSocket) {
         if let Some(left) = connection.arrive(pending) {
             self.refuse_late(connection, ResumeRefused::Overtaken);
-            let frame = CloseFrame::new(4000, "taken over");
+            let frame = CloseFrame::from_static(4000, "taken over");
             self.close_socket(left.driver, Detach::Leave(frame));
         }
         // After the socket is stored. The task that ends marks the connection first and looks for a socket afterwards: whichever

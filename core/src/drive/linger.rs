@@ -239,7 +239,7 @@ mod tests {
     }
 
     fn too_big() -> Detach {
-        Detach::Leave(CloseFrame::new(1009, "too big"))
+        Detach::Leave(CloseFrame::from_static(1009, "too big"))
     }
 
     /// The header of a masked binary frame of this length, with the mask 0.
@@ -361,14 +361,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn server_does_not_wait_once_both_sides_have_closed() {
-        for end in [Detach::Leave(CloseFrame::new(1000, "kicked")), Detach::Answered] {
+        for end in [Detach::Leave(CloseFrame::from_static(1000, "kicked")), Detach::Answered] {
             let (ours, mut theirs) = tokio::io::duplex(1024);
             let mut transport = WsTransport::new(ours, Unmasked, &[], 1024);
             theirs.write_all(&[0x88, 0x80, 0, 0, 0, 0]).await.unwrap();
             if end == Detach::Answered {
                 let mut cx = Context::from_waker(std::task::Waker::noop());
                 assert!(transport.poll_receive(&mut cx, &mut |_| Flow::Pause).is_pending());
-                transport.push_close(Some(&CloseFrame::new(1000, "kicked")));
+                transport.push_close(Some(&CloseFrame::from_static(1000, "kicked")));
             }
             let since = Instant::now();
             // The peer neither reads nor ends.
@@ -384,7 +384,8 @@ mod tests {
     async fn client_waits_for_server_to_end_the_stream() {
         let (ours, mut theirs) = tokio::io::duplex(1024);
         let transport = WsTransport::new(ours, Masked(|| [0; 4]), &[], 1024);
-        let mut closing = std::pin::pin!(link(transport).close(Detach::Leave(CloseFrame::new(1000, ""))));
+        let mut closing =
+            std::pin::pin!(link(transport).close(Detach::Leave(CloseFrame::from_static(1000, ""))));
         theirs.write_all(&[0x88, 0x02, 0x03, 0xe8]).await.unwrap();
         assert!(timeout(Duration::from_secs(1), &mut closing).await.is_err());
         let mut read = [0; 8];

@@ -196,8 +196,8 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
                     let result = match frame {
                         Ok(frame) => session
                             .handle_frame(epoch, frame, size, now)
-                            .map_err(|violation| CloseFrame::new(1002, violation.to_string())),
-                        Err(error) => Err(CloseFrame::new(error.close_code(), error.to_string())),
+                            .map_err(|violation| CloseFrame::truncated(1002, violation.to_string())),
+                        Err(error) => Err(CloseFrame::truncated(error.close_code(), error.to_string())),
                     };
                     if let Err(frame) = result {
                         session.handle_violation(epoch, frame);
@@ -288,7 +288,7 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
             self.transport.push_control(message);
         } else {
             // The session counts the control frame as sent. Leaving it out would break the protocol silently.
-            let frame = CloseFrame::new(1011, "codec cannot carry control frames");
+            let frame = CloseFrame::from_static(1011, "codec cannot carry control frames");
             session.drive(|session| session.handle_violation(self.epoch, frame));
         }
     }
@@ -507,7 +507,7 @@ mod tests {
         let (ours, _theirs) = tokio::io::duplex(1024);
         let mut driver = SocketDriver::new(epoch, WsTransport::new(ours, Unmasked, &[], 1024));
         let session = SharedSession::new(session);
-        let end = Detach::Leave(CloseFrame::new(1011, "codec cannot carry control frames"));
+        let end = Detach::Leave(CloseFrame::from_static(1011, "codec cannot carry control frames"));
         assert_eq!(driver.poll(&mut cx(), &session, &Text), Poll::Ready(end));
     }
 

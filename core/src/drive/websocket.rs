@@ -434,7 +434,7 @@ fn keep(bytes: &[u8]) -> Option<Box<BytesMut>> {
 }
 
 fn protocol_error(error: &FrameError) -> ReceiveError {
-    ReceiveError::Protocol(CloseFrame::new(error.close_code(), error.to_string()))
+    ReceiveError::Protocol(CloseFrame::truncated(error.close_code(), error.to_string()))
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl Session {
         frame: Option<CloseFrame>,
         now: Instant,
     ) -> (Option<u64>, Option<CloseFrame>) {
-        let answer = frame.as_ref().map(|frame| CloseFrame::new(frame.code, ""));
+        let answer = frame.as_ref().map(|frame| CloseFrame::truncated(frame.code, ""));
         if epoch != self.epoch || self.state != State::Connected {
             return (None, answer);
         }

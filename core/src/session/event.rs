@@ -130,13 +130,13 @@ impl CloseReason {
             | Self::Evicted
             | Self::TransportLost(_)
             | Self::Remote(_)
-            | Self::TakenOver => CloseFrame::new(1000, ""),
-            Self::Kicked => CloseFrame::new(1000, "kicked"),
-            Self::Duplicate => CloseFrame::new(1000, "duplicate connection id"),
-            Self::ServerClosed => CloseFrame::new(1001, "server shutting down"),
-            Self::TooBig => CloseFrame::new(1009, "message too big"),
-            Self::Overflow => CloseFrame::new(1013, "send buffer overflow"),
-            Self::HandlerPanicked => CloseFrame::new(1011, "handler panicked"),
+            | Self::TakenOver => CloseFrame::from_static(1000, ""),
+            Self::Kicked => CloseFrame::from_static(1000, "kicked"),
+            Self::Duplicate => CloseFrame::from_static(1000, "duplicate connection id"),
+            Self::ServerClosed => CloseFrame::from_static(1001, "server shutting down"),
+            Self::TooBig => CloseFrame::from_static(1009, "message too big"),
+            Self::Overflow => CloseFrame::from_static(1013, "send buffer overflow"),
+            Self::HandlerPanicked => CloseFrame::from_static(1011, "handler panicked"),
         }
     }
 

@@ -135,7 +135,7 @@ impl Session {
     pub fn standing(&self, epoch: Epoch) -> AttachmentState {
         if epoch != self.epoch {
             //= PROTOCOL.md#R5.18: close the older socket with 4000 `taken over`
-            return AttachmentState::Leave(CloseFrame::new(4000, "taken over"));
+            return AttachmentState::Leave(CloseFrame::from_static(4000, "taken over"));
         }
         match (self.state, self.ended.as_deref()) {
             (State::Connected, _) => AttachmentState::Attached,
@@ -144,7 +144,7 @@ impl Session {
             (State::Closed, Some(CloseReason::TransportLost(_))) => AttachmentState::Gone,
             (State::Closed, Some(reason)) => AttachmentState::Leave(reason.close_frame()),
             (State::Suspended, _) if matches!(self.dropped(), Some(DropReason::SessionLost)) => {
-                AttachmentState::Leave(CloseFrame::new(1000, "session lost"))
+                AttachmentState::Leave(CloseFrame::from_static(1000, "session lost"))
             }
             _ => AttachmentState::Gone,
         }

@@ -13,12 +13,12 @@ pub(super) fn parse(body: &[u8]) -> Result<Option<CloseFrame>, FrameError> {
         return Err(FrameError::CloseCode(code));
     }
     let reason = str::from_utf8(reason).map_err(|_| FrameError::CloseReasonNotUtf8)?;
-    Ok(Some(CloseFrame::new(code, reason.to_owned())))
+    Ok(Some(CloseFrame::truncated(code, reason.to_owned())))
 }
 
 /// Whether a close code may be sent: codes that IANA has registered for the wire, and the ranges for libraries and
 /// applications. 1004 is undefined; 1005, 1006 and 1015 are for local use only (§7.4.1).
-pub fn is_allowed(code: u16) -> bool {
+pub const fn is_allowed(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
@@ -33,8 +33,8 @@ mod tests {
 
     #[test]
     fn a_code_stands_alone_or_with_a_reason() {
-        assert_eq!(parse(b"\x03\xe8"), Ok(Some(CloseFrame::new(1000, ""))));
-        assert_eq!(parse(b"\x0f\xa0bye"), Ok(Some(CloseFrame::new(4000, "bye"))));
+        assert_eq!(parse(b"\x03\xe8"), Ok(Some(CloseFrame::from_static(1000, ""))));
+        assert_eq!(parse(b"\x0f\xa0bye"), Ok(Some(CloseFrame::from_static(4000, "bye"))));
     }
 
     #[test]

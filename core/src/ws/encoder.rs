@@ -57,7 +57,7 @@ pub fn encode_close(frame: Option<&CloseFrame>) -> Bytes {
         return encode(opcode, &[]);
     };
     debug_assert!(close::is_allowed(*code), "close code {code} may not be sent");
-    // The fields are public, so the reason may exceed the limit that `CloseFrame::new` enforced.
+    // The fields are public, so the reason may exceed the limit that its constructors enforce.
     let end = reason.floor_char_boundary(CloseFrame::MAX_REASON);
     encode(opcode, &[&code.to_be_bytes(), reason[..end].as_bytes()])
 }
@@ -123,13 +123,13 @@ mod tests {
     #[test]
     fn a_close_says_nothing_or_a_code_and_a_reason() {
         assert_eq!(encode_close(None), &b"\x88\x00"[..]);
-        assert_eq!(encode_close(Some(&CloseFrame::new(1001, ""))), &b"\x88\x02\x03\xe9"[..]);
-        assert_eq!(encode_close(Some(&CloseFrame::new(4000, "bye"))), &b"\x88\x05\x0f\xa0bye"[..]);
+        assert_eq!(encode_close(Some(&CloseFrame::from_static(1001, ""))), &b"\x88\x02\x03\xe9"[..]);
+        assert_eq!(encode_close(Some(&CloseFrame::from_static(4000, "bye"))), &b"\x88\x05\x0f\xa0bye"[..]);
     }
 
     #[test]
     fn a_reason_that_has_grown_is_cut_between_characters() {
-        let mut frame = CloseFrame::new(1000, "");
+        let mut frame = CloseFrame::from_static(1000, "");
         frame.reason = "é".repeat(100).into();
         let bytes = encode_close(Some(&frame));
         assert_eq!(bytes[1], 2 + 122);

@@ -127,7 +127,7 @@ fn leaves_what_follows_in_the_input() {
 fn ignores_all_that_follows_a_close() {
     let body = [&1000u16.to_be_bytes()[..], b"bye"].concat();
     let stream = [frame(FIN | CLOSE, &body), frame(FIN | TEXT, b"late"), vec![0xff; 9]].concat();
-    let close = Incoming::Close(Some(CloseFrame::new(1000, "bye")));
+    let close = Incoming::Close(Some(CloseFrame::from_static(1000, "bye")));
     assert_eq!(decode(&stream), (vec![close], Ok(())));
     assert_eq!(decode(&frame(FIN | CLOSE, b"")), (vec![Incoming::Close(None)], Ok(())));
 }
@@ -322,7 +322,7 @@ fn what_is_encoded_is_decoded() {
             assert_eq!(seen, [Incoming::Message(Message { kind, data })]);
         }
     }
-    let close = CloseFrame::new(4001, "é".repeat(100));
+    let close = CloseFrame::truncated(4001, "é".repeat(100));
     let frames = [encode_ping(b"a"), encode_pong(b""), encode_close(Some(&close))];
     let mut client = Decoder::new(Role::Client, 0);
     let (seen, _) = decode_in_pieces(&mut client, &frames.concat(), 3);
@@ -390,5 +390,5 @@ fn frames_are_written_in_allocations_of_their_exact_size() {
         }
     }
     is_exact(encode_close(None));
-    is_exact(encode_close(Some(&CloseFrame::new(1000, "bye"))));
+    is_exact(encode_close(Some(&CloseFrame::from_static(1000, "bye"))));
 }

@@ -108,16 +108,18 @@ impl Attachment {
                 connection.note_prefetch_driver(&driver);
                 if let Some(old) = self.driver.replace(driver) {
                     // It may be half open. A task closes it, so that it cannot delay the new socket.
-                    let end = Detach::Leave(CloseFrame::new(4000, "taken over"));
+                    let end = Detach::Leave(CloseFrame::from_static(4000, "taken over"));
                     leave(shared, old, end);
                 }
             }
             Err(error) => {
                 let (frame, why) = match error {
                     AttachError::Violation(violation) => {
-                        (CloseFrame::new(1002, violation.to_string()), ResumeRefused::BadCount)
+                        (CloseFrame::truncated(1002, violation.to_string()), ResumeRefused::BadCount)
                     }
-                    AttachError::Fenced => (CloseFrame::new(4000, "taken over"), ResumeRefused::Overtaken),
+                    AttachError::Fenced => {
+                        (CloseFrame::from_static(4000, "taken over"), ResumeRefused::Overtaken)
+                    }
                     // The session ended between the answer to the upgrade and now.
                     _ => (connection.farewell(), ResumeRefused::Ended),
                 };

@@ -270,7 +270,7 @@ impl World {
             && self.session.standing(epoch) == AttachmentState::Attached;
         let may_be_fresh = self.config.side == Side::Client && !self.session.is_opened();
         if let Err(violation) = self.session.handle_frame(epoch, frame, size, self.now) {
-            self.session.handle_violation(epoch, CloseFrame::new(1002, violation.to_string()));
+            self.session.handle_violation(epoch, CloseFrame::truncated(1002, violation.to_string()));
             assert_eq!(self.session.state(), State::Closed);
         } else if asks {
             self.asked = Some(epoch);

@@ -170,7 +170,7 @@ pub(super) fn any_frame(input: &mut Input<'_>, codec: &dyn Codec) -> Bytes {
         _ => {
             let code = input.one_of(&[1000, 1001, 1002, 1008, 1011, 1012, 1013, 4000, 4999]);
             let reason = input.one_of(&["", "retry in 5 ms", "retry in 18446744073709551615 ms"]);
-            ws::encode_close(Some(&rejoin_core::CloseFrame::new(code, reason)))
+            ws::encode_close(Some(&rejoin_core::CloseFrame::truncated(code, reason)))
         }
     }
 }

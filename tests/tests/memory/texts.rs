@@ -10,7 +10,7 @@ use rejoin_server::{
 use rejoin_tests::harness::{self, Line};
 
 fn bye() -> CloseFrame {
-    CloseFrame::new(4001, "bye")
+    CloseFrame::from_static(4001, "bye")
 }
 
 #[test]

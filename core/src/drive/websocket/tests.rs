@@ -401,7 +401,7 @@ async fn a_client_masks_everything_with_keys_of_its_own() {
     let mut transport = WsTransport::new(ours, Masked(key), &[], 1024);
     transport.push_data(ws::encode_message(crate::MessageKind::Text, b"ab"));
     transport.push_ping();
-    transport.push_close(Some(&CloseFrame::new(1000, "")));
+    transport.push_close(Some(&CloseFrame::from_static(1000, "")));
     let mut written = Written::default();
     let flushed = transport.poll_flush(&mut Context::from_waker(Waker::noop()), &mut written);
     assert!(matches!(flushed, Poll::Ready(Ok(()))));

@@ -169,7 +169,7 @@ fn a_close_delivers_what_was_read_before_it() {
         let peer = other(side);
         let mut pair = read_ahead(peer, 5);
         let now = pair.now;
-        pair.session(peer).close(CloseReason::Local(CloseFrame::new(1000, "")), now + SECOND);
+        pair.session(peer).close(CloseReason::Local(CloseFrame::from_static(1000, "")), now + SECOND);
         pair.run();
         assert_eq!(pair.session(peer).counts().unacknowledged, 0, "and acknowledges it");
         assert_eq!(pair.told(side), ["1", "2", "3", "4", "5", end]);
@@ -179,7 +179,7 @@ fn a_close_delivers_what_was_read_before_it() {
 #[test]
 fn a_close_that_may_be_followed_by_a_resume_delivers_what_was_read_before_it() {
     let mut pair = read_ahead(Client, 5);
-    pair.put(0, Client, Item::Close(Some(CloseFrame::new(1001, ""))));
+    pair.put(0, Client, Item::Close(Some(CloseFrame::from_static(1001, ""))));
     pair.deliver(Server, 1);
     assert_eq!(pair.under_way(Client), ["$ack 5", "close 1001"]);
     assert_eq!(pair.told(Server), ["1", "2", "3", "4", "5", "dropped"]);
@@ -200,7 +200,7 @@ fn a_peer_that_closes_and_resumes_again_and_again_fills_the_inbox_no_further() {
         }
         assert!(pair.server().wants_read());
         let old = epoch(&pair);
-        let (_, answer) = pair.server().handle_close(old, Some(CloseFrame::new(1001, "")), now);
+        let (_, answer) = pair.server().handle_close(old, Some(CloseFrame::from_static(1001, "")), now);
         assert!(answer.is_some());
         assert_eq!(pair.server().counts().received, received);
         let new = pair.server().reserve();
@@ -236,7 +236,7 @@ fn a_close_that_nobody_can_resume_after_acknowledges_all_that_it_delivers() {
     for n in 1..=7 {
         pair.server().handle_frame(epoch, data(&n.to_string()), 1, now).unwrap();
     }
-    let (ack, _) = pair.server().handle_close(epoch, Some(CloseFrame::new(1001, "")), now);
+    let (ack, _) = pair.server().handle_close(epoch, Some(CloseFrame::from_static(1001, "")), now);
     assert_eq!(ack, Some(7));
     assert_eq!(pair.server().counts().received, 7);
 }

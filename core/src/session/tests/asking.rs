@@ -220,7 +220,7 @@ fn a_close_frame_stands_behind_what_was_asked_for() {
     let mut pair = Pair::connected(8);
     pair.forge(Client, control(Control::Sync));
     let deadline = pair.now + SECOND;
-    pair.server().close(CloseReason::Local(CloseFrame::new(1000, "")), deadline);
+    pair.server().close(CloseReason::Local(CloseFrame::from_static(1000, "")), deadline);
     pair.write(Server);
     assert_eq!(pair.under_way(Client), ["$ack 0", "close 1000"]);
     pair.forge(Client, control(Control::Sync));
@@ -230,7 +230,7 @@ fn a_close_frame_stands_behind_what_was_asked_for() {
     let mut pair = Pair::connected(8);
     let (epoch, now) = (Epoch(1), pair.now);
     pair.forge(Client, control(Control::Sync));
-    let (ack, _) = pair.server().handle_close(epoch, Some(CloseFrame::new(1012, "")), now);
+    let (ack, _) = pair.server().handle_close(epoch, Some(CloseFrame::from_static(1012, "")), now);
     assert_eq!(ack, Some(0));
 }
 
@@ -241,7 +241,7 @@ fn a_receipt_takes_a_round_trip_while_the_session_closes() {
         pair.send(side, "1");
         pair.session(side).watch_last();
         let deadline = pair.now + SECOND;
-        pair.session(side).close(CloseReason::Local(CloseFrame::new(1000, "")), deadline);
+        pair.session(side).close(CloseReason::Local(CloseFrame::from_static(1000, "")), deadline);
         pair.run();
         assert_eq!(outcomes(&mut pair, side), [(1, Delivery::Delivered)]);
         assert_eq!(pair.session(side).state(), State::Closed);

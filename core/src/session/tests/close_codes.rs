@@ -30,10 +30,10 @@ fn a_client_obeys_each_row_of_the_table() {
         (1008, "rate"),
         (1009, "message too big"),
     ] {
-        let frame = CloseFrame::new(code, reason);
+        let frame = CloseFrame::truncated(code, reason);
         assert_eq!(after_close(Client, Some(frame.clone())), never(frame));
     }
-    let taken_over = CloseFrame::new(4000, "taken over");
+    let taken_over = CloseFrame::from_static(4000, "taken over");
     let ended = (State::Closed, Some(CloseReason::TakenOver), Reconnect::Never);
     assert_eq!(after_close(Client, Some(taken_over)), ended);
     for (code, reason, reconnect) in [
@@ -50,7 +50,7 @@ fn a_client_obeys_each_row_of_the_table() {
         (3000, "", Reconnect::Backoff),
         (4001, "", Reconnect::Backoff),
     ] {
-        let frame = CloseFrame::new(code, reason);
+        let frame = CloseFrame::truncated(code, reason);
         assert_eq!(after_close(Client, Some(frame)), suspended(reconnect), "{code} {reason}");
     }
     assert_eq!(after_close(Client, None), suspended(Reconnect::Backoff));
@@ -64,13 +64,13 @@ fn a_server_obeys_each_row_of_the_table() {
     };
     let normal = (State::Closed, Some(CloseReason::Normal));
     assert_eq!(state(None), normal);
-    assert_eq!(state(Some(CloseFrame::new(1000, "whatever"))), normal);
+    assert_eq!(state(Some(CloseFrame::from_static(1000, "whatever"))), normal);
     for code in [1002, 1007, 1008, 1009] {
-        let frame = CloseFrame::new(code, "");
+        let frame = CloseFrame::truncated(code, "");
         assert_eq!(state(Some(frame.clone())), (State::Closed, Some(CloseReason::Remote(frame))), "{code}");
     }
     for code in [1001, 1003, 1011, 1012, 1013, 3000, 4000] {
-        assert_eq!(state(Some(CloseFrame::new(code, ""))), (State::Suspended, None), "{code}");
+        assert_eq!(state(Some(CloseFrame::truncated(code, ""))), (State::Suspended, None), "{code}");
     }
 }
 
@@ -78,15 +78,16 @@ fn a_server_obeys_each_row_of_the_table() {
 fn a_close_is_answered_with_its_own_code() {
     let mut pair = Pair::connected(8);
     let now = pair.now;
-    let (ack, answer) = pair.client.handle_close(Epoch(1), Some(CloseFrame::new(1012, "retry in 9 ms")), now);
-    assert_eq!((ack, answer), (None, Some(CloseFrame::new(1012, ""))));
+    let (ack, answer) =
+        pair.client.handle_close(Epoch(1), Some(CloseFrame::from_static(1012, "retry in 9 ms")), now);
+    assert_eq!((ack, answer), (None, Some(CloseFrame::from_static(1012, ""))));
     let mut pair = Pair::connected(8);
     assert_eq!(pair.server().handle_close(Epoch(1), None, now), (None, None));
 }
 
 #[test]
 fn a_server_that_ended_the_session_is_not_asked_to_resume_it() {
-    for frame in [CloseFrame::new(1001, "server shutting down"), CloseFrame::new(1011, "")] {
+    for frame in [CloseFrame::from_static(1001, "server shutting down"), CloseFrame::from_static(1011, "")] {
         let mut pair = Pair::connected(8);
         pair.send(Client, "1");
         pair.write(Client);
@@ -114,7 +115,7 @@ fn going_away_for_any_other_reason_suspends_the_session_whoever_says_it() {
         let mut pair = Pair::connected(8);
         pair.send(Client, "1");
         pair.send(Server, "2");
-        pair.put(0, side, Item::Close(Some(CloseFrame::new(1001, reason))));
+        pair.put(0, side, Item::Close(Some(CloseFrame::truncated(1001, reason))));
         pair.deliver(other(side), 1);
         assert_eq!(pair.session(other(side)).state(), State::Suspended, "{side:?} {reason}");
         pair.run();
@@ -128,7 +129,7 @@ fn going_away_for_any_other_reason_suspends_the_session_whoever_says_it() {
 #[test]
 fn how_to_go_on_is_forgotten_with_the_next_socket() {
     let mut pair = Pair::connected(8);
-    pair.put(0, Server, Item::Close(Some(CloseFrame::new(1012, "retry in 9 ms"))));
+    pair.put(0, Server, Item::Close(Some(CloseFrame::from_static(1012, "retry in 9 ms"))));
     pair.run();
     assert_eq!(pair.client.reconnect(), Reconnect::After(Duration::from_millis(9)));
     pair.connect();
@@ -139,12 +140,12 @@ fn how_to_go_on_is_forgotten_with_the_next_socket() {
 fn a_violation_says_what_was_wrong_and_is_final() {
     let mut pair = Pair::connected(8);
     let epoch = Epoch(1);
-    let frame = CloseFrame::new(1007, "no json");
+    let frame = CloseFrame::from_static(1007, "no json");
     pair.client.handle_violation(Epoch(9), frame.clone());
     assert!(pair.client.is_open(), "another socket's");
     pair.client.handle_violation(epoch, frame.clone());
     assert_eq!(pair.client.ended(), Some(&CloseReason::Protocol(frame)));
     assert_eq!(pair.client.reconnect(), Reconnect::Never);
-    pair.server().handle_violation(epoch, CloseFrame::new(1009, "70000 bytes"));
+    pair.server().handle_violation(epoch, CloseFrame::from_static(1009, "70000 bytes"));
     assert_eq!(pair.server().ended(), Some(&CloseReason::TooBig));
 }

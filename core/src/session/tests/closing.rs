@@ -11,7 +11,7 @@ use crate::{CloseFrame, Control, Gap};
 use Side::{Client, Server};
 
 fn local() -> CloseReason {
-    CloseReason::Local(CloseFrame::new(1000, ""))
+    CloseReason::Local(CloseFrame::from_static(1000, ""))
 }
 
 fn close(pair: &mut Pair, side: Side, reason: CloseReason) {
@@ -153,7 +153,7 @@ fn what_has_arrived_is_acknowledged_before_the_answer() {
     pair.send(Client, "1");
     pair.send(Client, "2");
     pair.write(Client);
-    pair.put(0, Client, Item::Close(Some(CloseFrame::new(1001, "going"))));
+    pair.put(0, Client, Item::Close(Some(CloseFrame::from_static(1001, "going"))));
     pair.deliver(Server, 3);
     assert_eq!(pair.under_way(Client), ["$ack 2", "close 1001"]);
 }
@@ -228,7 +228,7 @@ fn a_close_frame_that_comes_before_ours_is_written_is_no_answer_to_it() {
     pair.write(Client);
     pair.deliver(Server, 1);
     close(&mut pair, Server, local());
-    pair.put(0, Client, Item::Close(Some(CloseFrame::new(1000, ""))));
+    pair.put(0, Client, Item::Close(Some(CloseFrame::from_static(1000, ""))));
     pair.deliver(Server, 1);
     assert_eq!(pair.under_way(Client), ["$ack 1", "close 1000"]);
     assert_eq!(pair.told(Server), ["closed: closed by the application"]);
@@ -260,7 +260,7 @@ fn an_answer_acknowledges_nothing() {
             if let Some(count) = acks {
                 pair.put(0, peer, Item::Frame(control(Control::Ack(count))));
             }
-            pair.put(0, peer, Item::Close(Some(CloseFrame::new(1000, ""))));
+            pair.put(0, peer, Item::Close(Some(CloseFrame::from_static(1000, ""))));
             pair.deliver(side, 2);
             assert_eq!(pair.told(side), ["closed: closed by the application"]);
             assert_eq!(pair.session(side).counts().unacknowledged, unacknowledged);
@@ -359,18 +359,21 @@ fn who_waits_for_an_acknowledgement_hears_of_the_end() {
 #[test]
 fn every_reason_has_the_close_frame_of_the_table() {
     for (reason, code, text) in [
-        (CloseReason::Local(CloseFrame::new(1000, "")), 1000, ""),
-        (CloseReason::Local(CloseFrame::new(4242, "bye")), 4242, "bye"),
+        (CloseReason::Local(CloseFrame::from_static(1000, "")), 1000, ""),
+        (CloseReason::Local(CloseFrame::from_static(4242, "bye")), 4242, "bye"),
         (CloseReason::Kicked, 1000, "kicked"),
         (CloseReason::Duplicate, 1000, "duplicate connection id"),
         (CloseReason::ServerClosed, 1001, "server shutting down"),
-        (CloseReason::Protocol(CloseFrame::new(1007, "no json")), 1007, "no json"),
+        (CloseReason::Protocol(CloseFrame::from_static(1007, "no json")), 1007, "no json"),
         (CloseReason::TooBig, 1009, "message too big"),
         (CloseReason::HandlerPanicked, 1011, "handler panicked"),
     ] {
         let mut pair = Pair::connected(8);
         pair.server().end(reason);
-        assert_eq!(pair.server().standing(Epoch(1)), AttachmentState::Leave(CloseFrame::new(code, text)));
+        assert_eq!(
+            pair.server().standing(Epoch(1)),
+            AttachmentState::Leave(CloseFrame::truncated(code, text))
+        );
         assert_eq!(pair.server().poll_timeout(), None);
     }
 }
@@ -401,7 +404,7 @@ fn a_socket_that_came_after_a_lost_one_is_told_of_the_end() {
 
 #[test]
 fn what_the_application_has_closed_is_closed_by_it_whatever_ends_it_first() {
-    let frame = CloseFrame::new(4001, "enough");
+    let frame = CloseFrame::from_static(4001, "enough");
     for (other, reason) in [
         (CloseReason::Duplicate, CloseReason::Local(frame.clone())),
         (CloseReason::ServerClosed, CloseReason::Local(frame.clone())),

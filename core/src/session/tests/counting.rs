@@ -17,7 +17,7 @@ fn send_many(pair: &mut Pair, side: Side, numbers: std::ops::RangeInclusive<u32>
 
 #[track_caller]
 fn assert_protocol_error(pair: &mut Pair, side: Side, what: &str) {
-    let expected = CloseReason::Protocol(CloseFrame::new(1002, what.to_owned()));
+    let expected = CloseReason::Protocol(CloseFrame::truncated(1002, what.to_owned()));
     assert_eq!(pair.session(side).ended(), Some(&expected));
 }
 
@@ -126,7 +126,7 @@ fn an_acknowledgement_beyond_or_backwards_is_a_violation() {
             assert_protocol_error(&mut pair, side, what);
             pair.run();
             let theirs = pair.session(other(side)).ended().cloned();
-            let frame = CloseFrame::new(1002, what);
+            let frame = CloseFrame::truncated(1002, what);
             assert_eq!(theirs, Some(CloseReason::Remote(frame)));
             assert_eq!(pair.client.reconnect(), Reconnect::Never);
         }

@@ -29,7 +29,7 @@ fn forge_open(pair: &mut Pair, open: Open) {
 #[track_caller]
 fn assert_violation(pair: &mut Pair, side: Side, what: &str) {
     let ended = pair.session(side).ended().cloned();
-    let expected = CloseReason::Protocol(CloseFrame::new(1002, what.to_owned()));
+    let expected = CloseReason::Protocol(CloseFrame::truncated(1002, what.to_owned()));
     assert_eq!(ended, Some(expected));
 }
 
@@ -192,7 +192,10 @@ fn session_is_lost_where_open_has_received_less_than_was_acknowledged() {
         "the application is informed when a fresh session is open"
     );
     let epoch = pair.links.last().unwrap().client.epoch;
-    assert_eq!(pair.client.standing(epoch), AttachmentState::Leave(CloseFrame::new(1000, "session lost")));
+    assert_eq!(
+        pair.client.standing(epoch),
+        AttachmentState::Leave(CloseFrame::from_static(1000, "session lost"))
+    );
     assert_eq!(pair.client.resume_offer(), None);
     assert_eq!(pair.client.reconnect(), Reconnect::Backoff);
 
@@ -216,12 +219,12 @@ fn lost_session_of_a_closing_client_ends_it() {
     pair.run();
     pair.cut();
     pair.send(Client, "c2");
-    pair.client.close(CloseReason::Local(CloseFrame::new(1000, "bye")), pair.now + super::SECOND);
+    pair.client.close(CloseReason::Local(CloseFrame::from_static(1000, "bye")), pair.now + super::SECOND);
     pair.connect();
     let mut open = open_of(identity(0).token);
     (open.resumed, open.received) = (true, 0);
     forge_open(&mut pair, open);
-    assert_eq!(pair.client.ended(), Some(&CloseReason::Local(CloseFrame::new(1000, "bye"))));
+    assert_eq!(pair.client.ended(), Some(&CloseReason::Local(CloseFrame::from_static(1000, "bye"))));
     assert_eq!(pair.client.counts().unacknowledged, 1);
 }
 
@@ -258,7 +261,7 @@ fn what_was_accepted_before_open_beyond_the_buffer_waits_for_acknowledgements() 
     for text in &texts {
         pair.send(Client, text);
     }
-    pair.client.close(CloseReason::Local(CloseFrame::new(1000, "")), pair.now + super::SECOND);
+    pair.client.close(CloseReason::Local(CloseFrame::from_static(1000, "")), pair.now + super::SECOND);
     pair.write(Server);
     pair.deliver(Client, 1);
     pair.write(Client);

@@ -322,7 +322,7 @@ impl Witness {
     pub(super) fn close(&mut self, side: Side) {
         let session = self.pair.servers.len() - 1;
         let deadline = self.pair.now + 10 * SECOND;
-        self.pair.session(side).close(CloseReason::Local(CloseFrame::new(1000, "")), deadline);
+        self.pair.session(side).close(CloseReason::Local(CloseFrame::from_static(1000, "")), deadline);
         while match side {
             Side::Server => self.pair.servers[session].state() != State::Closed,
             Side::Client => self.pair.client.state() != State::Closed,

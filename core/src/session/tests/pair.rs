@@ -303,7 +303,7 @@ impl Pair {
             Item::Frame(frame) => {
                 let size = frame.event().len();
                 if let Err(violation) = session.handle_frame(epoch, frame, size, now) {
-                    session.handle_violation(epoch, CloseFrame::new(1002, violation.to_string()));
+                    session.handle_violation(epoch, CloseFrame::truncated(1002, violation.to_string()));
                 }
             }
             Item::Ping => self.put(link, side, Item::Pong),

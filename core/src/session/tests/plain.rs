@@ -246,7 +246,7 @@ fn frames_that_are_being_written_do_not_count_against_the_buffer() {
 #[test]
 fn the_window_holds_in_plain_mode_too() {
     let (mut session, epoch, now) = attached(|_| ());
-    session.handle_close(epoch, Some(CloseFrame::new(1001, "")), now);
+    session.handle_close(epoch, Some(CloseFrame::from_static(1001, "")), now);
     assert_eq!(session.state(), State::Suspended);
     session.handle_timeout(now + 30 * SECOND);
     assert_eq!(session.ended(), Some(&CloseReason::WindowExpired));
@@ -256,7 +256,7 @@ fn the_window_holds_in_plain_mode_too() {
 fn close_writes_what_was_accepted_then_closes_and_waits_for_the_answer() {
     let (mut session, epoch, now) = attached(|_| ());
     send(&mut session, "1").unwrap();
-    let frame = CloseFrame::new(1000, "");
+    let frame = CloseFrame::from_static(1000, "");
     session.close(CloseReason::Local(frame.clone()), now + 5 * SECOND);
     let mut expected = messages(&["1"]);
     expected.push(Transmit::Close(frame.clone()));
@@ -287,12 +287,15 @@ fn a_close_is_the_close_frame_alone_whatever_has_arrived() {
     let (mut session, epoch, now) = attached(|_| ());
     session.handle_frame(epoch, data("1"), 1, now).unwrap();
     session.close(CloseReason::Normal, now + SECOND);
-    assert_eq!(written(&mut session, epoch, now), [Transmit::Close(CloseFrame::new(1000, ""))]);
+    assert_eq!(written(&mut session, epoch, now), [Transmit::Close(CloseFrame::from_static(1000, ""))]);
     assert_eq!(session.state(), State::Connected, "it waits for the answer");
     let (mut session, epoch, now) = attached(|_| ());
     session.handle_frame(epoch, data("1"), 1, now).unwrap();
-    let frame = CloseFrame::new(1000, "bye");
-    assert_eq!(session.handle_close(epoch, Some(frame), now), (None, Some(CloseFrame::new(1000, ""))));
+    let frame = CloseFrame::from_static(1000, "bye");
+    assert_eq!(
+        session.handle_close(epoch, Some(frame), now),
+        (None, Some(CloseFrame::from_static(1000, "")))
+    );
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn takes_over_a_half_open_socket() {
     assert_eq!(pair.server().state(), State::Connected, "the server has not noticed");
     pair.connect();
     let old = pair.links[0].server.epoch;
-    let taken_over = CloseFrame::new(4000, "taken over");
+    let taken_over = CloseFrame::from_static(4000, "taken over");
     assert_eq!(pair.server().standing(old), AttachmentState::Leave(taken_over));
     pair.run();
     pair.send(Client, "c1");
@@ -154,13 +154,13 @@ fn a_fenced_socket_changes_nothing() {
     ] {
         assert_eq!(server.handle_frame(old, frame, 1, later), Ok(()));
     }
-    for close in [None, Some(CloseFrame::new(1000, "")), Some(CloseFrame::new(1001, ""))] {
-        let answer = close.as_ref().map(|close| CloseFrame::new(close.code, ""));
+    for close in [None, Some(CloseFrame::from_static(1000, "")), Some(CloseFrame::from_static(1001, ""))] {
+        let answer = close.as_ref().map(|close| CloseFrame::truncated(close.code, ""));
         assert_eq!(server.handle_close(old, close, later), (None, answer));
     }
     server.handle_heard(old, later);
     server.handle_lost(old, DropReason::HeartbeatTimeout, later);
-    server.handle_violation(old, CloseFrame::new(1002, "no frame"));
+    server.handle_violation(old, CloseFrame::from_static(1002, "no frame"));
     server.handle_written(old, 1, 2000, Some(9000), later);
     assert_eq!(server.poll_transmit(old, later), None);
     assert_eq!(format!("{server:?}"), before);
@@ -178,7 +178,7 @@ fn an_older_request_that_arrives_later_is_fenced() {
     assert_eq!(server.attach(older, Some(0), now), Err(AttachError::Fenced));
     assert_eq!(server.attach(newer, Some(0), now), Err(AttachError::Fenced), "nor does one come twice");
     assert_eq!(format!("{server:?}"), before);
-    let taken_over = CloseFrame::new(4000, "taken over");
+    let taken_over = CloseFrame::from_static(4000, "taken over");
     assert_eq!(server.standing(older), AttachmentState::Leave(taken_over));
     assert_eq!(server.standing(newer), AttachmentState::Attached);
 }
@@ -311,7 +311,7 @@ fn events_come_in_order_connect_messages_drop_restore_closed_last_and_once() {
     pair.connect();
     pair.send(Client, "c3");
     pair.run();
-    pair.client.close(CloseReason::Local(CloseFrame::new(1000, "")), pair.now + super::SECOND);
+    pair.client.close(CloseReason::Local(CloseFrame::from_static(1000, "")), pair.now + super::SECOND);
     pair.run();
     pair.server().end(CloseReason::Kicked);
     pair.cut();

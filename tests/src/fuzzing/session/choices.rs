@@ -18,7 +18,7 @@ pub(super) fn close_frame(input: &mut Input<'_>) -> CloseFrame {
         1 => format!("retry in {} ms", input.number()),
         _ => input.text(),
     };
-    CloseFrame::new(code, reason)
+    CloseFrame::truncated(code, reason)
 }
 
 pub(super) fn close_reason(input: &mut Input<'_>) -> CloseReason {
