@@ -143,7 +143,7 @@ impl ClientBuilder {
 
     /// A socket that takes nothing of what there is to write for this time is lost; so is one that takes less than 1 KiB/s on average
     /// over this time while more than 1 KiB is pending (PROTOCOL.md §7). Also how long
-    /// [`send_wait`](crate::Sender::send_wait) waits for room. Default: 10 s; more than 0, at most 30 s.
+    /// [`send_wait`](crate::Connection::send_wait) waits for room. Default: 10 s; more than 0, at most 30 s.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.options.write_timeout = timeout;
         self
@@ -156,7 +156,7 @@ impl ClientBuilder {
         self
     }
 
-    /// How long [`close`](crate::Sender::close) may take to deliver what was accepted, reconnects included; also how long a
+    /// How long [`close`](crate::Connection::close) may take to deliver what was accepted, reconnects included; also how long a
     /// socket that ends otherwise is read, so that the close code reaches a server which is still sending. Default: 5 s;
     /// more than 0, at most 2 min.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
@@ -185,8 +185,8 @@ impl ClientBuilder {
         self
     }
 
-    /// What becomes of a [`send`](crate::Sender::send) for which the buffer has no room. Default: [`Overflow::Reject`], the caller
-    /// gets an error. To wait for room is the caller's choice: [`send_wait`](crate::Sender::send_wait).
+    /// What becomes of a [`send`](crate::Connection::send) for which the buffer has no room. Default: [`Overflow::Reject`], the caller
+    /// gets an error. To wait for room is the caller's choice: [`send_wait`](crate::Connection::send_wait).
     pub fn overflow(mut self, policy: Overflow) -> Self {
         self.options.overflow = policy;
         self

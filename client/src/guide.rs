@@ -135,7 +135,7 @@
 //!
 //! Where events become many, a [`Router`] finds the handler for each, decodes what it takes, and sends what it returns.
 //!
-//! [`Sender::send_acked`] waits until the server's side of the session has received the frame.
+//! [`Connection::send_acked`] waits until the server's side of the session has received the frame.
 //!
 //! To match answers with questions, give the question an id ([`Frame::with_id`]) and have the server send it back.
 //!
@@ -218,16 +218,16 @@
 //! # }
 //! ```
 //!
-//! A light that shows whether we are online follows [`Sender::state_changes`]. Who wants to see the end of the first socket as
+//! A light that shows whether we are online follows [`Connection::state_changes`]. Who wants to see the end of the first socket as
 //! the end of all turns reconnecting off: [`ClientBuilder::no_reconnect`].
 //!
 //! # Limits and back pressure
 //!
 //! What is sent is kept until the server has acknowledged it: 256 frames and 1 MiB ([`ClientBuilder::send_buffer`],
 //! [`send_buffer_bytes`](ClientBuilder::send_buffer_bytes)), or less where the server keeps less. Beyond that
-//! [`send`](Sender::send) fails, and nothing that was accepted is given up for it; [`send_wait`](Sender::send_wait) waits for
+//! [`send`](Connection::send) fails, and nothing that was accepted is given up for it; [`send_wait`](Connection::send_wait) waits for
 //! room; [`Overflow`] has other policies, for the client ([`ClientBuilder::overflow`]) and for each call
-//! ([`send_with`](Sender::send_with)). A client that is offline for long gets there: say so to your user, or keep the rest
+//! ([`send_with`](Connection::send_with)). A client that is offline for long gets there: say so to your user, or keep the rest
 //! yourself.
 //!
 //! ```
@@ -249,9 +249,9 @@
 //! # let server = Server::builder(connect).build()?;
 //! # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
 //! # let connection = rejoin_client::Client::builder(url).send_buffer(1).connect().await?;
-//! # assert_eq!((say(&connection, "one"), say(&connection, "two")), (Ok(true), Ok(false)));
+//! # assert_eq!((say(&connection.sender(), "one"), say(&connection.sender(), "two")), (Ok(true), Ok(false)));
 //! # connection.close().await;
-//! # assert_eq!(say(&connection, "three"), Err(SendError::Closed));
+//! # assert_eq!(say(&connection.sender(), "three"), Err(SendError::Closed));
 //! # server.shutdown(std::time::Duration::from_secs(1)).await;
 //! # Ok(())
 //! # }
@@ -268,7 +268,7 @@
 //!
 //! # Closing
 //!
-//! [`close`](Sender::close) delivers what was accepted, tells the server, and returns when the connection's task has ended; it
+//! [`close`](Connection::close) delivers what was accepted, tells the server, and returns when the connection's task has ended; it
 //! takes no longer than the [close timeout](ClientBuilder::close_timeout), 5 s, and a second for the socket. It says how many
 //! frames it could not deliver, and they can be had:
 //!
@@ -295,7 +295,7 @@
 //! # }
 //! ```
 //!
-//! [`abort`](Sender::abort), or dropping the [`Connection`], ends it at once and without a word: the server takes it for a lost
+//! [`abort`](Connection::abort), or dropping the [`Connection`], ends it at once and without a word: the server takes it for a lost
 //! socket, and keeps the session for its window.
 //!
 //! # Ways to the server

@@ -1,7 +1,7 @@
 //! A WebSocket client whose [`Connection`] is a session that outlives its sockets.
 //!
 //! The socket may be cut, swapped or taken over: the client dials again by itself, and inside the server's resume window
-//! nothing that [`send`](Sender::send) accepted is lost or repeated, in either direction. Where that cannot be kept, an
+//! nothing that [`send`](Connection::send) accepted is lost or repeated, in either direction. Where that cannot be kept, an
 //! [`Event`] says what is missing.
 //!
 //! ```
@@ -59,8 +59,8 @@
 //! | the server opens the session | begins | [`Client::connect`] returns |
 //! | the server says something | goes on | [`Event::Message`], in the order of its sends |
 //! | sends from many tasks | each arrives once, those of one task in their order | |
-//! | [`send`](Sender::send) to a full buffer | goes on, the frame is not queued; or by [`Overflow`] | [`SendError::Full`]; [`send_wait`](Sender::send_wait) waits |
-//! | [`send_acked`](Sender::send_acked) | waits, over drops too | returns when the server has acknowledged the frame |
+//! | [`send`](Connection::send) to a full buffer | goes on, the frame is not queued; or by [`Overflow`] | [`SendError::Full`]; [`send_wait`](Connection::send_wait) waits |
+//! | [`send_acked`](Connection::send_acked) | waits, over drops too | returns when the server has acknowledged the frame |
 //! | the application takes nothing | 64 frames or 1 MiB are read ahead, then the server has to wait | |
 //! | the socket dies, or nothing arrives for the pong timeout | dials again with backoff; what is sent is kept | [`Event::Dropped`] |
 //! | it reaches the session within the server's window | goes on; what was missed is replayed in order, before anything new | [`Event::Restored`], then messages |
@@ -77,11 +77,11 @@
 //! | the server closes with 1000: kicked, replaced, done | ends | [`CloseReason::Remote`] |
 //! | another socket resumes the session (4000) | ends | [`CloseReason::TakenOver`] |
 //! | the server breaks the protocol, or sends too big a message | ends | [`CloseReason::Protocol`], [`CloseReason::TooBig`] |
-//! | [`close`](Sender::close) | what was accepted is delivered, then it ends; no task is left | no event; [`Closed`] is returned |
-//! | [`close`](Sender::close) while it reconnects | goes on dialling for what is to be delivered, within the close timeout; where nothing is, ends at once | [`Closed::unacknowledged`] |
-//! | [`close`](Sender::close) races a drop | delivers, or counts | [`Closed::unacknowledged`] |
-//! | [`send`](Sender::send) after it | | [`SendError::Closed`] |
-//! | [`abort`](Sender::abort), or [`Connection`] is dropped | ends at once; the server keeps the session for its window | no event |
+//! | [`close`](Connection::close) | what was accepted is delivered, then it ends; no task is left | no event; [`Closed`] is returned |
+//! | [`close`](Connection::close) while it reconnects | goes on dialling for what is to be delivered, within the close timeout; where nothing is, ends at once | [`Closed::unacknowledged`] |
+//! | [`close`](Connection::close) races a drop | delivers, or counts | [`Closed::unacknowledged`] |
+//! | [`send`](Connection::send) after it | | [`SendError::Closed`] |
+//! | [`abort`](Connection::abort), or [`Connection`] is dropped | ends at once; the server keeps the session for its window | no event |
 //!
 //! The reasons come in [`Event::Closed`], which is last.
 //!
@@ -107,7 +107,13 @@ mod refusal;
 pub use refusal::Refusal;
 
 mod connection;
-pub use connection::{Connection, ConnectionState, Sender};
+pub use connection::Connection;
+
+mod sender;
+pub use sender::Sender;
+
+mod state;
+pub use state::ConnectionState;
 
 mod event;
 pub use event::{CloseReason, Closed, Event};
@@ -131,6 +137,8 @@ mod cookies;
 mod transport;
 
 // --- from socket to socket
+mod shared;
+
 mod reconnect;
 
 mod backoff;

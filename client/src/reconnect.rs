@@ -14,7 +14,6 @@ use tokio::time::{sleep, timeout};
 use tracing::Instrument;
 
 use crate::backoff::Backoff;
-use crate::connection::{ConnectionState, Shared};
 use crate::cookies::Cookies;
 use crate::dial::{BoxIo, Dialer};
 use crate::error::ConnectError;
@@ -22,6 +21,8 @@ use crate::event::CloseReason;
 use crate::options::Options;
 use crate::refusal::{Refusal, Remedy};
 use crate::retries::Retries;
+use crate::shared::Shared;
+use crate::state::ConnectionState;
 
 /// Dials, drives the socket, and dials again, until the session has ended.
 pub(crate) struct Driver {

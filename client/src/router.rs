@@ -26,9 +26,10 @@
 //!     .on_error(|_, error| async move { eprintln!("{error}") })
 //!     .build()?;
 //! let mut connection = Client::builder("wss://chat.example.com/ws").connect().await?;
+//! let sender = connection.sender();
 //! while let Some(event) = connection.recv().await {
 //!     match event {
-//!         Event::Message(frame) => router.handle(&connection, frame).await,
+//!         Event::Message(frame) => router.handle(&sender, frame).await,
 //!         Event::Closed(closed) => println!("over: {}", closed.reason),
 //!         _ => {}
 //!     }
@@ -45,7 +46,7 @@ pub use rejoin_core::router::{
     Layer, Peer, RouteError, RouterError,
 };
 
-use crate::connection::Sender;
+use crate::sender::Sender;
 
 /// A router for what a [`Connection`](crate::Connection) receives.
 pub type Router = rejoin_core::router::Router<Sender>;

@@ -21,7 +21,7 @@ pub async fn run(
         builder = builder.header("authorization", &format!("Bearer {token}"));
     }
     let mut connection = builder.connect().await?;
-    print(standing(&connection));
+    print(standing(&connection.sender()));
 
     // A separate task, because a full buffer makes it wait, and events must be read meanwhile.
     let typing = tokio::spawn(say(connection.sender(), lines, print.clone()));

@@ -1,7 +1,7 @@
 //! Closing: what was accepted is delivered, within the time; then every task has ended.
 
 use rejoin_client::{
-    CloseReason, Codec, DecodeError, EncodeError, Event, Frame, JsonCodec, Message, SendError,
+    CloseReason, Codec, DecodeError, EncodeError, Event, Frame, InvalidClose, JsonCodec, Message, SendError,
 };
 use serde_json::json;
 use tokio::runtime::Handle;
@@ -27,6 +27,29 @@ async fn delivers_what_was_accepted_then_says_1000() {
     assert_eq!(connection.send(&number(1)), Err(SendError::Closed));
     assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
     assert!(listener.is_idle());
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_with_sends_code_and_reason() {
+    let (builder, mut listener) = client();
+    let (connection, mut socket) = connected(builder, &mut listener).await;
+    let longest = "x".repeat(123);
+    let (closed, close) = tokio::join!(connection.close_with(4321, longest.clone()), socket.close_frame());
+    assert_eq!(close, Some((4321, longest)));
+    assert!(matches!(closed.unwrap().reason, CloseReason::Local));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalid_close_leaves_the_connection_open() {
+    let (builder, mut listener) = client();
+    let (connection, mut socket) = connected(builder, &mut listener).await;
+    for code in [0, 999, 1005, 1006, 1015, 2000, 5000] {
+        assert_eq!(connection.close_with(code, "").await.unwrap_err(), InvalidClose::Code(code));
+    }
+    let error = connection.sender().close_with(1000, "é".repeat(62)).await.unwrap_err();
+    assert_eq!(error.to_string(), "invalid close reason: 124 bytes (expected at most 123)");
+    connection.send(&number(1)).unwrap();
+    assert_eq!(socket.hear_numbers(1).await, [1]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -201,11 +201,16 @@ impl Socket {
 
     /// The close code that comes, after whatever comes before it; it is answered.
     pub(crate) async fn close_code(&mut self) -> Option<u16> {
+        self.close_frame().await.map(|(code, _)| code)
+    }
+
+    /// The close code and reason, likewise.
+    pub(crate) async fn close_frame(&mut self) -> Option<(u16, String)> {
         loop {
             if let Message::Close(frame) = self.message().await? {
                 // The answer is queued already.
                 self.0.flush().await.ok();
-                return frame.map(|frame| frame.code.into());
+                return frame.map(|frame| (frame.code.into(), frame.reason.to_string()));
             }
         }
     }

@@ -143,9 +143,10 @@ impl Echo {
         mut connection: Connection,
         inflight: u16,
     ) -> Option<String> {
+        let sender = connection.sender();
         let mut sent = 0;
         for _ in 0..inflight {
-            self.ask(&connection, client, &mut sent, self.run.now());
+            self.ask(&sender, client, &mut sent, self.run.now());
         }
         while let Some(event) = connection.recv().await {
             let frame = match event {
@@ -164,7 +165,7 @@ impl Echo {
                 self.answers.add(client);
             }
             if self.goes_on.load(Ordering::Relaxed) {
-                self.ask(&connection, client, &mut sent, now);
+                self.ask(&sender, client, &mut sent, now);
             }
         }
         None

@@ -40,7 +40,8 @@ pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
     let mut report = run.report("idle");
     report.seconds("hold_seconds", options.hold);
     let connected = fleet.clients.len() as u64;
-    let open = fleet.clients.iter().filter(|(_, connection)| super::is_open(connection)).count() as u64;
+    let open =
+        fleet.clients.iter().filter(|(_, connection)| super::is_open(&connection.sender())).count() as u64;
     report.count("connected", "connected", connected);
     report.count("lost", "lost while held", connected - open);
     report.cost(&cost, 0, "");

@@ -80,7 +80,7 @@ async fn a_client_routes_what_it_receives_and_replies() {
     let receiving = tokio::spawn(async move {
         while let Some(event) = ada.recv().await {
             if let Event::Message(frame) = event {
-                router.handle(&ada, frame).await;
+                router.handle(&ada.sender(), frame).await;
             }
         }
     });
