@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::ws;
-
 /// The code and reason of a close frame.
 ///
 /// ```
@@ -34,7 +32,7 @@ impl CloseFrame {
     /// or reserved for local use (RFC 6455 §7.4). [`InvalidClose::Reason`] for a reason longer than [`Self::MAX_REASON`].
     pub fn new(code: u16, reason: impl Into<Cow<'static, str>>) -> Result<Self, InvalidClose> {
         let reason = reason.into();
-        if !ws::is_close_code(code) {
+        if !is_close_code(code) {
             return Err(InvalidClose::Code(code));
         }
         if reason.len() > Self::MAX_REASON {
@@ -48,7 +46,7 @@ impl CloseFrame {
     /// # Panics
     /// Where [`Self::new`] returns an error.
     pub const fn from_static(code: u16, reason: &'static str) -> Self {
-        assert!(ws::is_close_code(code), "close code may not be sent");
+        assert!(is_close_code(code), "close code may not be sent");
         assert!(reason.len() <= Self::MAX_REASON, "close reason is longer than 123 bytes");
         Self { code, reason: Cow::Borrowed(reason) }
     }
@@ -73,6 +71,12 @@ impl fmt::Display for CloseFrame {
         }
         Ok(())
     }
+}
+
+/// Whether a close code may be sent: codes that IANA has registered for the wire, and the ranges for libraries and
+/// applications. 1004 is undefined; 1005, 1006 and 1015 are for local use only (§7.4.1).
+pub const fn is_close_code(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 /// A code or reason that a close frame must not carry. Nothing was closed.

@@ -1,7 +1,7 @@
-//! The body of a close frame (RFC 6455 §5.5.1), and valid close codes (§7.4).
+//! The body of a close frame (RFC 6455 §5.5.1), with a code that may be sent (§7.4).
 
 use super::FrameError;
-use crate::CloseFrame;
+use crate::close::{CloseFrame, is_close_code};
 
 /// Parses the body of a close frame. An empty body is valid.
 pub(super) fn parse(body: &[u8]) -> Result<Option<CloseFrame>, FrameError> {
@@ -9,17 +9,11 @@ pub(super) fn parse(body: &[u8]) -> Result<Option<CloseFrame>, FrameError> {
         return if body.is_empty() { Ok(None) } else { Err(FrameError::CloseTooShort) };
     };
     let code = u16::from_be_bytes(*code);
-    if !is_allowed(code) {
+    if !is_close_code(code) {
         return Err(FrameError::CloseCode(code));
     }
     let reason = str::from_utf8(reason).map_err(|_| FrameError::CloseReasonNotUtf8)?;
     Ok(Some(CloseFrame::truncated(code, reason.to_owned())))
-}
-
-/// Whether a close code may be sent: codes that IANA has registered for the wire, and the ranges for libraries and
-/// applications. 1004 is undefined; 1005, 1006 and 1015 are for local use only (§7.4.1).
-pub const fn is_allowed(code: u16) -> bool {
-    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
 #[cfg(test)]

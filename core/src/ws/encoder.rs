@@ -3,9 +3,9 @@
 
 use bytes::{Buf, Bytes};
 
-use super::close;
 use super::header::{self, Control, MAX_CONTROL, Opcode};
 use super::mask::Mask;
+use crate::close::is_close_code;
 use crate::{CloseFrame, Message, MessageKind};
 
 /// Encodes an unfragmented data message including its header. Every receiver of a broadcast can use the same bytes.
@@ -56,7 +56,7 @@ pub fn encode_close(frame: Option<&CloseFrame>) -> Bytes {
     let Some(CloseFrame { code, reason }) = frame else {
         return encode(opcode, &[]);
     };
-    debug_assert!(close::is_allowed(*code), "close code {code} may not be sent");
+    debug_assert!(is_close_code(*code), "close code {code} may not be sent");
     // The fields are public, so the reason may exceed the limit that its constructors enforce.
     let end = reason.floor_char_boundary(CloseFrame::MAX_REASON);
     encode(opcode, &[&code.to_be_bytes(), reason[..end].as_bytes()])

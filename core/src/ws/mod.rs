@@ -21,7 +21,7 @@ mod assembly;
 mod utf8;
 
 mod close;
-pub use close::is_allowed as is_close_code;
+pub use crate::close::is_close_code;
 
 mod error;
 pub use error::FrameError;
