@@ -125,7 +125,10 @@ impl MemoryBudget {
     }
 
     /// Counts a session that is suspended and can be evicted: `cost` bytes in addition to its messages, until [`Self::resume`].
-    /// The caller must hold no lock.
+    ///
+    /// Must come before an eviction can find the session, or the eviction would subtract the cost first, and the bytes of all
+    /// sessions would wrap around. So it may be called under the lock of the queue, and wakes no task: call [`Self::settle`] once
+    /// that lock is released.
     pub fn suspend(&self, cost: usize) {
         // `reclaimable` grows last, and in `resume` it shrinks first: in between `can_fit` refuses rather than promising bytes
         // that no eviction frees.
@@ -133,7 +136,6 @@ impl MemoryBudget {
         self.change_reclaimable(0, cost);
         // A message that was refused may fit now, since this session can be evicted for it.
         self.ledger.note_freed();
-        self.settle();
     }
 
     /// Stops counting a session that has a socket again, or has ended.

@@ -91,9 +91,9 @@ impl SuspendedSessions {
     /// Adds a session that waits for a socket since `loss`. The session task calls it each time that its session has lost a
     /// socket. The caller must hold no lock.
     pub(crate) fn enter(&self, connection: &Connection, loss: Loss) {
-        if self.queue.add(connection, loss) {
-            self.budget.suspend(SESSION_COST);
-        }
+        self.queue.add(connection, loss, || self.budget.suspend(SESSION_COST));
+        // Senders may evict it now.
+        self.budget.settle();
         // The runtime of this session task may outlive all that the server knows: the expiry task moves here when they end.
         self.runtimes.note();
         // After the session is in the queue: a task that is about to end either sees the session, or has cleared `has_task`.
@@ -121,15 +121,17 @@ impl ExpiryQueue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a session at the end of the queue, unless it is there since this loss. Returns whether it was not there at all.
-    fn add(&self, connection: &Connection, loss: Loss) -> bool {
+    /// Puts a session at the end of the queue, unless it is there since this loss. `count` is called if it was not there at all,
+    /// under the lock: an eviction that finds the session must find it counted.
+    fn add(&self, connection: &Connection, loss: Loss, count: impl FnOnce()) {
         let mut waiting = self.lock();
         if connection.is_suspended_by(loss) {
-            return false;
+            return;
         }
-        let is_new = !waiting.remove(connection);
+        if !waiting.remove(connection) {
+            count();
+        }
         waiting.push(connection, loss);
-        is_new
     }
 
     /// Moves a session that is there since `old`, and has lost another socket since, to the end of the queue.

@@ -224,6 +224,7 @@ async fn suspension_wakes_sender_that_can_evict_it() {
         full.command(|session| session.cut(crate::drive::now()));
         assert!(suspended.set(full).is_ok());
         budget.suspend(0);
+        budget.settle();
     };
     let since = tokio::time::Instant::now();
     assert_eq!(tokio::join!(waits, suspends).0, Ok(()));

@@ -193,6 +193,11 @@ fn who_waits_since_a_later_loss_is_not_taken_out_for_the_earlier_one() {
     let waiting = connection(&shared);
     let loss = |connection: &Connection| connection.session().drive(|session| Loss::last(session));
     let queue = ExpiryQueue::default();
+    let is_new = |loss| {
+        let mut is_new = false;
+        queue.add(&waiting, loss, || is_new = true);
+        is_new
+    };
     let attach_and_lose = || {
         waiting.session().drive(|session| {
             let epoch = session.reserve();
@@ -202,9 +207,9 @@ fn who_waits_since_a_later_loss_is_not_taken_out_for_the_earlier_one() {
         loss(&waiting)
     };
     let early = attach_and_lose();
-    assert!(queue.add(&waiting, early), "it is new");
+    assert!(is_new(early));
     let late = attach_and_lose();
-    assert!(!queue.add(&waiting, late), "it was there");
+    assert!(!is_new(late), "it was there");
     assert!(!queue.remove_since(&waiting, early) && waiting.is_suspended_by(late));
     queue.move_back(&waiting, early, early);
     assert!(waiting.is_suspended_by(late), "it is behind the others already");
@@ -234,9 +239,23 @@ fn who_is_there_since_a_loss_keeps_its_place() {
     let [first, second] = [(); 2].map(|()| connection(&shared));
     let loss = Loss::last(&session(&shared));
     let queue = ExpiryQueue::default();
-    assert!(queue.add(&first, loss) && queue.add(&second, loss));
-    assert!(!queue.add(&first, loss));
+    let mut added = 0;
+    for connection in [&first, &second, &first] {
+        queue.add(connection, loss, || added += 1);
+    }
+    assert_eq!(added, 2);
     assert_eq!(queue.first(), Some(first));
+}
+
+/// An eviction that finds the session subtracts its cost.
+#[test]
+fn session_counts_before_an_eviction_finds_it() {
+    let shared = server();
+    let queue = ExpiryQueue::default();
+    queue.add(&connection(&shared), Loss::last(&session(&shared)), || {
+        assert!(queue.waiting.try_lock().is_err());
+    });
+    assert!(queue.first().is_some());
 }
 
 #[test]
