@@ -296,7 +296,7 @@ impl Connection {
         let code = if ws::is_close_code(code) { code } else { 1000 };
         let reason = CloseReason::Local(CloseFrame::truncated(code, reason));
         let deadline = now() + self.0.shared.options.close_timeout;
-        self.0.session.command(|session| session.close(reason, deadline));
+        self.0.session.close(|session| session.close(reason, deadline));
     }
 
     /// Waits until the session has ended and `on_disconnect` has returned.

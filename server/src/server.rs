@@ -252,7 +252,7 @@ impl Server {
         tracing::info!(sessions = running.len(), ?deadline, "shutting down");
         for chunk in running.chunks(SHUTDOWN_CHUNK) {
             for connection in chunk {
-                connection.session().command(|session| match session.state() {
+                connection.session().close(|session| match session.state() {
                     // Nobody is there to be told, and nobody can come back.
                     State::Suspended | State::New => session.end(CloseReason::ServerClosed),
                     _ => session.close(CloseReason::ServerClosed, end),

@@ -60,6 +60,8 @@ struct Inner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wake {
     Always,
+    /// As [`Self::Always`]. The access closes the session, which leaves its log first.
+    Closes,
     /// When the access has closed the session.
     AtEnd,
     Never,
@@ -111,6 +113,15 @@ impl SharedSession {
         result
     }
 
+    /// Like [`Self::command`], for an `f` that closes or ends the session. The session leaves its room log first: a broadcast that
+    /// counts it is accepted before the close, and delivered. With [`Self::command`] a broadcast could count the session, and
+    /// become visible in the log only after the look at the log and before the close.
+    pub fn close<R>(&self, f: impl FnOnce(&mut Session) -> R) -> R {
+        let (result, effects) = self.access(Wake::Closes, |live| f(&mut live.session));
+        self.apply(effects);
+        result
+    }
+
     /// The driver's access, and that of callers that only read: wakes the application when there is a new event, but never the
     /// driver. A caller other than the driver must not leave anything to write behind.
     pub fn drive<R>(&self, f: impl FnOnce(&mut Session) -> R) -> R {
@@ -128,7 +139,7 @@ impl SharedSession {
         let counts = inner.counts;
         // First of all, so that a frame that `f` sends stands behind the broadcasts that came before it, and `f` sees counts that
         // include them. Without this a `send` could overtake an earlier broadcast.
-        let drained = inner.drain();
+        let drained = if wake == Wake::Closes { inner.unsubscribe() } else { inner.drain() };
         let live = inner.slot.live();
         let before = Usage::of(&live.session);
         let could_hibernate = wake == Wake::Always && live.session.can_hibernate();
@@ -141,6 +152,7 @@ impl SharedSession {
             // do, and waking it would cost a hibernated session a new task for each frame that is sent to it. Any access that
             // ends the session, or begins to close it, leaves this state, and wakes.
             Wake::Always => !could_hibernate || counts || !live.session.can_hibernate(),
+            Wake::Closes => true,
             // The caller flushes the socket itself; but only the driver can report the end to the application.
             Wake::AtEnd => after.open != before.open,
             Wake::Never => false,
@@ -425,74 +437,4 @@ fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::task::Wake;
-
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::{Control, Frame, Mode, Overflow, SessionConfig, SessionIdentity, Side, Token, Transmit};
-
-    #[derive(Default)]
-    struct Flag(AtomicBool);
-
-    impl Wake for Flag {
-        fn wake(self: Arc<Self>) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-
-    #[test]
-    fn the_driver_is_woken_when_what_was_read_ahead_is_to_be_acknowledged() {
-        let mut config = SessionConfig::new(Side::Server, Mode::Session);
-        config.inbox_frames = 1;
-        let delay = config.ack_delay;
-        let identity = SessionIdentity::new(Token::parse("abcdefghijklmnopqrstuv").unwrap(), "id", "room");
-        let start = now();
-        let mut session = Session::new_server(Arc::new(config), identity, None, start);
-        let epoch = session.reserve();
-        session.attach(epoch, None, start).unwrap();
-        session.poll_transmit(epoch, start);
-        for text in ["1", "2"] {
-            session.handle_frame(epoch, Frame::event_only(text), 1, start).unwrap();
-        }
-        let ack = session.poll_transmit(epoch, start + delay);
-        assert_eq!(ack, Some(Transmit::Control(Control::Ack(1))));
-
-        let session = SharedSession::new(session);
-        let (driver, reader) = (Arc::new(Flag::default()), Arc::new(Flag::default()));
-        session.register_driver(&Context::from_waker(&driver.clone().into()));
-        let reader = reader.into();
-        let cx = Context::from_waker(&reader);
-        assert_eq!(session.poll_event(&cx), Poll::Ready(Event::Connected));
-        assert!(!driver.0.load(Ordering::Relaxed), "nothing has changed for it");
-        assert_eq!(session.poll_event(&cx), Poll::Ready(Event::Message(Frame::event_only("1"))));
-        assert!(driver.0.load(Ordering::Relaxed));
-    }
-
-    #[test]
-    fn a_session_that_rests_takes_little_and_hears_what_is_said_to_it() {
-        let mut session = Session::new(Arc::new(SessionConfig::new(Side::Server, Mode::Plain)), now());
-        let epoch = session.reserve();
-        session.attach(epoch, None, now()).unwrap();
-        session.cut(now());
-        let session = SharedSession::new(session);
-        let flag = Arc::new(Flag::default());
-        let woken = || flag.0.swap(false, Ordering::Relaxed);
-        let is_small = || matches!(session.lock().slot, Form::Hibernated(_));
-        assert!(!session.hibernate(flag.clone().into(), false), "it has an event to report");
-        while session.next_event().is_some() {}
-        let capacity = session.capacity_changed();
-        assert!(session.hibernate(flag.clone().into(), false) && !is_small(), "a sender waits for space");
-        drop(capacity);
-        assert!(session.hibernate(flag.clone().into(), false) && is_small());
-        assert_eq!((session.drive(|session| session.counts().drops), is_small(), woken()), (1, true, false));
-        assert_eq!(session.send(Bytes::from_static(b"kept"), Overflow::Reject), Ok(true));
-        assert!(!is_small() && !woken(), "it waits for a socket");
-        session.command(|session| session.close(crate::CloseReason::Normal, now()));
-        assert!(woken(), "the frame is not delivered, and has to be abandoned in time");
-        assert!(!session.hibernate(flag.clone().into(), false));
-    }
-}
+mod tests;

@@ -1,0 +1,71 @@
+//! Tests of [`SharedSession`]: whom an access wakes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Wake;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::{Control, Frame, Mode, Overflow, SessionConfig, SessionIdentity, Side, Token, Transmit};
+
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn the_driver_is_woken_when_what_was_read_ahead_is_to_be_acknowledged() {
+    let mut config = SessionConfig::new(Side::Server, Mode::Session);
+    config.inbox_frames = 1;
+    let delay = config.ack_delay;
+    let identity = SessionIdentity::new(Token::parse("abcdefghijklmnopqrstuv").unwrap(), "id", "room");
+    let start = now();
+    let mut session = Session::new_server(Arc::new(config), identity, None, start);
+    let epoch = session.reserve();
+    session.attach(epoch, None, start).unwrap();
+    session.poll_transmit(epoch, start);
+    for text in ["1", "2"] {
+        session.handle_frame(epoch, Frame::event_only(text), 1, start).unwrap();
+    }
+    let ack = session.poll_transmit(epoch, start + delay);
+    assert_eq!(ack, Some(Transmit::Control(Control::Ack(1))));
+
+    let session = SharedSession::new(session);
+    let (driver, reader) = (Arc::new(Flag::default()), Arc::new(Flag::default()));
+    session.register_driver(&Context::from_waker(&driver.clone().into()));
+    let reader = reader.into();
+    let cx = Context::from_waker(&reader);
+    assert_eq!(session.poll_event(&cx), Poll::Ready(Event::Connected));
+    assert!(!driver.0.load(Ordering::Relaxed), "nothing has changed for it");
+    assert_eq!(session.poll_event(&cx), Poll::Ready(Event::Message(Frame::event_only("1"))));
+    assert!(driver.0.load(Ordering::Relaxed));
+}
+
+#[test]
+fn a_session_that_rests_takes_little_and_hears_what_is_said_to_it() {
+    let mut session = Session::new(Arc::new(SessionConfig::new(Side::Server, Mode::Plain)), now());
+    let epoch = session.reserve();
+    session.attach(epoch, None, now()).unwrap();
+    session.cut(now());
+    let session = SharedSession::new(session);
+    let flag = Arc::new(Flag::default());
+    let woken = || flag.0.swap(false, Ordering::Relaxed);
+    let is_small = || matches!(session.lock().slot, Form::Hibernated(_));
+    assert!(!session.hibernate(flag.clone().into(), false), "it has an event to report");
+    while session.next_event().is_some() {}
+    let capacity = session.capacity_changed();
+    assert!(session.hibernate(flag.clone().into(), false) && !is_small(), "a sender waits for space");
+    drop(capacity);
+    assert!(session.hibernate(flag.clone().into(), false) && is_small());
+    assert_eq!((session.drive(|session| session.counts().drops), is_small(), woken()), (1, true, false));
+    assert_eq!(session.send(Bytes::from_static(b"kept"), Overflow::Reject), Ok(true));
+    assert!(!is_small() && !woken(), "it waits for a socket");
+    session.command(|session| session.close(crate::CloseReason::Normal, now()));
+    assert!(woken(), "the frame is not delivered, and has to be abandoned in time");
+    assert!(!session.hibernate(flag.clone().into(), false));
+}
