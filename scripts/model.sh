@@ -26,5 +26,5 @@ export RUST_BACKTRACE=${RUST_BACKTRACE-0}
 names=()
 for name; do names+=("$name"); done
 [ "${#names[@]}" -gt 0 ] || names=(scenarios::)
-RUSTFLAGS="--cfg rejoin_model" CARGO_TARGET_DIR=$target/model \
+RUSTFLAGS="--cfg rejoin_model" CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_TARGET_DIR=$target/model \
     cargo test -q -p rejoin-server --lib -- "${names[@]}"

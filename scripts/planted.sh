@@ -61,8 +61,26 @@ core() { run -p rejoin-core --all-features --lib "$@"; }
 memory() { run -p rejoin-tests --test memory; }
 foreign() { run -p rejoin-tests --test foreign_code; }
 logging() { run -p rejoin-tests --test logging; }
+# The model, with --cfg rejoin_model or rejoin_loom: a build of its own.
+model() {
+    local cfg=$1
+    shift
+    RUSTFLAGS="--cfg rejoin_$cfg" CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_TARGET_DIR=$CARGO_TARGET_DIR/$cfg \
+        REJOIN_MODEL_RUNS=3000 run "$@"
+}
 trials() { run -p rejoin-tests --test simulation -- --skip schedules --skip the_same_seed; }
 find_it() {
+    # A patch that says so is for the model alone: other tests would find it by chance, or not at all.
+    case "$(sed -n 2p "$1")" in
+        'Found by a scenario.')
+            model model -p rejoin-server --lib scenarios::
+            return
+            ;;
+        'Found by loom.')
+            model loom -p rejoin-core --features drive --lib loom
+            return
+            ;;
+    esac
     case "$(grep -m1 '^+++ b/' "$1")" in
         *b/core/*)
             core -- --skip session::tests::walk --skip session::tests::random ||
@@ -75,9 +93,9 @@ find_it() {
 }
 
 # A test that fails without a bug proves nothing, so check that all pass first.
-for crate in core client server; do
+for kind in '^+++ b/core/' '^+++ b/client/' '^+++ b/server/' '^Found by a scenario' '^Found by loom'; do
     for patch in "${patches[@]}"; do
-        grep -q "^+++ b/$crate/" "$patch" || continue
+        grep -q "$kind" "$patch" || continue
         ! found=$(find_it "$patch") || { echo "with no bug planted: $found" && exit 2; }
         break
     done

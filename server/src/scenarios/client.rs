@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use rejoin_core::drive::model::{current_runtime, spawn_on};
 use rejoin_core::drive::{Unmasked, WsTransport};
 use rejoin_core::{Codec as _, Message, Token};
-use tokio::io::{AsyncRead as _, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead as _, AsyncWrite as _, DuplexStream, ReadBuf};
 
 use crate::accept::admission::Admission;
 use crate::accept::service::LoggedRequest;
@@ -23,6 +23,8 @@ pub(super) struct Client {
     /// `None` in plain mode.
     token: Option<Token>,
     socket: Option<Socket>,
+    /// In plain mode, the socket before it: what it has taken is not sent again, and still to be read.
+    old: Option<Socket>,
     /// The events of all data frames, in the order in which they came.
     pub(super) received: Vec<String>,
     /// The code of the close frame that came last.
@@ -59,13 +61,17 @@ impl Client {
         let connection = shared.registry.by_id(id).expect("it is there before its socket");
         let token = connection.token().cloned();
         let shared = shared.clone();
-        (Self { shared, id, token, socket: Some(socket), received: Vec::new(), closed: None }, connection)
+        (
+            Self { shared, id, token, socket: Some(socket), old: None, received: Vec::new(), closed: None },
+            connection,
+        )
     }
 
     /// Leaves the socket that it has, and comes back with another one. Returns whether the request was accepted.
     pub(super) fn resume(&mut self) -> bool {
         let offer = self.offer();
-        self.socket = arrive(&self.shared, self.id, &offer, WIDE);
+        let old = std::mem::replace(&mut self.socket, arrive(&self.shared, self.id, &offer, WIDE));
+        self.old = old.filter(|_| self.token.is_none());
         self.socket.is_some()
     }
 
@@ -90,8 +96,14 @@ impl Client {
 
     /// Reads all that has come. Returns whether the socket is open.
     pub(super) fn read(&mut self) -> bool {
-        let Some(socket) = &mut self.socket else { return false };
-        let (frames, open) = socket.read();
+        let (mut frames, _) = self.old.as_mut().map(Socket::read).unwrap_or_default();
+        frames.retain(|(opcode, _)| *opcode != 8);
+        let mut open = false;
+        if let Some(socket) = &mut self.socket {
+            let (more, is_open) = socket.read();
+            frames.extend(more);
+            open = is_open;
+        }
         for (opcode, payload) in frames {
             match opcode {
                 1 => {
@@ -108,6 +120,11 @@ impl Client {
             }
         }
         open
+    }
+
+    /// Sends a text.
+    pub(super) fn send(&mut self, text: &str) {
+        self.socket.as_mut().expect("it has one").send(text);
     }
 }
 
@@ -139,6 +156,12 @@ impl Socket {
             self.bytes = rest[length..].to_vec();
         }
         (frames, open)
+    }
+
+    fn send(&mut self, text: &str) {
+        let mut frame = vec![0x81, 0x80 | u8::try_from(text.len()).expect("a short text"), 0, 0, 0, 0];
+        frame.extend(text.as_bytes());
+        assert!(Pin::new(&mut self.io).poll_write(&mut cx(), &frame).is_ready());
     }
 }
 

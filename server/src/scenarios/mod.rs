@@ -2,15 +2,20 @@
 //! are sent. `scripts/model.sh` runs them.
 
 mod client;
+mod ends;
+mod memory;
+mod rooms;
+mod runtimes;
 mod sockets;
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use rejoin_core::drive::model::{Time, idle, live, spawn_on};
+use rejoin_core::drive::model::{self, Joined, Time, idle, live, spawn_on};
 use rejoin_core::{CloseReason, Frame};
+use tokio::runtime::Handle;
 
 use crate::connection::Connection;
 use crate::inner::ServerInner;
@@ -25,27 +30,42 @@ struct World<'a> {
 
 const WINDOW: Duration = Duration::from_secs(30);
 
+/// No client of a scenario answers a ping, and no scenario takes that long.
+const HEARTBEAT: [Duration; 2] = [Duration::from_secs(540), Duration::from_secs(600)];
+
 impl<'a> World<'a> {
     fn new(time: &'a Time) -> Self {
         Self::with(time, |builder| builder)
     }
 
     fn with(time: &'a Time, adjust: impl FnOnce(Builder) -> Builder) -> Self {
+        Self::inside(time, Some(time.handle()), adjust)
+    }
+
+    /// With this runtime as the server's own.
+    fn inside(time: &'a Time, runtime: Option<&Handle>, adjust: impl FnOnce(Builder) -> Builder) -> Self {
         let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
         let ends = Arc::<Mutex<Vec<_>>>::default();
         let seen = ends.clone();
-        let builder =
-            Server::builder(connect).resume_window(WINDOW).on_disconnect(move |connection, reason| {
+        let builder = Server::builder(connect)
+            .resume_window(WINDOW)
+            .heartbeat(HEARTBEAT[0], HEARTBEAT[1])
+            .on_disconnect(move |connection, reason| {
                 seen.lock().unwrap().push((connection.id().to_owned(), reason));
                 async {}
             });
-        rejoin_core::drive::model::enter_runtime(Some(time.handle()));
+        model::enter_runtime(runtime);
         let server = adjust(builder).build().unwrap();
         Self { time, server, ends }
     }
 
     fn shared(&self) -> &Arc<ServerInner> {
         self.server.shared()
+    }
+
+    /// Runs this in a task.
+    fn task<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Joined<T> {
+        spawn_on(task, self.time.handle())
     }
 
     /// The ends of sessions that the application was told of.
@@ -57,7 +77,7 @@ impl<'a> World<'a> {
     fn finish(self) {
         let server = self.server.clone();
         let shutdown = async move { server.shutdown(Duration::from_secs(20)).await };
-        let shutdown = spawn_on(shutdown, self.time.handle());
+        let shutdown = self.task(shutdown);
         for _ in 0..40 {
             idle();
             if shutdown.is_over() {
@@ -82,6 +102,20 @@ fn frame(event: impl Into<String>) -> Frame {
 fn kick(server: &Server, id: &str) {
     let kicked = pin!(server.kick(id)).poll(&mut Context::from_waker(Waker::noop()));
     assert!(kicked.is_ready());
+}
+
+/// Queues these for all in the room, one after the other. Returns for how many in all.
+fn broadcast(server: &Server, events: &[&str]) -> usize {
+    events.iter().map(|event| server.broadcast("room", &frame(*event)).unwrap()).sum()
+}
+
+/// What a task that is over has returned.
+fn joined<T>(task: Joined<T>) -> T {
+    assert!(task.is_over(), "it waits for something that has come: {:?}", live());
+    match pin!(task).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(output)) => output,
+        _ => panic!("it was dropped"),
+    }
 }
 
 /// Sends these, one after the other.

@@ -21,6 +21,11 @@ pub fn thread<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> sh
     shuttle::thread::spawn(run)
 }
 
+/// Lets others run first, who have waited.
+pub fn give_way() {
+    shuttle::thread::yield_now();
+}
+
 /// Lets any other thread or task run: a step that changes nothing.
 pub fn step() {
     shuttle::thread::sleep(std::time::Duration::ZERO);

@@ -1,20 +1,21 @@
 //! [`Time`]: tokio's clock, which stands still until the scenario moves it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, EnterGuard, Handle, Runtime};
 
 /// The runtime whose clock and timers a scenario uses. It runs no task: see [`spawn_on`](super::spawn_on).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Time {
-    runtime: Runtime,
+    runtime: Arc<Runtime>,
 }
 
 impl Time {
     /// A clock that stands still.
     pub fn new() -> Self {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
-        Self { runtime: runtime.expect("a runtime without sockets needs nothing") }
+        Self { runtime: Arc::new(runtime.expect("a runtime without sockets needs nothing")) }
     }
 
     /// Makes it the clock of all threads and tasks of the scenario.

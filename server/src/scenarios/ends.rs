@@ -1,0 +1,166 @@
+//! Ends of sessions: windows, evictions, kicks, shutdown, and those that wait for them.
+
+use std::time::Duration;
+
+use rejoin_core::CloseReason;
+use rejoin_core::drive::model::{explore, idle, thread};
+
+use super::client::{Client, arrive};
+use super::{WINDOW, World, kick};
+use crate::accept::upgrade::Offer;
+
+/// A caller waits for the end of a session, or has not begun to.
+#[test]
+fn caller_that_waits_for_the_end_hears_of_it() {
+    explore(|time| {
+        let world = World::new(time);
+        let (mut client, connection) = Client::plain(world.shared(), "ada");
+        let waits = [(); 2].map(|()| {
+            let connection = connection.clone();
+            world.task(async move { connection.closed().await })
+        });
+        let server = world.server.clone();
+        let kicks = thread(move || kick(&server, "ada"));
+        kicks.join().unwrap();
+        connection.end(CloseReason::Kicked);
+        idle();
+        waits.into_iter().for_each(super::joined);
+        assert!(world.shared().ends.is_empty());
+        client.leave();
+        drop(connection);
+        world.finish();
+    });
+}
+
+/// A window passes while the client comes back.
+#[test]
+fn session_is_resumed_or_ends_with_its_window() {
+    explore(|time| {
+        let world = World::new(time);
+        let (mut client, connection) = Client::session(world.shared(), "ada");
+        idle();
+        world.server.cut("ada").unwrap();
+        let passes = thread({
+            let time = time.clone();
+            move || time.pass(WINDOW)
+        });
+        let resumes = thread(move || {
+            assert!(client.resume());
+            client
+        });
+        passes.join().unwrap();
+        let mut client = resumes.join().unwrap();
+        idle();
+        let is_open = client.read();
+        if connection.is_gone() {
+            assert_eq!(world.ends(), [("ada".to_owned(), CloseReason::WindowExpired)]);
+            // It has a fresh session, unless its socket was promised the old one.
+            assert_eq!(world.shared().registry.by_id("ada").is_some(), client.closed.is_none());
+        } else {
+            assert!(connection.is_attached() && is_open && world.ends().is_empty());
+        }
+        client.leave();
+        drop(connection);
+        world.finish();
+    });
+}
+
+/// The last one leaves the expiry queue, whose task ends, while another one enters.
+#[test]
+fn window_of_a_session_that_enters_an_empty_queue_ends() {
+    explore(|time| {
+        let world = World::new(time);
+        let mut ada = Client::plain(world.shared(), "ada").0;
+        let (mut bob, connection) = Client::plain(world.shared(), "bob");
+        idle();
+        world.server.cut("ada").unwrap();
+        let resumes = thread(move || {
+            ada.resume();
+            ada
+        });
+        let server = world.server.clone();
+        let cuts = thread(move || server.cut("bob").unwrap());
+        let mut ada = resumes.join().unwrap();
+        cuts.join().unwrap();
+        idle();
+        assert!(ada.read() && !bob.read() && !connection.is_gone());
+        time.pass(WINDOW);
+        idle();
+        assert!(connection.is_gone());
+        assert_eq!(world.ends(), [("bob".to_owned(), CloseReason::WindowExpired)]);
+        ada.leave();
+        drop(connection);
+        world.finish();
+    });
+}
+
+/// A session is closed, and loses its socket at the same time.
+#[test]
+fn closed_session_ends_once_whatever_its_socket_does() {
+    explore(|time| {
+        let world = World::new(time);
+        let (mut client, connection) = Client::plain(world.shared(), "ada");
+        let server = world.server.clone();
+        let cuts = thread(move || server.cut("ada").is_ok());
+        let closing = connection.clone();
+        let closes = thread(move || closing.close(1000, ""));
+        cuts.join().unwrap();
+        closes.join().unwrap();
+        let waiting = connection.clone();
+        let waits = world.task(async move { waiting.closed().await });
+        idle();
+        client.leave();
+        for _ in 0..10 {
+            time.pass(Duration::from_secs(1));
+            idle();
+        }
+        super::joined(waits);
+        assert!(world.ends().len() <= 1 && connection.is_gone());
+        drop(connection);
+        world.finish();
+    });
+}
+
+/// A socket and its session come while the server shuts down.
+#[test]
+fn shutdown_leaves_no_session_that_comes_late() {
+    explore(|time| {
+        let world = World::new(time);
+        let mut ada = Client::plain(world.shared(), "ada").0;
+        let shared = world.shared().clone();
+        let accepts = world.shared().tasks.track_future(async move {
+            arrive(&shared, "bob", &Offer::Plain { subprotocol: None }, 1 << 10)
+        });
+        let accepts = world.task(accepts);
+        let server = world.server.clone();
+        let shutdown = world.task(async move { server.shutdown(Duration::from_secs(20)).await });
+        idle();
+        ada.leave();
+        drop(super::joined(accepts));
+        idle();
+        assert_eq!(super::joined(shutdown), 0);
+        assert_eq!(world.shared().registry.running().len(), 0);
+        world.finish();
+    });
+}
+
+/// Everything is to end where it stands while a session goes to rest.
+#[test]
+fn abort_reaches_a_session_that_goes_to_rest() {
+    explore(|time| {
+        let world = World::new(time);
+        let (mut client, connection) = Client::plain(world.shared(), "ada");
+        idle();
+        let server = world.server.clone();
+        let cuts = thread(move || server.cut("ada").is_ok());
+        let shared = world.shared().clone();
+        let aborts = thread(move || shared.abort());
+        cuts.join().unwrap();
+        aborts.join().unwrap();
+        idle();
+        assert!(connection.is_gone());
+        client.leave();
+        drop(connection);
+        world.finish();
+    });
+}

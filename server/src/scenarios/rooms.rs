@@ -1,0 +1,233 @@
+//! Broadcasts, while members come, go, rest and close.
+
+use rejoin_core::Overflow;
+use rejoin_core::drive::model::{explore, idle, thread};
+
+use super::client::{Client, arrive};
+use super::{World, broadcast, frame, kick, send};
+use crate::accept::upgrade::Offer;
+
+/// The fan-out ends, goes round again, and writes beside a broadcast.
+#[test]
+fn room_has_one_order_for_broadcasts_of_two_threads() {
+    explore(|time| {
+        let world = World::new(time);
+        let mut clients = ["ada", "bob", "cyd"].map(|id| Client::plain(world.shared(), id).0);
+        idle();
+        let threads = [["a1", "a2"], ["b1", "b2"]].map(|events| {
+            let server = world.server.clone();
+            thread(move || assert_eq!(broadcast(&server, &events), 6))
+        });
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        idle();
+        assert_eq!(world.shared().suspended.budget().used(), 0, "all have it");
+        for client in &mut clients {
+            client.read();
+            let of = |thread: char| client.received.iter().filter(|event| event.starts_with(thread)).count();
+            assert_eq!((client.received.len(), of('a'), of('b')), (4, 2, 2));
+            let place = |event: &str| client.received.iter().position(|received| received == event);
+            assert!(place("a1") < place("a2") && place("b1") < place("b2"));
+        }
+        assert!(clients.iter().all(|client| client.received == clients[0].received));
+        clients.into_iter().for_each(|mut client| client.leave());
+        world.finish();
+    });
+}
+
+/// A broadcast writes to a chunk itself while the fan-out is at it.
+#[test]
+fn members_of_a_chunk_that_lags_lose_nothing() {
+    explore(|time| {
+        let world = World::with(time, |builder| builder.send_buffer(8));
+        let mut clients = ["ada", "bob"].map(|id| Client::plain(world.shared(), id).0);
+        idle();
+        let threads = [["1", "2", "3"], ["1", "2", "3"]].map(|events| {
+            let server = world.server.clone();
+            thread(move || broadcast(&server, &events))
+        });
+        threads.into_iter().for_each(|thread| assert_eq!(thread.join().unwrap(), 6));
+        idle();
+        for client in &mut clients {
+            client.read();
+            assert_eq!(client.received.len(), 6);
+        }
+        assert_eq!(clients[0].received, clients[1].received);
+        clients.into_iter().for_each(|mut client| client.leave());
+        world.finish();
+    });
+}
+
+/// A member loses its socket, rests, and gets another one while the room goes on.
+#[test]
+fn resting_member_of_a_room_gets_what_it_missed() {
+    explore(|time| {
+        let world = World::new(time);
+        let (mut ada, connection) = Client::session(world.shared(), "ada");
+        let (mut bob, _) = Client::plain(world.shared(), "bob");
+        idle();
+        let server = world.server.clone();
+        let cuts = thread(move || server.cut("ada").unwrap());
+        let server = world.server.clone();
+        let broadcasts = thread(move || {
+            assert_eq!(broadcast(&server, &["1", "2"]), 4);
+            send(&connection, &["3"]);
+            assert_eq!(broadcast(&server, &["4"]), 2);
+        });
+        cuts.join().unwrap();
+        let resumes = thread(move || {
+            assert!(ada.resume());
+            ada
+        });
+        broadcasts.join().unwrap();
+        let mut ada = resumes.join().unwrap();
+        idle();
+        assert!(ada.read() && bob.read());
+        assert_eq!(
+            (ada.received.as_slice(), bob.received.as_slice()),
+            (&["1", "2", "3", "4"].map(String::from)[..], &["1", "2", "4"].map(String::from)[..])
+        );
+        ada.leave();
+        bob.leave();
+        world.finish();
+    });
+}
+
+/// Who leaves has its place taken by the last member, which changes its log.
+#[test]
+fn members_that_stay_miss_nothing_while_others_come_and_go() {
+    explore(|time| {
+        let world = World::new(time);
+        let [mut ada, mut bob, mut cyd] = ["ada", "bob", "cyd"].map(|id| Client::plain(world.shared(), id).0);
+        idle();
+        let server = world.server.clone();
+        let leaves = thread(move || kick(&server, "ada"));
+        let shared = world.shared().clone();
+        let joins = thread(move || Client::plain(&shared, "dan").0);
+        let server = world.server.clone();
+        let broadcasts = thread(move || broadcast(&server, &["1", "2", "3"]));
+        leaves.join().unwrap();
+        let mut dan = joins.join().unwrap();
+        let queued = broadcasts.join().unwrap();
+        idle();
+        for client in [&mut ada, &mut bob, &mut cyd, &mut dan] {
+            client.read();
+        }
+        let all = ["1", "2", "3"].map(String::from);
+        assert_eq!((&*bob.received, &*cyd.received), (&all[..], &all[..]));
+        assert!(all.ends_with(&dan.received), "{:?}", dan.received);
+        // A kick discards what it finds.
+        assert!(all.starts_with(&ada.received), "{:?}", ada.received);
+        assert!((6..=9 + 3).contains(&queued) && queued >= 6 + dan.received.len() + ada.received.len());
+        [ada, bob, cyd, dan].iter_mut().for_each(Client::leave);
+        idle();
+        assert_eq!(world.shared().suspended.budget().messages(), 0, "all have it");
+        world.finish();
+    });
+}
+
+/// A connection that closes gets what was queued for it, and nothing is queued for it afterwards.
+#[test]
+fn closing_member_gets_each_broadcast_that_counted_it() {
+    explore(|time| {
+        let world = World::new(time);
+        let (mut ada, connection) = Client::plain(world.shared(), "ada");
+        let (mut bob, _) = Client::plain(world.shared(), "bob");
+        idle();
+        let closes = thread(move || connection.close(4321, "enough"));
+        let server = world.server.clone();
+        let broadcasts = thread(move || broadcast(&server, &["1", "2", "3"]));
+        closes.join().unwrap();
+        let queued = broadcasts.join().unwrap();
+        idle();
+        ada.read();
+        bob.read();
+        assert_eq!((ada.closed, bob.received.len()), (Some(4321), 3));
+        assert_eq!(queued, 3 + ada.received.len());
+        ada.leave();
+        bob.leave();
+        world.finish();
+    });
+}
+
+/// Frames that each member is asked about stand in one order with those of the log.
+#[test]
+fn broadcasts_of_two_policies_reach_all_in_one_order() {
+    explore(|time| {
+        let world = World::new(time);
+        let (mut ada, connection) = Client::plain(world.shared(), "ada");
+        let mut bob = Client::plain(world.shared(), "bob").0;
+        idle();
+        let server = world.server.clone();
+        let logs = thread(move || assert_eq!(broadcast(&server, &["l1", "l2"]), 4));
+        let server = world.server.clone();
+        let asks = thread(move || {
+            for event in ["r1", "r2"] {
+                assert_eq!(server.broadcast_with("room", &frame(event), Overflow::Reject), Ok(2));
+            }
+        });
+        send(&connection, &["s1", "s2"]);
+        logs.join().unwrap();
+        asks.join().unwrap();
+        idle();
+        ada.read();
+        bob.read();
+        let place = |event: &str| ada.received.iter().position(|received| received == event).unwrap();
+        assert!(place("l1") < place("l2") && place("r1") < place("r2") && place("s1") < place("s2"));
+        ada.received.retain(|event| !event.starts_with('s'));
+        assert_eq!((ada.received.len(), &ada.received), (4, &bob.received));
+        ada.leave();
+        bob.leave();
+        drop(connection);
+        world.finish();
+    });
+}
+
+/// A socket that is full is written on by its own task, whoever has found it full.
+#[test]
+fn full_socket_is_written_on_when_it_is_read() {
+    explore(|time| {
+        let world = World::new(time);
+        let (mut ada, _) = Client::open(world.shared(), "ada", Offer::Plain { subprotocol: None }, 24);
+        idle();
+        let server = world.server.clone();
+        let broadcasts = thread(move || assert_eq!(broadcast(&server, &["first", "second", "third"]), 3));
+        let reads = thread(move || {
+            ada.read();
+            ada.read();
+            ada
+        });
+        broadcasts.join().unwrap();
+        let mut ada = reads.join().unwrap();
+        for _ in 0..10 {
+            idle();
+            ada.read();
+        }
+        assert_eq!(ada.received, ["first", "second", "third"]);
+        ada.leave();
+        world.finish();
+    });
+}
+
+/// The last member leaves, and the room with it, while another one comes.
+#[test]
+fn member_that_joins_a_room_that_ends_is_in_one() {
+    explore(|time| {
+        let world = World::new(time);
+        let mut ada = Client::plain(world.shared(), "ada").0;
+        idle();
+        let server = world.server.clone();
+        let leaves = thread(move || kick(&server, "ada"));
+        let shared = world.shared().clone();
+        let joins = thread(move || {
+            let offer = Offer::Plain { subprotocol: None };
+            arrive(&shared, "bob", &offer, 1 << 10).expect("nothing is against it")
+        });
+        leaves.join().unwrap();
+        let bob = joins.join().unwrap();
+        idle();
+        assert_eq!((broadcast(&world.server, &["1"]), world.shared().rooms.len()), (1, 1));
+        ada.leave();
+        drop(bob);
+        world.finish();
+    });
+}

@@ -1,0 +1,36 @@
+//! Runtimes end while the server goes on in another one.
+
+use rejoin_core::drive::model::{Time, end_runtime, enter_runtime, explore, idle, thread};
+
+use super::client::Client;
+use super::{World, broadcast};
+
+/// The server's first runtime ends in the middle of a fan-out.
+#[test]
+fn fan_out_goes_on_in_the_next_runtime() {
+    explore(|time| {
+        let (world, first) = in_the_second(time);
+        let clients = ["ada", "bob", "cyd"].map(|id| Client::plain(world.shared(), id).0);
+        idle();
+        let server = world.server.clone();
+        let broadcasts = thread(move || broadcast(&server, &["1", "2"]));
+        let ends = thread(move || end_runtime(first.handle()));
+        assert_eq!(broadcasts.join().unwrap(), 6);
+        ends.join().unwrap();
+        idle();
+        for mut client in clients {
+            client.leave();
+            assert_eq!(client.received, ["1", "2"]);
+        }
+        world.finish();
+    });
+}
+
+/// A server whose first runtime may end. Its sessions live in the second one, whose clock is the scenario's.
+fn in_the_second(time: &Time) -> (World<'_>, Time) {
+    let first = Time::new();
+    let world = World::inside(time, Some(first.handle()), |builder| builder);
+    enter_runtime(Some(time.handle()));
+    world.shared().runtimes.note();
+    (world, first)
+}
