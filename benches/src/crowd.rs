@@ -28,7 +28,7 @@ pub struct Crowd {
 /// Whoever comes is let in, as whom he says.
 async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
     let word = |name| request.query(name).unwrap_or_default();
-    Ok(Identity::room(word("room")).with_id(word("id")))
+    Ok(Identity::new().with_room(word("room")).with_id(word("id")))
 }
 
 impl Crowd {

@@ -334,7 +334,7 @@ impl ClientBuilder {
     /// #
     /// # async fn proxy_to_a_server() -> Result<std::net::SocketAddr, Box<dyn std::error::Error>> {
     /// #     use rejoin_server::{ConnectRequest, Identity, Reject, Server};
-    /// #     async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+    /// #     async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
     /// #     let server = Server::builder(connect).build()?;
     /// #     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     /// #     let addr = listener.local_addr()?;

@@ -57,7 +57,7 @@ impl Client {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # async fn anyone(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+    /// # async fn anyone(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
     /// # let server = Server::builder(anyone).build()?;
     /// let (ours, theirs) = tokio::io::duplex(64 * 1024);
     /// # let serving = server.clone();

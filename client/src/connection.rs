@@ -143,7 +143,7 @@ impl Connection {
         self.sender.id()
     }
 
-    /// The room that the server assigned; `None` in plain mode.
+    /// The room that the server assigned; `None` if it assigned none, and in plain mode.
     pub fn room(&self) -> Option<String> {
         self.sender.room()
     }

@@ -52,7 +52,7 @@
 //! # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
 //! # async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
 //! #     match request.header("authorization") {
-//! #         Some("Bearer secret-of-ada") => Ok(Identity::room("lobby").with_id("ada")),
+//! #         Some("Bearer secret-of-ada") => Ok(Identity::new().with_room("lobby").with_id("ada")),
 //! #         _ => Err(Reject::unauthorized("this token is not ours")),
 //! #     }
 //! # }
@@ -111,7 +111,7 @@
 //! }
 //!
 //! # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
-//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby").with_id("ada")) }
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby").with_id("ada")) }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let server = Server::builder(connect)
@@ -190,7 +190,7 @@
 //!
 //! # use std::time::Duration;
 //! # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
-//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby").with_id("ada")) }
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby").with_id("ada")) }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let server = Server::builder(connect).on_connect(|me| async move {
@@ -243,7 +243,7 @@
 //!     }
 //! }
 //! # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
-//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let server = Server::builder(connect).build()?;
@@ -276,7 +276,7 @@
 //! # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
 //! use rejoin_client::{Client, Frame};
 //!
-//! # async fn anyone(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+//! # async fn anyone(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let server = Server::builder(anyone).build()?;
@@ -333,7 +333,7 @@
 //! use rejoin_server::{ConnectRequest, Identity, Reject, Server};
 //!
 //! async fn connect(_: ConnectRequest) -> Result<Identity, Reject> {
-//!     Ok(Identity::room("lobby").with_id("ada"))
+//!     Ok(Identity::new().with_room("lobby").with_id("ada"))
 //! }
 //!
 //! // In a test of yours: #[tokio::test(start_paused = true)]

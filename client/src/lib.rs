@@ -8,7 +8,7 @@
 //! use rejoin_client::{Client, Event, Frame};
 //!
 //! # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
-//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let server = Server::builder(connect)

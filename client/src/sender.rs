@@ -85,9 +85,10 @@ impl Sender {
         self.shared.id()
     }
 
-    /// The room that the server assigned; `None` in plain mode.
+    /// The room that the server assigned; `None` if it assigned none, and in plain mode.
     pub fn room(&self) -> Option<String> {
-        self.shared.session.drive(|session| session.identity().map(|identity| identity.room.to_string()))
+        let room = self.shared.session.drive(|session| Some(session.identity()?.room.to_string()));
+        room.filter(|room| !room.is_empty())
     }
 
     /// The state of the connection at this moment. See [`Connection::state`](crate::Connection::state).

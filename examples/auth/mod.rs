@@ -137,7 +137,7 @@ pub async fn connect(signer: Arc<Signer>, request: ConnectRequest) -> Result<Ide
     }
     // The ID comes from the signed claims, never from the request, because a request that claims an ID can end the session
     // that has it. A user thus has one session, and logging in elsewhere ends it; for several devices, add the device's name.
-    Ok(Identity::room(room).with_id(user.name).with_data(Member { user }))
+    Ok(Identity::new().with_room(room).with_id(user.name).with_data(Member { user }))
 }
 
 /// The data attached to a connection through its identity.
@@ -168,7 +168,7 @@ fn unauthorized(why: impl Into<std::borrow::Cow<'static, str>>) -> Reject {
 #[derive(Serialize)]
 struct Welcome<'a> {
     you: &'a str,
-    room: &'a str,
+    room: Option<&'a str>,
     rooms: &'a [&'a str],
 }
 
@@ -182,5 +182,5 @@ async fn handle_join(me: Connection) {
 /// Adds the sender to a message. The ID comes from the connection, so that a client cannot fake it.
 async fn handle_message(me: Connection, message: Frame) {
     let said = message.with_id(me.id());
-    me.server().broadcast(me.room(), &said).ok();
+    me.broadcast(&said).ok();
 }

@@ -118,9 +118,9 @@ async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
     let room = request.query("room").filter(|room| !room.is_empty());
     let room = room.ok_or_else(|| Reject::new(StatusCode::BAD_REQUEST, "which room? /ws?room=…"))?;
     let ConnectInfo(peer) = *request.extensions().get::<ConnectInfo<SocketAddr>>().expect("axum attaches it");
-    Ok(Identity::room(room).with_data(peer))
+    Ok(Identity::new().with_room(room).with_data(peer))
 }
 
 async fn handle_message(me: Connection, frame: Frame) {
-    me.server().broadcast(me.room(), &frame.with_id(me.id())).ok();
+    me.broadcast(&frame.with_id(me.id())).ok();
 }

@@ -100,7 +100,7 @@ struct Said<'a> {
 async fn connect(chat: Arc<Chat>, request: ConnectRequest) -> Result<Identity, Reject> {
     let name = label("name", request.query("name"), LONGEST_NAME)?;
     let room = label("room", request.query("room"), LONGEST_ROOM)?;
-    Ok(Identity::room(room).with_data(Member { name, chat }))
+    Ok(Identity::new().with_room(room).with_data(Member { name, chat }))
 }
 
 fn label(what: &str, value: Option<String>, longest: usize) -> Result<String, Reject> {
@@ -114,7 +114,7 @@ fn label(what: &str, value: Option<String>, longest: usize) -> Result<String, Re
 async fn handle_join(me: Connection) {
     let chat = chat(&me);
     let _in_order = chat.order.lock().unwrap_or_else(PoisonError::into_inner);
-    let members = me.server().connections(me.room());
+    let members = me.server().connections(me.room().expect("connect assigns it"));
     // The new member may already have lost its socket again, but it must not see itself as away.
     let people = members.iter().map(|member| person(member, !member.is_attached() && member.id() != me.id()));
     let welcome = Welcome { you: person(&me, false), people: people.collect() };
@@ -170,7 +170,7 @@ impl Chat {
 /// Sends a frame to all members of this member's room. Members who are away get it when they are back.
 fn tell_room(member: &Connection, frame: &Frame) {
     // Fails after a shutdown, when the room is empty anyway.
-    member.server().broadcast(member.room(), frame).ok();
+    member.broadcast(frame).ok();
 }
 
 fn chat(connection: &Connection) -> &Chat {

@@ -82,7 +82,7 @@ fn server() -> Result<Server, ConfigError> {
 
 async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
     let room = request.query("room").ok_or_else(|| Reject::unauthorized("which room?"))?;
-    Ok(Identity::room(room))
+    Ok(Identity::new().with_room(room))
 }
 
 async fn handle_message(me: Connection, frame: Frame) {
@@ -92,7 +92,7 @@ async fn handle_message(me: Connection, frame: Frame) {
         return;
     }
     // Fails after a shutdown, when the room is empty anyway.
-    me.server().broadcast(me.room(), &frame).ok();
+    me.broadcast(&frame).ok();
 }
 
 /// Discards old samples. Histograms keep every sample until the next scrape, so without scrapes they would grow forever.

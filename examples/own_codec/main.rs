@@ -99,7 +99,7 @@ async fn run() -> Result<Vec<String>, Box<dyn Error>> {
         .codec(JsonCodec)
         .on_message(|connection, frame| async move {
             // To every member of the room, the sender included. Encoded once for all sensors and once for all dashboards.
-            connection.server().broadcast(connection.room(), &frame).ok();
+            connection.broadcast(&frame).ok();
         })
         .build()?;
     let listening = server.listen("127.0.0.1:0").await?;
@@ -127,7 +127,7 @@ async fn run() -> Result<Vec<String>, Box<dyn Error>> {
 
 async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
     let room = request.query("room").ok_or_else(|| Reject::unauthorized("which room?"))?;
-    Ok(Identity::room(room))
+    Ok(Identity::new().with_room(room))
 }
 
 #[derive(serde::Serialize)]

@@ -159,11 +159,12 @@ impl Builder {
 
     // --- sessions
 
-    /// How long a session outlives its socket. Default 30 s; zero turns resuming off, [`Duration::MAX`] keeps sessions for ever.
+    /// How long a session outlives its socket. Default 30 s; more than 0. `None` turns resuming off: a session ends with its
+    /// socket. [`Duration::MAX`] keeps sessions without a limit of time.
     ///
-    /// Costs the memory of the session and of the frames that it keeps, for as long.
-    pub fn resume_window(mut self, window: Duration) -> Self {
-        self.options.resume_window = window;
+    /// Costs the memory of the session and of the frames that it keeps, for that time.
+    pub fn resume_window(mut self, window: impl Into<Option<Duration>>) -> Self {
+        self.options.resume_window = window.into();
         self
     }
 

@@ -26,6 +26,7 @@ use rejoin_core::{
     CloseFrame, CloseReason, Codec, Counts, Frame, Mode, Overflow, Session, SessionIdentity, State, Token, ws,
 };
 
+use crate::error::BroadcastError;
 use crate::inner::ServerInner;
 use crate::observe::reporter::SessionReporter;
 use crate::server::Server;
@@ -158,9 +159,9 @@ impl Connection {
         }
     }
 
-    /// The room that `ConnectFn` assigned.
-    pub fn room(&self) -> &str {
-        self.shared_room()
+    /// The room that `ConnectFn` assigned; `None` if it assigned none.
+    pub fn room(&self) -> Option<&str> {
+        Some(&**self.shared_room()).filter(|room| !room.is_empty())
     }
 
     /// The number of the session: no other one in this process has it, or gets it later. A later session is given a greater number. It
@@ -174,11 +175,11 @@ impl Connection {
     ///
     /// ```
     /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
-    /// # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+    /// # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
     /// # fn main() -> Result<(), rejoin_server::ConfigError> {
     /// let server = Server::builder(connect)
     ///     .on_message(|connection, frame| async move {
-    ///         connection.server().broadcast(connection.room(), &frame).ok();
+    ///         connection.server().send("the clerk", &frame).ok();
     ///     })
     ///     .build()?;
     /// # let _ = server; Ok(())
@@ -280,6 +281,28 @@ impl Connection {
         self.0.session.send_acked(message, self.0.shared.options.write_timeout).await
     }
 
+    /// Queues a frame for everyone in the connection's room, this connection included, and returns for how many:
+    /// [`Server::broadcast`]. Without a room that is 0.
+    ///
+    /// ```
+    /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+    /// # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
+    /// # fn main() -> Result<(), rejoin_server::ConfigError> {
+    /// let server = Server::builder(connect)
+    ///     .on_message(|connection, frame| async move {
+    ///         connection.broadcast(&frame).ok();
+    ///     })
+    ///     .build()?;
+    /// # let _ = server; Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Server::broadcast`].
+    pub fn broadcast(&self, frame: &Frame) -> Result<usize, BroadcastError> {
+        self.room().map_or(Ok(0), |room| self.server().broadcast(room, frame))
+    }
+
     fn encode(&self, frame: &Frame) -> Result<Bytes, SendError> {
         self.0.session.check(frame)?;
         let message = self.codec().encode(frame)?;
@@ -331,6 +354,7 @@ impl Connection {
         &self.0.number
     }
 
+    /// The name of its room; empty if it has none, since no room has that name.
     pub(crate) fn shared_room(&self) -> &Arc<str> {
         match &self.0.who {
             SessionKey::Plain { room, .. } => room,

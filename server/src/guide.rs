@@ -25,14 +25,14 @@
 //! use rejoin_server::{ConnectRequest, Identity, Reject, Server};
 //!
 //! async fn connect(_request: ConnectRequest) -> Result<Identity, Reject> {
-//!     Ok(Identity::room("lobby"))
+//!     Ok(Identity::new().with_room("lobby"))
 //! }
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     let server = Server::builder(connect)
 //!         .on_message(|connection, frame| async move {
-//!             connection.server().broadcast(connection.room(), &frame).ok();
+//!             connection.broadcast(&frame).ok();
 //!         })
 //!         .build()?;
 //!     let listening = server.listen("127.0.0.1:9000").await?;
@@ -54,7 +54,7 @@
 //!
 //! ```
 //! # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
-//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let server = Server::builder(connect).build()?;
@@ -109,7 +109,7 @@
 //!         return Err(Reject::forbidden(format!("{} may not enter {room}", account.name)));
 //!     }
 //!     // The ID comes from the account; handlers get the rest from `Connection::data`.
-//!     Ok(Identity::room(room).with_id(account.name.clone()).with_data(account))
+//!     Ok(Identity::new().with_room(room).with_id(account.name.clone()).with_data(account))
 //! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -176,10 +176,10 @@
 //!             let said = Said { from: me.id(), text: &say.text };
 //!             let said = Frame::new("said", &said).expect("strings have an image in JSON");
 //!             // An empty room is no error; a server that was shut down is.
-//!             me.server().broadcast(me.room(), &said).ok();
+//!             me.broadcast(&said).ok();
 //!         }
 //!         "who" => {
-//!             let members = me.server().connections(me.room());
+//!             let members = me.server().connections(me.room().expect("connect assigns one"));
 //!             let ids: Vec<_> = members.iter().map(Connection::id).collect();
 //!             let these = Frame::new("these", &ids).expect("strings have an image in JSON");
 //!             me.send(&these.with_id(message.id())).ok();
@@ -187,7 +187,7 @@
 //!         _ => me.close(1008, "no such event"),
 //!     }
 //! }
-//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby").with_id("ada")) }
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby").with_id("ada")) }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let server = Server::builder(connect).on_message(handle_message).build()?;
@@ -225,7 +225,7 @@
 //! # #[cfg(all(feature = "msgpack", feature = "protobuf"))]
 //! use rejoin_server::{MsgpackCodec, ProtobufCodec};
 //!
-//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
 //! let builder = Server::builder(connect).codec(JsonCodec);
 //! # #[cfg(all(feature = "msgpack", feature = "protobuf"))]
 //! let builder = builder.codec(MsgpackCodec).codec(ProtobufCodec);
@@ -280,11 +280,11 @@
 //!
 //! fn tell(who: &Connection, event: &str) {
 //!     let frame = Frame::new(event, who.id()).expect("a string has an image in JSON");
-//!     who.server().broadcast(who.room(), &frame).ok();
+//!     who.broadcast(&frame).ok();
 //! }
 //!
 //! # async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
-//! #     Ok(Identity::room("lobby").with_id(request.query("id").unwrap_or_default()))
+//! #     Ok(Identity::new().with_room("lobby").with_id(request.query("id").unwrap_or_default()))
 //! # }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -364,7 +364,7 @@
 //!     Ok(())
 //! }
 //! # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
-//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # // In a task of its own: a handler that streamed would not hear what the client says meanwhile.
@@ -401,7 +401,7 @@
 //!         Err(error) => println!("by telephone, then: {error}"),
 //!     }
 //! }
-//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let server = Server::builder(connect).send_buffer(4).on_connect(|me| async move {
@@ -438,7 +438,7 @@
 //! let server = Server::builder(move |request: ConnectRequest| {
 //!     let permits = permits.clone();
 //!     async move {
-//!         let identity = Identity::room("lobby");
+//!         let identity = Identity::new().with_room("lobby");
 //!         if request.resumes().is_some() {
 //!             return Ok(identity); // the session has its permit
 //!         }
@@ -486,7 +486,7 @@
 //!     }
 //! }
 //! # use rejoin_server::{ConnectRequest, Identity, Reject};
-//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let server = Server::builder(connect).build()?;
@@ -603,7 +603,7 @@
 //! use rejoin_server::{ConnectRequest, Identity, Reject, Server};
 //!
 //! async fn connect(_: ConnectRequest) -> Result<Identity, Reject> {
-//!     Ok(Identity::room("lobby").with_id("ada"))
+//!     Ok(Identity::new().with_room("lobby").with_id("ada"))
 //! }
 //!
 //! // In a test of yours: #[tokio::test(start_paused = true)]

@@ -258,7 +258,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn sockets_that_lose_or_come_late_hear_why() {
         let told = Refused::default();
-        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
         let server = Server::builder(connect).metrics(told.clone()).build().unwrap();
         let shared = server.shared();
         let connection = connection(shared);

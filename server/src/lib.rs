@@ -8,7 +8,7 @@
 //!
 //! async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
 //!     let room = request.query("room").ok_or_else(|| Reject::unauthorized("which room?"))?;
-//!     Ok(Identity::room(room))
+//!     Ok(Identity::new().with_room(room))
 //! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]

@@ -29,7 +29,7 @@ pub enum DuplicateId {
 /// The options as [`Builder`](crate::Builder) collects them. `build()` checks them.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    pub(crate) resume_window: Duration,
+    pub(crate) resume_window: Option<Duration>,
     pub(crate) ping_interval: Duration,
     pub(crate) pong_timeout: Duration,
     pub(crate) write_timeout: Duration,
@@ -53,7 +53,7 @@ pub(crate) struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            resume_window: Duration::from_secs(30),
+            resume_window: Some(Duration::from_secs(30)),
             ping_interval: Duration::from_secs(10),
             pong_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(10),
@@ -89,6 +89,12 @@ impl Options {
         let check = |fits: bool, option, value: &dyn fmt::Debug, range| {
             if fits { Ok(()) } else { Err(ConfigError { option, value: format!("{value:?}"), range }) }
         };
+        check(
+            self.resume_window.is_none_or(|window| !window.is_zero()),
+            "resume_window",
+            &self.resume_window.unwrap_or_default(),
+            "more than 0, or `None` to turn resuming off",
+        )?;
         let (ping, pong) = (self.ping_interval, self.pong_timeout);
         check(
             !ping.is_zero() && ping < pong && pong <= 600 * SECOND,
@@ -168,7 +174,7 @@ impl Options {
     /// What a session of this mode is allowed.
     pub(crate) fn session(&self, mode: Mode) -> Arc<SessionConfig> {
         let mut config = SessionConfig::new(Side::Server, mode);
-        config.resume_window = self.resume_window;
+        config.resume_window = self.resume_window.unwrap_or_default();
         config.ping_interval = self.ping_interval;
         config.pong_timeout = self.pong_timeout;
         config.write_timeout = self.write_timeout;
@@ -210,7 +216,7 @@ mod tests {
     use crate::{Builder, ConnectRequest, Identity, JsonCodec, Reject, Server};
 
     async fn connect(_: ConnectRequest) -> Result<Identity, Reject> {
-        Ok(Identity::room("room"))
+        Ok(Identity::new().with_room("room"))
     }
 
     fn secs(n: u64) -> Duration {
@@ -224,7 +230,8 @@ mod tests {
     #[test]
     fn each_wrong_value_is_refused_by_name() {
         type Case = (&'static str, fn(Builder) -> Builder);
-        let cases: [Case; 31] = [
+        let cases: [Case; 32] = [
+            ("resume_window", |b| b.resume_window(Duration::ZERO)),
             ("heartbeat", |b| b.heartbeat(Duration::ZERO, secs(1))),
             ("heartbeat", |b| b.heartbeat(secs(2), secs(2))),
             ("heartbeat", |b| b.heartbeat(secs(2), secs(601))),
@@ -268,12 +275,13 @@ mod tests {
 
     #[test]
     fn the_ends_of_the_ranges_are_in_them() {
-        let ends: [fn(Builder) -> Builder; 10] = [
+        let ends: [fn(Builder) -> Builder; 11] = [
             |b| b.heartbeat(Duration::from_nanos(1), secs(600)),
             |b| b.write_timeout(secs(30)).close_timeout(secs(30)).handshake_timeout(secs(60)),
             |b| b.max_message_size(1).send_buffer(1).send_buffer_bytes(1).max_retained_bytes(1),
             |b| b.max_message_size(64 * MIB).send_buffer(65_536).send_buffer_bytes(usize::MAX),
-            |b| b.resume_window(Duration::ZERO),
+            |b| b.resume_window(None),
+            |b| b.resume_window(Duration::from_nanos(1)),
             |b| b.resume_window(Duration::MAX).max_retained_bytes(usize::MAX),
             |b| b.codec(Named("a")).codec(JsonCodec),
             |b| b.subprotocol("graphql-ws").allow_origin("https://app.example:8443"),
@@ -325,7 +333,7 @@ mod tests {
         let buffers = options.send_buffer == 256 && options.send_buffer_bytes == 1_048_576;
         let policies =
             (options.overflow, options.broadcast_overflow) == (Overflow::Reject, Overflow::DropOldest);
-        is("`resume_window`", "30 s", options.resume_window == secs(30));
+        is("`resume_window`", "30 s", options.resume_window == Some(secs(30)));
         is("`heartbeat`", "ping after 10 s, lost after 30 s", pings);
         is("`write_timeout`", "10 s", options.write_timeout == secs(10));
         is("`close_timeout`", "5 s", options.close_timeout == secs(5));
@@ -346,7 +354,7 @@ mod tests {
     fn sessions_get_what_the_options_say() {
         let (a, b, c, d) = (secs(1), secs(2), secs(3), secs(4));
         let options = Options {
-            resume_window: a,
+            resume_window: Some(a),
             ping_interval: b,
             pong_timeout: c,
             write_timeout: d,

@@ -12,7 +12,7 @@
 //!
 //! async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
 //!     let user = request.query("user").ok_or_else(|| Reject::unauthorized("who are you?"))?;
-//!     Ok(Identity::room("lobby").with_data(User(user)))
+//!     Ok(Identity::new().with_room("lobby").with_data(User(user)))
 //! }
 //!
 //! #[derive(Clone)]
@@ -32,7 +32,7 @@
 //!     Decoded(text): Decoded<String>,
 //! ) -> Result<(), BoxError> {
 //!     let line = Frame::new("chat.line", &format!("{user}: {text}"))?;
-//!     connection.server().broadcast(connection.room(), &line)?;
+//!     connection.broadcast(&line)?;
 //!     Ok(())
 //! }
 //!

@@ -13,7 +13,7 @@ use crate::session::registry;
 use crate::{ConnectRequest, Identity, Reject};
 
 pub(crate) fn server() -> Arc<ServerInner> {
-    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
     Server::builder(connect).build().unwrap().shared().clone()
 }
 

@@ -20,7 +20,7 @@ use crate::{Builder, ConnectRequest, Identity, JsonCodec, Reject, Server};
 const LIMIT: usize = 1000;
 
 fn builder() -> Builder {
-    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
     Server::builder(connect).max_retained_bytes(LIMIT)
 }
 

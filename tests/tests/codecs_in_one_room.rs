@@ -70,13 +70,13 @@ async fn sees(page: &fantoccini::Client, name: &str, expected: Value) {
 
 /// A room that repeats to all what anybody says, and the page.
 async fn start_server() -> u16 {
-    let server = Server::builder(|_| async { Ok(Identity::room("room")) })
+    let server = Server::builder(|_| async { Ok(Identity::new().with_room("room")) })
         .codec(JsonCodec)
         .codec(MsgpackCodec)
         .codec(ProtobufCodec)
         .send_buffer(1024)
         .on_message(|connection, frame| async move {
-            connection.server().broadcast(connection.room(), &frame).expect("there is an image for somebody");
+            connection.broadcast(&frame).expect("there is an image for somebody");
         });
     let server = server.build().expect("the options are in their ranges");
     let file = |kind, text: &'static str| get(async move || ([(CONTENT_TYPE, kind)], text));

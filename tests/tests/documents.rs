@@ -129,13 +129,17 @@ mod wspulse_client {
         use rejoin_server::{ConnectRequest, Identity, Reject, Server};
 
         let connect = async |request: ConnectRequest| match request.header("authorization") {
-            Some("Bearer secret") => Ok(Identity::room(request.query("room").unwrap())),
+            Some("Bearer secret") => Ok(Identity::new().with_room(request.query("room").unwrap())),
             _ => Err(Reject::unauthorized("who are you?")),
         };
         let (sees, mut seen) = tokio::sync::mpsc::unbounded_channel();
         let server = Server::builder(connect).on_message(move |me, frame| {
-            sees.send((me.room().to_string(), frame.event().to_owned(), frame.decode::<String>().unwrap()))
-                .unwrap();
+            sees.send((
+                me.room().unwrap().to_owned(),
+                frame.event().to_owned(),
+                frame.decode::<String>().unwrap(),
+            ))
+            .unwrap();
             me.send(&frame).unwrap();
             me.close(1000, "enough");
             async {}

@@ -69,7 +69,7 @@ async fn sees(page: &Client, script: &str, wanted: impl Fn(&Value) -> bool) -> V
 
 /// Sends back what it gets.
 async fn start_server() -> u16 {
-    let server = Server::builder(|_| async { Ok(Identity::room("room")) })
+    let server = Server::builder(|_| async { Ok(Identity::new().with_room("room")) })
         .on_message(|connection, frame| async move { drop(connection.send_wait(&frame).await) });
     let server = server.build().expect("the options are in their ranges");
     let file = |kind, text: &'static str| get(async move || ([(CONTENT_TYPE, kind)], text));

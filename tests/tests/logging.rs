@@ -225,7 +225,7 @@ async fn what_is_refused_is_told_without_the_token_even_where_the_application_qu
         async move {
             let offers = request.header("sec-websocket-protocol").unwrap_or_default().to_owned();
             match status {
-                None => Ok(Identity::room("room").with_id("ada")),
+                None => Ok(Identity::new().with_room("room").with_id("ada")),
                 Some(status) => Err(Reject::new(status, format!("not with {offers}"))),
             }
         }
@@ -262,7 +262,7 @@ async fn operator_sees_addresses_refusals_and_shutdown_at_info() {
     let (tape, _guard) = capture("info");
     let server = Server::builder(async |request: ConnectRequest| {
         let id: u32 = request.query("id").unwrap_or_default().parse().or_unavailable()?;
-        Ok(Identity::room("room").with_id(id.to_string()))
+        Ok(Identity::new().with_room("room").with_id(id.to_string()))
     });
     let server = server.build().unwrap();
     let addr = server.listen("127.0.0.1:0").await.unwrap().local_addr();

@@ -63,5 +63,5 @@ async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
         return Err(Reject::unauthorized("this is no key"));
     }
     let id = request.query("id").unwrap_or_default();
-    Ok(Identity::room(request.query("room").unwrap_or_default()).with_id(id))
+    Ok(Identity::new().with_room(request.query("room").unwrap_or_default()).with_id(id))
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use rejoin_tests::harness::within;
 use serde_json::Value;
@@ -85,7 +84,7 @@ async fn fanout_sees_what_a_server_repeats_and_what_it_leaves_out() {
             async move {
                 // The third one twice, the sixth one not at all.
                 for _ in 0..[1, 1, 2, 1, 1, 0].get(n as usize).copied().unwrap_or(1) {
-                    connection.server().broadcast(connection.room(), &frame).unwrap();
+                    connection.broadcast(&frame).unwrap();
                 }
             }
         })
@@ -144,7 +143,7 @@ async fn storm(cut: &str) {
 #[tokio::test]
 async fn resume_storm_tells_of_sessions_that_a_server_has_not_kept() {
     let (_server, _listening, url) = server(|builder| {
-        builder.resume_window(Duration::ZERO).on_message(|connection, frame| async move {
+        builder.resume_window(None).on_message(|connection, frame| async move {
             connection.send_wait(&frame).await.ok();
         })
     })

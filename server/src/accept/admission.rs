@@ -66,16 +66,20 @@ impl Admission {
                 }
             }
         };
-        if identity.id.is_empty() {
-            identity.id = registry::new_id().map_err(no_randomness)?.into();
-        } else if let Some(existing) = shared.registry.by_id(&identity.id)
-            && takes_over(shared, &existing, mode, &identity)
-        {
-            shared.metrics.report(|metrics| metrics.resume_attempted());
-            let epoch = existing.session().drive(|session| session.reserve());
-            return Ok(Self { connection: existing, epoch, received: None, task: None });
-        }
-        let (session, who) = new_session(shared, mode, lost, peer_max, identity.id, &identity.room)?;
+        let id = match identity.id.take() {
+            None => registry::new_id().map_err(no_randomness)?.into(),
+            Some(id) => {
+                if let Some(existing) = shared.registry.by_id(&id)
+                    && takes_over(shared, &existing, mode, &identity)
+                {
+                    shared.metrics.report(|metrics| metrics.resume_attempted());
+                    let epoch = existing.session().drive(|session| session.reserve());
+                    return Ok(Self { connection: existing, epoch, received: None, task: None });
+                }
+                id
+            }
+        };
+        let (session, who) = new_session(shared, mode, lost, peer_max, id, identity.room.as_deref())?;
         Self::open(shared, session, who, codec, identity.data, asked.peer)
     }
 
@@ -126,8 +130,10 @@ impl Admission {
             replaced.end(CloseReason::Duplicate);
             shared.forget(replaced);
         }
-        for _ in 0..shared.rooms.join(&connection) {
-            shared.metrics.report(|metrics| metrics.room_created());
+        if connection.room().is_some() {
+            for _ in 0..shared.rooms.join(&connection) {
+                shared.metrics.report(|metrics| metrics.room_created());
+            }
         }
         let task = SessionTask::new(shared.clone(), connection.clone(), replaced);
         Ok(Self { connection, epoch, received: None, task: Some(task) })
@@ -171,8 +177,8 @@ fn find(
     identity: &Identity,
 ) -> Result<Connection, LostReason> {
     let found = by_token(shared, resume, codecs)?;
-    let same = |claimed: &str, actual: &str| claimed.is_empty() || claimed == actual;
-    if !same(&identity.id, found.id()) || !same(&identity.room, found.room()) {
+    let same = |claimed: Option<&str>, actual: Option<&str>| claimed.is_none() || claimed == actual;
+    if !same(identity.id.as_deref(), Some(found.id())) || !same(identity.room.as_deref(), found.room()) {
         return Err(LostReason::Identity);
     }
     Ok(found)
@@ -180,7 +186,7 @@ fn find(
 
 /// The session whose token the client offers, if it has not ended and the client supports its codec.
 fn by_token(shared: &ServerInner, resume: &Resume, codecs: &[usize]) -> Result<Connection, LostReason> {
-    if shared.options.resume_window.is_zero() {
+    if shared.options.resume_window.is_none() {
         return Err(LostReason::Unknown);
     }
     let found = shared.registry.by_token(&resume.token)?;
@@ -210,7 +216,7 @@ pub(crate) fn resumable(shared: &ServerInner, offer: &Offer) -> Option<Connectio
 fn takes_over(shared: &ServerInner, existing: &Connection, mode: Mode, identity: &Identity) -> bool {
     mode == Mode::Plain
         && existing.mode() == Mode::Plain
-        && *existing.room() == *identity.room
+        && existing.room() == identity.room.as_deref()
         && existing.session().drive(|session| match session.state() {
             _ if !session.is_open() => false,
             State::Suspended => true,
@@ -225,9 +231,9 @@ fn new_session(
     lost: Option<LostReason>,
     peer_max: u64,
     id: Box<str>,
-    room: &str,
+    room: Option<&str>,
 ) -> Result<(Session, SessionKey), Reject> {
-    let room = shared.rooms.name(room);
+    let room = room.map_or_else(Arc::default, |room| shared.rooms.name(room));
     let config = shared.session_config(mode).clone();
     if mode == Mode::Plain {
         return Ok((Session::new(config, now()), SessionKey::Plain { id, room }));
@@ -264,7 +270,7 @@ mod tests {
         for is_closing in [false, true] {
             let shared = server();
             let offer = Offer::Plain { subprotocol: None };
-            let identity = Identity::room("room").with_id("ada");
+            let identity = Identity::new().with_room("room").with_id("ada");
             let admission = Admission::decide(&shared, &offer, identity, &LoggedRequest::default()).unwrap();
             let ada = shared.registry.by_id("ada").expect("it is there before its socket");
             if is_closing {
@@ -280,7 +286,7 @@ mod tests {
     fn an_ended_session_is_not_resumed() {
         let shared = server();
         let (session, who) =
-            new_session(&shared, Mode::Session, None, u64::MAX, "ada".into(), "room").unwrap();
+            new_session(&shared, Mode::Session, None, u64::MAX, "ada".into(), Some("room")).unwrap();
         let new = NewConnection {
             shared: shared.clone(),
             who,
@@ -317,13 +323,13 @@ mod tests {
             ("ended", |session| session.end(CloseReason::Normal)),
         ];
         for policy in [DuplicateId::Replace, DuplicateId::Reject, DuplicateId::Resume] {
-            let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+            let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
             let server = Server::builder(connect).duplicate_id(policy).build().unwrap();
             for (state, change) in states {
                 let existing = connection(server.shared());
                 existing.session().command(change);
                 let takes = |mode, room: &str| {
-                    takes_over(server.shared(), &existing, mode, &Identity::room(room.to_owned()))
+                    takes_over(server.shared(), &existing, mode, &Identity::new().with_room(room.to_owned()))
                 };
                 let expected = state == "suspended" || state == "connected" && policy == DuplicateId::Resume;
                 assert_eq!(takes(Mode::Plain, "room"), expected, "{state}, {policy:?}");

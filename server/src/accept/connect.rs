@@ -24,7 +24,7 @@ use http::{Extensions, HeaderMap, Uri, request};
 ///
 /// async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
 ///     let user = request.query("user").ok_or_else(|| Reject::unauthorized("who are you?"))?;
-///     Ok(Identity::room("lobby").with_id(user))
+///     Ok(Identity::new().with_room("lobby").with_id(user))
 /// }
 /// # let _ = rejoin_server::Server::builder(connect);
 /// ```
@@ -174,36 +174,46 @@ impl fmt::Debug for ConnectRequest {
     }
 }
 
-/// Who a connection is: its room, its ID, and data of the application's own.
+/// Who a connection is: its ID, its room, and data of the application's own, each of which is optional.
+///
+/// On a resume, a room or an ID that is left out means that of the session. Another one than that opens a fresh session.
 ///
 /// ```
 /// # use rejoin_server::Identity;
 /// # struct User { name: String }
 /// # let user = User { name: "ada".into() };
-/// let identity = Identity::room("lobby").with_id(user.name.clone()).with_data(user);
+/// let identity = Identity::new().with_room("lobby").with_id(user.name.clone()).with_data(user);
 /// # let _ = identity;
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Identity {
-    pub(crate) room: Box<str>,
-    pub(crate) id: Box<str>,
+    pub(crate) room: Option<Box<str>>,
+    pub(crate) id: Option<Box<str>>,
     pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Identity {
-    /// A member of this room: any name; a room is there while it has members. For a resume an empty name means 'the
-    /// session's', and another one than that a fresh session.
-    pub fn room(room: impl Into<Box<str>>) -> Self {
-        Self { room: room.into(), id: Box::default(), data: None }
+    /// Creates an identity with a random connection ID, without a room and without data. On a resume it is that of the session.
+    pub fn new() -> Self {
+        Self::default()
     }
 
-    /// With this connection ID, which is unique in a server. Default, and for an empty one: a random UUID;
-    /// for a resume, the session's. Another one than that means a fresh session.
+    /// Makes the connection a member of this room. A room exists while it has members, and its name may be any text but the
+    /// empty one, which means no room. Default: no room; the connection then receives no broadcast. A second call replaces the
+    /// first.
+    #[must_use]
+    pub fn with_room(mut self, room: impl Into<Box<str>>) -> Self {
+        self.room = Some(room.into()).filter(|room| !room.is_empty());
+        self
+    }
+
+    /// Sets the connection ID, which is unique in a server. Default, and for an empty ID: a random UUID. A second call replaces
+    /// the first.
     ///
-    /// What becomes of a session that has the ID already, [`DuplicateId`](crate::DuplicateId) says.
+    /// [`DuplicateId`](crate::DuplicateId) says what happens to a session that already has the ID.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<Box<str>>) -> Self {
-        self.id = id.into();
+        self.id = Some(id.into()).filter(|id| !id.is_empty());
         self
     }
 
@@ -224,7 +234,7 @@ impl Identity {
     /// }
     ///
     /// async fn connect(_: ConnectRequest) -> Result<Identity, Reject> {
-    ///     Ok(Identity::room("lobby").with_data(Player::default()))
+    ///     Ok(Identity::new().with_room("lobby").with_data(Player::default()))
     /// }
     ///
     /// let server = Server::builder(connect).on_connect(|connection| async move {

@@ -119,7 +119,7 @@ fn chain(error: &dyn Error) -> String {
 ///     let token = request.query("token").ok_or_else(|| Reject::unauthorized("token is missing"))?;
 ///     let user = verify(&token).or_unauthorized()?;
 ///     let name = load(user).await.or_unavailable()?;
-///     Ok(Identity::room("lobby").with_id(name))
+///     Ok(Identity::new().with_room("lobby").with_id(name))
 /// }
 /// # let _ = rejoin_server::Server::builder(connect);
 /// ```
@@ -128,7 +128,7 @@ fn chain(error: &dyn Error) -> String {
 /// # use rejoin_server::{ConnectRequest, Identity, Reject};
 /// async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
 ///     let user: u64 = request.query("user").unwrap_or_default().parse()?;
-///     Ok(Identity::room("lobby").with_id(user.to_string()))
+///     Ok(Identity::new().with_room("lobby").with_id(user.to_string()))
 /// }
 /// ```
 ///

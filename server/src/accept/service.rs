@@ -39,7 +39,7 @@ use crate::session::task::SessionTask;
 /// ```
 /// # use rejoin_server::{Server, Identity, Reject, ConnectRequest};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::room("lobby")) }
+/// # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
 /// let server = Server::builder(connect).build()?;
 /// let app: axum::Router = axum::Router::new().route_service("/ws", server.service());
 /// # let _ = app;

@@ -59,7 +59,9 @@ mod tests {
         let drops = dropped.clone();
         let connect = move |_: ConnectRequest| {
             let player = Player { me: OnceLock::new(), dropped: drops.clone() };
-            std::future::ready(Ok::<_, Reject>(Identity::room("room").with_id("ada").with_data(player)))
+            std::future::ready(Ok::<_, Reject>(
+                Identity::new().with_room("room").with_id("ada").with_data(player),
+            ))
         };
         let server = Server::builder(connect).on_connect(|connection| async move {
             let player: &Player = connection.data().unwrap();

@@ -19,7 +19,7 @@ use crate::observe::metrics::{CallbackKind, Metrics, ResumeRefused};
 /// use rejoin_server::FacadeMetrics;
 ///
 /// # fn main() -> Result<(), rejoin_server::ConfigError> {
-/// let server = Server::builder(async |_| Ok::<_, Reject>(Identity::room("lobby")))
+/// let server = Server::builder(async |_| Ok::<_, Reject>(Identity::new().with_room("lobby")))
 ///     .metrics(FacadeMetrics::new())
 ///     .build()?;
 /// # let _ = server; Ok(())

@@ -45,7 +45,7 @@ use rejoin_core::{CloseReason, DropReason, LostReason};
 ///
 /// # fn main() -> Result<(), rejoin_server::ConfigError> {
 /// let kicks = Kicks::default();
-/// let server = Server::builder(async |_| Ok::<_, Reject>(Identity::room("lobby")))
+/// let server = Server::builder(async |_| Ok::<_, Reject>(Identity::new().with_room("lobby")))
 ///     .metrics(kicks.clone())
 ///     .build()?;
 /// # let _ = server; Ok(())

@@ -196,7 +196,8 @@ mod tests {
     fn the_end_of_a_runtime_reports_what_its_sessions_have_not() {
         let told = Told::default();
         let runtime = runtime();
-        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room").with_id("ada"));
+        let connect =
+            async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room").with_id("ada"));
         let server = Server::builder(connect).metrics(told.clone()).build().unwrap();
         let theirs = runtime.block_on(async {
             let theirs = dial(&server).await;
@@ -211,7 +212,7 @@ mod tests {
 
     #[test]
     fn counts_are_kept_for_metrics_alone() {
-        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
         let measured = Server::builder(connect).metrics(Told::default()).build().unwrap();
         for (shared, is_kept) in [(server(), false), (measured.shared().clone(), true)] {
             let mut reporter = SessionReporter::default();

@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn sessions_end_while_connections_are_visited() {
-        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
         let server = Server::builder(connect).build().unwrap();
         let shared = server.shared().clone();
         let [visited, ends] = [connection(&shared), connection(&shared)];

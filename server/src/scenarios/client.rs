@@ -176,7 +176,7 @@ pub(super) fn arrive(
     offer: &Offer,
     capacity: usize,
 ) -> Option<Socket> {
-    let identity = Identity::room("room").with_id(id);
+    let identity = Identity::new().with_room("room").with_id(id);
     let admission = Admission::decide(shared, offer, identity, &LoggedRequest::default()).ok()?;
     let (ours, theirs) = tokio::io::duplex(capacity);
     let transport = WsTransport::new(ours, Unmasked, &[], 1 << 16);

@@ -44,7 +44,7 @@ impl<'a> World<'a> {
 
     /// With this runtime as the server's own.
     fn inside(time: &'a Time, runtime: Option<&Handle>, adjust: impl FnOnce(Builder) -> Builder) -> Self {
-        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
         let ends = Arc::<Mutex<Vec<_>>>::default();
         let seen = ends.clone();
         let builder = Server::builder(connect)

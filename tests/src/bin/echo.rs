@@ -29,7 +29,7 @@ impl Codec for AnyMessage {
 }
 
 async fn connect(_: ConnectRequest) -> Result<Identity, Reject> {
-    Ok(Identity::room("echo"))
+    Ok(Identity::new().with_room("echo"))
 }
 
 #[tokio::main]

@@ -72,7 +72,7 @@ impl World {
         let builder = echo
             .send_buffer(input.one_of(&[4, 1, 256]))
             .send_buffer_bytes(input.one_of(&[1 << 20, 1, 100]))
-            .resume_window(Duration::from_secs(input.one_of(&[30, 0, 3600])))
+            .resume_window(input.one_of(&[Some(30), None, Some(3600)]).map(Duration::from_secs))
             .max_message_size(limit)
             .max_retained_bytes(input.one_of(&[1 << 30, 1 << 20]))
             .duplicate_id(duplicate)

@@ -48,7 +48,7 @@ pub enum What {
 /// # Errors
 /// Never fails.
 pub async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
-    let identity = Identity::room(request.query("room").unwrap_or_else(|| "room".into()));
+    let identity = Identity::new().with_room(request.query("room").unwrap_or_else(|| "room".into()));
     Ok(match request.query("id") {
         Some(id) => identity.with_id(id),
         None => identity,

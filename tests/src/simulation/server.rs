@@ -105,7 +105,7 @@ async fn connect(
     let client = client.ok_or_else(|| Reject::unauthorized("who?"))?;
     let session = world.new_session();
     world.note(What::Asked { session, server, client });
-    let identity = Identity::room(request.query("room").unwrap_or_default());
+    let identity = Identity::new().with_room(request.query("room").unwrap_or_default());
     let tag = Tag { session, client, since: world.ticket(), sends: Turn::default() };
     let identity = identity.with_data(tag);
     Ok(match request.query("id") {
@@ -147,7 +147,7 @@ fn end(why: &CloseReason) -> End {
 async fn answer(world: &World, connection: &Connection) {
     let size = usize::try_from(world.below(40)).expect("it is small");
     match world.below(10) {
-        0 => broadcast(world, &connection.server(), connection.room(), None, size),
+        0 => broadcast(world, &connection.server(), connection.room().unwrap_or_default(), None, size),
         1 => say(world, connection, How::Wait, size, None).await,
         2 => say(world, connection, How::Acked, size, Some(Duration::from_secs(2))).await,
         _ => say(world, connection, How::Send, size, None).await,

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 /// Echoes, publishes, streams or counts.
 pub(super) async fn handle(sinks: Arc<Sinks>, connection: Connection, frame: Frame) {
     match frame.event() {
-        "pub" => drop(connection.server().broadcast(connection.room(), &frame)),
+        "pub" => drop(connection.broadcast(&frame)),
         "stream" => match frame.decode::<StreamRequest>() {
             // A stream does not hold up the messages after it.
             Ok(request) => drop(tokio::spawn(stream(connection, request))),

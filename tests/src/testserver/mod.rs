@@ -118,7 +118,7 @@ fn run(options: &Options, sinks: &Arc<Sinks>, listener: TcpListener) -> io::Resu
 
 fn build(options: &Options, sinks: Arc<Sinks>) -> Result<Server, ConfigError> {
     let mut builder = Server::builder(connect)
-        .resume_window(options.resume_window)
+        .resume_window(Some(options.resume_window).filter(|window| !window.is_zero()))
         .on_message(move |connection, frame| events::handle(sinks.clone(), connection, frame));
     if let Some(frames) = options.send_buffer {
         builder = builder.send_buffer(frames);
@@ -147,5 +147,5 @@ async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
     }
     let room = request.query("room").unwrap_or_else(|| "test".into());
     let id = request.query("id").unwrap_or_default();
-    Ok(Identity::room(room).with_id(id))
+    Ok(Identity::new().with_room(room).with_id(id))
 }

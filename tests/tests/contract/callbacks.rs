@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rejoin_tests::harness::{Fault, next, number, numbers};
 use tokio::sync::{Semaphore, mpsc};
 
+use crate::in_both_modes;
 use crate::stage::Stage;
-use crate::{in_both_modes, secs};
 
 #[test]
 fn drop_and_restore_callbacks_on() {
@@ -33,7 +33,7 @@ fn drop_and_restore_callbacks_on() {
 #[test]
 fn drop_and_restore_callbacks_off_without_a_window() {
     in_both_modes(async |mode| {
-        let mut stage = Stage::set(mode, |builder| builder.resume_window(secs(0))).await;
+        let mut stage = Stage::set(mode, |builder| builder.resume_window(None)).await;
         let (mut client, proxy) = stage.connect_through_proxy("ada").await;
         proxy.hold();
         proxy.fail(Fault::Reset).await;

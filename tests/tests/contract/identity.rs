@@ -14,7 +14,7 @@ fn connect_fn_refuses() {
     in_both_modes(async |mode| {
         let (builder, log) = Recorder::of(Server::builder(async |request: ConnectRequest| {
             match request.query("key").as_deref() {
-                Some("right") => Ok(Identity::room("room").with_id("ada")),
+                Some("right") => Ok(Identity::new().with_room("room").with_id("ada")),
                 _ => Err(Reject::unauthorized("which key?")),
             }
         }));

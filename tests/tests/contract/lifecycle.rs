@@ -19,7 +19,7 @@ fn connect_once() {
         let mut stage = Stage::set(mode, |builder| builder).await;
         let client = stage.client_at(stage.addr, "id=ada&room=library").connect().await.unwrap();
         let connection = stage.log.connected().await;
-        assert_eq!((connection.id(), connection.room()), ("ada", "library"));
+        assert_eq!((connection.id(), connection.room()), ("ada", Some("library")));
         assert!(connection.is_attached());
         assert!(connection.remote_addr().is_some_and(|remote| remote.ip().is_loopback()));
         if mode == Mode::Session {

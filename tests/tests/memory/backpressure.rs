@@ -245,7 +245,7 @@ async fn waiting_for_room_finds_the_room_that_an_overflow_makes() {
     let ada = server.connection("ada").unwrap();
     ada.send(&Frame::new("big", &"x".repeat(5000)).unwrap()).unwrap();
     // The broadcast gives up one big frame for a small one: as many frames as before, and room for another.
-    let broadcast = async { server.broadcast(ada.room(), &number(1)) };
+    let broadcast = async { ada.broadcast(&number(1)) };
     let small = number(2);
     let (waited, queued) = tokio::join!(biased; ada.send_wait(&small), broadcast);
     assert_eq!((waited, queued), (Ok(()), Ok(1)));

@@ -31,7 +31,7 @@ async fn they_come_in_their_order_over_drops() {
 
 #[tokio::test(start_paused = true)]
 async fn without_a_window_a_drop_is_the_end_and_nothing_else_is_told() {
-    let (server, mut log) = server(|builder| builder.resume_window(secs(0)));
+    let (server, mut log) = server(|builder| builder.resume_window(None));
     let (mut client, line) = client(&server, &mut log, "ada").await;
     line.cut();
     assert_eq!(log.next().await, "ada disconnected: socket lost: connection reset");

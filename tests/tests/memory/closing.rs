@@ -75,7 +75,7 @@ async fn a_kick_has_happened_when_it_returns() {
 async fn a_kick_of_a_session_that_has_just_ended_says_so_and_what_it_had_received_is_delivered() {
     let (hears, mut heard) = mpsc::unbounded_channel();
     let (server, mut log) = server(|builder| {
-        builder.resume_window(secs(0)).on_message(move |_, frame| {
+        builder.resume_window(None).on_message(move |_, frame| {
             hears.send(frame.decode::<u64>().unwrap()).unwrap();
             tokio::time::sleep(secs(1))
         })

@@ -181,7 +181,7 @@ async fn debug_output_names_things_and_hides_what_may_be_secret() {
     let server = builder.build().unwrap();
     assert!(format!("{server:?}").starts_with("Server"));
     assert!(format!("{:?}", server.service()).starts_with("Service"));
-    let identity = rejoin_server::Identity::room("garden").with_id("ada").with_data("secret");
+    let identity = rejoin_server::Identity::new().with_room("garden").with_id("ada").with_data("secret");
     let shown = format!("{identity:?}");
     assert!(shown.contains("garden") && shown.contains("ada") && !shown.contains("secret"), "{shown}");
 

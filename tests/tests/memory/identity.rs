@@ -16,7 +16,7 @@ async fn connects_once_and_both_ends_know_who_it_is() {
     let (server, mut log) = server(|builder| builder);
     let client = Line::to(&server).client("/?id=ada&room=library").connect().await.unwrap();
     let connection = log.connected().await;
-    assert_eq!((connection.id(), connection.room()), ("ada", "library"));
+    assert_eq!((connection.id(), connection.room()), ("ada", Some("library")));
     assert_eq!(client.id().as_deref(), Some("ada"));
     assert_eq!(client.room().as_deref(), Some("library"));
     assert!(connection.is_attached());
@@ -95,7 +95,7 @@ async fn an_error_of_connect_fn_is_answered_by_the_status_that_it_chooses() {
             .query("number")
             .unwrap_or_default()
             .parse()
-            .map(|number: u32| Identity::room(number.to_string()))
+            .map(|number: u32| Identity::new().with_room(number.to_string()))
     }
     let refused = refusal(async |request| Ok(parse(&request).or_unauthorized()?));
     assert_eq!(refused.await, (401, "not authenticated".into(), None));
@@ -286,7 +286,7 @@ async fn a_resume_as_somebody_else_opens_a_fresh_session_and_leaves_the_other_al
     let (sender, id) = tokio::sync::watch::channel("ada");
     let (builder, mut log) = Recorder::of(Server::builder(move |_| {
         let id = *id.borrow();
-        async move { Ok::<_, Reject>(Identity::room("room").with_id(id)) }
+        async move { Ok::<_, Reject>(Identity::new().with_room("room").with_id(id)) }
     }));
     let server = builder.build().unwrap();
     let (mut client, line) = client(&server, &mut log, "ada").await;
@@ -303,11 +303,32 @@ async fn a_resume_as_somebody_else_opens_a_fresh_session_and_leaves_the_other_al
 }
 
 #[tokio::test(start_paused = true)]
+async fn resume_without_a_room_keeps_that_of_the_session() {
+    let (sender, rooms) = tokio::sync::watch::channel(Some("library"));
+    let (builder, mut log) = Recorder::of(Server::builder(move |_| {
+        let room = *rooms.borrow();
+        async move {
+            let identity = Identity::new();
+            Ok::<_, Reject>(if let Some(room) = room { identity.with_room(room) } else { identity })
+        }
+    }));
+    let server = builder.build().unwrap();
+    let line = Line::to(&server);
+    let mut client = line.client("/").connect().await.unwrap();
+    let connection = log.connected().await;
+    sender.send_replace(None);
+    line.cut();
+    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!((connection.room(), client.room().as_deref()), (Some("library"), Some("library")));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_resume_into_another_room_opens_a_fresh_session_there() {
     let (sender, room) = tokio::sync::watch::channel("library");
     let (builder, mut log) = Recorder::of(Server::builder(move |_| {
         let room = *room.borrow();
-        async move { Ok::<_, Reject>(Identity::room(room).with_id("ada")) }
+        async move { Ok::<_, Reject>(Identity::new().with_room(room).with_id("ada")) }
     }));
     let server = builder.build().unwrap();
     let (mut client, line) = client(&server, &mut log, "ada").await;
@@ -348,7 +369,7 @@ async fn with_resume_a_session_in_another_room_is_replaced() {
         log.next_sorted().await,
         ["ada connected", "ada disconnected: another connection took the id"]
     );
-    assert_eq!(server.connection("ada").unwrap().room(), "garden");
+    assert_eq!(server.connection("ada").unwrap().room(), Some("garden"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -356,7 +377,7 @@ async fn data_of_connect_fn_stays_with_the_session() {
     let counter = std::sync::atomic::AtomicUsize::new(0);
     let (builder, mut log) = Recorder::of(Server::builder(move |_| {
         let nth = counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        async move { Ok::<_, Reject>(Identity::room("room").with_id("ada").with_data(nth)) }
+        async move { Ok::<_, Reject>(Identity::new().with_room("room").with_id("ada").with_data(nth)) }
     }));
     let server = builder.build().unwrap();
     let (mut client, line) = client(&server, &mut log, "ada").await;

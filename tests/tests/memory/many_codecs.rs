@@ -132,7 +132,7 @@ async fn a_broadcast_is_encoded_once_for_each_codec_that_is_there() {
 async fn everybody_reads_what_anybody_sends_whatever_the_codecs() {
     let (server, mut log) = server(|builder| {
         all_codecs(builder).on_message(|connection, frame| async move {
-            connection.server().broadcast(connection.room(), &frame).unwrap();
+            connection.broadcast(&frame).unwrap();
         })
     });
     let line = Line::to(&server);

@@ -169,7 +169,7 @@ async fn a_broadcast_writes_when_half_a_buffer_waits() {
 #[tokio::test(start_paused = true)]
 async fn a_session_that_its_handler_cuts_is_told_as_dropped_and_then_as_closed() {
     let (server, _, metrics) = server(|builder| {
-        builder.resume_window(secs(0)).on_message(|connection, _| async move {
+        builder.resume_window(None).on_message(|connection, _| async move {
             connection.server().cut(connection.id()).unwrap();
         })
     });
@@ -285,7 +285,7 @@ async fn a_failed_heartbeat_is_told_with_its_drop_and_then_the_end_of_the_window
 
 #[tokio::test(start_paused = true)]
 async fn without_a_window_a_drop_is_told_and_then_the_end() {
-    let (server, mut log, metrics) = server(|builder| builder.resume_window(secs(0)));
+    let (server, mut log, metrics) = server(|builder| builder.resume_window(None));
     let (_ada, line) = client(&server, &mut log, "ada").await;
     metrics.happened();
     line.set_dials(Dials::Refused);
@@ -817,5 +817,5 @@ impl Codec for OtherJson {
 fn metrics_write_only_the_hooks_that_they_want() {
     struct None;
     impl Metrics for None {}
-    let _ = Server::builder(async |_| Ok::<_, Reject>(Identity::room("room"))).metrics(None);
+    let _ = Server::builder(async |_| Ok::<_, Reject>(Identity::new().with_room("room"))).metrics(None);
 }

@@ -1,8 +1,8 @@
 //! Who gets what: one connection, one room, and nobody else.
 
 use rejoin_client::{Event, Frame, SendError};
-use rejoin_server::BroadcastError;
-use rejoin_tests::harness::{Dials, Line, next, next_event, number, numbers};
+use rejoin_server::{BroadcastError, Identity, Reject, Server};
+use rejoin_tests::harness::{Dials, Line, Recorder, next, next_event, number, numbers};
 
 use crate::{client, server, shut_down};
 
@@ -24,7 +24,7 @@ async fn a_broadcast_reaches_one_room_alone() {
     let mut reading = Vec::new();
     for (id, room) in [("ada", "library"), ("ben", "library"), ("eve", "garden")] {
         reading.push(line.client(&format!("/?id={id}&room={room}")).connect().await.unwrap());
-        assert_eq!(log.connected().await.room(), room);
+        assert_eq!(log.connected().await.room(), Some(room));
     }
     assert_eq!(server.broadcast("library", &number(1)), Ok(2));
     assert_eq!(server.broadcast("garden", &number(2)), Ok(1));
@@ -275,4 +275,20 @@ async fn a_broadcast_from_elsewhere_is_written_in_the_servers_own_runtime() {
     let plain = server.clone();
     std::thread::spawn(move || plain.broadcast("room", &number(2)).unwrap()).join().unwrap();
     assert_eq!(tokio::time::timeout(crate::secs(8), next(&mut ada)).await.as_deref(), Ok("message n 2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn connection_without_a_room_receives_no_broadcast() {
+    let (builder, mut log) = Recorder::of(Server::builder(async |_| Ok::<_, Reject>(Identity::new())));
+    let server = builder.build().unwrap();
+    let line = Line::to(&server);
+    let mut clients = Vec::new();
+    for dial in [line.client("/"), line.client("/").plain()] {
+        let client = dial.connect().await.unwrap();
+        let connection = log.connected().await;
+        assert_eq!((connection.room(), client.room()), (None, None));
+        assert_eq!((connection.broadcast(&number(1)), server.broadcast("", &number(1))), (Ok(0), Ok(0)));
+        assert_eq!(server.stats().rooms, 0);
+        clients.push(client);
+    }
 }

@@ -42,7 +42,7 @@ async fn a_server_routes_by_event_and_its_replies_carry_the_id_of_the_question()
         .on("add", add)
         .on("say", |connection: Connection, Extension(Name(name)): Extension<Name>| async move {
             let line = Frame::new("line", &name)?;
-            connection.server().broadcast(connection.room(), &line)?;
+            connection.broadcast(&line)?;
             Ok::<_, router::BoxError>(())
         })
         .fallback(|frame: Frame| async move { Frame::new("unknown", frame.event()) })

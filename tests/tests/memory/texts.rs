@@ -142,7 +142,10 @@ async fn debug_output_names_types_and_keeps_secrets() {
         (format!("{server:?}"), "Server"),
         (format!("{:?}", server.service()), "Service"),
         (format!("{:?}", Server::builder(harness::connect)), "Builder"),
-        (format!("{:?}", Identity::room("hall").with_id("ada")), r#"Identity { room: "hall", id: "ada""#),
+        (
+            format!("{:?}", Identity::new().with_room("hall").with_id("ada")),
+            r#"Identity { room: Some("hall"), id: Some("ada")"#,
+        ),
         (format!("{builder:?}"), "ClientBuilder"),
         (format!("{:?}", builder.build().unwrap()), "Client"),
     ];
@@ -153,10 +156,10 @@ async fn debug_output_names_types_and_keeps_secrets() {
     assert!(options.contains(r#"mode: Session, reconnect: true, headers: ["authorization"]"#), "{options}");
     let (ada, _) = crate::client(&server, &mut log, "ada").await;
     let connection = server.connection("ada").unwrap();
-    assert_eq!(format!("{connection:?}"), r#"Connection { id: "ada", room: "room", .. }"#);
+    assert_eq!(format!("{connection:?}"), r#"Connection { id: "ada", room: Some("room"), .. }"#);
     assert_eq!(
         format!("{:?}", connection.downgrade()),
-        r#"WeakConnection(Some(Connection { id: "ada", room: "room", .. }))"#
+        r#"WeakConnection(Some(Connection { id: "ada", room: Some("room"), .. }))"#
     );
     assert_eq!(format!("{ada:?}"), "Connection { state: Connected, .. }");
     assert_eq!(format!("{:?}", ada.sender()), "Sender { state: Connected, .. }");

@@ -34,7 +34,7 @@ fn a_room_whose_fan_out_ended_with_its_runtime_is_written_to_from_the_next() {
 
 #[tokio::test(start_paused = true)]
 async fn draining_a_feed_on_a_move_wakes_blocked_sender() {
-    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
     let server = Server::builder(connect).send_buffer(4).send_buffer_bytes(2000).build().unwrap();
     let shared = server.shared();
     let members: Vec<_> = (0..=CHUNK).map(|_| connection(shared)).collect();
@@ -95,7 +95,7 @@ fn broadcasts_write_to_lagging_chunks_in_turn() {
 /// Nothing else touches a session meanwhile.
 #[tokio::test(start_paused = true)]
 async fn a_fan_out_that_frees_bytes_wakes_blocked_senders() {
-    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
     let server = Server::builder(connect).max_retained_bytes(1000).build().unwrap();
     let shared = server.shared();
     let _theirs = dial(&server).await;
@@ -145,7 +145,7 @@ impl std::task::Wake for Panics {
 
 #[tokio::test(start_paused = true)]
 async fn panicking_waker_leaves_the_room_its_fan_out() {
-    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
     let server = Server::builder(connect).send_buffer(1).build().unwrap();
     let shared = server.shared();
     shared.runtimes.note();

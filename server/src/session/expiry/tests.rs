@@ -58,14 +58,14 @@ fn is(connection: &Connection, state: State) -> bool {
 fn windows_end_in_the_next_runtime_when_the_first_has_ended() {
     let disconnected = Arc::new(Mutex::new(Vec::new()));
     let told = disconnected.clone();
-    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
     let server = Server::builder(connect).on_disconnect(move |connection, reason| {
         told.lock().unwrap().push((connection.number(), reason));
         async {}
     });
     let [first, second] = [runtime(), runtime()];
     let shared = first.block_on(async { server.build().unwrap().shared().clone() });
-    let window = shared.options.resume_window;
+    let window = shared.options.resume_window.unwrap();
     let [early, late] = [connection(&shared), connection(&shared)];
     second.block_on(suspend(&shared, &early));
     first.block_on(suspend(&shared, &late));
@@ -84,7 +84,7 @@ type Ends = Arc<Mutex<Vec<(u64, CloseReason, tokio::time::Instant)>>>;
 fn ending(window: Duration) -> (Arc<ServerInner>, Ends) {
     let ends = Ends::default();
     let told = ends.clone();
-    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
     let server = Server::builder(connect).resume_window(window).on_disconnect(move |connection, reason| {
         told.lock().unwrap().push((connection.number(), reason, tokio::time::Instant::now()));
         async {}

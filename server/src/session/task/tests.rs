@@ -13,7 +13,7 @@ use crate::{ConnectRequest, Identity, Reject, Server};
 
 /// A server with an `on_connect` that makes another socket arrive for each new session, before the session task sleeps.
 fn server(taking_over: Arc<Mutex<Option<tokio::io::DuplexStream>>>) -> Server {
-    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room").with_id("ada"));
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room").with_id("ada"));
     let server = Server::builder(connect).on_connect(move |connection| {
         let (ours, theirs) = tokio::io::duplex(1024);
         let epoch = connection.session().drive(|session| session.reserve());
@@ -51,7 +51,7 @@ async fn a_socket_that_comes_while_callbacks_run_is_attached_at_once() {
 async fn a_socket_that_comes_as_the_task_comes_to_rest_is_attached() {
     let came: Arc<Mutex<Option<tokio::io::DuplexStream>>> = Arc::default();
     let slot = came.clone();
-    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room").with_id("ada"));
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room").with_id("ada"));
     let server = Server::builder(connect).on_transport_drop(move |connection, _| {
         let (pending, theirs) = crate::testing::pending(&connection, true);
         assert!(connection.arrive(pending).is_none());
@@ -73,7 +73,7 @@ fn replacing(takes: Duration) -> (Server, Told) {
     let told = Told::default();
     let since = tokio::time::Instant::now();
     let [joined, left] = [told.clone(), told.clone()];
-    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room").with_id("ada"));
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room").with_id("ada"));
     let server = Server::builder(connect)
         .on_connect(move |connection| {
             joined.lock().unwrap().push(("joined", connection.number(), since.elapsed()));
@@ -124,7 +124,7 @@ async fn a_handler_that_hangs_holds_a_newcomer_up_for_a_second_and_its_socket_no
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_sends_without_a_pause_lets_other_tasks_have_their_turn() {
-    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::room("room"));
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
     let handled = Arc::new(AtomicUsize::new(0));
     let counts = handled.clone();
     let server = Server::builder(connect).on_message(move |_, _| {
