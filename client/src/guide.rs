@@ -117,7 +117,7 @@
 //! # let server = Server::builder(connect)
 //! #     .on_message(|me, frame| async move {
 //! #         me.send_wait(&frame).await.ok();
-//! #         if frame.decode::<String>().unwrap().starts_with("bye") { me.close(1000, "") }
+//! #         if frame.decode::<String>().unwrap().starts_with("bye") { me.close() }
 //! #     })
 //! #     .build()?;
 //! # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
@@ -205,7 +205,7 @@
 //! # hear(&mut connection, |text| {
 //! #     match text.as_str() {
 //! #         "welcome came" => server.cut("ada").unwrap(),
-//! #         "online" => server.connection("ada").unwrap().close(1000, "done"),
+//! #         "online" => server.connection("ada").unwrap().close_with(1000, "done").unwrap(),
 //! #         _ => {}
 //! #     }
 //! #     told.push(text);

@@ -38,7 +38,9 @@ pub use session::{
 
 pub mod router;
 
+/// For `rejoin-server` and `rejoin-client`, which share it. Applications have no use for it, and it may change in any release.
 #[cfg(feature = "drive")]
+#[doc(hidden)]
 pub mod drive;
 
 /// The `prost` whose message types payloads carry. An application that also depends on another version of `prost` selects

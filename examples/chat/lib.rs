@@ -119,7 +119,8 @@ async fn handle_join(me: Connection) {
     let people = members.iter().map(|member| person(member, !member.is_attached() && member.id() != me.id()));
     let welcome = Welcome { you: person(&me, false), people: people.collect() };
     if me.send(&frame("welcome", &welcome)).is_err() {
-        return me.close(1011, "no space for the welcome"); // the client retries with a fresh session
+        // The client retries with a fresh session.
+        return me.close_with(1011, "no space for the welcome").expect("code and reason are valid");
     }
     tell_room(&me, &frame("joined", &person(&me, false)));
 }
@@ -140,7 +141,7 @@ async fn handle_message(me: Connection, message: Frame) {
     let text = match text(&message) {
         Ok(text) => text,
         // The page never sends this. The close frame tells another client why its session ends.
-        Err(why) => return me.close(1008, why),
+        Err(why) => return me.close_with(1008, why).expect("code and reason are valid"),
     };
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let said = Said { from: person(&me, false), text: &text, at: now.as_millis() };

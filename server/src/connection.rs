@@ -7,6 +7,7 @@ mod weak;
 pub use weak::WeakConnection;
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::mem::offset_of;
@@ -23,7 +24,8 @@ use rejoin_core::drive::{
     DeliveryError, Effects, PrefetchHint, RoomLog, SendError, SharedSession, SocketDriver, now, prefetch,
 };
 use rejoin_core::{
-    CloseFrame, CloseReason, Codec, Counts, Frame, Mode, Overflow, Session, SessionIdentity, State, Token, ws,
+    CloseFrame, CloseReason, Codec, Counts, Frame, InvalidClose, Mode, Overflow, Session, SessionIdentity,
+    State, Token, ws,
 };
 
 use crate::error::BroadcastError;
@@ -309,17 +311,29 @@ impl Connection {
         Ok(ws::encode_message(message.kind, &message.data))
     }
 
-    /// Closes the connection: what was accepted is delivered first, within the close timeout, then the socket is closed
-    /// with this code, and the session ends. Messages that the application has not handled yet are discarded.
+    /// Closes the connection with 1000 and no reason: it accepts nothing more, delivers what was accepted, within the
+    /// [close timeout](crate::Builder::close_timeout), then closes the socket, and the session ends. Messages that the
+    /// application has not handled yet are discarded. rejoin's client does not reconnect.
     ///
-    /// rejoin's client does not reconnect after 1000 (PROTOCOL.md §7); after a code of 4001 to 4999 it does, and learns
-    /// that the session is no more. Returns at once; [`Self::closed`] waits. A code that may not be sent (RFC 6455 §7.4)
-    /// becomes 1000.
-    pub fn close(&self, code: u16, reason: impl Into<std::borrow::Cow<'static, str>>) {
-        let code = if ws::is_close_code(code) { code } else { 1000 };
-        let reason = CloseReason::Local(CloseFrame::truncated(code, reason));
+    /// Returns at once; [`Self::closed`] waits.
+    pub fn close(&self) {
+        self.begin_close(CloseFrame::from_static(1000, ""));
+    }
+
+    /// Like [`Self::close`], with a close code and a reason. After a code of 4001 to 4999 rejoin's client reconnects, and learns
+    /// that the session is lost (PROTOCOL.md §7).
+    ///
+    /// # Errors
+    /// Fails for a code that may not be sent and for a reason longer than 123 bytes (RFC 6455 §7.4, §5.5); nothing is closed
+    /// then.
+    pub fn close_with(&self, code: u16, reason: impl Into<Cow<'static, str>>) -> Result<(), InvalidClose> {
+        self.begin_close(CloseFrame::new(code, reason)?);
+        Ok(())
+    }
+
+    fn begin_close(&self, frame: CloseFrame) {
         let deadline = now() + self.0.shared.options.close_timeout;
-        self.0.session.close(|session| session.close(reason, deadline));
+        self.0.session.close(|session| session.close(CloseReason::Local(frame), deadline));
     }
 
     /// Waits until the session has ended and `on_disconnect` has returned.

@@ -171,7 +171,7 @@
 //!     match message.event() {
 //!         "say" => {
 //!             let Ok(say) = message.decode::<Say>() else {
-//!                 return me.close(1008, "say is {text}");
+//!                 return me.close_with(1008, "say is {text}").expect("it is a valid close");
 //!             };
 //!             let said = Said { from: me.id(), text: &say.text };
 //!             let said = Frame::new("said", &said).expect("strings have an image in JSON");
@@ -184,7 +184,7 @@
 //!             let these = Frame::new("these", &ids).expect("strings have an image in JSON");
 //!             me.send(&these.with_id(message.id())).ok();
 //!         }
-//!         _ => me.close(1008, "no such event"),
+//!         _ => me.close_with(1008, "no such event").expect("it is a valid close"),
 //!     }
 //! }
 //! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby").with_id("ada")) }
@@ -407,7 +407,7 @@
 //! # let server = Server::builder(connect).send_buffer(4).on_connect(|me| async move {
 //! #     for n in 0..1000 { price(&me, &Frame::new("price", &n).unwrap()).unwrap(); }
 //! #     order(&me, &Frame::event_only("order")).await;
-//! #     me.close(1000, "");
+//! #     me.close();
 //! # }).build()?;
 //! # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
 //! # let mut client = rejoin_client::Client::builder(url).connect().await?;

@@ -74,7 +74,7 @@
 //! | the client closes with 1000, or without a code | ended | disconnect: normal |
 //! | the client closes with 1002, 1007, 1008 or 1009 | ended | disconnect: remote |
 //! | the client closes with any other code | suspended for the window | drop |
-//! | [`Connection::close`] | what was accepted is delivered, then ended | disconnect: local |
+//! | [`Connection::close`], [`close_with`](Connection::close_with) | what was accepted is delivered, then ended | disconnect: local |
 //! | [`Server::kick`], suspended or not | ended at once | disconnect: kicked |
 //! | [`Server::kick`] of an unknown ID | | [`ConnectionError::NotFound`] |
 //! | a message is no frame, too big, against the protocol | ended with 1007 or 1008, 1009, 1002 | disconnect: protocol, too big |
@@ -149,6 +149,6 @@ pub use rejoin_core::drive::{DeliveryError, SendError};
 #[doc(no_inline)]
 pub use rejoin_core::prost;
 pub use rejoin_core::{
-    CloseFrame, CloseReason, Codec, Counts, DecodeError, DropReason, EncodeError, Frame, Gap, Message,
-    MessageKind, Mode, Overflow, Payload, PayloadError, PayloadFormat,
+    CloseFrame, CloseReason, Codec, Counts, DecodeError, DropReason, EncodeError, Frame, Gap, InvalidClose,
+    Message, MessageKind, Mode, Overflow, Payload, PayloadError, PayloadFormat,
 };

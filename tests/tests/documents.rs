@@ -141,7 +141,7 @@ mod wspulse_client {
             ))
             .unwrap();
             me.send(&frame).unwrap();
-            me.close(1000, "enough");
+            me.close_with(1000, "enough").unwrap();
             async {}
         });
         let server = server.build().unwrap();

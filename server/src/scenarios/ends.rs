@@ -103,7 +103,7 @@ fn closed_session_ends_once_whatever_its_socket_does() {
         let server = world.server.clone();
         let cuts = thread(move || server.cut("ada").is_ok());
         let closing = connection.clone();
-        let closes = thread(move || closing.close(1000, ""));
+        let closes = thread(move || closing.close());
         cuts.join().unwrap();
         closes.join().unwrap();
         let waiting = connection.clone();

@@ -133,7 +133,7 @@ fn closing_member_gets_each_broadcast_that_counted_it() {
         let (mut ada, connection) = Client::plain(world.shared(), "ada");
         let (mut bob, _) = Client::plain(world.shared(), "bob");
         idle();
-        let closes = thread(move || connection.close(4321, "enough"));
+        let closes = thread(move || connection.close_with(4321, "enough").unwrap());
         let server = world.server.clone();
         let broadcasts = thread(move || broadcast(&server, &["1", "2", "3"]));
         closes.join().unwrap();

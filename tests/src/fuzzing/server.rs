@@ -261,7 +261,8 @@ impl World {
             3 => _ = self.server.cut("ada"),
             4 => {
                 if let Some(connection) = self.server.connection("ada") {
-                    connection.close(input.one_of(&[1000, 1001, 1012, 4999]), "");
+                    let code = input.one_of(&[1000, 1001, 1012, 4999]);
+                    connection.close_with(code, "").expect("the code is valid");
                 }
             }
             _ => {

@@ -164,7 +164,7 @@ impl Stage {
                 let code = *code;
                 self.on_session(*seat, "close", move |_, server, _, id| {
                     if let Some(connection) = server.connection(&id) {
-                        connection.close(code, "enough");
+                        connection.close_with(code, "enough").expect("the code is valid");
                     }
                 });
             }

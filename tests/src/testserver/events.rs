@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rejoin_server::{Connection, Frame, SendError};
+use rejoin_server::{CloseFrame, Connection, Frame, SendError};
 use serde::{Deserialize, Serialize};
 
 /// Echoes, publishes, streams or counts.
@@ -14,15 +14,21 @@ pub(super) async fn handle(sinks: Arc<Sinks>, connection: Connection, frame: Fra
         "stream" => match frame.decode::<StreamRequest>() {
             // A stream does not hold up the messages after it.
             Ok(request) => drop(tokio::spawn(stream(connection, request))),
-            Err(error) => connection.close(1008, format!("stream: {error}")),
+            Err(error) => refuse(&connection, format!("stream: {error}")),
         },
         "sink" => match frame.decode::<SinkItem>() {
             Ok(item) => sinks.count(connection.id(), item.i),
-            Err(error) => connection.close(1008, format!("sink: {error}")),
+            Err(error) => refuse(&connection, format!("sink: {error}")),
         },
         // The echo waits for room. Where none comes, the peer that asked has not read for the write timeout.
         _ => drop(connection.send_wait(&frame).await),
     }
+}
+
+/// Closes with 1008 and this text, which quotes the peer and may have any length.
+fn refuse(connection: &Connection, why: String) {
+    let CloseFrame { code, reason, .. } = CloseFrame::truncated(1008, why);
+    connection.close_with(code, reason).expect("it was truncated");
 }
 
 #[derive(Debug, Deserialize)]

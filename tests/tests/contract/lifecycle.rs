@@ -80,7 +80,7 @@ fn clean_close_by_the_server() {
         for n in 1..=100 {
             connection.send(&number(n)).unwrap();
         }
-        connection.close(1000, "");
+        connection.close();
         assert_eq!(connection.send(&number(101)), Err(SendError::Closed));
         for n in 1..=100 {
             assert_eq!(next(&mut client).await, format!("message n {n}"));

@@ -114,7 +114,7 @@ async fn a_receipt_waits_for_no_timer() {
     // The close does not cut it short either.
     let frame = number(10);
     let (receipt, _) = tokio::join!(connection.send_acked(&frame), async {
-        connection.close(1000, "");
+        connection.close();
     });
     assert_eq!(receipt, Ok(()));
     assert!(since.elapsed() < millis(10), "{:?}", since.elapsed());

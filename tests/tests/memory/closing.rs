@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use rejoin_server::{ConnectionError, DuplicateId};
+use rejoin_server::{ConnectionError, DuplicateId, InvalidClose};
 use rejoin_tests::harness::{Dials, Direction, Line, next, number, numbers};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -36,7 +36,7 @@ async fn the_server_closes_after_what_it_has_said() {
     for n in 1..=100 {
         connection.send(&number(n)).unwrap();
     }
-    connection.close(1000, "");
+    connection.close();
     assert_eq!(connection.send(&number(101)), Err(rejoin_server::SendError::Closed));
     assert_eq!(numbers(&mut client, 100).await, Vec::from_iter(1..=100));
     assert_eq!(next(&mut client).await, "closed: closed by the server with 1000");
@@ -49,7 +49,7 @@ async fn the_server_closes_after_what_it_has_said() {
 async fn after_a_code_of_the_applications_own_the_client_comes_back_afresh() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, _) = client(&server, &mut log, "ada").await;
-    server.connection("ada").unwrap().close(4321, "moved");
+    server.connection("ada").unwrap().close_with(4321, "moved").unwrap();
     assert_eq!(next(&mut client).await, "dropped: closed by the peer with 4321 moved");
     assert_eq!(next(&mut client).await, "lost unknown []");
     assert_eq!(next(&mut client).await, "restored");
@@ -247,7 +247,7 @@ async fn a_close_from_within_a_handler_does_not_wait_for_itself() {
     let (server, mut log) = server(|builder| {
         builder.on_message(move |connection, frame| {
             connection.send(&frame).unwrap();
-            connection.close(1000, "bye");
+            connection.close_with(1000, "bye").unwrap();
             *handle.lock().unwrap() = Some(connection);
             std::future::ready(())
         })
@@ -267,7 +267,7 @@ async fn a_shutdown_is_in_time_for_those_that_were_closing_already() {
     let (server, mut log) = server(|builder| builder);
     let (_client, line) = client(&server, &mut log, "ada").await;
     line.stall(Direction::ToClient);
-    server.connection("ada").unwrap().close(1000, "bye");
+    server.connection("ada").unwrap().close_with(1000, "bye").unwrap();
     assert_eq!(server.shutdown(secs(3)).await, 0);
     assert_eq!(log.next().await, "ada disconnected: closed by the application");
 }
@@ -300,7 +300,7 @@ async fn what_the_application_has_closed_stays_closed_by_it_whatever_ends_it_fir
         assert_eq!(log.next().await, "ada dropped: connection reset");
         let connection = server.connection("ada").unwrap();
         connection.send(&number(1)).unwrap();
-        connection.close(1000, "");
+        connection.close();
         // The window, or the shutdown.
         tokio::time::sleep(secs(2)).await;
         shut_down(&server).await;
@@ -310,13 +310,17 @@ async fn what_the_application_has_closed_stays_closed_by_it_whatever_ends_it_fir
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_code_that_may_not_be_sent_becomes_1000() {
+async fn invalid_code_or_reason_closes_nothing() {
+    let (server, mut log) = server(|builder| builder);
+    let (mut client, _) = client(&server, &mut log, "ada").await;
+    let ada = server.connection("ada").unwrap();
     for code in [0, 999, 1004, 1005, 1006, 1015, 5000] {
-        let (server, mut log) = server(|builder| builder);
-        let (mut ada, _) = client(&server, &mut log, "ada").await;
-        server.connection("ada").unwrap().close(code, "bye");
-        assert_eq!(next(&mut ada).await, "closed: closed by the server with 1000 bye", "{code}");
+        assert_eq!(ada.close_with(code, "bye"), Err(InvalidClose::Code(code)));
     }
+    assert_eq!(ada.close_with(1000, "x".repeat(124)), Err(InvalidClose::Reason(124)));
+    assert!(ada.is_open());
+    ada.close_with(4999, "x".repeat(123)).unwrap();
+    assert!(next(&mut client).await.starts_with("dropped: closed by the peer with 4999 xxx"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -329,7 +333,7 @@ async fn a_plain_socket_does_not_take_over_a_session_that_is_closing() {
     line.stall(Direction::ToClient);
     line.stall(Direction::ToServer);
     old.send(&number(1)).unwrap();
-    old.close(1000, "");
+    old.close();
     let since = Instant::now();
     let _new = Line::to(&server).client("/?id=ada").plain().connect().await.unwrap();
     assert!(!old.is_open());

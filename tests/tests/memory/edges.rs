@@ -101,7 +101,7 @@ async fn a_closing_member_is_not_listed() {
     line.stall(Direction::ToClient);
     let ada = server.connection("ada").unwrap();
     ada.send(&number(0)).unwrap();
-    ada.close(1000, "");
+    ada.close();
     // Nobody has answered the close yet.
     tokio::time::sleep(millis(100)).await;
     let members: Vec<_> = server.connections("room").iter().map(|member| member.id().to_owned()).collect();

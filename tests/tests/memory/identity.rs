@@ -243,7 +243,7 @@ async fn with_reject_an_id_is_free_as_soon_as_its_session_closes() {
     let (server, mut log) = server(|builder| builder.duplicate_id(DuplicateId::Reject));
     let (_old, line) = client(&server, &mut log, "ada").await;
     line.stall(Direction::ToClient);
-    server.connection("ada").unwrap().close(1000, "");
+    server.connection("ada").unwrap().close();
     let mut new = connect_as(&server, "ada", false).await.unwrap();
     server.send("ada", &number(1)).unwrap();
     assert_eq!(next(&mut new).await, "message n 1");

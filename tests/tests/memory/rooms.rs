@@ -117,7 +117,7 @@ async fn who_takes_the_place_of_one_who_leaves_misses_nothing() {
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     for n in 0..LEAVE {
         server.broadcast("room", &number(n as u64 + 1)).unwrap();
-        server.connection(&(n * 7).to_string()).unwrap().close(1000, "enough");
+        server.connection(&(n * 7).to_string()).unwrap().close_with(1000, "enough").unwrap();
         // Some leave while a broadcast is being written, some before it is.
         for _ in 0..n % 4 {
             tokio::task::yield_now().await;

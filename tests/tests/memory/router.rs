@@ -152,7 +152,7 @@ async fn a_reply_waits_for_room_and_is_an_error_after_the_write_timeout() {
     let router = rejoin_server::Router::builder()
         .on("add", add)
         .on_error(move |connection, error| {
-            connection.close(4001, "too slow");
+            connection.close_with(4001, "too slow").unwrap();
             sender.send(error).unwrap();
             std::future::ready(())
         })
