@@ -1,0 +1,39 @@
+use super::*;
+use crate::testing::{connection, pending, server};
+
+/// Two sockets may be admitted at the same time: the one that asked last has the later epoch, whichever arrives first.
+#[test]
+fn of_two_sockets_that_wait_for_a_session_the_later_one_gets_it() {
+    let shared = server();
+    for is_in_order in [true, false] {
+        let connection = connection(&shared);
+        let [(early, _one), (late, _other)] = [(); 2].map(|()| pending(&connection, true));
+        let epochs = [early.driver.epoch(), late.driver.epoch()];
+        let [first, second] = if is_in_order { [early, late] } else { [late, early] };
+        assert!(connection.arrive(first).is_none());
+        let left = connection.arrive(second).expect("one of them is left");
+        assert_eq!(left.driver.epoch(), epochs[0]);
+        let taken = connection.take_pending_socket().expect("the other waits");
+        assert_eq!(taken.driver.epoch(), epochs[1]);
+        assert!(!connection.has_pending_socket() && connection.take_pending_socket().is_none());
+    }
+}
+
+#[test]
+fn each_address_is_that_of_its_connection() {
+    let shared = server();
+    for addr in [None, Some("10.0.0.1:80"), Some("[2001:db8::1]:443")] {
+        let remote_addr = addr.map(|addr| addr.parse().unwrap());
+        let parts = NewConnection {
+            shared: shared.clone(),
+            who: SessionKey::Plain { id: "id".into(), room: "room".into() },
+            remote_addr,
+            data: None,
+            codec_index: 0,
+            session: crate::testing::session(&shared),
+        };
+        let connection = Connection::new(parts);
+        assert_eq!(connection.remote_addr(), remote_addr);
+        assert!(connection.data::<u8>().is_none());
+    }
+}
