@@ -3,14 +3,13 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rejoin_server::Service;
+use rejoin_server::{ResponseBody, Service};
 use tokio::net::TcpListener;
 
 /// The delay after a failed accept, which usually means that too many sockets are open.
@@ -38,7 +37,10 @@ pub(super) async fn serve(listener: TcpListener, websocket: Service) {
     }
 }
 
-async fn answer(request: Request<Incoming>, websocket: Service) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    websocket: Service,
+) -> Result<Response<ResponseBody>, Infallible> {
     let (mime, text) = match request.uri().path() {
         "/ws" => return websocket.call(request).await,
         "/" => ("text/html; charset=utf-8", include_str!("index.html")),
@@ -57,10 +59,9 @@ fn response(
     status: StatusCode,
     header: (HeaderName, &'static str),
     text: &'static str,
-) -> Response<Full<Bytes>> {
+) -> Response<ResponseBody> {
     let response = Response::builder().status(status).header(header.0, header.1);
     // The browser must load an edited page after a restart.
-    let response =
-        response.header(CACHE_CONTROL, "no-store").body(Full::new(Bytes::from_static(text.as_bytes())));
+    let response = response.header(CACHE_CONTROL, "no-store").body(text.into());
     response.expect("header names and values are constants")
 }

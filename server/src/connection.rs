@@ -28,10 +28,8 @@ use rejoin_core::{
     State, Token, ws,
 };
 
-use crate::error::BroadcastError;
 use crate::inner::ServerInner;
 use crate::observe::reporter::SessionReporter;
-use crate::server::Server;
 use crate::session::attachment::Attachment;
 
 /// A connection that outlives its sockets: a session.
@@ -173,24 +171,6 @@ impl Connection {
         self.0.number
     }
 
-    /// The server that this is a connection of: for handlers, which exist before it does.
-    ///
-    /// ```
-    /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
-    /// # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
-    /// # fn main() -> Result<(), rejoin_server::ConfigError> {
-    /// let server = Server::builder(connect)
-    ///     .on_message(|connection, frame| async move {
-    ///         connection.server().send("the clerk", &frame).ok();
-    ///     })
-    ///     .build()?;
-    /// # let _ = server; Ok(())
-    /// # }
-    /// ```
-    pub fn server(&self) -> Server {
-        Server::new(self.0.shared.clone())
-    }
-
     /// Plain or session mode (PROTOCOL.md §1).
     pub fn mode(&self) -> Mode {
         match self.0.who {
@@ -199,7 +179,7 @@ impl Connection {
         }
     }
 
-    /// The address from which the session was opened, where the listener knew it ([`Server::listen`], [`Server::serve`]). A
+    /// The address from which the session was opened, where the listener knew it ([`Server::listen`](crate::Server::listen), [`Server::serve`](crate::Server::serve)). A
     /// resume from elsewhere does not change it.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         let v6 = || self.0.cold.as_ref()?.remote_addr;
@@ -283,28 +263,6 @@ impl Connection {
         self.0.session.send_acked(message, self.0.shared.options.write_timeout).await
     }
 
-    /// Queues a frame for everyone in the connection's room, this connection included, and returns for how many:
-    /// [`Server::broadcast`]. Without a room that is 0.
-    ///
-    /// ```
-    /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
-    /// # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
-    /// # fn main() -> Result<(), rejoin_server::ConfigError> {
-    /// let server = Server::builder(connect)
-    ///     .on_message(|connection, frame| async move {
-    ///         connection.broadcast(&frame).ok();
-    ///     })
-    ///     .build()?;
-    /// # let _ = server; Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Server::broadcast`].
-    pub fn broadcast(&self, frame: &Frame) -> Result<usize, BroadcastError> {
-        self.room().map_or(Ok(0), |room| self.server().broadcast(room, frame))
-    }
-
     fn encode(&self, frame: &Frame) -> Result<Bytes, SendError> {
         self.0.session.check(frame)?;
         let message = self.codec().encode(frame)?;
@@ -363,6 +321,10 @@ impl Connection {
     }
 
     // --- for the rest of the server
+
+    pub(crate) fn shared_server(&self) -> &Arc<ServerInner> {
+        &self.0.shared
+    }
 
     pub(crate) fn number_ref(&self) -> &u64 {
         &self.0.number

@@ -114,7 +114,9 @@ mod error;
 pub use error::{BroadcastError, ConnectionError};
 
 mod accept;
-pub use accept::{ConnectFn, ConnectRequest, Identity, OrReject, Reject, ServeHandle, Service};
+pub use accept::{ConnectFn, ConnectRequest, Identity, OrReject, Reject, ServeHandle};
+#[cfg(feature = "hyper")]
+pub use accept::{ResponseBody, Service};
 
 mod session;
 

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 use crate::accept::connect::ConnectFn;
 use crate::accept::connect::diagnostic::DecidesOnConnections;
 use crate::accept::listen::{self, ServeHandle};
+#[cfg(feature = "hyper")]
 use crate::accept::service::Service;
 use crate::builder::Builder;
 use crate::connection::Connection;
@@ -69,6 +70,7 @@ impl Server {
     /// A tower service that answers upgrades, for axum or any hyper stack. That stack must allow upgrades, and should bound
     /// the time and the size of a request's head. It alone knows the peer's address: look for it in
     /// [`ConnectRequest::extensions`](crate::ConnectRequest::extensions), [`Connection::remote_addr`] is `None`.
+    #[cfg(feature = "hyper")]
     pub fn service(&self) -> Service {
         self.shared.runtimes.note();
         Service::new(self.shared.clone(), None)
@@ -271,6 +273,49 @@ impl Server {
         }
         tracing::info!(dropped = left, "shut down");
         left
+    }
+}
+
+/// Here rather than beside the rest of `Connection`, which need not know [`Server`].
+impl Connection {
+    /// The server that this is a connection of: for handlers, which exist before it does.
+    ///
+    /// ```
+    /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+    /// # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
+    /// # fn main() -> Result<(), rejoin_server::ConfigError> {
+    /// let server = Server::builder(connect)
+    ///     .on_message(|connection, frame| async move {
+    ///         connection.server().send("the clerk", &frame).ok();
+    ///     })
+    ///     .build()?;
+    /// # let _ = server; Ok(())
+    /// # }
+    /// ```
+    pub fn server(&self) -> Server {
+        Server::new(self.shared_server().clone())
+    }
+
+    /// Queues a frame for everyone in the connection's room, this connection included, and returns for how many:
+    /// [`Server::broadcast`]. Without a room that is 0.
+    ///
+    /// ```
+    /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+    /// # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
+    /// # fn main() -> Result<(), rejoin_server::ConfigError> {
+    /// let server = Server::builder(connect)
+    ///     .on_message(|connection, frame| async move {
+    ///         connection.broadcast(&frame).ok();
+    ///     })
+    ///     .build()?;
+    /// # let _ = server; Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Server::broadcast`].
+    pub fn broadcast(&self, frame: &Frame) -> Result<usize, BroadcastError> {
+        self.room().map_or(Ok(0), |room| self.server().broadcast(room, frame))
     }
 }
 

@@ -249,7 +249,7 @@ async fn what_is_refused_is_told_without_the_token_even_where_the_application_qu
     let text = tape.text();
     for status in [503, 403] {
         let line = format!(
-            r#"INFO rejoin_server::accept::service: upgrade refused status={status} path="/" why=not with {offers}"#
+            r#"INFO rejoin_server::accept::decide: upgrade refused status={status} path="/" why=not with {offers}"#
         );
         assert!(text.contains(&line), "{line} in\n{text}");
     }
@@ -285,7 +285,7 @@ async fn operator_sees_addresses_refusals_and_shutdown_at_info() {
     ask("origin: https://b.test\r\n").await;
     let wrong = ask("content-length: 3\r\n").await;
     server.shutdown(Duration::from_secs(5)).await;
-    let refused = r#"rejoin_server::accept::service: upgrade refused status="#;
+    let refused = r#"rejoin_server::accept::decide: upgrade refused status="#;
     assert_eq!(
         tape.lines().iter().map(|line| line.trim_start()).collect::<Vec<_>>(),
         [

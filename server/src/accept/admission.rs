@@ -10,8 +10,8 @@ use rejoin_core::drive::{SocketDriver, Transport, now};
 use rejoin_core::{CloseReason, Epoch, LostReason, Mode, Session, SessionIdentity, State};
 
 use crate::accept::connect::Identity;
+use crate::accept::logged_request::LoggedRequest;
 use crate::accept::reject::Reject;
-use crate::accept::service::LoggedRequest;
 use crate::accept::upgrade::{Offer, Resume, bad};
 use crate::connection::{Connection, NewConnection, PendingSocket, SessionKey};
 use crate::inner::ServerInner;
@@ -145,6 +145,7 @@ impl Admission {
     }
 
     /// The session's connection ID.
+    #[cfg(feature = "hyper")]
     pub(crate) fn id(&self) -> &str {
         self.connection.id()
     }

@@ -1,10 +1,9 @@
 //! [`ServeHandle`]: the server's own TCP listener.
 
 use std::any::Any;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -16,12 +15,13 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
 use crate::accept::admission::Admission;
+use crate::accept::decide;
 use crate::accept::head::{self, Asked};
-use crate::accept::service::{self, LoggedRequest};
+use crate::accept::logged_request::LoggedRequest;
+use crate::accept::within::within;
 use crate::inner::ServerInner;
 use crate::session::task::SessionTask;
 
@@ -225,13 +225,13 @@ where
             Asked::Request(parts, rest) => (parts, rest),
             Asked::Nonsense(reject) => {
                 let asked = LoggedRequest { peer: remote_addr, ..Default::default() };
-                let refusal = service::refuse(shared, reject, &asked);
+                let refusal = decide::refuse(shared, reject, &asked);
                 return Ok(Handshake::Refused(head::answer(&refusal, &Method::GET)));
             }
             Asked::Nothing => return Ok(Handshake::Nothing),
         };
         let method = parts.method.clone();
-        match service::admit(shared, parts, remote_addr, true).await {
+        match decide::admit(shared, parts, remote_addr, true).await {
             Ok((admission, switch)) => {
                 within(patience, head::write(&mut io, &head::switch(&switch))).await??;
                 Ok(Handshake::Admitted(admission, rest))
@@ -262,18 +262,6 @@ enum Handshake {
     Refused(Vec<u8>),
     /// No answer.
     Nothing,
-}
-
-/// A timeout for a future that is usually ready at once: then no timer is set.
-///
-/// # Errors
-/// Fails when the time is over.
-pub(crate) async fn within<F: Future>(patience: Duration, future: F) -> Result<F::Output, Elapsed> {
-    let mut future = pin!(future);
-    if let Poll::Ready(output) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
-        return Ok(output);
-    }
-    timeout(patience, future).await
 }
 
 #[cfg(test)]

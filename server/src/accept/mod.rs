@@ -1,17 +1,30 @@
 //! From a request to a session.
 //!
-//! [`listen`] accepts TCP connections and [`head`] reads a request; under hyper and axum, [`Service`] receives a request that has
-//! been read. From there on both take the same path: [`upgrade`] checks the request (RFC 6455 §4.2.1), with [`host`] and
-//! [`origin`], the application's [`ConnectFn`] decides on it, and [`admission`] registers a fresh session or finds the one to
-//! resume.
+//! [`listen`] accepts TCP connections and [`head`] reads a request; under hyper and axum, the [`service`] receives a request that
+//! has been read. From there on both take the same path, through [`decide`]: [`upgrade`] checks the request (RFC 6455 §4.2.1),
+//! with [`host`] and [`origin`], the application's [`ConnectFn`] decides on it, and [`admission`] registers a fresh session or
+//! finds the one to resume.
 
 pub(crate) mod listen;
 pub use listen::ServeHandle;
 
 mod head;
 
+#[cfg(feature = "hyper")]
 pub(crate) mod service;
+#[cfg(feature = "hyper")]
 pub use service::Service;
+
+#[cfg(feature = "hyper")]
+mod body;
+#[cfg(feature = "hyper")]
+pub use body::ResponseBody;
+
+mod decide;
+
+mod logged_request;
+
+mod within;
 
 pub(crate) mod upgrade;
 

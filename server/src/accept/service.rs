@@ -4,17 +4,13 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
-use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, Bytes};
-use futures_util::FutureExt as _;
-use http::{Request, Response, StatusCode, Uri, request};
-use http_body_util::Full;
-use hyper::body::Body;
+use bytes::Buf;
+use http::{Request, Response, request};
+use http_body::Body;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 #[cfg(feature = "axum")]
@@ -22,14 +18,11 @@ use hyper_util::server::conn::auto;
 use rejoin_core::drive::{MAX_DISCARDED, OptimisticTcp, Unmasked, WsTransport};
 use tokio::net::TcpStream;
 
-use crate::accept::admission::{self, Admission};
-use crate::accept::connect::{ConnectRequest, Identity};
-use crate::accept::listen::within;
-use crate::accept::reject::{Cause, Reject};
-use crate::accept::upgrade::{self, HttpResponse, Offer, Switch, Upgrade};
+use crate::accept::admission::Admission;
+use crate::accept::body::ResponseBody;
+use crate::accept::decide::admit;
+use crate::accept::upgrade::HttpResponse;
 use crate::inner::ServerInner;
-use crate::observe::health;
-use crate::observe::metrics::CallbackKind;
 use crate::session::task::SessionTask;
 
 /// Answers upgrade requests; every other request is refused with 4xx and a text that says why.
@@ -115,132 +108,6 @@ async fn discard(content: impl Body) {
     }
 }
 
-/// Decides on a request. Returns the session that it gets, and the answer that says so.
-///
-/// # Errors
-/// Fails with the answer that refuses it.
-pub(crate) async fn admit(
-    shared: &Arc<ServerInner>,
-    parts: Box<request::Parts>,
-    remote_addr: Option<SocketAddr>,
-    has_socket: bool,
-) -> Result<(Admission, Switch), HttpResponse> {
-    if let Some(answer) =
-        health::answer(&parts, shared.options.health_path.as_deref(), shared.closing.is_cancelled())
-    {
-        return Err(answer);
-    }
-    let asked = LoggedRequest {
-        uri: parts.uri.clone(),
-        peer: remote_addr,
-        secrets: upgrade::secrets(&parts.headers),
-    };
-    let refused = |reject| refuse(shared, reject, &asked);
-    let upgrade = check(shared, &parts, has_socket).map_err(refused)?;
-    let request = ConnectRequest::new(parts, remote_addr, admission::resumable(shared, &upgrade.offer));
-    let identity = identify(shared, request).await.map_err(refused)?;
-    let admission = Admission::decide(shared, &upgrade.offer, identity, &asked).map_err(refused)?;
-    let subprotocol = match upgrade.offer {
-        Offer::Plain { subprotocol } => subprotocol,
-        //= PROTOCOL.md#R1.3: the server MUST select that session's codec instead
-        Offer::Session { .. } => {
-            let codec = &shared.options.codecs[admission.codec_index()];
-            Some(format!("rejoin.v1.{}", codec.name()).into())
-        }
-    };
-    Ok((admission, Switch { accept: upgrade.accept, subprotocol }))
-}
-
-/// Whether there is something to decide on at all.
-fn check(shared: &ServerInner, parts: &request::Parts, has_socket: bool) -> Result<Upgrade, Reject> {
-    if shared.closing.is_cancelled() {
-        return Err(shutting_down());
-    }
-    let upgrade = upgrade::read(parts, &shared.options)?;
-    if has_socket { Ok(upgrade) } else { Err(upgrade::bad("this connection cannot be upgraded")) }
-}
-
-fn shutting_down() -> Reject {
-    Reject::new(StatusCode::SERVICE_UNAVAILABLE, "server is shutting down")
-}
-
-/// Has the application decide, within the handshake timeout, and before the server is shut down.
-async fn identify(shared: &ServerInner, request: ConnectRequest) -> Result<Identity, Reject> {
-    let stopwatch = shared.metrics.start(CallbackKind::ConnectFn);
-    let decision = AssertUnwindSafe(shared.connect.connect(request)).catch_unwind();
-    let decision = tokio::select! {
-        biased;
-        decision = within(shared.options.handshake_timeout, decision) => Some(decision),
-        () = shared.closing.cancelled() => None,
-    };
-    shared.metrics.stop(stopwatch);
-    match decision {
-        // A shutdown has looked at all sessions by now.
-        _ if shared.closing.is_cancelled() => Err(shutting_down()),
-        Some(Ok(Ok(decision))) => decision,
-        Some(Ok(Err(_))) => {
-            tracing::error!("ConnectFn panicked");
-            Err(Reject::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
-        }
-        Some(Err(_)) | None => {
-            Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "authentication took too long"))
-        }
-    }
-}
-
-/// What the log says of a request that is refused, or whose resume is. The query is left out: it may hold secrets.
-#[derive(Debug, Default)]
-pub(crate) struct LoggedRequest {
-    pub(crate) uri: Uri,
-    pub(crate) peer: Option<SocketAddr>,
-    /// The tokens of its resume offers.
-    pub(crate) secrets: Vec<String>,
-}
-
-/// Characters of a path that are logged.
-const MAX_PATH: usize = 200;
-
-impl LoggedRequest {
-    pub(crate) fn path(&self) -> &str {
-        let path = self.uri.path();
-        // Visible ASCII, each a byte.
-        &path[..path.len().min(MAX_PATH)]
-    }
-}
-
-/// The answer that refuses a request, which is counted and logged.
-pub(crate) fn refuse(shared: &ServerInner, reject: Reject, asked: &LoggedRequest) -> HttpResponse {
-    shared.refused.fetch_add(1, Ordering::Relaxed);
-    shared.metrics.report(|metrics| metrics.upgrade_refused(reject.status));
-    log_refusal(shared, &reject, asked);
-    upgrade::refuse(reject)
-}
-
-/// What the server itself fails at, and what an operator has to set right, at warn; what clients do wrong at info.
-fn log_refusal(shared: &ServerInner, reject: &Reject, asked: &LoggedRequest) {
-    let status = reject.status.as_u16();
-    let path = asked.path();
-    let peer = asked.peer.map(tracing::field::display);
-    // An application may quote the request to the client that sent it; a log is read by others.
-    let why = upgrade::redact(&reject.body, &asked.secrets);
-    match &reject.cause {
-        Some(Cause::Origin) => {
-            if let Some(suppressed) = shared.origin_refusals.pass() {
-                tracing::warn!(status, path, peer, %why, suppressed, "upgrade refused");
-            }
-        }
-        Some(Cause::Error(error)) => {
-            let error = upgrade::redact(error, &asked.secrets);
-            if reject.status.is_server_error() {
-                tracing::warn!(status, path, peer, %why, %error, "upgrade refused");
-            } else {
-                tracing::info!(status, path, peer, %why, %error, "upgrade refused");
-            }
-        }
-        None => tracing::info!(status, path, peer, %why, "upgrade refused"),
-    }
-}
-
 /// Attaches the socket without the HTTP server around it, where it is one that we know.
 fn attach(shared: &Arc<ServerInner>, admission: Admission, upgraded: Upgraded) -> Option<SessionTask> {
     let max_message_size = shared.options.max_message_size;
@@ -271,7 +138,7 @@ impl<B> tower_service::Service<Request<B>> for Service
 where
     B: Body + Send + 'static,
 {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<ResponseBody>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -282,7 +149,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, content) = request.into_parts();
         let answer = self.clone().answer(Box::new(parts), content);
-        Box::pin(async move { Ok(answer.await.map(Full::new)) })
+        Box::pin(async move { Ok(answer.await.map(ResponseBody::new)) })
     }
 }
 
@@ -290,7 +157,7 @@ impl<B> hyper::service::Service<Request<B>> for Service
 where
     B: Body + Send + 'static,
 {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<ResponseBody>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -307,9 +174,10 @@ impl fmt::Debug for Service {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use hyper::body::Frame;
+    use bytes::Bytes;
+    use http_body::Frame;
 
     use super::*;
 

@@ -258,6 +258,7 @@ impl Switch {
     }
 
     /// The answer as a response of an HTTP server other than ours.
+    #[cfg(feature = "hyper")]
     pub(crate) fn into_response(self) -> HttpResponse {
         let mut response = Response::new(bytes::Bytes::new());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

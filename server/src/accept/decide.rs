@@ -1,0 +1,125 @@
+//! [`admit`]: the decision on a request, whoever has read it.
+
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures_util::FutureExt as _;
+use http::{StatusCode, request};
+
+use crate::accept::admission::{self, Admission};
+use crate::accept::connect::{ConnectRequest, Identity};
+use crate::accept::logged_request::LoggedRequest;
+use crate::accept::reject::{Cause, Reject};
+use crate::accept::upgrade::{self, HttpResponse, Offer, Switch, Upgrade};
+use crate::accept::within::within;
+use crate::inner::ServerInner;
+use crate::observe::health;
+use crate::observe::metrics::CallbackKind;
+
+/// Decides on a request. Returns the session that it gets, and the answer that says so.
+///
+/// # Errors
+/// Fails with the answer that refuses it.
+pub(crate) async fn admit(
+    shared: &Arc<ServerInner>,
+    parts: Box<request::Parts>,
+    remote_addr: Option<SocketAddr>,
+    has_socket: bool,
+) -> Result<(Admission, Switch), HttpResponse> {
+    if let Some(answer) =
+        health::answer(&parts, shared.options.health_path.as_deref(), shared.closing.is_cancelled())
+    {
+        return Err(answer);
+    }
+    let asked = LoggedRequest {
+        uri: parts.uri.clone(),
+        peer: remote_addr,
+        secrets: upgrade::secrets(&parts.headers),
+    };
+    let refused = |reject| refuse(shared, reject, &asked);
+    let upgrade = check(shared, &parts, has_socket).map_err(refused)?;
+    let request = ConnectRequest::new(parts, remote_addr, admission::resumable(shared, &upgrade.offer));
+    let identity = identify(shared, request).await.map_err(refused)?;
+    let admission = Admission::decide(shared, &upgrade.offer, identity, &asked).map_err(refused)?;
+    let subprotocol = match upgrade.offer {
+        Offer::Plain { subprotocol } => subprotocol,
+        //= PROTOCOL.md#R1.3: the server MUST select that session's codec instead
+        Offer::Session { .. } => {
+            let codec = &shared.options.codecs[admission.codec_index()];
+            Some(format!("rejoin.v1.{}", codec.name()).into())
+        }
+    };
+    Ok((admission, Switch { accept: upgrade.accept, subprotocol }))
+}
+
+/// Whether there is something to decide on at all.
+fn check(shared: &ServerInner, parts: &request::Parts, has_socket: bool) -> Result<Upgrade, Reject> {
+    if shared.closing.is_cancelled() {
+        return Err(shutting_down());
+    }
+    let upgrade = upgrade::read(parts, &shared.options)?;
+    if has_socket { Ok(upgrade) } else { Err(upgrade::bad("this connection cannot be upgraded")) }
+}
+
+fn shutting_down() -> Reject {
+    Reject::new(StatusCode::SERVICE_UNAVAILABLE, "server is shutting down")
+}
+
+/// Has the application decide, within the handshake timeout, and before the server is shut down.
+async fn identify(shared: &ServerInner, request: ConnectRequest) -> Result<Identity, Reject> {
+    let stopwatch = shared.metrics.start(CallbackKind::ConnectFn);
+    let decision = AssertUnwindSafe(shared.connect.connect(request)).catch_unwind();
+    let decision = tokio::select! {
+        biased;
+        decision = within(shared.options.handshake_timeout, decision) => Some(decision),
+        () = shared.closing.cancelled() => None,
+    };
+    shared.metrics.stop(stopwatch);
+    match decision {
+        // A shutdown has looked at all sessions by now.
+        _ if shared.closing.is_cancelled() => Err(shutting_down()),
+        Some(Ok(Ok(decision))) => decision,
+        Some(Ok(Err(_))) => {
+            tracing::error!("ConnectFn panicked");
+            Err(Reject::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
+        }
+        Some(Err(_)) | None => {
+            Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "authentication took too long"))
+        }
+    }
+}
+
+/// The answer that refuses a request, which is counted and logged.
+pub(crate) fn refuse(shared: &ServerInner, reject: Reject, asked: &LoggedRequest) -> HttpResponse {
+    shared.refused.fetch_add(1, Ordering::Relaxed);
+    shared.metrics.report(|metrics| metrics.upgrade_refused(reject.status));
+    log_refusal(shared, &reject, asked);
+    upgrade::refuse(reject)
+}
+
+/// What the server itself fails at, and what an operator has to set right, at warn; what clients do wrong at info.
+fn log_refusal(shared: &ServerInner, reject: &Reject, asked: &LoggedRequest) {
+    let status = reject.status.as_u16();
+    let path = asked.path();
+    let peer = asked.peer.map(tracing::field::display);
+    // An application may quote the request to the client that sent it; a log is read by others.
+    let why = upgrade::redact(&reject.body, &asked.secrets);
+    match &reject.cause {
+        Some(Cause::Origin) => {
+            if let Some(suppressed) = shared.origin_refusals.pass() {
+                tracing::warn!(status, path, peer, %why, suppressed, "upgrade refused");
+            }
+        }
+        Some(Cause::Error(error)) => {
+            let error = upgrade::redact(error, &asked.secrets);
+            if reject.status.is_server_error() {
+                tracing::warn!(status, path, peer, %why, %error, "upgrade refused");
+            } else {
+                tracing::info!(status, path, peer, %why, %error, "upgrade refused");
+            }
+        }
+        None => tracing::info!(status, path, peer, %why, "upgrade refused"),
+    }
+}
