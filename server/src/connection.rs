@@ -357,9 +357,14 @@ impl Connection {
         &self.0.session
     }
 
-    /// Has the session take over what is broadcast to a room.
-    pub(crate) fn subscribe(&self, log: &Arc<RoomLog>) -> Effects {
-        self.0.session.subscribe(log, self.0.codec_index)
+    /// Subscribes the session to a room log.
+    pub(crate) fn subscribe(&self, log: &Arc<RoomLog>) {
+        self.0.session.subscribe(log, self.0.codec_index);
+    }
+
+    /// Moves the session from one room log to another.
+    pub(crate) fn resubscribe(&self, from: &RoomLog, to: &Arc<RoomLog>) -> Effects {
+        self.0.session.resubscribe(from, to, self.0.codec_index)
     }
 
     /// A span for what is logged of this session.

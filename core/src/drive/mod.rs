@@ -22,6 +22,9 @@ pub use shared_session::{Effects, Queued, SharedSession};
 mod room_log;
 pub use room_log::{Appended, Encodings, RoomLog};
 
+mod sequencer;
+pub use sequencer::Sequencer;
+
 mod error;
 pub use error::{DeliveryError, SendError};
 

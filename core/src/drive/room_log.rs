@@ -1,13 +1,16 @@
 //! [`RoomLog`]: broadcasts to many sessions, stored once until each session has drained them.
 
-use std::ops::Range;
-use std::sync::PoisonError;
+use std::collections::VecDeque;
+use std::num::NonZeroU64;
+use std::ops::{BitOrAssign, Range};
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 
 use crate::session::SpanQueue;
 use crate::{Overflow, SegmentWriter, Session, Span};
 
+use super::sequencer::Sequencer;
 use super::sync::atomic::{AtomicU64, Ordering};
 use super::sync::{Mutex, MutexGuard};
 
@@ -18,19 +21,24 @@ use super::sync::{Mutex, MutexGuard};
 /// the messages were not sent to the session at once: a later `send` stays behind an earlier broadcast. Where the send buffer has no
 /// capacity, draining evicts the session's oldest messages ([`Overflow::DropOldest`]).
 ///
+/// Each message has a ticket of the log's [`Sequencer`]: the order of messages in different logs.
+///
 /// Messages stay here until [`Self::trim`], which the fan-out calls once it has gone through all subscribers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct RoomLog {
+    sequencer: Arc<Sequencer>,
     /// The offset of the next message. Written under the lock. A reader that sees no change has nothing to drain, so that a
     /// session whose cursor is here need not lock the log.
     next: AtomicU64,
     inner: Mutex<Inner>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
     /// All subscribers have drained the messages before this offset.
     trimmed: u64,
+    /// The tickets of the messages from `trimmed` on. They ascend.
+    tickets: VecDeque<u64>,
     lanes: Vec<Lane>,
 }
 
@@ -60,6 +68,14 @@ pub struct Appended {
     pub waiting_bytes: usize,
 }
 
+/// The offset of the first message that a subscriber has not drained. It is never 0, which leaves
+/// [`Subscriptions`](super::shared_session) a niche.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Cursor(NonZeroU64);
+
+/// The offset of a log's first message.
+const FIRST: u64 = 1;
+
 /// The result of draining a log into a session.
 #[derive(Debug, Default)]
 pub(super) struct Drained {
@@ -67,11 +83,41 @@ pub(super) struct Drained {
     pub(super) has_freed: bool,
 }
 
+impl BitOrAssign for Drained {
+    fn bitor_assign(&mut self, other: Self) {
+        self.has_freed |= other.has_freed;
+    }
+}
+
+impl Cursor {
+    fn at(offset: u64) -> Self {
+        Self(NonZeroU64::new(offset).expect("offsets begin at 1"))
+    }
+
+    fn offset(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl Default for Cursor {
+    fn default() -> Self {
+        Self::at(FIRST)
+    }
+}
+
 impl RoomLog {
+    /// A log whose messages get their tickets here.
+    pub fn new(sequencer: Arc<Sequencer>) -> Self {
+        let inner = Inner { trimmed: FIRST, tickets: VecDeque::new(), lanes: Vec::new() };
+        Self { sequencer, next: AtomicU64::new(FIRST), inner: Mutex::new(inner) }
+    }
+
     /// Appends a message for all subscribers.
     pub fn append(&self, encodings: &Encodings) -> Appended {
         let mut inner = self.lock();
         let offset = self.next.load(Ordering::Relaxed);
+        // Under the lock, so that tickets ascend, and whoever locks the log after this ticket was taken finds the message.
+        inner.tickets.push_back(self.sequencer.take());
         let mut appended = Appended::default();
         for (lane, encoding) in inner.lanes.iter_mut().zip(encodings) {
             if lane.subscribers == 0 {
@@ -98,6 +144,8 @@ impl RoomLog {
     /// Drops the messages before this offset. All subscribers have drained them.
     pub fn trim(&self, before: u64) {
         let mut inner = self.lock();
+        let count = usize::try_from(before.saturating_sub(inner.trimmed)).unwrap_or(usize::MAX);
+        inner.tickets.drain(..count);
         inner.trimmed = inner.trimmed.max(before);
         for lane in &mut inner.lanes {
             while let Some(span) = lane.spans.front()
@@ -115,38 +163,51 @@ impl RoomLog {
         inner.lane(lane).writer.push(encoding)
     }
 
-    /// Adds a subscriber in this lane. Returns its cursor: the offset of the first message that it gets.
-    pub(super) fn subscribe(&self, lane: u16) -> u64 {
+    /// Adds a subscriber in this lane. Returns its cursor, at the first message that it gets.
+    pub(super) fn subscribe(&self, lane: u16) -> Cursor {
         let mut inner = self.lock();
         inner.lane(lane.into()).subscribers += 1;
-        self.next.load(Ordering::Relaxed)
+        Cursor::at(self.next.load(Ordering::Relaxed))
     }
 
     /// Whether there are messages after this cursor.
-    pub(super) fn is_behind(&self, cursor: u64) -> bool {
-        self.next() != cursor
+    pub(super) fn is_behind(&self, cursor: Cursor) -> bool {
+        self.next() != cursor.offset()
     }
 
-    /// Sends the messages after the cursor to the session, and moves the cursor.
-    pub(super) fn drain(&self, lane: u16, cursor: &mut u64, session: &mut Session) -> Drained {
+    /// Whether both give out tickets of the same sequencer.
+    pub(super) fn shares_sequencer(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.sequencer, &other.sequencer)
+    }
+
+    /// The sequencer's [horizon](Sequencer::horizon).
+    pub(super) fn horizon(&self) -> u64 {
+        self.sequencer.horizon()
+    }
+
+    /// The ticket of the first message from the cursor on. Takes the lock, so that it sees every message with a ticket before a
+    /// horizon that was read earlier.
+    pub(super) fn ticket(&self, cursor: Cursor) -> Option<u64> {
+        self.lock().ticket(cursor.offset())
+    }
+
+    /// Sends the messages from the cursor on whose ticket is before `until` to the session, and moves the cursor.
+    pub(super) fn drain(&self, lane: u16, cursor: &mut Cursor, until: u64, session: &mut Session) -> Drained {
         let inner = self.lock();
-        let next = self.next.load(Ordering::Relaxed);
-        let drained = inner.drain(lane, *cursor..next, session);
-        *cursor = next;
+        let end = inner.offset_of(until);
+        let drained = inner.drain(lane, cursor.offset()..end, session);
+        *cursor = Cursor::at(end);
         drained
     }
 
-    /// Removes a subscriber, and drains the log for the last time. The session is not touched where it has everything.
-    pub(super) fn unsubscribe<'a>(
-        &self,
-        lane: u16,
-        cursor: u64,
-        session: impl FnOnce() -> &'a mut Session,
-    ) -> Drained {
+    /// Removes a subscriber, unless there are messages from its cursor on. Returns whether it is removed.
+    pub(super) fn unsubscribe(&self, lane: u16, cursor: Cursor) -> bool {
         let mut inner = self.lock();
-        inner.lane(lane.into()).subscribers -= 1;
-        let next = self.next.load(Ordering::Relaxed);
-        if cursor == next { Drained::default() } else { inner.drain(lane, cursor..next, session()) }
+        let has_all = cursor.offset() == self.next.load(Ordering::Relaxed);
+        if has_all {
+            inner.lane(lane.into()).subscribers -= 1;
+        }
+        has_all
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -170,13 +231,32 @@ impl Inner {
         &mut self.lanes[lane]
     }
 
+    fn ticket(&self, offset: u64) -> Option<u64> {
+        let index = usize::try_from(offset - self.trimmed).ok()?;
+        self.tickets.get(index).copied()
+    }
+
+    /// The offset of the first message whose ticket is not before this one.
+    fn offset_of(&self, ticket: u64) -> u64 {
+        let is_last_before = self.tickets.back().is_none_or(|last| *last < ticket);
+        let count = if is_last_before {
+            self.tickets.len()
+        } else {
+            self.tickets.partition_point(|other| *other < ticket)
+        };
+        self.trimmed + count as u64
+    }
+
     /// Sends the messages at these offsets to a session.
     fn drain(&self, lane: u16, offsets: Range<u64>, session: &mut Session) -> Drained {
         debug_assert!(offsets.start >= self.trimmed, "all subscribers have what was trimmed");
         let (frames, bytes) = (session.occupied(), session.retained_bytes());
         let spans = &self.lanes[usize::from(lane)].spans;
         let mut at = offsets.start;
-        for span in spans.iter_from(spans.partition_point(|span| span.end() <= offsets.start)) {
+        let first = spans.partition_point(|span| span.end() <= offsets.start);
+        for span in spans.iter_from(first).take_while(|span| span.first() < offsets.end) {
+            let mut cut = None;
+            let span = if span.end() > offsets.end { cut.insert(span.before(offsets.end)) } else { span };
             skip_hole(at..span.first(), session);
             let skip = u32::try_from(at.saturating_sub(span.first())).expect("the offset is in the span");
             if !session.offer_span(span, skip) {
@@ -200,241 +280,4 @@ fn skip_hole(offsets: Range<u64>, session: &mut Session) {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::drive::{MemoryBudget, SharedSession, now};
-    use crate::{CloseReason, Epoch, Mode, SessionConfig, SessionIdentity, Side, State, Token, Transmit};
-
-    /// A session with a socket that follows a feed, in a budget.
-    struct Subscriber {
-        session: SharedSession,
-        epoch: Epoch,
-    }
-
-    impl Subscriber {
-        fn new(mode: Mode, buffer: u32, budget: &Arc<MemoryBudget>) -> Self {
-            let mut config = SessionConfig::new(Side::Server, mode);
-            config.buffer_frames = buffer;
-            let config = Arc::new(config);
-            let mut session = match mode {
-                Mode::Plain => Session::new(config, now()),
-                Mode::Session => {
-                    let token = Token::parse("abcdefghijklmnopqrstuv").unwrap();
-                    Session::new_server(config, SessionIdentity::new(token, "id", "room"), None, now())
-                }
-            };
-            let epoch = session.reserve();
-            session.attach(epoch, None, now()).unwrap();
-            Self { session: SharedSession::new(session).with_budget(budget.clone()), epoch }
-        }
-
-        fn of(log: &Arc<RoomLog>, budget: &Arc<MemoryBudget>) -> Self {
-            let subscriber = Self::new(Mode::Plain, 256, budget);
-            subscriber.session.apply(subscriber.session.subscribe(log, 0));
-            subscriber
-        }
-
-        /// What its socket is to write, and writes.
-        fn written(&self) -> Vec<String> {
-            self.session.drive(|session| {
-                let mut texts = Vec::new();
-                while let Some(transmit) = session.poll_transmit(self.epoch, now()) {
-                    match transmit {
-                        Transmit::Data(message) => texts.push(text(&message)),
-                        Transmit::Batch(batch) => texts.extend(batch.frames().map(|frame| text(&frame))),
-                        Transmit::Control(control) => texts.push(control.event().to_owned()),
-                        other => panic!("{other:?}"),
-                    }
-                }
-                session.handle_written(self.epoch, texts.len(), 2000, None, now());
-                texts
-            })
-        }
-    }
-
-    fn text(message: &Bytes) -> String {
-        String::from_utf8(message.to_vec()).unwrap()
-    }
-
-    fn push(log: &RoomLog, budget: &MemoryBudget, text: &'static str) -> Appended {
-        log.append(&[Some(budget.charge(Bytes::from_static(text.as_bytes())))])
-    }
-
-    fn budget() -> Arc<MemoryBudget> {
-        Arc::new(MemoryBudget::new(usize::MAX, || None))
-    }
-
-    #[test]
-    fn what_was_broadcast_comes_before_what_is_sent_later() {
-        let (log, budget) = (Arc::default(), budget());
-        let subscriber = Subscriber::of(&log, &budget);
-        assert_eq!(push(&log, &budget, "a").queued, 1);
-        push(&log, &budget, "b");
-        subscriber.session.send(Bytes::from_static(b"own"), Overflow::Reject).unwrap();
-        push(&log, &budget, "c");
-        assert_eq!(subscriber.session.drive(|session| session.counts().accepted), 4);
-        assert_eq!(subscriber.written(), ["a", "b", "own", "c"]);
-        assert_eq!(subscriber.written(), [""; 0]);
-        log.trim(log.next());
-        assert_eq!(budget.used(), 0);
-    }
-
-    #[test]
-    fn each_gets_what_is_broadcast_while_it_follows() {
-        let (log, budget) = (Arc::default(), budget());
-        let early = Subscriber::of(&log, &budget);
-        push(&log, &budget, "a");
-        let late = Subscriber::of(&log, &budget);
-        assert_eq!(push(&log, &budget, "b").queued, 2);
-        early.session.apply(early.session.unsubscribe());
-        assert_eq!(push(&log, &budget, "c").queued, 1);
-        assert_eq!(early.written(), ["a", "b"]);
-        assert_eq!(late.written(), ["b", "c"]);
-        // To the end of one, then from here on in another.
-        let other = Arc::default();
-        push(&log, &budget, "d");
-        push(&other, &budget, "nobody's");
-        late.session.apply(late.session.subscribe(&other, 0));
-        push(&other, &budget, "e");
-        push(&log, &budget, "nobody's");
-        assert_eq!(late.written(), ["d", "e"]);
-        for log in [log, other] {
-            log.trim(log.next());
-        }
-        assert_eq!(budget.used(), 0);
-    }
-
-    #[test]
-    fn each_codec_has_its_own_frames_and_a_gap_where_it_has_none() {
-        let (log, budget) = (Arc::default(), budget());
-        let json = Subscriber::of(&log, &budget);
-        let other = Subscriber::new(Mode::Plain, 256, &budget);
-        other.session.apply(other.session.subscribe(&log, 2));
-        let image = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
-        let appended = log.append(&[image("{}"), None, image("binary")]);
-        assert_eq!((appended.queued, appended.waiting_bytes), (2, 6));
-        let appended = log.append(&[None, None, image("more")]);
-        assert_eq!((appended.queued, appended.waiting_bytes), (1, 10));
-        assert_eq!(json.written(), ["{}"]);
-        assert_eq!(other.written(), ["binary", "more"]);
-        assert_eq!(
-            json.session.drive(|session| (session.counts().accepted, session.counts().dropped)),
-            (2, 1)
-        );
-    }
-
-    #[test]
-    fn what_all_have_is_forgotten() {
-        let (log, budget) = (Arc::default(), budget());
-        let [a, b] = [0; 2].map(|_| Subscriber::of(&log, &budget));
-        push(&log, &budget, "a");
-        let appended = push(&log, &budget, "bc");
-        assert_eq!((appended.waiting_frames, appended.waiting_bytes), (2, 3));
-        let next = log.next();
-        push(&log, &budget, "d");
-        assert_eq!((a.written().len(), b.written().len()), (3, 3));
-        log.trim(next);
-        assert_eq!(push(&log, &budget, "e").waiting_frames, 2);
-        log.trim(next - 1);
-        assert_eq!(a.written(), ["e"]);
-        assert_eq!(b.written(), ["e"]);
-        log.trim(log.next());
-        assert!(log.lock().lanes[0].spans.is_empty());
-        assert_eq!(log.lock().lanes[0].bytes, 0);
-    }
-
-    #[test]
-    fn who_is_inside_a_part_takes_over_the_rest_of_it() {
-        let (log, budget) = (Arc::default(), budget());
-        let [slow, fast] = [0; 2].map(|_| Subscriber::of(&log, &budget));
-        let all: Vec<_> = (0..100).map(|n: u32| n.to_string()).collect();
-        for (n, text) in all.iter().enumerate() {
-            log.append(&[Some(budget.charge(text.clone().into()))]);
-            if n % 7 == 3 {
-                assert_eq!(fast.written().last(), Some(text));
-            }
-        }
-        assert!(log.lock().lanes[0].spans.iter_from(0).count() < 10, "they are neighbours in their segments");
-        assert_eq!(fast.written(), ["95", "96", "97", "98", "99"]);
-        assert_eq!(slow.written(), all);
-        log.trim(log.next());
-        assert_eq!(budget.used(), 0);
-    }
-
-    #[test]
-    fn where_there_is_no_room_the_oldest_go_and_the_peer_is_told() {
-        let (log, budget) = (Arc::default(), budget());
-        let plain = Subscriber::new(Mode::Plain, 3, &budget);
-        let session = Subscriber::new(Mode::Session, 3, &budget);
-        for subscriber in [&plain, &session] {
-            subscriber.session.apply(subscriber.session.subscribe(&log, 0));
-        }
-        for text in ["a", "b", "c", "d", "e"] {
-            push(&log, &budget, text);
-        }
-        assert_eq!(budget.used(), 5, "each frame counts once");
-        assert_eq!(plain.written(), ["c", "d", "e"]);
-        assert_eq!(session.session.drive(|session| session.counts().dropped), 2);
-        assert_eq!(session.written(), ["$open", "$gap", "c", "d", "e"]);
-        log.trim(log.next());
-        assert!((3..=5).contains(&budget.used()), "what shares its memory with a kept frame stays");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_waits_for_room_finds_what_the_last_frames_of_a_feed_make() {
-        let (log, budget) = (Arc::default(), budget());
-        let subscriber = Subscriber::new(Mode::Plain, 2, &budget);
-        subscriber.session.apply(subscriber.session.subscribe(&log, 0));
-        let big = Bytes::from(vec![b'x'; SessionConfig::new(Side::Server, Mode::Plain).buffer_bytes]);
-        subscriber.session.send(big, Overflow::Reject).unwrap();
-        let waits =
-            subscriber.session.send_wait(Bytes::from_static(b"own"), std::time::Duration::from_secs(1));
-        let leaves = async {
-            tokio::task::yield_now().await;
-            push(&log, &budget, "small");
-            subscriber.session.apply(subscriber.session.unsubscribe());
-        };
-        assert_eq!(tokio::join!(waits, leaves).0, Ok(()));
-        assert_eq!(subscriber.written(), ["small", "own"]);
-    }
-
-    #[test]
-    fn a_session_that_ends_has_what_came_before_and_counts_no_more() {
-        let (log, budget) = (Arc::default(), budget());
-        let [ends, closes, stays] = [0; 3].map(|_| Subscriber::of(&log, &budget));
-        assert_eq!(push(&log, &budget, "a").queued, 3);
-        ends.session.command(|session| session.end(CloseReason::Normal));
-        closes.session.command(|session| session.close(CloseReason::Normal, now()));
-        assert_eq!(push(&log, &budget, "b").queued, 1);
-        assert_eq!(
-            ends.session.drive(|session| (session.state(), session.counts().unacknowledged)),
-            (State::Closed, 1)
-        );
-        assert_eq!(stays.written(), ["a", "b"]);
-        closes.session.apply(closes.session.subscribe(&log, 0));
-        assert_eq!(push(&log, &budget, "c").queued, 1, "it is closing");
-        drop((ends, closes, stays));
-        log.trim(log.next());
-        assert_eq!(budget.used(), 0);
-        assert_eq!(push(&log, &budget, "d"), Appended { waiting_frames: 1, ..Appended::default() });
-        assert_eq!(budget.used(), 0, "nobody follows");
-    }
-
-    #[test]
-    fn a_session_that_rests_is_left_alone_where_it_has_everything() {
-        let (log, budget) = (Arc::default(), budget());
-        let subscriber = Subscriber::of(&log, &budget);
-        subscriber.session.drive(|session| session.cut(now()));
-        while subscriber.session.next_event().is_some() {}
-        assert!(subscriber.session.hibernate(std::task::Waker::noop().clone(), false));
-        subscriber.session.drain();
-        push(&log, &budget, "a");
-        assert_eq!(budget.used(), 1);
-        subscriber.session.drain();
-        log.trim(log.next());
-        assert_eq!(subscriber.session.drive(|session| session.retained_bytes()), 1);
-        assert_eq!(budget.used(), 1);
-    }
-}
+mod tests;

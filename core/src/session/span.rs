@@ -49,6 +49,13 @@ impl Span {
         Self { first, ..self }
     }
 
+    /// The messages before this number, which must be inside the span.
+    #[must_use]
+    pub fn before(&self, end: u64) -> Self {
+        let len = u32::try_from(end - self.first).expect("the number is inside the span");
+        Self { len: len.min(self.len), ..self.clone() }
+    }
+
     /// The number of the first message.
     pub fn first(&self) -> u64 {
         self.first

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
-use rejoin_core::drive::{Effects, RoomLog};
+use rejoin_core::drive::{Effects, RoomLog, Sequencer};
 use rejoin_core::{Frame, Mode, Overflow};
 
 use crate::connection::Connection;
@@ -16,6 +16,8 @@ use crate::session::sharded::{Keyed, Sharded};
 #[derive(Debug)]
 pub(crate) struct Rooms {
     rooms: Sharded<Named>,
+    /// One order for the broadcasts in all rooms.
+    sequencer: Arc<Sequencer>,
 }
 
 /// A room under its name.
@@ -64,7 +66,7 @@ struct Members {
 }
 
 /// Members that share a room log.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Chunk {
     /// Shared with a fan-out; copied if a member joins or leaves while the fan-out uses it.
     pub(crate) members: Arc<Vec<Connection>>,
@@ -73,7 +75,7 @@ pub(crate) struct Chunk {
 
 impl Rooms {
     pub(crate) fn new() -> Self {
-        Self { rooms: Sharded::new() }
+        Self { rooms: Sharded::new(), sequencer: Arc::default() }
     }
 
     /// The name of a room. Shares the memory of an existing room's name.
@@ -100,10 +102,7 @@ impl Rooms {
                 self.remove(name, &room);
                 continue;
             }
-            let effects = members.add(connection);
-            // Released first: the effects wake tasks.
-            drop(members);
-            connection.session().apply(effects);
+            members.add(connection, &self.sequencer);
             return created;
         }
     }
@@ -199,9 +198,10 @@ impl Rooms {
 }
 
 impl Members {
-    fn add(&mut self, connection: &Connection) -> Effects {
+    fn add(&mut self, connection: &Connection, sequencer: &Arc<Sequencer>) {
         if self.chunks.last().is_none_or(|chunk| chunk.members.len() == CHUNK) {
-            self.chunks.push(Chunk::default());
+            let log = Arc::new(RoomLog::new(sequencer.clone()));
+            self.chunks.push(Chunk { members: Arc::default(), log });
         }
         let codec = connection.codec_index();
         if self.codecs.len() <= codec {
@@ -213,7 +213,7 @@ impl Members {
         connection.set_room_slot(index * CHUNK + chunk.members.len());
         // Copies the list if a fan-out is using it, which continues with the members that it began with.
         Arc::make_mut(&mut chunk.members).push(connection.clone());
-        connection.subscribe(&chunk.log)
+        connection.subscribe(&chunk.log);
     }
 
     /// Removes a member; `None` if it is not a member. Returns the wake-ups to perform once the lock is released.
@@ -225,19 +225,21 @@ impl Members {
             return None;
         }
         // Drains the log for the last time: broadcasts that came before it left are still its own.
-        let mut effects = vec![(connection.clone(), connection.session().unsubscribe())];
+        let log = self.chunks[index].log.clone();
+        let mut effects = vec![(connection.clone(), connection.session().unsubscribe(&log))];
         self.codecs[connection.codec_index()] -= 1;
         // The last member of the room takes its place, so that all chunks but the last stay full.
         let last = self.chunks.last_mut().expect("it has the connection that was found, or others");
         let moved = Arc::make_mut(&mut last.members).pop().expect("a chunk without members is removed");
+        let last_log = last.log.clone();
         if last.members.is_empty() {
             self.chunks.pop();
         }
         if moved != *connection {
             let chunk = &mut self.chunks[index];
             if moved.room_slot() / CHUNK != index {
-                // Drains the old log first. No broadcast can fall between the two logs: the room is locked.
-                effects.push((moved.clone(), moved.subscribe(&chunk.log)));
+                // No broadcast can fall between the two logs: the room is locked.
+                effects.push((moved.clone(), moved.resubscribe(&last_log, &log)));
             }
             moved.set_room_slot(place);
             Arc::make_mut(&mut chunk.members)[offset] = moved;

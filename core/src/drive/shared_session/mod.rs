@@ -8,6 +8,8 @@ pub use effects::Effects;
 
 mod form;
 
+mod subscriptions;
+
 use std::mem::offset_of;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -23,6 +25,7 @@ use super::prefetch::PrefetchHint;
 use super::room_log::{Drained, RoomLog};
 use super::sync::{Mutex, MutexGuard};
 use form::{Form, Live};
+use subscriptions::Subscriptions;
 
 /// A session behind a lock that is held for single calls, never across an await.
 ///
@@ -48,12 +51,10 @@ struct Inner {
     driver_sleeps: bool,
     /// Whether a hibernated session wakes its driver for each frame that is sent to it, so that the driver can report it.
     counts: bool,
-    /// The index of the session's codec in `log`.
+    /// The index of the session's codec in each log.
     lane: u16,
-    /// The offset of the first message in `log` that the session has not drained yet.
-    cursor: u64,
-    /// The log of broadcasts that the session subscribes to.
-    log: Option<Arc<RoomLog>>,
+    /// The room logs that the session subscribes to.
+    subscriptions: Subscriptions,
 }
 
 /// When an access wakes the driver.
@@ -90,8 +91,7 @@ impl SharedSession {
             driver_sleeps: false,
             counts: true,
             lane: 0,
-            cursor: 0,
-            log: None,
+            subscriptions: Subscriptions::default(),
         };
         let session = Self { prefetch_hint: PrefetchHint::default(), inner: Mutex::new(inner), budget: None };
         session.note_prefetch_hint(&session.lock());
@@ -139,7 +139,12 @@ impl SharedSession {
         let counts = inner.counts;
         // First of all, so that a frame that `f` sends stands behind the broadcasts that came before it, and `f` sees counts that
         // include them. Without this a `send` could overtake an earlier broadcast.
-        let drained = if wake == Wake::Closes { inner.unsubscribe() } else { inner.drain() };
+        let Inner { subscriptions, slot, lane, .. } = &mut *inner;
+        let drained = if wake == Wake::Closes {
+            subscriptions.clear(*lane, slot)
+        } else {
+            subscriptions.drain(*lane, slot)
+        };
         let live = inner.slot.live();
         let before = Usage::of(&live.session);
         let could_hibernate = wake == Wake::Always && live.session.can_hibernate();
@@ -167,7 +172,7 @@ impl SharedSession {
         let capacity = if has_capacity { live.take_capacity_waiters() } else { None };
         if !after.open {
             // Otherwise it would count as a subscriber for as long as a handle to it is kept, and broadcasts as queued for it.
-            inner.unsubscribe();
+            inner.unsubscribe_all();
         }
         // Under the lock, so that the changes of one session reach the budget in order. A late one would leave it a wrong sum in
         // between, and sessions could be evicted in vain.
@@ -205,35 +210,36 @@ impl SharedSession {
         }
     }
 
-    /// Subscribes the session to a room log from its next frame on, in the codec with the index `lane`. Drains the log that the
-    /// session followed before, and leaves it.
+    /// Subscribes the session to a room log from its next message on, in the codec with the index `lane`, which is the same in
+    /// all logs. All logs share one sequencer. Does nothing if the session has ended or is closing.
+    ///
+    /// The caller holds the room's lock, so no broadcast falls between the join and the subscription.
+    pub fn subscribe(&self, log: &Arc<RoomLog>, lane: u16) {
+        let mut inner = self.lock();
+        inner.subscribe(log, lane);
+    }
+
+    /// Drains a log for the last time, and leaves it. Does nothing if the session does not subscribe to it.
+    ///
+    /// The effects must be applied once the room's lock is released.
+    pub fn unsubscribe(&self, log: &RoomLog) -> Effects {
+        self.leave(log, |_| ())
+    }
+
+    /// Moves the session from one log to another, as [`Self::unsubscribe`] and [`Self::subscribe`] do.
     ///
     /// The caller holds the room's lock, so no broadcast falls between the two logs: a member that moves misses none and gets
     /// none twice. The effects must be applied once that lock is released.
-    pub fn subscribe(&self, log: &Arc<RoomLog>, lane: u16) -> Effects {
-        self.leave(|inner| {
-            let is_open = match &inner.slot {
-                Form::Live(live) => live.session.is_open(),
-                // A session that has ended or is closing does not hibernate.
-                Form::Hibernated(_) => true,
-            };
-            if is_open {
-                (inner.lane, inner.cursor) = (lane, log.subscribe(lane));
-                inner.log = Some(log.clone());
-            }
-        })
+    pub fn resubscribe(&self, from: &RoomLog, to: &Arc<RoomLog>, lane: u16) -> Effects {
+        self.leave(from, |inner| inner.subscribe(to, lane))
     }
 
-    /// Leaves the room log that the session follows, after draining it for the last time.
-    pub fn unsubscribe(&self) -> Effects {
-        self.leave(|_| ())
-    }
-
-    /// Leaves the log, then runs `then` under the same lock: no access falls in between.
-    fn leave(&self, then: impl FnOnce(&mut Inner)) -> Effects {
+    /// Leaves a log, then runs `then` under the same lock: no access falls in between.
+    fn leave(&self, log: &RoomLog, then: impl FnOnce(&mut Inner)) -> Effects {
         let mut inner = self.lock();
         let reclaimable = inner.reclaimable();
-        let drained = inner.unsubscribe();
+        let Inner { subscriptions, slot, lane, .. } = &mut *inner;
+        let drained = subscriptions.remove(log, *lane, slot);
         self.note_reclaimable(reclaimable, inner.reclaimable());
         then(&mut inner);
         // Draining may have evicted a big frame for a small one. The driver is not woken: the fan-out of the drained broadcasts
@@ -386,21 +392,21 @@ impl SharedSession {
 }
 
 impl Inner {
-    /// Drains pending broadcasts into the session.
-    fn drain(&mut self) -> Drained {
-        match &self.log {
-            // The comparison takes no lock: usually there is nothing to drain.
-            Some(log) if log.is_behind(self.cursor) => {
-                log.drain(self.lane, &mut self.cursor, &mut self.slot.live().session)
-            }
-            _ => Drained::default(),
-        }
+    /// Drains pending broadcasts for the last time, and leaves all logs.
+    fn unsubscribe_all(&mut self) -> Drained {
+        self.subscriptions.clear(self.lane, &mut self.slot)
     }
 
-    /// Drains pending broadcasts for the last time, and leaves the log.
-    fn unsubscribe(&mut self) -> Drained {
-        let Some(log) = self.log.take() else { return Drained::default() };
-        log.unsubscribe(self.lane, self.cursor, || &mut self.slot.live().session)
+    fn subscribe(&mut self, log: &Arc<RoomLog>, lane: u16) {
+        let is_open = match &self.slot {
+            Form::Live(live) => live.session.is_open(),
+            // A session that has ended or is closing does not hibernate.
+            Form::Hibernated(_) => true,
+        };
+        if is_open {
+            self.lane = lane;
+            self.subscriptions.add(log, lane);
+        }
     }
 
     /// The bytes that evicting this session would free at most: only suspended sessions are evicted.
@@ -422,7 +428,7 @@ impl Drop for SharedSession {
         // The log and the budget outlive the session: without this both would go on counting it.
         let mut inner = self.lock();
         let reclaimable = inner.reclaimable();
-        inner.unsubscribe();
+        inner.unsubscribe_all();
         drop(inner);
         self.note_reclaimable(reclaimable, 0);
     }

@@ -1,0 +1,236 @@
+use std::sync::Arc;
+
+use super::*;
+use crate::drive::{MemoryBudget, SharedSession, now};
+use crate::{CloseReason, Epoch, Mode, SessionConfig, SessionIdentity, Side, State, Token, Transmit};
+
+/// A session with a socket that follows a feed, in a budget.
+struct Subscriber {
+    session: SharedSession,
+    epoch: Epoch,
+}
+
+impl Subscriber {
+    fn new(mode: Mode, buffer: u32, budget: &Arc<MemoryBudget>) -> Self {
+        let mut config = SessionConfig::new(Side::Server, mode);
+        config.buffer_frames = buffer;
+        let config = Arc::new(config);
+        let mut session = match mode {
+            Mode::Plain => Session::new(config, now()),
+            Mode::Session => {
+                let token = Token::parse("abcdefghijklmnopqrstuv").unwrap();
+                Session::new_server(config, SessionIdentity::new(token, "id", "room"), None, now())
+            }
+        };
+        let epoch = session.reserve();
+        session.attach(epoch, None, now()).unwrap();
+        Self { session: SharedSession::new(session).with_budget(budget.clone()), epoch }
+    }
+
+    fn of(log: &Arc<RoomLog>, budget: &Arc<MemoryBudget>) -> Self {
+        let subscriber = Self::new(Mode::Plain, 256, budget);
+        subscriber.session.subscribe(log, 0);
+        subscriber
+    }
+
+    /// What its socket is to write, and writes.
+    fn written(&self) -> Vec<String> {
+        self.session.drive(|session| {
+            let mut texts = Vec::new();
+            while let Some(transmit) = session.poll_transmit(self.epoch, now()) {
+                match transmit {
+                    Transmit::Data(message) => texts.push(text(&message)),
+                    Transmit::Batch(batch) => texts.extend(batch.frames().map(|frame| text(&frame))),
+                    Transmit::Control(control) => texts.push(control.event().to_owned()),
+                    other => panic!("{other:?}"),
+                }
+            }
+            session.handle_written(self.epoch, texts.len(), 2000, None, now());
+            texts
+        })
+    }
+}
+
+fn text(message: &Bytes) -> String {
+    String::from_utf8(message.to_vec()).unwrap()
+}
+
+fn push(log: &RoomLog, budget: &MemoryBudget, text: &'static str) -> Appended {
+    log.append(&[Some(budget.charge(Bytes::from_static(text.as_bytes())))])
+}
+
+fn log() -> Arc<RoomLog> {
+    Arc::new(RoomLog::new(Arc::default()))
+}
+
+fn budget() -> Arc<MemoryBudget> {
+    Arc::new(MemoryBudget::new(usize::MAX, || None))
+}
+
+#[test]
+fn what_was_broadcast_comes_before_what_is_sent_later() {
+    let (log, budget) = (log(), budget());
+    let subscriber = Subscriber::of(&log, &budget);
+    assert_eq!(push(&log, &budget, "a").queued, 1);
+    push(&log, &budget, "b");
+    subscriber.session.send(Bytes::from_static(b"own"), Overflow::Reject).unwrap();
+    push(&log, &budget, "c");
+    assert_eq!(subscriber.session.drive(|session| session.counts().accepted), 4);
+    assert_eq!(subscriber.written(), ["a", "b", "own", "c"]);
+    assert_eq!(subscriber.written(), [""; 0]);
+    log.trim(log.next());
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn each_gets_what_is_broadcast_while_it_follows() {
+    let (log, budget) = (log(), budget());
+    let early = Subscriber::of(&log, &budget);
+    push(&log, &budget, "a");
+    let late = Subscriber::of(&log, &budget);
+    assert_eq!(push(&log, &budget, "b").queued, 2);
+    early.session.apply(early.session.unsubscribe(&log));
+    assert_eq!(push(&log, &budget, "c").queued, 1);
+    assert_eq!(early.written(), ["a", "b"]);
+    assert_eq!(late.written(), ["b", "c"]);
+    // To the end of one, then from here on in another.
+    let other = Arc::new(RoomLog::new(log.sequencer.clone()));
+    push(&log, &budget, "d");
+    push(&other, &budget, "nobody's");
+    late.session.apply(late.session.resubscribe(&log, &other, 0));
+    push(&other, &budget, "e");
+    push(&log, &budget, "nobody's");
+    assert_eq!(late.written(), ["d", "e"]);
+    for log in [log, other] {
+        log.trim(log.next());
+    }
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn each_codec_has_its_own_frames_and_a_gap_where_it_has_none() {
+    let (log, budget) = (log(), budget());
+    let json = Subscriber::of(&log, &budget);
+    let other = Subscriber::new(Mode::Plain, 256, &budget);
+    other.session.subscribe(&log, 2);
+    let image = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
+    let appended = log.append(&[image("{}"), None, image("binary")]);
+    assert_eq!((appended.queued, appended.waiting_bytes), (2, 6));
+    let appended = log.append(&[None, None, image("more")]);
+    assert_eq!((appended.queued, appended.waiting_bytes), (1, 10));
+    assert_eq!(json.written(), ["{}"]);
+    assert_eq!(other.written(), ["binary", "more"]);
+    assert_eq!(json.session.drive(|session| (session.counts().accepted, session.counts().dropped)), (2, 1));
+}
+
+#[test]
+fn what_all_have_is_forgotten() {
+    let (log, budget) = (log(), budget());
+    let [a, b] = [0; 2].map(|_| Subscriber::of(&log, &budget));
+    push(&log, &budget, "a");
+    let appended = push(&log, &budget, "bc");
+    assert_eq!((appended.waiting_frames, appended.waiting_bytes), (2, 3));
+    let next = log.next();
+    push(&log, &budget, "d");
+    assert_eq!((a.written().len(), b.written().len()), (3, 3));
+    log.trim(next);
+    assert_eq!(push(&log, &budget, "e").waiting_frames, 2);
+    log.trim(next - 1);
+    assert_eq!(a.written(), ["e"]);
+    assert_eq!(b.written(), ["e"]);
+    log.trim(log.next());
+    assert!(log.lock().lanes[0].spans.is_empty());
+    assert_eq!(log.lock().lanes[0].bytes, 0);
+}
+
+#[test]
+fn who_is_inside_a_part_takes_over_the_rest_of_it() {
+    let (log, budget) = (log(), budget());
+    let [slow, fast] = [0; 2].map(|_| Subscriber::of(&log, &budget));
+    let all: Vec<_> = (0..100).map(|n: u32| n.to_string()).collect();
+    for (n, text) in all.iter().enumerate() {
+        log.append(&[Some(budget.charge(text.clone().into()))]);
+        if n % 7 == 3 {
+            assert_eq!(fast.written().last(), Some(text));
+        }
+    }
+    assert!(log.lock().lanes[0].spans.iter_from(0).count() < 10, "they are neighbours in their segments");
+    assert_eq!(fast.written(), ["95", "96", "97", "98", "99"]);
+    assert_eq!(slow.written(), all);
+    log.trim(log.next());
+    assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn where_there_is_no_room_the_oldest_go_and_the_peer_is_told() {
+    let (log, budget) = (log(), budget());
+    let plain = Subscriber::new(Mode::Plain, 3, &budget);
+    let session = Subscriber::new(Mode::Session, 3, &budget);
+    for subscriber in [&plain, &session] {
+        subscriber.session.subscribe(&log, 0);
+    }
+    for text in ["a", "b", "c", "d", "e"] {
+        push(&log, &budget, text);
+    }
+    assert_eq!(budget.used(), 5, "each frame counts once");
+    assert_eq!(plain.written(), ["c", "d", "e"]);
+    assert_eq!(session.session.drive(|session| session.counts().dropped), 2);
+    assert_eq!(session.written(), ["$open", "$gap", "c", "d", "e"]);
+    log.trim(log.next());
+    assert!((3..=5).contains(&budget.used()), "what shares its memory with a kept frame stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_room_finds_what_the_last_frames_of_a_feed_make() {
+    let (log, budget) = (log(), budget());
+    let subscriber = Subscriber::new(Mode::Plain, 2, &budget);
+    subscriber.session.subscribe(&log, 0);
+    let big = Bytes::from(vec![b'x'; SessionConfig::new(Side::Server, Mode::Plain).buffer_bytes]);
+    subscriber.session.send(big, Overflow::Reject).unwrap();
+    let waits = subscriber.session.send_wait(Bytes::from_static(b"own"), std::time::Duration::from_secs(1));
+    let leaves = async {
+        tokio::task::yield_now().await;
+        push(&log, &budget, "small");
+        subscriber.session.apply(subscriber.session.unsubscribe(&log));
+    };
+    assert_eq!(tokio::join!(waits, leaves).0, Ok(()));
+    assert_eq!(subscriber.written(), ["small", "own"]);
+}
+
+#[test]
+fn a_session_that_ends_has_what_came_before_and_counts_no_more() {
+    let (log, budget) = (log(), budget());
+    let [ends, closes, stays] = [0; 3].map(|_| Subscriber::of(&log, &budget));
+    assert_eq!(push(&log, &budget, "a").queued, 3);
+    ends.session.command(|session| session.end(CloseReason::Normal));
+    closes.session.command(|session| session.close(CloseReason::Normal, now()));
+    assert_eq!(push(&log, &budget, "b").queued, 1);
+    assert_eq!(
+        ends.session.drive(|session| (session.state(), session.counts().unacknowledged)),
+        (State::Closed, 1)
+    );
+    assert_eq!(stays.written(), ["a", "b"]);
+    closes.session.subscribe(&log, 0);
+    assert_eq!(push(&log, &budget, "c").queued, 1, "it is closing");
+    drop((ends, closes, stays));
+    log.trim(log.next());
+    assert_eq!(budget.used(), 0);
+    assert_eq!(push(&log, &budget, "d"), Appended { waiting_frames: 1, ..Appended::default() });
+    assert_eq!(budget.used(), 0, "nobody follows");
+}
+
+#[test]
+fn a_session_that_rests_is_left_alone_where_it_has_everything() {
+    let (log, budget) = (log(), budget());
+    let subscriber = Subscriber::of(&log, &budget);
+    subscriber.session.drive(|session| session.cut(now()));
+    while subscriber.session.next_event().is_some() {}
+    assert!(subscriber.session.hibernate(std::task::Waker::noop().clone(), false));
+    subscriber.session.drain();
+    push(&log, &budget, "a");
+    assert_eq!(budget.used(), 1);
+    subscriber.session.drain();
+    log.trim(log.next());
+    assert_eq!(subscriber.session.drive(|session| session.retained_bytes()), 1);
+    assert_eq!(budget.used(), 1);
+}

@@ -1,0 +1,153 @@
+//! [`Subscriptions`]: the room logs that a session subscribes to.
+
+use std::sync::Arc;
+
+use crate::Session;
+use crate::drive::room_log::{Cursor, Drained, RoomLog};
+
+use super::form::Form;
+
+/// The room logs that a session subscribes to.
+///
+/// Usually there is one, which is stored in place: every session has this field, and a fan-out reads it for each member.
+#[derive(Debug)]
+pub(super) enum Subscriptions {
+    /// None, or one.
+    Single { log: Option<Arc<RoomLog>>, cursor: Cursor },
+    /// Two or more.
+    #[allow(
+        clippy::box_collection,
+        reason = "every session has this field, and a box needs no more than a single log"
+    )]
+    Several(Box<Vec<Subscription>>),
+}
+
+#[derive(Debug)]
+pub(super) struct Subscription {
+    log: Arc<RoomLog>,
+    cursor: Cursor,
+}
+
+impl Default for Subscriptions {
+    fn default() -> Self {
+        Self::Single { log: None, cursor: Cursor::default() }
+    }
+}
+
+impl From<Vec<Subscription>> for Subscriptions {
+    fn from(mut all: Vec<Subscription>) -> Self {
+        if all.len() > 1 {
+            return Self::Several(Box::new(all));
+        }
+        match all.pop() {
+            Some(Subscription { log, cursor }) => Self::Single { log: Some(log), cursor },
+            None => Self::default(),
+        }
+    }
+}
+
+impl Subscriptions {
+    /// Subscribes to a log from its next message on. All logs of a session share one [`Sequencer`](crate::drive::Sequencer), and
+    /// `lane`, the index of the session's codec, is the same in all of them.
+    pub(super) fn add(&mut self, log: &Arc<RoomLog>, lane: u16) {
+        debug_assert!(self.get(0).is_none_or(|(first, _)| first.shares_sequencer(log)));
+        let mut all = std::mem::take(self).into_vec();
+        all.push(Subscription { log: log.clone(), cursor: log.subscribe(lane) });
+        *self = all.into();
+    }
+
+    /// Drains a log for the last time, and leaves it. A hibernated session is not woken where it has everything.
+    pub(super) fn remove(&mut self, log: &RoomLog, lane: u16, slot: &mut Form) -> Drained {
+        let found =
+            (0..).map_while(|index| self.get(index)).position(|(other, _)| std::ptr::eq(&**other, log));
+        found.map(|index| self.remove_at(index, lane, slot)).unwrap_or_default()
+    }
+
+    /// Drains all logs for the last time, and leaves them.
+    pub(super) fn clear(&mut self, lane: u16, slot: &mut Form) -> Drained {
+        let mut drained = Drained::default();
+        while self.get(0).is_some() {
+            drained |= self.remove_at(0, lane, slot);
+        }
+        drained
+    }
+
+    fn remove_at(&mut self, index: usize, lane: u16, slot: &mut Form) -> Drained {
+        let mut drained = Drained::default();
+        // Draining keeps the order of the tickets, so it does not lock this log alone. A message that is broadcast between
+        // draining and leaving is drained in the next round.
+        while let Some((log, cursor)) = self.get(index)
+            && !log.unsubscribe(lane, cursor)
+        {
+            drained |= self.drain(lane, slot);
+        }
+        let mut all = std::mem::take(self).into_vec();
+        all.remove(index);
+        *self = all.into();
+        drained
+    }
+
+    /// Sends what was broadcast since the last call to the session, in the order of the tickets. A hibernated session is not woken
+    /// where there is nothing.
+    pub(super) fn drain(&mut self, lane: u16, slot: &mut Form) -> Drained {
+        // Comparing a cursor takes no lock: usually there is nothing to drain.
+        match self {
+            // The order of one log is that of its tickets.
+            Self::Single { log: Some(log), cursor } if log.is_behind(*cursor) => {
+                log.drain(lane, cursor, u64::MAX, &mut slot.live().session)
+            }
+            Self::Single { .. } => Drained::default(),
+            Self::Several(all) if all.iter().any(|each| each.log.is_behind(each.cursor)) => {
+                merge(all, lane, &mut slot.live().session)
+            }
+            Self::Several(_) => Drained::default(),
+        }
+    }
+
+    fn get(&self, index: usize) -> Option<(&Arc<RoomLog>, Cursor)> {
+        match self {
+            Self::Single { log, cursor } => log.as_ref().filter(|_| index == 0).map(|log| (log, *cursor)),
+            Self::Several(all) => all.get(index).map(|each| (&each.log, each.cursor)),
+        }
+    }
+
+    fn into_vec(self) -> Vec<Subscription> {
+        match self {
+            Self::Single { log, cursor } => log.map(|log| Subscription { log, cursor }).into_iter().collect(),
+            Self::Several(all) => *all,
+        }
+    }
+}
+
+/// Drains several logs in the order of their tickets, and holds the lock of one at a time.
+fn merge(all: &mut [Subscription], lane: u16, session: &mut Session) -> Drained {
+    let mut drained = Drained::default();
+    // Read before any log is locked. A message that is broadcast from here on waits for the next access, also where its log is
+    // locked last: otherwise it could overtake one that another log, which was locked before, got in the meantime.
+    let horizon = all[0].log.horizon();
+    loop {
+        // The message with the lowest ticket, and the lowest ticket in the other logs: up to there its log is drained.
+        let mut lowest: Option<(u64, &mut Subscription)> = None;
+        let mut until = horizon;
+        for subscription in &mut *all {
+            let Some(ticket) = subscription.log.ticket(subscription.cursor) else { continue };
+            match &lowest {
+                Some((other, _)) if *other < ticket => until = until.min(ticket),
+                _ => {
+                    if let Some((other, _)) = lowest.replace((ticket, subscription)) {
+                        until = until.min(other);
+                    }
+                }
+            }
+        }
+        match lowest {
+            Some((ticket, Subscription { log, cursor })) if ticket < horizon => {
+                drained |= log.drain(lane, cursor, until, session);
+            }
+            _ => return drained,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
