@@ -42,7 +42,7 @@ use rejoin_core::Frame;
 #[cfg(feature = "protobuf")]
 pub use rejoin_core::router::Protobuf;
 pub use rejoin_core::router::{
-    BoxError, CatchPanic, Decoded, EventName, Extension, Failure, FrameId, FromContext, Handler, IntoReply,
+    BoxError, CatchPanic, Decoded, EventName, Extension, Failure, FrameId, FromContext, HandlerFn, IntoReply,
     Layer, Peer, RouteError, RouterError,
 };
 

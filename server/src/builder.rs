@@ -15,7 +15,7 @@ use crate::observe::metrics::Metrics;
 use crate::options::{ConfigError, DuplicateId, Options};
 use crate::router::Router;
 use crate::server::Server;
-use crate::session::handlers::{Handlers, erase};
+use crate::session::handlers::{Closures, DynHandler, Handler, Handlers, erase};
 
 /// A server before it is one: its callbacks and its options. Made by [`Server::builder`].
 ///
@@ -49,7 +49,8 @@ use crate::session::handlers::{Handlers, erase};
 #[must_use = "a builder does nothing before build()"]
 pub struct Builder {
     connect: Box<dyn DynConnect>,
-    handlers: Handlers,
+    handler: Option<Arc<dyn DynHandler>>,
+    closures: Closures,
     options: Options,
     metrics: MetricsHooks,
 }
@@ -58,7 +59,8 @@ impl Builder {
     pub(crate) fn new(connect: impl ConnectFn) -> Self {
         Self {
             connect: Box::new(connect),
-            handlers: Handlers::default(),
+            handler: None,
+            closures: Closures::default(),
             options: Options::default(),
             metrics: MetricsHooks::default(),
         }
@@ -76,21 +78,40 @@ impl Builder {
     /// Fails when an option is out of its range, and names option, value and range.
     pub fn build(self) -> Result<Server, ConfigError> {
         let options = self.options.checked()?;
-        let shared = ServerInner::new(options, self.connect, self.handlers, self.metrics);
+        let handlers = match (self.handler, self.closures.names().next()) {
+            (None, _) => Handlers::Closures(self.closures),
+            (Some(handler), None) => Handlers::Handler(handler),
+            (Some(_), Some(closure)) => {
+                let value = format!("together with `{closure}`");
+                return Err(ConfigError {
+                    option: "handler",
+                    value,
+                    range: "a handler or closures, not both",
+                });
+            }
+        };
+        let shared = ServerInner::new(options, self.connect, handlers, self.metrics);
         shared.runtimes.note();
         Ok(Server::new(Arc::new(shared)))
     }
 
     // --- callbacks
 
+    /// Sets all callbacks at once, as the methods of one type with its state: see [`Handler`]. Default: none. A second call
+    /// replaces the first. Together with one of the closures below, or a router, it is an error of [`Self::build`].
+    pub fn handler(mut self, handler: impl Handler) -> Self {
+        self.handler = Some(Arc::new(handler));
+        self
+    }
+
     /// A session has begun. It is a member of its room already; its first message comes after this has returned. Default:
-    /// nothing is done. Here as for the others, a second handler replaces the first.
+    /// nothing is done. Here as for the others, a second closure replaces the first.
     pub fn on_connect<F, Fut>(mut self, handler: F) -> Self
     where
         F: Fn(Connection) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.handlers.connect = erase(move |connection, ()| handler(connection));
+        self.closures.connect = erase(move |connection, ()| handler(connection));
         self
     }
 
@@ -102,7 +123,7 @@ impl Builder {
         F: Fn(Connection, Frame) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.handlers.message = erase(handler);
+        self.closures.message = erase(handler);
         self
     }
 
@@ -121,7 +142,7 @@ impl Builder {
         F: Fn(Connection, DropReason) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.handlers.transport_drop = erase(handler);
+        self.closures.transport_drop = erase(handler);
         self
     }
 
@@ -132,7 +153,7 @@ impl Builder {
         F: Fn(Connection) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.handlers.transport_restore = erase(move |connection, ()| handler(connection));
+        self.closures.transport_restore = erase(move |connection, ()| handler(connection));
         self
     }
 
@@ -143,7 +164,7 @@ impl Builder {
         F: Fn(Connection, Gap) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.handlers.gap = erase(handler);
+        self.closures.gap = erase(handler);
         self
     }
 
@@ -153,7 +174,7 @@ impl Builder {
         F: Fn(Connection, CloseReason) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        self.handlers.disconnect = erase(handler);
+        self.closures.disconnect = erase(handler);
         self
     }
 
@@ -359,7 +380,8 @@ impl Builder {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
-            .field("handlers", &self.handlers)
+            .field("handler", &self.handler.is_some())
+            .field("closures", &self.closures)
             .field("options", &self.options)
             .field("metrics", &self.metrics.is_on())
             .finish_non_exhaustive()

@@ -204,7 +204,8 @@
 //! # }
 //! ```
 //!
-//! Where events become many, a [`Router`] finds the handler, decodes what it takes, sends what it returns, and has one place for
+//! Callbacks that share state are the methods of one type, a [`Handler`]: its documentation has an example. Where events become
+//! many, a [`Router`] finds the handler, decodes what it takes, sends what it returns, and has one place for
 //! what fails; [`Builder::router`] takes it instead of `on_message`.
 //!
 //! Success of a send means 'accepted': in session mode it will be delivered exactly once and in order while the session lives,

@@ -119,6 +119,7 @@ pub use accept::{ConnectFn, ConnectRequest, Identity, OrReject, Reject, ServeHan
 pub use accept::{ResponseBody, Service};
 
 mod session;
+pub use session::handlers::Handler;
 
 mod fanout;
 

@@ -6,7 +6,7 @@ use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
-use super::{Handler, Layer, Peer, RouteError, Router, Routes, error, handler, layer};
+use super::{HandlerFn, Layer, Peer, RouteError, Router, Routes, error, handler, layer};
 
 /// Collects the layers, handlers and fallback of a router. Create one with [`Router::builder`].
 #[must_use = "a builder does nothing until `build` is called"]
@@ -32,7 +32,7 @@ impl<C: Peer> RouterBuilder<C> {
     ///
     /// Events that begin with `$` are accepted, because plain mode leaves them to the application. In session mode, such frames
     /// never reach a handler (PROTOCOL.md §3).
-    pub fn on<Args: 'static>(mut self, event: impl Into<Box<str>>, handler: impl Handler<C, Args>) -> Self {
+    pub fn on<Args: 'static>(mut self, event: impl Into<Box<str>>, handler: impl HandlerFn<C, Args>) -> Self {
         match self.routes.handlers.entry(event.into()) {
             Entry::Vacant(place) => {
                 place.insert(handler::erase(handler));
@@ -47,7 +47,7 @@ impl<C: Peer> RouterBuilder<C> {
 
     /// Sets the handler for frames of all other events. Default: none; such a frame fails with
     /// [`Failure::NoHandler`](super::Failure::NoHandler). A second call replaces the first.
-    pub fn fallback<Args: 'static>(mut self, handler: impl Handler<C, Args>) -> Self {
+    pub fn fallback<Args: 'static>(mut self, handler: impl HandlerFn<C, Args>) -> Self {
         self.routes.fallback = Some(handler::erase(handler));
         self
     }

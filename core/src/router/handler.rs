@@ -1,4 +1,4 @@
-//! [`Handler`]: functions that handle frames of an event.
+//! [`HandlerFn`]: functions that handle frames of an event.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -16,7 +16,7 @@ use super::{Context, Failure, FromContext, IntoReply, Peer};
     note = "pass an `async fn` with up to six parameters, each the connection, `Frame`, `Decoded<T>`, `Extension<T>` or another `FromContext`",
     note = "it returns `()`, `Frame`, `Option<Frame>`, or a `Result` of one of them, and its future has to be `Send`"
 )]
-pub trait Handler<C: Peer, Args>: Send + Sync + 'static {
+pub trait HandlerFn<C: Peer, Args>: Send + Sync + 'static {
     /// Handles a frame, and sends the reply, if any.
     ///
     /// # Errors
@@ -26,7 +26,7 @@ pub trait Handler<C: Peer, Args>: Send + Sync + 'static {
 
 macro_rules! handlers {
     ($(($($arg:ident)*),)*) => {$(
-        impl<C, F, Fut, $($arg,)*> Handler<C, ($($arg,)*)> for F
+        impl<C, F, Fut, $($arg,)*> HandlerFn<C, ($($arg,)*)> for F
         where
             C: Peer,
             F: Fn($($arg),*) -> Fut + Send + Sync + 'static,
@@ -59,7 +59,7 @@ handlers! {
     (A1 A2 A3 A4 A5 A6),
 }
 
-/// The dyn-compatible form of a [`Handler`], which routers store.
+/// The dyn-compatible form of a [`HandlerFn`], which routers store.
 pub(super) trait DynHandler<C>: Send + Sync {
     fn call(&self, context: Context<C>) -> Routing<'_>;
 }
@@ -67,12 +67,12 @@ pub(super) trait DynHandler<C>: Send + Sync {
 /// A handler whose `Args` are erased; the type of the handler alone does not determine them.
 struct Erased<H, Args>(H, PhantomData<fn() -> Args>);
 
-impl<C: Peer, H: Handler<C, Args>, Args> DynHandler<C> for Erased<H, Args> {
+impl<C: Peer, H: HandlerFn<C, Args>, Args> DynHandler<C> for Erased<H, Args> {
     fn call(&self, context: Context<C>) -> Routing<'_> {
         Box::pin(self.0.call(context))
     }
 }
 
-pub(super) fn erase<C: Peer, Args: 'static>(handler: impl Handler<C, Args>) -> Box<dyn DynHandler<C>> {
+pub(super) fn erase<C: Peer, Args: 'static>(handler: impl HandlerFn<C, Args>) -> Box<dyn DynHandler<C>> {
     Box::new(Erased(handler, PhantomData))
 }

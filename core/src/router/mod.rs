@@ -71,7 +71,7 @@ pub use extract::Protobuf;
 pub use extract::{Decoded, EventName, Extension, FrameId, FromContext};
 
 mod handler;
-pub use handler::Handler;
+pub use handler::HandlerFn;
 
 mod reply;
 pub use reply::IntoReply;

@@ -10,6 +10,7 @@ mod client;
 mod closing;
 mod codecs;
 mod edges;
+mod handler;
 mod heartbeat;
 mod identity;
 mod many_codecs;

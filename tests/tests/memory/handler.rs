@@ -1,0 +1,114 @@
+//! Callbacks as the methods of one type.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rejoin_server::{CloseReason, Connection, DropReason, Frame, Handler, Server};
+use rejoin_tests::harness::{self, Line, next, number};
+
+use crate::shut_down;
+
+/// Counts the messages of all connections, and answers each with the count. Its other methods are the defaults.
+#[derive(Default)]
+struct Counter(AtomicU64);
+
+impl Handler for Counter {
+    async fn on_message(&self, connection: &Connection, _: Frame) {
+        let count = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+        tokio::task::yield_now().await;
+        connection.send(&number(count)).unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_share_the_state_of_a_handler() {
+    let counter = Arc::new(Counter::default());
+    let server = Server::builder(harness::connect).handler(counter.clone()).build().unwrap();
+    let line = Line::to(&server);
+    let mut ada = line.client("/?id=ada").connect().await.unwrap();
+    let mut ben = line.client("/?id=ben").connect().await.unwrap();
+    ada.send(&number(0)).unwrap();
+    assert_eq!(next(&mut ada).await, "message n 1");
+    ben.send(&number(0)).unwrap();
+    assert_eq!(next(&mut ben).await, "message n 2");
+    // The default methods neither stop a session nor hold it up.
+    server.cut("ada").unwrap();
+    assert_eq!(next(&mut ada).await, "dropped: unexpected end of file");
+    assert_eq!(next(&mut ada).await, "restored");
+    ada.send(&number(0)).unwrap();
+    assert_eq!(next(&mut ada).await, "message n 3");
+    assert_eq!(counter.0.load(Ordering::Relaxed), 3);
+    shut_down(&server).await;
+}
+
+/// Notes each call.
+#[derive(Default)]
+struct Notes(Mutex<Vec<String>>);
+
+impl Notes {
+    fn note(&self, text: String) {
+        self.0.lock().unwrap().push(text);
+    }
+}
+
+impl Handler for Notes {
+    async fn on_connect(&self, connection: &Connection) {
+        self.note(format!("{} connected", connection.id()));
+    }
+
+    async fn on_message(&self, _: &Connection, frame: Frame) {
+        self.note(format!("message {}", frame.event()));
+    }
+
+    async fn on_transport_drop(&self, _: &Connection, reason: DropReason) {
+        self.note(format!("dropped: {reason}"));
+    }
+
+    async fn on_transport_restore(&self, _: &Connection) {
+        self.note("restored".into());
+    }
+
+    async fn on_disconnect(&self, connection: &Connection, reason: CloseReason) {
+        self.note(format!("{} disconnected: {reason}", connection.id()));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn methods_of_a_handler_are_called_in_order() {
+    let notes = Arc::new(Notes::default());
+    let server = Server::builder(harness::connect).handler(notes.clone()).build().unwrap();
+    let line = Line::to(&server);
+    let mut ada = line.client("/?id=ada").connect().await.unwrap();
+    ada.send(&number(1)).unwrap();
+    line.cut();
+    assert_eq!(next(&mut ada).await, "dropped: connection reset");
+    assert_eq!(next(&mut ada).await, "restored");
+    ada.close().await;
+    shut_down(&server).await;
+    let noted = notes.0.lock().unwrap().clone();
+    let [first, middle @ .., last] = &noted[..] else { panic!("{noted:?}") };
+    assert_eq!(first, "ada connected");
+    assert_eq!(last, "ada disconnected: closed by the peer");
+    let position = |text: &str| middle.iter().position(|noted| noted == text).expect(text);
+    assert!(position("dropped: connection reset") < position("restored"));
+    assert_eq!(middle.iter().filter(|noted| *noted == "message n").count(), 1, "{noted:?}");
+}
+
+#[test]
+fn handler_and_closures_together_are_a_config_error() {
+    let builder = || Server::builder(harness::connect).handler(Counter::default());
+    assert!(builder().handler(Notes::default()).build().is_ok());
+    let router = rejoin_server::Router::builder().build().unwrap();
+    let cases = [
+        (builder().on_connect(|_| async {}), "on_connect"),
+        (builder().on_disconnect(|_, _| async {}), "on_disconnect"),
+        (builder().router(router), "on_message"),
+        (Server::builder(harness::connect).on_gap(|_, _| async {}).handler(Counter::default()), "on_gap"),
+    ];
+    for (builder, closure) in cases {
+        let text = format!(
+            "invalid `handler`: together with `{closure}` (expected a handler or closures, not both)"
+        );
+        assert_eq!(builder.build().unwrap_err().to_string(), text);
+    }
+}
