@@ -22,7 +22,7 @@ pub use body::ResponseBody;
 
 mod decide;
 
-mod logged_request;
+pub(crate) mod logged_request;
 
 mod within;
 

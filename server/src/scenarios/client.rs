@@ -10,7 +10,7 @@ use rejoin_core::{Codec as _, Message, Token};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, DuplexStream, ReadBuf};
 
 use crate::accept::admission::Admission;
-use crate::accept::service::LoggedRequest;
+use crate::accept::logged_request::LoggedRequest;
 use crate::accept::upgrade::{Offer, Resume};
 use crate::connection::Connection;
 use crate::inner::ServerInner;
