@@ -28,3 +28,7 @@ for name; do names+=("$name"); done
 [ "${#names[@]}" -gt 0 ] || names=(scenarios::)
 RUSTFLAGS="--cfg rejoin_model" CARGO_PROFILE_DEV_OPT_LEVEL=1 CARGO_TARGET_DIR=$target/model \
     cargo test -q -p rejoin-server --lib -- "${names[@]}"
+
+# Orderings of memory: all of them that are possible, so there is nothing to choose or to repeat.
+[ "${names[0]}" != scenarios:: ] || RUSTFLAGS="--cfg rejoin_loom" CARGO_TARGET_DIR=$target/loom \
+    cargo test -q -p rejoin-core --features drive --lib loom_tests

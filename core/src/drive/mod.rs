@@ -15,6 +15,8 @@ pub mod model;
 #[cfg(rejoin_loom)]
 #[doc(hidden)]
 pub mod loom_atomic;
+#[cfg(all(test, rejoin_loom))]
+mod loom_tests;
 
 mod shared_session;
 pub use shared_session::{Effects, Queued, SharedSession};
