@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use rejoin_core::drive::{Deadline, Detach, SocketDriver, now};
 use rejoin_core::{
-    AttachError, CloseReason as SessionEnd, DropReason, Mode, Reconnect, Session, SessionIdentity, State,
+    AttachError, CloseReason as SessionEnd, DropReason, Mode, Reconnect, Session, SessionIdentity,
+    SessionState,
 };
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -184,7 +185,7 @@ impl Driver {
     async fn reconnect(&mut self) -> Option<Option<Box<SocketDriver>>> {
         let shared = self.shared.clone();
         let (state, advice) = shared.session.drive(|session| (session.state(), session.reconnect()));
-        if state == State::Closed {
+        if state == SessionState::Closed {
             return None;
         }
         shared.set_state(ConnectionState::Reconnecting);
@@ -214,7 +215,7 @@ impl Driver {
                 }
                 Err(error) => error,
             };
-            if shared.session.drive(|session| session.state()) == State::Closed {
+            if shared.session.drive(|session| session.state()) == SessionState::Closed {
                 return None;
             }
             tracing::debug!(%error, "reconnect failed");
@@ -320,7 +321,7 @@ impl Wait {
 
 /// How often a session was opened on a socket. In plain mode every socket is.
 fn openings(session: &mut Session) -> u64 {
-    let plain = session.mode() == Mode::Plain && session.state() != State::New;
+    let plain = session.mode() == Mode::Plain && session.state() != SessionState::New;
     session.counts().resumed + u64::from(plain || session.identity().is_some())
 }
 
@@ -340,7 +341,7 @@ fn log_opened(shared: &Shared, had: Option<&SessionIdentity>) {
 
 fn log_dropped(shared: &Shared) {
     let (state, why) = shared.session.drive(|session| (session.state(), session.dropped().cloned()));
-    if let (State::Suspended, Some(why)) = (state, why) {
+    if let (SessionState::Suspended, Some(why)) = (state, why) {
         tracing::debug!(%why, "socket dropped");
     }
 }
@@ -362,7 +363,7 @@ async fn unless_ended<T>(shared: &Shared, work: impl Future<Output = T>) -> Opti
     let ended = poll_fn(|cx| {
         shared.session.register_driver(cx);
         while shared.session.poll_timeout(cx, &mut timer).is_ready() {}
-        let ended = shared.session.drive(|session| session.state()) == State::Closed;
+        let ended = shared.session.drive(|session| session.state()) == SessionState::Closed;
         if ended { Poll::Ready(()) } else { Poll::Pending }
     });
     tokio::select! {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared as SharedFuture};
 use rejoin_core::drive::{DeliveryError, SendError};
-use rejoin_core::{CloseFrame, Frame, InvalidClose, Overflow, State};
+use rejoin_core::{CloseFrame, Frame, InvalidClose, Overflow, SessionState};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
 
@@ -94,8 +94,8 @@ impl Sender {
     /// The state of the connection at this moment. See [`Connection::state`](crate::Connection::state).
     pub fn state(&self) -> ConnectionState {
         self.shared.session.drive(|session| match session.state() {
-            State::Closed => ConnectionState::Closed,
-            State::Connected if session.is_opened() => ConnectionState::Connected,
+            SessionState::Closed => ConnectionState::Closed,
+            SessionState::Connected if session.is_opened() => ConnectionState::Connected,
             _ => ConnectionState::Reconnecting,
         })
     }

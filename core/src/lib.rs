@@ -32,8 +32,8 @@ pub use control::{Control, Gap, LostReason, Open, Token};
 mod session;
 pub use session::{
     AttachError, AttachmentState, Batch, CloseReason, Counts, Delivery, DropReason, Epoch, Event, Hibernated,
-    Mode, Overflow, Reconnect, Refused, SegmentWriter, Session, SessionConfig, SessionIdentity, Side, Span,
-    State, Transmit, Violation,
+    Mode, Overflow, Reconnect, Refused, SegmentWriter, Session, SessionConfig, SessionIdentity, SessionState,
+    Side, Span, Transmit, Violation,
 };
 
 pub mod router;

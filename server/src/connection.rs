@@ -25,7 +25,7 @@ use rejoin_core::drive::{
 };
 use rejoin_core::{
     CloseFrame, CloseReason, Codec, Counts, Frame, InvalidClose, Mode, Overflow, Session, SessionIdentity,
-    State, Token, ws,
+    SessionState, Token, ws,
 };
 
 use crate::inner::ServerInner;
@@ -196,7 +196,7 @@ impl Connection {
     /// Whether a socket is attached at this moment. In the next one that may have changed: for lists of who is there, not for
     /// deciding whether to send.
     pub fn is_attached(&self) -> bool {
-        self.0.session.drive(|session| session.state() == State::Connected)
+        self.0.session.drive(|session| session.state() == SessionState::Connected)
     }
 
     /// Accepts a frame for the peer. Success in session mode means: it will be delivered exactly once and in order while
@@ -437,7 +437,7 @@ impl Connection {
     /// Ends the session at once. Returns whether it had not ended before.
     pub(crate) fn end(&self, reason: CloseReason) -> bool {
         self.0.session.command(|session| {
-            let lives = session.state() != State::Closed;
+            let lives = session.state() != SessionState::Closed;
             session.end(reason);
             lives
         })

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use rejoin_core::drive::{OptimisticTcp, SendError, now};
-use rejoin_core::{CloseReason, Frame, Overflow, State};
+use rejoin_core::{CloseReason, Frame, Overflow, SessionState};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 
@@ -201,8 +201,8 @@ impl Server {
         for connection in running {
             let (state, counts) = connection.session().drive(|session| (session.state(), session.counts()));
             sum.add(&counts);
-            stats.connections += usize::from(state == State::Connected);
-            stats.suspended += usize::from(state == State::Suspended);
+            stats.connections += usize::from(state == SessionState::Connected);
+            stats.suspended += usize::from(state == SessionState::Suspended);
         }
         stats.frames_in = sum.frames_in;
         stats.frames_out = sum.frames_out;
@@ -256,7 +256,7 @@ impl Server {
             for connection in chunk {
                 connection.session().close(|session| match session.state() {
                     // Nobody is there to be told, and nobody can come back.
-                    State::Suspended | State::New => session.end(CloseReason::ServerClosed),
+                    SessionState::Suspended | SessionState::New => session.end(CloseReason::ServerClosed),
                     _ => session.close(CloseReason::ServerClosed, end),
                 });
             }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Epoch, Session, State};
+use super::{Epoch, Session, SessionState};
 
 /// The state of a socket that cannot take all pending bytes. Rare, so a session keeps it in a box.
 #[derive(Debug, Clone)]
@@ -81,7 +81,7 @@ impl Session {
         }
         // This includes frames that were written while the socket was being lost: they must not be written again.
         self.send_buffer.written(frames);
-        if self.state != State::Connected {
+        if self.state != SessionState::Connected {
             return;
         }
         match (pending, &mut self.blocked) {

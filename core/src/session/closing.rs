@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use crate::{CloseFrame, Control};
 
 use super::state::Step;
-use super::{CloseReason, DropReason, Epoch, Event, Mode, Session, Side, State, Transmit};
+use super::{CloseReason, DropReason, Epoch, Event, Mode, Session, SessionState, Side, Transmit};
 
 /// How a client continues after its socket is lost (PROTOCOL.md §7, column 'the client').
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Session {
         }
         self.ahead = None;
         self.closing = Some(Box::new(Closing { reason, deadline, sent: false }));
-        if self.state != State::Connected && self.send_buffer.unacknowledged() == 0 {
+        if self.state != SessionState::Connected && self.send_buffer.unacknowledged() == 0 {
             self.end_closing();
         }
     }
@@ -87,7 +87,7 @@ impl Session {
         now: Instant,
     ) -> (Option<u64>, Option<CloseFrame>) {
         let answer = frame.as_ref().map(|frame| CloseFrame::truncated(frame.code, ""));
-        if epoch != self.epoch || self.state != State::Connected {
+        if epoch != self.epoch || self.state != SessionState::Connected {
             return (None, answer);
         }
         if self.answers_ours(frame.as_ref()) {

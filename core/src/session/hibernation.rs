@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::receiver::Receiver;
 use super::send_buffer::SendBuffer;
-use super::{Epoch, LostReason, Session, SessionConfig, SessionIdentity, Side, State};
+use super::{Epoch, LostReason, Session, SessionConfig, SessionIdentity, SessionState, Side};
 
 /// The compact form of a server's session that is [suspended](Session::can_hibernate) and keeps no frames for its peer: a few
 /// numbers, a tenth of the size of a [`Session`].
@@ -87,7 +87,7 @@ impl Hibernated {
         let since = instant_of(next());
         let mut session = Session::new(self.config.clone(), since);
         session.identity.clone_from(&self.identity);
-        session.state = State::Suspended;
+        session.state = SessionState::Suspended;
         session.suspended_since = Some(since);
         session.epoch = Epoch(next());
         session.reserved = Epoch(next());

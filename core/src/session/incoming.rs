@@ -9,7 +9,7 @@ use crate::{CloseFrame, Control, Frame, Gap};
 use super::read_ahead::Inbound;
 use super::send_buffer::BadAck;
 use super::timeout::Ping;
-use super::{CloseReason, Epoch, Event, Mode, Reconnect, Session, Side, State};
+use super::{CloseReason, Epoch, Event, Mode, Reconnect, Session, SessionState, Side};
 
 /// A violation of the protocol by the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,7 @@ impl Session {
         size: usize,
         now: Instant,
     ) -> Result<(), Violation> {
-        if epoch != self.epoch || self.state != State::Connected {
+        if epoch != self.epoch || self.state != SessionState::Connected {
             //= PROTOCOL.md#R5.19: neither count nor deliver… what arrives on it afterwards
             return Ok(());
         }
@@ -228,7 +228,7 @@ impl Session {
 
     /// Handles a violation by the peer; the socket is closed with `frame`, which names the violation.
     pub fn handle_violation(&mut self, epoch: Epoch, frame: CloseFrame) {
-        if epoch == self.epoch && self.state == State::Connected {
+        if epoch == self.epoch && self.state == SessionState::Connected {
             self.reconnect = Reconnect::Never;
             // Frames before the violation are valid.
             self.count_all_ahead();

@@ -19,7 +19,7 @@ mod event;
 pub use event::{CloseReason, DropReason, Event};
 
 mod state;
-pub use state::State;
+pub use state::SessionState;
 
 mod sockets;
 pub use sockets::{AttachError, AttachmentState, Epoch};
@@ -97,7 +97,7 @@ use timeout::Ping;
 pub struct Session {
     // Every broadcast delivery reads the first fields, up to `SendBuffer::HOT`, of thousands of sessions that are in no
     // cache. The declaration order (`repr(C)`) keeps these fields in as few cache lines as possible.
-    state: State,
+    state: SessionState,
     /// Whether `$open` was sent or received on the attached socket. Always true in plain mode.
     opened: bool,
     ping: Ping,
@@ -211,7 +211,7 @@ impl Session {
     /// Creates any other session: in plain mode on either side, or a client's before its first `$open`.
     pub fn new(config: Arc<SessionConfig>, now: Instant) -> Self {
         Self {
-            state: State::New,
+            state: SessionState::New,
             epoch: Epoch(0),
             reserved: Epoch(0),
             identity: None,
@@ -246,13 +246,13 @@ impl Session {
     }
 
     /// The current state.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> SessionState {
         self.state
     }
 
     /// Whether the session accepts frames.
     pub fn is_open(&self) -> bool {
-        self.state != State::Closed && self.closing.is_none()
+        self.state != SessionState::Closed && self.closing.is_none()
     }
 
     /// The session's mode.
@@ -274,7 +274,7 @@ impl Session {
     ///
     /// `None` while a socket is attached, because frames that still arrive on it would be missing from the offered count.
     pub fn resume_offer(&self) -> Option<(&Token, u64)> {
-        let token = self.token().filter(|_| self.state != State::Connected)?;
+        let token = self.token().filter(|_| self.state != SessionState::Connected)?;
         Some((token, self.receiver.received()))
     }
 

@@ -8,7 +8,7 @@ use crate::{LostReason, Open, Token};
 
 use super::receiver::Receiver;
 use super::send_buffer::BadAck;
-use super::{DropReason, Event, Session, State, Violation, clamp};
+use super::{DropReason, Event, Session, SessionState, Violation, clamp};
 
 /// The part of `$open` that is constant for the life of a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Session {
             // If the server names no reason, keep the client's own finding about a session that it retired.
             self.lost = open.lost.or_else(|| self.lost.filter(|_| self.retired));
             self.forget(self.lost);
-            if self.state == State::Closed {
+            if self.state == SessionState::Closed {
                 return Ok(());
             }
         }

@@ -10,7 +10,7 @@ use super::asking::Asking;
 use super::span::Span;
 use super::timeout::Ping;
 use super::transmit::Transmit;
-use super::{CloseReason, Delivery, Epoch, Mode, Session, Side, State};
+use super::{CloseReason, Delivery, Epoch, Mode, Session, SessionState, Side};
 
 /// What to do with a frame for which the buffer has no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -225,13 +225,13 @@ impl Session {
     /// Whether the attached socket could take more than it was given, and half the buffer waits for it.
     pub fn is_falling_behind(&self) -> bool {
         2 * self.send_buffer.waiting() >= self.buffer as usize
-            && self.state == State::Connected
+            && self.state == SessionState::Connected
             && self.blocked.is_none()
     }
 
     /// Whether the attached socket keeps up: it is not blocked, and less than half the buffer waits for it.
     pub fn is_flowing(&self) -> bool {
-        self.state == State::Connected
+        self.state == SessionState::Connected
             && self.blocked.is_none()
             && 2 * self.send_buffer.waiting() < self.buffer as usize
     }
@@ -257,7 +257,7 @@ impl Session {
 
     /// The next thing that the socket of `epoch` is to write.
     pub fn poll_transmit(&mut self, epoch: Epoch, now: Instant) -> Option<Transmit> {
-        if epoch != self.epoch || self.state != State::Connected {
+        if epoch != self.epoch || self.state != SessionState::Connected {
             return None;
         }
         if self.close_sent() {
@@ -306,7 +306,7 @@ impl Session {
     /// returns a reference to it. Otherwise returns `None` and changes nothing.
     pub fn poll_lone(&mut self, epoch: Epoch, now: Instant) -> Option<&Bytes> {
         let only_data = epoch == self.epoch
-            && self.state == State::Connected
+            && self.state == SessionState::Connected
             && self.opened
             && self.closing.is_none()
             && self.ping != Ping::Due

@@ -8,7 +8,7 @@ use super::asking::Asking;
 use super::incoming::Violation;
 use super::state::Step;
 use super::timeout::Ping;
-use super::{CloseReason, DropReason, Event, Mode, Reconnect, Session, Side, State};
+use super::{CloseReason, DropReason, Event, Mode, Reconnect, Session, SessionState, Side};
 
 /// Identifies a socket of a session; ordered by when the socket requested the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,8 +63,8 @@ impl Session {
     /// Fails if the session has ended, if a socket that requested the session later was attached before, or if `received` is
     /// impossible. The session is then unchanged.
     pub fn attach(&mut self, epoch: Epoch, received: Option<u64>, now: Instant) -> Result<(), AttachError> {
-        let first = self.state == State::New;
-        let was_connected = self.state == State::Connected;
+        let first = self.state == SessionState::New;
+        let was_connected = self.state == SessionState::Connected;
         let state = self.state.after(Step::Attach).ok_or(AttachError::Closed)?;
         if epoch <= self.epoch {
             return Err(AttachError::Fenced);
@@ -138,12 +138,12 @@ impl Session {
             return AttachmentState::Leave(CloseFrame::from_static(4000, "taken over"));
         }
         match (self.state, self.ended.as_deref()) {
-            (State::Connected, _) => AttachmentState::Attached,
+            (SessionState::Connected, _) => AttachmentState::Attached,
             // The socket was lost before the session ended, even if its driver has not noticed yet.
-            (State::Closed, _) if self.suspended_since.is_some() => AttachmentState::Gone,
-            (State::Closed, Some(CloseReason::TransportLost(_))) => AttachmentState::Gone,
-            (State::Closed, Some(reason)) => AttachmentState::Leave(reason.close_frame()),
-            (State::Suspended, _) if matches!(self.dropped(), Some(DropReason::SessionLost)) => {
+            (SessionState::Closed, _) if self.suspended_since.is_some() => AttachmentState::Gone,
+            (SessionState::Closed, Some(CloseReason::TransportLost(_))) => AttachmentState::Gone,
+            (SessionState::Closed, Some(reason)) => AttachmentState::Leave(reason.close_frame()),
+            (SessionState::Suspended, _) if matches!(self.dropped(), Some(DropReason::SessionLost)) => {
                 AttachmentState::Leave(CloseFrame::from_static(1000, "session lost"))
             }
             _ => AttachmentState::Gone,
@@ -152,7 +152,7 @@ impl Session {
 
     /// Records that the driver has dropped a socket, after its last [`Self::handle_written`].
     pub fn handle_left(&mut self, epoch: Epoch) {
-        if epoch == self.epoch && self.state == State::Suspended {
+        if epoch == self.epoch && self.state == SessionState::Suspended {
             self.send_buffer.detach();
         }
     }
@@ -166,7 +166,7 @@ impl Session {
 
     /// Cuts the attached socket without a close frame. Returns whether one was attached.
     pub fn cut(&mut self, now: Instant) -> bool {
-        let attached = self.state == State::Connected;
+        let attached = self.state == SessionState::Connected;
         self.suspend(DropReason::Cut, now);
         attached
     }

@@ -14,7 +14,7 @@
 /// The state of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "the drawing above is complete")]
-pub enum State {
+pub enum SessionState {
     /// No socket has been attached yet.
     New,
     /// A socket is attached.
@@ -36,7 +36,7 @@ pub(super) enum Step {
     End,
 }
 
-impl State {
+impl SessionState {
     /// The transition table. `None` if the step does not apply; the state is then unchanged.
     #[must_use]
     pub(super) fn after(self, step: Step) -> Option<Self> {
@@ -57,7 +57,9 @@ mod tests {
     #[test]
     fn every_state_and_step_is_as_drawn() {
         let mut table = String::new();
-        for state in [State::New, State::Connected, State::Suspended, State::Closed] {
+        for state in
+            [SessionState::New, SessionState::Connected, SessionState::Suspended, SessionState::Closed]
+        {
             for step in [Step::Attach, Step::Suspend, Step::End] {
                 table += &format!("{state:?} {step:?} {:?}\n", state.after(step));
             }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{CloseReason, DropReason, Mode, Session, Side, State};
+use super::{CloseReason, DropReason, Mode, Session, SessionState, Side};
 
 /// Heartbeat state of the attached socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,9 +20,9 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let closing = self.closing.as_ref().map(|closing| closing.deadline);
         let state = match self.state {
-            State::New | State::Closed => None,
-            State::Suspended => self.window_end(),
-            State::Connected => {
+            SessionState::New | SessionState::Closed => None,
+            SessionState::Suspended => self.window_end(),
+            SessionState::Connected => {
                 let heartbeat = match self.ping {
                     Ping::Idle => self.last_heard + self.config.ping_interval,
                     Ping::Due | Ping::Sent => self.last_heard + self.config.pong_timeout,
@@ -50,7 +50,7 @@ impl Session {
 
     /// Whether nothing has to be done before another socket is attached, the application acts, or the resume window ends.
     pub fn can_hibernate(&self) -> bool {
-        self.state == State::Suspended && self.closing.is_none() && self.events.is_empty()
+        self.state == SessionState::Suspended && self.closing.is_none() && self.events.is_empty()
     }
 
     fn window_end(&self) -> Option<Instant> {
@@ -67,13 +67,13 @@ impl Session {
             self.end_closing();
         }
         match self.state {
-            State::New | State::Closed => {}
-            State::Suspended => {
+            SessionState::New | SessionState::Closed => {}
+            SessionState::Suspended => {
                 if self.window_end().is_some_and(|end| end <= now) {
                     self.end(CloseReason::WindowExpired);
                 }
             }
-            State::Connected => self.handle_socket_timeout(now),
+            SessionState::Connected => self.handle_socket_timeout(now),
         }
     }
 

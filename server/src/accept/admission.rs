@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use rejoin_core::drive::{SocketDriver, Transport, now};
-use rejoin_core::{CloseReason, Epoch, LostReason, Mode, Session, SessionIdentity, State};
+use rejoin_core::{CloseReason, Epoch, LostReason, Mode, Session, SessionIdentity, SessionState};
 
 use crate::accept::connect::Identity;
 use crate::accept::logged_request::LoggedRequest;
@@ -191,7 +191,7 @@ fn by_token(shared: &ServerInner, resume: &Resume, codecs: &[usize]) -> Result<C
         return Err(LostReason::Unknown);
     }
     let found = shared.registry.by_token(&resume.token)?;
-    if found.session().drive(|session| session.state()) == State::Closed {
+    if found.session().drive(|session| session.state()) == SessionState::Closed {
         return Err(LostReason::Unknown);
     }
     if !codecs.contains(&found.codec_index()) {
@@ -220,8 +220,8 @@ fn takes_over(shared: &ServerInner, existing: &Connection, mode: Mode, identity:
         && existing.room() == identity.room.as_deref()
         && existing.session().drive(|session| match session.state() {
             _ if !session.is_open() => false,
-            State::Suspended => true,
-            State::Connected => shared.options.duplicate_id == DuplicateId::Resume,
+            SessionState::Suspended => true,
+            SessionState::Connected => shared.options.duplicate_id == DuplicateId::Resume,
             _ => false,
         })
 }

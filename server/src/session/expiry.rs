@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 
 use rejoin_core::drive::MemoryBudget;
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
-use rejoin_core::{CloseReason, State};
+use rejoin_core::{CloseReason, SessionState};
 use tokio::sync::Notify;
 
 use crate::connection::{Connection, Loss, NOWHERE};
@@ -69,7 +69,7 @@ impl SuspendedSessions {
             let gives_way = connection.session().command(|session| {
                 // Checked under the session's lock: a socket may have been attached since. Such a session is out of the queue, as
                 // its task would have it anyway.
-                let waits = session.state() == State::Suspended;
+                let waits = session.state() == SessionState::Suspended;
                 if waits {
                     session.end(CloseReason::Evicted);
                 }

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rejoin_core::drive::{Deadline, yield_now};
-use rejoin_core::{CloseReason, Event, State};
+use rejoin_core::{CloseReason, Event, SessionState};
 
 use crate::connection::{Connection, Loss};
 use crate::inner::ServerInner;
@@ -215,7 +215,7 @@ impl Future for SessionTask {
             }
             // After the write, which may have ended the session or moved its timer.
             let (at, waits, news) = this.connection.session().drive(|session| {
-                let waits = (session.state() == State::Suspended).then(|| Loss::last(session));
+                let waits = (session.state() == SessionState::Suspended).then(|| Loss::last(session));
                 (session.poll_timeout(), waits, session.has_events())
             });
             // Before it hibernates: without a task only the queue ends its window.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rejoin_core::{
     AttachmentState, CloseFrame, CloseReason, Epoch, Frame, LostReason, Mode, Payload, SegmentWriter,
-    Session, SessionConfig, SessionIdentity, Side, State, Token,
+    Session, SessionConfig, SessionIdentity, SessionState, Side, Token,
 };
 
 use super::Input;
@@ -37,7 +37,7 @@ pub fn run(data: &[u8]) {
     world.settle();
     world.session.end(CloseReason::Kicked);
     world.take(usize::MAX);
-    assert!(world.session.state() == State::Closed && world.life == Life::After, "an end is told");
+    assert!(world.session.state() == SessionState::Closed && world.life == Life::After, "an end is told");
 }
 
 /// A session, its application and its socket, and what they have seen.
@@ -271,7 +271,7 @@ impl World {
         let may_be_fresh = self.config.side == Side::Client && !self.session.is_opened();
         if let Err(violation) = self.session.handle_frame(epoch, frame, size, self.now) {
             self.session.handle_violation(epoch, CloseFrame::truncated(1002, violation.to_string()));
-            assert_eq!(self.session.state(), State::Closed);
+            assert_eq!(self.session.state(), SessionState::Closed);
         } else if asks {
             self.asked = Some(epoch);
         } else if may_be_fresh && self.session.is_opened() && self.session.counts().received == 0 {
@@ -298,7 +298,7 @@ impl World {
             self.closes = false;
             assert_eq!(self.session.standing(epoch), AttachmentState::Attached);
         } else if kind & 1 == 0 {
-            assert!(self.session.state() == State::Closed || received.is_some());
+            assert!(self.session.state() == SessionState::Closed || received.is_some());
         }
     }
 
@@ -392,13 +392,13 @@ impl World {
         let reason = close_reason(input);
         match input.byte() % 8 {
             0 => self.session.end(reason),
-            1 if self.config.side == Side::Client && self.session.state() == State::Closed => {
+            1 if self.config.side == Side::Client && self.session.state() == SessionState::Closed => {
                 let counts = self.session.counts();
                 let kept = self.session.take_unacknowledged();
                 assert!(kept.len() as u64 <= counts.unacknowledged);
                 self.before = Seen { accepted: 0, ..self.before };
             }
-            2 if self.session.state() == State::Closed => self.session.discard_events(),
+            2 if self.session.state() == SessionState::Closed => self.session.discard_events(),
             _ => {
                 self.session.close(reason, deadline);
                 assert!(!self.session.is_open());

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::drive::{MemoryBudget, SharedSession, now};
-use crate::{CloseReason, Epoch, Mode, SessionConfig, SessionIdentity, Side, State, Token, Transmit};
+use crate::{CloseReason, Epoch, Mode, SessionConfig, SessionIdentity, SessionState, Side, Token, Transmit};
 
 /// A session with a socket that follows a feed, in a budget.
 struct Subscriber {
@@ -207,7 +207,7 @@ fn a_session_that_ends_has_what_came_before_and_counts_no_more() {
     assert_eq!(push(&log, &budget, "b").queued, 1);
     assert_eq!(
         ends.session.drive(|session| (session.state(), session.counts().unacknowledged)),
-        (State::Closed, 1)
+        (SessionState::Closed, 1)
     );
     assert_eq!(stays.written(), ["a", "b"]);
     closes.session.subscribe(&log, 0);

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use crate::{Event, Session, State};
+use crate::{Event, Session, SessionState};
 
 use super::deadline::now;
 use super::memory_budget::MemoryBudget;
@@ -412,7 +412,9 @@ impl Inner {
     /// The bytes that evicting this session would free at most: only suspended sessions are evicted.
     fn reclaimable(&self) -> usize {
         match &self.slot {
-            Form::Live(live) if live.session.state() == State::Suspended => live.session.retained_bytes(),
+            Form::Live(live) if live.session.state() == SessionState::Suspended => {
+                live.session.retained_bytes()
+            }
             _ => 0,
         }
     }

@@ -244,7 +244,7 @@ fn a_receipt_takes_a_round_trip_while_the_session_closes() {
         pair.session(side).close(CloseReason::Local(CloseFrame::from_static(1000, "")), deadline);
         pair.run();
         assert_eq!(outcomes(&mut pair, side), [(1, Delivery::Delivered)]);
-        assert_eq!(pair.session(side).state(), State::Closed);
+        assert_eq!(pair.session(side).state(), SessionState::Closed);
     }
 }
 

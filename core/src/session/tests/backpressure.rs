@@ -203,7 +203,7 @@ fn an_application_that_never_looks_costs_the_peer_its_socket_never_its_session()
     }
     for _ in 0..10 {
         pair.wait(100 * SECOND);
-        if pair.client.state() == State::Suspended {
+        if pair.client.state() == SessionState::Suspended {
             pair.connect();
         }
     }
@@ -211,7 +211,7 @@ fn an_application_that_never_looks_costs_the_peer_its_socket_never_its_session()
     let mut got = Vec::new();
     for _ in 0..20 {
         pair.run();
-        if pair.client.state() == State::Suspended {
+        if pair.client.state() == SessionState::Suspended {
             pair.connect();
         }
         got.extend(pair.told(Server).into_iter().filter(|text| text.starts_with('c')));

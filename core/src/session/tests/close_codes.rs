@@ -8,8 +8,8 @@ use crate::CloseFrame;
 use crate::session::*;
 use Side::{Client, Server};
 
-/// State, close reason if the session ended, and how to reconnect, after `frame` arrived at `side`.
-fn after_close(side: Side, frame: Option<CloseFrame>) -> (State, Option<CloseReason>, Reconnect) {
+/// SessionState, close reason if the session ended, and how to reconnect, after `frame` arrived at `side`.
+fn after_close(side: Side, frame: Option<CloseFrame>) -> (SessionState, Option<CloseReason>, Reconnect) {
     let mut pair = Pair::connected(8);
     pair.put(0, other(side), Item::Close(frame));
     pair.deliver(side, 1);
@@ -19,8 +19,9 @@ fn after_close(side: Side, frame: Option<CloseFrame>) -> (State, Option<CloseRea
 
 #[test]
 fn a_client_obeys_each_row_of_the_table() {
-    let never = |frame: CloseFrame| (State::Closed, Some(CloseReason::Remote(frame)), Reconnect::Never);
-    let suspended = |reconnect| (State::Suspended, None, reconnect);
+    let never =
+        |frame: CloseFrame| (SessionState::Closed, Some(CloseReason::Remote(frame)), Reconnect::Never);
+    let suspended = |reconnect| (SessionState::Suspended, None, reconnect);
     for (code, reason) in [
         (1000, ""),
         (1000, "kicked"),
@@ -34,7 +35,7 @@ fn a_client_obeys_each_row_of_the_table() {
         assert_eq!(after_close(Client, Some(frame.clone())), never(frame));
     }
     let taken_over = CloseFrame::from_static(4000, "taken over");
-    let ended = (State::Closed, Some(CloseReason::TakenOver), Reconnect::Never);
+    let ended = (SessionState::Closed, Some(CloseReason::TakenOver), Reconnect::Never);
     assert_eq!(after_close(Client, Some(taken_over)), ended);
     for (code, reason, reconnect) in [
         (1001, "server shutting down", Reconnect::Backoff),
@@ -62,15 +63,19 @@ fn a_server_obeys_each_row_of_the_table() {
         let (state, ended, _) = after_close(Server, frame);
         (state, ended)
     };
-    let normal = (State::Closed, Some(CloseReason::Normal));
+    let normal = (SessionState::Closed, Some(CloseReason::Normal));
     assert_eq!(state(None), normal);
     assert_eq!(state(Some(CloseFrame::from_static(1000, "whatever"))), normal);
     for code in [1002, 1007, 1008, 1009] {
         let frame = CloseFrame::truncated(code, "");
-        assert_eq!(state(Some(frame.clone())), (State::Closed, Some(CloseReason::Remote(frame))), "{code}");
+        assert_eq!(
+            state(Some(frame.clone())),
+            (SessionState::Closed, Some(CloseReason::Remote(frame))),
+            "{code}"
+        );
     }
     for code in [1001, 1003, 1011, 1012, 1013, 3000, 4000] {
-        assert_eq!(state(Some(CloseFrame::truncated(code, ""))), (State::Suspended, None), "{code}");
+        assert_eq!(state(Some(CloseFrame::truncated(code, ""))), (SessionState::Suspended, None), "{code}");
     }
 }
 
@@ -117,7 +122,7 @@ fn going_away_for_any_other_reason_suspends_the_session_whoever_says_it() {
         pair.send(Server, "2");
         pair.put(0, side, Item::Close(Some(CloseFrame::truncated(1001, reason))));
         pair.deliver(other(side), 1);
-        assert_eq!(pair.session(other(side)).state(), State::Suspended, "{side:?} {reason}");
+        assert_eq!(pair.session(other(side)).state(), SessionState::Suspended, "{side:?} {reason}");
         pair.run();
         pair.connect();
         pair.run();

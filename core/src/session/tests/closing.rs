@@ -56,7 +56,7 @@ fn close_delivers_across_a_lost_socket() {
         pair.write(side);
         pair.deliver(peer, 1);
         pair.cut();
-        assert_eq!(pair.session(side).state(), State::Suspended);
+        assert_eq!(pair.session(side).state(), SessionState::Suspended);
         pair.connect();
         pair.run();
         assert_eq!(pair.told(peer)[..5], ["1", "dropped", "restored", "2", "3"]);
@@ -76,7 +76,7 @@ fn close_gives_up_at_its_deadline() {
         let deadline = pair.now + 5 * SECOND;
         assert_eq!(pair.session(side).poll_timeout(), Some(deadline));
         pair.session(side).handle_timeout(deadline - Duration::from_nanos(1));
-        assert_eq!(pair.session(side).state(), State::Suspended);
+        assert_eq!(pair.session(side).state(), SessionState::Suspended);
         pair.session(side).handle_timeout(deadline);
         assert_eq!(pair.told(side), ["closed: closed by the application"]);
         assert_eq!(pair.session(side).counts().unacknowledged, 1);

@@ -25,7 +25,7 @@ fn pings_a_silent_socket_and_gives_it_up_when_nothing_comes() {
         assert_eq!(pair.session(side).poll_transmit(epoch, now), None, "once");
         assert_eq!(pair.session(side).poll_timeout(), Some(started + pong * SECOND));
         pair.session(side).handle_timeout(started + pong * SECOND - Duration::from_nanos(1));
-        assert_eq!(pair.session(side).state(), State::Connected);
+        assert_eq!(pair.session(side).state(), SessionState::Connected);
         assert_eq!(pair.session(side).poll_transmit(epoch, now), None, "nor again while an answer is due");
         pair.session(side).handle_timeout(started + pong * SECOND);
         let dropped = Event::Dropped(DropReason::HeartbeatTimeout);
@@ -44,14 +44,17 @@ fn a_socket_that_was_heard_from_is_not_pinged() {
         pair.write(Server);
         assert!(pair.under_way(Client).is_empty());
     }
-    assert_eq!(pair.server().state(), State::Connected);
+    assert_eq!(pair.server().state(), SessionState::Connected);
 }
 
 #[test]
 fn two_ends_that_have_nothing_to_say_stay_connected() {
     let mut pair = Pair::connected(8);
     pair.wait(3600 * SECOND);
-    assert_eq!((pair.server().state(), pair.client.state()), (State::Connected, State::Connected));
+    assert_eq!(
+        (pair.server().state(), pair.client.state()),
+        (SessionState::Connected, SessionState::Connected)
+    );
     assert_eq!(pair.told(Server), [] as [&str; 0]);
 }
 
@@ -62,7 +65,7 @@ fn a_ping_from_the_peer_is_life_too() {
     pair.put(0, Client, Item::Ping);
     pair.deliver(Server, 1);
     pair.advance(29 * SECOND);
-    assert_eq!(pair.server().state(), State::Connected);
+    assert_eq!(pair.server().state(), SessionState::Connected);
 }
 
 #[test]
@@ -77,14 +80,14 @@ fn a_write_without_progress_is_a_lost_socket() {
     server.handle_written(epoch, 0, 20_000, Some(9000), started + 9 * SECOND);
     server.handle_heard(epoch, started + 9 * SECOND);
     server.handle_timeout(started + 10 * SECOND);
-    assert_eq!(server.state(), State::Connected, "there was progress, slow as it was");
+    assert_eq!(server.state(), SessionState::Connected, "there was progress, slow as it was");
     server.handle_written(epoch, 0, 2000, None, started + 10 * SECOND);
     server.handle_timeout(started + 18 * SECOND);
-    assert_eq!(server.state(), State::Connected, "everything is written");
+    assert_eq!(server.state(), SessionState::Connected, "everything is written");
     server.handle_written(epoch, 0, 0, Some(9000), started + 18 * SECOND);
     server.handle_timeout(started + 28 * SECOND);
     assert_eq!(pair.told(Server), ["dropped"]);
-    assert_eq!(pair.server().state(), State::Suspended);
+    assert_eq!(pair.server().state(), SessionState::Suspended);
 }
 
 #[test]
@@ -97,12 +100,12 @@ fn a_socket_that_takes_a_byte_now_and_then_is_a_lost_one_on_either_side() {
         for second in 1..10 {
             session.handle_written(epoch, 0, 1000, Some(9000), started + second * SECOND);
             session.handle_timeout(started + second * SECOND);
-            assert_eq!(session.state(), State::Connected);
+            assert_eq!(session.state(), SessionState::Connected);
         }
         session.handle_written(epoch, 0, 1000, Some(9000), started + 10 * SECOND);
         assert_eq!(session.poll_timeout(), Some(started + 10 * SECOND), "its driver looks at once");
         session.handle_timeout(started + 10 * SECOND);
-        assert_eq!(session.state(), State::Suspended, "{side:?}");
+        assert_eq!(session.state(), SessionState::Suspended, "{side:?}");
         assert_eq!(session.dropped(), Some(&DropReason::WriteTimeout));
     }
 }
@@ -117,7 +120,7 @@ fn a_peer_that_takes_much_slowly_lives_although_the_ping_is_behind_it() {
         let now = started + second * SECOND;
         server.handle_written(epoch, 0, 2000, Some(90_000), now);
         server.handle_timeout(now);
-        assert_eq!(server.state(), State::Connected, "after {second} s");
+        assert_eq!(server.state(), SessionState::Connected, "after {second} s");
         assert!(server.poll_timeout().is_some_and(|due| due > now));
         server.poll_transmit(epoch, now);
     }
@@ -126,7 +129,7 @@ fn a_peer_that_takes_much_slowly_lives_although_the_ping_is_behind_it() {
         let now = started + second * SECOND;
         server.handle_written(epoch, 0, 10, Some(1000), now);
         server.handle_timeout(now);
-        assert_eq!(server.state(), State::Connected, "after {second} s");
+        assert_eq!(server.state(), SessionState::Connected, "after {second} s");
         server.poll_transmit(epoch, now);
     }
     server.handle_written(epoch, 0, 10, Some(1000), started + 130 * SECOND);
@@ -142,7 +145,7 @@ fn what_the_old_socket_could_not_write_is_not_held_against_the_new_one() {
     pair.lose(Client);
     pair.connect();
     pair.advance(20 * SECOND);
-    assert_eq!(pair.server().state(), State::Connected);
+    assert_eq!(pair.server().state(), SessionState::Connected);
     assert!(pair.server().poll_timeout().unwrap() > pair.now);
 }
 
@@ -164,9 +167,9 @@ fn the_silence_of_the_old_socket_is_not_held_against_the_new_one() {
         pair.write(Server);
         assert_eq!(pair.under_way(Client), ["ping"]);
         pair.advance(19 * SECOND);
-        assert_eq!(pair.server().state(), State::Connected);
+        assert_eq!(pair.server().state(), SessionState::Connected);
         pair.advance(SECOND);
-        assert_eq!(pair.server().state(), State::Suspended);
+        assert_eq!(pair.server().state(), SessionState::Suspended);
     }
 }
 
@@ -199,12 +202,12 @@ fn liveness_is_not_judged_while_nobody_reads() {
         pair.advance(9 * SECOND);
         pair.write(Server);
     }
-    assert_eq!(pair.server().state(), State::Connected);
+    assert_eq!(pair.server().state(), SessionState::Connected);
     assert!(!pair.under_way(Client).contains(&"ping".to_owned()));
     pair.told(Server);
     assert!(pair.server().wants_read());
     pair.advance(29 * SECOND);
-    assert_eq!(pair.server().state(), State::Connected, "the silence begins when we listen again");
+    assert_eq!(pair.server().state(), SessionState::Connected, "the silence begins when we listen again");
     pair.advance(10 * SECOND);
-    assert_eq!(pair.server().state(), State::Suspended);
+    assert_eq!(pair.server().state(), SessionState::Suspended);
 }

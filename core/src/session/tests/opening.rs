@@ -85,7 +85,7 @@ fn a_window_without_bound_is_a_number_that_javascript_can_hold() {
     pair.cut();
     assert_eq!(pair.server().poll_timeout(), None, "nothing is ever due");
     pair.advance(Duration::from_secs(1_000_000));
-    assert_eq!(pair.server().state(), State::Suspended);
+    assert_eq!(pair.server().state(), SessionState::Suspended);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn resumed_with(received: u64) -> Pair {
 #[test]
 fn session_is_lost_where_open_has_received_less_than_was_acknowledged() {
     let mut pair = resumed_with(1);
-    assert_eq!(pair.client.state(), State::Suspended);
+    assert_eq!(pair.client.state(), SessionState::Suspended);
     assert_eq!(
         pair.told(Client),
         Vec::<String>::new(),

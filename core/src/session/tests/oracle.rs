@@ -278,7 +278,7 @@ impl Witness {
             "what is counted and not taken is bounded"
         );
         if let Some(ahead) = &session.ahead {
-            assert_eq!((session.state, session.closing.is_none()), (State::Connected, true));
+            assert_eq!((session.state, session.closing.is_none()), (SessionState::Connected, true));
             assert!(session.events.is_full(inbox_frames, inbox_bytes), "what is counted comes first");
             assert!(!ahead.is_empty());
             assert!(!ahead.is_over(session.peer_buffer + 1, inbox_bytes), "what is read ahead is bounded");
@@ -302,7 +302,7 @@ impl Witness {
         for _ in 0..8 {
             self.pair.reset_half_open();
             self.settle();
-            if self.pair.client.state() != State::Connected {
+            if self.pair.client.state() != SessionState::Connected {
                 self.connect();
             }
             self.settle();
@@ -310,7 +310,7 @@ impl Witness {
             self.settle();
             let server = self.pair.server().counts().unacknowledged;
             let client = self.pair.client.counts().unacknowledged;
-            if self.pair.client.state() == State::Connected && server + client == 0 {
+            if self.pair.client.state() == SessionState::Connected && server + client == 0 {
                 return;
             }
         }
@@ -324,12 +324,12 @@ impl Witness {
         let deadline = self.pair.now + 10 * SECOND;
         self.pair.session(side).close(CloseReason::Local(CloseFrame::from_static(1000, "")), deadline);
         while match side {
-            Side::Server => self.pair.servers[session].state() != State::Closed,
-            Side::Client => self.pair.client.state() != State::Closed,
+            Side::Server => self.pair.servers[session].state() != SessionState::Closed,
+            Side::Client => self.pair.client.state() != SessionState::Closed,
         } {
             self.pair.reset_half_open();
             self.settle();
-            if matches!(self.pair.client.state(), State::New | State::Suspended) {
+            if matches!(self.pair.client.state(), SessionState::New | SessionState::Suspended) {
                 self.connect();
             }
             self.settle();
@@ -350,7 +350,7 @@ impl Witness {
         for _ in 0..8 {
             self.pair.reset_half_open();
             self.settle();
-            if matches!(self.pair.client.state(), State::New | State::Suspended)
+            if matches!(self.pair.client.state(), SessionState::New | SessionState::Suspended)
                 && self.pair.servers.len() == session + 1
             {
                 self.connect();
@@ -434,7 +434,7 @@ impl Witness {
             assert!(wanted.into_iter().all(|number| decided.contains(&number)), "every outcome is reported");
         }
         for (session, record) in self.pair.servers.iter().zip(&self.servers) {
-            let ended = session.state() == State::Closed;
+            let ended = session.state() == SessionState::Closed;
             assert_eq!(ended, record.life == Life::After, "an end is reported");
         }
     }

@@ -122,7 +122,7 @@ impl Pair {
 
     /// The client dials, with the offer that it has. It first drops a socket that it still has.
     pub(super) fn connect(&mut self) {
-        if self.client.state() == State::Connected {
+        if self.client.state() == SessionState::Connected {
             self.lose(Side::Client);
         }
         let now = self.now;
@@ -130,7 +130,8 @@ impl Pair {
         let asked = offer.is_some();
         let known = offer.and_then(|(token, received)| {
             let session = self.servers.iter().position(|session| {
-                session.state() != State::Closed && session.identity().is_some_and(|us| us.token == token)
+                session.state() != SessionState::Closed
+                    && session.identity().is_some_and(|us| us.token == token)
             })?;
             Some((session, received))
         });

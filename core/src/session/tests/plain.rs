@@ -247,7 +247,7 @@ fn frames_that_are_being_written_do_not_count_against_the_buffer() {
 fn the_window_holds_in_plain_mode_too() {
     let (mut session, epoch, now) = attached(|_| ());
     session.handle_close(epoch, Some(CloseFrame::from_static(1001, "")), now);
-    assert_eq!(session.state(), State::Suspended);
+    assert_eq!(session.state(), SessionState::Suspended);
     session.handle_timeout(now + 30 * SECOND);
     assert_eq!(session.ended(), Some(&CloseReason::WindowExpired));
 }
@@ -262,7 +262,7 @@ fn close_writes_what_was_accepted_then_closes_and_waits_for_the_answer() {
     expected.push(Transmit::Close(frame.clone()));
     assert_eq!(written(&mut session, epoch, now), expected);
     session.handle_written(epoch, 1, 2000, None, now);
-    assert_eq!(session.state(), State::Connected);
+    assert_eq!(session.state(), SessionState::Connected);
     assert_eq!(session.handle_close(epoch, Some(frame.clone()), now), (None, Some(frame.clone())));
     assert_eq!(session.ended(), Some(&CloseReason::Local(frame)));
     assert_eq!(session.counts().unacknowledged, 0);
@@ -288,7 +288,7 @@ fn a_close_is_the_close_frame_alone_whatever_has_arrived() {
     session.handle_frame(epoch, data("1"), 1, now).unwrap();
     session.close(CloseReason::Normal, now + SECOND);
     assert_eq!(written(&mut session, epoch, now), [Transmit::Close(CloseFrame::from_static(1000, ""))]);
-    assert_eq!(session.state(), State::Connected, "it waits for the answer");
+    assert_eq!(session.state(), SessionState::Connected, "it waits for the answer");
     let (mut session, epoch, now) = attached(|_| ());
     session.handle_frame(epoch, data("1"), 1, now).unwrap();
     let frame = CloseFrame::from_static(1000, "bye");

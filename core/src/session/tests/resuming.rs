@@ -103,7 +103,7 @@ fn takes_over_a_half_open_socket() {
     pair.send(Server, "s1");
     pair.write(Server);
     pair.lose(Client);
-    assert_eq!(pair.server().state(), State::Connected, "the server has not noticed");
+    assert_eq!(pair.server().state(), SessionState::Connected, "the server has not noticed");
     pair.connect();
     let old = pair.links[0].server.epoch;
     let taken_over = CloseFrame::from_static(4000, "taken over");
@@ -224,7 +224,7 @@ fn the_window_passes_exactly_when_it_has_passed() {
     let server = pair.server();
     assert_eq!(server.poll_timeout(), Some(lost_at + window));
     server.handle_timeout(lost_at + window - Duration::from_nanos(1));
-    assert_eq!(server.state(), State::Suspended);
+    assert_eq!(server.state(), SessionState::Suspended);
     server.handle_timeout(lost_at + window);
     assert_eq!(server.ended(), Some(&CloseReason::WindowExpired));
     assert_eq!(pair.told(Server), ["dropped", "closed: resume window expired"]);
@@ -240,7 +240,7 @@ fn a_resume_stops_the_window_and_the_next_loss_starts_it_anew() {
         pair.connect();
         pair.run();
     }
-    assert_eq!((pair.servers.len(), pair.server().state()), (1, State::Connected));
+    assert_eq!((pair.servers.len(), pair.server().state()), (1, SessionState::Connected));
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn a_client_waits_for_as_long_as_it_likes() {
     pair.cut();
     assert_eq!(pair.client.poll_timeout(), None);
     pair.advance(Duration::from_secs(1_000_000));
-    assert_eq!(pair.client.state(), State::Suspended);
+    assert_eq!(pair.client.state(), SessionState::Suspended);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use rejoin_core::drive::now;
-use rejoin_core::{CloseReason, State};
+use rejoin_core::{CloseReason, SessionState};
 use tokio::runtime::{Handle, Id};
 
 use crate::connection::{Connection, Loss};
@@ -99,13 +99,13 @@ impl ExpiryTask {
         match state {
             // It has had a socket for a moment, and its task is about to move it: its window now ends after those of others.
             // Waiting for its task would delay theirs.
-            State::Suspended if last != loss => {
+            SessionState::Suspended if last != loss => {
                 queue.move_back(&oldest, loss, last);
                 Next::Left
             }
-            State::Suspended if due.is_none_or(|due| due > now()) => Next::Sleep(due),
+            SessionState::Suspended if due.is_none_or(|due| due > now()) => Next::Sleep(due),
             // If it gets and loses a socket from now on, its task adds it again.
-            State::Suspended => {
+            SessionState::Suspended => {
                 self.suspended.free(queue.remove_since(&oldest, loss));
                 Next::Ends(oldest)
             }

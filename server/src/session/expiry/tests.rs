@@ -47,10 +47,10 @@ fn come(shared: &Arc<ServerInner>, connection: &Connection, resumes: bool) {
 async fn suspend(shared: &Arc<ServerInner>, connection: &Connection) {
     come(shared, connection, false);
     tokio::spawn(SessionTask::new(shared.clone(), connection.clone(), None)).await.unwrap();
-    assert!(is(connection, State::Suspended) && connection.is_waiting());
+    assert!(is(connection, SessionState::Suspended) && connection.is_waiting());
 }
 
-fn is(connection: &Connection, state: State) -> bool {
+fn is(connection: &Connection, state: SessionState) -> bool {
     connection.session().drive(|session| session.state() == state)
 }
 
@@ -70,7 +70,7 @@ fn windows_end_in_the_next_runtime_when_the_first_has_ended() {
     second.block_on(suspend(&shared, &early));
     first.block_on(suspend(&shared, &late));
     drop(first);
-    assert!(is(&early, State::Suspended) && is(&late, State::Suspended));
+    assert!(is(&early, SessionState::Suspended) && is(&late, SessionState::Suspended));
     second.block_on(async { tokio::time::sleep(window + Duration::from_secs(1)).await });
     let number = |connection: &Connection| (connection.number(), CloseReason::WindowExpired);
     assert_eq!(*disconnected.lock().unwrap(), [number(&early), number(&late)]);
@@ -109,7 +109,7 @@ async fn a_session_that_has_a_socket_for_a_moment_holds_up_nobodys_window() {
         come(&shared, &flapping, true);
         due[0] = tokio::time::Instant::now() + window;
         tokio::time::sleep(second_long).await;
-        assert!(is(&flapping, State::Suspended) && flapping.is_waiting());
+        assert!(is(&flapping, SessionState::Suspended) && flapping.is_waiting());
     }
     suspend(&shared, &fourth).await;
     due.push(tokio::time::Instant::now() + window);
@@ -181,7 +181,7 @@ async fn each_counts_until_its_window_ends_or_a_socket_comes() {
     let (pending, theirs) = pending(&second, true);
     shared.arrive(&second, pending);
     tokio::time::sleep(Duration::from_millis(1)).await;
-    assert!(is(&second, State::Connected) && !second.is_waiting());
+    assert!(is(&second, SessionState::Connected) && !second.is_waiting());
     assert_eq!(shared.suspended.budget().used(), SESSION_COST);
     drop(theirs);
 }
@@ -228,7 +228,7 @@ fn who_waits_ends_with_the_last_runtime() {
         assert_eq!(shared.tasks.len(), 2, "the expiry task, and the one that notices the end of the runtime");
     });
     drop(runtime);
-    assert!(is(&connection, State::Closed) && connection.is_gone() && !connection.is_waiting());
+    assert!(is(&connection, SessionState::Closed) && connection.is_gone() && !connection.is_waiting());
     assert!(shared.registry.by_id(connection.id()).is_none());
     assert_eq!(shared.suspended.budget().used(), 0);
 }
@@ -317,7 +317,7 @@ async fn the_end_of_many_windows_lets_other_tasks_have_their_turn() {
     for connection in &sessions {
         suspend(&shared, connection).await;
     }
-    let ended = || sessions.iter().filter(|connection| is(connection, State::Closed)).count();
+    let ended = || sessions.iter().filter(|connection| is(connection, SessionState::Closed)).count();
     tokio::time::advance(window).await;
     let (mut before, mut most) = (0, 0);
     while before < sessions.len() {

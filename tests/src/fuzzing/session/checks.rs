@@ -1,7 +1,7 @@
 //! What holds at any time, and what the application and the socket are told.
 
 use bytes::Bytes;
-use rejoin_core::{Control, Delivery, Event, Frame, Mode, SessionConfig, State, Transmit};
+use rejoin_core::{Control, Delivery, Event, Frame, Mode, SessionConfig, SessionState, Transmit};
 use serde::de::IgnoredAny;
 
 use super::{BATCH, Life, Seen, World};
@@ -100,10 +100,13 @@ impl World {
             index.map(|index| self.watched.remove(index));
         }
         let session = &self.session;
-        assert!(session.resume_offer().is_none() || session.state() != State::Connected, "more may come");
+        assert!(
+            session.resume_offer().is_none() || session.state() != SessionState::Connected,
+            "more may come"
+        );
         assert!(session.identity().is_none() || mode == Mode::Session);
         assert_eq!(session.may_send(&Frame::event_only("$ack")), mode == Mode::Plain);
-        let closed = self.session.state() == State::Closed;
+        let closed = self.session.state() == SessionState::Closed;
         assert_eq!(self.session.ended().is_some(), closed);
         assert!(!(closed && self.session.is_open()));
         assert!(!(closed && self.session.poll_timeout().is_some()), "nothing is due after the end");
