@@ -43,7 +43,7 @@ use rejoin_core::Frame;
 pub use rejoin_core::router::Protobuf;
 pub use rejoin_core::router::{
     BoxError, CatchPanic, Decoded, EventName, Extension, Failure, FrameId, FromContext, HandlerFn, IntoReply,
-    Layer, Peer, RouteError, RouterError,
+    Layer, Peer, RouteError, RouterError, State,
 };
 
 use crate::sender::Sender;

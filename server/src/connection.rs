@@ -322,6 +322,11 @@ impl Connection {
 
     // --- for the rest of the server
 
+    /// The data, with a share in it.
+    pub(crate) fn shared_data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.0.cold.as_ref()?.data.clone()?.downcast().ok()
+    }
+
     pub(crate) fn shared_server(&self) -> &Arc<ServerInner> {
         &self.0.shared
     }

@@ -208,6 +208,9 @@
 //! many, a [`Router`] finds the handler, decodes what it takes, sends what it returns, and has one place for
 //! what fails; [`Builder::router`] takes it instead of `on_message`.
 //!
+//! A router's handlers also take the [data](router::Data) that `ConnectFn` attached to the connection, and [state](router::State)
+//! that all connections share: `async fn greet(Data(user): Data<User>, State(db): State<Db>)`.
+//!
 //! Success of a send means 'accepted': in session mode it will be delivered exactly once and in order while the session lives,
 //! whatever happens to the socket. [`Connection::send_acked`] waits until the peer's side of the session has it. Who has to
 //! know what the peer's application made of it has it answer, as `who` does above: the frame's id matches answers with

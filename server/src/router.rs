@@ -68,12 +68,16 @@
 //! # }
 //! ```
 
+use std::any::{Any, type_name};
+use std::ops::Deref;
+use std::sync::Arc;
+
 use rejoin_core::Frame;
 #[cfg(feature = "protobuf")]
 pub use rejoin_core::router::Protobuf;
 pub use rejoin_core::router::{
     BoxError, CatchPanic, Decoded, EventName, Extension, Failure, FrameId, FromContext, HandlerFn, IntoReply,
-    Layer, Peer, RouteError, RouterError,
+    Layer, Peer, RouteError, RouterError, State,
 };
 
 use crate::connection::Connection;
@@ -94,5 +98,53 @@ pub type Next = rejoin_core::router::Next<Connection>;
 impl Peer for Connection {
     async fn reply(&self, frame: &Frame) -> Result<(), BoxError> {
         Ok(self.send_wait(frame).await?)
+    }
+}
+
+/// The connection's data of this type, which `ConnectFn` attached with [`Identity::with_data`](crate::Identity::with_data).
+/// Shared, not cloned.
+///
+/// A connection without data, or with data of another type, refuses the frame with [`Failure::MissingData`].
+///
+/// ```
+/// use rejoin_server::router::{BoxError, Data, Router, State};
+/// use rejoin_server::{Connection, Frame};
+///
+/// struct User {
+///     name: String,
+/// }
+///
+/// #[derive(Clone)]
+/// struct Motto(&'static str);
+///
+/// async fn greet(Data(user): Data<User>, State(Motto(motto)): State<Motto>) -> Result<Frame, BoxError> {
+///     Ok(Frame::new("greeting", &format!("{motto}, {}", user.name))?)
+/// }
+///
+/// let router = Router::builder().with_state(Motto("welcome")).on("greet", greet).build()?;
+/// # let _ = router;
+/// # Ok::<(), rejoin_server::router::RouterError>(())
+/// ```
+#[derive(Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "handlers destructure it")]
+pub struct Data<T>(pub Arc<T>);
+
+impl<T> Clone for Data<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Deref for Data<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Any + Send + Sync> FromContext<Connection> for Data<T> {
+    async fn from_context(context: &Context) -> Result<Self, Failure> {
+        context.peer().shared_data().map(Self).ok_or(Failure::MissingData(type_name::<T>()))
     }
 }

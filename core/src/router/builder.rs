@@ -1,30 +1,50 @@
 //! [`RouterBuilder`]: collects the layers and handlers of a router.
 
+use std::any::{Any, type_name};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
+use super::context::States;
 use super::{HandlerFn, Layer, Peer, RouteError, Router, Routes, error, handler, layer};
 
 /// Collects the layers, handlers and fallback of a router. Create one with [`Router::builder`].
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct RouterBuilder<C> {
     routes: Routes<C>,
+    states: States,
     mistake: Option<RouterError>,
 }
 
 impl<C: Peer> RouterBuilder<C> {
     pub(super) fn new() -> Self {
-        let routes = Routes { handlers: HashMap::new(), fallback: None, layers: Vec::new(), on_error: None };
-        Self { routes, mistake: None }
+        let routes = Routes {
+            handlers: HashMap::new(),
+            fallback: None,
+            layers: Vec::new(),
+            on_error: None,
+            states: None,
+        };
+        Self { routes, states: Vec::new(), mistake: None }
     }
 
     /// Adds a layer around all handlers and the fallback, including handlers that are added later. The first layer added is the
     /// outermost: it sees a frame first, and the outcome last.
     pub fn layer(mut self, layer: impl Layer<C>) -> Self {
         self.routes.layers.push(layer::erase(layer));
+        self
+    }
+
+    /// Adds shared state, which handlers take as [`State`](super::State) and layers get from
+    /// [`Context::state`](super::Context::state). Several values can be added, one of each type; two of the same type are an
+    /// error of [`Self::build`]. Each handler that takes it gets a clone, so put what is expensive to clone into an `Arc`.
+    pub fn with_state<T: Any + Clone + Send + Sync>(mut self, state: T) -> Self {
+        if self.states.iter().any(|other| other.is::<T>()) {
+            self.mistake.get_or_insert_with(|| RouterError::DuplicateState { type_name: type_name::<T>() });
+        }
+        self.states.push(Box::new(state));
         self
     }
 
@@ -68,8 +88,9 @@ impl<C: Peer> RouterBuilder<C> {
     /// Builds the router.
     ///
     /// # Errors
-    /// Fails if an event has more than one handler, and names the event.
-    pub fn build(self) -> Result<Router<C>, RouterError> {
+    /// Fails if an event has more than one handler, or a type more than one state, and names it.
+    pub fn build(mut self) -> Result<Router<C>, RouterError> {
+        self.routes.states = (!self.states.is_empty()).then(|| Arc::new(self.states));
         match self.mistake {
             None => Ok(Router { routes: Arc::new(self.routes) }),
             Some(mistake) => Err(mistake),
@@ -93,12 +114,19 @@ pub enum RouterError {
         /// The event.
         event: Box<str>,
     },
+    /// More than one state of a type was added. Reports the first such type.
+    #[non_exhaustive]
+    DuplicateState {
+        /// The name of the type.
+        type_name: &'static str,
+    },
 }
 
 impl fmt::Display for RouterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DuplicateEvent { event } => write!(f, "event {event:?} has two handlers"),
+            Self::DuplicateState { type_name } => write!(f, "two states have the type {type_name}"),
         }
     }
 }

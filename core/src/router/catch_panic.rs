@@ -30,10 +30,10 @@ impl<C: Peer> Layer<C> for CatchPanic {
     }
 }
 
-fn text_of(panic: &(dyn Any + Send)) -> Box<str> {
+fn text_of(panic: &(dyn Any + Send)) -> Option<Box<str>> {
     match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => (*text).into(),
-        (_, Some(text)) => text.as_str().into(),
-        _ => Box::default(),
+        (Some(text), _) => Some((*text).into()),
+        (_, Some(text)) => Some(text.as_str().into()),
+        _ => None,
     }
 }

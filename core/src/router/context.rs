@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::Frame;
 
@@ -11,11 +12,16 @@ pub struct Context<C> {
     frame: Frame,
     /// At most one of each type. A linear search is cheaper than hashing, because there are few.
     extensions: Vec<Box<dyn Any + Send + Sync>>,
+    /// The router's, or `None` if it has none.
+    states: Option<Arc<States>>,
 }
 
+/// The shared state of a router: at most one value of each type.
+pub(super) type States = Vec<Box<dyn Any + Send + Sync>>;
+
 impl<C> Context<C> {
-    pub(super) fn new(peer: C, frame: Frame) -> Self {
-        Self { peer, frame, extensions: Vec::new() }
+    pub(super) fn new(peer: C, frame: Frame, states: Option<Arc<States>>) -> Self {
+        Self { peer, frame, extensions: Vec::new(), states }
     }
 
     /// Inserts a value for inner layers and the handler, which take it as [`Extension`](super::Extension). Returns the previous
@@ -48,6 +54,11 @@ impl<C> Context<C> {
     /// The value of this type that a layer has inserted.
     pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.extensions.iter().find_map(|value| value.downcast_ref())
+    }
+
+    /// The router's shared state of this type ([`RouterBuilder::with_state`](super::RouterBuilder::with_state)).
+    pub fn state<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.states.as_ref()?.iter().find_map(|value| value.downcast_ref())
     }
 }
 

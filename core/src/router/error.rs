@@ -72,12 +72,18 @@ pub enum Failure {
     Payload(PayloadError),
     /// The handler takes an [`Extension`](super::Extension) of this type, and no layer has inserted one.
     MissingExtension(&'static str),
+    /// The handler takes a [`State`](super::State) of this type, and the router has none
+    /// ([`RouterBuilder::with_state`](super::RouterBuilder::with_state)).
+    MissingState(&'static str),
+    /// The handler takes data of this type, and the connection has none: the server's `ConnectFn` attached none, or data of
+    /// another type.
+    MissingData(&'static str),
     /// A layer, or an extractor of the application, refused the frame.
     Refused(BoxError),
     /// The handler returned this error.
     Handler(BoxError),
-    /// A layer or the handler panicked with this text (empty if none), and [`CatchPanic`](super::CatchPanic) caught it.
-    Panicked(Box<str>),
+    /// A layer or the handler panicked with this text (`None` if the panic had no text), and [`CatchPanic`](super::CatchPanic) caught it.
+    Panicked(Option<Box<str>>),
     /// The connection did not accept the reply.
     Reply(BoxError),
 }
@@ -94,7 +100,13 @@ impl Failure {
 
     /// Whether an optional part is missing rather than invalid.
     pub(super) fn is_absence(&self) -> bool {
-        matches!(self, Self::Payload(PayloadError::Missing) | Self::MissingExtension(_))
+        matches!(
+            self,
+            Self::Payload(PayloadError::Missing)
+                | Self::MissingExtension(_)
+                | Self::MissingState(_)
+                | Self::MissingData(_)
+        )
     }
 
     /// The underlying error, if any.
@@ -102,7 +114,11 @@ impl Failure {
         match self {
             Self::Payload(error) => Some(error),
             Self::Refused(error) | Self::Handler(error) | Self::Reply(error) => Some(&**error),
-            Self::NoHandler | Self::MissingExtension(_) | Self::Panicked(_) => None,
+            Self::NoHandler
+            | Self::MissingExtension(_)
+            | Self::MissingState(_)
+            | Self::MissingData(_)
+            | Self::Panicked(_) => None,
         }
     }
 }
@@ -119,10 +135,14 @@ impl fmt::Display for Failure {
             Self::NoHandler => f.write_str("no handler, and no fallback"),
             Self::Payload(error) => error.fmt(f),
             Self::MissingExtension(name) => write!(f, "no layer has inserted a value of type {name}"),
+            Self::MissingState(name) => {
+                write!(f, "the router has no state of type {name} (see `RouterBuilder::with_state`)")
+            }
+            Self::MissingData(name) => write!(f, "the connection has no data of type {name}"),
             Self::Refused(error) => write!(f, "refused: {error}"),
             Self::Handler(error) => write!(f, "handler failed: {error}"),
-            Self::Panicked(text) if text.is_empty() => f.write_str("handler panicked"),
-            Self::Panicked(text) => write!(f, "handler panicked: {text}"),
+            Self::Panicked(None) => f.write_str("handler panicked"),
+            Self::Panicked(Some(text)) => write!(f, "handler panicked: {text}"),
             Self::Reply(error) => write!(f, "reply was not sent: {error}"),
         }
     }

@@ -18,7 +18,9 @@ use crate::Frame;
 /// | `Protobuf<M>`, with its feature | the payload as a prost message | if it is missing or not such a message |
 /// | [`EventName`], [`FrameId`] | the frame's event or id; empty if absent | never |
 /// | [`Extension<T>`] | a clone of a value that a layer has inserted | if no layer has |
-/// | `Option<one of these>` | `None` if the payload or extension is missing | as the inner type, if it is invalid |
+/// | [`State<T>`] | a clone of the router's shared state of this type | if the router has none |
+/// | `Data<T>`, on the server | the connection's data | if it has none of this type |
+/// | `Option<one of these>` | `None` if the payload, extension, state or data is missing | as the inner type, if it is invalid |
 /// | `Result<one of these, Failure>` | for handlers that handle the failure themselves | never |
 ///
 /// Applications can implement their own:
@@ -37,7 +39,7 @@ use crate::Frame;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "a handler cannot take a `{Self}`",
-    note = "handlers take the connection, `Frame`, `Decoded<T>`, `Extension<T>`, `EventName`, `FrameId`, or any other type that implements `FromContext`"
+    note = "handlers take the connection, `Frame`, `Decoded<T>`, `Extension<T>`, `State<T>`, `EventName`, `FrameId`, or any other type that implements `FromContext`"
 )]
 pub trait FromContext<C: Peer>: Sized + Send {
     /// Extracts the value from the context.
@@ -119,7 +121,23 @@ impl<C: Peer, T: Any + Clone + Send + Sync> FromContext<C> for Extension<T> {
     }
 }
 
-/// `None` if the payload or extension is missing. Invalid values still fail.
+/// A clone of the router's shared state of this type ([`RouterBuilder::with_state`](super::RouterBuilder::with_state)).
+///
+/// A router without such a state refuses the frame with [`Failure::MissingState`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_structs, reason = "handlers destructure it")]
+pub struct State<T>(pub T);
+
+impl<C: Peer, T: Any + Clone + Send + Sync> FromContext<C> for State<T> {
+    async fn from_context(context: &Context<C>) -> Result<Self, Failure> {
+        match context.state::<T>() {
+            Some(state) => Ok(Self(state.clone())),
+            None => Err(Failure::MissingState(type_name::<T>())),
+        }
+    }
+}
+
+/// `None` if the payload, extension, state or data is missing. Invalid values still fail.
 impl<C: Peer, T: FromContext<C>> FromContext<C> for Option<T> {
     async fn from_context(context: &Context<C>) -> Result<Self, Failure> {
         match T::from_context(context).await {

@@ -68,7 +68,7 @@ pub use catch_panic::CatchPanic;
 mod extract;
 #[cfg(feature = "prost")]
 pub use extract::Protobuf;
-pub use extract::{Decoded, EventName, Extension, FrameId, FromContext};
+pub use extract::{Decoded, EventName, Extension, FrameId, FromContext, State};
 
 mod handler;
 pub use handler::HandlerFn;
@@ -101,6 +101,7 @@ struct Routes<C> {
     /// Outermost first.
     layers: Vec<Box<dyn layer::DynLayer<C>>>,
     on_error: Option<Box<dyn error::DynOnError<C>>>,
+    states: Option<Arc<context::States>>,
 }
 
 impl<C: Peer> Router<C> {
@@ -118,7 +119,7 @@ impl<C: Peer> Router<C> {
     /// Panics if a layer, a handler or `on_error` panics. [`CatchPanic`] converts panics of the first two to errors.
     pub async fn handle(&self, peer: &C, frame: Frame) {
         let (event, id) = (Box::from(frame.event()), Box::from(frame.id()));
-        let context = Context::new(peer.clone(), frame);
+        let context = Context::new(peer.clone(), frame, self.routes.states.clone());
         let Err(failure) = Next::first(self.routes.clone()).run(context).await else { return };
         let error = RouteError::new(event, id, failure);
         match &self.routes.on_error {

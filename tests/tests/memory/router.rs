@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use rejoin_client::{Event, Frame, SendError};
-use rejoin_server::router::{CatchPanic, Decoded, Extension, Failure};
-use rejoin_server::{Connection, router};
-use rejoin_tests::harness::{Direction, next, next_event, number};
+use rejoin_server::router::{CatchPanic, Data, Decoded, Extension, Failure, State};
+use rejoin_server::{Connection, Identity, Reject, Server, router};
+use rejoin_tests::harness::{Direction, Line, next, next_event, number};
 use tokio::sync::{Notify, mpsc};
 
 use crate::{client, secs, server, shut_down};
@@ -174,4 +174,52 @@ async fn a_reply_waits_for_room_and_is_an_error_after_the_write_timeout() {
     let Failure::Reply(error) = error.into_failure() else { panic!("not the reply's") };
     assert_eq!(error.downcast_ref(), Some(&SendError::Timeout));
     assert_eq!(log.next().await, "ada disconnected: closed by the application", "`on_error` may close");
+}
+
+#[tokio::test(start_paused = true)]
+async fn handlers_take_data_of_connection_and_state_of_router() {
+    #[derive(Clone)]
+    struct Motto(&'static str);
+    struct Name(String);
+    let router = rejoin_server::Router::builder()
+        .with_state(Motto("welcome"))
+        .with_state(7_u64)
+        .on("greet", async |Data(name): Data<Name>, State(Motto(motto)): State<Motto>| {
+            Frame::new("greeting", &format!("{motto}, {}", name.0))
+        })
+        .on("n", async |State(n): State<u64>| number(n))
+        .on("no data", async |_: Data<u8>| ())
+        .on("no state", async |_: State<u8>| ())
+        .on("perhaps", async |data: Option<Data<u8>>, state: Option<State<u8>>| {
+            Frame::new("perhaps", &(data.is_some(), state.is_some()))
+        })
+        .on_error(tell)
+        .build()
+        .unwrap();
+    let connect = async |_: rejoin_server::ConnectRequest| {
+        Ok::<_, Reject>(Identity::new().with_id("ada").with_data(Name("Ada".into())))
+    };
+    let server = Server::builder(connect).router(router).build().unwrap();
+    let mut ada = Line::to(&server).client("/").connect().await.unwrap();
+    let answers = [
+        ("greet", r#"message greeting "welcome, Ada""#),
+        ("n", "message n 7"),
+        ("no data", r#"message error "the connection has no data of type u8""#),
+        (
+            "no state",
+            r#"message error "the router has no state of type u8 (see `RouterBuilder::with_state`)""#,
+        ),
+        ("perhaps", "message perhaps [false,false]"),
+    ];
+    for (event, answer) in answers {
+        ada.send(&Frame::event_only(event)).unwrap();
+        assert_eq!(next(&mut ada).await, answer);
+    }
+    shut_down(&server).await;
+}
+
+#[test]
+fn two_states_of_one_type_are_an_error() {
+    let router = rejoin_server::Router::builder().with_state(1_u8).with_state(2_u8).build();
+    assert_eq!(router.unwrap_err().to_string(), "two states have the type u8");
 }

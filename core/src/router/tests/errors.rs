@@ -60,7 +60,7 @@ fn each_failure_is_told_as_what_it_is() {
     assert!(matches!(failure(&open, "extension"), Failure::MissingExtension("u8")));
     let Failure::Handler(error) = failure(&open, "handler") else { panic!("not the handler's") };
     assert!(error.is::<std::fmt::Error>());
-    assert!(matches!(failure(&open, "panic"), Failure::Panicked(text) if &*text == "oh"));
+    assert!(matches!(failure(&open, "panic"), Failure::Panicked(Some(text)) if &*text == "oh"));
     let Failure::Reply(error) = failure(&closed, "reply") else { panic!("not the reply's") };
     assert_eq!(error.to_string(), "connection is closed");
 }
@@ -72,10 +72,16 @@ fn each_failure_has_its_text_and_its_source() {
         (Failure::NoHandler, "no handler, and no fallback", None),
         (Failure::Payload(PayloadError::Missing), "frame has no payload", Some("frame has no payload")),
         (Failure::MissingExtension("u8"), "no layer has inserted a value of type u8", None),
+        (
+            Failure::MissingState("u8"),
+            "the router has no state of type u8 (see `RouterBuilder::with_state`)",
+            None,
+        ),
+        (Failure::MissingData("u8"), "the connection has no data of type u8", None),
         (Failure::Refused(boxed()), "refused: below", Some("below")),
         (Failure::Handler(boxed()), "handler failed: below", Some("below")),
-        (Failure::Panicked("".into()), "handler panicked", None),
-        (Failure::Panicked("oh".into()), "handler panicked: oh", None),
+        (Failure::Panicked(None), "handler panicked", None),
+        (Failure::Panicked(Some("oh".into())), "handler panicked: oh", None),
         (Failure::Reply(boxed()), "reply was not sent: below", Some("below")),
     ];
     for (failure, text, source) in failures {
