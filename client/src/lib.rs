@@ -14,7 +14,7 @@
 //! # let server = Server::builder(connect)
 //! #     .on_message(|me, frame| async move {
 //! #         me.send(&frame).expect("the buffer is empty");
-//! #         me.close(1000, "that was all");
+//! #         me.close_with(1000, "that was all").expect("a valid close");
 //! #     })
 //! #     .build()?;
 //! # let listening = server.listen("127.0.0.1:0").await?;

@@ -118,7 +118,7 @@
 //! let server = Server::builder(move |request| connect(accounts.clone(), request))
 //!     .on_connect(|connection| async move {
 //!         let account: &Account = connection.data().expect("connect attaches it");
-//!         println!("{} is in {}", account.name, connection.room());
+//!         println!("{} is in {:?}", account.name, connection.room());
 //!     })
 //!     .build()?;
 //! # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
