@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// The code and reason of a close frame.
 ///
 /// ```
@@ -12,7 +14,8 @@ use std::fmt;
 /// assert_eq!(TOMORROW.to_string(), "4001 come back tomorrow");
 /// assert_eq!(CloseFrame::new(1005, ""), Err(InvalidClose::Code(1005)));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 #[non_exhaustive]
 pub struct CloseFrame {
     /// The status code: one of RFC 6455 §7.4.1, or 3000 to 4999 for codes of libraries and applications.
@@ -60,6 +63,21 @@ impl CloseFrame {
             reason = Cow::Owned(reason[..end].to_owned());
         }
         Self { code, reason }
+    }
+}
+
+/// A close frame as it was serialized, which may be any.
+#[derive(Deserialize)]
+struct Unchecked {
+    code: u16,
+    reason: String,
+}
+
+impl TryFrom<Unchecked> for CloseFrame {
+    type Error = InvalidClose;
+
+    fn try_from(Unchecked { code, reason }: Unchecked) -> Result<Self, InvalidClose> {
+        Self::new(code, reason)
     }
 }
 

@@ -30,6 +30,7 @@ mod control;
 pub use control::{Control, Gap, LostReason, Open, Token};
 
 mod session;
+pub use session::snapshot;
 pub use session::{
     AttachError, AttachmentState, Batch, CloseReason, Counts, Delivery, DropReason, Epoch, Event, Hibernated,
     Mode, Overflow, Reconnect, Refused, SegmentWriter, Session, SessionConfig, SessionIdentity, SessionState,

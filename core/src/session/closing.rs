@@ -2,13 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use crate::{CloseFrame, Control};
 
+use super::serial;
 use super::state::Step;
 use super::{CloseReason, DropReason, Epoch, Event, Mode, Session, SessionState, Side, Transmit};
 
 /// How a client continues after its socket is lost (PROTOCOL.md §7, column 'the client').
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[allow(clippy::exhaustive_enums, reason = "the table has these outcomes")]
 pub enum Reconnect {
     /// Do not reconnect.
@@ -16,12 +20,12 @@ pub enum Reconnect {
     /// Reconnect with backoff.
     Backoff,
     /// Reconnect after this time, with jitter.
-    After(Duration),
+    #[serde(rename = "after_ns")]
+    After(#[serde(with = "serial::nanos")] Duration),
 }
 
 /// A pending close, which waits until accepted frames are delivered.
-#[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
+#[derive(Debug, Clone)]
 pub(super) struct Closing {
     pub(super) reason: CloseReason,
     pub(super) deadline: Instant,

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Which side of a session this is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[allow(clippy::exhaustive_enums, reason = "a session has two ends")]
 pub enum Side {
     /// Opens sessions, keeps them while they are suspended, and ends them when their window has passed.
@@ -13,7 +16,8 @@ pub enum Side {
 }
 
 /// The two modes of PROTOCOL.md §1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[allow(clippy::exhaustive_enums, reason = "PROTOCOL.md §1 has these two")]
 pub enum Mode {
     /// Data frames only, for any WebSocket client.

@@ -2,8 +2,11 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 /// The outcome of a sent frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Delivery {
     /// The peer has received the frame.
@@ -15,11 +18,13 @@ pub enum Delivery {
 }
 
 /// Numbers of watched frames, each until its outcome is reported.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Deliveries {
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Deliveries {
     /// Frames without an outcome, in ascending order.
-    waiting: VecDeque<u64>,
-    decided: VecDeque<(u64, Delivery)>,
+    pub waiting: VecDeque<u64>,
+    /// Frames whose outcome has become known, and was not taken by [`Session::poll_delivery`](super::Session::poll_delivery).
+    pub decided: VecDeque<(u64, Delivery)>,
 }
 
 impl Deliveries {

@@ -4,17 +4,21 @@ use std::fmt;
 use std::io;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::{CloseFrame, Frame, Gap, LostReason};
 
+use super::serial;
+
 /// An event for the application. Events arrive in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
     /// The first socket is attached. On a client: the server has opened the session.
     Connected,
     /// A data frame.
-    Message(Frame),
+    Message(#[serde(with = "serial::frame")] Frame),
     /// The socket is lost; the session waits for another.
     Dropped(DropReason),
     /// Another socket is attached, and the session continues.
@@ -27,6 +31,7 @@ pub enum Event {
         /// The server's reason; `None` if the session had already ended.
         reason: Option<LostReason>,
         /// The messages as passed to [`Session::send`](super::Session::send).
+        #[serde(with = "serial::messages")]
         unacknowledged: Vec<Bytes>,
         /// Number of frames that were not kept long enough to be listed.
         dropped: u64,
@@ -36,13 +41,14 @@ pub enum Event {
 }
 
 /// Why a socket was lost.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DropReason {
     /// The peer closed it with a code that leaves the session alive (PROTOCOL.md §7).
     Closed(Option<CloseFrame>),
     /// Reading or writing failed, or the stream ended without a close frame.
-    Io(io::ErrorKind),
+    Io(#[serde(with = "serial::io_kind")] io::ErrorKind),
     /// Nothing was received for the pong timeout.
     HeartbeatTimeout,
     /// The socket took no bytes, or too few, for the write timeout.
@@ -87,7 +93,8 @@ impl fmt::Display for DropReason {
 }
 
 /// Why a session ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CloseReason {
     /// The peer's application closed the session, with 1000 or without a code.

@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::{Frame, Gap};
 
 use super::event::Event;
+use super::serial;
 
 /// Events in order, with a count of the frames among them.
 ///
@@ -14,28 +16,55 @@ use super::event::Event;
 /// are consecutive pairs of drop and restore once the queue is long.
 #[derive(Debug, Clone, Default)]
 pub(super) struct EventQueue {
-    events: VecDeque<(Event, u32)>,
+    events: VecDeque<PendingEvent>,
     frames: usize,
     bytes: usize,
 }
 
+/// An event that the application has not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PendingEvent {
+    /// The event.
+    pub event: Event,
+    /// Of a message: the number of bytes that it took on the wire, at most `u32::MAX`. Otherwise 0.
+    pub size: u32,
+}
+
 /// Frames of lost sessions that were accepted and never acknowledged, and whose loss was not reported to the application.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Unreported {
-    pub(super) messages: Vec<Bytes>,
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Unreported {
+    /// The messages as passed to [`Session::send`](super::Session::send).
+    #[serde(with = "serial::messages")]
+    pub messages: Vec<Bytes>,
     /// Number of frames that were not kept long enough to be listed.
-    pub(super) dropped: u64,
+    pub dropped: u64,
 }
 
 /// From this number of events on, consecutive pairs of drop and restore are merged, because the application is too slow.
 const MANY_EVENTS: usize = 256;
 
 impl EventQueue {
+    /// A queue of these events, oldest first.
+    pub(super) fn new(events: Vec<PendingEvent>) -> Self {
+        let is_message = |pending: &&PendingEvent| matches!(pending.event, Event::Message(_));
+        let frames = events.iter().filter(is_message).count();
+        let bytes = events.iter().map(|pending| pending.size as usize).sum();
+        Self { events: events.into(), frames, bytes }
+    }
+
+    /// All events, oldest first.
+    pub(super) fn pending(&self) -> Vec<PendingEvent> {
+        self.events.iter().cloned().collect()
+    }
+
     /// Adds a data frame that took `size` bytes on the wire.
     pub(super) fn push_message(&mut self, frame: Frame, size: usize) {
         self.frames += 1;
         self.bytes += size;
-        self.events.push_back((Event::Message(frame), u32::try_from(size).unwrap_or(u32::MAX)));
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        self.events.push_back(PendingEvent { event: Event::Message(frame), size });
     }
 
     /// Adds any other event.
@@ -44,7 +73,7 @@ impl EventQueue {
         if many && let Event::Lost { unacknowledged, dropped, .. } = &event {
             // The application is not reading: add the messages to the count of an older loss instead of listing them.
             let missing = unacknowledged.len() as u64 + dropped;
-            let older = self.events.iter_mut().find_map(|(event, _)| match event {
+            let older = self.events.iter_mut().find_map(|pending| match &mut pending.event {
                 Event::Lost { dropped, .. } => Some(dropped),
                 _ => None,
             });
@@ -54,19 +83,21 @@ impl EventQueue {
             }
         }
         match (&event, self.events.back_mut()) {
-            (Event::Gap(gap), Some((Event::Gap(last), _))) if last.to + 1 == gap.from => {
+            (Event::Gap(gap), Some(PendingEvent { event: Event::Gap(last), .. }))
+                if last.to + 1 == gap.from =>
+            {
                 *last = Gap::new(last.from, gap.to);
             }
-            (Event::Dropped(_), Some((Event::Restored, _))) if many => {
+            (Event::Dropped(_), Some(PendingEvent { event: Event::Restored, .. })) if many => {
                 self.events.pop_back();
             }
-            _ => self.events.push_back((event, 0)),
+            _ => self.events.push_back(PendingEvent { event, size: 0 }),
         }
     }
 
     /// Removes and returns the oldest event.
     pub(super) fn pop(&mut self) -> Option<Event> {
-        let (event, size) = self.events.pop_front()?;
+        let PendingEvent { event, size } = self.events.pop_front()?;
         self.bytes -= size as usize;
         if let Event::Message(_) = event {
             self.frames -= 1;
@@ -82,7 +113,7 @@ impl EventQueue {
     /// Returns the losses among the discarded events.
     pub(super) fn discard(&mut self) -> Unreported {
         let mut unreported = Unreported::default();
-        self.events.retain_mut(|(event, _)| match event {
+        self.events.retain_mut(|pending| match &mut pending.event {
             Event::Connected | Event::Closed(_) => true,
             Event::Lost { unacknowledged, dropped, .. } => {
                 unreported.messages.append(unacknowledged);
@@ -140,7 +171,7 @@ mod tests {
             events.push(Event::Restored);
         }
         assert!(events.events.len() <= MANY_EVENTS + 1);
-        assert!(matches!(events.events.back(), Some((Event::Restored, _))));
+        assert!(matches!(events.events.back(), Some(PendingEvent { event: Event::Restored, .. })));
         let pairs: Vec<_> = std::iter::from_fn(|| events.pop()).collect();
         assert!(pairs.chunks(2).all(|pair| matches!(pair, [Event::Dropped(_), Event::Restored])));
     }

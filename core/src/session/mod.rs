@@ -10,7 +10,7 @@
 //! Incoming: the `Receiver` counts a data frame, and the `EventQueue` stores it for the application. While the queue is full,
 //! data frames wait uncounted in `ReadAhead`. Outgoing: the `SendBuffer` numbers a data frame and keeps it until the peer
 //! acknowledges it. The modules below each cover one subject: attaching sockets, opening, incoming frames, outgoing frames,
-//! closing, timeouts and hibernation.
+//! closing, timeouts, snapshots and hibernation.
 
 mod config;
 pub use config::{Mode, SessionConfig, Side};
@@ -67,8 +67,13 @@ pub use closing::Reconnect;
 
 mod timeout;
 
+pub mod snapshot;
+
 mod hibernation;
 pub use hibernation::Hibernated;
+
+mod compact;
+mod serial;
 
 #[cfg(test)]
 mod tests;
@@ -90,9 +95,8 @@ use receiver::Receiver;
 use send_buffer::SendBuffer;
 use timeout::Ping;
 
-/// One side of a session.
-#[derive(Debug)]
-#[cfg_attr(test, derive(Clone))]
+/// One side of a session. A clone continues independently of the original.
+#[derive(Debug, Clone)]
 #[repr(C)]
 pub struct Session {
     // Every broadcast delivery reads the first fields, up to `SendBuffer::HOT`, of thousands of sessions that are in no
@@ -303,8 +307,8 @@ impl Session {
     pub fn counts(&self) -> Counts {
         Counts {
             received: self.receiver.received(),
-            received_gaps: self.receiver.gaps(),
-            received_bytes: self.receiver.bytes(),
+            received_gaps: self.receiver.counts().gaps,
+            received_bytes: self.receiver.counts().bytes,
             accepted: self.send_buffer.last(),
             sent: self.sent.frames,
             sent_bytes: self.sent.bytes,

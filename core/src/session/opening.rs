@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
+
 use crate::control::MAX_COUNT;
 use crate::{LostReason, Open, Token};
 
@@ -11,7 +13,7 @@ use super::send_buffer::BadAck;
 use super::{DropReason, Event, Session, SessionState, Violation, clamp};
 
 /// The part of `$open` that is constant for the life of a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SessionIdentity {
     /// The secret that authorizes a resume.

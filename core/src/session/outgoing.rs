@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::{Control, Frame, ws};
 
@@ -45,17 +46,18 @@ pub enum Refused {
     },
 }
 
-/// What sockets were handed.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Sent {
-    /// Data frames, replayed ones included.
-    pub(super) frames: u64,
-    /// Bytes of `frames`.
-    pub(super) bytes: u64,
-    /// Those of `frames` that an older socket had been handed.
-    pub(super) replayed: u64,
-    /// Data frames in gaps.
-    pub(super) gaps: u64,
+/// Statistics of the data frames that were sent to sockets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Sent {
+    /// Data frames sent. A replayed frame counts again.
+    pub frames: u64,
+    /// Bytes of `frames`, as the transport takes them.
+    pub bytes: u64,
+    /// The part of `frames` that had been sent to an earlier socket.
+    pub replayed: u64,
+    /// Data frames reported to the peer as gaps. A gap that is reported again counts again.
+    pub gaps: u64,
 }
 
 impl Session {

@@ -2,16 +2,26 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::clamp;
+
+/// Counts of the data frames that were received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ReceivedCounts {
+    /// Data frames received, including those that the peer reported as gaps.
+    pub frames: u64,
+    /// Bytes of the data frames that arrived.
+    pub bytes: u64,
+    /// The part of `frames` that the peer reported as gaps.
+    pub gaps: u64,
+}
 
 /// Counts received data frames and decides when to acknowledge them (PROTOCOL.md §4).
 #[derive(Debug, Clone, Default)]
 pub(super) struct Receiver {
-    received: u64,
-    /// The part of `received` that came as gaps.
-    gaps: u64,
-    /// Bytes of the frames that did arrive.
-    bytes: u64,
+    received: ReceivedCounts,
     /// The part of `received` that was not yet reported to the peer by `$ack`, in a resume offer or in `$open`, and its bytes.
     /// Both saturate.
     unreported: u32,
@@ -21,24 +31,20 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    /// The numbers that have to be kept while no socket is attached.
-    pub(super) fn numbers(&self) -> [u64; 5] {
-        [self.received, self.gaps, self.bytes, self.unreported.into(), self.untold_bytes.into()]
+    /// Creates the receiver of a session without a socket. The next socket begins with a report of the whole count, in `$open` or in
+    /// the resume offer, so nothing is left to acknowledge.
+    pub(super) fn new(received: ReceivedCounts) -> Self {
+        Self { received, ..Self::default() }
     }
 
-    /// The inverse of [`Self::numbers`]. Unreported frames count as received at `since`.
-    pub(super) fn of_numbers(
-        [received, gaps, bytes, unreported, untold_bytes]: [u64; 5],
-        since: Instant,
-    ) -> Self {
-        let (unreported, untold_bytes) = (clamp(unreported), clamp(untold_bytes));
-        let oldest_untold = (unreported > 0).then_some(since);
-        Self { received, gaps, bytes, unreported, untold_bytes, oldest_untold }
+    /// The counts. Together with what the next socket reports anyway, they are all that matters while no socket is attached.
+    pub(super) fn counts(&self) -> ReceivedCounts {
+        self.received
     }
 
     /// Counts a data frame of `size` bytes as received.
     pub(super) fn count_frame(&mut self, size: usize, now: Instant) {
-        self.bytes = self.bytes.saturating_add(size as u64);
+        self.received.bytes = self.received.bytes.saturating_add(size as u64);
         self.untold_bytes = self.untold_bytes.saturating_add(clamp(size as u64));
         self.count(1, now);
     }
@@ -47,26 +53,18 @@ impl Receiver {
     pub(super) fn count_gap(&mut self, frames: u64, now: Instant) {
         // Cannot overflow: a gap begins after the frames counted so far and ends below 2^53, so all gaps together stay
         // below 2^53.
-        self.gaps += frames;
+        self.received.gaps += frames;
         self.count(frames, now);
     }
 
     fn count(&mut self, frames: u64, now: Instant) {
-        self.received += frames;
+        self.received.frames += frames;
         self.unreported = self.unreported.saturating_add(clamp(frames));
         self.oldest_untold.get_or_insert(now);
     }
 
     pub(super) fn received(&self) -> u64 {
-        self.received
-    }
-
-    pub(super) fn gaps(&self) -> u64 {
-        self.gaps
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+        self.received.frames
     }
 
     /// When an acknowledgement is due: immediately once a quarter of the peer's buffer is unreported, otherwise `delay` after
@@ -81,7 +79,7 @@ impl Receiver {
     pub(super) fn tell(&mut self) -> u64 {
         (self.unreported, self.untold_bytes) = (0, 0);
         self.oldest_untold = None;
-        self.received
+        self.received.frames
     }
 
     /// Whether the peer has not been informed of the latest count.
@@ -133,7 +131,7 @@ mod tests {
         receiver.count_frame(usize::MAX, now);
         receiver.count_frame(usize::MAX, now);
         assert_eq!(receiver.ack_at(u32::MAX, u32::MAX, DELAY), Some(now));
-        assert_eq!((receiver.tell(), receiver.gaps()), ((1 << 53) + 1, (1 << 53) - 1));
+        assert_eq!((receiver.tell(), receiver.counts().gaps), ((1 << 53) + 1, (1 << 53) - 1));
     }
 
     #[test]
@@ -142,23 +140,10 @@ mod tests {
         let mut receiver = Receiver::default();
         receiver.count_frame(u32::MAX as usize, now);
         receiver.count_frame(1, now);
-        assert_eq!(receiver.numbers()[4], u64::from(u32::MAX));
-        assert_eq!(receiver.bytes(), 1 << 32, "all of them");
+        assert_eq!(receiver.untold_bytes, u32::MAX);
+        assert_eq!(receiver.counts().bytes, 1 << 32, "all of them");
         receiver.count_gap(u32::MAX.into(), now);
-        assert_eq!(receiver.numbers()[3], u64::from(u32::MAX));
-    }
-
-    #[test]
-    fn a_hibernated_receiver_acknowledges_the_same() {
-        let now = Instant::now();
-        let later = now + 7 * DELAY;
-        let mut receiver = Receiver::default();
-        let awake = |receiver: &Receiver| Receiver::of_numbers(receiver.numbers(), later);
-        assert_eq!(awake(&receiver).ack_at(8, MANY, DELAY), None);
-        receiver.count_frame(10, now);
-        assert_eq!(awake(&receiver).ack_at(8, MANY, DELAY), Some(later + DELAY));
-        assert_eq!(awake(&receiver).ack_at(8, 40, DELAY), Some(later));
-        assert_eq!(awake(&receiver).numbers(), receiver.numbers());
+        assert_eq!(receiver.unreported, u32::MAX);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! [`SendBuffer`]: the data frames of one direction that the peer may still need.
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::{Control, Gap};
 
@@ -9,6 +10,8 @@ use super::delivery::{Deliveries, Delivery};
 use super::span::Span;
 use super::span_queue::SpanQueue;
 use super::transmit::Transmit;
+
+mod snapshot;
 
 /// Data frames that are numbered and kept until the peer has acknowledged them (session mode) or until they are written
 /// (plain mode).
@@ -45,13 +48,14 @@ pub(super) struct SendBuffer {
     abandoned: u64,
 }
 
-/// Frames that were given up after they were handed.
-#[derive(Debug, Clone, Copy)]
-struct EvictedInFlight {
-    /// They are among these.
-    range: Gap,
-    /// So many they are: the others in the range were given up before they were handed.
-    frames: u64,
+/// Frames that were evicted after they had been sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct EvictedInFlight {
+    /// They are among these frames.
+    pub range: Gap,
+    /// Their number. The others in the range were evicted before they were sent.
+    pub frames: u64,
 }
 
 impl EvictedInFlight {
@@ -91,22 +95,12 @@ impl SendBuffer {
         }
     }
 
-    /// Whether nothing is kept, and nobody waits for anything: there is no more to it than [`Self::numbers`].
+    /// Whether nothing is kept, and nothing waits for a frame: the counts are all that there is.
     pub(super) fn is_numbers(&self) -> bool {
         self.kept.is_empty()
             && self.evicted_in_flight.is_none()
             && self.deliveries.is_none()
             && self.abandoned == 0
-    }
-
-    /// What counts beside the frames.
-    pub(super) fn numbers(&self) -> [u64; 5] {
-        [self.accepted, self.cursor, self.sent, self.acked, self.dropped]
-    }
-
-    /// One that keeps nothing.
-    pub(super) fn of_numbers(mode: Mode, [accepted, cursor, sent, acked, dropped]: [u64; 5]) -> Self {
-        Self { accepted, cursor, sent, acked, dropped, ..Self::new(mode) }
     }
 
     /// Numbers a frame and keeps it.
@@ -343,7 +337,7 @@ impl SendBuffer {
     pub(super) fn rewind(&mut self, received: u64) {
         self.handed = 0;
         match self.mode {
-            Mode::Plain => self.cursor = self.kept.front().map_or(self.accepted, |span| span.first() - 1),
+            Mode::Plain => self.cursor = self.before_kept(),
             Mode::Session => {
                 self.cursor = received;
                 if let Some(evicted_in_flight) = self.evicted_in_flight.take() {
@@ -355,6 +349,11 @@ impl SendBuffer {
                 }
             }
         }
+    }
+
+    /// The number before the first frame that is kept.
+    fn before_kept(&self) -> u64 {
+        self.kept.front().map_or(self.accepted, |span| span.first() - 1)
     }
 
     fn pop_front(&mut self) {

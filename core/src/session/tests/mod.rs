@@ -17,6 +17,7 @@ mod resuming;
 mod sizes;
 
 mod random;
+mod snapshot;
 mod walk;
 
 use std::time::Duration;

@@ -254,6 +254,24 @@ impl Witness {
         write!(to, "{:?}", pair.links)
     }
 
+    /// What the applications have done and seen, and what is in transit.
+    pub(super) fn seen(&self) -> String {
+        let Self {
+            pair,
+            servers,
+            client,
+            sessions,
+            heard_lost,
+            client_life,
+            sent,
+            watches_deliveries: _,
+            outcomes,
+            given,
+        } = self;
+        let seen = (servers, client, sessions, heard_lost, client_life, sent, outcomes, given);
+        format!("{seen:?}{:?}{:?}", pair.links, pair.now)
+    }
+
     /// Checks what holds at all times.
     pub(super) fn check(&self) {
         for (session, record) in self.pair.servers.iter().zip(&self.servers) {

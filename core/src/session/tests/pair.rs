@@ -332,7 +332,7 @@ impl Pair {
     }
 
     /// Every end checks whether it is still attached, as a driver does after each event.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for link in 0..self.links.len() {
             for side in [Side::Server, Side::Client] {
                 let epoch = self.links[link].end(side).epoch;

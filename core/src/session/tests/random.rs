@@ -8,6 +8,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::oracle::Witness;
 use super::pair::Pair;
+use super::snapshot;
 use crate::session::{Overflow, Side};
 use Side::{Client, Server};
 
@@ -117,7 +118,21 @@ fn whoever_closes_knows_what_may_be_lost() {
     });
 }
 
-fn check<S: Strategy>(cases: u32, strategy: &S, test: impl Fn(S::Value)) {
+#[test]
+fn sessions_from_snapshots_behave_like_those_they_were_taken_of() {
+    let steps = || vec(step(), 1..80);
+    check(400, &(limits(), steps(), side(), steps()), |(limits, before, side, after)| {
+        let [mut original, mut copy] = snapshot::fork(&run(&limits, &before), side);
+        for step in &after {
+            take(&mut original, &limits, step);
+            take(&mut copy, &limits, step);
+            snapshot::assert_same(&mut original, &mut copy);
+        }
+        snapshot::heal_both(original, copy);
+    });
+}
+
+pub(super) fn check<S: Strategy>(cases: u32, strategy: &S, test: impl Fn(S::Value)) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let result = TestRunner::new_with_rng(config, rng).run(strategy, |input| {
@@ -142,25 +157,7 @@ fn run(limits: &Limits, steps: &[Step]) -> Witness {
     );
     let mut witness = Witness::new(pair).with_watched_deliveries();
     for step in steps {
-        match *step {
-            Step::Send(Server) => _ = witness.send(Server, limits.server_overflow),
-            Step::Send(Client) => _ = witness.send(Client, limits.client_overflow),
-            Step::Write(side) => witness.pair.write(side),
-            Step::Deliver(side, back, count) => {
-                if let Some(link) = witness.pair.links.len().checked_sub(1 + back) {
-                    witness.deliver(link, side, count);
-                }
-            }
-            Step::Run => witness.pair.run(),
-            Step::Cut => witness.pair.cut(),
-            Step::Lose(side) => witness.pair.lose(side),
-            Step::Connect => witness.connect(),
-            Step::Take(side, count) => witness.take(side, count),
-            Step::Stall(millis) => witness.pair.advance(Duration::from_millis(millis)),
-            Step::Wait(millis) => witness.pair.wait(Duration::from_millis(millis)),
-        }
-        witness.look();
-        witness.check();
+        take(&mut witness, limits, step);
         for (side, overflow) in [(Server, limits.server_overflow), (Client, limits.client_overflow)] {
             if overflow == Overflow::Reject {
                 witness.check_is_read(side);
@@ -168,4 +165,26 @@ fn run(limits: &Limits, steps: &[Step]) -> Witness {
         }
     }
     witness
+}
+
+fn take(witness: &mut Witness, limits: &Limits, step: &Step) {
+    match *step {
+        Step::Send(Server) => _ = witness.send(Server, limits.server_overflow),
+        Step::Send(Client) => _ = witness.send(Client, limits.client_overflow),
+        Step::Write(side) => witness.pair.write(side),
+        Step::Deliver(side, back, count) => {
+            if let Some(link) = witness.pair.links.len().checked_sub(1 + back) {
+                witness.deliver(link, side, count);
+            }
+        }
+        Step::Run => witness.pair.run(),
+        Step::Cut => witness.pair.cut(),
+        Step::Lose(side) => witness.pair.lose(side),
+        Step::Connect => witness.connect(),
+        Step::Take(side, count) => witness.take(side, count),
+        Step::Stall(millis) => witness.pair.advance(Duration::from_millis(millis)),
+        Step::Wait(millis) => witness.pair.wait(Duration::from_millis(millis)),
+    }
+    witness.look();
+    witness.check();
 }

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use super::link::other;
 use super::opening::open_of;
 use super::pair::{Pair, identity};
 use crate::session::*;
@@ -116,20 +115,6 @@ fn what_the_peer_accepts_outlives_a_rest() {
     let refused = pair.server().send(message(11), Overflow::Reject);
     assert_eq!(refused, Err(Refused::TooBig { size: 11, limit: 10 }));
     assert_eq!(pair.server().send(message(10), Overflow::Reject), Ok(1));
-}
-
-#[test]
-fn what_was_not_acknowledged_in_bytes_outlives_a_rest() {
-    let mut pair = Pair::new(|c| c.buffer_bytes = 40, |_| ());
-    pair.connect();
-    pair.run();
-    pair.send(Client, "123456789");
-    pair.run();
-    pair.skip_events();
-    pair.lose(other(Client));
-    pair.skip_events();
-    let numbers = pair.server().receiver.numbers();
-    assert_eq!(numbers, [1, 0, 9, 1, 9], "the server session was hibernated");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::oracle::Witness;
 use super::pair::Pair;
+use super::snapshot;
 use crate::session::{Overflow, Side};
 use Side::{Client, Server};
 
@@ -65,6 +66,15 @@ enum When {
 
 /// Visits every world that is at most `left.steps` steps away once, and heals the network from each. Returns their number.
 fn walk(world: World, left: Left) -> usize {
+    walk_with(world, left, |witness| {
+        let mut healed = witness.clone();
+        healed.heal();
+        healed.check_agreement();
+    })
+}
+
+/// Visits every world that is at most `left.steps` steps away once. Returns their number.
+fn walk_with(world: World, left: Left, visit: impl Fn(&Witness)) -> usize {
     let World { buffer, events, .. } = world;
     let pair = Pair::new(
         |c| (c.buffer_frames, c.inbox_frames) = (buffer, events),
@@ -76,9 +86,7 @@ fn walk(world: World, left: Left) -> usize {
     while !next.is_empty() {
         let mut after = Vec::new();
         for (witness, left) in next {
-            let mut healed = witness.clone();
-            healed.heal();
-            healed.check_agreement();
+            visit(&witness);
             for step in steps(&witness, world) {
                 let Some(left) = left.after(step) else {
                     continue;
@@ -250,4 +258,23 @@ fn every_short_path_heals_when_the_server_is_another() {
         Left { steps: 8, server_sends: 1, client_sends: 2, losses: 1, connects: 2, passes: 1, restarts: 1 };
     let worlds = walk(world, left);
     assert!(worlds > 10_000, "{worlds} worlds");
+}
+
+#[test]
+fn every_short_path_leads_to_the_same_from_a_snapshot() {
+    let world = World {
+        buffer: 2,
+        events: 1,
+        overflow: Overflow::DropOldest,
+        writing: When::AtOnce,
+        taking: When::AsAStep,
+    };
+    let left = Left { steps: 6, server_sends: 2, client_sends: 1, losses: 1, connects: 1, ..NONE };
+    let worlds = walk_with(world, left, |witness| {
+        for side in [Server, Client] {
+            let [original, copy] = snapshot::fork(witness, side);
+            snapshot::heal_both(original, copy);
+        }
+    });
+    assert!(worlds > 1000, "{worlds} worlds");
 }

@@ -1,0 +1,98 @@
+//! A session becomes a snapshot.
+
+use std::time::Instant;
+
+use super::super::closing::Closing;
+use super::super::{Session, SessionState, Side};
+use super::{Announced, PendingClose, Progress, SessionSnapshot, Sockets, VERSION};
+
+impl Session {
+    /// Takes a snapshot of the session at `now`; the session itself does not change.
+    ///
+    /// A session with an attached socket is in the snapshot as if the socket had been [cut](Self::cut) at `now`
+    /// ([`SessionSnapshot`]). Costs a copy of the pending events; messages are shared.
+    pub fn snapshot(&self, now: Instant) -> SessionSnapshot {
+        if self.state == SessionState::Connected {
+            let mut detached = self.clone();
+            detached.cut(now);
+            return detached.snapshot(now);
+        }
+        // Every field is named, so that a new one cannot be forgotten.
+        let Self {
+            // `progress` has these.
+            epoch: _,
+            sent: _,
+            receiver: _,
+            peer_max: _,
+            lost: _,
+            reserved: _,
+            suspended_since: _,
+            resumed: _,
+            drops: _,
+            // It follows from `ended` and `suspended_since`.
+            state: _,
+            // They are about the attached socket. The next one resets them.
+            opened: _,
+            ping: _,
+            asking: _,
+            asked: _,
+            pongs: _,
+            blocked: _,
+            ahead: _,
+            last_heard: _,
+            // It follows from the configuration and what the peer keeps.
+            buffer: _,
+            config,
+            closing,
+            ended,
+            send_buffer,
+            events,
+            peer_buffer,
+            peer_buffer_bytes,
+            retired,
+            identity,
+            unreported,
+            dropped,
+            reconnect,
+        } = self;
+        let is_opened = config.side == Side::Client && identity.is_some();
+        SessionSnapshot {
+            version: VERSION,
+            side: config.side,
+            mode: config.mode,
+            identity: identity.clone(),
+            progress: self.progress(now),
+            unacknowledged: send_buffer.unacknowledged_frames(),
+            events: events.pending(),
+            dropped: dropped.as_deref().cloned(),
+            closing: closing.as_deref().map(|Closing { reason, deadline, sent: _ }| PendingClose {
+                reason: reason.clone(),
+                remaining: deadline.saturating_duration_since(now),
+            }),
+            ended: ended.as_deref().cloned(),
+            reconnect: *reconnect,
+            announced: is_opened
+                .then_some(Announced { buffer_frames: *peer_buffer, buffer_bytes: *peer_buffer_bytes }),
+            retired: *retired,
+            unreported: unreported.as_deref().cloned(),
+        }
+    }
+
+    /// The part of a snapshot that is numbers alone, for a session without a socket.
+    pub(in super::super) fn progress(&self, now: Instant) -> Progress {
+        Progress {
+            suspended_for: self.suspended_since.map(|since| now.saturating_duration_since(since)),
+            sockets: Sockets {
+                reserved: self.reserved.0,
+                epoch: self.epoch.0,
+                drops: self.drops,
+                resumed: self.resumed,
+            },
+            max_message: Some(self.peer_max).filter(|max| *max < u32::MAX),
+            outgoing: self.send_buffer.outgoing(),
+            sent: self.sent,
+            received: self.receiver.counts(),
+            lost: self.lost,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! A snapshot becomes a session.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::super::closing::Closing;
+use super::super::event_queue::EventQueue;
+use super::super::receiver::Receiver;
+use super::super::send_buffer::SendBuffer;
+use super::super::{Epoch, Session, SessionConfig, SessionIdentity, SessionState};
+use super::{Announced, PendingClose, Progress, SessionSnapshot, SnapshotError, Sockets};
+
+impl Session {
+    /// Continues with the session of a [snapshot](Self::snapshot).
+    ///
+    /// `now` is the moment in which the snapshot was taken, by the clock of this process: if a time has passed that counts against
+    /// the resume window, subtract it from the current time. The configuration may have other limits than before; the peer learns of
+    /// them from the next `$open`.
+    ///
+    /// # Errors
+    /// Fails if the configuration is for another side or mode, if the session keeps more messages than it allows, or if the content
+    /// contradicts itself. A snapshot of an unknown version has already failed to deserialize.
+    pub fn from_snapshot(
+        snapshot: SessionSnapshot,
+        config: Arc<SessionConfig>,
+        now: Instant,
+    ) -> Result<Self, SnapshotError> {
+        snapshot.check(&config)?;
+        let SessionSnapshot {
+            version: _,
+            side: _,
+            mode: _,
+            identity,
+            progress,
+            unacknowledged,
+            events,
+            dropped,
+            closing,
+            ended,
+            reconnect,
+            announced,
+            retired,
+            unreported,
+        } = snapshot;
+        let since = match progress.suspended_for {
+            Some(time) => before(now, time)?,
+            None => now,
+        };
+        let mut session = Self::with_progress(progress, identity, config, since);
+        session.send_buffer.add_unacknowledged(unacknowledged);
+        session.events = EventQueue::new(events);
+        session.dropped = dropped.map(Box::new);
+        if let Some(PendingClose { reason, remaining }) = closing {
+            let deadline = now.checked_add(remaining);
+            let deadline = deadline.ok_or(SnapshotError::Damaged("`closing.remaining_ns` is too long"))?;
+            session.closing = Some(Box::new(Closing { reason, deadline, sent: false }));
+        }
+        if let Some(reason) = ended {
+            session.state = SessionState::Closed;
+            session.ended = Some(Box::new(reason));
+        }
+        session.reconnect = reconnect;
+        if let Some(Announced { buffer_frames, buffer_bytes }) = announced {
+            session.buffer = buffer_frames.min(session.config.buffer_frames);
+            session.peer_buffer = buffer_frames;
+            session.peer_buffer_bytes = buffer_bytes;
+        }
+        session.retired = retired;
+        session.unreported = unreported.map(Box::new);
+        Ok(session)
+    }
+
+    /// A session that has come this far and has nothing else. If it is suspended, it is so since `since`.
+    pub(in super::super) fn with_progress(
+        progress: Progress,
+        identity: Option<Arc<SessionIdentity>>,
+        config: Arc<SessionConfig>,
+        since: Instant,
+    ) -> Self {
+        let Progress { suspended_for, sockets, max_message, outgoing, sent, received, lost } = progress;
+        let Sockets { reserved, epoch, drops, resumed } = sockets;
+        let is_suspended = suspended_for.is_some();
+        Self {
+            state: if is_suspended { SessionState::Suspended } else { SessionState::New },
+            suspended_since: is_suspended.then_some(since),
+            identity,
+            reserved: Epoch(reserved),
+            epoch: Epoch(epoch),
+            drops,
+            resumed,
+            peer_max: max_message.unwrap_or(u32::MAX),
+            send_buffer: SendBuffer::with_outgoing(config.mode, outgoing),
+            sent,
+            receiver: Receiver::new(received),
+            lost,
+            ..Self::new(config, since)
+        }
+    }
+}
+
+fn before(now: Instant, time: Duration) -> Result<Instant, SnapshotError> {
+    now.checked_sub(time).ok_or(SnapshotError::Damaged("`suspended_for_ns` is too long"))
+}
