@@ -39,7 +39,7 @@ pub use session::{
 
 pub mod router;
 
-/// For `rejoin-server` and `rejoin-client`, which share it. Applications have no use for it, and it may change in any release.
+// For `rejoin-server` and `rejoin-client`, which share it. Applications have no use for it, and it may change in any release.
 #[cfg(feature = "drive")]
 #[doc(hidden)]
 pub mod drive;

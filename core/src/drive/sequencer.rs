@@ -11,7 +11,7 @@ use super::sync::atomic::{AtomicU64, Ordering};
 /// # Orderings
 ///
 /// All accesses are `Relaxed`; coherence is enough. A broadcast takes its ticket under the lock of the log that it enters, and
-/// enters the log before it unlocks. A session reads [`Self::horizon`] first, and then locks the logs. Suppose that it finds a
+/// enters the log before it unlocks. A session reads `Self::horizon` first, and then locks the logs. Suppose that it finds a
 /// log without a message whose ticket is before the horizon. Then it has locked that log before the broadcast did, so its read of
 /// the horizon happens before the broadcast takes the ticket, and cannot have counted that ticket.
 #[derive(Debug, Default)]

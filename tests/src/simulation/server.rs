@@ -74,7 +74,7 @@ pub(super) fn build(world: &World, number: usize, options: &ServerOptions) -> Se
             end: end(&why),
             counts: numbers(&connection.counts()),
         }))
-        .resume_window(options.window)
+        .resume_window(Some(options.window).filter(|window| !window.is_zero()))
         .heartbeat(options.heartbeat.0, options.heartbeat.1)
         .write_timeout(options.write_timeout)
         .close_timeout(options.close_timeout)
