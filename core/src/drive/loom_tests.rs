@@ -24,6 +24,6 @@ fn refused_sender_fits_or_is_notified() {
         let fits = budget.evict_to_fit(5);
         frees.join().unwrap();
         let is_notified = freed.poll(&mut Context::from_waker(Waker::noop())).is_ready();
-        assert!(fits || is_notified, "the bytes are free, and nobody says so");
+        assert!(fits || is_notified, "the bytes are free, and the sender was not notified");
     });
 }

@@ -116,7 +116,7 @@ impl RoomLog {
     pub fn append(&self, encodings: &Encodings) -> Appended {
         let mut inner = self.lock();
         let offset = self.next.load(Ordering::Relaxed);
-        // Under the lock, so that tickets ascend, and whoever locks the log after this ticket was taken finds the message.
+        // Under the lock, so that tickets ascend, and a thread that locks the log after this ticket was taken finds the message.
         inner.tickets.push_back(self.sequencer.take());
         let mut appended = Appended::default();
         for (lane, encoding) in inner.lanes.iter_mut().zip(encodings) {

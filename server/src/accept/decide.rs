@@ -1,4 +1,4 @@
-//! [`admit`]: the decision on a request, whoever has read it.
+//! [`admit`]: the decision on an upgrade request, from our own listener or from hyper.
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;

@@ -182,7 +182,7 @@ fn broadcasts_of_two_policies_reach_all_in_one_order() {
     });
 }
 
-/// A socket that is full is written on by its own task, whoever has found it full.
+/// The session's own task writes the rest to a full socket, also when the fan-out has found it full.
 #[test]
 fn full_socket_is_written_on_when_it_is_read() {
     explore(|time| {

@@ -28,7 +28,7 @@ impl Time {
         self.runtime.handle()
     }
 
-    /// Lets time pass, and wakes who waits for it. One step: nobody else runs meanwhile.
+    /// Lets time pass, and wakes the tasks that wait for it. No other task runs in between.
     pub fn pass(&self, time: Duration) {
         super::step();
         self.runtime.block_on(async {

@@ -34,26 +34,21 @@ impl Default for Subscriptions {
     }
 }
 
-impl From<Vec<Subscription>> for Subscriptions {
-    fn from(mut all: Vec<Subscription>) -> Self {
-        if all.len() > 1 {
-            return Self::Several(Box::new(all));
-        }
-        match all.pop() {
-            Some(Subscription { log, cursor }) => Self::Single { log: Some(log), cursor },
-            None => Self::default(),
-        }
-    }
-}
-
 impl Subscriptions {
     /// Subscribes to a log from its next message on. All logs of a session share one [`Sequencer`](crate::drive::Sequencer), and
     /// `lane`, the index of the session's codec, is the same in all of them.
     pub(super) fn add(&mut self, log: &Arc<RoomLog>, lane: u16) {
         debug_assert!(self.get(0).is_none_or(|(first, _)| first.shares_sequencer(log)));
-        let mut all = std::mem::take(self).into_vec();
-        all.push(Subscription { log: log.clone(), cursor: log.subscribe(lane) });
-        *self = all.into();
+        let (log, cursor) = (log.clone(), log.subscribe(lane));
+        match self {
+            Self::Single { log: None, .. } => *self = Self::Single { log: Some(log), cursor },
+            Self::Single { log: first, cursor: its } => {
+                let first = first.take().map(|log| Subscription { log, cursor: *its });
+                let all = first.into_iter().chain([Subscription { log, cursor }]).collect();
+                *self = Self::Several(Box::new(all));
+            }
+            Self::Several(all) => all.push(Subscription { log, cursor }),
+        }
     }
 
     /// Drains a log for the last time, and leaves it. A hibernated session is not woken where it has everything.
@@ -81,9 +76,17 @@ impl Subscriptions {
         {
             drained |= self.drain(lane, slot);
         }
-        let mut all = std::mem::take(self).into_vec();
-        all.remove(index);
-        *self = all.into();
+        if let Self::Several(all) = self {
+            all.remove(index);
+            // One that is left is stored in place again.
+            if all.len() == 1
+                && let Some(Subscription { log, cursor }) = all.pop()
+            {
+                *self = Self::Single { log: Some(log), cursor };
+            }
+        } else {
+            *self = Self::default();
+        }
         drained
     }
 
@@ -108,13 +111,6 @@ impl Subscriptions {
         match self {
             Self::Single { log, cursor } => log.as_ref().filter(|_| index == 0).map(|log| (log, *cursor)),
             Self::Several(all) => all.get(index).map(|each| (&each.log, each.cursor)),
-        }
-    }
-
-    fn into_vec(self) -> Vec<Subscription> {
-        match self {
-            Self::Single { log, cursor } => log.map(|log| Subscription { log, cursor }).into_iter().collect(),
-            Self::Several(all) => *all,
         }
     }
 }

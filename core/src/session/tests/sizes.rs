@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::opening::open_of;
 use super::pair::{Pair, identity};
+use crate::session::span_queue::SpanQueue;
 use crate::session::*;
 use crate::{MessageKind, ws};
 use Side::{Client, Server};
