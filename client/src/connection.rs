@@ -25,6 +25,8 @@ pub struct Connection {
     sender: Sender,
     /// Number of drops that the application has seen.
     drops: u64,
+    /// Whether the session was lost, and the reconnect after it was not reported yet.
+    is_fresh: bool,
     /// The last event, once the session has reported it.
     end: Option<Event>,
     /// Whether the last event was returned.
@@ -33,7 +35,7 @@ pub struct Connection {
 
 impl Connection {
     pub(crate) fn new(shared: Arc<Shared>, task: JoinHandle<()>) -> Self {
-        Self { sender: Sender::new(shared, task), drops: 0, end: None, over: false }
+        Self { sender: Sender::new(shared, task), drops: 0, is_fresh: false, end: None, over: false }
     }
 
     /// Returns the next event, in order. Returns `None` after [`Event::Closed`], and after a close by this side.
@@ -50,7 +52,7 @@ impl Connection {
     }
 
     fn poll_recv(&mut self, cx: &Context<'_>) -> Poll<Option<Event>> {
-        let Self { sender, drops, end, .. } = self;
+        let Self { sender, drops, is_fresh, end, .. } = self;
         let shared = sender.shared();
         loop {
             // Read before the events: those that are taken before the application closes must be reported, or they are lost.
@@ -78,7 +80,7 @@ impl Connection {
             };
             *drops += u64::from(matches!(event, SessionEvent::Dropped(_)));
             let is_last = matches!(event, SessionEvent::Closed(_));
-            match shared.translate(event).filter(|_| !is_deaf) {
+            match shared.translate(event, is_fresh).filter(|_| !is_deaf) {
                 Some(event) if is_last => *end = Some(event),
                 Some(event) => return Poll::Ready(Some(event)),
                 None if is_last => return Poll::Ready(None),

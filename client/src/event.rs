@@ -1,4 +1,4 @@
-//! [`Event`]: what a connection tells its application.
+//! [`Event`]: what a connection reports to its application.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,43 +8,56 @@ use rejoin_core::{CloseFrame, DropReason, Frame, Gap, LostReason};
 use crate::error::ConnectError;
 use crate::refusal::Refusal;
 
-/// What a connection tells its application, in order.
+/// An event of a connection, in order. Returned by [`Connection::recv`](crate::Connection::recv).
 ///
-/// A drop is told once per drop; a restore once per reconnect, and before the first message of the new socket; the end once
-/// and last.
+/// | what happens | events |
+/// |---|---|
+/// | the socket is lost, and the session is resumed | [`Disconnected`](Self::Disconnected), [`Reconnected`](Self::Reconnected) with `resumed: true` |
+/// | the socket is lost, and a fresh session replaces the lost one | [`Disconnected`](Self::Disconnected), [`SessionLost`](Self::SessionLost), [`Reconnected`](Self::Reconnected) with `resumed: false` |
+/// | a reconnect is refused | [`Refused`](Self::Refused), between [`Disconnected`](Self::Disconnected) and the next of these events |
+/// | the connection ends | [`Closed`](Self::Closed), once and last; nothing after a close by this side |
+///
+/// Each lost socket is reported once, and each reconnect once, before the first message of the new socket. If the application
+/// takes no events for a long time, consecutive pairs of [`Disconnected`](Self::Disconnected) and
+/// [`Reconnected`](Self::Reconnected) are merged.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Event {
     /// A frame from the server.
     Message(Frame),
-    /// The socket is gone. Frames are accepted as before; they leave when another is there.
-    Dropped {
-        /// Why.
+    /// The socket is lost. Frames are still accepted, and are sent once another socket is connected.
+    Disconnected {
+        /// Why the socket was lost.
         reason: DropReason,
     },
-    /// The server, or a proxy before it, refused a reconnect. Another dial follows after 401 (once, where the client has a
-    /// source of fresh credentials), 404, 408, 421, 425, 429 and 5xx; any other status is final, and [`Self::Closed`] follows
-    /// (PROTOCOL.md §7). Of refusals that the application does not take, the latest 32 are kept.
+    /// The server, or a proxy in front of it, refused a reconnect. The client dials again after 401 (once, if it has a source of
+    /// fresh credentials), 404, 408, 421, 425, 429 and 5xx. Any other status is final, and [`Self::Closed`] follows
+    /// (PROTOCOL.md §7). At most 32 refusals are kept for an application that takes no events; the oldest are dropped first.
     Refused(Refusal),
-    /// Connected again. The session goes on where it was, unless [`Self::SessionLost`] came just before.
-    Restored,
-    /// The server will never deliver these frames: it had to give them up. They are counted, not told apart.
+    /// Another socket is connected.
+    Reconnected {
+        /// Whether the session continues: nothing was lost or repeated. `false` if [`Self::SessionLost`] came just before, because
+        /// a fresh session replaced the lost one, and always in plain mode, which has no sessions to resume.
+        resumed: bool,
+    },
+    /// The server dropped these frames, and never delivers them. They take the place of the missing messages, and say how many
+    /// those are.
     Gap(Gap),
-    /// The server has not resumed the session, and has opened a fresh one: what was missed meanwhile will not come, and it is
-    /// not known what the server has received of the frames below. [`Self::Restored`] follows: connected again, as a fresh
-    /// session.
+    /// The server did not resume the session, and opened a fresh one. Messages that the server sent meanwhile are lost, and it is
+    /// unknown which of the frames below the server received. [`Self::Reconnected`] with `resumed: false` follows at once, before
+    /// any message of the fresh session.
     #[non_exhaustive]
     SessionLost {
-        /// What the server said: [`LostReason::Unknown`], too, where it resumed the session but has forgotten frames that it had
-        /// acknowledged. `None` when it had ended the session before.
+        /// The server's reason; `None` if the server had ended the session before. [`LostReason::Unknown`] also if the server
+        /// resumed the session, but has forgotten frames that it had acknowledged.
         reason: Option<LostReason>,
-        /// The frames that were accepted and never acknowledged, in order. Whoever sends them again may repeat some.
+        /// The frames that were accepted and never acknowledged, in order. An application that sends them again may repeat some.
         unacknowledged: Vec<Frame>,
-        /// How many more frames were accepted and never acknowledged, which cannot be listed: they were given up before, where
-        /// the [overflow policy](crate::ClientBuilder::overflow) says so.
+        /// Number of further frames that were accepted and never acknowledged, but are not listed: they were evicted from the
+        /// send buffer, as the [overflow policy](crate::ClientBuilder::overflow) says.
         dropped: u64,
     },
-    /// The connection has ended by something else than our own close. Nothing comes after it.
+    /// The connection has ended, but not by a close of this side. This is the last event.
     Closed(Closed),
 }
 
@@ -52,10 +65,10 @@ pub enum Event {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Closed {
-    /// Why.
+    /// Why it ended.
     pub reason: CloseReason,
-    /// How many frames were accepted of which it is not known that the server received them; in plain mode, that were not
-    /// written. Those of sessions that were lost count too, where the application closed before it was told.
+    /// Number of accepted frames that the server is not known to have received; in plain mode, that were not written. Includes
+    /// the frames of lost sessions if the application closed before [`Event::SessionLost`] reported them.
     pub unacknowledged: u64,
 }
 
@@ -65,25 +78,25 @@ pub struct Closed {
 pub enum CloseReason {
     /// Our own application closed, aborted or dropped it.
     Local,
-    /// The server closed it with this frame, one that ends the session: 1000 with `kicked`, `duplicate connection id` or
-    /// nothing, or the rule that it found broken (PROTOCOL.md §7).
+    /// The server closed it with this frame, which ends the session: 1000 with `kicked`, `duplicate connection id` or no reason,
+    /// or the code of a violation by this client (PROTOCOL.md §7).
     Remote(CloseFrame),
-    /// Another socket resumed the session: the same token in another place.
+    /// Another socket resumed the session: another process uses the same token.
     TakenOver,
-    /// The server broke a rule of RFC 6455, of PROTOCOL.md or of the codec; the frame says which.
+    /// The server violated RFC 6455, PROTOCOL.md or the codec; the frame has the code and the violation.
     Protocol(CloseFrame),
-    /// The send buffer overflowed, and the policy was [`Overflow::Disconnect`](crate::Overflow::Disconnect).
+    /// The send buffer overflowed under the policy [`Overflow::Disconnect`](crate::Overflow::Disconnect).
     Overflow,
-    /// The server sent a message beyond [`max_message_size`](crate::ClientBuilder::max_message_size).
+    /// The server sent a message that exceeds [`max_message_size`](crate::ClientBuilder::max_message_size).
     TooBig,
-    /// The server answered the reconnect with a status after which trying again cannot help: any but 404, 408, 421, 425, 429
-    /// and 5xx; 401 where there are no fresh credentials, or where they were refused, too.
+    /// The server answered a reconnect with a status after which another attempt cannot help: any but 404, 408, 421, 425, 429
+    /// and 5xx. That includes 401 if there is no source of fresh credentials, or if fresh ones were refused, too.
     Refused(Refusal),
-    /// As many reconnects in a row failed as [`max_retries`](crate::ClientBuilder::max_retries) allows; that says when one fails.
+    /// [`max_retries`](crate::ClientBuilder::max_retries) reconnects in a row failed.
     RetriesExhausted {
-        /// How many.
+        /// Number of reconnects that failed in a row.
         attempts: u32,
-        /// What the last one failed with.
+        /// The error of the last one.
         last: Arc<ConnectError>,
     },
     /// The socket was lost, and [reconnecting is turned off](crate::ClientBuilder::no_reconnect).
@@ -93,7 +106,7 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    /// The same, from the session's own word.
+    /// Translates the session's reason.
     pub(crate) fn of_session(reason: &rejoin_core::CloseReason) -> Self {
         use rejoin_core::CloseReason as Core;
         match reason {
@@ -105,7 +118,7 @@ impl CloseReason {
             Core::TransportLost(why) => Self::ReconnectDisabled(why.clone()),
             Core::Overflow => Self::Overflow,
             Core::HandlerPanicked => Self::Panicked,
-            // The rest are a server's; a client's session does not end by them.
+            // The remaining reasons occur on servers only.
             other => Self::Remote(other.close_frame()),
         }
     }

@@ -169,8 +169,8 @@
 //!     while let Some(event) = connection.recv().await {
 //!         match event {
 //!             Event::Message(frame) => tell(format!("{} came", frame.event())),
-//!             Event::Dropped { .. } => tell("offline: what you say is kept".into()),
-//!             Event::Restored => tell("online".into()),
+//!             Event::Disconnected { .. } => tell("offline: what you say is kept".into()),
+//!             Event::Reconnected { .. } => tell("online".into()),
 //!             // The server runs, and does not want us; the client may try again, and says so if it does not.
 //!             Event::Refused(refusal) => tell(refusal.to_string()),
 //!             // The server was started again, or we were away for too long. What of these it has
@@ -354,8 +354,8 @@
 //!
 //!     server.cut("ada")?; // as a network would
 //!     server.send("ada", &Frame::new("chat.message", "said while you were away")?)?;
-//!     assert!(matches!(client.recv().await, Some(Event::Dropped { .. })));
-//!     assert!(matches!(client.recv().await, Some(Event::Restored)));
+//!     assert!(matches!(client.recv().await, Some(Event::Disconnected { .. })));
+//!     assert!(matches!(client.recv().await, Some(Event::Reconnected { resumed: true })));
 //!     let Some(Event::Message(frame)) = client.recv().await else { panic!("no replay") };
 //!     assert_eq!(frame.decode::<String>()?, "said while you were away");
 //!     Ok(())

@@ -25,8 +25,8 @@
 //! while let Some(event) = connection.recv().await {
 //!     match event {
 //!         Event::Message(frame) => println!("{}: {}", frame.event(), frame.decode::<String>()?),
-//!         Event::Dropped { reason } => println!("offline: {reason}"),
-//!         Event::Restored => println!("online again"),
+//!         Event::Disconnected { reason } => println!("offline: {reason}"),
+//!         Event::Reconnected { .. } => println!("online again"),
 //!         Event::Closed(closed) => println!("over: {}", closed.reason),
 //!         _ => {}
 //!     }
@@ -62,14 +62,14 @@
 //! | [`send`](Connection::send) to a full buffer | goes on, the frame is not queued; or by [`Overflow`] | [`SendError::Full`]; [`send_wait`](Connection::send_wait) waits |
 //! | [`send_acked`](Connection::send_acked) | waits, over drops too | returns when the server has acknowledged the frame |
 //! | the application takes nothing | 64 frames or 1 MiB are read ahead, then the server has to wait | |
-//! | the socket dies, or nothing arrives for the pong timeout | dials again with backoff; what is sent is kept | [`Event::Dropped`] |
-//! | it reaches the session within the server's window | goes on; what was missed is replayed in order, before anything new | [`Event::Restored`], then messages |
-//! | it comes too late, or to a server that was started again | goes on as a fresh session | [`Event::SessionLost`], [`Event::Restored`] |
-//! | the server shuts down (1001), or its handler panicked (1011) | dials again, for a fresh session | [`Event::Dropped`], [`Event::SessionLost`], [`Event::Restored`] |
-//! | the server found it too slow (1013) | dials again with backoff, and learns whether its session is still there | [`Event::Dropped`], perhaps [`Event::SessionLost`], [`Event::Restored`] |
-//! | the server drains (1012 `retry in N ms`) | dials again after that time, and resumes | [`Event::Dropped`], [`Event::Restored`] |
+//! | the socket dies, or nothing arrives for the pong timeout | dials again with backoff; what is sent is kept | [`Event::Disconnected`] |
+//! | it reaches the session within the server's window | goes on; what was missed is replayed in order, before anything new | [`Event::Reconnected`], then messages |
+//! | it comes too late, or to a server that was started again | goes on as a fresh session | [`Event::SessionLost`], [`Event::Reconnected`] |
+//! | the server shuts down (1001), or its handler panicked (1011) | dials again, for a fresh session | [`Event::Disconnected`], [`Event::SessionLost`], [`Event::Reconnected`] |
+//! | the server found it too slow (1013) | dials again with backoff, and learns whether its session is still there | [`Event::Disconnected`], perhaps [`Event::SessionLost`], [`Event::Reconnected`] |
+//! | the server drains (1012 `retry in N ms`) | dials again after that time, and resumes | [`Event::Disconnected`], [`Event::Reconnected`] |
 //! | the server had to give frames up | goes on | [`Event::Gap`], in their place |
-//! | the socket dies, and reconnecting is [turned off](ClientBuilder::no_reconnect) | ends | [`Event::Dropped`], [`CloseReason::ReconnectDisabled`] |
+//! | the socket dies, and reconnecting is [turned off](ClientBuilder::no_reconnect) | ends | [`Event::Disconnected`], [`CloseReason::ReconnectDisabled`] |
 //! | [`max_retries`](ClientBuilder::max_retries) fail in a row | ends | [`CloseReason::RetriesExhausted`] |
 //! | a reconnect is refused with 404, 408, 421, 425, 429 or 5xx | dials again with backoff, not before `Retry-After` | [`Event::Refused`] |
 //! | it is refused with 401, and there is a source of fresh [headers](ClientBuilder::dial_headers) or [URLs](ClientBuilder::dial_url) | dials once more | [`Event::Refused`] |

@@ -334,7 +334,7 @@ fn log_opened(shared: &Shared, had: Option<&SessionIdentity>) {
         (Some(had), Some(has)) if had.token != has.token => {
             tracing::debug!(id, ?lost, "session lost, a fresh one is open");
         }
-        _ if counts.resumed > 0 => tracing::debug!(id, "session restored"),
+        _ if counts.resumed > 0 => tracing::debug!(id, "session resumed"),
         _ => tracing::debug!(id, "connected"),
     }
 }

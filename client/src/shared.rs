@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rejoin_core::drive::{SendError, SharedSession, now};
 use rejoin_core::{
-    CloseFrame, CloseReason as SessionEnd, Codec, DropReason, Event as SessionEvent, Frame, Overflow,
+    CloseFrame, CloseReason as SessionEnd, Codec, DropReason, Event as SessionEvent, Frame, Mode, Overflow,
     Session, ws,
 };
 use tokio::sync::watch;
@@ -23,6 +23,7 @@ pub(crate) struct Shared {
     pub(crate) session: SharedSession,
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) refusals: UnreadRefusals,
+    mode: Mode,
     pub(crate) overflow: Overflow,
     pub(crate) write_timeout: Duration,
     close_timeout: Duration,
@@ -42,6 +43,7 @@ impl Shared {
             session: SharedSession::new(Session::new(Arc::new(options.session_config()), now())),
             codec: options.codec.clone(),
             refusals: UnreadRefusals::default(),
+            mode: options.mode,
             overflow: options.overflow,
             write_timeout: options.write_timeout,
             close_timeout: options.close_timeout,
@@ -140,14 +142,18 @@ impl Shared {
     }
 
     /// Translates a session's event for the application. `None` for events that are not reported; `connect` itself reports
-    /// the first connect.
-    pub(crate) fn translate(&self, event: SessionEvent) -> Option<Event> {
+    /// the first connect. `is_fresh` says whether the session was lost since the last restore.
+    pub(crate) fn translate(&self, event: SessionEvent, is_fresh: &mut bool) -> Option<Event> {
         Some(match event {
             SessionEvent::Message(frame) => Event::Message(frame),
-            SessionEvent::Dropped(reason) => Event::Dropped { reason },
-            SessionEvent::Restored => Event::Restored,
+            SessionEvent::Dropped(reason) => Event::Disconnected { reason },
+            SessionEvent::Restored => {
+                let was_lost = std::mem::take(is_fresh);
+                Event::Reconnected { resumed: !was_lost && self.mode == Mode::Session }
+            }
             SessionEvent::Gap(gap) => Event::Gap(gap),
             SessionEvent::Lost { reason, unacknowledged: kept, dropped } => {
+                *is_fresh = true;
                 let all = dropped + kept.len() as u64;
                 let unacknowledged = self.decode(kept);
                 let dropped = all - unacknowledged.len() as u64;

@@ -19,7 +19,7 @@
 //! $ curl http://127.0.0.1:8082/
 //! 1 connected, 1 rooms, 1 announcements made
 //! (Ctrl-C ends the app: it prints that every session has ended)
-//! -- dropped: closed by the peer with 1001 server shutting down
+//! -- disconnected: closed by the peer with 1001 server shutting down
 //! (Ctrl-D)
 //! -- over: closed by the application; not acknowledged: 0
 //! ```

@@ -23,12 +23,12 @@
 //! > hello
 //! said {…}
 //! (Ctrl-C ends socat)
-//! -- dropped: unexpected end of file
+//! -- disconnected: unexpected end of file
 //! >
 //! -- Reconnecting: ID in lobby
 //! > this is kept
 //! (socat is started again, within 30 s)
-//! -- restored
+//! -- reconnected
 //! away {…}
 //! back {…}
 //! said {…}
@@ -39,7 +39,7 @@
 //! ```
 //!
 //! After more than 30 s, or if the chat itself was restarted, the session has ended. Instead of the replay the client prints
-//! `-- session lost`, and the welcome of a fresh session.
+//! `-- session lost`, `-- reconnected`, and the welcome of a fresh session.
 
 use std::io::BufRead as _;
 use std::process::ExitCode;

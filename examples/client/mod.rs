@@ -62,9 +62,9 @@ fn standing(sender: &Sender) -> String {
 fn describe(event: &Event) -> String {
     match event {
         Event::Message(frame) => format!("{} {}", frame.event(), payload(frame)),
-        Event::Dropped { reason } => format!("-- dropped: {reason}"),
+        Event::Disconnected { reason } => format!("-- disconnected: {reason}"),
         Event::Refused(refusal) => format!("-- refused: {refusal}"),
-        Event::Restored => "-- restored".into(),
+        Event::Reconnected { .. } => "-- reconnected".into(),
         Event::Gap(gap) => format!("-- gap: the server dropped frames {} to {}", gap.from, gap.to),
         Event::SessionLost { reason, unacknowledged, .. } => {
             let why = reason.map_or_else(|| "the server had ended it".into(), |reason| format!("{reason:?}"));

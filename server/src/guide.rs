@@ -460,8 +460,8 @@
 //! #     let second = Client::builder(&url).connect().await;
 //! #     assert!(matches!(second, Err(ConnectError::Refused(refusal)) if refusal.status == 503));
 //! #     server.cut(session.id())?;
-//! #     assert!(matches!(first.recv().await, Some(Event::Dropped { .. })));
-//! #     assert!(matches!(first.recv().await, Some(Event::Restored)));
+//! #     assert!(matches!(first.recv().await, Some(Event::Disconnected { .. })));
+//! #     assert!(matches!(first.recv().await, Some(Event::Reconnected { resumed: true })));
 //! # }
 //! # first.close().await;
 //! # session.closed().await;
@@ -633,12 +633,12 @@
 //!
 //!     online.store(false, Relaxed);
 //!     server.cut("ada")?;
-//!     assert!(matches!(client.recv().await, Some(Event::Dropped { .. })));
+//!     assert!(matches!(client.recv().await, Some(Event::Disconnected { .. })));
 //!     tokio::time::sleep(Duration::from_secs(31)).await; // longer than the window
 //!     assert!(server.connections("lobby").is_empty());
 //!     online.store(true, Relaxed);
 //!     assert!(matches!(client.recv().await, Some(Event::SessionLost { .. })));
-//!     assert!(matches!(client.recv().await, Some(Event::Restored)));
+//!     assert!(matches!(client.recv().await, Some(Event::Reconnected { resumed: false })));
 //!     Ok(())
 //! }
 //! ```

@@ -200,7 +200,7 @@ async fn a_session_is_told_in_its_span_from_its_beginning_to_its_end_and_no_secr
     }
     let client_says =
         |text: &str| lines.iter().any(|line| line.contains("connection{host=") && line.contains(text));
-    for text in ["connected", "socket dropped why=", "session restored", "connection closed reason="] {
+    for text in ["connected", "socket dropped why=", "session resumed", "connection closed reason="] {
         assert!(client_says(text), "{text}");
     }
     assert_no_secret(&tape, &wire, 4);

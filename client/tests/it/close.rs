@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::support::{TOKEN, client, connected, expect_dropped, number, secs};
+use crate::support::{TOKEN, client, connected, expect_disconnected, number, secs};
 
 #[tokio::test(start_paused = true)]
 async fn delivers_what_was_accepted_then_says_1000() {
@@ -57,7 +57,7 @@ async fn reconnects_to_deliver_what_was_accepted() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     connection.send(&number(1)).unwrap();
     let (closed, ()) = tokio::join!(connection.close(), async {
         let mut socket = listener.request().await.accept().await;
@@ -80,7 +80,7 @@ async fn says_how_many_frames_were_not_acknowledged_when_the_time_is_over() {
     socket.hear_numbers(3).await;
     socket.say("$ack", json!(1)).await;
     drop((socket, listener));
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     let start = Instant::now();
     let closed = connection.close().await;
     assert_eq!(start.elapsed().as_secs(), 3);
@@ -95,7 +95,7 @@ async fn does_not_sleep_through_the_time_to_deliver() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder.reconnect(secs(60), secs(60)), &mut listener).await;
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     connection.send(&number(1)).unwrap();
     let (closed, ()) = tokio::join!(connection.close(), async {
         let mut socket = listener.request().await.accept().await;
@@ -112,7 +112,7 @@ async fn does_not_dial_sooner_than_the_server_has_asked_for_a_close_either() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     socket.close(1012, "retry in 60000 ms").await;
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     connection.send(&number(1)).unwrap();
     assert_eq!(connection.close().await.unacknowledged, 1);
     assert!(listener.is_idle());
@@ -123,7 +123,7 @@ async fn closes_at_once_while_reconnecting_with_nothing_to_deliver() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     let start = Instant::now();
     let closed = connection.close().await;
     assert!(start.elapsed() < secs(1));
@@ -136,7 +136,7 @@ async fn closes_while_a_dial_is_under_way() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     let _unanswered = listener.request().await;
     let start = Instant::now();
     connection.close().await;

@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::{
-    MAX, Request, TOKEN, client, connected, expect_dropped, expect_restored, next_number, secs,
+    MAX, Request, TOKEN, client, connected, expect_disconnected, expect_reconnected, next_number, secs,
 };
 
 #[tokio::test(start_paused = true)]
@@ -102,7 +102,7 @@ async fn asks_for_headers_before_each_dial() {
     });
     let mut connection = connection.unwrap();
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     // The first attempt failed before it dialled; the next one has headers again.
     let request = listener.request().await;
     assert_eq!(request.header("authorization"), Some("new 2"));
@@ -150,11 +150,11 @@ async fn begins_over_a_stream_that_is_there_and_reconnects_as_configured() {
     socket.say("n", json!(1)).await;
     assert_eq!(next_number(&mut connection).await, 1);
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     let request = listener.request().await;
     assert_eq!(request.offers()[1], format!("rejoin.resume.{TOKEN}.1"), "the same session");
     request.accept().await.open(TOKEN, true, 0).await;
-    expect_restored(&mut connection).await;
+    expect_reconnected(&mut connection).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,7 +169,7 @@ async fn without_reconnect_a_stream_that_is_there_is_all() {
     });
     let mut connection = connection.unwrap();
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     let event = connection.recv().await;
     let Some(Event::Closed(closed)) = event else { panic!("{event:?}") };
     assert!(matches!(closed.reason, CloseReason::ReconnectDisabled(_)), "{closed:?}");

@@ -8,7 +8,7 @@ use rejoin_client::{Client, ClientBuilder, ConfigError, ConnectError, HandshakeE
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::support::{TOKEN, client, expect_dropped, expect_refused, expect_restored};
+use crate::support::{TOKEN, client, expect_disconnected, expect_reconnected, expect_refused};
 
 /// URLs with a ticket that differs from dial to dial.
 fn with_tickets(builder: ClientBuilder) -> ClientBuilder {
@@ -39,7 +39,7 @@ async fn asks_for_a_url_before_each_dial() {
         (connection.unwrap(), socket)
     };
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     // The second dial has no URL, and counts as one that failed.
     let request = listener.request().await;
     assert!(request.head.starts_with("GET /ws?ticket=2 HTTP/1.1\r\n"), "{}", request.head);
@@ -51,7 +51,7 @@ async fn asks_for_a_url_before_each_dial() {
     assert!(request.head.starts_with("GET /ws?ticket=3 HTTP/1.1\r\n"), "{}", request.head);
     let mut socket = request.accept().await;
     socket.open(TOKEN, true, 0).await;
-    expect_restored(&mut connection).await;
+    expect_reconnected(&mut connection).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,7 +86,7 @@ async fn sends_the_cookies_of_upgrades_and_refusals_on_later_dials() {
         let mut connection = connection.unwrap();
         for sent in ["login=ada; route=a", "login=ada; route=b; extra=1"] {
             drop(socket);
-            expect_dropped(&mut connection).await;
+            expect_disconnected(&mut connection).await;
             let request = listener.request().await;
             assert_eq!(request.header("cookie"), Some(if keeps { sent } else { "login=ada" }));
             let headers = "Set-Cookie: route=b; Path=/\r\nSet-Cookie: extra=1\r\n";
@@ -94,7 +94,7 @@ async fn sends_the_cookies_of_upgrades_and_refusals_on_later_dials() {
             expect_refused(&mut connection).await;
             socket = listener.request().await.accept().await;
             socket.open(TOKEN, true, 0).await;
-            expect_restored(&mut connection).await;
+            expect_reconnected(&mut connection).await;
         }
     }
 }

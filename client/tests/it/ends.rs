@@ -5,7 +5,8 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::support::{
-    OTHER_TOKEN, TOKEN, client, connected, expect_closed, expect_dropped, expect_restored, number, secs,
+    OTHER_TOKEN, TOKEN, client, connected, expect_closed, expect_disconnected, expect_reconnected, number,
+    secs,
 };
 
 #[tokio::test(start_paused = true)]
@@ -56,8 +57,8 @@ async fn a_send_that_waits_goes_on_after_a_resume() {
     socket.open(TOKEN, true, 1).await;
     assert_eq!(waiting.await.unwrap(), Ok(()));
     assert_eq!(socket.hear_numbers(1).await, [2]);
-    expect_dropped(&mut connection).await;
-    expect_restored(&mut connection).await;
+    expect_disconnected(&mut connection).await;
+    expect_reconnected(&mut connection).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,13 +67,13 @@ async fn is_not_connected_before_the_server_has_opened_the_session() {
     let (mut connection, socket) = connected(builder, &mut listener).await;
     let changes = connection.state_changes();
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     let mut socket = listener.request().await.accept().await;
     sleep(secs(3)).await;
     assert_eq!(connection.state(), ConnectionState::Reconnecting, "upgraded, and not open");
     assert_eq!(*changes.borrow(), ConnectionState::Reconnecting);
     socket.open(TOKEN, true, 0).await;
-    expect_restored(&mut connection).await;
+    expect_reconnected(&mut connection).await;
     assert_eq!(connection.state(), ConnectionState::Connected);
     socket.close(1000, "").await;
     expect_closed(&mut connection).await;
@@ -108,7 +109,7 @@ async fn a_close_does_not_wait_for_a_dial_that_is_not_answered() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     let _dial = listener.swallow().await;
     let start = Instant::now();
     connection.close().await;

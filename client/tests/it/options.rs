@@ -6,7 +6,7 @@ use rejoin_client::http::HeaderMap;
 use rejoin_client::{Client, ConnectError, DropReason, Event, Frame, SendError};
 use tokio::time::Instant;
 
-use crate::support::{TOKEN, client, connected, expect_dropped, expect_restored, number, secs};
+use crate::support::{TOKEN, client, connected, expect_disconnected, expect_reconnected, number, secs};
 
 #[test]
 fn debug_output_shows_no_secrets() {
@@ -52,12 +52,12 @@ async fn reconnect_takes_no_reconnect_back() {
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
     let start = Instant::now();
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     let mut socket = listener.request().await.accept().await;
     let waited = start.elapsed();
     assert!(waited >= secs(1) && waited <= secs(2) + Duration::from_millis(5), "{waited:?}");
     socket.open(TOKEN, true, 0).await;
-    expect_restored(&mut connection).await;
+    expect_reconnected(&mut connection).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -66,13 +66,13 @@ async fn zero_retries_are_unlimited() {
     let builder = builder.max_retries(0).reconnect(secs(1), secs(1));
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     for _ in 0..100 {
         drop(listener.swallow().await);
     }
     let mut socket = listener.request().await.accept().await;
     socket.open(TOKEN, true, 0).await;
-    expect_restored(&mut connection).await;
+    expect_reconnected(&mut connection).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -82,7 +82,7 @@ async fn the_same_seed_waits_the_same_times() {
         let (builder, mut listener) = client();
         let (mut connection, socket) = connected(builder.seed(seed), &mut listener).await;
         drop(socket);
-        expect_dropped(&mut connection).await;
+        expect_disconnected(&mut connection).await;
         let start = Instant::now();
         for _ in 0..3 {
             drop(listener.swallow().await);
@@ -100,7 +100,7 @@ async fn a_silent_socket_is_lost_after_the_pong_timeout() {
     let (mut connection, _silent) = connected(builder, &mut listener).await;
     let start = Instant::now();
     let event = connection.recv().await;
-    assert!(matches!(event, Some(Event::Dropped { reason: DropReason::HeartbeatTimeout })), "{event:?}");
+    assert!(matches!(event, Some(Event::Disconnected { reason: DropReason::HeartbeatTimeout })), "{event:?}");
     assert_eq!(start.elapsed(), secs(5));
 }
 
@@ -135,7 +135,7 @@ async fn a_socket_that_takes_nothing_is_lost_after_the_write_timeout() {
     connection.send(&Frame::new("big", &"x".repeat(100_000)).unwrap()).unwrap();
     let start = Instant::now();
     let event = connection.recv().await;
-    assert!(matches!(event, Some(Event::Dropped { reason: DropReason::WriteTimeout })), "{event:?}");
+    assert!(matches!(event, Some(Event::Disconnected { reason: DropReason::WriteTimeout })), "{event:?}");
     assert_eq!(start.elapsed(), secs(3));
 }
 

@@ -4,7 +4,7 @@ use futures_util::{SinkExt, StreamExt};
 use rejoin_client::{Client, ConnectError, Event, Frame, Payload};
 use tokio::net::TcpListener;
 
-use crate::support::{client, expect_dropped, expect_restored, next_number, number};
+use crate::support::{client, expect_disconnected, expect_fresh, next_number, number};
 
 #[tokio::test]
 async fn talks_to_a_server_that_has_never_heard_of_rejoin() {
@@ -61,10 +61,10 @@ async fn offers_nothing_and_reconnects_all_the_same() {
     });
     let mut connection = connection.unwrap();
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     connection.send(&number(1)).unwrap();
     let mut socket = listener.request().await.accept().await;
-    expect_restored(&mut connection).await;
+    expect_fresh(&mut connection).await;
     assert_eq!(socket.hear_numbers(1).await, [1]);
     // Events of the protocol are no more than events here.
     connection.send(&Frame::event_only("$open")).unwrap();

@@ -7,8 +7,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::{
-    MAX, OTHER_TOKEN, Socket, TOKEN, client, connected, expect_closed, expect_dropped, expect_quiet,
-    expect_refused, expect_restored, number, secs,
+    MAX, OTHER_TOKEN, Socket, TOKEN, client, connected, expect_closed, expect_disconnected, expect_fresh,
+    expect_quiet, expect_reconnected, expect_refused, number, secs,
 };
 
 #[tokio::test(start_paused = true)]
@@ -39,20 +39,20 @@ async fn forgives_a_takeover_once_that_may_be_its_own_late_request() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     // The request is read, but not answered within the handshake timeout.
     let _late = listener.request().await;
     let mut socket = listener.request().await.accept().await;
     socket.open(TOKEN, true, 0).await;
-    expect_restored(&mut connection).await;
+    expect_reconnected(&mut connection).await;
     // Only now does the server get to the first one, and it leaves the socket open.
     let start = Instant::now();
     socket.close(4000, "taken over").await;
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     assert!(start.elapsed().is_zero(), "{:?}", start.elapsed());
     let mut socket = listener.request().await.accept().await;
     socket.open(TOKEN, true, 0).await;
-    expect_restored(&mut connection).await;
+    expect_reconnected(&mut connection).await;
     socket.close(4000, "taken over").await;
     assert!(matches!(expect_closed(&mut connection).await, CloseReason::TakenOver));
 }
@@ -62,7 +62,7 @@ async fn forgives_a_takeover_by_its_own_late_request_whatever_it_has_dialled_sin
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     let _late = listener.request().await;
     listener.request().await.refuse(503, "", "").await;
     let event = connection.recv().await;
@@ -70,10 +70,10 @@ async fn forgives_a_takeover_by_its_own_late_request_whatever_it_has_dialled_sin
     for takeover in [true, false] {
         let mut socket = listener.request().await.accept().await;
         socket.open(TOKEN, true, 0).await;
-        expect_restored(&mut connection).await;
+        expect_reconnected(&mut connection).await;
         if takeover {
             socket.close(4000, "taken over").await;
-            expect_dropped(&mut connection).await;
+            expect_disconnected(&mut connection).await;
         }
     }
 }
@@ -84,7 +84,7 @@ async fn waits_as_long_as_a_draining_server_says() {
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     let start = Instant::now();
     socket.close(1012, "retry in 4000 ms").await;
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     let request = listener.request().await;
     let waited = start.elapsed();
     assert!(waited >= secs(4) && waited <= secs(5) + Duration::from_millis(10), "{waited:?}");
@@ -96,7 +96,7 @@ async fn waits_as_long_as_a_server_says_that_drains_before_it_has_opened_the_ses
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     let mut socket = listener.request().await.accept().await;
     socket.close(1012, "retry in 40000 ms").await;
     let start = Instant::now();
@@ -117,13 +117,13 @@ async fn comes_afresh_to_a_server_that_went_away() {
         assert_eq!(request.offers(), ["rejoin.v1.json", MAX], "there is nothing to resume");
         let mut socket = request.accept().await;
         socket.open(OTHER_TOKEN, false, 0).await;
-        expect_dropped(&mut connection).await;
+        expect_disconnected(&mut connection).await;
         let event = connection.recv().await;
         let Some(Event::SessionLost { reason: None, unacknowledged, .. }) = event else {
             panic!("{event:?}")
         };
         assert_eq!(unacknowledged, [number(1)]);
-        expect_restored(&mut connection).await;
+        expect_fresh(&mut connection).await;
     }
 }
 
@@ -136,18 +136,18 @@ async fn delays_grow_and_begin_anew_after_a_connection_that_lasted() {
         // Opened, and lost at once: no reason to hurry.
         drop(socket);
         let start = Instant::now();
-        expect_dropped(&mut connection).await;
+        expect_disconnected(&mut connection).await;
         socket = listener.request().await.accept().await;
         let waited = start.elapsed();
         assert!(full / 2 <= waited && waited <= full + Duration::from_millis(10), "{round}: {waited:?}");
         full = (full * 2).min(secs(30));
         socket.open(TOKEN, true, 0).await;
-        expect_restored(&mut connection).await;
+        expect_reconnected(&mut connection).await;
     }
     tokio::time::sleep(secs(11)).await;
     drop(socket);
     let start = Instant::now();
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     listener.request().await;
     assert!(start.elapsed() <= Duration::from_millis(510));
 }
@@ -157,7 +157,7 @@ async fn ends_when_the_retries_are_exhausted() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder.max_retries(3), &mut listener).await;
     drop((socket, listener));
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     let reason = expect_closed(&mut connection).await;
     let CloseReason::RetriesExhausted { attempts, last, .. } = reason else { panic!("{reason:?}") };
     assert_eq!(attempts, 3);
@@ -175,7 +175,7 @@ async fn server_that_opens_and_drops_exhausts_the_retries() {
         for round in 1..=6 {
             drop_socket(socket, code).await;
             let start = Instant::now();
-            expect_dropped(&mut connection).await;
+            expect_disconnected(&mut connection).await;
             socket = listener.request().await.accept().await;
             let waited = start.elapsed();
             assert!(full / 2 <= waited && waited <= full + Duration::from_millis(10), "{round}: {waited:?}");
@@ -185,11 +185,13 @@ async fn server_that_opens_and_drops_exhausts_the_retries() {
             if opens_fresh {
                 let event = connection.recv().await;
                 assert!(matches!(event, Some(Event::SessionLost { .. })), "{code:?}, {round}: {event:?}");
+                expect_fresh(&mut connection).await;
+            } else {
+                expect_reconnected(&mut connection).await;
             }
-            expect_restored(&mut connection).await;
         }
         drop_socket(socket, code).await;
-        expect_dropped(&mut connection).await;
+        expect_disconnected(&mut connection).await;
         let reason = expect_closed(&mut connection).await;
         let CloseReason::RetriesExhausted { attempts: 6, last, .. } = reason else {
             panic!("{code:?}: {reason:?}")
@@ -216,12 +218,12 @@ async fn network_that_drops_resumed_sockets_exhausts_no_retries() {
     let (mut connection, mut socket) = connected(builder.max_retries(2), &mut listener).await;
     for _ in 0..10 {
         drop(socket);
-        expect_dropped(&mut connection).await;
+        expect_disconnected(&mut connection).await;
         listener.request().await.refuse(503, "", "").await;
         socket = listener.request().await.accept().await;
         socket.open(TOKEN, true, 0).await;
         expect_refused(&mut connection).await;
-        expect_restored(&mut connection).await;
+        expect_reconnected(&mut connection).await;
     }
 }
 
@@ -232,12 +234,12 @@ async fn connection_that_lasted_resets_the_retries() {
     for _ in 0..10 {
         tokio::time::sleep(secs(11)).await;
         socket.close(1011, "").await;
-        expect_dropped(&mut connection).await;
+        expect_disconnected(&mut connection).await;
         socket = listener.request().await.accept().await;
         socket.open(OTHER_TOKEN, false, 0).await;
         let event = connection.recv().await;
         assert!(matches!(event, Some(Event::SessionLost { .. })), "{event:?}");
-        expect_restored(&mut connection).await;
+        expect_fresh(&mut connection).await;
     }
 }
 
@@ -246,7 +248,7 @@ async fn ends_with_the_first_drop_where_reconnecting_is_turned_off() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder.no_reconnect(), &mut listener).await;
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     let reason = expect_closed(&mut connection).await;
     assert!(matches!(reason, CloseReason::ReconnectDisabled(_)), "{reason:?}");
     expect_quiet(&connection, &mut listener).await;
@@ -257,7 +259,7 @@ async fn an_opening_that_fails_is_not_told_as_a_drop() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     // Upgraded and lost; upgraded and silent; upgraded and closed.
     drop(listener.request().await.accept().await);
     let silent = listener.request().await.accept().await;
@@ -266,7 +268,7 @@ async fn an_opening_that_fails_is_not_told_as_a_drop() {
     let mut socket = listener.request().await.accept().await;
     drop(silent);
     socket.open(TOKEN, true, 0).await;
-    expect_restored(&mut connection).await;
+    expect_reconnected(&mut connection).await;
 }
 
 #[tokio::test(start_paused = true)]

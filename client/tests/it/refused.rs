@@ -11,15 +11,15 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::support::{
-    Listener, TOKEN, client, connected, expect_closed, expect_dropped, expect_quiet, expect_refused,
-    expect_restored, next_number, number, secs,
+    Listener, TOKEN, client, connected, expect_closed, expect_disconnected, expect_quiet, expect_reconnected,
+    expect_refused, next_number, number, secs,
 };
 
 /// A connection whose first socket was just lost.
 async fn dropped(builder: ClientBuilder, listener: &mut Listener) -> Connection {
     let (mut connection, socket) = connected(builder, listener).await;
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     connection
 }
 
@@ -41,7 +41,7 @@ async fn ends_on_statuses_that_trying_again_cannot_help() {
         drop(socket);
         let body = if status == 204 { "" } else { "not you" };
         listener.request().await.refuse(status, "Location: /login\r\n", body).await;
-        expect_dropped(&mut connection).await;
+        expect_disconnected(&mut connection).await;
         let refusal = expect_refused(&mut connection).await;
         assert_eq!((refusal.status, refusal.body.as_str()), (status, body));
         assert_eq!(refusal.location.as_deref(), Some("/login"));
@@ -68,7 +68,7 @@ async fn tries_again_after_the_others_and_reports_each() {
     let mut socket = listener.request().await.accept().await;
     socket.open(TOKEN, true, 0).await;
     socket.say("n", json!(1)).await;
-    expect_restored(&mut connection).await;
+    expect_reconnected(&mut connection).await;
     assert_eq!(next_number(&mut connection).await, 1);
 }
 
@@ -120,7 +120,7 @@ async fn an_old_hint_does_not_outlive_a_refused_dial() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     socket.close(1012, "retry in 40000 ms").await;
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     let start = Instant::now();
     listener.request().await.refuse(503, "", "").await;
     assert!(start.elapsed() >= secs(40));
@@ -144,9 +144,9 @@ async fn refused_credentials_are_replaced_once() {
         if accepted {
             let mut socket = request.accept().await;
             socket.open(TOKEN, true, 0).await;
-            expect_restored(&mut connection).await;
+            expect_reconnected(&mut connection).await;
             drop(socket);
-            expect_dropped(&mut connection).await;
+            expect_disconnected(&mut connection).await;
         } else {
             request.refuse(401, "", "still not").await;
             assert_eq!(expect_refused(&mut connection).await.body, "still not");
@@ -199,12 +199,12 @@ async fn refusals_come_between_the_drop_and_the_restore_however_late_they_are_re
     }
     for round in 1..=3 {
         assert_eq!(next_number(&mut connection).await, round);
-        expect_dropped(&mut connection).await;
+        expect_disconnected(&mut connection).await;
         for status in [503, 404] {
             let refusal = expect_refused(&mut connection).await;
             assert_eq!((refusal.status, refusal.body), (status, round.to_string()));
         }
-        expect_restored(&mut connection).await;
+        expect_reconnected(&mut connection).await;
     }
 }
 
@@ -318,5 +318,5 @@ async fn headers_that_fail_are_no_refusal() {
     let mut connection = dropped(builder, &mut listener).await;
     let mut socket = listener.request().await.accept().await;
     socket.open(TOKEN, true, 0).await;
-    expect_restored(&mut connection).await;
+    expect_reconnected(&mut connection).await;
 }

@@ -5,7 +5,8 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
-    MAX, OTHER_TOKEN, TOKEN, client, connected, expect_dropped, expect_restored, next_number, number, secs,
+    MAX, OTHER_TOKEN, TOKEN, client, connected, expect_disconnected, expect_fresh, expect_reconnected,
+    next_number, number, secs,
 };
 
 #[tokio::test(start_paused = true)]
@@ -55,7 +56,7 @@ async fn offers_token_and_count_and_sends_again_what_the_server_has_not_received
         assert_eq!(next_number(&mut connection).await, n);
     }
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     // Accepted while there is no socket.
     connection.send(&number(6)).unwrap();
 
@@ -64,19 +65,19 @@ async fn offers_token_and_count_and_sends_again_what_the_server_has_not_received
     let mut socket = request.accept().await;
     socket.open(TOKEN, true, 4).await;
     socket.say("n", json!(4)).await;
-    expect_restored(&mut connection).await;
+    expect_reconnected(&mut connection).await;
     assert_eq!(next_number(&mut connection).await, 4);
     assert_eq!(socket.hear_numbers(2).await, [5, 6], "neither less nor more");
 
     // And twice in a row.
     socket.say("$ack", json!(6)).await;
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     let request = listener.request().await;
     assert_eq!(request.offers()[1], format!("rejoin.resume.{TOKEN}.4"));
     let mut socket = request.accept().await;
     socket.open(TOKEN, true, 6).await;
-    expect_restored(&mut connection).await;
+    expect_reconnected(&mut connection).await;
     connection.send(&number(7)).unwrap();
     assert_eq!(socket.hear_numbers(1).await, [7]);
 }
@@ -90,8 +91,8 @@ async fn resumes_before_anything_was_sent() {
     assert_eq!(request.offers()[1], format!("rejoin.resume.{TOKEN}.0"));
     let mut socket = request.accept().await;
     socket.open(TOKEN, true, 0).await;
-    expect_dropped(&mut connection).await;
-    expect_restored(&mut connection).await;
+    expect_disconnected(&mut connection).await;
+    expect_reconnected(&mut connection).await;
     connection.send(&number(1)).unwrap();
     assert_eq!(socket.hear_numbers(1).await, [1]);
 }
@@ -118,11 +119,11 @@ async fn reports_a_lost_session_with_the_frames_that_were_not_acknowledged() {
         }))
         .await;
     socket.say("n", json!(1)).await;
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     let Some(Event::SessionLost { reason, unacknowledged, .. }) = connection.recv().await else { panic!() };
     assert_eq!(reason, Some(LostReason::Unknown));
     assert_eq!(unacknowledged, [number(2), number(3), number(4)]);
-    expect_restored(&mut connection).await;
+    expect_fresh(&mut connection).await;
     assert_eq!(next_number(&mut connection).await, 1);
     assert_eq!((connection.id().as_deref(), connection.room().as_deref()), (Some("again"), Some("there")));
 
@@ -156,13 +157,13 @@ async fn gives_up_a_session_whose_acknowledged_frames_the_server_has_forgotten()
     assert_eq!(request.offers(), ["rejoin.v1.json", MAX], "there is nothing to resume");
     let mut socket = request.accept().await;
     socket.open(OTHER_TOKEN, false, 0).await;
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     let event = connection.recv().await;
     let Some(Event::SessionLost { reason, unacknowledged, dropped: 0, .. }) = event else {
         panic!("{event:?}")
     };
     assert_eq!((reason, unacknowledged), (Some(LostReason::Unknown), vec![number(3)]));
-    expect_restored(&mut connection).await;
+    expect_fresh(&mut connection).await;
     connection.send(&number(9)).unwrap();
     assert_eq!(socket.hear_numbers(1).await, [9]);
 }
@@ -248,11 +249,11 @@ async fn pings_a_silent_server_and_gives_its_socket_up() {
     let (builder, mut listener) = client();
     let (mut connection, _silent) = connected(builder, &mut listener).await;
     let start = tokio::time::Instant::now();
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     assert_eq!(start.elapsed().as_secs(), 60);
     let mut socket = listener.request().await.accept().await;
     socket.open(TOKEN, true, 0).await;
-    expect_restored(&mut connection).await;
+    expect_reconnected(&mut connection).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -268,12 +269,12 @@ async fn gives_up_a_socket_that_takes_nothing_more_and_loses_nothing() {
     }
     let start = tokio::time::Instant::now();
     let event = connection.recv().await;
-    assert!(matches!(event, Some(Event::Dropped { reason: DropReason::WriteTimeout })), "{event:?}");
+    assert!(matches!(event, Some(Event::Disconnected { reason: DropReason::WriteTimeout })), "{event:?}");
     assert_eq!(start.elapsed().as_secs(), 10);
 
     let mut socket = listener.request().await.accept().await;
     socket.open(TOKEN, true, 0).await;
-    expect_restored(&mut connection).await;
+    expect_reconnected(&mut connection).await;
     for _ in 0..10 {
         assert_eq!(socket.hear().await.1.as_str().map(str::len), Some(50_000));
     }
@@ -298,7 +299,7 @@ async fn a_token_that_the_server_repeats_does_not_come_into_error_texts() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
-    expect_dropped(&mut connection).await;
+    expect_disconnected(&mut connection).await;
     let request = listener.request().await;
     let offers = request.offers().join(", ");
     assert!(offers.contains(TOKEN));

@@ -227,9 +227,9 @@ pub(crate) async fn next_number(connection: &mut Connection) -> u64 {
     }
 }
 
-pub(crate) async fn expect_dropped(connection: &mut Connection) {
+pub(crate) async fn expect_disconnected(connection: &mut Connection) {
     let event = connection.recv().await;
-    assert!(matches!(event, Some(Event::Dropped { .. })), "{event:?}");
+    assert!(matches!(event, Some(Event::Disconnected { .. })), "{event:?}");
 }
 
 pub(crate) async fn expect_refused(connection: &mut Connection) -> Refusal {
@@ -239,9 +239,15 @@ pub(crate) async fn expect_refused(connection: &mut Connection) -> Refusal {
     }
 }
 
-pub(crate) async fn expect_restored(connection: &mut Connection) {
+pub(crate) async fn expect_reconnected(connection: &mut Connection) {
     let event = connection.recv().await;
-    assert!(matches!(event, Some(Event::Restored)), "{event:?}");
+    assert!(matches!(event, Some(Event::Reconnected { resumed: true })), "{event:?}");
+}
+
+/// Connected again, and the session was not resumed.
+pub(crate) async fn expect_fresh(connection: &mut Connection) {
+    let event = connection.recv().await;
+    assert!(matches!(event, Some(Event::Reconnected { resumed: false })), "{event:?}");
 }
 
 pub(crate) async fn expect_closed(connection: &mut Connection) -> CloseReason {

@@ -13,7 +13,7 @@ use super::serial;
 /// Events in order, with a count of the frames among them.
 ///
 /// The queue is bounded, whatever the peer does: reading stops when [`Self::is_full`], consecutive gaps are merged, and so
-/// are consecutive pairs of drop and restore once the queue is long.
+/// are consecutive pairs of drop and restore once the queue is long, with the losses between them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct EventQueue {
     events: VecDeque<PendingEvent>,
@@ -68,27 +68,24 @@ impl EventQueue {
     }
 
     /// Adds any other event.
-    pub(super) fn push(&mut self, event: Event) {
+    pub(super) fn push(&mut self, mut event: Event) {
         let many = self.events.len() >= MANY_EVENTS;
-        if many && let Event::Lost { unacknowledged, dropped, .. } = &event {
-            // The application is not reading: add the messages to the count of an older loss instead of listing them.
-            let missing = unacknowledged.len() as u64 + dropped;
-            let older = self.events.iter_mut().find_map(|pending| match &mut pending.event {
-                Event::Lost { dropped, .. } => Some(dropped),
-                _ => None,
-            });
-            if let Some(dropped) = older {
-                *dropped += missing;
-                return;
+        if many && let Event::Lost { unacknowledged, dropped, .. } = &mut event {
+            // The application is not reading: if an older loss lists its messages, only count these.
+            if self.events.iter().any(|pending| matches!(pending.event, Event::Lost { .. })) {
+                *dropped += std::mem::take(unacknowledged).len() as u64;
             }
         }
-        match (&event, self.events.back_mut()) {
-            (Event::Gap(gap), Some(PendingEvent { event: Event::Gap(last), .. }))
-                if last.to + 1 == gap.from =>
-            {
+        match (&event, self.events.back_mut().map(|pending| &mut pending.event)) {
+            // Two losses without a restore between them, because drop and restore were merged. A loss is never moved before a
+            // restore: the restore after it means a fresh session.
+            (Event::Lost { unacknowledged, dropped: more, .. }, Some(Event::Lost { dropped, .. })) => {
+                *dropped += unacknowledged.len() as u64 + more;
+            }
+            (Event::Gap(gap), Some(Event::Gap(last))) if last.to + 1 == gap.from => {
                 *last = Gap::new(last.from, gap.to);
             }
-            (Event::Dropped(_), Some(PendingEvent { event: Event::Restored, .. })) if many => {
+            (Event::Dropped(_), Some(Event::Restored)) if many => {
                 self.events.pop_back();
             }
             _ => self.events.push_back(PendingEvent { event, size: 0 }),
@@ -201,6 +198,30 @@ mod tests {
             }
         }
         assert_eq!(missing, 20_000, "all are counted");
+    }
+
+    #[test]
+    fn a_loss_stays_before_its_restore() {
+        let mut events = EventQueue::default();
+        let drop_and_restore = |events: &mut EventQueue, loses: bool| {
+            events.push(Event::Dropped(DropReason::TakenOver));
+            if loses {
+                events.push(Event::Lost { reason: None, unacknowledged: vec![Bytes::new()], dropped: 0 });
+            }
+            events.push(Event::Restored);
+        };
+        drop_and_restore(&mut events, true);
+        for _ in 0..200 {
+            drop_and_restore(&mut events, false);
+            events.push_message(Frame::default(), 1);
+        }
+        for _ in 0..3 {
+            drop_and_restore(&mut events, true);
+        }
+        let mut last: Vec<_> = std::iter::from_fn(|| events.pop()).collect();
+        assert_eq!(last.pop(), Some(Event::Restored));
+        assert_eq!(last.pop(), Some(Event::Lost { reason: None, unacknowledged: vec![], dropped: 3 }));
+        assert_eq!(last.pop(), Some(Event::Dropped(DropReason::TakenOver)));
     }
 
     #[test]

@@ -101,13 +101,13 @@ async fn use_up(mut connection: Connection, script: &[u8]) {
 fn follows(online: bool, event: &Event) -> bool {
     match event {
         Event::Message(_) | Event::Gap(_) => assert!(online, "{event:?} without a socket"),
-        Event::Dropped { .. } => assert!(online, "dropped twice"),
-        Event::Restored | Event::SessionLost { .. } => assert!(!online, "restored twice"),
+        Event::Disconnected { .. } => assert!(online, "disconnected twice"),
+        Event::Reconnected { .. } | Event::SessionLost { .. } => assert!(!online, "reconnected twice"),
         _ => {}
     }
     match event {
-        Event::Dropped { .. } => false,
-        Event::Restored => true,
+        Event::Disconnected { .. } => false,
+        Event::Reconnected { .. } => true,
         _ => online,
     }
 }

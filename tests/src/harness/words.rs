@@ -43,7 +43,7 @@ pub async fn numbers(connection: &mut Connection, count: usize) -> Vec<u64> {
     while numbers.len() < count {
         match next_event(connection).await {
             Event::Message(frame) => numbers.push(frame.decode().expect("the payload is a number")),
-            Event::Dropped { .. } | Event::Restored => {}
+            Event::Disconnected { .. } | Event::Reconnected { .. } => {}
             other => panic!("unexpected: {}", describe(&other)),
         }
     }
@@ -54,9 +54,9 @@ pub async fn numbers(connection: &mut Connection, count: usize) -> Vec<u64> {
 pub fn describe(event: &Event) -> String {
     match event {
         Event::Message(frame) => format!("message {}", describe_frame(frame)),
-        Event::Dropped { reason } => format!("dropped: {reason}"),
+        Event::Disconnected { reason } => format!("dropped: {reason}"),
         Event::Refused(refusal) => format!("refused: {}", refusal.status),
-        Event::Restored => "restored".into(),
+        Event::Reconnected { .. } => "restored".into(),
         Event::Gap(gap) => format!("gap {}-{}", gap.from, gap.to),
         Event::SessionLost { reason, unacknowledged, .. } => {
             let why = match reason {

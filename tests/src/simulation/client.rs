@@ -143,8 +143,8 @@ fn tale(event: Event, plain: bool) -> Option<Tale> {
     Some(match event {
         Event::Refused(_) => return None,
         Event::Message(frame) => Tale::Message(number_of(&frame)),
-        Event::Dropped { reason } => Tale::Dropped(reason.to_string()),
-        Event::Restored => Tale::Restored,
+        Event::Disconnected { reason } => Tale::Dropped(reason.to_string()),
+        Event::Reconnected { resumed } => Tale::Restored { resumed },
         Event::Gap(gap) => Tale::Gap(gap.from, gap.to),
         Event::SessionLost { unacknowledged, .. } => {
             Tale::Lost(unacknowledged.iter().map(number_of).collect())

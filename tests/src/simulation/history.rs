@@ -237,10 +237,13 @@ pub enum End {
 pub enum Tale {
     /// `Event::Message`
     Message(FrameNo),
-    /// `Event::Dropped`
+    /// `Event::Disconnected`
     Dropped(String),
-    /// `Event::Restored`
-    Restored,
+    /// `Event::Reconnected`
+    Restored {
+        /// Whether the session was resumed.
+        resumed: bool,
+    },
     /// `Event::Gap`
     Gap(u64, u64),
     /// `Event::SessionLost`, with what was never acknowledged.
@@ -396,7 +399,8 @@ impl fmt::Display for Tale {
         match self {
             Self::Message(frame) => write!(f, "message {frame}"),
             Self::Dropped(why) => write!(f, "dropped: {why}"),
-            Self::Restored => f.write_str("restored"),
+            Self::Restored { resumed: true } => f.write_str("restored"),
+            Self::Restored { resumed: false } => f.write_str("restored, not resumed"),
             Self::Gap(from, to) => write!(f, "gap {from}-{to}"),
             Self::Lost(frames) => write!(f, "session lost {frames:?}"),
             Self::Closed { why, .. } => write!(f, "closed: {why}"),

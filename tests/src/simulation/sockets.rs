@@ -159,7 +159,7 @@ impl Figures {
                 What::Callback { call: Call::Message(_), .. } => figures.messages += 1,
                 What::Told { tale: Tale::Message(_), .. } => figures.messages += 1,
                 What::Told { tale: Tale::Dropped(_), .. } => figures.lost += 1,
-                What::Told { tale: Tale::Restored, .. } => figures.restored += 1,
+                What::Told { tale: Tale::Restored { .. }, .. } => figures.restored += 1,
                 _ => {}
             }
         }

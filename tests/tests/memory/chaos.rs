@@ -89,10 +89,12 @@ async fn client_hears(client: &mut Connection, seed: u64) {
                 last += 1;
                 assert_eq!(frame.decode::<u64>().unwrap(), last, "seed {seed}: at the client");
             }
-            Event::Dropped { .. } => {
+            Event::Disconnected { .. } => {
                 assert!(!std::mem::replace(&mut away, true), "seed {seed}: dropped twice")
             }
-            Event::Restored => assert!(std::mem::replace(&mut away, false), "seed {seed}: restored twice"),
+            Event::Reconnected { resumed: true } => {
+                assert!(std::mem::replace(&mut away, false), "seed {seed}: restored twice")
+            }
             other => panic!("seed {seed}: {}", describe(&other)),
         }
     }

@@ -18,7 +18,7 @@ fn scale() -> usize {
 }
 
 async fn restored(client: &mut Connection) {
-    while !matches!(next_event(client).await, Event::Restored) {}
+    while !matches!(next_event(client).await, Event::Reconnected { .. }) {}
 }
 
 #[test]

@@ -134,8 +134,8 @@ impl Member {
                         self.came(stamp);
                     }
                 }
-                Event::Dropped { .. } => self.ask(&connection),
-                Event::Restored if !back => {
+                Event::Disconnected { .. } => self.ask(&connection),
+                Event::Reconnected { .. } if !back => {
                     back = true;
                     self.restored();
                 }

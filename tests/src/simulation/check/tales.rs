@@ -20,8 +20,11 @@ pub(super) fn check(facts: &Facts, findings: &mut Findings) {
                 Tale::Dropped(_) => away = true,
                 Tale::Lost(_) if !away || lost => bad("lost while connected".into()),
                 Tale::Lost(_) => lost = true,
-                Tale::Restored if !away => bad("restored without a drop".into()),
-                Tale::Restored => (away, lost) = (false, false),
+                Tale::Restored { .. } if !away => bad("restored without a drop".into()),
+                Tale::Restored { resumed } if *resumed == (lost || client.plain) => {
+                    bad(format!("{tale}, which is not true"));
+                }
+                Tale::Restored { .. } => (away, lost) = (false, false),
                 Tale::Message(_) | Tale::Gap(..) if away => bad(format!("{tale} before it is restored")),
                 Tale::Message(_) | Tale::Gap(..) => {}
                 Tale::Closed { .. } => over = true,

@@ -116,7 +116,7 @@ fn a_good_history_keeps_everything() {
         to_client(1, 4, Outcome::Delivered),
         call(1, Call::Restore),
         heard(1, 3),
-        told(1, Tale::Restored),
+        told(1, Tale::Restored { resumed: true }),
         got(1, 4),
         rest(1, true, counts),
         ended(1, 0, &[]),
@@ -156,7 +156,7 @@ fn twice_is_not_once() {
 fn in_plain_mode_a_frame_may_come_again_on_the_next_socket_and_not_on_the_same() {
     let begins =
         || concat([started(), connected(1, false, true), to_client(1, 1, Outcome::Accepted), got(1, 1)]);
-    let away = concat([told(1, Tale::Dropped("lost".into())), told(1, Tale::Restored)]);
+    let away = concat([told(1, Tale::Dropped("lost".into())), told(1, Tale::Restored { resumed: false })]);
     assert_eq!(broken(concat([begins(), away, got(1, 1)])), []);
     assert_eq!(broken(concat([begins(), got(1, 1)])), [Property::Once]);
 }
@@ -343,7 +343,9 @@ fn tales_have_an_order() {
     let message = || concat([to_client(1, 1, Outcome::Accepted), got(1, 1)]);
     let histories = [
         concat([dropped(), dropped()]),
-        told(1, Tale::Restored),
+        told(1, Tale::Restored { resumed: true }),
+        concat([dropped(), told(1, Tale::Restored { resumed: false })]),
+        concat([dropped(), told(1, Tale::Lost(vec![])), told(1, Tale::Restored { resumed: true })]),
         told(1, Tale::Lost(vec![])),
         concat([dropped(), message()]),
         concat([closed(), message()]),

@@ -33,7 +33,7 @@ struct Reached {
 
 /// The messages from one socket to the next, or all where it makes no difference.
 fn stretches(client: &ClientFacts) -> impl Iterator<Item = &[(When, Tale)]> {
-    client.told.split(|(_, tale)| client.plain && matches!(tale, Tale::Restored))
+    client.told.split(|(_, tale)| client.plain && matches!(tale, Tale::Restored { .. }))
 }
 
 fn messages(told: &[(When, Tale)]) -> impl Iterator<Item = (When, FrameNo)> {
