@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_those_of_the_documentation() {
+    fn documentation_states_the_defaults() {
         let secs = Duration::from_secs;
         let options = Options::default();
         let is = |option: &str, text: &str, holds: bool| {

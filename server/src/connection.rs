@@ -1,4 +1,4 @@
-//! [`Connection`]: a session, as its application sees it.
+//! [`Connection`]: the application's handle to a session.
 
 mod expiry_slot;
 pub(crate) use expiry_slot::{Loss, NOWHERE};
@@ -34,70 +34,71 @@ use crate::session::attachment::Attachment;
 
 /// A connection that outlives its sockets: a session.
 ///
-/// Cheap to clone; all clones are the same connection, and equal: two connections with the same ID, one after the other, are not.
-/// It stays valid after the session has ended: [`Self::send`] then fails. What it takes is free when the last clone is dropped:
-/// [`Self::downgrade`] gives a handle that does not count.
+/// Cheap to clone. Clones of one connection are equal; two successive connections with the same ID are not. A handle stays valid
+/// after the session has ended: [`Self::send`] then fails. The connection's memory is freed when the last handle is dropped.
+/// [`Self::downgrade`] creates a handle that does not keep it alive.
 #[derive(Clone)]
 pub struct Connection(Arc<Inner>);
 
-/// What a broadcast looks at comes first, in as few lines of the cache as can be: of a thousand members none is in it any more.
+/// The fields that a broadcast reads come first, in as few cache lines as possible: in a room of a thousand members, none of them
+/// is still cached.
 #[repr(C)]
 struct Inner {
     shared: Arc<ServerInner>,
-    /// The codec's place among the server's, by which a broadcast finds its encoding.
+    /// The codec's index among the server's codecs, by which a broadcast finds its encoding.
     codec_index: u16,
-    /// There may be an arriving socket. Looked at each time, so that the lock need not be.
+    /// Whether `pending_socket` may contain a socket. The task checks this flag on every poll, and so rarely needs the lock.
     has_pending_socket: AtomicBool,
     gone: AtomicBool,
-    /// Where the room lists this connection; guarded by the room's lock.
+    /// The connection's index in its room's list; guarded by the room's lock.
     room_slot: AtomicU32,
     session: SharedSession,
-    /// Where the attached socket is.
+    /// The address of the attached socket's driver.
     prefetch_hint: PrefetchHint,
     attachment: Mutex<Attachment>,
-    /// Sockets that have asked for this session and are not attached yet; the latest wins.
+    /// The socket that waits to be attached to this session. Of several, the one with the latest epoch stays.
     pending_socket: Mutex<Option<Box<PendingSocket>>>,
     who: SessionKey,
     /// Unique in this process, for maps and logs.
     number: u64,
-    /// Mostly none.
+    /// Usually `None`.
     cold: Option<Box<ColdFields>>,
-    /// Where that is of IP version 4.
+    /// The peer's address, if it is an IPv4 address.
     remote_addr: Option<SocketAddrV4>,
-    /// Its place among those who wait for a socket, or [`NOWHERE`]; guarded by their lock.
+    /// Its slot in the expiry queue, or [`NOWHERE`]; guarded by the queue's lock.
     expiry_slot: AtomicU32,
-    /// Since which [`Loss`] it has that place; guarded by the same lock.
+    /// The [`Loss`] since which it has been in the queue; guarded by the same lock.
     suspended_by: AtomicU32,
 }
 
-/// Its ID and its room.
+/// The ID and the room of a connection.
 pub(crate) enum SessionKey {
     Plain {
         id: Box<str>,
         room: Arc<str>,
     },
-    /// With the secret by which the session is resumed.
+    /// With the token by which the session is resumed.
     Session(Arc<SessionIdentity>),
 }
 
-/// What few connections have.
+/// The fields that few connections use.
 struct ColdFields {
-    /// What the application keeps with it.
+    /// The application's data.
     data: Option<Arc<dyn Any + Send + Sync>>,
-    /// Where that is of IP version 6.
+    /// The peer's address, if it is an IPv6 address.
     remote_addr: Option<SocketAddrV6>,
 }
 
-/// A socket that wants to be attached.
+/// A socket that waits to be attached.
 pub(crate) struct PendingSocket {
     pub(crate) driver: Box<SocketDriver>,
-    /// The count of a resume offer, in session mode.
+    /// The number of received frames in the resume offer, in session mode.
     pub(crate) received: Option<u64>,
-    /// Whether the session was there before.
+    /// Whether the session existed before this socket.
     pub(crate) resumes: bool,
 }
 
-/// What a [`Connection`] is made of.
+/// The parts of a new [`Connection`].
 pub(crate) struct NewConnection {
     pub(crate) shared: Arc<ServerInner>,
     pub(crate) who: SessionKey,
@@ -107,10 +108,10 @@ pub(crate) struct NewConnection {
     pub(crate) session: Session,
 }
 
-/// Of the next connection of this process.
+/// The number of the next connection in this process.
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
-/// The waker of a session that rests.
+/// The waker of a hibernated session.
 impl Wake for Inner {
     fn wake(self: Arc<Self>) {
         let connection = Connection(self);
@@ -120,7 +121,7 @@ impl Wake for Inner {
 }
 
 impl Connection {
-    /// What a connection takes, beside its socket and its task.
+    /// The size of a connection without its socket and its task.
     #[cfg(test)]
     pub(crate) const SIZE: usize = size_of::<Inner>();
 
@@ -151,7 +152,7 @@ impl Connection {
         }))
     }
 
-    /// The connection ID that `ConnectFn` assigned, or the random one that stands for it.
+    /// The connection ID that `ConnectFn` assigned, or the random one that was generated.
     pub fn id(&self) -> &str {
         match &self.0.who {
             SessionKey::Plain { id, .. } => id,
@@ -164,9 +165,9 @@ impl Connection {
         Some(&**self.shared_room()).filter(|room| !room.is_empty())
     }
 
-    /// The number of the session: no other one in this process has it, or gets it later. A later session is given a greater number. It
-    /// tells sessions apart that have the same [ID](Self::id) one after the other, as when a newcomer replaces the one that had it
-    /// ([`DuplicateId`](crate::DuplicateId)). For maps and logs; the client does not know it.
+    /// The number of the session, which is unique in this process; later sessions have greater numbers. It distinguishes
+    /// successive sessions with the same [ID](Self::id), for example when a new session replaces another
+    /// ([`DuplicateId`](crate::DuplicateId)). Use it in maps and logs; the client does not know it.
     pub fn number(&self) -> u64 {
         self.0.number
     }
@@ -179,45 +180,45 @@ impl Connection {
         }
     }
 
-    /// The address from which the session was opened, where the listener knew it ([`Server::listen`](crate::Server::listen), [`Server::serve`](crate::Server::serve)). A
-    /// resume from elsewhere does not change it.
+    /// The address from which the session was opened, if the listener knew it ([`Server::listen`](crate::Server::listen),
+    /// [`Server::serve`](crate::Server::serve)). A resume from another address does not change it.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         let v6 = || self.0.cold.as_ref()?.remote_addr;
         self.0.remote_addr.map(SocketAddr::from).or_else(|| v6().map(SocketAddr::from))
     }
 
-    /// The data that `ConnectFn` attached with [`Identity::with_data`](crate::Identity::with_data); `None` where it attached
-    /// none, or some of another type. It is dropped with the connection's last handle; the server lets go of its own when
+    /// The data that `ConnectFn` attached with [`Identity::with_data`](crate::Identity::with_data); `None` if it attached none,
+    /// or data of another type. The data is dropped with the connection's last handle; the server drops its own handle when
     /// `on_disconnect` has returned.
     pub fn data<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.0.cold.as_ref()?.data.as_ref()?.downcast_ref()
     }
 
-    /// Whether a socket is attached at this moment. In the next one that may have changed: for lists of who is there, not for
-    /// deciding whether to send.
+    /// Whether a socket is attached at this moment. The answer may be outdated when it arrives: use it for lists of members, not
+    /// to decide whether to send.
     pub fn is_attached(&self) -> bool {
         self.0.session.drive(|session| session.state() == SessionState::Connected)
     }
 
-    /// Accepts a frame for the peer. Success in session mode means: it will be delivered exactly once and in order while
-    /// the session lives, or the peer is told that it misses it (PROTOCOL.md §6).
+    /// Sends a frame to the peer. In session mode, success means that the frame will be delivered exactly once and in order while
+    /// the session lives, or that the peer gets a report of the gap (PROTOCOL.md §6).
     ///
-    /// Does not wait. Costs one encoding, a place in the queue, and the bytes until the peer has acknowledged them.
+    /// Does not wait. Costs one encoding, a queue entry, and the encoded bytes until the peer has acknowledged them.
     ///
     /// # Errors
-    /// [`SendError::Full`] when the peer takes or acknowledges less than is sent (or what
-    /// [`Builder::overflow`](crate::Builder::overflow) says), [`SendError::Closed`] once the session has ended,
-    /// [`SendError::Reserved`] for an event that begins with `$` in session mode, [`SendError::Encode`] when the payload has no
-    /// image in the peer's codec. The frame is then not queued.
+    /// [`SendError::Full`] if the send buffer is full, because the peer receives or acknowledges more slowly than frames are sent
+    /// ([`Builder::overflow`](crate::Builder::overflow) sets another policy), [`SendError::Closed`] once the session has ended,
+    /// [`SendError::Reserved`] for an event that begins with `$` in session mode, [`SendError::Encode`] if the peer's codec
+    /// cannot represent the payload. The frame is then not queued.
     pub fn send(&self, frame: &Frame) -> Result<(), SendError> {
         self.send_with(frame, self.0.shared.options.overflow)
     }
 
-    /// Like [`Self::send`], with another policy for this frame where the buffer is full. What is dropped is counted, and in
-    /// session mode the peer is told.
+    /// Like [`Self::send`], with another policy for this frame if the buffer is full. Dropped frames are counted, and in session
+    /// mode they are reported to the peer.
     ///
     /// # Errors
-    /// As [`Self::send`]; [`SendError::Full`] with [`Overflow::Reject`] alone, and [`SendError::Closed`] where
+    /// As [`Self::send`], but [`SendError::Full`] only with [`Overflow::Reject`], and [`SendError::Closed`] also when
     /// [`Overflow::Disconnect`] has ended the session.
     pub fn send_with(&self, frame: &Frame, overflow: Overflow) -> Result<(), SendError> {
         let message = self.encode(frame)?;
@@ -225,21 +226,21 @@ impl Connection {
         Ok(())
     }
 
-    /// Like [`Self::send`], but waits for room in the buffer, no longer than the write timeout.
+    /// Like [`Self::send`], but waits for space in the buffer, at most for the write timeout.
     ///
-    /// Dropping the future before it is ready leaves the frame unsent.
+    /// Cancel safe: if the future is dropped before it completes, the frame is not sent.
     ///
     /// # Errors
-    /// As [`Self::send`], with [`SendError::Timeout`] in the place of [`SendError::Full`].
+    /// As [`Self::send`], with [`SendError::Timeout`] instead of [`SendError::Full`].
     pub async fn send_wait(&self, frame: &Frame) -> Result<(), SendError> {
         let message = self.encode(frame)?;
         self.0.session.send_wait(message, self.0.shared.options.write_timeout).await?;
         Ok(())
     }
 
-    /// Like [`Self::send_wait`], and waits until the peer has acknowledged the frame: its side of the session has received it,
-    /// and delivers it once and in order. That takes a round trip (PROTOCOL.md §4, `$sync`), and longer while the peer's
-    /// application is behind; sockets may be lost meanwhile.
+    /// Like [`Self::send_wait`], but also waits until the peer has acknowledged the frame: the peer's session has received it,
+    /// and delivers it once and in order. This takes a round trip (PROTOCOL.md §4, `$sync`), and longer while the peer's
+    /// application lags behind. Sockets may be lost and replaced meanwhile.
     ///
     /// Dropping the future stops the waiting; a frame that was accepted is delivered all the same.
     ///
@@ -248,16 +249,16 @@ impl Connection {
     /// # async fn example(connection: Connection, order: Frame) {
     /// match connection.send_acked(&order).await {
     ///     Ok(()) => println!("delivered"),
-    ///     Err(DeliveryError::Ended) => println!("gone, and nobody knows whether it has arrived"),
+    ///     Err(DeliveryError::Ended) => println!("the session ended; the order may have arrived"),
     ///     Err(error) => println!("not delivered: {error}"),
     /// }
     /// # }
     /// ```
     ///
     /// # Errors
-    /// [`DeliveryError::NotSent`] as [`Self::send_wait`] fails, [`DeliveryError::Dropped`] when the buffer overflowed later and the
-    /// frame was given up, [`DeliveryError::Ended`] when the session ended first, [`DeliveryError::PlainMode`] where nobody
-    /// acknowledges.
+    /// [`DeliveryError::NotSent`] if [`Self::send_wait`] would fail, [`DeliveryError::Dropped`] if the buffer overflowed later
+    /// and the frame was evicted, [`DeliveryError::Ended`] if the session ended first, [`DeliveryError::PlainMode`] in plain
+    /// mode, which has no acknowledgements.
     pub async fn send_acked(&self, frame: &Frame) -> Result<(), DeliveryError> {
         let message = self.encode(frame)?;
         self.0.session.send_acked(message, self.0.shared.options.write_timeout).await
@@ -269,21 +270,21 @@ impl Connection {
         Ok(ws::encode_message(message.kind, &message.data))
     }
 
-    /// Closes the connection with 1000 and no reason: it accepts nothing more, delivers what was accepted, within the
-    /// [close timeout](crate::Builder::close_timeout), then closes the socket, and the session ends. Messages that the
-    /// application has not handled yet are discarded. rejoin's client does not reconnect.
+    /// Closes the connection with 1000 and no reason: it accepts no more frames, delivers the accepted ones within the [close
+    /// timeout](crate::Builder::close_timeout), closes the socket, and ends the session. Messages that the application has not
+    /// handled yet are discarded. rejoin's client does not reconnect.
     ///
     /// Returns at once; [`Self::closed`] waits.
     pub fn close(&self) {
         self.begin_close(CloseFrame::from_static(1000, ""));
     }
 
-    /// Like [`Self::close`], with a close code and a reason. After a code of 4001 to 4999 rejoin's client reconnects, and learns
-    /// that the session is lost (PROTOCOL.md §7).
+    /// Like [`Self::close`], with a close code and a reason. After a code of 4001 to 4999, rejoin's client reconnects, and gets a
+    /// report that the session is lost (PROTOCOL.md §7).
     ///
     /// # Errors
-    /// Fails for a code that may not be sent and for a reason longer than 123 bytes (RFC 6455 §7.4, §5.5); nothing is closed
-    /// then.
+    /// Fails for a code that must not be sent, and for a reason longer than 123 bytes (RFC 6455 §7.4, §5.5). The connection is
+    /// then not closed.
     pub fn close_with(&self, code: u16, reason: impl Into<Cow<'static, str>>) -> Result<(), InvalidClose> {
         self.begin_close(CloseFrame::new(code, reason)?);
         Ok(())
@@ -301,28 +302,28 @@ impl Connection {
         }
         let ends = &self.0.shared.ends;
         let end = ends.of(self.0.number);
-        // It hears of every end from here on, also before it is polled.
+        // `notified` receives every notification from here on, even before it is first polled.
         let notified = end.notified();
         if self.is_gone() {
-            // It ended a moment ago, perhaps before anybody was to be notified.
+            // The session may have ended before `end` was registered, so that nothing would notify it.
             ends.tell(self.0.number);
         }
         notified.await;
     }
 
-    /// Whether frames are accepted: the session has not ended, and is not closing.
+    /// Whether the connection accepts frames: the session has not ended, and is not closing.
     pub fn is_open(&self) -> bool {
         self.0.session.drive(|session| session.is_open())
     }
 
-    /// Frames in and out so far, over all sockets of the session.
+    /// The session's counters, over all its sockets so far.
     pub fn counts(&self) -> Counts {
         self.0.session.drive(|session| session.counts())
     }
 
-    // --- for the rest of the server
+    // --- internal
 
-    /// The data, with a share in it.
+    /// The data as a shared pointer.
     pub(crate) fn shared_data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.0.cold.as_ref()?.data.clone()?.downcast().ok()
     }
@@ -335,7 +336,7 @@ impl Connection {
         &self.0.number
     }
 
-    /// The name of its room; empty if it has none, since no room has that name.
+    /// The name of the room; empty if it has none, because no room can have that name.
     pub(crate) fn shared_room(&self) -> &Arc<str> {
         match &self.0.who {
             SessionKey::Plain { room, .. } => room,
@@ -372,12 +373,12 @@ impl Connection {
         self.0.session.resubscribe(from, to, self.0.codec_index)
     }
 
-    /// A span for what is logged of this session.
+    /// The span for the session's log events.
     pub(crate) fn span(&self) -> tracing::Span {
         tracing::debug_span!("session", id = self.id(), room = self.room())
     }
 
-    /// The attached socket; `None` while somebody else uses it.
+    /// The attached socket; `None` while another thread holds the lock.
     pub(crate) fn try_attachment(&self) -> Option<MutexGuard<'_, Attachment>> {
         match self.0.attachment.try_lock() {
             Ok(socket) => Some(socket),
@@ -386,12 +387,13 @@ impl Connection {
         }
     }
 
-    /// The same, waited for: for a task that ends, and cannot come back to it. Nobody who holds it waits for a task.
+    /// Like [`Self::try_attachment`], but blocks, for a task that ends and cannot try again later. Cannot deadlock: a thread that
+    /// holds this lock never waits for a task.
     pub(crate) fn attachment(&self) -> MutexGuard<'_, Attachment> {
         self.0.attachment.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what is queued; where the socket is in use, its task does.
+    /// Writes queued frames. If the socket is in use, its task is woken and does it.
     pub(crate) fn flush(&self, now: Instant) {
         let wakes = if let Some(mut socket) = self.try_attachment() {
             socket.flush(&self.0.shared, self, now)
@@ -404,10 +406,10 @@ impl Connection {
         }
     }
 
-    /// Has the processor fetch this connection; once that has come, [`Self::prefetch_session`] and [`Self::prefetch_driver`] have it
-    /// fetch what a broadcast looks at.
+    /// Prefetches this connection's cache lines. Once they have arrived, [`Self::prefetch_session`] and [`Self::prefetch_driver`]
+    /// prefetch the memory that a broadcast reads next.
     pub(crate) fn prefetch(&self) {
-        // Up to the socket's link, behind its lock.
+        // Up to the pointer to the socket's driver, which follows the lock.
         prefetch(&*self.0, offset_of!(Inner, attachment) + 32);
     }
 
@@ -419,7 +421,7 @@ impl Connection {
         self.0.prefetch_hint.prefetch(SocketDriver::HOT);
     }
 
-    /// A socket is attached.
+    /// Notes the address of the driver that has been attached, for [`Self::prefetch_driver`].
     pub(crate) fn note_prefetch_driver(&self, driver: &SocketDriver) {
         self.0.prefetch_hint.set(driver);
     }
@@ -429,17 +431,18 @@ impl Connection {
     }
 
     pub(crate) fn set_room_slot(&self, place: usize) {
-        let place = u32::try_from(place).expect("a room has fewer members");
+        let place = u32::try_from(place).expect("a room has fewer than 2^32 members");
         self.0.room_slot.store(place, Ordering::Relaxed);
     }
 
-    /// Has the session go on without a task, where it can: the next thing that comes for it begins one.
+    /// Hibernates the session if its state allows it: it then has no task, and its waker starts a new one. Returns whether it
+    /// hibernates.
     pub(crate) fn hibernate(&self) -> bool {
         let counts = SessionReporter::is_wanted(&self.0.shared);
         self.0.session.hibernate(self.0.clone().into(), counts)
     }
 
-    /// Ends the session at once. Returns whether it had not ended before.
+    /// Ends the session at once. Returns `false` if it had already ended.
     pub(crate) fn end(&self, reason: CloseReason) -> bool {
         self.0.session.command(|session| {
             let lives = session.state() != SessionState::Closed;
@@ -448,21 +451,22 @@ impl Connection {
         })
     }
 
-    /// Hands a socket to the session's task. Returns one that had arrived before, and is left.
+    /// Stores a socket for the session's task, and wakes the task. Returns the socket that loses, if two wait: the one with the
+    /// earlier epoch.
     pub(crate) fn arrive(&self, pending: PendingSocket) -> Option<PendingSocket> {
         let mut slot = self.0.pending_socket.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = match &*slot {
+        let loser = match &*slot {
             Some(waiting) if waiting.driver.epoch() > pending.driver.epoch() => Some(pending),
-            _ => slot.replace(Box::new(pending)).map(|left| *left),
+            _ => slot.replace(Box::new(pending)).map(|loser| *loser),
         };
         self.0.has_pending_socket.store(true, Ordering::Release);
         drop(slot);
-        // The task looks at the slot whenever it is woken.
+        // The task checks the slot each time that it is woken.
         self.0.session.wake_driver();
-        left
+        loser
     }
 
-    /// Whether there may be a socket that waits to be attached.
+    /// Whether a socket may be waiting to be attached.
     pub(crate) fn has_pending_socket(&self) -> bool {
         self.0.has_pending_socket.load(Ordering::Acquire)
     }
@@ -471,25 +475,26 @@ impl Connection {
         if self.has_pending_socket() { self.take_late_socket() } else { None }
     }
 
-    /// The same, for a session that is [gone](Self::is_gone). Always looks under the lock: whoever brings a socket stores it there
-    /// before it reads `gone`, and this is called after `gone` was stored. So one of the two sees the other, which
-    /// `has_pending_socket` and `gone` alone, each stored before the other is read, do not guarantee.
+    /// Like [`Self::take_pending_socket`], for a session that is [gone](Self::is_gone). Always checks under the lock: a thread
+    /// that brings a socket stores it under the lock before it reads `gone`, and this method is called after `gone` has been
+    /// stored. So at least one of the two sees the other's store. The two flags alone do not guarantee that, since each thread
+    /// stores one and then reads the other.
     pub(crate) fn take_late_socket(&self) -> Option<PendingSocket> {
         let mut slot = self.0.pending_socket.lock().unwrap_or_else(PoisonError::into_inner);
         self.0.has_pending_socket.store(false, Ordering::Release);
         slot.take().map(|pending| *pending)
     }
 
-    /// The session's task has ended for good.
+    /// Marks the session's task as ended for good, and notifies [`Self::closed`].
     pub(crate) fn set_gone(&self) {
         self.0.gone.store(true, Ordering::Release);
         self.0.shared.ends.tell(self.0.number);
     }
 
-    /// What a socket is told that has come too late.
+    /// The close frame for a socket that arrived too late for this session.
     pub(crate) fn farewell(&self) -> CloseFrame {
         self.0.session.drive(|session| match session.ended() {
-            // Nobody has decided against this client: it comes again, and gets a fresh session.
+            // Neither side closed the session on purpose: the client may reconnect, and gets a fresh session.
             None
             | Some(
                 CloseReason::Normal
@@ -505,7 +510,7 @@ impl Connection {
         self.0.gone.load(Ordering::Acquire)
     }
 
-    /// How many handles there are.
+    /// The number of handles to this connection.
     #[cfg(test)]
     pub(crate) fn handles(&self) -> usize {
         Arc::strong_count(&self.0)

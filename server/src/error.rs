@@ -1,16 +1,16 @@
-//! One error for each operation that can fail.
+//! The errors of operations on a server: one type for each operation.
 
 use std::fmt;
 
 use rejoin_core::EncodeError;
 
-/// Why a broadcast failed. Nobody got the frame.
+/// The error of [`Server::broadcast`](crate::Server::broadcast). No member got the frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BroadcastError {
     /// The event begins with `$`, and a member of the room is in session mode (PROTOCOL.md §3).
     Reserved,
-    /// The frame has no image in any member's codec.
+    /// No member's codec can represent the frame.
     Encode(EncodeError),
     /// The server has been shut down.
     ShutDown,
@@ -35,7 +35,7 @@ impl std::error::Error for BroadcastError {
     }
 }
 
-/// Why a connection could not be kicked or cut.
+/// The error of [`Server::kick`](crate::Server::kick) and [`Server::cut`](crate::Server::cut).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectionError {

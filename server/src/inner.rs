@@ -106,10 +106,10 @@ impl ServerInner {
 
     /// Passes a socket to the session's task.
     pub(crate) fn arrive(&self, connection: &Connection, pending: PendingSocket) {
-        if let Some(left) = connection.arrive(pending) {
+        if let Some(loser) = connection.arrive(pending) {
             self.refuse_late(connection, ResumeRefused::Overtaken);
             let frame = CloseFrame::from_static(4000, "taken over");
-            self.close_socket(left.driver, Detach::Leave(frame));
+            self.close_socket(loser.driver, Detach::Leave(frame));
         }
         // After the socket is stored. The task that ends marks the connection first and looks for a socket afterwards: whichever
         // comes second closes the socket, which would otherwise stay open without a task.
@@ -232,12 +232,12 @@ mod tests {
     use crate::{ConnectRequest, Identity, Metrics, Reject, Server};
 
     #[test]
-    fn a_server_that_is_dropped_leaves_no_task_behind() {
+    fn dropped_server_leaves_no_task() {
         let shared = server();
         let tasks = shared.tasks.clone();
         runtime().block_on(async {
             shared.runtimes.note();
-            assert_eq!(tasks.len(), 1, "it watches the runtime");
+            assert_eq!(tasks.len(), 1, "one task watches the runtime");
             drop(shared);
             while !tasks.is_empty() {
                 tokio::task::yield_now().await;
@@ -256,13 +256,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn sockets_that_lose_or_come_late_hear_why() {
-        let told = Refused::default();
+    async fn losing_and_late_sockets_get_a_reason() {
+        let reported = Refused::default();
         let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
-        let server = Server::builder(connect).metrics(told.clone()).build().unwrap();
+        let server = Server::builder(connect).metrics(reported.clone()).build().unwrap();
         let shared = server.shared();
         let connection = connection(shared);
-        let hears = async |mut theirs: tokio::io::DuplexStream| {
+        let received = async |mut theirs: tokio::io::DuplexStream| {
             // An unmasked close frame: its code, and its reason.
             let mut frame = [0; 64];
             let read = theirs.read(&mut frame).await.unwrap();
@@ -272,17 +272,17 @@ mod tests {
         };
         let [(early, one), (late, _two)] = [(); 2].map(|()| pending(&connection, true));
         shared.arrive(&connection, late);
-        assert!(told.0.lock().unwrap().is_empty());
+        assert!(reported.0.lock().unwrap().is_empty());
         shared.arrive(&connection, early);
-        assert_eq!(hears(one).await, (4000, "taken over".into()));
-        assert_eq!(*told.0.lock().unwrap(), [ResumeRefused::Overtaken]);
+        assert_eq!(received(one).await, (4000, "taken over".into()));
+        assert_eq!(*reported.0.lock().unwrap(), [ResumeRefused::Overtaken]);
         connection.set_gone();
         for resumes in [true, false] {
             let (late, three) = pending(&connection, resumes);
             connection.take_pending_socket();
             shared.arrive(&connection, late);
-            assert_eq!(hears(three).await, (1001, "session ended".into()));
+            assert_eq!(received(three).await, (1001, "session ended".into()));
         }
-        assert_eq!(*told.0.lock().unwrap(), [ResumeRefused::Overtaken, ResumeRefused::Ended]);
+        assert_eq!(*reported.0.lock().unwrap(), [ResumeRefused::Overtaken, ResumeRefused::Ended]);
     }
 }

@@ -1,7 +1,7 @@
 //! A WebSocket server whose connections are sessions that outlive their sockets.
 //!
-//! A [`Connection`] is a session: the socket under it may be cut, swapped or taken over, and inside the resume window
-//! nothing that was accepted is lost or repeated. Where that cannot be kept, the side that misses something is told what.
+//! A [`Connection`] is a session: the socket under it may be cut or replaced, and within the resume window no accepted frame is
+//! lost or delivered twice. Where that cannot be guaranteed, the side that misses frames gets a report of the gap.
 //!
 //! ```
 //! use rejoin_server::{ConnectRequest, Identity, Reject, Server};
@@ -20,7 +20,7 @@
 //!     .build()?;
 //! let listening = server.listen("127.0.0.1:0").await?;
 //!
-//! // A client of ours, for the sake of the example.
+//! // A client, to complete the example.
 //! let url = format!("ws://{}/?room=lobby", listening.local_addr());
 //! let mut client = rejoin_client::Client::builder(url).connect().await?;
 //! client.send(&rejoin_client::Frame::new("chat.message", "hello")?)?;
@@ -31,66 +31,73 @@
 //! # }
 //! ```
 //!
-//! The [`guide`] goes on from here: authentication, rooms, limits, shutdown, deployment, tests.
+//! # Contents
+//!
+//! - [`guide`]: getting started, authentication, messages, reconnecting, limits, deployment, testing
+//! - [The life of a connection](#the-life-of-a-connection) and the [two modes](#two-modes) of the protocol
+//! - [What happens when](#what-happens-when): each event, and its effect on the connection and its callbacks
+//! - [Metrics and logs](#metrics-and-logs)
+//! - [`Builder`]: all options and callbacks, with their defaults
 //!
 //! # The life of a connection
 //!
-//! An upgrade request is read and checked ([`Service`]), and [`ConnectFn`] says who it is. A resume offer that holds goes on
-//! with its session; anything else opens a fresh one, which joins its room and gets a task of its own. That task reads,
-//! decodes, runs the callbacks one after the other, and writes. When the socket is lost the session waits for the next one,
-//! for the resume window ([`Builder::resume_window`]); frames sent meanwhile are kept ([`Builder::send_buffer`]). While it waits
-//! it has no task, and costs about 500 bytes beside its frames.
+//! The server reads and checks an upgrade request ([`Service`]), and [`ConnectFn`] decides who the client is. A valid resume
+//! offer continues its session. Any other request opens a fresh session, which joins its room and gets its own task. The task
+//! reads, decodes, runs the callbacks one after the other, and writes. When its socket is lost, the session waits for the next
+//! one until the resume window ends ([`Builder::resume_window`]), and buffers the frames that are sent to it
+//! ([`Builder::send_buffer`]). While it waits it has no task, and costs about 500 bytes plus its frames.
 //!
 //! # Two modes
 //!
-//! Clients that offer the subprotocol `rejoin.v1.<codec>` get session mode: frames are counted and acknowledged, in both
-//! directions, and a session is resumed by its token. Any other client gets plain mode: data frames only, and what was sent
-//! while it was away when it comes back with its connection ID. PROTOCOL.md has it all.
+//! Clients that offer the subprotocol `rejoin.v1.<codec>` get session mode: frames are counted and acknowledged in both
+//! directions, and a session is resumed by its token. Any other client gets plain mode: data frames only, and a client that
+//! returns with its connection ID gets the frames that were sent while it was away. PROTOCOL.md specifies both.
 //!
 //! # What happens when
 //!
-//! | what | the connection | callbacks, or the caller |
+//! | event | the connection | callbacks, or the caller |
 //! |---|---|---|
 //! | a client connects | a fresh session, a member of its room before the upgrade is answered | connect, once |
-//! | [`ConnectFn`] refuses, panics, takes too long | none: its own status, 500, 503 | none |
+//! | [`ConnectFn`] refuses, panics, takes too long | none; the answer is the chosen status, 500, 503 | none |
 //! | [`ConnectFn`] assigns no ID | gets a random UUID | connect |
-//! | another connection claims the ID | by [`DuplicateId`]: replaced, resumed (plain mode), or the newcomer gets 409 | disconnect of the old one: duplicate; then, after a second at most, connect of the new one |
-//! | messages arrive | are handled in order, one at a time | message; those of other connections run beside it |
-//! | a handler takes long | its client waits once 64 frames or 1 MiB are read ahead; writing goes on | nobody else waits |
-//! | a callback panics | ended with 1011, nothing else is touched | disconnect: handler panicked |
-//! | [`send`](Connection::send) | gets the frame, and nobody else does | |
+//! | another connection claims the ID | by [`DuplicateId`]: replaced, resumed (plain mode), or the newcomer gets 409 | disconnect of the old one: duplicate; then, after at most a second, connect of the new one |
+//! | messages arrive | are handled in order, one at a time | message; other connections run concurrently |
+//! | a handler takes long | its client has to wait once 64 frames or 1 MiB are read ahead; writing continues | no other connection waits |
+//! | a callback panics | ends with 1011; no other connection is affected | disconnect: handler panicked |
+//! | [`send`](Connection::send) | gets the frame, and no other connection does | |
 //! | [`send`](Server::send) to an unknown ID | | [`SendError::NotFound`] |
-//! | sends from many tasks | gets each once, those of one task in their order | |
-//! | [`send`](Connection::send) to a full buffer | goes on, the frame is not queued; or by [`Overflow`] | [`SendError::Full`]; [`send_wait`](Connection::send_wait) waits |
+//! | sends from many tasks | gets each frame once, those of one task in order | |
+//! | [`send`](Connection::send) to a full buffer | continues, the frame is not queued; or by [`Overflow`] | [`SendError::Full`]; [`send_wait`](Connection::send_wait) waits |
 //! | [`send_acked`](Connection::send_acked) | gets the frame | returns when the peer has acknowledged it |
-//! | [`broadcast`](Server::broadcast) | all members of that room get it, in the same order; no other room does | for how many it was queued; 0 for an empty or unknown room |
-//! | [`broadcast`](Server::broadcast) to one whose buffer is full | loses its oldest frame, and is told so in session mode; nobody else loses any; or by [`Overflow`] | counted in [`Stats::dropped`] |
-//! | all sessions together keep [too much](Builder::max_retained_bytes) | suspended ones end, the oldest first | disconnect: evicted |
-//! | the socket dies, or nothing arrives for the pong timeout | suspended for the window | drop |
-//! | the client comes back in time, noticed or not | goes on; what it missed is replayed in order, before anything new | (drop,) restore |
-//! | the window passes | ended | disconnect: window expired |
-//! | the socket dies, and there is no window | ended | disconnect: transport lost; never drop or restore |
-//! | [`connections`](Server::connections) | is listed while it is suspended, too | |
-//! | the client closes with 1000, or without a code | ended | disconnect: normal |
-//! | the client closes with 1002, 1007, 1008 or 1009 | ended | disconnect: remote |
+//! | [`broadcast`](Server::broadcast) | all members of the room get the frame, in the same order; no other room does | the number of members it was queued for; 0 for an empty or unknown room |
+//! | [`broadcast`](Server::broadcast) to a member whose buffer is full | loses its oldest frame, and in session mode gets a report; no other member loses a frame; or by [`Overflow`] | counted in [`Stats::dropped`] |
+//! | all sessions together retain [too many bytes](Builder::max_retained_bytes) | suspended sessions end, the oldest first | disconnect: evicted |
+//! | the socket fails, or is silent for the pong timeout | suspended for the window | drop |
+//! | the client returns in time, whether or not the loss was noticed | continues; missed frames are replayed in order, before any new one | (drop,) restore |
+//! | the window passes | ends | disconnect: window expired |
+//! | the socket fails, and there is no window | ends | disconnect: transport lost; never drop or restore |
+//! | [`connections`](Server::connections) | is listed, also while it is suspended | |
+//! | the client closes with 1000, or without a code | ends | disconnect: normal |
+//! | the client closes with 1002, 1007, 1008 or 1009 | ends | disconnect: remote |
 //! | the client closes with any other code | suspended for the window | drop |
-//! | [`Connection::close`], [`close_with`](Connection::close_with) | what was accepted is delivered, then ended | disconnect: local |
-//! | [`Server::kick`], suspended or not | ended at once | disconnect: kicked |
+//! | [`Connection::close`], [`close_with`](Connection::close_with) | delivers the accepted frames, then ends | disconnect: local |
+//! | [`Server::kick`], suspended or not | ends at once | disconnect: kicked |
 //! | [`Server::kick`] of an unknown ID | | [`ConnectionError::NotFound`] |
-//! | a message is no frame, too big, against the protocol | ended with 1007 or 1008, 1009, 1002 | disconnect: protocol, too big |
-//! | [`Server::shutdown`] | what was accepted is delivered, then ended with 1001; suspended ones end at once | disconnect: server closed; no task is left |
-//! | [`send`](Connection::send) or [`broadcast`](Server::broadcast) after it | | [`SendError::Closed`], [`BroadcastError::ShutDown`] |
+//! | a message is not a frame, is too big, violates the protocol | ends with 1007 or 1008, 1009, 1002 | disconnect: protocol, too big |
+//! | [`Server::shutdown`] | delivers the accepted frames, then ends with 1001; suspended sessions end at once | disconnect: server closed; no task remains |
+//! | [`send`](Connection::send) or [`broadcast`](Server::broadcast) after a shutdown | | [`SendError::Closed`], [`BroadcastError::ShutDown`] |
 //!
-//! # What is counted and logged
+//! # Metrics and logs
 //!
-//! [`Server::stats`] is a snapshot; [`Metrics`] are hooks for counters, gauges and histograms, with one for the facade of the
-//! crate `metrics` under the feature `metrics`.
+//! [`Server::stats`] is a snapshot. [`Metrics`] are hooks for counters, gauges and histograms; the feature `metrics` provides an
+//! implementation for the facade of the crate `metrics`.
 //!
-//! `tracing` events of a session are inside a span `session` of level debug, with its `id` and `room`: opened, socket dropped
-//! and attached, gaps; at info, with ID and room of its own: closed, with why, how long it lived and how much has passed. The beginning and
-//! the end of a shutdown are at info. Upgrades that are refused are at debug, with 5xx at info; what
-//! should not happen, such as a callback that panics, at error. Payloads, tokens, headers and queries are never logged, nor
-//! the text of a panic, which may quote them. That of an application's own [`Reject`] is, without the token of a resume offer.
+//! The `tracing` events of a session are inside a span `session` of level debug, with its `id` and `room`: opened, socket
+//! dropped, socket attached, gaps. The event closed is at info and has its own ID and room, with the reason, the session's
+//! lifetime and its frame counts. The start and the end of a shutdown are at info. Refused upgrades are at info, or at warn if
+//! they fail with an error of the application and 5xx, or come from a page of another origin. Events that should not happen, such
+//! as a panic in a callback, are at error. The logs never contain payloads, tokens, headers, queries, or the text of a panic,
+//! which may quote them. They do contain the text of an application's own [`Reject`], without the token of a resume offer.
 
 #[cfg(doc)]
 pub mod guide;

@@ -1,4 +1,4 @@
-//! Every option of a server, once: what it is, its default, its range, its cost.
+//! The options of a server: their defaults and their ranges.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,19 +10,19 @@ use rejoin_core::{Codec, Mode, Overflow, SessionConfig, Side, is_codec_name};
 use crate::accept::origin::Origins;
 use crate::observe::health;
 
-/// What happens when a connection claims an ID that another one has.
+/// The policy for a connection that claims an ID that is in use.
 ///
-/// Whoever `ConnectFn` lets claim an ID can end the session that has it, with each of these but [`Self::Reject`].
+/// With each policy except [`Self::Reject`], a client that `ConnectFn` lets claim an ID can end the session that has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum DuplicateId {
-    /// The old session ends with 1000 `duplicate connection id`; the new one starts empty.
+    /// The old session ends with 1000 `duplicate connection id`, and a fresh one opens.
     #[default]
     Replace,
-    /// In plain mode the new socket takes the session over, even while the old socket is still attached. Sessions of
-    /// session mode are resumed by their token alone: here they are replaced.
+    /// In plain mode, the new socket takes over the session, even while the old socket is still attached. In session mode,
+    /// sessions are resumed by their token only, and this policy replaces the old session.
     Resume,
-    /// The new one is refused with HTTP 409.
+    /// The new connection is refused with HTTP 409.
     Reject,
 }
 
@@ -81,7 +81,7 @@ const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
 impl Options {
-    /// Refuses what cannot be, and fills in what was left to us.
+    /// Checks all options, and adds the JSON codec if the application has added none.
     pub(crate) fn checked(mut self) -> Result<Self, ConfigError> {
         if self.codecs.is_empty() {
             self.codecs.push(Arc::new(JsonCodec));
@@ -171,7 +171,7 @@ impl Options {
         Ok(self)
     }
 
-    /// What a session of this mode is allowed.
+    /// The configuration of sessions in this mode.
     pub(crate) fn session(&self, mode: Mode) -> Arc<SessionConfig> {
         let mut config = SessionConfig::new(Side::Server, mode);
         config.resume_window = self.resume_window.unwrap_or_default();
@@ -190,15 +190,15 @@ pub(crate) fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
-/// An option that cannot be: a mistake in the program, found when the server is built.
+/// An invalid option, reported by [`Builder::build`](crate::Builder::build).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ConfigError {
-    /// The builder's method.
+    /// The name of the builder's method.
     pub option: &'static str,
-    /// What it was given.
+    /// The value that was passed to it.
     pub value: String,
-    /// What it takes.
+    /// The values that it accepts.
     pub range: &'static str,
 }
 
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn each_wrong_value_is_refused_by_name() {
+    fn names_each_option_out_of_range() {
         type Case = (&'static str, fn(Builder) -> Builder);
         let cases: [Case; 32] = [
             ("resume_window", |b| b.resume_window(Duration::ZERO)),
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_the_ranges_are_in_them() {
+    fn accepts_the_bounds_of_each_range() {
         let ends: [fn(Builder) -> Builder; 11] = [
             |b| b.heartbeat(Duration::from_nanos(1), secs(600)),
             |b| b.write_timeout(secs(30)).close_timeout(secs(30)).handshake_timeout(secs(60)),
@@ -315,7 +315,7 @@ mod tests {
         }
     }
 
-    /// The cell of an option in the table of the documentation.
+    /// The cell of an option in the table of defaults in the documentation.
     fn documented(option: &str) -> &'static str {
         let row = include_str!("builder.rs").lines().find_map(|line| {
             line.strip_prefix("/// | ")?.split_once(" | ").filter(|(session, _)| session.contains(option))
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_those_of_the_documentation() {
+    fn documentation_states_the_defaults() {
         let options = Options::default();
         let is = |option: &str, text: &str, holds: bool| {
             assert!(holds && documented(option) == text, "{option}: {}", documented(option));
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn sessions_get_what_the_options_say() {
+    fn sessions_are_configured_by_the_options() {
         let (a, b, c, d) = (secs(1), secs(2), secs(3), secs(4));
         let options = Options {
             resume_window: Some(a),

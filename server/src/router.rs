@@ -1,9 +1,9 @@
-//! [`Router`]: handlers by event, and layers around them, for the messages of a server.
+//! [`Router`]: dispatches a server's messages to handlers by event, through layers.
 //!
-//! Handlers are async functions that take what they need, in any order ([`FromContext`]), and may return a reply
-//! ([`IntoReply`]). [`Layer`]s are around all of them: they see every frame, and may change it, stop it, or add to it what
-//! the handler takes. What fails has one place, [`on_error`](RouterBuilder::on_error), and leaves the connection as it is; a
-//! panic ends it with 1011, unless [`CatchPanic`] is among the layers. A connection's frames are handled one after the other, as by
+//! Handlers are async functions that take the arguments they need, in any order ([`FromContext`]), and may return a reply
+//! ([`IntoReply`]). [`Layer`]s wrap all handlers: they see every frame, and can change it, stop it, or add values that handlers
+//! take. All errors go to one place, [`on_error`](RouterBuilder::on_error), and leave the connection open; a panic ends it with
+//! 1011, unless [`CatchPanic`] is one of the layers. The frames of a connection are handled one after the other, as with
 //! [`on_message`](crate::Builder::on_message).
 //!
 //! ```
@@ -18,7 +18,7 @@
 //! #[derive(Clone)]
 //! struct User(String);
 //!
-//! // A layer: every frame passes it, on its way in and when it has been handled.
+//! // A layer: runs around the handling of every frame.
 //! async fn sign_in(mut context: Context, next: Next) -> Result<(), Failure> {
 //!     let user = context.peer().data::<User>().ok_or("not signed in")?.clone();
 //!     context.insert(user);
@@ -36,7 +36,7 @@
 //!     Ok(())
 //! }
 //!
-//! // One with a reply, which gets the id of the frame that asked.
+//! // A handler with a reply, which gets the id of the request frame.
 //! async fn add(Decoded(numbers): Decoded<Vec<i64>>) -> Result<Frame, BoxError> {
 //!     Ok(Frame::new("sum", &numbers.iter().sum::<i64>())?)
 //! }
@@ -54,7 +54,7 @@
 //! let server = Server::builder(connect).router(router).build()?;
 //! let listening = server.listen("127.0.0.1:0").await?;
 //!
-//! // A client of ours, for the sake of the example.
+//! // A client, to complete the example.
 //! let url = format!("ws://{}/?user=ada", listening.local_addr());
 //! let mut client = rejoin_client::Client::builder(url).connect().await?;
 //! client.send(&Frame::new("add", &[1, 2, 3])?.with_id("q1"))?;
@@ -85,26 +85,26 @@ use crate::connection::Connection;
 /// A router for a server's connections; [`Builder::router`](crate::Builder::router) takes it.
 pub type Router = rejoin_core::router::Router<Connection>;
 
-/// A [`Router`] before it is one.
+/// Configures a [`Router`].
 pub type RouterBuilder = rejoin_core::router::RouterBuilder<Connection>;
 
-/// A frame on its way through the layers of a [`Router`].
+/// A frame and its connection, as the layers and the handler of a [`Router`] see them.
 pub type Context = rejoin_core::router::Context<Connection>;
 
-/// What is further in than a layer of a [`Router`].
+/// The remaining layers and the handler, from the point of view of one layer of a [`Router`].
 pub type Next = rejoin_core::router::Next<Connection>;
 
-/// A reply is sent by [`Connection::send_wait`], and fails with its [`SendError`](crate::SendError).
+/// Sends a reply with [`Connection::send_wait`], and fails with its [`SendError`](crate::SendError).
 impl Peer for Connection {
     async fn reply(&self, frame: &Frame) -> Result<(), BoxError> {
         Ok(self.send_wait(frame).await?)
     }
 }
 
-/// The connection's data of this type, which `ConnectFn` attached with [`Identity::with_data`](crate::Identity::with_data).
-/// Shared, not cloned.
+/// Extracts the connection's data of this type, which `ConnectFn` attached with
+/// [`Identity::with_data`](crate::Identity::with_data). The data is shared, not cloned.
 ///
-/// A connection without data, or with data of another type, refuses the frame with [`Failure::MissingData`].
+/// Fails with [`Failure::MissingData`] if the connection has no data, or data of another type.
 ///
 /// ```
 /// use rejoin_server::router::{BoxError, Data, Router, State};

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_is_the_servers_own_until_it_ends() {
+    fn first_runtime_is_used_until_it_ends() {
         let closing = CancellationToken::new();
         let runtimes = Runtimes::new(TaskTracker::new(), closing.clone());
         runtimes.note();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_notices_the_end_keeps_no_server() {
+    fn watching_a_runtime_keeps_no_server_alive() {
         let runtime = runtime();
         let closing = CancellationToken::new();
         let runtimes = Runtimes::new(TaskTracker::new(), closing);

@@ -1,4 +1,4 @@
-//! [`Server`]: the handle to everything that is connected.
+//! [`Server`]: the handle to a server and all its connections.
 
 use std::fmt;
 use std::io;
@@ -23,17 +23,18 @@ use crate::error::{BroadcastError, ConnectionError};
 use crate::inner::ServerInner;
 use crate::observe::stats::Stats;
 
-/// A server: all its connections, and what can be said to them. Cheap to clone; all clones are the same server.
+/// A WebSocket server and all its connections. Cheap to clone; all clones refer to the same server.
 #[derive(Clone)]
 pub struct Server {
     shared: Arc<ServerInner>,
 }
 
 impl Server {
-    /// Begins a server. `connect` decides who may connect, and as whom: an `async fn(ConnectRequest) -> Result<Identity,
-    /// Reject>`, or any other [`ConnectFn`].
+    /// Starts to configure a server. `connect` decides on each upgrade request who may connect, and as whom: pass an `async
+    /// fn(ConnectRequest) -> Result<Identity, Reject>`, or any other [`ConnectFn`].
     ///
-    /// The type parameter is inferred: it makes the compiler explain what a wrong argument lacks.
+    /// The type parameter is inferred. It exists for the compiler, which uses it to explain why an unsuitable argument does not
+    /// fit.
     pub fn builder<By>(connect: impl DecidesOnConnections<By> + ConnectFn) -> Builder {
         Builder::new(connect)
     }
@@ -47,37 +48,37 @@ impl Server {
         Self { shared }
     }
 
-    // --- connections come
+    // --- accepting connections
 
-    /// Listens on a TCP address, and accepts upgrades on every path until [`Self::shutdown`]. May be called for several
-    /// addresses. A failing `accept` (no descriptor left, say) is logged and tried again.
+    /// Listens on a TCP address, and accepts upgrades on every path until [`Self::shutdown`]. Can be called for several
+    /// addresses. A failing `accept`, for example when no file descriptor is left, is logged and retried.
     ///
     /// # Errors
-    /// Fails when the address cannot be listened on.
+    /// Fails when the server cannot listen on the address.
     pub async fn listen(&self, addr: impl ToSocketAddrs) -> io::Result<ServeHandle> {
         self.serve(listen::bind(addr).await?)
     }
 
-    /// Like [`Self::listen`], with a listener that is there already.
+    /// Like [`Self::listen`], with an existing listener.
     ///
     /// # Errors
-    /// Fails when the listener does not know its address.
+    /// Fails when the listener cannot report its local address.
     pub fn serve(&self, listener: TcpListener) -> io::Result<ServeHandle> {
         self.shared.runtimes.note();
         listen::listen(self.shared.clone(), listener)
     }
 
-    /// A tower service that answers upgrades, for axum or any hyper stack. That stack must allow upgrades, and should bound
-    /// the time and the size of a request's head. It alone knows the peer's address: look for it in
-    /// [`ConnectRequest::extensions`](crate::ConnectRequest::extensions), [`Connection::remote_addr`] is `None`.
+    /// Returns a tower service that answers upgrade requests, for axum or any hyper stack. That stack must allow upgrades, and
+    /// should limit the time and the size of a request's head. Only the stack knows the peer's address, which it may put into
+    /// [`ConnectRequest::extensions`](crate::ConnectRequest::extensions); [`Connection::remote_addr`] is `None`.
     #[cfg(feature = "hyper")]
     pub fn service(&self) -> Service {
         self.shared.runtimes.note();
         Service::new(self.shared.clone(), None)
     }
 
-    /// Serves one connection over any byte stream, from the HTTP request on: TLS, Unix sockets, a pair in memory. Returns
-    /// when it has been upgraded and belongs to a session, or was refused.
+    /// Serves one connection over any byte stream, starting with the HTTP request: TLS, Unix sockets, an in-memory pipe. Returns
+    /// when the request has been refused, or when the socket belongs to a session.
     pub async fn serve_connection<S>(&self, io: S)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -92,14 +93,14 @@ impl Server {
         }
     }
 
-    /// A TCP stream as the own listeners have it.
+    /// Wraps a TCP stream as the server's own listeners do.
     fn eager(&self, tcp: TcpStream) -> OptimisticTcp {
         OptimisticTcp::new(tcp).with_write_timeout(self.shared.options.write_timeout)
     }
 
-    /// Serves one connection as [`Self::listen`] does, in a task of its own: for whoever accepts connections himself, and may know the
-    /// address of the peer ([`Connection::remote_addr`]). Returns at once. It costs less than a task that calls
-    /// [`Self::serve_connection`]: the session goes on in the same one.
+    /// Serves one connection in a new task, as [`Self::listen`] does. Use it with your own accept loop, which can also pass the
+    /// peer's address ([`Connection::remote_addr`]). Returns at once. It is cheaper than a task that calls
+    /// [`Self::serve_connection`], because the session continues in the same task.
     ///
     /// # Panics
     /// Panics outside a tokio runtime.
@@ -124,39 +125,39 @@ impl Server {
         }
     }
 
-    // --- saying something
+    // --- sending
 
-    /// Accepts a frame for one connection: [`Connection::send`].
+    /// Sends a frame to one connection, as [`Connection::send`] does.
     ///
     /// # Errors
-    /// [`SendError::NotFound`] for an unknown ID, else as [`Connection::send`].
+    /// Fails with [`SendError::NotFound`] for an unknown ID, and otherwise as [`Connection::send`].
     pub fn send(&self, id: &str, frame: &Frame) -> Result<(), SendError> {
         self.connection(id).ok_or(SendError::NotFound)?.send(frame)
     }
 
-    /// Queues a frame for everyone in a room, suspended members included, and returns for how many. An empty or unknown room
-    /// is no error. A member whose buffer is full loses its oldest frame, and is told so in session mode; or what
-    /// [`Builder::broadcast_overflow`] says.
+    /// Queues a frame for all members of a room, suspended ones included, and returns their number. An empty or unknown room is
+    /// not an error. A member whose buffer is full loses its oldest frame, and in session mode gets a report of the gap;
+    /// [`Builder::broadcast_overflow`] sets another policy.
     ///
-    /// Costs one encoding for each codec in the room, and a place in one queue for each 256 members: each takes the frame over when
-    /// it is written to, or when anything else is done with it. What is sent to a member later comes later. All members see the
-    /// broadcasts of a room in the same order. A task in the server's own runtime writes to the sockets, wherever the call comes from:
-    /// another runtime, or a thread without one. While members wait for half of what their buffers hold, a call writes to 256 of
-    /// them before it returns, so that a caller without pause does not outrun them.
+    /// Costs one encoding for each codec in the room, and one queue entry for each 256 members. A member drains the queue when
+    /// its socket is written to, or with any other access to its session, so that frames sent later come later. All members see
+    /// the broadcasts of a room in the same order. A task in the server's own runtime writes to the sockets, even if the caller
+    /// runs in another runtime or in none. While broadcasts that would fill half of the members' buffers are pending, a call
+    /// writes to 256 members before it returns, so that a caller that never pauses cannot outrun them.
     ///
     /// # Errors
-    /// Fails as a whole for an event that begins with `$` while a member is in session mode, when no member's codec can
-    /// represent the frame, and after [`Self::shutdown`].
+    /// Fails if the event begins with `$` while a member is in session mode, if no member's codec can represent the frame, and
+    /// after [`Self::shutdown`]. Then no member gets the frame.
     pub fn broadcast(&self, room: &str, frame: &Frame) -> Result<usize, BroadcastError> {
         self.broadcast_with(room, frame, self.shared.options.broadcast_overflow)
     }
 
-    /// Like [`Self::broadcast`], with another policy for this frame where a member's buffer is full. A member that does not get
-    /// the frame is not among those that are counted. So each member has to be asked at once, unless the policy is
-    /// [`Overflow::DropOldest`], which refuses nothing.
+    /// Like [`Self::broadcast`], with another policy for this frame if a member's buffer is full. Members that do not get the
+    /// frame are not counted. Unless the policy is [`Overflow::DropOldest`], which refuses no frame, the call therefore has to
+    /// visit each member at once.
     ///
     /// # Errors
-    /// As [`Self::broadcast`].
+    /// Fails as [`Self::broadcast`] does.
     pub fn broadcast_with(
         &self,
         room: &str,
@@ -167,32 +168,31 @@ impl Server {
             return Err(BroadcastError::ShutDown);
         }
         let queued = self.shared.rooms.broadcast(room, frame, overflow, &self.shared);
-        // The encodings are gone where no member keeps them, and no access to a session has reported it.
+        // An encoding that no member keeps has been dropped by now, and no access to a session has reported the freed bytes.
         self.shared.suspended.budget().settle();
         let (receivers, bytes) = queued?;
         self.shared.metrics.report(|metrics| metrics.broadcast(bytes as u64, receivers));
         Ok(receivers)
     }
 
-    // --- who is there
+    // --- looking up connections
 
-    /// The connection with this ID, suspended or not; `None` where there is none, or no more. Costs one lookup.
+    /// Returns the connection with this ID, suspended or not; `None` if there is none, or if it has ended. Costs one lookup.
     pub fn connection(&self, id: &str) -> Option<Connection> {
         self.shared.registry.by_id(id)
     }
 
-    /// A snapshot of who is in a room, suspended ones included ([`Connection::is_attached`] tells), in no particular order. An
-    /// unknown room is empty. Costs a handle for each member.
+    /// Returns a snapshot of a room's members in no particular order, suspended ones included ([`Connection::is_attached`] tells
+    /// them apart). Empty for an unknown room. Costs a handle for each member.
     pub fn connections(&self, room: &str) -> Vec<Connection> {
         let mut members = self.shared.rooms.members(room);
         members.retain(Connection::is_open);
         members
     }
 
-    /// What the server has done so far, and what it holds. Visits every connection: for once in some seconds, not for each
-    /// message.
+    /// Returns the server's counters and gauges. Visits every connection: call it every few seconds, not for each message.
     pub fn stats(&self) -> Stats {
-        // Both at the same moment, so that a session that ends is counted once; sessions end while they are visited.
+        // Read under one lock, so that a session that ends meanwhile is counted exactly once.
         let (mut sum, running) = {
             let totals = self.shared.totals.lock().unwrap_or_else(PoisonError::into_inner);
             (*totals, self.shared.registry.running())
@@ -216,14 +216,14 @@ impl Server {
         stats
     }
 
-    // --- the end
+    // --- ending
 
-    /// Ends a session at once, past its resume window. When it returns the ID is free, the room has lost the member, and no
-    /// message reaches the application any more; `on_disconnect` follows as soon as a handler that is running has returned.
+    /// Ends a session at once, without a resume window. When it returns, the ID is free, the room has lost the member, and no
+    /// further message reaches the application; `on_disconnect` follows as soon as a running handler has returned.
     ///
     /// # Errors
-    /// Fails when no connection has this ID, or the one that had it has ended by itself: what that one had received is still
-    /// delivered.
+    /// Fails if no connection has this ID, or if the session has already ended by itself. In that case the frames that it had
+    /// received are still delivered.
     pub async fn kick(&self, id: &str) -> Result<(), ConnectionError> {
         let connection = self.connection(id).ok_or(ConnectionError::NotFound)?;
         let kicked = connection.end(CloseReason::Kicked);
@@ -231,23 +231,23 @@ impl Server {
         if kicked { Ok(()) } else { Err(ConnectionError::NotFound) }
     }
 
-    /// Cuts a connection's socket without a close frame, as a network would. The session stays, for its resume window.
+    /// Cuts a connection's socket without a close frame, as a network failure would. The session continues for its resume window.
     ///
     /// # Errors
-    /// Fails when no connection has this ID, and when it has no socket at the moment.
+    /// Fails if no connection has this ID, or if it has no socket at the moment.
     pub fn cut(&self, id: &str) -> Result<(), ConnectionError> {
         let connection = self.connection(id).ok_or(ConnectionError::NotFound)?;
         let attached = connection.session().command(|session| session.cut(now()));
         if attached { Ok(()) } else { Err(ConnectionError::NotAttached) }
     }
 
-    /// Accepts no more connections, delivers what was accepted, closes every session with 1001, and returns when every task
-    /// of the server has ended: callbacks, sockets and listeners. What is not done by the deadline is dropped where it
-    /// stands; the number of such sessions is returned.
+    /// Shuts the server down: accepts no more connections, delivers the accepted frames, closes every session with 1001, and
+    /// returns when every task of the server has ended, including callbacks, sockets and listeners. At the deadline the remaining
+    /// tasks are dropped. Returns the number of sessions that were dropped this way.
     pub async fn shutdown(&self, deadline: Duration) -> usize {
-        // A time without end is a choice; it must not overflow the clock.
+        // `Duration::MAX` is a valid choice, and must not overflow the clock.
         let deadline = deadline.min(MAX_SHUTDOWN);
-        // Before the deadline, or `on_disconnect` of those whose peer is silent would have no time left.
+        // Earlier than the deadline: otherwise `on_disconnect` of sessions with a silent peer would have no time left.
         let end = now() + (deadline - LAST_WORDS.min(deadline / 4));
         self.shared.closing.cancel();
         let running = self.shared.registry.running_in_order();
@@ -255,7 +255,7 @@ impl Server {
         for chunk in running.chunks(SHUTDOWN_CHUNK) {
             for connection in chunk {
                 connection.session().close(|session| match session.state() {
-                    // Nobody is there to be told, and nobody can come back.
+                    // No socket is attached that could carry a close frame, and no client can resume any more.
                     SessionState::Suspended | SessionState::New => session.end(CloseReason::ServerClosed),
                     _ => session.close(CloseReason::ServerClosed, end),
                 });
@@ -276,9 +276,9 @@ impl Server {
     }
 }
 
-/// Here rather than beside the rest of `Connection`, which need not know [`Server`].
+/// Defined here because [`Connection`]'s own module does not depend on [`Server`].
 impl Connection {
-    /// The server that this is a connection of: for handlers, which exist before it does.
+    /// Returns the server of this connection, for handlers, which are written before the server exists.
     ///
     /// ```
     /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
@@ -286,7 +286,7 @@ impl Connection {
     /// # fn main() -> Result<(), rejoin_server::ConfigError> {
     /// let server = Server::builder(connect)
     ///     .on_message(|connection, frame| async move {
-    ///         connection.server().send("the clerk", &frame).ok();
+    ///         connection.server().send("moderator", &frame).ok();
     ///     })
     ///     .build()?;
     /// # let _ = server; Ok(())
@@ -296,8 +296,8 @@ impl Connection {
         Server::new(self.shared_server().clone())
     }
 
-    /// Queues a frame for everyone in the connection's room, this connection included, and returns for how many:
-    /// [`Server::broadcast`]. Without a room that is 0.
+    /// Queues a frame for all members of the connection's room, this connection included, and returns their number, as
+    /// [`Server::broadcast`] does. Returns 0 for a connection without a room.
     ///
     /// ```
     /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
@@ -313,19 +313,19 @@ impl Connection {
     /// ```
     ///
     /// # Errors
-    /// As [`Server::broadcast`].
+    /// Fails as [`Server::broadcast`] does.
     pub fn broadcast(&self, frame: &Frame) -> Result<usize, BroadcastError> {
         self.room().map_or(Ok(0), |room| self.server().broadcast(room, frame))
     }
 }
 
-/// What a shutdown leaves for the last callbacks: a quarter of its time, and no more than this.
+/// The time that a shutdown reserves for the last callbacks: a quarter of the deadline, and at most this.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// A shutdown closes so many sessions before other tasks have their turn: some 100 µs of work.
+/// The number of sessions that a shutdown closes before it yields to other tasks: about 100 µs of work.
 const SHUTDOWN_CHUNK: usize = 256;
 
-/// As good as for ever.
+/// Effectively without a limit.
 const MAX_SHUTDOWN: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 impl fmt::Debug for Server {
@@ -343,7 +343,7 @@ mod tests {
     use crate::testing::{connection, server};
 
     #[tokio::test]
-    async fn a_shutdown_lets_other_tasks_run() {
+    async fn shutdown_yields_to_other_tasks() {
         let server = Server::new(server());
         let connections: Vec<_> = (0..2 * SHUTDOWN_CHUNK).map(|_| connection(server.shared())).collect();
         let mut shutdown = std::pin::pin!(server.shutdown(LAST_WORDS));

@@ -1,5 +1,4 @@
-//! Tests across sessions: a sender that was refused for want of memory is woken once there is some, and its waker finds
-//! everything unlocked.
+//! Tests across sessions: freed memory wakes a sender that was refused at the memory limit, and its waker can take every lock.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +15,7 @@ use crate::inner::ServerInner;
 use crate::testing::{connection, pending, session};
 use crate::{Builder, ConnectRequest, Identity, JsonCodec, Reject, Server};
 
-/// All sessions keep so many bytes together.
+/// The bytes that all sessions may retain together.
 const LIMIT: usize = 1000;
 
 fn builder() -> Builder {
@@ -28,7 +27,7 @@ fn shared() -> Arc<ServerInner> {
     builder().build().unwrap().shared().clone()
 }
 
-/// A connection with this ID, which is not registered.
+/// Creates a connection with this ID without registering it.
 fn with_id(shared: &Arc<ServerInner>, id: &str, codec_index: usize) -> Connection {
     Connection::new(NewConnection {
         shared: shared.clone(),
@@ -47,7 +46,7 @@ fn send_wait(connection: &Connection, frame: &Frame) -> Sending {
     Box::pin(async move { connection.send_wait(&frame).await })
 }
 
-/// A waker that does something on another thread, and waits for it.
+/// A waker that runs a function on another thread, and waits for it.
 struct Asks {
     what: Box<dyn Fn() + Send + Sync>,
     answered: AtomicBool,
@@ -71,12 +70,12 @@ impl Wake for Asks {
             (asks.what)();
             answers.send(()).ok();
         });
-        // Only what is locked takes any time.
+        // The function takes no time unless it waits for a lock.
         self.answered.store(answer.recv_timeout(Duration::from_secs(10)).is_ok(), Ordering::Relaxed);
     }
 }
 
-/// A sender that was refused, and is woken by the next access to a session: the memory is free by now.
+/// A sender that was refused, although the memory is free by now. The next access to any session wakes it.
 fn refused_sender(shared: &Arc<ServerInner>, waker: &Arc<Asks>) -> Sending {
     let kept = shared.suspended.budget().charge(Bytes::from_static(&[b'x'; LIMIT]));
     let mut sending = send_wait(&connection(shared), &Frame::event_only("e"));
@@ -120,7 +119,7 @@ async fn closed_socket_that_took_nothing_wakes_refused_sender() {
     let mut cx = Context::from_waker(std::task::Waker::noop());
     _ = driver.poll_write(&mut cx, kicked.session(), kicked.codec());
     kicked.end(rejoin_core::CloseReason::Kicked);
-    assert!(shared.suspended.budget().used() > 900, "the socket has it");
+    assert!(shared.suspended.budget().used() > 900, "the socket holds the frame");
     let since = tokio::time::Instant::now();
     let frame = Frame::new("e", &"x".repeat(200)).unwrap();
     let sending = tokio::spawn(send_wait(&connection(&shared), &frame));
@@ -130,7 +129,7 @@ async fn closed_socket_that_took_nothing_wakes_refused_sender() {
     assert_eq!(since.elapsed(), shared.options.close_timeout);
 }
 
-/// A format of one message. What is set is done whenever it is asked to encode.
+/// A codec with a single message. It calls the function, if one is set, with each encoding.
 struct Second(Arc<OnceLock<Box<dyn Fn() + Send + Sync>>>);
 
 impl Codec for Second {
@@ -158,20 +157,20 @@ async fn broadcast_that_no_member_keeps_wakes_refused_sender() {
     let frame = Frame::event_only("e");
     let budget = shared.suspended.budget();
     let mut size = 0;
-    // Members whose buffers are full.
+    // Two members whose buffers are full.
     for (codec_index, id) in ["first", "second"].into_iter().enumerate() {
         let member = with_id(&shared, id, codec_index);
         shared.rooms.join(&member);
         member.send(&frame).unwrap();
         size = if codec_index == 0 { budget.used() } else { size };
     }
-    // Exactly one message more fits.
+    // Leaves space for exactly one more message.
     let _kept = budget.charge(vec![b'x'; LIMIT - budget.used() - size].into());
     let asks = Asks::new(|| ());
     let waker = asks.clone().into();
     let sending = Arc::new(Mutex::new(send_wait(&connection(&shared), &frame)));
     let sender = sending.clone();
-    // While the second encoding is made, the first one counts.
+    // Runs during the second encoding, while the first one still counts.
     let polls = move || {
         let polled = sender.lock().unwrap().as_mut().poll(&mut Context::from_waker(&waker));
         assert!(polled.is_pending(), "its message does not fit");

@@ -327,7 +327,7 @@ fn names_the_option_its_value_and_its_range() {
 }
 
 #[test]
-fn the_ends_of_the_ranges_are_in_them() {
+fn accepts_the_bounds_of_each_range() {
     let build = || Client::builder("ws://server.test");
     let tick = Duration::from_nanos(1);
     for (index, builder) in [

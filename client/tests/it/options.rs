@@ -20,7 +20,7 @@ fn debug_output_shows_no_secrets() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_header_that_is_given_twice_is_sent_twice() {
+async fn repeated_headers_are_all_sent() {
     let (builder, mut listener) = client();
     let builder = builder.header("x-app", "1").header("X-App", "2");
     let _ = tokio::join!(builder.connect(), async {

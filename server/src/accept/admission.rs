@@ -267,7 +267,7 @@ mod tests {
     use crate::{ConnectRequest, Server};
 
     #[tokio::test(start_paused = true)]
-    async fn a_socket_that_comes_after_a_shutdown_has_looked_ends_its_session() {
+    async fn socket_that_arrives_during_shutdown_ends_its_session() {
         for is_closing in [false, true] {
             let shared = server();
             let offer = Offer::Plain { subprotocol: None };
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ended_session_is_not_resumed() {
+    fn ended_session_is_not_resumed() {
         let shared = server();
         let (session, who) =
             new_session(&shared, Mode::Session, None, u64::MAX, "ada".into(), Some("room")).unwrap();
@@ -309,7 +309,7 @@ mod tests {
     type Change = fn(&mut Session);
 
     #[test]
-    fn a_plain_socket_takes_over_what_it_may() {
+    fn plain_socket_takes_over_by_state_and_policy() {
         let states: [(&str, Change); 5] = [
             ("new", |_| ()),
             ("connected", attach),

@@ -1,4 +1,4 @@
-//! [`ResponseBody`]: the content of an answer to a foreign HTTP server.
+//! [`ResponseBody`]: the content of an answer that another HTTP server sends.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -7,12 +7,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-/// The body of a response of [`Service`](crate::Service): a short text, or nothing. It is complete when the response is made.
+/// The body of a response of [`Service`](crate::Service): a short text, or nothing. It is complete from the start.
 ///
-/// A service around it that answers other paths itself makes its own bodies of texts and bytes, by `into()`.
+/// A surrounding service that answers other paths itself can create bodies from texts and bytes with `into()`.
 #[derive(Debug, Default)]
 pub struct ResponseBody {
-    /// Empty once it was read.
+    /// Empty once it has been read.
     content: Bytes,
 }
 
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_is_read_once_and_its_size_is_known() {
+    fn body_is_read_once_with_known_size() {
         let mut cx = Context::from_waker(Waker::noop());
         for (text, frames) in [("why", 1), ("", 0)] {
             let mut body = ResponseBody::new(Bytes::from_static(text.as_bytes()));

@@ -1,4 +1,4 @@
-//! [`ConnectFn`]: who is this, which room, which connection ID.
+//! [`ConnectFn`]: the application's decision on a request, [`ConnectRequest`], which becomes an [`Identity`].
 
 use std::any::Any;
 use std::fmt;
@@ -11,13 +11,13 @@ use crate::accept::reject::Reject;
 use crate::connection::Connection;
 use http::{Extensions, HeaderMap, Uri, request};
 
-/// Decides on every upgrade: who is this, which room, which connection ID. It is where your authentication goes.
+/// Decides on every upgrade request: who the client is, its room, and its connection ID. Authentication belongs here.
 ///
-/// An `async fn(ConnectRequest) -> Result<Identity, Reject>` is one. It runs before the upgrade is answered, again for
-/// every resume (a token alone is not enough), and within the handshake timeout.
+/// An `async fn(ConnectRequest) -> Result<Identity, Reject>` implements it. It runs before the upgrade is answered, and also for
+/// every resume (a token alone is not enough). It has to return within the handshake timeout.
 ///
-/// **Whoever you let claim a connection ID can end the session that has it** (see [`DuplicateId`](crate::DuplicateId)):
-/// derive the ID from what you have authenticated, or leave it out and get a random one.
+/// **A client that you let claim a connection ID can end the session that has it** (see [`DuplicateId`](crate::DuplicateId)):
+/// derive the ID from data that you have authenticated, or leave it out to get a random one.
 ///
 /// ```
 /// use rejoin_server::{ConnectRequest, Identity, Reject};
@@ -29,7 +29,7 @@ use http::{Extensions, HeaderMap, Uri, request};
 /// # let _ = rejoin_server::Server::builder(connect);
 /// ```
 pub trait ConnectFn: Send + Sync + 'static {
-    /// Accepts the request with an identity, or refuses it.
+    /// Accepts the request with an identity, or rejects it.
     fn connect(&self, request: ConnectRequest) -> impl Future<Output = Result<Identity, Reject>> + Send;
 }
 
@@ -43,10 +43,10 @@ where
     }
 }
 
-/// What the compiler says of an argument of [`Server::builder`](crate::Server::builder) that is no [`ConnectFn`].
+/// The compiler's message for an argument of [`Server::builder`](crate::Server::builder) that is not a [`ConnectFn`].
 pub(crate) mod diagnostic {
-    /// Every [`ConnectFn`](super::ConnectFn). Two implementations may apply to a type; so where none does, the compiler shows this
-    /// note, and not only which bound of the one implementation for functions fails.
+    /// Implemented for every [`ConnectFn`](super::ConnectFn). With two candidate implementations for each type, the compiler
+    /// shows the notes below when neither applies. With only one, it would show which bound of that implementation fails instead.
     #[diagnostic::on_unimplemented(
         message = "`{Self}` cannot decide on connections",
         label = "expected an `async fn(ConnectRequest) -> Result<Identity, Reject>`",
@@ -54,7 +54,7 @@ pub(crate) mod diagnostic {
                 implements `ConnectFn`",
         note = "the future has to be `Send`: no `Rc` and no guard of a `std` lock may live across an `.await` in it"
     )]
-    #[allow(unnameable_types, reason = "it carries a note of the compiler, and nobody names it")]
+    #[allow(unnameable_types, reason = "it only carries the compiler's notes")]
     pub trait DecidesOnConnections<By> {}
 
     #[derive(Debug)]
@@ -67,7 +67,7 @@ pub(crate) mod diagnostic {
     #[allow(unnameable_types, reason = "as above")]
     pub struct Nothing(());
 
-    /// Nothing implements it.
+    /// No type implements it.
     #[allow(unnameable_types, reason = "as above")]
     pub trait Never {}
 
@@ -76,14 +76,14 @@ pub(crate) mod diagnostic {
 
 pub(crate) type Decision<'a> = Pin<Box<dyn Future<Output = Result<Identity, Reject>> + Send + 'a>>;
 
-/// What a server stores of a [`ConnectFn`].
+/// The object-safe form of a [`ConnectFn`], which a server stores.
 pub(crate) trait DynConnect: Send + Sync {
     fn connect(&self, request: ConnectRequest) -> Decision<'_>;
 }
 
 impl<T: ConnectFn> DynConnect for T {
     fn connect(&self, request: ConnectRequest) -> Decision<'_> {
-        // Called when it is polled: there a panic is caught.
+        // `connect` is called when the future is polled, where panics are caught.
         Box::pin(async { ConnectFn::connect(self, request).await })
     }
 }
@@ -104,23 +104,23 @@ impl ConnectRequest {
         Self { parts, remote_addr, resumes }
     }
 
-    /// The request's path and query, as they were sent. The query may hold secrets.
+    /// The request's target as the client sent it. The query may contain secrets.
     pub fn uri(&self) -> &Uri {
         &self.parts.uri
     }
 
-    /// The path, not decoded. Where the service is nested in a router that strips a prefix, without that.
+    /// The path, still percent-encoded. If the service is nested in a router that strips a prefix, the path lacks the prefix.
     pub fn path(&self) -> &str {
         self.parts.uri.path()
     }
 
-    /// The first value of this name in the query, percent-decoded, `+` as a space; what is not UTF-8 is replaced. Empty for a
-    /// name without a value, `None` for one that is not there. Costs a pass over the query.
+    /// The first value of this parameter in the query, percent-decoded, with `+` as a space; bytes that are not UTF-8 are
+    /// replaced. Empty for a parameter without a value, `None` for a missing one. Costs a pass over the query.
     pub fn query(&self, name: &str) -> Option<String> {
         let is_plain = |text: &[u8]| !text.iter().any(|byte| matches!(byte, b'%' | b'+'));
         let pairs =
             self.parts.uri.query()?.as_bytes().split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
-        // Most are seen to be others, or found, without being decoded.
+        // Most parameters are compared or returned without decoding them.
         pairs.into_iter().find_map(|pair| {
             let end = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
             let (key, value) = (&pair[..end], pair.get(end + 1..).unwrap_or_default());
@@ -135,37 +135,37 @@ impl ConnectRequest {
         })
     }
 
-    /// All headers. Do not log `Sec-WebSocket-Protocol`: a resume offer in it is a secret.
+    /// The request's headers. Do not log `Sec-WebSocket-Protocol`: a resume offer in it is a secret.
     pub fn headers(&self) -> &HeaderMap {
         &self.parts.headers
     }
 
-    /// A header's value, the first where there are several; `None` where it is not there, or not visible ASCII.
+    /// A header's first value; `None` if the header is missing, or is not visible ASCII.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.parts.headers.get(name)?.to_str().ok()
     }
 
-    /// The peer's address, where the listener knows it: with [`Server::listen`](crate::Server::listen) and
-    /// [`Server::serve`](crate::Server::serve). Behind a proxy it is the proxy's.
+    /// The peer's address, if the listener knows it: with [`Server::listen`](crate::Server::listen) and
+    /// [`Server::serve`](crate::Server::serve). Behind a proxy, it is the proxy's address.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         self.remote_addr
     }
 
-    /// The session that the request resumes, if the returned identity has its room and ID, or leaves them empty: the client has
-    /// shown its token (PROTOCOL.md §5). `None` for a fresh session, for a token that is unknown or expired, and always in plain mode, which
-    /// resumes by ID. A limit on connections lets such a request pass, because its session counts already.
+    /// The session that the request resumes if the returned identity has the same room and ID, or leaves them out: the client has
+    /// shown its token (PROTOCOL.md §5). `None` for a fresh session, for a token that is unknown or expired, and always in plain
+    /// mode, which resumes by ID. A limit on connections must accept such a request, because its session is already counted.
     pub fn resumes(&self) -> Option<&Connection> {
         self.resumes.as_ref()
     }
 
-    /// What middleware in front of the service has attached: a user that was authenticated there, axum's `ConnectInfo`.
+    /// Values that middleware in front of the service has attached, for example an authenticated user or axum's `ConnectInfo`.
     pub fn extensions(&self) -> &Extensions {
         &self.parts.extensions
     }
 }
 
 impl fmt::Debug for ConnectRequest {
-    /// Neither headers nor query: both may hold secrets.
+    /// Omits headers and query, which may contain secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectRequest")
             .field("path", &self.path())
@@ -174,9 +174,9 @@ impl fmt::Debug for ConnectRequest {
     }
 }
 
-/// Who a connection is: its ID, its room, and data of the application's own, each of which is optional.
+/// The identity of a connection: its ID, its room, and application data, all optional.
 ///
-/// On a resume, a room or an ID that is left out means that of the session. Another one than that opens a fresh session.
+/// On a resume, the session keeps a room or an ID that is left out here. A different room or ID opens a fresh session.
 ///
 /// ```
 /// # use rejoin_server::Identity;
@@ -193,36 +193,36 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Creates an identity with a random connection ID, without a room and without data. On a resume it is that of the session.
+    /// Creates an identity with a random connection ID, without a room and without data. On a resume, it stands for the session's
+    /// own identity.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Makes the connection a member of this room. A room exists while it has members, and its name may be any text but the
-    /// empty one, which means no room. Default: no room; the connection then receives no broadcast. A second call replaces the
-    /// first.
+    /// Makes the connection a member of this room. A room exists while it has members. Any non-empty text is a valid name; the
+    /// empty text means no room. Default: no room, and the connection receives no broadcasts. A second call replaces the first.
     #[must_use]
     pub fn with_room(mut self, room: impl Into<Box<str>>) -> Self {
         self.room = Some(room.into()).filter(|room| !room.is_empty());
         self
     }
 
-    /// Sets the connection ID, which is unique in a server. Default, and for an empty ID: a random UUID. A second call replaces
+    /// Sets the connection ID, which is unique in a server. Default, also for an empty ID: a random UUID. A second call replaces
     /// the first.
     ///
-    /// [`DuplicateId`](crate::DuplicateId) says what happens to a session that already has the ID.
+    /// [`DuplicateId`](crate::DuplicateId) sets what happens to a session that already has the ID.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<Box<str>>) -> Self {
         self.id = Some(id.into()).filter(|id| !id.is_empty());
         self
     }
 
-    /// With data of the application's own, which handlers get from [`Connection::data`](crate::Connection::data). A
-    /// resumed session keeps the data that it began with.
+    /// Attaches application data, which handlers get from [`Connection::data`](crate::Connection::data). A resumed session keeps
+    /// its original data.
     ///
-    /// The connection keeps its data until the last handle to it is dropped. Data that holds a
-    /// [`Connection`](crate::Connection), its own or one that leads back to it, keeps it in turn: neither is ever dropped. Such data
-    /// holds a [`WeakConnection`](crate::WeakConnection):
+    /// The data is dropped with the last handle to the connection. If it contains a [`Connection`](crate::Connection) that leads
+    /// back to its owner, the two keep each other alive, and neither is ever dropped. Store a
+    /// [`WeakConnection`](crate::WeakConnection) instead:
     ///
     /// ```
     /// use rejoin_server::{ConnectRequest, Identity, Reject, Server, WeakConnection};
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_the_first_of_a_name_however_it_is_written() {
+    fn query_finds_first_value_in_any_encoding() {
         let uri = "/ws?a=1&&b&a=2&c%64=%C3%A9+x&=none&e=f=g&%zz=h&a%2bb=%ff&+=plus";
         let (parts, ()) = http::Request::get(uri).body(()).unwrap().into_parts();
         let request = ConnectRequest::new(Box::new(parts), None, None);

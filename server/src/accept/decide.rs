@@ -18,7 +18,7 @@ use crate::inner::ServerInner;
 use crate::observe::health;
 use crate::observe::metrics::CallbackKind;
 
-/// Decides on a request. Returns the session that it gets, and the answer that says so.
+/// Decides on a request. Returns its session and the answer that accepts it.
 ///
 /// # Errors
 /// Fails with the answer that refuses it.
@@ -54,7 +54,7 @@ pub(crate) async fn admit(
     Ok((admission, Switch { accept: upgrade.accept, subprotocol }))
 }
 
-/// Whether there is something to decide on at all.
+/// Checks the request before the application decides on it.
 fn check(shared: &ServerInner, parts: &request::Parts, has_socket: bool) -> Result<Upgrade, Reject> {
     if shared.closing.is_cancelled() {
         return Err(shutting_down());
@@ -67,7 +67,7 @@ fn shutting_down() -> Reject {
     Reject::new(StatusCode::SERVICE_UNAVAILABLE, "server is shutting down")
 }
 
-/// Has the application decide, within the handshake timeout, and before the server is shut down.
+/// Asks the application to decide, within the handshake timeout and until a shutdown begins.
 async fn identify(shared: &ServerInner, request: ConnectRequest) -> Result<Identity, Reject> {
     let stopwatch = shared.metrics.start(CallbackKind::ConnectFn);
     let decision = AssertUnwindSafe(shared.connect.connect(request)).catch_unwind();
@@ -78,7 +78,7 @@ async fn identify(shared: &ServerInner, request: ConnectRequest) -> Result<Ident
     };
     shared.metrics.stop(stopwatch);
     match decision {
-        // A shutdown has looked at all sessions by now.
+        // Shutdown may already have listed all sessions, and would miss this one.
         _ if shared.closing.is_cancelled() => Err(shutting_down()),
         Some(Ok(Ok(decision))) => decision,
         Some(Ok(Err(_))) => {
@@ -91,7 +91,7 @@ async fn identify(shared: &ServerInner, request: ConnectRequest) -> Result<Ident
     }
 }
 
-/// The answer that refuses a request, which is counted and logged.
+/// Counts and logs a refusal, and returns its answer.
 pub(crate) fn refuse(shared: &ServerInner, reject: Reject, asked: &LoggedRequest) -> HttpResponse {
     shared.refused.fetch_add(1, Ordering::Relaxed);
     shared.metrics.report(|metrics| metrics.upgrade_refused(reject.status));
@@ -99,12 +99,12 @@ pub(crate) fn refuse(shared: &ServerInner, reject: Reject, asked: &LoggedRequest
     upgrade::refuse(reject)
 }
 
-/// What the server itself fails at, and what an operator has to set right, at warn; what clients do wrong at info.
+/// Logs failures of the server, and those that an operator has to fix, at warn, and clients' mistakes at info.
 fn log_refusal(shared: &ServerInner, reject: &Reject, asked: &LoggedRequest) {
     let status = reject.status.as_u16();
     let path = asked.path();
     let peer = asked.peer.map(tracing::field::display);
-    // An application may quote the request to the client that sent it; a log is read by others.
+    // An application's text may quote the request. The client may see its own request, but readers of the log may not.
     let why = upgrade::redact(&reject.body, &asked.secrets);
     match &reject.cause {
         Some(Cause::Origin) => {

@@ -181,7 +181,7 @@ mod tests {
         read(&mut pieces, most).await.unwrap()
     }
 
-    /// A stream that gives one piece with each read, as far as there is room for it.
+    /// A stream that returns at most one piece with each read.
     struct Pieces<'a>(VecDeque<&'a [u8]>);
 
     impl AsyncRead for Pieces<'_> {
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_head_may_end_in_bare_line_feeds() {
+    async fn head_may_end_in_bare_line_feeds() {
         let request = b"GET / HTTP/1.1\nhost: x\n\n";
         for size in 1..=request.len() {
             let asked = asked(&request.chunks(size).collect::<Vec<_>>()).await;
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn reads_a_request_in_any_pieces_and_keeps_what_comes_behind_it() {
+    async fn reads_request_in_pieces_and_keeps_the_rest() {
         let request = b"GET /chat?room=a HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nx-a: 2\r\n\r\n\x81\x00";
         for size in 1..=request.len() {
             let Asked::Request(parts, rest) = asked(&request.chunks(size).collect::<Vec<_>>()).await else {
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn says_what_is_wrong_with_what_is_none() {
+    async fn names_the_fault_of_malformed_requests() {
         let many = [b"GET / HTTP/1.1\r\n".to_vec(), b"a: b\r\n".repeat(65), b"\r\n".to_vec()].concat();
         let long = [b"GET / HTTP/1.1\r\na: ".to_vec(), vec![b'x'; MAX_HEAD]].concat();
         let cases: [(&[u8], u16, &str); 7] = [
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn longer_head_and_more_headers_are_an_option() {
+    async fn limits_of_head_and_headers_are_configurable() {
         let head = |filler: usize| {
             [b"GET / HTTP/1.1\r\na: ".to_vec(), vec![b'x'; filler], b"\r\n\r\n".to_vec()].concat()
         };
@@ -266,14 +266,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_goes_before_the_end_has_asked_for_nothing() {
+    async fn incomplete_head_is_not_a_request() {
         for text in [&b""[..], b"GET / HT", b"GET / HTTP/1.1\r\nhost: x\r\n"] {
             assert!(matches!(asked(&[text]).await, Asked::Nothing));
         }
     }
 
     #[test]
-    fn an_answer_says_that_it_is_the_last_unless_it_switches_protocols() {
+    fn answer_closes_connection_unless_it_switches_protocols() {
         let mut reject = HttpResponse::new(Bytes::from_static(b"who?"));
         *reject.status_mut() = StatusCode::UNAUTHORIZED;
         reject.headers_mut().insert("www-authenticate", HeaderValue::from_static("Bearer"));

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_host() {
+    fn refuses_invalid_hosts() {
         for text in [
             "",
             ":80",
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_names_one_valid_host() {
+    fn request_must_name_one_valid_host() {
         let named = |name: &str| Ok(Some(name.to_owned()));
         let (new, old) = (http::Version::HTTP_11, http::Version::HTTP_10);
         assert_eq!(host("/", new, &[b"a"]), named("a"));

@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn accepting_pauses_for_errors_that_come_again_alone() {
+    fn accepting_pauses_only_for_persistent_errors() {
         use io::ErrorKind::{ConnectionAborted, ConnectionReset, Other, OutOfMemory};
         assert!(
             [ConnectionAborted, ConnectionReset].iter().all(|kind| is_of_one_connection(&(*kind).into()))
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_connection_waits_for_more_to_send() {
+    async fn accepted_connections_have_nodelay() {
         let listener = bind("127.0.0.1:0").await.unwrap();
         let mut nodelay = Nodelay::new(&listener);
         for _ in 0..2 {
@@ -296,13 +296,13 @@ mod tests {
 
     #[tokio::test]
     #[cfg(not(windows))]
-    async fn a_server_that_is_started_anew_has_its_port() {
+    async fn restarted_server_can_reuse_its_port() {
         let listener = bind("127.0.0.1:0").await.unwrap();
         assert!(SockRef::from(&listener).reuse_address().unwrap());
     }
 
     #[tokio::test]
-    async fn of_several_addresses_the_first_that_is_free_is_listened_on() {
+    async fn listens_on_first_free_address() {
         let other = bind("127.0.0.1:0").await.unwrap();
         let taken = other.local_addr().unwrap();
         let any: SocketAddr = ([127, 0, 0, 1], 0).into();
@@ -311,9 +311,9 @@ mod tests {
         assert_eq!(bind(&[][..]).await.unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 
-    /// On a system where a listener hands nothing on, each connection needs it.
+    /// On systems whose listeners do not pass the option on, it is set on each connection.
     #[tokio::test]
-    async fn what_is_not_inherited_is_set_on_each_connection() {
+    async fn nodelay_is_set_where_it_is_not_inherited() {
         let listener = bind("127.0.0.1:0").await.unwrap();
         let mut nodelay = Nodelay::new(&listener);
         SockRef::from(&listener).set_tcp_nodelay(false).unwrap();

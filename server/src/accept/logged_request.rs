@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use http::Uri;
 
-/// What the log says of a request that is refused, or whose resume is. The query is left out: it may hold secrets.
+/// The part of a refused request, or refused resume, that is logged. The query is left out, because it may contain secrets.
 #[derive(Debug, Default)]
 pub(crate) struct LoggedRequest {
     pub(crate) uri: Uri,
@@ -13,13 +13,13 @@ pub(crate) struct LoggedRequest {
     pub(crate) secrets: Vec<String>,
 }
 
-/// Characters of a path that are logged.
+/// The number of characters of a path that are logged.
 const MAX_PATH: usize = 200;
 
 impl LoggedRequest {
     pub(crate) fn path(&self) -> &str {
         let path = self.uri.path();
-        // Visible ASCII, each a byte.
+        // A path is visible ASCII, so each byte is a character.
         &path[..path.len().min(MAX_PATH)]
     }
 }

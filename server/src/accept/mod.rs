@@ -1,4 +1,4 @@
-//! From a request to a session.
+//! The path from an HTTP request to a session.
 //!
 //! [`listen`] accepts TCP connections and [`head`] reads a request; under hyper and axum, the [`service`] receives a request that
 //! has been read. From there on both take the same path, through [`decide`]: [`upgrade`] checks the request (RFC 6455 §4.2.1),

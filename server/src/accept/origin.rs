@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn accepts_the_requests_own_host_and_no_other() {
+    fn accepts_only_the_requests_own_host() {
         let origins = Origins::default();
         assert!(accepts(&origins, "example.org", "https://example.org"));
         assert!(accepts(&origins, "example.org:443", "https://example.org"));
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn null_and_file_are_allowed_each_on_its_own() {
+    fn null_and_file_are_allowed_separately() {
         for (allowed, other) in [("null", "file://"), ("file://", "null")] {
             let origins = origins(&[allowed]).unwrap();
             assert!(accepts(&origins, "api.example", allowed));
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_allowed_origin_that_never_matches() {
+    fn refuses_patterns_that_never_match() {
         for wrong in [
             "",
             "app.example",

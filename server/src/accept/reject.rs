@@ -1,4 +1,4 @@
-//! [`Reject`]: the refusal of a connection, and [`OrReject`]: how an error becomes one.
+//! [`Reject`]: the refusal of a connection, and [`OrReject`], which turns errors into refusals.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -8,13 +8,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use crate::accept::host::Host;
 
-/// The refusal of a connection: an HTTP status, a text that says why, and headers. Default headers: `Content-Type:
+/// The refusal of a connection: an HTTP status, a text that gives the reason, and headers. Default headers: `Content-Type:
 /// text/plain; charset=utf-8`.
 ///
 /// ```
 /// use rejoin_server::{Reject, StatusCode};
 ///
-/// let later = Reject::new(StatusCode::SERVICE_UNAVAILABLE, "too many people here")
+/// let later = Reject::new(StatusCode::SERVICE_UNAVAILABLE, "the room is full")
 ///     .with_header("retry-after".parse()?, "5".parse()?);
 /// # let _ = later;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -22,70 +22,71 @@ use crate::accept::host::Host;
 #[derive(Debug, Clone)]
 pub struct Reject {
     pub(crate) status: StatusCode,
-    /// Rare, and big.
+    /// Boxed, because headers are rare and large.
     pub(crate) headers: Option<Box<HeaderMap>>,
     pub(crate) body: Cow<'static, str>,
-    /// For the log alone.
+    /// Logged, but not sent.
     pub(crate) cause: Option<Cause>,
 }
 
-/// What the log says of a refusal, and the peer does not hear.
+/// The part of a refusal that is logged, but not sent to the peer.
 #[derive(Debug, Clone)]
 pub(crate) enum Cause {
     /// The application's own error.
     Error(Box<str>),
-    /// A page of another origin: an operator's mistake more often than an attack.
+    /// A page of another origin: more often a misconfiguration than an attack.
     Origin,
 }
 
-/// Characters of an `Origin` that a refusal repeats.
+/// The number of characters of an `Origin` that a refusal repeats.
 const MAX_ORIGIN: usize = 200;
 
 impl Reject {
-    /// Any status of 4xx or 5xx; another one is answered as 500.
+    /// Refuses with a 4xx or 5xx status. Any other status is answered as 500.
     ///
-    /// On a reconnect rejoin's client tries again after 404, 408, 421, 425, 429 and 5xx, and once after 401 where it has fresh
-    /// credentials; any other status ends it (PROTOCOL.md §7).
+    /// On a reconnect, rejoin's client tries again after 404, 408, 421, 425, 429 and 5xx, and once after 401 if it has fresh
+    /// credentials; any other status ends the client's connection (PROTOCOL.md §7).
     pub fn new(status: StatusCode, body: impl Into<Cow<'static, str>>) -> Self {
         let fits = status.is_client_error() || status.is_server_error();
         let status = if fits { status } else { StatusCode::INTERNAL_SERVER_ERROR };
         Self { status, headers: None, body: body.into(), cause: None }
     }
 
-    /// 401: we do not know who this is.
+    /// Refuses with 401: the client is not authenticated.
     pub fn unauthorized(body: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, body)
     }
 
-    /// 503: we cannot say now. Asks for another attempt after 5 s, by `Retry-After`.
+    /// Refuses with 503: the server cannot decide at the moment. `Retry-After` asks for another attempt after 5 s.
     pub fn unavailable(body: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, body)
             .with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
     }
 
-    /// 403: we know, and the answer is no.
+    /// Refuses with 403: the client is authenticated, and may not connect.
     pub fn forbidden(body: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::FORBIDDEN, body)
     }
 
-    /// With the error behind it, which is logged with its sources, and not sent: at warn where the status is of 5xx, else at info.
+    /// Adds the error that caused the refusal. It is logged together with its sources, and not sent: at warn if the status is
+    /// 5xx, otherwise at info.
     #[must_use]
     pub fn with_cause(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.cause = Some(Cause::Error(chain(&*cause.into()).into()));
         self
     }
 
-    /// A page of `origin` asks for a connection to `host`, and may not.
+    /// Refuses a page of `origin` that may not connect to `host`.
     pub(crate) fn wrong_origin(origin: &str, host: &Host) -> Self {
         let port = host.port.map(|port| format!(":{port}")).unwrap_or_default();
-        // A header may have 16 KiB.
+        // A header can be up to 16 KiB long.
         let origin: String = origin.chars().take(MAX_ORIGIN).collect();
         let name = &host.name;
         let body = format!("pages of {origin} may not connect to {name}{port}: see `Builder::allow_origin`");
         Self { cause: Some(Cause::Origin), ..Self::forbidden(body) }
     }
 
-    /// With this header. The same name twice sends both.
+    /// Adds a header. Two headers with the same name are both sent.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.get_or_insert_default().append(name, value);
@@ -93,7 +94,7 @@ impl Reject {
     }
 }
 
-/// An error's text, and those of its sources.
+/// Joins the texts of an error and its sources.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -104,11 +105,11 @@ fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Turns the error of a `Result` into a [`Reject`] with the status that the caller chooses, inside
-/// [`ConnectFn`](crate::ConnectFn). The peer gets a text that says nothing of the error; the error goes to the log.
+/// Turns the error of a `Result` into a [`Reject`] with a chosen status, inside [`ConnectFn`](crate::ConnectFn). The peer gets a
+/// neutral text; the error itself goes to the log.
 ///
-/// A bare `?` does not compile. No status is right for every error: an expired token that is answered by 503 is tried for ever,
-/// and a database that is away for a moment, answered by 401, costs every client that reconnects meanwhile.
+/// A bare `?` does not compile, because no status is right for every error: a client retries forever if an expired token is
+/// answered with 503, and every client that reconnects during a short database outage is lost if that is answered with 401.
 ///
 /// ```
 /// use rejoin_server::{ConnectRequest, Identity, OrReject as _, Reject};
@@ -132,25 +133,26 @@ fn chain(error: &dyn Error) -> String {
 /// }
 /// ```
 ///
-/// For another status: `map_err(|error| Reject::new(status, "text").with_cause(error))`.
+/// For any other status, use `map_err(|error| Reject::new(status, "text").with_cause(error))`.
 pub trait OrReject<T>: Sized {
-    /// 401 `not authenticated`: the credentials are wrong. rejoin's client gets fresh ones where it has a source of them, else
-    /// it ends.
+    /// Refuses with 401 `not authenticated`: the credentials are wrong. rejoin's client tries again if it has a source of fresh
+    /// credentials, and otherwise gives up.
     ///
     /// # Errors
-    /// Fails with the refusal where `self` is an error.
+    /// Fails with the refusal if `self` is an error.
     fn or_unauthorized(self) -> Result<T, Reject>;
 
-    /// 403 `forbidden`: the credentials are right, and do not suffice. rejoin's client ends.
+    /// Refuses with 403 `forbidden`: the credentials are valid, but not sufficient. rejoin's client gives up.
     ///
     /// # Errors
-    /// Fails with the refusal where `self` is an error.
+    /// Fails with the refusal if `self` is an error.
     fn or_forbidden(self) -> Result<T, Reject>;
 
-    /// 503 `try again later`: this server cannot say now. rejoin's client tries again, not before the 5 s of `Retry-After`.
+    /// Refuses with 503 `try again later`: the server cannot decide at the moment. rejoin's client tries again, not before the 5
+    /// s of `Retry-After`.
     ///
     /// # Errors
-    /// Fails with the refusal where `self` is an error.
+    /// Fails with the refusal if `self` is an error.
     fn or_unavailable(self) -> Result<T, Reject>;
 }
 
@@ -169,18 +171,18 @@ impl<T, E: Into<Box<dyn Error + Send + Sync>>> OrReject<T> for Result<T, E> {
 }
 
 mod bare {
-    /// An error that a bare `?` may turn into a [`Reject`](super::Reject): none is.
-    // Of a failing `?` the compiler shows the label and the name of the trait, and no note.
+    /// The errors that a bare `?` can turn into a [`Reject`](super::Reject): none.
+    // For a failing `?` the compiler shows the label and the name of the trait, but no note.
     #[diagnostic::on_unimplemented(
         message = "no HTTP status answers a `{Self}` by itself",
         label = "choose the status: `.or_unauthorized()?` (401), `.or_forbidden()?` (403) or `.or_unavailable()?` (503), with \
                  `use rejoin_server::OrReject as _`"
     )]
-    #[allow(unnameable_types, reason = "nobody implements it: it carries the note of the compiler")]
+    #[allow(unnameable_types, reason = "it only carries the compiler's message")]
     pub trait HasStatus {}
 }
 
-/// Never applies: the compiler says why, and what to write.
+/// Never applies. It makes the compiler explain why, and suggest what to write.
 impl<E: bare::HasStatus> From<E> for Reject {
     fn from(_: E) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
@@ -192,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn error_becomes_a_refusal_with_neutral_body() {
+    fn error_becomes_refusal_with_neutral_body() {
         let fails = || Err::<(), _>(std::io::Error::other("db-7.internal: no route"));
         let cases = [
             (fails().or_unauthorized(), 401, "not authenticated", None),
@@ -230,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_that_refuses_nothing_becomes_500() {
+    fn status_outside_4xx_and_5xx_becomes_500() {
         for (status, answered) in [
             (101, 500),
             (200, 500),
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_is_given_twice_is_sent_twice() {
+    fn repeated_headers_are_all_sent() {
         let name = HeaderName::from_static("www-authenticate");
         let [basic, bearer] = ["Basic", "Bearer"].map(HeaderValue::from_static);
         let reject = Reject::unauthorized("who?").with_header(name.clone(), basic).with_header(name, bearer);
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_repeats_200_characters_of_an_origin() {
+    fn refusal_quotes_200_characters_of_origin() {
         let host = Host::parse("api.test").unwrap();
         let body = |characters: usize| Reject::wrong_origin(&"ä".repeat(characters), &host).body;
         let rest = " may not connect to api.test: see `Builder::allow_origin`";

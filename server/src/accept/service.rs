@@ -1,4 +1,4 @@
-//! [`Service`]: the upgrade as a tower service, to mount in axum or any hyper stack.
+//! [`Service`]: answers upgrades as a tower service, in axum or any hyper stack.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -25,9 +25,9 @@ use crate::accept::upgrade::HttpResponse;
 use crate::inner::ServerInner;
 use crate::session::task::SessionTask;
 
-/// Answers upgrade requests; every other request is refused with 4xx and a text that says why.
+/// A tower service that answers upgrade requests. It refuses any other request with 4xx and a text that gives the reason.
 ///
-/// It answers on whatever path it is mounted. Under axum:
+/// It serves every path that it is mounted on. With axum:
 ///
 /// ```
 /// # use rejoin_server::{Server, Identity, Reject, ConnectRequest};
@@ -42,7 +42,7 @@ use crate::session::task::SessionTask;
 #[derive(Clone)]
 pub struct Service {
     shared: Arc<ServerInner>,
-    /// Where the listener knows the peer's address.
+    /// The peer's address, if the listener knows it.
     remote_addr: Option<SocketAddr>,
 }
 
@@ -51,7 +51,7 @@ impl Service {
         Self { shared, remote_addr }
     }
 
-    /// The answer to a request; in its wake the socket is attached, once it is there.
+    /// Answers a request. If the upgrade is accepted, a new task attaches the socket once hyper provides it.
     async fn answer(self, mut parts: Box<request::Parts>, content: impl Body) -> HttpResponse {
         let socket = parts.extensions.remove::<OnUpgrade>();
         let shared = self.shared.clone();
@@ -64,8 +64,8 @@ impl Service {
                 switch.into_response()
             }
             Err(refusal) => {
-                // The peer may hear nothing before it has sent everything, and the HTTP server around us ends a connection on
-                // which content is unread.
+                // The peer may not read the answer before it has sent all its content, and the surrounding HTTP server closes a
+                // connection with unread content.
                 shared.until_abort(discard(content)).await;
                 refusal
             }
@@ -77,7 +77,7 @@ impl Service {
         let upgraded = tokio::select! {
             biased;
             upgraded = &mut upgraded => upgraded,
-            // The peer may have read that it is connected: it hears of the shutdown on its socket.
+            // The peer may already have read that it is connected, so the shutdown is announced on its socket.
             () = self.shared.closing.cancelled() => match self.shared.until_abort(upgraded).await {
                 Some(upgraded) => upgraded,
                 None => return,
@@ -86,7 +86,7 @@ impl Service {
         match upgraded {
             Ok(Ok(upgraded)) => {
                 if let Some(session) = attach(&self.shared, admission, upgraded) {
-                    // In a task of its own: this one is bigger than a session needs.
+                    // In a new task, because this future is larger than a session needs.
                     self.shared.spawn(session);
                 }
             }
@@ -96,7 +96,7 @@ impl Service {
     }
 }
 
-/// Reads and discards the content of a request, as much as is discarded of a WebSocket.
+/// Reads and discards the content of a request, up to the same limit as for a WebSocket.
 async fn discard(content: impl Body) {
     let mut content = pin!(content);
     let mut discarded = 0;
@@ -108,14 +108,15 @@ async fn discard(content: impl Body) {
     }
 }
 
-/// Attaches the socket without the HTTP server around it, where it is one that we know.
+/// Attaches the socket, unwrapped from the HTTP server's types if they are known.
 fn attach(shared: &Arc<ServerInner>, admission: Admission, upgraded: Upgraded) -> Option<SessionTask> {
     let max_message_size = shared.options.max_message_size;
     let tcp = |io: TokioIo<TcpStream>, read: &[u8]| {
         let io = io.into_inner();
-        // The HTTP server around us may not have asked for it: frames would wait for each other's acknowledgement.
+        // The surrounding HTTP server may not have set it, and then a frame would wait for the acknowledgement of the previous
+        // one.
         if let Err(error) = io.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         let io = OptimisticTcp::new(io).with_write_timeout(shared.options.write_timeout);
         WsTransport::new(io, Unmasked, read, max_message_size)
@@ -124,7 +125,7 @@ fn attach(shared: &Arc<ServerInner>, admission: Admission, upgraded: Upgraded) -
         Ok(parts) => return admission.attach(shared, tcp(parts.io, &parts.read_buf)),
         Err(upgraded) => upgraded,
     };
-    // `axum::serve`, like every server that detects HTTP/2, wraps the socket once more.
+    // `axum::serve` wraps the socket once more, as every server does that detects HTTP/2.
     #[cfg(feature = "axum")]
     let upgraded = match auto::upgrade::downcast(upgraded) {
         Ok(parts) => return admission.attach(shared, tcp(parts.io, &parts.read_buf)),
@@ -181,7 +182,7 @@ mod tests {
 
     use super::*;
 
-    /// As many frames of 1 MiB.
+    /// A body of `left` frames of 1 MiB each.
     struct Content<'a> {
         left: usize,
         read: &'a AtomicUsize,
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn content_of_a_refused_request_is_read_up_to_a_bound() {
+    async fn discards_content_up_to_a_limit() {
         let most = MAX_DISCARDED >> 20;
         for (frames, expected) in [(0, 0), (most, most), (most + 1, most + 1), (2 * most, most + 1)] {
             let read = AtomicUsize::new(0);

@@ -323,19 +323,19 @@ mod tests {
     }
 
     #[test]
-    fn answers_the_key_of_the_rfc() {
+    fn answers_the_key_in_the_rfc() {
         assert_eq!(upgrade(&[]).unwrap().accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 
     #[test]
-    fn is_plain_without_an_offer_of_ours() {
+    fn plain_without_a_rejoin_offer() {
         let plain = Offer::Plain { subprotocol: None };
         assert_eq!(upgrade(&[]).unwrap().offer, plain);
         assert_eq!(upgrade(&["graphql-ws, mqtt"]).unwrap().offer, plain);
     }
 
     #[test]
-    fn reads_offers_of_one_or_of_many_headers() {
+    fn reads_offers_from_one_or_many_headers() {
         let offer = Offer::Session {
             codecs: vec![0],
             resume: Some(Resume { token: Token::parse(TOKEN).unwrap(), received: 7 }),
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_largest_message_that_a_client_accepts() {
+    fn reads_offered_message_limit() {
         let offer = |max: &str| upgrade(&["rejoin.v1.json", max]).map(|upgrade| upgrade.offer);
         let offered = |max| Offer::Session { codecs: vec![0], resume: None, max: Some(max) };
         assert_eq!(offer("rejoin.max.1").unwrap(), offered(1));
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn names_what_it_supports_when_nothing_fits() {
+    fn refusal_lists_supported_subprotocols() {
         let reject = upgrade(&["rejoin.v2.json"]).unwrap_err();
         assert_eq!(reject.status, 400);
         assert!(reject.body.contains("rejoin.v1.json"));
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_quotes_the_request_is_logged_without_the_token() {
+    fn tokens_are_redacted_from_logged_texts() {
         let mut headers = HeaderMap::new();
         let offers = format!("rejoin.v1.json, rejoin.resume.{TOKEN}.7");
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offers.parse().unwrap());
@@ -400,13 +400,13 @@ mod tests {
         assert_eq!(redact(&text, &secrets(&HeaderMap::new())), text);
     }
 
-    /// The upgrade request of [`read_with`] after `change`, and the status that refuses it.
+    /// The refusal of the upgrade request of [`read_with`] after `change`.
     fn refused(change: impl Fn(request::Builder) -> request::Builder) -> Reject {
         read_with(change).expect_err("the request is wrong")
     }
 
     #[test]
-    fn each_fault_of_a_request_has_its_status() {
+    fn each_malformed_request_has_its_status() {
         type Change = fn(request::Builder) -> request::Builder;
         let cases: [(&str, u16, Change); 31] = [
             ("another method", 405, |r| r.method("POST")),
@@ -427,7 +427,7 @@ mod tests {
             ("a list of lengths", 400, |r| r.header("content-length", "0, 0")),
             ("chunked content", 400, |r| r.header("transfer-encoding", "chunked")),
             ("an unknown coding", 400, |r| r.header("transfer-encoding", "identity")),
-            ("content that waits", 400, |r| r.header("expect", "100-continue").header("content-length", "1")),
+            ("announced content", 400, |r| r.header("expect", "100-continue").header("content-length", "1")),
             ("user information", 400, |r| r.uri("http://user@example.org/")),
             ("a host for a target", 400, |r| r.uri("example.org:80")),
             ("an asterisk for a target", 400, |r| r.uri("*")),
@@ -481,7 +481,7 @@ mod tests {
         type Change = fn(request::Builder) -> request::Builder;
         let cases: [(&str, Change); 7] = [
             ("absolute form", |r| r.uri("http://other.example/x").header("origin", "http://other.example")),
-            ("no content, said aloud", |r| r.header("content-length", "0")),
+            ("a content length of zero", |r| r.header("content-length", "0")),
             ("an expectation without content", |r| r.header("expect", "100-continue")),
             ("empty members of a list", |r| r.header("sec-websocket-protocol", ", ,a,, \tb,")),
             ("an empty list", |r| r.header("sec-websocket-protocol", "")),
@@ -494,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn selects_first_offer_that_is_known() {
+    fn selects_first_known_subprotocol() {
         let parts = request().header("sec-websocket-protocol", "c, b, a").body(()).unwrap().into_parts().0;
         let options = Options { subprotocols: vec!["a".into(), "b".into()], ..Options::default() };
         let offer = read(&parts, &options.checked().unwrap()).unwrap().offer;
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_name_headers_as_the_rfc_spells_them() {
+    fn refusals_spell_headers_as_the_rfc_does() {
         for (name, spelled) in
             [("sec-websocket-key", "Sec-WebSocket-Key"), ("sec-websocket-version", "Sec-WebSocket-Version")]
         {
@@ -519,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_plain_text_unless_it_says_otherwise() {
+    fn refusal_is_plain_text_by_default() {
         let content_type = |reject: Reject| refuse(reject).headers()[header::CONTENT_TYPE].clone();
         assert_eq!(content_type(bad("no")), "text/plain; charset=utf-8");
         let json = HeaderValue::from_static("application/json");
@@ -527,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_a_token_is_redacted_and_a_word_is_not() {
+    fn short_words_are_not_redacted() {
         let mut headers = HeaderMap::new();
         let offers =
             "rejoin.v1.json, rejoin.resume.1234567.0, rejoin.resume.12345678.0, rejoin.resume.abcdefghi";

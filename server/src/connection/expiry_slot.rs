@@ -11,7 +11,7 @@ use super::Connection;
 /// The slot of a connection that is not in the queue.
 pub(crate) const NOWHERE: u32 = u32::MAX;
 
-/// The number of the socket that a session has lost last. With each loss its window begins anew.
+/// Identifies the latest socket loss of a session. Each loss restarts the resume window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Loss(u32);
 
@@ -24,7 +24,7 @@ impl Loss {
 }
 
 impl Connection {
-    /// Its slot in the queue; `None` if it is not there.
+    /// The connection's slot in the queue; `None` if it is not queued.
     pub(crate) fn expiry_slot(&self) -> Option<u32> {
         Some(self.0.expiry_slot.load(Ordering::Relaxed)).filter(|place| *place != NOWHERE)
     }
@@ -37,7 +37,7 @@ impl Connection {
         self.0.expiry_slot.store(place.unwrap_or(NOWHERE), Ordering::Relaxed);
     }
 
-    /// Whether it is in the queue since this loss, and not since another one.
+    /// Whether the connection has been in the queue since this loss, and not since another one.
     pub(crate) fn is_suspended_by(&self, loss: Loss) -> bool {
         self.is_waiting() && self.0.suspended_by.load(Ordering::Relaxed) == loss.0
     }

@@ -1,9 +1,9 @@
 use super::*;
 use crate::testing::{connection, pending, server};
 
-/// Two sockets may be admitted at the same time: the one that asked last has the later epoch, whichever arrives first.
+/// Two sockets can be admitted at the same time. The later request has the later epoch, whichever socket arrives first.
 #[test]
-fn of_two_sockets_that_wait_for_a_session_the_later_one_gets_it() {
+fn later_of_two_pending_sockets_wins() {
     let shared = server();
     for is_in_order in [true, false] {
         let connection = connection(&shared);
@@ -11,7 +11,7 @@ fn of_two_sockets_that_wait_for_a_session_the_later_one_gets_it() {
         let epochs = [early.driver.epoch(), late.driver.epoch()];
         let [first, second] = if is_in_order { [early, late] } else { [late, early] };
         assert!(connection.arrive(first).is_none());
-        let left = connection.arrive(second).expect("one of them is left");
+        let left = connection.arrive(second).expect("one of them loses");
         assert_eq!(left.driver.epoch(), epochs[0]);
         let taken = connection.take_pending_socket().expect("the other waits");
         assert_eq!(taken.driver.epoch(), epochs[1]);
@@ -20,7 +20,7 @@ fn of_two_sockets_that_wait_for_a_session_the_later_one_gets_it() {
 }
 
 #[test]
-fn each_address_is_that_of_its_connection() {
+fn each_connection_keeps_its_address() {
     let shared = server();
     for addr in [None, Some("10.0.0.1:80"), Some("[2001:db8::1]:443")] {
         let remote_addr = addr.map(|addr| addr.parse().unwrap());

@@ -5,22 +5,22 @@ use std::sync::{Arc, Weak};
 
 use super::{Connection, Inner};
 
-/// A handle that does not keep its [`Connection`] alive: for application data that a connection owns or leads to. Created by
+/// A handle that does not keep its [`Connection`] alive, for application data that a connection owns or leads to. Created by
 /// [`Connection::downgrade`]. The default value belongs to no connection.
 #[derive(Clone, Default)]
 pub struct WeakConnection(Weak<Inner>);
 
 impl Connection {
     /// Creates a handle that does not keep the connection alive. Use it in values that the connection itself owns, such as its
-    /// [data](crate::Identity::with_data): with a [`Connection`] there, the two would keep each other alive for ever.
+    /// [data](crate::Identity::with_data): with a [`Connection`] there, the two would keep each other alive forever.
     pub fn downgrade(&self) -> WeakConnection {
         WeakConnection(Arc::downgrade(&self.0))
     }
 }
 
 impl WeakConnection {
-    /// The connection, or `None` once its last [`Connection`] is dropped. The server keeps one until `on_disconnect` has
-    /// returned.
+    /// Returns the connection, or `None` once its last [`Connection`] has been dropped. The server keeps one until
+    /// `on_disconnect` has returned.
     pub fn upgrade(&self) -> Option<Connection> {
         self.0.upgrade().map(Connection)
     }
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn data_that_holds_a_weak_handle_is_dropped_with_the_last_strong_one() {
+    async fn data_with_weak_handle_is_dropped_with_connection() {
         let dropped = Arc::new(AtomicUsize::new(0));
         let drops = dropped.clone();
         let connect = move |_: ConnectRequest| {
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(me.upgrade().as_ref(), Some(&connection));
         server.kick("ada").await.unwrap();
         connection.closed().await;
-        assert_eq!(dropped.load(Ordering::Relaxed), 0, "a handle is left");
+        assert_eq!(dropped.load(Ordering::Relaxed), 0, "a handle still exists");
         assert!(me.upgrade().is_some());
         drop(connection);
         assert_eq!(dropped.load(Ordering::Relaxed), 1);
