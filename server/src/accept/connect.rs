@@ -220,7 +220,7 @@ impl Identity {
     /// Attaches application data, which handlers get from [`Connection::data`](crate::Connection::data). A resumed session keeps
     /// its original data.
     ///
-    /// The data is dropped with the last handle to the connection. If it contains a [`Connection`](crate::Connection) that leads
+    /// The data is dropped with the last handle to the connection. If it contains a [`Connection`] that leads
     /// back to its owner, the two keep each other alive, and neither is ever dropped. Store a
     /// [`WeakConnection`](crate::WeakConnection) instead:
     ///

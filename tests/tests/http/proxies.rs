@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::last_words::close;
 use super::{body, dial, exchange, frame, read_head, status, upgrade, within};
 
-const GUIDE: &str = include_str!("../../../server/src/guide.rs");
+const GUIDE: &str = include_str!("../../../server/src/guide/deployment.rs");
 
 /// The one block in this language in the guide.
 fn block(language: &str) -> String {

@@ -1,0 +1,72 @@
+//! # Getting started
+//!
+//! ```toml
+//! [dependencies]
+//! rejoin-server = "0.1"
+//! tokio = { version = "1", features = ["macros", "rt-multi-thread", "signal"] }
+//! ```
+//!
+//! A server needs one function, which decides who a client is and which room it joins. Everything else has a default.
+//!
+//! ```no_run
+//! use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+//!
+//! async fn connect(_request: ConnectRequest) -> Result<Identity, Reject> {
+//!     Ok(Identity::new().with_room("lobby"))
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let server = Server::builder(connect)
+//!         .on_message(|connection, frame| async move {
+//!             connection.broadcast(&frame).ok();
+//!         })
+//!         .build()?;
+//!     let listening = server.listen("127.0.0.1:9000").await?;
+//!     println!("listening on {}", listening.local_addr());
+//!     listening.closed().await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Three types are enough to start with. [`Server`] is the handle to the server; clone it wherever you need to send.
+//! [`Connection`] is one session: it stays the same while its sockets come and go. [`Frame`] is the unit that is sent and
+//! received: an event name, a payload, and an id that you choose, all of them optional.
+//!
+//! # Clients
+//!
+//! The crate `rejoin-client` is the client for Rust. For browsers, the repository has `rejoin.js` in `examples/chat`, a single
+//! JavaScript file without dependencies. A plain `WebSocket` works, too, with [fewer guarantees](crate#two-modes): it sends and
+//! receives `{"event":"chat","payload":"hello"}`. Pages whose origin is not the server's own must be
+//! [allowed](Builder::allow_origin).
+//!
+//! # With axum
+//!
+//! In an axum app, mount [`Server::service`] instead of calling [`Server::listen`]. State, middleware and other routes work as
+//! usual:
+//!
+//! ```
+//! # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder(connect).build()?;
+//! let app: axum::Router = axum::Router::new()
+//!     .route("/health", axum::routing::get(|| async { "fine" }))
+//!     .route_service("/ws", server.service());
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! # let url = format!("ws://{}/ws", listener.local_addr()?);
+//! # tokio::spawn(async move { axum::serve(listener, app).await });
+//! # let client = rejoin_client::Client::builder(url).connect().await?;
+//! # assert_eq!(client.room().as_deref(), Some("lobby"));
+//! # server.shutdown(std::time::Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The feature `axum`, which is on by default, unwraps the upgraded socket from the types of `axum::serve`: each read and write
+//! passes through two layers less, and the socket gets `TCP_NODELAY`. Without the feature, h2 is not compiled, and the mounted
+//! service works all the same.
+
+#[allow(unused_imports, reason = "the text links to them")]
+use crate::*;

@@ -1,0 +1,105 @@
+//! # Sending
+//!
+//! [`Connection::send`] sends to one connection, [`Server::send`] to the connection with a given ID, and [`Server::broadcast`] to
+//! a room. They all queue the frame and return; the session's task writes it. Callbacks are async, and those of one connection
+//! run one after the other. A handler can therefore await a database: the next message of its connection waits, and no other
+//! connection does.
+//!
+//! ```
+//! use rejoin_server::{Connection, Frame};
+//! use serde::{Deserialize, Serialize};
+//! # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+//!
+//! #[derive(Deserialize)]
+//! struct Say { text: String }
+//!
+//! #[derive(Serialize)]
+//! struct Said<'a> { from: &'a str, text: &'a str }
+//!
+//! async fn handle_message(me: Connection, message: Frame) {
+//!     match message.event() {
+//!         "say" => {
+//!             let Ok(say) = message.decode::<Say>() else {
+//!                 return me.close_with(1008, "say is {text}").expect("the close is valid");
+//!             };
+//!             let said = Said { from: me.id(), text: &say.text };
+//!             let said = Frame::new("said", &said).expect("strings can be represented in JSON");
+//!             // Fails only after a shutdown; an empty room is not an error.
+//!             me.broadcast(&said).ok();
+//!         }
+//!         "who" => {
+//!             let members = me.server().connections(me.room().expect("connect assigns one"));
+//!             let ids: Vec<_> = members.iter().map(Connection::id).collect();
+//!             let these = Frame::new("these", &ids).expect("strings can be represented in JSON");
+//!             me.send(&these.with_id(message.id())).ok();
+//!         }
+//!         _ => me.close_with(1008, "no such event").expect("the close is valid"),
+//!     }
+//! }
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby").with_id("ada")) }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = Server::builder(connect).on_message(handle_message).build()?;
+//! # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
+//! # let mut ada = rejoin_client::Client::builder(url).connect().await?;
+//! # ada.send(&Frame::new("say", &std::collections::BTreeMap::from([("text", "hello")]))?)?;
+//! # ada.send(&Frame::event_only("who").with_id("q-1"))?;
+//! # let Some(rejoin_client::Event::Message(said)) = ada.recv().await else { panic!() };
+//! # assert_eq!(said.event(), "said");
+//! # let Some(rejoin_client::Event::Message(these)) = ada.recv().await else { panic!() };
+//! # assert_eq!((these.id(), these.decode::<Vec<String>>()?), ("q-1", vec!["ada".to_owned()]));
+//! # server.shutdown(std::time::Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Handlers and routers
+//!
+//! Callbacks that share state can be the methods of one type: see [`Handler`], which has an example. For many events, use a
+//! [`Router`] with [`Builder::router`] instead of `on_message`. It selects the handler by event, decodes its arguments, sends its
+//! reply, and has one place for errors.
+//!
+//! A router's handlers can also take the [data](router::Data) that `ConnectFn` attached to the connection, and
+//! [state](router::State) that all connections share: `async fn greet(Data(user): Data<User>, State(db): State<Db>)`.
+//!
+//! # Delivery
+//!
+//! A send succeeds when the frame is accepted: in session mode it will be delivered exactly once and in order while the session
+//! lives, whatever happens to the socket. [`Connection::send_acked`] waits until the peer's session has received it. If you have
+//! to know the result in the peer's application, let the application reply, as `who` does above: the reply has the id of the
+//! request.
+//!
+//! # Wire formats
+//!
+//! Each connection encodes its frames with its codec. The default is [`JsonCodec`]: text messages of the form
+//! `{"id":…,"event":…,"payload":…}`. [`Builder::codec`] adds codecs. The first one added becomes the default, which plain clients
+//! get; session clients choose theirs. MessagePack and Protobuf are available behind the features `msgpack` and `protobuf`.
+//! Connections with different codecs can share a room: a broadcast is encoded once for each codec in it.
+//!
+//! ```
+//! # use rejoin_server::{ConnectRequest, Identity, Reject};
+//! use rejoin_server::{JsonCodec, Server};
+//! # #[cfg(all(feature = "msgpack", feature = "protobuf"))]
+//! use rejoin_server::{MsgpackCodec, ProtobufCodec};
+//!
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
+//! let builder = Server::builder(connect).codec(JsonCodec);
+//! # #[cfg(all(feature = "msgpack", feature = "protobuf"))]
+//! let builder = builder.codec(MsgpackCodec).codec(ProtobufCodec);
+//! let server = builder.build()?;
+//! # let _ = server;
+//! # Ok::<(), rejoin_server::ConfigError>(())
+//! ```
+//!
+//! A [`Payload`] is a value and its format. [`Frame::new`] takes any serde type, and [`Frame::decode`] returns it, whichever
+//! codecs are in between. JSON and MessagePack are converted into each other by a [table](crate::codecs#encodings); a receiver
+//! whose format cannot represent a value gets a report of the gap. A prost message (`Frame::protobuf`, `Frame::decode_protobuf`)
+//! and raw bytes ([`Payload::bytes`], [`Payload::to_bytes`]) are transmitted unchanged, in JSON as base64. Clients in other
+//! languages can use the Protobuf schema `proto/rejoin/v1/frame.proto` of the crate `rejoin-codecs`.
+//!
+//! To add your own format, implement [`Codec`], a trait with three small methods, as the example `own_codec` does.
+//! [`codecs::payloads`] checks and converts payloads for it, and [`codecs::conformance::check`] tests whether it has the
+//! properties that rejoin relies on.
+
+#[allow(unused_imports, reason = "the text links to them")]
+use crate::*;
