@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use rejoin_core::Token;
+use rejoin_core::text::prefix;
 use sha1_smol::Sha1;
 use tokio::io::AsyncWriteExt;
 
@@ -72,9 +73,8 @@ pub(crate) async fn upgrade(
 async fn read_refusal(reader: AnswerReader<'_>, response: &Response, offer: Option<&Offer<'_>>) -> Refusal {
     // Long enough that a token which begins in the reported part is read to its end, and found.
     let body = reader.body(response, MAX_BODY + MAX_TOKEN).await;
-    let mut body = redact(String::from_utf8_lossy(&body).into_owned(), offer);
-    body.truncate(body.floor_char_boundary(MAX_BODY));
-    let mut refusal = Refusal::new(response, &body, SystemTime::now());
+    let body = redact(String::from_utf8_lossy(&body).into_owned(), offer);
+    let mut refusal = Refusal::new(response, prefix(&body, MAX_BODY), SystemTime::now());
     refusal.location = refusal.location.map(|location| redact(location, offer));
     refusal
 }

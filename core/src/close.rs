@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::text::prefix;
+
 /// The code and reason of a close frame.
 ///
 /// ```
@@ -59,8 +61,7 @@ impl CloseFrame {
     pub fn truncated(code: u16, reason: impl Into<Cow<'static, str>>) -> Self {
         let mut reason = reason.into();
         if reason.len() > Self::MAX_REASON {
-            let end = reason.floor_char_boundary(Self::MAX_REASON);
-            reason = Cow::Owned(reason[..end].to_owned());
+            reason = Cow::Owned(prefix(&reason, Self::MAX_REASON).to_owned());
         }
         Self { code, reason }
     }

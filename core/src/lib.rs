@@ -39,6 +39,10 @@ pub use session::{
 
 pub mod router;
 
+// For `rejoin-client`, too.
+#[doc(hidden)]
+pub mod text;
+
 // For `rejoin-server` and `rejoin-client`, which share it. Applications have no use for it, and it may change in any release.
 #[cfg(feature = "drive")]
 #[doc(hidden)]

@@ -40,6 +40,29 @@ fn target_dir_prints_where_cargo_builds() {
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), elsewhere.to_str().unwrap());
 }
 
+/// What `scripts/oldest_rust.py` prints, and whether it succeeds.
+fn oldest_rust(arguments: &[&str]) -> (bool, String) {
+    let output = Command::new("python3")
+        .arg(root().join("scripts/oldest_rust.py"))
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("this test needs python3 in the PATH: {error}"));
+    let printed = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    (output.status.success(), printed.concat())
+}
+
+#[test]
+fn no_dependency_needs_newer_rust() {
+    let (succeeds, printed) = oldest_rust(&[]);
+    assert!(succeeds, "{printed}");
+}
+
+#[test]
+fn dependency_that_needs_newer_rust_is_named() {
+    let (succeeds, printed) = oldest_rust(&["1.60"]);
+    assert!(!succeeds && printed.contains("\ntokio 1."), "{printed}");
+}
+
 /// What `scripts/walk.py` says of a page, and whether it finds it true.
 fn walk(page: &Path) -> (bool, String) {
     let output = Command::new("python3")

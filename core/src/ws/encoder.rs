@@ -6,6 +6,7 @@ use bytes::{Buf, Bytes};
 use super::header::{self, Control, MAX_CONTROL, Opcode};
 use super::mask::Mask;
 use crate::close::is_close_code;
+use crate::text::prefix;
 use crate::{CloseFrame, Message, MessageKind};
 
 /// Encodes an unfragmented data message including its header. Every receiver of a broadcast can use the same bytes.
@@ -58,8 +59,8 @@ pub fn encode_close(frame: Option<&CloseFrame>) -> Bytes {
     };
     debug_assert!(is_close_code(*code), "close code {code} may not be sent");
     // The fields are public, so the reason may exceed the limit that its constructors enforce.
-    let end = reason.floor_char_boundary(CloseFrame::MAX_REASON);
-    encode(opcode, &[&code.to_be_bytes(), reason[..end].as_bytes()])
+    let reason = prefix(reason, CloseFrame::MAX_REASON);
+    encode(opcode, &[&code.to_be_bytes(), reason.as_bytes()])
 }
 
 fn encode_control(control: Control, payload: &[u8]) -> Bytes {
