@@ -3,6 +3,7 @@
 use crate::error::Error;
 
 /// Descriptors that are not sockets: standard streams, epoll, files.
+#[cfg(unix)]
 const OTHERS: u64 = 64;
 
 /// Raises the limit on descriptors so that the given number of sockets fits.

@@ -2,6 +2,8 @@
 //!
 //! Needs Chromium and its driver: `apt-get install chromium chromium-driver`.
 
+#![cfg(unix)] // ends browsers by their process group
+
 use std::time::{Duration, Instant};
 
 use fantoccini::Client;

@@ -5,6 +5,8 @@
 //! Needs Chromium and its driver, protoc, and Python 3 with Protobuf:
 //! `apt-get install chromium chromium-driver protobuf-compiler python3-protobuf`.
 
+#![cfg(unix)] // ends browsers by their process group
+
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -13,7 +13,7 @@ use rejoin_client::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
 use rejoin_client::{Client, ClientBuilder, ConnectError, Connection, SendError};
 use rejoin_server::{Builder, Server};
 use rejoin_tests::harness::{self, Fault, Proxy, Recorder, next, number, numbers, within};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
 /// A server that listens, and what it tells its application.
@@ -258,8 +258,11 @@ fn certificate() -> (tokio_rustls::TlsAcceptor, RootCertStore) {
     (tokio_rustls::TlsAcceptor::from(Arc::new(config)), roots)
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn runs_over_a_unix_socket() {
+    use tokio::net::{UnixListener, UnixStream};
+
     let (builder, mut log) = harness::builder();
     let server = builder.build().unwrap();
     let path = std::env::temp_dir().join(format!("rejoin-{}.sock", std::process::id()));

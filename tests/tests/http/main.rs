@@ -6,6 +6,7 @@ mod content;
 mod handshakes;
 mod health;
 mod last_words;
+#[cfg(unix)] // passes its listener to the proxy, and ends it by its process group
 mod proxies;
 mod refusals;
 mod tls;

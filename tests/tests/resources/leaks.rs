@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use rejoin_client::{Client, Connection, Event};
-use rejoin_tests::harness::{Line, next_event, number, numbers, within};
+use rejoin_client::{Connection, Event};
+use rejoin_tests::harness::{Line, next_event, number, numbers};
 
-use crate::{alone, descriptors, echo_server, live, tasks};
+use crate::{alone, echo_server, live, tasks};
 
 /// What a collection may have grown by once and for all: maps and queues keep some room.
 const SLACK: usize = 64 * 1024;
@@ -87,8 +87,14 @@ fn sessions_that_come_and_go_leave_nothing() {
     });
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn descriptors_come_back() {
+    use rejoin_client::Client;
+    use rejoin_tests::harness::within;
+
+    use crate::descriptors;
+
     alone(false, async {
         let server = echo_server(|builder| builder);
         let listening = server.listen("127.0.0.1:0").await.unwrap();

@@ -32,6 +32,7 @@ fn live() -> usize {
 }
 
 /// The descriptors of this process.
+#[cfg(target_os = "linux")]
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
