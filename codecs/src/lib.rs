@@ -1,5 +1,26 @@
 //! The wire formats of rejoin (PROTOCOL.md §2). Each is a [`Codec`] behind its own feature.
 //!
+//! ```
+//! # #[cfg(feature = "json")] {
+//! use rejoin_codecs::JsonCodec;
+//! use rejoin_core::{Codec as _, Frame, Message};
+//!
+//! let frame = Frame::new("chat.message", "hello")?;
+//! let message = JsonCodec.encode(&frame)?;
+//! assert_eq!(message, Message::text(r#"{"event":"chat.message","payload":"hello"}"#));
+//! assert_eq!(JsonCodec.decode(message)?, frame);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Contents
+//!
+//! - [Formats](#formats): the codecs of this crate
+//! - [Encodings](#encodings): how values of one format are represented in another
+//! - [Codecs of an application](#codecs-of-an-application): [`payloads`] and [`conformance`]
+//!
+//! # Formats
+//!
 //! | format | codec | feature | WebSocket message |
 //! |---|---|---|---|
 //! | JSON | `JsonCodec` | `json`, on by default | text |

@@ -4,10 +4,26 @@
 //! write, events for the application and the next deadline are results. Applications use `rejoin-server` or
 //! `rejoin-client`, which re-export every type of this crate that their users have to name.
 //!
-//! Incoming data passes through [`ws`] (bytes to messages), a [`Codec`] (messages to frames) and a [`Session`] (which counts
-//! data frames and handles control frames) before it reaches the application; outgoing data takes the same path in reverse.
-//! With the feature `drive`, the module `drive` connects a session to a transport with one async loop, which the server and
-//! the client share. [`router`] dispatches received frames to handlers of the application.
+//! ```
+//! use rejoin_core::Frame;
+//!
+//! let frame = Frame::new("chat.message", "hello")?.with_id("1");
+//! assert_eq!((frame.event(), frame.id()), ("chat.message", "1"));
+//! assert_eq!(frame.decode::<String>()?, "hello");
+//! # Ok::<(), rejoin_core::PayloadError>(())
+//! ```
+//!
+//! # Contents
+//!
+//! Incoming data passes through these in order before it reaches the application; outgoing data takes the same path in reverse:
+//!
+//! - [`ws`]: bytes to messages (RFC 6455)
+//! - [`Codec`]: [messages](Message) to [frames](Frame), which carry a [`Payload`]
+//! - [`Session`]: counts data frames, handles [control frames](Control), and yields [events](Event)
+//! - [`router`]: dispatches received frames to handlers of the application
+//!
+//! With the feature `drive`, the module `drive` connects a session to a transport with one async loop, which the server and the
+//! client share.
 
 mod frame;
 pub use frame::Frame;
