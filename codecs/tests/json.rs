@@ -17,7 +17,7 @@ proptest! {
     #![proptest_config(config(500))]
 
     #[test]
-    fn any_frame_comes_back_as_it_was(
+    fn frames_round_trip(
         id in any::<String>(),
         event in any::<String>(),
         payload in option::of(json()),
@@ -34,7 +34,7 @@ proptest! {
     }
 
     #[test]
-    fn opaque_bytes_come_back_as_base64(bytes in vec(any::<u8>(), 0..100)) {
+    fn opaque_bytes_round_trip_as_base64(bytes in vec(any::<u8>(), 0..100)) {
         use base64::Engine;
         let frame = Frame::default().with_payload(Payload::bytes(bytes.clone()));
         let decoded = JsonCodec.decode(JsonCodec.encode(&frame).unwrap()).unwrap();
@@ -47,7 +47,7 @@ proptest! {
     #![proptest_config(config(1000))]
 
     #[test]
-    fn an_object_is_read_member_by_member(members in vec(member(), 0..6)) {
+    fn objects_are_read_member_by_member(members in vec(member(), 0..6)) {
         let texts: Vec<_> = members.iter().map(|(name, value)| format!("{name} :{value}")).collect();
         let text = format!("{{{}}}", texts.join(" ,\n"));
         let result = JsonCodec.decode(Message::text(&*text));
@@ -64,7 +64,7 @@ proptest! {
     }
 
     #[test]
-    fn mutated_messages_are_refused_for_what_they_are(
+    fn mutated_messages_agree_with_reference_reader(
         members in vec(member(), 0..4),
         changes in vec((any::<Index>(), change()), 0..4),
     ) {
@@ -89,7 +89,7 @@ proptest! {
     }
 
     #[test]
-    fn soup_is_refused_for_what_it_is(pieces in vec(piece(), 0..12)) {
+    fn random_messages_agree_with_reference_reader(pieces in vec(piece(), 0..12)) {
         agrees_with_serde_json(pieces.concat().as_bytes())?;
     }
 }

@@ -17,7 +17,7 @@ proptest! {
     #![proptest_config(config(500))]
 
     #[test]
-    fn any_frame_comes_back_as_it_was(
+    fn frames_round_trip(
         id in any::<String>(),
         event in any::<String>(),
         payload in option::of(payload()),
@@ -32,7 +32,7 @@ proptest! {
     }
 
     #[test]
-    fn a_frame_is_what_serde_writes(id in ".{1,40}", event in ".{1,300}", items in vec(any::<i64>(), 0..40)) {
+    fn frames_encode_as_serde_encodes_them(id in ".{1,40}", event in ".{1,300}", items in vec(any::<i64>(), 0..40)) {
         let frame = Frame::event_only(&*event).with_id(&*id).with_payload(Payload::json(&items).unwrap());
         let message = MsgpackCodec.encode(&frame).unwrap();
         #[derive(serde::Serialize)]
@@ -49,7 +49,7 @@ proptest! {
     #![proptest_config(config(1000))]
 
     #[test]
-    fn a_map_is_read_member_by_member(members in vec(member(), 0..6), head in 0..3_usize) {
+    fn maps_are_read_member_by_member(members in vec(member(), 0..6), head in 0..3_usize) {
         let len = members.len() as u8;
         let heads = [vec![0x80 | len], vec![0xde, 0, len], vec![0xdf, 0, 0, 0, len]];
         let mut data = heads[head].clone();
@@ -72,7 +72,7 @@ proptest! {
     }
 
     #[test]
-    fn mutated_messages_are_refused_for_what_they_are(
+    fn mutated_messages_agree_with_reference_reader(
         members in vec(member(), 0..4),
         changes in vec((any::<Index>(), any::<u8>(), 0..4), 0..4),
     ) {
@@ -97,7 +97,7 @@ proptest! {
     }
 
     #[test]
-    fn soup_is_refused_for_what_it_is(pieces in vec(piece(), 0..8)) {
+    fn random_messages_agree_with_reference_reader(pieces in vec(piece(), 0..8)) {
         agrees_with_rmp_serde(&pieces.concat())?;
     }
 }

@@ -28,7 +28,7 @@ static FRAME: LazyLock<MessageDescriptor> = LazyLock::new(|| {
 });
 
 #[test]
-fn the_schema_is_the_protocol_s() {
+fn schema_is_the_one_in_protocol_md() {
     let fields: Vec<_> = FRAME
         .fields()
         .map(|field| {
@@ -61,7 +61,7 @@ proptest! {
     #![proptest_config(config(500))]
 
     #[test]
-    fn any_frame_comes_back_as_it_was_and_is_the_schema_s_message(
+    fn frames_round_trip_and_match_the_schema(
         id in any::<String>(),
         event in any::<String>(),
         payload in option::of(payload()),
@@ -96,12 +96,12 @@ proptest! {
     #![proptest_config(config(4000))]
 
     #[test]
-    fn fields_in_any_order_and_number_are_read(fields in vec(field(), 0..8)) {
+    fn fields_are_read_in_any_order(fields in vec(field(), 0..8)) {
         agrees_with_schema(&fields.concat())?;
     }
 
     #[test]
-    fn mutated_messages_are_refused_for_what_they_are(
+    fn mutated_messages_agree_with_reference_reader(
         fields in vec(field(), 0..5),
         changes in vec((any::<Index>(), any::<u8>(), 0..4), 0..4),
     ) {
@@ -119,7 +119,7 @@ proptest! {
     }
 
     #[test]
-    fn soup_is_refused_for_what_it_is(data in vec(prop_oneof![0..50_u8, any::<u8>()], 0..20)) {
+    fn random_messages_agree_with_reference_reader(data in vec(prop_oneof![0..50_u8, any::<u8>()], 0..20)) {
         agrees_with_schema(&data)?;
     }
 }

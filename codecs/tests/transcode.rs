@@ -18,7 +18,7 @@ proptest! {
     #![proptest_config(config(250))]
 
     #[test]
-    fn values_of_both_formats_are_what_serde_makes_of_them(tree in tree()) {
+    fn shared_values_transcode_as_serde_does(tree in tree()) {
         let json = serde_json::to_string(&tree).unwrap();
         let msgpack = rmp_serde::to_vec(&tree).unwrap();
         prop_assert_eq!(to_msgpack(&json).unwrap(), &msgpack[..]);
@@ -26,7 +26,7 @@ proptest! {
     }
 
     #[test]
-    fn white_space_and_escapes_change_no_value(tree in tree()) {
+    fn whitespace_and_escapes_change_no_value(tree in tree()) {
         let json = serde_json::to_string_pretty(&tree).unwrap();
         let escaped: String = json.chars().map(|c| match c {
             '\u{80}'.. => c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04X}")).collect(),
@@ -36,7 +36,7 @@ proptest! {
     }
 
     #[test]
-    fn any_messagepack_becomes_json_that_is_kept_from_then_on(msgpack in msgpack()) {
+    fn messagepack_transcodes_to_stable_json(msgpack in msgpack()) {
         let json = to_json(&msgpack).unwrap();
         prop_assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{}", json);
         let image = to_msgpack(&json).unwrap();
@@ -49,7 +49,7 @@ proptest! {
     #![proptest_config(config(1000))]
 
     #[test]
-    fn text_has_an_image_where_it_is_json(tree in tree(), changes in vec((any::<Index>(), change()), 0..4)) {
+    fn mutated_text_transcodes_if_it_is_json(tree in tree(), changes in vec((any::<Index>(), change()), 0..4)) {
         let mut json = serde_json::to_vec(&tree).unwrap();
         mutate(&mut json, &changes);
         if let Ok(text) = str::from_utf8(&json) {
@@ -59,14 +59,14 @@ proptest! {
     }
 
     #[test]
-    fn soup_has_an_image_where_it_is_json(pieces in vec(piece(), 0..8)) {
+    fn random_text_transcodes_if_it_is_json(pieces in vec(piece(), 0..8)) {
         let text = pieces.concat();
         let is_json = serde_json::from_str::<&RawValue>(&text).is_ok();
         prop_assert_eq!(to_msgpack(&text).is_ok(), is_json, "{}", text);
     }
 
     #[test]
-    fn bytes_have_an_image_where_they_are_messagepack(
+    fn mutated_bytes_transcode_if_they_are_messagepack(
         mut data in msgpack(),
         changes in vec((any::<Index>(), change()), 0..4),
     ) {
@@ -75,7 +75,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_have_an_image_where_they_are_messagepack(data in vec(any::<u8>(), 0..40)) {
+    fn random_bytes_transcode_if_they_are_messagepack(data in vec(any::<u8>(), 0..40)) {
         if let Ok(json) = to_json(&data) {
             prop_assert!(is_msgpack(&data));
             prop_assert!(serde_json::from_str::<&RawValue>(&json).is_ok(), "{}", json);

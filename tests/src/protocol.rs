@@ -117,7 +117,7 @@ mod tests {
                         ## 2. Three\n\n- **R2.1** Third.\n- **R1.3** Elsewhere.\n- **R2.1** Again.\n\n## Example\n\nText.\n";
 
     #[test]
-    fn sections_and_rules_have_their_words() {
+    fn finds_words_of_sections_and_rules() {
         let page = Protocol::parse(PAGE);
         assert_eq!(page.sections().collect::<Vec<_>>(), ["1-one-two", "2-three"]);
         assert_eq!(page.rules().collect::<Vec<_>>(), ["R1.1", "R1.2", "R1.3", "R2.1"]);

@@ -19,7 +19,7 @@ use browser::{Driver, PATIENCE};
 const CUT_LONG: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_said_is_lost_or_repeated() {
+async fn messages_are_neither_lost_nor_repeated() {
     let driver = Driver::start().await;
     let address = start_chat().await;
     let (ada, ben) = tokio::join!(Page::open(&driver, "Ada"), Page::open(&driver, "Ben"));
@@ -34,7 +34,7 @@ async fn nothing_said_is_lost_or_repeated() {
 /// Two windows of the conversation in one picture, for whoever wants to look: `chat.png` in the folder that
 /// `CARGO_TARGET_TMPDIR` names. The one in the README was made by this.
 #[tokio::test]
-async fn the_conversation_makes_a_picture() {
+async fn conversation_makes_a_picture() {
     let driver = Driver::start().await;
     let address = start_chat().await;
     let page = Page::open(&driver, "picture").await;

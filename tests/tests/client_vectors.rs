@@ -28,7 +28,7 @@ fn vectors() -> Vec<Value> {
 }
 
 #[test]
-fn the_javascript_client_obeys_every_vector() {
+fn javascript_client_obeys_every_vector() {
     let output = Command::new("node")
         .args(["--test", "--test-reporter=tap"])
         .arg(folder().join("js/vectors.test.mjs"))
@@ -44,7 +44,7 @@ fn the_javascript_client_obeys_every_vector() {
 }
 
 #[test]
-fn every_rule_of_the_client_has_vectors() {
+fn every_client_rule_has_vectors() {
     let protocol = Protocol::read().unwrap();
     let section_of = |vector: &Value| {
         let rule = vector["rule"].as_str().unwrap();

@@ -32,7 +32,7 @@ const INSTALL: &str = "this test needs protoc, and Python 3.11 or later with its
      apt-get install protobuf-compiler python3-protobuf";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_codecs_in_one_room_exchange_every_value_of_the_table() {
+async fn three_codecs_exchange_every_value_in_one_room() {
     let table: Table = serde_json::from_str(TABLE).expect("the table is JSON of this shape");
     let driver = Driver::start().await;
     let port = start_server().await;

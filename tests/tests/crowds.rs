@@ -7,7 +7,7 @@ use std::thread;
 use rejoin_tests::simulation::{Crowd, Figures, Threads};
 
 #[test]
-fn crowds_over_sockets_keep_what_is_promised() {
+fn crowds_over_sockets_keep_all_promises() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let crowds = [(1, Threads::One), (2, Threads::Several), (3, Threads::Several)];
     let results: Vec<_> = thread::scope(|scope| {

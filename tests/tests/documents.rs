@@ -90,7 +90,7 @@ mod wspulse_send {
     include!(concat!(env!("OUT_DIR"), "/wspulse-send.rs"));
 
     #[tokio::test(start_paused = true)]
-    async fn sending_to_slow_wspulse_client_is_no_error() {
+    async fn sending_to_slow_wspulse_client_succeeds() {
         use super::hear;
         use rejoin_tests::harness::{self, Dials, Line, next};
 

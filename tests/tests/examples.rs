@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 #[tokio::test]
-async fn auth_lets_in_who_shows_a_token_and_says_why_it_refuses_the_others() {
+async fn auth_accepts_tokens_and_explains_refusals() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let signer = Arc::new(Signer::random().unwrap());
@@ -31,7 +31,7 @@ async fn auth_lets_in_who_shows_a_token_and_says_why_it_refuses_the_others() {
 }
 
 #[tokio::test]
-async fn client_comes_back_after_its_cable_was_cut() {
+async fn client_reconnects_after_a_cut() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let cable = Cable::to(listener.local_addr().unwrap()).await;
     tokio::spawn(rejoin_chat::serve(listener, std::future::pending()));
@@ -47,7 +47,7 @@ async fn client_comes_back_after_its_cable_was_cut() {
 }
 
 #[tokio::test]
-async fn smallest_client_of_the_readme_says_what_happens() {
+async fn readme_client_prints_what_happens() {
     let mut server = Program::start(env!("CARGO_BIN_EXE_readme-server"), None);
     let cable = Cable::to(listening(&server.next().await)).await;
     let url = format!("ws://{}/?room=lobby", cable.addr);
@@ -89,7 +89,7 @@ fn listening(line: &str) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn axum_mount_announces_over_http_and_shuts_down_in_one() {
+async fn axum_mount_announces_and_shuts_down_together() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -114,7 +114,7 @@ async fn axum_mount_announces_over_http_and_shuts_down_in_one() {
 }
 
 #[tokio::test]
-async fn axum_mount_finishes_the_request_under_way_when_it_is_stopped() {
+async fn axum_mount_finishes_pending_request_when_stopped() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();

@@ -237,7 +237,7 @@ async fn scenario() {
 }
 
 #[test]
-fn foreign_code_may_call_back_from_wherever_it_runs() {
+fn foreign_code_may_call_back_into_the_server() {
     tracing::subscriber::set_global_default(Nosy).unwrap();
     let (done, finished) = mpsc::channel();
     let panicked = Arc::new(Mutex::new(None));

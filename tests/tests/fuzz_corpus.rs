@@ -37,7 +37,7 @@ fn unescape(line: &str) -> Vec<u8> {
 }
 
 #[test]
-fn nothing_in_the_corpus_breaks_anything() {
+fn corpus_inputs_find_no_bug() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         PANICS.set(PANICS.get() + 1);
@@ -57,7 +57,7 @@ fn nothing_in_the_corpus_breaks_anything() {
 }
 
 #[test]
-fn every_target_has_a_corpus_and_an_entry_for_the_fuzzer() {
+fn every_target_has_corpus_and_entry() {
     let manifest = fs::read_to_string(fuzz().join("Cargo.toml")).unwrap();
     let entries = fs::read_dir(fuzz().join("fuzz_targets")).unwrap().count();
     assert_eq!(entries, TARGETS.len(), "an entry for each, and none too many");

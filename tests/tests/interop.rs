@@ -7,7 +7,7 @@ use std::process::Command;
 const AT_LEAST: usize = 100;
 
 #[test]
-fn an_independent_implementation_interoperates() {
+fn independent_implementation_interoperates() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("interop/run.py");
     let output = Command::new("python3")
         .arg(&script)

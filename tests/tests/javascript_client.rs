@@ -19,7 +19,7 @@ mod browser;
 use browser::{Driver, PATIENCE};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rejoin_js_and_a_server_keep_up_with_each_other() {
+async fn rejoin_js_exchanges_frames_at_full_speed() {
     let driver = Driver::start().await;
     let page = open(&driver).await;
 

@@ -17,7 +17,7 @@ async fn scrape(addr: std::net::SocketAddr) -> io::Result<String> {
 }
 
 #[tokio::test]
-async fn the_page_shows_drops_and_resumes_in_the_text_format() {
+async fn metrics_page_shows_drops_and_resumes() {
     let recorder = example::recorder().expect("no list of buckets is empty").build_recorder();
     // This thread's: the runtime has no other.
     let _installed = metrics::set_default_local_recorder(&recorder);

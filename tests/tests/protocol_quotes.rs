@@ -50,7 +50,7 @@ fn quotes() -> Vec<Quote> {
 }
 
 #[test]
-fn every_quote_stands_in_the_rule_that_it_names() {
+fn every_quote_is_in_its_rule() {
     let protocol = Protocol::read().unwrap();
     for Quote { path, name, words } in quotes() {
         let path = path.display();
@@ -62,7 +62,7 @@ fn every_quote_stands_in_the_rule_that_it_names() {
 }
 
 #[test]
-fn every_number_of_a_rule_exists() {
+fn every_cited_rule_exists() {
     let protocol = Protocol::read().unwrap();
     let rules: BTreeSet<_> = protocol.rules().collect();
     let mut paths = Vec::new();
@@ -85,14 +85,14 @@ fn every_number_of_a_rule_exists() {
 }
 
 #[test]
-fn every_rule_has_a_number_of_its_section_and_of_its_own() {
+fn rule_numbers_are_unique_and_match_their_section() {
     let protocol = Protocol::read().unwrap();
     assert!(protocol.rules().count() >= 100, "the rules were not found");
     assert!(protocol.misplaced().is_empty(), "{:?}", protocol.misplaced());
 }
 
 #[test]
-fn every_section_that_can_be_obeyed_is_quoted() {
+fn every_normative_section_is_quoted() {
     let protocol = Protocol::read().unwrap();
     let quotes = quotes();
     let quoted: BTreeSet<_> = quotes.iter().filter_map(|quote| protocol.section_of(&quote.name)).collect();

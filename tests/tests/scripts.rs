@@ -75,13 +75,13 @@ fn walk(page: &Path) -> (bool, String) {
 }
 
 #[test]
-fn the_walks_go_where_the_page_says() {
+fn walks_match_the_code() {
     let (is_true, said) = walk(&root().join("docs/walk.md"));
     assert!(is_true, "{said}");
 }
 
 #[test]
-fn a_walk_that_nobody_can_go_is_refused() {
+fn impossible_walk_is_refused() {
     let page = fs::read_to_string(root().join("docs/walk.md")).unwrap();
     let broken = Path::new(env!("CARGO_TARGET_TMPDIR")).join("walk.md");
     let cases = [

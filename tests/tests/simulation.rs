@@ -4,12 +4,12 @@
 use rejoin_tests::simulation::{Size, Trial, check, run};
 
 #[test]
-fn hundreds_of_small_schedules_keep_what_is_promised() {
+fn hundreds_of_small_schedules_keep_all_promises() {
     hold(Size::Small, 0..200);
 }
 
 #[test]
-fn dozens_of_full_schedules_keep_what_is_promised() {
+fn dozens_of_full_schedules_keep_all_promises() {
     hold(Size::Full, 0..15);
 }
 
@@ -25,12 +25,12 @@ fn hold(size: Size, seeds: std::ops::Range<u64>) {
 }
 
 #[test]
-fn one_client_does_not_delay_the_windows_of_others() {
+fn one_client_delays_no_other_window() {
     keep(Trial::Haste, 0..40);
 }
 
 #[test]
-fn no_session_gives_way_in_vain() {
+fn no_session_is_evicted_in_vain() {
     keep(Trial::Memory, 0..60);
 }
 
@@ -40,17 +40,17 @@ fn messages_from_other_runtimes_arrive_at_once() {
 }
 
 #[test]
-fn a_flood_delays_nobody() {
+fn flood_delays_no_other_client() {
     keep(Trial::Flood, 0..6);
 }
 
 #[test]
-fn frames_of_all_sizes_wait_for_no_timer() {
+fn frames_of_all_sizes_need_no_timer() {
     keep(Trial::Frames, 0..20);
 }
 
 #[test]
-fn a_slow_socket_lives_and_one_that_takes_next_to_nothing_does_not() {
+fn sockets_below_minimum_rate_are_lost() {
     keep(Trial::Pace, 0..40);
 }
 
@@ -65,7 +65,7 @@ fn keep(trial: Trial, seeds: std::ops::Range<u64>) {
 }
 
 #[test]
-fn the_same_seed_does_the_same_to_the_byte() {
+fn same_seed_gives_identical_history() {
     for (size, seeds) in [(Size::Small, 0..20), (Size::Full, 1_000..1_003)] {
         for seed in seeds {
             let [once, again] = [(); 2].map(|()| run(seed, size).to_string());

@@ -108,7 +108,7 @@ async fn says_until(
 }
 
 #[tokio::test]
-async fn a_half_open_socket_is_taken_over() {
+async fn half_open_socket_is_taken_over() {
     // The server would not notice for a minute.
     let (server, proxy, mut log, mut client) = through_proxy(
         |builder| {
@@ -137,7 +137,7 @@ async fn a_half_open_socket_is_taken_over() {
 }
 
 #[tokio::test]
-async fn frames_that_sit_in_a_socket_which_is_reset_arrive_after_the_resume() {
+async fn frames_in_reset_socket_arrive_after_resume() {
     let (server, proxy, mut log, mut client) = through_proxy(|builder| builder, |builder| builder).await;
     proxy.fail(Fault::HalfOpen).await;
     for n in 1..=50 {
@@ -157,7 +157,7 @@ async fn frames_that_sit_in_a_socket_which_is_reset_arrive_after_the_resume() {
 }
 
 #[tokio::test]
-async fn mounts_under_a_path_of_axum_for_our_client_and_for_others() {
+async fn axum_mount_serves_all_clients() {
     let echo = Server::builder(harness::connect).on_message(|connection, frame| async move {
         connection.send_wait(&frame).await.ok();
     });
@@ -197,7 +197,7 @@ async fn mounts_under_a_path_of_axum_for_our_client_and_for_others() {
 }
 
 #[tokio::test]
-async fn who_accepts_connections_himself_says_where_they_come_from() {
+async fn own_accept_loop_passes_peer_address() {
     let (builder, mut log) = harness::builder();
     let server = builder.build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -216,7 +216,7 @@ async fn who_accepts_connections_himself_says_where_they_come_from() {
 }
 
 #[tokio::test]
-async fn speaks_tls_where_the_application_puts_it() {
+async fn runs_over_tls() {
     let (builder, mut log) = harness::builder();
     let server = builder.build().unwrap();
     let (acceptor, roots) = certificate();

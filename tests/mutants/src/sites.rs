@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn operators_statements_bodies_and_guards_are_mutated() {
+    fn mutates_operators_statements_bodies_and_guards() {
         let found = of("fn f(x: u8) -> bool { g(); match x { 0 => true, n if n > 3 => !h(), _ => false } }");
         for what in [
             "replace f with true",
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn constants_patterns_and_tests_are_left_alone() {
+    fn skips_constants_patterns_and_tests() {
         let text = "const A: u8 = 1 + 1; static B: bool = true; const fn c() -> u8 { 3 }
             #[cfg(test)] mod tests { fn d() -> bool { true } }
             fn e(x: [u8; 4]) { if let Some(1..=3) = x.get(i) {} }";
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_changes_speed_or_memory_is_left_alone() {
+    fn skips_performance_hints() {
         let text = "fn f(x: &mut Vec<u8>) { x.reserve(1 + 2); g(Vec::with_capacity(3)); x.shrink_to_fit();
             if let Some(next) = all.get(i + 1) { next.prefetch(); next.prefetch_link(); } note_prefetch_hint(1 + 1); }
             fn prefetch(&self) { touch(self.a + 64); }";

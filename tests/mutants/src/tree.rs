@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modules_for_tests_are_left_alone() {
+    fn skips_test_modules() {
         let text = "mod a;\n#[cfg(test)]\nmod b;\n#[cfg(test)]\n#[cfg(feature = \"x\")]\npub(crate) mod c;\nmod d;\n";
         assert_eq!(test_modules("server/src/lib.rs", text), ["server/src/b", "server/src/c"]);
         assert_eq!(test_modules("core/src/drive/mod.rs", "#[cfg(test)]\nmod b;"), ["core/src/drive/b"]);

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_it_does_not_know() {
+    fn names_unknown_and_unsupported_arguments() {
         assert!(parse("--rate 5").unwrap_err().to_string().starts_with("--rate is not supported"));
         for line in [
             "--write-timeout NaN",

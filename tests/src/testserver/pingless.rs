@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn leaves_out_pings_and_nothing_else() {
+    async fn drops_only_pings() {
         let head = b"GET /?ignore_pings=1 HTTP/1.1\r\nHost: x\r\n\r\n".to_vec();
         let (text, close) = (frame(1, &[7; 300]), frame(8, b""));
         let sent =
@@ -229,18 +229,18 @@ mod tests {
     }
 
     #[test]
-    fn costs_nothing_where_it_is_not_wished() {
+    fn costs_nothing_unless_requested() {
         assert_eq!(size_of::<Pingless<TcpStream>>(), size_of::<TcpStream>());
     }
 
     #[tokio::test]
-    async fn leaves_out_nothing_of_who_does_not_wish_it() {
+    async fn drops_nothing_unless_requested() {
         let sent = [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), frame(9, b"a"), frame(1, b"b")].concat();
         assert_eq!(heard(sent.clone()).await, sent);
     }
 
     #[test]
-    fn finds_the_wish_in_the_query_alone() {
+    fn reads_the_request_from_the_query_only() {
         for wish in
             ["/?ignore_pings=1", "/a?id=x&ignore_pings=1&room=y", "/?ignore%5Fpings=1", "/?ignore_pings=%31"]
         {

@@ -28,7 +28,7 @@ const LAST_TICK: &str =
     "return [...document.querySelectorAll('#log .mine .tick')].at(-1).getAttribute('aria-label')";
 
 #[tokio::test]
-async fn page_fits_the_window_and_the_finger() {
+async fn page_fits_windows_and_touch_targets() {
     let driver = Driver::start().await;
     let address = start_chat().await;
     let page = Page::open(&driver, "Ada").await;
@@ -121,7 +121,7 @@ const LOOKS: &str = "
     return found;";
 
 #[tokio::test]
-async fn page_claims_only_what_it_knows() {
+async fn page_shows_only_confirmed_states() {
     let driver = Driver::start().await;
     let address = start_chat().await;
     let (ada, ben) = tokio::join!(Page::open(&driver, "Ada"), Page::open(&driver, "Ben"));
@@ -154,7 +154,7 @@ async fn page_claims_only_what_it_knows() {
 }
 
 #[tokio::test]
-async fn page_says_that_a_new_session_replaces_a_lost_one() {
+async fn page_reports_that_a_new_session_started() {
     let driver = Driver::start().await;
     let (chat, stop) = Chat::start("127.0.0.1:0".parse().expect("an address")).await;
     let ada = Page::open(&driver, "Ada").await;

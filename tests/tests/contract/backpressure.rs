@@ -25,7 +25,7 @@ fn direct_send_to_a_full_buffer() {
 }
 
 #[test]
-fn direct_send_to_a_full_buffer_of_one_that_does_not_acknowledge() {
+fn direct_send_to_peer_that_never_acknowledges() {
     alone(async {
         let mut stage = Stage::set(Mode::Session, |builder| builder.send_buffer(4)).await;
         let (mut client, proxy) = stage.connect_through_proxy("ada").await;
@@ -42,7 +42,7 @@ fn direct_send_to_a_full_buffer_of_one_that_does_not_acknowledge() {
 }
 
 #[test]
-fn direct_send_to_a_full_buffer_of_one_that_does_not_read() {
+fn direct_send_to_peer_that_never_reads() {
     alone(async {
         let mut stage =
             Stage::set(Mode::Plain, |builder| builder.send_buffer(4).write_timeout(secs(30))).await;
@@ -63,7 +63,7 @@ fn direct_send_to_a_full_buffer_of_one_that_does_not_read() {
 }
 
 #[test]
-fn broadcast_to_a_slow_one_drops_its_oldest_and_nobody_elses() {
+fn broadcast_drops_oldest_frame_of_slow_member_only() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder.send_buffer(8)).await;
         let (mut slow, proxy) = stage.connect_through_proxy("slow").await;
@@ -90,7 +90,7 @@ fn broadcast_to_a_slow_one_drops_its_oldest_and_nobody_elses() {
 }
 
 #[test]
-fn broadcast_to_a_slow_one_that_does_not_acknowledge() {
+fn broadcast_to_member_that_never_acknowledges() {
     alone(async {
         let mut stage = Stage::set(Mode::Session, |builder| builder.send_buffer(8)).await;
         let (mut slow, proxy) = stage.connect_through_proxy("slow").await;
@@ -114,7 +114,7 @@ fn broadcast_to_a_slow_one_that_does_not_acknowledge() {
 }
 
 #[test]
-fn broadcast_to_a_slow_one_that_does_not_read() {
+fn broadcast_to_member_that_never_reads() {
     alone(async {
         let mut stage =
             Stage::set(Mode::Plain, |builder| builder.send_buffer(8).write_timeout(secs(30))).await;

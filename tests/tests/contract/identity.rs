@@ -76,7 +76,7 @@ fn empty_id_gets_one() {
 }
 
 #[test]
-fn the_address_of_a_peer_is_known_in_either_family() {
+fn peer_address_is_known_for_ipv4_and_ipv6() {
     in_both_modes(async |mode| {
         for host in ["127.0.0.1:0", "[::1]:0"] {
             let (builder, log) = rejoin_tests::harness::builder();

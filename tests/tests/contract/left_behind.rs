@@ -6,7 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::millis;
 
 #[test]
-fn a_task_that_is_left_is_noticed() {
+fn leaked_task_is_detected() {
     alone(async {
         let before = Baseline::now();
         let task = tokio::spawn(std::future::pending::<()>());
@@ -18,7 +18,7 @@ fn a_task_that_is_left_is_noticed() {
 }
 
 #[test]
-fn a_socket_that_is_left_is_noticed() {
+fn leaked_socket_is_detected() {
     alone(async {
         let before = Baseline::now();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

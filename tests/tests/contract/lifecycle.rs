@@ -35,7 +35,7 @@ fn connect_once() {
 }
 
 #[test]
-fn connect_once_with_a_client_that_is_not_ours() {
+fn connect_once_with_a_foreign_client() {
     alone(async {
         let mut stage = Stage::set(Mode::Plain, |builder| builder).await;
         let mut bare = stage.bare("ada").await;
@@ -95,7 +95,7 @@ fn clean_close_by_the_server() {
 }
 
 #[test]
-fn kick_of_one_that_is_connected() {
+fn kick_of_a_connected_session() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder).await;
         let mut client = stage.connect("ada").await;
@@ -112,7 +112,7 @@ fn kick_of_one_that_is_connected() {
 }
 
 #[test]
-fn kick_past_the_window() {
+fn kick_of_a_suspended_session() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder.resume_window(secs(3600))).await;
         let (mut client, proxy) = stage.connect_through_proxy("ada").await;
@@ -146,7 +146,7 @@ fn kick_of_an_unknown_id() {
 }
 
 #[test]
-fn shutdown_without_a_task_left() {
+fn shutdown_leaves_no_task() {
     alone(async {
         let mut stage = Stage::set(Mode::Plain, |builder| builder.resume_window(secs(3600))).await;
         let mut connected = Vec::new();
@@ -186,7 +186,7 @@ fn shutdown_without_a_task_left() {
 }
 
 #[test]
-fn shutdown_with_clients_that_come_back() {
+fn shutdown_with_reconnecting_clients() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder).await;
         let mut client = stage.connect("ada").await;
@@ -199,7 +199,7 @@ fn shutdown_with_clients_that_come_back() {
 }
 
 #[test]
-fn shutdown_of_a_half_open_socket_in_time() {
+fn shutdown_with_a_half_open_socket() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder.close_timeout(millis(300))).await;
         let (_client, proxy) = stage.connect_through_proxy("ada").await;

@@ -99,7 +99,7 @@ fn concurrent_sends() {
 }
 
 #[test]
-fn concurrent_broadcasts_reach_all_members_in_one_order() {
+fn concurrent_broadcasts_arrive_in_one_order() {
     const SENDERS: u64 = 4;
     const EACH: u64 = 25;
     in_both_modes(async |mode| {

@@ -25,7 +25,7 @@ fn drop() {
 }
 
 #[test]
-fn drop_of_a_client_that_is_not_ours() {
+fn drop_of_a_foreign_client() {
     alone(async {
         let mut stage = Stage::set(Mode::Plain, |builder| builder).await;
         let bare = stage.bare("ada").await;
@@ -63,7 +63,7 @@ fn resume_within_the_window() {
 }
 
 #[test]
-fn resume_within_the_window_of_a_client_that_is_not_ours() {
+fn resume_of_a_foreign_client() {
     alone(async {
         let mut stage = Stage::set(Mode::Plain, |builder| builder).await;
         std::mem::drop(stage.bare("ada").await);

@@ -8,7 +8,7 @@ use super::{FRONTS, dial, exchange, frame, read_head, start, status, upgrade};
 const MESSAGE: &[u8] = br#"{"event":"n","payload":7}"#;
 
 #[tokio::test]
-async fn content_is_never_read_as_frames() {
+async fn request_content_is_never_read_as_frames() {
     let frame = frame(1, MESSAGE);
     let chunk = [format!("{:x}\r\n", frame.len()).as_bytes(), &frame, b"\r\n0\r\n\r\n"].concat();
     let length = format!("connection: close\r\ncontent-length: {}\r\n", frame.len());

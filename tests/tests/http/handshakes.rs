@@ -48,7 +48,7 @@ async fn handshakes_beyond_the_limit_wait() {
 }
 
 #[tokio::test]
-async fn upgraded_socket_does_not_wait_for_more_to_send() {
+async fn upgraded_socket_has_nodelay() {
     for through_auto in [false, true] {
         let (server, _, mut log) = start(Front::Listener, |builder| builder).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -17,7 +17,7 @@ const CHECKS: [(&str, &str); 4] = [
 ];
 
 #[tokio::test]
-async fn health_path_answers_checks_and_counts_none() {
+async fn health_checks_are_answered_and_not_counted() {
     for front in FRONTS {
         let (server, addr, _log) = start(front, |builder| builder.health_path("/healthz")).await;
         for (check, text) in CHECKS {

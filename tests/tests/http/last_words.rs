@@ -27,7 +27,7 @@ async fn write_then_read(tcp: &mut TcpStream, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn client_that_reads_after_writing_hears_1009() {
+async fn client_that_reads_late_receives_1009() {
     for front in FRONTS {
         let (_server, addr, _log) = start(front, |builder| builder).await;
         // At the same time: each is let go after half a second of silence.
@@ -48,7 +48,7 @@ async fn client_that_reads_after_writing_hears_1009() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn client_in_the_middle_of_a_message_hears_kick_and_shutdown() {
+async fn client_mid_message_receives_kick_and_shutdown() {
     for (shuts_down, expected) in [(false, (1000, "kicked")), (true, (1001, "server shutting down"))] {
         for front in FRONTS {
             let (server, addr, mut log) = start(front, |builder| builder.max_message_size(16 << 20)).await;
@@ -78,7 +78,7 @@ async fn client_in_the_middle_of_a_message_hears_kick_and_shutdown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn client_in_the_middle_of_a_post_hears_405() {
+async fn client_mid_post_receives_405() {
     for front in FRONTS {
         let (_server, addr, _log) = start(front, |builder| builder).await;
         for round in 0..10 {
@@ -96,7 +96,7 @@ async fn client_in_the_middle_of_a_post_hears_405() {
 
 /// A server whose frames a client does not take says why the connection ended: the client's close frame reaches it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn server_in_the_middle_of_a_message_hears_1009() {
+async fn server_mid_message_receives_1009() {
     let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
     let server = Server::builder(harness::connect)
         .send_buffer_bytes(64 << 20)
@@ -124,7 +124,7 @@ async fn server_in_the_middle_of_a_message_hears_1009() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn acknowledged_frames_are_handled_whatever_ends_the_socket() {
+async fn acknowledged_frames_are_handled_despite_any_ending() {
     type End = fn(&mut Vec<u8>);
     let ends: [(&str, End); 3] = [
         ("a message that is too big", |bytes| bytes.extend(frame(1, &vec![b'x'; 100_000]))),

@@ -133,7 +133,7 @@ async fn session_resumes_through_a_proxy() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn last_words_arrive_through_a_proxy() {
+async fn close_frames_arrive_through_a_proxy() {
     const BIG: usize = 5_000_000;
     for (name, site) in Site::each().await {
         for round in 0..3 {
@@ -160,7 +160,7 @@ async fn last_words_arrive_through_a_proxy() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn cookie_brings_a_client_back_to_its_server() {
+async fn cookie_routes_client_back_to_its_server() {
     let site = Site::haproxy(|config| config).await;
     let mut client = connect(site.client()).await.unwrap();
     for _ in 0..8 {
@@ -180,7 +180,7 @@ async fn cookie_brings_a_client_back_to_its_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn health_checks_move_clients_from_a_server_that_shuts_down() {
+async fn health_checks_move_clients_off_stopping_server() {
     let mut site = Site::haproxy(|config| config).await;
     for name in ["one", "two"] {
         let passed = format!("server rejoin/{name} succeeded, reason: Layer7 check passed, code: 200");

@@ -5,7 +5,7 @@ use rejoin_server::{ConnectRequest, Identity, Reject, Server};
 use super::{FRONTS, Front, body, exchange, serve, start, status, upgrade};
 
 #[tokio::test]
-async fn every_front_is_as_strict() {
+async fn every_front_is_equally_strict() {
     let cases = [
         ("no host", 400, upgrade("connection: close\r\n").replace("host: server.test\r\n", "")),
         ("two hosts", 400, upgrade("connection: close\r\nhost: other.test\r\n")),
@@ -54,7 +54,7 @@ async fn answer_to_head_has_no_body() {
 }
 
 #[tokio::test]
-async fn repeated_header_of_a_refusal_is_sent_twice() {
+async fn repeated_refusal_headers_are_all_sent() {
     let connect = async |_: ConnectRequest| {
         let reject = Reject::unauthorized("who are you?");
         let challenge = |scheme: &str| ("www-authenticate".parse().unwrap(), scheme.parse().unwrap());

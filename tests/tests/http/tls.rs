@@ -80,7 +80,7 @@ async fn dial_tls(addr: SocketAddr, connector: &TlsConnector) -> TlsStream<tokio
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn client_that_reads_after_writing_hears_1009_over_tls() {
+async fn client_that_reads_late_receives_1009_over_tls() {
     for behind in BEHIND {
         let (_server, addr, connector) = serve(behind).await;
         let clients = (0..10).map(|round| {
@@ -110,7 +110,7 @@ async fn client_that_reads_after_writing_hears_1009_over_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn client_in_the_middle_of_a_post_hears_405_over_tls() {
+async fn client_mid_post_receives_405_over_tls() {
     for behind in BEHIND {
         let (_server, addr, connector) = serve(behind).await;
         for round in 0..3 {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::{client, millis, secs, server};
 
 #[tokio::test(start_paused = true)]
-async fn a_send_to_a_full_buffer_fails_and_queues_nothing() {
+async fn send_to_full_buffer_queues_nothing() {
     let (server, mut log) = server(|builder| builder.send_buffer(4));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
     line.stall(Direction::ToClient);
@@ -27,7 +27,7 @@ async fn a_send_to_a_full_buffer_fails_and_queues_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_buffer_is_bounded_in_bytes_too_and_takes_one_frame_of_any_size() {
+async fn empty_buffer_accepts_one_frame_of_any_size() {
     let (server, mut log) = server(|builder| builder.send_buffer_bytes(1000));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -45,7 +45,7 @@ async fn a_buffer_is_bounded_in_bytes_too_and_takes_one_frame_of_any_size() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_room_ends_with_an_error_after_the_write_timeout() {
+async fn send_wait_fails_after_the_write_timeout() {
     let (server, mut log) = server(|builder| builder.send_buffer(1).write_timeout(secs(3)));
     let (_ada, line) = client(&server, &mut log, "ada").await;
     line.stall(Direction::ToClient);
@@ -57,7 +57,7 @@ async fn waiting_for_room_ends_with_an_error_after_the_write_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_room_ends_with_the_session() {
+async fn send_wait_ends_with_the_session() {
     let (server, mut log) = server(|builder| builder.send_buffer(1));
     let (_ada, line) = client(&server, &mut log, "ada").await;
     line.stall(Direction::ToClient);
@@ -70,7 +70,7 @@ async fn waiting_for_room_ends_with_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broadcast_costs_an_absent_member_its_oldest_and_nobody_else_anything() {
+async fn broadcast_drops_oldest_frame_of_absent_member_only() {
     let (server, mut log) = server(|builder| builder.send_buffer(4));
     let (mut slow, line) = client(&server, &mut log, "slow").await;
     let (mut ben, _) = client(&server, &mut log, "ben").await;
@@ -95,7 +95,7 @@ async fn a_broadcast_costs_an_absent_member_its_oldest_and_nobody_else_anything(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broadcast_to_a_slow_reader_costs_it_what_was_not_written_yet() {
+async fn broadcast_drops_unwritten_frames_of_slow_reader() {
     let (server, mut log) = server(|builder| builder.send_buffer(8).write_timeout(secs(30)));
     let line = Line::to(&server).with_capacity(1024);
     let mut slow = line.client("/?id=slow").connect().await.unwrap();
@@ -126,7 +126,7 @@ async fn a_broadcast_to_a_slow_reader_costs_it_what_was_not_written_yet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_socket_that_takes_nothing_for_the_write_timeout_is_lost() {
+async fn socket_that_accepts_nothing_is_lost() {
     let (server, mut log) = server(|builder| builder.write_timeout(secs(7)));
     let line = Line::to(&server).with_capacity(1024);
     let mut ada = line.client("/?id=ada").connect().await.unwrap();
@@ -143,7 +143,7 @@ async fn a_socket_that_takes_nothing_for_the_write_timeout_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_application_that_does_not_take_its_messages_makes_the_server_wait_and_loses_nothing() {
+async fn slow_client_application_delays_server_without_loss() {
     let (server, mut log) = server(|builder| builder.send_buffer(16));
     let (mut ada, _) = client(&server, &mut log, "ada").await;
     let (mut ben, _) = client(&server, &mut log, "ben").await;
@@ -162,7 +162,7 @@ async fn an_application_that_does_not_take_its_messages_makes_the_server_wait_an
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_whose_buffer_is_full_gets_an_error() {
+async fn client_with_full_buffer_gets_an_error() {
     let (server, mut log) = server(|builder| builder);
     let line = Line::to(&server);
     let client = line.client("/?id=ada").send_buffer(4).connect().await.unwrap();
@@ -180,7 +180,7 @@ async fn a_client_whose_buffer_is_full_gets_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_servers_buffer_binds_the_client_too() {
+async fn clients_obey_the_servers_buffer_size() {
     let (server, mut log) = server(|builder| builder.send_buffer(3));
     let (client, line) = client(&server, &mut log, "ada").await;
     line.stall(Direction::ToServer);
@@ -191,7 +191,7 @@ async fn the_servers_buffer_binds_the_client_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_is_slow_makes_its_own_client_wait() {
+async fn slow_handler_delays_only_its_own_client() {
     let gate = Arc::new(Notify::new());
     let opened = gate.clone();
     let (sender, mut handled) = tokio::sync::mpsc::unbounded_channel();
@@ -218,7 +218,7 @@ async fn a_handler_that_is_slow_makes_its_own_client_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_plain_mode_a_broadcast_gives_up_the_oldest_too() {
+async fn plain_broadcast_drops_oldest_frame() {
     let (server, mut log) = server(|builder| builder.send_buffer(4));
     let line = Line::to(&server);
     let mut slow = line.client("/?id=slow").plain().connect().await.unwrap();
@@ -236,7 +236,7 @@ async fn in_plain_mode_a_broadcast_gives_up_the_oldest_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_room_finds_the_room_that_an_overflow_makes() {
+async fn overflow_wakes_sender_that_waits_for_space() {
     let (server, mut log) = server(|builder| builder.send_buffer_bytes(1000));
     let (_client, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -253,7 +253,7 @@ async fn waiting_for_room_finds_the_room_that_an_overflow_makes() {
 
 /// No ping has the session's task look at the time.
 #[tokio::test(start_paused = true)]
-async fn a_broadcast_that_its_socket_does_not_take_is_noticed_in_time() {
+async fn write_timeout_covers_broadcasts_without_pings() {
     for plain in [false, true] {
         let (server, mut log) =
             server(|builder| builder.write_timeout(secs(3)).heartbeat(secs(100), secs(200)));

@@ -21,7 +21,7 @@ fn roomy(builder: Builder) -> Builder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_waits_for_room_waits_for_no_timer() {
+async fn server_waiting_for_space_needs_no_timer() {
     for size in [1 << 10, 15 << 10, 17 << 10, 20 << 10, 48 << 10, 300 << 10, 900 << 10] {
         let (server, mut log) = server(roomy);
         let (mut ada, _) = client(&server, &mut log, "ada").await;
@@ -44,7 +44,7 @@ async fn a_server_that_waits_for_room_waits_for_no_timer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_waits_for_room_waits_for_no_timer() {
+async fn client_waiting_for_space_needs_no_timer() {
     for size in [1 << 10, 15 << 10, 17 << 10, 20 << 10, 48 << 10, 300 << 10, 900 << 10] {
         let (server, mut log) = server(roomy);
         let (ada, _) = client(&server, &mut log, "ada").await;
@@ -59,7 +59,7 @@ async fn a_client_that_waits_for_room_waits_for_no_timer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn little_before_a_frame_that_fits_alone_delays_it_by_a_round_trip() {
+async fn small_frame_delays_large_one_by_one_roundtrip() {
     let (server, mut log) = server(roomy);
     let (ada, _) = client(&server, &mut log, "ada").await;
     let since = Instant::now();
@@ -71,7 +71,7 @@ async fn little_before_a_frame_that_fits_alone_delays_it_by_a_round_trip() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_healthy_client_takes_twenty_kilobytes_sixty_times_a_second() {
+async fn healthy_client_keeps_up_with_steady_stream() {
     let (server, mut log) = server(|builder| builder);
     let (mut ada, _) = client(&server, &mut log, "ada").await;
     let frame = frame_of(20_000);
@@ -88,7 +88,7 @@ async fn a_healthy_client_takes_twenty_kilobytes_sixty_times_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_keeps_little_waits_for_no_timer() {
+async fn client_with_small_buffer_needs_no_timer() {
     let server = echo_server();
     for (frames, bytes) in [(8, 1 << 20), (1, 1 << 20), (256, 2000), (256, 1)] {
         let client = Line::to(&server).client("/").send_buffer(frames).send_buffer_bytes(bytes);
@@ -102,7 +102,7 @@ async fn a_client_that_keeps_little_waits_for_no_timer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receipt_waits_for_no_timer() {
+async fn acknowledged_send_needs_no_timer() {
     let (server, mut log) = server(|builder| builder);
     let (ada, _) = client(&server, &mut log, "ada").await;
     let connection = server.connection("ada").unwrap();
@@ -121,7 +121,7 @@ async fn a_receipt_waits_for_no_timer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frame_that_the_server_would_not_accept_is_refused_and_harms_nothing() {
+async fn frame_too_big_for_server_is_refused() {
     let (server, mut log) = server(|builder| builder.max_message_size(1000));
     let (ada, _) = client(&server, &mut log, "ada").await;
     ada.send(&number(1)).unwrap();
@@ -136,7 +136,7 @@ async fn a_frame_that_the_server_would_not_accept_is_refused_and_harms_nothing()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frame_that_the_client_would_not_accept_is_refused_and_a_broadcast_is_a_gap() {
+async fn frame_too_big_for_client_is_not_sent() {
     let (server, mut log) = server(|builder| builder);
     let line = Line::to(&server);
     let mut ada = line.client("/?id=ada").max_message_size(1000).connect().await.unwrap();
@@ -162,7 +162,7 @@ async fn a_frame_that_the_client_would_not_accept_is_refused_and_a_broadcast_is_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_resumes_may_accept_more_than_before() {
+async fn resuming_client_may_raise_its_message_limit() {
     let (server, mut log) = server(|builder| builder);
     let line = Line::to(&server);
     let mut socket = raw::dial(&line, "ada", "rejoin.v1.json, rejoin.max.100").await.unwrap();

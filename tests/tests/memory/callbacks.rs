@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::{client, secs, server, shut_down};
 
 #[tokio::test(start_paused = true)]
-async fn they_come_in_their_order_over_drops() {
+async fn callbacks_come_in_order_across_drops() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
     client.send(&number(1)).unwrap();
@@ -30,7 +30,7 @@ async fn they_come_in_their_order_over_drops() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_window_a_drop_is_the_end_and_nothing_else_is_told() {
+async fn without_window_a_drop_only_disconnects() {
     let (server, mut log) = server(|builder| builder.resume_window(None));
     let (mut client, line) = client(&server, &mut log, "ada").await;
     line.cut();
@@ -42,7 +42,7 @@ async fn without_a_window_a_drop_is_the_end_and_nothing_else_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_of_one_connection_are_handled_one_at_a_time() {
+async fn messages_of_a_connection_are_handled_serially() {
     let running = Arc::new(AtomicUsize::new(0));
     let (handled, mut order) = mpsc::unbounded_channel();
     let (server, mut log) = server(|builder| {
@@ -68,7 +68,7 @@ async fn messages_of_one_connection_are_handled_one_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_first_message_waits_for_on_connect() {
+async fn first_message_waits_for_on_connect() {
     let gate = Arc::new(Notify::new());
     let (told, mut order) = mpsc::unbounded_channel();
     let (on_message, opened) = (told.clone(), gate.clone());
@@ -100,7 +100,7 @@ async fn the_first_message_waits_for_on_connect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callback_that_waits_holds_up_neither_its_own_writes_nor_other_connections() {
+async fn waiting_callback_blocks_neither_writes_nor_connections() {
     let gate = Arc::new(Notify::new());
     let (done, mut handled) = mpsc::unbounded_channel();
     let opened = gate.clone();
@@ -138,7 +138,7 @@ async fn a_callback_that_waits_holds_up_neither_its_own_writes_nor_other_connect
 }
 
 #[tokio::test(start_paused = true)]
-async fn disconnect_comes_after_the_last_message_was_handled() {
+async fn on_disconnect_comes_after_last_message() {
     let (told, mut order) = mpsc::unbounded_channel();
     let on_disconnect = told.clone();
     let (server, mut log) = server(|builder| {
@@ -168,7 +168,7 @@ async fn disconnect_comes_after_the_last_message_was_handled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_a_handler_ends_its_connection_alone_and_the_client_comes_back_afresh() {
+async fn handler_panic_ends_only_its_own_connection() {
     let (sender, mut handled) = mpsc::unbounded_channel();
     let (server, mut log) = server(|builder| {
         builder.on_message(move |_, frame| {
@@ -198,7 +198,7 @@ async fn a_panic_in_a_handler_ends_its_connection_alone_and_the_client_comes_bac
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_any_other_callback_ends_its_connection_alone_too() {
+async fn callback_panic_ends_only_its_own_connection() {
     let (server, mut log) = server(|builder| {
         builder
             .on_connect(|connection| async move { assert!(connection.id() != "ada", "on purpose") })

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::{client, echo_server, millis, secs, server, shut_down};
 
 #[tokio::test(start_paused = true)]
-async fn hears_its_echo_and_closes_cleanly() {
+async fn receives_echo_and_closes_cleanly() {
     let server = echo_server();
     let mut client = Line::to(&server).client("/").connect().await.unwrap();
     for n in 0..10 {
@@ -27,7 +27,7 @@ async fn hears_its_echo_and_closes_cleanly() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_dial_that_fails_is_an_error_at_once_and_nothing_goes_on() {
+async fn failed_first_dial_is_an_immediate_error() {
     let server = echo_server();
     let line = Line::to(&server);
     line.set_dials(Dials::Refused);
@@ -40,7 +40,7 @@ async fn a_first_dial_that_fails_is_an_error_at_once_and_nothing_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_reconnect_a_drop_is_the_end() {
+async fn without_reconnect_a_drop_ends_the_client() {
     let (server, mut log) = server(|builder| builder);
     let line = Line::to(&server);
     let mut client = line.client("/?id=ada").no_reconnect().connect().await.unwrap();
@@ -61,7 +61,7 @@ async fn without_reconnect_a_drop_is_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reconnects_and_says_where_it_stands() {
+async fn reconnects_and_reports_its_state() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
     assert_eq!(client.state(), ConnectionState::Connected);
@@ -78,7 +78,7 @@ async fn reconnects_and_says_where_it_stands() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_sent_while_away_leaves_after_the_resume_in_order() {
+async fn frames_sent_offline_leave_after_resume_in_order() {
     let (server, mut log) = server(|builder| builder);
     let (client, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -93,7 +93,7 @@ async fn what_is_sent_while_away_leaves_after_the_resume_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ends_when_its_retries_are_exhausted() {
+async fn ends_when_retries_are_exhausted() {
     let (server, mut log) = server(|builder| builder);
     let line = Line::to(&server);
     let mut client = line.client("/?id=ada").max_retries(3).connect().await.unwrap();
@@ -110,7 +110,7 @@ async fn ends_when_its_retries_are_exhausted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retries_are_counted_anew_after_each_reconnect() {
+async fn reconnect_resets_the_retry_count() {
     let (server, mut log) = server(|builder| builder.resume_window(secs(600)));
     let line = Line::to(&server);
     let mut client = line.client("/?id=ada").max_retries(2).connect().await.unwrap();
@@ -149,7 +149,7 @@ async fn on_connect_that_always_panics_exhausts_the_retries() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_while_reconnecting_with_nothing_to_deliver_is_the_end_at_once() {
+async fn idle_close_while_reconnecting_ends_at_once() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -166,7 +166,7 @@ async fn a_close_while_reconnecting_with_nothing_to_deliver_is_the_end_at_once()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_while_reconnecting_delivers_what_was_accepted() {
+async fn close_while_reconnecting_delivers_accepted_frames() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -183,7 +183,7 @@ async fn a_close_while_reconnecting_delivers_what_was_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_gives_up_at_its_timeout_and_counts_what_is_left() {
+async fn close_counts_unacknowledged_frames_at_its_timeout() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -199,7 +199,7 @@ async fn a_close_gives_up_at_its_timeout_and_counts_what_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_accepted_after_a_close() {
+async fn close_rejects_later_sends() {
     let server = echo_server();
     let client = Line::to(&server).client("/").connect().await.unwrap();
     let sender = client.sender();
@@ -210,7 +210,7 @@ async fn nothing_is_accepted_after_a_close() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_that_races_a_drop_delivers_or_says_that_it_may_not_have() {
+async fn close_racing_a_drop_delivers_or_counts() {
     for seed in 0_u64..200 {
         let (server, mut log) = server(|builder| builder);
         let (client, line) = client(&server, &mut log, "ada").await;
@@ -245,7 +245,7 @@ async fn server_received(server: &Server, log: &mut harness::Recorder) -> Vec<u6
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_abort_says_nothing_to_the_server_which_keeps_the_session() {
+async fn abort_leaves_session_suspended_at_server() {
     for by_drop in [false, true] {
         let (server, mut log) = server(|builder| builder);
         let (client, line) = client(&server, &mut log, "ada").await;
@@ -264,7 +264,7 @@ async fn an_abort_says_nothing_to_the_server_which_keeps_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_client_on_the_same_line_is_a_session_of_its_own() {
+async fn second_client_on_a_line_has_own_session() {
     let (server, mut log) = server(|builder| builder);
     let line = Line::to(&server);
     let client = line.client("/").build().unwrap();
@@ -297,7 +297,7 @@ impl Codec for NoControl {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ends_at_once_when_its_codec_cannot_acknowledge() {
+async fn ends_when_codec_cannot_encode_acknowledgements() {
     let (server, mut log) = server(|builder| builder.heartbeat(secs(200), secs(400)));
     let line = Line::to(&server);
     let mut client = line.client("/?id=ada").codec(NoControl).connect().await.unwrap();

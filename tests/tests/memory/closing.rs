@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::{client, millis, secs, server, shut_down};
 
 #[tokio::test(start_paused = true)]
-async fn a_clean_close_delivers_everything_first_and_leaves_nothing() {
+async fn clean_close_delivers_everything_first() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
     for n in 1..=100 {
@@ -29,7 +29,7 @@ async fn a_clean_close_delivers_everything_first_and_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_server_closes_after_what_it_has_said() {
+async fn server_close_delivers_sent_frames_first() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
     let connection = server.connection("ada").unwrap();
@@ -46,7 +46,7 @@ async fn the_server_closes_after_what_it_has_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_code_of_the_applications_own_the_client_comes_back_afresh() {
+async fn client_reconnects_afresh_after_application_code() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, _) = client(&server, &mut log, "ada").await;
     server.connection("ada").unwrap().close_with(4321, "moved").unwrap();
@@ -58,7 +58,7 @@ async fn after_a_code_of_the_applications_own_the_client_comes_back_afresh() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kick_has_happened_when_it_returns() {
+async fn kick_is_done_when_it_returns() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
     let connection = server.connection("ada").unwrap();
@@ -72,7 +72,7 @@ async fn a_kick_has_happened_when_it_returns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kick_of_a_session_that_has_just_ended_says_so_and_what_it_had_received_is_delivered() {
+async fn kick_of_ended_session_fails_and_keeps_messages() {
     let (hears, mut heard) = mpsc::unbounded_channel();
     let (server, mut log) = server(|builder| {
         builder.resume_window(None).on_message(move |_, frame| {
@@ -97,7 +97,7 @@ async fn a_kick_of_a_session_that_has_just_ended_says_so_and_what_it_had_receive
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kick_ends_a_suspended_session_past_its_window() {
+async fn kick_ends_suspended_session_at_once() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -116,7 +116,7 @@ async fn a_kick_ends_a_suspended_session_past_its_window() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn kicking_and_cutting_an_unknown_id_are_errors() {
+async fn kick_and_cut_fail_for_unknown_id() {
     let (server, mut log) = server(|builder| builder);
     assert_eq!(server.kick("nobody").await, Err(ConnectionError::NotFound));
     assert_eq!(server.cut("nobody"), Err(ConnectionError::NotFound));
@@ -128,7 +128,7 @@ async fn kicking_and_cutting_an_unknown_id_are_errors() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_ends_every_session_and_every_task() {
+async fn shutdown_ends_every_session_and_task() {
     let (old, mut log) = server(|builder| builder);
     let (mut ada, ada_line) = client(&old, &mut log, "ada").await;
     let (_ben, ben_line) = client(&old, &mut log, "ben").await;
@@ -161,7 +161,7 @@ async fn a_shutdown_ends_every_session_and_every_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_shutdown_nobody_gets_in() {
+async fn after_shutdown_connections_are_refused() {
     let (server, mut log) = server(|builder| builder);
     shut_down(&server).await;
     let error = Line::to(&server).client("/").connect().await;
@@ -170,7 +170,7 @@ async fn after_a_shutdown_nobody_gets_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_is_stuck_is_dropped_at_the_deadline_and_counted() {
+async fn stuck_handler_is_dropped_at_deadline_and_counted() {
     struct Dropped(mpsc::UnboundedSender<()>);
     impl Drop for Dropped {
         fn drop(&mut self) {
@@ -204,7 +204,7 @@ async fn a_handler_that_is_stuck_is_dropped_at_the_deadline_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_waits_for_a_peer_that_does_not_answer_until_its_deadline_and_no_longer() {
+async fn shutdown_waits_for_silent_peer_until_its_deadline() {
     for plain in [false, true] {
         let (server, mut log) = server(|builder| builder);
         let line = Line::to(&server);
@@ -222,7 +222,7 @@ async fn a_shutdown_waits_for_a_peer_that_does_not_answer_until_its_deadline_and
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_quarter_of_a_shutdown_is_for_callbacks() {
+async fn last_quarter_of_shutdown_is_for_callbacks() {
     for (deadline, ends) in [(millis(400), millis(300)), (secs(4), secs(3)), (secs(8), secs(7))] {
         let (server, mut log) = server(|builder| builder);
         let (_client, line) = client(&server, &mut log, "ada").await;
@@ -241,7 +241,7 @@ async fn the_last_quarter_of_a_shutdown_is_for_callbacks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_from_within_a_handler_does_not_wait_for_itself() {
+async fn close_from_a_handler_does_not_deadlock() {
     let kept = Arc::new(Mutex::new(None));
     let handle = kept.clone();
     let (server, mut log) = server(|builder| {
@@ -263,7 +263,7 @@ async fn a_close_from_within_a_handler_does_not_wait_for_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_is_in_time_for_those_that_were_closing_already() {
+async fn shutdown_deadline_covers_sessions_already_closing() {
     let (server, mut log) = server(|builder| builder);
     let (_client, line) = client(&server, &mut log, "ada").await;
     line.stall(Direction::ToClient);
@@ -273,7 +273,7 @@ async fn a_shutdown_is_in_time_for_those_that_were_closing_already() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_counts_what_was_lost_with_a_session_before_the_application_was_told() {
+async fn close_counts_frames_lost_with_unreported_session() {
     let (server, mut log) = server(|builder| builder.resume_window(secs(1)));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -291,7 +291,7 @@ async fn a_close_counts_what_was_lost_with_a_session_before_the_application_was_
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_application_has_closed_stays_closed_by_it_whatever_ends_it_first() {
+async fn close_by_application_keeps_its_reason() {
     for window in [secs(1), secs(60)] {
         let (server, mut log) = server(|builder| builder.resume_window(window).close_timeout(secs(30)));
         let (ada, line) = client(&server, &mut log, "ada").await;
@@ -324,7 +324,7 @@ async fn invalid_code_or_reason_closes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_plain_socket_does_not_take_over_a_session_that_is_closing() {
+async fn plain_socket_does_not_take_over_closing_session() {
     let (server, mut log) = server(|builder| builder.duplicate_id(DuplicateId::Resume));
     let line = Line::to(&server);
     let _old = line.client("/?id=ada").plain().connect().await.unwrap();
@@ -344,7 +344,7 @@ async fn a_plain_socket_does_not_take_over_a_session_that_is_closing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_without_a_deadline_ends_with_its_sessions() {
+async fn shutdown_without_deadline_waits_for_sessions() {
     let (server, mut log) = server(|builder| builder);
     let (mut ada, _) = client(&server, &mut log, "ada").await;
     assert_eq!(server.shutdown(std::time::Duration::MAX).await, 0);
@@ -352,7 +352,7 @@ async fn a_shutdown_without_a_deadline_ends_with_its_sessions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_leaves_a_quarter_of_its_time_for_last_callbacks() {
+async fn shutdown_reserves_at_most_a_second_for_callbacks() {
     // No more than a second.
     for (deadline, ends) in [(millis(800), millis(600)), (secs(4), secs(3)), (secs(20), secs(19))] {
         let (server, mut log) = server(|builder| builder.heartbeat(secs(100), secs(200)));

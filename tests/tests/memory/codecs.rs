@@ -30,7 +30,7 @@ async fn message(log: &mut Recorder) -> Frame {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_member_gets_its_own_format_and_the_same_value() {
+async fn each_member_gets_the_value_in_its_format() {
     let (server, mut log) = bilingual_server();
     let (mut ada, _) = client(&server, &mut log, "ada").await;
     let (mut ben, _) = msgpack_client(&server, &mut log, "ben").await;
@@ -50,7 +50,7 @@ async fn each_member_gets_its_own_format_and_the_same_value() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_one_says_the_other_reads() {
+async fn members_with_different_codecs_understand_each_other() {
     let (server, mut log) = bilingual_server();
     let (ada, _) = client(&server, &mut log, "ada").await;
     let (mut ben, _) = msgpack_client(&server, &mut log, "ben").await;
@@ -67,7 +67,7 @@ async fn what_one_says_the_other_reads() {
 
 //= PROTOCOL.md#2-frames
 #[tokio::test(start_paused = true)]
-async fn a_value_without_an_image_is_a_gap_for_those_alone_who_cannot_have_it() {
+async fn unrepresentable_value_is_a_gap_for_some() {
     let (server, mut log) = bilingual_server();
     let (mut ada, _) = client(&server, &mut log, "ada").await;
     let (mut ben, _) = msgpack_client(&server, &mut log, "ben").await;
@@ -83,7 +83,7 @@ async fn a_value_without_an_image_is_a_gap_for_those_alone_who_cannot_have_it() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_in_messagepack_resumes() {
+async fn messagepack_session_resumes() {
     let (server, mut log) = bilingual_server();
     let (mut ben, line) = msgpack_client(&server, &mut log, "ben").await;
     server.send("ben", &number(1)).unwrap();

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{client, millis, secs, server, shut_down};
 
 #[tokio::test(start_paused = true)]
-async fn disconnect_in_a_room_of_one_acts_at_once() {
+async fn disconnect_policy_acts_at_once_in_small_room() {
     let (server, mut log) = server(|builder| builder.send_buffer(2).broadcast_overflow(Overflow::Disconnect));
     let (_slow, line) = client(&server, &mut log, "slow").await;
     line.stall(Direction::ToClient);
@@ -25,7 +25,7 @@ async fn disconnect_in_a_room_of_one_acts_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn disconnect_of_a_suspended_member_acts_at_once() {
+async fn disconnect_policy_ends_suspended_member_at_once() {
     let (server, mut log) = server(|builder| builder.send_buffer(2).broadcast_overflow(Overflow::Disconnect));
     let (_away, line) = client(&server, &mut log, "away").await;
     line.set_dials(Dials::Refused);
@@ -43,7 +43,7 @@ async fn disconnect_of_a_suspended_member_acts_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replaced_session_leaves_its_room() {
+async fn replaced_session_leaves_its_room() {
     for suspended in [false, true] {
         let (server, mut log) = server(|builder| builder);
         let line = Line::to(&server);
@@ -68,7 +68,7 @@ async fn a_replaced_session_leaves_its_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn expired_windows_give_their_memory_back() {
+async fn expired_sessions_free_their_memory() {
     // Two suspended sessions that keep a frame each, and no third.
     let (server, mut log) =
         server(|builder| builder.resume_window(secs(5)).max_retained_bytes(25_000).send_buffer(8));
@@ -94,7 +94,7 @@ async fn expired_windows_give_their_memory_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closing_member_is_not_listed() {
+async fn closing_member_is_not_listed() {
     let (server, mut log) = server(|builder| builder);
     let (_ada, line) = client(&server, &mut log, "ada").await;
     let (mut ben, _) = client(&server, &mut log, "ben").await;
@@ -113,7 +113,7 @@ async fn a_closing_member_is_not_listed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiting_sender_wakes_when_one_broadcast_evicts_two_frames() {
+async fn broadcast_evicting_two_frames_wakes_waiting_sender() {
     let (server, mut log) = server(|builder| builder.send_buffer(4).send_buffer_bytes(2000));
     let (mut client, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -140,7 +140,7 @@ async fn a_waiting_sender_wakes_when_one_broadcast_evicts_two_frames() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn five_broadcasts_of_4_kb_leave_two_in_a_buffer_of_10_kb() {
+async fn broadcasts_evict_down_to_the_byte_limit() {
     let (server, mut log) = server(|builder| builder.send_buffer_bytes(10_000));
     let (mut client, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -161,7 +161,7 @@ async fn five_broadcasts_of_4_kb_leave_two_in_a_buffer_of_10_kb() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broadcast_after_others_have_left_reaches_those_who_stay() {
+async fn broadcast_reaches_members_that_stay() {
     let (server, mut log) = server(|builder| builder);
     let (mut ada, _) = client(&server, &mut log, "ada").await;
     let (ben, _) = client(&server, &mut log, "ben").await;
@@ -174,7 +174,7 @@ async fn a_broadcast_after_others_have_left_reaches_those_who_stay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn debug_output_names_things_and_hides_what_may_be_secret() {
+async fn debug_output_hides_secrets() {
     let (builder, mut log) = rejoin_tests::harness::builder();
     let shown = format!("{builder:?}");
     assert!(shown.starts_with("Builder {") && shown.contains("\"on_message\""), "{shown}");

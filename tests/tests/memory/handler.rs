@@ -95,7 +95,7 @@ async fn methods_of_a_handler_are_called_in_order() {
 }
 
 #[test]
-fn handler_and_closures_together_are_a_config_error() {
+fn handler_plus_closures_is_a_config_error() {
     let builder = || Server::builder(harness::connect).handler(Counter::default());
     assert!(builder().handler(Notes::default()).build().is_ok());
     let router = rejoin_server::Router::builder().build().unwrap();

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use crate::{client, millis, secs, server};
 
 #[tokio::test(start_paused = true)]
-async fn the_server_notices_a_half_open_socket_after_its_pong_timeout() {
+async fn server_detects_half_open_socket_after_pong_timeout() {
     let (server, mut log) = server(|builder| builder.heartbeat(secs(3), secs(8)));
     let (_client, line) = client(&server, &mut log, "ada").await;
     line.half_open();
@@ -16,7 +16,7 @@ async fn the_server_notices_a_half_open_socket_after_its_pong_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_client_notices_after_its_own_and_resumes() {
+async fn client_detects_half_open_socket_and_resumes() {
     let (server, mut log) = server(|builder| builder);
     let line = Line::to(&server);
     let mut client = line.client("/?id=ada").heartbeat(secs(10), secs(40)).connect().await.unwrap();
@@ -35,7 +35,7 @@ async fn the_client_notices_after_its_own_and_resumes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_socket_that_is_dead_in_one_direction_is_noticed_by_whoever_hears_nothing() {
+async fn one_way_failure_is_detected_by_the_receiver() {
     for (direction, at_server, at_client) in [
         (Direction::ToServer, "nothing arrived for the pong timeout", "unexpected end of file"),
         (Direction::ToClient, "connection reset", "nothing arrived for the pong timeout"),
@@ -61,7 +61,7 @@ async fn a_socket_that_is_dead_in_one_direction_is_noticed_by_whoever_hears_noth
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quiet_connection_lives_for_a_day() {
+async fn idle_connection_lives_for_a_day() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
     let plain_line = Line::to(&server);
@@ -76,7 +76,7 @@ async fn a_quiet_connection_lives_for_a_day() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dial_that_is_swallowed_ends_with_the_handshake_timeout_and_is_tried_again() {
+async fn unanswered_dial_times_out_and_is_retried() {
     let (server, mut log) = server(|builder| builder);
     let line = Line::to(&server);
     let client = line.client("/?id=ada").handshake_timeout(secs(2));

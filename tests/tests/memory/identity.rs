@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::{client, millis, raw, secs, server, shut_down};
 
 #[tokio::test(start_paused = true)]
-async fn connects_once_and_both_ends_know_who_it_is() {
+async fn both_ends_know_the_identity() {
     let (server, mut log) = server(|builder| builder);
     let client = Line::to(&server).client("/?id=ada&room=library").connect().await.unwrap();
     let connection = log.connected().await;
@@ -27,7 +27,7 @@ async fn connects_once_and_both_ends_know_who_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_id_gets_one_of_its_own() {
+async fn empty_id_becomes_a_random_one() {
     let (server, mut log) = server(|builder| builder);
     let line = Line::to(&server);
     let (one, other) = (line.client("/").connect().await.unwrap(), line.client("/").connect().await.unwrap());
@@ -37,7 +37,7 @@ async fn an_empty_id_gets_one_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn connect_fn_sees_the_session_that_a_request_resumes() {
+async fn connect_fn_sees_resumable_session() {
     let (sees, mut seen) = tokio::sync::mpsc::unbounded_channel();
     let connect = move |request: ConnectRequest| {
         sees.send(request.resumes().cloned()).unwrap();
@@ -80,7 +80,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn connect_fn_refuses_with_its_own_status_body_and_headers() {
+async fn connect_fn_chooses_status_body_and_headers() {
     let refused = refusal(async |_| {
         let reject = Reject::new(StatusCode::TOO_MANY_REQUESTS, "come back later");
         Err(reject.with_header("retry-after".parse().unwrap(), "7".parse().unwrap()))
@@ -89,7 +89,7 @@ async fn connect_fn_refuses_with_its_own_status_body_and_headers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_of_connect_fn_is_answered_by_the_status_that_it_chooses() {
+async fn connect_fn_errors_have_the_chosen_status() {
     fn parse(request: &ConnectRequest) -> Result<Identity, std::num::ParseIntError> {
         request
             .query("number")
@@ -106,7 +106,7 @@ async fn an_error_of_connect_fn_is_answered_by_the_status_that_it_chooses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connect_fn_that_panics_is_answered_by_500() {
+async fn panic_in_connect_fn_answers_500() {
     let (status, body, _) = refusal(async |_| panic!("of no interest to strangers")).await;
     assert_eq!((status, body.as_str()), (500, "internal error"));
     // Before it has returned a future, too.
@@ -116,7 +116,7 @@ async fn a_connect_fn_that_panics_is_answered_by_500() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connect_fn_that_hangs_is_answered_by_503_after_the_handshake_timeout() {
+async fn hanging_connect_fn_answers_503_after_timeout() {
     let since = Instant::now();
     let (status, ..) = refusal(async |_| std::future::pending().await).await;
     assert_eq!(status, 503);
@@ -124,7 +124,7 @@ async fn a_connect_fn_that_hangs_is_answered_by_503_after_the_handshake_timeout(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_comes_slowly_does_not_take_time_from_connect_fn() {
+async fn slow_request_leaves_connect_fn_its_full_timeout() {
     let server = Server::builder(async |_: ConnectRequest| std::future::pending().await).build().unwrap();
     let mut io = Line::to(&server).dial().unwrap();
     io.write_all(b"GET / HTTP/1.1\r\nHost: server.test\r\n").await.unwrap();
@@ -138,7 +138,7 @@ async fn a_request_that_comes_slowly_does_not_take_time_from_connect_fn() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_duplicate_id_replaces_by_default_in_both_modes() {
+async fn duplicate_id_replaces_by_default() {
     for plain in [false, true] {
         let (server, mut log) = server(|builder| builder);
         let mut old = connect_as(&server, "ada", plain).await.unwrap();
@@ -159,7 +159,7 @@ async fn a_duplicate_id_replaces_by_default_in_both_modes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_suspended_session_is_replaced_by_a_client_without_its_token() {
+async fn client_without_token_replaces_suspended_session() {
     let (server, mut log) = server(|builder| builder);
     let (_old, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -176,7 +176,7 @@ async fn a_suspended_session_is_replaced_by_a_client_without_its_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_resume_a_plain_socket_takes_the_session_over() {
+async fn resume_policy_lets_plain_socket_take_over() {
     let (server, mut log) = server(|builder| builder.duplicate_id(DuplicateId::Resume));
     let mut old = connect_as(&server, "ada", true).await.unwrap();
     let session = log.connected().await;
@@ -191,7 +191,7 @@ async fn with_resume_a_plain_socket_takes_the_session_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_resume_a_session_of_the_other_mode_is_replaced() {
+async fn resume_policy_replaces_session_of_other_mode() {
     for (first, second) in [(false, false), (false, true), (true, false)] {
         let (server, mut log) = server(|builder| builder.duplicate_id(DuplicateId::Resume));
         let _old = connect_as(&server, "ada", first).await.unwrap();
@@ -207,7 +207,7 @@ async fn with_resume_a_session_of_the_other_mode_is_replaced() {
 
 /// Nobody has lost a session whose first socket is still to come.
 #[tokio::test(start_paused = true)]
-async fn a_plain_session_without_its_first_socket_is_replaced() {
+async fn plain_session_without_socket_is_replaced() {
     for policy in [DuplicateId::Replace, DuplicateId::Resume] {
         let (server, mut log) = server(|builder| builder.duplicate_id(policy));
         // The answer does not fit into the line, and nobody reads it.
@@ -225,7 +225,7 @@ async fn a_plain_session_without_its_first_socket_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_reject_the_newcomer_gets_409_and_the_old_one_notices_nothing() {
+async fn reject_policy_answers_409() {
     for plain in [false, true] {
         let (server, mut log) = server(|builder| builder.duplicate_id(DuplicateId::Reject));
         let mut old = connect_as(&server, "ada", plain).await.unwrap();
@@ -239,7 +239,7 @@ async fn with_reject_the_newcomer_gets_409_and_the_old_one_notices_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_reject_an_id_is_free_as_soon_as_its_session_closes() {
+async fn reject_policy_frees_id_when_session_closes() {
     let (server, mut log) = server(|builder| builder.duplicate_id(DuplicateId::Reject));
     let (_old, line) = client(&server, &mut log, "ada").await;
     line.stall(Direction::ToClient);
@@ -250,7 +250,7 @@ async fn with_reject_an_id_is_free_as_soon_as_its_session_closes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_reject_a_token_resumes_all_the_same() {
+async fn reject_policy_still_resumes_by_token() {
     let (server, mut log) = server(|builder| builder.duplicate_id(DuplicateId::Reject));
     let (mut client, line) = client(&server, &mut log, "ada").await;
     line.cut();
@@ -261,7 +261,7 @@ async fn with_reject_a_token_resumes_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_alone_is_not_enough_to_resume() {
+async fn token_alone_is_not_enough_to_resume() {
     let (sender, allowed) = tokio::sync::watch::channel(true);
     let (builder, mut log) = Recorder::of(Server::builder(move |request| {
         let allowed = *allowed.borrow();
@@ -282,7 +282,7 @@ async fn a_token_alone_is_not_enough_to_resume() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resume_as_somebody_else_opens_a_fresh_session_and_leaves_the_other_alone() {
+async fn resume_with_other_id_opens_fresh_session() {
     let (sender, id) = tokio::sync::watch::channel("ada");
     let (builder, mut log) = Recorder::of(Server::builder(move |_| {
         let id = *id.borrow();
@@ -303,7 +303,7 @@ async fn a_resume_as_somebody_else_opens_a_fresh_session_and_leaves_the_other_al
 }
 
 #[tokio::test(start_paused = true)]
-async fn resume_without_a_room_keeps_that_of_the_session() {
+async fn resume_without_room_keeps_the_sessions_room() {
     let (sender, rooms) = tokio::sync::watch::channel(Some("library"));
     let (builder, mut log) = Recorder::of(Server::builder(move |_| {
         let room = *rooms.borrow();
@@ -324,7 +324,7 @@ async fn resume_without_a_room_keeps_that_of_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_resume_into_another_room_opens_a_fresh_session_there() {
+async fn resume_into_other_room_opens_fresh_session() {
     let (sender, room) = tokio::sync::watch::channel("library");
     let (builder, mut log) = Recorder::of(Server::builder(move |_| {
         let room = *room.borrow();
@@ -342,7 +342,7 @@ async fn a_resume_into_another_room_opens_a_fresh_session_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_resumes_as_a_whole_or_not_at_all() {
+async fn truncated_or_extended_token_does_not_resume() {
     let (server, _log) = server(|builder| builder);
     let line = Line::to(&server);
     let mut socket = raw::dial(&line, "ada", "rejoin.v1.json").await.unwrap();
@@ -359,7 +359,7 @@ async fn a_token_resumes_as_a_whole_or_not_at_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_resume_a_session_in_another_room_is_replaced() {
+async fn resume_policy_replaces_session_in_other_room() {
     let (server, mut log) = server(|builder| builder.duplicate_id(DuplicateId::Resume));
     let line = Line::to(&server);
     let _old = line.client("/?id=ada&room=library").plain().connect().await.unwrap();
@@ -373,7 +373,7 @@ async fn with_resume_a_session_in_another_room_is_replaced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn data_of_connect_fn_stays_with_the_session() {
+async fn resumed_session_keeps_its_original_data() {
     let counter = std::sync::atomic::AtomicUsize::new(0);
     let (builder, mut log) = Recorder::of(Server::builder(move |_| {
         let nth = counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);

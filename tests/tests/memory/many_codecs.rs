@@ -96,7 +96,7 @@ async fn next_message(connection: &mut Connection) -> Frame {
 
 //= PROTOCOL.md#R2.6: once for each codec present, not once for each receiver
 #[tokio::test(start_paused = true)]
-async fn a_broadcast_is_encoded_once_for_each_codec_that_is_there() {
+async fn broadcast_is_encoded_once_per_codec_in_room() {
     let (json, json_encoded) = Counting::new(JsonCodec);
     let (msgpack, msgpack_encoded) = Counting::new(MsgpackCodec);
     let (protobuf, protobuf_encoded) = Counting::new(ProtobufCodec);
@@ -129,7 +129,7 @@ async fn a_broadcast_is_encoded_once_for_each_codec_that_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everybody_reads_what_anybody_sends_whatever_the_codecs() {
+async fn members_of_all_codecs_read_each_other() {
     let (server, mut log) = server(|builder| {
         all_codecs(builder).on_message(|connection, frame| async move {
             connection.broadcast(&frame).unwrap();
@@ -153,7 +153,7 @@ async fn everybody_reads_what_anybody_sends_whatever_the_codecs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_value_without_an_image_is_a_gap_for_those_of_that_codec_alone() {
+async fn unrepresentable_value_is_gap_for_that_codec() {
     let (server, mut log) = server(all_codecs);
     let line = Line::to(&server);
     let mut members = one_of_each(&line, &mut log).await;
@@ -205,7 +205,7 @@ impl Codec for Panics {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_codec_that_panics_in_a_fan_out_ends_its_member_at_once() {
+async fn codec_panic_in_fan_out_ends_its_member() {
     let (server, mut log) = server(|builder| builder.codec(Panics).codec(JsonCodec));
     let line = Line::to(&server);
     let mut ada = client(&line, &mut log, Panics).await;
@@ -219,7 +219,7 @@ async fn a_codec_that_panics_in_a_fan_out_ends_its_member_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_value_without_an_image_for_anybody_is_an_error_of_the_broadcast() {
+async fn broadcast_no_codec_can_encode_fails() {
     let (server, mut log) = server(all_codecs);
     let line = Line::to(&server);
     let mut member = client(&line, &mut log, Own).await;

@@ -33,7 +33,7 @@ impl Listener {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_arrive_in_the_order_of_the_sends_in_both_directions() {
+async fn messages_arrive_in_send_order() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, _) = client(&server, &mut log, "ada").await;
     let connection = server.connection("ada").unwrap();
@@ -55,7 +55,7 @@ async fn messages_arrive_in_the_order_of_the_sends_in_both_directions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replay_comes_in_order_and_before_what_is_new() {
+async fn replay_comes_in_order_before_new_frames() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
     for round in 0..10 {
@@ -70,12 +70,12 @@ async fn a_replay_comes_in_order_and_before_what_is_new() {
 }
 
 #[tokio::test]
-async fn concurrent_sends_arrive_once_each_and_in_each_tasks_order() {
+async fn concurrent_sends_arrive_once_in_task_order() {
     concurrent_sends().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn concurrent_sends_from_several_threads_do_so_too() {
+async fn concurrent_sends_from_threads_arrive_in_order() {
     concurrent_sends().await;
 }
 
@@ -123,7 +123,7 @@ async fn concurrent_sends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_members_of_a_room_see_its_broadcasts_in_the_same_order() {
+async fn members_see_broadcasts_in_the_same_order() {
     let (server, mut log) = server(|builder| builder.send_buffer(4096));
     let mut members = Vec::new();
     for id in ["ada", "ben", "eve"] {

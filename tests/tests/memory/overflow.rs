@@ -7,7 +7,7 @@ use rejoin_tests::harness::{Dials, Direction, Line, next, next_event, number, nu
 use crate::{client, raw, server};
 
 #[tokio::test(start_paused = true)]
-async fn the_oldest_or_the_newest_is_dropped_as_the_call_says() {
+async fn call_chooses_to_drop_oldest_or_newest() {
     let (server, mut log) = server(|builder| builder.send_buffer(3));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -30,7 +30,7 @@ async fn the_oldest_or_the_newest_is_dropped_as_the_call_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_servers_policy_is_that_of_every_send() {
+async fn server_policy_applies_to_every_send() {
     let (server, mut log) = server(|builder| builder.send_buffer(2).overflow(Overflow::DropOldest));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -45,7 +45,7 @@ async fn the_servers_policy_is_that_of_every_send() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broadcast_that_may_not_drop_anything_passes_a_full_member_by() {
+async fn rejecting_broadcast_skips_full_member() {
     let (server, mut log) = server(|builder| builder.send_buffer(2));
     let (mut slow, line) = client(&server, &mut log, "slow").await;
     let (mut ben, _) = client(&server, &mut log, "ben").await;
@@ -66,7 +66,7 @@ async fn a_broadcast_that_may_not_drop_anything_passes_a_full_member_by() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_too_slow_for_the_server_is_disconnected_and_learns_that_the_session_is_lost() {
+async fn disconnect_policy_ends_slow_client() {
     let (server, mut log) = server(|builder| builder.send_buffer(2).broadcast_overflow(Overflow::Disconnect));
     let (mut slow, line) = client(&server, &mut log, "slow").await;
     let (mut ben, _) = client(&server, &mut log, "ben").await;
@@ -87,7 +87,7 @@ async fn who_is_too_slow_for_the_server_is_disconnected_and_learns_that_the_sess
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_clients_buffer_follows_its_policy_too() {
+async fn client_buffer_follows_its_policy() {
     let (server, mut log) = server(|builder| builder);
     let line = Line::to(&server);
     let client =
@@ -107,7 +107,7 @@ async fn a_clients_buffer_follows_its_policy_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_client_has_dropped_is_counted_when_the_session_is_lost() {
+async fn client_drops_are_counted_when_session_is_lost() {
     let (server, mut log) = server(|builder| builder);
     let line = Line::to(&server);
     let mut client =
@@ -128,7 +128,7 @@ async fn what_a_client_has_dropped_is_counted_when_the_session_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_may_rather_end_than_fall_behind() {
+async fn client_policy_disconnect_ends_the_client() {
     let (server, mut log) = server(|builder| builder);
     let line = Line::to(&server);
     let mut client =
@@ -148,7 +148,7 @@ async fn a_client_may_rather_end_than_fall_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_plain_mode_the_newest_is_dropped_and_counted() {
+async fn plain_mode_drops_and_counts_newest() {
     let (server, mut log) = server(|builder| builder.send_buffer(2));
     let line = Line::to(&server);
     let mut ada = line.client("/?id=ada").plain().connect().await.unwrap();
@@ -168,7 +168,7 @@ async fn in_plain_mode_the_newest_is_dropped_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_of_broadcasts_loses_nothing_where_sockets_take_it() {
+async fn broadcast_burst_loses_nothing_on_fast_sockets() {
     const BURST: u64 = 500;
     let (server, mut log) = server(|builder| builder.send_buffer(8));
     let line = Line::to(&server);
@@ -191,7 +191,7 @@ async fn a_burst_of_broadcasts_loses_nothing_where_sockets_take_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_that_may_drop_nothing_reaches_a_socket_that_takes_it() {
+async fn rejecting_burst_reaches_fast_socket() {
     const BURST: u64 = 500;
     let (server, mut log) = server(|builder| builder.send_buffer(8));
     let mut ada = Line::to(&server).client("/?id=ada").plain().connect().await.unwrap();
@@ -204,7 +204,7 @@ async fn a_burst_that_may_drop_nothing_reaches_a_socket_that_takes_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broadcast_that_is_dropped_itself_is_told_at_once() {
+async fn dropped_broadcast_is_reported_at_once() {
     let (server, mut log) = server(|builder| builder.send_buffer(1));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
     // What she acknowledges is not heard.
@@ -218,7 +218,7 @@ async fn a_broadcast_that_is_dropped_itself_is_told_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn broadcasts_to_a_member_that_is_away_keep_within_its_bytes() {
+async fn broadcasts_to_absent_member_respect_byte_limit() {
     let (server, mut log) = server(|builder| builder.send_buffer_bytes(10_000));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -240,7 +240,7 @@ async fn broadcasts_to_a_member_that_is_away_keep_within_its_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_client_says_will_never_come_counts_for_no_frame() {
+async fn announced_gap_counts_no_frame() {
     let (server, mut log) = server(|builder| builder);
     let mut socket = raw::dial(&Line::to(&server), "ada", "rejoin.v1.json").await.unwrap();
     raw::read(&mut socket).await;

@@ -35,7 +35,7 @@ fn say(word: &str) -> Frame {
 }
 
 #[tokio::test(start_paused = true)]
-async fn exchange_of_the_protocol_page_happens() {
+async fn server_performs_the_exchange_in_protocol_md() {
     let (server, mut log) = server(|builder| builder.send_buffer(4).overflow(Overflow::DropOldest));
     let line = Line::to(&server);
     let mut socket = None;

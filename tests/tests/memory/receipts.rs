@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{client, secs, server};
 
 #[tokio::test(start_paused = true)]
-async fn a_receipt_comes_when_the_peer_has_acknowledged() {
+async fn acked_send_returns_on_acknowledgement() {
     let (server, mut log) = server(|builder| builder);
     let (mut ada, _line) = client(&server, &mut log, "ada").await;
     let connection = server.connection("ada").unwrap();
@@ -23,7 +23,7 @@ async fn a_receipt_comes_when_the_peer_has_acknowledged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receipt_comes_with_the_resume_when_the_acknowledgement_was_lost() {
+async fn acked_send_returns_on_resume() {
     let (server, mut log) = server(|builder| builder);
     let (ada, line) = client(&server, &mut log, "ada").await;
     line.stall(Direction::ToClient);
@@ -39,7 +39,7 @@ async fn a_receipt_comes_with_the_resume_when_the_acknowledgement_was_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_learns_that_the_session_ended_first() {
+async fn acked_send_fails_when_session_ends() {
     let (server, mut log) = server(|builder| builder);
     let (ada, line) = client(&server, &mut log, "ada").await;
     line.stall(Direction::ToClient);
@@ -52,7 +52,7 @@ async fn who_waits_learns_that_the_session_ended_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_learns_that_the_session_was_lost() {
+async fn acked_send_fails_when_session_is_lost() {
     let (server, mut log) = server(|builder| builder.resume_window(secs(1)));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -70,7 +70,7 @@ async fn who_waits_learns_that_the_session_was_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_learns_that_the_frame_was_given_up() {
+async fn acked_send_fails_when_frame_is_evicted() {
     let (server, mut log) = server(|builder| builder.send_buffer(2));
     let (ada, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -89,7 +89,7 @@ async fn who_waits_learns_that_the_frame_was_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receipt_waits_for_room_first() {
+async fn acked_send_waits_for_space_first() {
     let (server, mut log) = server(|builder| builder.send_buffer(1).write_timeout(secs(3)));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
     line.stall(Direction::ToClient);
@@ -103,7 +103,7 @@ async fn a_receipt_waits_for_room_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn plain_mode_has_no_receipts() {
+async fn plain_mode_has_no_acked_sends() {
     let (server, mut log) = server(|builder| builder);
     let line = Line::to(&server);
     let ada = line.client("/?id=ada").plain().connect().await.unwrap();

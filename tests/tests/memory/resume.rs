@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::{client, millis, secs, server, shut_down};
 
 #[tokio::test(start_paused = true)]
-async fn resumes_within_the_window_with_what_both_sides_said_meanwhile() {
+async fn resume_delivers_frames_sent_meanwhile() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -33,7 +33,7 @@ async fn resumes_within_the_window_with_what_both_sides_said_meanwhile() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_window_expires_exactly() {
+async fn window_expires_on_time() {
     let (server, mut log) = server(|builder| builder.resume_window(secs(12)));
     let (_client, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -49,7 +49,7 @@ async fn the_window_expires_exactly() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn resumes_in_the_last_moment_of_the_window() {
+async fn resumes_just_before_the_window_expires() {
     let (server, mut log) = server(|builder| builder);
     let line = Line::to(&server);
     let client = line.client("/?id=ada").reconnect(millis(1), millis(1));
@@ -68,7 +68,7 @@ async fn resumes_in_the_last_moment_of_the_window() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_window_without_bound_keeps_the_session_for_a_month() {
+async fn unlimited_window_keeps_session_for_a_month() {
     let (server, mut log) = server(|builder| builder.resume_window(Duration::MAX));
     let (mut client, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -82,7 +82,7 @@ async fn a_window_without_bound_keeps_the_session_for_a_month() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn resumes_before_anything_was_said() {
+async fn resumes_without_any_frame() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
     line.cut();
@@ -95,7 +95,7 @@ async fn resumes_before_anything_was_said() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn resumes_again_and_again_without_repeating_anything() {
+async fn repeated_resumes_repeat_no_frame() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
     for round in 0..20 {
@@ -118,7 +118,7 @@ async fn resumes_again_and_again_without_repeating_anything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_written_and_never_arrived_comes_after_the_resume_in_order() {
+async fn frames_lost_in_transit_are_replayed_in_order() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
     line.stall(Direction::ToServer);
@@ -137,7 +137,7 @@ async fn what_was_written_and_never_arrived_comes_after_the_resume_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_arrived_and_was_never_acknowledged_is_not_repeated() {
+async fn unacknowledged_arrived_frames_are_not_repeated() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
     for n in 1..=10 {
@@ -155,7 +155,7 @@ async fn what_arrived_and_was_never_acknowledged_is_not_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn takes_over_a_half_open_socket_in_the_middle_of_traffic() {
+async fn takes_over_half_open_socket_during_traffic() {
     // The server would not notice for minutes.
     let (server, mut log) = server(|builder| builder.heartbeat(secs(200), secs(300)).send_buffer(1000));
     let line = Line::to(&server);
@@ -183,7 +183,7 @@ async fn takes_over_a_half_open_socket_in_the_middle_of_traffic() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_takeover_is_told_as_a_drop_and_a_restore() {
+async fn takeover_is_reported_as_drop_and_restore() {
     let (server, mut log) = server(|builder| builder.heartbeat(secs(200), secs(300)));
     let line = Line::to(&server);
     let client = line.client("/?id=ada").heartbeat(secs(2), secs(5));
@@ -202,7 +202,7 @@ async fn a_takeover_is_told_as_a_drop_and_a_restore() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_session_reports_what_was_never_acknowledged() {
+async fn lost_session_reports_unacknowledged_frames() {
     let (old, mut log) = server(|builder| builder);
     let (mut client, line) = client(&old, &mut log, "ada").await;
     client.send(&number(1)).unwrap();
@@ -230,7 +230,7 @@ async fn a_lost_session_reports_what_was_never_acknowledged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_comes_after_the_window_is_told_that_its_session_is_lost() {
+async fn late_client_gets_lost_session_report() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
@@ -246,7 +246,7 @@ async fn a_client_that_comes_after_the_window_is_told_that_its_session_is_lost()
 }
 
 #[tokio::test(start_paused = true)]
-async fn plain_mode_resumes_by_the_id_with_what_was_sent_while_no_socket_was_there() {
+async fn plain_mode_resumes_by_id_with_buffered_frames() {
     let (server, mut log) = server(|builder| builder);
     let line = Line::to(&server);
     let mut client = line.client("/?id=ada").plain().connect().await.unwrap();
@@ -264,7 +264,7 @@ async fn plain_mode_resumes_by_the_id_with_what_was_sent_while_no_socket_was_the
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_resumes_and_closes_in_one_breath_holds_up_nobodys_window() {
+async fn resume_with_immediate_close_delays_no_window() {
     let window = secs(10);
     let (server, mut log) = server(|builder| builder.resume_window(window));
     // A plain request, and behind it a close frame that says 1001: the session is attached and lost at once.

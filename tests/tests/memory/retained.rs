@@ -29,7 +29,7 @@ fn big() -> Frame {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_oldest_suspended_session_gives_way_and_is_told_when_it_returns() {
+async fn oldest_suspended_session_is_evicted() {
     let (server, mut log) = server(|builder| builder.max_retained_bytes(30_000));
     let (mut old, old_line) = suspended(&server, &mut log, "old").await;
     let (mut young, young_line) = suspended(&server, &mut log, "young").await;
@@ -57,7 +57,7 @@ async fn the_oldest_suspended_session_gives_way_and_is_told_when_it_returns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn suspended_sessions_without_frames_are_bounded_too() {
+async fn suspended_sessions_without_frames_are_bounded() {
     let (server, mut log) = server(|builder| builder.max_retained_bytes(3 * 512));
     let mut clients = Vec::new();
     for n in 0..3 {
@@ -74,7 +74,7 @@ async fn suspended_sessions_without_frames_are_bounded_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_has_a_socket_again_counts_for_no_more_than_before() {
+async fn reattached_session_frees_its_share() {
     let (server, mut log) = server(|builder| builder.max_retained_bytes(3 * 1024));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
     for _ in 0..10 {
@@ -86,7 +86,7 @@ async fn a_session_that_has_a_socket_again_counts_for_no_more_than_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_connected_does_not_give_way_but_gets_no_more() {
+async fn connected_sessions_are_never_evicted() {
     let (server, mut log) =
         server(|builder| builder.max_retained_bytes(25_000).resume_window(crate::secs(30)));
     let (ada, line) = client(&server, &mut log, "ada").await;
@@ -110,7 +110,7 @@ async fn who_is_connected_does_not_give_way_but_gets_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_memory_a_suspended_member_misses_a_broadcast_and_learns_of_it() {
+async fn broadcast_beyond_limit_is_gap_for_suspended_member() {
     let (server, mut log) = server(|builder| builder.max_retained_bytes(25_000));
     let (_hog, hog_line) = client(&server, &mut log, "hog").await;
     hog_line.stall(rejoin_tests::harness::Direction::ToClient);
@@ -128,7 +128,7 @@ async fn without_memory_a_suspended_member_misses_a_broadcast_and_learns_of_it()
 
 /// Limit 200 kB, a broadcast of 120 kB to two members that read.
 #[tokio::test(start_paused = true)]
-async fn a_broadcast_evicts_nobody_where_sockets_take_it_or_evicting_cannot_help() {
+async fn broadcast_evicts_no_session_needlessly() {
     for size in [120_000, 250_000] {
         let (server, mut log) =
             server(|builder| builder.max_retained_bytes(200_000).max_message_size(1 << 20));
@@ -149,7 +149,7 @@ async fn a_broadcast_evicts_nobody_where_sockets_take_it_or_evicting_cannot_help
 
 /// Eviction comes after the sockets had their turn.
 #[tokio::test(start_paused = true)]
-async fn a_broadcast_that_is_kept_evicts_the_oldest_afterwards() {
+async fn retained_broadcast_evicts_oldest_session_afterwards() {
     let (server, mut log) = server(|builder| builder.max_retained_bytes(25_000));
     let (_old, _line) = suspended_in(&server, &mut log, "elsewhere", "old").await;
     let (_ada, _line) = suspended(&server, &mut log, "ada").await;
@@ -165,7 +165,7 @@ async fn a_broadcast_that_is_kept_evicts_the_oldest_afterwards() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_ended_keeps_nothing() {
+async fn ended_sessions_retain_nothing() {
     let (server, mut log) = server(|builder| builder);
     let (_ada, _line) = suspended(&server, &mut log, "ada").await;
     let connection = server.connection("ada").unwrap();
@@ -177,7 +177,7 @@ async fn what_has_ended_keeps_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_all_who_waited_have_given_way_nothing_holds_up_a_shutdown() {
+async fn shutdown_is_prompt_after_all_were_evicted() {
     let (server, mut log) = server(|builder| builder.max_retained_bytes(3 * 512));
     let (_old, _line) = suspended(&server, &mut log, "old").await;
     let (_ben, _line) = client(&server, &mut log, "ben").await;

@@ -7,7 +7,7 @@ use rejoin_tests::harness::{Dials, Line, Recorder, next, next_event, number, num
 use crate::{client, server, shut_down};
 
 #[tokio::test(start_paused = true)]
-async fn a_send_reaches_one_connection_alone() {
+async fn send_reaches_only_one_connection() {
     let (server, mut log) = server(|builder| builder);
     let (mut ada, _) = client(&server, &mut log, "ada").await;
     let (mut ben, _) = client(&server, &mut log, "ben").await;
@@ -18,7 +18,7 @@ async fn a_send_reaches_one_connection_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broadcast_reaches_one_room_alone() {
+async fn broadcast_reaches_only_its_room() {
     let (server, mut log) = server(|builder| builder);
     let line = Line::to(&server);
     let mut reading = Vec::new();
@@ -37,7 +37,7 @@ async fn a_broadcast_reaches_one_room_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_broadcast_while_another_broadcast_is_being_written_arrives_too() {
+async fn broadcast_during_another_fan_out_arrives() {
     // More members than are written to in one go.
     const MEMBERS: usize = 300;
     let (server, _log) = server(|builder| builder);
@@ -59,7 +59,7 @@ async fn what_is_broadcast_while_another_broadcast_is_being_written_arrives_too(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_room_that_is_written_by_several_workers_is_written_to_the_last_member() {
+async fn every_member_is_written_with_several_workers() {
     const MEMBERS: usize = 600;
     // No ping, of either side, has a session's task look what there is to write.
     let minute = std::time::Duration::from_secs(60);
@@ -80,7 +80,7 @@ async fn a_room_that_is_written_by_several_workers_is_written_to_the_last_member
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_is_given_up_while_there_is_room_however_fast_broadcasts_follow_each_other() {
+async fn rapid_broadcasts_drop_nothing_while_space_remains() {
     const MEMBERS: usize = 600;
     const EACH: u64 = 100;
     let (server, _log) = server(|builder| builder);
@@ -104,7 +104,7 @@ async fn nothing_is_given_up_while_there_is_room_however_fast_broadcasts_follow_
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_takes_the_place_of_one_who_leaves_misses_nothing() {
+async fn member_moved_between_chunks_misses_nothing() {
     // In three chunks, the last of which empties: who leaves makes one of its members come to another.
     const MEMBERS: usize = 530;
     const LEAVE: usize = 40;
@@ -134,7 +134,7 @@ async fn who_takes_the_place_of_one_who_leaves_misses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_or_unknown_room_is_no_error() {
+async fn broadcast_to_unknown_room_succeeds() {
     let (server, mut log) = server(|builder| builder);
     assert_eq!(server.broadcast("nowhere", &number(1)), Ok(0));
     assert!(server.connections("nowhere").is_empty());
@@ -147,7 +147,7 @@ async fn an_empty_or_unknown_room_is_no_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn suspended_members_are_listed_and_get_the_broadcasts_that_they_missed() {
+async fn suspended_members_are_listed_and_get_broadcasts() {
     let (server, mut log) = server(|builder| builder);
     let (mut ada, line) = client(&server, &mut log, "ada").await;
     let (_ben, _) = client(&server, &mut log, "ben").await;
@@ -187,7 +187,7 @@ async fn members_leave_in_any_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_id_is_an_error() {
+async fn send_to_unknown_id_is_an_error() {
     let (server, mut log) = server(|builder| builder);
     assert_eq!(server.send("nobody", &number(1)), Err(SendError::NotFound));
     let (client, _) = client(&server, &mut log, "ada").await;
@@ -197,7 +197,7 @@ async fn an_unknown_id_is_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_shutdown_sends_and_broadcasts_fail() {
+async fn sends_and_broadcasts_fail_after_shutdown() {
     let (server, mut log) = server(|builder| builder);
     let (_client, _) = client(&server, &mut log, "ada").await;
     let connection = server.connection("ada").unwrap();
@@ -208,7 +208,7 @@ async fn after_a_shutdown_sends_and_broadcasts_fail() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reserved_events_are_refused_in_session_mode_and_allowed_in_plain_mode() {
+async fn reserved_events_are_refused_in_session_mode() {
     let (server, mut log) = server(|builder| builder);
     let reserved = Frame::event_only("$mine");
     let (mut ada, _) = client(&server, &mut log, "ada").await;
@@ -236,7 +236,7 @@ async fn reserved_events_are_refused_in_session_mode_and_allowed_in_plain_mode()
 }
 
 #[tokio::test(start_paused = true)]
-async fn frames_keep_their_id_event_and_payload_to_the_byte() {
+async fn frames_keep_id_event_and_payload() {
     let (server, mut log) = server(|builder| {
         builder.on_message(|connection, frame| async move {
             connection.send(&frame).unwrap();
@@ -259,7 +259,7 @@ async fn frames_keep_their_id_event_and_payload_to_the_byte() {
 
 /// From a runtime that ends at once, and from a thread that has none.
 #[tokio::test]
-async fn a_broadcast_from_elsewhere_is_written_in_the_servers_own_runtime() {
+async fn foreign_broadcast_is_written_in_servers_own_runtime() {
     let (server, mut log) = server(|builder| builder);
     let (mut ada, _line) = client(&server, &mut log, "ada").await;
     let foreign = server.clone();
@@ -278,7 +278,7 @@ async fn a_broadcast_from_elsewhere_is_written_in_the_servers_own_runtime() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn connection_without_a_room_receives_no_broadcast() {
+async fn connection_without_room_receives_no_broadcast() {
     let (builder, mut log) = Recorder::of(Server::builder(async |_| Ok::<_, Reject>(Identity::new())));
     let server = builder.build().unwrap();
     let line = Line::to(&server);

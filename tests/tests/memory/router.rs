@@ -29,7 +29,7 @@ async fn next_message(client: &mut rejoin_client::Connection) -> Frame {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_routes_by_event_and_its_replies_carry_the_id_of_the_question() {
+async fn server_replies_carry_the_request_id() {
     #[derive(Clone)]
     struct Name(String);
     async fn who(mut context: router::Context, next: router::Next) -> Result<(), Failure> {
@@ -69,7 +69,7 @@ async fn a_server_routes_by_event_and_its_replies_carry_the_id_of_the_question()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_routes_what_it_receives_and_replies() {
+async fn client_routes_messages_and_replies() {
     let router = rejoin_client::Router::builder()
         .on("add", add)
         .on("who", async |sender: rejoin_client::Sender| Frame::new("id", &sender.id()))
@@ -96,7 +96,7 @@ async fn a_client_routes_what_it_receives_and_replies() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reply_to_a_socket_that_is_gone_comes_after_the_resume() {
+async fn reply_to_lost_socket_comes_after_resume() {
     let (asked, gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (begun, opened) = (asked.clone(), gate.clone());
     let router = rejoin_server::Router::builder()
@@ -123,7 +123,7 @@ async fn a_reply_to_a_socket_that_is_gone_comes_after_the_resume() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_ends_the_connection_unless_it_is_recovered() {
+async fn panic_ends_connection_unless_caught() {
     async fn panics() {
         panic!("on purpose");
     }
@@ -147,7 +147,7 @@ async fn a_panic_ends_the_connection_unless_it_is_recovered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reply_waits_for_room_and_is_an_error_after_the_write_timeout() {
+async fn reply_waits_for_space_until_write_timeout() {
     let (sender, mut errors) = mpsc::unbounded_channel();
     let router = rejoin_server::Router::builder()
         .on("add", add)
@@ -219,7 +219,7 @@ async fn handlers_take_data_of_connection_and_state_of_router() {
 }
 
 #[test]
-fn two_states_of_one_type_are_an_error() {
+fn two_states_of_a_type_are_an_error() {
     let router = rejoin_server::Router::builder().with_state(1_u8).with_state(2_u8).build();
     assert_eq!(router.unwrap_err().to_string(), "two states have the type u8");
 }

@@ -37,7 +37,7 @@ async fn read_slowly(socket: &mut DuplexStream, bytes: usize, pause: u64, most: 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_takes_longer_than_the_write_timeout_arrives_on_one_socket() {
+async fn message_may_outlast_the_write_timeout() {
     let (server, mut log) = server(|builder| builder.write_timeout(secs(1)));
     let mut socket = opened(&server).await;
     log.connected().await;
@@ -57,7 +57,7 @@ async fn a_message_that_takes_longer_than_the_write_timeout_arrives_on_one_socke
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_takes_next_to_nothing_is_cut_after_the_write_timeout() {
+async fn peer_below_minimum_rate_is_cut() {
     for (bytes, pause) in [(1, 100), (500, 600), (1, 900)] {
         let (server, mut log) = server(|builder| builder.write_timeout(secs(5)));
         let mut socket = opened(&server).await;

@@ -14,7 +14,7 @@ fn bye() -> CloseFrame {
 }
 
 #[test]
-fn the_end_of_a_session_has_a_text_a_label_and_a_close_frame() {
+fn close_reasons_have_text_label_and_frame() {
     let lost = DropReason::HeartbeatTimeout;
     let socket_lost = "socket lost: nothing arrived for the pong timeout";
     for (reason, text, label, frame) in [
@@ -44,7 +44,7 @@ fn the_end_of_a_session_has_a_text_a_label_and_a_close_frame() {
 }
 
 #[test]
-fn the_loss_of_a_socket_has_a_text_and_a_label() {
+fn drop_reasons_have_text_and_label() {
     for (reason, text, label) in [
         (DropReason::Closed(None), "closed by the peer", "closed"),
         (DropReason::Closed(Some(bye())), "closed by the peer with 4001 bye", "closed"),
@@ -60,7 +60,7 @@ fn the_loss_of_a_socket_has_a_text_and_a_label() {
 }
 
 #[test]
-fn errors_of_sends_say_what_stands_in_the_way() {
+fn send_errors_name_their_cause() {
     for (error, text) in [
         (SendError::Full, "send buffer is full"),
         (SendError::Closed, "connection is closed"),
@@ -93,7 +93,7 @@ fn errors_of_sends_say_what_stands_in_the_way() {
 }
 
 #[test]
-fn labels_of_metrics_are_words_of_a_closed_set() {
+fn metrics_labels_are_a_closed_set() {
     use ResumeRefused::{BadCount, Codec, Ended, Identity, Overtaken, Unknown};
     let refused = [Unknown, Codec, Identity, BadCount, Ended, Overtaken];
     let words = ["unknown", "codec", "identity", "bad_count", "ended", "overtaken"];
@@ -108,7 +108,7 @@ fn labels_of_metrics_are_words_of_a_closed_set() {
 }
 
 #[test]
-fn the_end_of_a_client_has_a_text() {
+fn client_close_reasons_have_a_text() {
     for (reason, text) in [
         (ClientReason::Local, "closed by the application"),
         (ClientReason::Remote(bye()), "closed by the server with 4001 bye"),
@@ -134,7 +134,7 @@ fn the_end_of_a_client_has_a_text() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn debug_output_names_types_and_keeps_secrets() {
+async fn debug_output_names_types_and_omits_secrets() {
     let (server, mut log) = crate::server(|builder| builder);
     let line = Line::to(&server);
     let builder = line.client("/?id=ada").header("authorization", "Bearer secret");

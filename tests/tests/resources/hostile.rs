@@ -75,7 +75,7 @@ async fn write_while_taken(io: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> 
 }
 
 #[test]
-fn slow_handshakes_are_given_up_and_cost_little() {
+fn slow_handshakes_time_out_and_cost_little() {
     alone(true, async {
         let server = echo_server(|builder| builder.handshake_timeout(Duration::from_secs(10)));
         others_are_unharmed(&server).await;
@@ -100,7 +100,7 @@ fn slow_handshakes_are_given_up_and_cost_little() {
 }
 
 #[test]
-fn messages_that_never_end_hold_no_more_than_a_message() {
+fn unfinished_message_holds_at_most_one_message() {
     alone(true, async {
         let minutes = |n: u64| Duration::from_secs(60 * n);
         let server =
@@ -128,7 +128,7 @@ fn messages_that_never_end_hold_no_more_than_a_message() {
 }
 
 #[test]
-fn tiny_fragments_cost_no_more_than_what_they_hold() {
+fn tiny_fragments_cost_only_their_content() {
     alone(true, async {
         let server = echo_server(|builder| builder);
         let mut io = open(&server).await;
@@ -146,7 +146,7 @@ fn tiny_fragments_cost_no_more_than_what_they_hold() {
 }
 
 #[test]
-fn a_length_that_is_only_declared_costs_nothing() {
+fn declared_length_costs_nothing() {
     alone(true, async {
         let server = echo_server(|builder| builder);
         others_are_unharmed(&server).await;
@@ -175,7 +175,7 @@ fn a_length_that_is_only_declared_costs_nothing() {
 }
 
 #[test]
-fn pings_without_end_are_answered_as_far_as_they_are_read() {
+fn ping_flood_is_answered_as_read() {
     alone(true, async {
         let server = echo_server(|builder| builder);
         let mut io = open(&server).await;
@@ -196,7 +196,7 @@ fn pings_without_end_are_answered_as_far_as_they_are_read() {
 }
 
 #[test]
-fn messages_without_end_wait_for_whoever_sends_them() {
+fn message_flood_blocks_only_its_sender() {
     alone(true, async {
         let server = echo_server(|builder| builder.send_buffer(16));
         let mut io = open(&server).await;
@@ -214,7 +214,7 @@ fn messages_without_end_wait_for_whoever_sends_them() {
 }
 
 #[test]
-fn a_thousand_members_that_never_read_take_their_buffers_and_nobody_elses_time() {
+fn members_that_never_read_cost_their_buffers() {
     alone(true, async {
         const SILENT: usize = 1000;
         let server = echo_server(|builder| builder.send_buffer(16).write_timeout(Duration::from_secs(30)));

@@ -22,7 +22,7 @@ async fn restored(client: &mut Connection) {
 }
 
 #[test]
-fn memory_and_tasks_come_back() {
+fn memory_and_tasks_return_to_baseline() {
     alone(true, async {
         let server = echo_server(|builder| builder);
         let line = Line::to(&server);
@@ -56,7 +56,7 @@ fn memory_and_tasks_come_back() {
 }
 
 #[test]
-fn sessions_that_come_and_go_leave_nothing() {
+fn ended_sessions_leave_nothing() {
     alone(true, async {
         let server = echo_server(|builder| builder);
         let round = async |sessions: usize| {
@@ -89,7 +89,7 @@ fn sessions_that_come_and_go_leave_nothing() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn descriptors_come_back() {
+fn descriptors_return_to_baseline() {
     use rejoin_client::Client;
     use rejoin_tests::harness::within;
 

@@ -48,19 +48,19 @@ mod tests {
     }
 
     #[test]
-    fn a_diamond_is_no_circle() {
+    fn diamond_is_not_a_circle() {
         assert!(found(&[("a", "b"), ("a", "c"), ("b", "d"), ("c", "d")]).is_empty());
     }
 
     #[test]
-    fn circles_are_found_apart_and_without_their_tails() {
+    fn circles_are_separate_and_without_tails() {
         let edges =
             [("x", "a"), ("a", "b"), ("b", "c"), ("c", "a"), ("c", "d"), ("d", "e"), ("e", "d"), ("e", "f")];
         assert_eq!(found(&edges), [vec!["a", "b", "c"], vec!["d", "e"]]);
     }
 
     #[test]
-    fn circles_that_share_a_file_are_one() {
+    fn circles_sharing_a_file_are_merged() {
         assert_eq!(found(&[("a", "b"), ("b", "a"), ("b", "c"), ("c", "b")]), [["a", "b", "c"]]);
     }
 }

@@ -121,7 +121,7 @@ fn fields_are_found_with_their_types() {
 }
 
 #[test]
-fn a_page_that_says_too_much_or_too_little_is_refused() {
+fn page_with_wrong_rows_is_refused() {
     let source = ("a.rs".to_owned(), "struct A { lock: Mutex<u8>, flag: bool }".to_owned());
     let rows = |rows: &str| wrong(rows, std::slice::from_ref(&source));
     assert!(rows("| `A::lock` | `a.rs` | x |\n| `A::flag` | `a.rs` | x |").is_empty());

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn an_import_leads_to_the_file_that_defines_it() {
+    fn import_leads_to_the_defining_file() {
         let modules = [
             ("", "mod a; mod b; pub use a::{A, inner::C};"),
             ("a", "mod inner; pub struct A; use crate::b;  fn f() { b::g(); }"),
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_in_the_code_is_an_import() {
+    fn path_in_code_is_an_import() {
         let modules = [
             ("", "mod a; mod b;"),
             ("a", "fn f() -> super::b::B { crate::b::B::new() } pub(super) struct A;"),
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn handing_on_is_no_import_unless_the_name_is_used() {
+    fn reexport_counts_only_if_the_name_is_used() {
         let modules =
             |used: &'static str| [("", "mod a;"), ("a", used), ("a::b", "use super::A; pub struct B;")];
         assert_eq!(imports(&modules("mod b; pub use b::B; pub struct A;")), ["a::b>a"]);
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tests_and_comments_import_does_not_count() {
+    fn imports_in_tests_and_comments_are_ignored() {
         let modules = [
             ("", "mod a; mod b;"),
             (
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn imports_that_name_each_other_end() {
+    fn mutual_imports_terminate() {
         assert!(
             imports(&[("", "mod a; mod b;"), ("a", "pub use crate::b::X;"), ("b", "pub use crate::a::X;")])
                 .is_empty()
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn public_types_are_those_that_everyone_sees() {
+    fn public_types_are_those_visible_outside() {
         let mut found = Crate::default();
         let text = "pub struct A; pub(crate) struct B; struct C; pub enum D { E } pub fn f() {} pub trait G { type H; }";
         found.add("a", &words(text), &[]);

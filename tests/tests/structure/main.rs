@@ -47,7 +47,7 @@ fn assert_known(kind: &str, found: &BTreeSet<String>) {
 }
 
 #[test]
-fn no_files_import_each_other_in_a_new_circle() {
+fn no_new_circle_of_imports() {
     let mut found = BTreeSet::new();
     for name in CRATES {
         let edges = Crate::read(&root(), name).imports();
@@ -58,7 +58,7 @@ fn no_files_import_each_other_in_a_new_circle() {
 }
 
 #[test]
-fn no_public_type_has_the_name_of_another() {
+fn no_new_duplicate_public_type_name() {
     let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for name in CRATES {
         for (file, types) in Crate::read(&root(), name).public_types() {
@@ -71,7 +71,7 @@ fn no_public_type_has_the_name_of_another() {
 }
 
 #[test]
-fn no_file_becomes_too_long() {
+fn no_new_long_file() {
     let mut paths = Vec::new();
     for name in CRATES {
         files(&root().join(name).join("src"), &mut paths);
@@ -107,7 +107,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn a_long_file_has_a_bound_with_little_to_spare() {
+fn known_long_file_stays_within_its_bound() {
     assert_eq!(judge(400, None), None);
     assert_eq!(judge(400, Some(450)), None, "it is long no more");
     assert_eq!(judge(401, None), Some(450));
@@ -119,7 +119,7 @@ fn a_long_file_has_a_bound_with_little_to_spare() {
 
 #[test]
 #[should_panic(expected = "new, to be mended:\nlong a.rs 450\n")]
-fn what_is_not_known_is_refused() {
+fn unknown_findings_are_refused() {
     let mut found = known("long");
     found.insert("a.rs 450".to_owned());
     assert_known("long", &found);
@@ -127,7 +127,7 @@ fn what_is_not_known_is_refused() {
 
 #[test]
 #[should_panic(expected = "gone, to be taken out of known.txt")]
-fn what_is_known_and_gone_is_refused() {
+fn resolved_known_findings_are_refused() {
     let mut found = known("long");
     found.pop_first().expect("some are known");
     assert_known("long", &found);

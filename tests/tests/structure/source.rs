@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_literals_are_no_words() {
+    fn comments_and_literals_are_ignored() {
         let text = "//! crate::a\na /* b /* c */ d */ e \"f \\\" g\" r#\"h \" i\"# b\"j\" br\"k\" 'l' '\\'' '\\u{7f}' m";
         assert_eq!(joined(text), "a e m");
         assert_eq!(joined("fn f<'a>(x: &'a str) -> r#type"), "fn f < ' a > ( x : & ' a str ) - > r # type");
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_tests_alone_compile_is_left_out() {
+    fn test_only_items_are_ignored() {
         assert_eq!(joined("a; #[cfg(test)] mod tests { use b::{C}; fn d() {} } e;"), "a ; e ;");
         assert_eq!(joined("#[cfg(test)] mod tests; a;"), "a ;");
         assert_eq!(joined("#[cfg(test)] #[allow(x)] pub(crate) fn f(y: [u8; 2]) -> Z { w } a"), "a");

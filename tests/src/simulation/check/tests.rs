@@ -101,7 +101,7 @@ fn stopped() -> Vec<What> {
 }
 
 #[test]
-fn a_good_history_keeps_everything() {
+fn valid_history_has_no_violations() {
     let counts = Numbers { received: 2, accepted: 2, ..Numbers::default() };
     let history = concat([
         started(),
@@ -127,7 +127,7 @@ fn a_good_history_keeps_everything() {
 }
 
 #[test]
-fn what_nobody_accepted_is_not_genuine() {
+fn delivery_of_unaccepted_frame_is_not_genuine() {
     let refused = vec![
         What::Offered { frame: 1, way: Way::ToServer(1), how: How::Send },
         What::Answered { frame: 1, outcome: Outcome::Refused },
@@ -145,7 +145,7 @@ fn what_nobody_accepted_is_not_genuine() {
 }
 
 #[test]
-fn twice_is_not_once() {
+fn second_delivery_is_a_violation() {
     let history = concat([started(), joined(1), said(1, 1), heard(1, 1), heard(1, 1)]);
     assert_eq!(broken(history), [Property::Once]);
     let history = concat([started(), joined(1), to_client(1, 1, Outcome::Accepted), got(1, 1), got(1, 1)]);
@@ -153,7 +153,7 @@ fn twice_is_not_once() {
 }
 
 #[test]
-fn in_plain_mode_a_frame_may_come_again_on_the_next_socket_and_not_on_the_same() {
+fn plain_frame_may_repeat_only_on_next_socket() {
     let begins =
         || concat([started(), connected(1, false, true), to_client(1, 1, Outcome::Accepted), got(1, 1)]);
     let away = concat([told(1, Tale::Dropped("lost".into())), told(1, Tale::Restored { resumed: false })]);
@@ -162,7 +162,7 @@ fn in_plain_mode_a_frame_may_come_again_on_the_next_socket_and_not_on_the_same()
 }
 
 #[test]
-fn the_later_first_is_no_order() {
+fn delivery_out_of_order_is_a_violation() {
     let history = concat([started(), joined(1), said(1, 1), said(1, 2), heard(1, 2), heard(1, 1)]);
     // What is missing between the two is negative: no number either.
     assert!(broken(history).contains(&Property::Order));
@@ -184,7 +184,7 @@ fn the_later_first_is_no_order() {
 }
 
 #[test]
-fn what_is_missing_without_a_gap_breaks_the_numbering() {
+fn missing_frame_without_gap_breaks_numbering() {
     let both = || concat([to_client(1, 1, Outcome::Accepted), to_client(1, 2, Outcome::Accepted)]);
     let history = concat([started(), joined(1), both(), got(1, 2)]);
     assert_eq!(broken(history), [Property::Numbering]);
@@ -204,7 +204,7 @@ fn what_is_missing_without_a_gap_breaks_the_numbering() {
 }
 
 #[test]
-fn an_acked_send_may_lie_anywhere_between_its_call_and_its_return() {
+fn acked_send_is_accepted_between_call_and_return() {
     let waits = vec![What::Offered { frame: 1, way: Way::ToServer(1), how: How::Acked }];
     let answered = vec![What::Answered { frame: 1, outcome: Outcome::Delivered }];
     let history = concat([started(), joined(1), waits, said(1, 2), heard(1, 2), heard(1, 1), answered]);
@@ -212,7 +212,7 @@ fn an_acked_send_may_lie_anywhere_between_its_call_and_its_return() {
 }
 
 #[test]
-fn what_is_neither_delivered_nor_told_is_lost_silently() {
+fn unreported_missing_frame_is_a_silent_loss() {
     let history = concat([started(), joined(1), said(1, 1), ended(1, 0, &[])]);
     assert_eq!(broken(history), [Property::NothingLostSilently]);
     assert_eq!(broken(concat([started(), joined(1), said(1, 1), ended(1, 1, &[1])])), []);
@@ -237,7 +237,7 @@ fn what_is_neither_delivered_nor_told_is_lost_silently() {
 }
 
 #[test]
-fn a_gap_where_nothing_may_be_dropped_is_wrong() {
+fn gap_without_dropped_frames_is_a_violation() {
     let history = |may_drop| {
         concat([
             started(),
@@ -266,7 +266,7 @@ fn a_gap_where_nothing_may_be_dropped_is_wrong() {
 }
 
 #[test]
-fn a_receipt_for_what_has_not_come_is_false() {
+fn acknowledgement_without_delivery_is_a_violation() {
     let history = concat([started(), joined(1), to_server(1, 1, How::Acked, Outcome::Delivered)]);
     assert_eq!(broken(history), [Property::Receipts]);
     let dropped = to_server(1, 1, How::Acked, Outcome::Dropped);
@@ -278,7 +278,7 @@ fn a_receipt_for_what_has_not_come_is_false() {
 }
 
 #[test]
-fn callbacks_have_an_order() {
+fn callbacks_must_come_in_order() {
     let begins = |rest: Vec<What>| concat([started(), joined(1), rest]);
     let asked = vec![What::Asked { session: 1, server: 0, client: 1 }];
     let drop = || call(1, Call::Drop("lost".into()));
@@ -308,7 +308,7 @@ fn callbacks_have_an_order() {
 }
 
 #[test]
-fn a_kick_that_met_the_next_owner_of_an_id_ended_that_one() {
+fn kick_may_hit_next_owner_of_id() {
     // The second takes the ID of the first, and the kick that is meant for the first finds the second.
     let history = |kicked, last_words: SessionNo| {
         concat([
@@ -337,7 +337,7 @@ fn a_kick_that_met_the_next_owner_of_an_id_ended_that_one() {
 }
 
 #[test]
-fn tales_have_an_order() {
+fn client_events_must_come_in_order() {
     let dropped = || told(1, Tale::Dropped("lost".into()));
     let closed = || told(1, Tale::Closed { why: "because".into(), end: End::Other });
     let message = || concat([to_client(1, 1, Outcome::Accepted), got(1, 1)]);
@@ -358,7 +358,7 @@ fn tales_have_an_order() {
 }
 
 #[test]
-fn broadcasts_come_in_one_order_to_all() {
+fn members_must_see_broadcasts_in_one_order() {
     let broadcast = |frame| What::Broadcast { frame, room: 0 };
     let accepted = |session, frame| What::Accepted { frame, session };
     // The second member has numbered them the other way round.
@@ -370,7 +370,7 @@ fn broadcasts_come_in_one_order_to_all() {
 }
 
 #[test]
-fn more_than_may_be_kept_is_out_of_bounds() {
+fn retaining_too_much_is_a_violation() {
     let sample = |retained, most| vec![What::Sample { server: 0, retained, attached: 0, most }];
     let attached = vec![What::Sample { server: 0, retained: 1500, attached: 500, most: 100 }];
     assert_eq!(broken(concat([started(), attached])), []);
@@ -380,7 +380,7 @@ fn more_than_may_be_kept_is_out_of_bounds() {
 }
 
 #[test]
-fn who_does_not_agree_when_it_is_quiet_never_will() {
+fn counts_must_agree_when_quiet() {
     let fine = Numbers::default();
     let history = |attached, counts| concat([started(), joined(1), rest(1, attached, counts)]);
     assert_eq!(broken(history(true, fine)), []);
@@ -394,7 +394,7 @@ fn who_does_not_agree_when_it_is_quiet_never_will() {
 }
 
 #[test]
-fn nobody_accuses_the_other() {
+fn protocol_errors_are_violations() {
     let history = concat([started(), joined(1), over(1, End::Accused, [0; 4])]);
     assert_eq!(broken(history), [Property::Accusations]);
     let closed = told(1, Tale::Closed { why: "because".into(), end: End::Accused });
@@ -402,7 +402,7 @@ fn nobody_accuses_the_other() {
 }
 
 #[test]
-fn everything_ends() {
+fn everything_must_end() {
     assert_eq!(broken(vec![What::TasksLeft(1)]), [Property::End]);
     assert_eq!(broken(vec![What::Stuck("here")]), [Property::End]);
     let left = vec![What::ServerEnded { server: 0, left: 1, crashed: false }];

@@ -19,7 +19,7 @@ fn nginx([one, two]: [SocketAddr; 2], more: &str) -> Proxy {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nginx_tries_a_server_that_is_down_once() {
+async fn nginx_tries_stopped_server_once() {
     let server = harness::builder().0.build().unwrap();
     let up = server.listen("127.0.0.1:0").await.unwrap().local_addr();
     // An address that is taken, and where nobody listens.
@@ -37,7 +37,7 @@ async fn nginx_tries_a_server_that_is_down_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nginx_asks_again_after_503_only_where_told() {
+async fn nginx_retries_503_only_if_configured() {
     for (more, asked) in [("", 1), ("proxy_next_upstream error timeout http_503;", 2)] {
         let full = async |_: ConnectRequest| {
             Err::<Identity, _>(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "full"))
