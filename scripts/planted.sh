@@ -86,7 +86,7 @@ find_it() {
             core -- --skip session::tests::walk --skip session::tests::random ||
                 core -- session::tests::random || core -- session::tests::walk || memory || foreign || trials
             ;;
-        *b/client/*) run -p rejoin-client --lib --tests || memory || trials ;;
+        *b/client/*) run -p rejoin-client --all-features --lib --tests || memory || trials ;;
         *b/server/*) run -p rejoin-server --lib || memory || foreign || logging || trials ;;
         *) memory ;;
     esac

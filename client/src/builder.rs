@@ -36,7 +36,7 @@ use crate::options::Options;
 /// | [`no_cookies`](Self::no_cookies) | cookies are kept for later dials | |
 /// | [`seed`](Self::seed) | random | |
 /// | [`connector`](Self::connector) | TCP, and TLS for `wss` | |
-/// | [`tls`](Self::tls) | Mozilla's roots, no client certificate | |
+/// | `tls` (features `rustls-tls-*`) | the roots of the features, no client certificate | |
 ///
 /// Options that a server has, too, have its names and ranges. The differences, and their reasons:
 ///
@@ -73,7 +73,9 @@ impl ClientBuilder {
     ///
     /// # Errors
     /// Fails for a URL that is not `ws`, `wss`, `http` or `https`, and for the first option out of its range; the error names
-    /// it.
+    /// it. Also fails for `wss` if the client has neither TLS with a trusted authority
+    /// ([features](crate#features)) nor a [connector](Self::connector); with [`Self::no_reconnect`] only a dial fails then,
+    /// because the stream of [`Client::connect_over`] needs no TLS.
     pub fn build(self) -> Result<Client, ConfigError> {
         if let Some(error) = self.header_error {
             return Err(error);
@@ -365,8 +367,9 @@ impl ClientBuilder {
         self
     }
 
-    /// How TLS is spoken for `wss`: roots of one's own, a client certificate. Default: Mozilla's roots, TLS 1.2 and 1.3. Has
-    /// no part in what a [connector](Self::connector) brings.
+    /// Sets how TLS is spoken for `wss`, for example with a client certificate or roots of the application's own. It replaces the
+    /// roots of the features `rustls-tls-webpki-roots` and `rustls-tls-native-roots`. Default: those roots, TLS 1.2 and 1.3, and no
+    /// client certificate. Has no effect on streams from a [connector](Self::connector). Needs one of the features `rustls-tls-*`.
     ///
     /// A server whose certificate comes from a company's own authority:
     ///
@@ -400,8 +403,9 @@ impl ClientBuilder {
     /// # Ok(())
     /// # }
     /// ```
+    #[cfg(feature = "rustls-tls-manual-roots")]
     pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
-        self.options.tls = Some(config);
+        self.options.tls.config = Some(config);
         self
     }
 }

@@ -31,7 +31,7 @@ impl Client {
     pub(crate) fn new(url: &str, options: Options) -> Result<Self, ConfigError> {
         let target = Target::parse(url)?;
         let options = Arc::new(options);
-        Ok(Self { dialer: Arc::new(Dialer::new(target, options.clone())), options })
+        Ok(Self { dialer: Arc::new(Dialer::new(target, options.clone())?), options })
     }
 
     /// Dials, and returns when the server has opened the session; in plain mode, when it has upgraded. Spawns the

@@ -11,16 +11,15 @@ use std::sync::Arc;
 use http::HeaderMap;
 use rejoin_core::drive::limit_unsent;
 use rejoin_core::{Mode, Token};
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use crate::cookies::Cookies;
-use crate::error::ConnectError;
+use crate::error::{ConfigError, ConnectError};
 use crate::happy_eyeballs;
 use crate::options::Options;
 use crate::target::Target;
+use crate::tls::TlsConnector;
 use crate::transport::WsTransport;
 use crate::upgrade;
 
@@ -46,17 +45,22 @@ pub(crate) type DialUrl =
 /// Makes sockets to one server. Knows nothing of sessions but the resume offer that it sends.
 pub(crate) struct Dialer {
     target: Target,
-    /// For `wss` without a connector, where a URL is or may be one.
-    tls: Option<TlsConnector>,
+    /// For `wss` without a connector, if a URL is or may be one. An error fails the dials that need it.
+    tls: Option<Result<TlsConnector, ConfigError>>,
     options: Arc<Options>,
 }
 
 impl Dialer {
-    pub(crate) fn new(target: Target, options: Arc<Options>) -> Self {
+    /// # Errors
+    /// Fails if reconnects of a `wss` URL would have no TLS. Without reconnects a dial fails instead: the application may bring a
+    /// stream that speaks TLS already.
+    pub(crate) fn new(target: Target, options: Arc<Options>) -> Result<Self, ConfigError> {
         let may_need_tls = target.tls || options.dial_url.is_some();
-        let tls = (may_need_tls && options.connector.is_none())
-            .then(|| TlsConnector::from(options.tls.clone().unwrap_or_else(default_tls)));
-        Self { target, tls, options }
+        let tls = (may_need_tls && options.connector.is_none()).then(|| TlsConnector::new(&options.tls));
+        match &tls {
+            Some(Err(error)) if target.tls && options.reconnect => Err(error.clone()),
+            _ => Ok(Self { target, tls, options }),
+        }
     }
 
     /// Host and port, for logs.
@@ -114,12 +118,17 @@ impl Dialer {
         if let Some(connector) = &self.options.connector {
             return connector().await.map_err(ConnectError::Dial);
         }
+        // Before the dial, so that it does not leave a socket behind that says nothing.
+        let tls = match &self.tls {
+            Some(tls) if target.tls => Some(tls.as_ref().map_err(Clone::clone)?),
+            _ => None,
+        };
         let tcp = tcp(target).await?;
         limit_unsent(&tcp, self.options.write_timeout);
-        let Some(tls) = self.tls.as_ref().filter(|_| target.tls) else { return Ok(Box::new(tcp)) };
-        let name = ServerName::try_from(target.host.clone())
-            .map_err(|error| ConnectError::Tls(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-        Ok(Box::new(tls.connect(name, tcp).await.map_err(tls_failed)?))
+        match tls {
+            Some(tls) => tls.connect(&target.host, tcp).await,
+            None => Ok(Box::new(tcp)),
+        }
     }
 }
 
@@ -138,26 +147,6 @@ fn resolved(found: io::Result<impl Iterator<Item = SocketAddr>>) -> Result<Vec<S
         return Err(ConnectError::Resolve(io::ErrorKind::NotFound.into()));
     }
     Ok(addresses)
-}
-
-fn tls_failed(error: io::Error) -> ConnectError {
-    use rustls::{Error, InvalidMessage};
-    match error.get_ref().and_then(|error| error.downcast_ref()) {
-        Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => ConnectError::NoTls,
-        _ => ConnectError::Tls(error),
-    }
-}
-
-fn default_tls() -> Arc<rustls::ClientConfig> {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    // Named, because a process may have no default provider, or several.
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring has cipher suites for the protocol versions that rustls turns on")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config)
 }
 
 impl fmt::Debug for Dialer {

@@ -25,6 +25,11 @@ pub enum ConfigError {
         /// The values that it takes.
         range: &'static str,
     },
+    /// A `wss` URL needs TLS, and the client has none: no feature `rustls-tls-*` is on, or no authority is trusted.
+    Tls {
+        /// What is missing.
+        why: String,
+    },
     /// A header of the dial cannot be sent.
     Header {
         /// Its name.
@@ -41,6 +46,7 @@ impl fmt::Display for ConfigError {
             Self::Option { option, value, range } => {
                 write!(f, "invalid `{option}`: {value} (expected {range})")
             }
+            Self::Tls { why } => write!(f, "no tls for wss: {why}"),
             Self::Header { name, why } => write!(f, "invalid header {name:?}: {why}"),
         }
     }

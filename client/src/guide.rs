@@ -300,7 +300,8 @@
 //!
 //! # Ways to the server
 //!
-//! - `ws://` and `wss://`, by TCP and rustls, with Mozilla's roots; [`ClientBuilder::tls`] takes others, or a client certificate.
+//! - `ws://` and `wss://`, over TCP and rustls, with Mozilla's roots. The feature `rustls-tls-native-roots` trusts those of the
+//!   operating system, too; `ClientBuilder::tls` sets others, or a client certificate ([features](crate#features)).
 //! - A host with several addresses: IPv6 and IPv4 in turn, the next one after 250 ms or a failure, and the first that answers
 //!   wins (RFC 8305). A broken IPv6 costs a quarter of a second.
 //! - A balancer that sticks clients to servers by a cookie: the client keeps the cookies of its answers and sends them on the

@@ -85,6 +85,24 @@
 //!
 //! The reasons come in [`Event::Closed`], which is last.
 //!
+//! # Features
+//!
+//! | feature | what it adds | cost |
+//! |---|---|---|
+//! | `rustls-tls-webpki-roots` (default) | `wss`, for servers whose certificate comes from an authority that Mozilla trusts | rustls, ring and the list, which is as old as the lock file |
+//! | `rustls-tls-native-roots` | `wss`, for servers whose certificate comes from an authority that the operating system trusts | rustls and ring; [`build`](ClientBuilder::build) reads the system's store, which blocks for some milliseconds |
+//! | `rustls-tls-manual-roots` | `wss` by a configuration of the application's own alone: `ClientBuilder::tls` | rustls and ring |
+//! | `msgpack` | `MsgpackCodec`, and payloads in MessagePack | rmp-serde |
+//! | `protobuf` | `ProtobufCodec`, and payloads that are prost messages | prost |
+//!
+//! A configuration that `ClientBuilder::tls` sets replaces the roots of the features. Without it the client trusts the lists of
+//! all features that are on: with both, a system without certificates is no error, and with `rustls-tls-native-roots` alone it is
+//! a [`ConfigError`]. No feature needs OpenSSL; `SSL_CERT_FILE` and `SSL_CERT_DIR` name other files of the system's store.
+//!
+//! With `default-features = false` and none of the `rustls-tls-*` features, the client speaks `ws`, and what a
+//! [`connector`](ClientBuilder::connector) brings. A `wss` URL without a connector is then a [`ConfigError`] that names the
+//! features.
+//!
 //! # Logs
 //!
 //! Through `tracing`, in one span per connection. Tokens and payloads are never logged.
@@ -128,6 +146,8 @@ mod dial;
 
 mod happy_eyeballs;
 
+mod tls;
+
 mod upgrade;
 
 mod answer;
@@ -165,4 +185,7 @@ pub use rejoin_core::{
 };
 
 #[doc(no_inline)]
-pub use {http, rustls};
+pub use http;
+#[cfg(feature = "rustls-tls-manual-roots")]
+#[doc(no_inline)]
+pub use rustls;

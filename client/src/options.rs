@@ -10,6 +10,7 @@ use rejoin_core::{Codec, Mode, Overflow, SessionConfig, Side};
 
 use crate::dial::{Connector, DialHeaders, DialUrl};
 use crate::error::ConfigError;
+use crate::tls::TlsOptions;
 
 /// The options with their defaults. What each means, and its range, stands at its method of
 /// [`ClientBuilder`](crate::ClientBuilder).
@@ -38,7 +39,7 @@ pub(crate) struct Options {
     pub(crate) cookies: bool,
     pub(crate) seed: Option<u64>,
     pub(crate) connector: Option<Connector>,
-    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+    pub(crate) tls: TlsOptions,
 }
 
 impl Default for Options {
@@ -65,7 +66,7 @@ impl Default for Options {
             cookies: true,
             seed: None,
             connector: None,
-            tls: None,
+            tls: TlsOptions::default(),
         }
     }
 }

@@ -127,6 +127,7 @@ async fn server_that_says(answer: &'static [u8]) -> u16 {
     port
 }
 
+#[cfg(any(feature = "rustls-tls-webpki-roots", feature = "rustls-tls-native-roots"))]
 #[tokio::test]
 async fn tls_to_a_plain_port_says_so() {
     let port = server_that_says(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n").await;

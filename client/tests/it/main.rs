@@ -8,10 +8,15 @@ mod connect;
 mod dials;
 mod ends;
 mod last_word;
+#[cfg(not(feature = "rustls-tls-manual-roots"))]
+mod no_tls;
 mod options;
 mod plain;
 mod reconnect;
 mod refused;
 mod resume;
 mod support;
+#[cfg(feature = "rustls-tls-manual-roots")]
 mod tls;
+#[cfg(feature = "rustls-tls-native-roots")]
+mod tls_native_roots;

@@ -10,7 +10,7 @@ use crate::support::{TOKEN, client, connected, expect_disconnected, expect_recon
 
 #[test]
 fn debug_output_shows_no_secrets() {
-    let builder = Client::builder("wss://server.test/ws?token=secret")
+    let builder = Client::builder("ws://server.test/ws?token=secret")
         .header("authorization", "Bearer secret")
         .header("cookie", "secret=1");
     let mut text = format!("{builder:?}");
