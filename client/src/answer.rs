@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
-use crate::dial::BoxIo;
 use crate::error::HandshakeError;
+use crate::stream::BoxIo;
 
 /// The head of an answer.
 pub(crate) type Response = http::Response<()>;

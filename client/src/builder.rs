@@ -12,9 +12,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::client::Client;
 use crate::connection::Connection;
-use crate::dial::{self, Connector};
 use crate::error::{ConfigError, ConnectError};
 use crate::options::Options;
+use crate::sources::Connector;
+use crate::stream::BoxIo;
 
 /// The options of a [`Client`]. All have defaults; [`Self::build`] checks them.
 ///
@@ -64,11 +65,15 @@ pub struct ClientBuilder {
     header_error: Option<ConfigError>,
 }
 
-impl ClientBuilder {
-    pub(crate) fn new(url: String) -> Self {
-        Self { url, options: Options::default(), header_error: None }
+impl Client {
+    /// Options for a client of the server at `url`: `ws://…` or `wss://…`; `http` and `https` mean the same. The path and
+    /// query are sent as they are, the fragment is not. Nothing is checked before [`ClientBuilder::build`].
+    pub fn builder(url: impl Into<String>) -> ClientBuilder {
+        ClientBuilder { url: url.into(), options: Options::default(), header_error: None }
     }
+}
 
+impl ClientBuilder {
     /// Checks the options. Nothing is dialled.
     ///
     /// # Errors
@@ -361,7 +366,7 @@ impl ClientBuilder {
     {
         let connector: Connector = Arc::new(move || {
             let stream = connector();
-            Box::pin(async move { Ok(Box::new(stream.await?) as dial::BoxIo) })
+            Box::pin(async move { Ok(Box::new(stream.await?) as BoxIo) })
         });
         self.options.connector = Some(connector);
         self

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::Instrument;
 
-use crate::builder::ClientBuilder;
 use crate::connection::Connection;
-use crate::dial::{BoxIo, Dialer};
+use crate::dial::Dialer;
 use crate::error::{ConfigError, ConnectError};
 use crate::options::Options;
 use crate::reconnect::Driver;
+use crate::stream::BoxIo;
 use crate::target::Target;
 
 /// A server's address and how to talk to it. Cheap to clone; each [`Self::connect`] is a session of its own.
@@ -22,12 +22,6 @@ pub struct Client {
 }
 
 impl Client {
-    /// Options for a client of the server at `url`: `ws://…` or `wss://…`; `http` and `https` mean the same. The path and
-    /// query are sent as they are, the fragment is not. Nothing is checked before [`ClientBuilder::build`].
-    pub fn builder(url: impl Into<String>) -> ClientBuilder {
-        ClientBuilder::new(url.into())
-    }
-
     pub(crate) fn new(url: &str, options: Options) -> Result<Self, ConfigError> {
         let target = Target::parse(url)?;
         let options = Arc::new(options);
@@ -48,8 +42,8 @@ impl Client {
     /// was handed down, one end of a pair in memory. The WebSocket upgrade is spoken on it as it is, for `wss` too: TLS, where
     /// it is wanted, is the stream's own business. The URL still says the path and the `Host`.
     ///
-    /// Once this stream is lost, reconnects dial as configured: by the [connector](ClientBuilder::connector), or by TCP to the
-    /// URL's host. With [`no_reconnect`](ClientBuilder::no_reconnect) this one stream is all, and nothing is ever dialled.
+    /// Once this stream is lost, reconnects dial as configured: by the [connector](crate::ClientBuilder::connector), or by TCP to the
+    /// URL's host. With [`no_reconnect`](crate::ClientBuilder::no_reconnect) this one stream is all, and nothing is ever dialled.
     ///
     /// ```
     /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};

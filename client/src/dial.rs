@@ -2,45 +2,24 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use http::HeaderMap;
 use rejoin_core::drive::limit_unsent;
 use rejoin_core::{Mode, Token};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::cookies::Cookies;
 use crate::error::{ConfigError, ConnectError};
 use crate::happy_eyeballs;
 use crate::options::Options;
+use crate::stream::BoxIo;
 use crate::target::Target;
 use crate::tls::TlsConnector;
 use crate::transport::WsTransport;
 use crate::upgrade;
-
-/// Any byte stream: TCP, TLS over it, whatever the application's connector brings.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
-
-pub(crate) type BoxIo = Box<dyn Io>;
-
-/// The application's own source of streams, its types erased.
-pub(crate) type Connector =
-    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<BoxIo>> + Send>> + Send + Sync>;
-
-/// The application's own source of headers, its types erased.
-pub(crate) type DialHeaders =
-    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<HeaderMap>> + Send>> + Send + Sync>;
-
-/// The application's own source of URLs, its types erased.
-pub(crate) type DialUrl =
-    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<String>> + Send>> + Send + Sync>;
 
 /// Makes sockets to one server. Knows nothing of sessions but the resume offer that it sends.
 pub(crate) struct Dialer {

@@ -140,7 +140,11 @@ pub mod router;
 pub use router::Router;
 
 // --- from a URL to a socket
+mod sources;
+
 mod target;
+
+mod stream;
 
 mod dial;
 

@@ -8,8 +8,8 @@ use http::HeaderMap;
 use rejoin_codecs::JsonCodec;
 use rejoin_core::{Codec, Mode, Overflow, SessionConfig, Side};
 
-use crate::dial::{Connector, DialHeaders, DialUrl};
 use crate::error::ConfigError;
+use crate::sources::{Connector, DialHeaders, DialUrl};
 use crate::tls::TlsOptions;
 
 /// The options with their defaults. What each means, and its range, stands at its method of

@@ -16,7 +16,7 @@ use tracing::Instrument;
 
 use crate::backoff::Backoff;
 use crate::cookies::Cookies;
-use crate::dial::{BoxIo, Dialer};
+use crate::dial::Dialer;
 use crate::error::ConnectError;
 use crate::event::CloseReason;
 use crate::options::Options;
@@ -24,6 +24,7 @@ use crate::refusal::{Refusal, Remedy};
 use crate::retries::Retries;
 use crate::shared::Shared;
 use crate::state::ConnectionState;
+use crate::stream::BoxIo;
 
 /// Dials, drives the socket, and dials again, until the session has ended.
 pub(crate) struct Driver {

@@ -3,9 +3,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderName, header};
-
-use crate::answer::Response;
+use http::{HeaderMap, HeaderName, StatusCode, header};
 
 /// An answer to the upgrade that is not a WebSocket: the reason of the server, or of a proxy before it, to refuse the
 /// connection.
@@ -35,12 +33,12 @@ pub(crate) enum Remedy {
 }
 
 impl Refusal {
-    pub(crate) fn new(response: &Response, body: &str, now: SystemTime) -> Self {
+    pub(crate) fn new(status: StatusCode, headers: &HeaderMap, body: &str, now: SystemTime) -> Self {
         Self {
-            status: response.status().as_u16(),
+            status: status.as_u16(),
             body: body.trim().to_owned(),
-            location: text(response, &header::LOCATION).map(ToOwned::to_owned),
-            retry_after: retry_after(response, now),
+            location: text(headers, &header::LOCATION).map(ToOwned::to_owned),
+            retry_after: retry_after(headers, now),
         }
     }
 
@@ -55,18 +53,18 @@ impl Refusal {
     }
 }
 
-fn text<'a>(response: &'a Response, name: &HeaderName) -> Option<&'a str> {
-    response.headers().get(name)?.to_str().ok()
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
 }
 
 /// A date counts from the server's own `Date`, where it sends one, so that the client's clock need not be right.
-fn retry_after(response: &Response, now: SystemTime) -> Option<Duration> {
-    let value = text(response, &header::RETRY_AFTER)?.trim();
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = text(headers, &header::RETRY_AFTER)?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
     }
     let until = httpdate::parse_http_date(value).ok()?;
-    let date = text(response, &header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
+    let date = text(headers, &header::DATE).and_then(|date| httpdate::parse_http_date(date).ok());
     Some(until.duration_since(date.unwrap_or(now)).unwrap_or_default())
 }
 
@@ -90,13 +88,12 @@ mod tests {
     use super::*;
 
     fn refusal(status: u16, headers: &[(HeaderName, &str)]) -> Refusal {
-        let mut response = Response::new(());
-        *response.status_mut() = status.try_into().unwrap();
+        let mut map = HeaderMap::new();
         for (name, value) in headers {
-            response.headers_mut().append(name, value.parse().unwrap());
+            map.append(name, value.parse().unwrap());
         }
         let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
-        Refusal::new(&response, " \n", now)
+        Refusal::new(status.try_into().unwrap(), &map, " \n", now)
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use rejoin_core::drive::{self, Flow, Masked, ReceiveError, Received, Transport, Written};
 use rejoin_core::{CloseFrame, Message};
 
-use crate::dial::BoxIo;
+use crate::stream::BoxIo;
 
 /// A WebSocket of the client's side.
 #[derive(Debug)]

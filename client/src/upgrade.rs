@@ -16,9 +16,9 @@ use tokio::io::AsyncWriteExt;
 
 use crate::answer::{AnswerReader, Response, list};
 use crate::cookies::Cookies;
-use crate::dial::BoxIo;
 use crate::error::{ConnectError, HandshakeError};
 use crate::refusal::Refusal;
+use crate::stream::BoxIo;
 use crate::target::Target;
 
 /// What is asked for in session mode.
@@ -74,7 +74,8 @@ async fn read_refusal(reader: AnswerReader<'_>, response: &Response, offer: Opti
     // Long enough that a token which begins in the reported part is read to its end, and found.
     let body = reader.body(response, MAX_BODY + MAX_TOKEN).await;
     let body = redact(String::from_utf8_lossy(&body).into_owned(), offer);
-    let mut refusal = Refusal::new(response, prefix(&body, MAX_BODY), SystemTime::now());
+    let mut refusal =
+        Refusal::new(response.status(), response.headers(), prefix(&body, MAX_BODY), SystemTime::now());
     refusal.location = refusal.location.map(|location| redact(location, offer));
     refusal
 }

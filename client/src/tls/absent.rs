@@ -4,8 +4,8 @@ use std::convert::Infallible;
 
 use tokio::net::TcpStream;
 
-use crate::dial::BoxIo;
 use crate::error::{ConfigError, ConnectError};
+use crate::stream::BoxIo;
 
 /// No options.
 #[derive(Clone, Default)]

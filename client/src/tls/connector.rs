@@ -7,8 +7,8 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 
-use crate::dial::BoxIo;
 use crate::error::{ConfigError, ConnectError};
+use crate::stream::BoxIo;
 
 /// The application's choice.
 #[derive(Clone, Default)]

@@ -1,0 +1,22 @@
+//! What the application supplies for each dial, as functions whose types are erased.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use crate::stream::BoxIo;
+
+/// A function that the client calls for each dial.
+type Source<T> = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<T>> + Send>> + Send + Sync>;
+
+/// The application's source of streams.
+pub(crate) type Connector = Source<BoxIo>;
+
+/// The application's source of headers.
+pub(crate) type DialHeaders = Source<HeaderMap>;
+
+/// The application's source of URLs.
+pub(crate) type DialUrl = Source<String>;
