@@ -58,7 +58,7 @@ struct Move {
 
 fn turn(size: usize) -> Turn {
     let mut turn = Turn { author: "ada.lovelace@example.org".into(), at: 1_767_225_600_000, moves: vec![] };
-    let len = |turn: &Turn| serde_json::to_vec(turn).expect("it has an image in JSON").len();
+    let len = |turn: &Turn| serde_json::to_vec(turn).expect("JSON can represent it").len();
     while len(&turn) < size {
         let n = turn.moves.len() as i32;
         turn.moves.push(Move {
@@ -104,7 +104,7 @@ impl Format for Json {
     const CODEC: &dyn Codec = &JsonCodec;
 
     fn frame(turn: &Turn) -> Frame {
-        Frame::new(EVENT, turn).expect("it has an image in JSON").with_id(ID)
+        Frame::new(EVENT, turn).expect("JSON can represent it").with_id(ID)
     }
 
     fn read(frame: &Frame) -> Turn {
@@ -112,7 +112,7 @@ impl Format for Json {
     }
 
     fn encode_plain(plain: &Plain) -> Vec<u8> {
-        serde_json::to_vec(plain).expect("it has an image in JSON")
+        serde_json::to_vec(plain).expect("JSON can represent it")
     }
 
     fn decode_plain(data: &[u8]) -> Plain {
@@ -127,7 +127,7 @@ impl Format for Msgpack {
     const CODEC: &dyn Codec = &MsgpackCodec;
 
     fn frame(turn: &Turn) -> Frame {
-        Frame::msgpack(EVENT, turn).expect("it has an image in MessagePack").with_id(ID)
+        Frame::msgpack(EVENT, turn).expect("MessagePack can represent it").with_id(ID)
     }
 
     fn read(frame: &Frame) -> Turn {
@@ -135,7 +135,7 @@ impl Format for Msgpack {
     }
 
     fn encode_plain(plain: &Plain) -> Vec<u8> {
-        rmp_serde::to_vec_named(plain).expect("it has an image in MessagePack")
+        rmp_serde::to_vec_named(plain).expect("MessagePack can represent it")
     }
 
     fn decode_plain(data: &[u8]) -> Plain {
@@ -168,7 +168,7 @@ impl Format for Protobuf {
 
 fn encode<F: Format>(turn: &Turn) -> (Message, Frame) {
     let frame = F::frame(turn);
-    let message = F::CODEC.encode(&frame).expect("the codec's own format has an image");
+    let message = F::CODEC.encode(&frame).expect("the codec can represent its own format");
     (message, frame)
 }
 

@@ -13,8 +13,8 @@ fn main() {
 const SIZES: [usize; 3] = [128, 1024, 16 * 1024];
 
 fn text(size: usize) -> Vec<u8> {
-    let frame = Frame::new("chat.message", &"x".repeat(size)).expect("a string has an image in JSON");
-    JsonCodec.encode(&frame).expect("JSON has an image in JSON").data.to_vec()
+    let frame = Frame::new("chat.message", &"x".repeat(size)).expect("JSON can represent a string");
+    JsonCodec.encode(&frame).expect("JSON can represent it").data.to_vec()
 }
 
 /// The message as a client sends it: masked.
@@ -58,6 +58,6 @@ fn json_decode(bencher: Bencher<'_, '_>, size: usize) {
 
 #[divan::bench(args = SIZES)]
 fn json_encode(bencher: Bencher<'_, '_>, size: usize) {
-    let frame = Frame::new("chat.message", &"x".repeat(size)).expect("a string has an image in JSON");
+    let frame = Frame::new("chat.message", &"x".repeat(size)).expect("JSON can represent a string");
     bencher.counter(BytesCount::new(size)).bench_local(|| JsonCodec.encode(black_box(&frame)));
 }

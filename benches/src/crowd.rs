@@ -97,7 +97,7 @@ impl Crowd {
     /// # Panics
     /// Panics when the server refuses it.
     pub fn broadcast(&self, frame: &Frame) -> usize {
-        self.server.broadcast("crowd", frame).expect("the frame has an image in JSON")
+        self.server.broadcast("crowd", frame).expect("JSON can represent the frame")
     }
 
     /// One frame for all, until all of them have it.
@@ -120,5 +120,5 @@ impl fmt::Debug for Crowd {
 /// A frame whose message has about 128 bytes.
 #[must_use]
 pub fn message() -> Frame {
-    Frame::new("chat.message", &"x".repeat(90)).expect("a string has an image in JSON")
+    Frame::new("chat.message", &"x".repeat(90)).expect("JSON can represent a string")
 }

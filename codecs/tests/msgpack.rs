@@ -1,5 +1,5 @@
-//! [`MsgpackCodec`] against generated frames and messages: what it reads is what was written, and whether it calls a message
-//! malformed or no frame agrees with what rmp_serde takes for MessagePack.
+//! [`MsgpackCodec`] with generated frames and messages: frames round-trip, and the codec agrees with rmp_serde on which messages
+//! are malformed and which are not frames.
 
 mod common;
 
@@ -102,7 +102,7 @@ proptest! {
     }
 }
 
-/// Malformed is what is not MessagePack, and an id or event that is not UTF-8; no frame is without a map's head.
+/// Malformed means: not MessagePack, or an id or event that is not UTF-8. Not a frame means: no map header.
 fn agrees_with_rmp_serde(data: &[u8]) -> Result<(), TestCaseError> {
     let result = MsgpackCodec.decode(Message::binary(data.to_vec()));
     match &result {
@@ -120,7 +120,7 @@ fn agrees_with_rmp_serde(data: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Whether rmp_serde takes `data` for exactly one value.
+/// Whether rmp_serde reads `data` as exactly one value.
 fn is_msgpack(data: &[u8]) -> bool {
     let mut rest = data;
     IgnoredAny::deserialize(&mut rmp_serde::Deserializer::new(&mut rest)).is_ok() && rest.is_empty()
@@ -138,7 +138,7 @@ fn msgpack(data: Vec<u8>) -> Payload {
 }
 
 fn packed<T: serde::Serialize>(value: &T) -> Vec<u8> {
-    rmp_serde::to_vec(value).expect("MessagePack has it")
+    rmp_serde::to_vec(value).expect("MessagePack can represent it")
 }
 
 /// A value of MessagePack.
@@ -184,12 +184,12 @@ fn member() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     ];
     let key = prop_oneof![9 => select(keys.to_vec()).prop_map(<[u8]>::to_vec), 1 => value()];
     let string = any::<String>().prop_map(|text| packed(&text));
-    // Strings that are not UTF-8 have a test of their own: as an id they are malformed.
+    // Strings that are not UTF-8 have their own test: as an id they are malformed.
     let other = value().prop_filter("UTF-8", |data| data[..] != b"\xa2\xff\xfe"[..]);
     (key, prop_oneof![3 => string, 1 => other])
 }
 
-/// What a map of these members is: id, event and payload, or no frame.
+/// The expected result for a map of these members: id, event and payload, or `None` if it is not a frame.
 fn expected(members: &[(Vec<u8>, Vec<u8>)]) -> Option<(String, String, Option<Payload>)> {
     let find = |name: &str| {
         let mut found = members.iter().filter(|(key, _)| string(key).is_some_and(|key| key == name));
@@ -205,7 +205,7 @@ fn expected(members: &[(Vec<u8>, Vec<u8>)]) -> Option<(String, String, Option<Pa
     Some((text(id)?, text(event)?, payload))
 }
 
-/// The string that `data` is. rmp_serde would take a `bin` for one, too.
+/// `data` as a string, if it is one. rmp_serde would also accept a `bin`.
 fn string(data: &[u8]) -> Option<String> {
     matches!(data[0], 0xa0..=0xbf | 0xd9..=0xdb).then(|| rmp_serde::from_slice(data).ok()).flatten()
 }

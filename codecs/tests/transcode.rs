@@ -1,5 +1,5 @@
-//! Translation between JSON and MessagePack against serde_json and rmp_serde: they agree on every value that both formats
-//! have, and on what is of a format at all.
+//! Transcoding between JSON and MessagePack against serde_json and rmp_serde: they agree on every value that both formats have,
+//! and on which inputs are valid.
 
 mod common;
 
@@ -83,30 +83,30 @@ proptest! {
     }
 }
 
-/// What a JSON receiver gets of a MessagePack payload.
+/// Transcodes a MessagePack payload for a JSON receiver.
 fn to_json(msgpack: &[u8]) -> Result<String, EncodeError> {
     let payload = Payload::from_parts(PayloadFormat::Msgpack, msgpack.to_vec().into());
     let message = JsonCodec.encode(&Frame::default().with_payload(payload))?;
     let text = str::from_utf8(&message.data).expect("JSON is text");
     let image = text.strip_prefix("{\"payload\":").and_then(|rest| rest.strip_suffix('}'));
-    Ok(image.expect("a payload and nothing else").to_owned())
+    Ok(image.expect("the message is only a payload").to_owned())
 }
 
-/// What a MessagePack receiver gets of a JSON payload.
+/// Transcodes a JSON payload for a MessagePack receiver.
 fn to_msgpack(json: &str) -> Result<Vec<u8>, EncodeError> {
     let payload = Payload::from_parts(PayloadFormat::Json, json.to_owned().into());
     let message = MsgpackCodec.encode(&Frame::default().with_payload(payload))?;
     let image = message.data.strip_prefix(b"\x81\xa7payload");
-    Ok(image.expect("a payload and nothing else").to_vec())
+    Ok(image.expect("the message is only a payload").to_vec())
 }
 
-/// Whether rmp_serde takes `data` for exactly one value.
+/// Whether rmp_serde reads `data` as exactly one value.
 fn is_msgpack(data: &[u8]) -> bool {
     let mut rest = data;
     IgnoredAny::deserialize(&mut rmp_serde::Deserializer::new(&mut rest)).is_ok() && rest.is_empty()
 }
 
-/// A value that both formats have.
+/// A value that both formats can represent.
 #[derive(Debug, Clone)]
 enum Tree {
     Null,
@@ -129,7 +129,7 @@ impl Serialize for Tree {
             Self::Float(value) => serializer.serialize_f64(*value),
             Self::Text(value) => serializer.serialize_str(value),
             Self::List(items) => items.serialize(serializer),
-            // Unlike a map of the standard library it keeps the order, and names that are repeated.
+            // Unlike a map of the standard library, it keeps the order and duplicate names.
             Self::Object(members) => {
                 let mut map = serializer.serialize_map(Some(members.len()))?;
                 for (name, value) in members {
@@ -145,7 +145,7 @@ fn tree() -> impl Strategy<Value = Tree> {
     let leaf = prop_oneof![
         Just(Tree::Null),
         any::<bool>().prop_map(Tree::Bool),
-        // Of all lengths.
+        // Integers of all lengths.
         (any::<u64>(), 0_u32..64).prop_map(|(value, bits)| Tree::Unsigned(value >> bits)),
         (any::<i64>(), 0_u32..64).prop_map(|(value, bits)| Tree::Signed(value >> bits)),
         any::<f64>().prop_filter("finite", |value| value.is_finite()).prop_map(Tree::Float),
@@ -162,7 +162,7 @@ fn tree() -> impl Strategy<Value = Tree> {
     })
 }
 
-/// Any value of MessagePack, in any format of it: keys of all kinds, strings that are not UTF-8.
+/// Any MessagePack value, in any encoding: keys of all types, strings that are not UTF-8.
 fn msgpack() -> impl Strategy<Value = Vec<u8>> {
     let numbers = select(
         &[
@@ -197,7 +197,7 @@ fn msgpack() -> impl Strategy<Value = Vec<u8>> {
         )),
         (select(&[0xc7, 0xc8, 0xc9][..]), prop_oneof![any::<u8>(), Just(0xff)], vec(any::<u8>(), 0..20))
             .prop_map(|(marker, kind, data)| headed(marker, data.len(), &[&[kind], &data[..]].concat())),
-        // Timestamps, most of them in range.
+        // Timestamps, usually in range.
         (select(&[4_usize, 8, 12][..]), any::<[u8; 5]>()).prop_map(|(len, bytes)| {
             let mut data = vec![0; len];
             let some = bytes.len().min(len);
@@ -218,7 +218,7 @@ fn msgpack() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// `marker`, the length in as many bytes as it calls for, and what follows.
+/// `marker`, the length in the number of bytes that the marker requires, and the rest.
 fn headed(marker: u8, len: usize, rest: &[u8]) -> Vec<u8> {
     let bytes = (len as u32).to_be_bytes();
     let head: Vec<u8> = match marker {

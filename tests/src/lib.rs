@@ -1,4 +1,4 @@
-//! What the scenarios, the test server and the tools of this workspace share.
+//! Code shared by the scenarios, the test server and the tools of this workspace.
 
 pub mod fuzzing;
 pub mod harness;
@@ -16,7 +16,7 @@ struct Readme;
 #[doc = include_str!("../../docs/tour.md")]
 struct Tour;
 
-/// The examples for those who come from wspulse compile.
+/// The examples for users of wspulse compile.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/from-wspulse.md")]
 struct FromWspulse;

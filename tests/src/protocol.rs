@@ -4,32 +4,32 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-/// The sections and rules of PROTOCOL.md, with their words.
+/// The sections and rules of PROTOCOL.md, with their texts.
 #[derive(Debug, Clone, Default)]
 pub struct Protocol {
-    /// By anchor, as Markdown viewers make it: `## 4. Counting` is `4-counting`.
+    /// Keyed by anchor, as Markdown viewers generate it: `## 4. Counting` is `4-counting`.
     sections: BTreeMap<String, String>,
-    /// By number: `R4.1`.
+    /// Keyed by number: `R4.1`.
     rules: BTreeMap<String, String>,
-    /// The numbers of rules that stand there more than once, or in a section that is not theirs.
+    /// The numbers of rules that occur more than once, or in another section than their own.
     misplaced: Vec<String>,
 }
 
-/// The workspace.
+/// The root folder of the workspace.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the workspace").to_owned()
 }
 
 impl Protocol {
-    /// Reads the page of this workspace.
+    /// Reads PROTOCOL.md of this workspace.
     ///
     /// # Errors
-    /// Fails when it cannot be read.
+    /// Fails if the file cannot be read.
     pub fn read() -> io::Result<Self> {
         fs::read_to_string(root().join("PROTOCOL.md")).map(|text| Self::parse(&text))
     }
 
-    /// Reads a page. To a rule belong the lines that are indented below it, and a table behind it.
+    /// Parses a page. The lines that are indented below a rule belong to it, and so does a table after it.
     pub fn parse(text: &str) -> Self {
         let mut page = Self::default();
         let (mut section, mut rule) = (None::<String>, None::<String>);
@@ -73,12 +73,13 @@ impl Protocol {
         self.rules.keys().map(String::as_str)
     }
 
-    /// Rules that have the number of another, or of another section.
+    /// Rules whose number is taken, or belongs to another section.
     pub fn misplaced(&self) -> &[String] {
         &self.misplaced
     }
 
-    /// The section that a quote names, or whose rule it names: the anchor or number behind `#`. `None` where there is none.
+    /// The section that a quote names, or that contains the rule that it names: the anchor or number after `#`. `None` if there
+    /// is no such section.
     pub fn section_of(&self, quoted: &str) -> Option<&str> {
         if let Some((section, _)) = self.sections.get_key_value(quoted) {
             return Some(section);
@@ -88,7 +89,7 @@ impl Protocol {
         self.sections().find(|section| section.starts_with(&prefix))
     }
 
-    /// Whether the words stand in the section or rule, in this order; `…` stands for words between. Capitals do not count.
+    /// Whether the section or rule contains these words in this order; `…` stands for words in between. Ignores case.
     pub fn has_words(&self, quoted: &str, words: &str) -> bool {
         let Some(text) = self.rules.get(quoted).or_else(|| self.sections.get(quoted)) else {
             return false;
@@ -104,7 +105,7 @@ impl Protocol {
     }
 }
 
-/// Words with one space between them.
+/// The words, separated by single spaces.
 fn normalized(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

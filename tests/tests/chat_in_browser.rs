@@ -1,4 +1,4 @@
-//! Two people in two browsers hold a conversation, and lose their sockets: what `examples/chat` promises, seen from outside.
+//! Two users in two browsers hold a conversation and lose their sockets: the promises of `examples/chat`, seen from outside.
 //!
 //! Needs Chromium and its driver: `apt-get install chromium chromium-driver`.
 
@@ -15,7 +15,7 @@ mod browser;
 mod looks;
 use browser::{Driver, PATIENCE};
 
-/// How long it takes the page to look again for a socket after `#cut-long`.
+/// How long the page waits to reconnect after `#cut-long`.
 const CUT_LONG: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -31,14 +31,14 @@ async fn messages_are_neither_lost_nor_repeated() {
     one_leaves(&ada, &ben).await;
 }
 
-/// Two windows of the conversation in one picture, for whoever wants to look: `chat.png` in the folder that
-/// `CARGO_TARGET_TMPDIR` names. The one in the README was made by this.
+/// Saves a picture of two windows of the conversation as `chat.png` in the folder `CARGO_TARGET_TMPDIR`. The picture in the
+/// README was made by this test.
 #[tokio::test]
 async fn conversation_makes_a_picture() {
     let driver = Driver::start().await;
     let address = start_chat().await;
     let page = Page::open(&driver, "picture").await;
-    // Two windows in one: frames on a page of the chat's own origin.
+    // Two windows in one: frames on a page with the chat's own origin.
     page.browser.goto(&format!("{address}/rejoin.js")).await.expect("the page loads");
     page.run(include_str!("chat_in_browser/picture.js"), vec![]).await;
     page.sees("the picture", "return document.title", json!("ready")).await;
@@ -72,7 +72,7 @@ async fn they_talk(ada: &Page, ben: &Page) {
 async fn both_speak_while_a_socket_is_cut(ada: &Page, ben: &Page) {
     let session = ada.value(SESSION).await;
     let (mine, yours) = (numbered("short, from Ada", 5), numbered("short, from Ben", 5));
-    // In one go, so that what she says surely finds no socket.
+    // In one script, so that her messages certainly find no socket.
     let (states, _) = tokio::join!(ada.cuts_and_says("#cut", &mine), ben.says(&yours));
     assert_eq!(states, ["queued"; 5]);
     ada.sees("connection", STATE, json!("connected")).await;
@@ -96,7 +96,7 @@ async fn both_speak_while_a_socket_stays_cut(ada: &Page, ben: &Page) {
     ben.sees("who is away", AWAY, json!(["Ada"])).await;
     ben.says(&yours).await;
     ben.sees("ticks", TICKS, json!(["acknowledged"])).await;
-    // Still apart: neither has anything of the other's, and Ada's are kept for later.
+    // Still apart: neither has any new message of the other, and Ada's are buffered.
     assert_eq!(ada.value(MESSAGES).await, then(&before_ada, &[("Ada", &mine)]));
     assert_eq!(ben.value(MESSAGES).await, then(&before_ben, &[("Ben", &yours)]));
     assert_eq!(ada.value(TICKS).await, json!(["acknowledged", "queued"]));
@@ -126,13 +126,13 @@ fn numbered(text: &str, count: usize) -> Vec<String> {
     (1..=count).map(|number| format!("{text}: {number}")).collect()
 }
 
-/// These messages, and then more of them.
+/// These messages, followed by more of them.
 fn then(before: &Value, said: &[(&str, &[String])]) -> Value {
     let said = said.iter().flat_map(|(from, texts)| texts.iter().map(move |text| json!([from, text])));
     before.as_array().expect("a list of messages").iter().cloned().chain(said).collect()
 }
 
-// ---- what can be seen on the page
+// --- the visible state of the page
 
 const STATE: &str = "return document.querySelector('#state').dataset.state";
 const PEOPLE: &str = "return [...document.querySelectorAll('#people .who')].map((who) => who.textContent)";
@@ -140,17 +140,17 @@ const AWAY: &str =
     "return [...document.querySelectorAll('#people [data-away] .who')].map((who) => who.textContent)";
 const MESSAGES: &str = "return [...document.querySelectorAll('#log .message')]
     .map((row) => [row.dataset.from, row.querySelector('.text').textContent])";
-/// The different states of one's own messages.
+/// The different states of the user's own messages.
 const TICKS: &str = "return [...new Set([...document.querySelectorAll('#log .mine')].map((row) => row.dataset.state))].sort()";
 const NOT_ECHOED: &str = "return document.querySelectorAll('#log .mine:not([data-echoed])').length";
-/// Without those that tell how one's own socket fares.
+/// All notices except those about the user's own socket.
 const NOTICES: &str =
     "return [...document.querySelectorAll('#log .notice:not([data-kind=dropped], [data-kind=restored])')]
     .map((row) => row.textContent)";
 const RESTORED: &str = "return document.querySelectorAll('#log .notice[data-kind=restored]').length";
 const SESSION: &str = "return window.chat.connection.session.id";
 
-/// One person's browser, with the page in it.
+/// One user's browser, with the page in it.
 struct Page {
     name: &'static str,
     browser: Client,
@@ -173,7 +173,7 @@ impl Page {
         self.browser.goto(address).await.expect("the page loads");
     }
 
-    /// With the keyboard.
+    /// Types with the keyboard.
     async fn types(&self, text: &str) {
         let field =
             self.browser.find(fantoccini::Locator::Id("text")).await.expect("a field for the message");
@@ -185,12 +185,12 @@ impl Page {
         button.unwrap_or_else(|error| panic!("{selector}: {error}")).click().await.expect("a click");
     }
 
-    /// Says all of it without a pause, and returns the state in which each message was then.
+    /// Sends all messages without a pause, and returns the state of each right after that.
     async fn says(&self, texts: &[String]) -> Vec<String> {
         self.cuts_and_says("", texts).await
     }
 
-    /// The same, after a click on a button, before the page gets to do anything else.
+    /// Like [`Self::says`], after a click on a button, in the same script.
     async fn cuts_and_says(&self, button: &str, texts: &[String]) -> Vec<String> {
         let states = self.run(
             "const [button, texts] = arguments;
@@ -211,7 +211,7 @@ impl Page {
         self.sees_for(&format!("messages of {from}"), script, vec![from.into()], texts.into()).await;
     }
 
-    /// Waits until the script returns this.
+    /// Waits until the script returns this value.
     async fn sees(&self, what: &str, script: &str, expected: Value) {
         self.sees_for(what, script, vec![], expected).await;
     }
@@ -247,7 +247,7 @@ impl Page {
     }
 }
 
-/// Returns the address of its page.
+/// Starts the chat, and returns the address of its page.
 async fn start_chat() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");

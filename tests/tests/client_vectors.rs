@@ -1,4 +1,4 @@
-//! The JavaScript client obeys the test vectors of `vectors/client`, and each vector names a rule that exists.
+//! The JavaScript client obeys the test vectors of `vectors/client`, and each vector names an existing rule.
 //!
 //! Needs Node 18 or later: `apt-get install nodejs`.
 
@@ -32,7 +32,7 @@ fn javascript_client_obeys_every_vector() {
     let output = Command::new("node")
         .args(["--test", "--test-reporter=tap"])
         .arg(folder().join("js/vectors.test.mjs"))
-        // Set where a test of Node runs us: its tests would be taken for a part of that one.
+        // Set if a Node test runs this test: Node would treat its tests as a part of that one.
         .env_remove("NODE_TEST_CONTEXT")
         .output()
         .unwrap_or_else(|error| panic!("this test needs Node 18 or later: apt-get install nodejs: {error}"));
@@ -52,7 +52,7 @@ fn every_client_rule_has_vectors() {
         section.unwrap_or_else(|| panic!("there is no {rule}"))
     };
     let named: BTreeSet<_> = vectors().iter().map(section_of).collect();
-    // 9 and 10 are about requests and extensions, which a page cannot see.
+    // Sections 9 and 10 are about requests and extensions, which a page cannot observe.
     let missing: Vec<_> = protocol.sections().filter(|section| !named.contains(section)).collect();
     assert_eq!(missing, ["10-extensions", "9-origin"], "sections without vectors");
 }

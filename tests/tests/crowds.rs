@@ -1,5 +1,5 @@
-//! Crowds of real clients at real servers, over sockets that are cut, reset, half open, stalled, slow, refused and held: the
-//! checker of the simulation finds that what is promised holds. `scripts/sockets.sh` does the same for as long as there is time.
+//! Crowds of real clients and servers over sockets that are cut, reset, half-open, stalled, slow, refused and held: the
+//! simulation's checker finds no violation. `scripts/sockets.sh` runs more seeds.
 
 use std::path::Path;
 use std::thread;

@@ -1,5 +1,5 @@
-//! The programs of `docs/tour.md` and `docs/from-wspulse.md` do what the text around them says. `build.rs` extracts them; the README's
-//! smallest server and client run as processes, in `examples.rs`.
+//! The programs in `docs/tour.md` and `docs/from-wspulse.md` do what their text says. `build.rs` extracts them. `examples.rs`
+//! runs the README's smallest server and client as processes.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -44,12 +44,12 @@ mod wspulse_server {
 
     static LISTENER: std::sync::Mutex<Option<std::net::TcpListener>> = std::sync::Mutex::new(None);
 
-    /// Instead of port 9000.
+    /// A free port instead of 9000.
     fn listener() -> std::io::Result<tokio::net::TcpListener> {
         tokio::net::TcpListener::from_std(LISTENER.lock().unwrap().take().expect("the test sets it"))
     }
 
-    /// Instead of your authentication.
+    /// A stand-in for the reader's authentication.
     fn known(token: Option<&str>) -> Result<String, std::io::Error> {
         let user = token.and_then(|token| token.strip_prefix("Bearer token-of-"));
         user.map(Into::into).ok_or_else(|| std::io::ErrorKind::PermissionDenied.into())
@@ -64,7 +64,7 @@ mod wspulse_server {
         tcp.set_nonblocking(true).unwrap();
         let addr = tcp.local_addr().unwrap();
         *LISTENER.lock().unwrap() = Some(tcp);
-        // It ends with the process.
+        // The thread ends with the process.
         std::thread::spawn(|| main().unwrap());
         let client = |user: &str, query: &str| {
             let token = format!("Bearer token-of-{user}");
@@ -119,7 +119,7 @@ mod wspulse_client {
 
     static URL: std::sync::OnceLock<String> = std::sync::OnceLock::new();
 
-    /// Instead of a server of wspulse's.
+    /// A stand-in for a wspulse server.
     fn url() -> String {
         URL.get().expect("the test sets it").clone()
     }

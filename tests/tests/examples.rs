@@ -1,4 +1,4 @@
-//! The examples do what their headers say: each header's transcript is played, and what comes is compared line by line.
+//! The examples do what their headers say: the test plays each header's transcript, and compares the output line by line.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -59,7 +59,7 @@ async fn readme_client_prints_what_happens() {
     cable.mend();
     assert_eq!(client.next().await, "online again");
 
-    // The server is started again: whether it had received the message is known if it has acknowledged it meanwhile.
+    // Restarts the server. Whether the old one had received the message is known if it acknowledged it in time.
     server.process.kill().await.unwrap();
     let line = client.next().await;
     assert!(line.starts_with("offline: "), "{line}");
@@ -69,7 +69,7 @@ async fn readme_client_prints_what_happens() {
     assert!(["0 frames may be lost", "1 frames may be lost"].contains(&&*line), "{line}");
     assert_eq!(client.next().await, "online again");
 
-    // And then there is another program, which does not want the client.
+    // Then another program listens there, which refuses the client.
     let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
     cable.lead_to(other.local_addr().unwrap());
     server.process.kill().await.unwrap();
@@ -105,7 +105,7 @@ async fn axum_mount_announces_and_shuts_down_together() {
             let (stop, app) = app.take().expect("it ends once");
             drop(stop);
             assert_eq!(within("the end of the app", app).await.unwrap().unwrap(), 0, "{line}");
-            assert!(TcpStream::connect(addr).await.is_err(), "nobody listens any more");
+            assert!(TcpStream::connect(addr).await.is_err(), "the listener is closed");
         } else {
             terminal.play(line).await;
         }
@@ -123,7 +123,7 @@ async fn axum_mount_finishes_pending_request_when_stopped() {
     let head =
         "POST /rooms/lobby/announce HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 6\r\n\r\n";
     request.write_all(head.as_bytes()).await.unwrap();
-    // The handler waits for the body now.
+    // The handler now waits for the body.
     let mut go_on = [0; 25];
     within("leave to go on", request.read_exact(&mut go_on)).await.unwrap();
     assert!(go_on.starts_with(b"HTTP/1.1 100 "), "{}", String::from_utf8_lossy(&go_on));
@@ -131,12 +131,12 @@ async fn axum_mount_finishes_pending_request_when_stopped() {
     request.write_all(b"Lunch!").await.unwrap();
     let mut answer = String::new();
     within("the answer", request.read_to_string(&mut answer)).await.unwrap();
-    // Whether the sessions were closed before or after the body came.
+    // The sessions may have been closed before or after the body arrived.
     assert!(answer.starts_with("HTTP/1.1 200 ") || answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert_eq!(within("the end of the app", app).await.unwrap().unwrap(), 0);
 }
 
-/// The first command of the README compiles half of the crates of all examples.
+/// The README's first command compiles half of the crates of all examples.
 #[test]
 fn chat_compiles_few_crates() {
     let crates = |package: &str| {
@@ -153,7 +153,7 @@ fn chat_compiles_few_crates() {
     assert!(chat < all * 6 / 10, "the chat needs {chat} crates, the other examples {all}");
 }
 
-/// The lines of a header's ```` ```text ````.
+/// The lines in a header's ```` ```text ```` block.
 fn transcript(source: &str) -> Vec<&str> {
     let lines = source.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim);
     let lines: Vec<_> =
@@ -162,12 +162,12 @@ fn transcript(source: &str) -> Vec<&str> {
     lines
 }
 
-/// The example `client`, what is typed there and what it prints.
+/// The example `client` with its input and output.
 struct Terminal {
     typed: Option<mpsc::Sender<String>>,
     printed: mpsc::UnboundedReceiver<String>,
     client: JoinHandle<Result<(), rejoin_client::ConnectError>>,
-    /// The connection's ID, which is another one each time.
+    /// The connection's ID, which differs in each run.
     id: Option<String>,
 }
 
@@ -190,8 +190,9 @@ impl Terminal {
             let terminal = self.typed.as_ref().expect("it is open");
             terminal.send(typed.trim().into()).await.expect("the client takes lines");
         } else {
-            let printed =
-                within(line, self.printed.recv()).await.unwrap_or_else(|| panic!("nothing more: {line}"));
+            let printed = within(line, self.printed.recv())
+                .await
+                .unwrap_or_else(|| panic!("the output ended before: {line}"));
             if self.id.is_none() {
                 self.id = printed.split_whitespace().nth(2).map(Into::into);
             }
@@ -203,7 +204,7 @@ impl Terminal {
         }
     }
 
-    /// Without what is another one each time.
+    /// Masks values that differ in each run.
     fn mask(&self, text: &str) -> String {
         let mut text = text.replace(self.id.as_deref().expect("it is known"), "ID");
         if let Some(at) = text.find("127.0.0.1:") {
@@ -220,7 +221,7 @@ impl Terminal {
     }
 }
 
-/// Does what curl does with this command line: `[-d 'BODY'] URL`, of which the path counts.
+/// Sends the request of a curl command line `[-d 'BODY'] URL`; only the URL's path is used.
 async fn curl(addr: SocketAddr, command: &str) -> String {
     let (rest, url) = command.rsplit_once(' ').unwrap_or(("", command));
     let path = url.strip_prefix("http://127.0.0.1:8082").expect("a URL of the app");
@@ -240,7 +241,7 @@ async fn curl(addr: SocketAddr, command: &str) -> String {
     body.to_owned()
 }
 
-/// A program in a process of its own, which ends with this.
+/// A program in its own process, which ends when this is dropped.
 struct Program {
     process: Child,
     output: Lines<BufReader<ChildStdout>>,
@@ -255,13 +256,13 @@ impl Program {
         Self { process, output }
     }
 
-    /// The next line that it prints.
+    /// Reads the next line of its output.
     async fn next(&mut self) -> String {
         within("a line", self.output.next_line()).await.unwrap().expect("the program has not ended")
     }
 }
 
-/// A way to a server that can be cut and mended.
+/// A connection to a server that can be cut and repaired.
 struct Cable {
     addr: SocketAddr,
     whole: watch::Sender<bool>,
@@ -290,7 +291,7 @@ impl Cable {
         Self { addr, whole, server }
     }
 
-    /// From the next dial on it ends at another server.
+    /// Connects later dials to another server.
     fn lead_to(&self, server: SocketAddr) {
         self.server.send_replace(server);
     }

@@ -1,7 +1,7 @@
-//! Foreign code may call back into the server, wherever it runs: no lock of ours is held that the call would wait for.
+//! Foreign code may call back into the server wherever it runs: the server holds no lock that the call would wait for.
 //!
-//! The codec, the metrics hooks, a `tracing` subscriber and the stream each broadcast into the room of their own session and ask
-//! the server and its connections whatever can be asked. A lock that is held meanwhile is a deadlock.
+//! The codec, the metrics hooks, a `tracing` subscriber and the stream each broadcast to their own session's room, and call every
+//! method of the server and its connections. A lock held meanwhile is a deadlock.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -23,16 +23,16 @@ use tokio::io::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, ReadHalf,
 };
 
-/// The server of this process: foreign code finds it here.
+/// The server of this process, for the foreign code.
 static SERVER: OnceLock<Server> = OnceLock::new();
 
-/// The calls that came from each of them.
+/// The number of calls from each of them.
 static CALLS: [AtomicU64; 4] = [const { AtomicU64::new(0) }; 4];
 
-/// Each of them calls about this often.
+/// The approximate number of calls from each of them.
 const ENOUGH: u64 = 300;
 
-/// Who calls.
+/// The kinds of foreign code.
 #[derive(Clone, Copy)]
 enum From {
     Codec,
@@ -45,10 +45,10 @@ thread_local! {
     static CALLING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Asks and says whatever a server can be asked and told, once for each call into foreign code: not again from within.
+/// Calls every method of a server once for each call into foreign code, but not recursively.
 fn call_back(from: From) {
     let Some(server) = SERVER.get() else { return };
-    // What is said here is written, counted and logged, and calls again: there would be no end.
+    // The sends in here are written, counted and logged, which calls again: without this limit there would be no end.
     if CALLS[from as usize].load(Ordering::Relaxed) >= ENOUGH || CALLING.replace(true) {
         return;
     }
@@ -171,7 +171,7 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// A client by hand, in session mode or in plain mode, after its upgrade was answered.
+/// A handwritten client in session or plain mode, after its upgrade was answered.
 async fn dial(server: &Server, id: &str, session: bool) -> DuplexStream {
     let (ours, mut theirs) = tokio::io::duplex(4096);
     let offer = if session { "sec-websocket-protocol: rejoin.v1.json\r\n" } else { "" };
@@ -188,7 +188,7 @@ async fn dial(server: &Server, id: &str, session: bool) -> DuplexStream {
     theirs
 }
 
-/// Reads whatever comes, until this text has.
+/// Reads until this text arrives.
 async fn read_until(mut client: ReadHalf<DuplexStream>, text: &'static str) {
     let mut read = Vec::new();
     while !read.windows(text.len()).any(|window| window == text.as_bytes()) {
@@ -209,7 +209,7 @@ async fn scenario() {
         });
     let server = echo.build().unwrap();
     assert!(SERVER.set(server.clone()).is_ok());
-    // One that is away, and is evicted in the end.
+    // A suspended session, which is evicted at the end.
     drop(dial(&server, "away", false).await);
     server.send("away", &Frame::new("big", &"x".repeat(1_000_000)).unwrap()).unwrap();
     let (mut writers, mut readers) = (Vec::new(), Vec::new());
@@ -230,7 +230,7 @@ async fn scenario() {
     }
     server.kick("ada").await.unwrap();
     server.cut("eve").unwrap();
-    // The one that is away is evicted for it.
+    // The suspended session is evicted for this frame.
     server.send("eve", &Frame::new("big", &"x".repeat(7_500_000)).unwrap()).unwrap();
     assert!(server.connection("away").is_none());
     server.shutdown(Duration::from_secs(5)).await;
@@ -251,7 +251,7 @@ fn foreign_code_may_call_back_into_the_server() {
             done.send(()).ok();
         })
     };
-    // A deadlock would last for ever; a slow machine does not.
+    // A deadlock would last forever, which a slow machine does not.
     finished.recv_timeout(Duration::from_secs(60)).expect("deadlock: foreign code waits for a lock of ours");
     thread.join().unwrap();
     if let Some(panic) = panicked.lock().unwrap_or_else(PoisonError::into_inner).take() {

@@ -1,4 +1,4 @@
-//! Replays what fuzzing has found so far (`fuzz/corpus`), on any Rust.
+//! Replays the inputs that fuzzing has found so far (`fuzz/corpus`), on any Rust.
 
 use std::cell::Cell;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rejoin_tests::fuzzing::TARGETS;
 
 thread_local! {
-    /// A runtime catches the panics of its tasks: they are counted where they happen.
+    /// A runtime catches panics in its tasks, so they are counted in a panic hook.
     static PANICS: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -16,8 +16,8 @@ fn fuzz() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz")
 }
 
-/// The inputs of a target, and how each stands in the text: a line for each, what is no printable ASCII as `\xNN`. Lines that
-/// begin with `# ` are names.
+/// The inputs of a target with their text form: one per line, with bytes other than printable ASCII as `\xNN`. Lines that begin
+/// with `# ` are names.
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     let path = fuzz().join("corpus").join(format!("{target}.txt"));
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -60,7 +60,7 @@ fn corpus_inputs_find_no_bug() {
 fn every_target_has_corpus_and_entry() {
     let manifest = fs::read_to_string(fuzz().join("Cargo.toml")).unwrap();
     let entries = fs::read_dir(fuzz().join("fuzz_targets")).unwrap().count();
-    assert_eq!(entries, TARGETS.len(), "an entry for each, and none too many");
+    assert_eq!(entries, TARGETS.len(), "exactly one entry for each target");
     for (target, _) in TARGETS {
         assert!(corpus(target).len() > 10, "{target} has nothing to replay");
         assert!(fuzz().join(format!("fuzz_targets/{target}.rs")).exists(), "{target} has no entry");

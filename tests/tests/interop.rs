@@ -1,9 +1,9 @@
-//! The independent client of `interop/`, written from the protocol's text alone, against the test server.
+//! The independent client of `interop/`, written only from PROTOCOL.md, against the test server.
 
 use std::path::Path;
 use std::process::Command;
 
-/// Fewer would mean that the suite has lost some.
+/// Fewer scenarios would mean that the suite has lost some.
 const AT_LEAST: usize = 100;
 
 #[test]

@@ -1,4 +1,4 @@
-//! `rejoin.js` in a browser, against a server: what the vectors of `vectors/client` cannot see.
+//! `rejoin.js` in a browser against a server: behaviour that the vectors of `vectors/client` cannot cover.
 //!
 //! Needs Chromium and its driver: `apt-get install chromium chromium-driver`.
 
@@ -23,12 +23,12 @@ async fn rejoin_js_exchanges_frames_at_full_speed() {
     let driver = Driver::start().await;
     let page = open(&driver).await;
 
-    // Frames that fill a buffer by bytes: an acknowledgement a second would let 51 of these through.
+    // Frames that fill a buffer in bytes: with one acknowledgement per second, only 51 of them would pass.
     let outcome = works(&page, json!(["exchange", 400, 20_000])).await;
     assert_eq!((&outcome["back"], &outcome["wrong"]), (&json!(400), &json!(0)));
     assert!(outcome["ms"].as_f64().expect("a time") < 5_000.0, "8 MB there and back: {outcome}");
 
-    // Frames that fill an own buffer of 8: an acknowledgement a second would let 8 of these through.
+    // Frames that fill the client's own buffer of 8: with one acknowledgement per second, only 8 of them would pass.
     let outcome = works(&page, json!(["exchange", 100, 20, { "buffer": 8 }])).await;
     assert_eq!((&outcome["back"], &outcome["wrong"]), (&json!(100), &json!(0)));
     assert!(outcome["ms"].as_f64().expect("a time") < 5_000.0, "100 small frames: {outcome}");
@@ -50,7 +50,7 @@ async fn open(driver: &Driver) -> Client {
     page
 }
 
-/// Has the page do this, and returns what comes of it.
+/// Runs this on the page, and returns the result.
 async fn works(page: &Client, work: Value) -> Value {
     let Value::Array(work) = work else { panic!("a name and its parameters") };
     page.execute("window.begin(...arguments)", work).await.expect("the page begins");
@@ -69,7 +69,7 @@ async fn sees(page: &Client, script: &str, wanted: impl Fn(&Value) -> bool) -> V
     }
 }
 
-/// Sends back what it gets.
+/// Starts an echo server.
 async fn start_server() -> u16 {
     let server = Server::builder(|_| async { Ok(Identity::new().with_room("room")) })
         .on_message(|connection, frame| async move { drop(connection.send_wait(&frame).await) });

@@ -1,4 +1,4 @@
-//! The example `metrics`, as Prometheus sees it.
+//! The metrics page of the example `metrics`, as Prometheus reads it.
 
 use std::io;
 use std::time::Duration;
@@ -19,13 +19,13 @@ async fn scrape(addr: std::net::SocketAddr) -> io::Result<String> {
 #[tokio::test]
 async fn metrics_page_shows_drops_and_resumes() {
     let recorder = example::recorder().expect("no list of buckets is empty").build_recorder();
-    // This thread's: the runtime has no other.
+    // For this thread only: the runtime has no other.
     let _installed = metrics::set_default_local_recorder(&recorder);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
     let addr = listener.local_addr().expect("it listens");
     let url = format!("ws://{addr}/ws?room=lobby");
     let seen = async {
-        // A socket is lost once a second, and back half a second later.
+        // A socket is lost every second, and returns half a second later.
         loop {
             let page = scrape(addr).await.expect("the app answers");
             if page.contains("rejoin_transport_restores_total 1\n") {
@@ -52,5 +52,5 @@ async fn metrics_page_shows_drops_and_resumes() {
     ] {
         assert!(page.lines().any(|found| found == line), "{line} in\n{page}");
     }
-    assert!(!page.contains("lobby") && !page.contains("session="), "no label without a bound");
+    assert!(!page.contains("lobby") && !page.contains("session="), "no label is unbounded");
 }

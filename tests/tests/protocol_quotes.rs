@@ -1,4 +1,4 @@
-//! PROTOCOL.md and the code that obeys it stay one: what is quoted exists, and what is written is obeyed somewhere.
+//! PROTOCOL.md and the code agree: each quoted rule exists, and each rule is quoted somewhere.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -10,7 +10,7 @@ use rejoin_tests::protocol::{Protocol, root};
 
 const MARK: &str = concat!("//= ", "PROTOCOL.md#");
 
-/// The files of the workspace whose names end so.
+/// The files of the workspace with these name endings.
 fn files(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -25,7 +25,7 @@ fn files(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What the sources quote.
+/// A quote in a source file.
 struct Quote {
     path: PathBuf,
     /// The anchor of a section or the number of a rule.
@@ -68,7 +68,7 @@ fn every_cited_rule_exists() {
     let mut paths = Vec::new();
     files(&root(), &[".rs", ".js", ".mjs", ".py", ".md", ".proto", ".json"], &mut paths);
     for path in paths {
-        // It has numbers of a page of its own.
+        // It contains numbers of its own example page.
         if path.ends_with("tests/src/protocol.rs") {
             continue;
         }

@@ -1,4 +1,4 @@
-//! Scripts and documents find programs wherever cargo builds them.
+//! Scripts and documents find programs in any target folder of cargo.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -10,7 +10,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_owned()
 }
 
-/// With `CARGO_TARGET_DIR` or `build.target-dir` there is nothing in `target`.
+/// With `CARGO_TARGET_DIR` or `build.target-dir`, the folder `target` is empty.
 #[test]
 fn no_script_looks_for_programs_in_target() {
     let scripts = fs::read_dir(root().join("scripts")).unwrap().map(|entry| entry.unwrap().path());
@@ -63,7 +63,7 @@ fn dependency_that_needs_newer_rust_is_named() {
     assert!(!succeeds && printed.contains("\ntokio 1."), "{printed}");
 }
 
-/// What `scripts/walk.py` says of a page, and whether it finds it true.
+/// The output of `scripts/walk.py` for a page, and whether it succeeded.
 fn walk(page: &Path) -> (bool, String) {
     let output = Command::new("python3")
         .arg(root().join("scripts/walk.py"))

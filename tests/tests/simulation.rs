@@ -1,5 +1,5 @@
-//! Real servers and real clients over lines in memory, from one seed each: what PROTOCOL.md §6 promises holds, and the same
-//! seed does the same. `cargo run --release -p rejoin-tests --bin simulate` runs as many seeds as there is time for.
+//! Real servers and clients over in-memory lines, each run from one seed: the promises of PROTOCOL.md §6 hold, and the same seed
+//! gives the same history. `cargo run --release -p rejoin-tests --bin simulate` runs more seeds.
 
 use rejoin_tests::simulation::{Size, Trial, check, run};
 

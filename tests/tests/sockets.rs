@@ -1,4 +1,4 @@
-//! The main promises over other sockets than plain TCP: TLS, Unix, under axum, and through a proxy that fails.
+//! The main promises over sockets other than plain TCP: TLS, Unix, axum, and a failing proxy.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -16,7 +16,7 @@ use rejoin_tests::harness::{self, Fault, Proxy, Recorder, next, number, numbers,
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
-/// A server that listens, and what it tells its application.
+/// Starts a listening server, with a recorder of its callbacks.
 async fn server(configure: impl FnOnce(Builder) -> Builder) -> (Server, SocketAddr, Recorder) {
     let (builder, recorder) = harness::builder();
     let server = configure(builder).build().unwrap();
@@ -28,7 +28,7 @@ fn client(addr: SocketAddr) -> ClientBuilder {
     Client::builder(format!("ws://{addr}/?id=ada")).reconnect(millis(1), millis(20))
 }
 
-/// A server behind a proxy, and a client that has connected through it.
+/// Starts a server behind a proxy, and connects a client through it.
 async fn through_proxy(
     configure: impl FnOnce(Builder) -> Builder,
     client_options: impl FnOnce(ClientBuilder) -> ClientBuilder,
@@ -59,7 +59,7 @@ async fn thousands_of_frames_survive_a_hundred_cuts() {
     .await;
     let connection = server.connection("ada").unwrap();
     proxy.fail_at_random(seed, 1200, CUTS);
-    // The first connection was made before.
+    // The first connection was opened before that.
     proxy.fail(Fault::Reset).await;
     let sender = client.sender();
     let enough = || proxy.failed() == CUTS;
@@ -88,7 +88,7 @@ async fn thousands_of_frames_survive_a_hundred_cuts() {
     shut_down(&server).await;
 }
 
-/// Sends 1, 2, 3…, at least two thousand numbers, and as many more as it takes; then 0. Returns the last but that.
+/// Sends 1, 2, 3…, at least two thousand numbers, and as many more as needed; then 0. Returns the last number before the 0.
 async fn says_until(
     enough: impl Fn() -> bool,
     send: impl AsyncFn(&rejoin_client::Frame) -> Result<(), SendError>,
@@ -109,12 +109,12 @@ async fn says_until(
 
 #[tokio::test]
 async fn half_open_socket_is_taken_over() {
-    // The server would not notice for a minute.
+    // The server alone would not notice for a minute.
     let (server, proxy, mut log, mut client) = through_proxy(
         |builder| {
             builder
                 .heartbeat(Duration::from_secs(40), Duration::from_secs(60))
-                // Nobody answers on the socket that is left.
+                // The old socket answers nothing.
                 .close_timeout(millis(100))
         },
         |builder| builder.heartbeat(millis(50), millis(200)),
@@ -144,7 +144,7 @@ async fn frames_in_reset_socket_arrive_after_resume() {
         server.send("ada", &number(n)).unwrap();
         client.send(&number(n)).unwrap();
     }
-    // A frame takes 27 bytes at least.
+    // A frame has at least 27 bytes.
     proxy.swallowed(2 * 50 * 27).await;
     proxy.fail(Fault::Reset).await;
     let dropped = next(&mut client).await;
@@ -284,7 +284,7 @@ async fn runs_over_a_unix_socket() {
     std::fs::remove_file(&path).unwrap();
 }
 
-/// A thousand frames each way, and a cut in their middle.
+/// Sends a thousand frames in each direction, with a cut in the middle.
 async fn talks_over_a_cut(server: &Server, client: &mut Connection, log: &mut Recorder) {
     let connection = server.connection("ada").unwrap();
     let sender = client.sender();

@@ -109,7 +109,7 @@ async fn broadcasts(crowd: &Crowd, room: &str, members: usize, attached: usize) 
     for _ in 0..BROADCASTS {
         crowd.tally().expect(attached as u64);
         let began = Instant::now();
-        let queued = crowd.server().broadcast(room, &frame).expect("the frame has an image in JSON");
+        let queued = crowd.server().broadcast(room, &frame).expect("JSON can represent the frame");
         let accepted = began.elapsed();
         crowd.tally().reached().await;
         let delivered = began.elapsed();

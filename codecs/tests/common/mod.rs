@@ -1,4 +1,4 @@
-//! How the generated cases of these tests are generated: the same at every run.
+//! Makes the generated cases of these tests the same in every run.
 
 use proptest::test_runner::{Config, RngSeed};
 

@@ -1,10 +1,10 @@
-//! Mutation testing: whether the tests find small mistakes in the code.
+//! Mutation testing: do the tests find small mistakes in the code?
 //!
-//! Every mutation of the source stands in one build, behind a switch that the environment sets (`REJOIN_MUTANT=17`), so that a
-//! mutant costs the tests that reach it and no compilation. The steps: copy the tree ([`tree`]), find the places of
-//! mutations ([`sites`]), write them into the copy ([`weave`]), drop the mutations that do not compile ([`viable`]), run each
-//! test once and record which mutations it reaches ([`suite`]), run the tests that reach a mutant, the quickest first
-//! ([`trial`]), and write the outcomes down ([`report`]).
+//! All mutations are compiled into one build, behind a switch in the environment (`REJOIN_MUTANT=17`), so that a mutant costs
+//! only the tests that reach it, and no compilation. The steps: copy the tree ([`tree`]), find the places of mutations
+//! ([`sites`]), write them into the copy ([`weave`]), drop the mutations that do not compile ([`viable`]), run each test once and
+//! record which mutations it reaches ([`suite`]), run the tests that reach a mutant, the fastest first ([`trial`]), and write the
+//! outcomes to a file ([`report`]).
 
 use std::path::PathBuf;
 use std::process::ExitCode;

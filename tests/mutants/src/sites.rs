@@ -1,4 +1,4 @@
-//! [`Site`]: a place in the source where a mutation can stand.
+//! [`Site`]: a place in the source that can be mutated.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,7 +14,7 @@ mod bodies;
 mod hints;
 mod operators;
 
-/// A place in a file, in bytes, and what can stand there instead.
+/// A place in a file, in bytes, and its possible mutations.
 pub(crate) struct Site {
     pub(crate) start: usize,
     pub(crate) end: usize,
@@ -22,16 +22,16 @@ pub(crate) struct Site {
     pub(crate) mutations: Vec<Mutation>,
 }
 
-/// How a mutation takes the place of the source.
+/// How a mutation replaces the source.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Form {
-    /// At the beginning of a body: returns early.
+    /// At the start of a body: returns early.
     Entry,
-    /// Instead of a statement: nothing.
+    /// Removes a statement.
     Statement,
-    /// Instead of an expression: another one.
+    /// Replaces an expression.
     Value,
-    /// Behind a pattern: the arm is never taken.
+    /// After a pattern: the arm is never taken.
     Arm,
 }
 
@@ -137,7 +137,7 @@ impl<'ast> Visit<'ast> for Finder<'_> {
         }
     }
 
-    // What is known when the program is compiled, and what is no expression.
+    // Attributes are evaluated at compile time, and are not expressions.
     fn visit_attribute(&mut self, _: &'ast syn::Attribute) {}
     fn visit_type(&mut self, _: &'ast syn::Type) {}
     fn visit_pat(&mut self, _: &'ast Pat) {}
@@ -305,7 +305,7 @@ fn contains_let(expr: &Expr) -> bool {
 fn takes_all(pattern: &Pat) -> bool {
     match pattern {
         Pat::Wild(_) => true,
-        // A constant is written in capitals, a variant has a path.
+        // A constant is in upper case, a variant has a path.
         Pat::Ident(name) => {
             name.subpat.is_none()
                 && name.ident.to_string().starts_with(|letter: char| letter.is_ascii_lowercase())
@@ -314,7 +314,7 @@ fn takes_all(pattern: &Pat) -> bool {
     }
 }
 
-/// The beginning of a piece of source, on one line.
+/// The start of a piece of source, on one line.
 fn shortened(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(60) {

@@ -14,7 +14,7 @@ use crate::Error;
 use crate::tree::Tree;
 use crate::viable::cargo;
 
-/// Test binaries that need a browser, other programs, much time, or a machine of their own.
+/// Test binaries that need a browser, other programs, much time, or an otherwise idle machine.
 const LEFT_OUT: [&str; 8] = [
     "javascript_client",
     "chat_in_browser",
@@ -46,7 +46,7 @@ pub(crate) struct Test {
 }
 
 impl Binary {
-    /// These tests, one after the other, within limits of memory that a mutant may try.
+    /// A command that runs these tests one after the other, with a limit on memory, which a mutant may try to exhaust.
     pub(crate) fn command(&self, tests: &[&str]) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -v 8000000; ulimit -c 0; exec \"$0\" \"$@\""]).arg(&self.path);

@@ -1,4 +1,4 @@
-//! [`Tree`]: a copy of the repository, in which mutations stand.
+//! [`Tree`]: a copy of the repository that contains the mutations.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use crate::Error;
 /// The crates whose sources are mutated.
 const CRATES: [&str; 4] = ["core", "codecs", "client", "server"];
 
-/// A mutant that fails wherever it runs is one that the tests have to find, and no error of the compiler.
+/// A mutant that always fails must be found by the tests, and not by a lint.
 const LINTS: &str = "[workspace.lints.rust]\n";
 const LINTS_OF_MUTANTS: &str =
     "[workspace.lints.rust]\narithmetic_overflow = \"allow\"\nunconditional_panic = \"allow\"\n";
@@ -19,7 +19,7 @@ pub(crate) struct Tree {
     pub(crate) root: PathBuf,
     /// Where cargo builds it.
     pub(crate) build: PathBuf,
-    /// What is remembered between runs.
+    /// The state that is kept between runs.
     pub(crate) state: PathBuf,
     /// The packages that are compiled and tested.
     pub(crate) packages: Vec<String>,
@@ -33,8 +33,8 @@ pub(crate) struct Source {
     pub(crate) text: String,
 }
 
-/// Copies all files that git knows or would add. A file that has not changed keeps its time in the copy, so that cargo
-/// builds only what it has to.
+/// Copies all files that git tracks or would add. An unchanged file keeps its modification time in the copy, so that cargo only
+/// rebuilds what has changed.
 pub(crate) fn copy(packages: &[String]) -> Result<Tree, Error> {
     let from = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     let state = from.join("target/mutants");
@@ -153,7 +153,7 @@ fn write_if_changed(path: &Path, content: &[u8], wanted: bool) -> Result<(), Err
     Ok(fs::write(path, content)?)
 }
 
-/// A file that the repository no longer has would still be compiled where its name is found, as that of a test.
+/// Otherwise a deleted file would still be compiled if cargo finds it by its name, as a test for example.
 fn remove_unknown(root: &Path, directory: &Path, known: &[&str]) -> Result<(), Error> {
     let Ok(entries) = fs::read_dir(directory) else { return Ok(()) };
     for entry in entries {

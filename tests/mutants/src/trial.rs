@@ -1,4 +1,4 @@
-//! [`Outcome`]: what the tests say of a mutant.
+//! [`Outcome`]: the result of a mutant's tests.
 
 use std::fmt;
 use std::io::{BufRead, BufReader};
@@ -53,7 +53,7 @@ pub(crate) fn all(suite: &Suite, mutants: &[Mutant], jobs: usize) -> Result<Vec<
     Ok(outcomes.into_iter().map(|(_, mutant, outcome)| (mutant, outcome)).collect())
 }
 
-/// Runs the tests that reach it, in batches of growing length: most mutants fall to a quick test.
+/// Runs the tests that reach it, in batches of growing size: a fast test finds most mutants.
 fn one(suite: &Suite, mutant: &Mutant) -> Outcome {
     let tests = suite.reached.get(&mutant.id).map(Vec::as_slice).unwrap_or_default();
     let (mut rest, mut length) = (tests, Duration::from_millis(300));
@@ -79,8 +79,7 @@ fn one(suite: &Suite, mutant: &Mutant) -> Outcome {
     Outcome::Survived(tests.len())
 }
 
-/// Runs these tests of one binary until the first failure. A test that fails has to do so twice: it may fail by itself now
-/// and then.
+/// Runs these tests of one binary until the first failure. A test has to fail twice, because it may occasionally fail by itself.
 fn run(suite: &Suite, mutant: &Mutant, binary: usize, tests: &[usize]) -> Option<Outcome> {
     match attempt(suite, mutant, binary, tests)? {
         Outcome::Caught(name) => {
@@ -137,7 +136,7 @@ fn attempt(suite: &Suite, mutant: &Mutant, binary: usize, tests: &[usize]) -> Op
     let _ = child.kill();
     let _ = child.wait();
     drop(incoming);
-    // A process that the test has started may hold the pipe open: its reader ends with it.
+    // A process that the test has started may keep the pipe open: then the reader ends with that process.
     drop(reader);
     outcome
 }

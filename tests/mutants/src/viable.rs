@@ -12,11 +12,11 @@ use crate::sites::{self, Form, Site};
 use crate::tree::{Source, Tree};
 use crate::weave::{self, Place, Woven};
 
-/// The packages that are compiled and tested where no others are chosen.
+/// The packages that are compiled and tested by default.
 pub(crate) const PACKAGES: [&str; 5] =
     ["rejoin-core", "rejoin-codecs", "rejoin-client", "rejoin-server", "rejoin-tests"];
 
-/// More rounds than this mean that an error is due to something else.
+/// If more rounds are needed, the errors have another cause.
 const ROUNDS: usize = 40;
 
 #[derive(Clone)]
@@ -39,7 +39,7 @@ struct File {
     sites: Vec<Site>,
 }
 
-/// Writes all mutations of these files into the tree, and leaves out those with which it does not compile.
+/// Writes all mutations of these files into the tree, and removes those that do not compile.
 pub(crate) fn build(tree: &Tree, sources: Vec<Source>) -> Result<Vec<Mutant>, Error> {
     let refused = tree.state.join("refused.txt");
     let mut known: BTreeSet<String> =
@@ -83,7 +83,7 @@ pub(crate) fn build(tree: &Tree, sources: Vec<Source>) -> Result<Vec<Mutant>, Er
     Err(format!("it does not compile after {ROUNDS} rounds").into())
 }
 
-/// A mutation that was refused is known again after a change elsewhere in the file.
+/// The key by which a mutation that did not compile is recognized after a change elsewhere in the file.
 fn key(source: &Source, mutation: &sites::Mutation) -> String {
     let line = source.text.lines().nth(mutation.line - 1).unwrap_or_default().trim();
     format!("{} | {} | {} | {line}", source.path, mutation.what, mutation.column)
@@ -115,13 +115,13 @@ fn write(tree: &Tree, files: &[File]) -> Result<Vec<Woven>, Error> {
 }
 
 struct CompileError {
-    /// Where, in files of the tree: first what the error is about, then what it mentions.
+    /// The locations in the tree's files: first that of the error, then those that it mentions.
     spans: Vec<(String, usize, usize)>,
     text: String,
 }
 
 impl CompileError {
-    /// The mutations to which this error is due, each with its file.
+    /// The mutations that cause this error, with their files.
     fn due_to(&self, files: &[File], woven: &[Woven]) -> Vec<(usize, Place)> {
         let paths: HashMap<&str, usize> =
             files.iter().enumerate().map(|(index, file)| (file.source.path.as_str(), index)).collect();
@@ -137,8 +137,8 @@ impl CompileError {
         self.between(files, woven, &paths)
     }
 
-    /// A value that is moved twice, since the `return` between the two is a mutation: the statements between what the error
-    /// mentions.
+    /// For a value that is moved twice because the `return` between the two moves is a mutation: the statements between the
+    /// locations.
     fn between(&self, files: &[File], woven: &[Woven], paths: &HashMap<&str, usize>) -> Vec<(usize, Place)> {
         let Some((path, ..)) = self.spans.first() else { return Vec::new() };
         let Some(&file) = paths.get(path.as_str()) else { return Vec::new() };
@@ -154,7 +154,7 @@ impl CompileError {
     }
 }
 
-/// The errors with which the tree does not compile: those of the first crate that has any.
+/// The compile errors of the first crate that has any.
 fn check(tree: &Tree) -> Result<Vec<CompileError>, Error> {
     let output =
         cargo(tree, "check").args(["--lib", "--message-format=json"]).stderr(Stdio::piped()).output()?;

@@ -2,12 +2,12 @@
 
 use crate::sites::{Form, Site};
 
-/// The function that every mutation asks. It stands in each crate of its own, so that no crate needs another one for it.
+/// The function that each mutation calls. Each crate contains its own copy, so that none needs a new dependency.
 pub(crate) const SWITCH: &str = include_str!("switch.rs.txt");
 
 pub(crate) struct Woven {
     pub(crate) text: String,
-    /// Which bytes of the text belong to which site.
+    /// The bytes of the text that belong to each site.
     regions: Vec<Region>,
 }
 
@@ -19,13 +19,13 @@ struct Region {
     mutation: Option<usize>,
 }
 
-/// A mutation, by its site in the file and its place in the site.
+/// A mutation: the index of its site in the file, and its index in the site.
 pub(crate) type Place = (usize, usize);
 
-/// Writes the mutations into the text. `sites` are in the order of their starts, an outer one before what it contains.
+/// Writes the mutations into the text. `sites` are sorted by their starts, an outer site before those inside it.
 ///
-/// In the text of a mutation there are no others, since only one is active at a time: the text grows with the depth of the
-/// nesting, and no faster.
+/// The text of a mutation contains no other mutations, since only one is active at a time: the text grows linearly with the depth
+/// of the nesting.
 pub(crate) fn weave(text: &str, sites: &[Site]) -> Woven {
     let mut woven = Woven { text: String::with_capacity(text.len() * 4), regions: Vec::new() };
     woven.range(text, 0, text.len(), sites, 0, sites.len());
@@ -92,8 +92,8 @@ impl Woven {
         self.regions.push(Region { start, end: self.text.len(), site, mutation: Some(place) });
     }
 
-    /// The mutations to which an error in these bytes of the text is due: the innermost that contains the bytes, otherwise
-    /// all that the bytes contain.
+    /// The mutations that cause an error in these bytes: those of the innermost region that contains the bytes, otherwise all
+    /// that the bytes contain.
     pub(crate) fn at(&self, start: usize, end: usize, sites: &[Site]) -> Vec<Place> {
         let live =
             |places: &Vec<Place>| places.iter().any(|&(site, place)| sites[site].mutations[place].viable);

@@ -1,4 +1,4 @@
-//! Runs crowds over sockets, one seed after the other and some at once, and checks what happened.
+//! Runs crowds over sockets, with one seed after the other and several in parallel, and checks their histories.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! `rejoin-echo ADDR`: sends every WebSocket message back as it came. For conformance runners of RFC 6455.
+//! `rejoin-echo ADDR`: echoes every WebSocket message unchanged, for conformance test suites of RFC 6455.
 
 use std::error::Error;
 
@@ -8,7 +8,7 @@ use rejoin_server::{
     Server,
 };
 
-/// Any message is a frame: its event says whether it was text or binary.
+/// Represents any message as a frame whose event says whether it is text or binary.
 struct AnyMessage;
 
 impl Codec for AnyMessage {

@@ -1,4 +1,4 @@
-//! Runs simulations of real servers and clients, one seed after the other, and checks what happened.
+//! Runs simulations of real servers and clients, with one seed after the other, and checks their histories.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ const USAGE: &str = "usage: simulate [--seeds N] [--from S] [--small | --trial N
   --log          print what happened, for each seed; of a trial, its plan
   --keep-going   do not stop at the first seed that fails";
 
-/// A simulation that takes longer hangs.
+/// A simulation that takes longer than this has hung.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Options {
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // For a replay: what the libraries say.
+    // For a replay: logs of the libraries.
     tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
     let flag = match options.trial {
         Some(trial) => format!(" --trial {trial}"),
@@ -118,7 +118,7 @@ fn tell(seeds: u64, entries: usize, start: Instant) {
     println!("{seeds} seeds, {entries} entries, {rate:.0} seeds/s");
 }
 
-/// Ends the process where a simulation turns round and round without a moment passing.
+/// Ends the process if a simulation spins without advancing its clock.
 fn watch(done: Arc<AtomicU64>, replay: impl Fn(u64) -> String + Send + 'static) {
     std::thread::spawn(move || {
         let mut last = (u64::MAX, Instant::now());

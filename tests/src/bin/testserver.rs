@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use rejoin_tests::testserver::{Options, TestServer};
 
 fn main() -> ExitCode {
-    // Tasks that have no room in the queue of their worker wait for the others, round after round, unless it looks further.
+    // Tasks that do not fit into their worker's queue wait in the global queue. Without this, a busy worker rarely checks it.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().global_queue_interval(3).build();
     match runtime {
         Ok(runtime) => runtime.block_on(serve()),

@@ -1,4 +1,4 @@
-//! The client against any server: what it answers to the upgrade, which frames it sends, when it hangs up.
+//! The client against any server: its upgrade, the frames that it sends, and when it closes.
 
 use std::future::Future;
 use std::io;
@@ -18,12 +18,10 @@ use super::{Input, stage};
 use crate::harness::Picked;
 use stage::Peer;
 
-/// The first bytes are the options and what the application does; then one part for each time that the client dials: what the
-/// server does.
+/// The first bytes are the options and the application's actions; each further part is the server's behaviour for one dial.
 ///
 /// # Panics
-/// Panics where the client does not come to an end in time, tells its application what does not follow, or writes what is no
-/// sound WebSocket.
+/// Panics if the client does not end in time, reports an impossible sequence of events, or sends invalid WebSocket data.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let first = input.byte();
@@ -54,10 +52,10 @@ pub fn run(data: &[u8]) {
         if let Ok(connection) = within("connect", 11, builder.connect()).await {
             use_up(connection, script).await;
         }
-        // A server's panic is one of ours: what the client wrote was not sound.
+        // A panic in a server task is a failure, too: it means that the client sent invalid data.
         let mut running = std::mem::take(&mut servers.lock().unwrap_or_else(PoisonError::into_inner).running);
         while let Some(result) = running.join_next().await {
-            result.expect("the client writes what is sound");
+            result.expect("the client sends valid frames");
         }
     });
 }
@@ -69,7 +67,7 @@ async fn use_up(mut connection: Connection, script: &[u8]) {
     while !input.is_empty() {
         match input.byte() % 4 {
             0 => {
-                let frame = Frame::new("n", &input.number()).expect("it has an image in JSON");
+                let frame = Frame::new("n", &input.number()).expect("JSON can represent it");
                 connection.send(&frame).ok();
             }
             1 => stage::pause(&mut input).await,
@@ -89,7 +87,7 @@ async fn use_up(mut connection: Connection, script: &[u8]) {
     }
     if script.len().is_multiple_of(2) {
         within("close", 7, connection.close()).await;
-        assert!(connection.recv().await.is_none(), "nothing is told after a close");
+        assert!(connection.recv().await.is_none(), "no event follows a close");
     } else {
         let sender = connection.sender();
         drop(connection);
@@ -97,7 +95,7 @@ async fn use_up(mut connection: Connection, script: &[u8]) {
     }
 }
 
-/// Whether the client is online after this event.
+/// Returns whether the client is online after this event.
 fn follows(online: bool, event: &Event) -> bool {
     match event {
         Event::Message(_) | Event::Gap(_) => assert!(online, "{event:?} without a socket"),
@@ -119,9 +117,9 @@ async fn within<T>(what: &str, seconds: u64, happens: impl Future<Output = T>) -
     }
 }
 
-/// What the client reaches when it dials.
+/// The servers that the client reaches when it dials.
 struct Servers {
-    /// What each does, the first last.
+    /// The scripts of the servers, the first one last.
     dials: Vec<Vec<u8>>,
     capacity: usize,
     codec: Arc<dyn Codec>,
@@ -138,7 +136,7 @@ impl Servers {
     }
 }
 
-/// One socket of the server's.
+/// Serves one socket.
 async fn serve(io: DuplexStream, plain: bool, codec: Arc<dyn Codec>, script: &[u8]) {
     let mut input = Input::new(script);
     let mut peer = Peer::new(io, Role::Server, codec.clone());
@@ -158,7 +156,7 @@ async fn serve(io: DuplexStream, plain: bool, codec: Arc<dyn Codec>, script: &[u
          Sec-WebSocket-Accept: {accept}\r\n{protocol}\r\n"
     );
     match input.byte() % 8 {
-        // Any answer, in which the right word may stand.
+        // Any answer, possibly with a valid accept key.
         0 => {
             let answer = String::from_utf8_lossy(input.bytes()).replace("ACCEPT", &accept);
             peer.write(answer.as_bytes()).await;

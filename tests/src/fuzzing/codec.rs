@@ -1,4 +1,4 @@
-//! What any codec must satisfy, as [`rejoin_codecs::conformance`] says it, for one message or one frame.
+//! The requirements of [`rejoin_codecs::conformance`] on any codec, for one message or one frame.
 
 use bytes::Bytes;
 use rejoin_codecs::payloads;
@@ -6,7 +6,7 @@ use rejoin_core::{Codec, DecodeError, Frame, Message, MessageKind, Payload, Payl
 
 use super::Input;
 
-/// The first byte chooses: the rest is a message from the network, or a frame of the application's.
+/// The first byte chooses whether the rest is a message from the network or a frame of the application.
 pub(super) fn run(codec: &dyn Codec, data: &[u8]) {
     let mut input = Input::new(data);
     match input.byte() % 4 {
@@ -17,35 +17,35 @@ pub(super) fn run(codec: &dyn Codec, data: &[u8]) {
     }
 }
 
-/// A message from the network: refused, or a frame that this codec, and others, can send on.
+/// A message from the network is refused, or becomes a frame that this codec and others can send on.
 fn receive(codec: &dyn Codec, message: &Message) {
     let kind = message.kind;
     let decoded = codec.decode(message.clone());
     if kind == MessageKind::Text && str::from_utf8(&message.data).is_err() {
-        // WebSocket does not let it through: not to panic is all.
+        // WebSocket decoding refuses it earlier; the codec must only not panic.
         return;
     }
     let frame = match decoded {
         Ok(frame) => frame,
         Err(DecodeError::Malformed(why) | DecodeError::NotAFrame(why)) => {
-            return assert!(!why.is_empty(), "an error says why");
+            return assert!(!why.is_empty(), "an error has a text");
         }
         Err(_) => return,
     };
     check_payload(&frame);
-    let again = codec.encode(&frame).expect("what was decoded can be encoded");
+    let again = codec.encode(&frame).expect("a decoded frame can be encoded");
     check_text(&again);
-    assert_eq!(again.kind, kind, "a codec writes what it reads");
-    assert_eq!(codec.decode(again).as_ref(), Ok(&frame), "and it comes back as the same frame");
+    assert_eq!(again.kind, kind, "an encoded message can be decoded");
+    assert_eq!(codec.decode(again).as_ref(), Ok(&frame), "the frame round-trips");
 }
 
-/// A frame of the application's: refused, or the same at the other end.
+/// A frame of the application is refused, or round-trips.
 fn send(codec: &dyn Codec, frame: &Frame) {
     let Ok(message) = codec.encode(frame) else {
         return assert!(frame.payload().is_some(), "a frame without a payload can be encoded");
     };
     check_text(&message);
-    let decoded = codec.decode(message.clone()).expect("what was encoded can be decoded");
+    let decoded = codec.decode(message.clone()).expect("an encoded message can be decoded");
     assert_eq!((decoded.id(), decoded.event()), (frame.id(), frame.event()));
     match (frame.payload(), decoded.payload()) {
         (Some(sent), Some(came)) if sent.format() == came.format() => assert_eq!(sent, came),
@@ -57,14 +57,14 @@ fn send(codec: &dyn Codec, frame: &Frame) {
     receive(codec, &message);
 }
 
-/// A control frame: never refused, and its text is the same at the other end.
+/// A control frame is never refused, and its text round-trips.
 fn send_control(codec: &dyn Codec, input: &mut Input<'_>) {
     let event = input.one_of(&["$open", "$ack", "$gap", "$ping", "$pong", "$later", "$sync"]);
     let text = str::from_utf8(input.rest()).ok().and_then(|text| Payload::json_text(text).ok());
     let text = text.map(|payload| payload.data().clone());
     let message = codec.encode_control(event, text.clone()).expect("it carries JSON");
     check_text(&message);
-    let frame = codec.decode(message).expect("what was encoded can be decoded");
+    let frame = codec.decode(message).expect("an encoded message can be decoded");
     assert_eq!((frame.event(), frame.id()), (event, ""));
     assert_eq!(frame.payload().map(Payload::data), text.as_ref());
     let format = frame.payload().map(Payload::format);
@@ -89,7 +89,7 @@ pub(super) fn frame(input: &mut Input<'_>) -> Frame {
     }
 }
 
-/// What a decoded payload says of itself is so, for other codecs copy it unchecked.
+/// A decoded payload must match its declared format, because other codecs copy it unchecked.
 fn check_payload(frame: &Frame) {
     let Some(payload) = frame.payload() else { return };
     match payload.format() {

@@ -1,4 +1,4 @@
-//! The JSON codec, both ways, beside another reader of JSON.
+//! The JSON codec in both directions, compared with another JSON parser.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use rejoin_core::{Codec, DecodeError, Message};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The first byte chooses: the rest is a message from the network, or a frame of the application's.
+/// The first byte chooses whether the rest is a message from the network or a frame of the application.
 ///
 /// # Panics
-/// Panics where the codec breaks a claim of [`rejoin_codecs::conformance`], or takes for JSON what is none, or the reverse.
+/// Panics if the codec violates a requirement of [`rejoin_codecs::conformance`], or disagrees with serde_json about valid JSON.
 pub fn run(data: &[u8]) {
     super::codec::run(&JsonCodec, data);
     if let Some((0, text)) = data.split_first()
@@ -24,7 +24,7 @@ fn compare(text: &str) {
     let is_json = serde_json::from_str::<IgnoredAny>(text).is_ok();
     let decoded = JsonCodec.decode(Message::text(text));
     assert_eq!(!is_json, matches!(decoded, Err(DecodeError::Malformed(_))), "{decoded:?}");
-    // It reads names, too, and some are no Unicode.
+    // serde_json also parses names, and some are not Unicode.
     let Ok(members) = serde_json::from_str::<Members<'_>>(text) else { return };
     match decoded {
         Ok(frame) => {
@@ -41,7 +41,7 @@ fn compare(text: &str) {
     }
 }
 
-/// The members of an object, as they stand there.
+/// The members of an object, unparsed.
 struct Members<'a>(Vec<(String, &'a RawValue)>);
 
 impl Members<'_> {
@@ -49,7 +49,7 @@ impl Members<'_> {
         self.0.iter().filter(move |(other, _)| other == name).map(|(_, value)| value.get())
     }
 
-    /// The string of this name, empty where there is none; `None` where it is something else.
+    /// The string with this name, empty if it is missing; `None` if it is another type.
     fn text(&self, name: &str) -> Option<String> {
         self.values(name).next().map_or(Some(String::new()), |value| serde_json::from_str(value).ok())
     }

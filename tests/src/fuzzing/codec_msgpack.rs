@@ -1,11 +1,11 @@
-//! The MessagePack codec, both ways.
+//! The MessagePack codec in both directions.
 
 use rejoin_codecs::MsgpackCodec;
 
-/// The first byte chooses: the rest is a message from the network, or a frame of the application's.
+/// The first byte chooses whether the rest is a message from the network or a frame of the application.
 ///
 /// # Panics
-/// Panics where the codec breaks a claim of [`rejoin_codecs::conformance`].
+/// Panics if the codec violates a requirement of [`rejoin_codecs::conformance`].
 pub fn run(data: &[u8]) {
     super::codec::run(&MsgpackCodec, data);
 }

@@ -1,4 +1,4 @@
-//! The Protobuf codec, both ways, beside another reader of Protobuf.
+//! The Protobuf codec in both directions, compared with another Protobuf parser.
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -18,10 +18,11 @@ struct Frame {
     format: i32,
 }
 
-/// The first byte chooses: the rest is a message from the network, or a frame of the application's.
+/// The first byte chooses whether the rest is a message from the network or a frame of the application.
 ///
 /// # Panics
-/// Panics where the codec breaks a claim of [`rejoin_codecs::conformance`], or does not read what another reader does.
+/// Panics if the codec violates a requirement of [`rejoin_codecs::conformance`], or does not read a message that the other parser
+/// reads.
 pub fn run(data: &[u8]) {
     super::codec::run(&ProtobufCodec, data);
     if let Some((1, data)) = data.split_first() {
@@ -32,7 +33,7 @@ pub fn run(data: &[u8]) {
 fn compare(data: &Bytes) {
     let decoded = ProtobufCodec.decode(Message::binary(data.clone()));
     let Ok(reference) = Frame::decode(data.clone()) else {
-        // It goes no more than 100 groups deep.
+        // The other parser supports at most 100 nested groups.
         return assert!(decoded.is_err() || data.iter().filter(|byte| **byte & 7 == 3).count() > 90);
     };
     let payload = match (&reference.payload, reference.format) {

@@ -12,14 +12,13 @@ use serde::de::IgnoredAny;
 
 use super::Input;
 
-/// Frames that the session has sent before, and received.
+/// The number of frames that the session has sent and received before.
 const BEFORE: u64 = 3;
 
-/// The first bytes choose who gets it and which event it is, the rest is its payload.
+/// The first bytes choose the side and the event, the rest is its payload.
 ///
 /// # Panics
-/// Panics where a frame that is refused has changed something, or one that is not was obeyed otherwise than
-/// PROTOCOL.md §3 says.
+/// Panics if a refused frame has changed anything, or if an accepted one was not obeyed as in PROTOCOL.md §3.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let now = Instant::now();
@@ -42,7 +41,7 @@ pub fn run(data: &[u8]) {
     let mut frame = Frame::event_only(event);
     if let Some(format) = format {
         if format == PayloadFormat::Json && !is_json(&data) {
-            // No codec gives it to the session.
+            // No codec passes it to the session.
             return;
         }
         frame = frame.with_payload(Payload::from_parts(format, data.clone()));
@@ -53,8 +52,8 @@ pub fn run(data: &[u8]) {
     let counts = session.counts();
     match result {
         Err(violation) => {
-            assert!(!violation.to_string().is_empty(), "it says what is wrong");
-            assert_eq!((counts, session.is_opened()), (before, opened), "what is refused changes nothing");
+            assert!(!violation.to_string().is_empty(), "the error has a text");
+            assert_eq!((counts, session.is_opened()), (before, opened), "a refused frame changes nothing");
             return;
         }
         Ok(()) if !opened => {
@@ -88,7 +87,7 @@ pub fn run(data: &[u8]) {
             let ack = session.poll_transmit(epoch, now);
             assert_eq!(ack, Some(Transmit::Control(Control::Ack(counts.received))), "at once");
         }
-        _ => assert_eq!(counts, before, "what is not known, or needs no answer, changes nothing"),
+        _ => assert_eq!(counts, before, "a frame that is unknown or needs no answer changes nothing"),
     }
 }
 
@@ -123,10 +122,10 @@ fn client(now: Instant, opened: bool) -> (Session, Epoch) {
     used(session, epoch, now)
 }
 
-/// Some frames have gone either way.
+/// Sends some frames in both directions.
 fn used(mut session: Session, epoch: Epoch, now: Instant) -> (Session, Epoch) {
     for _ in 0..BEFORE {
-        session.send(Bytes::from_static(b"x"), Overflow::Reject).expect("there is room");
+        session.send(Bytes::from_static(b"x"), Overflow::Reject).expect("there is space");
         session.handle_frame(epoch, Frame::event_only("x"), 1, now).expect("it is a data frame");
     }
     while session.poll_transmit(epoch, now).is_some() {}

@@ -1,21 +1,21 @@
-//! [`Input`]: what the fuzzer wrote, read as choices.
+//! [`Input`]: reads the fuzzer's bytes as choices.
 
-/// What the fuzzer wrote, read from its front as choices. At its end every choice is the first, and every text empty.
+/// Reads the fuzzer's bytes as choices, from the front. At the end, every choice is the first one, and every text is empty.
 ///
-/// Choices stand one behind the other, each in a byte or a few: a byte that changes, comes or goes changes one of them, and a
-/// seed can be written by hand.
+/// Choices are encoded one after the other, in one or a few bytes each: a changed, inserted or removed byte changes one of them,
+/// and seeds can be written by hand.
 #[derive(Debug, Clone)]
 pub struct Input<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Input<'a> {
-    /// Everything that the fuzzer wrote.
+    /// Reads these bytes.
     pub fn new(data: &'a [u8]) -> Self {
         Self { rest: data }
     }
 
-    /// Whether nothing is left.
+    /// Whether all bytes have been read.
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
@@ -25,7 +25,7 @@ impl<'a> Input<'a> {
         self.take(1).first().copied().unwrap_or_default()
     }
 
-    /// A number of one of several sizes: small ones mostly, and all of 64 bits.
+    /// A number in one of several ranges: usually small, up to 64 bits.
     pub fn number(&mut self) -> u64 {
         match self.byte() {
             small @ 0..=249 => small.into(),
@@ -37,38 +37,38 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// One of these.
+    /// One of these values.
     ///
     /// # Panics
-    /// Panics where there are none, or more than 256.
+    /// Panics if there are none, or more than 256.
     pub fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
         assert!(all.len() <= 256, "a byte chooses");
         all[usize::from(self.byte()) % all.len()]
     }
 
-    /// Yes or no.
+    /// A boolean.
     pub fn flag(&mut self) -> bool {
         self.byte() & 1 == 1
     }
 
-    /// Up to 255 bytes, their number before them.
+    /// Up to 255 bytes, preceded by their number.
     pub fn bytes(&mut self) -> &'a [u8] {
         let len = self.byte().into();
         self.take(len)
     }
 
-    /// [`Self::bytes`], where they are UTF-8.
+    /// [`Self::bytes`] as text, if they are UTF-8.
     pub fn text(&mut self) -> String {
         String::from_utf8_lossy(self.bytes()).into_owned()
     }
 
-    /// As many bytes as the number before them says.
+    /// As many bytes as the preceding number says.
     pub fn part(&mut self) -> &'a [u8] {
         let len = self.number();
         self.take(usize::try_from(len).unwrap_or(usize::MAX))
     }
 
-    /// All that is left.
+    /// All remaining bytes.
     pub fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)
     }

@@ -1,7 +1,7 @@
-//! What the fuzzer calls: one function for each target, from bytes to a panic, or none.
+//! The fuzz targets: one function each, from bytes to a panic or none.
 //!
-//! `fuzz/` runs them under libFuzzer, on nightly (`scripts/fuzz.sh`); `tests/tests/fuzz_corpus.rs` calls them with what was
-//! found so far, on any Rust. Each does the same for the same bytes, but for tokens and masks, which are random.
+//! `fuzz/` runs them under libFuzzer on nightly (`scripts/fuzz.sh`); `tests/tests/fuzz_corpus.rs` runs the saved inputs on any
+//! Rust. Each target is deterministic, except for tokens and masks, which are random.
 
 mod input;
 pub use input::Input;
@@ -33,7 +33,7 @@ pub mod client;
 
 mod stage;
 
-/// A target: its name, and what it does.
+/// A target: its name and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets; the corpus of each is in `fuzz/corpus/NAME`.

@@ -1,4 +1,4 @@
-//! A server behind the upgrade: any bytes on its sockets, cut and resumed at any time, while its application speaks.
+//! A server behind the upgrade: any bytes on its sockets, which are cut and resumed at any time, while its application sends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use stage::Peer;
 /// Longer than any handshake takes.
 const A_WHILE: Duration = Duration::from_secs(60);
 
-/// The first bytes are the options, the rest what happens.
+/// The first bytes are the options, the rest is the events.
 ///
 /// # Panics
-/// Panics where the server writes what is no sound WebSocket of its protocol, keeps too much, or does not come to an end.
+/// Panics if the server sends invalid WebSocket data or violates its protocol, retains too much, or does not end.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     stage::play(async {
@@ -37,24 +37,24 @@ struct World {
     roomy: bool,
     capacity: usize,
     plain: bool,
-    /// The server's default, which the peer mostly offers.
+    /// The server's default codec, which the peer usually offers.
     default: Arc<dyn Codec>,
-    /// Of the latest socket.
+    /// The codec of the latest socket.
     codec: Arc<dyn Codec>,
     peer: Option<Peer>,
-    /// Sockets that nobody looks at any more, and nobody has closed.
+    /// Sockets that the peer neither reads nor closes.
     half_open: Vec<Peer>,
-    /// What `$open` said last.
+    /// The token of the last `$open`.
     token: Option<String>,
     /// The codec of that session.
     tokens_codec: Arc<dyn Codec>,
-    /// Data frames that have come in the session, and what the server has said to have.
+    /// The data frames that have arrived in the session, and the number that the server has acknowledged.
     received: u64,
     told: u64,
-    /// Whether we have asked for an acknowledgement on this socket.
+    /// Whether the peer has asked for an acknowledgement on this socket.
     asked: bool,
     opened: bool,
-    /// What was offered in the last dial.
+    /// The count in the last resume offer.
     offered: Option<u64>,
     sent: u64,
 }
@@ -145,7 +145,7 @@ impl World {
         assert!(matches!(&frames[..], [frame] if frame.event() == "mine"), "{frames:?}");
     }
 
-    /// A socket on which an upgrade was asked for.
+    /// Opens a socket and requests an upgrade.
     async fn connect(&self, path: &str, protocols: &str, codec: Arc<dyn Codec>) -> Peer {
         let (ours, theirs) = tokio::io::duplex(self.capacity);
         let server = self.server.clone();
@@ -159,7 +159,7 @@ impl World {
         peer
     }
 
-    /// The peer dials once more: as somebody new, or for the session that it had, now and then in another codec.
+    /// The peer dials again: as a new client, or to resume its session, sometimes with another codec.
     async fn dial(&mut self, input: &mut Input<'_>) {
         let kind = input.byte();
         let mut protocols = String::new();
@@ -195,14 +195,14 @@ impl World {
     async fn read(&mut self) {
         let Some(peer) = &mut self.peer else { return };
         for frame in peer.read().await {
-            // In plain mode all are data, and come back as they were sent.
+            // In plain mode all frames are data, and are echoed unchanged.
             if !self.plain {
                 self.came(&frame);
             }
         }
     }
 
-    /// A frame of a session arrived: what it says has to fit to what was said before.
+    /// Checks a frame of a session against the earlier ones.
     fn came(&mut self, frame: &Frame) {
         let text = frame.payload().map(|payload| payload.data().clone()).unwrap_or_default();
         if !self.opened {
@@ -250,11 +250,11 @@ impl World {
         }
     }
 
-    /// The application says something.
+    /// The application sends.
     fn speak(&mut self, input: &mut Input<'_>) {
         self.sent += 1;
         let padding = "x".repeat(input.byte().into());
-        let frame = Frame::new("said", &(self.sent, padding)).expect("it has an image in JSON");
+        let frame = Frame::new("said", &(self.sent, padding)).expect("JSON can represent it");
         match input.byte() % 6 {
             0 | 1 => _ = self.server.broadcast_with("room", &frame, overflow(input)),
             2 => _ = self.server.send("ada", &frame),
@@ -273,14 +273,14 @@ impl World {
         }
     }
 
-    /// The peer reads what is left, somebody else is served as ever, and the server is shut down.
+    /// The peer reads the remaining bytes, another client is served as usual, and the server is shut down.
     async fn end(mut self) {
         self.read().await;
         if self.roomy {
             self.serves_others().await;
         }
         let shutdown = timeout(Duration::from_secs(60), self.server.shutdown(Duration::from_secs(5))).await;
-        assert!(shutdown.is_ok(), "it does not come to an end");
+        assert!(shutdown.is_ok(), "it does not end");
         let stats = self.server.stats();
         assert_eq!((stats.connections, stats.suspended, stats.rooms, stats.retained_bytes), (0, 0, 0, 0));
     }

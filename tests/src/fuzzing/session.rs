@@ -1,4 +1,4 @@
-//! The session alone: any call, with anything, at any time, on either side and in either mode.
+//! The session alone: any call with any arguments at any time, on either side and in either mode.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,17 +16,17 @@ mod checks;
 mod choices;
 use choices::{Millis, close_frame, close_reason, drop_reason, overflow};
 
-/// The session's, or another's.
+/// The session's token, and another one.
 const TOKENS: [&str; 2] = ["abcdefghijklmnopqrstuv", "zzzzzzzzzzzzzzzzzzzzzz"];
 
-/// A transport takes no more than so many frames before it has written them.
+/// The number of frames that a transport accepts before it has written them.
 const BATCH: usize = 64;
 
-/// The first bytes are the configuration, the rest what happens.
+/// The first bytes are the configuration, the rest is the events.
 ///
 /// # Panics
-/// Panics where a bound is broken, a count goes back, the application or the peer is told something twice or out of order, or
-/// the timer stands still.
+/// Panics if a bound is exceeded, a count decreases, the application or the peer gets a duplicate or an event out of order, or
+/// the timer stops.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let mut world = World::new(&mut input);
@@ -37,39 +37,42 @@ pub fn run(data: &[u8]) {
     world.settle();
     world.session.end(CloseReason::Kicked);
     world.take(usize::MAX);
-    assert!(world.session.state() == SessionState::Closed && world.life == Life::After, "an end is told");
+    assert!(
+        world.session.state() == SessionState::Closed && world.life == Life::After,
+        "the end is reported"
+    );
 }
 
-/// A session, its application and its socket, and what they have seen.
+/// A session, its application and its socket, with their observations.
 struct World {
     session: Session,
     config: Arc<SessionConfig>,
     now: Instant,
-    /// Those that were given out.
+    /// The epochs that were reserved.
     epochs: Vec<Epoch>,
-    /// The number of the data frame that the peer sends next, and of the last one that the application has taken.
+    /// The number of the next data frame from the peer, and of the last one that the application has received.
     sends: u64,
     taken: u64,
     life: Life,
-    /// The number of the message that the application sends next, and of the last one that this socket got.
+    /// The number of the next message from the application, and of the last one that this socket got.
     accepts: u64,
     written: u64,
-    /// Plain mode: frames that the socket has, and has not written.
+    /// Plain mode: frames that the socket has accepted and not written yet.
     under_way: usize,
     biggest: usize,
-    /// Where messages stand that are sent to others, too.
+    /// The segments of messages that are shared with other sessions.
     segments: SegmentWriter,
-    /// What was accepted in sessions that were lost.
+    /// The number of frames that lost sessions had accepted.
     lost: u64,
     watched: Vec<u64>,
-    /// The socket on which the peer has asked for an acknowledgement, and was not answered.
+    /// The socket on which the peer waits for an acknowledgement.
     asked: Option<Epoch>,
     /// Whether the attached socket was given a close frame.
     closes: bool,
     before: Seen,
 }
 
-/// What only grows, while the session is the same.
+/// Values that only grow during a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 struct Seen {
     received: u64,
@@ -78,7 +81,7 @@ struct Seen {
     resumed: u64,
 }
 
-/// Where the application is by what it was told.
+/// The session's state according to its events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
     Before,
@@ -167,7 +170,7 @@ impl World {
         let fits = self.session.has_capacity(message.len());
         let open = self.session.is_open();
         let before = self.session.counts().accepted;
-        // Two of three are sent to others, too.
+        // Two of three are shared with other sessions.
         let result = if self.accepts.is_multiple_of(3) {
             self.session.send(message, overflow)
         } else {
@@ -184,7 +187,7 @@ impl World {
         }
     }
 
-    /// What is sent in the place of others, and what has no image.
+    /// Sends a gap in place of frames, or a frame that cannot be encoded.
     fn send_oddly(&mut self, input: &mut Input<'_>) {
         if input.flag() {
             let before = self.session.retained_bytes();
@@ -206,7 +209,7 @@ impl World {
         message.into()
     }
 
-    /// The socket takes so much.
+    /// The socket accepts up to this many frames.
     fn transmit(&mut self, most: usize) {
         let Some(&epoch) = self.epochs.last() else { return };
         for _ in 0..most {
@@ -225,7 +228,7 @@ impl World {
         self.handle(input, frame);
     }
 
-    /// The peer sends a frame of the protocol's own, or what looks like one.
+    /// The peer sends a control frame, or a frame that looks like one.
     fn handle_control(&mut self, input: &mut Input<'_>) {
         let received = self.session.counts().received;
         let event = input.one_of(&["$open", "$ack", "$gap", "$ping", "$pong", "$later", "$sync"]);
@@ -275,13 +278,13 @@ impl World {
         } else if asks {
             self.asked = Some(epoch);
         } else if may_be_fresh && self.session.is_opened() && self.session.counts().received == 0 {
-            // Another session than before, perhaps: it counts anew.
+            // Possibly a new session, whose counts start at 0.
             self.lost += self.before.accepted;
             self.before = Seen { received: 0, accepted: 0, ..self.before };
         }
     }
 
-    /// A socket comes, in order or too late.
+    /// A socket arrives, in order or too late.
     fn attach(&mut self, input: &mut Input<'_>) {
         let kind = input.byte();
         let epoch = match kind & 1 {
@@ -302,7 +305,7 @@ impl World {
         }
     }
 
-    /// The application takes so many events.
+    /// The application receives up to this many events.
     fn take(&mut self, most: usize) {
         for _ in 0..most {
             let Some(event) = self.session.poll_event() else {
@@ -312,7 +315,7 @@ impl World {
         }
     }
 
-    /// Time passes, and nobody looks.
+    /// Time passes without any call.
     fn pass(&mut self, input: &mut Input<'_>) {
         self.now += input.one_of(&[1, 10, 999, 1000, 9_999, 10_000, 30_000, 3_600_000]).millis();
         if input.flag() {
@@ -320,7 +323,7 @@ impl World {
         }
     }
 
-    /// Time passes until the timer goes off, and what is due is done: then it is set for later.
+    /// Time passes until the timer fires, and the due work is done: then its next deadline is later.
     fn timer(&mut self) {
         self.take(usize::MAX);
         if let Some(at) = self.session.poll_timeout() {
@@ -333,7 +336,7 @@ impl World {
         }
     }
 
-    /// The application takes everything, and so does the socket.
+    /// The application receives everything, and so does the socket.
     fn flush(&mut self) {
         let Some(&epoch) = self.epochs.last() else { return };
         for round in 0.. {
@@ -348,8 +351,8 @@ impl World {
         }
         self.session.handle_written(epoch, usize::MAX, 2000, None, self.now);
         if self.session.standing(epoch) == AttachmentState::Attached {
-            assert!(self.asked != Some(epoch) || self.closes, "who asks is answered");
-            assert!(self.session.wants_read(), "nobody else would wake it");
+            assert!(self.asked != Some(epoch) || self.closes, "a request is answered");
+            assert!(self.session.wants_read(), "no other task would wake it");
         }
     }
 
@@ -376,10 +379,10 @@ impl World {
         let (ack, answer) = self.session.handle_close(epoch, frame, self.now);
         assert_eq!(answer.map(|answer| answer.code), code, "the code comes back");
         assert!(ack.is_none_or(|count| count == self.session.counts().received));
-        assert_ne!(self.session.standing(epoch), AttachmentState::Attached, "it has said that it goes");
+        assert_ne!(self.session.standing(epoch), AttachmentState::Attached, "it has announced its close");
     }
 
-    /// The driver has let go of a socket that was lost.
+    /// The driver has dropped a lost socket.
     fn leave(&mut self, input: &mut Input<'_>) {
         let epoch = self.epoch(input);
         if self.session.standing(epoch) != AttachmentState::Attached {
@@ -406,7 +409,7 @@ impl World {
         }
     }
 
-    /// A socket that asked for the session: mostly the last.
+    /// A socket that asked for the session, usually the last one.
     fn epoch(&mut self, input: &mut Input<'_>) -> Epoch {
         let back = usize::from(input.byte() / 64);
         match self.epochs.len().checked_sub(1 + back) {
@@ -419,7 +422,7 @@ impl World {
         }
     }
 
-    /// The network works, and time passes: the timer goes on until nothing is due, or for long.
+    /// The network works, and time passes: the timer runs until nothing is due, or for a long time.
     fn settle(&mut self) {
         self.flush();
         for _ in 0..8 {

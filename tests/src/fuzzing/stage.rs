@@ -1,4 +1,4 @@
-//! Where targets with sockets play: a runtime with paused time, and one end of a stream in memory.
+//! The environment of targets with sockets: a runtime with paused time, and one end of an in-memory stream.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -14,48 +14,48 @@ use tokio::time::{sleep, timeout};
 use super::Input;
 use crate::harness::codecs;
 
-/// Nothing takes so long, of a time that passes only while nobody has anything to do.
+/// Longer than anything takes: the paused clock only advances while all tasks are idle.
 const FOR_EVER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a peer waits for something to happen, when it looks.
+/// How long a peer waits for something to happen before it reads.
 const A_MOMENT: Duration = Duration::from_millis(1);
 
-/// Plays a scene on a runtime of its own, with paused time.
+/// Runs a scene on its own runtime, with paused time.
 ///
 /// # Panics
-/// Panics when it hangs, or leaves a task behind.
+/// Panics if it hangs or leaves a task behind.
 pub(super) fn play(scene: impl Future<Output = ()>) {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.expect("it needs nothing of the system").block_on(async {
         assert!(timeout(FOR_EVER, scene).await.is_ok(), "it hangs");
-        // Tasks that are over are taken down when the runtime has time for it.
+        // Finished tasks are removed when the runtime is next idle.
         sleep(A_MOMENT).await;
         assert_eq!(Handle::current().metrics().num_alive_tasks(), 0, "tasks are left behind");
     });
 }
 
-/// One of the wire formats, the same for the same choice: 0 is JSON, and so are half of all bytes.
+/// One of the wire formats, determined by the choice: 0 and half of all bytes are JSON.
 pub(super) fn codec(choice: u8) -> Arc<dyn Codec> {
     codecs().swap_remove([0, 1, 2, 0][usize::from(choice >> 6)])
 }
 
-/// One end of a WebSocket, spoken by hand: what it writes may be anything, what it reads has to be sound.
+/// A handwritten end of a WebSocket: it may send anything, and checks that it receives valid data.
 #[derive(Debug)]
 pub(super) struct Peer {
     io: DuplexStream,
     role: Role,
     codec: Arc<dyn Codec>,
     decoder: Decoder,
-    /// Not written yet: the other end does not read.
+    /// Not written yet, because the other end does not read.
     pending: Vec<u8>,
-    /// Read, and not decoded yet: the upgrade is not over.
+    /// Read, but not decoded yet: the upgrade is not complete.
     head: Vec<u8>,
     upgraded: bool,
     closed: bool,
 }
 
 impl Peer {
-    /// A peer that reads what `role` reads: [`Role::Client`] is a server's peer.
+    /// Creates a peer with this role: [`Role::Client`] is the peer of a server.
     pub(super) fn new(io: DuplexStream, role: Role, codec: Arc<dyn Codec>) -> Self {
         let decoder = Decoder::new(role, usize::MAX);
         Self {
@@ -70,7 +70,7 @@ impl Peer {
         }
     }
 
-    /// Writes what the other end takes; the rest goes before what comes next.
+    /// Writes as much as the other end accepts; the rest is written before later bytes.
     pub(super) async fn write(&mut self, bytes: &[u8]) {
         self.pending.extend_from_slice(bytes);
         while !self.pending.is_empty() {
@@ -82,7 +82,7 @@ impl Peer {
         }
     }
 
-    /// Writes a frame, masked where it has to be.
+    /// Writes a frame, masked if the role requires it.
     pub(super) async fn write_frame(&mut self, frame: &[u8]) {
         match self.role {
             Role::Server => self.write(frame).await,
@@ -90,12 +90,12 @@ impl Peer {
         }
     }
 
-    /// Nothing more will be written.
+    /// Finishes writing.
     pub(super) async fn finish(&mut self) {
         timeout(A_MOMENT, self.io.shutdown()).await.ok();
     }
 
-    /// The head of the HTTP message, and what has come so far of what is behind it; `None` when it does not come.
+    /// Reads the head of the HTTP message, and any bytes after it; `None` if none arrives.
     pub(super) async fn read_head(&mut self, patience: Duration) -> Option<Vec<u8>> {
         let reading = async {
             loop {
@@ -111,15 +111,15 @@ impl Peer {
         timeout(patience, reading).await.ok().flatten()
     }
 
-    /// From here on the stream is a WebSocket.
+    /// Switches the stream to WebSocket.
     pub(super) fn upgrade(&mut self) {
         self.upgraded = true;
     }
 
-    /// Reads what is there, and returns its frames.
+    /// Reads available bytes, and returns their frames.
     ///
     /// # Panics
-    /// Panics where it is no sound WebSocket, a message is no frame, or something follows a close.
+    /// Panics if the WebSocket data is invalid, a message is not a frame, or bytes follow a close.
     pub(super) async fn read(&mut self) -> Vec<Frame> {
         let mut frames = Vec::new();
         let mut bytes = std::mem::take(&mut self.head);
@@ -137,11 +137,11 @@ impl Peer {
 
     fn decode(&mut self, mut bytes: &mut [u8], frames: &mut Vec<Frame>) {
         assert!(!self.closed || bytes.is_empty(), "nothing follows a close");
-        while let Some(incoming) = self.decoder.decode(&mut bytes).expect("what we write is sound") {
+        while let Some(incoming) = self.decoder.decode(&mut bytes).expect("our data is valid") {
             assert!(!self.closed, "nothing follows a close");
             match incoming {
                 Incoming::Message(message) => {
-                    frames.push(self.codec.decode(message).expect("what we write are frames"));
+                    frames.push(self.codec.decode(message).expect("our messages are frames"));
                 }
                 Incoming::Close(_) => {
                     self.closed = true;
@@ -153,13 +153,13 @@ impl Peer {
     }
 }
 
-/// A WebSocket frame that may be anything, mostly a sound one: not masked yet.
+/// Any WebSocket frame, usually a valid one, not masked yet.
 pub(super) fn any_frame(input: &mut Input<'_>, codec: &dyn Codec) -> Bytes {
     match input.byte() % 6 {
         0 => ws::encode_message(MessageKind::Text, input.bytes()),
         1 => ws::encode_message(MessageKind::Binary, input.bytes()),
         2 => {
-            let frame = Frame::new("n", &input.number()).expect("it has an image in JSON");
+            let frame = Frame::new("n", &input.number()).expect("JSON can represent it");
             data(&frame, codec)
         }
         3 => {
@@ -175,7 +175,7 @@ pub(super) fn any_frame(input: &mut Input<'_>, codec: &dyn Codec) -> Bytes {
     }
 }
 
-/// A control frame with a payload that fits, mostly.
+/// A control frame, usually with a valid payload.
 pub(super) fn any_control(input: &mut Input<'_>, codec: &dyn Codec) -> Bytes {
     let (event, json) = match input.byte() % 6 {
         5 => return encoded(codec.encode_control("$sync", None)),
@@ -200,17 +200,17 @@ pub(super) fn any_control(input: &mut Input<'_>, codec: &dyn Codec) -> Bytes {
     encoded(codec.encode_control(event, Some(json.into())))
 }
 
-/// Waits, for one of several times.
+/// Sleeps for one of several durations.
 pub(super) async fn pause(input: &mut Input<'_>) {
     sleep(Duration::from_millis(input.one_of(&[1, 20, 1_000, 5_000, 10_000, 31_000, 100_000]))).await;
 }
 
-/// A frame as it is, in one WebSocket frame.
+/// Encodes a frame into a single WebSocket frame.
 pub(super) fn data(frame: &Frame, codec: &dyn Codec) -> Bytes {
     encoded(codec.encode(frame))
 }
 
 fn encoded(message: Result<Message, EncodeError>) -> Bytes {
-    let message = message.expect("JSON has an image in each format");
+    let message = message.expect("each format can represent JSON");
     ws::encode_message(message.kind, &message.data)
 }

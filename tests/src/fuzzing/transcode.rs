@@ -1,4 +1,4 @@
-//! From JSON to MessagePack and back: the same value, as other readers see it.
+//! Transcoding between JSON and MessagePack preserves values, as other parsers see them.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -10,13 +10,13 @@ use serde_json::{Number, Value};
 
 use super::Input;
 
-/// What is deeper has no image.
+/// Deeper values cannot be represented.
 const MAX_DEPTH: usize = 128;
 
-/// The first byte says which format the rest is in.
+/// The first byte chooses the format of the rest.
 ///
 /// # Panics
-/// Panics where a translation is not what another reader takes for the same value.
+/// Panics if another parser reads a different value from the transcoded payload.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let from_json = !input.flag();
@@ -30,50 +30,50 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// A JSON text to MessagePack, and back.
+/// Transcodes a JSON text to MessagePack and back.
 fn json(payload: &Payload) {
     let value = serde_json::from_slice::<Value>(payload.data());
     let Some(there) = through(&MsgpackCodec, payload) else {
-        return assert!(depth(payload.data()) > MAX_DEPTH, "it has an image");
+        return assert!(depth(payload.data()) > MAX_DEPTH, "it can be represented");
     };
     assert_eq!(there.format(), PayloadFormat::Msgpack);
-    // An independent reader may refuse what is not wholly Unicode, or beyond a float; and what is deep.
+    // The other parser may refuse invalid Unicode, numbers beyond the range of a float, and deep nesting.
     let Ok(value) = value else { return };
-    let read: Value = rmp_serde::from_slice(there.data()).expect("another reader takes it");
+    let read: Value = rmp_serde::from_slice(there.data()).expect("another parser accepts it");
     assert!(is_same(&value, &read), "{value} became {read}");
-    let back = through(&JsonCodec, &there).expect("what came from JSON goes back");
-    let again: Value = serde_json::from_slice(back.data()).expect("another reader takes it");
+    let back = through(&JsonCodec, &there).expect("a value from JSON can be represented in JSON");
+    let again: Value = serde_json::from_slice(back.data()).expect("another parser accepts it");
     assert!(is_same(&value, &again), "{value} came back as {again}");
-    assert_eq!(through(&MsgpackCodec, &back), Some(there), "and nothing changes any more");
+    assert_eq!(through(&MsgpackCodec, &back), Some(there), "the second round changes nothing");
 }
 
-/// A value of MessagePack to JSON.
+/// Transcodes a MessagePack value to JSON.
 fn msgpack(payload: &Payload) {
     if payload.format() == PayloadFormat::Bytes {
-        let there = through(&JsonCodec, payload).expect("bytes have an image");
+        let there = through(&JsonCodec, payload).expect("MessagePack has a JSON representation");
         return assert_eq!(&there.to_bytes().expect("base64"), payload.data());
     }
     let Some(there) = through(&JsonCodec, payload) else { return };
     let text = str::from_utf8(there.data()).expect("JSON is UTF-8");
-    serde_json::from_str::<IgnoredAny>(text).expect("another reader takes it");
-    // It has no `bin`, no ext, and no key that is no string.
+    serde_json::from_str::<IgnoredAny>(text).expect("another parser accepts it");
+    // JSON has no `bin`, no ext, and no keys other than strings.
     if let (Ok(value), Ok(read)) =
         (rmp_serde::from_slice::<Value>(payload.data()), serde_json::from_str::<Value>(text))
     {
         assert!(is_same(&value, &read), "{value} became {read}");
     }
-    let back = through(&MsgpackCodec, &there).expect("what is no deeper goes back");
-    assert_eq!(through(&JsonCodec, &back), Some(there), "and nothing changes any more");
+    let back = through(&MsgpackCodec, &there).expect("a value within the depth limit can be represented");
+    assert_eq!(through(&JsonCodec, &back), Some(there), "the second round changes nothing");
 }
 
-/// The payload as it comes out of a codec at the other end; `None` where it has no image.
+/// The payload after encoding and decoding; `None` if the codec cannot represent it.
 fn through(codec: &dyn Codec, payload: &Payload) -> Option<Payload> {
     let message = codec.encode(&Frame::event_only("e").with_payload(payload.clone())).ok()?;
     let frame = codec.decode(message).expect("what was encoded can be decoded");
     Some(frame.payload().expect("it had a payload").clone())
 }
 
-/// How many arrays and objects stand inside each other.
+/// The nesting depth of arrays and objects.
 fn depth(json: &[u8]) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
     for byte in json {
@@ -101,7 +101,7 @@ fn is_same(one: &Value, other: &Value) -> bool {
         (Value::Object(one), Value::Object(other)) => {
             one.len() == other.len()
                 && one.iter().all(|(name, one)| {
-                    // The other reader takes a `bin` that is a key for text where it is UTF-8.
+                    // The other parser reads a `bin` key as text if it is UTF-8.
                     let other = other.get(name).or_else(|| other.get(&BASE64_STANDARD.encode(name)));
                     other.is_some_and(|other| is_same(one, other))
                 })
@@ -110,7 +110,7 @@ fn is_same(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// Integers to their last digit; serde_json may miss a float by its last bit, here at both ends.
+/// Compares integers exactly; serde_json may round the last bit of a float.
 fn is_same_number(one: &Number, other: &Number) -> bool {
     if !one.is_f64() && !other.is_f64() {
         return one == other;

@@ -9,10 +9,10 @@ use tokio::time::{Instant, sleep};
 use super::{Input, stage};
 use crate::harness;
 
-/// The first bytes say in which pieces the rest is written, and whether the stream ends behind it.
+/// The first bytes choose the pieces in which the rest is written, and whether the stream ends afterwards.
 ///
 /// # Panics
-/// Panics where the server neither answers nor closes, or answers with anything but HTTP.
+/// Panics if the server neither answers nor closes, or answers anything but HTTP.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let (piece, capacity) = (usize::from(input.byte()).max(1), input.one_of(&[1024, 16, 64 * 1024]));
@@ -38,7 +38,7 @@ pub fn run(data: &[u8]) {
                 writing.shutdown().await.ok();
             }
         };
-        // Where it was upgraded, nobody answers the server's pings: it hangs up, too.
+        // After an upgrade, the peer answers no ping, so the server closes, too.
         let read = async { reading.read_to_end(&mut answer).await.ok() };
         tokio::join!(server.serve_connection(theirs), write, read);
         assert!(since.elapsed() < Duration::from_secs(90), "it took {:?}", since.elapsed());
@@ -47,14 +47,14 @@ pub fn run(data: &[u8]) {
     });
 }
 
-/// Nothing, or the head of an HTTP response.
+/// Checks that the answer is empty, or the head of an HTTP response.
 fn check(answer: &[u8], capacity: usize) {
     if answer.is_empty() {
         return;
     }
     let text = String::from_utf8_lossy(answer);
     let Some((head, _)) = text.split_once("\r\n\r\n") else {
-        // hyper hangs up on a body that is none, and what did not fit into the pipe by then is never written.
+        // hyper closes the connection after an invalid body, and bytes that did not fit into the pipe by then are never written.
         return assert!(answer.len() >= capacity, "no whole head: {text}");
     };
     let status = text.strip_prefix("HTTP/1.1 ").or_else(|| text.strip_prefix("HTTP/1.0 "));

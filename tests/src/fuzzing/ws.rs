@@ -4,10 +4,11 @@ use rejoin_core::ws::{self, Decoder, FrameError, Incoming, Role};
 
 use super::Input;
 
-/// The first byte chooses the role, the second the limit, then come the sizes of the pieces; the rest is what was read.
+/// The first byte chooses the role, the second the limit; then come the sizes of the pieces, and the rest is the stream.
 ///
 /// # Panics
-/// Panics where pieces make a difference, more is held than has come, or what was decoded does not encode to the same.
+/// Panics if the pieces make a difference, more bytes are held than have arrived, or a decoded message does not encode to the
+/// same bytes.
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let role = input.one_of(&[Role::Server, Role::Client]);
@@ -30,7 +31,7 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Decodes pieces of these sizes, over and over; without sizes, everything at once.
+/// Decodes the stream in pieces of these sizes, repeatedly; without sizes, all at once.
 fn decode(role: Role, limit: usize, stream: &[u8], sizes: &[u8]) -> (Vec<Incoming>, Option<FrameError>) {
     let mut decoder = Decoder::new(role, limit);
     let mut stream = stream.to_vec();
@@ -57,7 +58,7 @@ fn decode(role: Role, limit: usize, stream: &[u8], sizes: &[u8]) -> (Vec<Incomin
     (seen, None)
 }
 
-/// What our own encoder makes of it is read as the same.
+/// The message round-trips through our own encoder.
 fn round_trip(role: Role, incoming: &Incoming) {
     let frame = match incoming {
         Incoming::Message(message) => {

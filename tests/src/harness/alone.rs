@@ -1,4 +1,4 @@
-//! [`alone`]: a scenario by itself in this process, that has to leave nothing behind.
+//! [`alone`]: runs a scenario by itself in this process, and checks that it leaves nothing behind.
 
 use std::fs;
 use std::future::Future;
@@ -7,22 +7,22 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Handle};
 
-/// Sockets are counted for the whole process: one scenario at a time.
+/// Sockets are counted for the whole process, so only one scenario may run at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// How long what ends may take to be gone. Only a scenario that fails waits so long.
+/// How long tasks and sockets may take to disappear. Only a failing scenario waits this long.
 const LINGERING: Duration = Duration::from_secs(20);
 
-/// Runs a scenario on a runtime of its own, with no other scenario beside it. When it has ended, so have the tasks that it
-/// started, and its sockets are closed.
+/// Runs a scenario on its own runtime, with no other scenario in parallel. When it returns, all its tasks must have ended and all
+/// its sockets must be closed.
 ///
 /// # Panics
 /// Panics when the scenario does, and when it leaves a task or a socket behind.
 pub fn alone(scenario: impl Future<Output = ()>) {
-    // One that failed has left its runtime, and all that was in it.
+    // A scenario that failed has dropped its runtime with everything in it.
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("the system has threads to give").block_on(async {
+    runtime.expect("the system can start a thread").block_on(async {
         let before = Baseline::now();
         scenario.await;
         if let Err(left) = before.restored(LINGERING).await {
@@ -31,16 +31,16 @@ pub fn alone(scenario: impl Future<Output = ()>) {
     });
 }
 
-/// What there is in this process, as against later.
+/// The tasks and sockets at one moment, to compare with a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Baseline {
     tasks: usize,
-    /// 0 where the system does not tell.
+    /// 0 if the system does not report it.
     sockets: usize,
 }
 
 impl Baseline {
-    /// The tasks of the current runtime, and the sockets of the process.
+    /// Counts the tasks of the current runtime and the sockets of the process.
     ///
     /// # Panics
     /// Panics outside a runtime.
@@ -48,8 +48,8 @@ impl Baseline {
         Self { tasks: Handle::current().metrics().num_alive_tasks(), sockets: sockets() }
     }
 
-    /// Waits until there is no more than there was. A task that has said its last word is counted until its worker has let go
-    /// of it: that is all that may take a moment.
+    /// Waits until there are no more tasks and sockets than at the baseline. A task that has finished is counted until its worker
+    /// drops it, which may take a moment.
     ///
     /// # Errors
     /// Says what is left when `patience` has passed.

@@ -1,4 +1,4 @@
-//! All wire formats, for who picks one.
+//! All wire formats, to pick one.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use rejoin_client::{
     Codec, DecodeError, EncodeError, Frame, JsonCodec, Message, MsgpackCodec, ProtobufCodec,
 };
 
-/// All of them. A server may support each; a client picks one.
+/// Returns all codecs. A server may support all of them; a client picks one.
 pub fn codecs() -> Vec<Arc<dyn Codec>> {
     vec![Arc::new(JsonCodec), Arc::new(MsgpackCodec), Arc::new(ProtobufCodec)]
 }

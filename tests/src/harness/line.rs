@@ -15,11 +15,10 @@ use tokio::task::JoinSet;
 use super::relay;
 use super::wire::{Condition, End, Wire};
 
-/// The network between one client and a server. Whatever is done to it is done to the latest connection.
+/// The network between one client and a server. Faults apply to the latest connection.
 ///
-/// In memory from end to end it works with paused time, and does the same each time. Between sockets it is a proxy that
-/// [listens](Self::listen), and leads to an address: what it does with bytes is the same, and what the operating system does
-/// with them comes on top.
+/// In memory it works with paused time, and is deterministic. Between sockets it is a proxy that [listens](Self::listen) and
+/// connects to an address: it treats bytes in the same way, and the operating system adds its own effects.
 #[derive(Debug, Clone)]
 pub struct Line {
     state: Arc<Mutex<State>>,
@@ -29,31 +28,31 @@ pub struct Line {
 #[derive(Debug)]
 struct State {
     target: Target,
-    /// Where it listens.
+    /// The address on which it listens.
     front: Option<SocketAddr>,
-    /// What passes bytes on between it and sockets.
+    /// The tasks that pass bytes between the line and sockets.
     relays: JoinSet<()>,
     dials: Dials,
     capacity: usize,
-    /// By direction.
+    /// Indexed by direction.
     latency: [Duration; 2],
     rate: [Option<u32>; 2],
     /// The latest connection.
     wire: Option<Arc<Wire>>,
-    /// Ends that nobody serves.
+    /// Ends of connections that no server has accepted.
     swallowed: Vec<End>,
     held: Vec<Arc<Wire>>,
     stalled: Vec<(Direction, Arc<Wire>)>,
     cuts: Option<Cuts>,
 }
 
-/// Where a line leads.
+/// The destination of a line.
 #[derive(Debug, Clone)]
 #[allow(clippy::exhaustive_enums, reason = "these are all")]
 pub enum Target {
-    /// To a server in this process, without a socket.
+    /// A server in this process, without a socket.
     Memory(Server),
-    /// To whatever listens there.
+    /// The listener at this address.
     Socket(SocketAddr),
 }
 
@@ -69,7 +68,7 @@ impl From<SocketAddr> for Target {
     }
 }
 
-/// Where bytes go.
+/// The direction of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a connection has two directions")]
 pub enum Direction {
@@ -84,21 +83,21 @@ impl Direction {
     pub const BOTH: [Self; 2] = [Self::ToServer, Self::ToClient];
 }
 
-/// What becomes of dials.
+/// What happens to dials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "these are all")]
 pub enum Dials {
-    /// The server gets them.
+    /// They reach the server.
     Served,
-    /// They fail: over a socket by a reset.
+    /// They fail; over a socket, with a reset.
     Refused,
-    /// They succeed, and nothing more ever happens.
+    /// They succeed, and no byte is ever answered.
     Swallowed,
-    /// They succeed, and nothing passes until they are served.
+    /// They succeed, and no byte passes until dials are served again.
     Held,
 }
 
-/// Connections that fail at a random byte.
+/// Random failures of connections.
 #[derive(Debug)]
 struct Cuts {
     rng: SmallRng,
@@ -106,7 +105,7 @@ struct Cuts {
 }
 
 impl Line {
-    /// A line that leads to this server.
+    /// Creates a line to this server.
     pub fn to(target: impl Into<Target>) -> Self {
         let state = State {
             target: target.into(),
@@ -125,17 +124,17 @@ impl Line {
         Self { state: Arc::new(Mutex::new(state)), dialled: watch::Sender::new(0) }
     }
 
-    /// With room for so many bytes under way in each direction, on connections to come.
+    /// Sets how many bytes can be in transit in each direction, for later connections.
     #[must_use]
     pub fn with_capacity(self, bytes: usize) -> Self {
         self.lock().capacity = bytes;
         self
     }
 
-    /// Lets sockets dial it, too, on a port of its own, until [`Self::close`].
+    /// Also accepts sockets, on its own port, until [`Self::close`].
     ///
     /// # Errors
-    /// Fails when there is no port.
+    /// Fails if no port is free.
     pub fn listen(&self) -> io::Result<SocketAddr> {
         let listener = relay::listen(self.lock().capacity)?;
         let addr = listener.local_addr()?;
@@ -146,13 +145,13 @@ impl Line {
         Ok(addr)
     }
 
-    /// Tears down whatever has to do with sockets.
+    /// Closes the listener and all tasks that serve sockets.
     pub async fn close(&self) {
         let mut relays = std::mem::take(&mut self.lock().relays);
         relays.shutdown().await;
     }
 
-    /// A client on this line, which asks for this path and query. It dials the socket where there is one.
+    /// A client on this line that requests this path and query. It dials the socket if the line listens.
     pub fn client(&self, path_and_query: &str) -> ClientBuilder {
         if let Some(front) = self.lock().front {
             return Client::builder(format!("ws://{front}{path_and_query}")).seed(1);
@@ -164,17 +163,17 @@ impl Line {
         })
     }
 
-    /// A connection, with the server's end served: for clients that are not ours.
+    /// Opens a connection whose other end is served, for clients other than ours.
     ///
     /// # Errors
-    /// Fails when dials are refused.
+    /// Fails if dials are refused.
     pub fn dial(
         &self,
     ) -> io::Result<impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + use<>> {
         self.open()
     }
 
-    /// The client's end of a new connection.
+    /// Opens a connection, and returns the client's end.
     pub(super) fn open(&self) -> io::Result<End> {
         self.dialled.send_modify(|dials| *dials += 1);
         let mut state = self.lock();
@@ -206,19 +205,19 @@ impl Line {
         Ok(ours)
     }
 
-    /// Passes bytes on for as long as the line is there.
+    /// Runs a relay for the lifetime of the line.
     pub(super) fn spawn(&self, relay: impl Future<Output = ()> + Send + 'static) {
         let relays = &mut self.lock().relays;
         while relays.try_join_next().is_some() {}
         relays.spawn(relay);
     }
 
-    /// From now on dials get to another server.
+    /// Connects later dials to another server.
     pub fn lead_to(&self, target: impl Into<Target>) {
         self.lock().target = target.into();
     }
 
-    /// What becomes of dials from now on.
+    /// Sets what happens to later dials.
     pub fn set_dials(&self, dials: Dials) {
         let mut state = self.lock();
         state.dials = dials;
@@ -230,7 +229,7 @@ impl Line {
         }
     }
 
-    /// How often the client has dialled.
+    /// The number of dials so far.
     pub fn dials(&self) -> usize {
         *self.dialled.borrow()
     }
@@ -240,7 +239,7 @@ impl Line {
         self.lock().wire.is_some()
     }
 
-    /// Waits until the client has dialled so often.
+    /// Waits until the client has dialled this many times.
     ///
     /// # Panics
     /// Panics when it does not.
@@ -250,34 +249,34 @@ impl Line {
         super::within("dial", waiting).await.expect("the sender is ours");
     }
 
-    /// Resets the connection: both ends see it at once, and what is under way is lost.
+    /// Resets the connection: both ends see it at once, and bytes in transit are lost.
     pub fn cut(&self) {
         self.wire().become_(Condition::Reset);
     }
 
-    /// Ends the connection: what is under way arrives, then both ends see the end of the stream.
+    /// Ends the connection: bytes in transit arrive, then both ends see the end of the stream.
     pub fn finish(&self) {
         self.wire().become_(Condition::Finished);
     }
 
-    /// Has the connection become this.
+    /// Changes the condition of the connection.
     pub fn fail(&self, how: Condition) {
         self.wire().become_(how);
     }
 
-    /// From now on bytes vanish, and nobody is told.
+    /// From now on bytes vanish, and neither end notices.
     pub fn half_open(&self) {
         self.wire().become_(Condition::HalfOpen);
     }
 
-    /// Holds up what is under way in one direction, until [`Self::release`] or a cut.
+    /// Stalls bytes in one direction, until [`Self::release`] or a cut.
     pub fn stall(&self, direction: Direction) {
         let wire = self.wire();
         wire.stall(direction, true);
         self.lock().stalled.push((direction, wire));
     }
 
-    /// Lets go what [`Self::stall`] holds up, on earlier connections, too: it comes late.
+    /// Releases the bytes that [`Self::stall`] holds back, also on earlier connections, where they arrive late.
     pub fn release(&self, direction: Direction) {
         self.lock().stalled.retain(|(stalled, wire)| {
             let released = *stalled == direction;
@@ -288,7 +287,7 @@ impl Line {
         });
     }
 
-    /// From now on bytes take so long in one direction, on connections to come too. What is under way is not overtaken.
+    /// Sets the latency in one direction, also for later connections. Bytes in transit are not overtaken.
     pub fn set_latency(&self, direction: Direction, latency: Duration) {
         let mut state = self.lock();
         state.latency[direction as usize] = latency;
@@ -297,7 +296,7 @@ impl Line {
         }
     }
 
-    /// From now on so many bytes pass in a second in one direction, on connections to come too; `None`: as many as come.
+    /// Sets the bytes per second in one direction, also for later connections; `None` is unlimited.
     pub fn set_rate(&self, direction: Direction, rate: Option<u32>) {
         let mut state = self.lock();
         state.rate[direction as usize] = rate;
@@ -306,18 +305,18 @@ impl Line {
         }
     }
 
-    /// Resets the connection when so many more bytes have arrived in one direction.
+    /// Resets the connection when this many more bytes have arrived in one direction.
     pub fn cut_after(&self, direction: Direction, bytes: usize) {
         self.fail_after(direction, bytes, Condition::Reset);
     }
 
-    /// Has the connection become this when so many more bytes have arrived in one direction.
+    /// Changes the condition of the connection when this many more bytes have arrived in one direction.
     pub fn fail_after(&self, direction: Direction, bytes: usize, then: Condition) {
         self.wire().limit(direction, bytes, then);
     }
 
-    /// From now on each connection fails after a random number of bytes in one direction, `mean` on average: it is reset,
-    /// ends, or stays half open. The same seed gives the same numbers.
+    /// From now on each connection fails after a random number of bytes in one direction, `mean` on average: it is reset, ends,
+    /// or becomes half-open. The same seed gives the same numbers.
     pub fn cut_at_random(&self, seed: u64, mean: usize) {
         let mut state = self.lock();
         let mut cuts = Cuts { rng: SmallRng::seed_from_u64(seed), mean };
@@ -327,7 +326,7 @@ impl Line {
         state.cuts = Some(cuts);
     }
 
-    /// No more random cuts, on connections to come.
+    /// Stops random cuts on later connections.
     pub fn heal(&self) {
         self.lock().cuts = None;
     }

@@ -1,4 +1,4 @@
-//! [`MetricsLog`]: what a server tells its metrics.
+//! [`MetricsLog`]: records the calls of a server's metrics hooks.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rejoin_server::{CallbackKind, CloseReason, DropReason, Metrics, ResumeRefused, StatusCode};
 
-/// What a server tells its metrics: what happened, in words, and what was counted, in sums. Clones are the same log.
+/// Records the calls of a server's metrics hooks: events as texts, counters as sums. Clones share one log.
 #[derive(Debug, Clone, Default)]
 pub struct MetricsLog(Arc<Mutex<State>>);
 
@@ -20,23 +20,23 @@ struct State {
 }
 
 impl MetricsLog {
-    /// What happened since the last call: the hook, and what it was told.
+    /// The hooks that were called since the last call, with their arguments.
     pub fn happened(&self) -> Vec<String> {
         std::mem::take(&mut self.lock().happened)
     }
 
-    /// The sum of what was counted under this name so far: `received`, `received_bytes`, `sent`, `sent_bytes`, `replayed`,
-    /// `broadcasts`, `broadcast_bytes`, `broadcast_receivers`, `frames_dropped`, `gap_sent`, `gap_received`, `retained_bytes`.
+    /// The sum of a counter so far: `received`, `received_bytes`, `sent`, `sent_bytes`, `replayed`, `broadcasts`,
+    /// `broadcast_bytes`, `broadcast_receivers`, `frames_dropped`, `gap_sent`, `gap_received`, `retained_bytes`.
     pub fn sum(&self, name: &str) -> i64 {
         self.lock().sums.get(name).copied().unwrap_or_default()
     }
 
-    /// How full send buffers were, since the last call.
+    /// The reported fill levels of send buffers since the last call.
     pub fn buffer(&self) -> Vec<(usize, usize)> {
         std::mem::take(&mut self.lock().buffer)
     }
 
-    /// The callbacks that finished since the last call, and how long they took.
+    /// The callbacks that have finished since the last call, with their durations.
     pub fn callbacks(&self) -> Vec<(CallbackKind, Duration)> {
         std::mem::take(&mut self.lock().callbacks)
     }

@@ -1,8 +1,8 @@
-//! What the scenarios stand on: a server that writes down what it is told, lines that fail on demand, and words for what
-//! either side is told, so that a scenario reads as a script.
+//! The basis of the scenarios: a server that records its callbacks, connections that fail on demand, and texts for the events on
+//! both sides, so that a scenario reads like a script.
 //!
-//! [`Line`] is a network in memory, for paused time, or between sockets; [`Proxy`] stands between sockets. A scenario that runs [`alone`] has
-//! to leave nothing behind.
+//! [`Line`] is a network in memory with paused time, or between sockets; [`Proxy`] is a proxy between sockets. A scenario that
+//! runs [`alone`] must leave nothing behind.
 
 mod alone;
 pub use alone::{Baseline, alone};
@@ -34,10 +34,10 @@ pub use words::{describe, next, next_event, number, numbers, read_numbers};
 use std::future::Future;
 use std::time::Duration;
 
-/// How long anything may take to happen. Only a scenario that fails waits so long.
+/// How long any expected event may take. Only a failing scenario waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Waits for what has to happen.
+/// Waits for an expected event.
 ///
 /// # Panics
 /// Panics when it does not happen within [`PATIENCE`].

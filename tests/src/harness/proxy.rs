@@ -14,8 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-/// A TCP proxy between a client and a server. Whatever is done to it is done to the latest connection. It ends, with its
-/// connections, when it is dropped.
+/// A TCP proxy between a client and a server. Faults apply to the latest connection. Dropping it closes its connections.
 #[derive(Debug)]
 pub struct Proxy {
     addr: SocketAddr,
@@ -26,18 +25,18 @@ pub struct Proxy {
 #[derive(Debug)]
 struct Shared {
     server: SocketAddr,
-    /// Who has the latest connection fail.
+    /// Sends faults to the task of the latest connection.
     latest: Mutex<Option<mpsc::UnboundedSender<Order>>>,
     cuts: Mutex<Option<Cuts>>,
-    /// Connections that have failed by a random cut.
+    /// The number of connections that have failed at random.
     failed: watch::Sender<usize>,
-    /// Bytes that were read from half-open connections.
+    /// The number of bytes that were read from half-open connections.
     swallowed: watch::Sender<usize>,
-    /// Connections do not get to the server.
+    /// Whether connections are held back from the server.
     holding: watch::Sender<bool>,
 }
 
-/// A fault that the scenario orders.
+/// A fault that the scenario requests.
 #[derive(Debug)]
 struct Order {
     fault: Fault,
@@ -52,7 +51,7 @@ pub enum Fault {
     Reset,
     /// Both sockets are closed.
     Close,
-    /// Bytes are read, and vanish.
+    /// Bytes are read and discarded.
     HalfOpen,
 }
 
@@ -63,7 +62,7 @@ struct Cuts {
     left: usize,
 }
 
-/// A fault that is to come.
+/// A planned fault.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
     fault: Fault,
@@ -72,10 +71,10 @@ struct Plan {
 }
 
 impl Proxy {
-    /// A proxy before this server, on a port of its own.
+    /// Starts a proxy in front of this server, on its own port.
     ///
     /// # Errors
-    /// Fails when there is no port.
+    /// Fails if no port is free.
     pub async fn start(server: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let addr = listener.local_addr()?;
@@ -91,38 +90,38 @@ impl Proxy {
         Ok(Self { addr, shared, accepting })
     }
 
-    /// Where clients dial.
+    /// The address to dial.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Keeps connections to come from the server, until [`Self::release`].
+    /// Holds later connections back from the server, until [`Self::release`].
     pub fn hold(&self) {
         self.shared.holding.send_replace(true);
     }
 
-    /// Lets those that are held get to the server.
+    /// Connects the held connections to the server.
     pub fn release(&self) {
         self.shared.holding.send_replace(false);
     }
 
-    /// Has the latest connection fail. When it returns, it has failed; one that was gone already stays so.
+    /// Makes the latest connection fail, and returns when it has. A connection that has already ended stays as it is.
     ///
     /// # Panics
-    /// Panics when there was none.
+    /// Panics if there was no connection.
     pub async fn fail(&self, fault: Fault) {
         let latest = self.shared.latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (done, failed) = oneshot::channel();
         let latest = latest.expect("the client has dialled");
         latest.send(Order { fault, done }).ok();
-        // An order that comes while the connection ends by itself may be neither taken nor dropped.
+        // If the connection ends by itself at this moment, the order may be neither taken nor dropped.
         tokio::select! {
             _ = failed => {}
             () = latest.closed() => {}
         }
     }
 
-    /// Waits until half-open connections have swallowed so many bytes.
+    /// Waits until half-open connections have discarded this many bytes.
     ///
     /// # Panics
     /// Panics when they do not.
@@ -139,7 +138,7 @@ impl Proxy {
         *self.shared.cuts.lock().unwrap_or_else(PoisonError::into_inner) = Some(cuts);
     }
 
-    /// How many connections have failed at random.
+    /// The number of connections that have failed at random.
     pub fn failed(&self) -> usize {
         *self.shared.failed.borrow()
     }
@@ -178,7 +177,7 @@ impl Shared {
         let mut server = server.into_split();
         let limit = |to_server| plan.filter(|plan| plan.to_server == to_server).map(|plan| plan.bytes);
         let (reached, order) = tokio::select! {
-            // First, so that nothing passes after an order.
+            // Checked first, so that no byte passes after an order.
             biased;
             Some(order) = ordered.recv() => (false, Some(order)),
             reached = pump(&mut client.0, &mut server.1, limit(true)) => (reached, None),
@@ -208,7 +207,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Reads, and forgets, until the peer is gone.
+    /// Reads and discards bytes until the peer closes.
     async fn swallow(&self, from: &mut OwnedReadHalf) {
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(read @ 1..) = from.read(&mut buffer).await {
@@ -230,22 +229,22 @@ impl Shared {
     }
 }
 
-/// Without a FIN before the RST.
+/// Closes with a RST and without a FIN.
 fn reset((input, output): (OwnedReadHalf, OwnedWriteHalf)) -> io::Result<()> {
     SockRef::from(input.as_ref()).set_linger(Some(Duration::ZERO))?;
     output.forget();
     Ok(())
 }
 
-/// The order is carried out.
+/// Reports that an order has been carried out.
 fn tell(done: Option<oneshot::Sender<()>>) {
     if let Some(done) = done {
-        // A scenario that does not wait for it is none the worse.
+        // The scenario may have stopped waiting.
         done.send(()).ok();
     }
 }
 
-/// Passes bytes on. Returns whether it has passed as many as it may; otherwise a peer has closed, or is gone.
+/// Passes bytes on. Returns whether the limit has been reached; otherwise a peer has closed or failed.
 async fn pump(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, limit: Option<usize>) -> bool {
     let mut left = limit;
     let mut buffer = vec![0; 16 * 1024];

@@ -1,4 +1,4 @@
-//! [`Recorder`]: what a server tells its application, in a channel.
+//! [`Recorder`]: records a server's callbacks in a channel.
 
 use std::fmt;
 
@@ -9,23 +9,23 @@ use tokio::sync::mpsc;
 
 use super::words::describe_frame;
 
-/// What a server tells its application, in the order in which it does.
+/// A server's callbacks, in order.
 #[derive(Debug)]
 pub struct Recorder {
     happenings: mpsc::UnboundedReceiver<Happening>,
 }
 
-/// One callback.
+/// A recorded callback.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Happening {
-    /// Whose it is.
+    /// Its connection.
     pub connection: Connection,
-    /// Which it is.
+    /// Its kind.
     pub what: What,
 }
 
-/// Which callback.
+/// The kind of a callback, with its arguments.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum What {
@@ -43,7 +43,7 @@ pub enum What {
     Disconnected(CloseReason),
 }
 
-/// Accepts everyone. The query says `room` (default `room`) and `id` (default: a random one).
+/// Accepts every request. The query sets `room` (default `room`) and `id` (default: a random one).
 ///
 /// # Errors
 /// Never fails.
@@ -55,18 +55,18 @@ pub async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
     })
 }
 
-/// A server that accepts everyone ([`connect`]), and whose callbacks are written down. Those that the scenario sets itself
+/// A server that accepts every request ([`connect`]), and whose callbacks are recorded. Callbacks that the scenario sets
 /// afterwards are not.
 pub fn builder() -> (Builder, Recorder) {
     Recorder::of(Server::builder(connect))
 }
 
 impl Recorder {
-    /// Has the callbacks of a server written down.
+    /// Records the callbacks of a server.
     pub fn of(builder: Builder) -> (Builder, Self) {
         let (sender, happenings) = mpsc::unbounded_channel();
         let note = move |connection: Connection, what: What| {
-            // A scenario that has ended hears nothing more.
+            // The scenario may have ended.
             sender.send(Happening { connection, what }).ok();
             std::future::ready(())
         };
@@ -86,7 +86,7 @@ impl Recorder {
     /// # Panics
     /// Panics when none comes.
     pub async fn next_event(&mut self) -> Happening {
-        super::within("callback", self.happenings.recv()).await.expect("the server has callbacks to come")
+        super::within("callback", self.happenings.recv()).await.expect("the server is running")
     }
 
     /// The next callback, in words: `ID connected`, `ID message EVENT PAYLOAD`, `ID dropped: WHY`, `ID restored`,
@@ -98,7 +98,7 @@ impl Recorder {
         self.next_event().await.to_string()
     }
 
-    /// The next callbacks, sorted: for those of several connections, which have no order among each other.
+    /// The next callbacks, sorted, for callbacks of several connections, which are not ordered among each other.
     ///
     /// # Panics
     /// Panics when they do not come.
@@ -111,10 +111,10 @@ impl Recorder {
         all
     }
 
-    /// The connection that has just begun.
+    /// The connection of the next callback, which must be `on_connect`.
     ///
     /// # Panics
-    /// Panics when the next callback is another.
+    /// Panics if the next callback is another one.
     pub async fn connected(&mut self) -> Connection {
         let happening = self.next_event().await;
         assert!(matches!(happening.what, What::Connected), "no connect: {happening}");
@@ -124,7 +124,7 @@ impl Recorder {
     /// The numbers in the next messages.
     ///
     /// # Panics
-    /// Panics when something else comes.
+    /// Panics if another callback comes.
     pub async fn numbers(&mut self, count: usize) -> Vec<u64> {
         let mut numbers = Vec::with_capacity(count);
         while numbers.len() < count {
@@ -135,10 +135,10 @@ impl Recorder {
         numbers
     }
 
-    /// The numbers in the next messages, whatever becomes of the sockets meanwhile.
+    /// The numbers in the next messages, across drops and restores.
     ///
     /// # Panics
-    /// Panics when the session ends, or tells of a gap.
+    /// Panics if the session ends or a gap is reported.
     pub async fn numbers_over_drops(&mut self, count: usize) -> Vec<u64> {
         let mut numbers = Vec::with_capacity(count);
         while numbers.len() < count {
@@ -152,7 +152,7 @@ impl Recorder {
         numbers
     }
 
-    /// The next callback, if it has come already.
+    /// The next callback, if one is recorded already.
     pub fn try_next(&mut self) -> Option<String> {
         self.happenings.try_recv().ok().map(|happening| happening.to_string())
     }

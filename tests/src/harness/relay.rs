@@ -1,4 +1,4 @@
-//! What stands between a [`Line`] and sockets: bytes are passed on, and so is how a connection ends.
+//! Connects a [`Line`] to sockets: passes on bytes, and the way in which a connection ends.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,13 +11,13 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use super::line::Line;
 use super::wire::End;
 
-/// The operating system keeps at least so much for a connection.
+/// The smallest buffer that the operating system uses for a socket.
 const LEAST_BUFFER: usize = 4096;
 
-/// More connections than any scenario has wait to be accepted.
+/// More connections than any scenario leaves unaccepted.
 const BACKLOG: u32 = 1024;
 
-/// A socket that takes no more than so many bytes from a peer before they are read, nearly.
+/// Creates a socket that buffers about this many bytes that the application has not read.
 fn socket(capacity: usize) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     let buffer = u32::try_from(capacity.max(LEAST_BUFFER)).unwrap_or(u32::MAX);
@@ -25,14 +25,14 @@ fn socket(capacity: usize) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-/// Listens on a port of its own.
+/// Listens on its own port.
 pub(super) fn listen(capacity: usize) -> io::Result<TcpListener> {
     let socket = socket(capacity)?;
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
     socket.listen(BACKLOG)
 }
 
-/// Every socket that comes gets a connection of the line's, or is reset.
+/// Connects every accepted socket to a new connection of the line, or resets it.
 pub(super) async fn accept(line: Line, listener: TcpListener) {
     while let Ok((socket, _)) = listener.accept().await {
         match line.open() {
@@ -42,7 +42,7 @@ pub(super) async fn accept(line: Line, listener: TcpListener) {
     }
 }
 
-/// Leads a connection of the line's to this address.
+/// Connects an end of the line's connection to this address.
 pub(super) async fn dial(addr: SocketAddr, capacity: usize, end: End) {
     let dialled = match socket(capacity) {
         Ok(socket) => socket.connect(addr).await,
@@ -56,14 +56,14 @@ pub(super) async fn dial(addr: SocketAddr, capacity: usize, end: End) {
 
 /// Passes bytes on in both directions until both have ended, or one side is reset.
 async fn relay(socket: TcpStream, end: End) {
-    // Nothing is held up but what the line holds up.
+    // Only the line itself delays bytes.
     socket.set_nodelay(true).ok();
     let wire = end.wire();
     let (mut from_peer, mut to_peer) = socket.into_split();
     let (mut from_line, mut to_line) = split(end);
     let inward = async {
         pass(&mut from_peer, &mut to_line).await?;
-        // Nothing will come for a peer that is gone and of whose going nobody is told.
+        // The peer is gone, no byte will come, and a half-open line would not report that.
         if wire.is_half_open() { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
     };
     let outward = pass(&mut from_line, &mut to_peer);
@@ -78,10 +78,10 @@ async fn relay(socket: TcpStream, end: End) {
     }
 }
 
-/// Passes bytes on until there are no more, or nobody takes them any more.
+/// Passes bytes on until the source ends, or the destination accepts no more.
 ///
 /// # Errors
-/// Fails when either side is reset.
+/// Fails if either side is reset.
 async fn pass(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
     match copy(from, to).await {
         Ok(_) => to.shutdown().await.or(Ok(())),
@@ -90,9 +90,9 @@ async fn pass(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + U
     }
 }
 
-/// Without a FIN before the RST.
+/// Closes with a RST and without a FIN.
 fn reset(socket: TcpStream) {
-    // What cannot be reset is closed.
+    // If this fails, the socket is closed instead.
     SockRef::from(&socket).set_linger(Some(Duration::ZERO)).ok();
     drop(socket);
 }

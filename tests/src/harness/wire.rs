@@ -1,4 +1,4 @@
-//! [`Wire`]: one connection of a [`Line`](super::Line), two streams that share their fate.
+//! [`Wire`]: one connection of a [`Line`](super::Line), with two ends that share one state.
 
 use std::collections::VecDeque;
 use std::future::Future as _;
@@ -14,21 +14,21 @@ use tokio::time::{Instant, Sleep};
 
 use super::line::Direction;
 
-/// What has become of a connection.
+/// The condition of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "these are all")]
 pub enum Condition {
     /// Bytes pass.
     Whole,
-    /// Bytes vanish, and nobody is told.
+    /// Bytes vanish, and neither end notices.
     HalfOpen,
-    /// What is under way arrives, then the stream ends.
+    /// Bytes in transit arrive, then the stream ends.
     Finished,
-    /// What is under way is lost.
+    /// Bytes in transit are lost.
     Reset,
 }
 
-/// The fate that the two ends share.
+/// The state that the two ends share.
 #[derive(Debug)]
 pub(super) struct Wire {
     state: Mutex<State>,
@@ -37,41 +37,42 @@ pub(super) struct Wire {
 #[derive(Debug)]
 struct State {
     condition: Condition,
-    /// By direction.
+    /// Indexed by direction.
     lanes: [Lane; 2],
-    /// For who waits for something else than the ends.
+    /// For tasks that wait for a reset and for something else.
     reset: watch::Sender<bool>,
 }
 
-/// What is under way in one direction.
+/// The bytes in transit in one direction.
 #[derive(Debug)]
 struct Lane {
     /// In order, each with the time at which it arrives.
     chunks: VecDeque<(Instant, Vec<u8>)>,
-    /// Bytes of the first chunk that were read.
+    /// The bytes of the first chunk that have been read.
     offset: usize,
-    /// Bytes in `chunks` that were not read.
+    /// The bytes in `chunks` that have not been read.
     bytes: usize,
     capacity: usize,
     latency: Duration,
-    /// Bytes for each second; `None` takes no time.
+    /// Bytes per second; `None` is unlimited.
     rate: Option<u32>,
-    /// When what was written last arrives: nothing overtakes it.
+    /// The arrival time of the latest write: later writes do not overtake it.
     latest: Instant,
-    /// Bytes pile up before the reader.
+    /// Whether bytes queue up before the reader.
     stalled: bool,
-    /// So many more bytes arrive, then the connection becomes this.
+    /// After this many more bytes, the connection enters this condition.
     limit: Option<(usize, Condition)>,
-    /// The writing end has nothing more to write.
+    /// Whether the writing end has finished.
     ended: bool,
-    /// The reading end is gone.
+    /// Whether the reading end has been dropped.
     unread: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
 
 impl Wire {
-    /// A connection with room for so many bytes under way in each direction: the client's end, the server's, and their fate.
+    /// Creates a connection that holds this many bytes in transit in each direction. Returns the client's end, the server's end,
+    /// and the shared state.
     pub(super) fn new(capacity: usize, latency: [Duration; 2]) -> (End, End, Arc<Self>) {
         let lanes = latency.map(|latency| Lane {
             chunks: VecDeque::new(),
@@ -119,7 +120,7 @@ impl Wire {
         let lane = &mut state.lanes[direction as usize];
         let was_slow = std::mem::replace(&mut lane.rate, rate).is_some();
         if was_slow && rate.is_none() {
-            // What has waited for its turn need not any more.
+            // Bytes that have waited for the rate limit are no longer subject to it.
             let soon = Instant::now() + lane.latency;
             lane.latest = lane.latest.min(soon);
             for (at, _) in &mut lane.chunks {
@@ -132,11 +133,11 @@ impl Wire {
     /// Waits until the connection is reset.
     pub(super) async fn reset(&self) {
         let mut reset = self.lock().reset.subscribe();
-        // The sender is ours.
+        // The sender lives as long as `self`.
         reset.wait_for(|reset| *reset).await.ok();
     }
 
-    /// Resets the connection, where somebody would be told.
+    /// Resets the connection, unless it is half-open.
     pub(super) fn pass_reset(&self) {
         let mut state = self.lock();
         if state.condition == Condition::Whole {
@@ -156,7 +157,7 @@ impl Wire {
 
 impl State {
     fn become_(&mut self, condition: Condition) {
-        // A stream that has ended stays so.
+        // An ended stream stays ended.
         if matches!(self.condition, Condition::Whole | Condition::HalfOpen) {
             self.condition = condition;
             self.reset.send_replace(condition == Condition::Reset);
@@ -195,10 +196,10 @@ impl Lane {
         written
     }
 
-    /// Reads what has arrived, up to the limit. Returns how much that was.
+    /// Reads bytes that have arrived, up to the limit. Returns their number.
     fn read(&mut self, buf: &mut ReadBuf<'_>) -> usize {
         let now = Instant::now();
-        // What has reached its limit was handled before.
+        // A limit of 0 has been handled before.
         let most = self.limit.map_or(usize::MAX, |(bytes, _)| bytes).min(buf.remaining());
         let mut read = 0;
         while read < most
@@ -228,7 +229,7 @@ impl Lane {
 pub(super) struct End {
     wire: Arc<Wire>,
     incoming: Direction,
-    /// When there is something to read.
+    /// The time at which there is something to read.
     arrival: Option<Pin<Box<Sleep>>>,
 }
 
@@ -242,7 +243,7 @@ impl End {
         1 - self.incoming as usize
     }
 
-    /// Pending until the bytes that are under way arrive.
+    /// Pending until the bytes in transit arrive.
     fn poll_arrival(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
         let sleep = self.arrival.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at)));
         if sleep.deadline() != at {

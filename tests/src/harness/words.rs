@@ -1,43 +1,43 @@
-//! What a client is told, in words; and frames that are numbers.
+//! Texts for a client's events, and frames that carry numbers.
 
 use rejoin_client::{Connection, Event, Frame, LostReason};
 
 /// A frame whose event is `n` and whose payload is this number.
 ///
 /// # Panics
-/// Never: a number has an image in JSON.
+/// Never panics: JSON can represent the number.
 pub fn number(n: u64) -> Frame {
-    Frame::new("n", &n).expect("a number has an image in JSON")
+    Frame::new("n", &n).expect("JSON can represent a number")
 }
 
-/// The numbers that frames carry.
+/// The numbers in these frames.
 ///
 /// # Panics
-/// Panics when one carries something else.
+/// Panics if a frame carries something else.
 pub fn read_numbers(frames: &[Frame]) -> Vec<u64> {
     frames.iter().map(|frame| frame.decode().expect("the payload is a number")).collect()
 }
 
-/// What the client is told next.
+/// The client's next event.
 ///
 /// # Panics
-/// Panics when it is told nothing.
+/// Panics if no event comes.
 pub async fn next_event(connection: &mut Connection) -> Event {
-    super::within("event", connection.recv()).await.expect("the connection has events to come")
+    super::within("event", connection.recv()).await.expect("the connection has not ended")
 }
 
-/// What the client is told next, in words: [`describe`].
+/// The client's next event as a text: [`describe`].
 ///
 /// # Panics
-/// Panics when it is told nothing.
+/// Panics if no event comes.
 pub async fn next(connection: &mut Connection) -> String {
     describe(&next_event(connection).await)
 }
 
-/// The numbers in the next messages, whatever becomes of the sockets meanwhile.
+/// The numbers in the next messages, across drops and restores.
 ///
 /// # Panics
-/// Panics when the session is lost or ends, or tells of a gap.
+/// Panics if the session is lost or ends, or a gap is reported.
 pub async fn numbers(connection: &mut Connection, count: usize) -> Vec<u64> {
     let mut numbers = Vec::with_capacity(count);
     while numbers.len() < count {

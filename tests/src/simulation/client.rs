@@ -1,4 +1,4 @@
-//! A client whose events are written down, and what it is made to say.
+//! A client whose events are recorded, and its sends.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -14,7 +14,7 @@ use super::server::{receipt, within};
 use super::world::{Turn, World, number_of};
 use crate::harness::{Line, Picked, codecs};
 
-/// A client that has connected. Its events are taken by a task of its own.
+/// A connected client. A separate task receives its events.
 pub(super) struct Client {
     pub(super) number: ClientNo,
     pub(super) plain: bool,
@@ -24,7 +24,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Dials. `None` where that fails.
+    /// Connects. `None` if that fails.
     pub(super) async fn connect(world: &World, line: &Line, seat: &Seat, seed: u64) -> Option<Self> {
         let number = world.new_client();
         let connected = builder(line, seat, number).seed(seed).connect().await;
@@ -56,7 +56,7 @@ impl Client {
         self.sender.state() == ConnectionState::Closed
     }
 
-    /// Whether its application takes what comes.
+    /// Sets whether its application receives events.
     pub(super) fn set_reads(&self, reads: bool) {
         self.reads.send_replace(reads);
     }
@@ -104,7 +104,7 @@ fn builder(line: &Line, seat: &Seat, number: ClientNo) -> ClientBuilder {
     }
 }
 
-/// Takes what a client is told, until it has ended.
+/// Receives a client's events until it has ended.
 async fn read(
     world: World,
     client: ClientNo,
@@ -114,7 +114,7 @@ async fn read(
     seat: Seat,
 ) {
     loop {
-        // Whoever could stop the reading is gone: it goes on.
+        // If the sender is gone, reading can no longer be stopped, and continues.
         reads.wait_for(|reads| *reads).await.ok();
         let mut next = pin!(connection.recv());
         let told = poll_fn(|cx| {
@@ -138,7 +138,7 @@ async fn read(
     world.note(What::Ended { client, unacknowledged, kept });
 }
 
-/// `None` for an event that says nothing of the session.
+/// `None` for an event that does not concern the session.
 fn tale(event: Event, plain: bool) -> Option<Tale> {
     Some(match event {
         Event::Refused(_) => return None,
@@ -160,9 +160,9 @@ fn end(why: &CloseReason, plain: bool) -> End {
     match why {
         CloseReason::Local => End::Deaf,
         CloseReason::Remote(frame) if frame.code == 1000 => End::Other,
-        // Where an ID is taken.
+        // The ID is taken.
         CloseReason::Refused(refusal) if refusal.status == 409 => End::Other,
-        // Another socket that claims the ID, where the server allows it.
+        // Another socket has claimed the ID, which the server allows.
         CloseReason::TakenOver if plain => End::Other,
         CloseReason::Overflow | CloseReason::ReconnectDisabled(_) | CloseReason::RetriesExhausted { .. } => {
             End::Other
@@ -195,7 +195,7 @@ pub(super) async fn say(world: &World, client: &Client, how: How, size: usize, p
         let polled = sending.as_mut().poll(cx);
         if let Poll::Ready(outcome) = polled {
             answered = true;
-            // A receipt comes later than what it is for.
+            // The answer comes later than the acceptance that it reports.
             let ticket = if how == How::Acked { world.ticket() } else { ticket };
             world.note_at(ticket, What::Answered { frame: number, outcome });
         }

@@ -1,5 +1,5 @@
-//! [`schedule`]: what a crowd does over sockets: a tenth of the time of other schedules, and what a network of sockets can do
-//! beside.
+//! [`schedule`]: the schedule of a crowd over sockets. It takes a tenth of the time of other schedules, and adds faults that only
+//! sockets have.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use rand::{Rng as _, SeedableRng as _};
 use super::schedule::{Schedule, Seat, ServerOptions, Size, Step};
 use crate::harness::Dials;
 
-/// Whoever is silent for less may be waiting for his turn: a machine has other things to do.
+/// A peer that is silent for less than this may just be waiting for the CPU.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What the operating system may keep for a socket when it is to be little.
+/// The socket buffer of the operating system, if it should be small.
 const SMALL: u32 = 8 * 1024;
 
-/// The same for the same seed, on every machine; not so what comes of it.
+/// The schedule is the same for the same seed on every machine; its outcome is not.
 pub(super) fn schedule(seed: u64) -> Schedule {
     let mut schedule = Schedule::new(seed, Size::Crowd);
     let rng = &mut SmallRng::seed_from_u64(schedule.seed);
@@ -33,7 +33,7 @@ pub(super) fn schedule(seed: u64) -> Schedule {
     schedule
 }
 
-/// For ever stays for ever.
+/// `Duration::MAX` is left unchanged.
 fn tenth(duration: Duration) -> Duration {
     if duration == Duration::MAX { duration } else { duration / 10 }
 }
@@ -45,7 +45,7 @@ fn heartbeat((ping, pong): (Duration, Duration), patience: Duration) -> (Duratio
 
 fn hurry_server(server: &mut ServerOptions) {
     server.window = tenth(server.window);
-    // More than a client has: it comes back before the server has noticed, and takes its socket over.
+    // Longer than the client's, so that it returns before the server has noticed the loss, and takes over its socket.
     server.heartbeat = heartbeat(server.heartbeat, PATIENCE);
     for duration in [&mut server.write_timeout, &mut server.close_timeout] {
         *duration = tenth(*duration) + PATIENCE / 4;
@@ -63,7 +63,7 @@ fn hurry_seat(seat: &mut Seat) {
     seat.handshake_timeout = tenth(seat.handshake_timeout) + PATIENCE;
     seat.reconnect = seat.reconnect.map(|(base, max)| (base, tenth(max).max(base)));
     seat.slow = tenth(seat.slow);
-    // What a slow line holds has to come within the time that a stage takes to come to rest.
+    // Bytes in transit on a slow line must arrive within the time that a stage takes to come to rest.
     seat.capacity = seat.capacity.min(16 * 1024);
 }
 

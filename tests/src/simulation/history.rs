@@ -1,9 +1,9 @@
-//! [`History`]: what happened in one simulation, in the order in which it did.
+//! [`History`]: everything that happened in one simulation, in order.
 
 use std::fmt;
 use std::time::Duration;
 
-/// What happened, in the order in which it did: what follows from something stands below it.
+/// Everything that happened, in order: an effect comes after its cause.
 #[derive(Debug, Clone, Default)]
 #[allow(clippy::exhaustive_structs, reason = "there is nothing more to it")]
 pub struct History {
@@ -11,59 +11,59 @@ pub struct History {
     pub entries: Vec<Entry>,
 }
 
-/// What happened at one moment.
+/// One event and its time.
 #[derive(Debug, Clone)]
 #[allow(clippy::exhaustive_structs, reason = "there is nothing more to it")]
 pub struct Entry {
-    /// Since the beginning.
+    /// The time since the start.
     pub at: Duration,
-    /// What it was.
+    /// The event.
     pub what: What,
 }
 
-/// A frame's number: each has its own, whoever sends it, and to whom.
+/// A frame's number, unique over all senders and receivers.
 pub type FrameNo = u64;
 
-/// A client's number: each `connect` is another client.
+/// A client's number; each `connect` creates another client.
 pub type ClientNo = usize;
 
-/// The number of a server's session: each upgrade that could begin one has its own.
+/// The number of a server's session; each upgrade that could open one has its own.
 pub type SessionNo = u64;
 
-/// What can happen.
+/// The kinds of events.
 #[derive(Debug, Clone)]
 #[allow(clippy::exhaustive_enums, reason = "a checker has to know each")]
 pub enum What {
-    /// What was done to the network or to the applications: for the reader alone.
+    /// An action on the network or on an application, for readers only.
     Order(String),
-    /// A server runs, and keeps at most so many bytes in all, and for one session.
+    /// A server has started, with these limits on the bytes that it retains in total and for one session.
     ServerStarted {
         /// The number of the server.
         server: usize,
-        /// `max_retained_bytes`, and what several threads may add at the same moment.
+        /// `max_retained_bytes`, plus the bytes that several threads may add at the same moment.
         max_retained: usize,
-        /// `send_buffer_bytes`, or the biggest frame where that is more.
+        /// `send_buffer_bytes`, or the largest frame if that is larger.
         max_session: usize,
     },
     /// `Server::shutdown` has returned.
     ServerEnded {
         /// The number of the server.
         server: usize,
-        /// How many sessions had to be dropped.
+        /// The number of sessions that were dropped.
         left: usize,
-        /// It was given little time, or none: a crash.
+        /// Whether it had little or no time, as in a crash.
         crashed: bool,
     },
-    /// `ConnectFn` has accepted a request. If it begins a session, it is this one.
+    /// `ConnectFn` has accepted a request. If that opens a session, it has this number.
     Asked {
         /// The session.
         session: SessionNo,
         /// The server.
         server: usize,
-        /// Who asks.
+        /// The requesting client.
         client: ClientNo,
     },
-    /// A callback begins.
+    /// A callback has started.
     Callback {
         /// Whose.
         session: SessionNo,
@@ -77,33 +77,33 @@ pub enum What {
     },
     /// `Server::kick` has returned.
     Kicked {
-        /// Whom.
+        /// The session.
         session: SessionNo,
     },
-    /// A call to send begins.
+    /// A call to send has started.
     Offered {
         /// The frame.
         frame: FrameNo,
-        /// Who sends it, or to whom a server does.
+        /// Its sender or its receiver.
         way: Way,
-        /// By which call.
+        /// The kind of call.
         how: How,
     },
-    /// A server's session has accepted a frame, as its counts tell.
+    /// A server's session has accepted a frame, according to its counts.
     Accepted {
         /// The frame.
         frame: FrameNo,
         /// The session.
         session: SessionNo,
     },
-    /// A call to send has returned, or was dropped.
+    /// A call to send has returned, or its future was dropped.
     Answered {
         /// The frame.
         frame: FrameNo,
-        /// With what.
+        /// Its result.
         outcome: Outcome,
     },
-    /// A broadcast; those who have accepted it follow.
+    /// A broadcast; the sessions that have accepted it follow.
     Broadcast {
         /// The frame.
         frame: FrameNo,
@@ -114,12 +114,12 @@ pub enum What {
     Connected {
         /// Which.
         client: ClientNo,
-        /// In plain mode.
+        /// Whether it is in plain mode.
         plain: bool,
-        /// Whether something that it sends may be given up.
+        /// Whether the client may drop frames that it sends.
         may_drop: bool,
     },
-    /// A client is told something.
+    /// A client has received an event.
     Told {
         /// Which.
         client: ClientNo,
@@ -137,7 +137,7 @@ pub enum What {
         client: ClientNo,
         /// `Closed::unacknowledged`.
         unacknowledged: u64,
-        /// What `take_unacknowledged` gives.
+        /// The result of `take_unacknowledged`.
         kept: Vec<FrameNo>,
     },
     /// `Server::stats`.
@@ -146,14 +146,15 @@ pub enum What {
         server: usize,
         /// `Stats::retained_bytes`.
         retained: usize,
-        /// What attached sessions keep, and what their sockets may be writing: those that keep up may pass the bound of all.
+        /// The bytes that attached sessions retain, and that their sockets may be writing. Sessions whose sockets keep up may
+        /// exceed the total limit.
         attached: usize,
-        /// What the session keeps that keeps most.
+        /// The bytes of the session that retains most.
         most: usize,
     },
-    /// After a long time without faults nothing happens of itself any more: everybody was told what there was to tell.
+    /// After a long time without faults the simulation has come to rest: every pending report has been delivered.
     Rest,
-    /// When it is quiet: a session that lives.
+    /// At rest: a session that is alive.
     Quiet {
         /// Which.
         session: SessionNo,
@@ -162,16 +163,16 @@ pub enum What {
         /// Its counts.
         counts: Numbers,
     },
-    /// When it is quiet: a client that has not ended.
+    /// At rest: a client that has not ended.
     QuietClient {
         /// Which.
         client: ClientNo,
         /// Whether it is connected.
         connected: bool,
     },
-    /// So many tasks are left when everything has ended.
+    /// The number of tasks that remain when everything has ended.
     TasksLeft(usize),
-    /// Something did not come to an end.
+    /// Something did not end.
     Stuck(&'static str),
 }
 
@@ -181,7 +182,7 @@ pub enum What {
 pub enum Call {
     /// `on_connect`
     Connect {
-        /// In plain mode.
+        /// Whether it is in plain mode.
         plain: bool,
     },
     /// `on_message`
@@ -196,7 +197,7 @@ pub enum Call {
     Disconnect {
         /// Why.
         why: String,
-        /// What the reason means for the checker.
+        /// The meaning of the reason for the checker.
         end: End,
         /// The session's counts.
         counts: Numbers,
@@ -211,11 +212,11 @@ pub struct Numbers {
     pub received: u64,
     /// Data frames accepted.
     pub accepted: u64,
-    /// Those of them that were given up.
+    /// The number of them that were dropped.
     pub dropped: u64,
-    /// Those of them of which it is not known that they arrived.
+    /// The number of them that are not known to have arrived.
     pub unacknowledged: u64,
-    /// Bytes kept.
+    /// Retained bytes.
     pub retained: usize,
 }
 
@@ -223,15 +224,15 @@ pub struct Numbers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a checker has to know each")]
 pub enum End {
-    /// The application of this side chose not to hear any more: what it had not taken is discarded.
+    /// The application of this side ended it: messages that it had not handled are discarded.
     Deaf,
-    /// One side accuses the other of breaking the protocol, or of sending what is too big.
+    /// One side reports a protocol error, or a message that is too large.
     Accused,
     /// Anything else.
     Other,
 }
 
-/// What a client is told.
+/// A client's events.
 #[derive(Debug, Clone)]
 #[allow(clippy::exhaustive_enums, reason = "a checker has to know each")]
 pub enum Tale {
@@ -246,18 +247,18 @@ pub enum Tale {
     },
     /// `Event::Gap`
     Gap(u64, u64),
-    /// `Event::SessionLost`, with what was never acknowledged.
+    /// `Event::SessionLost`, with the frames that were never acknowledged.
     Lost(Vec<FrameNo>),
     /// `Event::Closed`
     Closed {
         /// Why.
         why: String,
-        /// What the reason means for the checker.
+        /// The meaning of the reason for the checker.
         end: End,
     },
 }
 
-/// From where to where a frame goes.
+/// The direction of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a connection has two directions")]
 pub enum Way {
@@ -267,7 +268,7 @@ pub enum Way {
     ToClient(SessionNo),
 }
 
-/// How a frame is sent.
+/// The call by which a frame is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "these are all")]
 pub enum How {
@@ -287,7 +288,7 @@ pub enum How {
     Acked,
 }
 
-/// What became of a call to send.
+/// The result of a call to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "a checker has to know each")]
 pub enum Outcome {
@@ -303,7 +304,7 @@ pub enum Outcome {
     Unknown,
     /// The future of `send_wait` was dropped: the frame was not accepted.
     Withdrawn,
-    /// The future of `send_acked` was dropped: nobody knows.
+    /// The future of `send_acked` was dropped: the outcome is unknown.
     Abandoned,
 }
 

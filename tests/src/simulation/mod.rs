@@ -1,14 +1,14 @@
-//! The whole, simulated: real servers and real clients over lines in memory, with paused time, and one seed for everything;
-//! and the same over sockets, in real time.
+//! Simulations of the whole system: real servers and clients over in-memory lines with paused time, driven by one seed; and the
+//! same over sockets in real time.
 //!
-//! [`run`] makes a schedule of a seed (options of both sides, faults, sends), carries it out, lets everything come to rest,
-//! and ends everything. What happened is a [`History`], the same for the same seed, byte for byte. [`check`] is a pure
-//! function over it: it knows what PROTOCOL.md §6 and the docs of the callbacks promise, and nothing of how it is kept.
+//! [`run`] generates a schedule from a seed (options of both sides, faults, sends), performs it, lets everything come to rest,
+//! and ends everything. The result is a [`History`], identical byte for byte for the same seed. [`check`] is a pure function of
+//! it: it knows the promises of PROTOCOL.md §6 and of the callbacks' docs, and nothing of the implementation.
 //!
-//! In memory everything runs on one thread. Where code of ours would take one of several turns at random (`select!`), it says in
-//! which order; tokens and masks come from the operating system, and decide nothing. [`Crowd`] gives the same schedules
-//! to a crowd: there the seed decides what is done alone, threads and the operating system the rest; the history keeps
-//! the order of cause and effect, so that it is checked in the same way. [`Trial`] has small simulations of one danger each.
+//! In memory everything runs on one thread. Wherever our code would choose randomly (`select!`), it specifies an order; tokens
+//! and masks come from the operating system, and decide nothing. [`Crowd`] performs the same schedules over sockets. There, the
+//! seed only decides the actions; threads and the operating system decide the rest. The history preserves the order of cause and
+//! effect, so that the same checks apply. Each [`Trial`] is a small simulation of one danger.
 
 mod history;
 pub use history::{
@@ -44,10 +44,10 @@ use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Longer than anything may take.
+/// Longer than any simulation may take.
 const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How many panics the threads of this name have seen: the runtime would keep those of tasks to itself.
+/// The number of panics in the threads with this name. The runtime would hide panics in tasks.
 fn panics_of(thread: &str) -> usize {
     static PANICS: Mutex<Option<HashMap<String, usize>>> = Mutex::new(None);
     static HOOK: Once = Once::new();
@@ -65,15 +65,15 @@ fn panics_of(thread: &str) -> usize {
     panics.as_ref().and_then(|panics| panics.get(thread)).copied().unwrap_or_default()
 }
 
-/// Carries out what the seed says. Returns what happened.
+/// Performs the schedule of a seed, and returns its history.
 ///
 /// # Panics
-/// Panics where server or client do.
+/// Panics if the server or a client panics.
 pub fn run(seed: u64, size: Size) -> History {
     run_aloud(seed, size, |_, _| {})
 }
 
-/// Like [`run`], and tells each entry at once, with its number: for simulations that do not end.
+/// Like [`run`], but also reports each entry immediately, with its number, for simulations that do not end.
 ///
 /// # Panics
 /// As [`run`].
@@ -88,7 +88,7 @@ pub fn run_aloud(seed: u64, size: Size, listener: impl Fn(usize, &Entry) + Send 
         let staged =
             tokio::time::timeout(FOREVER, stage::perform(&world, schedule, network::Network::Memory)).await;
         match staged {
-            // What is told last to nobody has its time to end.
+            // Gives the last tasks time to end.
             Ok(()) => tokio::time::sleep(Duration::from_secs(60)).await,
             Err(_) => world.note(What::Stuck("the simulation has no end")),
         }

@@ -1,4 +1,4 @@
-//! [`Network`]: what a stage plays on.
+//! [`Network`]: the network of a stage.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,39 +10,39 @@ use tokio::runtime::Handle;
 use super::schedule::Seat;
 use crate::harness::{Line, Target};
 
-/// What a stage plays on: how lines lead to servers, and how long it takes until nothing happens any more.
+/// The network of a stage: how lines lead to servers, and how long it takes to come to rest.
 #[derive(Debug, Clone)]
 pub(super) enum Network {
     /// Lines in memory, and paused time.
     Memory,
-    /// Sockets, and the time of the clock on the wall. Servers run on this runtime.
+    /// Sockets, in real time. Servers run on this runtime.
     Sockets(Handle),
 }
 
 /// How a stage comes to rest.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// From the last step to the whole network.
+    /// The time from the last step until the network is repaired.
     pub(super) unhealed: Duration,
-    /// When nothing happens for so long, nothing will: the biggest frame takes less on the slowest line.
+    /// After this much silence nothing more will happen: the largest frame takes less on the slowest line.
     pub(super) silence: Duration,
-    /// How often it is looked whether something has happened.
+    /// The interval of checks whether anything has happened.
     pub(super) look: Duration,
-    /// So many looks it may take until nothing happens.
+    /// The number of checks until the silence must be reached.
     pub(super) patience: u32,
 }
 
 impl Network {
     pub(super) fn pace(&self) -> Pace {
         match self {
-            // The first is beyond what a restart takes.
+            // The first value exceeds the time of a restart.
             Self::Memory => Pace {
                 unhealed: Duration::from_secs(15),
                 silence: Duration::from_secs(8),
                 look: Duration::from_secs(8),
                 patience: 30,
             },
-            // Lines are quick again: a silence is for a machine that has other things to do.
+            // Lines are fast again, so that a silence only has to outlast a busy machine.
             Self::Sockets(_) => Pace {
                 unhealed: Duration::from_millis(200),
                 silence: Duration::from_millis(700),
@@ -52,7 +52,7 @@ impl Network {
         }
     }
 
-    /// A line for whoever sits there.
+    /// Creates the line of a seat.
     pub(super) fn line(&self, target: Target, seat: &Seat) -> Line {
         let line = Line::to(target).with_capacity(seat.capacity);
         if let Self::Sockets(_) = self {
@@ -61,7 +61,7 @@ impl Network {
         line
     }
 
-    /// Where lines to this server lead. Whatever listens does so until the server is shut down.
+    /// Opens the target of lines to this server. It listens until the server is shut down.
     pub(super) fn open(&self, server: &Server, send_buffer: Option<u32>) -> Target {
         match self {
             Self::Memory => Target::from(server),
@@ -74,7 +74,7 @@ impl Network {
     }
 }
 
-/// Accepts sockets that take so many bytes before they are sent.
+/// Listens for sockets with this send buffer of the operating system.
 fn listen(send_buffer: Option<u32>) -> std::io::Result<TcpListener> {
     let socket = TcpSocket::new_v4()?;
     if let Some(bytes) = send_buffer {

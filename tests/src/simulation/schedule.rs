@@ -1,4 +1,4 @@
-//! [`Schedule`]: what is done in one simulation, and when; all of it from one seed.
+//! [`Schedule`]: the actions of one simulation and their times, all generated from one seed.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use rejoin_server::{DuplicateId, Overflow};
 use super::history::How;
 use crate::harness::{Condition, Dials, Direction, codecs};
 
-/// How much a simulation does.
+/// The size of a simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "these are all")]
 pub enum Size {
@@ -22,17 +22,17 @@ pub enum Size {
     Crowd,
 }
 
-/// What is done, and when.
+/// The actions and their times.
 #[derive(Debug, Clone)]
 pub(super) struct Schedule {
     pub(super) servers: Vec<ServerOptions>,
     pub(super) seats: Vec<Seat>,
     pub(super) steps: Vec<(Duration, Step)>,
-    /// For what is decided on the way: by handlers, by `ConnectFn`, by lines.
+    /// The seed of decisions during the simulation, in handlers, `ConnectFn` and lines.
     pub(super) seed: u64,
 }
 
-/// The options of one life of the server.
+/// The options of one run of the server.
 #[derive(Debug, Clone)]
 pub(super) struct ServerOptions {
     pub(super) buffer: usize,
@@ -45,23 +45,23 @@ pub(super) struct ServerOptions {
     pub(super) broadcast_overflow: Overflow,
     pub(super) max_retained: usize,
     pub(super) duplicate: DuplicateId,
-    /// Handlers take up to so long.
+    /// The maximum duration of a handler.
     pub(super) slow: Duration,
-    /// Of a hundred messages so many are answered.
+    /// The percentage of messages that are answered.
     pub(super) answers: u32,
-    /// Of a hundred requests so many are refused, or wait.
+    /// The percentage of requests that are refused or delayed.
     pub(super) refuses: u32,
-    /// Up to so long.
+    /// The maximum delay.
     pub(super) waits: Duration,
-    /// What the operating system keeps for a socket that does not take more; `None` leaves that to it.
+    /// The send buffer of the operating system for each socket; `None` leaves it to the system.
     pub(super) socket_buffer: Option<u32>,
 }
 
-/// Where clients sit: one line, and the options of those who use it, one after the other.
+/// A seat: one line, and the options of the clients that use it, one after the other.
 #[derive(Debug, Clone)]
 pub(super) struct Seat {
     pub(super) room: usize,
-    /// The connection ID that they claim; none gets a random one.
+    /// The connection ID that they claim; `None` for a random one.
     pub(super) id: Option<usize>,
     pub(super) plain: bool,
     pub(super) codec: usize,
@@ -74,13 +74,13 @@ pub(super) struct Seat {
     pub(super) handshake_timeout: Duration,
     pub(super) reconnect: Option<(Duration, Duration)>,
     pub(super) overflow: Overflow,
-    /// Its application takes up to so long for each event.
+    /// The maximum time that its application takes for each event.
     pub(super) slow: Duration,
-    /// Random cuts of its line, after so many bytes on average.
+    /// Random cuts of its line, after this many bytes on average.
     pub(super) cuts: Option<usize>,
 }
 
-/// What is done.
+/// An action.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
     Connect { seat: usize },
@@ -101,17 +101,17 @@ pub(super) enum Step {
     Restart { crash: bool, down: Duration },
 }
 
-/// What each frame has at least beside its padding, in any codec.
+/// The minimum size of a frame beside its padding, in any codec.
 pub(super) const FRAME_OVERHEAD: usize = 64;
 
-/// The biggest padding.
+/// The largest padding.
 pub(super) const MAX_PADDING: usize = 3000;
 
 /// Rooms.
 pub(super) const ROOMS: usize = 3;
 
 impl Schedule {
-    /// The same for the same seed and size, on every machine.
+    /// Generates a schedule, which is the same for the same seed and size on every machine.
     pub(super) fn new(seed: u64, size: Size) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let rng = &mut rng;
@@ -138,7 +138,7 @@ impl Schedule {
         for _ in 0..count {
             let at = Duration::from_millis(rng.random_range(0..span));
             let step = Step::random(rng, &seats);
-            // What is held up is let go again, sooner or later.
+            // A stall is eventually released.
             let later = at + Duration::from_millis(rng.random_range(0..span / 2));
             match step {
                 Step::Stall { seat, direction, .. } => {
@@ -166,7 +166,7 @@ fn millis(rng: &mut SmallRng, range: std::ops::RangeInclusive<u64>) -> Duration 
     Duration::from_millis(rng.random_range(range))
 }
 
-/// Small ones are where the interesting things happen.
+/// Mostly small sizes, which cause the interesting events.
 fn buffer(rng: &mut SmallRng) -> usize {
     match rng.random_range(0..4) {
         0 => rng.random_range(1..=3),
@@ -193,7 +193,7 @@ fn overflow(rng: &mut SmallRng) -> Overflow {
     }
 }
 
-/// So long a handler, or a slow reader, takes at most.
+/// The maximum time of a handler or of a slow reader.
 fn slow(rng: &mut SmallRng) -> Duration {
     match rng.random_range(0..6) {
         0 | 1 => millis(rng, 500..=3_000),
@@ -244,14 +244,14 @@ impl Seat {
         let plain = rng.random_range(0..6) == 0;
         Self {
             room: rng.random_range(0..rooms),
-            // Now and then two claim the same.
+            // Sometimes two clients claim the same ID.
             id: match rng.random_range(0..4) {
                 0 => None,
                 1 if ids => Some(0),
                 _ => Some(index),
             },
             plain,
-            // In plain mode the server speaks its first.
+            // In plain mode the server uses its first codec.
             codec: if plain { 0 } else { rng.random_range(0..codecs().len()) },
             capacity: *[256, 1_000, 64 * 1024].choose(rng).expect("there are some"),
             buffer: buffer(rng),
@@ -319,7 +319,7 @@ impl Step {
             _ => How::Acked,
         };
         let (how, count) = match rng.random_range(0..24) {
-            // More than a session keeps in all its queues.
+            // More than all queues of a session can hold.
             0 => (How::Wait, rng.random_range(60..=250)),
             1..6 => (how, rng.random_range(1..=40)),
             _ => (how, rng.random_range(1..=4)),

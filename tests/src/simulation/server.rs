@@ -1,4 +1,4 @@
-//! A server whose callbacks are written down, and what it is made to say.
+//! A server whose callbacks are recorded, and its sends.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -14,21 +14,21 @@ use super::schedule::{FRAME_OVERHEAD, MAX_PADDING, ServerOptions};
 use super::world::{Ticket, Turn, World, number_of};
 use crate::harness::{Picked, codecs};
 
-/// Which session a connection is: its data.
+/// The number of a connection's session, attached as its data.
 struct Tag {
     session: SessionNo,
     client: ClientNo,
-    /// From when on it can be.
+    /// The earliest moment at which the session can exist.
     since: Ticket,
     sends: Turn,
 }
 
-/// A server with these options, whose application now and then says something of its own accord.
+/// Builds a server with these options, whose application sometimes sends frames by itself.
 pub(super) fn build(world: &World, number: usize, options: &ServerOptions) -> Server {
     let biggest = MAX_PADDING + FRAME_OVERHEAD;
     world.note(What::ServerStarted {
         server: number,
-        // Who sends at the same moment may each find that there is still room.
+        // Threads that send at the same moment may each find enough space.
         max_retained: options.max_retained + (world.threads - 1) * biggest,
         max_session: options.buffer_bytes.max(biggest),
     });
@@ -38,7 +38,7 @@ pub(super) fn build(world: &World, number: usize, options: &ServerOptions) -> Se
         let (world, options) = asked.clone();
         async move { connect(&world, number, &options, &request).await }
     });
-    // A callback: what it notes, and what it does.
+    // A callback: records the event, and then acts.
     macro_rules! callback {
         (|$world:ident, $options:ident, $connection:ident $(, $argument:ident)?| $call:expr $(, $does:expr)?) => {{
             let shared = shared.clone();
@@ -118,7 +118,7 @@ fn tag(connection: &Connection) -> &Tag {
     connection.data().expect("every identity has one")
 }
 
-/// Which session a connection is.
+/// The number of a connection's session.
 pub(super) fn session_of(connection: &Connection) -> SessionNo {
     tag(connection).session
 }
@@ -143,7 +143,7 @@ fn end(why: &CloseReason) -> End {
     }
 }
 
-/// A handler says something.
+/// Sends a reply from a handler.
 async fn answer(world: &World, connection: &Connection) {
     let size = usize::try_from(world.below(40)).expect("it is small");
     match world.below(10) {
@@ -154,7 +154,7 @@ async fn answer(world: &World, connection: &Connection) {
     }
 }
 
-/// Sends a frame to a client. Whether and when the session accepts it, its counts tell.
+/// Sends a frame to a client. The session's counts show whether and when it accepts the frame.
 pub(super) async fn say(
     world: &World,
     connection: &Connection,
@@ -191,7 +191,7 @@ pub(super) async fn say(
     world.note(What::Answered { frame: number, outcome });
 }
 
-/// Waits for a call to send, or drops it; those that do not wait are done at once.
+/// Waits for a call to send, or drops its future; calls that do not wait complete at once.
 pub(super) async fn within(
     how: How,
     patience: Option<Duration>,
@@ -213,7 +213,7 @@ pub(super) fn receipt(receipt: &Result<(), DeliveryError>) -> Outcome {
     }
 }
 
-/// Broadcasts a frame. Who accepts it, the counts tell.
+/// Broadcasts a frame. The sessions' counts show which accept it.
 pub(super) fn broadcast(world: &World, server: &Server, room: &str, overflow: Option<Overflow>, size: usize) {
     let (number, frame) = world.frame(size);
     let _broadcasting = world.broadcasting();
@@ -225,9 +225,9 @@ pub(super) fn broadcast(world: &World, server: &Server, room: &str, overflow: Op
         Some(overflow) => server.broadcast_with(room, &frame, overflow),
         None => server.broadcast(room, &frame),
     }
-    // After a shutdown there is nobody.
+    // Fails after a shutdown.
     .ok();
-    // Who came in that moment was sent nothing else.
+    // A session that opened at this moment was sent no other frame.
     let came = server
         .connections(room)
         .into_iter()

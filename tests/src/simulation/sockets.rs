@@ -1,4 +1,4 @@
-//! [`Crowd`]: the same over sockets.
+//! [`Crowd`]: simulations over sockets.
 
 use std::fmt::{self, Write as _};
 use std::ops::AddAssign;
@@ -17,62 +17,61 @@ use super::{crowd, panics_of, stage};
 /// Longer than any crowd may take.
 const FOREVER: Duration = Duration::from_secs(180);
 
-/// How long what ends may take to be gone. Only a crowd that leaves something waits so long.
+/// How long tasks and sockets may take to disappear. Only a failing crowd waits this long.
 const LINGERING: Duration = Duration::from_secs(20);
 
-/// So much of the end of a history is told where something is wrong.
+/// The number of last entries that a failure prints.
 const TAIL: usize = 40;
 
-/// Dozens of clients over sockets, in real time. The seed decides what is done, and not what comes of it: that is never the
-/// same again.
+/// Dozens of clients over sockets, in real time. The seed decides the actions, but not their outcome, which differs each time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs, reason = "there is nothing more to it")]
 pub struct Crowd {
     /// The seed.
     pub seed: u64,
-    /// Which threads it runs on.
+    /// The threads that it runs on.
     pub threads: Threads,
 }
 
-/// Which threads a crowd runs on.
+/// The threads that a crowd runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "these are all")]
 pub enum Threads {
-    /// One for all: one task at a time.
+    /// One thread for everything.
     One,
-    /// Two for the servers, and others for the clients and the network.
+    /// Two threads for the servers, and others for the clients and the network.
     Several,
 }
 
-/// What has happened in a crowd, or in several.
+/// The figures of one or several crowds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Figures {
     /// Upgrades that servers have accepted.
     pub sockets: usize,
-    /// Sockets whose loss a client noticed.
+    /// Socket losses that a client noticed.
     pub lost: usize,
-    /// Sessions that a client had again on another socket.
+    /// Sessions that a client resumed on another socket.
     pub restored: usize,
-    /// Messages that reached the application, of servers and clients.
+    /// Messages that reached the application, of servers and of clients.
     pub messages: usize,
 }
 
 impl Crowd {
-    /// Carries out what the seed says. Returns what happened: what follows from something stands below it, whatever the threads.
+    /// Performs the schedule of the seed, and returns its history. Effects come after their causes, whatever the threads did.
     ///
     /// # Panics
-    /// Panics where the system has no threads or ports to give.
+    /// Panics if the system has no threads or ports available.
     pub fn run(self) -> History {
-        // The names of threads tell whose panics are whose.
+        // Thread names attribute panics to crowds.
         let stage = thread::Builder::new().name(self.to_string()).spawn(move || self.play());
         stage.expect("the system has threads to give").join().expect("a stage does not panic")
     }
 
-    /// [Runs](Self::run), and holds what happened against what is promised.
+    /// [Runs](Self::run) the crowd, and checks its history.
     ///
     /// # Errors
-    /// Says what does not hold, and what happened last; the whole history is left in this folder.
+    /// Fails with the violations and the last entries; the complete history is saved in this folder.
     pub fn check(self, folder: &Path) -> Result<Figures, String> {
         let history = self.run();
         let violations = check(&history);
@@ -105,7 +104,7 @@ impl Crowd {
             [Some(&stage), servers.as_ref()].into_iter().flatten().map(|r| r.handle().clone()).collect();
         let network = Network::Sockets(servers.as_ref().unwrap_or(&stage).handle().clone());
         stage.block_on(async {
-            // The workers, and the one that blocks on the stage.
+            // The workers, and the thread that blocks on the stage.
             let workers = runtimes.iter().map(|runtime| runtime.metrics().num_workers()).sum::<usize>();
             let threads = if self.threads == Threads::One { 1 } else { workers + 1 };
             let world = World::new(schedule.seed, threads, Box::new(|_, _| {}));
@@ -138,7 +137,7 @@ impl fmt::Display for Crowd {
     }
 }
 
-/// The tasks that are left when all had time to end.
+/// The tasks that remain after all had time to end.
 async fn left(runtimes: &[Handle]) -> usize {
     let since = Instant::now();
     loop {

@@ -1,4 +1,4 @@
-//! [`perform`]: carries out a schedule.
+//! [`perform`]: performs a schedule.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::server;
 use super::world::World;
 use crate::harness::{Condition, Dials, Direction, Line, Target};
 
-/// No more bytes are taken from a session before they are written.
+/// The maximum number of bytes that are taken from a session before they are written.
 const MAX_WRITING: usize = 64 * 1024;
 
 /// The servers, one after the other, and the seats of the clients.
@@ -24,13 +24,13 @@ struct Stage {
     network: Network,
     schedule: Arc<Schedule>,
     lines: Arc<Vec<Line>>,
-    /// Their number is that of the server.
+    /// Indexed by the server's number.
     servers: Arc<Mutex<Vec<Server>>>,
-    /// Who has ever sat on a seat.
+    /// All clients that have used a seat.
     seated: Arc<Mutex<Vec<Vec<Arc<Client>>>>>,
 }
 
-/// What has happened when this is over is in the world's history.
+/// Performs a schedule. The history is in `world` afterwards.
 pub(super) async fn perform(world: &World, schedule: Schedule, network: Network) {
     let (first, target) = open(world, &network, 0, &schedule.servers[0]);
     let lines: Vec<_> = schedule.seats.iter().map(|seat| network.line(target.clone(), seat)).collect();
@@ -56,7 +56,7 @@ pub(super) async fn perform(world: &World, schedule: Schedule, network: Network)
     stage.end().await;
 }
 
-/// A server, and where lines to it lead.
+/// Starts a server, and returns it with the target of lines to it.
 fn open(world: &World, network: &Network, number: usize, options: &ServerOptions) -> (Server, Target) {
     let server = server::build(world, number, options);
     let target = network.open(&server, options.socket_buffer);
@@ -64,7 +64,7 @@ fn open(world: &World, network: &Network, number: usize, options: &ServerOptions
 }
 
 impl Stage {
-    // --- who is there
+    // --- look-ups
 
     fn server(&self) -> (usize, Server) {
         let servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,7 +75,7 @@ impl Stage {
         &self.schedule.seats[seat]
     }
 
-    /// Who has sat down there last.
+    /// The latest client of this seat.
     fn client(&self, seat: usize) -> Option<Arc<Client>> {
         self.seated.lock().unwrap_or_else(PoisonError::into_inner)[seat].last().cloned()
     }
@@ -88,22 +88,22 @@ impl Stage {
         self.world.note(What::Order(what.into()));
     }
 
-    /// What every server's numbers have to show at any time.
+    /// Records each server's statistics, which are checked at any time.
     fn sample(&self) {
         let (number, server) = self.server();
-        // While it is counted nothing is added.
+        // No frame is added during the count.
         let _alone = self.world.broadcasting();
         let mut sessions: Vec<_> =
             (0..ROOMS).flat_map(|room| server.connections(&room.to_string())).collect();
         let attached = sessions.iter().filter(|connection| connection.is_attached());
         let attached = attached.map(|connection| {
             let counts = connection.counts();
-            // Frames that were evicted while they were written.
+            // Frames that were evicted while they were being written.
             let writing = if counts.unacknowledged > 0 { MAX_WRITING } else { 0 };
             counts.retained_bytes + writing
         });
         let attached = attached.sum();
-        // A plain session also counts what is being written.
+        // A plain session also counts frames that are being written.
         sessions.retain(|connection| connection.mode() == Mode::Session);
         let most = sessions.iter().map(|connection| connection.counts().retained_bytes).max();
         let retained = server.stats().retained_bytes;
@@ -157,7 +157,7 @@ impl Stage {
                 });
             }),
             Step::Cut { seat } => self.on_session(*seat, "cut", |_, server, _, id| {
-                // It may have none at the moment.
+                // It may have no socket at the moment.
                 server.cut(&id).ok();
             }),
             Step::Close { seat, code } => {
@@ -184,7 +184,7 @@ impl Stage {
         }
     }
 
-    /// What is done to lines.
+    /// Performs an action on a line.
     fn fail(&self, step: &Step) {
         let (Step::Latency { seat, .. }
         | Step::Rate { seat, .. }
@@ -225,7 +225,7 @@ impl Stage {
         });
     }
 
-    /// Does something by its ID to the session of who sits there: it may hit another one that has the same ID.
+    /// Performs an action on the session of this seat's client by its ID. It may affect another session with the same ID.
     fn on_session(&self, seat: usize, what: &str, does: impl FnOnce(&World, Server, SessionNo, String)) {
         let session = self.client(seat).and_then(|client| self.world.session_of(client.number));
         let Some(connection) = session else { return };
@@ -236,7 +236,7 @@ impl Stage {
         does(&self.world, server, session, found.id().to_owned());
     }
 
-    /// The server goes, and after a while there is another.
+    /// Stops the server, and starts another one after a while.
     fn restart(&self, crash: bool, down: Duration) {
         let stage = self.clone();
         self.world.spawn(async move {
@@ -265,7 +265,7 @@ impl Stage {
 
     // --- the end
 
-    /// The network is whole again, everybody takes what comes, and nobody says anything more.
+    /// Repairs the network; all applications receive, and none sends any more.
     async fn come_to_rest(&self) {
         self.order("the network heals");
         self.world.calm_down();
@@ -280,7 +280,7 @@ impl Stage {
             for direction in Direction::BOTH {
                 if line.has_connection() {
                     line.release(direction);
-                    // Instead of what was to come.
+                    // Replaces a planned failure.
                     line.fail_after(direction, usize::MAX, Condition::Reset);
                 }
                 line.set_latency(direction, Duration::from_millis(5));
@@ -309,8 +309,8 @@ impl Stage {
         }
     }
 
-    /// Whether every client is connected, its session knows, no other one has a socket of its, and nothing is under way.
-    /// Sessions that nobody comes back to are none of it.
+    /// Whether every client is connected, its session knows it, no other session has a socket of it, and no byte is in transit.
+    /// Ignores sessions that no client will resume.
     fn is_at_rest(&self) -> bool {
         let rests = |client: &Client| {
             client.is_connected() && (client.plain || self.world.attached(client.number) == 1)

@@ -1,4 +1,4 @@
-//! [`World`]: what all parts of one simulation share, and how the order of what happens is kept.
+//! [`World`]: the shared state of one simulation, which keeps the order of events.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -13,18 +13,18 @@ use tokio::time::Instant;
 
 use super::history::{ClientNo, Entry, FrameNo, History, SessionNo, What};
 
-/// What all parts of one simulation share.
+/// The shared state of one simulation.
 ///
-/// In memory everything runs on one thread, in an order that the seed alone decides. Where there are several, what a history
-/// says of the order has to be as exact: a call that makes something happen draws its [`Ticket`] before it; those whose order
-/// matters to the checker take turns ([`Turn`], for the calls to one session or client; [`Self::broadcasting`], for a broadcast
-/// against all sends). Between sessions, and against everything that servers and clients do by themselves, nobody waits.
+/// In memory everything runs on one thread, in an order that only the seed decides. With several threads, the history must be
+/// just as exact about the order: a call that causes an event first draws a [`Ticket`]. Calls whose order matters to the checker
+/// take turns: [`Turn`] for the calls to one session or client, [`Self::broadcasting`] for a broadcast and all sends. Calls to
+/// different sessions, and everything that servers and clients do by themselves, run concurrently.
 #[derive(Clone)]
 pub(super) struct World {
     start: Instant,
     state: Arc<Mutex<State>>,
     broadcasting: Arc<RwLock<()>>,
-    /// So many threads may send at the same moment.
+    /// The number of threads that may send at the same moment.
     pub(super) threads: usize,
 }
 
@@ -32,22 +32,22 @@ pub(super) struct World {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ticket(u64);
 
-/// The calls to one session, or to one client: one after the other.
+/// Serializes the calls to one session or client.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Turn(Arc<Mutex<()>>);
 
 impl Turn {
-    /// Only for the moment of a call: nobody awaits anything meanwhile.
+    /// Held only for the moment of a call: no task awaits anything meanwhile.
     pub(super) fn take(&self) -> MutexGuard<'_, ()> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Who is told of each entry at once, with its number.
+/// Called with each entry and its number.
 pub(super) type Listener = dyn Fn(usize, &Entry) + Send;
 
 struct State {
-    /// By their tickets, when it is taken.
+    /// Sorted by tickets when it is taken.
     history: Vec<(Ticket, Entry)>,
     tickets: u64,
     listener: Box<Listener>,
@@ -55,10 +55,10 @@ struct State {
     frames: FrameNo,
     sessions: SessionNo,
     clients: ClientNo,
-    /// Sessions whose application was told of them.
+    /// Sessions that the application has seen.
     connections: BTreeMap<SessionNo, (ClientNo, Connection)>,
     tasks: Vec<JoinHandle<()>>,
-    /// Nobody is slow any more, and nobody says anything of his own accord.
+    /// Whether the simulation is calm: no application is slow or sends by itself.
     calm: bool,
 }
 
@@ -80,34 +80,34 @@ impl World {
         Self { start: Instant::now(), state, broadcasting, threads }
     }
 
-    /// Happens now.
+    /// Records an event that happens now.
     pub(super) fn note(&self, what: What) {
         let mut state = self.lock();
         let ticket = state.ticket();
         state.note(ticket, Entry { at: self.start.elapsed(), what });
     }
 
-    /// For what is about to happen: nothing that follows from it is noted before.
+    /// Draws a ticket for an event that is about to happen: none of its effects is recorded before it.
     pub(super) fn ticket(&self) -> Ticket {
         self.lock().ticket()
     }
 
-    /// Has happened since the ticket was drawn.
+    /// Records an event that has happened since the ticket was drawn.
     pub(super) fn note_at(&self, ticket: Ticket, what: What) {
         self.lock().note(ticket, Entry { at: self.start.elapsed(), what });
     }
 
-    /// A send: no broadcast happens meanwhile. Only for the moment of the call.
+    /// Guards a send against concurrent broadcasts. Held only for the moment of the call.
     pub(super) fn sending(&self) -> RwLockReadGuard<'_, ()> {
         self.broadcasting.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A broadcast: no send happens meanwhile, and no other one. Only for the moment of the call.
+    /// Guards a broadcast against concurrent sends and broadcasts. Held only for the moment of the call.
     pub(super) fn broadcasting(&self) -> RwLockWriteGuard<'_, ()> {
         self.broadcasting.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How much has happened.
+    /// The number of entries so far.
     pub(super) fn entries(&self) -> usize {
         self.lock().history.len()
     }
@@ -124,7 +124,7 @@ impl World {
 
     // --- chance
 
-    /// Happens in so many of a hundred cases; never when it is calm.
+    /// Returns `true` with this probability in percent; never when it is calm.
     pub(super) fn chance(&self, percent: u32) -> bool {
         let mut state = self.lock();
         percent > 0 && !state.calm && state.rng.random_range(0..100) < percent
@@ -134,7 +134,7 @@ impl World {
         self.lock().rng.random_range(0..bound.max(1))
     }
 
-    /// Takes a while, up to `most`; mostly not, and never when it is calm.
+    /// Sometimes sleeps for up to `most`; never when it is calm.
     pub(super) async fn dawdle(&self, most: Duration) {
         if !most.is_zero() && self.chance(40) {
             let most = u64::try_from(most.as_millis()).expect("it is short");
@@ -152,12 +152,12 @@ impl World {
 
     // --- numbers
 
-    /// A frame that nobody has sent yet.
+    /// Creates a frame with a new number.
     pub(super) fn frame(&self, padding: usize) -> (FrameNo, Frame) {
         let mut state = self.lock();
         state.frames += 1;
         let payload = (state.frames, "x".repeat(padding));
-        (state.frames, Frame::new("n", &payload).expect("it has an image in JSON"))
+        (state.frames, Frame::new("n", &payload).expect("JSON can represent it"))
     }
 
     pub(super) fn new_session(&self) -> SessionNo {
@@ -172,7 +172,7 @@ impl World {
         state.clients
     }
 
-    // --- who is there
+    // --- look-ups
 
     pub(super) fn connected(&self, session: SessionNo, client: ClientNo, connection: Connection) {
         self.lock().connections.insert(session, (client, connection));
@@ -185,7 +185,7 @@ impl World {
         sessions.find(|(whose, connection)| *whose == client && connection.is_open()).map(|(_, c)| c.clone())
     }
 
-    /// How many sessions of a client have a socket.
+    /// The number of a client's sessions that have a socket.
     pub(super) fn attached(&self, client: ClientNo) -> usize {
         let state = self.lock();
         let sessions = state.connections.values().filter(|(whose, _)| *whose == client);
@@ -199,20 +199,20 @@ impl World {
         open.map(|(session, (_, connection))| (*session, connection.clone())).collect()
     }
 
-    /// Nobody holds a connection any more.
+    /// Drops all handles to connections.
     pub(super) fn forget_connections(&self) {
         self.lock().connections.clear();
     }
 
     // --- tasks
 
-    /// Runs a task that [`Self::join`] waits for.
+    /// Spawns a task that [`Self::join`] waits for.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let task = tokio::spawn(task);
         self.lock().tasks.push(task);
     }
 
-    /// Waits until no task is left.
+    /// Waits until all tasks have ended.
     pub(super) async fn join(&self) {
         loop {
             let Some(task) = self.lock().tasks.pop() else { return };
@@ -239,6 +239,6 @@ impl State {
 
 /// The number of a frame that has arrived.
 pub(super) fn number_of(frame: &Frame) -> FrameNo {
-    // Nobody sends this number.
+    // No frame has this number.
     frame.decode::<(FrameNo, IgnoredAny)>().map_or(0, |(number, _)| number)
 }

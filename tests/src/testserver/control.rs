@@ -45,7 +45,7 @@ async fn drop_socket(State(test): TestServerState, RawQuery(query): RawQuery) ->
     }
 }
 
-/// Waits for the first socket of a session: in plain mode a client has read the 101 a moment before it is attached.
+/// Waits until the session has had a socket: in plain mode a client reads the 101 shortly before its socket is attached.
 async fn has_had_a_socket(server: &Server, id: &str) {
     let Some(connection) = server.connection(id) else { return };
     while connection.is_open() && !connection.is_attached() && connection.counts().drops == 0 {
@@ -69,7 +69,7 @@ async fn sink(State(test): TestServerState, RawQuery(query): RawQuery) -> Respon
     let Some(id) = id(query) else { return missing_id() };
     match test.sinks.of(&id) {
         Some(sink) => respond(StatusCode::OK, &json!(sink)),
-        // Known, with nothing counted yet, or not known at all.
+        // The session exists but has no counts yet, or it does not exist.
         None if test.server().is_some_and(|server| server.connection(&id).is_some()) => {
             respond(StatusCode::OK, &json!({"received": 0, "errors": 0}))
         }
@@ -93,7 +93,7 @@ async fn stats(State(test): TestServerState) -> Response {
     respond(StatusCode::OK, &body)
 }
 
-/// The server and the ID that a command names.
+/// The server and the ID to which a command refers.
 fn target(test: &TestServer, query: Option<String>) -> Result<(Server, String), Box<Response>> {
     let id = id(query).ok_or_else(missing_id)?;
     let server = test.server().ok_or_else(|| failed(StatusCode::CONFLICT, "server is shut down"))?;

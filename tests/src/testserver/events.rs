@@ -1,4 +1,4 @@
-//! What the test server does with a message.
+//! The test server's message handler.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ pub(super) async fn handle(sinks: Arc<Sinks>, connection: Connection, frame: Fra
     match frame.event() {
         "pub" => drop(connection.broadcast(&frame)),
         "stream" => match frame.decode::<StreamRequest>() {
-            // A stream does not hold up the messages after it.
+            // In a separate task, so that a stream does not delay later messages.
             Ok(request) => drop(tokio::spawn(stream(connection, request))),
             Err(error) => refuse(&connection, format!("stream: {error}")),
         },
@@ -20,12 +20,12 @@ pub(super) async fn handle(sinks: Arc<Sinks>, connection: Connection, frame: Fra
             Ok(item) => sinks.count(connection.id(), item.i),
             Err(error) => refuse(&connection, format!("sink: {error}")),
         },
-        // The echo waits for room. Where none comes, the peer that asked has not read for the write timeout.
+        // The echo waits for space. If none becomes free, the requesting peer has not read for the write timeout.
         _ => drop(connection.send_wait(&frame).await),
     }
 }
 
-/// Closes with 1008 and this text, which quotes the peer and may have any length.
+/// Closes with 1008 and this text. The text quotes the peer, so it is truncated if it is too long.
 fn refuse(connection: &Connection, why: String) {
     let CloseFrame { code, reason, .. } = CloseFrame::truncated(1008, why);
     connection.close_with(code, reason).expect("it was truncated");
@@ -46,7 +46,7 @@ struct Item<'a> {
     pad: &'a str,
 }
 
-/// Sends `n` frames, and waits while the buffer is full, for as long as the session lives.
+/// Sends `n` frames, and waits whenever the buffer is full, until the session ends.
 async fn stream(connection: Connection, request: StreamRequest) {
     let pad = "x".repeat(request.size);
     for i in 1..=request.n {
@@ -67,15 +67,15 @@ struct SinkItem {
     i: u64,
 }
 
-/// Who has sent how much to `sink`. The counts outlive sessions and servers.
+/// The counts of `sink` messages for each connection ID. They outlive sessions and servers.
 #[derive(Debug, Default)]
 pub(super) struct Sinks(Mutex<HashMap<Box<str>, Sink>>);
 
-/// What one connection ID has sent to `sink`.
+/// The `sink` messages of one connection ID.
 #[derive(Debug, Default, Clone, Copy, Serialize)]
 pub(super) struct Sink {
     received: u64,
-    /// How many were not the previous plus 1.
+    /// The number of payloads that were not the previous one plus 1.
     errors: u64,
     #[serde(skip)]
     last: u64,

@@ -1,4 +1,4 @@
-//! The test server's listener: hides the pings of those who ask for it.
+//! The test server's listener, which can hide pings.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use tokio::net::TcpListener;
 
 use super::pingless::Pingless;
 
-/// How long accepting rests when the process has no descriptor left.
+/// How long accepting pauses when the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Accepts connections until it is dropped. What has not been upgraded then goes with the server.
+/// Accepts connections until it is dropped. Connections that have not been upgraded by then end with the server.
 pub(super) async fn accept(server: Server, listener: TcpListener, write_timeout: Duration) {
-    // Most systems hand it on to what a listener accepts; the first that comes shows it.
+    // On most systems accepted connections inherit it; the first one shows whether they do.
     SockRef::from(&listener).set_tcp_nodelay(true).ok();
     let mut nodelay = None;
     loop {

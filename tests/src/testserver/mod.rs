@@ -1,8 +1,8 @@
-//! The test server: one program that clients of every language are tested against.
+//! The test server: one program to test clients in every language against.
 //!
-//! It accepts upgrades on every path; the query says `room` (default `test`), `id`, `reject=1` for a refusal, and
-//! `ignore_pings=1` for a server that answers no ping of this client. A frame comes back to its sender unchanged, but for the
-//! events `pub`, `stream` and `sink` (see `events`). A second port takes commands (see `control`).
+//! It accepts upgrades on every path. The query sets `room` (default `test`) and `id`; `reject=1` asks for a refusal, and
+//! `ignore_pings=1` for a server that answers no ping of this client. The server echoes each frame to its sender unchanged,
+//! except for the events `pub`, `stream` and `sink` (see `events`). A second port accepts commands (see `control`).
 
 mod control;
 mod events;
@@ -22,17 +22,17 @@ pub use options::{CodecName, Options, UsageError};
 
 use events::Sinks;
 
-/// How long sessions may take to end when the server is shut down or started anew.
+/// How long sessions may take to end in a shutdown or restart.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
-/// A test server that runs: what the control port acts on.
+/// A running test server, which the control port controls.
 #[derive(Debug)]
 pub struct TestServer {
     options: Options,
     addr: std::net::SocketAddr,
     sinks: Arc<Sinks>,
     running: Mutex<Option<Running>>,
-    /// Commands that end servers come one at a time.
+    /// Serializes commands that end servers.
     changing: tokio::sync::Mutex<()>,
 }
 
@@ -43,10 +43,10 @@ struct Running {
 }
 
 impl TestServer {
-    /// Starts a server, and its control port. Returns the server and the control port's number.
+    /// Starts a server and its control port. Returns the server and the control port's number.
     ///
     /// # Errors
-    /// Fails when an address cannot be listened on, and when an option is out of its range.
+    /// Fails if an address cannot be listened on, or if an option is out of its range.
     pub async fn start(options: Options) -> io::Result<(Arc<Self>, u16)> {
         let control = TcpListener::bind(&options.control).await?;
         let control_port = control.local_addr()?.port();
@@ -77,16 +77,16 @@ impl TestServer {
         running.as_ref().map(|running| running.server.clone())
     }
 
-    /// Closes the server and its listener: dials fail afterwards. `false` when that has happened before.
+    /// Shuts down the server and its listener, so that later dials fail. Returns `false` if that has already happened.
     pub async fn shutdown(&self) -> bool {
         let _one_at_a_time = self.changing.lock().await;
         self.stop().await
     }
 
-    /// A fresh server on the same port.
+    /// Starts a fresh server on the same port.
     ///
     /// # Errors
-    /// Fails when the port cannot be listened on again.
+    /// Fails if the port cannot be listened on again.
     pub async fn restart(&self) -> io::Result<()> {
         let _one_at_a_time = self.changing.lock().await;
         self.stop().await;
@@ -101,7 +101,7 @@ impl TestServer {
         let Some(Running { server, accepting }) = running else { return false };
         accepting.abort();
         server.shutdown(SHUTDOWN).await;
-        // Cancelled it is, and the listener closed.
+        // Waits until the task has been cancelled and the listener is closed.
         accepting.await.ok();
         true
     }
@@ -110,7 +110,7 @@ impl TestServer {
 fn run(options: &Options, sinks: &Arc<Sinks>, listener: TcpListener) -> io::Result<Running> {
     let server =
         build(options, sinks.clone()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    // The server's own default.
+    // The same default as the server's.
     let write_timeout = options.write_timeout.unwrap_or(Duration::from_secs(10));
     let accepting = tokio::spawn(front::accept(server.clone(), listener, write_timeout));
     Ok(Running { server, accepting })

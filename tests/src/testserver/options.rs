@@ -5,27 +5,27 @@ use std::time::Duration;
 
 use rejoin_server::{Builder, JsonCodec, MsgpackCodec, ProtobufCodec};
 
-/// What the test server is told at its start.
+/// The options of the test server.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
-    /// Where WebSocket connections are accepted. Default `127.0.0.1:0`, or the port in `PORT`.
+    /// The address for WebSocket connections. Default `127.0.0.1:0`, or the port in `PORT`.
     pub addr: String,
-    /// Where commands are accepted. Default `127.0.0.1:0`, or the port in `CONTROL_PORT`.
+    /// The address for commands. Default `127.0.0.1:0`, or the port in `CONTROL_PORT`.
     pub control: String,
     /// Default 30 s; 0 turns resuming off.
     pub resume_window: Duration,
-    /// Frames; default the server's own.
+    /// In frames; default: the server's.
     pub send_buffer: Option<usize>,
-    /// Bytes; default the server's own.
+    /// In bytes; default: the server's.
     pub send_buffer_bytes: Option<usize>,
-    /// Bytes; default the server's own.
+    /// In bytes; default: the server's.
     pub max_message_size: Option<usize>,
-    /// Default the server's own.
+    /// Default: the server's.
     pub write_timeout: Option<Duration>,
-    /// Default the server's own.
+    /// Default: the server's.
     pub close_timeout: Option<Duration>,
-    /// In this order: the first is that of plain mode. Default all, JSON first.
+    /// In this order; plain clients get the first. Default: all, JSON first.
     pub codecs: Vec<CodecName>,
 }
 
@@ -61,7 +61,7 @@ impl CodecName {
     }
 }
 
-/// A command line that cannot be read.
+/// An invalid command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageError(String);
 
@@ -82,7 +82,7 @@ usage: rejoin-testserver [--addr HOST:PORT] [--control HOST:PORT] [--resume-wind
 --addr and --control are 127.0.0.1:0 by default, or take their port from PORT and CONTROL_PORT.
 READY:<port>:<control port> on stderr says that both are listened on.";
 
-/// What the contract of test servers names, and this one cannot do.
+/// Options in the contract of test servers that this one does not support.
 const UNSUPPORTED: [&str; 10] = [
     "--rewind",
     "--max-connections",
@@ -97,10 +97,10 @@ const UNSUPPORTED: [&str; 10] = [
 ];
 
 impl Options {
-    /// Reads arguments, without the program's name, and the environment.
+    /// Parses the arguments, without the program's name, and the environment.
     ///
     /// # Errors
-    /// Fails for what it does not know, and says what it knows.
+    /// Fails for unknown arguments, and lists the known ones.
     pub fn parse(
         args: impl IntoIterator<Item = String>,
         env: impl Fn(&str) -> Option<String>,

@@ -1,4 +1,4 @@
-//! [`Pingless`]: a WebSocket connection whose server hears no pings where the client wishes it, and so answers none.
+//! [`Pingless`]: the server's end of a WebSocket connection that hides pings from the server on request, so that it answers none.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read as _};
@@ -7,36 +7,36 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A server's end of a connection: without the pings that the client sends, if the request says `ignore_pings=1`. Else no
-/// bigger than the stream itself: idle connections are counted in bytes.
+/// The server's end of a connection. Drops the pings that the client sends if the request contains `ignore_pings=1`. Otherwise it
+/// is no larger than the stream itself, because tests measure the memory of idle connections.
 #[derive(Debug)]
 pub(super) enum Pingless<S> {
-    /// The request has no such wish.
+    /// The client has not requested it.
     Heard(S),
-    /// It has, or is still to come.
+    /// The client has requested it, or the request is not complete yet.
     Filtered(Box<Filter<S>>),
 }
 
-/// Leaves out pings.
+/// Drops pings.
 #[derive(Debug)]
 pub(super) struct Filter<S> {
-    /// Until it goes on without a filter.
+    /// `None` once the connection continues without a filter.
     io: Option<S>,
-    /// The request has come, and wishes it.
+    /// Whether the request has arrived and asks for the filter.
     wished: bool,
     place: Place,
-    /// What was read and is to be heard.
+    /// The filtered bytes that the server has not read yet.
     heard: VecDeque<u8>,
 }
 
-/// What the next byte belongs to.
+/// The part of the stream to which the next byte belongs.
 #[derive(Debug)]
 enum Place {
-    /// The head of the upgrade request, whose last four bytes were these.
+    /// The head of the upgrade request, with its last four bytes.
     Head([u8; 4]),
-    /// The header of a frame, as far as it has come.
+    /// The header of a frame, as far as it has arrived.
     Header(Vec<u8>),
-    /// The rest of a frame: its length, and whether it is a ping's.
+    /// The rest of a frame: its length, and whether it belongs to a ping.
     Payload(u64, bool),
 }
 
@@ -99,7 +99,7 @@ impl Place {
     }
 }
 
-/// The payload's length, when the header is complete (RFC 6455 §5.2).
+/// The payload's length, once the header is complete (RFC 6455 §5.2).
 fn payload_len(header: &[u8]) -> Option<u64> {
     let (masked, short) = (header.get(1)? & 0x80 != 0, header[1] & 0x7f);
     let extended = match short {
@@ -114,12 +114,12 @@ fn payload_len(header: &[u8]) -> Option<u64> {
     })
 }
 
-/// Whether a request's query says `ignore_pings=1`.
+/// Whether a request's query contains `ignore_pings=1`.
 fn ignores_pings(head: &[u8]) -> bool {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let target = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
     let Some(query) = target.iter().position(|byte| *byte == b'?') else { return false };
-    // Nearly all are seen not to say it before they are decoded.
+    // A cheap check excludes nearly all parameters before they are decoded.
     let mut pairs = target[query + 1..].split(|byte| *byte == b'&').filter(|pair| pair.ends_with(b"1"));
     pairs.any(|pair| form_urlencoded::parse(pair).any(|(name, value)| name == "ignore_pings" && value == "1"))
 }
@@ -135,7 +135,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Pingless<S> {
         if !filter.wished {
             let before = buffer.filled().len();
             ready!(Pin::new(filter.io()).poll_read(cx, buffer))?;
-            // A request line that comes in pieces is no such wish.
+            // A request line that arrives in pieces does not count as a request for the filter.
             let head = &buffer.filled()[before..];
             if !ignores_pings(head) {
                 if let Some(io) = filter.io.take() {

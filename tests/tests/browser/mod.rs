@@ -13,14 +13,14 @@ use tokio::process::{Child, Command};
 
 const INSTALL: &str = "this test needs Chromium and its driver: apt-get install chromium chromium-driver";
 
-/// How long anything may take to be seen.
+/// How long any expected state may take to appear.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Chromedriver and the browsers that it has started. They end with it, when the test panics too.
+/// Chromedriver and the browsers that it has started. Dropping it ends them, also when the test panics.
 pub(crate) struct Driver {
     process: Child,
     url: String,
-    /// Where the browsers keep what they keep.
+    /// The folder of the browsers' profiles.
     profiles: PathBuf,
 }
 
@@ -28,7 +28,7 @@ impl Driver {
     pub(crate) async fn start() -> Self {
         let started = Command::new("chromedriver")
             .arg("--port=0")
-            // Its browsers stay in the group, by which all are ended.
+            // Its browsers stay in this process group, by which all are ended.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -45,22 +45,22 @@ impl Driver {
             }
             None
         };
-        let port = tokio::time::timeout(PATIENCE, port).await.expect("chromedriver tells its port in time");
-        let port = port.expect("chromedriver tells its port");
+        let port = tokio::time::timeout(PATIENCE, port).await.expect("chromedriver prints its port in time");
+        let port = port.expect("chromedriver prints its port");
         driver.url = format!("http://127.0.0.1:{port}");
-        // No other driver's, in this process neither.
+        // Not shared with any other driver, in this process or another.
         driver.profiles = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("browsers-{port}"));
-        // It has little to say, but somebody must listen.
+        // Reads the rest of the output, so that the pipe never fills.
         tokio::spawn(async move { while let Ok(Some(_)) = output.next_line().await {} });
         driver
     }
 
-    /// A browser of its own, without a window; the name tells it from others of this driver.
+    /// Opens a separate headless browser; the name distinguishes it from others of this driver.
     pub(crate) async fn open(&self, name: &str) -> Client {
         self.open_with(name, &[]).await
     }
 
-    /// The same, with arguments for the browser.
+    /// Like [`Self::open`], with arguments for the browser.
     pub(crate) async fn open_with(&self, name: &str, more: &[&str]) -> Client {
         let mut arguments = vec![
             "--headless=new",
@@ -90,7 +90,7 @@ impl Drop for Driver {
     fn drop(&mut self) {
         let Some(group) = self.process.id() else { return };
         std::process::Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status().ok();
-        // What is being killed may still write.
+        // Processes that are being killed may still write.
         let deadline = Instant::now() + Duration::from_secs(2);
         while std::fs::remove_dir_all(&self.profiles).is_err()
             && self.profiles.exists()

@@ -1,4 +1,4 @@
-//! How the page looks: it fits the window and the finger, it can be read, and it claims only what it knows.
+//! The look of the page: it fits windows and touch targets, its text is readable, and it shows only confirmed states.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::browser::Driver;
 use super::{NOTICES, Page, STATE, start_chat};
 
-/// Controls that are smaller than 44 by 44 pixels (WCAG 2.2, 2.5.5).
+/// The controls that are smaller than 44 by 44 pixels (WCAG 2.2, 2.5.5).
 const SMALL_TARGETS: &str = "return [...document.querySelectorAll('button, input, textarea')]
     .map((control) => [control.id || control.textContent, control.getBoundingClientRect()])
     .filter(([, { width, height }]) => width > 0 && (width < 44 || height < 44))
@@ -38,7 +38,7 @@ async fn page_fits_windows_and_touch_targets() {
     page.run("document.querySelector('#newer').hidden = false", vec![]).await;
     fits(&page, "the chat").await;
 
-    // A phone is narrower than a window can be, so it is a frame in one.
+    // A phone is narrower than the smallest window, so the page is in a frame.
     let name = "Ben";
     let page = Page { name, ..page };
     page.goes_to(&format!("{address}/rejoin.js")).await;
@@ -77,7 +77,7 @@ async fn every_text_can_be_read() {
             json!("There is nothing to send yet."),
         )
         .await;
-        // A line of each kind, a message in each state, the connection in each, and a neighbour of each colour.
+        // Shows a line of each kind, a message and the connection in each state, and a peer in each colour.
         can_be_read(&page, LOOKS).await;
     }
 }
@@ -125,7 +125,7 @@ async fn page_shows_only_confirmed_states() {
     let driver = Driver::start().await;
     let address = start_chat().await;
     let (ada, ben) = tokio::join!(Page::open(&driver, "Ada"), Page::open(&driver, "Ben"));
-    // In one go, so that the message is typed before the server has answered.
+    // In one script, so that the message is typed before the server has answered.
     ada.goes_to(&address).await;
     let join_and_say = "document.querySelector('#name').value = 'Ada';
         document.querySelector('#join-form').requestSubmit();
@@ -142,7 +142,7 @@ async fn page_shows_only_confirmed_states() {
         page.sees("who is here", COUNT, json!("1 here, 1 away")).await;
     }
     ben.types("Ada?").await;
-    // One tick, for the server: Ada has nothing yet.
+    // One tick, for the server: Ada has no message yet.
     ben.sees("the tick", LAST_TICK, json!("the server has it")).await;
     assert_eq!(ada.value(LOG).await.as_array().expect("lines").last(), Some(&json!("You cut the socket")));
     let strokes =
@@ -173,7 +173,7 @@ async fn page_reports_that_a_new_session_started() {
     chat.task.abort();
 }
 
-/// A chat that can be stopped, and started again on the same port.
+/// A chat server that can be stopped and restarted on the same port.
 struct Chat {
     addr: SocketAddr,
     task: JoinHandle<()>,

@@ -1,4 +1,4 @@
-//! Who is slow harms only himself.
+//! A slow peer only hurts itself.
 
 use rejoin_client::{Frame, SendError};
 use rejoin_tests::harness::{Fault, alone, next, number, numbers};
@@ -18,7 +18,7 @@ fn direct_send_to_a_full_buffer() {
         assert_eq!(stage.server.send("ada", &number(99)), Err(SendError::Full));
         proxy.release();
         stage.server.connection("ada").unwrap().send_wait(&number(5)).await.unwrap();
-        assert_eq!(numbers(&mut client, 5).await, [1, 2, 3, 4, 5], "what was refused was not queued");
+        assert_eq!(numbers(&mut client, 5).await, [1, 2, 3, 4, 5], "the refused frame was not queued");
         assert_eq!(stage.server.stats().dropped, 0, "and never accepted");
         stage.end().await;
     });
@@ -72,7 +72,7 @@ fn broadcast_drops_oldest_frame_of_slow_member_only() {
         for n in 1..=20 {
             assert_eq!(stage.server.broadcast("room", &number(n)), Ok(2));
             assert_eq!(next(&mut ben).await, format!("message n {n}"));
-            // Whatever ben has acknowledged is known when he is heard.
+            // Once ben's message arrives, his acknowledgements have arrived, too.
             ben.send(&number(n)).unwrap();
             assert_eq!(stage.log.next().await, format!("ben message n {n}"));
         }
@@ -129,15 +129,18 @@ fn broadcast_to_member_that_never_reads() {
         while stage.server.stats().dropped < 20 {
             sent += 1;
             assert_eq!(stage.server.broadcast("room", &Frame::new("big", &(sent, &pad)).unwrap()), Ok(2));
-            assert_eq!(number_of(quick.text().await), sent, "nobody else has lost any");
+            assert_eq!(number_of(quick.text().await), sent, "no other member has lost a frame");
         }
         let mut heard = Vec::new();
         while heard.last() != Some(&sent) {
             heard.push(number_of(slow.text().await));
         }
         assert!(heard.is_sorted_by(|a, b| a < b), "{heard:?}");
-        assert!(heard.ends_with(&Vec::from_iter(sent - 7..=sent)), "the newest were kept: {heard:?}");
-        assert_eq!(sent - heard.len() as u64, stage.server.stats().dropped, "what is missing is counted");
+        assert!(
+            heard.ends_with(&Vec::from_iter(sent - 7..=sent)),
+            "the newest frames were retained: {heard:?}"
+        );
+        assert_eq!(sent - heard.len() as u64, stage.server.stats().dropped, "missing frames are counted");
         slow.close().await;
         quick.close().await;
         stage.end().await;

@@ -1,4 +1,4 @@
-//! [`Bare`]: a WebSocket client that is not ours, and has never heard of sessions.
+//! [`Bare`]: a foreign WebSocket client without sessions.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-/// A WebSocket client that is not ours. Dropped, its socket is gone without a close frame.
+/// A foreign WebSocket client. Dropping it closes its socket without a close frame.
 pub(crate) struct Bare(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Bare {
@@ -35,7 +35,7 @@ impl Bare {
         }
     }
 
-    /// The payload of the next frame, which [`harness::number`](rejoin_tests::harness::number) has made.
+    /// The payload of the next frame, made by [`harness::number`](rejoin_tests::harness::number).
     pub(crate) async fn number(&mut self) -> u64 {
         let text = self.text().await;
         let number = text.strip_prefix(r#"{"event":"n","payload":"#).and_then(|rest| rest.strip_suffix('}'));
@@ -50,7 +50,7 @@ impl Bare {
         numbers
     }
 
-    /// The server's close frame, as `1000 why`, which is then answered.
+    /// Receives the server's close frame, as `1000 why`, and answers it.
     pub(crate) async fn closed(&mut self) -> String {
         let Message::Close(Some(CloseFrame { code, reason })) = self.next().await else { panic!("no close") };
         let end = within("end", self.0.next()).await;

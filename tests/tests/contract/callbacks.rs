@@ -1,4 +1,4 @@
-//! Callbacks come in order, and hold up nobody else.
+//! Callbacks are called in order, and delay no other connection.
 
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ fn drop_and_restore_callbacks_on() {
         for n in 1..=3 {
             client.send(&number(n)).unwrap();
             assert_eq!(stage.log.next().await, format!("ada message n {n}"));
-            // Held, or a plain client may be back before the server has noticed: as another session of this ID.
+            // Held back: otherwise a plain client could return before the server has noticed the loss, as another session with
+            // this ID.
             stage.drop_and_hold("ada", &proxy).await;
             proxy.release();
             assert_eq!(stage.log.next().await, "ada restored");
@@ -40,12 +41,12 @@ fn drop_and_restore_callbacks_off_without_a_window() {
         let told = stage.log.next().await;
         assert!(told.starts_with("ada disconnected: socket lost: "), "{told}");
         proxy.release();
-        assert_eq!(stage.log.next().await, "ada connected", "as somebody new");
+        assert_eq!(stage.log.next().await, "ada connected", "with a fresh session");
         client.send(&number(1)).unwrap();
         while next(&mut client).await != "restored" {}
         client.close().await;
         let mut told = stage.log.next().await;
-        // A plain client that had not noticed yet may have written it into the socket that was gone.
+        // A plain client that had not noticed the loss yet may have written the message into the lost socket.
         if told == "ada message n 1" {
             told = stage.log.next().await;
         }
@@ -92,7 +93,7 @@ fn callbacks_never_stall_others() {
         ada.send(&number(1)).unwrap();
         ben.send(&number(2)).unwrap();
         assert_eq!(handled.recv().await.unwrap(), "ben 2");
-        // Neither others, nor what is written to the one whose handler waits.
+        // Neither other connections wait, nor writes to the connection whose handler waits.
         assert_eq!(stage.server.broadcast("room", &number(3)), Ok(3));
         for n in 4..=500 {
             stage.server.connection("ada").unwrap().send_wait(&number(n)).await.unwrap();

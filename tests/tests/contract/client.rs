@@ -96,7 +96,7 @@ fn client_retries_exhausted() {
 fn client_close_while_reconnecting() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder).await;
-        // Once while it waits for the next dial, for a minute, once while it dials.
+        // Once while it waits a minute for the next dial, and once while it dials.
         let waiting = stage.client("ada").reconnect(secs(60), secs(60)).connect().await.unwrap();
         let proxy = Proxy::start(stage.addr).await.unwrap();
         let dialling = stage.client_at(proxy.addr(), "id=ben").handshake_timeout(secs(60));
@@ -111,7 +111,7 @@ fn client_close_while_reconnecting() {
             let closed = within("end", client.close()).await;
             assert!(matches!(closed.reason, CloseReason::Local), "{closed:?}");
             assert_eq!(closed.unacknowledged, 0);
-            assert!(client.recv().await.is_none(), "our own close is nothing to tell");
+            assert!(client.recv().await.is_none(), "the client's own close is not an event");
             assert_eq!(client.state(), ConnectionState::Closed);
         }
         stage.end().await;
@@ -182,12 +182,12 @@ fn client_close_racing_a_drop() {
             };
             assert!(matches!(closed.reason, CloseReason::Local), "round {round}: {closed:?}");
             assert_eq!(client.state(), ConnectionState::Closed);
-            assert!(client.recv().await.is_none(), "from the close on nothing is told");
+            assert!(client.recv().await.is_none(), "no event follows the close");
         }
         stage.end().await;
-        // In plain mode what was written into the socket that died is gone.
+        // In plain mode, frames that were written into the lost socket are gone.
         if mode == Mode::Session {
-            // That the server has all of it may be among what the cut has destroyed.
+            // The cut may have destroyed the acknowledgement of frames that the server has received.
             for (round, heard) in heard(&mut stage, 30).iter().enumerate() {
                 assert_eq!(heard, &Vec::from_iter(1..=20), "round {round}: one cut is overcome");
             }
@@ -195,7 +195,7 @@ fn client_close_racing_a_drop() {
     });
 }
 
-/// The numbers that the application has heard, by connection ID.
+/// The numbers in the application's messages, by connection ID.
 fn heard(stage: &mut Stage, ids: usize) -> Vec<Vec<u64>> {
     let mut heard = vec![Vec::new(); ids];
     while let Some(told) = stage.log.try_next() {

@@ -13,7 +13,7 @@ fn heartbeat_timeout() {
         proxy.fail(Fault::HalfOpen).await;
         assert_eq!(stage.log.next().await, "ada dropped: nothing arrived for the pong timeout");
         stage.end().await;
-        // What else may have happened on a machine that is slower than this heartbeat is no matter.
+        // On a machine slower than this heartbeat, other events may come first.
         while stage.log.next().await != "ada disconnected: server shut down" {}
     });
 }
@@ -21,7 +21,7 @@ fn heartbeat_timeout() {
 #[test]
 fn client_heartbeat_timeout() {
     in_both_modes(async |mode| {
-        // Nobody answers on the socket that is taken over.
+        // The socket that is taken over answers nothing.
         let mut stage = Stage::set(mode, |builder| builder.close_timeout(millis(50))).await;
         let proxy = Proxy::start(stage.addr).await.unwrap();
         let client = stage.client_at(proxy.addr(), "id=ada").heartbeat(millis(50), millis(400));
@@ -30,7 +30,7 @@ fn client_heartbeat_timeout() {
         proxy.fail(Fault::HalfOpen).await;
         assert_eq!(next(&mut client).await, "dropped: nothing arrived for the pong timeout");
         assert_eq!(next(&mut client).await, "restored");
-        // In plain mode another socket under the same ID is another session: the server has not noticed anything.
+        // In plain mode another socket with the same ID is another session: the server has not noticed the loss.
         let back = if mode == Mode::Session { "ada restored" } else { "ada connected" };
         while stage.log.next().await != back {}
         client.close().await;

@@ -1,4 +1,4 @@
-//! Who may connect, and as whom.
+//! Decisions of `ConnectFn`, and connection IDs.
 
 use rejoin_client::{ConnectError, Refusal};
 use rejoin_server::{ConnectRequest, Identity, Reject, Server};
@@ -30,7 +30,7 @@ fn connect_fn_refuses() {
         assert!(matches!(&error, Error::Http(response) if response.status() == 401), "{error}");
         assert_eq!(stage.server.stats().refused, 2);
         let _client = stage.client_at(addr, "key=right").connect().await.unwrap();
-        assert_eq!(stage.log.next().await, "ada connected", "the application hears of those alone who may");
+        assert_eq!(stage.log.next().await, "ada connected", "only accepted connections cause callbacks");
         stage.end().await;
     });
 }

@@ -1,4 +1,4 @@
-//! What the other scenarios rely on: whatever is left behind is noticed.
+//! The other scenarios rely on this: leaked tasks and sockets are detected.
 
 use rejoin_tests::harness::{Baseline, alone};
 use tokio::net::{TcpListener, TcpStream};

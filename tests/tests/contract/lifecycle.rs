@@ -1,4 +1,4 @@
-//! Connections begin and end: by either side, by force, with the server.
+//! Connections open, and end: closed by either side, kicked, or with the server.
 
 use std::time::Instant;
 
@@ -101,7 +101,7 @@ fn kick_of_a_connected_session() {
         let mut client = stage.connect("ada").await;
         let connection = stage.server.connection("ada").unwrap();
         stage.server.kick("ada").await.unwrap();
-        assert!(stage.server.connection("ada").is_none(), "it has happened");
+        assert!(stage.server.connection("ada").is_none(), "the kick is done");
         assert_eq!(connection.send(&number(1)), Err(SendError::Closed));
         assert_eq!(stage.log.next().await, "ada disconnected: kicked");
         assert_eq!(next(&mut client).await, "closed: closed by the server with 1000 kicked");
@@ -118,7 +118,7 @@ fn kick_of_a_suspended_session() {
         let (mut client, proxy) = stage.connect_through_proxy("ada").await;
         stage.drop_and_hold("ada", &proxy).await;
         stage.server.kick("ada").await.unwrap();
-        assert!(stage.server.connection("ada").is_none(), "it has happened");
+        assert!(stage.server.connection("ada").is_none(), "the kick is done");
         assert_eq!(stage.log.next().await, "ada disconnected: kicked");
         proxy.release();
         let dropped = next(&mut client).await;
@@ -127,7 +127,7 @@ fn kick_of_a_suspended_session() {
             assert_eq!(next(&mut client).await, "lost unknown []");
         }
         assert_eq!(next(&mut client).await, "restored");
-        assert_eq!(stage.log.next().await, "ada connected", "as somebody new");
+        assert_eq!(stage.log.next().await, "ada connected", "with a fresh session");
         stage.end().await;
     });
 }
@@ -163,7 +163,7 @@ fn shutdown_leaves_no_task() {
             }
         };
         let ((), ()) = tokio::join!(stage.end(), closing);
-        // The clients have no tasks of their own.
+        // The clients have no tasks in this runtime.
         within("end of all tasks", async {
             while Handle::current().metrics().num_alive_tasks() > 0 {
                 tokio::task::yield_now().await;
@@ -177,7 +177,7 @@ fn shutdown_leaves_no_task() {
         assert_eq!(stage.log.try_next(), None);
         let stats = stage.server.stats();
         assert_eq!((stats.connections, stats.suspended, stats.rooms), (0, 0, 0));
-        // It had not asked for anything yet, and is let go without an answer.
+        // It has not sent a request yet, and is closed without an answer.
         let read = within("end of the silent one", silent.read(&mut [0; 1])).await;
         assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
         assert!(TcpStream::connect(stage.addr).await.is_err(), "the listener is closed");
@@ -193,7 +193,7 @@ fn shutdown_with_reconnecting_clients() {
         stage.server.send("ada", &number(1)).unwrap();
         stage.end().await;
         assert_eq!(stage.log.next().await, "ada disconnected: server shut down");
-        assert_eq!(next(&mut client).await, "message n 1", "what was accepted is delivered first");
+        assert_eq!(next(&mut client).await, "message n 1", "accepted frames are delivered first");
         assert_eq!(next(&mut client).await, "dropped: closed by the peer with 1001 server shutting down");
     });
 }

@@ -1,5 +1,5 @@
-//! What a server and a client promise, claim by claim, over TCP on the loopback interface. Each scenario runs alone, and has
-//! to leave neither a task nor a socket behind.
+//! The promises of server and client, over TCP on the loopback interface. Each scenario runs alone, and must leave neither a task
+//! nor a socket behind.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use rejoin_tests::harness::alone;
 
-/// How a client talks to the server (PROTOCOL.md §1).
+/// The mode of a client (PROTOCOL.md §1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Session,

@@ -1,4 +1,4 @@
-//! Messages arrive once, and in the order in which they were sent.
+//! Messages arrive once, in the order of the sends.
 
 use std::sync::Arc;
 
@@ -56,9 +56,9 @@ fn order_of_the_replay() {
         assert_eq!(
             numbers(&mut client, 199).await,
             Vec::from_iter(2..=200),
-            "what was kept, then what is new"
+            "buffered frames come before new ones"
         );
-        // A plain client that had not noticed yet may have written some into the socket that was gone.
+        // A plain client that had not noticed the loss yet may have written some frames into the lost socket.
         if mode == Mode::Session {
             assert_eq!(stage.log.numbers(99).await, Vec::from_iter(2..=100));
             assert_eq!(client.close().await.unacknowledged, 0);

@@ -1,4 +1,4 @@
-//! What survives a drop, and what does not.
+//! Sessions and frames that survive a drop, and those that do not.
 
 use rejoin_tests::harness::{alone, next, number, numbers};
 
@@ -88,7 +88,7 @@ fn window_expires() {
         let connection = stage.server.connection("ada").unwrap();
         stage.drop_and_hold("ada", &proxy).await;
         assert_eq!(stage.log.next().await, "ada disconnected: resume window expired");
-        assert!(stage.server.connection("ada").is_none(), "the ID is free when the application is told");
+        assert!(stage.server.connection("ada").is_none(), "the ID is free when `on_disconnect` is called");
         assert_eq!(connection.send(&number(1)), Err(rejoin_server::SendError::Closed));
         proxy.release();
         let dropped = next(&mut client).await;
@@ -97,7 +97,7 @@ fn window_expires() {
             assert_eq!(next(&mut client).await, "lost unknown []");
         }
         assert_eq!(next(&mut client).await, "restored");
-        assert_eq!(stage.log.next().await, "ada connected", "as somebody new");
+        assert_eq!(stage.log.next().await, "ada connected", "with a fresh session");
         stage.end().await;
     });
 }

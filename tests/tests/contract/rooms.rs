@@ -1,4 +1,4 @@
-//! Who gets what: one connection, one room, and nobody else.
+//! Sends reach one connection, and broadcasts one room.
 
 use rejoin_server::{BroadcastError, SendError};
 use rejoin_tests::harness::{next, number, numbers};
@@ -17,7 +17,7 @@ fn send_to_one() {
         assert_eq!(numbers(&mut ada, 2).await, [1, 3]);
         assert_eq!(numbers(&mut ben, 1).await, [2]);
         stage.end().await;
-        // What comes next is the end: nobody has got more.
+        // The next event is the end: neither has got more.
         for client in [&mut ada, &mut ben] {
             assert!(next(client).await.starts_with("dropped: "));
         }
@@ -104,7 +104,7 @@ fn snapshot_includes_suspended() {
     });
 }
 
-/// Who is in the room, and has a socket.
+/// The members of the room, and whether each has a socket.
 fn members(stage: &Stage) -> Vec<(String, bool)> {
     let members = stage.server.connections("room");
     let mut members: Vec<_> =
@@ -113,7 +113,7 @@ fn members(stage: &Stage) -> Vec<(String, bool)> {
     members
 }
 
-/// A room is a room, whoever talks how.
+/// Members in both modes share a room.
 #[test]
 fn snapshot_of_both_modes() {
     in_both_modes(async |mode| {

@@ -1,4 +1,4 @@
-//! [`Stage`]: a server that listens, and clients that connect to it, straight or through a proxy that fails.
+//! [`Stage`]: a server that listens, and clients that connect to it directly or through a failing proxy.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use rejoin_tests::harness::{self, Fault, Proxy, Recorder};
 use crate::bare::Bare;
 use crate::{Mode, millis, secs};
 
-/// A server that listens, and what it tells its application.
+/// A listening server, and a recorder of its callbacks.
 pub(crate) struct Stage {
     pub(crate) server: Server,
     pub(crate) addr: SocketAddr,
@@ -18,7 +18,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// A server with these options, whose clients talk in this mode.
+    /// Starts a server with these options, whose clients use this mode.
     pub(crate) async fn set(mode: Mode, configure: impl FnOnce(Builder) -> Builder) -> Self {
         let (builder, log) = harness::builder();
         let server = configure(builder).build().unwrap();
@@ -26,7 +26,7 @@ impl Stage {
         Self { server, addr, log, mode }
     }
 
-    /// A client under this ID, before it has connected. It comes back fast.
+    /// Configures a client with this ID, which reconnects fast.
     pub(crate) fn client(&self, id: &str) -> ClientBuilder {
         self.client_at(self.addr, &format!("id={id}"))
     }
@@ -36,14 +36,14 @@ impl Stage {
         if self.mode == Mode::Plain { builder.plain() } else { builder }
     }
 
-    /// A client that has connected under this ID.
+    /// Connects a client with this ID.
     pub(crate) async fn connect(&mut self, id: &str) -> Connection {
         let connection = self.client(id).connect().await.unwrap();
         assert_eq!(self.log.next().await, format!("{id} connected"));
         connection
     }
 
-    /// A client that has connected under this ID through a proxy of its own.
+    /// Connects a client with this ID through its own proxy.
     pub(crate) async fn connect_through_proxy(&mut self, id: &str) -> (Connection, Proxy) {
         let proxy = Proxy::start(self.addr).await.unwrap();
         let connection = self.client_at(proxy.addr(), &format!("id={id}")).connect().await.unwrap();
@@ -51,14 +51,14 @@ impl Stage {
         (connection, proxy)
     }
 
-    /// A client in plain mode that is not ours, connected under this ID.
+    /// Connects a foreign client in plain mode with this ID.
     pub(crate) async fn bare(&mut self, id: &str) -> Bare {
         let bare = Bare::connect(self.addr, &format!("id={id}")).await;
         assert_eq!(self.log.next().await, format!("{id} connected"));
         bare
     }
 
-    /// Resets the client's socket, and keeps the client away until [`Proxy::release`].
+    /// Resets the client's socket, and holds its reconnects back until [`Proxy::release`].
     pub(crate) async fn drop_and_hold(&mut self, id: &str, proxy: &Proxy) {
         proxy.hold();
         proxy.fail(Fault::Reset).await;
@@ -66,7 +66,7 @@ impl Stage {
         assert!(told.starts_with(&format!("{id} dropped: ")), "{told}");
     }
 
-    /// The server shuts down, with nothing that had to be cut short.
+    /// Shuts the server down, and checks that no session had to be dropped.
     pub(crate) async fn end(&self) {
         assert_eq!(self.server.shutdown(secs(60)).await, 0, "sessions that had to be dropped");
     }

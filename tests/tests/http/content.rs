@@ -1,4 +1,4 @@
-//! Requests with content are refused, and what follows the head of an upgrade request is its first frames.
+//! Requests with content are refused, and bytes after the head of an upgrade request are its first frames.
 
 use rejoin_tests::harness::within;
 use tokio::io::AsyncWriteExt as _;

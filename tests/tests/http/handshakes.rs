@@ -1,4 +1,4 @@
-//! Handshakes under way: their number, their sockets, and a shutdown meanwhile.
+//! Pending handshakes: their number, their sockets, and a shutdown meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ async fn handshakes_beyond_the_limit_wait() {
     let mut silent = [dial(addr).await, dial(addr).await];
     let mut next = dial(addr).await;
     next.write_all(upgrade("").replace("ada", "ben").as_bytes()).await.unwrap();
-    // One of those before has to be done first.
+    // An earlier handshake has to finish first.
     let waits = tokio::time::timeout(Duration::from_millis(100), log.next()).await;
     assert!(waits.is_err(), "{waits:?}");
     silent[0].write_all(upgrade("").as_bytes()).await.unwrap();
@@ -54,7 +54,7 @@ async fn upgraded_socket_has_nodelay() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = dial(listener.local_addr().unwrap()).await;
         let tcp = listener.accept().await.unwrap().0.into_std().unwrap();
-        // The same socket, after the server has it.
+        // The same socket, once the server has it.
         let same = tcp.try_clone().unwrap();
         let io = hyper_util::rt::TokioIo::new(tokio::net::TcpStream::from_std(tcp).unwrap());
         assert!(!SockRef::from(&same).tcp_nodelay().unwrap());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{FRONTS, Front, body, dial, exchange, read_head, start, status, upgrade};
 use tokio::io::AsyncWriteExt as _;
 
-/// Checks as HAProxy, nginx and AWS make them.
+/// Health checks as HAProxy, nginx and AWS send them.
 const CHECKS: [(&str, &str); 4] = [
     ("GET /healthz HTTP/1.0\r\n\r\n", "ok\n"),
     ("OPTIONS /healthz HTTP/1.0\r\n\r\n", "ok\n"),

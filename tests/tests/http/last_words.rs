@@ -1,4 +1,4 @@
-//! The last bytes arrive, even while the peer is still sending (PROTOCOL.md §7).
+//! The last bytes of a connection arrive, even while the peer is still sending (PROTOCOL.md §7).
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use super::{FRONTS, body, dial, exchange, frame, read_head, start, status, upgra
 
 const BIG: usize = 5_000_000;
 
-/// The code and the reason of the close frame at the end of what a server has sent.
+/// The code and the reason of the close frame at the end of the server's bytes.
 pub(super) fn close(sent: &[u8]) -> (u16, String) {
     assert!(sent.len() >= 4 && sent[0] == 0x88, "no close frame: {sent:?}");
     (u16::from_be_bytes([sent[2], sent[3]]), String::from_utf8(sent[4..].to_vec()).unwrap())
 }
 
-/// Upgrades, writes these bytes, and only then reads, to the end.
+/// Upgrades, writes these bytes, and only then reads to the end.
 async fn write_then_read(tcp: &mut TcpStream, bytes: &[u8]) -> Vec<u8> {
     within("write", tcp.write_all(bytes)).await.expect("the server reads on");
     let mut sent = Vec::new();
@@ -30,7 +30,7 @@ async fn write_then_read(tcp: &mut TcpStream, bytes: &[u8]) -> Vec<u8> {
 async fn client_that_reads_late_receives_1009() {
     for front in FRONTS {
         let (_server, addr, _log) = start(front, |builder| builder).await;
-        // At the same time: each is let go after half a second of silence.
+        // Concurrently, because each is closed after half a second of silence.
         let clients = (0..10).map(|round| {
             tokio::spawn(async move {
                 let mut tcp = dial(addr).await;
@@ -94,7 +94,7 @@ async fn client_mid_post_receives_405() {
     }
 }
 
-/// A server whose frames a client does not take says why the connection ended: the client's close frame reaches it.
+/// A client closes because it does not accept the server's frames. Its close frame reaches the server, which reports the reason.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn server_mid_message_receives_1009() {
     let (ended, mut ends) = tokio::sync::mpsc::unbounded_channel();
@@ -111,7 +111,7 @@ async fn server_mid_message_receives_1009() {
         .unwrap();
     let addr = server.listen("127.0.0.1:0").await.unwrap().local_addr();
     for round in 0..3 {
-        // In session mode the client offers its limit, and the server refuses the frame.
+        // In session mode the client offers its limit, and the server would refuse the frame.
         let client = Client::builder(format!("ws://{addr}/?id=ada")).plain().max_message_size(1024);
         let mut client = client.connect().await.unwrap();
         within("the end", async { while client.recv().await.is_some() {} }).await;

@@ -19,7 +19,7 @@ use rejoin_tests::harness::{self, Recorder, within};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Who reads the requests.
+/// The HTTP server that reads the requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Front {
     Listener,
@@ -29,7 +29,7 @@ enum Front {
 
 const FRONTS: [Front; 3] = [Front::Listener, Front::Axum, Front::Hyper];
 
-/// A server behind this front.
+/// Starts a server behind this front.
 async fn serve(front: Front, server: &Server) -> SocketAddr {
     if front == Front::Listener {
         return server.listen("127.0.0.1:0").await.unwrap().local_addr();
@@ -52,7 +52,7 @@ async fn serve(front: Front, server: &Server) -> SocketAddr {
     addr
 }
 
-/// A server with these options behind this front, and what it tells its application.
+/// Starts a server with these options behind this front, with a recorder of its callbacks.
 async fn start(front: Front, configure: impl FnOnce(Builder) -> Builder) -> (Server, SocketAddr, Recorder) {
     let (builder, log) = harness::builder();
     let server = configure(builder).build().unwrap();
@@ -60,7 +60,7 @@ async fn start(front: Front, configure: impl FnOnce(Builder) -> Builder) -> (Ser
     (server, addr, log)
 }
 
-/// An upgrade request with these lines in it.
+/// An upgrade request with these additional lines.
 fn upgrade(lines: &str) -> String {
     format!(
         "GET /?id=ada HTTP/1.1\r\nhost: server.test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
@@ -101,7 +101,7 @@ async fn read_head(tcp: &mut (impl AsyncRead + Unpin)) -> String {
     String::from_utf8(head).unwrap()
 }
 
-/// Sends these bytes, then reads all that comes, to the end. The request has to end the connection.
+/// Sends these bytes, then reads to the end. The answer has to end the connection.
 async fn exchange(addr: SocketAddr, request: &[u8]) -> String {
     let mut tcp = dial(addr).await;
     within("request", tcp.write_all(request)).await.unwrap();
@@ -111,7 +111,7 @@ async fn exchange(addr: SocketAddr, request: &[u8]) -> String {
 }
 
 fn status(answer: &str) -> u16 {
-    // hyper answers HTTP/1.0 in kind.
+    // hyper answers HTTP/1.0 requests with HTTP/1.0.
     let status = answer.strip_prefix("HTTP/1.").and_then(|rest| rest.get(2..5));
     status.and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("no answer: {answer:?}"))
 }

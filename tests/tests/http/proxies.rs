@@ -1,4 +1,4 @@
-//! The configurations of the server's guide, as they stand there, in nginx and in HAProxy.
+//! The proxy configurations in the server's guide, unchanged, in nginx and in HAProxy.
 
 mod process;
 mod upstreams;
@@ -17,7 +17,7 @@ use super::{body, dial, exchange, frame, read_head, status, upgrade, within};
 
 const GUIDE: &str = include_str!("../../../server/src/guide/deployment.rs");
 
-/// The one block in this language in the guide.
+/// The only block in this language in the guide.
 fn block(language: &str) -> String {
     let fence = format!("```{language}");
     let mut lines = GUIDE.lines().map(|line| line.trim_start_matches("//!").trim_start_matches(' '));
@@ -26,13 +26,13 @@ fn block(language: &str) -> String {
     lines.take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect()
 }
 
-/// The configuration with another text in the one place of this one.
+/// The configuration with a text replaced that occurs exactly once.
 fn with(config: &str, from: &str, to: &str) -> String {
     assert_eq!(config.matches(from).count(), 1, "{from:?} in:\n{config}");
     config.replace(from, to)
 }
 
-/// Two servers and the proxy before them; nginx has only the first.
+/// Two servers behind a proxy; nginx only uses the first.
 struct Site {
     proxy: Proxy,
     servers: [Server; 2],
@@ -57,7 +57,7 @@ impl Site {
         .await
     }
 
-    /// Behind either of them.
+    /// A site behind each of the proxies.
     async fn each() -> [(&'static str, Self); 2] {
         [("nginx", Self::nginx(|config| config).await), ("HAProxy", Self::haproxy(|config| config).await)]
     }
@@ -81,7 +81,7 @@ impl Site {
             .reconnect(Duration::from_millis(10), Duration::from_millis(100))
     }
 
-    /// The server that has the session.
+    /// The server with the session.
     fn server(&self) -> &Server {
         let mut servers = self.servers.iter().filter(|server| server.connection("ada").is_some());
         servers.next().expect("a server has the session")
@@ -98,7 +98,7 @@ async fn shut_down(site: Site) {
     }
 }
 
-/// The page stands where its `WebSocket` dials, on a port that `Host` and `Origin` have to name.
+/// The page has the address that its `WebSocket` dials, with a port that `Host` and `Origin` have to contain.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn page_on_any_port_connects_through_a_proxy() {
     for (name, site) in Site::each().await {
@@ -108,7 +108,7 @@ async fn page_on_any_port_connects_through_a_proxy() {
         assert!(matches!(other, Err(ConnectError::Refused(refusal)) if refusal.status == 403), "{name}");
         shut_down(site).await;
     }
-    // Why the guide says `$http_host`.
+    // This is why the guide uses `$http_host`.
     let site = Site::nginx(|config| with(&config, "$http_host", "$host")).await;
     let own = format!("http://{}", site.proxy.addr);
     let refused = connect(site.client().header("origin", &own)).await;
@@ -169,7 +169,7 @@ async fn cookie_routes_client_back_to_its_server() {
         assert_eq!(next(&mut client).await, "restored");
     }
     shut_down(site).await;
-    // Without it the next dial goes to the other server, where the session is unknown.
+    // Without the cookie the next dial reaches the other server, where the session is unknown.
     let in_turn = |config: String| with(&config, "balance leastconn", "balance roundrobin");
     let site = Site::haproxy(in_turn).await;
     let mut client = connect(site.client().no_cookies()).await.unwrap();

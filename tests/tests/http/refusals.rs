@@ -1,4 +1,4 @@
-//! What is refused, and how, whatever reads the request.
+//! Refusals are the same with every HTTP server.
 
 use rejoin_server::{ConnectRequest, Identity, Reject, Server};
 

@@ -1,4 +1,4 @@
-//! The server behind TLS that the application puts before it, as the guide has it: nothing may depend on the socket's own ways.
+//! The server behind the application's own TLS, as in the guide: the server must not rely on access to the TCP socket.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::{body, dial, frame, read_head, status, upgrade, within};
 
 const BIG: usize = 5_000_000;
 
-/// Who reads the requests behind the TLS.
+/// The HTTP server behind the TLS.
 #[derive(Debug, Clone, Copy)]
 enum Behind {
     Ours,
@@ -26,7 +26,7 @@ enum Behind {
 
 const BEHIND: [Behind; 2] = [Behind::Ours, Behind::Hyper];
 
-/// A server that answers over TLS, and what dials it.
+/// Starts a server that answers over TLS, and creates a connector to it.
 async fn serve(behind: Behind) -> (Server, SocketAddr, TlsConnector) {
     let server = harness::builder().0.build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

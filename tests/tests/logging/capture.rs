@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Bytes that others write.
+/// Captured bytes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Captured(Arc<Mutex<Vec<u8>>>);
 
@@ -33,7 +33,7 @@ impl Write for Captured {
     }
 }
 
-/// Everything that rejoin logs on this thread, from now until the guard is dropped.
+/// Captures everything that rejoin logs on this thread, from now until the guard is dropped.
 pub(crate) fn capture(level: &str) -> (Captured, tracing::subscriber::DefaultGuard) {
     let captured = Captured::default();
     let writer = captured.clone();
@@ -48,7 +48,7 @@ pub(crate) fn capture(level: &str) -> (Captured, tracing::subscriber::DefaultGua
     (captured, subscriber.set_default())
 }
 
-/// A stream whose incoming bytes are taped.
+/// A stream whose received bytes are captured.
 pub(crate) struct Tapped<S> {
     pub(crate) io: S,
     pub(crate) captured: Captured,

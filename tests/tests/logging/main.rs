@@ -12,10 +12,10 @@ use capture::{Captured, Tapped};
 use rejoin_client::{Client, Event, Frame};
 use rejoin_tests::harness::{Line, describe, next_event};
 
-/// In every payload, and in the client's query.
+/// Contained in every payload, and in the client's query.
 const SECRET: &str = "the-payload-is-nobodys-business";
 
-/// A client under this ID on this line; what it is sent is taped.
+/// A client with this ID on this line; the bytes that it receives are captured.
 async fn client(line: &Line, id: &str, wire: &Captured) -> rejoin_client::Connection {
     let (line, captured) = (line.clone(), wire.clone());
     let builder = Client::builder(format!("ws://server.test/?id={id}&auth={SECRET}")).seed(1);
@@ -39,21 +39,21 @@ async fn gets(client: &mut rejoin_client::Connection, count: usize) {
     }
 }
 
-/// The tokens in what was sent to clients.
+/// The tokens in the bytes that clients have received.
 fn tokens(wire: &Captured) -> Vec<String> {
     let text = wire.text();
     let found = text.split(r#""session":""#).skip(1).map(|rest| rest.split('"').next().unwrap().to_owned());
     found.collect()
 }
 
-/// The lines of one session's span, without the span.
+/// The lines in one session's span, without the span.
 fn of_session(lines: &[String], id: &str) -> Vec<String> {
     let span = format!(r#"session{{id="{id}" room="room"}}: rejoin_server::"#);
     let rest = lines.iter().filter_map(|line| line.split_once(&span)).map(|(_, rest)| rest);
     rest.map(|rest| rest.split_once(": ").unwrap().1.to_owned()).collect()
 }
 
-/// Neither a token nor a payload nor a query is logged.
+/// Checks that the log contains neither a token nor a payload nor a query.
 fn assert_no_secret(captured: &Captured, wire: &Captured, openings: usize) {
     let (tokens, text) = (tokens(wire), captured.text());
     assert!(tokens.len() >= openings, "{tokens:?}");

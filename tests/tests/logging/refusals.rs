@@ -74,7 +74,7 @@ async fn operator_sees_addresses_refusals_and_shutdown_at_info() {
     };
     let failed = ask("").await;
     let foreign = ask("origin: https://b.test\r\n").await;
-    // Another one within the same second.
+    // A second refusal within the same second.
     ask("origin: https://b.test\r\n").await;
     let wrong = ask("content-length: 3\r\n").await;
     server.shutdown(secs(5)).await;

@@ -18,7 +18,7 @@ async fn session_is_logged_in_its_span_without_secrets() {
     let mut ben = client(&Line::to(&server), "ben", &wire).await;
     log.connected().await;
 
-    // There and back, a takeover, a gap, a kick.
+    // A message in each direction, a takeover, a gap, a kick.
     ada.send(&secret(1)).unwrap();
     log.next().await;
     server.send("ada", &secret(1)).unwrap();
@@ -45,10 +45,10 @@ async fn session_is_logged_in_its_span_without_secrets() {
 
     let lines = captured.lines();
     let remote = r#"mode=Session codec="json" remote_addr=None"#;
-    let told = of_session(&lines, "ada");
-    let (closed, told) = told.split_last().unwrap();
+    let logged = of_session(&lines, "ada");
+    let (closed, logged) = logged.split_last().unwrap();
     assert_eq!(
-        told,
+        logged,
         [
             &format!("session opened {remote}"),
             "socket dropped why=taken over by another socket",
@@ -64,12 +64,12 @@ async fn session_is_logged_in_its_span_without_secrets() {
     assert!(closed.starts_with(r#"session closed id="ada" room="room" reason=kicked lived="#), "{closed}");
     assert!(closed.ends_with(" unacknowledged=0 lost_sockets=2 resumed=2"), "{closed}");
     assert!(closed.contains(" received=1 sent=5 replayed=0 dropped=3 "), "{closed}");
-    let told = of_session(&lines, "ben");
-    assert_eq!(told.len(), 2, "{told:?}");
-    assert_eq!(told[0], format!("session opened {remote}"));
+    let logged = of_session(&lines, "ben");
+    assert_eq!(logged.len(), 2, "{logged:?}");
+    assert_eq!(logged[0], format!("session opened {remote}"));
     let closed = r#"session closed id="ben" room="room" reason=closed by the peer lived="#;
-    assert!(told[1].starts_with(closed), "{}", told[1]);
-    // Whatever the task of a session says is in its span.
+    assert!(logged[1].starts_with(closed), "{}", logged[1]);
+    // All lines of a session's task are in its span.
     for line in lines.iter().filter(|line| line.contains("rejoin_server::observe::reporter")) {
         assert!(line.contains("session{id="), "{line}");
     }
@@ -118,9 +118,9 @@ async fn ends_of_sessions_and_server_are_at_info() {
         r#"INFO rejoin_server::observe::reporter: session closed id="ada" room="room" reason=server shut down lived=3s received=0 sent=0 replayed=0 dropped=0 unacknowledged=0 lost_sockets=0 resumed=0"#,
         "INFO rejoin_server::server: shut down dropped=0",
     ];
-    let told: Vec<_> =
+    let logged: Vec<_> =
         lines.iter().map(|line| line.trim()).filter(|line| line.contains("rejoin_server")).collect();
-    assert_eq!(told, expected);
+    assert_eq!(logged, expected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -143,14 +143,14 @@ async fn evictions_of_a_burst_share_one_line() {
     for id in ["a", "b", "c"] {
         server.send(id, &big(10_000)).unwrap();
     }
-    // The two oldest give way for one frame.
+    // The two oldest sessions are evicted for one frame.
     server.send("c", &big(25_000)).unwrap();
     assert_eq!(captured.lines(), Vec::<String>::new(), "the burst goes on");
     tokio::time::sleep(secs(2)).await;
     let expected = "evicted=2 limit=40000";
     let lines = captured.lines();
     assert!(lines.len() == 1 && lines[0].ends_with(expected), "{lines:?}");
-    // A burst of one, and a server that does not wait for its end.
+    // A burst of a single eviction, and a server that shuts down before its end.
     server.broadcast("room", &big(30_000)).unwrap();
     tokio::task::yield_now().await;
     server.shutdown(secs(5)).await;
@@ -199,7 +199,7 @@ async fn gap_from_client_is_logged_at_debug() {
     assert!(lines.contains(&"peer reports a gap from=1 to=3".to_owned()), "{lines:?}");
 }
 
-/// Counts nothing, and panics where it is told to.
+/// Hooks that do nothing, or panic.
 struct Hooks {
     panics: bool,
 }

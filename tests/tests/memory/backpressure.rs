@@ -1,4 +1,4 @@
-//! Who is slow harms only himself, and nothing is lost silently.
+//! A slow peer only hurts itself, and no frame is lost silently.
 
 use std::sync::Arc;
 
@@ -20,10 +20,10 @@ async fn send_to_full_buffer_queues_nothing() {
     assert_eq!(server.send("ada", &number(99)), Err(SendError::Full));
     line.release(Direction::ToClient);
     assert_eq!(numbers(&mut ada, 4).await, [1, 2, 3, 4]);
-    // The acknowledgements are on their way; who waits for room finds it.
+    // The acknowledgements are in transit, so a sender that waits for space gets it.
     server.connection("ada").unwrap().send_wait(&number(5)).await.unwrap();
     assert_eq!(next(&mut ada).await, "message n 5");
-    assert_eq!(server.stats().dropped, 0, "what was refused was never accepted");
+    assert_eq!(server.stats().dropped, 0, "a refused frame is never accepted");
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,7 +87,7 @@ async fn broadcast_drops_oldest_frame_of_absent_member_only() {
     assert_eq!(next(&mut slow).await, "restored");
     assert_eq!(next(&mut slow).await, "gap 1-6");
     assert_eq!(numbers(&mut slow, 4).await, [7, 8, 9, 10]);
-    // The gap is counted: a second drop repeats neither it nor anything else.
+    // The gap has been counted: a second drop repeats neither it nor any frame.
     line.cut();
     server.broadcast("room", &number(11)).unwrap();
     assert_eq!(numbers(&mut slow, 1).await, [11]);
@@ -119,7 +119,7 @@ async fn broadcast_drops_unwritten_frames_of_slow_reader() {
             }
         }
     }
-    // Two were under way already, of 64 KiB that are taken at once; the last eight were kept.
+    // Two frames were in transit already, because the socket accepts 64 KiB at once; the last eight were retained.
     assert_eq!(gap, Some((2, "gap 3-4".into())));
     assert_eq!(came, [1, 2, 5, 6, 7, 8, 9, 10, 11, 12]);
     assert_eq!(server.stats().dropped, 2);
@@ -149,7 +149,7 @@ async fn slow_client_application_delays_server_without_loss() {
     let (mut ben, _) = client(&server, &mut log, "ben").await;
     let connection = server.connection("ada").unwrap();
     let mut sent = 0;
-    // 64 are read ahead, and acknowledged; then the buffer fills.
+    // 64 messages are read ahead and acknowledged; then the buffer fills.
     while connection.send_wait(&number(sent)).await.is_ok() {
         sent += 1;
     }
@@ -244,14 +244,14 @@ async fn overflow_wakes_sender_that_waits_for_space() {
     log.next().await;
     let ada = server.connection("ada").unwrap();
     ada.send(&Frame::new("big", &"x".repeat(5000)).unwrap()).unwrap();
-    // The broadcast gives up one big frame for a small one: as many frames as before, and room for another.
+    // The broadcast evicts one large frame for a small one: the number of frames stays the same, and there is space for another.
     let broadcast = async { ada.broadcast(&number(1)) };
     let small = number(2);
     let (waited, queued) = tokio::join!(biased; ada.send_wait(&small), broadcast);
     assert_eq!((waited, queued), (Ok(()), Ok(1)));
 }
 
-/// No ping has the session's task look at the time.
+/// No ping makes the session's task check the time.
 #[tokio::test(start_paused = true)]
 async fn write_timeout_covers_broadcasts_without_pings() {
     for plain in [false, true] {
@@ -266,7 +266,7 @@ async fn write_timeout_covers_broadcasts_without_pings() {
         line.stall(Direction::ToClient);
         tokio::time::sleep(secs(1)).await;
         let since = Instant::now();
-        // More than the line holds.
+        // More than the line can hold.
         server.broadcast("room", &Frame::new("big", &"x".repeat(100_000)).unwrap()).unwrap();
         assert_eq!(log.next().await, "ada dropped: the socket took too few bytes within the write timeout");
         assert_eq!(since.elapsed(), secs(3));

@@ -1,6 +1,6 @@
-//! Frames of all sizes keep the pace of their network: nobody waits for the second after which everything is acknowledged.
+//! Frames of all sizes are sent at network speed: no sender waits for the delayed acknowledgement, which takes a second.
 //!
-//! The network in memory takes no time, so that whatever time passes is a timer that somebody waited for.
+//! The in-memory network takes no time, so any passing time is a timer that some task waited for.
 
 use rejoin_client::{DeliveryError, Event, Frame, SendError};
 use rejoin_server::{Builder, Overflow};
@@ -11,7 +11,7 @@ use crate::{client, echo_server, millis, raw, secs, server};
 
 const ALL: usize = 8 << 20;
 
-/// A frame whose message takes about so many bytes.
+/// A frame whose message has about this many bytes.
 fn frame_of(size: usize) -> Frame {
     Frame::new("big", &"x".repeat(size - 40)).unwrap()
 }
@@ -111,7 +111,7 @@ async fn acknowledged_send_needs_no_timer() {
         ada.send_acked(&number(n)).await.unwrap();
         connection.send_acked(&number(n)).await.unwrap();
     }
-    // The close does not cut it short either.
+    // A close does not interrupt it, either.
     let frame = number(10);
     let (receipt, _) = tokio::join!(connection.send_acked(&frame), async {
         connection.close();
@@ -126,7 +126,7 @@ async fn frame_too_big_for_server_is_refused() {
     let (ada, _) = client(&server, &mut log, "ada").await;
     ada.send(&number(1)).unwrap();
     let big = frame_of(2000);
-    let Err(SendError::TooBig { size, limit: 1000 }) = ada.send(&big) else { panic!("it is too big") };
+    let Err(SendError::TooBig { size, limit: 1000 }) = ada.send(&big) else { panic!("the frame is too big") };
     assert!(size > 1900, "{size}");
     assert_eq!(ada.send_wait(&big).await, Err(SendError::TooBig { size, limit: 1000 }));
     let refused = DeliveryError::NotSent(SendError::TooBig { size, limit: 1000 });
@@ -154,7 +154,7 @@ async fn frame_too_big_for_client_is_not_sent() {
     for _ in 0..4 {
         assert!(matches!(next_event(&mut ben).await, Event::Message(_)));
     }
-    // A session that rests has not forgotten it.
+    // A hibernated session still knows the limit.
     line.set_dials(Dials::Refused);
     line.cut();
     tokio::time::sleep(secs(1)).await;

@@ -1,4 +1,4 @@
-//! Callbacks come in order, one at a time, and hold up nobody else.
+//! Callbacks are called in order, one at a time, and delay no other connection.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,7 +35,7 @@ async fn without_window_a_drop_only_disconnects() {
     let (mut client, line) = client(&server, &mut log, "ada").await;
     line.cut();
     assert_eq!(log.next().await, "ada disconnected: socket lost: connection reset");
-    assert_eq!(log.next().await, "ada connected", "the client comes back, as somebody new");
+    assert_eq!(log.next().await, "ada connected", "the client returns with a fresh session");
     assert_eq!(next(&mut client).await, "dropped: connection reset");
     assert_eq!(next(&mut client).await, "lost unknown []");
     assert_eq!(next(&mut client).await, "restored");
@@ -49,7 +49,7 @@ async fn messages_of_a_connection_are_handled_serially() {
         builder.on_message(move |_, frame| {
             let (running, handled) = (running.clone(), handled.clone());
             async move {
-                assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0, "another handler runs");
+                assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0, "another handler is running");
                 let n: u64 = frame.decode().unwrap();
                 tokio::time::sleep(secs(1) / (1 + u32::try_from(n % 7).unwrap())).await;
                 running.fetch_sub(1, Ordering::SeqCst);
@@ -89,7 +89,7 @@ async fn first_message_waits_for_on_connect() {
     let line = rejoin_tests::harness::Line::to(&server);
     let client = line.client("/?id=ada").connect().await.unwrap();
     client.send(&number(1)).unwrap();
-    // The message has arrived when it is counted.
+    // The message has arrived once it is counted.
     while server.stats().frames_in == 0 {
         tokio::time::sleep(secs(1)).await;
     }
@@ -124,12 +124,12 @@ async fn waiting_callback_blocks_neither_writes_nor_connections() {
     assert_eq!(server.broadcast("room", &number(4)), Ok(2));
     assert_eq!(numbers(&mut ada, 2).await, [3, 4]);
     assert_eq!(numbers(&mut ben, 1).await, [4]);
-    // Acknowledgements are read and written meanwhile, too: more than the buffer holds passes.
+    // Acknowledgements are read and written meanwhile, too: more messages pass than the buffer holds.
     for n in 0..1000 {
         server.connection("ada").unwrap().send_wait(&number(n)).await.unwrap();
         assert_eq!(numbers(&mut ada, 1).await, [n]);
     }
-    // As long as it lives, it is alive.
+    // The heartbeat keeps the connection alive meanwhile.
     tokio::time::sleep(secs(600)).await;
     assert_eq!(log.try_next(), None);
     opened.notify_one();

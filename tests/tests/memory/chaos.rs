@@ -1,4 +1,4 @@
-//! Thousands of frames both ways, over sockets that fail at any byte: exactly once, in order.
+//! Thousands of frames in both directions, over sockets that fail at any byte: delivered exactly once, in order.
 
 use rejoin_client::{Connection, Event, SendError};
 use rejoin_server::Stats;
@@ -20,7 +20,7 @@ async fn frames_survive_random_cuts_once_in_order() {
 }
 
 async fn one_seed(seed: u64) -> usize {
-    // Small buffers on every third, so that senders wait.
+    // Small buffers in every third round, so that senders wait.
     let buffer = if seed.is_multiple_of(3) { 8 } else { 256 };
     let metrics = MetricsLog::default();
     let (server, mut log) = server(|builder| {
@@ -52,7 +52,7 @@ async fn one_seed(seed: u64) -> usize {
         }
     };
     tokio::join!(says, answers, client_hears(&mut client, seed), server_hears(&mut log, seed));
-    // The last one goes over a socket that holds.
+    // The last frame is sent over a socket that does not fail.
     line.heal();
     line.finish();
     client.send(&number(FRAMES + 1)).unwrap();
@@ -66,21 +66,25 @@ async fn one_seed(seed: u64) -> usize {
     line.dials()
 }
 
-/// What was told piece by piece adds up to what is there in the end.
+/// The reported increments add up to the final state.
 fn metrics_agree(metrics: &MetricsLog, stats: &Stats, seed: u64) {
     let sums = ["received", "received_bytes", "sent_bytes", "retained_bytes"].map(|name| metrics.sum(name));
-    let sums = sums.map(|sum| u64::try_from(sum).expect("a sum of what is there"));
+    let sums = sums.map(|sum| u64::try_from(sum).expect("the sum of the changes"));
     assert_eq!(sums, [stats.frames_in, stats.bytes_in, stats.bytes_out, 0], "seed {seed}");
     let once = metrics.sum("sent") - metrics.sum("replayed");
-    assert_eq!(once, i64::try_from(FRAMES).unwrap(), "seed {seed}: what is no replay is sent once");
+    assert_eq!(
+        once,
+        i64::try_from(FRAMES).unwrap(),
+        "seed {seed}: apart from replays, each frame is sent once"
+    );
     let happened = metrics.happened();
     let count = |what: &str| happened.iter().filter(|told| told.starts_with(what)).count() as u64;
     assert_eq!((count("connection opened"), count("connection closed")), (1, 1), "seed {seed}");
     assert_eq!(count("transport restored"), stats.resumed, "seed {seed}");
-    assert_eq!(count("transport dropped"), stats.resumed, "seed {seed}: each was restored");
+    assert_eq!(count("transport dropped"), stats.resumed, "seed {seed}: each drop was restored");
 }
 
-/// Drops and restores alternate, and between them come the numbers.
+/// Drops and restores alternate, and the numbers come in between.
 async fn client_hears(client: &mut Connection, seed: u64) {
     let (mut last, mut away) = (0, false);
     while last < FRAMES {

@@ -142,7 +142,7 @@ async fn on_connect_that_always_panics_exhausts_the_retries() {
         };
         assert!(matches!(closed.reason, CloseReason::RetriesExhausted { attempts: 5, .. }), "{closed:?}");
         assert!(closed.reason.to_string().contains("1011"), "{}", closed.reason);
-        // At least half of 500 ms, 1 s, 2 s, 4 s and 8 s.
+        // At least half of the delays 500 ms, 1 s, 2 s, 4 s and 8 s.
         assert!(since.elapsed() >= millis(7_750), "{:?}", since.elapsed());
         assert_eq!(line.dials(), 6);
     }
@@ -217,7 +217,7 @@ async fn close_racing_a_drop_delivers_or_counts() {
         for n in 1..=20 {
             client.send(&number(n)).unwrap();
         }
-        // The twenty frames take some 700 bytes, the answers less than 100.
+        // The twenty frames take about 700 bytes, the answers less than 100.
         let overcome = seed.is_multiple_of(2);
         match seed % 4 {
             0 => line.cut_after(Direction::ToServer, usize::try_from(5 * seed).unwrap()),
@@ -229,12 +229,12 @@ async fn close_racing_a_drop_delivers_or_counts() {
         let received = server_received(&server, &mut log).await;
         assert_eq!(received, Vec::from_iter(1..=received.len() as u64), "seed {seed}: in order, once");
         let missing = 20 - received.len() as u64;
-        assert!(missing <= closed.unacknowledged, "seed {seed}: {missing} missing, told: {closed:?}");
-        assert!(!overcome || missing == 0, "seed {seed}: one cut is overcome, and {missing} are missing");
+        assert!(missing <= closed.unacknowledged, "seed {seed}: {missing} missing, reported: {closed:?}");
+        assert!(!overcome || missing == 0, "seed {seed}: {missing} frames are missing after a single cut");
     }
 }
 
-/// All that the server's application has got when the server has ended.
+/// All messages that the server's application has received when the server has ended.
 async fn server_received(server: &Server, log: &mut harness::Recorder) -> Vec<u64> {
     shut_down(server).await;
     let mut received = Vec::new();
@@ -275,7 +275,7 @@ async fn second_client_on_a_line_has_own_session() {
     assert_eq!(server.connections("room").len(), 2);
 }
 
-/// JSON, but for control frames.
+/// JSON without control frames.
 struct NoControl;
 
 impl Codec for NoControl {

@@ -1,4 +1,4 @@
-//! How sessions end: by either side, by force, with the server.
+//! Ends of sessions: closed by either side, kicked, or ended with the server.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,7 +18,7 @@ async fn clean_close_delivers_everything_first() {
     }
     let closed = client.close().await;
     assert_eq!(closed.unacknowledged, 0);
-    assert!(client.recv().await.is_none(), "our own close is nothing to tell");
+    assert!(client.recv().await.is_none(), "the client's own close is not an event");
     assert_eq!(log.numbers(100).await, Vec::from_iter(1..=100));
     assert_eq!(log.next().await, "ada disconnected: closed by the peer");
     assert!(server.connection("ada").is_none() && server.connections("room").is_empty());
@@ -89,7 +89,7 @@ async fn kick_of_ended_session_fails_and_keeps_messages() {
     while server.connection("ada").unwrap().counts().received < 3 {
         tokio::task::yield_now().await;
     }
-    // Without a window that is the end; the application is told when it has handled what came before.
+    // Without a window the cut ends the session; the application gets `on_disconnect` after the earlier messages.
     server.cut("ada").unwrap();
     assert_eq!(server.kick("ada").await, Err(ConnectionError::NotFound));
     assert_eq!(log.next().await, "ada disconnected: socket lost: cut by the application");
@@ -141,7 +141,7 @@ async fn shutdown_ends_every_session_and_task() {
     old.send("ada", &number(1)).unwrap();
     let since = Instant::now();
     assert_eq!(old.shutdown(secs(30)).await, 0);
-    assert!(since.elapsed() < secs(2), "nobody was waited for: {:?}", since.elapsed());
+    assert!(since.elapsed() < secs(2), "the shutdown waits for no peer: {:?}", since.elapsed());
     assert_eq!(
         log.next_sorted().await,
         ["ada", "ben", "eve"].map(|id| format!("{id} disconnected: server shut down"))
@@ -149,15 +149,15 @@ async fn shutdown_ends_every_session_and_task() {
     let stats = old.stats();
     assert_eq!((stats.connections, stats.suspended, stats.rooms), (0, 0, 0));
     assert_eq!(next(&mut eve).await, "dropped: closed by the peer with 1001 server shutting down");
-    assert_eq!(next(&mut ada).await, "message n 1", "what was accepted is delivered first");
+    assert_eq!(next(&mut ada).await, "message n 1", "accepted frames are delivered first");
     assert_eq!(next(&mut ada).await, "dropped: closed by the peer with 1001 server shutting down");
-    // The client goes on dialling; the next server gets it.
+    // The client keeps dialling, and reaches the next server.
     let (new, mut new_log) = server(|builder| builder);
     ada_line.lead_to(&new);
     assert_eq!(next(&mut ada).await, "lost ended []");
     assert_eq!(next(&mut ada).await, "restored");
     assert_eq!(new_log.next().await, "ada connected");
-    assert_eq!(old.shutdown(secs(30)).await, 0, "a second one does nothing");
+    assert_eq!(old.shutdown(secs(30)).await, 0, "a second shutdown does nothing");
 }
 
 #[tokio::test(start_paused = true)]
@@ -215,7 +215,7 @@ async fn shutdown_waits_for_silent_peer_until_its_deadline() {
         line.half_open();
         server.send("ada", &number(1)).unwrap();
         let since = Instant::now();
-        assert_eq!(server.shutdown(secs(3)).await, 0, "no callback was cut short");
+        assert_eq!(server.shutdown(secs(3)).await, 0, "no callback was dropped");
         assert!(since.elapsed() <= secs(3) + millis(10), "{:?}", since.elapsed());
         assert_eq!(log.try_next().as_deref(), Some("ada disconnected: server shut down"));
     }
@@ -283,7 +283,7 @@ async fn close_counts_frames_lost_with_unreported_session() {
     assert_eq!(log.next().await, "ada disconnected: resume window expired");
     line.set_dials(Dials::Served);
     assert_eq!(log.next().await, "ada connected");
-    // The application has not looked at its events: it does not know that the first one is lost.
+    // The application has not received its events, and so does not know that the first session is lost.
     assert_eq!(ada.send_acked(&number(2)).await, Ok(()));
     assert_eq!(ada.close().await.unacknowledged, 1);
     assert!(ada.recv().await.is_none());
@@ -301,7 +301,7 @@ async fn close_by_application_keeps_its_reason() {
         let connection = server.connection("ada").unwrap();
         connection.send(&number(1)).unwrap();
         connection.close();
-        // The window, or the shutdown.
+        // Ends by the window or by the shutdown.
         tokio::time::sleep(secs(2)).await;
         shut_down(&server).await;
         assert_eq!(log.next().await, "ada disconnected: closed by the application");
@@ -329,7 +329,7 @@ async fn plain_socket_does_not_take_over_closing_session() {
     let line = Line::to(&server);
     let _old = line.client("/?id=ada").plain().connect().await.unwrap();
     let old = log.connected().await;
-    // Its close frame cannot be written, nor its answer read.
+    // Its close frame cannot be written, and its answer cannot be read.
     line.stall(Direction::ToClient);
     line.stall(Direction::ToServer);
     old.send(&number(1)).unwrap();
@@ -338,8 +338,8 @@ async fn plain_socket_does_not_take_over_closing_session() {
     let _new = Line::to(&server).client("/?id=ada").plain().connect().await.unwrap();
     assert!(!old.is_open());
     let told = [log.next().await, log.next().await];
-    assert!(told.contains(&"ada connected".to_owned()), "a session of its own: {told:?}");
-    assert!(since.elapsed() <= secs(1), "not when the other client comes again");
+    assert!(told.contains(&"ada connected".to_owned()), "a separate session: {told:?}");
+    assert!(since.elapsed() <= secs(1), "before the other client returns");
     assert!(server.connection("ada").unwrap().is_open());
 }
 
@@ -353,7 +353,7 @@ async fn shutdown_without_deadline_waits_for_sessions() {
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_reserves_at_most_a_second_for_callbacks() {
-    // No more than a second.
+    // At most a second.
     for (deadline, ends) in [(millis(800), millis(600)), (secs(4), secs(3)), (secs(20), secs(19))] {
         let (server, mut log) = server(|builder| builder.heartbeat(secs(100), secs(200)));
         let (_ada, line) = client(&server, &mut log, "ada").await;

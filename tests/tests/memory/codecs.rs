@@ -1,4 +1,4 @@
-//! Connections of different formats in one room: each gets its own, and the same value.
+//! Connections with different formats in one room: each gets the same value in its own format.
 
 use rejoin_client::{Connection, Event, Frame, JsonCodec, MsgpackCodec, Payload, PayloadFormat};
 use rejoin_server::Server;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{client, server};
 
-/// A server with both codecs, and what it tells its application.
+/// A server with both codecs, and a recorder of its callbacks.
 fn bilingual_server() -> (Server, Recorder) {
     server(|builder| builder.codec(JsonCodec).codec(MsgpackCodec))
 }

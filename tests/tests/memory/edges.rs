@@ -1,4 +1,4 @@
-//! Second paths: claims that hold along the main road, where the road ends or forks.
+//! Edge cases of promises that other files test on the main path.
 
 use rejoin_client::Frame;
 use rejoin_server::Overflow;
@@ -15,12 +15,12 @@ async fn disconnect_policy_acts_at_once_in_small_room() {
     for n in 1..=2 {
         assert_eq!(server.broadcast("room", &number(n)), Ok(1));
     }
-    // Nothing is under way that would have the session's task look.
+    // Nothing is in transit that would wake the session's task.
     tokio::time::sleep(millis(1)).await;
     let since = Instant::now();
     assert_eq!(server.broadcast("room", &number(3)), Ok(0));
     assert_eq!(log.next().await, "slow disconnected: send buffer overflowed");
-    assert!(since.elapsed().is_zero(), "not with the next ping: {:?}", since.elapsed());
+    assert!(since.elapsed().is_zero(), "before the next ping: {:?}", since.elapsed());
     assert_eq!(server.broadcast("room", &number(4)), Ok(0));
 }
 
@@ -69,7 +69,7 @@ async fn replaced_session_leaves_its_room() {
 
 #[tokio::test(start_paused = true)]
 async fn expired_sessions_free_their_memory() {
-    // Two suspended sessions that keep a frame each, and no third.
+    // Memory for two suspended sessions with a frame each, and not for a third.
     let (server, mut log) =
         server(|builder| builder.resume_window(secs(5)).max_retained_bytes(25_000).send_buffer(8));
     for round in 0..10 {
@@ -102,7 +102,7 @@ async fn closing_member_is_not_listed() {
     let ada = server.connection("ada").unwrap();
     ada.send(&number(0)).unwrap();
     ada.close();
-    // Nobody has answered the close yet.
+    // The peer has not answered the close yet.
     tokio::time::sleep(millis(100)).await;
     let members: Vec<_> = server.connections("room").iter().map(|member| member.id().to_owned()).collect();
     assert_eq!(members, ["ben"]);
@@ -198,7 +198,7 @@ async fn debug_output_hides_secrets() {
     assert!(!shown.contains("secret"), "{shown}");
 }
 
-/// Notes each number of zero that it is told, and that it was told anything.
+/// Counts the calls with zero frames, and all calls.
 #[derive(Clone, Default)]
 struct NoZeros(std::sync::Arc<[std::sync::atomic::AtomicU64; 2]>);
 
@@ -244,7 +244,7 @@ async fn metrics_are_never_called_with_zero_frames() {
     let (server, mut log) = server(|builder| builder.metrics(metrics.clone()).send_buffer(2));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
     tokio::time::sleep(secs(60)).await;
-    assert_eq!(metrics.counts(), [0, 0], "heartbeats are no frames");
+    assert_eq!(metrics.counts(), [0, 0], "heartbeats do not count as frames");
     server.send("ada", &number(1)).unwrap();
     assert_eq!(next(&mut ada).await, "message n 1");
     ada.send(&number(1)).unwrap();

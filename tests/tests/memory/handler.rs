@@ -8,7 +8,7 @@ use rejoin_tests::harness::{self, Line, next, number};
 
 use crate::shut_down;
 
-/// Counts the messages of all connections, and answers each with the count. Its other methods are the defaults.
+/// Counts the messages of all connections, and replies with the count. Its other methods are the defaults.
 #[derive(Default)]
 struct Counter(AtomicU64);
 
@@ -31,7 +31,7 @@ async fn connections_share_the_state_of_a_handler() {
     assert_eq!(next(&mut ada).await, "message n 1");
     ben.send(&number(0)).unwrap();
     assert_eq!(next(&mut ben).await, "message n 2");
-    // The default methods neither stop a session nor hold it up.
+    // The default methods neither end a session nor delay it.
     server.cut("ada").unwrap();
     assert_eq!(next(&mut ada).await, "dropped: unexpected end of file");
     assert_eq!(next(&mut ada).await, "restored");
@@ -41,7 +41,7 @@ async fn connections_share_the_state_of_a_handler() {
     shut_down(&server).await;
 }
 
-/// Notes each call.
+/// Records each call.
 #[derive(Default)]
 struct Notes(Mutex<Vec<String>>);
 

@@ -1,4 +1,4 @@
-//! Who is silent for too long is lost, and who lives is left alone.
+//! A socket that is silent for too long is lost, and a live one is kept.
 
 use rejoin_tests::harness::{Direction, Line, next, number};
 use tokio::time::Instant;

@@ -1,4 +1,4 @@
-//! Who may connect, as whom, and what becomes of an ID that is taken.
+//! Decisions of `ConnectFn`, and connection IDs that are in use.
 
 use std::future::Ready;
 use std::time::Duration;
@@ -61,7 +61,7 @@ async fn connect_fn_sees_resumable_session() {
     shut_down(&server).await;
 }
 
-/// A server whose `ConnectFn` is this, and the refusal that a client gets.
+/// The refusal that a client gets from this `ConnectFn`: status, body, `Retry-After`.
 async fn refusal<F, Fut>(connect: F) -> (u16, String, Option<Duration>)
 where
     F: Fn(ConnectRequest) -> Fut + Send + Sync + 'static,
@@ -74,7 +74,7 @@ where
     let ConnectError::Refused(refusal) = error else { panic!("not refused: {error}") };
     assert_eq!(line.dials(), 1, "a first dial that fails is an error at once");
     assert_eq!(server.stats().refused, 1);
-    assert_eq!(log.try_next(), None, "the application hears of connections only");
+    assert_eq!(log.try_next(), None, "a refused client causes no callback");
     shut_down(&server).await;
     (refusal.status, refusal.body, refusal.retry_after)
 }
@@ -109,7 +109,7 @@ async fn connect_fn_errors_have_the_chosen_status() {
 async fn panic_in_connect_fn_answers_500() {
     let (status, body, _) = refusal(async |_| panic!("of no interest to strangers")).await;
     assert_eq!((status, body.as_str()), (500, "internal error"));
-    // Before it has returned a future, too.
+    // Panics before it has returned a future, too.
     let early = |_: ConnectRequest| -> Ready<Result<Identity, Reject>> { panic!("nor is this") };
     let (status, body, _) = refusal(early).await;
     assert_eq!((status, body.as_str()), (500, "internal error"));
@@ -172,7 +172,7 @@ async fn client_without_token_replaces_suspended_session() {
         ["ada connected", "ada disconnected: another connection took the id"]
     );
     server.send("ada", &number(2)).unwrap();
-    assert_eq!(next(&mut new).await, "message n 2", "the ID alone gives nothing of the old session");
+    assert_eq!(next(&mut new).await, "message n 2", "the ID alone reveals nothing of the old session");
 }
 
 #[tokio::test(start_paused = true)]
@@ -205,12 +205,12 @@ async fn resume_policy_replaces_session_of_other_mode() {
     }
 }
 
-/// Nobody has lost a session whose first socket is still to come.
+/// No client can have lost a session that has not had a socket yet.
 #[tokio::test(start_paused = true)]
 async fn plain_session_without_socket_is_replaced() {
     for policy in [DuplicateId::Replace, DuplicateId::Resume] {
         let (server, mut log) = server(|builder| builder.duplicate_id(policy));
-        // The answer does not fit into the line, and nobody reads it.
+        // The answer does not fit into the line, and is not read.
         let mut early = Line::to(&server).with_capacity(16).dial().unwrap();
         early.write_all(raw::request("/?id=ada", "").as_bytes()).await.unwrap();
         tokio::time::sleep(millis(1)).await;
@@ -218,7 +218,7 @@ async fn plain_session_without_socket_is_replaced() {
         let since = Instant::now();
         let _new = connect_as(&server, "ada", true).await.unwrap();
         let new = log.connected().await;
-        assert!(since.elapsed() <= secs(1), "not when the handshake of the other is over");
+        assert!(since.elapsed() <= secs(1), "before the other handshake ends");
         assert!(new != old && new.is_open() && !old.is_open());
         assert_eq!(server.connection("ada"), Some(new));
     }

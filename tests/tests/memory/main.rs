@@ -1,4 +1,4 @@
-//! Server and client over a network in memory, with paused time: what each promises, claim by claim.
+//! Server and client over an in-memory network with paused time: each promise is a test.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -33,13 +33,13 @@ use rejoin_client::Connection;
 use rejoin_server::{Builder, Server};
 use rejoin_tests::harness::{self, Line, Recorder};
 
-/// A server with these options, and what it tells its application.
+/// A server with these options, and a recorder of its callbacks.
 fn server(configure: impl FnOnce(Builder) -> Builder) -> (Server, Recorder) {
     let (builder, recorder) = harness::builder();
     (configure(builder).build().unwrap(), recorder)
 }
 
-/// A server that sends back what it gets, and tells its application nothing.
+/// A server that echoes messages, without other callbacks.
 fn echo_server() -> Server {
     let echo = Server::builder(harness::connect).on_message(|connection, frame| async move {
         connection.send_wait(&frame).await.ok();
@@ -47,7 +47,7 @@ fn echo_server() -> Server {
     echo.build().unwrap()
 }
 
-/// A client that has connected under this ID, and its line.
+/// A client that has connected with this ID, and its line.
 async fn client(server: &Server, log: &mut Recorder, id: &str) -> (Connection, Line) {
     let line = Line::to(server);
     let connection = line.client(&format!("/?id={id}")).connect().await.unwrap();
@@ -55,7 +55,7 @@ async fn client(server: &Server, log: &mut Recorder, id: &str) -> (Connection, L
     (connection, line)
 }
 
-/// No session and no task is left.
+/// Shuts the server down, and checks that no session had to be dropped.
 async fn shut_down(server: &Server) {
     assert_eq!(server.shutdown(secs(5)).await, 0, "sessions that had to be dropped");
 }

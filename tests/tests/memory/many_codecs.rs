@@ -1,4 +1,4 @@
-//! One room, several codecs: a broadcast is translated into each of them, once.
+//! One room with several codecs: a broadcast is encoded once for each of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,7 +46,7 @@ impl<C: Codec> Codec for Counting<C> {
     }
 }
 
-/// A format of the application's own: JSON in binary messages, without ids.
+/// An application codec: JSON in binary messages, without ids.
 struct Own;
 
 impl Codec for Own {
@@ -116,7 +116,7 @@ async fn broadcast_is_encoded_once_per_codec_in_room() {
     let value = json!({"text": "ä", "numbers": [1, -2, 2.5, null]});
     for n in 1..=5 {
         assert_eq!(server.broadcast("room", &Frame::new("n", &value).unwrap()), Ok(9));
-        assert_eq!(encoded(), [n, n, n, 0], "nobody in the room speaks the fourth");
+        assert_eq!(encoded(), [n, n, n, 0], "no member of the room uses the fourth codec");
     }
     members.push(client(&line, &mut log, Own).await);
     assert_eq!(server.broadcast("room", &Frame::new("n", &value).unwrap()), Ok(10));
@@ -157,7 +157,7 @@ async fn unrepresentable_value_is_gap_for_that_codec() {
     let (server, mut log) = server(all_codecs);
     let line = Line::to(&server);
     let mut members = one_of_each(&line, &mut log).await;
-    // Lists in one another, deeper than any JSON is made for.
+    // Nested arrays, deeper than JSON allows.
     let deep = [&b"\x91".repeat(200)[..], b"\xc0"].concat();
     let deep = Frame::event_only("e").with_payload(Payload::from_parts(PayloadFormat::Msgpack, deep.into()));
     assert_eq!(server.broadcast("room", &deep), Ok(2));
@@ -171,7 +171,7 @@ async fn unrepresentable_value_is_gap_for_that_codec() {
     }
     assert_eq!(next(json).await, "gap 1-1");
     assert_eq!(numbers(json, 2).await, [1, 2]);
-    // Two in a row are one gap, or two.
+    // Two consecutive gaps may be merged.
     let first = next(own).await;
     if first == "gap 1-1" {
         assert_eq!(next(own).await, "gap 2-2");
@@ -182,7 +182,7 @@ async fn unrepresentable_value_is_gap_for_that_codec() {
     assert_eq!(server.stats().dropped, 3);
 }
 
-/// Knows no event that is odd, and panics over the gap in its place.
+/// Cannot encode the event `odd`, and panics when it encodes the gap in its place.
 struct Panics;
 
 impl Codec for Panics {
@@ -215,7 +215,7 @@ async fn codec_panic_in_fan_out_ends_its_member() {
     assert!(matches!(ben.recv().await, Some(Event::Message(_))));
     assert!(next(&mut ada).await.contains("1011"));
     assert!(log.next().await.ends_with("disconnected: handler panicked"));
-    assert!(since.elapsed().is_zero(), "not with the next ping");
+    assert!(since.elapsed().is_zero(), "before the next ping");
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,17 +12,17 @@ use rejoin_tests::harness::{MetricsLog, Recorder};
 /// `{"event":"n","payload":1}`
 const FRAME: i64 = 25;
 
-/// With the WebSocket header.
+/// The same with the WebSocket header.
 const FRAMED: i64 = FRAME + 2;
 
-/// A server with these options, what it tells its application, and what it tells its metrics.
+/// A server with these options, and recorders of its callbacks and of its metrics.
 fn server(configure: impl FnOnce(Builder) -> Builder) -> (Server, Recorder, MetricsLog) {
     let metrics = MetricsLog::default();
     let (server, log) = crate::server(|builder| configure(builder.metrics(metrics.clone())));
     (server, log, metrics)
 }
 
-#[allow(dead_code, reason = "it compiles: that is the claim")]
+#[allow(dead_code, reason = "the test is that it compiles")]
 fn all_hooks_have_defaults() {
     struct None;
     impl Metrics for None {}

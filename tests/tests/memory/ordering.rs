@@ -1,4 +1,4 @@
-//! In order, and exactly once.
+//! Messages arrive exactly once, in order.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{client, server, shut_down};
 
-/// What one of several tasks says.
+/// A message of one of several tasks.
 #[derive(Debug, Serialize, Deserialize)]
 struct Said {
     task: u64,
@@ -19,7 +19,7 @@ fn said(task: u64, n: u64) -> Frame {
     Frame::new("said", &Said { task, n }).unwrap()
 }
 
-/// Takes what several tasks have said: exactly once, each task's in its order.
+/// Checks the messages of several tasks: exactly once, in order for each task.
 #[derive(Debug, Default)]
 struct Listener(HashMap<u64, u64>);
 

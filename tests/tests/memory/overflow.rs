@@ -1,4 +1,4 @@
-//! A full buffer: what is given up is the application's choice, and whoever misses something is told.
+//! A full buffer: the application chooses the policy, and the side that misses frames gets a report.
 
 use rejoin_client::{CloseReason, Event, Frame, SendError};
 use rejoin_server::Overflow;
@@ -59,7 +59,7 @@ async fn rejecting_broadcast_skips_full_member() {
     assert_eq!(server.broadcast_with("room", &number(4), Overflow::DropNewest), Ok(1));
     assert_eq!(next(&mut ben).await, "message n 4");
     line.set_dials(Dials::Served);
-    // The third was never accepted for this member; the fourth was, and dropped.
+    // The third frame was never accepted for this member; the fourth was accepted, and then dropped.
     for told in ["dropped: connection reset", "restored", "message n 1", "message n 2", "gap 3-3"] {
         assert_eq!(next(&mut slow).await, told);
     }
@@ -178,13 +178,13 @@ async fn broadcast_burst_loses_nothing_on_fast_sockets() {
     let mut slow = narrow.client("/?id=ben").plain().connect().await.unwrap();
     log.connected().await;
     narrow.stall(Direction::ToClient);
-    // Without a moment for any task but this one.
+    // Without yielding to other tasks.
     for n in 1..=BURST {
         assert_eq!(server.broadcast("room", &number(n)), Ok(2));
     }
     assert_eq!(numbers(&mut keeps_up, BURST as usize).await, Vec::from_iter(1..=BURST));
     let dropped = server.stats().dropped;
-    assert!(dropped > BURST / 2 && dropped < BURST, "the oldest of the slow one alone: {dropped}");
+    assert!(dropped > BURST / 2 && dropped < BURST, "only the oldest frames of the slow member: {dropped}");
     narrow.release(Direction::ToClient);
     let rest = numbers(&mut slow, usize::try_from(BURST - dropped).unwrap()).await;
     assert_eq!(rest.last(), Some(&BURST));
@@ -196,7 +196,7 @@ async fn rejecting_burst_reaches_fast_socket() {
     let (server, mut log) = server(|builder| builder.send_buffer(8));
     let mut ada = Line::to(&server).client("/?id=ada").plain().connect().await.unwrap();
     log.connected().await;
-    // Without a moment for any task but this one.
+    // Without yielding to other tasks.
     for n in 1..=BURST {
         assert_eq!(server.broadcast_with("room", &number(n), Overflow::Reject), Ok(1));
     }
@@ -207,14 +207,14 @@ async fn rejecting_burst_reaches_fast_socket() {
 async fn dropped_broadcast_is_reported_at_once() {
     let (server, mut log) = server(|builder| builder.send_buffer(1));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
-    // What she acknowledges is not heard.
+    // Her acknowledgements do not arrive.
     line.stall(Direction::ToServer);
     assert_eq!(server.broadcast("room", &number(1)), Ok(1));
     assert_eq!(numbers(&mut ada, 1).await, [1]);
     let since = tokio::time::Instant::now();
     assert_eq!(server.broadcast_with("room", &number(2), Overflow::DropNewest), Ok(0));
     assert_eq!(next(&mut ada).await, "gap 2-2");
-    assert!(since.elapsed().is_zero(), "not with the next ping");
+    assert!(since.elapsed().is_zero(), "before the next ping");
 }
 
 #[tokio::test(start_paused = true)]

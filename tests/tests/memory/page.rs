@@ -1,4 +1,4 @@
-//! The exchange at the end of PROTOCOL.md is what a server really does.
+//! A server performs the exchange at the end of PROTOCOL.md.
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use rejoin_server::{Frame, Overflow};
@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use crate::{raw, server};
 
-/// The steps of the exchange: `-->`, `<--` or `-x>`, and what is sent.
+/// The steps of the exchange: the arrow `-->`, `<--` or `-x>`, and the text that is sent.
 fn steps() -> Vec<(String, String)> {
     let page = std::fs::read_to_string(root().join("PROTOCOL.md")).unwrap();
     let (_, exchange) = page.split_once("## An exchange from open to close").unwrap();

@@ -1,4 +1,4 @@
-//! A client in session mode that says what it wants: for offers and frames that ours never makes.
+//! A handwritten client in session mode, for offers and frames that ours never sends.
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use rejoin_tests::harness::{Line, within};
@@ -12,7 +12,7 @@ pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// A WebSocket with these subprotocols, or the HTTP status that refuses it.
+/// Opens a WebSocket with these subprotocols, or returns the HTTP status of the refusal.
 pub(crate) async fn dial(
     line: &Line,
     id: &str,

@@ -1,4 +1,4 @@
-//! `send_acked`: whether a frame was delivered is known, or it is known that it is not known.
+//! `send_acked` reports whether a frame was delivered, or that this is unknown.
 
 use rejoin_client::SendError;
 use rejoin_server::{DeliveryError, Overflow};
@@ -17,7 +17,7 @@ async fn acked_send_returns_on_acknowledgement() {
     let (receipt, came) = tokio::join!(connection.send_acked(&frame), numbers(&mut ada, 1));
     assert_eq!((receipt, came), (Ok(()), vec![1]));
     assert!(since.elapsed() <= secs(1), "{:?}", since.elapsed());
-    // The other way, too.
+    // The same in the other direction.
     assert_eq!(ada.send_acked(&answer).await, Ok(()));
     assert_eq!(log.next().await, "ada message n 2");
 }
@@ -35,7 +35,7 @@ async fn acked_send_returns_on_resume() {
         assert_eq!(log.next().await, "ada restored");
     };
     assert_eq!(tokio::join!(ada.send_acked(&frame), cut).0, Ok(()));
-    assert_eq!(log.try_next(), None, "it has not come twice");
+    assert_eq!(log.try_next(), None, "the frame is not delivered twice");
 }
 
 #[tokio::test(start_paused = true)]
@@ -65,7 +65,7 @@ async fn acked_send_fails_when_session_is_lost() {
     line.set_dials(Dials::Served);
     assert_eq!(next(&mut ada).await, "lost unknown [n 1]");
     assert_eq!(waits.await.unwrap(), Err(DeliveryError::Ended));
-    // Numbers begin anew with the fresh session, and its receipts are its own.
+    // Frame numbers restart with the fresh session, and so do its acknowledgements.
     assert_eq!(ada.send_acked(&number(2)).await, Ok(()));
 }
 

@@ -1,4 +1,4 @@
-//! What survives a drop, and what does not.
+//! Sessions and frames that survive a drop, and those that do not.
 
 use std::time::Duration;
 
@@ -41,10 +41,10 @@ async fn window_expires_on_time() {
     assert_eq!(log.next().await, "ada dropped: connection reset");
     let since = Instant::now();
     tokio::time::sleep(secs(12) - millis(1)).await;
-    assert!(server.connection("ada").is_some() && log.try_next().is_none(), "until then it is there");
+    assert!(server.connection("ada").is_some() && log.try_next().is_none(), "the session exists until then");
     assert_eq!(log.next().await, "ada disconnected: resume window expired");
     assert!(since.elapsed() <= secs(12) + millis(1), "{:?}", since.elapsed());
-    assert!(server.connection("ada").is_none(), "the ID is free when the application is told");
+    assert!(server.connection("ada").is_none(), "the ID is free when `on_disconnect` is called");
     assert_eq!(server.stats().suspended, 0);
 }
 
@@ -64,7 +64,7 @@ async fn resumes_just_before_the_window_expires() {
     assert_eq!(next(&mut client).await, "restored");
     assert_eq!(log.next().await, "ada restored");
     tokio::time::sleep(secs(60)).await;
-    assert_eq!(log.try_next(), None, "the window that ran has ended with the resume");
+    assert_eq!(log.try_next(), None, "the resume has stopped the window");
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,7 +127,7 @@ async fn frames_lost_in_transit_are_replayed_in_order() {
         client.send(&number(n)).unwrap();
         server.send("ada", &number(n)).unwrap();
     }
-    // Long enough for both to write, too short for anybody to miss an answer.
+    // Long enough for both sides to write, and too short for a heartbeat to fail.
     tokio::time::sleep(secs(5)).await;
     line.cut();
     client.send(&number(51)).unwrap();
@@ -146,7 +146,7 @@ async fn unacknowledged_arrived_frames_are_not_repeated() {
     }
     assert_eq!(log.numbers(10).await, Vec::from_iter(1..=10));
     assert_eq!(numbers(&mut client, 10).await, Vec::from_iter(1..=10));
-    // Acknowledgements wait for a second, or for a quarter of 256 frames.
+    // Acknowledgements are delayed for a second, or until a quarter of 256 frames.
     line.cut();
     client.send(&number(11)).unwrap();
     server.send("ada", &number(11)).unwrap();
@@ -156,7 +156,7 @@ async fn unacknowledged_arrived_frames_are_not_repeated() {
 
 #[tokio::test(start_paused = true)]
 async fn takes_over_half_open_socket_during_traffic() {
-    // The server would not notice for minutes.
+    // The server alone would not notice for minutes.
     let (server, mut log) = server(|builder| builder.heartbeat(secs(200), secs(300)).send_buffer(1000));
     let line = Line::to(&server);
     let client = line.client("/?id=ada").heartbeat(secs(2), secs(5)).send_buffer(1000);
@@ -207,7 +207,7 @@ async fn lost_session_reports_unacknowledged_frames() {
     let (mut client, line) = client(&old, &mut log, "ada").await;
     client.send(&number(1)).unwrap();
     assert_eq!(log.next().await, "ada message n 1");
-    // The acknowledgement comes after a second.
+    // The acknowledgement is sent after a second.
     tokio::time::sleep(secs(2)).await;
     let (new, mut new_log) = server(|builder| builder);
     line.lead_to(&new);
@@ -220,8 +220,8 @@ async fn lost_session_reports_unacknowledged_frames() {
     assert_eq!(next(&mut client).await, "restored");
     client.send(&number(4)).unwrap();
     assert_eq!(new_log.next().await, "ada connected");
-    assert_eq!(new_log.next().await, "ada message n 4", "what was reported is not sent by itself");
-    // The fresh session is as good as any.
+    assert_eq!(new_log.next().await, "ada message n 4", "reported frames are not sent again");
+    // The fresh session resumes like any other.
     line.cut();
     assert_eq!(next(&mut client).await, "dropped: connection reset");
     assert_eq!(next(&mut client).await, "restored");
@@ -260,14 +260,14 @@ async fn plain_mode_resumes_by_id_with_buffered_frames() {
     line.set_dials(Dials::Served);
     assert_eq!(numbers(&mut client, 20).await, Vec::from_iter(1..=20));
     assert_eq!(log.next().await, "ada restored");
-    assert_eq!(server.stats().retained_bytes, 0, "what is written is not kept");
+    assert_eq!(server.stats().retained_bytes, 0, "written frames are not retained");
 }
 
 #[tokio::test(start_paused = true)]
 async fn resume_with_immediate_close_delays_no_window() {
     let window = secs(10);
     let (server, mut log) = server(|builder| builder.resume_window(window));
-    // A plain request, and behind it a close frame that says 1001: the session is attached and lost at once.
+    // A plain request, directly followed by a close frame with 1001: the session is attached and lost at once.
     let visit = async |id: &str| {
         let request = format!(
             "GET /?id={id} HTTP/1.1\r\nhost: server.test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\

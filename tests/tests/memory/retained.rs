@@ -1,4 +1,5 @@
-//! All sessions together keep no more than they may: the oldest suspended ones give way, and are told so.
+//! All sessions together retain no more bytes than the limit: the oldest suspended ones are evicted, and their clients get a
+//! report.
 
 use rejoin_client::{Connection, Frame, SendError};
 use rejoin_server::Server;
@@ -6,12 +7,12 @@ use rejoin_tests::harness::{Dials, Line, Recorder, next, number};
 
 use crate::{client, server, shut_down};
 
-/// A client that has lost its socket, and gets no other before its line says so.
+/// A client that has lost its socket, and gets no other until its line serves dials again.
 async fn suspended(server: &Server, log: &mut Recorder, id: &str) -> (Connection, Line) {
     suspended_in(server, log, "room", id).await
 }
 
-/// The same in a room by its name.
+/// The same in a room with this name.
 async fn suspended_in(server: &Server, log: &mut Recorder, room: &str, id: &str) -> (Connection, Line) {
     let line = Line::to(server);
     let mut connection = line.client(&format!("/?id={id}&room={room}")).connect().await.unwrap();
@@ -23,7 +24,7 @@ async fn suspended_in(server: &Server, log: &mut Recorder, room: &str, id: &str)
     (connection, line)
 }
 
-/// Some 10 KB.
+/// About 10 KB.
 fn big() -> Frame {
     Frame::new("big", &"x".repeat(10_000)).unwrap()
 }
@@ -74,7 +75,7 @@ async fn suspended_sessions_without_frames_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reattached_session_frees_its_share() {
+async fn resumed_session_counts_no_more_than_before() {
     let (server, mut log) = server(|builder| builder.max_retained_bytes(3 * 1024));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
     for _ in 0..10 {
@@ -96,12 +97,12 @@ async fn connected_sessions_are_never_evicted() {
         server.send("ada", &big()).unwrap();
     }
     assert_eq!(server.send("ben", &big()), Err(SendError::Full));
-    // Members whose sockets keep up get a broadcast all the same, and share its bytes.
+    // A broadcast still reaches members whose sockets keep up, and they share its bytes.
     assert_eq!(server.broadcast("room", &big()), Ok(2));
     assert!(next(&mut ben).await.starts_with("message big"));
     assert!((30_000..31_000).contains(&server.stats().retained_bytes));
     assert_eq!(server.stats().dropped, 0);
-    // What is taken makes room for others.
+    // Frames that the socket accepts free memory for others.
     line.release(rejoin_tests::harness::Direction::ToClient);
     let connection = server.connection("ben").unwrap();
     connection.send_wait(&big()).await.unwrap();
@@ -118,7 +119,7 @@ async fn broadcast_beyond_limit_is_gap_for_suspended_member() {
         server.send("hog", &big()).unwrap();
     }
     let (mut ada, line) = suspended(&server, &mut log, "ada").await;
-    assert_eq!(server.broadcast("room", &big()), Ok(1), "for the hog, whose socket keeps up so far");
+    assert_eq!(server.broadcast("room", &big()), Ok(1), "one member: the hog, whose socket keeps up so far");
     assert_eq!((server.stats().suspended, server.stats().dropped), (1, 1));
     line.set_dials(Dials::Served);
     for expected in ["restored", "gap 1-1"] {
@@ -126,7 +127,7 @@ async fn broadcast_beyond_limit_is_gap_for_suspended_member() {
     }
 }
 
-/// Limit 200 kB, a broadcast of 120 kB to two members that read.
+/// The limit is 200 kB, and a broadcast has 120 kB for two members that read.
 #[tokio::test(start_paused = true)]
 async fn broadcast_evicts_no_session_needlessly() {
     for size in [120_000, 250_000] {
@@ -147,7 +148,7 @@ async fn broadcast_evicts_no_session_needlessly() {
     }
 }
 
-/// Eviction comes after the sockets had their turn.
+/// Sessions are evicted after the sockets have been written to.
 #[tokio::test(start_paused = true)]
 async fn retained_broadcast_evicts_oldest_session_afterwards() {
     let (server, mut log) = server(|builder| builder.max_retained_bytes(25_000));
@@ -173,7 +174,7 @@ async fn ended_sessions_retain_nothing() {
     assert!(server.stats().retained_bytes > 10_000);
     server.kick("ada").await.unwrap();
     assert_eq!((server.stats().retained_bytes, connection.counts().retained_bytes), (0, 0));
-    assert_eq!(connection.counts().unacknowledged, 1, "it is known still that it has not arrived");
+    assert_eq!(connection.counts().unacknowledged, 1, "the frame still counts as unacknowledged");
 }
 
 #[tokio::test(start_paused = true)]

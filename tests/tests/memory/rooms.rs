@@ -1,4 +1,4 @@
-//! Who gets what: one connection, one room, and nobody else.
+//! Sends reach one connection, and broadcasts one room.
 
 use rejoin_client::{Event, Frame, SendError};
 use rejoin_server::{BroadcastError, Identity, Reject, Server};
@@ -38,7 +38,7 @@ async fn broadcast_reaches_only_its_room() {
 
 #[tokio::test(start_paused = true)]
 async fn broadcast_during_another_fan_out_arrives() {
-    // More members than are written to in one go.
+    // More members than are written to between two yields.
     const MEMBERS: usize = 300;
     let (server, _log) = server(|builder| builder);
     let line = Line::to(&server);
@@ -46,7 +46,7 @@ async fn broadcast_during_another_fan_out_arrives() {
     for n in 0..MEMBERS {
         members.push(line.client(&format!("/?id={n}")).connect().await.unwrap());
     }
-    // One look at the clock for each: the tasks that open sessions have nothing left to do.
+    // The tasks that open sessions have finished by then.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let since = tokio::time::Instant::now();
     assert_eq!(server.broadcast("room", &number(1)), Ok(MEMBERS));
@@ -55,13 +55,13 @@ async fn broadcast_during_another_fan_out_arrives() {
     for member in &mut members {
         assert_eq!(numbers(member, 2).await, [1, 2]);
     }
-    assert!(since.elapsed().is_zero(), "not with the next ping");
+    assert!(since.elapsed().is_zero(), "before the next ping");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_member_is_written_with_several_workers() {
     const MEMBERS: usize = 600;
-    // No ping, of either side, has a session's task look what there is to write.
+    // No ping of either side makes a session's task check for frames to write.
     let minute = std::time::Duration::from_secs(60);
     let (server, _log) = server(|builder| builder.heartbeat(minute, 2 * minute));
     let line = Line::to(&server);
@@ -74,7 +74,7 @@ async fn every_member_is_written_with_several_workers() {
         assert_eq!(server.broadcast("room", &number(n)), Ok(MEMBERS));
         for member in &mut members {
             let arrives = tokio::time::timeout(minute / 2, numbers(member, 1));
-            assert_eq!(arrives.await.expect("it was left out"), [n]);
+            assert_eq!(arrives.await.expect("the member was not written to"), [n]);
         }
     }
 }
@@ -89,7 +89,7 @@ async fn rapid_broadcasts_drop_nothing_while_space_remains() {
     for n in 0..MEMBERS {
         members.push(line.client(&format!("/?id={n}")).plain().connect().await.unwrap());
     }
-    // Half of what a member may have waiting, each time.
+    // Half of a member's buffer each time.
     for _ in 0..4 {
         for n in 1..=EACH {
             assert_eq!(server.broadcast("room", &number(n)), Ok(MEMBERS));
@@ -105,7 +105,8 @@ async fn rapid_broadcasts_drop_nothing_while_space_remains() {
 
 #[tokio::test(start_paused = true)]
 async fn member_moved_between_chunks_misses_nothing() {
-    // In three chunks, the last of which empties: who leaves makes one of its members come to another.
+    // The members form three chunks, the last of which becomes empty: when a member leaves, one of its members moves to another
+    // chunk.
     const MEMBERS: usize = 530;
     const LEAVE: usize = 40;
     let (server, _log) = server(|builder| builder);
@@ -118,7 +119,7 @@ async fn member_moved_between_chunks_misses_nothing() {
     for n in 0..LEAVE {
         server.broadcast("room", &number(n as u64 + 1)).unwrap();
         server.connection(&(n * 7).to_string()).unwrap().close_with(1000, "enough").unwrap();
-        // Some leave while a broadcast is being written, some before it is.
+        // Some leave while a broadcast is being written, some before.
         for _ in 0..n % 4 {
             tokio::task::yield_now().await;
         }
@@ -128,7 +129,7 @@ async fn member_moved_between_chunks_misses_nothing() {
             assert_eq!(numbers(member, LEAVE).await, Vec::from_iter(1..=LEAVE as u64));
         }
     }
-    // The last acknowledgements.
+    // Waits for the last acknowledgements.
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     assert_eq!((server.stats().dropped, server.stats().retained_bytes), (0, 0));
 }
@@ -227,8 +228,8 @@ async fn reserved_events_are_refused_in_session_mode() {
     assert_eq!(server.broadcast("room", &reserved), Err(BroadcastError::Reserved));
     assert_eq!(server.broadcast("room", &number(1)), Ok(2));
     assert_eq!(next(&mut ada).await, "message n 1");
-    assert_eq!(next(&mut ben).await, "message n 1", "nobody has got anything of the broadcast that failed");
-    // To plain ones alone.
+    assert_eq!(next(&mut ben).await, "message n 1", "no member got the failed broadcast");
+    // To plain members only.
     ada.close().await;
     assert_eq!(log.next().await, "ada disconnected: closed by the peer");
     assert_eq!(server.broadcast("room", &reserved), Ok(1));
@@ -257,7 +258,7 @@ async fn frames_keep_id_event_and_payload() {
     }
 }
 
-/// From a runtime that ends at once, and from a thread that has none.
+/// From a runtime that ends at once, and from a thread without one.
 #[tokio::test]
 async fn foreign_broadcast_is_written_in_servers_own_runtime() {
     let (server, mut log) = server(|builder| builder);
@@ -269,7 +270,7 @@ async fn foreign_broadcast_is_written_in_servers_own_runtime() {
     })
     .join()
     .unwrap();
-    // The socket is not touched by anything else before the first ping, after 10 s.
+    // Nothing else writes to the socket before the first ping, after 10 s.
     let soon = tokio::time::timeout(crate::secs(8), next(&mut ada)).await;
     assert_eq!(soon.as_deref(), Ok("message n 1"));
     let plain = server.clone();

@@ -1,4 +1,4 @@
-//! Routers, on either side of a connection.
+//! Routers on both sides of a connection.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::{client, secs, server, shut_down};
 
-/// The sum of what was sent, as the reply.
+/// Replies with the sum of the numbers.
 async fn add(Decoded(numbers): Decoded<Vec<u64>>) -> Frame {
     number(numbers.iter().sum())
 }
 
-/// Tells the peer what went wrong.
+/// Reports the error to the peer.
 async fn tell(connection: Connection, error: router::RouteError) {
     let text = error.failure().to_string();
     connection.send(&Frame::new("error", &text).unwrap().with_id(error.id())).unwrap();
@@ -161,7 +161,7 @@ async fn reply_waits_for_space_until_write_timeout() {
     let (server, mut log) = server(|builder| builder.router(router).send_buffer(1).write_timeout(secs(3)));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
     let ask = Frame::new("add", &[1, 2]).unwrap();
-    // One after the other they find room.
+    // They get space one after the other.
     for id in ["1", "2", "3"] {
         ada.send_wait(&ask.clone().with_id(id)).await.unwrap();
         assert_eq!(next_message(&mut ada).await, number(3).with_id(id));
@@ -171,7 +171,7 @@ async fn reply_waits_for_space_until_write_timeout() {
     ada.send_wait(&ask.with_id("4")).await.unwrap();
     let error = errors.recv().await.unwrap();
     assert_eq!((error.event(), error.id()), ("add", "4"));
-    let Failure::Reply(error) = error.into_failure() else { panic!("not the reply's") };
+    let Failure::Reply(error) = error.into_failure() else { panic!("expected a failed reply") };
     assert_eq!(error.downcast_ref(), Some(&SendError::Timeout));
     assert_eq!(log.next().await, "ada disconnected: closed by the application", "`on_error` may close");
 }

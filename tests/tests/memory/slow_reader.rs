@@ -1,4 +1,4 @@
-//! A peer that takes its time, and one that takes next to nothing (PROTOCOL.md §7).
+//! A peer that reads slowly, and one that reads almost nothing (PROTOCOL.md §7).
 
 use rejoin_client::Frame;
 use rejoin_server::Server;
@@ -11,7 +11,7 @@ const REQUEST: &[u8] = b"GET /?id=slow HTTP/1.1\r\nhost: x\r\nconnection: upgrad
     sec-websocket-version: 13\r\nsec-websocket-protocol: rejoin.v1.json\r\n\
     sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-/// A socket in session mode that holds little, with its answer and `$open` read.
+/// A socket in session mode with a small buffer, from which the answer and `$open` have been read.
 async fn opened(server: &Server) -> DuplexStream {
     let (ours, mut theirs) = tokio::io::duplex(2048);
     theirs.write_all(REQUEST).await.unwrap();
@@ -23,7 +23,8 @@ async fn opened(server: &Server) -> DuplexStream {
     theirs
 }
 
-/// Reads so many bytes at once, each so many milliseconds, until there are `most` or the socket ends. Returns how many came, and the time.
+/// Reads this many bytes at once, with a pause in milliseconds in between, until there are `most` or the socket ends. Returns
+/// their number and the elapsed time.
 async fn read_slowly(socket: &mut DuplexStream, bytes: usize, pause: u64, most: usize) -> (usize, Instant) {
     let (mut buffer, mut all) = (vec![0; bytes], 0);
     while all < most {
@@ -41,19 +42,19 @@ async fn message_may_outlast_the_write_timeout() {
     let (server, mut log) = server(|builder| builder.write_timeout(secs(1)));
     let mut socket = opened(&server).await;
     log.connected().await;
-    // Longer than the pong timeout, too, and the answer to a ping would come behind it.
+    // Also longer than the pong timeout: the answer to a ping would come after the message.
     for (size, bytes, pause) in [(60_000, 512, 25), (60_000, 1000, 700), (900_000, 512, 25)] {
         server.send("slow", &Frame::new("e", &"x".repeat(size)).unwrap()).unwrap();
         let (all, _) = read_slowly(&mut socket, bytes, pause, size).await;
         assert!(all >= size, "{all} of {size}");
-        // What the peer says then is life, and the acknowledgement.
+        // This proves that the peer is alive, and acknowledges the message.
         let ack = format!("{{\"event\":\"$ack\",\"payload\":{}}}", server.stats().frames_out);
         let mut frame = vec![0x81, 0x80 | u8::try_from(ack.len()).unwrap(), 0, 0, 0, 0];
         frame.extend(ack.bytes());
         socket.write_all(&frame).await.unwrap();
     }
     assert!(server.connection("slow").unwrap().is_attached());
-    assert!(log.try_next().is_none(), "it was never lost");
+    assert!(log.try_next().is_none(), "the socket was never lost");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! What an operator reads: reasons, errors and labels, each with its text and its close code.
+//! The texts, labels and close codes of reasons and errors, which operators read.
 
 use std::io::ErrorKind;
 

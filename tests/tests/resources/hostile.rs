@@ -1,4 +1,4 @@
-//! What a hostile peer can take: bounded memory, and nothing from anybody else.
+//! A hostile peer takes bounded memory, and nothing from other connections.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn dial(server: &Server) -> DuplexStream {
     ours
 }
 
-/// A plain WebSocket on it.
+/// Opens a plain WebSocket.
 async fn open(server: &Server) -> DuplexStream {
     let mut io = dial(server);
     let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
@@ -56,7 +56,7 @@ async fn close_code(io: &mut (impl AsyncRead + Unpin)) -> Option<u16> {
     Some(u16::from_be_bytes([*rest.get(at + 2)?, *rest.get(at + 3)?]))
 }
 
-/// Somebody else's messages come and go as ever.
+/// Checks that another client's messages are echoed as usual.
 async fn others_are_unharmed(server: &Server) {
     let line = Line::to(server);
     let mut ada = line.client("/?id=ada&room=others").connect().await.unwrap();
@@ -69,7 +69,7 @@ async fn others_are_unharmed(server: &Server) {
     assert_eq!(ada.close().await.unacknowledged, 0);
 }
 
-/// Writes as long as the peer takes it, and gives up when it stops to.
+/// Writes while the peer accepts bytes, and stops when it does not.
 async fn write_while_taken(io: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> bool {
     matches!(tokio::time::timeout(Duration::from_millis(10), io.write_all(bytes)).await, Ok(Ok(())))
 }
@@ -160,7 +160,7 @@ fn declared_length_costs_nothing() {
             assert_eq!(close_code(&mut io).await, Some(1009));
             assert!(live() < before + 16 * KIB);
         }
-        // One that is allowed costs what has come of it.
+        // An allowed message costs the bytes that have arrived.
         let mut allowed = Vec::new();
         for _ in 0..100 {
             allowed.push(open(&server).await);
@@ -188,7 +188,7 @@ fn ping_flood_is_answered_as_read() {
             assert!(live() < before + 256 * KIB, "{} bytes after {taken} pings", live() - before);
         }
         others_are_unharmed(&server).await;
-        // Whoever reads gets answers, the latest ones.
+        // A peer that reads gets answers, but only the latest ones.
         let mut answer = [0; 127];
         io.read_exact(&mut answer).await.unwrap();
         assert_eq!(answer[..3], [0x8a, 125, b'p']);
@@ -233,10 +233,10 @@ fn members_that_never_read_cost_their_buffers() {
             assert_eq!(came, frame);
         }
         assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
-        // The pipe of each holds 4 KiB; its own queue what is pending, and places for what is kept.
+        // Each pipe holds 4 KiB; each queue holds pending frames, and entries for retained ones.
         let held = live() - before;
         assert!(held < SILENT * 16 * KIB, "{held} bytes");
-        // Eight are in the pipe, up to 128 are being written, 16 are kept; the others were given up.
+        // Eight frames are in the pipe, up to 128 are being written, 16 are retained; the others were dropped.
         assert!(server.stats().dropped >= 48 * SILENT as u64);
     });
 }

@@ -1,6 +1,6 @@
-//! After many messages and reconnects a process has the memory, the tasks and the descriptors that it began with.
+//! After many messages and reconnects, a process has the same memory, tasks and descriptors as before.
 //!
-//! A tenth of the whole here; `scripts/soak.sh` does a million messages and ten thousand reconnects.
+//! This runs a tenth of the load; `scripts/soak.sh` runs a million messages and ten thousand reconnects.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use rejoin_tests::harness::{Line, next_event, number, numbers};
 
 use crate::{alone, echo_server, live, tasks};
 
-/// What a collection may have grown by once and for all: maps and queues keep some room.
+/// How much collections may have grown: maps and queues keep spare capacity.
 const SLACK: usize = 64 * 1024;
 
-/// How much more than in a short run.
+/// The load, relative to a short run.
 fn scale() -> usize {
     std::env::var("REJOIN_SOAK").map_or(1, |scale| scale.parse().expect("REJOIN_SOAK is a number"))
 }
@@ -43,7 +43,7 @@ fn memory_and_tasks_return_to_baseline() {
                 line.cut();
                 restored(&mut client).await;
             }
-            // Whatever is still to be acknowledged is, and what is kept for it is free.
+            // The remaining acknowledgements arrive, and free the retained frames.
             tokio::time::sleep(Duration::from_secs(2)).await;
         };
         round(50, 20).await;
@@ -62,7 +62,7 @@ fn ended_sessions_leave_nothing() {
         let round = async |sessions: usize| {
             for id in 0..sessions {
                 let line = Line::to(&server);
-                // Some leave, some are lost, some are kicked while they are away.
+                // Some clients close, some are lost, some are kicked while they are away.
                 let mut client = line.client(&format!("/?id={id}&room={}", id % 7)).connect().await.unwrap();
                 client.send(&number(1)).unwrap();
                 assert_eq!(numbers(&mut client, 1).await, [1]);
@@ -101,7 +101,7 @@ fn descriptors_return_to_baseline() {
         let url = format!("ws://{}/?id=ada", listening.local_addr());
         let builder = Client::builder(url).reconnect(Duration::from_micros(1), Duration::from_millis(1));
         let mut client = builder.connect().await.unwrap();
-        // One that is gone for good leaves nothing; the one that goes on has its two ends.
+        // A connection that has ended leaves nothing; the remaining one has its two ends.
         let open = descriptors();
         for n in 0..200 * scale() as u64 {
             server.cut("ada").unwrap();

@@ -1,4 +1,4 @@
-//! What a process costs: what comes back when it is not needed any more, and what a hostile peer can take at most.
+//! The resources of a process: they return to the baseline, and a hostile peer can take only a bounded amount.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Handle};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Runs a test while no other does: they share an allocator and descriptors, and a runtime has some of both.
+/// Runs a test alone: tests share an allocator and descriptors, and each runtime uses some of both.
 fn alone(starts_paused: bool, test: impl Future<Output = ()>) {
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,7 +42,7 @@ fn tasks() -> usize {
     Handle::current().metrics().num_alive_tasks()
 }
 
-/// A server that sends back what it gets.
+/// An echo server with these options.
 fn echo_server(configure: impl FnOnce(rejoin_server::Builder) -> rejoin_server::Builder) -> Server {
     let echo = Server::builder(harness::connect).on_message(|connection, frame| async move {
         connection.send_wait(&frame).await.ok();

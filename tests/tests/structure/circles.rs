@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What each file imports.
+/// The imports of each file.
 pub(crate) type Edges = BTreeMap<String, BTreeSet<String>>;
 
-/// The files that reach each other, two or more at a time, in the order of their names.
+/// The groups of files that import each other in a circle, sorted by name.
 pub(crate) fn circles(edges: &Edges) -> Vec<Vec<String>> {
     let reached: BTreeMap<_, _> = edges.keys().map(|file| (file, reach(edges, file))).collect();
     let mut seen = BTreeSet::new();
@@ -21,7 +21,7 @@ pub(crate) fn circles(edges: &Edges) -> Vec<Vec<String>> {
     circles
 }
 
-/// All files to which imports lead from here; this one where they lead back.
+/// All files that are reachable by imports, including this one if it is in a circle.
 fn reach(edges: &Edges, from: &str) -> BTreeSet<String> {
     let mut reached = BTreeSet::new();
     let mut next = vec![from];

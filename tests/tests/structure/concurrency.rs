@@ -1,4 +1,4 @@
-//! docs/concurrency.md and the code stay one: the locks, flags and notifiers that the page names exist, and it names all.
+//! docs/concurrency.md and the code agree: the locks, flags and notifiers that the page names exist, and it names all of them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use crate::CRATES;
 use crate::imports::Crate;
 use crate::source::{closing, words};
 
-/// A field that threads share has one of these in its type.
+/// The types of fields that threads share.
 const SHARED: [&str; 6] = ["Mutex", "RwLock", "Condvar", "Notify", "OnceLock", "UnsafeCell"];
 
 /// The fields of all structures and the statics in this code, as `Type::field`, each with the words of its type.
@@ -45,7 +45,7 @@ fn fields(words: &[String]) -> Vec<(String, &[String])> {
     found
 }
 
-/// What commas separate, outside of all brackets.
+/// Splits words at commas outside of all brackets.
 fn parts(words: &[String]) -> Vec<&[String]> {
     let (mut depth, mut after_minus) = (0, false);
     let mut parts: Vec<_> = words
@@ -79,7 +79,7 @@ fn named(page: &str) -> BTreeSet<(String, String)> {
     rows.collect()
 }
 
-/// What is wrong with a page, where these are the files, by their paths, and their texts.
+/// The errors in a page, given the paths and texts of the files.
 fn wrong(page: &str, sources: &[(String, String)]) -> Vec<String> {
     let named = named(page);
     let mut wrong = Vec::new();

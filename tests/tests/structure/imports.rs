@@ -1,4 +1,4 @@
-//! Which file of a crate imports which, by `use` and by paths in the code.
+//! The imports between the files of a crate, by `use` and by paths in the code.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,22 +7,22 @@ use std::path::Path;
 use crate::circles::Edges;
 use crate::source::{closing, words};
 
-/// The modules of a crate, by their paths; that of the root is empty.
+/// The modules of a crate by path; the root's path is empty.
 #[derive(Debug, Default)]
 pub(crate) struct Crate {
     modules: BTreeMap<Vec<String>, Module>,
 }
 
-/// A module: a file, or a part of one in braces.
+/// A module: a file, or an inline module in one.
 #[derive(Debug, Default)]
 struct Module {
     file: String,
-    /// What is defined here, and in what is defined here.
+    /// The names that are defined here, and inside those definitions.
     names: BTreeSet<String>,
     public_types: BTreeSet<String>,
-    /// What is imported, by the name that it has here.
+    /// The imports, by their local names.
     uses: Vec<Use>,
-    /// Paths of two words and more, and words alone, outside of imports.
+    /// Paths of two or more words, and single words, outside of imports.
     paths: Vec<Vec<String>>,
 }
 
@@ -31,19 +31,19 @@ struct Use {
     path: Vec<String>,
     /// `*` for all names there.
     name: String,
-    /// It is only handed on, unless the code here has the name, too.
+    /// Whether it is only re-exported, unless the code here uses the name, too.
     hands_on: bool,
 }
 
-/// Where a path leads.
+/// The target of a path.
 #[derive(Debug, PartialEq, Eq)]
 enum Place {
     Module(Vec<String>),
-    /// Something that is defined in this file.
+    /// An item that is defined in this file.
     Item(String),
 }
 
-/// Imports that lead to imports are followed so far: two that name each other must not go on for ever.
+/// The number of imports that are followed: two that name each other must not loop forever.
 const MOST_STEPS: usize = 16;
 
 impl Crate {
@@ -64,12 +64,12 @@ impl Crate {
         found
     }
 
-    /// Adds the module that these words are. Returns the modules in it that are files of their own.
+    /// Adds the module of these words. Returns its submodules that have their own files.
     fn add(&mut self, file: &str, words: &[String], path: &[String]) -> Vec<Vec<String>> {
         let mut module = Module { file: file.to_owned(), ..Module::default() };
         let mut children = Vec::new();
         let is = |index: usize, word: &str| words.get(index).is_some_and(|found| found == word);
-        // Of the next word: whether it is visible elsewhere, and whether everywhere.
+        // Whether the next item is visible in other modules, and whether it is public.
         let (mut is_visible, mut is_public) = (false, false);
         let mut index = 0;
         while index < words.len() {
@@ -125,7 +125,7 @@ impl Crate {
         children
     }
 
-    /// What each file imports of the others: what it uses itself, not what it hands on by `pub use`.
+    /// The imports of each file: the names that it uses itself, without re-exports by `pub use`.
     pub(crate) fn imports(&self) -> Edges {
         let mut edges = Edges::new();
         for (path, module) in &self.modules {
@@ -150,7 +150,7 @@ impl Crate {
         edges
     }
 
-    /// Where a path leads that stands in a module; `None` for other crates.
+    /// The target of a path in a module; `None` for other crates.
     fn resolve(&self, from: &[String], path: &[String], steps: usize) -> Option<Place> {
         let (first, rest) = path.split_first()?;
         if steps > MOST_STEPS {
@@ -170,7 +170,7 @@ impl Crate {
                 if self.modules.contains_key(&child) {
                     return self.walk(child, rest, steps);
                 }
-                // Only a module leads on; an item that is imported has been counted.
+                // Only modules are followed: an imported item has been counted.
                 let found = module.uses.iter().find(|found| found.name == *first && found.path != path)?;
                 match self.resolve(from, &found.path, steps + 1)? {
                     Place::Module(module) => self.walk(module, rest, steps + 1),
@@ -201,7 +201,7 @@ impl Crate {
                     item @ Place::Item(_) => Some(item),
                 };
             }
-            // A macro has made it.
+            // A macro has defined it.
             return Some(Place::Item(module.file.clone()));
         }
         Some(Place::Module(at))
@@ -262,7 +262,7 @@ fn tree(words: &[String], before: &[String], hands_on: bool, uses: &mut Vec<Use>
 mod tests {
     use super::*;
 
-    /// The imports of a crate of these modules, by their paths, each in a file of that name.
+    /// The imports of a crate with these modules, each in a file with its name.
     fn imports(modules: &[(&str, &str)]) -> Vec<String> {
         let mut found = Crate::default();
         for (path, text) in modules {

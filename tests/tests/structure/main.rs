@@ -1,9 +1,9 @@
-//! The shape of the code: which files form circles of imports, which are long, which names of types stand for two things.
+//! The structure of the code: circles of imports, long files, and duplicate type names.
 //!
-//! It also holds docs/concurrency.md to the code.
+//! It also compares docs/concurrency.md with the code.
 //!
-//! What is known and not mended yet stands in `known.txt`, which can only become shorter: a line that is not true any more has
-//! to go, and nothing may be added.
+//! `known.txt` lists accepted findings. It can only become shorter: a line that no longer applies must be removed, and no line
+//! may be added.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -22,19 +22,19 @@ use imports::Crate;
 
 const CRATES: [&str; 4] = ["core", "codecs", "server", "client"];
 
-/// No file is longer, unless it is known.
+/// The maximum length of a file that is not listed.
 const LONGEST: usize = 400;
 
-/// A file that is known has a bound of its own, and no more lines to spare: lines come and go within it.
+/// A listed file has its own bound, which may exceed its length by at most this.
 const SPARE: usize = 100;
 
-/// The known lines that begin with this word, without it.
+/// The known lines that begin with this word, without the word.
 fn known(kind: &str) -> BTreeSet<String> {
     let lines = include_str!("known.txt").lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| line.strip_prefix(kind)?.strip_prefix(' ')).map(str::to_owned).collect()
 }
 
-/// Fails where what is found is not what is known.
+/// Fails if the findings differ from the known ones.
 fn assert_known(kind: &str, found: &BTreeSet<String>) {
     let known = known(kind);
     let lines = |lines: Vec<&String>| lines.iter().map(|line| format!("{kind} {line}\n")).collect::<String>();
@@ -42,7 +42,7 @@ fn assert_known(kind: &str, found: &BTreeSet<String>) {
     let gone = lines(known.difference(found).collect());
     assert!(
         new.is_empty() && gone.is_empty(),
-        "new, to be mended:\n{new}\ngone, to be taken out of known.txt (or to become shorter there):\n{gone}"
+        "new, to be fixed:\n{new}\nresolved, to be removed from known.txt (or shortened there):\n{gone}"
     );
 }
 
@@ -88,7 +88,7 @@ fn no_new_long_file() {
     assert_known("long", &found);
 }
 
-/// The bound that a file needs, where it is too long: the known one, if that fits.
+/// The bound of a file that is too long: the known one, if that fits.
 fn judge(lines: usize, known: Option<usize>) -> Option<usize> {
     let fits = |bound: &usize| (lines..=lines + SPARE).contains(bound);
     let fresh = || (lines + SPARE / 4).next_multiple_of(SPARE / 2);
@@ -109,7 +109,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 #[test]
 fn known_long_file_stays_within_its_bound() {
     assert_eq!(judge(400, None), None);
-    assert_eq!(judge(400, Some(450)), None, "it is long no more");
+    assert_eq!(judge(400, Some(450)), None, "it is no longer too long");
     assert_eq!(judge(401, None), Some(450));
     assert_eq!([425, 426].map(|lines| judge(lines, None)), [Some(450), Some(500)]);
     assert_eq!([500, 600].map(|lines| judge(lines, Some(600))), [Some(600); 2]);

@@ -1,7 +1,6 @@
-//! The words of a source file: without comments, literals, and what is compiled for tests alone.
+//! The words of a source file, without comments, literals, and items that are only compiled for tests.
 
-/// The words and signs of the code; `::` is one sign. Comments, doc comments and literals are left out, and so are items under
-/// `#[cfg(test)]`, and those of the model.
+/// The words and signs of the code; `::` is one sign. Omits comments, literals, and items under `#[cfg(test)]` or for the model.
 pub(crate) fn words(text: &str) -> Vec<String> {
     without_tests(&split(&without_literals(text)))
 }
@@ -62,7 +61,7 @@ fn end_of_string(at: &impl Fn(usize) -> char, from: usize, length: usize) -> usi
     index + 1
 }
 
-/// `None` where it is no raw string: a raw identifier, say.
+/// `None` if it is not a raw string, but for example a raw identifier.
 fn end_of_raw(at: &impl Fn(usize) -> char, from: usize, length: usize) -> Option<usize> {
     let hashes = (from + 1..length).take_while(|index| at(*index) == '#').count();
     if at(from + 1 + hashes) != '"' {
@@ -112,7 +111,7 @@ fn without_tests(words: &[String]) -> Vec<String> {
     kept
 }
 
-/// Where the item ends that begins here, its attributes before it.
+/// The end of the item that begins here, with its attributes.
 fn end_of_item(words: &[String], from: usize) -> usize {
     let mut index = from;
     while words.get(index).is_some_and(|word| word == "#") {
@@ -136,7 +135,7 @@ fn end_of_item(words: &[String], from: usize) -> usize {
     words.len()
 }
 
-/// Behind the bracket that closes the one here.
+/// The index after the closing bracket.
 pub(crate) fn closing(words: &[String], from: usize) -> usize {
     let mut depth = 0_usize;
     for (index, word) in words.iter().enumerate().skip(from) {

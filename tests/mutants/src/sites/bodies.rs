@@ -1,4 +1,4 @@
-//! What a function returns when it does nothing.
+//! The values that a function returns when its body is skipped.
 
 use syn::{GenericArgument, PathArguments, ReturnType, Type};
 

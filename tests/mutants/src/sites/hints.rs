@@ -1,5 +1,5 @@
-//! What only changes how fast the program is, or how much memory it takes: no test of behaviour can find a mistake there, and
-//! what it is worth the benchmarks and the tests of sizes measure. Left alone are
+//! Code that only changes speed or memory: no test of behaviour can find a mistake in it; benchmarks and tests of sizes measure
+//! its effect. Mutations skip
 //!
 //! - the capacity in `with_capacity(...)`, `.reserve(...)` and `.shrink_to(...)`, and the last two, as `.shrink_to_fit()`, as
 //!   statements;
@@ -7,19 +7,19 @@
 
 use syn::{Expr, Ident, Stmt};
 
-/// A function or method that is a hint.
+/// Whether a function or method is a hint.
 pub(super) fn is_hint(name: &Ident) -> bool {
     let name = name.to_string();
     name.contains("prefetch") || matches!(&*name, "reserve" | "shrink_to" | "shrink_to_fit")
 }
 
-/// `Vec::with_capacity`, of any type.
+/// Whether this is `with_capacity` of any type.
 pub(super) fn is_capacity(function: &Expr) -> bool {
     let Expr::Path(path) = function else { return false };
     path.path.segments.last().is_some_and(|segment| segment.ident == "with_capacity")
 }
 
-/// A statement that consists of hints.
+/// Whether a statement consists only of hints.
 pub(super) fn only_hints(stmt: &Stmt) -> bool {
     let Stmt::Expr(expr, _) = stmt else { return false };
     match expr {

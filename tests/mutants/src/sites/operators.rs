@@ -1,4 +1,4 @@
-//! What stands instead of an operator, and of a method that is one in effect.
+//! The replacements of operators, and of methods that act like operators.
 
 use syn::BinOp;
 
@@ -71,7 +71,7 @@ pub(super) fn instead_of_method(method: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether a method answers yes or no, and is no [`instead_of_method`].
+/// Whether a method returns a boolean, and is not in [`instead_of_method`].
 pub(super) fn is_question(method: &str) -> bool {
     matches!(
         method,

@@ -1,4 +1,4 @@
-//! What holds at any time, and what the application and the socket are told.
+//! Invariants, and checks of the events and frames that the application and the socket get.
 
 use bytes::Bytes;
 use rejoin_core::{Control, Delivery, Event, Frame, Mode, SessionConfig, SessionState, Transmit};
@@ -36,7 +36,7 @@ impl World {
             Transmit::Ping => {}
             Transmit::Close(_) => {
                 self.closes = true;
-                let epoch = *self.epochs.last().expect("a socket took it");
+                let epoch = *self.epochs.last().expect("a socket accepted it");
                 assert_eq!(self.session.poll_transmit(epoch, self.now), None, "nothing follows a close");
             }
         }
@@ -70,13 +70,13 @@ impl World {
         }
     }
 
-    /// What holds at any time.
+    /// Checks the invariants.
     pub(super) fn check(&mut self) {
         let SessionConfig { buffer_frames, buffer_bytes, mode, .. } = *self.config;
         let counts = self.session.counts();
         let occupied = self.session.occupied();
-        // In plain mode what a transport has taken is kept until it is written, beyond the buffer: the last thing that it takes
-        // may be as much again.
+        // In plain mode, frames that a transport has accepted are retained in addition to the buffer until they are written, and
+        // its last batch may be as large again.
         let taken = if mode == Mode::Plain { 2 * BATCH } else { 0 };
         assert!(occupied <= buffer_frames as usize + taken, "the buffer is bounded in frames");
         let most = buffer_bytes.max(self.biggest) + taken * self.biggest;
@@ -96,7 +96,7 @@ impl World {
         self.before = seen;
         while let Some((number, fate)) = self.session.poll_delivery() {
             let index = self.watched.iter().position(|watched| *watched == number);
-            assert!(index.is_some() || fate == Delivery::Ended, "a receipt that nobody asked for");
+            assert!(index.is_some() || fate == Delivery::Ended, "an acknowledgement that was not requested");
             index.map(|index| self.watched.remove(index));
         }
         let session = &self.session;

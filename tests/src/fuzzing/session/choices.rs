@@ -1,4 +1,4 @@
-//! What is not left to the bytes alone: values of the types that the session takes.
+//! Generates values of the types that the session takes.
 
 use std::io;
 use std::time::Duration;
@@ -42,7 +42,7 @@ pub(super) fn drop_reason(input: &mut Input<'_>) -> DropReason {
     }
 }
 
-/// So many milliseconds.
+/// Converts numbers of milliseconds.
 pub(super) trait Millis {
     fn millis(self) -> Duration;
 }

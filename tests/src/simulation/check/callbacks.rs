@@ -1,4 +1,4 @@
-//! The callbacks of a server (docs of `rejoin_server::Builder`): their order, and that they come one after the other.
+//! The callbacks of a server (docs of `rejoin_server::Builder`): their order, and that they do not overlap.
 
 use rejoin_server::CloseReason;
 
@@ -18,7 +18,7 @@ pub(super) fn check(facts: &Facts, findings: &mut Findings) {
 fn order(number: SessionNo, session: &SessionFacts, findings: &mut Findings) {
     let mut bad = |text: String| findings.add(Property::Callbacks, format!("s{number}: {text}"));
     let (mut connected, mut away, mut over) = (false, false, false);
-    // A kick names an ID: one that another connection had taken a moment before ended that one.
+    // A kick names an ID. If another connection had just taken that ID, the kick ended that one.
     let replaced = session.calls().any(|(_, call)| {
         matches!(call, Call::Disconnect { why, .. } if *why == CloseReason::Duplicate.to_string())
     });
@@ -45,7 +45,7 @@ fn order(number: SessionNo, session: &SessionFacts, findings: &mut Findings) {
     }
 }
 
-/// The next begins when the one before has returned.
+/// Each callback starts after the previous one has returned.
 fn serial(number: SessionNo, session: &SessionFacts, findings: &mut Findings) {
     let mut running = false;
     for (_, call) in &session.calls {
@@ -57,7 +57,7 @@ fn serial(number: SessionNo, session: &SessionFacts, findings: &mut Findings) {
     }
 }
 
-/// Disconnect comes, and nothing comes after the server has ended.
+/// `on_disconnect` is called, and no callback follows the end of the server.
 fn end(number: SessionNo, session: &SessionFacts, facts: &Facts, findings: &mut Findings) {
     let Some(server) = facts.servers.get(&session.server).copied().flatten() else { return };
     if let Some((_, call)) = session.calls().find(|(at, _)| *at > server.at) {
@@ -69,7 +69,7 @@ fn end(number: SessionNo, session: &SessionFacts, facts: &Facts, findings: &mut 
     }
 }
 
-/// What was counted as received was delivered before disconnect, unless the application wanted no more.
+/// Frames that were counted as received were delivered before `on_disconnect`, unless the application had closed the session.
 fn counted(number: SessionNo, session: &SessionFacts, findings: &mut Findings) {
     let Some((end, counts)) = session.disconnect() else { return };
     if end == End::Accused {

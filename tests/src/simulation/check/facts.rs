@@ -1,4 +1,4 @@
-//! [`Facts`]: a history, by who it happened to.
+//! [`Facts`]: a history, indexed by servers, sessions, clients and frames.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,18 +6,18 @@ use super::super::history::{
     Call, ClientNo, FrameNo, History, How, Numbers, Outcome, SessionNo, Tale, Way, What,
 };
 
-/// The index of an entry: of two the smaller happened first.
+/// The index of an entry. A smaller index happened first.
 pub(super) type When = usize;
 
-/// A history, by who it happened to.
+/// A history, indexed by servers, sessions, clients and frames.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     pub(super) frames: HashMap<FrameNo, FrameFacts>,
     pub(super) sessions: BTreeMap<SessionNo, SessionFacts>,
     pub(super) clients: BTreeMap<ClientNo, ClientFacts>,
-    /// By their number; `None` of those that still run.
+    /// By their number; `None` for servers that are still running.
     pub(super) servers: BTreeMap<usize, Option<ServerEnd>>,
-    /// When it was quiet.
+    /// When the simulation came to rest.
     pub(super) rest: Option<When>,
 }
 
@@ -30,7 +30,7 @@ pub(super) struct ServerEnd {
 
 #[derive(Debug)]
 pub(super) struct FrameFacts {
-    /// `None` of a broadcast.
+    /// `None` for a broadcast.
     pub(super) way: Option<Way>,
     pub(super) how: Option<How>,
     pub(super) offered: When,
@@ -41,10 +41,10 @@ pub(super) struct FrameFacts {
 pub(super) struct SessionFacts {
     pub(super) server: usize,
     pub(super) client: ClientNo,
-    /// As `on_connect` had it.
+    /// As `on_connect` reported it.
     pub(super) plain: bool,
     pub(super) accepted: Vec<(FrameNo, When)>,
-    /// `None` is the return of the one before.
+    /// `None` is the return of the previous call.
     pub(super) calls: Vec<(When, Option<Call>)>,
     pub(super) kicked: Option<When>,
     pub(super) quiet: Option<(bool, Numbers)>,
@@ -149,13 +149,13 @@ impl Facts {
         }
     }
 
-    /// Whether a client has heard all that there was to hear: it has not left, or not before it was quiet.
+    /// Whether a client has received everything there was to receive: it has not left, or only after the simulation came to rest.
     pub(super) fn heard_all(&self, client: ClientNo) -> bool {
         let Some(client) = self.clients.get(&client) else { return false };
         client.left.is_none_or(|left| self.rest.is_some_and(|rest| rest < left))
     }
 
-    /// Whether the session was dropped where it stood, with its server.
+    /// Whether the session was dropped together with its server.
     pub(super) fn was_dropped(&self, session: &SessionFacts) -> bool {
         let end = self.servers.get(&session.server).copied().flatten();
         end.is_some_and(|end| end.left > 0 || end.crashed) && session.disconnect().is_none()
@@ -175,12 +175,12 @@ impl SessionFacts {
         }
     }
 
-    /// What its application was told, in order.
+    /// The callbacks of its application, in order.
     pub(super) fn calls(&self) -> impl Iterator<Item = (When, &Call)> {
         self.calls.iter().filter_map(|(at, call)| call.as_ref().map(|call| (*at, call)))
     }
 
-    /// How it ended, and with which counts.
+    /// Its end, and its final counts.
     pub(super) fn disconnect(&self) -> Option<(super::super::history::End, Numbers)> {
         self.calls().find_map(|(_, call)| match call {
             Call::Disconnect { end, counts, .. } => Some((*end, *counts)),
@@ -188,7 +188,7 @@ impl SessionFacts {
         })
     }
 
-    /// How far its application has come: messages and gaps.
+    /// How many messages and missed frames its application has seen.
     pub(super) fn delivered(&self) -> u64 {
         let steps = self.calls().map(|(_, call)| match call {
             Call::Message(_) => 1,
@@ -200,7 +200,7 @@ impl SessionFacts {
 }
 
 impl FrameFacts {
-    /// Between which entries a client's frame was accepted; `None` where it never was.
+    /// The entries between which a client's frame was accepted; `None` if it never was.
     pub(super) fn accepted(&self) -> Option<(When, When)> {
         match (self.how, self.answered) {
             (Some(How::Acked), Some((at, outcome))) => {
@@ -212,12 +212,12 @@ impl FrameFacts {
         }
     }
 
-    /// Whether a client's frame was accepted for sure, and nobody was told another fate.
+    /// Whether a client's frame was certainly accepted, and its sender got no report that it was dropped or lost.
     pub(super) fn is_owed(&self) -> bool {
         matches!(self.answered, Some((_, Outcome::Accepted | Outcome::Delivered)))
     }
 
-    /// Whether it was accepted for sure.
+    /// Whether it was certainly accepted.
     pub(super) fn is_certain(&self) -> bool {
         matches!(
             self.answered,

@@ -1,4 +1,4 @@
-//! [`check`]: whether a history keeps what is promised. A pure function.
+//! [`check`]: finds the violated promises of a history. A pure function.
 
 mod facts;
 
@@ -20,55 +20,55 @@ use std::fmt;
 use super::history::History;
 use facts::Facts;
 
-/// What a history has to keep.
+/// A property of every history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(clippy::exhaustive_enums, reason = "these are all")]
 pub enum Property {
-    /// What is delivered was accepted, for this peer, before.
+    /// Every delivered frame was accepted for this peer before.
     Genuine,
-    /// Nothing is delivered twice.
+    /// No frame is delivered twice.
     Once,
-    /// What is delivered comes in the order in which it was accepted, and over all sessions of a client alike.
+    /// Frames are delivered in the order in which they were accepted, also across the sessions of a client.
     Order,
-    /// What is missing between two frames that are delivered lies in a gap of that size, and each gap begins where the count is.
+    /// Frames missing between two deliveries are covered by a gap of that size, and each gap begins at the current count.
     Numbering,
-    /// What was accepted and not delivered lies in a gap, or was counted as not acknowledged when the session ended.
+    /// Each accepted frame is delivered, covered by a gap, or counted as unacknowledged when the session ends.
     NothingLostSilently,
-    /// A gap is told only for what was given up.
+    /// A gap is reported only for dropped frames.
     Gaps,
-    /// Who was told that a frame was delivered was told the truth; who was told that it was dropped, too.
+    /// `send_acked` reports correctly whether a frame was delivered or dropped.
     Receipts,
     /// Callbacks: connect, then messages, drops and restores in turn, then disconnect; one after the other.
     Callbacks,
-    /// A client is told of messages, drops and restores in turn, then of the end; nothing after its own close.
+    /// The events of a client: messages, drops and restores in turn, then the end; none after its own close.
     Tales,
     /// All members of a room get its broadcasts in the same order.
     Broadcasts,
-    /// What is kept stays within its bounds.
+    /// Retained bytes stay within their bounds.
     Bounds,
-    /// When it is quiet, both sides are connected, agree on their counts, and keep nothing.
+    /// At rest, both sides are connected, agree on their counts, and retain nothing.
     Agreement,
-    /// Neither side accuses the other of a mistake.
+    /// Neither side reports a protocol error of the other.
     Accusations,
-    /// Everything has an end, and no task is left.
+    /// Everything ends, and no task remains.
     End,
-    /// A resume window ends when it is due, whatever other sessions do.
+    /// A resume window expires on time, whatever other sessions do.
     Windows,
-    /// No session ends and no frame is dropped for memory that this does not free, or that nobody needs.
+    /// No session is evicted and no frame dropped without freeing memory that is needed.
     Memory,
-    /// Nobody waits for a timer, or for what others do, where nothing else is in the way.
+    /// No task waits for a timer or for other sessions without need.
     Pace,
-    /// A peer that takes enough keeps its socket; one that takes next to nothing loses it.
+    /// A peer that reads fast enough keeps its socket; one that reads almost nothing loses it.
     Sockets,
 }
 
-/// What a history does not keep.
+/// A violation of a property.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Violation {
-    /// Which property.
+    /// The violated property.
     pub property: Property,
-    /// How.
+    /// The details.
     pub text: String,
 }
 
@@ -78,7 +78,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What is found.
+/// The violations found so far.
 #[derive(Debug, Default)]
 pub(super) struct Findings(pub(super) Vec<Violation>);
 
@@ -88,7 +88,7 @@ impl Findings {
     }
 }
 
-/// What this history does not keep; nothing, where all is well.
+/// Returns the violations in a history.
 pub fn check(history: &History) -> Vec<Violation> {
     let facts = Facts::of(history);
     let mut findings = Findings::default();

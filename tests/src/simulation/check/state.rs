@@ -1,4 +1,4 @@
-//! What the numbers of servers and clients have to show: bounds at any time, agreement when it is quiet, nothing at the end.
+//! The counts of servers and clients: bounds at any time, agreement at rest, nothing at the end.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What a client is told (docs of `rejoin_client::Event`): in which order.
+//! The order of a client's events (docs of `rejoin_client::Event`).
 
 use super::super::history::{End, Tale};
 use super::facts::Facts;

@@ -1,4 +1,4 @@
-//! Histories made by hand: a good one, and for each property one that does not keep it, and keeps every other.
+//! Handwritten histories: a valid one, and for each property one that violates only that property.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::super::history::{
 };
 use super::{Property, check};
 
-/// What a history of these does not keep.
+/// The properties that a history of these entries violates.
 fn broken(entries: impl IntoIterator<Item = What>) -> Vec<Property> {
     let entries = entries.into_iter().map(|what| Entry { at: Duration::ZERO, what }).collect();
     let mut broken: Vec<_> = check(&History { entries }).into_iter().map(|v| v.property).collect();
@@ -29,7 +29,7 @@ fn call(session: SessionNo, call: Call) -> Vec<What> {
     vec![What::Callback { session, call }, What::Returned { session }]
 }
 
-/// A client connects, and gets the session of the same number.
+/// A client connects, and gets the session with the same number.
 fn connected(number: u64, may_drop: bool, plain: bool) -> Vec<What> {
     let client = number as ClientNo;
     concat([
@@ -86,7 +86,7 @@ fn ended(client: ClientNo, unacknowledged: u64, kept: &[FrameNo]) -> Vec<What> {
     vec![What::Left { client }, What::Ended { client, unacknowledged, kept: kept.to_vec() }]
 }
 
-/// Everything comes to rest, with this session attached.
+/// The simulation comes to rest, with this session attached.
 fn rest(number: u64, attached: bool, counts: Numbers) -> Vec<What> {
     let client = number as ClientNo;
     vec![
@@ -164,9 +164,9 @@ fn plain_frame_may_repeat_only_on_next_socket() {
 #[test]
 fn delivery_out_of_order_is_a_violation() {
     let history = concat([started(), joined(1), said(1, 1), said(1, 2), heard(1, 2), heard(1, 1)]);
-    // What is missing between the two is negative: no number either.
+    // The number of missing frames would be negative, so the numbering is violated, too.
     assert!(broken(history).contains(&Property::Order));
-    // In the later session what was said earlier.
+    // The later session delivers a frame that was sent earlier.
     let lost = concat([told(1, Tale::Dropped("lost".into())), told(1, Tale::Lost(vec![]))]);
     let again = concat([
         vec![What::Asked { session: 2, server: 0, client: 1 }],
@@ -190,7 +190,7 @@ fn missing_frame_without_gap_breaks_numbering() {
     assert_eq!(broken(history), [Property::Numbering]);
     let gap = told(1, Tale::Gap(1, 1));
     assert_eq!(broken(concat([started(), joined(1), both(), gap, got(1, 2)])), []);
-    // A gap that is too big, and one that begins elsewhere.
+    // A gap that is too large, and one that begins at the wrong count.
     let gap = told(1, Tale::Gap(1, 3));
     assert_eq!(broken(concat([started(), joined(1), both(), gap])), [Property::Numbering]);
     let gap = told(1, Tale::Gap(2, 2));
@@ -218,7 +218,7 @@ fn unreported_missing_frame_is_a_silent_loss() {
     assert_eq!(broken(concat([started(), joined(1), said(1, 1), ended(1, 1, &[1])])), []);
     let lost = concat([told(1, Tale::Dropped("lost".into())), told(1, Tale::Lost(vec![1]))]);
     assert_eq!(broken(concat([started(), joined(1), said(1, 1), lost, ended(1, 0, &[])])), []);
-    // Received, and discarded by an application that has closed; or not.
+    // Received and then discarded, because the application had closed the session; or not.
     let history =
         |end| concat([started(), joined(1), said(1, 1), ended(1, 0, &[]), over(1, end, [1, 0, 0, 0])]);
     assert_eq!(broken(history(End::Deaf)), []);
@@ -291,12 +291,12 @@ fn callbacks_must_come_in_order() {
         begins(concat([said(1, 1), drop(), heard(1, 1)])),
         begins(concat([end(), drop()])),
         begins(concat([end(), end()])),
-        // Never an end.
+        // Without an end.
         begins(stopped()),
-        // After the end of all.
+        // After the end of everything.
         begins(concat([stopped(), end()])),
         begins(concat([said(1, 1), vec![What::Kicked { session: 1 }], heard(1, 1)])),
-        // One while another runs.
+        // Two overlapping callbacks.
         begins(vec![
             What::Callback { session: 1, call: Call::Drop("lost".into()) },
             What::Callback { session: 1, call: Call::Restore },
@@ -309,7 +309,7 @@ fn callbacks_must_come_in_order() {
 
 #[test]
 fn kick_may_hit_next_owner_of_id() {
-    // The second takes the ID of the first, and the kick that is meant for the first finds the second.
+    // The second session takes the ID of the first, and the kick that is meant for the first ends the second.
     let history = |kicked, last_words: SessionNo| {
         concat([
             started(),
@@ -323,11 +323,11 @@ fn kick_may_hit_next_owner_of_id() {
             over_by(2, &CloseReason::Kicked, End::Deaf, [1, 0, 0, 0]),
         ])
     };
-    // What the first had received it is given, whoever was kicked; the second is given nothing more.
+    // The first session still delivers the frames that it had received; the second delivers no more.
     assert_eq!(broken(history(1, 1)), []);
     assert_eq!(broken(history(2, 1)), []);
     assert_eq!(broken(history(2, 2)), [Property::Callbacks]);
-    // Nobody took its ID: it was the first.
+    // No session took its ID, so the kick ended the first.
     let kicked = |last_words| {
         let end = over_by(1, &CloseReason::Kicked, End::Deaf, [1, 0, 0, 0]);
         concat([started(), joined(1), said(1, 1), vec![What::Kicked { session: 1 }], last_words, end])
@@ -361,7 +361,7 @@ fn client_events_must_come_in_order() {
 fn members_must_see_broadcasts_in_one_order() {
     let broadcast = |frame| What::Broadcast { frame, room: 0 };
     let accepted = |session, frame| What::Accepted { frame, session };
-    // The second member has numbered them the other way round.
+    // The second member has them in the opposite order.
     let queued =
         vec![broadcast(1), broadcast(2), accepted(1, 1), accepted(1, 2), accepted(2, 2), accepted(2, 1)];
     let history =

@@ -1,4 +1,4 @@
-//! From servers to clients. What a session accepts is known exactly, so that each frame's number is.
+//! From servers to clients. The checker knows exactly which frames a session has accepted, and so each frame's number.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -23,15 +23,15 @@ pub(super) fn check(facts: &Facts, findings: &mut Findings) {
     receipts(facts, findings);
 }
 
-/// How far a client has come in a session.
+/// The progress of a client in a session.
 #[derive(Debug, Clone, Copy, Default)]
 struct Reached {
     position: u64,
-    /// How many of them in gaps.
+    /// How many of them were in gaps.
     missed: u64,
 }
 
-/// The messages from one socket to the next, or all where it makes no difference.
+/// The messages of each socket, or all messages if the socket makes no difference.
 fn stretches(client: &ClientFacts) -> impl Iterator<Item = &[(When, Tale)]> {
     client.told.split(|(_, tale)| client.plain && matches!(tale, Tale::Restored { .. }))
 }
@@ -54,13 +54,13 @@ fn once(number: ClientNo, client: &ClientFacts, findings: &mut Findings) {
     }
 }
 
-/// In the order of the calls.
+/// Broadcasts come in the order of their calls.
 fn broadcasts(number: ClientNo, client: &ClientFacts, facts: &Facts, findings: &mut Findings) {
     for stretch in stretches(client) {
         let (mut last, mut seen) = (0, HashSet::new());
         for (_, frame) in messages(stretch) {
             let broadcast = facts.frames.get(&frame).filter(|facts| facts.way.is_none());
-            // What comes twice is another matter.
+            // Duplicates are checked elsewhere.
             let Some(broadcast) = broadcast.filter(|_| seen.insert(frame)) else { continue };
             if broadcast.offered < last {
                 findings
@@ -71,8 +71,8 @@ fn broadcasts(number: ClientNo, client: &ClientFacts, facts: &Facts, findings: &
     }
 }
 
-/// In plain mode frames may be missing, and what was being written when a socket was lost may come again on the next; what
-/// comes on one socket was accepted for plain clients, and is in order.
+/// In plain mode frames may be missing, and a frame that was being written when a socket was lost may be repeated on the next
+/// one. The frames on one socket were accepted for plain clients, and are in order.
 fn plain(number: ClientNo, client: &ClientFacts, facts: &Facts, findings: &mut Findings) {
     let mut accepted: HashMap<FrameNo, Vec<When>> = HashMap::new();
     for session in facts.sessions.values().filter(|session| session.plain) {
@@ -88,11 +88,11 @@ fn plain(number: ClientNo, client: &ClientFacts, facts: &Facts, findings: &mut F
                 findings.add(Property::Genuine, format!("c{number}: {frame} was not accepted"));
                 continue;
             };
-            // What comes twice is another matter.
+            // Duplicates are checked elsewhere.
             if !seen.insert(frame) {
                 continue;
             }
-            // A broadcast is accepted by all members in one call.
+            // All members accept a broadcast in one call.
             let broadcast = facts.frames.get(&frame).filter(|facts| facts.way.is_none());
             let accepted = broadcast.map_or(*accepted, |broadcast| broadcast.offered);
             if accepted < last {
@@ -103,7 +103,7 @@ fn plain(number: ClientNo, client: &ClientFacts, facts: &Facts, findings: &mut F
     }
 }
 
-/// From one session that is lost to the next, all that comes is of one session of the server's, and of a later one each time.
+/// Between two lost sessions of a client, all frames belong to one session of the server, and each time to a later one.
 fn segments(
     number: ClientNo,
     client: &ClientFacts,
@@ -118,7 +118,7 @@ fn segments(
             facts.client == number && !facts.plain && (**session > last || !has_messages)
         });
         let fits = own.map(|(session, facts)| (*session, follow(facts, segment)));
-        // Whichever fits best.
+        // The best match.
         let Some((session, fit)) = fits.max_by_key(|(_, fit)| fit.steps) else {
             if has_messages {
                 findings.add(Property::Genuine, format!("c{number} is told of what no session has accepted"));
@@ -135,9 +135,9 @@ fn segments(
     }
 }
 
-/// How a segment fits to a session.
+/// How well a segment matches a session.
 struct Fit {
-    /// So many events fit.
+    /// The number of matching events.
     steps: usize,
     reached: Reached,
     fault: Option<(Property, String)>,
@@ -157,7 +157,7 @@ fn follow(session: &SessionFacts, segment: &[(When, Tale)]) -> Fit {
                     reached.position = *n;
                     None
                 }
-                // The same frame again is another matter, and what follows is in its place.
+                // A duplicate is checked elsewhere; the frames after it are still in order.
                 Some(n) if *n == reached.position => None,
                 Some(n) if *n < expected => Some((Property::Order, format!("{frame} comes too late"))),
                 Some(n) => {
@@ -183,7 +183,7 @@ fn follow(session: &SessionFacts, segment: &[(When, Tale)]) -> Fit {
     Fit { steps: segment.len(), reached, fault: None }
 }
 
-/// What a session has accepted is delivered, in a gap, or was counted when the session ended.
+/// Each frame that a session has accepted is delivered, in a gap, or counted when the session ended.
 fn complete(
     number: SessionNo,
     session: &SessionFacts,
@@ -202,7 +202,7 @@ fn complete(
             let text = format!("s{number}: {} in gaps, {} dropped", reached.missed, counts.dropped);
             findings.add(Property::Gaps, text);
         }
-        // Without a message nobody knows which session it was that had a gap.
+        // Without a message, it is unknown which session had a gap.
         let position = reached.map_or(counts.dropped, |reached| reached.position);
         if listens && position + counts.unacknowledged < counts.accepted {
             let text = format!(
@@ -223,7 +223,7 @@ fn complete(
     }
 }
 
-/// `send_acked` of a server.
+/// Checks `send_acked` of servers.
 fn receipts(facts: &Facts, findings: &mut Findings) {
     let told: HashSet<(ClientNo, FrameNo)> = facts
         .clients

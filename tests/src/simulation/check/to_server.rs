@@ -1,5 +1,5 @@
-//! From clients to servers. When a `send_acked` of a client's was accepted is known to lie between its call and its return;
-//! of every other frame it is known exactly.
+//! From clients to servers. A client's `send_acked` accepts its frame at some moment between its call and its return; for every
+//! other frame the checker knows the moment exactly.
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,10 +22,10 @@ pub(super) fn check(facts: &Facts, findings: &mut Findings) {
     }
 }
 
-/// What was delivered to servers' applications.
+/// The frames that were delivered to servers' applications.
 #[derive(Debug, Default)]
 struct Deliveries {
-    /// By session, and in order; each as often as it was.
+    /// By session, in order, including duplicates.
     all: Vec<(SessionNo, When, FrameNo)>,
     frames: HashSet<FrameNo>,
 }
@@ -52,7 +52,7 @@ fn sender(frame: FrameNo, facts: &Facts) -> Option<ClientNo> {
     }
 }
 
-/// Between which entries a frame was accepted, if it was.
+/// The entries between which a frame was accepted, if it was.
 fn accepted(frame: FrameNo, facts: &Facts) -> Option<(When, When)> {
     facts.frames.get(&frame)?.accepted()
 }
@@ -61,7 +61,7 @@ fn genuine(facts: &Facts, deliveries: &Deliveries, findings: &mut Findings) {
     let mut seen = HashSet::new();
     for (session, at, frame) in &deliveries.all {
         let from = sender(*frame, facts);
-        // A plain session goes on with whoever claims its ID.
+        // A plain session continues with any client that claims its ID.
         let theirs = facts.sessions.get(session).is_some_and(|s| s.plain || from == Some(s.client));
         let was_accepted = accepted(*frame, facts).is_some_and(|(since, _)| since < *at);
         if from.is_none() || !theirs || !was_accepted {
@@ -73,16 +73,16 @@ fn genuine(facts: &Facts, deliveries: &Deliveries, findings: &mut Findings) {
     }
 }
 
-/// Over all sessions of a client alike: a later one gets what was accepted later.
+/// Across all sessions of a client: a later session gets frames that were accepted later.
 fn order(facts: &Facts, deliveries: &Deliveries, findings: &mut Findings) {
-    // By client: the latest moment before which a frame that has come was not accepted.
+    // By client: the latest moment at which a delivered frame cannot have been accepted yet.
     let mut latest: HashMap<ClientNo, When> = HashMap::new();
     let mut seen = HashSet::new();
     for (session, _, frame) in &deliveries.all {
         let (Some(client), Some((since, until))) = (sender(*frame, facts), accepted(*frame, facts)) else {
             continue;
         };
-        // What comes twice is another matter.
+        // Duplicates are checked elsewhere.
         if !seen.insert(*frame) {
             continue;
         }
@@ -94,7 +94,7 @@ fn order(facts: &Facts, deliveries: &Deliveries, findings: &mut Findings) {
     }
 }
 
-/// Gaps begin where the count is, and between two frames as much is missing as lies in gaps.
+/// Gaps begin at the current count, and as many frames are missing between two frames as the gaps between them report.
 fn gaps(number: SessionNo, session: &SessionFacts, facts: &Facts, findings: &mut Findings) {
     let mut bad = |property, text: String| findings.add(property, format!("s{number}: {text}"));
     let mut count = 0;
@@ -131,7 +131,7 @@ fn gaps(number: SessionNo, session: &SessionFacts, facts: &Facts, findings: &mut
     }
 }
 
-/// How many frames the client has accepted between these two: at least, and at most.
+/// The minimum and maximum number of frames that the client has accepted between these two.
 fn between(first: FrameNo, second: FrameNo, client: ClientNo, facts: &Facts) -> (u64, u64) {
     let (Some(first), Some(second)) = (accepted(first, facts), accepted(second, facts)) else {
         return (0, u64::MAX);
@@ -151,7 +151,7 @@ fn between(first: FrameNo, second: FrameNo, client: ClientNo, facts: &Facts) -> 
     (least, most)
 }
 
-/// Whether some session of this client may have discarded what it had received.
+/// Whether some session of this client may have discarded frames that it had received.
 fn was_discarded(client: ClientNo, facts: &Facts) -> bool {
     facts.sessions.values().any(|session| {
         let deaf = session.disconnect().is_some_and(|(end, _)| end == End::Deaf);
@@ -179,7 +179,7 @@ fn receipts(
     }
 }
 
-/// Each frame that was accepted has come, or its sender was told.
+/// Each accepted frame was delivered, or its loss was reported to the sender.
 fn complete(
     number: ClientNo,
     client: &ClientFacts,
@@ -200,7 +200,7 @@ fn complete(
             lost = true;
         }
     }
-    // Who gives frames up himself and then loses the session is not told again which they were.
+    // A client that has dropped frames itself and then loses the session gets no second report of them.
     if client.may_drop && lost {
         return;
     }

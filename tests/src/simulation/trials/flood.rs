@@ -1,4 +1,4 @@
-//! Clients that send without a pause beside others.
+//! Clients that send without a pause, beside others.
 
 use std::io;
 use std::pin::Pin;
@@ -19,14 +19,14 @@ use super::peer::{masked, request};
 use super::{Plan, in_paused_time};
 use crate::harness::{Line, connect};
 
-/// A flood ends after so many bytes, so that a server that never comes back from it ends, too.
+/// A flood ends after this many bytes, so that a server that never yields still ends.
 const FLOOD: usize = 8 << 20;
 
-/// Between two turns of a task at most so much of each flood is read, and so many of its messages are handled.
+/// The maximum number of bytes of each flood that are read, and messages that are handled, between two turns of another task.
 const READ_PER_TURN: usize = 1 << 20;
 const HANDLED_PER_TURN: usize = 256;
 
-/// A message there and back takes at most so many turns.
+/// The maximum number of turns for a round trip.
 const TURNS: usize = 16;
 
 /// Floods, and clients beside them.
@@ -37,7 +37,7 @@ pub(super) struct Flood {
     messages: usize,
 }
 
-/// What comes without a pause.
+/// The content of a flood.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Messages,
@@ -46,12 +46,12 @@ enum Kind {
     Pongs,
 }
 
-/// What floods have cost so far.
+/// The cost of floods so far.
 #[derive(Debug, Default)]
 struct Costs {
     read: AtomicUsize,
     handled: AtomicUsize,
-    /// Other tasks have had so many turns.
+    /// The number of turns that other tasks have had.
     turns: AtomicUsize,
 }
 
@@ -113,7 +113,7 @@ impl Plan for Flood {
     }
 }
 
-/// Takes turns until a flood has cost too much between two of them.
+/// Counts turns until a flood has cost too much between two of them.
 async fn watch(costs: Arc<Costs>, floods: usize) -> Option<String> {
     let [mut read, mut handled] = [0; 2];
     loop {
@@ -131,7 +131,7 @@ async fn watch(costs: Arc<Costs>, floods: usize) -> Option<String> {
     }
 }
 
-/// A socket on which a request comes, and then a flood. It takes everything that is written.
+/// A socket that delivers a request and then a flood, and accepts everything that is written.
 struct Endless {
     request: Vec<u8>,
     pattern: Vec<u8>,

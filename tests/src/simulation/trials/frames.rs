@@ -16,7 +16,7 @@ use crate::harness::{Direction, Line, Picked, codecs, connect};
 /// Longer than any plan needs.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// One session, and what is sent over it.
+/// One session, and the frames that are sent over it.
 #[derive(Debug)]
 pub(super) struct Frames {
     codec: usize,
@@ -29,7 +29,7 @@ pub(super) struct Frames {
     paced: (usize, Duration, usize),
 }
 
-/// What a side keeps for its peer; `None` is the default.
+/// The send buffer of a side; `None` is the default.
 #[derive(Debug, Clone, Copy)]
 struct Buffers {
     frames: Option<usize>,
@@ -90,7 +90,7 @@ impl Frames {
         }
         let codec = codecs()[self.codec].clone();
         let server = server.codec(Picked(codec.clone())).build().expect("the options are in their ranges");
-        // What is under way takes nothing but time.
+        // The line has enough capacity, so that it only adds latency.
         let line = Line::to(&server).with_capacity(64 << 20);
         for direction in Direction::BOTH {
             line.set_latency(direction, self.latency);
@@ -114,7 +114,7 @@ impl Frames {
         findings
     }
 
-    /// Both sides send what they have, and wait where there is no capacity: for round trips, and for no timer.
+    /// Both sides send their frames, and wait for space: only for round trips, never for a timer.
     async fn send_all(&self, session: &Connection, client: &mut Client, findings: &mut Findings) {
         let (sender, start) = (client.sender(), Instant::now());
         let mut problems = Vec::new();
@@ -132,7 +132,7 @@ impl Frames {
                     return Some(format!("{size} B to the server: {error}"));
                 }
             }
-            // A receipt takes one round trip more.
+            // An acknowledged send takes one more round trip.
             sender.send_acked(&frame(1)).await.err().map(|error| format!("no receipt: {error}"))
         };
         let receiving = async {
@@ -159,11 +159,11 @@ impl Frames {
         }
     }
 
-    /// A peer that keeps up is refused nothing.
+    /// No frame to a peer that keeps up is refused.
     async fn send_paced(&self, session: &Connection, client: &mut Client, findings: &mut Findings) {
         let (size, pace, count) = self.paced;
         let sender = client.sender();
-        // What came before is acknowledged after a second.
+        // Earlier frames are acknowledged within a second.
         sleep(Duration::from_secs(2)).await;
         for number in 0..count {
             let sent = [session.send(&frame(size)), sender.send(&frame(size))];

@@ -1,4 +1,4 @@
-//! Sockets that bring their own end along: attached and lost in one poll, beside suspended sessions.
+//! Sockets whose first bytes already end them: attached and lost in one poll, beside suspended sessions.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use crate::harness::{Line, connect};
 /// Timers are a little late, and a socket needs a moment to attach.
 const SLACK: Duration = Duration::from_millis(50);
 
-/// Sessions that lose their socket once, and some that come back for a moment, again and again.
+/// Sessions that lose their socket once, and some that return for a moment, again and again.
 #[derive(Debug)]
 pub(super) struct Haste {
     window: Duration,
@@ -31,13 +31,13 @@ struct Client {
     /// When it connects, and how long it stays.
     at: Duration,
     stays: Duration,
-    /// How often it comes back for a moment, each after this pause.
+    /// How often it returns for a moment, each time after this pause.
     returns: usize,
     pause: Duration,
     end: End,
 }
 
-/// What stands right behind the upgrade request.
+/// The bytes directly after the upgrade request.
 #[derive(Debug, Clone, Copy)]
 enum End {
     Close,
@@ -105,7 +105,7 @@ impl Client {
         let start = Instant::now();
         async move {
             sleep_until(start + at).await;
-            // In plain mode the answer is all that comes.
+            // In plain mode the server only sends the answer.
             let sign = if plain { "\r\n\r\n" } else { "$open" };
             let peer = Peer::open(&line, &request(&query, codec), sign).await;
             let offer = peer.token().map(|token| format!("{codec}, rejoin.resume.{token}.0"));
@@ -130,7 +130,7 @@ impl Client {
 }
 
 impl Haste {
-    /// A window begins with the loss of the last socket, and ends when it is due, whatever other sessions do.
+    /// A window starts with the loss of the last socket, and expires on time, whatever other sessions do.
     fn check(&self, fates: &BTreeMap<String, Delivery>) -> Findings {
         let mut findings = Findings::default();
         for index in 0..self.sessions.len() {

@@ -1,4 +1,4 @@
-//! Messages about as big as all sessions together may keep, to members that keep up, stall and are away.
+//! Messages about as large as the total limit of all sessions, to members that keep up, stall, or are away.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use super::peer::{Peer, request};
 use super::{Plan, in_paused_time};
 use crate::harness::{Direction, Line, connect};
 
-/// What a suspended session counts for beside its frames, and a message beside its payload: less than this.
+/// An upper bound of the bytes that a suspended session counts for beside its frames, and a message beside its payload.
 const BESIDE: usize = 1024;
 
 /// Within this time every frame is written and acknowledged.
@@ -24,7 +24,7 @@ const SETTLES: Duration = Duration::from_secs(3);
 /// Longer than a trial takes.
 const TRIAL: Duration = Duration::from_secs(300);
 
-/// Members of two rooms, and what they are sent.
+/// Members of two rooms, and the messages to them.
 #[derive(Debug)]
 pub(super) struct Memory {
     limit: usize,
@@ -36,14 +36,14 @@ pub(super) struct Memory {
 struct Member {
     kind: Kind,
     plain: bool,
-    /// In the room of the broadcasts, or elsewhere.
+    /// Whether it is in the room of the broadcasts.
     in_room: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Healthy,
-    /// Its socket takes nothing.
+    /// Its socket accepts nothing.
     Stalled,
     Suspended,
 }
@@ -55,13 +55,13 @@ struct Send {
     size: usize,
 }
 
-/// What is written down while it plays.
+/// The log of a trial.
 #[derive(Debug, Default)]
 struct Log {
     evicted: BTreeSet<String>,
     /// The numbers that each client has received.
     received: Vec<Vec<usize>>,
-    /// What clients were told beside messages.
+    /// The clients' events other than messages.
     strange: Vec<String>,
 }
 
@@ -71,9 +71,9 @@ type Logs = Arc<Mutex<Log>>;
 struct Before {
     retained: usize,
     evicted: usize,
-    /// The most that suspended sessions count for beside their frames.
+    /// The maximum that suspended sessions count for beside their frames.
     beside: usize,
-    /// The most that evicting all of them could free.
+    /// The maximum that evicting all of them could free.
     reclaimable: usize,
 }
 
@@ -116,7 +116,7 @@ impl Memory {
         let logs = Logs::default();
         let noted = logs.clone();
         let server = Server::builder(connect).max_retained_bytes(self.limit).max_message_size(1 << 20);
-        // Stalled members keep their sockets for as long as a trial takes, and nobody comes back.
+        // Stalled members keep their sockets for a whole trial, and no client returns.
         let server = server.write_timeout(Duration::from_secs(30)).resume_window(TRIAL * 2);
         let server = server.heartbeat(TRIAL, TRIAL * 2);
         let server = server.on_disconnect(move |one, why| {
@@ -130,7 +130,7 @@ impl Memory {
         let mut lines = Vec::new();
         for (index, member) in self.members.iter().enumerate() {
             lock(&logs).received.push(Vec::new());
-            // A socket that keeps up takes any message at once.
+            // A socket that keeps up accepts any message at once.
             let takes = if member.kind == Kind::Healthy { 4 << 20 } else { 8 << 10 };
             let line = Line::to(&server).with_capacity(takes);
             lines.push(join(*member, index, &line, &logs).await);
@@ -216,7 +216,7 @@ impl Memory {
                 ));
             }
         }
-        // One that is away is sent what fits once others have given way.
+        // A member that is away gets a message that fits once other sessions have been evicted.
         if let Some(to) = send.to
             && self.members[to].kind == Kind::Suspended
             && !log.evicted.contains(&id(to))
@@ -238,7 +238,7 @@ fn lock(logs: &Logs) -> std::sync::MutexGuard<'_, Log> {
     logs.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Connects a member; a healthy one writes down what it receives.
+/// Connects a member. A healthy one logs the messages that it receives.
 async fn join(member: Member, index: usize, line: &Line, logs: &Logs) -> Line {
     let room = if member.in_room { "here" } else { "elsewhere" };
     let query = format!("room={room}&id={}", id(index));

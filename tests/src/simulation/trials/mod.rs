@@ -1,7 +1,7 @@
-//! [`Trial`]: small simulations of one danger each, which random [schedules](super::run) meet too seldom.
+//! [`Trial`]: small simulations of one danger each, which random [schedules](super::run) reach too rarely.
 //!
-//! A trial draws a plan from its seed, plays it with real servers and clients, and checks what it has observed. All but
-//! [`Trial::Runtimes`] run in memory and in paused time, so that a delay is a timer that somebody waited for.
+//! A trial generates a plan from its seed, performs it with real servers and clients, and checks its observations. All except
+//! [`Trial::Runtimes`] run in memory with paused time, so that any delay is a timer that some task waited for.
 
 mod flood;
 mod frames;
@@ -20,29 +20,29 @@ use rand::rngs::SmallRng;
 use super::check::{Findings, Property, Violation};
 use super::{FOREVER, panics_of};
 
-/// Which danger.
+/// The danger that a trial simulates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "these are all")]
 pub enum Trial {
-    /// Sockets that bring their own end along: attached and lost in one poll, again and again, beside suspended sessions.
+    /// Sockets whose first bytes already end them: attached and lost in one poll, again and again, beside suspended sessions.
     Haste,
-    /// Messages about as big as all sessions together may keep, to members that keep up, stall and are away.
+    /// Messages about as large as the total limit of all sessions, to members that keep up, stall, or are away.
     Memory,
     /// Messages from short-lived runtimes and plain threads: over sockets, in real time.
     Runtimes,
-    /// Clients that send without a pause beside others.
+    /// Clients that send without a pause, beside others.
     Flood,
     /// Frames of 1 KiB to 900 KiB in both directions.
     Frames,
-    /// Peers that take their time, and some that take next to nothing.
+    /// Peers that read slowly, and some that read almost nothing.
     Pace,
 }
 
-/// What a trial does, drawn from its seed.
+/// The actions of a trial, generated from its seed.
 trait Plan: fmt::Debug {
     fn draw(rng: &mut SmallRng) -> Self;
 
-    /// Carries it out, and checks what happened.
+    /// Performs the plan, and checks its outcome.
     fn play(self) -> Findings;
 }
 
@@ -51,15 +51,15 @@ impl Trial {
     pub const ALL: [Self; 6] =
         [Self::Haste, Self::Memory, Self::Runtimes, Self::Flood, Self::Frames, Self::Pace];
 
-    /// The trial of this name: the variant's in lower case.
+    /// The trial with this name, the variant's name in lower case.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|trial| trial.to_string() == name)
     }
 
-    /// Plays the plan of this seed. Returns the promises that were broken.
+    /// Performs the plan of this seed. Returns the violated promises.
     ///
     /// # Panics
-    /// Panics where the system has no threads or ports to give.
+    /// Panics if the system has no threads or ports available.
     pub fn run(self, seed: u64) -> Vec<Violation> {
         match self {
             Self::Haste => play::<haste::Haste>(seed),
@@ -71,7 +71,7 @@ impl Trial {
         }
     }
 
-    /// The plan of this seed, for a reader.
+    /// The plan of this seed as text.
     pub fn plan(self, seed: u64) -> String {
         match self {
             Self::Haste => plan::<haste::Haste>(seed),
@@ -108,7 +108,7 @@ fn play<P: Plan>(seed: u64) -> Vec<Violation> {
     findings.0
 }
 
-/// Runs a play on one thread, in paused time.
+/// Runs a trial on one thread, with paused time.
 fn in_paused_time(play: impl Future<Output = Findings>) -> Findings {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without I/O needs nothing");

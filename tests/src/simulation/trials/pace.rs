@@ -1,4 +1,4 @@
-//! Peers that take their time, and some that take next to nothing.
+//! Peers that read slowly, and some that read almost nothing.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::peer::{Peer, request};
 use super::{Plan, in_paused_time};
 use crate::harness::{Direction, Line, connect};
 
-/// A server, and one peer that is slow in one way or the other.
+/// A server and one slow peer.
 #[derive(Debug)]
 pub(super) struct Pace {
     write_timeout: Duration,
@@ -24,9 +24,9 @@ pub(super) struct Pace {
 
 #[derive(Debug)]
 enum Slow {
-    /// So many bytes pass in a second; the messages and their direction.
+    /// A line with this rate in bytes per second, and the messages in one direction.
     Alive { direction: Direction, rate: u32, capacity: usize, sizes: Vec<usize> },
-    /// Takes `burst` bytes at 20 KiB/s, then so many at once, each after a pause.
+    /// Reads `burst` bytes at 20 KiB/s, then this many at once after each pause.
     Trickle { burst: usize, bytes: usize, pause: Duration },
 }
 
@@ -36,13 +36,13 @@ impl Plan for Pace {
         let is_alive = rng.random_range(0..3) > 0;
         let (ping, pong) = match is_alive {
             true => (rng.random_range(300..5_000), rng.random_range(1_000..5_000)),
-            // It answers nothing: what cuts it is not to be the heartbeat.
+            // The peer answers no ping, and the heartbeat must not cut it.
             false => (100_000, 100_000),
         };
         let heartbeat = (Duration::from_millis(ping), Duration::from_millis(ping + pong));
         let peer = if is_alive {
             let rate = rng.random_range(2 << 10..20 << 10);
-            // The line moves up to its capacity in one step, and nothing before: it takes a third of either timeout at most.
+            // The line moves up to its capacity in one step. A step takes at most a third of either timeout.
             let step = f64::from(rate) * write_timeout.min(heartbeat.1).as_secs_f64() / 3.0;
             let most = if rng.random() { 4 << 10 } else { 300 << 10 };
             Slow::Alive {
@@ -96,7 +96,7 @@ impl Plan for Pace {
 type Drops = Arc<Mutex<Vec<(DropReason, Instant)>>>;
 
 impl Pace {
-    /// Sends messages over a slow line to a client of ours, or has it send them. Returns what went wrong.
+    /// Sends messages over a slow line to or from our client. Returns the failures.
     async fn serve_slowly(
         &self,
         server: &Server,
@@ -115,7 +115,7 @@ impl Pace {
         let (sender, start) = (client.sender(), Instant::now());
         let sending = tokio::spawn(async move {
             for frame in frames {
-                // One that waits for capacity longer than the write timeout tries again: this is about sockets.
+                // A send that waits longer than the write timeout for space tries again: this trial is about sockets.
                 loop {
                     let sent = match direction {
                         Direction::ToClient => session.send_wait(&frame).await.err(),
@@ -164,7 +164,7 @@ impl Pace {
         problems
     }
 
-    /// A peer by hand that takes next to nothing. Its socket is lost in time, and not before.
+    /// A handwritten peer that reads almost nothing. Its socket must be lost on time, and not before.
     async fn trickle(
         &self,
         server: &Server,
@@ -186,7 +186,7 @@ impl Pace {
             }
         }
         let since = Instant::now();
-        // The average is taken over the write timeout, which may have begun with the burst.
+        // The average is taken over the write timeout, which may have started with the burst.
         let most = self.write_timeout * 2 + pause * 2;
         while cut().is_none() && since.elapsed() <= most {
             sleep(pause).await;

@@ -1,4 +1,4 @@
-//! [`Peer`]: a client by hand, for what ours never does.
+//! [`Peer`]: a handwritten client, for behaviour that ours never shows.
 
 use std::io;
 use std::pin::Pin;
@@ -12,13 +12,13 @@ trait Io: AsyncRead + AsyncWrite + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Send> Io for T {}
 
-/// A client by hand: its socket, and the bytes that have come.
+/// A handwritten client: its socket, and the bytes that have arrived.
 pub(super) struct Peer {
     io: Pin<Box<dyn Io>>,
     pub(super) read: Vec<u8>,
 }
 
-/// An upgrade request for this query, with these subprotocols; none asks for plain mode.
+/// An upgrade request with this query and these subprotocols; without any it asks for plain mode.
 pub(super) fn request(query: &str, protocols: &str) -> Vec<u8> {
     let protocols = match protocols {
         "" => String::new(),
@@ -47,7 +47,7 @@ pub(super) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 impl Peer {
-    /// A new socket that brings these bytes along.
+    /// Opens a socket that starts with these bytes.
     pub(super) async fn dial(line: &Line, bytes: &[u8]) -> Self {
         let io = line.dial().expect("dials are served");
         let mut peer = Self { io: Box::pin(io), read: Vec::new() };
@@ -55,7 +55,7 @@ impl Peer {
         peer
     }
 
-    /// Dials, and reads until `text` has come.
+    /// Dials, and reads until `text` has arrived.
     pub(super) async fn open(line: &Line, bytes: &[u8], text: &str) -> Self {
         let mut peer = Self::dial(line, bytes).await;
         while !peer.has(text) && peer.io.read_buf(&mut peer.read).await.is_ok_and(|count| count > 0) {}
@@ -66,24 +66,24 @@ impl Peer {
         self.read.windows(text.len()).any(|part| part == text.as_bytes())
     }
 
-    /// The session's token, where an `$open` has come.
+    /// The session's token, if an `$open` has arrived.
     pub(super) fn token(&self) -> Option<String> {
         let read = String::from_utf8_lossy(&self.read);
         let (_, rest) = read.split_once(r#""session":""#)?;
         Some(rest.split_once('"')?.0.to_owned())
     }
 
-    /// What cannot be written is lost, as on any socket that has ended.
+    /// Writes bytes. Bytes that cannot be written are lost, as on any socket that has ended.
     pub(super) async fn write(&mut self, bytes: &[u8]) {
         self.io.write_all(bytes).await.ok();
     }
 
-    /// Has nothing more to write.
+    /// Finishes writing.
     pub(super) async fn finish(&mut self) {
         self.io.shutdown().await.ok();
     }
 
-    /// Takes up to so many bytes. Returns how many; 0 at the end.
+    /// Reads up to this many bytes. Returns their number; 0 at the end.
     pub(super) async fn take(&mut self, most: usize) -> io::Result<usize> {
         self.io.read(&mut vec![0; most]).await
     }

@@ -20,24 +20,24 @@ use super::Plan;
 use super::peer::request;
 use crate::harness::connect;
 
-/// A machine that has other things to do delays a message by less. The heartbeat comes later by far.
+/// A busy machine delays a message by less. The heartbeat comes much later.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const HEARTBEAT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(120));
 
-/// A server in its own runtime, and what others do to it.
+/// A server in its own runtime, and the actions of other threads and runtimes on it.
 #[derive(Debug)]
 pub(super) struct Runtimes {
     workers: usize,
     window: Duration,
-    /// Sessions that a short-lived runtime serves, and whether it is the first that serves any.
+    /// Sessions that a short-lived runtime serves, and whether it is the first to serve any.
     foreign: usize,
     foreign_first: bool,
     members: usize,
     sends: Vec<(From, bool)>,
 }
 
-/// Who sends.
+/// The origin of a message.
 #[derive(Debug, Clone, Copy)]
 enum From {
     ShortRuntime,
@@ -93,7 +93,7 @@ impl Plan for Runtimes {
             let text = format!("hello-{number}");
             let members =
                 if all { server.connections("room") } else { server.connections("room")[..1].into() };
-            // The first socket's session is not known by its place.
+            // The session of the first socket is addressed by its ID.
             let id = (!all).then(|| members[0].id().to_owned());
             let start = Instant::now();
             let (server, message) = (server.clone(), text.clone());
@@ -183,7 +183,7 @@ fn one_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime needs little")
 }
 
-/// A plain client that has connected.
+/// A connected plain client.
 struct Socket {
     stream: TcpStream,
     read: Vec<u8>,
@@ -203,7 +203,7 @@ impl Socket {
         self.read.windows(text.len()).any(|part| part == text.as_bytes())
     }
 
-    /// Whether anything has come.
+    /// Whether any byte has arrived.
     fn read_some(&mut self, patience: Duration) -> bool {
         self.stream.set_read_timeout(Some(patience.max(Duration::from_millis(1)))).expect("it is not zero");
         let mut buffer = [0; 1024];
@@ -213,14 +213,14 @@ impl Socket {
     }
 }
 
-/// How many sockets have received a text, once `wanted` have, or the patience is over.
+/// The number of sockets that have received a text, once `wanted` have, or the patience is over.
 fn wait_for(sockets: &mut [Socket], text: &str, wanted: usize, start: Instant) -> usize {
     let one_of_many = wanted < sockets.len();
     let mut got = 0;
     while got < wanted && start.elapsed() < PATIENCE {
         got = 0;
         for socket in sockets.iter_mut() {
-            // One socket alone may wait; where any of several may get it, each is looked at in turn.
+            // A single socket may be waited for; of several, each is polled in turn.
             let most = if one_of_many { Duration::from_millis(1) } else { PATIENCE };
             while !socket.has(text) {
                 let rest = PATIENCE.saturating_sub(start.elapsed()).min(most);

@@ -10,25 +10,25 @@ use rejoin_tests::harness::within;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-/// A proxy. It ends with this, also when the test panics.
+/// A proxy process. It ends when this is dropped, also when the test panics.
 ///
-/// This process opens the socket, and the proxy inherits it as its standard input: so no other process can take the port
-/// meanwhile, and a client that dials before the proxy runs waits in the backlog.
+/// This process opens the socket, and the proxy inherits it as its standard input. So no other process can take the port
+/// meanwhile, and a client that dials before the proxy is ready waits in the backlog.
 pub(super) struct Proxy {
     process: Child,
     output: Lines<BufReader<ChildStdout>>,
     pub(super) addr: SocketAddr,
-    /// Its configuration, and what it says.
+    /// Its configuration and its log.
     folder: PathBuf,
 }
 
 impl Proxy {
-    /// nginx with this in its `http` block. The configuration listens at `LISTEN`.
+    /// Starts nginx with this text in its `http` block. The configuration must listen on `LISTEN`.
     pub(super) fn nginx(http: &str) -> Self {
         Self::start(|addr, folder| {
             let http = http.replace("LISTEN", &addr.to_string());
             let folder = folder.display();
-            // Uploads may be as big as the tests need them; all that it writes stays in the folder.
+            // Allows uploads of any size, and keeps all files in the folder.
             let config = format!(
                 "daemon off;\nuser root;\nworker_processes 1;\npid {folder}/pid;\nerror_log stderr;\nevents {{}}\n\
                  http {{\naccess_log off;\nclient_max_body_size 16m;\nclient_body_temp_path {folder}/body;\n\
@@ -36,16 +36,16 @@ impl Proxy {
                  scgi_temp_path {folder}/scgi;\n{http}}}\n"
             );
             let mut command = Command::new("nginx");
-            // The variable by which a new nginx takes over the sockets of an old one.
+            // The variable by which a new nginx process takes over the sockets of an old one.
             command.args(["-e", "stderr", "-p"]).arg(format!("{folder}/")).env("NGINX", "0;");
             (command, "-c", config)
         })
     }
 
-    /// HAProxy with these sections behind `global` and `defaults`. The configuration binds `LISTEN`.
+    /// Starts HAProxy with these sections after `global` and `defaults`. The configuration must bind `LISTEN`.
     pub(super) fn haproxy(sections: &str) -> Self {
         Self::start(|_, _| {
-            // `defaults` as in Debian's /etc/haproxy/haproxy.cfg, but for checks that are quicker and that are logged.
+            // `defaults` as in Debian's /etc/haproxy/haproxy.cfg, but with faster checks that are logged.
             let config = format!(
                 "global\nlog stdout format raw local0\n\ndefaults\nlog global\nmode http\noption httplog\noption dontlognull\n\
                  timeout connect 5000\ntimeout client 50000\ntimeout server 50000\noption log-health-checks\n\
@@ -70,7 +70,7 @@ impl Proxy {
         let started = command
             .arg(option)
             .arg(file)
-            // Where Debian has them, and what an ordinary user's `PATH` lacks.
+            // Debian installs them in a folder that an ordinary user's `PATH` lacks.
             .env("PATH", format!("{path}:/usr/sbin"))
             .process_group(0)
             .stdin(OwnedFd::from(listener))
@@ -101,7 +101,7 @@ impl Proxy {
 }
 
 impl Proxy {
-    /// What it has written on its standard error.
+    /// Its output on standard error.
     pub(super) fn errors(&self) -> String {
         fs::read_to_string(self.folder.join("stderr")).unwrap_or_default()
     }
@@ -112,7 +112,7 @@ impl Drop for Proxy {
         if std::thread::panicking() {
             eprintln!("{}:\n{}", self.folder.display(), self.errors());
         }
-        // nginx has workers, in the same group.
+        // nginx has workers in the same group.
         if let Some(group) = self.process.id() {
             std::process::Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status().ok();
         }

@@ -1,4 +1,4 @@
-//! What the guide says of nginx before several servers.
+//! The guide's claims about nginx with several servers.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 use super::process::Proxy;
 use super::{block, connect, with};
 
-/// The guide's configuration before these two servers, with more lines in its `location`.
+/// The guide's configuration with these two servers, and with more lines in its `location`.
 fn nginx([one, two]: [SocketAddr; 2], more: &str) -> Proxy {
     let config = with(&block("nginx"), "listen 80;", "listen LISTEN;");
     let pass = format!("proxy_pass http://rejoin;\n{more}");
@@ -22,7 +22,7 @@ fn nginx([one, two]: [SocketAddr; 2], more: &str) -> Proxy {
 async fn nginx_tries_stopped_server_once() {
     let server = harness::builder().0.build().unwrap();
     let up = server.listen("127.0.0.1:0").await.unwrap().local_addr();
-    // An address that is taken, and where nobody listens.
+    // An address that is in use, and on which no socket listens.
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
     let down = socket.local_addr().unwrap().as_socket().unwrap();

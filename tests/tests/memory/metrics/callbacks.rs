@@ -41,7 +41,7 @@ async fn each_callback_reports_its_duration() {
     socket.close(None).await.unwrap();
     ada.closed().await;
     let mut callbacks = metrics.callbacks();
-    // Before the callbacks of the session that it resumes are through.
+    // It runs before the callbacks of the session that it resumes have returned.
     assert_eq!(callbacks.remove(1), (CallbackKind::ConnectFn, secs(1)));
     let expected = [
         (CallbackKind::ConnectFn, 1),
@@ -61,7 +61,7 @@ async fn only_existing_callbacks_report_even_panicking_ones() {
     let builder = || Server::builder(harness::connect).metrics(metrics.clone());
     let servers = [
         builder().on_message(|_, _| async { panic!("on purpose") }),
-        // Before there is a future.
+        // Panics before it returns a future.
         builder().on_message(|_, frame| {
             assert!(frame.event().is_empty(), "on purpose");
             async {}
@@ -80,7 +80,7 @@ async fn only_existing_callbacks_report_even_panicking_ones() {
     }
 }
 
-/// Metrics that do this whatever they are told.
+/// Metrics that call this function in every hook.
 struct Always<F>(F);
 
 impl<F: Fn() + Send + Sync + 'static> Metrics for Always<F> {
@@ -134,7 +134,7 @@ impl<F: Fn() + Send + Sync + 'static> Metrics for Always<F> {
     }
 }
 
-/// Everything that a server does, once.
+/// A scenario that calls every hook.
 async fn everything(server: &Server, mut log: Recorder) {
     let (mut ada, line) = client(server, &mut log, "ada").await;
     for n in 1..=3 {
@@ -168,7 +168,7 @@ async fn hooks_run_without_server_locks() {
     let hook = move || {
         let server = hook_server.get().unwrap().clone();
         let (done, looked) = std::sync::mpsc::channel();
-        // On another thread, so that a lock that is held is a failure and no deadlock.
+        // On another thread, so that a held lock causes a failure instead of a deadlock.
         let look = std::thread::spawn(move || {
             server.stats();
             assert!(server.connections("room").iter().all(|member| member.counts().dropped == 0));

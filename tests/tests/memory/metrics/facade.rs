@@ -11,7 +11,7 @@ use rejoin_tests::harness::{Dials, Line, next, number, numbers};
 
 use crate::{client, raw, secs};
 
-/// What a snapshot says of each metric and its labels: `name{label=value}`.
+/// The value of each metric in a snapshot, by its name and labels: `name{label=value}`.
 fn values(snapshotter: &Snapshotter) -> BTreeMap<String, DebugValue> {
     let named = |key: &CompositeKey| {
         let labels: Vec<_> =
@@ -33,13 +33,13 @@ async fn facade_gets_every_metric_with_its_labels() {
     let (mut ada, line) = client(&server, &mut log, "ada").await;
     ada.send(&number(1)).unwrap();
     assert_eq!(log.numbers(1).await, [1]);
-    // Handed to a socket that does not bring them, and replayed after a takeover.
+    // Written to a socket that does not deliver them, and replayed after a takeover.
     line.half_open();
     for n in 1..=2 {
         server.send("ada", &number(n)).unwrap();
     }
     assert_eq!(numbers(&mut ada, 2).await, [1, 2]);
-    // Given up while nobody is there, and told.
+    // Dropped while no socket is attached, and reported as a gap.
     line.set_dials(Dials::Refused);
     line.cut();
     assert_eq!(next(&mut ada).await, "dropped: connection reset");
@@ -98,11 +98,11 @@ async fn facade_gets_every_metric_with_its_labels() {
         ]
     );
     for gauge in ["rejoin_connections", "rejoin_rooms", "rejoin_retained_bytes"] {
-        assert_eq!(values[gauge], DebugValue::Gauge(0.0.into()), "{gauge}: all are gone");
+        assert_eq!(values[gauge], DebugValue::Gauge(0.0.into()), "{gauge}: all have ended");
     }
     let histogram = |name: &str| match &values[name] {
         DebugValue::Histogram(samples) => samples.iter().map(|sample| sample.0).collect::<Vec<_>>(),
-        other => panic!("{name} is no histogram: {other:?}"),
+        other => panic!("{name} is not a histogram: {other:?}"),
     };
     assert_eq!(histogram("rejoin_broadcast_receivers"), [1.0; 7]);
     assert!(histogram("rejoin_connection_duration_seconds").iter().all(|lived| *lived > 300.0));
@@ -110,7 +110,7 @@ async fn facade_gets_every_metric_with_its_labels() {
     assert_eq!(histogram("rejoin_callback_duration_seconds{callback=message}").len(), 1);
 }
 
-/// The names and kinds in the table of the documentation.
+/// The names and kinds in the table in the documentation.
 fn documented() -> BTreeMap<&'static str, MetricKind> {
     let rows = include_str!("../../../../server/src/observe/facade.rs").lines().filter_map(|line| {
         let row = line.strip_prefix("/// | `rejoin_")?;
@@ -153,14 +153,14 @@ fn facade_table_lists_every_metric() {
         facade.retained_bytes_changed(-1);
         facade.callback_finished(CallbackKind::Message, secs(1));
     });
-    let told = recorder.snapshotter().snapshot().into_vec();
+    let reported = recorder.snapshotter().snapshot().into_vec();
     let table = documented();
     assert_eq!(table.len(), 26);
-    for (key, _, description, _) in &told {
+    for (key, _, description, _) in &reported {
         let name = key.key().name().strip_prefix("rejoin_").unwrap();
-        assert_eq!(table.get(name), Some(&key.kind()), "{name} stands in the table");
+        assert_eq!(table.get(name), Some(&key.kind()), "{name} is in the table");
         assert!(description.is_some(), "{name} is described");
     }
-    let names: BTreeSet<_> = told.iter().map(|(key, ..)| key.key().name()).collect();
-    assert_eq!(names.len(), table.len(), "each of the table is told");
+    let names: BTreeSet<_> = reported.iter().map(|(key, ..)| key.key().name()).collect();
+    assert_eq!(names.len(), table.len(), "each metric in the table is reported");
 }

@@ -25,11 +25,11 @@ async fn frames_and_bytes_are_counted_in_both_directions() {
         assert_eq!(numbers(&mut ada, 5).await, [1, 2, 3, 4, 5]);
         assert_eq!((metrics.sum("received"), metrics.sum("received_bytes")), (3, 3 * FRAME));
         assert_eq!((metrics.sum("sent"), metrics.sum("sent_bytes")), (5, 5 * FRAMED));
-        assert_eq!(metrics.buffer(), [(5, 256)], "told when it is fullest");
+        assert_eq!(metrics.buffer(), [(5, 256)], "reported at its fullest");
         let stats = server.stats();
         assert_eq!((stats.bytes_in, stats.bytes_out), (3 * FRAME as u64, 5 * FRAMED as u64));
         assert_eq!(metrics.sum("retained_bytes"), if plain { 0 } else { 5 * FRAMED });
-        // The acknowledgement comes within a second.
+        // The acknowledgement arrives within a second.
         tokio::time::sleep(secs(2)).await;
         assert_eq!((metrics.sum("retained_bytes"), server.stats().retained_bytes), (0, 0));
         assert_eq!((metrics.sum("replayed"), metrics.sum("frames_dropped")), (0, 0));
@@ -45,13 +45,13 @@ async fn broadcasts_report_encoded_bytes_and_receivers() {
     let (_ada, _) = client(&server, &mut log, "ada").await;
     let (_ben, _) = client(&server, &mut log, "ben").await;
     server.broadcast("room", &number(1)).unwrap();
-    server.broadcast("nobody's", &number(1)).unwrap();
-    assert!(server.broadcast("room", &Frame::event_only("$x")).is_err(), "told of nobody");
+    server.broadcast("empty", &number(1)).unwrap();
+    assert!(server.broadcast("room", &Frame::event_only("$x")).is_err(), "the broadcast fails");
     assert_eq!(metrics.sum("broadcasts"), 2);
     assert_eq!((metrics.sum("broadcast_bytes"), metrics.sum("broadcast_receivers")), (FRAMED, 2));
 }
 
-/// Of a client in plain mode nothing comes back for which the session's task would have to run.
+/// A plain client sends nothing that would wake the session's task.
 #[tokio::test(start_paused = true)]
 async fn broadcast_reports_written_frames_at_once() {
     let (server, mut log, metrics) = server(|builder| builder.send_buffer(8));
@@ -61,14 +61,14 @@ async fn broadcast_reports_written_frames_at_once() {
         server.broadcast("room", &number(n)).unwrap();
         assert_eq!(numbers(&mut ada, 1).await, [n]);
         assert_eq!((metrics.sum("sent"), metrics.sum("sent_bytes")), (n as i64, n as i64 * FRAMED));
-        assert_eq!(metrics.buffer(), [(1, 8)], "before it was written");
+        assert_eq!(metrics.buffer(), [(1, 8)], "before the frame was written");
         assert_eq!(metrics.sum("retained_bytes"), 0);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn broadcast_writes_when_half_a_buffer_is_pending() {
-    // By frames, and by bytes.
+    // Half in frames, and half in bytes.
     for (frames, bytes, writes) in [(8, 1 << 20, 4), (256, 4 * FRAMED as usize, 2)] {
         let (server, mut log, metrics) =
             server(|builder| builder.send_buffer(frames).send_buffer_bytes(bytes));
@@ -78,7 +78,7 @@ async fn broadcast_writes_when_half_a_buffer_is_pending() {
             assert_eq!(metrics.sum("sent"), 0, "{n}: the fan-out has not had its turn");
             server.broadcast("room", &number(n)).unwrap();
         }
-        assert_eq!(metrics.sum("sent"), writes as i64, "before the last returned");
+        assert_eq!(metrics.sum("sent"), writes as i64, "before the last call returned");
     }
 }
 
@@ -126,10 +126,10 @@ async fn dropped_frames_and_sent_gaps_are_counted() {
     assert_eq!(next(&mut slow).await, "gap 1-5");
     assert_eq!(numbers(&mut slow, 4).await, [6, 7, 8, 9]);
     assert_eq!((metrics.sum("frames_dropped"), metrics.sum("gap_sent")), (5, 5));
-    assert_eq!((metrics.sum("sent"), metrics.sum("replayed")), (4, 0), "no socket had been handed them");
+    assert_eq!((metrics.sum("sent"), metrics.sum("replayed")), (4, 0), "no socket had got them before");
     server.kick("slow").await.unwrap();
     shut_down(&server).await;
-    assert_eq!(metrics.sum("retained_bytes"), 0, "what is kept ends with the session");
+    assert_eq!(metrics.sum("retained_bytes"), 0, "retained bytes end with the session");
 }
 
 #[tokio::test(start_paused = true)]

@@ -31,7 +31,7 @@ async fn drop_and_resume_report_replayed_frames() {
     line.set_dials(Dials::Served);
     assert_eq!(numbers(&mut ada, 4).await, [2, 3, 4, 5]);
     assert_eq!(metrics.happened(), ["resume attempted", "transport restored"]);
-    // 2, 3 and 4 twice.
+    // The frames 2, 3 and 4 were sent twice.
     assert_eq!((metrics.sum("sent"), metrics.sum("replayed")), (8, 3));
     assert_eq!((metrics.sum("sent_bytes"), metrics.sum("gap_sent")), (8 * FRAMED, 0));
     server.cut("ada").unwrap();
@@ -103,7 +103,7 @@ async fn refused_resume_reports_its_reason() {
     }
 }
 
-/// JSON under another name.
+/// JSON under another codec name.
 #[derive(Debug)]
 struct OtherJson;
 
@@ -131,7 +131,7 @@ async fn late_socket_reports_refused_resume() {
     metrics.happened();
     let offer = format!("rejoin.v1.json, rejoin.resume.{}.0", raw::token(&open));
 
-    // Its answer does not fit into the line, so that it waits until somebody reads.
+    // Its answer does not fit into the line, so that the server waits until the client reads.
     let narrow = Line::to(&server).with_capacity(16);
     let mut late = narrow.dial().unwrap();
     late.write_all(request("/?id=ada", &offer).as_bytes()).await.unwrap();
@@ -166,7 +166,7 @@ async fn outdated_resume_count_reports_refused_resume() {
     log.connected().await;
     server.send("ada", &number(1)).unwrap();
     raw::read(&mut socket).await;
-    // The answer does not fit into the line, so that it waits until somebody reads.
+    // The answer does not fit into the line, so that the server waits until the client reads.
     let mut late = Line::to(&server).with_capacity(16).dial().unwrap();
     let offer = format!("rejoin.v1.json, rejoin.resume.{}.0", raw::token(&open));
     late.write_all(request("/?id=ada", &offer).as_bytes()).await.unwrap();

@@ -14,7 +14,7 @@ async fn connections_and_rooms_come_and_go() {
     let (ada, _) = client(&server, &mut log, "ada").await;
     assert_eq!(metrics.happened(), ["room created", "connection opened"]);
     let (_ben, _) = client(&server, &mut log, "ben").await;
-    assert_eq!(metrics.happened(), ["connection opened"], "the room was there");
+    assert_eq!(metrics.happened(), ["connection opened"], "the room already existed");
     tokio::time::sleep(secs(7)).await;
     ada.close().await;
     assert_eq!(log.next().await, "ada disconnected: closed by the peer");
@@ -32,10 +32,10 @@ async fn session_without_socket_counts_only_its_room() {
     let (server, mut log, metrics) = server(|builder| builder.handshake_timeout(secs(2)));
     let line = Line::to(&server).with_capacity(16);
     let mut io = line.dial().unwrap();
-    // The answer does not fit, and nobody reads it.
+    // The answer does not fit into the line, and is not read.
     io.write_all(request("/?id=ada", "rejoin.v1.json").as_bytes()).await.unwrap();
     tokio::time::sleep(secs(1)).await;
-    // It is a member of its room already.
+    // The session is already a member of its room.
     assert_eq!(server.broadcast("room", &number(1)), Ok(1));
     tokio::time::sleep(millis(1)).await;
     assert_eq!(metrics.sum("retained_bytes"), FRAMED);
@@ -129,7 +129,7 @@ async fn sessions_dropped_by_shutdown_are_reported_closed() {
     assert_eq!(metrics.sum("retained_bytes"), 0);
 }
 
-/// Its callback never returns and it has no socket: nothing but the end of its task tells its end.
+/// Its callback never returns and it has no socket: only the end of its task reports its end.
 #[tokio::test(start_paused = true)]
 async fn suspended_session_dropped_by_shutdown_is_reported_closed() {
     let (server, mut log, metrics) = server(|builder| builder.on_message(|_, _| std::future::pending()));
