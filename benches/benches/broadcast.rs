@@ -1,5 +1,5 @@
-//! What a delivery costs on its way through a server, without a kernel: one frame for a room, until all of it have it. One
-//! thread. The time of an iteration is that of all deliveries; the items are those.
+//! The cost of a delivery in the server, without a kernel: one frame for a room, until all members have it. Single-threaded. An
+//! iteration's time is that of all deliveries, which are the items.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -37,13 +37,13 @@ fn plain(bencher: Bencher<'_, '_>, members: usize) {
     broadcast(bencher, Mode::Plain, members);
 }
 
-/// With the acknowledgements of all, each for 64 frames.
+/// Includes the acknowledgements of all members, one per 64 frames.
 #[divan::bench(args = MEMBERS)]
 fn session(bencher: Bencher<'_, '_>, members: usize) {
     broadcast(bencher, Mode::Session, members);
 }
 
-/// 64 frames to each before anybody waits: what leaves together is written together.
+/// Sends 64 frames to each before waiting: frames that leave together are written together.
 #[divan::bench(args = MEMBERS)]
 fn plain_64_at_once(bencher: Bencher<'_, '_>, members: usize) {
     let (runtime, crowd) = room(Mode::Plain, members);

@@ -1,9 +1,9 @@
-//! What a frame costs on top of its format: a value of the application's own into a message and back, by each codec, beside
-//! the format's own library with a struct `{id, event, payload}` of the same members and value.
+//! The cost of a frame compared with its format alone: an application's value is encoded into a message and back, by each codec,
+//! and by the format's own library with a struct `{id, event, payload}` of the same contents.
 //!
-//! `rejoin` is what an application does: the value into a payload, the frame encoded; the message decoded, the value read
-//! from the frame. `plain` is the same with the struct: the value put into it, the whole serialized; the whole deserialized.
-//! Prints first how long the messages are.
+//! `rejoin` is the path of an application: the value into a payload, the frame encoded; the message decoded, the value read from
+//! the frame. `plain` is the same with the struct: the value moved into it and the whole serialized; the whole deserialized.
+//! Prints the message lengths first.
 
 use bytes::Bytes;
 use divan::counter::BytesCount;
@@ -23,13 +23,13 @@ fn main() {
     divan::main();
 }
 
-/// About so many bytes of payload in JSON.
+/// The approximate size of the payload in JSON, in bytes.
 const SIZES: [usize; 3] = [64, 1024, 16 * 1024];
 
 const ID: &str = "m-4711";
 const EVENT: &str = "game.moved";
 
-/// Strings, numbers, and a list of more of them.
+/// Strings, numbers, and a list of similar values.
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 struct Turn {
     #[prost(string, tag = "1")]
@@ -73,7 +73,7 @@ fn turn(size: usize) -> Turn {
     turn
 }
 
-/// The frame as the format's own library has it.
+/// The frame as a struct for the format's own library.
 #[derive(Clone, PartialEq, prost::Message, Serialize, Deserialize)]
 struct Plain {
     #[prost(string, tag = "1")]
@@ -108,7 +108,7 @@ impl Format for Json {
     }
 
     fn read(frame: &Frame) -> Turn {
-        frame.decode().expect("it is a turn")
+        frame.decode().expect("the value is a turn")
     }
 
     fn encode_plain(plain: &Plain) -> Vec<u8> {
@@ -116,7 +116,7 @@ impl Format for Json {
     }
 
     fn decode_plain(data: &[u8]) -> Plain {
-        serde_json::from_slice(data).expect("it is a frame")
+        serde_json::from_slice(data).expect("the message is a frame")
     }
 }
 
@@ -131,7 +131,7 @@ impl Format for Msgpack {
     }
 
     fn read(frame: &Frame) -> Turn {
-        frame.decode().expect("it is a turn")
+        frame.decode().expect("the value is a turn")
     }
 
     fn encode_plain(plain: &Plain) -> Vec<u8> {
@@ -139,7 +139,7 @@ impl Format for Msgpack {
     }
 
     fn decode_plain(data: &[u8]) -> Plain {
-        rmp_serde::from_slice(data).expect("it is a frame")
+        rmp_serde::from_slice(data).expect("the message is a frame")
     }
 }
 
@@ -154,7 +154,7 @@ impl Format for Protobuf {
     }
 
     fn read(frame: &Frame) -> Turn {
-        frame.decode_protobuf().expect("it is a turn")
+        frame.decode_protobuf().expect("the value is a turn")
     }
 
     fn encode_plain(plain: &Plain) -> Vec<u8> {
@@ -162,7 +162,7 @@ impl Format for Protobuf {
     }
 
     fn decode_plain(data: &[u8]) -> Plain {
-        Plain::decode(data).expect("it is a frame")
+        Plain::decode(data).expect("the message is a frame")
     }
 }
 
@@ -181,7 +181,7 @@ fn print_len<F: Format>(size: usize) {
 fn encode_rejoin<F: Format>(bencher: Bencher<'_, '_>, size: usize) {
     let turn = turn(size);
     let len = encode::<F>(&turn).0.data.len();
-    // Given by value as below; what is returned is dropped off the clock.
+    // Passed by value, as below; the returned value is dropped outside of the measured time.
     let bencher = bencher.counter(BytesCount::new(len)).with_inputs(|| turn.clone());
     bencher.bench_local_values(|turn| (encode::<F>(black_box(&turn)), turn));
 }
@@ -203,7 +203,7 @@ fn decode_rejoin<F: Format>(bencher: Bencher<'_, '_>, size: usize) {
     let (message, _) = encode::<F>(&turn);
     let bencher = bencher.counter(BytesCount::new(message.data.len()));
     bencher.with_inputs(|| message.clone()).bench_local_values(|message| {
-        let frame = F::CODEC.decode(black_box(message)).expect("it is a frame");
+        let frame = F::CODEC.decode(black_box(message)).expect("the message is a frame");
         (F::read(&frame), frame)
     });
 }

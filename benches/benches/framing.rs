@@ -1,4 +1,4 @@
-//! What a message costs between socket and handler: RFC 6455 framing, and the JSON codec.
+//! The cost of a message between socket and handler: RFC 6455 framing, and the JSON codec.
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
@@ -17,7 +17,7 @@ fn text(size: usize) -> Vec<u8> {
     JsonCodec.encode(&frame).expect("JSON can represent it").data.to_vec()
 }
 
-/// The message as a client sends it: masked.
+/// Encodes the message as a client sends it: masked.
 fn masked(payload: &[u8]) -> Vec<u8> {
     let server = ws::encode_message(MessageKind::Text, payload);
     let (head, body) = server.split_at(server.len() - payload.len());

@@ -1,7 +1,7 @@
-//! Finding a session by its ID among so many, from so many threads: it should not matter among how many. The sessions are
-//! suspended ones, the IDs asked for in no order.
+//! Looks up sessions by ID, with various numbers of sessions and threads; the number of sessions should not matter. The sessions
+//! are suspended, and the IDs are random.
 //!
-//! Entering and taking out have no public face of their own: they are measured with the session they are for.
+//! Inserting and removing have no public API of their own: they are measured together with a session.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime needs nothing special")
 }
 
-/// A server with so many suspended sessions, made once; the runtime that has their tasks has to stay.
+/// Creates a server with this many suspended sessions, once; the runtime with their tasks has to stay alive.
 fn server_of(sessions: usize) -> Server {
     static MADE: Mutex<BTreeMap<usize, (Runtime, Server)>> = Mutex::new(BTreeMap::new());
     let mut made = MADE.lock().expect("no bench panics");
@@ -42,14 +42,14 @@ fn server_of(sessions: usize) -> Server {
 }
 
 thread_local! {
-    /// Each thread has its own numbers.
+    /// Each thread has its own random numbers.
     static RANDOM: Cell<u64> = {
         static THREADS: AtomicU64 = AtomicU64::new(1);
         Cell::new(THREADS.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15))
     };
 }
 
-/// A number below `end`, in no order to speak of.
+/// A pseudo-random number below `end`.
 fn below(end: usize) -> usize {
     RANDOM.with(|random| {
         let next =
@@ -61,7 +61,7 @@ fn below(end: usize) -> usize {
 
 const SESSIONS: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 
-/// Any of them: what a million does not leave in the processor's caches is part of it.
+/// Looks up any session: with a million of them, this includes cache misses.
 #[divan::bench(args = SESSIONS, threads = THREADS, sample_size = 1000)]
 fn lookup(bencher: Bencher<'_, '_>, sessions: usize) {
     let server = server_of(sessions);
@@ -69,7 +69,7 @@ fn lookup(bencher: Bencher<'_, '_>, sessions: usize) {
     bencher.bench(|| server.connection(&ids[below(sessions)]));
 }
 
-/// Of a thousand that are always the same, among so many: without what the caches do.
+/// Looks up one of a thousand fixed sessions among all: without the cache misses.
 #[divan::bench(args = SESSIONS, threads = THREADS, sample_size = 1000)]
 fn lookup_of_a_thousand(bencher: Bencher<'_, '_>, sessions: usize) {
     let server = server_of(sessions);
@@ -83,8 +83,8 @@ fn lookup_of_nobody(bencher: Bencher<'_, '_>, sessions: usize) {
     bencher.bench(|| server.connection("nobody"));
 }
 
-/// A client comes, and is kicked: its ID and its number are entered and taken out. Most of the time is the upgrade's and the
-/// session's own; what matters is that it does not grow.
+/// A client connects and is kicked: its ID and its number are inserted and removed. Most of the time goes to the upgrade and the
+/// session; the point is that it does not grow.
 #[divan::bench(args = [1_000, 100_000], threads = THREADS)]
 fn join_and_kick(bencher: Bencher<'_, '_>, sessions: usize) {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -96,7 +96,7 @@ fn join_and_kick(bencher: Bencher<'_, '_>, sessions: usize) {
     bencher.bench(|| {
         OWN.with(|runtime| {
             runtime.block_on(async {
-                // Beyond those that are there.
+                // An ID that is not in use.
                 let id = sessions + NEXT.fetch_add(1, Ordering::Relaxed);
                 newcomers.join_room(&format!("room-{}", id % 64), id).await;
                 newcomers.server().kick(&id.to_string()).await.expect("it is there");

@@ -1,5 +1,5 @@
-//! A client comes back: upgrade, and all that was kept for it, through the server. The items are frames. What the session alone
-//! does is in `session`.
+//! A client reconnects to the server: the upgrade, and the replay of all buffered frames. The items are frames. The benchmark
+//! `session` measures the session alone.
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -10,7 +10,7 @@ fn main() {
     divan::main();
 }
 
-/// In plain mode: by connection ID. The server's buffer holds 256.
+/// In plain mode, by connection ID. The server's buffer holds 256 frames.
 #[divan::bench(args = [1, 16, 256])]
 fn reconnect_and_replay(bencher: Bencher<'_, '_>, kept: u64) {
     let runtime =
@@ -32,5 +32,5 @@ fn reconnect_and_replay(bencher: Bencher<'_, '_>, kept: u64) {
                 crowd.tally().reached().await;
             });
         });
-    assert!(crowd.server().stats().resumed > 0, "each came back to the same session");
+    assert!(crowd.server().stats().resumed > 0, "each client resumed the same session");
 }

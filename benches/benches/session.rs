@@ -1,4 +1,4 @@
-//! What a session costs without any I/O: a frame accepted, handed to the socket, acknowledged; a replay.
+//! The cost of a session without any I/O: a frame accepted, sent, acknowledged; a replay.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,7 +36,7 @@ fn ack(count: u64) -> Frame {
     Frame::event_only("$ack").with_payload(Payload::from_parts(rejoin_core::PayloadFormat::Json, json))
 }
 
-/// 64 frames accepted, handed to the socket, and acknowledged at once.
+/// 64 frames accepted, sent, and acknowledged at once.
 #[divan::bench]
 fn send_and_acknowledge(bencher: Bencher<'_, '_>) {
     let now = Instant::now();
@@ -45,13 +45,13 @@ fn send_and_acknowledge(bencher: Bencher<'_, '_>) {
     let mut sent = 0;
     bencher.counter(ItemsCount::new(FRAMES)).bench_local(|| {
         for _ in 0..FRAMES {
-            session.send(message.clone(), Overflow::Reject).expect("all before are acknowledged");
+            session.send(message.clone(), Overflow::Reject).expect("all earlier frames are acknowledged");
         }
         while let Some(transmit) = session.poll_transmit(epoch, now) {
             black_box(transmit);
         }
         sent += FRAMES;
-        session.handle_frame(epoch, ack(sent), 0, now).expect("so many were sent");
+        session.handle_frame(epoch, ack(sent), 0, now).expect("this many frames were sent");
     });
 }
 
@@ -63,7 +63,7 @@ fn send_and_forget(bencher: Bencher<'_, '_>) {
     let message = Bytes::from(vec![b'x'; 128]);
     bencher.counter(ItemsCount::new(FRAMES)).bench_local(|| {
         for _ in 0..FRAMES {
-            session.send(message.clone(), Overflow::Reject).expect("all before are written");
+            session.send(message.clone(), Overflow::Reject).expect("all earlier frames are written");
         }
         while let Some(transmit) = session.poll_transmit(epoch, now) {
             black_box(transmit);
@@ -72,13 +72,13 @@ fn send_and_forget(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// A full buffer of 256 frames handed to the next socket.
+/// A full buffer of 256 frames replayed to the next socket.
 #[divan::bench]
 fn resume_and_replay(bencher: Bencher<'_, '_>) {
     let now = Instant::now();
     let (mut session, _) = server(Mode::Session, now);
     for _ in 0..256 {
-        session.send(Bytes::from(vec![b'x'; 128]), Overflow::Reject).expect("the buffer takes 256");
+        session.send(Bytes::from(vec![b'x'; 128]), Overflow::Reject).expect("the buffer holds 256 frames");
     }
     bencher.counter(ItemsCount::new(256_u64)).bench_local(|| {
         let epoch = session.reserve();

@@ -1,5 +1,5 @@
-//! What a suspended session costs in bytes: with nothing kept, and with a full buffer of a room's broadcasts, whose bytes all
-//! members share. Counted by the allocator.
+//! The memory of a suspended session in bytes: without frames, and with a full buffer of a room's broadcasts, whose bytes all
+//! members share. Measured with the allocator.
 
 use std::alloc::System;
 
@@ -12,7 +12,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const SESSIONS: usize = 10_000;
 
-/// As many frames as the server keeps for each.
+/// The number of frames that the server buffers for each session.
 const FRAMES: usize = 256;
 
 fn live() -> usize {

@@ -7,17 +7,17 @@ use rejoin_server::{Builder, ConnectRequest, Frame, Identity, Reject, Server};
 
 use crate::{Peer, Tally};
 
-/// How clients talk to the server.
+/// The mode of the clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_enums, reason = "these are all")]
 pub enum Mode {
-    /// Data frames alone.
+    /// Data frames only.
     Plain,
-    /// Counted and acknowledged.
+    /// Frames are counted and acknowledged.
     Session,
 }
 
-/// A server with many clients in its room `crowd`, the IDs of which are numbers.
+/// A server with many clients in its room `crowd`, whose IDs are numbers.
 #[derive(Clone)]
 pub struct Crowd {
     server: Server,
@@ -25,17 +25,17 @@ pub struct Crowd {
     mode: Mode,
 }
 
-/// Whoever comes is let in, as whom he says.
+/// Accepts every client with the ID that it claims.
 async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
     let word = |name| request.query(name).unwrap_or_default();
     Ok(Identity::new().with_room(word("room")).with_id(word("id")))
 }
 
 impl Crowd {
-    /// A server with nobody in it. Sessions wait for their sockets for ever, and may keep as much as there is.
+    /// Creates a server without clients. Its resume window and its memory are unlimited.
     ///
     /// # Panics
-    /// Panics when `configure` makes what is no server.
+    /// Panics if `configure` sets invalid options.
     pub fn new(mode: Mode, configure: impl FnOnce(Builder) -> Builder) -> Self {
         let builder = Server::builder(connect)
             .resume_window(std::time::Duration::MAX)
@@ -44,7 +44,7 @@ impl Crowd {
         Self { server, tally: Arc::default(), mode }
     }
 
-    /// A crowd of its own on a server of another one.
+    /// Creates a separate crowd on an existing server.
     pub fn on(server: &Server, mode: Mode) -> Self {
         Self { server: server.clone(), tally: Arc::default(), mode }
     }
@@ -54,56 +54,56 @@ impl Crowd {
         &self.server
     }
 
-    /// What the clients have received.
+    /// The clients' counters.
     pub fn tally(&self) -> &Tally {
         &self.tally
     }
 
-    /// A client comes, into this room. Returns when it is attached.
+    /// Connects a client to this room. Returns when its socket is attached.
     ///
     /// # Panics
-    /// Panics when somebody else takes its ID meanwhile.
+    /// Panics if another client takes its ID meanwhile.
     pub async fn join_room(&self, room: &str, id: usize) {
         self.server.serve_connection(Peer::new(&self.tally, self.mode, room, id)).await;
-        let connection = self.server.connection(&id.to_string()).expect("it has a session");
+        let connection = self.server.connection(&id.to_string()).expect("the client has a session");
         while !connection.is_attached() {
-            assert!(connection.is_open(), "another one has its ID");
+            assert!(connection.is_open(), "another client has its ID");
             tokio::task::yield_now().await;
         }
     }
 
-    /// A client comes.
+    /// Connects a client.
     pub async fn join(&self, id: usize) {
         self.join_room("crowd", id).await;
     }
 
-    /// A client loses its socket. [`Self::settle`] waits until the server has seen it.
+    /// Drops a client's socket. [`Self::settle`] waits until the server has noticed.
     ///
     /// # Panics
-    /// Panics when there is no such client.
+    /// Panics if there is no such client.
     pub fn suspend(&self, id: usize) {
         self.server.cut(&id.to_string()).expect("the client is attached");
     }
 
-    /// Waits until the server has dropped all sockets but so many.
+    /// Waits until the server has dropped all sockets except this many.
     pub async fn settle(&self, open: usize) {
         while self.tally.open() > open {
             tokio::task::yield_now().await;
         }
     }
 
-    /// One frame for all, and for how many it was.
+    /// Broadcasts a frame to all clients, and returns their number.
     ///
     /// # Panics
-    /// Panics when the server refuses it.
+    /// Panics if the server refuses the frame.
     pub fn broadcast(&self, frame: &Frame) -> usize {
         self.server.broadcast("crowd", frame).expect("JSON can represent the frame")
     }
 
-    /// One frame for all, until all of them have it.
+    /// Broadcasts a frame, and waits until all clients have it.
     ///
     /// # Panics
-    /// Panics when it is not for so many.
+    /// Panics if the number of receivers differs.
     pub async fn broadcast_and_deliver(&self, frame: &Frame, members: usize) {
         self.tally.expect(members as u64);
         assert_eq!(self.broadcast(frame), members);

@@ -1,6 +1,6 @@
-//! What the benchmarks share: a server with many clients, none of which costs more than a few bytes.
+//! Shared code of the benchmarks: a server with many clients that cost a few bytes each.
 //!
-//! `cargo bench -p rejoin-benches` runs the micro-benchmarks; README.md says what they measure.
+//! `cargo bench -p rejoin-benches` runs the micro-benchmarks; README.md describes what they measure.
 
 mod peer;
 pub use peer::{Peer, Tally};

@@ -1,6 +1,6 @@
-//! What the operating system says of this process.
+//! The memory of this process according to the operating system.
 
-/// Resident memory in bytes, where there is a /proc.
+/// Resident memory in bytes; `None` without a /proc.
 pub fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

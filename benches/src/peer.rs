@@ -1,4 +1,4 @@
-//! [`Peer`]: a client in memory, as small as one can be: it asks for its upgrade, counts what comes, and acknowledges it.
+//! [`Peer`]: a minimal in-memory client: it requests an upgrade, counts the frames that it receives, and acknowledges them.
 
 use std::io;
 use std::pin::Pin;
@@ -11,34 +11,34 @@ use tokio::sync::Notify;
 
 use crate::Mode;
 
-/// What all peers have received together.
+/// The shared counters of all peers.
 #[derive(Debug, Default)]
 pub struct Tally {
     frames: AtomicU64,
-    /// With this many somebody is waiting.
+    /// The number of frames that wakes the waiting task.
     target: AtomicU64,
     reached: Notify,
-    /// Peers that have not been dropped.
+    /// The number of peers that have not been dropped.
     open: AtomicUsize,
 }
 
 impl Tally {
-    /// The peers whose socket the server has not dropped.
+    /// The number of peers whose socket the server has not dropped.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Acquire)
     }
 
-    /// The data frames so far.
+    /// The number of data frames so far.
     pub fn frames(&self) -> u64 {
         self.frames.load(Ordering::Acquire)
     }
 
-    /// From now on so many more are waited for.
+    /// Sets the number of further frames to wait for.
     pub fn expect(&self, more: u64) {
         self.target.store(self.frames() + more, Ordering::Release);
     }
 
-    /// Waits for what is expected.
+    /// Waits for the expected frames.
     pub async fn reached(&self) {
         loop {
             let reached = self.reached.notified();
@@ -54,23 +54,23 @@ impl Tally {
         let target = self.target.load(Ordering::Acquire);
         if before < target && before + frames >= target {
             self.reached.notify_waiters();
-            // Whoever is just about to wait.
+            // Also wakes a task that is just about to wait.
             self.reached.notify_one();
         }
     }
 }
 
-/// A client's end and the line to it in one: to be given to `Server::serve_connection`.
+/// A client's end and its connection in one, to be passed to `Server::serve_connection`.
 #[derive(Debug)]
 pub struct Peer {
     tally: Arc<Tally>,
-    /// What the server has still to read: the request at first, then acknowledgements.
+    /// The bytes that the server has still to read: first the request, then acknowledgements.
     says: Vec<u8>,
     reader: Option<Waker>,
     hears: Hears,
-    /// Data frames that came.
+    /// The number of received data frames.
     received: u64,
-    /// Those that are acknowledged; none ever in plain mode.
+    /// The number of acknowledged ones; `None` in plain mode.
     acknowledged: Option<u64>,
 }
 
@@ -78,7 +78,7 @@ pub struct Peer {
 const ACKNOWLEDGES: u64 = 64;
 
 impl Peer {
-    /// A client that asks for this ID and this room.
+    /// Creates a client that requests this ID and this room.
     pub fn new(tally: &Arc<Tally>, mode: Mode, room: &str, id: usize) -> Self {
         let offer = match mode {
             Mode::Plain => "",
@@ -110,7 +110,7 @@ impl Peer {
         {
             *acknowledged = self.received;
             let ack = format!("{{\"event\":\"$ack\",\"payload\":{}}}", self.received);
-            // Masked with zeros.
+            // The masking key is zero.
             self.says.extend([0x81, 0x80 | ack.len() as u8, 0, 0, 0, 0]);
             self.says.extend(ack.as_bytes());
             if let Some(reader) = self.reader.take() {
@@ -141,7 +141,7 @@ impl AsyncRead for Peer {
         buffer.put_slice(&self.says[..some]);
         self.says.drain(..some);
         if self.says.is_empty() {
-            // An idle connection is to cost its own memory, not that of its request.
+            // An idle connection should cost its own memory, not that of its request.
             self.says = Vec::new();
         }
         Poll::Ready(Ok(()))
@@ -178,27 +178,27 @@ impl AsyncWrite for Peer {
     }
 }
 
-/// Where in the server's bytes a peer is.
+/// The position of a peer in the server's bytes.
 #[derive(Debug)]
 enum Hears {
-    /// In the answer's head: so many bytes of its end are there.
+    /// In the head of the answer: this many bytes of its end have arrived.
     Answer(usize),
-    /// In what tells a frame's kind: its header, and the beginning of its payload.
+    /// In the bytes that determine a frame's kind: its header, and the start of its payload.
     Head { bytes: [u8; HEAD], len: usize },
-    /// In a payload, of which so much is to come.
+    /// In a payload, of which this many bytes are missing.
     Payload(u64),
 }
 
 const END: &[u8] = b"\r\n\r\n";
 
-/// How control frames of the JSON codec begin.
+/// The start of control frames in the JSON codec.
 const CONTROL: &[u8] = br#"{"event":"$"#;
 
-/// The longest header of a server's frame, and what tells control frames from data.
+/// The longest header of a server's frame, plus the bytes that distinguish control frames from data frames.
 const HEAD: usize = 10 + CONTROL.len();
 
 impl Hears {
-    /// Takes bytes as they come, and counts the data frames that begin in them.
+    /// Reads received bytes, and counts the data frames that begin in them.
     fn data_frames(&mut self, mut data: &[u8]) -> u64 {
         let mut frames = 0;
         while let Some(&first) = data.first() {
@@ -217,7 +217,7 @@ impl Hears {
                         bytes[*len] = first;
                         *len += 1;
                         data = &data[1..];
-                        // The last byte that was missing may be the last one there is.
+                        // The missing byte may be the last one in `data`.
                         if let Some(frame) = Frame::read(&bytes[..*len]) {
                             frames += u64::from(frame.is_data);
                             let left = frame.len - *len as u64;
@@ -226,7 +226,7 @@ impl Hears {
                         continue;
                     };
                     frames += u64::from(frame.is_data);
-                    // Only here with nothing gathered: all of it is in `data`.
+                    // No byte is buffered here: the frame is entirely in `data`.
                     let here = frame.len.min(data.len() as u64);
                     data = &data[here as usize..];
                     *self = Self::after(frame.len - here);
@@ -248,13 +248,13 @@ impl Hears {
 }
 
 struct Frame {
-    /// With its header.
+    /// The length with the header.
     len: u64,
     is_data: bool,
 }
 
 impl Frame {
-    /// The frame that begins so, when enough of it is there.
+    /// The frame with this start, if it has enough bytes.
     fn read(head: &[u8]) -> Option<Self> {
         let (&kind, &short) = (head.first()?, head.get(1)?);
         let (header, payload) = match short & 0x7f {
@@ -264,7 +264,7 @@ impl Frame {
         };
         let telling = CONTROL.len().min(payload as usize);
         let begins = head.get(header..header + telling)?;
-        // Text and binary, and none of the protocol's own.
+        // Text and binary messages, without the protocol's control frames.
         let is_data = matches!(kind & 0x0f, 1 | 2) && begins != CONTROL;
         Some(Self { len: header as u64 + payload, is_data })
     }
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_data_frames_however_they_are_cut_into_pieces() {
+    fn counts_data_frames_in_any_pieces() {
         let mut bytes = b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\r\n".to_vec();
         bytes.extend(frame(1, br#"{"event":"$open","payload":{}}"#));
         bytes.extend(frame(1, br#"{"event":"x"}"#));

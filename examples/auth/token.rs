@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_holds_until_its_last_second() {
+    fn token_is_valid_until_its_last_second() {
         let signer = Signer::random().unwrap();
         let token = signer.sign(&ada());
         assert_eq!(signer.check(&token, 1000), Ok(ada()));
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn no_bit_of_a_token_can_be_changed() {
+    fn changed_tokens_are_refused() {
         let signer = Signer::random().unwrap();
         let token = signer.sign(&ada());
         for at in 0..token.len() {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_of_another_key_or_of_none_is_refused() {
+    fn tokens_with_other_or_no_key_are_refused() {
         let signer = Signer::random().unwrap();
         let other = Signer::random().unwrap().sign(&ada());
         for token in [other.as_str(), "", ".", "a.b", "e30", "e30."] {

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_counted_in_characters_and_without_the_space_around_it() {
+    fn text_length_is_counted_in_trimmed_characters() {
         assert_eq!(text(&say(" ü\n")).unwrap(), "ü");
         assert!(text(&say(&format!(" {}\n", "ü".repeat(LONGEST_TEXT)))).is_ok());
         assert!(text(&say(&"ü".repeat(LONGEST_TEXT + 1))).is_err());
@@ -209,14 +209,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_say_is_refused() {
+    fn other_messages_than_say_are_refused() {
         assert!(text(&Frame::event_only("say")).is_err());
         assert!(text(&Frame::new("say", "hello").unwrap()).is_err());
         assert!(text(&Frame::new("shout", "hello").unwrap()).is_err());
     }
 
     #[test]
-    fn a_name_is_trimmed_and_bounded() {
+    fn names_are_trimmed_and_bounded() {
         assert_eq!(label("name", Some(" Ada ".into()), 3).unwrap(), "Ada");
         assert!(label("name", Some("Åsa ".into()), 3).is_ok());
         assert!(label("name", Some("Anna".into()), 3).is_err());

@@ -156,12 +156,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keeps_what_rejoin_relies_on() {
+    fn codec_passes_the_conformance_check() {
         rejoin_codecs::conformance::check(&Compact);
     }
 
     #[tokio::test]
-    async fn both_get_what_either_says() {
+    async fn both_members_get_each_message() {
         let documentation = include_str!("main.rs");
         for line in run().await.unwrap() {
             assert!(documentation.contains(&format!("//! {line}\n")), "{line}");

@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_consistent() {
+    fn command_line_definition_is_valid() {
         Args::command().debug_assert();
     }
 
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn times_and_rates_are_in_their_range() {
+    fn times_and_rates_have_limits() {
         assert_eq!(seconds("0.5").unwrap(), Duration::from_millis(500));
         for wrong in ["-1", "NaN", "1e9", "soon"] {
             assert!(seconds(wrong).is_err(), "{wrong}");

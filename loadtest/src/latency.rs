@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn percentiles_are_those_of_all_shards() {
+    fn percentiles_cover_all_shards() {
         let latencies = Latencies::new();
         for n in 1..=1000_u32 {
             latencies.record(n, u64::from(n) * 1_000_000);

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_how_many_are_allowed_and_how_many_would_fit() {
+    fn error_names_limit_and_fitting_clients() {
         assert!(check(1000, 1064, 1064).is_ok());
         let error = check(10_000, 10_064, 1024).unwrap_err().to_string();
         for part in ["10064", "1024", "ulimit -n", "at most 960 --clients"] {

@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stamp_comes_back_in_each_format_and_the_payload_has_its_size() {
+    fn stamps_round_trip_and_payloads_have_their_size() {
         let stamp = Stamp { t: 1_234_567_890, s: 17, p: 3 };
         for codec in [CodecName::Json, CodecName::Msgpack, CodecName::Protobuf] {
             let frame = Messages::new("x", codec, 128).frame(stamp).unwrap();

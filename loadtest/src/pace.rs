@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_held_up_keeps_its_intended_times() {
+    async fn delayed_sends_keep_their_intended_times() {
         let (sender, receiver) = mpsc::channel();
         let (start, stop) = (Instant::now(), CancellationToken::new());
         let ends = stop.clone();

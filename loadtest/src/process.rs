@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_proc_says() {
+    fn reads_values_from_proc() {
         let stat = "42 (a (very) odd name) S 1 42 42 0 -1 4194560 500 0 0 0 250 50 0 0 20 0 8 0 100 1 2 3";
         assert_eq!(cpu(stat), Some(Duration::from_secs(3)));
         assert_eq!(memory("Name:\tx\nVmRSS:\t    1024 kB\nThreads: 1\n"), Some(1 << 20));
@@ -86,7 +86,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn sees_this_process_and_says_when_there_is_none() {
+    fn finds_this_process_and_no_missing_one() {
         assert!(Process::own().unwrap().usage().unwrap().memory > 100_000);
         assert!(Process::new(u32::MAX).unwrap_err().to_string().contains("no such process"));
     }

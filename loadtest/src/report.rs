@@ -224,13 +224,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_written_as_people_read_them() {
+    fn numbers_are_formatted_for_people() {
         assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([12.0, 3800.0, 45_000.0, 2.5e6].map(human), ["12 µs", "3.80 ms", "45.0 ms", "2.50 s"]);
     }
 
     #[test]
-    fn the_same_error_is_told_once() {
+    fn equal_errors_are_reported_once() {
         let mut errors = Errors::default();
         ["a", "b", "b"].into_iter().for_each(|text| errors.add(text));
         let mut others = Errors::default();

@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tells_what_is_lost_from_what_comes_twice() {
+    fn distinguishes_lost_from_repeated() {
         let mut sequence = Sequence::default();
         for n in [1, 2, 2, 5, 3, 6] {
             sequence.came(n);

@@ -1,7 +1,7 @@
-//! `million [N] [--session]`: N attached connections and N suspended sessions in one process, without sockets. Says what each costs,
-//! and how long a broadcast to all of them takes.
+//! `million [N] [--session]`: N attached connections and N suspended sessions in one process, without sockets. Prints the memory
+//! of each, and the time of a broadcast to all of them.
 //!
-//! A million of each is the default, and needs some 10 GB.
+//! The default is a million of each, and needs about 10 GB.
 
 use std::alloc::System;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use tokio::task::JoinSet;
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Where the attached ones are, and the suspended ones.
+/// The rooms of the attached and of the suspended sessions.
 const HERE: &str = "crowd";
 const AWAY: &str = "away";
 
-/// How many come at a time.
+/// The number of clients that connect concurrently.
 const CONCURRENCY: usize = 64;
 
 const BROADCASTS: usize = 3;
@@ -38,12 +38,12 @@ fn main() {
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime needs nothing special");
     runtime.block_on(run(count, mode));
-    // What is left ends with the process.
+    // The remaining tasks end with the process.
     runtime.shutdown_background();
 }
 
 async fn run(count: usize, mode: Mode) {
-    // Heartbeats would be a part of what is timed.
+    // Heartbeats would distort the measured times.
     let (ping, pong) = (Duration::from_secs(300), Duration::from_secs(600));
     let crowd = Arc::new(Crowd::new(mode, |builder| builder.heartbeat(ping, pong)));
     println!("{count} connections and {count} suspended sessions, {mode:?} mode");
@@ -78,7 +78,7 @@ async fn run(count: usize, mode: Mode) {
     }
 }
 
-/// Does something for the numbers up to `count`, some at a time.
+/// Runs a task for each number up to `count`, some concurrently.
 async fn all<Fut>(
     count: usize,
     crowd: &Arc<Crowd>,
@@ -103,7 +103,7 @@ async fn all<Fut>(
     workers.join_all().await;
 }
 
-/// Broadcasts to a room, until all who can have it have it.
+/// Broadcasts to a room, and waits until all attached members have the frame.
 async fn broadcasts(crowd: &Crowd, room: &str, members: usize, attached: usize) {
     let frame = message();
     for _ in 0..BROADCASTS {
@@ -121,7 +121,7 @@ async fn broadcasts(crowd: &Crowd, room: &str, members: usize, attached: usize) 
     }
 }
 
-/// What the process has at a moment.
+/// The memory of the process at one moment.
 struct Memory {
     live: usize,
     resident: Option<u64>,

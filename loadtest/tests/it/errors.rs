@@ -23,7 +23,7 @@ async fn fails(command: &mut Command, status: i32, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn says_that_nothing_listens() {
+async fn reports_that_nothing_listens() {
     // A bound port that does not listen.
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
@@ -34,14 +34,14 @@ async fn says_that_nothing_listens() {
 }
 
 #[tokio::test]
-async fn repeats_the_words_of_a_server_that_refuses() {
+async fn quotes_the_servers_refusal() {
     let (_server, url) = test_server().await;
     let words = ["401", "rejected on request", "--header"];
     fails(tool("echo").arg(format!("{url}&reject=1")), 1, &words).await;
 }
 
 #[tokio::test]
-async fn headers_say_who_a_client_is() {
+async fn headers_can_identify_a_client() {
     let (server, _listening, url) = server(|builder| builder).await;
     let words = ["401", "this is no key"];
     fails(tool("connect --header authorization=Basic").arg(&url), 1, &words).await;
@@ -52,7 +52,7 @@ async fn headers_say_who_a_client_is() {
 }
 
 #[tokio::test]
-async fn says_when_a_server_does_not_do_what_the_work_needs() {
+async fn reports_what_the_server_does_not_support() {
     let (_server, _listening, url) = server(|builder| builder).await;
     let words = ["no answer to the event \"echo\"", "--echo-event"];
     fails(tool("echo -n 2 --warmup 0 --timeout 0.2").arg(&url), 1, &words).await;
@@ -63,7 +63,7 @@ async fn says_when_a_server_does_not_do_what_the_work_needs() {
 }
 
 #[tokio::test]
-async fn says_which_argument_cannot_be() {
+async fn names_invalid_arguments() {
     for (args, word) in [
         ("echo ftp://example.com", "its scheme"),
         ("echo ws://127.0.0.1:1 --header authorization", "NAME=VALUE"),
@@ -82,13 +82,13 @@ async fn says_which_argument_cannot_be() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn says_that_a_process_is_not_there() {
+async fn reports_a_missing_process() {
     fails(&mut tool("idle ws://127.0.0.1:1 --pid 4294967295"), 1, &["4294967295", "no such process"]).await;
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn says_how_many_descriptors_are_needed() {
+async fn reports_the_needed_descriptors() {
     let mut limited = Command::new("sh");
     limited.args([
         "-c",
@@ -99,7 +99,7 @@ async fn says_how_many_descriptors_are_needed() {
 }
 
 #[tokio::test]
-async fn speaks_tls_to_a_server_whose_authority_is_in_a_file() {
+async fn trusts_authorities_in_a_file() {
     let (server, _listening, _) = server(|builder| builder).await;
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());

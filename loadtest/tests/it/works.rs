@@ -25,7 +25,7 @@ fn assert_all(report: &Value, expected: &[(&str, f64)]) {
 }
 
 #[tokio::test]
-async fn connect_counts_handshakes_and_leaves_no_session_behind() {
+async fn connect_counts_handshakes_and_leaves_no_session() {
     let (server, url) = test_server().await;
     let report = work("connect -n 40 --concurrency 8", &url).await;
     assert_all(&report, &[("connected", 40.0), ("errors", 0.0)]);
@@ -36,7 +36,7 @@ async fn connect_counts_handshakes_and_leaves_no_session_behind() {
 }
 
 #[tokio::test]
-async fn idle_says_what_a_connection_costs() {
+async fn idle_reports_memory_per_connection() {
     let (_server, url) = test_server().await;
     let report = work("idle -n 100 --hold 0.1 --settle 0.05 --codec msgpack", &url).await;
     assert_all(&report, &[("connected", 100.0), ("lost", 0.0)]);
@@ -45,7 +45,7 @@ async fn idle_says_what_a_connection_costs() {
 }
 
 #[tokio::test]
-async fn echo_measures_round_trips_in_a_closed_loop_and_on_a_schedule() {
+async fn echo_measures_closed_loop_and_scheduled_round_trips() {
     let (server, url) = test_server().await;
     let closed = work("echo -n 8 --inflight 2 --warmup 0 -d 0.2 --codec protobuf", &url).await;
     let frames = server.server().unwrap().stats().frames_in as f64;
@@ -75,7 +75,7 @@ async fn fanout_measures_each_delivery() {
 }
 
 #[tokio::test]
-async fn fanout_sees_what_a_server_repeats_and_what_it_leaves_out() {
+async fn fanout_counts_repeated_and_missing_messages() {
     let frames = Arc::new(AtomicU64::new(0));
     let counted = frames.clone();
     let (_server, _listening, url) = server(|builder| {
@@ -114,7 +114,7 @@ async fn churn_replaces_clients_at_a_rate() {
 const STORM: &str = "resume-storm -n 30 --rooms 3 --away 0.1 --backoff 0.05 --rate 100";
 
 #[tokio::test]
-async fn resume_storm_brings_all_back_with_nothing_lost_or_repeated() {
+async fn resume_storm_resumes_all_without_loss_or_repetition() {
     tokio::join!(storm("reset"), storm("close"), storm("silent"));
 }
 
@@ -141,7 +141,7 @@ async fn storm(cut: &str) {
 }
 
 #[tokio::test]
-async fn resume_storm_tells_of_sessions_that_a_server_has_not_kept() {
+async fn resume_storm_reports_lost_sessions() {
     let (_server, _listening, url) = server(|builder| {
         builder.resume_window(None).on_message(|connection, frame| async move {
             connection.send_wait(&frame).await.ok();
@@ -156,9 +156,9 @@ async fn resume_storm_tells_of_sessions_that_a_server_has_not_kept() {
 }
 
 #[tokio::test]
-async fn resume_storm_tells_what_a_server_gives_up_from_what_it_loses() {
+async fn resume_storm_distinguishes_dropped_from_lost_frames() {
     let (_server, url) = test_server().await;
-    // While they are away 490 are published, and 256 kept.
+    // While they are away, 490 messages are published, and 256 are retained.
     let report = work("resume-storm -n 4 --rate 700 --away 0.7 --backoff 0.01 --echoes 0", &url).await;
     let lost = number(&report, "published_lost");
     assert!(lost >= 4.0 * 100.0, "{report:#}");
@@ -169,7 +169,7 @@ async fn resume_storm_tells_what_a_server_gives_up_from_what_it_loses() {
 }
 
 #[tokio::test]
-async fn resume_storm_in_plain_mode_comes_back_by_connection_id() {
+async fn resume_storm_resumes_plain_clients_by_id() {
     let (server, url) = test_server().await;
     let report = work(&format!("{STORM} --plain --no-publish"), &url).await;
     assert_all(&report, &[("resumed", 30.0), ("echoes_once", 120.0), ("errors", 0.0)]);
@@ -177,7 +177,7 @@ async fn resume_storm_in_plain_mode_comes_back_by_connection_id() {
 }
 
 #[tokio::test]
-async fn without_json_there_is_a_table() {
+async fn default_output_is_a_table() {
     let (_server, url) = test_server().await;
     let Ran { status, stdout, stderr } = run(tool("connect -n 5").arg(&url)).await;
     assert_eq!((status, stderr.as_str()), (0, ""));
@@ -189,7 +189,7 @@ async fn without_json_there_is_a_table() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn ctrl_c_ends_with_the_figures_so_far() {
+async fn ctrl_c_prints_figures_so_far() {
     let (server, url) = test_server().await;
     let running =
         tool("echo -n 4 -d 600 --json").arg(&url).stdout(std::process::Stdio::piped()).spawn().unwrap();
