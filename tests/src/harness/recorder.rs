@@ -7,7 +7,7 @@ use rejoin_server::{
 };
 use tokio::sync::mpsc;
 
-use super::words::describe_frame;
+use super::words::{close_words, describe_frame, drop_words};
 
 /// A server's callbacks, in order.
 #[derive(Debug)]
@@ -164,10 +164,10 @@ impl fmt::Display for Happening {
         match &self.what {
             What::Connected => f.write_str("connected"),
             What::Message(frame) => write!(f, "message {}", describe_frame(frame)),
-            What::Dropped(why) => write!(f, "dropped: {why}"),
+            What::Dropped(why) => write!(f, "dropped: {}", drop_words(why)),
             What::Restored => f.write_str("restored"),
             What::Gap(gap) => write!(f, "gap {}-{}", gap.from, gap.to),
-            What::Disconnected(why) => write!(f, "disconnected: {why}"),
+            What::Disconnected(why) => write!(f, "disconnected: {}", close_words(why)),
         }
     }
 }

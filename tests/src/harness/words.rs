@@ -1,6 +1,6 @@
 //! Texts for a client's events, and frames that carry numbers.
 
-use rejoin_client::{Connection, Event, Frame, LostReason};
+use rejoin_client::{CloseReason, Connection, DropReason, Event, Frame, LostReason};
 
 /// A frame whose event is `n` and whose payload is this number.
 ///
@@ -54,7 +54,7 @@ pub async fn numbers(connection: &mut Connection, count: usize) -> Vec<u64> {
 pub fn describe(event: &Event) -> String {
     match event {
         Event::Message(frame) => format!("message {}", describe_frame(frame)),
-        Event::Disconnected { reason } => format!("dropped: {reason}"),
+        Event::Disconnected { reason } => format!("dropped: {}", drop_words(reason)),
         Event::Refused(refusal) => format!("refused: {}", refusal.status),
         Event::Reconnected { .. } => "restored".into(),
         Event::Gap(gap) => format!("gap {}-{}", gap.from, gap.to),
@@ -68,7 +68,43 @@ pub fn describe(event: &Event) -> String {
             let frames: Vec<_> = unacknowledged.iter().map(describe_frame).collect();
             format!("lost {why} [{}]", frames.join(", "))
         }
-        Event::Closed(closed) => format!("closed: {}", closed.reason),
+        Event::Closed(closed) => format!("closed: {}", client_close_words(&closed.reason)),
+        other => format!("{other:?}"),
+    }
+}
+
+// The words for reasons are labels and details, and not the texts for operators, which may change (`memory/texts.rs`).
+
+/// The label of a drop's reason, or what an I/O error or the peer's close frame says.
+pub(super) fn drop_words(reason: &DropReason) -> String {
+    match reason {
+        DropReason::Io(kind) => kind.to_string(),
+        DropReason::Closed(Some(frame)) => format!("closed {frame}"),
+        other => other.kind().to_owned(),
+    }
+}
+
+/// The label of the end of a server's session, with the details that it has.
+pub(super) fn close_words(reason: &rejoin_server::CloseReason) -> String {
+    use rejoin_server::CloseReason as Reason;
+    match reason {
+        Reason::TransportLost(why) => format!("transport_lost: {}", drop_words(why)),
+        Reason::Protocol(frame) | Reason::Remote(frame) => format!("{} {frame}", reason.kind()),
+        other => other.kind().to_owned(),
+    }
+}
+
+/// The variant of the end of a client, with the details that it has.
+fn client_close_words(reason: &CloseReason) -> String {
+    match reason {
+        CloseReason::Local => "local".into(),
+        CloseReason::Remote(frame) => format!("remote {frame}"),
+        CloseReason::TakenOver => "taken_over".into(),
+        CloseReason::Protocol(frame) => format!("protocol {frame}"),
+        CloseReason::Overflow => "overflow".into(),
+        CloseReason::TooBig => "too_big".into(),
+        CloseReason::Refused(refusal) => format!("refused {}", refusal.status),
+        CloseReason::ReconnectDisabled(why) => format!("reconnect_disabled: {}", drop_words(why)),
         other => format!("{other:?}"),
     }
 }

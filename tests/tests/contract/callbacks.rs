@@ -25,7 +25,7 @@ fn drop_and_restore_callbacks_on() {
             assert_eq!(next(&mut client).await, "restored");
         }
         client.close().await;
-        assert_eq!(stage.log.next().await, "ada disconnected: closed by the peer");
+        assert_eq!(stage.log.next().await, "ada disconnected: normal");
         stage.end().await;
         assert_eq!(stage.log.try_next(), None);
     });
@@ -39,7 +39,7 @@ fn drop_and_restore_callbacks_off_without_a_window() {
         proxy.hold();
         proxy.fail(Fault::Reset).await;
         let told = stage.log.next().await;
-        assert!(told.starts_with("ada disconnected: socket lost: "), "{told}");
+        assert!(told.starts_with("ada disconnected: transport_lost: "), "{told}");
         proxy.release();
         assert_eq!(stage.log.next().await, "ada connected", "with a fresh session");
         client.send(&number(1)).unwrap();
@@ -50,7 +50,7 @@ fn drop_and_restore_callbacks_off_without_a_window() {
         if told == "ada message n 1" {
             told = stage.log.next().await;
         }
-        assert_eq!(told, "ada disconnected: closed by the peer");
+        assert_eq!(told, "ada disconnected: normal");
         stage.end().await;
         assert_eq!(stage.log.try_next(), None);
     });

@@ -34,7 +34,7 @@ fn client_echo_and_clean_close() {
         assert!(matches!(closed.reason, CloseReason::Local), "{closed:?}");
         assert_eq!(closed.unacknowledged, 0);
         assert!(client.recv().await.is_none() && client.recv().await.is_none());
-        assert_eq!(stage.log.next().await, "ada disconnected: closed by the peer");
+        assert_eq!(stage.log.next().await, "ada disconnected: normal");
         stage.end().await;
     });
 }
@@ -51,9 +51,9 @@ fn client_drop_without_reconnect() {
         assert!(matches!(closed.reason, CloseReason::ReconnectDisabled(_)), "{closed:?}");
         assert!(client.recv().await.is_none(), "nothing comes after the end");
         assert_eq!(client.send(&number(1)), Err(SendError::Closed));
-        assert_eq!(stage.log.next().await, "ada dropped: cut by the application");
+        assert_eq!(stage.log.next().await, "ada dropped: cut");
         stage.end().await;
-        assert_eq!(stage.log.next().await, "ada disconnected: server shut down");
+        assert_eq!(stage.log.next().await, "ada disconnected: server_closed");
     });
 }
 
@@ -69,7 +69,7 @@ fn client_reconnect() {
             assert_eq!(client.state(), ConnectionState::Connected);
             client.send(&number(n)).unwrap();
             assert_eq!(next(&mut client).await, format!("message n {n}"));
-            assert_eq!(stage.log.next().await, "ada dropped: cut by the application");
+            assert_eq!(stage.log.next().await, "ada dropped: cut");
             assert_eq!(stage.log.next().await, "ada restored");
         }
         client.close().await;
@@ -128,7 +128,7 @@ fn client_send_after_close() {
         assert_eq!((closed.unacknowledged, sent), (0, Err(SendError::Closed)));
         assert_eq!(client.send(&number(2)), Err(SendError::Closed));
         assert_eq!(sender.send_wait(&number(3)).await, Err(SendError::Closed));
-        assert_eq!(stage.log.next().await, "ada disconnected: closed by the peer", "and no message before");
+        assert_eq!(stage.log.next().await, "ada disconnected: normal", "and no message before");
         stage.end().await;
     });
 }

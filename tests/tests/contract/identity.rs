@@ -42,8 +42,8 @@ fn duplicate_id() {
         let mut old = stage.connect("ada").await;
         let mut new = stage.client("ada").connect().await.unwrap();
         let told = stage.log.next_sorted().await;
-        assert_eq!(told, ["ada connected", "ada disconnected: another connection took the id"]);
-        assert_eq!(next(&mut old).await, "closed: closed by the server with 1000 duplicate connection id");
+        assert_eq!(told, ["ada connected", "ada disconnected: duplicate"]);
+        assert_eq!(next(&mut old).await, "closed: remote 1000 duplicate connection id");
         assert!(old.recv().await.is_none(), "it does not come back");
         stage.server.send("ada", &number(1)).unwrap();
         assert_eq!(next(&mut new).await, "message n 1");

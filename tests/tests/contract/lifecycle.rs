@@ -28,7 +28,7 @@ fn connect_once() {
         let stats = stage.server.stats();
         assert_eq!((stats.connections, stats.suspended, stats.rooms), (1, 0, 1));
         client.close().await;
-        assert_eq!(stage.log.next().await, "ada disconnected: closed by the peer", "and nothing between");
+        assert_eq!(stage.log.next().await, "ada disconnected: normal", "and nothing between");
         stage.end().await;
         assert_eq!(stage.log.try_next(), None);
     });
@@ -44,7 +44,7 @@ fn connect_once_with_a_foreign_client() {
         stage.server.send("ada", &number(2)).unwrap();
         assert_eq!(bare.text().await, r#"{"event":"n","payload":2}"#);
         bare.close().await;
-        assert_eq!(stage.log.next().await, "ada disconnected: closed by the peer");
+        assert_eq!(stage.log.next().await, "ada disconnected: normal");
         stage.end().await;
         assert_eq!(stage.log.try_next(), None);
     });
@@ -62,7 +62,7 @@ fn clean_close() {
         assert_eq!((closed.unacknowledged, client.state()), (0, ConnectionState::Closed));
         assert!(client.recv().await.is_none());
         assert_eq!(stage.log.numbers(100).await, Vec::from_iter(1..=100), "everything was delivered first");
-        assert_eq!(stage.log.next().await, "ada disconnected: closed by the peer");
+        assert_eq!(stage.log.next().await, "ada disconnected: normal");
         assert!(stage.server.connection("ada").is_none());
         let stats = stage.server.stats();
         let left = (stats.connections, stats.suspended, stats.rooms, stats.retained_bytes);
@@ -85,9 +85,9 @@ fn clean_close_by_the_server() {
         for n in 1..=100 {
             assert_eq!(next(&mut client).await, format!("message n {n}"));
         }
-        assert_eq!(stage.log.next().await, "ada disconnected: closed by the application");
+        assert_eq!(stage.log.next().await, "ada disconnected: local");
         within("end", connection.closed()).await;
-        assert_eq!(next(&mut client).await, "closed: closed by the server with 1000");
+        assert_eq!(next(&mut client).await, "closed: remote 1000");
         assert!(client.recv().await.is_none(), "it does not come back");
         stage.end().await;
         assert_eq!(stage.log.try_next(), None);
@@ -104,7 +104,7 @@ fn kick_of_a_connected_session() {
         assert!(stage.server.connection("ada").is_none(), "the kick is done");
         assert_eq!(connection.send(&number(1)), Err(SendError::Closed));
         assert_eq!(stage.log.next().await, "ada disconnected: kicked");
-        assert_eq!(next(&mut client).await, "closed: closed by the server with 1000 kicked");
+        assert_eq!(next(&mut client).await, "closed: remote 1000 kicked");
         assert!(client.recv().await.is_none(), "it does not come back");
         stage.end().await;
         assert_eq!(stage.log.try_next(), None);
@@ -139,7 +139,7 @@ fn kick_of_an_unknown_id() {
         let client = stage.connect("ada").await;
         assert_eq!(stage.server.kick("nobody").await, Err(ConnectionError::NotFound));
         client.close().await;
-        assert_eq!(stage.log.next().await, "ada disconnected: closed by the peer");
+        assert_eq!(stage.log.next().await, "ada disconnected: normal");
         assert_eq!(stage.server.kick("ada").await, Err(ConnectionError::NotFound));
         stage.end().await;
     });
@@ -172,7 +172,7 @@ fn shutdown_leaves_no_task() {
         .await;
         for _ in 0..=20 {
             let told = stage.log.next().await;
-            assert!(told.ends_with(" disconnected: server shut down"), "{told}");
+            assert!(told.ends_with(" disconnected: server_closed"), "{told}");
         }
         assert_eq!(stage.log.try_next(), None);
         let stats = stage.server.stats();
@@ -192,9 +192,9 @@ fn shutdown_with_reconnecting_clients() {
         let mut client = stage.connect("ada").await;
         stage.server.send("ada", &number(1)).unwrap();
         stage.end().await;
-        assert_eq!(stage.log.next().await, "ada disconnected: server shut down");
+        assert_eq!(stage.log.next().await, "ada disconnected: server_closed");
         assert_eq!(next(&mut client).await, "message n 1", "accepted frames are delivered first");
-        assert_eq!(next(&mut client).await, "dropped: closed by the peer with 1001 server shutting down");
+        assert_eq!(next(&mut client).await, "dropped: closed 1001 server shutting down");
     });
 }
 
@@ -207,6 +207,6 @@ fn shutdown_with_a_half_open_socket() {
         let since = Instant::now();
         assert_eq!(stage.server.shutdown(secs(1)).await, 0);
         assert!(since.elapsed() < secs(5), "{:?}", since.elapsed());
-        assert_eq!(stage.log.next().await, "ada disconnected: server shut down");
+        assert_eq!(stage.log.next().await, "ada disconnected: server_closed");
     });
 }

@@ -66,7 +66,7 @@ fn send_to_an_unknown_id() {
         assert_eq!(stage.server.send("nobody", &number(1)), Err(SendError::NotFound));
         let client = stage.connect("ada").await;
         client.close().await;
-        assert_eq!(stage.log.next().await, "ada disconnected: closed by the peer");
+        assert_eq!(stage.log.next().await, "ada disconnected: normal");
         assert_eq!(stage.server.send("ada", &number(1)), Err(SendError::NotFound));
         stage.end().await;
     });

@@ -24,7 +24,7 @@ async fn session_is_logged_in_its_span_without_secrets() {
     server.send("ada", &secret(1)).unwrap();
     gets(&mut ada, 1).await;
     line.half_open();
-    assert_eq!(next(&mut ada).await, "dropped: nothing arrived for the pong timeout");
+    assert_eq!(next(&mut ada).await, "dropped: heartbeat_timeout");
     assert_eq!(next(&mut ada).await, "restored");
     line.set_dials(Dials::Refused);
     line.cut();
@@ -38,7 +38,7 @@ async fn session_is_logged_in_its_span_without_secrets() {
     assert_eq!(next(&mut ada).await, "gap 2-4");
     gets(&mut ada, 4).await;
     server.kick("ada").await.unwrap();
-    assert_eq!(next(&mut ada).await, "closed: closed by the server with 1000 kicked");
+    assert_eq!(next(&mut ada).await, "closed: remote 1000 kicked");
     ben.send(&secret(9)).unwrap();
     assert_eq!(ben.close().await.unacknowledged, 0);
     server.shutdown(secs(5)).await;

@@ -58,7 +58,7 @@ async fn one_seed(seed: u64) -> usize {
     client.send(&number(FRAMES + 1)).unwrap();
     assert_eq!(log.numbers_over_drops(1).await, [FRAMES + 1], "seed {seed}");
     assert_eq!(client.close().await.unacknowledged, 0, "seed {seed}");
-    assert_eq!(log.next().await, "ada disconnected: closed by the peer", "seed {seed}");
+    assert_eq!(log.next().await, "ada disconnected: normal", "seed {seed}");
     let stats = server.stats();
     assert_eq!((stats.frames_in, stats.frames_out, stats.dropped), (FRAMES + 1, FRAMES, 0), "seed {seed}");
     shut_down(&server).await;

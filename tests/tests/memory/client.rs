@@ -57,7 +57,7 @@ async fn without_reconnect_a_drop_ends_the_client() {
     assert_eq!(client.send(&number(2)), Err(SendError::Closed));
     assert_eq!(line.dials(), 1);
     assert_eq!(log.next().await, "ada dropped: connection reset");
-    assert_eq!(log.next().await, "ada disconnected: resume window expired");
+    assert_eq!(log.next().await, "ada disconnected: window_expired");
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,7 +179,7 @@ async fn close_while_reconnecting_delivers_accepted_frames() {
     line.set_dials(Dials::Served);
     assert_eq!(client.close().await.unacknowledged, 0);
     assert_eq!(log.numbers_over_drops(10).await, Vec::from_iter(1..=10));
-    assert_eq!(log.next().await, "ada disconnected: closed by the peer");
+    assert_eq!(log.next().await, "ada disconnected: normal");
 }
 
 #[tokio::test(start_paused = true)]
@@ -258,7 +258,7 @@ async fn abort_leaves_session_suspended_at_server() {
         assert!(matches!(sender.closed().await.reason, CloseReason::Local));
         assert_eq!(log.next().await, "ada dropped: unexpected end of file");
         assert_eq!(server.stats().suspended, 1);
-        assert_eq!(log.next().await, "ada disconnected: resume window expired");
+        assert_eq!(log.next().await, "ada disconnected: window_expired");
         assert_eq!(line.dials(), 1);
     }
 }

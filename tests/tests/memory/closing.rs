@@ -20,7 +20,7 @@ async fn clean_close_delivers_everything_first() {
     assert_eq!(closed.unacknowledged, 0);
     assert!(client.recv().await.is_none(), "the client's own close is not an event");
     assert_eq!(log.numbers(100).await, Vec::from_iter(1..=100));
-    assert_eq!(log.next().await, "ada disconnected: closed by the peer");
+    assert_eq!(log.next().await, "ada disconnected: normal");
     assert!(server.connection("ada").is_none() && server.connections("room").is_empty());
     let stats = server.stats();
     assert_eq!((stats.connections, stats.suspended, stats.rooms, stats.retained_bytes), (0, 0, 0, 0));
@@ -39,8 +39,8 @@ async fn server_close_delivers_sent_frames_first() {
     connection.close();
     assert_eq!(connection.send(&number(101)), Err(rejoin_server::SendError::Closed));
     assert_eq!(numbers(&mut client, 100).await, Vec::from_iter(1..=100));
-    assert_eq!(next(&mut client).await, "closed: closed by the server with 1000");
-    assert_eq!(log.next().await, "ada disconnected: closed by the application");
+    assert_eq!(next(&mut client).await, "closed: remote 1000");
+    assert_eq!(log.next().await, "ada disconnected: local");
     connection.closed().await;
     assert_eq!(line.dials(), 1, "the client does not come back");
 }
@@ -50,10 +50,10 @@ async fn client_reconnects_afresh_after_application_code() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, _) = client(&server, &mut log, "ada").await;
     server.connection("ada").unwrap().close_with(4321, "moved").unwrap();
-    assert_eq!(next(&mut client).await, "dropped: closed by the peer with 4321 moved");
+    assert_eq!(next(&mut client).await, "dropped: closed 4321 moved");
     assert_eq!(next(&mut client).await, "lost unknown []");
     assert_eq!(next(&mut client).await, "restored");
-    assert_eq!(log.next().await, "ada disconnected: closed by the application");
+    assert_eq!(log.next().await, "ada disconnected: local");
     assert_eq!(log.next().await, "ada connected");
 }
 
@@ -66,7 +66,7 @@ async fn kick_is_done_when_it_returns() {
     assert!(server.connection("ada").is_none() && server.connections("room").is_empty());
     assert_eq!(connection.send(&number(1)), Err(rejoin_server::SendError::Closed));
     assert_eq!(log.next().await, "ada disconnected: kicked");
-    assert_eq!(next(&mut client).await, "closed: closed by the server with 1000 kicked");
+    assert_eq!(next(&mut client).await, "closed: remote 1000 kicked");
     assert_eq!(line.dials(), 1, "the client does not come back");
     assert_eq!(server.kick("ada").await, Err(ConnectionError::NotFound));
 }
@@ -92,7 +92,7 @@ async fn kick_of_ended_session_fails_and_keeps_messages() {
     // Without a window the cut ends the session; the application gets `on_disconnect` after the earlier messages.
     server.cut("ada").unwrap();
     assert_eq!(server.kick("ada").await, Err(ConnectionError::NotFound));
-    assert_eq!(log.next().await, "ada disconnected: socket lost: cut by the application");
+    assert_eq!(log.next().await, "ada disconnected: transport_lost: cut");
     assert_eq!([heard.recv().await, heard.recv().await], [Some(2), Some(3)]);
 }
 
@@ -144,13 +144,13 @@ async fn shutdown_ends_every_session_and_task() {
     assert!(since.elapsed() < secs(2), "the shutdown waits for no peer: {:?}", since.elapsed());
     assert_eq!(
         log.next_sorted().await,
-        ["ada", "ben", "eve"].map(|id| format!("{id} disconnected: server shut down"))
+        ["ada", "ben", "eve"].map(|id| format!("{id} disconnected: server_closed"))
     );
     let stats = old.stats();
     assert_eq!((stats.connections, stats.suspended, stats.rooms), (0, 0, 0));
-    assert_eq!(next(&mut eve).await, "dropped: closed by the peer with 1001 server shutting down");
+    assert_eq!(next(&mut eve).await, "dropped: closed 1001 server shutting down");
     assert_eq!(next(&mut ada).await, "message n 1", "accepted frames are delivered first");
-    assert_eq!(next(&mut ada).await, "dropped: closed by the peer with 1001 server shutting down");
+    assert_eq!(next(&mut ada).await, "dropped: closed 1001 server shutting down");
     // The client keeps dialling, and reaches the next server.
     let (new, mut new_log) = server(|builder| builder);
     ada_line.lead_to(&new);
@@ -198,7 +198,7 @@ async fn stuck_handler_is_dropped_at_deadline_and_counted() {
     assert_eq!(server.shutdown(secs(3)).await, 1);
     assert!(since.elapsed() >= secs(3) && since.elapsed() < secs(3) + millis(10), "{:?}", since.elapsed());
     dropped.try_recv().expect("the handler was dropped");
-    assert_eq!(log.next().await, "ben disconnected: server shut down");
+    assert_eq!(log.next().await, "ben disconnected: server_closed");
     connection.closed().await;
     assert_eq!(server.stats().connections, 0);
 }
@@ -217,7 +217,7 @@ async fn shutdown_waits_for_silent_peer_until_its_deadline() {
         let since = Instant::now();
         assert_eq!(server.shutdown(secs(3)).await, 0, "no callback was dropped");
         assert!(since.elapsed() <= secs(3) + millis(10), "{:?}", since.elapsed());
-        assert_eq!(log.try_next().as_deref(), Some("ada disconnected: server shut down"));
+        assert_eq!(log.try_next().as_deref(), Some("ada disconnected: server_closed"));
     }
 }
 
@@ -256,8 +256,8 @@ async fn close_from_a_handler_does_not_deadlock() {
     client.send(&number(1)).unwrap();
     client.send(&number(2)).unwrap();
     assert_eq!(next(&mut client).await, "message n 1");
-    assert_eq!(next(&mut client).await, "closed: closed by the server with 1000 bye");
-    assert_eq!(log.next().await, "ada disconnected: closed by the application");
+    assert_eq!(next(&mut client).await, "closed: remote 1000 bye");
+    assert_eq!(log.next().await, "ada disconnected: local");
     let connection = kept.lock().unwrap().take().unwrap();
     connection.closed().await;
 }
@@ -269,7 +269,7 @@ async fn shutdown_deadline_covers_sessions_already_closing() {
     line.stall(Direction::ToClient);
     server.connection("ada").unwrap().close_with(1000, "bye").unwrap();
     assert_eq!(server.shutdown(secs(3)).await, 0);
-    assert_eq!(log.next().await, "ada disconnected: closed by the application");
+    assert_eq!(log.next().await, "ada disconnected: local");
 }
 
 #[tokio::test(start_paused = true)]
@@ -280,7 +280,7 @@ async fn close_counts_frames_lost_with_unreported_session() {
     line.cut();
     assert_eq!(log.next().await, "ada dropped: connection reset");
     ada.send(&number(1)).unwrap();
-    assert_eq!(log.next().await, "ada disconnected: resume window expired");
+    assert_eq!(log.next().await, "ada disconnected: window_expired");
     line.set_dials(Dials::Served);
     assert_eq!(log.next().await, "ada connected");
     // The application has not received its events, and so does not know that the first session is lost.
@@ -304,7 +304,7 @@ async fn close_by_application_keeps_its_reason() {
         // Ends by the window or by the shutdown.
         tokio::time::sleep(secs(2)).await;
         shut_down(&server).await;
-        assert_eq!(log.next().await, "ada disconnected: closed by the application");
+        assert_eq!(log.next().await, "ada disconnected: local");
         drop(ada);
     }
 }
@@ -320,7 +320,7 @@ async fn invalid_code_or_reason_closes_nothing() {
     assert_eq!(ada.close_with(1000, "x".repeat(124)), Err(InvalidClose::Reason(124)));
     assert!(ada.is_open());
     ada.close_with(4999, "x".repeat(123)).unwrap();
-    assert!(next(&mut client).await.starts_with("dropped: closed by the peer with 4999 xxx"));
+    assert!(next(&mut client).await.starts_with("dropped: closed 4999 xxx"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -348,7 +348,7 @@ async fn shutdown_without_deadline_waits_for_sessions() {
     let (server, mut log) = server(|builder| builder);
     let (mut ada, _) = client(&server, &mut log, "ada").await;
     assert_eq!(server.shutdown(std::time::Duration::MAX).await, 0);
-    assert_eq!(next(&mut ada).await, "dropped: closed by the peer with 1001 server shutting down");
+    assert_eq!(next(&mut ada).await, "dropped: closed 1001 server shutting down");
 }
 
 #[tokio::test(start_paused = true)]
@@ -360,7 +360,7 @@ async fn shutdown_reserves_at_most_a_second_for_callbacks() {
         line.half_open();
         let since = Instant::now();
         let shuts_down = tokio::spawn(async move { server.shutdown(deadline).await });
-        assert_eq!(log.next().await, "ada disconnected: server shut down");
+        assert_eq!(log.next().await, "ada disconnected: server_closed");
         assert_eq!((since.elapsed(), shuts_down.await.unwrap()), (ends, 0));
     }
 }

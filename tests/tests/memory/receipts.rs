@@ -61,7 +61,7 @@ async fn acked_send_fails_when_session_is_lost() {
     let sender = ada.sender();
     let waits = tokio::spawn(async move { sender.send_acked(&number(1)).await });
     assert_eq!(log.next().await, "ada dropped: connection reset");
-    assert_eq!(log.next().await, "ada disconnected: resume window expired");
+    assert_eq!(log.next().await, "ada disconnected: window_expired");
     line.set_dials(Dials::Served);
     assert_eq!(next(&mut ada).await, "lost unknown [n 1]");
     assert_eq!(waits.await.unwrap(), Err(DeliveryError::Ended));

@@ -142,7 +142,7 @@ async fn broadcast_to_unknown_room_succeeds() {
     let (client, _) = client(&server, &mut log, "ada").await;
     assert_eq!(server.broadcast("", &number(1)), Ok(0));
     client.close().await;
-    assert_eq!(log.next().await, "ada disconnected: closed by the peer");
+    assert_eq!(log.next().await, "ada disconnected: normal");
     assert_eq!(server.broadcast("room", &number(1)), Ok(0));
     assert_eq!(server.stats().rooms, 0, "a room exists while it has members");
 }
@@ -180,7 +180,7 @@ async fn members_leave_in_any_order() {
         }
         for (id, left) in order.into_iter().zip([2, 1, 0]) {
             clients[id].0.close().await;
-            assert_eq!(log.next().await, format!("{id} disconnected: closed by the peer"));
+            assert_eq!(log.next().await, format!("{id} disconnected: normal"));
             assert_eq!(server.connections("room").len(), left, "{id} of {order:?}");
         }
         assert_eq!(server.stats().rooms, 0);
@@ -193,7 +193,7 @@ async fn send_to_unknown_id_is_an_error() {
     assert_eq!(server.send("nobody", &number(1)), Err(SendError::NotFound));
     let (client, _) = client(&server, &mut log, "ada").await;
     client.close().await;
-    assert_eq!(log.next().await, "ada disconnected: closed by the peer");
+    assert_eq!(log.next().await, "ada disconnected: normal");
     assert_eq!(server.send("ada", &number(1)), Err(SendError::NotFound));
 }
 
@@ -231,7 +231,7 @@ async fn reserved_events_are_refused_in_session_mode() {
     assert_eq!(next(&mut ben).await, "message n 1", "no member got the failed broadcast");
     // To plain members only.
     ada.close().await;
-    assert_eq!(log.next().await, "ada disconnected: closed by the peer");
+    assert_eq!(log.next().await, "ada disconnected: normal");
     assert_eq!(server.broadcast("room", &reserved), Ok(1));
     assert_eq!(next(&mut ben).await, "message $mine");
 }

@@ -118,7 +118,7 @@ fn known_long_file_stays_within_its_bound() {
 }
 
 #[test]
-#[should_panic(expected = "new, to be mended:\nlong a.rs 450\n")]
+#[should_panic(expected = "new, to be fixed:\nlong a.rs 450\n")]
 fn unknown_findings_are_refused() {
     let mut found = known("long");
     found.insert("a.rs 450".to_owned());
@@ -126,7 +126,7 @@ fn unknown_findings_are_refused() {
 }
 
 #[test]
-#[should_panic(expected = "gone, to be taken out of known.txt")]
+#[should_panic(expected = "resolved, to be removed from known.txt")]
 fn resolved_known_findings_are_refused() {
     let mut found = known("long");
     found.pop_first().expect("some are known");
