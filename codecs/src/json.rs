@@ -264,7 +264,7 @@ mod tests {
 
     /// A capacity that is a byte too small costs a reallocation and a copy.
     #[test]
-    fn the_capacity_is_the_length_where_nothing_is_escaped_or_translated() {
+    fn capacity_is_exact_without_escapes_and_transcoding() {
         for (id, event) in [("", ""), ("1", ""), ("", "e"), ("id", "event")] {
             let frame = Frame::event_only(event).with_id(id);
             let opaque = |len| frame.clone().with_payload(Payload::bytes(vec![7; len]));
@@ -279,12 +279,12 @@ mod tests {
     }
 
     #[test]
-    fn keeps_what_every_codec_promises() {
+    fn passes_the_conformance_check() {
         conformance::check(&JsonCodec);
     }
 
     #[test]
-    fn leaves_absent_members_out() {
+    fn omits_absent_members() {
         let null = Payload::json_text("null").unwrap();
         for (frame, text) in [
             (Frame::default(), "{}"),
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_json_that_is_no_frame() {
+    fn refuses_json_that_is_not_a_frame() {
         for text in [
             "null",
             "1e999",
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_does_not_hide_a_wrong_byte_after_it() {
+    fn wrong_type_does_not_hide_later_malformed_byte() {
         for text in [
             r#"{"id":1,"event":"#,
             r#"{"id":"1","id":"2"}}"#,
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_member_that_stands_there_twice() {
+    fn refuses_duplicate_members() {
         assert_not_a_frame(r#"{"id":"1","id":"1"}"#);
         assert_not_a_frame(r#"{"payload":null,"payload":null}"#);
         assert_not_a_frame(r#"{"event":"a","\u0065vent":"b"}"#);
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_costs_no_stack() {
+    fn nesting_uses_no_stack() {
         let (open, close) = ("[".repeat(1_000_000), "]".repeat(1_000_000));
         assert_malformed(&open);
         assert_malformed(&"{\"a\":".repeat(1_000_000));
@@ -433,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn every_message_cut_short_is_malformed() {
+    fn truncated_messages_are_malformed() {
         let text = r#"{"id":"m-1","event":"e\n","payload":{"a":[1,null,"ä"]}}"#;
         for cut in (0..text.len()).filter(|&cut| text.is_char_boundary(cut)) {
             assert_malformed(&text[..cut]);
@@ -441,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_big_payload_shares_the_message_and_a_small_one_does_not_keep_it() {
+    fn only_big_payloads_share_the_message() {
         let shared = |message: Message| {
             let range = message.data.as_ptr_range();
             let frame = JsonCodec.decode(message.clone()).unwrap();
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_no_bigger_than_its_text() {
+    fn messages_have_no_spare_capacity_in_json() {
         for frame in [
             Frame::default(),
             Frame::event_only("event").with_payload(Payload::json(&[1, 2, 3]).unwrap()),
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_do_not_show_what_was_said() {
+    fn decode_errors_quote_no_content() {
         for text in [r#"{"id":["secret"]}"#, r#""secret""#, r#"{"event":"secret"#] {
             assert!(!decode(text).unwrap_err().to_string().contains("secret"));
         }

@@ -57,7 +57,7 @@ mod tests {
     use crate::{JsonCodec, MsgpackCodec, ProtobufCodec};
 
     #[test]
-    fn every_payload_is_json_to_a_json_codec() {
+    fn as_json_converts_every_payload() {
         let msgpack = |data: &'static [u8]| Payload::from_parts(PayloadFormat::Msgpack, data.into());
         for (payload, json) in [
             (Payload::json_text("[1, 2]").unwrap(), "[1, 2]"),
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_shares_its_message_from_half_of_it_on() {
+    fn payload_of_half_a_message_shares_it() {
         let codecs: [(&dyn Codec, PayloadFormat); 4] = [
             (&JsonCodec, PayloadFormat::Json),
             (&MsgpackCodec, PayloadFormat::Bytes),

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_that_may_not_be_sent_is_refused() {
+    fn reserved_close_codes_are_refused() {
         for code in [0, 999, 1004, 1005, 1006, 1015, 2999, 5000] {
             assert_eq!(CloseFrame::new(code, ""), Err(InvalidClose::Code(code)));
         }
@@ -138,14 +138,14 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_beyond_123_bytes_is_refused() {
+    fn close_reason_beyond_123_bytes_is_refused() {
         let reason = "é".repeat(61) + "a";
         assert_eq!(CloseFrame::new(1000, reason.clone()).map(|frame| frame.reason), Ok(reason.into()));
         assert_eq!(CloseFrame::new(1000, "é".repeat(62)), Err(InvalidClose::Reason(124)));
     }
 
     #[test]
-    fn a_truncated_reason_keeps_whole_characters() {
+    fn truncated_reason_ends_at_a_character_boundary() {
         for (reason, len) in
             [("a".repeat(122), 122), ("a".repeat(123), 123), ("a".repeat(124), 123), ("é".repeat(62), 122)]
         {

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn every_control_frame_reads_back_as_it_was_written() {
+    fn control_frames_round_trip() {
         let mut open = Open::new(Token::parse("abcdefghijklmnopqrstuvwxyz").unwrap(), "id", "room");
         open.lost = Some(LostReason::Identity);
         let gap = Gap::new(3, 9);
@@ -259,14 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn a_request_for_an_acknowledgement_has_no_payload_and_ignores_one() {
+    fn sync_has_no_payload_and_ignores_one() {
         assert_eq!((Control::Sync.event(), Control::Sync.json()), ("$sync", None));
         assert_eq!(Control::parse(&Frame::event_only("$sync")), Ok(Some(Control::Sync)));
         assert_eq!(parse("$sync", "{\"later\":1}"), Ok(Some(Control::Sync)));
     }
 
     #[test]
-    fn limits_that_an_older_server_does_not_send_have_a_meaning() {
+    fn missing_limits_in_open_have_defaults() {
         let open = r#"{"session":"abcdefghijklmnopqrstuv","id":"","room":"","resumed":false,"received":0,"window_ms":0,"buffer":8}"#;
         let Ok(Some(Control::Open(open))) = parse("$open", open) else { panic!("it is well-formed") };
         assert_eq!((open.buffer_bytes, open.max_message), (1 << 20, MAX_COUNT));
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_malformed_known_ones() {
+    fn refuses_malformed_control_frames() {
         for (event, json) in [
             ("$ack", "-1"),
             ("$ack", "1.5"),
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_a_ping_whose_bytes_are_not_json() {
+    fn refuses_ping_that_is_not_json() {
         let ping = |bytes: &'static [u8]| {
             Control::parse(&Frame::event_only("$ping").with_payload(Payload::bytes(bytes)))
         };
@@ -306,13 +306,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_reason_for_a_lost_session_reads_as_unknown() {
+    fn unknown_lost_reason_is_read_as_unknown() {
         let reason: LostReason = serde_json::from_str("\"moved\"").unwrap();
         assert_eq!(reason, LostReason::Unknown);
     }
 
     #[test]
-    fn debug_output_does_not_show_the_token() {
+    fn debug_output_omits_the_token() {
         let token = Token::parse("abcdefghijklmnopqrstuvwxyz").unwrap();
         assert!(!format!("{token:?}").contains("abc"));
     }

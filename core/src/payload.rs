@@ -285,13 +285,13 @@ mod tests {
     }
 
     #[test]
-    fn says_that_opaque_bytes_cannot_be_decoded() {
+    fn decoding_opaque_bytes_fails() {
         let error = Payload::bytes("abc").decode::<String>().unwrap_err();
         assert!(matches!(error, PayloadError::Opaque));
     }
 
     #[test]
-    fn debug_output_does_not_show_what_was_said() {
+    fn debug_output_omits_the_payload() {
         let payload = Payload::json("secret").unwrap();
         assert!(!format!("{payload:?}").contains("secret"));
     }
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_says_where_in_json() {
+    fn json_error_names_its_position() {
         let text = r#"{"who":"a","to":[{"x":1,"at":null},{"x":"one","at":null}]}"#;
         let payload = Payload::json_text(text).unwrap();
         assert_eq!(path_of(payload.decode::<Move>()), "to[1].x");
@@ -333,7 +333,7 @@ mod tests {
 
     #[cfg(feature = "msgpack")]
     #[test]
-    fn an_error_says_where_in_messagepack() {
+    fn messagepack_error_names_its_position() {
         let payload =
             Payload::msgpack(&serde_json::json!({"who": "a", "to": [{"x": true, "at": null}]})).unwrap();
         assert_eq!(path_of(payload.decode::<Move>()), "to[0].x");
@@ -341,7 +341,7 @@ mod tests {
 
     #[cfg(feature = "msgpack")]
     #[test]
-    fn a_value_reads_back_from_either_format() {
+    fn values_round_trip_in_both_formats() {
         assert_eq!(Payload::json(&sample()).unwrap().decode::<Move>().unwrap(), sample());
         let payload = Payload::msgpack(&sample()).unwrap();
         assert_eq!(payload.decode::<Move>().unwrap(), sample());
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_come_back_from_a_base64_string() {
+    fn bytes_are_decoded_from_base64() {
         assert_eq!(Payload::bytes("abc").to_bytes().unwrap(), "abc");
         assert_eq!(Payload::json("YWJj").unwrap().to_bytes().unwrap(), "abc");
         assert!(Payload::json("YWJ").unwrap().to_bytes().is_err());
@@ -362,13 +362,13 @@ mod tests {
 
     #[cfg(feature = "msgpack")]
     #[test]
-    fn bytes_come_back_from_a_base64_string_in_messagepack() {
+    fn bytes_are_decoded_from_base64_in_messagepack() {
         assert_eq!(Payload::msgpack("YWJj").unwrap().to_bytes().unwrap(), "abc");
     }
 
     #[cfg(feature = "msgpack")]
     #[test]
-    fn bytes_alone_are_opaque() {
+    fn only_bytes_are_opaque() {
         struct Blob(usize);
         impl Serialize for Blob {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -382,7 +382,7 @@ mod tests {
 
     #[cfg(feature = "prost")]
     #[test]
-    fn a_prost_message_comes_back_from_bytes_and_from_base64() {
+    fn prost_message_is_decoded_from_bytes_and_base64() {
         let payload = Payload::protobuf(&"hello".to_owned());
         assert_eq!(payload.decode_protobuf::<String>().unwrap(), "hello");
         let json = Payload::json(&base64::prelude::BASE64_STANDARD.encode(payload.data())).unwrap();

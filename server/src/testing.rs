@@ -1,4 +1,4 @@
-//! What the tests of several modules stand on.
+//! Helpers for the tests of several modules.
 
 use std::sync::Arc;
 
@@ -17,17 +17,17 @@ pub(crate) fn server() -> Arc<ServerInner> {
     Server::builder(connect).build().unwrap().shared().clone()
 }
 
-/// Time stands still in it, and it has one thread.
+/// A single-threaded runtime with paused time.
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }
 
-/// A session in plain mode that no socket has come for.
+/// A session in plain mode that has not had a socket yet.
 pub(crate) fn session(shared: &ServerInner) -> Session {
     Session::new(shared.session_config(Mode::Plain).clone(), now())
 }
 
-/// A connection that is registered, without a task.
+/// A registered connection without a task.
 pub(crate) fn connection(shared: &Arc<ServerInner>) -> Connection {
     let connection = Connection::new(NewConnection {
         shared: shared.clone(),
@@ -41,7 +41,7 @@ pub(crate) fn connection(shared: &Arc<ServerInner>) -> Connection {
     connection
 }
 
-/// A socket for a session, and the peer's end of it.
+/// A socket that waits for a session, and the peer's end of it.
 pub(crate) fn pending(connection: &Connection, resumes: bool) -> (PendingSocket, DuplexStream) {
     let epoch = connection.session().drive(Session::reserve);
     let (ours, theirs) = tokio::io::duplex(64);
@@ -49,7 +49,7 @@ pub(crate) fn pending(connection: &Connection, resumes: bool) -> (PendingSocket,
     (PendingSocket { driver, received: None, resumes }, theirs)
 }
 
-/// A client in plain mode. It has read the answer, and its session has been told.
+/// Connects a client in plain mode. It has read the answer, and its session has its socket.
 pub(crate) async fn dial(server: &Server) -> DuplexStream {
     let (ours, mut theirs) = tokio::io::duplex(1 << 20);
     let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\

@@ -57,13 +57,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_cut_at_every_byte() {
+    fn messages_are_cut_at_every_byte() {
         let cut: Vec<Bytes> = truncated(&"abc".into()).collect();
         assert_eq!(cut, ["", "a", "ab"]);
     }
 
     #[test]
-    fn each_byte_is_removed_replaced_and_pushed_aside() {
+    fn each_byte_is_removed_replaced_and_shifted() {
         let changed: Vec<Bytes> = changed(b"ab").collect();
         assert_eq!(changed.len(), 2 * (1 + 2 * BYTES.len()));
         for removed in [&b"b"[..], b"a"] {
@@ -77,14 +77,14 @@ mod tests {
     }
 
     #[test]
-    fn only_short_messages_are_changed() {
+    fn only_short_messages_are_mutated() {
         let messages = [SHORT, SHORT - 1, SHORT + 1, 0].map(|len| Message::binary(vec![0; len]));
         let short: Vec<usize> = short(&messages).map(|message| message.data.len()).collect();
         assert_eq!(short, [SHORT - 1, 0]);
     }
 
     #[test]
-    fn random_data_has_all_lengths_and_bytes() {
+    fn random_data_covers_all_lengths_and_bytes() {
         let all: Vec<Bytes> = random().collect();
         assert_eq!(all, random().collect::<Vec<_>>());
         for len in 0..RANDOM_LENGTHS {

@@ -56,7 +56,7 @@ fn breaks_on_decode(decode: Decode) -> String {
 }
 
 #[test]
-fn the_samples_are_json() {
+fn json_samples_are_valid() {
     for payload in json_samples() {
         assert!(is_json_text(&payload), "{}", Excerpt(payload.data()));
     }
@@ -67,7 +67,7 @@ fn the_samples_are_json() {
 }
 
 #[test]
-fn the_samples_are_messagepack() {
+fn messagepack_samples_are_valid() {
     for payload in msgpack_samples().into_iter().chain(msgpack_only_samples()) {
         assert_eq!(msgpack_payload(payload.data()).as_ref(), Ok(&payload), "{}", Excerpt(payload.data()));
     }
@@ -89,7 +89,7 @@ fn accepts_a_binary_codec() {
 }
 
 #[test]
-fn accepts_a_codec_that_carries_json_alone() {
+fn accepts_a_codec_for_json_only() {
     check(&Broken {
         encode: |frame| match frame.payload().map(Payload::format) {
             Some(PayloadFormat::Json) | None => JsonCodec.encode(frame),
@@ -100,7 +100,7 @@ fn accepts_a_codec_that_carries_json_alone() {
 }
 
 #[test]
-fn accepts_a_codec_that_carries_bytes_alone() {
+fn accepts_a_codec_for_bytes_only() {
     check(&Broken {
         encode: |frame| match frame.payload().map(Payload::format) {
             Some(PayloadFormat::Json) if !frame.is_reserved() => Err(EncodeError::new("JSON")),
@@ -121,7 +121,7 @@ fn accepts_a_codec_that_carries_bytes_alone() {
 
 /// A codec that encodes both kinds decodes both.
 #[test]
-fn accepts_a_codec_of_both_kinds() {
+fn accepts_a_codec_for_both_message_kinds() {
     check(&Broken {
         encode: |frame| match JsonCodec.encode(frame)? {
             message if frame.id().is_empty() => Ok(message),
@@ -134,7 +134,7 @@ fn accepts_a_codec_of_both_kinds() {
 
 /// WebSocket rejects text that is not UTF-8, so a codec may handle it in any way.
 #[test]
-fn asks_nothing_about_text_that_is_not_utf8() {
+fn requires_nothing_for_text_that_is_not_utf8() {
     let as_binary =
         |frame: &Frame| Ok(Message::binary([&b"\xff"[..], &JsonCodec.encode(frame)?.data].concat()));
     check(&Broken {
@@ -151,14 +151,14 @@ fn asks_nothing_about_text_that_is_not_utf8() {
 }
 
 #[test]
-fn finds_a_name_that_fits_no_subprotocol() {
+fn finds_invalid_names() {
     for name in ["", "JSON", "a.b"] {
         assert_eq!(broken_claim(&Broken { name, ..JSON }), "name");
     }
 }
 
 #[test]
-fn finds_a_name_that_changes() {
+fn finds_changing_names() {
     struct Fickle(std::sync::atomic::AtomicBool);
 
     impl Codec for Fickle {
@@ -180,7 +180,7 @@ fn finds_a_name_that_changes() {
 }
 
 #[test]
-fn finds_a_codec_that_carries_nothing() {
+fn finds_codecs_that_carry_nothing() {
     let claim = breaks_on_encode(|frame| match frame.payload() {
         Some(_) => Err(EncodeError::new("payload")),
         None => JsonCodec.encode(frame),
@@ -204,7 +204,7 @@ fn finds_text_that_is_not_utf8() {
 }
 
 #[test]
-fn finds_what_gets_lost_on_the_way() {
+fn finds_lost_values() {
     let without_id = |frame: &Frame| {
         let event = Frame::event_only(frame.event());
         JsonCodec.encode(&match frame.payload() {
@@ -238,7 +238,7 @@ fn finds_what_gets_lost_on_the_way() {
 }
 
 #[test]
-fn finds_a_value_that_changes_in_another_format() {
+fn finds_values_changed_by_transcoding() {
     let claim = breaks_on_encode(|frame| as_list_of_bytes(frame, PayloadFormat::Bytes));
     assert_eq!(claim, "translation");
     let claim = breaks_on_encode(|frame| as_list_of_bytes(frame, PayloadFormat::Msgpack));
@@ -256,7 +256,7 @@ fn as_list_of_bytes(frame: &Frame, format: PayloadFormat) -> Result<Message, Enc
 }
 
 #[test]
-fn finds_what_comes_back_different_the_second_time() {
+fn finds_values_that_change_when_reencoded() {
     let encode: Encode = |frame| match frame.payload() {
         Some(payload) if payload.data() == "\"/w==\"" => Err(EncodeError::new("again")),
         _ => JsonCodec.encode(frame),
@@ -267,7 +267,7 @@ fn finds_what_comes_back_different_the_second_time() {
 }
 
 #[test]
-fn finds_json_that_is_none() {
+fn finds_invalid_json_payloads() {
     let claim = breaks_on_decode(|message| match JsonCodec.decode(message.clone()) {
         Err(DecodeError::Malformed(_)) => {
             Ok(Frame::default().with_payload(Payload::from_parts(PayloadFormat::Json, message.data)))
@@ -278,7 +278,7 @@ fn finds_json_that_is_none() {
 }
 
 #[test]
-fn finds_messagepack_that_is_none() {
+fn finds_invalid_messagepack_payloads() {
     let claim = breaks_on_decode(|message| match JsonCodec.decode(message.clone()) {
         Err(DecodeError::Malformed(_)) => Ok(msgpack_frame(message.data)),
         result => result,
@@ -297,13 +297,13 @@ fn msgpack_frame(data: bytes::Bytes) -> Frame {
 }
 
 #[test]
-fn finds_a_codec_that_reads_the_other_kind() {
+fn finds_codecs_that_read_the_other_kind() {
     let claim = breaks_on_decode(|message| JsonCodec.decode(Message { kind: MessageKind::Text, ..message }));
     assert_eq!(claim, "kind");
 }
 
 #[test]
-fn finds_panics_on_payloads_that_are_none() {
+fn finds_panics_on_invalid_payloads() {
     let claim = breaks_on_encode(|frame| match frame.payload() {
         Some(payload) if payload.format() == PayloadFormat::Json => {
             assert!(Payload::json_text(str::from_utf8(payload.data()).unwrap()).is_ok());
@@ -375,7 +375,7 @@ fn panics_on(message: Message, hostile: impl Fn(&[u8]) -> bool) -> Result<Frame,
 }
 
 #[test]
-fn shows_the_beginning_of_a_long_message() {
+fn long_messages_are_shown_truncated() {
     let show = |len: usize| Excerpt(&vec![b'a'; len]).to_string();
     assert_eq!(show(199), format!("`{}`", "a".repeat(199)));
     assert_eq!(show(200), format!("`{}`.. (200 bytes)", "a".repeat(200)));

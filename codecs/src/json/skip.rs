@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_plain_up_to_the_first_byte_that_ends_or_escapes() {
+    fn plain_text_ends_at_quote_or_escape() {
         for byte in 0..=u8::MAX {
             let stops = byte < 0x20 || byte == b'"' || byte == b'\\';
             for plain in [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_arrays_and_objects_apart_at_any_depth() {
+    fn distinguishes_arrays_and_objects_at_any_depth() {
         for depth in [1, 63, 64, 65, 127, 128, 129, 1000] {
             let open: String = (0..depth).map(|n| if n % 3 == 0 { "[" } else { r#"{"":"# }).collect();
             let close: String = (0..depth).rev().map(|n| if n % 3 == 0 { "]" } else { "}" }).collect();

@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_first_byte_is_a_token_or_truncated_or_reserved() {
+    fn every_first_byte_is_classified() {
         for marker in 0..=u8::MAX {
             let mut data = [0; 20];
             data[0] = marker;
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_as_long_as_its_tokens() {
+    fn value_length_is_the_sum_of_its_tokens() {
         for marker in 0..=u8::MAX {
             let mut data = [0; 40];
             data[0] = marker;
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_the_greatest_and_least_of_each_format() {
+    fn reads_limits_of_each_format() {
         for (data, token) in [
             (&b"\x7f"[..], Token::Unsigned(127)),
             (b"\xcc\xff", Token::Unsigned(255)),
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_ends_where_its_last_member_does() {
+    fn value_ends_with_its_last_member() {
         let data = b"\x82\xa1a\x92\x01\xc4\x01x\xc0\x80\x2a";
         let mut reader = Reader::new(data);
         assert_eq!(reader.value(), Ok(&data[..data.len() - 1]));
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn depth_and_claimed_sizes_cost_nothing() {
+    fn depth_and_declared_sizes_cost_nothing() {
         let mut deep = vec![0x91; 1_000_000];
         assert_eq!(Reader::new(&deep).value(), Err(Malformed::Truncated));
         deep.push(0xc0);

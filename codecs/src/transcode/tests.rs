@@ -22,7 +22,7 @@ fn float(value: f64) -> Vec<u8> {
 }
 
 #[test]
-fn json_has_these_images_in_messagepack() {
+fn json_transcodes_to_messagepack() {
     for (text, expected) in [
         ("null", &b"\xc0"[..]),
         ("false", b"\xc2"),
@@ -85,7 +85,7 @@ fn json_has_these_images_in_messagepack() {
 }
 
 #[test]
-fn messagepack_has_these_images_in_json() {
+fn messagepack_transcodes_to_json() {
     for (data, expected) in [
         (&b"\xc0"[..], "null"),
         (b"\xc2", "false"),
@@ -150,7 +150,7 @@ fn messagepack_has_these_images_in_json() {
 }
 
 #[test]
-fn heads_are_the_shortest_that_fit() {
+fn headers_are_the_shortest_possible() {
     for (len, array, map) in [
         (15, &b"\x9f"[..], &b"\x8f"[..]),
         (16, b"\xdc\0\x10", b"\xde\0\x10"),
@@ -187,7 +187,7 @@ fn heads_are_the_shortest_that_fit() {
 }
 
 #[test]
-fn lengths_of_each_width_are_read_whole() {
+fn lengths_of_each_width_are_read() {
     use base64::Engine as _;
     let base64 = |len: usize| base64::prelude::BASE64_STANDARD.encode(vec![b'x'; len]);
     // The second number selects one of the three widths.
@@ -217,7 +217,7 @@ fn lengths_of_each_width_are_read_whole() {
 
 /// Wide arrays and maps before, after and inside wide and narrow ones.
 #[test]
-fn heads_are_widened_wherever_they_are() {
+fn headers_are_widened_at_any_depth() {
     let narrow = "[1,2]".to_owned();
     let wide = format!("[{}]", vec!["3"; 20].join(","));
     let members: Vec<_> = ('a'..='q').map(|name| format!("\"{name}\":{wide}")).collect();
@@ -234,7 +234,7 @@ fn heads_are_widened_wherever_they_are() {
 }
 
 #[test]
-fn what_is_deeper_than_the_limit_has_no_image() {
+fn values_beyond_the_depth_limit_are_refused() {
     let nested = |open: &str, close: &str, depth: usize| open.repeat(depth) + "1" + &close.repeat(depth);
     for (open, close, head) in [("[", "]", &b"\x91"[..]), ("{\"\":", "}", b"\x81\xa0")] {
         let (text, data) = (nested(open, close, 128), [head.repeat(128), b"\x01".to_vec()].concat());
@@ -249,7 +249,7 @@ fn what_is_deeper_than_the_limit_has_no_image() {
 }
 
 #[test]
-fn an_extension_is_as_deep_as_the_object_that_it_becomes() {
+fn extension_counts_as_one_level() {
     let nested = |depth: usize| [vec![0x91; depth], b"\xd4\x05a".to_vec()].concat();
     let text = json(&nested(127));
     let back = [vec![0x91; 127], b"\x82\xa3ext\x05\xa4data\xa4YQ==".to_vec()].concat();
@@ -265,7 +265,7 @@ fn an_extension_is_as_deep_as_the_object_that_it_becomes() {
 
 /// Every level of keys doubles the number of backslashes inside.
 #[test]
-fn keys_inside_of_keys_end_at_the_fourth() {
+fn keys_nest_at_most_four_levels() {
     let nested = |depth: usize| [vec![0x81; depth + 1], b"\xa1\"".to_vec(), vec![0; depth + 1]].concat();
     let text = json(&nested(4));
     let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -282,7 +282,7 @@ fn keys_inside_of_keys_end_at_the_fourth() {
 }
 
 #[test]
-fn what_is_no_json_has_no_image() {
+fn invalid_json_is_refused() {
     for text in [
         "",
         " ",
@@ -352,7 +352,7 @@ fn what_is_no_json_has_no_image() {
 }
 
 #[test]
-fn what_is_no_messagepack_has_no_image() {
+fn invalid_messagepack_is_refused() {
     for data in [
         &b""[..],
         b"\xc1",

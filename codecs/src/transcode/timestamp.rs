@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_what_they_are_elsewhere() {
+    fn known_timestamps_are_formatted_correctly() {
         for (seconds, expected) in [
             (0, "1970-01-01T00:00:00Z"),
             (-1, "1969-12-31T23:59:59Z"),
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn every_day_follows_the_one_before() {
+    fn consecutive_days_are_consecutive_dates() {
         let (mut year, mut month, mut day) = (0, 1, 1);
         for days in FIRST / DAY..=LAST / DAY {
             assert_eq!(date(days), (year, month, day));
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fraction_has_as_many_digits_as_it_needs() {
+    fn fractions_have_only_needed_digits() {
         for (nanoseconds, expected) in [
             (0, Some("1970-01-01T00:00:00Z")),
             (120_000_000, Some("1970-01-01T00:00:00.120Z")),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_three_forms_say_the_same() {
+    fn three_timestamp_forms_are_equivalent() {
         let both = (500_000_000_u64 << 34) | 1;
         assert_eq!(Timestamp::read(&both.to_be_bytes()).unwrap().to_string(), "1970-01-01T00:00:01.500Z");
         assert_eq!(Timestamp::read(&[0, 0, 0, 1]), Timestamp::read(&1_u64.to_be_bytes()));

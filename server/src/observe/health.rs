@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_checks_at_its_path_alone() {
+    fn answers_checks_only_at_its_path() {
         for method in ["GET", "HEAD", "OPTIONS"] {
             assert_eq!(status(method, "/healthz", false), Some(200));
             assert_eq!(status(method, "/healthz?probe=1", false), Some(200));
@@ -61,13 +61,13 @@ mod tests {
     }
 
     #[test]
-    fn upgrade_at_the_same_path_is_no_check() {
+    fn upgrade_at_health_path_is_not_a_check() {
         let request = http::Request::get("/").header("connection", "Upgrade").header("upgrade", "websocket");
         assert!(answer(&request.body(()).unwrap().into_parts().0, Some("/"), false).is_none());
     }
 
     #[test]
-    fn path_is_one_that_a_request_can_have() {
+    fn health_path_must_be_a_valid_path() {
         assert!(is_path("/") && is_path("/healthz") && is_path("/a/b%20c"));
         for wrong in ["", "healthz", "/a?b", "/a#b", "/a b", "*", "http://a/b"] {
             assert!(!is_path(wrong), "{wrong:?}");
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_a_text_that_nobody_keeps() {
+    fn answer_is_an_uncached_text() {
         for (is_closing, text) in [(false, "ok\n"), (true, "shutting down\n")] {
             let parts = http::Request::get("/").body(()).unwrap().into_parts().0;
             let answer = answer(&parts, Some("/"), is_closing).unwrap();

@@ -175,9 +175,9 @@ mod tests {
 
     /// The reported reasons, and the sum of the bytes that are kept.
     #[derive(Clone, Default)]
-    struct Told(Arc<Mutex<(Vec<String>, i64)>>);
+    struct Reported(Arc<Mutex<(Vec<String>, i64)>>);
 
-    impl Metrics for Told {
+    impl Metrics for Reported {
         fn transport_dropped(&self, reason: &DropReason) {
             self.0.lock().unwrap().0.push(reason.kind().into());
         }
@@ -193,8 +193,8 @@ mod tests {
 
     /// No runtime polls the task any more: it reports the rest as it is dropped.
     #[test]
-    fn the_end_of_a_runtime_reports_what_its_sessions_have_not() {
-        let told = Told::default();
+    fn ending_runtime_reports_its_sessions() {
+        let told = Reported::default();
         let runtime = runtime();
         let connect =
             async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room").with_id("ada"));
@@ -211,9 +211,9 @@ mod tests {
     }
 
     #[test]
-    fn counts_are_kept_for_metrics_alone() {
+    fn counts_are_only_kept_for_metrics() {
         let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
-        let measured = Server::builder(connect).metrics(Told::default()).build().unwrap();
+        let measured = Server::builder(connect).metrics(Reported::default()).build().unwrap();
         for (shared, is_kept) in [(server(), false), (measured.shared().clone(), true)] {
             let mut reporter = SessionReporter::default();
             reporter.note_counts(&shared, &connection(&shared));

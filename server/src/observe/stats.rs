@@ -66,7 +66,7 @@ mod tests {
     use crate::{ConnectRequest, Identity, Reject, Server};
 
     #[test]
-    fn what_clients_say_will_never_come_is_no_frame_and_no_sum_overflows() {
+    fn reported_gaps_count_no_frames_and_never_overflow() {
         let mut totals = Totals::default();
         let mut counts = Counts::default();
         // A peer may report any number below 2^53, and many peers may.

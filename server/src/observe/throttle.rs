@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn passes_one_event_in_each_interval() {
+    async fn passes_one_event_per_interval() {
         let throttle = Throttle::new(Duration::from_secs(1));
         assert_eq!(throttle.pass(), Some(0));
         assert_eq!((throttle.pass(), throttle.pass()), (None, None));

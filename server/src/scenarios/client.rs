@@ -1,4 +1,4 @@
-//! [`Client`]: the other end of a session, as far as the scenarios need it.
+//! [`Client`]: the peer of a session, as far as the scenarios need it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,37 +16,37 @@ use crate::connection::Connection;
 use crate::inner::ServerInner;
 use crate::{Identity, JsonCodec};
 
-/// A client that reads when the scenario says so, and counts what it has read, as PROTOCOL.md §4 has it.
+/// A client that reads when the scenario says so, and counts received frames as in PROTOCOL.md §4.
 pub(super) struct Client {
     shared: Arc<ServerInner>,
     id: &'static str,
     /// `None` in plain mode.
     token: Option<Token>,
     socket: Option<Socket>,
-    /// In plain mode, the socket before it: what it has taken is not sent again, and still to be read.
+    /// In plain mode, the previous socket: the frames that it has accepted are not sent again, and have still to be read.
     old: Option<Socket>,
-    /// The events of all data frames, in the order in which they came.
+    /// The events of all received data frames, in order.
     pub(super) received: Vec<String>,
-    /// The code of the close frame that came last.
+    /// The code of the last close frame.
     pub(super) closed: Option<u16>,
 }
 
-/// A socket, and the bytes that are no whole frame yet.
+/// A socket, and the bytes of an incomplete frame.
 pub(super) struct Socket {
     io: DuplexStream,
     bytes: Vec<u8>,
 }
 
-/// The capacity of a pipe that takes everything.
+/// The capacity of a pipe that accepts everything.
 pub(super) const WIDE: usize = 1 << 16;
 
 impl Client {
-    /// A client that has opened a session of session mode.
+    /// Opens a session in session mode.
     pub(super) fn session(shared: &Arc<ServerInner>, id: &'static str) -> (Self, Connection) {
         Self::open(shared, id, Offer::Session { codecs: vec![0], resume: None, max: None }, WIDE)
     }
 
-    /// A client in plain mode.
+    /// Opens a session in plain mode.
     pub(super) fn plain(shared: &Arc<ServerInner>, id: &'static str) -> (Self, Connection) {
         Self::open(shared, id, Offer::Plain { subprotocol: None }, WIDE)
     }
@@ -67,7 +67,7 @@ impl Client {
         )
     }
 
-    /// Leaves the socket that it has, and comes back with another one. Returns whether the request was accepted.
+    /// Drops its socket, and reconnects. Returns whether the request was accepted.
     pub(super) fn resume(&mut self) -> bool {
         let offer = self.offer();
         let old = std::mem::replace(&mut self.socket, arrive(&self.shared, self.id, &offer, WIDE));
@@ -75,7 +75,7 @@ impl Client {
         self.socket.is_some()
     }
 
-    /// What it offers when it comes back, with what it has received until now.
+    /// The offer for a reconnect, with the count of received frames.
     pub(super) fn offer(&mut self) -> Offer {
         self.read();
         self.closed = None;
@@ -94,7 +94,7 @@ impl Client {
         self.socket = None;
     }
 
-    /// Reads all that has come. Returns whether the socket is open.
+    /// Reads all available frames. Returns whether the socket is open.
     pub(super) fn read(&mut self) -> bool {
         let (mut frames, _) = self.old.as_mut().map(Socket::read).unwrap_or_default();
         frames.retain(|(opcode, _)| *opcode != 8);
@@ -129,7 +129,7 @@ impl Client {
 }
 
 impl Socket {
-    /// The frames that have come, and whether more may.
+    /// The available frames, and whether more may follow.
     fn read(&mut self) -> (Vec<(u8, Vec<u8>)>, bool) {
         let mut open = true;
         let mut buffer = vec![0; WIDE];
@@ -169,7 +169,7 @@ fn cx() -> Context<'static> {
     Context::from_waker(Waker::noop())
 }
 
-/// A request, its answer and its socket, as the listener has them. `None` where it was refused.
+/// Performs an upgrade as the listener does. `None` if it was refused.
 pub(super) fn arrive(
     shared: &Arc<ServerInner>,
     id: &'static str,
@@ -181,7 +181,7 @@ pub(super) fn arrive(
     let (ours, theirs) = tokio::io::duplex(capacity);
     let transport = WsTransport::new(ours, Unmasked, &[], 1 << 16);
     if let Some(task) = admission.attach(shared, transport) {
-        // The listener's task goes on as the session's.
+        // The listener's task continues as the session's task.
         let runtime = current_runtime().or_else(|| shared.runtimes.own());
         spawn_on(shared.tasks.track_future(task), &runtime.expect("there is one"));
     }

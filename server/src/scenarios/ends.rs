@@ -11,7 +11,7 @@ use crate::accept::upgrade::Offer;
 
 /// A caller waits for the end of a session, or has not begun to.
 #[test]
-fn caller_that_waits_for_the_end_hears_of_it() {
+fn closed_returns_when_the_session_ends() {
     explore(|time| {
         let world = World::new(time);
         let (mut client, connection) = Client::plain(world.shared(), "ada");

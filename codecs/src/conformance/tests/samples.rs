@@ -20,7 +20,7 @@ impl<F: Fn(&Frame) -> bool + Send + Sync + 'static> Codec for Loses<F> {
 }
 
 #[test]
-fn finds_names_lost_for_their_length() {
+fn finds_names_lost_by_length() {
     for len in [15, 16, 31, 32, 127, 128, 255, 256, 16_384, 65_535, 65_536] {
         assert_eq!(claim_on(move |frame| frame.id().len() == len), "round trip", "id of {len}");
         let claim = claim_on(move |frame| frame.event().len() == len);
@@ -29,7 +29,7 @@ fn finds_names_lost_for_their_length() {
 }
 
 #[test]
-fn finds_names_lost_for_a_character() {
+fn finds_names_lost_by_character() {
     for character in ['\0', '\u{1f}', '\u{a0}', '"', '\\', '\u{feff}', '\u{10ffff}'] {
         let claim = claim_on(move |frame| frame.id().contains(character));
         assert_eq!(claim, "round trip", "id with {character:?}");
@@ -39,7 +39,7 @@ fn finds_names_lost_for_a_character() {
 }
 
 #[test]
-fn finds_payloads_lost_beside_a_name() {
+fn finds_payloads_lost_next_to_a_name() {
     for format in [PayloadFormat::Json, PayloadFormat::Bytes] {
         let is_lost = move |frame: &Frame| {
             frame.id() == "m-1" && frame.payload().is_some_and(|payload| payload.format() == format)
@@ -49,14 +49,14 @@ fn finds_payloads_lost_beside_a_name() {
 }
 
 #[test]
-fn finds_bytes_lost_for_their_length() {
+fn finds_bytes_lost_by_length() {
     for len in [0, 1, 2, 3, 4, 255, 256, 65_535, 65_536] {
         assert_eq!(loses_payload(Payload::bytes(vec![0xff; len])), "round trip", "{len}");
     }
 }
 
 #[test]
-fn messagepack_has_lists_and_maps_of_each_head() {
+fn messagepack_samples_have_all_headers() {
     let samples = msgpack_samples();
     for (head, len) in [
         (&b"\x9f"[..], 15),
@@ -75,13 +75,13 @@ fn messagepack_has_lists_and_maps_of_each_head() {
 }
 
 #[test]
-fn bytes_have_every_value() {
+fn byte_samples_have_every_value() {
     let all = Payload::bytes((0..=u8::MAX).collect::<Vec<_>>());
     assert!(bytes_samples().contains(&all));
 }
 
 #[test]
-fn messagepack_has_all_depths_around_the_bound() {
+fn messagepack_samples_have_depths_around_the_limit() {
     let samples: Vec<Payload> = msgpack_samples().into_iter().chain(msgpack_only_samples()).collect();
     for depth in [100, 127, 128, 129, 1000] {
         let lists = msgpack([vec![0x91; depth], vec![0xc0]].concat());
@@ -92,7 +92,7 @@ fn messagepack_has_all_depths_around_the_bound() {
 }
 
 #[test]
-fn finds_messagepack_lost_for_its_length() {
+fn finds_messagepack_lost_by_length() {
     assert_eq!(loses_payload(msgpack(b"\xcc\x01".to_vec())), "round trip", "not in its shortest format");
     let strings = [(&b"\xbf"[..], 31), (b"\xd9\x20", 32), (b"\xdb\x00\x01\x00\x00", 65_536)];
     for (head, len) in strings {
@@ -101,7 +101,7 @@ fn finds_messagepack_lost_for_its_length() {
 }
 
 #[test]
-fn finds_a_long_control_frame_lost() {
+fn finds_lost_long_control_frames() {
     let is_long = |frame: &Frame| frame.payload().is_some_and(|json| json.data().len() == 4096);
     assert_eq!(claim_on(move |frame| frame.is_reserved() && is_long(frame)), "control");
 }

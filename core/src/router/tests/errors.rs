@@ -19,7 +19,7 @@ fn failure(router: RouterBuilder<Fake>, peer: &Fake, frame: Frame) -> RouteError
 }
 
 #[test]
-fn an_error_names_event_and_id() {
+fn error_names_event_and_id() {
     let error = failure(router(), &Fake::default(), event("nowhere").with_id("q1"));
     assert_eq!((error.event(), error.id()), ("nowhere", "q1"));
     assert!(matches!(error.failure(), Failure::NoHandler));
@@ -27,7 +27,7 @@ fn an_error_names_event_and_id() {
 }
 
 #[test]
-fn a_payload_that_does_not_decode_says_where_whoever_decodes_it() {
+fn decode_failure_names_position() {
     let frame = || Frame::new("n", &["1", "x"]).unwrap();
     let taken = router().on("n", |_: Decoded<(String, u8)>| async {});
     let own = router().on("n", |frame: Frame| async move { frame.decode::<(String, u8)>().map(drop) });
@@ -46,7 +46,7 @@ async fn panics() {
 }
 
 #[test]
-fn each_failure_is_told_as_what_it_is() {
+fn each_failure_reaches_on_error() {
     let (open, closed) = (Fake::default(), Fake::closed());
     let router = || {
         router()
@@ -66,7 +66,7 @@ fn each_failure_is_told_as_what_it_is() {
 }
 
 #[test]
-fn each_failure_has_its_text_and_its_source() {
+fn each_failure_has_text_and_source() {
     let boxed = || BoxError::from("below");
     let failures = [
         (Failure::NoHandler, "no handler, and no fallback", None),
@@ -95,7 +95,7 @@ fn each_failure_has_its_text_and_its_source() {
 }
 
 #[test]
-fn the_connection_goes_on_after_an_error() {
+fn connection_continues_after_an_error() {
     let router =
         noting().on("n", |Decoded(n): Decoded<u8>| async move { Frame::new("n", &n) }).build().unwrap();
     let frames = [event("n"), event("x"), Frame::new("n", &7).unwrap()];

@@ -5,7 +5,7 @@ use crate::Payload;
 use crate::router::{Context, Decoded, EventName, Extension, Failure, FrameId, FromContext};
 
 #[test]
-fn a_frame_goes_to_the_handler_of_its_event_alone() {
+fn frame_reaches_only_its_events_handler() {
     let router = noting()
         .on("a", |peer: Fake| async move { peer.note("a") })
         .on("a.b", |peer: Fake| async move { peer.note("a.b") })
@@ -19,7 +19,7 @@ fn a_frame_goes_to_the_handler_of_its_event_alone() {
 }
 
 #[test]
-fn the_fallback_takes_what_no_handler_does() {
+fn fallback_handles_other_events() {
     let router = router()
         .on("a", |peer: Fake| async move { peer.note("a") })
         .fallback(
@@ -42,7 +42,7 @@ async fn everything(
 }
 
 #[test]
-fn handlers_take_up_to_six_things_in_any_order() {
+fn handlers_take_up_to_six_arguments() {
     let router = noting()
         .layer(|mut context: Context<Fake>, next: crate::router::Next<Fake>| async move {
             context.insert("word");
@@ -57,7 +57,7 @@ fn handlers_take_up_to_six_things_in_any_order() {
 }
 
 #[test]
-fn an_optional_parameter_is_none_where_nothing_is_there_and_fails_where_it_is_wrong() {
+fn optional_argument_is_none_only_if_missing() {
     async fn number(number: Option<Decoded<u8>>, word: Option<Extension<String>>, peer: Fake) {
         peer.note(format!("{:?} {word:?}", number.map(|Decoded(number)| number)));
     }
@@ -69,7 +69,7 @@ fn an_optional_parameter_is_none_where_nothing_is_there_and_fails_where_it_is_wr
 }
 
 #[test]
-fn a_handler_that_takes_a_result_deals_with_the_failure_itself() {
+fn result_argument_receives_the_failure() {
     async fn number(number: Result<Decoded<u8>, Failure>, peer: Fake) {
         peer.note(if number.is_ok() { "number" } else { "none" });
     }
@@ -92,7 +92,7 @@ impl<C: Peer> FromContext<C> for Shout {
 }
 
 #[test]
-fn applications_add_what_handlers_can_take() {
+fn applications_can_add_extractors() {
     let router =
         noting().on("s", |peer: Fake, Shout(text): Shout| async move { peer.note(text) }).build().unwrap();
     let frames = ["hey", ""].map(|text| Frame::new("s", text).unwrap());
@@ -116,7 +116,7 @@ fn handlers_take_prost_messages() {
 
 #[cfg(feature = "msgpack")]
 #[test]
-fn a_payload_is_decoded_in_whatever_format_it_is() {
+fn payloads_are_decoded_in_any_format() {
     let router = noting()
         .on("n", |peer: Fake, Decoded(n): Decoded<u8>| async move { peer.note(n.to_string()) })
         .build()
@@ -126,7 +126,7 @@ fn a_payload_is_decoded_in_whatever_format_it_is() {
 }
 
 #[test]
-fn what_a_handler_returns_is_the_reply() {
+fn handlers_return_the_reply() {
     let router = noting()
         .on("nothing", || async {})
         .on("frame", || async { event("frame") })
@@ -145,7 +145,7 @@ fn what_a_handler_returns_is_the_reply() {
 }
 
 #[test]
-fn a_reply_without_an_id_gets_the_one_of_its_request() {
+fn reply_without_id_gets_the_requests_id() {
     let router = router()
         .on("plain", || async { event("reply").with_payload(Payload::bytes("x")) })
         .on("own", || async { event("reply").with_id("own") })

@@ -18,7 +18,7 @@ impl Layer<Fake> for Named {
 }
 
 #[test]
-fn the_first_layer_is_the_outermost_wherever_it_is_added() {
+fn first_layer_is_the_outermost() {
     let router = router()
         .layer(Named("a"))
         .on("x", |peer: Fake| async move { peer.note("x") })
@@ -29,7 +29,7 @@ fn the_first_layer_is_the_outermost_wherever_it_is_added() {
 }
 
 #[test]
-fn layers_are_around_the_fallback_and_around_nothing_too() {
+fn layers_wrap_fallback_and_missing_handlers() {
     let builder = || noting().layer(Named("a"));
     let with = builder().fallback(|peer: Fake| async move { peer.note("fallback") }).build().unwrap();
     assert_eq!(handle(&with, [event("x")]).0, ["a in", "fallback", "a out ok"]);
@@ -39,7 +39,7 @@ fn layers_are_around_the_fallback_and_around_nothing_too() {
 }
 
 #[test]
-fn a_layer_stops_the_chain_with_an_error_or_without() {
+fn layer_can_stop_the_chain() {
     async fn gate(context: Context<Fake>, next: Next<Fake>) -> Result<(), Failure> {
         match context.frame().id() {
             "refused" => Err("not today".into()),
@@ -68,7 +68,7 @@ fn a_layer_stops_the_chain_with_an_error_or_without() {
 }
 
 #[test]
-fn a_layer_sees_the_failure_and_may_take_it_back() {
+fn layer_can_recover_from_a_failure() {
     async fn lenient(context: Context<Fake>, next: Next<Fake>) -> Result<(), Failure> {
         let peer = context.peer().clone();
         match next.run(context).await {
@@ -84,7 +84,7 @@ fn a_layer_sees_the_failure_and_may_take_it_back() {
 }
 
 #[test]
-fn a_layer_changes_the_frame_for_the_handler_and_the_route_but_not_for_the_error() {
+fn layer_changes_frame_but_not_error_report() {
     async fn rename(mut context: Context<Fake>, next: Next<Fake>) -> Result<(), Failure> {
         if let Some(event) = context.frame().event().strip_prefix("v1.").map(str::to_owned) {
             *context.frame_mut() = Frame::new(event, "changed")?.with_id("new");
@@ -98,7 +98,7 @@ fn a_layer_changes_the_frame_for_the_handler_and_the_route_but_not_for_the_error
 }
 
 #[test]
-fn a_layer_puts_in_what_the_handler_takes_one_value_of_each_type() {
+fn layer_can_insert_handler_arguments() {
     #[derive(Clone)]
     struct User(&'static str);
     let router = noting()
@@ -136,7 +136,7 @@ async fn panics_without_a_word() {
 }
 
 #[test]
-fn a_panic_is_an_error_with_recover_whether_it_comes_at_once_or_later() {
+fn catch_panic_turns_panics_into_errors() {
     let router = noting()
         .layer(CatchPanic)
         .layer(async |context: Context<Fake>, next: Next<Fake>| {
@@ -167,7 +167,7 @@ fn a_panic_is_an_error_with_recover_whether_it_comes_at_once_or_later() {
 }
 
 #[test]
-fn a_context_shows_what_is_in_it_but_no_values() {
+fn context_debug_output_omits_values() {
     let router = noting()
         .layer(async |mut context: Context<Fake>, next: Next<Fake>| {
             context.insert("secret");
@@ -189,7 +189,7 @@ fn a_context_shows_what_is_in_it_but_no_values() {
 }
 
 #[test]
-fn a_panic_goes_through_without_recover() {
+fn uncaught_panic_propagates() {
     let router = noting().on("x", panics).build().unwrap();
     let peer = Fake::default();
     let panicked =

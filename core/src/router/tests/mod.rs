@@ -106,7 +106,7 @@ async fn pause() {
 }
 
 #[test]
-fn refuses_two_handlers_for_one_event_and_names_it() {
+fn refuses_two_handlers_for_an_event() {
     let built = router().on("a", || async {}).on("b", || async {}).on("b", |_: Fake| async {}).build();
     assert_eq!(built.unwrap_err().to_string(), r#"event "b" has two handlers"#);
 }
@@ -119,7 +119,7 @@ fn names_the_first_of_several_duplicate_events() {
 }
 
 #[test]
-fn the_last_fallback_and_the_last_on_error_hold() {
+fn last_fallback_and_on_error_win() {
     let router = router()
         .fallback(|peer: Fake| async move { peer.note("first fallback") })
         .fallback(|peer: Fake| async move {
@@ -134,7 +134,7 @@ fn the_last_fallback_and_the_last_on_error_hold() {
 }
 
 #[test]
-fn debug_output_lists_what_a_router_is_made_of() {
+fn debug_output_lists_routes_and_layers() {
     let empty = "Routes { events: [], fallback: false, layers: 0, on_error: false }";
     assert_eq!(format!("{:?}", router().build().unwrap()), format!("Router({empty})"));
     assert_eq!(format!("{:?}", router()), format!("RouterBuilder {{ routes: {empty}, mistake: None }}"));
@@ -144,7 +144,7 @@ fn debug_output_lists_what_a_router_is_made_of() {
 }
 
 #[test]
-fn is_shared_by_threads_and_futures_of_it_are_sent_to_others() {
+fn router_is_sync_and_its_futures_are_send() {
     fn send<T: Send>(value: T) -> T {
         value
     }
