@@ -97,7 +97,7 @@ impl Session {
         if self.answers_ours(frame.as_ref()) {
             if self.config.mode == Mode::Plain {
                 // The peer read everything before our close frame before it answered. In session mode only its `$ack`s count.
-                self.send_buffer.acknowledge(self.send_buffer.last()).ok();
+                self.send_buffer.acknowledge(self.send_buffer.accepted()).ok();
             }
             self.end_closing();
             return (None, answer);

@@ -23,7 +23,7 @@ impl Session {
     pub fn hibernate(&self) -> Option<Hibernated> {
         let is_numbers = self.config.side == Side::Server
             && self.can_hibernate()
-            && self.send_buffer.is_numbers()
+            && self.send_buffer.has_only_counts()
             && self.ended.is_none()
             && self.unreported.is_none()
             && !self.retired;

@@ -309,7 +309,7 @@ impl Session {
             received: self.receiver.received(),
             received_gaps: self.receiver.counts().gaps,
             received_bytes: self.receiver.counts().bytes,
-            accepted: self.send_buffer.last(),
+            accepted: self.send_buffer.accepted(),
             sent: self.sent.frames,
             sent_bytes: self.sent.bytes,
             replayed: self.sent.replayed,

@@ -226,7 +226,7 @@ impl Session {
 
     /// Whether the attached socket could take more than it was given, and half the buffer waits for it.
     pub fn is_falling_behind(&self) -> bool {
-        2 * self.send_buffer.waiting() >= self.buffer as usize
+        2 * self.send_buffer.unsent() >= self.buffer as usize
             && self.state == SessionState::Connected
             && self.blocked.is_none()
     }
@@ -235,7 +235,7 @@ impl Session {
     pub fn is_flowing(&self) -> bool {
         self.state == SessionState::Connected
             && self.blocked.is_none()
-            && 2 * self.send_buffer.waiting() < self.buffer as usize
+            && 2 * self.send_buffer.unsent() < self.buffer as usize
     }
 
     /// Data frames that count against the buffer's bound.
@@ -288,11 +288,11 @@ impl Session {
             return Some(Transmit::Control(Control::Ack(self.tell())));
         }
         // A client may have accepted more before it knew the buffer.
-        if self.send_buffer.has_to_wait(self.buffer) {
+        if self.send_buffer.must_wait_for_ack(self.buffer) {
             return self.transmit_sync();
         }
         let sent = self.send_buffer.sent();
-        let next = self.send_buffer.next(self.send_buffer.may_hand(self.buffer));
+        let next = self.send_buffer.next(self.send_buffer.send_credit(self.buffer));
         match &next {
             Some(Transmit::Data(message)) => self.count_sent(1, message.len(), sent),
             Some(Transmit::Batch(batch)) => {
@@ -315,12 +315,12 @@ impl Session {
             && self.pongs.is_none()
             && self.asking != Asking::Due
             && !self.keeps_less()
-            && self.send_buffer.may_hand(self.buffer) > 0
+            && self.send_buffer.send_credit(self.buffer) > 0
             && self.ack_at().is_none_or(|at| at > now);
         if !only_data {
             return None;
         }
-        let replayed = self.send_buffer.last() <= self.send_buffer.sent();
+        let replayed = self.send_buffer.accepted() <= self.send_buffer.sent();
         let message = self.send_buffer.next_lone()?;
         self.sent.frames += 1;
         self.sent.bytes += message.len() as u64;

@@ -1,4 +1,4 @@
-//! A [`SendBuffer`] as plain data, and back.
+//! Conversion of a [`SendBuffer`] to and from plain data.
 
 use super::super::config::Mode;
 use super::super::snapshot::{Outgoing, Run, Unacknowledged};
@@ -7,13 +7,13 @@ use super::super::span_queue::SpanQueue;
 use super::SendBuffer;
 
 impl SendBuffer {
-    /// The numbers.
+    /// The counts, for a snapshot.
     pub(in super::super) fn outgoing(&self) -> Outgoing {
         Outgoing {
             accepted: self.accepted,
             cursor: match self.mode {
                 Mode::Session => self.cursor,
-                // The next socket is sent what this one has not wholly written.
+                // Frames that this socket has not written completely are sent to the next one.
                 Mode::Plain => self.before_kept(),
             },
             sent: self.sent,
@@ -22,16 +22,16 @@ impl SendBuffer {
         }
     }
 
-    /// What there is beside the numbers.
+    /// The kept frames and everything else that is not a count, for a snapshot.
     pub(in super::super) fn unacknowledged_frames(&self) -> Unacknowledged {
-        // Every field is named, so that a new one cannot be forgotten.
+        // Naming every field makes the compiler report a new one that is missing here.
         let Self {
             mode: _,
-            // They follow from `kept` and `cursor`.
+            // Derived from `kept` and `cursor`.
             frames: _,
-            handed: _,
+            in_flight: _,
             bytes: _,
-            // `outgoing` has these.
+            // In `outgoing`.
             accepted: _,
             cursor: _,
             sent: _,
@@ -50,19 +50,19 @@ impl SendBuffer {
         }
     }
 
-    /// A buffer with these numbers, for a session without a socket. It keeps nothing.
+    /// Creates a buffer with these counts, for a session without a socket. It keeps no frames.
     pub(in super::super) fn with_outgoing(mode: Mode, outgoing: Outgoing) -> Self {
         let Outgoing { accepted, cursor, sent, acknowledged, dropped } = outgoing;
         Self { accepted, cursor, sent, acked: acknowledged, dropped, ..Self::new(mode) }
     }
 
-    /// Adds what there is beside the numbers to a buffer that keeps nothing yet.
+    /// Adds the [unacknowledged frames](Self::unacknowledged_frames) of a snapshot to a buffer that keeps none.
     pub(in super::super) fn add_unacknowledged(&mut self, unacknowledged: Unacknowledged) {
         let Unacknowledged { kept, evicted_in_flight, deliveries, abandoned } = unacknowledged;
         for Run { first, messages } in kept {
             for (number, message) in (first..).zip(messages) {
                 self.frames += 1;
-                self.handed += u32::from(number <= self.cursor);
+                self.in_flight += u32::from(number <= self.cursor);
                 self.bytes += message.len();
                 self.kept.push_back(Span::direct(message).numbered(number));
             }
@@ -73,7 +73,7 @@ impl SendBuffer {
     }
 }
 
-/// The kept messages, joined where their numbers follow each other.
+/// The kept messages, grouped into runs of consecutive numbers.
 fn runs(kept: &SpanQueue) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for span in kept.iter_from(0) {

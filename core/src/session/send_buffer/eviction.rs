@@ -1,0 +1,58 @@
+//! Eviction of frames for which there is no capacity.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Gap;
+
+use super::super::config::Mode;
+use super::SendBuffer;
+
+/// Frames that were evicted after they were sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct EvictedInFlight {
+    /// The range of numbers that contains them.
+    pub range: Gap,
+    /// How many they are. All other frames in the range were evicted before they were sent.
+    pub frames: u64,
+}
+
+impl EvictedInFlight {
+    /// An upper limit for how many of them come after `received`. Exact positions within the range are not stored.
+    pub(super) fn after(&self, received: u64) -> u64 {
+        self.frames.min(self.range.to.saturating_sub(received))
+    }
+}
+
+impl SendBuffer {
+    /// Evicts the oldest frame; returns `false` if there is none to evict.
+    ///
+    /// In plain mode only unsent frames are evicted: a frame that is being written no longer counts against the buffer, and
+    /// the socket has its bytes already.
+    pub(in super::super) fn evict_oldest(&mut self) -> bool {
+        let (index, offset) = match self.mode {
+            Mode::Session => (0, 0),
+            Mode::Plain => self.first_after(self.cursor),
+        };
+        let Some(span) = self.kept.get(index) else {
+            return false;
+        };
+        let number = span.first() + u64::from(offset);
+        self.bytes -= span.message(offset).len();
+        self.frames -= 1;
+        self.kept.remove_message(index, offset);
+        if number <= self.cursor {
+            self.in_flight -= 1;
+            let (from, frames) =
+                self.evicted_in_flight.as_ref().map_or((number, 0), |old| (old.range.from, old.frames));
+            self.evicted_in_flight =
+                Some(Box::new(EvictedInFlight { range: Gap::new(from, number), frames: frames + 1 }));
+        } else {
+            self.dropped += 1;
+            if let Some(deliveries) = &mut self.deliveries {
+                deliveries.dropped(number);
+            }
+        }
+        true
+    }
+}
