@@ -120,7 +120,7 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
         let end = self.read(cx, session, codec);
         if end.is_ready() {
             // Until now the session had to assume that this socket may still report written frames.
-            session.drive(|session| session.handle_left(self.epoch));
+            session.drive(|session| session.handle_detached(self.epoch));
         }
         end
     }
@@ -140,7 +140,7 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
         }
         let wrote = self.write(cx, session, codec, now());
         if let WriteProgress::End(_) = wrote {
-            session.drive(|session| session.handle_left(self.epoch));
+            session.drive(|session| session.handle_detached(self.epoch));
         }
         wrote
     }
@@ -205,7 +205,7 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
                     // Another socket may have taken over since the last access. Its epoch is newer, so the session has ignored
                     // this frame; reading further ones would be in vain.
                     let goes_on =
-                        session.wants_read() && session.standing(epoch) == AttachmentState::Attached;
+                        session.wants_read() && session.attachment_state(epoch) == AttachmentState::Attached;
                     *paused = !goes_on;
                     if goes_on { Flow::Continue } else { Flow::Pause }
                 })
@@ -239,7 +239,7 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
                 session.drive(|session| session.handle_violation(epoch, frame));
             }
         }
-        match session.drive(|session| session.standing(epoch)) {
+        match session.drive(|session| session.attachment_state(epoch)) {
             AttachmentState::Attached => Poll::Pending,
             AttachmentState::Leave(frame) => Poll::Ready(Detach::Leave(frame)),
             AttachmentState::Gone => Poll::Ready(Detach::Gone),
@@ -341,7 +341,7 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
         session.handle_written(epoch, written.data, written.bytes, pending, now);
         if let Poll::Ready(Err(error)) = flushed {
             session.handle_lost(epoch, DropReason::Io(error.kind()), now);
-            return match session.standing(epoch) {
+            return match session.attachment_state(epoch) {
                 // Not even a close frame can be written any more, whatever the session wanted to send.
                 AttachmentState::Attached => WriteProgress::Enough { again: false, blocked: false },
                 AttachmentState::Leave(_) | AttachmentState::Gone => WriteProgress::End(Detach::Gone),
@@ -350,15 +350,15 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
         // Reading may have stopped for answers that are written now, or for events that the application has taken: nothing else
         // wakes the driver to read again. Nor does anything when the socket was detached meanwhile: by a takeover, or because
         // the codec could not represent a control frame.
-        let again =
-            session.standing(epoch) != AttachmentState::Attached || (self.paused && session.wants_read());
+        let again = session.attachment_state(epoch) != AttachmentState::Attached
+            || (self.paused && session.wants_read());
         WriteProgress::Enough { again, blocked: session.is_blocked() && !was_blocked }
     }
 
     /// Takes frames from the session while the transport has capacity, up to the first control frame.
     fn fill(&mut self, session: &mut Session, now: Instant) -> Filled {
         let transport = &mut self.transport;
-        match session.standing(self.epoch) {
+        match session.attachment_state(self.epoch) {
             AttachmentState::Attached => {}
             AttachmentState::Leave(frame) => return Filled::Done(WriteProgress::End(Detach::Leave(frame))),
             AttachmentState::Gone => return Filled::Done(WriteProgress::End(Detach::Gone)),

@@ -44,7 +44,7 @@ impl Session {
         if !self.is_open() {
             return;
         }
-        if reason.discards_inbox() {
+        if reason.discards_events() {
             self.discard_events();
         }
         self.ahead = None;
@@ -68,13 +68,13 @@ impl Session {
     /// The acknowledgement that is still due before a close frame, if the peer can receive one.
     fn last_ack(&mut self) -> Option<u64> {
         let speaks = self.config.mode == Mode::Session && self.opened && !self.close_sent();
-        (speaks && (self.receiver.has_news() || self.asked)).then(|| self.tell())
+        (speaks && (self.receiver.has_unreported() || self.asked)).then(|| self.report_received())
     }
 
     /// Marks all received frames as reported to the peer, and returns their count.
-    pub(super) fn tell(&mut self) -> u64 {
+    pub(super) fn report_received(&mut self) -> u64 {
         self.asked = false;
-        self.receiver.tell()
+        self.receiver.report()
     }
 
     /// Whether our close frame was sent to the attached socket; nothing may follow it.
@@ -111,7 +111,7 @@ impl Session {
         }
         let ack = self.last_ack();
         if self.config.side == Side::Client {
-            self.heed(frame.as_ref(), end.is_some());
+            self.apply_close(frame.as_ref(), end.is_some());
         }
         match end {
             Some(reason) => self.end(reason),
@@ -137,7 +137,7 @@ impl Session {
     }
 
     /// Client: applies what the server's close frame says about reconnecting.
-    fn heed(&mut self, frame: Option<&CloseFrame>, is_end: bool) {
+    fn apply_close(&mut self, frame: Option<&CloseFrame>, is_end: bool) {
         let Some(frame) = frame else {
             return;
         };
@@ -166,7 +166,7 @@ impl Session {
             Some(closing) if closing.reason.outlasts(&reason) => closing.reason,
             _ => reason,
         };
-        if reason.discards_inbox() {
+        if reason.discards_events() {
             self.discard_events();
         }
         self.ahead = None;

@@ -2,7 +2,7 @@
 //!
 //! The format has no names, no types and no version, so only the code that wrote a value can read it. Zeros at the end of a value are
 //! left out; `None`, `false` and the first variant of an enum are zeros, too. Structs may contain structs, options, and enums without
-//! fields; lists, text and all else is not supported.
+//! fields. Other types, such as lists and text, are not supported.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use serde::de::{self, DeserializeSeed, IntoDeserializer, Visitor};
 use serde::ser::{self, Impossible};
 use serde::{Deserialize, Serialize, forward_to_deserialize_any};
 
-/// The value has a part that the format does not support, or its type does not accept what was read.
+/// The value contains an unsupported type, or the bytes are not a value of the expected type.
 #[derive(Debug)]
 pub(super) struct Error;
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a value of small numbers")
+        f.write_str("not a struct of numbers")
     }
 }
 

@@ -178,7 +178,7 @@ impl CloseReason {
     }
 
     /// Whether our own side chose to stop, so that undelivered events are discarded.
-    pub(super) fn discards_inbox(&self) -> bool {
+    pub(super) fn discards_events(&self) -> bool {
         matches!(self, Self::Local(_) | Self::Kicked | Self::HandlerPanicked)
     }
 }

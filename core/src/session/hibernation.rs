@@ -32,7 +32,7 @@ impl Session {
         Some(Hibernated {
             config: self.config.clone(),
             identity: self.identity.clone(),
-            progress: compact::to_bytes(&self.progress(reference)).expect("it has numbers alone"),
+            progress: compact::to_bytes(&self.progress(reference)).expect("progress consists of numbers"),
         })
     }
 }
@@ -41,17 +41,17 @@ impl Hibernated {
     /// Restores the session.
     pub fn wake(&self) -> Session {
         let reference = *REFERENCE.get().expect("a session hibernates before one wakes");
-        let progress: Progress = compact::from_bytes(&self.progress).expect("it was written from one");
+        let progress: Progress = compact::from_bytes(&self.progress).expect("`hibernate` wrote it");
         let since = reference - progress.suspended_for.unwrap_or_default();
         Session::with_progress(progress, self.identity.clone(), self.config.clone(), since)
     }
 }
 
-/// When hibernated sessions count as snapshot: a moment after all others, because a snapshot has only durations into the past. They have
-/// nothing else in common with it: a woken session has the times that it had.
+/// The time to which the durations in every [`Hibernated`] refer. It lies after all suspensions, because a [`Progress`] can only
+/// express times in the past. Waking subtracts the duration again, so the session gets its original times back.
 static REFERENCE: OnceLock<Instant> = OnceLock::new();
 
-/// How long after the first hibernation that is: 100 years.
+/// How long after the first suspension [`REFERENCE`] lies: 100 years.
 const AHEAD: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 #[cfg(test)]
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_began_before_or_after_any_other_ends_as_before() {
+    fn windows_end_at_the_same_time_after_waking() {
         let now = Instant::now();
         for nanos in [0, 1, 999, 1_000_000_000, 86_400_000_000_000] {
             let distance = Duration::from_nanos(nanos);
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn why_a_session_was_not_resumed_outlives_a_rest() {
+    fn hibernation_keeps_why_a_session_was_lost() {
         let now = Instant::now();
         for lost in [None, Some(LostReason::Codec), Some(LostReason::Identity), Some(LostReason::Unknown)] {
             assert_eq!(suspended(lost, now).hibernate().unwrap().wake().lost(), lost);

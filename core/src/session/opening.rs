@@ -38,7 +38,7 @@ impl Session {
             self.identity.as_ref().expect("a server's session in session mode is created with its identity");
         let mut open = Open::new(identity.token.clone(), &*identity.id, &*identity.room);
         open.resumed = self.resumed > 0;
-        open.received = self.tell();
+        open.received = self.report_received();
         // A JavaScript peer has to be able to represent even an unlimited window.
         let window = self.config.resume_window.as_millis().min(MAX_COUNT.into());
         open.window_ms = u64::try_from(window).expect("53 bits fit into a u64");
@@ -65,7 +65,7 @@ impl Session {
                 Err(beyond) => return Err(beyond.into()),
             }
             self.send_buffer.rewind(open.received);
-            self.receiver.tell();
+            self.receiver.report();
         } else {
             if open.received != 0 {
                 return Err(Violation("a fresh session has a `received` other than 0"));

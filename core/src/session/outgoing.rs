@@ -1,4 +1,4 @@
-//! What the application hands over, and what the attached socket is to write.
+//! Outgoing data frames: accepted from the application, written to the attached socket.
 
 use std::time::Instant;
 
@@ -13,17 +13,17 @@ use super::timeout::Ping;
 use super::transmit::Transmit;
 use super::{CloseReason, Delivery, Epoch, Mode, Session, SessionState, Side};
 
-/// What to do with a frame for which the buffer has no room.
+/// What to do with a frame that exceeds the capacity of the send buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// Refuse it: the caller gets an error, nothing is queued.
+    /// Refuse the frame: the caller gets an error, and nothing is queued.
     Reject,
-    /// Give up the oldest frame that is kept, and tell the peer where it misses it.
+    /// Evict the oldest kept frame. The peer receives a gap in its place, unless it has received the frame.
     DropOldest,
-    /// Give up the new frame itself, and tell the peer.
+    /// Drop the new frame. The peer receives a gap in its place.
     DropNewest,
-    /// End the session with 1013: the peer is too slow. Its client comes back, and learns that the session is no more.
+    /// End the session with 1013, because the peer is too slow. Its client reconnects and learns that the session is lost.
     Disconnect,
 }
 
@@ -35,7 +35,7 @@ pub enum Refused {
     Full,
     /// The session has ended, or is closing.
     Closed,
-    /// The buffer was full, and the frame was given up: [`Overflow::DropNewest`]. It has a number; the peer is told of a gap.
+    /// The buffer was full, and the frame was dropped ([`Overflow::DropNewest`]). It has a number, and the peer receives a gap.
     Dropped,
     /// The message is larger than the peer accepts. It has no number.
     TooBig {
@@ -61,16 +61,17 @@ pub struct Sent {
 }
 
 impl Session {
-    /// Accepts a data frame: an encoded message, in whatever form the transport takes.
+    /// Accepts a data frame, encoded in the form that the transport takes, and returns its number.
     ///
     /// # Errors
-    /// Refuses it when the session is closing, and when the buffer is full and the policy says so.
+    /// Fails if the session is closing or has ended, if the peer does not accept a message of this size, or if the buffer is full
+    /// and the policy does not evict older frames.
     //= PROTOCOL.md#R6.1: every accepted frame MUST be delivered… exactly once and in the order of the sends
     pub fn send(&mut self, message: Bytes, overflow: Overflow) -> Result<u64, Refused> {
         self.accept(message.len(), overflow, || message)
     }
 
-    /// The same for a message of `size` bytes that is made once it is accepted.
+    /// Like [`Self::send`], for a message of `size` bytes that is built only once it is accepted.
     ///
     /// # Errors
     /// As [`Self::send`].
@@ -84,8 +85,8 @@ impl Session {
         Ok(self.send_buffer.push(message()))
     }
 
-    /// Accepts one message of a segment that other sessions send, too. Neighbours in a segment that
-    /// are sent one after the other are kept as one span, and come out of [`Self::poll_transmit`] as one batch.
+    /// Accepts one message of a segment that other sessions send, too. Neighbours in a segment that are sent consecutively are
+    /// kept as one span, and [`Self::poll_transmit`] returns them as one batch.
     ///
     /// A message that is larger than the peer accepts becomes a gap in this session; others still get it.
     ///
@@ -104,13 +105,13 @@ impl Session {
         }
     }
 
-    /// Accepts all messages of a span but the first `skip`, if all fit without evicting anything. Otherwise changes nothing and
+    /// Accepts all messages of a span except the first `skip`, if they all fit without an eviction. Otherwise changes nothing and
     /// returns `false`.
     #[must_use = "the messages have to be sent one by one instead"]
     pub fn offer_span(&mut self, span: &Span, skip: u32) -> bool {
         let (frames, bytes) = (span.len() - skip, span.bytes(skip));
         let accepts = self.is_open()
-            && self.has_room_for(frames as usize, bytes)
+            && self.has_capacity_for(frames as usize, bytes)
             && (self.fits_peer(bytes) || span.singles(skip).all(|message| self.fits_peer(message.bytes(0))));
         if accepts {
             self.send_buffer.append(span, skip, bytes);
@@ -123,7 +124,7 @@ impl Session {
             return Err(Refused::Closed);
         }
         self.check_size(size)?;
-        while !self.has_room_for(1, size) {
+        while !self.has_capacity_for(1, size) {
             if overflow != Overflow::DropOldest || !self.send_buffer.evict_oldest() {
                 return Err(self.overflow(overflow));
             }
@@ -143,11 +144,11 @@ impl Session {
         Err(Refused::TooBig { size: ws::payload_len(framed), limit: self.peer_max as usize })
     }
 
-    /// Where all sessions together keep as much as they may: a frame of this size has to take the place of others of this
-    /// session. To be called before it is sent.
+    /// Makes this session free `size` bytes for a new frame, when all sessions together have reached the memory limit. Must be
+    /// called before the frame is sent.
     ///
     /// # Errors
-    /// As [`Self::send`]. A frame for which not enough can be given up is dropped itself.
+    /// As [`Self::send`]. If too little can be evicted, the new frame is dropped.
     pub fn evict_for(&mut self, size: usize, overflow: Overflow) -> Result<(), Refused> {
         if !self.is_open() {
             return Err(Refused::Closed);
@@ -164,9 +165,9 @@ impl Session {
         Ok(())
     }
 
-    /// There is no room for a frame.
+    /// Applies the policy to a frame that exceeds the capacity.
     fn overflow(&mut self, overflow: Overflow) -> Refused {
-        // There may be some when the peer has said what has arrived.
+        // An acknowledgement may free capacity.
         self.asking.want_any();
         match overflow {
             Overflow::Reject | Overflow::DropOldest => Refused::Full,
@@ -181,23 +182,22 @@ impl Session {
         }
     }
 
-    /// Wants to know what becomes of the frame that was accepted last. Session mode; in plain mode nobody will ever say.
-    ///
-    /// The peer is asked for its acknowledgement at once.
+    /// Watches the delivery of the frame that was accepted last, and requests an acknowledgement at once. Only for session mode,
+    /// because plain peers do not acknowledge.
     pub fn watch_last(&mut self) {
         self.send_buffer.watch_last();
         self.asking.want();
     }
 
-    /// What became of a frame for which [`Self::watch_last`] was called, by its number.
+    /// Returns the number and the outcome of a frame for which [`Self::watch_last`] was called.
     pub fn poll_delivery(&mut self) -> Option<(u64, Delivery)> {
         self.send_buffer.poll_delivery()
     }
 
-    /// Accepts a data frame that has no image in the peer's codec: in session mode the peer is told of a gap.
+    /// Accepts a data frame that cannot be represented in the peer's codec. In session mode, the peer receives a gap in its place.
     ///
     /// # Errors
-    /// Refuses it when the session is closing.
+    /// Fails if the session is closing or has ended.
     pub fn send_missing(&mut self) -> Result<u64, Refused> {
         if !self.is_open() {
             return Err(Refused::Closed);
@@ -205,40 +205,40 @@ impl Session {
         Ok(self.send_buffer.push_missing())
     }
 
-    /// Whether the application may send this frame here.
+    /// Whether the application may send this frame.
     pub fn may_send(&self, frame: &Frame) -> bool {
         //= PROTOCOL.md#R3.3: In session mode a side MUST refuse to send such an event for its application
         self.config.mode == Mode::Plain || !frame.is_reserved()
     }
 
-    /// Whether a message of this size would be accepted without giving anything up. One message that the peer accepts is, however
-    /// big.
+    /// Whether a message of this size would be accepted without an eviction. An empty buffer takes any message that the peer
+    /// accepts, regardless of its size.
     pub fn has_capacity(&self, size: usize) -> bool {
-        self.fits_peer(size) && self.has_room_for(1, size)
+        self.fits_peer(size) && self.has_capacity_for(1, size)
     }
 
-    fn has_room_for(&self, frames: usize, bytes: usize) -> bool {
+    fn has_capacity_for(&self, frames: usize, bytes: usize) -> bool {
         let occupied = self.send_buffer.occupied();
         occupied + frames <= self.buffer as usize
             && (occupied + frames == 1
                 || self.send_buffer.bytes().saturating_add(bytes) <= self.buffer_bytes())
     }
 
-    /// Whether the attached socket could take more than it was given, and half the buffer waits for it.
+    /// Whether half of the buffer is unsent although the attached socket is not blocked.
     pub fn is_falling_behind(&self) -> bool {
         2 * self.send_buffer.unsent() >= self.buffer as usize
             && self.state == SessionState::Connected
             && self.blocked.is_none()
     }
 
-    /// Whether the attached socket keeps up: it is not blocked, and less than half the buffer waits for it.
+    /// Whether the attached socket keeps up: it is not blocked, and less than half of the buffer is unsent.
     pub fn is_flowing(&self) -> bool {
         self.state == SessionState::Connected
             && self.blocked.is_none()
             && 2 * self.send_buffer.unsent() < self.buffer as usize
     }
 
-    /// Data frames that count against the buffer's bound.
+    /// Number of data frames that count against the buffer's limit.
     pub fn occupied(&self) -> usize {
         self.send_buffer.occupied()
     }
@@ -248,16 +248,16 @@ impl Session {
         self.send_buffer.bytes()
     }
 
-    /// Ends everything that was accepted and not delivered, and returns it: for a client that gives up.
+    /// Takes all accepted messages that are not known to be delivered, for a client that stops reconnecting.
     ///
-    /// What the application was not told of lost sessions comes first: it is older.
+    /// Messages of lost sessions whose loss was not reported come first, because they are older.
     pub fn take_unacknowledged(&mut self) -> Vec<Bytes> {
         let mut messages = self.unreported.take().map(|unreported| unreported.messages).unwrap_or_default();
         messages.extend(self.send_buffer.take_all());
         messages
     }
 
-    /// The next thing that the socket of `epoch` is to write.
+    /// Returns what the socket of `epoch` has to write next, and marks it as sent.
     pub fn poll_transmit(&mut self, epoch: Epoch, now: Instant) -> Option<Transmit> {
         if epoch != self.epoch || self.state != SessionState::Connected {
             return None;
@@ -285,9 +285,9 @@ impl Session {
             return Some(Transmit::Control(Control::Pong(value)));
         }
         if self.ack_at().is_some_and(|at| at <= now) {
-            return Some(Transmit::Control(Control::Ack(self.tell())));
+            return Some(Transmit::Control(Control::Ack(self.report_received())));
         }
-        // A client may have accepted more before it knew the buffer.
+        // Before `$open`, a client may have accepted more frames than the peer reads ahead.
         if self.send_buffer.must_wait_for_ack(self.buffer) {
             return self.transmit_sync();
         }
@@ -328,7 +328,7 @@ impl Session {
         Some(message)
     }
 
-    /// Frames were handed; before them the last that was ever handed was `sent`.
+    /// Counts frames as sent. Frames up to `sent`, the last number sent before them, are replayed.
     fn count_sent(&mut self, frames: u64, bytes: usize, sent: u64) {
         self.sent.frames += frames;
         self.sent.bytes += bytes as u64;

@@ -25,9 +25,9 @@ pub(super) struct Receiver {
     /// The part of `received` that was not yet reported to the peer by `$ack`, in a resume offer or in `$open`, and its bytes.
     /// Both saturate.
     unreported: u32,
-    untold_bytes: u32,
+    unreported_bytes: u32,
     /// When the oldest unreported data frame arrived.
-    oldest_untold: Option<Instant>,
+    oldest_unreported: Option<Instant>,
 }
 
 impl Receiver {
@@ -37,7 +37,7 @@ impl Receiver {
         Self { received, ..Self::default() }
     }
 
-    /// The counts. Together with what the next socket reports anyway, they are all that matters while no socket is attached.
+    /// The counts. A session without a socket needs nothing else of its receiver.
     pub(super) fn counts(&self) -> ReceivedCounts {
         self.received
     }
@@ -45,7 +45,7 @@ impl Receiver {
     /// Counts a data frame of `size` bytes as received.
     pub(super) fn count_frame(&mut self, size: usize, now: Instant) {
         self.received.bytes = self.received.bytes.saturating_add(size as u64);
-        self.untold_bytes = self.untold_bytes.saturating_add(clamp(size as u64));
+        self.unreported_bytes = self.unreported_bytes.saturating_add(clamp(size as u64));
         self.count(1, now);
     }
 
@@ -60,7 +60,7 @@ impl Receiver {
     fn count(&mut self, frames: u64, now: Instant) {
         self.received.frames += frames;
         self.unreported = self.unreported.saturating_add(clamp(frames));
-        self.oldest_untold.get_or_insert(now);
+        self.oldest_unreported.get_or_insert(now);
     }
 
     pub(super) fn received(&self) -> u64 {
@@ -70,20 +70,21 @@ impl Receiver {
     /// When an acknowledgement is due: immediately once a quarter of the peer's buffer is unreported, otherwise `delay` after
     /// the oldest unreported frame arrived.
     pub(super) fn ack_at(&self, buffer: u32, buffer_bytes: u32, delay: Duration) -> Option<Instant> {
-        let oldest = self.oldest_untold?;
-        let enough = self.unreported >= (buffer / 4).max(1) || self.untold_bytes >= (buffer_bytes / 4).max(1);
+        let oldest = self.oldest_unreported?;
+        let enough =
+            self.unreported >= (buffer / 4).max(1) || self.unreported_bytes >= (buffer_bytes / 4).max(1);
         Some(if enough { oldest } else { oldest + delay })
     }
 
     /// Marks everything received so far as reported to the peer, and returns the count.
-    pub(super) fn tell(&mut self) -> u64 {
-        (self.unreported, self.untold_bytes) = (0, 0);
-        self.oldest_untold = None;
+    pub(super) fn report(&mut self) -> u64 {
+        (self.unreported, self.unreported_bytes) = (0, 0);
+        self.oldest_unreported = None;
         self.received.frames
     }
 
     /// Whether the peer has not been informed of the latest count.
-    pub(super) fn has_news(&self) -> bool {
+    pub(super) fn has_unreported(&self) -> bool {
         self.unreported > 0
     }
 }
@@ -96,7 +97,7 @@ mod tests {
     const MANY: u32 = u32::MAX;
 
     #[test]
-    fn acknowledges_after_a_quarter_of_the_buffer_at_once() {
+    fn acknowledges_after_a_quarter_of_the_buffer() {
         let now = Instant::now();
         let mut receiver = Receiver::default();
         receiver.count_frame(1, now);
@@ -105,11 +106,11 @@ mod tests {
         assert_eq!(receiver.ack_at(8, MANY, DELAY), Some(now));
         assert_eq!(receiver.ack_at(11, MANY, DELAY), Some(now), "a quarter is rounded down");
         assert_eq!(receiver.ack_at(12, MANY, DELAY), Some(now + DELAY));
-        assert_eq!(receiver.tell(), 2);
+        assert_eq!(receiver.report(), 2);
     }
 
     #[test]
-    fn acknowledges_after_a_quarter_of_the_bytes_at_once() {
+    fn acknowledges_after_a_quarter_of_the_bytes() {
         let now = Instant::now();
         let mut receiver = Receiver::default();
         receiver.count_frame(99, now);
@@ -118,29 +119,29 @@ mod tests {
         assert_eq!(receiver.ack_at(1000, 400, DELAY), Some(now));
         assert_eq!(receiver.ack_at(1000, 403, DELAY), Some(now), "a quarter is rounded down");
         assert_eq!(receiver.ack_at(1000, 404, DELAY), Some(now + DELAY));
-        receiver.tell();
+        receiver.report();
         receiver.count_frame(99, now);
-        assert_eq!(receiver.ack_at(1000, 400, DELAY), Some(now + DELAY), "counted anew");
+        assert_eq!(receiver.ack_at(1000, 400, DELAY), Some(now + DELAY), "the count restarts");
     }
 
     #[test]
-    fn counts_bytes_and_frames_beyond_what_it_can_as_many() {
+    fn counters_saturate() {
         let now = Instant::now();
         let mut receiver = Receiver::default();
         receiver.count_gap((1 << 53) - 1, now);
         receiver.count_frame(usize::MAX, now);
         receiver.count_frame(usize::MAX, now);
         assert_eq!(receiver.ack_at(u32::MAX, u32::MAX, DELAY), Some(now));
-        assert_eq!((receiver.tell(), receiver.counts().gaps), ((1 << 53) + 1, (1 << 53) - 1));
+        assert_eq!((receiver.report(), receiver.counts().gaps), ((1 << 53) + 1, (1 << 53) - 1));
     }
 
     #[test]
-    fn bytes_beyond_the_most_count_as_the_most() {
+    fn unreported_counters_saturate_but_totals_do_not() {
         let now = Instant::now();
         let mut receiver = Receiver::default();
         receiver.count_frame(u32::MAX as usize, now);
         receiver.count_frame(1, now);
-        assert_eq!(receiver.untold_bytes, u32::MAX);
+        assert_eq!(receiver.unreported_bytes, u32::MAX);
         assert_eq!(receiver.counts().bytes, 1 << 32, "all of them");
         receiver.count_gap(u32::MAX.into(), now);
         assert_eq!(receiver.unreported, u32::MAX);
@@ -151,9 +152,9 @@ mod tests {
         let mut receiver = Receiver::default();
         assert_eq!(receiver.ack_at(1, 1, DELAY), None);
         receiver.count_frame(1, Instant::now());
-        receiver.tell();
+        receiver.report();
         assert_eq!(receiver.ack_at(1, 1, DELAY), None);
-        assert!(!receiver.has_news());
+        assert!(!receiver.has_unreported());
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Segment {
         (end((index + count).checked_sub(1)) - end(index.checked_sub(1))) as usize
     }
 
-    /// The next thing to write: `count` messages from `index` on, joined where they are several.
+    /// The `count` messages from `index` on, as something to write: joined if there are several.
     pub(super) fn transmit(&self, index: u32, count: u32) -> Transmit {
         if count == 1 {
             return Transmit::Data(self.message(index).clone());

@@ -19,9 +19,9 @@ const MAX_BYTES: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub struct SegmentWriter {
     segment: Weak<Segment>,
-    /// Messages in the last segment.
+    /// Number of messages in the current segment.
     len: usize,
-    /// Their bytes.
+    /// Bytes of these messages.
     bytes: usize,
 }
 
@@ -84,7 +84,7 @@ mod tests {
         let mut writer = SegmentWriter::default();
         let spans: Vec<_> = (0..200).map(|n| writer.push(message(n))).collect();
         let last = segment(&spans[199]);
-        let Transmit::Batch(batch) = last.transmit(2, 3) else { panic!("they are three") };
+        let Transmit::Batch(batch) = last.transmit(2, 3) else { panic!("three messages are a batch") };
         assert_eq!((&batch.bytes[..], &batch.ends[..]), (&b"193194195"[..], &[3, 6, 9][..]));
         assert_eq!(batch.frames().collect::<Vec<_>>(), [message(193), message(194), message(195)]);
         assert_eq!(last.transmit(8, 1), Transmit::Data(message(199)));
@@ -92,12 +92,12 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_all_ask_for_is_joined_once() {
+    fn a_batch_for_several_sessions_is_joined_once() {
         let mut writer = SegmentWriter::default();
         let spans = [0, 1, 2].map(|n| writer.push(message(n)));
         let [Transmit::Batch(a), Transmit::Batch(b)] = [(); 2].map(|()| segment(&spans[2]).transmit(0, 2))
         else {
-            panic!("they are two")
+            panic!("two messages are a batch")
         };
         assert_eq!(a.bytes.as_ptr(), b.bytes.as_ptr());
     }

@@ -10,8 +10,10 @@ use super::span::Span;
 use super::span_queue::SpanQueue;
 use super::transmit::Transmit;
 
+mod evicted;
+pub use evicted::EvictedInFlight;
+
 mod eviction;
-pub use eviction::EvictedInFlight;
 
 mod snapshot;
 

@@ -1,4 +1,4 @@
-//! Serialized forms of field types that have none of their own, for `#[serde(with = "..")]`.
+//! Serialized forms for field types that do not implement serde's traits, for `#[serde(with = "..")]`.
 
 /// A message: base64 in human-readable formats, bytes in others.
 pub(super) mod message {
@@ -72,7 +72,7 @@ pub(super) mod messages {
     }
 }
 
-/// A duration as a number of nanoseconds, which covers 584 years; longer ones are cut off there.
+/// A duration as a number of nanoseconds; saturates at 584 years.
 pub(super) mod nanos {
     use std::time::Duration;
 
@@ -87,7 +87,7 @@ pub(super) mod nanos {
     }
 }
 
-/// A duration or none, as [`nanos`].
+/// An optional duration, as [`nanos`].
 pub(super) mod nanos_or_none {
     use std::time::Duration;
 
@@ -173,7 +173,7 @@ pub(super) mod io_kind {
 
     use serde::{Deserialize, Deserializer, Serializer};
 
-    /// All that a name stands for.
+    /// The kinds that have a stable name.
     const KINDS: &[ErrorKind] = &[
         NotFound,
         PermissionDenied,
@@ -234,7 +234,7 @@ pub(super) mod io_kind {
         struct Kind(#[serde(with = "super")] ErrorKind);
 
         #[test]
-        fn a_kind_is_known_by_its_name() {
+        fn a_kind_reads_back_from_its_name() {
             for kind in KINDS {
                 let text = serde_json::to_string(&Kind(*kind)).unwrap();
                 assert_eq!(text, format!("\"{kind:?}\""));

@@ -29,22 +29,22 @@ const VERSION: u32 = 1;
 ///
 /// [`Session::snapshot`](crate::Session::snapshot) takes one, [`Session::from_snapshot`](crate::Session::from_snapshot) continues
 /// with it, in the same process or another. Between the two it can be serialized with any serde format: it contains no references
-/// and no points in time, only durations up to the moment in which it was taken. It holds the session's token and messages of both
-/// directions, so it has to be protected as they are.
+/// and no points in time, only durations up to the moment at which it was taken. It holds the session's token and messages of both
+/// directions, so it must be protected like them.
 ///
 /// # A session without its socket
-/// A socket does not survive its process, so a snapshot of a session with an attached socket is that of the same session after the
+/// A socket does not survive its process, so a snapshot of a session with an attached socket describes the same session after the
 /// socket was [cut](crate::Session::cut): [suspended](crate::SessionState::Suspended), or ended if it has no resume window. Frames and
 /// acknowledgements on their way are lost with the socket, and the resume replays them, as after any other loss. In plain mode, messages
-/// that the socket did not wholly write will be written again.
+/// that the socket did not write completely will be written again.
 ///
 /// # State
-/// A session with [`Self::ended`] is closed; another one with [`Progress::suspended_for`] is suspended; one with neither is new, which
-/// means that no socket has been attached to it yet.
+/// A session with [`Self::ended`] is closed. Any other session with [`Progress::suspended_for`] is suspended. A session with neither is
+/// new: no socket has been attached to it yet.
 ///
 /// # Serialized form
 /// A struct of structs with the names below; variants of enums have their Rust names in `snake_case`. Times are whole numbers of
-/// nanoseconds, in fields whose name ends in `_ns`. Human-readable formats have messages as base64, others as bytes. A suspended
+/// nanoseconds, in fields whose name ends in `_ns`. Messages are base64 in human-readable formats, bytes in others. A suspended
 /// session of a server that keeps one message, in JSON:
 ///
 /// ```json
@@ -66,7 +66,7 @@ pub struct SessionSnapshot {
     pub mode: Mode,
     /// Session mode: token, connection ID and room. `None` on a client before the first `$open`, and in plain mode.
     pub identity: Option<Arc<SessionIdentity>>,
-    /// How far the session has come, in numbers.
+    /// The counts and numbers of the session.
     pub progress: Progress,
     /// The frames that the peer may still need.
     pub unacknowledged: Unacknowledged,
@@ -74,7 +74,7 @@ pub struct SessionSnapshot {
     pub events: Vec<PendingEvent>,
     /// Why the last lost socket was lost. [Hibernation](crate::Hibernated) forgets it.
     pub dropped: Option<DropReason>,
-    /// The close that waits until accepted frames are delivered.
+    /// A close that waits until accepted frames are delivered.
     pub closing: Option<PendingClose>,
     /// Why the session has ended.
     pub ended: Option<CloseReason>,
@@ -88,8 +88,8 @@ pub struct SessionSnapshot {
     pub unreported: Option<Unreported>,
 }
 
-/// How far a session has come, in a [`SessionSnapshot`]: all that there is to a suspended session of a server that keeps no frames and
-/// has no events. [`Hibernated`](crate::Hibernated) holds nothing else.
+/// The counts and numbers of a session, in a [`SessionSnapshot`]. A suspended session of a server that keeps no frames and has no events
+/// consists of nothing else, so this is what [`Hibernated`](crate::Hibernated) stores.
 // Fields that are usually 0 come last, because `Hibernated` leaves out zeros at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -97,7 +97,7 @@ pub struct Progress {
     /// How long the session has been without a socket. Remains set if the session ends while it is suspended.
     #[serde(rename = "suspended_for_ns", with = "serial::nanos_or_none")]
     pub suspended_for: Option<Duration>,
-    /// The sockets that the session has had.
+    /// Counts of the session's sockets.
     pub sockets: Sockets,
     /// The largest message that the peer accepts, in bytes; `None` if it has not announced a limit.
     pub max_message: Option<u32>,
@@ -112,7 +112,7 @@ pub struct Progress {
     pub lost: Option<LostReason>,
 }
 
-/// The sockets that a session has had, in a [`SessionSnapshot`].
+/// Counts of a session's sockets, in a [`SessionSnapshot`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Sockets {
@@ -186,7 +186,7 @@ pub struct PendingClose {
 pub struct Announced {
     /// Number of data frames that the server keeps: 1 to 65,536.
     pub buffer_frames: u32,
-    /// Number of their bytes, at least 1. A number above `u32::MAX` is `u32::MAX`.
+    /// Number of bytes that the server keeps: at least 1, capped at `u32::MAX`.
     pub buffer_bytes: u32,
 }
 

@@ -125,14 +125,14 @@ impl Session {
 
     fn announce_drop(&mut self, why: DropReason) {
         // A client that has not reported this socket as connected or restored has no drop to report, either.
-        let told = self.opened || self.config.side == Side::Server;
-        if self.closing.is_none() && told {
+        let was_reported = self.opened || self.config.side == Side::Server;
+        if self.closing.is_none() && was_reported {
             self.events.push(Event::Dropped(why));
         }
     }
 
     /// The relation of the socket of `epoch` to the session.
-    pub fn standing(&self, epoch: Epoch) -> AttachmentState {
+    pub fn attachment_state(&self, epoch: Epoch) -> AttachmentState {
         if epoch != self.epoch {
             //= PROTOCOL.md#R5.18: close the older socket with 4000 `taken over`
             return AttachmentState::Leave(CloseFrame::from_static(4000, "taken over"));
@@ -151,7 +151,7 @@ impl Session {
     }
 
     /// Records that the driver has dropped a socket, after its last [`Self::handle_written`].
-    pub fn handle_left(&mut self, epoch: Epoch) {
+    pub fn handle_detached(&mut self, epoch: Epoch) {
         if epoch == self.epoch && self.state == SessionState::Suspended {
             self.send_buffer.detach();
         }
@@ -184,12 +184,12 @@ impl Session {
         self.note_drop(why.clone());
         self.blocked = None;
         self.pongs = None;
-        let keeps = self.outlives_socket();
-        if self.closing.is_some() && (!keeps || self.send_buffer.unacknowledged() == 0) {
+        let outlives_socket = self.outlives_socket();
+        if self.closing.is_some() && (!outlives_socket || self.send_buffer.unacknowledged() == 0) {
             self.end_closing();
             return;
         }
-        if !keeps {
+        if !outlives_socket {
             // No socket can resume this session, so the peer cannot send the read-ahead frames again.
             self.count_all_ahead();
             self.end(CloseReason::TransportLost(why));

@@ -9,9 +9,9 @@ use super::transmit::Transmit;
 
 /// Consecutive messages: at least one.
 ///
-/// A room log numbers them by their offset in the log, a session by their sequence number, and each moves a span into its own
-/// numbers as it takes it over. A session that is sent messages that are neighbours in a segment keeps them as one span, which
-/// costs as much as one message, and sends them in one piece.
+/// A room log numbers messages by their offset in the log, a session by their sequence number, so a span is renumbered when it
+/// moves from the log to a session. A session keeps consecutive messages of one segment as a single span, which takes no more
+/// memory than one message, and sends them in one write.
 #[derive(Debug, Clone)]
 pub struct Span {
     /// The number of the first message.
@@ -26,9 +26,9 @@ pub struct Span {
 /// Where the messages of a span are stored.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
-    /// One message of this session alone.
+    /// One message that no other session uses.
     Direct(Bytes),
-    /// In a segment that other sessions use, too.
+    /// A segment that several sessions use.
     Shared(Arc<Segment>),
 }
 
@@ -43,16 +43,16 @@ impl Span {
         Self { first: 0, len: 1, index, source: Source::Shared(segment) }
     }
 
-    /// The same messages under other numbers.
+    /// Renumbers the messages, from `first` on.
     #[must_use]
     pub fn numbered(self, first: u64) -> Self {
         Self { first, ..self }
     }
 
-    /// The messages before this number, which must be inside the span.
+    /// The messages with numbers below `end`, which must be above the first number.
     #[must_use]
     pub fn before(&self, end: u64) -> Self {
-        let len = u32::try_from(end - self.first).expect("the number is inside the span");
+        let len = u32::try_from(end - self.first).expect("the number is above the first");
         Self { len: len.min(self.len), ..self.clone() }
     }
 
@@ -80,7 +80,7 @@ impl Span {
         }
     }
 
-    /// The bytes of all messages but the first `skip`.
+    /// The bytes of all messages except the first `skip`.
     pub fn bytes(&self, skip: u32) -> usize {
         match &self.source {
             Source::Direct(message) => message.len(),
@@ -88,7 +88,7 @@ impl Span {
         }
     }
 
-    /// Each message but the first `skip`, as a span.
+    /// Each message except the first `skip`, as a span.
     pub fn singles(&self, skip: u32) -> impl Iterator<Item = Self> + '_ {
         let single = |offset| Self {
             first: self.first + u64::from(offset),
@@ -99,20 +99,20 @@ impl Span {
         (skip..self.len).map(single)
     }
 
-    /// Removes and returns the messages from `offset` on, which must not be 0; `None` where there are none.
+    /// Removes and returns the messages from `offset` on, which must not be 0; `None` if there are none.
     pub(super) fn split_off(&mut self, offset: u32) -> Option<Self> {
         let rest = self.without(offset, self.first + u64::from(offset));
         self.len = self.len.min(offset);
         rest
     }
 
-    /// The messages but the first `skip`, under other numbers; `None` where there are none.
+    /// The messages except the first `skip`, numbered from `first` on; `None` if there are none.
     pub(super) fn without(&self, skip: u32, first: u64) -> Option<Self> {
         let len = self.len.checked_sub(skip).filter(|len| *len > 0)?;
         Some(Self { first, len, index: self.index + skip, source: self.source.clone() })
     }
 
-    /// Whether the messages of `next` but the first `skip`, under numbers from `first` on, continue this span.
+    /// Whether the messages of `next` except the first `skip`, numbered from `first` on, continue this span.
     pub(super) fn is_continued_by(&self, next: &Self, skip: u32, first: u64) -> bool {
         let (Source::Shared(segment), Source::Shared(other)) = (&self.source, &next.source) else {
             return false;
@@ -131,7 +131,7 @@ impl Span {
         true
     }
 
-    /// The next thing to write: `count` messages from `offset` on.
+    /// The `count` messages from `offset` on, as something to write.
     pub(super) fn transmit(&self, offset: u32, count: u32) -> Transmit {
         match &self.source {
             Source::Direct(message) => Transmit::Data(message.clone()),

@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 use super::span::Span;
 
-/// Spans in ascending order of their numbers, which may have holes. Usually there is at most one: that one is stored in place, so that
-/// reading it costs no other cache line.
+/// Spans in ascending order of their numbers; numbers may be missing. Usually there is at most one span, so the first is stored
+/// inline: reading it touches no other cache line.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SpanQueue {
     first: Option<Span>,
-    /// Those after the first, where there are any.
+    /// All spans after the first; `None` if there are none.
     #[allow(clippy::box_collection, reason = "usually there are none, and each session has this field")]
     rest: Option<Box<VecDeque<Span>>>,
 }
@@ -51,8 +51,8 @@ impl SpanQueue {
         }
     }
 
-    /// Appends the messages of a span but the first `skip`, under numbers from `first` on. Extends the last span where they
-    /// continue it, which takes no count of the segment.
+    /// Appends the messages of a span except the first `skip`, numbered from `first` on. If they continue the last span, extends
+    /// it, which does not touch the segment's reference count.
     pub(crate) fn append(&mut self, span: &Span, skip: u32, first: u64) {
         match self.back_mut() {
             Some(last) if last.is_continued_by(span, skip, first) => last.len += span.len - skip,
@@ -96,7 +96,7 @@ impl SpanQueue {
         }
     }
 
-    /// Removes the message at this offset of the span at this index; those after it become a span of their own.
+    /// Removes the message at this offset of the span at this index; those after it become a separate span.
     pub(super) fn remove_message(&mut self, index: usize, offset: u32) {
         let Some(span) = self.get_mut(index) else { return };
         if offset > 0 {
@@ -124,11 +124,11 @@ impl SpanQueue {
             None => self.first = rest.and_then(VecDeque::pop_front),
             Some(index) => drop(rest.and_then(|rest| rest.remove(index))),
         }
-        // An idle session costs no buffers.
+        // Free the allocation, so that an idle session holds none.
         self.rest = self.rest.take().filter(|rest| !rest.is_empty());
     }
 
-    /// The index of the first span for which this does not hold; it holds for those before.
+    /// The index of the first span for which `holds` returns `false`; it returns `true` for all spans before that.
     pub(crate) fn partition_point(&self, mut holds: impl FnMut(&Span) -> bool) -> usize {
         match &self.first {
             Some(first) if holds(first) => {
@@ -168,7 +168,7 @@ mod tests {
         };
         let (mut spans, mut deque) = (SpanQueue::default(), VecDeque::new());
         for step in 0..10_000_u64 {
-            // Up and down: empty now and then.
+            // Alternately grows and shrinks, so that it is empty at times.
             match random(if step % 200 < 100 { 4 } else { 8 }) {
                 0 | 1 => {
                     spans.push_back(span(step));
@@ -198,7 +198,7 @@ mod tests {
             let index = random(deque.len() + 1);
             assert_eq!(spans.get(index).map(number), deque.get(index).copied());
             assert_eq!(spans.get_mut(index).map(|span| span.first), deque.get(index).copied());
-            assert_eq!(spans.rest.is_some(), deque.len() > 1, "no buffer where none is needed");
+            assert_eq!(spans.rest.is_some(), deque.len() > 1, "a single span needs no allocation");
         }
     }
 

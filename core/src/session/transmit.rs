@@ -12,13 +12,13 @@ use crate::{CloseFrame, Control};
 pub enum Transmit {
     /// A control frame, to be encoded with the session's codec.
     Control(Control),
-    /// A data frame, as it was handed to [`Session::send`](super::Session::send).
+    /// A data frame, as it was passed to [`Session::send`](super::Session::send).
     Data(Bytes),
     /// Consecutive data frames, as they were passed to [`Session::send_span`](super::Session::send_span).
     Batch(Batch),
     /// An RFC 6455 ping.
     Ping,
-    /// A close frame. The socket is read on until the peer answers with its own.
+    /// A close frame. Reading continues until the peer answers with its own.
     Close(CloseFrame),
 }
 

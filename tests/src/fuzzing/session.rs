@@ -270,7 +270,7 @@ impl World {
         let asks = frame.event() == "$sync"
             && self.config.mode == Mode::Session
             && self.session.is_opened()
-            && self.session.standing(epoch) == AttachmentState::Attached;
+            && self.session.attachment_state(epoch) == AttachmentState::Attached;
         let may_be_fresh = self.config.side == Side::Client && !self.session.is_opened();
         if let Err(violation) = self.session.handle_frame(epoch, frame, size, self.now) {
             self.session.handle_violation(epoch, CloseFrame::truncated(1002, violation.to_string()));
@@ -299,7 +299,7 @@ impl World {
             self.written = 0;
             self.under_way = 0;
             self.closes = false;
-            assert_eq!(self.session.standing(epoch), AttachmentState::Attached);
+            assert_eq!(self.session.attachment_state(epoch), AttachmentState::Attached);
         } else if kind & 1 == 0 {
             assert!(self.session.state() == SessionState::Closed || received.is_some());
         }
@@ -350,16 +350,16 @@ impl World {
             }
         }
         self.session.handle_written(epoch, usize::MAX, 2000, None, self.now);
-        if self.session.standing(epoch) == AttachmentState::Attached {
-            assert!(self.asked != Some(epoch) || self.closes, "a request is answered");
-            assert!(self.session.wants_read(), "no other task would wake it");
+        if self.session.attachment_state(epoch) == AttachmentState::Attached {
+            assert!(self.asked != Some(epoch) || self.closes, "who asks is answered");
+            assert!(self.session.wants_read(), "nobody else would wake it");
         }
     }
 
     fn written(&mut self, input: &mut Input<'_>) {
         let (frames, kind) = (usize::from(input.byte()), input.byte());
         let epoch = self.epoch(input);
-        let attached = self.session.standing(epoch) == AttachmentState::Attached;
+        let attached = self.session.attachment_state(epoch) == AttachmentState::Attached;
         self.session.handle_written(
             epoch,
             frames,
@@ -379,14 +379,18 @@ impl World {
         let (ack, answer) = self.session.handle_close(epoch, frame, self.now);
         assert_eq!(answer.map(|answer| answer.code), code, "the code comes back");
         assert!(ack.is_none_or(|count| count == self.session.counts().received));
-        assert_ne!(self.session.standing(epoch), AttachmentState::Attached, "it has announced its close");
+        assert_ne!(
+            self.session.attachment_state(epoch),
+            AttachmentState::Attached,
+            "it has said that it goes"
+        );
     }
 
     /// The driver has dropped a lost socket.
     fn leave(&mut self, input: &mut Input<'_>) {
         let epoch = self.epoch(input);
-        if self.session.standing(epoch) != AttachmentState::Attached {
-            self.session.handle_left(epoch);
+        if self.session.attachment_state(epoch) != AttachmentState::Attached {
+            self.session.handle_detached(epoch);
         }
     }
 

@@ -1,4 +1,4 @@
-//! The compact format.
+//! Round trips of the compact format.
 
 use super::*;
 
@@ -55,7 +55,7 @@ fn zeros_at_the_end_take_no_bytes() {
 }
 
 #[test]
-fn what_is_not_a_small_number_is_refused() {
+fn unsupported_types_are_refused() {
     assert!(to_bytes(&"text").is_err() && to_bytes(&-1).is_err() && to_bytes(&1.5).is_err());
     assert!(to_bytes(&[1]).is_err() && to_bytes(&(1, 2)).is_err());
     assert!(from_bytes::<String>(&[1, 2]).is_err() && from_bytes::<Vec<u8>>(&[1, 2]).is_err());

@@ -1,4 +1,4 @@
-//! Whether a snapshot can be that of a session: its bytes may have been damaged, or made up.
+//! Validation of snapshots, whose bytes may be damaged or forged.
 
 use std::fmt;
 
@@ -16,17 +16,17 @@ pub enum SnapshotError {
     Mismatch {
         /// The snapshot's side and mode.
         found: (Side, Mode),
-        /// The configuration's.
+        /// The configuration's side and mode.
         expected: (Side, Mode),
     },
     /// The session keeps more for its peer than the configuration allows.
     TooBig {
-        /// Number of messages.
+        /// Number of messages in the snapshot.
         frames: usize,
-        /// Their bytes.
+        /// Bytes of these messages.
         bytes: usize,
     },
-    /// The content cannot be that of a session: it was damaged, or made up. The text says what is wrong.
+    /// No session can have this content: it was damaged or forged. The text says what is wrong.
     Damaged(&'static str),
 }
 
@@ -49,14 +49,14 @@ impl fmt::Display for SnapshotError {
 
 impl std::error::Error for SnapshotError {}
 
-/// No session counts as far, and no sum of such numbers overflows.
+/// Maximum of all numbers: no real session counts that far, and sums of such numbers do not overflow.
 const MAX_NUMBER: u64 = 1 << 60;
 
-/// What a server's `buffer` can be, in frames.
+/// The valid range of a server's `buffer`, in frames.
 const BUFFERS: std::ops::RangeInclusive<u32> = 1..=65_536;
 
 impl SessionSnapshot {
-    /// Checks everything that the session relies on.
+    /// Checks all invariants that the session relies on.
     pub(super) fn check(&self, config: &SessionConfig) -> Result<(), SnapshotError> {
         let (found, expected) = ((self.side, self.mode), (config.side, config.mode));
         if found != expected {
@@ -64,8 +64,8 @@ impl SessionSnapshot {
         }
         let (progress, unacknowledged) = (&self.progress, &self.unacknowledged);
         let rules = [
-            (self.has_its_identity(), "`identity` does not fit side, mode and `announced`"),
-            (self.has_its_sockets(), "`sockets`, `suspended_for_ns` and `ended` contradict each other"),
+            (self.has_valid_identity(), "`identity` does not fit side, mode and `announced`"),
+            (self.has_valid_sockets(), "`sockets`, `suspended_for_ns` and `ended` contradict each other"),
             (progress.outgoing.is_ordered(self.mode, &unacknowledged.kept), "`outgoing` is not in order"),
             (
                 self.side == Side::Client || progress.outgoing.dropped <= progress.outgoing.accepted,
@@ -78,10 +78,13 @@ impl SessionSnapshot {
                 unacknowledged.is_between(&progress.outgoing),
                 "`kept` is not in order, or not between `acknowledged` and `accepted`",
             ),
-            (self.has_its_evicted(), "`evicted_in_flight` is not what is missing before `kept`"),
-            (self.awaits_accepted(), "`deliveries` are not in order, or of frames that were not accepted"),
+            (self.has_valid_evicted(), "`evicted_in_flight` is not a range of sent frames before `kept`"),
+            (
+                self.has_valid_deliveries(),
+                "`deliveries` are not in order, or of frames that were not accepted",
+            ),
             (self.events.iter().all(PendingEvent::is_possible), "an event is impossible"),
-            (self.ends_once(), "`ended`, `closing` and the event `closed` contradict each other"),
+            (self.has_valid_end(), "`ended`, `closing` and the event `closed` contradict each other"),
             (
                 self.side == Side::Client || !(self.retired || self.unreported.is_some()),
                 "a server's session is `retired` or has `unreported` losses",
@@ -93,7 +96,7 @@ impl SessionSnapshot {
         unacknowledged.check_limits(config)
     }
 
-    fn has_its_identity(&self) -> bool {
+    fn has_valid_identity(&self) -> bool {
         let has_identity = self.identity.is_some();
         let is_opened = match (self.side, self.mode) {
             (_, Mode::Plain) => return !has_identity && self.announced.is_none(),
@@ -105,7 +108,7 @@ impl SessionSnapshot {
                 .is_none_or(|limits| BUFFERS.contains(&limits.buffer_frames) && limits.buffer_bytes > 0)
     }
 
-    fn has_its_sockets(&self) -> bool {
+    fn has_valid_sockets(&self) -> bool {
         let (is_suspended, had_socket) =
             (self.progress.suspended_for.is_some(), self.progress.sockets.epoch > 0);
         let is_known =
@@ -113,7 +116,7 @@ impl SessionSnapshot {
         is_known && self.progress.sockets.epoch <= self.progress.sockets.reserved
     }
 
-    /// Numbers to which something is added, or that are added to each other.
+    /// All numbers that enter a sum.
     fn numbers(&self) -> impl Iterator<Item = u64> {
         let lost = |pending: &PendingEvent| match &pending.event {
             Event::Lost { dropped, .. } => *dropped,
@@ -135,7 +138,7 @@ impl SessionSnapshot {
         others.into_iter().chain(self.events.iter().map(lost))
     }
 
-    fn has_its_evicted(&self) -> bool {
+    fn has_valid_evicted(&self) -> bool {
         let Some(EvictedInFlight { range, frames }) = self.unacknowledged.evicted_in_flight else {
             return true;
         };
@@ -147,7 +150,7 @@ impl SessionSnapshot {
             && self.unacknowledged.kept.first().is_none_or(|run| run.first > range.to)
     }
 
-    fn awaits_accepted(&self) -> bool {
+    fn has_valid_deliveries(&self) -> bool {
         let Some(Deliveries { waiting, decided: _ }) = &self.unacknowledged.deliveries else {
             return true;
         };
@@ -155,7 +158,7 @@ impl SessionSnapshot {
             && waiting.back().is_none_or(|last| *last <= self.progress.outgoing.accepted)
     }
 
-    fn ends_once(&self) -> bool {
+    fn has_valid_end(&self) -> bool {
         let is_end = |pending: &PendingEvent| matches!(pending.event, Event::Closed(_));
         let end = self.events.iter().position(is_end);
         match &self.ended {
@@ -191,8 +194,8 @@ impl Unacknowledged {
             })
     }
 
-    /// In plain mode, the messages that a lost socket did not wholly write count no longer as its own, so more than the limits may
-    /// be kept.
+    /// Checks the limits in session mode. In plain mode a session can exceed them: messages that a lost socket did not write
+    /// completely count against the buffer again.
     fn check_limits(&self, config: &SessionConfig) -> Result<(), SnapshotError> {
         let messages = || self.kept.iter().flat_map(|run| &run.messages);
         let (frames, bytes) = (messages().count(), messages().map(|message| message.len()).sum());

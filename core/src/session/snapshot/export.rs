@@ -1,4 +1,4 @@
-//! A session becomes a snapshot.
+//! Takes snapshots of sessions.
 
 use std::time::Instant;
 
@@ -9,17 +9,17 @@ use super::{Announced, PendingClose, Progress, SessionSnapshot, Sockets, VERSION
 impl Session {
     /// Takes a snapshot of the session at `now`; the session itself does not change.
     ///
-    /// A session with an attached socket is in the snapshot as if the socket had been [cut](Self::cut) at `now`
-    /// ([`SessionSnapshot`]). Costs a copy of the pending events; messages are shared.
+    /// If a socket is attached, the snapshot is that of the session after the socket was [cut](Self::cut) at `now` (see
+    /// [`SessionSnapshot`]). Copies the pending events; messages are shared.
     pub fn snapshot(&self, now: Instant) -> SessionSnapshot {
         if self.state == SessionState::Connected {
             let mut detached = self.clone();
             detached.cut(now);
             return detached.snapshot(now);
         }
-        // Every field is named, so that a new one cannot be forgotten.
+        // Naming every field makes the compiler report a new one that is missing here.
         let Self {
-            // `progress` has these.
+            // In `progress`.
             epoch: _,
             sent: _,
             receiver: _,
@@ -29,9 +29,9 @@ impl Session {
             suspended_since: _,
             resumed: _,
             drops: _,
-            // It follows from `ended` and `suspended_since`.
+            // Derived from `ended` and `suspended_since`.
             state: _,
-            // They are about the attached socket. The next one resets them.
+            // State of the attached socket, which the next one resets.
             opened: _,
             ping: _,
             asking: _,
@@ -40,7 +40,7 @@ impl Session {
             blocked: _,
             ahead: _,
             last_heard: _,
-            // It follows from the configuration and what the peer keeps.
+            // Derived from the configuration and `peer_buffer`.
             buffer: _,
             config,
             closing,
@@ -78,7 +78,7 @@ impl Session {
         }
     }
 
-    /// The part of a snapshot that is numbers alone, for a session without a socket.
+    /// The counts and numbers of a session without a socket.
     pub(in super::super) fn progress(&self, now: Instant) -> Progress {
         Progress {
             suspended_for: self.suspended_since.map(|since| now.saturating_duration_since(since)),

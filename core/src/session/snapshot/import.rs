@@ -1,4 +1,4 @@
-//! A snapshot becomes a session.
+//! Restores sessions from snapshots.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,11 +11,11 @@ use super::super::{Epoch, Session, SessionConfig, SessionIdentity, SessionState}
 use super::{Announced, PendingClose, Progress, SessionSnapshot, SnapshotError, Sockets};
 
 impl Session {
-    /// Continues with the session of a [snapshot](Self::snapshot).
+    /// Restores the session of a [snapshot](Self::snapshot).
     ///
-    /// `now` is the moment in which the snapshot was taken, by the clock of this process: if a time has passed that counts against
-    /// the resume window, subtract it from the current time. The configuration may have other limits than before; the peer learns of
-    /// them from the next `$open`.
+    /// `now` is the time at which the snapshot was taken, on the clock of this process. If time has passed since then that counts
+    /// against the resume window, subtract it from the current time. The configuration may have other limits than before; the next
+    /// `$open` announces them to the peer.
     ///
     /// # Errors
     /// Fails if the configuration is for another side or mode, if the session keeps more messages than it allows, or if the content
@@ -70,7 +70,7 @@ impl Session {
         Ok(session)
     }
 
-    /// A session that has come this far and has nothing else. If it is suspended, it is so since `since`.
+    /// Creates a session that consists of this progress alone. `since` is the time of its suspension, if it is suspended.
     pub(in super::super) fn with_progress(
         progress: Progress,
         identity: Option<Arc<SessionIdentity>>,

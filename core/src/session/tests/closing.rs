@@ -371,7 +371,7 @@ fn every_reason_has_the_close_frame_of_the_table() {
         let mut pair = Pair::connected(8);
         pair.server().end(reason);
         assert_eq!(
-            pair.server().standing(Epoch(1)),
+            pair.server().attachment_state(Epoch(1)),
             AttachmentState::Leave(CloseFrame::truncated(code, text))
         );
         assert_eq!(pair.server().poll_timeout(), None);
@@ -385,7 +385,7 @@ fn a_socket_that_was_lost_before_the_end_is_not_told_of_it() {
         let now = pair.now;
         pair.session(side).cut(now);
         pair.session(side).end(CloseReason::ServerClosed);
-        assert_eq!(pair.session(side).standing(Epoch(1)), AttachmentState::Gone);
+        assert_eq!(pair.session(side).attachment_state(Epoch(1)), AttachmentState::Gone);
         assert_eq!(pair.session(side).poll_timeout(), None);
     }
 }
@@ -418,7 +418,7 @@ fn what_the_application_has_closed_is_closed_by_it_whatever_ends_it_first() {
         close(&mut pair, Server, CloseReason::Local(frame.clone()));
         pair.server().end(other);
         assert_eq!(pair.server().ended(), Some(&reason));
-        assert_eq!(pair.server().standing(Epoch(1)), AttachmentState::Leave(reason.close_frame()));
+        assert_eq!(pair.server().attachment_state(Epoch(1)), AttachmentState::Leave(reason.close_frame()));
     }
     // A shutdown's reason does not prevail over a later one, unlike that of an application.
     let mut pair = Pair::connected(8);

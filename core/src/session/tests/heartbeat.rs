@@ -30,7 +30,7 @@ fn pings_a_silent_socket_and_gives_it_up_when_nothing_comes() {
         pair.session(side).handle_timeout(started + pong * SECOND);
         let dropped = Event::Dropped(DropReason::HeartbeatTimeout);
         assert_eq!(pair.session(side).poll_event(), Some(dropped));
-        assert_eq!(pair.session(side).standing(epoch), AttachmentState::Gone);
+        assert_eq!(pair.session(side).attachment_state(epoch), AttachmentState::Gone);
     }
 }
 

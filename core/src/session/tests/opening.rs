@@ -193,7 +193,7 @@ fn session_is_lost_where_open_has_received_less_than_was_acknowledged() {
     );
     let epoch = pair.links.last().unwrap().client.epoch;
     assert_eq!(
-        pair.client.standing(epoch),
+        pair.client.attachment_state(epoch),
         AttachmentState::Leave(CloseFrame::from_static(1000, "session lost"))
     );
     assert_eq!(pair.client.resume_offer(), None);
@@ -203,7 +203,7 @@ fn session_is_lost_where_open_has_received_less_than_was_acknowledged() {
     pair.connect();
     let epoch = pair.links.last().unwrap().client.epoch;
     pair.cut();
-    assert_eq!(pair.client.standing(epoch), AttachmentState::Gone);
+    assert_eq!(pair.client.attachment_state(epoch), AttachmentState::Gone);
 
     pair.connect();
     forge_open(&mut pair, open_of(identity(1).token));

@@ -336,7 +336,7 @@ impl Pair {
         for link in 0..self.links.len() {
             for side in [Side::Server, Side::Client] {
                 let epoch = self.links[link].end(side).epoch;
-                let standing = self.owner(link, side).standing(epoch);
+                let standing = self.owner(link, side).attachment_state(epoch);
                 let end = self.links[link].end(side);
                 let writes = !end.left && !end.gone;
                 match standing {

@@ -119,9 +119,9 @@ fn the_driver_of_an_older_socket_does_not_decide_what_is_written_again() {
     send(&mut session, "1").unwrap();
     assert_eq!(written(&mut session, new, now), messages(&["1"]));
     session.cut(now);
-    session.handle_left(old);
+    session.handle_detached(old);
     session.handle_written(new, 1, 2000, None, now);
-    session.handle_left(new);
+    session.handle_detached(new);
     let epoch = session.reserve();
     session.attach(epoch, None, now).unwrap();
     assert_eq!(written(&mut session, epoch, now), []);
@@ -161,7 +161,7 @@ fn of_a_batch_that_is_written_in_part_the_rest_is_replayed() {
     assert_eq!(texts(session.poll_transmit(epoch, now)), ["3"]);
     session.handle_written(epoch, 1, 2000, Some(9000), now);
     session.handle_lost(epoch, DropReason::Io(std::io::ErrorKind::BrokenPipe), now);
-    session.handle_left(epoch);
+    session.handle_detached(epoch);
     let epoch = session.reserve();
     session.attach(epoch, None, now).unwrap();
     assert_eq!(written(&mut session, epoch, now), messages(&["2", "3"]));
@@ -178,7 +178,7 @@ fn what_was_being_written_when_the_socket_was_cut_is_not_written_again() {
     session.cut(now);
     // The driver notices the cut only after it has written.
     session.handle_written(epoch, 1, 2000, None, now);
-    session.handle_left(epoch);
+    session.handle_detached(epoch);
     send(&mut session, "3").unwrap();
     assert_eq!(send(&mut session, "4"), Err(Refused::Full), "what is to be written again counts again");
     let epoch = session.reserve();

@@ -107,7 +107,7 @@ fn takes_over_a_half_open_socket() {
     pair.connect();
     let old = pair.links[0].server.epoch;
     let taken_over = CloseFrame::from_static(4000, "taken over");
-    assert_eq!(pair.server().standing(old), AttachmentState::Leave(taken_over));
+    assert_eq!(pair.server().attachment_state(old), AttachmentState::Leave(taken_over));
     pair.run();
     pair.send(Client, "c1");
     pair.run();
@@ -179,8 +179,8 @@ fn an_older_request_that_arrives_later_is_fenced() {
     assert_eq!(server.attach(newer, Some(0), now), Err(AttachError::Fenced), "nor does one come twice");
     assert_eq!(format!("{server:?}"), before);
     let taken_over = CloseFrame::from_static(4000, "taken over");
-    assert_eq!(server.standing(older), AttachmentState::Leave(taken_over));
-    assert_eq!(server.standing(newer), AttachmentState::Attached);
+    assert_eq!(server.attachment_state(older), AttachmentState::Leave(taken_over));
+    assert_eq!(server.attachment_state(newer), AttachmentState::Attached);
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn without_a_window_a_lost_socket_is_the_end() {
     let why = "closed: socket lost: connection reset";
     assert_eq!(pair.told(Server), ["connected", why], "no drop is reported");
     let epoch = Epoch(1);
-    assert_eq!(pair.server().standing(epoch), AttachmentState::Gone);
+    assert_eq!(pair.server().attachment_state(epoch), AttachmentState::Gone);
 }
 
 #[test]

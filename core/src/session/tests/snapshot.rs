@@ -46,7 +46,7 @@ fn observed(session: &Session, now: Instant) -> String {
     see(&(session.counts(), session.occupied(), session.retained_bytes(), session.events.pending()));
     see(&(session.wants_read(), session.is_blocked(), session.is_flowing(), session.is_falling_behind()));
     see(&(session.can_hibernate(), session.hibernate().is_some(), session.has_capacity(4)));
-    see(&(session.has_capacity(40), session.standing(session.epoch)));
+    see(&(session.has_capacity(40), session.attachment_state(session.epoch)));
     // A deadline that has passed is due now.
     see(&session.poll_timeout().map(|at| at.max(now)));
     text

@@ -291,7 +291,7 @@ impl Twins {
             }
             Call::Left => {
                 if let Some(epoch) = self.epoch {
-                    self.both(|session| session.handle_left(epoch));
+                    self.both(|session| session.handle_detached(epoch));
                     if self.original.state() != SessionState::Connected {
                         self.under_way = 0;
                     }
