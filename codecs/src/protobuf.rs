@@ -5,7 +5,7 @@ use rejoin_core::{Codec, DecodeError, EncodeError, Frame, Message, MessageKind, 
 use crate::transcode::{json_payload, msgpack_payload};
 
 mod wire;
-use wire::{Reader, Value};
+use wire::{Reader, Value, malformed};
 
 /// Protobuf in binary messages: the message `Frame` of `proto/rejoin/v1/frame.proto`, which this crate ships for
 /// implementations in other languages (PROTOCOL.md §2). Its name is `protobuf`.
@@ -160,10 +160,6 @@ fn format_number(payload: &Payload) -> Result<i32, EncodeError> {
         PayloadFormat::Msgpack => Ok(MSGPACK),
         other => Err(EncodeError::new(format!("a payload in {other}, which Protobuf frames cannot name"))),
     }
-}
-
-fn malformed(why: &'static str) -> DecodeError {
-    DecodeError::Malformed(why.into())
 }
 
 fn not_a_frame(why: &'static str) -> DecodeError {

@@ -2,8 +2,6 @@
 
 use rejoin_core::DecodeError;
 
-use super::malformed;
-
 /// Length of a field with a number up to 15 and a value below 128.
 pub(super) const SMALL_INT_LEN: usize = 2;
 
@@ -152,4 +150,9 @@ impl<'a> Reader<'a> {
         }
         Err(malformed(if self.rest.len() < 10 { "number is truncated" } else { "number exceeds 64 bits" }))
     }
+}
+
+/// The error for bytes that violate the wire format.
+pub(super) fn malformed(why: &'static str) -> DecodeError {
+    DecodeError::Malformed(why.into())
 }

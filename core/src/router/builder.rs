@@ -8,7 +8,15 @@ use std::future::Future;
 use std::sync::Arc;
 
 use super::context::States;
-use super::{HandlerFn, Layer, Peer, RouteError, Router, Routes, error, handler, layer};
+use super::routes::Routes;
+use super::{HandlerFn, Layer, Peer, RouteError, Router, error, handler, layer};
+
+impl<C: Peer> Router<C> {
+    /// Creates a builder without layers, handlers or fallback.
+    pub fn builder() -> RouterBuilder<C> {
+        RouterBuilder::new()
+    }
+}
 
 /// Collects the layers, handlers and fallback of a router. Create one with [`Router::builder`].
 #[must_use = "a builder does nothing until `build` is called"]

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::marker::PhantomData;
 
-use super::layer::Routing;
+use super::routes::{DynHandler, Routing};
 use super::{Context, Failure, FromContext, IntoReply, Peer};
 
 /// A function that handles frames of an event: an `async fn` with up to six parameters that implement [`FromContext`], in any
@@ -57,11 +57,6 @@ handlers! {
     (A1 A2 A3 A4),
     (A1 A2 A3 A4 A5),
     (A1 A2 A3 A4 A5 A6),
-}
-
-/// The dyn-compatible form of a [`HandlerFn`], which routers store.
-pub(super) trait DynHandler<C>: Send + Sync {
-    fn call(&self, context: Context<C>) -> Routing<'_>;
 }
 
 /// A handler whose `Args` are erased; the type of the handler alone does not determine them.

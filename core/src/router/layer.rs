@@ -1,11 +1,9 @@
 //! [`Layer`]: middleware around the handlers.
 
-use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
 
-use super::{Context, Failure, Peer, Routes};
+use super::routes::{DynLayer, Routing};
+use super::{Context, Failure, Next, Peer};
 
 /// Middleware around the handlers: sees each frame before they do, and the outcome afterwards.
 ///
@@ -44,13 +42,6 @@ where
     }
 }
 
-pub(super) type Routing<'a> = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send + 'a>>;
-
-/// The dyn-compatible form of a [`Layer`], which routers store.
-pub(super) trait DynLayer<C>: Send + Sync {
-    fn call(&self, context: Context<C>, next: Next<C>) -> Routing<'_>;
-}
-
 impl<C: Peer, L: Layer<C>> DynLayer<C> for L {
     fn call(&self, context: Context<C>, next: Next<C>) -> Routing<'_> {
         Box::pin(Layer::call(self, context, next))
@@ -59,39 +50,4 @@ impl<C: Peer, L: Layer<C>> DynLayer<C> for L {
 
 pub(super) fn erase<C: Peer>(layer: impl Layer<C>) -> Box<dyn DynLayer<C>> {
     Box::new(layer)
-}
-
-/// The rest of the path after a [`Layer`]: the next layer, or the handler.
-#[must_use = "the frame stops here unless `run` is called"]
-pub struct Next<C> {
-    routes: Arc<Routes<C>>,
-    /// Index of the next layer; past the last one, the handler is next.
-    index: usize,
-}
-
-impl<C: Peer> Next<C> {
-    pub(super) fn first(routes: Arc<Routes<C>>) -> Self {
-        Self { routes, index: 0 }
-    }
-
-    /// Passes the frame on. Completes when the handler has returned and the connection has accepted its reply.
-    ///
-    /// # Errors
-    /// Fails as inner layers and the handler do.
-    pub async fn run(self, context: Context<C>) -> Result<(), Failure> {
-        if let Some(layer) = self.routes.layers.get(self.index) {
-            let next = Self { routes: self.routes.clone(), index: self.index + 1 };
-            return layer.call(context, next).await;
-        }
-        match self.routes.find(context.frame().event()) {
-            Some(handler) => handler.call(context).await,
-            None => Err(Failure::NoHandler),
-        }
-    }
-}
-
-impl<C> fmt::Debug for Next<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Next").field("layers", &(self.routes.layers.len() - self.index)).finish()
-    }
 }

@@ -42,7 +42,6 @@
 //! # }
 //! ```
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -59,8 +58,12 @@ pub use peer::{BoxError, Peer};
 mod context;
 pub use context::Context;
 
+mod routes;
+pub use routes::Next;
+use routes::Routes;
+
 mod layer;
-pub use layer::{Layer, Next};
+pub use layer::Layer;
 
 mod catch_panic;
 pub use catch_panic::CatchPanic;
@@ -94,22 +97,7 @@ pub struct Router<C> {
     routes: Arc<Routes<C>>,
 }
 
-/// The contents of a router.
-struct Routes<C> {
-    handlers: HashMap<Box<str>, Box<dyn handler::DynHandler<C>>>,
-    fallback: Option<Box<dyn handler::DynHandler<C>>>,
-    /// Outermost first.
-    layers: Vec<Box<dyn layer::DynLayer<C>>>,
-    on_error: Option<Box<dyn error::DynOnError<C>>>,
-    states: Option<Arc<context::States>>,
-}
-
 impl<C: Peer> Router<C> {
-    /// Creates a builder without layers, handlers or fallback.
-    pub fn builder() -> RouterBuilder<C> {
-        RouterBuilder::new()
-    }
-
     /// Handles one frame of a connection. Completes when the handler has returned and its reply is in the connection's buffer.
     ///
     /// Errors are passed to [`on_error`](RouterBuilder::on_error), or logged without one. Dropping the future cancels the
@@ -129,13 +117,6 @@ impl<C: Peer> Router<C> {
     }
 }
 
-impl<C> Routes<C> {
-    /// The handler for this event, inside all layers.
-    fn find(&self, event: &str) -> Option<&dyn handler::DynHandler<C>> {
-        self.handlers.get(event).or(self.fallback.as_ref()).map(|handler| &**handler)
-    }
-}
-
 impl<C> Clone for Router<C> {
     fn clone(&self) -> Self {
         Self { routes: self.routes.clone() }
@@ -145,16 +126,5 @@ impl<C> Clone for Router<C> {
 impl<C> fmt::Debug for Router<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Router").field(&self.routes).finish()
-    }
-}
-
-impl<C> fmt::Debug for Routes<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Routes")
-            .field("events", &self.handlers.keys())
-            .field("fallback", &self.fallback.is_some())
-            .field("layers", &self.layers.len())
-            .field("on_error", &self.on_error.is_some())
-            .finish()
     }
 }

@@ -5,18 +5,8 @@ use bytes::Bytes;
 use super::assembly::Assembly;
 use super::header::{Control, Header, Opcode, PartialHeader};
 use super::mask::Mask;
-use super::{FrameError, close};
+use super::{FrameError, Role, close};
 use crate::{CloseFrame, Message};
-
-/// Our side of the connection: input of a server must be masked, input of a client must not (RFC 6455 §5.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(clippy::exhaustive_enums, reason = "a connection has two ends")]
-pub enum Role {
-    /// We accepted the connection.
-    Server,
-    /// We opened the connection.
-    Client,
-}
 
 /// A message or control frame from the peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,13 +167,13 @@ impl Decoder {
             Opcode::Data(kind) => self.message.begin(kind),
             Opcode::Continuation | Opcode::Control(_) => {}
         }
-        let room = match header.opcode {
+        let allowed = match header.opcode {
             // Parsing the header has already limited the length to 125.
             Opcode::Control(_) => usize::MAX,
             Opcode::Continuation | Opcode::Data(_) => self.max_message_size - self.message.len(),
         };
         // A length that does not fit into `usize` exceeds any limit.
-        let remaining = usize::try_from(header.length).ok().filter(|length| *length <= room);
+        let remaining = usize::try_from(header.length).ok().filter(|length| *length <= allowed);
         let Some(remaining) = remaining else {
             return Err(FrameError::MessageTooBig { limit: self.max_message_size });
         };

@@ -9,7 +9,10 @@
 //! bits in `header.rs`.
 
 mod decoder;
-pub use decoder::{Decoder, Incoming, Role};
+pub use decoder::{Decoder, Incoming};
+
+mod role;
+pub use role::Role;
 
 mod header;
 pub use header::{frame_len, payload_len};
