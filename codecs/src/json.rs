@@ -264,7 +264,7 @@ mod tests {
 
     /// A capacity that is a byte too small costs a reallocation and a copy.
     #[test]
-    fn capacity_is_exact_without_escapes_and_transcoding() {
+    fn plain_frame_is_encoded_in_exact_capacity() {
         for (id, event) in [("", ""), ("1", ""), ("", "e"), ("id", "event")] {
             let frame = Frame::event_only(event).with_id(id);
             let opaque = |len| frame.clone().with_payload(Payload::bytes(vec![7; len]));
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn passes_the_conformance_check() {
+    fn keeps_the_promises_of_every_codec() {
         conformance::check(&JsonCodec);
     }
 
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_not_json_as_malformed() {
+    fn refuses_invalid_json_as_malformed() {
         for text in [
             "",
             " ",
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_type_does_not_hide_later_malformed_byte() {
+    fn a_wrong_type_hides_no_later_wrong_byte() {
         for text in [
             r#"{"id":1,"event":"#,
             r#"{"id":"1","id":"2"}}"#,
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_duplicate_members() {
+    fn refuses_a_duplicate_member() {
         assert_not_a_frame(r#"{"id":"1","id":"1"}"#);
         assert_not_a_frame(r#"{"payload":null,"payload":null}"#);
         assert_not_a_frame(r#"{"event":"a","\u0065vent":"b"}"#);
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn decode_errors_quote_no_content() {
+    fn errors_do_not_show_payloads() {
         for text in [r#"{"id":["secret"]}"#, r#""secret""#, r#"{"event":"secret"#] {
             assert!(!decode(text).unwrap_err().to_string().contains("secret"));
         }

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn passes_the_conformance_check() {
+    fn keeps_the_promises_of_every_codec() {
         conformance::check(&MsgpackCodec);
     }
 
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn bin_is_opaque_only_as_whole_payload() {
+    fn bin_is_opaque_bytes_only_as_whole_payload() {
         for data in [&b"\xc4\x02ab"[..], b"\xc5\0\x02ab", b"\xc6\0\0\0\x02ab"] {
             let frame = decode(&[b"\x81\xa7payload", data].concat()).unwrap();
             assert_eq!(frame.payload(), Some(&Payload::bytes("ab")));
@@ -288,7 +288,7 @@ mod tests {
 
     //= PROTOCOL.md#3-control-frames
     #[test]
-    fn control_frames_carry_json_in_bin() {
+    fn control_frames_carry_json_text_in_bin() {
         let message = MsgpackCodec.encode_control("$ack", Some("17".into())).unwrap();
         assert_eq!(message, Message::binary(&b"\x82\xa5event\xa4$ack\xa7payload\xc4\x0217"[..]));
         let message = MsgpackCodec.encode_control("$ping", None).unwrap();
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_not_messagepack_as_malformed() {
+    fn refuses_invalid_messagepack_as_malformed() {
         for data in [
             &b""[..],
             b"\xc1",
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_type_does_not_hide_later_malformed_byte() {
+    fn a_wrong_type_hides_no_later_wrong_byte() {
         for data in [
             &b"\x82\xa2id\x01\xa5event"[..],
             b"\x81\xa2id\x01\xc0",
@@ -415,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn decode_errors_quote_no_content() {
+    fn errors_do_not_show_payloads() {
         for data in [&b"\x81\xa2id\x91\xa6secret"[..], b"\xa6secret", b"\x81\xa5event\xa7secret\xff"] {
             assert!(!decode(data).unwrap_err().to_string().contains("secret"));
         }

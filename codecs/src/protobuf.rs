@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn passes_the_conformance_check() {
+    fn keeps_the_promises_of_every_codec() {
         conformance::check(&ProtobufCodec);
     }
 
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn last_duplicate_field_wins() {
+    fn takes_the_last_of_duplicate_fields() {
         let frame = decode(b"\x20\x02\x1a\x01x\x12\x01a\x0a\x01b\x20\0\x12\x01e\x1a\x01y\x0a\0").unwrap();
         assert_eq!(frame, Frame::event_only("e").with_payload(Payload::bytes("y")));
     }
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_not_protobuf_as_malformed() {
+    fn refuses_invalid_protobuf_as_malformed() {
         for data in [
             &b"\x0a"[..],
             b"\x0a\x05ab",
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_type_does_not_hide_later_malformed_byte() {
+    fn a_wrong_type_hides_no_later_wrong_byte() {
         assert_malformed(b"\x08\x01\x0a");
         assert_malformed(b"\x18\x01\x12\x01\xff");
     }
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn truncated_messages_never_decode_to_the_original() {
+    fn truncated_messages_are_refused_or_other_frames() {
         let frame = Frame::event_only("e\n").with_id("m-1").with_payload(Payload::json(&["ä"]).unwrap());
         let data = ProtobufCodec.encode(&frame).unwrap().data;
         for cut in 0..data.len() {
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn decode_errors_quote_no_content() {
+    fn errors_do_not_show_payloads() {
         for data in [&b"\x0a\x07secret\xff"[..], b"\x1a\x06secret\x20\x01", b"\x1a\x06secret\x20\x63"] {
             assert!(!decode(data).unwrap_err().to_string().contains("secret"));
         }

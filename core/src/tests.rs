@@ -35,7 +35,7 @@ fn control_frames_have_these_limits() {
 }
 
 #[test]
-fn a_ping_without_a_payload_and_its_pong_have_none() {
+fn ping_and_pong_work_without_a_payload() {
     for (event, control) in [("$ping", Control::Ping(None)), ("$pong", Control::Pong(None))] {
         assert_eq!(Control::parse(&Frame::event_only(event)).unwrap(), Some(control.clone()));
         assert_eq!((control.event(), control.json()), (event, None));
@@ -43,7 +43,7 @@ fn a_ping_without_a_payload_and_its_pong_have_none() {
 }
 
 #[test]
-fn a_control_frame_is_read_from_json_and_from_bytes_alone() {
+fn control_frames_are_read_from_json_or_bytes() {
     for (format, fits) in
         [(PayloadFormat::Json, true), (PayloadFormat::Bytes, true), (PayloadFormat::Msgpack, false)]
     {
@@ -61,7 +61,7 @@ fn a_gap_counts_both_of_its_ends() {
 }
 
 #[test]
-fn a_token_has_22_to_64_characters_of_base64url() {
+fn tokens_have_22_to_64_base64url_characters() {
     for (len, fits) in [(0, false), (21, false), (22, true), (64, true), (65, false)] {
         assert_eq!(Token::parse(&"a".repeat(len)).is_some(), fits, "{len}");
     }
@@ -79,7 +79,7 @@ fn a_token_has_22_to_64_characters_of_base64url() {
 }
 
 #[test]
-fn a_fresh_open_leaves_out_why_a_session_was_lost() {
+fn a_fresh_open_omits_lost() {
     let mut open = Open::new(Token::parse(&"t".repeat(22)).unwrap(), "ada", "garden");
     let json = |open: &Open| serde_json::to_value(open).unwrap();
     assert_eq!(
@@ -124,14 +124,14 @@ fn a_close_frame_shows_its_code_and_reason() {
 }
 
 #[test]
-fn a_frame_is_reserved_by_the_first_letter_of_its_event() {
+fn a_leading_dollar_reserves_an_event() {
     for (event, reserved) in [("$", true), ("$x", true), ("", false), ("x$", false), ("x", false)] {
         assert_eq!(Frame::event_only(event).is_reserved(), reserved, "{event:?}");
     }
 }
 
 #[test]
-fn debug_output_of_a_frame_shows_its_names_and_the_size_of_its_payload() {
+fn debug_output_of_a_frame_hides_its_payload() {
     let frame = Frame::new("e", "secret").unwrap().with_id("i");
     assert_eq!(
         format!("{frame:?}"),
@@ -148,7 +148,7 @@ fn a_frame_without_a_payload_decodes_into_nothing() {
 }
 
 #[test]
-fn payload_errors_say_what_and_where_and_keep_their_source() {
+fn payload_errors_keep_position_and_source() {
     let keyed = std::collections::HashMap::from([((1, 2), 3)]);
     let encode = Payload::json(&keyed).unwrap_err();
     assert_eq!(encode.to_string(), "payload cannot be represented in JSON: key must be a string");
@@ -175,7 +175,7 @@ fn payload_errors_say_what_and_where_and_keep_their_source() {
 
 #[cfg(feature = "msgpack")]
 #[test]
-fn a_msgpack_value_is_bytes_only_where_it_is_nothing_else() {
+fn only_a_whole_bin_is_bytes() {
     let list = Payload::msgpack(&[1, 2]).unwrap();
     assert_eq!((list.format(), &**list.data()), (PayloadFormat::Msgpack, &b"\x92\x01\x02"[..]));
     let frame = Frame::msgpack("e", "text").unwrap();
@@ -202,7 +202,7 @@ impl Codec for Plain {
 }
 
 #[test]
-fn a_codec_encodes_control_frames_as_json_where_it_says_nothing_else() {
+fn control_frames_are_json_by_default() {
     let with = Plain.encode_control("$ack", Some(Bytes::from_static(b"7"))).unwrap();
     assert_eq!(with, Message::text("$ack Some((Json, b\"7\"))"));
     assert_eq!(Plain.encode_control("$ping", None).unwrap(), Message::text("$ping None"));

@@ -15,7 +15,7 @@ use tungstenite::protocol::{self, WebSocket, WebSocketConfig};
 const LIMIT: usize = 200_000;
 
 #[test]
-fn valid_streams_give_the_same_messages_however_they_are_cut() {
+fn valid_streams_decode_alike_in_any_pieces() {
     check(300, &(valid_stream(), cuts()), |(stream, cuts)| {
         let bytes = stream.concat();
         let whole = ours(&bytes, &[usize::MAX]);
@@ -42,7 +42,7 @@ fn random_bytes_fail_alike() {
 }
 
 #[test]
-fn tungstenite_reads_what_we_write() {
+fn tungstenite_reads_our_frames() {
     let messages = vec((any_kind(), payload()), 0..6);
     let control = (vec(any::<u8>(), 0..=125), vec(any::<u8>(), 0..=125));
     check(200, &(messages, control, close_frame()), |(messages, (ping, pong), close)| {

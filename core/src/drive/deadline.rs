@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn is_ready_at_its_time_wherever_that_has_moved() {
+    async fn is_ready_at_a_deadline_that_has_moved() {
         let secs = Duration::from_secs;
         let start = now();
         let mut deadline = Deadline::default();

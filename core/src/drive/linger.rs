@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn server_does_not_wait_once_both_sides_have_closed() {
+    async fn server_does_not_wait_after_both_sides_closed() {
         for end in [Detach::Leave(CloseFrame::from_static(1000, "kicked")), Detach::Answered] {
             let (ours, mut theirs) = tokio::io::duplex(1024);
             let mut transport = WsTransport::new(ours, Unmasked, &[], 1024);

@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_finds_no_room_is_written_when_there_is_some() {
+    async fn bytes_beyond_a_full_socket_are_written_later() {
         let (mut ours, mut theirs) = pair().await;
         let data: Vec<u8> = (0..16_u32 << 20).map(|n| (n % 251) as u8).collect();
         let sent = data.clone();
@@ -171,7 +171,7 @@ mod tests {
 
     /// The number of bytes that can be written to a peer that reads nothing, and whose receive buffer is as small as possible.
     #[cfg(target_os = "linux")]
-    async fn taken_for_nobody(limits: bool) -> usize {
+    async fn accepted_without_reader(limits: bool) -> usize {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -191,13 +191,14 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn what_the_peer_does_not_take_the_system_does_not_take_either() {
-        let (limited, unlimited) = (taken_for_nobody(true).await, taken_for_nobody(false).await);
+    async fn write_timeout_limits_bytes_buffered_by_the_system() {
+        let (limited, unlimited) =
+            (accepted_without_reader(true).await, accepted_without_reader(false).await);
         assert!(limited < 100_000 && unlimited > 2 * limited, "{limited} of {unlimited}");
     }
 
     #[tokio::test]
-    async fn a_peer_that_is_gone_is_an_error_and_no_signal() {
+    async fn writing_to_a_lost_peer_raises_no_signal() {
         let (mut ours, theirs) = pair().await;
         drop(theirs);
         let failed = loop {
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_writes_without_end_lets_others_have_their_turn() {
+    async fn an_endless_writer_lets_other_tasks_run() {
         let (mut ours, mut theirs) = pair().await;
         let reading = tokio::spawn(async move { tokio::io::copy(&mut theirs, &mut tokio::io::sink()).await });
         let turn = tokio::spawn(async {});
@@ -222,7 +223,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn the_system_holds_what_the_slowest_takes_in_two_write_timeouts() {
+    async fn unsent_limit_is_two_timeouts_of_slowest_peer() {
         let (ours, _theirs) = pair().await;
         // Between a page and 128 KiB.
         for (seconds, bytes) in

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_happens_where_nothing_is_any_more() {
+    fn prefetching_a_dropped_value_is_harmless() {
         let prefetch_hint = PrefetchHint::default();
         prefetch_hint.prefetch(512);
         let gone = vec![1_u8; 100_000];

@@ -480,7 +480,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flush_writes_what_was_queued_and_needs_nobody() {
+    async fn a_flush_writes_queued_frames_without_the_driver() {
         let (session, mut driver, mut peer) = linked(64, |_| ());
         queue(&session, "early");
         assert!(!flush(&mut driver, &session, now()), "its task has not polled it yet, and is about to");
@@ -512,7 +512,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_large_buffer_is_not_written_in_one_go() {
+    async fn a_large_buffer_is_written_over_several_polls() {
         let (session, mut driver, mut peer) = linked(1 << 24, |config| {
             config.buffer_frames = 100_000;
             config.buffer_bytes = 1 << 24;
@@ -585,7 +585,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_foreign_stream_is_written_while_the_session_is_unlocked() {
+    async fn foreign_streams_are_written_outside_the_session_lock() {
         let (io, _theirs) = tokio::io::duplex(64);
         let (session_of, asked) = (Arc::default(), Arc::default());
         let stream = Nosy { io, session: Arc::clone(&session_of), asked: Arc::clone(&asked) };
@@ -612,7 +612,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flush_has_the_driver_look_when_the_socket_becomes_full_or_is_lost() {
+    async fn a_flush_reports_a_full_or_lost_socket() {
         let (session, mut driver, peer) = linked(9, |_| ());
         let write_timeout = SessionConfig::new(Side::Server, Mode::Plain).write_timeout;
         assert!(driver.poll(&mut cx(), &session, &Text).is_pending());
@@ -630,7 +630,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_whose_reading_was_stopped_is_read_on_when_there_is_room_again() {
+    async fn paused_reading_continues_once_events_are_taken() {
         let (session, mut driver, mut peer) = linked(64, |config| config.inbox_frames = 1);
         for text in [b"a", b"b"] {
             let frame = [0x81, 0x81, 0, 0, 0, 0, text[0]];

@@ -127,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_takes_nothing_is_lost_after_the_timeout() {
+    fn a_stuck_socket_is_lost_after_the_timeout() {
         assert_eq!(lives(10, 1, 0, 100_000), 10);
         assert_eq!(lives(10, 1_000_000, 0, 100), 10);
         assert_eq!(lives(10, 1_000_000, 1_000_000, 9_000_000), 10);
     }
 
     #[test]
-    fn a_slow_socket_lives_and_one_that_takes_a_byte_now_and_then_does_not() {
+    fn a_slow_socket_lives_a_crawling_socket_dies() {
         assert_eq!(lives(1, 60_000, 512, 25), 1000, "20 kB/s");
         assert_eq!(lives(10, 60_000, 1025, 1000), 1000, "a little more than 1 KiB/s");
         assert_eq!(lives(10, 60_000, 9 * 1024 + 1030, 9_000), 1000, "in steps, on average");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_took_long_ago_does_not_count() {
+    fn bytes_taken_earlier_do_not_count() {
         let start = Instant::now();
         let mut blocked = Blocked::new(60_000, start);
         blocked.note(1_000_000, 60_000, 10 * SECOND, start + 10 * SECOND);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_stops_is_lost_the_timeout_after_its_last_byte() {
+    fn the_timeout_starts_at_the_last_byte() {
         let start = Instant::now();
         let mut blocked = Blocked::new(60_000, start);
         blocked.note(50_000, 60_000, 10 * SECOND, start + 4 * SECOND);

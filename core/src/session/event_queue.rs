@@ -143,7 +143,7 @@ mod tests {
     use crate::session::DropReason;
 
     #[test]
-    fn joins_gaps_that_follow_each_other() {
+    fn joins_consecutive_gaps() {
         let mut events = EventQueue::default();
         events.push(Event::Gap(Gap::new(1, 2)));
         events.push(Event::Gap(Gap::new(3, 3)));
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_gaps_apart_that_do_not_follow_each_other() {
+    fn keeps_nonconsecutive_gaps_apart() {
         let mut events = EventQueue::default();
         events.push(Event::Gap(Gap::new(5, 6)));
         events.push(Event::Gap(Gap::new(1, 2)));
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn stays_small_however_often_the_socket_is_cut_before_the_application_looks() {
+    fn stays_bounded_over_many_unread_drops() {
         let mut events = EventQueue::default();
         for _ in 0..10_000 {
             events.push(Event::Dropped(DropReason::TakenOver));
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn stays_small_however_many_sessions_are_lost_before_the_application_looks() {
+    fn stays_bounded_over_many_unread_losses() {
         let mut events = EventQueue::default();
         for _ in 0..10_000 {
             events.push(Event::Dropped(DropReason::TakenOver));
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_or_discarded_counts_no_more() {
+    fn taken_and_discarded_events_do_not_count() {
         let takes: [fn(&mut EventQueue); 2] = [|events| drop(events.pop()), |events| drop(events.discard())];
         for take in takes {
             let mut events = EventQueue::default();

@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn gives_back_in_order_with_the_time_of_each() {
+    fn entries_come_in_order_with_their_times() {
         let start = Instant::now();
         let later = start + std::time::Duration::from_secs(1);
         let mut ahead = ReadAhead::default();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn joins_gaps_that_follow_each_other_and_keeps_the_older_time() {
+    fn joined_gaps_keep_the_older_time() {
         let start = Instant::now();
         let mut ahead = ReadAhead::default();
         ahead.push(Inbound::Gap(Gap::new(1, 2)), start);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_buffer_is_not_too_much_and_one_frame_more_is() {
+    fn more_than_a_whole_buffer_is_over() {
         assert!(!ahead(4, 1).is_over(4, 100) && ahead(5, 1).is_over(4, 100));
         assert!(!ahead(4, 25).is_over(9, 100) && ahead(5, 25).is_over(9, 100));
         assert!(!ahead(1, 1000).is_over(1, 100), "one frame, however big");
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_before_between_and_after_the_frames_are_not_too_much() {
+    fn gaps_around_a_whole_buffer_are_allowed() {
         let mut ahead = ReadAhead::default();
         let gap = |ahead: &mut ReadAhead, n| ahead.push(Inbound::Gap(Gap::new(n, n)), Instant::now());
         for n in [1, 3, 5] {

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_neighbour_in_segment_and_number_continues_a_span() {
+    fn only_consecutive_messages_continue_a_span() {
         let (ours, others) = (seven(), seven());
         let span = &ours[3];
         assert!(span.is_continued_by(&ours[4], 0, 4));

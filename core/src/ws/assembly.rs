@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn gives_back_what_is_over_a_quarter_too_much() {
+    fn excess_capacity_over_a_quarter_is_freed() {
         // The capacity is 100 bytes when the last piece arrives.
         for (len, kept) in [(79, 79), (80, 100), (96, 100)] {
             let mut assembly = Assembly::default();
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_piece_reserves_what_it_needs() {
+    fn the_last_piece_reserves_its_exact_size() {
         let mut assembly = Assembly::default();
         assembly.begin(MessageKind::Binary);
         assembly.append(&[7; 50], 1000).unwrap();
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn grows_by_doubling_but_not_beyond_what_is_expected() {
+    fn grows_by_doubling_up_to_the_expected_size() {
         let mut assembly = Assembly::default();
         assembly.begin(MessageKind::Binary);
         let mut seen = Vec::new();

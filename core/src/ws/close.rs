@@ -26,7 +26,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_stands_alone_or_with_a_reason() {
+    fn a_code_comes_with_or_without_reason() {
         assert_eq!(parse(b"\x03\xe8"), Ok(Some(CloseFrame::from_static(1000, ""))));
         assert_eq!(parse(b"\x0f\xa0bye"), Ok(Some(CloseFrame::from_static(4000, "bye"))));
     }
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_has_to_be_utf8() {
+    fn a_reason_must_be_utf8() {
         assert_eq!(parse(b"\x03\xe8\xff"), Err(FrameError::CloseReasonNotUtf8));
         assert_eq!(parse(b"\x03\xe8\xe2\x82"), Err(FrameError::CloseReasonNotUtf8), "a character cut short");
     }

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_gives_its_message_back_masked_or_not() {
+    fn masked_and_unmasked_frames_decode_alike() {
         for (kind, len) in [
             (MessageKind::Text, 0),
             (MessageKind::Text, 125),
@@ -122,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn a_close_says_nothing_or_a_code_and_a_reason() {
+    fn a_close_is_empty_or_code_and_reason() {
         assert_eq!(encode_close(None), &b"\x88\x00"[..]);
         assert_eq!(encode_close(Some(&CloseFrame::from_static(1001, ""))), &b"\x88\x02\x03\xe9"[..]);
         assert_eq!(encode_close(Some(&CloseFrame::from_static(4000, "bye"))), &b"\x88\x05\x0f\xa0bye"[..]);
     }
 
     #[test]
-    fn a_reason_that_has_grown_is_cut_between_characters() {
+    fn a_long_reason_is_cut_between_characters() {
         let mut frame = CloseFrame::from_static(1000, "");
         frame.reason = "é".repeat(100).into();
         let bytes = encode_close(Some(&frame));

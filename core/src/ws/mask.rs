@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn wide_and_narrow_agree_at_every_length_and_split() {
+    fn wide_and_narrow_masking_agree() {
         let plain: Vec<u8> = (0..67).collect();
         for len in 0..plain.len() {
             for split in 0..=len {

@@ -112,7 +112,7 @@ fn empty_messages_are_messages() {
 }
 
 #[test]
-fn leaves_what_follows_in_the_input() {
+fn leaves_following_frames_in_the_input() {
     let mut bytes = [frame(FIN | TEXT, b"one"), frame(FIN | TEXT, b"two")].concat();
     let rest = frame(FIN | TEXT, b"two");
     let mut decoder = Decoder::new(Role::Server, LIMIT);
@@ -202,7 +202,7 @@ fn fragments_have_an_order() {
 }
 
 #[test]
-fn a_message_too_big_fails_at_the_header_that_says_so() {
+fn an_oversized_message_fails_at_its_header() {
     let too_big = Some(FrameError::MessageTooBig { limit: LIMIT });
     let header = 8;
     assert_eq!(error_of(&frame(FIN | BINARY, &[0; LIMIT + 1])[..header]), too_big);
@@ -219,7 +219,7 @@ fn a_message_too_big_fails_at_the_header_that_says_so() {
 }
 
 #[test]
-fn text_fails_at_the_first_byte_that_cannot_be_utf8() {
+fn text_fails_at_the_first_invalid_byte() {
     // κόσμε, then a surrogate that its second byte reveals, then text that is never inspected.
     let bad = b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited";
     let whole = frame(FIN | TEXT, bad);
@@ -232,7 +232,7 @@ fn text_fails_at_the_first_byte_that_cannot_be_utf8() {
 }
 
 #[test]
-fn text_may_be_cut_inside_a_character_but_not_end_there() {
+fn only_complete_text_must_end_between_characters() {
     let euro = "€".as_bytes();
     let cut = [frame(TEXT, &euro[..1]), frame(CONT, &euro[1..2]), frame(FIN | CONT, &euro[2..])];
     assert_eq!(decode(&cut.concat()).0, [text("€")]);
@@ -311,7 +311,7 @@ fn errors_say_how_to_close() {
 }
 
 #[test]
-fn what_is_encoded_is_decoded() {
+fn encoded_frames_decode_to_the_same() {
     for len in [0, 1, 125, 126, 0xffff, 0x1_0000] {
         let payload = vec![b'a'; len];
         let mut decoder = Decoder::new(Role::Client, len);
@@ -355,7 +355,7 @@ fn errors_name_the_rule_that_is_broken() {
 }
 
 #[test]
-fn a_frame_in_pieces_reserves_no_more_than_it_declares() {
+fn a_frame_in_pieces_reserves_its_declared_length() {
     let mut decoder = Decoder::new(Role::Server, LIMIT);
     let bytes = frame(FIN | BINARY, &[7; 100]);
     let header = bytes.len() - 100;
@@ -368,13 +368,13 @@ fn a_frame_in_pieces_reserves_no_more_than_it_declares() {
 }
 
 #[test]
-fn text_may_not_end_after_the_first_byte_of_a_character() {
+fn text_must_not_end_inside_a_character() {
     let short = [frame(TEXT, b"\xe2"), frame(FIN | CONT, b"")].concat();
     assert_eq!(error_of(&short), Some(FrameError::TextNotUtf8));
 }
 
 #[test]
-fn frames_are_written_in_allocations_of_their_exact_size() {
+fn frames_are_encoded_in_exact_allocations() {
     let is_exact = |frame: bytes::Bytes| {
         let frame = Vec::from(frame);
         assert_eq!(frame.capacity(), frame.len());

@@ -30,7 +30,7 @@ mod tests {
     }
 
     #[test]
-    fn fails_at_the_first_byte_that_cannot_be_utf8() {
+    fn fails_at_the_first_invalid_byte() {
         let wrong: [(&str, &[u8]); 9] = [
             ("a continuation without a start", b"\x80"),
             ("an overlong start", b"\xc0"),

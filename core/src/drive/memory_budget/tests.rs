@@ -19,7 +19,7 @@ fn message(len: usize) -> Bytes {
 }
 
 #[test]
-fn counts_a_message_once_until_its_last_copy_is_dropped() {
+fn a_message_counts_until_its_last_copy_drops() {
     let budget = MemoryBudget::new(1000, || None);
     let kept = budget.charge(message(300));
     assert_eq!((budget.used(), kept.len()), (300, 300));
@@ -32,7 +32,7 @@ fn counts_a_message_once_until_its_last_copy_is_dropped() {
 }
 
 #[test]
-fn counts_what_cells_keep_until_they_are_dropped() {
+fn messages_count_until_their_session_drops_them() {
     let budget = Arc::new(MemoryBudget::new(1000, || None));
     let [a, b] = [session(&budget), session(&budget)];
     a.send(message(300), Overflow::Reject).unwrap();
@@ -75,7 +75,7 @@ fn evicts_until_the_bytes_fit() {
 }
 
 #[test]
-fn evicts_nothing_where_that_cannot_help() {
+fn evicts_nothing_if_that_cannot_help() {
     let budget = MemoryBudget::new(1000, || panic!("evicted in vain"));
     budget.suspend(100);
     let _kept = budget.charge(message(800));
@@ -85,7 +85,7 @@ fn evicts_nothing_where_that_cannot_help() {
 }
 
 #[test]
-fn without_capacity_a_frame_replaces_older_ones_or_is_refused() {
+fn without_capacity_a_frame_evicts_or_is_refused() {
     let budget = Arc::new(MemoryBudget::new(1000, || None));
     let [a, b] = [session(&budget), session(&budget)];
     for _ in 0..2 {
@@ -102,7 +102,7 @@ fn without_capacity_a_frame_replaces_older_ones_or_is_refused() {
 }
 
 #[test]
-fn what_a_suspended_session_keeps_can_be_reclaimed() {
+fn messages_of_a_suspended_session_are_reclaimable() {
     let budget = Arc::new(MemoryBudget::new(1000, || None));
     let config = SessionConfig::new(Side::Server, Mode::Plain);
     let mut session = Session::new(Arc::new(config), crate::drive::now());
@@ -129,7 +129,7 @@ fn what_a_suspended_session_keeps_can_be_reclaimed() {
 }
 
 #[test]
-fn a_plain_socket_that_keeps_up_takes_a_message_without_any_eviction() {
+fn plain_socket_that_keeps_up_needs_no_eviction() {
     let budget = Arc::new(MemoryBudget::new(1000, || panic!("evicted for nothing")));
     budget.suspend(600);
     let config = SessionConfig::new(Side::Server, Mode::Plain);
@@ -141,7 +141,7 @@ fn a_plain_socket_that_keeps_up_takes_a_message_without_any_eviction() {
 }
 
 #[test]
-fn a_shared_frame_that_does_not_fit_goes_to_sockets_that_keep_up() {
+fn unfitting_shared_frame_reaches_sockets_that_keep_up() {
     let config = SessionConfig::new(Side::Server, Mode::Session);
     let mut session = Session::new(Arc::new(config.clone()), crate::drive::now());
     let epoch = session.reserve();
@@ -163,7 +163,7 @@ fn a_shared_frame_that_does_not_fit_goes_to_sockets_that_keep_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiting_sender_is_woken_when_another_session_frees_bytes() {
+async fn bytes_freed_elsewhere_wake_a_waiting_sender() {
     let budget = Arc::new(MemoryBudget::new(1000, || None));
     let [a, b] = [session(&budget), session(&budget)];
     a.send(message(1000), Overflow::Reject).unwrap();
@@ -178,7 +178,7 @@ async fn a_waiting_sender_is_woken_when_another_session_frees_bytes() {
 }
 
 #[test]
-fn settling_wakes_once_for_bytes_freed_after_a_refusal() {
+fn settling_wakes_once_after_a_refusal() {
     let budget = MemoryBudget::new(1000, || None);
     let wakes = |change: &dyn Fn()| {
         let mut freed = std::pin::pin!(budget.freed());

@@ -68,7 +68,7 @@ fn budget() -> Arc<MemoryBudget> {
 }
 
 #[test]
-fn what_was_broadcast_comes_before_what_is_sent_later() {
+fn broadcasts_come_before_later_sends() {
     let (log, budget) = (log(), budget());
     let subscriber = Subscriber::of(&log, &budget);
     assert_eq!(push(&log, &budget, "a").queued, 1);
@@ -83,7 +83,7 @@ fn what_was_broadcast_comes_before_what_is_sent_later() {
 }
 
 #[test]
-fn each_gets_what_is_broadcast_while_it_follows() {
+fn sessions_get_broadcasts_while_they_subscribe() {
     let (log, budget) = (log(), budget());
     let early = Subscriber::of(&log, &budget);
     push(&log, &budget, "a");
@@ -108,7 +108,7 @@ fn each_gets_what_is_broadcast_while_it_follows() {
 }
 
 #[test]
-fn each_codec_has_its_own_frames_and_a_gap_where_it_has_none() {
+fn each_codec_has_its_frames_or_a_gap() {
     let (log, budget) = (log(), budget());
     let json = Subscriber::of(&log, &budget);
     let other = Subscriber::new(Mode::Plain, 256, &budget);
@@ -124,7 +124,7 @@ fn each_codec_has_its_own_frames_and_a_gap_where_it_has_none() {
 }
 
 #[test]
-fn what_all_have_is_forgotten() {
+fn drained_messages_are_trimmed() {
     let (log, budget) = (log(), budget());
     let [a, b] = [0; 2].map(|_| Subscriber::of(&log, &budget));
     push(&log, &budget, "a");
@@ -144,7 +144,7 @@ fn what_all_have_is_forgotten() {
 }
 
 #[test]
-fn who_is_inside_a_part_takes_over_the_rest_of_it() {
+fn a_cursor_inside_a_span_drains_the_remainder() {
     let (log, budget) = (log(), budget());
     let [slow, fast] = [0; 2].map(|_| Subscriber::of(&log, &budget));
     let all: Vec<_> = (0..100).map(|n: u32| n.to_string()).collect();
@@ -162,7 +162,7 @@ fn who_is_inside_a_part_takes_over_the_rest_of_it() {
 }
 
 #[test]
-fn where_there_is_no_room_the_oldest_go_and_the_peer_is_told() {
+fn a_full_buffer_evicts_oldest_and_reports_gap() {
     let (log, budget) = (log(), budget());
     let plain = Subscriber::new(Mode::Plain, 3, &budget);
     let session = Subscriber::new(Mode::Session, 3, &budget);
@@ -181,7 +181,7 @@ fn where_there_is_no_room_the_oldest_go_and_the_peer_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_room_finds_what_the_last_frames_of_a_feed_make() {
+async fn draining_on_unsubscribe_wakes_a_blocked_sender() {
     let (log, budget) = (log(), budget());
     let subscriber = Subscriber::new(Mode::Plain, 2, &budget);
     subscriber.session.subscribe(&log, 0);
@@ -198,7 +198,7 @@ async fn who_waits_for_room_finds_what_the_last_frames_of_a_feed_make() {
 }
 
 #[test]
-fn a_session_that_ends_has_what_came_before_and_counts_no_more() {
+fn an_ended_session_drains_and_stops_counting() {
     let (log, budget) = (log(), budget());
     let [ends, closes, stays] = [0; 3].map(|_| Subscriber::of(&log, &budget));
     assert_eq!(push(&log, &budget, "a").queued, 3);
@@ -220,7 +220,7 @@ fn a_session_that_ends_has_what_came_before_and_counts_no_more() {
 }
 
 #[test]
-fn a_session_that_rests_is_left_alone_where_it_has_everything() {
+fn a_hibernated_session_with_nothing_pending_stays_hibernated() {
     let (log, budget) = (log(), budget());
     let subscriber = Subscriber::of(&log, &budget);
     subscriber.session.drive(|session| session.cut(now()));

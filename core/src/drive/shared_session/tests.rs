@@ -19,7 +19,7 @@ impl Wake for Flag {
 }
 
 #[test]
-fn the_driver_is_woken_when_what_was_read_ahead_is_to_be_acknowledged() {
+fn counting_read_ahead_frames_wakes_the_driver() {
     let mut config = SessionConfig::new(Side::Server, Mode::Session);
     config.inbox_frames = 1;
     let delay = config.ack_delay;
@@ -47,7 +47,7 @@ fn the_driver_is_woken_when_what_was_read_ahead_is_to_be_acknowledged() {
 }
 
 #[test]
-fn a_session_that_rests_takes_little_and_hears_what_is_said_to_it() {
+fn a_hibernated_session_is_small_and_accepts_frames() {
     let mut session = Session::new(Arc::new(SessionConfig::new(Side::Server, Mode::Plain)), now());
     let epoch = session.reserve();
     session.attach(epoch, None, now()).unwrap();

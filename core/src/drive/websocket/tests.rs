@@ -39,7 +39,7 @@ fn flush(transport: &mut WsTransport<DuplexStream>) -> (Poll<io::Result<()>>, Wr
 }
 
 #[tokio::test]
-async fn keeps_what_the_session_did_not_want_yet() {
+async fn keeps_bytes_that_a_paused_session_refused() {
     let (mut transport, mut peer) = pair(1024);
     for text in ["a", "b", "c"] {
         peer.write_all(&masked(1, text.as_bytes())).await.unwrap();
@@ -84,7 +84,7 @@ impl AsyncWrite for Flood {
 }
 
 #[test]
-fn a_peer_that_never_pauses_lets_other_tasks_have_their_turn() {
+fn an_endless_peer_lets_other_tasks_run() {
     let mut transport = WsTransport::new(Flood { taken: 0 }, Unmasked, &[], 1024);
     let wakes = Arc::new(Wakes::default());
     let waker = wakes.clone().into();
@@ -106,14 +106,14 @@ impl std::task::Wake for Wakes {
 }
 
 #[tokio::test]
-async fn delivers_what_the_http_server_had_read_already() {
+async fn delivers_bytes_that_the_http_server_read() {
     let (ours, _theirs) = tokio::io::duplex(64);
     let mut transport = WsTransport::new(ours, Unmasked, &masked(1, b"early"), 1024);
     assert_eq!(receive(&mut transport, 9).0, ["early"]);
 }
 
 #[tokio::test]
-async fn counts_a_data_message_when_its_last_byte_is_written() {
+async fn counts_a_message_when_it_is_completely_written() {
     let (mut transport, mut peer) = pair(10);
     transport.push_data(Bytes::from_static(b"123456"));
     transport.push_control(Message::text("x"));
@@ -155,7 +155,7 @@ async fn each_byte_is_written_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_sent_at_once_is_queued_only_as_far_as_it_does_not_fit() {
+async fn only_the_unwritten_part_is_queued() {
     let (mut transport, mut peer) = pair(10);
     let send = |transport: &mut WsTransport<DuplexStream>, message: &'static [u8]| {
         let mut written = Written::default();
@@ -199,7 +199,7 @@ fn batch(frames: &[&'static [u8]]) -> Batch {
 }
 
 #[tokio::test]
-async fn counts_each_message_of_a_batch_when_its_last_byte_is_written() {
+async fn counts_each_message_of_a_batch_when_written() {
     let (mut transport, mut peer) = pair(10);
     transport.push_batch(batch(&[b"0", b"123456", b"abcdef"]));
     transport.push_control(Message::text("x"));
@@ -215,7 +215,7 @@ async fn counts_each_message_of_a_batch_when_its_last_byte_is_written() {
 }
 
 #[tokio::test]
-async fn counts_all_messages_of_a_batch_that_is_written_at_once() {
+async fn counts_all_messages_of_a_written_batch() {
     let (mut transport, _peer) = pair(1024);
     transport.push_batch(batch(&[b"0", b"123456", b"abcdef"]));
     assert_eq!(flush(&mut transport).1, Written { messages: 2, data: 2, bytes: 12 });
@@ -228,7 +228,7 @@ async fn counts_all_messages_of_a_batch_that_is_written_at_once() {
 }
 
 #[tokio::test]
-async fn a_pong_of_bytes_read_early_is_sent_first() {
+async fn a_pong_for_leftover_bytes_is_sent_first() {
     let (ours, mut peer) = tokio::io::duplex(64);
     let early = [masked(9, b"p"), masked(1, b"text")].concat();
     let mut transport = WsTransport::new(ours, Unmasked, &early, 1024);
@@ -269,7 +269,7 @@ async fn a_client_masks_each_message_of_a_batch() {
 }
 
 #[tokio::test]
-async fn answers_pings_in_order_and_of_too_many_the_latest() {
+async fn answers_the_latest_pings_in_order() {
     let (mut transport, mut peer) = pair(1024);
     for payload in 0..20 {
         peer.write_all(&masked(9, &[payload])).await.unwrap();
@@ -283,7 +283,7 @@ async fn answers_pings_in_order_and_of_too_many_the_latest() {
 }
 
 #[tokio::test]
-async fn takes_no_more_than_a_batch_from_the_session() {
+async fn takes_at_most_a_batch_from_the_session() {
     let (mut transport, _peer) = pair(16);
     let mut taken = 0;
     while transport.has_capacity() {
@@ -340,7 +340,7 @@ impl AsyncWrite for Buffering {
 }
 
 #[test]
-fn a_stream_is_flushed_once_for_what_is_written() {
+fn a_stream_is_flushed_once_per_write() {
     let mut transport = WsTransport::new(Buffering::default(), Unmasked, &[], 1024);
     let mut cx = Context::from_waker(Waker::noop());
     let mut written = Written::default();
@@ -377,7 +377,7 @@ async fn an_idle_connection_holds_no_buffers() {
 }
 
 #[tokio::test]
-async fn a_violation_and_the_end_of_the_stream_are_different_errors() {
+async fn violations_and_stream_ends_are_different_errors() {
     let (mut transport, mut peer) = pair(64);
     peer.write_all(b"\x81\x01x").await.unwrap();
     let (_, result) = receive(&mut transport, 9);
@@ -391,7 +391,7 @@ async fn a_violation_and_the_end_of_the_stream_are_different_errors() {
 }
 
 #[tokio::test]
-async fn a_client_masks_everything_with_keys_of_its_own() {
+async fn a_client_masks_each_frame_with_fresh_keys() {
     let (ours, mut peer) = tokio::io::duplex(64);
     let mut keys = 0;
     let key = move || {

@@ -60,7 +60,7 @@ fn send_all(send_buffer: &mut SendBuffer, limit: u32) -> Vec<String> {
 }
 
 #[test]
-fn consecutive_shared_frames_are_one_entry_and_one_batch() {
+fn consecutive_shared_frames_form_one_batch() {
     let mut send_buffer = shared(Mode::Session, 15, &[]);
     assert_eq!(
         (send_buffer.kept.clone().into_iter().count(), send_buffer.occupied(), send_buffer.bytes()),

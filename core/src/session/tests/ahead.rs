@@ -25,7 +25,7 @@ fn read_ahead(side: Side, frames: u64) -> Pair {
 }
 
 #[test]
-fn acknowledgements_are_read_behind_frames_that_the_application_has_not_taken() {
+fn acknowledgements_behind_untaken_frames_are_read() {
     for (slow, peer) in [(Server, Client), (Client, Server)] {
         let mut pair = Pair::connected(256);
         for n in 0..64 {
@@ -51,7 +51,7 @@ fn acknowledgements_are_read_behind_frames_that_the_application_has_not_taken() 
 }
 
 #[test]
-fn a_ping_behind_frames_that_were_read_ahead_is_answered_at_once() {
+fn a_ping_behind_read_ahead_frames_is_answered() {
     let mut pair = read_ahead(Client, 5);
     pair.forge(Client, control(Control::Ping(None)));
     pair.write(Server);
@@ -59,14 +59,14 @@ fn a_ping_behind_frames_that_were_read_ahead_is_answered_at_once() {
 }
 
 #[test]
-fn who_asked_behind_frames_that_were_read_ahead_hears_of_them_once_they_are_counted() {
+fn sync_is_answered_once_read_ahead_frames_count() {
     for (slow, peer) in [(Server, Client), (Client, Server)] {
         let mut pair = read_ahead(peer, 5);
         pair.forge(peer, control(Control::Sync));
         pair.write(slow);
         assert_eq!(pair.under_way(peer), ["$ack 2"], "at once, for what is counted");
         pair.run();
-        assert_eq!(pair.told(slow), ["1", "2", "3", "4", "5"]);
+        assert_eq!(pair.take_events(slow), ["1", "2", "3", "4", "5"]);
         pair.write(slow);
         assert_eq!(pair.under_way(peer), ["$ack 5"], "and without a second's delay");
         pair.run();
@@ -77,23 +77,23 @@ fn who_asked_behind_frames_that_were_read_ahead_hears_of_them_once_they_are_coun
 }
 
 #[test]
-fn what_was_read_ahead_is_acknowledged_a_second_after_it_came() {
+fn read_ahead_frames_keep_their_acknowledgement_deadline() {
     let mut pair = read_ahead(Client, 3);
     let came = pair.now;
     pair.wait(SECOND / 2);
-    pair.told(Server);
+    pair.take_events(Server);
     assert_eq!(pair.server().poll_timeout(), Some(came + SECOND));
 
     let mut pair = read_ahead(Client, 3);
     pair.wait(5 * SECOND);
     assert_eq!(pair.client.counts().unacknowledged, 1);
-    pair.told(Server);
+    pair.take_events(Server);
     pair.write(Server);
     assert_eq!(pair.under_way(Client), ["$ack 3"], "long due");
 }
 
 #[test]
-fn frames_read_ahead_and_not_counted_come_again_after_a_takeover() {
+fn takeover_replays_uncounted_read_ahead_frames() {
     for takeover in [false, true] {
         for (slow, peer) in [(Server, Client), (Client, Server)] {
             let mut pair = read_ahead(peer, 5);
@@ -107,7 +107,7 @@ fn frames_read_ahead_and_not_counted_come_again_after_a_takeover() {
             assert_eq!(pair.session(peer).counts().unacknowledged, 3);
             pair.run();
             assert_eq!(pair.session(slow).counts().received, 2);
-            assert_eq!(pair.told(slow), ["1", "2", "dropped", "restored", "3", "4", "5"]);
+            assert_eq!(pair.take_events(slow), ["1", "2", "dropped", "restored", "3", "4", "5"]);
             pair.wait(SECOND);
             assert_eq!(pair.session(peer).counts().unacknowledged, 0);
         }
@@ -115,27 +115,27 @@ fn frames_read_ahead_and_not_counted_come_again_after_a_takeover() {
 }
 
 #[test]
-fn frames_that_were_counted_before_a_takeover_do_not_come_again() {
+fn takeover_does_not_replay_counted_frames() {
     let mut pair = read_ahead(Client, 5);
     assert_eq!(pair.server().poll_event().as_ref().map(text_of).as_deref(), Some("1"));
     pair.lose(Client);
     pair.connect();
     pair.run();
-    assert_eq!(pair.told(Server), ["2", "3", "dropped", "restored", "4", "5"]);
+    assert_eq!(pair.take_events(Server), ["2", "3", "dropped", "restored", "4", "5"]);
 }
 
 #[test]
-fn what_was_read_ahead_is_not_counted_once_its_socket_is_gone() {
+fn losing_the_socket_discards_read_ahead_frames() {
     for slow in [Server, Client] {
         let mut pair = read_ahead(other(slow), 5);
         pair.lose(slow);
-        assert_eq!(pair.told(slow), ["1", "2", "dropped"]);
+        assert_eq!(pair.take_events(slow), ["1", "2", "dropped"]);
         assert_eq!(pair.session(slow).counts().received, 2, "an offer with this count may be under way");
     }
 }
 
 #[test]
-fn gaps_stand_where_they_were_behind_frames_read_ahead() {
+fn gaps_keep_their_place_among_read_ahead_frames() {
     let mut pair = read_ahead(Client, 4);
     for _ in 0..2 {
         pair.client.send_missing().unwrap();
@@ -145,24 +145,28 @@ fn gaps_stand_where_they_were_behind_frames_read_ahead() {
     pair.client.send_missing().unwrap();
     pair.run();
     assert_eq!(pair.server().counts().received, 2);
-    assert_eq!(pair.told(Server), ["1", "2", "3", "4", "gap 5-6", "7", "gap 8-8"]);
+    assert_eq!(pair.take_events(Server), ["1", "2", "3", "4", "gap 5-6", "7", "gap 8-8"]);
     assert_eq!(pair.server().counts().received, 8);
     pair.wait(SECOND);
     assert_eq!(pair.client.counts().unacknowledged, 0);
 }
 
 #[test]
-fn a_gap_has_to_follow_what_was_read_ahead() {
+fn a_gap_must_follow_the_read_ahead_frames() {
     for (from, to) in [(3, 3), (5, 5), (7, 8)] {
         let mut pair = read_ahead(Client, 5);
         pair.forge(Client, control(Control::Gap(Gap::new(from, to))));
         let closed = "closed: protocol error: 1002 $gap does not follow the last received frame";
-        assert_eq!(pair.told(Server), ["1", "2", "3", "4", "5", closed], "what came before it was in order");
+        assert_eq!(
+            pair.take_events(Server),
+            ["1", "2", "3", "4", "5", closed],
+            "what came before it was in order"
+        );
     }
 }
 
 #[test]
-fn a_close_delivers_what_was_read_before_it() {
+fn a_close_delivers_read_ahead_frames() {
     for (side, end) in
         [(Server, "closed: closed by the peer"), (Client, "closed: closed by the peer with 1000")]
     {
@@ -172,21 +176,21 @@ fn a_close_delivers_what_was_read_before_it() {
         pair.session(peer).close(CloseReason::Local(CloseFrame::from_static(1000, "")), now + SECOND);
         pair.run();
         assert_eq!(pair.session(peer).counts().unacknowledged, 0, "and acknowledges it");
-        assert_eq!(pair.told(side), ["1", "2", "3", "4", "5", end]);
+        assert_eq!(pair.take_events(side), ["1", "2", "3", "4", "5", end]);
     }
 }
 
 #[test]
-fn a_close_that_may_be_followed_by_a_resume_delivers_what_was_read_before_it() {
+fn a_resumable_close_delivers_read_ahead_frames() {
     let mut pair = read_ahead(Client, 5);
     pair.put(0, Client, Item::Close(Some(CloseFrame::from_static(1001, ""))));
     pair.deliver(Server, 1);
     assert_eq!(pair.under_way(Client), ["$ack 5", "close 1001"]);
-    assert_eq!(pair.told(Server), ["1", "2", "3", "4", "5", "dropped"]);
+    assert_eq!(pair.take_events(Server), ["1", "2", "3", "4", "5", "dropped"]);
 }
 
 #[test]
-fn a_peer_that_closes_and_resumes_again_and_again_fills_the_inbox_no_further() {
+fn repeated_closes_and_resumes_keep_the_inbox_bounded() {
     let mut pair = Pair::new(|c| (c.buffer_frames, c.inbox_frames) = (4, 2), |_| ());
     pair.connect();
     pair.run();
@@ -210,7 +214,7 @@ fn a_peer_that_closes_and_resumes_again_and_again_fills_the_inbox_no_further() {
 }
 
 #[test]
-fn a_lost_socket_that_nobody_can_replace_delivers_what_was_read() {
+fn an_unresumable_loss_delivers_read_ahead_frames() {
     let mut pair = Pair::new(|c| (c.inbox_frames, c.resume_window) = (2, Duration::ZERO), |_| ());
     pair.connect();
     for n in 1..=4 {
@@ -220,11 +224,11 @@ fn a_lost_socket_that_nobody_can_replace_delivers_what_was_read() {
     assert_eq!(pair.server().counts().received, 2);
     pair.cut();
     let closed = "closed: socket lost: connection reset";
-    assert_eq!(pair.told(Server), ["connected", "1", "2", "3", "4", closed]);
+    assert_eq!(pair.take_events(Server), ["connected", "1", "2", "3", "4", closed]);
 }
 
 #[test]
-fn a_close_that_nobody_can_resume_after_acknowledges_all_that_it_delivers() {
+fn a_final_close_acknowledges_all_delivered_frames() {
     let config = |c: &mut SessionConfig| {
         (c.buffer_frames, c.inbox_frames, c.resume_window) = (4, 2, Duration::ZERO);
     };
@@ -242,18 +246,18 @@ fn a_close_that_nobody_can_resume_after_acknowledges_all_that_it_delivers() {
 }
 
 #[test]
-fn one_who_closes_or_is_ended_counts_nothing_of_what_was_read_ahead() {
+fn closing_or_ending_counts_no_read_ahead_frames() {
     for reason in [CloseReason::ServerClosed, CloseReason::Duplicate] {
         let mut pair = read_ahead(Client, 5);
         pair.server().end(reason.clone());
-        assert_eq!(pair.told(Server), ["1".to_owned(), "2".to_owned(), format!("closed: {reason}")]);
+        assert_eq!(pair.take_events(Server), ["1".to_owned(), "2".to_owned(), format!("closed: {reason}")]);
         assert_eq!(pair.server().counts().received, 2);
     }
     let mut pair = read_ahead(Client, 5);
     let deadline = pair.now + SECOND;
     pair.server().close(CloseReason::ServerClosed, deadline);
     pair.run();
-    assert_eq!(pair.told(Server), ["1", "2", "closed: server shut down"]);
+    assert_eq!(pair.take_events(Server), ["1", "2", "closed: server shut down"]);
     assert_eq!(pair.client.counts().unacknowledged, 3);
 }
 
@@ -282,7 +286,7 @@ fn an_echo_storm_never_stalls() {
         }
         pair.write(Server);
         pair.deliver(Client, up_to(30));
-        for text in pair.told(Client) {
+        for text in pair.take_events(Client) {
             assert_eq!(text, echoed.to_string());
             echoed += 1;
         }

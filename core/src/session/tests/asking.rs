@@ -14,7 +14,7 @@ fn outcomes(pair: &mut Pair, side: Side) -> Vec<(u64, Delivery)> {
 }
 
 #[test]
-fn a_receipt_takes_a_round_trip() {
+fn delivery_is_known_after_a_round_trip() {
     let mut pair = Pair::connected(256);
     for side in [Server, Client] {
         pair.send(side, "1");
@@ -30,7 +30,7 @@ fn a_receipt_takes_a_round_trip() {
 }
 
 #[test]
-fn a_request_is_answered_at_once_where_nothing_is_new_too() {
+fn sync_is_answered_even_without_new_frames() {
     let mut pair = Pair::connected(8);
     pair.forge(Client, control(Control::Sync));
     assert!(pair.server().poll_timeout().is_some_and(|due| due <= pair.now), "its driver looks at once");
@@ -65,7 +65,7 @@ fn a_flood_of_requests_has_one_answer() {
 }
 
 #[test]
-fn what_is_read_and_not_counted_is_not_acknowledged_on_request() {
+fn sync_does_not_acknowledge_uncounted_frames() {
     let mut pair = Pair::new(|c| c.inbox_frames = 1, |_| ());
     pair.connect();
     pair.run();
@@ -78,13 +78,13 @@ fn what_is_read_and_not_counted_is_not_acknowledged_on_request() {
     assert_eq!(outcomes(&mut pair, Client), []);
     assert_eq!(pair.client.counts().unacknowledged, 1);
     assert!(pair.under_way(Server).is_empty(), "the client asks only once");
-    assert_eq!(pair.told(Server), ["1", "2"]);
+    assert_eq!(pair.take_events(Server), ["1", "2"]);
     pair.wait(SECOND);
     assert_eq!(outcomes(&mut pair, Client), [(2, Delivery::Delivered)]);
 }
 
 #[test]
-fn a_client_that_keeps_less_does_not_ask_again_and_again_what_was_not_counted() {
+fn smaller_client_repeats_no_sync_for_uncounted_frames() {
     let mut pair = Pair::new(|c| c.inbox_frames = 1, |c| c.buffer_frames = 2);
     pair.connect();
     pair.run();
@@ -93,13 +93,13 @@ fn a_client_that_keeps_less_does_not_ask_again_and_again_what_was_not_counted() 
     pair.send(Client, "2");
     pair.run();
     assert_eq!(pair.client.counts().unacknowledged, 1, "half of it, until the application takes the first");
-    assert_eq!(pair.told(Server), ["1", "2"]);
+    assert_eq!(pair.take_events(Server), ["1", "2"]);
     pair.wait(SECOND);
     assert_eq!(pair.client.counts().unacknowledged, 0);
 }
 
 #[test]
-fn one_request_at_a_time_is_under_way_and_what_is_wanted_meanwhile_follows() {
+fn only_one_sync_is_pending_at_a_time() {
     let mut pair = Pair::connected(256);
     for text in ["1", "2", "3"] {
         pair.send(Server, text);
@@ -118,7 +118,7 @@ fn one_request_at_a_time_is_under_way_and_what_is_wanted_meanwhile_follows() {
 }
 
 #[test]
-fn a_client_that_keeps_less_asks_when_half_of_it_waits() {
+fn a_smaller_client_syncs_at_half_its_buffer() {
     let mut pair = Pair::new(|_| (), |c| c.buffer_frames = 8);
     pair.connect();
     pair.run();
@@ -150,7 +150,7 @@ fn a_client_that_keeps_less_asks_when_half_of_it_waits() {
 }
 
 #[test]
-fn who_keeps_as_much_as_is_announced_does_not_ask() {
+fn a_client_with_the_announced_buffer_never_syncs() {
     let mut pair = Pair::connected(8);
     for side in [Server, Client] {
         for n in 0..8 {
@@ -163,7 +163,7 @@ fn who_keeps_as_much_as_is_announced_does_not_ask() {
 }
 
 #[test]
-fn a_frame_that_finds_no_room_has_the_peer_asked() {
+fn a_refused_frame_triggers_a_sync() {
     let mut pair = Pair::new(|c| c.buffer_bytes = 100, |_| ());
     pair.connect();
     pair.run();
@@ -181,7 +181,7 @@ fn a_frame_that_finds_no_room_has_the_peer_asked() {
 }
 
 #[test]
-fn nobody_asks_for_what_is_acknowledged() {
+fn no_sync_follows_acknowledged_frames() {
     let mut pair = Pair::connected(4);
     pair.send(Server, "1");
     pair.run();
@@ -195,7 +195,7 @@ fn nobody_asks_for_what_is_acknowledged() {
 }
 
 #[test]
-fn a_receipt_that_a_cut_delayed_takes_a_round_trip_on_the_next_socket() {
+fn a_new_socket_syncs_for_awaited_deliveries() {
     let mut pair = Pair::connected(256);
     pair.send(Server, "1");
     pair.server().watch_last();
@@ -207,7 +207,7 @@ fn a_receipt_that_a_cut_delayed_takes_a_round_trip_on_the_next_socket() {
 }
 
 #[test]
-fn a_request_of_an_older_socket_is_forgotten_with_it() {
+fn a_takeover_forgets_the_old_sync() {
     let mut pair = Pair::connected(8);
     pair.forge(Client, control(Control::Sync));
     pair.connect();
@@ -216,7 +216,7 @@ fn a_request_of_an_older_socket_is_forgotten_with_it() {
 }
 
 #[test]
-fn a_close_frame_stands_behind_what_was_asked_for() {
+fn the_close_frame_follows_a_requested_acknowledgement() {
     let mut pair = Pair::connected(8);
     pair.forge(Client, control(Control::Sync));
     let deadline = pair.now + SECOND;
@@ -235,7 +235,7 @@ fn a_close_frame_stands_behind_what_was_asked_for() {
 }
 
 #[test]
-fn a_receipt_takes_a_round_trip_while_the_session_closes() {
+fn delivery_is_known_while_the_session_closes() {
     for side in [Server, Client] {
         let mut pair = Pair::connected(256);
         pair.send(side, "1");
@@ -249,7 +249,7 @@ fn a_receipt_takes_a_round_trip_while_the_session_closes() {
 }
 
 #[test]
-fn in_plain_mode_nobody_asks() {
+fn plain_mode_sends_no_sync() {
     let now = Instant::now();
     let mut config = SessionConfig::new(Server, Mode::Plain);
     config.buffer_frames = 1;

@@ -11,7 +11,7 @@ use crate::{Control, Gap};
 use Side::{Client, Server};
 
 #[test]
-fn at_most_64_frames_are_counted_ahead_of_the_application() {
+fn at_most_64_untaken_frames_are_counted() {
     let mut pair = Pair::connected(256);
     for n in 0..200 {
         pair.send(Client, &n.to_string());
@@ -25,11 +25,11 @@ fn at_most_64_frames_are_counted_ahead_of_the_application() {
     );
     assert_eq!(pair.server().poll_event().as_ref().map(text_of).as_deref(), Some("0"));
     assert_eq!(pair.server().counts().received, 65);
-    assert_eq!(pair.told(Server), (1..200).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(pair.take_events(Server), (1..200).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
 #[test]
-fn at_most_a_mebibyte_is_counted_ahead_of_the_application() {
+fn at_most_a_mebibyte_of_untaken_frames_counts() {
     let mut pair = Pair::connected(256);
     let (epoch, now) = (Epoch(1), pair.now);
     let server = pair.server();
@@ -42,7 +42,7 @@ fn at_most_a_mebibyte_is_counted_ahead_of_the_application() {
 }
 
 #[test]
-fn a_peer_that_ignores_acknowledgements_is_not_read_for_ever() {
+fn reading_ahead_is_bounded_in_frames() {
     let mut pair = Pair::new(|c| (c.buffer_frames, c.inbox_frames) = (8, 4), |_| ());
     pair.connect();
     pair.run();
@@ -55,16 +55,16 @@ fn a_peer_that_ignores_acknowledgements_is_not_read_for_ever() {
     assert!(!pair.server().wants_read(), "that was the connect");
     pair.server().poll_event();
     assert!(pair.server().wants_read());
-    let mut told = vec!["1".to_owned()];
+    let mut events = vec!["1".to_owned()];
     while !pair.under_way(Server).is_empty() {
         pair.deliver(Server, 100);
-        told.extend(pair.told(Server));
+        events.extend(pair.take_events(Server));
     }
-    assert_eq!(told, (1..=100).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(events, (1..=100).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_peer_that_ignores_acknowledgements_is_not_read_for_ever_in_bytes() {
+fn reading_ahead_is_bounded_in_bytes() {
     let mut pair = Pair::new(|c| c.inbox_bytes = 100, |_| ());
     pair.connect();
     pair.run();
@@ -76,7 +76,7 @@ fn a_peer_that_ignores_acknowledgements_is_not_read_for_ever_in_bytes() {
 }
 
 #[test]
-fn one_message_however_big_does_not_hide_the_acknowledgement_behind_it() {
+fn acknowledgement_behind_one_huge_message_is_read() {
     let mut pair = Pair::new(|c| (c.inbox_bytes, c.buffer_bytes) = (10, 10), |c| c.buffer_bytes = 10);
     pair.connect();
     pair.run();
@@ -126,7 +126,7 @@ fn acknowledgements_are_read_while_the_application_is_slow() {
 }
 
 #[test]
-fn a_ping_is_answered_at_once_with_the_same_text() {
+fn a_ping_is_answered_with_its_text() {
     let mut pair = Pair::connected(8);
     pair.send(Server, "s1");
     for json in ["", "null", r#"{ "t": 1.50 }"#] {
@@ -138,7 +138,7 @@ fn a_ping_is_answered_at_once_with_the_same_text() {
 }
 
 #[test]
-fn a_peer_that_pings_and_does_not_read_is_not_read_either() {
+fn unread_pongs_stop_the_reading() {
     let mut pair = Pair::connected(8);
     for _ in 0..20 {
         pair.put(0, Client, Item::Frame(raw_control("$ping", "1")));
@@ -152,7 +152,7 @@ fn a_peer_that_pings_and_does_not_read_is_not_read_either() {
 }
 
 #[test]
-fn answers_that_were_due_on_a_lost_socket_are_not_written_to_the_next() {
+fn pongs_of_a_lost_socket_are_dropped() {
     for takeover in [false, true] {
         let mut pair = Pair::connected(8);
         for _ in 0..16 {
@@ -171,7 +171,7 @@ fn answers_that_were_due_on_a_lost_socket_are_not_written_to_the_next() {
 }
 
 #[test]
-fn gaps_between_drops_do_not_pile_up_for_ever() {
+fn gaps_between_drops_stay_bounded() {
     let mut pair = Pair::connected(8);
     let mut events = 0;
     for n in 0..2000 {
@@ -190,12 +190,12 @@ fn gaps_between_drops_do_not_pile_up_for_ever() {
     }
     assert!((100..1000).contains(&events), "{events} pending events");
     let counted = pair.server().counts().received;
-    pair.told(Server);
+    pair.take_events(Server);
     assert_eq!(pair.server().counts().received, counted + 1);
 }
 
 #[test]
-fn an_application_that_never_looks_costs_the_peer_its_socket_never_its_session() {
+fn stalled_application_loses_sockets_but_no_session() {
     let mut pair = Pair::new(|c| c.inbox_frames = 2, |_| ());
     pair.connect();
     for n in 1..=9 {
@@ -214,7 +214,7 @@ fn an_application_that_never_looks_costs_the_peer_its_socket_never_its_session()
         if pair.client.state() == SessionState::Suspended {
             pair.connect();
         }
-        got.extend(pair.told(Server).into_iter().filter(|text| text.starts_with('c')));
+        got.extend(pair.take_events(Server).into_iter().filter(|text| text.starts_with('c')));
     }
     got.retain(|text| text != "connected");
     assert_eq!(got, (1..=9).map(|n| format!("c{n}")).collect::<Vec<_>>());

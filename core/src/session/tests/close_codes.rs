@@ -91,7 +91,7 @@ fn a_close_is_answered_with_its_own_code() {
 }
 
 #[test]
-fn a_server_that_ended_the_session_is_not_asked_to_resume_it() {
+fn a_client_does_not_resume_an_ended_session() {
     for frame in [CloseFrame::from_static(1001, "server shutting down"), CloseFrame::from_static(1011, "")] {
         let mut pair = Pair::connected(8);
         pair.send(Client, "1");
@@ -102,14 +102,14 @@ fn a_server_that_ended_the_session_is_not_asked_to_resume_it() {
         assert_eq!(pair.client.resume_offer(), None);
         pair.connect();
         pair.run();
-        assert_eq!(pair.told(Client), ["dropped", "lost 1 and 0", "restored"], "afresh");
+        assert_eq!(pair.take_events(Client), ["dropped", "lost 1 and 0", "restored"], "afresh");
         pair.cut();
         assert!(pair.client.resume_offer().is_some());
     }
 }
 
 #[test]
-fn going_away_for_any_other_reason_suspends_the_session_whoever_says_it() {
+fn other_1001_reasons_suspend_the_session() {
     for (side, reason) in [
         (Server, ""),
         (Server, "session ended"),
@@ -126,13 +126,13 @@ fn going_away_for_any_other_reason_suspends_the_session_whoever_says_it() {
         pair.run();
         pair.connect();
         pair.run();
-        assert_eq!(pair.told(Client), ["dropped", "restored", "2"], "{side:?} {reason}");
-        assert_eq!(pair.told(Server), ["dropped", "restored", "1"], "{side:?} {reason}");
+        assert_eq!(pair.take_events(Client), ["dropped", "restored", "2"], "{side:?} {reason}");
+        assert_eq!(pair.take_events(Server), ["dropped", "restored", "1"], "{side:?} {reason}");
     }
 }
 
 #[test]
-fn how_to_go_on_is_forgotten_with_the_next_socket() {
+fn the_next_socket_resets_the_reconnect_advice() {
     let mut pair = Pair::connected(8);
     pair.put(0, Server, Item::Close(Some(CloseFrame::from_static(1012, "retry in 9 ms"))));
     pair.run();
@@ -142,7 +142,7 @@ fn how_to_go_on_is_forgotten_with_the_next_socket() {
 }
 
 #[test]
-fn a_violation_says_what_was_wrong_and_is_final() {
+fn a_violation_is_named_and_final() {
     let mut pair = Pair::connected(8);
     let epoch = Epoch(1);
     let frame = CloseFrame::from_static(1007, "no json");

@@ -22,7 +22,7 @@ fn close(pair: &mut Pair, side: Side, reason: CloseReason) {
 // --- an orderly end
 
 #[test]
-fn close_delivers_what_was_accepted_then_closes() {
+fn close_delivers_accepted_frames_first() {
     for (side, peer, theirs) in [
         (Server, Client, "closed: closed by the peer with 1000"),
         (Client, Server, "closed: closed by the peer"),
@@ -38,8 +38,8 @@ fn close_delivers_what_was_accepted_then_closes() {
         pair.write(side);
         assert_eq!(pair.under_way(peer), ["1", "2", "3", "close 1000"]);
         pair.run();
-        assert_eq!(pair.told(side), ["closed: closed by the application"]);
-        assert_eq!(pair.told(peer), ["1", "2", "3", theirs]);
+        assert_eq!(pair.take_events(side), ["closed: closed by the application"]);
+        assert_eq!(pair.take_events(peer), ["1", "2", "3", theirs]);
         assert_eq!(pair.session(side).counts().unacknowledged, 0);
         assert!(pair.links.is_empty(), "both ends are gone");
     }
@@ -59,14 +59,14 @@ fn close_delivers_across_a_lost_socket() {
         assert_eq!(pair.session(side).state(), SessionState::Suspended);
         pair.connect();
         pair.run();
-        assert_eq!(pair.told(peer)[..5], ["1", "dropped", "restored", "2", "3"]);
-        assert_eq!(pair.told(side), ["closed: closed by the application"], "neither drop nor restore");
+        assert_eq!(pair.take_events(peer)[..5], ["1", "dropped", "restored", "2", "3"]);
+        assert_eq!(pair.take_events(side), ["closed: closed by the application"], "neither drop nor restore");
         assert_eq!(pair.session(side).counts().unacknowledged, 0);
     }
 }
 
 #[test]
-fn close_gives_up_at_its_deadline() {
+fn close_ends_at_its_deadline() {
     for side in [Server, Client] {
         let mut pair = Pair::connected(256);
         pair.cut();
@@ -78,49 +78,49 @@ fn close_gives_up_at_its_deadline() {
         pair.session(side).handle_timeout(deadline - Duration::from_nanos(1));
         assert_eq!(pair.session(side).state(), SessionState::Suspended);
         pair.session(side).handle_timeout(deadline);
-        assert_eq!(pair.told(side), ["closed: closed by the application"]);
+        assert_eq!(pair.take_events(side), ["closed: closed by the application"]);
         assert_eq!(pair.session(side).counts().unacknowledged, 1);
     }
 }
 
 #[test]
-fn close_gives_up_on_a_peer_that_does_not_answer() {
+fn close_does_not_wait_for_a_silent_peer() {
     let mut pair = Pair::connected(256);
     pair.send(Server, "1");
     close(&mut pair, Server, local());
     pair.write(Server);
     pair.advance(5 * SECOND);
-    assert_eq!(pair.told(Server), ["closed: closed by the application"]);
+    assert_eq!(pair.take_events(Server), ["closed: closed by the application"]);
     assert_eq!(pair.server().counts().unacknowledged, 1);
 }
 
 #[test]
-fn close_is_done_at_once_when_nobody_is_there_and_nothing_is_left() {
+fn closing_a_suspended_session_without_frames_is_immediate() {
     let mut pair = Pair::connected(256);
     pair.cut();
     pair.skip_events();
     for side in [Server, Client] {
         close(&mut pair, side, local());
-        assert_eq!(pair.told(side), ["closed: closed by the application"]);
+        assert_eq!(pair.take_events(side), ["closed: closed by the application"]);
     }
     let mut pair = Pair::new(|_| (), |_| ());
     close(&mut pair, Client, local());
-    assert_eq!(pair.told(Client), ["closed: closed by the application"]);
+    assert_eq!(pair.take_events(Client), ["closed: closed by the application"]);
 }
 
 #[test]
-fn a_socket_that_is_lost_after_everything_was_acknowledged_ends_a_close() {
+fn losing_the_socket_after_all_acknowledgements_completes_close() {
     let mut pair = Pair::connected(4);
     pair.send(Server, "1");
     pair.run();
     close(&mut pair, Server, local());
     pair.write(Server);
     pair.cut();
-    assert_eq!(pair.told(Server), ["closed: closed by the application"]);
+    assert_eq!(pair.take_events(Server), ["closed: closed by the application"]);
 }
 
 #[test]
-fn without_a_window_a_lost_socket_ends_a_close() {
+fn without_a_window_losing_the_socket_completes_close() {
     let mut pair = Pair::new(|c| c.resume_window = Duration::ZERO, |_| ());
     pair.connect();
     pair.run();
@@ -128,12 +128,12 @@ fn without_a_window_a_lost_socket_ends_a_close() {
     pair.send(Server, "1");
     close(&mut pair, Server, local());
     pair.cut();
-    assert_eq!(pair.told(Server), ["closed: closed by the application"]);
+    assert_eq!(pair.take_events(Server), ["closed: closed by the application"]);
     assert_eq!(pair.server().counts().unacknowledged, 1);
 }
 
 #[test]
-fn what_has_arrived_is_acknowledged_before_the_close_frame() {
+fn received_frames_are_acknowledged_before_the_close_frame() {
     for (side, peer) in [(Server, Client), (Client, Server)] {
         let mut pair = Pair::connected(256);
         pair.send(peer, "1");
@@ -148,7 +148,7 @@ fn what_has_arrived_is_acknowledged_before_the_close_frame() {
 }
 
 #[test]
-fn what_has_arrived_is_acknowledged_before_the_answer() {
+fn received_frames_are_acknowledged_before_the_answer() {
     let mut pair = Pair::connected(256);
     pair.send(Client, "1");
     pair.send(Client, "2");
@@ -172,14 +172,14 @@ fn nothing_follows_a_close_frame() {
     pair.write(Server);
     assert_eq!(pair.under_way(Client), ["close 1000"]);
     assert!(pair.server().wants_read());
-    let told = pair.told(Server);
-    assert_eq!(told, [] as [&str; 0]);
+    let events = pair.take_events(Server);
+    assert_eq!(events, [] as [&str; 0]);
     pair.run();
-    assert_eq!(pair.told(Server), ["closed: closed by the application"]);
+    assert_eq!(pair.take_events(Server), ["closed: closed by the application"]);
 }
 
 #[test]
-fn what_comes_to_one_who_closes_is_neither_counted_nor_delivered() {
+fn a_closing_session_neither_counts_nor_delivers_frames() {
     let mut pair = Pair::connected(256);
     pair.send(Client, "1");
     close(&mut pair, Server, local());
@@ -190,12 +190,12 @@ fn what_comes_to_one_who_closes_is_neither_counted_nor_delivered() {
     assert_eq!(pair.server().counts().received, 0);
     assert_eq!(pair.server().ended(), None, "a gap behind what was not counted is no violation");
     pair.run();
-    assert_eq!(pair.told(Server), ["closed: closed by the application"]);
+    assert_eq!(pair.take_events(Server), ["closed: closed by the application"]);
     assert_eq!(pair.client.counts().unacknowledged, 1);
 }
 
 #[test]
-fn one_who_closes_reads_on_however_much_was_not_taken() {
+fn a_closing_session_reads_with_full_inbox() {
     let mut pair = Pair::new(|c| (c.inbox_frames, c.buffer_frames) = (2, 2), |_| ());
     pair.connect();
     pair.run();
@@ -208,21 +208,21 @@ fn one_who_closes_reads_on_however_much_was_not_taken() {
     close(&mut pair, Server, CloseReason::ServerClosed);
     assert!(pair.server().wants_read());
     pair.run();
-    assert_eq!(pair.told(Server), ["connected", "1", "2", "closed: server shut down"]);
+    assert_eq!(pair.take_events(Server), ["connected", "1", "2", "closed: server shut down"]);
 }
 
 #[test]
-fn two_that_close_at_once_both_end() {
+fn simultaneous_closes_end_both_sides() {
     let mut pair = Pair::connected(256);
     close(&mut pair, Server, local());
     close(&mut pair, Client, local());
     pair.run();
-    assert_eq!(pair.told(Server), ["closed: closed by the application"]);
-    assert_eq!(pair.told(Client), ["closed: closed by the application"]);
+    assert_eq!(pair.take_events(Server), ["closed: closed by the application"]);
+    assert_eq!(pair.take_events(Client), ["closed: closed by the application"]);
 }
 
 #[test]
-fn a_close_frame_that_comes_before_ours_is_written_is_no_answer_to_it() {
+fn an_earlier_close_frame_does_not_answer_ours() {
     let mut pair = Pair::connected(256);
     pair.send(Client, "1");
     pair.write(Client);
@@ -231,11 +231,11 @@ fn a_close_frame_that_comes_before_ours_is_written_is_no_answer_to_it() {
     pair.put(0, Client, Item::Close(Some(CloseFrame::from_static(1000, ""))));
     pair.deliver(Server, 1);
     assert_eq!(pair.under_way(Client), ["$ack 1", "close 1000"]);
-    assert_eq!(pair.told(Server), ["closed: closed by the application"]);
+    assert_eq!(pair.take_events(Server), ["closed: closed by the application"]);
 }
 
 #[test]
-fn two_that_close_at_once_do_not_claim_what_the_other_did_not_take() {
+fn simultaneous_closers_acknowledge_no_untaken_frames() {
     let mut pair = Pair::connected(256);
     for side in [Server, Client] {
         pair.send(side, "1");
@@ -243,7 +243,7 @@ fn two_that_close_at_once_do_not_claim_what_the_other_did_not_take() {
     }
     pair.run();
     for side in [Server, Client] {
-        assert_eq!(pair.told(side), ["closed: closed by the application"]);
+        assert_eq!(pair.take_events(side), ["closed: closed by the application"]);
         assert_eq!(pair.session(side).counts().unacknowledged, 1);
     }
 }
@@ -262,14 +262,14 @@ fn an_answer_acknowledges_nothing() {
             }
             pair.put(0, peer, Item::Close(Some(CloseFrame::from_static(1000, ""))));
             pair.deliver(side, 2);
-            assert_eq!(pair.told(side), ["closed: closed by the application"]);
+            assert_eq!(pair.take_events(side), ["closed: closed by the application"]);
             assert_eq!(pair.session(side).counts().unacknowledged, unacknowledged);
         }
     }
 }
 
 #[test]
-fn a_client_that_closes_while_its_session_is_lost_is_done() {
+fn a_closing_client_ends_on_session_loss() {
     let mut pair = Pair::connected(256);
     pair.cut();
     pair.send(Client, "1");
@@ -277,7 +277,7 @@ fn a_client_that_closes_while_its_session_is_lost_is_done() {
     pair.advance(30 * SECOND);
     pair.connect();
     pair.run();
-    assert_eq!(pair.told(Client), ["closed: closed by the application"]);
+    assert_eq!(pair.take_events(Client), ["closed: closed by the application"]);
     assert_eq!(pair.client.counts().unacknowledged, 1);
     assert_eq!(pair.client.take_unacknowledged(), ["1"]);
 }
@@ -295,7 +295,7 @@ fn the_first_close_counts() {
 }
 
 #[test]
-fn a_second_close_may_leave_less_time_and_never_leaves_more() {
+fn a_second_close_can_only_shorten_the_deadline() {
     for (second, left) in [(2, 2), (9, 5)] {
         let mut pair = Pair::connected(256);
         pair.cut();
@@ -310,7 +310,7 @@ fn a_second_close_may_leave_less_time_and_never_leaves_more() {
 // --- an end at once
 
 #[test]
-fn a_kick_discards_what_was_not_taken_but_pairs_connect_with_closed() {
+fn a_kick_discards_events_except_connected_and_closed() {
     let mut pair = Pair::new(|_| (), |_| ());
     pair.connect();
     pair.send(Client, "1");
@@ -319,33 +319,33 @@ fn a_kick_discards_what_was_not_taken_but_pairs_connect_with_closed() {
     pair.connect();
     pair.run();
     pair.server().end(CloseReason::Kicked);
-    assert_eq!(pair.told(Server), ["connected", "closed: kicked"]);
+    assert_eq!(pair.take_events(Server), ["connected", "closed: kicked"]);
 }
 
 #[test]
-fn a_kick_after_connect_was_told_says_closed_alone() {
+fn a_kick_after_connected_leaves_only_closed() {
     let mut pair = Pair::connected(8);
     pair.send(Client, "1");
     pair.run();
     pair.server().end(CloseReason::Kicked);
-    assert_eq!(pair.told(Server), ["closed: kicked"]);
+    assert_eq!(pair.take_events(Server), ["closed: kicked"]);
     pair.run();
-    assert_eq!(pair.told(Client), ["closed: closed by the peer with 1000 kicked"]);
+    assert_eq!(pair.take_events(Client), ["closed: closed by the peer with 1000 kicked"]);
 }
 
 #[test]
-fn an_end_from_outside_delivers_what_has_arrived() {
+fn ends_without_local_close_deliver_received_frames() {
     for reason in [CloseReason::Duplicate, CloseReason::ServerClosed, CloseReason::TooBig] {
         let mut pair = Pair::connected(8);
         pair.send(Client, "1");
         pair.run();
         pair.server().end(reason.clone());
-        assert_eq!(pair.told(Server), ["1".to_owned(), format!("closed: {reason}")]);
+        assert_eq!(pair.take_events(Server), ["1".to_owned(), format!("closed: {reason}")]);
     }
 }
 
 #[test]
-fn who_waits_for_an_acknowledgement_hears_of_the_end() {
+fn the_end_settles_awaited_deliveries() {
     for side in [Server, Client] {
         let mut pair = Pair::connected(8);
         pair.send(side, "1");
@@ -357,7 +357,7 @@ fn who_waits_for_an_acknowledgement_hears_of_the_end() {
 }
 
 #[test]
-fn every_reason_has_the_close_frame_of_the_table() {
+fn reasons_have_the_close_frames_of_the_table() {
     for (reason, code, text) in [
         (CloseReason::Local(CloseFrame::from_static(1000, "")), 1000, ""),
         (CloseReason::Local(CloseFrame::from_static(4242, "bye")), 4242, "bye"),
@@ -379,7 +379,7 @@ fn every_reason_has_the_close_frame_of_the_table() {
 }
 
 #[test]
-fn a_socket_that_was_lost_before_the_end_is_not_told_of_it() {
+fn a_lost_socket_gets_no_close_frame() {
     for side in [Server, Client] {
         let mut pair = Pair::connected(8);
         let now = pair.now;
@@ -391,19 +391,19 @@ fn a_socket_that_was_lost_before_the_end_is_not_told_of_it() {
 }
 
 #[test]
-fn a_socket_that_came_after_a_lost_one_is_told_of_the_end() {
+fn a_newer_socket_gets_the_close_frame() {
     let mut pair = Pair::connected(8);
     pair.cut();
     pair.connect();
     pair.run();
     pair.server().end(CloseReason::Kicked);
     pair.run();
-    let told = pair.told(Client);
-    assert_eq!(told, ["dropped", "restored", "closed: closed by the peer with 1000 kicked"]);
+    let events = pair.take_events(Client);
+    assert_eq!(events, ["dropped", "restored", "closed: closed by the peer with 1000 kicked"]);
 }
 
 #[test]
-fn what_the_application_has_closed_is_closed_by_it_whatever_ends_it_first() {
+fn a_local_close_keeps_its_reason() {
     let frame = CloseFrame::from_static(4001, "enough");
     for (other, reason) in [
         (CloseReason::Duplicate, CloseReason::Local(frame.clone())),
@@ -428,7 +428,7 @@ fn what_the_application_has_closed_is_closed_by_it_whatever_ends_it_first() {
 }
 
 #[test]
-fn unacknowledged_frames_come_oldest_first_those_of_lost_sessions_before_all_others() {
+fn unacknowledged_frames_of_lost_sessions_come_first() {
     let mut pair = Pair::connected(8);
     pair.send(Client, "1");
     pair.send(Client, "2");
@@ -463,7 +463,7 @@ fn evicted_frames_of_a_lost_session_stay_unacknowledged() {
 }
 
 #[test]
-fn what_a_full_buffer_gave_up_counts_when_the_session_closes_before_it_was_told() {
+fn unreported_evictions_count_as_unacknowledged_on_close() {
     for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
         let mut pair = Pair::new(|_| (), |c| c.buffer_frames = 2);
         for n in 1..=5 {
@@ -471,7 +471,7 @@ fn what_a_full_buffer_gave_up_counts_when_the_session_closes_before_it_was_told(
         }
         close(&mut pair, Client, local());
         pair.advance(5 * SECOND);
-        assert_eq!(pair.told(Client), ["closed: closed by the application"]);
+        assert_eq!(pair.take_events(Client), ["closed: closed by the application"]);
         let counts = pair.client.counts();
         assert_eq!((counts.accepted, counts.dropped, counts.unacknowledged), (5, 3, 5));
     }

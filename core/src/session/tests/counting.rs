@@ -39,7 +39,7 @@ fn acknowledges_a_quarter_of_the_buffer_at_once() {
 }
 
 #[test]
-fn a_quarter_is_rounded_down_and_at_least_one() {
+fn a_quarter_rounds_down_to_at_least_one() {
     for (buffer, frames) in [(1, 1), (3, 1), (4, 1), (7, 1), (8, 2), (11, 2), (12, 3)] {
         let mut pair = Pair::connected(buffer);
         for n in 1..=frames {
@@ -81,7 +81,7 @@ fn never_acknowledges_nothing_new() {
 }
 
 #[test]
-fn a_resume_acknowledges_so_that_no_ack_need_follow() {
+fn a_resume_acknowledges_without_a_separate_ack() {
     let mut pair = Pair::connected(256);
     for side in [Server, Client] {
         send_many(&mut pair, side, 1..=3, Overflow::Reject);
@@ -99,7 +99,7 @@ fn a_resume_acknowledges_so_that_no_ack_need_follow() {
 }
 
 #[test]
-fn an_acknowledgement_that_is_lost_is_made_up_for_by_the_resume() {
+fn a_resume_makes_up_for_lost_acknowledgements() {
     let mut pair = Pair::connected(4);
     send_many(&mut pair, Server, 1..=2, Overflow::Reject);
     pair.write(Server);
@@ -134,7 +134,7 @@ fn an_acknowledgement_beyond_or_backwards_is_a_violation() {
 }
 
 #[test]
-fn what_was_accepted_but_not_written_cannot_be_acknowledged() {
+fn frames_not_yet_sent_cannot_be_acknowledged() {
     let mut pair = Pair::connected(4);
     send_many(&mut pair, Server, 1..=3, Overflow::Reject);
     pair.forge(Client, control(Control::Ack(1)));
@@ -142,7 +142,7 @@ fn what_was_accepted_but_not_written_cannot_be_acknowledged() {
 }
 
 #[test]
-fn malformed_control_frames_are_violations_and_unknown_ones_are_ignored() {
+fn malformed_control_frames_violate_but_unknown_are_ignored() {
     let long = format!("{:?}", "x".repeat(5000));
     for (event, json, what) in [
         ("$ack", "", "control frame without a JSON payload"),
@@ -166,43 +166,43 @@ fn malformed_control_frames_are_violations_and_unknown_ones_are_ignored() {
         pair.forge(Client, raw_control(event, r#"{"x":1}"#));
     }
     pair.run();
-    assert_eq!(pair.told(Server), [] as [&str; 0]);
+    assert_eq!(pair.take_events(Server), [] as [&str; 0]);
     assert_eq!(pair.server().counts().received, 0, "control frames are not counted");
     assert!(pair.server().is_open());
 }
 
 #[test]
-fn what_was_given_up_before_it_was_written_is_told_at_once() {
+fn evicted_unsent_frames_are_reported_at_once() {
     let mut pair = Pair::connected(3);
     send_many(&mut pair, Server, 1..=5, Overflow::DropOldest);
     assert_eq!(pair.server().counts().dropped, 2);
     pair.write(Server);
     assert_eq!(pair.under_way(Client), [r#"$gap {"from":1,"to":2}"#, "3", "4", "5"]);
     pair.run();
-    assert_eq!(pair.told(Client), ["gap 1-2", "3", "4", "5"]);
+    assert_eq!(pair.take_events(Client), ["gap 1-2", "3", "4", "5"]);
     assert_eq!(pair.client.counts().received, 5, "a gap counts as received");
     assert_eq!(pair.server().counts().unacknowledged, 0, "and is acknowledged like others");
 }
 
 #[test]
-fn a_gap_that_has_arrived_is_known_to_a_session_that_has_rested() {
+fn hibernation_keeps_the_count_of_received_gaps() {
     let mut pair = Pair::connected(3);
     pair.server().send_missing().unwrap();
     pair.write(Server);
     pair.deliver(Client, usize::MAX);
-    assert_eq!(pair.told(Client), ["gap 1-1"]);
+    assert_eq!(pair.take_events(Client), ["gap 1-1"]);
     // The acknowledgement never arrives.
     pair.cut();
     while pair.server().poll_event().is_some() {}
     assert!(pair.server().hibernate().is_some(), "nothing is kept");
     pair.connect();
     pair.run();
-    assert_eq!(pair.told(Client), ["dropped", "restored"]);
+    assert_eq!(pair.take_events(Client), ["dropped", "restored"]);
     assert_eq!(pair.server().counts().unacknowledged, 0);
 }
 
 #[test]
-fn what_crosses_is_counted_with_its_bytes_and_what_crosses_again_as_replayed() {
+fn sent_and_replayed_frames_are_counted_with_bytes() {
     let mut pair = Pair::connected(256);
     for side in [Server, Client] {
         send_many(&mut pair, side, 8..=10, Overflow::Reject);
@@ -232,7 +232,7 @@ fn a_gap_is_counted_apart_from_the_frames() {
 }
 
 #[test]
-fn what_was_given_up_after_it_was_written_is_told_when_a_resume_asks_for_it() {
+fn a_resume_reports_evicted_sent_frames() {
     let mut pair = Pair::connected(3);
     send_many(&mut pair, Server, 1..=3, Overflow::Reject);
     pair.write(Server);
@@ -247,11 +247,11 @@ fn what_was_given_up_after_it_was_written_is_told_when_a_resume_asks_for_it() {
     assert_eq!(pair.under_way(Client), ["$open", r#"$gap {"from":2,"to":2}"#, "3", "4", "5"]);
     assert_eq!(pair.server().counts().dropped, 1);
     pair.run();
-    assert_eq!(pair.told(Client), ["1", "dropped", "restored", "gap 2-2", "3", "4", "5"]);
+    assert_eq!(pair.take_events(Client), ["1", "dropped", "restored", "gap 2-2", "3", "4", "5"]);
 }
 
 #[test]
-fn what_was_given_up_but_had_arrived_is_not_missed() {
+fn evicted_frames_that_had_arrived_are_not_missing() {
     let mut pair = Pair::connected(3);
     send_many(&mut pair, Server, 1..=3, Overflow::Reject);
     pair.write(Server);
@@ -262,49 +262,49 @@ fn what_was_given_up_but_had_arrived_is_not_missed() {
     send_many(&mut pair, Server, 5..=6, Overflow::DropOldest);
     pair.connect();
     pair.run();
-    assert_eq!(pair.told(Client), ["1", "2", "3", "dropped", "restored", "4", "5", "6"]);
+    assert_eq!(pair.take_events(Client), ["1", "2", "3", "dropped", "restored", "4", "5", "6"]);
     assert_eq!(pair.server().counts().dropped, 0);
 }
 
 #[test]
-fn what_is_given_up_while_nobody_is_there_is_told_on_the_next_socket() {
+fn evictions_while_suspended_are_reported_after_resume() {
     let mut pair = Pair::connected(2);
     pair.cut();
     send_many(&mut pair, Server, 1..=5, Overflow::DropOldest);
     pair.connect();
     pair.run();
-    assert_eq!(pair.told(Client), ["dropped", "restored", "gap 1-3", "4", "5"]);
+    assert_eq!(pair.take_events(Client), ["dropped", "restored", "gap 1-3", "4", "5"]);
     assert_eq!(pair.server().counts().dropped, 3);
 }
 
 #[test]
-fn a_gap_that_is_lost_on_the_way_is_told_again() {
+fn a_lost_gap_is_reported_again() {
     let mut pair = Pair::connected(2);
     send_many(&mut pair, Server, 1..=3, Overflow::DropOldest);
     pair.write(Server);
     pair.cut();
     pair.connect();
     pair.run();
-    assert_eq!(pair.told(Client), ["dropped", "restored", "gap 1-1", "2", "3"]);
+    assert_eq!(pair.take_events(Client), ["dropped", "restored", "gap 1-1", "2", "3"]);
     assert_eq!(pair.server().counts().dropped, 1, "once is enough");
 }
 
 #[test]
-fn what_has_no_image_in_the_codec_of_the_peer_is_a_gap() {
+fn unrepresentable_frames_become_a_gap() {
     let mut pair = Pair::connected(8);
     pair.send(Server, "1");
     pair.server().send_missing().unwrap();
     pair.server().send_missing().unwrap();
     pair.run();
-    assert_eq!(pair.told(Client), ["1", "gap 2-3"]);
+    assert_eq!(pair.take_events(Client), ["1", "gap 2-3"]);
     pair.send(Server, "4");
     pair.wait(SECOND);
-    assert_eq!(pair.told(Client), ["4"]);
+    assert_eq!(pair.take_events(Client), ["4"]);
     assert_eq!(pair.server().counts().unacknowledged, 0);
 }
 
 #[test]
-fn a_gap_has_to_follow_what_was_received() {
+fn a_gap_must_follow_the_received_frames() {
     for (from, to) in [(1, 1), (3, 4)] {
         let mut pair = Pair::connected(8);
         pair.send(Client, "1");
@@ -316,14 +316,14 @@ fn a_gap_has_to_follow_what_was_received() {
     pair.send(Client, "1");
     pair.run();
     pair.forge(Client, control(Control::Gap(Gap::new(2, 7))));
-    assert_eq!(pair.told(Server), ["1", "gap 2-7"]);
+    assert_eq!(pair.take_events(Server), ["1", "gap 2-7"]);
     assert_eq!(pair.server().counts().received, 7);
     pair.write(Server);
     assert_eq!(pair.under_way(Client), ["$ack 7"]);
 }
 
 #[test]
-fn refuses_when_the_buffer_is_full_and_takes_again_when_it_is_not() {
+fn refuses_frames_while_the_buffer_is_full() {
     let mut pair = Pair::connected(3);
     send_many(&mut pair, Client, 1..=3, Overflow::Reject);
     pair.write(Client);
@@ -334,7 +334,7 @@ fn refuses_when_the_buffer_is_full_and_takes_again_when_it_is_not() {
 }
 
 #[test]
-fn the_buffer_is_bounded_in_bytes_but_takes_one_message_however_big() {
+fn a_byte_limit_still_allows_one_huge_message() {
     let mut pair = Pair::new(|c| c.buffer_bytes = 10, |c| c.buffer_bytes = 10);
     pair.connect();
     pair.run();
@@ -348,7 +348,7 @@ fn the_buffer_is_bounded_in_bytes_but_takes_one_message_however_big() {
 }
 
 #[test]
-fn a_big_message_takes_the_place_of_as_many_as_it_needs() {
+fn a_big_message_evicts_several_small_ones() {
     let mut pair = Pair::new(|c| c.buffer_bytes = 10, |_| ());
     pair.connect();
     for text in ["123", "456", "789"] {
@@ -357,11 +357,11 @@ fn a_big_message_takes_the_place_of_as_many_as_it_needs() {
     assert_eq!(pair.try_send(Server, "12345", Overflow::DropOldest), Ok(4));
     assert_eq!(pair.server().counts().retained_bytes, 8);
     pair.run();
-    assert_eq!(pair.told(Client), ["connected", "gap 1-2", "789", "12345"]);
+    assert_eq!(pair.take_events(Client), ["connected", "gap 1-2", "789", "12345"]);
 }
 
 #[test]
-fn a_message_that_has_to_go_in_the_place_of_others_takes_that_of_no_more_than_it_needs() {
+fn a_message_evicts_no_more_than_necessary() {
     let mut pair = Pair::connected(8);
     for text in ["12", "34", "56"] {
         pair.send(Server, text);
@@ -370,11 +370,11 @@ fn a_message_that_has_to_go_in_the_place_of_others_takes_that_of_no_more_than_it
     assert_eq!(pair.try_send(Server, "abcd", Overflow::DropOldest), Ok(4));
     assert_eq!(pair.server().counts().retained_bytes, 6);
     pair.run();
-    assert_eq!(pair.told(Client), ["gap 1-2", "56", "abcd"]);
+    assert_eq!(pair.take_events(Client), ["gap 1-2", "56", "abcd"]);
 }
 
 #[test]
-fn control_events_belong_to_the_protocol_in_session_mode() {
+fn control_events_are_reserved_in_session_mode() {
     let pair = Pair::connected(8);
     assert!(!pair.client.may_send(&Frame::event_only("$ack")));
     assert!(!pair.servers[0].may_send(&Frame::event_only("$mine")));

@@ -10,7 +10,7 @@ use crate::session::*;
 use Side::{Client, Server};
 
 #[test]
-fn pings_a_silent_socket_and_gives_it_up_when_nothing_comes() {
+fn pings_a_silent_socket_before_dropping_it() {
     for (side, ping, pong) in [(Server, 10, 30), (Client, 20, 60)] {
         let mut pair = Pair::connected(8);
         let started = pair.now;
@@ -35,7 +35,7 @@ fn pings_a_silent_socket_and_gives_it_up_when_nothing_comes() {
 }
 
 #[test]
-fn a_socket_that_was_heard_from_is_not_pinged() {
+fn an_active_socket_is_not_pinged() {
     let mut pair = Pair::connected(8);
     for _ in 0..6 {
         pair.advance(9 * SECOND);
@@ -48,14 +48,14 @@ fn a_socket_that_was_heard_from_is_not_pinged() {
 }
 
 #[test]
-fn two_ends_that_have_nothing_to_say_stay_connected() {
+fn idle_ends_stay_connected() {
     let mut pair = Pair::connected(8);
     pair.wait(3600 * SECOND);
     assert_eq!(
         (pair.server().state(), pair.client.state()),
         (SessionState::Connected, SessionState::Connected)
     );
-    assert_eq!(pair.told(Server), [] as [&str; 0]);
+    assert_eq!(pair.take_events(Server), [] as [&str; 0]);
 }
 
 #[test]
@@ -86,12 +86,12 @@ fn a_write_without_progress_is_a_lost_socket() {
     assert_eq!(server.state(), SessionState::Connected, "everything is written");
     server.handle_written(epoch, 0, 0, Some(9000), started + 18 * SECOND);
     server.handle_timeout(started + 28 * SECOND);
-    assert_eq!(pair.told(Server), ["dropped"]);
+    assert_eq!(pair.take_events(Server), ["dropped"]);
     assert_eq!(pair.server().state(), SessionState::Suspended);
 }
 
 #[test]
-fn a_socket_that_takes_a_byte_now_and_then_is_a_lost_one_on_either_side() {
+fn a_crawling_socket_is_lost_on_either_side() {
     for side in [Server, Client] {
         let mut pair = Pair::connected(8);
         let (epoch, started) = (Epoch(1), pair.now);
@@ -111,7 +111,7 @@ fn a_socket_that_takes_a_byte_now_and_then_is_a_lost_one_on_either_side() {
 }
 
 #[test]
-fn a_peer_that_takes_much_slowly_lives_although_the_ping_is_behind_it() {
+fn a_slow_reader_survives_an_unanswered_ping() {
     let mut pair = Pair::connected(8);
     let (epoch, started) = (Epoch(1), pair.now);
     let server = pair.server();
@@ -138,7 +138,7 @@ fn a_peer_that_takes_much_slowly_lives_although_the_ping_is_behind_it() {
 }
 
 #[test]
-fn what_the_old_socket_could_not_write_is_not_held_against_the_new_one() {
+fn a_new_socket_starts_with_fresh_write_timeout() {
     let mut pair = Pair::connected(8);
     let (epoch, started) = (Epoch(1), pair.now);
     pair.server().handle_written(epoch, 0, 2000, Some(9000), started);
@@ -150,7 +150,7 @@ fn what_the_old_socket_could_not_write_is_not_held_against_the_new_one() {
 }
 
 #[test]
-fn the_silence_of_the_old_socket_is_not_held_against_the_new_one() {
+fn a_new_socket_starts_with_fresh_pong_timeout() {
     for written in [false, true] {
         let mut pair = Pair::connected(8);
         pair.advance(10 * SECOND);
@@ -174,7 +174,7 @@ fn the_silence_of_the_old_socket_is_not_held_against_the_new_one() {
 }
 
 #[test]
-fn an_acknowledgement_that_cannot_be_written_is_no_reason_to_look_again_at_once() {
+fn a_blocked_acknowledgement_causes_no_busy_loop() {
     let mut pair = Pair::connected(4);
     pair.send(Client, "c1");
     pair.write(Client);
@@ -189,7 +189,7 @@ fn an_acknowledgement_that_cannot_be_written_is_no_reason_to_look_again_at_once(
 }
 
 #[test]
-fn liveness_is_not_judged_while_nobody_reads() {
+fn silence_does_not_count_while_reading_is_paused() {
     let mut pair = Pair::new(|c| (c.inbox_frames, c.buffer_frames) = (1, 1), |_| ());
     pair.connect();
     pair.run();
@@ -204,7 +204,7 @@ fn liveness_is_not_judged_while_nobody_reads() {
     }
     assert_eq!(pair.server().state(), SessionState::Connected);
     assert!(!pair.under_way(Client).contains(&"ping".to_owned()));
-    pair.told(Server);
+    pair.take_events(Server);
     assert!(pair.server().wants_read());
     pair.advance(29 * SECOND);
     assert_eq!(pair.server().state(), SessionState::Connected, "the silence begins when we listen again");

@@ -55,7 +55,7 @@ fn pair_epoch(pair: &Pair) -> Epoch {
 }
 
 #[test]
-fn open_says_who_the_session_is_and_what_it_may() {
+fn open_announces_identity_and_limits() {
     let mut pair = Pair::new(|c| c.buffer_frames = 12, |_| ());
     pair.connect();
     let epoch = pair_epoch(&pair);
@@ -72,7 +72,7 @@ fn open_says_who_the_session_is_and_what_it_may() {
 }
 
 #[test]
-fn a_window_without_bound_is_a_number_that_javascript_can_hold() {
+fn an_unlimited_window_is_a_safe_javascript_integer() {
     let mut pair = Pair::new(|c| c.resume_window = Duration::MAX, |_| ());
     pair.connect();
     let epoch = pair_epoch(&pair);
@@ -89,44 +89,44 @@ fn a_window_without_bound_is_a_number_that_javascript_can_hold() {
 }
 
 #[test]
-fn a_client_says_nothing_before_open_and_is_connected_by_it() {
+fn a_client_is_silent_until_open_connects_it() {
     let mut pair = fresh_client();
     pair.send(Client, "c1");
     pair.write(Client);
     assert!(pair.under_way(Server).is_empty());
-    assert_eq!(pair.told(Client), [] as [&str; 0]);
+    assert_eq!(pair.take_events(Client), [] as [&str; 0]);
     assert!(!pair.client.is_opened());
     pair.run();
     assert!(pair.client.is_opened());
-    assert_eq!(pair.told(Client), ["connected"]);
-    assert_eq!(pair.told(Server), ["connected", "c1"]);
+    assert_eq!(pair.take_events(Client), ["connected"]);
+    assert_eq!(pair.take_events(Server), ["connected", "c1"]);
     assert_eq!(**pair.client.identity().unwrap(), identity(0));
 }
 
 #[test]
-fn sockets_lost_before_the_first_open_are_not_worth_an_event() {
+fn sockets_lost_before_open_cause_no_events() {
     let mut pair = fresh_client();
     pair.send(Client, "c1");
     pair.cut();
     pair.connect();
     pair.connect();
-    assert_eq!(pair.told(Client), [] as [&str; 0], "not even when one takes over another");
+    assert_eq!(pair.take_events(Client), [] as [&str; 0], "not even when one takes over another");
     assert_eq!(pair.client.resume_offer(), None);
     pair.run();
-    assert_eq!(pair.told(Client), ["connected"]);
-    assert_eq!(pair.told(Server), ["connected", "c1"]);
+    assert_eq!(pair.take_events(Client), ["connected"]);
+    assert_eq!(pair.take_events(Server), ["connected", "c1"]);
 }
 
 #[test]
-fn a_client_that_takes_over_its_own_socket_before_open_says_nothing_of_it() {
+fn a_takeover_before_open_causes_no_events() {
     let mut pair = fresh_client();
     let second = pair.client.reserve();
     pair.client.attach(second, None, pair.now).unwrap();
-    assert_eq!(pair.told(Client), [] as [&str; 0]);
+    assert_eq!(pair.take_events(Client), [] as [&str; 0]);
 }
 
 #[test]
-fn the_first_frame_has_to_be_open() {
+fn the_first_frame_must_be_open() {
     for frame in [data("s1"), control(Control::Ack(0)), raw_control("$later", "1"), raw_control("$pong", "1")]
     {
         let mut pair = fresh_client();
@@ -140,7 +140,7 @@ fn the_first_frame_has_to_be_open() {
 }
 
 #[test]
-fn a_second_open_is_a_violation_and_so_is_one_from_a_client() {
+fn only_the_servers_first_open_is_valid() {
     for side in [Server, Client] {
         let mut pair = Pair::connected(8);
         let open = control(Control::Open(Box::new(open_of(identity(0).token))));
@@ -150,7 +150,7 @@ fn a_second_open_is_a_violation_and_so_is_one_from_a_client() {
 }
 
 #[test]
-fn open_cannot_resume_what_was_not_asked_for() {
+fn open_cannot_resume_a_session_not_offered() {
     let mut pair = fresh_client();
     let mut open = open_of(identity(0).token);
     open.resumed = true;
@@ -183,11 +183,11 @@ fn resumed_with(received: u64) -> Pair {
 
 //= PROTOCOL.md#R5.13: close the socket with 1000 `session lost`… and MUST dial again
 #[test]
-fn session_is_lost_where_open_has_received_less_than_was_acknowledged() {
+fn open_below_the_acknowledged_count_loses_session() {
     let mut pair = resumed_with(1);
     assert_eq!(pair.client.state(), SessionState::Suspended);
     assert_eq!(
-        pair.told(Client),
+        pair.take_events(Client),
         Vec::<String>::new(),
         "the application is informed when a fresh session is open"
     );
@@ -208,7 +208,7 @@ fn session_is_lost_where_open_has_received_less_than_was_acknowledged() {
     pair.connect();
     forge_open(&mut pair, open_of(identity(1).token));
     assert_eq!(pair.client.lost(), Some(LostReason::Unknown));
-    assert_eq!(pair.told(Client), ["lost c3 and 0", "restored"]);
+    assert_eq!(pair.take_events(Client), ["lost c3 and 0", "restored"]);
     assert_eq!((pair.client.counts().received, pair.client.counts().accepted), (0, 0));
 }
 
@@ -230,7 +230,7 @@ fn lost_session_of_a_closing_client_ends_it() {
 
 //= PROTOCOL.md#R4.21: for a `received` beyond what it has sent
 #[test]
-fn open_cannot_have_received_what_was_not_sent() {
+fn open_cannot_acknowledge_unsent_frames() {
     let mut pair = resumed_with(3);
     assert_violation(&mut pair, Client, "acknowledged more than was sent");
     let mut pair = fresh_client();
@@ -241,7 +241,7 @@ fn open_cannot_have_received_what_was_not_sent() {
 }
 
 #[test]
-fn the_smaller_buffer_is_the_one_that_a_client_keeps() {
+fn a_client_keeps_the_smaller_buffer() {
     for (server, client, keeps) in [(4, 9, 4), (9, 4, 4)] {
         let mut pair = Pair::new(|c| c.buffer_frames = server, |c| c.buffer_frames = client);
         pair.connect();
@@ -254,7 +254,7 @@ fn the_smaller_buffer_is_the_one_that_a_client_keeps() {
 }
 
 #[test]
-fn what_was_accepted_before_open_beyond_the_buffer_waits_for_acknowledgements() {
+fn excess_frames_before_open_wait_for_acknowledgements() {
     let mut pair = Pair::new(|c| c.buffer_frames = 4, |_| ());
     pair.connect();
     let texts: Vec<_> = (1..=9).map(|n| format!("c{n}")).collect();
@@ -267,14 +267,14 @@ fn what_was_accepted_before_open_beyond_the_buffer_waits_for_acknowledgements() 
     pair.write(Client);
     assert_eq!(pair.under_way(Server), ["c1", "c2", "c3", "c4"]);
     pair.run();
-    let told = pair.told(Server);
-    assert_eq!(told[0], "connected");
-    assert_eq!(told[1..=9], texts);
+    let events = pair.take_events(Server);
+    assert_eq!(events[0], "connected");
+    assert_eq!(events[1..=9], texts);
     assert_eq!(pair.client.counts().unacknowledged, 0);
 }
 
 #[test]
-fn a_lost_session_is_reported_with_what_was_never_acknowledged() {
+fn a_loss_lists_the_unacknowledged_frames() {
     let mut pair = Pair::connected(8);
     for text in ["c1", "c2", "c3"] {
         pair.send(Client, text);
@@ -289,13 +289,13 @@ fn a_lost_session_is_reported_with_what_was_never_acknowledged() {
     pair.write(Server);
     assert_eq!(pair.under_way(Client), ["$open"]);
     pair.run();
-    assert_eq!(pair.told(Client), ["lost c3 c4 and 0", "restored"], "two of three were acknowledged");
+    assert_eq!(pair.take_events(Client), ["lost c3 c4 and 0", "restored"], "two of three were acknowledged");
 
     pair.send(Client, "c5");
     pair.send(Server, "s1");
     pair.wait(super::SECOND);
-    assert_eq!(pair.told(Server), ["connected", "c5"]);
-    assert_eq!(pair.told(Client), ["s1"]);
+    assert_eq!(pair.take_events(Server), ["connected", "c5"]);
+    assert_eq!(pair.take_events(Client), ["s1"]);
     assert_eq!(pair.client.counts().unacknowledged, 0);
     assert_eq!(pair.client.resume_offer(), None, "a client lets the old socket go before it offers");
     pair.cut();
@@ -318,7 +318,7 @@ fn a_lost_session_says_why() {
 }
 
 #[test]
-fn open_says_once_why_another_session_was_not_resumed() {
+fn open_gives_the_lost_reason_once() {
     let mut pair = Pair::connected(8);
     pair.cut();
     pair.advance(Duration::from_secs(30));
@@ -347,13 +347,13 @@ fn each_lost_session_counts_its_own_losses() {
         pair.advance(Duration::from_secs(30));
         pair.connect();
         pair.run();
-        assert_eq!(pair.told(Client), ["lost b c and 1", "restored"], "round {round}");
+        assert_eq!(pair.take_events(Client), ["lost b c and 1", "restored"], "round {round}");
         assert_eq!(pair.client.counts().dropped, round + 1, "over all sessions");
     }
 }
 
 #[test]
-fn what_was_written_and_given_up_is_missing_from_the_list_of_a_lost_session_too() {
+fn a_loss_counts_evicted_frames_separately() {
     let mut pair = Pair::connected(8);
     for n in 1..=8 {
         pair.send(Client, &format!("c{n}"));
@@ -366,11 +366,11 @@ fn what_was_written_and_given_up_is_missing_from_the_list_of_a_lost_session_too(
     pair.advance(Duration::from_secs(30));
     pair.connect();
     pair.run();
-    assert_eq!(pair.told(Client), ["lost c2 c3 c4 c5 c6 c7 c8 c9 and 1", "restored"]);
+    assert_eq!(pair.take_events(Client), ["lost c2 c3 c4 c5 c6 c7 c8 c9 and 1", "restored"]);
 }
 
 #[test]
-fn an_open_that_never_arrives_is_made_up_for_by_the_next() {
+fn the_next_open_replaces_a_lost_one() {
     let mut pair = Pair::connected(8);
     pair.send(Client, "c1");
     pair.run();
@@ -383,15 +383,19 @@ fn an_open_that_never_arrives_is_made_up_for_by_the_next() {
     }
     pair.connect();
     pair.run();
-    assert_eq!(pair.told(Server)[..3], ["c1", "dropped", "restored"]);
-    assert_eq!(pair.told(Client), ["dropped", "restored"], "the others were never reported to the client");
+    assert_eq!(pair.take_events(Server)[..3], ["c1", "dropped", "restored"]);
+    assert_eq!(
+        pair.take_events(Client),
+        ["dropped", "restored"],
+        "the others were never reported to the client"
+    );
     assert_eq!(pair.client.counts().unacknowledged, 0);
 }
 
 #[test]
-fn the_end_of_a_socket_in_an_item_of_its_own_is_a_loss() {
+fn a_separate_stream_end_loses_the_socket() {
     let mut pair = Pair::connected(8);
     pair.put(0, Server, Item::End);
     pair.deliver(Client, 1);
-    assert_eq!(pair.told(Client), ["dropped"]);
+    assert_eq!(pair.take_events(Client), ["dropped"]);
 }

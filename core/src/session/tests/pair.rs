@@ -54,8 +54,8 @@ impl Pair {
         let mut pair = Self::new(|c| c.buffer_frames = buffer, |c| c.buffer_frames = buffer);
         pair.connect();
         pair.run();
-        assert_eq!(pair.told(Side::Server), ["connected"]);
-        assert_eq!(pair.told(Side::Client), ["connected"]);
+        assert_eq!(pair.take_events(Side::Server), ["connected"]);
+        assert_eq!(pair.take_events(Side::Client), ["connected"]);
         pair
     }
 
@@ -107,15 +107,15 @@ impl Pair {
     }
 
     /// Takes all pending events of the application of `side`.
-    pub(super) fn told(&mut self, side: Side) -> Vec<String> {
+    pub(super) fn take_events(&mut self, side: Side) -> Vec<String> {
         let session = self.session(side);
         std::iter::from_fn(|| session.poll_event()).map(|event| text_of(&event)).collect()
     }
 
     /// Both applications take all pending events and ignore them.
     pub(super) fn skip_events(&mut self) {
-        self.told(Side::Server);
-        self.told(Side::Client);
+        self.take_events(Side::Server);
+        self.take_events(Side::Client);
     }
 
     // --- sockets come and go

@@ -34,7 +34,7 @@ fn messages(texts: &[&'static str]) -> Vec<Transmit> {
 }
 
 #[test]
-fn replays_what_was_not_written_and_forgets_what_was() {
+fn replays_only_unwritten_frames() {
     let (mut session, epoch, now) = attached(|_| ());
     for text in ["1", "2", "3"] {
         send(&mut session, text).unwrap();
@@ -56,7 +56,7 @@ fn replays_what_was_not_written_and_forgets_what_was() {
 }
 
 #[test]
-fn a_message_is_lent_only_where_nothing_else_is_due() {
+fn poll_lone_returns_only_a_sole_pending_frame() {
     let (mut session, epoch, now) = attached(|_| ());
     assert_eq!(session.poll_lone(epoch, now), None);
     send(&mut session, "1").unwrap();
@@ -85,7 +85,7 @@ fn a_message_is_lent_only_where_nothing_else_is_due() {
 }
 
 #[test]
-fn a_session_rests_while_it_waits_for_a_socket_and_keeps_nothing() {
+fn only_suspended_empty_sessions_can_hibernate() {
     let (mut session, epoch, now) = attached(|_| ());
     assert!(session.hibernate().is_none(), "a socket is attached");
     send(&mut session, "1").unwrap();
@@ -112,7 +112,7 @@ fn a_session_rests_while_it_waits_for_a_socket_and_keeps_nothing() {
 }
 
 #[test]
-fn the_driver_of_an_older_socket_does_not_decide_what_is_written_again() {
+fn older_drivers_do_not_affect_the_replay() {
     let (mut session, old, now) = attached(|_| ());
     let new = session.reserve();
     session.attach(new, None, now).unwrap();
@@ -128,7 +128,7 @@ fn the_driver_of_an_older_socket_does_not_decide_what_is_written_again() {
 }
 
 #[test]
-fn falls_behind_with_half_the_buffer_where_the_socket_could_take_more() {
+fn half_an_unsent_buffer_is_falling_behind() {
     let (mut session, epoch, now) = attached(|config| config.buffer_frames = 4);
     let falls_or_flows = |session: &Session| (session.is_falling_behind(), session.is_flowing());
     assert_eq!(falls_or_flows(&session), (false, true));
@@ -145,7 +145,7 @@ fn falls_behind_with_half_the_buffer_where_the_socket_could_take_more() {
 }
 
 #[test]
-fn of_a_batch_that_is_written_in_part_the_rest_is_replayed() {
+fn the_unwritten_part_of_a_batch_is_replayed() {
     let (mut session, epoch, now) = attached(|_| ());
     let mut writer = SegmentWriter::default();
     let shared: Vec<_> = (0..4).map(|n| writer.push(n.to_string().into())).collect();
@@ -170,7 +170,7 @@ fn of_a_batch_that_is_written_in_part_the_rest_is_replayed() {
 }
 
 #[test]
-fn what_was_being_written_when_the_socket_was_cut_is_not_written_again() {
+fn frames_completed_during_a_cut_are_not_replayed() {
     let (mut session, epoch, now) = attached(|config| config.buffer_frames = 2);
     send(&mut session, "1").unwrap();
     send(&mut session, "2").unwrap();
@@ -187,7 +187,7 @@ fn what_was_being_written_when_the_socket_was_cut_is_not_written_again() {
 }
 
 #[test]
-fn a_takeover_replays_what_the_old_socket_did_not_write() {
+fn a_takeover_replays_unwritten_frames() {
     let (mut session, old, now) = attached(|_| ());
     send(&mut session, "1").unwrap();
     send(&mut session, "2").unwrap();
@@ -233,7 +233,7 @@ fn no_control_frame_is_ever_written() {
 }
 
 #[test]
-fn frames_that_are_being_written_do_not_count_against_the_buffer() {
+fn frames_being_written_do_not_occupy_the_buffer() {
     let (mut session, epoch, now) = attached(|c| c.buffer_frames = 2);
     for text in ["1", "2"] {
         send(&mut session, text).unwrap();
@@ -253,7 +253,7 @@ fn the_window_holds_in_plain_mode_too() {
 }
 
 #[test]
-fn close_writes_what_was_accepted_then_closes_and_waits_for_the_answer() {
+fn close_writes_accepted_frames_then_awaits_the_answer() {
     let (mut session, epoch, now) = attached(|_| ());
     send(&mut session, "1").unwrap();
     let frame = CloseFrame::from_static(1000, "");
@@ -269,7 +269,7 @@ fn close_writes_what_was_accepted_then_closes_and_waits_for_the_answer() {
 }
 
 #[test]
-fn a_client_in_plain_mode_is_connected_without_open() {
+fn a_plain_client_connects_without_open() {
     let now = Instant::now();
     let config = Arc::new(SessionConfig::new(Side::Client, Mode::Plain));
     let mut session = Session::new(config, now);
@@ -283,7 +283,7 @@ fn a_client_in_plain_mode_is_connected_without_open() {
 }
 
 #[test]
-fn a_close_is_the_close_frame_alone_whatever_has_arrived() {
+fn a_plain_close_sends_only_the_close_frame() {
     let (mut session, epoch, now) = attached(|_| ());
     session.handle_frame(epoch, data("1"), 1, now).unwrap();
     session.close(CloseReason::Normal, now + SECOND);
@@ -299,7 +299,7 @@ fn a_close_is_the_close_frame_alone_whatever_has_arrived() {
 }
 
 #[test]
-fn a_frame_that_cannot_be_represented_leaves_nothing_to_deliver() {
+fn unrepresentable_frames_are_skipped_in_plain_mode() {
     let (mut session, epoch, now) = attached(|_| ());
     session.send_missing().unwrap();
     assert_eq!((session.counts().dropped, session.counts().unacknowledged), (1, 0));
@@ -311,7 +311,7 @@ fn a_frame_that_cannot_be_represented_leaves_nothing_to_deliver() {
 }
 
 #[test]
-fn a_client_replays_what_was_not_written_too() {
+fn a_plain_client_replays_unwritten_frames() {
     let now = Instant::now();
     let mut session = Session::new(Arc::new(SessionConfig::new(Side::Client, Mode::Plain)), now);
     let epoch = session.reserve();

@@ -94,7 +94,7 @@ fn limits() -> impl Strategy<Value = Limits> {
 }
 
 #[test]
-fn everything_accepted_arrives_once_and_in_order_or_is_told_to_be_missing() {
+fn frames_arrive_once_in_order_or_as_gaps() {
     check(1000, &(limits(), vec(step(), 1..120)), |(limits, steps)| {
         let mut witness = run(&limits, &steps);
         witness.heal();
@@ -103,7 +103,7 @@ fn everything_accepted_arrives_once_and_in_order_or_is_told_to_be_missing() {
 }
 
 #[test]
-fn two_that_close_at_once_know_what_may_be_lost() {
+fn simultaneous_closers_know_which_frames_may_be_lost() {
     check(800, &(limits(), vec(step(), 1..60)), |(limits, steps)| {
         let mut witness = run(&limits, &steps);
         witness.close_both();
@@ -111,7 +111,7 @@ fn two_that_close_at_once_know_what_may_be_lost() {
 }
 
 #[test]
-fn whoever_closes_knows_what_may_be_lost() {
+fn a_closer_knows_which_frames_may_be_lost() {
     check(800, &(limits(), vec(step(), 1..60), side()), |(limits, steps, side)| {
         let mut witness = run(&limits, &steps);
         witness.close(side);
@@ -119,7 +119,7 @@ fn whoever_closes_knows_what_may_be_lost() {
 }
 
 #[test]
-fn sessions_from_snapshots_behave_like_those_they_were_taken_of() {
+fn restored_sessions_behave_like_their_originals() {
     let steps = || vec(step(), 1..80);
     check(400, &(limits(), steps(), side(), steps()), |(limits, before, side, after)| {
         let [mut original, mut copy] = snapshot::fork(&run(&limits, &before), side);

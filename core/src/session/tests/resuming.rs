@@ -32,8 +32,8 @@ fn delivers_in_order_exactly_once_across_a_cut() {
         script.extend((after..=5).map(|n| format!("{x}{n}")));
         script
     };
-    assert_eq!(pair.told(Server), script("c"));
-    assert_eq!(pair.told(Client), script("s"));
+    assert_eq!(pair.take_events(Server), script("c"));
+    assert_eq!(pair.take_events(Client), script("s"));
 }
 
 #[test]
@@ -45,8 +45,8 @@ fn resumes_before_anything_was_sent() {
     pair.send(Server, "s1");
     pair.send(Client, "c1");
     pair.run();
-    assert_eq!(pair.told(Server), ["dropped", "restored", "c1"]);
-    assert_eq!(pair.told(Client), ["dropped", "restored", "s1"]);
+    assert_eq!(pair.take_events(Server), ["dropped", "restored", "c1"]);
+    assert_eq!(pair.take_events(Client), ["dropped", "restored", "s1"]);
     assert_eq!(pair.servers.len(), 1);
 }
 
@@ -67,13 +67,13 @@ fn resumes_twice_in_a_row() {
     pair.cut();
     pair.connect();
     pair.run();
-    let told = pair.told(Client);
-    assert_eq!(told, ["s1", "dropped", "restored", "s2", "dropped", "restored"]);
+    let events = pair.take_events(Client);
+    assert_eq!(events, ["s1", "dropped", "restored", "s2", "dropped", "restored"]);
     assert_eq!(pair.server().counts().resumed, 3);
 }
 
 #[test]
-fn a_cut_in_the_middle_of_a_replay_replays_from_where_it_came_to() {
+fn an_interrupted_replay_continues_at_the_count() {
     let mut pair = Pair::connected(8);
     for n in 1..=3 {
         pair.send(Client, &format!("c{n}"));
@@ -93,8 +93,8 @@ fn a_cut_in_the_middle_of_a_replay_replays_from_where_it_came_to() {
     pair.write(Client);
     assert_eq!(pair.under_way(Server), ["c3"]);
     pair.run();
-    let told = pair.told(Server);
-    assert_eq!(told, ["dropped", "restored", "c1", "c2", "dropped", "restored", "c3"]);
+    let events = pair.take_events(Server);
+    assert_eq!(events, ["dropped", "restored", "c1", "c2", "dropped", "restored", "c3"]);
 }
 
 #[test]
@@ -112,12 +112,12 @@ fn takes_over_a_half_open_socket() {
     pair.send(Client, "c1");
     pair.run();
     assert_eq!(pair.server().poll_event(), Some(Event::Dropped(DropReason::TakenOver)));
-    assert_eq!(pair.told(Server), ["restored", "c1"]);
-    assert_eq!(pair.told(Client), ["dropped", "restored", "s1"]);
+    assert_eq!(pair.take_events(Server), ["restored", "c1"]);
+    assert_eq!(pair.take_events(Client), ["dropped", "restored", "s1"]);
 }
 
 #[test]
-fn what_an_old_socket_still_brings_after_a_takeover_comes_once() {
+fn input_of_an_older_socket_is_ignored() {
     let mut pair = Pair::connected(8);
     pair.send(Client, "c1");
     pair.send(Client, "c2");
@@ -128,7 +128,7 @@ fn what_an_old_socket_still_brings_after_a_takeover_comes_once() {
     assert_eq!(pair.deliver_on(0, Server, 2), 2);
     assert_eq!(pair.server().counts().received, 0);
     pair.run();
-    assert_eq!(pair.told(Server), ["dropped", "restored", "c1", "c2"]);
+    assert_eq!(pair.take_events(Server), ["dropped", "restored", "c1", "c2"]);
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn nothing_attaches_to_a_session_that_has_ended() {
 }
 
 #[test]
-fn an_offer_that_cannot_be_leaves_the_session_as_it_is() {
+fn an_impossible_offer_changes_nothing() {
     let mut pair = Pair::connected(4);
     for n in 1..=3 {
         pair.send(Server, &format!("s{n}"));
@@ -227,12 +227,12 @@ fn the_window_passes_exactly_when_it_has_passed() {
     assert_eq!(server.state(), SessionState::Suspended);
     server.handle_timeout(lost_at + window);
     assert_eq!(server.ended(), Some(&CloseReason::WindowExpired));
-    assert_eq!(pair.told(Server), ["dropped", "closed: resume window expired"]);
+    assert_eq!(pair.take_events(Server), ["dropped", "closed: resume window expired"]);
     assert_eq!(pair.server().poll_timeout(), None);
 }
 
 #[test]
-fn a_resume_stops_the_window_and_the_next_loss_starts_it_anew() {
+fn a_resume_restarts_the_window() {
     let mut pair = Pair::connected(8);
     for _ in 0..3 {
         pair.cut();
@@ -244,7 +244,7 @@ fn a_resume_stops_the_window_and_the_next_loss_starts_it_anew() {
 }
 
 #[test]
-fn a_client_waits_for_as_long_as_it_likes() {
+fn a_client_has_no_window_timer() {
     let mut pair = Pair::connected(8);
     pair.cut();
     assert_eq!(pair.client.poll_timeout(), None);
@@ -253,19 +253,19 @@ fn a_client_waits_for_as_long_as_it_likes() {
 }
 
 #[test]
-fn without_a_window_a_lost_socket_is_the_end() {
+fn without_a_window_losing_the_socket_ends() {
     let mut pair = Pair::new(|c| c.resume_window = Duration::ZERO, |_| ());
     pair.connect();
     pair.run();
     pair.cut();
     let why = "closed: socket lost: connection reset";
-    assert_eq!(pair.told(Server), ["connected", why], "no drop is reported");
+    assert_eq!(pair.take_events(Server), ["connected", why], "no drop is reported");
     let epoch = Epoch(1);
     assert_eq!(pair.server().attachment_state(epoch), AttachmentState::Gone);
 }
 
 #[test]
-fn a_cut_by_the_application_is_a_loss_for_both() {
+fn a_cut_drops_the_socket_on_both_sides() {
     let mut pair = Pair::connected(8);
     let now = pair.now;
     assert!(pair.server().cut(now));
@@ -274,14 +274,17 @@ fn a_cut_by_the_application_is_a_loss_for_both() {
     pair.lose(Server);
     pair.links[0].client.arriving.push_back(Item::End);
     pair.run();
-    assert_eq!(pair.told(Client), ["dropped"]);
+    assert_eq!(pair.take_events(Client), ["dropped"]);
     pair.connect();
     pair.run();
-    assert_eq!((pair.told(Server), pair.told(Client)), (vec!["restored".into()], vec!["restored".into()]));
+    assert_eq!(
+        (pair.take_events(Server), pair.take_events(Client)),
+        (vec!["restored".into()], vec!["restored".into()])
+    );
 }
 
 #[test]
-fn a_count_that_only_an_older_socket_can_have_brought_makes_no_gap() {
+fn counts_from_an_older_socket_leave_no_gap() {
     let mut pair = Pair::connected(8);
     for n in 1..=3 {
         pair.send(Server, &format!("s{n}"));
@@ -298,7 +301,7 @@ fn a_count_that_only_an_older_socket_can_have_brought_makes_no_gap() {
 }
 
 #[test]
-fn events_come_in_order_connect_messages_drop_restore_closed_last_and_once() {
+fn events_come_in_order_and_closed_comes_last() {
     let mut pair = Pair::new(|_| (), |_| ());
     pair.connect();
     pair.send(Client, "c1");
@@ -315,7 +318,7 @@ fn events_come_in_order_connect_messages_drop_restore_closed_last_and_once() {
     pair.run();
     pair.server().end(CloseReason::Kicked);
     pair.cut();
-    let told = pair.told(Server);
+    let events = pair.take_events(Server);
     let script = [
         "connected",
         "c1",
@@ -327,5 +330,5 @@ fn events_come_in_order_connect_messages_drop_restore_closed_last_and_once() {
         "c3",
         "closed: closed by the peer",
     ];
-    assert_eq!(told, script);
+    assert_eq!(events, script);
 }

@@ -10,7 +10,7 @@ use crate::{MessageKind, ws};
 use Side::{Client, Server};
 
 #[test]
-fn a_quarter_of_the_bytes_is_acknowledged_at_once() {
+fn a_quarter_of_the_bytes_triggers_an_acknowledgement() {
     for side in [Server, Client] {
         // Both sides use the server's limit.
         let mut pair = Pair::new(|c| c.buffer_bytes = 40, |_| ());
@@ -26,7 +26,7 @@ fn a_quarter_of_the_bytes_is_acknowledged_at_once() {
 }
 
 #[test]
-fn a_client_keeps_no_more_bytes_than_the_server_announces() {
+fn a_client_keeps_at_most_the_announced_bytes() {
     let mut pair = Pair::new(|c| c.buffer_bytes = 40, |_| ());
     pair.connect();
     pair.run();
@@ -36,7 +36,7 @@ fn a_client_keeps_no_more_bytes_than_the_server_announces() {
 }
 
 #[test]
-fn a_message_beyond_the_bytes_is_accepted_when_nothing_else_is_kept() {
+fn an_empty_buffer_accepts_an_oversized_message() {
     for side in [Server, Client] {
         let mut pair = Pair::new(|c| c.buffer_bytes = 40, |_| ());
         pair.connect();
@@ -75,7 +75,7 @@ fn pair_of(max: usize) -> Pair {
 }
 
 #[test]
-fn a_message_that_the_peer_would_not_accept_is_refused_without_a_number() {
+fn messages_beyond_the_peers_limit_get_no_number() {
     for (side, max) in [(Server, 125), (Client, 125), (Server, 126), (Client, 65_535), (Client, 65_536)] {
         let mut pair = pair_of(max);
         let session = pair.session(side);
@@ -107,7 +107,7 @@ fn of_a_broadcast_it_becomes_a_gap() {
 }
 
 #[test]
-fn what_the_peer_accepts_outlives_a_rest() {
+fn hibernation_keeps_the_peers_message_limit() {
     let mut pair = pair_of(10);
     pair.skip_events();
     pair.cut();

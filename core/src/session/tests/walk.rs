@@ -204,7 +204,7 @@ fn every_short_path_heals() {
 }
 
 #[test]
-fn every_short_path_heals_when_frames_are_given_up() {
+fn every_short_path_heals_with_evictions() {
     let world = World {
         buffer: 1,
         events: 64,
@@ -218,7 +218,7 @@ fn every_short_path_heals_when_frames_are_given_up() {
 }
 
 #[test]
-fn every_short_path_heals_when_frames_are_read_ahead() {
+fn every_short_path_heals_with_reading_ahead() {
     let world = World {
         buffer: 2,
         events: 1,
@@ -232,7 +232,7 @@ fn every_short_path_heals_when_frames_are_read_ahead() {
 }
 
 #[test]
-fn every_short_path_heals_however_time_passes() {
+fn every_short_path_heals_with_passing_time() {
     let world = World {
         buffer: 2,
         events: 64,
@@ -246,7 +246,7 @@ fn every_short_path_heals_however_time_passes() {
 }
 
 #[test]
-fn every_short_path_heals_when_the_server_is_another() {
+fn every_short_path_heals_with_a_restored_server() {
     let world = World {
         buffer: 2,
         events: 64,
@@ -261,7 +261,7 @@ fn every_short_path_heals_when_the_server_is_another() {
 }
 
 #[test]
-fn every_short_path_leads_to_the_same_from_a_snapshot() {
+fn every_short_path_continues_alike_from_a_snapshot() {
     let world = World {
         buffer: 2,
         events: 1,

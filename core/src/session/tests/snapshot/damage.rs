@@ -194,7 +194,7 @@ fn parts_that_contradict_each_other_are_refused() {
 }
 
 #[test]
-fn frames_that_are_missing_or_awaited_elsewhere_are_refused() {
+fn inconsistent_evictions_and_deliveries_are_refused() {
     // Frame 3 was evicted after it had been sent, and the delivery of 3 and 4 is awaited.
     let evicted_and_awaited = |s: &mut SessionSnapshot| {
         let unacknowledged = &mut s.unacknowledged;

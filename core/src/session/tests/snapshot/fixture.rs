@@ -225,13 +225,13 @@ fn an_unknown_version_does_not_deserialize() {
 }
 
 #[test]
-fn a_field_of_a_later_version_1_is_ignored() {
+fn fields_of_a_later_minor_version_are_ignored() {
     let text = EXAMPLE.replace("\"suspended_for_ns\"", "\"later\": {}, \"suspended_for_ns\"");
     assert_eq!(serde_json::from_str::<SessionSnapshot>(&text).unwrap(), example());
 }
 
 #[test]
-fn the_window_goes_on_where_it_was() {
+fn the_window_continues_after_a_restore() {
     let (snapshot, now) = (example(), Instant::now());
     let config = SessionConfig { buffer_frames: 4, ..SessionConfig::new(Side::Server, Mode::Session) };
     let remaining = Duration::from_millis(28_500);
@@ -243,7 +243,7 @@ fn the_window_goes_on_where_it_was() {
 }
 
 #[test]
-fn a_snapshot_fits_one_side_one_mode_and_its_limits() {
+fn a_snapshot_must_match_the_configuration() {
     let now = Instant::now();
     let import = |config| Session::from_snapshot(example(), Arc::new(config), now).map(drop);
     let found = (Side::Server, Mode::Session);

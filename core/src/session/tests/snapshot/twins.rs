@@ -368,7 +368,7 @@ fn a_copy_from_a_snapshot_answers_the_same() {
 }
 
 #[test]
-fn a_copy_of_a_copy_is_the_same_snapshot() {
+fn a_restored_session_has_the_same_snapshot() {
     check(500, &(config(), vec(call(), 0..80)), |(config, calls)| {
         let mut twins = Twins::new(config);
         for call in &calls {
