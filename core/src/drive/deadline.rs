@@ -13,8 +13,8 @@ pub fn now() -> Instant {
 
 /// Waits for a deadline that changes with every poll.
 ///
-/// Each byte that arrives defers the heartbeat. The timer underneath stays where it was, fires too early now and then, and is
-/// reset then: that is cheaper than resetting it with each byte.
+/// Each byte that arrives defers the heartbeat. The underlying timer keeps its earlier deadline, and is reset only when it fires too
+/// early, which is cheaper than resetting it with each byte.
 #[derive(Debug, Default)]
 pub struct Deadline {
     sleep: Option<Pin<Box<Sleep>>>,
@@ -66,7 +66,7 @@ mod tests {
         for at in [10, 20] {
             let mut deadline = Deadline::default();
             poll_fn(|cx| deadline.poll(cx, Some(start + secs(at)))).await;
-            assert_eq!(now() - start, secs(at.max(19)), "at once where it has passed");
+            assert_eq!(now() - start, secs(at.max(19)), "at once if the deadline has passed");
         }
     }
 }

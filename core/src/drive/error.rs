@@ -81,7 +81,7 @@ pub enum DeliveryError {
     NotSent(SendError),
     /// The send buffer overflowed, and the frame was evicted. The peer will not get it, and the gap is reported to the peer.
     Dropped,
-    /// The session ended before the peer acknowledged the frame. The peer may have received it or not.
+    /// The session ended before the peer acknowledged the frame. The peer may or may not have received it.
     Ended,
     /// Plain mode has no acknowledgements. The frame was not accepted.
     PlainMode,

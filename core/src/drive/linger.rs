@@ -1,4 +1,4 @@
-//! The lingering close: the last bytes that this side sends arrive even while the peer is still sending.
+//! The lingering close, which lets the last bytes of this side arrive even while the peer is still sending.
 //!
 //! If a socket is closed while received bytes are unread, TCP answers with RST. An RST destroys the bytes that the peer has not
 //! read yet: a close code becomes 1006, and a refusal becomes a broken pipe or the 502 of a proxy. So the side that ends a
@@ -17,13 +17,13 @@ use tokio::time::{Instant, sleep};
 use super::transport::{Flow, ReceiveError, Received, Transport, Written};
 use super::turn::yield_now;
 
-/// The most bytes that are discarded after the last bytes of this side. A peer that sends more does not listen.
+/// The most bytes that are discarded after the last bytes of this side. A peer that sends more is not going to read them.
 pub const MAX_DISCARDED: usize = 64 << 20;
 
-/// The most bytes that one poll discards, so that a stream that never runs dry lets other tasks run.
-const MAX_TURN: usize = 1 << 20;
+/// The most bytes that one poll discards, so that an endless stream lets other tasks run.
+const MAX_PER_POLL: usize = 1 << 20;
 
-/// A peer whose bytes cannot be read as frames has no more to send once none has arrived for this long.
+/// A peer whose bytes are not frames counts as done once nothing has arrived for this time.
 const SILENCE: Duration = Duration::from_millis(500);
 
 /// The most bytes that one read takes.
@@ -35,7 +35,7 @@ thread_local! {
 
 /// Calls `read` with a buffer that belongs to the thread, so that an idle connection has none.
 pub(super) fn with_buffer<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
-    // Taken out, not borrowed: a nested call finds an empty one, and allocates.
+    // Take the buffer instead of borrowing it: a nested call then finds an empty one, and allocates.
     let mut buffer = BUFFER.take();
     buffer.resize(READ_BUFFER, 0);
     let result = read(&mut buffer);
@@ -50,9 +50,9 @@ pub(super) fn poll_discard(
     cx: &mut Context<'_>,
     budget: &mut usize,
 ) -> Poll<()> {
-    let turn_ends_at = budget.saturating_sub(MAX_TURN);
+    let stop_at = budget.saturating_sub(MAX_PER_POLL);
     with_buffer(|buffer| {
-        while *budget > turn_ends_at {
+        while *budget > stop_at {
             let mut read = ReadBuf::new(buffer);
             match ready!(Pin::new(&mut *io).poll_read(cx, &mut read)) {
                 Ok(()) if !read.filled().is_empty() => *budget = budget.saturating_sub(read.filled().len()),
@@ -66,13 +66,13 @@ pub(super) fn poll_discard(
     })
 }
 
-/// Writes `last_words`, shuts the sending side down, and reads and discards until the peer's end, at most
+/// Writes `last_bytes`, shuts the sending side down, and reads and discards until the peer's end, at most
 /// [`MAX_DISCARDED`] bytes. Reads while it writes, since a peer may read only after it has written. The caller bounds the time.
 ///
 /// # Errors
 /// Fails when writing fails.
-pub async fn finish(io: &mut (impl AsyncRead + AsyncWrite + Unpin), last_words: &[u8]) -> io::Result<()> {
-    let mut rest = last_words;
+pub async fn finish(io: &mut (impl AsyncRead + AsyncWrite + Unpin), last_bytes: &[u8]) -> io::Result<()> {
+    let mut rest = last_bytes;
     let mut reading = Reading::default();
     poll_fn(|cx| {
         let _ = reading.poll(|budget| poll_discard(io, cx, budget));
@@ -138,7 +138,7 @@ pub(super) async fn close(transport: &mut (impl Transport + ?Sized)) {
     match answered.await {
         Answer::Closed => leave(transport).await,
         Answer::Unreadable => {
-            outlast(transport, &mut reading).await;
+            wait_for_silence(transport, &mut reading).await;
             shut_down(transport, &mut reading).await;
         }
         // The pending bytes may still reach the peer: the stream may have ended in one direction only.
@@ -183,9 +183,10 @@ pub(super) async fn leave(transport: &mut (impl Transport + ?Sized)) {
     }
 }
 
-/// Writes the queued frames, and discards until the peer pauses or ends. A proxy takes the end of one direction of a WebSocket
-/// for the end of both: nginx would reset a client that is still sending, which then loses the close frame.
-async fn outlast(transport: &mut (impl Transport + ?Sized), reading: &mut Reading) {
+/// Writes the queued frames, and discards until the peer pauses or ends. The sending side must stay open meanwhile, because a proxy
+/// treats the end of one direction of a WebSocket as the end of both: nginx would reset a client that is still sending, which then
+/// loses the close frame.
+async fn wait_for_silence(transport: &mut (impl Transport + ?Sized), reading: &mut Reading) {
     let mut silence = pin!(sleep(SILENCE));
     let mut left = reading.budget;
     poll_fn(|cx| {
@@ -232,7 +233,7 @@ mod tests {
     }
 
     /// A driver whose transport is attached to no session, as after a detach.
-    fn link(transport: impl Transport + 'static) -> Box<SocketDriver> {
+    fn driver(transport: impl Transport + 'static) -> Box<SocketDriver> {
         let config = crate::SessionConfig::new(crate::Side::Server, crate::Mode::Plain);
         let mut session = crate::Session::new(std::sync::Arc::new(config), crate::drive::now());
         Box::new(SocketDriver::new(session.reserve(), transport))
@@ -257,7 +258,7 @@ mod tests {
             let server = async move {
                 let failed = poll_fn(|cx| transport.poll_receive(cx, &mut |_| Flow::Continue)).await;
                 assert!(matches!(failed, ReceiveError::Protocol(_)), "{failed:?}");
-                link(transport).close(too_big()).await;
+                driver(transport).close(too_big()).await;
             };
             let client = async move {
                 theirs.write_all(&header(LENGTH as u64)).await.unwrap();
@@ -269,7 +270,7 @@ mod tests {
                 read
             };
             let both = timeout(Duration::from_secs(20), async { tokio::join!(client, server) });
-            let (read, ()) = both.await.expect("a peer that has ended is not waited for");
+            let (read, ()) = both.await.expect("no wait for a peer that has ended");
             assert_eq!(read, b"\x88\x09\x03\xf1too big", "round {round}");
         }
     }
@@ -295,13 +296,13 @@ mod tests {
     async fn discarding_ends_at_its_bound() {
         let mut endless = tokio::io::join(tokio::io::repeat(0), tokio::io::sink());
         let finished = timeout(Duration::from_secs(60), finish(&mut endless, b"no")).await;
-        finished.expect("64 MiB have an end").unwrap();
+        finished.expect("discarding ends after 64 MiB").unwrap();
         let mut transport = WsTransport::new(endless, Unmasked, &[], 1024);
         let mut budget = 100_000;
         poll_fn(|cx| transport.poll_discard(cx, &mut budget)).await;
         assert_eq!(budget, 0);
         // Zeros are not valid frames.
-        link(transport).close(too_big()).await;
+        driver(transport).close(too_big()).await;
     }
 
     /// A peer whose messages never end.
@@ -323,8 +324,8 @@ mod tests {
     async fn waiting_for_the_answer_ends_at_its_bound() {
         let endless = tokio::io::join(Talker, tokio::io::sink());
         let transport = WsTransport::new(endless, Unmasked, &[], 100_000);
-        let closed = timeout(Duration::from_secs(10), link(transport).close(too_big())).await;
-        closed.expect("64 MiB have an end");
+        let closed = timeout(Duration::from_secs(10), driver(transport).close(too_big())).await;
+        closed.expect("discarding ends after 64 MiB");
     }
 
     #[tokio::test]
@@ -333,7 +334,7 @@ mod tests {
         let mut budget = MAX_DISCARDED;
         let mut cx = Context::from_waker(std::task::Waker::noop());
         assert!(poll_discard(&mut endless, &mut cx, &mut budget).is_pending());
-        assert_eq!(budget, MAX_DISCARDED - MAX_TURN);
+        assert_eq!(budget, MAX_DISCARDED - MAX_PER_POLL);
     }
 
     #[tokio::test(start_paused = true)]
@@ -343,7 +344,7 @@ mod tests {
         theirs.write_all(&header(LENGTH as u64)).await.unwrap();
         let failed = poll_fn(|cx| transport.poll_receive(cx, &mut |_| Flow::Continue)).await;
         assert!(matches!(failed, ReceiveError::Protocol(_)), "{failed:?}");
-        let closing = tokio::spawn(link(transport).close(too_big()));
+        let closing = tokio::spawn(driver(transport).close(too_big()));
         let mut read = [0; 11];
         theirs.read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"\x88\x09\x03\xf1too big");
@@ -372,7 +373,7 @@ mod tests {
             }
             let since = Instant::now();
             // The peer neither reads nor ends.
-            link(transport).close(end).await;
+            driver(transport).close(end).await;
             assert!(since.elapsed().is_zero());
             let mut read = Vec::new();
             theirs.read_to_end(&mut read).await.unwrap();
@@ -385,7 +386,7 @@ mod tests {
         let (ours, mut theirs) = tokio::io::duplex(1024);
         let transport = WsTransport::new(ours, Masked(|| [0; 4]), &[], 1024);
         let mut closing =
-            std::pin::pin!(link(transport).close(Detach::Leave(CloseFrame::from_static(1000, ""))));
+            std::pin::pin!(driver(transport).close(Detach::Leave(CloseFrame::from_static(1000, ""))));
         theirs.write_all(&[0x88, 0x02, 0x03, 0xe8]).await.unwrap();
         assert!(timeout(Duration::from_secs(1), &mut closing).await.is_err());
         let mut read = [0; 8];

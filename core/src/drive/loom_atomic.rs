@@ -1,13 +1,13 @@
 //! Atomics of loom, for [`sync`](super::sync).
 //!
-//! loom takes an access with `SeqCst` for one with `AcqRel`, and would report what such a program excludes. It has the whole
-//! meaning of fences, so an access with `SeqCst` here is one between two of them.
+//! loom treats a `SeqCst` access as `AcqRel`, and would report executions that `SeqCst` excludes. It models `SeqCst` fences fully, so
+//! a `SeqCst` access is an access between two fences here.
 
 pub use loom::sync::atomic::Ordering;
 
 use loom::sync::atomic::{self, fence};
 
-/// Runs an access between two fences where it is `SeqCst`.
+/// Runs an access, between two fences if it is `SeqCst`.
 fn fenced<T>(order: Ordering, access: impl FnOnce() -> T) -> T {
     if order == Ordering::SeqCst {
         fence(Ordering::SeqCst);
@@ -26,22 +26,22 @@ macro_rules! atomics {
         pub struct $name(atomic::$name);
 
         impl $name {
-            /// As that of `std`.
+            /// Same as in `std`.
             pub fn new(value: $value) -> Self {
                 Self(atomic::$name::new(value))
             }
 
-            /// As that of `std`.
+            /// Same as in `std`.
             pub fn load(&self, order: Ordering) -> $value {
                 fenced(order, || self.0.load(order))
             }
 
-            /// As that of `std`.
+            /// Same as in `std`.
             pub fn store(&self, value: $value, order: Ordering) {
                 fenced(order, || self.0.store(value, order));
             }
 
-            /// As that of `std`.
+            /// Same as in `std`.
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
                 fenced(order, || self.0.swap(value, order))
             }
@@ -52,12 +52,12 @@ macro_rules! atomics {
 macro_rules! counters {
     ($($name:ident of $value:ty,)*) => {$(
         impl $name {
-            /// As that of `std`.
+            /// Same as in `std`.
             pub fn fetch_add(&self, value: $value, order: Ordering) -> $value {
                 fenced(order, || self.0.fetch_add(value, order))
             }
 
-            /// As that of `std`.
+            /// Same as in `std`.
             pub fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
                 fenced(order, || self.0.fetch_sub(value, order))
             }

@@ -1,4 +1,4 @@
-//! What loom checks: all executions that the orderings of the budget's flags allow.
+//! Checks all executions that the orderings of the budget's flags allow.
 
 use std::pin::pin;
 use std::sync::Arc;

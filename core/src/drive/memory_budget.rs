@@ -25,7 +25,7 @@ pub struct MemoryBudget {
     ledger: Arc<Ledger>,
     /// The bytes that suspended sessions count for, in addition to their messages.
     sessions: AtomicUsize,
-    /// The bytes that evicting every suspended session would free at most. Messages that several sessions share count for each.
+    /// The maximum of bytes that evicting every suspended session would free. Messages that several sessions share count for each.
     ///
     /// Signed, since threads apply their changes in any order: a decrease may come before the increase that it belongs to.
     reclaimable: AtomicIsize,
@@ -58,7 +58,7 @@ struct Charged {
 }
 
 impl MemoryBudget {
-    /// A bound of `limit` bytes. `evict` is called while the bound is exceeded and evicting can help, without any lock of ours:
+    /// Creates a bound of `limit` bytes. `evict` is called while the bound is exceeded and evicting can help, without any lock held:
     /// it ends the oldest suspended session, and returns the bytes that this session counted for in addition to its messages.
     pub fn new(limit: usize, evict: impl Fn() -> Option<usize> + Send + Sync + 'static) -> Self {
         let evict = Box::new(evict);
@@ -146,7 +146,7 @@ impl MemoryBudget {
         self.settle();
     }
 
-    /// Notes that evicting a session would free `after` bytes where it would have freed `before`.
+    /// Records that evicting a session would now free `after` bytes instead of `before`.
     pub(super) fn change_reclaimable(&self, before: usize, after: usize) {
         if before != after {
             let by = after.cast_signed().wrapping_sub(before.cast_signed());
@@ -161,7 +161,7 @@ impl MemoryBudget {
         // The relaxed load keeps the common case to one read. It cannot miss a flag that this thread has set, and each thread
         // that frees bytes settles afterwards. The swap lets one of several threads notify.
         if has_freed.load(Ordering::Relaxed) && has_freed.swap(false, Ordering::SeqCst) {
-            // Before the notification: a sender that is woken and refused again sets it anew, and clearing it later would lose
+            // Before the notification: a sender that is woken and refused again sets it again, and clearing it later would lose
             // that. A refusal that is cleared here belongs to a sender that the notification reaches: it was enabled before the
             // refusal.
             refused.store(false, Ordering::SeqCst);

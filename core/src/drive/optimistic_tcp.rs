@@ -15,7 +15,7 @@ use crate::session::SLOWEST;
 /// A stream that writes to the operating system at once, and asks the runtime for readiness only when the socket is full. During
 /// a broadcast nearly every member's socket can take the frame, and the runtime's record of its readiness is in no cache.
 ///
-/// On Linux only. Elsewhere it behaves as the stream itself.
+/// On Linux only. Elsewhere it behaves like the stream itself.
 #[derive(Debug)]
 pub struct OptimisticTcp {
     io: TcpStream,
@@ -166,7 +166,7 @@ mod tests {
         let mut read = vec![0; data.len()];
         theirs.read_exact(&mut read).await.unwrap();
         assert!(read == data, "in order, nothing twice");
-        assert!(writing.await.unwrap(), "no socket holds as much");
+        assert!(writing.await.unwrap(), "no socket buffers 16 MiB");
     }
 
     /// The number of bytes that can be written to a peer that reads nothing, and whose receive buffer is as small as possible.

@@ -1,7 +1,7 @@
 //! [`prefetch`], [`PrefetchHint`]: fetch memory into the processor's caches before it is needed.
 //!
-//! A loop over thousands of connections waits for memory more than for anything else, since none of them is in a cache when its
-//! turn comes. Reading the next ones early does not help, because the read waits, too; a prefetch does not wait.
+//! A loop over thousands of connections spends most of its time waiting for memory, because none of them is in a cache. Reading the
+//! next ones early does not help, because the read waits, too; a prefetch does not wait.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 const LINE: usize = 64;
 
 /// Prefetches the first `bytes` bytes of a value. Does nothing on processors other than x86-64.
-pub fn prefetch<T: ?Sized>(what: &T, bytes: usize) {
-    prefetch_at(ptr::from_ref(what).cast(), bytes);
+pub fn prefetch<T: ?Sized>(value: &T, bytes: usize) {
+    prefetch_at(ptr::from_ref(value).cast(), bytes);
 }
 
 /// The address of a value that the caller cannot reach yet, for example because it is behind a lock.
@@ -22,9 +22,9 @@ pub fn prefetch<T: ?Sized>(what: &T, bytes: usize) {
 pub struct PrefetchHint(AtomicPtr<u8>);
 
 impl PrefetchHint {
-    /// Notes the address of the value.
-    pub fn set<T: ?Sized>(&self, what: &T) {
-        self.0.store(ptr::from_ref(what).cast::<u8>().cast_mut(), Ordering::Relaxed);
+    /// Stores the address of the value.
+    pub fn set<T: ?Sized>(&self, value: &T) {
+        self.0.store(ptr::from_ref(value).cast::<u8>().cast_mut(), Ordering::Relaxed);
     }
 
     /// Prefetches the first `bytes` bytes of the value.

@@ -18,8 +18,8 @@ use super::sync::{Mutex, MutexGuard};
 ///
 /// A broadcast costs the same for one subscriber and for a thousand: it is appended here once. A session that
 /// [subscribes](super::SharedSession::subscribe) drains the log before every other access to it, so an observer cannot tell that
-/// the messages were not sent to the session at once: a later `send` stays behind an earlier broadcast. Where the send buffer has no
-/// capacity, draining evicts the session's oldest messages ([`Overflow::DropOldest`]).
+/// the messages were not sent to the session at once: a later `send` stays behind an earlier broadcast. If the send buffer is full,
+/// draining evicts the session's oldest messages ([`Overflow::DropOldest`]).
 ///
 /// Each message has a ticket of the log's [`Sequencer`]: the order of messages in different logs.
 ///
@@ -52,19 +52,19 @@ struct Lane {
     bytes: usize,
 }
 
-/// A message in the encoding of each codec that has subscribers, by the codec's index. Where one is missing, its subscribers
-/// get a gap.
+/// A message in the encoding of each codec that has subscribers, by the codec's index. If an encoding is missing, its
+/// subscribers get a gap.
 pub type Encodings = [Option<Bytes>];
 
 /// The result of [`RoomLog::append`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[allow(clippy::exhaustive_structs, reason = "a broadcast has to heed all of it")]
+#[allow(clippy::exhaustive_structs, reason = "a broadcast has to handle every field")]
 pub struct Appended {
     /// The number of subscribers whose codec can represent the message.
     pub queued: usize,
     /// The number of messages that are not trimmed.
     pub waiting_frames: usize,
-    /// Their bytes, in the encoding that has most of them.
+    /// The bytes of these messages, in the encoding that has the most.
     pub waiting_bytes: usize,
 }
 
@@ -79,7 +79,7 @@ const FIRST: u64 = 1;
 /// The result of draining a log into a session.
 #[derive(Debug, Default)]
 pub(super) struct Drained {
-    /// The send buffer has capacity that it did not have: a big message may have been evicted for a small one.
+    /// The send buffer has more capacity than before: a big message may have been evicted for a small one.
     pub(super) has_freed: bool,
 }
 
@@ -106,7 +106,7 @@ impl Default for Cursor {
 }
 
 impl RoomLog {
-    /// A log whose messages get their tickets here.
+    /// Creates a log whose messages get their tickets from this sequencer.
     pub fn new(sequencer: Arc<Sequencer>) -> Self {
         let inner = Inner { trimmed: FIRST, tickets: VecDeque::new(), lanes: Vec::new() };
         Self { sequencer, next: AtomicU64::new(FIRST), inner: Mutex::new(inner) }
@@ -131,7 +131,7 @@ impl RoomLog {
         }
         let next = offset + 1;
         appended.waiting_frames = usize::try_from(next - inner.trimmed).unwrap_or(usize::MAX);
-        // Pairs with the load in `next`: a thread that learns of this broadcast by any way finds the message in the log.
+        // Pairs with the load in `next`: a thread that learns of this broadcast in any way finds the message in the log.
         self.next.store(next, Ordering::Release);
         appended
     }
@@ -141,7 +141,7 @@ impl RoomLog {
         self.next.load(Ordering::Acquire)
     }
 
-    /// Drops the messages before this offset. All subscribers have drained them.
+    /// Drops the messages before this offset, which all subscribers have drained.
     pub fn trim(&self, before: u64) {
         let mut inner = self.lock();
         let count = usize::try_from(before.saturating_sub(inner.trimmed)).unwrap_or(usize::MAX);
@@ -175,7 +175,7 @@ impl RoomLog {
         self.next() != cursor.offset()
     }
 
-    /// Whether both give out tickets of the same sequencer.
+    /// Whether both logs use the same sequencer.
     pub(super) fn shares_sequencer(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.sequencer, &other.sequencer)
     }
@@ -249,7 +249,7 @@ impl Inner {
 
     /// Sends the messages at these offsets to a session.
     fn drain(&self, lane: u16, offsets: Range<u64>, session: &mut Session) -> Drained {
-        debug_assert!(offsets.start >= self.trimmed, "all subscribers have what was trimmed");
+        debug_assert!(offsets.start >= self.trimmed, "only drained messages are trimmed");
         let (frames, bytes) = (session.occupied(), session.retained_bytes());
         let spans = &self.lanes[usize::from(lane)].spans;
         let mut at = offsets.start;

@@ -1,8 +1,8 @@
-//! The locks and atomics of this layer, and the start of its tasks: those of `std` and tokio.
+//! The locks, atomics and task spawning of this layer, from `std` and tokio.
 //!
 //! Under `--cfg rejoin_model` they belong to shuttle, and under `--cfg rejoin_loom` to loom, which run small scenarios in many
-//! orders of their steps (docs/concurrency.md, "The model"). A lock that is taken alone around a few moves, and an atomic that only
-//! counts, stay those of `std` there, too: each further one makes every run longer, and finds nothing.
+//! orders of their steps (docs/concurrency.md, "The model"). A lock that only guards a few moves and is never held together with
+//! another, and an atomic that only counts, come from `std` even there: modelling them makes every run longer, and finds nothing.
 
 #[cfg(not(rejoin_model))]
 use tokio::runtime::Handle;
@@ -40,6 +40,6 @@ pub use super::model::{current_runtime, spawn_on};
 /// The hasher of maps whose keys come from the network. The model's has no random key, so that a run can be repeated.
 #[cfg(not(rejoin_model))]
 pub type MapHasher = std::hash::RandomState;
-/// The same without a random key.
+/// A hasher without a random key.
 #[cfg(rejoin_model)]
 pub type MapHasher = std::hash::BuildHasherDefault<std::hash::DefaultHasher>;

@@ -54,7 +54,7 @@ pub trait Transport: Send {
     /// Queues a close frame. Nothing may be pushed after it.
     fn push_close(&mut self, frame: Option<&CloseFrame>);
 
-    /// Writes the pending messages. `written` counts what the socket has taken, whatever the result.
+    /// Writes the pending messages. Adds the amount that the socket has taken to `written`, even on failure.
     ///
     /// # Errors
     /// Fails when the socket fails.
@@ -139,7 +139,7 @@ impl fmt::Display for ReceiveError {
 
 impl std::error::Error for ReceiveError {}
 
-/// What a socket has taken during a flush.
+/// The amount that a socket has taken during a flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(clippy::exhaustive_structs, reason = "filled in by transports of other crates")]
 pub struct Written {

@@ -24,16 +24,16 @@ mod tests {
         let (mut ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
         theirs.set_nonblocking(true).unwrap();
         let theirs = tokio::net::UnixStream::from_std(theirs).unwrap();
-        let mut turns = 0;
+        let mut polls = 0;
         // In a separate task: the runtime polls the future of `block_on` by other rules.
         let busy = tokio::spawn(poll_fn(move |cx| {
-            turns += 1;
-            if turns == 3 {
+            polls += 1;
+            if polls == 3 {
                 std::io::Write::write_all(&mut ours, b"x").unwrap();
             }
-            if theirs.try_read(&mut [0]).is_ok() { Poll::Ready(turns) } else { yield_now(cx) }
+            if theirs.try_read(&mut [0]).is_ok() { Poll::Ready(polls) } else { yield_now(cx) }
         }));
-        let turns = busy.await.unwrap();
-        assert!(turns < 10, "after {turns} turns");
+        let polls = busy.await.unwrap();
+        assert!(polls < 10, "after {polls} polls");
     }
 }

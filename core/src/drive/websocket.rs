@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -19,10 +18,19 @@ use super::optimistic_tcp::OptimisticTcp;
 use super::transport::{Flow, ReceiveError, Received, Transport, Written};
 use super::turn::yield_now;
 
+mod masking;
+pub use masking::{Masked, Masking, Unmasked};
+
+mod pending;
+use pending::{Kind, Pending};
+
+#[cfg(test)]
+mod tests;
+
 /// One end of a WebSocket connection.
 ///
 /// Data messages are pushed as whole frames ([`ws::encode_message`]), framed once for all their receivers. All pending messages
-/// leave in one vectored write. Reading uses a buffer that belongs to the thread, so that an idle connection has none.
+/// leave in one vectored write. Reading uses a buffer that belongs to the thread, so that an idle connection holds none.
 #[repr(C)]
 pub struct WsTransport<S, M = Unmasked> {
     // The fields that each delivery reads come first, in as few cache lines as possible.
@@ -35,7 +43,7 @@ pub struct WsTransport<S, M = Unmasked> {
     messages: usize,
     /// The bytes in `queue`, including the written ones of the first entry.
     queued: usize,
-    /// Answers to pings that are not in `queue` yet. Of many only the latest are kept (RFC 6455 §5.5.3).
+    /// Answers to pings that are not in `queue` yet. Only the latest are kept (RFC 6455 §5.5.3).
     #[allow(clippy::box_collection, reason = "usually there are none, and each connection has this field")]
     pongs: Option<Box<VecDeque<Bytes>>>,
     /// Whether something was written since the stream was flushed.
@@ -49,32 +57,9 @@ pub struct WsTransport<S, M = Unmasked> {
     decoder: Decoder,
 }
 
-#[derive(Debug)]
-struct Pending {
-    bytes: Bytes,
-    what: What,
-}
-
-/// The kind of a queued entry.
-#[derive(Debug)]
-enum What {
-    Control,
-    Data,
-    /// Data messages that end at these offsets.
-    Batch(Arc<[u32]>),
-}
-
-impl What {
-    fn messages(&self) -> usize {
-        match self {
-            Self::Control | Self::Data => 1,
-            Self::Batch(ends) => ends.len(),
-        }
-    }
-}
-
 /// The number of queued messages at which nothing more is taken from the session. One write costs as much as copying some dozens
-/// of small messages, so under load it pays to write many in one: as many as broadcasts leave pending by default, half a buffer.
+/// of small messages, so under load it pays to write many at once. This is the number of broadcasts that are pending by default
+/// before a session is flushed: half a buffer.
 const MAX_BATCH: usize = 128;
 
 /// The most slices in one write. The kernel takes up to 1,024.
@@ -86,47 +71,12 @@ const MAX_BATCH_BYTES: usize = 64 * 1024;
 /// The most pings that wait for their answer.
 const MAX_PONGS: usize = 16;
 
-/// The number of bytes after which a call lets other tasks run: 40,000 of the smallest pings, for which no session pauses, or 2
-/// to 3 ms of work. A task with more to read is queued once for each of these calls, which is negligible beside large messages.
+/// The number of bytes after which a call lets other tasks run. That is 40,000 of the smallest pings, which never pause a session,
+/// or 2 to 3 ms of work. For a peer that sends large messages, rescheduling the task once per 256 KiB costs next to nothing.
 const READ_PER_POLL: usize = 4 * linger::READ_BUFFER;
 
-/// Which end of the connection this is: a client masks its frames (RFC 6455 §5.3).
-pub trait Masking: Send + Unpin {
-    /// The end of the connection.
-    const ROLE: Role;
-
-    /// Returns the frame in the form in which this end sends it.
-    fn mask(&mut self, frame: Bytes) -> Bytes;
-}
-
-/// A server's frames.
-#[derive(Debug, Clone, Copy, Default)]
-#[allow(clippy::exhaustive_structs, reason = "it has no fields to add to")]
-pub struct Unmasked;
-
-impl Masking for Unmasked {
-    const ROLE: Role = Role::Server;
-
-    fn mask(&mut self, frame: Bytes) -> Bytes {
-        frame
-    }
-}
-
-/// A client's frames: each gets a fresh key from an unpredictable source.
-#[derive(Debug)]
-#[allow(clippy::exhaustive_structs, reason = "the source of keys is all it has")]
-pub struct Masked<K>(pub K);
-
-impl<K: FnMut() -> [u8; 4] + Send + Unpin> Masking for Masked<K> {
-    const ROLE: Role = Role::Client;
-
-    fn mask(&mut self, frame: Bytes) -> Bytes {
-        ws::mask_frame(&frame, (self.0)())
-    }
-}
-
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> WsTransport<S, M> {
-    /// A transport after the upgrade. `read_already` are the bytes that were read beyond the head of the HTTP message.
+    /// Creates a transport after the upgrade. `read_already` are the bytes that were read beyond the head of the HTTP message.
     pub fn new(io: S, masking: M, read_already: &[u8], max_message_size: usize) -> Self {
         Self {
             io,
@@ -176,16 +126,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> WsTransport
         Ok(None)
     }
 
-    fn push(&mut self, frame: Bytes, what: What) {
+    fn push(&mut self, frame: Bytes, kind: Kind) {
         let bytes = self.masking.mask(frame);
-        self.push_as_is(bytes, what);
+        self.push_framed(bytes, kind);
     }
 
-    fn push_as_is(&mut self, bytes: Bytes, what: What) {
+    fn push_framed(&mut self, bytes: Bytes, kind: Kind) {
         debug_assert!(!self.close_pushed, "nothing is pushed after a close frame");
         self.queued += bytes.len();
-        self.messages += what.messages();
-        self.queue.push_back(Pending { bytes, what });
+        self.messages += kind.messages();
+        self.queue.push_back(Pending { bytes, kind });
     }
 
     /// Queues the answers to pings behind the pending messages. A peer that pings and does not read gets no more answers than the
@@ -195,22 +145,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> WsTransport
             && let Some(payload) = self.pongs.as_mut().and_then(|pongs| pongs.pop_front())
         {
             if !self.close_pushed {
-                self.push(ws::encode_pong(&payload), What::Control);
+                self.push(ws::encode_pong(&payload), Kind::Control);
             }
         }
     }
 
-    /// Notes that another `count` bytes are written.
+    /// Records that another `count` bytes are written.
     fn advance(&mut self, mut count: usize, written: &mut Written) {
         self.unflushed = true;
         written.bytes += count;
         while let Some(first) = self.queue.front() {
             let left = first.bytes.len() - self.offset;
             let whole = count >= left;
-            let (messages, data) = match &first.what {
-                What::Control => (usize::from(whole), 0),
-                What::Data => (usize::from(whole), usize::from(whole)),
-                What::Batch(ends) => {
+            let (messages, data) = match &first.kind {
+                Kind::Control => (usize::from(whole), 0),
+                Kind::Data => (usize::from(whole), usize::from(whole)),
+                Kind::Batch(ends) => {
                     let end = self.offset + count;
                     let messages = ends[self.begun..].iter().take_while(|to| **to as usize <= end).count();
                     (messages, messages)
@@ -226,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> WsTransport
             count -= left;
             (self.offset, self.begun) = (0, 0);
             self.queued -= first.bytes.len();
-            self.messages -= first.what.messages();
+            self.messages -= first.kind.messages();
             self.queue.pop_front();
         }
     }
@@ -256,7 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> Transport f
             }
         }
         let result = linger::with_buffer(|buffer| self.poll_read(cx, buffer, sink));
-        // The answers come before any frame with which the application reacts to what was read.
+        // Queue the answers before any frame with which the application reacts to the input.
         self.take_pongs();
         result
     }
@@ -274,7 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> Transport f
     }
 
     fn push_data(&mut self, message: Bytes) {
-        self.push(message, What::Data);
+        self.push(message, Kind::Data);
     }
 
     fn push_batch(&mut self, batch: Batch) {
@@ -282,21 +232,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> Transport f
             // Each message needs its own mask.
             batch.frames().for_each(|message| self.push_data(message));
         } else {
-            self.push_as_is(batch.bytes, What::Batch(batch.ends));
+            self.push_framed(batch.bytes, Kind::Batch(batch.ends));
         }
     }
 
     fn push_control(&mut self, message: Message) {
-        self.push(ws::encode_message(message.kind, &message.data), What::Control);
+        self.push(ws::encode_message(message.kind, &message.data), Kind::Control);
     }
 
     fn push_ping(&mut self) {
-        self.push(ws::encode_ping(b""), What::Control);
+        self.push(ws::encode_ping(b""), Kind::Control);
     }
 
     fn push_close(&mut self, frame: Option<&CloseFrame>) {
         if !self.close_pushed {
-            self.push(ws::encode_close(frame), What::Control);
+            self.push(ws::encode_close(frame), Kind::Control);
             self.close_pushed = true;
         }
     }
@@ -325,13 +275,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> Transport f
             }
             self.advance(count, written);
         }
-        // Dropped, not cleared: an idle connection holds no buffers.
+        // Drop the buffers instead of clearing them, so that an idle connection holds none.
         self.queue = VecDeque::new();
         self.pongs = None;
         self.poll_flush_io(cx)
     }
 
-    /// Only for our own stream: any other may be the application's.
+    /// `true` only for our own stream: any other may be the application's code.
     fn sends_without_foreign_code(&self) -> bool {
         TypeId::of::<S>() == TypeId::of::<OptimisticTcp>()
     }
@@ -436,6 +386,3 @@ fn keep(bytes: &[u8]) -> Option<Box<BytesMut>> {
 fn protocol_error(error: &FrameError) -> ReceiveError {
     ReceiveError::Protocol(CloseFrame::truncated(error.close_code(), error.to_string()))
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,4 +1,4 @@
-//! [`explore`]: many runs of a scenario, each in another order of its steps.
+//! [`explore`]: runs a scenario many times, each time in another order of its steps.
 
 use std::cell::Cell;
 use std::env;
@@ -13,26 +13,27 @@ use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 use super::tasks;
 use super::time::Time;
 
-/// The runs of a scenario, unless `REJOIN_MODEL_RUNS` says another number.
+/// The default of `REJOIN_MODEL_RUNS`.
 const RUNS: usize = 500;
 
-/// The number of times that a run under [`PctScheduler`] takes the turn from the thread that has it, and one more.
+/// One more than the number of times that a run under [`PctScheduler`] preempts a thread.
 const DEPTH: usize = 3;
 
-/// A run of more steps than this does not end. The longest have some thousands.
-const MOST_STEPS: usize = 100_000;
+/// A run of more steps counts as endless. The longest runs have some thousands.
+const MAX_STEPS: usize = 100_000;
 
 thread_local! {
     static PANICS: Cell<usize> = const { Cell::new(0) };
     static RUN: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Runs a scenario many times: half of the runs choose who goes on at each step, the other half (PCT) rarely interrupt anybody,
-/// which finds what needs a long time between two steps.
+/// Runs a scenario many times. Half of the runs choose the next thread or task at random after each step. The other half (PCT) rarely
+/// preempt, which finds bugs that need a long time between two steps.
 ///
-/// A run fails when it panics, also where that is caught; when no thread and no task can go on although the scenario has not
-/// ended; and when a task is left at its end. The environment chooses: `REJOIN_MODEL_RUNS` their number, `REJOIN_MODEL_SEED` which,
-/// `REJOIN_MODEL_FAILURES` the folder for the schedule of a run that fails, `REJOIN_MODEL_REPLAY` such a file, which is run alone.
+/// A run fails if it panics, even if the panic is caught; if no thread and no task can continue although the scenario has not ended;
+/// and if a task is left at its end. Environment variables: `REJOIN_MODEL_RUNS` is the number of runs, `REJOIN_MODEL_SEED` their seed,
+/// `REJOIN_MODEL_FAILURES` the folder for the schedule of a failing run, and `REJOIN_MODEL_REPLAY` the file of a schedule, which is then
+/// the only run.
 pub fn explore(scenario: impl Fn(&Time) + Send + Sync + 'static) {
     count_panics();
     let scenario = Arc::new(scenario);
@@ -56,15 +57,15 @@ fn run(
 ) {
     let mut config = Config::default();
     config.stack_size = 1 << 19;
-    config.max_steps = MaxSteps::FailAfter(MOST_STEPS);
-    config.silence_warnings = true; // orderings of memory are loom's
+    config.max_steps = MaxSteps::FailAfter(MAX_STEPS);
+    config.silence_warnings = true; // loom checks memory orderings
     if let Some(folder) = env::var_os("REJOIN_MODEL_FAILURES") {
         config.failure_persistence = FailurePersistence::File(Some(PathBuf::from(folder)));
     }
     let scenario = scenario.clone();
     RUN.set(0);
     let all = panic::AssertUnwindSafe(|| {
-        Runner::new(scheduler, config).run(move || one(&*scenario));
+        Runner::new(scheduler, config).run(move || run_once(&*scenario));
     });
     if let Err(panic) = panic::catch_unwind(all) {
         eprintln!("{which}: failed in run {}", RUN.get());
@@ -72,7 +73,7 @@ fn run(
     }
 }
 
-fn one(scenario: &impl Fn(&Time)) {
+fn run_once(scenario: &impl Fn(&Time)) {
     RUN.set(RUN.get() + 1);
     tasks::reset();
     PANICS.set(0);

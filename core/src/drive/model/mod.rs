@@ -1,11 +1,11 @@
 //! The model: runs a scenario on the real types in many orders of its steps, under shuttle.
 //!
-//! Each lock and each atomic of [`sync`](super::sync) is a step between two of which any other thread or task may run. All of them
-//! are coroutines of one thread. What tokio has (`Notify`, channels, timers, pipes) is used as it is, and each call of it is a part
-//! of the step around it; tasks are shuttle's ([`spawn_on`]), and time passes when a scenario says so ([`Time::pass`]).
+//! Each operation on a lock or an atomic of [`sync`](super::sync) is a step. Between two steps, any other thread or task may run; all
+//! of them are coroutines of one thread. Tokio's parts (`Notify`, channels, timers, pipes) are used unchanged, and each call belongs
+//! to the step around it. Tasks are shuttle's ([`spawn_on`]), and time passes when a scenario calls [`Time::pass`].
 //!
-//! A scenario begins threads ([`thread`]) and tasks, waits for [`idle`], and asserts what has to hold then. A lost wake-up is a
-//! task that still waits there for something that has come.
+//! A scenario starts threads ([`thread`]) and tasks, waits until they are [`idle`], and asserts the outcome. A lost wake-up shows as a
+//! task that still waits although its event has occurred.
 
 mod explore;
 pub use explore::explore;
@@ -16,12 +16,12 @@ pub use tasks::{Dropped, Joined, Task, current_runtime, end_runtime, enter_runti
 mod time;
 pub use time::Time;
 
-/// Begins a thread that belongs to no runtime.
+/// Spawns a thread that belongs to no runtime.
 pub fn thread<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> shuttle::thread::JoinHandle<T> {
     shuttle::thread::spawn(run)
 }
 
-/// Lets others run first, who have waited.
+/// Yields: other threads and tasks that are ready run first.
 pub fn give_way() {
     shuttle::thread::yield_now();
 }

@@ -1,4 +1,4 @@
-//! The tasks of a scenario: each of its tokio runtimes is a name for some of them.
+//! The tasks of a scenario. Each of its tokio runtimes only names a group of them.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -27,7 +27,7 @@ struct Tasks {
     all: Vec<Arc<Task>>,
     /// The tasks that are neither waiting nor over.
     busy: usize,
-    /// Woken when the last of them waits.
+    /// Woken when the last busy task waits or ends.
     idle: Option<Waker>,
     ended: Vec<Id>,
 }
@@ -68,7 +68,7 @@ impl Task {
     }
 }
 
-/// Never a step: it is called under tokio's own locks.
+/// Waking is never a step, because it is called under tokio's own locks.
 impl Wake for Task {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
@@ -93,12 +93,12 @@ impl fmt::Debug for Task {
     }
 }
 
-/// Forgets the tasks of the run before.
+/// Forgets the tasks of the previous run.
 pub(super) fn reset() {
     TASKS.set(Tasks::default());
 }
 
-/// Spawns a task in this runtime. One that has [ended](end_runtime) drops it here and now.
+/// Spawns a task in this runtime. A runtime that has [ended](end_runtime) drops the task at once.
 pub fn spawn_on<T: Send + 'static>(
     task: impl Future<Output = T> + Send + 'static,
     runtime: &Handle,
@@ -137,7 +137,7 @@ fn poll<F: Future>(
     };
     let ends = polled.is_ready() || is_over();
     if ends {
-        // The drop is the last of its steps.
+        // Dropping the future is the last step of a task.
         *task = None;
         state.set(OVER);
         return Poll::Ready(match polled {
@@ -148,7 +148,7 @@ fn poll<F: Future>(
     if state.is(RUNS_WOKEN) {
         state.set(WOKEN);
         cx.waker().wake_by_ref();
-        // A task that has more to do lets others run.
+        // A task that has woken itself lets others run first.
         shuttle::thread::yield_now();
     } else {
         state.set(WAITS);
@@ -170,7 +170,7 @@ pub fn enter_runtime(runtime: Option<&Handle>) {
     RUNTIME.with(|current| current.set(runtime.cloned()));
 }
 
-/// Ends a runtime: its tasks are dropped at their next step, and so is each that is spawned from now on.
+/// Ends a runtime: its tasks are dropped at their next step, and tasks that are spawned later are dropped at once.
 pub fn end_runtime(runtime: &Handle) {
     super::step();
     let all = TASKS.with_borrow_mut(|tasks| {
@@ -198,7 +198,7 @@ pub fn live() -> Vec<Arc<Task>> {
     TASKS.with_borrow(|tasks| tasks.all.iter().filter(|task| !task.is(OVER)).cloned().collect())
 }
 
-/// A task that was spawned. Dropping it leaves the task alone.
+/// The handle of a spawned task. Dropping it detaches the task.
 pub struct Joined<T>(Option<shuttle::future::JoinHandle<Option<T>>>);
 
 impl<T> Joined<T> {

@@ -1,4 +1,4 @@
-//! [`Time`]: tokio's clock, which stands still until the scenario moves it.
+//! [`Time`]: tokio's clock, paused until the scenario advances it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,10 @@ pub struct Time {
 }
 
 impl Time {
-    /// A clock that stands still.
+    /// Creates a paused clock.
     pub fn new() -> Self {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
-        Self { runtime: Arc::new(runtime.expect("a runtime without sockets needs nothing")) }
+        Self { runtime: Arc::new(runtime.expect("a runtime without I/O needs no system resources")) }
     }
 
     /// Makes it the clock of all threads and tasks of the scenario.

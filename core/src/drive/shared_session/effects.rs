@@ -1,4 +1,4 @@
-//! [`Effects`]: the wake-ups that an access to a session leaves to do once its lock is released.
+//! [`Effects`]: the wake-ups of an access to a session, which are performed once its lock is released.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -26,7 +26,7 @@ pub struct Effects {
     pub(super) driver: Option<Waker>,
 }
 
-/// The deliveries that are decided, each with the caller that waits for it.
+/// Decided deliveries, each with the caller that waits for it.
 pub(super) type Deliveries = Vec<(oneshot::Sender<Delivery>, Delivery)>;
 
 impl Effects {

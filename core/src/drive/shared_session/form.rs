@@ -10,8 +10,8 @@ use crate::{Delivery, Hibernated, Overflow, Refused, Session};
 
 use super::effects;
 
-/// A session in full, or in compact form: a suspended session usually keeps no frames and has no waiting tasks, and then a few
-/// numbers hold all of it.
+/// A session in its full or in its compact form. A suspended session usually keeps no frames and has no waiting tasks, so that a
+/// few numbers represent it completely.
 #[derive(Debug)]
 pub(super) enum Form {
     Live(Box<Live>),
@@ -21,7 +21,7 @@ pub(super) enum Form {
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Live {
-    /// The waker of a task that waits for an event. It is used once: each wait registers anew.
+    /// The waker of a task that waits for an event. It is used once: each wait registers again.
     pub(super) reader: Option<Waker>,
     /// The callers that wait for the delivery of a frame, by its number. Usually `None`.
     pub(super) deliveries: Option<Box<Deliveries>>,
@@ -44,10 +44,10 @@ impl Form {
         Self::Live(Box::new(live))
     }
 
-    /// The session in full. Wakes a hibernated one; [`Self::hibernate`] makes it compact again.
+    /// The full form of the session. Wakes a hibernated session; [`Self::hibernate`] makes it compact again.
     pub(super) fn live(&mut self) -> &mut Live {
-        if let Self::Hibernated(resting) = self {
-            *self = Self::of(resting.wake());
+        if let Self::Hibernated(hibernated) = self {
+            *self = Self::of(hibernated.wake());
         }
         match self {
             Self::Live(live) => live,
@@ -55,25 +55,25 @@ impl Form {
         }
     }
 
-    /// Compacts the session, unless something waits for it or the session has more than numbers to keep.
+    /// Makes the session compact, unless a task waits for it or it holds more than counts.
     pub(super) fn hibernate(&mut self) {
         // The compact form has no place for waiters: hibernating over one would drop its waker or its channel, and it would
-        // wait for ever. A sender in `offer_wait` holds a clone of `capacity`; it fetches the `Notify` anew in each round, so
+        // wait forever. A sender in `offer_wait` holds a clone of `capacity`; it fetches the `Notify` again in each round, so
         // one that is only cached here may be dropped.
         if let Self::Live(live) = self
             && live.reader.is_none()
             && live.deliveries.is_none()
-            && live.capacity.as_ref().is_none_or(|room| Arc::strong_count(room) == 1)
-            && let Some(resting) = live.session.hibernate()
+            && live.capacity.as_ref().is_none_or(|capacity| Arc::strong_count(capacity) == 1)
+            && let Some(hibernated) = live.session.hibernate()
         {
-            *self = Self::Hibernated(resting);
+            *self = Self::Hibernated(hibernated);
         }
     }
 }
 
 impl Live {
-    /// Sends a frame of `size` bytes. Where it does not fit the budget of all sessions, frames of this session are evicted for
-    /// it first, as `overflow` allows.
+    /// Sends a frame of `size` bytes. If it does not fit into the budget of all sessions, evicts frames of this session first, as
+    /// `overflow` allows.
     pub(super) fn send(
         &mut self,
         size: usize,
@@ -81,19 +81,19 @@ impl Live {
         fits: bool,
         send: impl FnOnce(&mut Session) -> Result<u64, Refused>,
     ) -> Result<u64, Refused> {
-        let made_way = if fits { Ok(()) } else { self.session.evict_for(size, overflow) };
-        let sent = made_way.and_then(|()| send(&mut self.session));
+        let evicted = if fits { Ok(()) } else { self.session.evict_for(size, overflow) };
+        let sent = evicted.and_then(|()| send(&mut self.session));
         self.capacity_wanted |= sent == Err(Refused::Full);
         sent
     }
 
-    /// The senders to notify, now that there is more capacity.
+    /// Takes the senders to notify of more capacity.
     pub(super) fn take_capacity_waiters(&mut self) -> Option<Arc<Notify>> {
         // Cleared once for all waiters: `notify_waiters` wakes all of them, and those that are refused again set it again.
         if std::mem::take(&mut self.capacity_wanted) { self.capacity.clone() } else { None }
     }
 
-    /// The deliveries that have been decided, of those that a caller waits for.
+    /// Takes the decided deliveries that a caller waits for.
     pub(super) fn settled_deliveries(&mut self) -> Option<Box<effects::Deliveries>> {
         let deliveries = self.deliveries.as_mut()?;
         let mut settled = Vec::new();

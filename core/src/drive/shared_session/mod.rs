@@ -1,4 +1,4 @@
-//! [`SharedSession`]: a session behind a lock, where both its application and its driver reach it.
+//! [`SharedSession`]: a session behind a lock, shared by its application and its driver.
 
 mod sending;
 pub use sending::Queued;
@@ -6,20 +6,20 @@ pub use sending::Queued;
 mod effects;
 pub use effects::Effects;
 
+mod driving;
+
 mod form;
 
 mod subscriptions;
 
 use std::mem::offset_of;
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::task::{Context, Waker};
 
 use tokio::sync::Notify;
 
-use crate::{Event, Session, SessionState};
+use crate::{Session, SessionState};
 
-use super::deadline::now;
 use super::memory_budget::MemoryBudget;
 use super::prefetch::PrefetchHint;
 use super::room_log::{Drained, RoomLog};
@@ -33,8 +33,8 @@ use subscriptions::Subscriptions;
 /// task: it returns [`Effects`], which are applied after the lock is released. No thread locks two sessions at the same time.
 #[derive(Debug)]
 pub struct SharedSession {
-    /// The address of the session in memory, while it is live. It is outside the lock: a fan-out reads it for a session that it
-    /// is about to lock, whose lock it does not want to wait for yet.
+    /// The address of the session in memory, while it is live. It is outside the lock, so that a fan-out can prefetch a session
+    /// that it is about to lock without waiting for the lock.
     prefetch_hint: PrefetchHint,
     inner: Mutex<Inner>,
     /// Bounds the bytes that all sessions of a process keep together.
@@ -43,11 +43,11 @@ pub struct SharedSession {
 
 #[derive(Debug)]
 struct Inner {
-    slot: Form,
+    form: Form,
     /// Wakes the driver: the task that writes to the socket and runs the session's timer.
     driver: Option<Waker>,
-    /// The driver sleeps, and has not been woken since it registered. One wake-up is enough: the driver looks at everything
-    /// before it registers again.
+    /// The driver sleeps, and has not been woken since it registered. One wake-up is enough: the driver checks everything before
+    /// it registers again.
     driver_sleeps: bool,
     /// Whether a hibernated session wakes its driver for each frame that is sent to it, so that the driver can report it.
     counts: bool,
@@ -61,15 +61,14 @@ struct Inner {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wake {
     Always,
-    /// As [`Self::Always`]. The access closes the session, which leaves its log first.
+    /// As [`Self::Always`], for an access that closes the session: it leaves its logs first.
     Closes,
-    /// When the access has closed the session.
+    /// Only if the access has closed the session.
     AtEnd,
     Never,
 }
 
-/// What the senders that wait for capacity depend on. Both counts matter: evicting one big frame for a small one frees bytes, but
-/// no frame.
+/// The state that senders wait for. Both counts matter: evicting one big frame for a small one frees bytes, but no frame.
 struct Usage {
     frames: usize,
     bytes: usize,
@@ -86,7 +85,7 @@ impl SharedSession {
     /// Puts a session behind a lock.
     pub fn new(session: Session) -> Self {
         let inner = Inner {
-            slot: Form::of(session),
+            form: Form::of(session),
             driver: None,
             driver_sleeps: false,
             counts: true,
@@ -106,7 +105,7 @@ impl SharedSession {
         self
     }
 
-    /// The application's access: wakes the driver, which then does what is due.
+    /// Runs `f` for the application, and wakes the driver to act on the change.
     pub fn command<R>(&self, f: impl FnOnce(&mut Session) -> R) -> R {
         let (result, effects) = self.access(Wake::Always, |live| f(&mut live.session));
         self.apply(effects);
@@ -114,16 +113,16 @@ impl SharedSession {
     }
 
     /// Like [`Self::command`], for an `f` that closes or ends the session. The session leaves its room log first: a broadcast that
-    /// counts it is accepted before the close, and delivered. With [`Self::command`] a broadcast could count the session, and
-    /// become visible in the log only after the look at the log and before the close.
+    /// counts it is accepted before the close, and delivered. With [`Self::command`], a broadcast could count the session as a
+    /// receiver, but enter the log between the last drain and the close, and be lost.
     pub fn close<R>(&self, f: impl FnOnce(&mut Session) -> R) -> R {
         let (result, effects) = self.access(Wake::Closes, |live| f(&mut live.session));
         self.apply(effects);
         result
     }
 
-    /// The driver's access, and that of callers that only read: wakes the application when there is a new event, but never the
-    /// driver. A caller other than the driver must not leave anything to write behind.
+    /// Runs `f` for the driver, or for a caller that only reads: wakes the application if there is a new event, but never the
+    /// driver. A caller other than the driver must not cause anything to write.
     pub fn drive<R>(&self, f: impl FnOnce(&mut Session) -> R) -> R {
         let (result, effects) = self.access(Wake::Never, |live| f(&mut live.session));
         self.apply(effects);
@@ -135,17 +134,17 @@ impl SharedSession {
     fn access<R>(&self, wake: Wake, f: impl FnOnce(&mut Live) -> R) -> (R, Effects) {
         let mut inner = self.lock();
         let reclaimable = inner.reclaimable();
-        let was_hibernated = matches!(inner.slot, Form::Hibernated(_));
+        let was_hibernated = matches!(inner.form, Form::Hibernated(_));
         let counts = inner.counts;
-        // First of all, so that a frame that `f` sends stands behind the broadcasts that came before it, and `f` sees counts that
-        // include them. Without this a `send` could overtake an earlier broadcast.
-        let Inner { subscriptions, slot, lane, .. } = &mut *inner;
+        // Drain first, so that a frame that `f` sends is queued behind earlier broadcasts, and `f` sees counts that include them.
+        // Without this, a `send` could overtake an earlier broadcast.
+        let Inner { subscriptions, form, lane, .. } = &mut *inner;
         let drained = if wake == Wake::Closes {
-            subscriptions.clear(*lane, slot)
+            subscriptions.clear(*lane, form)
         } else {
-            subscriptions.drain(*lane, slot)
+            subscriptions.drain(*lane, form)
         };
-        let live = inner.slot.live();
+        let live = inner.form.live();
         let before = Usage::of(&live.session);
         let could_hibernate = wake == Wake::Always && live.session.can_hibernate();
         let result = f(live);
@@ -153,33 +152,33 @@ impl SharedSession {
         // Check for a waiting reader first. Servers never have one, and `has_events` touches a cold cache line.
         let reader = live.reader.take_if(|_| live.session.has_events());
         let wakes = match wake {
-            // A session that could hibernate before and after the access has no socket and no events: its driver has nothing to
-            // do, and waking it would cost a hibernated session a new task for each frame that is sent to it. Any access that
-            // ends the session, or begins to close it, leaves this state, and wakes.
+            // A session that can hibernate before and after the access has no socket and no events, so its driver has nothing to
+            // do. Waking it would start a new task for each frame that is sent to a hibernated session. An access that ends the
+            // session, or begins to close it, leaves this state, and wakes the driver.
             Wake::Always => !could_hibernate || counts || !live.session.can_hibernate(),
             Wake::Closes => true,
-            // The caller flushes the socket itself; but only the driver can report the end to the application.
+            // The caller flushes the socket itself, but only the driver can report the end to the application.
             Wake::AtEnd => after.open != before.open,
             Wake::Never => false,
         };
         let deliveries = live.settled_deliveries();
-        // `before` was taken behind the drain, so what the drain itself has evicted comes from `drained`. A session that closes
-        // notifies, too: its waiting senders have to return an error.
+        // `before` was taken after the drain, so `drained` reports the evictions of the drain itself. A session that closes
+        // notifies, too, because its waiting senders have to return an error.
         let has_capacity = drained.has_freed
             || after.frames < before.frames
             || after.bytes < before.bytes
             || after.open != before.open;
         let capacity = if has_capacity { live.take_capacity_waiters() } else { None };
         if !after.open {
-            // Otherwise it would count as a subscriber for as long as a handle to it is kept, and broadcasts as queued for it.
+            // Otherwise it would remain a subscriber while any handle to it exists, and broadcasts would count as queued for it.
             inner.unsubscribe_all();
         }
-        // Under the lock, so that the changes of one session reach the budget in order. A late one would leave it a wrong sum in
-        // between, and sessions could be evicted in vain.
+        // Under the lock, so that the changes of one session reach the budget in order. Reordered changes would make its sum wrong
+        // for a moment, and sessions could be evicted in vain.
         self.note_reclaimable(reclaimable, inner.reclaimable());
         if was_hibernated {
-            // An access that only reads leaves the session as small as it was. One that leaves a frame or an event keeps it live.
-            inner.slot.hibernate();
+            // An access that only reads leaves the session hibernated. One that adds a frame or an event keeps it live.
+            inner.form.hibernate();
             self.note_prefetch_hint(&inner);
         }
         let driver = if wakes { inner.wake_driver() } else { None };
@@ -187,8 +186,7 @@ impl SharedSession {
         (result, Effects { capacity, reader, deliveries, driver })
     }
 
-    /// Wakes the tasks for which an access has changed something. The caller must hold no lock of a session or a room: the tasks
-    /// may take it.
+    /// Performs the wake-ups of an access. The caller must hold no lock of a session or a room, because the tasks may take it.
     pub fn apply(&self, effects: Effects) {
         let Effects { capacity, reader, deliveries, driver } = effects;
         if let Some(capacity) = capacity {
@@ -219,7 +217,7 @@ impl SharedSession {
         inner.subscribe(log, lane);
     }
 
-    /// Drains a log for the last time, and leaves it. Does nothing if the session does not subscribe to it.
+    /// Drains a log for the last time, and removes the subscription. Does nothing if the session does not subscribe to the log.
     ///
     /// The effects must be applied once the room's lock is released.
     pub fn unsubscribe(&self, log: &RoomLog) -> Effects {
@@ -234,17 +232,17 @@ impl SharedSession {
         self.leave(from, |inner| inner.subscribe(to, lane))
     }
 
-    /// Leaves a log, then runs `then` under the same lock: no access falls in between.
+    /// Unsubscribes from a log, then runs `then` under the same lock, so that no access falls in between.
     fn leave(&self, log: &RoomLog, then: impl FnOnce(&mut Inner)) -> Effects {
         let mut inner = self.lock();
         let reclaimable = inner.reclaimable();
-        let Inner { subscriptions, slot, lane, .. } = &mut *inner;
-        let drained = subscriptions.remove(log, *lane, slot);
+        let Inner { subscriptions, form, lane, .. } = &mut *inner;
+        let drained = subscriptions.remove(log, *lane, form);
         self.note_reclaimable(reclaimable, inner.reclaimable());
         then(&mut inner);
         // Draining may have evicted a big frame for a small one. The driver is not woken: the fan-out of the drained broadcasts
         // still has to flush this session.
-        let capacity = match &mut inner.slot {
+        let capacity = match &mut inner.form {
             Form::Live(live) if drained.has_freed => live.take_capacity_waiters(),
             _ => None,
         };
@@ -257,16 +255,16 @@ impl SharedSession {
         self.drive(|_| ());
     }
 
-    /// Reports to the budget that evicting this session would free `after` bytes where it freed `before`. Called under the lock.
+    /// Reports to the budget that evicting this session would now free `after` bytes instead of `before`. Called under the lock.
     fn note_reclaimable(&self, before: usize, after: usize) {
         if let Some(budget) = &self.budget {
             budget.change_reclaimable(before, after);
         }
     }
 
-    /// Notes where the live session is. A hint that is out of date costs a cache miss, and nothing else.
+    /// Updates the address of the live session. A stale hint only costs a cache miss.
     fn note_prefetch_hint(&self, inner: &Inner) {
-        if let Form::Live(live) = &inner.slot {
+        if let Form::Live(live) = &inner.form {
             self.prefetch_hint.set(&**live);
         }
     }
@@ -282,123 +280,20 @@ impl SharedSession {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers the driver, which is about to sleep: the next [`Self::command`] wakes it.
-    ///
-    /// The driver must look at the session once more after this call. A change that came before it found a driver that was awake,
-    /// and woke nothing.
-    pub fn register_driver(&self, cx: &Context<'_>) {
-        let mut inner = self.lock();
-        // The task that runs this holds on to itself and to the session, so replacing the old waker cannot drop the last handle
-        // of either under the lock.
-        register(&mut inner.driver, cx);
-        inner.driver_sleeps = true;
-        self.note_prefetch_hint(&inner);
-    }
-
-    /// Revokes [`Self::register_driver`] while the driver runs: it looks again before it sleeps, so that waking it would only
-    /// cost another poll.
-    pub fn unregister_driver(&self) {
-        self.lock().driver_sleeps = false;
-    }
-
-    /// Registers `waker` in the place of a driver that is about to stop: the next wake-up starts another driver. Does nothing and
-    /// returns `false` unless the session [can hibernate](Session::can_hibernate).
-    ///
-    /// A frame that is sent to a hibernated session wakes no driver, unless `counts` is set.
-    #[must_use = "a session that does not hibernate still needs its driver"]
-    pub fn hibernate(&self, waker: Waker, counts: bool) -> bool {
-        let mut inner = self.lock();
-        // The check and the exchange of the waker are one critical section. Between two of them a socket or an end could arrive,
-        // wake the old driver that has just decided to stop, and be lost.
-        let rests = inner.slot.live().session.can_hibernate();
-        if rests {
-            inner.slot.hibernate();
-            inner.driver = Some(waker);
-            inner.driver_sleeps = true;
-            inner.counts = counts;
-        }
-        rests
-    }
-
-    /// Drops the waker of a driver that has stopped for good. The waker may own the session: this breaks the cycle.
-    pub fn forget_driver(&self) {
-        // Dropped after the lock is released: it may be the last handle to this session, whose drop takes the lock again.
-        let driver = self.lock().driver.take();
-        drop(driver);
-    }
-
-    /// Notified when the send buffer has more capacity, or when the session has ended.
+    /// The notification of more capacity in the send buffer, or of the end of the session.
     fn capacity_changed(&self) -> Arc<Notify> {
-        self.lock().slot.live().capacity.get_or_insert_default().clone()
-    }
-
-    /// Wakes the driver without touching the session: see [`SocketDriver::flush`](super::SocketDriver::flush).
-    ///
-    /// It takes the lock even where there is nothing to wake. So whatever the caller stored before this call, a driver that
-    /// registers later sees: either it sleeps already and is woken, or it finds the change when it looks once more.
-    pub fn wake_driver(&self) {
-        let driver = self.lock().wake_driver();
-        if let Some(driver) = driver {
-            driver.wake();
-        }
-    }
-
-    /// Takes the next event, for a driver that calls the application itself. It needs no wake-up for what that makes possible:
-    /// the driver turns to the socket next.
-    pub fn next_event(&self) -> Option<Event> {
-        self.lock().slot.live().session.poll_event()
-    }
-
-    /// Takes the next event, or registers the application's waker for it.
-    pub fn poll_event(&self, cx: &Context<'_>) -> Poll<Event> {
-        let mut inner = self.lock();
-        let Live { session, reader, .. } = inner.slot.live();
-        let wanted = session.wants_read();
-        let due = session.poll_timeout();
-        let Some(event) = session.poll_event() else {
-            register(reader, cx);
-            return Poll::Pending;
-        };
-        // Taking an event may have freed inbox capacity for a driver that had stopped reading. Nothing else wakes it: it does not
-        // wait for a socket that it does not read. Or read-ahead frames are counted now, and their acknowledgement is due before
-        // the timer that the driver has set.
-        let reads_on = !wanted && session.wants_read();
-        let due_sooner = session.poll_timeout().is_some_and(|at| due.is_none_or(|due| at < due));
-        let driver = if reads_on || due_sooner { inner.wake_driver() } else { None };
-        drop(inner);
-        if let Some(waker) = driver {
-            waker.wake();
-        }
-        Poll::Ready(event)
-    }
-
-    /// Waits for the session's timer, and runs it when it is due. Ready once it has run: the session may have something to write.
-    pub fn poll_timeout(&self, cx: &mut Context<'_>, deadline: &mut super::Deadline) -> Poll<()> {
-        let at = self.lock().slot.live().session.poll_timeout();
-        self.poll_timeout_at(at, cx, deadline)
-    }
-
-    /// Like [`Self::poll_timeout`], for a driver that has read the timer's time `at` already: it saves an access.
-    pub fn poll_timeout_at(
-        &self,
-        at: Option<Instant>,
-        cx: &mut Context<'_>,
-        deadline: &mut super::Deadline,
-    ) -> Poll<()> {
-        std::task::ready!(deadline.poll(cx, at));
-        self.drive(|session| session.handle_timeout(now()));
-        Poll::Ready(())
+        self.lock().form.live().capacity.get_or_insert_default().clone()
     }
 }
 
 impl Inner {
-    /// Drains pending broadcasts for the last time, and leaves all logs.
+    /// Drains pending broadcasts for the last time, and removes all subscriptions.
     fn unsubscribe_all(&mut self) -> Drained {
-        self.subscriptions.clear(self.lane, &mut self.slot)
+        self.subscriptions.clear(self.lane, &mut self.form)
     }
 
     fn subscribe(&mut self, log: &Arc<RoomLog>, lane: u16) {
-        let is_open = match &self.slot {
+        let is_open = match &self.form {
             Form::Live(live) => live.session.is_open(),
             // A session that has ended or is closing does not hibernate.
             Form::Hibernated(_) => true,
@@ -409,9 +304,9 @@ impl Inner {
         }
     }
 
-    /// The bytes that evicting this session would free at most: only suspended sessions are evicted.
+    /// The maximum of bytes that evicting this session would free. Only suspended sessions are evicted.
     fn reclaimable(&self) -> usize {
-        match &self.slot {
+        match &self.form {
             Form::Live(live) if live.session.state() == SessionState::Suspended => {
                 live.session.retained_bytes()
             }
@@ -427,7 +322,7 @@ impl Inner {
 
 impl Drop for SharedSession {
     fn drop(&mut self) {
-        // The log and the budget outlive the session: without this both would go on counting it.
+        // The logs and the budget outlive the session. Without this, both would continue to count it.
         let mut inner = self.lock();
         let reclaimable = inner.reclaimable();
         inner.unsubscribe_all();
@@ -436,7 +331,7 @@ impl Drop for SharedSession {
     }
 }
 
-/// Registers the task's waker. `clone_from` keeps the old one where it wakes the same task, which saves the clone.
+/// Registers the task's waker. `clone_from` keeps the old one if it wakes the same task, which saves the clone.
 fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
     match slot {
         Some(waker) => waker.clone_from(cx.waker()),

@@ -1,4 +1,4 @@
-//! Sending on a session: at once, when there is capacity, or until the peer acknowledges the frame.
+//! Sending on a session: without waiting, waiting for capacity, or waiting for the peer's acknowledgement.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use super::{Effects, SharedSession, Wake};
 
 /// The result of queueing a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(clippy::exhaustive_structs, reason = "a broadcast has to heed all of it")]
+#[allow(clippy::exhaustive_structs, reason = "a broadcast has to handle every field")]
 pub struct Queued {
     /// The frame was dropped: [`Overflow::DropNewest`].
     pub is_dropped: bool,
-    /// The socket could take more, but half of the send buffer waits for it: frames would soon be evicted unless the socket is
-    /// flushed first.
+    /// The socket could take more, but half of the send buffer is unsent: frames will soon be evicted unless the socket is flushed
+    /// first.
     pub urgent: bool,
 }
 
@@ -35,8 +35,8 @@ impl SharedSession {
         }
     }
 
-    /// Accepts a data frame that other sessions send, too. Does not wake the driver unless the session ends by it: the caller
-    /// goes on to [`SocketDriver::flush`](crate::drive::SocketDriver::flush).
+    /// Accepts a data frame that other sessions send, too. Does not wake the driver unless this ends the session: the caller calls
+    /// [`SocketDriver::flush`](crate::drive::SocketDriver::flush) next.
     ///
     /// The frame is [charged](crate::drive::MemoryBudget::charge) already, and `fits` says whether it is within the budget. If it
     /// is not, a session whose socket keeps up gets the frame anyway: another receiver costs no more memory.
@@ -51,7 +51,7 @@ impl SharedSession {
     ) -> (Result<Queued, SendError>, Effects) {
         let size = frame.bytes(0);
         let ((sent, urgent), effects) = self.access(Wake::AtEnd, |live| {
-            // Decided under the lock: a socket that has just become blocked would keep the frame.
+            // Checked under the lock: the session would keep the frame if the socket has just become blocked.
             let fits = fits || live.session.is_flowing();
             let sent = live.send(size, overflow, fits, |session| session.send_span(frame, overflow));
             (sent, live.session.is_falling_behind())
@@ -73,9 +73,9 @@ impl SharedSession {
     /// Accepts an encoded data frame, and waits while the send buffer is full.
     ///
     /// # Errors
-    /// Fails when the session ends, and when the buffer stays full for `patience`.
-    pub async fn send_wait(&self, message: Bytes, patience: Duration) -> Result<(), SendError> {
-        self.offer_wait(message, patience, false).await.map(drop)
+    /// Fails when the session ends, and when the buffer stays full for `timeout`.
+    pub async fn send_wait(&self, message: Bytes, timeout: Duration) -> Result<(), SendError> {
+        self.offer_wait(message, timeout, false).await.map(drop)
     }
 
     /// Like [`Self::send_wait`], and then waits until the peer has acknowledged the frame.
@@ -83,15 +83,15 @@ impl SharedSession {
     /// # Errors
     /// Fails as [`Self::send_wait`] does, when the frame is evicted, when the session ends first, and in plain mode, which has no
     /// acknowledgements.
-    pub async fn send_acked(&self, message: Bytes, patience: Duration) -> Result<(), DeliveryError> {
+    pub async fn send_acked(&self, message: Bytes, timeout: Duration) -> Result<(), DeliveryError> {
         if self.drive(|session| session.mode()) == Mode::Plain {
             return Err(DeliveryError::PlainMode);
         }
-        let delivery = self.offer_wait(message, patience, true).await?;
+        let delivery = self.offer_wait(message, timeout, true).await?;
         match delivery.expect("the frame is watched").await {
             Ok(Delivery::Delivered) => Ok(()),
             Ok(Delivery::Dropped) => Err(DeliveryError::Dropped),
-            // The sender is dropped unanswered with the session itself.
+            // The session itself was dropped, and the channel with it.
             _ => Err(DeliveryError::Ended),
         }
     }
@@ -99,18 +99,18 @@ impl SharedSession {
     async fn offer_wait(
         &self,
         message: Bytes,
-        patience: Duration,
+        timeout: Duration,
         watch: bool,
     ) -> Result<Option<oneshot::Receiver<Delivery>>, SendError> {
-        // Usually there is capacity: then no timer and no notification is set up.
+        // Usually there is capacity. Try before setting up a timer and notifications.
         match self.offer(message.clone(), Overflow::Reject, watch) {
             Err(Refused::Full) => {}
             result => return Ok(result?),
         }
-        let deadline = tokio::time::sleep(patience);
+        let deadline = tokio::time::sleep(timeout);
         let mut deadline = std::pin::pin!(deadline);
         loop {
-            // Fetched anew in each round: a session that has hibernated meanwhile has dropped the one before.
+            // Fetched again in each round: a session that has hibernated meanwhile has dropped the previous one.
             let capacity = self.capacity_changed();
             let mut capacity = std::pin::pin!(capacity.notified());
             // Both notifications are enabled before the frame is offered again. They store no permit: capacity that is freed
@@ -130,8 +130,8 @@ impl SharedSession {
                     None => std::future::pending().await,
                 }
             };
-            // Either may be what was missing: capacity in this session's buffer, or in the budget of all sessions. Biased, so
-            // that capacity that comes together with the deadline is used.
+            // The frame may have been refused by this session's buffer or by the budget of all sessions. Biased, so that capacity
+            // that is freed at the deadline is still used.
             tokio::select! {
                 biased;
                 () = &mut capacity => {}
@@ -148,19 +148,19 @@ impl SharedSession {
         watch: bool,
     ) -> Result<Option<oneshot::Receiver<Delivery>>, Refused> {
         let size = message.len();
-        // May be out of date once the lock is taken: then the sessions together pass their bound by this message. To exclude that
-        // would take one lock for all sessions.
-        let fits = self.makes_capacity(size);
+        // May be stale once the lock is taken: then all sessions together exceed their limit by this message. Preventing that would
+        // take one lock for all sessions.
+        let fits = self.fits_budget(size);
         let budget = self.budget.as_deref();
         let (sent, effects) = self.access(Wake::Always, |live| {
             let number = live.send(size, overflow, fits, |session| {
-                // Charged only once it is accepted: a refused message never counts, not even for a moment.
+                // Charge the message only once it is accepted, so that a refused message never counts.
                 session.accept(size, overflow, || match budget {
                     Some(budget) => budget.charge(message),
                     None => message,
                 })
             })?;
-            // In the critical section that accepts the frame: its acknowledgement cannot come before it is watched.
+            // Watched in the critical section that accepts the frame, so that its acknowledgement cannot come earlier.
             Ok(watch.then(|| {
                 live.session.watch_last();
                 let (sender, receiver) = oneshot::channel();
@@ -172,12 +172,12 @@ impl SharedSession {
         sent
     }
 
-    /// Whether a message of this size is within the budget, after evicting suspended sessions where that helps. In plain mode a
-    /// socket that keeps up takes the message at once: the session keeps nothing, so no other is evicted for it.
+    /// Whether a message of this size is within the budget, after evicting suspended sessions if that helps. In plain mode, a
+    /// socket that keeps up takes the message at once: the session does not keep it, so no other session is evicted for it.
     ///
-    /// No lock may be held. An eviction locks another session, and that one may be evicting for a message of its own at the same
-    /// moment; it may also be this very session.
-    fn makes_capacity(&self, size: usize) -> bool {
+    /// No lock may be held: an eviction locks another session, which may be evicting for its own message at the same moment, or it
+    /// locks this very session.
+    fn fits_budget(&self, size: usize) -> bool {
         self.budget.as_ref().is_none_or(|budget| {
             budget.fits(size)
                 || self.drive(|session| session.mode() == Mode::Plain && session.is_flowing())
@@ -185,7 +185,7 @@ impl SharedSession {
         })
     }
 
-    /// Whether the application may send this frame here.
+    /// Checks that the application may send this frame.
     ///
     /// # Errors
     /// Fails in session mode for an event that begins with `$` (PROTOCOL.md §3).

@@ -9,10 +9,10 @@ use super::form::Form;
 
 /// The room logs that a session subscribes to.
 ///
-/// Usually there is one, which is stored in place: every session has this field, and a fan-out reads it for each member.
+/// Usually there is one, which is stored inline: every session has this field, and a fan-out reads it for each member.
 #[derive(Debug)]
 pub(super) enum Subscriptions {
-    /// None, or one.
+    /// No log, or one.
     Single { log: Option<Arc<RoomLog>>, cursor: Cursor },
     /// Two or more.
     #[allow(
@@ -42,8 +42,8 @@ impl Subscriptions {
         let (log, cursor) = (log.clone(), log.subscribe(lane));
         match self {
             Self::Single { log: None, .. } => *self = Self::Single { log: Some(log), cursor },
-            Self::Single { log: first, cursor: its } => {
-                let first = first.take().map(|log| Subscription { log, cursor: *its });
+            Self::Single { log: first, cursor: first_cursor } => {
+                let first = first.take().map(|log| Subscription { log, cursor: *first_cursor });
                 let all = first.into_iter().chain([Subscription { log, cursor }]).collect();
                 *self = Self::Several(Box::new(all));
             }
@@ -51,34 +51,34 @@ impl Subscriptions {
         }
     }
 
-    /// Drains a log for the last time, and leaves it. A hibernated session is not woken where it has everything.
-    pub(super) fn remove(&mut self, log: &RoomLog, lane: u16, slot: &mut Form) -> Drained {
+    /// Drains a log for the last time, and removes it. Does not wake a hibernated session that has nothing to drain.
+    pub(super) fn remove(&mut self, log: &RoomLog, lane: u16, form: &mut Form) -> Drained {
         let found =
             (0..).map_while(|index| self.get(index)).position(|(other, _)| std::ptr::eq(&**other, log));
-        found.map(|index| self.remove_at(index, lane, slot)).unwrap_or_default()
+        found.map(|index| self.remove_at(index, lane, form)).unwrap_or_default()
     }
 
-    /// Drains all logs for the last time, and leaves them.
-    pub(super) fn clear(&mut self, lane: u16, slot: &mut Form) -> Drained {
+    /// Drains all logs for the last time, and removes them.
+    pub(super) fn clear(&mut self, lane: u16, form: &mut Form) -> Drained {
         let mut drained = Drained::default();
         while self.get(0).is_some() {
-            drained |= self.remove_at(0, lane, slot);
+            drained |= self.remove_at(0, lane, form);
         }
         drained
     }
 
-    fn remove_at(&mut self, index: usize, lane: u16, slot: &mut Form) -> Drained {
+    fn remove_at(&mut self, index: usize, lane: u16, form: &mut Form) -> Drained {
         let mut drained = Drained::default();
-        // Draining keeps the order of the tickets, so it does not lock this log alone. A message that is broadcast between
-        // draining and leaving is drained in the next round.
+        // Draining keeps the order of the tickets, so it locks all logs, one after the other. A message that is broadcast between
+        // draining and unsubscribing is drained in the next round.
         while let Some((log, cursor)) = self.get(index)
             && !log.unsubscribe(lane, cursor)
         {
-            drained |= self.drain(lane, slot);
+            drained |= self.drain(lane, form);
         }
         if let Self::Several(all) = self {
             all.remove(index);
-            // One that is left is stored in place again.
+            // A single remaining log is stored inline again.
             if all.len() == 1
                 && let Some(Subscription { log, cursor }) = all.pop()
             {
@@ -90,18 +90,18 @@ impl Subscriptions {
         drained
     }
 
-    /// Sends what was broadcast since the last call to the session, in the order of the tickets. A hibernated session is not woken
-    /// where there is nothing.
-    pub(super) fn drain(&mut self, lane: u16, slot: &mut Form) -> Drained {
+    /// Sends the broadcasts since the last call to the session, in the order of their tickets. Does not wake a hibernated session
+    /// if there are none.
+    pub(super) fn drain(&mut self, lane: u16, form: &mut Form) -> Drained {
         // Comparing a cursor takes no lock: usually there is nothing to drain.
         match self {
-            // The order of one log is that of its tickets.
+            // A single log is in the order of its tickets.
             Self::Single { log: Some(log), cursor } if log.is_behind(*cursor) => {
-                log.drain(lane, cursor, u64::MAX, &mut slot.live().session)
+                log.drain(lane, cursor, u64::MAX, &mut form.live().session)
             }
             Self::Single { .. } => Drained::default(),
             Self::Several(all) if all.iter().any(|each| each.log.is_behind(each.cursor)) => {
-                merge(all, lane, &mut slot.live().session)
+                merge(all, lane, &mut form.live().session)
             }
             Self::Several(_) => Drained::default(),
         }
@@ -118,8 +118,8 @@ impl Subscriptions {
 /// Drains several logs in the order of their tickets, and holds the lock of one at a time.
 fn merge(all: &mut [Subscription], lane: u16, session: &mut Session) -> Drained {
     let mut drained = Drained::default();
-    // Read before any log is locked. A message that is broadcast from here on waits for the next access, also where its log is
-    // locked last: otherwise it could overtake one that another log, which was locked before, got in the meantime.
+    // Read before any log is locked. A message that is broadcast from here on waits for the next access, even if its log is locked
+    // last: otherwise it could overtake a message that meanwhile entered a log that was locked earlier.
     let horizon = all[0].log.horizon();
     loop {
         // The message with the lowest ticket, and the lowest ticket in the other logs: up to there its log is drained.

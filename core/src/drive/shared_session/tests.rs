@@ -1,13 +1,14 @@
-//! Tests of [`SharedSession`]: whom an access wakes.
+//! Tests of [`SharedSession`]: which tasks an access wakes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Wake;
+use std::task::{Poll, Wake};
 
 use bytes::Bytes;
 
 use super::*;
-use crate::{Control, Frame, Mode, Overflow, SessionConfig, SessionIdentity, Side, Token, Transmit};
+use crate::drive::now;
+use crate::{Control, Event, Frame, Mode, Overflow, SessionConfig, SessionIdentity, Side, Token, Transmit};
 
 #[derive(Default)]
 struct Flag(AtomicBool);
@@ -55,7 +56,7 @@ fn a_hibernated_session_is_small_and_accepts_frames() {
     let session = SharedSession::new(session);
     let flag = Arc::new(Flag::default());
     let woken = || flag.0.swap(false, Ordering::Relaxed);
-    let is_small = || matches!(session.lock().slot, Form::Hibernated(_));
+    let is_small = || matches!(session.lock().form, Form::Hibernated(_));
     assert!(!session.hibernate(flag.clone().into(), false), "it has an event to report");
     while session.next_event().is_some() {}
     let capacity = session.capacity_changed();

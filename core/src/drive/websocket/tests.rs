@@ -1,11 +1,15 @@
 //! Tests of [`WsTransport`].
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use super::*;
+
+mod streams;
+use streams::{Buffering, Flood};
 
 fn pair(capacity: usize) -> (WsTransport<DuplexStream>, DuplexStream) {
     let (ours, theirs) = tokio::io::duplex(capacity);
@@ -48,39 +52,6 @@ async fn keeps_bytes_that_a_paused_session_refused() {
     assert_eq!(receive(&mut transport, 1).0, ["b"]);
     assert_eq!(receive(&mut transport, 9).0, ["c"]);
     assert!(transport.leftover.is_none());
-}
-
-/// A peer whose pings never end.
-struct Flood {
-    taken: usize,
-}
-
-impl AsyncRead for Flood {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let pings = buffer.remaining() / 6;
-        assert!(self.taken < 100 * READ_PER_POLL, "no other task runs");
-        self.taken += 6 * pings;
-        buffer.put_slice(&masked(9, b"").repeat(pings));
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Flood {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(data.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }
 
 #[test]
@@ -309,34 +280,6 @@ async fn is_idle_with_nothing_to_write_or_flush() {
     assert!(flush(&mut transport).0.is_pending() && !transport.is_idle());
     peer.read_exact(&mut [0; 8]).await.unwrap();
     assert!(flush(&mut transport).0.is_ready() && transport.is_idle());
-}
-
-/// A stream that buffers what it is given until it is flushed, as TLS does.
-#[derive(Default)]
-struct Buffering {
-    is_ready: bool,
-    flushes: usize,
-}
-
-impl AsyncRead for Buffering {
-    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Poll::Pending
-    }
-}
-
-impl AsyncWrite for Buffering {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(data.len()))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.flushes += 1;
-        if self.is_ready { Poll::Ready(Ok(())) } else { Poll::Pending }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }
 
 #[test]

@@ -1,0 +1,114 @@
+//! The driver's side of a [`SharedSession`]: its wake-ups, events and the timer.
+
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use crate::Event;
+use crate::drive::deadline::{Deadline, now};
+
+use super::form::Live;
+use super::{SharedSession, register};
+
+impl SharedSession {
+    /// Registers the driver, which is about to sleep: the next [`Self::command`] wakes it.
+    ///
+    /// The driver must check the session once more after this call: an earlier change found the driver awake, and woke nothing.
+    pub fn register_driver(&self, cx: &Context<'_>) {
+        let mut inner = self.lock();
+        // The task that runs this holds on to itself and to the session, so replacing the old waker cannot drop the last handle
+        // of either under the lock.
+        register(&mut inner.driver, cx);
+        inner.driver_sleeps = true;
+        self.note_prefetch_hint(&inner);
+    }
+
+    /// Revokes [`Self::register_driver`] while the driver runs. It checks the session again before it sleeps, so a wake-up would
+    /// only cost another poll.
+    pub fn unregister_driver(&self) {
+        self.lock().driver_sleeps = false;
+    }
+
+    /// Replaces a driver that is about to stop by `waker`, which the next wake-up uses to start another driver. Changes nothing and
+    /// returns `false` unless the session [can hibernate](Session::can_hibernate).
+    ///
+    /// A frame that is sent to a hibernated session wakes no driver, unless `counts` is set.
+    #[must_use = "a session that does not hibernate still needs its driver"]
+    pub fn hibernate(&self, waker: Waker, counts: bool) -> bool {
+        let mut inner = self.lock();
+        // The check and the exchange of the waker are one critical section. Between two sections, a new socket or the end of the
+        // session could wake the old driver, which has already decided to stop, and be lost.
+        let can_hibernate = inner.form.live().session.can_hibernate();
+        if can_hibernate {
+            inner.form.hibernate();
+            inner.driver = Some(waker);
+            inner.driver_sleeps = true;
+            inner.counts = counts;
+        }
+        can_hibernate
+    }
+
+    /// Drops the waker of a driver that has stopped for good. The waker may own the session: this breaks the cycle.
+    pub fn forget_driver(&self) {
+        // Dropped after the lock is released: it may be the last handle to this session, whose drop takes the lock again.
+        let driver = self.lock().driver.take();
+        drop(driver);
+    }
+
+    /// Wakes the driver without touching the session: see [`SocketDriver::flush`](crate::drive::SocketDriver::flush).
+    ///
+    /// Takes the lock even if there is nothing to wake, so that the driver cannot miss a value that the caller has stored before:
+    /// either the driver sleeps already and is woken, or it registers later and sees the value when it checks once more.
+    pub fn wake_driver(&self) {
+        let driver = self.lock().wake_driver();
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
+    /// Takes the next event, for a driver that calls the application itself. Wakes nothing, even if reading can continue: the
+    /// driver polls the socket next anyway.
+    pub fn next_event(&self) -> Option<Event> {
+        self.lock().form.live().session.poll_event()
+    }
+
+    /// Takes the next event, or registers the application's waker for it.
+    pub fn poll_event(&self, cx: &Context<'_>) -> Poll<Event> {
+        let mut inner = self.lock();
+        let Live { session, reader, .. } = inner.form.live();
+        let wanted = session.wants_read();
+        let due = session.poll_timeout();
+        let Some(event) = session.poll_event() else {
+            register(reader, cx);
+            return Poll::Pending;
+        };
+        // Taking an event may have freed capacity for a driver that has stopped reading. Nothing else wakes it, because it does not
+        // wait for a socket that it does not read. Or read-ahead frames are counted now, and their acknowledgement is due before
+        // the timer that the driver has set.
+        let can_read = !wanted && session.wants_read();
+        let due_sooner = session.poll_timeout().is_some_and(|at| due.is_none_or(|due| at < due));
+        let driver = if can_read || due_sooner { inner.wake_driver() } else { None };
+        drop(inner);
+        if let Some(waker) = driver {
+            waker.wake();
+        }
+        Poll::Ready(event)
+    }
+
+    /// Waits for the session's timer, and runs it when it is due. Ready once it has run: the session may have something to write.
+    pub fn poll_timeout(&self, cx: &mut Context<'_>, deadline: &mut Deadline) -> Poll<()> {
+        let at = self.lock().form.live().session.poll_timeout();
+        self.poll_timeout_at(at, cx, deadline)
+    }
+
+    /// Like [`Self::poll_timeout`], for a driver that has already read the deadline `at`, which saves an access.
+    pub fn poll_timeout_at(
+        &self,
+        at: Option<Instant>,
+        cx: &mut Context<'_>,
+        deadline: &mut Deadline,
+    ) -> Poll<()> {
+        std::task::ready!(deadline.poll(cx, at));
+        self.drive(|session| session.handle_timeout(now()));
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,30 @@
+//! [`Pending`]: queued bytes that the stream has not taken completely.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// Bytes in the queue of a transport: a frame, or a batch of frames.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) bytes: Bytes,
+    pub(super) kind: Kind,
+}
+
+/// The kind of a queued entry.
+#[derive(Debug)]
+pub(super) enum Kind {
+    Control,
+    Data,
+    /// Data messages that end at these offsets.
+    Batch(Arc<[u32]>),
+}
+
+impl Kind {
+    pub(super) fn messages(&self) -> usize {
+        match self {
+            Self::Control | Self::Data => 1,
+            Self::Batch(ends) => ends.len(),
+        }
+    }
+}
