@@ -1,5 +1,5 @@
-//! The decoder and the encoder against tungstenite, which serves as the reference: whatever the stream, and wherever the
-//! network cuts it, both deliver the same and fail on the same, except where [`is_known_difference`] says why not.
+//! Compares the decoder and the encoder with tungstenite, the reference. For any stream in any pieces, both deliver the same
+//! messages and fail on the same input, apart from the differences that [`is_known_difference`] explains.
 
 use std::io::{self, Cursor, Read, Write};
 
@@ -65,7 +65,7 @@ fn tungstenite_reads_our_frames() {
     });
 }
 
-/// The comparison of a stream that may be broken.
+/// Compares both on a stream that may be invalid.
 fn fails_alike(bytes: &[u8], cuts: &[usize]) -> TestCaseResult {
     let mut ours = ours(bytes, &[usize::MAX]);
     prop_assert_eq!(&ours, &self::ours(bytes, cuts), "cutting made a difference");
@@ -81,33 +81,33 @@ fn fails_alike(bytes: &[u8], cuts: &[usize]) -> TestCaseResult {
     Ok(())
 }
 
-/// What tungstenite delivers for a close with a code that it does not know. One such is legal: 1014, which IANA has
+/// The close frame that tungstenite delivers for a code that it does not know. One such code is valid: 1014, which IANA has
 /// registered since.
 fn replaced_close() -> (u16, String) {
     (1002, "Protocol violation".to_owned())
 }
 
-/// Where we are stricter, or earlier.
+/// Whether the difference is known: we are stricter, or fail earlier.
 fn is_known_difference(ours: &Outcome<FrameError>, theirs: &Outcome<tungstenite::Error>) -> bool {
     let Some(error) = ours.error else {
         return false;
     };
-    // Everything delivered before our failure was delivered by tungstenite too; what differs is what it did after that.
+    // Tungstenite delivered the same until our failure; only its output after that differs.
     match error {
-        // It takes a length in any encoding, and goes on (RFC 6455 §5.2 does not). In a control frame we call that too
-        // long, because of the lengths that need such an encoding.
+        // Tungstenite accepts a length in any encoding, against RFC 6455 §5.2. In a control frame we report such an encoding as
+        // too long.
         FrameError::LengthNotMinimal | FrameError::ControlTooLong => true,
-        // It delivers such a close with the code replaced by 1002.
+        // Tungstenite delivers such a close with the code 1002.
         FrameError::CloseCode(_) => {
             let replaced = Seen::Close(Some(replaced_close()));
             theirs.error.is_none() && theirs.seen[ours.seen.len()..] == [replaced]
         }
-        // It judges a frame when all of it is there; we, once the header or a byte of text cannot be right.
+        // Tungstenite checks a frame when it is complete. We fail at the first header or byte of text that cannot be valid.
         _ => theirs.error.is_none() && theirs.seen.len() == ours.seen.len(),
     }
 }
 
-/// What was delivered, and whether the stream failed; if not, all of it was taken, or a close ended it.
+/// The delivered messages, and whether the stream failed. If it did not, it was consumed completely, or a close ended it.
 #[derive(Debug, PartialEq)]
 struct Outcome<E> {
     seen: Vec<Seen>,
@@ -122,7 +122,7 @@ enum Seen {
     Close(Option<(u16, String)>),
 }
 
-/// Our decoder, fed pieces of the sizes in `cuts`, over and over.
+/// The output of our decoder for pieces whose sizes cycle through `cuts`.
 fn ours(bytes: &[u8], cuts: &[usize]) -> Outcome<FrameError> {
     let mut decoder = Decoder::new(Role::Server, LIMIT);
     let mut seen = Vec::new();
@@ -130,7 +130,7 @@ fn ours(bytes: &[u8], cuts: &[usize]) -> Outcome<FrameError> {
     let mut input = &mut rest[..];
     for size in cuts.iter().cycle() {
         let size = (*size).min(input.len());
-        let mut piece = input.split_off_mut(..size).expect("size is at most what is there");
+        let mut piece = input.split_off_mut(..size).expect("size is at most the length of the input");
         loop {
             match decoder.decode(&mut piece) {
                 Ok(Some(incoming)) => seen.push(incoming.into()),
@@ -149,7 +149,7 @@ fn ours(bytes: &[u8], cuts: &[usize]) -> Outcome<FrameError> {
     Outcome { seen, error: None }
 }
 
-/// Tungstenite, until there is nothing more to read, a close, or a failure.
+/// The output of tungstenite until the end of the input, a close, or a failure.
 fn theirs(bytes: &[u8], role: protocol::Role) -> Outcome<tungstenite::Error> {
     let config = WebSocketConfig::default()
         .read_buffer_size(4096)
@@ -175,7 +175,7 @@ fn theirs(bytes: &[u8], role: protocol::Role) -> Outcome<tungstenite::Error> {
     }
 }
 
-/// A socket that has received some bytes and waits for more, and that forgets what is written.
+/// A socket that has received some bytes and waits for more. It discards written bytes.
 struct Peer<'a>(Cursor<&'a [u8]>);
 
 impl Read for Peer<'_> {
@@ -223,7 +223,7 @@ impl From<tungstenite::Message> for Seen {
     }
 }
 
-/// Messages in fragments with control frames anywhere between them, and perhaps a close at the end.
+/// Fragmented messages with control frames between the fragments, and possibly a close at the end.
 fn valid_stream() -> impl Strategy<Value = Vec<Vec<u8>>> {
     (vec((message(), vec(control(), 0..3)), 0..5), proptest::option::of(close_frame())).prop_map(
         |(messages, close)| {
@@ -272,7 +272,7 @@ fn message() -> impl Strategy<Value = Vec<Vec<u8>>> {
     })
 }
 
-/// A ping or pong, and where it goes.
+/// A ping or pong, and its position.
 fn control() -> impl Strategy<Value = (Index, Vec<u8>)> {
     let first = prop_oneof![Just(0x89), Just(0x8a)];
     let body = vec(any::<u8>(), 0..=125);
@@ -280,7 +280,7 @@ fn control() -> impl Strategy<Value = (Index, Vec<u8>)> {
         .prop_map(|(at, first, mask, body)| (at, frame(first, mask, &body)))
 }
 
-/// A valid stream with some bytes overwritten, and perhaps its end cut off.
+/// A valid stream with some bytes overwritten, and possibly truncated.
 fn mutated_stream() -> impl Strategy<Value = Vec<u8>> {
     let changes = vec((any::<Index>(), any::<Index>(), mutation()), 1..4);
     (valid_stream(), changes, any::<Index>(), any::<bool>()).prop_map(|(frames, changes, end, cut)| {
@@ -334,11 +334,11 @@ fn mutation() -> impl Strategy<Value = Mutation> {
     ]
 }
 
-/// A frame with a well-formed outside whose bits, length encoding and payload are often wrong.
+/// A frame whose bits, length encoding and payload are often wrong.
 fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     let opcode = prop_oneof![6 => 0..3u8, 3 => 8..11u8, 1 => 0..16u8];
     let bits = prop_oneof![12 => Just(0x80u8), 6 => Just(0x00), 1 => any::<u8>()];
-    // A code that is somewhat probable in front of what may be text.
+    // Usually a plausible code, then bytes that may be text.
     let code = prop_oneof![990..1020u16, 2990..5010u16, any::<u16>()];
     let text = prop_oneof![4 => "\\PC{0,6}".prop_map(String::into_bytes), 1 => vec(any::<u8>(), 0..4)];
     let wide = prop_oneof![20 => Just(0u8), 1 => Just(126u8), 1 => Just(127u8)];
@@ -365,7 +365,7 @@ fn any_frame() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Lengths on both sides of where their encoding changes, small ones most often.
+/// Lengths around the limits at which their encoding changes, usually small ones.
 fn payload() -> impl Strategy<Value = Vec<u8>> {
     let size = prop_oneof![
         20 => 0..20usize,
@@ -387,7 +387,7 @@ fn close_frame() -> impl Strategy<Value = Option<CloseFrame>> {
     proptest::option::of((code, "\\PC{0,40}").prop_map(|(code, text)| CloseFrame::truncated(code, text)))
 }
 
-/// Bytes as they are, or made UTF-8.
+/// Arbitrary bytes, or valid UTF-8.
 fn legal(kind: MessageKind, payload: Vec<u8>) -> Vec<u8> {
     match kind {
         MessageKind::Text => String::from_utf8_lossy(&payload).into_owned().into_bytes(),
@@ -408,7 +408,7 @@ fn frame(first: u8, mask: [u8; 4], payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The part before the mask, with the length where `short` says.
+/// The part of a header before the mask, with the length encoded as `short` says.
 fn frame_header(first: u8, short: u8, len: u64) -> Vec<u8> {
     let mut bytes = vec![first, 0x80 | short];
     match short {
@@ -419,12 +419,12 @@ fn frame_header(first: u8, short: u8, len: u64) -> Vec<u8> {
     bytes
 }
 
-/// Sizes of reads: bytes alone, a header or so, much.
+/// Sizes of reads: single bytes, about a header, or much more.
 fn cuts() -> impl Strategy<Value = Vec<usize>> {
     vec(prop_oneof![3 => 1..4usize, 3 => 1..20usize, 1 => 20..5000usize], 1..6)
 }
 
-/// Runs a property on the same cases every time; a failure needs no file to be found again.
+/// Runs a property on the same cases every time, so that a failure can be repeated without a file.
 fn check<S: Strategy>(cases: u32, strategy: &S, property: impl Fn(S::Value) -> TestCaseResult) {
     let config = Config { cases, failure_persistence: None, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);

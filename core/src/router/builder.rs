@@ -47,7 +47,7 @@ impl<C: Peer> RouterBuilder<C> {
 
     /// Adds shared state, which handlers take as [`State`](super::State) and layers get from
     /// [`Context::state`](super::Context::state). Several values can be added, one of each type; two of the same type are an
-    /// error of [`Self::build`]. Each handler that takes it gets a clone, so put what is expensive to clone into an `Arc`.
+    /// error of [`Self::build`]. Each handler that takes it gets a clone, so wrap values that are expensive to clone in an `Arc`.
     pub fn with_state<T: Any + Clone + Send + Sync>(mut self, state: T) -> Self {
         if self.states.iter().any(|other| other.is::<T>()) {
             self.mistake.get_or_insert_with(|| RouterError::DuplicateState { type_name: type_name::<T>() });

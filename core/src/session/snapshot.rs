@@ -133,7 +133,7 @@ pub struct Outgoing {
     /// Number of the last frame that was accepted.
     pub accepted: u64,
     /// Session mode: number of the last frame that was sent to the last socket, as a frame or in a gap. Plain mode: the number before
-    /// the first message that is kept.
+    /// the first kept message.
     pub cursor: u64,
     /// Number of the last frame that was sent to any socket: the highest count that the peer can have.
     pub sent: u64,

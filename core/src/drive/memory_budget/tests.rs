@@ -157,7 +157,7 @@ fn unfitting_shared_frame_reaches_sockets_that_keep_up() {
     for _ in 1..config.buffer_frames / 2 {
         queue(&session, true).unwrap();
     }
-    assert_eq!(queue(&session, false), Err(SendError::Full), "half the buffer waits");
+    assert_eq!(queue(&session, false), Err(SendError::Full), "half of the buffer is unsent");
     session.command(|session| session.cut(crate::drive::now()));
     assert_eq!((queue(&session, false), queue(&session, true)), (Err(SendError::Full), Ok(false)));
 }
@@ -189,13 +189,13 @@ fn settling_wakes_once_after_a_refusal() {
         freed.poll(&mut cx).is_ready()
     };
     let free = || drop(budget.charge(message(10)));
-    assert!(!wakes(&free), "nobody was refused");
+    assert!(!wakes(&free), "no message was refused");
     let _kept = budget.charge(message(1000));
     assert!(!budget.evict_to_fit(1));
     assert!(!wakes(&|| ()), "nothing was freed");
     assert!(wakes(&free));
-    assert!(!wakes(&|| ()), "that was told");
-    assert!(!wakes(&free), "nobody was refused since");
+    assert!(!wakes(&|| ()), "the senders are notified already");
+    assert!(!wakes(&free), "no message was refused since");
     assert!(!budget.evict_to_fit(1));
     assert!(wakes(&|| budget.suspend(100)), "it can be evicted");
     assert!(!budget.evict_to_fit(1));

@@ -4,7 +4,7 @@ use super::*;
 use crate::drive::{MemoryBudget, SharedSession, now};
 use crate::{CloseReason, Epoch, Mode, SessionConfig, SessionIdentity, SessionState, Side, Token, Transmit};
 
-/// A session with a socket that follows a feed, in a budget.
+/// A session with a socket that subscribes to a log, within a budget.
 struct Subscriber {
     session: SharedSession,
     epoch: Epoch,
@@ -33,7 +33,7 @@ impl Subscriber {
         subscriber
     }
 
-    /// What its socket is to write, and writes.
+    /// Takes the frames that its socket has to write.
     fn written(&self) -> Vec<String> {
         self.session.drive(|session| {
             let mut texts = Vec::new();
@@ -93,13 +93,13 @@ fn sessions_get_broadcasts_while_they_subscribe() {
     assert_eq!(push(&log, &budget, "c").queued, 1);
     assert_eq!(early.written(), ["a", "b"]);
     assert_eq!(late.written(), ["b", "c"]);
-    // To the end of one, then from here on in another.
+    // The session drains the first log to its end, and gets new messages of the second.
     let other = Arc::new(RoomLog::new(log.sequencer.clone()));
     push(&log, &budget, "d");
-    push(&other, &budget, "nobody's");
+    push(&other, &budget, "unread");
     late.session.apply(late.session.resubscribe(&log, &other, 0));
     push(&other, &budget, "e");
-    push(&log, &budget, "nobody's");
+    push(&log, &budget, "unread");
     assert_eq!(late.written(), ["d", "e"]);
     for log in [log, other] {
         log.trim(log.next());
@@ -113,10 +113,10 @@ fn each_codec_has_its_frames_or_a_gap() {
     let json = Subscriber::of(&log, &budget);
     let other = Subscriber::new(Mode::Plain, 256, &budget);
     other.session.subscribe(&log, 2);
-    let image = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
-    let appended = log.append(&[image("{}"), None, image("binary")]);
+    let encoding = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
+    let appended = log.append(&[encoding("{}"), None, encoding("binary")]);
     assert_eq!((appended.queued, appended.waiting_bytes), (2, 6));
-    let appended = log.append(&[None, None, image("more")]);
+    let appended = log.append(&[None, None, encoding("more")]);
     assert_eq!((appended.queued, appended.waiting_bytes), (1, 10));
     assert_eq!(json.written(), ["{}"]);
     assert_eq!(other.written(), ["binary", "more"]);
@@ -177,7 +177,7 @@ fn a_full_buffer_evicts_oldest_and_reports_gap() {
     assert_eq!(session.session.drive(|session| session.counts().dropped), 2);
     assert_eq!(session.written(), ["$open", "$gap", "c", "d", "e"]);
     log.trim(log.next());
-    assert!((3..=5).contains(&budget.used()), "what shares its memory with a kept frame stays");
+    assert!((3..=5).contains(&budget.used()), "frames of the same segment as a kept frame stay");
 }
 
 #[tokio::test(start_paused = true)]
@@ -216,7 +216,7 @@ fn an_ended_session_drains_and_stops_counting() {
     log.trim(log.next());
     assert_eq!(budget.used(), 0);
     assert_eq!(push(&log, &budget, "d"), Appended { waiting_frames: 1, ..Appended::default() });
-    assert_eq!(budget.used(), 0, "nobody follows");
+    assert_eq!(budget.used(), 0, "there are no subscribers");
 }
 
 #[test]

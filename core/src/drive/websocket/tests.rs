@@ -100,7 +100,7 @@ async fn counts_a_message_when_it_is_completely_written() {
     assert_eq!(written, Written { messages: 1, data: 1, bytes: 5 });
 }
 
-/// However little the stream takes at a time, and however many messages wait.
+/// For any number of bytes that the stream takes at a time, and any number of pending messages.
 #[tokio::test]
 async fn each_byte_is_written_once_and_in_order() {
     for capacity in [10, 100, 1000] {
@@ -287,7 +287,7 @@ fn a_stream_is_flushed_once_per_write() {
     let mut transport = WsTransport::new(Buffering::default(), Unmasked, &[], 1024);
     let mut cx = Context::from_waker(Waker::noop());
     let mut written = Written::default();
-    assert!(transport.poll_flush(&mut cx, &mut written).is_ready(), "nothing is to be flushed");
+    assert!(transport.poll_flush(&mut cx, &mut written).is_ready(), "there is nothing to flush");
     for sends_at_once in [false, true] {
         transport.io = Buffering::default();
         let message = Bytes::from_static(b"message");

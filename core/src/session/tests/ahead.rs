@@ -20,7 +20,7 @@ fn read_ahead(side: Side, frames: u64) -> Pair {
     }
     pair.run();
     assert_eq!(pair.session(other(side)).counts().received, frames.min(2));
-    assert!(pair.under_way(other(side)).is_empty());
+    assert!(pair.in_transit(other(side)).is_empty());
     pair
 }
 
@@ -43,7 +43,7 @@ fn acknowledgements_behind_untaken_frames_are_read() {
         pair.deliver(peer, 1);
         pair.advance(SECOND);
         pair.write(peer);
-        assert_eq!(pair.under_way(slow).last().map(String::as_str), Some("$ack 1"));
+        assert_eq!(pair.in_transit(slow).last().map(String::as_str), Some("$ack 1"));
         pair.run();
         assert_eq!(pair.session(slow).counts().received, 64, "the application has taken no message");
         assert_eq!(pair.session(slow).counts().unacknowledged, 0);
@@ -55,7 +55,7 @@ fn a_ping_behind_read_ahead_frames_is_answered() {
     let mut pair = read_ahead(Client, 5);
     pair.forge(Client, control(Control::Ping(None)));
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["$pong"]);
+    assert_eq!(pair.in_transit(Client), ["$pong"]);
 }
 
 #[test]
@@ -64,15 +64,15 @@ fn sync_is_answered_once_read_ahead_frames_count() {
         let mut pair = read_ahead(peer, 5);
         pair.forge(peer, control(Control::Sync));
         pair.write(slow);
-        assert_eq!(pair.under_way(peer), ["$ack 2"], "at once, for what is counted");
+        assert_eq!(pair.in_transit(peer), ["$ack 2"], "at once, for the counted frames");
         pair.run();
         assert_eq!(pair.take_events(slow), ["1", "2", "3", "4", "5"]);
         pair.write(slow);
-        assert_eq!(pair.under_way(peer), ["$ack 5"], "and without a second's delay");
+        assert_eq!(pair.in_transit(peer), ["$ack 5"], "without the acknowledgement delay");
         pair.run();
         pair.forge(peer, control(Control::Ping(None)));
         pair.write(slow);
-        assert_eq!(pair.under_way(peer), ["$pong"], "it is asked no more");
+        assert_eq!(pair.in_transit(peer), ["$pong"], "no request is pending");
     }
 }
 
@@ -89,7 +89,7 @@ fn read_ahead_frames_keep_their_acknowledgement_deadline() {
     assert_eq!(pair.client.counts().unacknowledged, 1);
     pair.take_events(Server);
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["$ack 3"], "long due");
+    assert_eq!(pair.in_transit(Client), ["$ack 3"], "long due");
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_gap_must_follow_the_read_ahead_frames() {
         assert_eq!(
             pair.take_events(Server),
             ["1", "2", "3", "4", "5", closed],
-            "what came before it was in order"
+            "frames before the violation are delivered"
         );
     }
 }
@@ -185,7 +185,7 @@ fn a_resumable_close_delivers_read_ahead_frames() {
     let mut pair = read_ahead(Client, 5);
     pair.put(0, Client, Item::Close(Some(CloseFrame::from_static(1001, ""))));
     pair.deliver(Server, 1);
-    assert_eq!(pair.under_way(Client), ["$ack 5", "close 1001"]);
+    assert_eq!(pair.in_transit(Client), ["$ack 5", "close 1001"]);
     assert_eq!(pair.take_events(Server), ["1", "2", "3", "4", "5", "dropped"]);
 }
 

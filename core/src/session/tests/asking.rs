@@ -20,10 +20,10 @@ fn delivery_is_known_after_a_round_trip() {
         pair.send(side, "1");
         pair.session(side).watch_last();
         pair.write(side);
-        assert_eq!(pair.under_way(other(side)), ["1", "$sync"]);
+        assert_eq!(pair.in_transit(other(side)), ["1", "$sync"]);
         pair.deliver(other(side), 2);
         pair.write(other(side));
-        assert_eq!(pair.under_way(side), ["$ack 1"]);
+        assert_eq!(pair.in_transit(side), ["$ack 1"]);
         pair.run();
         assert_eq!(outcomes(&mut pair, side), [(1, Delivery::Delivered)]);
     }
@@ -35,18 +35,18 @@ fn sync_is_answered_even_without_new_frames() {
     pair.forge(Client, control(Control::Sync));
     assert!(pair.server().poll_timeout().is_some_and(|due| due <= pair.now), "its driver looks at once");
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["$ack 0"]);
+    assert_eq!(pair.in_transit(Client), ["$ack 0"]);
     pair.send(Client, "1");
     pair.run();
     pair.forge(Server, raw_control("$sync", r#"{"later":true}"#));
     pair.forge(Client, control(Control::Sync));
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["$ack 1"], "one second early");
+    assert_eq!(pair.in_transit(Client), ["$ack 1"], "one second early");
     pair.run();
     assert_eq!(pair.client.counts().unacknowledged, 0);
     pair.forge(Client, control(Control::Sync));
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["$ack 1"], "the same once more");
+    assert_eq!(pair.in_transit(Client), ["$ack 1"], "the same once more");
     pair.run();
     assert_eq!(
         (pair.client.ended(), pair.client.poll_timeout().is_some_and(|at| at > pair.now)),
@@ -61,7 +61,7 @@ fn a_flood_of_requests_has_one_answer() {
         pair.forge(Client, control(Control::Sync));
     }
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["$ack 0"]);
+    assert_eq!(pair.in_transit(Client), ["$ack 0"]);
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn sync_does_not_acknowledge_uncounted_frames() {
     pair.run();
     assert_eq!(outcomes(&mut pair, Client), []);
     assert_eq!(pair.client.counts().unacknowledged, 1);
-    assert!(pair.under_way(Server).is_empty(), "the client asks only once");
+    assert!(pair.in_transit(Server).is_empty(), "the client asks only once");
     assert_eq!(pair.take_events(Server), ["1", "2"]);
     pair.wait(SECOND);
     assert_eq!(outcomes(&mut pair, Client), [(2, Delivery::Delivered)]);
@@ -106,15 +106,15 @@ fn only_one_sync_is_pending_at_a_time() {
         pair.server().watch_last();
         pair.write(Server);
     }
-    assert_eq!(pair.under_way(Client), ["1", "$sync", "2", "3"]);
+    assert_eq!(pair.in_transit(Client), ["1", "$sync", "2", "3"]);
     pair.deliver(Client, 2);
     pair.write(Client);
     pair.deliver(Server, 1);
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["2", "3", "$sync"]);
+    assert_eq!(pair.in_transit(Client), ["2", "3", "$sync"]);
     pair.run();
     assert_eq!(outcomes(&mut pair, Server), [1, 2, 3].map(|number| (number, Delivery::Delivered)));
-    assert!(pair.under_way(Client).is_empty());
+    assert!(pair.in_transit(Client).is_empty());
 }
 
 #[test]
@@ -126,15 +126,15 @@ fn a_smaller_client_syncs_at_half_its_buffer() {
         pair.send(Client, &n.to_string());
     }
     pair.write(Client);
-    assert_eq!(pair.under_way(Server), ["1", "2", "3"]);
+    assert_eq!(pair.in_transit(Server), ["1", "2", "3"]);
     pair.send(Client, "4");
     pair.write(Client);
-    assert_eq!(pair.under_way(Server), ["1", "2", "3", "4", "$sync"]);
+    assert_eq!(pair.in_transit(Server), ["1", "2", "3", "4", "$sync"]);
     for n in 5..=8 {
         pair.send(Client, &n.to_string());
     }
     pair.write(Client);
-    assert_eq!(pair.under_way(Server)[5..], ["5", "6", "7", "8"], "one request is under way already");
+    assert_eq!(pair.in_transit(Server)[5..], ["5", "6", "7", "8"], "one request is under way already");
     pair.run();
     assert_eq!(pair.client.counts().unacknowledged, 0);
     // The bytes are limited as well.
@@ -143,10 +143,10 @@ fn a_smaller_client_syncs_at_half_its_buffer() {
     pair.run();
     pair.send(Client, "1234");
     pair.write(Client);
-    assert_eq!(pair.under_way(Server), ["1234"]);
+    assert_eq!(pair.in_transit(Server), ["1234"]);
     pair.send(Client, "5");
     pair.write(Client);
-    assert_eq!(pair.under_way(Server), ["1234", "5", "$sync"]);
+    assert_eq!(pair.in_transit(Server), ["1234", "5", "$sync"]);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_client_with_the_announced_buffer_never_syncs() {
             pair.send(side, &n.to_string());
         }
         pair.write(side);
-        assert!(!pair.under_way(other(side)).contains(&"$sync".to_owned()));
+        assert!(!pair.in_transit(other(side)).contains(&"$sync".to_owned()));
         pair.run();
     }
 }
@@ -175,7 +175,7 @@ fn a_refused_frame_triggers_a_sync() {
     assert_eq!(pair.try_send(Server, &big, Overflow::Reject), Err(Refused::Full));
     assert_eq!(pair.try_send(Server, &big, Overflow::Reject), Err(Refused::Full));
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["$sync"]);
+    assert_eq!(pair.in_transit(Client), ["$sync"]);
     pair.run();
     pair.send(Server, &big);
 }
@@ -188,10 +188,10 @@ fn no_sync_follows_acknowledged_frames() {
     assert_eq!(pair.server().counts().unacknowledged, 0, "each is acknowledged at once");
     pair.server().watch_last();
     pair.write(Server);
-    assert!(pair.under_way(Client).is_empty());
+    assert!(pair.in_transit(Client).is_empty());
     pair.send(Server, "2");
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["2"]);
+    assert_eq!(pair.in_transit(Client), ["2"]);
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn a_takeover_forgets_the_old_sync() {
     pair.forge(Client, control(Control::Sync));
     pair.connect();
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["$open"]);
+    assert_eq!(pair.in_transit(Client), ["$open"]);
 }
 
 #[test]
@@ -222,10 +222,10 @@ fn the_close_frame_follows_a_requested_acknowledgement() {
     let deadline = pair.now + SECOND;
     pair.server().close(CloseReason::Local(CloseFrame::from_static(1000, "")), deadline);
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["$ack 0", "close 1000"]);
+    assert_eq!(pair.in_transit(Client), ["$ack 0", "close 1000"]);
     pair.forge(Client, control(Control::Sync));
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["$ack 0", "close 1000"], "and nothing behind it");
+    assert_eq!(pair.in_transit(Client), ["$ack 0", "close 1000"], "and nothing behind it");
     // The answer to the peer's close frame acknowledges, too.
     let mut pair = Pair::connected(8);
     let (epoch, now) = (Epoch(1), pair.now);

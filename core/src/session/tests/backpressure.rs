@@ -18,11 +18,7 @@ fn at_most_64_untaken_frames_are_counted() {
     }
     pair.run();
     assert_eq!(pair.server().counts().received, 64);
-    assert_eq!(
-        pair.client.counts().unacknowledged,
-        200 - 64,
-        "what is read and not counted is not acknowledged"
-    );
+    assert_eq!(pair.client.counts().unacknowledged, 200 - 64, "uncounted frames are not acknowledged");
     assert_eq!(pair.server().poll_event().as_ref().map(text_of).as_deref(), Some("0"));
     assert_eq!(pair.server().counts().received, 65);
     assert_eq!(pair.take_events(Server), (1..200).map(|n| n.to_string()).collect::<Vec<_>>());
@@ -56,7 +52,7 @@ fn reading_ahead_is_bounded_in_frames() {
     pair.server().poll_event();
     assert!(pair.server().wants_read());
     let mut events = vec!["1".to_owned()];
-    while !pair.under_way(Server).is_empty() {
+    while !pair.in_transit(Server).is_empty() {
         pair.deliver(Server, 100);
         events.extend(pair.take_events(Server));
     }
@@ -105,7 +101,7 @@ fn in_plain_mode_reading_stops_with_the_inbox() {
         assert_eq!(session.wants_read(), reads);
     }
     session.handle_frame(epoch, data("3"), 1, now).unwrap();
-    assert_eq!(session.counts().received, 3, "what was read already is not held back");
+    assert_eq!(session.counts().received, 3, "frames that were already read are not held back");
     for reads in [false, false, true] {
         session.poll_event();
         assert_eq!(session.wants_read(), reads);
@@ -133,7 +129,7 @@ fn a_ping_is_answered_with_its_text() {
         pair.forge(Client, raw_control("$ping", json));
     }
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["$pong", "$pong null", r#"$pong { "t": 1.50 }"#, "s1"]);
+    assert_eq!(pair.in_transit(Client), ["$pong", "$pong null", r#"$pong { "t": 1.50 }"#, "s1"]);
     assert_eq!(pair.server().counts().received, 0);
 }
 
@@ -148,7 +144,7 @@ fn unread_pongs_stop_the_reading() {
     pair.write(Server);
     assert!(pair.server().wants_read());
     pair.run();
-    assert!(pair.under_way(Server).is_empty());
+    assert!(pair.in_transit(Server).is_empty());
 }
 
 #[test]
@@ -166,7 +162,7 @@ fn pongs_of_a_lost_socket_are_dropped() {
         pair.connect();
         assert!(pair.server().wants_read());
         pair.write(Server);
-        assert_eq!(pair.under_way(Client), ["$open"]);
+        assert_eq!(pair.in_transit(Client), ["$open"]);
     }
 }
 

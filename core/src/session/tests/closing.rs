@@ -36,7 +36,7 @@ fn close_delivers_accepted_frames_first() {
         assert_eq!(pair.session(side).send_missing(), Err(Refused::Closed));
         assert!(!pair.session(side).is_open());
         pair.write(side);
-        assert_eq!(pair.under_way(peer), ["1", "2", "3", "close 1000"]);
+        assert_eq!(pair.in_transit(peer), ["1", "2", "3", "close 1000"]);
         pair.run();
         assert_eq!(pair.take_events(side), ["closed: closed by the application"]);
         assert_eq!(pair.take_events(peer), ["1", "2", "3", theirs]);
@@ -140,7 +140,7 @@ fn received_frames_are_acknowledged_before_the_close_frame() {
         pair.run();
         close(&mut pair, side, local());
         pair.write(side);
-        assert_eq!(pair.under_way(peer), ["$ack 1", "close 1000"]);
+        assert_eq!(pair.in_transit(peer), ["$ack 1", "close 1000"]);
         assert_eq!(pair.session(side).poll_timeout().map(|at| at > pair.now), Some(true));
         pair.run();
         assert_eq!(pair.session(peer).counts().unacknowledged, 0);
@@ -155,7 +155,7 @@ fn received_frames_are_acknowledged_before_the_answer() {
     pair.write(Client);
     pair.put(0, Client, Item::Close(Some(CloseFrame::from_static(1001, "going"))));
     pair.deliver(Server, 3);
-    assert_eq!(pair.under_way(Client), ["$ack 2", "close 1001"]);
+    assert_eq!(pair.in_transit(Client), ["$ack 2", "close 1001"]);
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn nothing_follows_a_close_frame() {
     }
     assert_eq!(pair.deliver(Server, 80), 80, "so that the answer behind it is read");
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["close 1000"]);
+    assert_eq!(pair.in_transit(Client), ["close 1000"]);
     assert!(pair.server().wants_read());
     let events = pair.take_events(Server);
     assert_eq!(events, [] as [&str; 0]);
@@ -188,7 +188,7 @@ fn a_closing_session_neither_counts_nor_delivers_frames() {
     pair.put(0, Client, Item::Frame(data("4")));
     pair.deliver(Server, 3);
     assert_eq!(pair.server().counts().received, 0);
-    assert_eq!(pair.server().ended(), None, "a gap behind what was not counted is no violation");
+    assert_eq!(pair.server().ended(), None, "a gap behind uncounted frames is no violation");
     pair.run();
     assert_eq!(pair.take_events(Server), ["closed: closed by the application"]);
     assert_eq!(pair.client.counts().unacknowledged, 1);
@@ -230,7 +230,7 @@ fn an_earlier_close_frame_does_not_answer_ours() {
     close(&mut pair, Server, local());
     pair.put(0, Client, Item::Close(Some(CloseFrame::from_static(1000, ""))));
     pair.deliver(Server, 1);
-    assert_eq!(pair.under_way(Client), ["$ack 1", "close 1000"]);
+    assert_eq!(pair.in_transit(Client), ["$ack 1", "close 1000"]);
     assert_eq!(pair.take_events(Server), ["closed: closed by the application"]);
 }
 
@@ -456,7 +456,7 @@ fn evicted_frames_of_a_lost_session_stay_unacknowledged() {
     pair.restart();
     pair.connect();
     pair.run();
-    // Nobody has taken the event that lists two, and counts three.
+    // The application has not taken the event that lists two frames and counts three.
     close(&mut pair, Client, local());
     assert_eq!(pair.client.counts().unacknowledged, 5);
     assert_eq!(super::texts(&pair.client.take_unacknowledged()), ["4", "5"]);

@@ -32,7 +32,7 @@ fn acknowledges_a_quarter_of_the_buffer_at_once() {
         pair.write(side);
         pair.deliver(other(side), 1);
         pair.write(other(side));
-        assert_eq!(pair.under_way(side), ["$ack 3"]);
+        assert_eq!(pair.in_transit(side), ["$ack 3"]);
         pair.run();
         assert_eq!(pair.session(side).counts().unacknowledged, 0);
     }
@@ -61,11 +61,11 @@ fn acknowledges_one_second_after_the_oldest() {
     pair.advance(SECOND - Duration::from_millis(1));
     send_many(&mut pair, Server, 2..=2, Overflow::Reject);
     pair.run();
-    assert!(pair.under_way(Server).is_empty());
+    assert!(pair.in_transit(Server).is_empty());
     assert_eq!(pair.client.poll_timeout(), Some(arrived + SECOND), "the second does not put it off");
     pair.advance(Duration::from_millis(1));
     pair.write(Client);
-    assert_eq!(pair.under_way(Server), ["$ack 2"]);
+    assert_eq!(pair.in_transit(Server), ["$ack 2"]);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn never_acknowledges_nothing_new() {
     for _ in 0..3 {
         pair.advance(2 * SECOND);
         pair.write(Client);
-        assert!(pair.under_way(Server).is_empty());
+        assert!(pair.in_transit(Server).is_empty());
     }
 }
 
@@ -95,7 +95,7 @@ fn a_resume_acknowledges_without_a_separate_ack() {
     pair.advance(2 * SECOND);
     pair.write(Server);
     pair.write(Client);
-    assert!(pair.under_way(Server).is_empty() && pair.under_way(Client).is_empty());
+    assert!(pair.in_transit(Server).is_empty() && pair.in_transit(Client).is_empty());
 }
 
 #[test]
@@ -105,12 +105,12 @@ fn a_resume_makes_up_for_lost_acknowledgements() {
     pair.write(Server);
     pair.deliver(Client, 2);
     pair.write(Client);
-    assert_eq!(pair.under_way(Server), ["$ack 2"]);
+    assert_eq!(pair.in_transit(Server), ["$ack 2"]);
     pair.cut();
     pair.connect();
     assert_eq!(pair.server().counts().unacknowledged, 0);
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["$open"]);
+    assert_eq!(pair.in_transit(Client), ["$open"]);
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn evicted_unsent_frames_are_reported_at_once() {
     send_many(&mut pair, Server, 1..=5, Overflow::DropOldest);
     assert_eq!(pair.server().counts().dropped, 2);
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), [r#"$gap {"from":1,"to":2}"#, "3", "4", "5"]);
+    assert_eq!(pair.in_transit(Client), [r#"$gap {"from":1,"to":2}"#, "3", "4", "5"]);
     pair.run();
     assert_eq!(pair.take_events(Client), ["gap 1-2", "3", "4", "5"]);
     assert_eq!(pair.client.counts().received, 5, "a gap counts as received");
@@ -239,12 +239,12 @@ fn a_resume_reports_evicted_sent_frames() {
     pair.deliver(Client, 1);
     send_many(&mut pair, Server, 4..=5, Overflow::DropOldest);
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["2", "3", "4", "5"], "no gap: the peer may well get them");
+    assert_eq!(pair.in_transit(Client), ["2", "3", "4", "5"], "no gap: the peer may well get them");
     assert_eq!(pair.server().counts().dropped, 0);
     pair.cut();
     pair.connect();
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["$open", r#"$gap {"from":2,"to":2}"#, "3", "4", "5"]);
+    assert_eq!(pair.in_transit(Client), ["$open", r#"$gap {"from":2,"to":2}"#, "3", "4", "5"]);
     assert_eq!(pair.server().counts().dropped, 1);
     pair.run();
     assert_eq!(pair.take_events(Client), ["1", "dropped", "restored", "gap 2-2", "3", "4", "5"]);
@@ -319,7 +319,7 @@ fn a_gap_must_follow_the_received_frames() {
     assert_eq!(pair.take_events(Server), ["1", "gap 2-7"]);
     assert_eq!(pair.server().counts().received, 7);
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["$ack 7"]);
+    assert_eq!(pair.in_transit(Client), ["$ack 7"]);
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn an_active_socket_is_not_pinged() {
         pair.put(0, Client, Item::Pong);
         pair.deliver(Server, 1);
         pair.write(Server);
-        assert!(pair.under_way(Client).is_empty());
+        assert!(pair.in_transit(Client).is_empty());
     }
     assert_eq!(pair.server().state(), SessionState::Connected);
 }
@@ -80,7 +80,7 @@ fn a_write_without_progress_is_a_lost_socket() {
     server.handle_written(epoch, 0, 20_000, Some(9000), started + 9 * SECOND);
     server.handle_heard(epoch, started + 9 * SECOND);
     server.handle_timeout(started + 10 * SECOND);
-    assert_eq!(server.state(), SessionState::Connected, "there was progress, slow as it was");
+    assert_eq!(server.state(), SessionState::Connected, "slow progress is progress");
     server.handle_written(epoch, 0, 2000, None, started + 10 * SECOND);
     server.handle_timeout(started + 18 * SECOND);
     assert_eq!(server.state(), SessionState::Connected, "everything is written");
@@ -156,16 +156,16 @@ fn a_new_socket_starts_with_fresh_pong_timeout() {
         pair.advance(10 * SECOND);
         if written {
             pair.write(Server);
-            assert_eq!(pair.under_way(Client), ["ping"]);
+            assert_eq!(pair.in_transit(Client), ["ping"]);
         }
         pair.lose(Client);
         pair.connect();
         pair.write(Server);
-        assert_eq!(pair.under_way(Client), ["$open"]);
+        assert_eq!(pair.in_transit(Client), ["$open"]);
         pair.deliver(Client, 1);
         pair.advance(10 * SECOND);
         pair.write(Server);
-        assert_eq!(pair.under_way(Client), ["ping"]);
+        assert_eq!(pair.in_transit(Client), ["ping"]);
         pair.advance(19 * SECOND);
         assert_eq!(pair.server().state(), SessionState::Connected);
         pair.advance(SECOND);
@@ -203,7 +203,7 @@ fn silence_does_not_count_while_reading_is_paused() {
         pair.write(Server);
     }
     assert_eq!(pair.server().state(), SessionState::Connected);
-    assert!(!pair.under_way(Client).contains(&"ping".to_owned()));
+    assert!(!pair.in_transit(Client).contains(&"ping".to_owned()));
     pair.take_events(Server);
     assert!(pair.server().wants_read());
     pair.advance(29 * SECOND);

@@ -39,7 +39,7 @@ fn open_is_first_on_every_socket() {
     pair.send(Server, "s1");
     pair.forge(Client, raw_control("$ping", "1"));
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["$open", "$pong 1", "s1"]);
+    assert_eq!(pair.in_transit(Client), ["$open", "$pong 1", "s1"]);
     pair.cut();
     pair.connect();
     pair.run();
@@ -47,7 +47,7 @@ fn open_is_first_on_every_socket() {
     pair.send(Server, "s2");
     pair.connect();
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["$open", "s2"]);
+    assert_eq!(pair.in_transit(Client), ["$open", "s2"]);
 }
 
 fn pair_epoch(pair: &Pair) -> Epoch {
@@ -93,7 +93,7 @@ fn a_client_is_silent_until_open_connects_it() {
     let mut pair = fresh_client();
     pair.send(Client, "c1");
     pair.write(Client);
-    assert!(pair.under_way(Server).is_empty());
+    assert!(pair.in_transit(Server).is_empty());
     assert_eq!(pair.take_events(Client), [] as [&str; 0]);
     assert!(!pair.client.is_opened());
     pair.run();
@@ -265,7 +265,7 @@ fn excess_frames_before_open_wait_for_acknowledgements() {
     pair.write(Server);
     pair.deliver(Client, 1);
     pair.write(Client);
-    assert_eq!(pair.under_way(Server), ["c1", "c2", "c3", "c4"]);
+    assert_eq!(pair.in_transit(Server), ["c1", "c2", "c3", "c4"]);
     pair.run();
     let events = pair.take_events(Server);
     assert_eq!(events[0], "connected");
@@ -287,7 +287,7 @@ fn a_loss_lists_the_unacknowledged_frames() {
     pair.advance(Duration::from_secs(30));
     pair.connect();
     pair.write(Server);
-    assert_eq!(pair.under_way(Client), ["$open"]);
+    assert_eq!(pair.in_transit(Client), ["$open"]);
     pair.run();
     assert_eq!(pair.take_events(Client), ["lost c3 c4 and 0", "restored"], "two of three were acknowledged");
 
@@ -299,7 +299,7 @@ fn a_loss_lists_the_unacknowledged_frames() {
     assert_eq!(pair.client.counts().unacknowledged, 0);
     assert_eq!(pair.client.resume_offer(), None, "a client lets the old socket go before it offers");
     pair.cut();
-    assert_eq!(pair.client.resume_offer(), Some((&identity(1).token, 1)), "both count anew");
+    assert_eq!(pair.client.resume_offer(), Some((&identity(1).token, 1)), "both counts restart");
 }
 
 #[test]
@@ -378,7 +378,7 @@ fn the_next_open_replaces_a_lost_one() {
     for _ in 0..3 {
         pair.connect();
         pair.write(Server);
-        assert_eq!(pair.under_way(Client), ["$open"]);
+        assert_eq!(pair.in_transit(Client), ["$open"]);
         pair.cut();
     }
     pair.connect();

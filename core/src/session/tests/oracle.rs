@@ -75,7 +75,7 @@ impl Record {
                 self.seen += 1;
             }
             Event::Gap(gap) => {
-                assert_eq!(gap.from, self.seen as u64 + 1, "a gap follows what was seen");
+                assert_eq!(gap.from, self.seen as u64 + 1, "a gap follows the seen frames");
                 self.seen = usize::try_from(gap.to).unwrap();
                 self.missed += gap.frames();
                 assert!(self.seen <= peer.len(), "only accepted frames can be missing");
@@ -224,7 +224,7 @@ impl Witness {
             );
             let acknowledged = accepted.len() - listed.len() - dropped;
             let received = self.pair.servers[session].counts().received;
-            assert!(acknowledged as u64 <= received, "what was not reported has arrived");
+            assert!(acknowledged as u64 <= received, "unreported frames have arrived");
             self.heard_lost += 1;
         }
         true
@@ -254,7 +254,7 @@ impl Witness {
         write!(to, "{:?}", pair.links)
     }
 
-    /// What the applications have done and seen, and what is in transit.
+    /// The records of the applications, and the items in transit.
     pub(super) fn seen(&self) -> String {
         let Self {
             pair,
@@ -272,7 +272,7 @@ impl Witness {
         format!("{seen:?}{:?}{:?}", pair.links, pair.now)
     }
 
-    /// Checks what holds at all times.
+    /// Checks the invariants that hold at all times.
     pub(super) fn check(&self) {
         for (session, record) in self.pair.servers.iter().zip(&self.servers) {
             self.check_end(session, record, session.buffer as usize);
@@ -293,17 +293,20 @@ impl Witness {
         let SessionConfig { inbox_frames, inbox_bytes, .. } = *session.config;
         assert!(
             !session.events.is_full(inbox_frames + 1, usize::MAX),
-            "what is counted and not taken is bounded"
+            "counted frames that are not taken are bounded"
         );
         if let Some(ahead) = &session.ahead {
             assert_eq!((session.state, session.closing.is_none()), (SessionState::Connected, true));
-            assert!(session.events.is_full(inbox_frames, inbox_bytes), "what is counted comes first");
+            assert!(
+                session.events.is_full(inbox_frames, inbox_bytes),
+                "frames are counted before any are read ahead"
+            );
             assert!(!ahead.is_empty());
-            assert!(!ahead.is_over(session.peer_buffer + 1, inbox_bytes), "what is read ahead is bounded");
+            assert!(!ahead.is_over(session.peer_buffer + 1, inbox_bytes), "read-ahead frames are bounded");
         }
     }
 
-    /// Checks what also holds if the application of `side` waits for acknowledgements and no frame is evicted.
+    /// Checks the invariants that also hold if the application of `side` waits for acknowledgements and no frame is evicted.
     pub(super) fn check_is_read(&self, side: Side) {
         let client = [&self.pair.client];
         let peers = match side {
@@ -417,7 +420,7 @@ impl Witness {
         }
     }
 
-    /// Checks what holds when everything in transit has arrived: both sides agree.
+    /// Checks that both sides agree once everything in transit has arrived.
     pub(super) fn check_agreement(&mut self) {
         self.check();
         assert_eq!(self.heard_lost + 1, self.sessions.len(), "every lost session was reported");

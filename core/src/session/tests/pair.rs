@@ -415,7 +415,7 @@ impl Pair {
     }
 
     /// Items in transit to `side` on the newest socket.
-    pub(super) fn under_way(&mut self, side: Side) -> Vec<String> {
+    pub(super) fn in_transit(&mut self, side: Side) -> Vec<String> {
         let Some(link) = self.links.last_mut() else {
             return Vec::new();
         };

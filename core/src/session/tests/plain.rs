@@ -1,4 +1,4 @@
-//! Plain mode: data frames, and nothing that an ordinary WebSocket client would not understand (PROTOCOL.md §1).
+//! Plain mode: data frames only, for any WebSocket client (PROTOCOL.md §1).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -61,7 +61,7 @@ fn poll_lone_returns_only_a_sole_pending_frame() {
     assert_eq!(session.poll_lone(epoch, now), None);
     send(&mut session, "1").unwrap();
     assert_eq!(session.poll_lone(epoch, now), Some(&Bytes::from_static(b"1")));
-    assert_eq!(session.poll_lone(epoch, now), None, "it is the socket's");
+    assert_eq!(session.poll_lone(epoch, now), None, "the socket has it");
     session.handle_written(epoch, 1, 2000, None, now);
     for text in ["2", "3"] {
         send(&mut session, text).unwrap();
@@ -180,7 +180,7 @@ fn frames_completed_during_a_cut_are_not_replayed() {
     session.handle_written(epoch, 1, 2000, None, now);
     session.handle_detached(epoch);
     send(&mut session, "3").unwrap();
-    assert_eq!(send(&mut session, "4"), Err(Refused::Full), "what is to be written again counts again");
+    assert_eq!(send(&mut session, "4"), Err(Refused::Full), "unwritten frames count again");
     let epoch = session.reserve();
     session.attach(epoch, None, now).unwrap();
     assert_eq!(written(&mut session, epoch, now), messages(&["2", "3"]));

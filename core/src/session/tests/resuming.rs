@@ -61,7 +61,7 @@ fn resumes_twice_in_a_row() {
         pair.cut();
         pair.connect();
         pair.write(Server);
-        assert_eq!(pair.under_way(Client), ["$open", "s2"], "and s2 has its number still");
+        assert_eq!(pair.in_transit(Client), ["$open", "s2"], "and s2 has its number still");
     }
     pair.run();
     pair.cut();
@@ -84,14 +84,14 @@ fn an_interrupted_replay_continues_at_the_count() {
     pair.write(Server);
     pair.deliver(Client, 1);
     pair.write(Client);
-    assert_eq!(pair.under_way(Server), ["c1", "c2", "c3"]);
+    assert_eq!(pair.in_transit(Server), ["c1", "c2", "c3"]);
     pair.deliver(Server, 2);
     pair.cut();
     pair.connect();
     pair.write(Server);
     pair.deliver(Client, 1);
     pair.write(Client);
-    assert_eq!(pair.under_way(Server), ["c3"]);
+    assert_eq!(pair.in_transit(Server), ["c3"]);
     pair.run();
     let events = pair.take_events(Server);
     assert_eq!(events, ["dropped", "restored", "c1", "c2", "dropped", "restored", "c3"]);

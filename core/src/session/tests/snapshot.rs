@@ -1,4 +1,4 @@
-//! Snapshots: a session that continues from one behaves like the session that it was taken of.
+//! Snapshots: a restored session behaves like its original.
 
 mod damage;
 mod fixture;
@@ -22,22 +22,22 @@ fn reread(snapshot: &SessionSnapshot) -> SessionSnapshot {
     read
 }
 
-/// The session that continues from a snapshot of this one.
+/// A session that is restored from a snapshot of this one.
 fn copy_of(session: &Session, now: Instant) -> Session {
     let snapshot = reread(&session.snapshot(now));
     Session::from_snapshot(snapshot, session.config.clone(), now).unwrap()
 }
 
-/// What a snapshot is of: the session whose socket is cut, and nothing more is heard of it.
+/// Changes the session to the one that its snapshot describes: its socket is cut and reports nothing more.
 fn detach(session: &mut Session, now: Instant) {
     session.cut(now);
     session.send_buffer.detach();
-    // These are about a socket, even if it is that of a session that has ended.
+    // Even an ended session has some state of its last socket.
     session.opened = false;
     session.blocked = None;
 }
 
-/// Everything that can be seen of a session.
+/// All observable state of a session.
 fn observed(session: &Session, now: Instant) -> String {
     let mut text = String::new();
     let mut see = |what: &dyn std::fmt::Debug| write!(text, "{what:?} ").unwrap();
@@ -52,7 +52,7 @@ fn observed(session: &Session, now: Instant) -> String {
     text
 }
 
-/// The world in which the sessions of `side` were detached, and that in which they continue from snapshots.
+/// Two worlds: in the first the sessions of `side` are detached, in the second they continue from snapshots.
 pub(super) fn fork(witness: &Witness, side: Side) -> [Witness; 2] {
     let now = witness.pair.now;
     let fork = |change: fn(&mut Session, Instant)| {
@@ -70,7 +70,7 @@ pub(super) fn fork(witness: &Witness, side: Side) -> [Witness; 2] {
     forks
 }
 
-/// Nothing differs: neither what the applications have seen, nor what is in transit, nor what can be seen of the sessions.
+/// Asserts that the worlds have the same application records, items in transit, and observable session state.
 pub(super) fn assert_same(original: &mut Witness, copy: &mut Witness) {
     original.look();
     copy.look();
@@ -86,7 +86,7 @@ pub(super) fn assert_same(original: &mut Witness, copy: &mut Witness) {
     assert_eq!(sessions(original), sessions(copy));
 }
 
-/// The network works again in both worlds, and nothing differs afterwards.
+/// Lets the network work again in both worlds, and asserts that they are the same afterwards.
 pub(super) fn heal_both(mut original: Witness, mut copy: Witness) {
     original.heal();
     copy.heal();

@@ -77,8 +77,8 @@ fn messages_of_several_logs_arrive_in_one_order() {
         let mut subscribers = [0; 5].map(|_| Subscriber::new());
         for step in 0..400 {
             let log = random.below(LOGS);
-            let who = random.below(subscribers.len());
-            let subscriber = &mut subscribers[who];
+            let index = random.below(subscribers.len());
+            let subscriber = &mut subscribers[index];
             match random.below(12) {
                 0..6 => {
                     let text = format!("{step} to {log}");
@@ -150,7 +150,7 @@ fn a_session_leaves_every_log_when_it_ends() {
 #[test]
 fn order_is_causal_across_logs() {
     const ROUNDS: usize = 500;
-    // The session looks at many logs between the first and the last: time for two broadcasts of a round to come in between.
+    // With many logs, two broadcasts of a round have time to arrive while the session checks one log after the other.
     let logs = logs(64);
     let subscriber = Subscriber::new();
     logs.iter().for_each(|log| subscriber.session.subscribe(log, 0));
@@ -159,11 +159,11 @@ fn order_is_causal_across_logs() {
         scope.spawn(|| {
             for round in 0..ROUNDS {
                 broadcast(&logs[32], format!("{round} begins"));
-                // Time for the session to drain that, and to look at the first log again.
+                // Gives the session time to drain that log, and to check the first one again.
                 (0..round % 300).for_each(|_| std::hint::spin_loop());
                 broadcast(&logs[0], format!("{round} first"));
                 broadcast(&logs[63], format!("{round} second"));
-                // A session that lags sees all of them in any case.
+                // A session that lags gets all of them in any case.
                 while read.load(Ordering::Relaxed) < 3 * (round + 1) {
                     std::thread::yield_now();
                 }

@@ -63,7 +63,7 @@ fn damage(snapshot: &SessionSnapshot, place: usize, how: usize) -> String {
     tree.to_string()
 }
 
-/// The session gets a socket, both sides send, and it ends.
+/// Attaches a socket, lets both sides send, and ends the session.
 fn use_up(mut session: Session, start: Instant) {
     let mut now = start;
     for _ in 0..3 {
@@ -115,7 +115,7 @@ fn a_damaged_snapshot_never_panics() {
         let text = damage(&original.snapshot(now), place, how);
         let Ok(damaged) = serde_json::from_str::<SessionSnapshot>(&text) else { return };
         let Ok(session) = Session::from_snapshot(damaged.clone(), original.config, now) else { return };
-        assert_eq!(session.snapshot(now), damaged, "nothing is corrected in silence");
+        assert_eq!(session.snapshot(now), damaged, "nothing is corrected silently");
         use_up(session, now);
     });
 }

@@ -1,4 +1,4 @@
-//! The serialized form of version 1. It must not change: a process reads what another version of the code has written.
+//! The serialized form of version 1. It must not change: a process reads snapshots that another version of the code has written.
 
 use std::io;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::{CloseFrame, Control, Frame, Gap, LostReason, Open, Payload, PayloadF
 const EXAMPLE: &str = include_str!("example.json");
 const VERSION_1: &str = include_str!("version-1.json");
 
-/// What the fixture holds: between them, the snapshots use every field, and the lists every variant.
+/// The snapshots of the fixture. Together they use every field, and their lists every variant.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Fixture {
     server: SessionSnapshot,
@@ -72,7 +72,7 @@ fn example() -> SessionSnapshot {
     session.snapshot(now + Duration::from_millis(1500))
 }
 
-/// Suspended for the second time, with gaps in what it keeps, frames that are watched, and a close that waits.
+/// Suspended for the second time, with gaps between kept frames, watched frames, and a pending close.
 fn server() -> SessionSnapshot {
     let now = Instant::now();
     let (mut session, epoch) = connected(now);
@@ -101,7 +101,7 @@ fn server() -> SessionSnapshot {
     session.snapshot(now + Duration::from_millis(1500))
 }
 
-/// A client whose session the server has ended: it will reconnect when the server has said.
+/// A client whose session the server has ended. It will reconnect after the delay that the server has named.
 fn client() -> SessionSnapshot {
     let now = Instant::now();
     let config = Arc::new(SessionConfig::new(Side::Client, Mode::Session));
@@ -115,7 +115,7 @@ fn client() -> SessionSnapshot {
     session.send(Bytes::from_static(b"kept"), Overflow::Reject).unwrap();
     session.handle_close(epoch, Some(CloseFrame::from_static(1012, "retry in 250 ms")), now);
     let mut snapshot = session.snapshot(now + Duration::from_secs(2));
-    // Only a session that loses one session after another while it closes has all that is left.
+    // These fields are set only if several sessions are lost while the client closes.
     snapshot.retired = true;
     snapshot.unreported = Some(Unreported { messages: vec![Bytes::from_static(b"unreported")], dropped: 3 });
     snapshot
@@ -236,7 +236,7 @@ fn the_window_continues_after_a_restore() {
     let config = SessionConfig { buffer_frames: 4, ..SessionConfig::new(Side::Server, Mode::Session) };
     let remaining = Duration::from_millis(28_500);
     assert_eq!(snapshot.remaining_window(&config), Some(remaining));
-    assert_eq!(client().remaining_window(&config), None, "a client waits for ever");
+    assert_eq!(client().remaining_window(&config), None, "a client has no window");
     assert_eq!(ended().remaining_window(&config), None);
     let session = Session::from_snapshot(snapshot, Arc::new(config), now).unwrap();
     assert_eq!(session.poll_timeout(), Some(now + remaining));

@@ -1,4 +1,4 @@
-//! One session, of either side and in either mode: after any calls, a copy from its snapshot answers the same calls the same.
+//! After any calls on a session of either side and mode, a copy from its snapshot answers further calls like the original.
 
 use std::fmt::Debug;
 use std::io;
@@ -25,20 +25,20 @@ pub(super) enum Call {
     EvictFor(usize, Overflow),
     Watch,
     Reserve,
-    /// With this number more than is acknowledged, if it is a resume on a server.
+    /// A resume on a server offers the acknowledged count plus this number.
     Attach(u64),
-    /// This number of polls before there is a copy, all that is due afterwards. Then this number of frames is written, and bytes
-    /// may be pending.
+    /// The number of polls; once there is a copy, everything that is due is polled. Then the number of frames that are written, and
+    /// the number of pending bytes.
     Write(usize, usize, Option<usize>),
     Data(usize),
     Gap(u64),
-    /// This number more than is acknowledged.
+    /// Acknowledges this number more than before.
     Ack(u64),
     Sync,
     Ping,
-    /// Whether it resumes, with this number more than is acknowledged.
+    /// Whether it resumes, and how much the received count exceeds the acknowledged one.
     Open(bool, u64),
-    /// A socket is attached, and the server opens the session.
+    /// Attaches a socket, on which the server opens the session.
     Dial(bool, u64),
     Lose(DropReason),
     Left,
@@ -151,8 +151,8 @@ pub(super) struct Twins {
     pub(super) now: Instant,
     /// The last epoch that was reserved.
     epoch: Option<Epoch>,
-    /// Plain mode: frames that the socket has, and has not written.
-    under_way: usize,
+    /// Plain mode: number of frames that the socket has not written yet.
+    in_flight: usize,
     sends: u32,
     segments: SegmentWriter,
     spans: Vec<Span>,
@@ -169,13 +169,13 @@ impl Twins {
             _ => Session::new(config, now),
         };
         let (segments, spans) = (SegmentWriter::default(), Vec::new());
-        Self { original, copy: None, now, epoch: None, under_way: 0, sends: 0, segments, spans }
+        Self { original, copy: None, now, epoch: None, in_flight: 0, sends: 0, segments, spans }
     }
 
     fn separate(&mut self) {
         self.copy = Some(copy_of(&self.original, self.now));
         detach(&mut self.original, self.now);
-        self.under_way = 0;
+        self.in_flight = 0;
         self.compare();
     }
 
@@ -185,7 +185,7 @@ impl Twins {
         }
     }
 
-    /// Has both answer a call.
+    /// Makes a call on both sessions, and compares the answers.
     fn both<T: PartialEq + Debug>(&mut self, call: impl Fn(&mut Session) -> T) -> T {
         let answer = call(&mut self.original);
         if let Some(copy) = &mut self.copy {
@@ -243,7 +243,7 @@ impl Twins {
                     && (config.side, config.mode) == (Side::Server, Mode::Session);
                 let received = resumes.then_some(acknowledged + more);
                 if self.both(|session| session.attach(epoch, received, now)).is_ok() {
-                    self.under_way = 0;
+                    self.in_flight = 0;
                 }
             }
             Call::Dial(resumes, more) => {
@@ -276,7 +276,7 @@ impl Twins {
                 let mut open = Open::new(identity.token.clone(), &*identity.id, &*identity.room);
                 (open.resumed, open.buffer, open.buffer_bytes) = (resumes, 1 + (more as u32 * 3), 30);
                 let sent = self.original.send_buffer.sent();
-                // Now and then less than was acknowledged: the session is lost.
+                // At times less than was acknowledged: the session is then lost.
                 open.received =
                     if resumes { (acknowledged + more).min(sent).saturating_sub(more / 2) } else { 0 };
                 let opens = self.original.config.side == Side::Client && !self.original.is_opened();
@@ -293,7 +293,7 @@ impl Twins {
                 if let Some(epoch) = self.epoch {
                     self.both(|session| session.handle_detached(epoch));
                     if self.original.state() != SessionState::Connected {
-                        self.under_way = 0;
+                        self.in_flight = 0;
                     }
                 }
             }
@@ -325,8 +325,8 @@ impl Twins {
         self.compare();
     }
 
-    /// The socket takes what is due. A copy keeps messages one by one that the original keeps as spans, so both write all that is due,
-    /// and the frames are compared.
+    /// Writes all due frames of both sessions and compares them one by one, because a copy keeps single messages where the original
+    /// keeps spans.
     fn write(&mut self, polls: usize, frames: usize, pending: Option<usize>) {
         let (Some(epoch), now) = (self.epoch, self.now) else { return };
         let polls = if self.copy.is_some() { usize::MAX } else { polls };
@@ -345,9 +345,9 @@ impl Twins {
             }
             written
         });
-        self.under_way += written.iter().filter(|transmit| matches!(transmit, Transmit::Data(_))).count();
-        let frames = frames.min(self.under_way);
-        self.under_way -= frames;
+        self.in_flight += written.iter().filter(|transmit| matches!(transmit, Transmit::Data(_))).count();
+        let frames = frames.min(self.in_flight);
+        self.in_flight -= frames;
         self.both(|session| session.handle_written(epoch, frames, 10 * frames, pending, now));
     }
 }
