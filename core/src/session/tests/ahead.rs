@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::link::{Item, other};
 use super::pair::Pair;
+use super::socket::{Item, other};
 use super::{SECOND, control, data, text_of};
 use crate::session::*;
 use crate::{CloseFrame, Control, Gap};
@@ -295,5 +295,5 @@ fn an_echo_storm_never_stalls() {
         }
         pair.advance(Duration::from_millis(1));
     }
-    assert_eq!((sent, pair.links.len()), (MESSAGES, 1));
+    assert_eq!((sent, pair.sockets.len()), (MESSAGES, 1));
 }

@@ -1,7 +1,7 @@
 //! `$sync`: requesting an acknowledgement (PROTOCOL.md §4).
 
-use super::link::other;
 use super::pair::Pair;
+use super::socket::other;
 use super::{SECOND, control, raw_control};
 use crate::session::*;
 use crate::{CloseFrame, Control};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::link::Item;
 use super::pair::Pair;
+use super::socket::Item;
 use super::{SECOND, control, data, raw_control, text_of};
 use crate::session::*;
 use crate::{Control, Gap};
@@ -182,7 +182,7 @@ fn gaps_between_drops_stay_bounded() {
         server.cut(now);
         let epoch = server.reserve();
         server.attach(epoch, Some(0), now).unwrap();
-        pair.links[0].server.epoch = epoch;
+        pair.sockets[0].server.epoch = epoch;
     }
     assert!((100..1000).contains(&events), "{events} pending events");
     let counted = pair.server().counts().received;

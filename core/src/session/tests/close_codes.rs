@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::link::{Item, other};
 use super::pair::Pair;
+use super::socket::{Item, other};
 use crate::CloseFrame;
 use crate::session::*;
 use Side::{Client, Server};
@@ -96,7 +96,7 @@ fn a_client_does_not_resume_an_ended_session() {
         let mut pair = Pair::connected(8);
         pair.send(Client, "1");
         pair.write(Client);
-        pair.links[0].server.arriving.clear();
+        pair.sockets[0].server.arriving.clear();
         pair.put(0, Server, Item::Close(Some(frame)));
         pair.run();
         assert_eq!(pair.client.resume_offer(), None);

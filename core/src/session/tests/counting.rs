@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::link::other;
 use super::pair::Pair;
+use super::socket::other;
 use super::{SECOND, control, raw_control};
 use crate::session::*;
 use crate::{CloseFrame, Control, Frame, Gap};

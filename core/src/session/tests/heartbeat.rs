@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::link::Item;
 use super::pair::Pair;
+use super::socket::Item;
 use super::{SECOND, data};
 use crate::Control;
 use crate::session::*;

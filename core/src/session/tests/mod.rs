@@ -1,8 +1,8 @@
 //! Two sessions, scripted sockets and a simulated clock.
 
-mod link;
 mod oracle;
 mod pair;
+mod socket;
 
 mod ahead;
 mod asking;
@@ -10,6 +10,7 @@ mod backpressure;
 mod close_codes;
 mod closing;
 mod counting;
+mod ending;
 mod heartbeat;
 mod opening;
 mod plain;

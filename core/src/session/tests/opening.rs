@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::link::{Item, other};
 use super::pair::{Pair, identity};
+use super::socket::{Item, other};
 use super::{control, data, raw_control};
 use crate::session::*;
 use crate::{CloseFrame, Control, LostReason, Open, Token};
@@ -51,7 +51,7 @@ fn open_is_first_on_every_socket() {
 }
 
 fn pair_epoch(pair: &Pair) -> Epoch {
-    pair.links.last().expect("there is a socket").server.epoch
+    pair.sockets.last().expect("there is a socket").server.epoch
 }
 
 #[test]
@@ -191,17 +191,15 @@ fn open_below_the_acknowledged_count_loses_session() {
         Vec::<String>::new(),
         "the application is informed when a fresh session is open"
     );
-    let epoch = pair.links.last().unwrap().client.epoch;
-    assert_eq!(
-        pair.client.attachment_state(epoch),
-        AttachmentState::Leave(CloseFrame::from_static(1000, "session lost"))
-    );
+    let epoch = pair.sockets.last().unwrap().client.epoch;
+    let session_lost = CloseFrame::from_static(1000, "session lost");
+    assert_eq!(pair.client.attachment_state(epoch), AttachmentState::Leave(session_lost));
     assert_eq!(pair.client.resume_offer(), None);
     assert_eq!(pair.client.reconnect(), Reconnect::Backoff);
 
     // A dial that fails in the meantime changes nothing.
     pair.connect();
-    let epoch = pair.links.last().unwrap().client.epoch;
+    let epoch = pair.sockets.last().unwrap().client.epoch;
     pair.cut();
     assert_eq!(pair.client.attachment_state(epoch), AttachmentState::Gone);
 

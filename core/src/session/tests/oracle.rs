@@ -1,12 +1,16 @@
 //! [`Witness`]: records what both applications did and saw, and checks it against PROTOCOL.md §6.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use super::pair::Pair;
 use super::{SECOND, texts};
 use crate::CloseFrame;
 use crate::session::*;
+
+mod record;
+use record::{Life, Record};
+
+mod describe;
 
 /// A pair whose applications keep records, for generated schedules.
 #[derive(Debug, Clone)]
@@ -29,60 +33,6 @@ pub(super) struct Witness {
     outcomes: Vec<(usize, u64, Delivery)>,
     /// Messages delivered to the client's application: server session, number.
     given: BTreeSet<(usize, u64)>,
-}
-
-/// The application of one side in one session.
-#[derive(Debug, Clone, Default)]
-struct Record {
-    accepted: Vec<String>,
-    /// Number of the peer's messages that it has seen or that were reported to it as missing.
-    seen: usize,
-    missed: u64,
-    life: Life,
-}
-
-/// The state of a connection as events have reported it to the application.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Life {
-    #[default]
-    Before,
-    Connected,
-    Dropped,
-    After,
-}
-
-impl Life {
-    fn step(&mut self, event: &Event) {
-        let next = match (*self, event) {
-            (Self::Before, Event::Connected) | (Self::Dropped, Event::Restored) => Self::Connected,
-            (Self::Connected, Event::Message(_) | Event::Gap(_)) => Self::Connected,
-            (Self::Connected, Event::Dropped(_)) => Self::Dropped,
-            (Self::Dropped, Event::Lost { .. }) => Self::Dropped,
-            (Self::Before | Self::Connected | Self::Dropped, Event::Closed(_)) => Self::After,
-            (life, event) => panic!("{event:?} cannot come after {life:?}"),
-        };
-        *self = next;
-    }
-}
-
-impl Record {
-    /// Records `event`; `peer` lists the messages that the peer accepted.
-    fn saw(&mut self, event: &Event, peer: &[String]) {
-        match event {
-            Event::Message(frame) => {
-                let expected = peer.get(self.seen).map(String::as_str);
-                assert_eq!(Some(frame.event()), expected, "the next, once");
-                self.seen += 1;
-            }
-            Event::Gap(gap) => {
-                assert_eq!(gap.from, self.seen as u64 + 1, "a gap follows the seen frames");
-                self.seen = usize::try_from(gap.to).unwrap();
-                self.missed += gap.frames();
-                assert!(self.seen <= peer.len(), "only accepted frames can be missing");
-            }
-            _ => {}
-        }
-    }
 }
 
 impl Witness {
@@ -166,9 +116,9 @@ impl Witness {
     }
 
     /// Up to `count` items arrive; records the changes after each.
-    pub(super) fn deliver(&mut self, link: usize, side: Side, count: usize) {
+    pub(super) fn deliver(&mut self, socket: usize, side: Side, count: usize) {
         for _ in 0..count {
-            if link >= self.pair.links.len() || self.pair.deliver_on(link, side, 1) == 0 {
+            if socket >= self.pair.sockets.len() || self.pair.deliver_on(socket, side, 1) == 0 {
                 return;
             }
             self.look();
@@ -228,48 +178,6 @@ impl Witness {
             self.heard_lost += 1;
         }
         true
-    }
-
-    /// Writes all state except the configuration, so that equal worlds have equal descriptions.
-    pub(super) fn describe(&self, to: &mut impl fmt::Write) -> fmt::Result {
-        let Self { pair, servers, client, sessions, heard_lost, client_life, sent, .. } = self;
-        write!(to, "{servers:?}{client:?}{sessions:?}{heard_lost}{client_life:?}{sent:?}")?;
-        for session in pair.servers.iter().chain([&pair.client]) {
-            let Session { state, epoch, opened, lost, retired, buffer, peer_buffer, asking, asked, .. } =
-                session;
-            write!(to, "{state:?}{epoch:?}{opened}{lost:?}{retired}{buffer}{peer_buffer}{asking:?}{asked}")?;
-            let Session { send_buffer, receiver, events, ahead, pongs, resumed, closing, ended, .. } =
-                session;
-            write!(
-                to,
-                "{send_buffer:?}{receiver:?}{events:?}{ahead:?}{pongs:?}{resumed}{closing:?}{ended:?}"
-            )?;
-        }
-        for session in pair.servers.iter().chain([&pair.client]) {
-            let Session { last_heard, ping, suspended_since, .. } = session;
-            write!(to, "{:?}{ping:?}", pair.now - *last_heard)?;
-            write!(to, "{:?}", suspended_since.map(|at| pair.now - at))?;
-            assert!(session.blocked.is_none(), "these sockets take everything");
-        }
-        write!(to, "{:?}", pair.links)
-    }
-
-    /// The records of the applications, and the items in transit.
-    pub(super) fn seen(&self) -> String {
-        let Self {
-            pair,
-            servers,
-            client,
-            sessions,
-            heard_lost,
-            client_life,
-            sent,
-            watches_deliveries: _,
-            outcomes,
-            given,
-        } = self;
-        let seen = (servers, client, sessions, heard_lost, client_life, sent, outcomes, given);
-        format!("{seen:?}{:?}{:?}", pair.links, pair.now)
     }
 
     /// Checks the invariants that hold at all times.

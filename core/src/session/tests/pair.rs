@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::link::{End, Item, SocketDriver, other};
-use super::{TOKEN, frame_of, text_of};
+use super::socket::{End, Item, TestSocket, other};
+use super::{TOKEN, text_of};
 use crate::session::*;
-use crate::{CloseFrame, Control, Frame, LostReason, Token};
+use crate::{LostReason, Token};
+
+mod driver;
 
 /// Broadcasts of servers, indexed by the number in their text: `s000`, `s001`…
 static BROADCASTS: LazyLock<Vec<Span>> = LazyLock::new(|| {
@@ -25,7 +27,7 @@ pub(super) struct Pair {
     /// Every session that the server has opened. The last one is the client's current one.
     pub(super) servers: Vec<Session>,
     /// Sockets that at least one end still has, oldest first.
-    pub(super) links: Vec<SocketDriver>,
+    pub(super) sockets: Vec<TestSocket>,
     server_config: Arc<SessionConfig>,
 }
 
@@ -44,7 +46,7 @@ impl Pair {
             now,
             client: Session::new(Arc::new(client_config), now),
             servers: Vec::new(),
-            links: Vec::new(),
+            sockets: Vec::new(),
             server_config: Arc::new(server_config),
         }
     }
@@ -78,9 +80,9 @@ impl Pair {
         }
     }
 
-    fn owner(&mut self, link: usize, side: Side) -> &mut Session {
+    fn owner(&mut self, socket: usize, side: Side) -> &mut Session {
         match side {
-            Side::Server => &mut self.servers[self.links[link].session],
+            Side::Server => &mut self.servers[self.sockets[socket].session],
             Side::Client => &mut self.client,
         }
     }
@@ -155,7 +157,7 @@ impl Pair {
         server.attach(server_epoch, received, now).unwrap();
         let client_epoch = self.client.reserve();
         self.client.attach(client_epoch, None, now).unwrap();
-        self.links.push(SocketDriver {
+        self.sockets.push(TestSocket {
             session,
             server: End::new(server_epoch),
             client: End::new(client_epoch),
@@ -171,28 +173,28 @@ impl Pair {
 
     /// One end of the newest socket notices that it is lost. Items in transit to the other end may still arrive there.
     pub(super) fn lose(&mut self, side: Side) {
-        let Some(link) = self.links.len().checked_sub(1) else {
+        let Some(socket) = self.sockets.len().checked_sub(1) else {
             return;
         };
-        let end = self.links[link].end(side);
+        let end = self.sockets[socket].end(side);
         if !std::mem::replace(&mut end.gone, true) {
             end.arriving.clear();
             let (epoch, now) = (end.epoch, self.now);
             let why = DropReason::Io(io::ErrorKind::ConnectionReset);
-            self.owner(link, side).handle_lost(epoch, why, now);
+            self.owner(socket, side).handle_lost(epoch, why, now);
         }
         self.settle();
     }
 
     /// The server's process is replaced by another one: its sessions no longer exist, and the client is not notified.
     pub(super) fn restart(&mut self) {
-        for link in 0..self.links.len() {
-            let end = self.links[link].end(Side::Server);
+        for socket in 0..self.sockets.len() {
+            let end = self.sockets[socket].end(Side::Server);
             if !std::mem::replace(&mut end.gone, true) {
                 end.arriving.clear();
                 let (epoch, now) = (end.epoch, self.now);
                 let why = DropReason::Io(io::ErrorKind::ConnectionReset);
-                self.owner(link, Side::Server).handle_lost(epoch, why, now);
+                self.owner(socket, Side::Server).handle_lost(epoch, why, now);
             }
         }
         for session in &mut self.servers {
@@ -203,180 +205,13 @@ impl Pair {
 
     /// The network works again: every end of a socket whose other end is gone notices.
     pub(super) fn reset_half_open(&mut self) {
-        for link in 0..self.links.len() {
+        for socket in 0..self.sockets.len() {
             for side in [Side::Server, Side::Client] {
-                if self.links[link].end(other(side)).gone {
-                    self.links[link].end(side).arriving.push_back(Item::End);
+                if self.sockets[socket].end(other(side)).gone {
+                    self.sockets[socket].end(side).arriving.push_back(Item::End);
                 }
             }
         }
-    }
-
-    // --- what a driver does
-
-    /// `side` writes everything that it has for its socket.
-    pub(super) fn write(&mut self, side: Side) {
-        for link in 0..self.links.len() {
-            while self.write_one(link, side) {}
-        }
-        self.settle();
-    }
-
-    fn write_one(&mut self, link: usize, side: Side) -> bool {
-        let now = self.now;
-        let end = self.links[link].end(side);
-        if end.left || end.gone {
-            return false;
-        }
-        let epoch = end.epoch;
-        let session = self.owner(link, side);
-        let Some(transmit) = next_transmit(session, epoch, now) else {
-            return false;
-        };
-        let frames = match &transmit {
-            Transmit::Data(_) => 1,
-            Transmit::Batch(batch) => batch.ends.len(),
-            _ => 0,
-        };
-        session.handle_written(epoch, frames, 2000, None, now);
-        let item = match transmit {
-            Transmit::Batch(batch) => {
-                for message in batch.frames() {
-                    self.put(link, side, Item::Frame(frame_of(Transmit::Data(message))));
-                }
-                return true;
-            }
-            Transmit::Ping => Item::Ping,
-            Transmit::Close(frame) => {
-                self.links[link].end(side).left = true;
-                Item::Close(Some(frame))
-            }
-            transmit => Item::Frame(frame_of(transmit)),
-        };
-        self.put(link, side, item);
-        true
-    }
-
-    /// Puts an item in transit from `side`, whether or not its session sent it.
-    pub(super) fn put(&mut self, link: usize, side: Side, item: Item) {
-        let to = self.links[link].end(other(side));
-        if !to.gone {
-            to.arriving.push_back(item);
-        }
-    }
-
-    /// Forges a frame: it arrives behind everything else at the other end of the newest socket, as if `side` had sent it.
-    pub(super) fn forge(&mut self, side: Side, frame: Frame) {
-        let link = self.links.len() - 1;
-        self.put(link, side, Item::Frame(frame));
-        self.deliver(other(side), usize::MAX);
-    }
-
-    /// Up to `count` items arrive at `side` on the newest socket. Returns the number of items.
-    pub(super) fn deliver(&mut self, side: Side, count: usize) -> usize {
-        self.links.len().checked_sub(1).map_or(0, |link| self.deliver_on(link, side, count))
-    }
-
-    pub(super) fn deliver_on(&mut self, link: usize, side: Side, count: usize) -> usize {
-        for done in 0..count {
-            // A driver reads on from a detached socket until it notices.
-            let reads = self.owner(link, side).wants_read() || self.links[link].end(side).left;
-            let item = self.links[link].end(side).arriving.pop_front();
-            match item {
-                Some(item) if reads => self.arrive(link, side, item),
-                Some(item) => {
-                    self.links[link].end(side).arriving.push_front(item);
-                    return done;
-                }
-                None => return done,
-            }
-        }
-        count
-    }
-
-    fn arrive(&mut self, link: usize, side: Side, item: Item) {
-        let (epoch, now) = (self.links[link].end(side).epoch, self.now);
-        let session = self.owner(link, side);
-        if item != Item::End {
-            session.handle_heard(epoch, now);
-        }
-        match item {
-            Item::Frame(frame) => {
-                let size = frame.event().len();
-                if let Err(violation) = session.handle_frame(epoch, frame, size, now) {
-                    session.handle_violation(epoch, CloseFrame::truncated(1002, violation.to_string()));
-                }
-            }
-            Item::Ping => self.put(link, side, Item::Pong),
-            Item::Pong => {}
-            Item::Close(frame) => {
-                let (ack, answer) = session.handle_close(epoch, frame, now);
-                if !std::mem::replace(&mut self.links[link].end(side).left, true) {
-                    if let Some(count) = ack {
-                        let ack = frame_of(Transmit::Control(Control::Ack(count)));
-                        self.put(link, side, Item::Frame(ack));
-                    }
-                    self.put(link, side, Item::Close(answer));
-                } else {
-                    assert_eq!(ack, None, "nothing can follow a close frame");
-                }
-                self.links[link].end(side).gone = true;
-            }
-            Item::End => {
-                let why = DropReason::Io(io::ErrorKind::UnexpectedEof);
-                session.handle_lost(epoch, why, now);
-                self.links[link].end(side).gone = true;
-            }
-        }
-        self.settle();
-    }
-
-    /// Every end checks whether it is still attached, as a driver does after each event.
-    pub(super) fn settle(&mut self) {
-        for link in 0..self.links.len() {
-            for side in [Side::Server, Side::Client] {
-                let epoch = self.links[link].end(side).epoch;
-                let standing = self.owner(link, side).attachment_state(epoch);
-                let end = self.links[link].end(side);
-                let writes = !end.left && !end.gone;
-                match standing {
-                    AttachmentState::Attached => {}
-                    AttachmentState::Leave(frame) if writes => {
-                        end.left = true;
-                        self.put(link, side, Item::Close(Some(frame)));
-                    }
-                    AttachmentState::Gone if writes => {
-                        end.left = true;
-                        end.gone = true;
-                        end.arriving.clear();
-                        self.put(link, side, Item::End);
-                    }
-                    AttachmentState::Leave(_) | AttachmentState::Gone => {}
-                }
-            }
-        }
-        self.links.retain(|link| !(link.server.gone && link.client.gone));
-    }
-
-    /// Writes and delivers everything, until nothing moves any more.
-    pub(super) fn run(&mut self) {
-        for _ in 0..100_000 {
-            self.write(Side::Server);
-            self.write(Side::Client);
-            let mut moved = 0;
-            for side in [Side::Server, Side::Client] {
-                // Index from the back: settling an older socket may remove sockets, so look up each index again.
-                for back in (1..=self.links.len()).rev() {
-                    if let Some(link) = self.links.len().checked_sub(back) {
-                        moved += self.deliver_on(link, side, 1);
-                    }
-                }
-            }
-            if moved == 0 {
-                return;
-            }
-        }
-        panic!("something moves again and again");
     }
 
     // --- time
@@ -416,10 +251,10 @@ impl Pair {
 
     /// Items in transit to `side` on the newest socket.
     pub(super) fn in_transit(&mut self, side: Side) -> Vec<String> {
-        let Some(link) = self.links.last_mut() else {
+        let Some(socket) = self.sockets.last_mut() else {
             return Vec::new();
         };
-        link.end(side).arriving.iter().map(Item::text).collect()
+        socket.end(side).arriving.iter().map(Item::text).collect()
     }
 }
 
@@ -427,18 +262,4 @@ impl Pair {
 pub(super) fn identity(index: usize) -> SessionIdentity {
     let token = Token::parse(&format!("{TOKEN}{index:06}")).unwrap();
     SessionIdentity::new(token, "id", "room")
-}
-
-/// Takes the next item to write, as a driver does.
-fn next_transmit(session: &mut Session, epoch: Epoch, now: Instant) -> Option<Transmit> {
-    let before = session.clone();
-    let Some(message) = session.poll_lone(epoch, now).cloned() else {
-        return session.poll_transmit(epoch, now);
-    };
-    let mut other = before;
-    let lent = Some(Transmit::Data(message));
-    assert_eq!(other.poll_transmit(epoch, now), lent, "the message is due");
-    assert_eq!(other.poll_transmit(epoch, now), None, "and nothing else is");
-    assert_eq!(other.counts(), session.counts());
-    lent
 }

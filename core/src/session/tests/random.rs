@@ -173,8 +173,8 @@ fn take(witness: &mut Witness, limits: &Limits, step: &Step) {
         Step::Send(Client) => _ = witness.send(Client, limits.client_overflow),
         Step::Write(side) => witness.pair.write(side),
         Step::Deliver(side, back, count) => {
-            if let Some(link) = witness.pair.links.len().checked_sub(1 + back) {
-                witness.deliver(link, side, count);
+            if let Some(socket) = witness.pair.sockets.len().checked_sub(1 + back) {
+                witness.deliver(socket, side, count);
             }
         }
         Step::Run => witness.pair.run(),

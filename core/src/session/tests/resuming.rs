@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::link::Item;
 use super::pair::Pair;
+use super::socket::Item;
 use super::{control, data};
 use crate::session::*;
 use crate::{CloseFrame, Control, Frame, Gap};
@@ -105,7 +105,7 @@ fn takes_over_a_half_open_socket() {
     pair.lose(Client);
     assert_eq!(pair.server().state(), SessionState::Connected, "the server has not noticed");
     pair.connect();
-    let old = pair.links[0].server.epoch;
+    let old = pair.sockets[0].server.epoch;
     let taken_over = CloseFrame::from_static(4000, "taken over");
     assert_eq!(pair.server().attachment_state(old), AttachmentState::Leave(taken_over));
     pair.run();
@@ -137,7 +137,7 @@ fn a_fenced_socket_changes_nothing() {
     pair.send(Server, "s1");
     pair.send(Server, "s2");
     pair.write(Server);
-    let old = pair.links[0].server.epoch;
+    let old = pair.sockets[0].server.epoch;
     pair.lose(Client);
     pair.connect();
     let now = pair.now;
@@ -272,7 +272,7 @@ fn a_cut_drops_the_socket_on_both_sides() {
     assert!(!pair.server().cut(now), "there is none left");
     assert_eq!(pair.server().poll_event(), Some(Event::Dropped(DropReason::Cut)));
     pair.lose(Server);
-    pair.links[0].client.arriving.push_back(Item::End);
+    pair.sockets[0].client.arriving.push_back(Item::End);
     pair.run();
     assert_eq!(pair.take_events(Client), ["dropped"]);
     pair.connect();
@@ -292,7 +292,7 @@ fn counts_from_an_older_socket_leave_no_gap() {
     pair.write(Server);
     pair.cut();
     pair.connect();
-    let (epoch, now) = (pair.links[0].server.epoch, pair.now);
+    let (epoch, now) = (pair.sockets[0].server.epoch, pair.now);
     let server = pair.server();
     assert!(matches!(server.poll_transmit(epoch, now), Some(Transmit::Control(Control::Open(_)))));
     server.handle_frame(epoch, control(Control::Ack(2)), 1, now).unwrap();

@@ -120,8 +120,8 @@ fn steps(witness: &Witness, world: World) -> Vec<Step> {
     }
     steps.extend(PASSES.map(Step::Pass));
     steps.push(Step::Restart);
-    for link in 0..witness.pair.links.len() {
-        steps.extend([Step::Deliver(link, Server), Step::Deliver(link, Client)]);
+    for socket in 0..witness.pair.sockets.len() {
+        steps.extend([Step::Deliver(socket, Server), Step::Deliver(socket, Client)]);
     }
     steps
 }
@@ -131,7 +131,7 @@ fn take(witness: &mut Witness, step: Step, world: World) {
         Step::Send(Server) => _ = witness.send(Server, world.overflow),
         Step::Send(Client) => _ = witness.send(Client, Overflow::Reject),
         Step::Write(side) => witness.pair.write(side),
-        Step::Deliver(link, side) => witness.deliver(link, side, 1),
+        Step::Deliver(socket, side) => witness.deliver(socket, side, 1),
         Step::Cut => witness.pair.cut(),
         Step::Lose(side) => witness.pair.lose(side),
         Step::Connect => witness.connect(),

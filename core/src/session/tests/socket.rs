@@ -1,4 +1,4 @@
-//! [`SocketDriver`]: a socket, modelled as two queues of items in transit.
+//! [`TestSocket`]: a socket, modelled as two queues of items in transit.
 
 use std::collections::VecDeque;
 
@@ -55,14 +55,14 @@ impl End {
 
 /// A socket between the client and one of the server's sessions.
 #[derive(Debug, Clone)]
-pub(super) struct SocketDriver {
+pub(super) struct TestSocket {
     /// Index of the server session that owns it.
     pub(super) session: usize,
     pub(super) server: End,
     pub(super) client: End,
 }
 
-impl SocketDriver {
+impl TestSocket {
     pub(super) fn end(&mut self, side: Side) -> &mut End {
         match side {
             Side::Server => &mut self.server,
