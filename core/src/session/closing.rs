@@ -2,36 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use crate::{CloseFrame, Control};
 
-use super::serial;
+use super::pending_close::Closing;
 use super::state::Step;
-use super::{CloseReason, DropReason, Epoch, Event, Mode, Session, SessionState, Side, Transmit};
-
-/// How a client continues after its socket is lost (PROTOCOL.md §7, column 'the client').
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[allow(clippy::exhaustive_enums, reason = "the table has these outcomes")]
-pub enum Reconnect {
-    /// Do not reconnect.
-    Never,
-    /// Reconnect with backoff.
-    Backoff,
-    /// Reconnect after this time, with jitter.
-    #[serde(rename = "after_ns")]
-    After(#[serde(with = "serial::nanos")] Duration),
-}
-
-/// A pending close, which waits until accepted frames are delivered.
-#[derive(Debug, Clone)]
-pub(super) struct Closing {
-    pub(super) reason: CloseReason,
-    pub(super) deadline: Instant,
-    /// Whether the close frame was sent to the attached socket.
-    pub(super) sent: bool,
-}
+use super::{CloseReason, DropReason, Epoch, Event, Mode, Reconnect, Session, SessionState, Side, Transmit};
 
 impl Session {
     /// Closes the session: frames are no longer accepted or counted, accepted frames are delivered, then the close frame is

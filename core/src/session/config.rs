@@ -87,6 +87,11 @@ impl SessionConfig {
     }
 }
 
+/// Converts to `u32`, saturating: no real limit exceeds 4 GiB.
+pub(super) fn clamp(bytes: u64) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,42 +1,12 @@
 //! Frames from the attached socket on their way to the application.
 
-use std::fmt;
 use std::time::Instant;
 
-use crate::control::Malformed;
 use crate::{CloseFrame, Control, Frame, Gap};
 
+use super::ping::Ping;
 use super::read_ahead::Inbound;
-use super::send_buffer::BadAck;
-use super::timeout::Ping;
-use super::{CloseReason, Epoch, Event, Mode, Reconnect, Session, SessionState, Side};
-
-/// A violation of the protocol by the peer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Violation(pub(super) &'static str);
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for Violation {}
-
-impl From<Malformed> for Violation {
-    fn from(Malformed(what): Malformed) -> Self {
-        Self(what)
-    }
-}
-
-impl From<BadAck> for Violation {
-    fn from(bad: BadAck) -> Self {
-        Self(match bad {
-            BadAck::Beyond => "acknowledged more than was sent",
-            BadAck::Backwards => "acknowledged less than before",
-        })
-    }
-}
+use super::{CloseReason, Epoch, Event, Mode, Reconnect, Session, SessionState, Side, Violation};
 
 /// Maximum number of pending `$pong`s; reading stops while as many are unwritten.
 const MAX_PONGS: usize = 16;

@@ -21,26 +21,41 @@ pub use event::{CloseReason, DropReason, Event};
 mod state;
 pub use state::SessionState;
 
+mod identity;
+pub use identity::SessionIdentity;
+
+mod epoch;
+pub use epoch::Epoch;
+
 mod sockets;
-pub use sockets::{AttachError, AttachmentState, Epoch};
+pub use sockets::{AttachError, AttachmentState};
 
 mod opening;
-pub use opening::SessionIdentity;
+
+mod violation;
+pub use violation::Violation;
 
 mod incoming;
-pub use incoming::Violation;
 
+mod ack_requests;
 mod asking;
-mod blocked;
 mod read_ahead;
+
+mod blocked;
 #[cfg(all(feature = "drive", target_os = "linux"))]
 pub(crate) use blocked::SLOWEST;
+mod writing;
+
 mod event_queue;
 mod receiver;
 
+mod overflow;
+pub use overflow::{Overflow, Refused};
+
+mod sent;
+use sent::Sent;
+
 mod outgoing;
-use outgoing::Sent;
-pub use outgoing::{Overflow, Refused};
 
 mod transmit;
 pub use transmit::{Batch, Transmit};
@@ -62,9 +77,14 @@ pub use segment_writer::SegmentWriter;
 mod delivery;
 pub use delivery::Delivery;
 
-mod closing;
-pub use closing::Reconnect;
+mod reconnect;
+pub use reconnect::Reconnect;
 
+mod pending_close;
+
+mod closing;
+
+mod ping;
 mod timeout;
 
 pub mod snapshot;
@@ -88,12 +108,13 @@ use crate::{LostReason, Token};
 
 use asking::Asking;
 use blocked::Blocked;
-use closing::Closing;
+use config::clamp;
 use event_queue::{EventQueue, Unreported};
+use pending_close::Closing;
+use ping::Ping;
 use read_ahead::ReadAhead;
 use receiver::Receiver;
 use send_buffer::SendBuffer;
-use timeout::Ping;
 
 /// One side of a session. A clone continues independently of the original.
 #[derive(Debug, Clone)]
@@ -334,9 +355,4 @@ impl Session {
     fn token(&self) -> Option<&Token> {
         self.identity.as_ref().filter(|_| !self.retired).map(|identity| &identity.token)
     }
-}
-
-/// Converts to `u32`, saturating: no real limit exceeds 4 GiB.
-fn clamp(bytes: u64) -> u32 {
-    u32::try_from(bytes).unwrap_or(u32::MAX)
 }

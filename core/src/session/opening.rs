@@ -3,33 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-
 use crate::control::MAX_COUNT;
-use crate::{LostReason, Open, Token};
+use crate::{LostReason, Open};
 
+use super::config::clamp;
 use super::receiver::Receiver;
 use super::send_buffer::BadAck;
-use super::{DropReason, Event, Session, SessionState, Violation, clamp};
-
-/// The part of `$open` that is constant for the life of a session.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct SessionIdentity {
-    /// The secret that authorizes a resume.
-    pub token: Token,
-    /// The connection ID.
-    pub id: Box<str>,
-    /// The room.
-    pub room: Arc<str>,
-}
-
-impl SessionIdentity {
-    /// Creates an identity from its parts.
-    pub fn new(token: Token, id: impl Into<Box<str>>, room: impl Into<Arc<str>>) -> Self {
-        Self { token, id: id.into(), room: room.into() }
-    }
-}
+use super::{DropReason, Event, Session, SessionIdentity, SessionState, Violation};
 
 impl Session {
     /// Server: builds the `$open` for the socket that was just attached.

@@ -3,62 +3,14 @@
 use std::time::Instant;
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use crate::{Control, Frame, ws};
 
 use super::asking::Asking;
+use super::ping::Ping;
 use super::span::Span;
-use super::timeout::Ping;
 use super::transmit::Transmit;
-use super::{CloseReason, Delivery, Epoch, Mode, Session, SessionState, Side};
-
-/// What to do with a frame that exceeds the capacity of the send buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Overflow {
-    /// Refuse the frame: the caller gets an error, and nothing is queued.
-    Reject,
-    /// Evict the oldest kept frame. The peer receives a gap in its place, unless it has received the frame.
-    DropOldest,
-    /// Drop the new frame. The peer receives a gap in its place.
-    DropNewest,
-    /// End the session with 1013, because the peer is too slow. Its client reconnects and learns that the session is lost.
-    Disconnect,
-}
-
-/// Why a frame was not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Refused {
-    /// The buffer is full.
-    Full,
-    /// The session has ended, or is closing.
-    Closed,
-    /// The buffer was full, and the frame was dropped ([`Overflow::DropNewest`]). It has a number, and the peer receives a gap.
-    Dropped,
-    /// The message is larger than the peer accepts. It has no number.
-    TooBig {
-        /// The size of the message's payload, in bytes.
-        size: usize,
-        /// The largest payload that the peer accepts, in bytes.
-        limit: usize,
-    },
-}
-
-/// Statistics of the data frames that were sent to sockets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Sent {
-    /// Data frames sent. A replayed frame counts again.
-    pub frames: u64,
-    /// Bytes of `frames`, as the transport takes them.
-    pub bytes: u64,
-    /// The part of `frames` that had been sent to an earlier socket.
-    pub replayed: u64,
-    /// Data frames reported to the peer as gaps. A gap that is reported again counts again.
-    pub gaps: u64,
-}
+use super::{CloseReason, Delivery, Epoch, Mode, Overflow, Refused, Session, SessionState, Side};
 
 impl Session {
     /// Accepts a data frame, encoded in the form that the transport takes, and returns its number.

@@ -13,9 +13,9 @@ use super::{CloseReason, DropReason, Mode, Reconnect, SessionConfig, SessionIden
 
 pub use super::delivery::Deliveries;
 pub use super::event_queue::{PendingEvent, Unreported};
-pub use super::outgoing::Sent;
 pub use super::receiver::ReceivedCounts;
 pub use super::send_buffer::EvictedInFlight;
+pub use super::sent::Sent;
 
 mod check;
 mod export;

@@ -5,14 +5,9 @@ use std::time::Instant;
 use crate::CloseFrame;
 
 use super::asking::Asking;
-use super::incoming::Violation;
+use super::ping::Ping;
 use super::state::Step;
-use super::timeout::Ping;
-use super::{CloseReason, DropReason, Event, Mode, Reconnect, Session, SessionState, Side};
-
-/// Identifies a socket of a session; ordered by when the socket requested the session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Epoch(pub(super) u64);
+use super::{CloseReason, DropReason, Epoch, Event, Mode, Reconnect, Session, SessionState, Side, Violation};
 
 /// The relation of a socket to its session.
 #[derive(Debug, Clone, PartialEq, Eq)]

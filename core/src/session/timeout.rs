@@ -2,18 +2,8 @@
 
 use std::time::Instant;
 
+use super::ping::Ping;
 use super::{CloseReason, DropReason, Mode, Session, SessionState, Side};
-
-/// Heartbeat state of the attached socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ping {
-    /// Input has arrived recently.
-    Idle,
-    /// A ping has to be written.
-    Due,
-    /// A ping was written, and nothing has arrived since.
-    Sent,
-}
 
 impl Session {
     /// When to call [`Self::handle_timeout`] next; `None` if never. It may be earlier than anything is due.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::super::closing::Closing;
+use super::super::pending_close::Closing;
 use super::super::{Session, SessionState, Side};
 use super::{Announced, PendingClose, Progress, SessionSnapshot, Sockets, VERSION};
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::closing::Closing;
 use super::super::event_queue::EventQueue;
+use super::super::pending_close::Closing;
 use super::super::receiver::Receiver;
 use super::super::send_buffer::SendBuffer;
 use super::super::{Epoch, Session, SessionConfig, SessionIdentity, SessionState};
