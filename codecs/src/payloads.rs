@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_of_half_the_message_shares_it() {
+    fn payload_of_half_a_message_shares_it() {
         let codecs: [(&dyn Codec, PayloadFormat); 4] = [
             (&JsonCodec, PayloadFormat::Json),
             (&MsgpackCodec, PayloadFormat::Bytes),

@@ -1,5 +1,5 @@
-//! [`JsonCodec`] with generated frames and messages: frames read back as written, and messages are malformed or not a frame
-//! exactly when serde_json agrees.
+//! [`JsonCodec`] with generated frames and messages: frames round-trip, and the codec agrees with serde_json on which messages
+//! are malformed and which are not frames.
 
 mod common;
 
@@ -94,7 +94,7 @@ proptest! {
     }
 }
 
-/// A message is malformed exactly if it is not JSON, and only objects are frames.
+/// Malformed means: not JSON. Not a frame means: not an object.
 fn agrees_with_serde_json(data: &[u8]) -> Result<(), TestCaseError> {
     let is_json = serde_json::from_slice::<&RawValue>(data).is_ok();
     let result = JsonCodec.decode(Message { kind: MessageKind::Text, data: data.to_vec().into() });
@@ -106,7 +106,7 @@ fn agrees_with_serde_json(data: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// A JSON text with whitespace, escapes, and numbers that no double can represent.
+/// A JSON text with whitespace, escapes, and numbers beyond a double.
 fn json() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
         select(&["null", "true", "false", "1.0", "-0", "\"\\ud800\"", "\"\""][..]).prop_map(str::to_owned),
@@ -130,7 +130,7 @@ fn quoted(text: String) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// A member's name and value, as in the text.
+/// A member's name and value as JSON texts.
 fn member() -> impl Strategy<Value = (String, String)> {
     let names = [
         "\"id\"",
@@ -150,7 +150,7 @@ fn member() -> impl Strategy<Value = (String, String)> {
     (select(names.to_vec()).prop_map(str::to_owned), value)
 }
 
-/// The expected frame for an object of these members, as id, event and payload; `None` if it is not a frame.
+/// The expected result for an object of these members: id, event and payload, or `None` if it is not a frame.
 fn expected(members: &[(String, String)]) -> Option<(String, String, Option<String>)> {
     let find = |name| {
         let of_name = |member: &&(String, String)| {

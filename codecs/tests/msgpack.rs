@@ -1,5 +1,5 @@
-//! [`MsgpackCodec`] with generated frames and messages: frames read back as written, and messages are malformed or not a frame
-//! exactly when rmp_serde agrees.
+//! [`MsgpackCodec`] with generated frames and messages: frames round-trip, and the codec agrees with rmp_serde on which messages
+//! are malformed and which are not frames.
 
 mod common;
 
@@ -102,7 +102,7 @@ proptest! {
     }
 }
 
-/// A message is malformed if it is not MessagePack, or if its id or event is not UTF-8. Only maps are frames.
+/// Malformed means: not MessagePack, or an id or event that is not UTF-8. Not a frame means: no map header.
 fn agrees_with_rmp_serde(data: &[u8]) -> Result<(), TestCaseError> {
     let result = MsgpackCodec.decode(Message::binary(data.to_vec()));
     match &result {
@@ -184,12 +184,12 @@ fn member() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     ];
     let key = prop_oneof![9 => select(keys.to_vec()).prop_map(<[u8]>::to_vec), 1 => value()];
     let string = any::<String>().prop_map(|text| packed(&text));
-    // Strings that are not UTF-8 have a separate test, because an id like that is malformed.
+    // Strings that are not UTF-8 have their own test: as an id they are malformed.
     let other = value().prop_filter("UTF-8", |data| data[..] != b"\xa2\xff\xfe"[..]);
     (key, prop_oneof![3 => string, 1 => other])
 }
 
-/// The expected frame for a map of these members, as id, event and payload; `None` if it is not a frame.
+/// The expected result for a map of these members: id, event and payload, or `None` if it is not a frame.
 fn expected(members: &[(Vec<u8>, Vec<u8>)]) -> Option<(String, String, Option<Payload>)> {
     let find = |name: &str| {
         let mut found = members.iter().filter(|(key, _)| string(key).is_some_and(|key| key == name));
@@ -205,7 +205,7 @@ fn expected(members: &[(Vec<u8>, Vec<u8>)]) -> Option<(String, String, Option<Pa
     Some((text(id)?, text(event)?, payload))
 }
 
-/// The string in `data`. rmp_serde would also accept a `bin`.
+/// `data` as a string, if it is one. rmp_serde would also accept a `bin`.
 fn string(data: &[u8]) -> Option<String> {
     matches!(data[0], 0xa0..=0xbf | 0xd9..=0xdb).then(|| rmp_serde::from_slice(data).ok()).flatten()
 }

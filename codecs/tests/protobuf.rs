@@ -1,5 +1,5 @@
-//! Compares [`ProtobufCodec`] with `frame.proto`: the compiled schema reads the frames that the codec writes, and the codec reads
-//! the frames that the schema writes. Both refuse the same messages.
+//! [`ProtobufCodec`] against `frame.proto`: the schema is compiled, its descriptor and the codec read each other's frames, and
+//! both refuse the same messages.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -19,7 +19,7 @@ use rejoin_core::{Codec, DecodeError, Frame, Message, Payload, PayloadFormat};
 
 use common::config;
 
-/// `rejoin.v1.Frame`, from the file that implementers in other languages use.
+/// `rejoin.v1.Frame`, from the file for implementers in other languages.
 static FRAME: LazyLock<MessageDescriptor> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("proto");
     let files = protox::compile(["rejoin/v1/frame.proto"], [folder]).unwrap();
@@ -77,7 +77,7 @@ proptest! {
         prop_assert_eq!(reflected.unknown_fields().count(), 0);
         let written = by_schema(&id, &event, payload.as_ref().map(|it| (&it.data()[..], number(it.format()))));
         prop_assert_eq!(&message.data, &reflected.encode_to_vec());
-        // Equal bytes: defaults are left out, and fields are in the order of their numbers.
+        // Byte for byte: defaults are omitted, and fields are in the order of their numbers.
         prop_assert_eq!(&message.data, &written.encode_to_vec());
     }
 
@@ -124,7 +124,7 @@ proptest! {
     }
 }
 
-/// The message of these fields, as the schema writes it.
+/// Encodes a message of these fields with the schema only.
 fn by_schema(id: &str, event: &str, payload: Option<(&[u8], i32)>) -> DynamicMessage {
     let mut message = DynamicMessage::new(FRAME.clone());
     message.set_field_by_name("id", Value::String(id.into()));
@@ -136,7 +136,7 @@ fn by_schema(id: &str, event: &str, payload: Option<(&[u8], i32)>) -> DynamicMes
     message
 }
 
-/// The codec reads exactly the messages that the schema reads, except those whose payload does not match its format.
+/// The codec reads what the schema reads, unless the payload does not match its format, and refuses everything else.
 fn agrees_with_schema(data: &[u8]) -> Result<(), TestCaseError> {
     let result = ProtobufCodec.decode(Message::binary(data.to_vec()));
     let Ok(reflected) = DynamicMessage::decode(FRAME.clone(), data) else {
@@ -151,7 +151,7 @@ fn agrees_with_schema(data: &[u8]) -> Result<(), TestCaseError> {
         let payload = match format {
             0 => Ok(Payload::bytes(bytes.clone())),
             1 => str::from_utf8(&bytes).ok().and_then(|text| Payload::json_text(text).ok()).ok_or(1007),
-            // Other tests cover which bytes are MessagePack. Accept either of these two results.
+            // The codec's own tests cover valid MessagePack: here it must either accept or refuse it.
             2 => match &result {
                 Ok(frame) => Ok(frame.payload().unwrap().clone()),
                 Err(_) => Err(1007),
@@ -204,7 +204,7 @@ fn payload() -> impl Strategy<Value = Payload> {
     ]
 }
 
-/// A field, usually a known one with a value of its type, but not always a valid one.
+/// A field, usually one of ours with a value of its type, but not always a valid one.
 fn field() -> impl Strategy<Value = Vec<u8>> {
     let number = prop_oneof![4 => 1..5_u64, 1 => 5..20_u64, 1 => select(&[0, (1 << 29) - 1, 1 << 29][..])];
     prop_oneof![

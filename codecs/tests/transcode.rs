@@ -1,5 +1,5 @@
-//! Compares transcoding between JSON and MessagePack with serde_json and rmp_serde: they agree on every value that both formats
-//! can represent, and on which bytes are valid in a format.
+//! Transcoding between JSON and MessagePack against serde_json and rmp_serde: they agree on every value that both formats have,
+//! and on which inputs are valid.
 
 mod common;
 
@@ -39,9 +39,9 @@ proptest! {
     fn messagepack_transcodes_to_stable_json(msgpack in msgpack()) {
         let json = to_json(&msgpack).unwrap();
         prop_assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{}", json);
-        let translated = to_msgpack(&json).unwrap();
-        prop_assert!(is_msgpack(&translated));
-        prop_assert_eq!(to_json(&translated).unwrap(), json);
+        let image = to_msgpack(&json).unwrap();
+        prop_assert!(is_msgpack(&image));
+        prop_assert_eq!(to_json(&image).unwrap(), json);
     }
 }
 
@@ -83,21 +83,21 @@ proptest! {
     }
 }
 
-/// The payload that a JSON receiver gets for a MessagePack payload.
+/// Transcodes a MessagePack payload for a JSON receiver.
 fn to_json(msgpack: &[u8]) -> Result<String, EncodeError> {
     let payload = Payload::from_parts(PayloadFormat::Msgpack, msgpack.to_vec().into());
     let message = JsonCodec.encode(&Frame::default().with_payload(payload))?;
     let text = str::from_utf8(&message.data).expect("JSON is text");
-    let translated = text.strip_prefix("{\"payload\":").and_then(|rest| rest.strip_suffix('}'));
-    Ok(translated.expect("a payload and nothing else").to_owned())
+    let image = text.strip_prefix("{\"payload\":").and_then(|rest| rest.strip_suffix('}'));
+    Ok(image.expect("the message is only a payload").to_owned())
 }
 
-/// The payload that a MessagePack receiver gets for a JSON payload.
+/// Transcodes a JSON payload for a MessagePack receiver.
 fn to_msgpack(json: &str) -> Result<Vec<u8>, EncodeError> {
     let payload = Payload::from_parts(PayloadFormat::Json, json.to_owned().into());
     let message = MsgpackCodec.encode(&Frame::default().with_payload(payload))?;
-    let translated = message.data.strip_prefix(b"\x81\xa7payload");
-    Ok(translated.expect("a payload and nothing else").to_vec())
+    let image = message.data.strip_prefix(b"\x81\xa7payload");
+    Ok(image.expect("the message is only a payload").to_vec())
 }
 
 /// Whether rmp_serde reads `data` as exactly one value.
@@ -145,7 +145,7 @@ fn tree() -> impl Strategy<Value = Tree> {
     let leaf = prop_oneof![
         Just(Tree::Null),
         any::<bool>().prop_map(Tree::Bool),
-        // Strings of all lengths.
+        // Integers of all lengths.
         (any::<u64>(), 0_u32..64).prop_map(|(value, bits)| Tree::Unsigned(value >> bits)),
         (any::<i64>(), 0_u32..64).prop_map(|(value, bits)| Tree::Signed(value >> bits)),
         any::<f64>().prop_filter("finite", |value| value.is_finite()).prop_map(Tree::Float),
@@ -218,7 +218,7 @@ fn msgpack() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// `marker`, the length in the number of bytes that it requires, and the data.
+/// `marker`, the length in the number of bytes that the marker requires, and the rest.
 fn headed(marker: u8, len: usize, rest: &[u8]) -> Vec<u8> {
     let bytes = (len as u32).to_be_bytes();
     let head: Vec<u8> = match marker {

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_that_must_not_be_sent_are_refused() {
+    fn reserved_close_codes_are_refused() {
         for code in [0, 999, 1004, 1005, 1006, 1015, 2999, 5000] {
             assert_eq!(CloseFrame::new(code, ""), Err(InvalidClose::Code(code)));
         }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn close_errors_name_the_expected_values() {
+    fn errors_say_what_is_expected() {
         assert_eq!(
             InvalidClose::Code(1005).to_string(),
             "invalid close code: 1005 (expected 1000 to 1003, 1007 to 1014, or 3000 to 4999)"

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn control_frames_read_back_as_written() {
+    fn control_frames_round_trip() {
         let mut open = Open::new(Token::parse("abcdefghijklmnopqrstuvwxyz").unwrap(), "id", "room");
         open.lost = Some(LostReason::Identity);
         let gap = Gap::new(3, 9);
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_missing_in_open_have_defaults() {
+    fn missing_limits_in_open_have_defaults() {
         let open = r#"{"session":"abcdefghijklmnopqrstuv","id":"","room":"","resumed":false,"received":0,"window_ms":0,"buffer":8}"#;
         let Ok(Some(Control::Open(open))) = parse("$open", open) else { panic!("it is well-formed") };
         assert_eq!((open.buffer_bytes, open.max_message), (1 << 20, MAX_COUNT));
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_lost_reasons_read_as_unknown() {
+    fn unknown_lost_reason_is_read_as_unknown() {
         let reason: LostReason = serde_json::from_str("\"moved\"").unwrap();
         assert_eq!(reason, LostReason::Unknown);
     }

@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_does_not_show_payloads() {
+    fn debug_output_omits_the_payload() {
         let payload = Payload::json("secret").unwrap();
         assert!(!format!("{payload:?}").contains("secret"));
     }
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_the_position_in_json() {
+    fn json_error_names_its_position() {
         let text = r#"{"who":"a","to":[{"x":1,"at":null},{"x":"one","at":null}]}"#;
         let payload = Payload::json_text(text).unwrap();
         assert_eq!(path_of(payload.decode::<Move>()), "to[1].x");
@@ -333,7 +333,7 @@ mod tests {
 
     #[cfg(feature = "msgpack")]
     #[test]
-    fn an_error_names_the_position_in_messagepack() {
+    fn messagepack_error_names_its_position() {
         let payload =
             Payload::msgpack(&serde_json::json!({"who": "a", "to": [{"x": true, "at": null}]})).unwrap();
         assert_eq!(path_of(payload.decode::<Move>()), "to[0].x");
@@ -362,7 +362,7 @@ mod tests {
 
     #[cfg(feature = "msgpack")]
     #[test]
-    fn bytes_read_back_from_base64_in_messagepack() {
+    fn bytes_are_decoded_from_base64_in_messagepack() {
         assert_eq!(Payload::msgpack("YWJj").unwrap().to_bytes().unwrap(), "abc");
     }
 
@@ -382,7 +382,7 @@ mod tests {
 
     #[cfg(feature = "prost")]
     #[test]
-    fn prost_messages_read_back_from_bytes_and_base64() {
+    fn prost_message_is_decoded_from_bytes_and_base64() {
         let payload = Payload::protobuf(&"hello".to_owned());
         assert_eq!(payload.decode_protobuf::<String>().unwrap(), "hello");
         let json = Payload::json(&base64::prelude::BASE64_STANDARD.encode(payload.data())).unwrap();

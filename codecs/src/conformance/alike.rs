@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_and_maps_are_compared_with_all_members() {
+    fn lists_and_maps_are_compared_completely() {
         assert!(are_same(r#"[1, {"a": [true, null]}]"#, r#"[1.0, {"a": [true, null]}]"#));
         assert!(are_same(r#"{"a": 1, "b": {"c": 2}}"#, r#"{"b": {"c": 2.0}, "a": 1.0}"#));
         for (one, other) in [

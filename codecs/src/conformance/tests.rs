@@ -204,7 +204,7 @@ fn finds_text_that_is_not_utf8() {
 }
 
 #[test]
-fn finds_lost_fields_and_frames() {
+fn finds_lost_values() {
     let without_id = |frame: &Frame| {
         let event = Frame::event_only(frame.event());
         JsonCodec.encode(&match frame.payload() {
@@ -256,7 +256,7 @@ fn as_list_of_bytes(frame: &Frame, format: PayloadFormat) -> Result<Message, Enc
 }
 
 #[test]
-fn finds_a_value_that_changes_on_reencoding() {
+fn finds_values_that_change_when_reencoded() {
     let encode: Encode = |frame| match frame.payload() {
         Some(payload) if payload.data() == "\"/w==\"" => Err(EncodeError::new("again")),
         _ => JsonCodec.encode(frame),

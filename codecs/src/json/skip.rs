@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn strings_are_plain_until_a_quote_or_escape() {
+    fn plain_text_ends_at_quote_or_escape() {
         for byte in 0..=u8::MAX {
             let stops = byte < 0x20 || byte == b'"' || byte == b'\\';
             for plain in [b' ', b'!', b'#', b'[', b']', 0x7f, 0x80, 0xa2, 0xdc, 0xff] {

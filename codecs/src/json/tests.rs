@@ -29,7 +29,7 @@ fn payload_of(frame: &Frame) -> &str {
 
 /// A capacity that is a byte too small costs a reallocation and a copy.
 #[test]
-fn plain_frame_is_encoded_in_exact_capacity() {
+fn capacity_is_exact_without_escapes_and_transcoding() {
     for (id, event) in [("", ""), ("1", ""), ("", "e"), ("id", "event")] {
         let frame = Frame::event_only(event).with_id(id);
         let opaque = |len| frame.clone().with_payload(Payload::bytes(vec![7; len]));
@@ -44,12 +44,12 @@ fn plain_frame_is_encoded_in_exact_capacity() {
 }
 
 #[test]
-fn keeps_the_promises_of_every_codec() {
+fn passes_the_conformance_check() {
     conformance::check(&JsonCodec);
 }
 
 #[test]
-fn leaves_absent_members_out() {
+fn omits_absent_members() {
     let null = Payload::json_text("null").unwrap();
     for (frame, text) in [
         (Frame::default(), "{}"),
@@ -100,7 +100,7 @@ fn writes_opaque_bytes_as_padded_base64() {
 }
 
 #[test]
-fn refuses_invalid_json_as_malformed() {
+fn refuses_what_is_not_json_as_malformed() {
     for text in [
         "",
         " ",
@@ -149,7 +149,7 @@ fn refuses_json_that_is_not_a_frame() {
 }
 
 #[test]
-fn a_wrong_type_hides_no_later_wrong_byte() {
+fn wrong_type_does_not_hide_later_malformed_byte() {
     for text in
         [r#"{"id":1,"event":"#, r#"{"id":"1","id":"2"}}"#, r#"{"event":null,"x":tru}"#, "[1,2", "\"a\" \"b\""]
     {
@@ -158,7 +158,7 @@ fn a_wrong_type_hides_no_later_wrong_byte() {
 }
 
 #[test]
-fn refuses_a_duplicate_member() {
+fn refuses_duplicate_members() {
     assert_not_a_frame(r#"{"id":"1","id":"1"}"#);
     assert_not_a_frame(r#"{"payload":null,"payload":null}"#);
     assert_not_a_frame(r#"{"event":"a","\u0065vent":"b"}"#);
@@ -171,7 +171,7 @@ fn refuses_binary_messages() {
 }
 
 #[test]
-fn depth_costs_no_stack() {
+fn nesting_uses_no_stack() {
     let (open, close) = ("[".repeat(1_000_000), "]".repeat(1_000_000));
     assert_malformed(&open);
     assert_malformed(&"{\"a\":".repeat(1_000_000));
@@ -185,7 +185,7 @@ fn depth_costs_no_stack() {
 }
 
 #[test]
-fn every_message_cut_short_is_malformed() {
+fn truncated_messages_are_malformed() {
     let text = r#"{"id":"m-1","event":"e\n","payload":{"a":[1,null,"ä"]}}"#;
     for cut in (0..text.len()).filter(|&cut| text.is_char_boundary(cut)) {
         assert_malformed(&text[..cut]);
@@ -205,7 +205,7 @@ fn only_big_payloads_share_the_message() {
 }
 
 #[test]
-fn a_message_is_no_bigger_than_its_text() {
+fn messages_have_no_spare_capacity_in_json() {
     for frame in [
         Frame::default(),
         Frame::event_only("event").with_payload(Payload::json(&[1, 2, 3]).unwrap()),
@@ -219,7 +219,7 @@ fn a_message_is_no_bigger_than_its_text() {
 }
 
 #[test]
-fn errors_do_not_show_payloads() {
+fn decode_errors_quote_no_content() {
     for text in [r#"{"id":["secret"]}"#, r#""secret""#, r#"{"event":"secret"#] {
         assert!(!decode(text).unwrap_err().to_string().contains("secret"));
     }

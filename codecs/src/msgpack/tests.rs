@@ -30,12 +30,12 @@ fn msgpack(data: &[u8]) -> Payload {
 }
 
 #[test]
-fn keeps_the_promises_of_every_codec() {
+fn passes_the_conformance_check() {
     conformance::check(&MsgpackCodec);
 }
 
 #[test]
-fn leaves_absent_members_out() {
+fn omits_absent_members() {
     let nil = msgpack(b"\xc0");
     for (frame, data) in [
         (Frame::default(), &b"\x80"[..]),
@@ -62,7 +62,7 @@ fn reads_members_in_any_order_and_ignores_others() {
 }
 
 #[test]
-fn reads_heads_of_any_length() {
+fn reads_headers_of_any_length() {
     for head in [&b"\x83"[..], b"\xde\x00\x03", b"\xdf\x00\x00\x00\x03"] {
         let members =
             b"\xd9\x02id\xda\x00\x011\xdb\x00\x00\x00\x05event\xd9\x01e\xa7payload\xcf\0\0\0\0\0\0\0\x01";
@@ -73,12 +73,12 @@ fn reads_heads_of_any_length() {
 }
 
 #[test]
-fn an_empty_id_is_an_absent_one() {
+fn empty_id_is_absent() {
     assert_eq!(decode(b"\x82\xa2id\xa0\xa5event\xd9\x00").unwrap(), Frame::default());
 }
 
 #[test]
-fn bin_is_opaque_bytes_only_as_whole_payload() {
+fn bin_is_opaque_only_as_whole_payload() {
     for data in [&b"\xc4\x02ab"[..], b"\xc5\0\x02ab", b"\xc6\0\0\0\x02ab"] {
         let frame = decode(&[b"\x81\xa7payload", data].concat()).unwrap();
         assert_eq!(frame.payload(), Some(&Payload::bytes("ab")));
@@ -89,7 +89,7 @@ fn bin_is_opaque_bytes_only_as_whole_payload() {
 }
 
 #[test]
-fn translates_json_payloads() {
+fn transcodes_json_payloads() {
     let frame = Frame::event_only("e").with_payload(Payload::json_text("[1, null]").unwrap());
     assert_eq!(encode(&frame), b"\x82\xa5event\xa1e\xa7payload\x92\x01\xc0");
     for json in ["", "[", "1 2", "nul"] {
@@ -100,7 +100,7 @@ fn translates_json_payloads() {
 
 //= PROTOCOL.md#3-control-frames
 #[test]
-fn control_frames_carry_json_text_in_bin() {
+fn control_frames_carry_json_in_bin() {
     let message = MsgpackCodec.encode_control("$ack", Some("17".into())).unwrap();
     assert_eq!(message, Message::binary(&b"\x82\xa5event\xa4$ack\xa7payload\xc4\x0217"[..]));
     let message = MsgpackCodec.encode_control("$ping", None).unwrap();
@@ -108,7 +108,7 @@ fn control_frames_carry_json_text_in_bin() {
 }
 
 #[test]
-fn refuses_invalid_messagepack_as_malformed() {
+fn refuses_what_is_not_messagepack_as_malformed() {
     for data in [
         &b""[..],
         b"\xc1",
@@ -133,7 +133,7 @@ fn refuses_invalid_messagepack_as_malformed() {
 }
 
 #[test]
-fn refuses_messagepack_that_is_no_frame() {
+fn refuses_messagepack_that_is_not_a_frame() {
     for data in [
         &b"\xc0"[..],
         b"\x90",
@@ -153,7 +153,7 @@ fn refuses_messagepack_that_is_no_frame() {
 }
 
 #[test]
-fn a_wrong_type_hides_no_later_wrong_byte() {
+fn wrong_type_does_not_hide_later_malformed_byte() {
     for data in [
         &b"\x82\xa2id\x01\xa5event"[..],
         b"\x81\xa2id\x01\xc0",
@@ -176,7 +176,7 @@ fn refuses_text_messages() {
 }
 
 #[test]
-fn depth_costs_no_stack() {
+fn nesting_uses_no_stack() {
     let open = vec![0x91; 1_000_000];
     let deep = [&open[..], b"\xc0"].concat();
     assert_malformed(&open);
@@ -189,7 +189,7 @@ fn depth_costs_no_stack() {
 }
 
 #[test]
-fn every_message_cut_short_is_malformed() {
+fn truncated_messages_are_malformed() {
     let frame = Frame::event_only("e").with_id("m-1").with_payload(Payload::msgpack(&[1.5, 2.5]).unwrap());
     let data = encode(&frame);
     for cut in 0..data.len() {
@@ -213,7 +213,7 @@ fn only_big_payloads_share_the_message() {
 }
 
 #[test]
-fn a_message_is_no_bigger_than_its_bytes() {
+fn messages_have_no_spare_capacity_in_messagepack() {
     for frame in [
         Frame::default(),
         Frame::event_only("e".repeat(100)).with_id("id").with_payload(Payload::json(&[1, 2]).unwrap()),
@@ -226,7 +226,7 @@ fn a_message_is_no_bigger_than_its_bytes() {
 }
 
 #[test]
-fn errors_do_not_show_payloads() {
+fn decode_errors_quote_no_content() {
     for data in [&b"\x81\xa2id\x91\xa6secret"[..], b"\xa6secret", b"\x81\xa5event\xa7secret\xff"] {
         assert!(!decode(data).unwrap_err().to_string().contains("secret"));
     }

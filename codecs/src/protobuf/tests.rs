@@ -20,12 +20,12 @@ fn assert_not_a_frame(data: impl AsRef<[u8]>) {
 }
 
 #[test]
-fn keeps_the_promises_of_every_codec() {
+fn passes_the_conformance_check() {
     conformance::check(&ProtobufCodec);
 }
 
 #[test]
-fn leaves_defaults_out_but_not_an_empty_payload() {
+fn omits_defaults_except_an_empty_payload() {
     let json = Payload::json(&1).unwrap();
     let msgpack = Payload::from_parts(PayloadFormat::Msgpack, (&b"\xcd\0\x01"[..]).into());
     for (frame, data) in [
@@ -45,13 +45,13 @@ fn leaves_defaults_out_but_not_an_empty_payload() {
 }
 
 #[test]
-fn takes_the_last_of_duplicate_fields() {
+fn last_duplicate_field_wins() {
     let frame = decode(b"\x20\x02\x1a\x01x\x12\x01a\x0a\x01b\x20\0\x12\x01e\x1a\x01y\x0a\0").unwrap();
     assert_eq!(frame, Frame::event_only("e").with_payload(Payload::bytes("y")));
 }
 
 #[test]
-fn ignores_the_format_of_no_payload() {
+fn ignores_format_without_payload() {
     assert_eq!(decode(b"\x20\x63\x12\x01e").unwrap(), Frame::event_only("e"));
     assert_eq!(decode(b"\x20\x01").unwrap(), Frame::default());
 }
@@ -72,7 +72,7 @@ fn skips_unknown_fields() {
 }
 
 #[test]
-fn depth_costs_no_stack() {
+fn nesting_uses_no_stack() {
     let deep = [b"\x2b".repeat(1_000_000), b"\x2c".repeat(1_000_000)].concat();
     assert_eq!(decode(&deep).unwrap(), Frame::default());
     assert_malformed(&deep[..1_999_999]);
@@ -82,7 +82,7 @@ fn depth_costs_no_stack() {
 }
 
 #[test]
-fn refuses_invalid_protobuf_as_malformed() {
+fn refuses_what_is_not_protobuf_as_malformed() {
     for data in [
         &b"\x0a"[..],
         b"\x0a\x05ab",
@@ -115,7 +115,7 @@ fn refuses_names_that_are_not_utf8_as_malformed() {
 
 //= PROTOCOL.md#R2.11: 1008 for what is well-formed but no frame
 #[test]
-fn refuses_protobuf_that_is_no_frame() {
+fn refuses_protobuf_that_is_not_a_frame() {
     for data in [
         &b"\x08\x01"[..],
         b"\x10\x01",
@@ -133,7 +133,7 @@ fn refuses_protobuf_that_is_no_frame() {
 }
 
 #[test]
-fn says_which_wire_type_is_wrong() {
+fn names_wrong_wire_types() {
     for (data, why) in [
         (&b"\x0c"[..], "group end without a group"),
         (b"\x0b\x14", "group end without a group"),
@@ -146,7 +146,7 @@ fn says_which_wire_type_is_wrong() {
 }
 
 #[test]
-fn a_wrong_type_hides_no_later_wrong_byte() {
+fn wrong_type_does_not_hide_later_malformed_byte() {
     assert_malformed(b"\x08\x01\x0a");
     assert_malformed(b"\x18\x01\x12\x01\xff");
 }
@@ -156,7 +156,7 @@ fn with_format(format: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_json_payload_is_exactly_one_json_text() {
+fn json_payload_must_be_one_json_text() {
     let frame = decode(with_format(1, b" \n[1.0, 2]\t")).unwrap();
     assert_eq!(frame.payload().unwrap(), &Payload::json_text("[1.0, 2]").unwrap());
     for payload in [&b""[..], b" ", b"{", b"1 2", b"\xef\xbb\xbf1", b"\"\xff\"", b"nul"] {
@@ -165,7 +165,7 @@ fn a_json_payload_is_exactly_one_json_text() {
 }
 
 #[test]
-fn a_messagepack_payload_is_exactly_one_value() {
+fn messagepack_payload_must_be_one_value() {
     let frame = decode(with_format(2, b"\xcd\0\x01")).unwrap();
     assert_eq!(frame.payload().unwrap().format(), PayloadFormat::Msgpack);
     assert_eq!(frame.payload().unwrap().data(), &b"\xcd\0\x01"[..]);
@@ -175,13 +175,13 @@ fn a_messagepack_payload_is_exactly_one_value() {
 }
 
 #[test]
-fn a_messagepack_bin_is_bytes() {
+fn messagepack_bin_is_opaque_bytes() {
     let frame = decode(with_format(2, b"\xc4\x02\0\xff")).unwrap();
     assert_eq!(frame.payload().unwrap(), &Payload::bytes(&b"\0\xff"[..]));
 }
 
 #[test]
-fn truncated_messages_are_refused_or_other_frames() {
+fn truncated_messages_never_decode_to_the_original() {
     let frame = Frame::event_only("e\n").with_id("m-1").with_payload(Payload::json(&["ä"]).unwrap());
     let data = ProtobufCodec.encode(&frame).unwrap().data;
     for cut in 0..data.len() {
@@ -210,7 +210,7 @@ fn only_big_payloads_share_the_message() {
 }
 
 #[test]
-fn a_message_is_no_bigger_than_its_fields() {
+fn messages_have_no_spare_capacity_in_protobuf() {
     for len in [0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152] {
         for frame in [
             Frame::event_only("e".repeat(len)),
@@ -224,7 +224,7 @@ fn a_message_is_no_bigger_than_its_fields() {
 }
 
 #[test]
-fn errors_do_not_show_payloads() {
+fn decode_errors_quote_no_content() {
     for data in [&b"\x0a\x07secret\xff"[..], b"\x1a\x06secret\x20\x01", b"\x1a\x06secret\x20\x63"] {
         assert!(!decode(data).unwrap_err().to_string().contains("secret"));
     }

@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_payload_is_one_messagepack_value_or_bin() {
+    fn accepts_one_messagepack_value() {
         let data = Bytes::from_static(b"\x92\x01\xc4\x01x");
         let payload = msgpack_payload(&data).unwrap();
         assert_eq!((payload.format(), payload.data()), (PayloadFormat::Msgpack, &data));
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn json_payload_excludes_surrounding_whitespace() {
+    fn accepts_one_json_text_and_trims_it() {
         let data = Bytes::from_static(b" \t[1.0, 1e999,\"\\ud800\"]\r\n");
         let payload = json_payload(&data).unwrap();
         assert_eq!(payload.format(), PayloadFormat::Json);

@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_first_byte_is_token_truncated_or_reserved() {
+    fn every_first_byte_is_classified() {
         for marker in 0..=u8::MAX {
             let mut data = [0; 20];
             data[0] = marker;

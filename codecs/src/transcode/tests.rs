@@ -22,7 +22,7 @@ fn float(value: f64) -> Vec<u8> {
 }
 
 #[test]
-fn json_is_translated_to_this_messagepack() {
+fn json_transcodes_to_messagepack() {
     for (text, expected) in [
         ("null", &b"\xc0"[..]),
         ("false", b"\xc2"),
@@ -85,7 +85,7 @@ fn json_is_translated_to_this_messagepack() {
 }
 
 #[test]
-fn messagepack_is_translated_to_this_json() {
+fn messagepack_transcodes_to_json() {
     for (data, expected) in [
         (&b"\xc0"[..], "null"),
         (b"\xc2", "false"),
@@ -217,7 +217,7 @@ fn lengths_of_each_width_are_read() {
 
 /// Wide arrays and maps before, after and inside wide and narrow ones.
 #[test]
-fn heads_are_widened_at_any_depth() {
+fn headers_are_widened_at_any_depth() {
     let narrow = "[1,2]".to_owned();
     let wide = format!("[{}]", vec!["3"; 20].join(","));
     let members: Vec<_> = ('a'..='q').map(|name| format!("\"{name}\":{wide}")).collect();
@@ -249,7 +249,7 @@ fn values_beyond_the_depth_limit_are_refused() {
 }
 
 #[test]
-fn extensions_count_as_deep_as_their_json() {
+fn extension_counts_as_one_level() {
     let nested = |depth: usize| [vec![0x91; depth], b"\xd4\x05a".to_vec()].concat();
     let text = json(&nested(127));
     let back = [vec![0x91; 127], b"\x82\xa3ext\x05\xa4data\xa4YQ==".to_vec()].concat();
@@ -282,7 +282,7 @@ fn keys_nest_at_most_four_levels() {
 }
 
 #[test]
-fn invalid_json_is_not_translated() {
+fn invalid_json_is_refused() {
     for text in [
         "",
         " ",
@@ -352,7 +352,7 @@ fn invalid_json_is_not_translated() {
 }
 
 #[test]
-fn invalid_messagepack_is_not_translated() {
+fn invalid_messagepack_is_refused() {
     for data in [
         &b""[..],
         b"\xc1",

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn timestamps_match_known_dates() {
+    fn known_timestamps_are_formatted_correctly() {
         for (seconds, expected) in [
             (0, "1970-01-01T00:00:00Z"),
             (-1, "1969-12-31T23:59:59Z"),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn fractions_have_0_3_6_or_9_digits() {
+    fn fractions_have_only_needed_digits() {
         for (nanoseconds, expected) in [
             (0, Some("1970-01-01T00:00:00Z")),
             (120_000_000, Some("1970-01-01T00:00:00.120Z")),

@@ -27,7 +27,7 @@ fn error_names_event_and_id() {
 }
 
 #[test]
-fn decode_errors_name_the_position_in_the_payload() {
+fn decode_failure_names_position() {
     let frame = || Frame::new("n", &["1", "x"]).unwrap();
     let taken = router().on("n", |_: Decoded<(String, u8)>| async {});
     let own = router().on("n", |frame: Frame| async move { frame.decode::<(String, u8)>().map(drop) });
@@ -46,7 +46,7 @@ async fn panics() {
 }
 
 #[test]
-fn each_failure_is_reported_as_its_kind() {
+fn each_failure_reaches_on_error() {
     let (open, closed) = (Fake::default(), Fake::closed());
     let router = || {
         router()

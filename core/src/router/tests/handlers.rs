@@ -5,7 +5,7 @@ use crate::Payload;
 use crate::router::{Context, Decoded, EventName, Extension, Failure, FrameId, FromContext};
 
 #[test]
-fn only_the_handler_of_its_event_runs() {
+fn frame_reaches_only_its_events_handler() {
     let router = noting()
         .on("a", |peer: Fake| async move { peer.note("a") })
         .on("a.b", |peer: Fake| async move { peer.note("a.b") })
@@ -19,7 +19,7 @@ fn only_the_handler_of_its_event_runs() {
 }
 
 #[test]
-fn the_fallback_takes_events_without_a_handler() {
+fn fallback_handles_other_events() {
     let router = router()
         .on("a", |peer: Fake| async move { peer.note("a") })
         .fallback(
@@ -42,7 +42,7 @@ async fn everything(
 }
 
 #[test]
-fn handlers_take_up_to_six_parameters() {
+fn handlers_take_up_to_six_arguments() {
     let router = noting()
         .layer(|mut context: Context<Fake>, next: crate::router::Next<Fake>| async move {
             context.insert("word");
@@ -57,7 +57,7 @@ fn handlers_take_up_to_six_parameters() {
 }
 
 #[test]
-fn optional_parameters_may_be_absent_but_not_wrong() {
+fn optional_argument_is_none_only_if_missing() {
     async fn number(number: Option<Decoded<u8>>, word: Option<Extension<String>>, peer: Fake) {
         peer.note(format!("{:?} {word:?}", number.map(|Decoded(number)| number)));
     }
@@ -69,7 +69,7 @@ fn optional_parameters_may_be_absent_but_not_wrong() {
 }
 
 #[test]
-fn a_result_parameter_receives_the_failure() {
+fn result_argument_receives_the_failure() {
     async fn number(number: Result<Decoded<u8>, Failure>, peer: Fake) {
         peer.note(if number.is_ok() { "number" } else { "none" });
     }
@@ -92,7 +92,7 @@ impl<C: Peer> FromContext<C> for Shout {
 }
 
 #[test]
-fn applications_add_extractors() {
+fn applications_can_add_extractors() {
     let router =
         noting().on("s", |peer: Fake, Shout(text): Shout| async move { peer.note(text) }).build().unwrap();
     let frames = ["hey", ""].map(|text| Frame::new("s", text).unwrap());
@@ -116,7 +116,7 @@ fn handlers_take_prost_messages() {
 
 #[cfg(feature = "msgpack")]
 #[test]
-fn payloads_of_every_format_are_decoded() {
+fn payloads_are_decoded_in_any_format() {
     let router = noting()
         .on("n", |peer: Fake, Decoded(n): Decoded<u8>| async move { peer.note(n.to_string()) })
         .build()
@@ -126,7 +126,7 @@ fn payloads_of_every_format_are_decoded() {
 }
 
 #[test]
-fn return_values_of_handlers_are_replies() {
+fn handlers_return_the_reply() {
     let router = noting()
         .on("nothing", || async {})
         .on("frame", || async { event("frame") })
@@ -145,7 +145,7 @@ fn return_values_of_handlers_are_replies() {
 }
 
 #[test]
-fn replies_default_to_the_id_of_the_request() {
+fn reply_without_id_gets_the_requests_id() {
     let router = router()
         .on("plain", || async { event("reply").with_payload(Payload::bytes("x")) })
         .on("own", || async { event("reply").with_id("own") })

@@ -18,7 +18,7 @@ impl Layer<Fake> for Named {
 }
 
 #[test]
-fn the_first_layer_is_outermost_in_any_order() {
+fn first_layer_is_the_outermost() {
     let router = router()
         .layer(Named("a"))
         .on("x", |peer: Fake| async move { peer.note("x") })
@@ -29,7 +29,7 @@ fn the_first_layer_is_outermost_in_any_order() {
 }
 
 #[test]
-fn layers_wrap_the_fallback_and_unhandled_frames() {
+fn layers_wrap_fallback_and_missing_handlers() {
     let builder = || noting().layer(Named("a"));
     let with = builder().fallback(|peer: Fake| async move { peer.note("fallback") }).build().unwrap();
     assert_eq!(handle(&with, [event("x")]).0, ["a in", "fallback", "a out ok"]);
@@ -39,7 +39,7 @@ fn layers_wrap_the_fallback_and_unhandled_frames() {
 }
 
 #[test]
-fn a_layer_may_stop_the_chain() {
+fn layer_can_stop_the_chain() {
     async fn gate(context: Context<Fake>, next: Next<Fake>) -> Result<(), Failure> {
         match context.frame().id() {
             "refused" => Err("not today".into()),
@@ -68,7 +68,7 @@ fn a_layer_may_stop_the_chain() {
 }
 
 #[test]
-fn a_layer_may_replace_a_failure() {
+fn layer_can_recover_from_a_failure() {
     async fn lenient(context: Context<Fake>, next: Next<Fake>) -> Result<(), Failure> {
         let peer = context.peer().clone();
         match next.run(context).await {
@@ -84,7 +84,7 @@ fn a_layer_may_replace_a_failure() {
 }
 
 #[test]
-fn a_changed_frame_affects_routing_but_not_errors() {
+fn layer_changes_frame_but_not_error_report() {
     async fn rename(mut context: Context<Fake>, next: Next<Fake>) -> Result<(), Failure> {
         if let Some(event) = context.frame().event().strip_prefix("v1.").map(str::to_owned) {
             *context.frame_mut() = Frame::new(event, "changed")?.with_id("new");
@@ -98,7 +98,7 @@ fn a_changed_frame_affects_routing_but_not_errors() {
 }
 
 #[test]
-fn layers_pass_one_value_per_type_to_handlers() {
+fn layer_can_insert_handler_arguments() {
     #[derive(Clone)]
     struct User(&'static str);
     let router = noting()
@@ -167,7 +167,7 @@ fn catch_panic_turns_panics_into_errors() {
 }
 
 #[test]
-fn debug_output_of_a_context_hides_values() {
+fn context_debug_output_omits_values() {
     let router = noting()
         .layer(async |mut context: Context<Fake>, next: Next<Fake>| {
             context.insert("secret");

@@ -56,7 +56,7 @@ fn logged(router: RouterBuilder<Fake>, frames: impl IntoIterator<Item = Frame>) 
 }
 
 #[test]
-fn errors_are_logged_with_event_id_and_reason() {
+fn error_is_logged_with_event_id_and_reason() {
     let router = router().on("x", || async { Err::<(), _>("no such room") });
     assert_eq!(
         logged(router, [event("x").with_id("q1"), event("y")]),
@@ -105,7 +105,7 @@ fn payloads_are_never_logged() {
 }
 
 #[test]
-fn errors_without_payload_quotes_are_logged_in_full() {
+fn failures_without_payload_are_logged_in_full() {
     async fn gate(context: Context<Fake>, next: Next<Fake>) -> Result<(), Failure> {
         match context.frame().event() {
             "refused" => Err("not today".into()),
@@ -133,7 +133,7 @@ fn errors_without_payload_quotes_are_logged_in_full() {
 }
 
 #[test]
-fn hostile_names_cannot_flood_or_forge_the_log() {
+fn odd_event_names_cannot_flood_or_forge_logs() {
     let log = logged(router(), [event(&"ä".repeat(65)), event("a\nb"), event(&"b".repeat(64))]);
     assert_eq!(log.lines().count(), 3, "{log}");
     assert!(log.contains(&format!("event=\"{}\" ", "b".repeat(64))), "{log}");

@@ -106,7 +106,7 @@ async fn pause() {
 }
 
 #[test]
-fn refuses_and_names_a_duplicate_event() {
+fn refuses_two_handlers_for_an_event() {
     let built = router().on("a", || async {}).on("b", || async {}).on("b", |_: Fake| async {}).build();
     assert_eq!(built.unwrap_err().to_string(), r#"event "b" has two handlers"#);
 }
@@ -119,7 +119,7 @@ fn names_the_first_of_several_duplicate_events() {
 }
 
 #[test]
-fn the_last_fallback_and_on_error_win() {
+fn last_fallback_and_on_error_win() {
     let router = router()
         .fallback(|peer: Fake| async move { peer.note("first fallback") })
         .fallback(|peer: Fake| async move {
@@ -134,7 +134,7 @@ fn the_last_fallback_and_on_error_win() {
 }
 
 #[test]
-fn debug_output_lists_the_parts_of_a_router() {
+fn debug_output_lists_routes_and_layers() {
     let empty = "Routes { events: [], fallback: false, layers: 0, on_error: false }";
     assert_eq!(format!("{:?}", router().build().unwrap()), format!("Router({empty})"));
     assert_eq!(format!("{:?}", router()), format!("RouterBuilder {{ routes: {empty}, mistake: None }}"));
@@ -144,7 +144,7 @@ fn debug_output_lists_the_parts_of_a_router() {
 }
 
 #[test]
-fn routers_and_their_futures_are_send_and_sync() {
+fn router_is_sync_and_its_futures_are_send() {
     fn send<T: Send>(value: T) -> T {
         value
     }
