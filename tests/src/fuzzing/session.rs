@@ -351,8 +351,8 @@ impl World {
         }
         self.session.handle_written(epoch, usize::MAX, 2000, None, self.now);
         if self.session.attachment_state(epoch) == AttachmentState::Attached {
-            assert!(self.asked != Some(epoch) || self.closes, "who asks is answered");
-            assert!(self.session.wants_read(), "nobody else would wake it");
+            assert!(self.asked != Some(epoch) || self.closes, "a request is answered");
+            assert!(self.session.wants_read(), "no other task would wake it");
         }
     }
 
@@ -382,7 +382,7 @@ impl World {
         assert_ne!(
             self.session.attachment_state(epoch),
             AttachmentState::Attached,
-            "it has said that it goes"
+            "it has announced its close"
         );
     }
 
