@@ -1,4 +1,4 @@
-//! Ends of sessions: windows, evictions, kicks, shutdown, and those that wait for them.
+//! Ends of sessions: windows, evictions, kicks, shutdown, and callers that wait for them.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::client::{Client, arrive};
 use super::{WINDOW, World, kick};
 use crate::accept::upgrade::Offer;
 
-/// A caller waits for the end of a session, or has not begun to.
+/// A caller waits for the end of a session, or is just about to.
 #[test]
 fn closed_returns_when_the_session_ends() {
     explore(|time| {
@@ -32,9 +32,9 @@ fn closed_returns_when_the_session_ends() {
     });
 }
 
-/// A window passes while the client comes back.
+/// A window expires while the client returns.
 #[test]
-fn session_is_resumed_or_ends_with_its_window() {
+fn session_resumes_or_its_window_expires() {
     explore(|time| {
         let world = World::new(time);
         let (mut client, connection) = Client::session(world.shared(), "ada");
@@ -54,7 +54,7 @@ fn session_is_resumed_or_ends_with_its_window() {
         let is_open = client.read();
         if connection.is_gone() {
             assert_eq!(world.ends(), [("ada".to_owned(), CloseReason::WindowExpired)]);
-            // It has a fresh session, unless its socket was promised the old one.
+            // The client has a fresh session, unless its socket was promised the old one.
             assert_eq!(world.shared().registry.by_id("ada").is_some(), client.closed.is_none());
         } else {
             assert!(connection.is_attached() && is_open && world.ends().is_empty());
@@ -65,9 +65,9 @@ fn session_is_resumed_or_ends_with_its_window() {
     });
 }
 
-/// The last one leaves the expiry queue, whose task ends, while another one enters.
+/// The last session leaves the expiry queue, whose task ends, while another one enters.
 #[test]
-fn window_of_a_session_that_enters_an_empty_queue_ends() {
+fn window_expires_after_entering_an_empty_queue() {
     explore(|time| {
         let world = World::new(time);
         let mut ada = Client::plain(world.shared(), "ada").0;
@@ -96,7 +96,7 @@ fn window_of_a_session_that_enters_an_empty_queue_ends() {
 
 /// A session is closed, and loses its socket at the same time.
 #[test]
-fn closed_session_ends_once_whatever_its_socket_does() {
+fn closed_session_ends_exactly_once() {
     explore(|time| {
         let world = World::new(time);
         let (mut client, connection) = Client::plain(world.shared(), "ada");
@@ -121,9 +121,9 @@ fn closed_session_ends_once_whatever_its_socket_does() {
     });
 }
 
-/// A socket and its session come while the server shuts down.
+/// A socket and its session arrive while the server shuts down.
 #[test]
-fn shutdown_leaves_no_session_that_comes_late() {
+fn shutdown_ends_late_sessions() {
     explore(|time| {
         let world = World::new(time);
         let mut ada = Client::plain(world.shared(), "ada").0;
@@ -144,9 +144,9 @@ fn shutdown_leaves_no_session_that_comes_late() {
     });
 }
 
-/// Everything is to end where it stands while a session goes to rest.
+/// An abort ends everything while a session hibernates.
 #[test]
-fn abort_reaches_a_session_that_goes_to_rest() {
+fn abort_reaches_a_hibernating_session() {
     explore(|time| {
         let world = World::new(time);
         let (mut client, connection) = Client::plain(world.shared(), "ada");

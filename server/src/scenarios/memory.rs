@@ -1,4 +1,4 @@
-//! The bound on the memory of all sessions: refusals, evictions, and senders that wait.
+//! The memory limit of all sessions: refusals, evictions, and waiting senders.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use super::client::Client;
 use super::{World, frame, joined, kick, send};
 use crate::accept::upgrade::Offer;
 
-/// A frame of this many bytes, and some around it.
+/// A frame of slightly more than this many bytes.
 fn big(size: usize) -> String {
     "x".repeat(size)
 }
 
-/// What frees the bytes that a sender waits for: each has its own way to the notification.
+/// The event that frees the bytes that a sender waits for: each notifies it in its own way.
 #[derive(Debug, Clone, Copy)]
 enum Frees {
     Kick,
@@ -30,7 +30,7 @@ fn refused_sender_goes_on(frees: Frees) {
         let (mut ada, keeps) = Client::session(world.shared(), "ada");
         let (mut bob, wants) = Client::session(world.shared(), "bob");
         idle();
-        // Kept until it is acknowledged.
+        // Retained until it is acknowledged.
         send(&keeps, &[&big(1500)]);
         idle();
         ada.read();
@@ -54,23 +54,23 @@ fn refused_sender_goes_on(frees: Frees) {
 }
 
 #[test]
-fn refused_sender_goes_on_when_a_session_ends() {
+fn refused_sender_continues_when_a_session_ends() {
     refused_sender_goes_on(Frees::Kick);
 }
 
 #[test]
-fn refused_sender_goes_on_when_a_frame_is_acknowledged() {
+fn refused_sender_continues_when_a_frame_is_acknowledged() {
     refused_sender_goes_on(Frees::Acknowledgement);
 }
 
 #[test]
-fn refused_sender_goes_on_when_a_session_can_be_evicted() {
+fn refused_sender_continues_when_a_session_becomes_evictable() {
     refused_sender_goes_on(Frees::Suspension);
 }
 
-/// The session that enters the queue is evicted before it counts there.
+/// A session that enters the queue is evicted before it counts there.
 #[test]
-fn session_that_is_evicted_while_it_enters_counts_once() {
+fn session_evicted_while_entering_counts_once() {
     explore(|time| {
         let world = World::with(time, |builder| builder.max_retained_bytes(1000));
         let (mut ada, keeps) = Client::session(world.shared(), "ada");
@@ -84,7 +84,7 @@ fn session_that_is_evicted_while_it_enters_counts_once() {
             (0..20).any(|_| {
                 give_way();
                 let sent = connection.send(&frame(big(600)));
-                // Both messages at most, and what a session counts for.
+                // At most both messages, plus the cost of a session.
                 let used = server.shared().suspended.budget().used();
                 assert!(used <= 2000, "{used} bytes are in use");
                 sent.is_ok()
@@ -102,7 +102,7 @@ fn session_that_is_evicted_while_it_enters_counts_once() {
     });
 }
 
-/// A session is evicted while its client comes back.
+/// A session is evicted while its client returns.
 #[test]
 fn session_is_resumed_or_evicted() {
     explore(|time| {
@@ -122,7 +122,7 @@ fn session_is_resumed_or_evicted() {
         idle();
         let is_open = ada.read();
         bob.read();
-        // The cost of a session that has its socket may count a moment longer.
+        // The cost of a session with a socket may count for a moment longer.
         let is_refused = sent == Err(SendError::Full) && !connection.is_gone();
         assert!(is_refused || sent == Ok(()), "{sent:?}");
         assert_eq!(bob.received.len(), usize::from(sent.is_ok()));
@@ -141,7 +141,7 @@ fn session_is_resumed_or_evicted() {
 
 /// The buffer of a session is full, and its socket too.
 #[test]
-fn sender_goes_on_when_a_full_socket_is_read() {
+fn sender_continues_when_a_full_socket_is_read() {
     explore(|time| {
         let world = World::with(time, |builder| builder.send_buffer(1));
         let (mut ada, connection) =
@@ -170,9 +170,9 @@ fn sender_goes_on_when_a_full_socket_is_read() {
     });
 }
 
-/// A sender waits for capacity in the buffer of a session that rests and is woken.
+/// A sender waits for space in the buffer of a session that hibernates and wakes.
 #[test]
-fn sender_goes_on_when_a_resting_session_is_resumed() {
+fn sender_continues_when_a_hibernated_session_resumes() {
     explore(|time| {
         let world =
             World::with(time, |builder| builder.send_buffer(1).write_timeout(Duration::from_secs(30)));

@@ -1,5 +1,5 @@
-//! Scenarios of the model ([`rejoin_core::drive::model`]): servers with two or three sessions whose sockets come and go while frames
-//! are sent. `scripts/model.sh` runs them.
+//! Scenarios of the model ([`rejoin_core::drive::model`]): servers with two or three sessions whose sockets are lost and replaced
+//! while frames are sent. `scripts/model.sh` runs them.
 
 mod client;
 mod ends;
@@ -21,7 +21,7 @@ use crate::connection::Connection;
 use crate::inner::ServerInner;
 use crate::{Builder, ConnectRequest, Identity, Reject, Server};
 
-/// A server, and what its application has seen.
+/// A server, and its recorded callbacks.
 struct World<'a> {
     time: &'a Time,
     server: Server,
@@ -30,7 +30,7 @@ struct World<'a> {
 
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// No client of a scenario answers a ping, and no scenario takes that long.
+/// Longer than any scenario takes: its clients answer no pings.
 const HEARTBEAT: [Duration; 2] = [Duration::from_secs(540), Duration::from_secs(600)];
 
 impl<'a> World<'a> {
@@ -42,7 +42,7 @@ impl<'a> World<'a> {
         Self::inside(time, Some(time.handle()), adjust)
     }
 
-    /// With this runtime as the server's own.
+    /// Creates a world with this runtime as the server's own.
     fn inside(time: &'a Time, runtime: Option<&Handle>, adjust: impl FnOnce(Builder) -> Builder) -> Self {
         let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
         let ends = Arc::<Mutex<Vec<_>>>::default();
@@ -63,17 +63,17 @@ impl<'a> World<'a> {
         self.server.shared()
     }
 
-    /// Runs this in a task.
+    /// Spawns a task.
     fn task<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> Joined<T> {
         spawn_on(task, self.time.handle())
     }
 
-    /// The ends of sessions that the application was told of.
+    /// The recorded calls of `on_disconnect`.
     fn ends(&self) -> Vec<(String, CloseReason)> {
         self.ends.lock().unwrap().clone()
     }
 
-    /// Shuts the server down, and checks that it keeps nothing.
+    /// Shuts the server down, and checks that it retains nothing.
     fn finish(self) {
         let server = self.server.clone();
         let shutdown = async move { server.shutdown(Duration::from_secs(20)).await };
@@ -98,18 +98,18 @@ fn frame(event: impl Into<String>) -> Frame {
     Frame::event_only(event.into())
 }
 
-/// [`Server::kick`], which waits for nothing.
+/// Calls [`Server::kick`], which never waits.
 fn kick(server: &Server, id: &str) {
     let kicked = pin!(server.kick(id)).poll(&mut Context::from_waker(Waker::noop()));
     assert!(kicked.is_ready());
 }
 
-/// Queues these for all in the room, one after the other. Returns for how many in all.
+/// Broadcasts these events one after the other. Returns the sum of the receivers.
 fn broadcast(server: &Server, events: &[&str]) -> usize {
     events.iter().map(|event| server.broadcast("room", &frame(*event)).unwrap()).sum()
 }
 
-/// What a task that is over has returned.
+/// The result of a finished task.
 fn joined<T>(task: Joined<T>) -> T {
     assert!(task.is_over(), "it waits for something that has come: {:?}", live());
     match pin!(task).poll(&mut Context::from_waker(Waker::noop())) {
@@ -118,7 +118,7 @@ fn joined<T>(task: Joined<T>) -> T {
     }
 }
 
-/// Sends these, one after the other.
+/// Sends these events one after the other.
 fn send(connection: &Connection, events: &[&str]) {
     for event in events {
         connection.send(&frame(*event)).unwrap();

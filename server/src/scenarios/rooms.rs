@@ -1,4 +1,4 @@
-//! Broadcasts, while members come, go, rest and close.
+//! Broadcasts while members join, leave, hibernate and close.
 
 use rejoin_core::Overflow;
 use rejoin_core::drive::model::{explore, idle, thread};
@@ -7,9 +7,9 @@ use super::client::{Client, arrive};
 use super::{World, broadcast, frame, kick, send};
 use crate::accept::upgrade::Offer;
 
-/// The fan-out ends, goes round again, and writes beside a broadcast.
+/// The fan-out ends, starts another round, and writes concurrently with a broadcast.
 #[test]
-fn room_has_one_order_for_broadcasts_of_two_threads() {
+fn broadcasts_of_two_threads_have_one_order() {
     explore(|time| {
         let world = World::new(time);
         let mut clients = ["ada", "bob", "cyd"].map(|id| Client::plain(world.shared(), id).0);
@@ -34,9 +34,9 @@ fn room_has_one_order_for_broadcasts_of_two_threads() {
     });
 }
 
-/// A broadcast writes to a chunk itself while the fan-out is at it.
+/// A broadcast writes to a chunk itself while the fan-out writes to it.
 #[test]
-fn members_of_a_chunk_that_lags_lose_nothing() {
+fn members_of_a_lagging_chunk_lose_nothing() {
     explore(|time| {
         let world = World::with(time, |builder| builder.send_buffer(8));
         let mut clients = ["ada", "bob"].map(|id| Client::plain(world.shared(), id).0);
@@ -57,9 +57,9 @@ fn members_of_a_chunk_that_lags_lose_nothing() {
     });
 }
 
-/// A member loses its socket, rests, and gets another one while the room goes on.
+/// A member loses its socket, hibernates, and gets another socket while broadcasts continue.
 #[test]
-fn resting_member_of_a_room_gets_what_it_missed() {
+fn hibernated_member_gets_missed_broadcasts() {
     explore(|time| {
         let world = World::new(time);
         let (mut ada, connection) = Client::session(world.shared(), "ada");
@@ -92,9 +92,9 @@ fn resting_member_of_a_room_gets_what_it_missed() {
     });
 }
 
-/// Who leaves has its place taken by the last member, which changes its log.
+/// When a member leaves, the last member takes its slot, and changes its log.
 #[test]
-fn members_that_stay_miss_nothing_while_others_come_and_go() {
+fn members_miss_nothing_while_others_join_and_leave() {
     explore(|time| {
         let world = World::new(time);
         let [mut ada, mut bob, mut cyd] = ["ada", "bob", "cyd"].map(|id| Client::plain(world.shared(), id).0);
@@ -115,7 +115,7 @@ fn members_that_stay_miss_nothing_while_others_come_and_go() {
         let all = ["1", "2", "3"].map(String::from);
         assert_eq!((&*bob.received, &*cyd.received), (&all[..], &all[..]));
         assert!(all.ends_with(&dan.received), "{:?}", dan.received);
-        // A kick discards what it finds.
+        // A kick discards queued frames.
         assert!(all.starts_with(&ada.received), "{:?}", ada.received);
         assert!((6..=9 + 3).contains(&queued) && queued >= 6 + dan.received.len() + ada.received.len());
         [ada, bob, cyd, dan].iter_mut().for_each(Client::leave);
@@ -125,7 +125,7 @@ fn members_that_stay_miss_nothing_while_others_come_and_go() {
     });
 }
 
-/// A connection that closes gets what was queued for it, and nothing is queued for it afterwards.
+/// A closing connection gets the frames that were queued for it, and none is queued for it afterwards.
 #[test]
 fn closing_member_gets_each_broadcast_that_counted_it() {
     explore(|time| {
@@ -149,9 +149,9 @@ fn closing_member_gets_each_broadcast_that_counted_it() {
     });
 }
 
-/// Frames that each member is asked about stand in one order with those of the log.
+/// Frames that are offered to each member are in one order with those in the log.
 #[test]
-fn broadcasts_of_two_policies_reach_all_in_one_order() {
+fn broadcasts_of_two_policies_have_one_order() {
     explore(|time| {
         let world = World::new(time);
         let (mut ada, connection) = Client::plain(world.shared(), "ada");
@@ -182,9 +182,9 @@ fn broadcasts_of_two_policies_reach_all_in_one_order() {
     });
 }
 
-/// The session's own task writes the rest to a full socket, also when the fan-out has found it full.
+/// The session's own task continues to write to a full socket, also when the fan-out has found it full.
 #[test]
-fn full_socket_is_written_on_when_it_is_read() {
+fn full_socket_is_written_again_when_read() {
     explore(|time| {
         let world = World::new(time);
         let (mut ada, _) = Client::open(world.shared(), "ada", Offer::Plain { subprotocol: None }, 24);
@@ -208,9 +208,9 @@ fn full_socket_is_written_on_when_it_is_read() {
     });
 }
 
-/// The last member leaves, and the room with it, while another one comes.
+/// The last member leaves, and the room ends, while another one joins.
 #[test]
-fn member_that_joins_a_room_that_ends_is_in_one() {
+fn member_joining_an_ending_room_gets_a_room() {
     explore(|time| {
         let world = World::new(time);
         let mut ada = Client::plain(world.shared(), "ada").0;

@@ -1,4 +1,4 @@
-//! Runtimes end while the server goes on in another one.
+//! Runtimes end while the server continues in another one.
 
 use rejoin_core::drive::model::{Time, end_runtime, enter_runtime, explore, idle, thread};
 
@@ -7,7 +7,7 @@ use super::{World, broadcast};
 
 /// The server's first runtime ends in the middle of a fan-out.
 #[test]
-fn fan_out_goes_on_in_the_next_runtime() {
+fn fan_out_continues_in_the_next_runtime() {
     explore(|time| {
         let (world, first) = in_the_second(time);
         let clients = ["ada", "bob", "cyd"].map(|id| Client::plain(world.shared(), id).0);

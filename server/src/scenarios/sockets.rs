@@ -1,4 +1,4 @@
-//! A socket comes, another one is lost, the session rests and is woken.
+//! Sockets arrive and are lost while the session hibernates and wakes.
 
 use rejoin_core::drive::model::{explore, idle, thread};
 
@@ -7,9 +7,9 @@ use rejoin_core::CloseReason;
 use super::client::Client;
 use super::{World, kick, send};
 
-/// The task goes to rest while a socket arrives: whichever comes second sees the other.
+/// The session hibernates while a socket arrives: whichever comes second sees the other.
 #[test]
-fn arriving_socket_gets_everything_that_a_lost_one_did_not() {
+fn arriving_socket_gets_frames_the_lost_one_missed() {
     explore(|time| {
         let world = World::new(time);
         let (mut client, connection) = Client::session(world.shared(), "ada");
@@ -38,9 +38,9 @@ fn arriving_socket_gets_everything_that_a_lost_one_did_not() {
     });
 }
 
-/// The session ends for good while a socket arrives for it: nobody would serve a socket that is left over.
+/// The session ends for good while a socket arrives for it: without a task, that socket would stay open forever.
 #[test]
-fn socket_that_arrives_at_the_end_is_closed() {
+fn socket_arriving_at_the_end_is_closed() {
     explore(|time| {
         let world = World::new(time);
         let (mut client, connection) = Client::plain(world.shared(), "ada");

@@ -1,4 +1,4 @@
-"""A client of the codec `protobuf`, made from frame.proto by protoc: sends every value of the table and checks what it gets.
+"""A client with the codec `protobuf`, generated from frame.proto by protoc: sends and checks every value of the table.
 
     client.py PORT TABLE
 
@@ -37,7 +37,7 @@ class Client:
         self.ws.send_binary(frame.SerializeToString())
 
     def recv(self):
-        """The next data frame. Acknowledges when a quarter of the buffer is not, or a second after the first that is not."""
+        """The next data frame. Acknowledges at a quarter of the buffer, or a second after the first unacknowledged frame."""
         while True:
             if self.acknowledge_by is not None:
                 late = time.monotonic() >= self.acknowledge_by
@@ -55,7 +55,7 @@ class Client:
                 if self.acknowledge_by is None:
                     self.acknowledge_by = time.monotonic() + 1.0
                 return frame
-            # There is nothing that has no image here.
+            # Protobuf can represent every value.
             assert frame.event != "$gap", frame
 
     def acknowledge(self):
@@ -65,7 +65,7 @@ class Client:
 
 
 def rows(table):
-    """Everybody's frames as the table has them for us: id to payload and format."""
+    """The expected frames from all members: id to payload and format."""
     images = {"page": {}, "rust": {}, "python": {}}
     for number, row in enumerate(table["json"]):
         images["page"][f"page-json-{number}"] = (row["json"].encode(), JSON)

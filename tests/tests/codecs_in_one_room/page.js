@@ -1,10 +1,10 @@
 // @ts-check
-// A client of the codec `json` with nothing but what browsers have: sends every value of the table, and checks what it gets
-// against the table, by its text. `member` is for the test that looks at it.
+// A client with the codec `json` that only uses browser APIs: sends every value of the table, and compares the received texts
+// with the table. The test reads `member`.
 
 const table = await (await fetch('/images.json')).json();
 
-/** Everybody's frames as the table has them for us: ids and texts, in the order of the sends. @type {Map<string, [string, string | null][]>} */
+/** The expected frames from all members: ids and texts, in order. @type {Map<string, [string, string | null][]>} */
 const expected = new Map([['page', []], ['rust', []], ['python', []]]);
 const add = (sender, kind, number, text) => expected.get(sender).push([`${sender}-${kind}-${number}`, text]);
 for (const [number, { json }] of table.json.entries()) {
@@ -19,7 +19,7 @@ for (const kind of ['msgpack', 'bytes']) {
 }
 const own = [...expected.get('page')];
 const total = [...expected.values()].reduce((sum, frames) => sum + frames.length, 0);
-// What has no image comes as a gap, of which nobody says whose it was.
+// A value that JSON cannot represent arrives as a gap, which does not name its sender.
 let imageless = 0;
 for (const [sender, frames] of expected) {
   const here = frames.filter(([, text]) => text !== null);
@@ -34,7 +34,7 @@ const socket = new WebSocket(`ws://${location.host}/ws`, ['rejoin.v1.json']);
 let [buffer, acknowledged, gaps, timer] = [1, 0, 0, undefined];
 
 member.send = () => {
-  // By hand, because JSON.stringify has its own mind about numbers.
+  // Built by hand, because JSON.stringify changes numbers.
   for (const [id, text] of own) socket.send(`{"id":"${id}","event":"value","payload":${text}}`);
 };
 

@@ -108,7 +108,7 @@ async fn a_fan_out_that_frees_bytes_wakes_blocked_senders() {
 }
 
 #[test]
-fn fan_out_goes_on_in_the_next_runtime() {
+fn fan_out_continues_in_the_next_runtime() {
     let shared = server();
     let members: Vec<_> = (0..=CHUNK).map(|_| connection(&shared)).collect();
     members.iter().for_each(|member| _ = shared.rooms.join(member));

@@ -121,7 +121,10 @@ fn segments(
         // The best match.
         let Some((session, fit)) = fits.max_by_key(|(_, fit)| fit.steps) else {
             if has_messages {
-                findings.add(Property::Genuine, format!("c{number} is told of what no session has accepted"));
+                findings.add(
+                    Property::Genuine,
+                    format!("c{number} receives a frame that no session has accepted"),
+                );
             }
             continue;
         };
