@@ -96,7 +96,7 @@ async fn wakers_find_statistics_unlocked_when_a_session_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn wakers_find_registry_unlocked_when_an_id_is_taken() {
+async fn wakers_find_registry_unlocked_on_id_conflict() {
     let shared = shared();
     let first = connection(&shared);
     let (asking, id) = (shared.clone(), first.id().to_owned());

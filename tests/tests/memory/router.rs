@@ -177,7 +177,7 @@ async fn reply_waits_for_space_until_write_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn handlers_take_data_of_connection_and_state_of_router() {
+async fn handlers_take_connection_data_and_router_state() {
     #[derive(Clone)]
     struct Motto(&'static str);
     struct Name(String);
