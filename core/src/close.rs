@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_what_is_expected() {
+    fn close_errors_name_valid_values() {
         assert_eq!(
             InvalidClose::Code(1005).to_string(),
             "invalid close code: 1005 (expected 1000 to 1003, 1007 to 1014, or 3000 to 4999)"

@@ -100,7 +100,7 @@ fn writes_opaque_bytes_as_padded_base64() {
 }
 
 #[test]
-fn refuses_what_is_not_json_as_malformed() {
+fn refuses_invalid_json_as_malformed() {
     for text in [
         "",
         " ",

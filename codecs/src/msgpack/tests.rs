@@ -108,7 +108,7 @@ fn control_frames_carry_json_in_bin() {
 }
 
 #[test]
-fn refuses_what_is_not_messagepack_as_malformed() {
+fn refuses_invalid_messagepack_as_malformed() {
     for data in [
         &b""[..],
         b"\xc1",

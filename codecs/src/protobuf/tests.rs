@@ -82,7 +82,7 @@ fn nesting_uses_no_stack() {
 }
 
 #[test]
-fn refuses_what_is_not_protobuf_as_malformed() {
+fn refuses_invalid_protobuf_as_malformed() {
     for data in [
         &b"\x0a"[..],
         b"\x0a\x05ab",

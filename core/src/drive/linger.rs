@@ -117,7 +117,7 @@ pub(super) async fn close(transport: &mut (impl Transport + ?Sized)) {
         let mut answered = false;
         let received = transport.poll_receive(cx, &mut |received| {
             match received {
-                Received::Heard(bytes) => reading.budget = reading.budget.saturating_sub(bytes),
+                Received::Bytes(bytes) => reading.budget = reading.budget.saturating_sub(bytes),
                 Received::Close(_) => answered = true,
                 Received::Message(_) => {}
             }

@@ -154,11 +154,11 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
         // Read the clock once for everything that arrives in one call, and only if something does.
         let mut now = None;
         // The arrival time of bytes that was not reported to the session yet. The next message reports it, which saves an access.
-        let mut heard = None;
+        let mut active_at = None;
         let mut closed = None;
         let mut sink = |received| match received {
-            Received::Heard(_) => {
-                heard = Some(*now.get_or_insert_with(super::now));
+            Received::Bytes(_) => {
+                active_at = Some(*now.get_or_insert_with(super::now));
                 Flow::Continue
             }
             Received::Message(message) => {
@@ -167,8 +167,8 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
                 let frame = codec.decode(message);
                 let now = *now.get_or_insert_with(super::now);
                 session.drive(|session| {
-                    if let Some(at) = heard.take() {
-                        session.handle_heard(epoch, at);
+                    if let Some(at) = active_at.take() {
+                        session.handle_activity(epoch, at);
                     }
                     let result = match frame {
                         Ok(frame) => session
@@ -202,8 +202,8 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
             self.transport.push_close(answer.as_ref());
             return Poll::Ready(Detach::Answered);
         }
-        if let Some(at) = heard {
-            session.drive(|session| session.handle_heard(epoch, at));
+        if let Some(at) = active_at {
+            session.drive(|session| session.handle_activity(epoch, at));
         }
         match received {
             Poll::Pending if !self.paused => return Poll::Pending,

@@ -101,7 +101,7 @@ pub trait Transport: Send {
 #[allow(clippy::exhaustive_enums, reason = "a driver has to handle each")]
 pub enum Received {
     /// This number of bytes arrived, of any kind: the peer is alive.
-    Heard(usize),
+    Bytes(usize),
     /// A complete data message.
     Message(Message),
     /// A close frame. Nothing follows it.

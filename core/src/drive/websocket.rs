@@ -354,7 +354,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> WsTransport
                 Ok(()) => {}
             }
             total += read.filled().len();
-            if sink(Received::Heard(read.filled().len())) == Flow::Pause {
+            if sink(Received::Bytes(read.filled().len())) == Flow::Pause {
                 self.leftover = keep(read.filled());
                 return Poll::Pending;
             }

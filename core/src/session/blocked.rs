@@ -14,7 +14,7 @@ pub(super) struct Blocked {
     /// Bytes that the socket has not taken yet.
     pending: usize,
     /// Whether an average rate was too low.
-    crawls: bool,
+    is_too_slow: bool,
 }
 
 /// Minimum average rate over the write timeout, in bytes per second. Applies while more than this number of bytes is pending.
@@ -22,7 +22,7 @@ pub(crate) const SLOWEST: usize = 1024;
 
 impl Blocked {
     pub(super) fn new(pending: usize, now: Instant) -> Self {
-        Self { since: now, moved: 0, moved_at: now, pending, crawls: false }
+        Self { since: now, moved: 0, moved_at: now, pending, is_too_slow: false }
     }
 
     /// Records that the socket took `bytes`, and still has to take `pending`.
@@ -37,14 +37,15 @@ impl Blocked {
         // no byte moves has its own limit.
         let time = now.saturating_duration_since(self.since);
         if time >= timeout {
-            self.crawls |= self.is_much() && (self.moved as f64) < SLOWEST as f64 * time.as_secs_f64();
+            self.is_too_slow |=
+                self.has_much_pending() && (self.moved as f64) < SLOWEST as f64 * time.as_secs_f64();
             (self.since, self.moved) = (now, 0);
         }
     }
 
     /// When to check [`Self::is_lost`].
     pub(super) fn due(&self, timeout: Duration) -> Instant {
-        if self.crawls { self.moved_at } else { self.moved_at + timeout }
+        if self.is_too_slow { self.moved_at } else { self.moved_at + timeout }
     }
 
     /// Whether the socket counts as lost: it takes no bytes, or too few.
@@ -53,7 +54,7 @@ impl Blocked {
         self.due(timeout) <= now
     }
 
-    pub(super) fn is_much(&self) -> bool {
+    pub(super) fn has_much_pending(&self) -> bool {
         self.pending > SLOWEST
     }
 }
@@ -65,7 +66,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// The number of seconds that a socket with `pending` bytes lives if it takes `bytes` every `millis` milliseconds.
-    fn lives(timeout: u32, pending: usize, bytes: usize, millis: u32) -> u32 {
+    fn lifetime(timeout: u32, pending: usize, bytes: usize, millis: u32) -> u32 {
         let start = Instant::now();
         let timeout = timeout * SECOND;
         let mut blocked = Blocked::new(pending, start);
@@ -86,21 +87,21 @@ mod tests {
 
     #[test]
     fn a_stuck_socket_is_lost_after_the_timeout() {
-        assert_eq!(lives(10, 1, 0, 100_000), 10);
-        assert_eq!(lives(10, 1_000_000, 0, 100), 10);
-        assert_eq!(lives(10, 1_000_000, 1_000_000, 9_000_000), 10);
+        assert_eq!(lifetime(10, 1, 0, 100_000), 10);
+        assert_eq!(lifetime(10, 1_000_000, 0, 100), 10);
+        assert_eq!(lifetime(10, 1_000_000, 1_000_000, 9_000_000), 10);
     }
 
     #[test]
     fn a_slow_socket_lives_a_crawling_socket_dies() {
-        assert_eq!(lives(1, 60_000, 512, 25), 1000, "20 kB/s");
-        assert_eq!(lives(10, 60_000, 1025, 1000), 1000, "a little more than 1 KiB/s");
-        assert_eq!(lives(10, 60_000, 9 * 1024 + 1030, 9_000), 1000, "in steps, on average");
-        assert_eq!(lives(1, 60_000, 1000, 700), 1000, "once or twice in each second");
-        assert_eq!(lives(10, 60_000, 1000, 1000), 10, "less than 1 KiB/s");
-        assert_eq!(lives(10, 60_000, 1, 100), 10);
-        assert_eq!(lives(10, 1025, 1, 100), 10);
-        assert_eq!(lives(10, 1024, 1, 9_000), 1000, "of so little each byte counts");
+        assert_eq!(lifetime(1, 60_000, 512, 25), 1000, "20 kB/s");
+        assert_eq!(lifetime(10, 60_000, 1025, 1000), 1000, "a little more than 1 KiB/s");
+        assert_eq!(lifetime(10, 60_000, 9 * 1024 + 1030, 9_000), 1000, "in steps, on average");
+        assert_eq!(lifetime(1, 60_000, 1000, 700), 1000, "once or twice in each second");
+        assert_eq!(lifetime(10, 60_000, 1000, 1000), 10, "less than 1 KiB/s");
+        assert_eq!(lifetime(10, 60_000, 1, 100), 10);
+        assert_eq!(lifetime(10, 1025, 1, 100), 10);
+        assert_eq!(lifetime(10, 1024, 1, 9_000), 1000, "of so little each byte counts");
     }
 
     #[test]

@@ -138,7 +138,7 @@ impl Session {
         };
         self.state = state;
         let reason = match self.closing.take() {
-            Some(closing) if closing.reason.outlasts(&reason) => closing.reason,
+            Some(closing) if closing.reason.prevails_over(&reason) => closing.reason,
             _ => reason,
         };
         if reason.discards_events() {

@@ -169,7 +169,7 @@ impl CloseReason {
 
     /// Whether a session that is closing for this reason keeps the reason when it ends for `other`. A close by our own
     /// application prevails, because the events that `other` would deliver were discarded when it closed.
-    pub(super) fn outlasts(&self, other: &Self) -> bool {
+    pub(super) fn prevails_over(&self, other: &Self) -> bool {
         matches!(self, Self::Local(_))
             && matches!(
                 other,

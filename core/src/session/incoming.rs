@@ -37,9 +37,9 @@ impl Session {
     }
 
     /// Records that any bytes arrived on the socket, even if only a ping.
-    pub fn handle_heard(&mut self, epoch: Epoch, now: Instant) {
+    pub fn handle_activity(&mut self, epoch: Epoch, now: Instant) {
         if epoch == self.epoch {
-            self.last_heard = now;
+            self.last_activity = now;
             self.ping = Ping::Idle;
         }
     }

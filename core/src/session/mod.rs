@@ -146,7 +146,7 @@ pub struct Session {
     /// Session mode: data frames and gaps that arrived while the event queue was full. Never `Some` of an empty `ReadAhead`.
     /// While it is `Some`, the event queue is full and the session is not closing.
     ahead: Option<Box<ReadAhead>>,
-    last_heard: Instant,
+    last_activity: Instant,
     /// Number of data frames, and of their bytes, that the peer keeps; our acknowledgements are paced by them. A number of
     /// bytes above `u32::MAX` is stored as `u32::MAX`.
     peer_buffer: u32,
@@ -257,7 +257,7 @@ impl Session {
             pongs: None,
             sent: Sent::default(),
             resumed: 0,
-            last_heard: now,
+            last_activity: now,
             ping: Ping::Idle,
             blocked: None,
             suspended_since: None,

@@ -76,7 +76,7 @@ impl Session {
         self.epoch = epoch;
         self.suspended_since = None;
         self.blocked = None;
-        self.last_heard = now;
+        self.last_activity = now;
         self.ping = Ping::Idle;
         self.pongs = None;
         self.asked = false;

@@ -14,8 +14,8 @@ impl Session {
             SessionState::Suspended => self.window_end(),
             SessionState::Connected => {
                 let heartbeat = match self.ping {
-                    Ping::Idle => self.last_heard + self.config.ping_interval,
-                    Ping::Due | Ping::Sent => self.last_heard + self.config.pong_timeout,
+                    Ping::Idle => self.last_activity + self.config.ping_interval,
+                    Ping::Due | Ping::Sent => self.last_activity + self.config.pong_timeout,
                 };
                 let write = self.blocked.as_ref().map(|blocked| blocked.due(self.config.write_timeout));
                 // A blocked socket cannot take an acknowledgement; when it takes bytes again, the session is polled anyway.
@@ -33,7 +33,7 @@ impl Session {
         }
         if self.asked {
             // Immediately: the request arrived then.
-            return Some(self.last_heard);
+            return Some(self.last_activity);
         }
         self.receiver.ack_at(self.peer_buffer, self.peer_buffer_bytes, self.config.ack_delay)
     }
@@ -74,11 +74,11 @@ impl Session {
             self.suspend(DropReason::WriteTimeout, now);
         } else if !self.wants_read() {
             // We are not reading, so silence says nothing about the peer.
-            self.last_heard = now;
+            self.last_activity = now;
             self.ping = Ping::Idle;
-        } else if self.last_heard + self.config.pong_timeout <= now {
+        } else if self.last_activity + self.config.pong_timeout <= now {
             self.suspend(DropReason::HeartbeatTimeout, now);
-        } else if self.ping == Ping::Idle && self.last_heard + self.config.ping_interval <= now {
+        } else if self.ping == Ping::Idle && self.last_activity + self.config.ping_interval <= now {
             self.ping = Ping::Due;
         }
     }

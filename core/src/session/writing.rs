@@ -35,8 +35,8 @@ impl Session {
                 // The peer cannot answer a ping before it has read the bytes in front of it, so progress counts as life. With few
                 // bytes pending, progress proves little: a dying socket could take them byte by byte.
                 //= PROTOCOL.md#R8.5: any byte that it takes counts as life too
-                if bytes > 0 && blocked.is_much() {
-                    self.last_heard = now;
+                if bytes > 0 && blocked.has_much_pending() {
+                    self.last_activity = now;
                 }
                 blocked.note(bytes, pending, self.config.write_timeout, now);
             }

@@ -153,7 +153,7 @@ impl World {
             18 => self.written(input),
             19 => {
                 let epoch = self.epoch(input);
-                self.session.handle_heard(epoch, self.now);
+                self.session.handle_activity(epoch, self.now);
             }
             20 => self.close(input),
             21 => _ = self.session.cut(self.now),

@@ -131,7 +131,7 @@ async fn panics() {
     panic!("later");
 }
 
-async fn panics_without_a_word() {
+async fn panics_without_text() {
     std::panic::panic_any(7_u8);
 }
 
@@ -149,7 +149,7 @@ fn catch_panic_turns_panics_into_errors() {
         })
         .on("later", panics)
         .on("formatted", |n: Frame| async move { assert!(n.event().is_empty(), "at {}", n.event()) })
-        .on("wordless", panics_without_a_word)
+        .on("wordless", panics_without_text)
         .on("well", |peer: Fake| async move { peer.note("well") })
         .build()
         .unwrap();

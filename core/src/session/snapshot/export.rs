@@ -39,7 +39,7 @@ impl Session {
             pongs: _,
             blocked: _,
             ahead: _,
-            last_heard: _,
+            last_activity: _,
             // Derived from the configuration and `peer_buffer`.
             buffer: _,
             config,

@@ -78,7 +78,7 @@ fn a_write_without_progress_is_a_lost_socket() {
     server.handle_written(epoch, 0, 0, Some(9000), started + 9 * SECOND);
     assert_eq!(server.poll_timeout(), Some(started + 10 * SECOND), "no progress");
     server.handle_written(epoch, 0, 20_000, Some(9000), started + 9 * SECOND);
-    server.handle_heard(epoch, started + 9 * SECOND);
+    server.handle_activity(epoch, started + 9 * SECOND);
     server.handle_timeout(started + 10 * SECOND);
     assert_eq!(server.state(), SessionState::Connected, "slow progress is progress");
     server.handle_written(epoch, 0, 2000, None, started + 10 * SECOND);

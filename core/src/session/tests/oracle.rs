@@ -23,7 +23,7 @@ pub(super) struct Witness {
     /// The server session of each record in `client`. The last record may not have one yet.
     sessions: Vec<usize>,
     /// Number of the client's records that were reported as lost.
-    heard_lost: usize,
+    reported_losses: usize,
     client_life: Life,
     /// Number of messages that the server's application and the client's have sent.
     sent: [u32; 2],
@@ -32,7 +32,7 @@ pub(super) struct Witness {
     /// Outcomes reported to the server's application: session, number, outcome.
     outcomes: Vec<(usize, u64, Delivery)>,
     /// Messages delivered to the client's application: server session, number.
-    given: BTreeSet<(usize, u64)>,
+    delivered: BTreeSet<(usize, u64)>,
 }
 
 impl Witness {
@@ -42,12 +42,12 @@ impl Witness {
             servers: Vec::new(),
             client: vec![Record::default()],
             sessions: Vec::new(),
-            heard_lost: 0,
+            reported_losses: 0,
             client_life: Life::Before,
             sent: [0; 2],
             watches_deliveries: false,
             outcomes: Vec::new(),
-            given: BTreeSet::new(),
+            delivered: BTreeSet::new(),
         };
         witness.connect();
         witness
@@ -158,11 +158,11 @@ impl Witness {
         if let Event::Closed(_) = event {
             return true;
         }
-        let session = self.sessions[self.heard_lost];
-        let record = &mut self.client[self.heard_lost];
+        let session = self.sessions[self.reported_losses];
+        let record = &mut self.client[self.reported_losses];
         record.saw(&event, &self.servers[session].accepted);
         if let Event::Message(_) = event {
-            self.given.insert((session, record.seen as u64));
+            self.delivered.insert((session, record.seen as u64));
         }
         if let Event::Lost { unacknowledged, dropped, .. } = event {
             let listed = texts(&unacknowledged);
@@ -175,7 +175,7 @@ impl Witness {
             let acknowledged = accepted.len() - listed.len() - dropped;
             let received = self.pair.servers[session].counts().received;
             assert!(acknowledged as u64 <= received, "unreported frames have arrived");
-            self.heard_lost += 1;
+            self.reported_losses += 1;
         }
         true
     }
@@ -331,7 +331,7 @@ impl Witness {
     /// Checks that both sides agree once everything in transit has arrived.
     pub(super) fn check_agreement(&mut self) {
         self.check();
-        assert_eq!(self.heard_lost + 1, self.sessions.len(), "every lost session was reported");
+        assert_eq!(self.reported_losses + 1, self.sessions.len(), "every lost session was reported");
         let session = *self.sessions.last().expect("healed");
         let (client, server) = (self.client.last().unwrap(), &self.servers[session]);
         assert_eq!((self.client_life, server.life), (Life::Connected, Life::Connected));
@@ -347,10 +347,10 @@ impl Witness {
         // For frames that were evicted after they were written, it is not always known whether they arrived.
         assert!(self.pair.servers[session].counts().dropped >= client.missed, "missing frames are counted");
         for &(session, number, delivery) in &self.outcomes {
-            let given = self.given.contains(&(session, number));
+            let delivered = self.delivered.contains(&(session, number));
             assert!(
-                delivery == Delivery::Ended || given == (delivery == Delivery::Delivered),
-                "{number} {delivery:?}, given: {given}"
+                delivery == Delivery::Ended || delivered == (delivery == Delivery::Delivered),
+                "{number} {delivery:?}, delivered: {delivered}"
             );
         }
         if self.watches_deliveries {
@@ -358,7 +358,7 @@ impl Witness {
             let decided: BTreeSet<_> = of_session.map(|(_, number, _)| *number).collect();
             let wanted = (2..=server.accepted.len() as u64).step_by(2).filter(|number| {
                 // A frame that was dropped when it was sent is not watched.
-                self.given.contains(&(session, *number))
+                self.delivered.contains(&(session, *number))
             });
             assert!(wanted.into_iter().all(|number| decided.contains(&number)), "every outcome is reported");
         }

@@ -158,7 +158,7 @@ fn a_fenced_socket_changes_nothing() {
         let answer = close.as_ref().map(|close| CloseFrame::truncated(close.code, ""));
         assert_eq!(server.handle_close(old, close, later), (None, answer));
     }
-    server.handle_heard(old, later);
+    server.handle_activity(old, later);
     server.handle_lost(old, DropReason::HeartbeatTimeout, later);
     server.handle_violation(old, CloseFrame::from_static(1002, "no frame"));
     server.handle_written(old, 1, 2000, Some(9000), later);

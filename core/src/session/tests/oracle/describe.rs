@@ -8,8 +8,8 @@ use crate::session::*;
 impl Witness {
     /// Writes all state except the configuration, so that equal worlds have equal descriptions.
     pub(in super::super) fn describe(&self, to: &mut impl fmt::Write) -> fmt::Result {
-        let Self { pair, servers, client, sessions, heard_lost, client_life, sent, .. } = self;
-        write!(to, "{servers:?}{client:?}{sessions:?}{heard_lost}{client_life:?}{sent:?}")?;
+        let Self { pair, servers, client, sessions, reported_losses, client_life, sent, .. } = self;
+        write!(to, "{servers:?}{client:?}{sessions:?}{reported_losses}{client_life:?}{sent:?}")?;
         for session in pair.servers.iter().chain([&pair.client]) {
             let Session { state, epoch, opened, lost, retired, buffer, peer_buffer, asking, asked, .. } =
                 session;
@@ -22,8 +22,8 @@ impl Witness {
             )?;
         }
         for session in pair.servers.iter().chain([&pair.client]) {
-            let Session { last_heard, ping, suspended_since, .. } = session;
-            write!(to, "{:?}{ping:?}", pair.now - *last_heard)?;
+            let Session { last_activity, ping, suspended_since, .. } = session;
+            write!(to, "{:?}{ping:?}", pair.now - *last_activity)?;
             write!(to, "{:?}", suspended_since.map(|at| pair.now - at))?;
             assert!(session.blocked.is_none(), "these sockets take everything");
         }
@@ -37,14 +37,14 @@ impl Witness {
             servers,
             client,
             sessions,
-            heard_lost,
+            reported_losses,
             client_life,
             sent,
             watches_deliveries: _,
             outcomes,
-            given,
+            delivered,
         } = self;
-        let seen = (servers, client, sessions, heard_lost, client_life, sent, outcomes, given);
+        let seen = (servers, client, sessions, reported_losses, client_life, sent, outcomes, delivered);
         format!("{seen:?}{:?}{:?}", pair.sockets, pair.now)
     }
 }

@@ -94,7 +94,7 @@ impl Pair {
         let (epoch, now) = (self.sockets[socket].end(side).epoch, self.now);
         let session = self.owner(socket, side);
         if item != Item::End {
-            session.handle_heard(epoch, now);
+            session.handle_activity(epoch, now);
         }
         match item {
             Item::Frame(frame) => {
