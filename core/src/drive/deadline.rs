@@ -13,8 +13,8 @@ pub fn now() -> Instant {
 
 /// Waits for a deadline that changes with every poll.
 ///
-/// Each byte that arrives defers the heartbeat. The underlying timer keeps its earlier deadline, and is reset only when it fires too
-/// early, which is cheaper than resetting it with each byte.
+/// Each byte that arrives defers the heartbeat. The underlying timer keeps its earlier deadline, and is reset only when it fires
+/// too early, which is cheaper than resetting it with each byte.
 #[derive(Debug, Default)]
 pub struct Deadline {
     sleep: Option<Pin<Box<Sleep>>>,

@@ -183,9 +183,9 @@ pub(super) async fn leave(transport: &mut (impl Transport + ?Sized)) {
     }
 }
 
-/// Writes the queued frames, and discards until the peer pauses or ends. The sending side must stay open meanwhile, because a proxy
-/// treats the end of one direction of a WebSocket as the end of both: nginx would reset a client that is still sending, which then
-/// loses the close frame.
+/// Writes the queued frames, and discards until the peer pauses or ends. The sending side must stay open meanwhile, because a
+/// proxy treats the end of one direction of a WebSocket as the end of both: nginx would reset a client that is still sending,
+/// which then loses the close frame.
 async fn wait_for_silence(transport: &mut (impl Transport + ?Sized), reading: &mut Reading) {
     let mut silence = pin!(sleep(SILENCE));
     let mut left = reading.budget;

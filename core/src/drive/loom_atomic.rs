@@ -1,7 +1,7 @@
 //! Atomics of loom, for [`sync`](super::sync).
 //!
-//! loom treats a `SeqCst` access as `AcqRel`, and would report executions that `SeqCst` excludes. It models `SeqCst` fences fully, so
-//! a `SeqCst` access is an access between two fences here.
+//! loom treats a `SeqCst` access as `AcqRel`, and would report executions that `SeqCst` excludes. It models `SeqCst` fences
+//! fully, so a `SeqCst` access is an access between two fences here.
 
 pub use loom::sync::atomic::Ordering;
 

@@ -9,7 +9,7 @@ use tokio::sync::futures::Notified;
 
 use super::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 
-/// A bound on the bytes that all sessions that share it keep for their peers together.
+/// A bound on the total number of bytes that the sessions that share it keep for their peers.
 ///
 /// [`Self::charge`] counts a message by its memory: a broadcast counts once, however many sessions keep it, and stops counting
 /// when the last session and the last socket drop it. There is no other bookkeeping, so that a codec that unwinds and a task that
@@ -25,7 +25,8 @@ pub struct MemoryBudget {
     ledger: Arc<Ledger>,
     /// The bytes that suspended sessions count for, in addition to their messages.
     sessions: AtomicUsize,
-    /// The maximum of bytes that evicting every suspended session would free. Messages that several sessions share count for each.
+    /// The maximum of bytes that evicting every suspended session would free. Messages that several sessions share count for
+    /// each.
     ///
     /// Signed, since threads apply their changes in any order: a decrease may come before the increase that it belongs to.
     reclaimable: AtomicIsize,
@@ -58,8 +59,9 @@ struct Charged {
 }
 
 impl MemoryBudget {
-    /// Creates a bound of `limit` bytes. `evict` is called while the bound is exceeded and evicting can help, without any lock held:
-    /// it ends the oldest suspended session, and returns the bytes that this session counted for in addition to its messages.
+    /// Creates a bound of `limit` bytes. `evict` is called while the bound is exceeded and evicting can help, without any lock
+    /// held: it ends the oldest suspended session, and returns the bytes that this session counted for in addition to its
+    /// messages.
     pub fn new(limit: usize, evict: impl Fn() -> Option<usize> + Send + Sync + 'static) -> Self {
         let evict = Box::new(evict);
         Self {

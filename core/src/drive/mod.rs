@@ -1,8 +1,9 @@
 //! Joins a [`Session`](crate::Session) to a transport: the one async loop, shared by server and client.
 //!
 //! [`SharedSession`] is a session behind a lock, shared by its application and its driver. [`SocketDriver`] drives one attached
-//! socket: it passes the frames that the [`Transport`] reads to the session, and writes the frames that the session returns. [`Deadline`] is the session's one timer, [`MemoryBudget`] bounds the bytes that all sessions keep together, and
-//! [`RoomLog`] keeps one copy of each broadcast for many sessions.
+//! socket: it passes the frames that the [`Transport`] reads to the session, and writes the frames that the session returns.
+//! [`Deadline`] is the session's one timer, [`MemoryBudget`] bounds the bytes that all sessions keep together, and [`RoomLog`]
+//! keeps one copy of each broadcast for many sessions.
 
 #[doc(hidden)]
 pub mod sync;

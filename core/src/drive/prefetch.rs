@@ -1,7 +1,7 @@
 //! [`prefetch`], [`PrefetchHint`]: fetch memory into the processor's caches before it is needed.
 //!
-//! A loop over thousands of connections spends most of its time waiting for memory, because none of them is in a cache. Reading the
-//! next ones early does not help, because the read waits, too; a prefetch does not wait.
+//! A loop over thousands of connections spends most of its time waiting for memory, because none of them is in a cache. Reading
+//! the next ones early does not help, because the read waits, too; a prefetch does not wait.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};

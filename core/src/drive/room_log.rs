@@ -18,10 +18,10 @@ use super::sync::{Mutex, MutexGuard};
 ///
 /// A broadcast costs the same for one subscriber and for a thousand: it is appended here once. A session that
 /// [subscribes](super::SharedSession::subscribe) drains the log before every other access to it, so an observer cannot tell that
-/// the messages were not sent to the session at once: a later `send` stays behind an earlier broadcast. If the send buffer is full,
-/// draining evicts the session's oldest messages ([`Overflow::DropOldest`]).
+/// the messages were not sent to the session at once: a later `send` stays behind an earlier broadcast. If the send buffer is
+/// full, draining evicts the session's oldest messages ([`Overflow::DropOldest`]).
 ///
-/// Each message has a ticket of the log's [`Sequencer`]: the order of messages in different logs.
+/// Each message has a ticket from the log's [`Sequencer`], which orders messages across logs.
 ///
 /// Messages stay here until [`Self::trim`], which the fan-out calls once it has gone through all subscribers.
 #[derive(Debug)]

@@ -25,7 +25,7 @@ impl Sequencer {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The ticket after all that were taken. A log that is locked after this call has every message with a ticket before it.
+    /// The next ticket that will be taken. A log that is locked after this call has every message with a lower ticket.
     pub(super) fn horizon(&self) -> u64 {
         self.next.load(Ordering::Relaxed)
     }

@@ -50,7 +50,7 @@ enum Filled {
     Done(WriteProgress),
     /// A control frame is due. It is encoded after the session is unlocked, since a codec is foreign code.
     Control(Control),
-    /// The transport has to be flushed. With `more` it had no capacity for everything that is due.
+    /// The transport has to be flushed. `more` means that it had no capacity for everything that is due.
     Flush { more: bool },
 }
 

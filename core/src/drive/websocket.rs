@@ -71,8 +71,9 @@ const MAX_BATCH_BYTES: usize = 64 * 1024;
 /// The most pings that wait for their answer.
 const MAX_PONGS: usize = 16;
 
-/// The number of bytes after which a call lets other tasks run. That is 40,000 of the smallest pings, which never pause a session,
-/// or 2 to 3 ms of work. For a peer that sends large messages, rescheduling the task once per 256 KiB costs next to nothing.
+/// The number of bytes after which a call lets other tasks run. That is 40,000 of the smallest pings, which never pause a
+/// session, or 2 to 3 ms of work. For a peer that sends large messages, rescheduling the task once per 256 KiB costs next to
+/// nothing.
 const READ_PER_POLL: usize = 4 * linger::READ_BUFFER;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> WsTransport<S, M> {

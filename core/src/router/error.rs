@@ -82,7 +82,8 @@ pub enum Failure {
     Refused(BoxError),
     /// The handler returned this error.
     Handler(BoxError),
-    /// A layer or the handler panicked with this text (`None` if the panic had no text), and [`CatchPanic`](super::CatchPanic) caught it.
+    /// A layer or the handler panicked with this text (`None` if the panic had no text), and [`CatchPanic`](super::CatchPanic)
+    /// caught it.
     Panicked(Option<Box<str>>),
     /// The connection did not accept the reply.
     Reply(BoxError),

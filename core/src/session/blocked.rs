@@ -33,8 +33,8 @@ impl Blocked {
         }
         self.moved = self.moved.saturating_add(bytes);
         self.moved_at = now;
-        // Evaluate the average only when bytes move, because some sockets take data in large, rare steps. A time in which
-        // no byte moves has its own limit.
+        // Evaluate the average only when bytes move, because some sockets take data in large, rare steps. Periods
+        // without any progress have a separate limit.
         let time = now.saturating_duration_since(self.since);
         if time >= timeout {
             self.is_too_slow |=
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(lifetime(10, 60_000, 1000, 1000), 10, "less than 1 KiB/s");
         assert_eq!(lifetime(10, 60_000, 1, 100), 10);
         assert_eq!(lifetime(10, 1025, 1, 100), 10);
-        assert_eq!(lifetime(10, 1024, 1, 9_000), 1000, "of so little each byte counts");
+        assert_eq!(lifetime(10, 1024, 1, 9_000), 1000, "with few pending bytes, each byte counts");
     }
 
     #[test]

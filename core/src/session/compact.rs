@@ -1,8 +1,8 @@
 //! A compact serde format for structs of numbers: each number in LEB128, one after the other.
 //!
-//! The format has no names, no types and no version, so only the code that wrote a value can read it. Zeros at the end of a value are
-//! left out; `None`, `false` and the first variant of an enum are zeros, too. Structs may contain structs, options, and enums without
-//! fields. Other types, such as lists and text, are not supported.
+//! The format has no names, no types and no version, so only the code that wrote a value can read it. Zeros at the end of a value
+//! are left out; `None`, `false` and the first variant of an enum are zeros, too. Structs may contain structs, options, and enums
+//! without fields. Other types, such as lists and text, are not supported.
 
 use std::fmt;
 

@@ -42,8 +42,8 @@ pub struct SessionConfig {
     /// Server: the largest accepted message in bytes, announced in `$open`. The transport enforces it. Default 64 MiB.
     pub max_message: usize,
     /// Number of data frames that are counted before the application takes them. When it is reached, a session in session mode
-    /// reads on for acknowledgements, and up to the peer's `buffer` of data frames wait uncounted; in plain mode reading stops.
-    /// Default 64.
+    /// continues to read for acknowledgements, and up to the peer's `buffer` of data frames wait uncounted; in plain mode reading
+    /// stops. Default 64.
     pub inbox_frames: usize,
     /// Number of bytes that are counted before the application takes them; in session mode, also the maximum of uncounted
     /// bytes. A single frame may exceed it. If it is below the peer's `buffer_bytes`, an acknowledgement may be unreachable

@@ -143,7 +143,7 @@ pub struct Session {
     send_buffer: SendBuffer,
     events: EventQueue,
     receiver: Receiver,
-    /// Session mode: data frames and gaps that arrived while the event queue was full. Never `Some` of an empty `ReadAhead`.
+    /// Session mode: data frames and gaps that arrived while the event queue was full. Never an empty `ReadAhead`.
     /// While it is `Some`, the event queue is full and the session is not closing.
     ahead: Option<Box<ReadAhead>>,
     last_activity: Instant,

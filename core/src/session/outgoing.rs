@@ -146,7 +146,8 @@ impl Session {
         self.send_buffer.poll_delivery()
     }
 
-    /// Accepts a data frame that cannot be represented in the peer's codec. In session mode, the peer receives a gap in its place.
+    /// Accepts a data frame that cannot be represented in the peer's codec. In session mode, the peer receives a gap in its
+    /// place.
     ///
     /// # Errors
     /// Fails if the session is closing or has ended.

@@ -31,8 +31,8 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
-    /// Creates the receiver of a session without a socket. The next socket begins with a report of the whole count, in `$open` or in
-    /// the resume offer, so nothing is left to acknowledge.
+    /// Creates the receiver of a session without a socket. The next socket begins with a report of the whole count, in `$open` or
+    /// in the resume offer, so nothing is left to acknowledge.
     pub(super) fn new(received: ReceivedCounts) -> Self {
         Self { received, ..Self::default() }
     }

@@ -29,18 +29,18 @@ const VERSION: u32 = 1;
 ///
 /// [`Session::snapshot`](crate::Session::snapshot) takes one, [`Session::from_snapshot`](crate::Session::from_snapshot) continues
 /// with it, in the same process or another. Between the two it can be serialized with any serde format: it contains no references
-/// and no points in time, only durations up to the moment at which it was taken. It holds the session's token and messages of both
-/// directions, so it must be protected like them.
+/// and no points in time, only durations up to the moment at which it was taken. It holds the session's token and messages of
+/// both directions, so it must be protected like them.
 ///
 /// # A session without its socket
 /// A socket does not survive its process, so a snapshot of a session with an attached socket describes the same session after the
-/// socket was [cut](crate::Session::cut): [suspended](crate::SessionState::Suspended), or ended if it has no resume window. Frames and
-/// acknowledgements on their way are lost with the socket, and the resume replays them, as after any other loss. In plain mode, messages
-/// that the socket did not write completely will be written again.
+/// socket was [cut](crate::Session::cut): [suspended](crate::SessionState::Suspended), or ended if it has no resume window.
+/// Frames and acknowledgements in transit are lost with the socket, and the resume replays them, as after any other loss. In
+/// plain mode, messages that the socket did not write completely will be written again.
 ///
 /// # State
-/// A session with [`Self::ended`] is closed. Any other session with [`Progress::suspended_for`] is suspended. A session with neither is
-/// new: no socket has been attached to it yet.
+/// A session with [`Self::ended`] is closed. Any other session with [`Progress::suspended_for`] is suspended. A session with
+/// neither is new: no socket has been attached to it yet.
 ///
 /// # Serialized form
 /// A struct of structs with the names below; variants of enums have their Rust names in `snake_case`. Times are whole numbers of
@@ -52,9 +52,9 @@ const VERSION: u32 = 1;
 /// ```
 ///
 /// # Versions
-/// `version` comes first. Version 1 is the only one. A snapshot of another version fails to deserialize, with an error that names both
-/// versions, because code cannot know what a later version means. Version 1 changes only by fields that are added at the end of a struct
-/// with a default that means what their absence did; any other change increments the version.
+/// `version` comes first. Version 1 is the only one. A snapshot of another version fails to deserialize, with an error that names
+/// both versions, because code cannot know what a later version means. Version 1 changes only by fields that are added at the end
+/// of a struct with a default that means what their absence did; any other change increments the version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SessionSnapshot {
@@ -88,8 +88,8 @@ pub struct SessionSnapshot {
     pub unreported: Option<Unreported>,
 }
 
-/// The counts and numbers of a session, in a [`SessionSnapshot`]. A suspended session of a server that keeps no frames and has no events
-/// consists of nothing else, so this is what [`Hibernated`](crate::Hibernated) stores.
+/// The counts and numbers of a session, in a [`SessionSnapshot`]. A suspended session of a server that keeps no frames and has no
+/// events consists of nothing else, so this is what [`Hibernated`](crate::Hibernated) stores.
 // Fields that are usually 0 come last, because `Hibernated` leaves out zeros at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -132,8 +132,8 @@ pub struct Sockets {
 pub struct Outgoing {
     /// Number of the last frame that was accepted.
     pub accepted: u64,
-    /// Session mode: number of the last frame that was sent to the last socket, as a frame or in a gap. Plain mode: the number before
-    /// the first kept message.
+    /// Session mode: number of the last frame that was sent to the last socket, as a frame or in a gap. Plain mode: the number
+    /// before the first kept message.
     pub cursor: u64,
     /// Number of the last frame that was sent to any socket: the highest count that the peer can have.
     pub sent: u64,
@@ -163,8 +163,8 @@ pub struct Unacknowledged {
 pub struct Run {
     /// The number of the first message.
     pub first: u64,
-    /// The messages as passed to [`Session::send`](crate::Session::send): encoded by the session's codec, and on a server with the
-    /// WebSocket header. At least one.
+    /// The messages as passed to [`Session::send`](crate::Session::send): encoded by the session's codec, and on a server with
+    /// the WebSocket header. At least one.
     #[serde(with = "serial::messages")]
     pub messages: Vec<Bytes>,
 }

@@ -27,13 +27,13 @@ thread_local! {
     static RUN: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Runs a scenario many times. Half of the runs choose the next thread or task at random after each step. The other half (PCT) rarely
-/// preempt, which finds bugs that need a long time between two steps.
+/// Runs a scenario many times. Half of the runs choose the next thread or task at random after each step. The other half (PCT)
+/// rarely preempt, which finds bugs that need a long time between two steps.
 ///
-/// A run fails if it panics, even if the panic is caught; if no thread and no task can continue although the scenario has not ended;
-/// and if a task is left at its end. Environment variables: `REJOIN_MODEL_RUNS` is the number of runs, `REJOIN_MODEL_SEED` their seed,
-/// `REJOIN_MODEL_FAILURES` the folder for the schedule of a failing run, and `REJOIN_MODEL_REPLAY` the file of a schedule, which is then
-/// the only run.
+/// A run fails if it panics, even if the panic is caught; if no thread and no task can continue although the scenario has not
+/// ended; and if a task is left at its end. Environment variables: `REJOIN_MODEL_RUNS` is the number of runs, `REJOIN_MODEL_SEED`
+/// their seed, `REJOIN_MODEL_FAILURES` the folder for the schedule of a failing run, and `REJOIN_MODEL_REPLAY` the file of a
+/// schedule, which is then the only run.
 pub fn explore(scenario: impl Fn(&Time) + Send + Sync + 'static) {
     count_panics();
     let scenario = Arc::new(scenario);

@@ -1,11 +1,11 @@
 //! The model: runs a scenario on the real types in many orders of its steps, under shuttle.
 //!
-//! Each operation on a lock or an atomic of [`sync`](super::sync) is a step. Between two steps, any other thread or task may run; all
-//! of them are coroutines of one thread. Tokio's parts (`Notify`, channels, timers, pipes) are used unchanged, and each call belongs
-//! to the step around it. Tasks are shuttle's ([`spawn_on`]), and time passes when a scenario calls [`Time::pass`].
+//! Each operation on a lock or an atomic of [`sync`](super::sync) is a step. Between two steps, any other thread or task may run;
+//! all of them are coroutines of one thread. Tokio's parts (`Notify`, channels, timers, pipes) are used unchanged, and each call
+//! belongs to the step around it. Tasks are shuttle's ([`spawn_on`]), and time passes when a scenario calls [`Time::pass`].
 //!
-//! A scenario starts threads ([`thread`]) and tasks, waits until they are [`idle`], and asserts the outcome. A lost wake-up shows as a
-//! task that still waits although its event has occurred.
+//! A scenario starts threads ([`thread`]) and tasks, waits until they are [`idle`], and asserts the outcome. A lost wake-up shows
+//! as a task that still waits although its event has occurred.
 
 mod explore;
 pub use explore::explore;

@@ -28,8 +28,8 @@ impl SharedSession {
         self.lock().driver_sleeps = false;
     }
 
-    /// Replaces a driver that is about to stop by `waker`, which the next wake-up uses to start another driver. Changes nothing and
-    /// returns `false` unless the session [can hibernate](Session::can_hibernate).
+    /// Replaces a driver that is about to stop by `waker`, which the next wake-up uses to start another driver. Changes nothing
+    /// and returns `false` unless the session [can hibernate](Session::can_hibernate).
     ///
     /// A frame that is sent to a hibernated session wakes no driver, unless `counts` is set.
     #[must_use = "a session that does not hibernate still needs its driver"]
@@ -81,9 +81,9 @@ impl SharedSession {
             register(reader, cx);
             return Poll::Pending;
         };
-        // Taking an event may have freed capacity for a driver that has stopped reading. Nothing else wakes it, because it does not
-        // wait for a socket that it does not read. Or read-ahead frames are counted now, and their acknowledgement is due before
-        // the timer that the driver has set.
+        // Taking an event may have freed capacity for a driver that has stopped reading. Nothing else wakes it, because it does
+        // not wait for a socket that it does not read. Or read-ahead frames are counted now, and their acknowledgement is due
+        // before the timer that the driver has set.
         let can_read = !wanted && session.wants_read();
         let due_sooner = session.poll_timeout().is_some_and(|at| due.is_none_or(|due| at < due));
         let driver = if can_read || due_sooner { inner.wake_driver() } else { None };

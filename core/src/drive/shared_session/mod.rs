@@ -29,8 +29,9 @@ use subscriptions::Subscriptions;
 
 /// A session behind a lock that is held for single calls, never across an await.
 ///
-/// Under the lock an access may take the lock of the [`RoomLog`] that the session follows, and no other lock of ours. It wakes no
-/// task: it returns [`Effects`], which are applied after the lock is released. No thread locks two sessions at the same time.
+/// Under the lock an access may take the lock of a [`RoomLog`] that the session subscribes to, and no other lock of ours. It
+/// wakes no task: it returns [`Effects`], which are applied after the lock is released. No thread locks two sessions at the same
+/// time.
 #[derive(Debug)]
 pub struct SharedSession {
     /// The address of the session in memory, while it is live. It is outside the lock, so that a fan-out can prefetch a session
@@ -112,9 +113,9 @@ impl SharedSession {
         result
     }
 
-    /// Like [`Self::command`], for an `f` that closes or ends the session. The session leaves its room log first: a broadcast that
-    /// counts it is accepted before the close, and delivered. With [`Self::command`], a broadcast could count the session as a
-    /// receiver, but enter the log between the last drain and the close, and be lost.
+    /// Like [`Self::command`], for an `f` that closes or ends the session. The session leaves its room log first: a broadcast
+    /// that counts it is accepted before the close, and delivered. With [`Self::command`], a broadcast could count the session as
+    /// a receiver, but enter the log between the last drain and the close, and be lost.
     pub fn close<R>(&self, f: impl FnOnce(&mut Session) -> R) -> R {
         let (result, effects) = self.access(Wake::Closes, |live| f(&mut live.session));
         self.apply(effects);
@@ -173,8 +174,8 @@ impl SharedSession {
             // Otherwise it would remain a subscriber while any handle to it exists, and broadcasts would count as queued for it.
             inner.unsubscribe_all();
         }
-        // Under the lock, so that the changes of one session reach the budget in order. Reordered changes would make its sum wrong
-        // for a moment, and sessions could be evicted in vain.
+        // Under the lock, so that the changes of one session reach the budget in order. Reordered changes would make its sum
+        // wrong for a moment, and sessions could be evicted in vain.
         self.note_reclaimable(reclaimable, inner.reclaimable());
         if was_hibernated {
             // An access that only reads leaves the session hibernated. One that adds a frame or an event keeps it live.

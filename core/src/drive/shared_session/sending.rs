@@ -16,8 +16,8 @@ use super::{Effects, SharedSession, Wake};
 pub struct Queued {
     /// The frame was dropped: [`Overflow::DropNewest`].
     pub is_dropped: bool,
-    /// The socket could take more, but half of the send buffer is unsent: frames will soon be evicted unless the socket is flushed
-    /// first.
+    /// The socket could take more, but half of the send buffer is unsent: frames will soon be evicted unless the socket is
+    /// flushed first.
     pub urgent: bool,
 }
 
@@ -35,8 +35,8 @@ impl SharedSession {
         }
     }
 
-    /// Accepts a data frame that other sessions send, too. Does not wake the driver unless this ends the session: the caller calls
-    /// [`SocketDriver::flush`](crate::drive::SocketDriver::flush) next.
+    /// Accepts a data frame that other sessions send, too. Does not wake the driver unless this ends the session: the caller
+    /// calls [`SocketDriver::flush`](crate::drive::SocketDriver::flush) next.
     ///
     /// The frame is [charged](crate::drive::MemoryBudget::charge) already, and `fits` says whether it is within the budget. If it
     /// is not, a session whose socket keeps up gets the frame anyway: another receiver costs no more memory.
@@ -148,8 +148,8 @@ impl SharedSession {
         watch: bool,
     ) -> Result<Option<oneshot::Receiver<Delivery>>, Refused> {
         let size = message.len();
-        // May be stale once the lock is taken: then all sessions together exceed their limit by this message. Preventing that would
-        // take one lock for all sessions.
+        // May be stale once the lock is taken: then all sessions together exceed their limit by this message. Preventing that
+        // would take one lock for all sessions.
         let fits = self.fits_budget(size);
         let budget = self.budget.as_deref();
         let (sent, effects) = self.access(Wake::Always, |live| {
@@ -175,8 +175,8 @@ impl SharedSession {
     /// Whether a message of this size is within the budget, after evicting suspended sessions if that helps. In plain mode, a
     /// socket that keeps up takes the message at once: the session does not keep it, so no other session is evicted for it.
     ///
-    /// No lock may be held: an eviction locks another session, which may be evicting for its own message at the same moment, or it
-    /// locks this very session.
+    /// No lock may be held: an eviction locks another session, which may be evicting for its own message at the same moment, or
+    /// it locks this very session.
     fn fits_budget(&self, size: usize) -> bool {
         self.budget.as_ref().is_none_or(|budget| {
             budget.fits(size)

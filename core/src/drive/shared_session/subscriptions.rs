@@ -118,8 +118,8 @@ impl Subscriptions {
 /// Drains several logs in the order of their tickets, and holds the lock of one at a time.
 fn merge(all: &mut [Subscription], lane: u16, session: &mut Session) -> Drained {
     let mut drained = Drained::default();
-    // Read before any log is locked. A message that is broadcast from here on waits for the next access, even if its log is locked
-    // last: otherwise it could overtake a message that meanwhile entered a log that was locked earlier.
+    // Read before any log is locked. A message that is broadcast from here on waits for the next access, even if its log is
+    // locked last: otherwise it could overtake a message that meanwhile entered a log that was locked earlier.
     let horizon = all[0].log.horizon();
     loop {
         // The message with the lowest ticket, and the lowest ticket in the other logs: up to there its log is drained.

@@ -14,12 +14,12 @@ impl Session {
     /// Restores the session of a [snapshot](Self::snapshot).
     ///
     /// `now` is the time at which the snapshot was taken, on the clock of this process. If time has passed since then that counts
-    /// against the resume window, subtract it from the current time. The configuration may have other limits than before; the next
-    /// `$open` announces them to the peer.
+    /// against the resume window, subtract it from the current time. The configuration may have other limits than before; the
+    /// next `$open` announces them to the peer.
     ///
     /// # Errors
-    /// Fails if the configuration is for another side or mode, if the session keeps more messages than it allows, or if the content
-    /// contradicts itself. A snapshot of an unknown version has already failed to deserialize.
+    /// Fails if the configuration is for another side or mode, if the session keeps more messages than it allows, or if the
+    /// content contradicts itself. A snapshot of an unknown version has already failed to deserialize.
     pub fn from_snapshot(
         snapshot: SessionSnapshot,
         config: Arc<SessionConfig>,

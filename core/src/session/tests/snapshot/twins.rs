@@ -27,8 +27,8 @@ pub(super) enum Call {
     Reserve,
     /// A resume on a server offers the acknowledged count plus this number.
     Attach(u64),
-    /// The number of polls; once there is a copy, everything that is due is polled. Then the number of frames that are written, and
-    /// the number of pending bytes.
+    /// The number of polls; once there is a copy, everything that is due is polled. Then the number of frames that are written,
+    /// and the number of pending bytes.
     Write(usize, usize, Option<usize>),
     Data(usize),
     Gap(u64),
@@ -325,8 +325,8 @@ impl Twins {
         self.compare();
     }
 
-    /// Writes all due frames of both sessions and compares them one by one, because a copy keeps single messages where the original
-    /// keeps spans.
+    /// Writes all due frames of both sessions and compares them one by one, because a copy keeps single messages where the
+    /// original keeps spans.
     fn write(&mut self, polls: usize, frames: usize, pending: Option<usize>) {
         let (Some(epoch), now) = (self.epoch, self.now) else { return };
         let polls = if self.copy.is_some() { usize::MAX } else { polls };
