@@ -1,8 +1,5 @@
 //! [`Connection`]: the application's handle to a session.
 
-mod expiry_slot;
-pub(crate) use expiry_slot::{Loss, NOWHERE};
-
 mod weak;
 pub use weak::WeakConnection;
 
@@ -11,26 +8,23 @@ use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::mem::offset_of;
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::sync::atomic::AtomicU64;
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, TryLockError};
 use std::task::Wake;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rejoin_core::drive::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
-use rejoin_core::drive::{
-    DeliveryError, Effects, PrefetchHint, RoomLog, SendError, SharedSession, SocketDriver, now, prefetch,
-};
+use rejoin_core::drive::{DeliveryError, Effects, RoomLog, SendError, SharedSession, now, prefetch};
 use rejoin_core::{
-    CloseFrame, CloseReason, Codec, Counts, Frame, InvalidClose, Mode, Overflow, Session, SessionIdentity,
-    SessionState, Token, ws,
+    CloseFrame, CloseReason, Counts, Frame, InvalidClose, Mode, Overflow, Session, SessionState, ws,
 };
 
-use crate::inner::ServerInner;
+use crate::context::ServerContext;
 use crate::observe::reporter::SessionReporter;
 use crate::session::attachment::Attachment;
+use crate::session::expiry_slot::ExpirySlot;
+use crate::session::handle::{SessionHandle, SessionKey};
 
 /// A connection that outlives its sockets: a session.
 ///
@@ -40,67 +34,26 @@ use crate::session::attachment::Attachment;
 #[derive(Clone)]
 pub struct Connection(Arc<Inner>);
 
-/// The fields that a broadcast reads come first, in as few cache lines as possible: in a room of a thousand members, none of them
-/// is still cached.
+/// What a broadcast reads is adjacent, from the [codec's index](SessionHandle::codec_index) to the attachment's socket.
 #[repr(C)]
 struct Inner {
-    shared: Arc<ServerInner>,
-    /// The codec's index among the server's codecs, by which a broadcast finds its encoding.
-    codec_index: u16,
-    /// Whether `pending_socket` may contain a socket. The task checks this flag on every poll, and so rarely needs the lock.
-    has_pending_socket: AtomicBool,
-    gone: AtomicBool,
-    /// The connection's index in its room's list; guarded by the room's lock.
-    room_slot: AtomicU32,
-    session: SharedSession,
-    /// The address of the attached socket's driver.
-    prefetch_hint: PrefetchHint,
+    handle: SessionHandle,
+    host: Arc<dyn Host>,
     attachment: Mutex<Attachment>,
-    /// The socket that waits to be attached to this session. Of several, the one with the latest epoch stays.
-    pending_socket: Mutex<Option<Box<PendingSocket>>>,
-    who: SessionKey,
-    /// Unique in this process, for maps and logs.
-    number: u64,
-    /// Usually `None`.
-    cold: Option<Box<ColdFields>>,
-    /// The peer's address, if it is an IPv4 address.
-    remote_addr: Option<SocketAddrV4>,
-    /// Its slot in the expiry queue, or [`NOWHERE`]; guarded by the queue's lock.
-    expiry_slot: AtomicU32,
-    /// The [`Loss`] since which it has been in the queue; guarded by the same lock.
-    suspended_by: AtomicU32,
+    expiry_slot: ExpirySlot,
 }
 
-/// The ID and the room of a connection.
-pub(crate) enum SessionKey {
-    Plain {
-        id: Box<str>,
-        room: Arc<str>,
-    },
-    /// With the token by which the session is resumed.
-    Session(Arc<SessionIdentity>),
-}
+/// The server of a connection, as the connection sees it.
+pub(crate) trait Host: Any + Send + Sync {
+    fn context(&self) -> &ServerContext;
 
-/// The fields that few connections use.
-struct ColdFields {
-    /// The application's data.
-    data: Option<Arc<dyn Any + Send + Sync>>,
-    /// The peer's address, if it is an IPv6 address.
-    remote_addr: Option<SocketAddrV6>,
-}
-
-/// A socket that waits to be attached.
-pub(crate) struct PendingSocket {
-    pub(crate) driver: Box<SocketDriver>,
-    /// The number of received frames in the resume offer, in session mode.
-    pub(crate) received: Option<u64>,
-    /// Whether the session existed before this socket.
-    pub(crate) resumes: bool,
+    /// Starts a task for a hibernated session. Called by the session's waker, from any thread that holds no lock of the session.
+    fn wake(self: Arc<Self>, connection: Connection);
 }
 
 /// The parts of a new [`Connection`].
 pub(crate) struct NewConnection {
-    pub(crate) shared: Arc<ServerInner>,
+    pub(crate) host: Arc<dyn Host>,
     pub(crate) who: SessionKey,
     pub(crate) remote_addr: Option<SocketAddr>,
     pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
@@ -108,15 +61,12 @@ pub(crate) struct NewConnection {
     pub(crate) session: Session,
 }
 
-/// The number of the next connection in this process.
-static NUMBERS: AtomicU64 = AtomicU64::new(1);
-
 /// The waker of a hibernated session.
 impl Wake for Inner {
     fn wake(self: Arc<Self>) {
         let connection = Connection(self);
-        let shared = connection.0.shared.clone();
-        shared.wake(connection);
+        let host = connection.0.host.clone();
+        host.wake(connection);
     }
 }
 
@@ -126,78 +76,55 @@ impl Connection {
     pub(crate) const SIZE: usize = size_of::<Inner>();
 
     pub(crate) fn new(parts: NewConnection) -> Self {
-        let budget = parts.shared.suspended.budget().clone();
-        let (v4, v6) = match parts.remote_addr {
-            None => (None, None),
-            Some(SocketAddr::V4(addr)) => (Some(addr), None),
-            Some(SocketAddr::V6(addr)) => (None, Some(addr)),
-        };
-        let has_rare = parts.data.is_some() || v6.is_some();
+        let NewConnection { host, who, remote_addr, data, codec_index, session } = parts;
+        let budget = host.context().budget.clone();
         Self(Arc::new(Inner {
-            shared: parts.shared,
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-            who: parts.who,
-            remote_addr: v4,
-            cold: has_rare.then(|| Box::new(ColdFields { data: parts.data, remote_addr: v6 })),
-            codec_index: u16::try_from(parts.codec_index).expect("a server has a handful of codecs"),
-            session: SharedSession::new(parts.session).with_budget(budget),
-            prefetch_hint: PrefetchHint::default(),
+            handle: SessionHandle::new(who, remote_addr, data, codec_index, session, budget),
+            host,
             attachment: Mutex::default(),
-            pending_socket: Mutex::new(None),
-            has_pending_socket: AtomicBool::new(false),
-            room_slot: AtomicU32::new(0),
-            expiry_slot: AtomicU32::new(NOWHERE),
-            suspended_by: AtomicU32::new(0),
-            gone: AtomicBool::new(false),
+            expiry_slot: ExpirySlot::default(),
         }))
     }
 
     /// The connection ID that `ConnectFn` assigned, or the random one that was generated.
     pub fn id(&self) -> &str {
-        match &self.0.who {
-            SessionKey::Plain { id, .. } => id,
-            SessionKey::Session(identity) => &identity.id,
-        }
+        self.0.handle.id()
     }
 
     /// The room that `ConnectFn` assigned; `None` if it assigned none.
     pub fn room(&self) -> Option<&str> {
-        Some(&**self.shared_room()).filter(|room| !room.is_empty())
+        self.0.handle.room()
     }
 
     /// The number of the session, which is unique in this process; later sessions have greater numbers. It distinguishes
     /// successive sessions with the same [ID](Self::id), for example when a new session replaces another
     /// ([`DuplicateId`](crate::DuplicateId)). Use it in maps and logs; the client does not know it.
     pub fn number(&self) -> u64 {
-        self.0.number
+        *self.0.handle.number()
     }
 
     /// Plain or session mode (PROTOCOL.md §1).
     pub fn mode(&self) -> Mode {
-        match self.0.who {
-            SessionKey::Plain { .. } => Mode::Plain,
-            SessionKey::Session(_) => Mode::Session,
-        }
+        self.0.handle.mode()
     }
 
     /// The address from which the session was opened, if the listener knew it ([`Server::listen`](crate::Server::listen),
     /// [`Server::serve`](crate::Server::serve)). A resume from another address does not change it.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        let v6 = || self.0.cold.as_ref()?.remote_addr;
-        self.0.remote_addr.map(SocketAddr::from).or_else(|| v6().map(SocketAddr::from))
+        self.0.handle.remote_addr()
     }
 
     /// The data that `ConnectFn` attached with [`Identity::with_data`](crate::Identity::with_data); `None` if it attached none,
     /// or data of another type. The data is dropped with the connection's last handle; the server drops its own handle when
     /// `on_disconnect` has returned.
     pub fn data<T: Any + Send + Sync>(&self) -> Option<&T> {
-        self.0.cold.as_ref()?.data.as_ref()?.downcast_ref()
+        self.0.handle.data()?.downcast_ref()
     }
 
     /// Whether a socket is attached at this moment. The answer may be outdated when it arrives: use it for lists of members, not
     /// to decide whether to send.
     pub fn is_attached(&self) -> bool {
-        self.0.session.drive(|session| session.state() == SessionState::Connected)
+        self.session().drive(|session| session.state() == SessionState::Connected)
     }
 
     /// Sends a frame to the peer. In session mode, success means that the frame will be delivered exactly once and in order while
@@ -211,7 +138,7 @@ impl Connection {
     /// [`SendError::Reserved`] for an event that begins with `$` in session mode, [`SendError::Encode`] if the peer's codec
     /// cannot represent the payload. The frame is then not queued.
     pub fn send(&self, frame: &Frame) -> Result<(), SendError> {
-        self.send_with(frame, self.0.shared.options.overflow)
+        self.send_with(frame, self.context().options.overflow)
     }
 
     /// Like [`Self::send`], with another policy for this frame if the buffer is full. Dropped frames are counted, and in session
@@ -222,7 +149,7 @@ impl Connection {
     /// [`Overflow::Disconnect`] has ended the session.
     pub fn send_with(&self, frame: &Frame, overflow: Overflow) -> Result<(), SendError> {
         let message = self.encode(frame)?;
-        self.0.session.send(message, overflow)?;
+        self.session().send(message, overflow)?;
         Ok(())
     }
 
@@ -234,7 +161,7 @@ impl Connection {
     /// As [`Self::send`], with [`SendError::Timeout`] instead of [`SendError::Full`].
     pub async fn send_wait(&self, frame: &Frame) -> Result<(), SendError> {
         let message = self.encode(frame)?;
-        self.0.session.send_wait(message, self.0.shared.options.write_timeout).await?;
+        self.session().send_wait(message, self.context().options.write_timeout).await?;
         Ok(())
     }
 
@@ -261,12 +188,12 @@ impl Connection {
     /// mode, which has no acknowledgements.
     pub async fn send_acked(&self, frame: &Frame) -> Result<(), DeliveryError> {
         let message = self.encode(frame)?;
-        self.0.session.send_acked(message, self.0.shared.options.write_timeout).await
+        self.session().send_acked(message, self.context().options.write_timeout).await
     }
 
     fn encode(&self, frame: &Frame) -> Result<Bytes, SendError> {
-        self.0.session.check(frame)?;
-        let message = self.codec().encode(frame)?;
+        self.session().check(frame)?;
+        let message = self.handle().codec(self.context()).encode(frame)?;
         Ok(ws::encode_message(message.kind, &message.data))
     }
 
@@ -291,8 +218,8 @@ impl Connection {
     }
 
     fn begin_close(&self, frame: CloseFrame) {
-        let deadline = now() + self.0.shared.options.close_timeout;
-        self.0.session.close(|session| session.close(CloseReason::Local(frame), deadline));
+        let deadline = now() + self.context().options.close_timeout;
+        self.session().close(|session| session.close(CloseReason::Local(frame), deadline));
     }
 
     /// Waits until the session has ended and `on_disconnect` has returned.
@@ -300,82 +227,66 @@ impl Connection {
         if self.is_gone() {
             return;
         }
-        let ends = &self.0.shared.ends;
-        let end = ends.of(self.0.number);
+        let ends = &self.context().ends;
+        let end = ends.of(self.number());
         // `notified` receives every notification from here on, even before it is first polled.
         let notified = end.notified();
         if self.is_gone() {
             // The session may have ended before `end` was registered, so that nothing would notify it.
-            ends.tell(self.0.number);
+            ends.tell(self.number());
         }
         notified.await;
     }
 
     /// Whether the connection accepts frames: the session has not ended, and is not closing.
     pub fn is_open(&self) -> bool {
-        self.0.session.drive(|session| session.is_open())
+        self.session().drive(|session| session.is_open())
     }
 
     /// The session's counters, over all its sockets so far.
     pub fn counts(&self) -> Counts {
-        self.0.session.drive(|session| session.counts())
+        self.session().drive(|session| session.counts())
     }
 
     // --- internal
 
     /// The data as a shared pointer.
     pub(crate) fn shared_data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        self.0.cold.as_ref()?.data.clone()?.downcast().ok()
+        self.0.handle.data()?.clone().downcast().ok()
     }
 
-    pub(crate) fn shared_server(&self) -> &Arc<ServerInner> {
-        &self.0.shared
+    pub(crate) fn handle(&self) -> &SessionHandle {
+        &self.0.handle
     }
 
-    pub(crate) fn number_ref(&self) -> &u64 {
-        &self.0.number
+    pub(crate) fn host(&self) -> &Arc<dyn Host> {
+        &self.0.host
     }
 
-    /// The name of the room; empty if it has none, because no room can have that name.
-    pub(crate) fn shared_room(&self) -> &Arc<str> {
-        match &self.0.who {
-            SessionKey::Plain { room, .. } => room,
-            SessionKey::Session(identity) => &identity.room,
-        }
+    fn context(&self) -> &ServerContext {
+        self.0.host.context()
     }
 
-    pub(crate) fn token(&self) -> Option<&Token> {
-        match &self.0.who {
-            SessionKey::Plain { .. } => None,
-            SessionKey::Session(identity) => Some(&identity.token),
-        }
-    }
-
-    pub(crate) fn codec(&self) -> &dyn Codec {
-        &*self.0.shared.options.codecs[self.codec_index()]
+    pub(crate) fn expiry_slot(&self) -> &ExpirySlot {
+        &self.0.expiry_slot
     }
 
     pub(crate) fn codec_index(&self) -> usize {
-        self.0.codec_index.into()
+        self.0.handle.codec_index.into()
     }
 
     pub(crate) fn session(&self) -> &SharedSession {
-        &self.0.session
+        self.0.handle.session()
     }
 
     /// Subscribes the session to a room log.
     pub(crate) fn subscribe(&self, log: &Arc<RoomLog>) {
-        self.0.session.subscribe(log, self.0.codec_index);
+        self.session().subscribe(log, self.0.handle.codec_index);
     }
 
     /// Moves the session from one room log to another.
     pub(crate) fn resubscribe(&self, from: &RoomLog, to: &Arc<RoomLog>) -> Effects {
-        self.0.session.resubscribe(from, to, self.0.codec_index)
-    }
-
-    /// The span for the session's log events.
-    pub(crate) fn span(&self) -> tracing::Span {
-        tracing::debug_span!("session", id = self.id(), room = self.room())
+        self.session().resubscribe(from, to, self.0.handle.codec_index)
     }
 
     /// The attached socket; `None` while another thread holds the lock.
@@ -396,118 +307,52 @@ impl Connection {
     /// Writes queued frames. If the socket is in use, its task is woken and does it.
     pub(crate) fn flush(&self, now: Instant) {
         let wakes = if let Some(mut socket) = self.try_attachment() {
-            socket.flush(&self.0.shared, self, now)
+            socket.flush(self.context(), self.handle(), now)
         } else {
-            self.0.session.drain();
+            self.session().drain();
             true
         };
         if wakes {
-            self.0.session.wake_driver();
+            self.session().wake_driver();
         }
     }
 
-    /// Prefetches this connection's cache lines. Once they have arrived, [`Self::prefetch_session`] and [`Self::prefetch_driver`]
-    /// prefetch the memory that a broadcast reads next.
+    /// Prefetches this connection's cache lines. Once they have arrived, [`Self::prefetch_session`] and
+    /// [`SessionHandle::prefetch_driver`] prefetch the memory that a broadcast reads next.
     pub(crate) fn prefetch(&self) {
         // Up to the pointer to the socket's driver, which follows the lock.
-        prefetch(&*self.0, offset_of!(Inner, attachment) + 32);
+        const BYTES: usize = offset_of!(Inner, attachment) + 32 - offset_of!(Inner, handle.codec_index);
+        prefetch(&self.0.handle.codec_index, BYTES);
     }
 
     pub(crate) fn prefetch_session(&self) {
-        self.0.session.prefetch();
-    }
-
-    pub(crate) fn prefetch_driver(&self) {
-        self.0.prefetch_hint.prefetch(SocketDriver::HOT);
-    }
-
-    /// Notes the address of the driver that has been attached, for [`Self::prefetch_driver`].
-    pub(crate) fn note_prefetch_driver(&self, driver: &SocketDriver) {
-        self.0.prefetch_hint.set(driver);
-    }
-
-    pub(crate) fn room_slot(&self) -> usize {
-        self.0.room_slot.load(Ordering::Relaxed) as usize
-    }
-
-    pub(crate) fn set_room_slot(&self, place: usize) {
-        let place = u32::try_from(place).expect("a room has fewer than 2^32 members");
-        self.0.room_slot.store(place, Ordering::Relaxed);
+        self.session().prefetch();
     }
 
     /// Hibernates the session if its state allows it: it then has no task, and its waker starts a new one. Returns whether it
     /// hibernates.
     pub(crate) fn hibernate(&self) -> bool {
-        let counts = SessionReporter::is_wanted(&self.0.shared);
-        self.0.session.hibernate(self.0.clone().into(), counts)
+        let counts = SessionReporter::is_wanted(self.context());
+        self.session().hibernate(self.0.clone().into(), counts)
     }
 
     /// Ends the session at once. Returns `false` if it had already ended.
     pub(crate) fn end(&self, reason: CloseReason) -> bool {
-        self.0.session.command(|session| {
+        self.session().command(|session| {
             let lives = session.state() != SessionState::Closed;
             session.end(reason);
             lives
         })
     }
 
-    /// Stores a socket for the session's task, and wakes the task. Returns the socket that loses, if two wait: the one with the
-    /// earlier epoch.
-    pub(crate) fn arrive(&self, pending: PendingSocket) -> Option<PendingSocket> {
-        let mut slot = self.0.pending_socket.lock().unwrap_or_else(PoisonError::into_inner);
-        let loser = match &*slot {
-            Some(waiting) if waiting.driver.epoch() > pending.driver.epoch() => Some(pending),
-            _ => slot.replace(Box::new(pending)).map(|loser| *loser),
-        };
-        self.0.has_pending_socket.store(true, Ordering::Release);
-        drop(slot);
-        // The task checks the slot each time that it is woken.
-        self.0.session.wake_driver();
-        loser
-    }
-
-    /// Whether a socket may be waiting to be attached.
-    pub(crate) fn has_pending_socket(&self) -> bool {
-        self.0.has_pending_socket.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn take_pending_socket(&self) -> Option<PendingSocket> {
-        if self.has_pending_socket() { self.take_late_socket() } else { None }
-    }
-
-    /// Like [`Self::take_pending_socket`], for a session that is [gone](Self::is_gone). Always checks under the lock: a thread
-    /// that brings a socket stores it under the lock before it reads `gone`, and this method is called after `gone` has been
-    /// stored. So at least one of the two sees the other's store. The two flags alone do not guarantee that, since each thread
-    /// stores one and then reads the other.
-    pub(crate) fn take_late_socket(&self) -> Option<PendingSocket> {
-        let mut slot = self.0.pending_socket.lock().unwrap_or_else(PoisonError::into_inner);
-        self.0.has_pending_socket.store(false, Ordering::Release);
-        slot.take().map(|pending| *pending)
-    }
-
     /// Marks the session's task as ended for good, and notifies [`Self::closed`].
     pub(crate) fn set_gone(&self) {
-        self.0.gone.store(true, Ordering::Release);
-        self.0.shared.ends.tell(self.0.number);
-    }
-
-    /// The close frame for a socket that arrived too late for this session.
-    pub(crate) fn farewell(&self) -> CloseFrame {
-        self.0.session.drive(|session| match session.ended() {
-            // Neither side closed the session on purpose: the client may reconnect, and gets a fresh session.
-            None
-            | Some(
-                CloseReason::Normal
-                | CloseReason::WindowExpired
-                | CloseReason::Evicted
-                | CloseReason::TransportLost(_),
-            ) => CloseFrame::from_static(1001, "session ended"),
-            Some(reason) => reason.close_frame(),
-        })
+        self.0.handle.set_gone();
+        self.context().ends.tell(self.number());
     }
 
     pub(crate) fn is_gone(&self) -> bool {
-        self.0.gone.load(Ordering::Acquire)
+        self.0.handle.is_gone()
     }
 
     /// The number of handles to this connection.
@@ -527,7 +372,7 @@ impl Eq for Connection {}
 
 impl Hash for Connection {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.number.hash(state);
+        self.number().hash(state);
     }
 }
 

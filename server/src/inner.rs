@@ -1,21 +1,21 @@
 //! [`ServerInner`]: the state of one server.
 
 use std::fmt;
-use std::future::Future;
+use std::ops::Deref;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use rejoin_core::drive::sync::atomic::{AtomicBool, Ordering};
-use rejoin_core::drive::sync::{Mutex, current_runtime, spawn_on};
-use rejoin_core::drive::{Detach, SocketDriver};
+use rejoin_core::drive::Detach;
+use rejoin_core::drive::sync::Mutex;
 use rejoin_core::{CloseFrame, Mode, SessionConfig};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accept::connect::DynConnect;
-use crate::connection::{Connection, PendingSocket};
+use crate::connection::Connection;
+use crate::context::ServerContext;
 use crate::fanout::rooms::Rooms;
 use crate::observe::hooks::MetricsHooks;
 use crate::observe::metrics::ResumeRefused;
@@ -23,31 +23,20 @@ use crate::observe::stats::Totals;
 use crate::observe::throttle::Throttle;
 use crate::options::Options;
 use crate::runtimes::Runtimes;
-use crate::session::ends::Ends;
 use crate::session::expiry::SuspendedSessions;
+use crate::session::handle::PendingSocket;
 use crate::session::handlers::Handlers;
 use crate::session::registry::Registry;
-use crate::session::task::SessionTask;
 
-/// The state of one server. All its handles, tasks and connections share it.
+/// The state of one server: its [context](ServerContext), and the tables of its sessions and rooms. All handles and session tasks
+/// share it.
 pub(crate) struct ServerInner {
-    pub(crate) options: Options,
+    pub(crate) context: Arc<ServerContext>,
     pub(crate) connect: Box<dyn DynConnect>,
     pub(crate) handlers: Handlers,
-    pub(crate) metrics: MetricsHooks,
     pub(crate) registry: Registry,
     pub(crate) rooms: Rooms,
     pub(crate) suspended: SuspendedSessions,
-    pub(crate) ends: Ends,
-    pub(crate) runtimes: Arc<Runtimes>,
-    /// Every task of the server. Shutdown returns when the last one has ended.
-    pub(crate) tasks: TaskTracker,
-    /// Cancelled when the server accepts no more connections.
-    pub(crate) closing: CancellationToken,
-    /// Cancelled when shutdown's deadline has passed: tasks end at their next await.
-    aborted: CancellationToken,
-    /// Set with `aborted`, for tasks that check it in each poll: a flag costs less than the token's lock.
-    is_aborted: AtomicBool,
     /// The counts of sessions that have ended. Locked while a session is moved here from the registry, so that statistics count
     /// each session once.
     pub(crate) totals: Mutex<Totals>,
@@ -60,6 +49,15 @@ pub(crate) struct ServerInner {
     session: Arc<SessionConfig>,
 }
 
+/// The parts that know no session.
+impl Deref for ServerInner {
+    type Target = ServerContext;
+
+    fn deref(&self) -> &ServerContext {
+        &self.context
+    }
+}
+
 /// The shortest time between two log lines of a kind that a single peer can cause at will.
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -70,29 +68,25 @@ impl ServerInner {
         handlers: Handlers,
         metrics: MetricsHooks,
     ) -> Self {
-        let (tasks, closing) = (TaskTracker::new(), CancellationToken::new());
-        let runtimes = Runtimes::new(tasks.clone(), closing.clone());
+        let tasks = TaskTracker::new();
+        let runtimes = Runtimes::new(tasks.clone(), CancellationToken::new());
+        let suspended = SuspendedSessions::new(options.max_retained_bytes, runtimes.clone());
+        let budget = suspended.budget().clone();
+        let context = Arc::new(ServerContext::new(options, metrics, budget, runtimes, tasks));
         Self {
-            plain: options.session(Mode::Plain),
-            session: options.session(Mode::Session),
-            suspended: SuspendedSessions::new(options.max_retained_bytes, runtimes.clone()),
-            ends: Ends::default(),
-            runtimes,
-            handshakes: Arc::new(Semaphore::new(options.max_handshakes)),
+            plain: context.options.session(Mode::Plain),
+            session: context.options.session(Mode::Session),
+            handshakes: Arc::new(Semaphore::new(context.options.max_handshakes)),
             accept_errors: Throttle::new(LOG_INTERVAL),
             origin_refusals: Throttle::new(LOG_INTERVAL),
-            options,
             connect,
             handlers,
-            metrics,
             registry: Registry::new(),
-            rooms: Rooms::new(),
-            tasks,
-            closing,
-            aborted: CancellationToken::new(),
-            is_aborted: AtomicBool::new(false),
+            rooms: Rooms::new(context.clone()),
+            suspended,
             totals: Mutex::default(),
             refused: AtomicU64::new(0),
+            context,
         }
     }
 
@@ -106,8 +100,8 @@ impl ServerInner {
 
     /// Passes a socket to the session's task.
     pub(crate) fn arrive(&self, connection: &Connection, pending: PendingSocket) {
-        if let Some(loser) = connection.arrive(pending) {
-            self.refuse_late(connection, ResumeRefused::Overtaken);
+        if let Some(loser) = connection.handle().arrive(pending) {
+            self.refuse_late(connection.id(), ResumeRefused::Overtaken);
             let frame = CloseFrame::from_static(4000, "taken over");
             self.close_socket(loser.driver, Detach::Leave(frame));
         }
@@ -120,53 +114,13 @@ impl ServerInner {
 
     /// Closes a socket that has arrived too late for its session, with the reason.
     pub(crate) fn turn_away(&self, connection: &Connection) {
-        if let Some(late) = connection.take_late_socket() {
+        if let Some(late) = connection.handle().take_late_socket() {
             tracing::debug!(id = connection.id(), "socket too late for its session");
             if late.resumes {
-                self.refuse_late(connection, ResumeRefused::Ended);
+                self.refuse_late(connection.id(), ResumeRefused::Ended);
             }
-            self.close_socket(late.driver, Detach::Leave(connection.farewell()));
+            self.close_socket(late.driver, Detach::Leave(connection.handle().farewell()));
         }
-    }
-
-    /// Closes a socket that is no longer attached to a session, within the close timeout.
-    pub(crate) fn close_socket(&self, driver: Box<SocketDriver>, end: Detach) {
-        let closing = self.until_abort(driver.close(end));
-        let budget = self.suspended.budget().clone();
-        self.spawn(async move {
-            closing.await;
-            // Frames that the socket did not take were dropped with it, and senders may wait for their bytes.
-            budget.settle();
-        });
-    }
-
-    /// Runs `closing` for at most the close timeout. `None` if it takes longer, or if shutdown's deadline passes first.
-    pub(crate) fn until_abort<F: Future>(
-        &self,
-        closing: F,
-    ) -> impl Future<Output = Option<F::Output>> + use<F> {
-        let timeout = self.options.close_timeout;
-        let aborted = self.aborted.clone();
-        async move {
-            tokio::select! {
-                biased;
-                () = aborted.cancelled() => None,
-                closed = tokio::time::timeout(timeout, closing) => closed.ok(),
-            }
-        }
-    }
-
-    /// Spawns a task that shutdown waits for, in the current runtime or, outside of one, in the server's own.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        match current_runtime() {
-            Some(current) => drop(spawn_on(self.tasks.track_future(task), &current)),
-            None => self.runtimes.spawn(task),
-        }
-    }
-
-    /// Starts a task for a hibernated session. Called by the session's waker, from any thread that holds no lock of the session.
-    pub(crate) fn wake(self: Arc<Self>, connection: Connection) {
-        self.runtimes.spawn(SessionTask::wake(self.clone(), connection));
     }
 
     /// Removes a session that is over from the registry and from its room. A second call does nothing.
@@ -175,12 +129,6 @@ impl ServerInner {
         if self.rooms.leave(connection) {
             self.metrics.report(|metrics| metrics.room_destroyed());
         }
-    }
-
-    /// Logs and counts a socket whose request was promised this session, and that arrived too late for it.
-    pub(crate) fn refuse_late(&self, connection: &Connection, why: ResumeRefused) {
-        tracing::info!(id = connection.id(), %why, "resume refused");
-        self.metrics.report(|metrics| metrics.resume_refused(why));
     }
 
     /// Removes a session whose task has ended for good, and adds its counts to the totals.
@@ -194,16 +142,11 @@ impl ServerInner {
         totals.add(&counts);
     }
 
-    pub(crate) fn is_aborted(&self) -> bool {
-        self.is_aborted.load(Ordering::SeqCst)
-    }
-
     /// Ends all tasks without waiting for their sockets or callbacks.
     pub(crate) fn abort(&self) {
         // First the flag, then the wake-ups: a session task checks the flag after it has registered, so it is either woken here
         // or has seen the flag. Both lock the session in between, which makes the flag visible.
-        self.is_aborted.store(true, Ordering::SeqCst);
-        self.aborted.cancel();
+        self.set_aborted();
         for connection in self.registry.running_in_order() {
             connection.session().wake_driver();
         }
@@ -279,7 +222,7 @@ mod tests {
         connection.set_gone();
         for resumes in [true, false] {
             let (late, three) = pending(&connection, resumes);
-            connection.take_pending_socket();
+            connection.handle().take_pending_socket();
             shared.arrive(&connection, late);
             assert_eq!(received(three).await, (1001, "session ended".into()));
         }

@@ -112,6 +112,7 @@ mod options;
 pub use options::{ConfigError, DuplicateId};
 
 mod connection;
+mod context;
 pub use connection::{Connection, WeakConnection};
 
 pub mod router;

@@ -1,5 +1,6 @@
 //! [`Server`]: the handle to a server and all its connections.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -167,7 +168,7 @@ impl Server {
         if self.shared.closing.is_cancelled() {
             return Err(BroadcastError::ShutDown);
         }
-        let queued = self.shared.rooms.broadcast(room, frame, overflow, &self.shared);
+        let queued = self.shared.rooms.broadcast(room, frame, overflow);
         // An encoding that no member keeps has been dropped by now, and no access to a session has reported the freed bytes.
         self.shared.suspended.budget().settle();
         let (receivers, bytes) = queued?;
@@ -293,7 +294,8 @@ impl Connection {
     /// # }
     /// ```
     pub fn server(&self) -> Server {
-        Server::new(self.shared_server().clone())
+        let host: Arc<dyn Any + Send + Sync> = self.host().clone();
+        Server::new(host.downcast().expect("the host of a connection is its server"))
     }
 
     /// Queues a frame for all members of the connection's room, this connection included, and returns their number, as

@@ -6,9 +6,10 @@ use rejoin_core::drive::{SocketDriver, Unmasked, WsTransport, now};
 use rejoin_core::{Mode, Session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
-use crate::connection::{Connection, NewConnection, PendingSocket, SessionKey};
+use crate::connection::{Connection, NewConnection};
 use crate::inner::ServerInner;
 use crate::server::Server;
+use crate::session::handle::{PendingSocket, SessionKey};
 use crate::session::registry;
 use crate::{ConnectRequest, Identity, Reject};
 
@@ -30,7 +31,7 @@ pub(crate) fn session(shared: &ServerInner) -> Session {
 /// A registered connection without a task.
 pub(crate) fn connection(shared: &Arc<ServerInner>) -> Connection {
     let connection = Connection::new(NewConnection {
-        shared: shared.clone(),
+        host: shared.clone(),
         who: SessionKey::Plain { id: registry::new_id().unwrap().into(), room: "room".into() },
         remote_addr: None,
         data: None,

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use rejoin_core::drive::{Detach, SendError, now};
 use rejoin_core::{CloseFrame, Codec, DecodeError, EncodeError, Frame, Message, MessageKind, Overflow, ws};
 
-use crate::connection::{Connection, NewConnection, PendingSocket, SessionKey};
+use crate::connection::{Connection, NewConnection};
 use crate::inner::ServerInner;
+use crate::session::handle::{PendingSocket, SessionKey};
 use crate::testing::{connection, pending, session};
 use crate::{Builder, ConnectRequest, Identity, JsonCodec, Reject, Server};
 
@@ -30,7 +31,7 @@ fn shared() -> Arc<ServerInner> {
 /// Creates a connection with this ID without registering it.
 fn with_id(shared: &Arc<ServerInner>, id: &str, codec_index: usize) -> Connection {
     Connection::new(NewConnection {
-        shared: shared.clone(),
+        host: shared.clone(),
         who: SessionKey::Plain { id: id.into(), room: "room".into() },
         remote_addr: None,
         data: None,
@@ -117,7 +118,7 @@ async fn closed_socket_that_took_nothing_wakes_refused_sender() {
     kicked.session().drive(|session| session.attach(driver.epoch(), None, now())).unwrap();
     kicked.session().send(ws::encode_message(MessageKind::Text, &[b'x'; 900]), Overflow::Reject).unwrap();
     let mut cx = Context::from_waker(std::task::Waker::noop());
-    _ = driver.poll_write(&mut cx, kicked.session(), kicked.codec());
+    _ = driver.poll_write(&mut cx, kicked.session(), kicked.handle().codec(&shared));
     kicked.end(rejoin_core::CloseReason::Kicked);
     assert!(shared.suspended.budget().used() > 900, "the socket holds the frame");
     let since = tokio::time::Instant::now();

@@ -92,7 +92,7 @@ fn impossible_walk_is_refused() {
             "  Server::kick  server/src/server.rs",
             "is not called by",
         ),
-        ("      FanOut::begin ", "        FanOut::begin ", "is not called by Members::queue by its name"),
+        ("      FanOut::begin ", "        FanOut::begin ", "is not called by Room::queue by its name"),
         ("via `codec.decode(message)`", "via `codec.decode(nothing)`", "through `codec.decode(nothing)`"),
         ("in Encoded\n", "in Uncoded\n", "there is no type Uncoded"),
         ("server/src/fanout/rooms.rs", "server/src/room.rs", "server/src/room.rs does not exist"),

@@ -13,10 +13,11 @@ use crate::accept::connect::Identity;
 use crate::accept::logged_request::LoggedRequest;
 use crate::accept::reject::Reject;
 use crate::accept::upgrade::{Offer, Resume, bad};
-use crate::connection::{Connection, NewConnection, PendingSocket, SessionKey};
+use crate::connection::{Connection, NewConnection};
 use crate::inner::ServerInner;
 use crate::observe::metrics::ResumeRefused;
 use crate::options::DuplicateId;
+use crate::session::handle::{PendingSocket, SessionKey};
 use crate::session::registry;
 use crate::session::task::SessionTask;
 
@@ -114,7 +115,7 @@ impl Admission {
     ) -> Result<Self, Reject> {
         let epoch = session.reserve();
         let connection = Connection::new(NewConnection {
-            shared: shared.clone(),
+            host: shared.clone(),
             who,
             remote_addr,
             data,
@@ -289,7 +290,7 @@ mod tests {
         let (session, who) =
             new_session(&shared, Mode::Session, None, u64::MAX, "ada".into(), Some("room")).unwrap();
         let new = NewConnection {
-            shared: shared.clone(),
+            host: shared.clone(),
             who,
             remote_addr: None,
             data: None,
@@ -298,7 +299,7 @@ mod tests {
         };
         let connection = Connection::new(new);
         shared.registry.insert(&connection, true).unwrap();
-        let resume = Resume { token: connection.token().unwrap().clone(), received: 0 };
+        let resume = Resume { token: connection.handle().token().unwrap().clone(), received: 0 };
         assert_eq!(by_token(&shared, &resume, &[1, 0]), Ok(connection.clone()));
         assert_eq!(by_token(&shared, &resume, &[1]), Err(LostReason::Codec));
         // It has ended, and its task has not unregistered it yet.

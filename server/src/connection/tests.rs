@@ -10,12 +10,14 @@ fn later_of_two_pending_sockets_wins() {
         let [(early, _one), (late, _other)] = [(); 2].map(|()| pending(&connection, true));
         let epochs = [early.driver.epoch(), late.driver.epoch()];
         let [first, second] = if is_in_order { [early, late] } else { [late, early] };
-        assert!(connection.arrive(first).is_none());
-        let left = connection.arrive(second).expect("one of them loses");
+        assert!(connection.handle().arrive(first).is_none());
+        let left = connection.handle().arrive(second).expect("one of them loses");
         assert_eq!(left.driver.epoch(), epochs[0]);
-        let taken = connection.take_pending_socket().expect("the other waits");
+        let taken = connection.handle().take_pending_socket().expect("the other waits");
         assert_eq!(taken.driver.epoch(), epochs[1]);
-        assert!(!connection.has_pending_socket() && connection.take_pending_socket().is_none());
+        assert!(
+            !connection.handle().has_pending_socket() && connection.handle().take_pending_socket().is_none()
+        );
     }
 }
 
@@ -25,7 +27,7 @@ fn each_connection_keeps_its_address() {
     for addr in [None, Some("10.0.0.1:80"), Some("[2001:db8::1]:443")] {
         let remote_addr = addr.map(|addr| addr.parse().unwrap());
         let parts = NewConnection {
-            shared: shared.clone(),
+            host: shared.clone(),
             who: SessionKey::Plain { id: "id".into(), room: "room".into() },
             remote_addr,
             data: None,

@@ -6,9 +6,9 @@ use rejoin_core::drive::now;
 use rejoin_core::{Counts, DropReason};
 use tracing::Level;
 
-use crate::connection::Connection;
-use crate::inner::ServerInner;
+use crate::context::ServerContext;
 use crate::observe::hooks::elapsed;
+use crate::session::handle::SessionHandle;
 
 /// The state of one session that has been reported so far.
 ///
@@ -27,24 +27,24 @@ pub(crate) struct SessionReporter {
 
 impl SessionReporter {
     /// Reports that a socket was attached.
-    pub(crate) fn note_attached(&mut self, shared: &ServerInner, connection: &Connection) {
+    pub(crate) fn note_attached(&mut self, context: &ServerContext, handle: &SessionHandle) {
         // In a takeover the session has lost its older socket, too.
-        self.note_dropped(shared, connection);
+        self.note_dropped(context, handle);
         if self.opened.is_some() {
-            shared.metrics.report(|metrics| metrics.transport_restored());
+            context.metrics.report(|metrics| metrics.transport_restored());
             tracing::debug!("socket attached, session continues");
             return;
         }
         self.opened = Some(now());
-        shared.metrics.report(|metrics| metrics.connection_opened());
-        let (mode, codec) = (connection.mode(), connection.codec().name());
-        tracing::debug!(?mode, codec, remote_addr = ?connection.remote_addr(), "session opened");
+        context.metrics.report(|metrics| metrics.connection_opened());
+        let (mode, codec) = (handle.mode(), handle.codec(context).name());
+        tracing::debug!(?mode, codec, remote_addr = ?handle.remote_addr(), "session opened");
     }
 
     /// Reports that the session has lost a socket, if it has.
-    pub(crate) fn note_dropped(&mut self, shared: &ServerInner, connection: &Connection) {
+    pub(crate) fn note_dropped(&mut self, context: &ServerContext, handle: &SessionHandle) {
         let (drops, why) =
-            connection.session().drive(|session| (session.counts().drops, session.dropped().cloned()));
+            handle.session().drive(|session| (session.counts().drops, session.dropped().cloned()));
         let drops = drops as u32;
         if drops == self.drops {
             return;
@@ -52,7 +52,7 @@ impl SessionReporter {
         self.drops = drops;
         let Some(why) = why else { return };
         tracing::debug!(%why, "socket dropped");
-        shared.metrics.report(|metrics| {
+        context.metrics.report(|metrics| {
             metrics.transport_dropped(&why);
             match why {
                 DropReason::HeartbeatTimeout => metrics.heartbeat_failed(),
@@ -63,16 +63,16 @@ impl SessionReporter {
     }
 
     /// Whether metrics or the log want the counts.
-    pub(crate) fn is_wanted(shared: &ServerInner) -> bool {
-        shared.metrics.is_on() || tracing::enabled!(Level::DEBUG)
+    pub(crate) fn is_wanted(context: &ServerContext) -> bool {
+        context.metrics.is_on() || tracing::enabled!(Level::DEBUG)
     }
 
     /// Reports the frames that have passed since the last call.
-    pub(crate) fn note_counts(&mut self, shared: &ServerInner, connection: &Connection) {
-        if !Self::is_wanted(shared) {
+    pub(crate) fn note_counts(&mut self, context: &ServerContext, handle: &SessionHandle) {
+        if !Self::is_wanted(context) {
             return;
         }
-        let (counts, used) = connection.session().drive(|session| (session.counts(), session.occupied()));
+        let (counts, used) = handle.session().drive(|session| (session.counts(), session.occupied()));
         let reported = self.reported.get_or_insert_default();
         if **reported == counts {
             return;
@@ -88,7 +88,7 @@ impl SessionReporter {
         if gaps > 0 {
             tracing::debug!(frames = gaps, "gap reported to peer");
         }
-        shared.metrics.report(|metrics| {
+        context.metrics.report(|metrics| {
             let gaps_received = new(|counts| counts.received_gaps);
             let received = new(|counts| counts.received - counts.received_gaps);
             let (sent, replayed) = (new(|counts| counts.sent), new(|counts| counts.replayed));
@@ -99,7 +99,7 @@ impl SessionReporter {
                 metrics.gap_received(gaps_received);
             }
             if new(|counts| counts.accepted) > 0 {
-                metrics.send_buffer_used(used, shared.options.send_buffer);
+                metrics.send_buffer_used(used, context.options.send_buffer);
             }
             if sent > 0 {
                 metrics.sent(sent, new(|counts| counts.sent_bytes));
@@ -120,17 +120,16 @@ impl SessionReporter {
     }
 
     /// Reports the end of the session, once it has ended.
-    pub(crate) fn note_closed(&mut self, shared: &ServerInner, connection: &Connection) {
+    pub(crate) fn note_closed(&mut self, context: &ServerContext, handle: &SessionHandle) {
         let Some(opened) = self.opened.filter(|_| !self.closed) else { return };
-        let (counts, reason) =
-            connection.session().drive(|session| (session.counts(), session.ended().cloned()));
+        let (counts, reason) = handle.session().drive(|session| (session.counts(), session.ended().cloned()));
         let Some(reason) = reason else { return };
         self.closed = true;
         let lived = elapsed(opened);
         // With the ID: the span exists only if the level `debug` is enabled.
         tracing::info!(
-            id = connection.id(),
-            room = connection.room(),
+            id = handle.id(),
+            room = handle.room(),
             %reason,
             ?lived,
             received = counts.received,
@@ -142,18 +141,18 @@ impl SessionReporter {
             resumed = counts.resumed,
             "session closed"
         );
-        shared.metrics.report(|metrics| metrics.connection_closed(lived, &reason));
+        context.metrics.report(|metrics| metrics.connection_closed(lived, &reason));
     }
 
     /// Reports what is left to report when the session task ends.
-    pub(crate) fn finish(&mut self, shared: &ServerInner, connection: &Connection) {
+    pub(crate) fn finish(&mut self, context: &ServerContext, handle: &SessionHandle) {
         if self.opened.is_none() {
             tracing::debug!("session never had a socket");
         }
-        self.note_dropped(shared, connection);
+        self.note_dropped(context, handle);
         // A session that has ended keeps nothing.
-        self.note_counts(shared, connection);
-        self.note_closed(shared, connection);
+        self.note_counts(context, handle);
+        self.note_closed(context, handle);
     }
 }
 
@@ -216,7 +215,7 @@ mod tests {
         let measured = Server::builder(connect).metrics(Reported::default()).build().unwrap();
         for (shared, is_kept) in [(server(), false), (measured.shared().clone(), true)] {
             let mut reporter = SessionReporter::default();
-            reporter.note_counts(&shared, &connection(&shared));
+            reporter.note_counts(&shared, connection(&shared).handle());
             assert_eq!(reporter.reported.is_some(), is_kept);
         }
     }

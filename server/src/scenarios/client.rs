@@ -59,7 +59,7 @@ impl Client {
     ) -> (Self, Connection) {
         let socket = arrive(shared, id, &offer, capacity).expect("nothing is against it");
         let connection = shared.registry.by_id(id).expect("it is there before its socket");
-        let token = connection.token().cloned();
+        let token = connection.handle().token().cloned();
         let shared = shared.clone();
         (
             Self { shared, id, token, socket: Some(socket), old: None, received: Vec::new(), closed: None },

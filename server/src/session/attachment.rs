@@ -7,11 +7,10 @@ use std::time::Instant;
 use rejoin_core::drive::{Detach, SocketDriver, WriteProgress, now};
 use rejoin_core::{AttachError, CloseFrame, CloseReason};
 
-use crate::connection::{Connection, PendingSocket};
-use crate::inner::ServerInner;
+use crate::context::ServerContext;
 use crate::observe::metrics::ResumeRefused;
 use crate::observe::reporter::SessionReporter;
-use crate::session::task::panicked;
+use crate::session::handle::{PendingSocket, SessionHandle};
 
 /// The attached socket, if there is one, and the reporter of the session's life.
 ///
@@ -30,16 +29,21 @@ pub(crate) struct Attachment {
 
 impl Attachment {
     /// For the session task: attaches a pending socket, and reads the frames that have arrived.
-    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, shared: &ServerInner, connection: &Connection) {
-        if let Some(pending) = connection.take_pending_socket() {
-            self.reporter.note_counts(shared, connection);
-            self.attach(pending, shared, connection);
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        context: &ServerContext,
+        handle: &SessionHandle,
+    ) {
+        if let Some(pending) = handle.take_pending_socket() {
+            self.reporter.note_counts(context, handle);
+            self.attach(pending, context, handle);
             // The peer gets `$open` before the application learns of the socket: a handler may end the session at once, and the
             // peer would see a close frame where it expects `$open`. This write also lets fan-outs use the socket from now on.
-            self.poll_write(cx, shared, connection);
+            self.poll_write(cx, context, handle);
         }
-        self.guard(shared, connection, |driver| {
-            match driver.poll_read(cx, connection.session(), connection.codec()) {
+        self.guard(context, handle, |driver| {
+            match driver.poll_read(cx, handle.session(), handle.codec(context)) {
                 Poll::Ready(end) => WriteProgress::End(end),
                 Poll::Pending => WriteProgress::Enough { again: false, blocked: false },
             }
@@ -50,66 +54,65 @@ impl Attachment {
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
-        shared: &ServerInner,
-        connection: &Connection,
+        context: &ServerContext,
+        handle: &SessionHandle,
     ) -> bool {
         // Before the write, when the send buffer is at its fullest.
-        self.reporter.note_counts(shared, connection);
-        let again = self.guard(shared, connection, |driver| {
-            driver.poll_write(cx, connection.session(), connection.codec())
-        });
-        self.reporter.note_counts(shared, connection);
+        self.reporter.note_counts(context, handle);
+        let again = self
+            .guard(context, handle, |driver| driver.poll_write(cx, handle.session(), handle.codec(context)));
+        self.reporter.note_counts(context, handle);
         again
     }
 
     /// For a fan-out: drains pending broadcasts into the session, and writes them. Returns whether the session task must be
     /// woken.
-    pub(crate) fn flush(&mut self, shared: &ServerInner, connection: &Connection, now: Instant) -> bool {
+    pub(crate) fn flush(&mut self, context: &ServerContext, handle: &SessionHandle, now: Instant) -> bool {
         // This is another task: log lines have to name this session.
-        let _entered = connection.span().entered();
-        self.reporter.note_counts(shared, connection);
+        let _entered = handle.span().entered();
+        self.reporter.note_counts(context, handle);
         let Some(driver) = &mut self.driver else {
             // A suspended session keeps the frames for its next socket. They must be drained here all the same: the fan-out trims
             // the room's log afterwards.
-            connection.session().drain();
+            handle.session().drain();
             return false;
         };
         // A codec of the application may panic, and must not take the fan-out's other members with it.
         let flushed =
-            catch_unwind(AssertUnwindSafe(|| driver.flush(connection.session(), connection.codec(), now)));
+            catch_unwind(AssertUnwindSafe(|| driver.flush(handle.session(), handle.codec(context), now)));
         let wakes = flushed.unwrap_or_else(|_| {
-            panicked(connection, "codec");
+            handle.end_after_panic("codec");
             // The session has ended: its task has to detach the socket, and to report the end.
             true
         });
-        self.reporter.note_counts(shared, connection);
+        self.reporter.note_counts(context, handle);
         wakes
     }
 
     /// Drops the socket and reports what is left to report, when the session task ends.
-    pub(crate) fn finish(&mut self, shared: &ServerInner, connection: &Connection) {
+    pub(crate) fn finish(&mut self, context: &ServerContext, handle: &SessionHandle) {
         self.driver = None;
-        self.reporter.finish(shared, connection);
+        self.reporter.finish(context, handle);
     }
 
     /// Reports the end of the session.
-    pub(crate) fn note_closed(&mut self, shared: &ServerInner, connection: &Connection) {
-        self.reporter.note_dropped(shared, connection);
-        self.reporter.note_closed(shared, connection);
+    pub(crate) fn note_closed(&mut self, context: &ServerContext, handle: &SessionHandle) {
+        self.reporter.note_dropped(context, handle);
+        self.reporter.note_closed(context, handle);
     }
 
     /// Attaches a socket whose request asked for this session, or closes it if the session refuses it.
-    fn attach(&mut self, pending: PendingSocket, shared: &ServerInner, connection: &Connection) {
+    fn attach(&mut self, pending: PendingSocket, context: &ServerContext, handle: &SessionHandle) {
         let PendingSocket { driver, received, resumes } = pending;
         // The session compares epochs under its lock. So whatever order two sockets arrive in, the one that asked last stays.
-        match connection.session().drive(|session| session.attach(driver.epoch(), received, now())) {
+        match handle.session().drive(|session| session.attach(driver.epoch(), received, now())) {
             Ok(()) => {
-                self.reporter.note_attached(shared, connection);
-                connection.note_prefetch_driver(&driver);
+                self.reporter.note_attached(context, handle);
+                handle.note_prefetch_driver(&driver);
                 if let Some(old) = self.driver.replace(driver) {
                     // It may be half open. A task closes it, so that it cannot delay the new socket.
                     let end = Detach::Leave(CloseFrame::from_static(4000, "taken over"));
-                    leave(shared, old, end);
+                    leave(context, old, end);
                 }
             }
             Err(error) => {
@@ -121,12 +124,12 @@ impl Attachment {
                         (CloseFrame::from_static(4000, "taken over"), ResumeRefused::Overtaken)
                     }
                     // The session ended between the answer to the upgrade and now.
-                    _ => (connection.farewell(), ResumeRefused::Ended),
+                    _ => (handle.farewell(), ResumeRefused::Ended),
                 };
                 if resumes {
-                    shared.refuse_late(connection, why);
+                    context.refuse_late(handle.id(), why);
                 }
-                leave(shared, driver, Detach::Leave(frame));
+                leave(context, driver, Detach::Leave(frame));
             }
         }
     }
@@ -134,8 +137,8 @@ impl Attachment {
     /// Calls `poll` with the socket's driver, and detaches the socket if that was its end. Returns whether to poll again at once.
     fn guard(
         &mut self,
-        shared: &ServerInner,
-        connection: &Connection,
+        context: &ServerContext,
+        handle: &SessionHandle,
         poll: impl FnOnce(&mut SocketDriver) -> WriteProgress,
     ) -> bool {
         let Some(driver) = &mut self.driver else { return false };
@@ -144,22 +147,22 @@ impl Attachment {
             Ok(WriteProgress::Enough { again, .. }) => return again,
             Ok(WriteProgress::End(end)) => end,
             Err(_) => {
-                panicked(connection, "codec");
+                handle.end_after_panic("codec");
                 Detach::Leave(CloseReason::HandlerPanicked.close_frame())
             }
         };
-        self.reporter.note_dropped(shared, connection);
-        self.reporter.note_closed(shared, connection);
+        self.reporter.note_dropped(context, handle);
+        self.reporter.note_closed(context, handle);
         if let Some(driver) = self.driver.take() {
-            leave(shared, driver, end);
+            leave(context, driver, end);
         }
         false
     }
 }
 
 /// Closes a socket within the close timeout, in another task: the close waits for the peer's answer.
-fn leave(shared: &ServerInner, driver: Box<SocketDriver>, end: Detach) {
+fn leave(context: &ServerContext, driver: Box<SocketDriver>, end: Detach) {
     if end != Detach::Gone {
-        shared.close_socket(driver, end);
+        context.close_socket(driver, end);
     }
 }

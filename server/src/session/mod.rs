@@ -1,8 +1,10 @@
 //! The life of a session: with a socket, without one, and to its end.
 //!
-//! [`task`] is the one task of a session that has a socket: it reads, calls the application's [`handlers`], and writes through
+//! A [`handle`] is one session. [`task`] is the one task of a session that has a socket: it reads, calls the application's [`handlers`], and writes through
 //! the [`attachment`]. A session without a socket has no task; [`expiry`] ends it when its window has passed, or earlier if all
 //! sessions together keep too much. [`registry`] finds sessions by ID and by token.
+
+pub(crate) mod handle;
 
 pub(crate) mod task;
 
@@ -11,6 +13,8 @@ pub(crate) mod attachment;
 pub(crate) mod handlers;
 
 pub(crate) mod expiry;
+
+pub(crate) mod expiry_slot;
 
 mod evictions;
 

@@ -37,8 +37,8 @@ macro_rules! entry {
 }
 
 entry!(ById, str, Connection::id);
-entry!(ByToken, Lookup, |connection| connection.token().map_or(&NO_TOKEN, lookup));
-entry!(ByNumber, u64, Connection::number_ref);
+entry!(ByToken, Lookup, |connection| connection.handle().token().map_or(&NO_TOKEN, lookup));
+entry!(ByNumber, u64, |connection| connection.handle().number());
 
 /// The characters of a token by which it is found: 96 bits. The rest is the secret, of more than 128 bits.
 type Lookup = [u8; 16];
@@ -65,7 +65,7 @@ impl Registry {
         let offered = token.as_str();
         let found = self.by_token.lock(lookup(token)).get().map(|found| found.0.clone());
         let found = found.ok_or(LostReason::Unknown)?;
-        let known = found.token().map(Token::as_str).unwrap_or_default();
+        let known = found.handle().token().map(Token::as_str).unwrap_or_default();
         if bool::from(known.as_bytes().ct_eq(offered.as_bytes())) {
             Ok(found)
         } else {
@@ -94,8 +94,8 @@ impl Registry {
         }
         let existing = place.insert(ById(connection.clone())).map(|existing| existing.0);
         drop(place);
-        self.running.lock(connection.number_ref()).insert(ByNumber(connection.clone()));
-        if let Some(token) = connection.token() {
+        self.running.lock(connection.handle().number()).insert(ByNumber(connection.clone()));
+        if let Some(token) = connection.handle().token() {
             self.by_token.lock(lookup(token)).insert(ByToken(connection.clone()));
         }
         Ok(existing)
@@ -103,7 +103,7 @@ impl Registry {
 
     /// Removes a session that is over: neither its ID nor its token finds it any more.
     pub(crate) fn remove(&self, connection: &Connection) {
-        if let Some(token) = connection.token() {
+        if let Some(token) = connection.handle().token() {
             self.by_token.lock(lookup(token)).remove();
         }
         let mut place = self.by_id.lock(connection.id());
@@ -115,7 +115,7 @@ impl Registry {
 
     /// Removes a session whose task has ended for good.
     pub(crate) fn remove_running(&self, connection: &Connection) {
-        self.running.lock(connection.number_ref()).remove();
+        self.running.lock(connection.handle().number()).remove();
     }
 
     /// The sessions whose task has not ended for good.
@@ -165,7 +165,8 @@ mod tests {
     use rejoin_core::SessionIdentity;
 
     use super::*;
-    use crate::connection::{NewConnection, SessionKey};
+    use crate::connection::NewConnection;
+    use crate::session::handle::SessionKey;
 
     #[test]
     fn an_id_that_nobody_chose_is_a_uuid_of_version_4() {
@@ -211,7 +212,7 @@ mod tests {
         let token = new_token().unwrap();
         let identity = SessionIdentity::new(token.clone(), "ada", "room");
         let connection = Connection::new(NewConnection {
-            shared: shared.clone(),
+            host: shared.clone(),
             who: SessionKey::Session(identity.into()),
             remote_addr: None,
             data: None,

@@ -10,10 +10,12 @@ use std::time::Duration;
 use rejoin_core::drive::{Deadline, yield_now};
 use rejoin_core::{CloseReason, Event, SessionState};
 
-use crate::connection::{Connection, Loss};
+use crate::connection::{Connection, Host};
+use crate::context::ServerContext;
 use crate::inner::ServerInner;
 use crate::observe::hooks::Stopwatch;
 use crate::observe::metrics::CallbackKind;
+use crate::session::expiry_slot::Loss;
 use crate::session::handlers::Callback;
 
 /// The number of events that one poll handles before other tasks run: with handlers that take 100 µs a poll lasts 3 ms. Another
@@ -74,7 +76,7 @@ impl SessionTask {
     }
 
     fn after(shared: Arc<ServerInner>, connection: Connection, connected: bool) -> Self {
-        let span = connection.span();
+        let span = connection.handle().span();
         let span = (!span.is_disabled()).then(|| Box::new(span));
         Self {
             shared,
@@ -103,7 +105,7 @@ impl SessionTask {
                 self.callback = None;
                 self.shared.metrics.stop(self.stopwatch.take());
                 if failed {
-                    panicked(&self.connection, which.as_str());
+                    self.connection.handle().end_after_panic(which.as_str());
                 }
             }
             if self.over {
@@ -118,7 +120,7 @@ impl SessionTask {
                     self.over = true;
                     // While a fan-out holds the attachment, the end is reported when the task ends.
                     if let Some(mut socket) = self.connection.try_attachment() {
-                        socket.note_closed(&self.shared, &self.connection);
+                        socket.note_closed(&self.shared, self.connection.handle());
                     }
                     self.shared.forget(&self.connection);
                     if !self.connected {
@@ -139,7 +141,7 @@ impl SessionTask {
                 Ok(None) => {}
                 Err(_) => {
                     metrics.stop(stopwatch);
-                    panicked(&self.connection, which.as_str());
+                    self.connection.handle().end_after_panic(which.as_str());
                 }
             }
         }
@@ -152,10 +154,12 @@ impl SessionTask {
             // Compares the loss: a session that had a socket for a moment is in the queue already, but its window begins anew.
             // Read without the queue's lock, which is safe: only this task adds the session, and adding checks again. A thread
             // that removes it meanwhile either ends it or has seen a newer socket.
-            Some(loss) if !self.connection.is_suspended_by(loss) => {
+            Some(loss) if !self.connection.expiry_slot().is_queued_since(loss) => {
                 self.shared.suspended.enter(&self.connection, loss);
             }
-            None if self.connection.is_waiting() => self.shared.suspended.leave(&self.connection),
+            None if self.connection.expiry_slot().is_queued() => {
+                self.shared.suspended.leave(&self.connection)
+            }
             _ => {}
         }
     }
@@ -169,10 +173,20 @@ impl SessionTask {
         // for ever. Both store their flag and then lock the session to wake its driver: one whose wake-up came before the
         // exchange is seen here, one whose wake-up comes after it starts another task. If both happen, the second wake-up finds
         // nothing to wake.
-        if self.rests && (self.connection.has_pending_socket() || self.shared.is_aborted()) {
+        if self.rests && (self.connection.handle().has_pending_socket() || self.shared.is_aborted()) {
             self.connection.session().wake_driver();
         }
         self.rests
+    }
+}
+
+impl Host for ServerInner {
+    fn context(&self) -> &ServerContext {
+        &self.context
+    }
+
+    fn wake(self: Arc<Self>, connection: Connection) {
+        self.runtimes.spawn(SessionTask::wake(self.clone(), connection));
     }
 }
 
@@ -192,7 +206,7 @@ impl Future for SessionTask {
             this.connection.session().unregister_driver();
             // A fan-out holds it. Waiting for the lock would be waiting for foreign code; the task comes back after others.
             let Some(mut socket) = this.connection.try_attachment() else { return yield_now(cx) };
-            socket.poll_read(cx, &this.shared, &this.connection);
+            socket.poll_read(cx, &this.shared, this.connection.handle());
             // Released while the callbacks run: a callback may broadcast to this very session.
             drop(socket);
             let over = this.poll_callbacks(cx, &mut events).is_ready();
@@ -206,9 +220,9 @@ impl Future for SessionTask {
             }
             // The driver stays registered: a wake-up that comes before the next poll costs nothing, since the task polls anyway.
             let Some(mut socket) = this.connection.try_attachment() else { return yield_now(cx) };
-            let again = socket.poll_write(cx, &this.shared, &this.connection)
+            let again = socket.poll_write(cx, &this.shared, this.connection.handle())
                 // A socket that has arrived since `poll_read` woke nothing, either.
-                || this.connection.has_pending_socket();
+                || this.connection.handle().has_pending_socket();
             drop(socket);
             if over {
                 return Poll::Ready(());
@@ -250,7 +264,7 @@ impl Drop for SessionTask {
         self.connection.end(CloseReason::ServerClosed);
         self.queue(None);
         // The one place that waits for this lock: there is no later poll that could come back to it.
-        self.connection.attachment().finish(&self.shared, &self.connection);
+        self.connection.attachment().finish(&self.shared, self.connection.handle());
         self.shared.forget(&self.connection);
         self.shared.retire(&self.connection);
         // The waker that a hibernated session registers owns the connection: kept here, it would never be freed.
@@ -260,14 +274,6 @@ impl Drop for SessionTask {
         self.connection.set_gone();
         self.shared.turn_away(&self.connection);
     }
-}
-
-/// Ends a session whose handler or codec has panicked. The log names what panicked, but not the panic's message: it may quote a
-/// payload, and the panic hook has printed it already.
-pub(crate) fn panicked(connection: &Connection, which: &'static str) {
-    // With the ID: the span exists only if the level `debug` is enabled.
-    tracing::error!(id = connection.id(), which, "handler panicked");
-    connection.session().drive(|session| session.end(CloseReason::HandlerPanicked));
 }
 
 /// The callback for this event.

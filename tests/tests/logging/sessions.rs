@@ -173,7 +173,7 @@ async fn handler_panic_is_logged_at_error_with_id() {
     line.set_dials(Dials::Refused);
     ada.send(&secret(1)).unwrap();
     connection.closed().await;
-    let expected = r#"ERROR rejoin_server::session::task: handler panicked id="ada" which="message""#;
+    let expected = r#"ERROR rejoin_server::session::handle: handler panicked id="ada" which="message""#;
     assert_eq!(captured.lines(), [expected]);
     assert_no_secret(&captured, &wire, 1);
 }

@@ -1,21 +1,26 @@
 //! [`ExpiryTask`]: the one timer for the windows of all suspended sessions.
 
+use std::sync::Arc;
 use std::time::Instant;
 
-use rejoin_core::drive::now;
+use rejoin_core::drive::{MemoryBudget, now};
 use rejoin_core::{CloseReason, SessionState};
 use tokio::runtime::{Handle, Id};
 
-use crate::connection::{Connection, Loss};
+use crate::connection::Connection;
+use crate::runtimes::Runtimes;
+use crate::session::expiry_slot::Loss;
 
-use super::SuspendedSessions;
+use super::queue::{ExpiryQueue, free};
 
 /// The number of sessions that are checked before other tasks run.
 pub(super) const SESSIONS_PER_TURN: usize = 256;
 
 /// Ends the sessions whose window has passed. There is one such task while the queue is not empty.
 pub(super) struct ExpiryTask {
-    suspended: SuspendedSessions,
+    queue: Arc<ExpiryQueue>,
+    budget: Arc<MemoryBudget>,
+    runtimes: Arc<Runtimes>,
     /// The runtime in which it runs.
     runtime: Option<Id>,
     /// It has cleared `has_task`, and must not touch the queue any more: another task may be there already.
@@ -37,14 +42,15 @@ enum Next {
 impl ExpiryTask {
     /// Starts a task, if there is none. The caller must hold no lock: a runtime that is ending drops the task at once, and the
     /// drop takes the locks of the queue and of the sessions.
-    pub(super) fn begin(suspended: &SuspendedSessions) {
-        if !suspended.queue.wants_task() {
+    pub(super) fn begin(queue: &Arc<ExpiryQueue>, budget: &Arc<MemoryBudget>, runtimes: &Arc<Runtimes>) {
+        if !queue.wants_task() {
             return;
         }
-        let own = suspended.runtimes.own();
+        let own = runtimes.own();
         let runtime = own.as_ref().map(Handle::id);
-        let expiry_task = Self { suspended: suspended.clone(), runtime, over: false };
-        suspended.runtimes.spawn_on(own.as_ref(), expiry_task.run());
+        let (queue, budget) = (queue.clone(), budget.clone());
+        let expiry_task = Self { queue, budget, runtimes: runtimes.clone(), runtime, over: false };
+        runtimes.spawn_on(own.as_ref(), expiry_task.run());
     }
 
     async fn run(mut self) {
@@ -71,7 +77,7 @@ impl ExpiryTask {
                     // to interrupt the sleep. `notify_one` keeps a permit: the queue may have become empty since `next` looked.
                     tokio::select! {
                         () = due => {}
-                        () = self.suspended.queue.empty.notified() => {}
+                        () = self.queue.empty.notified() => {}
                     }
                 }
                 Next::Over => return,
@@ -80,7 +86,7 @@ impl ExpiryTask {
     }
 
     fn next(&mut self) -> Next {
-        let queue = &self.suspended.queue;
+        let queue = &self.queue;
         let (oldest, loss) = {
             let mut waiting = queue.lock();
             let Some(Some(oldest)) = waiting.list.front() else {
@@ -90,7 +96,7 @@ impl ExpiryTask {
                 self.over = true;
                 return Next::Over;
             };
-            (oldest.clone(), oldest.suspended_by())
+            (oldest.clone(), oldest.expiry_slot().loss())
         };
         // The queue is unlocked: the session may leave it, or lose another socket, at any moment. Each step below that changes
         // the queue names the loss for which it was decided, and does nothing if the session is there for a later one.
@@ -106,12 +112,12 @@ impl ExpiryTask {
             SessionState::Suspended if due.is_none_or(|due| due > now()) => Next::Sleep(due),
             // If it gets and loses a socket from now on, its task adds it again.
             SessionState::Suspended => {
-                self.suspended.free(queue.remove_since(&oldest, loss));
+                free(&self.budget, queue.remove_since(&oldest, loss));
                 Next::Ends(oldest)
             }
             // It has a socket again, or has ended.
             _ => {
-                self.suspended.free(queue.remove_since(&oldest, loss));
+                free(&self.budget, queue.remove_since(&oldest, loss));
                 Next::Left
             }
         }
@@ -125,17 +131,17 @@ impl Drop for ExpiryTask {
         }
         // Dropped before its end: its runtime ends, or there was none. Another runtime of the server takes the task over. First
         // clear the flag, or `begin` would find a task; first remove the runtime, or it would be chosen again.
-        self.suspended.queue.lock().has_task = false;
+        self.queue.lock().has_task = false;
         if let Some(runtime) = self.runtime {
-            self.suspended.runtimes.remove(runtime);
+            self.runtimes.remove(runtime);
         }
-        if self.suspended.runtimes.own().is_some() {
-            return Self::begin(&self.suspended);
+        if self.runtimes.own().is_some() {
+            return Self::begin(&self.queue, &self.budget, &self.runtimes);
         }
         // Without a runtime no window ends any more: end the sessions now. The list is copied, since each session leaves the
         // queue as it ends, and takes the lock for that.
         let list = {
-            let mut waiting = self.suspended.queue.lock();
+            let mut waiting = self.queue.lock();
             waiting.compact();
             waiting.list.clone()
         };

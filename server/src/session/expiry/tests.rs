@@ -1,11 +1,15 @@
 //! Tests of [`SuspendedSessions`] and its [`ExpiryTask`].
 
+use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use rejoin_core::drive::now;
 
+use super::queue::{MIN_CAPACITY, Waiting};
 use super::*;
 use crate::inner::ServerInner;
+use crate::session::expiry_slot::NOWHERE;
 use crate::session::task::SessionTask;
 use crate::testing::{connection, pending, runtime, server, session};
 use crate::{ConnectRequest, Identity, Reject, Server};
@@ -47,7 +51,7 @@ fn come(shared: &Arc<ServerInner>, connection: &Connection, resumes: bool) {
 async fn suspend(shared: &Arc<ServerInner>, connection: &Connection) {
     come(shared, connection, false);
     tokio::spawn(SessionTask::new(shared.clone(), connection.clone(), None)).await.unwrap();
-    assert!(is(connection, SessionState::Suspended) && connection.is_waiting());
+    assert!(is(connection, SessionState::Suspended) && connection.expiry_slot().is_queued());
 }
 
 fn is(connection: &Connection, state: SessionState) -> bool {
@@ -109,7 +113,7 @@ async fn a_session_that_has_a_socket_for_a_moment_holds_up_nobodys_window() {
         come(&shared, &flapping, true);
         due[0] = tokio::time::Instant::now() + window;
         tokio::time::sleep(second_long).await;
-        assert!(is(&flapping, SessionState::Suspended) && flapping.is_waiting());
+        assert!(is(&flapping, SessionState::Suspended) && flapping.expiry_slot().is_queued());
     }
     suspend(&shared, &fourth).await;
     due.push(tokio::time::Instant::now() + window);
@@ -181,7 +185,7 @@ async fn each_counts_until_its_window_ends_or_a_socket_comes() {
     let (pending, theirs) = pending(&second, true);
     shared.arrive(&second, pending);
     tokio::time::sleep(Duration::from_millis(1)).await;
-    assert!(is(&second, SessionState::Connected) && !second.is_waiting());
+    assert!(is(&second, SessionState::Connected) && !second.expiry_slot().is_queued());
     assert_eq!(shared.suspended.budget().used(), SESSION_COST);
     drop(theirs);
 }
@@ -210,10 +214,10 @@ fn who_waits_since_a_later_loss_is_not_taken_out_for_the_earlier_one() {
     assert!(is_new(early));
     let late = attach_and_lose();
     assert!(!is_new(late), "it was there");
-    assert!(!queue.remove_since(&waiting, early) && waiting.is_suspended_by(late));
+    assert!(!queue.remove_since(&waiting, early) && waiting.expiry_slot().is_queued_since(late));
     queue.move_back(&waiting, early, early);
-    assert!(waiting.is_suspended_by(late), "it is behind the others already");
-    assert!(queue.remove_since(&waiting, late) && !waiting.is_waiting());
+    assert!(waiting.expiry_slot().is_queued_since(late), "it is behind the others already");
+    assert!(queue.remove_since(&waiting, late) && !waiting.expiry_slot().is_queued());
     assert!(!queue.remove_since(&waiting, late) && queue.first().is_none());
 }
 
@@ -228,7 +232,11 @@ fn who_waits_ends_with_the_last_runtime() {
         assert_eq!(shared.tasks.len(), 2, "the expiry task, and the one that notices the end of the runtime");
     });
     drop(runtime);
-    assert!(is(&connection, SessionState::Closed) && connection.is_gone() && !connection.is_waiting());
+    assert!(
+        is(&connection, SessionState::Closed)
+            && connection.is_gone()
+            && !connection.expiry_slot().is_queued()
+    );
     assert!(shared.registry.by_id(connection.id()).is_none());
     assert_eq!(shared.suspended.budget().used(), 0);
 }
@@ -266,10 +274,10 @@ fn places_begin_anew_before_the_one_that_means_nowhere() {
     let sessions = [(); 4].map(|()| connection(&shared));
     for connection in &sessions {
         waiting.push(connection, loss);
-        assert!(connection.is_waiting());
+        assert!(connection.expiry_slot().is_queued());
     }
     assert_eq!(
-        sessions.each_ref().map(|connection| connection.expiry_slot()),
+        sessions.each_ref().map(|connection| connection.expiry_slot().place()),
         [Some(0), Some(1), Some(2), Some(3)]
     );
     assert!(sessions.iter().rev().all(|connection| waiting.remove(connection)));
@@ -297,7 +305,7 @@ fn a_list_without_many_holes_stays_as_it_is() {
     let mut waiting = Waiting { first: 100, ..Waiting::default() };
     let sessions: Vec<_> = (0..2 * MIN_CAPACITY).map(|_| connection(&shared)).collect();
     sessions.iter().for_each(|connection| waiting.push(connection, loss));
-    assert_eq!((waiting.first, sessions[20].expiry_slot()), (100, Some(120)));
+    assert_eq!((waiting.first, sessions[20].expiry_slot().place()), (100, Some(120)));
     // As many holes as half of it.
     for connection in &sessions[1..=MIN_CAPACITY] {
         assert!(waiting.remove(connection));

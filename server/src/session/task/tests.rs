@@ -7,7 +7,7 @@ use rejoin_core::drive::{OptimisticTcp, SocketDriver, Unmasked, WsTransport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
-use crate::connection::PendingSocket;
+use crate::session::handle::PendingSocket;
 use crate::testing::dial;
 use crate::{ConnectRequest, Identity, Reject, Server};
 
@@ -19,7 +19,7 @@ fn server(taking_over: Arc<Mutex<Option<tokio::io::DuplexStream>>>) -> Server {
         let epoch = connection.session().drive(|session| session.reserve());
         let driver = Box::new(SocketDriver::new(epoch, WsTransport::new(ours, Unmasked, &[], 1024)));
         let pending = PendingSocket { driver, received: None, resumes: true };
-        assert!(connection.arrive(pending).is_none());
+        assert!(connection.handle().arrive(pending).is_none());
         *taking_over.lock().unwrap() = Some(theirs);
         async {}
     });
@@ -54,7 +54,7 @@ async fn a_socket_that_comes_as_the_task_comes_to_rest_is_attached() {
     let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room").with_id("ada"));
     let server = Server::builder(connect).on_transport_drop(move |connection, _| {
         let (pending, theirs) = crate::testing::pending(&connection, true);
-        assert!(connection.arrive(pending).is_none());
+        assert!(connection.handle().arrive(pending).is_none());
         *slot.lock().unwrap() = Some(theirs);
         async {}
     });
@@ -154,8 +154,9 @@ async fn a_client_that_sends_without_a_pause_lets_other_tasks_have_their_turn() 
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn an_idle_connection_stays_small() {
-    // With tokio's header a task of up to 128 bytes takes 256. For 256 bytes the allocator of glibc reserves 264.
+    // With tokio's header a task of up to 128 bytes takes 256. A connection of up to 264 bytes takes 288 with the counts of its
+    // `Arc` and the header of glibc's allocator, as one of 256 bytes does.
     let sizes =
         [size_of::<SessionTask>(), Connection::SIZE, size_of::<SocketDriver<WsTransport<OptimisticTcp>>>()];
-    assert!(sizes.iter().zip([112, 256, 264]).all(|(size, most)| *size <= most), "{sizes:?}");
+    assert!(sizes.iter().zip([112, 264, 264]).all(|(size, most)| *size <= most), "{sizes:?}");
 }

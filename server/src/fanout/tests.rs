@@ -1,6 +1,10 @@
-//! Tests of [`Rooms`].
+//! Tests of rooms, and of the fan-outs to their members.
 
-use super::*;
+use std::sync::Arc;
+
+use rejoin_core::{Frame, Overflow};
+
+use super::snapshot::CHUNK;
 use crate::testing::{connection, dial, runtime, server};
 use crate::{ConnectRequest, Identity, Reject, Server};
 
@@ -10,7 +14,7 @@ fn a_room_whose_fan_out_ended_with_its_runtime_is_written_to_from_the_next() {
     for _ in 0..=CHUNK {
         shared.rooms.join(&connection(&shared));
     }
-    let broadcast = || shared.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest, &shared);
+    let broadcast = || shared.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest);
     let is_flushing = || shared.rooms.room("room").unwrap().lock().flushing;
     let first = runtime();
     first.block_on(async {
@@ -49,7 +53,7 @@ async fn draining_a_feed_on_a_move_wakes_blocked_sender() {
     let last = Frame::event_only("last");
     // The member has not drained the big frame, which takes the place of two, when another one's place becomes its own.
     let moves = async {
-        shared.rooms.broadcast("room", &of_size(900), Overflow::DropOldest, shared).unwrap();
+        shared.rooms.broadcast("room", &of_size(900), Overflow::DropOldest).unwrap();
         assert!(!shared.rooms.leave(&members[0]));
     };
     let since = tokio::time::Instant::now();
@@ -70,7 +74,7 @@ fn members_fill_one_chunk_after_the_other() {
     assert_eq!(sizes(), [CHUNK, CHUNK, 1]);
     assert!(!shared.rooms.leave(&members[7]) && !shared.rooms.leave(&members[7]));
     assert_eq!(sizes(), [CHUNK, CHUNK]);
-    assert_eq!(members[2 * CHUNK].room_slot(), 7, "the last member of the room takes the place");
+    assert_eq!(members[2 * CHUNK].handle().room_slot(), 7, "the last member of the room takes the place");
     assert!(!shared.rooms.leave(&members[2 * CHUNK]));
     assert_eq!(sizes(), [CHUNK, CHUNK - 1]);
     assert_eq!(shared.rooms.room("room").unwrap().lock().codecs, [2 * CHUNK - 1]);
@@ -120,7 +124,7 @@ fn fan_out_continues_in_the_next_runtime() {
         shared.runtimes.note();
     });
     first.block_on(async {
-        shared.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest, &shared).unwrap();
+        shared.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest).unwrap();
         // The fan-out has written to one of two chunks.
         tokio::task::yield_now().await;
     });

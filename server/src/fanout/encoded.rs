@@ -1,0 +1,79 @@
+//! [`Encoded`]: one frame for all members of a room.
+
+use bytes::Bytes;
+use rejoin_core::drive::{Appended, Encodings, MemoryBudget};
+use rejoin_core::{EncodeError, Frame, ws};
+
+use crate::context::ServerContext;
+
+/// A frame to broadcast, encoded and framed once for each codec among the members.
+pub(crate) struct Encoded<'a> {
+    pub(crate) frame: &'a Frame,
+    context: &'a ServerContext,
+    /// By the codec's index; `None` if the codec cannot represent the frame, or if no member uses it.
+    encodings: Vec<Option<Bytes>>,
+    /// The codecs that have been called, by their index.
+    asked: Vec<bool>,
+    failed: Option<EncodeError>,
+}
+
+impl<'a> Encoded<'a> {
+    /// A frame that is not encoded yet.
+    pub(crate) fn new(frame: &'a Frame, context: &'a ServerContext) -> Self {
+        let codecs = context.options.codecs.len();
+        Self { frame, context, encodings: vec![None; codecs], asked: vec![false; codecs], failed: None }
+    }
+
+    /// A codec that has members, by these counts, and that has not encoded the frame yet.
+    pub(crate) fn missing(&self, members: &[usize]) -> Option<usize> {
+        members.iter().zip(&self.asked).position(|(members, asked)| *members > 0 && !asked)
+    }
+
+    /// Encodes the frame with the codec of this index. The bytes count once in the budget, until the last copy is dropped. The
+    /// caller must hold no lock: a codec is foreign code.
+    pub(crate) fn encode(&mut self, codec: usize) {
+        self.asked[codec] = true;
+        match self.context.options.codecs[codec].encode(self.frame) {
+            Ok(message) => {
+                let frame = ws::encode_message(message.kind, &message.data);
+                self.encodings[codec] = Some(self.budget().charge(frame));
+            }
+            Err(error) => {
+                self.failed.get_or_insert(error);
+            }
+        }
+    }
+
+    fn budget(&self) -> &'a MemoryBudget {
+        &self.context.budget
+    }
+
+    /// Whether the frame is within the bound of all sessions, or would be after evicting suspended ones. None is evicted now:
+    /// most sockets take the frame at once, so that it is not kept. Besides, this is called under the room's lock. The fan-out
+    /// evicts after it has written.
+    pub(crate) fn fits(&self) -> bool {
+        self.budget().can_fit(0)
+    }
+
+    /// The size of all encodings, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.encodings.iter().flatten().map(Bytes::len).sum()
+    }
+
+    /// The error of the first codec that cannot represent the frame.
+    pub(crate) fn failed(&self) -> Option<EncodeError> {
+        self.failed.clone()
+    }
+
+    /// Whether the members of a log lag: half of a send buffer waits in it.
+    pub(crate) fn lags(&self, appended: Appended) -> bool {
+        let options = &self.context.options;
+        2 * appended.waiting_frames >= options.send_buffer
+            || 2 * appended.waiting_bytes >= options.send_buffer_bytes
+    }
+
+    /// The encoding in each codec, by the codec's index.
+    pub(crate) fn encodings(&self) -> &Encodings {
+        &self.encodings
+    }
+}

@@ -1,0 +1,249 @@
+//! [`SessionHandle`]: one session, and the sockets that wait for it.
+
+use std::any::Any;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError};
+
+use rejoin_core::drive::sync::Mutex;
+use rejoin_core::drive::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use rejoin_core::drive::{MemoryBudget, PrefetchHint, SharedSession, SocketDriver};
+use rejoin_core::{CloseFrame, CloseReason, Codec, Mode, Session, SessionIdentity, Token};
+
+use crate::context::ServerContext;
+
+/// One session: who it belongs to, its state, and the socket that waits to be attached.
+///
+/// The attached socket is beside it, in [`Connection`](crate::Connection): the code that drives a socket works on a handle.
+///
+/// A broadcast reads the fields from [`Self::codec_index`] on, and those that follow in a connection. They are adjacent, so that
+/// they take few cache lines: of a thousand members none is in the cache any more.
+#[repr(C)]
+pub(crate) struct SessionHandle {
+    who: SessionKey,
+    /// Unique in this process, for maps and logs.
+    number: u64,
+    /// Usually `None`.
+    cold: Option<Box<ColdFields>>,
+    /// The peer's address, if it is an IPv4 address.
+    remote_addr: Option<SocketAddrV4>,
+    /// The socket that waits to be attached; of several the latest one wins.
+    pending_socket: Mutex<Option<Box<PendingSocket>>>,
+    gone: AtomicBool,
+    /// A socket may be waiting. It is checked in each poll, to skip the lock.
+    has_pending_socket: AtomicBool,
+    /// The index of the codec among the server's, by which a broadcast finds its encoding.
+    pub(crate) codec_index: u16,
+    /// Where the room lists this session; guarded by the room's lock.
+    room_slot: AtomicU32,
+    session: SharedSession,
+    /// The address of the attached socket's driver.
+    prefetch_hint: PrefetchHint,
+}
+
+/// The ID and the room of a connection.
+pub(crate) enum SessionKey {
+    Plain {
+        id: Box<str>,
+        room: Arc<str>,
+    },
+    /// With the token by which the session is resumed.
+    Session(Arc<SessionIdentity>),
+}
+
+/// The fields that few connections use.
+struct ColdFields {
+    /// The application's data.
+    data: Option<Arc<dyn Any + Send + Sync>>,
+    /// The peer's address, if it is an IPv6 address.
+    remote_addr: Option<SocketAddrV6>,
+}
+
+/// A socket that waits to be attached.
+pub(crate) struct PendingSocket {
+    pub(crate) driver: Box<SocketDriver>,
+    /// The number of received frames in the resume offer, in session mode.
+    pub(crate) received: Option<u64>,
+    /// Whether the session existed before this socket.
+    pub(crate) resumes: bool,
+}
+
+/// The number of the next session in this process.
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+impl SessionHandle {
+    pub(crate) fn new(
+        who: SessionKey,
+        remote_addr: Option<SocketAddr>,
+        data: Option<Arc<dyn Any + Send + Sync>>,
+        codec_index: usize,
+        session: Session,
+        budget: Arc<MemoryBudget>,
+    ) -> Self {
+        let (v4, v6) = match remote_addr {
+            None => (None, None),
+            Some(SocketAddr::V4(addr)) => (Some(addr), None),
+            Some(SocketAddr::V6(addr)) => (None, Some(addr)),
+        };
+        let has_cold = data.is_some() || v6.is_some();
+        Self {
+            who,
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            cold: has_cold.then(|| Box::new(ColdFields { data, remote_addr: v6 })),
+            remote_addr: v4,
+            pending_socket: Mutex::new(None),
+            gone: AtomicBool::new(false),
+            has_pending_socket: AtomicBool::new(false),
+            codec_index: u16::try_from(codec_index).expect("a server has a handful of codecs"),
+            room_slot: AtomicU32::new(0),
+            session: SharedSession::new(session).with_budget(budget),
+            prefetch_hint: PrefetchHint::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        match &self.who {
+            SessionKey::Plain { id, .. } => id,
+            SessionKey::Session(identity) => &identity.id,
+        }
+    }
+
+    /// The name of the room; `None` if there is none.
+    pub(crate) fn room(&self) -> Option<&str> {
+        Some(&**self.shared_room()).filter(|room| !room.is_empty())
+    }
+
+    /// The name of the room; empty if there is none.
+    pub(crate) fn shared_room(&self) -> &Arc<str> {
+        match &self.who {
+            SessionKey::Plain { room, .. } => room,
+            SessionKey::Session(identity) => &identity.room,
+        }
+    }
+
+    pub(crate) fn number(&self) -> &u64 {
+        &self.number
+    }
+
+    pub(crate) fn mode(&self) -> Mode {
+        match self.who {
+            SessionKey::Plain { .. } => Mode::Plain,
+            SessionKey::Session(_) => Mode::Session,
+        }
+    }
+
+    pub(crate) fn token(&self) -> Option<&Token> {
+        match &self.who {
+            SessionKey::Plain { .. } => None,
+            SessionKey::Session(identity) => Some(&identity.token),
+        }
+    }
+
+    pub(crate) fn remote_addr(&self) -> Option<SocketAddr> {
+        let v6 = || self.cold.as_ref()?.remote_addr;
+        self.remote_addr.map(SocketAddr::from).or_else(|| v6().map(SocketAddr::from))
+    }
+
+    /// The application's data.
+    pub(crate) fn data(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.cold.as_ref()?.data.as_ref()
+    }
+
+    pub(crate) fn codec<'a>(&self, context: &'a ServerContext) -> &'a dyn Codec {
+        &*context.options.codecs[usize::from(self.codec_index)]
+    }
+
+    pub(crate) fn session(&self) -> &SharedSession {
+        &self.session
+    }
+
+    /// The span for the session's log events.
+    pub(crate) fn span(&self) -> tracing::Span {
+        tracing::debug_span!("session", id = self.id(), room = self.room())
+    }
+
+    pub(crate) fn room_slot(&self) -> usize {
+        self.room_slot.load(Ordering::Relaxed) as usize
+    }
+
+    pub(crate) fn set_room_slot(&self, place: usize) {
+        let place = u32::try_from(place).expect("a room has fewer than 2^32 members");
+        self.room_slot.store(place, Ordering::Relaxed);
+    }
+
+    /// Notes the address of the driver that has been attached, for [`Self::prefetch_driver`].
+    pub(crate) fn note_prefetch_driver(&self, driver: &SocketDriver) {
+        self.prefetch_hint.set(driver);
+    }
+
+    pub(crate) fn prefetch_driver(&self) {
+        self.prefetch_hint.prefetch(SocketDriver::HOT);
+    }
+
+    /// Ends a session whose handler or codec has panicked. The log names what panicked, but not the panic's message: it may quote
+    /// a payload, and the panic hook has printed it already.
+    pub(crate) fn end_after_panic(&self, which: &'static str) {
+        // With the ID: the span exists only if the level `debug` is enabled.
+        tracing::error!(id = self.id(), which, "handler panicked");
+        self.session.drive(|session| session.end(CloseReason::HandlerPanicked));
+    }
+
+    /// Stores a socket for the session's task, and wakes the task. Returns the socket that loses, if two wait: the one with the
+    /// earlier epoch.
+    pub(crate) fn arrive(&self, pending: PendingSocket) -> Option<PendingSocket> {
+        let mut slot = self.pending_socket.lock().unwrap_or_else(PoisonError::into_inner);
+        let loser = match &*slot {
+            Some(waiting) if waiting.driver.epoch() > pending.driver.epoch() => Some(pending),
+            _ => slot.replace(Box::new(pending)).map(|loser| *loser),
+        };
+        self.has_pending_socket.store(true, Ordering::Release);
+        drop(slot);
+        // The task checks the slot each time that it is woken.
+        self.session.wake_driver();
+        loser
+    }
+
+    /// Whether a socket may be waiting to be attached.
+    pub(crate) fn has_pending_socket(&self) -> bool {
+        self.has_pending_socket.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn take_pending_socket(&self) -> Option<PendingSocket> {
+        if self.has_pending_socket() { self.take_late_socket() } else { None }
+    }
+
+    /// Like [`Self::take_pending_socket`], for a session that is [gone](Self::is_gone). Always checks under the lock: a thread
+    /// that brings a socket stores it under the lock before it reads `gone`, and this method is called after `gone` has been
+    /// stored. So at least one of the two sees the other's store. The two flags alone do not guarantee that, since each thread
+    /// stores one and then reads the other.
+    pub(crate) fn take_late_socket(&self) -> Option<PendingSocket> {
+        let mut slot = self.pending_socket.lock().unwrap_or_else(PoisonError::into_inner);
+        self.has_pending_socket.store(false, Ordering::Release);
+        slot.take().map(|pending| *pending)
+    }
+
+    /// Marks the session's task as ended for good.
+    pub(crate) fn set_gone(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
+
+    /// Whether the session's task has ended for good.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// The close frame for a socket that arrived too late for this session.
+    pub(crate) fn farewell(&self) -> CloseFrame {
+        self.session.drive(|session| match session.ended() {
+            // Neither side closed the session on purpose: the client may reconnect, and gets a fresh session.
+            None
+            | Some(
+                CloseReason::Normal
+                | CloseReason::WindowExpired
+                | CloseReason::Evicted
+                | CloseReason::TransportLost(_),
+            ) => CloseFrame::from_static(1001, "session ended"),
+            Some(reason) => reason.close_frame(),
+        })
+    }
+}
