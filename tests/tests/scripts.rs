@@ -1,10 +1,12 @@
-//! Scripts and documents find programs in any target folder of cargo.
+//! Scripts and documents find programs in any target folder of cargo, and are true.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use yaml_rust2::YamlLoader;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate lies in the workspace").to_owned()
@@ -38,6 +40,38 @@ fn target_dir_prints_where_cargo_builds() {
     let output = Command::new(script).env("CARGO_TARGET_DIR", &elsewhere).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), elsewhere.to_str().unwrap());
+}
+
+/// The commands of the workflow of CI, and its text.
+fn workflow() -> (Vec<String>, String) {
+    let text = fs::read_to_string(root().join(".github/workflows/ci.yml")).unwrap();
+    let parsed = &YamlLoader::load_from_str(&text).unwrap()[0];
+    let jobs = parsed["jobs"].as_hash().expect("the workflow has jobs").values();
+    let steps = jobs.flat_map(|job| job["steps"].as_vec().expect("each job has steps"));
+    let commands = steps.filter_map(|step| step["run"].as_str().map(str::to_owned)).collect();
+    (commands, text)
+}
+
+#[test]
+fn scripts_that_ci_runs_exist() {
+    use std::collections::BTreeSet;
+
+    let (commands, _) = workflow();
+    let words = commands.iter().flat_map(|command| command.split_whitespace());
+    let scripts: BTreeSet<_> =
+        words.filter(|word| word.starts_with(".ci/") || word.starts_with("scripts/")).collect();
+    assert_eq!(Vec::from_iter(&scripts), [&".ci/portable", &".ci/run", &"scripts/release-checks.sh"]);
+    for script in scripts {
+        assert!(root().join(script).is_file(), "{script}");
+    }
+}
+
+#[test]
+fn ci_has_the_oldest_rust() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let oldest = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap();
+    let (_, text) = workflow();
+    assert!(text.contains(&format!("OLDEST_RUST: {oldest}\n")), "{oldest}");
 }
 
 /// What `scripts/oldest_rust.py` prints, and whether it succeeds.
