@@ -160,7 +160,9 @@ fn cookie(request: &ConnectRequest) -> Option<&str> {
 
 fn unauthorized(why: impl Into<std::borrow::Cow<'static, str>>) -> Reject {
     // RFC 9110 §11.6.1: a 401 names the authentication scheme.
-    Reject::unauthorized(why).with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    let challenged =
+        Reject::unauthorized(why).with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    challenged.unwrap_or_else(Reject::from)
 }
 
 // --- messages

@@ -116,7 +116,7 @@ async fn announce(State(app): State<App>, Path(room): Path<String>, text: String
 /// Accepts every client. The example `auth` checks who may connect.
 async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
     let room = request.query("room").filter(|room| !room.is_empty());
-    let room = room.ok_or_else(|| Reject::new(StatusCode::BAD_REQUEST, "which room? /ws?room=…"))?;
+    let room = room.ok_or_else(|| Reject::bad_request("which room? /ws?room=…"))?;
     let ConnectInfo(peer) = *request.extensions().get::<ConnectInfo<SocketAddr>>().expect("axum attaches it");
     Ok(Identity::new().with_room(room).with_data(peer))
 }

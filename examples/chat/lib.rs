@@ -18,7 +18,6 @@ use std::time::{Duration, SystemTime};
 
 use rejoin_server::{
     CloseReason, ConfigError, ConnectRequest, Connection, DropReason, Frame, Identity, Reject, Server,
-    StatusCode,
 };
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -108,7 +107,7 @@ fn label(what: &str, value: Option<String>, longest: usize) -> Result<String, Re
     if (1..=longest).contains(&value.chars().count()) {
         return Ok(value);
     }
-    Err(Reject::new(StatusCode::BAD_REQUEST, format!("{what} must have 1 to {longest} characters")))
+    Err(Reject::bad_request(format!("{what} must have 1 to {longest} characters")))
 }
 
 async fn handle_join(me: Connection) {

@@ -122,7 +122,7 @@ mod error;
 pub use error::{BroadcastError, ConnectionError};
 
 mod accept;
-pub use accept::{ConnectFn, ConnectRequest, Identity, OrReject, Reject, ServeHandle};
+pub use accept::{ConnectFn, ConnectRequest, Identity, InvalidReject, OrReject, Reject, ServeHandle};
 #[cfg(feature = "hyper")]
 pub use accept::{ResponseBody, Service};
 

@@ -12,7 +12,7 @@ use rejoin_core::{CloseReason, Epoch, LostReason, Mode, Session, SessionIdentity
 use crate::accept::connect::Identity;
 use crate::accept::logged_request::LoggedRequest;
 use crate::accept::reject::Reject;
-use crate::accept::upgrade::{Offer, Resume, bad};
+use crate::accept::upgrade::{Offer, Resume};
 use crate::connection::{Connection, NewConnection};
 use crate::inner::ServerInner;
 use crate::observe::metrics::ResumeRefused;
@@ -100,7 +100,7 @@ impl Admission {
         //= PROTOCOL.md#R4.20: answer an offer with such an N with HTTP 400, and leave the session as it is
         let epoch = epoch.map_err(|violation: rejoin_core::Violation| {
             refuse_resume(shared, ResumeRefused::BadCount, asked);
-            bad(format!("resume offer: {violation}"))
+            Reject::bad_request(format!("resume offer: {violation}"))
         })?;
         Ok(Self { connection, epoch, received: Some(received), task: None })
     }
@@ -124,7 +124,7 @@ impl Admission {
         });
         let replaces = shared.options.duplicate_id != DuplicateId::Reject;
         let replaced = match shared.registry.insert(&connection, replaces) {
-            Err(()) => return Err(Reject::new(StatusCode::CONFLICT, "connection id is taken")),
+            Err(()) => return Err(Reject::checked(StatusCode::CONFLICT, "connection id is taken")),
             Ok(replaced) => replaced,
         };
         if let Some(replaced) = &replaced {
@@ -250,7 +250,7 @@ fn new_session(
 #[allow(clippy::needless_pass_by_value, reason = "`map_err` passes a value")]
 fn no_randomness(error: getrandom::Error) -> Reject {
     tracing::error!(%error, "the operating system provides no randomness");
-    Reject::new(StatusCode::SERVICE_UNAVAILABLE, "no randomness")
+    Reject::checked(StatusCode::SERVICE_UNAVAILABLE, "no randomness")
 }
 
 impl fmt::Debug for Admission {

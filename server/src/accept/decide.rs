@@ -60,11 +60,11 @@ fn check(shared: &ServerInner, parts: &request::Parts, has_socket: bool) -> Resu
         return Err(shutting_down());
     }
     let upgrade = upgrade::read(parts, &shared.options)?;
-    if has_socket { Ok(upgrade) } else { Err(upgrade::bad("this connection cannot be upgraded")) }
+    if has_socket { Ok(upgrade) } else { Err(Reject::bad_request("this connection cannot be upgraded")) }
 }
 
 fn shutting_down() -> Reject {
-    Reject::new(StatusCode::SERVICE_UNAVAILABLE, "server is shutting down")
+    Reject::checked(StatusCode::SERVICE_UNAVAILABLE, "server is shutting down")
 }
 
 /// Asks the application to decide, within the handshake timeout and until a shutdown begins.
@@ -83,10 +83,10 @@ async fn identify(shared: &ServerInner, request: ConnectRequest) -> Result<Ident
         Some(Ok(Ok(decision))) => decision,
         Some(Ok(Err(_))) => {
             tracing::error!("ConnectFn panicked");
-            Err(Reject::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
+            Err(Reject::checked(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
         }
         Some(Err(_)) | None => {
-            Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "authentication took too long"))
+            Err(Reject::checked(StatusCode::SERVICE_UNAVAILABLE, "authentication took too long"))
         }
     }
 }

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, h
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::accept::reject::Reject;
-use crate::accept::upgrade::{HttpResponse, Switch, bad};
+use crate::accept::upgrade::{HttpResponse, Switch};
 
 /// The most headers of a request whose head may have up to 16 KiB. A longer limit allows one more for each further 256 bytes.
 const MAX_HEADERS: usize = 64;
@@ -82,10 +82,10 @@ fn parse(text: &Bytes, most: usize) -> Result<Option<(usize, request::Parts)>, R
         Err(httparse::Error::TooManyHeaders) => {
             return Err(too_large(format!("the request has more than {max_headers} headers")));
         }
-        Err(error) => return Err(bad(format!("not an HTTP/1.1 request: {error}"))),
+        Err(error) => return Err(Reject::bad_request(format!("not an HTTP/1.1 request: {error}"))),
     };
     let (mut parts, ()) = Request::new(()).into_parts();
-    let malformed = || bad("not an HTTP/1.1 request: invalid method or target");
+    let malformed = || Reject::bad_request("not an HTTP/1.1 request: invalid method or target");
     parts.method = head.method.unwrap_or_default().parse().map_err(|_| malformed())?;
     // Shares the memory of the text, like the values of the headers.
     let target = text.slice_ref(head.path.unwrap_or_default().as_bytes());
@@ -96,7 +96,7 @@ fn parse(text: &Bytes, most: usize) -> Result<Option<(usize, request::Parts)>, R
         let name = HeaderName::from_bytes(field.name.as_bytes());
         let value = HeaderValue::from_maybe_shared(text.slice_ref(field.value));
         let (Ok(name), Ok(value)) = (name, value) else {
-            return Err(bad("not an HTTP/1.1 request: invalid header"));
+            return Err(Reject::bad_request("not an HTTP/1.1 request: invalid header"));
         };
         parts.headers.append(name, value);
     }
@@ -157,7 +157,7 @@ fn too_long(most: usize) -> Reject {
 }
 
 fn too_large(why: String) -> Reject {
-    Reject::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why)
+    Reject::checked(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why)
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use http::{header, request};
 
 use crate::accept::reject::Reject;
-use crate::accept::upgrade::bad;
 
 /// A host, with its port if one is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,22 +41,22 @@ impl Host {
         let mut lines = parts.headers.get_all(header::HOST).into_iter();
         let first = lines.next();
         if lines.next().is_some() {
-            return Err(bad("invalid Host: more than one (expected one)"));
+            return Err(Reject::bad_request("invalid Host: more than one (expected one)"));
         }
         if first.is_none() && parts.version == http::Version::HTTP_11 {
-            return Err(bad("missing Host (expected one)"));
+            return Err(Reject::bad_request("missing Host (expected one)"));
         }
         let host = match first {
             None => None,
             Some(value) => {
                 let host = value.to_str().ok().and_then(Self::parse);
-                Some(host.ok_or_else(|| bad("invalid Host (expected host or host:port)"))?)
+                Some(host.ok_or_else(|| Reject::bad_request("invalid Host (expected host or host:port)"))?)
             }
         };
         // A target in absolute form takes precedence over `Host` (RFC 9112 §3.2.2).
         let Some(authority) = parts.uri.authority() else { return Ok(host) };
-        let target = Self::parse(authority.as_str());
-        target.map(Some).ok_or_else(|| bad("invalid request target (expected host or host:port in it)"))
+        let wrong = || Reject::bad_request("invalid request target (expected host or host:port in it)");
+        Self::parse(authority.as_str()).map(Some).ok_or_else(wrong)
     }
 }
 

@@ -36,6 +36,6 @@ pub(crate) mod connect;
 pub use connect::{ConnectFn, ConnectRequest, Identity};
 
 mod reject;
-pub use reject::{OrReject, Reject};
+pub use reject::{InvalidReject, OrReject, Reject};
 
 pub(crate) mod admission;

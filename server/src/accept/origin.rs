@@ -4,7 +4,6 @@ use http::{HeaderMap, header};
 
 use crate::accept::host::Host;
 use crate::accept::reject::Reject;
-use crate::accept::upgrade::bad;
 use crate::options::ConfigError;
 
 /// The accepted `Origin`s: always that of the request's own host, others only if the application allows them.
@@ -50,7 +49,7 @@ impl Origins {
         // A request without Origin does not come from a browser.
         let Some(origin) = lines.next() else { return Ok(()) };
         if lines.next().is_some() {
-            return Err(bad("invalid Origin: more than one (expected one)"));
+            return Err(Reject::bad_request("invalid Origin: more than one (expected one)"));
         }
         if self.any {
             return Ok(());

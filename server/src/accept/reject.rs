@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 use std::error::Error;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
@@ -12,12 +13,13 @@ use crate::accept::host::Host;
 /// text/plain; charset=utf-8`.
 ///
 /// ```
-/// use rejoin_server::{Reject, StatusCode};
+/// use rejoin_server::{InvalidReject, Reject, StatusCode};
+/// use std::time::Duration;
 ///
-/// let later = Reject::new(StatusCode::SERVICE_UNAVAILABLE, "the room is full")
-///     .with_header("retry-after".parse()?, "5".parse()?);
+/// const FULL: Reject = Reject::from_static(StatusCode::TOO_MANY_REQUESTS, "the room is full");
+/// let later = FULL.with_retry_after(Duration::from_secs(5));
 /// # let _ = later;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// assert_eq!(Reject::new(StatusCode::OK, "").unwrap_err(), InvalidReject::Status(StatusCode::OK));
 /// ```
 #[derive(Debug, Clone)]
 pub struct Reject {
@@ -42,30 +44,51 @@ pub(crate) enum Cause {
 const MAX_ORIGIN: usize = 200;
 
 impl Reject {
-    /// Refuses with a 4xx or 5xx status. Any other status is answered as 500.
+    /// Refuses with this status.
     ///
     /// On a reconnect, rejoin's client tries again after 404, 408, 421, 425, 429 and 5xx, and once after 401 if it has fresh
     /// credentials; any other status ends the client's connection (PROTOCOL.md §7).
-    pub fn new(status: StatusCode, body: impl Into<Cow<'static, str>>) -> Self {
-        let fits = status.is_client_error() || status.is_server_error();
-        let status = if fits { status } else { StatusCode::INTERNAL_SERVER_ERROR };
+    ///
+    /// # Errors
+    /// [`InvalidReject::Status`] for a status other than 4xx and 5xx, which would not refuse the connection. In
+    /// [`ConnectFn`](crate::ConnectFn), `?` turns the error into a refusal with 500, which is logged at warn.
+    pub fn new(status: StatusCode, body: impl Into<Cow<'static, str>>) -> Result<Self, InvalidReject> {
+        if refuses(status) { Ok(Self::checked(status, body)) } else { Err(InvalidReject::Status(status)) }
+    }
+
+    /// Refuses with a status and a text that are constants. In a `const`, the compiler checks the status.
+    ///
+    /// # Panics
+    /// Where [`Self::new`] returns an error.
+    pub const fn from_static(status: StatusCode, body: &'static str) -> Self {
+        assert!(refuses(status), "status does not refuse a connection");
+        Self { status, headers: None, body: Cow::Borrowed(body), cause: None }
+    }
+
+    /// The same as [`Self::new`], for a status that is known to be 4xx or 5xx.
+    pub(crate) fn checked(status: StatusCode, body: impl Into<Cow<'static, str>>) -> Self {
+        debug_assert!(refuses(status), "{status} does not refuse a connection");
         Self { status, headers: None, body: body.into(), cause: None }
+    }
+
+    /// Refuses with 400: the request is wrong, and would be refused again.
+    pub fn bad_request(body: impl Into<Cow<'static, str>>) -> Self {
+        Self::checked(StatusCode::BAD_REQUEST, body)
     }
 
     /// Refuses with 401: the client is not authenticated.
     pub fn unauthorized(body: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, body)
-    }
-
-    /// Refuses with 503: the server cannot decide at the moment. `Retry-After` asks for another attempt after 5 s.
-    pub fn unavailable(body: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, body)
-            .with_header(header::RETRY_AFTER, HeaderValue::from_static("5"))
+        Self::checked(StatusCode::UNAUTHORIZED, body)
     }
 
     /// Refuses with 403: the client is authenticated, and may not connect.
     pub fn forbidden(body: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::FORBIDDEN, body)
+        Self::checked(StatusCode::FORBIDDEN, body)
+    }
+
+    /// Refuses with 503: the server cannot decide at the moment. `Retry-After` asks for another attempt after 5 s.
+    pub fn unavailable(body: impl Into<Cow<'static, str>>) -> Self {
+        Self::checked(StatusCode::SERVICE_UNAVAILABLE, body).with_retry_after(Duration::from_secs(5))
     }
 
     /// Adds the error that caused the refusal. It is logged together with its sources, and not sent: at warn if the status is
@@ -87,10 +110,64 @@ impl Reject {
     }
 
     /// Adds a header. Two headers with the same name are both sent.
+    ///
+    /// # Errors
+    /// [`InvalidReject::Header`] for `Connection`, `Content-Length` and `Transfer-Encoding`, which the server sets. `?` as for
+    /// [`Self::new`].
+    pub fn with_header(self, name: HeaderName, value: HeaderValue) -> Result<Self, InvalidReject> {
+        if [header::CONNECTION, header::CONTENT_LENGTH, header::TRANSFER_ENCODING].contains(&name) {
+            return Err(InvalidReject::Header(name));
+        }
+        Ok(self.with_any_header(name, value))
+    }
+
+    /// Asks the client to wait this long before another attempt: `Retry-After`, in seconds, rounded up. A second call replaces
+    /// the first.
     #[must_use]
-    pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
+        self.headers.get_or_insert_default().insert(header::RETRY_AFTER, seconds.into());
+        self
+    }
+
+    pub(crate) fn with_any_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.get_or_insert_default().append(name, value);
         self
+    }
+}
+
+const fn refuses(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400..=599)
+}
+
+/// A part of a [`Reject`] that cannot be sent. Nothing was refused.
+///
+/// In [`ConnectFn`](crate::ConnectFn), `?` turns it into a refusal with 500; the log names the part, at warn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InvalidReject {
+    /// This status does not refuse a connection.
+    Status(StatusCode),
+    /// The server sets this header.
+    Header(HeaderName),
+}
+
+impl fmt::Display for InvalidReject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status(status) => {
+                write!(f, "invalid status of a refusal: {} (expected 400 to 599)", status.as_u16())
+            }
+            Self::Header(name) => write!(f, "invalid header of a refusal: {name} (the server sets it)"),
+        }
+    }
+}
+
+impl Error for InvalidReject {}
+
+impl From<InvalidReject> for Reject {
+    fn from(invalid: InvalidReject) -> Self {
+        Self::checked(StatusCode::INTERNAL_SERVER_ERROR, "internal error").with_cause(invalid)
     }
 }
 
@@ -133,7 +210,7 @@ fn chain(error: &dyn Error) -> String {
 /// }
 /// ```
 ///
-/// For any other status, use `map_err(|error| Reject::new(status, "text").with_cause(error))`.
+/// For any other status, use `map_err(|error| Reject::from_static(status, "text").with_cause(error))`.
 pub trait OrReject<T>: Sized {
     /// Refuses with 401 `not authenticated`: the credentials are wrong. rejoin's client tries again if it has a source of fresh
     /// credentials, and otherwise gives up.
@@ -185,7 +262,7 @@ mod bare {
 /// Never applies. It makes the compiler explain why, and suggest what to write.
 impl<E: bare::HasStatus> From<E> for Reject {
     fn from(_: E) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+        Self::checked(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
     }
 }
 
@@ -216,8 +293,8 @@ mod tests {
     fn cause_names_its_sources() {
         #[derive(Debug)]
         struct Outer(std::num::ParseIntError);
-        impl std::fmt::Display for Outer {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        impl fmt::Display for Outer {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("invalid user id")
             }
         }
@@ -232,28 +309,68 @@ mod tests {
     }
 
     #[test]
-    fn status_outside_4xx_and_5xx_becomes_500() {
-        for (status, answered) in [
-            (101, 500),
-            (200, 500),
-            (302, 500),
-            (399, 500),
-            (400, 400),
-            (499, 499),
-            (500, 500),
-            (599, 599),
-            (600, 500),
+    fn status_outside_4xx_and_5xx_is_an_error() {
+        for status in [100, 101, 200, 302, 399, 400, 404, 499, 500, 599, 600, 999] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let made = Reject::new(status, "no").map(|reject| reject.status);
+            let fits = (400..600).contains(&status.as_u16());
+            assert_eq!(made, if fits { Ok(status) } else { Err(InvalidReject::Status(status)) });
+        }
+        let text = InvalidReject::Status(StatusCode::FOUND).to_string();
+        assert_eq!(text, "invalid status of a refusal: 302 (expected 400 to 599)");
+    }
+
+    #[test]
+    #[should_panic(expected = "status does not refuse a connection")]
+    fn static_status_that_does_not_refuse_panics() {
+        let _ = Reject::from_static(StatusCode::OK, "welcome");
+    }
+
+    #[test]
+    fn headers_that_the_server_sets_are_errors() {
+        for name in ["connection", "content-length", "transfer-encoding"] {
+            let name = HeaderName::from_static(name);
+            let made = Reject::forbidden("no").with_header(name.clone(), HeaderValue::from_static("1"));
+            assert_eq!(made.unwrap_err(), InvalidReject::Header(name));
+        }
+        let text = InvalidReject::Header(header::CONNECTION).to_string();
+        assert_eq!(text, "invalid header of a refusal: connection (the server sets it)");
+    }
+
+    #[test]
+    fn invalid_refusal_becomes_500_with_its_cause() {
+        let reject = || Ok::<_, Reject>(Reject::new(StatusCode::OK, "welcome")?);
+        let reject = reject().unwrap_err();
+        assert_eq!((reject.status.as_u16(), &*reject.body), (500, "internal error"));
+        let cause = InvalidReject::Status(StatusCode::OK).to_string();
+        assert!(matches!(reject.cause, Some(Cause::Error(error)) if *error == *cause));
+    }
+
+    #[test]
+    fn retry_after_has_whole_seconds_and_replaces() {
+        let value = |wait| {
+            let headers = Reject::unavailable("later").with_retry_after(wait).headers.unwrap();
+            let values: Vec<_> = headers.get_all("retry-after").iter().cloned().collect();
+            values
+        };
+        for (wait, seconds) in [
+            (Duration::ZERO, "0"),
+            (Duration::from_nanos(1), "1"),
+            (Duration::from_secs(7), "7"),
+            (Duration::from_millis(7001), "8"),
+            (Duration::MAX, "18446744073709551615"),
         ] {
-            let reject = Reject::new(StatusCode::from_u16(status).unwrap(), "no");
-            assert_eq!(reject.status, answered, "{status}");
+            assert_eq!(value(wait), [seconds], "{wait:?}");
         }
     }
 
     #[test]
     fn repeated_headers_are_all_sent() {
         let name = HeaderName::from_static("www-authenticate");
-        let [basic, bearer] = ["Basic", "Bearer"].map(HeaderValue::from_static);
-        let reject = Reject::unauthorized("who?").with_header(name.clone(), basic).with_header(name, bearer);
+        let mut reject = Reject::unauthorized("who?");
+        for scheme in ["Basic", "Bearer"] {
+            reject = reject.with_header(name.clone(), HeaderValue::from_static(scheme)).unwrap();
+        }
         let headers = reject.headers.unwrap();
         assert_eq!(headers.get_all("www-authenticate").iter().collect::<Vec<_>>(), ["Basic", "Bearer"]);
     }

@@ -48,11 +48,11 @@ pub(crate) struct Resume {
 /// Fails with the refusal of anything else.
 pub(crate) fn read(parts: &request::Parts, options: &Options) -> Result<Upgrade, Reject> {
     if parts.method != Method::GET {
-        let reject = Reject::new(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket upgrade is a GET request");
-        return Err(reject.with_header(header::ALLOW, HeaderValue::from_static("GET")));
+        let reject = Reject::checked(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket upgrade is a GET request");
+        return Err(reject.with_any_header(header::ALLOW, HeaderValue::from_static("GET")));
     }
     if !matches!(parts.version, Version::HTTP_10 | Version::HTTP_11) {
-        return Err(bad("a WebSocket upgrade is an HTTP/1.1 request"));
+        return Err(Reject::bad_request("a WebSocket upgrade is an HTTP/1.1 request"));
     }
     let headers = &parts.headers;
     check_content(headers)?;
@@ -68,15 +68,15 @@ pub(crate) fn read(parts: &request::Parts, options: &Options) -> Result<Upgrade,
     }
     let supported = HeaderValue::from_static("13");
     let version = only(headers, &header::SEC_WEBSOCKET_VERSION)
-        .map_err(|reject| reject.with_header(header::SEC_WEBSOCKET_VERSION, supported.clone()))?;
+        .map_err(|reject| reject.with_any_header(header::SEC_WEBSOCKET_VERSION, supported.clone()))?;
     if version != supported {
         return Err(upgrade_required("unsupported Sec-WebSocket-Version (expected 13)")
-            .with_header(header::SEC_WEBSOCKET_VERSION, supported));
+            .with_any_header(header::SEC_WEBSOCKET_VERSION, supported));
     }
     let key = only(headers, &header::SEC_WEBSOCKET_KEY)?;
     // A buffer for the 24 characters that a valid key has.
     if !BASE64_STANDARD.decode_slice(key, &mut [0; 18]).is_ok_and(|length| length == 16) {
-        return Err(bad("invalid Sec-WebSocket-Key (expected 16 bytes in base64)"));
+        return Err(Reject::bad_request("invalid Sec-WebSocket-Key (expected 16 bytes in base64)"));
     }
     let offer = read_offer(headers, options)?;
     options.origins.check_request(headers, &host)?;
@@ -89,23 +89,27 @@ pub(crate) fn asks_for_upgrade(headers: &HeaderMap) -> bool {
 }
 
 fn upgrade_required(why: &'static str) -> Reject {
-    Reject::new(StatusCode::UPGRADE_REQUIRED, why)
-        .with_header(header::UPGRADE, HeaderValue::from_static("websocket"))
-        .with_header(header::CONNECTION, HeaderValue::from_static("upgrade"))
+    Reject::checked(StatusCode::UPGRADE_REQUIRED, why)
+        .with_any_header(header::UPGRADE, HeaderValue::from_static("websocket"))
+        .with_any_header(header::CONNECTION, HeaderValue::from_static("upgrade"))
 }
 
 /// Refuses a request with content: the content would be read as WebSocket frames.
 fn check_content(headers: &HeaderMap) -> Result<(), Reject> {
     if headers.contains_key(header::TRANSFER_ENCODING) {
-        return Err(bad("unexpected Transfer-Encoding (expected a request without content)"));
+        return Err(Reject::bad_request("unexpected Transfer-Encoding (expected a request without content)"));
     }
     let mut lengths = headers.get_all(header::CONTENT_LENGTH).into_iter();
     let Some(length) = lengths.next().map(HeaderValue::as_bytes) else { return Ok(()) };
     if lengths.next().is_some() || length.is_empty() || !length.iter().all(u8::is_ascii_digit) {
-        return Err(bad("invalid Content-Length (expected one number)"));
+        return Err(Reject::bad_request("invalid Content-Length (expected one number)"));
     }
     let none = length.iter().all(|digit| *digit == b'0');
-    if none { Ok(()) } else { Err(bad("unexpected Content-Length (expected a request without content)")) }
+    if none {
+        Ok(())
+    } else {
+        Err(Reject::bad_request("unexpected Content-Length (expected a request without content)"))
+    }
 }
 
 /// Refuses a target that is neither a path nor an absolute URI of HTTP (RFC 9112 §3.2, RFC 6455 §4.2.1).
@@ -114,7 +118,11 @@ fn check_target(target: &Uri) -> Result<(), Reject> {
         None => target.authority().is_none() && target.path().starts_with('/'),
         Some(scheme) => ["http", "https", "ws", "wss"].iter().any(|known| scheme.eq_ignore_ascii_case(known)),
     };
-    if fits { Ok(()) } else { Err(bad("invalid request target (expected a path or an absolute http URI)")) }
+    if fits {
+        Ok(())
+    } else {
+        Err(Reject::bad_request("invalid request target (expected a path or an absolute http URI)"))
+    }
 }
 
 /// The value of a header that a request must have exactly once.
@@ -122,8 +130,10 @@ fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a HeaderValue
     let mut values = headers.get_all(name).into_iter();
     match (values.next(), values.next()) {
         (Some(value), None) => Ok(value),
-        (None, _) => Err(bad(format!("missing {} (expected one)", spelled(name)))),
-        (Some(_), Some(_)) => Err(bad(format!("invalid {}: more than one (expected one)", spelled(name)))),
+        (None, _) => Err(Reject::bad_request(format!("missing {} (expected one)", spelled(name)))),
+        (Some(_), Some(_)) => {
+            Err(Reject::bad_request(format!("invalid {}: more than one (expected one)", spelled(name))))
+        }
     }
 }
 
@@ -161,12 +171,12 @@ fn read_offer(headers: &HeaderMap, options: &Options) -> Result<Offer, Reject> {
         if rest == "resume" || rest.starts_with("resume.") {
             let offer = rest.strip_prefix("resume.").unwrap_or_default();
             if resume.replace(read_resume(offer)?).is_some() {
-                return Err(bad("more than one resume offer"));
+                return Err(Reject::bad_request("more than one resume offer"));
             }
         } else if rest == "max" || rest.starts_with("max.") {
             let offer = rest.strip_prefix("max.").unwrap_or_default();
             if max.replace(read_max(offer)?).is_some() {
-                return Err(bad("more than one offer of a largest message"));
+                return Err(Reject::bad_request("more than one offer of a largest message"));
             }
         } else if let Some(name) = rest.strip_prefix("v1.") {
             codecs.extend(options.codecs.iter().position(|codec| codec.name() == name));
@@ -178,7 +188,10 @@ fn read_offer(headers: &HeaderMap, options: &Options) -> Result<Offer, Reject> {
     if codecs.is_empty() {
         let names: Vec<_> =
             options.codecs.iter().map(|codec| format!("rejoin.v1.{}", codec.name())).collect();
-        return Err(bad(format!("no supported subprotocol; supported: {}", names.join(", "))));
+        return Err(Reject::bad_request(format!(
+            "no supported subprotocol; supported: {}",
+            names.join(", ")
+        )));
     }
     Ok(Offer::Session { codecs, resume, max })
 }
@@ -187,7 +200,7 @@ fn read_offer(headers: &HeaderMap, options: &Options) -> Result<Offer, Reject> {
 fn read_max(offer: &str) -> Result<u64, Reject> {
     number(offer)
         .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| bad("the offer of a largest message is rejoin.max.N"))
+        .ok_or_else(|| Reject::bad_request("the offer of a largest message is rejoin.max.N"))
 }
 
 /// A decimal number, of nothing but digits.
@@ -201,7 +214,7 @@ fn number(text: &str) -> Option<u64> {
 /// Fails for a value that is not a list of tokens (RFC 6455 §11.3.4): an offer that is not understood must not turn session mode
 /// into plain mode.
 fn subprotocols(headers: &HeaderMap) -> Result<Vec<&str>, Reject> {
-    let wrong = || bad("invalid Sec-WebSocket-Protocol (expected a list of tokens)");
+    let wrong = || Reject::bad_request("invalid Sec-WebSocket-Protocol (expected a list of tokens)");
     let mut offers = Vec::new();
     for value in headers.get_all(header::SEC_WEBSOCKET_PROTOCOL) {
         let members =
@@ -215,7 +228,7 @@ fn subprotocols(headers: &HeaderMap) -> Result<Vec<&str>, Reject> {
 
 /// `TOKEN.N` of a resume offer (PROTOCOL.md §5).
 fn read_resume(offer: &str) -> Result<Resume, Reject> {
-    let wrong = || bad("a resume offer is rejoin.resume.TOKEN.N");
+    let wrong = || Reject::bad_request("a resume offer is rejoin.resume.TOKEN.N");
     let (token, received) = offer.split_once('.').ok_or_else(wrong)?;
     let token = Token::parse(token).ok_or_else(wrong)?;
     let received = number(received).ok_or_else(wrong)?;
@@ -280,10 +293,6 @@ pub(crate) fn refuse(reject: Reject) -> HttpResponse {
     let text = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().entry(header::CONTENT_TYPE).or_insert(text);
     response
-}
-
-pub(crate) fn bad(why: impl Into<Cow<'static, str>>) -> Reject {
-    Reject::new(StatusCode::BAD_REQUEST, why)
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
@@ -521,9 +530,12 @@ mod tests {
     #[test]
     fn refusal_is_plain_text_by_default() {
         let content_type = |reject: Reject| refuse(reject).headers()[header::CONTENT_TYPE].clone();
-        assert_eq!(content_type(bad("no")), "text/plain; charset=utf-8");
+        assert_eq!(content_type(Reject::bad_request("no")), "text/plain; charset=utf-8");
         let json = HeaderValue::from_static("application/json");
-        assert_eq!(content_type(bad("{}").with_header(header::CONTENT_TYPE, json.clone())), json);
+        assert_eq!(
+            content_type(Reject::bad_request("{}").with_header(header::CONTENT_TYPE, json.clone()).unwrap()),
+            json
+        );
     }
 
     #[test]

@@ -111,7 +111,7 @@
 //!             return Ok(identity); // the session has a permit already
 //!         }
 //!         // When it reconnects, rejoin's client tries again after a 503, with backoff.
-//!         let full = |_| Reject::new(StatusCode::SERVICE_UNAVAILABLE, "too many connections");
+//!         let full = |_| Reject::from_static(StatusCode::SERVICE_UNAVAILABLE, "too many connections");
 //!         Ok(identity.with_data(permits.try_acquire_owned().map_err(full)?))
 //!     }
 //! })

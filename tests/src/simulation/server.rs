@@ -99,7 +99,7 @@ async fn connect(
         tokio::time::sleep(Duration::from_millis(world.below(most))).await;
     }
     if world.chance(options.refuses) {
-        return Err(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "not now"));
+        return Err(Reject::from_static(StatusCode::SERVICE_UNAVAILABLE, "not now"));
     }
     let client = request.query("client").and_then(|client| client.parse().ok());
     let client = client.ok_or_else(|| Reject::unauthorized("who?"))?;

@@ -59,7 +59,7 @@ async fn repeated_refusal_headers_are_all_sent() {
         let reject = Reject::unauthorized("who are you?");
         let challenge = |scheme: &str| ("www-authenticate".parse().unwrap(), scheme.parse().unwrap());
         let (basic, bearer) = (challenge("Basic"), challenge("Bearer"));
-        Err::<Identity, _>(reject.with_header(basic.0, basic.1).with_header(bearer.0, bearer.1))
+        Err::<Identity, _>(reject.with_header(basic.0, basic.1)?.with_header(bearer.0, bearer.1)?)
     };
     for front in FRONTS {
         let server = Server::builder(connect).build().unwrap();

@@ -19,7 +19,7 @@ async fn refusals_are_logged_without_the_token() {
             let offers = request.header("sec-websocket-protocol").unwrap_or_default().to_owned();
             match status {
                 None => Ok(Identity::new().with_room("room").with_id("ada")),
-                Some(status) => Err(Reject::new(status, format!("not with {offers}"))),
+                Some(status) => Err(Reject::new(status, format!("not with {offers}"))?),
             }
         }
     }));

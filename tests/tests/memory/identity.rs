@@ -82,8 +82,8 @@ where
 #[tokio::test(start_paused = true)]
 async fn connect_fn_chooses_status_body_and_headers() {
     let refused = refusal(async |_| {
-        let reject = Reject::new(StatusCode::TOO_MANY_REQUESTS, "come back later");
-        Err(reject.with_header("retry-after".parse().unwrap(), "7".parse().unwrap()))
+        let reject = Reject::new(StatusCode::TOO_MANY_REQUESTS, "come back later")?;
+        Err(reject.with_header("retry-after".parse().unwrap(), "7".parse().unwrap())?)
     });
     assert_eq!(refused.await, (429, "come back later".into(), Some(secs(7))));
 }

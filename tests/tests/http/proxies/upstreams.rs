@@ -40,7 +40,7 @@ async fn nginx_tries_stopped_server_once() {
 async fn nginx_retries_503_only_if_configured() {
     for (more, asked) in [("", 1), ("proxy_next_upstream error timeout http_503;", 2)] {
         let full = async |_: ConnectRequest| {
-            Err::<Identity, _>(Reject::new(StatusCode::SERVICE_UNAVAILABLE, "full"))
+            Err::<Identity, _>(Reject::from_static(StatusCode::SERVICE_UNAVAILABLE, "full"))
         };
         let servers = [(); 2].map(|()| Server::builder(full).build().unwrap());
         let mut addrs = Vec::new();
