@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use rejoin_core::{CloseReason, Codec, DropReason, Frame, Gap, Overflow};
 
-use crate::accept::connect::{ConnectFn, DynConnect};
+use crate::accept::connect::{ConnectFn, DynConnect, diagnostic::DecidesOnConnections};
 use crate::connection::Connection;
+use crate::error::ConfigError;
 use crate::inner::ServerInner;
 use crate::observe::hooks::MetricsHooks;
 use crate::observe::metrics::Metrics;
-use crate::options::{ConfigError, DuplicateId, Options};
+use crate::options::{DuplicateId, Options};
 use crate::router::Router;
 use crate::server::Server;
 use crate::session::handlers::{Closures, DynHandler, Handler, Handlers, erase};
@@ -55,9 +56,12 @@ pub struct Builder {
     metrics: MetricsHooks,
 }
 
-impl Builder {
-    pub(crate) fn new(connect: impl ConnectFn) -> Self {
-        Self {
+impl Server {
+    /// Starts to configure a server. `connect` decides on each upgrade request who may connect, and as whom: pass an `async
+    /// fn(ConnectRequest) -> Result<Identity, Reject>`, or any other [`ConnectFn`].
+    /// The type parameter is inferred: by it, the compiler explains why an unsuitable argument does not fit.
+    pub fn builder<By>(connect: impl DecidesOnConnections<By> + ConnectFn) -> Builder {
+        Builder {
             connect: Box::new(connect),
             handler: None,
             closures: Closures::default(),
@@ -65,7 +69,9 @@ impl Builder {
             metrics: MetricsHooks::default(),
         }
     }
+}
 
+impl Builder {
     /// Builds the server. It serves nothing until a listener or a connection is passed to it.
     ///
     /// Each server has its own tokio runtime: the one in which it is built, or else the first in which it
@@ -83,11 +89,8 @@ impl Builder {
             (Some(handler), None) => Handlers::Handler(handler),
             (Some(_), Some(closure)) => {
                 let value = format!("together with `{closure}`");
-                return Err(ConfigError {
-                    option: "handler",
-                    value,
-                    range: "a handler or closures, not both",
-                });
+                let range = "a handler or closures, not both";
+                return Err(ConfigError { option: "handler", value, range });
             }
         };
         let shared = ServerInner::new(options, self.connect, handlers, self.metrics);

@@ -4,6 +4,26 @@ use std::fmt;
 
 use rejoin_core::EncodeError;
 
+/// An invalid option, reported by [`Builder::build`](crate::Builder::build).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ConfigError {
+    /// The name of the builder's method.
+    pub option: &'static str,
+    /// The value that was passed to it.
+    pub value: String,
+    /// The values that it accepts.
+    pub range: &'static str,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invalid `{}`: {} (expected {})", self.option, self.value, self.range)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
 /// The error of [`Server::broadcast`](crate::Server::broadcast). No member got the frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

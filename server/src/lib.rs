@@ -109,7 +109,7 @@ mod builder;
 pub use builder::Builder;
 
 mod options;
-pub use options::{ConfigError, DuplicateId};
+pub use options::DuplicateId;
 
 mod connection;
 mod context;
@@ -119,7 +119,7 @@ pub mod router;
 pub use router::Router;
 
 mod error;
-pub use error::{BroadcastError, ConnectionError};
+pub use error::{BroadcastError, ConfigError, ConnectionError};
 
 mod accept;
 pub use accept::{ConnectFn, ConnectRequest, Identity, InvalidReject, OrReject, Reject, ServeHandle};

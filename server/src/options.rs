@@ -7,7 +7,9 @@ use std::time::Duration;
 use rejoin_codecs::JsonCodec;
 use rejoin_core::{Codec, Mode, Overflow, SessionConfig, Side, is_codec_name};
 
+use crate::accept::headers::is_token;
 use crate::accept::origin::Origins;
+use crate::error::ConfigError;
 use crate::observe::health;
 
 /// The policy for a connection that claims an ID that is in use.
@@ -184,31 +186,6 @@ impl Options {
         Arc::new(config)
     }
 }
-
-/// Whether `text` is a token of RFC 9110 §5.6.2.
-pub(crate) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
-}
-
-/// An invalid option, reported by [`Builder::build`](crate::Builder::build).
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ConfigError {
-    /// The name of the builder's method.
-    pub option: &'static str,
-    /// The value that was passed to it.
-    pub value: String,
-    /// The values that it accepts.
-    pub range: &'static str,
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "invalid `{}`: {} (expected {})", self.option, self.value, self.range)
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 #[cfg(test)]
 mod tests {

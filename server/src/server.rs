@@ -13,12 +13,9 @@ use rejoin_core::{CloseReason, Frame, Overflow, SessionState};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 
-use crate::accept::connect::ConnectFn;
-use crate::accept::connect::diagnostic::DecidesOnConnections;
 use crate::accept::listen::{self, ServeHandle};
 #[cfg(feature = "hyper")]
 use crate::accept::service::Service;
-use crate::builder::Builder;
 use crate::connection::Connection;
 use crate::error::{BroadcastError, ConnectionError};
 use crate::inner::ServerInner;
@@ -31,15 +28,6 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts to configure a server. `connect` decides on each upgrade request who may connect, and as whom: pass an `async
-    /// fn(ConnectRequest) -> Result<Identity, Reject>`, or any other [`ConnectFn`].
-    ///
-    /// The type parameter is inferred. It exists for the compiler, which uses it to explain why an unsuitable argument does not
-    /// fit.
-    pub fn builder<By>(connect: impl DecidesOnConnections<By> + ConnectFn) -> Builder {
-        Builder::new(connect)
-    }
-
     #[cfg(test)]
     pub(crate) fn shared(&self) -> &Arc<ServerInner> {
         &self.shared
@@ -138,7 +126,7 @@ impl Server {
 
     /// Queues a frame for all members of a room, suspended ones included, and returns their number. An empty or unknown room is
     /// not an error. A member whose buffer is full loses its oldest frame, and in session mode gets a report of the gap;
-    /// [`Builder::broadcast_overflow`] sets another policy.
+    /// [`Builder::broadcast_overflow`](crate::Builder::broadcast_overflow) sets another policy.
     ///
     /// Costs one encoding for each codec in the room, and one queue entry for each 256 members. A member drains the queue when
     /// its socket is written to, or with any other access to its session, so that frames sent later come later. All members see

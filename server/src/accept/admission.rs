@@ -11,8 +11,8 @@ use rejoin_core::{CloseReason, Epoch, LostReason, Mode, Session, SessionIdentity
 
 use crate::accept::connect::Identity;
 use crate::accept::logged_request::LoggedRequest;
+use crate::accept::offer::{Offer, Resume};
 use crate::accept::reject::Reject;
-use crate::accept::upgrade::{Offer, Resume};
 use crate::connection::{Connection, NewConnection};
 use crate::inner::ServerInner;
 use crate::observe::metrics::ResumeRefused;

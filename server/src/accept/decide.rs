@@ -9,10 +9,12 @@ use futures_util::FutureExt as _;
 use http::{StatusCode, request};
 
 use crate::accept::admission::{self, Admission};
+use crate::accept::answer::{self, HttpResponse, Switch};
 use crate::accept::connect::{ConnectRequest, Identity};
 use crate::accept::logged_request::LoggedRequest;
+use crate::accept::offer::Offer;
 use crate::accept::reject::{Cause, Reject};
-use crate::accept::upgrade::{self, HttpResponse, Offer, Switch, Upgrade};
+use crate::accept::upgrade::{self, UpgradeRequest};
 use crate::accept::within::within;
 use crate::inner::ServerInner;
 use crate::observe::health;
@@ -33,11 +35,7 @@ pub(crate) async fn admit(
     {
         return Err(answer);
     }
-    let asked = LoggedRequest {
-        uri: parts.uri.clone(),
-        peer: remote_addr,
-        secrets: upgrade::secrets(&parts.headers),
-    };
+    let asked = LoggedRequest::new(&parts, remote_addr);
     let refused = |reject| refuse(shared, reject, &asked);
     let upgrade = check(shared, &parts, has_socket).map_err(refused)?;
     let request = ConnectRequest::new(parts, remote_addr, admission::resumable(shared, &upgrade.offer));
@@ -55,7 +53,7 @@ pub(crate) async fn admit(
 }
 
 /// Checks the request before the application decides on it.
-fn check(shared: &ServerInner, parts: &request::Parts, has_socket: bool) -> Result<Upgrade, Reject> {
+fn check(shared: &ServerInner, parts: &request::Parts, has_socket: bool) -> Result<UpgradeRequest, Reject> {
     if shared.closing.is_cancelled() {
         return Err(shutting_down());
     }
@@ -96,7 +94,7 @@ pub(crate) fn refuse(shared: &ServerInner, reject: Reject, asked: &LoggedRequest
     shared.refused.fetch_add(1, Ordering::Relaxed);
     shared.metrics.report(|metrics| metrics.upgrade_refused(reject.status));
     log_refusal(shared, &reject, asked);
-    upgrade::refuse(reject)
+    answer::refuse(reject)
 }
 
 /// Logs failures of the server, and those that an operator has to fix, at warn, and clients' mistakes at info.
@@ -105,7 +103,7 @@ fn log_refusal(shared: &ServerInner, reject: &Reject, asked: &LoggedRequest) {
     let path = asked.path();
     let peer = asked.peer.map(tracing::field::display);
     // An application's text may quote the request. The client may see its own request, but readers of the log may not.
-    let why = upgrade::redact(&reject.body, &asked.secrets);
+    let why = asked.redact(&reject.body);
     match &reject.cause {
         Some(Cause::Origin) => {
             if let Some(suppressed) = shared.origin_refusals.pass() {
@@ -113,7 +111,7 @@ fn log_refusal(shared: &ServerInner, reject: &Reject, asked: &LoggedRequest) {
             }
         }
         Some(Cause::Error(error)) => {
-            let error = upgrade::redact(error, &asked.secrets);
+            let error = asked.redact(error);
             if reject.status.is_server_error() {
                 tracing::warn!(status, path, peer, %why, %error, "upgrade refused");
             } else {

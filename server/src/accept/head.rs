@@ -10,8 +10,8 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version, header, request};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
+use crate::accept::answer::{HttpResponse, Switch};
 use crate::accept::reject::Reject;
-use crate::accept::upgrade::{HttpResponse, Switch};
 
 /// The most headers of a request whose head may have up to 16 KiB. A longer limit allows one more for each further 256 bytes.
 const MAX_HEADERS: usize = 64;

@@ -224,7 +224,7 @@ where
         let (parts, rest) = match asked {
             Asked::Request(parts, rest) => (parts, rest),
             Asked::Nonsense(reject) => {
-                let asked = LoggedRequest { peer: remote_addr, ..Default::default() };
+                let asked = LoggedRequest::unreadable(remote_addr);
                 let refusal = decide::refuse(shared, reject, &asked);
                 return Ok(Handshake::Refused(head::answer(&refusal, &Method::GET)));
             }

@@ -1,25 +1,89 @@
 //! [`LoggedRequest`]: the part of a request that the log shows.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
-use http::Uri;
+use http::{HeaderMap, Uri, header, request};
+
+use crate::accept::headers::tokens;
 
 /// The part of a refused request, or refused resume, that is logged. The query is left out, because it may contain secrets.
 #[derive(Debug, Default)]
 pub(crate) struct LoggedRequest {
-    pub(crate) uri: Uri,
+    uri: Uri,
     pub(crate) peer: Option<SocketAddr>,
     /// The tokens of its resume offers.
-    pub(crate) secrets: Vec<String>,
+    secrets: Vec<String>,
 }
 
 /// The number of characters of a path that are logged.
 const MAX_PATH: usize = 200;
 
 impl LoggedRequest {
+    pub(crate) fn new(parts: &request::Parts, peer: Option<SocketAddr>) -> Self {
+        Self { uri: parts.uri.clone(), peer, secrets: secrets(&parts.headers) }
+    }
+
+    /// A request that could not be read.
+    pub(crate) fn unreadable(peer: Option<SocketAddr>) -> Self {
+        Self { peer, ..Self::default() }
+    }
+
     pub(crate) fn path(&self) -> &str {
         let path = self.uri.path();
         // A path is visible ASCII, so each byte is a character.
         &path[..path.len().min(MAX_PATH)]
+    }
+
+    /// Replaces the secrets of this request in a text.
+    pub(crate) fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        redact(text, &self.secrets)
+    }
+}
+
+/// The tokens of the resume offers in these headers, well-formed or not. Usually there is none.
+fn secrets(headers: &HeaderMap) -> Vec<String> {
+    let offers = tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL);
+    let offered = offers.filter_map(|offer| offer.strip_prefix("rejoin.resume.")?.split('.').next());
+    // A shorter text cannot be a usable part of a token, and may occur in a log line as a word.
+    offered.filter(|token| token.len() >= 8).map(str::to_owned).collect()
+}
+
+/// Replaces the secrets in a text.
+fn redact<'a>(text: &'a str, secrets: &[String]) -> Cow<'a, str> {
+    secrets.iter().fold(Cow::Borrowed(text), |text, secret| {
+        if text.contains(secret) { Cow::Owned(text.replace(secret, "[token]")) } else { text }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    const TOKEN: &str = "abcdefghijklmnopqrstuv";
+
+    #[test]
+    fn tokens_are_redacted_from_logged_texts() {
+        let mut headers = HeaderMap::new();
+        let offers = format!("rejoin.v1.json, rejoin.resume.{TOKEN}.7");
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, offers.parse().unwrap());
+        let text = format!("no: {offers}");
+        assert_eq!(redact(&text, &secrets(&headers)), "no: rejoin.v1.json, rejoin.resume.[token].7");
+        assert_eq!(redact("no", &secrets(&headers)), "no");
+        assert_eq!(redact(&text, &secrets(&HeaderMap::new())), text);
+    }
+
+    #[test]
+    fn short_words_are_not_redacted() {
+        let mut headers = HeaderMap::new();
+        let offers =
+            "rejoin.v1.json, rejoin.resume.1234567.0, rejoin.resume.12345678.0, rejoin.resume.abcdefghi";
+        headers.append(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(offers));
+        let secrets = secrets(&headers);
+        assert_eq!(secrets, ["12345678", "abcdefghi"]);
+        assert_eq!(redact("with 12345678 and abcdefghi", &secrets), "with [token] and [token]");
+        assert!(matches!(redact("with 1234567", &secrets), Cow::Borrowed("with 1234567")));
     }
 }

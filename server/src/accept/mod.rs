@@ -2,8 +2,8 @@
 //!
 //! [`listen`] accepts TCP connections and [`head`] reads a request; under hyper and axum, the [`service`] receives a request that
 //! has been read. From there on both take the same path, through [`decide`]: [`upgrade`] checks the request (RFC 6455 §4.2.1),
-//! with [`host`] and [`origin`], the application's [`ConnectFn`] decides on it, and [`admission`] registers a fresh session or
-//! finds the one to resume.
+//! with [`host`], [`offer`] and [`origin`], the application's [`ConnectFn`] decides on it, and [`admission`] registers a fresh
+//! session or finds the one to resume. The client gets an [`answer`].
 
 pub(crate) mod listen;
 pub use listen::ServeHandle;
@@ -26,9 +26,13 @@ pub(crate) mod logged_request;
 
 mod within;
 
-pub(crate) mod upgrade;
+mod upgrade;
+
+pub(crate) mod headers;
 
 mod host;
+
+pub(crate) mod offer;
 
 pub(crate) mod origin;
 
@@ -39,3 +43,5 @@ mod reject;
 pub use reject::{InvalidReject, OrReject, Reject};
 
 pub(crate) mod admission;
+
+pub(crate) mod answer;

@@ -3,8 +3,8 @@
 use http::{HeaderMap, header};
 
 use crate::accept::host::Host;
-use crate::accept::reject::Reject;
-use crate::options::ConfigError;
+use crate::accept::reject::{Cause, Reject};
+use crate::error::ConfigError;
 
 /// The accepted `Origin`s: always that of the request's own host, others only if the application allows them.
 #[derive(Debug, Clone, Default)]
@@ -58,8 +58,21 @@ impl Origins {
         let accepted = Origin::parse(&origin).is_some_and(|origin| {
             origin.is_of(host) || self.patterns.iter().any(|pattern| pattern.matches(&origin))
         });
-        if accepted { Ok(()) } else { Err(Reject::wrong_origin(&origin, host)) }
+        if accepted { Ok(()) } else { Err(wrong_origin(&origin, host)) }
     }
+}
+
+/// The number of characters of an `Origin` that a refusal repeats.
+const MAX_ORIGIN: usize = 200;
+
+/// Refuses a page of `origin` that may not connect to `host`.
+fn wrong_origin(origin: &str, host: &Host) -> Reject {
+    let port = host.port.map(|port| format!(":{port}")).unwrap_or_default();
+    // A header can be up to 16 KiB long.
+    let origin: String = origin.chars().take(MAX_ORIGIN).collect();
+    let name = &host.name;
+    let body = format!("pages of {origin} may not connect to {name}{port}: see `Builder::allow_origin`");
+    Reject { cause: Some(Cause::Origin), ..Reject::forbidden(body) }
 }
 
 /// An origin as a browser sends it (RFC 6454 §6.2).
@@ -289,5 +302,16 @@ mod tests {
         let reject = Origins::default().check_request(&headers, &host).unwrap_err();
         let text = "pages of https://app.example:8443 may not connect to api.example:9000: see `Builder::allow_origin`";
         assert_eq!((reject.status.as_u16(), &*reject.body), (403, text));
+    }
+
+    #[test]
+    fn refusal_quotes_200_characters_of_origin() {
+        let host = Host::parse("api.test").unwrap();
+        let body = |characters: usize| wrong_origin(&"ä".repeat(characters), &host).body;
+        let rest = " may not connect to api.test: see `Builder::allow_origin`";
+        for characters in [199, 200, 201, 1000] {
+            let repeated = "ä".repeat(characters.min(200));
+            assert_eq!(*body(characters), format!("pages of {repeated}{rest}"));
+        }
     }
 }

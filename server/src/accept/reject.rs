@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use crate::accept::host::Host;
-
 /// The refusal of a connection: an HTTP status, a text that gives the reason, and headers. Default headers: `Content-Type:
 /// text/plain; charset=utf-8`.
 ///
@@ -39,9 +37,6 @@ pub(crate) enum Cause {
     /// A page of another origin: more often a misconfiguration than an attack.
     Origin,
 }
-
-/// The number of characters of an `Origin` that a refusal repeats.
-const MAX_ORIGIN: usize = 200;
 
 impl Reject {
     /// Refuses with this status.
@@ -97,16 +92,6 @@ impl Reject {
     pub fn with_cause(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.cause = Some(Cause::Error(chain(&*cause.into()).into()));
         self
-    }
-
-    /// Refuses a page of `origin` that may not connect to `host`.
-    pub(crate) fn wrong_origin(origin: &str, host: &Host) -> Self {
-        let port = host.port.map(|port| format!(":{port}")).unwrap_or_default();
-        // A header can be up to 16 KiB long.
-        let origin: String = origin.chars().take(MAX_ORIGIN).collect();
-        let name = &host.name;
-        let body = format!("pages of {origin} may not connect to {name}{port}: see `Builder::allow_origin`");
-        Self { cause: Some(Cause::Origin), ..Self::forbidden(body) }
     }
 
     /// Adds a header. Two headers with the same name are both sent.
@@ -373,16 +358,5 @@ mod tests {
         }
         let headers = reject.headers.unwrap();
         assert_eq!(headers.get_all("www-authenticate").iter().collect::<Vec<_>>(), ["Basic", "Bearer"]);
-    }
-
-    #[test]
-    fn refusal_quotes_200_characters_of_origin() {
-        let host = Host::parse("api.test").unwrap();
-        let body = |characters: usize| Reject::wrong_origin(&"ä".repeat(characters), &host).body;
-        let rest = " may not connect to api.test: see `Builder::allow_origin`";
-        for characters in [199, 200, 201, 1000] {
-            let repeated = "ä".repeat(characters.min(200));
-            assert_eq!(*body(characters), format!("pages of {repeated}{rest}"));
-        }
     }
 }

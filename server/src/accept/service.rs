@@ -19,9 +19,9 @@ use rejoin_core::drive::{MAX_DISCARDED, OptimisticTcp, Unmasked, WsTransport};
 use tokio::net::TcpStream;
 
 use crate::accept::admission::Admission;
+use crate::accept::answer::HttpResponse;
 use crate::accept::body::ResponseBody;
 use crate::accept::decide::admit;
-use crate::accept::upgrade::HttpResponse;
 use crate::inner::ServerInner;
 use crate::session::task::SessionTask;
 

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header, request};
 
-use crate::accept::upgrade::{HttpResponse, asks_for_upgrade};
+use crate::accept::answer::HttpResponse;
+use crate::accept::headers::asks_for_upgrade;
 
 /// The answer to a health check: 200, or 503 once shutdown has begun. `None` if the request is not a check. A check is a GET,
 /// HEAD or OPTIONS of HTTP/1.0 or 1.1 at the health path; a request that asks for an upgrade is not.

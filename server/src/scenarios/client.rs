@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead as _, AsyncWrite as _, DuplexStream, ReadBuf};
 
 use crate::accept::admission::Admission;
 use crate::accept::logged_request::LoggedRequest;
-use crate::accept::upgrade::{Offer, Resume};
+use crate::accept::offer::{Offer, Resume};
 use crate::connection::Connection;
 use crate::inner::ServerInner;
 use crate::{Identity, JsonCodec};

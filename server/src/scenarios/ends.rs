@@ -7,7 +7,7 @@ use rejoin_core::drive::model::{explore, idle, thread};
 
 use super::client::{Client, arrive};
 use super::{WINDOW, World, kick};
-use crate::accept::upgrade::Offer;
+use crate::accept::offer::Offer;
 
 /// A caller waits for the end of a session, or is just about to.
 #[test]

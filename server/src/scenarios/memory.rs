@@ -8,7 +8,7 @@ use rejoin_core::drive::model::{explore, give_way, idle, thread};
 
 use super::client::Client;
 use super::{World, frame, joined, kick, send};
-use crate::accept::upgrade::Offer;
+use crate::accept::offer::Offer;
 
 /// A frame of slightly more than this many bytes.
 fn big(size: usize) -> String {

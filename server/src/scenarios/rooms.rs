@@ -5,7 +5,7 @@ use rejoin_core::drive::model::{explore, idle, thread};
 
 use super::client::{Client, arrive};
 use super::{World, broadcast, frame, kick, send};
-use crate::accept::upgrade::Offer;
+use crate::accept::offer::Offer;
 
 /// The fan-out ends, starts another round, and writes concurrently with a broadcast.
 #[test]
