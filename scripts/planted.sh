@@ -61,6 +61,7 @@ core() { run -p rejoin-core --all-features --lib "$@"; }
 memory() { run -p rejoin-tests --test memory; }
 foreign() { run -p rejoin-tests --test foreign_code; }
 logging() { run -p rejoin-tests --test logging; }
+extractor() { run -p rejoin-tests --test http extractor; }
 # The model, with --cfg rejoin_model or rejoin_loom: a build of its own.
 model() {
     local cfg=$1
@@ -87,7 +88,7 @@ find_it() {
                 core -- session::tests::random || core -- session::tests::walk || memory || foreign || trials
             ;;
         *b/client/*) run -p rejoin-client --all-features --lib --tests || memory || trials ;;
-        *b/server/*) run -p rejoin-server --lib || memory || foreign || logging || trials ;;
+        *b/server/*) run -p rejoin-server --lib || memory || foreign || logging || extractor || trials ;;
         *) memory ;;
     esac
 }

@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run -p rejoin-examples --bin axum_mount [HOST:PORT]
-//! cargo run -p rejoin-examples --bin client -- 'ws://127.0.0.1:8082/ws?room=lobby'
+//! cargo run -p rejoin-examples --bin client -- 'ws://127.0.0.1:8082/rooms/lobby/ws'
 //! ```
 //!
 //! The output of the client's terminal, with `>` before typed lines, and of a third terminal, with `$` before commands:

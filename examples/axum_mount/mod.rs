@@ -5,7 +5,7 @@
 //! | `GET /` | counts, as text |
 //! | `GET /rooms/{room}` | lists the members: `[{"id":…,"from":ADDRESS,"attached":BOOL}]` |
 //! | `POST /rooms/{room}/announce` | broadcasts the body, answers `{"receivers":N}` |
-//! | `/ws?room=…` | rejoin |
+//! | `/rooms/{room}/ws` | rejoin |
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,12 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, Path, State};
+use axum::extract::{ConnectInfo, FromRef, Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 use axum::serve::ListenerExt as _;
 use axum::{Json, Router};
-use rejoin_server::{ConnectRequest, Connection, Frame, Identity, Reject, Server, StatusCode};
+use rejoin_server::{ConnectRequest, Connection, Frame, Identity, Reject, Server, StatusCode, Upgrade};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -31,6 +31,13 @@ const SHUTDOWN: Duration = Duration::from_secs(5);
 struct App {
     server: Server,
     announcements: Arc<AtomicU64>,
+}
+
+/// Where [`Upgrade`] finds the server. An app whose state is the server itself needs no such line.
+impl FromRef<App> for Server {
+    fn from_ref(app: &App) -> Self {
+        app.server.clone()
+    }
 }
 
 /// Serves the app until `stop` is ready. Then it accepts no more requests, answers the running ones, delivers the frames that
@@ -49,9 +56,9 @@ pub async fn serve(
         .route("/", get(index))
         .route("/rooms/{room}", get(members))
         .route("/rooms/{room}/announce", post(announce))
+        .route("/rooms/{room}/ws", any(ws))
         .with_state(app)
-        .route_service("/ws", server.service())
-        // A tower service does not see the peer's address unless axum adds it to the extensions, where `connect` reads it.
+        // For `ConnectInfo`: only axum knows the peer's address.
         .into_make_service_with_connect_info::<SocketAddr>();
     // axum does not set TCP_NODELAY. Without it a small frame waits for the acknowledgement of the previous one.
     let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
@@ -87,7 +94,7 @@ async fn members(State(app): State<App>, Path(room): Path<String>) -> Response {
     let members = app.server.connections(&room);
     let members = members.iter().map(|member| Member {
         id: member.id().into(),
-        from: member.data().copied(),
+        from: member.remote_addr(),
         attached: member.is_attached(),
     });
     Json(members.collect::<Vec<_>>()).into_response()
@@ -113,12 +120,18 @@ async fn announce(State(app): State<App>, Path(room): Path<String>, text: String
 
 // --- over WebSockets
 
-/// Accepts every client. The example `auth` checks who may connect.
-async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
-    let room = request.query("room").filter(|room| !room.is_empty());
-    let room = room.ok_or_else(|| Reject::bad_request("which room? /ws?room=…"))?;
-    let ConnectInfo(peer) = *request.extensions().get::<ConnectInfo<SocketAddr>>().expect("axum attaches it");
-    Ok(Identity::new().with_room(room).with_data(peer))
+/// Accepts every client. To check who may connect, let axum extract the credentials; the example `auth` shows what to check.
+async fn ws(
+    Path(room): Path<String>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    upgrade: Upgrade,
+) -> Response {
+    upgrade.with_remote_addr(peer).accept(Identity::new().with_room(room))
+}
+
+/// Decides on requests that no handler decides on. This app has none.
+async fn connect(_: ConnectRequest) -> Result<Identity, Reject> {
+    Err(Reject::forbidden("connect at /rooms/{room}/ws"))
 }
 
 async fn handle_message(me: Connection, frame: Frame) {

@@ -349,7 +349,7 @@ impl Builder {
     /// the server as down.
     ///
     /// Upgrade requests at the same path are still accepted. Health checks are neither logged nor counted as refused. With
-    /// [`Server::service`] the path is the one that the service sees. [`Self::build`] fails for a path that does not begin with
+    /// [`Server::service`] the path is the one that the service sees; [`Upgrade`](crate::Upgrade) answers none. [`Self::build`] fails for a path that does not begin with
     /// `/` or that has a query.
     pub fn health_path(mut self, path: impl Into<Box<str>>) -> Self {
         self.options.health_path = Some(path.into());

@@ -122,6 +122,8 @@ mod error;
 pub use error::{BroadcastError, ConfigError, ConnectionError};
 
 mod accept;
+#[cfg(feature = "axum")]
+pub use accept::Upgrade;
 pub use accept::{ConnectFn, ConnectRequest, Identity, InvalidReject, OrReject, Reject, ServeHandle};
 #[cfg(feature = "hyper")]
 pub use accept::{ResponseBody, Service};

@@ -28,7 +28,7 @@ pub struct Server {
 }
 
 impl Server {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "axum"))]
     pub(crate) fn shared(&self) -> &Arc<ServerInner> {
         &self.shared
     }

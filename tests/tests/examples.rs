@@ -94,7 +94,7 @@ async fn axum_mount_announces_and_shuts_down_together() {
     let addr = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let mut app = Some((stop, tokio::spawn(axum_mount::serve(listener, async { drop(stopped.await) }))));
-    let mut terminal = Terminal::start(format!("ws://{addr}/ws?room=lobby"));
+    let mut terminal = Terminal::start(format!("ws://{addr}/rooms/lobby/ws"));
     let mut lines = transcript(include_str!("../../examples/axum_mount/main.rs")).into_iter();
     while let Some(line) = lines.next() {
         if let Some(command) = line.strip_prefix("$ curl ") {

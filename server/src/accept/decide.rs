@@ -20,16 +20,16 @@ use crate::inner::ServerInner;
 use crate::observe::health;
 use crate::observe::metrics::CallbackKind;
 
-/// Decides on a request. Returns its session and the answer that accepts it.
+/// Decides on a request that has a socket. Returns its session, the answer that accepts it, and the socket.
 ///
 /// # Errors
 /// Fails with the answer that refuses it.
-pub(crate) async fn admit(
+pub(crate) async fn admit<S>(
     shared: &Arc<ServerInner>,
     parts: Box<request::Parts>,
     remote_addr: Option<SocketAddr>,
-    has_socket: bool,
-) -> Result<(Admission, Switch), HttpResponse> {
+    socket: Option<S>,
+) -> Result<(Admission, Switch, S), HttpResponse> {
     if let Some(answer) =
         health::answer(&parts, shared.options.health_path.as_deref(), shared.closing.is_cancelled())
     {
@@ -37,10 +37,28 @@ pub(crate) async fn admit(
     }
     let asked = LoggedRequest::new(&parts, remote_addr);
     let refused = |reject| refuse(shared, reject, &asked);
-    let upgrade = check(shared, &parts, has_socket).map_err(refused)?;
+    let (upgrade, socket) = check(shared, &parts, socket).map_err(refused)?;
     let request = ConnectRequest::new(parts, remote_addr, admission::resumable(shared, &upgrade.offer));
     let identity = identify(shared, request).await.map_err(refused)?;
-    let admission = Admission::decide(shared, &upgrade.offer, identity, &asked).map_err(refused)?;
+    let (admission, switch) = settle(shared, upgrade, identity, &asked).map_err(refused)?;
+    Ok((admission, switch, socket))
+}
+
+/// Finds or opens the session of a request whose identity is decided. Returns it, and the answer that accepts the request.
+///
+/// # Errors
+/// Fails with the refusal of the request.
+pub(crate) fn settle(
+    shared: &Arc<ServerInner>,
+    upgrade: UpgradeRequest,
+    identity: Identity,
+    asked: &LoggedRequest,
+) -> Result<(Admission, Switch), Reject> {
+    if shared.closing.is_cancelled() {
+        // Shutdown may already have listed all sessions, and would miss this one.
+        return Err(shutting_down());
+    }
+    let admission = Admission::decide(shared, &upgrade.offer, identity, asked)?;
     let subprotocol = match upgrade.offer {
         Offer::Plain { subprotocol } => subprotocol,
         //= PROTOCOL.md#R1.3: the server MUST select that session's codec instead
@@ -52,13 +70,18 @@ pub(crate) async fn admit(
     Ok((admission, Switch { accept: upgrade.accept, subprotocol }))
 }
 
-/// Checks the request before the application decides on it.
-fn check(shared: &ServerInner, parts: &request::Parts, has_socket: bool) -> Result<UpgradeRequest, Reject> {
+/// Checks the request, and that its connection has a socket to upgrade, before the application decides on it.
+pub(crate) fn check<S>(
+    shared: &ServerInner,
+    parts: &request::Parts,
+    socket: Option<S>,
+) -> Result<(UpgradeRequest, S), Reject> {
     if shared.closing.is_cancelled() {
         return Err(shutting_down());
     }
     let upgrade = upgrade::read(parts, &shared.options)?;
-    if has_socket { Ok(upgrade) } else { Err(Reject::bad_request("this connection cannot be upgraded")) }
+    let socket = socket.ok_or_else(|| Reject::bad_request("this connection cannot be upgraded"))?;
+    Ok((upgrade, socket))
 }
 
 fn shutting_down() -> Reject {
@@ -76,7 +99,6 @@ async fn identify(shared: &ServerInner, request: ConnectRequest) -> Result<Ident
     };
     shared.metrics.stop(stopwatch);
     match decision {
-        // Shutdown may already have listed all sessions, and would miss this one.
         _ if shared.closing.is_cancelled() => Err(shutting_down()),
         Some(Ok(Ok(decision))) => decision,
         Some(Ok(Err(_))) => {

@@ -231,8 +231,8 @@ where
             Asked::Nothing => return Ok(Handshake::Nothing),
         };
         let method = parts.method.clone();
-        match decide::admit(shared, parts, remote_addr, true).await {
-            Ok((admission, switch)) => {
+        match decide::admit(shared, parts, remote_addr, Some(())).await {
+            Ok((admission, switch, ())) => {
                 within(patience, head::write(&mut io, &head::switch(&switch))).await??;
                 Ok(Handshake::Admitted(admission, rest))
             }

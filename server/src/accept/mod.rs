@@ -20,6 +20,14 @@ mod body;
 #[cfg(feature = "hyper")]
 pub use body::ResponseBody;
 
+#[cfg(feature = "axum")]
+mod extractor;
+#[cfg(feature = "axum")]
+pub use extractor::Upgrade;
+
+#[cfg(feature = "hyper")]
+mod upgraded;
+
 mod decide;
 
 pub(crate) mod logged_request;

@@ -11,19 +11,14 @@ use std::task::{Context, Poll};
 use bytes::Buf;
 use http::{Request, Response, request};
 use http_body::Body;
-use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper_util::rt::TokioIo;
-#[cfg(feature = "axum")]
-use hyper_util::server::conn::auto;
-use rejoin_core::drive::{MAX_DISCARDED, OptimisticTcp, Unmasked, WsTransport};
-use tokio::net::TcpStream;
+use hyper::upgrade::OnUpgrade;
+use rejoin_core::drive::MAX_DISCARDED;
 
-use crate::accept::admission::Admission;
 use crate::accept::answer::HttpResponse;
 use crate::accept::body::ResponseBody;
 use crate::accept::decide::admit;
+use crate::accept::upgraded;
 use crate::inner::ServerInner;
-use crate::session::task::SessionTask;
 
 /// A tower service that answers upgrade requests. It refuses any other request with 4xx and a text that gives the reason.
 ///
@@ -56,11 +51,9 @@ impl Service {
         let socket = parts.extensions.remove::<OnUpgrade>();
         let shared = self.shared.clone();
         shared.runtimes.note();
-        match admit(&shared, parts, self.remote_addr, socket.is_some()).await {
-            Ok((admission, switch)) => {
-                if let Some(socket) = socket {
-                    shared.spawn(async move { self.attach(socket, admission).await });
-                }
+        match admit(&shared, parts, self.remote_addr, socket).await {
+            Ok((admission, switch, socket)) => {
+                shared.spawn(upgraded::attach(shared.clone(), socket, admission));
                 switch.into_response()
             }
             Err(refusal) => {
@@ -69,29 +62,6 @@ impl Service {
                 shared.until_abort(discard(content)).await;
                 refusal
             }
-        }
-    }
-
-    async fn attach(self, socket: OnUpgrade, admission: Admission) {
-        let mut upgraded = pin!(tokio::time::timeout(self.shared.options.handshake_timeout, socket));
-        let upgraded = tokio::select! {
-            biased;
-            upgraded = &mut upgraded => upgraded,
-            // The peer may already have read that it is connected, so the shutdown is announced on its socket.
-            () = self.shared.closing.cancelled() => match self.shared.until_abort(upgraded).await {
-                Some(upgraded) => upgraded,
-                None => return,
-            },
-        };
-        match upgraded {
-            Ok(Ok(upgraded)) => {
-                if let Some(session) = attach(&self.shared, admission, upgraded) {
-                    // In a new task, because this future is larger than a session needs.
-                    self.shared.spawn(session);
-                }
-            }
-            Ok(Err(error)) => tracing::debug!(id = admission.id(), %error, "upgrade failed"),
-            Err(_) => tracing::debug!(id = admission.id(), "upgrade took too long"),
         }
     }
 }
@@ -106,33 +76,6 @@ async fn discard(content: impl Body) {
             return;
         }
     }
-}
-
-/// Attaches the socket, unwrapped from the HTTP server's types if they are known.
-fn attach(shared: &Arc<ServerInner>, admission: Admission, upgraded: Upgraded) -> Option<SessionTask> {
-    let max_message_size = shared.options.max_message_size;
-    let tcp = |io: TokioIo<TcpStream>, read: &[u8]| {
-        let io = io.into_inner();
-        // The surrounding HTTP server may not have set it, and then a frame would wait for the acknowledgement of the previous
-        // one.
-        if let Err(error) = io.set_nodelay(true) {
-            tracing::debug!(%error, "cannot set TCP_NODELAY");
-        }
-        let io = OptimisticTcp::new(io).with_write_timeout(shared.options.write_timeout);
-        WsTransport::new(io, Unmasked, read, max_message_size)
-    };
-    let upgraded = match upgraded.downcast() {
-        Ok(parts) => return admission.attach(shared, tcp(parts.io, &parts.read_buf)),
-        Err(upgraded) => upgraded,
-    };
-    // `axum::serve` wraps the socket once more, as every server does that detects HTTP/2.
-    #[cfg(feature = "axum")]
-    let upgraded = match auto::upgrade::downcast(upgraded) {
-        Ok(parts) => return admission.attach(shared, tcp(parts.io, &parts.read_buf)),
-        Err(upgraded) => upgraded,
-    };
-    let transport = WsTransport::new(TokioIo::new(upgraded), Unmasked, &[], max_message_size);
-    admission.attach(shared, transport)
 }
 
 impl<B> tower_service::Service<Request<B>> for Service

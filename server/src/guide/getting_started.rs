@@ -64,6 +64,53 @@
 //! # }
 //! ```
 //!
+//! Or decide in a handler, with the app's own extractors and its own errors: [`Upgrade`] is an extractor, and takes the place of
+//! [`ConnectFn`].
+//!
+//! ```
+//! use axum::extract::FromRequestParts;
+//! use axum::http::{StatusCode, request::Parts};
+//! use axum::response::Response;
+//! use rejoin_server::{ConnectRequest, Identity, Reject, Server, Upgrade};
+//!
+//! struct User { name: String }
+//!
+//! impl<S: Sync> FromRequestParts<S> for User {
+//!     type Rejection = StatusCode;
+//!
+//!     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
+//!         // … your session cookie, your token
+//! #       let token = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
+//! #       if token == Some("Bearer secret-of-ada") { Ok(Self { name: "ada".into() }) } else { Err(StatusCode::UNAUTHORIZED) }
+//!     }
+//! }
+//!
+//! async fn ws(user: User, upgrade: Upgrade) -> Response {
+//!     upgrade.accept(Identity::new().with_room("lobby").with_id(user.name))
+//! }
+//!
+//! // Decides on requests that no handler decides on. This app has none.
+//! async fn connect(_: ConnectRequest) -> Result<Identity, Reject> {
+//!     Err(Reject::forbidden("connect at /ws"))
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::builder(connect).build()?;
+//! let app = axum::Router::new().route("/ws", axum::routing::any(ws)).with_state(server.clone());
+//! # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! # let url = format!("ws://{}/ws", listener.local_addr()?);
+//! # tokio::spawn(async move { axum::serve(listener, app).await });
+//! # use rejoin_client::{Client, ConnectError};
+//! # let ada = Client::builder(&url).header("authorization", "Bearer secret-of-ada").connect().await?;
+//! # assert_eq!((ada.id().as_deref(), ada.room().as_deref()), (Some("ada"), Some("lobby")));
+//! # let refused = Client::builder(&url).connect().await;
+//! # assert!(matches!(refused, Err(ConnectError::Refused(refusal)) if refusal.status == 401));
+//! # server.shutdown(std::time::Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The feature `axum`, which is on by default, unwraps the upgraded socket from the types of `axum::serve`: each read and write
 //! passes through two layers less, and the socket gets `TCP_NODELAY`. Without the feature, h2 is not compiled, and the mounted
 //! service works all the same.

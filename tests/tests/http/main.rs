@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 mod content;
+mod extractor;
 mod handshakes;
 mod health;
 mod last_words;
