@@ -1,12 +1,13 @@
 //! [`ClientBuilder`]: every option, once.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use rejoin_core::{Codec, Mode, Overflow};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -59,7 +60,7 @@ use crate::stream::BoxIo;
 /// ```
 #[must_use = "a builder does nothing until it is built"]
 pub struct ClientBuilder {
-    url: String,
+    url: Result<Uri, ConfigError>,
     options: Options,
     /// The first header that could not be taken.
     header_error: Option<ConfigError>,
@@ -68,8 +69,12 @@ pub struct ClientBuilder {
 impl Client {
     /// Options for a client of the server at `url`: `ws://…` or `wss://…`; `http` and `https` mean the same. The path and
     /// query are sent as they are, the fragment is not. Nothing is checked before [`ClientBuilder::build`].
-    pub fn builder(url: impl Into<String>) -> ClientBuilder {
-        ClientBuilder { url: url.into(), options: Options::default(), header_error: None }
+    pub fn builder<U>(url: U) -> ClientBuilder
+    where
+        U: TryInto<Uri, Error: Into<http::Error>>,
+    {
+        let url = url.try_into().map_err(|error| ConfigError::Url { why: error.into().to_string() });
+        ClientBuilder { url, options: Options::default(), header_error: None }
     }
 }
 
@@ -86,10 +91,10 @@ impl ClientBuilder {
             return Err(error);
         }
         self.options.check()?;
-        Client::new(&self.url, self.options)
+        Client::new(&self.url?, self.options)
     }
 
-    /// [`Self::build`], then [`Client::connect`].
+    /// [`Self::build`], then [`Client::connect`]. Awaiting the builder does the same.
     ///
     /// # Errors
     /// As these.
@@ -412,6 +417,16 @@ impl ClientBuilder {
     pub fn tls(mut self, config: Arc<rustls::ClientConfig>) -> Self {
         self.options.tls.config = Some(config);
         self
+    }
+}
+
+/// Awaiting a builder is [`ClientBuilder::connect`].
+impl IntoFuture for ClientBuilder {
+    type Output = Result<Connection, ConnectError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.connect())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::Uri;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::Instrument;
 
@@ -22,8 +23,8 @@ pub struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(url: &str, options: Options) -> Result<Self, ConfigError> {
-        let target = Target::parse(url)?;
+    pub(crate) fn new(url: &Uri, options: Options) -> Result<Self, ConfigError> {
+        let target = Target::new(url)?;
         let options = Arc::new(options);
         Ok(Self { dialer: Arc::new(Dialer::new(target, options.clone())?), options })
     }

@@ -2,10 +2,13 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use rejoin_core::drive::{DeliveryError, SendError};
+use futures_core::Stream;
+use futures_core::stream::FusedStream;
+use rejoin_core::drive::{DeliveryError, FrameSink, SendError};
 use rejoin_core::{Event as SessionEvent, Frame, InvalidClose, Overflow, Session};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -17,7 +20,8 @@ use crate::state::ConnectionState;
 
 /// A connection that outlives its sockets: a session.
 ///
-/// It receives events and sends frames. Other tasks send through a [`Sender`], which has the same methods for that.
+/// It receives events, by [`Self::recv`] or as a [`Stream`], and sends frames. Other tasks send through a [`Sender`], which has the
+/// same methods for that, or through a [sink](Self::sink).
 ///
 /// Dropping the `Connection` aborts it, as [`Self::abort`] does: its task ends at once and without a word to the server, which
 /// keeps the session for its resume window. Use [`Self::close`] to part properly.
@@ -43,15 +47,19 @@ impl Connection {
     /// Cancel safe: a call that is dropped takes no event. Up to 64 frames or 1 MiB are read ahead for the application, and then
     /// the server has to wait. While it waits, a lost socket goes unnoticed until the application takes events.
     pub async fn recv(&mut self) -> Option<Event> {
-        if self.over {
-            return None;
-        }
-        let event = poll_fn(|cx| self.poll_recv(cx)).await;
-        self.over = matches!(event, None | Some(Event::Closed(_)));
-        event
+        poll_fn(|cx| self.poll_recv(cx)).await
     }
 
     fn poll_recv(&mut self, cx: &Context<'_>) -> Poll<Option<Event>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let event = ready!(self.poll_event(cx));
+        self.over = matches!(event, None | Some(Event::Closed(_)));
+        Poll::Ready(event)
+    }
+
+    fn poll_event(&mut self, cx: &Context<'_>) -> Poll<Option<Event>> {
         let Self { sender, drops, is_fresh, end, .. } = self;
         let shared = sender.shared();
         loop {
@@ -75,7 +83,7 @@ impl Connection {
                     // others.
                     return Poll::Ready(Some(Event::Refused(refusal)));
                 }
-                std::task::ready!(shared.refusals.poll_any(cx));
+                ready!(shared.refusals.poll_any(cx));
                 continue;
             };
             *drops += u64::from(matches!(event, SessionEvent::Dropped(_)));
@@ -137,6 +145,40 @@ impl Connection {
     /// mode, which has no acknowledgements.
     pub async fn send_acked(&self, frame: &Frame) -> Result<(), DeliveryError> {
         self.sender.send_acked(frame).await
+    }
+
+    /// Returns a sink for this connection's frames: for `forward`, and for libraries that write to sinks. It waits for capacity as
+    /// [`Self::send_wait`] does, but without a limit. A flush completes when the frames are accepted, and a close closes the sink,
+    /// not the connection. Each call returns another sink; frames of different sinks may mix.
+    ///
+    /// ```
+    /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+    /// use futures_util::{SinkExt, StreamExt, stream};
+    /// use rejoin_client::{Client, Event, Frame};
+    ///
+    /// # async fn anyone(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = Server::builder(anyone)
+    /// #     .on_message(|me, frame| async move { me.send_wait(&frame).await.ok(); })
+    /// #     .build()?;
+    /// # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
+    /// let mut connection = Client::builder(url).await?;
+    /// let frames = stream::iter(["one", "two"]).map(|text| Ok(Frame::new("chat.message", text)?));
+    /// let mut sink = connection.sink().sink_map_err(Box::<dyn std::error::Error>::from);
+    /// frames.forward(&mut sink).await?;
+    /// while let Some(Event::Message(frame)) = connection.next().await {
+    ///     if frame.decode::<String>()? == "two" {
+    ///         break;
+    ///     }
+    /// }
+    /// # connection.close().await;
+    /// # server.shutdown(std::time::Duration::from_secs(1)).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sink(&self) -> FrameSink<Sender> {
+        self.sender.sink()
     }
 
     /// The connection ID that the server assigned; `None` in plain mode, where the server does not announce it. A fresh session
@@ -215,6 +257,21 @@ impl Connection {
     /// Returns a handle for other tasks, which sends, closes and watches this connection.
     pub fn sender(&self) -> Sender {
         self.sender.clone()
+    }
+}
+
+/// The events of [`Connection::recv`]. It ends after [`Event::Closed`].
+impl Stream for Connection {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.poll_recv(cx)
+    }
+}
+
+impl FusedStream for Connection {
+    fn is_terminated(&self) -> bool {
+        self.over
     }
 }
 

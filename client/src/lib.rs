@@ -20,7 +20,7 @@
 //! # let listening = server.listen("127.0.0.1:0").await?;
 //! let url = "wss://chat.example.com/ws";
 //! # let url = format!("ws://{}/ws", listening.local_addr());
-//! let mut connection = Client::builder(url).connect().await?;
+//! let mut connection = Client::builder(url).await?;
 //! connection.send(&Frame::new("chat.message", "hello")?)?;
 //! while let Some(event) = connection.recv().await {
 //!     match event {
@@ -179,7 +179,7 @@ pub use rejoin_codecs::JsonCodec;
 pub use rejoin_codecs::MsgpackCodec;
 #[cfg(feature = "protobuf")]
 pub use rejoin_codecs::ProtobufCodec;
-pub use rejoin_core::drive::{DeliveryError, SendError};
+pub use rejoin_core::drive::{DeliveryError, FrameSink, SendError};
 #[cfg(feature = "protobuf")]
 #[doc(no_inline)]
 pub use rejoin_core::prost;

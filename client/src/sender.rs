@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared as SharedFuture};
-use rejoin_core::drive::{DeliveryError, SendError};
+use rejoin_core::drive::{DeliveryError, FrameSink, FrameTarget, SendError, SharedSession};
 use rejoin_core::{CloseFrame, Frame, InvalidClose, Overflow, SessionState};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
@@ -80,6 +81,11 @@ impl Sender {
         self.shared.session.send_acked(message, self.shared.write_timeout).await
     }
 
+    /// Returns a sink that sends through this handle. See [`Connection::sink`](crate::Connection::sink).
+    pub fn sink(&self) -> FrameSink<Self> {
+        FrameSink::new(self.clone())
+    }
+
     /// The connection ID that the server assigned; `None` in plain mode. See [`Connection::id`](crate::Connection::id).
     pub fn id(&self) -> Option<String> {
         self.shared.id()
@@ -140,6 +146,16 @@ impl Sender {
     pub async fn closed(&self) -> Closed {
         self.ended.clone().await;
         self.shared.outcome()
+    }
+}
+
+impl FrameTarget for Sender {
+    fn session(&self) -> &SharedSession {
+        &self.shared.session
+    }
+
+    fn encode(&self, frame: &Frame) -> Result<Bytes, SendError> {
+        self.shared.encode(frame)
     }
 }
 

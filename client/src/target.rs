@@ -19,11 +19,15 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// Reads a URL. `http` and `https` mean `ws` and `wss`.
+    /// Parses a URL as text. Its fragment is dropped (RFC 6455 §3 allows none).
     pub(crate) fn parse(url: &str) -> Result<Self, ConfigError> {
-        let wrong = |why: &'static str| ConfigError::Url { why: why.into() };
-        // A fragment stays with the client (RFC 6455 §3 allows none).
         let uri: Uri = url.parse().map_err(|error| ConfigError::Url { why: format!("{error}") })?;
+        Self::new(&uri)
+    }
+
+    /// Takes the parts of a URL. `http` and `https` mean `ws` and `wss`.
+    pub(crate) fn new(uri: &Uri) -> Result<Self, ConfigError> {
+        let wrong = |why: &'static str| ConfigError::Url { why: why.into() };
         let scheme = uri.scheme_str().ok_or_else(|| wrong("it has no scheme"))?;
         // Without regard to case (RFC 3986 §3.1); `http` has lowered its own two already, and no others.
         let tls = match scheme.to_ascii_lowercase().as_str() {

@@ -1,5 +1,7 @@
 //! [`Connection`]: the application's handle to a session.
 
+mod sink;
+
 mod weak;
 pub use weak::WeakConnection;
 

@@ -157,7 +157,7 @@ pub use rejoin_codecs::JsonCodec;
 pub use rejoin_codecs::MsgpackCodec;
 #[cfg(feature = "protobuf")]
 pub use rejoin_codecs::ProtobufCodec;
-pub use rejoin_core::drive::{DeliveryError, SendError};
+pub use rejoin_core::drive::{DeliveryError, FrameSink, SendError};
 #[cfg(feature = "protobuf")]
 #[doc(no_inline)]
 pub use rejoin_core::prost;

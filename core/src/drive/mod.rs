@@ -30,6 +30,9 @@ pub use sequencer::Sequencer;
 mod error;
 pub use error::{DeliveryError, SendError};
 
+mod frame_sink;
+pub use frame_sink::{FrameSink, FrameTarget};
+
 mod memory_budget;
 pub use memory_budget::MemoryBudget;
 

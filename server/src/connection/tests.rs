@@ -1,3 +1,5 @@
+use futures_util::{FutureExt, SinkExt};
+
 use super::*;
 use crate::testing::{connection, pending, server};
 
@@ -19,6 +21,17 @@ fn later_of_two_pending_sockets_wins() {
             !connection.handle().has_pending_socket() && connection.handle().take_pending_socket().is_none()
         );
     }
+}
+
+#[test]
+fn sink_sends_frames_of_a_connection() {
+    let connection = connection(&server());
+    let mut sink = connection.sink();
+    let frame = || Frame::event_only("hello");
+    assert_eq!(sink.send(frame()).now_or_never(), Some(Ok(())));
+    assert_eq!(connection.counts().unacknowledged, 1);
+    connection.session().close(|session| session.end(CloseReason::Kicked));
+    assert_eq!(sink.send(frame()).now_or_never(), Some(Err(SendError::Closed)));
 }
 
 #[test]

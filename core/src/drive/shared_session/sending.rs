@@ -78,6 +78,45 @@ impl SharedSession {
         self.offer_wait(message, timeout, false).await.map(drop)
     }
 
+    /// Like [`Self::send_wait`], but waits until the session ends.
+    ///
+    /// # Errors
+    /// Fails when the session ends.
+    pub(in crate::drive) async fn send_when_accepted(&self, message: Bytes) -> Result<(), SendError> {
+        self.retry(None, || self.offer(message.clone(), Overflow::Reject, false)).await.map(drop)
+    }
+
+    /// Whether the send buffer has capacity for a small frame.
+    ///
+    /// # Errors
+    /// Fails with [`SendError::Full`], or when the session has ended or is closing.
+    pub(in crate::drive) fn check_capacity(&self) -> Result<(), SendError> {
+        Ok(self.find_capacity()?)
+    }
+
+    /// Waits until the send buffer has capacity for a small frame.
+    ///
+    /// # Errors
+    /// Fails when the session ends.
+    pub(in crate::drive) async fn wait_for_capacity(&self) -> Result<(), SendError> {
+        self.retry(None, || self.find_capacity()).await
+    }
+
+    fn find_capacity(&self) -> Result<(), Refused> {
+        let (result, effects) = self.access(Wake::Never, |live| {
+            let found = match (live.session.is_open(), live.session.has_capacity(0)) {
+                (false, _) => Err(Refused::Closed),
+                (true, false) => Err(Refused::Full),
+                (true, true) => Ok(()),
+            };
+            // In the critical section that found the buffer full, as in `Live::send`.
+            live.capacity_wanted |= found == Err(Refused::Full);
+            found
+        });
+        self.apply(effects);
+        result
+    }
+
     /// Like [`Self::send_wait`], and then waits until the peer has acknowledged the frame.
     ///
     /// # Errors
@@ -102,25 +141,36 @@ impl SharedSession {
         timeout: Duration,
         watch: bool,
     ) -> Result<Option<oneshot::Receiver<Delivery>>, SendError> {
+        self.retry(Some(timeout), || self.offer(message.clone(), Overflow::Reject, watch)).await
+    }
+
+    /// Repeats an attempt while it fails for lack of capacity.
+    ///
+    /// # Errors
+    /// Fails as the attempt does otherwise, and with [`SendError::Timeout`] after `timeout`, if there is one.
+    async fn retry<T>(
+        &self,
+        timeout: Option<Duration>,
+        attempt: impl Fn() -> Result<T, Refused>,
+    ) -> Result<T, SendError> {
         // Usually there is capacity. Try before setting up a timer and notifications.
-        match self.offer(message.clone(), Overflow::Reject, watch) {
+        match attempt() {
             Err(Refused::Full) => {}
             result => return Ok(result?),
         }
-        let deadline = tokio::time::sleep(timeout);
-        let mut deadline = std::pin::pin!(deadline);
+        let mut deadline = std::pin::pin!(timeout.map(tokio::time::sleep));
         loop {
             // Fetched again in each round: a session that has hibernated meanwhile has dropped the previous one.
             let capacity = self.capacity_changed();
             let mut capacity = std::pin::pin!(capacity.notified());
-            // Both notifications are enabled before the frame is offered again. They store no permit: capacity that is freed
+            // Both notifications are enabled before the attempt is repeated. They store no permit: capacity that is freed
             // between a refusal and the first poll would otherwise notify no one, and this task would sleep to its deadline.
             capacity.as_mut().enable();
             let mut freed = std::pin::pin!(self.budget.as_ref().map(|budget| budget.freed()));
             if let Some(freed) = freed.as_mut().as_pin_mut() {
                 freed.enable();
             }
-            match self.offer(message.clone(), Overflow::Reject, watch) {
+            match attempt() {
                 Err(Refused::Full) => {}
                 result => return Ok(result?),
             }
@@ -130,13 +180,19 @@ impl SharedSession {
                     None => std::future::pending().await,
                 }
             };
+            let deadline = async {
+                match deadline.as_mut().as_pin_mut() {
+                    Some(deadline) => deadline.await,
+                    None => std::future::pending().await,
+                }
+            };
             // The frame may have been refused by this session's buffer or by the budget of all sessions. Biased, so that capacity
             // that is freed at the deadline is still used.
             tokio::select! {
                 biased;
                 () = &mut capacity => {}
                 () = freed => {}
-                () = &mut deadline => return Err(SendError::Timeout),
+                () = deadline => return Err(SendError::Timeout),
             }
         }
     }
