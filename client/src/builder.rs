@@ -25,12 +25,12 @@ use crate::stream::BoxIo;
 /// | [`codec`](Self::codec) | JSON | |
 /// | [`plain`](Self::plain) | session mode | |
 /// | [`reconnect`](Self::reconnect) | 500 ms to 30 s | base (0, 1 min], max [base, 5 min] |
-/// | [`max_retries`](Self::max_retries) | 0 = unlimited | 0 to 32 |
+/// | [`max_retries`](Self::max_retries) | `None`: unlimited | 1 to 32, or `None` |
 /// | [`heartbeat`](Self::heartbeat) | 20 s / 60 s | 0 < ping < pong ≤ 10 min |
 /// | [`write_timeout`](Self::write_timeout) | 10 s | (0, 30 s] |
 /// | [`handshake_timeout`](Self::handshake_timeout) | 10 s | (0, 1 min] |
 /// | [`close_timeout`](Self::close_timeout) | 5 s | (0, 2 min] |
-/// | [`max_message_size`](Self::max_message_size) | 1 MiB | 0 = unlimited, to 64 MiB |
+/// | [`max_message_size`](Self::max_message_size) | 1 MiB | 1 B to 64 MiB, or `None`: unlimited |
 /// | [`send_buffer`](Self::send_buffer) | 256 frames | 1 to 65,536 |
 /// | [`send_buffer_bytes`](Self::send_buffer_bytes) | 1 MiB | at least 1 B |
 /// | [`overflow`](Self::overflow) | reject | |
@@ -40,13 +40,13 @@ use crate::stream::BoxIo;
 /// | [`connector`](Self::connector) | TCP, and TLS for `wss` | |
 /// | `tls` (features `rustls-tls-*`) | the roots of the features, no client certificate | |
 ///
-/// Options that a server has, too, have its names and ranges. The differences, and their reasons:
+/// The options that a server has, too, have the same names, defaults and ranges. The exceptions, with their reasons:
 ///
 /// | option | here | server | reason |
 /// |---|---|---|---|
-/// | `heartbeat` | 20 s / 60 s | 10 s / 30 s | the server's pings count as life here, so that a client rarely has to ping |
-/// | `close_timeout` | up to 2 min | up to 30 s | a closing client may have to reconnect to deliver what it accepted |
-/// | `max_message_size` | 1 MiB, 0 = unlimited | 64 KiB, at least 1 B | a client has chosen its server, and may trust it; a server cannot trust its clients |
+/// | `heartbeat` | 20 s / 60 s | 10 s / 30 s | the server's pings count as a sign of life here, so that a client rarely has to ping |
+/// | `close_timeout` | (0, 2 min] | (0, 30 s] | a closing client may have to reconnect to deliver the frames that it accepted |
+/// | `max_message_size` | 1 MiB; 1 B to 64 MiB, or `None`: unlimited | 64 KiB; 1 B to 64 MiB | a client has chosen its server, and may trust it; a server cannot trust its clients |
 ///
 /// ```
 /// use std::time::Duration;
@@ -133,9 +133,10 @@ impl ClientBuilder {
     /// [`RetriesExhausted`](crate::CloseReason::RetriesExhausted). A reconnect has succeeded when its socket lasted (10 s, or the
     /// longest delay where that is shorter), and also when it resumed the session and the network then lost it, however soon. One that
     /// the server closes sooner, or that opens a fresh session and is lost sooner, has failed: so a server whose `on_connect`
-    /// panics every time does not keep the client for ever. Default: 0, unlimited; at most 32.
-    pub fn max_retries(mut self, retries: u32) -> Self {
-        self.options.max_retries = retries;
+    /// panics every time does not keep the client for ever. Default: `None`, unlimited; otherwise 1 to 32. To make no reconnect at
+    /// all, use [`Self::no_reconnect`].
+    pub fn max_retries(mut self, retries: impl Into<Option<u32>>) -> Self {
+        self.options.max_retries = retries.into();
         self
     }
 
@@ -176,10 +177,10 @@ impl ClientBuilder {
         self
     }
 
-    /// The biggest message that is received, in bytes; a bigger one ends the connection with 1009. 0 is unlimited: the server
-    /// then decides how much memory we use. Default: 1 MiB; at most 64 MiB.
-    pub fn max_message_size(mut self, bytes: usize) -> Self {
-        self.options.max_message_size = bytes;
+    /// Sets the size of the largest message that is received, in bytes; a larger one ends the connection with 1009. With `None` the
+    /// server decides how much memory the client uses. Default: 1 MiB; 1 B to 64 MiB, or `None`.
+    pub fn max_message_size(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.options.max_message_size = bytes.into();
         self
     }
 

@@ -21,15 +21,15 @@ pub(crate) struct Options {
     pub(crate) reconnect: bool,
     pub(crate) base_delay: Duration,
     pub(crate) max_delay: Duration,
-    /// 0 is unlimited.
-    pub(crate) max_retries: u32,
+    /// `None` is unlimited.
+    pub(crate) max_retries: Option<u32>,
     pub(crate) ping_interval: Duration,
     pub(crate) pong_timeout: Duration,
     pub(crate) write_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
     pub(crate) close_timeout: Duration,
-    /// 0 is unlimited.
-    pub(crate) max_message_size: usize,
+    /// `None` is unlimited.
+    pub(crate) max_message_size: Option<usize>,
     pub(crate) send_buffer: usize,
     pub(crate) send_buffer_bytes: usize,
     pub(crate) overflow: Overflow,
@@ -50,13 +50,13 @@ impl Default for Options {
             reconnect: true,
             base_delay: Duration::from_millis(500),
             max_delay: Duration::from_secs(30),
-            max_retries: 0,
+            max_retries: None,
             ping_interval: Duration::from_secs(20),
             pong_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
-            max_message_size: 1 << 20,
+            max_message_size: Some(MIB),
             send_buffer: 256,
             send_buffer_bytes: 1 << 20,
             overflow: Overflow::Reject,
@@ -85,7 +85,12 @@ impl Options {
             &(base, max),
             "0 < base <= max, base at most 1 min, max at most 5 min",
         )?;
-        require(self.max_retries <= 32, "max_retries", &self.max_retries, "0 (unlimited) to 32")?;
+        require(
+            self.max_retries.is_none_or(|retries| (1..=32).contains(&retries)),
+            "max_retries",
+            &self.max_retries.unwrap_or_default(),
+            "1 to 32, `None` for no limit, or `no_reconnect` for no reconnects",
+        )?;
         let (ping, pong) = (self.ping_interval, self.pong_timeout);
         require(
             !ping.is_zero() && ping < pong && pong <= 10 * MINUTE,
@@ -112,10 +117,10 @@ impl Options {
             "more than 0, at most 2 min",
         )?;
         require(
-            self.max_message_size <= 64 * MIB,
+            self.max_message_size.is_none_or(|bytes| (1..=64 * MIB).contains(&bytes)),
             "max_message_size",
-            &self.max_message_size,
-            "0 (unlimited) to 64 MiB",
+            &self.max_message_size.unwrap_or_default(),
+            "1 byte to 64 MiB, or `None` for no limit",
         )?;
         require(
             (1..=65_536).contains(&self.send_buffer),
@@ -217,12 +222,12 @@ mod tests {
         is("`codec`", "JSON", options.codec.name() == "json");
         is("`plain`", "session mode", options.mode == Mode::Session);
         is("`reconnect`", "500 ms to 30 s", options.reconnect && delays);
-        is("`max_retries`", "0 = unlimited", options.max_retries == 0);
+        is("`max_retries`", "`None`: unlimited", options.max_retries.is_none());
         is("`heartbeat`", "20 s / 60 s", pings);
         is("`write_timeout`", "10 s", options.write_timeout == secs(10));
         is("`handshake_timeout`", "10 s", options.handshake_timeout == secs(10));
         is("`close_timeout`", "5 s", options.close_timeout == secs(5));
-        is("`max_message_size`", "1 MiB", options.max_message_size == 1_048_576);
+        is("`max_message_size`", "1 MiB", options.max_message_size == Some(1_048_576));
         is("`send_buffer`", "256 frames", options.send_buffer == 256);
         is("`send_buffer_bytes`", "1 MiB", options.send_buffer_bytes == 1_048_576);
         is("`overflow`", "reject", options.overflow == Overflow::Reject);

@@ -8,14 +8,14 @@ use rejoin_core::{DropReason, Session, SessionIdentity};
 #[derive(Debug)]
 pub(crate) struct Retries {
     count: u32,
-    /// As many may fail; 0 is unlimited.
-    max: u32,
+    /// The number that may fail; `None` is unlimited.
+    max: Option<u32>,
     /// The session of the last socket that ended; none in plain mode.
     last_session: Option<Arc<SessionIdentity>>,
 }
 
 impl Retries {
-    pub(crate) fn new(max: u32) -> Self {
+    pub(crate) fn new(max: Option<u32>) -> Self {
         Self { count: 0, max, last_session: None }
     }
 
@@ -44,7 +44,7 @@ impl Retries {
 
     /// How many failed, where no more may.
     pub(crate) fn exhausted(&self) -> Option<u32> {
-        (self.max > 0 && self.count >= self.max).then_some(self.count)
+        self.max.is_some_and(|max| self.count >= max).then_some(self.count)
     }
 }
 
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn counts_no_further_than_it_can() {
-        let mut retries = Retries { count: u32::MAX - 1, ..Retries::new(0) };
+        let mut retries = Retries { count: u32::MAX - 1, ..Retries::new(None) };
         for _ in 0..3 {
             retries.begin();
         }
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn as_many_reconnects_fail_as_may() {
-        let mut retries = Retries::new(2);
+        let mut retries = Retries::new(Some(2));
         retries.begin();
         assert_eq!(retries.exhausted(), None);
         retries.begin();

@@ -23,11 +23,11 @@ pub(crate) struct WsTransport {
 type Keys = Box<dyn FnMut() -> [u8; 4] + Send>;
 
 impl WsTransport {
-    /// A transport for a stream that was upgraded; `tail` was read from it already. `max_message_size` 0 is no bound.
-    pub(crate) fn new(io: BoxIo, tail: &[u8], max_message_size: usize) -> Self {
+    /// A transport for a stream that was upgraded; `tail` was read from it already.
+    pub(crate) fn new(io: BoxIo, tail: &[u8], max_message_size: Option<usize>) -> Self {
         let mut rng = StdRng::from_os_rng();
         let keys: Keys = Box::new(move || rng.random());
-        let most = if max_message_size == 0 { usize::MAX } else { max_message_size };
+        let most = max_message_size.unwrap_or(usize::MAX);
         Self { socket: drive::WsTransport::new(io, Masked(keys), tail, most), forgives_takeover: false }
     }
 

@@ -27,8 +27,8 @@ pub(crate) struct Offer<'a> {
     pub(crate) codec: &'a str,
     /// The session that is to go on: its token, and how many data frames have been received.
     pub(crate) resume: Option<(&'a Token, u64)>,
-    /// The largest message that is accepted, in bytes; 0 is no bound.
-    pub(crate) max_message: usize,
+    /// The size of the largest message that is accepted, in bytes; `None` is unlimited.
+    pub(crate) max_message: Option<usize>,
 }
 
 /// What a server may send to a client that does not say what it accepts.
@@ -97,9 +97,8 @@ fn request(target: &Target, headers: &HeaderMap, offer: Option<&Offer<'_>>, key:
                 .expect("writing to a string does not fail");
         }
         //= PROTOCOL.md#R3.15: A client that accepts less than 64 MiB… MUST offer… `rejoin.max.N`
-        if (1..ANY_MESSAGE).contains(&offer.max_message) {
-            write!(protocols, ", rejoin.max.{}", offer.max_message)
-                .expect("writing to a string does not fail");
+        if let Some(bytes) = offer.max_message.filter(|bytes| *bytes < ANY_MESSAGE) {
+            write!(protocols, ", rejoin.max.{bytes}").expect("writing to a string does not fail");
         }
         push(&mut head, "Sec-WebSocket-Protocol", &protocols);
     }

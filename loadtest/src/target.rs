@@ -103,7 +103,7 @@ impl Target {
 
     fn builder(&self, client: u32) -> ClientBuilder {
         let fill = |text: &str| expand(text, client, self.room_of(client), &self.run);
-        let mut builder = Client::builder(fill(&self.url)).max_message_size(0);
+        let mut builder = Client::builder(fill(&self.url)).max_message_size(None);
         for (name, value) in &self.headers {
             builder = builder.header(name, &fill(value));
         }

@@ -11,8 +11,7 @@ use crate::accept::connect::{ConnectFn, DynConnect, diagnostic::DecidesOnConnect
 use crate::connection::Connection;
 use crate::error::ConfigError;
 use crate::inner::ServerInner;
-use crate::observe::hooks::MetricsHooks;
-use crate::observe::metrics::Metrics;
+use crate::observe::{hooks::MetricsHooks, metrics::Metrics};
 use crate::options::{DuplicateId, Options};
 use crate::router::Router;
 use crate::server::Server;
@@ -29,24 +28,25 @@ use crate::session::handlers::{Closures, DynHandler, Handler, Handlers, erase};
 /// not wait if the ID is already free, for example after a kick or a close.
 ///
 /// # Defaults
-/// | option | default |
-/// |---|---|
-/// | [`resume_window`](Self::resume_window) | 30 s |
-/// | [`heartbeat`](Self::heartbeat) | ping after 10 s, lost after 30 s |
-/// | [`write_timeout`](Self::write_timeout) | 10 s |
-/// | [`close_timeout`](Self::close_timeout) | 5 s |
-/// | [`handshake_timeout`](Self::handshake_timeout) | 10 s |
-/// | [`max_message_size`](Self::max_message_size) | 64 KiB |
-/// | [`send_buffer`](Self::send_buffer), [`send_buffer_bytes`](Self::send_buffer_bytes) | 256 frames, 1 MiB |
-/// | [`overflow`](Self::overflow), [`broadcast_overflow`](Self::broadcast_overflow) | reject, drop oldest |
-/// | [`max_retained_bytes`](Self::max_retained_bytes) | 1 GiB |
-/// | [`codec`](Self::codec) | JSON |
-/// | [`duplicate_id`](Self::duplicate_id) | replace |
-/// | [`allow_origin`](Self::allow_origin) | the request's own host |
-/// | [`health_path`](Self::health_path) | none |
-/// | [`max_request_head`](Self::max_request_head) | 16 KiB |
-/// | [`max_handshakes`](Self::max_handshakes) | 8,192 |
-/// | [`metrics`](Self::metrics) | none |
+/// | option | default | range |
+/// |---|---|---|
+/// | [`resume_window`](Self::resume_window) | 30 s | more than 0, or `None`: off |
+/// | [`heartbeat`](Self::heartbeat) | 10 s / 30 s | 0 < ping < pong ≤ 10 min |
+/// | [`write_timeout`](Self::write_timeout) | 10 s | (0, 30 s] |
+/// | [`close_timeout`](Self::close_timeout) | 5 s | (0, 30 s] |
+/// | [`handshake_timeout`](Self::handshake_timeout) | 10 s | (0, 1 min] |
+/// | [`max_message_size`](Self::max_message_size) | 64 KiB | 1 B to 64 MiB |
+/// | [`send_buffer`](Self::send_buffer) | 256 frames | 1 to 65,536 |
+/// | [`send_buffer_bytes`](Self::send_buffer_bytes) | 1 MiB | at least 1 B |
+/// | [`overflow`](Self::overflow) | reject | |
+/// | [`broadcast_overflow`](Self::broadcast_overflow) | drop oldest | |
+/// | [`max_retained_bytes`](Self::max_retained_bytes) | 1 GiB | at least 1 B |
+/// | [`codec`](Self::codec) | JSON | |
+/// | [`duplicate_id`](Self::duplicate_id) | replace | |
+/// | [`allow_origin`](Self::allow_origin) | the request's own host | |
+/// | [`subprotocol`](Self::subprotocol), [`health_path`](Self::health_path), [`metrics`](Self::metrics) | none | |
+/// | [`max_request_head`](Self::max_request_head) | 16 KiB | 1 KiB to 1 MiB |
+/// | [`max_handshakes`](Self::max_handshakes) | 8,192 | 1 to 1,000,000 |
 #[must_use = "a builder does nothing before build()"]
 pub struct Builder {
     connect: Box<dyn DynConnect>,

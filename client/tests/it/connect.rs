@@ -40,7 +40,7 @@ async fn waits_for_the_session_to_be_open() {
 
 #[tokio::test(start_paused = true)]
 async fn says_what_it_accepts_where_that_is_less_than_a_server_may_send() {
-    for (accepts, offer) in [(0, None), (1, Some("rejoin.max.1")), (64 << 20, None)] {
+    for (accepts, offer) in [(None, None), (Some(1), Some("rejoin.max.1")), (Some(64 << 20), None)] {
         let (builder, mut listener) = client();
         let dialling = tokio::spawn(builder.max_message_size(accepts).connect());
         let request = listener.request().await;
@@ -301,6 +301,7 @@ fn names_the_option_its_value_and_its_range() {
         (build().reconnect(minute, secs(1)), "reconnect"),
         (build().reconnect(secs(61), secs(100)), "reconnect"),
         (build().reconnect(secs(1), secs(301)), "reconnect"),
+        (build().max_retries(0), "max_retries"),
         (build().max_retries(33), "max_retries"),
         (build().heartbeat(Duration::ZERO, minute), "heartbeat"),
         (build().heartbeat(minute, minute), "heartbeat"),
@@ -311,6 +312,7 @@ fn names_the_option_its_value_and_its_range() {
         (build().handshake_timeout(secs(61)), "handshake_timeout"),
         (build().close_timeout(Duration::ZERO), "close_timeout"),
         (build().close_timeout(secs(121)), "close_timeout"),
+        (build().max_message_size(0), "max_message_size"),
         (build().max_message_size((64 << 20) + 1), "max_message_size"),
         (build().send_buffer(0), "send_buffer"),
         (build().send_buffer(65_537), "send_buffer"),
@@ -331,12 +333,13 @@ fn accepts_the_bounds_of_each_range() {
     let build = || Client::builder("ws://server.test");
     let tick = Duration::from_nanos(1);
     for (index, builder) in [
-        build().reconnect(tick, tick).max_retries(0),
+        build().reconnect(tick, tick).max_retries(1),
         build().reconnect(secs(60), secs(300)).max_retries(32),
+        build().max_retries(None).max_message_size(None),
         build().heartbeat(tick, secs(600)),
         build().write_timeout(secs(30)).handshake_timeout(secs(60)).close_timeout(secs(120)),
         build().write_timeout(tick).handshake_timeout(tick).close_timeout(tick),
-        build().max_message_size(0).send_buffer(1).send_buffer_bytes(1),
+        build().max_message_size(1).send_buffer(1).send_buffer_bytes(1),
         build().max_message_size(64 << 20).send_buffer(65_536).send_buffer_bytes(usize::MAX),
     ]
     .into_iter()

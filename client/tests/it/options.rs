@@ -61,9 +61,9 @@ async fn reconnect_takes_no_reconnect_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn zero_retries_are_unlimited() {
+async fn without_a_limit_the_client_retries_further() {
     let (builder, mut listener) = client();
-    let builder = builder.max_retries(0).reconnect(secs(1), secs(1));
+    let builder = builder.max_retries(3).max_retries(None).reconnect(secs(1), secs(1));
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
     expect_disconnected(&mut connection).await;

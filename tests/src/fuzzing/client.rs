@@ -26,8 +26,8 @@ pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let first = input.byte();
     let (plain, codec) = (first & 1 == 1, stage::codec(first));
-    let (capacity, limit) = (input.one_of(&[4096, 1, 40]), input.one_of(&[1 << 20, 100, 0]));
-    let (buffer, retries) = (input.one_of(&[4, 1, 256]), input.one_of(&[0, 1, 3]));
+    let (capacity, limit) = (input.one_of(&[4096, 1, 40]), input.one_of(&[Some(1 << 20), Some(100), None]));
+    let (buffer, retries) = (input.one_of(&[4, 1, 256]), input.one_of(&[None, Some(1), Some(3)]));
     let script = input.bytes();
     let mut dials = Vec::new();
     while !input.is_empty() && dials.len() < 16 {

@@ -10,6 +10,7 @@
 mod circles;
 mod concurrency;
 mod imports;
+mod options;
 mod source;
 
 use std::collections::{BTreeMap, BTreeSet};
