@@ -1,4 +1,4 @@
-//! [`AnswerReader`]: reads the server's answer to the upgrade, as widely as HTTP/1.1 allows it (RFC 9112).
+//! [`AnswerReader`]: reads the server's answer to the upgrade, in every form that HTTP/1.1 allows (RFC 9112).
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use crate::stream::BoxIo;
 /// The head of an answer.
 pub(crate) type Response = http::Response<()>;
 
-/// The most bytes of heads, interim answers included.
+/// The largest size of the heads, including interim answers.
 const MAX_HEADS: usize = 64 * 1024;
 
-/// The most headers of one head.
+/// The largest number of headers in one head.
 const MAX_HEADERS: usize = 256;
 
 /// The longest line that begins a chunk.
 const MAX_CHUNK_LINE: usize = 4 * 1024;
 
-/// How long a body may take. The status is known by then, and the body is only read for people.
+/// The time limit of a body. The status is known by then, and only people read the body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Reads the answer to one request.
@@ -37,7 +37,7 @@ impl<'a> AnswerReader<'a> {
         Self { io, buffer: Vec::with_capacity(1024) }
     }
 
-    /// The head of the final answer. Interim answers (1xx, but for 101) are skipped (RFC 9110 §15.2).
+    /// Reads the head of the final answer. Skips interim answers (1xx except 101; RFC 9110 §15.2).
     pub(crate) async fn head(&mut self) -> Result<Response, HandshakeError> {
         let mut left = MAX_HEADS;
         loop {
@@ -53,8 +53,8 @@ impl<'a> AnswerReader<'a> {
         }
     }
 
-    /// Reads until the buffer begins with a whole head of at most `most` bytes; returns its size. However small the pieces
-    /// are in which the head arrives, each byte is looked at once, and the head is parsed once.
+    /// Reads until the buffer begins with a complete head of at most `most` bytes, and returns its size. Each byte is scanned
+    /// once, and the head is parsed once, however small the pieces in which it arrives.
     async fn read_head(&mut self, most: usize) -> Result<usize, HandshakeError> {
         let mut scanned = 0;
         loop {
@@ -65,7 +65,7 @@ impl<'a> AnswerReader<'a> {
             if self.buffer.len() >= most {
                 return Err(HandshakeError::TooLong);
             }
-            // The end has up to three bytes.
+            // The end of a head has up to three bytes.
             scanned = self.buffer.len().saturating_sub(2);
             if !self.fill().await? {
                 return Err(HandshakeError::Ended);
@@ -73,10 +73,10 @@ impl<'a> AnswerReader<'a> {
         }
     }
 
-    /// At most `most` bytes of the final answer's body, as far as they arrive within a second.
+    /// Reads at most `most` bytes of the final answer's body: those that arrive within a second.
     pub(crate) async fn body(mut self, response: &Response, most: usize) -> Vec<u8> {
         let mut body = Vec::new();
-        // Whatever goes wrong, the part that arrived is reported.
+        // After any error, the part that has arrived is reported.
         match Framing::of(response) {
             Framing::Length(length) => {
                 let most = usize::try_from(length).unwrap_or(usize::MAX).min(most);
@@ -92,12 +92,12 @@ impl<'a> AnswerReader<'a> {
         body
     }
 
-    /// Bytes that were read beyond the head.
+    /// Returns the bytes that were read beyond the head.
     pub(crate) fn into_rest(self) -> Vec<u8> {
         self.buffer
     }
 
-    /// Reads more; `false` at the end of the stream.
+    /// Reads more bytes; `false` at the end of the stream.
     async fn fill(&mut self) -> Result<bool, HandshakeError> {
         let read = self.io.read_buf(&mut self.buffer).await.map_err(HandshakeError::Io)?;
         Ok(read > 0)
@@ -126,14 +126,14 @@ impl<'a> AnswerReader<'a> {
                 return ControlFlow::Break(());
             }
             self.take(size, body).await?;
-            // The line end of the chunk.
+            // Skip the line end of the chunk.
             if body.len() < most {
                 self.take(2, &mut Vec::new()).await?;
             }
         }
     }
 
-    /// The size of the next chunk.
+    /// Reads the size of the next chunk.
     async fn take_chunk_line(&mut self) -> ControlFlow<(), u64> {
         loop {
             match httparse::parse_chunk_size(&self.buffer) {
@@ -155,7 +155,7 @@ impl<'a> AnswerReader<'a> {
 enum Framing {
     Length(u64),
     Chunked,
-    /// With the stream.
+    /// At the end of the stream.
     UntilEnd,
 }
 
@@ -177,9 +177,9 @@ impl Framing {
         }
         let mut lengths = list(headers, &header::CONTENT_LENGTH).map(|length| length.parse().ok());
         match lengths.next() {
-            // Repeated, it must be the same.
+            // A repeated length must be the same.
             Some(Some(length)) if lengths.all(|other| other == Some(length)) => Self::Length(length),
-            // Nobody knows which bytes are the body.
+            // It is unknown which bytes are the body.
             _ => Self::Length(0),
         }
     }
@@ -191,7 +191,7 @@ pub(crate) fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterat
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|element| !element.is_empty())
 }
 
-/// Fails as soon as the first bytes show that this is no HTTP: some servers would wait for us to say more.
+/// Fails as soon as the first bytes show that this is not HTTP: some servers would wait for more bytes of the client.
 fn check_protocol(buffer: &[u8]) -> Result<(), HandshakeError> {
     const HTTP: &[u8] = b"HTTP/";
     // A TLS record: an alert or a handshake, of TLS 1.x (RFC 8446 §5.1).
@@ -206,7 +206,7 @@ fn check_protocol(buffer: &[u8]) -> Result<(), HandshakeError> {
     }
 }
 
-/// Where the head ends that `buffer` begins with: behind an empty line. Bytes before `from` were looked at.
+/// The end of the head at the beginning of `buffer`: behind an empty line. Bytes before `from` have been scanned already.
 fn end_of_head(buffer: &[u8], from: usize) -> Option<usize> {
     (from..buffer.len()).filter(|&at| buffer[at] == b'\n').find_map(|at| match &buffer[at + 1..] {
         [b'\n', ..] => Some(at + 2),
@@ -219,7 +219,7 @@ fn parse(head: &[u8]) -> Result<Response, HandshakeError> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Response::new(&mut headers);
     let mut config = httparse::ParserConfig::default();
-    // Old servers' ways, which a client has to understand (RFC 9112 §5.1, §5.2).
+    // Obsolete forms, which a client has to understand (RFC 9112 §5.1, §5.2).
     config.allow_spaces_after_header_name_in_responses(true);
     config.allow_obsolete_multiline_headers_in_responses(true);
     config.allow_multiple_spaces_in_response_status_delimiters(true);
@@ -239,7 +239,7 @@ fn parse(head: &[u8]) -> Result<Response, HandshakeError> {
     Ok(response)
 }
 
-/// A value that goes on over several lines: line ends are spaces (RFC 9112 §5.2).
+/// A value on several lines: line ends become spaces (RFC 9112 §5.2).
 fn unfolded(value: &[u8]) -> Result<HeaderValue, header::InvalidHeaderValue> {
     let space = |byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
     HeaderValue::from_bytes(&value.iter().map(space).collect::<Vec<_>>())
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_end_of_a_head_in_any_pieces() {
+    fn finds_the_end_of_a_split_head() {
         for text in ["HTTP/1.1 101 Ok\r\nA: b\r\n\r\nrest", "HTTP/1.1 101 Ok\nA: b\n\nrest"] {
             let end = text.len() - "rest".len();
             for from in 0..end - 3 {
@@ -269,14 +269,14 @@ mod tests {
     }
 
     #[test]
-    fn joins_lists_over_lines_and_skips_empty_elements() {
+    fn lists_may_span_lines_and_have_empty_elements() {
         let response = head("HTTP/1.1 101 Ok\r\nConnection: keep-alive,,\r\nConnection: , Upgrade \r\n\r\n");
         let elements: Vec<_> = list(response.headers(), &header::CONNECTION).collect();
         assert_eq!(elements, ["keep-alive", "Upgrade"]);
     }
 
     #[test]
-    fn reads_the_ways_of_old_servers() {
+    fn reads_obsolete_forms_of_headers() {
         let response = head("HTTP/1.0  503\r\nRetry-After : 7\r\nX-Long: one\r\n\t two\r\n\r\n");
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()["retry-after"], "7");
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn knows_where_a_body_ends() {
+    fn headers_determine_the_end_of_a_body() {
         let framing = |headers: &str| Framing::of(&head(&format!("HTTP/1.1 400 No\r\n{headers}\r\n")));
         assert_eq!(framing(""), Framing::UntilEnd);
         assert_eq!(framing("Content-Length: 5\r\n"), Framing::Length(5));
@@ -302,9 +302,9 @@ mod tests {
         }
     }
 
-    /// What the reader makes of a chunk whose first line has this length.
+    /// Reads a chunk whose first line has this length.
     async fn chunk_line_of(len: usize) -> ControlFlow<(), u64> {
-        // Byte by byte: a line that arrives whole is read whole.
+        // Byte by byte: a line that arrives at once is read at once.
         let (mut theirs, ours) = tokio::io::duplex(1);
         let line = format!("7;{}\r\n", "x".repeat(len - 4));
         tokio::spawn(async move { theirs.write_all(line.as_bytes()).await });
@@ -312,23 +312,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_line_of_a_chunk_has_a_bound() {
+    async fn chunk_lines_have_a_size_limit() {
         assert_eq!(chunk_line_of(MAX_CHUNK_LINE).await, ControlFlow::Continue(7));
         assert_eq!(chunk_line_of(MAX_CHUNK_LINE + 1).await, ControlFlow::Break(()));
     }
 
     #[test]
-    fn knows_tls_and_other_protocols_by_their_first_bytes() {
+    fn detects_tls_and_other_protocols() {
         assert!(matches!(check_protocol(&[0x15, 0x03, 0x03, 0, 2]), Err(HandshakeError::Tls)));
         assert!(matches!(check_protocol(b"SSH"), Err(HandshakeError::NotHttp)));
         for begin in ["", "H", "HTTP", "HTTP/", "HTTP/1.1 200"] {
             assert!(check_protocol(begin.as_bytes()).is_ok(), "{begin}");
         }
-        assert!(check_protocol(&[0x15]).is_ok(), "not known yet");
+        assert!(check_protocol(&[0x15]).is_ok(), "undecided");
     }
 
     #[test]
-    fn first_bytes_show_the_protocol() {
+    fn protocol_is_decided_by_the_first_bytes() {
         let is_tls = |buffer: &[u8]| match check_protocol(buffer) {
             Ok(()) => None,
             Err(error) => Some(matches!(error, HandshakeError::Tls)),

@@ -1,12 +1,12 @@
-//! [`Backoff`]: how long to wait before the next dial.
+//! [`Backoff`]: the delay before the next dial.
 
 use std::time::Duration;
 
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
-/// Delays that grow with each attempt, with jitter, so that clients which lost the same server do not come back at the same
-/// moment. Pure: the same seed gives the same delays.
+/// Delays that grow with each attempt, with jitter, so that clients that lost the same server do not come back at the same
+/// moment. The same seed gives the same delays.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     base: Duration,
@@ -16,14 +16,14 @@ pub(crate) struct Backoff {
     rng: SmallRng,
 }
 
-/// A connection that stood for so long has lasted, also where the longest delay is longer.
+/// A socket that was connected for this time has lasted, even if the longest delay is longer.
 const LASTED: Duration = Duration::from_secs(10);
 
-/// The longest hint that is followed: beyond it the server has made a mistake.
+/// The longest hint that the client follows: a longer one is a mistake of the server.
 const MAX_HINT: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Backoff {
-    /// Delays from `base` to `max`. Without a seed the jitter comes from the operating system's generator.
+    /// Makes delays from `base` to `max`. Without a seed, the operating system seeds the jitter.
     pub(crate) fn new(base: Duration, max: Duration, seed: Option<u64>) -> Self {
         let rng = seed.map_or_else(SmallRng::from_os_rng, SmallRng::seed_from_u64);
         let base = base.min(max);
@@ -37,15 +37,16 @@ impl Backoff {
         delay.mul_f64(self.rng.random_range(0.5..=1.0))
     }
 
-    /// The delay before the next attempt where the server has named one: `hint × uniform(1.0, 1.25)`, never earlier than
-    /// the hint, and never earlier than [`Self::next`], so that a hint of nothing is no reason to hurry.
+    /// The delay before the next attempt if the server has advised one: `hint × uniform(1.0, 1.25)`, but at least
+    /// [`Self::next`], so that a hint of zero does not cause a hot loop.
     pub(crate) fn next_after(&mut self, hint: Duration) -> Duration {
         let hint = hint.min(MAX_HINT);
         hint.mul_f64(self.rng.random_range(1.0..=1.25)).max(self.next())
     }
 
-    /// A connection has ended that stood for `time`. The delays begin anew only after one that lasted: 10 s, or the longest
-    /// delay where that is shorter; returns whether it has. A server that accepts and drops at once is not dialled in a hot loop.
+    /// Notes the end of a socket that was connected for `time`, and returns whether it has lasted: 10 s, or the longest delay if
+    /// that is shorter. Only then the delays restart, so that a server that accepts and drops at once is not dialled in a hot
+    /// loop.
     pub(crate) fn stood_for(&mut self, time: Duration) -> bool {
         let lasted = time >= LASTED.min(self.max);
         if lasted {
@@ -63,7 +64,7 @@ mod tests {
     const MAX: Duration = Duration::from_secs(30);
 
     #[test]
-    fn doubles_up_to_the_maximum_with_jitter_below() {
+    fn delays_double_up_to_the_maximum() {
         let mut backoff = Backoff::new(BASE, MAX, Some(1));
         for attempt in 0..40 {
             let full = BASE.saturating_mul(1 << attempt.min(10)).min(MAX);
@@ -73,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn repeats_itself_with_the_same_seed_only() {
+    fn only_the_same_seed_repeats_delays() {
         let delays = |seed| {
             let mut backoff = Backoff::new(BASE, MAX, Some(seed));
             [(); 8].map(|()| backoff.next())
@@ -83,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn begins_anew_after_a_connection_that_lasted() {
+    fn lasting_socket_restarts_the_delays() {
         let mut backoff = Backoff::new(BASE, MAX, Some(1));
         for _ in 0..10 {
             backoff.next();
@@ -95,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_short_maximum_makes_a_connection_last_sooner() {
+    fn short_maximum_lowers_the_time_to_last() {
         let mut backoff = Backoff::new(BASE, BASE * 2, Some(1));
         backoff.next();
         backoff.next();
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn never_comes_earlier_than_the_server_said() {
+    fn delay_is_never_shorter_than_the_hint() {
         for hint in [Duration::from_secs(7), Duration::from_nanos(7_123_456_789), MAX_HINT] {
             let mut backoff = Backoff::new(BASE, BASE, Some(1));
             for _ in 0..100 {
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn does_not_hurry_for_a_hint_of_nothing_nor_wait_for_ever() {
+    fn extreme_hints_are_clamped() {
         let mut backoff = Backoff::new(BASE, MAX, Some(1));
         assert!(backoff.next_after(Duration::ZERO) >= BASE / 2);
         assert!(backoff.next_after(Duration::MAX) <= MAX_HINT.mul_f64(1.25));

@@ -1,4 +1,4 @@
-//! [`ClientBuilder`]: every option, once.
+//! [`ClientBuilder`]: the configuration of a client.
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -18,7 +18,7 @@ use crate::options::Options;
 use crate::sources::Connector;
 use crate::stream::BoxIo;
 
-/// The options of a [`Client`]. All have defaults; [`Self::build`] checks them.
+/// Configures a [`Client`]. All options have defaults; [`Self::build`] checks them.
 ///
 /// | option | default | range |
 /// |---|---|---|
@@ -62,13 +62,13 @@ use crate::stream::BoxIo;
 pub struct ClientBuilder {
     url: Result<Uri, ConfigError>,
     options: Options,
-    /// The first header that could not be taken.
+    /// The first invalid header.
     header_error: Option<ConfigError>,
 }
 
 impl Client {
-    /// Options for a client of the server at `url`: `ws://…` or `wss://…`; `http` and `https` mean the same. The path and
-    /// query are sent as they are, the fragment is not. Nothing is checked before [`ClientBuilder::build`].
+    /// Configures a client of the server at `url`, a string or a [`Uri`]: `ws://…` or `wss://…`; `http` and `https` mean the
+    /// same. The path and query are sent unchanged, the fragment is not sent. [`ClientBuilder::build`] reports an invalid URL.
     pub fn builder<U>(url: U) -> ClientBuilder
     where
         U: TryInto<Uri, Error: Into<http::Error>>,
@@ -79,13 +79,13 @@ impl Client {
 }
 
 impl ClientBuilder {
-    /// Checks the options. Nothing is dialled.
+    /// Checks the options. Does not dial.
     ///
     /// # Errors
-    /// Fails for a URL that is not `ws`, `wss`, `http` or `https`, and for the first option out of its range; the error names
-    /// it. Also fails for `wss` if the client has neither TLS with a trusted authority
-    /// ([features](crate#features)) nor a [connector](Self::connector); with [`Self::no_reconnect`] only a dial fails then,
-    /// because the stream of [`Client::connect_over`] needs no TLS.
+    /// Fails for a URL whose scheme is not `ws`, `wss`, `http` or `https`, and for an option out of its range; the error names
+    /// the option. Also fails for `wss` if the client has neither TLS with a trusted authority ([features](crate#features)) nor a
+    /// [connector](Self::connector); with [`Self::no_reconnect`] only a dial fails then, because the stream of
+    /// [`Client::connect_over`] needs no TLS.
     pub fn build(self) -> Result<Client, ConfigError> {
         if let Some(error) = self.header_error {
             return Err(error);
@@ -94,34 +94,34 @@ impl ClientBuilder {
         Client::new(&self.url?, self.options)
     }
 
-    /// [`Self::build`], then [`Client::connect`]. Awaiting the builder does the same.
+    /// Builds the client and connects it: [`Self::build`], then [`Client::connect`]. Awaiting the builder does the same.
     ///
     /// # Errors
-    /// As these.
+    /// As these two.
     pub async fn connect(self) -> Result<Connection, ConnectError> {
         self.build()?.connect().await
     }
 
-    /// The wire format: `MsgpackCodec` (feature `msgpack`), `ProtobufCodec` (feature `protobuf`), or an application's own
-    /// [`Codec`]. Default: [`JsonCodec`](crate::JsonCodec). In session mode a server that does not support it refuses the dial
-    /// with 400, and lists what it does; in plain mode it has to be the server's default.
+    /// Sets the wire format: `MsgpackCodec` (feature `msgpack`), `ProtobufCodec` (feature `protobuf`), or your own [`Codec`].
+    /// Default: [`JsonCodec`](crate::JsonCodec). In session mode a server that does not support it refuses the dial with 400 and
+    /// a list of its formats. In plain mode it has to be the server's default format.
     pub fn codec(mut self, codec: impl Codec) -> Self {
         self.options.codec = Arc::new(codec);
         self
     }
 
-    /// Plain mode: for a server that does not speak rejoin's session mode. No subprotocol is offered, nothing is counted
-    /// or acknowledged: after a reconnect, what was under way when the socket was lost may be missing, or, where its writing
-    /// had not finished, come twice. Default: session mode.
+    /// Selects plain mode, for a server that does not speak rejoin's session mode. The client offers no subprotocol, and frames
+    /// are neither counted nor acknowledged: when a socket is lost, frames that were under way may be missing, and one whose
+    /// writing had not finished may arrive twice. Default: session mode.
     pub fn plain(mut self) -> Self {
         self.options.mode = Mode::Plain;
         self
     }
 
-    /// How long to wait before a reconnect: `min(base × 2^attempt, max) × uniform(0.5, 1.0)`. The attempts are counted from
-    /// 0 again after a connection that lasted 10 s, or `max` where that is shorter. What the server asks for (`1012 retry in
-    /// N ms`, `Retry-After`) is a lower bound, stretched by up to a quarter. Default: 500 ms to 30 s; `base` more than 0 and
-    /// at most 1 min, `max` at least `base` and at most 5 min. Takes back [`Self::no_reconnect`].
+    /// Sets the delay before a reconnect: `min(base × 2^attempt, max) × uniform(0.5, 1.0)`. The attempts restart at 0 after a
+    /// socket that lasted 10 s, or `max` if that is shorter. A delay that the server asks for (`1012 retry in N ms`,
+    /// `Retry-After`) is a lower bound, stretched by up to a quarter. Default: 500 ms to 30 s; `base` more than 0 and at most 1
+    /// min, `max` at least `base` and at most 5 min. Reverts [`Self::no_reconnect`].
     pub fn reconnect(mut self, base: Duration, max: Duration) -> Self {
         self.options.reconnect = true;
         self.options.base_delay = base;
@@ -129,91 +129,97 @@ impl ClientBuilder {
         self
     }
 
-    /// How many reconnects in a row may fail before the connection ends with
+    /// Sets the number of reconnects in a row that may fail before the connection ends with
     /// [`RetriesExhausted`](crate::CloseReason::RetriesExhausted). A reconnect has succeeded when its socket lasted (10 s, or the
-    /// longest delay where that is shorter), and also when it resumed the session and the network then lost it, however soon. One that
-    /// the server closes sooner, or that opens a fresh session and is lost sooner, has failed: so a server whose `on_connect`
-    /// panics every time does not keep the client for ever. Default: `None`, unlimited; otherwise 1 to 32. To make no reconnect at
-    /// all, use [`Self::no_reconnect`].
+    /// longest delay if that is shorter), and also when it resumed the session and the network then lost the socket, however
+    /// soon. A socket that the server closes sooner, or that opens a fresh session and is lost sooner, counts as failed:
+    /// otherwise a server whose `on_connect` always panics would keep the client reconnecting forever. Default: `None`,
+    /// unlimited; otherwise 1 to 32. To make no reconnect at all, use [`Self::no_reconnect`].
     pub fn max_retries(mut self, retries: impl Into<Option<u32>>) -> Self {
         self.options.max_retries = retries.into();
         self
     }
 
-    /// Ends the connection with the first socket that is lost. Default: it reconnects.
+    /// Ends the connection when its first socket is lost. Default: the client reconnects.
     pub fn no_reconnect(mut self) -> Self {
         self.options.reconnect = false;
         self
     }
 
-    /// A socket on which nothing arrived for `ping` is pinged; one on which nothing arrived for `pong` is lost. Costs a few
-    /// bytes every `ping` on an idle connection. Default: 20 s and 60 s; 0 < `ping` < `pong` ≤ 10 min.
+    /// Sets the heartbeat: the client pings a socket on which nothing has arrived for `ping`, and drops one on which nothing has
+    /// arrived for `pong`. Costs a few bytes every `ping` on an idle connection. Default: 20 s and 60 s; 0 < `ping` < `pong` ≤ 10
+    /// min.
     pub fn heartbeat(mut self, ping: Duration, pong: Duration) -> Self {
         self.options.ping_interval = ping;
         self.options.pong_timeout = pong;
         self
     }
 
-    /// A socket that takes nothing of what there is to write for this time is lost; so is one that takes less than 1 KiB/s on average
-    /// over this time while more than 1 KiB is pending (PROTOCOL.md §7). Also how long
-    /// [`send_wait`](crate::Connection::send_wait) waits for room. Default: 10 s; more than 0, at most 30 s.
+    /// Sets the write timeout. A socket that takes none of the pending bytes for this time is lost, and so is one that takes less
+    /// than 1 KiB/s on average over this time while more than 1 KiB is pending (PROTOCOL.md §7). It is also the time for which
+    /// [`send_wait`](crate::Connection::send_wait) waits for capacity. Default: 10 s; more than 0, at most 30 s.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.options.write_timeout = timeout;
         self
     }
 
-    /// How long a dial may take: URL and headers, address, TCP, TLS, upgrade, and the server's word that the session is open, together.
-    /// Default: 10 s; more than 0, at most 1 min.
+    /// Limits the time of a dial: the sources of URLs and headers, name resolution, TCP, TLS, the upgrade, and the opening of the
+    /// session, together. Default: 10 s; more than 0, at most 1 min.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.options.handshake_timeout = timeout;
         self
     }
 
-    /// How long [`close`](crate::Connection::close) may take to deliver what was accepted, reconnects included; also how long a
-    /// socket that ends otherwise is read, so that the close code reaches a server which is still sending. Default: 5 s;
-    /// more than 0, at most 2 min.
+    /// Limits the time for which [`close`](crate::Connection::close) delivers accepted frames, including reconnects. For the same
+    /// time the client reads from a socket that it closes otherwise, so that the close code reaches a server that is still
+    /// sending. Default: 5 s; more than 0, at most 2 min.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.options.close_timeout = timeout;
         self
     }
 
-    /// Sets the size of the largest message that is received, in bytes; a larger one ends the connection with 1009. With `None` the
-    /// server decides how much memory the client uses. Default: 1 MiB; 1 B to 64 MiB, or `None`.
+    /// Sets the size of the largest message that is received, in bytes; a larger one ends the connection with 1009. With `None`
+    /// the server decides how much memory the client uses. Default: 1 MiB; 1 B to 64 MiB, or `None`.
     pub fn max_message_size(mut self, bytes: impl Into<Option<usize>>) -> Self {
         self.options.max_message_size = bytes.into();
         self
     }
 
-    /// How many frames are kept for the server: in session mode until it has acknowledged them, in plain mode until they are
-    /// written. The server may allow less. When it is full, `send` fails, or what [`Self::overflow`] says. Default: 256; 1 to
-    /// 65,536.
+    /// Sets the number of frames that the send buffer keeps: in session mode until the server has acknowledged them, in plain
+    /// mode until they are written. The server may allow fewer. When the buffer is full, `send` fails, or does what
+    /// [`Self::overflow`] says. Default: 256; 1 to 65,536.
     pub fn send_buffer(mut self, frames: usize) -> Self {
         self.options.send_buffer = frames;
         self
     }
 
-    /// How many bytes are kept for the server; one frame is always taken, however big. Default: 1 MiB; at least 1 B.
+    /// Sets the number of bytes that the send buffer keeps; an empty buffer accepts one frame of any size. Default: 1 MiB; at
+    /// least 1 B.
     pub fn send_buffer_bytes(mut self, bytes: usize) -> Self {
         self.options.send_buffer_bytes = bytes;
         self
     }
 
-    /// What becomes of a [`send`](crate::Connection::send) for which the buffer has no room. Default: [`Overflow::Reject`], the caller
-    /// gets an error. To wait for room is the caller's choice: [`send_wait`](crate::Connection::send_wait).
+    /// Sets the policy for a [`send`](crate::Connection::send) when the buffer is full. Default: [`Overflow::Reject`], which
+    /// returns an error. To wait for capacity, call [`send_wait`](crate::Connection::send_wait).
     pub fn overflow(mut self, policy: Overflow) -> Self {
         self.options.overflow = policy;
         self
     }
 
-    /// A header that is sent with each dial, reconnects included: a cookie, an `Authorization`. Can be given several times;
-    /// the same name twice sends both. Not those that make the upgrade: `Connection`, `Upgrade`, `Content-Length`,
-    /// `Transfer-Encoding`, and `Sec-WebSocket-*`, but for `Sec-WebSocket-Protocol` in plain mode. Default: none.
-    /// A header that cannot be sent is an error of [`Self::build`]. Values are not logged.
+    /// Adds a header that is sent with each dial, including reconnects: a cookie, an `Authorization`. Several headers can have
+    /// the same name. The headers of the upgrade are refused: `Connection`, `Upgrade`, `Content-Length`, `Transfer-Encoding`, and
+    /// `Sec-WebSocket-*`, except `Sec-WebSocket-Protocol` in plain mode. Default: none. [`Self::build`] reports an invalid
+    /// header. Values are not logged.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let wrong = |why| ConfigError::Header { name: name.to_owned(), why };
-        let header = HeaderName::try_from(name).map_err(|_| wrong("it is not a name")).and_then(|name| {
-            Ok((name, HeaderValue::from_str(value).map_err(|_| wrong("its value has control characters"))?))
-        });
+        let header =
+            HeaderName::try_from(name).map_err(|_| wrong("it is not a valid name")).and_then(|name| {
+                Ok((
+                    name,
+                    HeaderValue::from_str(value).map_err(|_| wrong("its value has control characters"))?,
+                ))
+            });
         match header {
             Ok((name, value)) => {
                 self.options.headers.append(name, value);
@@ -225,16 +231,16 @@ impl ClientBuilder {
         self
     }
 
-    /// Headers that are asked for before each dial, reconnects included: a token that is fresh each time. One of them takes the
-    /// place of what [`Self::header`] says under the same name. What fails counts as a dial that failed
-    /// ([`ConnectError::Headers`]), and its time is part of the [handshake timeout](Self::handshake_timeout). Default: none.
+    /// Sets a source of headers, which is called before each dial, including reconnects: for tokens that expire. Its headers
+    /// replace those of [`Self::header`] that have the same name. An error counts as a failed dial ([`ConnectError::Headers`]),
+    /// and the time is part of the [handshake timeout](Self::handshake_timeout). Default: none.
     ///
     /// ```
     /// use rejoin_client::Client;
     /// use rejoin_client::http::{HeaderMap, header};
     ///
     /// async fn fetch_token() -> std::io::Result<String> {
-    ///     Ok("Bearer ...".into()) // from wherever tokens come
+    ///     Ok("Bearer ...".into()) // from your identity provider
     /// }
     ///
     /// let client = Client::builder("wss://chat.example.com/ws")
@@ -255,11 +261,11 @@ impl ClientBuilder {
         self
     }
 
-    /// A URL that is asked for before each dial, reconnects included, in place of the one that the client was built with: for a
-    /// server that takes a short-lived token in the query, or whose address changes. Prefer [`Self::dial_headers`] for tokens
-    /// where the server takes headers: URLs end in access logs. A failure counts as a dial that failed
-    /// ([`ConnectError::Url`]), and its time is part of the [handshake timeout](Self::handshake_timeout). The client's first URL
-    /// still names the connection in logs. Default: none.
+    /// Sets a source of URLs, which is called before each dial, including reconnects, and replaces the URL that the client was
+    /// built with: for a server that takes a short-lived token in the query, or whose address changes. Prefer
+    /// [`Self::dial_headers`] for tokens if the server accepts headers: URLs are written to access logs. An error counts as a
+    /// failed dial ([`ConnectError::Url`]), and the time is part of the [handshake timeout](Self::handshake_timeout). The
+    /// client's first URL still names the connection in logs. Default: none.
     ///
     /// ```
     /// use rejoin_client::Client;
@@ -282,23 +288,24 @@ impl ClientBuilder {
         self
     }
 
-    /// Forgets the cookies that answers to a dial set. Default: they are kept and sent on later dials of the same connection
-    /// (RFC 6265), so that a balancer which sticks clients to servers by a cookie recognises a reconnect. Each goes back to the
-    /// host that set it, whatever its `Domain`; at most 32 of 4 KiB are kept, in memory. A cookie that [`Self::header`] or
-    /// [`Self::dial_headers`] sends under the same name stays as the application wrote it.
+    /// Ignores the cookies that answers to a dial set. By default they are kept and sent on later dials of the same connection
+    /// (RFC 6265), so that a load balancer that assigns clients to servers by a cookie recognises a reconnect. Each goes back to
+    /// the host that set it only, whatever its `Domain`; at most 32 of 4 KiB are kept, in memory. A cookie of the same name that
+    /// [`Self::header`] or [`Self::dial_headers`] sends is not replaced.
     pub fn no_cookies(mut self) -> Self {
         self.options.cookies = false;
         self
     }
 
-    /// Makes the jitter of reconnects repeatable, for tests. Default: random.
+    /// Sets the seed of the reconnect jitter, which makes tests repeatable. Default: random.
     pub fn seed(mut self, seed: u64) -> Self {
         self.options.seed = Some(seed);
         self
     }
 
-    /// Where streams come from, instead of TCP, and TLS for `wss`: a tunnel, a Unix socket, a pair in memory. Called for each
-    /// dial; the WebSocket upgrade is spoken on what it returns, so that TLS, where it is wanted, is its own business.
+    /// Sets a source of streams, which replaces TCP, and TLS for `wss`: a tunnel, a Unix socket, a pair in memory. It is called
+    /// for each dial, and the WebSocket upgrade runs over the stream that it returns; if that needs TLS, the source has to speak
+    /// it.
     ///
     /// ```
     /// use rejoin_client::Client;
@@ -322,14 +329,14 @@ impl ClientBuilder {
     ///     stream.set_nodelay(true)?;
     ///     let request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
     ///     stream.write_all(request.as_bytes()).await?;
-    ///     // Not a byte beyond the answer's head: the rest is the server's.
+    ///     // Read no byte beyond the answer's head: further bytes are the server's.
     ///     let mut head = Vec::new();
     ///     while !head.ends_with(b"\r\n\r\n") && head.len() < 8192 {
     ///         head.push(stream.read_u8().await?);
     ///     }
     ///     match head.split(|byte| *byte == b' ').nth(1) {
     ///         Some(b"200") => Ok(stream),
-    ///         _ => Err(io::Error::other("the proxy has made no tunnel")),
+    ///         _ => Err(io::Error::other("the proxy refused the tunnel")),
     ///     }
     /// }
     ///
@@ -363,7 +370,7 @@ impl ClientBuilder {
     /// # }
     /// ```
     ///
-    /// For `wss` through it, speak TLS on the tunnel, by `tokio_rustls::TlsConnector::connect`, and return that.
+    /// For `wss` through the proxy, speak TLS on the tunnel with `tokio_rustls::TlsConnector::connect`, and return that stream.
     pub fn connector<F, Fut, S>(mut self, connector: F) -> Self
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -379,8 +386,9 @@ impl ClientBuilder {
     }
 
     /// Sets how TLS is spoken for `wss`, for example with a client certificate or roots of the application's own. It replaces the
-    /// roots of the features `rustls-tls-webpki-roots` and `rustls-tls-native-roots`. Default: those roots, TLS 1.2 and 1.3, and no
-    /// client certificate. Has no effect on streams from a [connector](Self::connector). Needs one of the features `rustls-tls-*`.
+    /// roots of the features `rustls-tls-webpki-roots` and `rustls-tls-native-roots`. Default: those roots, TLS 1.2 and 1.3, and
+    /// no client certificate. Has no effect on streams from a [connector](Self::connector). Needs one of the features
+    /// `rustls-tls-*`.
     ///
     /// A server whose certificate comes from a company's own authority:
     ///
@@ -392,7 +400,7 @@ impl ClientBuilder {
     /// use rejoin_client::rustls::{ClientConfig, RootCertStore, crypto::ring};
     /// use rejoin_client::Client;
     ///
-    /// /// Trusts the authorities in this file, and nobody else.
+    /// /// Trusts only the authorities in this file.
     /// fn trusting(pem: &Path) -> Result<Arc<ClientConfig>, Box<dyn Error>> {
     ///     let mut roots = RootCertStore::empty();
     ///     for certificate in CertificateDer::pem_file_iter(pem)? {

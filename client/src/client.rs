@@ -1,4 +1,4 @@
-//! [`Client`]: checked options, from which connections are made.
+//! [`Client`]: checked options, which make connections.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::reconnect::Driver;
 use crate::stream::BoxIo;
 use crate::target::Target;
 
-/// A server's address and how to talk to it. Cheap to clone; each [`Self::connect`] is a session of its own.
+/// A server's address with options. Cheap to clone; each [`Self::connect`] opens a separate session.
 #[derive(Clone)]
 pub struct Client {
     dialer: Arc<Dialer>,
@@ -29,22 +29,23 @@ impl Client {
         Ok(Self { dialer: Arc::new(Dialer::new(target, options.clone())?), options })
     }
 
-    /// Dials, and returns when the server has opened the session; in plain mode, when it has upgraded. Spawns the
+    /// Dials, and returns when the server has opened the session; in plain mode, when it has accepted the upgrade. Spawns the
     /// connection's task on the current tokio runtime.
     ///
     /// # Errors
-    /// Fails at once when anything fails; there is no second attempt, and nothing goes on behind it. Fails with
+    /// Fails at once when the dial fails; there is no second attempt, and nothing continues in the background. Fails with
     /// [`ConnectError::Timeout`] when the handshake timeout passes.
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
         self.open(None).await
     }
 
-    /// Like [`Self::connect`], over a stream that the application brings: a tunnel that is dialled already, a socket that
-    /// was handed down, one end of a pair in memory. The WebSocket upgrade is spoken on it as it is, for `wss` too: TLS, where
-    /// it is wanted, is the stream's own business. The URL still says the path and the `Host`.
+    /// Like [`Self::connect`], over a stream that the application supplies: an open tunnel, an inherited socket, one end of a
+    /// pair in memory. The WebSocket upgrade runs directly over the stream, for `wss` too: if it needs TLS, the stream has to
+    /// speak it. The URL still determines the path and the `Host`.
     ///
-    /// Once this stream is lost, reconnects dial as configured: by the [connector](crate::ClientBuilder::connector), or by TCP to the
-    /// URL's host. With [`no_reconnect`](crate::ClientBuilder::no_reconnect) this one stream is all, and nothing is ever dialled.
+    /// When this stream is lost, reconnects dial as configured: by the [connector](crate::ClientBuilder::connector), or by TCP to
+    /// the URL's host. With [`no_reconnect`](crate::ClientBuilder::no_reconnect) this one stream is the only one, and the client
+    /// never dials.
     ///
     /// ```
     /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
@@ -66,7 +67,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// As [`Self::connect`], but for those of a dial. The stream is dropped then.
+    /// As [`Self::connect`], without those of TCP and TLS. The stream is then dropped.
     pub async fn connect_over<S>(&self, stream: S) -> Result<Connection, ConnectError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,

@@ -20,8 +20,8 @@ use crate::state::ConnectionState;
 
 /// A connection that outlives its sockets: a session.
 ///
-/// It receives events, by [`Self::recv`] or as a [`Stream`], and sends frames. Other tasks send through a [`Sender`], which has the
-/// same methods for that, or through a [sink](Self::sink).
+/// It receives events, by [`Self::recv`] or as a [`Stream`], and sends frames. Other tasks send through a [`Sender`], which has
+/// the same methods for that, or through a [sink](Self::sink).
 ///
 /// Dropping the `Connection` aborts it, as [`Self::abort`] does: its task ends at once and without a word to the server, which
 /// keeps the session for its resume window. Use [`Self::close`] to part properly.
@@ -147,9 +147,9 @@ impl Connection {
         self.sender.send_acked(frame).await
     }
 
-    /// Returns a sink for this connection's frames: for `forward`, and for libraries that write to sinks. It waits for capacity as
-    /// [`Self::send_wait`] does, but without a limit. A flush completes when the frames are accepted, and a close closes the sink,
-    /// not the connection. Each call returns another sink; frames of different sinks may mix.
+    /// Returns a sink for this connection's frames: for `forward`, and for libraries that write to sinks. It waits for capacity
+    /// as [`Self::send_wait`] does, but without a limit. A flush completes when the frames are accepted, and a close closes the
+    /// sink, not the connection. Each call returns another sink; frames of different sinks may mix.
     ///
     /// ```
     /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
@@ -215,8 +215,8 @@ impl Connection {
         self.sender.close().await
     }
 
-    /// Like [`Self::close`], with a close code and a reason. Of these codes, rejoin's server ends the session for 1000, 1002, 1007,
-    /// 1008 and 1009; for any other code it keeps the session for its resume window (PROTOCOL.md §7).
+    /// Like [`Self::close`], with a close code and a reason. Of these codes, rejoin's server ends the session for 1000, 1002,
+    /// 1007, 1008 and 1009; for any other code it keeps the session for its resume window (PROTOCOL.md §7).
     ///
     /// # Errors
     /// [`InvalidClose`] for a code that may not be sent, such as 999 or 1005 (RFC 6455 §7.4), and for a reason longer than 123

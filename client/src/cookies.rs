@@ -1,4 +1,4 @@
-//! [`Cookies`]: cookies that a server or the balancer before it sets, sent on later dials (RFC 6265).
+//! [`Cookies`]: cookies that a server or its load balancer sets, sent on later dials (RFC 6265).
 
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
@@ -8,10 +8,10 @@ use rejoin_core::drive::now;
 
 use crate::target::Target;
 
-/// The cookies of one connection. A balancer that sticks clients to servers recognises the next dial by them.
+/// The cookies of one connection. A load balancer that assigns clients to servers recognises the next dial by them.
 ///
-/// Each goes back to the host that set it and to no other. So a `Domain` attribute is checked, but widens nothing, and no list
-/// of public suffixes is needed.
+/// Each goes back only to the host that set it. A `Domain` attribute is checked, but does not add hosts, so no list of public
+/// suffixes is needed.
 #[derive(Default)]
 pub(crate) struct Cookies(Vec<Cookie>);
 
@@ -60,7 +60,7 @@ impl Cookies {
         }
     }
 
-    /// Adds the cookies for a dial of `target` to its headers. A cookie that the application sends itself stays as it is.
+    /// Adds the cookies for a dial of `target` to its headers. The application's own cookies are not replaced.
     pub(crate) fn add_to(&mut self, headers: &mut HeaderMap, target: &Target) {
         self.0.retain(|cookie| !cookie.has_expired());
         let own: Vec<String> = headers
@@ -95,7 +95,7 @@ impl Cookies {
 }
 
 impl Cookie {
-    /// Reads a `Set-Cookie` header (RFC 6265 §5.2); `None` for one that is not to be kept.
+    /// Parses a `Set-Cookie` header (RFC 6265 §5.2); `None` if it must not be kept.
     fn parse(line: &str, target: &Target) -> Option<Self> {
         let mut parts = line.split(';');
         let (name, value) = parts.next()?.split_once('=')?;
@@ -120,7 +120,7 @@ impl Cookie {
         }
         let is_whole = path == Some("/") && domain.is_none();
         if domain.is_some_and(|domain| !domain.is_empty() && !is_within(&host, &domain))
-            // Neither for a plain line, nor from one (RFC 6265bis §5.7).
+            // Secure cookies are neither set nor sent without TLS (RFC 6265bis §5.7).
             || secure && !target.tls
             || name.starts_with("__Secure-") && !secure
             || name.starts_with("__Host-") && !(secure && is_whole)
@@ -128,7 +128,7 @@ impl Cookie {
             return None;
         }
         let time_left = |until: SystemTime| until.duration_since(SystemTime::now()).unwrap_or_default();
-        // `Max-Age` goes before `Expires`. A time beyond what the clock can count is none.
+        // `Max-Age` has precedence over `Expires`. A time beyond the clock's range is no limit.
         let left: Option<Duration> = max_age.or_else(|| expires.map(time_left));
         let path = path.filter(|path| path.starts_with('/')).unwrap_or_else(|| default_path(target));
         Some(Self {
@@ -155,7 +155,7 @@ impl Cookie {
     }
 }
 
-/// Whether a host belongs to a domain (RFC 6265 §5.1.3). An address belongs to itself alone.
+/// Whether a host belongs to a domain (RFC 6265 §5.1.3). An address matches only itself.
 fn is_within(host: &str, domain: &str) -> bool {
     let is_address = host.parse::<std::net::IpAddr>().is_ok();
     host == domain || !is_address && host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
@@ -165,7 +165,7 @@ fn path_of(target: &Target) -> &str {
     target.path.split('?').next().unwrap_or("/")
 }
 
-/// The path of a cookie that names none: the folder of the request's (RFC 6265 §5.1.4).
+/// The default path of a cookie: the directory of the request's path (RFC 6265 §5.1.4).
 fn default_path(target: &Target) -> &str {
     let path = path_of(target);
     match path.rfind('/') {
@@ -174,7 +174,7 @@ fn default_path(target: &Target) -> &str {
     }
 }
 
-/// Seconds; 0 or less have passed.
+/// Parses seconds; 0 or less mean that the cookie has expired.
 fn max_age_of(value: &str) -> Option<Duration> {
     let digits = value.strip_prefix('-').unwrap_or(value);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -186,7 +186,7 @@ fn max_age_of(value: &str) -> Option<Duration> {
     Some(Duration::from_secs(digits.parse().unwrap_or(u64::MAX)))
 }
 
-/// A date of HTTP, or as old servers write it: `Wed, 21-Oct-2026 07:28:00 GMT`.
+/// Parses an HTTP date, or one in the obsolete form `Wed, 21-Oct-2026 07:28:00 GMT`.
 fn date_of(value: &str) -> Option<SystemTime> {
     let parse = |text: &str| httpdate::parse_http_date(text).ok();
     parse(value).or_else(|| parse(&value.replace('-', " ")))
@@ -209,14 +209,14 @@ mod tests {
         cookies.store(&target(url), &headers);
     }
 
-    /// The `Cookie` header of a dial.
+    /// Returns the `Cookie` header of a dial.
     fn sent(cookies: &mut Cookies, url: &str) -> String {
         let mut headers = HeaderMap::new();
         cookies.add_to(&mut headers, &target(url));
         headers.get(header::COOKIE).map_or("", |value| value.to_str().unwrap()).to_owned()
     }
 
-    /// What is sent to `url` after it has set one cookie.
+    /// Returns the cookies that are sent to `url` after it has set one.
     fn after(url: &str, line: &str) -> String {
         let mut cookies = Cookies::default();
         set(&mut cookies, url, &[line]);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn sends_back_what_was_set_and_replaces_it() {
+    fn cookies_are_sent_back_and_replaced() {
         let mut cookies = Cookies::default();
         set(&mut cookies, "ws://a.test/ws", &["route=1; Path=/; HttpOnly", " b = \"x=y\" "]);
         assert_eq!(sent(&mut cookies, "ws://A.test/ws?x=1"), "route=1; b=\"x=y\"");
@@ -236,16 +236,16 @@ mod tests {
     }
 
     #[test]
-    fn sends_a_cookie_to_its_host_alone() {
+    fn only_the_host_gets_its_cookies() {
         let mut cookies = Cookies::default();
         set(&mut cookies, "ws://a.test/", &["route=1; Domain=test", "b=2"]);
-        assert_eq!(sent(&mut cookies, "ws://a.test:8080/"), "route=1; b=2", "whatever the port");
+        assert_eq!(sent(&mut cookies, "ws://a.test:8080/"), "route=1; b=2", "on any port");
         assert_eq!(sent(&mut cookies, "ws://b.test/"), "");
         assert_eq!(sent(&mut cookies, "ws://x.a.test/"), "");
     }
 
     #[test]
-    fn refuses_the_domain_of_another() {
+    fn cookies_of_foreign_domains_are_refused() {
         assert_eq!(after("ws://a.b.test/", "c=1; Domain=.b.Test"), "c=1");
         assert_eq!(after("ws://a.b.test/", "c=1; Domain="), "c=1");
         for domain in ["c.test", "x.a.b.test", "b.tes", ".test.", "a.b.test.x"] {
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_to_paths() {
+    fn cookies_match_by_path() {
         let mut cookies = Cookies::default();
         set(&mut cookies, "ws://a.test/chat/ws", &["a=1", "b=2; Path=/chat/", "c=3; Path=x", "d=4; Path=/"]);
         assert_eq!(sent(&mut cookies, "ws://a.test/chat/ws"), "b=2; a=1; c=3; d=4");
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_secure_cookies_to_tls() {
+    fn secure_cookies_need_tls() {
         let mut cookies = Cookies::default();
         set(&mut cookies, "wss://a.test/", &["a=1; Secure", "__Host-b=2; Secure; Path=/", "__Secure-c=3"]);
         assert_eq!(sent(&mut cookies, "wss://a.test/"), "a=1; __Host-b=2");
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn forgets_expired_cookies() {
+    async fn expired_cookies_are_not_sent() {
         const URL: &str = "ws://a.test/";
         let mut cookies = Cookies::default();
         set(&mut cookies, URL, &["a=1; Max-Age=10", "b=2; Max-Age=99999999999999999999", "c=3; Max-Age=x"]);
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn the_applications_own_cookies_stay_as_they_are() {
+    fn applications_own_cookies_are_not_replaced() {
         let mut cookies = Cookies::default();
         set(&mut cookies, "ws://a.test/", &["route=1", "login=theirs"]);
         let mut headers = HeaderMap::new();
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_are_bounded() {
+    fn cookies_have_limits() {
         let mut cookies = Cookies::default();
         for n in 0..100 {
             set(&mut cookies, "ws://a.test/", &[&format!("c{n}=x")]);

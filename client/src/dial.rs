@@ -1,4 +1,4 @@
-//! [`Dialer`]: from an address to a WebSocket.
+//! [`Dialer`]: dials a server and upgrades to a WebSocket.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,7 +21,7 @@ use crate::tls::TlsConnector;
 use crate::transport::WsTransport;
 use crate::upgrade;
 
-/// Makes sockets to one server. Knows nothing of sessions but the resume offer that it sends.
+/// Makes sockets to one server. Of sessions it knows only the resume offer that it sends.
 pub(crate) struct Dialer {
     target: Target,
     /// For `wss` without a connector, if a URL is or may be one. An error fails the dials that need it.
@@ -47,14 +47,14 @@ impl Dialer {
         &self.target.authority
     }
 
-    /// Dials, unless a stream is there already, and asks for a WebSocket. The caller bounds the time.
+    /// Dials, unless the application has supplied a stream, and upgrades to a WebSocket. The caller limits the time.
     pub(crate) async fn dial(
         &self,
         ready: Option<BoxIo>,
         resume: Option<(&Token, u64)>,
         cookies: &mut Cookies,
     ) -> Result<WsTransport, ConnectError> {
-        // First, for a server does not wait long for the request.
+        // Before the dial, because a server does not wait long for the request.
         let target = self.target().await?;
         let mut headers = self.headers().await?;
         if self.options.cookies {
@@ -88,7 +88,7 @@ impl Dialer {
         let fresh = fresh().await.map_err(ConnectError::Headers)?;
         self.options.check_headers(&fresh)?;
         let mut headers = fixed.clone();
-        // Replaces what stands there under the same names.
+        // Replaces headers of the same names.
         headers.extend(fresh);
         Ok(Cow::Owned(headers))
     }
@@ -97,7 +97,7 @@ impl Dialer {
         if let Some(connector) = &self.options.connector {
             return connector().await.map_err(ConnectError::Dial);
         }
-        // Before the dial, so that it does not leave a socket behind that says nothing.
+        // Checked before TCP, so that the server does not see a socket on which nothing arrives.
         let tls = match &self.tls {
             Some(tls) if target.tls => Some(tls.as_ref().map_err(Clone::clone)?),
             _ => None,
@@ -114,12 +114,12 @@ impl Dialer {
 async fn tcp(target: &Target) -> Result<TcpStream, ConnectError> {
     let addresses = resolved(tokio::net::lookup_host((target.host.as_str(), target.port)).await)?;
     let tcp = happy_eyeballs::connect(addresses, TcpStream::connect).await.map_err(ConnectError::Dial)?;
-    // A few small frames must not wait for each other.
+    // Small frames must not wait for the acknowledgement of earlier ones.
     tcp.set_nodelay(true).map_err(ConnectError::Dial)?;
     Ok(tcp)
 }
 
-/// The addresses that a resolver has found, at least one.
+/// The addresses that the resolver found, at least one.
 fn resolved(found: io::Result<impl Iterator<Item = SocketAddr>>) -> Result<Vec<SocketAddr>, ConnectError> {
     let addresses: Vec<_> = found.map_err(ConnectError::Resolve)?.collect();
     if addresses.is_empty() {
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_without_an_address_is_not_resolved() {
+    fn host_without_addresses_is_an_error() {
         let error = resolved(Ok(std::iter::empty())).unwrap_err();
         assert!(
             matches!(&error, ConnectError::Resolve(why) if why.kind() == io::ErrorKind::NotFound),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn small_frames_do_not_wait_for_each_other() {
+    async fn dialled_sockets_have_no_delay() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let target = Target::parse(&format!("ws://{}", listener.local_addr().unwrap())).unwrap();
         let stream = tcp(&target).await.unwrap();

@@ -1,4 +1,4 @@
-//! Why a client could not be built, and why it could not connect.
+//! The errors of building a client and of connecting it.
 
 use std::fmt;
 use std::io;
@@ -7,11 +7,11 @@ use rejoin_core::{CloseFrame, DropReason};
 
 use crate::refusal::Refusal;
 
-/// An option that cannot be: the application's mistake, found by [`ClientBuilder::build`](crate::ClientBuilder::build).
+/// An invalid option, reported by [`ClientBuilder::build`](crate::ClientBuilder::build).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The URL is not one that a WebSocket can be dialled by. The text does not repeat it: its query may be secret.
+    /// The URL is not that of a WebSocket. The text does not repeat the URL, because its query may be secret.
     Url {
         /// What is wrong with it.
         why: String,
@@ -30,7 +30,7 @@ pub enum ConfigError {
         /// What is missing.
         why: String,
     },
-    /// A header of the dial cannot be sent.
+    /// A header cannot be sent with a dial.
     Header {
         /// Its name.
         name: String,
@@ -54,39 +54,39 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Why there is no connection.
+/// Why a dial failed.
 ///
-/// [`Client::connect`](crate::Client::connect) fails with it at once. When a connection that stood is lost, the same errors
-/// are reasons to try again, or to [give up](crate::CloseReason).
+/// [`Client::connect`](crate::Client::connect) returns it at once. When a connection reconnects, the same errors make it try
+/// again, or [end](crate::CloseReason).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// An option cannot be; nothing was dialled.
+    /// An option is invalid; the client did not dial.
     Config(ConfigError),
-    /// The host's name has no address: a mistake in it, or no network.
+    /// The host's name does not resolve: it is wrong, or there is no network.
     Resolve(io::Error),
-    /// No address of the host, or not the application's connector, gave a stream: the server does not run, or a firewall is
-    /// between.
+    /// TCP to all of the host's addresses, or the application's connector, failed: the server does not run, or a firewall blocks
+    /// it.
     Dial(io::Error),
-    /// TLS failed, or the server's certificate is not one that we trust.
+    /// TLS failed, or the server's certificate is not trusted.
     Tls(io::Error),
-    /// The server does not speak TLS on this port: the URL has to be `ws`, or its port is another one.
+    /// The server does not speak TLS on this port: the URL has to be `ws`, or have another port.
     NoTls,
     /// The application's [source of URLs](crate::ClientBuilder::dial_url) failed.
     Url(io::Error),
     /// The application's [source of headers](crate::ClientBuilder::dial_headers) failed.
     Headers(io::Error),
-    /// The server answered the upgrade, but not with one.
+    /// The server refused the upgrade.
     Refused(Refusal),
-    /// The answer to the upgrade is not HTTP, or not an upgrade as RFC 6455 §4.1 demands it: the other end is no WebSocket
-    /// server, or a proxy is between.
+    /// The answer to the upgrade is not HTTP, or violates RFC 6455 §4.1: the other end is not a WebSocket server, or a proxy
+    /// intervenes.
     Handshake(HandshakeError),
-    /// The server did not select what was offered: in session mode, it does not speak rejoin. Try
+    /// The server did not select the offered subprotocol: in session mode, it does not speak rejoin. Try
     /// [`ClientBuilder::plain`](crate::ClientBuilder::plain).
     Subprotocol {
-        /// What was offered.
+        /// The subprotocols that were offered.
         offered: String,
-        /// What the server selected, if anything.
+        /// The subprotocol that the server selected, if any.
         selected: Option<String>,
     },
     /// The handshake timeout passed before the server had opened the session.
@@ -95,22 +95,22 @@ pub enum ConnectError {
     Protocol(CloseFrame),
     /// The socket was closed or lost before the server had opened the session.
     Closed(DropReason),
-    /// The server opened the session, and ended it or its socket soon after. Only in
-    /// [`RetriesExhausted`](crate::CloseReason::RetriesExhausted), where the last reconnect came to this.
+    /// The server opened the session, and ended it or its socket soon after. Occurs only in
+    /// [`RetriesExhausted`](crate::CloseReason::RetriesExhausted), for the last reconnect.
     ShortLived(DropReason),
 }
 
-/// Why an answer to the upgrade could not be read, or is no upgrade. Its text never repeats what the server sent.
+/// Why an answer to the upgrade could not be read, or is not an upgrade. The text never repeats the answer.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HandshakeError {
     /// Writing the request or reading the answer failed.
     Io(io::Error),
-    /// The stream ended before the head of the answer did.
+    /// The stream ended within the head of the answer.
     Ended,
     /// The server speaks TLS on this port: the URL has to be `wss`.
     Tls,
-    /// The answer is of another protocol.
+    /// The answer is in another protocol.
     NotHttp,
     /// The head of the answer breaks the rules of HTTP/1.1.
     Malformed,
@@ -121,13 +121,13 @@ pub enum HandshakeError {
     Header {
         /// Its name.
         name: &'static str,
-        /// What it has to say.
+        /// The value that it must have.
         expected: &'static str,
     },
 }
 
 impl ConnectError {
-    /// Whether the server may have read our request, and may act on it although we have left.
+    /// Whether the server may have read the request, and may act on it after the client has abandoned the dial.
     pub(crate) fn may_have_been_read(&self) -> bool {
         matches!(self, Self::Handshake(_) | Self::Timeout)
     }
@@ -165,7 +165,7 @@ impl fmt::Display for HandshakeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => write!(f, "stream failed: {error}"),
-            Self::Ended => f.write_str("stream ended before the answer did"),
+            Self::Ended => f.write_str("stream ended within the head of the answer"),
             Self::Tls => f.write_str("server speaks tls on this port (expected plain http; use wss)"),
             Self::NotHttp => f.write_str("answer is not http"),
             Self::Malformed => f.write_str("head of the answer is malformed"),
@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_of_the_stream_or_of_the_application_is_the_source() {
+    fn source_is_the_error_of_stream_or_application() {
         let io = || io::Error::from(io::ErrorKind::BrokenPipe);
         let handshake = HandshakeError::Io(io());
         assert_eq!(handshake.source().unwrap().to_string(), io().to_string());

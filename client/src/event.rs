@@ -36,8 +36,8 @@ pub enum Event {
     Refused(Refusal),
     /// Another socket is connected.
     Reconnected {
-        /// Whether the session continues: nothing was lost or repeated. `false` if [`Self::SessionLost`] came just before, because
-        /// a fresh session replaced the lost one, and always in plain mode, which has no sessions to resume.
+        /// Whether the session continues: nothing was lost or repeated. `false` if [`Self::SessionLost`] came just before,
+        /// because a fresh session replaced the lost one, and always in plain mode, which has no sessions to resume.
         resumed: bool,
     },
     /// The server dropped these frames, and never delivers them. They take the place of the missing messages, and say how many

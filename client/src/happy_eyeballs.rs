@@ -1,4 +1,4 @@
-//! Happy eyeballs (RFC 8305): a host whose first address does not answer costs 250 ms, not the whole handshake timeout.
+//! Happy Eyeballs (RFC 8305): a first address that does not answer costs 250 ms, not the whole handshake timeout.
 
 use std::fmt;
 use std::future::Future;
@@ -10,11 +10,11 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::sleep;
 
-/// The time after which the next address is tried while those before it are not decided (RFC 8305 §5).
+/// The delay before the next attempt while earlier ones are pending (RFC 8305 §5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Connects to one of the addresses: the next one begins when the last has failed or 250 ms have passed, the first that
-/// succeeds wins, and the others are dropped. Fails when all have failed, with all errors; the caller bounds the time.
+/// Connects to one of the addresses. An attempt begins when the one before has failed or 250 ms have passed; the first that
+/// succeeds wins, and the others are dropped. Fails if all attempts fail, with all errors. The caller limits the time.
 pub(crate) async fn connect<T, F, Fut>(addresses: Vec<SocketAddr>, connect: F) -> io::Result<T>
 where
     F: Fn(SocketAddr) -> Fut,
@@ -41,7 +41,7 @@ where
     }
 }
 
-/// The addresses with their families in turn, in the order of the resolver otherwise (RFC 8305 §4).
+/// Alternates the address families, and otherwise keeps the order of the resolver (RFC 8305 §4).
 fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let count = addresses.len();
     let v6_first = addresses.first().is_some_and(SocketAddr::is_ipv6);
@@ -56,11 +56,11 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     mixed
 }
 
-/// The error of a host none of whose addresses answers: of the kind of the first.
+/// Joins the errors of all addresses. The kind is that of the first.
 fn all(mut failed: Vec<(SocketAddr, io::Error)>) -> io::Error {
     match failed.as_slice() {
         [] => io::ErrorKind::NotFound.into(),
-        // As the system reports it.
+        // The system's own error.
         [_] => failed.remove(0).1,
         [(_, first), ..] => io::Error::new(first.kind(), Failed(failed)),
     }
@@ -94,10 +94,10 @@ mod tests {
         list.iter().map(|address| address.parse().unwrap()).collect()
     }
 
-    /// What an address does: after this time it succeeds, or fails.
+    /// The time after which an address answers, and whether it succeeds.
     type Behaviour = fn(SocketAddr) -> (Duration, bool);
 
-    /// The address that wins, when it did, and when each attempt began.
+    /// Returns the address that wins, its time, and the time at which each attempt began.
     async fn race(
         list: &[&str],
         behaviour: Behaviour,
@@ -119,7 +119,7 @@ mod tests {
     const NEVER: Duration = Duration::from_secs(1 << 20);
 
     #[tokio::test(start_paused = true)]
-    async fn a_second_address_is_tried_after_a_quarter_of_a_second() {
+    async fn second_attempt_begins_after_250_milliseconds() {
         let (winner, time, begun) = race(&["[::1]:1", "127.0.0.1:1"], |address| match address {
             SocketAddr::V6(_) => (NEVER, true),
             SocketAddr::V4(_) => (Duration::from_millis(20), true),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failure_brings_the_next_address_at_once() {
+    async fn failure_starts_the_next_attempt_at_once() {
         let (winner, time, _) = race(&["[::1]:1", "127.0.0.1:1"], |address| match address {
             SocketAddr::V6(_) => (Duration::from_millis(3), false),
             SocketAddr::V4(_) => (Duration::from_millis(20), true),
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_first_address_may_still_win() {
+    async fn slow_first_address_can_still_win() {
         let (winner, time, begun) =
             race(&["[::1]:1", "127.0.0.1:1", "127.0.0.2:1"], |address| match address {
                 SocketAddr::V6(_) => (Duration::from_millis(400), true),
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn all_errors_are_collected() {
+    async fn failure_of_all_addresses_reports_each_error() {
         let (result, time, begun) =
             race(&["127.0.0.1:1", "127.0.0.2:2", "[::1]:3"], |_| (Duration::from_millis(5), false)).await;
         let error = result.unwrap_err();
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn families_take_turns_from_the_resolvers_first() {
+    fn families_alternate_from_the_resolvers_first() {
         let order = |list: &[&str]| {
             interleave(addresses(list)).iter().map(|address| address.ip().to_string()).collect::<Vec<_>>()
         };

@@ -1,8 +1,7 @@
 //! A WebSocket client whose [`Connection`] is a session that outlives its sockets.
 //!
-//! The socket may be cut, swapped or taken over: the client dials again by itself, and inside the server's resume window
-//! nothing that [`send`](Connection::send) accepted is lost or repeated, in either direction. Where that cannot be kept, an
-//! [`Event`] says what is missing.
+//! The client replaces a lost socket by itself. Within the server's resume window, no frame that [`send`](Connection::send)
+//! accepted is lost or repeated, in either direction. If that promise cannot be kept, an [`Event`] reports the missing frames.
 //!
 //! ```
 //! use rejoin_client::{Client, Event, Frame};
@@ -36,54 +35,53 @@
 //! # }
 //! ```
 //!
-//! The [`guide`] goes on from here: showing who you are, what to do when a session is lost, back pressure, closing, proxies and
-//! TLS, tests.
+//! The [`guide`] continues from here: credentials, lost sessions, back pressure, closing, proxies and TLS, tests.
 //!
 //! # The life of a connection
 //!
-//! [`ClientBuilder`] checks the options once. [`Client::connect`] dials, upgrades, and waits until the server has opened
-//! the session; whatever fails there is a [`ConnectError`], and nothing goes on behind it. From then on one task owns the
-//! socket: when it is lost, the task dials again with [backoff](ClientBuilder::reconnect) and offers to resume. It ends
-//! for good when the application closes, when the server says so, or when trying again cannot help: [`CloseReason`].
+//! [`ClientBuilder`] checks the options once. [`Client::connect`] dials, upgrades, and waits until the server has opened the
+//! session; any failure is a [`ConnectError`], and nothing continues in the background. From then on one task owns the socket.
+//! When the socket is lost, the task dials again with [backoff](ClientBuilder::reconnect) and offers to resume the session. The
+//! connection ends when the application or the server closes it, or when another attempt cannot help: [`CloseReason`].
 //!
 //! # Plain servers
 //!
-//! By default the server has to speak rejoin's session mode. [`ClientBuilder::plain`] talks to any other that exchanges
-//! frames of the codec; then a socket that is lost loses what was under way, as usual.
+//! By default the server has to speak rejoin's session mode. With [`ClientBuilder::plain`] the client talks to any other server
+//! that exchanges frames of the codec; a lost socket then loses the frames that were under way.
 //!
 //! # What happens when
 //!
-//! | what | the connection | what is told |
+//! | what | the connection | the application |
 //! |---|---|---|
-//! | the first dial fails, or is refused | there is none, and nothing goes on | [`ConnectError`] |
+//! | the first dial fails, or is refused | does not exist, and nothing continues in the background | [`ConnectError`] |
 //! | the server opens the session | begins | [`Client::connect`] returns |
-//! | the server says something | goes on | [`Event::Message`], in the order of its sends |
-//! | sends from many tasks | each arrives once, those of one task in their order | |
-//! | [`send`](Connection::send) to a full buffer | goes on, the frame is not queued; or by [`Overflow`] | [`SendError::Full`]; [`send_wait`](Connection::send_wait) waits |
-//! | [`send_acked`](Connection::send_acked) | waits, over drops too | returns when the server has acknowledged the frame |
-//! | the application takes nothing | 64 frames or 1 MiB are read ahead, then the server has to wait | |
-//! | the socket dies, or nothing arrives for the pong timeout | dials again with backoff; what is sent is kept | [`Event::Disconnected`] |
-//! | it reaches the session within the server's window | goes on; what was missed is replayed in order, before anything new | [`Event::Reconnected`], then messages |
-//! | it comes too late, or to a server that was started again | goes on as a fresh session | [`Event::SessionLost`], [`Event::Reconnected`] |
-//! | the server shuts down (1001), or its handler panicked (1011) | dials again, for a fresh session | [`Event::Disconnected`], [`Event::SessionLost`], [`Event::Reconnected`] |
-//! | the server found it too slow (1013) | dials again with backoff, and learns whether its session is still there | [`Event::Disconnected`], perhaps [`Event::SessionLost`], [`Event::Reconnected`] |
+//! | the server sends a message | continues | [`Event::Message`], in the order of the sends |
+//! | several tasks send | each frame arrives once, those of one task in their order | |
+//! | [`send`](Connection::send) to a full buffer | continues, and the frame is not queued; or as [`Overflow`] says | [`SendError::Full`]; [`send_wait`](Connection::send_wait) waits |
+//! | [`send_acked`](Connection::send_acked) | continues | the call returns when the server has acknowledged the frame, also after reconnects |
+//! | the application takes no events | reads 64 frames or 1 MiB ahead, then the server has to wait | |
+//! | the socket dies, or nothing arrives for the pong timeout | dials again with backoff, and keeps frames that are sent meanwhile | [`Event::Disconnected`] |
+//! | a dial reaches the session within the server's window | continues; missed frames are replayed in order, before any new frame | [`Event::Reconnected`], then messages |
+//! | a dial comes too late, or the server has restarted | continues as a fresh session | [`Event::SessionLost`], [`Event::Reconnected`] |
+//! | the server shuts down (1001), or its handler panicked (1011) | dials again, and gets a fresh session | [`Event::Disconnected`], [`Event::SessionLost`], [`Event::Reconnected`] |
+//! | the client was too slow (1013) | dials again with backoff, and learns whether its session still exists | [`Event::Disconnected`], [`Event::SessionLost`] if it does not, [`Event::Reconnected`] |
 //! | the server drains (1012 `retry in N ms`) | dials again after that time, and resumes | [`Event::Disconnected`], [`Event::Reconnected`] |
-//! | the server had to give frames up | goes on | [`Event::Gap`], in their place |
+//! | the server evicted frames | continues | [`Event::Gap`], in their place |
 //! | the socket dies, and reconnecting is [turned off](ClientBuilder::no_reconnect) | ends | [`Event::Disconnected`], [`CloseReason::ReconnectDisabled`] |
 //! | [`max_retries`](ClientBuilder::max_retries) fail in a row | ends | [`CloseReason::RetriesExhausted`] |
 //! | a reconnect is refused with 404, 408, 421, 425, 429 or 5xx | dials again with backoff, not before `Retry-After` | [`Event::Refused`] |
-//! | it is refused with 401, and there is a source of fresh [headers](ClientBuilder::dial_headers) or [URLs](ClientBuilder::dial_url) | dials once more | [`Event::Refused`] |
-//! | it is refused with another status, or twice with 401 | ends | [`Event::Refused`], [`CloseReason::Refused`] |
+//! | a reconnect is refused with 401, and there is a source of fresh [headers](ClientBuilder::dial_headers) or [URLs](ClientBuilder::dial_url) | dials once more | [`Event::Refused`] |
+//! | a reconnect is refused with another status, or twice with 401 | ends | [`Event::Refused`], [`CloseReason::Refused`] |
 //! | the server closes with 1000: kicked, replaced, done | ends | [`CloseReason::Remote`] |
 //! | another socket resumes the session (4000) | ends | [`CloseReason::TakenOver`] |
-//! | the server breaks the protocol, or sends too big a message | ends | [`CloseReason::Protocol`], [`CloseReason::TooBig`] |
-//! | [`close`](Connection::close) | what was accepted is delivered, then it ends; no task is left | no event; [`Closed`] is returned |
-//! | [`close`](Connection::close) while it reconnects | goes on dialling for what is to be delivered, within the close timeout; where nothing is, ends at once | [`Closed::unacknowledged`] |
-//! | [`close`](Connection::close) races a drop | delivers, or counts | [`Closed::unacknowledged`] |
-//! | [`send`](Connection::send) after it | | [`SendError::Closed`] |
+//! | the server breaks the protocol, or sends a message that is too big | ends | [`CloseReason::Protocol`], [`CloseReason::TooBig`] |
+//! | [`close`](Connection::close) | delivers the accepted frames, then ends; no task is left | no event; the call returns [`Closed`] |
+//! | [`close`](Connection::close) while it reconnects | dials further to deliver the accepted frames, within the close timeout; ends at once if there are none | [`Closed::unacknowledged`] |
+//! | [`close`](Connection::close) races a lost socket | delivers the accepted frames, or counts them | [`Closed::unacknowledged`] |
+//! | [`send`](Connection::send) after a close | | [`SendError::Closed`] |
 //! | [`abort`](Connection::abort), or [`Connection`] is dropped | ends at once; the server keeps the session for its window | no event |
 //!
-//! The reasons come in [`Event::Closed`], which is last.
+//! [`Event::Closed`] has the reason, and is the last event.
 //!
 //! # Features
 //!
@@ -105,7 +103,7 @@
 //!
 //! # Logs
 //!
-//! Through `tracing`, in one span per connection. Tokens and payloads are never logged.
+//! The client logs through `tracing`, in one span per connection. It never logs tokens and payloads.
 
 #[cfg(doc)]
 pub mod guide;
@@ -171,7 +169,7 @@ mod retries;
 
 mod unread;
 
-// --- what its users must name
+// --- types of other crates in this one's API
 #[doc(no_inline)]
 pub use rejoin_codecs as codecs;
 pub use rejoin_codecs::JsonCodec;

@@ -1,4 +1,4 @@
-//! [`Options`]: what a client was built with, checked.
+//! [`Options`]: the options of a client, their defaults and their ranges.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,8 +12,7 @@ use crate::error::ConfigError;
 use crate::sources::{Connector, DialHeaders, DialUrl};
 use crate::tls::TlsOptions;
 
-/// The options with their defaults. What each means, and its range, stands at its method of
-/// [`ClientBuilder`](crate::ClientBuilder).
+/// The options. The methods of [`ClientBuilder`](crate::ClientBuilder) document them.
 #[derive(Clone)]
 pub(crate) struct Options {
     pub(crate) codec: Arc<dyn Codec>,
@@ -75,7 +74,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const MIB: usize = 1 << 20;
 
 impl Options {
-    /// Whether each option is in its range.
+    /// Checks that each option is in its range.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let positive = |time: Duration, most: Duration| !time.is_zero() && time <= most;
         let (base, max) = (self.base_delay, self.max_delay);
@@ -143,12 +142,12 @@ impl Options {
         )
     }
 
-    /// Whether a dial may send these headers.
+    /// Checks that a dial may send these headers.
     pub(crate) fn check_headers(&self, headers: &HeaderMap) -> Result<(), ConfigError> {
         for name in headers.keys() {
             let why = match name.as_str() {
                 "sec-websocket-protocol" if self.mode == Mode::Plain => continue,
-                "sec-websocket-protocol" => "session mode offers its own",
+                "sec-websocket-protocol" => "session mode offers its own subprotocol",
                 "connection" | "upgrade" | "content-length" | "transfer-encoding" => {
                     "it belongs to the upgrade"
                 }
@@ -160,12 +159,12 @@ impl Options {
         Ok(())
     }
 
-    /// Whether another dial may bring other credentials than the last.
+    /// Whether the next dial may have other credentials than the last.
     pub(crate) fn has_fresh_credentials(&self) -> bool {
         self.dial_headers.is_some() || self.dial_url.is_some()
     }
 
-    /// What the session is allowed.
+    /// The configuration of sessions.
     pub(crate) fn session_config(&self) -> SessionConfig {
         let mut config = SessionConfig::new(Side::Client, self.mode);
         config.buffer_frames = u32::try_from(self.send_buffer).expect("checked to be at most 65,536");
@@ -187,7 +186,7 @@ fn require(
 }
 
 impl fmt::Debug for Options {
-    /// Without the headers' values and the connector: the former are often secret.
+    /// Omits the values of headers, which are often secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
             .field("codec", &self.codec)
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn session_gets_what_the_options_say() {
+    fn sessions_are_configured_by_the_options() {
         let (a, b, c) = (Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(3));
         for mode in [Mode::Plain, Mode::Session] {
             let config = Options {

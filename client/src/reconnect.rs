@@ -1,4 +1,4 @@
-//! [`Driver`]: the one task of a connection, from its first socket to its end.
+//! [`Driver`]: the task of a connection, from its first socket to its end.
 
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
@@ -35,19 +35,19 @@ pub(crate) struct Driver {
     cookies: Cookies,
     timer: Deadline,
     retries: Retries,
-    /// Credentials were refused with 401, and no socket was opened since.
+    /// Credentials were refused with 401, and no socket has opened since.
     credentials_refused: bool,
-    /// A dial was abandoned whose request the server may have read, and may still act on.
+    /// The server may have read the request of a dial that was abandoned, and may still act on it.
     late_request: bool,
-    /// Sockets that are being closed. They end with the driver, or before.
+    /// Sockets that are being closed. They end before the driver, or with it.
     leaving: JoinSet<()>,
 }
 
-/// The time for the socket after a close of our own application, which has had the close timeout already.
+/// The time to close the socket after the application has closed: delivering has already had the close timeout.
 const LEAVE_AFTER_CLOSE: Duration = Duration::from_secs(1);
 
 impl Driver {
-    /// A driver for a connection that begins.
+    /// Makes the driver of a new connection.
     pub(crate) fn new(dialer: Arc<Dialer>, options: Arc<Options>) -> Self {
         Self {
             shared: Arc::new(Shared::new(&options)),
@@ -63,22 +63,22 @@ impl Driver {
         }
     }
 
-    /// What the application's handles need.
+    /// Returns the state that the application's handles share.
     pub(crate) fn shared(&self) -> Arc<Shared> {
         self.shared.clone()
     }
 
-    /// One dial, or a stream that is there already, until the server has opened the session. `None` when it has, and the
-    /// socket is gone again.
+    /// Dials, or takes the stream `ready`, and waits until the server has opened the session. Returns `None` if it has, and the
+    /// socket is already lost.
     pub(crate) async fn open(
         &mut self,
         ready: Option<BoxIo>,
     ) -> Result<Option<Box<SocketDriver>>, ConnectError> {
-        let patience = self.options.handshake_timeout;
-        let result = match timeout(patience, self.dial_and_open(ready)).await {
+        let limit = self.options.handshake_timeout;
+        let result = match timeout(limit, self.dial_and_open(ready)).await {
             Ok(result) => result,
             Err(_) => {
-                // Without a word: who does not answer in time is not waited for once more.
+                // Cut without a close frame: waiting for its answer would exceed the timeout.
                 self.shared.session.drive(|session| session.cut(now()));
                 Err(ConnectError::Timeout)
             }
@@ -136,7 +136,7 @@ impl Driver {
         }))
     }
 
-    /// Drives a socket. Ready when it is no longer the session's.
+    /// Drives a socket. Ready when the socket is detached from the session.
     fn poll_link(&mut self, cx: &mut Context<'_>, driver: &mut SocketDriver) -> Poll<Detach> {
         let Shared { session, codec, .. } = &*self.shared;
         session.register_driver(cx);
@@ -144,16 +144,16 @@ impl Driver {
             if let Poll::Ready(end) = driver.poll(cx, session, &**codec) {
                 return Poll::Ready(end);
             }
-            // After the socket: what it brought may be due sooner than what was waited for.
+            // After the socket: frames that it received may have moved the session's deadline forward.
             if session.poll_timeout(cx, &mut self.timer).is_pending() {
                 return Poll::Pending;
             }
         }
     }
 
-    /// The connection's task, from its first socket on.
+    /// Runs the connection's task, from its first socket on.
     pub(crate) fn run(self, driver: Option<Box<SocketDriver>>) -> impl Future<Output = ()> + Send {
-        // Not inside: a task may be dropped before its first poll.
+        // Made outside the future: a task may be dropped before its first poll.
         let guard = EndGuard(self.shared.clone());
         async move {
             let _guard = guard;
@@ -182,7 +182,8 @@ impl Driver {
         while self.leaving.join_next().await.is_some() {}
     }
 
-    /// Dials until the session is open again; the socket may be gone by then. `None` when the session has ended.
+    /// Dials until the session is open again; the inner value is `None` if the socket is already lost. Returns `None` if the
+    /// session has ended.
     async fn reconnect(&mut self) -> Option<Option<Box<SocketDriver>>> {
         let shared = self.shared.clone();
         let (state, advice) = shared.session.drive(|session| (session.state(), session.reconnect()));
@@ -192,7 +193,7 @@ impl Driver {
         shared.set_state(ConnectionState::Reconnecting);
         if !self.options.reconnect || advice == Reconnect::Never {
             let reason = shared.session.drive(|session| session.dropped().cloned());
-            tracing::debug!(?advice, "giving up: no reconnect");
+            tracing::debug!(?advice, "ending: reconnecting is turned off");
             shared.give_up(CloseReason::ReconnectDisabled(reason.unwrap_or(DropReason::Cut)));
             return None;
         }
@@ -224,7 +225,7 @@ impl Driver {
         }
     }
 
-    /// How long to wait after a reconnect that failed; `None` when there is no sense in another.
+    /// The wait after a failed reconnect; `None` if another attempt cannot help.
     fn after_failure(&mut self, error: ConnectError) -> Option<Wait> {
         if let ConnectError::Refused(refusal) = &error {
             self.shared.refused(refusal.clone());
@@ -238,7 +239,7 @@ impl Driver {
             give_up(&self.shared, attempts, error);
             return None;
         }
-        // A server that closes before it has opened the session may name a time, too: 1012 instead of 503.
+        // A server that closes before it opens the session can advise a time, too: 1012 instead of 503.
         let advised = match self.shared.session.drive(|session| session.reconnect()) {
             Reconnect::After(hint) if matches!(error, ConnectError::Closed(_)) => Some(hint),
             _ => None,
@@ -262,7 +263,7 @@ impl Driver {
         }
     }
 
-    /// How long to wait where the server has named a time, or not.
+    /// The wait before the next dial, with the time that the server has advised, if any.
     fn wait_for(&mut self, hint: Option<Duration>) -> Wait {
         match hint {
             Some(hint) => Wait { delay: self.backoff.next_after(hint), asked: true },
@@ -270,15 +271,15 @@ impl Driver {
         }
     }
 
-    /// Lets a socket go, without waiting for it.
+    /// Closes a socket in a task, without waiting for it.
     fn leave(&mut self, driver: Box<SocketDriver>, end: Detach) {
         while self.leaving.try_join_next().is_some() {}
         if end != Detach::Gone {
             let closed =
                 self.shared.session.drive(|session| matches!(session.ended(), Some(SessionEnd::Local(_))));
-            let patience = if closed { LEAVE_AFTER_CLOSE } else { self.options.close_timeout };
+            let limit = if closed { LEAVE_AFTER_CLOSE } else { self.options.close_timeout };
             let closing = async move {
-                timeout(patience, driver.close(end)).await.ok();
+                timeout(limit, driver.close(end)).await.ok();
             };
             self.leaving.spawn(closing.in_current_span());
         }
@@ -294,15 +295,15 @@ fn give_up(shared: &Shared, attempts: u32, last: ConnectError) {
 #[derive(Debug, Clone, Copy)]
 struct Wait {
     delay: Duration,
-    /// The server has asked for it.
+    /// The server has asked for this delay.
     asked: bool,
 }
 
-/// While our application closes, it waits no longer than this between dials, or its close timeout would pass unused.
+/// The longest wait between dials while the application closes: a longer one would use up the close timeout.
 const CLOSING_DELAY: Duration = Duration::from_millis(500);
 
 impl Wait {
-    /// Waits; not so long where our application closes meanwhile, and the server has nothing against it.
+    /// Waits. Shortens the wait if the application closes meanwhile and the server has not asked for the delay.
     async fn done(self, shared: &Shared) {
         let closing = poll_fn(|cx| {
             shared.session.register_driver(cx);
@@ -320,13 +321,13 @@ impl Wait {
     }
 }
 
-/// How often a session was opened on a socket. In plain mode every socket is.
+/// The number of times that a session was opened on a socket. In plain mode every socket opens one.
 fn openings(session: &mut Session) -> u64 {
     let plain = session.mode() == Mode::Plain && session.state() != SessionState::New;
     session.counts().resumed + u64::from(plain || session.identity().is_some())
 }
 
-/// Tells the log what a socket has opened, where `had` was the session before.
+/// Logs the session that a socket has opened; `had` is the session before it.
 fn log_opened(shared: &Shared, had: Option<&SessionIdentity>) {
     let (has, lost, counts) =
         shared.session.drive(|session| (session.identity().cloned(), session.lost(), session.counts()));
@@ -358,7 +359,7 @@ fn gone(error: AttachError) -> DropReason {
     DropReason::Cut
 }
 
-/// Runs `work` while the session's timer runs; `None` when the session has ended before it was done.
+/// Runs `work` together with the session's timer. Returns `None` if the session ends first.
 async fn unless_ended<T>(shared: &Shared, work: impl Future<Output = T>) -> Option<T> {
     let mut timer = Deadline::default();
     let ended = poll_fn(|cx| {
@@ -368,14 +369,14 @@ async fn unless_ended<T>(shared: &Shared, work: impl Future<Output = T>) -> Opti
         if ended { Poll::Ready(()) } else { Poll::Pending }
     });
     tokio::select! {
-        // First, so that a socket which is being opened sees what the timer has made due.
+        // Polled first, so that a socket that is opening sees the changes of the timer.
         biased;
         () = ended => None,
         done = work => Some(done),
     }
 }
 
-/// Ends the session however its task ends: nobody waits for ever.
+/// Ends the session however its task ends: otherwise the application would wait for its end forever.
 struct EndGuard(Arc<Shared>);
 
 impl Drop for EndGuard {

@@ -1,34 +1,33 @@
-//! [`Refusal`]: an answer to the upgrade that is not a WebSocket, and whether dialling again can help.
+//! [`Refusal`]: an answer that refuses the upgrade, and whether another dial can help.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, HeaderName, StatusCode, header};
 
-/// An answer to the upgrade that is not a WebSocket: the reason of the server, or of a proxy before it, to refuse the
-/// connection.
+/// An answer that refuses the upgrade, from the server or from a proxy before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
-    /// The answer's body as text: at most its first 4 KiB, without white space around it.
+    /// The answer's body as text: at most its first 4 KiB, without surrounding white space.
     pub body: String,
     /// The `Location` of a redirect (RFC 9110 §10.2.2), as the server wrote it. A redirect is never followed: headers with
-    /// credentials, and the session's token, would go to a server that the application has not named.
+    /// credentials, and the session's token, would go to a server that the application did not choose.
     pub location: Option<String>,
     /// The time for which `Retry-After` (RFC 9110 §10.2.3) asks, in seconds or as a date, counted from this answer.
     pub retry_after: Option<Duration>,
 }
 
-/// What a refused reconnect is followed by.
+/// What follows a refused reconnect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Remedy {
-    /// Another dial, after a while.
+    /// Another dial, after the backoff.
     Retry,
     /// One more dial with fresh credentials.
     FreshCredentials,
-    /// Nothing: dialling again cannot help.
+    /// The end: another dial cannot help.
     None,
 }
 
@@ -42,7 +41,7 @@ impl Refusal {
         }
     }
 
-    /// Whether a reconnect that was refused is tried again.
+    /// What follows if this answer refused a reconnect.
     //= PROTOCOL.md#R7.21: On a reconnect
     pub(crate) fn remedy(&self) -> Remedy {
         match self.status {
@@ -57,7 +56,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// A date counts from the server's own `Date`, where it sends one, so that the client's clock need not be right.
+/// A date counts from the server's `Date`, if there is one, so that the client's clock need not be right.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = text(headers, &header::RETRY_AFTER)?.trim();
     if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -69,7 +68,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 }
 
 impl fmt::Display for Refusal {
-    /// Without the query of the `Location`, which may be secret.
+    /// Omits the query of the `Location`, which may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "server answered with http status {}", self.status)?;
         if let Some(location) = &self.location {
@@ -97,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_retry_after_as_seconds_or_as_a_date() {
+    fn retry_after_is_seconds_or_a_date() {
         let after = |value| refusal(503, &[(header::RETRY_AFTER, value)]).retry_after;
         assert_eq!(after("7"), Some(Duration::from_secs(7)));
         assert_eq!(after("0"), Some(Duration::ZERO));
@@ -105,21 +104,21 @@ mod tests {
         assert_eq!(after("Sun, 06 Nov 1994 08:50:37 GMT"), Some(Duration::from_secs(60)));
         assert_eq!(after("Sunday, 06-Nov-94 08:50:37 GMT"), Some(Duration::from_secs(60)));
         assert_eq!(after("Sun Nov  6 08:50:37 1994"), Some(Duration::from_secs(60)));
-        assert_eq!(after("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO), "it has passed");
+        assert_eq!(after("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO), "in the past");
         for nonsense in ["", "-1", "1.5", "soon", "+7"] {
             assert_eq!(after(nonsense), None, "{nonsense}");
         }
     }
 
     #[test]
-    fn a_date_counts_from_the_servers_own_clock() {
+    fn date_counts_from_the_servers_clock() {
         let until = (header::RETRY_AFTER, "Sat, 28 Nov 2026 10:00:09 GMT");
         let date = (header::DATE, "Sat, 28 Nov 2026 10:00:00 GMT");
         assert_eq!(refusal(503, &[until, date]).retry_after, Some(Duration::from_secs(9)));
     }
 
     #[test]
-    fn statuses_have_their_remedies() {
+    fn statuses_determine_the_remedy() {
         for status in 200..=599 {
             let expected = match status {
                 401 => Remedy::FreshCredentials,
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn shows_where_a_redirect_goes_without_its_query() {
+    fn display_omits_the_query_of_a_redirect() {
         let redirect = refusal(302, &[(header::LOCATION, "https://login.test/in?token=secret#a")]);
         assert_eq!(redirect.location.as_deref(), Some("https://login.test/in?token=secret#a"));
         assert_eq!(

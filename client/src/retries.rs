@@ -1,16 +1,17 @@
-//! [`Retries`]: how many reconnects in a row have failed.
+//! [`Retries`]: counts the reconnects in a row that have failed.
 
 use std::sync::Arc;
 
 use rejoin_core::{DropReason, Session, SessionIdentity};
 
-/// Reconnects in a row that failed, and the one under way. A new connection has none: its first socket is no reconnect.
+/// The number of reconnects in a row that failed, including the one under way. It is 0 for a new connection: its first socket is
+/// not a reconnect.
 #[derive(Debug)]
 pub(crate) struct Retries {
     count: u32,
     /// The number that may fail; `None` is unlimited.
     max: Option<u32>,
-    /// The session of the last socket that ended; none in plain mode.
+    /// The session of the last socket that ended; `None` in plain mode.
     last_session: Option<Arc<SessionIdentity>>,
 }
 
@@ -19,14 +20,14 @@ impl Retries {
         Self { count: 0, max, last_session: None }
     }
 
-    /// A reconnect begins.
+    /// Counts a reconnect that begins.
     pub(crate) fn begin(&mut self) {
         self.count = self.count.saturating_add(1);
     }
 
-    /// A socket with an open session has ended. The reconnect that brought it has succeeded if the socket lasted, or if it
-    /// resumed the session and the network then lost it. A server that opens a session only to end it is no better than one
-    /// that refuses: if that counted as a success, the client would come back for ever.
+    /// Notes the end of a socket with an open session. The reconnect that opened it has succeeded if the socket lasted, or if it
+    /// resumed the session and the network then lost it. If a server that opens a session only to end it counted as a success,
+    /// the client would come back forever.
     pub(crate) fn judge(&mut self, session: &Session, lasted: bool) {
         let closed = matches!(session.dropped(), Some(DropReason::Closed(_) | DropReason::SessionLost));
         let identity = session.identity().cloned();
@@ -42,7 +43,7 @@ impl Retries {
         self.count
     }
 
-    /// How many failed, where no more may.
+    /// The number that failed, if no further one may fail.
     pub(crate) fn exhausted(&self) -> Option<u32> {
         self.max.is_some_and(|max| self.count >= max).then_some(self.count)
     }
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_no_further_than_it_can() {
+    fn count_saturates() {
         let mut retries = Retries { count: u32::MAX - 1, ..Retries::new(None) };
         for _ in 0..3 {
             retries.begin();
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_reconnects_fail_as_may() {
+    fn limit_is_the_number_of_failures() {
         let mut retries = Retries::new(Some(2));
         retries.begin();
         assert_eq!(retries.exhausted(), None);

@@ -1,8 +1,8 @@
 //! [`Router`]: handlers by event, and layers around them, for the messages of a connection.
 //!
-//! Handlers are async functions that take what they need, in any order ([`FromContext`]), and may return a reply
-//! ([`IntoReply`]); the connection that they take is a [`Sender`]. [`Layer`]s are around all of them. What fails has one
-//! place, [`on_error`](RouterBuilder::on_error), and leaves the connection as it is. A panic reaches the loop that called
+//! Handlers are async functions that declare what they need as arguments, in any order ([`FromContext`]), and can return a reply
+//! ([`IntoReply`]); a connection arrives as a [`Sender`]. [`Layer`]s wrap all handlers. Errors go to one function,
+//! [`on_error`](RouterBuilder::on_error), and do not affect the connection. A panic reaches the loop that called
 //! [`handle`](rejoin_core::router::Router::handle), unless [`CatchPanic`] is among the layers.
 //!
 //! ```no_run
@@ -13,7 +13,7 @@
 //!     println!("{text}");
 //! }
 //!
-//! // The server asks, we reply: the reply gets the id of its question.
+//! // Answers a question of the server: the reply gets the ID of the question.
 //! async fn who_are_you(sender: Sender) -> Result<Frame, PayloadError> {
 //!     Frame::new("i.am", &sender.id())
 //! }
@@ -48,19 +48,19 @@ pub use rejoin_core::router::{
 
 use crate::sender::Sender;
 
-/// A router for what a [`Connection`](crate::Connection) receives.
+/// A router for the messages that a [`Connection`](crate::Connection) receives.
 pub type Router = rejoin_core::router::Router<Sender>;
 
-/// A [`Router`] before it is one.
+/// Configures a [`Router`].
 pub type RouterBuilder = rejoin_core::router::RouterBuilder<Sender>;
 
-/// A frame on its way through the layers of a [`Router`].
+/// A frame and its connection, as the layers and the handler of a [`Router`] see them.
 pub type Context = rejoin_core::router::Context<Sender>;
 
-/// What is further in than a layer of a [`Router`].
+/// The remaining layers and the handler, from the point of view of one layer of a [`Router`].
 pub type Next = rejoin_core::router::Next<Sender>;
 
-/// A reply is sent by [`Sender::send_wait`], and fails with its [`SendError`](crate::SendError).
+/// Sends a reply with [`Sender::send_wait`], and fails with its [`SendError`](crate::SendError).
 impl Peer for Sender {
     async fn reply(&self, frame: &Frame) -> Result<(), BoxError> {
         Ok(self.send_wait(frame).await?)

@@ -1,4 +1,4 @@
-//! [`Target`]: where a URL points to.
+//! [`Target`]: the parts of a URL.
 
 use http::Uri;
 
@@ -7,14 +7,14 @@ use crate::error::ConfigError;
 /// The parts of a URL that a dial needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// Whether TLS is spoken: `wss`, `https`.
+    /// Whether the dial uses TLS: `wss`, `https`.
     pub(crate) tls: bool,
     /// A name or an address; an IPv6 address without its brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
-    /// What the `Host` header says: with the port where it is not the scheme's own.
+    /// The value of the `Host` header: with the port, unless it is the scheme's default.
     pub(crate) authority: String,
-    /// What the request line says.
+    /// The target of the request line.
     pub(crate) path: String,
 }
 
@@ -29,7 +29,7 @@ impl Target {
     pub(crate) fn new(uri: &Uri) -> Result<Self, ConfigError> {
         let wrong = |why: &'static str| ConfigError::Url { why: why.into() };
         let scheme = uri.scheme_str().ok_or_else(|| wrong("it has no scheme"))?;
-        // Without regard to case (RFC 3986 §3.1); `http` has lowered its own two already, and no others.
+        // Schemes have no case (RFC 3986 §3.1); the crate `http` lowers only `http` and `https`.
         let tls = match scheme.to_ascii_lowercase().as_str() {
             "ws" | "http" => false,
             "wss" | "https" => true,
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_a_dial_needs() {
+    fn url_has_the_parts_of_a_dial() {
         let target = Target::parse("wss://chat.example.com:8443/ws?room=a").unwrap();
         assert!(target.tls);
         assert_eq!((target.host.as_str(), target.port), ("chat.example.com", 8443));
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_http_for_ws_and_fills_in_ports() {
+    fn http_means_ws_with_default_ports() {
         let plain = Target::parse("http://example.com").unwrap();
         assert_eq!((plain.tls, plain.port, plain.path.as_str()), (false, 80, "/"));
         let secure = Target::parse("https://example.com?a=1").unwrap();
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_schemes_without_regard_to_case() {
+    fn schemes_have_no_case() {
         for (scheme, tls) in
             [("Ws", false), ("WS", false), ("HTTP", false), ("WSS", true), ("wSs", true), ("HTTPS", true)]
         {
@@ -92,13 +92,13 @@ mod tests {
     }
 
     #[test]
-    fn takes_the_brackets_off_addresses_but_not_off_the_host_header() {
+    fn only_the_host_header_has_brackets() {
         let target = Target::parse("ws://[::1]:9000/").unwrap();
         assert_eq!((target.host.as_str(), target.authority.as_str()), ("::1", "[::1]:9000"));
     }
 
     #[test]
-    fn refuses_what_is_no_websocket_url() {
+    fn refuses_other_urls() {
         for url in
             ["", "example.com", "/ws", "ftp://example.com", "ws://", "ws://a:99999/", "ws://me:pw@host/"]
         {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_what_is_wrong_with_the_url() {
+    fn error_names_the_mistake_in_the_url() {
         for (url, expected) in [
             ("/ws", "it has no scheme"),
             ("ftp://example.com", "its scheme is none of ws, wss, http, https"),

@@ -1,4 +1,4 @@
-//! [`WsTransport`]: a session's socket.
+//! [`WsTransport`]: the WebSocket under a session.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -19,11 +19,11 @@ pub(crate) struct WsTransport {
     forgives_takeover: bool,
 }
 
-/// Masking keys, from a generator that nobody can foresee (RFC 6455 §10.3).
+/// Masking keys, from a generator that cannot be predicted (RFC 6455 §10.3).
 type Keys = Box<dyn FnMut() -> [u8; 4] + Send>;
 
 impl WsTransport {
-    /// A transport for a stream that was upgraded; `tail` was read from it already.
+    /// Makes the transport of an upgraded stream, from which `tail` has been read already.
     pub(crate) fn new(io: BoxIo, tail: &[u8], max_message_size: Option<usize>) -> Self {
         let mut rng = StdRng::from_os_rng();
         let keys: Keys = Box::new(move || rng.random());
@@ -31,8 +31,8 @@ impl WsTransport {
         Self { socket: drive::WsTransport::new(io, Masked(keys), tail, most), forgives_takeover: false }
     }
 
-    /// Takes a close with 4000 `taken over` for a lost socket: it may be an earlier dial of our own that took the session over
-    /// after we had abandoned it.
+    /// Treats a close with 4000 `taken over` as a lost socket: the socket that took over may belong to an earlier dial of this
+    /// client, which it has abandoned.
     pub(crate) fn forgive_takeover(&mut self, forgives: bool) {
         self.forgives_takeover = forgives;
     }
@@ -55,7 +55,7 @@ impl Transport for WsTransport {
         if !forgiven {
             return received;
         }
-        tracing::debug!("taken over by a late request of our own, perhaps: resuming once more");
+        tracing::debug!("taken over, perhaps by a late request of this client: resuming once more");
         Poll::Ready(ReceiveError::Io(io::ErrorKind::ConnectionReset.into()))
     }
 

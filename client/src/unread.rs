@@ -1,4 +1,4 @@
-//! [`UnreadRefusals`]: refused reconnects that the application has not heard of yet.
+//! [`UnreadRefusals`]: refused reconnects that the application has not seen yet.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Waker};
 
 use crate::refusal::Refusal;
 
-/// Refusals in their order, each with the number of the drop that it follows: the session, which keeps the other events, knows
-/// nothing of dials. Bounded: beyond [`MOST`] the oldest is forgotten.
+/// Refusals in order, each with the number of the drop that it follows. The session keeps the other events, but it has no part in
+/// dials. Beyond [`MOST`] the oldest refusal is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct UnreadRefusals(Mutex<Queue>);
 
@@ -17,11 +17,11 @@ struct Queue {
     reader: Option<Waker>,
 }
 
-/// The most that are kept, with at most 4 KiB of body each.
+/// The number of refusals that are kept, with at most 4 KiB of body each.
 pub(crate) const MOST: usize = 32;
 
 impl UnreadRefusals {
-    /// Adds one, which came after `drops` drops, and wakes the reader.
+    /// Adds a refusal that follows `drops` drops, and wakes the reader.
     pub(crate) fn push(&self, drops: u64, refusal: Refusal) {
         let reader = {
             let mut queue = self.lock();
@@ -36,13 +36,13 @@ impl UnreadRefusals {
         }
     }
 
-    /// The oldest, where the application has seen the drop that it follows: `seen` counts those.
+    /// Takes the oldest, if the application has seen the drop that it follows; `seen` counts the drops.
     pub(crate) fn pop_due(&self, seen: u64) -> Option<Refusal> {
         let mut queue = self.lock();
         if queue.refusals.front()?.0 > seen { None } else { queue.pop() }
     }
 
-    /// The oldest.
+    /// Takes the oldest.
     pub(crate) fn pop(&self) -> Option<Refusal> {
         self.lock().pop()
     }
@@ -51,7 +51,7 @@ impl UnreadRefusals {
         self.lock().refusals.is_empty()
     }
 
-    /// Ready when there is one; otherwise the next one wakes the caller.
+    /// Ready if there is one; otherwise the next one wakes the caller.
     pub(crate) fn poll_any(&self, cx: &Context<'_>) -> Poll<()> {
         let mut queue = self.lock();
         if !queue.refusals.is_empty() {

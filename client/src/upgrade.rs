@@ -1,7 +1,7 @@
-//! [`upgrade`]: from a byte stream to a WebSocket, by HTTP (RFC 6455 §4.1, PROTOCOL.md §1 and §5).
+//! [`upgrade`]: upgrades a byte stream to a WebSocket by HTTP (RFC 6455 §4.1, PROTOCOL.md §1 and §5).
 //!
-//! Written out here, because a client of HTTP or of WebSockets either loses the body of a refusal, or logs the request with
-//! the session's token in it.
+//! No library does it, because HTTP and WebSocket clients either discard the body of a refusal, or log the request with the
+//! session's token in it.
 
 use std::fmt::Write;
 use std::time::SystemTime;
@@ -21,17 +21,17 @@ use crate::refusal::Refusal;
 use crate::stream::BoxIo;
 use crate::target::Target;
 
-/// What is asked for in session mode.
+/// The offer of a dial in session mode.
 pub(crate) struct Offer<'a> {
     /// The codec's name.
     pub(crate) codec: &'a str,
-    /// The session that is to go on: its token, and how many data frames have been received.
+    /// The session to resume: its token, and the number of data frames that have been received.
     pub(crate) resume: Option<(&'a Token, u64)>,
     /// The size of the largest message that is accepted, in bytes; `None` is unlimited.
     pub(crate) max_message: Option<usize>,
 }
 
-/// What a server may send to a client that does not say what it accepts.
+/// The largest message that a server may send to a client that announces no limit.
 const ANY_MESSAGE: usize = 64 << 20;
 
 /// The longest body of a refusal that is reported, in bytes.
@@ -40,10 +40,10 @@ const MAX_BODY: usize = 4 * 1024;
 /// The longest token (PROTOCOL.md §5).
 const MAX_TOKEN: usize = 64;
 
-/// What the key is hashed with (RFC 6455 §4.2.2).
+/// The constant that is hashed with the key (RFC 6455 §4.2.2).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Asks for a WebSocket. Returns its first bytes, which were read with the head of the answer.
+/// Upgrades a stream. Returns the first bytes of the WebSocket, which were read with the head of the answer.
 pub(crate) async fn upgrade(
     io: &mut BoxIo,
     target: &Target,
@@ -58,7 +58,7 @@ pub(crate) async fn upgrade(
     let mut reader = AnswerReader::new(io);
     let response = reader.head().await?;
     if let Some(cookies) = cookies {
-        // Of refusals, too: a balancer may set them on any answer.
+        // Refusals count, too: a load balancer may set a cookie with any answer.
         cookies.store(target, response.headers());
     }
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -69,9 +69,10 @@ pub(crate) async fn upgrade(
     Ok(reader.into_rest())
 }
 
-/// The refusal, without our token: a server that repeats its request must not bring it into error texts and logs.
+/// Reads a refusal, and removes the session's token: a server that repeats the request must not bring it into error texts and
+/// logs.
 async fn read_refusal(reader: AnswerReader<'_>, response: &Response, offer: Option<&Offer<'_>>) -> Refusal {
-    // Long enough that a token which begins in the reported part is read to its end, and found.
+    // Long enough to read a token to its end that begins in the reported part: otherwise it would not be found.
     let body = reader.body(response, MAX_BODY + MAX_TOKEN).await;
     let body = redact(String::from_utf8_lossy(&body).into_owned(), offer);
     let mut refusal =
@@ -124,14 +125,14 @@ fn subprotocol(codec: &str) -> String {
     format!("rejoin.v1.{codec}")
 }
 
-/// What a server that has read our key answers (RFC 6455 §4.2.2).
+/// The answer of a server that has read the key (RFC 6455 §4.2.2).
 fn accept_of(key: &str) -> String {
     let mut sha1 = Sha1::from(key);
     sha1.update(GUID);
     BASE64_STANDARD.encode(sha1.digest().bytes())
 }
 
-/// RFC 6455 §4.1: the headers of an upgrade.
+/// Checks the headers of an upgrade (RFC 6455 §4.1).
 fn check(response: &Response, key: &str) -> Result<(), HandshakeError> {
     let headers = response.headers();
     let has = |name, token| list(headers, name).any(|element| element.eq_ignore_ascii_case(token));
@@ -145,10 +146,10 @@ fn check(response: &Response, key: &str) -> Result<(), HandshakeError> {
     }
     let accept = headers.get(header::SEC_WEBSOCKET_ACCEPT).map(|accept| accept.as_bytes());
     if !once(&header::SEC_WEBSOCKET_ACCEPT) || accept != Some(accept_of(key).as_bytes()) {
-        return wrong("sec-websocket-accept", "the one value that belongs to our key");
+        return wrong("sec-websocket-accept", "the value for the key of the request");
     }
     if list(headers, &header::SEC_WEBSOCKET_EXTENSIONS).next().is_some() {
-        return wrong("sec-websocket-extensions", "none, as none was offered");
+        return wrong("sec-websocket-extensions", "none, because none was offered");
     }
     if !once(&header::SEC_WEBSOCKET_PROTOCOL) {
         return wrong("sec-websocket-protocol", "at most one");
@@ -168,13 +169,13 @@ fn check_subprotocol(
     let offered = offer.map_or_else(|| own.collect::<Vec<_>>().join(", "), |offer| subprotocol(offer.codec));
     let fits = match &selected {
         Some(selected) => offered.split(',').any(|protocol| protocol.trim() == selected),
-        // A server that knows none of an application's subprotocols may go on without.
+        // A server that supports none of the application's subprotocols may continue without.
         None => offer.is_none(),
     };
     if fits { Ok(()) } else { Err(ConnectError::Subprotocol { offered, selected }) }
 }
 
-/// A server that repeats what it was sent must not bring the token into error texts and logs.
+/// Removes the session's token from a text of the server: it must not come into error texts and logs.
 fn redact(text: String, offer: Option<&Offer<'_>>) -> String {
     match offer.and_then(|offer| offer.resume) {
         Some((token, _)) if text.contains(token.as_str()) => text.replace(token.as_str(), "[token]"),

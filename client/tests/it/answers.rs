@@ -79,7 +79,7 @@ async fn skips_interim_answers_before_a_refusal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn interim_answers_have_a_bound() {
+async fn interim_answers_have_a_size_limit() {
     let interim = format!("HTTP/1.1 103 Early Hints\r\nX: {}\r\n\r\n", "x".repeat(960));
     assert!(interim.len() < 1024);
     let refusal = "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n";
@@ -88,7 +88,7 @@ async fn interim_answers_have_a_bound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_list_headers_over_several_lines_in_any_case() {
+async fn list_headers_may_span_lines() {
     for headers in [
         "Connection: keep-alive\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n",
         "connection: keep-alive, uPGRADE\r\nUPGRADE: WebSocket\r\n",
@@ -101,7 +101,7 @@ async fn reads_list_headers_over_several_lines_in_any_case() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn says_which_header_of_an_upgrade_is_wrong() {
+async fn error_names_the_wrong_upgrade_header() {
     let wrong = async |headers: &str| {
         let result = answered(async |mut request| {
             let answer = request.upgrade(Some("rejoin.v1.json"), headers);
@@ -121,7 +121,7 @@ async fn says_which_header_of_an_upgrade_is_wrong() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn decodes_chunked_bodies_in_any_pieces() {
+async fn decodes_split_chunked_bodies() {
     let text = "HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\nRetry-After: 3\r\n\r\n\
                 5\r\nhello\r\nB;name=value\r\n, chunked! \r\n1\r\nx\r\n0\r\nTrailer: y\r\n\r\n";
     for size in [1, 2, 3, 5, text.len()] {
@@ -132,7 +132,7 @@ async fn decodes_chunked_bodies_in_any_pieces() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn chunked_bodies_have_a_bound() {
+async fn chunked_bodies_have_a_size_limit() {
     let chunk = format!("3e8\r\n{}\r\n", "x".repeat(1000));
     let head = "HTTP/1.1 503 No\r\nTransfer-Encoding: chunked\r\n\r\n";
     let refusal = refused_in_pieces(&(head.to_owned() + &chunk.repeat(10)), 4000).await;
@@ -148,7 +148,7 @@ async fn chunked_bodies_have_a_bound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_without_length_ends_with_the_stream() {
+async fn body_without_length_ends_with_the_stream() {
     for size in [1, 1000] {
         let refusal = refused_in_pieces("HTTP/1.0 502 Bad Gateway\n\nno backend\n", size).await;
         assert_eq!((refusal.status, refusal.body.as_str()), (502, "no backend"));
@@ -156,7 +156,7 @@ async fn a_body_without_length_ends_with_the_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_does_not_come_is_not_waited_for_longer_than_a_second() {
+async fn missing_body_costs_a_second() {
     for framing in ["", "Content-Length: 9\r\n", "Transfer-Encoding: chunked\r\n"] {
         let start = Instant::now();
         let (builder, mut listener) = client();
@@ -173,7 +173,7 @@ async fn a_body_that_does_not_come_is_not_waited_for_longer_than_a_second() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_without_a_body_take_no_time() {
+async fn answers_without_body_return_at_once() {
     for (status, framing) in [(204, ""), (304, "Content-Length: 5\r\n"), (403, "Content-Length: 0\r\n")] {
         let start = Instant::now();
         let (builder, mut listener) = client();
@@ -189,7 +189,7 @@ async fn answers_without_a_body_take_no_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_where_a_redirect_points_to_and_does_not_follow_it() {
+async fn redirects_are_reported_and_not_followed() {
     let (builder, mut listener) = client();
     let (result, ()) = tokio::join!(builder.connect(), async {
         let request = listener.request().await;
@@ -203,7 +203,7 @@ async fn reports_where_a_redirect_points_to_and_does_not_follow_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn heads_have_a_bound() {
+async fn heads_have_a_size_limit() {
     let refusal = |header: usize| {
         format!("HTTP/1.1 403 No\r\nX: {}\r\nContent-Length: 2\r\n\r\nno", "x".repeat(header))
     };
@@ -219,7 +219,7 @@ async fn heads_have_a_bound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_protocols_are_known_by_their_first_bytes() {
+async fn first_bytes_reveal_other_protocols() {
     for (answer, tls) in [("SSH-2.0-OpenSSH\r\n", false), ("\x15\x03\x01\0\x02\x02\x50", true)] {
         let start = Instant::now();
         let (builder, mut listener) = client();
@@ -236,7 +236,7 @@ async fn other_protocols_are_known_by_their_first_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn error_texts_never_show_bytes_behind_the_head() {
+async fn errors_show_no_bytes_behind_the_head() {
     const OPEN: &str = "\u{1}{\"event\":\"$open\",\"payload\":{\"session\":\"live-token-of-a-session\"}}";
     for head in [
         "HTTP/1.1 101 Ok\r\nUpgrade: websocket\r\n\r\n",
@@ -255,7 +255,7 @@ async fn error_texts_never_show_bytes_behind_the_head() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_stops_half_way_is_waited_for_no_longer_than_the_handshake_timeout() {
+async fn incomplete_answer_ends_at_the_handshake_timeout() {
     let (builder, mut listener) = client();
     let start = Instant::now();
     let connecting = async { (builder.connect().await, start.elapsed().as_secs()) };

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::support::{TOKEN, client, connected, expect_disconnected, number, secs};
 
 #[tokio::test(start_paused = true)]
-async fn delivers_what_was_accepted_then_says_1000() {
+async fn close_delivers_accepted_frames_then_sends_1000() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     for n in 1..=200 {
@@ -40,7 +40,7 @@ async fn close_with_sends_code_and_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_invalid_close_leaves_the_connection_open() {
+async fn invalid_close_leaves_the_connection_open() {
     let (builder, mut listener) = client();
     let (connection, mut socket) = connected(builder, &mut listener).await;
     for code in [0, 999, 1005, 1006, 1015, 2000, 5000] {
@@ -53,7 +53,7 @@ async fn an_invalid_close_leaves_the_connection_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reconnects_to_deliver_what_was_accepted() {
+async fn close_reconnects_to_deliver_accepted_frames() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
@@ -71,7 +71,7 @@ async fn reconnects_to_deliver_what_was_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn says_how_many_frames_were_not_acknowledged_when_the_time_is_over() {
+async fn close_timeout_counts_unacknowledged_frames() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder.close_timeout(secs(3)), &mut listener).await;
     for n in 1..=3 {
@@ -91,7 +91,7 @@ async fn says_how_many_frames_were_not_acknowledged_when_the_time_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn does_not_sleep_through_the_time_to_deliver() {
+async fn close_shortens_the_wait_to_reconnect() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder.reconnect(secs(60), secs(60)), &mut listener).await;
     drop(socket);
@@ -108,7 +108,7 @@ async fn does_not_sleep_through_the_time_to_deliver() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn does_not_dial_sooner_than_the_server_has_asked_for_a_close_either() {
+async fn close_respects_the_delay_of_the_server() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     socket.close(1012, "retry in 60000 ms").await;
@@ -119,7 +119,7 @@ async fn does_not_dial_sooner_than_the_server_has_asked_for_a_close_either() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closes_at_once_while_reconnecting_with_nothing_to_deliver() {
+async fn close_without_frames_ends_a_reconnect_at_once() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
@@ -132,7 +132,7 @@ async fn closes_at_once_while_reconnecting_with_nothing_to_deliver() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closes_while_a_dial_is_under_way() {
+async fn close_ends_a_dial_in_progress() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
@@ -145,7 +145,7 @@ async fn closes_while_a_dial_is_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_that_races_a_drop_ends_once_and_silently() {
+async fn close_that_races_a_drop_reports_no_event() {
     for yields in 0..10 {
         let (builder, mut listener) = client();
         let (mut connection, mut socket) = connected(builder, &mut listener).await;
@@ -161,7 +161,7 @@ async fn a_close_that_races_a_drop_ends_once_and_silently() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_event_follows_even_where_the_server_has_closed_before() {
+async fn close_suppresses_an_earlier_end() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     socket.say("n", json!(1)).await;
@@ -172,7 +172,7 @@ async fn no_event_follows_even_where_the_server_has_closed_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_codec_that_panics_ends_the_connection() {
+async fn panicking_codec_ends_the_connection() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder.codec(Panics), &mut listener).await;
     socket.text("panic").await;
@@ -202,7 +202,7 @@ impl Codec for Panics {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_does_not_answer_the_close_is_not_waited_for_longer_than_that() {
+async fn unanswered_close_ends_at_the_close_timeout() {
     let (builder, mut listener) = client();
     let (connection, _silent) = connected(builder, &mut listener).await;
     let start = Instant::now();
@@ -212,7 +212,7 @@ async fn a_server_that_does_not_answer_the_close_is_not_waited_for_longer_than_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_twice_gives_the_same_answer() {
+async fn second_close_returns_the_same_result() {
     let (builder, mut listener) = client();
     let (connection, mut socket) = connected(builder, &mut listener).await;
     let (first, second, _) = tokio::join!(connection.close(), connection.close(), socket.close_code());
@@ -221,7 +221,7 @@ async fn closing_twice_gives_the_same_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_abort_says_nothing_and_leaves_no_task() {
+async fn abort_sends_nothing_and_leaves_no_task() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     connection.send(&number(1)).unwrap();

@@ -18,7 +18,7 @@ use crate::support::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn waits_for_the_session_to_be_open() {
+async fn connect_returns_when_the_session_is_open() {
     let (builder, mut listener) = client();
     let start = Instant::now();
     let (connection, _socket) = tokio::join!(builder.connect(), async {
@@ -39,7 +39,7 @@ async fn waits_for_the_session_to_be_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn says_what_it_accepts_where_that_is_less_than_a_server_may_send() {
+async fn announces_a_limit_below_64_mib() {
     for (accepts, offer) in [(None, None), (Some(1), Some("rejoin.max.1")), (Some(64 << 20), None)] {
         let (builder, mut listener) = client();
         let dialling = tokio::spawn(builder.max_message_size(accepts).connect());
@@ -50,7 +50,7 @@ async fn says_what_it_accepts_where_that_is_less_than_a_server_may_send() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keeps_what_comes_together_with_the_upgrade() {
+async fn frames_that_follow_the_upgrade_are_kept() {
     let (builder, mut listener) = client();
     let (connection, _socket) = tokio::join!(builder.connect(), async {
         let mut socket = listener.request().await.accept().await;
@@ -66,7 +66,7 @@ async fn keeps_what_comes_together_with_the_upgrade() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sends_the_headers_of_the_application() {
+async fn headers_of_the_application_are_sent() {
     let (builder, mut listener) = client();
     let builder = builder.header("authorization", "Bearer x").header("host", "other.test");
     let _ = tokio::join!(builder.connect(), async {
@@ -78,7 +78,7 @@ async fn sends_the_headers_of_the_application() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn asks_for_headers_before_each_dial() {
+async fn each_dial_asks_for_headers() {
     let (builder, mut listener) = client();
     let dials = Arc::new(AtomicUsize::new(0));
     let builder = builder.header("authorization", "old").header("x-app", "1").dial_headers(move || {
@@ -109,7 +109,7 @@ async fn asks_for_headers_before_each_dial() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_dial_without_headers_fails_and_says_why() {
+async fn failed_source_of_headers_fails_the_connect() {
     let (builder, mut listener) = client();
     let result = builder.dial_headers(|| async { Err(io::Error::other("no token today")) }).connect().await;
     let Err(error @ ConnectError::Headers(_)) = result else { panic!("{result:?}") };
@@ -124,7 +124,7 @@ async fn a_first_dial_without_headers_fails_and_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fails_at_once_when_nobody_listens() {
+async fn refused_dial_fails_at_once() {
     let (builder, listener) = client();
     drop(listener);
     let start = Instant::now();
@@ -133,7 +133,7 @@ async fn fails_at_once_when_nobody_listens() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn begins_over_a_stream_that_is_there_and_reconnects_as_configured() {
+async fn supplied_stream_is_followed_by_dials() {
     let (builder, mut listener) = client();
     let client = builder.build().unwrap();
     let (stream, request) = Request::over_a_pair();
@@ -158,7 +158,7 @@ async fn begins_over_a_stream_that_is_there_and_reconnects_as_configured() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_reconnect_a_stream_that_is_there_is_all() {
+async fn supplied_stream_may_be_the_only_one() {
     let (builder, mut listener) = client();
     let client = builder.no_reconnect().build().unwrap();
     let (stream, request) = Request::over_a_pair();
@@ -178,7 +178,7 @@ async fn without_reconnect_a_stream_that_is_there_is_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_refused_is_not_followed_by_a_dial() {
+async fn refused_stream_is_not_followed_by_a_dial() {
     let (builder, mut listener) = client();
     let client = builder.build().unwrap();
     let (stream, request) = Request::over_a_pair();
@@ -192,7 +192,7 @@ async fn a_stream_that_is_refused_is_not_followed_by_a_dial() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_status_body_and_retry_after_of_a_refusal() {
+async fn refusal_has_status_body_and_retry_after() {
     let (builder, mut listener) = client();
     let (result, ()) = tokio::join!(builder.connect(), async {
         listener.request().await.refuse(503, "Retry-After: 7\r\n", "come back later\n").await;
@@ -204,7 +204,7 @@ async fn reports_status_body_and_retry_after_of_a_refusal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reads_the_body_of_a_refusal_however_it_comes_and_no_more_than_4_kib() {
+async fn body_of_a_refusal_has_4_kib_at_most() {
     let (builder, mut listener) = client();
     let (result, ()) = tokio::join!(builder.connect(), async {
         let mut request = listener.request().await;
@@ -219,7 +219,7 @@ async fn reads_the_body_of_a_refusal_however_it_comes_and_no_more_than_4_kib() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn says_so_when_the_server_does_not_speak_rejoin() {
+async fn foreign_server_is_a_subprotocol_error() {
     for selected in [None, Some("chat")] {
         let (builder, mut listener) = client();
         let (result, _socket) = tokio::join!(builder.connect(), async {
@@ -231,7 +231,7 @@ async fn says_so_when_the_server_does_not_speak_rejoin() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refuses_an_answer_that_is_no_upgrade() {
+async fn answers_other_than_upgrades_are_errors() {
     let upgrade =
         "HTTP/1.1 101 Ok\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n";
     for answer in [upgrade, "HTTP/1.1 101 Ok\r\n\r\n", "SSH-2.0\r\n\r\n", "HTTP/1.1 101"] {
@@ -244,7 +244,7 @@ async fn refuses_an_answer_that_is_no_upgrade() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_handshake_timeout_covers_the_upgrade_and_the_opening() {
+async fn handshake_timeout_covers_upgrade_and_opening() {
     let (builder, mut listener) = client();
     let start = Instant::now();
     let (result, _io) = tokio::join!(builder.connect(), listener.swallow());
@@ -261,7 +261,7 @@ async fn the_handshake_timeout_covers_the_upgrade_and_the_opening() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fails_when_the_server_closes_or_errs_before_it_has_opened() {
+async fn close_before_the_opening_fails_the_connect() {
     let (builder, mut listener) = client();
     let (result, _socket) = tokio::join!(builder.connect(), async {
         let mut socket = listener.request().await.accept().await;
@@ -281,7 +281,7 @@ async fn fails_when_the_server_closes_or_errs_before_it_has_opened() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shows_where_it_stands() {
+async fn state_follows_the_connection() {
     let (builder, mut listener) = client();
     let (connection, socket) = connected(builder, &mut listener).await;
     let mut changes = connection.state_changes();
@@ -293,7 +293,7 @@ async fn shows_where_it_stands() {
 }
 
 #[test]
-fn names_the_option_its_value_and_its_range() {
+fn error_names_option_value_and_range() {
     let build = || Client::builder("ws://server.test");
     let minute = secs(60);
     for (builder, option) in [
@@ -367,7 +367,7 @@ impl Codec for Named {
 }
 
 #[test]
-fn refuses_urls_and_headers_that_cannot_be() {
+fn invalid_urls_and_headers_are_errors() {
     assert!(matches!(Client::builder("ftp://server.test").build(), Err(ConfigError::Url { .. })));
     for (name, value) in
         [("a b", "c"), ("a", "b\r\nc: d"), ("upgrade", "h2c"), ("sec-websocket-protocol", "x")]

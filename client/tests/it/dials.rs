@@ -25,7 +25,7 @@ fn with_tickets(builder: ClientBuilder) -> ClientBuilder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn asks_for_a_url_before_each_dial() {
+async fn each_dial_asks_for_a_url() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = {
         let (connection, socket) = tokio::join!(with_tickets(builder).connect(), async {
@@ -55,7 +55,7 @@ async fn asks_for_a_url_before_each_dial() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_dial_without_a_url_fails_and_says_why() {
+async fn failed_source_of_urls_fails_the_connect() {
     let (builder, mut listener) = client();
     let result = builder.dial_url(|| async { Err(io::Error::other("no ticket today")) }).connect().await;
     let Err(error @ ConnectError::Url(_)) = result else { panic!("{result:?}") };
@@ -68,7 +68,7 @@ async fn a_first_dial_without_a_url_fails_and_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sends_the_cookies_of_upgrades_and_refusals_on_later_dials() {
+async fn cookies_of_any_answer_are_sent_back() {
     for keeps in [true, false] {
         let (builder, mut listener) = client();
         let builder = builder.header("cookie", "login=ada");
@@ -146,7 +146,7 @@ async fn plain_http_to_a_tls_port_says_so() {
 }
 
 #[tokio::test]
-async fn dials_the_address_of_a_host_that_answers() {
+async fn dials_all_addresses_of_a_host() {
     // `localhost` is ::1 and 127.0.0.1 on most machines, and only one of them listens.
     let port = server_that_says(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n").await;
     let result = Client::builder(format!("ws://localhost:{port}/")).connect().await;

@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn a_send_that_waits_fails_at_once_at_the_end() {
+async fn end_fails_waiting_sends_at_once() {
     let (builder, mut listener) = client();
     let builder = builder.send_buffer(1).write_timeout(secs(30));
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
@@ -31,7 +31,7 @@ async fn a_send_that_waits_fails_at_once_at_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receipt_ends_with_the_connection() {
+async fn end_fails_unacknowledged_send_acked() {
     let (builder, mut listener) = client();
     let (connection, mut socket) = connected(builder, &mut listener).await;
     let sender = connection.sender();
@@ -44,7 +44,7 @@ async fn a_receipt_ends_with_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_send_that_waits_goes_on_after_a_resume() {
+async fn resume_completes_a_waiting_send() {
     let (builder, mut listener) = client();
     let builder = builder.send_buffer(1).write_timeout(secs(30));
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
@@ -62,7 +62,7 @@ async fn a_send_that_waits_goes_on_after_a_resume() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn is_not_connected_before_the_server_has_opened_the_session() {
+async fn state_is_reconnecting_until_the_session_opens() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     let changes = connection.state_changes();
@@ -82,7 +82,7 @@ async fn is_not_connected_before_the_server_has_opened_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_is_shown_before_the_socket_is_gone() {
+async fn state_is_closed_before_the_socket_is() {
     let (builder, mut listener) = client();
     let (connection, mut silent) = connected(builder, &mut listener).await;
     let mut changes = connection.state_changes();
@@ -95,7 +95,7 @@ async fn the_end_is_shown_before_the_socket_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_an_abort_is_shown_even_before_the_task_has_run() {
+async fn abort_before_the_first_poll_shows_closed() {
     let (builder, mut listener) = client();
     let (connection, _socket) = connected(builder, &mut listener).await;
     let changes = connection.state_changes();
@@ -105,7 +105,7 @@ async fn the_end_of_an_abort_is_shown_even_before_the_task_has_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_does_not_wait_for_a_dial_that_is_not_answered() {
+async fn close_abandons_an_unanswered_dial() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
@@ -117,7 +117,7 @@ async fn a_close_does_not_wait_for_a_dial_that_is_not_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unacknowledged_frames_are_taken_once_and_stay_counted() {
+async fn taken_frames_stay_counted() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     for n in 1..=4 {
@@ -163,7 +163,7 @@ async fn frames_of_a_lost_session_outlive_an_unread_loss() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn counts_are_right_where_the_frames_are_taken_first() {
+async fn frames_taken_first_are_counted() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     connection.send(&number(1)).unwrap();

@@ -34,7 +34,7 @@ async fn server(size: usize, count: usize) -> (String, JoinHandle<Option<u16>>) 
 }
 
 #[tokio::test]
-async fn a_message_beyond_the_limit_is_answered_by_1009_that_arrives() {
+async fn code_1009_arrives_for_an_oversized_message() {
     // More than the buffers of both sockets hold.
     for round in 0..3 {
         let (url, serving) = server(30_000_000, 1).await;
@@ -47,7 +47,7 @@ async fn a_message_beyond_the_limit_is_answered_by_1009_that_arrives() {
 }
 
 #[tokio::test]
-async fn a_close_arrives_although_the_server_goes_on_sending() {
+async fn close_arrives_while_the_server_sends() {
     // More than the buffers of both sockets hold.
     for round in 0..3 {
         let (url, serving) = server(50_000, 600).await;

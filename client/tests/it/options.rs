@@ -32,7 +32,7 @@ async fn repeated_headers_are_all_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sources_that_hang_count_for_the_handshake_timeout() {
+async fn hanging_sources_end_at_the_handshake_timeout() {
     let (builder, mut listener) = client();
     let start = Instant::now();
     let result = builder.dial_headers(std::future::pending).handshake_timeout(secs(3)).connect().await;
@@ -46,7 +46,7 @@ async fn sources_that_hang_count_for_the_handshake_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reconnect_takes_no_reconnect_back() {
+async fn reconnect_reverts_no_reconnect() {
     let (builder, mut listener) = client();
     let builder = builder.no_reconnect().reconnect(secs(2), secs(2));
     let (mut connection, socket) = connected(builder, &mut listener).await;
@@ -76,7 +76,7 @@ async fn without_a_limit_the_client_retries_further() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_seed_waits_the_same_times() {
+async fn same_seed_repeats_the_delays() {
     let mut waits = Vec::new();
     for seed in [7, 7, 8] {
         let (builder, mut listener) = client();
@@ -94,7 +94,7 @@ async fn the_same_seed_waits_the_same_times() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_socket_is_lost_after_the_pong_timeout() {
+async fn silent_socket_is_lost_after_the_pong_timeout() {
     let (builder, mut listener) = client();
     let builder = builder.heartbeat(secs(2), secs(5));
     let (mut connection, _silent) = connected(builder, &mut listener).await;
@@ -105,7 +105,7 @@ async fn a_silent_socket_is_lost_after_the_pong_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answered_ping_keeps_the_socket() {
+async fn answered_ping_keeps_the_socket() {
     let (builder, mut listener) = client();
     let builder = builder.heartbeat(secs(2), secs(5));
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
@@ -117,7 +117,7 @@ async fn an_answered_ping_keeps_the_socket() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_for_space_no_longer_than_the_write_timeout() {
+async fn send_wait_ends_at_the_write_timeout() {
     let (builder, mut listener) = client();
     let builder = builder.send_buffer(1).write_timeout(secs(3));
     let (connection, _socket) = connected(builder, &mut listener).await;
@@ -128,10 +128,10 @@ async fn waits_for_space_no_longer_than_the_write_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_socket_that_takes_nothing_is_lost_after_the_write_timeout() {
+async fn blocked_socket_is_lost_after_the_write_timeout() {
     let (builder, mut listener) = client();
     let (mut connection, _socket) = connected(builder.write_timeout(secs(3)), &mut listener).await;
-    // More than the stream holds, and nobody reads it.
+    // More than the stream holds, and the server does not read.
     connection.send(&Frame::new("big", &"x".repeat(100_000)).unwrap()).unwrap();
     let start = Instant::now();
     let event = connection.recv().await;
@@ -140,7 +140,7 @@ async fn a_socket_that_takes_nothing_is_lost_after_the_write_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_send_buffer_has_a_bound_in_bytes() {
+async fn send_buffer_has_a_limit_in_bytes() {
     let (builder, mut listener) = client();
     let (connection, _socket) = connected(builder.send_buffer_bytes(1000), &mut listener).await;
     let frame = |size: usize| Frame::new("n", &"x".repeat(size)).unwrap();
@@ -149,7 +149,7 @@ async fn the_send_buffer_has_a_bound_in_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_largest_message_is_received() {
+async fn largest_message_is_received() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder.max_message_size(1000), &mut listener).await;
     let text = |size: usize| format!("{{\"event\":\"{}\"}}", "x".repeat(size - 12));
@@ -160,7 +160,7 @@ async fn the_largest_message_is_received() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fresh_headers_replace_fixed_ones_of_their_name_alone() {
+async fn fresh_headers_replace_those_of_their_name() {
     let (builder, mut listener) = client();
     let builder = builder.header("a", "fixed").header("b", "fixed");
     let builder = builder.dial_headers(|| async {

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use crate::support::{client, expect_disconnected, expect_fresh, next_number, number};
 
 #[tokio::test]
-async fn talks_to_a_server_that_has_never_heard_of_rejoin() {
+async fn plain_mode_talks_to_foreign_servers() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/echo", listener.local_addr().unwrap());
     let server = tokio::spawn(async move {
@@ -34,7 +34,7 @@ async fn talks_to_a_server_that_has_never_heard_of_rejoin() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn any_subprotocol_of_the_application_may_be_selected() {
+async fn server_may_select_any_subprotocol_of_the_application() {
     for (selected, is_offered) in
         [("chat", true), ("superchat", true), ("chat, superchat", false), ("x", false)]
     {
@@ -52,7 +52,7 @@ async fn any_subprotocol_of_the_application_may_be_selected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn offers_nothing_and_reconnects_all_the_same() {
+async fn plain_mode_reconnects_without_an_offer() {
     let (builder, mut listener) = client();
     let (connection, socket) = tokio::join!(builder.plain().connect(), async {
         let request = listener.request().await;

@@ -26,7 +26,7 @@ async fn codes_that_end_the_session_end_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn does_not_fight_over_a_session_that_was_taken_over() {
+async fn takeover_ends_the_connection() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     socket.close(4000, "taken over").await;
@@ -35,7 +35,7 @@ async fn does_not_fight_over_a_session_that_was_taken_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn forgives_a_takeover_once_that_may_be_its_own_late_request() {
+async fn late_request_may_take_over_once() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
@@ -58,7 +58,7 @@ async fn forgives_a_takeover_once_that_may_be_its_own_late_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn forgives_a_takeover_by_its_own_late_request_whatever_it_has_dialled_since() {
+async fn late_request_may_take_over_after_further_dials() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
@@ -79,7 +79,7 @@ async fn forgives_a_takeover_by_its_own_late_request_whatever_it_has_dialled_sin
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_as_long_as_a_draining_server_says() {
+async fn draining_server_sets_the_delay() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     let start = Instant::now();
@@ -92,7 +92,7 @@ async fn waits_as_long_as_a_draining_server_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_as_long_as_a_server_says_that_drains_before_it_has_opened_the_session() {
+async fn server_that_drains_before_opening_sets_the_delay() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
@@ -106,7 +106,7 @@ async fn waits_as_long_as_a_server_says_that_drains_before_it_has_opened_the_ses
 }
 
 #[tokio::test(start_paused = true)]
-async fn comes_afresh_to_a_server_that_went_away() {
+async fn going_away_leads_to_a_fresh_session() {
     for (code, reason) in [(1001, "server shutting down"), (1011, "")] {
         let (builder, mut listener) = client();
         let (mut connection, mut socket) = connected(builder, &mut listener).await;
@@ -128,7 +128,7 @@ async fn comes_afresh_to_a_server_that_went_away() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn delays_grow_and_begin_anew_after_a_connection_that_lasted() {
+async fn lasting_socket_restarts_growing_delays() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     let mut full = Duration::from_millis(500);
@@ -153,7 +153,7 @@ async fn delays_grow_and_begin_anew_after_a_connection_that_lasted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ends_when_the_retries_are_exhausted() {
+async fn exhausted_retries_end_the_connection() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder.max_retries(3), &mut listener).await;
     drop((socket, listener));
@@ -244,7 +244,7 @@ async fn connection_that_lasted_resets_the_retries() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ends_with_the_first_drop_where_reconnecting_is_turned_off() {
+async fn without_reconnect_the_first_drop_ends() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder.no_reconnect(), &mut listener).await;
     drop(socket);
@@ -255,7 +255,7 @@ async fn ends_with_the_first_drop_where_reconnecting_is_turned_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_opening_that_fails_is_not_told_as_a_drop() {
+async fn failed_opening_is_not_a_drop() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
@@ -272,7 +272,7 @@ async fn an_opening_that_fails_is_not_told_as_a_drop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_is_too_big_ends_the_connection() {
+async fn oversized_message_ends_the_connection() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder.max_message_size(1000), &mut listener).await;
     socket.say("n", json!("x".repeat(2000))).await;
@@ -282,7 +282,7 @@ async fn a_message_that_is_too_big_ends_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_breaks_the_protocol_is_told_which_rule() {
+async fn close_names_the_rule_that_was_broken() {
     for (text, code) in [("{", 1007), ("[]", 1008), (r#"{"event":"$ack","payload":9}"#, 1002)] {
         let (builder, mut listener) = client();
         let (mut connection, mut socket) = connected(builder, &mut listener).await;

@@ -1,4 +1,4 @@
-//! Reconnects that are refused: which are tried again, when, and what the application hears of them.
+//! Refused reconnects: which are retried, when, and what the application sees of them.
 
 use std::io;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ fn with_fresh_headers(builder: ClientBuilder) -> ClientBuilder {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ends_on_statuses_that_trying_again_cannot_help() {
+async fn final_statuses_end_the_connection() {
     for status in [200, 204, 301, 307, 400, 401, 403, 405, 409, 410, 411, 426, 431, 451] {
         let (builder, mut listener) = client();
         let (mut connection, socket) = connected(builder, &mut listener).await;
@@ -57,7 +57,7 @@ async fn ends_on_statuses_that_trying_again_cannot_help() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tries_again_after_the_others_and_reports_each() {
+async fn other_statuses_are_reported_and_retried() {
     let (builder, mut listener) = client();
     let mut connection = dropped(builder, &mut listener).await;
     for status in [404, 408, 421, 425, 429, 500, 502, 503, 504, 599] {
@@ -73,7 +73,7 @@ async fn tries_again_after_the_others_and_reports_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waits_as_long_as_retry_after_says_and_once_only() {
+async fn retry_after_delays_one_dial() {
     let (builder, mut listener) = client();
     let mut connection = dropped(builder.reconnect(secs(1), secs(2)), &mut listener).await;
     let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\nRetry-After: Sun, 06 Nov 1994 08:50:17 GMT\r\n";
@@ -106,7 +106,7 @@ async fn waits_as_long_as_retry_after_says_and_once_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_retry_after_beyond_reason_is_bounded() {
+async fn retry_after_has_a_limit() {
     let (builder, mut listener) = client();
     let _connection = dropped(builder, &mut listener).await;
     listener.request().await.refuse(503, "Retry-After: 99999999999999999999\r\n", "").await;
@@ -116,7 +116,7 @@ async fn a_retry_after_beyond_reason_is_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_old_hint_does_not_outlive_a_refused_dial() {
+async fn refused_dial_replaces_an_old_hint() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     socket.close(1012, "retry in 40000 ms").await;
@@ -158,7 +158,7 @@ async fn refused_credentials_are_replaced_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_between_do_not_renew_refused_credentials() {
+async fn other_failures_do_not_renew_refused_credentials() {
     let (builder, mut listener) = client();
     let mut connection = dropped(with_fresh_headers(builder), &mut listener).await;
     listener.request().await.refuse(401, "", "").await;
@@ -173,7 +173,7 @@ async fn failures_between_do_not_renew_refused_credentials() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_dial_is_not_repeated_whatever_the_status() {
+async fn first_dial_is_never_repeated() {
     for status in [200, 302, 401, 404, 429, 503] {
         let (builder, mut listener) = client();
         let (result, ()) = tokio::join!(with_fresh_headers(builder).connect(), async {
@@ -186,7 +186,7 @@ async fn a_first_dial_is_not_repeated_whatever_the_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_come_between_the_drop_and_the_restore_however_late_they_are_read() {
+async fn late_reader_sees_refusals_before_the_reconnect() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     for round in 1..=3 {
@@ -209,7 +209,7 @@ async fn refusals_come_between_the_drop_and_the_restore_however_late_they_are_re
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_that_nobody_reads_are_bounded() {
+async fn unread_refusals_have_a_limit() {
     let (builder, mut listener) = client();
     let mut connection = dropped(builder.reconnect(secs(1), secs(1)), &mut listener).await;
     for n in 1..=100 {
@@ -224,7 +224,7 @@ async fn refusals_that_nobody_reads_are_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_are_read_before_the_end_even_where_drops_were_joined() {
+async fn refusals_precede_the_end_after_merged_drops() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder.reconnect(secs(1), secs(1)), &mut listener).await;
     // More drops than the session keeps apart.
@@ -250,7 +250,7 @@ async fn refusals_are_read_before_the_end_even_where_drops_were_joined() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_is_woken_by_a_refusal() {
+async fn refusal_wakes_the_reader() {
     let (builder, mut listener) = client();
     let mut connection = dropped(builder, &mut listener).await;
     let reading = tokio::spawn(async move {
@@ -266,7 +266,7 @@ async fn a_reader_is_woken_by_a_refusal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closes_while_it_is_refused() {
+async fn close_works_while_dials_are_refused() {
     // Once between two dials, once while a refusal is under way; there is something to deliver.
     for under_way in [false, true] {
         let (builder, mut listener) = client();
@@ -293,7 +293,7 @@ async fn closes_while_it_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_final_refusal_ends_a_close_at_once() {
+async fn final_refusal_ends_a_close_at_once() {
     let (builder, mut listener) = client();
     let mut connection = dropped(builder.close_timeout(secs(60)), &mut listener).await;
     connection.send(&number(1)).unwrap();
@@ -308,7 +308,7 @@ async fn a_final_refusal_ends_a_close_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn headers_that_fail_are_no_refusal() {
+async fn failed_source_of_headers_is_retried() {
     let (builder, mut listener) = client();
     let dials = Arc::new(AtomicUsize::new(0));
     let builder = builder.dial_headers(move || {

@@ -1,4 +1,4 @@
-//! A session over several sockets: what is offered, what is sent again, what is told.
+//! A session over several sockets: resume offers, replayed frames, and reported losses.
 
 use rejoin_client::{DropReason, Event, Frame, LostReason, SendError};
 use serde_json::json;
@@ -30,7 +30,7 @@ async fn messages_flow_in_both_directions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn answers_pings_of_the_session_however_many_come_at_once() {
+async fn all_pings_are_answered() {
     let (builder, mut listener) = client();
     let (_connection, mut socket) = connected(builder, &mut listener).await;
     for n in 0..100 {
@@ -44,7 +44,7 @@ async fn answers_pings_of_the_session_however_many_come_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn offers_token_and_count_and_sends_again_what_the_server_has_not_received() {
+async fn resume_sends_unreceived_frames_again() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     for n in 1..=5 {
@@ -83,7 +83,7 @@ async fn offers_token_and_count_and_sends_again_what_the_server_has_not_received
 }
 
 #[tokio::test(start_paused = true)]
-async fn resumes_before_anything_was_sent() {
+async fn session_without_frames_resumes() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);
@@ -98,7 +98,7 @@ async fn resumes_before_anything_was_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_a_lost_session_with_the_frames_that_were_not_acknowledged() {
+async fn lost_session_has_its_unacknowledged_frames() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     for n in 1..=4 {
@@ -136,7 +136,7 @@ async fn reports_a_lost_session_with_the_frames_that_were_not_acknowledged() {
 
 //= PROTOCOL.md#R5.13: dial again, with backoff, for a fresh session
 #[tokio::test(start_paused = true)]
-async fn gives_up_a_session_whose_acknowledged_frames_the_server_has_forgotten() {
+async fn forgotten_acknowledged_frames_lose_the_session() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     for n in 1..=3 {
@@ -180,7 +180,7 @@ async fn reports_gaps() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refuses_what_does_not_fit_and_waits_where_it_is_asked_to() {
+async fn full_buffer_refuses_or_waits() {
     let (builder, mut listener) = client();
     let (connection, mut socket) = connected(builder.send_buffer(2), &mut listener).await;
     connection.send(&number(1)).unwrap();
@@ -219,7 +219,7 @@ async fn several_tasks_send_while_one_receives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receive_that_is_dropped_takes_nothing() {
+async fn dropped_recv_takes_no_event() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     for n in 1..=50 {
@@ -245,7 +245,7 @@ async fn reserved_events_cannot_be_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pings_a_silent_server_and_gives_its_socket_up() {
+async fn silent_server_is_pinged_then_dropped() {
     let (builder, mut listener) = client();
     let (mut connection, _silent) = connected(builder, &mut listener).await;
     let start = tokio::time::Instant::now();
@@ -257,7 +257,7 @@ async fn pings_a_silent_server_and_gives_its_socket_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn gives_up_a_socket_that_takes_nothing_more_and_loses_nothing() {
+async fn blocked_socket_is_replaced_without_loss() {
     let (builder, mut listener) = client();
     let (mut connection, mut deaf) = connected(builder, &mut listener).await;
     // Something to acknowledge, which cannot be written.
@@ -281,7 +281,7 @@ async fn gives_up_a_socket_that_takes_nothing_more_and_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn any_byte_counts_as_life() {
+async fn any_byte_is_a_sign_of_life() {
     let (builder, mut listener) = client();
     let (mut connection, mut socket) = connected(builder, &mut listener).await;
     // One message whose pieces take longer than the pong timeout.
@@ -295,7 +295,7 @@ async fn any_byte_counts_as_life() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_the_server_repeats_does_not_come_into_error_texts() {
+async fn repeated_token_is_removed_from_errors() {
     let (builder, mut listener) = client();
     let (mut connection, socket) = connected(builder, &mut listener).await;
     drop(socket);

@@ -1,4 +1,4 @@
-//! A server that does what the test says: one upgrade, one message at a time.
+//! A server that follows the script of a test: one upgrade, one message at a time.
 
 use std::io;
 use std::time::Duration;
@@ -257,7 +257,7 @@ pub(crate) async fn expect_closed(connection: &mut Connection) -> CloseReason {
     closed.reason
 }
 
-/// The connection has ended, and nobody dials any more.
+/// The connection has ended, and the client has stopped dialling.
 pub(crate) async fn expect_quiet(connection: &Connection, listener: &mut Listener) {
     connection.closed().await;
     tokio::time::sleep(secs(3600)).await;
