@@ -52,10 +52,21 @@ pub(crate) fn pending(connection: &Connection, resumes: bool) -> (PendingSocket,
 
 /// Connects a client in plain mode. It has read the answer, and its session has its socket.
 pub(crate) async fn dial(server: &Server) -> DuplexStream {
+    dial_with(server, "").await
+}
+
+/// A client in session mode, otherwise like that of [`dial`].
+pub(crate) async fn dial_session(server: &Server) -> DuplexStream {
+    dial_with(server, "sec-websocket-protocol: rejoin.v1.json\r\n").await
+}
+
+async fn dial_with(server: &Server, header: &str) -> DuplexStream {
     let (ours, mut theirs) = tokio::io::duplex(1 << 20);
-    let request = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    theirs.write_all(request).await.unwrap();
+    let request = format!(
+        "GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n{header}\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    theirs.write_all(request.as_bytes()).await.unwrap();
     server.spawn_connection(ours, None);
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
-use rejoin_core::drive::{Effects, Queued, RoomLog, Sequencer};
+use rejoin_core::drive::{Effects, Queued, RoomLog, SendError, Sequencer};
 use rejoin_core::{Mode, Overflow, Span};
 
 use crate::connection::Connection;
@@ -258,11 +258,16 @@ fn offer(
         let frame = frames[codec].get_or_insert_with(|| log.record(codec, encoding.clone()));
         let (queued, effects) = member.session().queue(frame, overflow, fits);
         queueing.note(member, effects);
-        if let Ok(Queued { is_dropped, urgent }) = queued {
-            // Even a frame that was dropped is a gap to report.
-            queueing.is_due = true;
-            queueing.queued += usize::from(!is_dropped);
-            lags |= urgent;
+        match queued {
+            Ok(Queued { is_dropped, urgent }) => {
+                // Even a frame that was dropped is a gap to report.
+                queueing.is_due = true;
+                queueing.queued += usize::from(!is_dropped);
+                lags |= urgent;
+            }
+            // The session asks its peer for an acknowledgement, which the fan-out writes.
+            Err(SendError::Full) => queueing.is_due = true,
+            Err(_) => {}
         }
     }
     lags

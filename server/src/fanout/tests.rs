@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use rejoin_core::{Frame, Overflow};
+use tokio::io::{AsyncReadExt as _, DuplexStream};
 
 use super::snapshot::CHUNK;
-use crate::testing::{connection, dial, runtime, server};
+use crate::testing::{connection, dial, dial_session, runtime, server};
 use crate::{ConnectRequest, Identity, Reject, Server};
 
 #[test]
-fn a_room_whose_fan_out_ended_with_its_runtime_is_written_to_from_the_next() {
+fn next_runtime_takes_over_a_stopped_fan_out() {
     let shared = server();
     for _ in 0..=CHUNK {
         shared.rooms.join(&connection(&shared));
@@ -37,7 +38,7 @@ fn a_room_whose_fan_out_ended_with_its_runtime_is_written_to_from_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn draining_a_feed_on_a_move_wakes_blocked_sender() {
+async fn moving_a_member_wakes_its_blocked_sender() {
     let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
     let server = Server::builder(connect).send_buffer(4).send_buffer_bytes(2000).build().unwrap();
     let shared = server.shared();
@@ -98,7 +99,7 @@ fn broadcasts_write_to_lagging_chunks_in_turn() {
 
 /// Nothing else touches a session meanwhile.
 #[tokio::test(start_paused = true)]
-async fn a_fan_out_that_frees_bytes_wakes_blocked_senders() {
+async fn fan_out_that_frees_bytes_wakes_blocked_senders() {
     let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
     let server = Server::builder(connect).max_retained_bytes(1000).build().unwrap();
     let shared = server.shared();
@@ -168,4 +169,31 @@ async fn panicking_waker_leaves_the_room_its_fan_out() {
         tokio::task::yield_now().await;
     }
     assert!(!room.lock().flushing, "it has come to its end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_broadcast_asks_for_an_acknowledgement() {
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
+    let server = Server::builder(connect).send_buffer(4).build().unwrap();
+    let mut theirs = dial_session(&server).await;
+    let broadcast = || server.broadcast_with("room", &Frame::event_only("e"), Overflow::Reject);
+    for _ in 0..4 {
+        assert_eq!(broadcast(), Ok(1));
+    }
+    let mut read = String::new();
+    read_until(&mut theirs, &mut read, |read| read.matches(r#""event":"e""#).count() == 4).await;
+    // Paused time passes once every task sleeps: no other poll of the session is due.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(broadcast(), Ok(0), "the peer acknowledges nothing, so the buffer is full");
+    let since = tokio::time::Instant::now();
+    read_until(&mut theirs, &mut read, |read| read.contains("$sync")).await;
+    assert_eq!(since.elapsed(), std::time::Duration::ZERO, "it does not wait for the next ping");
+}
+
+async fn read_until(peer: &mut DuplexStream, read: &mut String, is_enough: impl Fn(&str) -> bool) {
+    while !is_enough(read) {
+        let mut bytes = Vec::new();
+        assert!(peer.read_buf(&mut bytes).await.unwrap() > 0, "{read}");
+        read.push_str(&String::from_utf8_lossy(&bytes));
+    }
 }
