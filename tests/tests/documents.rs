@@ -27,7 +27,7 @@ mod tour_router {
 
         let (builder, _log) = rejoin_tests::harness::builder();
         let server = builder.router(router().unwrap()).build().unwrap();
-        let line = rejoin_tests::harness::Line::to(&server);
+        let line = rejoin_tests::network::Line::to(&server);
         let mut ada = line.client("/?id=ada").connect().await.unwrap();
         let mut ben = line.client("/?id=ben").connect().await.unwrap();
         ada.send(&frame("add", &[1, 2, 3])).unwrap();
@@ -92,7 +92,8 @@ mod wspulse_send {
     #[tokio::test(start_paused = true)]
     async fn sending_to_slow_wspulse_client_succeeds() {
         use super::hear;
-        use rejoin_tests::harness::{self, Dials, Line, next};
+        use rejoin_tests::harness::{self, next};
+        use rejoin_tests::network::{Dials, Line};
 
         let (builder, mut log) = harness::builder();
         let server = builder.send_buffer(1).build().unwrap();
@@ -161,7 +162,7 @@ mod wspulse_router {
 
         let (builder, _log) = rejoin_tests::harness::builder();
         let server = builder.router(router().unwrap()).build().unwrap();
-        let mut ada = rejoin_tests::harness::Line::to(&server).client("/?id=ada").connect().await.unwrap();
+        let mut ada = rejoin_tests::network::Line::to(&server).client("/?id=ada").connect().await.unwrap();
         ada.send(&frame("add", "not numbers")).unwrap();
         ada.send(&frame("add", &[1, 2, 3])).unwrap();
         assert_eq!(hear::<i64>(&mut ada).await, ("sum".into(), 6));

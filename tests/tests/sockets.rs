@@ -1,4 +1,4 @@
-//! The main promises over sockets other than plain TCP: TLS, Unix, axum, and a failing proxy.
+//! The main promises over sockets other than plain TCP: TLS, Unix, axum, and a line that fails on demand.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -12,7 +12,8 @@ use rejoin_client::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rejoin_client::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
 use rejoin_client::{Client, ClientBuilder, ConnectError, Connection, SendError};
 use rejoin_server::{Builder, Server};
-use rejoin_tests::harness::{self, Fault, Proxy, Recorder, next, number, numbers, within};
+use rejoin_tests::harness::{self, Recorder, next, number, numbers, within};
+use rejoin_tests::network::Line;
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -24,20 +25,18 @@ async fn server(configure: impl FnOnce(Builder) -> Builder) -> (Server, SocketAd
     (server, listening.local_addr(), recorder)
 }
 
-fn client(addr: SocketAddr) -> ClientBuilder {
-    Client::builder(format!("ws://{addr}/?id=ada")).reconnect(millis(1), millis(20))
-}
-
-/// Starts a server behind a proxy, and connects a client through it.
-async fn through_proxy(
+/// Starts a server with a line to it, and connects a client on that.
+async fn on_a_line(
     configure: impl FnOnce(Builder) -> Builder,
     client_options: impl FnOnce(ClientBuilder) -> ClientBuilder,
-) -> (Server, Proxy, Recorder, Connection) {
+) -> (Server, Line, Recorder, Connection) {
     let (server, addr, mut log) = server(configure).await;
-    let proxy = Proxy::start(addr).await.unwrap();
-    let connection = client_options(client(proxy.addr())).connect().await.unwrap();
+    let line = Line::to(addr);
+    line.listen().unwrap();
+    let client = line.client("/?id=ada").reconnect(millis(1), millis(20));
+    let connection = client_options(client).connect().await.unwrap();
     assert_eq!(log.next().await, "ada connected");
-    (server, proxy, log, connection)
+    (server, line, log, connection)
 }
 
 async fn shut_down(server: &Server) {
@@ -52,17 +51,16 @@ fn millis(n: u64) -> Duration {
 async fn thousands_of_frames_survive_a_hundred_cuts() {
     const CUTS: usize = 100;
     let seed = 7;
-    let (server, proxy, mut log, mut client) = through_proxy(
+    let (server, line, mut log, mut client) = on_a_line(
         |builder| builder.heartbeat(millis(100), millis(400)),
         |builder| builder.heartbeat(millis(100), millis(400)).handshake_timeout(millis(1000)),
     )
     .await;
     let connection = server.connection("ada").unwrap();
-    proxy.fail_at_random(seed, 1200, CUTS);
-    // The first connection was opened before that.
-    proxy.fail(Fault::Reset).await;
+    line.cut_at_random(seed, 1200);
     let sender = client.sender();
-    let enough = || proxy.failed() == CUTS;
+    // Each dial but the first follows a cut.
+    let enough = || line.dials() > CUTS;
     let says = says_until(enough, async |frame| sender.send_wait(frame).await);
     let answers = says_until(enough, async |frame| connection.send_wait(frame).await);
     let client_hears = async {
@@ -84,6 +82,9 @@ async fn thousands_of_frames_survive_a_hundred_cuts() {
     assert_eq!((at_server, at_client), (said, answered), "seed {seed}");
     let stats = server.stats();
     assert_eq!((stats.frames_in, stats.frames_out, stats.dropped), (said + 1, answered + 1, 0));
+    // The close goes over a connection that does not fail.
+    line.heal();
+    line.finish();
     assert_eq!(client.close().await.unacknowledged, 0);
     shut_down(&server).await;
 }
@@ -110,7 +111,7 @@ async fn says_until(
 #[tokio::test]
 async fn half_open_socket_is_taken_over() {
     // The server alone would not notice for a minute.
-    let (server, proxy, mut log, mut client) = through_proxy(
+    let (server, line, mut log, mut client) = on_a_line(
         |builder| {
             builder
                 .heartbeat(Duration::from_secs(40), Duration::from_secs(60))
@@ -120,7 +121,7 @@ async fn half_open_socket_is_taken_over() {
         |builder| builder.heartbeat(millis(50), millis(200)),
     )
     .await;
-    proxy.fail(Fault::HalfOpen).await;
+    line.half_open();
     for n in 1..=20 {
         server.send("ada", &number(n)).unwrap();
         client.send(&number(n)).unwrap();
@@ -138,15 +139,15 @@ async fn half_open_socket_is_taken_over() {
 
 #[tokio::test]
 async fn frames_in_reset_socket_arrive_after_resume() {
-    let (server, proxy, mut log, mut client) = through_proxy(|builder| builder, |builder| builder).await;
-    proxy.fail(Fault::HalfOpen).await;
+    let (server, line, mut log, mut client) = on_a_line(|builder| builder, |builder| builder).await;
+    line.half_open();
     for n in 1..=50 {
         server.send("ada", &number(n)).unwrap();
         client.send(&number(n)).unwrap();
     }
     // A frame has at least 27 bytes.
-    proxy.swallowed(2 * 50 * 27).await;
-    proxy.fail(Fault::Reset).await;
+    line.vanished(2 * 50 * 27).await;
+    line.cut();
     let dropped = next(&mut client).await;
     assert!(dropped.starts_with("dropped: "), "{dropped}");
     assert_eq!(next(&mut client).await, "restored");

@@ -1,8 +1,7 @@
-//! The basis of the scenarios: a server that records its callbacks, connections that fail on demand, and texts for the events on
-//! both sides, so that a scenario reads like a script.
+//! The basis of the scenarios: a server that records its callbacks, and texts for the events on both sides, so that a scenario
+//! reads like a script.
 //!
-//! [`Line`] is a network in memory with paused time, or between sockets; [`Proxy`] is a proxy between sockets. A scenario that
-//! runs [`alone`] must leave nothing behind.
+//! A scenario that runs [`alone`] must leave nothing behind. The connections that fail are in [`network`](crate::network).
 
 mod alone;
 pub use alone::{Baseline, alone};
@@ -16,17 +15,6 @@ pub use codecs::codecs;
 
 mod metrics;
 pub use metrics::MetricsLog;
-
-mod line;
-pub use line::{Dials, Direction, Line, Target};
-
-mod relay;
-
-mod wire;
-pub use wire::Condition;
-
-mod proxy;
-pub use proxy::{Fault, Proxy};
 
 mod words;
 pub use words::{describe, next, next_event, number, numbers, read_numbers};

@@ -12,7 +12,8 @@ use super::history::{ClientNo, End, How, Outcome, Tale, Way, What};
 use super::schedule::Seat;
 use super::server::{receipt, within};
 use super::world::{Turn, World, number_of};
-use crate::harness::{Line, Picked, codecs};
+use crate::harness::{Picked, codecs};
+use crate::network::Line;
 
 /// A connected client. A separate task receives its events.
 pub(super) struct Client {

@@ -7,7 +7,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::schedule::{Schedule, Seat, ServerOptions, Size, Step};
-use crate::harness::Dials;
+use crate::network::Dials;
 
 /// A peer that is silent for less than this may just be waiting for the CPU.
 const PATIENCE: Duration = Duration::from_secs(1);

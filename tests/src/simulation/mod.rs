@@ -26,7 +26,7 @@ mod server;
 
 mod client;
 
-mod network;
+mod pace;
 
 mod stage;
 
@@ -43,6 +43,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use crate::network::Medium;
 
 /// Longer than any simulation may take.
 const FOREVER: Duration = Duration::from_secs(24 * 60 * 60);
@@ -85,8 +87,7 @@ pub fn run_aloud(seed: u64, size: Size, listener: impl Fn(usize, &Entry) + Send 
     let before = panics_of(&thread);
     runtime.block_on(async {
         let world = world::World::new(schedule.seed, 1, Box::new(listener));
-        let staged =
-            tokio::time::timeout(FOREVER, stage::perform(&world, schedule, network::Network::Memory)).await;
+        let staged = tokio::time::timeout(FOREVER, stage::perform(&world, schedule, Medium::Memory)).await;
         match staged {
             // Gives the last tasks time to end.
             Ok(()) => tokio::time::sleep(Duration::from_secs(60)).await,

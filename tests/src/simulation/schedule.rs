@@ -8,7 +8,8 @@ use rand::{Rng as _, SeedableRng as _};
 use rejoin_server::{DuplicateId, Overflow};
 
 use super::history::How;
-use crate::harness::{Condition, Dials, Direction, codecs};
+use crate::harness::codecs;
+use crate::network::{Condition, Dials, Direction};
 
 /// The size of a simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,9 +10,9 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::check::check;
 use super::history::{Call, History, Tale, What};
-use super::network::Network;
 use super::world::World;
 use super::{crowd, panics_of, stage};
+use crate::network::Medium;
 
 /// Longer than any crowd may take.
 const FOREVER: Duration = Duration::from_secs(180);
@@ -102,13 +102,13 @@ impl Crowd {
         let servers = (self.threads == Threads::Several).then(|| self.runtime());
         let runtimes: Vec<_> =
             [Some(&stage), servers.as_ref()].into_iter().flatten().map(|r| r.handle().clone()).collect();
-        let network = Network::Sockets(servers.as_ref().unwrap_or(&stage).handle().clone());
+        let medium = Medium::Tcp(servers.as_ref().unwrap_or(&stage).handle().clone());
         stage.block_on(async {
             // The workers, and the thread that blocks on the stage.
             let workers = runtimes.iter().map(|runtime| runtime.metrics().num_workers()).sum::<usize>();
             let threads = if self.threads == Threads::One { 1 } else { workers + 1 };
             let world = World::new(schedule.seed, threads, Box::new(|_, _| {}));
-            let performed = stage::perform(&world, schedule, network);
+            let performed = stage::perform(&world, schedule, medium);
             if tokio::time::timeout(FOREVER, performed).await.is_err() {
                 world.note(What::Stuck("the crowd has no end"));
             }

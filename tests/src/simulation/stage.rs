@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 use super::client::{self, Client};
 use super::history::{SessionNo, What};
-use super::network::Network;
+use super::pace::Pace;
 use super::schedule::{ROOMS, Schedule, Seat, ServerOptions, Step};
 use super::server;
 use super::world::World;
-use crate::harness::{Condition, Dials, Direction, Line, Target};
+use crate::network::{Condition, Dials, Direction, Line, Medium, Target};
 
 /// The maximum number of bytes that are taken from a session before they are written.
 const MAX_WRITING: usize = 64 * 1024;
@@ -21,7 +21,7 @@ const MAX_WRITING: usize = 64 * 1024;
 #[derive(Clone)]
 struct Stage {
     world: World,
-    network: Network,
+    medium: Medium,
     schedule: Arc<Schedule>,
     lines: Arc<Vec<Line>>,
     /// Indexed by the server's number.
@@ -31,9 +31,10 @@ struct Stage {
 }
 
 /// Performs a schedule. The history is in `world` afterwards.
-pub(super) async fn perform(world: &World, schedule: Schedule, network: Network) {
-    let (first, target) = open(world, &network, 0, &schedule.servers[0]);
-    let lines: Vec<_> = schedule.seats.iter().map(|seat| network.line(target.clone(), seat)).collect();
+pub(super) async fn perform(world: &World, schedule: Schedule, medium: Medium) {
+    let (first, target) = open(world, &medium, 0, &schedule.servers[0]);
+    let lines = schedule.seats.iter().map(|seat| medium.line(target.clone(), seat.capacity));
+    let lines: Vec<_> = lines.collect();
     for (line, seat) in lines.iter().zip(&schedule.seats) {
         if let Some(mean) = seat.cuts {
             line.cut_at_random(world.below(u64::MAX), mean);
@@ -41,7 +42,7 @@ pub(super) async fn perform(world: &World, schedule: Schedule, network: Network)
     }
     let stage = Stage {
         world: world.clone(),
-        network,
+        medium,
         seated: Arc::new(Mutex::new(vec![Vec::new(); lines.len()])),
         lines: Arc::new(lines),
         schedule: Arc::new(schedule),
@@ -57,9 +58,9 @@ pub(super) async fn perform(world: &World, schedule: Schedule, network: Network)
 }
 
 /// Starts a server, and returns it with the target of lines to it.
-fn open(world: &World, network: &Network, number: usize, options: &ServerOptions) -> (Server, Target) {
+fn open(world: &World, medium: &Medium, number: usize, options: &ServerOptions) -> (Server, Target) {
     let server = server::build(world, number, options);
-    let target = network.open(&server, options.socket_buffer);
+    let target = medium.open(&server, options.socket_buffer);
     (server, target)
 }
 
@@ -254,7 +255,7 @@ impl Stage {
             stage.world.note(What::ServerEnded { server: number, left, crashed: true });
             tokio::time::sleep(down).await;
             let options = &stage.schedule.servers[number + 1];
-            let (next, target) = open(&stage.world, &stage.network, number + 1, options);
+            let (next, target) = open(&stage.world, &stage.medium, number + 1, options);
             for line in stage.lines.iter() {
                 line.lead_to(target.clone());
                 line.set_dials(Dials::Served);
@@ -269,7 +270,7 @@ impl Stage {
     async fn come_to_rest(&self) {
         self.order("the network heals");
         self.world.calm_down();
-        let pace = self.network.pace();
+        let pace = Pace::over(&self.medium);
         tokio::time::sleep(pace.unhealed).await;
         while self.server().0 + 1 < self.schedule.servers.len() {
             tokio::time::sleep(pace.unhealed).await;

@@ -1,7 +1,8 @@
 //! A slow peer only hurts itself.
 
 use rejoin_client::{Frame, SendError};
-use rejoin_tests::harness::{Fault, alone, next, number, numbers};
+use rejoin_tests::harness::{alone, next, number, numbers};
+use rejoin_tests::network::Dials;
 
 use crate::stage::Stage;
 use crate::{Mode, in_both_modes, secs};
@@ -10,13 +11,13 @@ use crate::{Mode, in_both_modes, secs};
 fn direct_send_to_a_full_buffer() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder.send_buffer(4)).await;
-        let (mut client, proxy) = stage.connect_through_proxy("ada").await;
-        stage.drop_and_hold("ada", &proxy).await;
+        let (mut client, line) = stage.connect_on_a_line("ada").await;
+        stage.drop_and_hold("ada", &line).await;
         for n in 1..=4 {
             stage.server.send("ada", &number(n)).unwrap();
         }
         assert_eq!(stage.server.send("ada", &number(99)), Err(SendError::Full));
-        proxy.release();
+        line.set_dials(Dials::Served);
         stage.server.connection("ada").unwrap().send_wait(&number(5)).await.unwrap();
         assert_eq!(numbers(&mut client, 5).await, [1, 2, 3, 4, 5], "the refused frame was not queued");
         assert_eq!(stage.server.stats().dropped, 0, "and never accepted");
@@ -28,13 +29,13 @@ fn direct_send_to_a_full_buffer() {
 fn direct_send_to_peer_that_never_acknowledges() {
     alone(async {
         let mut stage = Stage::set(Mode::Session, |builder| builder.send_buffer(4)).await;
-        let (mut client, proxy) = stage.connect_through_proxy("ada").await;
-        proxy.fail(Fault::HalfOpen).await;
+        let (mut client, line) = stage.connect_on_a_line("ada").await;
+        line.half_open();
         for n in 1..=4 {
             stage.server.send("ada", &number(n)).unwrap();
         }
         assert_eq!(stage.server.send("ada", &number(99)), Err(SendError::Full));
-        proxy.fail(Fault::Reset).await;
+        line.cut();
         stage.server.connection("ada").unwrap().send_wait(&number(5)).await.unwrap();
         assert_eq!(numbers(&mut client, 5).await, [1, 2, 3, 4, 5]);
         stage.end().await;
@@ -66,9 +67,9 @@ fn direct_send_to_peer_that_never_reads() {
 fn broadcast_drops_oldest_frame_of_slow_member_only() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder.send_buffer(8)).await;
-        let (mut slow, proxy) = stage.connect_through_proxy("slow").await;
+        let (mut slow, line) = stage.connect_on_a_line("slow").await;
         let mut ben = stage.connect("ben").await;
-        stage.drop_and_hold("slow", &proxy).await;
+        stage.drop_and_hold("slow", &line).await;
         for n in 1..=20 {
             assert_eq!(stage.server.broadcast("room", &number(n)), Ok(2));
             assert_eq!(next(&mut ben).await, format!("message n {n}"));
@@ -77,7 +78,7 @@ fn broadcast_drops_oldest_frame_of_slow_member_only() {
             assert_eq!(stage.log.next().await, format!("ben message n {n}"));
         }
         assert_eq!(stage.server.stats().dropped, 12);
-        proxy.release();
+        line.set_dials(Dials::Served);
         let dropped = next(&mut slow).await;
         assert!(dropped.starts_with("dropped: "), "{dropped}");
         assert_eq!(next(&mut slow).await, "restored");
@@ -93,16 +94,16 @@ fn broadcast_drops_oldest_frame_of_slow_member_only() {
 fn broadcast_to_member_that_never_acknowledges() {
     alone(async {
         let mut stage = Stage::set(Mode::Session, |builder| builder.send_buffer(8)).await;
-        let (mut slow, proxy) = stage.connect_through_proxy("slow").await;
+        let (mut slow, line) = stage.connect_on_a_line("slow").await;
         let mut ben = stage.connect("ben").await;
-        proxy.fail(Fault::HalfOpen).await;
+        line.half_open();
         for n in 1..=20 {
             assert_eq!(stage.server.broadcast("room", &number(n)), Ok(2));
             assert_eq!(next(&mut ben).await, format!("message n {n}"));
             ben.send(&number(n)).unwrap();
             assert_eq!(stage.log.next().await, format!("ben message n {n}"));
         }
-        proxy.fail(Fault::Reset).await;
+        line.cut();
         let dropped = next(&mut slow).await;
         assert!(dropped.starts_with("dropped: "), "{dropped}");
         assert_eq!(next(&mut slow).await, "restored");

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use rejoin_tests::harness::{Fault, next, number, numbers};
+use rejoin_tests::harness::{next, number, numbers};
+use rejoin_tests::network::Dials;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::in_both_modes;
@@ -12,14 +13,14 @@ use crate::stage::Stage;
 fn drop_and_restore_callbacks_on() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder).await;
-        let (mut client, proxy) = stage.connect_through_proxy("ada").await;
+        let (mut client, line) = stage.connect_on_a_line("ada").await;
         for n in 1..=3 {
             client.send(&number(n)).unwrap();
             assert_eq!(stage.log.next().await, format!("ada message n {n}"));
             // Held back: otherwise a plain client could return before the server has noticed the loss, as another session with
             // this ID.
-            stage.drop_and_hold("ada", &proxy).await;
-            proxy.release();
+            stage.drop_and_hold("ada", &line).await;
+            line.set_dials(Dials::Served);
             assert_eq!(stage.log.next().await, "ada restored");
             assert!(next(&mut client).await.starts_with("dropped: "));
             assert_eq!(next(&mut client).await, "restored");
@@ -35,12 +36,12 @@ fn drop_and_restore_callbacks_on() {
 fn drop_and_restore_callbacks_off_without_a_window() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder.resume_window(None)).await;
-        let (mut client, proxy) = stage.connect_through_proxy("ada").await;
-        proxy.hold();
-        proxy.fail(Fault::Reset).await;
+        let (mut client, line) = stage.connect_on_a_line("ada").await;
+        line.set_dials(Dials::Held);
+        line.cut();
         let told = stage.log.next().await;
         assert!(told.starts_with("ada disconnected: transport_lost: "), "{told}");
-        proxy.release();
+        line.set_dials(Dials::Served);
         assert_eq!(stage.log.next().await, "ada connected", "with a fresh session");
         client.send(&number(1)).unwrap();
         while next(&mut client).await != "restored" {}

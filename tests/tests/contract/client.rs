@@ -2,7 +2,8 @@
 
 use rejoin_client::{CloseReason, Connection, ConnectionState, Event, Frame, SendError};
 use rejoin_server::Builder;
-use rejoin_tests::harness::{Fault, Proxy, next, next_event, number, within};
+use rejoin_tests::harness::{next, next_event, number, within};
+use rejoin_tests::network::{Condition, Dials};
 use tokio::task::JoinSet;
 
 use crate::stage::Stage;
@@ -98,11 +99,11 @@ fn client_close_while_reconnecting() {
         let mut stage = Stage::set(mode, |builder| builder).await;
         // Once while it waits a minute for the next dial, and once while it dials.
         let waiting = stage.client("ada").reconnect(secs(60), secs(60)).connect().await.unwrap();
-        let proxy = Proxy::start(stage.addr).await.unwrap();
-        let dialling = stage.client_at(proxy.addr(), "id=ben").handshake_timeout(secs(60));
+        let line = stage.line();
+        let dialling = stage.client_on(&line, "id=ben").handshake_timeout(secs(60));
         let dialling = dialling.connect().await.unwrap();
         stage.log.next_sorted::<2>().await;
-        proxy.hold();
+        line.set_dials(Dials::Held);
         stage.server.cut("ada").unwrap();
         stage.server.cut("ben").unwrap();
         for mut client in [waiting, dialling] {
@@ -166,18 +167,18 @@ fn client_concurrent_sends() {
 fn client_close_racing_a_drop() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder).await;
-        let proxy = Proxy::start(stage.addr).await.unwrap();
+        let line = stage.line();
         for round in 0..30 {
-            let client = stage.client_at(proxy.addr(), &format!("id={round}")).close_timeout(secs(60));
+            let client = stage.client_on(&line, &format!("id={round}")).close_timeout(secs(60));
             let mut client = client.connect().await.unwrap();
             for n in 1..=20 {
                 client.send(&number(n)).unwrap();
             }
-            let fault = [Fault::Reset, Fault::Close][round % 2];
+            let fault = [Condition::Reset, Condition::Finished][round % 2];
             let (closed, ()) = if round % 3 == 0 {
-                tokio::join!(biased; client.close(), proxy.fail(fault))
+                tokio::join!(biased; client.close(), async { line.fail(fault) })
             } else {
-                let ((), closed) = tokio::join!(biased; proxy.fail(fault), client.close());
+                let ((), closed) = tokio::join!(biased; async { line.fail(fault) }, client.close());
                 (closed, ())
             };
             assert!(matches!(closed.reason, CloseReason::Local), "round {round}: {closed:?}");

@@ -1,6 +1,6 @@
 //! A socket that is silent for too long is lost.
 
-use rejoin_tests::harness::{Fault, Proxy, next};
+use rejoin_tests::harness::next;
 
 use crate::stage::Stage;
 use crate::{Mode, in_both_modes, millis};
@@ -9,8 +9,8 @@ use crate::{Mode, in_both_modes, millis};
 fn heartbeat_timeout() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder.heartbeat(millis(50), millis(400))).await;
-        let (_client, proxy) = stage.connect_through_proxy("ada").await;
-        proxy.fail(Fault::HalfOpen).await;
+        let (_client, line) = stage.connect_on_a_line("ada").await;
+        line.half_open();
         assert_eq!(stage.log.next().await, "ada dropped: heartbeat_timeout");
         stage.end().await;
         // On a machine slower than this heartbeat, other events may come first.
@@ -23,11 +23,11 @@ fn client_heartbeat_timeout() {
     in_both_modes(async |mode| {
         // The socket that is taken over answers nothing.
         let mut stage = Stage::set(mode, |builder| builder.close_timeout(millis(50))).await;
-        let proxy = Proxy::start(stage.addr).await.unwrap();
-        let client = stage.client_at(proxy.addr(), "id=ada").heartbeat(millis(50), millis(400));
+        let line = stage.line();
+        let client = stage.client_on(&line, "id=ada").heartbeat(millis(50), millis(400));
         let mut client = client.connect().await.unwrap();
         stage.log.connected().await;
-        proxy.fail(Fault::HalfOpen).await;
+        line.half_open();
         assert_eq!(next(&mut client).await, "dropped: heartbeat_timeout");
         assert_eq!(next(&mut client).await, "restored");
         // In plain mode another socket with the same ID is another session: the server has not noticed the loss.

@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use rejoin_client::ConnectionState;
 use rejoin_server::{ConnectionError, SendError};
-use rejoin_tests::harness::{Fault, alone, next, number, within};
+use rejoin_tests::harness::{alone, next, number, within};
+use rejoin_tests::network::Dials;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
@@ -115,12 +116,12 @@ fn kick_of_a_connected_session() {
 fn kick_of_a_suspended_session() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder.resume_window(secs(3600))).await;
-        let (mut client, proxy) = stage.connect_through_proxy("ada").await;
-        stage.drop_and_hold("ada", &proxy).await;
+        let (mut client, line) = stage.connect_on_a_line("ada").await;
+        stage.drop_and_hold("ada", &line).await;
         stage.server.kick("ada").await.unwrap();
         assert!(stage.server.connection("ada").is_none(), "the kick is done");
         assert_eq!(stage.log.next().await, "ada disconnected: kicked");
-        proxy.release();
+        line.set_dials(Dials::Served);
         let dropped = next(&mut client).await;
         assert!(dropped.starts_with("dropped: "), "{dropped}");
         if mode == Mode::Session {
@@ -202,8 +203,8 @@ fn shutdown_with_reconnecting_clients() {
 fn shutdown_with_a_half_open_socket() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder.close_timeout(millis(300))).await;
-        let (_client, proxy) = stage.connect_through_proxy("ada").await;
-        proxy.fail(Fault::HalfOpen).await;
+        let (_client, line) = stage.connect_on_a_line("ada").await;
+        line.half_open();
         let since = Instant::now();
         assert_eq!(stage.server.shutdown(secs(1)).await, 0);
         assert!(since.elapsed() < secs(5), "{:?}", since.elapsed());

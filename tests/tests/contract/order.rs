@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rejoin_client::Frame;
 use rejoin_tests::harness::{next_event, number, numbers};
+use rejoin_tests::network::Dials;
 use tokio::task::JoinSet;
 
 use crate::stage::Stage;
@@ -39,16 +40,16 @@ fn order_of_messages() {
 fn order_of_the_replay() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder).await;
-        let (mut client, proxy) = stage.connect_through_proxy("ada").await;
+        let (mut client, line) = stage.connect_on_a_line("ada").await;
         stage.server.send("ada", &number(1)).unwrap();
         client.send(&number(1)).unwrap();
         assert_eq!((numbers(&mut client, 1).await, stage.log.numbers(1).await), (vec![1], vec![1]));
-        stage.drop_and_hold("ada", &proxy).await;
+        stage.drop_and_hold("ada", &line).await;
         for n in 2..=100 {
             stage.server.send("ada", &number(n)).unwrap();
             client.send(&number(n)).unwrap();
         }
-        proxy.release();
+        line.set_dials(Dials::Served);
         assert_eq!(stage.log.next().await, "ada restored", "before the first message of the new socket");
         for n in 101..=200 {
             stage.server.send("ada", &number(n)).unwrap();

@@ -1,6 +1,7 @@
 //! Sessions and frames that survive a drop, and those that do not.
 
 use rejoin_tests::harness::{alone, next, number, numbers};
+use rejoin_tests::network::Dials;
 
 use crate::bare::Bare;
 use crate::stage::Stage;
@@ -10,9 +11,9 @@ use crate::{Mode, in_both_modes, millis};
 fn drop() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder).await;
-        let (mut client, proxy) = stage.connect_through_proxy("ada").await;
+        let (mut client, line) = stage.connect_on_a_line("ada").await;
         let connection = stage.server.connection("ada").unwrap();
-        stage.drop_and_hold("ada", &proxy).await;
+        stage.drop_and_hold("ada", &line).await;
         let dropped = next(&mut client).await;
         assert!(dropped.starts_with("dropped: "), "{dropped}");
         let stats = stage.server.stats();
@@ -40,16 +41,16 @@ fn drop_of_a_foreign_client() {
 fn resume_within_the_window() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder).await;
-        let (mut client, proxy) = stage.connect_through_proxy("ada").await;
+        let (mut client, line) = stage.connect_on_a_line("ada").await;
         let connection = stage.server.connection("ada").unwrap();
-        stage.drop_and_hold("ada", &proxy).await;
+        stage.drop_and_hold("ada", &line).await;
         let dropped = next(&mut client).await;
         assert!(dropped.starts_with("dropped: "), "{dropped}");
         for n in 1..=50 {
             connection.send(&number(n)).unwrap();
             client.send(&number(100 + n)).unwrap();
         }
-        proxy.release();
+        line.set_dials(Dials::Served);
         assert_eq!(next(&mut client).await, "restored");
         assert_eq!(numbers(&mut client, 50).await, Vec::from_iter(1..=50));
         assert_eq!(stage.log.next().await, "ada restored");
@@ -84,13 +85,13 @@ fn resume_of_a_foreign_client() {
 fn window_expires() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder.resume_window(millis(50))).await;
-        let (mut client, proxy) = stage.connect_through_proxy("ada").await;
+        let (mut client, line) = stage.connect_on_a_line("ada").await;
         let connection = stage.server.connection("ada").unwrap();
-        stage.drop_and_hold("ada", &proxy).await;
+        stage.drop_and_hold("ada", &line).await;
         assert_eq!(stage.log.next().await, "ada disconnected: window_expired");
         assert!(stage.server.connection("ada").is_none(), "the ID is free when `on_disconnect` is called");
         assert_eq!(connection.send(&number(1)), Err(rejoin_server::SendError::Closed));
-        proxy.release();
+        line.set_dials(Dials::Served);
         let dropped = next(&mut client).await;
         assert!(dropped.starts_with("dropped: "), "{dropped}");
         if mode == Mode::Session {

@@ -2,6 +2,7 @@
 
 use rejoin_server::{BroadcastError, SendError};
 use rejoin_tests::harness::{next, number, numbers};
+use rejoin_tests::network::Dials;
 
 use crate::stage::Stage;
 use crate::{Mode, in_both_modes};
@@ -89,12 +90,12 @@ fn broadcast_after_shutdown() {
 fn snapshot_includes_suspended() {
     in_both_modes(async |mode| {
         let mut stage = Stage::set(mode, |builder| builder).await;
-        let (_ada, proxy) = stage.connect_through_proxy("ada").await;
+        let (_ada, line) = stage.connect_on_a_line("ada").await;
         let _ben = stage.connect("ben").await;
-        stage.drop_and_hold("ada", &proxy).await;
+        stage.drop_and_hold("ada", &line).await;
         assert_eq!(members(&stage), [("ada".into(), false), ("ben".into(), true)]);
         assert_eq!(stage.server.broadcast("room", &number(1)), Ok(2), "suspended members count");
-        proxy.release();
+        line.set_dials(Dials::Served);
         assert_eq!(stage.log.next().await, "ada restored");
         assert_eq!(members(&stage), [("ada".into(), true), ("ben".into(), true)]);
         stage.server.kick("ada").await.unwrap();

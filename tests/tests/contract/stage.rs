@@ -1,10 +1,12 @@
-//! [`Stage`]: a server that listens, and clients that connect to it directly or through a failing proxy.
+//! [`Stage`]: a server that listens, and clients that connect to it directly or over a line that fails on demand.
 
 use std::net::SocketAddr;
 
 use rejoin_client::{Client, ClientBuilder, Connection};
 use rejoin_server::{Builder, Server};
-use rejoin_tests::harness::{self, Fault, Proxy, Recorder};
+use rejoin_tests::harness::{self, Recorder};
+
+use rejoin_tests::network::{Dials, Line};
 
 use crate::bare::Bare;
 use crate::{Mode, millis, secs};
@@ -32,7 +34,22 @@ impl Stage {
     }
 
     pub(crate) fn client_at(&self, addr: SocketAddr, query: &str) -> ClientBuilder {
-        let builder = Client::builder(format!("ws://{addr}/?{query}")).reconnect(millis(1), millis(20));
+        self.in_mode(Client::builder(format!("ws://{addr}/?{query}")))
+    }
+
+    /// A line to the server.
+    pub(crate) fn line(&self) -> Line {
+        let line = Line::to(self.addr);
+        line.listen().unwrap();
+        line
+    }
+
+    pub(crate) fn client_on(&self, line: &Line, query: &str) -> ClientBuilder {
+        self.in_mode(line.client(&format!("/?{query}")))
+    }
+
+    fn in_mode(&self, builder: ClientBuilder) -> ClientBuilder {
+        let builder = builder.reconnect(millis(1), millis(20));
         if self.mode == Mode::Plain { builder.plain() } else { builder }
     }
 
@@ -43,12 +60,12 @@ impl Stage {
         connection
     }
 
-    /// Connects a client with this ID through its own proxy.
-    pub(crate) async fn connect_through_proxy(&mut self, id: &str) -> (Connection, Proxy) {
-        let proxy = Proxy::start(self.addr).await.unwrap();
-        let connection = self.client_at(proxy.addr(), &format!("id={id}")).connect().await.unwrap();
+    /// Connects a client with this ID on its own line.
+    pub(crate) async fn connect_on_a_line(&mut self, id: &str) -> (Connection, Line) {
+        let line = self.line();
+        let connection = self.client_on(&line, &format!("id={id}")).connect().await.unwrap();
         assert_eq!(self.log.next().await, format!("{id} connected"));
-        (connection, proxy)
+        (connection, line)
     }
 
     /// Connects a foreign client in plain mode with this ID.
@@ -58,10 +75,10 @@ impl Stage {
         bare
     }
 
-    /// Resets the client's socket, and holds its reconnects back until [`Proxy::release`].
-    pub(crate) async fn drop_and_hold(&mut self, id: &str, proxy: &Proxy) {
-        proxy.hold();
-        proxy.fail(Fault::Reset).await;
+    /// Resets the client's socket, and holds its reconnects back until dials are served.
+    pub(crate) async fn drop_and_hold(&mut self, id: &str, line: &Line) {
+        line.set_dials(Dials::Held);
+        line.cut();
         let told = self.log.next().await;
         assert!(told.starts_with(&format!("{id} dropped: ")), "{told}");
     }

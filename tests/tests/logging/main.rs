@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use capture::{Captured, Tapped};
 use rejoin_client::{Client, Event, Frame};
-use rejoin_tests::harness::{Line, describe, next_event};
+use rejoin_tests::harness::{describe, next_event};
+use rejoin_tests::network::Line;
 
 /// Contained in every payload, and in the client's query.
 const SECRET: &str = "the-payload-is-nobodys-business";

@@ -2,7 +2,8 @@
 
 use rejoin_server::codecs::{JsonCodec, MsgpackCodec};
 use rejoin_server::{ConnectRequest, Identity, OrReject as _, Reject, Server, StatusCode};
-use rejoin_tests::harness::{self, Line, Recorder, next, within};
+use rejoin_tests::harness::{self, Recorder, next, within};
+use rejoin_tests::network::Line;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::capture::{Captured, capture};

@@ -1,7 +1,8 @@
 //! The log lines of sessions: opened, dropped, resumed, lost, evicted, closed.
 
 use rejoin_server::{Connection, Frame, Server};
-use rejoin_tests::harness::{self, Dials, Line, next};
+use rejoin_tests::harness::{self, next};
+use rejoin_tests::network::{Dials, Line};
 
 use crate::capture::{Captured, capture};
 use crate::{SECRET, assert_no_secret, client, gets, of_session, secret, secs};

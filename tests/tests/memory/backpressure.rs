@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use rejoin_client::{Frame, SendError};
-use rejoin_tests::harness::{Dials, Direction, Line, next, number, numbers};
+use rejoin_tests::harness::{next, number, numbers};
+use rejoin_tests::network::{Dials, Direction, Line};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 

@@ -4,7 +4,8 @@
 
 use rejoin_client::{DeliveryError, Event, Frame, SendError};
 use rejoin_server::{Builder, Overflow};
-use rejoin_tests::harness::{Dials, Line, next, next_event, number};
+use rejoin_tests::harness::{next, next_event, number};
+use rejoin_tests::network::{Dials, Line};
 use tokio::time::Instant;
 
 use crate::{client, echo_server, millis, raw, secs, server};

@@ -86,7 +86,7 @@ async fn first_message_waits_for_on_connect() {
                 std::future::ready(())
             })
     });
-    let line = rejoin_tests::harness::Line::to(&server);
+    let line = rejoin_tests::network::Line::to(&server);
     let client = line.client("/?id=ada").connect().await.unwrap();
     client.send(&number(1)).unwrap();
     // The message has arrived once it is counted.
@@ -204,11 +204,11 @@ async fn callback_panic_ends_only_its_own_connection() {
             .on_connect(|connection| async move { assert!(connection.id() != "ada", "on purpose") })
             .on_transport_drop(|connection, _| async move { assert!(connection.id() != "ben", "on purpose") })
     });
-    let line = rejoin_tests::harness::Line::to(&server);
+    let line = rejoin_tests::network::Line::to(&server);
     let _ada = line.client("/?id=ada").max_retries(1).connect().await.unwrap();
     assert_eq!(log.next().await, "ada disconnected: handler_panicked");
-    line.set_dials(rejoin_tests::harness::Dials::Refused);
-    let ben_line = rejoin_tests::harness::Line::to(&server);
+    line.set_dials(rejoin_tests::network::Dials::Refused);
+    let ben_line = rejoin_tests::network::Line::to(&server);
     let mut ben = ben_line.client("/?id=ben").connect().await.unwrap();
     ben_line.cut();
     loop {

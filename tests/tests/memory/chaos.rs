@@ -2,7 +2,8 @@
 
 use rejoin_client::{Connection, Event, SendError};
 use rejoin_server::Stats;
-use rejoin_tests::harness::{Line, MetricsLog, Recorder, What, describe, next_event, number};
+use rejoin_tests::harness::{MetricsLog, Recorder, What, describe, next_event, number};
+use rejoin_tests::network::Line;
 
 use crate::{millis, secs, server, shut_down};
 

@@ -5,7 +5,8 @@ use rejoin_client::{
     Message, SendError,
 };
 use rejoin_server::Server;
-use rejoin_tests::harness::{self, Dials, Direction, Line, next, next_event, number, numbers};
+use rejoin_tests::harness::{self, next, next_event, number, numbers};
+use rejoin_tests::network::{Dials, Direction, Line};
 use tokio::time::Instant;
 
 use crate::{client, echo_server, millis, secs, server, shut_down};

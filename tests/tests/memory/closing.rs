@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use rejoin_server::{ConnectionError, DuplicateId, InvalidClose};
-use rejoin_tests::harness::{Dials, Direction, Line, next, number, numbers};
+use rejoin_tests::harness::{next, number, numbers};
+use rejoin_tests::network::{Dials, Direction, Line};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 

@@ -2,7 +2,8 @@
 
 use rejoin_client::{Connection, Event, Frame, JsonCodec, MsgpackCodec, Payload, PayloadFormat};
 use rejoin_server::Server;
-use rejoin_tests::harness::{Dials, Line, Recorder, What, next, next_event, number, numbers};
+use rejoin_tests::harness::{Recorder, What, next, next_event, number, numbers};
+use rejoin_tests::network::{Dials, Line};
 use serde_json::{Value, json};
 
 use crate::{client, server};

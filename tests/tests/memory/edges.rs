@@ -2,7 +2,8 @@
 
 use rejoin_client::Frame;
 use rejoin_server::Overflow;
-use rejoin_tests::harness::{Dials, Direction, Line, next, number, numbers};
+use rejoin_tests::harness::{next, number, numbers};
+use rejoin_tests::network::{Dials, Direction, Line};
 use tokio::time::Instant;
 
 use crate::{client, millis, secs, server, shut_down};

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rejoin_server::{CloseReason, Connection, DropReason, Frame, Handler, Server};
-use rejoin_tests::harness::{self, Line, next, number};
+use rejoin_tests::harness::{self, next, number};
+use rejoin_tests::network::Line;
 
 use crate::shut_down;
 

@@ -1,6 +1,7 @@
 //! A socket that is silent for too long is lost, and a live one is kept.
 
-use rejoin_tests::harness::{Direction, Line, next, number};
+use rejoin_tests::harness::{next, number};
+use rejoin_tests::network::{Direction, Line};
 use tokio::time::Instant;
 
 use crate::{client, millis, secs, server};
@@ -82,11 +83,11 @@ async fn unanswered_dial_times_out_and_is_retried() {
     let client = line.client("/?id=ada").handshake_timeout(secs(2));
     let mut client = client.connect().await.unwrap();
     log.connected().await;
-    line.set_dials(rejoin_tests::harness::Dials::Swallowed);
+    line.set_dials(rejoin_tests::network::Dials::Swallowed);
     line.cut();
     let since = Instant::now();
     line.dialled(2).await;
-    line.set_dials(rejoin_tests::harness::Dials::Served);
+    line.set_dials(rejoin_tests::network::Dials::Served);
     assert_eq!(next(&mut client).await, "dropped: connection reset");
     assert_eq!(next(&mut client).await, "restored");
     assert!(since.elapsed() >= secs(2) && line.dials() == 3);

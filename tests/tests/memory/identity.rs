@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use rejoin_client::{ConnectError, Connection};
 use rejoin_server::{ConnectRequest, DuplicateId, Identity, OrReject as _, Reject, Server, StatusCode};
-use rejoin_tests::harness::{self, Dials, Direction, Line, Recorder, next, number};
+use rejoin_tests::harness::{self, Recorder, next, number};
+use rejoin_tests::network::{Dials, Direction, Line};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 

@@ -31,7 +31,8 @@ use std::time::Duration;
 
 use rejoin_client::Connection;
 use rejoin_server::{Builder, Server};
-use rejoin_tests::harness::{self, Line, Recorder};
+use rejoin_tests::harness::{self, Recorder};
+use rejoin_tests::network::Line;
 
 /// A server with these options, and a recorder of its callbacks.
 fn server(configure: impl FnOnce(Builder) -> Builder) -> (Server, Recorder) {

@@ -9,7 +9,8 @@ use rejoin_server::{
     BroadcastError, Builder, Codec, DecodeError, EncodeError, Frame, JsonCodec, Message, MsgpackCodec,
     Payload, PayloadFormat, ProtobufCodec,
 };
-use rejoin_tests::harness::{Line, Recorder, next, next_event, numbers};
+use rejoin_tests::harness::{Recorder, next, next_event, numbers};
+use rejoin_tests::network::Line;
 use serde_json::{Value, json};
 
 use crate::server;

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use rejoin_client::Frame;
-use rejoin_tests::harness::{Line, What, next_event, number, numbers};
+use rejoin_tests::harness::{What, next_event, number, numbers};
+use rejoin_tests::network::Line;
 use serde::{Deserialize, Serialize};
 
 use crate::{client, server, shut_down};

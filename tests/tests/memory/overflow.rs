@@ -2,7 +2,8 @@
 
 use rejoin_client::{CloseReason, Event, Frame, SendError};
 use rejoin_server::Overflow;
-use rejoin_tests::harness::{Dials, Direction, Line, next, next_event, number, numbers};
+use rejoin_tests::harness::{next, next_event, number, numbers};
+use rejoin_tests::network::{Dials, Direction, Line};
 
 use crate::{client, raw, server};
 

@@ -2,7 +2,8 @@
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use rejoin_server::{Frame, Overflow};
-use rejoin_tests::harness::{Line, within};
+use rejoin_tests::harness::within;
+use rejoin_tests::network::Line;
 use rejoin_tests::protocol::root;
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::Message;

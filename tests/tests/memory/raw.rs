@@ -1,7 +1,8 @@
 //! A handwritten client in session mode, for offers and frames that ours never sends.
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use rejoin_tests::harness::{Line, within};
+use rejoin_tests::harness::within;
+use rejoin_tests::network::Line;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use rejoin_tests::harness::{Dials, Direction, Line, next, number, numbers};
+use rejoin_tests::harness::{next, number, numbers};
+use rejoin_tests::network::{Dials, Direction, Line};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 

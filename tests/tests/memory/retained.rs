@@ -3,7 +3,8 @@
 
 use rejoin_client::{Connection, Frame, SendError};
 use rejoin_server::Server;
-use rejoin_tests::harness::{Dials, Line, Recorder, next, number};
+use rejoin_tests::harness::{Recorder, next, number};
+use rejoin_tests::network::{Dials, Line};
 
 use crate::{client, server, shut_down};
 
@@ -92,7 +93,7 @@ async fn connected_sessions_are_never_evicted() {
         server(|builder| builder.max_retained_bytes(25_000).resume_window(crate::secs(30)));
     let (ada, line) = client(&server, &mut log, "ada").await;
     let (mut ben, _) = client(&server, &mut log, "ben").await;
-    line.stall(rejoin_tests::harness::Direction::ToClient);
+    line.stall(rejoin_tests::network::Direction::ToClient);
     for _ in 0..2 {
         server.send("ada", &big()).unwrap();
     }
@@ -103,7 +104,7 @@ async fn connected_sessions_are_never_evicted() {
     assert!((30_000..31_000).contains(&server.stats().retained_bytes));
     assert_eq!(server.stats().dropped, 0);
     // Frames that the socket accepts free memory for others.
-    line.release(rejoin_tests::harness::Direction::ToClient);
+    line.release(rejoin_tests::network::Direction::ToClient);
     let connection = server.connection("ben").unwrap();
     connection.send_wait(&big()).await.unwrap();
     assert!(next(&mut ben).await.starts_with("message big"));
@@ -114,7 +115,7 @@ async fn connected_sessions_are_never_evicted() {
 async fn broadcast_beyond_limit_is_gap_for_suspended_member() {
     let (server, mut log) = server(|builder| builder.max_retained_bytes(25_000));
     let (_hog, hog_line) = client(&server, &mut log, "hog").await;
-    hog_line.stall(rejoin_tests::harness::Direction::ToClient);
+    hog_line.stall(rejoin_tests::network::Direction::ToClient);
     for _ in 0..2 {
         server.send("hog", &big()).unwrap();
     }

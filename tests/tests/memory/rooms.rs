@@ -2,7 +2,8 @@
 
 use rejoin_client::{Event, Frame, SendError};
 use rejoin_server::{BroadcastError, Identity, Reject, Server};
-use rejoin_tests::harness::{Dials, Line, Recorder, next, next_event, number, numbers};
+use rejoin_tests::harness::{Recorder, next, next_event, number, numbers};
+use rejoin_tests::network::{Dials, Line};
 
 use crate::{client, server, shut_down};
 

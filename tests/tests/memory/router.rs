@@ -5,7 +5,8 @@ use std::sync::Arc;
 use rejoin_client::{Event, Frame, SendError};
 use rejoin_server::router::{CatchPanic, Data, Decoded, Extension, Failure, RouterError, State};
 use rejoin_server::{Connection, Identity, Reject, Server, router};
-use rejoin_tests::harness::{Direction, Line, next, next_event, number};
+use rejoin_tests::harness::{next, next_event, number};
+use rejoin_tests::network::{Direction, Line};
 use tokio::sync::{Notify, mpsc};
 
 use crate::{client, secs, server, shut_down};

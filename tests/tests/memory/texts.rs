@@ -7,7 +7,8 @@ use rejoin_server::{
     BroadcastError, CallbackKind, CloseFrame, CloseReason, ConnectionError, DeliveryError, DropReason,
     EncodeError, Identity, ResumeRefused, SendError, Server,
 };
-use rejoin_tests::harness::{self, Line};
+use rejoin_tests::harness;
+use rejoin_tests::network::Line;
 
 fn bye() -> CloseFrame {
     CloseFrame::from_static(4001, "bye")

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use rejoin_server::Server;
-use rejoin_tests::harness::{Line, number, numbers, within};
+use rejoin_tests::harness::{number, numbers, within};
+use rejoin_tests::network::Line;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream};
 use tokio::time::Instant;
 

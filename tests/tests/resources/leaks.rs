@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use rejoin_client::{Connection, Event};
-use rejoin_tests::harness::{Line, next_event, number, numbers};
+use rejoin_tests::harness::{next_event, number, numbers};
+use rejoin_tests::network::Line;
 
 use crate::{alone, echo_server, live, tasks};
 

@@ -17,7 +17,8 @@ use tokio::task::yield_now;
 use super::super::check::{Findings, Property};
 use super::peer::{masked, request};
 use super::{Plan, in_paused_time};
-use crate::harness::{Line, connect};
+use crate::harness::connect;
+use crate::network::Line;
 
 /// A flood ends after this many bytes, so that a server that never yields still ends.
 const FLOOD: usize = 8 << 20;

@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::check::{Findings, Property};
 use super::{Plan, in_paused_time};
-use crate::harness::{Direction, Line, Picked, codecs, connect};
+use crate::harness::{Picked, codecs, connect};
+use crate::network::{Direction, Line};
 
 /// Longer than any plan needs.
 const PATIENCE: Duration = Duration::from_secs(600);

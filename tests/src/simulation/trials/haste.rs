@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::super::check::{Findings, Property};
 use super::peer::{Peer, masked, request};
 use super::{Plan, in_paused_time};
-use crate::harness::{Line, connect};
+use crate::harness::connect;
+use crate::network::Line;
 
 /// Timers are a little late, and a socket needs a moment to attach.
 const SLACK: Duration = Duration::from_millis(50);

@@ -13,7 +13,8 @@ use tokio::time::sleep;
 use super::super::check::{Findings, Property};
 use super::peer::{Peer, request};
 use super::{Plan, in_paused_time};
-use crate::harness::{Direction, Line, connect};
+use crate::harness::connect;
+use crate::network::{Direction, Line};
 
 /// An upper bound of the bytes that a suspended session counts for beside its frames, and a message beside its payload.
 const BESIDE: usize = 1024;

@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::super::check::{Findings, Property};
 use super::peer::{Peer, request};
 use super::{Plan, in_paused_time};
-use crate::harness::{Direction, Line, connect};
+use crate::harness::connect;
+use crate::network::{Direction, Line};
 
 /// A server and one slow peer.
 #[derive(Debug)]

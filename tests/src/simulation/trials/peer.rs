@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use crate::harness::Line;
+use crate::network::Line;
 
 /// Any byte stream.
 trait Io: AsyncRead + AsyncWrite + Send {}

@@ -7,7 +7,8 @@ use std::time::Duration;
 use rejoin_server::{
     CallbackKind, CloseReason, ConnectRequest, DropReason, Metrics, ResumeRefused, Server, StatusCode,
 };
-use rejoin_tests::harness::{self, Dials, Line, MetricsLog, Recorder, number, numbers};
+use rejoin_tests::harness::{self, MetricsLog, Recorder, number, numbers};
+use rejoin_tests::network::{Dials, Line};
 
 use crate::{client, raw, secs, shut_down};
 

@@ -7,7 +7,8 @@ use metrics_util::{CompositeKey, MetricKind};
 use rejoin_server::{
     CallbackKind, CloseReason, DropReason, FacadeMetrics, Metrics as _, ResumeRefused, StatusCode,
 };
-use rejoin_tests::harness::{Dials, Line, next, number, numbers};
+use rejoin_tests::harness::{next, number, numbers};
+use rejoin_tests::network::{Dials, Line};
 
 use crate::{client, raw, secs};
 

@@ -1,7 +1,8 @@
 //! Counters of frames and bytes: sent, received, broadcast, retained, dropped.
 
 use rejoin_server::Frame;
-use rejoin_tests::harness::{Dials, Line, next, number, numbers};
+use rejoin_tests::harness::{next, number, numbers};
+use rejoin_tests::network::{Dials, Line};
 
 use super::{FRAME, FRAMED, server};
 use crate::{client, millis, raw, secs, shut_down};

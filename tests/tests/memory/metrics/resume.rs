@@ -1,7 +1,8 @@
 //! Hooks for resumes: attempted, refused, takeovers, replayed frames.
 
 use rejoin_server::{Codec, DecodeError, DuplicateId, EncodeError, Frame, JsonCodec, Message};
-use rejoin_tests::harness::{Dials, Direction, Line, next, number, numbers};
+use rejoin_tests::harness::{next, number, numbers};
+use rejoin_tests::network::{Dials, Direction, Line};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{FRAMED, server};

@@ -1,7 +1,8 @@
 //! Hooks for connections, rooms, refused upgrades, and ends of sessions.
 
 use rejoin_server::{ConnectRequest, Reject, Server};
-use rejoin_tests::harness::{self, Dials, Line, MetricsLog, number};
+use rejoin_tests::harness::{self, MetricsLog, number};
+use rejoin_tests::network::{Dials, Line};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{FRAMED, server};

@@ -18,10 +18,14 @@ use super::wire::{Condition, End, Wire};
 /// The network between one client and a server. Faults apply to the latest connection.
 ///
 /// In memory it works with paused time, and is deterministic. Between sockets it is a proxy that [listens](Self::listen) and
-/// connects to an address: it treats bytes in the same way, and the operating system adds its own effects.
+/// connects to an address: it treats bytes in the same way, and the operating system adds its own effects. Its sockets are closed
+/// with the last clone of it.
 #[derive(Debug, Clone)]
-pub struct Line {
-    state: Arc<Mutex<State>>,
+pub struct Line(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
     dialled: watch::Sender<usize>,
 }
 
@@ -121,7 +125,7 @@ impl Line {
             stalled: Vec::new(),
             cuts: None,
         };
-        Self { state: Arc::new(Mutex::new(state)), dialled: watch::Sender::new(0) }
+        Self(Arc::new(Shared { state: Mutex::new(state), dialled: watch::Sender::new(0) }))
     }
 
     /// Sets how many bytes can be in transit in each direction, for later connections.
@@ -131,14 +135,16 @@ impl Line {
         self
     }
 
-    /// Also accepts sockets, on its own port, until [`Self::close`].
+    /// Also accepts sockets, on its own port, until the line is dropped or [closed](Self::close).
     ///
     /// # Errors
     /// Fails if no port is free.
     pub fn listen(&self) -> io::Result<SocketAddr> {
         let listener = relay::listen(self.lock().capacity)?;
         let addr = listener.local_addr()?;
-        let accepting = relay::accept(self.clone(), listener);
+        // The line owns this task, which must not keep it alive.
+        let line = Arc::downgrade(&self.0);
+        let accepting = relay::accept(move || line.upgrade().map(Self), listener);
         let mut state = self.lock();
         state.front = Some(addr);
         state.relays.spawn(accepting);
@@ -175,7 +181,7 @@ impl Line {
 
     /// Opens a connection, and returns the client's end.
     pub(super) fn open(&self) -> io::Result<End> {
-        self.dialled.send_modify(|dials| *dials += 1);
+        self.0.dialled.send_modify(|dials| *dials += 1);
         let mut state = self.lock();
         if state.dials == Dials::Refused {
             return Err(io::ErrorKind::ConnectionRefused.into());
@@ -231,7 +237,7 @@ impl Line {
 
     /// The number of dials so far.
     pub fn dials(&self) -> usize {
-        *self.dialled.borrow()
+        *self.0.dialled.borrow()
     }
 
     /// Whether a dial has ever been answered.
@@ -244,9 +250,9 @@ impl Line {
     /// # Panics
     /// Panics when it does not.
     pub async fn dialled(&self, times: usize) {
-        let mut dialled = self.dialled.subscribe();
+        let mut dialled = self.0.dialled.subscribe();
         let waiting = dialled.wait_for(|dials| *dials >= times);
-        super::within("dial", waiting).await.expect("the sender is ours");
+        crate::harness::within("dial", waiting).await.expect("the sender is ours");
     }
 
     /// Resets the connection: both ends see it at once, and bytes in transit are lost.
@@ -267,6 +273,14 @@ impl Line {
     /// From now on bytes vanish, and neither end notices.
     pub fn half_open(&self) {
         self.wire().become_(Condition::HalfOpen);
+    }
+
+    /// Waits until this many bytes have vanished from the half-open connection, in both directions together.
+    ///
+    /// # Panics
+    /// Panics when they do not.
+    pub async fn vanished(&self, bytes: usize) {
+        crate::harness::within("bytes", self.wire().vanished(bytes)).await;
     }
 
     /// Stalls bytes in one direction, until [`Self::release`] or a cut.
@@ -336,7 +350,7 @@ impl Line {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -33,8 +33,9 @@ pub(super) fn listen(capacity: usize) -> io::Result<TcpListener> {
 }
 
 /// Connects every accepted socket to a new connection of the line, or resets it.
-pub(super) async fn accept(line: Line, listener: TcpListener) {
+pub(super) async fn accept(line: impl Fn() -> Option<Line>, listener: TcpListener) {
     while let Ok((socket, _)) = listener.accept().await {
+        let Some(line) = line() else { return };
         match line.open() {
             Ok(end) => line.spawn(relay(socket, end)),
             Err(_) => reset(socket),

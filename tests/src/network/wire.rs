@@ -41,6 +41,8 @@ struct State {
     lanes: [Lane; 2],
     /// For tasks that wait for a reset and for something else.
     reset: watch::Sender<bool>,
+    /// The number of bytes that were written to the half-open connection.
+    vanished: watch::Sender<usize>,
 }
 
 /// The bytes in transit in one direction.
@@ -89,7 +91,12 @@ impl Wire {
             reader: None,
             writer: None,
         });
-        let state = State { condition: Condition::Whole, lanes, reset: watch::Sender::new(false) };
+        let state = State {
+            condition: Condition::Whole,
+            lanes,
+            reset: watch::Sender::new(false),
+            vanished: watch::Sender::new(0),
+        };
         let wire = Arc::new(Self { state: Mutex::new(state) });
         let end = |incoming| End { wire: wire.clone(), incoming, arrival: None };
         (end(Direction::ToClient), end(Direction::ToServer), wire)
@@ -135,6 +142,13 @@ impl Wire {
         let mut reset = self.lock().reset.subscribe();
         // The sender lives as long as `self`.
         reset.wait_for(|reset| *reset).await.ok();
+    }
+
+    /// Waits until this many bytes have vanished.
+    pub(super) async fn vanished(&self, bytes: usize) {
+        let mut vanished = self.lock().vanished.subscribe();
+        // The sender lives as long as `self`.
+        vanished.wait_for(|vanished| *vanished >= bytes).await.ok();
     }
 
     /// Resets the connection, unless it is half-open.
@@ -257,7 +271,9 @@ impl End {
         match state.condition {
             Condition::Whole => {}
             Condition::HalfOpen => {
-                return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+                let bytes = slices.iter().map(|slice| slice.len()).sum();
+                state.vanished.send_modify(|vanished| *vanished += bytes);
+                return Poll::Ready(Ok(bytes));
             }
             Condition::Finished => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
             Condition::Reset => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
