@@ -58,7 +58,7 @@ run() {
 
 # The tests that should find a bug, the quickest first. They print the one that did.
 core() { run -p rejoin-core --all-features --lib "$@"; }
-memory() { run -p rejoin-tests --test memory; }
+memory() { run -p rejoin-tests --test memory --test contract; }
 foreign() { run -p rejoin-tests --test foreign_code; }
 logging() { run -p rejoin-tests --test logging; }
 extractor() { run -p rejoin-tests --test http extractor; }

@@ -4,13 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 use rejoin_client::{Connection, Event, Frame};
-use rejoin_tests::harness::{describe, next_event};
+use rejoin_tests::harness::next_event;
 
 /// The next message's event and payload.
 async fn hear<T: serde::de::DeserializeOwned>(client: &mut Connection) -> (String, T) {
     match next_event(client).await {
         Event::Message(frame) => (frame.event().to_owned(), frame.decode().unwrap()),
-        event => panic!("{}", describe(&event)),
+        event => panic!("{event:?}"),
     }
 }
 
@@ -92,7 +92,7 @@ mod wspulse_send {
     #[tokio::test(start_paused = true)]
     async fn sending_to_slow_wspulse_client_succeeds() {
         use super::hear;
-        use rejoin_tests::harness::{self, next};
+        use rejoin_tests::harness::{self, Heard, RESET, What, next};
         use rejoin_tests::network::{Dials, Line};
 
         let (builder, mut log) = harness::builder();
@@ -102,15 +102,15 @@ mod wspulse_send {
         log.connected().await;
         line.set_dials(Dials::Refused);
         line.cut();
-        assert_eq!(log.next().await, "ada dropped: connection reset");
+        assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
         for price in [1.5, 2.5] {
             send_price(&server, "ada", &Price(price)).unwrap();
         }
         let missing = send_price(&server, "ben", &Price(1.0)).unwrap_err();
         assert!(matches!(missing.downcast_ref(), Some(SendError::NotFound)), "{missing:?}");
         line.set_dials(Dials::Served);
-        assert_eq!(next(&mut ada).await, "dropped: connection reset");
-        assert_eq!(next(&mut ada).await, "restored");
+        assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
+        assert_eq!(next(&mut ada).await, Heard::Resumed);
         assert_eq!(hear::<f64>(&mut ada).await, ("price".into(), 1.5));
     }
 }

@@ -1,5 +1,5 @@
-//! The basis of the scenarios: a server that records its callbacks, and texts for the events on both sides, so that a scenario
-//! reads like a script.
+//! The basis of the scenarios: a server that records its callbacks, and the events of both sides as values, so that a
+//! scenario reads like a script.
 //!
 //! A scenario that runs [`alone`] must leave nothing behind. The connections that fail are in [`network`](crate::network).
 
@@ -7,7 +7,7 @@ mod alone;
 pub use alone::{Baseline, alone};
 
 mod recorder;
-pub use recorder::{Happening, Recorder, What, builder, connect};
+pub use recorder::{Happening, Recorder, What, builder, connect, local};
 
 mod codecs;
 pub(crate) use codecs::Picked;
@@ -16,8 +16,11 @@ pub use codecs::codecs;
 mod metrics;
 pub use metrics::MetricsLog;
 
-mod words;
-pub use words::{describe, next, next_event, number, numbers, read_numbers};
+mod heard;
+pub use heard::{
+    END_OF_STREAM, Ended, Heard, RESET, closed, disconnected, message, next, next_event, number, numbers,
+    read_numbers,
+};
 
 use std::future::Future;
 use std::time::Duration;

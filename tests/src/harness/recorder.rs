@@ -3,11 +3,10 @@
 use std::fmt;
 
 use rejoin_server::{
-    Builder, CloseReason, ConnectRequest, Connection, DropReason, Frame, Gap, Identity, Reject, Server,
+    Builder, CloseFrame, CloseReason, ConnectRequest, Connection, DropReason, Frame, Gap, Identity, Reject,
+    Server,
 };
 use tokio::sync::mpsc;
-
-use super::words::{close_words, describe_frame, drop_words};
 
 /// A server's callbacks, in order.
 #[derive(Debug)]
@@ -15,8 +14,8 @@ pub struct Recorder {
     happenings: mpsc::UnboundedReceiver<Happening>,
 }
 
-/// A recorded callback.
-#[derive(Debug, Clone)]
+/// A recorded callback. It equals a pair of its connection's ID and its kind.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Happening {
     /// Its connection.
@@ -26,7 +25,7 @@ pub struct Happening {
 }
 
 /// The kind of a callback, with its arguments.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum What {
     /// `on_connect`
@@ -41,6 +40,11 @@ pub enum What {
     Gap(Gap),
     /// `on_disconnect`
     Disconnected(CloseReason),
+}
+
+/// The application closed the session with this code and reason.
+pub const fn local(code: u16, reason: &'static str) -> CloseReason {
+    CloseReason::Local(CloseFrame::from_static(code, reason))
 }
 
 /// Accepts every request. The query sets `room` (default `room`) and `id` (default: a random one).
@@ -85,30 +89,21 @@ impl Recorder {
     ///
     /// # Panics
     /// Panics when none comes.
-    pub async fn next_event(&mut self) -> Happening {
+    pub async fn next(&mut self) -> Happening {
         super::within("callback", self.happenings.recv()).await.expect("the server is running")
-    }
-
-    /// The next callback, in words: `ID connected`, `ID message EVENT PAYLOAD`, `ID dropped: WHY`, `ID restored`,
-    /// `ID gap 2-3`, `ID disconnected: WHY`.
-    ///
-    /// # Panics
-    /// Panics when none comes.
-    pub async fn next(&mut self) -> String {
-        self.next_event().await.to_string()
     }
 
     /// The next callbacks, sorted, for callbacks of several connections, which are not ordered among each other.
     ///
     /// # Panics
     /// Panics when they do not come.
-    pub async fn next_sorted<const N: usize>(&mut self) -> [String; N] {
-        let mut all = [const { String::new() }; N];
-        for one in &mut all {
-            *one = self.next().await;
+    pub async fn next_sorted<const N: usize>(&mut self) -> [Happening; N] {
+        let mut all = Vec::with_capacity(N);
+        while all.len() < N {
+            all.push(self.next().await);
         }
-        all.sort();
-        all
+        all.sort_by_key(|happening| format!("{happening:?}"));
+        all.try_into().expect("there are N")
     }
 
     /// The connection of the next callback, which must be `on_connect`.
@@ -116,9 +111,20 @@ impl Recorder {
     /// # Panics
     /// Panics if the next callback is another one.
     pub async fn connected(&mut self) -> Connection {
-        let happening = self.next_event().await;
-        assert!(matches!(happening.what, What::Connected), "no connect: {happening}");
+        let happening = self.next().await;
+        assert!(happening.what == What::Connected, "no connect: {happening:?}");
         happening.connection
+    }
+
+    /// Why the connection with this ID has lost its socket, which must be the next callback.
+    ///
+    /// # Panics
+    /// Panics if the next callback is another one.
+    pub async fn dropped(&mut self, id: &str) -> DropReason {
+        match self.next().await {
+            Happening { connection, what: What::Dropped(why) } if connection.id() == id => why,
+            other => panic!("no drop of {id}: {other:?}"),
+        }
     }
 
     /// The numbers in the next messages.
@@ -128,8 +134,8 @@ impl Recorder {
     pub async fn numbers(&mut self, count: usize) -> Vec<u64> {
         let mut numbers = Vec::with_capacity(count);
         while numbers.len() < count {
-            let happening = self.next_event().await;
-            let What::Message(frame) = &happening.what else { panic!("no message: {happening}") };
+            let happening = self.next().await;
+            let What::Message(frame) = &happening.what else { panic!("no message: {happening:?}") };
             numbers.push(frame.decode().expect("the payload is a number"));
         }
         numbers
@@ -142,32 +148,30 @@ impl Recorder {
     pub async fn numbers_over_drops(&mut self, count: usize) -> Vec<u64> {
         let mut numbers = Vec::with_capacity(count);
         while numbers.len() < count {
-            let happening = self.next_event().await;
+            let happening = self.next().await;
             match &happening.what {
                 What::Message(frame) => numbers.push(frame.decode().expect("the payload is a number")),
                 What::Connected | What::Dropped(_) | What::Restored => {}
-                What::Gap(_) | What::Disconnected(_) => panic!("unexpected: {happening}"),
+                What::Gap(_) | What::Disconnected(_) => panic!("unexpected: {happening:?}"),
             }
         }
         numbers
     }
 
     /// The next callback, if one is recorded already.
-    pub fn try_next(&mut self) -> Option<String> {
-        self.happenings.try_recv().ok().map(|happening| happening.to_string())
+    pub fn try_next(&mut self) -> Option<Happening> {
+        self.happenings.try_recv().ok()
     }
 }
 
-impl fmt::Display for Happening {
+impl PartialEq<(&str, What)> for Happening {
+    fn eq(&self, (id, what): &(&str, What)) -> bool {
+        self.connection.id() == *id && self.what == *what
+    }
+}
+
+impl fmt::Debug for Happening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.connection.id())?;
-        match &self.what {
-            What::Connected => f.write_str("connected"),
-            What::Message(frame) => write!(f, "message {}", describe_frame(frame)),
-            What::Dropped(why) => write!(f, "dropped: {}", drop_words(why)),
-            What::Restored => f.write_str("restored"),
-            What::Gap(gap) => write!(f, "gap {}-{}", gap.from, gap.to),
-            What::Disconnected(why) => write!(f, "disconnected: {}", close_words(why)),
-        }
+        (self.connection.id(), &self.what).fmt(f)
     }
 }

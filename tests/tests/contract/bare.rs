@@ -1,25 +1,34 @@
 //! [`Bare`]: a foreign WebSocket client without sessions.
 
-use std::net::SocketAddr;
+use std::pin::Pin;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use rejoin_tests::harness::within;
-use tokio::net::TcpStream;
+use rejoin_tests::network::Line;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-/// A foreign WebSocket client. Dropping it closes its socket without a close frame.
-pub(crate) struct Bare(WebSocketStream<MaybeTlsStream<TcpStream>>);
+/// Any byte stream.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Send> Io for T {}
+
+/// A foreign WebSocket client. Dropping it ends its connection without a close frame.
+pub(crate) struct Bare(WebSocketStream<Pin<Box<dyn Io>>>);
 
 impl Bare {
-    pub(crate) async fn connect(addr: SocketAddr, query: &str) -> Self {
-        Self::try_connect(addr, query).await.unwrap()
+    /// Connects on this line, with this query.
+    pub(crate) async fn connect(line: &Line, query: &str) -> Result<Self, Error> {
+        Self::over(line.dial()?, query).await
     }
 
-    pub(crate) async fn try_connect(addr: SocketAddr, query: &str) -> Result<Self, Error> {
-        let url = format!("ws://{addr}/?{query}");
-        let (stream, _) = within("upgrade", tokio_tungstenite::connect_async(url)).await?;
+    /// Connects over this stream, with this query.
+    pub(crate) async fn over(io: impl Io + 'static, query: &str) -> Result<Self, Error> {
+        let io: Pin<Box<dyn Io>> = Box::pin(io);
+        let url = format!("ws://server.test/?{query}");
+        let (stream, _) = within("upgrade", tokio_tungstenite::client_async(url, io)).await?;
         Ok(Self(stream))
     }
 
@@ -50,12 +59,12 @@ impl Bare {
         numbers
     }
 
-    /// Receives the server's close frame, as `1000 why`, and answers it.
-    pub(crate) async fn closed(&mut self) -> String {
+    /// Receives the server's close frame, as its code and reason, and answers it.
+    pub(crate) async fn closed(&mut self) -> (u16, String) {
         let Message::Close(Some(CloseFrame { code, reason })) = self.next().await else { panic!("no close") };
         let end = within("end", self.0.next()).await;
         assert!(end.is_none_or(|end| end.is_err()), "nothing comes after a close");
-        format!("{code} {reason}")
+        (code.into(), reason.to_string())
     }
 
     /// Closes with 1000, and waits for the server's answer.

@@ -2,111 +2,128 @@
 
 use std::sync::Arc;
 
-use rejoin_tests::harness::{next, number, numbers};
+use rejoin_client::LostReason;
+use rejoin_server::{CloseReason, DropReason};
+use rejoin_tests::harness::{END_OF_STREAM, Heard, What, disconnected, next, number, numbers};
 use rejoin_tests::network::Dials;
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::in_both_modes;
+use crate::setting::{Mode, Setting, secs};
 use crate::stage::Stage;
 
-#[test]
-fn drop_and_restore_callbacks_on() {
-    in_both_modes(async |mode| {
-        let mut stage = Stage::set(mode, |builder| builder).await;
-        let (mut client, line) = stage.connect_on_a_line("ada").await;
-        for n in 1..=3 {
-            client.send(&number(n)).unwrap();
-            assert_eq!(stage.log.next().await, format!("ada message n {n}"));
-            // Held back: otherwise a plain client could return before the server has noticed the loss, as another session with
-            // this ID.
-            stage.drop_and_hold("ada", &line).await;
-            line.set_dials(Dials::Served);
-            assert_eq!(stage.log.next().await, "ada restored");
-            assert!(next(&mut client).await.starts_with("dropped: "));
-            assert_eq!(next(&mut client).await, "restored");
+scenario!(callbacks_come_in_order_across_drops);
+async fn callbacks_come_in_order_across_drops(setting: Setting) {
+    let mut stage = Stage::set(setting, |builder| builder);
+    let (mut client, line) = stage.connect_on_line("ada").await;
+    for n in 1..=3 {
+        client.send(&number(n)).unwrap();
+        assert_eq!(stage.log.next().await, ("ada", What::Message(number(n))));
+        // Refused until the server has noticed the loss: before that, a plain client that returns gets another session.
+        line.set_dials(Dials::Refused);
+        match n {
+            1 => line.cut(),
+            2 => line.finish(),
+            _ => stage.server.cut("ada").unwrap(),
         }
-        client.close().await;
-        assert_eq!(stage.log.next().await, "ada disconnected: normal");
-        stage.end().await;
-        assert_eq!(stage.log.try_next(), None);
-    });
-}
-
-#[test]
-fn drop_and_restore_callbacks_off_without_a_window() {
-    in_both_modes(async |mode| {
-        let mut stage = Stage::set(mode, |builder| builder.resume_window(None)).await;
-        let (mut client, line) = stage.connect_on_a_line("ada").await;
-        line.set_dials(Dials::Held);
-        line.cut();
-        let told = stage.log.next().await;
-        assert!(told.starts_with("ada disconnected: transport_lost: "), "{told}");
+        let why = stage.log.dropped("ada").await;
+        match n {
+            1 => assert!(matches!(why, DropReason::Io(_)), "{why:?}"),
+            2 => assert_eq!(why, END_OF_STREAM),
+            _ => assert_eq!(why, DropReason::Cut),
+        }
         line.set_dials(Dials::Served);
-        assert_eq!(stage.log.next().await, "ada connected", "with a fresh session");
-        client.send(&number(1)).unwrap();
-        while next(&mut client).await != "restored" {}
-        client.close().await;
-        let mut told = stage.log.next().await;
-        // A plain client that had not noticed the loss yet may have written the message into the lost socket.
-        if told == "ada message n 1" {
-            told = stage.log.next().await;
-        }
-        assert_eq!(told, "ada disconnected: normal");
-        stage.end().await;
-        assert_eq!(stage.log.try_next(), None);
-    });
+        assert_eq!(stage.log.next().await, ("ada", What::Restored));
+        disconnected(&mut client).await;
+        assert_eq!(next(&mut client).await, stage.back());
+    }
+    client.close().await;
+    assert_eq!(stage.log.next().await, ("ada", What::Disconnected(CloseReason::Normal)));
+    stage.end().await;
+    assert_eq!(stage.log.try_next(), None);
 }
 
-#[test]
-fn callbacks_never_stall_others() {
-    in_both_modes(async |mode| {
-        let gate = Arc::new(Semaphore::new(0));
-        let (told, mut handled) = mpsc::unbounded_channel();
-        let (closed, on_message) = (gate.clone(), told.clone());
-        let mut stage = Stage::set(mode, |builder| {
-            let (gate, on_connect) = (closed.clone(), told.clone());
-            builder
-                .on_connect(move |connection| {
-                    let (gate, told) = (gate.clone(), on_connect.clone());
-                    async move {
-                        if connection.id() == "slow to connect" {
-                            drop(gate.acquire().await.unwrap());
-                        }
-                        told.send(format!("{} connected", connection.id())).unwrap();
+scenario!(without_window_a_drop_only_disconnects);
+async fn without_window_a_drop_only_disconnects(setting: Setting) {
+    let mut stage = Stage::set(setting, |builder| builder.resume_window(None));
+    let (mut client, line) = stage.connect_on_line("ada").await;
+    line.set_dials(Dials::Refused);
+    line.cut();
+    let end = stage.log.next().await.what;
+    assert!(matches!(end, What::Disconnected(CloseReason::TransportLost(DropReason::Io(_)))), "{end:?}");
+    disconnected(&mut client).await;
+    line.set_dials(Dials::Served);
+    assert_eq!(stage.log.next().await, ("ada", What::Connected), "with a fresh session");
+    if stage.mode == Mode::Session {
+        assert_eq!(next(&mut client).await, Heard::session_lost(LostReason::Unknown));
+    }
+    assert_eq!(next(&mut client).await, Heard::Reconnected);
+    client.send(&number(1)).unwrap();
+    assert_eq!(stage.log.next().await, ("ada", What::Message(number(1))));
+    client.close().await;
+    assert_eq!(stage.log.next().await, ("ada", What::Disconnected(CloseReason::Normal)));
+    stage.end().await;
+    assert_eq!(stage.log.try_next(), None);
+}
+
+/// A callback that has finished: its connection, and the number of its message.
+type Finished = (String, Option<u64>);
+
+scenario!(waiting_callback_blocks_neither_writes_nor_connections);
+async fn waiting_callback_blocks_neither_writes_nor_connections(setting: Setting) {
+    let gate = Arc::new(Semaphore::new(0));
+    let (sender, mut finished) = mpsc::unbounded_channel::<Finished>();
+    let (opened, on_message) = (gate.clone(), sender.clone());
+    let mut stage = Stage::set(setting, |builder| {
+        let (at_connect, on_connect) = (gate.clone(), sender);
+        builder
+            .on_connect(move |connection| {
+                let (gate, sender) = (at_connect.clone(), on_connect.clone());
+                async move {
+                    if connection.id() == "slow to connect" {
+                        drop(gate.acquire().await.unwrap());
                     }
-                })
-                .on_message(move |connection, frame| {
-                    let (gate, told) = (closed.clone(), on_message.clone());
-                    async move {
-                        if connection.id() == "ada" {
-                            drop(gate.acquire().await.unwrap());
-                        }
-                        told.send(format!("{} {}", connection.id(), frame.decode::<u64>().unwrap())).unwrap();
+                    sender.send((connection.id().to_owned(), None)).unwrap();
+                }
+            })
+            .on_message(move |connection, frame| {
+                let (gate, sender) = (gate.clone(), on_message.clone());
+                async move {
+                    if connection.id() == "ada" {
+                        drop(gate.acquire().await.unwrap());
                     }
-                })
-        })
-        .await;
-        let _slow = stage.client_at(stage.addr, "id=slow+to+connect").connect().await.unwrap();
-        let mut ada = stage.client("ada").connect().await.unwrap();
-        assert_eq!(handled.recv().await.unwrap(), "ada connected");
-        let mut ben = stage.client("ben").connect().await.unwrap();
-        assert_eq!(handled.recv().await.unwrap(), "ben connected");
-        ada.send(&number(1)).unwrap();
-        ben.send(&number(2)).unwrap();
-        assert_eq!(handled.recv().await.unwrap(), "ben 2");
-        // Neither other connections wait, nor writes to the connection whose handler waits.
-        assert_eq!(stage.server.broadcast("room", &number(3)), Ok(3));
-        for n in 4..=500 {
-            stage.server.connection("ada").unwrap().send_wait(&number(n)).await.unwrap();
-            assert_eq!(numbers(&mut ada, 1).await, [n - 1]);
-        }
-        assert_eq!(numbers(&mut ben, 1).await, [3]);
-        stage.server.kick("ben").await.unwrap();
-        assert_eq!(stage.log.next().await, "ben disconnected: kicked");
-        gate.add_permits(1);
-        let mut last = [handled.recv().await.unwrap(), handled.recv().await.unwrap()];
-        last.sort();
-        assert_eq!(last, ["ada 1", "slow to connect connected"]);
-        stage.end().await;
+                    sender.send((connection.id().to_owned(), Some(frame.decode().unwrap()))).unwrap();
+                }
+            })
     });
+    let mut next_finished = async || finished.recv().await.unwrap();
+    let ends = |id: &str, n: Option<u64>| (id.to_owned(), n);
+    let _slow = stage.client("id=slow+to+connect").connect().await.unwrap();
+    let mut ada = stage.client("id=ada").connect().await.unwrap();
+    assert_eq!(next_finished().await, ends("ada", None));
+    let mut ben = stage.client("id=ben").connect().await.unwrap();
+    assert_eq!(next_finished().await, ends("ben", None));
+    ada.send(&number(1)).unwrap();
+    ben.send(&number(2)).unwrap();
+    assert_eq!(next_finished().await, ends("ben", Some(2)));
+    // Neither other connections wait, nor writes to the connection whose handler waits.
+    assert_eq!(stage.server.broadcast("room", &number(3)), Ok(3));
+    assert_eq!(numbers(&mut ben, 1).await, [3]);
+    assert_eq!(numbers(&mut ada, 1).await, [3]);
+    // Acknowledgements are read and written meanwhile, too: more messages pass than the buffer holds.
+    for n in 0..1000 {
+        stage.server.connection("ada").unwrap().send_wait(&number(n)).await.unwrap();
+        assert_eq!(numbers(&mut ada, 1).await, [n]);
+    }
+    if stage.is_in_memory() {
+        // The heartbeat keeps the connection alive.
+        tokio::time::sleep(secs(600)).await;
+        assert_eq!(stage.log.try_next(), None);
+    }
+    stage.server.kick("ben").await.unwrap();
+    assert_eq!(stage.log.next().await, ("ben", What::Disconnected(CloseReason::Kicked)));
+    opened.add_permits(1);
+    let mut last = [next_finished().await, next_finished().await];
+    last.sort();
+    assert_eq!(last, [ends("ada", Some(1)), ends("slow to connect", None)]);
+    stage.end().await;
 }

@@ -3,7 +3,7 @@
 use rejoin_tests::harness::{Baseline, alone};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::millis;
+use crate::setting::millis;
 
 #[test]
 fn leaked_task_is_detected() {

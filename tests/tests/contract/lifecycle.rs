@@ -1,213 +1,197 @@
 //! Connections open, and end: closed by either side, kicked, or with the server.
 
-use std::time::Instant;
-
-use rejoin_client::ConnectionState;
-use rejoin_server::{ConnectionError, SendError};
-use rejoin_tests::harness::{alone, next, number, within};
+use rejoin_client::{ConnectionState, LostReason};
+use rejoin_server::{CloseReason, ConnectionError, SendError};
+use rejoin_tests::harness::{Heard, What, closed, disconnected, local, next, number, numbers, within};
 use rejoin_tests::network::Dials;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::runtime::Handle;
+use tokio::time::Instant;
 
-use crate::bare::Bare;
+use crate::setting::{Mode, Setting, secs};
 use crate::stage::Stage;
-use crate::{Mode, in_both_modes, millis, secs};
 
-#[test]
-fn connect_once() {
-    in_both_modes(async |mode| {
-        let mut stage = Stage::set(mode, |builder| builder).await;
-        let client = stage.client_at(stage.addr, "id=ada&room=library").connect().await.unwrap();
-        let connection = stage.log.connected().await;
-        assert_eq!((connection.id(), connection.room()), ("ada", Some("library")));
-        assert!(connection.is_attached());
-        assert!(connection.remote_addr().is_some_and(|remote| remote.ip().is_loopback()));
-        if mode == Mode::Session {
-            assert_eq!((client.id().as_deref(), client.room().as_deref()), (Some("ada"), Some("library")));
-        }
-        let stats = stage.server.stats();
-        assert_eq!((stats.connections, stats.suspended, stats.rooms), (1, 0, 1));
-        client.close().await;
-        assert_eq!(stage.log.next().await, "ada disconnected: normal", "and nothing between");
-        stage.end().await;
-        assert_eq!(stage.log.try_next(), None);
-    });
+scenario!(both_ends_know_the_identity);
+async fn both_ends_know_the_identity(setting: Setting) {
+    let mut stage = Stage::set(setting, |builder| builder);
+    let client = stage.client("id=ada&room=library").connect().await.unwrap();
+    let connection = stage.log.connected().await;
+    assert_eq!((connection.id(), connection.room()), ("ada", Some("library")));
+    assert!(connection.is_attached());
+    if stage.mode == Mode::Session {
+        assert_eq!((client.id().as_deref(), client.room().as_deref()), (Some("ada"), Some("library")));
+    }
+    let stats = stage.server.stats();
+    assert_eq!((stats.connections, stats.suspended, stats.rooms), (1, 0, 1));
+    client.close().await;
+    let end = ("ada", What::Disconnected(CloseReason::Normal));
+    assert_eq!(stage.log.next().await, end, "and nothing between");
+    stage.end().await;
+    assert_eq!(stage.log.try_next(), None);
 }
 
-#[test]
-fn connect_once_with_a_foreign_client() {
-    alone(async {
-        let mut stage = Stage::set(Mode::Plain, |builder| builder).await;
-        let mut bare = stage.bare("ada").await;
-        bare.send(r#"{"event":"n","payload":1}"#).await;
-        assert_eq!(stage.log.next().await, "ada message n 1");
-        stage.server.send("ada", &number(2)).unwrap();
-        assert_eq!(bare.text().await, r#"{"event":"n","payload":2}"#);
-        bare.close().await;
-        assert_eq!(stage.log.next().await, "ada disconnected: normal");
-        stage.end().await;
-        assert_eq!(stage.log.try_next(), None);
-    });
+scenario!(foreign_client_is_served, Plain);
+async fn foreign_client_is_served(setting: Setting) {
+    let mut stage = Stage::set(setting, |builder| builder);
+    let mut bare = stage.bare("ada").await;
+    bare.send(r#"{"event":"n","payload":1}"#).await;
+    assert_eq!(stage.log.next().await, ("ada", What::Message(number(1))));
+    stage.server.send("ada", &number(2)).unwrap();
+    assert_eq!(bare.text().await, r#"{"event":"n","payload":2}"#);
+    bare.close().await;
+    assert_eq!(stage.log.next().await, ("ada", What::Disconnected(CloseReason::Normal)));
+    stage.end().await;
+    assert_eq!(stage.log.try_next(), None);
 }
 
-#[test]
-fn clean_close() {
-    in_both_modes(async |mode| {
-        let mut stage = Stage::set(mode, |builder| builder).await;
-        let mut client = stage.connect("ada").await;
-        for n in 1..=100 {
-            client.send(&number(n)).unwrap();
-        }
-        let closed = client.close().await;
-        assert_eq!((closed.unacknowledged, client.state()), (0, ConnectionState::Closed));
-        assert!(client.recv().await.is_none());
-        assert_eq!(stage.log.numbers(100).await, Vec::from_iter(1..=100), "everything was delivered first");
-        assert_eq!(stage.log.next().await, "ada disconnected: normal");
-        assert!(stage.server.connection("ada").is_none());
-        let stats = stage.server.stats();
-        let left = (stats.connections, stats.suspended, stats.rooms, stats.retained_bytes);
-        assert_eq!(left, (0, 0, 0, 0));
-        stage.end().await;
-    });
+scenario!(clean_close_delivers_everything_first);
+async fn clean_close_delivers_everything_first(setting: Setting) {
+    let mut stage = Stage::set(setting, |builder| builder);
+    let (mut client, line) = stage.connect_on_line("ada").await;
+    for n in 1..=100 {
+        client.send(&number(n)).unwrap();
+    }
+    let closed = client.close().await;
+    assert_eq!((closed.unacknowledged, client.state()), (0, ConnectionState::Closed));
+    assert!(client.recv().await.is_none(), "the client's own close is not an event");
+    assert_eq!(stage.log.numbers(100).await, Vec::from_iter(1..=100));
+    assert_eq!(stage.log.next().await, ("ada", What::Disconnected(CloseReason::Normal)));
+    assert!(stage.server.connection("ada").is_none() && stage.server.connections("room").is_empty());
+    let stats = stage.server.stats();
+    let left = (stats.connections, stats.suspended, stats.rooms, stats.retained_bytes);
+    assert_eq!(left, (0, 0, 0, 0));
+    assert_eq!(line.dials(), 1);
+    stage.end().await;
 }
 
-#[test]
-fn clean_close_by_the_server() {
-    in_both_modes(async |mode| {
-        let mut stage = Stage::set(mode, |builder| builder).await;
-        let mut client = stage.connect("ada").await;
-        let connection = stage.server.connection("ada").unwrap();
-        for n in 1..=100 {
-            connection.send(&number(n)).unwrap();
-        }
-        connection.close();
-        assert_eq!(connection.send(&number(101)), Err(SendError::Closed));
-        for n in 1..=100 {
-            assert_eq!(next(&mut client).await, format!("message n {n}"));
-        }
-        assert_eq!(stage.log.next().await, "ada disconnected: local");
-        within("end", connection.closed()).await;
-        assert_eq!(next(&mut client).await, "closed: remote 1000");
-        assert!(client.recv().await.is_none(), "it does not come back");
-        stage.end().await;
-        assert_eq!(stage.log.try_next(), None);
-    });
+scenario!(server_close_delivers_sent_frames_first);
+async fn server_close_delivers_sent_frames_first(setting: Setting) {
+    let mut stage = Stage::set(setting, |builder| builder);
+    let (mut client, line) = stage.connect_on_line("ada").await;
+    let connection = stage.server.connection("ada").unwrap();
+    for n in 1..=100 {
+        connection.send(&number(n)).unwrap();
+    }
+    connection.close();
+    assert_eq!(connection.send(&number(101)), Err(SendError::Closed));
+    assert_eq!(numbers(&mut client, 100).await, Vec::from_iter(1..=100));
+    assert_eq!(stage.log.next().await, ("ada", What::Disconnected(local(1000, ""))));
+    within("end", connection.closed()).await;
+    assert_eq!(next(&mut client).await, Heard::closed_by_server(1000, ""));
+    assert!(client.recv().await.is_none());
+    assert_eq!(line.dials(), 1, "the client does not come back");
+    stage.end().await;
+    assert_eq!(stage.log.try_next(), None);
 }
 
-#[test]
-fn kick_of_a_connected_session() {
-    in_both_modes(async |mode| {
-        let mut stage = Stage::set(mode, |builder| builder).await;
-        let mut client = stage.connect("ada").await;
-        let connection = stage.server.connection("ada").unwrap();
-        stage.server.kick("ada").await.unwrap();
-        assert!(stage.server.connection("ada").is_none(), "the kick is done");
-        assert_eq!(connection.send(&number(1)), Err(SendError::Closed));
-        assert_eq!(stage.log.next().await, "ada disconnected: kicked");
-        assert_eq!(next(&mut client).await, "closed: remote 1000 kicked");
-        assert!(client.recv().await.is_none(), "it does not come back");
-        stage.end().await;
-        assert_eq!(stage.log.try_next(), None);
-    });
+scenario!(kick_is_done_when_it_returns);
+async fn kick_is_done_when_it_returns(setting: Setting) {
+    let mut stage = Stage::set(setting, |builder| builder);
+    let (mut client, line) = stage.connect_on_line("ada").await;
+    let connection = stage.server.connection("ada").unwrap();
+    stage.server.kick("ada").await.unwrap();
+    assert!(stage.server.connection("ada").is_none() && stage.server.connections("room").is_empty());
+    assert_eq!(connection.send(&number(1)), Err(SendError::Closed));
+    assert_eq!(stage.log.next().await, ("ada", What::Disconnected(CloseReason::Kicked)));
+    assert_eq!(next(&mut client).await, Heard::closed_by_server(1000, "kicked"));
+    assert!(client.recv().await.is_none());
+    assert_eq!(line.dials(), 1, "the client does not come back");
+    assert_eq!(stage.server.kick("ada").await, Err(ConnectionError::NotFound));
+    stage.end().await;
+    assert_eq!(stage.log.try_next(), None);
 }
 
-#[test]
-fn kick_of_a_suspended_session() {
-    in_both_modes(async |mode| {
-        let mut stage = Stage::set(mode, |builder| builder.resume_window(secs(3600))).await;
-        let (mut client, line) = stage.connect_on_a_line("ada").await;
-        stage.drop_and_hold("ada", &line).await;
-        stage.server.kick("ada").await.unwrap();
-        assert!(stage.server.connection("ada").is_none(), "the kick is done");
-        assert_eq!(stage.log.next().await, "ada disconnected: kicked");
-        line.set_dials(Dials::Served);
-        let dropped = next(&mut client).await;
-        assert!(dropped.starts_with("dropped: "), "{dropped}");
-        if mode == Mode::Session {
-            assert_eq!(next(&mut client).await, "lost unknown []");
-        }
-        assert_eq!(next(&mut client).await, "restored");
-        assert_eq!(stage.log.next().await, "ada connected", "with a fresh session");
-        stage.end().await;
-    });
+scenario!(kick_ends_suspended_session_at_once);
+async fn kick_ends_suspended_session_at_once(setting: Setting) {
+    let mut stage = Stage::set(setting, |builder| builder.resume_window(secs(3600)));
+    let (mut client, line) = stage.connect_on_line("ada").await;
+    stage.take_away("ada", &line).await;
+    if stage.mode == Mode::Session {
+        client.send(&number(1)).unwrap();
+    }
+    let since = Instant::now();
+    stage.server.kick("ada").await.unwrap();
+    assert!(stage.server.connection("ada").is_none());
+    assert_eq!(stage.log.next().await, ("ada", What::Disconnected(CloseReason::Kicked)));
+    stage.assert_took(since, secs(0));
+    line.set_dials(Dials::Served);
+    disconnected(&mut client).await;
+    if stage.mode == Mode::Session {
+        let lost = Heard::SessionLost { reason: Some(LostReason::Unknown), unacknowledged: vec![number(1)] };
+        assert_eq!(next(&mut client).await, lost);
+    }
+    assert_eq!(next(&mut client).await, Heard::Reconnected);
+    assert_eq!(stage.log.next().await, ("ada", What::Connected), "with a fresh session");
+    stage.end().await;
 }
 
-#[test]
-fn kick_of_an_unknown_id() {
-    in_both_modes(async |mode| {
-        let mut stage = Stage::set(mode, |builder| builder).await;
-        let client = stage.connect("ada").await;
-        assert_eq!(stage.server.kick("nobody").await, Err(ConnectionError::NotFound));
-        client.close().await;
-        assert_eq!(stage.log.next().await, "ada disconnected: normal");
-        assert_eq!(stage.server.kick("ada").await, Err(ConnectionError::NotFound));
-        stage.end().await;
-    });
+scenario!(kick_and_cut_fail_for_unknown_id);
+async fn kick_and_cut_fail_for_unknown_id(setting: Setting) {
+    let mut stage = Stage::set(setting, |builder| builder);
+    let (client, line) = stage.connect_on_line("ada").await;
+    assert_eq!(stage.server.kick("nobody").await, Err(ConnectionError::NotFound));
+    assert_eq!(stage.server.cut("nobody"), Err(ConnectionError::NotFound));
+    stage.take_away("ada", &line).await;
+    assert_eq!(stage.server.cut("ada"), Err(ConnectionError::NotAttached));
+    line.set_dials(Dials::Served);
+    assert_eq!(stage.log.next().await, ("ada", What::Restored));
+    client.close().await;
+    assert_eq!(stage.log.next().await, ("ada", What::Disconnected(CloseReason::Normal)));
+    assert_eq!(stage.server.kick("ada").await, Err(ConnectionError::NotFound));
+    stage.end().await;
 }
 
-#[test]
-fn shutdown_leaves_no_task() {
-    alone(async {
-        let mut stage = Stage::set(Mode::Plain, |builder| builder.resume_window(secs(3600))).await;
-        let mut connected = Vec::new();
-        for n in 0..20 {
-            connected.push(stage.bare(&n.to_string()).await);
-        }
-        drop(stage.bare("away").await);
-        assert_eq!(stage.log.next().await, "away dropped: unexpected end of file");
-        let mut silent = TcpStream::connect(stage.addr).await.unwrap();
-        silent.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
-        let closing = async {
-            for bare in &mut connected {
-                assert_eq!(bare.closed().await, "1001 server shutting down");
-            }
-        };
-        let ((), ()) = tokio::join!(stage.end(), closing);
-        // The clients have no tasks in this runtime.
-        within("end of all tasks", async {
-            while Handle::current().metrics().num_alive_tasks() > 0 {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
-        for _ in 0..=20 {
-            let told = stage.log.next().await;
-            assert!(told.ends_with(" disconnected: server_closed"), "{told}");
-        }
-        assert_eq!(stage.log.try_next(), None);
-        let stats = stage.server.stats();
-        assert_eq!((stats.connections, stats.suspended, stats.rooms), (0, 0, 0));
-        // It has not sent a request yet, and is closed without an answer.
-        let read = within("end of the silent one", silent.read(&mut [0; 1])).await;
-        assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
-        assert!(TcpStream::connect(stage.addr).await.is_err(), "the listener is closed");
-        assert!(Bare::try_connect(stage.addr, "").await.is_err());
-    });
+scenario!(shutdown_delivers_accepted_frames_first);
+async fn shutdown_delivers_accepted_frames_first(setting: Setting) {
+    let mut stage = Stage::set(setting, |builder| builder);
+    let mut client = stage.connect("ada").await;
+    stage.server.send("ada", &number(1)).unwrap();
+    stage.end().await;
+    assert_eq!(stage.log.next().await, ("ada", What::Disconnected(CloseReason::ServerClosed)));
+    assert_eq!(next(&mut client).await, Heard::Message(number(1)));
+    assert_eq!(next(&mut client).await, Heard::Disconnected(closed(1001, "server shutting down")));
 }
 
-#[test]
-fn shutdown_with_reconnecting_clients() {
-    in_both_modes(async |mode| {
-        let mut stage = Stage::set(mode, |builder| builder).await;
-        let mut client = stage.connect("ada").await;
-        stage.server.send("ada", &number(1)).unwrap();
-        stage.end().await;
-        assert_eq!(stage.log.next().await, "ada disconnected: server_closed");
-        assert_eq!(next(&mut client).await, "message n 1", "accepted frames are delivered first");
-        assert_eq!(next(&mut client).await, "dropped: closed 1001 server shutting down");
-    });
+scenario!(shutdown_ends_every_session_and_task);
+async fn shutdown_ends_every_session_and_task(setting: Setting) {
+    let mut old = Stage::set(setting.clone(), |builder| builder);
+    let (mut ada, line) = old.connect_on_line("ada").await;
+    let (_ben, away) = old.connect_on_line("ben").await;
+    let mut eve = old.client("id=eve").plain().no_reconnect().connect().await.unwrap();
+    old.log.connected().await;
+    old.take_away("ben", &away).await;
+    let since = Instant::now();
+    old.end().await;
+    old.assert_took(since, secs(0));
+    let ended = || What::Disconnected(CloseReason::ServerClosed);
+    assert_eq!(old.log.next_sorted().await, [("ada", ended()), ("ben", ended()), ("eve", ended())]);
+    let stats = old.server.stats();
+    assert_eq!((stats.connections, stats.suspended, stats.rooms), (0, 0, 0));
+    for client in [&mut eve, &mut ada] {
+        assert_eq!(next(client).await, Heard::Disconnected(closed(1001, "server shutting down")));
+    }
+    // The client keeps dialling, and reaches the next server.
+    let mut new = Stage::set(setting, |builder| builder);
+    line.lead_to(new.target.clone());
+    if old.mode == Mode::Session {
+        assert_eq!(next(&mut ada).await, Heard::session_lost(None));
+    }
+    assert_eq!(next(&mut ada).await, Heard::Reconnected);
+    assert_eq!(new.log.next().await, ("ada", What::Connected));
+    old.end().await;
+    new.end().await;
 }
 
-#[test]
-fn shutdown_with_a_half_open_socket() {
-    in_both_modes(async |mode| {
-        let mut stage = Stage::set(mode, |builder| builder.close_timeout(millis(300))).await;
-        let (_client, line) = stage.connect_on_a_line("ada").await;
-        line.half_open();
-        let since = Instant::now();
-        assert_eq!(stage.server.shutdown(secs(1)).await, 0);
-        assert!(since.elapsed() < secs(5), "{:?}", since.elapsed());
-        assert_eq!(stage.log.next().await, "ada disconnected: server_closed");
-    });
+scenario!(shutdown_waits_for_silent_peer_until_its_deadline);
+async fn shutdown_waits_for_silent_peer_until_its_deadline(setting: Setting) {
+    let mut stage = Stage::set(setting, |builder| builder);
+    let (_client, line) = stage.connect_on_line("ada").await;
+    line.half_open();
+    stage.server.send("ada", &number(1)).unwrap();
+    let since = Instant::now();
+    assert_eq!(stage.server.shutdown(secs(1)).await, 0, "no callback was dropped");
+    assert!(since.elapsed() < secs(5), "{:?}", since.elapsed());
+    if stage.is_in_memory() {
+        assert!(since.elapsed() <= secs(1), "{:?}", since.elapsed());
+    }
+    let end = stage.log.try_next().expect("the callback has run");
+    assert_eq!(end, ("ada", What::Disconnected(CloseReason::ServerClosed)));
 }

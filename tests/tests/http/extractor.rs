@@ -13,7 +13,7 @@ use axum::response::Response;
 use axum::routing::any;
 use rejoin_client::{Client, ClientBuilder, ConnectError, Connection};
 use rejoin_server::{Builder, ConnectRequest, DuplicateId, Identity, Reject, Server, Upgrade};
-use rejoin_tests::harness::{next, number, numbers, within};
+use rejoin_tests::harness::{Heard, disconnected, next, number, numbers, within};
 use tokio::net::TcpListener;
 
 /// The app's state, of which the server is a part.
@@ -107,8 +107,8 @@ async fn handler_accepts_with_identity_and_session_resumes() {
         assert_eq!(numbers(&mut ada, 1).await, [n]);
         // The limit of one connection refuses no resume.
         server.cut("ada").unwrap();
-        assert!(next(&mut ada).await.starts_with("dropped"));
-        assert_eq!(next(&mut ada).await, "restored");
+        disconnected(&mut ada).await;
+        assert_eq!(next(&mut ada).await, Heard::Resumed);
     }
     assert_eq!(refusal(client(addr, "ben").connect().await), (409, "too many".into()));
     let stats = server.stats();

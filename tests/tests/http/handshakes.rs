@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rejoin_server::{ConnectRequest, Identity, Reject, Server};
-use rejoin_tests::harness::within;
+use rejoin_tests::harness::{What, within};
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
@@ -42,8 +42,8 @@ async fn handshakes_beyond_the_limit_wait() {
     let waits = tokio::time::timeout(Duration::from_millis(100), log.next()).await;
     assert!(waits.is_err(), "{waits:?}");
     silent[0].write_all(upgrade("").as_bytes()).await.unwrap();
-    assert_eq!(log.next().await, "ada connected");
-    assert_eq!(log.next().await, "ben connected");
+    assert_eq!(log.next().await, ("ada", What::Connected));
+    assert_eq!(log.next().await, ("ben", What::Connected));
     assert_eq!(status(&read_head(&mut next).await), 101);
 }
 

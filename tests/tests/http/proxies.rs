@@ -7,9 +7,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use process::Proxy;
-use rejoin_client::{Client, ClientBuilder, ConnectError, Connection};
+use rejoin_client::{Client, ClientBuilder, ConnectError, Connection, LostReason};
 use rejoin_server::Server;
-use rejoin_tests::harness::{self, Recorder, next, number};
+use rejoin_tests::harness::{self, Heard, Recorder, What, disconnected, next, number};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::last_words::close;
@@ -124,9 +124,9 @@ async fn session_resumes_through_a_proxy() {
             let server = site.server();
             server.cut("ada").unwrap();
             server.send("ada", &number(n)).unwrap();
-            assert!(next(&mut client).await.starts_with("dropped"), "{name}");
-            assert_eq!(next(&mut client).await, "restored", "{name}");
-            assert_eq!(next(&mut client).await, format!("message n {n}"), "{name}");
+            disconnected(&mut client).await;
+            assert_eq!(next(&mut client).await, Heard::Resumed, "{name}");
+            assert_eq!(next(&mut client).await, Heard::Message(number(n)), "{name}");
         }
         shut_down(site).await;
     }
@@ -165,8 +165,8 @@ async fn cookie_routes_client_back_to_its_server() {
     let mut client = connect(site.client()).await.unwrap();
     for _ in 0..8 {
         site.server().cut("ada").unwrap();
-        assert!(next(&mut client).await.starts_with("dropped"));
-        assert_eq!(next(&mut client).await, "restored");
+        disconnected(&mut client).await;
+        assert_eq!(next(&mut client).await, Heard::Resumed);
     }
     shut_down(site).await;
     // Without the cookie the next dial reaches the other server, where the session is unknown.
@@ -174,8 +174,8 @@ async fn cookie_routes_client_back_to_its_server() {
     let site = Site::haproxy(in_turn).await;
     let mut client = connect(site.client().no_cookies()).await.unwrap();
     site.server().cut("ada").unwrap();
-    assert!(next(&mut client).await.starts_with("dropped"));
-    assert_eq!(next(&mut client).await, "lost unknown []");
+    disconnected(&mut client).await;
+    assert_eq!(next(&mut client).await, Heard::session_lost(LostReason::Unknown));
     shut_down(site).await;
 }
 
@@ -192,7 +192,7 @@ async fn health_checks_move_clients_off_stopping_server() {
     let name = ["one", "two"][first];
     assert_eq!(site.servers[first].shutdown(Duration::from_secs(20)).await, 0);
     site.proxy.logs(&format!("Server rejoin/{name} is DOWN")).await;
-    while next(&mut client).await != "restored" {}
-    assert_eq!(site.logs[1 - first].next().await, "ada connected");
+    while next(&mut client).await != Heard::Reconnected {}
+    assert_eq!(site.logs[1 - first].next().await, ("ada", What::Connected));
     shut_down(site).await;
 }

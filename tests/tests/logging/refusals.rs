@@ -2,7 +2,7 @@
 
 use rejoin_server::codecs::{JsonCodec, MsgpackCodec};
 use rejoin_server::{ConnectRequest, Identity, OrReject as _, Reject, Server, StatusCode};
-use rejoin_tests::harness::{self, Recorder, next, within};
+use rejoin_tests::harness::{self, Ended, Heard, RESET, Recorder, next, within};
 use rejoin_tests::network::Line;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -30,11 +30,11 @@ async fn refusals_are_logged_without_the_token() {
     log.connected().await;
     sender.send_replace(Some(StatusCode::SERVICE_UNAVAILABLE));
     line.cut();
-    assert_eq!(next(&mut ada).await, "dropped: connection reset");
-    assert_eq!(next(&mut ada).await, "refused: 503");
+    assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
+    assert_eq!(next(&mut ada).await, Heard::Refused(503));
     sender.send_replace(Some(StatusCode::FORBIDDEN));
-    assert_eq!(next(&mut ada).await, "refused: 403");
-    assert_eq!(next(&mut ada).await, "closed: refused 403");
+    assert_eq!(next(&mut ada).await, Heard::Refused(403));
+    assert_eq!(next(&mut ada).await, Heard::Closed(Ended::Refused(403)));
     let offers = "rejoin.v1.json, rejoin.resume.[token].0";
     let text = captured.text();
     for status in [503, 403] {

@@ -1,7 +1,8 @@
 //! The log lines of sessions: opened, dropped, resumed, lost, evicted, closed.
 
-use rejoin_server::{Connection, Frame, Server};
-use rejoin_tests::harness::{self, next};
+use rejoin_client::LostReason;
+use rejoin_server::{Connection, DropReason, Frame, Gap, Server};
+use rejoin_tests::harness::{self, Heard, RESET, What, next};
 use rejoin_tests::network::{Dials, Line};
 
 use crate::capture::{Captured, capture};
@@ -25,21 +26,21 @@ async fn session_is_logged_in_its_span_without_secrets() {
     server.send("ada", &secret(1)).unwrap();
     gets(&mut ada, 1).await;
     line.half_open();
-    assert_eq!(next(&mut ada).await, "dropped: heartbeat_timeout");
-    assert_eq!(next(&mut ada).await, "restored");
+    assert_eq!(next(&mut ada).await, Heard::Disconnected(DropReason::HeartbeatTimeout));
+    assert_eq!(next(&mut ada).await, Heard::Resumed);
     line.set_dials(Dials::Refused);
     line.cut();
-    assert_eq!(next(&mut ada).await, "dropped: connection reset");
+    assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
     for n in 2..=8 {
         server.broadcast("room", &secret(n)).unwrap();
         gets(&mut ben, 1).await;
     }
     line.set_dials(Dials::Served);
-    assert_eq!(next(&mut ada).await, "restored");
-    assert_eq!(next(&mut ada).await, "gap 2-4");
+    assert_eq!(next(&mut ada).await, Heard::Resumed);
+    assert_eq!(next(&mut ada).await, Heard::gap(2, 4));
     gets(&mut ada, 4).await;
     server.kick("ada").await.unwrap();
-    assert_eq!(next(&mut ada).await, "closed: remote 1000 kicked");
+    assert_eq!(next(&mut ada).await, Heard::closed_by_server(1000, "kicked"));
     ben.send(&secret(9)).unwrap();
     assert_eq!(ben.close().await.unacknowledged, 0);
     server.shutdown(secs(5)).await;
@@ -93,8 +94,8 @@ async fn lost_session_is_logged_by_both_sides() {
     let mut ada = client(&line, "ada", &wire).await;
     line.lead_to(&new);
     line.cut();
-    assert_eq!(next(&mut ada).await, "dropped: connection reset");
-    assert_eq!(next(&mut ada).await, "lost unknown []");
+    assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
+    assert_eq!(next(&mut ada).await, Heard::session_lost(LostReason::Unknown));
     log.connected().await;
     let text = captured.text();
     assert!(text.contains(r#"resume refused path="/" why=unknown"#), "{text}");
@@ -137,7 +138,7 @@ async fn evictions_of_a_burst_share_one_line() {
         log.connected().await;
         line.set_dials(Dials::Refused);
         line.cut();
-        assert_eq!(log.next().await, format!("{id} dropped: connection reset"));
+        assert_eq!(log.next().await, (id, What::Dropped(RESET)));
         away.push((client, line));
     }
     let big = |size: usize| Frame::new("big", &"x".repeat(size)).unwrap();
@@ -190,12 +191,12 @@ async fn gap_from_client_is_logged_at_debug() {
     log.connected().await;
     line.set_dials(Dials::Refused);
     line.cut();
-    assert_eq!(next(&mut ada).await, "dropped: connection reset");
+    assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
     for n in 1..=5 {
         ada.send(&secret(n)).unwrap();
     }
     line.set_dials(Dials::Served);
-    while !log.next().await.starts_with("ada gap 1-3") {}
+    while log.next().await != ("ada", What::Gap(Gap::new(1, 3))) {}
     let lines = of_session(&captured.lines(), "ada");
     assert!(lines.contains(&"peer reports a gap from=1 to=3".to_owned()), "{lines:?}");
 }
@@ -219,9 +220,9 @@ async fn panicking_hooks_and_gaps_are_logged() {
         let server = builder.metrics(Hooks { panics }).send_buffer(2).build().unwrap();
         let line = Line::to(&server);
         let mut ada = line.client("/?id=ada").connect().await.unwrap();
-        assert_eq!(log.next().await, "ada connected");
+        assert_eq!(log.next().await, ("ada", What::Connected));
         server.broadcast("room", &secret(1)).unwrap();
-        assert!(next(&mut ada).await.starts_with("message secret"));
+        assert_eq!(next(&mut ada).await, Heard::Message(secret(1)));
         tokio::time::sleep(secs(60)).await;
         let text = captured.text();
         assert_eq!(text.contains("metrics hook panicked"), panics, "{text}");
@@ -229,12 +230,12 @@ async fn panicking_hooks_and_gaps_are_logged() {
 
         line.set_dials(Dials::Refused);
         line.cut();
-        assert_eq!(log.next().await, "ada dropped: connection reset");
+        assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
         for n in 2..=4 {
             server.broadcast("room", &secret(n)).unwrap();
         }
         line.set_dials(Dials::Served);
-        while !next(&mut ada).await.starts_with("gap") {}
+        while !matches!(next(&mut ada).await, Heard::Gap(_)) {}
         let text = captured.text();
         assert!(
             text.lines().any(|line| line.contains("gap reported") && line.contains("frames=1")),

@@ -3,43 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rejoin_tests::harness::{next, number, numbers};
+use rejoin_server::CloseReason;
+use rejoin_tests::harness::{Heard, RESET, What, closed, next, number};
 use tokio::sync::{Notify, mpsc};
 
 use crate::{client, secs, server, shut_down};
-
-#[tokio::test(start_paused = true)]
-async fn callbacks_come_in_order_across_drops() {
-    let (server, mut log) = server(|builder| builder);
-    let (mut client, line) = client(&server, &mut log, "ada").await;
-    client.send(&number(1)).unwrap();
-    assert_eq!(log.next().await, "ada message n 1");
-    line.finish();
-    assert_eq!(log.next().await, "ada dropped: unexpected end of file");
-    client.send(&number(2)).unwrap();
-    assert_eq!(log.next().await, "ada restored");
-    assert_eq!(log.next().await, "ada message n 2");
-    server.cut("ada").unwrap();
-    assert_eq!(log.next().await, "ada dropped: cut");
-    assert_eq!(log.next().await, "ada restored");
-    assert_eq!(next(&mut client).await, "dropped: unexpected end of file");
-    client.close().await;
-    assert_eq!(log.next().await, "ada disconnected: normal");
-    assert_eq!(log.try_next(), None);
-    shut_down(&server).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn without_window_a_drop_only_disconnects() {
-    let (server, mut log) = server(|builder| builder.resume_window(None));
-    let (mut client, line) = client(&server, &mut log, "ada").await;
-    line.cut();
-    assert_eq!(log.next().await, "ada disconnected: transport_lost: connection reset");
-    assert_eq!(log.next().await, "ada connected", "the client returns with a fresh session");
-    assert_eq!(next(&mut client).await, "dropped: connection reset");
-    assert_eq!(next(&mut client).await, "lost unknown []");
-    assert_eq!(next(&mut client).await, "restored");
-}
 
 #[tokio::test(start_paused = true)]
 async fn messages_of_a_connection_are_handled_serially() {
@@ -100,44 +68,6 @@ async fn first_message_waits_for_on_connect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_callback_blocks_neither_writes_nor_connections() {
-    let gate = Arc::new(Notify::new());
-    let (done, mut handled) = mpsc::unbounded_channel();
-    let opened = gate.clone();
-    let (server, mut log) = server(|builder| {
-        builder.on_message(move |connection, frame| {
-            let (gate, done) = (gate.clone(), done.clone());
-            async move {
-                if connection.id() == "ada" {
-                    gate.notified().await;
-                }
-                done.send(format!("{} {}", connection.id(), frame.decode::<u64>().unwrap())).unwrap();
-            }
-        })
-    });
-    let (mut ada, _) = client(&server, &mut log, "ada").await;
-    let (mut ben, _) = client(&server, &mut log, "ben").await;
-    ada.send(&number(1)).unwrap();
-    ben.send(&number(2)).unwrap();
-    assert_eq!(handled.recv().await.unwrap(), "ben 2");
-    server.send("ada", &number(3)).unwrap();
-    assert_eq!(server.broadcast("room", &number(4)), Ok(2));
-    assert_eq!(numbers(&mut ada, 2).await, [3, 4]);
-    assert_eq!(numbers(&mut ben, 1).await, [4]);
-    // Acknowledgements are read and written meanwhile, too: more messages pass than the buffer holds.
-    for n in 0..1000 {
-        server.connection("ada").unwrap().send_wait(&number(n)).await.unwrap();
-        assert_eq!(numbers(&mut ada, 1).await, [n]);
-    }
-    // The heartbeat keeps the connection alive meanwhile.
-    tokio::time::sleep(secs(600)).await;
-    assert_eq!(log.try_next(), None);
-    opened.notify_one();
-    assert_eq!(handled.recv().await.unwrap(), "ada 1");
-    shut_down(&server).await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn on_disconnect_comes_after_last_message() {
     let (told, mut order) = mpsc::unbounded_channel();
     let on_disconnect = told.clone();
@@ -183,12 +113,12 @@ async fn handler_panic_ends_only_its_own_connection() {
     let (mut ada, _) = client(&server, &mut log, "ada").await;
     let (ben, _) = client(&server, &mut log, "ben").await;
     ada.send(&number(13)).unwrap();
-    assert_eq!(log.next().await, "ada disconnected: handler_panicked");
-    assert_eq!(next(&mut ada).await, "dropped: closed 1011 handler panicked");
-    let lost = next(&mut ada).await;
-    assert!(lost.starts_with("lost ended"), "{lost}");
-    assert_eq!(next(&mut ada).await, "restored");
-    assert_eq!(log.next().await, "ada connected");
+    assert_eq!(log.next().await, ("ada", What::Disconnected(CloseReason::HandlerPanicked)));
+    assert_eq!(next(&mut ada).await, Heard::Disconnected(closed(1011, "handler panicked")));
+    let lost = Heard::SessionLost { reason: None, unacknowledged: vec![number(13)] };
+    assert_eq!(next(&mut ada).await, lost);
+    assert_eq!(next(&mut ada).await, Heard::Reconnected);
+    assert_eq!(log.next().await, ("ada", What::Connected));
     ada.send(&number(1)).unwrap();
     assert_eq!(handled.recv().await, Some(1));
     ben.send(&number(2)).unwrap();
@@ -206,19 +136,19 @@ async fn callback_panic_ends_only_its_own_connection() {
     });
     let line = rejoin_tests::network::Line::to(&server);
     let _ada = line.client("/?id=ada").max_retries(1).connect().await.unwrap();
-    assert_eq!(log.next().await, "ada disconnected: handler_panicked");
+    assert_eq!(log.next().await, ("ada", What::Disconnected(CloseReason::HandlerPanicked)));
     line.set_dials(rejoin_tests::network::Dials::Refused);
     let ben_line = rejoin_tests::network::Line::to(&server);
     let mut ben = ben_line.client("/?id=ben").connect().await.unwrap();
     ben_line.cut();
     loop {
         let happened = log.next().await;
-        if happened == "ben disconnected: handler_panicked" {
+        if happened == ("ben", What::Disconnected(CloseReason::HandlerPanicked)) {
             break;
         }
-        assert!(happened.starts_with("ada "), "{happened}");
+        assert_eq!(happened.connection.id(), "ada");
     }
-    assert_eq!(next(&mut ben).await, "dropped: connection reset");
+    assert_eq!(next(&mut ben).await, Heard::Disconnected(RESET));
     let lost = next(&mut ben).await;
-    assert!(lost.starts_with("lost"), "{lost}");
+    assert!(matches!(lost, Heard::SessionLost { .. }), "{lost:?}");
 }

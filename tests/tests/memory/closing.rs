@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use rejoin_server::{ConnectionError, DuplicateId, InvalidClose};
-use rejoin_tests::harness::{next, number, numbers};
+use rejoin_client::LostReason;
+use rejoin_server::{CloseFrame, CloseReason, ConnectionError, DropReason, DuplicateId, InvalidClose};
+use rejoin_tests::harness::{Heard, RESET, What, closed, local, next, number};
 use rejoin_tests::network::{Dials, Direction, Line};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -11,65 +12,15 @@ use tokio::time::Instant;
 use crate::{client, millis, secs, server, shut_down};
 
 #[tokio::test(start_paused = true)]
-async fn clean_close_delivers_everything_first() {
-    let (server, mut log) = server(|builder| builder);
-    let (mut client, line) = client(&server, &mut log, "ada").await;
-    for n in 1..=100 {
-        client.send(&number(n)).unwrap();
-    }
-    let closed = client.close().await;
-    assert_eq!(closed.unacknowledged, 0);
-    assert!(client.recv().await.is_none(), "the client's own close is not an event");
-    assert_eq!(log.numbers(100).await, Vec::from_iter(1..=100));
-    assert_eq!(log.next().await, "ada disconnected: normal");
-    assert!(server.connection("ada").is_none() && server.connections("room").is_empty());
-    let stats = server.stats();
-    assert_eq!((stats.connections, stats.suspended, stats.rooms, stats.retained_bytes), (0, 0, 0, 0));
-    assert_eq!(line.dials(), 1);
-    shut_down(&server).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn server_close_delivers_sent_frames_first() {
-    let (server, mut log) = server(|builder| builder);
-    let (mut client, line) = client(&server, &mut log, "ada").await;
-    let connection = server.connection("ada").unwrap();
-    for n in 1..=100 {
-        connection.send(&number(n)).unwrap();
-    }
-    connection.close();
-    assert_eq!(connection.send(&number(101)), Err(rejoin_server::SendError::Closed));
-    assert_eq!(numbers(&mut client, 100).await, Vec::from_iter(1..=100));
-    assert_eq!(next(&mut client).await, "closed: remote 1000");
-    assert_eq!(log.next().await, "ada disconnected: local");
-    connection.closed().await;
-    assert_eq!(line.dials(), 1, "the client does not come back");
-}
-
-#[tokio::test(start_paused = true)]
 async fn client_reconnects_afresh_after_application_code() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, _) = client(&server, &mut log, "ada").await;
     server.connection("ada").unwrap().close_with(4321, "moved").unwrap();
-    assert_eq!(next(&mut client).await, "dropped: closed 4321 moved");
-    assert_eq!(next(&mut client).await, "lost unknown []");
-    assert_eq!(next(&mut client).await, "restored");
-    assert_eq!(log.next().await, "ada disconnected: local");
-    assert_eq!(log.next().await, "ada connected");
-}
-
-#[tokio::test(start_paused = true)]
-async fn kick_is_done_when_it_returns() {
-    let (server, mut log) = server(|builder| builder);
-    let (mut client, line) = client(&server, &mut log, "ada").await;
-    let connection = server.connection("ada").unwrap();
-    server.kick("ada").await.unwrap();
-    assert!(server.connection("ada").is_none() && server.connections("room").is_empty());
-    assert_eq!(connection.send(&number(1)), Err(rejoin_server::SendError::Closed));
-    assert_eq!(log.next().await, "ada disconnected: kicked");
-    assert_eq!(next(&mut client).await, "closed: remote 1000 kicked");
-    assert_eq!(line.dials(), 1, "the client does not come back");
-    assert_eq!(server.kick("ada").await, Err(ConnectionError::NotFound));
+    assert_eq!(next(&mut client).await, Heard::Disconnected(closed(4321, "moved")));
+    assert_eq!(next(&mut client).await, Heard::session_lost(LostReason::Unknown));
+    assert_eq!(next(&mut client).await, Heard::Reconnected);
+    assert_eq!(log.next().await, ("ada", What::Disconnected(local(4321, "moved"))));
+    assert_eq!(log.next().await, ("ada", What::Connected));
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,72 +44,8 @@ async fn kick_of_ended_session_fails_and_keeps_messages() {
     // Without a window the cut ends the session; the application gets `on_disconnect` after the earlier messages.
     server.cut("ada").unwrap();
     assert_eq!(server.kick("ada").await, Err(ConnectionError::NotFound));
-    assert_eq!(log.next().await, "ada disconnected: transport_lost: cut");
+    assert_eq!(log.next().await, ("ada", What::Disconnected(CloseReason::TransportLost(DropReason::Cut))));
     assert_eq!([heard.recv().await, heard.recv().await], [Some(2), Some(3)]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn kick_ends_suspended_session_at_once() {
-    let (server, mut log) = server(|builder| builder);
-    let (mut client, line) = client(&server, &mut log, "ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
-    client.send(&number(1)).unwrap();
-    assert_eq!(log.next().await, "ada dropped: connection reset");
-    let since = Instant::now();
-    server.kick("ada").await.unwrap();
-    assert_eq!(log.next().await, "ada disconnected: kicked");
-    assert!(since.elapsed() < secs(1));
-    line.set_dials(Dials::Served);
-    assert_eq!(next(&mut client).await, "dropped: connection reset");
-    assert_eq!(next(&mut client).await, "lost unknown [n 1]");
-    assert_eq!(next(&mut client).await, "restored");
-    assert_eq!(log.next().await, "ada connected");
-}
-
-#[tokio::test(start_paused = true)]
-async fn kick_and_cut_fail_for_unknown_id() {
-    let (server, mut log) = server(|builder| builder);
-    assert_eq!(server.kick("nobody").await, Err(ConnectionError::NotFound));
-    assert_eq!(server.cut("nobody"), Err(ConnectionError::NotFound));
-    let (_client, line) = client(&server, &mut log, "ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
-    assert_eq!(log.next().await, "ada dropped: connection reset");
-    assert_eq!(server.cut("ada"), Err(ConnectionError::NotAttached));
-}
-
-#[tokio::test(start_paused = true)]
-async fn shutdown_ends_every_session_and_task() {
-    let (old, mut log) = server(|builder| builder);
-    let (mut ada, ada_line) = client(&old, &mut log, "ada").await;
-    let (_ben, ben_line) = client(&old, &mut log, "ben").await;
-    let plain = Line::to(&old).client("/?id=eve").plain().no_reconnect();
-    let mut eve = plain.connect().await.unwrap();
-    log.connected().await;
-    ben_line.set_dials(Dials::Refused);
-    ben_line.cut();
-    assert_eq!(log.next().await, "ben dropped: connection reset");
-    old.send("ada", &number(1)).unwrap();
-    let since = Instant::now();
-    assert_eq!(old.shutdown(secs(30)).await, 0);
-    assert!(since.elapsed() < secs(2), "the shutdown waits for no peer: {:?}", since.elapsed());
-    assert_eq!(
-        log.next_sorted().await,
-        ["ada", "ben", "eve"].map(|id| format!("{id} disconnected: server_closed"))
-    );
-    let stats = old.stats();
-    assert_eq!((stats.connections, stats.suspended, stats.rooms), (0, 0, 0));
-    assert_eq!(next(&mut eve).await, "dropped: closed 1001 server shutting down");
-    assert_eq!(next(&mut ada).await, "message n 1", "accepted frames are delivered first");
-    assert_eq!(next(&mut ada).await, "dropped: closed 1001 server shutting down");
-    // The client keeps dialling, and reaches the next server.
-    let (new, mut new_log) = server(|builder| builder);
-    ada_line.lead_to(&new);
-    assert_eq!(next(&mut ada).await, "lost ended []");
-    assert_eq!(next(&mut ada).await, "restored");
-    assert_eq!(new_log.next().await, "ada connected");
-    assert_eq!(old.shutdown(secs(30)).await, 0, "a second shutdown does nothing");
 }
 
 #[tokio::test(start_paused = true)]
@@ -199,27 +86,9 @@ async fn stuck_handler_is_dropped_at_deadline_and_counted() {
     assert_eq!(server.shutdown(secs(3)).await, 1);
     assert!(since.elapsed() >= secs(3) && since.elapsed() < secs(3) + millis(10), "{:?}", since.elapsed());
     dropped.try_recv().expect("the handler was dropped");
-    assert_eq!(log.next().await, "ben disconnected: server_closed");
+    assert_eq!(log.next().await, ("ben", What::Disconnected(CloseReason::ServerClosed)));
     connection.closed().await;
     assert_eq!(server.stats().connections, 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn shutdown_waits_for_silent_peer_until_its_deadline() {
-    for plain in [false, true] {
-        let (server, mut log) = server(|builder| builder);
-        let line = Line::to(&server);
-        let client = line.client("/?id=ada");
-        let client = if plain { client.plain() } else { client };
-        let _client = client.connect().await.unwrap();
-        log.connected().await;
-        line.half_open();
-        server.send("ada", &number(1)).unwrap();
-        let since = Instant::now();
-        assert_eq!(server.shutdown(secs(3)).await, 0, "no callback was dropped");
-        assert!(since.elapsed() <= secs(3) + millis(10), "{:?}", since.elapsed());
-        assert_eq!(log.try_next().as_deref(), Some("ada disconnected: server_closed"));
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -256,9 +125,9 @@ async fn close_from_a_handler_does_not_deadlock() {
     let (mut client, _) = client(&server, &mut log, "ada").await;
     client.send(&number(1)).unwrap();
     client.send(&number(2)).unwrap();
-    assert_eq!(next(&mut client).await, "message n 1");
-    assert_eq!(next(&mut client).await, "closed: remote 1000 bye");
-    assert_eq!(log.next().await, "ada disconnected: local");
+    assert_eq!(next(&mut client).await, Heard::Message(number(1)));
+    assert_eq!(next(&mut client).await, Heard::closed_by_server(1000, "bye"));
+    assert_eq!(log.next().await, ("ada", What::Disconnected(local(1000, "bye"))));
     let connection = kept.lock().unwrap().take().unwrap();
     connection.closed().await;
 }
@@ -270,7 +139,7 @@ async fn shutdown_deadline_covers_sessions_already_closing() {
     line.stall(Direction::ToClient);
     server.connection("ada").unwrap().close_with(1000, "bye").unwrap();
     assert_eq!(server.shutdown(secs(3)).await, 0);
-    assert_eq!(log.next().await, "ada disconnected: local");
+    assert_eq!(log.next().await, ("ada", What::Disconnected(local(1000, "bye"))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,11 +148,11 @@ async fn close_counts_frames_lost_with_unreported_session() {
     let (mut ada, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
     line.cut();
-    assert_eq!(log.next().await, "ada dropped: connection reset");
+    assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
     ada.send(&number(1)).unwrap();
-    assert_eq!(log.next().await, "ada disconnected: window_expired");
+    assert_eq!(log.next().await, ("ada", What::Disconnected(CloseReason::WindowExpired)));
     line.set_dials(Dials::Served);
-    assert_eq!(log.next().await, "ada connected");
+    assert_eq!(log.next().await, ("ada", What::Connected));
     // The application has not received its events, and so does not know that the first session is lost.
     assert_eq!(ada.send_acked(&number(2)).await, Ok(()));
     assert_eq!(ada.close().await.unacknowledged, 1);
@@ -298,14 +167,14 @@ async fn close_by_application_keeps_its_reason() {
         let (ada, line) = client(&server, &mut log, "ada").await;
         line.set_dials(Dials::Refused);
         line.cut();
-        assert_eq!(log.next().await, "ada dropped: connection reset");
+        assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
         let connection = server.connection("ada").unwrap();
         connection.send(&number(1)).unwrap();
         connection.close();
         // Ends by the window or by the shutdown.
         tokio::time::sleep(secs(2)).await;
         shut_down(&server).await;
-        assert_eq!(log.next().await, "ada disconnected: local");
+        assert_eq!(log.next().await, ("ada", What::Disconnected(local(1000, ""))));
         drop(ada);
     }
 }
@@ -321,7 +190,8 @@ async fn invalid_code_or_reason_closes_nothing() {
     assert_eq!(ada.close_with(1000, "x".repeat(124)), Err(InvalidClose::Reason(124)));
     assert!(ada.is_open());
     ada.close_with(4999, "x".repeat(123)).unwrap();
-    assert!(next(&mut client).await.starts_with("dropped: closed 4999 xxx"));
+    let frame = CloseFrame::new(4999, "x".repeat(123)).unwrap();
+    assert_eq!(next(&mut client).await, Heard::Disconnected(DropReason::Closed(Some(frame))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -339,7 +209,7 @@ async fn plain_socket_does_not_take_over_closing_session() {
     let _new = Line::to(&server).client("/?id=ada").plain().connect().await.unwrap();
     assert!(!old.is_open());
     let told = [log.next().await, log.next().await];
-    assert!(told.contains(&"ada connected".to_owned()), "a separate session: {told:?}");
+    assert!(told.iter().any(|told| *told == ("ada", What::Connected)), "a separate session: {told:?}");
     assert!(since.elapsed() <= secs(1), "before the other client returns");
     assert!(server.connection("ada").unwrap().is_open());
 }
@@ -349,7 +219,7 @@ async fn shutdown_without_deadline_waits_for_sessions() {
     let (server, mut log) = server(|builder| builder);
     let (mut ada, _) = client(&server, &mut log, "ada").await;
     assert_eq!(server.shutdown(std::time::Duration::MAX).await, 0);
-    assert_eq!(next(&mut ada).await, "dropped: closed 1001 server shutting down");
+    assert_eq!(next(&mut ada).await, Heard::Disconnected(closed(1001, "server shutting down")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -361,7 +231,7 @@ async fn shutdown_reserves_at_most_a_second_for_callbacks() {
         line.half_open();
         let since = Instant::now();
         let shuts_down = tokio::spawn(async move { server.shutdown(deadline).await });
-        assert_eq!(log.next().await, "ada disconnected: server_closed");
+        assert_eq!(log.next().await, ("ada", What::Disconnected(CloseReason::ServerClosed)));
         assert_eq!((since.elapsed(), shuts_down.await.unwrap()), (ends, 0));
     }
 }

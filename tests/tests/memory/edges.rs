@@ -1,8 +1,8 @@
 //! Edge cases of promises that other files test on the main path.
 
 use rejoin_client::Frame;
-use rejoin_server::Overflow;
-use rejoin_tests::harness::{next, number, numbers};
+use rejoin_server::{CloseReason, Overflow};
+use rejoin_tests::harness::{Heard, RESET, What, local, message, next, number, numbers};
 use rejoin_tests::network::{Dials, Direction, Line};
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ async fn disconnect_policy_acts_at_once_in_small_room() {
     tokio::time::sleep(millis(1)).await;
     let since = Instant::now();
     assert_eq!(server.broadcast("room", &number(3)), Ok(0));
-    assert_eq!(log.next().await, "slow disconnected: overflow");
+    assert_eq!(log.next().await, ("slow", What::Disconnected(CloseReason::Overflow)));
     assert!(since.elapsed().is_zero(), "before the next ping: {:?}", since.elapsed());
     assert_eq!(server.broadcast("room", &number(4)), Ok(0));
 }
@@ -31,14 +31,14 @@ async fn disconnect_policy_ends_suspended_member_at_once() {
     let (_away, line) = client(&server, &mut log, "away").await;
     line.set_dials(Dials::Refused);
     line.cut();
-    assert_eq!(log.next().await, "away dropped: connection reset");
+    assert_eq!(log.next().await, ("away", What::Dropped(RESET)));
     for n in 1..=2 {
         assert_eq!(server.broadcast("room", &number(n)), Ok(1));
     }
     tokio::time::sleep(millis(1)).await;
     let since = Instant::now();
     assert_eq!(server.broadcast("room", &number(3)), Ok(0));
-    assert_eq!(log.next().await, "away disconnected: overflow");
+    assert_eq!(log.next().await, ("away", What::Disconnected(CloseReason::Overflow)));
     assert!(since.elapsed().is_zero(), "{:?}", since.elapsed());
     assert_eq!((server.stats().suspended, server.stats().retained_bytes), (0, 0));
 }
@@ -53,7 +53,7 @@ async fn replaced_session_leaves_its_room() {
         if suspended {
             line.set_dials(Dials::Refused);
             line.cut();
-            assert_eq!(log.next().await, "ada dropped: connection reset");
+            assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
         }
         let mut new = Line::to(&server).client("/?id=ada&room=library").connect().await.unwrap();
         log.next_sorted::<2>().await;
@@ -61,7 +61,7 @@ async fn replaced_session_leaves_its_room() {
         assert!(server.connections("garden").is_empty());
         assert_eq!(server.broadcast("garden", &number(1)), Ok(0));
         assert_eq!(server.broadcast("library", &number(2)), Ok(1));
-        assert_eq!(next(&mut new).await, "message n 2");
+        assert_eq!(next(&mut new).await, Heard::Message(number(2)));
         assert_eq!((server.stats().rooms, server.stats().connections), (1, 1));
         shut_down(&server).await;
         assert_eq!(server.stats().rooms, 0);
@@ -80,16 +80,14 @@ async fn expired_sessions_free_their_memory() {
             let (connection, line) = client(&server, &mut log, &id).await;
             line.set_dials(Dials::Refused);
             line.cut();
-            assert_eq!(log.next().await, format!("{id} dropped: connection reset"));
+            assert_eq!(log.next().await, (id.as_str(), What::Dropped(RESET)));
             server.send(&id, &Frame::new("big", &"x".repeat(10_000)).unwrap()).unwrap();
             away.push((connection, line));
         }
         assert!(server.stats().retained_bytes > 20_000, "round {round}");
-        let mut ends = [log.next().await, log.next().await];
-        ends.sort();
-        for (n, end) in ends.iter().enumerate() {
-            assert_eq!(*end, format!("{round}-{n} disconnected: window_expired"));
-        }
+        let ends = [0, 1].map(|n| format!("{round}-{n}"));
+        let ends = ends.each_ref().map(|id| (id.as_str(), What::Disconnected(CloseReason::WindowExpired)));
+        assert_eq!(log.next_sorted().await, ends);
         assert_eq!((server.stats().retained_bytes, server.stats().suspended), (0, 0), "round {round}");
     }
 }
@@ -108,9 +106,9 @@ async fn closing_member_is_not_listed() {
     let members: Vec<_> = server.connections("room").iter().map(|member| member.id().to_owned()).collect();
     assert_eq!(members, ["ben"]);
     assert_eq!(server.broadcast("room", &number(1)), Ok(1));
-    assert_eq!(next(&mut ben).await, "message n 1");
+    assert_eq!(next(&mut ben).await, Heard::Message(number(1)));
     line.release(Direction::ToClient);
-    assert_eq!(log.next().await, "ada disconnected: local");
+    assert_eq!(log.next().await, ("ada", What::Disconnected(local(1000, ""))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,7 +117,7 @@ async fn broadcast_evicting_two_frames_wakes_waiting_sender() {
     let (mut client, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
     line.cut();
-    assert_eq!(log.next().await, "ada dropped: connection reset");
+    assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
     let ada = server.connection("ada").unwrap();
     let of_size = |event: &str, size: usize| Frame::new(event, &"x".repeat(size)).unwrap();
     for n in 1..=4 {
@@ -132,11 +130,11 @@ async fn broadcast_evicting_two_frames_wakes_waiting_sender() {
     assert_eq!((waited, queued), (Ok(()), Ok(1)));
     assert!(since.elapsed().is_zero(), "{:?}", since.elapsed());
     line.set_dials(Dials::Served);
-    for told in ["dropped: connection reset", "restored", "gap 1-2"] {
+    for told in [Heard::Disconnected(RESET), Heard::Resumed, Heard::gap(1, 2)] {
         assert_eq!(next(&mut client).await, told);
     }
     for event in ["small3", "small4", "big", "n"] {
-        assert!(next(&mut client).await.starts_with(&format!("message {event} ")), "{event}");
+        assert_eq!(message(&mut client).await.event(), event);
     }
 }
 
@@ -146,18 +144,18 @@ async fn broadcasts_evict_down_to_the_byte_limit() {
     let (mut client, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
     line.cut();
-    assert_eq!(log.next().await, "ada dropped: connection reset");
+    assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
+    let frame = |n: u64| Frame::new("n", &(n, "x".repeat(4000))).unwrap();
     for n in 1..=5 {
-        let frame = Frame::new("n", &(n, "x".repeat(4000))).unwrap();
-        assert_eq!(server.broadcast("room", &frame), Ok(1));
+        assert_eq!(server.broadcast("room", &frame(n)), Ok(1));
     }
     assert_eq!(server.stats().dropped, 3);
     line.set_dials(Dials::Served);
-    for told in ["dropped: connection reset", "restored", "gap 1-3"] {
+    for told in [Heard::Disconnected(RESET), Heard::Resumed, Heard::gap(1, 3)] {
         assert_eq!(next(&mut client).await, told);
     }
     for n in 4..=5 {
-        assert!(next(&mut client).await.starts_with(&format!("message n [{n},")), "{n}");
+        assert_eq!(next(&mut client).await, Heard::Message(frame(n)));
     }
 }
 
@@ -168,7 +166,7 @@ async fn broadcast_reaches_members_that_stay() {
     let (ben, _) = client(&server, &mut log, "ben").await;
     server.broadcast("room", &number(1)).unwrap();
     ben.close().await;
-    assert_eq!(log.next().await, "ben disconnected: normal");
+    assert_eq!(log.next().await, ("ben", What::Disconnected(CloseReason::Normal)));
     assert_eq!(server.broadcast("room", &number(2)), Ok(1));
     assert_eq!(numbers(&mut ada, 2).await, [1, 2]);
     assert_eq!(server.connections("room").len(), 1);
@@ -247,17 +245,17 @@ async fn metrics_are_never_called_with_zero_frames() {
     tokio::time::sleep(secs(60)).await;
     assert_eq!(metrics.counts(), [0, 0], "heartbeats do not count as frames");
     server.send("ada", &number(1)).unwrap();
-    assert_eq!(next(&mut ada).await, "message n 1");
+    assert_eq!(next(&mut ada).await, Heard::Message(number(1)));
     ada.send(&number(1)).unwrap();
-    assert_eq!(log.next().await, "ada message n 1");
+    assert_eq!(log.next().await, ("ada", What::Message(number(1))));
     line.set_dials(Dials::Refused);
     line.cut();
-    assert_eq!(log.next().await, "ada dropped: connection reset");
+    assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
     for n in 2..=4 {
         server.broadcast("room", &number(n)).unwrap();
     }
     line.set_dials(Dials::Served);
-    while next(&mut ada).await != "message n 4" {}
+    while next(&mut ada).await != Heard::Message(number(4)) {}
     ada.close().await;
     tokio::time::sleep(secs(60)).await;
     let [zeros, others] = metrics.counts();

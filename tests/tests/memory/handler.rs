@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rejoin_server::{CloseReason, Connection, DropReason, Frame, Handler, Server};
-use rejoin_tests::harness::{self, next, number};
+use rejoin_tests::harness::{self, END_OF_STREAM, Heard, RESET, What, next, number};
 use rejoin_tests::network::Line;
 
 use crate::shut_down;
@@ -29,48 +29,48 @@ async fn connections_share_the_state_of_a_handler() {
     let mut ada = line.client("/?id=ada").connect().await.unwrap();
     let mut ben = line.client("/?id=ben").connect().await.unwrap();
     ada.send(&number(0)).unwrap();
-    assert_eq!(next(&mut ada).await, "message n 1");
+    assert_eq!(next(&mut ada).await, Heard::Message(number(1)));
     ben.send(&number(0)).unwrap();
-    assert_eq!(next(&mut ben).await, "message n 2");
+    assert_eq!(next(&mut ben).await, Heard::Message(number(2)));
     // The default methods neither end a session nor delay it.
     server.cut("ada").unwrap();
-    assert_eq!(next(&mut ada).await, "dropped: unexpected end of file");
-    assert_eq!(next(&mut ada).await, "restored");
+    assert_eq!(next(&mut ada).await, Heard::Disconnected(END_OF_STREAM));
+    assert_eq!(next(&mut ada).await, Heard::Resumed);
     ada.send(&number(0)).unwrap();
-    assert_eq!(next(&mut ada).await, "message n 3");
+    assert_eq!(next(&mut ada).await, Heard::Message(number(3)));
     assert_eq!(counter.0.load(Ordering::Relaxed), 3);
     shut_down(&server).await;
 }
 
 /// Records each call.
 #[derive(Default)]
-struct Notes(Mutex<Vec<String>>);
+struct Notes(Mutex<Vec<What>>);
 
 impl Notes {
-    fn note(&self, text: String) {
-        self.0.lock().unwrap().push(text);
+    fn note(&self, what: What) {
+        self.0.lock().unwrap().push(what);
     }
 }
 
 impl Handler for Notes {
-    async fn on_connect(&self, connection: &Connection) {
-        self.note(format!("{} connected", connection.id()));
+    async fn on_connect(&self, _: &Connection) {
+        self.note(What::Connected);
     }
 
     async fn on_message(&self, _: &Connection, frame: Frame) {
-        self.note(format!("message {}", frame.event()));
+        self.note(What::Message(frame));
     }
 
     async fn on_transport_drop(&self, _: &Connection, reason: DropReason) {
-        self.note(format!("dropped: {}", reason.kind()));
+        self.note(What::Dropped(reason));
     }
 
     async fn on_transport_restore(&self, _: &Connection) {
-        self.note("restored".into());
+        self.note(What::Restored);
     }
 
-    async fn on_disconnect(&self, connection: &Connection, reason: CloseReason) {
-        self.note(format!("{} disconnected: {}", connection.id(), reason.kind()));
+    async fn on_disconnect(&self, _: &Connection, reason: CloseReason) {
+        self.note(What::Disconnected(reason));
     }
 }
 
@@ -82,17 +82,16 @@ async fn methods_of_a_handler_are_called_in_order() {
     let mut ada = line.client("/?id=ada").connect().await.unwrap();
     ada.send(&number(1)).unwrap();
     line.cut();
-    assert_eq!(next(&mut ada).await, "dropped: connection reset");
-    assert_eq!(next(&mut ada).await, "restored");
+    assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
+    assert_eq!(next(&mut ada).await, Heard::Resumed);
     ada.close().await;
     shut_down(&server).await;
     let noted = notes.0.lock().unwrap().clone();
     let [first, middle @ .., last] = &noted[..] else { panic!("{noted:?}") };
-    assert_eq!(first, "ada connected");
-    assert_eq!(last, "ada disconnected: normal");
-    let position = |text: &str| middle.iter().position(|noted| noted == text).expect(text);
-    assert!(position("dropped: io") < position("restored"));
-    assert_eq!(middle.iter().filter(|noted| *noted == "message n").count(), 1, "{noted:?}");
+    assert_eq!((first, last), (&What::Connected, &What::Disconnected(CloseReason::Normal)));
+    let position = |what: &What| middle.iter().position(|noted| noted == what).expect("it is noted");
+    assert!(position(&What::Dropped(RESET)) < position(&What::Restored));
+    assert_eq!(middle.iter().filter(|noted| matches!(noted, What::Message(_))).count(), 1, "{noted:?}");
 }
 
 #[test]

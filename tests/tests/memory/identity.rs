@@ -3,39 +3,16 @@
 use std::future::Ready;
 use std::time::Duration;
 
-use rejoin_client::{ConnectError, Connection};
-use rejoin_server::{ConnectRequest, DuplicateId, Identity, OrReject as _, Reject, Server, StatusCode};
-use rejoin_tests::harness::{self, Recorder, next, number};
+use rejoin_client::{ConnectError, Connection, LostReason};
+use rejoin_server::{
+    CloseReason, ConnectRequest, DropReason, DuplicateId, Identity, OrReject as _, Reject, Server, StatusCode,
+};
+use rejoin_tests::harness::{self, Ended, Heard, RESET, Recorder, What, next, number};
 use rejoin_tests::network::{Dials, Direction, Line};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 use crate::{client, millis, raw, secs, server, shut_down};
-
-#[tokio::test(start_paused = true)]
-async fn both_ends_know_the_identity() {
-    let (server, mut log) = server(|builder| builder);
-    let client = Line::to(&server).client("/?id=ada&room=library").connect().await.unwrap();
-    let connection = log.connected().await;
-    assert_eq!((connection.id(), connection.room()), ("ada", Some("library")));
-    assert_eq!(client.id().as_deref(), Some("ada"));
-    assert_eq!(client.room().as_deref(), Some("library"));
-    assert!(connection.is_attached());
-    let stats = server.stats();
-    assert_eq!((stats.connections, stats.suspended, stats.rooms), (1, 0, 1));
-    assert_eq!(log.try_next(), None);
-    shut_down(&server).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn empty_id_becomes_a_random_one() {
-    let (server, mut log) = server(|builder| builder);
-    let line = Line::to(&server);
-    let (one, other) = (line.client("/").connect().await.unwrap(), line.client("/").connect().await.unwrap());
-    let ids = [log.connected().await.id().to_owned(), log.connected().await.id().to_owned()];
-    assert!(ids.iter().all(|id| !id.is_empty()) && ids[0] != ids[1], "{ids:?}");
-    assert_eq!([one.id().unwrap(), other.id().unwrap()], ids);
-}
 
 #[tokio::test(start_paused = true)]
 async fn connect_fn_sees_resumable_session() {
@@ -51,13 +28,13 @@ async fn connect_fn_sees_resumable_session() {
     let session = log.connected().await;
     assert_eq!(seen.recv().await, Some(None), "a fresh session");
     line.cut();
-    while next(&mut client).await != "restored" {}
+    while next(&mut client).await != Heard::Resumed {}
     assert_eq!(seen.recv().await, Some(Some(session.clone())), "a resume");
     line.set_dials(Dials::Refused);
     line.cut();
     session.closed().await;
     line.set_dials(Dials::Served);
-    while next(&mut client).await != "restored" {}
+    while next(&mut client).await != Heard::Reconnected {}
     assert_eq!(seen.recv().await, Some(None), "a token of a session that has ended");
     shut_down(&server).await;
 }
@@ -139,35 +116,24 @@ async fn slow_request_leaves_connect_fn_its_full_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn duplicate_id_replaces_by_default() {
-    for plain in [false, true] {
-        let (server, mut log) = server(|builder| builder);
-        let mut old = connect_as(&server, "ada", plain).await.unwrap();
-        let before = log.connected().await;
-        let mut new = connect_as(&server, "ada", plain).await.unwrap();
-        assert_eq!(log.next_sorted().await, ["ada connected", "ada disconnected: duplicate"]);
-        assert_eq!(next(&mut old).await, "closed: remote 1000 duplicate connection id");
-        assert!(old.recv().await.is_none(), "nothing comes after the end");
-        before.closed().await;
-        server.send("ada", &number(1)).unwrap();
-        assert_eq!(next(&mut new).await, "message n 1");
-        assert_eq!(server.connections("room").len(), 1);
-        shut_down(&server).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn client_without_token_replaces_suspended_session() {
     let (server, mut log) = server(|builder| builder);
     let (_old, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
     line.cut();
-    assert_eq!(log.next().await, "ada dropped: connection reset");
+    assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
     server.send("ada", &number(1)).unwrap();
     let mut new = connect_as(&server, "ada", false).await.unwrap();
-    assert_eq!(log.next_sorted().await, ["ada connected", "ada disconnected: duplicate"]);
+    assert_eq!(
+        log.next_sorted().await,
+        [("ada", What::Connected), ("ada", What::Disconnected(CloseReason::Duplicate))]
+    );
     server.send("ada", &number(2)).unwrap();
-    assert_eq!(next(&mut new).await, "message n 2", "the ID alone reveals nothing of the old session");
+    assert_eq!(
+        next(&mut new).await,
+        Heard::Message(number(2)),
+        "the ID alone reveals nothing of the old session"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,11 +142,11 @@ async fn resume_policy_lets_plain_socket_take_over() {
     let mut old = connect_as(&server, "ada", true).await.unwrap();
     let session = log.connected().await;
     let mut new = connect_as(&server, "ada", true).await.unwrap();
-    assert_eq!(log.next().await, "ada dropped: taken_over");
-    assert_eq!(log.next().await, "ada restored");
-    assert_eq!(next(&mut old).await, "closed: taken_over");
+    assert_eq!(log.next().await, ("ada", What::Dropped(DropReason::TakenOver)));
+    assert_eq!(log.next().await, ("ada", What::Restored));
+    assert_eq!(next(&mut old).await, Heard::Closed(Ended::TakenOver));
     session.send(&number(1)).unwrap();
-    assert_eq!(next(&mut new).await, "message n 1");
+    assert_eq!(next(&mut new).await, Heard::Message(number(1)));
     assert_eq!(server.stats().resumed, 1);
     shut_down(&server).await;
 }
@@ -194,7 +160,7 @@ async fn resume_policy_replaces_session_of_other_mode() {
         let _new = connect_as(&server, "ada", second).await.unwrap();
         assert_eq!(
             log.next_sorted().await,
-            ["ada connected", "ada disconnected: duplicate"],
+            [("ada", What::Connected), ("ada", What::Disconnected(CloseReason::Duplicate))],
             "plain: {first}, then {second}"
         );
     }
@@ -228,7 +194,7 @@ async fn reject_policy_answers_409() {
         let error = connect_as(&server, "ada", plain).await.unwrap_err();
         assert!(matches!(&error, ConnectError::Refused(refusal) if refusal.status == 409), "{error}");
         server.send("ada", &number(1)).unwrap();
-        assert_eq!(next(&mut old).await, "message n 1");
+        assert_eq!(next(&mut old).await, Heard::Message(number(1)));
         assert_eq!(log.try_next(), None);
     }
 }
@@ -241,7 +207,7 @@ async fn reject_policy_frees_id_when_session_closes() {
     server.connection("ada").unwrap().close();
     let mut new = connect_as(&server, "ada", false).await.unwrap();
     server.send("ada", &number(1)).unwrap();
-    assert_eq!(next(&mut new).await, "message n 1");
+    assert_eq!(next(&mut new).await, Heard::Message(number(1)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,10 +215,10 @@ async fn reject_policy_still_resumes_by_token() {
     let (server, mut log) = server(|builder| builder.duplicate_id(DuplicateId::Reject));
     let (mut client, line) = client(&server, &mut log, "ada").await;
     line.cut();
-    assert_eq!(next(&mut client).await, "dropped: connection reset");
-    assert_eq!(next(&mut client).await, "restored");
-    assert_eq!(log.next().await, "ada dropped: connection reset");
-    assert_eq!(log.next().await, "ada restored");
+    assert_eq!(next(&mut client).await, Heard::Disconnected(RESET));
+    assert_eq!(next(&mut client).await, Heard::Resumed);
+    assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
+    assert_eq!(log.next().await, ("ada", What::Restored));
 }
 
 #[tokio::test(start_paused = true)]
@@ -266,11 +232,11 @@ async fn token_alone_is_not_enough_to_resume() {
     let (mut client, line) = client(&server, &mut log, "ada").await;
     sender.send_replace(false);
     line.cut();
-    assert_eq!(next(&mut client).await, "dropped: connection reset");
-    assert_eq!(next(&mut client).await, "refused: 403");
-    assert_eq!(next(&mut client).await, "closed: refused 403");
-    assert_eq!(log.next().await, "ada dropped: connection reset");
-    assert_eq!(log.next().await, "ada disconnected: window_expired");
+    assert_eq!(next(&mut client).await, Heard::Disconnected(RESET));
+    assert_eq!(next(&mut client).await, Heard::Refused(403));
+    assert_eq!(next(&mut client).await, Heard::Closed(Ended::Refused(403)));
+    assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
+    assert_eq!(log.next().await, ("ada", What::Disconnected(CloseReason::WindowExpired)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -284,14 +250,14 @@ async fn resume_with_other_id_opens_fresh_session() {
     let (mut client, line) = client(&server, &mut log, "ada").await;
     sender.send_replace("ben");
     line.cut();
-    assert_eq!(next(&mut client).await, "dropped: connection reset");
-    assert_eq!(next(&mut client).await, "lost identity []");
-    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(next(&mut client).await, Heard::Disconnected(RESET));
+    assert_eq!(next(&mut client).await, Heard::session_lost(LostReason::Identity));
+    assert_eq!(next(&mut client).await, Heard::Reconnected);
     assert_eq!(client.id().as_deref(), Some("ben"));
-    assert_eq!(log.next().await, "ada dropped: connection reset");
-    assert_eq!(log.next().await, "ben connected");
+    assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
+    assert_eq!(log.next().await, ("ben", What::Connected));
     assert!(server.connection("ada").is_some_and(|ada| !ada.is_attached()));
-    assert_eq!(log.next().await, "ada disconnected: window_expired");
+    assert_eq!(log.next().await, ("ada", What::Disconnected(CloseReason::WindowExpired)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -310,8 +276,8 @@ async fn resume_without_room_keeps_the_sessions_room() {
     let connection = log.connected().await;
     sender.send_replace(None);
     line.cut();
-    assert_eq!(next(&mut client).await, "dropped: connection reset");
-    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(next(&mut client).await, Heard::Disconnected(RESET));
+    assert_eq!(next(&mut client).await, Heard::Resumed);
     assert_eq!((connection.room(), client.room().as_deref()), (Some("library"), Some("library")));
 }
 
@@ -326,9 +292,9 @@ async fn resume_into_other_room_opens_fresh_session() {
     let (mut client, line) = client(&server, &mut log, "ada").await;
     sender.send_replace("garden");
     line.cut();
-    assert_eq!(next(&mut client).await, "dropped: connection reset");
-    assert_eq!(next(&mut client).await, "lost identity []");
-    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(next(&mut client).await, Heard::Disconnected(RESET));
+    assert_eq!(next(&mut client).await, Heard::session_lost(LostReason::Identity));
+    assert_eq!(next(&mut client).await, Heard::Reconnected);
     assert_eq!(client.room().as_deref(), Some("garden"));
     assert_eq!((server.connections("library").len(), server.connections("garden").len()), (0, 1));
 }
@@ -357,7 +323,10 @@ async fn resume_policy_replaces_session_in_other_room() {
     let _old = line.client("/?id=ada&room=library").plain().connect().await.unwrap();
     log.connected().await;
     let _new = line.client("/?id=ada&room=garden").plain().connect().await.unwrap();
-    assert_eq!(log.next_sorted().await, ["ada connected", "ada disconnected: duplicate"]);
+    assert_eq!(
+        log.next_sorted().await,
+        [("ada", What::Connected), ("ada", What::Disconnected(CloseReason::Duplicate))]
+    );
     assert_eq!(server.connection("ada").unwrap().room(), Some("garden"));
 }
 
@@ -372,8 +341,8 @@ async fn resumed_session_keeps_its_original_data() {
     let (mut client, line) = client(&server, &mut log, "ada").await;
     tokio::time::sleep(millis(1)).await;
     line.cut();
-    assert_eq!(next(&mut client).await, "dropped: connection reset");
-    assert_eq!(next(&mut client).await, "restored");
+    assert_eq!(next(&mut client).await, Heard::Disconnected(RESET));
+    assert_eq!(next(&mut client).await, Heard::Resumed);
     assert_eq!(line.dials(), 2);
     assert_eq!(server.connection("ada").unwrap().data::<usize>(), Some(&0));
 }

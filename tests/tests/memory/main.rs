@@ -1,4 +1,5 @@
-//! Server and client over an in-memory network with paused time: each promise is a test.
+//! Server and client in memory: promises that take paused time, or connections that fail at an exact byte. `contract` has those
+//! that also hold over TCP.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -15,7 +16,6 @@ mod heartbeat;
 mod identity;
 mod many_codecs;
 mod metrics;
-mod ordering;
 mod overflow;
 mod page;
 mod raw;
@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use rejoin_client::Connection;
 use rejoin_server::{Builder, Server};
-use rejoin_tests::harness::{self, Recorder};
+use rejoin_tests::harness::{self, Recorder, What};
 use rejoin_tests::network::Line;
 
 /// A server with these options, and a recorder of its callbacks.
@@ -52,7 +52,7 @@ fn echo_server() -> Server {
 async fn client(server: &Server, log: &mut Recorder, id: &str) -> (Connection, Line) {
     let line = Line::to(server);
     let connection = line.client(&format!("/?id={id}")).connect().await.unwrap();
-    assert_eq!(log.next().await, format!("{id} connected"));
+    assert_eq!(log.next().await, (id, What::Connected));
     (connection, line)
 }
 

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use rejoin_client::{Connection, Event};
 use rejoin_server::{
-    BroadcastError, Builder, Codec, DecodeError, EncodeError, Frame, JsonCodec, Message, MsgpackCodec,
-    Payload, PayloadFormat, ProtobufCodec,
+    BroadcastError, Builder, CloseReason, Codec, DecodeError, EncodeError, Frame, JsonCodec, Message,
+    MsgpackCodec, Payload, PayloadFormat, ProtobufCodec,
 };
-use rejoin_tests::harness::{Recorder, next, next_event, numbers};
+use rejoin_tests::harness::{Heard, Recorder, What, closed, message, next, numbers};
 use rejoin_tests::network::Line;
 use serde_json::{Value, json};
 
@@ -88,13 +88,6 @@ async fn one_of_each(line: &Line, log: &mut Recorder) -> [Connection; 4] {
     ]
 }
 
-async fn next_message(connection: &mut Connection) -> Frame {
-    match next_event(connection).await {
-        Event::Message(frame) => frame,
-        other => panic!("{other:?}"),
-    }
-}
-
 //= PROTOCOL.md#R2.6: once for each codec present, not once for each receiver
 #[tokio::test(start_paused = true)]
 async fn broadcast_is_encoded_once_per_codec_in_room() {
@@ -124,7 +117,7 @@ async fn broadcast_is_encoded_once_per_codec_in_room() {
     assert_eq!(encoded(), [6, 6, 6, 1]);
     for (index, member) in members.iter_mut().enumerate() {
         for _ in 0..if index < 9 { 6 } else { 1 } {
-            assert_eq!(next_message(member).await.decode::<Value>().unwrap(), value);
+            assert_eq!(message(member).await.decode::<Value>().unwrap(), value);
         }
     }
 }
@@ -143,12 +136,12 @@ async fn members_of_all_codecs_read_each_other() {
         for frame in [Frame::new("e", &value).unwrap(), Frame::msgpack("e", &value).unwrap()] {
             members[sender].send(&frame).unwrap();
             for member in &mut members {
-                assert_eq!(next_message(member).await.decode::<Value>().unwrap(), value);
+                assert_eq!(message(member).await.decode::<Value>().unwrap(), value);
             }
         }
         members[sender].send(&Frame::event_only("e").with_payload(Payload::bytes(&b"\0\xff"[..]))).unwrap();
         for member in &mut members {
-            assert_eq!(next_message(member).await.payload().unwrap().to_bytes().unwrap(), &b"\0\xff"[..]);
+            assert_eq!(message(member).await.payload().unwrap().to_bytes().unwrap(), &b"\0\xff"[..]);
         }
     }
 }
@@ -167,17 +160,17 @@ async fn unrepresentable_value_is_gap_for_that_codec() {
 
     let [json, msgpack, protobuf, own] = &mut members;
     for member in [msgpack, protobuf] {
-        assert_eq!(next_message(member).await, deep);
+        assert_eq!(message(member).await, deep);
         assert_eq!(numbers(member, 2).await, [1, 2]);
     }
-    assert_eq!(next(json).await, "gap 1-1");
+    assert_eq!(next(json).await, Heard::gap(1, 1));
     assert_eq!(numbers(json, 2).await, [1, 2]);
     // Two consecutive gaps may be merged.
     let first = next(own).await;
-    if first == "gap 1-1" {
-        assert_eq!(next(own).await, "gap 2-2");
+    if first == Heard::gap(1, 1) {
+        assert_eq!(next(own).await, Heard::gap(2, 2));
     } else {
-        assert_eq!(first, "gap 1-2");
+        assert_eq!(first, Heard::gap(1, 2));
     }
     assert_eq!(numbers(own, 1).await, [2]);
     assert_eq!(server.stats().dropped, 3);
@@ -214,8 +207,8 @@ async fn codec_panic_in_fan_out_ends_its_member() {
     let since = tokio::time::Instant::now();
     assert_eq!(server.broadcast("room", &Frame::event_only("odd")), Ok(1));
     assert!(matches!(ben.recv().await, Some(Event::Message(_))));
-    assert!(next(&mut ada).await.contains("1011"));
-    assert!(log.next().await.ends_with("disconnected: handler_panicked"));
+    assert_eq!(next(&mut ada).await, Heard::Disconnected(closed(1011, "handler panicked")));
+    assert_eq!(log.next().await.what, What::Disconnected(CloseReason::HandlerPanicked));
     assert!(since.elapsed().is_zero(), "before the next ping");
 }
 
@@ -227,5 +220,5 @@ async fn broadcast_no_codec_can_encode_fails() {
     let frame = Frame::new("n", &1).unwrap().with_id("id");
     let error = server.broadcast("room", &frame).unwrap_err();
     assert_eq!(error, BroadcastError::Encode(EncodeError::new("an id")));
-    assert_eq!(next(&mut member).await, "gap 1-1");
+    assert_eq!(next(&mut member).await, Heard::gap(1, 1));
 }

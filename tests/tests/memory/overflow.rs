@@ -1,8 +1,8 @@
 //! A full buffer: the application chooses the policy, and the side that misses frames gets a report.
 
-use rejoin_client::{CloseReason, Event, Frame, SendError};
-use rejoin_server::Overflow;
-use rejoin_tests::harness::{next, next_event, number, numbers};
+use rejoin_client::{CloseReason, Event, Frame, LostReason, SendError};
+use rejoin_server::{Gap, Overflow};
+use rejoin_tests::harness::{Heard, RESET, What, closed, message, next, next_event, number, numbers};
 use rejoin_tests::network::{Dials, Direction, Line};
 
 use crate::{client, raw, server};
@@ -23,11 +23,17 @@ async fn call_chooses_to_drop_oldest_or_newest() {
     connection.send_with(&number(5), Overflow::DropOldest).unwrap();
     assert_eq!(server.stats().dropped, 2);
     line.set_dials(Dials::Served);
-    for told in ["dropped: connection reset", "restored", "gap 1-1", "message n 2", "message n 3", "gap 4-4"]
-    {
+    for told in [
+        Heard::Disconnected(RESET),
+        Heard::Resumed,
+        Heard::gap(1, 1),
+        Heard::Message(number(2)),
+        Heard::Message(number(3)),
+        Heard::gap(4, 4),
+    ] {
         assert_eq!(next(&mut ada).await, told);
     }
-    assert_eq!(next(&mut ada).await, "message n 5");
+    assert_eq!(next(&mut ada).await, Heard::Message(number(5)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -40,7 +46,13 @@ async fn server_policy_applies_to_every_send() {
         server.send("ada", &number(n)).unwrap();
     }
     line.set_dials(Dials::Served);
-    for told in ["dropped: connection reset", "restored", "gap 1-3", "message n 4", "message n 5"] {
+    for told in [
+        Heard::Disconnected(RESET),
+        Heard::Resumed,
+        Heard::gap(1, 3),
+        Heard::Message(number(4)),
+        Heard::Message(number(5)),
+    ] {
         assert_eq!(next(&mut ada).await, told);
     }
 }
@@ -55,13 +67,19 @@ async fn rejecting_broadcast_skips_full_member() {
     log.next().await;
     for (n, count) in [(1, 2), (2, 2), (3, 1)] {
         assert_eq!(server.broadcast_with("room", &number(n), Overflow::Reject), Ok(count));
-        assert_eq!(next(&mut ben).await, format!("message n {n}"));
+        assert_eq!(next(&mut ben).await, Heard::Message(number(n)));
     }
     assert_eq!(server.broadcast_with("room", &number(4), Overflow::DropNewest), Ok(1));
-    assert_eq!(next(&mut ben).await, "message n 4");
+    assert_eq!(next(&mut ben).await, Heard::Message(number(4)));
     line.set_dials(Dials::Served);
     // The third frame was never accepted for this member; the fourth was accepted, and then dropped.
-    for told in ["dropped: connection reset", "restored", "message n 1", "message n 2", "gap 3-3"] {
+    for told in [
+        Heard::Disconnected(RESET),
+        Heard::Resumed,
+        Heard::Message(number(1)),
+        Heard::Message(number(2)),
+        Heard::gap(3, 3),
+    ] {
         assert_eq!(next(&mut slow).await, told);
     }
 }
@@ -74,17 +92,17 @@ async fn disconnect_policy_ends_slow_client() {
     line.stall(Direction::ToClient);
     for n in 1..=2 {
         assert_eq!(server.broadcast("room", &number(n)), Ok(2));
-        assert_eq!(next(&mut ben).await, format!("message n {n}"));
+        assert_eq!(next(&mut ben).await, Heard::Message(number(n)));
     }
     assert_eq!(server.broadcast("room", &number(3)), Ok(1));
-    assert_eq!(next(&mut ben).await, "message n 3");
-    assert_eq!(log.next().await, "slow disconnected: overflow");
+    assert_eq!(next(&mut ben).await, Heard::Message(number(3)));
+    assert_eq!(log.next().await, ("slow", What::Disconnected(rejoin_server::CloseReason::Overflow)));
     line.release(Direction::ToClient);
     assert_eq!(numbers(&mut slow, 2).await, [1, 2]);
-    assert_eq!(next(&mut slow).await, "dropped: closed 1013 send buffer overflow");
-    assert_eq!(next(&mut slow).await, "lost unknown []");
-    assert_eq!(next(&mut slow).await, "restored");
-    assert_eq!(log.next().await, "slow connected");
+    assert_eq!(next(&mut slow).await, Heard::Disconnected(closed(1013, "send buffer overflow")));
+    assert_eq!(next(&mut slow).await, Heard::session_lost(LostReason::Unknown));
+    assert_eq!(next(&mut slow).await, Heard::Reconnected);
+    assert_eq!(log.next().await, ("slow", What::Connected));
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,9 +118,13 @@ async fn client_buffer_follows_its_policy() {
         client.send(&number(n)).unwrap();
     }
     line.set_dials(Dials::Served);
-    for told in
-        ["ada dropped: connection reset", "ada restored", "ada gap 1-2", "ada message n 3", "ada message n 4"]
-    {
+    for told in [
+        ("ada", What::Dropped(RESET)),
+        ("ada", What::Restored),
+        ("ada", What::Gap(Gap::new(1, 2))),
+        ("ada", What::Message(number(3))),
+        ("ada", What::Message(number(4))),
+    ] {
         assert_eq!(log.next().await, told);
     }
 }
@@ -122,7 +144,7 @@ async fn client_drops_are_counted_when_session_is_lost() {
     log.next().await;
     server.kick("ada").await.unwrap();
     line.set_dials(Dials::Served);
-    assert_eq!(next(&mut client).await, "dropped: connection reset");
+    assert_eq!(next(&mut client).await, Heard::Disconnected(RESET));
     let lost = next_event(&mut client).await;
     let Event::SessionLost { unacknowledged, dropped, .. } = lost else { panic!("{lost:?}") };
     assert_eq!((unacknowledged, dropped), (vec![number(4), number(5)], 3));
@@ -165,7 +187,7 @@ async fn plain_mode_drops_and_counts_newest() {
     assert_eq!(numbers(&mut ada, 2).await, [1, 2]);
     assert_eq!(server.stats().dropped, 2);
     connection.send(&Frame::event_only("after")).unwrap();
-    assert_eq!(next(&mut ada).await, "message after");
+    assert_eq!(next(&mut ada).await, Heard::Message(Frame::event_only("after")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -214,7 +236,7 @@ async fn dropped_broadcast_is_reported_at_once() {
     assert_eq!(numbers(&mut ada, 1).await, [1]);
     let since = tokio::time::Instant::now();
     assert_eq!(server.broadcast_with("room", &number(2), Overflow::DropNewest), Ok(0));
-    assert_eq!(next(&mut ada).await, "gap 2-2");
+    assert_eq!(next(&mut ada).await, Heard::gap(2, 2));
     assert!(since.elapsed().is_zero(), "before the next ping");
 }
 
@@ -232,11 +254,11 @@ async fn broadcasts_to_absent_member_respect_byte_limit() {
     assert_eq!(stats.dropped, 3);
     assert!(stats.retained_bytes <= 10_000, "{}", stats.retained_bytes);
     line.set_dials(Dials::Served);
-    for told in ["dropped: connection reset", "restored", "gap 1-3"] {
+    for told in [Heard::Disconnected(RESET), Heard::Resumed, Heard::gap(1, 3)] {
         assert_eq!(next(&mut ada).await, told);
     }
     for n in ["3", "4"] {
-        assert!(next(&mut ada).await.starts_with(&format!("message big \"{n}x")));
+        assert!(message(&mut ada).await.decode::<String>().unwrap().starts_with(n));
     }
 }
 
@@ -250,8 +272,8 @@ async fn announced_gap_counts_no_frame() {
     raw::write(&mut socket, r#"{"event":"$sync"}"#).await;
     assert_eq!(raw::read(&mut socket).await, r#"{"event":"$ack","payload":9007199254740991}"#);
     raw::write(&mut socket, r#"{"event":"n","payload":1}"#).await;
-    assert_eq!(log.next().await, "ada gap 1-9007199254740991");
-    assert_eq!(log.next().await, "ada message n 1");
+    assert_eq!(log.next().await, ("ada", What::Gap(Gap::new(1, 9007199254740991))));
+    assert_eq!(log.next().await, ("ada", What::Message(number(1))));
     assert_eq!(server.stats().frames_in, 1);
     let counts = server.connection("ada").unwrap().counts();
     assert_eq!((counts.received - counts.received_gaps, counts.received_bytes), (1, 25));

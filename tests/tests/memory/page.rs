@@ -1,8 +1,8 @@
 //! A server performs the exchange at the end of PROTOCOL.md.
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use rejoin_server::{Frame, Overflow};
-use rejoin_tests::harness::within;
+use rejoin_server::{CloseReason, Frame, Overflow};
+use rejoin_tests::harness::{What, within};
 use rejoin_tests::network::Line;
 use rejoin_tests::protocol::root;
 use serde_json::Value;
@@ -49,12 +49,12 @@ async fn server_performs_the_exchange_in_protocol_md() {
                 let (_, protocols) = request.split_once("Sec-WebSocket-Protocol: ").unwrap();
                 socket = Some(raw::dial(&line, "ada", protocols).await.unwrap());
                 let is_first = token.is_none();
-                assert_eq!(log.next().await, if is_first { "ada connected" } else { "ada restored" });
+                assert_eq!(log.next().await.what, if is_first { What::Connected } else { What::Restored });
             }
             ("<--", answer) if answer.starts_with("HTTP/1.1 101 ") => {}
             ("-x>", _) => {
                 socket = None;
-                assert!(log.next().await.starts_with("ada dropped"));
+                log.dropped("ada").await;
                 for word in words.by_ref() {
                     server.send("ada", &say(word)).unwrap();
                 }
@@ -71,7 +71,8 @@ async fn server_performs_the_exchange_in_protocol_md() {
             ("-->", frame) => {
                 raw::write(socket.as_mut().unwrap(), frame).await;
                 if !frame.contains('$') {
-                    assert!(log.next().await.starts_with("ada message say"));
+                    let What::Message(frame) = log.next().await.what else { panic!("no message") };
+                    assert_eq!(frame.event(), "say");
                 }
             }
             (_, frame) => {
@@ -85,5 +86,5 @@ async fn server_performs_the_exchange_in_protocol_md() {
             }
         }
     }
-    assert!(log.next().await.starts_with("ada disconnected"));
+    assert_eq!(log.next().await.what, What::Disconnected(CloseReason::Normal));
 }

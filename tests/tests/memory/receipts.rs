@@ -1,8 +1,8 @@
 //! `send_acked` reports whether a frame was delivered, or that this is unknown.
 
-use rejoin_client::SendError;
-use rejoin_server::{DeliveryError, Overflow};
-use rejoin_tests::harness::{next, number, numbers};
+use rejoin_client::{LostReason, SendError};
+use rejoin_server::{CloseReason, DeliveryError, Overflow};
+use rejoin_tests::harness::{Heard, RESET, What, next, number, numbers};
 use rejoin_tests::network::{Dials, Direction, Line};
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ async fn acked_send_returns_on_acknowledgement() {
     assert!(since.elapsed() <= secs(1), "{:?}", since.elapsed());
     // The same in the other direction.
     assert_eq!(ada.send_acked(&answer).await, Ok(()));
-    assert_eq!(log.next().await, "ada message n 2");
+    assert_eq!(log.next().await, ("ada", What::Message(number(2))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -30,10 +30,10 @@ async fn acked_send_returns_on_resume() {
     line.stall(Direction::ToClient);
     let frame = number(1);
     let cut = async {
-        assert_eq!(log.next().await, "ada message n 1");
+        assert_eq!(log.next().await, ("ada", What::Message(number(1))));
         line.cut();
-        assert_eq!(log.next().await, "ada dropped: connection reset");
-        assert_eq!(log.next().await, "ada restored");
+        assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
+        assert_eq!(log.next().await, ("ada", What::Restored));
     };
     assert_eq!(tokio::join!(ada.send_acked(&frame), cut).0, Ok(()));
     assert_eq!(log.try_next(), None, "the frame is not delivered twice");
@@ -58,13 +58,16 @@ async fn acked_send_fails_when_session_is_lost() {
     let (mut ada, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
     line.cut();
-    assert_eq!(next(&mut ada).await, "dropped: connection reset");
+    assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
     let sender = ada.sender();
     let waits = tokio::spawn(async move { sender.send_acked(&number(1)).await });
-    assert_eq!(log.next().await, "ada dropped: connection reset");
-    assert_eq!(log.next().await, "ada disconnected: window_expired");
+    assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
+    assert_eq!(log.next().await, ("ada", What::Disconnected(CloseReason::WindowExpired)));
     line.set_dials(Dials::Served);
-    assert_eq!(next(&mut ada).await, "lost unknown [n 1]");
+    assert_eq!(
+        next(&mut ada).await,
+        Heard::SessionLost { reason: Some(LostReason::Unknown), unacknowledged: vec![number(1)] }
+    );
     assert_eq!(waits.await.unwrap(), Err(DeliveryError::Ended));
     // Frame numbers restart with the fresh session, and so do its acknowledgements.
     assert_eq!(ada.send_acked(&number(2)).await, Ok(()));

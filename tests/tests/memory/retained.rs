@@ -1,9 +1,9 @@
 //! All sessions together retain no more bytes than the limit: the oldest suspended ones are evicted, and their clients get a
 //! report.
 
-use rejoin_client::{Connection, Frame, SendError};
-use rejoin_server::Server;
-use rejoin_tests::harness::{Recorder, next, number};
+use rejoin_client::{Connection, Frame, LostReason, SendError};
+use rejoin_server::{CloseReason, Server};
+use rejoin_tests::harness::{Heard, RESET, Recorder, What, message, next, number};
 use rejoin_tests::network::{Dials, Line};
 
 use crate::{client, server, shut_down};
@@ -17,11 +17,11 @@ async fn suspended(server: &Server, log: &mut Recorder, id: &str) -> (Connection
 async fn suspended_in(server: &Server, log: &mut Recorder, room: &str, id: &str) -> (Connection, Line) {
     let line = Line::to(server);
     let mut connection = line.client(&format!("/?id={id}&room={room}")).connect().await.unwrap();
-    assert_eq!(log.next().await, format!("{id} connected"));
+    assert_eq!(log.next().await, (id, What::Connected));
     line.set_dials(Dials::Refused);
     line.cut();
-    assert_eq!(log.next().await, format!("{id} dropped: connection reset"));
-    assert_eq!(next(&mut connection).await, "dropped: connection reset");
+    assert_eq!(log.next().await, (id, What::Dropped(RESET)));
+    assert_eq!(next(&mut connection).await, Heard::Disconnected(RESET));
     (connection, line)
 }
 
@@ -39,20 +39,20 @@ async fn oldest_suspended_session_is_evicted() {
     server.send("old", &big()).unwrap();
     server.send("young", &big()).unwrap();
     server.send("ben", &number(1)).unwrap();
-    assert_eq!(next(&mut ben).await, "message n 1");
+    assert_eq!(next(&mut ben).await, Heard::Message(number(1)));
     assert!(server.connection("old").is_some());
 
     server.send("young", &big()).unwrap();
-    assert_eq!(log.next().await, "old disconnected: evicted");
+    assert_eq!(log.next().await, ("old", What::Disconnected(CloseReason::Evicted)));
     assert!(server.stats().retained_bytes <= 30_000);
 
     for line in [old_line, young_line] {
         line.set_dials(Dials::Served);
     }
-    assert_eq!(next(&mut old).await, "lost unknown []");
-    assert_eq!(next(&mut young).await, "restored");
+    assert_eq!(next(&mut old).await, Heard::session_lost(LostReason::Unknown));
+    assert_eq!(next(&mut young).await, Heard::Resumed);
     for _ in 0..2 {
-        assert!(next(&mut young).await.starts_with("message big"));
+        assert_eq!(message(&mut young).await.event(), "big");
     }
     drop((old, young, ben));
     shut_down(&server).await;
@@ -69,9 +69,10 @@ async fn suspended_sessions_without_frames_are_bounded() {
     let (_ada, line) = client(&server, &mut log, "ada").await;
     line.set_dials(Dials::Refused);
     line.cut();
-    let mut told = [log.next().await, log.next().await];
-    told.sort();
-    assert_eq!(told, ["ada dropped: connection reset", "c0 disconnected: evicted"]);
+    assert_eq!(
+        log.next_sorted().await,
+        [("ada", What::Dropped(RESET)), ("c0", What::Disconnected(CloseReason::Evicted))]
+    );
     assert_eq!(server.stats().suspended, 3);
 }
 
@@ -81,9 +82,12 @@ async fn resumed_session_counts_no_more_than_before() {
     let (mut ada, line) = client(&server, &mut log, "ada").await;
     for _ in 0..10 {
         line.cut();
-        assert_eq!(next(&mut ada).await, "dropped: connection reset");
-        assert_eq!(next(&mut ada).await, "restored");
-        assert_eq!([log.next().await, log.next().await], ["ada dropped: connection reset", "ada restored"]);
+        assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
+        assert_eq!(next(&mut ada).await, Heard::Resumed);
+        assert_eq!(
+            [log.next().await, log.next().await],
+            [("ada", What::Dropped(RESET)), ("ada", What::Restored)]
+        );
     }
 }
 
@@ -100,14 +104,14 @@ async fn connected_sessions_are_never_evicted() {
     assert_eq!(server.send("ben", &big()), Err(SendError::Full));
     // A broadcast still reaches members whose sockets keep up, and they share its bytes.
     assert_eq!(server.broadcast("room", &big()), Ok(2));
-    assert!(next(&mut ben).await.starts_with("message big"));
+    assert_eq!(message(&mut ben).await.event(), "big");
     assert!((30_000..31_000).contains(&server.stats().retained_bytes));
     assert_eq!(server.stats().dropped, 0);
     // Frames that the socket accepts free memory for others.
     line.release(rejoin_tests::network::Direction::ToClient);
     let connection = server.connection("ben").unwrap();
     connection.send_wait(&big()).await.unwrap();
-    assert!(next(&mut ben).await.starts_with("message big"));
+    assert_eq!(message(&mut ben).await.event(), "big");
     drop(ada);
 }
 
@@ -123,7 +127,7 @@ async fn broadcast_beyond_limit_is_gap_for_suspended_member() {
     assert_eq!(server.broadcast("room", &big()), Ok(1), "one member: the hog, whose socket keeps up so far");
     assert_eq!((server.stats().suspended, server.stats().dropped), (1, 1));
     line.set_dials(Dials::Served);
-    for expected in ["restored", "gap 1-1"] {
+    for expected in [Heard::Resumed, Heard::gap(1, 1)] {
         assert_eq!(next(&mut ada).await, expected);
     }
 }
@@ -143,7 +147,7 @@ async fn broadcast_evicts_no_session_needlessly() {
         let frame = Frame::new("big", &"x".repeat(size)).unwrap();
         assert_eq!(server.broadcast("room", &frame), Ok(2));
         for member in [&mut a, &mut b] {
-            assert!(next(member).await.starts_with("message big"), "{size}");
+            assert_eq!(message(member).await.event(), "big", "{size}");
         }
         assert_eq!((server.stats().suspended, server.stats().dropped), (3, 0), "{size}");
     }
@@ -161,8 +165,8 @@ async fn retained_broadcast_evicts_oldest_session_afterwards() {
     }
     assert_eq!(server.broadcast("room", &big()), Ok(2));
     assert_eq!(server.stats().suspended, 2);
-    assert!(next(&mut ben).await.starts_with("message big"));
-    assert_eq!(log.next().await, "old disconnected: evicted");
+    assert_eq!(message(&mut ben).await.event(), "big");
+    assert_eq!(log.next().await, ("old", What::Disconnected(CloseReason::Evicted)));
     assert_eq!((server.stats().suspended, server.stats().dropped), (1, 0));
 }
 
@@ -184,7 +188,7 @@ async fn shutdown_is_prompt_after_all_were_evicted() {
     let (_old, _line) = suspended(&server, &mut log, "old").await;
     let (_ben, _line) = client(&server, &mut log, "ben").await;
     server.send("ben", &Frame::new("big", &"x".repeat(1_200)).unwrap()).unwrap();
-    assert_eq!(log.next().await, "old disconnected: evicted");
+    assert_eq!(log.next().await, ("old", What::Disconnected(CloseReason::Evicted)));
     let since = tokio::time::Instant::now();
     shut_down(&server).await;
     assert!(since.elapsed().as_millis() < 100, "{:?}", since.elapsed());

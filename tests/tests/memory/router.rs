@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use rejoin_client::{Event, Frame, SendError};
 use rejoin_server::router::{CatchPanic, Data, Decoded, Extension, Failure, RouterError, State};
-use rejoin_server::{Connection, Identity, Reject, Server, router};
-use rejoin_tests::harness::{next, next_event, number};
+use rejoin_server::{CloseReason, Connection, Identity, Reject, Server, router};
+use rejoin_tests::harness::{Heard, RESET, What, closed, local, message, next, number};
 use rejoin_tests::network::{Direction, Line};
 use tokio::sync::{Notify, mpsc};
 
@@ -17,16 +17,14 @@ async fn add(Decoded(numbers): Decoded<Vec<u64>>) -> Frame {
 }
 
 /// Reports the error to the peer.
+/// What a client hears of an error by [`tell`].
+fn error(text: &str) -> Heard {
+    Heard::Message(Frame::new("error", text).unwrap())
+}
+
 async fn tell(connection: Connection, error: router::RouteError) {
     let text = error.failure().to_string();
     connection.send(&Frame::new("error", &text).unwrap().with_id(error.id())).unwrap();
-}
-
-async fn next_message(client: &mut rejoin_client::Connection) -> Frame {
-    match next_event(client).await {
-        Event::Message(frame) => frame,
-        other => panic!("no message: {other:?}"),
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,15 +53,15 @@ async fn server_replies_carry_the_request_id() {
     let (mut ben, _) = client(&server, &mut log, "ben").await;
 
     ada.send(&Frame::new("add", &[1, 2, 3]).unwrap().with_id("q1")).unwrap();
-    assert_eq!(next_message(&mut ada).await, number(6).with_id("q1"));
+    assert_eq!(message(&mut ada).await, number(6).with_id("q1"));
     ada.send(&Frame::event_only("say")).unwrap();
     for client in [&mut ada, &mut ben] {
-        assert_eq!(next(client).await, r#"message line "ADA""#);
+        assert_eq!(message(client).await, Frame::new("line", "ADA").unwrap());
     }
     ben.send(&Frame::event_only("what").with_id("q2")).unwrap();
-    assert_eq!(next_message(&mut ben).await, Frame::new("unknown", "what").unwrap().with_id("q2"));
+    assert_eq!(message(&mut ben).await, Frame::new("unknown", "what").unwrap().with_id("q2"));
     ben.send(&Frame::new("add", &["x"]).unwrap().with_id("q3")).unwrap();
-    let error = next_message(&mut ben).await;
+    let error = message(&mut ben).await;
     assert_eq!(error.id(), "q3");
     assert!(error.decode::<String>().unwrap().starts_with("payload at [0]: "), "{error:?}");
     shut_down(&server).await;
@@ -86,12 +84,12 @@ async fn client_routes_messages_and_replies() {
         }
     });
     server.send("ada", &Frame::event_only("who")).unwrap();
-    assert_eq!(log.next().await, r#"ada message id "ada""#);
+    assert_eq!(log.next().await, ("ada", What::Message(Frame::new("id", "ada").unwrap())));
     line.cut();
-    assert_eq!(log.next().await, "ada dropped: connection reset");
+    assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
     server.send("ada", &Frame::new("add", &[1, 2]).unwrap()).unwrap();
-    assert_eq!(log.next().await, "ada restored");
-    assert_eq!(log.next().await, "ada message n 3");
+    assert_eq!(log.next().await, ("ada", What::Restored));
+    assert_eq!(log.next().await, ("ada", What::Message(number(3))));
     server.kick("ada").await.unwrap();
     receiving.await.unwrap();
 }
@@ -117,9 +115,9 @@ async fn reply_to_lost_socket_comes_after_resume() {
     asked.notified().await;
     line.cut();
     gate.notify_one();
-    assert_eq!(next(&mut ada).await, "dropped: connection reset");
-    assert_eq!(next(&mut ada).await, "restored");
-    assert_eq!(next_message(&mut ada).await, number(7).with_id("q"));
+    assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
+    assert_eq!(next(&mut ada).await, Heard::Resumed);
+    assert_eq!(message(&mut ada).await, number(7).with_id("q"));
     shut_down(&server).await;
 }
 
@@ -134,17 +132,17 @@ async fn panic_ends_connection_unless_caught() {
     let (recovering, mut log) = server(|server| server.router(builder().layer(CatchPanic).build().unwrap()));
     let (mut ada, _) = client(&recovering, &mut log, "ada").await;
     ada.send(&Frame::event_only("panic")).unwrap();
-    assert_eq!(next(&mut ada).await, r#"message error "handler panicked: on purpose""#);
+    assert_eq!(next(&mut ada).await, error("handler panicked: on purpose"));
     ada.send(&ask).unwrap();
-    assert_eq!(next(&mut ada).await, "message n 3");
+    assert_eq!(next(&mut ada).await, Heard::Message(number(3)));
     assert_eq!(log.try_next(), None, "the session goes on");
     shut_down(&recovering).await;
 
     let (strict, mut log) = server(|server| server.router(builder().build().unwrap()));
     let (mut ben, _) = client(&strict, &mut log, "ben").await;
     ben.send(&Frame::event_only("panic")).unwrap();
-    assert_eq!(log.next().await, "ben disconnected: handler_panicked");
-    assert_eq!(next(&mut ben).await, "dropped: closed 1011 handler panicked");
+    assert_eq!(log.next().await, ("ben", What::Disconnected(CloseReason::HandlerPanicked)));
+    assert_eq!(next(&mut ben).await, Heard::Disconnected(closed(1011, "handler panicked")));
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,7 +163,7 @@ async fn reply_waits_for_space_until_write_timeout() {
     // They get space one after the other.
     for id in ["1", "2", "3"] {
         ada.send_wait(&ask.clone().with_id(id)).await.unwrap();
-        assert_eq!(next_message(&mut ada).await, number(3).with_id(id));
+        assert_eq!(message(&mut ada).await, number(3).with_id(id));
     }
     line.stall(Direction::ToClient);
     server.connection("ada").unwrap().send_wait(&number(0)).await.unwrap();
@@ -174,7 +172,11 @@ async fn reply_waits_for_space_until_write_timeout() {
     assert_eq!((error.event(), error.id()), ("add", "4"));
     let Failure::Reply(error) = error.into_failure() else { panic!("expected a failed reply") };
     assert_eq!(error.downcast_ref(), Some(&SendError::Timeout));
-    assert_eq!(log.next().await, "ada disconnected: local", "`on_error` may close");
+    assert_eq!(
+        log.next().await,
+        ("ada", What::Disconnected(local(4001, "too slow"))),
+        "`on_error` may close"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -203,14 +205,11 @@ async fn handlers_take_connection_data_and_router_state() {
     let server = Server::builder(connect).router(router).build().unwrap();
     let mut ada = Line::to(&server).client("/").connect().await.unwrap();
     let answers = [
-        ("greet", r#"message greeting "welcome, Ada""#),
-        ("n", "message n 7"),
-        ("no data", r#"message error "the connection has no data of type u8""#),
-        (
-            "no state",
-            r#"message error "the router has no state of type u8 (see `RouterBuilder::with_state`)""#,
-        ),
-        ("perhaps", "message perhaps [false,false]"),
+        ("greet", Heard::Message(Frame::new("greeting", "welcome, Ada").unwrap())),
+        ("n", Heard::Message(number(7))),
+        ("no data", error("the connection has no data of type u8")),
+        ("no state", error("the router has no state of type u8 (see `RouterBuilder::with_state`)")),
+        ("perhaps", Heard::Message(Frame::new("perhaps", &(false, false)).unwrap())),
     ];
     for (event, answer) in answers {
         ada.send(&Frame::event_only(event)).unwrap();

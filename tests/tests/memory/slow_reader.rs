@@ -1,7 +1,8 @@
 //! A peer that reads slowly, and one that reads almost nothing (PROTOCOL.md §7).
 
 use rejoin_client::Frame;
-use rejoin_server::Server;
+use rejoin_server::{DropReason, Server};
+use rejoin_tests::harness::What;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use tokio::time::Instant;
 
@@ -66,7 +67,7 @@ async fn peer_below_minimum_rate_is_cut() {
         server.send("slow", &Frame::new("e", &"x".repeat(60_000)).unwrap()).unwrap();
         let since = Instant::now();
         let reading = tokio::spawn(async move { read_slowly(&mut socket, bytes, pause, 60_000).await });
-        assert_eq!(log.next().await, "slow dropped: write_timeout");
+        assert_eq!(log.next().await, ("slow", What::Dropped(DropReason::WriteTimeout)));
         assert!(since.elapsed() >= secs(5) && since.elapsed() < secs(6), "{:?}", since.elapsed());
         reading.abort();
     }

@@ -7,7 +7,7 @@ use metrics_util::{CompositeKey, MetricKind};
 use rejoin_server::{
     CallbackKind, CloseReason, DropReason, FacadeMetrics, Metrics as _, ResumeRefused, StatusCode,
 };
-use rejoin_tests::harness::{next, number, numbers};
+use rejoin_tests::harness::{Heard, RESET, next, number, numbers};
 use rejoin_tests::network::{Dials, Line};
 
 use crate::{client, raw, secs};
@@ -43,13 +43,13 @@ async fn facade_gets_every_metric_with_its_labels() {
     // Dropped while no socket is attached, and reported as a gap.
     line.set_dials(Dials::Refused);
     line.cut();
-    assert_eq!(next(&mut ada).await, "dropped: connection reset");
+    assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
     tokio::time::sleep(secs(1)).await;
     for n in 3..=9 {
         server.broadcast("room", &number(n)).unwrap();
     }
     line.set_dials(Dials::Served);
-    while !next(&mut ada).await.starts_with("gap ") {}
+    while !matches!(next(&mut ada).await, Heard::Gap(_)) {}
     assert_eq!(numbers(&mut ada, 4).await, [6, 7, 8, 9]);
     let offer = format!("rejoin.v1.json, rejoin.resume.{}.0", "x".repeat(43));
     let mut ben = raw::dial(&Line::to(&server), "ben", &offer).await.unwrap();

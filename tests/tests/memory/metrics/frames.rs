@@ -1,7 +1,7 @@
 //! Counters of frames and bytes: sent, received, broadcast, retained, dropped.
 
-use rejoin_server::Frame;
-use rejoin_tests::harness::{next, number, numbers};
+use rejoin_server::{Frame, Gap};
+use rejoin_tests::harness::{Heard, RESET, What, next, number, numbers};
 use rejoin_tests::network::{Dials, Line};
 
 use super::{FRAME, FRAMED, server};
@@ -90,7 +90,7 @@ async fn ended_session_retains_no_bytes() {
         let (_ada, line) = client(&server, &mut log, "ada").await;
         line.set_dials(Dials::Refused);
         line.cut();
-        assert_eq!(log.next().await, "ada dropped: connection reset");
+        assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
         for n in 1..=3 {
             server.send("ada", &number(n)).unwrap();
             tokio::time::sleep(millis(1)).await;
@@ -111,8 +111,8 @@ async fn dropped_frames_and_sent_gaps_are_counted() {
     let (mut slow, line) = client(&server, &mut log, "slow").await;
     line.set_dials(Dials::Refused);
     line.cut();
-    assert_eq!(log.next().await, "slow dropped: connection reset");
-    assert_eq!(next(&mut slow).await, "dropped: connection reset");
+    assert_eq!(log.next().await, ("slow", What::Dropped(RESET)));
+    assert_eq!(next(&mut slow).await, Heard::Disconnected(RESET));
     for n in 1..=9 {
         server.broadcast("room", &number(n)).unwrap();
         tokio::time::sleep(millis(1)).await;
@@ -123,8 +123,8 @@ async fn dropped_frames_and_sent_gaps_are_counted() {
     assert_eq!(full[..4], [(1, 4), (2, 4), (3, 4), (4, 4)]);
     assert!(full[4..].iter().all(|full| *full == (4, 4)) && full.len() == 9);
     line.set_dials(Dials::Served);
-    assert_eq!(next(&mut slow).await, "restored");
-    assert_eq!(next(&mut slow).await, "gap 1-5");
+    assert_eq!(next(&mut slow).await, Heard::Resumed);
+    assert_eq!(next(&mut slow).await, Heard::gap(1, 5));
     assert_eq!(numbers(&mut slow, 4).await, [6, 7, 8, 9]);
     assert_eq!((metrics.sum("frames_dropped"), metrics.sum("gap_sent")), (5, 5));
     assert_eq!((metrics.sum("sent"), metrics.sum("replayed")), (4, 0), "no socket had got them before");
@@ -141,7 +141,7 @@ async fn received_gap_is_not_a_received_frame() {
     log.connected().await;
     raw::write(&mut socket, r#"{"event":"$gap","payload":{"from":1,"to":3}}"#).await;
     raw::write(&mut socket, r#"{"event":"n","payload":4}"#).await;
-    assert_eq!(log.next().await, "ada gap 1-3");
+    assert_eq!(log.next().await, ("ada", What::Gap(Gap::new(1, 3))));
     assert_eq!(log.numbers(1).await, [4]);
     tokio::time::sleep(millis(1)).await;
     assert_eq!((metrics.sum("gap_received"), metrics.sum("received")), (3, 1));

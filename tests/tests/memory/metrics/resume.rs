@@ -1,7 +1,7 @@
 //! Hooks for resumes: attempted, refused, takeovers, replayed frames.
 
-use rejoin_server::{Codec, DecodeError, DuplicateId, EncodeError, Frame, JsonCodec, Message};
-use rejoin_tests::harness::{next, number, numbers};
+use rejoin_server::{Codec, DecodeError, DropReason, DuplicateId, EncodeError, Frame, JsonCodec, Message};
+use rejoin_tests::harness::{END_OF_STREAM, Heard, RESET, What, next, number, numbers};
 use rejoin_tests::network::{Dials, Direction, Line};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -23,7 +23,7 @@ async fn drop_and_resume_report_replayed_frames() {
     tokio::time::sleep(millis(1)).await;
     line.set_dials(Dials::Refused);
     line.cut();
-    assert_eq!(log.next().await, "ada dropped: connection reset");
+    assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
     assert_eq!(metrics.happened(), ["transport dropped: io"]);
     server.send("ada", &number(5)).unwrap();
     tokio::time::sleep(millis(1)).await;
@@ -36,8 +36,8 @@ async fn drop_and_resume_report_replayed_frames() {
     assert_eq!((metrics.sum("sent"), metrics.sum("replayed")), (8, 3));
     assert_eq!((metrics.sum("sent_bytes"), metrics.sum("gap_sent")), (8 * FRAMED, 0));
     server.cut("ada").unwrap();
-    assert_eq!(next(&mut ada).await, "dropped: unexpected end of file");
-    assert_eq!(next(&mut ada).await, "restored");
+    assert_eq!(next(&mut ada).await, Heard::Disconnected(END_OF_STREAM));
+    assert_eq!(next(&mut ada).await, Heard::Resumed);
     assert_eq!(metrics.happened(), ["transport dropped: cut", "resume attempted", "transport restored"]);
 }
 
@@ -49,8 +49,8 @@ async fn takeover_is_reported_between_drop_and_restore() {
     log.connected().await;
     metrics.happened();
     line.half_open();
-    assert_eq!(next(&mut ada).await, "dropped: heartbeat_timeout");
-    assert_eq!(next(&mut ada).await, "restored");
+    assert_eq!(next(&mut ada).await, Heard::Disconnected(DropReason::HeartbeatTimeout));
+    assert_eq!(next(&mut ada).await, Heard::Resumed);
     assert_eq!(
         metrics.happened(),
         ["resume attempted", "transport dropped: taken_over", "takeover", "transport restored"]
@@ -65,7 +65,7 @@ async fn plain_takeover_counts_as_resume_attempt() {
     log.connected().await;
     assert_eq!(metrics.happened(), ["room created", "connection opened"]);
     let _new = line.client("/?id=ada").plain().connect().await.unwrap();
-    assert_eq!(log.next().await, "ada dropped: taken_over");
+    assert_eq!(log.next().await, ("ada", What::Dropped(DropReason::TakenOver)));
     assert_eq!(
         metrics.happened(),
         ["resume attempted", "transport dropped: taken_over", "takeover", "transport restored"]

@@ -1,7 +1,7 @@
 //! Hooks for connections, rooms, refused upgrades, and ends of sessions.
 
-use rejoin_server::{ConnectRequest, Reject, Server};
-use rejoin_tests::harness::{self, MetricsLog, number};
+use rejoin_server::{CloseReason, ConnectRequest, DropReason, Reject, Server};
+use rejoin_tests::harness::{self, MetricsLog, RESET, What, number};
 use rejoin_tests::network::{Dials, Line};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -18,7 +18,7 @@ async fn connections_and_rooms_come_and_go() {
     assert_eq!(metrics.happened(), ["connection opened"], "the room already existed");
     tokio::time::sleep(secs(7)).await;
     ada.close().await;
-    assert_eq!(log.next().await, "ada disconnected: normal");
+    assert_eq!(log.next().await, ("ada", What::Disconnected(CloseReason::Normal)));
     assert_eq!(metrics.happened(), ["connection closed after 7 s: normal"], "ben is still in the room");
     let ben = server.connection("ben").unwrap();
     server.kick("ben").await.unwrap();
@@ -95,9 +95,9 @@ async fn failed_heartbeat_is_reported_after_its_drop() {
     metrics.happened();
     line.set_dials(Dials::Refused);
     line.half_open();
-    assert_eq!(log.next().await, "ada dropped: heartbeat_timeout");
+    assert_eq!(log.next().await, ("ada", What::Dropped(DropReason::HeartbeatTimeout)));
     assert_eq!(metrics.happened(), ["transport dropped: heartbeat_timeout", "heartbeat failed"]);
-    assert_eq!(log.next().await, "ada disconnected: window_expired");
+    assert_eq!(log.next().await, ("ada", What::Disconnected(CloseReason::WindowExpired)));
     assert_eq!(metrics.happened(), ["connection closed after 20 s: window_expired", "room destroyed"]);
 }
 
@@ -108,7 +108,7 @@ async fn without_window_drop_is_reported_before_close() {
     metrics.happened();
     line.set_dials(Dials::Refused);
     line.cut();
-    assert_eq!(log.next().await, "ada disconnected: transport_lost: connection reset");
+    assert_eq!(log.next().await, ("ada", What::Disconnected(CloseReason::TransportLost(RESET))));
     let happened = metrics.happened();
     assert_eq!(
         happened,
