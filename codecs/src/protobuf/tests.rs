@@ -65,6 +65,8 @@ fn skips_unknown_fields() {
         b"\x2d\0\0\0\0",
         b"\xf8\xff\xff\xff\x0f\0",
         b"\x2b\x0a\x02\xff\xfe\x33\x34\x2c",
+        // A group with a value of each wire type.
+        b"\x2b\x08\xff\x01\x09\0\0\0\0\0\0\0\0\x0a\x01x\x0b\x0c\x0d\0\0\0\0\x2c",
     ] {
         let data = [field, b"\x12\x01e", field].concat();
         assert_eq!(decode(&data).unwrap(), Frame::event_only("e"), "{}", field.escape_ascii());

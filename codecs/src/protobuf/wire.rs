@@ -16,13 +16,13 @@ const FIXED32: u32 = 5;
 /// Length of a field with a number up to 15 and a value of `len` bytes.
 pub(super) fn bytes_len(len: usize) -> usize {
     // Seven bits per byte, and at least one byte.
-    let len_of_len = (usize::BITS - (len | 1).leading_zeros()).div_ceil(7) as usize;
+    let len_of_len = (usize::BITS - len.leading_zeros()).div_ceil(7).max(1) as usize;
     1 + len_of_len + len
 }
 
 /// `number` must be at most 15.
 pub(super) fn write_bytes(data: &mut Vec<u8>, number: u32, value: &[u8]) {
-    data.push((number << 3 | LEN) as u8);
+    data.push(small_tag(number, LEN));
     let mut len = value.len();
     while len >= 0x80 {
         data.push(len as u8 | 0x80);
@@ -34,7 +34,12 @@ pub(super) fn write_bytes(data: &mut Vec<u8>, number: u32, value: &[u8]) {
 
 /// `number` must be at most 15, `value` at most 127.
 pub(super) fn write_small_int(data: &mut Vec<u8>, number: u32, value: u8) {
-    data.extend_from_slice(&[(number << 3 | INT) as u8, value]);
+    data.extend_from_slice(&[small_tag(number, INT), value]);
+}
+
+/// The tag of a field with a number up to 15.
+fn small_tag(number: u32, wire_type: u32) -> u8 {
+    (8 * number + wire_type) as u8
 }
 
 /// The value of a field.
@@ -137,8 +142,8 @@ impl<'a> Reader<'a> {
 
     fn long_varint(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0;
-        for (index, &byte) in self.rest.iter().enumerate().take(10) {
-            // The tenth byte holds only the last of the 64 bits.
+        for (index, &byte) in self.rest.iter().enumerate() {
+            // The tenth byte is the last, and holds only one of the 64 bits.
             if index == 9 && byte > 1 {
                 break;
             }
@@ -148,7 +153,7 @@ impl<'a> Reader<'a> {
                 return Ok(value);
             }
         }
-        Err(malformed(if self.rest.len() < 10 { "number is truncated" } else { "number exceeds 64 bits" }))
+        Err(malformed("number is truncated, or exceeds 64 bits"))
     }
 }
 

@@ -210,6 +210,15 @@ mod tests {
     }
 
     #[test]
+    fn faults_have_different_texts() {
+        let texts =
+            [Malformed::Truncated, Malformed::Reserved, Malformed::Trailing].map(|why| why.to_string());
+        for (text, word) in texts.iter().zip(["truncated", "reserved", "trailing"]) {
+            assert!(text.contains(word), "{text}");
+        }
+    }
+
+    #[test]
     fn value_length_is_the_sum_of_its_tokens() {
         for marker in 0..=u8::MAX {
             let mut data = [0; 40];

@@ -6,7 +6,7 @@ use rejoin_core::EncodeError;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Number {
     Unsigned(u64),
-    Signed(i64),
+    Negative(i64),
     /// The nearest float, or infinity, for a number with a fraction or an exponent, for `-0`, and for more than 64 bits.
     Float(f64),
 }
@@ -71,7 +71,7 @@ impl<'a> Scanner<'a> {
         // Parsing as an integer fails for fractions, exponents, and more than 64 bits.
         let integer = match is_negative {
             false => text.parse().ok().map(Number::Unsigned),
-            true if text != "-0" => text.parse().ok().map(Number::Signed),
+            true if text != "-0" => text.parse().ok().map(Number::Negative),
             true => None,
         };
         // Numbers beyond the range of a float parse as infinity.

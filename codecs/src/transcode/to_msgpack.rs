@@ -3,7 +3,7 @@
 use rejoin_core::EncodeError;
 
 use super::scan::{Number, Scanner, no_json};
-use super::write::{counted, write_float, write_signed, write_str, write_unsigned, write_wide_len};
+use super::write::{counted, write_float, write_negative, write_str, write_unsigned, write_wide_len};
 use super::{MAX_DEPTH, TOO_DEEP};
 
 /// Appends the MessagePack for `json`, with every value in its shortest format.
@@ -124,7 +124,7 @@ impl Writer<'_> {
             b'"' => write_str(self.out, json.string()?)?,
             b'-' | b'0'..=b'9' => match json.number()? {
                 Number::Unsigned(value) => write_unsigned(self.out, value),
-                Number::Signed(value) => write_signed(self.out, value),
+                Number::Negative(value) => write_negative(self.out, value),
                 Number::Float(value) => write_float(self.out, value),
             },
             b'n' => {

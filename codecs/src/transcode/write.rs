@@ -41,10 +41,10 @@ pub(super) fn write_unsigned(out: &mut Vec<u8>, value: u64) {
     }
 }
 
-pub(super) fn write_signed(out: &mut Vec<u8>, value: i64) {
+/// Appends a number below 0.
+pub(super) fn write_negative(out: &mut Vec<u8>, value: i64) {
     match value {
-        0.. => write_unsigned(out, value as u64),
-        -0x20..0 => out.push(value as u8),
+        -0x20.. => out.push(value as u8),
         -0x80..-0x20 => out.extend_from_slice(&[0xd0, value as u8]),
         -0x8000..-0x80 => write_number(out, 0xd1, &(value as i16).to_be_bytes()),
         -0x8000_0000..-0x8000 => write_number(out, 0xd2, &(value as i32).to_be_bytes()),
