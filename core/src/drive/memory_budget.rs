@@ -171,7 +171,7 @@ impl MemoryBudget {
         }
     }
 
-    /// Ready when bytes are freed, or can be, after a message was refused. Enable it before the attempt that may be refused.
+    /// Ready when bytes are freed, or can be, after a message was refused. Make it before the attempt that may be refused.
     pub(super) fn freed(&self) -> Notified<'_> {
         self.ledger.freed.notified()
     }

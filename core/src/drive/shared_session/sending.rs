@@ -162,14 +162,11 @@ impl SharedSession {
         loop {
             // Fetched again in each round: a session that has hibernated meanwhile has dropped the previous one.
             let capacity = self.capacity_changed();
-            let mut capacity = std::pin::pin!(capacity.notified());
-            // Both notifications are enabled before the attempt is repeated. They store no permit: capacity that is freed
-            // between a refusal and the first poll would otherwise notify no one, and this task would sleep to its deadline.
-            capacity.as_mut().enable();
+            // Both notifications are made before the attempt is repeated: `notify_waiters` reaches those that exist, polled or
+            // not, and stores no permit. Made later, they would miss capacity that is freed after a refusal, and this task would
+            // sleep to its deadline.
+            let capacity = capacity.notified();
             let mut freed = std::pin::pin!(self.budget.as_ref().map(|budget| budget.freed()));
-            if let Some(freed) = freed.as_mut().as_pin_mut() {
-                freed.enable();
-            }
             match attempt() {
                 Err(Refused::Full) => {}
                 result => return Ok(result?),
@@ -190,7 +187,7 @@ impl SharedSession {
             // that is freed at the deadline is still used.
             tokio::select! {
                 biased;
-                () = &mut capacity => {}
+                () = capacity => {}
                 () = freed => {}
                 () = deadline => return Err(SendError::Timeout),
             }

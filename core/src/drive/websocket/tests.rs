@@ -143,6 +143,12 @@ async fn only_the_unwritten_part_is_queued() {
     assert_eq!(send(&mut transport, b"last"), (true, 3, 10, 0), "although the stream takes more");
     peer.read_exact(&mut read).await.unwrap();
     assert_eq!(&read, b"efnextlast");
+    assert_eq!(send(&mut transport, b"0123456789"), (true, 1, 10, 0));
+    assert_eq!(send(&mut transport, b"ab"), (false, 0, 0, 2), "the stream is full");
+    peer.read_exact(&mut read).await.unwrap();
+    assert!(flush(&mut transport).0.is_ready());
+    peer.read_exact(&mut read[..2]).await.unwrap();
+    assert_eq!(&read[..2], b"ab");
     // The answer to a pending ping comes first.
     peer.write_all(&masked(9, b"p")).await.unwrap();
     assert!(receive(&mut transport, 9).0.is_empty());

@@ -167,6 +167,39 @@ fn numbers_out_of_order_are_refused() {
 }
 
 #[test]
+fn only_one_message_may_exceed_the_bytes() {
+    let keeps = |sizes: &[usize]| {
+        let (mut pair, now) = (super::super::pair::Pair::connected(8), Instant::now());
+        let session = pair.session(Side::Server);
+        let mut snapshot = session.snapshot(now);
+        snapshot.progress.outgoing.accepted = sizes.len() as u64;
+        let messages = sizes.iter().map(|size| vec![b'x'; *size].into()).collect();
+        snapshot.unacknowledged.kept = vec![snapshot::Run { first: 1, messages }];
+        let mut config = SessionConfig::clone(&session.config);
+        config.buffer_bytes = 10;
+        Session::from_snapshot(snapshot, Arc::new(config), now).err()
+    };
+    for fits in [&[11][..], &[5, 5], &[1; 8]] {
+        assert_eq!(keeps(fits), None, "{fits:?}");
+    }
+    assert_eq!(keeps(&[5, 6]), Some(SnapshotError::TooBig { frames: 2, bytes: 11 }));
+    assert_eq!(keeps(&[1; 9]), Some(SnapshotError::TooBig { frames: 9, bytes: 9 }));
+}
+
+#[test]
+fn snapshot_errors_name_their_cause() {
+    let (found, expected) = ((Side::Server, Mode::Plain), (Side::Client, Mode::Session));
+    for (error, words) in [
+        (SnapshotError::Mismatch { found, expected }, ["(Server, Plain)", "(Client, Session)"]),
+        (SnapshotError::TooBig { frames: 7, bytes: 80 }, ["7 frames", "80 bytes"]),
+        (SnapshotError::Damaged("`kept` is not in order"), ["damaged", "`kept` is not in order"]),
+    ] {
+        let text = error.to_string();
+        assert!(words.iter().all(|word| text.contains(word)), "{text}");
+    }
+}
+
+#[test]
 fn parts_that_contradict_each_other_are_refused() {
     let refused: [(Side, Change); 12] = [
         (Side::Server, |s| s.identity = None),
