@@ -123,6 +123,23 @@ async fn a_handler_that_hangs_holds_a_newcomer_up_for_a_second_and_its_socket_no
 }
 
 #[tokio::test(start_paused = true)]
+async fn session_without_any_socket_has_no_callbacks() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let [joined, left] = [calls.clone(), calls.clone()];
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
+    let server = Server::builder(connect)
+        .on_connect(move |_| std::future::ready(_ = joined.fetch_add(1, Ordering::Relaxed)))
+        .on_disconnect(move |_, _| std::future::ready(_ = left.fetch_add(1, Ordering::Relaxed)))
+        .build()
+        .unwrap();
+    let connection = crate::testing::connection(server.shared());
+    let task = tokio::spawn(SessionTask::new(server.shared().clone(), connection.clone(), None));
+    connection.end(CloseReason::Kicked);
+    task.await.unwrap();
+    assert_eq!(calls.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_sends_without_a_pause_lets_other_tasks_have_their_turn() {
     let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
     let handled = Arc::new(AtomicUsize::new(0));
