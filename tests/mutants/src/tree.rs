@@ -118,7 +118,8 @@ fn is_source(path: &str) -> bool {
     in_crate && path.ends_with(".rs") && !of_tests
 }
 
-/// The modules that a file declares for tests alone: their paths without `.rs`.
+/// The modules that a file declares for tests alone, or that the suite, with all features, does not compile: their paths without
+/// `.rs`.
 fn test_modules(path: &str, text: &str) -> Vec<String> {
     let (directory, name) = path.rsplit_once('/').unwrap_or_default();
     let inside = match name {
@@ -129,10 +130,10 @@ fn test_modules(path: &str, text: &str) -> Vec<String> {
     let mut for_tests = false;
     for line in text.lines() {
         if line.starts_with("#[") {
-            for_tests |= line == "#[cfg(test)]";
+            for_tests |= LEFT_OUT.iter().any(|cfg| line.starts_with(cfg));
             continue;
         }
-        let declared = line.trim_start_matches("pub(crate) ").strip_prefix("mod ");
+        let declared = line.trim_start_matches("pub(crate) ").trim_start_matches("pub ").strip_prefix("mod ");
         if let Some(module) = declared.and_then(|declared| declared.strip_suffix(';')).filter(|_| for_tests) {
             modules.push(format!("{inside}/{module}"));
         }
@@ -140,6 +141,10 @@ fn test_modules(path: &str, text: &str) -> Vec<String> {
     }
     modules
 }
+
+/// The attributes of such modules.
+const LEFT_OUT: [&str; 5] =
+    ["#[cfg(test)]", "#[cfg(all(test,", "#[cfg(not(feature", "#[cfg(rejoin_model)]", "#[cfg(rejoin_loom)]"];
 
 fn is_part_of(path: &str, module: &str) -> bool {
     path.strip_prefix(module).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
@@ -187,6 +192,8 @@ mod tests {
         assert_eq!(test_modules("server/src/lib.rs", text), ["server/src/b", "server/src/c"]);
         assert_eq!(test_modules("core/src/drive/mod.rs", "#[cfg(test)]\nmod b;"), ["core/src/drive/b"]);
         assert_eq!(test_modules("core/src/drive/log.rs", "#[cfg(test)]\nmod b;"), ["core/src/drive/log/b"]);
+        let text = "#[cfg(rejoin_model)]\n#[doc(hidden)]\npub mod a;\n#[cfg(not(feature = \"x\"))]\nmod d;\n#[cfg(all(test, rejoin_model))]\nmod b;\n#[cfg(not(test))]\nmod c;\n";
+        assert_eq!(test_modules("core/src/lib.rs", text), ["core/src/a", "core/src/d", "core/src/b"]);
         assert!(
             is_part_of("server/src/b.rs", "server/src/b") && is_part_of("server/src/b/c.rs", "server/src/b")
         );
