@@ -50,13 +50,12 @@ impl Cookies {
                 (&old.name, &old.host, &old.path) == (&cookie.name, &cookie.host, &cookie.path)
             };
             self.0.retain(|old| !is_same(old));
-            if cookie.has_expired() {
-                continue;
+            if !cookie.has_expired() {
+                if self.0.len() == MOST {
+                    self.0.remove(0);
+                }
+                self.0.push(cookie);
             }
-            if self.0.len() == MOST {
-                self.0.remove(0);
-            }
-            self.0.push(cookie);
         }
     }
 
@@ -292,6 +291,8 @@ mod tests {
         for (date, kept) in [
             ("Max-Age=-1", ""),
             ("Max-Age=-", "e=5"),
+            ("Max-Age=-1x", "e=5"),
+            ("Max-Age=0", ""),
             ("Max-Age=x; Expires=Wed, 21 Oct 2015 07:28:00 GMT", ""),
             ("Max-Age=; Expires=Wed, 21 Oct 2015 07:28:00 GMT", ""),
             ("Expires=Wed, 21 Oct 2015 07:28:00 GMT", ""),

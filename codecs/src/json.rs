@@ -217,15 +217,14 @@ fn write_string(json: &mut Vec<u8>, value: &str) -> Result<(), EncodeError> {
 
 fn write_payload(json: &mut Vec<u8>, payload: &Payload) -> Result<(), EncodeError> {
     match payload.format() {
-        PayloadFormat::Json => json.extend_from_slice(payload.data()),
-        PayloadFormat::Msgpack => to_json(payload.data(), json)?,
-        PayloadFormat::Bytes => write_base64(json, payload.data())?,
-        other => {
-            let what = format!("a payload of format {other:?} in JSON");
-            return Err(EncodeError::new(what));
+        PayloadFormat::Json => {
+            json.extend_from_slice(payload.data());
+            Ok(())
         }
+        PayloadFormat::Msgpack => to_json(payload.data(), json),
+        PayloadFormat::Bytes => write_base64(json, payload.data()),
+        other => Err(EncodeError::new(format!("a payload of format {other:?} in JSON"))),
     }
-    Ok(())
 }
 
 fn base64_len(data: &[u8]) -> Result<usize, EncodeError> {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rejoin_core::{Codec, DecodeError, EncodeError, Frame, Message, MessageKind, Payload, PayloadFormat};
 
-use crate::transcode::{Malformed, Reader, Token, to_msgpack, write_bin, write_map_head, write_str};
+use crate::transcode::{Malformed, Reader, Token, to_msgpack, write_bin, write_str};
 
 /// MessagePack in binary messages: a map with the string keys `id`, `event` and `payload`, without absent members (PROTOCOL.md
 /// §2). Its name is `msgpack`.
@@ -51,12 +51,16 @@ impl Codec for MsgpackCodec {
     }
 
     fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
-        let payload_len = frame.payload().map_or(0, |payload| payload.data().len());
-        let mut out = Vec::with_capacity(HEADS + frame.id().len() + frame.event().len() + payload_len);
+        let mut out = Vec::with_capacity(
+            HEADS
+                + frame.id().len()
+                + frame.event().len()
+                + frame.payload().map_or(0, |payload| payload.data().len()),
+        );
         let texts = [("id", frame.id()), ("event", frame.event())];
         let texts = texts.iter().filter(|(_, value)| !value.is_empty());
-        let len = texts.clone().count() + usize::from(frame.payload().is_some());
-        write_map_head(&mut out, len as u32);
+        // A map of at most three members, whose head is one byte.
+        out.push(0x80 + texts.clone().count() as u8 + u8::from(frame.payload().is_some()));
         for (name, value) in texts {
             write_str(&mut out, name)?;
             write_str(&mut out, value)?;
@@ -166,15 +170,14 @@ fn read_str<'a>(value: &'a [u8], why: &'static str) -> Result<Result<&'a str, &'
 
 fn write_payload(out: &mut Vec<u8>, payload: &Payload) -> Result<(), EncodeError> {
     match payload.format() {
-        PayloadFormat::Json => to_msgpack(payload.data(), out)?,
-        PayloadFormat::Msgpack => out.extend_from_slice(payload.data()),
-        PayloadFormat::Bytes => write_bin(out, payload.data())?,
-        other => {
-            let what = format!("a payload of format {other:?} in MessagePack");
-            return Err(EncodeError::new(what));
+        PayloadFormat::Json => to_msgpack(payload.data(), out),
+        PayloadFormat::Msgpack => {
+            out.extend_from_slice(payload.data());
+            Ok(())
         }
+        PayloadFormat::Bytes => write_bin(out, payload.data()),
+        other => Err(EncodeError::new(format!("a payload of format {other:?} in MessagePack"))),
     }
-    Ok(())
 }
 
 #[cold]

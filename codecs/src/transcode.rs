@@ -16,7 +16,7 @@ mod scan;
 #[cfg(feature = "msgpack")]
 mod write;
 #[cfg(feature = "msgpack")]
-pub(crate) use write::{write_bin, write_map_head, write_str};
+pub(crate) use write::{write_bin, write_str};
 
 #[cfg(feature = "msgpack")]
 mod to_msgpack;

@@ -113,7 +113,7 @@ impl Writer<'_> {
             return Ok(());
         };
         match len {
-            0..=15 => self.out[at] = if is_map { 0x80 } else { 0x90 } | len as u8,
+            0..=15 => self.out[at] = if is_map { 0x80 } else { 0x90 } + len as u8,
             _ => self.wide.push(Wide { is_map, at, len: counted(len)?, first_inside: wide_before }),
         }
         Ok(())

@@ -5,7 +5,7 @@ use rejoin_core::EncodeError;
 /// Appends a string.
 pub(crate) fn write_str(out: &mut Vec<u8>, text: &str) -> Result<(), EncodeError> {
     match counted(text.len())? {
-        len @ 0..=31 => out.push(0xa0 | len as u8),
+        len @ 0..=31 => out.push(0xa0 + len as u8),
         len @ 32..=255 => out.extend_from_slice(&[0xd9, len as u8]),
         len => write_wide_len(out, 0xda, len),
     }
@@ -21,14 +21,6 @@ pub(crate) fn write_bin(out: &mut Vec<u8>, bytes: &[u8]) -> Result<(), EncodeErr
     }
     out.extend_from_slice(bytes);
     Ok(())
-}
-
-/// Appends the head of a map, to be followed by `len` pairs of key and value.
-pub(crate) fn write_map_head(out: &mut Vec<u8>, len: u32) {
-    match len {
-        0..=15 => out.push(0x80 | len as u8),
-        _ => write_wide_len(out, 0xde, len),
-    }
 }
 
 pub(super) fn write_unsigned(out: &mut Vec<u8>, value: u64) {

@@ -47,6 +47,25 @@ fn counting_read_ahead_frames_wakes_the_driver() {
     assert!(driver.0.load(Ordering::Relaxed));
 }
 
+#[tokio::test(start_paused = true)]
+async fn smaller_frame_in_place_of_a_big_one_wakes_a_sender() {
+    let mut config = SessionConfig::new(Side::Server, Mode::Plain);
+    (config.buffer_frames, config.buffer_bytes) = (2, 10);
+    let session = Arc::new(SharedSession::new(Session::new(Arc::new(config), now())));
+    assert_eq!(session.send(Bytes::from_static(b"12345678"), Overflow::Reject), Ok(true));
+    let waiting = session.clone();
+    let sender = tokio::spawn(async move {
+        waiting.send_wait(Bytes::from_static(b"12345"), std::time::Duration::from_secs(1)).await
+    });
+    tokio::task::yield_now().await;
+    assert!(!sender.is_finished());
+    let since = tokio::time::Instant::now();
+    // The number of frames stays the same.
+    assert_eq!(session.send(Bytes::from_static(b"12345"), Overflow::DropOldest), Ok(true));
+    assert_eq!(sender.await.unwrap(), Ok(()));
+    assert!(since.elapsed().is_zero(), "not at the deadline");
+}
+
 #[test]
 fn a_hibernated_session_is_small_and_accepts_frames() {
     let mut session = Session::new(Arc::new(SessionConfig::new(Side::Server, Mode::Plain)), now());
