@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
-use rejoin_core::drive::{DeliveryError, Effects, RoomLog, SendError, SharedSession, now, prefetch};
+use rejoin_core::drive::{DeliveryError, RoomLog, SendError, SharedSession, now, prefetch};
 use rejoin_core::{
     CloseFrame, CloseReason, Counts, Frame, InvalidClose, Mode, Overflow, Session, SessionState, ws,
 };
@@ -93,7 +93,7 @@ impl Connection {
         self.0.handle.id()
     }
 
-    /// The room that `ConnectFn` assigned; `None` if it assigned none.
+    /// The home room, which `ConnectFn` assigned; `None` if it assigned none. For all rooms see [`Self::rooms`].
     pub fn room(&self) -> Option<&str> {
         self.0.handle.room()
     }
@@ -205,7 +205,7 @@ impl Connection {
     ///
     /// Returns at once; [`Self::closed`] waits.
     pub fn close(&self) {
-        self.begin_close(CloseFrame::from_static(1000, ""));
+        self.begin_close(CloseReason::Local(CloseFrame::from_static(1000, "")));
     }
 
     /// Like [`Self::close`], with a close code and a reason. After a code of 4001 to 4999, rejoin's client reconnects, and gets a
@@ -215,13 +215,13 @@ impl Connection {
     /// Fails for a code that must not be sent, and for a reason longer than 123 bytes (RFC 6455 §7.4, §5.5). The connection is
     /// then not closed.
     pub fn close_with(&self, code: u16, reason: impl Into<Cow<'static, str>>) -> Result<(), InvalidClose> {
-        self.begin_close(CloseFrame::new(code, reason)?);
+        self.begin_close(CloseReason::Local(CloseFrame::new(code, reason)?));
         Ok(())
     }
 
-    fn begin_close(&self, frame: CloseFrame) {
+    pub(crate) fn begin_close(&self, reason: CloseReason) {
         let deadline = now() + self.context().options.close_timeout;
-        self.session().close(|session| session.close(CloseReason::Local(frame), deadline));
+        self.session().close(|session| session.close(reason, deadline));
     }
 
     /// Waits until the session has ended and `on_disconnect` has returned.
@@ -273,6 +273,11 @@ impl Connection {
         &self.0.expiry_slot
     }
 
+    /// The hash in tables of connections, by the number. Numbers are consecutive, and our own: no peer can make them collide.
+    pub(crate) fn hashed(&self) -> u64 {
+        self.number().wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
     pub(crate) fn codec_index(&self) -> usize {
         self.0.handle.codec_index.into()
     }
@@ -281,14 +286,9 @@ impl Connection {
         self.0.handle.session()
     }
 
-    /// Subscribes the session to a room log.
-    pub(crate) fn subscribe(&self, log: &Arc<RoomLog>) {
-        self.session().subscribe(log, self.0.handle.codec_index);
-    }
-
-    /// Moves the session from one room log to another.
-    pub(crate) fn resubscribe(&self, from: &RoomLog, to: &Arc<RoomLog>) -> Effects {
-        self.session().resubscribe(from, to, self.0.handle.codec_index)
+    /// Subscribes the session to a room log. Returns `false` if it has ended or is closing.
+    pub(crate) fn subscribe(&self, log: &Arc<RoomLog>) -> bool {
+        self.session().subscribe(log, self.0.handle.codec_index)
     }
 
     /// The attached socket; `None` while another thread holds the lock.

@@ -55,6 +55,45 @@ impl std::error::Error for BroadcastError {
     }
 }
 
+/// The error of [`Connection::join`](crate::Connection::join).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The connection has ended or is closing.
+    Closed,
+    /// A room needs a name that is not empty.
+    EmptyName,
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "connection has ended or is closing",
+            Self::EmptyName => "a room needs a name",
+        })
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+/// The error of [`Connection::leave`](crate::Connection::leave).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LeaveError {
+    /// The room is the connection's home room, which it leaves only with its end.
+    HomeRoom,
+}
+
+impl fmt::Display for LeaveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HomeRoom => "the home room is left with the connection's end",
+        })
+    }
+}
+
+impl std::error::Error for LeaveError {}
+
 /// The error of [`Server::kick`](crate::Server::kick) and [`Server::cut`](crate::Server::cut).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -27,6 +27,7 @@ use crate::session::expiry::SuspendedSessions;
 use crate::session::handle::PendingSocket;
 use crate::session::handlers::Handlers;
 use crate::session::registry::Registry;
+use crate::session::users::Users;
 
 /// The state of one server: its [context](ServerContext), and the tables of its sessions and rooms. All handles and session tasks
 /// share it.
@@ -36,6 +37,7 @@ pub(crate) struct ServerInner {
     pub(crate) handlers: Handlers,
     pub(crate) registry: Registry,
     pub(crate) rooms: Rooms,
+    pub(crate) users: Users,
     pub(crate) suspended: SuspendedSessions,
     /// The counts of sessions that have ended. Locked while a session is moved here from the registry, so that statistics count
     /// each session once.
@@ -83,6 +85,7 @@ impl ServerInner {
             handlers,
             registry: Registry::new(),
             rooms: Rooms::new(context.clone()),
+            users: Users::new(),
             suspended,
             totals: Mutex::default(),
             refused: AtomicU64::new(0),
@@ -123,12 +126,27 @@ impl ServerInner {
         }
     }
 
-    /// Removes a session that is over from the registry and from its room. A second call does nothing.
+    /// Removes a session that is over from the registry, its rooms, and its user. A second call does nothing.
     pub(crate) fn forget(&self, connection: &Connection) {
         self.registry.remove(connection);
-        if self.rooms.leave(connection) {
-            self.metrics.report(|metrics| metrics.room_destroyed());
+        for room in connection.session().take_ended_rooms() {
+            self.rooms.leave(connection, &room);
         }
+        connection.handle().take_user(|user| self.users.remove(&user, connection));
+    }
+
+    /// Sets the user of a connection, or removes it. Returns `false` if the connection has ended or is closing.
+    pub(crate) fn set_user(&self, connection: &Connection, name: Option<&str>) -> bool {
+        let mut user = connection.handle().user_to_change();
+        // After the name is locked: a session that ends from here on finds it, and removes it.
+        if !connection.session().is_open() {
+            return false;
+        }
+        if let Some(old) = user.take() {
+            self.users.remove(&old, connection);
+        }
+        *user = name.map(|name| self.users.add(name, connection));
+        true
     }
 
     /// Removes a session whose task has ended for good, and adds its counts to the totals.

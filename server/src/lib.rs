@@ -42,7 +42,7 @@
 //! # The life of a connection
 //!
 //! The server reads and checks an upgrade request ([`Service`]), and [`ConnectFn`] decides who the client is. A valid resume
-//! offer continues its session. Any other request opens a fresh session, which joins its room and gets its own task. The task
+//! offer continues its session. Any other request opens a fresh session, which joins its rooms and gets its own task. The task
 //! reads, decodes, runs the callbacks one after the other, and writes. When its socket is lost, the session waits for the next
 //! one until the resume window ends ([`Builder::resume_window`]), and buffers the frames that are sent to it
 //! ([`Builder::send_buffer`]). While it waits it has no task, and costs about 500 bytes plus its frames.
@@ -70,6 +70,8 @@
 //! | [`send`](Connection::send) to a full buffer | continues, the frame is not queued; or by [`Overflow`] | [`SendError::Full`]; [`send_wait`](Connection::send_wait) waits |
 //! | [`send_acked`](Connection::send_acked) | gets the frame | returns when the peer has acknowledged it |
 //! | [`broadcast`](Server::broadcast) | all members of the room get the frame, in the same order; no other room does | the number of members it was queued for; 0 for an empty or unknown room |
+//! | [`broadcast`](Server::broadcast) to an [`Audience`] | each connection of the audience gets the frame once, in one order with the broadcasts of its rooms | as above |
+//! | [`join`](Connection::join), [`leave`](Connection::leave) | gets every later broadcast to the room, or none; the membership outlives sockets | whether that is new |
 //! | [`broadcast`](Server::broadcast) to a member whose buffer is full | loses its oldest frame, and in session mode gets a report; no other member loses a frame; or by [`Overflow`] | counted in [`Stats::dropped`] |
 //! | all sessions together retain [too many bytes](Builder::max_retained_bytes) | suspended sessions end, the oldest first | disconnect: evicted |
 //! | the socket fails, or is silent for the pong timeout | suspended for the window | drop |
@@ -103,7 +105,7 @@
 pub mod guide;
 
 mod server;
-pub use server::Server;
+pub use server::{Join, Server, User};
 
 mod builder;
 pub use builder::Builder;
@@ -119,7 +121,7 @@ pub mod router;
 pub use router::Router;
 
 mod error;
-pub use error::{BroadcastError, ConfigError, ConnectionError};
+pub use error::{BroadcastError, ConfigError, ConnectionError, JoinError, LeaveError};
 
 mod accept;
 #[cfg(feature = "axum")]
@@ -132,6 +134,7 @@ mod session;
 pub use session::handlers::Handler;
 
 mod fanout;
+pub use fanout::audience::Audience;
 
 mod observe;
 #[cfg(feature = "metrics")]

@@ -1,5 +1,11 @@
 //! [`Server`]: the handle to a server and all its connections.
 
+mod rooms;
+pub use rooms::Join;
+
+mod users;
+pub use users::User;
+
 use std::any::Any;
 use std::fmt;
 use std::io;
@@ -9,7 +15,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use rejoin_core::drive::{OptimisticTcp, SendError, now};
-use rejoin_core::{CloseReason, Frame, Overflow, SessionState};
+use rejoin_core::{CloseReason, Frame, SessionState};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 
@@ -17,7 +23,9 @@ use crate::accept::listen::{self, ServeHandle};
 #[cfg(feature = "hyper")]
 use crate::accept::service::Service;
 use crate::connection::Connection;
-use crate::error::{BroadcastError, ConnectionError};
+use crate::error::ConnectionError;
+use crate::fanout::audience::Audience;
+use crate::fanout::broadcast;
 use crate::inner::ServerInner;
 use crate::observe::stats::Stats;
 
@@ -114,7 +122,7 @@ impl Server {
         }
     }
 
-    // --- sending
+    // --- sending to one
 
     /// Sends a frame to one connection, as [`Connection::send`] does.
     ///
@@ -124,46 +132,6 @@ impl Server {
         self.connection(id).ok_or(SendError::NotFound)?.send(frame)
     }
 
-    /// Queues a frame for all members of a room, suspended ones included, and returns their number. An empty or unknown room is
-    /// not an error. A member whose buffer is full loses its oldest frame, and in session mode gets a report of the gap;
-    /// [`Builder::broadcast_overflow`](crate::Builder::broadcast_overflow) sets another policy.
-    ///
-    /// Costs one encoding for each codec in the room, and one queue entry for each 256 members. A member drains the queue when
-    /// its socket is written to, or with any other access to its session, so that frames sent later come later. All members see
-    /// the broadcasts of a room in the same order. A task in the server's own runtime writes to the sockets, even if the caller
-    /// runs in another runtime or in none. While broadcasts that would fill half of the members' buffers are pending, a call
-    /// writes to 256 members before it returns, so that a caller that never pauses cannot outrun them.
-    ///
-    /// # Errors
-    /// Fails if the event begins with `$` while a member is in session mode, if no member's codec can represent the frame, and
-    /// after [`Self::shutdown`]. Then no member gets the frame.
-    pub fn broadcast(&self, room: &str, frame: &Frame) -> Result<usize, BroadcastError> {
-        self.broadcast_with(room, frame, self.shared.options.broadcast_overflow)
-    }
-
-    /// Like [`Self::broadcast`], with another policy for this frame if a member's buffer is full. Members that do not get the
-    /// frame are not counted. Unless the policy is [`Overflow::DropOldest`], which refuses no frame, the call therefore has to
-    /// visit each member at once.
-    ///
-    /// # Errors
-    /// Fails as [`Self::broadcast`] does.
-    pub fn broadcast_with(
-        &self,
-        room: &str,
-        frame: &Frame,
-        overflow: Overflow,
-    ) -> Result<usize, BroadcastError> {
-        if self.shared.closing.is_cancelled() {
-            return Err(BroadcastError::ShutDown);
-        }
-        let queued = self.shared.rooms.broadcast(room, frame, overflow);
-        // An encoding that no member keeps has been dropped by now, and no access to a session has reported the freed bytes.
-        self.shared.suspended.budget().settle();
-        let (receivers, bytes) = queued?;
-        self.shared.metrics.report(|metrics| metrics.broadcast(bytes as u64, receivers));
-        Ok(receivers)
-    }
-
     // --- looking up connections
 
     /// Returns the connection with this ID, suspended or not; `None` if there is none, or if it has ended. Costs one lookup.
@@ -171,12 +139,10 @@ impl Server {
         self.shared.registry.by_id(id)
     }
 
-    /// Returns a snapshot of a room's members in no particular order, suspended ones included ([`Connection::is_attached`] tells
-    /// them apart). Empty for an unknown room. Costs a handle for each member.
-    pub fn connections(&self, room: &str) -> Vec<Connection> {
-        let mut members = self.shared.rooms.members(room);
-        members.retain(Connection::is_open);
-        members
+    /// Returns the connections of an audience, suspended ones included ([`Connection::is_attached`] tells them apart), in the order
+    /// in which they began. Empty for an unknown room. Costs a handle for each of them.
+    pub fn connections<'a>(&self, audience: impl Into<Audience<'a>>) -> Vec<Connection> {
+        broadcast::connections(&self.shared, &audience.into())
     }
 
     /// Returns the server's counters and gauges. Visits every connection: call it every few seconds, not for each message.
@@ -199,8 +165,10 @@ impl Server {
         stats.bytes_out = sum.bytes_out;
         stats.dropped = sum.dropped;
         stats.resumed = sum.resumed;
-        stats.retained_bytes = self.shared.suspended.budget().messages();
+        stats.retained_bytes = self.shared.budget.messages();
         stats.rooms = self.shared.rooms.len();
+        stats.memberships = self.shared.rooms.memberships();
+        stats.users = self.shared.users.len();
         stats.refused = self.shared.refused.load(Ordering::Relaxed);
         stats
     }
@@ -284,28 +252,6 @@ impl Connection {
     pub fn server(&self) -> Server {
         let host: Arc<dyn Any + Send + Sync> = self.host().clone();
         Server::new(host.downcast().expect("the host of a connection is its server"))
-    }
-
-    /// Queues a frame for all members of the connection's room, this connection included, and returns their number, as
-    /// [`Server::broadcast`] does. Returns 0 for a connection without a room.
-    ///
-    /// ```
-    /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
-    /// # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
-    /// # fn main() -> Result<(), rejoin_server::ConfigError> {
-    /// let server = Server::builder(connect)
-    ///     .on_message(|connection, frame| async move {
-    ///         connection.broadcast(&frame).ok();
-    ///     })
-    ///     .build()?;
-    /// # let _ = server; Ok(())
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// Fails as [`Server::broadcast`] does.
-    pub fn broadcast(&self, frame: &Frame) -> Result<usize, BroadcastError> {
-        self.room().map_or(Ok(0), |room| self.server().broadcast(room, frame))
     }
 }
 

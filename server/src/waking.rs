@@ -78,7 +78,7 @@ impl Wake for Asks {
 
 /// A sender that was refused, although the memory is free by now. The next access to any session wakes it.
 fn refused_sender(shared: &Arc<ServerInner>, waker: &Arc<Asks>) -> Sending {
-    let kept = shared.suspended.budget().charge(Bytes::from_static(&[b'x'; LIMIT]));
+    let kept = shared.budget.charge(Bytes::from_static(&[b'x'; LIMIT]));
     let mut sending = send_wait(&connection(shared), &Frame::event_only("e"));
     assert!(sending.as_mut().poll(&mut Context::from_waker(&waker.clone().into())).is_pending());
     drop(kept);
@@ -120,7 +120,7 @@ async fn closed_socket_that_took_nothing_wakes_refused_sender() {
     let mut cx = Context::from_waker(std::task::Waker::noop());
     _ = driver.poll_write(&mut cx, kicked.session(), kicked.handle().codec(&shared));
     kicked.end(rejoin_core::CloseReason::Kicked);
-    assert!(shared.suspended.budget().used() > 900, "the socket holds the frame");
+    assert!(shared.budget.used() > 900, "the socket holds the frame");
     let since = tokio::time::Instant::now();
     let frame = Frame::new("e", &"x".repeat(200)).unwrap();
     let sending = tokio::spawn(send_wait(&connection(&shared), &frame));
@@ -156,12 +156,12 @@ async fn broadcast_that_no_member_keeps_wakes_refused_sender() {
     let server = builder().send_buffer(1).codec(JsonCodec).codec(Second(does.clone())).build().unwrap();
     let shared = server.shared().clone();
     let frame = Frame::event_only("e");
-    let budget = shared.suspended.budget();
+    let budget = &shared.budget;
     let mut size = 0;
     // Two members whose buffers are full.
     for (codec_index, id) in ["first", "second"].into_iter().enumerate() {
         let member = with_id(&shared, id, codec_index);
-        shared.rooms.join(&member);
+        shared.rooms.join(&member, member.handle().shared_room());
         member.send(&frame).unwrap();
         size = if codec_index == 0 { budget.used() } else { size };
     }

@@ -22,7 +22,7 @@ mod shared_session;
 pub use shared_session::{Effects, Queued, SharedSession};
 
 mod room_log;
-pub use room_log::{Appended, Encodings, RoomLog};
+pub use room_log::{Appended, Encodings, Exclusion, RoomLog, Subscriber};
 
 mod sequencer;
 pub use sequencer::Sequencer;

@@ -27,6 +27,7 @@ use super::sync::{Mutex, MutexGuard};
 #[derive(Debug)]
 pub struct RoomLog {
     sequencer: Arc<Sequencer>,
+    room: Arc<str>,
     /// The offset of the next message. Written under the lock. A reader that sees no change has nothing to drain, so that a
     /// session whose cursor is here need not lock the log.
     next: AtomicU64,
@@ -39,6 +40,8 @@ struct Inner {
     trimmed: u64,
     /// The tickets of the messages from `trimmed` on. They ascend.
     tickets: VecDeque<u64>,
+    /// The messages that are not for all subscribers, by their offset. Usually empty.
+    exclusions: VecDeque<(u64, Exclusion)>,
     lanes: Vec<Lane>,
 }
 
@@ -46,6 +49,8 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Lane {
     subscribers: usize,
+    /// Those of them whose first log this is.
+    homes: usize,
     writer: SegmentWriter,
     spans: SpanQueue,
     /// The bytes of all spans.
@@ -55,6 +60,51 @@ struct Lane {
 /// A message in the encoding of each codec that has subscribers, by the codec's index. If an encoding is missing, its
 /// subscribers get a gap.
 pub type Encodings = [Option<Bytes>];
+
+/// The subscribers of a log that a message is not for. They get no gap in its place. Default: none.
+#[derive(Debug, Default)]
+pub struct Exclusion {
+    guests: bool,
+    sessions: Vec<Subscriber>,
+}
+
+/// A session that subscribes to a log ([`SharedSession::subscriber_of`](super::SharedSession::subscriber_of)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subscriber {
+    /// The session's address, which does not change while it subscribes. A later session at the same address subscribes behind
+    /// the messages that exclude the earlier one.
+    address: usize,
+    /// The index of its codec.
+    lane: u16,
+}
+
+impl Exclusion {
+    /// Excludes all subscribers that have subscribed to another log first. So a message that enters every log of a server reaches
+    /// each session once: through its first log.
+    pub fn guests() -> Self {
+        Self { guests: true, sessions: Vec::new() }
+    }
+
+    /// Excludes a subscriber of the log.
+    pub fn add(&mut self, subscriber: Subscriber) {
+        self.sessions.push(subscriber);
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.guests && self.sessions.is_empty()
+    }
+
+    /// Whether a subscriber is excluded. `is_home`: this is its first log.
+    fn covers(&self, subscriber: Subscriber, is_home: bool) -> bool {
+        (self.guests && !is_home) || self.sessions.contains(&subscriber)
+    }
+}
+
+impl Subscriber {
+    pub(super) fn new<T>(session: &T, lane: u16) -> Self {
+        Self { address: std::ptr::from_ref(session).addr(), lane }
+    }
+}
 
 /// The result of [`RoomLog::append`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -106,28 +156,51 @@ impl Default for Cursor {
 }
 
 impl RoomLog {
-    /// Creates a log whose messages get their tickets from this sequencer.
-    pub fn new(sequencer: Arc<Sequencer>) -> Self {
-        let inner = Inner { trimmed: FIRST, tickets: VecDeque::new(), lanes: Vec::new() };
-        Self { sequencer, next: AtomicU64::new(FIRST), inner: Mutex::new(inner) }
+    /// Creates a log of the room with this name, whose messages get their tickets from this sequencer.
+    pub fn new(sequencer: Arc<Sequencer>, room: Arc<str>) -> Self {
+        let inner = Inner {
+            trimmed: FIRST,
+            tickets: VecDeque::new(),
+            exclusions: VecDeque::new(),
+            lanes: Vec::new(),
+        };
+        Self { sequencer, room, next: AtomicU64::new(FIRST), inner: Mutex::new(inner) }
+    }
+
+    /// The name of the log's room.
+    pub fn room(&self) -> &Arc<str> {
+        &self.room
     }
 
     /// Appends a message for all subscribers.
     pub fn append(&self, encodings: &Encodings) -> Appended {
+        self.append_except(encodings, Exclusion::default())
+    }
+
+    /// Appends a message for all subscribers but some, all of which subscribe to this log.
+    pub fn append_except(&self, encodings: &Encodings, except: Exclusion) -> Appended {
         let mut inner = self.lock();
         let offset = self.next.load(Ordering::Relaxed);
         // Under the lock, so that tickets ascend, and a thread that locks the log after this ticket was taken finds the message.
         inner.tickets.push_back(self.sequencer.take());
         let mut appended = Appended::default();
-        for (lane, encoding) in inner.lanes.iter_mut().zip(encodings) {
-            if lane.subscribers == 0 {
+        for (index, (lane, encoding)) in inner.lanes.iter_mut().zip(encodings).enumerate() {
+            let excluded =
+                except.sessions.iter().filter(|session| usize::from(session.lane) == index).count();
+            // Saturates: a session that is excluded may have ended since.
+            let receivers =
+                if except.guests { lane.homes } else { lane.subscribers }.saturating_sub(excluded);
+            if receivers == 0 {
                 continue;
             }
             if let Some(encoding) = encoding {
-                appended.queued += lane.subscribers;
+                appended.queued += receivers;
                 lane.append(offset, encoding);
             }
             appended.waiting_bytes = appended.waiting_bytes.max(lane.bytes);
+        }
+        if !except.is_empty() {
+            inner.exclusions.push_back((offset, except));
         }
         let next = offset + 1;
         appended.waiting_frames = usize::try_from(next - inner.trimmed).unwrap_or(usize::MAX);
@@ -147,6 +220,8 @@ impl RoomLog {
         let count = usize::try_from(before.saturating_sub(inner.trimmed)).unwrap_or(usize::MAX);
         inner.tickets.drain(..count);
         inner.trimmed = inner.trimmed.max(before);
+        let excluded = inner.exclusions.partition_point(|(offset, _)| *offset < before);
+        inner.exclusions.drain(..excluded);
         for lane in &mut inner.lanes {
             while let Some(span) = lane.spans.front()
                 && span.end() <= before
@@ -163,10 +238,12 @@ impl RoomLog {
         inner.lane(lane).writer.push(encoding)
     }
 
-    /// Adds a subscriber in this lane. Returns its cursor, at the first message that it gets.
-    pub(super) fn subscribe(&self, lane: u16) -> Cursor {
+    /// Adds a subscriber. Returns its cursor, at the first message that it gets.
+    pub(super) fn subscribe(&self, subscriber: Subscriber, is_home: bool) -> Cursor {
         let mut inner = self.lock();
-        inner.lane(lane.into()).subscribers += 1;
+        let lane = inner.lane(subscriber.lane.into());
+        lane.subscribers += 1;
+        lane.homes += usize::from(is_home);
         Cursor::at(self.next.load(Ordering::Relaxed))
     }
 
@@ -192,20 +269,30 @@ impl RoomLog {
     }
 
     /// Sends the messages from the cursor on whose ticket is before `until` to the session, and moves the cursor.
-    pub(super) fn drain(&self, lane: u16, cursor: &mut Cursor, until: u64, session: &mut Session) -> Drained {
+    pub(super) fn drain(
+        &self,
+        subscriber: Subscriber,
+        is_home: bool,
+        cursor: &mut Cursor,
+        until: u64,
+        session: &mut Session,
+    ) -> Drained {
         let inner = self.lock();
-        let end = inner.offset_of(until);
-        let drained = inner.drain(lane, cursor.offset()..end, session);
-        *cursor = Cursor::at(end);
-        drained
+        let offsets = cursor.offset()..inner.offset_of(until);
+        *cursor = Cursor::at(offsets.end);
+        let (frames, bytes) = (session.occupied(), session.retained_bytes());
+        inner.drain(subscriber, is_home, offsets, session);
+        Drained { has_freed: session.retained_bytes() < bytes || session.occupied() < frames }
     }
 
     /// Removes a subscriber, unless there are messages from its cursor on. Returns whether it is removed.
-    pub(super) fn unsubscribe(&self, lane: u16, cursor: Cursor) -> bool {
+    pub(super) fn unsubscribe(&self, subscriber: Subscriber, is_home: bool, cursor: Cursor) -> bool {
         let mut inner = self.lock();
         let has_all = cursor.offset() == self.next.load(Ordering::Relaxed);
         if has_all {
-            inner.lane(lane.into()).subscribers -= 1;
+            let lane = inner.lane(subscriber.lane.into());
+            lane.subscribers -= 1;
+            lane.homes -= usize::from(is_home);
         }
         has_all
     }
@@ -247,10 +334,21 @@ impl Inner {
         self.trimmed + count as u64
     }
 
-    /// Sends the messages at these offsets to a session.
-    fn drain(&self, lane: u16, offsets: Range<u64>, session: &mut Session) -> Drained {
+    /// Sends the messages at these offsets to a session, but those that exclude it.
+    fn drain(&self, subscriber: Subscriber, is_home: bool, offsets: Range<u64>, session: &mut Session) {
         debug_assert!(offsets.start >= self.trimmed, "only drained messages are trimmed");
-        let (frames, bytes) = (session.occupied(), session.retained_bytes());
+        let mut at = offsets.start;
+        for (offset, exclusion) in &self.exclusions {
+            if offsets.contains(offset) && exclusion.covers(subscriber, is_home) {
+                self.send(subscriber.lane, at..*offset, session);
+                at = offset + 1;
+            }
+        }
+        self.send(subscriber.lane, at..offsets.end, session);
+    }
+
+    /// Sends the messages at these offsets to a session.
+    fn send(&self, lane: u16, offsets: Range<u64>, session: &mut Session) {
         let spans = &self.lanes[usize::from(lane)].spans;
         let mut at = offsets.start;
         let first = spans.partition_point(|span| span.end() <= offsets.start);
@@ -268,7 +366,6 @@ impl Inner {
             at = span.end();
         }
         skip_hole(at..offsets.end, session);
-        Drained { has_freed: session.retained_bytes() < bytes || session.occupied() < frames }
     }
 }
 

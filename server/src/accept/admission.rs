@@ -1,6 +1,5 @@
 //! [`Admission`]: the session that a request gets, decided before the request is answered.
 
-use std::any::Any;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -81,7 +80,7 @@ impl Admission {
             }
         };
         let (session, who) = new_session(shared, mode, lost, peer_max, id, identity.room.as_deref())?;
-        Self::open(shared, session, who, codec, identity.data, asked.peer)
+        Self::open(shared, session, who, codec, identity, asked.peer)
     }
 
     fn resume(
@@ -110,9 +109,10 @@ impl Admission {
         mut session: Session,
         who: SessionKey,
         codec: usize,
-        data: Option<Arc<dyn Any + Send + Sync>>,
+        identity: Identity,
         remote_addr: Option<SocketAddr>,
     ) -> Result<Self, Reject> {
+        let Identity { data, user, further_rooms, .. } = identity;
         let epoch = session.reserve();
         let connection = Connection::new(NewConnection {
             host: shared.clone(),
@@ -131,10 +131,13 @@ impl Admission {
             replaced.end(CloseReason::Duplicate);
             shared.forget(replaced);
         }
-        if connection.room().is_some() {
-            for _ in 0..shared.rooms.join(&connection) {
-                shared.metrics.report(|metrics| metrics.room_created());
-            }
+        // The home first, without a name if there is none.
+        shared.rooms.join(&connection, connection.handle().shared_room());
+        for room in &further_rooms {
+            shared.rooms.join(&connection, &shared.rooms.name(room));
+        }
+        if user.is_some() {
+            shared.set_user(&connection, user.as_deref());
         }
         let task = SessionTask::new(shared.clone(), connection.clone(), replaced);
         Ok(Self { connection, epoch, received: None, task: Some(task) })
@@ -180,7 +183,12 @@ fn find(
 ) -> Result<Connection, LostReason> {
     let found = by_token(shared, resume, codecs)?;
     let same = |claimed: Option<&str>, actual: Option<&str>| claimed.is_none() || claimed == actual;
-    if !same(identity.id.as_deref(), Some(found.id())) || !same(identity.room.as_deref(), found.room()) {
+    let user = found.handle().user();
+    let is_same = same(identity.id.as_deref(), Some(found.id()))
+        && same(identity.room.as_deref(), found.room())
+        // A session that had no user may have been opened before its client signed in.
+        && (user.is_none() || same(identity.user.as_deref(), user.as_deref()));
+    if !is_same {
         return Err(LostReason::Identity);
     }
     Ok(found)
@@ -219,6 +227,7 @@ fn takes_over(shared: &ServerInner, existing: &Connection, mode: Mode, identity:
     mode == Mode::Plain
         && existing.mode() == Mode::Plain
         && existing.room() == identity.room.as_deref()
+        && identity.user.as_deref().is_none_or(|user| existing.user().is_none_or(|known| known == user))
         && existing.session().drive(|session| match session.state() {
             _ if !session.is_open() => false,
             SessionState::Suspended => true,

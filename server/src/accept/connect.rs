@@ -174,9 +174,9 @@ impl fmt::Debug for ConnectRequest {
     }
 }
 
-/// The identity of a connection: its ID, its room, and application data, all optional.
+/// The identity of a connection: its ID, its user, its rooms, and application data, all optional.
 ///
-/// On a resume, the session keeps a room or an ID that is left out here. A different room or ID opens a fresh session.
+/// On a resume, the session keeps a home room, an ID or a user that is left out here. A different one opens a fresh session.
 ///
 /// ```
 /// # use rejoin_server::Identity;
@@ -188,6 +188,8 @@ impl fmt::Debug for ConnectRequest {
 #[derive(Clone, Default)]
 pub struct Identity {
     pub(crate) room: Option<Box<str>>,
+    pub(crate) further_rooms: Vec<Box<str>>,
+    pub(crate) user: Option<Box<str>>,
     pub(crate) id: Option<Box<str>>,
     pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
 }
@@ -199,11 +201,36 @@ impl Identity {
         Self::default()
     }
 
-    /// Makes the connection a member of this room. A room exists while it has members. Any non-empty text is a valid name; the
-    /// empty text means no room. Default: no room, and the connection receives no broadcasts. A second call replaces the first.
+    /// Makes the connection a member of this room for its whole life: its home room, which [`Connection::room`] returns and
+    /// `$open` names (PROTOCOL.md §3). A room exists while it has members. Any non-empty text is a valid name; the empty text means
+    /// no room. Default: no home room. A second call replaces the first.
     #[must_use]
     pub fn with_room(mut self, room: impl Into<Box<str>>) -> Self {
         self.room = Some(room.into()).filter(|room| !room.is_empty());
+        self
+    }
+
+    /// Makes the connection a member of further rooms, which it may leave later. Default: none. Further calls add to the list. A
+    /// resumed session keeps the rooms that it is in.
+    ///
+    /// ```
+    /// # use rejoin_server::Identity;
+    /// let identity = Identity::new().with_room("game-7").with_further_rooms(["news", "team-red"]);
+    /// # let _ = identity;
+    /// ```
+    #[must_use]
+    pub fn with_further_rooms<R: Into<Box<str>>>(mut self, rooms: impl IntoIterator<Item = R>) -> Self {
+        self.further_rooms.extend(rooms.into_iter().map(Into::into).filter(|room| !room.is_empty()));
+        self
+    }
+
+    /// Sets the user, who may have several connections at a time ([`Server::user`](crate::Server::user)). Default, also for an
+    /// empty name: none. A second call replaces the first. [`Connection::set_user`] sets it later.
+    ///
+    /// A resume by another user opens a fresh session.
+    #[must_use]
+    pub fn with_user(mut self, name: impl Into<Box<str>>) -> Self {
+        self.user = Some(name.into()).filter(|name| !name.is_empty());
         self
     }
 
@@ -253,7 +280,12 @@ impl Identity {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity").field("room", &self.room).field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Identity")
+            .field("room", &self.room)
+            .field("further_rooms", &self.further_rooms)
+            .field("user", &self.user)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 

@@ -5,6 +5,7 @@ use rejoin_core::drive::{Appended, Encodings, MemoryBudget};
 use rejoin_core::{EncodeError, Frame, ws};
 
 use crate::context::ServerContext;
+use crate::error::BroadcastError;
 
 /// A frame to broadcast, encoded and framed once for each codec among the members.
 pub(crate) struct Encoded<'a> {
@@ -27,6 +28,11 @@ impl<'a> Encoded<'a> {
     /// A codec that has members, by these counts, and that has not encoded the frame yet.
     pub(crate) fn missing(&self, members: &[usize]) -> Option<usize> {
         members.iter().zip(&self.asked).position(|(members, asked)| *members > 0 && !asked)
+    }
+
+    /// Whether this codec has been asked to encode the frame.
+    pub(crate) fn has(&self, codec: usize) -> bool {
+        self.asked[codec]
     }
 
     /// Encodes the frame with the codec of this index. The bytes count once in the budget, until the last copy is dropped. The
@@ -55,14 +61,15 @@ impl<'a> Encoded<'a> {
         self.budget().can_fit(0)
     }
 
-    /// The size of all encodings, in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        self.encodings.iter().flatten().map(Bytes::len).sum()
-    }
-
-    /// The error of the first codec that cannot represent the frame.
-    pub(crate) fn failed(&self) -> Option<EncodeError> {
-        self.failed.clone()
+    /// The result of a broadcast to `queued` receivers: their number, and the size of all encodings in bytes.
+    ///
+    /// # Errors
+    /// Fails if no codec can represent the frame. If at least one can, the receivers with other codecs get a gap.
+    pub(crate) fn result(&self, queued: usize) -> Result<(usize, usize), BroadcastError> {
+        match &self.failed {
+            Some(error) if queued == 0 => Err(BroadcastError::Encode(error.clone())),
+            _ => Ok((queued, self.encodings.iter().flatten().map(Bytes::len).sum())),
+        }
     }
 
     /// Whether the members of a log lag: half of a send buffer waits in it.

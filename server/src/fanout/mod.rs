@@ -1,10 +1,14 @@
 //! One frame to many members.
 //!
-//! [`rooms`] is the table of the rooms; a [`room`] lists its members, and orders its broadcasts; [`encoded`] is a frame in the
-//! encoding of each codec; [`snapshot`] writes what was queued to the members' sockets, in the task of [`fan_out`].
+//! [`rooms`] is the table of the rooms; a [`room`] orders the broadcasts to its [`members`]; [`encoded`] is a frame in the encoding
+//! of each codec; [`snapshot`] writes what was queued to the members' sockets, in the task of [`fan_out`]. An [`audience`] is more
+//! than one room, and [`broadcast`] queues a frame for it.
 
+pub(crate) mod audience;
+pub(crate) mod broadcast;
 pub(crate) mod encoded;
 pub(crate) mod fan_out;
+pub(crate) mod members;
 pub(crate) mod room;
 pub(crate) mod rooms;
 pub(crate) mod snapshot;

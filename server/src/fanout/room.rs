@@ -3,45 +3,37 @@
 use std::sync::{Arc, PoisonError};
 
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
-use rejoin_core::drive::{Effects, Queued, RoomLog, SendError, Sequencer};
+use rejoin_core::drive::{Effects, Exclusion, Queued, RoomLog, SendError, Sequencer};
 use rejoin_core::{Mode, Overflow, Span};
 
 use crate::connection::Connection;
 use crate::error::BroadcastError;
 use crate::fanout::encoded::Encoded;
+use crate::fanout::members::{Joined, Members};
 use crate::fanout::snapshot::{CHUNK, Chunk, RoomSnapshot};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Room {
+    name: Arc<str>,
     /// Held while a broadcast is queued, so that all members see the broadcasts of a room in the same order. No foreign code
     /// runs under it: frames are encoded before, and members are woken and written to afterwards.
     ///
     /// Under it the locks of single sessions and of logs are taken, in this order, and never the other way round. It is not held
-    /// together with that of the table of rooms.
+    /// together with that of the table of rooms. A broadcast to several rooms holds the locks of all of them, taken in the order
+    /// of their names.
     members: Mutex<Members>,
 }
 
+/// The members of a room that a broadcast is not for. Default: none.
 #[derive(Debug, Default)]
-pub(super) struct Members {
-    /// Each chunk but the last has [`CHUNK`] members.
-    pub(super) chunks: Vec<Chunk>,
-    /// The number of members that use each codec, by the codec's index.
-    pub(super) codecs: Vec<usize>,
-    /// The chunk that a broadcast writes to next, if several lag.
-    pub(super) next_lagging: usize,
-    /// Frames were queued that no fan-out has begun to write.
-    pub(super) is_dirty: bool,
-    /// A fan-out exists, or is being started.
-    ///
-    /// A broadcast that makes the room dirty starts a fan-out unless this is set; the fan-out clears it in the critical section
-    /// that finds the room clean. So a frame is either seen by the fan-out that exists, or starts another one.
-    pub(super) flushing: bool,
-    /// The last member has left, and the room is about to be removed: no connection may join any more. Without this one could
-    /// join a room that is in no table, and would miss every broadcast.
-    dead: bool,
+pub(crate) struct Excluded {
+    /// All members whose home is another room.
+    pub(crate) guests: bool,
+    /// The slots of further members, in ascending order.
+    pub(crate) slots: Vec<usize>,
 }
 
-/// The result of [`Room::queue`], which the caller has to act on once the room is unlocked.
+/// The result of queueing a frame, which the caller has to act on once the room is unlocked.
 #[derive(Default)]
 #[must_use = "the members have to be written to"]
 pub(crate) struct Queueing {
@@ -66,32 +58,44 @@ impl Queueing {
 }
 
 impl Room {
-    /// Adds a member. Returns `false` if the room is dead.
-    pub(crate) fn join(&self, connection: &Connection, sequencer: &Arc<Sequencer>) -> bool {
-        let mut members = self.lock();
-        if !members.dead {
-            members.add(connection, sequencer);
-        }
-        !members.dead
+    pub(crate) fn new(name: Arc<str>) -> Self {
+        Self { name, members: Mutex::default() }
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Adds a member.
+    pub(crate) fn join(&self, connection: &Connection, sequencer: &Arc<Sequencer>) -> Joined {
+        self.lock().add(connection, &self.name, sequencer)
     }
 
     /// Removes a member. Returns whether the room is dead: that was its last member. `None` if it is not a member.
     pub(crate) fn leave(&self, connection: &Connection) -> Option<bool> {
         let mut members = self.lock();
         let effects = members.remove(connection)?;
-        // Set under the lock that emptied the room: no connection can join between this and the removal from the table.
-        members.dead = members.chunks.is_empty();
         let is_dead = members.dead;
         drop(members);
         for (member, effects) in effects {
             member.session().apply(effects);
         }
+        // It has just drained the log, and no fan-out will visit it for that any more: its own task writes.
+        connection.session().wake_driver();
         Some(is_dead)
     }
 
-    /// The members at this moment.
-    pub(crate) fn members(&self) -> Vec<Connection> {
-        self.lock().all().cloned().collect()
+    pub(crate) fn contains(&self, connection: &Connection) -> bool {
+        self.lock().slot(connection).is_some()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether the last member has left: no connection can join any more.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.lock().dead
     }
 
     /// Encodes a frame for every codec among the members, and queues it for all of them.
@@ -103,10 +107,7 @@ impl Room {
         let mut members = loop {
             let members = self.lock();
             // Checked in each round: a member in session mode may have joined while a codec ran.
-            //= PROTOCOL.md#R3.4: A broadcast of a `$` event MUST fail as a whole
-            if encoded.frame.is_reserved() && members.all().any(|member| member.mode() == Mode::Session) {
-                return Err(BroadcastError::Reserved);
-            }
+            members.check_reserved(encoded)?;
             let Some(codec) = encoded.missing(&members.codecs) else { break members };
             // A codec is foreign code, so the lock is released. Meanwhile a member with yet another codec may join: check again.
             // The loop ends, because each codec is asked once.
@@ -114,7 +115,7 @@ impl Room {
             encoded.encode(codec);
         };
         // From here to the release of the lock the frame takes its place in the order of the room.
-        Ok(members.queue(encoded, overflow))
+        Ok(members.queue(encoded, overflow, &Excluded::default()))
     }
 
     /// For the one fan-out: the members, if frames were queued since the last call. `None` ends the fan-out.
@@ -140,76 +141,38 @@ impl Room {
 }
 
 impl Members {
-    fn add(&mut self, connection: &Connection, sequencer: &Arc<Sequencer>) {
-        if self.chunks.last().is_none_or(|chunk| chunk.members.len() == CHUNK) {
-            let log = Arc::new(RoomLog::new(sequencer.clone()));
-            self.chunks.push(Chunk { members: Arc::default(), log });
+    /// Fails if the frame is reserved in session mode, and a member is in session mode.
+    //= PROTOCOL.md#R3.4: A broadcast of a `$` event MUST fail as a whole
+    pub(super) fn check_reserved(&self, encoded: &Encoded<'_>) -> Result<(), BroadcastError> {
+        if encoded.frame.is_reserved() && self.all().any(|member| member.mode() == Mode::Session) {
+            return Err(BroadcastError::Reserved);
         }
-        let codec = connection.codec_index();
-        if self.codecs.len() <= codec {
-            self.codecs.resize(codec + 1, 0);
-        }
-        self.codecs[codec] += 1;
-        let index = self.chunks.len() - 1;
-        let chunk = &mut self.chunks[index];
-        connection.handle().set_room_slot(index * CHUNK + chunk.members.len());
-        // Copies the list if a fan-out is using it, which continues with the members that it began with.
-        Arc::make_mut(&mut chunk.members).push(connection.clone());
-        connection.subscribe(&chunk.log);
-    }
-
-    /// Removes a member; `None` if it is not a member. Returns the wake-ups to perform once the lock is released.
-    fn remove(&mut self, connection: &Connection) -> Option<Vec<(Connection, Effects)>> {
-        let place = connection.handle().room_slot();
-        let (index, offset) = (place / CHUNK, place % CHUNK);
-        let found = self.chunks.get(index).and_then(|chunk| chunk.members.get(offset));
-        if !found.is_some_and(|found| found == connection) {
-            return None;
-        }
-        // Drains the log for the last time: broadcasts that came before it left are still its own.
-        let log = self.chunks[index].log.clone();
-        let mut effects = vec![(connection.clone(), connection.session().unsubscribe(&log))];
-        self.codecs[connection.codec_index()] -= 1;
-        // The last member of the room takes its place, so that all chunks but the last stay full.
-        let last = self.chunks.last_mut().expect("it has the connection that was found, or others");
-        let moved = Arc::make_mut(&mut last.members).pop().expect("a chunk without members is removed");
-        let last_log = last.log.clone();
-        if last.members.is_empty() {
-            self.chunks.pop();
-        }
-        if moved != *connection {
-            let chunk = &mut self.chunks[index];
-            if moved.handle().room_slot() / CHUNK != index {
-                // No broadcast can fall between the two logs: the room is locked.
-                effects.push((moved.clone(), moved.resubscribe(&last_log, &log)));
-            }
-            moved.handle().set_room_slot(place);
-            Arc::make_mut(&mut chunk.members)[offset] = moved;
-        }
-        Some(effects)
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Connection> {
-        self.chunks.iter().flat_map(|chunk| &*chunk.members)
+        Ok(())
     }
 
     /// Queues a frame that has been encoded for every codec among the members.
-    fn queue(&mut self, encoded: &Encoded<'_>, overflow: Overflow) -> Queueing {
+    pub(super) fn queue(
+        &mut self,
+        encoded: &Encoded<'_>,
+        overflow: Overflow,
+        excluded: &Excluded,
+    ) -> Queueing {
         let mut queueing = Queueing::default();
         let fits = encoded.fits();
         // The chunks whose members may lose frames although their sockets could take them, because no fan-out has reached them
         // yet.
         let mut lagging = Vec::new();
-        for (index, Chunk { members, log }) in self.chunks.iter().enumerate() {
+        for (index, chunk) in self.chunks.iter().enumerate() {
+            let excluded = excluded.of_chunk(index);
             // Where no member can refuse the frame, the members' locks are not needed: one entry in the log serves all of them, at
             // the same cost for any number. Each session drains it when it is accessed next.
             let lags = if overflow == Overflow::DropOldest && fits {
-                let appended = log.append(encoded.encodings());
+                let appended = chunk.log.append_except(encoded.encodings(), excluded.exclusion(chunk));
                 queueing.is_due = true;
                 queueing.queued += appended.queued;
                 encoded.lags(appended)
             } else {
-                offer(encoded, members, log, overflow, fits, &mut queueing)
+                offer(encoded, chunk, &excluded, overflow, fits, &mut queueing)
             };
             if lags {
                 lagging.push(index);
@@ -232,14 +195,51 @@ impl Members {
     }
 }
 
+/// The excluded members of one chunk.
+struct ExcludedHere<'a> {
+    guests: bool,
+    slots: &'a [usize],
+}
+
+impl Excluded {
+    fn of_chunk(&self, index: usize) -> ExcludedHere<'_> {
+        let until = |chunk: usize| self.slots.partition_point(|slot| slot / CHUNK < chunk);
+        ExcludedHere { guests: self.guests, slots: &self.slots[until(index)..until(index + 1)] }
+    }
+}
+
+impl ExcludedHere<'_> {
+    /// Whether the frame is for the member at this offset of the chunk.
+    fn includes(&self, offset: usize, member: &Connection, log: &RoomLog) -> bool {
+        !self.slots.iter().any(|slot| slot % CHUNK == offset) && (!self.guests || is_home(member, log))
+    }
+
+    fn exclusion(&self, chunk: &Chunk) -> Exclusion {
+        let mut exclusion = if self.guests { Exclusion::guests() } else { Exclusion::default() };
+        for slot in self.slots {
+            let member = &chunk.members[slot % CHUNK];
+            if (!self.guests || is_home(member, &chunk.log))
+                && let Some(subscriber) = member.session().subscriber_of(&chunk.log)
+            {
+                exclusion.add(subscriber);
+            }
+        }
+        exclusion
+    }
+}
+
+fn is_home(member: &Connection, log: &RoomLog) -> bool {
+    member.handle().shared_room() == log.room()
+}
+
 /// Queues a frame for each member, which may refuse it. Returns whether some lag: half of a send buffer waits.
 ///
 /// Runs under the room's lock, and takes that of one member at a time. The frame stands behind all broadcasts before it: an access
-/// to a session drains its log first.
+/// to a session drains its logs first.
 fn offer(
     encoded: &Encoded<'_>,
-    members: &[Connection],
-    log: &RoomLog,
+    Chunk { members, log }: &Chunk,
+    excluded: &ExcludedHere<'_>,
     overflow: Overflow,
     fits: bool,
     queueing: &mut Queueing,
@@ -247,7 +247,10 @@ fn offer(
     let encodings = encoded.encodings();
     let mut frames: Vec<Option<Span>> = vec![None; encodings.len()];
     let mut lags = false;
-    for member in members {
+    for (offset, member) in members.iter().enumerate() {
+        if !excluded.includes(offset, member, log) {
+            continue;
+        }
         let codec = member.codec_index();
         let Some(encoding) = &encodings[codec] else {
             let (is_due, effects) = member.session().queue_missing();

@@ -1,4 +1,4 @@
-//! [`Rooms`]: the table of all rooms, and broadcasts to them.
+//! [`Rooms`]: the table of all rooms, and broadcasts to one of them.
 
 use std::sync::Arc;
 
@@ -10,30 +10,29 @@ use crate::context::ServerContext;
 use crate::error::BroadcastError;
 use crate::fanout::encoded::Encoded;
 use crate::fanout::fan_out::FanOut;
+use crate::fanout::members::Joined;
 use crate::fanout::room::{Queueing, Room};
 use crate::session::sharded::{Keyed, Sharded};
 
 /// All rooms. A room exists while it has members.
+///
+/// Connections without a room are in one without a name, so that a broadcast to everyone reaches them. It is not listed.
 #[derive(Debug)]
 pub(crate) struct Rooms {
-    rooms: Sharded<Named>,
+    rooms: Sharded<Entry>,
     /// One order for the broadcasts in all rooms.
     sequencer: Arc<Sequencer>,
     context: Arc<ServerContext>,
 }
 
-/// A room under its name.
 #[derive(Debug)]
-struct Named {
-    name: Arc<str>,
-    room: Arc<Room>,
-}
+struct Entry(Arc<Room>);
 
-impl Keyed for Named {
+impl Keyed for Entry {
     type Key = str;
 
     fn key(&self) -> &str {
-        &self.name
+        self.0.name()
     }
 }
 
@@ -44,60 +43,85 @@ impl Rooms {
 
     /// The name of a room. Shares the memory of an existing room's name.
     pub(crate) fn name(&self, name: &str) -> Arc<str> {
-        self.rooms.lock(name).get().map_or_else(|| name.into(), |named| named.name.clone())
+        self.rooms.lock(name).get().map_or_else(|| name.into(), |entry| entry.0.name().clone())
     }
 
-    /// Adds a connection to its room. Returns the number of rooms that were created for it: none or one, or more if other
-    /// connections joined and left them at the same time.
-    pub(crate) fn join(&self, connection: &Connection) -> usize {
-        let name = connection.handle().shared_room();
-        let mut created = 0;
+    /// Adds a connection to a room. Returns [`Joined::Dead`] never.
+    pub(crate) fn join(&self, connection: &Connection, name: &Arc<str>) -> Joined {
         loop {
+            let mut is_new = false;
             let new = || {
-                created += 1;
-                Named { name: name.clone(), room: Arc::default() }
+                is_new = true;
+                Entry(Arc::new(Room::new(name.clone())))
             };
-            let room = self.rooms.lock(name).get_or_insert_with(new).room.clone();
-            if room.join(connection, &self.sequencer) {
-                return created;
+            let room = self.rooms.lock(name).get_or_insert_with(new).0.clone();
+            let joined = room.join(connection, &self.sequencer);
+            if is_new {
+                self.report(name, true);
             }
-            // The room was emptied between the look-up and the join. Removing it here, too, means that the next round finds or
-            // creates another room, and need not wait for the thread that emptied this one.
-            self.remove(name, &room);
+            match joined {
+                // The room was emptied between the look-up and the join. Removing it here, too, means that the next round finds or
+                // creates another room, and need not wait for the thread that emptied this one.
+                Joined::Dead => self.remove(&room),
+                // A room that was created for a connection that is closing has no member. This removes only a dead room.
+                Joined::Closed => {
+                    self.remove(&room);
+                    return joined;
+                }
+                _ => return joined,
+            }
         }
     }
 
-    /// Removes a connection from its room. A second call does nothing. Returns whether the room has ended with it.
-    pub(crate) fn leave(&self, connection: &Connection) -> bool {
-        let name = connection.handle().shared_room();
-        let Some(room) = self.room(name) else { return false };
+    /// Removes a connection from a room. Returns whether it was a member.
+    pub(crate) fn leave(&self, connection: &Connection, name: &str) -> bool {
+        let Some(room) = self.get(name) else { return false };
         let Some(is_dead) = room.leave(connection) else { return false };
         if is_dead {
-            self.remove(name, &room);
+            self.remove(&room);
         }
-        is_dead
+        true
     }
 
-    /// The members of a room, including suspended ones and those whose last callback has not run yet.
-    pub(crate) fn members(&self, name: &str) -> Vec<Connection> {
-        self.room(name).map(|room| room.members()).unwrap_or_default()
+    /// A room that has members.
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Room>> {
+        self.rooms.lock(name).get().map(|entry| entry.0.clone())
     }
 
+    /// All rooms, also the one without a name.
+    pub(crate) fn all(&self) -> Vec<Arc<Room>> {
+        self.rooms.collect(|entry| entry.0.clone())
+    }
+
+    /// The number of rooms that have a name.
     pub(crate) fn len(&self) -> usize {
-        self.rooms.len()
+        self.rooms.len() - usize::from(self.get("").is_some())
     }
 
-    /// Queues a frame for all members, encoded and framed once for each codec among them. Returns the number of members for which
-    /// it was queued, and the size of all encodings.
+    /// The number of members of all rooms that have a name.
+    pub(crate) fn memberships(&self) -> usize {
+        self.all().iter().filter(|room| !room.name().is_empty()).map(|room| room.len()).sum()
+    }
+
+    /// Queues a frame for all members of a room, encoded and framed once for each codec among them. Returns the number of members
+    /// for which it was queued, and the size of all encodings.
     pub(crate) fn broadcast(
         &self,
         name: &str,
         frame: &Frame,
         overflow: Overflow,
     ) -> Result<(usize, usize), BroadcastError> {
-        let Some(room) = self.room(name) else { return Ok((0, 0)) };
+        let Some(room) = self.get(name).filter(|_| !name.is_empty()) else { return Ok((0, 0)) };
         let mut encoded = Encoded::new(frame, &self.context);
-        let Queueing { queued, begins_fan_out, effects, lagging, .. } = room.queue(&mut encoded, overflow)?;
+        let queueing = room.queue(&mut encoded, overflow)?;
+        let queued = queueing.queued;
+        self.finish(room, queueing);
+        encoded.result(queued)
+    }
+
+    /// Acts on a frame that was queued for the members of a room. The caller holds no lock.
+    pub(super) fn finish(&self, room: Arc<Room>, queueing: Queueing) {
+        let Queueing { begins_fan_out, effects, lagging, .. } = queueing;
         // Before the effects: a waker that panics must not leave the room with `flushing` set and without a fan-out.
         if begins_fan_out {
             FanOut::begin(room, &self.context);
@@ -106,26 +130,33 @@ impl Rooms {
             member.session().apply(effects);
         }
         if let Some(snapshot) = lagging {
-            // No lock is held. A fan-out may be at the same sockets: whichever finds one in use leaves it to the session task.
+            // A fan-out may be at the same sockets: whichever finds one in use leaves it to the session task.
             snapshot.write(0);
         }
-        match encoded.failed() {
-            // If at least one codec can represent the frame, the members with other codecs get a gap.
-            Some(error) if queued == 0 => Err(BroadcastError::Encode(error)),
-            _ => Ok((queued, encoded.bytes())),
+    }
+
+    /// Removes a room from the table if it is dead.
+    fn remove(&self, room: &Arc<Room>) {
+        if !room.is_dead() {
+            return;
+        }
+        let name = room.name();
+        let mut place = self.rooms.lock(name);
+        // Another thread may have removed it, and another room may have its name by now.
+        let removed =
+            place.get().is_some_and(|found| Arc::ptr_eq(&found.0, room)) && place.remove().is_some();
+        drop(place);
+        if removed {
+            self.report(name, false);
         }
     }
 
-    pub(super) fn room(&self, name: &str) -> Option<Arc<Room>> {
-        self.rooms.lock(name).get().map(|named| named.room.clone())
-    }
-
-    /// Removes a dead room from the table.
-    fn remove(&self, name: &Arc<str>, room: &Arc<Room>) {
-        let mut place = self.rooms.lock(name);
-        // Another thread may have removed it, and another room may have its name by now.
-        if place.get().is_some_and(|found| Arc::ptr_eq(&found.room, room)) {
-            place.remove();
+    fn report(&self, name: &str, created: bool) {
+        if !name.is_empty() {
+            self.context.metrics.report(|metrics| match created {
+                true => metrics.room_created(),
+                false => metrics.room_destroyed(),
+            });
         }
     }
 }

@@ -5,18 +5,29 @@ use std::sync::Arc;
 use rejoin_core::{Frame, Overflow};
 use tokio::io::{AsyncReadExt as _, DuplexStream};
 
+use super::members::Joined;
 use super::snapshot::CHUNK;
+use crate::connection::Connection;
+use crate::inner::ServerInner;
 use crate::testing::{connection, dial, dial_session, runtime, server};
 use crate::{ConnectRequest, Identity, Reject, Server};
+
+fn join(shared: &ServerInner, connection: &Connection) -> Joined {
+    shared.rooms.join(connection, connection.handle().shared_room())
+}
+
+fn leave(shared: &ServerInner, connection: &Connection) -> bool {
+    shared.rooms.leave(connection, "room")
+}
 
 #[test]
 fn next_runtime_takes_over_a_stopped_fan_out() {
     let shared = server();
     for _ in 0..=CHUNK {
-        shared.rooms.join(&connection(&shared));
+        join(&shared, &connection(&shared));
     }
     let broadcast = || shared.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest);
-    let is_flushing = || shared.rooms.room("room").unwrap().lock().flushing;
+    let is_flushing = || shared.rooms.get("room").unwrap().lock().flushing;
     let first = runtime();
     first.block_on(async {
         shared.runtimes.note();
@@ -44,7 +55,7 @@ async fn moving_a_member_wakes_its_blocked_sender() {
     let shared = server.shared();
     let members: Vec<_> = (0..=CHUNK).map(|_| connection(shared)).collect();
     for member in &members {
-        shared.rooms.join(member);
+        join(shared, member);
     }
     let moved = &members[CHUNK];
     let of_size = |size: usize| Frame::new("e", &"x".repeat(size)).unwrap();
@@ -55,7 +66,7 @@ async fn moving_a_member_wakes_its_blocked_sender() {
     // The member has not drained the big frame, which takes the place of two, when another one's place becomes its own.
     let moves = async {
         shared.rooms.broadcast("room", &of_size(900), Overflow::DropOldest).unwrap();
-        assert!(!shared.rooms.leave(&members[0]));
+        assert!(leave(shared, &members[0]));
     };
     let since = tokio::time::Instant::now();
     let (sent, ()) = tokio::join!(biased; moved.send_wait(&last), moves);
@@ -66,28 +77,29 @@ async fn moving_a_member_wakes_its_blocked_sender() {
 fn members_fill_one_chunk_after_the_other() {
     let shared = server();
     let members: Vec<_> = (0..=2 * CHUNK).map(|_| connection(&shared)).collect();
-    let created: Vec<_> = members.iter().map(|member| shared.rooms.join(member)).collect();
-    assert_eq!((created[0], created[1..].iter().sum::<usize>()), (1, 0));
+    assert!(members.iter().all(|member| join(&shared, member) == Joined::Added));
+    assert_eq!(join(&shared, &members[3]), Joined::Already);
     let sizes = || -> Vec<_> {
-        let room = shared.rooms.room("room").unwrap();
+        let room = shared.rooms.get("room").unwrap();
         room.lock().chunks.iter().map(|chunk| chunk.members.len()).collect()
     };
     assert_eq!(sizes(), [CHUNK, CHUNK, 1]);
-    assert!(!shared.rooms.leave(&members[7]) && !shared.rooms.leave(&members[7]));
+    assert!(leave(&shared, &members[7]) && !leave(&shared, &members[7]));
     assert_eq!(sizes(), [CHUNK, CHUNK]);
-    assert_eq!(members[2 * CHUNK].handle().room_slot(), 7, "the last member of the room takes the place");
-    assert!(!shared.rooms.leave(&members[2 * CHUNK]));
+    let slot = shared.rooms.get("room").unwrap().lock().slot(&members[2 * CHUNK]);
+    assert_eq!(slot, Some(7), "the last member of the room takes the slot");
+    assert!(leave(&shared, &members[2 * CHUNK]));
     assert_eq!(sizes(), [CHUNK, CHUNK - 1]);
-    assert_eq!(shared.rooms.room("room").unwrap().lock().codecs, [2 * CHUNK - 1]);
+    assert_eq!(shared.rooms.get("room").unwrap().lock().codecs, [2 * CHUNK - 1]);
 }
 
 #[test]
 fn broadcasts_write_to_lagging_chunks_in_turn() {
     let shared = server();
     for _ in 0..3 * CHUNK {
-        shared.rooms.join(&connection(&shared));
+        join(&shared, &connection(&shared));
     }
-    let room = shared.rooms.room("room").unwrap();
+    let room = shared.rooms.get("room").unwrap();
     let mut members = room.lock();
     let mut next =
         |lagging: &[usize]| members.next_lagging(lagging).is_some().then(|| members.next_lagging - 1);
@@ -116,8 +128,8 @@ async fn fan_out_that_frees_bytes_wakes_blocked_senders() {
 fn fan_out_continues_in_the_next_runtime() {
     let shared = server();
     let members: Vec<_> = (0..=CHUNK).map(|_| connection(&shared)).collect();
-    members.iter().for_each(|member| _ = shared.rooms.join(member));
-    let is_flushing = || shared.rooms.room("room").unwrap().lock().flushing;
+    members.iter().for_each(|member| _ = join(&shared, member));
+    let is_flushing = || shared.rooms.get("room").unwrap().lock().flushing;
     let [first, second] = [runtime(), runtime()];
     first.block_on(async {
         shared.runtimes.note();
@@ -136,7 +148,7 @@ fn fan_out_continues_in_the_next_runtime() {
             tokio::task::yield_now().await;
         }
     });
-    assert!(!shared.rooms.room("room").unwrap().lock().is_dirty);
+    assert!(!shared.rooms.get("room").unwrap().lock().is_dirty);
 }
 
 /// A waker that panics.
@@ -157,13 +169,13 @@ async fn panicking_waker_leaves_the_room_its_fan_out() {
     let frame = Frame::event_only("e");
     let [full, empty] = [0; 2].map(|_| connection(shared));
     full.send(&frame).unwrap();
-    [&full, &empty].iter().for_each(|member| _ = shared.rooms.join(member));
+    [&full, &empty].iter().for_each(|member| _ = join(shared, member));
     let mut waits = Box::pin(full.send_wait(&frame));
     let waker = Arc::new(Panics).into();
     assert!(waits.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
     let broadcast = || server.broadcast_with("room", &frame, Overflow::Disconnect);
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(broadcast)).is_err());
-    let room = shared.rooms.room("room").unwrap();
+    let room = shared.rooms.get("room").unwrap();
     assert!(room.lock().flushing);
     for _ in 0..3 {
         tokio::task::yield_now().await;

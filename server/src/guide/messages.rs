@@ -1,7 +1,7 @@
 //! # Sending
 //!
 //! [`Connection::send`] sends to one connection, [`Server::send`] to the connection with a given ID, and [`Server::broadcast`] to
-//! a room. They all queue the frame and return; the session's task writes it. Callbacks are async, and those of one connection
+//! many. They all queue the frame and return; the session's task writes it. Callbacks are async, and those of one connection
 //! run one after the other. A handler can therefore await a database: the next message of its connection waits, and no other
 //! connection does.
 //!
@@ -52,6 +52,53 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # Rooms and audiences
+//!
+//! A connection has at most one home room, which `ConnectFn` assigns, and joins any number of further rooms while it lives
+//! ([`Connection::join`], [`Connection::leave`]). Memberships outlive sockets. A broadcast is for a room, given by its name, or for
+//! any [`Audience`]: several rooms, a user's connections, single connections, or everyone, less exceptions. Each connection gets it
+//! once.
+//!
+//! ```
+//! use rejoin_server::{Audience, Connection, Frame, JoinError};
+//!
+//! async fn handle_message(me: Connection, message: Frame) {
+//!     let Ok(room) = message.decode::<String>() else { return };
+//!     match message.event() {
+//!         "follow" => match me.join(&room).await {
+//!             Ok(_) | Err(JoinError::Closed) => {}
+//!             Err(error) => me.close_with(1008, error.to_string()).expect("the reason is short"),
+//!         },
+//!         // To all others in the room.
+//!         "wave" if me.is_in(&room) => {
+//!             me.server().broadcast(Audience::room(&room).except(&me), &message).ok();
+//!         }
+//!         _ => {}
+//!     }
+//! }
+//! # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new()) }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = Server::builder(connect).on_message(handle_message).build()?;
+//! # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
+//! # let mut ada = rejoin_client::Client::builder(url.as_str()).connect().await?;
+//! # let mut bob = rejoin_client::Client::builder(url.as_str()).connect().await?;
+//! # for client in [&ada, &bob] { client.send(&Frame::new("follow", "news")?)?; }
+//! # while server.member_count("news") < 2 { tokio::task::yield_now().await; }
+//! # ada.send(&Frame::new("wave", "news")?)?;
+//! # let Some(rejoin_client::Event::Message(wave)) = bob.recv().await else { panic!() };
+//! # assert_eq!(wave.event(), "wave");
+//! # server.shutdown(std::time::Duration::from_secs(1)).await;
+//! # let Some(rejoin_client::Event::Closed(_)) = ada.recv().await else { panic!("she waved herself") };
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! All members of a room see its broadcasts in one order, and what one task says to one room and then to another arrives in this
+//! order at a member of both. A [user](crate::Identity::with_user) may have several connections; [`Server::user`] lists, reaches and
+//! ends them.
 //!
 //! # Handlers and routers
 //!

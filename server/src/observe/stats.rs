@@ -12,6 +12,10 @@ pub struct Stats {
     pub suspended: usize,
     /// The number of rooms with members.
     pub rooms: usize,
+    /// The number of memberships: the members of all rooms together.
+    pub memberships: usize,
+    /// The number of users with connections.
+    pub users: usize,
     /// Data frames received since the server was built, without those that clients have reported as gaps (PROTOCOL.md §3,
     /// `$gap`).
     pub frames_in: u64,

@@ -85,7 +85,7 @@ fn session_evicted_while_entering_counts_once() {
                 give_way();
                 let sent = connection.send(&frame(big(600)));
                 // At most both messages, plus the cost of a session.
-                let used = server.shared().suspended.budget().used();
+                let used = server.shared().budget.used();
                 assert!(used <= 2000, "{used} bytes are in use");
                 sent.is_ok()
             })

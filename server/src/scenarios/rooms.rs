@@ -20,7 +20,7 @@ fn broadcasts_of_two_threads_have_one_order() {
         });
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         idle();
-        assert_eq!(world.shared().suspended.budget().used(), 0, "all have it");
+        assert_eq!(world.shared().budget.used(), 0, "all have it");
         for client in &mut clients {
             client.read();
             let of = |thread: char| client.received.iter().filter(|event| event.starts_with(thread)).count();
@@ -120,7 +120,7 @@ fn members_miss_nothing_while_others_join_and_leave() {
         assert!((6..=9 + 3).contains(&queued) && queued >= 6 + dan.received.len() + ada.received.len());
         [ada, bob, cyd, dan].iter_mut().for_each(Client::leave);
         idle();
-        assert_eq!(world.shared().suspended.budget().messages(), 0, "all have it");
+        assert_eq!(world.shared().budget.messages(), 0, "all have it");
         world.finish();
     });
 }

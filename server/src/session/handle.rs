@@ -5,8 +5,9 @@ use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError};
 
-use rejoin_core::drive::sync::Mutex;
-use rejoin_core::drive::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use once_cell::race::OnceBox;
+use rejoin_core::drive::sync::atomic::{AtomicBool, Ordering};
+use rejoin_core::drive::sync::{Mutex, MutexGuard};
 use rejoin_core::drive::{MemoryBudget, PrefetchHint, SharedSession, SocketDriver};
 use rejoin_core::{CloseFrame, CloseReason, Codec, Mode, Session, SessionIdentity, Token};
 
@@ -23,8 +24,8 @@ pub(crate) struct SessionHandle {
     who: SessionKey,
     /// Unique in this process, for maps and logs.
     number: u64,
-    /// Usually `None`.
-    cold: Option<Box<ColdFields>>,
+    /// Usually empty.
+    cold: OnceBox<ColdFields>,
     /// The peer's address, if it is an IPv4 address.
     remote_addr: Option<SocketAddrV4>,
     /// The socket that waits to be attached; of several the latest one wins.
@@ -34,8 +35,6 @@ pub(crate) struct SessionHandle {
     has_pending_socket: AtomicBool,
     /// The index of the codec among the server's, by which a broadcast finds its encoding.
     pub(crate) codec_index: u16,
-    /// Where the room lists this session; guarded by the room's lock.
-    room_slot: AtomicU32,
     session: SharedSession,
     /// The address of the attached socket's driver.
     prefetch_hint: PrefetchHint,
@@ -57,6 +56,8 @@ struct ColdFields {
     data: Option<Arc<dyn Any + Send + Sync>>,
     /// The peer's address, if it is an IPv6 address.
     remote_addr: Option<SocketAddrV6>,
+    /// The user, as the server's table of users has it: held while the entry there is changed.
+    user: Mutex<Option<Arc<str>>>,
 }
 
 /// A socket that waits to be attached.
@@ -85,17 +86,19 @@ impl SessionHandle {
             Some(SocketAddr::V4(addr)) => (Some(addr), None),
             Some(SocketAddr::V6(addr)) => (None, Some(addr)),
         };
-        let has_cold = data.is_some() || v6.is_some();
+        let cold = OnceBox::new();
+        if data.is_some() || v6.is_some() {
+            cold.get_or_init(|| Box::new(ColdFields { data, remote_addr: v6, user: Mutex::default() }));
+        }
         Self {
             who,
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
-            cold: has_cold.then(|| Box::new(ColdFields { data, remote_addr: v6 })),
+            cold,
             remote_addr: v4,
             pending_socket: Mutex::new(None),
             gone: AtomicBool::new(false),
             has_pending_socket: AtomicBool::new(false),
             codec_index: u16::try_from(codec_index).expect("a server has a handful of codecs"),
-            room_slot: AtomicU32::new(0),
             session: SharedSession::new(session).with_budget(budget),
             prefetch_hint: PrefetchHint::default(),
         }
@@ -140,13 +143,33 @@ impl SessionHandle {
     }
 
     pub(crate) fn remote_addr(&self) -> Option<SocketAddr> {
-        let v6 = || self.cold.as_ref()?.remote_addr;
+        let v6 = || self.cold.get()?.remote_addr;
         self.remote_addr.map(SocketAddr::from).or_else(|| v6().map(SocketAddr::from))
     }
 
     /// The application's data.
     pub(crate) fn data(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
-        self.cold.as_ref()?.data.as_ref()
+        self.cold.get()?.data.as_ref()
+    }
+
+    /// The user's name.
+    pub(crate) fn user(&self) -> Option<Arc<str>> {
+        lock(&self.cold.get()?.user).clone()
+    }
+
+    /// The user's name, to be changed; it is locked until then.
+    pub(crate) fn user_to_change(&self) -> MutexGuard<'_, Option<Arc<str>>> {
+        let new = || Box::new(ColdFields { data: None, remote_addr: None, user: Mutex::default() });
+        lock(&self.cold.get_or_init(new).user)
+    }
+
+    /// Takes the user's name, and calls `then` with it while the name is locked.
+    pub(crate) fn take_user(&self, then: impl FnOnce(Arc<str>)) {
+        // If another thread creates the fields after this look, it finds the session ended.
+        if let Some(cold) = self.cold.get() {
+            let mut user = lock(&cold.user);
+            user.take().map(then);
+        }
     }
 
     pub(crate) fn codec<'a>(&self, context: &'a ServerContext) -> &'a dyn Codec {
@@ -160,15 +183,6 @@ impl SessionHandle {
     /// The span for the session's log events.
     pub(crate) fn span(&self) -> tracing::Span {
         tracing::debug_span!("session", id = self.id(), room = self.room())
-    }
-
-    pub(crate) fn room_slot(&self) -> usize {
-        self.room_slot.load(Ordering::Relaxed) as usize
-    }
-
-    pub(crate) fn set_room_slot(&self, place: usize) {
-        let place = u32::try_from(place).expect("a room has fewer than 2^32 members");
-        self.room_slot.store(place, Ordering::Relaxed);
     }
 
     /// Notes the address of the driver that has been attached, for [`Self::prefetch_driver`].
@@ -246,4 +260,8 @@ impl SessionHandle {
             Some(reason) => reason.close_frame(),
         })
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

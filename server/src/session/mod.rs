@@ -22,4 +22,6 @@ pub(crate) mod ends;
 
 pub(crate) mod registry;
 
+pub(crate) mod users;
+
 pub(crate) mod sharded;

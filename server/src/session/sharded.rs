@@ -69,8 +69,12 @@ impl<E: Keyed> Place<'_, E> {
         self.shard.find(self.hash, |entry| entry.key() == self.key)
     }
 
+    pub(crate) fn get_mut(&mut self) -> Option<&mut E> {
+        self.shard.find_mut(self.hash, |entry| entry.key() == self.key)
+    }
+
     /// The entry, which is created if there is none.
-    pub(crate) fn get_or_insert_with(&mut self, new: impl FnOnce() -> E) -> &E {
+    pub(crate) fn get_or_insert_with(&mut self, new: impl FnOnce() -> E) -> &mut E {
         self.entry().or_insert_with(new).into_mut()
     }
 

@@ -60,7 +60,7 @@ fn push(log: &RoomLog, budget: &MemoryBudget, text: &'static str) -> Appended {
 }
 
 fn log() -> Arc<RoomLog> {
-    Arc::new(RoomLog::new(Arc::default()))
+    Arc::new(RoomLog::new(Arc::default(), "room".into()))
 }
 
 fn budget() -> Arc<MemoryBudget> {
@@ -94,10 +94,10 @@ fn sessions_get_broadcasts_while_they_subscribe() {
     assert_eq!(early.written(), ["a", "b"]);
     assert_eq!(late.written(), ["b", "c"]);
     // The session drains the first log to its end, and gets new messages of the second.
-    let other = Arc::new(RoomLog::new(log.sequencer.clone()));
+    let other = Arc::new(RoomLog::new(log.sequencer.clone(), "room".into()));
     push(&log, &budget, "d");
     push(&other, &budget, "unread");
-    late.session.apply(late.session.resubscribe(&log, &other, 0));
+    late.session.apply(late.session.resubscribe(&log, &other));
     push(&other, &budget, "e");
     push(&log, &budget, "unread");
     assert_eq!(late.written(), ["d", "e"]);

@@ -22,7 +22,7 @@ use crate::{Session, SessionState};
 
 use super::memory_budget::MemoryBudget;
 use super::prefetch::PrefetchHint;
-use super::room_log::{Drained, RoomLog};
+use super::room_log::{Drained, RoomLog, Subscriber};
 use super::sync::{Mutex, MutexGuard};
 use form::{Form, Live};
 use subscriptions::Subscriptions;
@@ -139,11 +139,12 @@ impl SharedSession {
         let counts = inner.counts;
         // Drain first, so that a frame that `f` sends is queued behind earlier broadcasts, and `f` sees counts that include them.
         // Without this, a `send` could overtake an earlier broadcast.
-        let Inner { subscriptions, form, lane, .. } = &mut *inner;
+        let subscriber = Subscriber::new(self, inner.lane);
+        let Inner { subscriptions, form, .. } = &mut *inner;
         let drained = if wake == Wake::Closes {
-            subscriptions.clear(*lane, form)
+            subscriptions.end(subscriber, form)
         } else {
-            subscriptions.drain(*lane, form)
+            subscriptions.drain(subscriber, form)
         };
         let live = inner.form.live();
         let before = Usage::of(&live.session);
@@ -172,7 +173,7 @@ impl SharedSession {
         let capacity = if has_capacity { live.take_capacity_waiters() } else { None };
         if !after.open {
             // Otherwise it would remain a subscriber while any handle to it exists, and broadcasts would count as queued for it.
-            inner.unsubscribe_all();
+            inner.end_subscriptions(subscriber);
         }
         // Under the lock, so that the changes of one session reach the budget in order. Reordered changes would make its sum
         // wrong for a moment, and sessions could be evicted in vain.
@@ -210,37 +211,47 @@ impl SharedSession {
     }
 
     /// Subscribes the session to a room log from its next message on, in the codec with the index `lane`, which is the same in
-    /// all logs. All logs share one sequencer. Does nothing if the session has ended or is closing.
+    /// all logs. All logs share one sequencer. Returns whether it subscribes: a session that has ended or is closing does not.
     ///
-    /// The caller holds the room's lock, so no broadcast falls between the join and the subscription.
-    pub fn subscribe(&self, log: &Arc<RoomLog>, lane: u16) {
+    /// The caller holds the room's lock, so no broadcast falls between the join and the subscription. The session must not be
+    /// moved in memory from here on.
+    pub fn subscribe(&self, log: &Arc<RoomLog>, lane: u16) -> bool {
         let mut inner = self.lock();
-        inner.subscribe(log, lane);
+        let is_open = inner.is_open();
+        if is_open {
+            inner.lane = lane;
+            inner.subscriptions.add(log, Subscriber::new(self, lane));
+        }
+        is_open
+    }
+
+    /// Whether the session accepts frames: it has not ended, and is not closing. Wakes no task, so a caller may hold a lock.
+    pub fn is_open(&self) -> bool {
+        self.lock().is_open()
     }
 
     /// Drains a log for the last time, and removes the subscription. Does nothing if the session does not subscribe to the log.
     ///
     /// The effects must be applied once the room's lock is released.
     pub fn unsubscribe(&self, log: &RoomLog) -> Effects {
-        self.leave(log, |_| ())
+        self.leave(|inner, subscriber| inner.subscriptions.remove(log, subscriber, &mut inner.form))
     }
 
-    /// Moves the session from one log to another, as [`Self::unsubscribe`] and [`Self::subscribe`] do.
+    /// Moves the session from one log of a room to another. Does nothing if the session does not subscribe to the first.
     ///
     /// The caller holds the room's lock, so no broadcast falls between the two logs: a member that moves misses none and gets
     /// none twice. The effects must be applied once that lock is released.
-    pub fn resubscribe(&self, from: &RoomLog, to: &Arc<RoomLog>, lane: u16) -> Effects {
-        self.leave(from, |inner| inner.subscribe(to, lane))
+    pub fn resubscribe(&self, from: &RoomLog, to: &Arc<RoomLog>) -> Effects {
+        self.leave(|inner, subscriber| inner.subscriptions.replace(from, to, subscriber, &mut inner.form))
     }
 
-    /// Unsubscribes from a log, then runs `then` under the same lock, so that no access falls in between.
-    fn leave(&self, log: &RoomLog, then: impl FnOnce(&mut Inner)) -> Effects {
+    /// Leaves a log, and drains it for the last time.
+    fn leave(&self, leave: impl FnOnce(&mut Inner, Subscriber) -> Drained) -> Effects {
         let mut inner = self.lock();
         let reclaimable = inner.reclaimable();
-        let Inner { subscriptions, form, lane, .. } = &mut *inner;
-        let drained = subscriptions.remove(log, *lane, form);
+        let subscriber = Subscriber::new(self, inner.lane);
+        let drained = leave(&mut inner, subscriber);
         self.note_reclaimable(reclaimable, inner.reclaimable());
-        then(&mut inner);
         // Draining may have evicted a big frame for a small one. The driver is not woken: the fan-out of the drained broadcasts
         // still has to flush this session.
         let capacity = match &mut inner.form {
@@ -248,6 +259,23 @@ impl SharedSession {
             _ => None,
         };
         Effects { capacity, ..Effects::default() }
+    }
+
+    /// The rooms whose logs the session subscribes to, the home room first. Empty once the session has ended or is closing.
+    pub fn rooms(&self) -> Vec<Arc<str>> {
+        self.lock().subscriptions.rooms().cloned().collect()
+    }
+
+    /// The session as a subscriber of this log; `None` if it does not subscribe to it.
+    pub fn subscriber_of(&self, log: &RoomLog) -> Option<Subscriber> {
+        let inner = self.lock();
+        inner.subscriptions.contains(log).then(|| Subscriber::new(self, inner.lane))
+    }
+
+    /// The rooms of the logs that the session subscribed to when it ended or began to close, the home room last. They are
+    /// returned once, for a caller that removes the session from these rooms; a session that has not ended returns none.
+    pub fn take_ended_rooms(&self) -> Vec<Arc<str>> {
+        self.lock().subscriptions.take_ended().iter().map(|each| each.room().clone()).collect()
     }
 
     /// Drains pending broadcasts into the session. Every other access does this implicitly; call it only when there is nothing
@@ -288,20 +316,16 @@ impl SharedSession {
 }
 
 impl Inner {
-    /// Drains pending broadcasts for the last time, and removes all subscriptions.
-    fn unsubscribe_all(&mut self) -> Drained {
-        self.subscriptions.clear(self.lane, &mut self.form)
+    /// Drains pending broadcasts for the last time, and ends all subscriptions.
+    fn end_subscriptions(&mut self, subscriber: Subscriber) {
+        self.subscriptions.end(subscriber, &mut self.form);
     }
 
-    fn subscribe(&mut self, log: &Arc<RoomLog>, lane: u16) {
-        let is_open = match &self.form {
+    fn is_open(&self) -> bool {
+        match &self.form {
             Form::Live(live) => live.session.is_open(),
             // A session that has ended or is closing does not hibernate.
             Form::Hibernated(_) => true,
-        };
-        if is_open {
-            self.lane = lane;
-            self.subscriptions.add(log, lane);
         }
     }
 
@@ -326,7 +350,8 @@ impl Drop for SharedSession {
         // The logs and the budget outlive the session. Without this, both would continue to count it.
         let mut inner = self.lock();
         let reclaimable = inner.reclaimable();
-        inner.unsubscribe_all();
+        let subscriber = Subscriber::new(self, inner.lane);
+        inner.end_subscriptions(subscriber);
         drop(inner);
         self.note_reclaimable(reclaimable, 0);
     }

@@ -79,7 +79,7 @@ fn windows_end_in_the_next_runtime_when_the_first_has_ended() {
     let number = |connection: &Connection| (connection.number(), CloseReason::WindowExpired);
     assert_eq!(*disconnected.lock().unwrap(), [number(&early), number(&late)]);
     assert!(early.is_gone() && late.is_gone());
-    assert_eq!(shared.suspended.budget().used(), 0);
+    assert_eq!(shared.budget.used(), 0);
 }
 
 /// The ends of sessions, by their numbers, as the application sees them.
@@ -121,7 +121,7 @@ async fn a_session_that_has_a_socket_for_a_moment_holds_up_nobodys_window() {
     let end = |connection: &Connection, due| (connection.number(), CloseReason::WindowExpired, due);
     let expected = [end(&second, due[1]), end(&third, due[2]), end(&flapping, due[0]), end(&fourth, due[3])];
     assert_eq!(*ends.lock().unwrap(), expected);
-    assert_eq!(shared.suspended.budget().used(), 0, "their bytes are free again");
+    assert_eq!(shared.budget.used(), 0, "their bytes are free again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,18 +175,18 @@ async fn each_counts_until_its_window_ends_or_a_socket_comes() {
     let [first, second, third] = [(); 3].map(|()| connection(&shared));
     for (waiting, connection) in [&first, &second, &third].into_iter().enumerate() {
         suspend(&shared, connection).await;
-        assert_eq!(shared.suspended.budget().used(), (waiting + 1) * SESSION_COST);
+        assert_eq!(shared.budget.used(), (waiting + 1) * SESSION_COST);
         tokio::time::sleep(window / 4).await;
     }
     tokio::time::sleep(window / 4).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert!(first.is_gone() && !second.is_gone());
-    assert_eq!(shared.suspended.budget().used(), 2 * SESSION_COST, "it was one of three");
+    assert_eq!(shared.budget.used(), 2 * SESSION_COST, "it was one of three");
     let (pending, theirs) = pending(&second, true);
     shared.arrive(&second, pending);
     tokio::time::sleep(Duration::from_millis(1)).await;
     assert!(is(&second, SessionState::Connected) && !second.expiry_slot().is_queued());
-    assert_eq!(shared.suspended.budget().used(), SESSION_COST);
+    assert_eq!(shared.budget.used(), SESSION_COST);
     drop(theirs);
 }
 
@@ -238,7 +238,7 @@ fn who_waits_ends_with_the_last_runtime() {
             && !connection.expiry_slot().is_queued()
     );
     assert!(shared.registry.by_id(connection.id()).is_none());
-    assert_eq!(shared.suspended.budget().used(), 0);
+    assert_eq!(shared.budget.used(), 0);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use super::*;
-use crate::drive::{Sequencer, SharedSession, now};
+use crate::drive::{Exclusion, Sequencer, SharedSession, now};
 use crate::{Epoch, Mode, Overflow, SessionConfig, Side, Transmit};
 
 const LOGS: usize = 4;
@@ -15,7 +15,8 @@ const LOGS: usize = 4;
 struct Subscriber {
     session: SharedSession,
     epoch: Epoch,
-    joined: [bool; LOGS],
+    /// The logs that it subscribes to, the home first.
+    joined: Vec<usize>,
     /// What has to be written next.
     expected: VecDeque<String>,
 }
@@ -28,7 +29,7 @@ impl Subscriber {
         let epoch = session.reserve();
         session.attach(epoch, None, now()).unwrap();
         let expected = VecDeque::new();
-        Self { session: SharedSession::new(session), epoch, joined: [false; LOGS], expected }
+        Self { session: SharedSession::new(session), epoch, joined: Vec::new(), expected }
     }
 
     fn written(&self) -> Vec<String> {
@@ -50,7 +51,7 @@ impl Subscriber {
 
 fn logs(count: usize) -> Vec<Arc<RoomLog>> {
     let sequencer = Arc::new(Sequencer::default());
-    (0..count).map(|_| Arc::new(RoomLog::new(sequencer.clone()))).collect()
+    (0..count).map(|index| Arc::new(RoomLog::new(sequencer.clone(), format!("{index}").into()))).collect()
 }
 
 fn broadcast(log: &RoomLog, text: String) {
@@ -79,11 +80,12 @@ fn messages_of_several_logs_arrive_in_one_order() {
             let log = random.below(LOGS);
             let index = random.below(subscribers.len());
             let subscriber = &mut subscribers[index];
-            match random.below(12) {
+            let place = subscriber.joined.iter().position(|joined| *joined == log);
+            match random.below(14) {
                 0..6 => {
                     let text = format!("{step} to {log}");
                     broadcast(&logs[log], text.clone());
-                    for member in subscribers.iter_mut().filter(|member| member.joined[log]) {
+                    for member in subscribers.iter_mut().filter(|member| member.joined.contains(&log)) {
                         member.expected.push_back(text.clone());
                     }
                 }
@@ -92,21 +94,47 @@ fn messages_of_several_logs_arrive_in_one_order() {
                     subscriber.session.send(text.clone().into(), Overflow::Reject).unwrap();
                     subscriber.expected.push_back(text);
                 }
-                7 if !subscriber.joined[log] => {
-                    subscriber.session.subscribe(&logs[log], 0);
-                    subscriber.joined[log] = true;
+                7 if place.is_none() => {
+                    assert!(subscriber.session.subscribe(&logs[log], 0));
+                    subscriber.joined.push(log);
                 }
-                8 => {
+                8 if place != Some(0) || subscriber.joined.len() == 1 => {
                     subscriber.session.apply(subscriber.session.unsubscribe(&logs[log]));
-                    subscriber.joined[log] = false;
+                    subscriber.joined.retain(|joined| *joined != log);
                 }
                 9 => {
                     let to = random.below(LOGS);
-                    if subscriber.joined[log] && !subscriber.joined[to] {
-                        let effects = subscriber.session.resubscribe(&logs[log], &logs[to], 0);
-                        subscriber.session.apply(effects);
-                        (subscriber.joined[log], subscriber.joined[to]) = (false, true);
+                    if let Some(place) = place
+                        && !subscriber.joined.contains(&to)
+                    {
+                        subscriber.session.apply(subscriber.session.resubscribe(&logs[log], &logs[to]));
+                        subscriber.joined[place] = to;
                     }
+                }
+                12 => {
+                    // To all members of a log but one.
+                    let excluded = subscriber.session.subscriber_of(&logs[log]);
+                    assert_eq!(excluded.is_some(), place.is_some());
+                    let mut except = Exclusion::default();
+                    excluded.into_iter().for_each(|excluded| except.add(excluded));
+                    let text = format!("{step} to others");
+                    let queued = logs[log].append_except(&[Some(text.clone().into())], except).queued;
+                    let members = subscribers.iter_mut().enumerate();
+                    let others =
+                        members.filter(|(other, member)| *other != index && member.joined.contains(&log));
+                    let count = others.map(|(_, member)| member.expected.push_back(text.clone())).count();
+                    assert_eq!(queued, count, "seed {seed}, step {step}");
+                }
+                13 => {
+                    // To everyone, each through the first log.
+                    let text = format!("{step} to everyone");
+                    let append = |log: &Arc<RoomLog>| {
+                        log.append_except(&[Some(text.clone().into())], Exclusion::guests()).queued
+                    };
+                    let queued = logs.iter().map(append).sum::<usize>();
+                    let members = subscribers.iter_mut().filter(|member| !member.joined.is_empty());
+                    let count = members.map(|member| member.expected.push_back(text.clone())).count();
+                    assert_eq!(queued, count, "seed {seed}, step {step}");
                 }
                 10 => {
                     // As a fan-out does.
@@ -135,14 +163,17 @@ fn a_session_leaves_every_log_when_it_ends() {
         assert_eq!(log.append(&[Some("a".into())]).queued, 1);
     }
     subscriber.session.command(|session| session.end(crate::CloseReason::Normal));
+    assert!(subscriber.session.rooms().is_empty());
+    assert_eq!(subscriber.session.take_ended_rooms(), ["3", "2", "1", "0"].map(Arc::from));
+    assert!(subscriber.session.take_ended_rooms().is_empty(), "they are returned once");
     for log in &logs {
         assert_eq!(log.append(&[Some("b".into())]).queued, 0);
         assert_eq!(Arc::strong_count(log), 1);
-        subscriber.session.subscribe(log, 0);
-        assert_eq!(Arc::strong_count(log), 1, "the session has ended");
+        assert!(!subscriber.session.subscribe(log, 0), "the session has ended");
+        assert_eq!(Arc::strong_count(log), 1);
     }
     let subscriber = Subscriber::new();
-    logs.iter().for_each(|log| subscriber.session.subscribe(log, 0));
+    logs.iter().for_each(|log| assert!(subscriber.session.subscribe(log, 0)));
     drop(subscriber);
     assert_eq!(logs[LOGS - 1].append(&[Some("c".into())]).queued, 0);
 }
@@ -153,7 +184,7 @@ fn order_is_causal_across_logs() {
     // With many logs, two broadcasts of a round have time to arrive while the session checks one log after the other.
     let logs = logs(64);
     let subscriber = Subscriber::new();
-    logs.iter().for_each(|log| subscriber.session.subscribe(log, 0));
+    logs.iter().for_each(|log| assert!(subscriber.session.subscribe(log, 0)));
     let read = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -182,6 +213,19 @@ fn order_is_causal_across_logs() {
         }
         assert!(is_ordered);
     });
+}
+
+#[test]
+fn rooms_begin_with_the_home() {
+    let logs = logs(LOGS);
+    let subscriber = Subscriber::new();
+    for log in [2, 0, 1] {
+        assert!(subscriber.session.subscribe(&logs[log], 0));
+    }
+    assert_eq!(subscriber.session.rooms(), ["2", "0", "1"].map(Arc::from));
+    subscriber.session.apply(subscriber.session.unsubscribe(&logs[0]));
+    subscriber.session.apply(subscriber.session.resubscribe(&logs[2], &logs[3]));
+    assert_eq!(subscriber.session.rooms(), ["3", "1"].map(Arc::from));
 }
 
 #[test]

@@ -1,0 +1,220 @@
+//! Broadcasts to any [`Audience`], and its connections.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rejoin_core::drive::sync::MutexGuard;
+use rejoin_core::{Frame, Mode, Overflow, SegmentWriter, Span};
+
+use crate::connection::Connection;
+use crate::error::BroadcastError;
+use crate::fanout::audience::{Audience, Exception, Target};
+use crate::fanout::encoded::Encoded;
+use crate::fanout::members::Members;
+use crate::fanout::room::{Excluded, Room};
+use crate::inner::ServerInner;
+
+/// An audience whose names have been looked up.
+#[derive(Default)]
+struct Receivers {
+    /// The rooms of the audience and the excepted ones, in the order of their names. In this order they are locked, so that no two
+    /// threads wait for each other.
+    rooms: Vec<(Arc<Room>, Role)>,
+    is_everyone: bool,
+    /// The connections of users and IDs, by number. Some may be members of the rooms.
+    direct: BTreeMap<u64, Connection>,
+    /// The excepted connections, by number.
+    except: BTreeMap<u64, Connection>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Target,
+    Except,
+}
+
+/// Queues a frame for an audience. Returns the number of receivers for which it was queued, and the size of all encodings.
+pub(crate) fn broadcast(
+    shared: &ServerInner,
+    audience: &Audience<'_>,
+    frame: &Frame,
+    overflow: Overflow,
+) -> Result<(usize, usize), BroadcastError> {
+    let receivers = Receivers::find(shared, audience);
+    let mut encoded = Encoded::new(frame, &shared.context);
+    let mut rooms = loop {
+        let rooms = receivers.lock();
+        // As `Room::queue` does: a codec is foreign code, and is called without any lock.
+        match receivers.missing_codec(&rooms, &encoded)? {
+            Some(codec) => {
+                drop(rooms);
+                encoded.encode(codec);
+            }
+            None => break rooms,
+        }
+    };
+    // From here to the release of the locks the frame takes its place in the order of all rooms.
+    let mut queued = 0;
+    let mut queueings = Vec::new();
+    for (index, (room, role)) in receivers.rooms.iter().enumerate() {
+        if *role == Role::Target {
+            let excluded = receivers.excluded(&rooms, index);
+            let queueing = rooms[index].queue(&encoded, overflow, &excluded);
+            queued += queueing.queued;
+            queueings.push((room.clone(), queueing));
+        }
+    }
+    let direct: Vec<_> = receivers.direct(&rooms).cloned().collect();
+    drop(rooms);
+    queued += send(&direct, &encoded, overflow);
+    let mut lagging = None;
+    for (room, mut queueing) in queueings {
+        // One call writes to one chunk at most, also if many rooms lag.
+        lagging = lagging.or_else(|| queueing.lagging.take());
+        shared.rooms.finish(room, queueing);
+    }
+    if let Some(snapshot) = lagging {
+        snapshot.write(0);
+    }
+    encoded.result(queued)
+}
+
+/// The connections of an audience that have not ended, in the order in which they began.
+pub(crate) fn connections(shared: &ServerInner, audience: &Audience<'_>) -> Vec<Connection> {
+    let receivers = Receivers::find(shared, audience);
+    let rooms = receivers.lock();
+    let mut found = receivers.direct.clone();
+    for (members, (_, role)) in rooms.iter().zip(&receivers.rooms) {
+        if *role == Role::Target {
+            found.extend(members.all().map(|member| (member.number(), member.clone())));
+        }
+    }
+    found.retain(|number, connection| {
+        !receivers.except.contains_key(number) && !receivers.is_in_excepted_room(&rooms, connection)
+    });
+    drop(rooms);
+    // An access to a session may run foreign wakers, so none is made under the locks.
+    found.into_values().filter(Connection::is_open).collect()
+}
+
+impl Receivers {
+    fn find(shared: &ServerInner, audience: &Audience<'_>) -> Self {
+        let mut receivers = Self::default();
+        let by_number = |connection: Connection| (connection.number(), connection);
+        let room = |name: &str| shared.rooms.get(name).filter(|_| !name.is_empty());
+        for target in audience.targets() {
+            match target {
+                Target::Room(name) => receivers.rooms.extend(room(name).map(|room| (room, Role::Target))),
+                Target::User(name) => {
+                    receivers.direct.extend(shared.users.connections(name).into_iter().map(by_number));
+                }
+                Target::Id(id) => receivers.direct.extend(shared.registry.by_id(id).map(by_number)),
+                Target::Everyone => receivers.is_everyone = true,
+            }
+        }
+        if receivers.is_everyone {
+            receivers.rooms = shared.rooms.all().into_iter().map(|room| (room, Role::Target)).collect();
+            receivers.direct.clear();
+        }
+        for exception in &audience.except {
+            match exception {
+                Exception::Connection(connection) => {
+                    receivers.except.insert(connection.number(), (*connection).clone());
+                }
+                Exception::User(name) => {
+                    receivers.except.extend(shared.users.connections(name).into_iter().map(by_number));
+                }
+                Exception::Room(name) => {
+                    receivers.rooms.extend(room(name).map(|room| (room, Role::Except)));
+                }
+            }
+        }
+        // An exception stands before a target of the same name, and takes its place.
+        receivers.rooms.sort_by(|(one, role), (other, other_role)| {
+            one.name().cmp(other.name()).then((*role == Role::Target).cmp(&(*other_role == Role::Target)))
+        });
+        receivers.rooms.dedup_by(|(one, _), (other, _)| one.name() == other.name());
+        receivers
+    }
+
+    fn lock(&self) -> Vec<MutexGuard<'_, Members>> {
+        self.rooms.iter().map(|(room, _)| room.lock()).collect()
+    }
+
+    /// A codec that has receivers, and that has not encoded the frame yet.
+    fn missing_codec(
+        &self,
+        rooms: &[MutexGuard<'_, Members>],
+        encoded: &Encoded<'_>,
+    ) -> Result<Option<usize>, BroadcastError> {
+        let targets = || rooms.iter().zip(&self.rooms).filter(|(_, (_, role))| *role == Role::Target);
+        for (members, _) in targets() {
+            members.check_reserved(encoded)?;
+        }
+        if encoded.frame.is_reserved() && self.direct.values().any(|each| each.mode() == Mode::Session) {
+            return Err(BroadcastError::Reserved);
+        }
+        let of_rooms = targets().find_map(|(members, _)| encoded.missing(&members.codecs));
+        let of_direct =
+            || self.direct.values().map(Connection::codec_index).find(|codec| !encoded.has(*codec));
+        Ok(of_rooms.or_else(of_direct))
+    }
+
+    /// The members of the target at this index that the frame is not for, or that get it through an earlier target.
+    fn excluded(&self, rooms: &[MutexGuard<'_, Members>], index: usize) -> Excluded {
+        let members = &rooms[index];
+        let mut slots: Vec<_> = self.except.values().filter_map(|each| members.slot(each)).collect();
+        for (at, (other, (_, role))) in rooms.iter().zip(&self.rooms).enumerate() {
+            let hides = match role {
+                Role::Except => true,
+                // Everyone gets the frame through the home room: then no two targets share a receiver.
+                Role::Target => at < index && !self.is_everyone,
+            };
+            if hides {
+                let (small, big) =
+                    if members.len() < other.len() { (members, other) } else { (other, members) };
+                let common = small.all().filter(|member| big.slot(member).is_some());
+                slots.extend(common.filter_map(|member| members.slot(member)));
+            }
+        }
+        slots.sort_unstable();
+        slots.dedup();
+        Excluded { guests: self.is_everyone, slots }
+    }
+
+    /// The connections of users and IDs that the frame is for, and that do not get it through a room.
+    fn direct<'a>(&'a self, rooms: &'a [MutexGuard<'_, Members>]) -> impl Iterator<Item = &'a Connection> {
+        self.direct.values().filter(|each| {
+            !self.except.contains_key(&each.number())
+                && !rooms.iter().any(|members| members.slot(each).is_some())
+        })
+    }
+
+    fn is_in_excepted_room(&self, rooms: &[MutexGuard<'_, Members>], connection: &Connection) -> bool {
+        let excepted = rooms.iter().zip(&self.rooms).filter(|(_, (_, role))| *role == Role::Except);
+        excepted.into_iter().any(|(members, _)| members.slot(connection).is_some())
+    }
+}
+
+/// Queues a frame for single connections. Returns their number.
+fn send(connections: &[Connection], encoded: &Encoded<'_>, overflow: Overflow) -> usize {
+    let fits = encoded.fits();
+    let mut queued = 0;
+    let mut frames: Vec<Option<Span>> = vec![None; encoded.encodings().len()];
+    for connection in connections {
+        let codec = connection.codec_index();
+        let session = connection.session();
+        let effects = if let Some(encoding) = &encoded.encodings()[codec] {
+            let frame = frames[codec].get_or_insert_with(|| SegmentWriter::default().push(encoding.clone()));
+            let (result, effects) = session.queue(frame, overflow, fits);
+            queued += usize::from(result.is_ok_and(|queued| !queued.is_dropped));
+            effects
+        } else {
+            session.queue_missing().1
+        };
+        session.apply(effects);
+        // Its own task writes to the socket.
+        session.wake_driver();
+    }
+    queued
+}

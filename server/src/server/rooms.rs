@@ -1,0 +1,235 @@
+//! Rooms: broadcasts, and the memberships of connections.
+
+use std::future::{IntoFuture, Ready, ready};
+use std::sync::Arc;
+
+use rejoin_core::{CloseFrame, CloseReason, Frame, InvalidClose, Overflow};
+
+use super::Server;
+use crate::connection::Connection;
+use crate::error::{BroadcastError, JoinError, LeaveError};
+use crate::fanout::audience::Audience;
+use crate::fanout::broadcast;
+use crate::fanout::members::Joined;
+
+impl Server {
+    // --- broadcasts
+
+    /// Queues a frame for all connections of an audience, suspended ones included, and returns their number. A text is the room of
+    /// that name; [`Audience`] also has several rooms, users, IDs, everyone, and exceptions. An empty or unknown room is not an
+    /// error. A receiver whose buffer is full loses its oldest frame, and in session mode gets a report of the gap;
+    /// [`Builder::broadcast_overflow`](crate::Builder::broadcast_overflow) sets another policy.
+    ///
+    /// Costs one encoding for each codec among the receivers, and one queue entry for each 256 members of a room. A member drains
+    /// the queue when its socket is written to, or with any other access to its session, so that frames sent later come later.
+    /// All members see the broadcasts of a room in the same order. A task in the server's own runtime writes to the sockets, even
+    /// if the caller runs in another runtime or in none. While broadcasts that would fill half of the members' buffers are
+    /// pending, a call writes to 256 members before it returns, so that a caller that never pauses cannot outrun them.
+    ///
+    /// # Errors
+    /// Fails if the event begins with `$` while a receiver is in session mode, if no receiver's codec can represent the frame, and
+    /// after [`Self::shutdown`]. Then no connection gets the frame.
+    pub fn broadcast<'a>(
+        &self,
+        audience: impl Into<Audience<'a>>,
+        frame: &Frame,
+    ) -> Result<usize, BroadcastError> {
+        self.broadcast_with(audience, frame, self.shared.options.broadcast_overflow)
+    }
+
+    /// Like [`Self::broadcast`], with another policy for this frame if a receiver's buffer is full. Receivers that do not get the
+    /// frame are not counted. Unless the policy is [`Overflow::DropOldest`], which refuses no frame, the call therefore has to
+    /// visit each receiver at once.
+    ///
+    /// # Errors
+    /// Fails as [`Self::broadcast`] does.
+    pub fn broadcast_with<'a>(
+        &self,
+        audience: impl Into<Audience<'a>>,
+        frame: &Frame,
+        overflow: Overflow,
+    ) -> Result<usize, BroadcastError> {
+        if self.shared.closing.is_cancelled() {
+            return Err(BroadcastError::ShutDown);
+        }
+        let audience = audience.into();
+        let queued = match audience.as_room() {
+            Some(room) => self.shared.rooms.broadcast(room, frame, overflow),
+            None => broadcast::broadcast(&self.shared, &audience, frame, overflow),
+        };
+        // An encoding that no receiver keeps has been dropped by now, and no access to a session has reported the freed bytes.
+        self.shared.budget.settle();
+        let (receivers, bytes) = queued?;
+        self.shared.metrics.report(|metrics| metrics.broadcast(bytes as u64, receivers));
+        Ok(receivers)
+    }
+
+    // --- looking up rooms
+
+    /// Returns the names of all rooms that have members, in no particular order.
+    pub fn rooms(&self) -> Vec<String> {
+        let names = self.shared.rooms.all().into_iter().map(|room| String::from(&**room.name()));
+        names.filter(|name| !name.is_empty()).collect()
+    }
+
+    /// Returns the number of a room's members, suspended ones included; 0 for a room that does not exist. Costs one lookup.
+    pub fn member_count(&self, room: &str) -> usize {
+        self.shared.rooms.get(room).filter(|_| !room.is_empty()).map_or(0, |room| room.len())
+    }
+
+    // --- changing many connections
+
+    /// Makes all connections of an audience members of a room, as [`Connection::join`] does. Returns the number of those that were
+    /// not members before.
+    ///
+    /// # Errors
+    /// Fails if the room's name is empty.
+    pub async fn join<'a>(&self, audience: impl Into<Audience<'a>>, room: &str) -> Result<usize, JoinError> {
+        let mut joined = 0;
+        for connection in self.connections(audience) {
+            match connection.join(room).await {
+                Ok(is_new) => joined += usize::from(is_new),
+                // It has ended since.
+                Err(JoinError::Closed) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(joined)
+    }
+
+    /// Removes all connections of an audience from a room, as [`Connection::leave`] does. Returns the number of those that were
+    /// members.
+    ///
+    /// # Errors
+    /// Fails if the room is the home of one of them. Those before it have left.
+    pub async fn leave<'a>(
+        &self,
+        audience: impl Into<Audience<'a>>,
+        room: &str,
+    ) -> Result<usize, LeaveError> {
+        let mut left = 0;
+        for connection in self.connections(audience) {
+            left += usize::from(connection.leave(room).await?);
+        }
+        Ok(left)
+    }
+
+    /// Closes all connections of an audience, as [`Connection::close_with`] does. Returns their number.
+    ///
+    /// # Errors
+    /// Fails for an invalid code or reason. No connection is then closed.
+    pub fn close<'a>(
+        &self,
+        audience: impl Into<Audience<'a>>,
+        code: u16,
+        reason: &str,
+    ) -> Result<usize, InvalidClose> {
+        let frame = CloseFrame::new(code, reason.to_owned())?;
+        let connections = self.connections(audience);
+        connections.iter().for_each(|connection| connection.begin_close(CloseReason::Local(frame.clone())));
+        Ok(connections.len())
+    }
+}
+
+/// Rooms are a matter of the server, which [`Connection`]'s own module does not depend on.
+impl Connection {
+    /// Makes the connection a member of a room, until it leaves or ends: the membership outlives its sockets. When this returns,
+    /// every later broadcast to the room arrives. Returns whether it was not a member before.
+    ///
+    /// Costs a lookup, and about 48 bytes for each room beyond the first.
+    ///
+    /// ```
+    /// # use rejoin_server::{Connection, JoinError};
+    /// # async fn example(connection: Connection) -> Result<(), JoinError> {
+    /// connection.join("game-7").await?;
+    /// assert!(connection.is_in("game-7"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Fails if the connection has ended or is closing, and for an empty name.
+    pub fn join<'a>(&'a self, room: &'a str) -> Join<'a> {
+        Join { connection: self, room }
+    }
+
+    /// Removes the connection from a room. When this returns, no later broadcast to the room arrives. Returns whether it was a
+    /// member.
+    ///
+    /// # Errors
+    /// Fails for the [home room](Self::room), which the connection leaves with its end.
+    #[allow(clippy::unused_async, reason = "hooks will run here")]
+    pub async fn leave(&self, room: &str) -> Result<bool, LeaveError> {
+        if self.room() == Some(room) {
+            return Err(LeaveError::HomeRoom);
+        }
+        Ok(!room.is_empty() && self.server().shared.rooms.leave(self, room))
+    }
+
+    /// The rooms that the connection is a member of, the home room first. Empty once it has ended or is closing.
+    pub fn rooms(&self) -> Vec<String> {
+        let rooms = self.session().rooms().into_iter().filter(|room| !room.is_empty());
+        rooms.map(|room| String::from(&*room)).collect()
+    }
+
+    /// Whether the connection is a member of this room. Costs a lookup.
+    pub fn is_in(&self, room: &str) -> bool {
+        let found = self.server().shared.rooms.get(room).filter(|_| !room.is_empty());
+        found.is_some_and(|room| room.contains(self))
+    }
+
+    /// Queues a frame for all members of the connection's home room, this connection included, and returns their number, as
+    /// [`Server::broadcast`] does. Returns 0 for a connection without a room.
+    ///
+    /// ```
+    /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+    /// # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
+    /// # fn main() -> Result<(), rejoin_server::ConfigError> {
+    /// let server = Server::builder(connect)
+    ///     .on_message(|connection, frame| async move {
+    ///         connection.broadcast(&frame).ok();
+    ///     })
+    ///     .build()?;
+    /// # let _ = server; Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Fails as [`Server::broadcast`] does.
+    pub fn broadcast(&self, frame: &Frame) -> Result<usize, BroadcastError> {
+        self.room().map_or(Ok(0), |room| self.server().broadcast(room, frame))
+    }
+
+    fn join_now(&self, room: &str) -> Result<bool, JoinError> {
+        if room.is_empty() {
+            return Err(JoinError::EmptyName);
+        }
+        let server = self.server();
+        let name: Arc<str> = server.shared.rooms.name(room);
+        match server.shared.rooms.join(self, &name) {
+            Joined::Added => Ok(true),
+            Joined::Already => Ok(false),
+            Joined::Closed | Joined::Dead => Err(JoinError::Closed),
+        }
+    }
+}
+
+/// A connection that is about to join a room: await it ([`Connection::join`]).
+#[derive(Debug)]
+#[must_use = "await it"]
+pub struct Join<'a> {
+    connection: &'a Connection,
+    room: &'a str,
+}
+
+impl IntoFuture for Join<'_> {
+    type Output = Result<bool, JoinError>;
+    type IntoFuture = Ready<Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        ready(self.connection.join_now(self.room))
+    }
+}
+
+#[cfg(test)]
+mod tests;

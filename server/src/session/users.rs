@@ -1,0 +1,72 @@
+//! [`Users`]: the connections of each user.
+
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+
+use crate::connection::Connection;
+use crate::session::sharded::{Keyed, Sharded};
+
+/// The connections of each user. A user exists while it has connections.
+#[derive(Debug)]
+pub(crate) struct Users {
+    users: Sharded<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: Arc<str>,
+    /// Hashed by their numbers.
+    connections: HashTable<Connection>,
+}
+
+impl Keyed for Entry {
+    type Key = str;
+
+    fn key(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Users {
+    pub(crate) fn new() -> Self {
+        Self { users: Sharded::new() }
+    }
+
+    /// Adds a connection. Returns the name, which all connections of the user share.
+    pub(crate) fn add(&self, name: &str, connection: &Connection) -> Arc<str> {
+        let mut place = self.users.lock(name);
+        let entry = place.get_or_insert_with(|| Entry { name: name.into(), connections: HashTable::new() });
+        entry.connections.insert_unique(connection.hashed(), connection.clone(), Connection::hashed);
+        entry.name.clone()
+    }
+
+    /// Removes a connection that [`Self::add`] has added.
+    pub(crate) fn remove(&self, name: &str, connection: &Connection) {
+        let mut place = self.users.lock(name);
+        let Some(entry) = place.get_mut() else { return };
+        if let Ok(found) = entry.connections.find_entry(connection.hashed(), |other| other == connection) {
+            found.remove();
+        }
+        if entry.connections.is_empty() {
+            place.remove();
+        }
+    }
+
+    /// The connections of a user, in no particular order.
+    pub(crate) fn connections(&self, name: &str) -> Vec<Connection> {
+        self.users
+            .lock(name)
+            .get()
+            .map(|entry| entry.connections.iter().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn names(&self) -> Vec<Arc<str>> {
+        self.users.collect(|entry| entry.name.clone())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.users.len()
+    }
+}
