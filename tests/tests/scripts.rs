@@ -122,11 +122,11 @@ fn impossible_walk_is_refused() {
         ("| broadcast | ", "| broadcast | 1", "has other counts"),
         ("  Server::broadcast_with ", "  Server::broadcast_while ", "does not exist"),
         (
-            "  Server::broadcast_with          server/src/server.rs",
+            "  Server::broadcast_with          server/src/server/rooms.rs",
             "  Server::kick  server/src/server.rs",
             "is not called by",
         ),
-        ("      FanOut::begin ", "        FanOut::begin ", "is not called by Room::queue by its name"),
+        ("        FanOut::begin ", "      FanOut::begin ", "is not called by Rooms::broadcast by its name"),
         ("via `codec.decode(message)`", "via `codec.decode(nothing)`", "through `codec.decode(nothing)`"),
         ("in Encoded\n", "in Uncoded\n", "there is no type Uncoded"),
         ("server/src/fanout/rooms.rs", "server/src/room.rs", "server/src/room.rs does not exist"),

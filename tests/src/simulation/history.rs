@@ -107,6 +107,27 @@ pub enum What {
     Broadcast {
         /// The frame.
         frame: FrameNo,
+        /// The audience.
+        to: To,
+    },
+    /// An open session has not accepted a broadcast that no session refuses.
+    Missed {
+        /// The frame.
+        frame: FrameNo,
+        /// The session.
+        session: SessionNo,
+    },
+    /// A session is a member of a room from here on.
+    Joined {
+        /// The session.
+        session: SessionNo,
+        /// The room.
+        room: usize,
+    },
+    /// A session is no member of a room from here on.
+    LeftRoom {
+        /// The session.
+        session: SessionNo,
         /// The room.
         room: usize,
     },
@@ -174,6 +195,22 @@ pub enum What {
     TasksLeft(usize),
     /// Something did not end.
     Stuck(&'static str),
+}
+
+/// The audience of a broadcast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "a checker has to know each")]
+pub enum To {
+    /// A room.
+    Room(usize),
+    /// Two rooms.
+    Rooms(usize, usize),
+    /// A room without a session.
+    Others(usize, SessionNo),
+    /// Everyone without the members of a room.
+    Outside(usize),
+    /// Everyone.
+    Everyone,
 }
 
 /// A server's callbacks.
@@ -348,7 +385,10 @@ impl fmt::Display for What {
             }
             Self::Accepted { frame, session } => write!(f, "s{session}: accepts {frame}"),
             Self::Answered { frame, outcome } => write!(f, "    {frame}: {outcome:?}"),
-            Self::Broadcast { frame, room } => write!(f, "room {room}: broadcast {frame}"),
+            Self::Broadcast { frame, to } => write!(f, "{to:?}: broadcast {frame}"),
+            Self::Missed { frame, session } => write!(f, "s{session}: is not sent {frame}"),
+            Self::Joined { session, room } => write!(f, "s{session}: joins room {room}"),
+            Self::LeftRoom { session, room } => write!(f, "s{session}: leaves room {room}"),
             Self::Connected { client, plain, may_drop } => {
                 let mode = if *plain { "plain" } else { "session" };
                 write!(f, "c{client}: connected in {mode} mode{}", if *may_drop { ", may drop" } else { "" })

@@ -12,7 +12,7 @@
 
 mod history;
 pub use history::{
-    Call, ClientNo, End, Entry, FrameNo, History, How, Numbers, Outcome, SessionNo, Tale, Way, What,
+    Call, ClientNo, End, Entry, FrameNo, History, How, Numbers, Outcome, SessionNo, Tale, To, Way, What,
 };
 
 mod schedule;

@@ -84,22 +84,103 @@ pub(super) struct Seat {
 /// An action.
 #[derive(Debug, Clone)]
 pub(super) enum Step {
-    Connect { seat: usize },
-    ToServer { seat: usize, how: How, size: usize, count: usize, patience: Option<Duration> },
-    ToClient { seat: usize, how: How, size: usize, count: usize, patience: Option<Duration> },
-    Broadcast { room: usize, overflow: Option<Overflow>, size: usize, count: usize },
-    Latency { seat: usize, direction: Direction, latency: Duration },
-    Rate { seat: usize, direction: Direction, rate: Option<u32> },
-    Fail { seat: usize, how: Condition },
-    FailAfter { seat: usize, direction: Direction, bytes: usize, how: Condition },
-    Stall { seat: usize, direction: Direction, stalled: bool },
-    Dials { seat: usize, dials: Dials },
-    Kick { seat: usize },
-    Cut { seat: usize },
-    Close { seat: usize, code: u16 },
-    Leave { seat: usize, abort: bool },
-    Reads { seat: usize, reads: bool },
-    Restart { crash: bool, down: Duration },
+    Connect {
+        seat: usize,
+    },
+    ToServer {
+        seat: usize,
+        how: How,
+        size: usize,
+        count: usize,
+        patience: Option<Duration>,
+    },
+    ToClient {
+        seat: usize,
+        how: How,
+        size: usize,
+        count: usize,
+        patience: Option<Duration>,
+    },
+    Broadcast {
+        room: usize,
+        overflow: Option<Overflow>,
+        size: usize,
+        count: usize,
+    },
+    /// A broadcast to other audiences than a room.
+    Tell {
+        audience: Audience,
+        overflow: Option<Overflow>,
+        size: usize,
+    },
+    Join {
+        seat: usize,
+        room: usize,
+    },
+    LeaveRoom {
+        seat: usize,
+        room: usize,
+    },
+    Latency {
+        seat: usize,
+        direction: Direction,
+        latency: Duration,
+    },
+    Rate {
+        seat: usize,
+        direction: Direction,
+        rate: Option<u32>,
+    },
+    Fail {
+        seat: usize,
+        how: Condition,
+    },
+    FailAfter {
+        seat: usize,
+        direction: Direction,
+        bytes: usize,
+        how: Condition,
+    },
+    Stall {
+        seat: usize,
+        direction: Direction,
+        stalled: bool,
+    },
+    Dials {
+        seat: usize,
+        dials: Dials,
+    },
+    Kick {
+        seat: usize,
+    },
+    Cut {
+        seat: usize,
+    },
+    Close {
+        seat: usize,
+        code: u16,
+    },
+    Leave {
+        seat: usize,
+        abort: bool,
+    },
+    Reads {
+        seat: usize,
+        reads: bool,
+    },
+    Restart {
+        crash: bool,
+        down: Duration,
+    },
+}
+
+/// An audience, with seats instead of sessions.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Audience {
+    Rooms(usize, usize),
+    Others(usize, usize),
+    Outside(usize),
+    Everyone,
 }
 
 /// The minimum size of a frame beside its padding, in any codec.
@@ -157,10 +238,37 @@ impl Schedule {
             let down = Duration::from_millis(rng.random_range(0..3_000));
             steps.push((at, Step::Restart { crash: rng.random(), down }));
         }
+        steps.extend(memberships(seed, &seats, count, span));
         steps.sort_by_key(|(at, _)| *at);
         let servers = (0..1 + usize::from(restarts)).map(|_| ServerOptions::new(rng)).collect();
         Self { servers, seats, steps, seed: rng.random() }
     }
+}
+
+/// In every other schedule: sessions join and leave rooms, and frames are sent to several rooms, or to all but some. With random
+/// numbers of its own, so that the rest of a schedule does not depend on it.
+fn memberships(seed: u64, seats: &[Seat], count: usize, span: u64) -> Vec<(Duration, Step)> {
+    let mut rng = SmallRng::seed_from_u64(!seed);
+    let rng = &mut rng;
+    let count = if rng.random() { count / 2 } else { 0 };
+    let step = |rng: &mut SmallRng| {
+        let (seat, room) = (rng.random_range(0..seats.len()), rng.random_range(0..ROOMS));
+        match rng.random_range(0..8) {
+            0..2 => Step::Join { seat, room },
+            2 => Step::LeaveRoom { seat, room },
+            _ => Step::Tell {
+                audience: match rng.random_range(0..4) {
+                    0 => Audience::Rooms(room, rng.random_range(0..ROOMS)),
+                    1 => Audience::Others(room, seat),
+                    2 => Audience::Outside(room),
+                    _ => Audience::Everyone,
+                },
+                overflow: if rng.random() { Some(overflow(rng)) } else { None },
+                size: size(rng),
+            },
+        }
+    };
+    (0..count).map(|_| (Duration::from_millis(rng.random_range(0..span)), step(rng))).collect()
 }
 
 fn millis(rng: &mut SmallRng, range: std::ops::RangeInclusive<u64>) -> Duration {

@@ -1,16 +1,17 @@
 //! A server whose callbacks are recorded, and its sends.
 
 use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rejoin_server::{
-    CloseReason, ConnectRequest, Connection, Counts, DeliveryError, Identity, Mode, Overflow, Reject, Server,
-    StatusCode,
+    Audience, CloseReason, ConnectRequest, Connection, Counts, DeliveryError, Identity, Mode, Overflow,
+    Reject, Server, StatusCode,
 };
 use tokio::time::timeout;
 
-use super::history::{Call, ClientNo, End, How, Numbers, Outcome, SessionNo, Way, What};
-use super::schedule::{FRAME_OVERHEAD, MAX_PADDING, ServerOptions};
+use super::history::{Call, ClientNo, End, How, Numbers, Outcome, SessionNo, To, Way, What};
+use super::schedule::{FRAME_OVERHEAD, MAX_PADDING, ROOMS, ServerOptions};
 use super::world::{Ticket, Turn, World, number_of};
 use crate::harness::{Picked, codecs};
 
@@ -105,7 +106,9 @@ async fn connect(
     let client = client.ok_or_else(|| Reject::unauthorized("who?"))?;
     let session = world.new_session();
     world.note(What::Asked { session, server, client });
-    let identity = Identity::new().with_room(request.query("room").unwrap_or_default());
+    let room = request.query("room").unwrap_or_default();
+    world.note(What::Joined { session, room: room.parse().unwrap_or_default() });
+    let identity = Identity::new().with_room(room);
     let tag = Tag { session, client, since: world.ticket(), sends: Turn::default() };
     let identity = identity.with_data(tag);
     Ok(match request.query("id") {
@@ -147,7 +150,10 @@ fn end(why: &CloseReason) -> End {
 async fn answer(world: &World, connection: &Connection) {
     let size = usize::try_from(world.below(40)).expect("it is small");
     match world.below(10) {
-        0 => broadcast(world, &connection.server(), connection.room().unwrap_or_default(), None, size),
+        0 => {
+            let room = connection.room().and_then(|room| room.parse().ok()).unwrap_or_default();
+            broadcast(world, &connection.server(), To::Room(room), None, None, size);
+        }
         1 => say(world, connection, How::Wait, size, None).await,
         2 => say(world, connection, How::Acked, size, Some(Duration::from_secs(2))).await,
         _ => say(world, connection, How::Send, size, None).await,
@@ -213,31 +219,69 @@ pub(super) fn receipt(receipt: &Result<(), DeliveryError>) -> Outcome {
     }
 }
 
-/// Broadcasts a frame. The sessions' counts show which accept it.
-pub(super) fn broadcast(world: &World, server: &Server, room: &str, overflow: Option<Overflow>, size: usize) {
+/// Broadcasts a frame. The sessions' counts show which accept it. `except` is the session that the audience leaves out.
+pub(super) fn broadcast(
+    world: &World,
+    server: &Server,
+    to: To,
+    except: Option<&Connection>,
+    overflow: Option<Overflow>,
+    size: usize,
+) {
+    let names: Vec<_> = (0..ROOMS).map(|room| room.to_string()).collect();
+    let audience = match to {
+        To::Room(room) => Audience::room(&names[room]),
+        To::Rooms(one, other) => Audience::rooms([&*names[one], &*names[other]]),
+        To::Others(room, _) => Audience::room(&names[room]),
+        To::Outside(room) => Audience::everyone().except_room(&names[room]),
+        To::Everyone => Audience::everyone(),
+    };
+    let audience = except.into_iter().fold(audience, Audience::except);
     let (number, frame) = world.frame(size);
     let _broadcasting = world.broadcasting();
-    world.note(What::Broadcast { frame: number, room: room.parse().unwrap_or_default() });
-    let mut members: Vec<_> =
-        server.connections(room).into_iter().map(|member| (member.counts().accepted, member)).collect();
+    world.note(What::Broadcast { frame: number, to });
+    let everyone = || server.connections(Audience::everyone()).into_iter();
+    let mut sessions: Vec<_> = everyone().map(|session| (session.counts().accepted, session)).collect();
     let ticket = world.ticket();
-    match overflow {
-        Some(overflow) => server.broadcast_with(room, &frame, overflow),
-        None => server.broadcast(room, &frame),
-    }
-    // Fails after a shutdown.
-    .ok();
+    let queued = match overflow {
+        Some(overflow) => server.broadcast_with(audience, &frame, overflow),
+        None => server.broadcast(audience, &frame),
+    };
     // A session that opened at this moment was sent no other frame.
-    let came = server
-        .connections(room)
-        .into_iter()
-        .filter(|member| members.iter().all(|(_, other)| session_of(other) != session_of(member)));
-    let came: Vec<_> = came.map(|member| (0, member)).collect();
-    members.extend(came);
-    for (before, member) in members {
-        if member.counts().accepted > before {
-            let Tag { session, since, .. } = tag(&member);
-            world.note_at(ticket.max(*since), What::Accepted { frame: number, session: *session });
+    let came = everyone()
+        .filter(|session| sessions.iter().all(|(_, other)| session_of(other) != session_of(session)));
+    let came: Vec<_> = came.map(|session| (0, session)).collect();
+    sessions.extend(came);
+    // It fails after a shutdown. With several threads, a session may end meanwhile.
+    let is_for_all = queued.is_ok() && overflow == Some(Overflow::DropOldest) && world.threads == 1;
+    for (before, connection) in sessions {
+        let Tag { session, since, .. } = *tag(&connection);
+        if connection.counts().accepted > before {
+            world.note_at(ticket.max(since), What::Accepted { frame: number, session });
+        } else if is_for_all {
+            world.note(What::Missed { frame: number, session });
         }
     }
+}
+
+/// Makes a session a member of a room, or ends its membership.
+pub(super) fn change_membership(world: &World, connection: &Connection, room: usize, joins: bool) {
+    let session = session_of(connection);
+    // Neither waits: the world knows the members of a room at each broadcast.
+    let _broadcasting = world.broadcasting();
+    let name = room.to_string();
+    if joins {
+        // Before it: from then on the session may get a broadcast. It fails for a session that has ended, which gets none.
+        world.note(What::Joined { session, room });
+        at_once(connection.join(&name)).ok();
+    } else if at_once(connection.leave(&name)).is_ok() {
+        world.note(What::LeftRoom { session, room });
+    }
+}
+
+/// The result of a future that does not wait.
+fn at_once<T>(future: impl IntoFuture<Output = T>) -> T {
+    let polled = pin!(future.into_future()).poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(output) = polled else { unreachable!("no membership waits") };
+    output
 }

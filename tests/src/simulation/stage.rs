@@ -3,13 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rejoin_server::{Mode, Server};
+use rejoin_server::{Connection, Mode, Overflow, Server};
 use tokio::time::Instant;
 
 use super::client::{self, Client};
-use super::history::{SessionNo, What};
+use super::history::{SessionNo, To, What};
 use super::pace::Pace;
-use super::schedule::{ROOMS, Schedule, Seat, ServerOptions, Step};
+use super::schedule::{Audience, Schedule, Seat, ServerOptions, Step};
 use super::server;
 use super::world::World;
 use crate::network::{Condition, Dials, Direction, Line, Medium, Target};
@@ -81,6 +81,11 @@ impl Stage {
         self.seated.lock().unwrap_or_else(PoisonError::into_inner)[seat].last().cloned()
     }
 
+    /// The session of the latest client of this seat.
+    fn session_of(&self, seat: usize) -> Option<Connection> {
+        self.client(seat).and_then(|client| self.world.session_of(client.number))
+    }
+
     fn clients(&self) -> Vec<Arc<Client>> {
         self.seated.lock().unwrap_or_else(PoisonError::into_inner).iter().flatten().cloned().collect()
     }
@@ -94,8 +99,7 @@ impl Stage {
         let (number, server) = self.server();
         // No frame is added during the count.
         let _alone = self.world.broadcasting();
-        let mut sessions: Vec<_> =
-            (0..ROOMS).flat_map(|room| server.connections(&room.to_string())).collect();
+        let mut sessions = server.connections(rejoin_server::Audience::everyone());
         let attached = sessions.iter().filter(|connection| connection.is_attached());
         let attached = attached.map(|connection| {
             let counts = connection.counts();
@@ -129,8 +133,7 @@ impl Stage {
                 });
             }
             Step::ToClient { seat, how, size, count, patience } => {
-                let session = self.client(*seat).and_then(|client| self.world.session_of(client.number));
-                let Some(connection) = session else { return };
+                let Some(connection) = self.session_of(*seat) else { return };
                 let (world, how, size, count, patience) =
                     (self.world.clone(), *how, *size, *count, *patience);
                 self.world.spawn(async move {
@@ -143,9 +146,12 @@ impl Stage {
             }
             Step::Broadcast { room, overflow, size, count } => {
                 for _ in 0..*count {
-                    server::broadcast(&self.world, &self.server().1, &room.to_string(), *overflow, *size);
+                    server::broadcast(&self.world, &self.server().1, To::Room(*room), None, *overflow, *size);
                 }
             }
+            Step::Tell { audience, overflow, size } => self.tell(audience, *overflow, *size),
+            Step::Join { seat, room } => self.change_membership(*seat, *room, true),
+            Step::LeaveRoom { seat, room } => self.change_membership(*seat, *room, false),
             Step::Restart { crash, down } => self.restart(*crash, *down),
             Step::Kick { seat } => self.on_session(*seat, "kick", |world, server, session, id| {
                 world.spawn({
@@ -182,6 +188,29 @@ impl Stage {
                 client.set_reads(*reads);
             }
             network => self.fail(network),
+        }
+    }
+
+    fn tell(&self, audience: &Audience, overflow: Option<Overflow>, size: usize) {
+        let mut except = None;
+        let to = match *audience {
+            Audience::Rooms(one, other) => To::Rooms(one, other),
+            Audience::Others(room, seat) => {
+                except = self.session_of(seat);
+                match &except {
+                    Some(connection) => To::Others(room, server::session_of(connection)),
+                    None => To::Room(room),
+                }
+            }
+            Audience::Outside(room) => To::Outside(room),
+            Audience::Everyone => To::Everyone,
+        };
+        server::broadcast(&self.world, &self.server().1, to, except.as_ref(), overflow, size);
+    }
+
+    fn change_membership(&self, seat: usize, room: usize, joins: bool) {
+        if let Some(connection) = self.session_of(seat) {
+            server::change_membership(&self.world, &connection, room, joins);
         }
     }
 
@@ -228,8 +257,7 @@ impl Stage {
 
     /// Performs an action on the session of this seat's client by its ID. It may affect another session with the same ID.
     fn on_session(&self, seat: usize, what: &str, does: impl FnOnce(&World, Server, SessionNo, String)) {
-        let session = self.client(seat).and_then(|client| self.world.session_of(client.number));
-        let Some(connection) = session else { return };
+        let Some(connection) = self.session_of(seat) else { return };
         let server = connection.server();
         let Some(found) = server.connection(connection.id()) else { return };
         let session = server::session_of(&found);

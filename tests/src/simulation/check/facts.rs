@@ -75,6 +75,8 @@ impl Facts {
         match what {
             What::Rest => self.rest = Some(at),
             What::Order(_) | What::Sample { .. } | What::TasksLeft(_) | What::Stuck(_) => {}
+            // Checked by themselves.
+            What::Joined { .. } | What::LeftRoom { .. } | What::Missed { .. } => {}
             What::ServerStarted { server, .. } => {
                 self.servers.insert(*server, None);
             }

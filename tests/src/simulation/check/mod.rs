@@ -2,6 +2,8 @@
 
 mod facts;
 
+mod audiences;
+
 mod callbacks;
 
 mod tales;
@@ -44,6 +46,8 @@ pub enum Property {
     Tales,
     /// All members of a room get its broadcasts in the same order.
     Broadcasts,
+    /// A broadcast reaches its audience, and no other session.
+    Audiences,
     /// Retained bytes stay within their bounds.
     Bounds,
     /// At rest, both sides are connected, agree on their counts, and retain nothing.
@@ -94,6 +98,7 @@ pub fn check(history: &History) -> Vec<Violation> {
     let mut findings = Findings::default();
     callbacks::check(&facts, &mut findings);
     tales::check(&facts, &mut findings);
+    audiences::check(history, &mut findings);
     to_client::check(&facts, &mut findings);
     to_server::check(&facts, &mut findings);
     state::check(history, &facts, &mut findings);

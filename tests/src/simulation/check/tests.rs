@@ -5,7 +5,7 @@ use std::time::Duration;
 use rejoin_server::CloseReason;
 
 use super::super::history::{
-    Call, ClientNo, End, Entry, FrameNo, History, How, Numbers, Outcome, SessionNo, Tale, Way, What,
+    Call, ClientNo, End, Entry, FrameNo, History, How, Numbers, Outcome, SessionNo, Tale, To, Way, What,
 };
 use super::{Property, check};
 
@@ -359,7 +359,7 @@ fn client_events_must_come_in_order() {
 
 #[test]
 fn members_must_see_broadcasts_in_one_order() {
-    let broadcast = |frame| What::Broadcast { frame, room: 0 };
+    let broadcast = |frame| What::Broadcast { frame, to: To::Everyone };
     let accepted = |session, frame| What::Accepted { frame, session };
     // The second member has them in the opposite order.
     let queued =
@@ -367,6 +367,36 @@ fn members_must_see_broadcasts_in_one_order() {
     let history =
         concat([started(), joined(1), joined(2), queued, got(1, 1), got(1, 2), got(2, 2), got(2, 1)]);
     assert_eq!(broken(history), [Property::Broadcasts]);
+}
+
+#[test]
+fn broadcasts_must_reach_their_audience() {
+    let accepted = |frame| What::Accepted { frame, session: 1 };
+    let missed = |frame| What::Missed { frame, session: 1 };
+    let enters = What::Joined { session: 1, room: 1 };
+    let leaves = What::LeftRoom { session: 1, room: 1 };
+    let inside = [To::Room(1), To::Rooms(0, 1), To::Others(1, 2), To::Everyone];
+    let outside = [To::Room(0), To::Rooms(0, 2), To::Others(1, 1), To::Outside(1)];
+    let run = |to, has_left: bool, is_missed| {
+        let what = if is_missed { vec![missed(1)] } else { concat([vec![accepted(1)], got(1, 1)]) };
+        let members = if has_left { vec![enters.clone(), leaves.clone()] } else { vec![enters.clone()] };
+        broken(concat([started(), joined(1), members, vec![What::Broadcast { frame: 1, to }], what]))
+    };
+    for to in inside {
+        assert_eq!(
+            (run(to, false, false), run(to, false, true)),
+            (vec![], vec![Property::Audiences]),
+            "{to:?}"
+        );
+    }
+    for to in outside {
+        assert_eq!(
+            (run(to, false, true), run(to, false, false)),
+            (vec![], vec![Property::Audiences]),
+            "{to:?}"
+        );
+    }
+    assert_eq!(run(To::Room(1), true, false), [Property::Audiences]);
 }
 
 #[test]
