@@ -93,22 +93,21 @@ mod wspulse_send {
     async fn sending_to_slow_wspulse_client_succeeds() {
         use super::hear;
         use rejoin_tests::harness::{self, Heard, RESET, What, next};
-        use rejoin_tests::network::{Dials, Line};
+        use rejoin_tests::network::Line;
 
         let (builder, mut log) = harness::builder();
         let server = builder.send_buffer(1).build().unwrap();
         let line = Line::to(&server);
         let mut ada = line.client("/?id=ada").connect().await.unwrap();
         log.connected().await;
-        line.set_dials(Dials::Refused);
-        line.cut();
+        line.unplug();
         assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
         for price in [1.5, 2.5] {
             send_price(&server, "ada", &Price(price)).unwrap();
         }
         let missing = send_price(&server, "ben", &Price(1.0)).unwrap_err();
         assert!(matches!(missing.downcast_ref(), Some(SendError::NotFound)), "{missing:?}");
-        line.set_dials(Dials::Served);
+        line.plug_in();
         assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
         assert_eq!(next(&mut ada).await, Heard::Resumed);
         assert_eq!(hear::<f64>(&mut ada).await, ("price".into(), 1.5));

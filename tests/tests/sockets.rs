@@ -2,17 +2,17 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+mod certificate;
+
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use futures_util::{SinkExt as _, StreamExt as _};
-use rejoin_client::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use rejoin_client::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
 use rejoin_client::{Client, ClientBuilder, ConnectError, Connection, SendError};
 use rejoin_server::{Builder, Server};
-use rejoin_tests::harness::{self, END_OF_STREAM, Heard, Recorder, What, next, number, numbers, within};
+use rejoin_tests::harness::{
+    self, END_OF_STREAM, Heard, Recorder, What, millis, next, number, numbers, shut_down, within,
+};
 use rejoin_tests::network::Line;
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
@@ -37,14 +37,6 @@ async fn on_a_line(
     let connection = client_options(client).connect().await.unwrap();
     assert_eq!(log.next().await, ("ada", What::Connected));
     (server, line, log, connection)
-}
-
-async fn shut_down(server: &Server) {
-    assert_eq!(server.shutdown(Duration::from_secs(20)).await, 0, "sessions that had to be dropped");
-}
-
-fn millis(n: u64) -> Duration {
-    Duration::from_millis(n)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -110,9 +102,7 @@ async fn says_until(
 
 #[tokio::test]
 async fn axum_mount_serves_all_clients() {
-    let echo = Server::builder(harness::connect).on_message(|connection, frame| async move {
-        connection.send_wait(&frame).await.ok();
-    });
+    let echo = harness::echo(Server::builder(harness::connect));
     let server = echo.build().unwrap();
     let app = Router::new()
         .route("/", axum::routing::get(async || "a page"))
@@ -171,7 +161,7 @@ async fn own_accept_loop_passes_peer_address() {
 async fn runs_over_tls() {
     let (builder, mut log) = harness::builder();
     let server = builder.build().unwrap();
-    let (acceptor, roots) = certificate();
+    let (acceptor, config) = certificate::localhost();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let serving = server.clone();
@@ -185,29 +175,10 @@ async fn runs_over_tls() {
             });
         }
     });
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let client = Client::builder(format!("wss://localhost:{port}/?id=ada")).tls(Arc::new(config));
+    let client = Client::builder(format!("wss://localhost:{port}/?id=ada")).tls(config);
     let mut client = client.reconnect(millis(1), millis(20)).connect().await.unwrap();
     log.connected().await;
     talks_over_a_cut(&server, &mut client, &mut log).await;
-}
-
-fn certificate() -> (tokio_rustls::TlsAcceptor, RootCertStore) {
-    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signed.signing_key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![signed.cert.der().clone()], key)
-        .unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(signed.cert.der().clone()).unwrap();
-    (tokio_rustls::TlsAcceptor::from(Arc::new(config)), roots)
 }
 
 #[cfg(unix)]

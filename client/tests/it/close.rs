@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::support::{TOKEN, client, connected, expect_disconnected, number, secs};
+use crate::support::{client, connected, disconnected, expect_disconnected, number, secs};
 
 #[tokio::test(start_paused = true)]
 async fn close_delivers_accepted_frames_then_sends_1000() {
@@ -55,13 +55,10 @@ async fn invalid_close_leaves_the_connection_open() {
 #[tokio::test(start_paused = true)]
 async fn close_reconnects_to_deliver_accepted_frames() {
     let (builder, mut listener) = client();
-    let (mut connection, socket) = connected(builder, &mut listener).await;
-    drop(socket);
-    expect_disconnected(&mut connection).await;
+    let mut connection = disconnected(builder, &mut listener).await;
     connection.send(&number(1)).unwrap();
     let (closed, ()) = tokio::join!(connection.close(), async {
-        let mut socket = listener.request().await.accept().await;
-        socket.open(TOKEN, true, 0).await;
+        let mut socket = listener.resume(0).await;
         assert_eq!(socket.hear_numbers(1).await, [1]);
         socket.say("$ack", json!(1)).await;
         assert_eq!(socket.close_code().await, Some(1000));
@@ -93,13 +90,10 @@ async fn close_timeout_counts_unacknowledged_frames() {
 #[tokio::test(start_paused = true)]
 async fn close_shortens_the_wait_to_reconnect() {
     let (builder, mut listener) = client();
-    let (mut connection, socket) = connected(builder.reconnect(secs(60), secs(60)), &mut listener).await;
-    drop(socket);
-    expect_disconnected(&mut connection).await;
+    let connection = disconnected(builder.reconnect(secs(60), secs(60)), &mut listener).await;
     connection.send(&number(1)).unwrap();
     let (closed, ()) = tokio::join!(connection.close(), async {
-        let mut socket = listener.request().await.accept().await;
-        socket.open(TOKEN, true, 0).await;
+        let mut socket = listener.resume(0).await;
         assert_eq!(socket.hear_numbers(1).await, [1]);
         socket.say("$ack", json!(1)).await;
         socket.close_code().await;
@@ -121,9 +115,7 @@ async fn close_respects_the_delay_of_the_server() {
 #[tokio::test(start_paused = true)]
 async fn close_without_frames_ends_a_reconnect_at_once() {
     let (builder, mut listener) = client();
-    let (mut connection, socket) = connected(builder, &mut listener).await;
-    drop(socket);
-    expect_disconnected(&mut connection).await;
+    let connection = disconnected(builder, &mut listener).await;
     let start = Instant::now();
     let closed = connection.close().await;
     assert!(start.elapsed() < secs(1));
@@ -134,9 +126,7 @@ async fn close_without_frames_ends_a_reconnect_at_once() {
 #[tokio::test(start_paused = true)]
 async fn close_ends_a_dial_in_progress() {
     let (builder, mut listener) = client();
-    let (mut connection, socket) = connected(builder, &mut listener).await;
-    drop(socket);
-    expect_disconnected(&mut connection).await;
+    let connection = disconnected(builder, &mut listener).await;
     let _unanswered = listener.request().await;
     let start = Instant::now();
     connection.close().await;

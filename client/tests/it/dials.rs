@@ -92,8 +92,7 @@ async fn cookies_of_any_answer_are_sent_back() {
             let headers = "Set-Cookie: route=b; Path=/\r\nSet-Cookie: extra=1\r\n";
             request.refuse(503, headers, "").await;
             expect_refused(&mut connection).await;
-            socket = listener.request().await.accept().await;
-            socket.open(TOKEN, true, 0).await;
+            socket = listener.resume(0).await;
             expect_reconnected(&mut connection).await;
         }
     }

@@ -5,8 +5,8 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::support::{
-    OTHER_TOKEN, TOKEN, client, connected, expect_closed, expect_disconnected, expect_reconnected, number,
-    secs,
+    OTHER_TOKEN, TOKEN, client, connected, disconnected, expect_closed, expect_disconnected,
+    expect_reconnected, number, secs,
 };
 
 #[tokio::test(start_paused = true)]
@@ -53,8 +53,7 @@ async fn resume_completes_a_waiting_send() {
     let sender = connection.sender();
     let waiting = tokio::spawn(async move { sender.send_wait(&number(2)).await });
     drop(socket);
-    let mut socket = listener.request().await.accept().await;
-    socket.open(TOKEN, true, 1).await;
+    let mut socket = listener.resume(1).await;
     assert_eq!(waiting.await.unwrap(), Ok(()));
     assert_eq!(socket.hear_numbers(1).await, [2]);
     expect_disconnected(&mut connection).await;
@@ -107,9 +106,7 @@ async fn abort_before_the_first_poll_shows_closed() {
 #[tokio::test(start_paused = true)]
 async fn close_abandons_an_unanswered_dial() {
     let (builder, mut listener) = client();
-    let (mut connection, socket) = connected(builder, &mut listener).await;
-    drop(socket);
-    expect_disconnected(&mut connection).await;
+    let connection = disconnected(builder, &mut listener).await;
     let _dial = listener.swallow().await;
     let start = Instant::now();
     connection.close().await;

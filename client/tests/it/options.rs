@@ -6,7 +6,9 @@ use rejoin_client::http::HeaderMap;
 use rejoin_client::{Client, ConnectError, DropReason, Event, Frame, SendError};
 use tokio::time::Instant;
 
-use crate::support::{TOKEN, client, connected, expect_disconnected, expect_reconnected, number, secs};
+use crate::support::{
+    TOKEN, client, connected, disconnected, expect_disconnected, expect_reconnected, number, secs,
+};
 
 #[test]
 fn debug_output_shows_no_secrets() {
@@ -64,14 +66,11 @@ async fn reconnect_reverts_no_reconnect() {
 async fn without_a_limit_the_client_retries_further() {
     let (builder, mut listener) = client();
     let builder = builder.max_retries(3).max_retries(None).reconnect(secs(1), secs(1));
-    let (mut connection, socket) = connected(builder, &mut listener).await;
-    drop(socket);
-    expect_disconnected(&mut connection).await;
+    let mut connection = disconnected(builder, &mut listener).await;
     for _ in 0..100 {
         drop(listener.swallow().await);
     }
-    let mut socket = listener.request().await.accept().await;
-    socket.open(TOKEN, true, 0).await;
+    let _socket = listener.resume(0).await;
     expect_reconnected(&mut connection).await;
 }
 
@@ -80,9 +79,7 @@ async fn same_seed_repeats_the_delays() {
     let mut waits = Vec::new();
     for seed in [7, 7, 8] {
         let (builder, mut listener) = client();
-        let (mut connection, socket) = connected(builder.seed(seed), &mut listener).await;
-        drop(socket);
-        expect_disconnected(&mut connection).await;
+        let _connection = disconnected(builder.seed(seed), &mut listener).await;
         let start = Instant::now();
         for _ in 0..3 {
             drop(listener.swallow().await);

@@ -7,8 +7,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::{
-    MAX, OTHER_TOKEN, Socket, TOKEN, client, connected, expect_closed, expect_disconnected, expect_fresh,
-    expect_quiet, expect_reconnected, expect_refused, number, secs,
+    MAX, OTHER_TOKEN, Socket, TOKEN, client, connected, disconnected, expect_closed, expect_disconnected,
+    expect_fresh, expect_quiet, expect_reconnected, expect_refused, number, secs,
 };
 
 #[tokio::test(start_paused = true)]
@@ -37,21 +37,17 @@ async fn takeover_ends_the_connection() {
 #[tokio::test(start_paused = true)]
 async fn late_request_may_take_over_once() {
     let (builder, mut listener) = client();
-    let (mut connection, socket) = connected(builder, &mut listener).await;
-    drop(socket);
-    expect_disconnected(&mut connection).await;
+    let mut connection = disconnected(builder, &mut listener).await;
     // The request is read, but not answered within the handshake timeout.
     let _late = listener.request().await;
-    let mut socket = listener.request().await.accept().await;
-    socket.open(TOKEN, true, 0).await;
+    let mut socket = listener.resume(0).await;
     expect_reconnected(&mut connection).await;
     // Only now does the server get to the first one, and it leaves the socket open.
     let start = Instant::now();
     socket.close(4000, "taken over").await;
     expect_disconnected(&mut connection).await;
     assert!(start.elapsed().is_zero(), "{:?}", start.elapsed());
-    let mut socket = listener.request().await.accept().await;
-    socket.open(TOKEN, true, 0).await;
+    let mut socket = listener.resume(0).await;
     expect_reconnected(&mut connection).await;
     socket.close(4000, "taken over").await;
     assert!(matches!(expect_closed(&mut connection).await, CloseReason::TakenOver));
@@ -60,16 +56,13 @@ async fn late_request_may_take_over_once() {
 #[tokio::test(start_paused = true)]
 async fn late_request_may_take_over_after_further_dials() {
     let (builder, mut listener) = client();
-    let (mut connection, socket) = connected(builder, &mut listener).await;
-    drop(socket);
-    expect_disconnected(&mut connection).await;
+    let mut connection = disconnected(builder, &mut listener).await;
     let _late = listener.request().await;
     listener.request().await.refuse(503, "", "").await;
     let event = connection.recv().await;
     assert!(matches!(event, Some(Event::Refused(_))), "{event:?}");
     for takeover in [true, false] {
-        let mut socket = listener.request().await.accept().await;
-        socket.open(TOKEN, true, 0).await;
+        let mut socket = listener.resume(0).await;
         expect_reconnected(&mut connection).await;
         if takeover {
             socket.close(4000, "taken over").await;
@@ -94,9 +87,7 @@ async fn draining_server_sets_the_delay() {
 #[tokio::test(start_paused = true)]
 async fn server_that_drains_before_opening_sets_the_delay() {
     let (builder, mut listener) = client();
-    let (mut connection, socket) = connected(builder, &mut listener).await;
-    drop(socket);
-    expect_disconnected(&mut connection).await;
+    let _connection = disconnected(builder, &mut listener).await;
     let mut socket = listener.request().await.accept().await;
     socket.close(1012, "retry in 40000 ms").await;
     let start = Instant::now();
@@ -220,8 +211,7 @@ async fn network_that_drops_resumed_sockets_exhausts_no_retries() {
         drop(socket);
         expect_disconnected(&mut connection).await;
         listener.request().await.refuse(503, "", "").await;
-        socket = listener.request().await.accept().await;
-        socket.open(TOKEN, true, 0).await;
+        socket = listener.resume(0).await;
         expect_refused(&mut connection).await;
         expect_reconnected(&mut connection).await;
     }
@@ -246,9 +236,7 @@ async fn connection_that_lasted_resets_the_retries() {
 #[tokio::test(start_paused = true)]
 async fn without_reconnect_the_first_drop_ends() {
     let (builder, mut listener) = client();
-    let (mut connection, socket) = connected(builder.no_reconnect(), &mut listener).await;
-    drop(socket);
-    expect_disconnected(&mut connection).await;
+    let mut connection = disconnected(builder.no_reconnect(), &mut listener).await;
     let reason = expect_closed(&mut connection).await;
     assert!(matches!(reason, CloseReason::ReconnectDisabled(_)), "{reason:?}");
     expect_quiet(&connection, &mut listener).await;
@@ -257,9 +245,7 @@ async fn without_reconnect_the_first_drop_ends() {
 #[tokio::test(start_paused = true)]
 async fn failed_opening_is_not_a_drop() {
     let (builder, mut listener) = client();
-    let (mut connection, socket) = connected(builder, &mut listener).await;
-    drop(socket);
-    expect_disconnected(&mut connection).await;
+    let mut connection = disconnected(builder, &mut listener).await;
     // Upgraded and lost; upgraded and silent; upgraded and closed.
     drop(listener.request().await.accept().await);
     let silent = listener.request().await.accept().await;

@@ -65,8 +65,7 @@ async fn other_statuses_are_reported_and_retried() {
         let refusal = expect_refused(&mut connection).await;
         assert_eq!((refusal.status, refusal.body.as_str()), (status, "later"));
     }
-    let mut socket = listener.request().await.accept().await;
-    socket.open(TOKEN, true, 0).await;
+    let mut socket = listener.resume(0).await;
     socket.say("n", json!(1)).await;
     expect_reconnected(&mut connection).await;
     assert_eq!(next_number(&mut connection).await, 1);
@@ -194,8 +193,7 @@ async fn late_reader_sees_refusals_before_the_reconnect() {
         drop(socket);
         listener.request().await.refuse(503, "", &round.to_string()).await;
         listener.request().await.refuse(404, "", &round.to_string()).await;
-        socket = listener.request().await.accept().await;
-        socket.open(TOKEN, true, 0).await;
+        socket = listener.resume(0).await;
     }
     for round in 1..=3 {
         assert_eq!(next_number(&mut connection).await, round);
@@ -230,8 +228,7 @@ async fn refusals_precede_the_end_after_merged_drops() {
     // More drops than the session keeps apart.
     for _ in 0..200 {
         drop(socket);
-        socket = listener.request().await.accept().await;
-        socket.open(TOKEN, true, 0).await;
+        socket = listener.resume(0).await;
     }
     drop(socket);
     listener.request().await.refuse(503, "", "").await;
@@ -316,7 +313,6 @@ async fn failed_source_of_headers_is_retried() {
         async move { if fails { Err(io::Error::other("no token")) } else { Ok(HeaderMap::new()) } }
     });
     let mut connection = dropped(builder, &mut listener).await;
-    let mut socket = listener.request().await.accept().await;
-    socket.open(TOKEN, true, 0).await;
+    let _socket = listener.resume(0).await;
     expect_reconnected(&mut connection).await;
 }

@@ -5,8 +5,8 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{
-    MAX, OTHER_TOKEN, TOKEN, client, connected, expect_disconnected, expect_fresh, expect_reconnected,
-    next_number, number, secs,
+    MAX, OTHER_TOKEN, TOKEN, client, connected, disconnected, expect_disconnected, expect_fresh,
+    expect_reconnected, next_number, number, secs,
 };
 
 #[tokio::test(start_paused = true)]
@@ -148,8 +148,7 @@ async fn forgotten_acknowledged_frames_lose_the_session() {
     socket.hear().await;
     drop(socket);
 
-    let mut socket = listener.request().await.accept().await;
-    socket.open(TOKEN, true, 1).await;
+    let mut socket = listener.resume(1).await;
     let Some(Message::Close(Some(frame))) = socket.message().await else { panic!("no close frame") };
     assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1000, "session lost"));
 
@@ -251,8 +250,7 @@ async fn silent_server_is_pinged_then_dropped() {
     let start = tokio::time::Instant::now();
     expect_disconnected(&mut connection).await;
     assert_eq!(start.elapsed().as_secs(), 60);
-    let mut socket = listener.request().await.accept().await;
-    socket.open(TOKEN, true, 0).await;
+    let _socket = listener.resume(0).await;
     expect_reconnected(&mut connection).await;
 }
 
@@ -272,8 +270,7 @@ async fn blocked_socket_is_replaced_without_loss() {
     assert!(matches!(event, Some(Event::Disconnected { reason: DropReason::WriteTimeout })), "{event:?}");
     assert_eq!(start.elapsed().as_secs(), 10);
 
-    let mut socket = listener.request().await.accept().await;
-    socket.open(TOKEN, true, 0).await;
+    let mut socket = listener.resume(0).await;
     expect_reconnected(&mut connection).await;
     for _ in 0..10 {
         assert_eq!(socket.hear().await.1.as_str().map(str::len), Some(50_000));
@@ -297,9 +294,7 @@ async fn any_byte_is_a_sign_of_life() {
 #[tokio::test(start_paused = true)]
 async fn repeated_token_is_removed_from_errors() {
     let (builder, mut listener) = client();
-    let (mut connection, socket) = connected(builder, &mut listener).await;
-    drop(socket);
-    expect_disconnected(&mut connection).await;
+    let mut connection = disconnected(builder, &mut listener).await;
     let request = listener.request().await;
     let offers = request.offers().join(", ");
     assert!(offers.contains(TOKEN));

@@ -41,8 +41,7 @@ async fn sink_sends_without_a_socket() {
     drop(socket);
     let mut sink = connection.sender().sink();
     assert_eq!(sink.send(number(1)).now_or_never(), Some(Ok(())));
-    let mut socket = listener.request().await.accept().await;
-    socket.open(TOKEN, true, 0).await;
+    let mut socket = listener.resume(0).await;
     assert_eq!(socket.hear_numbers(1).await, [1]);
 }
 

@@ -48,7 +48,22 @@ pub(crate) async fn connected(builder: ClientBuilder, listener: &mut Listener) -
     (connection.unwrap(), socket)
 }
 
+/// A connection whose session is open, and whose first socket is lost.
+pub(crate) async fn disconnected(builder: ClientBuilder, listener: &mut Listener) -> Connection {
+    let (mut connection, socket) = connected(builder, listener).await;
+    drop(socket);
+    expect_disconnected(&mut connection).await;
+    connection
+}
+
 impl Listener {
+    /// Accepts the next dial and resumes the session. The server has received this many of its frames.
+    pub(crate) async fn resume(&mut self, received: u64) -> Socket {
+        let mut socket = self.request().await.accept().await;
+        socket.open(TOKEN, true, received).await;
+        socket
+    }
+
     /// The next upgrade that the client asks for.
     pub(crate) async fn request(&mut self) -> Request {
         Request::read(self.dials.recv().await.expect("the client dials")).await

@@ -7,7 +7,7 @@ mod alone;
 pub use alone::{Baseline, alone};
 
 mod recorder;
-pub use recorder::{Happening, Recorder, What, builder, connect, local};
+pub use recorder::{Happening, Recorder, What, builder, connect, echo, local};
 
 mod codecs;
 pub(crate) use codecs::Picked;
@@ -25,6 +25,8 @@ pub use heard::{
 use std::future::Future;
 use std::time::Duration;
 
+use rejoin_server::Server;
+
 /// How long any expected event may take. Only a failing scenario waits this long.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -37,4 +39,22 @@ pub async fn within<T>(what: &str, happens: impl Future<Output = T>) -> T {
         Ok(value) => value,
         Err(_) => panic!("{what}: nothing happened"),
     }
+}
+
+/// Shuts the server down, and checks that no session had to be dropped.
+///
+/// # Panics
+/// Panics when one had to.
+pub async fn shut_down(server: &Server) {
+    assert_eq!(server.shutdown(secs(20)).await, 0, "sessions that had to be dropped");
+}
+
+/// This many seconds.
+pub const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// This many milliseconds.
+pub const fn millis(n: u64) -> Duration {
+    Duration::from_millis(n)
 }

@@ -65,6 +65,14 @@ pub fn builder() -> (Builder, Recorder) {
     Recorder::of(Server::builder(connect))
 }
 
+/// Echoes each message.
+pub fn echo(builder: Builder) -> Builder {
+    builder.on_message(|connection, frame| async move {
+        // The session may have ended.
+        connection.send_wait(&frame).await.ok();
+    })
+}
+
 impl Recorder {
     /// Records the callbacks of a server.
     pub fn of(builder: Builder) -> (Builder, Self) {

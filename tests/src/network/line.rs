@@ -235,6 +235,19 @@ impl Line {
         }
     }
 
+    /// Resets the connection, and refuses dials until [`Self::plug_in`].
+    pub fn unplug(&self) {
+        self.set_dials(Dials::Refused);
+        if self.has_connection() {
+            self.cut();
+        }
+    }
+
+    /// Serves dials again.
+    pub fn plug_in(&self) {
+        self.set_dials(Dials::Served);
+    }
+
     /// The number of dials so far.
     pub fn dials(&self) -> usize {
         *self.0.dialled.borrow()

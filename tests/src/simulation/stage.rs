@@ -272,10 +272,7 @@ impl Stage {
             let (number, server) = stage.server();
             stage.order(if crash { "the server crashes" } else { "the server shuts down" });
             for line in stage.lines.iter().filter(|_| crash) {
-                line.set_dials(Dials::Refused);
-                if line.has_connection() {
-                    line.cut();
-                }
+                line.unplug();
             }
             let deadline =
                 if crash { Duration::ZERO } else { Duration::from_millis(stage.world.below(10_000)) };
@@ -286,7 +283,7 @@ impl Stage {
             let (next, target) = open(&stage.world, &stage.medium, number + 1, options);
             for line in stage.lines.iter() {
                 line.lead_to(target.clone());
-                line.set_dials(Dials::Served);
+                line.plug_in();
             }
             stage.servers.lock().unwrap_or_else(PoisonError::into_inner).push(next);
         });
@@ -305,7 +302,7 @@ impl Stage {
         }
         for line in self.lines.iter() {
             line.heal();
-            line.set_dials(Dials::Served);
+            line.plug_in();
             for direction in Direction::BOTH {
                 if line.has_connection() {
                     line.release(direction);

@@ -1,10 +1,9 @@
 //! A slow peer only hurts itself.
 
 use rejoin_client::{Connection, Frame, SendError};
-use rejoin_tests::harness::{Heard, What, disconnected, next, number, numbers};
-use rejoin_tests::network::Dials;
+use rejoin_tests::harness::{Heard, What, disconnected, next, number, numbers, secs};
 
-use crate::setting::{Mode, Setting, secs};
+use crate::setting::{Mode, Setting};
 use crate::stage::Stage;
 
 scenario!(send_to_full_buffer_queues_nothing);
@@ -16,7 +15,7 @@ async fn send_to_full_buffer_queues_nothing(setting: Setting) {
         stage.server.send("ada", &number(n)).unwrap();
     }
     assert_eq!(stage.server.send("ada", &number(99)), Err(SendError::Full));
-    line.set_dials(Dials::Served);
+    line.plug_in();
     stage.server.connection("ada").unwrap().send_wait(&number(5)).await.unwrap();
     assert_eq!(numbers(&mut client, 5).await, [1, 2, 3, 4, 5], "the refused frame was not queued");
     assert_eq!(stage.server.stats().dropped, 0, "and never accepted");
@@ -86,7 +85,7 @@ async fn broadcast_drops_oldest_frame_of_absent_member_only(setting: Setting) {
     }
     assert_eq!(stage.server.stats().dropped, 12);
     assert_eq!(stage.server.send("slow", &number(99)), Err(SendError::Full));
-    line.set_dials(Dials::Served);
+    line.plug_in();
     disconnected(&mut slow).await;
     assert_eq!(next(&mut slow).await, stage.back());
     if stage.mode == Mode::Session {
@@ -97,7 +96,7 @@ async fn broadcast_drops_oldest_frame_of_absent_member_only(setting: Setting) {
     // The gap has been counted: a second drop repeats neither it nor any frame.
     stage.take_away("slow", &line).await;
     broadcast_and_hear(&mut stage, &mut ben, 21).await;
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(numbers(&mut slow, 1).await, [21]);
     stage.end().await;
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use rejoin_client::LostReason;
 use rejoin_server::{CloseReason, DropReason};
-use rejoin_tests::harness::{END_OF_STREAM, Heard, What, disconnected, next, number, numbers};
+use rejoin_tests::harness::{END_OF_STREAM, Heard, What, disconnected, next, number, numbers, secs};
 use rejoin_tests::network::Dials;
 use tokio::sync::{Semaphore, mpsc};
 
-use crate::setting::{Mode, Setting, secs};
+use crate::setting::{Mode, Setting};
 use crate::stage::Stage;
 
 scenario!(callbacks_come_in_order_across_drops);
@@ -31,7 +31,7 @@ async fn callbacks_come_in_order_across_drops(setting: Setting) {
             2 => assert_eq!(why, END_OF_STREAM),
             _ => assert_eq!(why, DropReason::Cut),
         }
-        line.set_dials(Dials::Served);
+        line.plug_in();
         assert_eq!(stage.log.next().await, ("ada", What::Restored));
         disconnected(&mut client).await;
         assert_eq!(next(&mut client).await, stage.back());
@@ -46,12 +46,11 @@ scenario!(without_window_a_drop_only_disconnects);
 async fn without_window_a_drop_only_disconnects(setting: Setting) {
     let mut stage = Stage::set(setting, |builder| builder.resume_window(None));
     let (mut client, line) = stage.connect_on_line("ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     let end = stage.log.next().await.what;
     assert!(matches!(end, What::Disconnected(CloseReason::TransportLost(DropReason::Io(_)))), "{end:?}");
     disconnected(&mut client).await;
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(stage.log.next().await, ("ada", What::Connected), "with a fresh session");
     if stage.mode == Mode::Session {
         assert_eq!(next(&mut client).await, Heard::session_lost(LostReason::Unknown));

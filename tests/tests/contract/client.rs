@@ -1,21 +1,15 @@
 //! The client's side of a connection's life.
 
 use rejoin_client::{CloseReason, ConnectionState, Event, Frame, SendError};
-use rejoin_server::{Builder, CloseReason as ServerReason, DropReason};
+use rejoin_server::{CloseReason as ServerReason, DropReason};
 use rejoin_tests::harness::{
-    What, disconnected, message, next, next_event, number, numbers, read_numbers, within,
+    What, disconnected, echo, message, next, next_event, number, numbers, read_numbers, secs, within,
 };
 use rejoin_tests::network::{Condition, Dials, Direction};
 use tokio::time::Instant;
 
-use crate::setting::{Mode, Setting, secs};
+use crate::setting::{Mode, Setting};
 use crate::stage::Stage;
-
-fn echo(builder: Builder) -> Builder {
-    builder.on_message(|connection, frame| async move {
-        connection.send_wait(&frame).await.ok();
-    })
-}
 
 scenario!(receives_echo_and_closes_cleanly);
 async fn receives_echo_and_closes_cleanly(setting: Setting) {
@@ -69,7 +63,7 @@ async fn reconnects_and_reports_its_state(setting: Setting) {
         disconnected(&mut client).await;
         line.dialled(line.dials() + 2).await;
         assert_eq!(client.state(), ConnectionState::Reconnecting);
-        line.set_dials(Dials::Served);
+        line.plug_in();
         assert_eq!(next(&mut client).await, stage.back());
         assert_eq!(client.state(), ConnectionState::Connected);
         assert_eq!(stage.log.next().await, ("ada", What::Restored));

@@ -1,9 +1,7 @@
 //! The other scenarios rely on this: leaked tasks and sockets are detected.
 
-use rejoin_tests::harness::{Baseline, alone};
+use rejoin_tests::harness::{Baseline, alone, millis};
 use tokio::net::{TcpListener, TcpStream};
-
-use crate::setting::millis;
 
 #[test]
 fn leaked_task_is_detected() {

@@ -2,11 +2,10 @@
 
 use rejoin_client::{ConnectionState, LostReason};
 use rejoin_server::{CloseReason, ConnectionError, SendError};
-use rejoin_tests::harness::{Heard, What, closed, disconnected, local, next, number, numbers, within};
-use rejoin_tests::network::Dials;
+use rejoin_tests::harness::{Heard, What, closed, disconnected, local, next, number, numbers, secs, within};
 use tokio::time::Instant;
 
-use crate::setting::{Mode, Setting, secs};
+use crate::setting::{Mode, Setting};
 use crate::stage::Stage;
 
 scenario!(both_ends_know_the_identity);
@@ -112,7 +111,7 @@ async fn kick_ends_suspended_session_at_once(setting: Setting) {
     assert!(stage.server.connection("ada").is_none());
     assert_eq!(stage.log.next().await, ("ada", What::Disconnected(CloseReason::Kicked)));
     stage.assert_took(since, secs(0));
-    line.set_dials(Dials::Served);
+    line.plug_in();
     disconnected(&mut client).await;
     if stage.mode == Mode::Session {
         let lost = Heard::SessionLost { reason: Some(LostReason::Unknown), unacknowledged: vec![number(1)] };
@@ -126,13 +125,16 @@ async fn kick_ends_suspended_session_at_once(setting: Setting) {
 scenario!(kick_and_cut_fail_for_unknown_id);
 async fn kick_and_cut_fail_for_unknown_id(setting: Setting) {
     let mut stage = Stage::set(setting, |builder| builder);
-    let (client, line) = stage.connect_on_line("ada").await;
+    let (mut client, line) = stage.connect_on_line("ada").await;
     assert_eq!(stage.server.kick("nobody").await, Err(ConnectionError::NotFound));
     assert_eq!(stage.server.cut("nobody"), Err(ConnectionError::NotFound));
     stage.take_away("ada", &line).await;
     assert_eq!(stage.server.cut("ada"), Err(ConnectionError::NotAttached));
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(stage.log.next().await, ("ada", What::Restored));
+    // A plain client that closes before it knows that it is back just leaves.
+    disconnected(&mut client).await;
+    assert_eq!(next(&mut client).await, stage.back());
     client.close().await;
     assert_eq!(stage.log.next().await, ("ada", What::Disconnected(CloseReason::Normal)));
     assert_eq!(stage.server.kick("ada").await, Err(ConnectionError::NotFound));

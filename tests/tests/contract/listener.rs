@@ -2,13 +2,12 @@
 
 use rejoin_client::Client;
 use rejoin_server::CloseReason;
-use rejoin_tests::harness::{self, END_OF_STREAM, What, alone, within};
+use rejoin_tests::harness::{self, END_OF_STREAM, What, alone, secs, within};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 
 use crate::bare::Bare;
-use crate::setting::secs;
 
 #[test]
 fn peer_address_is_known_for_ipv4_and_ipv6() {

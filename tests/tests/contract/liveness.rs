@@ -2,10 +2,10 @@
 
 use rejoin_client::DropReason;
 use rejoin_server::CloseReason;
-use rejoin_tests::harness::{What, disconnected, next, number, numbers};
+use rejoin_tests::harness::{What, disconnected, millis, next, number, numbers, secs};
 use tokio::time::Instant;
 
-use crate::setting::{Mode, Setting, millis, secs};
+use crate::setting::{Mode, Setting};
 use crate::stage::Stage;
 
 scenario!(server_detects_half_open_socket_after_pong_timeout);

@@ -2,7 +2,6 @@
 
 use rejoin_client::Frame;
 use rejoin_tests::harness::{What, disconnected, message, next_event, number, numbers};
-use rejoin_tests::network::Dials;
 use tokio::task::JoinSet;
 
 use crate::setting::{Mode, Setting};
@@ -45,7 +44,7 @@ async fn replay_comes_in_order_before_new_frames(setting: Setting) {
         stage.server.send("ada", &number(n)).unwrap();
         client.send(&number(n)).unwrap();
     }
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(stage.log.next().await, ("ada", What::Restored), "before its first message");
     for n in 101..=200 {
         stage.server.send("ada", &number(n)).unwrap();

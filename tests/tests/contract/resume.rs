@@ -2,12 +2,11 @@
 
 use rejoin_client::LostReason;
 use rejoin_server::{CloseReason, SendError};
-use rejoin_tests::harness::{END_OF_STREAM, Heard, What, disconnected, next, number, numbers};
-use rejoin_tests::network::Dials;
+use rejoin_tests::harness::{END_OF_STREAM, Heard, What, disconnected, millis, next, number, numbers, secs};
 use tokio::time::Instant;
 
 use crate::bare::Bare;
-use crate::setting::{Mode, Setting, millis, secs};
+use crate::setting::{Mode, Setting};
 use crate::stage::Stage;
 
 scenario!(lost_connection_suspends_the_session);
@@ -45,7 +44,7 @@ async fn resume_delivers_frames_sent_meanwhile(setting: Setting) {
         connection.send(&number(n)).unwrap();
         client.send(&number(100 + n)).unwrap();
     }
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(next(&mut client).await, stage.back());
     assert_eq!(numbers(&mut client, 50).await, Vec::from_iter(1..=50));
     assert_eq!(stage.log.next().await, ("ada", What::Restored), "before its first message");
@@ -110,7 +109,7 @@ async fn window_expires_on_time(setting: Setting) {
     assert!(stage.server.connection("ada").is_none(), "the ID is free when `on_disconnect` is called");
     assert_eq!(stage.server.stats().suspended, 0);
     assert_eq!(connection.send(&number(1)), Err(SendError::Closed));
-    line.set_dials(Dials::Served);
+    line.plug_in();
     disconnected(&mut client).await;
     if stage.mode == Mode::Session {
         assert_eq!(next(&mut client).await, Heard::session_lost(LostReason::Unknown));

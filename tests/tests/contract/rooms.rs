@@ -2,7 +2,6 @@
 
 use rejoin_server::{BroadcastError, CloseReason, SendError};
 use rejoin_tests::harness::{What, disconnected, number, numbers};
-use rejoin_tests::network::Dials;
 
 use crate::setting::{Mode, Setting};
 use crate::stage::Stage;
@@ -87,7 +86,7 @@ async fn suspended_members_are_listed_and_get_broadcasts(setting: Setting) {
     for n in 1..=10 {
         assert_eq!(stage.server.broadcast("room", &number(n)), Ok(2), "suspended members count");
     }
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(numbers(&mut ada, 10).await, Vec::from_iter(1..=10));
     assert_eq!(stage.log.next().await, ("ada", What::Restored));
     assert_eq!(members(&stage), [("ada".into(), true), ("ben".into(), true)]);

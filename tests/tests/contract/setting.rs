@@ -1,8 +1,6 @@
 //! [`Setting`]: the mode and the medium of a scenario; and `scenario!`, which makes its tests.
 
-use std::time::Duration;
-
-use rejoin_tests::harness::alone;
+use rejoin_tests::harness::{alone, secs};
 use rejoin_tests::network::Medium;
 use tokio::runtime::{Builder, Handle};
 
@@ -69,12 +67,4 @@ pub(crate) fn over_tcp(modes: &[Mode], scenario: impl AsyncFn(Setting)) {
         println!("{mode:?}");
         alone(async { scenario(Setting { mode: *mode, medium: Medium::Tcp(Handle::current()) }).await });
     }
-}
-
-pub(crate) fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
-
-pub(crate) fn millis(n: u64) -> Duration {
-    Duration::from_millis(n)
 }

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use rejoin_client::{ClientBuilder, Connection};
 use rejoin_server::{Builder, Server};
-use rejoin_tests::harness::{self, Heard, Recorder, What};
-use rejoin_tests::network::{Dials, Line, Medium, Target};
+use rejoin_tests::harness::{self, Heard, Recorder, What, millis, secs};
+use rejoin_tests::network::{Line, Medium, Target};
 use tokio::time::Instant;
 
 use crate::bare::Bare;
-use crate::setting::{Mode, Setting, millis, secs};
+use crate::setting::{Mode, Setting};
 
 /// The bytes that a line holds in each direction.
 const CAPACITY: usize = 64 * 1024;
@@ -86,8 +86,7 @@ impl Stage {
     /// Resets the client's connection, and refuses its dials from then on. Returns when the server has noticed: before that, a
     /// plain client that returns gets another session.
     pub(crate) async fn take_away(&mut self, id: &str, line: &Line) {
-        line.set_dials(Dials::Refused);
-        line.cut();
+        line.unplug();
         self.log.dropped(id).await;
     }
 
@@ -110,6 +109,6 @@ impl Stage {
 
     /// Shuts the server down, and checks that no session had to be dropped.
     pub(crate) async fn end(&self) {
-        assert_eq!(self.server.shutdown(secs(60)).await, 0, "sessions that had to be dropped");
+        harness::shut_down(&self.server).await;
     }
 }

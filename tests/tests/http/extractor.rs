@@ -13,7 +13,7 @@ use axum::response::Response;
 use axum::routing::any;
 use rejoin_client::{Client, ClientBuilder, ConnectError, Connection};
 use rejoin_server::{Builder, ConnectRequest, DuplicateId, Identity, Reject, Server, Upgrade};
-use rejoin_tests::harness::{Heard, disconnected, next, number, numbers, within};
+use rejoin_tests::harness::{self, Heard, disconnected, next, number, numbers, within};
 use tokio::net::TcpListener;
 
 /// The app's state, of which the server is a part.
@@ -67,9 +67,7 @@ async fn connect(_: ConnectRequest) -> Result<Identity, Reject> {
 
 /// An app with a server that echoes.
 async fn start(most: usize, configure: impl FnOnce(Builder) -> Builder) -> (Server, SocketAddr) {
-    let echo = Server::builder(connect).on_message(|connection, frame| async move {
-        connection.send_wait(&frame).await.ok();
-    });
+    let echo = harness::echo(Server::builder(connect));
     let server = configure(echo).build().unwrap();
     let app = App { server: server.clone(), most };
     let routes = Router::new().route("/ws", any(ws)).with_state(app);

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+#[path = "../certificate/mod.rs"]
+mod certificate;
 mod content;
 mod extractor;
 mod handshakes;

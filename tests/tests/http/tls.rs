@@ -1,17 +1,16 @@
 //! The server behind the application's own TLS, as in the guide: the server must not rely on access to the TCP socket.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use rejoin_client::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
-use rejoin_client::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
+use rejoin_client::rustls::pki_types::ServerName;
 use rejoin_server::Server;
 use rejoin_tests::harness;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use super::certificate::localhost;
 use super::last_words::close;
 use super::{body, dial, frame, read_head, status, upgrade, within};
 
@@ -31,7 +30,7 @@ async fn serve(behind: Behind) -> (Server, SocketAddr, TlsConnector) {
     let server = harness::builder().0.build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let (acceptor, connector) = tls();
+    let (acceptor, config) = localhost();
     let serving = server.clone();
     tokio::spawn(async move {
         while let Ok((tcp, peer)) = listener.accept().await {
@@ -50,28 +49,7 @@ async fn serve(behind: Behind) -> (Server, SocketAddr, TlsConnector) {
             });
         }
     });
-    (server, addr, connector)
-}
-
-/// Both ends of TLS with a certificate for `localhost`.
-fn tls() -> (TlsAcceptor, TlsConnector) {
-    let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signed.signing_key.serialize_der()));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let server = ServerConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![signed.cert.der().clone()], key)
-        .unwrap();
-    let mut roots = RootCertStore::empty();
-    roots.add(signed.cert.der().clone()).unwrap();
-    let client = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    (TlsAcceptor::from(Arc::new(server)), TlsConnector::from(Arc::new(client)))
+    (server, addr, TlsConnector::from(config))
 }
 
 async fn dial_tls(addr: SocketAddr, connector: &TlsConnector) -> TlsStream<tokio::net::TcpStream> {

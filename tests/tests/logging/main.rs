@@ -6,11 +6,9 @@ mod capture;
 mod refusals;
 mod sessions;
 
-use std::time::Duration;
-
 use capture::{Captured, Tapped};
 use rejoin_client::{Client, Event, Frame};
-use rejoin_tests::harness::next_event;
+use rejoin_tests::harness::{next_event, secs};
 use rejoin_tests::network::Line;
 
 /// Contained in every payload, and in the client's query.
@@ -61,8 +59,4 @@ fn assert_no_secret(captured: &Captured, wire: &Captured, openings: usize) {
     for secret in tokens.iter().map(String::as_str).chain([SECRET, "auth="]) {
         assert!(!text.contains(secret), "{secret} in\n{text}");
     }
-}
-
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
 }

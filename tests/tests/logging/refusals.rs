@@ -2,12 +2,12 @@
 
 use rejoin_server::codecs::{JsonCodec, MsgpackCodec};
 use rejoin_server::{ConnectRequest, Identity, OrReject as _, Reject, Server, StatusCode};
-use rejoin_tests::harness::{self, Ended, Heard, RESET, Recorder, next, within};
+use rejoin_tests::harness::{self, Ended, Heard, RESET, Recorder, next, secs, within};
 use rejoin_tests::network::Line;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::capture::{Captured, capture};
-use crate::{SECRET, assert_no_secret, client, secs};
+use crate::{SECRET, assert_no_secret, client};
 
 #[tokio::test(start_paused = true)]
 async fn refusals_are_logged_without_the_token() {

@@ -2,11 +2,11 @@
 
 use rejoin_client::LostReason;
 use rejoin_server::{Connection, DropReason, Frame, Gap, Server};
-use rejoin_tests::harness::{self, Heard, RESET, What, next};
+use rejoin_tests::harness::{self, Heard, RESET, What, next, secs};
 use rejoin_tests::network::{Dials, Line};
 
 use crate::capture::{Captured, capture};
-use crate::{SECRET, assert_no_secret, client, gets, of_session, secret, secs};
+use crate::{SECRET, assert_no_secret, client, gets, of_session, secret};
 
 #[tokio::test(start_paused = true)]
 async fn session_is_logged_in_its_span_without_secrets() {
@@ -28,14 +28,13 @@ async fn session_is_logged_in_its_span_without_secrets() {
     line.half_open();
     assert_eq!(next(&mut ada).await, Heard::Disconnected(DropReason::HeartbeatTimeout));
     assert_eq!(next(&mut ada).await, Heard::Resumed);
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
     for n in 2..=8 {
         server.broadcast("room", &secret(n)).unwrap();
         gets(&mut ben, 1).await;
     }
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(next(&mut ada).await, Heard::Resumed);
     assert_eq!(next(&mut ada).await, Heard::gap(2, 4));
     gets(&mut ada, 4).await;
@@ -136,8 +135,7 @@ async fn evictions_of_a_burst_share_one_line() {
         let line = Line::to(&server);
         let client = client(&line, id, &wire).await;
         log.connected().await;
-        line.set_dials(Dials::Refused);
-        line.cut();
+        line.unplug();
         assert_eq!(log.next().await, (id, What::Dropped(RESET)));
         away.push((client, line));
     }
@@ -189,13 +187,12 @@ async fn gap_from_client_is_logged_at_debug() {
     let builder = line.client("/?id=ada").send_buffer(2).overflow(rejoin_client::Overflow::DropOldest);
     let mut ada = builder.connect().await.unwrap();
     log.connected().await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
     for n in 1..=5 {
         ada.send(&secret(n)).unwrap();
     }
-    line.set_dials(Dials::Served);
+    line.plug_in();
     while log.next().await != ("ada", What::Gap(Gap::new(1, 3))) {}
     let lines = of_session(&captured.lines(), "ada");
     assert!(lines.contains(&"peer reports a gap from=1 to=3".to_owned()), "{lines:?}");
@@ -228,13 +225,12 @@ async fn panicking_hooks_and_gaps_are_logged() {
         assert_eq!(text.contains("metrics hook panicked"), panics, "{text}");
         assert!(!text.contains("gap reported"), "{text}");
 
-        line.set_dials(Dials::Refused);
-        line.cut();
+        line.unplug();
         assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
         for n in 2..=4 {
             server.broadcast("room", &secret(n)).unwrap();
         }
-        line.set_dials(Dials::Served);
+        line.plug_in();
         while !matches!(next(&mut ada).await, Heard::Gap(_)) {}
         let text = captured.text();
         assert!(

@@ -15,13 +15,12 @@ use crate::{client, millis, secs, server};
 async fn empty_buffer_accepts_one_frame_of_any_size() {
     let (server, mut log) = server(|builder| builder.send_buffer_bytes(1000));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     let big = Frame::new("big", &"x".repeat(5000)).unwrap();
     server.send("ada", &big).unwrap();
     assert!(server.stats().retained_bytes >= 5000);
     assert_eq!(server.send("ada", &number(1)), Err(SendError::Full));
-    line.set_dials(Dials::Served);
+    line.plug_in();
     server.connection("ada").unwrap().send_wait(&number(2)).await.unwrap();
     assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
     assert_eq!(next(&mut ada).await, Heard::Resumed);
@@ -124,14 +123,13 @@ async fn client_with_full_buffer_gets_an_error() {
     let line = Line::to(&server);
     let client = line.client("/?id=ada").send_buffer(4).connect().await.unwrap();
     log.connected().await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     for n in 1..=4 {
         client.send(&number(n)).unwrap();
     }
     assert_eq!(client.send(&number(99)), Err(SendError::Full));
     assert_eq!(client.send_wait(&number(99)).await, Err(SendError::Timeout));
-    line.set_dials(Dials::Served);
+    line.plug_in();
     client.send_wait(&number(5)).await.unwrap();
     assert_eq!(log.numbers_over_drops(5).await, [1, 2, 3, 4, 5]);
 }
@@ -178,8 +176,7 @@ async fn slow_handler_delays_only_its_own_client() {
 async fn overflow_wakes_sender_that_waits_for_space() {
     let (server, mut log) = server(|builder| builder.send_buffer_bytes(1000));
     let (_client, line) = client(&server, &mut log, "ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     log.next().await;
     let ada = server.connection("ada").unwrap();
     ada.send(&Frame::new("big", &"x".repeat(5000)).unwrap()).unwrap();

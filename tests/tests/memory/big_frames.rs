@@ -5,7 +5,7 @@
 use rejoin_client::{DeliveryError, Event, Frame, SendError};
 use rejoin_server::{Builder, Overflow};
 use rejoin_tests::harness::{Heard, What, next, next_event, number};
-use rejoin_tests::network::{Dials, Line};
+use rejoin_tests::network::Line;
 use tokio::time::Instant;
 
 use crate::{client, echo_server, millis, raw, secs, server};
@@ -159,8 +159,7 @@ async fn frame_too_big_for_client_is_not_sent() {
         assert!(matches!(next_event(&mut ben).await, Event::Message(_)));
     }
     // A hibernated session still knows the limit.
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     tokio::time::sleep(secs(1)).await;
     assert!(matches!(server.send("ada", &big), Err(SendError::TooBig { .. })));
 }

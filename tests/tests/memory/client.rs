@@ -18,7 +18,7 @@ async fn failed_first_dial_is_an_immediate_error() {
     line.set_dials(Dials::Refused);
     let error = line.client("/").connect().await.unwrap_err();
     assert!(matches!(error, ConnectError::Dial(_)), "{error}");
-    line.set_dials(Dials::Served);
+    line.plug_in();
     tokio::time::sleep(secs(600)).await;
     assert_eq!(line.dials(), 1);
     assert_eq!(server.stats().connections, 0);
@@ -28,13 +28,12 @@ async fn failed_first_dial_is_an_immediate_error() {
 async fn frames_sent_offline_leave_after_resume_in_order() {
     let (server, mut log) = server(|builder| builder);
     let (client, line) = client(&server, &mut log, "ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
     for n in 1..=100 {
         client.send(&number(n)).unwrap();
     }
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(log.next().await, ("ada", What::Restored));
     assert_eq!(log.numbers(100).await, Vec::from_iter(1..=100));
 }
@@ -46,10 +45,9 @@ async fn reconnect_resets_the_retry_count() {
     let mut client = line.client("/?id=ada").max_retries(2).connect().await.unwrap();
     log.connected().await;
     for round in 0..5 {
-        line.set_dials(Dials::Refused);
-        line.cut();
+        line.unplug();
         line.dialled(2 * round + 2).await;
-        line.set_dials(Dials::Served);
+        line.plug_in();
         assert_eq!(next(&mut client).await, Heard::Disconnected(RESET));
         assert_eq!(next(&mut client).await, Heard::Resumed);
     }
@@ -82,14 +80,13 @@ async fn on_connect_that_always_panics_exhausts_the_retries() {
 async fn close_while_reconnecting_delivers_accepted_frames() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(next(&mut client).await, Heard::Disconnected(RESET));
     for n in 1..=10 {
         client.send(&number(n)).unwrap();
     }
     line.dialled(2).await;
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(client.close().await.unacknowledged, 0);
     assert_eq!(log.numbers_over_drops(10).await, Vec::from_iter(1..=10));
     assert_eq!(log.next().await, ("ada", What::Disconnected(rejoin_server::CloseReason::Normal)));
@@ -99,8 +96,7 @@ async fn close_while_reconnecting_delivers_accepted_frames() {
 async fn close_counts_unacknowledged_frames_at_its_timeout() {
     let (server, mut log) = server(|builder| builder);
     let (mut client, line) = client(&server, &mut log, "ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(next(&mut client).await, Heard::Disconnected(RESET));
     for n in 1..=10 {
         client.send(&number(n)).unwrap();

@@ -146,12 +146,11 @@ async fn shutdown_deadline_covers_sessions_already_closing() {
 async fn close_counts_frames_lost_with_unreported_session() {
     let (server, mut log) = server(|builder| builder.resume_window(secs(1)));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
     ada.send(&number(1)).unwrap();
     assert_eq!(log.next().await, ("ada", What::Disconnected(CloseReason::WindowExpired)));
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(log.next().await, ("ada", What::Connected));
     // The application has not received its events, and so does not know that the first session is lost.
     assert_eq!(ada.send_acked(&number(2)).await, Ok(()));
@@ -165,8 +164,7 @@ async fn close_by_application_keeps_its_reason() {
     for window in [secs(1), secs(60)] {
         let (server, mut log) = server(|builder| builder.resume_window(window).close_timeout(secs(30)));
         let (ada, line) = client(&server, &mut log, "ada").await;
-        line.set_dials(Dials::Refused);
-        line.cut();
+        line.unplug();
         assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
         let connection = server.connection("ada").unwrap();
         connection.send(&number(1)).unwrap();

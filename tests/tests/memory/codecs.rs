@@ -3,7 +3,7 @@
 use rejoin_client::{Connection, Event, Frame, JsonCodec, MsgpackCodec, Payload, PayloadFormat};
 use rejoin_server::Server;
 use rejoin_tests::harness::{Heard, RESET, Recorder, What, next, next_event, number, numbers};
-use rejoin_tests::network::{Dials, Line};
+use rejoin_tests::network::Line;
 use serde_json::{Value, json};
 
 use crate::{client, server};
@@ -89,14 +89,13 @@ async fn messagepack_session_resumes() {
     let (mut ben, line) = msgpack_client(&server, &mut log, "ben").await;
     server.send("ben", &number(1)).unwrap();
     assert_eq!(numbers(&mut ben, 1).await, [1]);
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(log.next().await, ("ben", What::Dropped(RESET)));
     for n in 2..=200 {
         server.send("ben", &number(n)).unwrap();
         ben.send(&number(n)).unwrap();
     }
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(numbers(&mut ben, 199).await, (2..=200).collect::<Vec<_>>());
     assert_eq!(log.numbers_over_drops(199).await, (2..=200).collect::<Vec<_>>());
     assert_eq!(server.stats().resumed, 1);

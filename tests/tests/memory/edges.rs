@@ -3,7 +3,7 @@
 use rejoin_client::Frame;
 use rejoin_server::{CloseReason, Overflow};
 use rejoin_tests::harness::{Heard, RESET, What, local, message, next, number, numbers};
-use rejoin_tests::network::{Dials, Direction, Line};
+use rejoin_tests::network::{Direction, Line};
 use tokio::time::Instant;
 
 use crate::{client, millis, secs, server, shut_down};
@@ -29,8 +29,7 @@ async fn disconnect_policy_acts_at_once_in_small_room() {
 async fn disconnect_policy_ends_suspended_member_at_once() {
     let (server, mut log) = server(|builder| builder.send_buffer(2).broadcast_overflow(Overflow::Disconnect));
     let (_away, line) = client(&server, &mut log, "away").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(log.next().await, ("away", What::Dropped(RESET)));
     for n in 1..=2 {
         assert_eq!(server.broadcast("room", &number(n)), Ok(1));
@@ -51,8 +50,7 @@ async fn replaced_session_leaves_its_room() {
         let _old = line.client("/?id=ada&room=garden").connect().await.unwrap();
         let old = log.connected().await;
         if suspended {
-            line.set_dials(Dials::Refused);
-            line.cut();
+            line.unplug();
             assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
         }
         let mut new = Line::to(&server).client("/?id=ada&room=library").connect().await.unwrap();
@@ -78,8 +76,7 @@ async fn expired_sessions_free_their_memory() {
         for n in 0..2 {
             let id = format!("{round}-{n}");
             let (connection, line) = client(&server, &mut log, &id).await;
-            line.set_dials(Dials::Refused);
-            line.cut();
+            line.unplug();
             assert_eq!(log.next().await, (id.as_str(), What::Dropped(RESET)));
             server.send(&id, &Frame::new("big", &"x".repeat(10_000)).unwrap()).unwrap();
             away.push((connection, line));
@@ -115,8 +112,7 @@ async fn closing_member_is_not_listed() {
 async fn broadcast_evicting_two_frames_wakes_waiting_sender() {
     let (server, mut log) = server(|builder| builder.send_buffer(4).send_buffer_bytes(2000));
     let (mut client, line) = client(&server, &mut log, "ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
     let ada = server.connection("ada").unwrap();
     let of_size = |event: &str, size: usize| Frame::new(event, &"x".repeat(size)).unwrap();
@@ -129,7 +125,7 @@ async fn broadcast_evicting_two_frames_wakes_waiting_sender() {
     let (waited, queued) = tokio::join!(biased; ada.send_wait(&last), broadcast);
     assert_eq!((waited, queued), (Ok(()), Ok(1)));
     assert!(since.elapsed().is_zero(), "{:?}", since.elapsed());
-    line.set_dials(Dials::Served);
+    line.plug_in();
     for told in [Heard::Disconnected(RESET), Heard::Resumed, Heard::gap(1, 2)] {
         assert_eq!(next(&mut client).await, told);
     }
@@ -142,15 +138,14 @@ async fn broadcast_evicting_two_frames_wakes_waiting_sender() {
 async fn broadcasts_evict_down_to_the_byte_limit() {
     let (server, mut log) = server(|builder| builder.send_buffer_bytes(10_000));
     let (mut client, line) = client(&server, &mut log, "ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
     let frame = |n: u64| Frame::new("n", &(n, "x".repeat(4000))).unwrap();
     for n in 1..=5 {
         assert_eq!(server.broadcast("room", &frame(n)), Ok(1));
     }
     assert_eq!(server.stats().dropped, 3);
-    line.set_dials(Dials::Served);
+    line.plug_in();
     for told in [Heard::Disconnected(RESET), Heard::Resumed, Heard::gap(1, 3)] {
         assert_eq!(next(&mut client).await, told);
     }
@@ -248,13 +243,12 @@ async fn metrics_are_never_called_with_zero_frames() {
     assert_eq!(next(&mut ada).await, Heard::Message(number(1)));
     ada.send(&number(1)).unwrap();
     assert_eq!(log.next().await, ("ada", What::Message(number(1))));
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
     for n in 2..=4 {
         server.broadcast("room", &number(n)).unwrap();
     }
-    line.set_dials(Dials::Served);
+    line.plug_in();
     while next(&mut ada).await != Heard::Message(number(4)) {}
     ada.close().await;
     tokio::time::sleep(secs(60)).await;

@@ -73,7 +73,7 @@ async fn unanswered_dial_times_out_and_is_retried() {
     line.cut();
     let since = Instant::now();
     line.dialled(2).await;
-    line.set_dials(rejoin_tests::network::Dials::Served);
+    line.plug_in();
     assert_eq!(next(&mut client).await, Heard::Disconnected(RESET));
     assert_eq!(next(&mut client).await, Heard::Resumed);
     assert!(since.elapsed() >= secs(2) && line.dials() == 3);

@@ -8,7 +8,7 @@ use rejoin_server::{
     CloseReason, ConnectRequest, DropReason, DuplicateId, Identity, OrReject as _, Reject, Server, StatusCode,
 };
 use rejoin_tests::harness::{self, Ended, Heard, RESET, Recorder, What, next, number};
-use rejoin_tests::network::{Dials, Direction, Line};
+use rejoin_tests::network::{Direction, Line};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
@@ -30,10 +30,9 @@ async fn connect_fn_sees_resumable_session() {
     line.cut();
     while next(&mut client).await != Heard::Resumed {}
     assert_eq!(seen.recv().await, Some(Some(session.clone())), "a resume");
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     session.closed().await;
-    line.set_dials(Dials::Served);
+    line.plug_in();
     while next(&mut client).await != Heard::Reconnected {}
     assert_eq!(seen.recv().await, Some(None), "a token of a session that has ended");
     shut_down(&server).await;
@@ -119,8 +118,7 @@ async fn slow_request_leaves_connect_fn_its_full_timeout() {
 async fn client_without_token_replaces_suspended_session() {
     let (server, mut log) = server(|builder| builder);
     let (_old, line) = client(&server, &mut log, "ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
     server.send("ada", &number(1)).unwrap();
     let mut new = connect_as(&server, "ada", false).await.unwrap();

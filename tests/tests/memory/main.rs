@@ -27,11 +27,9 @@ mod router;
 mod slow_reader;
 mod texts;
 
-use std::time::Duration;
-
 use rejoin_client::Connection;
 use rejoin_server::{Builder, Server};
-use rejoin_tests::harness::{self, Recorder, What};
+use rejoin_tests::harness::{self, Recorder, What, millis, secs, shut_down};
 use rejoin_tests::network::Line;
 
 /// A server with these options, and a recorder of its callbacks.
@@ -42,10 +40,7 @@ fn server(configure: impl FnOnce(Builder) -> Builder) -> (Server, Recorder) {
 
 /// A server that echoes messages, without other callbacks.
 fn echo_server() -> Server {
-    let echo = Server::builder(harness::connect).on_message(|connection, frame| async move {
-        connection.send_wait(&frame).await.ok();
-    });
-    echo.build().unwrap()
+    harness::echo(Server::builder(harness::connect)).build().unwrap()
 }
 
 /// A client that has connected with this ID, and its line.
@@ -54,17 +49,4 @@ async fn client(server: &Server, log: &mut Recorder, id: &str) -> (Connection, L
     let connection = line.client(&format!("/?id={id}")).connect().await.unwrap();
     assert_eq!(log.next().await, (id, What::Connected));
     (connection, line)
-}
-
-/// Shuts the server down, and checks that no session had to be dropped.
-async fn shut_down(server: &Server) {
-    assert_eq!(server.shutdown(secs(5)).await, 0, "sessions that had to be dropped");
-}
-
-fn secs(n: u64) -> Duration {
-    Duration::from_secs(n)
-}
-
-fn millis(n: u64) -> Duration {
-    Duration::from_millis(n)
 }

@@ -3,7 +3,7 @@
 use rejoin_client::{CloseReason, Event, Frame, LostReason, SendError};
 use rejoin_server::{Gap, Overflow};
 use rejoin_tests::harness::{Heard, RESET, What, closed, message, next, next_event, number, numbers};
-use rejoin_tests::network::{Dials, Direction, Line};
+use rejoin_tests::network::{Direction, Line};
 
 use crate::{client, raw, server};
 
@@ -11,8 +11,7 @@ use crate::{client, raw, server};
 async fn call_chooses_to_drop_oldest_or_newest() {
     let (server, mut log) = server(|builder| builder.send_buffer(3));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     log.next().await;
     let connection = server.connection("ada").unwrap();
     for n in 1..=3 {
@@ -22,7 +21,7 @@ async fn call_chooses_to_drop_oldest_or_newest() {
     connection.send_with(&number(4), Overflow::DropNewest).unwrap();
     connection.send_with(&number(5), Overflow::DropOldest).unwrap();
     assert_eq!(server.stats().dropped, 2);
-    line.set_dials(Dials::Served);
+    line.plug_in();
     for told in [
         Heard::Disconnected(RESET),
         Heard::Resumed,
@@ -40,12 +39,11 @@ async fn call_chooses_to_drop_oldest_or_newest() {
 async fn server_policy_applies_to_every_send() {
     let (server, mut log) = server(|builder| builder.send_buffer(2).overflow(Overflow::DropOldest));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     for n in 1..=5 {
         server.send("ada", &number(n)).unwrap();
     }
-    line.set_dials(Dials::Served);
+    line.plug_in();
     for told in [
         Heard::Disconnected(RESET),
         Heard::Resumed,
@@ -62,8 +60,7 @@ async fn rejecting_broadcast_skips_full_member() {
     let (server, mut log) = server(|builder| builder.send_buffer(2));
     let (mut slow, line) = client(&server, &mut log, "slow").await;
     let (mut ben, _) = client(&server, &mut log, "ben").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     log.next().await;
     for (n, count) in [(1, 2), (2, 2), (3, 1)] {
         assert_eq!(server.broadcast_with("room", &number(n), Overflow::Reject), Ok(count));
@@ -71,7 +68,7 @@ async fn rejecting_broadcast_skips_full_member() {
     }
     assert_eq!(server.broadcast_with("room", &number(4), Overflow::DropNewest), Ok(1));
     assert_eq!(next(&mut ben).await, Heard::Message(number(4)));
-    line.set_dials(Dials::Served);
+    line.plug_in();
     // The third frame was never accepted for this member; the fourth was accepted, and then dropped.
     for told in [
         Heard::Disconnected(RESET),
@@ -112,12 +109,11 @@ async fn client_buffer_follows_its_policy() {
     let client =
         line.client("/?id=ada").send_buffer(2).overflow(Overflow::DropOldest).connect().await.unwrap();
     log.connected().await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     for n in 1..=4 {
         client.send(&number(n)).unwrap();
     }
-    line.set_dials(Dials::Served);
+    line.plug_in();
     for told in [
         ("ada", What::Dropped(RESET)),
         ("ada", What::Restored),
@@ -136,14 +132,13 @@ async fn client_drops_are_counted_when_session_is_lost() {
     let mut client =
         line.client("/?id=ada").send_buffer(2).overflow(Overflow::DropOldest).connect().await.unwrap();
     log.connected().await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     for n in 1..=5 {
         client.send(&number(n)).unwrap();
     }
     log.next().await;
     server.kick("ada").await.unwrap();
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(next(&mut client).await, Heard::Disconnected(RESET));
     let lost = next_event(&mut client).await;
     let Event::SessionLost { unacknowledged, dropped, .. } = lost else { panic!("{lost:?}") };
@@ -157,8 +152,7 @@ async fn client_policy_disconnect_ends_the_client() {
     let mut client =
         line.client("/?id=ada").send_buffer(1).overflow(Overflow::Disconnect).connect().await.unwrap();
     log.connected().await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     client.send(&number(1)).unwrap();
     assert_eq!(client.send(&number(2)), Err(SendError::Closed));
     let closed = loop {
@@ -176,14 +170,13 @@ async fn plain_mode_drops_and_counts_newest() {
     let line = Line::to(&server);
     let mut ada = line.client("/?id=ada").plain().connect().await.unwrap();
     log.connected().await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     log.next().await;
     let connection = server.connection("ada").unwrap();
     for n in 1..=4 {
         connection.send_with(&number(n), Overflow::DropNewest).unwrap();
     }
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(numbers(&mut ada, 2).await, [1, 2]);
     assert_eq!(server.stats().dropped, 2);
     connection.send(&Frame::event_only("after")).unwrap();
@@ -244,8 +237,7 @@ async fn dropped_broadcast_is_reported_at_once() {
 async fn broadcasts_to_absent_member_respect_byte_limit() {
     let (server, mut log) = server(|builder| builder.send_buffer_bytes(10_000));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     log.next().await;
     for n in 0..5 {
         server.broadcast("room", &Frame::new("big", &format!("{n}{}", "x".repeat(4000))).unwrap()).unwrap();
@@ -253,7 +245,7 @@ async fn broadcasts_to_absent_member_respect_byte_limit() {
     let stats = server.stats();
     assert_eq!(stats.dropped, 3);
     assert!(stats.retained_bytes <= 10_000, "{}", stats.retained_bytes);
-    line.set_dials(Dials::Served);
+    line.plug_in();
     for told in [Heard::Disconnected(RESET), Heard::Resumed, Heard::gap(1, 3)] {
         assert_eq!(next(&mut ada).await, told);
     }

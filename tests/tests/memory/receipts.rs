@@ -3,7 +3,7 @@
 use rejoin_client::{LostReason, SendError};
 use rejoin_server::{CloseReason, DeliveryError, Overflow};
 use rejoin_tests::harness::{Heard, RESET, What, next, number, numbers};
-use rejoin_tests::network::{Dials, Direction, Line};
+use rejoin_tests::network::{Direction, Line};
 use tokio::time::Instant;
 
 use crate::{client, secs, server};
@@ -56,14 +56,13 @@ async fn acked_send_fails_when_session_ends() {
 async fn acked_send_fails_when_session_is_lost() {
     let (server, mut log) = server(|builder| builder.resume_window(secs(1)));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
     let sender = ada.sender();
     let waits = tokio::spawn(async move { sender.send_acked(&number(1)).await });
     assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
     assert_eq!(log.next().await, ("ada", What::Disconnected(CloseReason::WindowExpired)));
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(
         next(&mut ada).await,
         Heard::SessionLost { reason: Some(LostReason::Unknown), unacknowledged: vec![number(1)] }
@@ -77,8 +76,7 @@ async fn acked_send_fails_when_session_is_lost() {
 async fn acked_send_fails_when_frame_is_evicted() {
     let (server, mut log) = server(|builder| builder.send_buffer(2));
     let (ada, line) = client(&server, &mut log, "ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     log.next().await;
     let connection = server.connection("ada").unwrap();
     let frame = number(1);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rejoin_client::LostReason;
 use rejoin_server::CloseReason;
 use rejoin_tests::harness::{Heard, RESET, What, next, number, numbers};
-use rejoin_tests::network::{Dials, Direction, Line};
+use rejoin_tests::network::{Direction, Line};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
@@ -18,11 +18,10 @@ async fn resumes_just_before_the_window_expires() {
     let client = line.client("/?id=ada").reconnect(millis(1), millis(1));
     let mut client = client.connect().await.unwrap();
     log.connected().await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
     tokio::time::sleep(secs(30) - millis(5)).await;
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(next(&mut client).await, Heard::Disconnected(RESET));
     assert_eq!(next(&mut client).await, Heard::Resumed);
     assert_eq!(log.next().await, ("ada", What::Restored));
@@ -34,12 +33,11 @@ async fn resumes_just_before_the_window_expires() {
 async fn unlimited_window_keeps_session_for_a_month() {
     let (server, mut log) = server(|builder| builder.resume_window(Duration::MAX));
     let (mut client, line) = client(&server, &mut log, "ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(next(&mut client).await, Heard::Disconnected(RESET));
     server.send("ada", &number(1)).unwrap();
     tokio::time::sleep(secs(30 * 24 * 3600)).await;
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(next(&mut client).await, Heard::Resumed);
     assert_eq!(next(&mut client).await, Heard::Message(number(1)));
 }
@@ -163,13 +161,12 @@ async fn plain_mode_resumes_by_id_with_buffered_frames() {
     let line = Line::to(&server);
     let mut client = line.client("/?id=ada").plain().connect().await.unwrap();
     log.connected().await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
     for n in 1..=20 {
         server.send("ada", &number(n)).unwrap();
     }
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(numbers(&mut client, 20).await, Vec::from_iter(1..=20));
     assert_eq!(log.next().await, ("ada", What::Restored));
     assert_eq!(server.stats().retained_bytes, 0, "written frames are not retained");

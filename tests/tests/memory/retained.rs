@@ -4,7 +4,7 @@
 use rejoin_client::{Connection, Frame, LostReason, SendError};
 use rejoin_server::{CloseReason, Server};
 use rejoin_tests::harness::{Heard, RESET, Recorder, What, message, next, number};
-use rejoin_tests::network::{Dials, Line};
+use rejoin_tests::network::Line;
 
 use crate::{client, server, shut_down};
 
@@ -18,8 +18,7 @@ async fn suspended_in(server: &Server, log: &mut Recorder, room: &str, id: &str)
     let line = Line::to(server);
     let mut connection = line.client(&format!("/?id={id}&room={room}")).connect().await.unwrap();
     assert_eq!(log.next().await, (id, What::Connected));
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(log.next().await, (id, What::Dropped(RESET)));
     assert_eq!(next(&mut connection).await, Heard::Disconnected(RESET));
     (connection, line)
@@ -47,7 +46,7 @@ async fn oldest_suspended_session_is_evicted() {
     assert!(server.stats().retained_bytes <= 30_000);
 
     for line in [old_line, young_line] {
-        line.set_dials(Dials::Served);
+        line.plug_in();
     }
     assert_eq!(next(&mut old).await, Heard::session_lost(LostReason::Unknown));
     assert_eq!(next(&mut young).await, Heard::Resumed);
@@ -67,8 +66,7 @@ async fn suspended_sessions_without_frames_are_bounded() {
     }
     assert_eq!(server.stats().suspended, 3);
     let (_ada, line) = client(&server, &mut log, "ada").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(
         log.next_sorted().await,
         [("ada", What::Dropped(RESET)), ("c0", What::Disconnected(CloseReason::Evicted))]
@@ -126,7 +124,7 @@ async fn broadcast_beyond_limit_is_gap_for_suspended_member() {
     let (mut ada, line) = suspended(&server, &mut log, "ada").await;
     assert_eq!(server.broadcast("room", &big()), Ok(1), "one member: the hog, whose socket keeps up so far");
     assert_eq!((server.stats().suspended, server.stats().dropped), (1, 1));
-    line.set_dials(Dials::Served);
+    line.plug_in();
     for expected in [Heard::Resumed, Heard::gap(1, 1)] {
         assert_eq!(next(&mut ada).await, expected);
     }

@@ -1,22 +1,32 @@
 //! Sends reach one connection, and broadcasts one room.
 
-use rejoin_client::{Event, Frame, SendError};
+use rejoin_client::{ClientBuilder, Connection, Event, Frame, SendError};
 use rejoin_server::{BroadcastError, CloseReason, Identity, Reject, Server};
 use rejoin_tests::harness::{Heard, Recorder, What, next, next_event, number, numbers};
 use rejoin_tests::network::Line;
 
 use crate::{client, server};
 
+/// Members of one room, with these options.
+async fn members(
+    server: &Server,
+    count: usize,
+    configure: impl Fn(ClientBuilder) -> ClientBuilder,
+) -> Vec<Connection> {
+    let line = Line::to(server);
+    let mut members = Vec::with_capacity(count);
+    for n in 0..count {
+        members.push(configure(line.client(&format!("/?id={n}"))).connect().await.unwrap());
+    }
+    members
+}
+
 #[tokio::test(start_paused = true)]
 async fn broadcast_during_another_fan_out_arrives() {
     // More members than are written to between two yields.
     const MEMBERS: usize = 300;
     let (server, _log) = server(|builder| builder);
-    let line = Line::to(&server);
-    let mut members = Vec::new();
-    for n in 0..MEMBERS {
-        members.push(line.client(&format!("/?id={n}")).connect().await.unwrap());
-    }
+    let mut members = members(&server, MEMBERS, |client| client).await;
     // The tasks that open sessions have finished by then.
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     let since = tokio::time::Instant::now();
@@ -35,12 +45,7 @@ async fn every_member_is_written_with_several_workers() {
     // No ping of either side makes a session's task check for frames to write.
     let minute = std::time::Duration::from_secs(60);
     let (server, _log) = server(|builder| builder.heartbeat(minute, 2 * minute));
-    let line = Line::to(&server);
-    let mut members = Vec::new();
-    for n in 0..MEMBERS {
-        members
-            .push(line.client(&format!("/?id={n}")).heartbeat(minute, 2 * minute).connect().await.unwrap());
-    }
+    let mut members = members(&server, MEMBERS, |client| client.heartbeat(minute, 2 * minute)).await;
     for n in 1..=3 {
         assert_eq!(server.broadcast("room", &number(n)), Ok(MEMBERS));
         for member in &mut members {
@@ -55,11 +60,7 @@ async fn rapid_broadcasts_drop_nothing_while_space_remains() {
     const MEMBERS: usize = 600;
     const EACH: u64 = 100;
     let (server, _log) = server(|builder| builder);
-    let line = Line::to(&server);
-    let mut members = Vec::new();
-    for n in 0..MEMBERS {
-        members.push(line.client(&format!("/?id={n}")).plain().connect().await.unwrap());
-    }
+    let mut members = members(&server, MEMBERS, |client| client.plain()).await;
     // Half of a member's buffer each time.
     for _ in 0..4 {
         for n in 1..=EACH {
@@ -81,11 +82,7 @@ async fn member_moved_between_chunks_misses_nothing() {
     const MEMBERS: usize = 530;
     const LEAVE: usize = 40;
     let (server, _log) = server(|builder| builder);
-    let line = Line::to(&server);
-    let mut members = Vec::new();
-    for n in 0..MEMBERS {
-        members.push(line.client(&format!("/?id={n}")).connect().await.unwrap());
-    }
+    let mut members = members(&server, MEMBERS, |client| client).await;
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     for n in 0..LEAVE {
         server.broadcast("room", &number(n as u64 + 1)).unwrap();

@@ -44,8 +44,6 @@ fn tasks() -> usize {
 
 /// An echo server with these options.
 fn echo_server(configure: impl FnOnce(rejoin_server::Builder) -> rejoin_server::Builder) -> Server {
-    let echo = Server::builder(harness::connect).on_message(|connection, frame| async move {
-        connection.send_wait(&frame).await.ok();
-    });
+    let echo = harness::echo(Server::builder(harness::connect));
     configure(echo).build().unwrap()
 }

@@ -41,14 +41,13 @@ async fn facade_gets_every_metric_with_its_labels() {
     }
     assert_eq!(numbers(&mut ada, 2).await, [1, 2]);
     // Dropped while no socket is attached, and reported as a gap.
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
     tokio::time::sleep(secs(1)).await;
     for n in 3..=9 {
         server.broadcast("room", &number(n)).unwrap();
     }
-    line.set_dials(Dials::Served);
+    line.plug_in();
     while !matches!(next(&mut ada).await, Heard::Gap(_)) {}
     assert_eq!(numbers(&mut ada, 4).await, [6, 7, 8, 9]);
     let offer = format!("rejoin.v1.json, rejoin.resume.{}.0", "x".repeat(43));

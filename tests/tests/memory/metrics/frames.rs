@@ -2,7 +2,7 @@
 
 use rejoin_server::{Frame, Gap};
 use rejoin_tests::harness::{Heard, RESET, What, next, number, numbers};
-use rejoin_tests::network::{Dials, Line};
+use rejoin_tests::network::Line;
 
 use super::{FRAME, FRAMED, server};
 use crate::{client, millis, raw, secs, shut_down};
@@ -88,8 +88,7 @@ async fn ended_session_retains_no_bytes() {
     for ends_by_kick in [true, false] {
         let (server, mut log, metrics) = server(|builder| builder.resume_window(secs(5)));
         let (_ada, line) = client(&server, &mut log, "ada").await;
-        line.set_dials(Dials::Refused);
-        line.cut();
+        line.unplug();
         assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
         for n in 1..=3 {
             server.send("ada", &number(n)).unwrap();
@@ -109,8 +108,7 @@ async fn ended_session_retains_no_bytes() {
 async fn dropped_frames_and_sent_gaps_are_counted() {
     let (server, mut log, metrics) = server(|builder| builder.send_buffer(4));
     let (mut slow, line) = client(&server, &mut log, "slow").await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(log.next().await, ("slow", What::Dropped(RESET)));
     assert_eq!(next(&mut slow).await, Heard::Disconnected(RESET));
     for n in 1..=9 {
@@ -122,7 +120,7 @@ async fn dropped_frames_and_sent_gaps_are_counted() {
     let full = metrics.buffer();
     assert_eq!(full[..4], [(1, 4), (2, 4), (3, 4), (4, 4)]);
     assert!(full[4..].iter().all(|full| *full == (4, 4)) && full.len() == 9);
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(next(&mut slow).await, Heard::Resumed);
     assert_eq!(next(&mut slow).await, Heard::gap(1, 5));
     assert_eq!(numbers(&mut slow, 4).await, [6, 7, 8, 9]);

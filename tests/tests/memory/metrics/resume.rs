@@ -2,7 +2,7 @@
 
 use rejoin_server::{Codec, DecodeError, DropReason, DuplicateId, EncodeError, Frame, JsonCodec, Message};
 use rejoin_tests::harness::{END_OF_STREAM, Heard, RESET, What, next, number, numbers};
-use rejoin_tests::network::{Dials, Direction, Line};
+use rejoin_tests::network::{Direction, Line};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{FRAMED, server};
@@ -21,15 +21,14 @@ async fn drop_and_resume_report_replayed_frames() {
         server.send("ada", &number(n)).unwrap();
     }
     tokio::time::sleep(millis(1)).await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(log.next().await, ("ada", What::Dropped(RESET)));
     assert_eq!(metrics.happened(), ["transport dropped: io"]);
     server.send("ada", &number(5)).unwrap();
     tokio::time::sleep(millis(1)).await;
     assert_eq!(metrics.sum("retained_bytes"), 5 * FRAMED);
     assert_eq!(server.stats().retained_bytes as i64, 5 * FRAMED);
-    line.set_dials(Dials::Served);
+    line.plug_in();
     assert_eq!(numbers(&mut ada, 4).await, [2, 3, 4, 5]);
     assert_eq!(metrics.happened(), ["resume attempted", "transport restored"]);
     // The frames 2, 3 and 4 were sent twice.

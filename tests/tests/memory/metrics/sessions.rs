@@ -106,8 +106,7 @@ async fn without_window_drop_is_reported_before_close() {
     let (server, mut log, metrics) = server(|builder| builder.resume_window(None));
     let (_ada, line) = client(&server, &mut log, "ada").await;
     metrics.happened();
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     assert_eq!(log.next().await, ("ada", What::Disconnected(CloseReason::TransportLost(RESET))));
     let happened = metrics.happened();
     assert_eq!(
@@ -137,8 +136,7 @@ async fn suspended_session_dropped_by_shutdown_is_reported_closed() {
     let (ada, line) = client(&server, &mut log, "ada").await;
     ada.send(&number(1)).unwrap();
     tokio::time::sleep(millis(1)).await;
-    line.set_dials(Dials::Refused);
-    line.cut();
+    line.unplug();
     tokio::time::sleep(secs(1)).await;
     server.send("ada", &number(2)).unwrap();
     tokio::time::sleep(millis(1)).await;
