@@ -4,7 +4,7 @@
 //! - `payloads`: a frame without a payload can always be encoded. A payload may be refused if the format cannot represent it, but
 //!   not every payload.
 //! - `text`: the data of a text message is UTF-8.
-//! - `round trip`: an encoded frame decodes to the same id and event, and to a payload if it had one. The payload may be
+//! - `round trip`: an encoded frame decodes to the same members, and to a payload if it had one. The payload may be
 //!   transcoded to the codec's own format, but different payloads remain different, and a payload that keeps its format also
 //!   keeps its bytes.
 //! - `translation`: a payload that is decoded in another format has the same value there. Between MessagePack and JSON, this
@@ -17,8 +17,8 @@
 //! - `msgpack`: a decoded payload of [`PayloadFormat::Msgpack`] is one MessagePack value, whatever the peer sent, and not a
 //!   `bin`, which is [`PayloadFormat::Bytes`].
 //! - `kind`: a codec that encodes only text messages decodes binary ones to [`DecodeError::NotAFrame`], and vice versa.
-//! - `control`: [`Codec::encode_control`] never fails for JSON. The frame is decoded with its event, no id, and the same JSON
-//!   text as a payload of [`PayloadFormat::Json`] or [`PayloadFormat::Bytes`].
+//! - `control`: [`Codec::encode_control`] never fails for JSON. The frame is decoded with its event, no other member,
+//!   and the same JSON text as a payload of [`PayloadFormat::Json`] or [`PayloadFormat::Bytes`].
 //! - `no panic`: no input causes a panic: random bytes, truncated messages, messages with a changed byte, valid UTF-8 or not, and
 //!   the same byte 100,000 times; nor does a payload that is nested very deeply or invalid in its format. A parser that recurses
 //!   without a limit overflows its stack here, which ends the test process.
@@ -40,7 +40,7 @@ mod hostile;
 mod samples;
 use samples::{
     bytes_samples, control_samples, hostile_payloads, json_sample, json_samples, msgpack_only_samples,
-    msgpack_samples, names_of_lengths, names_of_texts, payloads_beside_names,
+    msgpack_samples, names_of_lengths, names_of_texts, payloads_beside_names, rare_members,
 };
 
 #[cfg(test)]
@@ -89,7 +89,7 @@ impl Suite<'_> {
     /// Checks the round trips of all kinds of frames. Returns the messages, except those with both names and payloads.
     fn check_samples(&self) -> Vec<Message> {
         let mut written = Vec::new();
-        for frame in names_of_texts().into_iter().chain(names_of_lengths()) {
+        for frame in names_of_texts().into_iter().chain(names_of_lengths()).chain(rare_members()) {
             match self.check_round_trip(&frame) {
                 Ok((message, _)) => written.push(message),
                 Err(error) => {
@@ -97,7 +97,7 @@ impl Suite<'_> {
                 }
             }
         }
-        for frame in names_of_texts() {
+        for frame in names_of_texts().into_iter().chain(rare_members()) {
             for payload in payloads_beside_names() {
                 let _ = self.check_round_trip(&frame.clone().with_payload(payload));
             }
@@ -152,8 +152,7 @@ impl Suite<'_> {
         let decoded = self.decode(&message).unwrap_or_else(|error| {
             self.broken("round trip", format_args!("{frame:?} became {}: {error}", Shown(&message)))
         });
-        let alike = decoded.id() == frame.id()
-            && decoded.event() == frame.event()
+        let alike = has_same_members(&decoded, frame)
             && match (decoded.payload(), frame.payload()) {
                 (Some(decoded), Some(payload)) => decoded.format() != payload.format() || decoded == payload,
                 (decoded, payload) => decoded == payload,
@@ -207,8 +206,7 @@ impl Suite<'_> {
             let readable = frame
                 .payload()
                 .is_none_or(|payload| matches!(payload.format(), PayloadFormat::Json | PayloadFormat::Bytes));
-            if frame.event() != event
-                || !frame.id().is_empty()
+            if !has_same_members(&frame, &Frame::event_only(event))
                 || frame.payload().map(Payload::data) != text.as_ref()
                 || !readable
             {
@@ -319,6 +317,13 @@ impl Suite<'_> {
     fn broken(&self, claim: &str, how: fmt::Arguments<'_>) -> ! {
         panic!("codec {:?} breaks the claim `{claim}`: {how}", self.codec.name())
     }
+}
+
+/// Whether two frames are equal, except for their payloads.
+fn has_same_members(one: &Frame, other: &Frame) -> bool {
+    let texts = |frame: &Frame| [frame.id(), frame.event(), frame.re(), frame.room()].map(str::to_owned);
+    let flags = |frame: &Frame| [frame.more(), frame.is_volatile()];
+    texts(one) == texts(other) && flags(one) == flags(other)
 }
 
 /// Whether WebSocket would deliver the message: text must be UTF-8.

@@ -8,7 +8,7 @@ use skip::{skip_colon, skip_space, skip_string, skip_value};
 
 use crate::transcode::{to_json, write_base64};
 
-/// JSON in text messages: `{"id":..,"event":..,"payload":..}` without absent members (PROTOCOL.md §2). Its name is `json`.
+/// JSON in text messages: `{"id":..,"event":..,"payload":..}` and rarer members, without absent ones (PROTOCOL.md §2). Its name is `json`.
 ///
 /// Encoding:
 /// - A JSON payload is copied byte for byte, without another check.
@@ -19,7 +19,7 @@ use crate::transcode::{to_json, write_base64};
 /// Decoding:
 /// - Members may be in any order, and their names may contain escapes. Other members are ignored, whatever their contents and
 ///   depth.
-/// - An empty `id` or `event` is the same as an absent one.
+/// - An empty string is the same as an absent one, and so is `false`, except in `payload`.
 /// - `payload` keeps its text byte for byte, without surrounding whitespace; `null` is a payload. The text shares the message's
 ///   memory if it is at least half of the message. Otherwise it is copied, so that a small payload does not keep a large
 ///   message alive.
@@ -27,9 +27,10 @@ use crate::transcode::{to_json, write_base64};
 /// Errors:
 /// - [`DecodeError::Malformed`] if the message is not one JSON text of RFC 8259 in UTF-8, wherever the mistake is. A byte order
 ///   mark is a mistake.
-/// - [`DecodeError::NotAFrame`] for a binary message; for JSON that is not an object; for an `id` or `event` that is not a string
-///   (`null` included), or contains an unpaired surrogate (`"\ud800"`, which is valid JSON, but not Unicode text); for a
-///   duplicate `id`, `event` or `payload`, because JSON parsers differ in which one they use.
+/// - [`DecodeError::NotAFrame`] for a binary message; for JSON that is not an object; for an `id`, `event`, `re` or `room` that
+///   is not a string (`null` included), or contains an unpaired surrogate (`"\ud800"`, which is valid JSON, but not Unicode
+///   text); for a `more` or `volatile` that is not a boolean; for a duplicate member, because JSON parsers differ in which one
+///   they use.
 ///
 /// ```
 /// use rejoin_codecs::JsonCodec;
@@ -51,10 +52,16 @@ impl Codec for JsonCodec {
 
     fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
         let mut json = Vec::with_capacity(unescaped_len(frame)?);
-        for (name, value) in [("id", frame.id()), ("event", frame.event())] {
+        for (name, value) in texts(frame) {
             if !value.is_empty() {
                 write_name(&mut json, name);
                 write_string(&mut json, value)?;
+            }
+        }
+        for (name, is_set) in flags(frame) {
+            if is_set {
+                write_name(&mut json, name);
+                json.extend_from_slice(b"true");
             }
         }
         if let Some(payload) = frame.payload() {
@@ -83,7 +90,14 @@ impl Codec for JsonCodec {
         }
         let id = read_string(members.id, "id is not a string")?;
         let event = read_string(members.event, "event is not a string")?;
-        let frame = Frame::event_only(event).with_id(id);
+        let mut frame = Frame::event_only(event).with_id(id);
+        if members.has_rare {
+            frame = frame
+                .with_re(read_string(members.re, "re is not a string")?)
+                .with_room(read_string(members.room, "room is not a string")?)
+                .with_more(read_bool(members.more, "more is not a boolean")?)
+                .with_volatile(read_bool(members.volatile, "volatile is not a boolean")?);
+        }
         let Some(payload) = members.payload else {
             return Ok(frame);
         };
@@ -100,6 +114,12 @@ struct Members<'a> {
     id: Option<&'a str>,
     event: Option<&'a str>,
     payload: Option<&'a str>,
+    re: Option<&'a str>,
+    room: Option<&'a str>,
+    more: Option<&'a str>,
+    volatile: Option<&'a str>,
+    /// Whether one of the four above is present.
+    has_rare: bool,
     repeated: bool,
 }
 
@@ -146,15 +166,26 @@ impl<'a> Members<'a> {
             r#""id""# => Some(&mut self.id),
             r#""event""# => Some(&mut self.event),
             r#""payload""# => Some(&mut self.payload),
-            // A name without escapes that is none of ours.
-            _ if !name.contains('\\') => None,
-            _ => match serde_json::from_str::<String>(name).ok()?.as_str() {
+            _ if name.contains('\\') => match serde_json::from_str::<String>(name).ok()?.as_str() {
                 "id" => Some(&mut self.id),
                 "event" => Some(&mut self.event),
                 "payload" => Some(&mut self.payload),
-                _ => None,
+                name => self.rare_by_name(name),
             },
+            _ => self.rare_by_name(&name[1..name.len() - 1]),
         }
+    }
+
+    fn rare_by_name(&mut self, name: &str) -> Option<&mut Option<&'a str>> {
+        let member = match name {
+            "re" => &mut self.re,
+            "room" => &mut self.room,
+            "more" => &mut self.more,
+            "volatile" => &mut self.volatile,
+            _ => return None,
+        };
+        self.has_rare = true;
+        Some(member)
     }
 }
 
@@ -183,14 +214,38 @@ fn read_string(member: Option<&str>, why: &'static str) -> Result<Box<str>, Deco
     }
 }
 
-/// Length of the message if `id` and `event` need no escapes and the payload is not transcoded.
+/// Parses a boolean member; absent is `false`. Fails with `why` if it is another type.
+fn read_bool(member: Option<&str>, why: &'static str) -> Result<bool, DecodeError> {
+    match member {
+        Some("true") => Ok(true),
+        Some("false") | None => Ok(false),
+        Some(_) => Err(not_a_frame(why)),
+    }
+}
+
+/// The members that are strings; absent ones are empty.
+fn texts(frame: &Frame) -> [(&'static str, &str); 4] {
+    [("id", frame.id()), ("re", frame.re()), ("event", frame.event()), ("room", frame.room())]
+}
+
+/// The members that are booleans; absent ones are `false`.
+fn flags(frame: &Frame) -> [(&'static str, bool); 2] {
+    [("more", frame.more()), ("volatile", frame.is_volatile())]
+}
+
+/// Length of the message if its strings need no escapes and the payload is not transcoded.
 fn unescaped_len(frame: &Frame) -> Result<usize, EncodeError> {
     // A brace or comma, two quotes and a colon.
     let member = |name: &str, value: usize| name.len() + 4 + value;
     let mut len = 1;
-    for (name, value) in [("id", frame.id()), ("event", frame.event())] {
+    for (name, value) in texts(frame) {
         if !value.is_empty() {
             len += member(name, value.len() + 2);
+        }
+    }
+    for (name, is_set) in flags(frame) {
+        if is_set {
+            len += member(name, "true".len());
         }
     }
     if let Some(payload) = frame.payload() {

@@ -5,8 +5,8 @@ use rejoin_core::{Codec, DecodeError, EncodeError, Frame, Message, MessageKind, 
 
 use crate::transcode::{Malformed, Reader, Token, to_msgpack, write_bin, write_str};
 
-/// MessagePack in binary messages: a map with the string keys `id`, `event` and `payload`, without absent members (PROTOCOL.md
-/// §2). Its name is `msgpack`.
+/// MessagePack in binary messages: a map with the string keys `id`, `event`, `payload` and rarer ones, without absent members
+/// (PROTOCOL.md §2). Its name is `msgpack`.
 ///
 /// Encoding:
 /// - Every head has the shortest format.
@@ -19,16 +19,17 @@ use crate::transcode::{Malformed, Reader, Token, to_msgpack, write_bin, write_st
 /// Decoding:
 /// - Members may be in any order and in any valid format, shortest or not. Other members are ignored, whatever their contents
 ///   and depth, and so are keys that are not strings.
-/// - An empty `id` or `event` is the same as an absent one.
+/// - An empty string is the same as an absent one, and so is false, except in `payload`.
 /// - `payload` keeps its value byte for byte; nil is a payload. If it is a `bin`, it becomes opaque bytes. The payload shares the
 ///   message's memory if it is at least half of the message. Otherwise it is copied, so that a small payload does not keep a
 ///   large message alive.
 ///
 /// Errors:
 /// - [`DecodeError::Malformed`] if the message is not exactly one MessagePack value (it is truncated, has trailing bytes, or
-///   contains the reserved marker 0xc1), or if `id` or `event` is not UTF-8. Other strings are not validated.
-/// - [`DecodeError::NotAFrame`] for a text message; for MessagePack that is not a map; for an `id` or `event` that is not a
-///   string (nil included); for a duplicate `id`, `event` or `payload`, because parsers differ in which one they use.
+///   contains the reserved marker 0xc1), or if `id`, `event`, `re` or `room` is not UTF-8. Other strings are not validated.
+/// - [`DecodeError::NotAFrame`] for a text message; for MessagePack that is not a map; for an `id`, `event`, `re` or
+///   `room` that is not a string (nil included); for a `more` or `volatile` that is not a boolean; for a duplicate member,
+///   because parsers differ in which one they use.
 ///
 /// ```
 /// use rejoin_codecs::MsgpackCodec;
@@ -51,19 +52,24 @@ impl Codec for MsgpackCodec {
     }
 
     fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
-        let mut out = Vec::with_capacity(
-            HEADS
-                + frame.id().len()
-                + frame.event().len()
-                + frame.payload().map_or(0, |payload| payload.data().len()),
-        );
-        let texts = [("id", frame.id()), ("event", frame.event())];
+        let payload_len = frame.payload().map_or(0, |payload| payload.data().len());
+        let texts =
+            [("id", frame.id()), ("re", frame.re()), ("event", frame.event()), ("room", frame.room())];
+        let flags = [("more", frame.more()), ("volatile", frame.is_volatile())];
+        let texts_len: usize = texts.iter().map(|(_, value)| value.len()).sum();
+        let mut out = Vec::with_capacity(HEADS + texts_len + payload_len);
         let texts = texts.iter().filter(|(_, value)| !value.is_empty());
-        // A map of at most three members, whose head is one byte.
-        out.push(0x80 + texts.clone().count() as u8 + u8::from(frame.payload().is_some()));
+        let flags = flags.iter().filter(|(_, is_set)| *is_set);
+        // A map of at most seven members, whose head is one byte.
+        let len = texts.clone().count() + flags.clone().count() + usize::from(frame.payload().is_some());
+        out.push(0x80 + len as u8);
         for (name, value) in texts {
             write_str(&mut out, name)?;
             write_str(&mut out, value)?;
+        }
+        for (name, _) in flags {
+            write_str(&mut out, name)?;
+            out.push(TRUE);
         }
         if let Some(payload) = frame.payload() {
             write_str(&mut out, "payload")?;
@@ -83,7 +89,7 @@ impl Codec for MsgpackCodec {
         })
     }
 
-    //= PROTOCOL.md#R2.2: a map with the string keys `id`, `event`, `payload`
+    //= PROTOCOL.md#R2.2: a map with these string keys
     fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
         if message.kind != MessageKind::Binary {
             return Err(not_a_frame("text message where the format is binary"));
@@ -95,7 +101,14 @@ impl Codec for MsgpackCodec {
         if let Some(why) = members.refusal {
             return Err(not_a_frame(why));
         }
-        let frame = Frame::event_only(event).with_id(id);
+        let mut frame = Frame::event_only(event).with_id(id);
+        if members.has_rare {
+            frame = frame
+                .with_re(members.re.unwrap_or(Ok("")).map_err(not_a_frame)?)
+                .with_room(members.room.unwrap_or(Ok("")).map_err(not_a_frame)?)
+                .with_more(members.more.unwrap_or(Ok(false)).map_err(not_a_frame)?)
+                .with_volatile(members.volatile.unwrap_or(Ok(false)).map_err(not_a_frame)?);
+        }
         let Some(payload) = members.payload else {
             return Ok(frame);
         };
@@ -109,8 +122,11 @@ impl Codec for MsgpackCodec {
     }
 }
 
-/// Maximum length of everything but the values: the head of the map, the names with their heads, and the heads of the values.
+/// Length of everything but the values of a frame without rare members, at most: the head of the map, the names with their
+/// heads, and the heads of the values.
 const HEADS: usize = 1 + 3 + 6 + 8 + 3 * 5;
+
+const TRUE: u8 = 0xc3;
 
 /// The unparsed members of a frame. The whole message is valid MessagePack if these were read from it, so a wrong type does not
 /// hide a malformed value after it.
@@ -119,6 +135,12 @@ struct Members<'a> {
     id: Option<Result<&'a str, &'static str>>,
     event: Option<Result<&'a str, &'static str>>,
     payload: Option<&'a [u8]>,
+    re: Option<Result<&'a str, &'static str>>,
+    room: Option<Result<&'a str, &'static str>>,
+    more: Option<Result<bool, &'static str>>,
+    volatile: Option<Result<bool, &'static str>>,
+    /// Whether one of the four above is present.
+    has_rare: bool,
     /// Why the message is not a frame, regardless of its members.
     refusal: Option<&'static str>,
 }
@@ -148,6 +170,7 @@ impl<'a> Members<'a> {
             Token::Str(b"id") => self.id.replace(read_str(value, "id is not a string")?).is_some(),
             Token::Str(b"event") => self.event.replace(read_str(value, "event is not a string")?).is_some(),
             Token::Str(b"payload") => self.payload.replace(value).is_some(),
+            Token::Str(name) => self.read_rare(name, value)?,
             _ => false,
         };
         if is_repeated {
@@ -155,6 +178,27 @@ impl<'a> Members<'a> {
         }
         Ok(())
     }
+
+    /// Reads a member that most frames do not have; others are ignored. Returns whether it is repeated.
+    fn read_rare(&mut self, name: &[u8], value: &'a [u8]) -> Result<bool, DecodeError> {
+        let is_repeated = match name {
+            b"re" => self.re.replace(read_str(value, "re is not a string")?).is_some(),
+            b"room" => self.room.replace(read_str(value, "room is not a string")?).is_some(),
+            b"more" => self.more.replace(read_bool(value, "more is not a boolean")?).is_some(),
+            b"volatile" => self.volatile.replace(read_bool(value, "volatile is not a boolean")?).is_some(),
+            _ => return Ok(false),
+        };
+        self.has_rare = true;
+        Ok(is_repeated)
+    }
+}
+
+/// Reads a boolean. Returns `why` if the value is another type, like [`read_str`].
+fn read_bool(value: &[u8], why: &'static str) -> Result<Result<bool, &'static str>, DecodeError> {
+    Ok(match Reader::new(value).token().map_err(malformed)? {
+        Token::Bool(value) => Ok(value),
+        _ => Err(why),
+    })
 }
 
 /// Reads a string. Returns `why` if the value is not a string, so that the rest of the message is still validated.

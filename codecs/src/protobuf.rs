@@ -17,15 +17,15 @@ use wire::{Reader, Value, malformed};
 ///
 /// Decoding:
 /// - Fields may be in any order; the last one of duplicates counts. Unknown fields are skipped, including groups of any depth.
-/// - An empty `id` or `event` is the same as an absent one. A `format` without a payload is ignored.
+/// - An empty string is the same as an absent one, and so is a false. A `format` without a payload is ignored.
 /// - `payload` is kept byte for byte, except for whitespace around a JSON text. It shares the message's memory if it is at least
 ///   half of the message. Otherwise it is copied, so that a small payload does not keep a large message alive. JSON and
 ///   MessagePack cost one pass over their bytes for validation, because other codecs copy them without checking them.
 /// - A MessagePack payload that is a `bin` becomes [`PayloadFormat::Bytes`] with its contents.
 ///
 /// Errors:
-/// - [`DecodeError::Malformed`] if the message violates Protobuf's wire format anywhere, if `id` or `event` is not UTF-8, or if
-///   the payload is not exactly one value of its `format`.
+/// - [`DecodeError::Malformed`] if the message violates Protobuf's wire format anywhere, if a string is not UTF-8, or if the
+///   payload is not exactly one value of its `format`.
 /// - [`DecodeError::NotAFrame`] for a text message, for a field of `Frame` with a wire type that does not match, and for an
 ///   unknown `format`.
 ///
@@ -48,6 +48,10 @@ const ID: u32 = 1;
 const EVENT: u32 = 2;
 const PAYLOAD: u32 = 3;
 const FORMAT: u32 = 4;
+const RE: u32 = 5;
+const VOLATILE: u32 = 6;
+const MORE: u32 = 7;
+const ROOM: u32 = 8;
 
 const BYTES: i32 = 0;
 const JSON: i32 = 1;
@@ -60,11 +64,14 @@ impl Codec for ProtobufCodec {
 
     fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
         let names = [(ID, frame.id()), (EVENT, frame.event())];
+        let (re, room) = (frame.re(), frame.room());
+        let flags = [(VOLATILE, frame.is_volatile()), (MORE, frame.more())];
         let format = frame.payload().map_or(Ok(BYTES), format_number)?;
         let mut len = 0;
-        for (_, name) in names.iter().filter(|(_, name)| !name.is_empty()) {
-            len += wire::bytes_len(name.len());
+        for (_, text) in names.iter().chain(&[(RE, re), (ROOM, room)]).filter(|(_, text)| !text.is_empty()) {
+            len += wire::bytes_len(text.len());
         }
+        len += flags.iter().filter(|(_, is_set)| *is_set).count() * wire::SMALL_INT_LEN;
         if let Some(payload) = frame.payload() {
             len += wire::bytes_len(payload.data().len());
         }
@@ -82,6 +89,15 @@ impl Codec for ProtobufCodec {
         if format != BYTES {
             wire::write_small_int(&mut data, FORMAT, format as u8);
         }
+        if !re.is_empty() {
+            wire::write_bytes(&mut data, RE, re.as_bytes());
+        }
+        for (number, _) in flags.iter().filter(|(_, is_set)| *is_set) {
+            wire::write_small_int(&mut data, *number, 1);
+        }
+        if !room.is_empty() {
+            wire::write_bytes(&mut data, ROOM, room.as_bytes());
+        }
         debug_assert_eq!(data.len(), len);
         Ok(Message::binary(data))
     }
@@ -91,7 +107,14 @@ impl Codec for ProtobufCodec {
             return Err(not_a_frame("text message where the format is binary"));
         }
         let fields = Fields::read(&message.data)?;
-        let frame = Frame::event_only(fields.event).with_id(fields.id);
+        let mut frame = Frame::event_only(fields.event).with_id(fields.id);
+        if fields.has_rare {
+            frame = frame
+                .with_re(fields.re)
+                .with_room(fields.room)
+                .with_more(fields.more)
+                .with_volatile(fields.volatile);
+        }
         match fields.payload {
             Some(payload) => Ok(frame.with_payload(read_payload(&message, payload, fields.format)?)),
             None => Ok(frame),
@@ -106,6 +129,12 @@ struct Fields<'a> {
     event: &'a str,
     payload: Option<&'a [u8]>,
     format: i32,
+    re: &'a str,
+    room: &'a str,
+    more: bool,
+    volatile: bool,
+    /// Whether one of the four above may be present.
+    has_rare: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -121,6 +150,9 @@ impl<'a> Fields<'a> {
                 (PAYLOAD, Value::Bytes(payload)) => fields.payload = Some(payload),
                 // An enum is an int32; longer numbers are truncated to their low bits.
                 (FORMAT, Value::Int(format)) => fields.format = format as i32,
+                (RE..=ROOM, value) => {
+                    mistyped = fields.read_rare(number, &value)?.or(mistyped);
+                }
                 (ID, _) => mistyped = Some("id is not a string"),
                 (EVENT, _) => mistyped = Some("event is not a string"),
                 (PAYLOAD, _) => mistyped = Some("payload is not bytes"),
@@ -129,6 +161,22 @@ impl<'a> Fields<'a> {
             }
         }
         mistyped.map_or(Ok(fields), |what| Err(not_a_frame(what)))
+    }
+
+    /// Reads one of the fields from `RE` to `ROOM`. Returns what is wrong with its type, if anything.
+    fn read_rare(&mut self, number: u32, value: &Value<'a>) -> Result<Option<&'static str>, DecodeError> {
+        self.has_rare = true;
+        match (number, value) {
+            (RE, Value::Bytes(re)) => self.re = read_string(re, "re is not UTF-8")?,
+            (ROOM, Value::Bytes(room)) => self.room = read_string(room, "room is not UTF-8")?,
+            (MORE, Value::Int(more)) => self.more = *more != 0,
+            (VOLATILE, Value::Int(volatile)) => self.volatile = *volatile != 0,
+            (RE, _) => return Ok(Some("re is not a string")),
+            (ROOM, _) => return Ok(Some("room is not a string")),
+            (MORE, _) => return Ok(Some("more is not a boolean")),
+            _ => return Ok(Some("volatile is not a boolean")),
+        }
+        Ok(None)
     }
 }
 

@@ -21,8 +21,11 @@ proptest! {
         id in any::<String>(),
         event in any::<String>(),
         payload in option::of(json()),
+        (re, room) in any::<(String, String)>(),
+        (more, volatile) in any::<(bool, bool)>(),
     ) {
         let mut frame = Frame::event_only(event).with_id(id);
+        frame = frame.with_re(re).with_room(room).with_more(more).with_volatile(volatile);
         if let Some(text) = &payload {
             frame = frame.with_payload(Payload::json_text(text).unwrap());
         }
@@ -52,10 +55,13 @@ proptest! {
         let text = format!("{{{}}}", texts.join(" ,\n"));
         let result = JsonCodec.decode(Message::text(&*text));
         match expected(&members) {
-            Some((id, event, payload)) => {
+            Some(([id, event, re, room], [more, volatile], payload)) => {
                 let frame = result.unwrap();
                 prop_assert_eq!(frame.id(), id);
                 prop_assert_eq!(frame.event(), event);
+                prop_assert_eq!(frame.re(), re);
+                prop_assert_eq!(frame.room(), room);
+                prop_assert_eq!((frame.more(), frame.is_volatile()), (more, volatile));
                 let data = frame.payload().map(|payload| &payload.data()[..]);
                 prop_assert_eq!(data, payload.as_deref().map(str::as_bytes));
             }
@@ -139,6 +145,10 @@ fn member() -> impl Strategy<Value = (String, String)> {
         "\"\\u0069d\"",
         "\"e\\u0076ent\"",
         "\"payloa\\u0064\"",
+        "\"re\"",
+        "\"more\"",
+        "\"volatile\"",
+        "\"roo\\u006d\"",
         "\"\"",
         "\"Id\"",
         "\"id \"",
@@ -150,8 +160,11 @@ fn member() -> impl Strategy<Value = (String, String)> {
     (select(names.to_vec()).prop_map(str::to_owned), value)
 }
 
-/// The expected result for an object of these members: id, event and payload, or `None` if it is not a frame.
-fn expected(members: &[(String, String)]) -> Option<(String, String, Option<String>)> {
+/// The strings, booleans and payload of a frame.
+type Parts = ([String; 4], [bool; 2], Option<String>);
+
+/// The expected result for an object of these members, or `None` if it is not a frame.
+fn expected(members: &[(String, String)]) -> Option<Parts> {
     let find = |name| {
         let of_name = |member: &&(String, String)| {
             serde_json::from_str::<String>(&member.0).is_ok_and(|other| other == name)
@@ -162,8 +175,9 @@ fn expected(members: &[(String, String)]) -> Option<(String, String, Option<Stri
     };
     let string =
         |value: Option<&String>| value.map_or(Some(String::new()), |value| serde_json::from_str(value).ok());
-    let (id, event, payload) = (find("id")?, find("event")?, find("payload")?);
-    Some((string(id)?, string(event)?, payload.cloned()))
+    let flag = |value: Option<&String>| value.map_or(Some(false), |value| serde_json::from_str(value).ok());
+    let texts = [string(find("id")?)?, string(find("event")?)?, string(find("re")?)?, string(find("room")?)?];
+    Some((texts, [flag(find("more")?)?, flag(find("volatile")?)?], find("payload")?.cloned()))
 }
 
 #[derive(Debug, Clone)]

@@ -21,8 +21,11 @@ proptest! {
         id in any::<String>(),
         event in any::<String>(),
         payload in option::of(payload()),
+        (re, room) in any::<(String, String)>(),
+        (more, volatile) in any::<(bool, bool)>(),
     ) {
         let mut frame = Frame::event_only(event).with_id(id);
+        frame = frame.with_re(re).with_room(room).with_more(more).with_volatile(volatile);
         if let Some(payload) = payload {
             frame = frame.with_payload(payload);
         }
@@ -58,10 +61,13 @@ proptest! {
         }
         let result = MsgpackCodec.decode(Message::binary(data.clone()));
         match expected(&members) {
-            Some((id, event, payload)) => {
+            Some(([id, event, re, room], [more, volatile], payload)) => {
                 let frame = result.unwrap();
                 prop_assert_eq!(frame.id(), id);
                 prop_assert_eq!(frame.event(), event);
+                prop_assert_eq!(frame.re(), re);
+                prop_assert_eq!(frame.room(), room);
+                prop_assert_eq!((frame.more(), frame.is_volatile()), (more, volatile));
                 prop_assert_eq!(frame.payload(), payload.as_ref());
             }
             None => prop_assert!(
@@ -173,6 +179,10 @@ fn member() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
         b"\xd9\x02id",
         b"\xda\x00\x05event",
         b"\xdb\x00\x00\x00\x07payload",
+        b"\xa2re",
+        b"\xa4more",
+        b"\xa8volatile",
+        b"\xd9\x04room",
         b"\xa0",
         b"\xa2Id",
         b"\xa3id\0",
@@ -189,20 +199,25 @@ fn member() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
     (key, prop_oneof![3 => string, 1 => other])
 }
 
-/// The expected result for a map of these members: id, event and payload, or `None` if it is not a frame.
-fn expected(members: &[(Vec<u8>, Vec<u8>)]) -> Option<(String, String, Option<Payload>)> {
+/// The strings, booleans and payload of a frame.
+type Parts = ([String; 4], [bool; 2], Option<Payload>);
+
+/// The expected result for a map of these members, or `None` if it is not a frame.
+fn expected(members: &[(Vec<u8>, Vec<u8>)]) -> Option<Parts> {
     let find = |name: &str| {
         let mut found = members.iter().filter(|(key, _)| string(key).is_some_and(|key| key == name));
         let first = found.next().map(|(_, value)| value);
         found.next().is_none().then_some(first)
     };
     let text = |value: Option<&Vec<u8>>| value.map_or(Some(String::new()), |value| string(value));
-    let (id, event, payload) = (find("id")?, find("event")?, find("payload")?);
-    let payload = payload.map(|data| match data[0] {
+    let flag = |value: Option<&Vec<u8>>| value.map_or(Some(false), |value| rmp_serde::from_slice(value).ok());
+    let texts = [text(find("id")?)?, text(find("event")?)?, text(find("re")?)?, text(find("room")?)?];
+    let flags = [flag(find("more")?)?, flag(find("volatile")?)?];
+    let payload = find("payload")?.map(|data| match data[0] {
         0xc4 => Payload::bytes(data[2..].to_vec()),
         _ => msgpack(data.clone()),
     });
-    Some((text(id)?, text(event)?, payload))
+    Some((texts, flags, payload))
 }
 
 /// `data` as a string, if it is one. rmp_serde would also accept a `bin`.

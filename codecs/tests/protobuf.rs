@@ -36,6 +36,7 @@ fn schema_is_the_one_in_protocol_md() {
             let kind = match field.kind() {
                 Kind::String => "string".to_owned(),
                 Kind::Bytes => "bytes".to_owned(),
+                Kind::Bool => "bool".to_owned(),
                 Kind::Enum(values) => values.full_name().to_owned(),
                 other => panic!("{other:?}"),
             };
@@ -47,6 +48,10 @@ fn schema_is_the_one_in_protocol_md() {
         (2, "event", "string", false),
         (3, "payload", "bytes", true),
         (4, "format", "rejoin.v1.PayloadFormat", false),
+        (5, "re", "string", false),
+        (6, "volatile", "bool", false),
+        (7, "more", "bool", false),
+        (8, "room", "string", false),
     ];
     assert_eq!(
         fields,
@@ -65,8 +70,11 @@ proptest! {
         id in any::<String>(),
         event in any::<String>(),
         payload in option::of(payload()),
+        (re, room) in any::<(String, String)>(),
+        (more, volatile) in any::<(bool, bool)>(),
     ) {
         let mut frame = Frame::event_only(&*event).with_id(&*id);
+        frame = frame.with_re(&*re).with_room(&*room).with_more(more).with_volatile(volatile);
         if let Some(payload) = &payload {
             frame = frame.with_payload(payload.clone());
         }
@@ -75,7 +83,11 @@ proptest! {
 
         let reflected = DynamicMessage::decode(FRAME.clone(), &*message.data).unwrap();
         prop_assert_eq!(reflected.unknown_fields().count(), 0);
-        let written = by_schema(&id, &event, payload.as_ref().map(|it| (&it.data()[..], number(it.format()))));
+        let mut written = by_schema(&id, &event, payload.as_ref().map(|it| (&it.data()[..], number(it.format()))));
+        written.set_field_by_name("re", Value::String(re));
+        written.set_field_by_name("room", Value::String(room));
+        written.set_field_by_name("more", Value::Bool(more));
+        written.set_field_by_name("volatile", Value::Bool(volatile));
         prop_assert_eq!(&message.data, &reflected.encode_to_vec());
         // Byte for byte: defaults are omitted, and fields are in the order of their numbers.
         prop_assert_eq!(&message.data, &written.encode_to_vec());
@@ -144,7 +156,10 @@ fn agrees_with_schema(data: &[u8]) -> Result<(), TestCaseError> {
         return Ok(());
     };
     let text = |name| reflected.get_field_by_name(name).unwrap().as_str().unwrap().to_owned();
-    let mut expected = Ok(Frame::event_only(text("event")).with_id(text("id")));
+    let flag = |name| reflected.get_field_by_name(name).unwrap().as_bool().unwrap();
+    let frame =
+        Frame::event_only(text("event")).with_id(text("id")).with_re(text("re")).with_room(text("room"));
+    let mut expected = Ok(frame.with_more(flag("more")).with_volatile(flag("volatile")));
     if reflected.has_field_by_name("payload") {
         let bytes = reflected.get_field_by_name("payload").unwrap().as_bytes().unwrap().clone();
         let format = reflected.get_field_by_name("format").unwrap().as_enum_number().unwrap();
@@ -206,11 +221,12 @@ fn payload() -> impl Strategy<Value = Payload> {
 
 /// A field, usually one of ours with a value of its type, but not always a valid one.
 fn field() -> impl Strategy<Value = Vec<u8>> {
-    let number = prop_oneof![4 => 1..5_u64, 1 => 5..20_u64, 1 => select(&[0, (1 << 29) - 1, 1 << 29][..])];
+    let number = prop_oneof![4 => 1..9_u64, 1 => 9..20_u64, 1 => select(&[0, (1 << 29) - 1, 1 << 29][..])];
     prop_oneof![
-        3 => (1..3_u64, any::<String>()).prop_map(|(number, text)| bytes_field(number, text.as_bytes())),
+        3 => (select(&[1, 2, 5, 8_u64][..]), any::<String>()).prop_map(|(number, text)| bytes_field(number, text.as_bytes())),
         4 => payload_bytes().prop_map(|data| bytes_field(3, &data)),
         4 => (0..4_u64).prop_map(|format| [tag(4, 0), varint(format)].concat()),
+        2 => (6..8_u64, 0..3_u64).prop_map(|(number, flag)| [tag(number, 0), varint(flag)].concat()),
         1 => any::<u64>().prop_map(|format| [tag(4, 0), varint(format)].concat()),
         1 => (number.clone(), vec(any::<u8>(), 0..8)).prop_map(|(number, data)| bytes_field(number, &data)),
         1 => (number.clone(), any::<u64>()).prop_map(|(number, value)| [tag(number, 0), varint(value)].concat()),

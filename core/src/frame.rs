@@ -7,10 +7,10 @@ use serde::de::DeserializeOwned;
 
 use crate::payload::{Payload, PayloadError};
 
-/// The unit that applications send and receive: an event name, a payload, and an id for the application's own use.
+/// The unit that applications send and receive: an event name, a payload, and an id.
 ///
-/// All three are optional; an absent id or event reads as the empty string (PROTOCOL.md §2). Events that begin with `$` are
-/// reserved: sending one in session mode is an error (PROTOCOL.md §3).
+/// All members are optional; an absent text reads as the empty string, and an absent flag as `false` (PROTOCOL.md §2). Events
+/// that begin with `$` are reserved: sending one in session mode is an error (PROTOCOL.md §3).
 ///
 /// ```
 /// # use rejoin_core::Frame;
@@ -25,6 +25,17 @@ pub struct Frame {
     id: Box<str>,
     event: Box<str>,
     payload: Option<Payload>,
+    /// The other members; `None` if all are absent, so that equal frames compare equal. Most frames pay one word for them.
+    rare: Option<Box<Rare>>,
+}
+
+/// Members that most frames do not have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Rare {
+    re: Box<str>,
+    room: Box<str>,
+    more: bool,
+    volatile: bool,
 }
 
 impl Frame {
@@ -67,21 +78,79 @@ impl Frame {
         self
     }
 
-    /// Sets the id. rejoin only transports it; applications can use it to match responses to requests.
+    /// Sets the id. Answers to this frame refer to it.
     #[must_use]
     pub fn with_id(mut self, id: impl Into<Box<str>>) -> Self {
         self.id = id.into();
         self
     }
 
-    /// The application's id; empty if absent.
+    /// Makes this frame an answer to the frame with the id `re`. An empty text makes it no answer.
+    #[must_use]
+    pub fn with_re(self, re: impl Into<Box<str>>) -> Self {
+        let re = re.into();
+        self.with_rare(|rare| rare.re = re)
+    }
+
+    /// Sets whether further answers follow this one.
+    #[must_use]
+    pub fn with_more(self, more: bool) -> Self {
+        self.with_rare(|rare| rare.more = more)
+    }
+
+    /// Sets whether the frame is volatile.
+    #[must_use]
+    pub fn with_volatile(self, volatile: bool) -> Self {
+        self.with_rare(|rare| rare.volatile = volatile)
+    }
+
+    /// Sets the room that the frame was sent to.
+    #[must_use]
+    pub fn with_room(self, room: impl Into<Box<str>>) -> Self {
+        let room = room.into();
+        self.with_rare(|rare| rare.room = room)
+    }
+
+    fn with_rare(mut self, set: impl FnOnce(&mut Rare)) -> Self {
+        let mut rare = self.rare.take().unwrap_or_default();
+        set(&mut rare);
+        self.rare = Some(rare).filter(|rare| **rare != Rare::default());
+        self
+    }
+
+    /// The id; empty if absent.
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The id of the frame that this one answers; empty if it answers none.
+    pub fn re(&self) -> &str {
+        self.rare.as_ref().map_or("", |rare| &rare.re)
+    }
+
+    /// Whether further answers follow this one.
+    pub fn more(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.more)
+    }
+
+    /// Whether the frame is volatile.
+    pub fn is_volatile(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.volatile)
+    }
+
+    /// The room that the frame was sent to; empty if the sender does not name it.
+    pub fn room(&self) -> &str {
+        self.rare.as_ref().map_or("", |rare| &rare.room)
     }
 
     /// The event name; empty if absent.
     pub fn event(&self) -> &str {
         &self.event
+    }
+
+    /// Whether the frame has one of the members that most frames do not have.
+    pub(crate) fn has_rare(&self) -> bool {
+        self.rare.is_some()
     }
 
     /// The payload, if present.
@@ -114,10 +183,25 @@ impl Frame {
 
 impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Frame")
-            .field("id", &self.id)
-            .field("event", &self.event)
-            .field("payload", &self.payload)
-            .finish()
+        let mut debug = f.debug_struct("Frame");
+        debug.field("id", &self.id).field("event", &self.event).field("payload", &self.payload);
+        if let Some(Rare { re, room, more, volatile }) = self.rare.as_deref() {
+            debug.field("re", re).field("room", room).field("more", more).field("volatile", volatile);
+        }
+        debug.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_members_take_no_memory() {
+        let frame = Frame::event_only("e").with_re("q").with_room("r").with_more(true).with_volatile(true);
+        assert_eq!((frame.re(), frame.room(), frame.more(), frame.is_volatile()), ("q", "r", true, true));
+        let frame = frame.with_re("").with_room("").with_more(false).with_volatile(false);
+        assert!(frame.rare.is_none());
+        assert_eq!(frame, Frame::event_only("e"));
     }
 }

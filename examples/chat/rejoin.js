@@ -12,7 +12,7 @@
  * | event      | detail                             | meaning                                                            |
  * |------------|------------------------------------|--------------------------------------------------------------------|
  * | `open`     | `{ session }`                      | a fresh session: the first one, or the one after `lost`            |
- * | `message`  | `{ number, id?, event?, payload }` | a data frame, exactly once and in order                            |
+ * | `message`  | `{ number, …frame }`               | a data frame, exactly once and in order                            |
  * | `sent`     | `{ sends }`                        | frames that waited for a socket were written to one                |
  * | `acked`    | `{ upTo, sends }`                  | the server has received every frame up to number `upTo`            |
  * | `refused`  | `{ limit, sends }`                 | frames queued before the first `$open` exceed `limit` bytes: not sent |
@@ -27,7 +27,7 @@
  *
  * Payloads pass through `JSON.parse`: an integer beyond 2^53 loses its last digits here. Send such numbers as strings.
  *
- * @typedef {{ id?: string, event?: string, payload?: any }} Frame
+ * @typedef {{ id?: string, event?: string, payload?: any, re?: string, more?: boolean, volatile?: boolean, room?: string }} Frame
  * @typedef {{ token: string, id: string, room: string, windowMs: number, buffer: number, bufferBytes: number,
  *   maxMessage: number }} Session
  * @typedef {'connecting' | 'open' | 'away' | 'closed'} State
@@ -114,12 +114,13 @@ export class Rejoin extends EventTarget {
    * `RangeError` with `size` and `limit` in bytes), or the buffer of unacknowledged frames is full.
    * @param {Frame} frame @returns {Sent}
    */
-  send({ id, event, payload }) {
+  send({ id, event, payload, re, more }) {
+    if (!isText(re) || !isFlag(more)) throw new TypeError('re must be a string and more a boolean');
     if (!isText(id) || !isText(event)) throw new TypeError('id and event must be strings');
     // A lone surrogate has no encoding in UTF-8: the server would close the connection (§2).
-    if (HALF_CHARACTER.test(`${id}${event}`)) throw new TypeError('id and event must not contain lone surrogates');
+    if (HALF_CHARACTER.test(`${id}${event}${re}`)) throw new TypeError('id, event and re must not contain lone surrogates');
     if (event?.startsWith('$')) throw new Error(`events that begin with $ belong to the protocol: ${event}`); // §3
-    const frame = { id: id || undefined, event: event || undefined, payload };
+    const frame = { re: re || undefined, more: more || undefined, id: id || undefined, event: event || undefined, payload };
     const text = JSON.stringify(frame); // first, because `toJSON` of a payload may send or close
     const size = byteLength(text);
     const limit = this.#session?.maxMessage ?? Infinity;
@@ -268,10 +269,11 @@ export class Rejoin extends EventTarget {
   }
 
   /** @param {Frame} frame @param {number} size */
-  #handleData({ id, event, payload }, size) {
+  #handleData({ id, event, payload, re, more, volatile, room }, size) {
     this.#received += 1;
     this.#noteUnreported(size);
-    this.#emit(['message', { number: this.#received, id: id || undefined, event: event || undefined, payload }]);
+    const rare = { re: re || undefined, more: more || undefined, volatile: volatile || undefined, room: room || undefined };
+    this.#emit(['message', { number: this.#received, ...rare, id: id || undefined, event: event || undefined, payload }]);
     this.#acknowledge();
   }
 
@@ -505,9 +507,15 @@ function isText(value) {
   return value === undefined || typeof value === 'string';
 }
 
+/** A boolean or absent; null is neither (§2). @param {unknown} value @returns {value is boolean | undefined} */
+function isFlag(value) {
+  return value === undefined || typeof value === 'boolean';
+}
+
 /** @param {any} value @returns {value is Frame} */
 function isFrame(value) {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && isText(value.id) && isText(value.event);
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && isText(value.id) && isText(value.event)
+    && isText(value.re) && isText(value.room) && isFlag(value.more) && isFlag(value.volatile);
 }
 
 /**

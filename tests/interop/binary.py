@@ -109,24 +109,28 @@ def _unpack(data, at):
     return (dict(zip(items[::2], items[1::2])) if kind == "map" else items), at
 
 
-# Protobuf: message Frame { string id = 1; string event = 2; optional bytes payload = 3; PayloadFormat format = 4; }
+# Protobuf: message Frame { string id = 1; string event = 2; optional bytes payload = 3; PayloadFormat format = 4;
+# string re = 5; bool volatile = 6; bool more = 7; string room = 8; }
 
 BYTES, JSON, MSGPACK = 0, 1, 2
 
 
-def encode_message(*, id=None, event=None, payload=None, format=None):
+def encode_message(*, id=None, event=None, payload=None, format=None, re=None, volatile=None, more=None, room=None):
     out = b""
-    for number, value in ((1, id), (2, event), (3, payload)):
+    for number, value in ((1, id), (2, event), (3, payload), (5, re), (8, room)):
         if value is not None:
             data = value if isinstance(value, bytes) else value.encode("utf-8")
             out += bytes([number << 3 | 2]) + varint(len(data)) + data
-    return out if format is None else out + b"\x20" + varint(format)
+    for number, value in ((4, format), (6, volatile), (7, more)):
+        if value is not None:
+            out += bytes([number << 3]) + varint(int(value))
+    return out
 
 
 def decode_message(data):
     """A dict with the fields that are present; `format` is 0 if it is absent."""
     fields, at = {"format": 0}, 0
-    names = {1: "id", 2: "event", 3: "payload", 4: "format"}
+    names = {1: "id", 2: "event", 3: "payload", 4: "format", 5: "re", 6: "volatile", 7: "more", 8: "room"}
     while at < len(data):
         tag, at = read_varint(data, at)
         name = names[tag >> 3]

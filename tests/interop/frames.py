@@ -20,6 +20,10 @@ class Frame:
     event: Optional[str] = None
     payload: Optional[str] = None
     number: int = 0
+    re: Optional[str] = None
+    more: bool = False
+    volatile: bool = False
+    room: Optional[str] = None
 
     @property
     def value(self):
@@ -30,13 +34,12 @@ class Frame:
         return (self.event or "").startswith("$")
 
 
-def encode(event=None, payload=None, id=None):
-    """`payload` is raw JSON text."""
+def encode(event=None, payload=None, id=None, **rare):
+    """`payload` is raw JSON text; `rare` may have `re`, `more`, `volatile` and `room`."""
     members = []
-    if id is not None:
-        members.append('"id":' + json.dumps(id))
-    if event is not None:
-        members.append('"event":' + json.dumps(event))
+    for name, value in {"id": id, "event": event, **rare}.items():
+        if value is not None:
+            members.append(f'"{name}":{json.dumps(value)}')
     if payload is not None:
         members.append('"payload":' + payload)
     return "{" + ",".join(members) + "}"
@@ -45,12 +48,12 @@ def encode(event=None, payload=None, id=None):
 def decode(text):
     members = raw_members(text)
     frame = Frame(payload=members.get("payload"))
-    for name in ("id", "event"):
+    for name, kind in (("id", str), ("event", str), ("re", str), ("room", str), ("more", bool), ("volatile", bool)):
         if name in members:
             value = json.loads(members[name])
-            if not isinstance(value, str):
-                raise NotAFrame(f"{name} is not a string: {text[:200]}")
-            setattr(frame, name, value or None)
+            if not isinstance(value, kind):
+                raise NotAFrame(f"{name} is no {kind.__name__}: {text[:200]}")
+            setattr(frame, name, value if kind is bool else value or None)
     return frame
 
 

@@ -134,9 +134,9 @@ class Session:
 
     # Sending.
 
-    def prepare(self, event=None, payload=None, id=None):
+    def prepare(self, event=None, payload=None, id=None, **rare):
         """Counts and keeps a data frame without writing it."""
-        text = frames.encode(event, payload, id)
+        text = frames.encode(event, payload, id, **rare)
         size = len(text.encode())
         if size > self.max_message:
             raise ValueError(f"{size} bytes are more than the {self.max_message} that the server accepts")
@@ -148,8 +148,8 @@ class Session:
         self.kept.append((self.sent, text))
         return text
 
-    def send(self, event=None, payload=None, id=None):
-        self.ws.send_text(self.prepare(event, payload, id))
+    def send(self, event=None, payload=None, id=None, **rare):
+        self.ws.send_text(self.prepare(event, payload, id, **rare))
 
     def kept_bytes(self):
         return sum(len(text.encode()) for _, text in self.kept)

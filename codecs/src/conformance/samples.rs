@@ -4,18 +4,40 @@ use rejoin_core::{Frame, Payload, PayloadFormat};
 
 /// Frames without a payload, whose ids and events are absent, plain, or contain everything that a format may have to escape.
 pub(super) fn names_of_texts() -> Vec<Frame> {
+    let texts = texts();
+    texts.iter().flat_map(|id| texts.clone().map(|event| Frame::event_only(event).with_id(&**id))).collect()
+}
+
+fn texts() -> [String; 5] {
     let controls: String = ('\0'..='\u{a0}').collect();
     let escapes = "\"\\/\\u0041 ';<>&{}[]:,";
     let unicode = "ä€𝄞\u{feff}\u{fffd}\u{2028}\u{ffff}\u{10ffff}e\u{301}";
-    let texts = ["", "m-1", &controls, escapes, unicode];
-    texts.iter().flat_map(|id| texts.map(|event| Frame::event_only(event).with_id(*id))).collect()
+    ["".into(), "m-1".into(), controls, escapes.into(), unicode.into()]
 }
 
-/// Frames whose ids and events have the lengths at which binary formats change their headers.
+/// Frames with members that most frames do not have, each with any text or length, and together.
+pub(super) fn rare_members() -> Vec<Frame> {
+    let mut frames = Vec::new();
+    let lengths = LENGTHS.map(|len| "r".repeat(len));
+    for text in texts().iter().chain(&lengths) {
+        frames.push(Frame::event_only("e").with_re(&**text));
+        frames.push(Frame::event_only("e").with_room(&**text));
+    }
+    for (more, volatile) in [(false, true), (true, false), (true, true)] {
+        let frame = Frame::event_only("e").with_more(more).with_volatile(volatile);
+        frames.push(frame.clone());
+        frames.push(frame.with_id("m-1").with_re("q-1").with_room("lobby"));
+    }
+    frames
+}
+
+/// The lengths at which binary formats change their headers.
+const LENGTHS: [usize; 11] = [15, 16, 31, 32, 127, 128, 255, 256, 16_384, 65_535, 65_536];
+
+/// Frames whose ids and events have these lengths.
 pub(super) fn names_of_lengths() -> Vec<Frame> {
-    let lengths = [15, 16, 31, 32, 127, 128, 255, 256, 16_384, 65_535, 65_536];
     let frames =
-        lengths.map(|len| [Frame::default().with_id("i".repeat(len)), Frame::event_only("e".repeat(len))]);
+        LENGTHS.map(|len| [Frame::default().with_id("i".repeat(len)), Frame::event_only("e".repeat(len))]);
     frames.concat()
 }
 

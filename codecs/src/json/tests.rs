@@ -30,15 +30,17 @@ fn payload_of(frame: &Frame) -> &str {
 /// A capacity that is a byte too small costs a reallocation and a copy.
 #[test]
 fn capacity_is_exact_without_escapes_and_transcoding() {
-    for (id, event) in [("", ""), ("1", ""), ("", "e"), ("id", "event")] {
-        let frame = Frame::event_only(event).with_id(id);
+    let frames = [("", ""), ("1", ""), ("", "e"), ("id", "event")]
+        .map(|(id, event)| Frame::event_only(event).with_id(id));
+    let rare = Frame::default().with_re("q").with_room("r").with_more(true).with_volatile(true);
+    for frame in frames.into_iter().chain([rare]) {
         let opaque = |len| frame.clone().with_payload(Payload::bytes(vec![7; len]));
         let json = frame.clone().with_payload(Payload::json_text("[1, 2]").unwrap());
         for frame in [&opaque(0), &opaque(1), &opaque(2), &opaque(3), &opaque(100), &json] {
             assert_eq!(unescaped_len(frame).unwrap(), encode(frame).len(), "{frame:?}");
         }
         // The estimate counts one brace for an empty frame, which has two.
-        let least = if id.is_empty() && event.is_empty() { 2 } else { encode(&frame).len() };
+        let least = if frame == Frame::default() { 2 } else { encode(&frame).len() };
         assert_eq!(unescaped_len(&frame).unwrap() + usize::from(least == 2), least, "{frame:?}");
     }
 }
@@ -56,7 +58,16 @@ fn omits_absent_members() {
         (Frame::default().with_id("1"), r#"{"id":"1"}"#),
         (Frame::event_only("e"), r#"{"event":"e"}"#),
         (Frame::default().with_payload(null.clone()), r#"{"payload":null}"#),
-        (Frame::event_only("e").with_id("1").with_payload(null), r#"{"id":"1","event":"e","payload":null}"#),
+        (
+            Frame::event_only("e").with_id("1").with_payload(null.clone()),
+            r#"{"id":"1","event":"e","payload":null}"#,
+        ),
+        (Frame::default().with_re("q"), r#"{"re":"q"}"#),
+        (
+            Frame::event_only("e").with_re("q").with_more(true).with_payload(null),
+            r#"{"re":"q","event":"e","more":true,"payload":null}"#,
+        ),
+        (Frame::default().with_room("r").with_volatile(true), r#"{"room":"r","volatile":true}"#),
     ] {
         assert_eq!(encode(&frame), text);
         assert_eq!(decode(text).unwrap(), frame);
@@ -78,6 +89,15 @@ fn reads_escapes_in_names_and_strings() {
     let frame = decode(r#"{"\u0065vent":"\ud834\udd1e\n\"","\u0069d":"\u00e4","p\u0061yload":1}"#).unwrap();
     assert_eq!((frame.id(), frame.event()), ("ä", "𝄞\n\""));
     assert_eq!(payload_of(&frame), "1");
+}
+
+#[test]
+fn reads_rare_members_in_any_order() {
+    let frame =
+        decode(r#"{"mor\u0065":true,"payload":1,"room":"\u0072","volatile": true ,"r\u0065":"q"}"#).unwrap();
+    assert_eq!((frame.re(), frame.room(), frame.more(), frame.is_volatile()), ("q", "r", true, true));
+    let absent = decode(r#"{"re":"","room":"","more":false,"volatile":false}"#).unwrap();
+    assert_eq!(absent, Frame::default());
 }
 
 #[test]
@@ -143,6 +163,12 @@ fn refuses_json_that_is_not_a_frame() {
         r#"{"event":["e"]}"#,
         r#"{"id":"\ud800"}"#,
         r#"{"event":"\udc00\ud800"}"#,
+        r#"{"re":1}"#,
+        r#"{"re":null}"#,
+        r#"{"room":["r"]}"#,
+        r#"{"more":"true"}"#,
+        r#"{"more":null}"#,
+        r#"{"volatile":1}"#,
     ] {
         assert_not_a_frame(text);
     }
@@ -162,6 +188,9 @@ fn refuses_duplicate_members() {
     assert_not_a_frame(r#"{"id":"1","id":"1"}"#);
     assert_not_a_frame(r#"{"payload":null,"payload":null}"#);
     assert_not_a_frame(r#"{"event":"a","\u0065vent":"b"}"#);
+    for member in [r#""re":"""#, r#""room":"""#, r#""more":false"#, r#""volatile":false"#] {
+        assert_not_a_frame(&format!("{{{member},{member}}}"));
+    }
 }
 
 #[test]

@@ -46,6 +46,11 @@ fn omits_absent_members() {
             Frame::event_only("e").with_id("1").with_payload(nil),
             b"\x83\xa2id\xa11\xa5event\xa1e\xa7payload\xc0",
         ),
+        (Frame::event_only("e").with_re("q"), b"\x82\xa2re\xa1q\xa5event\xa1e"),
+        (
+            Frame::default().with_room("r").with_more(true).with_volatile(true),
+            b"\x83\xa4room\xa1r\xa4more\xc3\xa8volatile\xc3",
+        ),
     ] {
         assert_eq!(encode(&frame), data);
         assert_eq!(decode(data).unwrap(), frame);
@@ -73,8 +78,10 @@ fn reads_headers_of_any_length() {
 }
 
 #[test]
-fn empty_id_is_absent() {
+fn empty_texts_and_false_are_absent() {
     assert_eq!(decode(b"\x82\xa2id\xa0\xa5event\xd9\x00").unwrap(), Frame::default());
+    let rare = b"\x84\xa2re\xa0\xa4room\xd9\x00\xa4more\xc2\xa8volatile\xc2";
+    assert_eq!(decode(rare).unwrap(), Frame::default());
 }
 
 #[test]
@@ -124,6 +131,8 @@ fn refuses_invalid_messagepack_as_malformed() {
         b"\x81\xa2id\xa11\xc0",
         b"\x81\xa2id\xa1\xff",
         b"\x81\xa5event\xa3\xed\xa0\x80",
+        b"\x81\xa2re\xa1\xff",
+        b"\x81\xa4room\xa1\xff",
         b"\xdf\xff\xff\xff\xff",
         b"\x81\xa7payload\xdd\xff\xff\xff\xff",
         b"\x81\xa7payload\xc6\xff\xff\xff\xff",
@@ -147,6 +156,16 @@ fn refuses_messagepack_that_is_not_a_frame() {
         b"\x82\xa2id\xa11\xa2id\xa11",
         b"\x82\xa7payload\xc0\xa7payload\xc0",
         b"\x82\xa5event\xa1a\xd9\x05event\xa1b",
+        b"\x81\xa2re\x01",
+        b"\x81\xa2re\xc0",
+        b"\x81\xa4room\xc4\x01r",
+        b"\x81\xa4more\x01",
+        b"\x81\xa4more\xc0",
+        b"\x81\xa8volatile\xa4true",
+        b"\x82\xa2re\xa0\xa2re\xa0",
+        b"\x82\xa4room\xa0\xa4room\xa0",
+        b"\x82\xa4more\xc2\xa4more\xc2",
+        b"\x82\xa8volatile\xc2\xa8volatile\xc2",
     ] {
         assert_not_a_frame(data);
     }

@@ -38,6 +38,10 @@ fn omits_defaults_except_an_empty_payload() {
             Frame::event_only("e").with_id("1").with_payload(msgpack),
             b"\x0a\x011\x12\x01e\x1a\x03\xcd\0\x01\x20\x02",
         ),
+        (Frame::default().with_re("q"), b"\x2a\x01q"),
+        (Frame::default().with_volatile(true), b"\x30\x01"),
+        (Frame::default().with_more(true), b"\x38\x01"),
+        (Frame::default().with_room("r"), b"\x42\x01r"),
     ] {
         assert_eq!(&ProtobufCodec.encode(&frame).unwrap().data[..], data);
         assert_eq!(decode(data).unwrap(), frame);
@@ -51,6 +55,16 @@ fn last_duplicate_field_wins() {
 }
 
 #[test]
+fn empty_texts_and_false_are_absent() {
+    assert_eq!(decode(b"\x2a\0\x30\0\x38\0\x42\0").unwrap(), Frame::default());
+    assert_eq!(
+        decode(b"\x38\x80\x02").unwrap(),
+        Frame::default().with_more(true),
+        "any other number is true"
+    );
+}
+
+#[test]
 fn ignores_format_without_payload() {
     assert_eq!(decode(b"\x20\x63\x12\x01e").unwrap(), Frame::event_only("e"));
     assert_eq!(decode(b"\x20\x01").unwrap(), Frame::default());
@@ -59,14 +73,14 @@ fn ignores_format_without_payload() {
 #[test]
 fn skips_unknown_fields() {
     for field in [
-        &b"\x28\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"[..],
-        b"\x29\0\0\0\0\0\0\0\0",
-        b"\x2a\x02\xff\xfe",
-        b"\x2d\0\0\0\0",
+        &b"\x48\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"[..],
+        b"\x49\0\0\0\0\0\0\0\0",
+        b"\x4a\x02\xff\xfe",
+        b"\x4d\0\0\0\0",
         b"\xf8\xff\xff\xff\x0f\0",
-        b"\x2b\x0a\x02\xff\xfe\x33\x34\x2c",
+        b"\x4b\x0a\x02\xff\xfe\x33\x34\x4c",
         // A group with a value of each wire type.
-        b"\x2b\x08\xff\x01\x09\0\0\0\0\0\0\0\0\x0a\x01x\x0b\x0c\x0d\0\0\0\0\x2c",
+        b"\x4b\x08\xff\x01\x09\0\0\0\0\0\0\0\0\x0a\x01x\x0b\x0c\x0d\0\0\0\0\x4c",
     ] {
         let data = [field, b"\x12\x01e", field].concat();
         assert_eq!(decode(&data).unwrap(), Frame::event_only("e"), "{}", field.escape_ascii());
@@ -75,7 +89,7 @@ fn skips_unknown_fields() {
 
 #[test]
 fn nesting_uses_no_stack() {
-    let deep = [b"\x2b".repeat(1_000_000), b"\x2c".repeat(1_000_000)].concat();
+    let deep = [b"\x4b".repeat(1_000_000), b"\x4c".repeat(1_000_000)].concat();
     assert_eq!(decode(&deep).unwrap(), Frame::default());
     assert_malformed(&deep[..1_999_999]);
     let json = ["[".repeat(1_000_000), "]".repeat(1_000_000)].concat();
@@ -113,6 +127,8 @@ fn refuses_names_that_are_not_utf8_as_malformed() {
     assert_malformed(b"\x0a\x02\xff\xfe");
     assert_malformed(b"\x12\x03\xed\xa0\x80");
     assert_malformed(b"\x12\x01\xff\x12\x01e");
+    assert_malformed(b"\x2a\x01\xff");
+    assert_malformed(b"\x42\x01\xff");
 }
 
 //= PROTOCOL.md#R2.11: 1008 for what is well-formed but no frame
@@ -125,6 +141,10 @@ fn refuses_protobuf_that_is_not_a_frame() {
         b"\x22\x01\x01",
         b"\x25\0\0\0\0",
         b"\x0b\x0c",
+        b"\x28\x01",
+        b"\x32\x01\x01",
+        b"\x3d\0\0\0\0",
+        b"\x40\x01",
         b"\x1a\0\x20\x03",
         b"\x1a\0\x20\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
     ] {

@@ -124,6 +124,18 @@ pub(super) mod frame {
         id: Box<str>,
         event: Box<str>,
         payload: Option<PayloadParts>,
+        #[serde(default)]
+        rare: Option<RareParts>,
+    }
+
+    /// Members that most frames do not have.
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename = "Rare")]
+    struct RareParts {
+        re: Box<str>,
+        room: Box<str>,
+        more: bool,
+        volatile: bool,
     }
 
     #[derive(Serialize, Deserialize)]
@@ -149,12 +161,21 @@ pub(super) mod frame {
         let payload = frame
             .payload()
             .map(|payload| PayloadParts { format: Format(payload.format()), data: payload.data().clone() });
-        Parts { id: frame.id().into(), event: frame.event().into(), payload }.serialize(to)
+        let rare = frame.has_rare().then(|| RareParts {
+            re: frame.re().into(),
+            room: frame.room().into(),
+            more: frame.more(),
+            volatile: frame.is_volatile(),
+        });
+        Parts { id: frame.id().into(), event: frame.event().into(), payload, rare }.serialize(to)
     }
 
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Frame, D::Error> {
-        let Parts { id, event, payload } = Parts::deserialize(from)?;
-        let frame = Frame::event_only(event).with_id(id);
+        let Parts { id, event, payload, rare } = Parts::deserialize(from)?;
+        let mut frame = Frame::event_only(event).with_id(id);
+        if let Some(RareParts { re, room, more, volatile }) = rare {
+            frame = frame.with_re(re).with_room(room).with_more(more).with_volatile(volatile);
+        }
         Ok(match payload {
             Some(PayloadParts { format: Format(format), data }) => {
                 frame.with_payload(Payload::from_parts(format, data))

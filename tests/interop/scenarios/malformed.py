@@ -32,6 +32,12 @@ WRONG_MEMBERS = [
     b'{"id":1}',
     b'{"id":["a"],"event":"x"}',
     b'{"event":{}}',
+    b'{"re":1}',
+    b'{"re":null}',
+    b'{"more":"true"}',
+    b'{"more":null}',
+    b'{"volatile":1}',
+    b'{"room":{}}',
 ]
 
 

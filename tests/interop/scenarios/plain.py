@@ -37,7 +37,7 @@ def escaped_lone_surrogates_are_kept_or_refused(ctx):
 @scenario
 def whitespace_and_unknown_members_around_the_payload_do_no_harm(ctx):
     ws = ctx.plain()
-    ws.send_text(' {\n"unknown" : [1, {"event":2}] ,\t"payload" : { "a" : 1.0 } , "event":"x" , "more":null } \n')
+    ws.send_text(' {\n"unknown" : [1, {"event":2}] ,\t"payload" : { "a" : 1.0 } , "event":"x" , "later":null } \n')
     back = frames.decode(ws.recv_text())
     equal((back.event, back.payload), ("x", '{ "a" : 1.0 }'), "echo")
     ws.send_text(r'{"\u0065vent":"\u0078\n\u00e9","payload":1}')

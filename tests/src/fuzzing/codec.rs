@@ -47,6 +47,8 @@ fn send(codec: &dyn Codec, frame: &Frame) {
     check_text(&message);
     let decoded = codec.decode(message.clone()).expect("an encoded message can be decoded");
     assert_eq!((decoded.id(), decoded.event()), (frame.id(), frame.event()));
+    assert_eq!((decoded.re(), decoded.room()), (frame.re(), frame.room()));
+    assert_eq!((decoded.more(), decoded.is_volatile()), (frame.more(), frame.is_volatile()));
     match (frame.payload(), decoded.payload()) {
         (Some(sent), Some(came)) if sent.format() == came.format() => assert_eq!(sent, came),
         (Some(sent), Some(came)) if sent.format() == PayloadFormat::Bytes => {
@@ -74,7 +76,11 @@ fn send_control(codec: &dyn Codec, input: &mut Input<'_>) {
 /// Any frame that an application can make.
 pub(super) fn frame(input: &mut Input<'_>) -> Frame {
     let kind = input.byte();
-    let frame = Frame::event_only(input.text()).with_id(input.text());
+    let mut frame = Frame::event_only(input.text()).with_id(input.text());
+    if kind & 0x80 != 0 {
+        frame = frame.with_re(input.text()).with_room(input.text());
+        frame = frame.with_more(kind & 0x40 != 0).with_volatile(kind & 0x20 != 0);
+    }
     match kind % 4 {
         0 => frame,
         3 => match payloads::msgpack(&Bytes::copy_from_slice(input.rest())) {

@@ -30,12 +30,17 @@ fn compare(text: &str) {
         Ok(frame) => {
             assert_eq!(frame.id(), members.text("id").expect("it is no frame"));
             assert_eq!(frame.event(), members.text("event").expect("it is no frame"));
+            assert_eq!(frame.re(), members.text("re").expect("it is no frame"));
+            assert_eq!(frame.room(), members.text("room").expect("it is no frame"));
+            assert_eq!(frame.more(), members.flag("more").expect("it is no frame"));
+            assert_eq!(frame.is_volatile(), members.flag("volatile").expect("it is no frame"));
             let payload = members.values("payload").next();
             assert_eq!(frame.payload().map(|payload| &payload.data()[..]), payload.map(str::as_bytes));
             assert!(!members.repeats(), "it is no frame");
         }
         Err(error) => {
-            let sound = members.text("id").is_some() && members.text("event").is_some();
+            let sound = ["id", "event", "re", "room"].iter().all(|name| members.text(name).is_some())
+                && ["more", "volatile"].iter().all(|name| members.flag(name).is_some());
             assert!(!sound || members.repeats(), "it is a frame: {error}");
         }
     }
@@ -54,8 +59,14 @@ impl Members<'_> {
         self.values(name).next().map_or(Some(String::new()), |value| serde_json::from_str(value).ok())
     }
 
+    /// The boolean with this name, false if it is missing; `None` if it is another type.
+    fn flag(&self, name: &str) -> Option<bool> {
+        self.values(name).next().map_or(Some(false), |value| serde_json::from_str(value).ok())
+    }
+
     fn repeats(&self) -> bool {
-        ["id", "event", "payload"].iter().any(|name| self.values(name).count() > 1)
+        let names = ["id", "event", "payload", "re", "room", "more", "volatile"];
+        names.iter().any(|name| self.values(name).count() > 1)
     }
 }
 

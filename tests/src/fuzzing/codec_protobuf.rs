@@ -16,6 +16,14 @@ struct Frame {
     payload: Option<Bytes>,
     #[prost(int32, tag = "4")]
     format: i32,
+    #[prost(string, tag = "5")]
+    re: String,
+    #[prost(bool, tag = "6")]
+    volatile: bool,
+    #[prost(bool, tag = "7")]
+    more: bool,
+    #[prost(string, tag = "8")]
+    room: String,
 }
 
 /// The first byte chooses whether the rest is a message from the network or a frame of the application.
@@ -46,6 +54,8 @@ fn compare(data: &Bytes) {
     match (decoded, payload) {
         (Ok(frame), Ok(payload)) => {
             assert_eq!((frame.id(), frame.event()), (&*reference.id, &*reference.event));
+            assert_eq!((frame.re(), frame.room()), (&*reference.re, &*reference.room));
+            assert_eq!((frame.more(), frame.is_volatile()), (reference.more, reference.volatile));
             assert_eq!(frame.payload(), payload.as_ref());
         }
         (Err(_), Err(_)) => {}

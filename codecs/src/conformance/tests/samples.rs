@@ -39,6 +39,18 @@ fn finds_names_lost_by_character() {
 }
 
 #[test]
+fn finds_lost_rare_members() {
+    assert_eq!(claim_on(Frame::more), "round trip", "more");
+    assert_eq!(claim_on(Frame::is_volatile), "round trip", "volatile");
+    for len in [1, 16, 32, 128, 256, 65_536] {
+        assert_eq!(claim_on(move |frame| frame.re().len() >= len), "round trip", "re of {len}");
+        assert_eq!(claim_on(move |frame| frame.room().len() >= len), "round trip", "room of {len}");
+    }
+    let all = |frame: &Frame| !frame.re().is_empty() && !frame.room().is_empty() && frame.more();
+    assert_eq!(claim_on(all), "round trip", "together");
+}
+
+#[test]
 fn finds_payloads_lost_next_to_a_name() {
     for format in [PayloadFormat::Json, PayloadFormat::Bytes] {
         let is_lost = move |frame: &Frame| {

@@ -239,6 +239,6 @@ const ERRORS = [
   ['closed', /the connection is closed/],
   ['full', /the buffer is full/],
   ['reserved_event', /belong to the protocol/],
-  ['invalid_frame', /id and event must/],
+  ['invalid_frame', /(id and event|id, event and re|re) must/],
   ['invalid_option', /^invalid buffer/],
 ];

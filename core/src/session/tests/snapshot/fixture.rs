@@ -151,7 +151,8 @@ fn events() -> Vec<Event> {
         frame.clone(),
         frame.clone().with_payload(payload(PayloadFormat::Json, b"[1]")),
         frame.clone().with_payload(payload(PayloadFormat::Msgpack, b"\x91\x01")),
-        frame.with_payload(payload(PayloadFormat::Bytes, b"\x00\xff")),
+        frame.clone().with_payload(payload(PayloadFormat::Bytes, b"\x00\xff")),
+        frame.with_re("re").with_room("room").with_more(true).with_volatile(true),
     ];
     let lost = Event::Lost {
         reason: Some(LostReason::Unknown),
@@ -228,6 +229,13 @@ fn an_unknown_version_does_not_deserialize() {
 fn fields_of_a_later_minor_version_are_ignored() {
     let text = EXAMPLE.replace("\"suspended_for_ns\"", "\"later\": {}, \"suspended_for_ns\"");
     assert_eq!(serde_json::from_str::<SessionSnapshot>(&text).unwrap(), example());
+}
+
+#[test]
+fn a_message_without_rare_members_reads() {
+    let text = VERSION_1.replace(",\n            \"rare\": null", "");
+    assert_ne!(text, VERSION_1);
+    assert_eq!(serde_json::from_str::<Fixture>(&text).unwrap(), Fixture::new());
 }
 
 #[test]
