@@ -212,8 +212,9 @@ class Context:
         query = path(id=id, room=room or self.unique("room"))
         return self.track(wire.WebSocket.connect(self.port, query, **options))
 
-    def session(self, *, id=None, room=None, auto_ack=True, rcvbuf=None, protocols=(JSON,)):
-        session = Session(self.port, id=id or self.unique(), room=room or self.unique("room"), auto_ack=auto_ack)
+    def session(self, *, id=None, room=None, auto_ack=True, rcvbuf=None, protocols=(JSON,), **query):
+        id, room = id or self.unique(), room or self.unique("room")
+        session = Session(self.port, id=id, room=room, auto_ack=auto_ack, **query)
         self._sessions.append(session)
         return session.connect(rcvbuf=rcvbuf, protocols=protocols)
 

@@ -35,8 +35,9 @@ def path(**query):
 
 
 class Session:
-    def __init__(self, port, *, id=None, room=None, auto_ack=True):
-        self.port, self.id, self.room, self.auto_ack = port, id, room, auto_ack
+    def __init__(self, port, *, id=None, room=None, auto_ack=True, **query):
+        """`query` has further parameters for each request."""
+        self.port, self.id, self.room, self.auto_ack, self.query = port, id, room, auto_ack, query
         self.ws = None
         self.opened = None  # payload of the latest `$open`
         self.token = None
@@ -64,7 +65,7 @@ class Session:
 
     def dial(self, protocols=(JSON,), *, id=None, room=None, rcvbuf=None, headers=()):
         """An upgraded socket from which nothing has been read."""
-        query = path(id=id or self.id, room=room or self.room)
+        query = path(id=id or self.id, room=room or self.room, **self.query)
         return wire.WebSocket.connect(self.port, query, protocols=protocols, rcvbuf=rcvbuf, headers=headers)
 
     def connect(self, **options):

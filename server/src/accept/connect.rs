@@ -282,9 +282,9 @@ impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity")
             .field("room", &self.room)
-            .field("further_rooms", &self.further_rooms)
-            .field("user", &self.user)
             .field("id", &self.id)
+            .field("user", &self.user)
+            .field("further_rooms", &self.further_rooms)
             .finish_non_exhaustive()
     }
 }

@@ -13,5 +13,6 @@ from scenarios import (  # noqa: F401
     codecs,
     cuts,
     crowd,
+    memberships,
     lifecycle,
 )

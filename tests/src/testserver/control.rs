@@ -29,6 +29,13 @@ pub(super) fn router(test_server: Arc<TestServer>) -> Router {
 type TestServerState = State<Arc<TestServer>>;
 
 async fn kick(State(test): TestServerState, RawQuery(query): RawQuery) -> Response {
+    if let Some(user) = parameter(query.as_deref(), "user") {
+        let Some(server) = test.server() else { return failed(StatusCode::CONFLICT, "server is shut down") };
+        return match server.user(&user).kick().await {
+            0 => failed(StatusCode::NOT_FOUND, "user has no connection"),
+            _ => ok(),
+        };
+    }
     match target(&test, query) {
         Ok((server, id)) => answer(server.kick(&id).await),
         Err(response) => *response,
@@ -83,6 +90,8 @@ async fn stats(State(test): TestServerState) -> Response {
         "connections": stats.connections,
         "suspended": stats.suspended,
         "rooms": stats.rooms,
+        "memberships": stats.memberships,
+        "users": stats.users,
         "frames_in": stats.frames_in,
         "frames_out": stats.frames_out,
         "dropped": stats.dropped,
@@ -101,9 +110,12 @@ fn target(test: &TestServer, query: Option<String>) -> Result<(Server, String), 
 }
 
 fn id(query: Option<String>) -> Option<String> {
-    let query = query?;
-    let mut pairs = form_urlencoded::parse(query.as_bytes());
-    pairs.find(|(name, _)| name == "id").map(|(_, id)| id.into_owned())
+    parameter(query.as_deref(), "id")
+}
+
+fn parameter(query: Option<&str>, name: &str) -> Option<String> {
+    let mut pairs = form_urlencoded::parse(query?.as_bytes());
+    pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
 }
 
 fn missing_id() -> Response {

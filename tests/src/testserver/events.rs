@@ -7,8 +7,13 @@ use std::time::Duration;
 use rejoin_server::{CloseFrame, Connection, Frame, SendError};
 use serde::{Deserialize, Serialize};
 
+use super::memberships;
+
 /// Echoes, publishes, streams or counts.
 pub(super) async fn handle(sinks: Arc<Sinks>, connection: Connection, frame: Frame) {
+    if memberships::handle(&connection, &frame).await {
+        return;
+    }
     match frame.event() {
         "pub" => drop(connection.broadcast(&frame)),
         "stream" => match frame.decode::<StreamRequest>() {

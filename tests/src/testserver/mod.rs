@@ -1,12 +1,14 @@
 //! The test server: one program to test clients in every language against.
 //!
-//! It accepts upgrades on every path. The query sets `room` (default `test`) and `id`; `reject=1` asks for a refusal, and
-//! `ignore_pings=1` for a server that answers no ping of this client. The server echoes each frame to its sender unchanged,
-//! except for the events `pub`, `stream` and `sink` (see `events`). A second port accepts commands (see `control`).
+//! It accepts upgrades on every path. The query sets `room` (default `test`), further `rooms` (`a,b`), `id` and `user`; `reject=1`
+//! asks for a refusal, and `ignore_pings=1` for a server that answers no ping of this client. The server echoes each frame to its
+//! sender unchanged, except for the events `pub`, `stream` and `sink` (see `events`), and `join`, `leave`, `say` and `who` (see
+//! `memberships`). A second port accepts commands (see `control`).
 
 mod control;
 mod events;
 mod front;
+mod memberships;
 mod options;
 mod pingless;
 
@@ -145,7 +147,8 @@ async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
     if request.query("reject").is_some_and(|value| value == "1") {
         return Err(Reject::unauthorized("rejected on request"));
     }
+    let query = |name| request.query(name).unwrap_or_default();
     let room = request.query("room").unwrap_or_else(|| "test".into());
-    let id = request.query("id").unwrap_or_default();
-    Ok(Identity::new().with_room(room).with_id(id))
+    let identity = Identity::new().with_room(room).with_id(query("id")).with_user(query("user"));
+    Ok(identity.with_further_rooms(query("rooms").split(',').map(str::trim)))
 }

@@ -1,0 +1,152 @@
+//! The events `join`, `leave`, `say` and `who`: rooms, audiences and members. Each is answered.
+
+use rejoin_server::{Audience, Connection, Frame, JoinError, LeaveError};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// Handles the event, if it is one of these.
+pub(super) async fn handle(connection: &Connection, frame: &Frame) -> bool {
+    let result = match frame.event() {
+        "join" => join(connection, frame).await,
+        "leave" => leave(connection, frame).await,
+        "say" => say(connection, frame),
+        "who" => who(connection, frame),
+        _ => return false,
+    };
+    let answer = match result {
+        Ok(answer) => answer,
+        Err(Failure { code, message }) => json("error", &Error { code, message: &message }),
+    };
+    connection.send_wait(&answer.with_re(frame.id())).await.ok();
+    true
+}
+
+/// An error that is answered.
+struct Failure {
+    code: &'static str,
+    message: String,
+}
+
+fn failure(code: &'static str, message: impl ToString) -> Failure {
+    Failure { code, message: message.to_string() }
+}
+
+#[derive(Serialize)]
+struct Error<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+#[derive(Deserialize)]
+struct InRoom {
+    room: String,
+}
+
+#[derive(Serialize)]
+struct Rooms {
+    rooms: Vec<String>,
+}
+
+async fn join(connection: &Connection, frame: &Frame) -> Result<Frame, Failure> {
+    let InRoom { room } = decode(frame)?;
+    connection.join(&room).await.map_err(|error| {
+        let code = match error {
+            JoinError::EmptyName => "bad_request",
+            _ => "closed",
+        };
+        failure(code, error)
+    })?;
+    Ok(rooms(connection))
+}
+
+async fn leave(connection: &Connection, frame: &Frame) -> Result<Frame, Failure> {
+    let InRoom { room } = decode(frame)?;
+    connection.leave(&room).await.map_err(|error| match error {
+        LeaveError::HomeRoom => failure("home_room", error),
+        _ => failure("closed", error),
+    })?;
+    Ok(rooms(connection))
+}
+
+fn rooms(connection: &Connection) -> Frame {
+    json("ok", &Rooms { rooms: connection.rooms() })
+}
+
+#[derive(Deserialize)]
+struct Say {
+    to: To,
+    #[serde(default)]
+    except_me: bool,
+    event: String,
+    payload: Option<Box<RawValue>>,
+}
+
+/// Whom to say it to: one of the members.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum To {
+    Room(String),
+    Rooms(Vec<String>),
+    User(String),
+    Id(String),
+    All(bool),
+}
+
+#[derive(Serialize)]
+struct Queued {
+    queued: usize,
+}
+
+fn say(connection: &Connection, frame: &Frame) -> Result<Frame, Failure> {
+    let say: Say = decode(frame)?;
+    let audience = match &say.to {
+        To::Room(room) => Audience::room(room),
+        To::Rooms(rooms) => Audience::rooms(rooms.iter().map(String::as_str)),
+        To::User(user) => Audience::user(user),
+        To::Id(id) => Audience::id(id),
+        To::All(true) => Audience::everyone(),
+        To::All(false) => return Err(failure("bad_request", "`all` is true")),
+    };
+    let audience = if say.except_me { audience.except(connection) } else { audience };
+    let mut said = Frame::event_only(say.event);
+    if let Some(payload) = &say.payload {
+        said = said.with_payload(rejoin_server::Payload::json(payload).map_err(bad_request)?);
+    }
+    let queued = connection.server().broadcast(audience, &said).map_err(bad_request)?;
+    Ok(json("ok", &Queued { queued }))
+}
+
+#[derive(Serialize)]
+struct Members {
+    members: Vec<Member>,
+}
+
+#[derive(Serialize)]
+struct Member {
+    id: String,
+    user: String,
+    state: &'static str,
+}
+
+fn who(connection: &Connection, frame: &Frame) -> Result<Frame, Failure> {
+    let InRoom { room } = decode(frame)?;
+    let members = connection.server().connections(&room).into_iter().map(|member| Member {
+        id: member.id().to_owned(),
+        user: member.user().unwrap_or_default(),
+        state: if member.is_attached() { "attached" } else { "suspended" },
+    });
+    Ok(json("ok", &Members { members: members.collect() }))
+}
+
+fn decode<T: DeserializeOwned>(frame: &Frame) -> Result<T, Failure> {
+    frame.decode().map_err(bad_request)
+}
+
+fn bad_request(error: impl ToString) -> Failure {
+    failure("bad_request", error)
+}
+
+fn json(event: &'static str, value: &impl Serialize) -> Frame {
+    Frame::new(event, value).expect("the payload can be represented in JSON")
+}
