@@ -5,7 +5,7 @@ import json
 from harness import equal, eventually, expect, scenario
 
 
-def ask(member, event, **payload):
+def ask(member, event, /, **payload):
     """Sends a question and returns its answer; frames that come before it stay in the inbox, in order."""
     id = f"q-{member.sent + 1}"
     member.send(event, json.dumps(payload), id=id)
@@ -16,13 +16,13 @@ def ask(member, event, **payload):
     return answer
 
 
-def ok(member, event, **payload):
+def ok(member, event, /, **payload):
     answer = ask(member, event, **payload)
     equal(answer.event, "ok", f"answer to {event} {payload}: {answer.payload}")
     return answer.value
 
 
-def refused(member, code, event, **payload):
+def refused(member, code, event, /, **payload):
     answer = ask(member, event, **payload)
     equal((answer.event, answer.value["code"]), ("error", code), f"answer to {event} {payload}")
     expect(answer.value["message"], "an error has a message")
