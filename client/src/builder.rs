@@ -1,5 +1,7 @@
 //! [`ClientBuilder`]: the configuration of a client.
 
+mod asking;
+
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::io;
@@ -28,6 +30,7 @@ use crate::stream::BoxIo;
 /// | [`max_retries`](Self::max_retries) | `None`: unlimited | 1 to 32, or `None` |
 /// | [`heartbeat`](Self::heartbeat) | 20 s / 60 s | 0 < ping < pong ≤ 10 min |
 /// | [`write_timeout`](Self::write_timeout) | 10 s | (0, 30 s] |
+/// | [`ask_timeout`](Self::ask_timeout) | 30 s | more than 0 |
 /// | [`handshake_timeout`](Self::handshake_timeout) | 10 s | (0, 1 min] |
 /// | [`close_timeout`](Self::close_timeout) | 5 s | (0, 2 min] |
 /// | [`max_message_size`](Self::max_message_size) | 1 MiB | 1 B to 64 MiB, or `None`: unlimited |

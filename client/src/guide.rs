@@ -139,7 +139,37 @@
 //!
 //! [`Connection::send_acked`] waits until the server's side of the session has received the frame.
 //!
-//! To match answers with questions, give the question an ID ([`Frame::with_id`]), which the server sends back.
+//! # Asking
+//!
+//! [`Connection::ask`] sends a question and waits for its answer, which is not among the events of [`Connection::recv`].
+//! [`Connection::ask_stream`] returns a stream of answers. Both survive a lost socket: the question is answered exactly once, or
+//! the call fails because the session has ended or was lost. Dropping the future cancels the question. An answer that reports an
+//! error is an [`AskError::Answer`]; its [`ErrorAnswer`] has a code and a message.
+//!
+//! ```
+//! # use rejoin_server::{ConnectRequest, Identity, Reject, Server, router::{Decoded, Router}};
+//! # async fn anyone(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new()) }
+//! # async fn add(Decoded(n): Decoded<Vec<i64>>) -> Frame { Frame::new("sum", &n.iter().sum::<i64>()).unwrap() }
+//! use std::time::Duration;
+//! use rejoin_client::{AskError, Client, Frame};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = Server::builder(anyone).router(Router::builder().on("add", add).build()?).build()?;
+//! # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
+//! let connection = Client::builder(url).connect().await?;
+//! let sum = connection.ask(&Frame::new("add", &[1, 2, 3])?).timeout(Duration::from_secs(5)).await?;
+//! assert_eq!(sum.decode::<i64>()?, 6);
+//! let refused = connection.ask(&Frame::event_only("multiply")).await;
+//! assert!(matches!(refused, Err(AskError::Answer(error)) if error.code() == "unknown_event"));
+//! # connection.close().await;
+//! # server.shutdown(Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The server may ask, too. A [`Router`] answers its questions with what the handler returns; without a router, send a frame
+//! with [`Frame::with_re`] and the id of the question.
 //!
 //! # Wire formats
 //!

@@ -126,6 +126,8 @@ mod connection;
 pub use connection::Connection;
 
 mod sender;
+
+mod asking;
 pub use sender::Sender;
 
 mod state;
@@ -177,13 +179,13 @@ pub use rejoin_codecs::JsonCodec;
 pub use rejoin_codecs::MsgpackCodec;
 #[cfg(feature = "protobuf")]
 pub use rejoin_codecs::ProtobufCodec;
-pub use rejoin_core::drive::{DeliveryError, FrameSink, SendError};
+pub use rejoin_core::drive::{Answers, Ask, AskError, DeliveryError, FrameSink, SendError};
 #[cfg(feature = "protobuf")]
 #[doc(no_inline)]
 pub use rejoin_core::prost;
 pub use rejoin_core::{
-    CloseFrame, Codec, DecodeError, DropReason, EncodeError, Frame, Gap, InvalidClose, LostReason, Message,
-    MessageKind, Overflow, Payload, PayloadError, PayloadFormat,
+    Cancelled, CloseFrame, Codec, DecodeError, DropReason, EncodeError, ErrorAnswer, Frame, Gap,
+    InvalidClose, LostReason, Message, MessageKind, Overflow, Payload, PayloadError, PayloadFormat,
 };
 
 #[doc(no_inline)]

@@ -25,6 +25,7 @@ pub(crate) struct Options {
     pub(crate) ping_interval: Duration,
     pub(crate) pong_timeout: Duration,
     pub(crate) write_timeout: Duration,
+    pub(crate) ask_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
     pub(crate) close_timeout: Duration,
     /// `None` is unlimited.
@@ -53,6 +54,7 @@ impl Default for Options {
             ping_interval: Duration::from_secs(20),
             pong_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(10),
+            ask_timeout: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             max_message_size: Some(MIB),
@@ -103,6 +105,7 @@ impl Options {
             &self.write_timeout,
             "more than 0, at most 30 s",
         )?;
+        require(!self.ask_timeout.is_zero(), "ask_timeout", &self.ask_timeout, "more than 0")?;
         require(
             positive(self.handshake_timeout, MINUTE),
             "handshake_timeout",
@@ -224,6 +227,7 @@ mod tests {
         is("`max_retries`", "`None`: unlimited", options.max_retries.is_none());
         is("`heartbeat`", "20 s / 60 s", pings);
         is("`write_timeout`", "10 s", options.write_timeout == secs(10));
+        is("`ask_timeout`", "30 s", options.ask_timeout == secs(30));
         is("`handshake_timeout`", "10 s", options.handshake_timeout == secs(10));
         is("`close_timeout`", "5 s", options.close_timeout == secs(5));
         is("`max_message_size`", "1 MiB", options.max_message_size == Some(1_048_576));

@@ -13,7 +13,7 @@
 //!     println!("{text}");
 //! }
 //!
-//! // Answers a question of the server: the reply gets the ID of the question.
+//! // Answers a question of the server.
 //! async fn who_are_you(sender: Sender) -> Result<Frame, PayloadError> {
 //!     Frame::new("i.am", &sender.id())
 //! }
@@ -38,13 +38,13 @@
 //! # }
 //! ```
 
-use rejoin_core::Frame;
 #[cfg(feature = "protobuf")]
 pub use rejoin_core::router::Protobuf;
 pub use rejoin_core::router::{
-    BoxError, CatchPanic, Decoded, EventName, Extension, Failure, FrameId, FromContext, HandlerFn, IntoReply,
-    Layer, Peer, RouteError, RouterError, State,
+    BoxError, CatchPanic, Decoded, EventName, Extension, Failure, FrameId, FromContext, HandlerFn,
+    IntoAnswer, IntoReply, Layer, Peer, Reply, RouteError, RouterError, State, Streamed,
 };
+use rejoin_core::{Cancelled, Frame};
 
 use crate::sender::Sender;
 
@@ -64,5 +64,13 @@ pub type Next = rejoin_core::router::Next<Sender>;
 impl Peer for Sender {
     async fn reply(&self, frame: &Frame) -> Result<(), BoxError> {
         Ok(self.send_wait(frame).await?)
+    }
+
+    fn begin_answer(&self, id: &str) -> Cancelled {
+        self.shared().session.begin_answer(id)
+    }
+
+    fn end_answer(&self, cancelled: &Cancelled) {
+        self.shared().session.end_answer(cancelled);
     }
 }

@@ -26,6 +26,7 @@ pub(crate) struct Shared {
     mode: Mode,
     pub(crate) overflow: Overflow,
     pub(crate) write_timeout: Duration,
+    pub(crate) ask_timeout: Duration,
     close_timeout: Duration,
     /// Follows [`Sender::state`](crate::Sender::state).
     pub(crate) state: watch::Sender<ConnectionState>,
@@ -46,6 +47,7 @@ impl Shared {
             mode: options.mode,
             overflow: options.overflow,
             write_timeout: options.write_timeout,
+            ask_timeout: options.ask_timeout,
             close_timeout: options.close_timeout,
             state: watch::Sender::new(ConnectionState::Reconnecting),
             deaf: AtomicBool::new(false),

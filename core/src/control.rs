@@ -24,6 +24,8 @@ pub enum Control {
     Pong(Option<Bytes>),
     /// Requests an [`Self::Ack`] at once, even if it repeats the last one.
     Sync,
+    /// The sender no longer wants an answer to its question with this id.
+    Cancel(Box<str>),
 }
 
 /// The payload of `$open`.
@@ -152,6 +154,13 @@ impl Gap {
     }
 }
 
+/// The payload of `$cancel`.
+#[derive(Serialize, Deserialize)]
+struct Cancel<'a> {
+    #[serde(borrow)]
+    id: std::borrow::Cow<'a, str>,
+}
+
 /// A known control event with an invalid payload; closes the socket with 1002.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Malformed(pub(crate) &'static str);
@@ -198,6 +207,10 @@ impl Control {
             }
             // No payload is defined. A later version may add one, which this version ignores.
             "$sync" => Self::Sync,
+            "$cancel" => match serde_json::from_slice::<Cancel<'_>>(text()?) {
+                Ok(cancel) => Self::Cancel(cancel.id.into()),
+                Err(_) => return Err(Malformed("malformed $cancel")),
+            },
             _ => return Ok(None),
         }))
     }
@@ -211,6 +224,7 @@ impl Control {
             Self::Ping(_) => "$ping",
             Self::Pong(_) => "$pong",
             Self::Sync => "$sync",
+            Self::Cancel(_) => "$cancel",
         }
     }
 
@@ -222,6 +236,7 @@ impl Control {
             Self::Gap(gap) => serde_json::to_vec(gap),
             Self::Ping(value) | Self::Pong(value) => return value.clone(),
             Self::Sync => return None,
+            Self::Cancel(id) => serde_json::to_vec(&Cancel { id: (&**id).into() }),
         };
         Some(text.expect("numbers, booleans and strings can be represented in JSON").into())
     }
@@ -251,6 +266,7 @@ mod tests {
             Control::Gap(gap),
             Control::Ping(Some(Bytes::from_static(b"[1,2]"))),
             Control::Pong(Some(Bytes::from_static(b"null"))),
+            Control::Cancel("q\"1\u{e9}".into()),
         ] {
             let text = control.json().unwrap();
             let read = parse(control.event(), std::str::from_utf8(&text).unwrap());
@@ -288,10 +304,14 @@ mod tests {
             ("$gap", r#"{"from":5,"to":4}"#),
             ("$gap", r#"{"from":5,"to":18446744073709551615}"#),
             ("$open", "{}"),
+            ("$cancel", "{}"),
+            ("$cancel", r#"{"id":1}"#),
+            ("$cancel", "\"id\""),
         ] {
             assert!(parse(event, json).is_err(), "{event} {json}");
         }
         assert!(Control::parse(&Frame::event_only("$ack")).is_err());
+        assert!(Control::parse(&Frame::event_only("$cancel")).is_err());
     }
 
     #[test]

@@ -36,6 +36,8 @@ struct Rare {
     room: Box<str>,
     more: bool,
     volatile: bool,
+    /// The peer no longer wants an answer to this question. Not a member: set while the frame waits for the application.
+    cancelled: bool,
 }
 
 impl Frame {
@@ -109,6 +111,16 @@ impl Frame {
     pub fn with_room(self, room: impl Into<Box<str>>) -> Self {
         let room = room.into();
         self.with_rare(|rare| rare.room = room)
+    }
+
+    /// Notes that the peer has cancelled this question.
+    pub(crate) fn cancel(&mut self) {
+        self.rare.get_or_insert_default().cancelled = true;
+    }
+
+    /// Whether the peer had cancelled this question before the application took it.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.cancelled)
     }
 
     fn with_rare(mut self, set: impl FnOnce(&mut Rare)) -> Self {
@@ -185,7 +197,7 @@ impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Frame");
         debug.field("id", &self.id).field("event", &self.event).field("payload", &self.payload);
-        if let Some(Rare { re, room, more, volatile }) = self.rare.as_deref() {
+        if let Some(Rare { re, room, more, volatile, cancelled: _ }) = self.rare.as_deref() {
             debug.field("re", re).field("room", room).field("more", more).field("volatile", volatile);
         }
         debug.finish()

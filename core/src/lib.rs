@@ -28,6 +28,9 @@
 mod frame;
 pub use frame::Frame;
 
+mod error_answer;
+pub use error_answer::ErrorAnswer;
+
 mod payload;
 pub use payload::{Payload, PayloadError, PayloadFormat};
 
@@ -48,9 +51,9 @@ pub use control::{Control, Gap, LostReason, Open, Token};
 mod session;
 pub use session::snapshot;
 pub use session::{
-    AttachError, AttachmentState, Batch, CloseReason, Counts, Delivery, DropReason, Epoch, Event, Hibernated,
-    Mode, Overflow, Reconnect, Refused, SegmentWriter, Session, SessionConfig, SessionIdentity, SessionState,
-    Side, Span, Transmit, Violation,
+    Answer, AttachError, AttachmentState, Batch, Cancelled, CloseReason, Counts, Delivery, DropReason, Epoch,
+    Event, Hibernated, Mode, Overflow, Reconnect, Refused, SegmentWriter, Session, SessionConfig,
+    SessionIdentity, SessionState, Side, Span, Transmit, Violation,
 };
 
 pub mod router;

@@ -13,6 +13,7 @@
  * |------------|------------------------------------|--------------------------------------------------------------------|
  * | `open`     | `{ session }`                      | a fresh session: the first one, or the one after `lost`            |
  * | `message`  | `{ number, …frame }`               | a data frame, exactly once and in order                            |
+ * | `answer`   | `{ number, re, …frame }`           | an answer to the sent frame with the id `re`; `more` follow or not  |
  * | `sent`     | `{ sends }`                        | frames that waited for a socket were written to one                |
  * | `acked`    | `{ upTo, sends }`                  | the server has received every frame up to number `upTo`            |
  * | `refused`  | `{ limit, sends }`                 | frames queued before the first `$open` exceed `limit` bytes: not sent |
@@ -273,7 +274,8 @@ export class Rejoin extends EventTarget {
     this.#received += 1;
     this.#noteUnreported(size);
     const rare = { re: re || undefined, more: more || undefined, volatile: volatile || undefined, room: room || undefined };
-    this.#emit(['message', { number: this.#received, ...rare, id: id || undefined, event: event || undefined, payload }]);
+    const type = re ? 'answer' : 'message'; // an answer is never a message (§11)
+    this.#emit([type, { number: this.#received, ...rare, id: id || undefined, event: event || undefined, payload }]);
     this.#acknowledge();
   }
 

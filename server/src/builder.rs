@@ -1,5 +1,7 @@
 //! [`Builder`]: the configuration of a server.
 
+mod asking;
+
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use crate::session::handlers::{Closures, DynHandler, Handler, Handlers, erase};
 /// | [`resume_window`](Self::resume_window) | 30 s | more than 0, or `None`: off |
 /// | [`heartbeat`](Self::heartbeat) | 10 s / 30 s | 0 < ping < pong ≤ 10 min |
 /// | [`write_timeout`](Self::write_timeout) | 10 s | (0, 30 s] |
+/// | [`ask_timeout`](Self::ask_timeout) | 30 s | more than 0 |
 /// | [`close_timeout`](Self::close_timeout) | 5 s | (0, 30 s] |
 /// | [`handshake_timeout`](Self::handshake_timeout) | 10 s | (0, 1 min] |
 /// | [`max_message_size`](Self::max_message_size) | 64 KiB | 1 B to 64 MiB |
@@ -171,8 +174,7 @@ impl Builder {
         self
     }
 
-    /// Called once, when the session has ended and its last message has been handled. The ID is already free. Default: does
-    /// nothing.
+    /// Called once, when the session has ended and its last message is handled. The ID is free by then. Default: does nothing.
     pub fn on_disconnect<F, Fut>(mut self, handler: F) -> Self
     where
         F: Fn(Connection, CloseReason) -> Fut + Send + Sync + 'static,
@@ -224,8 +226,7 @@ impl Builder {
     }
 
     /// Sets the number of data frames that are buffered for a peer: in session mode until the peer has acknowledged them, in
-    /// plain mode until they are written. Default 256; 1 to 65,536. It is `buffer` in `$open`, and limits clients in the same
-    /// way.
+    /// plain mode until they are written. Default 256; 1 to 65,536. It is `buffer` in `$open`, and limits clients, too.
     ///
     /// [`Self::overflow`] and [`Self::broadcast_overflow`] set what happens when the buffer is full.
     pub fn send_buffer(mut self, frames: usize) -> Self {
@@ -257,8 +258,7 @@ impl Builder {
     }
 
     /// Sets the number of bytes that all sessions of this server may retain together: their messages, and 512 bytes for each
-    /// suspended session. Default 1 GiB; at least 1. It limits the total cost of windows and buffers, however long and large they
-    /// are.
+    /// suspended session. Default 1 GiB; at least 1. It limits the total cost of windows and buffers of any size.
     ///
     /// A broadcast counts once for each codec, however many members retain it. At the limit, suspended sessions are evicted, the
     /// oldest first ([`CloseReason::Evicted`]), if that frees enough; a client that returns to an evicted session gets a report

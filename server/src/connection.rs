@@ -1,5 +1,6 @@
 //! [`Connection`]: the application's handle to a session.
 
+mod asking;
 mod sink;
 
 mod weak;

@@ -160,11 +160,11 @@ pub use rejoin_codecs::JsonCodec;
 pub use rejoin_codecs::MsgpackCodec;
 #[cfg(feature = "protobuf")]
 pub use rejoin_codecs::ProtobufCodec;
-pub use rejoin_core::drive::{DeliveryError, FrameSink, SendError};
+pub use rejoin_core::drive::{Answers, Ask, AskError, DeliveryError, FrameSink, SendError};
 #[cfg(feature = "protobuf")]
 #[doc(no_inline)]
 pub use rejoin_core::prost;
 pub use rejoin_core::{
-    CloseFrame, CloseReason, Codec, Counts, DecodeError, DropReason, EncodeError, Frame, Gap, InvalidClose,
-    Message, MessageKind, Mode, Overflow, Payload, PayloadError, PayloadFormat,
+    Cancelled, CloseFrame, CloseReason, Codec, Counts, DecodeError, DropReason, EncodeError, ErrorAnswer,
+    Frame, Gap, InvalidClose, Message, MessageKind, Mode, Overflow, Payload, PayloadError, PayloadFormat,
 };

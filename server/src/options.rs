@@ -35,6 +35,7 @@ pub(crate) struct Options {
     pub(crate) ping_interval: Duration,
     pub(crate) pong_timeout: Duration,
     pub(crate) write_timeout: Duration,
+    pub(crate) ask_timeout: Duration,
     pub(crate) close_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
     pub(crate) max_message_size: usize,
@@ -59,6 +60,7 @@ impl Default for Options {
             ping_interval: Duration::from_secs(10),
             pong_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(10),
+            ask_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(5),
             handshake_timeout: Duration::from_secs(10),
             max_message_size: 64 * 1024,
@@ -111,6 +113,7 @@ impl Options {
             &self.write_timeout,
             "more than 0, at most 30 s",
         )?;
+        check(!self.ask_timeout.is_zero(), "ask_timeout", &self.ask_timeout, "more than 0")?;
         check(
             positive(self.close_timeout, 30 * SECOND),
             "close_timeout",
@@ -310,6 +313,7 @@ mod tests {
         is("`resume_window`", "30 s", options.resume_window == Some(secs(30)));
         is("`heartbeat`", "10 s / 30 s", pings);
         is("`write_timeout`", "10 s", options.write_timeout == secs(10));
+        is("`ask_timeout`", "30 s", options.ask_timeout == secs(30));
         is("`close_timeout`", "5 s", options.close_timeout == secs(5));
         is("`handshake_timeout`", "10 s", options.handshake_timeout == secs(10));
         is("`max_message_size`", "64 KiB", options.max_message_size == 65_536);

@@ -1,7 +1,7 @@
 //! [`Router`]: dispatches a server's messages to handlers by event, through layers.
 //!
-//! Handlers are async functions that take the arguments they need, in any order ([`FromContext`]), and may return a reply
-//! ([`IntoReply`]). [`Layer`]s wrap all handlers: they see every frame, and can change it, stop it, or add values that handlers
+//! Handlers are async functions that take the arguments they need, in any order ([`FromContext`]), and may return an answer
+//! ([`IntoReply`]), or a stream of answers ([`Streamed`]). [`Layer`]s wrap all handlers: they see every frame, and can change it, stop it, or add values that handlers
 //! take. All errors go to one place, [`on_error`](RouterBuilder::on_error), and leave the connection open; a panic ends it with
 //! 1011, unless [`CatchPanic`] is one of the layers. The frames of a connection are handled one after the other, as with
 //! [`on_message`](crate::Builder::on_message).
@@ -36,7 +36,7 @@
 //!     Ok(())
 //! }
 //!
-//! // A handler with a reply, which gets the id of the request frame.
+//! // A handler with an answer.
 //! async fn add(Decoded(numbers): Decoded<Vec<i64>>) -> Result<Frame, BoxError> {
 //!     Ok(Frame::new("sum", &numbers.iter().sum::<i64>())?)
 //! }
@@ -57,9 +57,8 @@
 //! // A client, to complete the example.
 //! let url = format!("ws://{}/?user=ada", listening.local_addr());
 //! let mut client = rejoin_client::Client::builder(url).connect().await?;
-//! client.send(&Frame::new("add", &[1, 2, 3])?.with_id("q1"))?;
-//! let Some(rejoin_client::Event::Message(sum)) = client.recv().await else { panic!("no reply") };
-//! assert_eq!((sum.event(), sum.id(), sum.decode::<i64>()?), ("sum", "q1", 6));
+//! let sum = client.ask(&Frame::new("add", &[1, 2, 3])?).await?;
+//! assert_eq!((sum.event(), sum.decode::<i64>()?), ("sum", 6));
 //! client.send(&Frame::new("chat.say", "hello")?)?;
 //! let Some(rejoin_client::Event::Message(line)) = client.recv().await else { panic!("no line") };
 //! assert_eq!(line.decode::<String>()?, "ada: hello");
@@ -72,13 +71,13 @@ use std::any::{Any, type_name};
 use std::ops::Deref;
 use std::sync::Arc;
 
-use rejoin_core::Frame;
 #[cfg(feature = "protobuf")]
 pub use rejoin_core::router::Protobuf;
 pub use rejoin_core::router::{
-    BoxError, CatchPanic, Decoded, EventName, Extension, Failure, FrameId, FromContext, HandlerFn, IntoReply,
-    Layer, Peer, RouteError, RouterError, State,
+    BoxError, CatchPanic, Decoded, EventName, Extension, Failure, FrameId, FromContext, HandlerFn,
+    IntoAnswer, IntoReply, Layer, Peer, Reply, RouteError, RouterError, State, Streamed,
 };
+use rejoin_core::{Cancelled, Frame};
 
 use crate::connection::Connection;
 
@@ -98,6 +97,14 @@ pub type Next = rejoin_core::router::Next<Connection>;
 impl Peer for Connection {
     async fn reply(&self, frame: &Frame) -> Result<(), BoxError> {
         Ok(self.send_wait(frame).await?)
+    }
+
+    fn begin_answer(&self, id: &str) -> Cancelled {
+        self.session().begin_answer(id)
+    }
+
+    fn end_answer(&self, cancelled: &Cancelled) {
+        self.session().end_answer(cancelled);
     }
 }
 

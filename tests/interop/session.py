@@ -55,6 +55,7 @@ class Session:
         self.acks = []  # (time, N) of each `$ack` from the server
         self.gaps = []  # (from, to) of each `$gap` from the server
         self.pongs = []
+        self.cancels = []  # the ids in each `$cancel` from the server
         self.syncs = 0  # the number of `$sync` from the server
         self._markers = 0
 
@@ -275,6 +276,11 @@ class Session:
             self.syncs += 1
             if self.auto_ack:
                 self.ack()
+            return
+        elif frame.event == "$cancel":
+            if type(frame.value.get("id")) is not str:
+                raise Violation(f"$cancel with {frame.payload}")
+            self.cancels.append(frame.value["id"])
             return
         elif frame.event == "$pong":
             self.pongs.append(frame.payload)

@@ -54,6 +54,11 @@ fn sockets_below_minimum_rate_are_lost() {
     keep(Trial::Pace, 0..40);
 }
 
+#[test]
+fn questions_are_answered_once_over_cuts() {
+    keep(Trial::Questions, 0..40);
+}
+
 fn keep(trial: Trial, seeds: std::ops::Range<u64>) {
     for seed in seeds {
         let violations = trial.run(seed);

@@ -1,8 +1,8 @@
-//! [`SendError`] and [`DeliveryError`]: why a frame was not accepted, or not delivered.
+//! [`SendError`], [`DeliveryError`] and [`AskError`]: why a frame was not accepted, not delivered, or not answered.
 
 use std::fmt;
 
-use crate::Refused;
+use crate::{ErrorAnswer, Refused};
 
 /// Why a frame was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +109,60 @@ impl std::error::Error for DeliveryError {
         match self {
             Self::NotSent(error) => Some(error),
             Self::Dropped | Self::Ended | Self::PlainMode => None,
+        }
+    }
+}
+
+/// Why a question has no answer, or no further one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AskError {
+    /// The peer answered with an error.
+    Answer(ErrorAnswer),
+    /// The answer took too long. The question is cancelled; the peer may have handled it all the same.
+    Timeout,
+    /// The session ended, or is closing. The peer may or may not have handled the question.
+    Ended,
+    /// Client: the session was lost, and a fresh one was opened. The server may or may not have handled the question.
+    SessionLost,
+    /// The question was not accepted: the peer will not get it.
+    NotSent(SendError),
+    /// The question has an id of the application's own, and another question with this id is not answered yet. The question was
+    /// not sent.
+    DuplicateId,
+}
+
+impl From<SendError> for AskError {
+    fn from(error: SendError) -> Self {
+        Self::NotSent(error)
+    }
+}
+
+impl From<ErrorAnswer> for AskError {
+    fn from(error: ErrorAnswer) -> Self {
+        Self::Answer(error)
+    }
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Answer(error) => write!(f, "peer answered with an error: {error}"),
+            Self::Timeout => f.write_str("no answer within the timeout"),
+            Self::Ended => f.write_str("session ended before the answer"),
+            Self::SessionLost => f.write_str("session was lost before the answer"),
+            Self::NotSent(error) => error.fmt(f),
+            Self::DuplicateId => f.write_str("another question with this id is not answered yet"),
+        }
+    }
+}
+
+impl std::error::Error for AskError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Answer(error) => Some(error),
+            Self::NotSent(error) => error.source(),
+            _ => None,
         }
     }
 }

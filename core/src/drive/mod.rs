@@ -28,10 +28,13 @@ mod sequencer;
 pub use sequencer::Sequencer;
 
 mod error;
-pub use error::{DeliveryError, SendError};
+pub use error::{AskError, DeliveryError, SendError};
 
 mod frame_sink;
 pub use frame_sink::{FrameSink, FrameTarget};
+
+mod asking;
+pub use asking::{Answers, Ask};
 
 mod memory_budget;
 pub use memory_budget::MemoryBudget;

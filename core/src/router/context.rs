@@ -4,7 +4,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::Frame;
+use crate::{Cancelled, Frame};
 
 /// A frame on its path through the layers, with its connection and the values that layers have inserted.
 pub struct Context<C> {
@@ -14,14 +14,21 @@ pub struct Context<C> {
     extensions: Vec<Box<dyn Any + Send + Sync>>,
     /// The router's, or `None` if it has none.
     states: Option<Arc<States>>,
+    /// Whether the frame, which is a question, was cancelled. `None` for a frame that is no question.
+    cancelled: Option<Cancelled>,
 }
 
 /// The shared state of a router: at most one value of each type.
 pub(super) type States = Vec<Box<dyn Any + Send + Sync>>;
 
 impl<C> Context<C> {
-    pub(super) fn new(peer: C, frame: Frame, states: Option<Arc<States>>) -> Self {
-        Self { peer, frame, extensions: Vec::new(), states }
+    pub(super) fn new(
+        peer: C,
+        frame: Frame,
+        states: Option<Arc<States>>,
+        cancelled: Option<Cancelled>,
+    ) -> Self {
+        Self { peer, frame, extensions: Vec::new(), states, cancelled }
     }
 
     /// Inserts a value for inner layers and the handler, which take it as [`Extension`](super::Extension). Returns the previous
@@ -36,7 +43,7 @@ impl<C> Context<C> {
         }
     }
 
-    /// The frame, for changes. After all layers, its event selects the handler; a reply gets its id.
+    /// The frame, for changes. After all layers, its event selects the handler, and answers refer to its id.
     pub fn frame_mut(&mut self) -> &mut Frame {
         &mut self.frame
     }
@@ -54,6 +61,11 @@ impl<C> Context<C> {
     /// The value of this type that a layer has inserted.
     pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.extensions.iter().find_map(|value| value.downcast_ref())
+    }
+
+    /// Whether the peer no longer wants an answer to the frame. `None` for a frame without an id, which is no question.
+    pub(super) fn cancellation(&self) -> Option<&Cancelled> {
+        self.cancelled.as_ref()
     }
 
     /// The router's shared state of this type ([`RouterBuilder::with_state`](super::RouterBuilder::with_state)).

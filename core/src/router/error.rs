@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::BoxError;
-use crate::PayloadError;
+use crate::{ErrorAnswer, PayloadError};
 
 /// A frame that could not be handled, or whose reply could not be sent, and the reason.
 ///
@@ -99,6 +99,22 @@ impl Failure {
         error.downcast().map_or_else(otherwise, |error| Self::Payload(*error))
     }
 
+    /// What the peer may know of the failure; `None` for an answer that was not sent, for which there is no other.
+    //= PROTOCOL.md#R11.5: SHOULD answer… with the code `unknown_event`
+    pub(super) fn to_answer(&self) -> Option<ErrorAnswer> {
+        // The text of an error is the application's own, and may quote anything. Only an `ErrorAnswer` is meant for the peer.
+        Some(match self {
+            Self::NoHandler => ErrorAnswer::new("unknown_event", "no handler for this event"),
+            Self::Payload(_) => ErrorAnswer::new("bad_request", "unexpected payload"),
+            Self::Refused(error) => own(error).unwrap_or_else(|| ErrorAnswer::new("refused", "refused")),
+            Self::Handler(error) => own(error).unwrap_or_else(internal),
+            Self::MissingExtension(_) | Self::MissingState(_) | Self::MissingData(_) | Self::Panicked(_) => {
+                internal()
+            }
+            Self::Reply(_) => return None,
+        })
+    }
+
     /// Whether an optional part is missing rather than invalid.
     pub(super) fn is_absence(&self) -> bool {
         matches!(
@@ -147,6 +163,15 @@ impl fmt::Display for Failure {
             Self::Reply(error) => write!(f, "reply was not sent: {error}"),
         }
     }
+}
+
+/// The error that the application has chosen for the peer.
+fn own(error: &BoxError) -> Option<ErrorAnswer> {
+    error.downcast_ref().cloned()
+}
+
+fn internal() -> ErrorAnswer {
+    ErrorAnswer::new("internal", "internal error")
 }
 
 /// The dyn-compatible form of `on_error`, which routers store.

@@ -6,7 +6,7 @@ use std::future::Future;
 use serde::de::DeserializeOwned;
 
 use super::{Context, Failure, Peer};
-use crate::Frame;
+use crate::{Cancelled, Frame};
 
 /// A parameter of a handler, extracted from a frame and its connection.
 ///
@@ -104,6 +104,13 @@ pub struct FrameId(pub Box<str>);
 impl<C: Peer> FromContext<C> for FrameId {
     async fn from_context(context: &Context<C>) -> Result<Self, Failure> {
         Ok(Self(context.frame().id().into()))
+    }
+}
+
+/// Whether the peer has cancelled the question. For a frame without an id, which is no question, it never is.
+impl<C: Peer> FromContext<C> for Cancelled {
+    async fn from_context(context: &Context<C>) -> Result<Self, Failure> {
+        Ok(context.cancellation().cloned().unwrap_or_default())
     }
 }
 

@@ -14,7 +14,7 @@ use super::{Context, Failure, FromContext, IntoReply, Peer};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not handle frames of `{C}`",
     note = "pass an `async fn` with up to six parameters, each the connection, `Frame`, `Decoded<T>`, `Extension<T>` or another `FromContext`",
-    note = "it returns `()`, `Frame`, `Option<Frame>`, or a `Result` of one of them, and its future has to be `Send`"
+    note = "it returns `()`, `Frame`, `Option<Frame>`, `Streamed`, or a `Result` of one of them, and its future has to be `Send`"
 )]
 pub trait HandlerFn<C: Peer, Args>: Send + Sync + 'static {
     /// Handles a frame, and sends the reply, if any.
@@ -39,11 +39,7 @@ macro_rules! handlers {
                     let $arg = $arg::from_context(&context).await?;
                 )*
                 let reply = self($($arg),*).await.into_reply().map_err(Failure::of_handler)?;
-                let Some(mut reply) = reply else { return Ok(()) };
-                if reply.id().is_empty() {
-                    reply = reply.with_id(context.frame().id());
-                }
-                context.peer().reply(&reply).await.map_err(Failure::Reply)
+                context.answer(reply).await
             }
         }
     )*};

@@ -2,7 +2,7 @@
 //!
 //! `rejoin_server::router` and `rejoin_client::router` re-export this module for their connections, with examples. A frame
 //! passes through the [layers](Layer), beginning with the first one added, to the handler for its event, or to the fallback. If
-//! the handler returns a reply, it is sent. Every failure on this path becomes a [`RouteError`] and is passed to
+//! the handler returns an answer, it is sent. Every failure on this path becomes a [`RouteError`] and is passed to
 //! [`RouterBuilder::on_error`].
 //!
 //! ```
@@ -77,7 +77,10 @@ mod handler;
 pub use handler::HandlerFn;
 
 mod reply;
-pub use reply::IntoReply;
+pub use reply::{IntoAnswer, IntoReply, Reply, Streamed};
+
+mod answering;
+use answering::Answering;
 
 // --- errors
 
@@ -100,15 +103,19 @@ pub struct Router<C> {
 impl<C: Peer> Router<C> {
     /// Handles one frame of a connection. Completes when the handler has returned and its reply is in the connection's buffer.
     ///
-    /// Errors are passed to [`on_error`](RouterBuilder::on_error), or logged without one. Dropping the future cancels the
+    /// Errors are passed to [`on_error`](RouterBuilder::on_error), or logged without one. If the frame is a question, which is a
+    /// frame with an id, the peer also gets an answer that reports the error ([`ErrorAnswer`](crate::ErrorAnswer)). Dropping the future cancels the
     /// handler at its current await point.
     ///
     /// # Panics
     /// Panics if a layer, a handler or `on_error` panics. [`CatchPanic`] converts panics of the first two to errors.
     pub async fn handle(&self, peer: &C, frame: Frame) {
         let (event, id) = (Box::from(frame.event()), Box::from(frame.id()));
-        let context = Context::new(peer.clone(), frame, self.routes.states.clone());
+        let answering = Answering::begin(peer, &frame);
+        let context = Context::new(peer.clone(), frame, self.routes.states.clone(), answering.cancelled());
         let Err(failure) = Next::first(self.routes.clone()).run(context).await else { return };
+        answering.refuse(&failure).await;
+        drop(answering);
         let error = RouteError::new(event, id, failure);
         match &self.routes.on_error {
             Some(on_error) => on_error.call(peer.clone(), error).await,

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use crate::Frame;
+use crate::{Cancelled, Frame};
 
 /// An error of any type.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -21,4 +21,16 @@ pub trait Peer: Clone + Send + Sync + 'static {
     /// Fails if the connection does not accept the frame. The router reports this as
     /// [`Failure::Reply`](super::Failure::Reply).
     fn reply(&self, frame: &Frame) -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Begins to answer the peer's question with this id. Returns whether the peer has cancelled it, which may become true later.
+    /// Default: the peer never does.
+    fn begin_answer(&self, id: &str) -> Cancelled {
+        let _ = id;
+        Cancelled::default()
+    }
+
+    /// Ends what [`Self::begin_answer`] began, whether the question was answered or not. Default: does nothing.
+    fn end_answer(&self, cancelled: &Cancelled) {
+        let _ = cancelled;
+    }
 }

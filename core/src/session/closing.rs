@@ -6,7 +6,9 @@ use crate::{CloseFrame, Control};
 
 use super::pending_close::Closing;
 use super::state::Step;
-use super::{CloseReason, DropReason, Epoch, Event, Mode, Reconnect, Session, SessionState, Side, Transmit};
+use super::{
+    Answer, CloseReason, DropReason, Epoch, Event, Mode, Reconnect, Session, SessionState, Side, Transmit,
+};
 
 impl Session {
     /// Closes the session: frames are no longer accepted or counted, accepted frames are delivered, then the close frame is
@@ -23,6 +25,8 @@ impl Session {
             self.discard_events();
         }
         self.ahead = None;
+        // Answers that arrive from now on are not counted.
+        self.end_questions(&Answer::Ended);
         self.closing = Some(Box::new(Closing { reason, deadline, sent: false }));
         if self.state != SessionState::Connected && self.send_buffer.unacknowledged() == 0 {
             self.end_closing();
@@ -145,7 +149,8 @@ impl Session {
             self.discard_events();
         }
         self.ahead = None;
-        self.pongs = None;
+        self.end_questions(&Answer::Ended);
+        self.drop_pongs();
         self.send_buffer.end_deliveries();
         if self.config.side == Side::Server {
             // Frees the frames, because handles may outlive the session. Only a client's application can still ask for them.

@@ -124,6 +124,17 @@ impl EventQueue {
         unreported
     }
 
+    /// The peer has cancelled the question with this id.
+    pub(super) fn cancel(&mut self, id: &str) {
+        for pending in &mut self.events {
+            if let Event::Message(frame) = &mut pending.event
+                && frame.id() == id
+            {
+                frame.cancel();
+            }
+        }
+    }
+
     /// Whether the peer has to wait for the application.
     pub(super) fn is_full(&self, frames: usize, bytes: usize) -> bool {
         // The third limit is for gaps between drops and restores, which are not messages and are never merged.

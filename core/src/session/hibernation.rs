@@ -26,6 +26,7 @@ impl Session {
             && self.send_buffer.has_only_counts()
             && self.ended.is_none()
             && self.unreported.is_none()
+            && !self.has_questions()
             && !self.retired;
         let since = self.suspended_since.filter(|_| is_numbers)?;
         let reference = *REFERENCE.get_or_init(|| since + AHEAD);

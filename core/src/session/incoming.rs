@@ -17,7 +17,7 @@ impl Session {
     ///
     /// In session mode reading continues while the event queue is full, because acknowledgements may follow the data.
     pub fn wants_read(&self) -> bool {
-        if self.pongs.as_ref().is_some_and(|pongs| pongs.len() >= MAX_PONGS) {
+        if self.rare.as_ref().is_some_and(|rare| rare.pongs.len() >= MAX_PONGS) {
             return false;
         }
         if self.closing.is_some() {
@@ -33,7 +33,13 @@ impl Session {
     }
 
     fn inbox_is_full(&self) -> bool {
-        self.events.is_full(self.config.inbox_frames, self.config.inbox_bytes)
+        self.is_full(self.config.inbox_frames, self.config.inbox_bytes)
+    }
+
+    /// Whether the application has not taken as many frames or bytes, of messages or of answers.
+    fn is_full(&self, frames: usize, bytes: usize) -> bool {
+        self.events.is_full(frames, bytes)
+            || self.rare.as_ref().is_some_and(|rare| rare.questions.is_full(frames, bytes))
     }
 
     /// Records that any bytes arrived on the socket, even if only a ping.
@@ -96,11 +102,15 @@ impl Session {
             Control::Ping(value) => {
                 // Nothing may follow our close frame, and `$pong`s that are never written would stop the reading.
                 if !self.close_sent() {
-                    self.pongs.get_or_insert_default().push_back(value);
+                    self.rare.get_or_insert_default().pongs.push_back(value);
                 }
                 Ok(())
             }
             Control::Pong(_) => Ok(()),
+            Control::Cancel(id) => {
+                self.handle_cancel(&id);
+                Ok(())
+            }
         }
     }
 
@@ -130,11 +140,16 @@ impl Session {
     }
 
     //= PROTOCOL.md#R4.4: count a frame at the moment in which it is certain to deliver it
+    //= PROTOCOL.md#R11.9: pass an answer to its asker when it reads and counts it
     fn count(&mut self, arrived: Inbound, at: Instant) {
         match arrived {
             Inbound::Frame(frame, size) => {
                 self.receiver.count_frame(size, at);
-                self.events.push_message(frame, size);
+                if frame.re().is_empty() {
+                    self.events.push_message(frame, size);
+                } else {
+                    self.pass_answer(frame, size);
+                }
             }
             Inbound::Gap(gap) => {
                 self.receiver.count_gap(gap.frames(), at);
@@ -176,7 +191,7 @@ impl Session {
         let Some(mut ahead) = self.ahead.take() else {
             return;
         };
-        while !self.events.is_full(frames, bytes) {
+        while !self.is_full(frames, bytes) {
             match ahead.pop() {
                 Some((arrived, at)) => self.count(arrived, at),
                 None => break,

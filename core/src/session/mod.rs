@@ -41,6 +41,15 @@ mod ack_requests;
 mod asking;
 mod read_ahead;
 
+mod cancelled;
+pub use cancelled::Cancelled;
+
+mod questions;
+pub use questions::Answer;
+
+mod answers;
+mod rare;
+
 mod blocked;
 #[cfg(all(feature = "drive", target_os = "linux"))]
 pub(crate) use blocked::SLOWEST;
@@ -98,11 +107,8 @@ mod serial;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
-
-use bytes::Bytes;
 
 use crate::{LostReason, Token};
 
@@ -112,6 +118,7 @@ use config::clamp;
 use event_queue::{EventQueue, Unreported};
 use pending_close::Closing;
 use ping::Ping;
+use rare::Rare;
 use read_ahead::ReadAhead;
 use receiver::Receiver;
 use send_buffer::SendBuffer;
@@ -136,8 +143,8 @@ pub struct Session {
     closing: Option<Box<Closing>>,
     /// Why the session ended; `None` until then.
     ended: Option<Box<CloseReason>>,
-    /// Pending `$pong`s; usually `None`.
-    pongs: Option<Box<Pongs>>,
+    /// Pending `$pong`s, and questions; usually `None`. Never an empty `Rare`.
+    rare: Option<Box<Rare>>,
     sent: Sent,
     blocked: Option<Box<Blocked>>,
     send_buffer: SendBuffer,
@@ -177,9 +184,6 @@ pub struct Session {
     reconnect: Reconnect,
 }
 
-/// Payloads of `$pong`s, oldest first.
-type Pongs = VecDeque<Option<Bytes>>;
-
 /// Statistics of one session over all its sockets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -190,6 +194,8 @@ pub struct Counts {
     pub received_gaps: u64,
     /// Bytes of the data frames received: the payloads of their WebSocket messages.
     pub received_bytes: u64,
+    /// The part of [`Self::received`] that answered a question without an asker, and was dropped.
+    pub stray_answers: u64,
     /// Data frames accepted for sending.
     pub accepted: u64,
     /// Data frames sent to sockets. A replayed frame counts again.
@@ -254,7 +260,7 @@ impl Session {
             events: EventQueue::default(),
             unreported: None,
             ahead: None,
-            pongs: None,
+            rare: None,
             sent: Sent::default(),
             resumed: 0,
             last_activity: now,
@@ -330,6 +336,7 @@ impl Session {
             received: self.receiver.received(),
             received_gaps: self.receiver.counts().gaps,
             received_bytes: self.receiver.counts().bytes,
+            stray_answers: self.stray_answers(),
             accepted: self.send_buffer.accepted(),
             sent: self.sent.frames,
             sent_bytes: self.sent.bytes,

@@ -9,7 +9,7 @@ use crate::{LostReason, Open};
 use super::config::clamp;
 use super::receiver::Receiver;
 use super::send_buffer::BadAck;
-use super::{DropReason, Event, Session, SessionIdentity, SessionState, Violation};
+use super::{Answer, DropReason, Event, Session, SessionIdentity, SessionState, Violation};
 
 impl Session {
     /// Server: builds the `$open` for the socket that was just attached.
@@ -99,6 +99,7 @@ impl Session {
         let unacknowledged = self.send_buffer.take_all();
         let dropped = missing - unacknowledged.len() as u64;
         self.receiver = Receiver::default();
+        self.end_questions(&Answer::SessionLost);
         self.events.push(Event::Lost { reason, unacknowledged, dropped });
     }
 }

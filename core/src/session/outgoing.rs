@@ -229,16 +229,17 @@ impl Session {
             self.opened = true;
             return Some(Transmit::Control(Control::Open(Box::new(self.open()))));
         }
-        if let Some(pongs) = &mut self.pongs
-            && let Some(value) = pongs.pop_front()
+        if let Some(rare) = &mut self.rare
+            && let Some(value) = rare.pongs.pop_front()
         {
-            if pongs.is_empty() {
-                self.pongs = None;
-            }
+            self.free_rare();
             return Some(Transmit::Control(Control::Pong(value)));
         }
         if self.ack_at().is_some_and(|at| at <= now) {
             return Some(Transmit::Control(Control::Ack(self.report_received())));
+        }
+        if let Some(cancel) = self.transmit_cancel() {
+            return Some(cancel);
         }
         // Before `$open`, a client may have accepted more frames than the peer reads ahead.
         if self.send_buffer.must_wait_for_ack(self.buffer) {
@@ -265,7 +266,7 @@ impl Session {
             && self.opened
             && self.closing.is_none()
             && self.ping != Ping::Due
-            && self.pongs.is_none()
+            && !self.has_rare_control()
             && self.asking != Asking::Due
             && !self.keeps_less()
             && self.send_buffer.send_credit(self.buffer) > 0

@@ -65,6 +65,17 @@ impl ReadAhead {
         Some((arrived, at))
     }
 
+    /// The peer has cancelled the question with this id.
+    pub(super) fn cancel(&mut self, id: &str) {
+        for (arrived, _) in &mut self.entries {
+            if let Inbound::Frame(frame, _) = arrived
+                && frame.id() == id
+            {
+                frame.cancel();
+            }
+        }
+    }
+
     /// How much the entries will add to the count of received frames.
     pub(super) fn numbers(&self) -> u64 {
         self.numbers

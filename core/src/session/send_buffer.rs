@@ -136,6 +136,11 @@ impl SendBuffer {
         (index, u32::try_from(offset).expect("the number is in the span"))
     }
 
+    /// Number of the last frame that was sent to the attached socket, as a frame or in a gap.
+    pub(super) fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
     /// Watches the delivery of the frame that was accepted last.
     pub(super) fn watch_last(&mut self) {
         self.deliveries.get_or_insert_default().watch(self.accepted);

@@ -110,6 +110,9 @@ pub struct Progress {
     /// Why a session was not resumed. Server: the value for the next `$open`. Client: the value of the last `$open`, or the
     /// client's own finding.
     pub lost: Option<LostReason>,
+    /// Number of answers without an asker.
+    #[serde(default)]
+    pub stray_answers: u64,
 }
 
 /// Counts of a session's sockets, in a [`SessionSnapshot`].

@@ -31,7 +31,7 @@
 //!             let members = me.server().connections(me.room().expect("connect assigns one"));
 //!             let ids: Vec<_> = members.iter().map(Connection::id).collect();
 //!             let these = Frame::new("these", &ids).expect("strings can be represented in JSON");
-//!             me.send(&these.with_id(message.id())).ok();
+//!             me.send(&these.with_re(message.id())).ok();
 //!         }
 //!         _ => me.close_with(1008, "no such event").expect("the close is valid"),
 //!     }
@@ -43,11 +43,10 @@
 //! # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
 //! # let mut ada = rejoin_client::Client::builder(url).connect().await?;
 //! # ada.send(&Frame::new("say", &std::collections::BTreeMap::from([("text", "hello")]))?)?;
-//! # ada.send(&Frame::event_only("who").with_id("q-1"))?;
 //! # let Some(rejoin_client::Event::Message(said)) = ada.recv().await else { panic!() };
 //! # assert_eq!(said.event(), "said");
-//! # let Some(rejoin_client::Event::Message(these)) = ada.recv().await else { panic!() };
-//! # assert_eq!((these.id(), these.decode::<Vec<String>>()?), ("q-1", vec!["ada".to_owned()]));
+//! # let these = ada.ask(&Frame::event_only("who")).await?;
+//! # assert_eq!(these.decode::<Vec<String>>()?, ["ada"]);
 //! # server.shutdown(std::time::Duration::from_secs(1)).await;
 //! # Ok(())
 //! # }
@@ -106,7 +105,7 @@
 //!
 //! Callbacks that share state can be the methods of one type: see [`Handler`], which has an example. For many events, use a
 //! [`Router`] with [`Builder::router`] instead of `on_message`. It selects the handler by event, decodes its arguments, sends its
-//! reply, and has one place for errors.
+//! answer, and has one place for errors.
 //!
 //! A router's handlers can also take the [data](router::Data) that `ConnectFn` attached to the connection, and
 //! [state](router::State) that all connections share: `async fn greet(Data(user): Data<User>, State(db): State<Db>)`.
@@ -115,8 +114,7 @@
 //!
 //! A send succeeds when the frame is accepted: in session mode it will be delivered exactly once and in order while the session
 //! lives, whatever happens to the socket. [`Connection::send_acked`] waits until the peer's session has received it. If you have
-//! to know the result in the peer's application, let the application reply, as `who` does above: the reply has the id of the
-//! request.
+//! to know the result in the peer's application, ask it: see [questions](super::questions).
 //!
 //! # Wire formats
 //!

@@ -3,16 +3,19 @@
 //! 1. [Getting started](getting_started): the smallest server, clients, and mounting it in axum
 //! 2. [Authentication](authentication): who may connect, with which ID, in which room
 //! 3. [Messages](messages): sending, broadcasting, handlers, routers, wire formats
-//! 4. [Reconnecting](reconnecting): what happens when a socket is lost, and presence
-//! 5. [Limits](limits): bounded queues, back pressure, overflow policies, connection limits
-//! 6. [Deployment](deployment): shutdown, proxies, health checks, TLS, operating system settings, logs
-//! 7. [Testing](testing): sessions without ports and without waiting
+//! 4. [Questions](questions): answers, errors, streams of answers, cancellation, in both directions
+//! 5. [Reconnecting](reconnecting): what happens when a socket is lost, and presence
+//! 6. [Limits](limits): bounded queues, back pressure, overflow policies, connection limits
+//! 7. [Deployment](deployment): shutdown, proxies, health checks, TLS, operating system settings, logs
+//! 8. [Testing](testing): sessions without ports and without waiting
 
 pub mod getting_started;
 
 pub mod authentication;
 
 pub mod messages;
+
+pub mod questions;
 
 pub mod reconnecting;
 

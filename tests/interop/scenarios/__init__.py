@@ -11,6 +11,7 @@ from scenarios import (  # noqa: F401
     closing,
     overflow,
     codecs,
+    questions,
     cuts,
     crowd,
     memberships,

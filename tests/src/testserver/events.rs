@@ -4,17 +4,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rejoin_server::router::Router;
 use rejoin_server::{CloseFrame, Connection, Frame, SendError};
 use serde::{Deserialize, Serialize};
 
-use super::memberships;
+use super::{memberships, questions};
 
-/// Echoes, publishes, streams or counts.
-pub(super) async fn handle(sinks: Arc<Sinks>, connection: Connection, frame: Frame) {
+/// Echoes, publishes, streams, counts, changes memberships, or answers a question.
+pub(super) async fn handle(sinks: Arc<Sinks>, router: Router, connection: Connection, frame: Frame) {
     if memberships::handle(&connection, &frame).await {
         return;
     }
     match frame.event() {
+        event if questions::handles(event) => router.handle(&connection, frame).await,
         "pub" => drop(connection.broadcast(&frame)),
         "stream" => match frame.decode::<StreamRequest>() {
             // In a separate task, so that a stream does not delay later messages.

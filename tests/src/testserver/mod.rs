@@ -3,7 +3,7 @@
 //! It accepts upgrades on every path. The query sets `room` (default `test`), further `rooms` (`a,b`), `id` and `user`; `reject=1`
 //! asks for a refusal, and `ignore_pings=1` for a server that answers no ping of this client. The server echoes each frame to its
 //! sender unchanged, except for the events `pub`, `stream` and `sink` (see `events`), and `join`, `leave`, `say` and `who` (see
-//! `memberships`). A second port accepts commands (see `control`).
+//! `memberships`), and questions (see `questions`). A second port accepts commands (see `control`).
 
 mod control;
 mod events;
@@ -11,6 +11,7 @@ mod front;
 mod memberships;
 mod options;
 mod pingless;
+mod questions;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -119,9 +120,12 @@ fn run(options: &Options, sinks: &Arc<Sinks>, listener: TcpListener) -> io::Resu
 }
 
 fn build(options: &Options, sinks: Arc<Sinks>) -> Result<Server, ConfigError> {
+    let router = questions::router();
     let mut builder = Server::builder(connect)
         .resume_window(Some(options.resume_window).filter(|window| !window.is_zero()))
-        .on_message(move |connection, frame| events::handle(sinks.clone(), connection, frame));
+        .on_message(move |connection, frame| {
+            events::handle(sinks.clone(), router.clone(), connection, frame)
+        });
     if let Some(frames) = options.send_buffer {
         builder = builder.send_buffer(frames);
     }

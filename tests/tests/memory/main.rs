@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
+mod asking;
 mod backpressure;
 mod big_frames;
 mod callbacks;

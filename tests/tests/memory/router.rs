@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rejoin_client::{Event, Frame, SendError};
+use rejoin_client::{AskError, Event, Frame, SendError};
 use rejoin_server::router::{CatchPanic, Data, Decoded, Extension, Failure, RouterError, State};
 use rejoin_server::{CloseReason, Connection, Identity, Reject, Server, router};
 use rejoin_tests::harness::{Heard, RESET, What, closed, local, message, next, number};
@@ -28,7 +28,7 @@ async fn tell(connection: Connection, error: router::RouteError) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn server_replies_carry_the_request_id() {
+async fn server_answers_questions_and_reports_errors() {
     #[derive(Clone)]
     struct Name(String);
     async fn who(mut context: router::Context, next: router::Next) -> Result<(), Failure> {
@@ -52,15 +52,16 @@ async fn server_replies_carry_the_request_id() {
     let (mut ada, _) = client(&server, &mut log, "ada").await;
     let (mut ben, _) = client(&server, &mut log, "ben").await;
 
-    ada.send(&Frame::new("add", &[1, 2, 3]).unwrap().with_id("q1")).unwrap();
-    assert_eq!(message(&mut ada).await, number(6).with_id("q1"));
+    let question = Frame::new("add", &[1, 2, 3]).unwrap().with_id("q1");
+    assert_eq!(ada.ask(&question).await, Ok(number(6).with_re("q1")));
     ada.send(&Frame::event_only("say")).unwrap();
     for client in [&mut ada, &mut ben] {
         assert_eq!(message(client).await, Frame::new("line", "ADA").unwrap());
     }
-    ben.send(&Frame::event_only("what").with_id("q2")).unwrap();
-    assert_eq!(message(&mut ben).await, Frame::new("unknown", "what").unwrap().with_id("q2"));
-    ben.send(&Frame::new("add", &["x"]).unwrap().with_id("q3")).unwrap();
+    let unknown = ben.ask(&Frame::event_only("what")).await.unwrap();
+    assert_eq!((unknown.event(), unknown.decode::<String>().unwrap().as_str()), ("unknown", "what"));
+    let refused = ben.ask(&Frame::new("add", &["x"]).unwrap().with_id("q3")).await;
+    assert!(matches!(refused, Err(AskError::Answer(error)) if error.code() == "bad_request"));
     let error = message(&mut ben).await;
     assert_eq!(error.id(), "q3");
     assert!(error.decode::<String>().unwrap().starts_with("payload at [0]: "), "{error:?}");
@@ -111,13 +112,14 @@ async fn reply_to_lost_socket_comes_after_resume() {
         .unwrap();
     let (server, mut log) = server(|builder| builder.router(router));
     let (mut ada, line) = client(&server, &mut log, "ada").await;
-    ada.send(&Frame::event_only("ask").with_id("q")).unwrap();
+    let sender = ada.sender();
+    let answer = tokio::spawn(async move { sender.ask(&Frame::event_only("ask").with_id("q")).await });
     asked.notified().await;
     line.cut();
     gate.notify_one();
     assert_eq!(next(&mut ada).await, Heard::Disconnected(RESET));
     assert_eq!(next(&mut ada).await, Heard::Resumed);
-    assert_eq!(message(&mut ada).await, number(7).with_id("q"));
+    assert_eq!(answer.await.unwrap(), Ok(number(7).with_re("q")));
     shut_down(&server).await;
 }
 
@@ -158,12 +160,11 @@ async fn reply_waits_for_space_until_write_timeout() {
         .build()
         .unwrap();
     let (server, mut log) = server(|builder| builder.router(router).send_buffer(1).write_timeout(secs(3)));
-    let (mut ada, line) = client(&server, &mut log, "ada").await;
+    let (ada, line) = client(&server, &mut log, "ada").await;
     let ask = Frame::new("add", &[1, 2]).unwrap();
     // They get space one after the other.
     for id in ["1", "2", "3"] {
-        ada.send_wait(&ask.clone().with_id(id)).await.unwrap();
-        assert_eq!(message(&mut ada).await, number(3).with_id(id));
+        assert_eq!(ada.ask(&ask.clone().with_id(id)).await, Ok(number(3).with_re(id)));
     }
     line.stall(Direction::ToClient);
     server.connection("ada").unwrap().send_wait(&number(0)).await.unwrap();

@@ -53,7 +53,10 @@ fn contradictions(client: &str, server: &str) -> Vec<String> {
 }
 
 fn builders() -> [String; 2] {
-    ["client", "server"].map(|name| fs::read_to_string(root().join(name).join("src/builder.rs")).unwrap())
+    ["client", "server"].map(|name| {
+        let files = ["src/builder.rs", "src/builder/asking.rs"];
+        files.map(|file| fs::read_to_string(root().join(name).join(file)).unwrap()).concat()
+    })
 }
 
 #[test]

@@ -3,11 +3,42 @@
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use crate::Event;
 use crate::drive::deadline::{Deadline, now};
+use crate::{Event, Session};
 
+use super::effects::Askers;
 use super::form::Live;
-use super::{SharedSession, register};
+use super::{Effects, Inner, SharedSession, register};
+
+/// The state of the driver's work that changes when the application takes an event or an answer.
+#[derive(Clone, Copy)]
+pub(super) struct Reading {
+    wants_read: bool,
+    due: Option<Instant>,
+}
+
+impl Reading {
+    pub(super) fn of(session: &Session) -> Self {
+        Self { wants_read: session.wants_read(), due: session.poll_timeout() }
+    }
+}
+
+impl Inner {
+    /// The wake-ups after the application has taken an event or an answer.
+    ///
+    /// Taking it may have freed capacity for a driver that has stopped reading. Nothing else wakes it, because it does not wait
+    /// for a socket that it does not read. Or read-ahead frames are counted now, and their acknowledgement is due before the timer
+    /// that the driver has set. An answer among them may be what a task waits for.
+    pub(super) fn effects_of_taking(&mut self, before: Reading) -> Effects {
+        let live = self.form.live();
+        let Reading { wants_read, due } = Reading::of(&live.session);
+        let can_read = !before.wants_read && wants_read;
+        let due_sooner = due.is_some_and(|at| before.due.is_none_or(|due| at < due));
+        let askers = live.askers();
+        let driver = if can_read || due_sooner { self.wake_driver() } else { None };
+        Effects { askers, driver, ..Effects::default() }
+    }
+}
 
 impl SharedSession {
     /// Registers the driver, which is about to sleep: the next [`Self::command`] wakes it.
@@ -65,32 +96,37 @@ impl SharedSession {
         }
     }
 
-    /// Takes the next event, for a driver that calls the application itself. Wakes nothing, even if reading can continue: the
-    /// driver polls the socket next anyway.
+    /// Takes the next event, for a driver that calls the application itself. Does not wake the driver, even if reading can
+    /// continue: it polls the socket next anyway.
     pub fn next_event(&self) -> Option<Event> {
-        self.lock().form.live().session.poll_event()
+        let mut inner = self.lock();
+        let live = inner.form.live();
+        let event = live.session.poll_event();
+        // Taking an event counts read-ahead frames, and an answer may be among them.
+        let askers = live.askers();
+        drop(inner);
+        self.apply_askers(askers);
+        event
+    }
+
+    fn apply_askers(&self, askers: Option<Box<Askers>>) {
+        if askers.is_some() {
+            self.apply(Effects { askers, ..Effects::default() });
+        }
     }
 
     /// Takes the next event, or registers the application's waker for it.
     pub fn poll_event(&self, cx: &Context<'_>) -> Poll<Event> {
         let mut inner = self.lock();
         let Live { session, reader, .. } = inner.form.live();
-        let wanted = session.wants_read();
-        let due = session.poll_timeout();
+        let before = Reading::of(session);
         let Some(event) = session.poll_event() else {
             register(reader, cx);
             return Poll::Pending;
         };
-        // Taking an event may have freed capacity for a driver that has stopped reading. Nothing else wakes it, because it does
-        // not wait for a socket that it does not read. Or read-ahead frames are counted now, and their acknowledgement is due
-        // before the timer that the driver has set.
-        let can_read = !wanted && session.wants_read();
-        let due_sooner = session.poll_timeout().is_some_and(|at| due.is_none_or(|due| at < due));
-        let driver = if can_read || due_sooner { inner.wake_driver() } else { None };
+        let effects = inner.effects_of_taking(before);
         drop(inner);
-        if let Some(waker) = driver {
-            waker.wake();
-        }
+        self.apply(effects);
         Poll::Ready(event)
     }
 

@@ -22,6 +22,8 @@ pub struct Effects {
     pub(super) reader: Option<Waker>,
     /// The frames whose [`Delivery`] is decided, with the callers that wait for it. Usually `None`.
     pub(super) deliveries: Option<Box<Deliveries>>,
+    /// Wakes the tasks whose questions got an answer or a cancellation. Usually `None`.
+    pub(super) askers: Option<Box<Askers>>,
     /// Wakes the driver.
     pub(super) driver: Option<Waker>,
 }
@@ -29,9 +31,16 @@ pub struct Effects {
 /// Decided deliveries, each with the caller that waits for it.
 pub(super) type Deliveries = Vec<(oneshot::Sender<Delivery>, Delivery)>;
 
+/// Tasks whose questions got an answer or a cancellation.
+pub(super) type Askers = Vec<Waker>;
+
 impl Effects {
     /// Whether there is no task to wake.
     pub fn is_empty(&self) -> bool {
-        self.capacity.is_none() && self.reader.is_none() && self.deliveries.is_none() && self.driver.is_none()
+        self.capacity.is_none()
+            && self.reader.is_none()
+            && self.deliveries.is_none()
+            && self.askers.is_none()
+            && self.driver.is_none()
     }
 }

@@ -93,6 +93,11 @@ impl Live {
         if std::mem::take(&mut self.capacity_wanted) { self.capacity.clone() } else { None }
     }
 
+    /// Takes the tasks to wake for their questions.
+    pub(super) fn askers(&mut self) -> Option<Box<effects::Askers>> {
+        self.session.has_wakers().then(|| Box::new(self.session.take_wakers()))
+    }
+
     /// Takes the decided deliveries that a caller waits for.
     pub(super) fn settled_deliveries(&mut self) -> Option<Box<effects::Deliveries>> {
         let deliveries = self.deliveries.as_mut()?;

@@ -8,6 +8,8 @@ pub use effects::Effects;
 
 mod driving;
 
+mod asking;
+
 mod form;
 
 mod subscriptions;
@@ -164,6 +166,7 @@ impl SharedSession {
             Wake::Never => false,
         };
         let deliveries = live.settled_deliveries();
+        let askers = live.askers();
         // `before` was taken after the drain, so `drained` reports the evictions of the drain itself. A session that closes
         // notifies, too, because its waiting senders have to return an error.
         let has_capacity = drained.has_freed
@@ -185,12 +188,12 @@ impl SharedSession {
         }
         let driver = if wakes { inner.wake_driver() } else { None };
         drop(inner);
-        (result, Effects { capacity, reader, deliveries, driver })
+        (result, Effects { capacity, reader, deliveries, askers, driver })
     }
 
     /// Performs the wake-ups of an access. The caller must hold no lock of a session or a room, because the tasks may take it.
     pub fn apply(&self, effects: Effects) {
-        let Effects { capacity, reader, deliveries, driver } = effects;
+        let Effects { capacity, reader, deliveries, askers, driver } = effects;
         if let Some(capacity) = capacity {
             capacity.notify_waiters();
         }
@@ -198,6 +201,7 @@ impl SharedSession {
             // Fails when the caller has stopped waiting.
             caller.send(delivery).ok();
         }
+        askers.into_iter().flat_map(|askers| *askers).for_each(Waker::wake);
         if let Some(reader) = reader {
             reader.wake();
         }

@@ -67,6 +67,40 @@ async fn smaller_frame_in_place_of_a_big_one_wakes_a_sender() {
 }
 
 #[test]
+fn counting_read_ahead_answers_wakes_their_askers() {
+    let takes: [fn(&SharedSession); 2] = [
+        |session| drop(session.next_event()),
+        |session| drop(session.poll_event(&Context::from_waker(Waker::noop()))),
+    ];
+    for take in takes {
+        let mut config = SessionConfig::new(Side::Server, Mode::Session);
+        config.inbox_frames = 1;
+        let identity = SessionIdentity::new(Token::parse("abcdefghijklmnopqrstuv").unwrap(), "id", "room");
+        let mut session = Session::new_server(Arc::new(config), identity, None, now());
+        let epoch = session.reserve();
+        session.attach(epoch, None, now()).unwrap();
+        while session.poll_event().is_some() {}
+        let session = SharedSession::new(session);
+        let flag = Arc::new(Flag::default());
+        let asker = flag.clone().into();
+        let cx = Context::from_waker(&asker);
+        assert!(session.open_question("a") && session.open_question("b"));
+        assert!(session.poll_answer("a", &cx).is_pending() && session.poll_answer("b", &cx).is_pending());
+        let receive = |frame: Frame| session.drive(|session| session.handle_frame(epoch, frame, 1, now()));
+        receive(Frame::default().with_re("a")).unwrap();
+        assert!(flag.0.swap(false, Ordering::Relaxed));
+        assert!(session.poll_answer("a", &cx).is_ready());
+        for frame in [Frame::event_only("1"), Frame::default().with_re("b")] {
+            receive(frame).unwrap();
+        }
+        assert!(!flag.0.load(Ordering::Relaxed), "it waits behind a message");
+        take(&session);
+        assert!(flag.0.load(Ordering::Relaxed));
+        assert!(session.poll_answer("b", &cx).is_ready());
+    }
+}
+
+#[test]
 fn a_hibernated_session_is_small_and_accepts_frames() {
     let mut session = Session::new(Arc::new(SessionConfig::new(Side::Server, Mode::Plain)), now());
     let epoch = session.reserve();

@@ -145,13 +145,16 @@ fn handlers_return_the_reply() {
 }
 
 #[test]
-fn reply_without_id_gets_the_requests_id() {
+fn answers_refer_to_the_questions_id() {
     let router = router()
         .on("plain", || async { event("reply").with_payload(Payload::bytes("x")) })
         .on("own", || async { event("reply").with_id("own") })
+        .on("other", || async { event("reply").with_re("other") })
         .build()
         .unwrap();
-    let (_, sent) = handle(&router, [event("plain").with_id("q"), event("own").with_id("q"), event("plain")]);
-    assert_eq!(sent.iter().map(Frame::id).collect::<Vec<_>>(), ["q", "own", ""]);
+    let questions = ["plain", "own", "other"].map(|name| event(name).with_id("q"));
+    let (_, sent) = handle(&router, questions.into_iter().chain([event("plain")]));
+    let ids: Vec<_> = sent.iter().map(|frame| (frame.re(), frame.id())).collect();
+    assert_eq!(ids, [("q", ""), ("q", "own"), ("other", ""), ("", "")]);
     assert_eq!(sent[0].payload(), Some(&Payload::bytes("x")));
 }

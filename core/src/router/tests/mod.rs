@@ -1,5 +1,6 @@
 //! A connection that records sent frames, and a minimal executor.
 
+mod answers;
 mod errors;
 mod handlers;
 mod layers;
@@ -11,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context as Task, Poll, Waker};
 
 use super::{BoxError, Peer, RouteError, Router, RouterBuilder, RouterError};
-use crate::Frame;
+use crate::{Cancelled, Frame};
 
 /// A connection that records sent frames, and notes of the application.
 #[derive(Clone, Default)]
@@ -21,6 +22,8 @@ struct Fake(Arc<Mutex<State>>);
 struct State {
     closed: bool,
     sent: Vec<Frame>,
+    /// The questions that are being answered.
+    answering: Vec<(String, Cancelled)>,
     notes: Vec<String>,
 }
 
@@ -40,6 +43,17 @@ impl Peer for Fake {
         state.sent.push(frame.clone());
         Ok(())
     }
+
+    fn begin_answer(&self, id: &str) -> Cancelled {
+        let cancelled = Cancelled::default();
+        self.0.lock().unwrap().answering.push((id.to_owned(), cancelled.clone()));
+        cancelled
+    }
+
+    fn end_answer(&self, cancelled: &Cancelled) {
+        let is_other = |other: &Cancelled| other.is_cancelled() != cancelled.is_cancelled();
+        self.0.lock().unwrap().answering.retain(|(_, other)| is_other(other));
+    }
 }
 
 impl Fake {
@@ -51,6 +65,13 @@ impl Fake {
 
     fn note(&self, text: impl Into<String>) {
         self.0.lock().unwrap().notes.push(text.into());
+    }
+
+    /// The peer cancels all its questions.
+    fn cancel(&self) {
+        for (_, cancelled) in &self.0.lock().unwrap().answering {
+            cancelled.cancel().into_iter().for_each(Waker::wake);
+        }
     }
 
     fn take_notes(&self) -> Vec<String> {

@@ -29,6 +29,8 @@ impl Session {
             suspended_since: _,
             resumed: _,
             drops: _,
+            // Partly in `progress`. Questions end with their process: the tasks that wait do not survive it.
+            rare: _,
             // Derived from `ended` and `suspended_since`.
             state: _,
             // State of the attached socket, which the next one resets.
@@ -36,7 +38,6 @@ impl Session {
             ping: _,
             asking: _,
             asked: _,
-            pongs: _,
             blocked: _,
             ahead: _,
             last_activity: _,
@@ -93,6 +94,7 @@ impl Session {
             sent: self.sent,
             received: self.receiver.counts(),
             lost: self.lost,
+            stray_answers: self.stray_answers(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::event_queue::EventQueue;
 use super::super::pending_close::Closing;
+use super::super::rare::Rare;
 use super::super::receiver::Receiver;
 use super::super::send_buffer::SendBuffer;
 use super::super::{Epoch, Session, SessionConfig, SessionIdentity, SessionState};
@@ -77,7 +78,8 @@ impl Session {
         config: Arc<SessionConfig>,
         since: Instant,
     ) -> Self {
-        let Progress { suspended_for, sockets, max_message, outgoing, sent, received, lost } = progress;
+        let Progress { suspended_for, sockets, max_message, outgoing, sent, received, lost, stray_answers } =
+            progress;
         let Sockets { reserved, epoch, drops, resumed } = sockets;
         let is_suspended = suspended_for.is_some();
         Self {
@@ -93,6 +95,7 @@ impl Session {
             sent,
             receiver: Receiver::new(received),
             lost,
+            rare: (stray_answers > 0).then(|| Box::new(Rare::with_strays(stray_answers))),
             ..Self::new(config, since)
         }
     }

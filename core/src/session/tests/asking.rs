@@ -1,5 +1,7 @@
 //! `$sync`: requesting an acknowledgement (PROTOCOL.md §4).
 
+use bytes::Bytes;
+
 use super::pair::Pair;
 use super::socket::other;
 use super::{SECOND, control, raw_control};

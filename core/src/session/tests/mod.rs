@@ -14,6 +14,8 @@ mod ending;
 mod heartbeat;
 mod opening;
 mod plain;
+mod questions;
+mod questions_random;
 mod resuming;
 mod sizes;
 
@@ -49,8 +51,15 @@ fn frame_of(transmit: Transmit) -> Frame {
     }
 }
 
+/// A data frame. Its first character may make it a question or an answer: see [`questions`].
 fn data(text: &str) -> Frame {
-    Frame::event_only(text)
+    let frame = Frame::event_only(text);
+    match (text.get(..1), text.get(1..)) {
+        (Some("?"), Some(id)) => frame.with_id(id),
+        (Some("="), Some(re)) => frame.with_re(re),
+        (Some("+"), Some(re)) => frame.with_re(re).with_more(true),
+        _ => frame,
+    }
 }
 
 fn control(control: Control) -> Frame {

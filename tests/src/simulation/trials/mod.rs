@@ -9,6 +9,7 @@ mod haste;
 mod memory;
 mod pace;
 mod peer;
+mod questions;
 mod runtimes;
 
 use std::fmt;
@@ -36,6 +37,8 @@ pub enum Trial {
     Frames,
     /// Peers that read slowly, and some that read almost nothing.
     Pace,
+    /// Questions in both directions over a line that is cut.
+    Questions,
 }
 
 /// The actions of a trial, generated from its seed.
@@ -48,8 +51,8 @@ trait Plan: fmt::Debug {
 
 impl Trial {
     /// All trials.
-    pub const ALL: [Self; 6] =
-        [Self::Haste, Self::Memory, Self::Runtimes, Self::Flood, Self::Frames, Self::Pace];
+    pub const ALL: [Self; 7] =
+        [Self::Haste, Self::Memory, Self::Runtimes, Self::Flood, Self::Frames, Self::Pace, Self::Questions];
 
     /// The trial with this name, the variant's name in lower case.
     pub fn named(name: &str) -> Option<Self> {
@@ -68,6 +71,7 @@ impl Trial {
             Self::Flood => play::<flood::Flood>(seed),
             Self::Frames => play::<frames::Frames>(seed),
             Self::Pace => play::<pace::Pace>(seed),
+            Self::Questions => play::<questions::Questions>(seed),
         }
     }
 
@@ -80,6 +84,7 @@ impl Trial {
             Self::Flood => plan::<flood::Flood>(seed),
             Self::Frames => plan::<frames::Frames>(seed),
             Self::Pace => plan::<pace::Pace>(seed),
+            Self::Questions => plan::<questions::Questions>(seed),
         }
     }
 }

@@ -94,7 +94,7 @@ export class World {
     } catch (error) {
       return this.#see('error', nameOf(error));
     }
-    for (const type of ['open', 'message', 'sent', 'acked', 'refused', 'dropped', 'waiting', 'restored', 'gap', 'lost', 'closed']) {
+    for (const type of ['open', 'message', 'answer', 'sent', 'acked', 'refused', 'dropped', 'waiting', 'restored', 'gap', 'lost', 'closed']) {
       this.#client.addEventListener(type, ({ detail }) => this.#handleEvent(type, detail));
     }
   }
@@ -211,7 +211,7 @@ function compile(source, names) {
 
 /** An event's detail in the vectors' own words. */
 function neutral(type, { session, sends, upTo, ...rest }) {
-  if (type === 'message') {
+  if (type === 'message' || type === 'answer') {
     const { number, ...frame } = rest;
     return { number, frame };
   }

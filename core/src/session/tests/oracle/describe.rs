@@ -14,11 +14,10 @@ impl Witness {
             let Session { state, epoch, opened, lost, retired, buffer, peer_buffer, asking, asked, .. } =
                 session;
             write!(to, "{state:?}{epoch:?}{opened}{lost:?}{retired}{buffer}{peer_buffer}{asking:?}{asked}")?;
-            let Session { send_buffer, receiver, events, ahead, pongs, resumed, closing, ended, .. } =
-                session;
+            let Session { send_buffer, receiver, events, ahead, rare, resumed, closing, ended, .. } = session;
             write!(
                 to,
-                "{send_buffer:?}{receiver:?}{events:?}{ahead:?}{pongs:?}{resumed}{closing:?}{ended:?}"
+                "{send_buffer:?}{receiver:?}{events:?}{ahead:?}{rare:?}{resumed}{closing:?}{ended:?}"
             )?;
         }
         for session in pair.servers.iter().chain([&pair.client]) {

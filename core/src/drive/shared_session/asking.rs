@@ -1,0 +1,46 @@
+//! Questions and their answers on a [`SharedSession`].
+
+use std::task::{Context, Poll, ready};
+
+use crate::{Answer, Cancelled};
+
+use super::driving::Reading;
+use super::{SharedSession, Wake};
+
+impl SharedSession {
+    /// As [`Session::open_question`](crate::Session::open_question).
+    pub(in crate::drive) fn open_question(&self, id: &str) -> bool {
+        let (is_new, effects) = self.access(Wake::Never, |live| live.session.open_question(id));
+        self.apply(effects);
+        is_new
+    }
+
+    /// Takes what a question got next, or registers its task.
+    pub(in crate::drive) fn poll_answer(&self, id: &str, cx: &Context<'_>) -> Poll<Answer> {
+        let mut inner = self.lock();
+        let session = &mut inner.form.live().session;
+        let before = Reading::of(session);
+        let answer = ready!(session.poll_answer(id, Some(cx)));
+        let mut effects = inner.effects_of_taking(before);
+        let live = inner.form.live();
+        effects.reader = live.reader.take_if(|_| live.session.has_events());
+        drop(inner);
+        self.apply(effects);
+        Poll::Ready(answer)
+    }
+
+    /// As [`Session::close_question`](crate::Session::close_question), and wakes the driver to write `$cancel`.
+    pub(in crate::drive) fn close_question(&self, id: &str, was_sent: bool) {
+        self.command(|session| session.close_question(id, was_sent));
+    }
+
+    /// As [`Session::begin_answer`](crate::Session::begin_answer).
+    pub fn begin_answer(&self, id: &str) -> Cancelled {
+        self.drive(|session| session.begin_answer(id))
+    }
+
+    /// As [`Session::end_answer`](crate::Session::end_answer).
+    pub fn end_answer(&self, cancelled: &Cancelled) {
+        self.drive(|session| session.end_answer(cancelled));
+    }
+}

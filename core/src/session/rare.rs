@@ -1,0 +1,22 @@
+//! [`Rare`]: state that most sessions do not have.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use super::questions::Questions;
+
+/// State that most sessions do not have, in one allocation, so that the others pay one word for it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rare {
+    /// Payloads of `$pong`s that wait to be written, oldest first.
+    pub(super) pongs: VecDeque<Option<Bytes>>,
+    pub(super) questions: Questions,
+}
+
+impl Rare {
+    /// The rare state of a session that got this number of answers without an asker.
+    pub(super) fn with_strays(strays: u64) -> Self {
+        Self { questions: Questions::with_strays(strays), ..Self::default() }
+    }
+}
