@@ -36,14 +36,14 @@ async fn kick(State(test): TestServerState, RawQuery(query): RawQuery) -> Respon
             _ => ok(),
         };
     }
-    match target(&test, query) {
+    match target(&test, query.as_deref()) {
         Ok((server, id)) => answer(server.kick(&id).await),
         Err(response) => *response,
     }
 }
 
 async fn drop_socket(State(test): TestServerState, RawQuery(query): RawQuery) -> Response {
-    match target(&test, query) {
+    match target(&test, query.as_deref()) {
         Ok((server, id)) => {
             has_had_a_socket(&server, &id).await;
             answer(server.cut(&id))
@@ -73,7 +73,7 @@ async fn restart(State(test): TestServerState) -> Response {
 }
 
 async fn sink(State(test): TestServerState, RawQuery(query): RawQuery) -> Response {
-    let Some(id) = id(query) else { return missing_id() };
+    let Some(id) = id(query.as_deref()) else { return missing_id() };
     match test.sinks.of(&id) {
         Some(sink) => respond(StatusCode::OK, &json!(sink)),
         // The session exists but has no counts yet, or it does not exist.
@@ -103,14 +103,14 @@ async fn stats(State(test): TestServerState) -> Response {
 }
 
 /// The server and the ID to which a command refers.
-fn target(test: &TestServer, query: Option<String>) -> Result<(Server, String), Box<Response>> {
+fn target(test: &TestServer, query: Option<&str>) -> Result<(Server, String), Box<Response>> {
     let id = id(query).ok_or_else(missing_id)?;
     let server = test.server().ok_or_else(|| failed(StatusCode::CONFLICT, "server is shut down"))?;
     Ok((server, id))
 }
 
-fn id(query: Option<String>) -> Option<String> {
-    parameter(query.as_deref(), "id")
+fn id(query: Option<&str>) -> Option<String> {
+    parameter(query, "id")
 }
 
 fn parameter(query: Option<&str>, name: &str) -> Option<String> {

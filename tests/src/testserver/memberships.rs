@@ -28,8 +28,8 @@ struct Failure {
     message: String,
 }
 
-fn failure(code: &'static str, message: impl ToString) -> Failure {
-    Failure { code, message: message.to_string() }
+fn failure(code: &'static str, error: &dyn std::error::Error) -> Failure {
+    Failure { code, message: error.to_string() }
 }
 
 #[derive(Serialize)]
@@ -55,7 +55,7 @@ async fn join(connection: &Connection, frame: &Frame) -> Result<Frame, Failure> 
             JoinError::EmptyName => "bad_request",
             _ => "closed",
         };
-        failure(code, error)
+        failure(code, &error)
     })?;
     Ok(rooms(connection))
 }
@@ -63,8 +63,8 @@ async fn join(connection: &Connection, frame: &Frame) -> Result<Frame, Failure> 
 async fn leave(connection: &Connection, frame: &Frame) -> Result<Frame, Failure> {
     let InRoom { room } = decode(frame)?;
     connection.leave(&room).await.map_err(|error| match error {
-        LeaveError::HomeRoom => failure("home_room", error),
-        _ => failure("closed", error),
+        LeaveError::HomeRoom => failure("home_room", &error),
+        _ => failure("closed", &error),
     })?;
     Ok(rooms(connection))
 }
@@ -106,7 +106,7 @@ fn say(connection: &Connection, frame: &Frame) -> Result<Frame, Failure> {
         To::User(user) => Audience::user(user),
         To::Id(id) => Audience::id(id),
         To::All(true) => Audience::everyone(),
-        To::All(false) => return Err(failure("bad_request", "`all` is true")),
+        To::All(false) => return Err(Failure { code: "bad_request", message: "`all` is true".into() }),
     };
     let audience = if say.except_me { audience.except(connection) } else { audience };
     let mut said = Frame::event_only(say.event);
@@ -143,8 +143,9 @@ fn decode<T: DeserializeOwned>(frame: &Frame) -> Result<T, Failure> {
     frame.decode().map_err(bad_request)
 }
 
-fn bad_request(error: impl ToString) -> Failure {
-    failure("bad_request", error)
+#[allow(clippy::needless_pass_by_value, reason = "`map_err` passes a value")]
+fn bad_request(error: impl std::error::Error) -> Failure {
+    failure("bad_request", &error)
 }
 
 fn json(event: &'static str, value: &impl Serialize) -> Frame {
