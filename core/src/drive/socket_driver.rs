@@ -319,11 +319,8 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
         session.handle_written(epoch, written.data, written.bytes, pending, now);
         if let Poll::Ready(Err(error)) = flushed {
             session.handle_lost(epoch, DropReason::Io(error.kind()), now);
-            return match session.attachment_state(epoch) {
-                // The stream has failed, so no close frame can be written, even if the session wants to send one.
-                AttachmentState::Attached => WriteProgress::Enough { again: false, blocked: false },
-                AttachmentState::Leave(_) | AttachmentState::Gone => WriteProgress::End(Detach::Gone),
-            };
+            // The stream has failed, so no close frame can be written, even if the session wants to send one.
+            return WriteProgress::End(Detach::Gone);
         }
         // Reading may have stopped because of answers that are written now, or of events that the application has taken since.
         // Nothing else wakes the driver to read again. The same holds if the socket was detached meanwhile, by a takeover or

@@ -77,11 +77,11 @@ impl Session {
     fn abandon(&mut self, now: Instant) {
         if self.closing.is_some() {
             self.end_closing();
-            return;
+        } else {
+            self.retired = true;
+            self.lost = Some(LostReason::Unknown);
+            self.suspend(DropReason::SessionLost, now);
         }
-        self.retired = true;
-        self.lost = Some(LostReason::Unknown);
-        self.suspend(DropReason::SessionLost, now);
     }
 
     /// The previous session is lost: reports its unacknowledged messages to the application and restarts the counts.

@@ -176,7 +176,7 @@ async fn unrepresentable_value_is_gap_for_that_codec() {
     assert_eq!(server.stats().dropped, 3);
 }
 
-/// Cannot encode the event `odd`, and panics when it encodes the gap in its place.
+/// Cannot encode the event `odd`, and panics when it encodes the gap in its place, or decodes the event `boom`.
 struct Panics;
 
 impl Codec for Panics {
@@ -189,7 +189,9 @@ impl Codec for Panics {
     }
 
     fn decode(&self, message: Message) -> Result<Frame, DecodeError> {
-        JsonCodec.decode(message)
+        let frame = JsonCodec.decode(message)?;
+        assert_ne!(frame.event(), "boom", "on purpose");
+        Ok(frame)
     }
 
     fn encode_control(&self, event: &str, json: Option<Bytes>) -> Result<Message, EncodeError> {
@@ -210,6 +212,18 @@ async fn codec_panic_in_fan_out_ends_its_member() {
     assert_eq!(next(&mut ada).await, Heard::Disconnected(closed(1011, "handler panicked")));
     assert_eq!(log.next().await.what, What::Disconnected(CloseReason::HandlerPanicked));
     assert!(since.elapsed().is_zero(), "before the next ping");
+}
+
+#[tokio::test(start_paused = true)]
+async fn codec_panic_on_a_message_ends_its_sender() {
+    let (server, mut log) = server(|builder| builder.codec(Panics));
+    let line = Line::to(&server);
+    let mut ada = client(&line, &mut log, Panics).await;
+    let _ben = client(&line, &mut log, Panics).await;
+    ada.send(&Frame::event_only("boom")).unwrap();
+    assert_eq!(next(&mut ada).await, Heard::Disconnected(closed(1011, "handler panicked")));
+    assert_eq!(log.next().await.what, What::Disconnected(CloseReason::HandlerPanicked));
+    assert_eq!(server.stats().connections, 1, "the other one goes on");
 }
 
 #[tokio::test(start_paused = true)]

@@ -54,6 +54,21 @@ async fn keeps_bytes_that_a_paused_session_refused() {
     assert!(transport.leftover.is_none());
 }
 
+#[tokio::test]
+async fn pausing_at_the_arrival_of_bytes_loses_none() {
+    let (mut transport, mut peer) = pair(1024);
+    peer.write_all(&masked(1, b"a")).await.unwrap();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut arrived = Vec::new();
+    let received = transport.poll_receive(&mut cx, &mut |received| {
+        arrived.push(format!("{received:?}"));
+        Flow::Pause
+    });
+    assert!(received.is_pending());
+    assert_eq!(arrived, ["Bytes(7)"]);
+    assert_eq!(receive(&mut transport, 9).0, ["a"]);
+}
+
 #[test]
 fn an_endless_peer_lets_other_tasks_run() {
     let mut transport = WsTransport::new(Flood { taken: 0 }, Unmasked, &[], 1024);
