@@ -228,10 +228,15 @@ impl Future for SessionTask {
                 return Poll::Ready(());
             }
             // After the write, which may have ended the session or moved its timer.
-            let (at, waits, news) = this.connection.session().drive(|session| {
+            let (at, waits, news, blocked) = this.connection.session().drive(|session| {
                 let waits = (session.state() == SessionState::Suspended).then(|| Loss::last(session));
-                (session.poll_timeout(), waits, session.has_events())
+                (session.poll_timeout(), waits, session.has_events(), session.is_blocked())
             });
+            if blocked {
+                // In plain mode a frame was accepted beyond the bound of all sessions because the socket kept up. The frame is
+                // kept now, at the expense of suspended sessions.
+                this.shared.context.budget.evict_to_fit(0);
+            }
             // Before it hibernates: without a task only the queue ends its window.
             this.queue(waits);
             if waits.is_some() && this.hibernate() {

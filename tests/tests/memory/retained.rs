@@ -114,6 +114,21 @@ async fn connected_sessions_are_never_evicted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn frame_that_its_socket_leaves_evicts_suspended_sessions() {
+    let (server, mut log) = server(|builder| builder.max_retained_bytes(15_000));
+    let _old = suspended(&server, &mut log, "old").await;
+    server.send("old", &big()).unwrap();
+    let line = Line::to(&server).with_capacity(1_000);
+    let _plain = line.client("/?id=plain&room=room").plain().connect().await.unwrap();
+    assert_eq!(log.next().await, ("plain", What::Connected));
+    line.stall(rejoin_tests::network::Direction::ToClient);
+    // Accepted beyond the limit, because the socket has kept up so far.
+    server.send("plain", &big()).unwrap();
+    assert_eq!(log.next().await, ("old", What::Disconnected(CloseReason::Evicted)));
+    assert!(server.stats().retained_bytes <= 15_000);
+}
+
+#[tokio::test(start_paused = true)]
 async fn broadcast_beyond_limit_is_gap_for_suspended_member() {
     let (server, mut log) = server(|builder| builder.max_retained_bytes(25_000));
     let (_hog, hog_line) = client(&server, &mut log, "hog").await;
