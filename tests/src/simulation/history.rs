@@ -170,6 +170,8 @@ pub enum What {
         /// The bytes that attached sessions retain, and that their sockets may be writing. Sessions whose sockets keep up may
         /// exceed the total limit.
         attached: usize,
+        /// The number of sessions that are closing: they deliver what they have accepted, and cannot be evicted.
+        closing: usize,
         /// The bytes of the session that retains most.
         most: usize,
     },
@@ -398,7 +400,7 @@ impl fmt::Display for What {
             Self::Ended { client, unacknowledged, kept } => {
                 write!(f, "c{client}: ended, {unacknowledged} unacknowledged, kept {kept:?}")
             }
-            Self::Sample { server, retained, attached: _, most } => {
+            Self::Sample { server, retained, attached: _, closing: _, most } => {
                 write!(f, "server {server} keeps {retained} B, at most {most} B for one")
             }
             Self::Rest => f.write_str("-- all is quiet"),

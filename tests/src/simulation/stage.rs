@@ -15,7 +15,7 @@ use super::world::World;
 use crate::network::{Condition, Dials, Direction, Line, Medium, Target};
 
 /// The maximum number of bytes that are taken from a session before they are written.
-const MAX_WRITING: usize = 64 * 1024;
+pub(super) const MAX_WRITING: usize = 64 * 1024;
 
 /// The servers, one after the other, and the seats of the clients.
 #[derive(Clone)]
@@ -108,11 +108,14 @@ impl Stage {
             counts.retained_bytes + writing
         });
         let attached = attached.sum();
+        let stats = server.stats();
+        let closing = (stats.connections + stats.suspended).saturating_sub(sessions.len());
         // A plain session also counts frames that are being written.
         sessions.retain(|connection| connection.mode() == Mode::Session);
         let most = sessions.iter().map(|connection| connection.counts().retained_bytes).max();
-        let retained = server.stats().retained_bytes;
-        self.world.note(What::Sample { server: number, retained, attached, most: most.unwrap_or_default() });
+        let most = most.unwrap_or_default();
+        let retained = stats.retained_bytes;
+        self.world.note(What::Sample { server: number, retained, attached, closing, most });
     }
 
     // --- steps
