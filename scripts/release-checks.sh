@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What a release needs beside .ci/run (five minutes): every combination of features, licences and sources of dependencies, the oldest
-# Rust, the packages.
+# What a release needs beside .ci/run (ten minutes): every combination of features, TLS with other roots, licences and sources of
+# dependencies, the oldest Rust, the packages.
 #   scripts/release-checks.sh
 #   BASELINE=v0.1.0 scripts/release-checks.sh   compares the public API with that commit, too
 set -euo pipefail
@@ -25,6 +25,9 @@ need "Rust $oldest" "rustup toolchain install $oldest --profile minimal" cargo "
 [ "$missing" = 0 ] || exit 1
 
 step cargo hack check --feature-powerset --no-dev-deps "${published[@]}"
+for roots in "" rustls-tls-manual-roots rustls-tls-native-roots; do # the tests of `wss`, each with roots of its own
+    step cargo test -p rejoin-client --no-default-features --features "$roots" --test it tls
+done
 step cargo deny --locked check bans licenses sources
 step scripts/oldest_rust.py
 step cargo "+$oldest" check --locked --all-features "${published[@]}"
