@@ -46,7 +46,7 @@ impl Rooms {
         self.rooms.lock(name).get().map_or_else(|| name.into(), |entry| entry.0.name().clone())
     }
 
-    /// Adds a connection to a room. Returns [`Joined::Dead`] never.
+    /// Adds a connection to a room, which is created if there is none. Never returns [`Joined::Dead`].
     pub(crate) fn join(&self, connection: &Connection, name: &Arc<str>) -> Joined {
         loop {
             let mut is_new = false;

@@ -1,4 +1,4 @@
-//! Memberships and audiences, against a model of who is in which room.
+//! Memberships and audiences, compared with a simple model of them.
 
 use std::collections::{BTreeSet, VecDeque};
 

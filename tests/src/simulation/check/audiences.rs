@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::super::history::{FrameNo, History, SessionNo, To, What};
 use super::{Findings, Property};
 
-/// Who is a member of which room at this point of the history.
+/// The memberships at this point of the history: sessions and rooms.
 type Members = HashSet<(SessionNo, usize)>;
 
 pub(super) fn check(history: &History, findings: &mut Findings) {
