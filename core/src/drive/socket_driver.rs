@@ -218,7 +218,12 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
         }
         match session.drive(|session| session.attachment_state(epoch)) {
             AttachmentState::Attached => Poll::Pending,
-            AttachmentState::Leave(frame) => Poll::Ready(Detach::Leave(frame)),
+            AttachmentState::Leave(frame) => {
+                if let Some(ack) = session.drive(|session| session.take_last_ack(epoch)) {
+                    self.push_control(&Control::Ack(ack), session, codec);
+                }
+                Poll::Ready(Detach::Leave(frame))
+            }
             AttachmentState::Gone => Poll::Ready(Detach::Gone),
         }
     }
@@ -335,7 +340,11 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
         let transport = &mut self.transport;
         match session.attachment_state(self.epoch) {
             AttachmentState::Attached => {}
-            AttachmentState::Leave(frame) => return Filled::Done(WriteProgress::End(Detach::Leave(frame))),
+            AttachmentState::Leave(frame) => {
+                let last_ack =
+                    session.take_last_ack(self.epoch).map(|ack| Filled::Control(Control::Ack(ack)));
+                return last_ack.unwrap_or(Filled::Done(WriteProgress::End(Detach::Leave(frame))));
+            }
             AttachmentState::Gone => return Filled::Done(WriteProgress::End(Detach::Gone)),
         }
         while transport.has_capacity() {

@@ -109,7 +109,7 @@ impl Session {
 
     /// Counts read-ahead frames before a suspension, up to the most that one socket can leave. Without this limit, a peer that
     /// closes and resumes repeatedly could grow the event queue without bound.
-    fn count_before_suspension(&mut self) {
+    pub(super) fn count_before_suspension(&mut self) {
         let frames = self.config.inbox_frames.saturating_add(self.peer_buffer as usize);
         // A full event queue, one message that exceeds it, and the same amount of read-ahead frames.
         self.count_ahead(frames, self.config.inbox_bytes.saturating_mul(3));

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,11 @@ pub enum DropReason {
     TakenOver,
     /// The application cut it.
     Cut,
+    /// Server: it drains, and has asked the client to come back after this time.
+    Draining {
+        /// The delay that the close frame named.
+        retry_in: Duration,
+    },
     /// Client: the server resumed the session but no longer has frames that it had acknowledged. The client ends the session
     /// and opens a fresh one (PROTOCOL.md §5).
     SessionLost,
@@ -72,6 +78,7 @@ impl DropReason {
             Self::WriteTimeout => "write_timeout",
             Self::TakenOver => "taken_over",
             Self::Cut => "cut",
+            Self::Draining { .. } => "draining",
             Self::SessionLost => "session_lost",
         }
     }
@@ -87,6 +94,9 @@ impl fmt::Display for DropReason {
             Self::WriteTimeout => f.write_str("the socket took too few bytes within the write timeout"),
             Self::TakenOver => f.write_str("taken over by another socket"),
             Self::Cut => f.write_str("cut by the application"),
+            Self::Draining { retry_in } => {
+                write!(f, "the server drains (retry in {} ms)", retry_in.as_millis())
+            }
             Self::SessionLost => f.write_str("the server lost frames that it had acknowledged"),
         }
     }
@@ -145,6 +155,11 @@ impl CloseReason {
             Self::Overflow => CloseFrame::from_static(1013, "send buffer overflow"),
             Self::HandlerPanicked => CloseFrame::from_static(1011, "handler panicked"),
         }
+    }
+
+    /// The close frame that asks the peer to come back after this time (PROTOCOL.md §7).
+    pub(super) fn retry_frame(retry_in: Duration) -> CloseFrame {
+        CloseFrame::truncated(1012, format!("retry in {} ms", retry_in.as_millis()))
     }
 
     /// A fixed name for the variant, without its details; suitable as a metric label.

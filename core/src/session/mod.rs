@@ -92,6 +92,7 @@ pub use reconnect::Reconnect;
 mod pending_close;
 
 mod closing;
+mod dismissal;
 
 mod ping;
 mod timeout;

@@ -135,13 +135,13 @@ impl Session {
         match (self.state, self.ended.as_deref()) {
             (SessionState::Connected, _) => AttachmentState::Attached,
             // The socket was lost before the session ended, even if its driver has not noticed yet.
-            (SessionState::Closed, _) if self.suspended_since.is_some() => AttachmentState::Gone,
-            (SessionState::Closed, Some(CloseReason::TransportLost(_))) => AttachmentState::Gone,
+            (SessionState::Closed, _) if self.suspended_since.is_some() => Self::left_by(self.dropped()),
+            (SessionState::Closed, Some(CloseReason::TransportLost(why))) => Self::left_by(Some(why)),
             (SessionState::Closed, Some(reason)) => AttachmentState::Leave(reason.close_frame()),
             (SessionState::Suspended, _) if matches!(self.dropped(), Some(DropReason::SessionLost)) => {
                 AttachmentState::Leave(CloseFrame::from_static(1000, "session lost"))
             }
-            _ => AttachmentState::Gone,
+            _ => Self::left_by(self.dropped()),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The texts, labels and close codes of reasons and errors, which operators read.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use rejoin_client::{CloseReason as ClientReason, ConnectError};
 use rejoin_server::{
@@ -54,6 +55,11 @@ fn drop_reasons_have_text_and_label() {
         (DropReason::WriteTimeout, "the socket took too few bytes within the write timeout", "write_timeout"),
         (DropReason::TakenOver, "taken over by another socket", "taken_over"),
         (DropReason::Cut, "cut by the application", "cut"),
+        (
+            DropReason::Draining { retry_in: Duration::from_millis(1500) },
+            "the server drains (retry in 1500 ms)",
+            "draining",
+        ),
         (DropReason::SessionLost, "the server lost frames that it had acknowledged", "session_lost"),
     ] {
         assert_eq!((reason.to_string().as_str(), reason.kind()), (text, label));

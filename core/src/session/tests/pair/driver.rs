@@ -139,6 +139,10 @@ impl Pair {
                     AttachmentState::Attached => {}
                     AttachmentState::Leave(frame) if writes => {
                         end.left = true;
+                        if let Some(count) = self.owner(socket, side).take_last_ack(epoch) {
+                            let ack = frame_of(Transmit::Control(Control::Ack(count)));
+                            self.put(socket, side, Item::Frame(ack));
+                        }
                         self.put(socket, side, Item::Close(Some(frame)));
                     }
                     AttachmentState::Gone if writes => {
