@@ -3,4 +3,5 @@
 pub mod auth;
 pub mod axum_mount;
 pub mod client;
+pub mod drain;
 pub mod metrics;

@@ -345,7 +345,7 @@ impl Builder {
     }
 
     /// Answers health checks at this path, for example `/healthz`: GET, HEAD and OPTIONS, also of HTTP/1.0, with 200, and with
-    /// 503 once the server shuts down. Default: none. Health checks are then refused with 405 or 426, and a load balancer marks
+    /// 503 once the server drains or shuts down. Default: none. Health checks are then refused with 405 or 426, and a load balancer marks
     /// the server as down.
     ///
     /// Upgrade requests at the same path are still accepted. Health checks are neither logged nor counted as refused. With

@@ -10,11 +10,14 @@ use rejoin_core::drive::{Detach, MemoryBudget, SocketDriver};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::draining::Draining;
 use crate::observe::hooks::MetricsHooks;
 use crate::observe::metrics::ResumeRefused;
 use crate::options::Options;
 use crate::runtimes::Runtimes;
 use crate::session::ends::Ends;
+use crate::session::open_sockets::{ClosingSocket, OpenSockets};
+use crate::state::ServerState;
 
 /// The options, tasks and observers of one server. It knows no session and no room: those use it.
 ///
@@ -25,6 +28,8 @@ pub(crate) struct ServerContext {
     /// Bounds the bytes that all sessions keep together.
     pub(crate) budget: Arc<MemoryBudget>,
     pub(crate) ends: Ends,
+    pub(crate) sockets: Arc<OpenSockets>,
+    pub(crate) draining: Draining,
     pub(crate) runtimes: Arc<Runtimes>,
     /// Every task of the server. Shutdown returns when the last one has ended.
     pub(crate) tasks: TaskTracker,
@@ -49,11 +54,23 @@ impl ServerContext {
             metrics,
             budget,
             ends: Ends::default(),
+            sockets: Arc::default(),
+            draining: Draining::default(),
             closing: runtimes.closing().clone(),
             runtimes,
             tasks,
             aborted: CancellationToken::new(),
             is_aborted: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn state(&self) -> ServerState {
+        if self.closing.is_cancelled() {
+            ServerState::ShutDown
+        } else if self.draining.is_on() {
+            ServerState::Draining
+        } else {
+            ServerState::Running
         }
     }
 
@@ -63,12 +80,19 @@ impl ServerContext {
         self.metrics.report(|metrics| metrics.resume_refused(why));
     }
 
-    /// Closes a socket that is no longer attached to a session, within the close timeout.
-    pub(crate) fn close_socket(&self, driver: Box<SocketDriver>, end: Detach) {
+    /// Closes a socket that is no longer attached to a session, within the close timeout. It counts until then, if it was
+    /// attached.
+    pub(crate) fn close_socket(
+        &self,
+        driver: Box<SocketDriver>,
+        end: Detach,
+        counted: Option<ClosingSocket>,
+    ) {
         let closing = self.until_abort(driver.close(end));
         let budget = self.budget.clone();
         self.spawn(async move {
             closing.await;
+            drop(counted);
             // Frames that the socket did not take were dropped with it, and senders may wait for their bytes.
             budget.settle();
         });

@@ -106,7 +106,7 @@ impl ServerInner {
         if let Some(loser) = connection.handle().arrive(pending) {
             self.refuse_late(connection.id(), ResumeRefused::Overtaken);
             let frame = CloseFrame::from_static(4000, "taken over");
-            self.close_socket(loser.driver, Detach::Leave(frame));
+            self.close_socket(loser.driver, Detach::Leave(frame), None);
         }
         // After the socket is stored. The task that ends marks the connection first and looks for a socket afterwards: whichever
         // comes second closes the socket, which would otherwise stay open without a task.
@@ -122,7 +122,7 @@ impl ServerInner {
             if late.resumes {
                 self.refuse_late(connection.id(), ResumeRefused::Ended);
             }
-            self.close_socket(late.driver, Detach::Leave(connection.handle().farewell()));
+            self.close_socket(late.driver, Detach::Leave(connection.handle().farewell()), None);
         }
     }
 

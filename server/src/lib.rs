@@ -87,6 +87,7 @@
 //! | [`Server::kick`] of an unknown ID | | [`ConnectionError::NotFound`] |
 //! | a message is not a frame, is too big, violates the protocol | ends with 1007 or 1008, 1009, 1002 | disconnect: protocol, too big |
 //! | [`Server::shutdown`] | delivers the accepted frames, then ends with 1001; suspended sessions end at once | disconnect: server closed; no task remains |
+//! | [`Server::drain`] | newcomers get 503; sockets are closed with 1012, idle ones first, and their sessions suspended | drop: draining |
 //! | [`send`](Connection::send) or [`broadcast`](Server::broadcast) after a shutdown | | [`SendError::Closed`], [`BroadcastError::ShutDown`] |
 //!
 //! # Metrics and logs
@@ -105,7 +106,15 @@
 pub mod guide;
 
 mod server;
-pub use server::{Join, Server, User};
+#[cfg(feature = "hyper")]
+pub use server::Probe;
+pub use server::{Drain, Health, Join, Server, User};
+
+mod state;
+pub use state::ServerState;
+
+mod draining;
+pub use draining::Pace;
 
 mod builder;
 pub use builder::Builder;

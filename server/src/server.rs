@@ -1,5 +1,13 @@
 //! [`Server`]: the handle to a server and all its connections.
 
+mod drain;
+pub use drain::Drain;
+
+mod health;
+pub use health::Health;
+#[cfg(feature = "hyper")]
+pub use health::Probe;
+
 mod rooms;
 pub use rooms::Join;
 

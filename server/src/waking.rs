@@ -125,7 +125,7 @@ async fn closed_socket_that_took_nothing_wakes_refused_sender() {
     let frame = Frame::new("e", &"x".repeat(200)).unwrap();
     let sending = tokio::spawn(send_wait(&connection(&shared), &frame));
     tokio::task::yield_now().await;
-    shared.close_socket(driver, Detach::Leave(CloseFrame::from_static(1001, "")));
+    shared.close_socket(driver, Detach::Leave(CloseFrame::from_static(1001, "")), None);
     assert_eq!(sending.await.unwrap(), Ok(()));
     assert_eq!(since.elapsed(), shared.options.close_timeout);
 }

@@ -7,8 +7,10 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::Arc;
 
+use rejoin_client::{Client, DropReason, Event};
 use rejoin_examples::auth::token::Signer;
-use rejoin_examples::{auth, axum_mount, client};
+use rejoin_examples::{auth, axum_mount, client, drain};
+use rejoin_server::Pace;
 use rejoin_tests::harness::within;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::{TcpListener, TcpStream};
@@ -111,6 +113,33 @@ async fn axum_mount_announces_and_shuts_down_together() {
         }
     }
     terminal.ends().await;
+}
+
+#[tokio::test]
+async fn drain_example_sends_clients_away_before_it_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let app = tokio::spawn(drain::serve(listener, Pace::default(), async { drop(stopped.await) }));
+    let probe = async |path: &str| {
+        let mut tcp = TcpStream::connect(addr).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        tcp.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let ready = probe("/readyz").await;
+    assert!(ready.starts_with("HTTP/1.1 200 ") && ready.contains(r#""state":"running""#), "{ready}");
+    assert!(probe("/livez").await.starts_with("HTTP/1.1 200 "));
+    let mut client = Client::builder(format!("ws://{addr}/ws")).no_reconnect().connect().await.unwrap();
+    drop(stop);
+    let event = within("the end of the socket", client.recv()).await;
+    let Some(Event::Disconnected { reason: DropReason::Closed(Some(frame)), .. }) = event else {
+        panic!("{event:?}")
+    };
+    assert_eq!((frame.code, &*frame.reason), (1012, "retry in 500 ms"));
+    assert_eq!(within("the end of the app", app).await.unwrap().unwrap(), 1);
 }
 
 #[tokio::test]

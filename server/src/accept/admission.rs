@@ -37,7 +37,8 @@ impl Admission {
     /// Decides on a request.
     ///
     /// # Errors
-    /// Fails with 400 for an impossible count in a resume offer, and with 409 for an ID that is taken, if that is the policy.
+    /// Fails with 400 for an impossible count in a resume offer, with 409 for an ID that is taken, if that is the policy, and with
+    /// 503 for a newcomer while the server drains.
     pub(crate) fn decide(
         shared: &Arc<ServerInner>,
         offer: &Offer,
@@ -79,6 +80,10 @@ impl Admission {
                 id
             }
         };
+        //= PROTOCOL.md#R7.25: MUST refuse a request that opens a fresh session with HTTP 503 and `Retry-After`
+        if shared.draining.is_on() {
+            return Err(Reject::unavailable("server is draining"));
+        }
         let (session, who) = new_session(shared, mode, lost, peer_max, id, identity.room.as_deref())?;
         Self::open(shared, session, who, codec, identity, asked.peer)
     }
@@ -90,6 +95,7 @@ impl Admission {
         peer_max: u64,
         asked: &LoggedRequest,
     ) -> Result<Self, Reject> {
+        //= PROTOCOL.md#R7.26: MUST resume sessions as before
         // The epoch is reserved now, before the answer: sockets are ordered by their requests, whichever arrives first.
         let epoch = connection.session().drive(|session| {
             session.check_resume(received)?;

@@ -30,9 +30,7 @@ pub(crate) async fn admit<S>(
     remote_addr: Option<SocketAddr>,
     socket: Option<S>,
 ) -> Result<(Admission, Switch, S), HttpResponse> {
-    if let Some(answer) =
-        health::answer(&parts, shared.options.health_path.as_deref(), shared.closing.is_cancelled())
-    {
+    if let Some(answer) = health::answer(&parts, shared.options.health_path.as_deref(), shared.state()) {
         return Err(answer);
     }
     let asked = LoggedRequest::new(&parts, remote_addr);

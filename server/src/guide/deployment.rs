@@ -27,6 +27,19 @@
 //! # }
 //! ```
 //!
+//! # Draining
+//!
+//! A shutdown sends all clients away at once, and ends their sessions. [`Server::drain`] before it is gentler: newcomers get 503 with
+//! `Retry-After`, and sockets are closed in waves, idle ones first, each with a time after which its client comes back (1012 `retry in
+//! N ms`). The sessions live meanwhile: a client that the load balancer sends back to this process resumes, loses nothing, and is
+//! asked to leave again at the end. The example `drain` does this on SIGTERM:
+//!
+//! 1. `/readyz` ([`Server::readyz`]) answers 503, and the load balancer chooses other processes for newcomers.
+//! 2. `server.drain(Pace::per_second(200)).await` closes the sockets. Give it a timeout of less than the supervisor's grace period.
+//! 3. [`Server::shutdown`] ends the suspended sessions and the process.
+//!
+//! Choose the pace by what the other processes can take: N sockets per second are N upgrades per second there.
+//!
 //! If the server is mounted in axum, stop both at the same time, as the example `axum_mount` does: axum's graceful shutdown waits
 //! for requests, but not for upgraded sockets.
 //!
@@ -79,8 +92,12 @@
 //!
 //! **Health checks** need [`Builder::health_path`], here `health_path("/healthz")`. Without it, a load balancer that checks with
 //! GET, HEAD or OPTIONS gets 426 or 405, and marks the server as down. An AWS target group needs the same path and the code 200,
-//! Kubernetes an `httpGet` probe of that path. During a shutdown the answer is 503, or the connection is refused, because a
+//! Kubernetes an `httpGet` probe of that path. During a drain and a shutdown the answer is 503, or the connection is refused, because a
 //! server first closes its own listener.
+//!
+//! Under axum or hyper, [`Server::livez`] and [`Server::readyz`] are services for two probes with JSON: the first answers 200 while the
+//! process works (Kubernetes: `livenessProbe`), the second 503 once the server drains or shuts down (`readinessProbe`).
+//! [`Server::health`] is the same snapshot for an answer of your own; it visits no connection.
 //!
 //! # Everything else
 //!
@@ -107,7 +124,7 @@
 //!   # Ok(())
 //!   # }
 //!   ```
-//! - **A new version.** Shut the old process down with a deadline within the time that your supervisor allows: Kubernetes kills a
+//! - **A new version.** [Drain](#draining) the old process and shut it down within the time that your supervisor allows: Kubernetes kills a
 //!   process after 30 s unless `terminationGracePeriodSeconds` is longer. Backoff and jitter spread the clients' reconnects.
 //! - **File descriptors.** A connection takes one; the usual `ulimit -n` of 1024 is soon reached. When none is left, accepting
 //!   pauses for 50 ms, and a warning is logged at most once a second. At the limit of [`Builder::max_handshakes`], accepting

@@ -5,19 +5,21 @@ use http::{HeaderValue, Method, Response, StatusCode, header, request};
 
 use crate::accept::answer::HttpResponse;
 use crate::accept::headers::asks_for_upgrade;
+use crate::state::ServerState;
 
-/// The answer to a health check: 200, or 503 once shutdown has begun. `None` if the request is not a check. A check is a GET,
+/// The answer to a health check: 200, or 503 once a drain or a shutdown has begun. `None` if the request is not a check. A check is a GET,
 /// HEAD or OPTIONS of HTTP/1.0 or 1.1 at the health path; a request that asks for an upgrade is not.
-pub(crate) fn answer(parts: &request::Parts, path: Option<&str>, is_closing: bool) -> Option<HttpResponse> {
+pub(crate) fn answer(parts: &request::Parts, path: Option<&str>, state: ServerState) -> Option<HttpResponse> {
     let is_check = path == Some(parts.uri.path())
         && [Method::GET, Method::HEAD, Method::OPTIONS].contains(&parts.method)
         && !asks_for_upgrade(&parts.headers);
     if !is_check {
         return None;
     }
-    let (status, text) = match is_closing {
-        false => (StatusCode::OK, "ok\n"),
-        true => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"),
+    let (status, text) = match state {
+        ServerState::Running => (StatusCode::OK, "ok\n"),
+        ServerState::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        ServerState::ShutDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"),
     };
     let mut response = Response::new(Bytes::from_static(text.as_bytes()));
     *response.status_mut() = status;
@@ -42,29 +44,31 @@ pub(crate) fn is_path(path: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn status(method: &str, path: &str, is_closing: bool) -> Option<u16> {
+    fn status(method: &str, path: &str, state: ServerState) -> Option<u16> {
         let request = http::Request::builder().method(method).uri(path).version(http::Version::HTTP_10);
         let parts = request.body(()).unwrap().into_parts().0;
-        answer(&parts, Some("/healthz"), is_closing).map(|answer| answer.status().as_u16())
+        answer(&parts, Some("/healthz"), state).map(|answer| answer.status().as_u16())
     }
 
     #[test]
     fn answers_checks_only_at_its_path() {
+        use ServerState::{Draining, Running, ShutDown};
         for method in ["GET", "HEAD", "OPTIONS"] {
-            assert_eq!(status(method, "/healthz", false), Some(200));
-            assert_eq!(status(method, "/healthz?probe=1", false), Some(200));
-            assert_eq!(status(method, "/healthz", true), Some(503));
-            assert_eq!(status(method, "/healthz/", false), None);
+            assert_eq!(status(method, "/healthz", Running), Some(200));
+            assert_eq!(status(method, "/healthz?probe=1", Running), Some(200));
+            assert_eq!([Draining, ShutDown].map(|state| status(method, "/healthz", state)), [Some(503); 2]);
+            assert_eq!(status(method, "/healthz/", Running), None);
         }
-        assert_eq!(status("POST", "/healthz", false), None);
+        assert_eq!(status("POST", "/healthz", Running), None);
         let parts = http::Request::get("/healthz").body(()).unwrap().into_parts().0;
-        assert!(answer(&parts, None, false).is_none());
+        assert!(answer(&parts, None, Running).is_none());
     }
 
     #[test]
     fn upgrade_at_health_path_is_not_a_check() {
         let request = http::Request::get("/").header("connection", "Upgrade").header("upgrade", "websocket");
-        assert!(answer(&request.body(()).unwrap().into_parts().0, Some("/"), false).is_none());
+        let parts = request.body(()).unwrap().into_parts().0;
+        assert!(answer(&parts, Some("/"), ServerState::Running).is_none());
     }
 
     #[test]
@@ -77,9 +81,13 @@ mod tests {
 
     #[test]
     fn answer_is_an_uncached_text() {
-        for (is_closing, text) in [(false, "ok\n"), (true, "shutting down\n")] {
+        for (state, text) in [
+            (ServerState::Running, "ok\n"),
+            (ServerState::Draining, "draining\n"),
+            (ServerState::ShutDown, "shutting down\n"),
+        ] {
             let parts = http::Request::get("/").body(()).unwrap().into_parts().0;
-            let answer = answer(&parts, Some("/"), is_closing).unwrap();
+            let answer = answer(&parts, Some("/"), state).unwrap();
             assert_eq!(*answer.body(), text);
             let headers =
                 ["content-type", "cache-control", "allow"].map(|name| answer.headers()[name].clone());

@@ -91,7 +91,9 @@ impl Attachment {
 
     /// Drops the socket and reports what is left to report, when the session task ends.
     pub(crate) fn finish(&mut self, context: &ServerContext, handle: &SessionHandle) {
-        self.driver = None;
+        if self.driver.take().is_some() {
+            context.sockets.closed();
+        }
         self.reporter.finish(context, handle);
     }
 
@@ -107,6 +109,7 @@ impl Attachment {
         // The session compares epochs under its lock. So whatever order two sockets arrive in, the one that asked last stays.
         match handle.session().drive(|session| session.attach(driver.epoch(), received, now())) {
             Ok(()) => {
+                context.sockets.opened();
                 self.reporter.note_attached(context, handle);
                 handle.note_prefetch_driver(&driver);
                 if let Some(old) = self.driver.replace(driver) {
@@ -129,7 +132,7 @@ impl Attachment {
                 if resumes {
                     context.refuse_late(handle.id(), why);
                 }
-                leave(context, driver, Detach::Leave(frame));
+                context.close_socket(driver, Detach::Leave(frame), None);
             }
         }
     }
@@ -160,9 +163,10 @@ impl Attachment {
     }
 }
 
-/// Closes a socket within the close timeout, in another task: the close waits for the peer's answer.
+/// Closes a socket that was attached within the close timeout, in another task: the close waits for the peer's answer.
 fn leave(context: &ServerContext, driver: Box<SocketDriver>, end: Detach) {
+    let counted = context.sockets.closing();
     if end != Detach::Gone {
-        context.close_socket(driver, end);
+        context.close_socket(driver, end, Some(counted));
     }
 }

@@ -20,6 +20,8 @@ mod evictions;
 
 pub(crate) mod ends;
 
+pub(crate) mod open_sockets;
+
 pub(crate) mod registry;
 
 pub(crate) mod users;

@@ -123,6 +123,11 @@ impl Registry {
         self.running.collect(|entry| entry.0.clone())
     }
 
+    /// The number of [running](Self::running) sessions.
+    pub(crate) fn len(&self) -> usize {
+        self.running.len()
+    }
+
     /// Like [`Self::running`], in the order in which the sessions began: a simulation that is repeated takes the same course.
     pub(crate) fn running_in_order(&self) -> Vec<Connection> {
         let mut running = self.running();

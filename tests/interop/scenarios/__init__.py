@@ -16,4 +16,5 @@ from scenarios import (  # noqa: F401
     crowd,
     memberships,
     lifecycle,
+    draining,
 )

@@ -7,7 +7,7 @@ use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use rejoin_server::{ConnectionError, Server};
+use rejoin_server::{ConnectionError, Pace, Server, ServerState};
 use serde_json::{Value, json};
 
 use super::TestServer;
@@ -21,6 +21,9 @@ pub(super) fn router(test_server: Arc<TestServer>) -> Router {
         .route("/restart", post(restart))
         .route("/sink", get(sink))
         .route("/stats", get(stats))
+        .route("/drain", post(drain))
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
         .fallback(async || failed(StatusCode::NOT_FOUND, "no such command"))
         .method_not_allowed_fallback(async || failed(StatusCode::METHOD_NOT_ALLOWED, "not this method"))
         .with_state(test_server)
@@ -69,6 +72,36 @@ async fn restart(State(test): TestServerState) -> Response {
     match test.restart().await {
         Ok(()) => ok(),
         Err(error) => failed(StatusCode::CONFLICT, &error.to_string()),
+    }
+}
+
+/// Begins to drain, and answers at once.
+async fn drain(State(test): TestServerState, RawQuery(query): RawQuery) -> Response {
+    let Some(server) = test.server() else { return failed(StatusCode::CONFLICT, "server is shut down") };
+    let pace = match parameter(query.as_deref(), "per_second").map(|pace| pace.parse()) {
+        None => Pace::default(),
+        Some(Ok(pace @ 1..)) => Pace::per_second(pace),
+        Some(_) => return failed(StatusCode::BAD_REQUEST, "per_second is a number of at least 1"),
+    };
+    drop(server.drain(pace));
+    ok()
+}
+
+async fn livez(State(test): TestServerState) -> Response {
+    let body = match test.server() {
+        Some(server) => json!({"ok": true, "health": server.health()}),
+        None => json!({"ok": true}),
+    };
+    respond(StatusCode::OK, &body)
+}
+
+async fn readyz(State(test): TestServerState) -> Response {
+    let state = test.server().map_or(ServerState::ShutDown, |server| server.state());
+    match test.server() {
+        Some(server) if state == ServerState::Running => {
+            respond(StatusCode::OK, &json!({"ok": true, "health": server.health()}))
+        }
+        _ => failed(StatusCode::SERVICE_UNAVAILABLE, state.as_str()),
     }
 }
 
