@@ -1,6 +1,7 @@
 //! [`ClientBuilder`]: the configuration of a client.
 
 mod asking;
+mod sources;
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -9,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue, Uri};
 use rejoin_core::{Codec, Mode, Overflow};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -38,6 +39,7 @@ use crate::stream::BoxIo;
 /// | [`send_buffer_bytes`](Self::send_buffer_bytes) | 1 MiB | at least 1 B |
 /// | [`overflow`](Self::overflow) | reject | |
 /// | [`header`](Self::header), [`dial_headers`](Self::dial_headers), [`dial_url`](Self::dial_url) | none | |
+/// | [`token`](Self::token) | none | |
 /// | [`no_cookies`](Self::no_cookies) | cookies are kept for later dials | |
 /// | [`seed`](Self::seed) | random | |
 /// | [`connector`](Self::connector) | TCP, and TLS for `wss` | |
@@ -166,7 +168,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Limits the time of a dial: the sources of URLs and headers, name resolution, TCP, TLS, the upgrade, and the opening of the
+    /// Limits the time of a dial: the sources of URLs, headers and tokens, name resolution, TCP, TLS, the upgrade, and the opening of the
     /// session, together. Default: 10 s; more than 0, at most 1 min.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.options.handshake_timeout = timeout;
@@ -231,63 +233,6 @@ impl ClientBuilder {
                 self.header_error.get_or_insert(error);
             }
         }
-        self
-    }
-
-    /// Sets a source of headers, which is called before each dial, including reconnects: for tokens that expire. Its headers
-    /// replace those of [`Self::header`] that have the same name. An error counts as a failed dial ([`ConnectError::Headers`]),
-    /// and the time is part of the [handshake timeout](Self::handshake_timeout). Default: none.
-    ///
-    /// ```
-    /// use rejoin_client::Client;
-    /// use rejoin_client::http::{HeaderMap, header};
-    ///
-    /// async fn fetch_token() -> std::io::Result<String> {
-    ///     Ok("Bearer ...".into()) // from your identity provider
-    /// }
-    ///
-    /// let client = Client::builder("wss://chat.example.com/ws")
-    ///     .dial_headers(|| async {
-    ///         let token = fetch_token().await?;
-    ///         let value = token.parse().map_err(std::io::Error::other)?;
-    ///         Ok(HeaderMap::from_iter([(header::AUTHORIZATION, value)]))
-    ///     })
-    ///     .build()?;
-    /// # Ok::<(), rejoin_client::ConfigError>(())
-    /// ```
-    pub fn dial_headers<F, Fut>(mut self, headers: F) -> Self
-    where
-        F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = io::Result<HeaderMap>> + Send + 'static,
-    {
-        self.options.dial_headers = Some(Arc::new(move || Box::pin(headers())));
-        self
-    }
-
-    /// Sets a source of URLs, which is called before each dial, including reconnects, and replaces the URL that the client was
-    /// built with: for a server that takes a short-lived token in the query, or whose address changes. Prefer
-    /// [`Self::dial_headers`] for tokens if the server accepts headers: URLs are written to access logs. An error counts as a
-    /// failed dial ([`ConnectError::Url`]), and the time is part of the [handshake timeout](Self::handshake_timeout). The
-    /// client's first URL still names the connection in logs. Default: none.
-    ///
-    /// ```
-    /// use rejoin_client::Client;
-    ///
-    /// async fn fetch_ticket() -> std::io::Result<String> {
-    ///     Ok("one-time-ticket".into()) // from the application's login
-    /// }
-    ///
-    /// let client = Client::builder("wss://chat.example.com/ws")
-    ///     .dial_url(|| async { Ok(format!("wss://chat.example.com/ws?ticket={}", fetch_ticket().await?)) })
-    ///     .build()?;
-    /// # Ok::<(), rejoin_client::ConfigError>(())
-    /// ```
-    pub fn dial_url<F, Fut>(mut self, url: F) -> Self
-    where
-        F: Fn() -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = io::Result<String>> + Send + 'static,
-    {
-        self.options.dial_url = Some(Arc::new(move || Box::pin(url())));
         self
     }
 

@@ -57,6 +57,7 @@ impl Dialer {
         // Before the dial, because a server does not wait long for the request.
         let target = self.target().await?;
         let mut headers = self.headers().await?;
+        let auth = self.token().await?;
         if self.options.cookies {
             cookies.add_to(headers.to_mut(), &target);
         }
@@ -67,7 +68,12 @@ impl Dialer {
         let offer = match self.options.mode {
             Mode::Session => {
                 let max_message = self.options.max_message_size;
-                Some(upgrade::Offer { codec: self.options.codec.name(), resume, max_message })
+                Some(upgrade::Offer {
+                    codec: self.options.codec.name(),
+                    resume,
+                    max_message,
+                    auth: auth.as_ref(),
+                })
             }
             Mode::Plain => None,
         };
@@ -91,6 +97,12 @@ impl Dialer {
         // Replaces headers of the same names.
         headers.extend(fresh);
         Ok(Cow::Owned(headers))
+    }
+
+    async fn token(&self) -> Result<Option<upgrade::Auth>, ConnectError> {
+        let Some(fresh) = &self.options.dial_token else { return Ok(None) };
+        let token = fresh().await.map_err(ConnectError::Token)?;
+        upgrade::Auth::new(token).map(Some).map_err(ConnectError::Token)
     }
 
     async fn stream(&self, target: &Target) -> Result<BoxIo, ConnectError> {

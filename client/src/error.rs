@@ -76,6 +76,8 @@ pub enum ConnectError {
     Url(io::Error),
     /// The application's [source of headers](crate::ClientBuilder::dial_headers) failed.
     Headers(io::Error),
+    /// The application's [source of tokens](crate::ClientBuilder::token) failed, or its token is empty or too long.
+    Token(io::Error),
     /// The server refused the upgrade.
     Refused(Refusal),
     /// The answer to the upgrade is not HTTP, or violates RFC 6455 §4.1: the other end is not a WebSocket server, or a proxy
@@ -145,6 +147,7 @@ impl fmt::Display for ConnectError {
             }
             Self::Url(error) => write!(f, "no url for the dial: {error}"),
             Self::Headers(error) => write!(f, "no headers for the dial: {error}"),
+            Self::Token(error) => write!(f, "no token for the dial: {error}"),
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Handshake(error) => write!(f, "upgrade failed: {error}"),
             Self::Subprotocol { offered, selected: Some(selected) } => {
@@ -192,7 +195,8 @@ impl std::error::Error for ConnectError {
             | Self::Dial(error)
             | Self::Tls(error)
             | Self::Url(error)
-            | Self::Headers(error) => Some(error),
+            | Self::Headers(error)
+            | Self::Token(error) => Some(error),
             Self::Handshake(error) => Some(error),
             _ => None,
         }
@@ -229,6 +233,7 @@ mod tests {
             ConnectError::Tls,
             ConnectError::Url,
             ConnectError::Headers,
+            ConnectError::Token,
         ] {
             let error = wrap(io());
             assert_eq!(error.source().unwrap().to_string(), io().to_string(), "{error:?}");

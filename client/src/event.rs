@@ -79,7 +79,7 @@ pub enum CloseReason {
     /// Our own application closed, aborted or dropped it.
     Local,
     /// The server closed it with this frame, which ends the session: 1000 with `kicked`, `duplicate connection id` or no reason,
-    /// or the code of a violation by this client (PROTOCOL.md §7).
+    /// 3003 `forbidden`, or the code of a violation by this client (PROTOCOL.md §7).
     Remote(CloseFrame),
     /// Another socket resumed the session: another process uses the same token.
     TakenOver,

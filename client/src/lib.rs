@@ -66,13 +66,14 @@
 //! | the server shuts down (1001), or its handler panicked (1011) | dials again, and gets a fresh session | [`Event::Disconnected`], [`Event::SessionLost`], [`Event::Reconnected`] |
 //! | the client was too slow (1013) | dials again with backoff, and learns whether its session still exists | [`Event::Disconnected`], [`Event::SessionLost`] if it does not, [`Event::Reconnected`] |
 //! | the server drains (1012 `retry in N ms`) | dials again after that time, and resumes | [`Event::Disconnected`], [`Event::Reconnected`] |
+//! | the credentials expire (3000) | dials again with fresh ones from its sources, and resumes | [`Event::Disconnected`], [`Event::Reconnected`] |
 //! | the server evicted frames | continues | [`Event::Gap`], in their place |
 //! | the socket dies, and reconnecting is [turned off](ClientBuilder::no_reconnect) | ends | [`Event::Disconnected`], [`CloseReason::ReconnectDisabled`] |
 //! | [`max_retries`](ClientBuilder::max_retries) fail in a row | ends | [`CloseReason::RetriesExhausted`] |
 //! | a reconnect is refused with 404, 408, 421, 425, 429 or 5xx | dials again with backoff, not before `Retry-After` | [`Event::Refused`] |
-//! | a reconnect is refused with 401, and there is a source of fresh [headers](ClientBuilder::dial_headers) or [URLs](ClientBuilder::dial_url) | dials once more | [`Event::Refused`] |
+//! | a reconnect is refused with 401, and there is a source of fresh [headers](ClientBuilder::dial_headers), [URLs](ClientBuilder::dial_url) or [tokens](ClientBuilder::token) | dials once more | [`Event::Refused`] |
 //! | a reconnect is refused with another status, or twice with 401 | ends | [`Event::Refused`], [`CloseReason::Refused`] |
-//! | the server closes with 1000: kicked, replaced, done | ends | [`CloseReason::Remote`] |
+//! | the server closes with 1000: kicked, replaced, done; or with 3003: forbidden | ends | [`CloseReason::Remote`] |
 //! | another socket resumes the session (4000) | ends | [`CloseReason::TakenOver`] |
 //! | the server breaks the protocol, or sends a message that is too big | ends | [`CloseReason::Protocol`], [`CloseReason::TooBig`] |
 //! | [`close`](Connection::close) | delivers the accepted frames, then ends; no task is left | no event; the call returns [`Closed`] |

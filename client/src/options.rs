@@ -9,7 +9,7 @@ use rejoin_codecs::JsonCodec;
 use rejoin_core::{Codec, Mode, Overflow, SessionConfig, Side};
 
 use crate::error::ConfigError;
-use crate::sources::{Connector, DialHeaders, DialUrl};
+use crate::sources::{Connector, DialHeaders, DialToken, DialUrl};
 use crate::tls::TlsOptions;
 
 /// The options. The methods of [`ClientBuilder`](crate::ClientBuilder) document them.
@@ -36,6 +36,7 @@ pub(crate) struct Options {
     pub(crate) headers: HeaderMap,
     pub(crate) dial_headers: Option<DialHeaders>,
     pub(crate) dial_url: Option<DialUrl>,
+    pub(crate) dial_token: Option<DialToken>,
     pub(crate) cookies: bool,
     pub(crate) seed: Option<u64>,
     pub(crate) connector: Option<Connector>,
@@ -64,6 +65,7 @@ impl Default for Options {
             headers: HeaderMap::new(),
             dial_headers: None,
             dial_url: None,
+            dial_token: None,
             cookies: true,
             seed: None,
             connector: None,
@@ -136,6 +138,12 @@ impl Options {
             &self.send_buffer_bytes,
             "at least 1 byte",
         )?;
+        require(
+            self.dial_token.is_none() || self.mode == Mode::Session,
+            "token",
+            &self.mode,
+            "session mode, whose subprotocols carry it",
+        )?;
         self.check_headers(&self.headers)?;
         require(
             rejoin_core::is_codec_name(self.codec.name()),
@@ -164,7 +172,7 @@ impl Options {
 
     /// Whether the next dial may have other credentials than the last.
     pub(crate) fn has_fresh_credentials(&self) -> bool {
-        self.dial_headers.is_some() || self.dial_url.is_some()
+        self.dial_headers.is_some() || self.dial_url.is_some() || self.dial_token.is_some()
     }
 
     /// The configuration of sessions.
@@ -234,6 +242,7 @@ mod tests {
         is("`send_buffer`", "256 frames", options.send_buffer == 256);
         is("`send_buffer_bytes`", "1 MiB", options.send_buffer_bytes == 1_048_576);
         is("`overflow`", "reject", options.overflow == Overflow::Reject);
+        is("`token`", "none", options.dial_token.is_none());
         is("`no_cookies`", "cookies are kept for later dials", options.cookies);
         is("`seed`", "random", options.seed.is_none());
     }

@@ -20,3 +20,6 @@ pub(crate) type DialHeaders = Source<HeaderMap>;
 
 /// The application's source of URLs.
 pub(crate) type DialUrl = Source<String>;
+
+/// The application's source of access tokens.
+pub(crate) type DialToken = Source<String>;

@@ -4,10 +4,11 @@
 //! session's token in it.
 
 use std::fmt::Write;
+use std::io;
 use std::time::SystemTime;
 
 use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use rejoin_core::Token;
 use rejoin_core::text::prefix;
@@ -29,7 +30,30 @@ pub(crate) struct Offer<'a> {
     pub(crate) resume: Option<(&'a Token, u64)>,
     /// The size of the largest message that is accepted, in bytes; `None` is unlimited.
     pub(crate) max_message: Option<usize>,
+    /// The credentials.
+    pub(crate) auth: Option<&'a Auth>,
 }
+
+/// The credentials of a dial: an access token, as it is and as it is offered.
+pub(crate) struct Auth {
+    token: String,
+    encoded: String,
+}
+
+impl Auth {
+    /// # Errors
+    /// Fails for a token that cannot be offered.
+    pub(crate) fn new(token: String) -> io::Result<Self> {
+        if token.is_empty() || token.len() > MAX_AUTH {
+            let why = format!("{} bytes (expected 1 to {MAX_AUTH})", token.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        Ok(Self { encoded: BASE64_URL_SAFE_NO_PAD.encode(&token), token })
+    }
+}
+
+/// The longest access token, in bytes: in base64 it has 4,096 characters.
+const MAX_AUTH: usize = 3072;
 
 /// The largest message that a server may send to a client that announces no limit.
 const ANY_MESSAGE: usize = 64 << 20;
@@ -69,11 +93,12 @@ pub(crate) async fn upgrade(
     Ok(reader.into_rest())
 }
 
-/// Reads a refusal, and removes the session's token: a server that repeats the request must not bring it into error texts and
+/// Reads a refusal, and removes the tokens: a server that repeats the request must not bring it into error texts and
 /// logs.
 async fn read_refusal(reader: AnswerReader<'_>, response: &Response, offer: Option<&Offer<'_>>) -> Refusal {
     // Long enough to read a token to its end that begins in the reported part: otherwise it would not be found.
-    let body = reader.body(response, MAX_BODY + MAX_TOKEN).await;
+    let longest = MAX_TOKEN.max(offer.and_then(|offer| offer.auth).map_or(0, |auth| auth.encoded.len()));
+    let body = reader.body(response, MAX_BODY + longest).await;
     let body = redact(String::from_utf8_lossy(&body).into_owned(), offer);
     let mut refusal =
         Refusal::new(response.status(), response.headers(), prefix(&body, MAX_BODY), SystemTime::now());
@@ -100,6 +125,11 @@ fn request(target: &Target, headers: &HeaderMap, offer: Option<&Offer<'_>>, key:
         //= PROTOCOL.md#R3.15: A client that accepts less than 64 MiB… MUST offer… `rejoin.max.N`
         if let Some(bytes) = offer.max_message.filter(|bytes| *bytes < ANY_MESSAGE) {
             write!(protocols, ", rejoin.max.{bytes}").expect("writing to a string does not fail");
+        }
+        //= PROTOCOL.md#R1.21: offer, after its codecs, the subprotocol `rejoin.auth.TOKEN`
+        if let Some(auth) = offer.auth {
+            protocols.push_str(", rejoin.auth.");
+            protocols.push_str(&auth.encoded);
         }
         push(&mut head, "Sec-WebSocket-Protocol", &protocols);
     }
@@ -175,10 +205,16 @@ fn check_subprotocol(
     if fits { Ok(()) } else { Err(ConnectError::Subprotocol { offered, selected }) }
 }
 
-/// Removes the session's token from a text of the server: it must not come into error texts and logs.
-fn redact(text: String, offer: Option<&Offer<'_>>) -> String {
-    match offer.and_then(|offer| offer.resume) {
-        Some((token, _)) if text.contains(token.as_str()) => text.replace(token.as_str(), "[token]"),
-        _ => text,
+/// Removes the session's token and the credentials from a text of the server: they must not come into error texts and logs.
+fn redact(mut text: String, offer: Option<&Offer<'_>>) -> String {
+    let resume = offer.and_then(|offer| offer.resume).map(|(token, _)| token.as_str());
+    let auth = offer.and_then(|offer| offer.auth);
+    // Very short credentials are no secret, and may occur as a part of a word.
+    let auth = auth.filter(|auth| auth.token.len() >= 8).map(|auth| [&*auth.token, &*auth.encoded]);
+    for secret in resume.into_iter().chain(auth.into_iter().flatten()) {
+        if text.contains(secret) {
+            text = text.replace(secret, "[token]");
+        }
     }
+    text
 }

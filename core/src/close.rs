@@ -30,6 +30,10 @@ impl CloseFrame {
     /// Maximum length of the reason in bytes: a control frame carries 125, two of which are the code (RFC 6455 §5.5).
     pub const MAX_REASON: usize = 123;
 
+    /// Closes a socket whose client's credentials have ended, and leaves its session suspended: the client gets fresh ones, and
+    /// resumes (PROTOCOL.md §7).
+    pub const CREDENTIALS_EXPIRED: Self = Self::from_static(3000, "credentials expired");
+
     /// Creates a close frame that may be sent.
     ///
     /// # Errors

@@ -48,6 +48,9 @@ export class Rejoin extends EventTarget {
   #state = 'connecting';
   /** Dials since a connection that lasted, and whether the server (or `cutFor`) set the current wait. */
   #attempt = 0;
+  #token;
+  /** Identifies the current call of the source of tokens. The answer to an earlier call is ignored. @type {object | null} */
+  #asked = null;
   #waitIsImposed = false;
   #openedAt = 0;
   /** Whether a dial that offered a resume was abandoned. The server may still act on it, and then closes the next socket. */
@@ -85,15 +88,20 @@ export class Rejoin extends EventTarget {
   /**
    * Starts connecting at once.
    * @param {string | URL} url `ws:` or `wss:`; it must identify the same client and room for the whole session (§5)
-   * @param {{ buffer?: number, bufferBytes?: number }} [limits] the maximum of frames and bytes kept for replay: 256 and 1 MiB
-   *   by default, or less if the server keeps less. `send` throws beyond them.
+   * @param {{ buffer?: number, bufferBytes?: number, token?: string | (() => string | PromiseLike<string>) }} [options]
+   *   `buffer` and `bufferBytes`: the maximum of frames and bytes kept for replay: 256 and 1 MiB by default, or less if the server
+   *   keeps less. `send` throws beyond them. `token`: credentials, at most 3,072 bytes, or a function that is called for fresh
+   *   ones before every dial, also after the server has closed with 3000 `credentials expired`. If it fails, the dial has failed.
+   *   A page cannot set headers, and a URL ends up in logs; the token travels as a subprotocol (§1).
    */
-  constructor(url, { buffer = 256, bufferBytes = 1 << 20 } = {}) {
+  constructor(url, { buffer = 256, bufferBytes = 1 << 20, token } = {}) {
     super();
     if (!isCount(buffer) || buffer < 1) throw new RangeError(`invalid buffer: ${buffer} (expected 1 frame or more)`);
     if (!isCount(bufferBytes) || bufferBytes < 1) throw new RangeError(`invalid bufferBytes: ${bufferBytes} (expected 1 or more)`);
     this.#url = url;
+    if (typeof token === 'string' && !isToken(token)) throw new RangeError('invalid token (expected 1 to 3,072 bytes)');
     this.#limits = { buffer, bufferBytes };
+    this.#token = token;
     this.#connect();
     const { signal } = this.#pageEvents;
     addEventListener('online', () => this.#handleWake(), { signal });
@@ -164,15 +172,35 @@ export class Rejoin extends EventTarget {
 
   // ---- opening and losing sockets
 
+  /** Dials, first asking the application's source for a token if there is one. */
   #connect() {
+    this.#attemptTimer = setTimeout(() => this.#lose(GIVEN_UP, 'no $open in time'), OPEN_TIMEOUT);
+    if (typeof this.#token !== 'function') return this.#dial(this.#token);
+    const asked = this.#asked = {};
+    /** @param {unknown} [token] */
+    const answer = (token) => {
+      if (asked !== this.#asked) return;
+      if (isToken(token)) this.#dial(token);
+      else this.#retry(GIVEN_UP, 'no token', { next: 'resume' });
+    };
+    /** @type {any} */
+    let token;
+    try { token = this.#token(); } catch { return answer(); }
+    if (typeof token?.then === 'function') token.then(answer, () => answer());
+    else answer(token);
+  }
+
+  /** @param {string} [token] */
+  #dial(token) {
+    this.#asked = null;
     const offers = [CODEC];
     if (this.#session) offers.push(`rejoin.resume.${this.#session.token}.${this.#received}`); // §5
+    if (token !== undefined) offers.push(`rejoin.auth.${base64url(token)}`); // §1
     const socket = new WebSocket(this.#url, offers);
     this.#socket = socket;
     socket.onmessage = ({ data }) => { if (socket === this.#socket) this.#handleMessage(data); };
     // A page cannot see the HTTP status of a refused upgrade. It looks like a lost socket, so the client dials again.
     socket.onclose = ({ code, reason }) => { if (socket === this.#socket) this.#handleClose(code, reason); };
-    this.#attemptTimer = setTimeout(() => this.#lose(GIVEN_UP, 'no $open in time'), OPEN_TIMEOUT);
   }
 
   /** Detaches the socket without waiting for its close handshake. @param {number} code @param {string} reason */
@@ -182,6 +210,7 @@ export class Rejoin extends EventTarget {
     clearInterval(this.#lifeTimer);
     const socket = this.#socket;
     this.#socket = null;
+    this.#asked = null;
     socket?.close(code, reason);
   }
 
@@ -444,7 +473,7 @@ export class Rejoin extends EventTarget {
   /** The page is visible again, or the network is back. Probes the socket, or dials without waiting longer. */
   #handleWake() {
     if (this.#state === 'open') return this.#probe(WAKE_PATIENCE);
-    if (this.#socket || this.#waitIsImposed) return;
+    if (this.#socket || this.#asked || this.#waitIsImposed) return;
     clearTimeout(this.#attemptTimer);
     this.#connect();
   }
@@ -464,7 +493,7 @@ export class Rejoin extends EventTarget {
  */
 function afterClose(code, reason) {
   switch (code) {
-    case 1000: case 1002: case 1007: case 1008: case 1009: case 4000:
+    case 1000: case 1002: case 1007: case 1008: case 1009: case 3003: case 4000:
       return { next: 'never' };
     case 1001: // Firefox reports 1001 when a navigation turns out to be a download. The server then keeps the session.
       return { next: reason === 'server shutting down' ? 'afresh' : 'resume' };
@@ -492,6 +521,17 @@ function quarter(bound) {
 /** The size of the WebSocket message. @param {string} text */
 function byteLength(text) {
   return UTF8.encode(text).length;
+}
+
+/** Base64url without padding, of the text as UTF-8 (§1). @param {string} text */
+function base64url(text) {
+  const encoded = btoa(String.fromCharCode(...UTF8.encode(text)));
+  return encoded.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+}
+
+/** Whether it can be offered: 4,096 characters in base64 at most (§1). @param {unknown} value @returns {value is string} */
+function isToken(value) {
+  return typeof value === 'string' && value !== '' && byteLength(value) <= 3072;
 }
 
 /** @param {unknown} value @returns {value is number} */

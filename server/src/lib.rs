@@ -84,6 +84,8 @@
 //! | the client closes with any other code | suspended for the window | drop |
 //! | [`Connection::close`], [`close_with`](Connection::close_with) | delivers the accepted frames, then ends | disconnect: local |
 //! | [`Server::kick`], suspended or not | ends at once | disconnect: kicked |
+//! | [`Server::forbid`], suspended or not | ends at once with 3003; rejoin's client does not come back | disconnect: forbidden |
+//! | the [credentials expire](Identity::expires_at), [`Server::reauthenticate`] | the socket is closed with 3000, and the session suspended; rejoin's client resumes with fresh ones | drop: credentials expired; restore |
 //! | [`Server::kick`] of an unknown ID | | [`ConnectionError::NotFound`] |
 //! | a message is not a frame, is too big, violates the protocol | ends with 1007 or 1008, 1009, 1002 | disconnect: protocol, too big |
 //! | [`Server::shutdown`] | delivers the accepted frames, then ends with 1001; suspended sessions end at once | disconnect: server closed; no task remains |

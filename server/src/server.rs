@@ -14,6 +14,8 @@ pub use rooms::Join;
 mod users;
 pub use users::User;
 
+mod credentials;
+
 use std::any::Any;
 use std::fmt;
 use std::io;

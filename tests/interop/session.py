@@ -4,6 +4,7 @@ A `Session` outlives its sockets. `connect` opens the first one, `resume` replac
 Everything that the server sends is checked against the protocol; a breach raises `Violation`.
 """
 
+import base64
 import re
 import time
 from collections import deque
@@ -34,10 +35,16 @@ def path(**query):
     return "/ws?" + urlencode(query) if query else "/ws"
 
 
+def auth_offer(token):
+    """The subprotocol that carries an access token."""
+    return "rejoin.auth." + base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
+
+
 class Session:
-    def __init__(self, port, *, id=None, room=None, auto_ack=True, **query):
-        """`query` has further parameters for each request."""
+    def __init__(self, port, *, id=None, room=None, auto_ack=True, token=None, **query):
+        """`token` is an access token, offered with each dial; `query` has further parameters for each request."""
         self.port, self.id, self.room, self.auto_ack, self.query = port, id, room, auto_ack, query
+        self.access_token = token
         self.ws = None
         self.opened = None  # payload of the latest `$open`
         self.token = None
@@ -67,6 +74,8 @@ class Session:
     def dial(self, protocols=(JSON,), *, id=None, room=None, rcvbuf=None, headers=()):
         """An upgraded socket from which nothing has been read."""
         query = path(id=id or self.id, room=room or self.room, **self.query)
+        if self.access_token is not None:
+            protocols = (*protocols, auth_offer(self.access_token))
         return wire.WebSocket.connect(self.port, query, protocols=protocols, rcvbuf=rcvbuf, headers=headers)
 
     def connect(self, **options):

@@ -4,11 +4,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use rejoin_client::{Client, ClientBuilder, ConfigError, ConnectError, HandshakeError};
+use rejoin_client::{Client, ClientBuilder, CloseReason, ConfigError, ConnectError, HandshakeError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::support::{TOKEN, client, expect_disconnected, expect_reconnected, expect_refused};
+use crate::support::{
+    MAX, TOKEN, client, connected, expect_closed, expect_disconnected, expect_reconnected, expect_refused,
+};
 
 /// URLs with a ticket that differs from dial to dial.
 fn with_tickets(builder: ClientBuilder) -> ClientBuilder {
@@ -65,6 +67,85 @@ async fn failed_source_of_urls_fails_the_connect() {
     let Err(error @ ConnectError::Config(ConfigError::Url { .. })) = result else { panic!("{result:?}") };
     assert!(!error.to_string().contains("secret"), "{error}");
     assert!(listener.is_idle());
+}
+
+/// Tokens that differ from dial to dial; the second call fails.
+fn with_tokens(builder: ClientBuilder) -> ClientBuilder {
+    let dials = Arc::new(AtomicUsize::new(0));
+    builder.token(move || {
+        let dial = dials.fetch_add(1, Ordering::Relaxed);
+        async move {
+            match dial {
+                1 => Err(io::Error::other("no token today")),
+                _ => Ok(format!("secret-token-{dial}")),
+            }
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn expired_credentials_are_replaced_and_the_session_resumed() {
+    let (builder, mut listener) = client();
+    let (connection, mut socket) = tokio::join!(with_tokens(builder).connect(), async {
+        let request = listener.request().await;
+        assert_eq!(request.offers(), ["rejoin.v1.json", MAX, "rejoin.auth.c2VjcmV0LXRva2VuLTA"]);
+        let mut socket = request.accept().await;
+        socket.open(TOKEN, false, 0).await;
+        socket
+    });
+    let mut connection = connection.unwrap();
+    socket.close(3000, "credentials expired").await;
+    expect_disconnected(&mut connection).await;
+    // The second call of the source has failed, and counted as a failed dial.
+    let request = listener.request().await;
+    let resume = format!("rejoin.resume.{TOKEN}.0");
+    assert_eq!(request.offers(), ["rejoin.v1.json", &resume, MAX, "rejoin.auth.c2VjcmV0LXRva2VuLTI"]);
+    // A token that is refused is replaced by another one. The server's text does not leak it.
+    request.refuse(401, "", "secret-token-2 or c2VjcmV0LXRva2VuLTI").await;
+    assert_eq!(expect_refused(&mut connection).await.body, "[token] or [token]");
+    let request = listener.request().await;
+    assert_eq!(request.offers()[3], "rejoin.auth.c2VjcmV0LXRva2VuLTM");
+    let mut socket = request.accept().await;
+    socket.open(TOKEN, true, 0).await;
+    expect_reconnected(&mut connection).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn forbidden_clients_do_not_reconnect() {
+    let (builder, mut listener) = client();
+    let (mut connection, mut socket) = connected(builder, &mut listener).await;
+    socket.close(3003, "forbidden").await;
+    let reason = expect_closed(&mut connection).await;
+    assert!(matches!(&reason, CloseReason::Remote(frame) if frame.code == 3003), "{reason:?}");
+    assert!(listener.is_idle());
+}
+
+#[tokio::test(start_paused = true)]
+async fn token_that_cannot_be_offered_fails_the_dial() {
+    for (token, offered) in [("a".repeat(3072), true), ("a".repeat(3073), false), (String::new(), false)] {
+        let (builder, mut listener) = client();
+        let connecting = builder.token(move || std::future::ready(Ok(token.clone()))).connect();
+        if offered {
+            let (result, ()) = tokio::join!(connecting, async {
+                let request = listener.request().await;
+                assert_eq!(request.offers()[2].len(), "rejoin.auth.".len() + 4096);
+                request.refuse(403, "", "").await;
+            });
+            assert!(matches!(result, Err(ConnectError::Refused(_))), "{result:?}");
+        } else {
+            let result = connecting.await;
+            let Err(error @ ConnectError::Token(_)) = result else { panic!("{result:?}") };
+            assert!(error.to_string().starts_with("no token for the dial: "), "{error}");
+            assert!(listener.is_idle());
+        }
+    }
+}
+
+#[test]
+fn plain_mode_has_no_tokens() {
+    let builder = client().0.plain().token(|| std::future::ready(Ok("secret".into())));
+    let error = builder.build().unwrap_err();
+    assert!(matches!(error, ConfigError::Option { option: "token", .. }), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

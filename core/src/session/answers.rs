@@ -115,16 +115,16 @@ impl Session {
         self.rare.as_ref().is_some_and(|rare| !rare.pongs.is_empty() || rare.questions.has_cancels())
     }
 
-    /// Drops the answers to `$ping`s, which belong to one socket.
-    pub(super) fn drop_pongs(&mut self) {
+    /// Drops the rare state that belongs to one socket, such as the answers to its `$ping`s.
+    pub(super) fn drop_socket_state(&mut self) {
         if let Some(rare) = &mut self.rare {
-            rare.pongs.clear();
+            rare.drop_socket();
             self.free_rare();
         }
     }
 
     /// Frees the rare state if nothing is in it.
     pub(super) fn free_rare(&mut self) {
-        self.rare.take_if(|rare| rare.pongs.is_empty() && rare.questions.is_empty());
+        self.rare.take_if(|rare| rare.is_empty());
     }
 }

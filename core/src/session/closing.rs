@@ -150,7 +150,7 @@ impl Session {
         }
         self.ahead = None;
         self.end_questions(&Answer::Ended);
-        self.drop_pongs();
+        self.drop_socket_state();
         self.send_buffer.end_deliveries();
         if self.config.side == Side::Server {
             // Frees the frames, because handles may outlive the session. Only a client's application can still ask for them.
@@ -176,7 +176,7 @@ fn end_by(side: Side, frame: Option<&CloseFrame>) -> Option<CloseReason> {
     match (side, code) {
         (Side::Server, None | Some(1000)) => Some(CloseReason::Normal),
         (Side::Client, Some(1000)) => remote(),
-        (_, Some(1002 | 1007 | 1008 | 1009)) => remote(),
+        (_, Some(1002 | 1007 | 1008 | 1009)) | (Side::Client, Some(3003)) => remote(),
         (Side::Client, Some(4000)) => Some(CloseReason::TakenOver),
         _ => None,
     }

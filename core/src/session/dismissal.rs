@@ -1,6 +1,9 @@
-//! Dismissing a socket: a draining server asks its peer to come back later, here or elsewhere.
+//! Dismissing a socket while its session lives on: a draining server asks its peer to come back later, here or elsewhere; or the
+//! client's credentials have expired, and it has to come back with fresh ones.
 
 use std::time::{Duration, Instant};
+
+use crate::CloseFrame;
 
 use super::{AttachmentState, CloseReason, DropReason, Epoch, Mode, Session, SessionState};
 
@@ -11,6 +14,30 @@ impl Session {
     /// The driver gets a last `$ack` for the socket from [`Self::take_last_ack`].
     //= PROTOCOL.md#R7.24: with 1012 and the reason `retry in N ms`, and suspend the session
     pub fn dismiss(&mut self, retry_in: Duration, now: Instant) -> bool {
+        self.detach(DropReason::Draining { retry_in }, now)
+    }
+
+    /// Server: like [`Self::dismiss`], with [`CloseFrame::CREDENTIALS_EXPIRED`].
+    pub fn expire_credentials(&mut self, now: Instant) -> bool {
+        self.detach(DropReason::CredentialsExpired, now)
+    }
+
+    /// Sets when the credentials expire with which the attached socket was opened. `None` is never. The next socket begins without.
+    pub fn set_expiry(&mut self, at: Option<Instant>) {
+        if at.is_some() {
+            self.rare.get_or_insert_default().expires = at;
+        } else if let Some(rare) = &mut self.rare {
+            rare.expires = None;
+            self.free_rare();
+        }
+    }
+
+    /// When the credentials of the attached socket expire. `None` also for a session that is closing anyway.
+    pub(super) fn expiry(&self) -> Option<Instant> {
+        self.rare.as_ref()?.expires.filter(|_| self.closing.is_none())
+    }
+
+    fn detach(&mut self, why: DropReason, now: Instant) -> bool {
         if self.state != SessionState::Connected || self.closing.is_some() {
             return false;
         }
@@ -23,7 +50,7 @@ impl Session {
         let owes = self.config.mode == Mode::Session
             && self.opened
             && (self.receiver.has_unreported() || self.asked);
-        self.suspend(DropReason::Draining { retry_in }, now);
+        self.suspend(why, now);
         // Without a socket the flag has no other meaning, and attaching the next one resets it.
         self.asked = owes;
         true
@@ -50,6 +77,7 @@ impl Session {
             Some(DropReason::Draining { retry_in }) => {
                 AttachmentState::Leave(CloseReason::retry_frame(*retry_in))
             }
+            Some(DropReason::CredentialsExpired) => AttachmentState::Leave(CloseFrame::CREDENTIALS_EXPIRED),
             _ => AttachmentState::Gone,
         }
     }

@@ -63,6 +63,8 @@ pub enum DropReason {
         /// The delay that the close frame named.
         retry_in: Duration,
     },
+    /// Server: the credentials have expired with which the client opened it, or the application wants fresh ones.
+    CredentialsExpired,
     /// Client: the server resumed the session but no longer has frames that it had acknowledged. The client ends the session
     /// and opens a fresh one (PROTOCOL.md §5).
     SessionLost,
@@ -79,6 +81,7 @@ impl DropReason {
             Self::TakenOver => "taken_over",
             Self::Cut => "cut",
             Self::Draining { .. } => "draining",
+            Self::CredentialsExpired => "credentials_expired",
             Self::SessionLost => "session_lost",
         }
     }
@@ -97,6 +100,7 @@ impl fmt::Display for DropReason {
             Self::Draining { retry_in } => {
                 write!(f, "the server drains (retry in {} ms)", retry_in.as_millis())
             }
+            Self::CredentialsExpired => f.write_str("credentials expired"),
             Self::SessionLost => f.write_str("the server lost frames that it had acknowledged"),
         }
     }
@@ -113,6 +117,8 @@ pub enum CloseReason {
     Local(CloseFrame),
     /// The server kicked the connection.
     Kicked,
+    /// The server forbade the connection: its client may not stay, and must not come back.
+    Forbidden,
     /// Another connection took the connection ID.
     Duplicate,
     /// No socket resumed the session within the resume window.
@@ -149,6 +155,7 @@ impl CloseReason {
             | Self::Remote(_)
             | Self::TakenOver => CloseFrame::from_static(1000, ""),
             Self::Kicked => CloseFrame::from_static(1000, "kicked"),
+            Self::Forbidden => CloseFrame::from_static(3003, "forbidden"),
             Self::Duplicate => CloseFrame::from_static(1000, "duplicate connection id"),
             Self::ServerClosed => CloseFrame::from_static(1001, "server shutting down"),
             Self::TooBig => CloseFrame::from_static(1009, "message too big"),
@@ -168,6 +175,7 @@ impl CloseReason {
             Self::Normal => "normal",
             Self::Local(_) => "local",
             Self::Kicked => "kicked",
+            Self::Forbidden => "forbidden",
             Self::Duplicate => "duplicate",
             Self::WindowExpired => "window_expired",
             Self::TransportLost(_) => "transport_lost",
@@ -194,7 +202,7 @@ impl CloseReason {
 
     /// Whether our own side chose to stop, so that undelivered events are discarded.
     pub(super) fn discards_events(&self) -> bool {
-        matches!(self, Self::Local(_) | Self::Kicked | Self::HandlerPanicked)
+        matches!(self, Self::Local(_) | Self::Kicked | Self::Forbidden | Self::HandlerPanicked)
     }
 }
 
@@ -204,6 +212,7 @@ impl fmt::Display for CloseReason {
             Self::Normal => f.write_str("closed by the peer"),
             Self::Local(_) => f.write_str("closed by the application"),
             Self::Kicked => f.write_str("kicked"),
+            Self::Forbidden => f.write_str("forbidden"),
             Self::Duplicate => f.write_str("another connection took the id"),
             Self::WindowExpired => f.write_str("resume window expired"),
             Self::TransportLost(why) => write!(f, "socket lost: {why}"),

@@ -78,7 +78,7 @@ impl Session {
         self.blocked = None;
         self.last_activity = now;
         self.ping = Ping::Idle;
-        self.drop_pongs();
+        self.drop_socket_state();
         self.asked = false;
         self.asking = Asking::default();
         if self.send_buffer.has_deliveries() {
@@ -178,7 +178,7 @@ impl Session {
         };
         self.note_drop(why.clone());
         self.blocked = None;
-        self.drop_pongs();
+        self.drop_socket_state();
         let outlives_socket = self.outlives_socket();
         if self.closing.is_some() && (!outlives_socket || self.send_buffer.unacknowledged() == 0) {
             self.end_closing();

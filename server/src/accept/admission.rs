@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::StatusCode;
 use rejoin_core::drive::{SocketDriver, Transport, now};
@@ -29,6 +30,8 @@ pub(crate) struct Admission {
     epoch: Epoch,
     /// The count of a resume offer.
     received: Option<u64>,
+    /// When the credentials end with which the socket is accepted.
+    expires: Option<Instant>,
     /// The task of a fresh session, not running yet.
     task: Option<SessionTask>,
 }
@@ -58,7 +61,8 @@ impl Admission {
                 shared.metrics.report(|metrics| metrics.resume_attempted());
                 match find(shared, resume, codecs, &identity) {
                     Ok(connection) => {
-                        return Self::resume(shared, connection, resume.received, peer_max, asked);
+                        let admission = Self::resume(shared, connection, resume.received, peer_max, asked)?;
+                        return Ok(Self { expires: identity.expires, ..admission });
                     }
                     Err(reason) => {
                         refuse_resume(shared, reason.into(), asked);
@@ -75,7 +79,8 @@ impl Admission {
                 {
                     shared.metrics.report(|metrics| metrics.resume_attempted());
                     let epoch = existing.session().drive(|session| session.reserve());
-                    return Ok(Self { connection: existing, epoch, received: None, task: None });
+                    let expires = identity.expires;
+                    return Ok(Self { connection: existing, epoch, received: None, expires, task: None });
                 }
                 id
             }
@@ -107,7 +112,7 @@ impl Admission {
             refuse_resume(shared, ResumeRefused::BadCount, asked);
             Reject::bad_request(format!("resume offer: {violation}"))
         })?;
-        Ok(Self { connection, epoch, received: Some(received), task: None })
+        Ok(Self { connection, epoch, received: Some(received), expires: None, task: None })
     }
 
     fn open(
@@ -118,7 +123,7 @@ impl Admission {
         identity: Identity,
         remote_addr: Option<SocketAddr>,
     ) -> Result<Self, Reject> {
-        let Identity { data, user, further_rooms, .. } = identity;
+        let Identity { data, user, further_rooms, expires, .. } = identity;
         let epoch = session.reserve();
         let connection = Connection::new(NewConnection {
             host: shared.clone(),
@@ -146,7 +151,7 @@ impl Admission {
             shared.set_user(&connection, user.as_deref());
         }
         let task = SessionTask::new(shared.clone(), connection.clone(), replaced);
-        Ok(Self { connection, epoch, received: None, task: Some(task) })
+        Ok(Self { connection, epoch, received: None, expires, task: Some(task) })
     }
 
     /// The index of the session's codec among the server's.
@@ -167,10 +172,10 @@ impl Admission {
         shared: &Arc<ServerInner>,
         transport: impl Transport + 'static,
     ) -> Option<SessionTask> {
-        let Self { connection, epoch, received, task } = self;
+        let Self { connection, epoch, received, expires, task } = self;
         let resumes = task.is_none();
         let driver = Box::new(SocketDriver::new(epoch, transport));
-        shared.arrive(&connection, PendingSocket { driver, received, resumes });
+        shared.arrive(&connection, PendingSocket { driver, received, expires, resumes });
         if shared.closing.is_cancelled() {
             // Shutdown cancels `closing` first and ends the registered connections afterwards. It may have done so before this
             // socket arrived, so the connection is ended here, too; ending it twice is harmless.

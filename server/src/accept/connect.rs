@@ -6,9 +6,11 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
+use crate::accept::auth_token::AuthToken;
 use crate::accept::reject::Reject;
-use crate::connection::Connection;
+use crate::connection::{Connection, Host};
 use http::{Extensions, HeaderMap, Uri, request};
 
 /// Decides on every upgrade request: who the client is, its room, and its connection ID. Authentication belongs here.
@@ -93,6 +95,10 @@ pub struct ConnectRequest {
     parts: Box<request::Parts>,
     remote_addr: Option<SocketAddr>,
     resumes: Option<Connection>,
+    /// The credentials in the client's offer.
+    auth: Option<AuthToken>,
+    /// The server that asks; `None` only in tests of this module.
+    host: Option<Arc<dyn Host>>,
 }
 
 impl ConnectRequest {
@@ -101,7 +107,21 @@ impl ConnectRequest {
         remote_addr: Option<SocketAddr>,
         resumes: Option<Connection>,
     ) -> Self {
-        Self { parts, remote_addr, resumes }
+        Self { parts, remote_addr, resumes, auth: None, host: None }
+    }
+
+    pub(crate) fn with_auth(mut self, auth: Option<AuthToken>) -> Self {
+        self.auth = auth;
+        self
+    }
+
+    pub(crate) fn with_host(mut self, host: Arc<dyn Host>) -> Self {
+        self.host = Some(host);
+        self
+    }
+
+    pub(crate) fn host(&self) -> Option<&Arc<dyn Host>> {
+        self.host.as_ref()
     }
 
     /// The request's target as the client sent it. The query may contain secrets.
@@ -135,7 +155,19 @@ impl ConnectRequest {
         })
     }
 
-    /// The request's headers. Do not log `Sec-WebSocket-Protocol`: a resume offer in it is a secret.
+    /// The token that the client offers with the subprotocol `rejoin.auth.TOKEN`, which pages can send although they cannot set
+    /// headers (PROTOCOL.md §1): an access token, a ticket, a JWT. `None` if there is none, or if it is not UTF-8. Verify it: the
+    /// server has decoded it, and nothing more. The server neither logs it nor sends it back.
+    pub fn token(&self) -> Option<&str> {
+        self.auth.as_ref()?.text()
+    }
+
+    /// The same as bytes, for tokens that are not text.
+    pub fn token_bytes(&self) -> Option<&[u8]> {
+        self.auth.as_ref().map(AuthToken::bytes)
+    }
+
+    /// The request's headers. Do not log `Sec-WebSocket-Protocol`: it contains the client's token, and that of its session.
     pub fn headers(&self) -> &HeaderMap {
         &self.parts.headers
     }
@@ -156,6 +188,11 @@ impl ConnectRequest {
     /// mode, which resumes by ID. A limit on connections must accept such a request, because its session is already counted.
     pub fn resumes(&self) -> Option<&Connection> {
         self.resumes.as_ref()
+    }
+
+    /// Whether the client offers to resume a session that exists: [`Self::resumes`] is not `None`.
+    pub fn is_resume(&self) -> bool {
+        self.resumes.is_some()
     }
 
     /// Values that middleware in front of the service has attached, for example an authenticated user or axum's `ConnectInfo`.
@@ -192,6 +229,7 @@ pub struct Identity {
     pub(crate) user: Option<Box<str>>,
     pub(crate) id: Option<Box<str>>,
     pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
+    pub(crate) expires: Option<Instant>,
 }
 
 impl Identity {

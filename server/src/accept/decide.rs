@@ -36,7 +36,9 @@ pub(crate) async fn admit<S>(
     let asked = LoggedRequest::new(&parts, remote_addr);
     let refused = |reject| refuse(shared, reject, &asked);
     let (upgrade, socket) = check(shared, &parts, socket).map_err(refused)?;
-    let request = ConnectRequest::new(parts, remote_addr, admission::resumable(shared, &upgrade.offer));
+    let request = ConnectRequest::new(parts, remote_addr, admission::resumable(shared, &upgrade.offer))
+        .with_auth(upgrade.offer.auth().cloned())
+        .with_host(shared.clone());
     let identity = identify(shared, request).await.map_err(refused)?;
     let (admission, switch) = settle(shared, upgrade, identity, &asked).map_err(refused)?;
     Ok((admission, switch, socket))

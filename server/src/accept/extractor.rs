@@ -75,6 +75,16 @@ impl Upgrade {
         self.resumes.as_ref()
     }
 
+    /// Whether [`Self::resumes`] is not `None`.
+    pub fn is_resume(&self) -> bool {
+        self.resumes.is_some()
+    }
+
+    /// The token that the client offers with `rejoin.auth.TOKEN`: as [`ConnectRequest::token`](crate::ConnectRequest::token).
+    pub fn token(&self) -> Option<&str> {
+        self.request.offer.auth()?.text()
+    }
+
     /// Accepts the request with this identity, and returns the answer. The socket is attached to its session after the handler has
     /// returned the answer.
     ///

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use http::{HeaderMap, Uri, header, request};
 
+use crate::accept::auth_token::AuthToken;
 use crate::accept::headers::tokens;
 
 /// The part of a refused request, or refused resume, that is logged. The query is left out, because it may contain secrets.
@@ -12,7 +13,7 @@ use crate::accept::headers::tokens;
 pub(crate) struct LoggedRequest {
     uri: Uri,
     pub(crate) peer: Option<SocketAddr>,
-    /// The tokens of its resume offers.
+    /// The tokens of its offers: those of sessions, and credentials.
     secrets: Vec<String>,
 }
 
@@ -41,12 +42,21 @@ impl LoggedRequest {
     }
 }
 
-/// The tokens of the resume offers in these headers, well-formed or not. Usually there is none.
+/// The tokens of the offers in these headers, well-formed or not; credentials as offered, and decoded. Usually there is none.
+//= PROTOCOL.md#R1.25: MUST NOT log
 fn secrets(headers: &HeaderMap) -> Vec<String> {
-    let offers = tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL);
-    let offered = offers.filter_map(|offer| offer.strip_prefix("rejoin.resume.")?.split('.').next());
+    let mut secrets = Vec::new();
+    for offer in tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL) {
+        if let Some(resume) = offer.strip_prefix("rejoin.resume.") {
+            secrets.extend(resume.split('.').next().map(str::to_owned));
+        } else if let Some(auth) = offer.strip_prefix("rejoin.auth.") {
+            secrets.push(auth.to_owned());
+            secrets.extend(AuthToken::parse(auth).and_then(|token| token.text().map(str::to_owned)));
+        }
+    }
     // A shorter text cannot be a usable part of a token, and may occur in a log line as a word.
-    offered.filter(|token| token.len() >= 8).map(str::to_owned).collect()
+    secrets.retain(|token| token.len() >= 8);
+    secrets
 }
 
 /// Replaces the secrets in a text.
@@ -73,6 +83,16 @@ mod tests {
         assert_eq!(redact(&text, &secrets(&headers)), "no: rejoin.v1.json, rejoin.resume.[token].7");
         assert_eq!(redact("no", &secrets(&headers)), "no");
         assert_eq!(redact(&text, &secrets(&HeaderMap::new())), text);
+    }
+
+    #[test]
+    fn credentials_are_redacted_in_both_forms() {
+        let mut headers = HeaderMap::new();
+        let offers = "rejoin.v1.json, rejoin.auth.c2VjcmV0LXRva2Vu, rejoin.auth.not_of.this-form";
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(offers));
+        let text = format!("secret-token of {offers}");
+        let redacted = "[token] of rejoin.v1.json, rejoin.auth.[token], rejoin.auth.[token]";
+        assert_eq!(redact(&text, &secrets(&headers)), redacted);
     }
 
     #[test]

@@ -42,10 +42,14 @@ mod host;
 
 pub(crate) mod offer;
 
+pub(crate) mod auth_token;
+
 pub(crate) mod origin;
 
 pub(crate) mod connect;
 pub use connect::{ConnectFn, ConnectRequest, Identity};
+
+mod expiry;
 
 mod reject;
 pub use reject::{InvalidReject, OrReject, Reject};

@@ -3,6 +3,7 @@
 use http::{HeaderMap, header};
 use rejoin_core::Token;
 
+use crate::accept::auth_token::AuthToken;
 use crate::accept::headers::is_token;
 use crate::accept::reject::Reject;
 use crate::options::Options;
@@ -13,8 +14,8 @@ pub(crate) enum Offer {
     /// Plain mode, with the selected subprotocol of the application, if any.
     Plain { subprotocol: Option<Box<str>> },
     /// Session mode. `codecs` are the indexes of the supported codecs in the client's order, at least one. `max` is the largest
-    /// message that the client accepts, in bytes, if it names one.
-    Session { codecs: Vec<usize>, resume: Option<Resume>, max: Option<u64> },
+    /// message that the client accepts, in bytes, if it names one; `auth` are its credentials, if it sends them this way.
+    Session { codecs: Vec<usize>, resume: Option<Resume>, max: Option<u64>, auth: Option<AuthToken> },
 }
 
 /// The offer to resume a session.
@@ -25,11 +26,22 @@ pub(crate) struct Resume {
     pub(crate) received: u64,
 }
 
+impl Offer {
+    /// The client's credentials.
+    pub(crate) fn auth(&self) -> Option<&AuthToken> {
+        match self {
+            Self::Plain { .. } => None,
+            Self::Session { auth, .. } => auth.as_ref(),
+        }
+    }
+}
+
 //= PROTOCOL.md#1-two-modes
 pub(crate) fn read_offer(headers: &HeaderMap, options: &Options) -> Result<Offer, Reject> {
     let mut codecs = Vec::new();
     let mut resume = None;
     let mut max = None;
+    let mut auth = None;
     let mut ours = false;
     let mut subprotocol = None;
     for offer in subprotocols(headers)? {
@@ -50,6 +62,12 @@ pub(crate) fn read_offer(headers: &HeaderMap, options: &Options) -> Result<Offer
             if max.replace(read_max(offer)?).is_some() {
                 return Err(Reject::bad_request("more than one offer of a largest message"));
             }
+        } else if rest == "auth" || rest.starts_with("auth.") {
+            let token = AuthToken::parse(rest.strip_prefix("auth.").unwrap_or_default())
+                .ok_or_else(|| Reject::bad_request("an offer of credentials is rejoin.auth.TOKEN"))?;
+            if auth.replace(token).is_some() {
+                return Err(Reject::bad_request("more than one offer of credentials"));
+            }
         } else if let Some(name) = rest.strip_prefix("v1.") {
             codecs.extend(options.codecs.iter().position(|codec| codec.name() == name));
         }
@@ -65,7 +83,7 @@ pub(crate) fn read_offer(headers: &HeaderMap, options: &Options) -> Result<Offer
             names.join(", ")
         )));
     }
-    Ok(Offer::Session { codecs, resume, max })
+    Ok(Offer::Session { codecs, resume, max, auth })
 }
 
 /// `N` of an offer of a largest message (PROTOCOL.md §3).
@@ -145,6 +163,7 @@ mod tests {
             codecs: vec![0],
             resume: Some(Resume { token: Token::parse(TOKEN).unwrap(), received: 7 }),
             max: None,
+            auth: None,
         };
         let resume = format!("rejoin.resume.{TOKEN}.7");
         assert_eq!(read(&["rejoin.v1.other", "rejoin.v1.json", &resume]).unwrap(), offer);
@@ -155,13 +174,25 @@ mod tests {
     #[test]
     fn reads_offered_message_limit() {
         let offer = |max: &str| read(&["rejoin.v1.json", max]);
-        let offered = |max| Offer::Session { codecs: vec![0], resume: None, max: Some(max) };
+        let offered = |max| Offer::Session { codecs: vec![0], resume: None, max: Some(max), auth: None };
         assert_eq!(offer("rejoin.max.1").unwrap(), offered(1));
         assert_eq!(offer("rejoin.max.9007199254740993").unwrap(), offered((1 << 53) + 1));
         for wrong in ["", ".", ".0", ".-1", ".+1", ".1.", ".1k", ".99999999999999999999", ".1, rejoin.max.1"]
         {
             assert_eq!(offer(&format!("rejoin.max{wrong}")).unwrap_err().status, 400, "{wrong}");
         }
+    }
+
+    #[test]
+    fn reads_offered_credentials() {
+        let offer = read(&["rejoin.v1.json", "rejoin.auth.aGVsbG8"]).unwrap();
+        assert_eq!(offer.auth().and_then(AuthToken::text), Some("hello"));
+        assert_eq!(read(&["rejoin.v1.json"]).unwrap().auth(), None);
+        for wrong in ["", ".", ".aGVsbG8=", ".aGVsb", ".a.b", ".aGVsbG8, rejoin.auth.aGVsbG8"] {
+            let offer = format!("rejoin.v1.json, rejoin.auth{wrong}");
+            assert_eq!(read(&[&offer]).unwrap_err().status, 400, "{wrong}");
+        }
+        assert_eq!(read(&["rejoin.auth.aGVsbG8"]).unwrap_err().status, 400, "without a codec");
     }
 
     #[test]

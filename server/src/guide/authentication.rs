@@ -65,12 +65,17 @@
 //! - **It runs for every socket**, including those that resume a session: the session's token alone is not enough. A client whose
 //!   login has expired in the meantime is rejected, and its session ends with the resume window. Let logins live longer than the
 //!   absences that you want to tolerate.
+//! - **Credentials may end during a connection.** [`Identity::expires_at`] closes the socket then with 3000, and the session waits
+//!   for a socket with fresh ones: the client dials again and resumes, and nobody notices. [`Server::reauthenticate`] has a user's
+//!   clients do so at once, for example after a change of the password. [`Server::forbid`] ends a session whose client may not
+//!   stay.
 //! - **A client that may claim a connection ID can end the session that has it.** Derive the ID from data that you have
 //!   authenticated, or leave it out to get a random one. A user with several devices needs several IDs, for example the user's
 //!   name plus the device.
 //! - **Browsers cannot set headers.** Their `WebSocket` sends the cookies of the server's origin with every request. That is why
 //!   pages of other origins are refused unless you [allow](Builder::allow_origin) them. A token in the query ends up in access
-//!   logs.
+//!   logs. rejoin's clients send one as a subprotocol instead, which [`ConnectRequest::token`] returns: in `rejoin.js` by the
+//!   option `token`, in Rust by `ClientBuilder::token`.
 //! - **It must return within the [handshake timeout](Builder::handshake_timeout)**, 10 s. Otherwise the client gets a 503. A
 //!   panic is answered with 500.
 //! - **Data that refers to its own connection** must hold a [`WeakConnection`], otherwise neither is ever dropped: see

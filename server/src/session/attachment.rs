@@ -105,9 +105,14 @@ impl Attachment {
 
     /// Attaches a socket whose request asked for this session, or closes it if the session refuses it.
     fn attach(&mut self, pending: PendingSocket, context: &ServerContext, handle: &SessionHandle) {
-        let PendingSocket { driver, received, resumes } = pending;
+        let PendingSocket { driver, received, expires, resumes } = pending;
         // The session compares epochs under its lock. So whatever order two sockets arrive in, the one that asked last stays.
-        match handle.session().drive(|session| session.attach(driver.epoch(), received, now())) {
+        let attached = handle.session().drive(|session| {
+            session.attach(driver.epoch(), received, now())?;
+            session.set_expiry(expires);
+            Ok(())
+        });
+        match attached {
             Ok(()) => {
                 context.sockets.opened();
                 self.reporter.note_attached(context, handle);

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use once_cell::race::OnceBox;
 use rejoin_core::drive::sync::atomic::{AtomicBool, Ordering};
@@ -65,6 +66,8 @@ pub(crate) struct PendingSocket {
     pub(crate) driver: Box<SocketDriver>,
     /// The number of received frames in the resume offer, in session mode.
     pub(crate) received: Option<u64>,
+    /// When the credentials end with which the socket was accepted.
+    pub(crate) expires: Option<Instant>,
     /// Whether the session existed before this socket.
     pub(crate) resumes: bool,
 }

@@ -9,6 +9,7 @@ from scenarios import (  # noqa: F401
     resume,
     refused_resume,
     closing,
+    credentials,
     overflow,
     codecs,
     questions,

@@ -16,6 +16,7 @@ pub(super) fn router(test_server: Arc<TestServer>) -> Router {
     Router::new()
         .route("/health", get(async || ok()))
         .route("/kick", post(kick))
+        .route("/forbid", post(forbid))
         .route("/drop", post(drop_socket))
         .route("/shutdown", post(shutdown))
         .route("/restart", post(restart))
@@ -41,6 +42,13 @@ async fn kick(State(test): TestServerState, RawQuery(query): RawQuery) -> Respon
     }
     match target(&test, query.as_deref()) {
         Ok((server, id)) => answer(server.kick(&id).await),
+        Err(response) => *response,
+    }
+}
+
+async fn forbid(State(test): TestServerState, RawQuery(query): RawQuery) -> Response {
+    match target(&test, query.as_deref()) {
+        Ok((server, id)) => answer(server.forbid(&id).await),
         Err(response) => *response,
     }
 }

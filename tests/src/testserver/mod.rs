@@ -1,6 +1,7 @@
 //! The test server: one program to test clients in every language against.
 //!
-//! It accepts upgrades on every path. The query sets `room` (default `test`), further `rooms` (`a,b`), `id` and `user`; `reject=1`
+//! It accepts upgrades on every path. The query sets `room` (default `test`), further `rooms` (`a,b`), `id` and `user`; `expires=SECS`
+//! ends the credentials after that time; `reject=1`
 //! asks for a refusal, and `ignore_pings=1` for a server that answers no ping of this client. The server echoes each frame to its
 //! sender unchanged, except for the events `pub`, `stream` and `sink` (see `events`), and `join`, `leave`, `say` and `who` (see
 //! `memberships`), and questions (see `questions`). A second port accepts commands (see `control`).
@@ -151,8 +152,18 @@ async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
     if request.query("reject").is_some_and(|value| value == "1") {
         return Err(Reject::unauthorized("rejected on request"));
     }
+    let expires =
+        match request.query("expires").map(|seconds| seconds.parse().map(Duration::try_from_secs_f64)) {
+            None => None,
+            Some(Ok(Ok(time))) => Some(time),
+            Some(_) => return Err(Reject::bad_request("expires takes a number of seconds")),
+        };
     let query = |name| request.query(name).unwrap_or_default();
     let room = request.query("room").unwrap_or_else(|| "test".into());
     let identity = Identity::new().with_room(room).with_id(query("id")).with_user(query("user"));
-    Ok(identity.with_further_rooms(query("rooms").split(',').map(str::trim)))
+    let identity = identity.with_further_rooms(query("rooms").split(',').map(str::trim));
+    Ok(match expires {
+        Some(time) => identity.expires_in(time),
+        None => identity,
+    })
 }

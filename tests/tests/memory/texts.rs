@@ -23,6 +23,7 @@ fn close_reasons_have_text_label_and_frame() {
         (CloseReason::Normal, "closed by the peer", "normal", "1000"),
         (CloseReason::Local(bye()), "closed by the application", "local", "4001 bye"),
         (CloseReason::Kicked, "kicked", "kicked", "1000 kicked"),
+        (CloseReason::Forbidden, "forbidden", "forbidden", "3003 forbidden"),
         (
             CloseReason::Duplicate,
             "another connection took the id",
@@ -60,6 +61,7 @@ fn drop_reasons_have_text_and_label() {
             "the server drains (retry in 1500 ms)",
             "draining",
         ),
+        (DropReason::CredentialsExpired, "credentials expired", "credentials_expired"),
         (DropReason::SessionLost, "the server lost frames that it had acknowledged", "session_lost"),
     ] {
         assert_eq!((reason.to_string().as_str(), reason.kind()), (text, label));

@@ -54,8 +54,12 @@ fn contradictions(client: &str, server: &str) -> Vec<String> {
 
 fn builders() -> [String; 2] {
     ["client", "server"].map(|name| {
-        let files = ["src/builder.rs", "src/builder/asking.rs"];
-        files.map(|file| fs::read_to_string(root().join(name).join(file)).unwrap()).concat()
+        let source = root().join(name).join("src");
+        let mut files: Vec<_> =
+            fs::read_dir(source.join("builder")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        // The table of options comes first, whatever the order of the others.
+        files.insert(0, source.join("builder.rs"));
+        files.iter().map(|file| fs::read_to_string(file).unwrap()).collect()
     })
 }
 

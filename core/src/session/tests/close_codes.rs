@@ -30,6 +30,7 @@ fn a_client_obeys_each_row_of_the_table() {
         (1007, ""),
         (1008, "rate"),
         (1009, "message too big"),
+        (3003, "forbidden"),
     ] {
         let frame = CloseFrame::truncated(code, reason);
         assert_eq!(after_close(Client, Some(frame.clone())), never(frame));
@@ -48,7 +49,8 @@ fn a_client_obeys_each_row_of_the_table() {
         (1013, "overloaded", Reconnect::Backoff),
         (1013, "retry in 5 ms", Reconnect::Backoff),
         (1003, "", Reconnect::Backoff),
-        (3000, "", Reconnect::Backoff),
+        (3000, "credentials expired", Reconnect::Backoff),
+        (3001, "", Reconnect::Backoff),
         (4001, "", Reconnect::Backoff),
     ] {
         let frame = CloseFrame::truncated(code, reason);
@@ -74,7 +76,7 @@ fn a_server_obeys_each_row_of_the_table() {
             "{code}"
         );
     }
-    for code in [1001, 1003, 1011, 1012, 1013, 3000, 4000] {
+    for code in [1001, 1003, 1011, 1012, 1013, 3000, 3003, 4000] {
         assert_eq!(state(Some(CloseFrame::truncated(code, ""))), (SessionState::Suspended, None), "{code}");
     }
 }

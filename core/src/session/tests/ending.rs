@@ -60,6 +60,7 @@ fn reasons_have_the_close_frames_of_the_table() {
         (CloseReason::Local(CloseFrame::from_static(1000, "")), 1000, ""),
         (CloseReason::Local(CloseFrame::from_static(4242, "bye")), 4242, "bye"),
         (CloseReason::Kicked, 1000, "kicked"),
+        (CloseReason::Forbidden, 3003, "forbidden"),
         (CloseReason::Duplicate, 1000, "duplicate connection id"),
         (CloseReason::ServerClosed, 1001, "server shutting down"),
         (CloseReason::Protocol(CloseFrame::from_static(1007, "no json")), 1007, "no json"),
@@ -109,6 +110,7 @@ fn a_local_close_keeps_its_reason() {
         (CloseReason::Normal, CloseReason::Local(frame.clone())),
         (CloseReason::Evicted, CloseReason::Local(frame.clone())),
         (CloseReason::Kicked, CloseReason::Kicked),
+        (CloseReason::Forbidden, CloseReason::Forbidden),
         (CloseReason::Overflow, CloseReason::Overflow),
     ] {
         let mut pair = Pair::connected(8);

@@ -10,6 +10,7 @@ mod backpressure;
 mod close_codes;
 mod closing;
 mod counting;
+mod credentials;
 mod dismissal;
 mod ending;
 mod heartbeat;

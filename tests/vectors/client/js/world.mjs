@@ -14,6 +14,7 @@ export class World {
   #Rejoin;
   #client = null;
   #reactions = [];
+  #askedFor = [];
   /** What the client did, in order: `{ at, see, … }`. */
   seen = [];
 
@@ -88,15 +89,30 @@ export class World {
     this[`do_${step.do}`](step);
   }
 
-  do_connect({ buffer, buffer_bytes: bufferBytes }) {
+  do_connect({ buffer, buffer_bytes: bufferBytes, token, tokens }) {
     try {
-      this.#client = new this.#Rejoin(URL, { buffer, bufferBytes });
+      this.#client = new this.#Rejoin(URL, { buffer, bufferBytes, token: tokens ? () => this.#nextToken(tokens) : token });
     } catch (error) {
       return this.#see('error', nameOf(error));
     }
     for (const type of ['open', 'message', 'answer', 'sent', 'acked', 'refused', 'dropped', 'waiting', 'restored', 'gap', 'lost', 'closed']) {
       this.#client.addEventListener(type, ({ detail }) => this.#handleEvent(type, detail));
     }
+  }
+
+  /** The application's source of tokens. */
+  #nextToken(tokens) {
+    this.#see('ask', {});
+    const token = tokens.shift();
+    if (token === null) throw new Error('no token');
+    // A promise that settles at once: microtasks would not run between the steps.
+    return token?.later ? { then: (done, failed) => this.#askedFor.push({ done, failed }) } : token;
+  }
+
+  do_token({ token, ask = this.#askedFor.length - 1 }) {
+    const { done, failed } = this.#askedFor[ask];
+    if (token === undefined) failed(new Error('no token'));
+    else done(token);
   }
 
   do_accept({ protocol = 'rejoin.v1.json' }) {
@@ -240,5 +256,5 @@ const ERRORS = [
   ['full', /the buffer is full/],
   ['reserved_event', /belong to the protocol/],
   ['invalid_frame', /(id and event|id, event and re|re) must/],
-  ['invalid_option', /^invalid buffer/],
+  ['invalid_option', /^invalid (buffer|token)/],
 ];
