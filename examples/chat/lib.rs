@@ -8,7 +8,7 @@
 //! | `said` | the room | `{from, text, at}` under the id of its `say`; `at` in milliseconds since 1970 |
 //! | `welcome` | the new member | `{you, people}` |
 //! | `joined`, `left` | the room | a person |
-//! | `away`, `back` | the room | a person whose socket is lost, or restored |
+//! | `away`, `back` | the room | a person whose socket is lost, or who has another one in time |
 //!
 //! A person is `{id, name, away?}`. The id is the connection's, which is random, so that a client cannot take over a session by
 //! guessing its id.
@@ -16,9 +16,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use rejoin_server::{
-    CloseReason, ConfigError, ConnectRequest, Connection, DropReason, Frame, Identity, Reject, Server,
-};
+use rejoin_server::{ConfigError, ConnectRequest, Connection, Frame, Identity, Reject, Server};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
@@ -47,11 +45,11 @@ pub async fn serve(listener: TcpListener, stop: impl Future<Output = ()>) -> Res
 fn server() -> Result<Server, ConfigError> {
     let chat = Arc::new(Chat::default());
     Server::builder(move |request| connect(chat.clone(), request))
-        .on_connect(handle_join)
+        .on_join(handle_join)
         .on_message(handle_message)
-        .on_transport_drop(handle_drop)
-        .on_transport_restore(handle_restore)
-        .on_disconnect(handle_leave)
+        .on_away(async |me: Connection| tell_change("away", &me))
+        .on_back(async |me: Connection| tell_change("back", &me))
+        .on_leave(async |me: Connection, _| tell_change("left", &me))
         .build()
 }
 
@@ -110,12 +108,14 @@ fn label(what: &str, value: Option<String>, longest: usize) -> Result<String, Re
     Err(Reject::bad_request(format!("{what} must have 1 to {longest} characters")))
 }
 
-async fn handle_join(me: Connection) {
-    let chat = chat(&me);
-    let _in_order = chat.order.lock().unwrap_or_else(PoisonError::into_inner);
-    let members = me.server().connections(me.room().expect("connect assigns it"));
-    // The new member may already have lost its socket again, but it must not see itself as away.
-    let people = members.iter().map(|member| person(member, !member.is_attached() && member.id() != me.id()));
+async fn handle_join(me: Connection, room: String) {
+    let _in_order = chat(&me).order.lock().unwrap_or_else(PoisonError::into_inner);
+    let members = me.server().members(&room);
+    let people = members.iter().map(|member| {
+        // The new member may already have lost its socket again, but it must not see itself as away.
+        let is_away = !member.presence().is_attached() && member.connection() != &me;
+        person(member.connection(), is_away)
+    });
     let welcome = Welcome { you: person(&me, false), people: people.collect() };
     if me.send(&frame("welcome", &welcome)).is_err() {
         // The client retries with a fresh session.
@@ -124,16 +124,10 @@ async fn handle_join(me: Connection) {
     tell_room(&me, &frame("joined", &person(&me, false)));
 }
 
-async fn handle_drop(me: Connection, _: DropReason) {
-    chat(&me).tell_change("away", &me);
-}
-
-async fn handle_restore(me: Connection) {
-    chat(&me).tell_change("back", &me);
-}
-
-async fn handle_leave(me: Connection, _: CloseReason) {
-    chat(&me).tell_change("left", &me);
+/// Tells the room that a person is away, back, or has left.
+fn tell_change(event: &str, who: &Connection) {
+    let _in_order = chat(who).order.lock().unwrap_or_else(PoisonError::into_inner);
+    tell_room(who, &frame(event, &person(who, false)));
 }
 
 async fn handle_message(me: Connection, message: Frame) {
@@ -157,13 +151,6 @@ fn text(message: &Frame) -> Result<String, &'static str> {
         0 => Err("this message is empty"),
         1..=LONGEST_TEXT => Ok(text.to_owned()),
         _ => Err("this message is too long"),
-    }
-}
-
-impl Chat {
-    fn tell_change(&self, event: &str, who: &Connection) {
-        let _in_order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
-        tell_room(who, &frame(event, &person(who, false)));
     }
 }
 

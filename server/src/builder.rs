@@ -1,13 +1,14 @@
 //! [`Builder`]: the configuration of a server.
 
 mod asking;
+mod callbacks;
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rejoin_core::{CloseReason, Codec, DropReason, Frame, Gap, Overflow};
+use rejoin_core::{Codec, DropReason, Frame, Gap, Overflow};
 
 use crate::accept::connect::{ConnectFn, DynConnect, diagnostic::DecidesOnConnections};
 use crate::connection::Connection;
@@ -22,8 +23,11 @@ use crate::session::handlers::{Closures, DynHandler, Handler, Handlers, erase};
 /// Configures a server: its callbacks and its options. Created by [`Server::builder`].
 ///
 /// # Callbacks
-/// The callbacks of one connection run one after the other, in this order: connect, messages, (drop, restore, messages)…,
-/// disconnect. While a callback awaits, the connection continues to write, to acknowledge, and to read ahead (64 frames, 1 MiB).
+/// The callbacks of one connection run one after the other, in this order: connect, joins of the rooms that `ConnectFn` assigned,
+/// messages, (drop, away, restore, back, messages)…, before_disconnect, leaves of all rooms, disconnect. Joins and leaves between
+/// them stand where they are made: those of a callback come when it has returned, those of another task before the next message.
+/// Without a drop there is no away, and drop and restore come without away and back if the client returns before away is due.
+/// While a callback awaits, the connection continues to write, to acknowledge, and to read ahead (64 frames, 1 MiB).
 /// A panic in a callback ends that connection with 1011, and affects no other. Connections do not wait for each other, with one
 /// exception: if a new session [replaces](DuplicateId::Replace) one with the same ID, its callbacks start when those of the old
 /// session have returned, including disconnect, or after a second; [`Connection::number`] tells the two apart. A new session does
@@ -174,16 +178,6 @@ impl Builder {
         self
     }
 
-    /// Called once, when the session has ended and its last message is handled. The ID is free by then. Default: does nothing.
-    pub fn on_disconnect<F, Fut>(mut self, handler: F) -> Self
-    where
-        F: Fn(Connection, CloseReason) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = ()> + Send + 'static,
-    {
-        self.closures.disconnect = erase(handler);
-        self
-    }
-
     // --- sessions
 
     /// Sets how long a session outlives its socket. Default 30 s; more than 0. `None` turns resuming off: a session ends with its
@@ -261,7 +255,7 @@ impl Builder {
     /// suspended session. Default 1 GiB; at least 1. It limits the total cost of windows and buffers of any size.
     ///
     /// A broadcast counts once for each codec, however many members retain it. At the limit, suspended sessions are evicted, the
-    /// oldest first ([`CloseReason::Evicted`]), if that frees enough; a client that returns to an evicted session gets a report
+    /// oldest first ([evicted](crate::CloseReason::Evicted)), if that frees enough; a client that returns to an evicted session gets a report
     /// that it is lost. No session is evicted for a message that a socket accepts at once. If evicting cannot free enough, every
     /// buffer counts as full: a `send` follows its [policy](Self::overflow), and a broadcast reaches the members whose sockets
     /// keep up; for the others it replaces older frames of the same member.

@@ -1,6 +1,9 @@
 //! [`Connection`]: the application's handle to a session.
 
 mod asking;
+mod membership;
+mod presence;
+pub use presence::Presence;
 mod sink;
 
 mod weak;
@@ -18,7 +21,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
-use rejoin_core::drive::{DeliveryError, RoomLog, SendError, SharedSession, now, prefetch};
+use rejoin_core::drive::{DeliveryError, SendError, SharedSession, now, prefetch};
 use rejoin_core::{
     CloseFrame, CloseReason, Counts, Frame, InvalidClose, Mode, Overflow, Session, SessionState, ws,
 };
@@ -285,11 +288,6 @@ impl Connection {
 
     pub(crate) fn session(&self) -> &SharedSession {
         self.0.handle.session()
-    }
-
-    /// Subscribes the session to a room log. Returns `false` if it has ended or is closing.
-    pub(crate) fn subscribe(&self, log: &Arc<RoomLog>) -> bool {
-        self.session().subscribe(log, self.0.handle.codec_index)
     }
 
     /// The attached socket; `None` while another thread holds the lock.

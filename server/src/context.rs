@@ -15,6 +15,7 @@ use crate::observe::hooks::MetricsHooks;
 use crate::observe::metrics::ResumeRefused;
 use crate::options::Options;
 use crate::runtimes::Runtimes;
+use crate::session::changes::Changes;
 use crate::session::ends::Ends;
 use crate::session::open_sockets::{ClosingSocket, OpenSockets};
 use crate::state::ServerState;
@@ -30,6 +31,8 @@ pub(crate) struct ServerContext {
     pub(crate) ends: Ends,
     pub(crate) sockets: Arc<OpenSockets>,
     pub(crate) draining: Draining,
+    /// `None` if no callback reports joins and leaves.
+    pub(crate) changes: Option<Changes>,
     pub(crate) runtimes: Arc<Runtimes>,
     /// Every task of the server. Shutdown returns when the last one has ended.
     pub(crate) tasks: TaskTracker,
@@ -45,6 +48,7 @@ impl ServerContext {
     pub(crate) fn new(
         options: Options,
         metrics: MetricsHooks,
+        changes: Option<Changes>,
         budget: Arc<MemoryBudget>,
         runtimes: Arc<Runtimes>,
         tasks: TaskTracker,
@@ -52,6 +56,7 @@ impl ServerContext {
         Self {
             options,
             metrics,
+            changes,
             budget,
             ends: Ends::default(),
             sockets: Arc::default(),

@@ -23,6 +23,7 @@ use crate::observe::stats::Totals;
 use crate::observe::throttle::Throttle;
 use crate::options::Options;
 use crate::runtimes::Runtimes;
+use crate::session::changes::Changes;
 use crate::session::expiry::SuspendedSessions;
 use crate::session::handle::PendingSocket;
 use crate::session::handlers::Handlers;
@@ -74,7 +75,8 @@ impl ServerInner {
         let runtimes = Runtimes::new(tasks.clone(), CancellationToken::new());
         let suspended = SuspendedSessions::new(options.max_retained_bytes, runtimes.clone());
         let budget = suspended.budget().clone();
-        let context = Arc::new(ServerContext::new(options, metrics, budget, runtimes, tasks));
+        let changes = handlers.report_changes().then(Changes::new);
+        let context = Arc::new(ServerContext::new(options, metrics, changes, budget, runtimes, tasks));
         Self {
             plain: context.options.session(Mode::Plain),
             session: context.options.session(Mode::Session),
@@ -129,7 +131,7 @@ impl ServerInner {
     /// Removes a session that is over from the registry, its rooms, and its user. A second call does nothing.
     pub(crate) fn forget(&self, connection: &Connection) {
         self.registry.remove(connection);
-        for room in connection.session().take_ended_rooms() {
+        for room in connection.take_ended_rooms() {
             self.rooms.leave(connection, &room);
         }
         connection.handle().take_user(|user| self.users.remove(&user, connection));

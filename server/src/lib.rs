@@ -33,7 +33,7 @@
 //!
 //! # Contents
 //!
-//! - [`guide`]: getting started, authentication, messages, reconnecting, limits, deployment, testing
+//! - [`guide`]: getting started, authentication, messages, reconnecting, presence, limits, deployment, testing
 //! - [The life of a connection](#the-life-of-a-connection) and the [two modes](#two-modes) of the protocol
 //! - [What happens when](#what-happens-when): each event, and its effect on the connection and its callbacks
 //! - [Metrics and logs](#metrics-and-logs)
@@ -57,7 +57,7 @@
 //!
 //! | event | the connection | callbacks, or the caller |
 //! |---|---|---|
-//! | a client connects | a fresh session, a member of its room before the upgrade is answered | connect, once |
+//! | a client connects | a fresh session, a member of its room before the upgrade is answered | connect, once; join for each room |
 //! | [`ConnectFn`] refuses, panics, takes too long | none; the answer is the chosen status, 500, 503 | none |
 //! | [`ConnectFn`] assigns no ID | gets a random UUID | connect |
 //! | another connection claims the ID | by [`DuplicateId`]: replaced, resumed (plain mode), or the newcomer gets 409 | disconnect of the old one: duplicate; then, after at most a second, connect of the new one |
@@ -74,11 +74,12 @@
 //! | [`join`](Connection::join), [`leave`](Connection::leave) | gets every later broadcast to the room, or none; the membership outlives sockets | whether that is new |
 //! | [`broadcast`](Server::broadcast) to a member whose buffer is full | loses its oldest frame, and in session mode gets a report; no other member loses a frame; or by [`Overflow`] | counted in [`Stats::dropped`] |
 //! | all sessions together retain [too many bytes](Builder::max_retained_bytes) | suspended sessions end, the oldest first | disconnect: evicted |
-//! | the socket fails, or is silent for the pong timeout | suspended for the window | drop |
-//! | the client returns in time, whether or not the loss was noticed | continues; missed frames are replayed in order, before any new one | (drop,) restore |
-//! | the window passes | ends | disconnect: window expired |
+//! | [`join`](Connection::join), [`leave`](Connection::leave), from any task | | join, leave, before the next message |
+//! | the socket fails, or is silent for the pong timeout | suspended for the window | drop, away |
+//! | the client returns in time, whether or not the loss was noticed | continues; missed frames are replayed in order, before any new one | (drop, away,) restore, back |
+//! | the window passes | ends | leave for each room, disconnect: window expired |
 //! | the socket fails, and there is no window | ends | disconnect: transport lost; never drop or restore |
-//! | [`connections`](Server::connections) | is listed, also while it is suspended | |
+//! | [`connections`](Server::connections), [`members`](Server::members) | is listed, also while it is suspended | |
 //! | the client closes with 1000, or without a code | ends | disconnect: normal |
 //! | the client closes with 1002, 1007, 1008 or 1009 | ends | disconnect: remote |
 //! | the client closes with any other code | suspended for the window | drop |
@@ -110,7 +111,7 @@ pub mod guide;
 mod server;
 #[cfg(feature = "hyper")]
 pub use server::Probe;
-pub use server::{Drain, Health, Join, Server, User};
+pub use server::{Drain, Health, Join, Member, Server, User};
 
 mod state;
 pub use state::ServerState;
@@ -126,7 +127,7 @@ pub use options::DuplicateId;
 
 mod connection;
 mod context;
-pub use connection::{Connection, WeakConnection};
+pub use connection::{Connection, Presence, WeakConnection};
 
 pub mod router;
 pub use router::Router;

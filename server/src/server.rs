@@ -11,6 +11,9 @@ pub use health::Probe;
 mod rooms;
 pub use rooms::Join;
 
+mod members;
+pub use members::Member;
+
 mod users;
 pub use users::User;
 

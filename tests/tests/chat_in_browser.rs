@@ -22,12 +22,14 @@ const CUT_LONG: Duration = Duration::from_secs(5);
 async fn messages_are_neither_lost_nor_repeated() {
     let driver = Driver::start().await;
     let address = start_chat().await;
-    let (ada, ben) = tokio::join!(Page::open(&driver, "Ada"), Page::open(&driver, "Ben"));
+    let (ada, ben, eve) =
+        tokio::join!(Page::open(&driver, "Ada"), Page::open(&driver, "Ben"), Page::open(&driver, "Eve"));
 
     they_meet(&ada, &ben, &address).await;
     they_talk(&ada, &ben).await;
     both_speak_while_a_socket_is_cut(&ada, &ben).await;
     both_speak_while_a_socket_stays_cut(&ada, &ben).await;
+    newcomer_sees_who_is_away(&ada, &ben, &eve, &address).await;
     one_leaves(&ada, &ben).await;
 }
 
@@ -112,6 +114,20 @@ async fn both_speak_while_a_socket_stays_cut(ada: &Page, ben: &Page) {
     assert_eq!(ben.value(RESTORED).await, json!(0), "Ben's socket was never cut");
 }
 
+async fn newcomer_sees_who_is_away(ada: &Page, ben: &Page, eve: &Page, address: &str) {
+    ada.clicks("#cut-long").await;
+    ben.sees("who is away", AWAY, json!(["Ada"])).await;
+    eve.join(address).await;
+    eve.sees("people", PEOPLE, json!(["Eve", "Ada", "Ben"])).await;
+    eve.sees("who is away", AWAY, json!(["Ada"])).await;
+    ada.sees("connection", STATE, json!("connected")).await;
+    for page in [ben, eve] {
+        page.sees("who is away", AWAY, json!([])).await;
+    }
+    eve.clicks("#leave").await;
+    ben.sees("people", PEOPLE, json!(["Ben", "Ada"])).await;
+}
+
 async fn one_leaves(ada: &Page, ben: &Page) {
     for page in [ada, ben] {
         page.sees("own messages that have not come back", NOT_ECHOED, json!(0)).await;
@@ -119,7 +135,8 @@ async fn one_leaves(ada: &Page, ben: &Page) {
     }
     ada.clicks("#leave").await;
     ben.sees("people", PEOPLE, json!(["Ben"])).await;
-    ben.sees("notices", NOTICES, json!(["You are in lobby as Ben", "Ada left"])).await;
+    let notices = ["You are in lobby as Ben", "Eve joined", "Eve left", "Ada left"];
+    ben.sees("notices", NOTICES, json!(notices)).await;
 }
 
 fn numbered(text: &str, count: usize) -> Vec<String> {

@@ -126,6 +126,11 @@ impl Session {
         }
     }
 
+    /// When the session lost its socket, while it waits for another.
+    pub fn suspended_since(&self) -> Option<Instant> {
+        self.suspended_since.filter(|_| self.state == SessionState::Suspended)
+    }
+
     /// The relation of the socket of `epoch` to the session.
     pub fn attachment_state(&self, epoch: Epoch) -> AttachmentState {
         if epoch != self.epoch {

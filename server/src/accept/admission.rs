@@ -123,7 +123,7 @@ impl Admission {
         identity: Identity,
         remote_addr: Option<SocketAddr>,
     ) -> Result<Self, Reject> {
-        let Identity { data, user, further_rooms, expires, .. } = identity;
+        let Identity { data, user, further_rooms, presence, expires, .. } = identity;
         let epoch = session.reserve();
         let connection = Connection::new(NewConnection {
             host: shared.clone(),
@@ -133,6 +133,7 @@ impl Admission {
             codec_index: codec,
             session,
         });
+        connection.set_presence(presence);
         let replaces = shared.options.duplicate_id != DuplicateId::Reject;
         let replaced = match shared.registry.insert(&connection, replaces) {
             Err(()) => return Err(Reject::checked(StatusCode::CONFLICT, "connection id is taken")),

@@ -12,6 +12,7 @@ use crate::accept::auth_token::AuthToken;
 use crate::accept::reject::Reject;
 use crate::connection::{Connection, Host};
 use http::{Extensions, HeaderMap, Uri, request};
+use rejoin_core::Payload;
 
 /// Decides on every upgrade request: who the client is, its room, and its connection ID. Authentication belongs here.
 ///
@@ -230,6 +231,7 @@ pub struct Identity {
     pub(crate) id: Option<Box<str>>,
     pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) expires: Option<Instant>,
+    pub(crate) presence: Option<Payload>,
 }
 
 impl Identity {
@@ -269,6 +271,14 @@ impl Identity {
     #[must_use]
     pub fn with_user(mut self, name: impl Into<Box<str>>) -> Self {
         self.user = Some(name.into()).filter(|name| !name.is_empty());
+        self
+    }
+
+    /// Sets what the connection says of itself in lists of members, as [`Connection::set_presence`] does later. Default: nothing. A
+    /// second call replaces the first. A resumed session keeps what it has.
+    #[must_use]
+    pub fn with_presence(mut self, presence: Payload) -> Self {
+        self.presence = Some(presence);
         self
     }
 

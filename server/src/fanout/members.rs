@@ -91,7 +91,7 @@ impl Members {
         let (index, offset) = (slot / CHUNK, slot % CHUNK);
         // Drains the log for the last time: broadcasts that came before it left are still its own.
         let log = self.chunks[index].log.clone();
-        let mut effects = vec![(connection.clone(), connection.session().unsubscribe(&log))];
+        let mut effects = vec![(connection.clone(), connection.unsubscribe(&log))];
         self.codecs[connection.codec_index()] -= 1;
         let last = self.chunks.last_mut().expect("it has a last member");
         Arc::make_mut(&mut last.members).pop();

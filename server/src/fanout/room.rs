@@ -68,7 +68,12 @@ impl Room {
 
     /// Adds a member.
     pub(crate) fn join(&self, connection: &Connection, sequencer: &Arc<Sequencer>) -> Joined {
-        self.lock().add(connection, &self.name, sequencer)
+        let joined = self.lock().add(connection, &self.name, sequencer);
+        if joined == Joined::Added && connection.has_changes() {
+            // Its own task reports the join.
+            connection.session().wake_driver();
+        }
+        joined
     }
 
     /// Removes a member. Returns whether the room is dead: that was its last member. `None` if it is not a member.

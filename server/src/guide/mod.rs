@@ -4,10 +4,11 @@
 //! 2. [Authentication](authentication): who may connect, with which ID, in which room
 //! 3. [Messages](messages): sending, broadcasting, handlers, routers, wire formats
 //! 4. [Questions](questions): answers, errors, streams of answers, cancellation, in both directions
-//! 5. [Reconnecting](reconnecting): what happens when a socket is lost, and presence
-//! 6. [Limits](limits): bounded queues, back pressure, overflow policies, connection limits
-//! 7. [Deployment](deployment): shutdown, proxies, health checks, TLS, operating system settings, logs
-//! 8. [Testing](testing): sessions without ports and without waiting
+//! 5. [Reconnecting](reconnecting): what happens when a socket is lost
+//! 6. [Presence](presence): who is in a room, and who is away
+//! 7. [Limits](limits): bounded queues, back pressure, overflow policies, connection limits
+//! 8. [Deployment](deployment): shutdown, proxies, health checks, TLS, operating system settings, logs
+//! 9. [Testing](testing): sessions without ports and without waiting
 
 pub mod getting_started;
 
@@ -18,6 +19,8 @@ pub mod messages;
 pub mod questions;
 
 pub mod reconnecting;
+
+pub mod presence;
 
 pub mod limits;
 

@@ -198,6 +198,16 @@ pub enum CallbackKind {
     TransportRestore,
     /// [`on_gap`](crate::Builder::on_gap)
     Gap,
+    /// [`on_join`](crate::Builder::on_join)
+    Join,
+    /// [`on_leave`](crate::Builder::on_leave)
+    Leave,
+    /// [`on_away`](crate::Builder::on_away)
+    Away,
+    /// [`on_back`](crate::Builder::on_back)
+    Back,
+    /// [`before_disconnect`](crate::Builder::before_disconnect)
+    BeforeDisconnect,
     /// [`on_disconnect`](crate::Builder::on_disconnect)
     Disconnect,
 }
@@ -212,6 +222,11 @@ impl CallbackKind {
             Self::TransportDrop => "transport_drop",
             Self::TransportRestore => "transport_restore",
             Self::Gap => "gap",
+            Self::Join => "join",
+            Self::Leave => "leave",
+            Self::Away => "away",
+            Self::Back => "back",
+            Self::BeforeDisconnect => "before_disconnect",
             Self::Disconnect => "disconnect",
         }
     }

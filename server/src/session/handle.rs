@@ -10,7 +10,7 @@ use once_cell::race::OnceBox;
 use rejoin_core::drive::sync::atomic::{AtomicBool, Ordering};
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
 use rejoin_core::drive::{MemoryBudget, PrefetchHint, SharedSession, SocketDriver};
-use rejoin_core::{CloseFrame, CloseReason, Codec, Mode, Session, SessionIdentity, Token};
+use rejoin_core::{CloseFrame, CloseReason, Codec, Mode, Payload, Session, SessionIdentity, Token};
 
 use crate::context::ServerContext;
 
@@ -34,6 +34,8 @@ pub(crate) struct SessionHandle {
     gone: AtomicBool,
     /// A socket may be waiting. It is checked in each poll, to skip the lock.
     has_pending_socket: AtomicBool,
+    /// The session has changes of its memberships that no callback has reported.
+    pub(crate) has_changes: AtomicBool,
     /// The index of the codec among the server's, by which a broadcast finds its encoding.
     pub(crate) codec_index: u16,
     session: SharedSession,
@@ -59,6 +61,14 @@ struct ColdFields {
     remote_addr: Option<SocketAddrV6>,
     /// The user, as the server's table of users has it: held while the entry there is changed.
     user: Mutex<Option<Arc<str>>>,
+    /// What the members of its rooms are to know of it.
+    presence: Mutex<Option<Box<Payload>>>,
+}
+
+impl ColdFields {
+    fn new(data: Option<Arc<dyn Any + Send + Sync>>, remote_addr: Option<SocketAddrV6>) -> Box<Self> {
+        Box::new(Self { data, remote_addr, user: Mutex::default(), presence: Mutex::default() })
+    }
 }
 
 /// A socket that waits to be attached.
@@ -91,7 +101,7 @@ impl SessionHandle {
         };
         let cold = OnceBox::new();
         if data.is_some() || v6.is_some() {
-            cold.get_or_init(|| Box::new(ColdFields { data, remote_addr: v6, user: Mutex::default() }));
+            cold.get_or_init(|| ColdFields::new(data, v6));
         }
         Self {
             who,
@@ -101,6 +111,7 @@ impl SessionHandle {
             pending_socket: Mutex::new(None),
             gone: AtomicBool::new(false),
             has_pending_socket: AtomicBool::new(false),
+            has_changes: AtomicBool::new(false),
             codec_index: u16::try_from(codec_index).expect("a server has a handful of codecs"),
             session: SharedSession::new(session).with_budget(budget),
             prefetch_hint: PrefetchHint::default(),
@@ -162,8 +173,23 @@ impl SessionHandle {
 
     /// The user's name, to be changed; it is locked until then.
     pub(crate) fn user_to_change(&self) -> MutexGuard<'_, Option<Arc<str>>> {
-        let new = || Box::new(ColdFields { data: None, remote_addr: None, user: Mutex::default() });
-        lock(&self.cold.get_or_init(new).user)
+        lock(&self.cold.get_or_init(|| ColdFields::new(None, None)).user)
+    }
+
+    /// What the members of its rooms are to know of it.
+    pub(crate) fn presence(&self) -> Option<Payload> {
+        lock(&self.cold.get()?.presence).as_deref().cloned()
+    }
+
+    pub(crate) fn set_presence(&self, presence: Option<Payload>) {
+        if presence.is_none() && self.cold.get().is_none() {
+            return;
+        }
+        let presence = presence.map(Box::new);
+        let cold = self.cold.get_or_init(|| ColdFields::new(None, None));
+        // The old one is dropped after the lock is released: its bytes may have a foreign owner.
+        let old = std::mem::replace(&mut *lock(&cold.presence), presence);
+        drop(old);
     }
 
     /// Takes the user's name, and calls `then` with it while the name is locked.

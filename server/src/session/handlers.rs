@@ -1,13 +1,15 @@
 //! [`Handler`]: the callbacks of an application; and [`Handlers`], which calls them.
 
-use std::fmt;
+mod closures;
+pub(crate) use closures::{Closures, erase};
+
 use std::future::{Future, ready};
-use std::pin::Pin;
 use std::sync::Arc;
 
 use rejoin_core::{CloseReason, DropReason, Event, Frame, Gap};
 
 use crate::connection::Connection;
+use crate::session::call::{Call, Callback};
 
 /// The callbacks of an application, as methods of one type that holds their state. [`Builder::handler`](crate::Builder::handler)
 /// takes it.
@@ -15,9 +17,8 @@ use crate::connection::Connection;
 /// Implement the methods that you need, each as an `async fn`; by default they do nothing. For one or two callbacks the closures
 /// of [`Builder`](crate::Builder) are shorter. Both are called alike:
 ///
-/// Those of one connection run one after the other, in this order: `on_connect`, `on_message`…, (`on_transport_drop`,
-/// `on_transport_restore`, `on_message`…)…, `on_disconnect`. Those of different connections run at the same time, on the same
-/// value, so shared state needs a lock or an atomic. While a callback awaits, its connection continues to write, to acknowledge
+/// Those of one connection run one after the other, in the [order](crate::Builder#callbacks) that the builder documents. Those of
+/// different connections run at the same time, on the same value, so shared state needs a lock or an atomic. While a callback awaits, its connection continues to write, to acknowledge
 /// and to read ahead (64 frames, 1 MiB). A panic ends that connection with 1011, and nothing else. Each call costs one
 /// allocation, for its future.
 ///
@@ -85,6 +86,36 @@ pub trait Handler: Send + Sync + 'static {
         ready(())
     }
 
+    /// The connection has become a member of a room: see [`Builder::on_join`](crate::Builder::on_join).
+    fn on_join(&self, connection: &Connection, room: &str) -> impl Future<Output = ()> + Send {
+        ready(())
+    }
+
+    /// The connection has left a room: see [`Builder::on_leave`](crate::Builder::on_leave).
+    fn on_leave(&self, connection: &Connection, room: &str) -> impl Future<Output = ()> + Send {
+        ready(())
+    }
+
+    /// The connection has no socket any more: see [`Builder::on_away`](crate::Builder::on_away).
+    fn on_away(&self, connection: &Connection) -> impl Future<Output = ()> + Send {
+        ready(())
+    }
+
+    /// A connection that was away has a socket again: see [`Builder::on_back`](crate::Builder::on_back).
+    fn on_back(&self, connection: &Connection) -> impl Future<Output = ()> + Send {
+        ready(())
+    }
+
+    /// The session has ended, and is about to leave its rooms: see
+    /// [`Builder::before_disconnect`](crate::Builder::before_disconnect).
+    fn before_disconnect(
+        &self,
+        connection: &Connection,
+        reason: CloseReason,
+    ) -> impl Future<Output = ()> + Send {
+        ready(())
+    }
+
     /// The session has ended. Called once, as the last callback, after the last message has been handled; the connection ID is
     /// free already.
     fn on_disconnect(&self, connection: &Connection, reason: CloseReason) -> impl Future<Output = ()> + Send {
@@ -117,90 +148,68 @@ impl<H: Handler> Handler for Arc<H> {
         (**self).on_gap(connection, gap)
     }
 
+    fn on_join(&self, connection: &Connection, room: &str) -> impl Future<Output = ()> + Send {
+        (**self).on_join(connection, room)
+    }
+
+    fn on_leave(&self, connection: &Connection, room: &str) -> impl Future<Output = ()> + Send {
+        (**self).on_leave(connection, room)
+    }
+
+    fn on_away(&self, connection: &Connection) -> impl Future<Output = ()> + Send {
+        (**self).on_away(connection)
+    }
+
+    fn on_back(&self, connection: &Connection) -> impl Future<Output = ()> + Send {
+        (**self).on_back(connection)
+    }
+
+    fn before_disconnect(
+        &self,
+        connection: &Connection,
+        reason: CloseReason,
+    ) -> impl Future<Output = ()> + Send {
+        (**self).before_disconnect(connection, reason)
+    }
+
     fn on_disconnect(&self, connection: &Connection, reason: CloseReason) -> impl Future<Output = ()> + Send {
         (**self).on_disconnect(connection, reason)
     }
 }
 
-pub(crate) type Callback = Pin<Box<dyn Future<Output = ()> + Send>>;
-
 /// The dyn-compatible form of a [`Handler`], which servers store.
 pub(crate) trait DynHandler: Send + Sync {
     /// Calls the method for this event. The future owns the handler and the connection.
-    fn call(self: Arc<Self>, connection: Connection, event: Event) -> Option<Callback>;
+    fn call(self: Arc<Self>, connection: Connection, call: Call) -> Option<Callback>;
 }
 
 impl<H: Handler> DynHandler for H {
-    fn call(self: Arc<Self>, connection: Connection, event: Event) -> Option<Callback> {
-        Some(match event {
-            Event::Connected => Box::pin(async move { H::on_connect(&self, &connection).await }),
-            Event::Message(frame) => Box::pin(async move { H::on_message(&self, &connection, frame).await }),
-            Event::Dropped(why) => {
+    fn call(self: Arc<Self>, connection: Connection, call: Call) -> Option<Callback> {
+        Some(match call {
+            Call::Event(Event::Connected) => Box::pin(async move { H::on_connect(&self, &connection).await }),
+            Call::Event(Event::Message(frame)) => {
+                Box::pin(async move { H::on_message(&self, &connection, frame).await })
+            }
+            Call::Event(Event::Dropped(why)) => {
                 Box::pin(async move { H::on_transport_drop(&self, &connection, why).await })
             }
-            Event::Restored => Box::pin(async move { H::on_transport_restore(&self, &connection).await }),
-            Event::Gap(gap) => Box::pin(async move { H::on_gap(&self, &connection, gap).await }),
-            Event::Closed(reason) => {
+            Call::Event(Event::Restored) => {
+                Box::pin(async move { H::on_transport_restore(&self, &connection).await })
+            }
+            Call::Event(Event::Gap(gap)) => Box::pin(async move { H::on_gap(&self, &connection, gap).await }),
+            Call::Event(Event::Closed(reason)) => {
                 Box::pin(async move { H::on_disconnect(&self, &connection, reason).await })
             }
+            Call::Joined(room) => Box::pin(async move { H::on_join(&self, &connection, &room).await }),
+            Call::Left(room) => Box::pin(async move { H::on_leave(&self, &connection, &room).await }),
+            Call::Away => Box::pin(async move { H::on_away(&self, &connection).await }),
+            Call::Back => Box::pin(async move { H::on_back(&self, &connection).await }),
+            Call::BeforeDisconnect(reason) => {
+                Box::pin(async move { H::before_disconnect(&self, &connection, reason).await })
+            }
             // `Lost` occurs only at a client.
-            _ => return None,
+            Call::Event(_) => return None,
         })
-    }
-}
-
-type Closure<A> = Option<Arc<dyn Fn(Connection, A) -> Callback + Send + Sync>>;
-
-/// The closures that an application has registered: a handler without a type of its own. Unlike the methods of a [`Handler`],
-/// those that are absent cost nothing.
-#[derive(Clone, Default)]
-pub(crate) struct Closures {
-    pub(crate) connect: Closure<()>,
-    pub(crate) message: Closure<Frame>,
-    pub(crate) transport_drop: Closure<DropReason>,
-    pub(crate) transport_restore: Closure<()>,
-    pub(crate) gap: Closure<Gap>,
-    pub(crate) disconnect: Closure<CloseReason>,
-}
-
-/// Erases the type of a closure.
-pub(crate) fn erase<A, F, Fut>(closure: F) -> Closure<A>
-where
-    F: Fn(Connection, A) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = ()> + Send + 'static,
-{
-    Some(Arc::new(move |connection, argument| Box::pin(closure(connection, argument))))
-}
-
-impl Closures {
-    /// The names of the builder's methods that have set one.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
-        let names = [
-            ("on_connect", self.connect.is_some()),
-            ("on_message", self.message.is_some()),
-            ("on_transport_drop", self.transport_drop.is_some()),
-            ("on_transport_restore", self.transport_restore.is_some()),
-            ("on_gap", self.gap.is_some()),
-            ("on_disconnect", self.disconnect.is_some()),
-        ];
-        names.into_iter().filter_map(|(name, is_set)| is_set.then_some(name))
-    }
-
-    /// Calls the closure for this event; `None` if the application has none.
-    fn call(&self, connection: &Connection, event: Event) -> Option<Callback> {
-        fn call<A>(closure: &Closure<A>, connection: &Connection, argument: A) -> Option<Callback> {
-            closure.as_ref().map(|closure| closure(connection.clone(), argument))
-        }
-        match event {
-            Event::Connected => call(&self.connect, connection, ()),
-            Event::Message(frame) => call(&self.message, connection, frame),
-            Event::Dropped(why) => call(&self.transport_drop, connection, why),
-            Event::Restored => call(&self.transport_restore, connection, ()),
-            Event::Gap(gap) => call(&self.gap, connection, gap),
-            Event::Closed(reason) => call(&self.disconnect, connection, reason),
-            // `Lost` occurs only at a client.
-            _ => None,
-        }
     }
 }
 
@@ -211,17 +220,19 @@ pub(crate) enum Handlers {
 }
 
 impl Handlers {
-    /// Calls the callback for this event; `None` if the application has none.
-    pub(crate) fn call(&self, connection: &Connection, event: Event) -> Option<Callback> {
+    /// Makes a call; `None` if the application has no such callback.
+    pub(crate) fn call(&self, connection: &Connection, call: Call) -> Option<Callback> {
         match self {
-            Self::Closures(closures) => closures.call(connection, event),
-            Self::Handler(handler) => handler.clone().call(connection.clone(), event),
+            Self::Closures(closures) => closures.call(connection, call),
+            Self::Handler(handler) => handler.clone().call(connection.clone(), call),
         }
     }
-}
 
-impl fmt::Debug for Closures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.names()).finish()
+    /// Whether joins and leaves have to be reported.
+    pub(crate) fn report_changes(&self) -> bool {
+        match self {
+            Self::Closures(closures) => closures.join.is_some() || closures.leave.is_some(),
+            Self::Handler(_) => true,
+        }
     }
 }

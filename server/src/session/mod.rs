@@ -1,6 +1,6 @@
 //! The life of a session: with a socket, without one, and to its end.
 //!
-//! A [`handle`] is one session. [`task`] is the one task of a session that has a socket: it reads, calls the application's [`handlers`], and writes through
+//! A [`handle`] is one session. [`task`] is the one task of a session that has a socket: it reads, calls the application's [`handlers`] for its messages and the [`changes`] of its memberships, and writes through
 //! the [`attachment`]. A session without a socket has no task; [`expiry`] ends it when its window has passed, or earlier if all
 //! sessions together keep too much. [`registry`] finds sessions by ID and by token.
 
@@ -10,7 +10,11 @@ pub(crate) mod task;
 
 pub(crate) mod attachment;
 
+mod call;
+
 pub(crate) mod handlers;
+
+pub(crate) mod changes;
 
 pub(crate) mod expiry;
 

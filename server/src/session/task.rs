@@ -1,5 +1,7 @@
 //! [`SessionTask`]: the one task of a session, while it has a socket or events to report.
 
+mod calls;
+
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -8,15 +10,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rejoin_core::drive::{Deadline, yield_now};
-use rejoin_core::{CloseReason, Event, SessionState};
+use rejoin_core::{CloseReason, SessionState};
 
 use crate::connection::{Connection, Host};
 use crate::context::ServerContext;
 use crate::inner::ServerInner;
 use crate::observe::hooks::Stopwatch;
 use crate::observe::metrics::CallbackKind;
+use crate::session::call::Callback;
 use crate::session::expiry_slot::Loss;
-use crate::session::handlers::Callback;
+
+use calls::Calls;
 
 /// The number of events that one poll handles before other tasks run: with handlers that take 100 µs a poll lasts 3 ms. Another
 /// poll costs less than a microsecond, which is negligible beside 32 messages.
@@ -41,10 +45,7 @@ pub(crate) struct SessionTask {
     /// Measures the callback, if the application has metrics.
     stopwatch: Option<Stopwatch>,
     deadline: Deadline,
-    /// `on_connect` has been called.
-    connected: bool,
-    /// `on_disconnect` has been called. The task ends when it has returned.
-    over: bool,
+    calls: Calls,
     /// The session hibernates: the end of this task is not the end of the session. Another task may drive the session already, so
     /// `drop` leaves it alone.
     rests: bool,
@@ -60,7 +61,7 @@ impl SessionTask {
         connection: Connection,
         replaced: Option<Connection>,
     ) -> Self {
-        let mut task = Self::after(shared, connection, false);
+        let mut task = Self::after(shared, connection, Calls::default());
         task.callback = replaced.map(|replaced| {
             let over: Callback = Box::pin(async move {
                 tokio::time::timeout(PREDECESSOR_PATIENCE, replaced.closed()).await.ok();
@@ -72,10 +73,10 @@ impl SessionTask {
 
     /// Another task for a session that has hibernated: a socket has arrived for it, or its end.
     pub(crate) fn wake(shared: Arc<ServerInner>, connection: Connection) -> Self {
-        Self::after(shared, connection, true)
+        Self::after(shared, connection, Calls::of_woken())
     }
 
-    fn after(shared: Arc<ServerInner>, connection: Connection, connected: bool) -> Self {
+    fn after(shared: Arc<ServerInner>, connection: Connection, calls: Calls) -> Self {
         let span = connection.handle().span();
         let span = (!span.is_disabled()).then(|| Box::new(span));
         Self {
@@ -84,8 +85,7 @@ impl SessionTask {
             callback: None,
             stopwatch: None,
             deadline: Deadline::default(),
-            connected,
-            over: false,
+            calls,
             rests: false,
             span,
         }
@@ -108,35 +108,19 @@ impl SessionTask {
                     self.connection.handle().end_after_panic(which.as_str());
                 }
             }
-            if self.over {
+            if self.calls.is_over() {
                 return Poll::Ready(());
             }
             let Some(left) = events.checked_sub(1) else { return Poll::Pending };
-            let Some(event) = self.connection.session().next_event() else { return Poll::Pending };
+            let Some(call) = self.calls.next(&self.shared, &self.connection) else {
+                // It ends at once if the application has not seen it begin.
+                return if self.calls.is_over() { Poll::Ready(()) } else { Poll::Pending };
+            };
             *events = left;
-            match &event {
-                Event::Connected => self.connected = true,
-                Event::Closed(_) => {
-                    self.over = true;
-                    // While a fan-out holds the attachment, the end is reported when the task ends.
-                    if let Some(mut socket) = self.connection.try_attachment() {
-                        socket.note_closed(&self.shared, self.connection.handle());
-                    }
-                    self.shared.forget(&self.connection);
-                    if !self.connected {
-                        // The session ended before its first socket arrived. The application has not seen it begin.
-                        continue;
-                    }
-                }
-                Event::Gap(gap) => {
-                    tracing::debug!(from = gap.from, to = gap.to, "peer reports a gap");
-                }
-                _ => {}
-            }
             let (handlers, metrics) = (&self.shared.handlers, &self.shared.metrics);
-            let Some(which) = kind(&event) else { continue };
+            let Some(which) = call.kind() else { continue };
             let stopwatch = metrics.start(which);
-            match catch_unwind(AssertUnwindSafe(|| handlers.call(&self.connection, event))) {
+            match catch_unwind(AssertUnwindSafe(|| handlers.call(&self.connection, call))) {
                 Ok(Some(callback)) => (self.callback, self.stopwatch) = (Some((which, callback)), stopwatch),
                 Ok(None) => {}
                 Err(_) => {
@@ -168,12 +152,15 @@ impl SessionTask {
     /// window is left to [`SuspendedSessions`](crate::session::expiry::SuspendedSessions).
     fn hibernate(&mut self) -> bool {
         // A callback would be dropped with this task.
-        self.rests = self.connected && self.callback.is_none() && self.connection.hibernate();
+        self.rests = self.calls.may_rest() && self.callback.is_none() && self.connection.hibernate();
         // A socket that arrived before `hibernate` exchanged the waker has woken this task, which is about to end; it would wait
-        // for ever. Both store their flag and then lock the session to wake its driver: one whose wake-up came before the
+        // for ever. So would a join or a leave to report. All store their flag and then lock the session to wake its driver: one whose wake-up came before the
         // exchange is seen here, one whose wake-up comes after it starts another task. If both happen, the second wake-up finds
         // nothing to wake.
-        if self.rests && (self.connection.handle().has_pending_socket() || self.shared.is_aborted()) {
+        let is_due = self.connection.handle().has_pending_socket()
+            || self.calls.is_due(&self.connection)
+            || self.shared.is_aborted();
+        if self.rests && is_due {
             self.connection.session().wake_driver();
         }
         self.rests
@@ -244,7 +231,7 @@ impl Future for SessionTask {
             }
             let due = this.connection.session().poll_timeout_at(at, cx, &mut this.deadline).is_ready();
             // While a callback awaits, its own waker is registered, and further events stay in the queue.
-            let news = news && this.callback.is_none();
+            let news = (news || this.calls.is_due(&this.connection)) && this.callback.is_none();
             if !due && !news && !again {
                 return Poll::Pending;
             }
@@ -271,6 +258,10 @@ impl Drop for SessionTask {
         // The one place that waits for this lock: there is no later poll that could come back to it.
         self.connection.attachment().finish(&self.shared, self.connection.handle());
         self.shared.forget(&self.connection);
+        if let Some(changes) = &self.shared.changes {
+            // No callback will report them.
+            changes.forget(self.connection.number());
+        }
         self.shared.retire(&self.connection);
         // The waker that a hibernated session registers owns the connection: kept here, it would never be freed.
         self.connection.session().forget_driver();
@@ -278,20 +269,6 @@ impl Drop for SessionTask {
         // then checks the mark. So one of the two finds a socket that arrives now, and closes it.
         self.connection.set_gone();
         self.shared.turn_away(&self.connection);
-    }
-}
-
-/// The callback for this event.
-fn kind(event: &Event) -> Option<CallbackKind> {
-    match event {
-        Event::Connected => Some(CallbackKind::Connect),
-        Event::Message(_) => Some(CallbackKind::Message),
-        Event::Dropped(_) => Some(CallbackKind::TransportDrop),
-        Event::Restored => Some(CallbackKind::TransportRestore),
-        Event::Gap(_) => Some(CallbackKind::Gap),
-        Event::Closed(_) => Some(CallbackKind::Disconnect),
-        // `Lost` occurs only at a client.
-        _ => None,
     }
 }
 

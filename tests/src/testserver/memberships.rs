@@ -131,10 +131,10 @@ struct Member {
 
 fn who(connection: &Connection, frame: &Frame) -> Result<Frame, Failure> {
     let InRoom { room } = decode(frame)?;
-    let members = connection.server().connections(&room).into_iter().map(|member| Member {
+    let members = connection.server().members(&room).into_iter().map(|member| Member {
         id: member.id().to_owned(),
-        user: member.user().unwrap_or_default(),
-        state: if member.is_attached() { "attached" } else { "suspended" },
+        user: member.user().unwrap_or_default().to_owned(),
+        state: if member.presence().is_attached() { "attached" } else { "suspended" },
     });
     Ok(json("ok", &Members { members: members.collect() }))
 }

@@ -21,6 +21,7 @@ mod many_codecs;
 mod metrics;
 mod overflow;
 mod page;
+mod presence;
 mod raw;
 mod receipts;
 mod resume;

@@ -29,7 +29,7 @@ impl Subscriber {
 
     fn of(log: &Arc<RoomLog>, budget: &Arc<MemoryBudget>) -> Self {
         let subscriber = Self::new(Mode::Plain, 256, budget);
-        subscriber.session.subscribe(log, 0);
+        subscriber.session.subscribe(log, 0, || ());
         subscriber
     }
 
@@ -89,7 +89,7 @@ fn sessions_get_broadcasts_while_they_subscribe() {
     push(&log, &budget, "a");
     let late = Subscriber::of(&log, &budget);
     assert_eq!(push(&log, &budget, "b").queued, 2);
-    early.session.apply(early.session.unsubscribe(&log));
+    early.session.apply(early.session.unsubscribe(&log, || ()));
     assert_eq!(push(&log, &budget, "c").queued, 1);
     assert_eq!(early.written(), ["a", "b"]);
     assert_eq!(late.written(), ["b", "c"]);
@@ -112,7 +112,7 @@ fn each_codec_has_its_frames_or_a_gap() {
     let (log, budget) = (log(), budget());
     let json = Subscriber::of(&log, &budget);
     let other = Subscriber::new(Mode::Plain, 256, &budget);
-    other.session.subscribe(&log, 2);
+    other.session.subscribe(&log, 2, || ());
     let encoding = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
     let appended = log.append(&[encoding("{}"), None, encoding("binary")]);
     assert_eq!((appended.queued, appended.waiting_bytes), (2, 6));
@@ -167,7 +167,7 @@ fn a_full_buffer_evicts_oldest_and_reports_gap() {
     let plain = Subscriber::new(Mode::Plain, 3, &budget);
     let session = Subscriber::new(Mode::Session, 3, &budget);
     for subscriber in [&plain, &session] {
-        subscriber.session.subscribe(&log, 0);
+        subscriber.session.subscribe(&log, 0, || ());
     }
     for text in ["a", "b", "c", "d", "e"] {
         push(&log, &budget, text);
@@ -184,14 +184,14 @@ fn a_full_buffer_evicts_oldest_and_reports_gap() {
 async fn draining_on_unsubscribe_wakes_a_blocked_sender() {
     let (log, budget) = (log(), budget());
     let subscriber = Subscriber::new(Mode::Plain, 2, &budget);
-    subscriber.session.subscribe(&log, 0);
+    subscriber.session.subscribe(&log, 0, || ());
     let big = Bytes::from(vec![b'x'; SessionConfig::new(Side::Server, Mode::Plain).buffer_bytes]);
     subscriber.session.send(big, Overflow::Reject).unwrap();
     let waits = subscriber.session.send_wait(Bytes::from_static(b"own"), std::time::Duration::from_secs(1));
     let leaves = async {
         tokio::task::yield_now().await;
         push(&log, &budget, "small");
-        subscriber.session.apply(subscriber.session.unsubscribe(&log));
+        subscriber.session.apply(subscriber.session.unsubscribe(&log, || ()));
     };
     assert_eq!(tokio::join!(waits, leaves).0, Ok(()));
     assert_eq!(subscriber.written(), ["small", "own"]);
@@ -210,7 +210,7 @@ fn an_ended_session_drains_and_stops_counting() {
         (SessionState::Closed, 1)
     );
     assert_eq!(stays.written(), ["a", "b"]);
-    closes.session.subscribe(&log, 0);
+    closes.session.subscribe(&log, 0, || ());
     assert_eq!(push(&log, &budget, "c").queued, 1, "it is closing");
     drop((ends, closes, stays));
     log.trim(log.next());

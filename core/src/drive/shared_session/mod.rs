@@ -219,12 +219,16 @@ impl SharedSession {
     ///
     /// The caller holds the room's lock, so no broadcast falls between the join and the subscription. The session must not be
     /// moved in memory from here on.
-    pub fn subscribe(&self, log: &Arc<RoomLog>, lane: u16) -> bool {
+    ///
+    /// If it subscribes, `note` is called under the session's lock, so that what the notes of one session say has the order of its
+    /// changes.
+    pub fn subscribe(&self, log: &Arc<RoomLog>, lane: u16, note: impl FnOnce()) -> bool {
         let mut inner = self.lock();
         let is_open = inner.is_open();
         if is_open {
             inner.lane = lane;
             inner.subscriptions.add(log, Subscriber::new(self, lane));
+            note();
         }
         is_open
     }
@@ -236,9 +240,14 @@ impl SharedSession {
 
     /// Drains a log for the last time, and removes the subscription. Does nothing if the session does not subscribe to the log.
     ///
-    /// The effects must be applied once the room's lock is released.
-    pub fn unsubscribe(&self, log: &RoomLog) -> Effects {
-        self.leave(|inner, subscriber| inner.subscriptions.remove(log, subscriber, &mut inner.form))
+    /// The effects must be applied once the room's lock is released. If it subscribed, `note` is called as in [`Self::subscribe`].
+    pub fn unsubscribe(&self, log: &RoomLog, note: impl FnOnce()) -> Effects {
+        self.leave(|inner, subscriber| {
+            if inner.subscriptions.contains(log) {
+                note();
+            }
+            inner.subscriptions.remove(log, subscriber, &mut inner.form)
+        })
     }
 
     /// Moves the session from one log of a room to another. Does nothing if the session does not subscribe to the first.
@@ -277,9 +286,13 @@ impl SharedSession {
     }
 
     /// The rooms of the logs that the session subscribed to when it ended or began to close, the home room last. They are
-    /// returned once, for a caller that removes the session from these rooms; a session that has not ended returns none.
-    pub fn take_ended_rooms(&self) -> Vec<Arc<str>> {
-        self.lock().subscriptions.take_ended().iter().map(|each| each.room().clone()).collect()
+    /// returned once, for a caller that removes the session from these rooms; a session that has not ended returns none. `note` is
+    /// called for each of them as in [`Self::subscribe`]: a caller that gets none because another one was first finds its notes.
+    pub fn take_ended_rooms(&self, note: impl FnMut(&Arc<str>)) -> Vec<Arc<str>> {
+        let mut inner = self.lock();
+        let rooms: Vec<_> = inner.subscriptions.take_ended().iter().map(|each| each.room().clone()).collect();
+        rooms.iter().for_each(note);
+        rooms
     }
 
     /// Drains pending broadcasts into the session. Every other access does this implicitly; call it only when there is nothing

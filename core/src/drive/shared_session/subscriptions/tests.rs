@@ -95,11 +95,11 @@ fn messages_of_several_logs_arrive_in_one_order() {
                     subscriber.expected.push_back(text);
                 }
                 7 if place.is_none() => {
-                    assert!(subscriber.session.subscribe(&logs[log], 0));
+                    assert!(subscriber.session.subscribe(&logs[log], 0, || ()));
                     subscriber.joined.push(log);
                 }
                 8 if place != Some(0) || subscriber.joined.len() == 1 => {
-                    subscriber.session.apply(subscriber.session.unsubscribe(&logs[log]));
+                    subscriber.session.apply(subscriber.session.unsubscribe(&logs[log], || ()));
                     subscriber.joined.retain(|joined| *joined != log);
                 }
                 9 => {
@@ -159,21 +159,21 @@ fn a_session_leaves_every_log_when_it_ends() {
     let logs = logs(LOGS);
     let subscriber = Subscriber::new();
     for log in &logs {
-        subscriber.session.subscribe(log, 0);
+        subscriber.session.subscribe(log, 0, || ());
         assert_eq!(log.append(&[Some("a".into())]).queued, 1);
     }
     subscriber.session.command(|session| session.end(crate::CloseReason::Normal));
     assert!(subscriber.session.rooms().is_empty());
-    assert_eq!(subscriber.session.take_ended_rooms(), ["3", "2", "1", "0"].map(Arc::from));
-    assert!(subscriber.session.take_ended_rooms().is_empty(), "they are returned once");
+    assert_eq!(subscriber.session.take_ended_rooms(|_| ()), ["3", "2", "1", "0"].map(Arc::from));
+    assert!(subscriber.session.take_ended_rooms(|_| ()).is_empty(), "they are returned once");
     for log in &logs {
         assert_eq!(log.append(&[Some("b".into())]).queued, 0);
         assert_eq!(Arc::strong_count(log), 1);
-        assert!(!subscriber.session.subscribe(log, 0), "the session has ended");
+        assert!(!subscriber.session.subscribe(log, 0, || ()), "the session has ended");
         assert_eq!(Arc::strong_count(log), 1);
     }
     let subscriber = Subscriber::new();
-    logs.iter().for_each(|log| assert!(subscriber.session.subscribe(log, 0)));
+    logs.iter().for_each(|log| assert!(subscriber.session.subscribe(log, 0, || ())));
     drop(subscriber);
     assert_eq!(logs[LOGS - 1].append(&[Some("c".into())]).queued, 0);
 }
@@ -184,7 +184,7 @@ fn order_is_causal_across_logs() {
     // With many logs, two broadcasts of a round have time to arrive while the session checks one log after the other.
     let logs = logs(64);
     let subscriber = Subscriber::new();
-    logs.iter().for_each(|log| assert!(subscriber.session.subscribe(log, 0)));
+    logs.iter().for_each(|log| assert!(subscriber.session.subscribe(log, 0, || ())));
     let read = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -220,10 +220,10 @@ fn rooms_begin_with_the_home() {
     let logs = logs(LOGS);
     let subscriber = Subscriber::new();
     for log in [2, 0, 1] {
-        assert!(subscriber.session.subscribe(&logs[log], 0));
+        assert!(subscriber.session.subscribe(&logs[log], 0, || ()));
     }
     assert_eq!(subscriber.session.rooms(), ["2", "0", "1"].map(Arc::from));
-    subscriber.session.apply(subscriber.session.unsubscribe(&logs[0]));
+    subscriber.session.apply(subscriber.session.unsubscribe(&logs[0], || ()));
     subscriber.session.apply(subscriber.session.resubscribe(&logs[2], &logs[3]));
     assert_eq!(subscriber.session.rooms(), ["3", "1"].map(Arc::from));
 }

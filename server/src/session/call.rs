@@ -1,0 +1,44 @@
+//! [`Call`]: a callback of the application with its arguments.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use rejoin_core::{CloseReason, Event};
+
+use crate::observe::metrics::CallbackKind;
+
+/// A callback that runs.
+pub(crate) type Callback = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A callback to call, with its arguments.
+#[derive(Debug)]
+pub(crate) enum Call {
+    /// What the session has reported: all but the callbacks below.
+    Event(Event),
+    Joined(Arc<str>),
+    Left(Arc<str>),
+    Away,
+    Back,
+    BeforeDisconnect(CloseReason),
+}
+
+impl Call {
+    /// Which callback it is.
+    pub(crate) fn kind(&self) -> Option<CallbackKind> {
+        Some(match self {
+            Self::Event(Event::Connected) => CallbackKind::Connect,
+            Self::Event(Event::Message(_)) => CallbackKind::Message,
+            Self::Event(Event::Dropped(_)) => CallbackKind::TransportDrop,
+            Self::Event(Event::Restored) => CallbackKind::TransportRestore,
+            Self::Event(Event::Gap(_)) => CallbackKind::Gap,
+            Self::Event(Event::Closed(_)) => CallbackKind::Disconnect,
+            Self::Joined(_) => CallbackKind::Join,
+            Self::Left(_) => CallbackKind::Leave,
+            Self::Away => CallbackKind::Away,
+            Self::Back => CallbackKind::Back,
+            Self::BeforeDisconnect(_) => CallbackKind::BeforeDisconnect,
+            // `Lost` occurs only at a client.
+            Self::Event(_) => return None,
+        })
+    }
+}

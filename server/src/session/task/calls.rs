@@ -1,0 +1,142 @@
+//! [`Calls`]: the callbacks of one session, in their order.
+
+use rejoin_core::Event;
+
+use crate::connection::Connection;
+use crate::inner::ServerInner;
+use crate::session::call::Call;
+use crate::session::changes::Change;
+
+/// The callbacks of one session, in their order:
+///
+/// ```text
+/// connect ─▶ join… ─▶ message, gap, join, leave, (drop, away) ─▶ (restore, back) … ─▶ before_disconnect ─▶ leave… ─▶ disconnect
+/// ```
+///
+/// Joins and leaves that other tasks make stand before the next event of the session.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    /// `on_connect` has been called.
+    connected: bool,
+    /// `on_away` has been called, and `on_back` has not.
+    is_away: bool,
+    next: Next,
+}
+
+/// What stands before the next event.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    #[default]
+    Change,
+    /// `on_away`, after `on_transport_drop`.
+    Away,
+    /// `on_back`, after `on_transport_restore`.
+    Back,
+    /// `before_disconnect` was called: the connection leaves its rooms.
+    End,
+    /// `on_leave` for each of them, then `on_disconnect`.
+    Leaves,
+    /// `on_disconnect` was called.
+    Nothing,
+}
+
+impl Calls {
+    /// The calls of a session that has hibernated: it is away.
+    pub(super) fn of_woken() -> Self {
+        Self { connected: true, is_away: true, next: Next::Change }
+    }
+
+    /// Whether `on_disconnect` has been called, or never will be.
+    pub(super) fn is_over(&self) -> bool {
+        self.next == Next::Nothing
+    }
+
+    /// Whether the session may hibernate. It may not before `on_connect`, and while a call is due that is not an event.
+    pub(super) fn may_rest(&self) -> bool {
+        self.connected && self.next == Next::Change
+    }
+
+    /// Whether there is a call that is not an event.
+    pub(super) fn is_due(&self, connection: &Connection) -> bool {
+        match self.next {
+            Next::Change => self.connected && connection.has_changes(),
+            Next::Nothing => false,
+            _ => true,
+        }
+    }
+
+    /// The next call.
+    pub(super) fn next(&mut self, shared: &ServerInner, connection: &Connection) -> Option<Call> {
+        loop {
+            match std::mem::take(&mut self.next) {
+                Next::Change => {}
+                // Not if another socket has come meanwhile: then it was not away.
+                Next::Away if connection.whereabouts().is_some_and(|presence| !presence.is_attached()) => {
+                    self.is_away = true;
+                    return Some(Call::Away);
+                }
+                Next::Away => {}
+                Next::Back => {
+                    if std::mem::take(&mut self.is_away) {
+                        return Some(Call::Back);
+                    }
+                }
+                Next::End => {
+                    shared.forget(connection);
+                    self.next = Next::Leaves;
+                    continue;
+                }
+                Next::Leaves => {
+                    if self.connected
+                        && let Some(call) = change(shared, connection, true)
+                    {
+                        self.next = Next::Leaves;
+                        return Some(call);
+                    }
+                    self.next = Next::Nothing;
+                    let reason = connection.session().drive(|session| session.ended().cloned())?;
+                    // Otherwise it ended before its first socket arrived, and the application has not seen it begin.
+                    return self.connected.then_some(Call::Event(Event::Closed(reason)));
+                }
+                Next::Nothing => {
+                    self.next = Next::Nothing;
+                    return None;
+                }
+            }
+            if self.connected
+                && let Some(call) = change(shared, connection, false)
+            {
+                return Some(call);
+            }
+            let event = connection.session().next_event()?;
+            match event {
+                Event::Connected => self.connected = true,
+                Event::Dropped(_) => self.next = Next::Away,
+                Event::Restored => self.next = Next::Back,
+                Event::Closed(reason) => {
+                    // While a fan-out holds the attachment, the end is reported when the task ends.
+                    if let Some(mut socket) = connection.try_attachment() {
+                        socket.note_closed(shared, connection.handle());
+                    }
+                    self.next = Next::End;
+                    if self.connected {
+                        return Some(Call::BeforeDisconnect(reason));
+                    }
+                    continue;
+                }
+                Event::Gap(gap) => tracing::debug!(from = gap.from, to = gap.to, "peer reports a gap"),
+                _ => {}
+            }
+            return Some(Call::Event(event));
+        }
+    }
+}
+
+/// The next join or leave to report.
+fn change(shared: &ServerInner, connection: &Connection, has_ended: bool) -> Option<Call> {
+    let flag = &connection.handle().has_changes;
+    Some(match shared.changes.as_ref()?.next(connection.number(), has_ended, flag)? {
+        Change::Joined(room) => Call::Joined(room),
+        Change::Left(room) | Change::LeftAtEnd(room) => Call::Left(room),
+    })
+}
