@@ -4,10 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared as SharedFuture};
-use rejoin_core::drive::{DeliveryError, FrameSink, FrameTarget, SendError, SharedSession};
+use rejoin_core::drive::{DeliveryError, EncodedFrame, FrameSink, FrameTarget, SendError, SharedSession};
 use rejoin_core::{CloseFrame, Frame, InvalidClose, Overflow, SessionState};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
@@ -154,7 +153,7 @@ impl FrameTarget for Sender {
         &self.shared.session
     }
 
-    fn encode(&self, frame: &Frame) -> Result<Bytes, SendError> {
+    fn encode(&self, frame: &Frame) -> Result<EncodedFrame, SendError> {
         self.shared.encode(frame)
     }
 }

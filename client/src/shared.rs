@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rejoin_core::drive::{SendError, SharedSession, now};
+use rejoin_core::drive::{EncodedFrame, SendError, SharedSession, now};
 use rejoin_core::{
     CloseFrame, CloseReason as SessionEnd, Codec, DropReason, Event as SessionEvent, Frame, Mode, Overflow,
     Session, ws,
@@ -131,10 +131,10 @@ impl Shared {
         closed.clone()
     }
 
-    pub(crate) fn encode(&self, frame: &Frame) -> Result<Bytes, SendError> {
+    pub(crate) fn encode(&self, frame: &Frame) -> Result<EncodedFrame, SendError> {
         self.session.check(frame)?;
         let message = self.codec.encode(frame)?;
-        Ok(ws::encode_message(message.kind, &message.data))
+        Ok(EncodedFrame::new(ws::encode_message(message.kind, &message.data), frame))
     }
 
     /// Decodes frames that were kept for the server.

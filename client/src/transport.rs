@@ -75,6 +75,10 @@ impl Transport for WsTransport {
         self.socket.push_data(message);
     }
 
+    fn push_volatile(&mut self, message: Bytes) {
+        self.socket.push_volatile(message);
+    }
+
     fn push_control(&mut self, message: Message) {
         self.socket.push_control(message);
     }

@@ -1,6 +1,7 @@
 //! [`Frame`]: the unit that applications send and receive.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -36,6 +37,8 @@ struct Rare {
     room: Box<str>,
     more: bool,
     volatile: bool,
+    /// The key of a latest value. Not a member.
+    key: Option<Arc<str>>,
     /// The peer no longer wants an answer to this question. Not a member: set while the frame waits for the application.
     cancelled: bool,
 }
@@ -100,10 +103,44 @@ impl Frame {
         self.with_rare(|rare| rare.more = more)
     }
 
+    /// Makes the frame volatile: for a value that is stale a moment later, such as a cursor or a typing indicator. It keeps its
+    /// place among the frames of a socket, or it is dropped: when no socket is attached, when the socket is lost before it takes
+    /// the frame, or when as many volatile frames wait as the send buffer has room for. Nobody waits for it, no gap is reported
+    /// for it, and it never makes a buffer full (PROTOCOL.md §12).
+    ///
+    /// ```
+    /// # use rejoin_core::Frame;
+    /// let typing = Frame::event_only("typing").volatile();
+    /// assert!(typing.is_volatile());
+    /// ```
+    #[must_use]
+    pub fn volatile(self) -> Self {
+        self.with_volatile(true)
+    }
+
+    /// Makes the frame [volatile](Self::volatile), and the latest value of `key`: in each session it replaces the volatile frame
+    /// with this key that the socket has not taken. So a slow receiver gets the newest value of each key, and no older ones. The
+    /// key is not transmitted.
+    ///
+    /// ```
+    /// # use rejoin_core::Frame;
+    /// # fn example(player: &str, position: [f64; 2]) -> Result<Frame, rejoin_core::PayloadError> {
+    /// Ok(Frame::new("position", &position)?.latest(player))
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn latest(self, key: impl Into<Arc<str>>) -> Self {
+        let key = key.into();
+        self.with_rare(|rare| (rare.volatile, rare.key) = (true, Some(key)))
+    }
+
     /// Sets whether the frame is volatile.
     #[must_use]
     pub fn with_volatile(self, volatile: bool) -> Self {
-        self.with_rare(|rare| rare.volatile = volatile)
+        self.with_rare(|rare| {
+            rare.volatile = volatile;
+            rare.key.take_if(|_| !volatile);
+        })
     }
 
     /// Sets the room that the frame was sent to.
@@ -148,6 +185,11 @@ impl Frame {
     /// Whether the frame is volatile.
     pub fn is_volatile(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.volatile)
+    }
+
+    /// The key of which the frame is the [latest](Self::latest) value. A received frame has none.
+    pub fn latest_key(&self) -> Option<&Arc<str>> {
+        self.rare.as_ref()?.key.as_ref()
     }
 
     /// The room that the frame was sent to; empty if the sender does not name it.
@@ -197,7 +239,7 @@ impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Frame");
         debug.field("id", &self.id).field("event", &self.event).field("payload", &self.payload);
-        if let Some(Rare { re, room, more, volatile, cancelled: _ }) = self.rare.as_deref() {
+        if let Some(Rare { re, room, more, volatile, key: _, cancelled: _ }) = self.rare.as_deref() {
             debug.field("re", re).field("room", room).field("more", more).field("volatile", volatile);
         }
         debug.finish()

@@ -300,11 +300,14 @@ export class Rejoin extends EventTarget {
 
   /** @param {Frame} frame @param {number} size */
   #handleData({ id, event, payload, re, more, volatile, room }, size) {
-    this.#received += 1;
-    this.#noteUnreported(size);
+    if (!volatile) { // a volatile frame has no number (§12)
+      this.#received += 1;
+      this.#noteUnreported(size);
+    }
+    const number = volatile ? undefined : this.#received;
     const rare = { re: re || undefined, more: more || undefined, volatile: volatile || undefined, room: room || undefined };
     const type = re ? 'answer' : 'message'; // an answer is never a message (§11)
-    this.#emit([type, { number: this.#received, ...rare, id: id || undefined, event: event || undefined, payload }]);
+    this.#emit([type, { number, ...rare, id: id || undefined, event: event || undefined, payload }]);
     this.#acknowledge();
   }
 

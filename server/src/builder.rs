@@ -2,6 +2,8 @@
 
 mod asking;
 mod callbacks;
+mod rooms;
+mod upgrade;
 
 use std::fmt;
 use std::future::Future;
@@ -49,6 +51,7 @@ use crate::session::handlers::{Closures, DynHandler, Handler, Handlers, erase};
 /// | [`broadcast_overflow`](Self::broadcast_overflow) | drop oldest | |
 /// | [`max_retained_bytes`](Self::max_retained_bytes) | 1 GiB | at least 1 B |
 /// | [`codec`](Self::codec) | JSON | |
+/// | [`name_rooms`](Self::name_rooms) | false | |
 /// | [`duplicate_id`](Self::duplicate_id) | replace | |
 /// | [`allow_origin`](Self::allow_origin) | the request's own host | |
 /// | [`subprotocol`](Self::subprotocol), [`health_path`](Self::health_path), [`metrics`](Self::metrics) | none | |
@@ -292,82 +295,6 @@ impl Builder {
     /// Sets what happens when a connection claims an ID that is in use. Default: the new session replaces the old one.
     pub fn duplicate_id(mut self, policy: DuplicateId) -> Self {
         self.options.duplicate_id = policy;
-        self
-    }
-
-    // --- the upgrade
-
-    /// Sets how long each step of an upgrade may take: reading the request's head, `ConnectFn`, and writing the answer. Default
-    /// 10 s; more than 0, at most 1 min.
-    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.options.handshake_timeout = timeout;
-        self
-    }
-
-    /// Accepts pages of this origin in addition to those of the request's own host (PROTOCOL.md §9). Default: no other origin.
-    /// Can be called several times. [`Self::build`] fails for an origin that no browser sends.
-    ///
-    /// | `origin` | accepts |
-    /// |---|---|
-    /// | `https://app.example`, `http://localhost:3000` | pages of this scheme, host and port; without a port, that of the scheme |
-    /// | `https://*.app.example` | pages of every host below this domain, at any depth, but not of the domain itself |
-    /// | `app://-`, `chrome-extension://…` | pages of a scheme that an application or an extension has registered |
-    /// | `file://` | pages from files, as Electron loads them |
-    /// | `null` | pages without an origin: sandboxed frames, `data:` URLs, files in some browsers |
-    ///
-    /// Any page on a user's machine can have the origins `file://` and `null`: allow them only if `ConnectFn` does not trust
-    /// cookies. A refused page gets a 403 whose body names the origin and the host, and the refusal is logged as a warning, at
-    /// most once a second.
-    pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
-        self.options.origins.allow(origin.into());
-        self
-    }
-
-    /// Accepts pages of any origin. Any page that a user visits can then connect with the cookies of the user's browser: call it
-    /// only if `ConnectFn` does not trust cookies (PROTOCOL.md §9).
-    pub fn allow_any_origin(mut self) -> Self {
-        self.options.origins.allow_any();
-        self
-    }
-
-    /// Adds a subprotocol of the application, which is selected for plain clients that offer it. Can be called several times,
-    /// once for each name; the first known name among the client's offers is selected. A name must be a token (RFC 9110 §5.6.2)
-    /// that does not begin with `rejoin.`, otherwise [`Self::build`] fails. Default: none is selected.
-    pub fn subprotocol(mut self, name: impl Into<Box<str>>) -> Self {
-        self.options.subprotocols.push(name.into());
-        self
-    }
-
-    /// Answers health checks at this path, for example `/healthz`: GET, HEAD and OPTIONS, also of HTTP/1.0, with 200, and with
-    /// 503 once the server drains or shuts down. Default: none. Health checks are then refused with 405 or 426, and a load balancer marks
-    /// the server as down.
-    ///
-    /// Upgrade requests at the same path are still accepted. Health checks are neither logged nor counted as refused. With
-    /// [`Server::service`] the path is the one that the service sees; [`Upgrade`](crate::Upgrade) answers none. [`Self::build`] fails for a path that does not begin with
-    /// `/` or that has a query.
-    pub fn health_path(mut self, path: impl Into<Box<str>>) -> Self {
-        self.options.health_path = Some(path.into());
-        self
-    }
-
-    /// Sets the longest request head that the server's own listeners read, in bytes; a longer one is refused with 431. Default 16
-    /// KiB; 1 KiB to 1 MiB. A head can have at most 64 headers, and one more for each 256 bytes beyond 16 KiB.
-    ///
-    /// Costs up to that much memory for each handshake in progress. If another HTTP server reads the requests, its own limit
-    /// applies.
-    pub fn max_request_head(mut self, bytes: usize) -> Self {
-        self.options.max_request_head = bytes;
-        self
-    }
-
-    /// Sets the number of handshakes that the server's own listeners perform concurrently, including refusals that are still
-    /// being delivered. At the limit the listeners accept no connection until a handshake ends; the operating system queues up to
-    /// 4,096 further ones in its backlog. Default 8,192; 1 to 1,000,000.
-    ///
-    /// Together with [`Self::handshake_timeout`] it limits the cost of peers that connect and send nothing. Established
-    /// connections do not count.
-    pub fn max_handshakes(mut self, handshakes: usize) -> Self {
-        self.options.max_handshakes = handshakes;
         self
     }
 

@@ -19,9 +19,8 @@ use std::sync::{Arc, PoisonError, TryLockError};
 use std::task::Wake;
 use std::time::Instant;
 
-use bytes::Bytes;
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
-use rejoin_core::drive::{DeliveryError, SendError, SharedSession, now, prefetch};
+use rejoin_core::drive::{DeliveryError, EncodedFrame, SendError, SharedSession, now, prefetch};
 use rejoin_core::{
     CloseFrame, CloseReason, Counts, Frame, InvalidClose, Mode, Overflow, Session, SessionState, ws,
 };
@@ -197,10 +196,10 @@ impl Connection {
         self.session().send_acked(message, self.context().options.write_timeout).await
     }
 
-    fn encode(&self, frame: &Frame) -> Result<Bytes, SendError> {
+    fn encode(&self, frame: &Frame) -> Result<EncodedFrame, SendError> {
         self.session().check(frame)?;
         let message = self.handle().codec(self.context()).encode(frame)?;
-        Ok(ws::encode_message(message.kind, &message.data))
+        Ok(EncodedFrame::new(ws::encode_message(message.kind, &message.data), frame))
     }
 
     /// Closes the connection with 1000 and no reason: it accepts no more frames, delivers the accepted ones within the [close

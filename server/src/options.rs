@@ -51,6 +51,7 @@ pub(crate) struct Options {
     pub(crate) max_request_head: usize,
     pub(crate) max_handshakes: usize,
     pub(crate) duplicate_id: DuplicateId,
+    pub(crate) name_rooms: bool,
 }
 
 impl Default for Options {
@@ -76,6 +77,7 @@ impl Default for Options {
             max_request_head: 16 * KIB,
             max_handshakes: 8192,
             duplicate_id: DuplicateId::default(),
+            name_rooms: false,
         }
     }
 }
@@ -324,6 +326,7 @@ mod tests {
         is("`subprotocol`", "none", options.subprotocols.is_empty());
         is("`max_retained_bytes`", "1 GiB", options.max_retained_bytes == 1_073_741_824);
         is("`duplicate_id`", "replace", options.duplicate_id == DuplicateId::Replace);
+        is("`name_rooms`", "false", !options.name_rooms);
         is("`health_path`", "none", options.health_path.is_none());
         is("`max_request_head`", "16 KiB", options.max_request_head == 16_384);
         is("`max_handshakes`", "8,192", options.max_handshakes == 8192);

@@ -177,6 +177,7 @@ impl Server {
         stats.bytes_in = sum.bytes_in;
         stats.bytes_out = sum.bytes_out;
         stats.dropped = sum.dropped;
+        stats.volatile_dropped = sum.volatile_dropped;
         stats.resumed = sum.resumed;
         stats.retained_bytes = self.shared.budget.messages();
         stats.rooms = self.shared.rooms.len();

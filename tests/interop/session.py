@@ -155,8 +155,9 @@ class Session:
             len(self.kept) >= self.buffer or self.kept_bytes() + size > self.buffer_bytes
         ):
             self._pump(time.monotonic() + wire.DEFAULT_TIMEOUT)
-        self.sent += 1
-        self.kept.append((self.sent, text))
+        if not rare.get("volatile"):
+            self.sent += 1
+            self.kept.append((self.sent, text))
         return text
 
     def send(self, event=None, payload=None, id=None, **rare):
@@ -259,6 +260,10 @@ class Session:
                 pass  # The next read reports the end of the socket.
 
     def _handle(self, frame, size):
+        if frame.volatile and not frame.is_control:
+            frame.number = None  # It is not counted: PROTOCOL.md section 12.
+            self.inbox.append(frame)
+            return
         if not frame.is_control:
             self.received += 1
             self.unacked_bytes += size

@@ -114,6 +114,7 @@ hooks! {
     replayed(u64),
     broadcast(u64, usize),
     frames_dropped(u64),
+    volatile_dropped(u64),
     gap_sent(u64),
     gap_received(u64),
     send_buffer_used(usize, usize),

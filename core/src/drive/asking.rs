@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_core::Stream;
 use futures_core::stream::FusedStream;
 
 use crate::{Answer, ErrorAnswer, Frame, Overflow};
 
 use super::deadline::{Deadline, now};
+use super::encoded_frame::EncodedFrame;
 use super::error::{AskError, SendError};
 use super::frame_sink::FrameTarget;
 
@@ -53,7 +53,7 @@ pub struct Answers<T: FrameTarget> {
 
 enum State {
     /// Not polled yet. The question is encoded, unless that failed.
-    New(Result<Bytes, SendError>),
+    New(Result<EncodedFrame, SendError>),
     /// The question is open, and waits for capacity in the send buffer.
     Sending(Sending),
     /// The question is open, and was sent.
@@ -65,7 +65,7 @@ enum State {
 type Sending = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send>>;
 
 impl<T: FrameTarget> Ask<T> {
-    /// Asks through `target`. The question gets an id unless it has one.
+    /// Asks through `target`. The question gets an id unless it has one, and is never volatile.
     pub fn new(target: T, question: &Frame, timeout: Duration) -> Self {
         Self(Answers::new(target, question, timeout))
     }
@@ -89,15 +89,11 @@ impl<T: FrameTarget> Future for Ask<T> {
 }
 
 impl<T: FrameTarget> Answers<T> {
-    /// Asks through `target`. The question gets an id unless it has one.
+    /// Asks through `target`. The question gets an id unless it has one, and is never volatile.
     pub fn new(target: T, question: &Frame, timeout: Duration) -> Self {
-        let (id, message) = if question.id().is_empty() {
-            let id = next_id();
-            let question = question.clone().with_id(&*id);
-            (id, target.encode(&question))
-        } else {
-            (question.id().into(), target.encode(question))
-        };
+        let id = if question.id().is_empty() { next_id() } else { question.id().into() };
+        // A volatile question could vanish without a word.
+        let message = target.encode(&question.clone().with_id(&*id).with_volatile(false));
         Self { target, id, state: State::New(message), timeout, due: None, deadline: Deadline::default() }
     }
 
@@ -131,7 +127,7 @@ impl<T: FrameTarget> Answers<T> {
         }
     }
 
-    fn send(&self, message: Bytes) -> Result<State, SendError> {
+    fn send(&self, message: EncodedFrame) -> Result<State, SendError> {
         match self.target.session().send(message.clone(), Overflow::Reject) {
             Ok(_) => Ok(State::Sent),
             Err(SendError::Full) => {

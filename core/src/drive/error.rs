@@ -85,6 +85,8 @@ pub enum DeliveryError {
     Ended,
     /// Plain mode has no acknowledgements. The frame was not accepted.
     PlainMode,
+    /// The frame is volatile, and such frames are not acknowledged. It was not accepted.
+    Volatile,
 }
 
 impl From<SendError> for DeliveryError {
@@ -100,6 +102,7 @@ impl fmt::Display for DeliveryError {
             Self::Dropped => f.write_str("frame was evicted when the send buffer overflowed"),
             Self::Ended => f.write_str("session ended before the frame was acknowledged"),
             Self::PlainMode => f.write_str("frames are not acknowledged in plain mode"),
+            Self::Volatile => f.write_str("volatile frames are not acknowledged"),
         }
     }
 }
@@ -108,7 +111,7 @@ impl std::error::Error for DeliveryError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::NotSent(error) => Some(error),
-            Self::Dropped | Self::Ended | Self::PlainMode => None,
+            Self::Dropped | Self::Ended | Self::PlainMode | Self::Volatile => None,
         }
     }
 }

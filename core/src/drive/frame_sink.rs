@@ -5,12 +5,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use futures_sink::Sink;
 
 use crate::{Frame, Overflow};
 
-use super::{SendError, SharedSession};
+use super::{EncodedFrame, SendError, SharedSession};
 
 /// A handle that a [`FrameSink`] sends through.
 pub trait FrameTarget: Clone + Send + Sync + 'static {
@@ -21,7 +20,7 @@ pub trait FrameTarget: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// Fails for a frame that the application may not send, or that the codec cannot represent.
-    fn encode(&self, frame: &Frame) -> Result<Bytes, SendError>;
+    fn encode(&self, frame: &Frame) -> Result<EncodedFrame, SendError>;
 }
 
 /// Sends the frames of one connection, as a [`Sink`]: for `forward`, and for libraries that write to sinks.

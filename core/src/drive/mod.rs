@@ -21,6 +21,9 @@ mod loom_tests;
 mod shared_session;
 pub use shared_session::{Effects, Queued, SharedSession};
 
+mod encoded_frame;
+pub use encoded_frame::{EncodedFrame, Volatile};
+
 mod room_log;
 pub use room_log::{Appended, Encodings, Exclusion, RoomLog, Subscriber};
 

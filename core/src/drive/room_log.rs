@@ -10,9 +10,13 @@ use bytes::Bytes;
 use crate::session::SpanQueue;
 use crate::{Overflow, SegmentWriter, Session, Span};
 
+use super::encoded_frame::Volatile;
 use super::sequencer::Sequencer;
 use super::sync::atomic::{AtomicU64, Ordering};
 use super::sync::{Mutex, MutexGuard};
+
+mod exclusion;
+pub use exclusion::{Exclusion, Subscriber};
 
 /// Broadcasts to a group of sessions, with one sequence of offsets for all of them.
 ///
@@ -40,9 +44,17 @@ struct Inner {
     trimmed: u64,
     /// The tickets of the messages from `trimmed` on. They ascend.
     tickets: VecDeque<u64>,
-    /// The messages that are not for all subscribers, by their offset. Usually empty.
-    exclusions: VecDeque<(u64, Exclusion)>,
+    /// The messages that are not like most, by their offset. Usually empty.
+    marks: VecDeque<Mark>,
     lanes: Vec<Lane>,
+}
+
+/// A message that is not for all subscribers, or that is volatile.
+#[derive(Debug)]
+struct Mark {
+    offset: u64,
+    except: Exclusion,
+    volatile: Option<Volatile>,
 }
 
 /// The messages in one encoding. A message that the codec cannot represent leaves a hole in the offsets.
@@ -60,51 +72,6 @@ struct Lane {
 /// A message in the encoding of each codec that has subscribers, by the codec's index. If an encoding is missing, its
 /// subscribers get a gap.
 pub type Encodings = [Option<Bytes>];
-
-/// The subscribers of a log that a message is not for. They get no gap in its place. Default: none.
-#[derive(Debug, Default)]
-pub struct Exclusion {
-    guests: bool,
-    sessions: Vec<Subscriber>,
-}
-
-/// A session that subscribes to a log ([`SharedSession::subscriber_of`](super::SharedSession::subscriber_of)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Subscriber {
-    /// The session's address, which does not change while it subscribes. A later session at the same address subscribes behind
-    /// the messages that exclude the earlier one.
-    address: usize,
-    /// The index of its codec.
-    lane: u16,
-}
-
-impl Exclusion {
-    /// Excludes all subscribers that have subscribed to another log first. So a message that enters every log of a server reaches
-    /// each session once: through its first log.
-    pub fn guests() -> Self {
-        Self { guests: true, sessions: Vec::new() }
-    }
-
-    /// Excludes a subscriber of the log.
-    pub fn add(&mut self, subscriber: Subscriber) {
-        self.sessions.push(subscriber);
-    }
-
-    fn is_empty(&self) -> bool {
-        !self.guests && self.sessions.is_empty()
-    }
-
-    /// Whether a subscriber is excluded. `is_home`: this is its first log.
-    fn covers(&self, subscriber: Subscriber, is_home: bool) -> bool {
-        (self.guests && !is_home) || self.sessions.contains(&subscriber)
-    }
-}
-
-impl Subscriber {
-    pub(super) fn new<T>(session: &T, lane: u16) -> Self {
-        Self { address: std::ptr::from_ref(session).addr(), lane }
-    }
-}
 
 /// The result of [`RoomLog::append`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -158,12 +125,8 @@ impl Default for Cursor {
 impl RoomLog {
     /// Creates a log of the room with this name, whose messages get their tickets from this sequencer.
     pub fn new(sequencer: Arc<Sequencer>, room: Arc<str>) -> Self {
-        let inner = Inner {
-            trimmed: FIRST,
-            tickets: VecDeque::new(),
-            exclusions: VecDeque::new(),
-            lanes: Vec::new(),
-        };
+        let inner =
+            Inner { trimmed: FIRST, tickets: VecDeque::new(), marks: VecDeque::new(), lanes: Vec::new() };
         Self { sequencer, room, next: AtomicU64::new(FIRST), inner: Mutex::new(inner) }
     }
 
@@ -174,11 +137,16 @@ impl RoomLog {
 
     /// Appends a message for all subscribers.
     pub fn append(&self, encodings: &Encodings) -> Appended {
-        self.append_except(encodings, Exclusion::default())
+        self.append_as(encodings, Exclusion::default(), None)
     }
 
-    /// Appends a message for all subscribers but some, all of which subscribe to this log.
-    pub fn append_except(&self, encodings: &Encodings, except: Exclusion) -> Appended {
+    /// Appends a message for all subscribers but some, all of which subscribe to this log; `volatile` if it is volatile.
+    pub fn append_as(
+        &self,
+        encodings: &Encodings,
+        except: Exclusion,
+        volatile: Option<Volatile>,
+    ) -> Appended {
         let mut inner = self.lock();
         let offset = self.next.load(Ordering::Relaxed);
         // Under the lock, so that tickets ascend, and a thread that locks the log after this ticket was taken finds the message.
@@ -199,8 +167,8 @@ impl RoomLog {
             }
             appended.waiting_bytes = appended.waiting_bytes.max(lane.bytes);
         }
-        if !except.is_empty() {
-            inner.exclusions.push_back((offset, except));
+        if !except.is_empty() || volatile.is_some() {
+            inner.marks.push_back(Mark { offset, except, volatile });
         }
         let next = offset + 1;
         appended.waiting_frames = usize::try_from(next - inner.trimmed).unwrap_or(usize::MAX);
@@ -220,8 +188,8 @@ impl RoomLog {
         let count = usize::try_from(before.saturating_sub(inner.trimmed)).unwrap_or(usize::MAX);
         inner.tickets.drain(..count);
         inner.trimmed = inner.trimmed.max(before);
-        let excluded = inner.exclusions.partition_point(|(offset, _)| *offset < before);
-        inner.exclusions.drain(..excluded);
+        let marked = inner.marks.partition_point(|mark| mark.offset < before);
+        inner.marks.drain(..marked);
         for lane in &mut inner.lanes {
             while let Some(span) = lane.spans.front()
                 && span.end() <= before
@@ -338,13 +306,29 @@ impl Inner {
     fn drain(&self, subscriber: Subscriber, is_home: bool, offsets: Range<u64>, session: &mut Session) {
         debug_assert!(offsets.start >= self.trimmed, "only drained messages are trimmed");
         let mut at = offsets.start;
-        for (offset, exclusion) in &self.exclusions {
-            if offsets.contains(offset) && exclusion.covers(subscriber, is_home) {
-                self.send(subscriber.lane, at..*offset, session);
-                at = offset + 1;
+        let first = self.marks.partition_point(|mark| mark.offset < offsets.start);
+        for mark in self.marks.range(first..).take_while(|mark| mark.offset < offsets.end) {
+            let is_excluded = mark.except.covers(subscriber, is_home);
+            if !is_excluded && mark.volatile.is_none() {
+                continue;
+            }
+            self.send(subscriber.lane, at..mark.offset, session);
+            at = mark.offset + 1;
+            if let Some(Volatile { key }) = mark.volatile.as_ref().filter(|_| !is_excluded)
+                && let Some(message) = self.message(subscriber.lane, mark.offset)
+            {
+                session.relay_volatile(message.clone(), key.clone());
             }
         }
         self.send(subscriber.lane, at..offsets.end, session);
+    }
+
+    /// The message at this offset; `None` if the codec cannot represent it.
+    fn message(&self, lane: u16, offset: u64) -> Option<&Bytes> {
+        let spans = &self.lanes[usize::from(lane)].spans;
+        let span = spans.get(spans.partition_point(|span| span.end() <= offset))?;
+        let index = offset.checked_sub(span.first())?;
+        Some(span.message(u32::try_from(index).ok()?))
     }
 
     /// Sends the messages at these offsets to a session.

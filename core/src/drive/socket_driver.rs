@@ -351,6 +351,7 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
             match session.poll_transmit(self.epoch, now) {
                 Some(Transmit::Data(message)) => transport.push_data(message),
                 Some(Transmit::Batch(batch)) => transport.push_batch(batch),
+                Some(Transmit::Volatile(message)) => transport.push_volatile(message),
                 Some(Transmit::Control(control)) => return Filled::Control(control),
                 Some(Transmit::Ping) => transport.push_ping(),
                 Some(Transmit::Close(frame)) => transport.push_close(Some(&frame)),

@@ -45,6 +45,9 @@ pub trait Transport: Send {
         }
     }
 
+    /// Queues a volatile data message, in the form in which the session accepted it. It does not count as data in [`Written`].
+    fn push_volatile(&mut self, message: Bytes);
+
     /// Queues a control frame as the codec encoded it.
     fn push_control(&mut self, message: Message);
 

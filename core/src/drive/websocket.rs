@@ -237,6 +237,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> Transport f
         }
     }
 
+    fn push_volatile(&mut self, message: Bytes) {
+        self.push(message, Kind::Control);
+    }
+
     fn push_control(&mut self, message: Message) {
         self.push(ws::encode_message(message.kind, &message.data), Kind::Control);
     }

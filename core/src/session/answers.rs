@@ -110,12 +110,7 @@ impl Session {
         self.rare.as_ref().map_or(0, |rare| rare.questions.strays)
     }
 
-    /// Whether a control frame of the rare state waits to be written.
-    pub(super) fn has_rare_control(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| !rare.pongs.is_empty() || rare.questions.has_cancels())
-    }
-
-    /// Drops the rare state that belongs to one socket, such as the answers to its `$ping`s.
+    /// Drops the rare state that belongs to one socket, such as the answers to its `$ping`s and volatile frames.
     pub(super) fn drop_socket_state(&mut self) {
         if let Some(rare) = &mut self.rare {
             rare.drop_socket();

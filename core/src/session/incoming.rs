@@ -132,7 +132,8 @@ impl Session {
             return;
         }
         if self.config.mode == Mode::Session && self.inbox_is_full() {
-            self.ahead.get_or_insert_default().push(arrived, now);
+            let dropped = self.ahead.get_or_insert_default().push(arrived, now);
+            self.count_volatile_dropped(dropped);
         } else {
             debug_assert!(self.ahead.is_none(), "read-ahead frames are counted first");
             self.count(arrived, now);
@@ -144,7 +145,10 @@ impl Session {
     fn count(&mut self, arrived: Inbound, at: Instant) {
         match arrived {
             Inbound::Frame(frame, size) => {
-                self.receiver.count_frame(size, at);
+                //= PROTOCOL.md#R12.4: MUST NOT count a volatile frame
+                if !frame.is_volatile() {
+                    self.receiver.count_frame(size, at);
+                }
                 if frame.re().is_empty() {
                     self.events.push_message(frame, size);
                 } else {

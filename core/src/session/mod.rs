@@ -49,6 +49,8 @@ pub use questions::Answer;
 
 mod answers;
 mod rare;
+mod volatile;
+mod volatile_queue;
 
 mod blocked;
 #[cfg(all(feature = "drive", target_os = "linux"))]
@@ -144,7 +146,7 @@ pub struct Session {
     closing: Option<Box<Closing>>,
     /// Why the session ended; `None` until then.
     ended: Option<Box<CloseReason>>,
-    /// Pending `$pong`s, and questions; usually `None`. Never an empty `Rare`.
+    /// Pending `$pong`s, questions, and volatile frames; usually `None`. Never an empty `Rare`.
     rare: Option<Box<Rare>>,
     sent: Sent,
     blocked: Option<Box<Blocked>>,
@@ -199,7 +201,7 @@ pub struct Counts {
     pub stray_answers: u64,
     /// Data frames accepted for sending.
     pub accepted: u64,
-    /// Data frames sent to sockets. A replayed frame counts again.
+    /// Data frames sent to sockets, volatile ones included. A replayed frame counts again.
     pub sent: u64,
     /// Bytes of [`Self::sent`] as the transport takes them: on a server they include the WebSocket headers.
     pub sent_bytes: u64,
@@ -210,6 +212,9 @@ pub struct Counts {
     /// Accepted data frames that were dropped because the send buffer overflowed, or because the peer's codec could not
     /// represent them.
     pub dropped: u64,
+    /// Volatile frames that were dropped (PROTOCOL.md §12): outgoing ones that no socket took or that a later one replaced, and
+    /// incoming ones that the application was too slow for.
+    pub volatile_dropped: u64,
     /// Accepted data frames that are not known to have arrived: in session mode those that were not acknowledged, in plain
     /// mode those that were not written. On a client, this includes frames of lost sessions whose loss was not reported
     /// because the application had closed.
@@ -344,6 +349,7 @@ impl Session {
             replayed: self.sent.replayed,
             sent_gaps: self.sent.gaps,
             dropped: self.send_buffer.dropped(),
+            volatile_dropped: self.volatile_dropped(),
             unacknowledged: self.send_buffer.unacknowledged() + self.unreported(),
             retained_bytes: self.send_buffer.bytes(),
             resumed: self.resumed.into(),

@@ -99,6 +99,7 @@ impl Session {
         let unacknowledged = self.send_buffer.take_all();
         let dropped = missing - unacknowledged.len() as u64;
         self.receiver = Receiver::default();
+        self.drop_volatile();
         self.end_questions(&Answer::SessionLost);
         self.events.push(Event::Lost { reason, unacknowledged, dropped });
     }

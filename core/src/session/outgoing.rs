@@ -89,7 +89,7 @@ impl Session {
         framed <= ws::frame_len(self.peer_max as usize)
     }
 
-    fn check_size(&self, framed: usize) -> Result<(), Refused> {
+    pub(super) fn check_size(&self, framed: usize) -> Result<(), Refused> {
         if self.fits_peer(framed) {
             return Ok(());
         }
@@ -241,12 +241,16 @@ impl Session {
         if let Some(cancel) = self.transmit_cancel() {
             return Some(cancel);
         }
+        if let Some(volatile) = self.transmit_volatile() {
+            return Some(volatile);
+        }
         // Before `$open`, a client may have accepted more frames than the peer reads ahead.
         if self.send_buffer.must_wait_for_ack(self.buffer) {
             return self.transmit_sync();
         }
         let sent = self.send_buffer.sent();
-        let next = self.send_buffer.next(self.send_buffer.send_credit(self.buffer));
+        let credit = self.send_buffer.send_credit(self.buffer).min(self.before_volatile());
+        let next = self.send_buffer.next(credit);
         match &next {
             Some(Transmit::Data(message)) => self.count_sent(1, message.len(), sent),
             Some(Transmit::Batch(batch)) => {
@@ -266,7 +270,7 @@ impl Session {
             && self.opened
             && self.closing.is_none()
             && self.ping != Ping::Due
-            && !self.has_rare_control()
+            && !self.rare.as_ref().is_some_and(|rare| rare.is_pending())
             && self.asking != Asking::Due
             && !self.keeps_less()
             && self.send_buffer.send_credit(self.buffer) > 0

@@ -6,6 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::questions::Questions;
+use super::volatile_queue::VolatileQueue;
 
 /// State that most sessions do not have, in one allocation, so that the others pay one word for it.
 #[derive(Debug, Clone, Default)]
@@ -15,23 +16,47 @@ pub(super) struct Rare {
     pub(super) questions: Questions,
     /// When the credentials expire with which the attached socket was opened.
     pub(super) expires: Option<Instant>,
+    /// Volatile frames that wait to be written; `None` if there are none.
+    pub(super) volatile: Option<Box<VolatileQueue>>,
+    /// Number of volatile frames that were dropped, in both directions.
+    pub(super) volatile_dropped: u64,
 }
 
 impl Rare {
-    /// The rare state of a session that got this number of answers without an asker.
-    pub(super) fn with_strays(strays: u64) -> Self {
-        Self { questions: Questions::with_strays(strays), ..Self::default() }
+    /// The rare state of a session that got this number of answers without an asker, and dropped this number of volatile frames;
+    /// `None` if both are 0.
+    pub(super) fn of_counts(strays: u64, volatile_dropped: u64) -> Option<Box<Self>> {
+        let questions = Questions::with_strays(strays);
+        let rare = Self { questions, volatile_dropped, ..Self::default() };
+        (!rare.is_empty()).then(|| Box::new(rare))
+    }
+
+    /// Whether something in it waits to be written.
+    pub(super) fn is_pending(&self) -> bool {
+        !self.pongs.is_empty() || self.questions.has_cancels() || self.volatile.is_some()
     }
 
     /// Whether nothing is in it.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { pongs, questions, expires } = self;
-        pongs.is_empty() && questions.is_empty() && expires.is_none()
+        let Self { pongs, questions, volatile, volatile_dropped, expires } = self;
+        pongs.is_empty()
+            && questions.is_empty()
+            && volatile.is_none()
+            && *volatile_dropped == 0
+            && expires.is_none()
     }
 
     /// Drops what belongs to one socket.
     pub(super) fn drop_socket(&mut self) {
         self.pongs.clear();
+        self.drop_volatile();
         self.expires = None;
+    }
+
+    /// Drops the waiting volatile frames.
+    pub(super) fn drop_volatile(&mut self) {
+        if let Some(volatile) = self.volatile.take() {
+            self.volatile_dropped += volatile.len() as u64;
+        }
     }
 }

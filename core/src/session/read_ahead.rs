@@ -13,9 +13,11 @@ use crate::{Frame, Gap};
 #[derive(Debug, Clone, Default)]
 pub(super) struct ReadAhead {
     entries: VecDeque<(Inbound, Instant)>,
-    /// Number of data frames among the entries.
+    /// Number of data frames among the entries, without volatile ones.
     frames: usize,
-    /// Bytes of all data frames.
+    /// Number of volatile frames among the entries.
+    volatile: usize,
+    /// Bytes of all data frames, without volatile ones.
     bytes: usize,
     /// How much the entries will add to the count of received frames.
     numbers: u64,
@@ -23,7 +25,10 @@ pub(super) struct ReadAhead {
     pub(super) asked: bool,
 }
 
-/// Inbound data that takes one or more of the peer's frame numbers.
+/// The most volatile frames among the entries.
+const MAX_VOLATILE: usize = 64;
+
+/// Inbound data. Unless it is volatile, it takes one or more of the peer's frame numbers.
 #[derive(Debug, Clone)]
 pub(super) enum Inbound {
     /// A data frame and its size on the wire, in bytes.
@@ -31,10 +36,29 @@ pub(super) enum Inbound {
     Gap(Gap),
 }
 
+impl Inbound {
+    fn is_volatile(&self) -> bool {
+        matches!(self, Self::Frame(frame, _) if frame.is_volatile())
+    }
+}
+
 impl ReadAhead {
-    /// Appends a frame or gap that arrived at `now`.
-    pub(super) fn push(&mut self, arrived: Inbound, now: Instant) {
+    /// Appends a frame or gap that arrived at `now`. Beyond [`MAX_VOLATILE`] frames the oldest volatile one is dropped: waiting for
+    /// the application would stop the reading. Returns the number of dropped frames.
+    pub(super) fn push(&mut self, arrived: Inbound, now: Instant) -> u64 {
+        let mut dropped = 0;
         match &arrived {
+            Inbound::Frame(frame, _) if frame.is_volatile() => {
+                let oldest = |(entry, _): &(Inbound, Instant)| entry.is_volatile();
+                if self.volatile == MAX_VOLATILE
+                    && let Some(index) = self.entries.iter().position(oldest)
+                {
+                    self.entries.remove(index);
+                    self.volatile -= 1;
+                    dropped = 1;
+                }
+                self.volatile += 1;
+            }
             Inbound::Frame(_, size) => {
                 self.frames += 1;
                 self.bytes += size;
@@ -44,17 +68,19 @@ impl ReadAhead {
                 self.numbers += gap.frames();
                 if let Some((Inbound::Gap(last), _)) = self.entries.back_mut() {
                     *last = Gap::new(last.from, gap.to);
-                    return;
+                    return 0;
                 }
             }
         }
         self.entries.push_back((arrived, now));
+        dropped
     }
 
     /// Removes and returns the oldest entry and its time of arrival.
     pub(super) fn pop(&mut self) -> Option<(Inbound, Instant)> {
         let (arrived, at) = self.entries.pop_front()?;
         match &arrived {
+            Inbound::Frame(..) if arrived.is_volatile() => self.volatile -= 1,
             Inbound::Frame(_, size) => {
                 self.frames -= 1;
                 self.bytes -= size;
@@ -90,7 +116,7 @@ impl ReadAhead {
         let buffer = buffer as usize;
         self.frames > buffer
             || (self.bytes > bytes && self.frames > 1)
-            || self.entries.len() > buffer.saturating_mul(2).saturating_add(1)
+            || self.entries.len() - self.volatile > buffer.saturating_mul(2).saturating_add(1)
     }
 
     pub(super) fn is_empty(&self) -> bool {

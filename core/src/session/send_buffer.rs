@@ -136,6 +136,12 @@ impl SendBuffer {
         (index, u32::try_from(offset).expect("the number is in the span"))
     }
 
+    /// Number of the first kept frame that was not sent to the attached socket.
+    pub(super) fn first_unsent(&self) -> Option<u64> {
+        let (index, offset) = self.first_after(self.cursor);
+        self.kept.get(index).map(|span| span.first() + u64::from(offset))
+    }
+
     /// Number of the last frame that was sent to the attached socket, as a frame or in a gap.
     pub(super) fn cursor(&self) -> u64 {
         self.cursor
@@ -235,11 +241,7 @@ impl SendBuffer {
     /// Whether the next frame must wait for an acknowledgement: the peer reads ahead at most `buffer` frames. Gaps never wait,
     /// and nothing waits in a buffer that never keeps more than `buffer` frames.
     pub(super) fn must_wait_for_ack(&self, buffer: u32) -> bool {
-        self.send_credit(buffer) == 0 && {
-            let (index, offset) = self.first_after(self.cursor);
-            let next = self.kept.get(index);
-            next.is_some_and(|span| span.first() + u64::from(offset) == self.cursor + 1)
-        }
+        self.send_credit(buffer) == 0 && { self.first_unsent() == Some(self.cursor + 1) }
     }
 
     /// Number of frames that may be sent before the next acknowledgement arrives.

@@ -113,6 +113,9 @@ pub struct Progress {
     /// Number of answers without an asker.
     #[serde(default)]
     pub stray_answers: u64,
+    /// Number of volatile frames that were dropped, in both directions.
+    #[serde(default)]
+    pub volatile_dropped: u64,
 }
 
 /// Counts of a session's sockets, in a [`SessionSnapshot`].

@@ -16,6 +16,9 @@ pub enum Transmit {
     Data(Bytes),
     /// Consecutive data frames, as they were passed to [`Session::send_span`](super::Session::send_span).
     Batch(Batch),
+    /// A volatile data frame, as it was passed to [`Session::send_volatile`](super::Session::send_volatile). It has no number, so
+    /// it does not count in [`Session::handle_written`](super::Session::handle_written).
+    Volatile(Bytes),
     /// An RFC 6455 ping.
     Ping,
     /// A close frame. Reading continues until the peer answers with its own.

@@ -1,8 +1,7 @@
 //! [`Connection::sink`]: sends frames as a `Sink`.
 
-use bytes::Bytes;
 use rejoin_core::Frame;
-use rejoin_core::drive::{FrameSink, FrameTarget, SendError, SharedSession};
+use rejoin_core::drive::{EncodedFrame, FrameSink, FrameTarget, SendError, SharedSession};
 
 use super::Connection;
 
@@ -20,7 +19,7 @@ impl FrameTarget for Connection {
         self.session()
     }
 
-    fn encode(&self, frame: &Frame) -> Result<Bytes, SendError> {
+    fn encode(&self, frame: &Frame) -> Result<EncodedFrame, SendError> {
         Self::encode(self, frame)
     }
 }

@@ -37,6 +37,8 @@ pub struct Audience<'a> {
     pub(crate) first: Option<Target<'a>>,
     pub(crate) more: Vec<Target<'a>>,
     pub(crate) except: Vec<Exception<'a>>,
+    /// `None`: as the server's option says.
+    pub(crate) names_rooms: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +99,7 @@ impl<'a> Audience<'a> {
         self.first = self.first.or_else(|| targets.next());
         self.more.extend(targets);
         self.except.extend(other.except);
+        self.names_rooms = self.names_rooms.or(other.names_rooms);
         self
     }
 
@@ -118,6 +121,13 @@ impl<'a> Audience<'a> {
         self
     }
 
+    /// Sets whether the frame names the room through which a receiver gets it ([`Frame::room`](crate::Frame::room)), instead of
+    /// what [`Builder::name_rooms`](crate::Builder::name_rooms) says. Costs one encoding for each room and codec.
+    pub fn name_rooms(mut self, names: bool) -> Self {
+        self.names_rooms = Some(names);
+        self
+    }
+
     /// The room, if the audience is a single room without exceptions.
     pub(crate) fn as_room(&self) -> Option<&'a str> {
         match self.first {
@@ -135,7 +145,7 @@ impl<'a> Audience<'a> {
     }
 
     fn of_all(mut targets: impl Iterator<Item = Target<'a>>) -> Self {
-        Self { first: targets.next(), more: targets.collect(), except: Vec::new() }
+        Self { first: targets.next(), more: targets.collect(), ..Self::default() }
     }
 }
 

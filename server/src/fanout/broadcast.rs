@@ -12,6 +12,7 @@ use crate::fanout::audience::{Audience, Exception, Target};
 use crate::fanout::encoded::Encoded;
 use crate::fanout::members::Members;
 use crate::fanout::room::{Excluded, Room};
+use crate::fanout::rooms::in_room;
 use crate::inner::ServerInner;
 
 /// An audience whose names have been looked up.
@@ -41,12 +42,17 @@ pub(crate) fn broadcast(
     overflow: Overflow,
 ) -> Result<(usize, usize), BroadcastError> {
     let receivers = Receivers::find(shared, audience);
-    let mut encoded = Encoded::new(frame, &shared.context);
+    let names_rooms = audience.names_rooms.unwrap_or(shared.options.name_rooms) && !receivers.is_everyone;
+    let frames = receivers.frames(frame, names_rooms);
+    let mut forms = Forms {
+        unnamed: Encoded::new(frame, &shared.context),
+        named: frames.iter().map(|frame| Encoded::new(frame, &shared.context)).collect(),
+    };
     let mut rooms = loop {
         let rooms = receivers.lock();
         // As `Room::queue` does: a codec is foreign code, and is called without any lock.
-        match receivers.missing_codec(&rooms, &encoded)? {
-            Some(codec) => {
+        match receivers.missing_codec(&rooms, &mut forms)? {
+            Some((encoded, codec)) => {
                 drop(rooms);
                 encoded.encode(codec);
             }
@@ -59,14 +65,14 @@ pub(crate) fn broadcast(
     for (index, (room, role)) in receivers.rooms.iter().enumerate() {
         if *role == Role::Target {
             let excluded = receivers.excluded(&rooms, index);
-            let queueing = rooms[index].queue(&encoded, overflow, &excluded);
+            let queueing = rooms[index].queue(forms.of_room(index), overflow, &excluded);
             queued += queueing.queued;
             queueings.push((room.clone(), queueing));
         }
     }
     let direct: Vec<_> = receivers.direct(&rooms).cloned().collect();
     drop(rooms);
-    queued += send(&direct, &encoded, overflow);
+    queued += send(&direct, &forms.unnamed, overflow);
     let mut lagging = None;
     for (room, mut queueing) in queueings {
         // One call writes to one chunk at most, also if many rooms lag.
@@ -76,7 +82,34 @@ pub(crate) fn broadcast(
     if let Some(snapshot) = lagging {
         snapshot.write(0);
     }
-    encoded.result(queued)
+    forms.result(queued)
+}
+
+/// A frame in the forms in which the receivers get it.
+struct Forms<'a> {
+    /// Without the name of a room.
+    unnamed: Encoded<'a>,
+    /// For each room of the receivers, with its name. Empty if rooms are not named.
+    named: Vec<Encoded<'a>>,
+}
+
+impl<'a> Forms<'a> {
+    fn of_room(&self, index: usize) -> &Encoded<'a> {
+        self.named.get(index).unwrap_or(&self.unnamed)
+    }
+
+    fn of_room_mut(&mut self, index: usize) -> &mut Encoded<'a> {
+        self.named.get_mut(index).unwrap_or(&mut self.unnamed)
+    }
+
+    /// As [`Encoded::result`].
+    fn result(&self, queued: usize) -> Result<(usize, usize), BroadcastError> {
+        let (_, mut bytes) = self.unnamed.result(queued)?;
+        for encoded in &self.named {
+            bytes += encoded.result(queued)?.1;
+        }
+        Ok((queued, bytes))
+    }
 }
 
 /// The connections of an audience that have not ended, in the order in which they began.
@@ -141,23 +174,39 @@ impl Receivers {
         self.rooms.iter().map(|(room, _)| room.lock()).collect()
     }
 
-    /// A codec that has receivers, and that has not encoded the frame yet.
-    fn missing_codec(
+    /// The frame for each room, with its name; none if rooms are not named.
+    fn frames(&self, frame: &Frame, names_rooms: bool) -> Vec<Frame> {
+        let rooms = self.rooms.iter().filter(|_| names_rooms);
+        rooms.map(|(room, _)| in_room(frame, Some(room.name())).into_owned()).collect()
+    }
+
+    /// A codec that has receivers, and the form of the frame that it has not encoded yet.
+    fn missing_codec<'f, 'a>(
         &self,
         rooms: &[MutexGuard<'_, Members>],
-        encoded: &Encoded<'_>,
-    ) -> Result<Option<usize>, BroadcastError> {
-        let targets = || rooms.iter().zip(&self.rooms).filter(|(_, (_, role))| *role == Role::Target);
-        for (members, _) in targets() {
+        forms: &'f mut Forms<'a>,
+    ) -> Result<Option<(&'f mut Encoded<'a>, usize)>, BroadcastError> {
+        let targets = || {
+            let all = rooms.iter().zip(&self.rooms).enumerate();
+            all.filter(|(_, (_, (_, role)))| *role == Role::Target)
+                .map(|(index, (members, _))| (index, members))
+        };
+        let encoded = &forms.unnamed;
+        for (_, members) in targets() {
             members.check_reserved(encoded)?;
         }
         if encoded.frame.is_reserved() && self.direct.values().any(|each| each.mode() == Mode::Session) {
             return Err(BroadcastError::Reserved);
         }
-        let of_rooms = targets().find_map(|(members, _)| encoded.missing(&members.codecs));
-        let of_direct =
-            || self.direct.values().map(Connection::codec_index).find(|codec| !encoded.has(*codec));
-        Ok(of_rooms.or_else(of_direct))
+        let of_rooms = targets().find_map(|(index, members)| {
+            forms.of_room(index).missing(&members.codecs).map(|codec| (index, codec))
+        });
+        if let Some((index, codec)) = of_rooms {
+            return Ok(Some((forms.of_room_mut(index), codec)));
+        }
+        let mut codecs = self.direct.values().map(Connection::codec_index);
+        let of_direct = codecs.find(|codec| !encoded.has(*codec));
+        Ok(of_direct.map(|codec| (&mut forms.unnamed, codec)))
     }
 
     /// The members of the target at this index that the frame is not for, or that get it through an earlier target.
@@ -204,7 +253,13 @@ fn send(connections: &[Connection], encoded: &Encoded<'_>, overflow: Overflow) -
     for connection in connections {
         let codec = connection.codec_index();
         let session = connection.session();
-        let effects = if let Some(encoding) = &encoded.encodings()[codec] {
+        let encoding = &encoded.encodings()[codec];
+        let effects = if let Some(volatile) = encoded.volatile() {
+            let Some(message) = encoding.clone().filter(|_| fits) else { continue };
+            let (is_open, effects) = session.queue_volatile(message, volatile);
+            queued += usize::from(is_open);
+            effects
+        } else if let Some(encoding) = encoding {
             let frame = frames[codec].get_or_insert_with(|| SegmentWriter::default().push(encoding.clone()));
             let (result, effects) = session.queue(frame, overflow, fits);
             queued += usize::from(result.is_ok_and(|queued| !queued.is_dropped));

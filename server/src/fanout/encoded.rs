@@ -1,7 +1,7 @@
 //! [`Encoded`]: one frame for all members of a room.
 
 use bytes::Bytes;
-use rejoin_core::drive::{Appended, Encodings, MemoryBudget};
+use rejoin_core::drive::{Appended, Encodings, MemoryBudget, Volatile};
 use rejoin_core::{EncodeError, Frame, ws};
 
 use crate::context::ServerContext;
@@ -48,6 +48,11 @@ impl<'a> Encoded<'a> {
                 self.failed.get_or_insert(error);
             }
         }
+    }
+
+    /// How the frame waits for sockets; `None` if it is not volatile.
+    pub(crate) fn volatile(&self) -> Option<Volatile> {
+        Volatile::of(self.frame)
     }
 
     fn budget(&self) -> &'a MemoryBudget {

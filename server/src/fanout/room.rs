@@ -164,6 +164,10 @@ impl Members {
     ) -> Queueing {
         let mut queueing = Queueing::default();
         let fits = encoded.fits();
+        let volatile = encoded.volatile();
+        if volatile.is_some() && !fits {
+            return queueing;
+        }
         // The chunks whose members may lose frames although their sockets could take them, because no fan-out has reached them
         // yet.
         let mut lagging = Vec::new();
@@ -171,8 +175,10 @@ impl Members {
             let excluded = excluded.of_chunk(index);
             // Where no member can refuse the frame, the members' locks are not needed: one entry in the log serves all of them, at
             // the same cost for any number. Each session drains it when it is accessed next.
-            let lags = if overflow == Overflow::DropOldest && fits {
-                let appended = chunk.log.append_except(encoded.encodings(), excluded.exclusion(chunk));
+            // No member refuses a volatile frame.
+            let lags = if volatile.is_some() || (overflow == Overflow::DropOldest && fits) {
+                let except = excluded.exclusion(chunk);
+                let appended = chunk.log.append_as(encoded.encodings(), except, volatile.clone());
                 queueing.is_due = true;
                 queueing.queued += appended.queued;
                 encoded.lags(appended)

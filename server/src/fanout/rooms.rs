@@ -1,5 +1,6 @@
 //! [`Rooms`]: the table of all rooms, and broadcasts to one of them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rejoin_core::drive::Sequencer;
@@ -103,15 +104,17 @@ impl Rooms {
         self.all().iter().filter(|room| !room.name().is_empty()).map(|room| room.len()).sum()
     }
 
-    /// Queues a frame for all members of a room, encoded and framed once for each codec among them. Returns the number of members
+    /// Queues a frame for all members of a room, whose name it gets if `names_rooms` is set, encoded and framed once for each codec among them. Returns the number of members
     /// for which it was queued, and the size of all encodings.
     pub(crate) fn broadcast(
         &self,
         name: &str,
         frame: &Frame,
         overflow: Overflow,
+        names_rooms: bool,
     ) -> Result<(usize, usize), BroadcastError> {
         let Some(room) = self.get(name).filter(|_| !name.is_empty()) else { return Ok((0, 0)) };
+        let frame = &in_room(frame, names_rooms.then_some(name));
         let mut encoded = Encoded::new(frame, &self.context);
         let queueing = room.queue(&mut encoded, overflow)?;
         let queued = queueing.queued;
@@ -158,5 +161,13 @@ impl Rooms {
                 false => metrics.room_destroyed(),
             });
         }
+    }
+}
+
+/// The frame, with the name of its room if it is to be named.
+pub(super) fn in_room<'a>(frame: &'a Frame, name: Option<&str>) -> Cow<'a, Frame> {
+    match name {
+        Some(name) if !name.is_empty() => Cow::Owned(frame.clone().with_room(name)),
+        _ => Cow::Borrowed(frame),
     }
 }

@@ -26,7 +26,7 @@ fn next_runtime_takes_over_a_stopped_fan_out() {
     for _ in 0..=CHUNK {
         join(&shared, &connection(&shared));
     }
-    let broadcast = || shared.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest);
+    let broadcast = || shared.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest, false);
     let is_flushing = || shared.rooms.get("room").unwrap().lock().flushing;
     let first = runtime();
     first.block_on(async {
@@ -65,7 +65,7 @@ async fn moving_a_member_wakes_its_blocked_sender() {
     let last = Frame::event_only("last");
     // The member has not drained the big frame, which takes the place of two, when another one's place becomes its own.
     let moves = async {
-        shared.rooms.broadcast("room", &of_size(900), Overflow::DropOldest).unwrap();
+        shared.rooms.broadcast("room", &of_size(900), Overflow::DropOldest, false).unwrap();
         assert!(leave(shared, &members[0]));
     };
     let since = tokio::time::Instant::now();
@@ -137,7 +137,7 @@ fn fan_out_continues_in_the_next_runtime() {
         shared.runtimes.note();
     });
     first.block_on(async {
-        shared.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest).unwrap();
+        shared.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest, false).unwrap();
         // The fan-out has written to one of two chunks.
         tokio::task::yield_now().await;
     });

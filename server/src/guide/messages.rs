@@ -97,6 +97,9 @@
 //! # }
 //! ```
 //!
+//! A client in several rooms may have to tell them apart. With [`Builder::name_rooms`] a frame that is broadcast to a room names it:
+//! [`Frame::room`], and `room` on the wire.
+//!
 //! All members of a room see its broadcasts in one order, and what one task says to one room and then to another arrives in this
 //! order at a member of both. A [user](crate::Identity::with_user) may have several connections; [`Server::user`] lists, reaches and
 //! ends them.
@@ -115,6 +118,25 @@
 //! A send succeeds when the frame is accepted: in session mode it will be delivered exactly once and in order while the session
 //! lives, whatever happens to the socket. [`Connection::send_acked`] waits until the peer's session has received it. If you have
 //! to know the result in the peer's application, ask it: see [questions](super::questions).
+//!
+//! # Values that are soon stale
+//!
+//! A cursor, a typing indicator or a price is not worth a replay. [`Frame::volatile`] marks such a frame: it keeps its place among
+//! the others while a socket takes it, and is dropped otherwise, without a gap and without filling a buffer. [`Frame::latest`] also
+//! gives it a key. While a receiver's socket is full, only the newest frame of each key waits, so a slow phone skips values instead of
+//! falling behind:
+//!
+//! ```
+//! use rejoin_server::{Audience, Connection, Frame};
+//!
+//! fn moved(player: &Connection, position: [f64; 2]) -> Result<(), Box<dyn std::error::Error>> {
+//!     let frame = Frame::new("position", &(player.id(), position))?.latest(player.id());
+//!     player.server().broadcast(Audience::room("arena").except(player), &frame)?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Clients send volatile frames in the same way. [`Counts::volatile_dropped`] counts those that were dropped.
 //!
 //! # Wire formats
 //!

@@ -51,6 +51,7 @@ use crate::observe::metrics::{CallbackKind, Metrics, ResumeRefused};
 /// | `rejoin_sent_bytes_total` | counter | | their bytes |
 /// | `rejoin_replayed_frames_total` | counter | | those among them that had been sent to an older socket |
 /// | `rejoin_dropped_frames_total` | counter | | data frames accepted and dropped |
+/// | `rejoin_volatile_dropped_frames_total` | counter | | volatile frames dropped, in both directions |
 /// | `rejoin_gap_frames_total` | counter | `direction`: `sent`, `received` | data frames reported as gaps by one side to the other |
 /// | `rejoin_broadcasts_total` | counter | | broadcasts |
 /// | `rejoin_broadcast_bytes_total` | counter | | bytes of their encodings, one for each codec |
@@ -81,6 +82,7 @@ const SENT_FRAMES: &str = "rejoin_sent_frames_total";
 const SENT_BYTES: &str = "rejoin_sent_bytes_total";
 const REPLAYED_FRAMES: &str = "rejoin_replayed_frames_total";
 const DROPPED_FRAMES: &str = "rejoin_dropped_frames_total";
+const VOLATILE_DROPPED_FRAMES: &str = "rejoin_volatile_dropped_frames_total";
 const GAP_FRAMES: &str = "rejoin_gap_frames_total";
 const BROADCASTS: &str = "rejoin_broadcasts_total";
 const BROADCAST_BYTES: &str = "rejoin_broadcast_bytes_total";
@@ -116,6 +118,11 @@ impl FacadeMetrics {
         describe_counter!(SENT_BYTES, Unit::Bytes, "bytes of data frames sent to sockets");
         describe_counter!(REPLAYED_FRAMES, Unit::Count, "data frames that had been sent to an older socket");
         describe_counter!(DROPPED_FRAMES, Unit::Count, "data frames accepted and dropped");
+        describe_counter!(
+            VOLATILE_DROPPED_FRAMES,
+            Unit::Count,
+            "volatile frames dropped, in both directions"
+        );
         describe_counter!(GAP_FRAMES, Unit::Count, "data frames reported as gaps by one side to the other");
         describe_counter!(BROADCASTS, Unit::Count, "broadcasts");
         describe_counter!(BROADCAST_BYTES, Unit::Bytes, "bytes of the encodings of broadcasts");
@@ -200,6 +207,10 @@ impl Metrics for FacadeMetrics {
 
     fn frames_dropped(&self, frames: u64) {
         counter!(DROPPED_FRAMES).increment(frames);
+    }
+
+    fn volatile_dropped(&self, frames: u64) {
+        counter!(VOLATILE_DROPPED_FRAMES).increment(frames);
     }
 
     fn gap_sent(&self, frames: u64) {

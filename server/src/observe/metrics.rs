@@ -112,6 +112,10 @@ pub trait Metrics: Send + Sync + 'static {
     /// Data frames were accepted for a peer and dropped, because its buffer overflowed or its codec could not represent them.
     fn frames_dropped(&self, frames: u64) {}
 
+    /// Volatile frames were dropped: outgoing ones that no socket took or that a later one replaced, and incoming ones that the
+    /// application was too slow for (PROTOCOL.md §12).
+    fn volatile_dropped(&self, frames: u64) {}
+
     /// The peer was sent a gap of this number of data frames (PROTOCOL.md §3, `$gap`). The same gap counts again if the socket
     /// was lost too soon and a resume asks for it again.
     fn gap_sent(&self, frames: u64) {}

@@ -91,6 +91,7 @@ impl SessionReporter {
         context.metrics.report(|metrics| {
             let gaps_received = new(|counts| counts.received_gaps);
             let received = new(|counts| counts.received - counts.received_gaps);
+            let volatile_dropped = new(|counts| counts.volatile_dropped);
             let (sent, replayed) = (new(|counts| counts.sent), new(|counts| counts.replayed));
             if received > 0 {
                 metrics.received(received, new(|counts| counts.received_bytes));
@@ -109,6 +110,9 @@ impl SessionReporter {
             }
             if dropped > 0 {
                 metrics.frames_dropped(dropped);
+            }
+            if volatile_dropped > 0 {
+                metrics.volatile_dropped(volatile_dropped);
             }
             if gaps > 0 {
                 metrics.gap_sent(gaps);

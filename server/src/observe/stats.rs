@@ -27,6 +27,8 @@ pub struct Stats {
     pub bytes_out: u64,
     /// Data frames that were accepted and dropped, because a buffer overflowed or a codec could not represent them.
     pub dropped: u64,
+    /// Volatile frames that were dropped, in both directions (PROTOCOL.md §12).
+    pub volatile_dropped: u64,
     /// Sockets that resumed a session.
     pub resumed: u64,
     /// Upgrade requests that were refused.
@@ -44,6 +46,7 @@ pub(crate) struct Totals {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) dropped: u64,
+    pub(crate) volatile_dropped: u64,
     pub(crate) resumed: u64,
 }
 
@@ -56,6 +59,7 @@ impl Totals {
         add(&mut self.bytes_in, counts.received_bytes);
         add(&mut self.bytes_out, counts.sent_bytes);
         add(&mut self.dropped, counts.dropped);
+        add(&mut self.volatile_dropped, counts.volatile_dropped);
         add(&mut self.resumed, counts.resumed);
     }
 }

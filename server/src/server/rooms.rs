@@ -54,7 +54,10 @@ impl Server {
         }
         let audience = audience.into();
         let queued = match audience.as_room() {
-            Some(room) => self.shared.rooms.broadcast(room, frame, overflow),
+            Some(room) => {
+                let names_rooms = audience.names_rooms.unwrap_or(self.shared.options.name_rooms);
+                self.shared.rooms.broadcast(room, frame, overflow, names_rooms)
+            }
             None => broadcast::broadcast(&self.shared, &audience, frame, overflow),
         };
         // An encoding that no receiver keeps has been dropped by now, and no access to a session has reported the freed bytes.

@@ -16,6 +16,7 @@ from scenarios import (  # noqa: F401
     cuts,
     crowd,
     memberships,
+    volatile,
     lifecycle,
     draining,
 )

@@ -187,7 +187,7 @@ impl World {
         }
     }
 
-    /// Sends a gap in place of frames, or a frame that cannot be encoded.
+    /// Sends a gap in place of frames, a volatile frame, or a frame that cannot be encoded.
     fn send_oddly(&mut self, input: &mut Input<'_>) {
         if input.flag() {
             let before = self.session.retained_bytes();
@@ -196,6 +196,10 @@ impl World {
             let result = self.session.evict_for(message.len(), overflow);
             let result = result.and_then(|()| self.session.send(message, overflow));
             assert!(result.is_err() || self.session.retained_bytes() <= before, "it took a place");
+        } else if input.flag() {
+            let message = self.message(input);
+            let key = input.flag().then(|| "key".into());
+            self.session.send_volatile(message, key).ok();
         } else {
             self.session.send_missing().ok();
         }

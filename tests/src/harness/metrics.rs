@@ -26,7 +26,7 @@ impl MetricsLog {
     }
 
     /// The sum of a counter so far: `received`, `received_bytes`, `sent`, `sent_bytes`, `replayed`, `broadcasts`,
-    /// `broadcast_bytes`, `broadcast_receivers`, `frames_dropped`, `gap_sent`, `gap_received`, `retained_bytes`.
+    /// `broadcast_bytes`, `broadcast_receivers`, `frames_dropped`, `volatile_dropped`, `gap_sent`, `gap_received`, `retained_bytes`.
     pub fn sum(&self, name: &str) -> i64 {
         self.lock().sums.get(name).copied().unwrap_or_default()
     }
@@ -122,6 +122,10 @@ impl Metrics for MetricsLog {
 
     fn frames_dropped(&self, frames: u64) {
         self.add("frames_dropped", frames);
+    }
+
+    fn volatile_dropped(&self, frames: u64) {
+        self.add("volatile_dropped", frames);
     }
 
     fn gap_sent(&self, frames: u64) {

@@ -136,6 +136,7 @@ async fn stats(State(test): TestServerState) -> Response {
         "frames_in": stats.frames_in,
         "frames_out": stats.frames_out,
         "dropped": stats.dropped,
+        "volatile_dropped": stats.volatile_dropped,
         "resumed": stats.resumed,
         "refused": stats.refused,
         "retained_bytes": stats.retained_bytes,

@@ -80,6 +80,10 @@ struct Say {
     except_me: bool,
     event: String,
     payload: Option<Box<RawValue>>,
+    #[serde(default)]
+    volatile: bool,
+    /// Implies `volatile`.
+    key: Option<String>,
 }
 
 /// Whom to say it to: one of the members.
@@ -112,6 +116,12 @@ fn say(connection: &Connection, frame: &Frame) -> Result<Frame, Failure> {
     let mut said = Frame::event_only(say.event);
     if let Some(payload) = &say.payload {
         said = said.with_payload(rejoin_server::Payload::json(payload).map_err(bad_request)?);
+    }
+    if say.volatile {
+        said = said.volatile();
+    }
+    if let Some(key) = say.key {
+        said = said.latest(key);
     }
     let queued = connection.server().broadcast(audience, &said).map_err(bad_request)?;
     Ok(json("ok", &Queued { queued }))

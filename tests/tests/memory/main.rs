@@ -30,6 +30,7 @@ mod rooms;
 mod router;
 mod slow_reader;
 mod texts;
+mod volatile;
 
 use rejoin_client::Connection;
 use rejoin_server::{Builder, Server};

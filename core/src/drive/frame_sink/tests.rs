@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use bytes::Bytes;
+
 use super::super::deadline::now;
 use super::*;
 use crate::{
@@ -18,9 +20,9 @@ impl FrameTarget for Target {
         &self.0
     }
 
-    fn encode(&self, frame: &Frame) -> Result<Bytes, SendError> {
+    fn encode(&self, frame: &Frame) -> Result<EncodedFrame, SendError> {
         self.0.check(frame)?;
-        Ok(ws::encode_message(MessageKind::Text, frame.event().as_bytes()))
+        Ok(ws::encode_message(MessageKind::Text, frame.event().as_bytes()).into())
     }
 }
 

@@ -40,6 +40,7 @@ impl Subscriber {
             while let Some(transmit) = session.poll_transmit(self.epoch, now()) {
                 match transmit {
                     Transmit::Data(message) => texts.push(text(&message)),
+                    Transmit::Volatile(message) => texts.push(format!("~{}", text(&message))),
                     Transmit::Batch(batch) => texts.extend(batch.frames().map(|frame| text(&frame))),
                     Transmit::Control(control) => texts.push(control.event().to_owned()),
                     other => panic!("{other:?}"),
@@ -233,4 +234,29 @@ fn a_hibernated_session_with_nothing_pending_stays_hibernated() {
     log.trim(log.next());
     assert_eq!(subscriber.session.drive(|session| session.retained_bytes()), 1);
     assert_eq!(budget.used(), 1);
+}
+
+#[test]
+fn volatile_messages_keep_their_place_and_get_no_number() {
+    let (log, budget) = (log(), budget());
+    let [one, other] = [(); 2].map(|()| Subscriber::of(&log, &budget));
+    let volatile = |text: &'static str, key: Option<&str>, except| {
+        let volatile = Volatile { key: key.map(Into::into) };
+        log.append_as(&[Some(budget.charge(Bytes::from_static(text.as_bytes())))], except, Some(volatile))
+    };
+    push(&log, &budget, "a");
+    assert_eq!(volatile("b", Some("k"), Exclusion::default()).queued, 2);
+    push(&log, &budget, "c");
+    let mut except = Exclusion::default();
+    except.add(one.session.subscriber_of(&log).unwrap());
+    assert_eq!(volatile("d", Some("k"), except).queued, 1);
+    assert_eq!(log.append_as(&[None], Exclusion::default(), Some(Volatile::default())).queued, 0);
+    push(&log, &budget, "e");
+    assert_eq!(one.session.drive(|session| session.counts().accepted), 3, "not even a hole");
+    assert_eq!(one.written(), ["a", "~b", "c", "e"]);
+    assert_eq!(other.written(), ["a", "c", "~d", "e"]);
+    log.trim(log.next());
+    volatile("f", None, Exclusion::default());
+    assert_eq!(one.written(), ["~f"]);
+    assert_eq!(other.written(), ["~f"]);
 }

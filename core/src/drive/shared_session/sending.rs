@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::{Delivery, Frame, Mode, Overflow, Refused, Span};
 
+use super::super::encoded_frame::{EncodedFrame, Volatile};
 use super::super::error::{DeliveryError, SendError};
 use super::{Effects, SharedSession, Wake};
 
@@ -23,12 +24,12 @@ pub struct Queued {
 
 impl SharedSession {
     /// Accepts an encoded data frame. Returns whether it was queued: with [`Overflow::DropNewest`] it may be dropped, which is
-    /// reported to the peer as a gap.
+    /// reported to the peer as a gap. A volatile frame is always accepted while the session is open.
     ///
     /// # Errors
     /// As [`Session::send`](crate::Session::send).
-    pub fn send(&self, message: Bytes, overflow: Overflow) -> Result<bool, SendError> {
-        match self.offer(message, overflow, false) {
+    pub fn send(&self, frame: impl Into<EncodedFrame>, overflow: Overflow) -> Result<bool, SendError> {
+        match self.offer(frame.into(), overflow, false) {
             Ok(_) => Ok(true),
             Err(Refused::Dropped) => Ok(false),
             Err(refused) => Err(refused.into()),
@@ -70,20 +71,33 @@ impl SharedSession {
         self.access(Wake::AtEnd, |live| live.session.send_missing().is_ok())
     }
 
+    /// Accepts a volatile data frame that other sessions send, too, and that is [charged](crate::drive::MemoryBudget::charge)
+    /// already. Like [`Self::queue`], it does not wake the driver. Returns whether the session is open.
+    pub fn queue_volatile(&self, message: Bytes, volatile: Volatile) -> (bool, Effects) {
+        self.access(Wake::AtEnd, |live| {
+            live.session.relay_volatile(message, volatile.key);
+            live.session.is_open()
+        })
+    }
+
     /// Accepts an encoded data frame, and waits while the send buffer is full.
     ///
     /// # Errors
     /// Fails when the session ends, and when the buffer stays full for `timeout`.
-    pub async fn send_wait(&self, message: Bytes, timeout: Duration) -> Result<(), SendError> {
-        self.offer_wait(message, timeout, false).await.map(drop)
+    pub async fn send_wait(
+        &self,
+        frame: impl Into<EncodedFrame>,
+        timeout: Duration,
+    ) -> Result<(), SendError> {
+        self.offer_wait(frame.into(), timeout, false).await.map(drop)
     }
 
     /// Like [`Self::send_wait`], but waits until the session ends.
     ///
     /// # Errors
     /// Fails when the session ends.
-    pub(in crate::drive) async fn send_when_accepted(&self, message: Bytes) -> Result<(), SendError> {
-        self.retry(None, || self.offer(message.clone(), Overflow::Reject, false)).await.map(drop)
+    pub(in crate::drive) async fn send_when_accepted(&self, frame: EncodedFrame) -> Result<(), SendError> {
+        self.retry(None, || self.offer(frame.clone(), Overflow::Reject, false)).await.map(drop)
     }
 
     /// Whether the send buffer has capacity for a small frame.
@@ -120,13 +134,21 @@ impl SharedSession {
     /// Like [`Self::send_wait`], and then waits until the peer has acknowledged the frame.
     ///
     /// # Errors
-    /// Fails as [`Self::send_wait`] does, when the frame is evicted, when the session ends first, and in plain mode, which has no
-    /// acknowledgements.
-    pub async fn send_acked(&self, message: Bytes, timeout: Duration) -> Result<(), DeliveryError> {
+    /// Fails as [`Self::send_wait`] does, when the frame is evicted, when the session ends first, in plain mode, which has no
+    /// acknowledgements, and for a volatile frame, which gets none.
+    pub async fn send_acked(
+        &self,
+        frame: impl Into<EncodedFrame>,
+        timeout: Duration,
+    ) -> Result<(), DeliveryError> {
+        let frame = frame.into();
+        if frame.volatile.is_some() {
+            return Err(DeliveryError::Volatile);
+        }
         if self.drive(|session| session.mode()) == Mode::Plain {
             return Err(DeliveryError::PlainMode);
         }
-        let delivery = self.offer_wait(message, timeout, true).await?;
+        let delivery = self.offer_wait(frame, timeout, true).await?;
         match delivery.expect("the frame is watched").await {
             Ok(Delivery::Delivered) => Ok(()),
             Ok(Delivery::Dropped) => Err(DeliveryError::Dropped),
@@ -137,11 +159,11 @@ impl SharedSession {
 
     async fn offer_wait(
         &self,
-        message: Bytes,
+        frame: EncodedFrame,
         timeout: Duration,
         watch: bool,
     ) -> Result<Option<oneshot::Receiver<Delivery>>, SendError> {
-        self.retry(Some(timeout), || self.offer(message.clone(), Overflow::Reject, watch)).await
+        self.retry(Some(timeout), || self.offer(frame.clone(), Overflow::Reject, watch)).await
     }
 
     /// Repeats an attempt while it fails for lack of capacity.
@@ -196,10 +218,16 @@ impl SharedSession {
 
     fn offer(
         &self,
-        message: Bytes,
+        frame: EncodedFrame,
         overflow: Overflow,
         watch: bool,
     ) -> Result<Option<oneshot::Receiver<Delivery>>, Refused> {
+        let message = match frame {
+            EncodedFrame { message, volatile: None } => message,
+            EncodedFrame { message, volatile: Some(volatile) } => {
+                return self.offer_volatile(message, volatile).map(|()| None);
+            }
+        };
         let size = message.len();
         // May be stale once the lock is taken: then all sessions together exceed their limit by this message. Preventing that
         // would take one lock for all sessions.
@@ -220,6 +248,24 @@ impl SharedSession {
                 live.deliveries.get_or_insert_default().push_back((number, sender));
                 receiver
             }))
+        });
+        self.apply(effects);
+        sent
+    }
+
+    /// No session is evicted for a volatile frame: one that is not within the budget is dropped.
+    fn offer_volatile(&self, message: Bytes, volatile: Volatile) -> Result<(), Refused> {
+        let fits = self.budget.as_ref().is_none_or(|budget| budget.fits(message.len()));
+        let (sent, effects) = self.access(Wake::Always, |live| {
+            if !fits && live.session.is_open() {
+                live.session.count_volatile_dropped(1);
+                return Ok(());
+            }
+            let message = match &self.budget {
+                Some(budget) => budget.charge(message),
+                None => message,
+            };
+            live.session.send_volatile(message, volatile.key).map(drop)
         });
         self.apply(effects);
         sent

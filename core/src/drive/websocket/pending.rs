@@ -14,6 +14,7 @@ pub(super) struct Pending {
 /// The kind of a queued entry.
 #[derive(Debug)]
 pub(super) enum Kind {
+    /// A control message, or one without a number.
     Control,
     Data,
     /// Data messages that end at these offsets.

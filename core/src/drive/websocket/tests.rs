@@ -117,6 +117,14 @@ async fn counts_a_message_when_it_is_completely_written() {
 
 /// For any number of bytes that the stream takes at a time, and any number of pending messages.
 #[tokio::test]
+async fn a_volatile_message_counts_as_no_data() {
+    let (mut transport, _peer) = pair(64);
+    transport.push_volatile(Bytes::from_static(b"v"));
+    transport.push_data(Bytes::from_static(b"d"));
+    assert_eq!(flush(&mut transport).1, Written { messages: 2, data: 1, bytes: 2 });
+}
+
+#[tokio::test]
 async fn each_byte_is_written_once_and_in_order() {
     for capacity in [10, 100, 1000] {
         let (mut transport, mut peer) = pair(capacity);

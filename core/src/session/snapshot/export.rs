@@ -29,7 +29,8 @@ impl Session {
             suspended_since: _,
             resumed: _,
             drops: _,
-            // Partly in `progress`. Questions end with their process: the tasks that wait do not survive it.
+            // Partly in `progress`. Questions end with their process: the tasks that wait do not survive it. Volatile frames end with
+            // their socket.
             rare: _,
             // Derived from `ended` and `suspended_since`.
             state: _,
@@ -95,6 +96,7 @@ impl Session {
             received: self.receiver.counts(),
             lost: self.lost,
             stray_answers: self.stray_answers(),
+            volatile_dropped: self.volatile_dropped(),
         }
     }
 }

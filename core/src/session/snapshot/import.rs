@@ -78,8 +78,17 @@ impl Session {
         config: Arc<SessionConfig>,
         since: Instant,
     ) -> Self {
-        let Progress { suspended_for, sockets, max_message, outgoing, sent, received, lost, stray_answers } =
-            progress;
+        let Progress {
+            suspended_for,
+            sockets,
+            max_message,
+            outgoing,
+            sent,
+            received,
+            lost,
+            stray_answers,
+            volatile_dropped,
+        } = progress;
         let Sockets { reserved, epoch, drops, resumed } = sockets;
         let is_suspended = suspended_for.is_some();
         Self {
@@ -95,7 +104,7 @@ impl Session {
             sent,
             receiver: Receiver::new(received),
             lost,
-            rare: (stray_answers > 0).then(|| Box::new(Rare::with_strays(stray_answers))),
+            rare: Rare::of_counts(stray_answers, volatile_dropped),
             ..Self::new(config, since)
         }
     }

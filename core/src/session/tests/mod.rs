@@ -23,6 +23,7 @@ mod sizes;
 
 mod random;
 mod snapshot;
+mod volatile;
 mod walk;
 
 use std::time::Duration;
@@ -39,7 +40,9 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Represents a message on the wire: its text is the event of a frame.
 fn frame_of(transmit: Transmit) -> Frame {
     match transmit {
-        Transmit::Data(message) => data(std::str::from_utf8(&message).expect("messages are texts")),
+        Transmit::Data(message) | Transmit::Volatile(message) => {
+            data(std::str::from_utf8(&message).expect("messages are texts"))
+        }
         Transmit::Control(control) => {
             let frame = Frame::event_only(control.event());
             match control.json() {
@@ -53,13 +56,14 @@ fn frame_of(transmit: Transmit) -> Frame {
     }
 }
 
-/// A data frame. Its first character may make it a question or an answer: see [`questions`].
+/// A data frame. Its first character may make it a question or an answer (see [`questions`]), or volatile (see [`volatile`]).
 fn data(text: &str) -> Frame {
     let frame = Frame::event_only(text);
     match (text.get(..1), text.get(1..)) {
         (Some("?"), Some(id)) => frame.with_id(id),
         (Some("="), Some(re)) => frame.with_re(re),
         (Some("+"), Some(re)) => frame.with_re(re).with_more(true),
+        (Some("~"), _) => frame.with_volatile(true),
         _ => frame,
     }
 }

@@ -105,6 +105,10 @@ impl Pair {
             return self.server().send_span(frame, overflow);
         }
         let message = Bytes::from(text.to_owned());
+        if let Some(rest) = text.strip_prefix('~') {
+            let key = rest.get(..1).filter(|key| key.chars().all(char::is_alphabetic)).map(Arc::from);
+            return self.session(side).send_volatile(message, key).map(u64::from);
+        }
         self.session(side).send(message, overflow)
     }
 

@@ -11,6 +11,7 @@ impl World {
         let counts = self.session.counts();
         match transmit {
             Transmit::Data(message) => self.transmitted_data(&message),
+            Transmit::Volatile(message) => self.transmitted_in_order(&message),
             Transmit::Batch(batch) => batch.frames().for_each(|message| self.transmitted_data(&message)),
             Transmit::Control(control) => {
                 assert_eq!(self.config.mode, Mode::Session, "plain mode knows no control frames");
@@ -43,11 +44,15 @@ impl World {
     }
 
     fn transmitted_data(&mut self, message: &[u8]) {
+        self.transmitted_in_order(message);
+        self.under_way += usize::from(self.config.mode == Mode::Plain);
+    }
+
+    fn transmitted_in_order(&mut self, message: &[u8]) {
         let number = message.first_chunk().expect("a message of ours").to_owned();
         let number = u64::from_be_bytes(number);
         assert!(number < self.accepts && number > self.written, "in order, once on a socket");
         self.written = number;
-        self.under_way += usize::from(self.config.mode == Mode::Plain);
     }
 
     pub(super) fn saw(&mut self, event: &Event) {

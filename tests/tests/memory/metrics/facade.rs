@@ -147,6 +147,7 @@ fn facade_table_lists_every_metric() {
         facade.replayed(1);
         facade.broadcast(1, 1);
         facade.frames_dropped(1);
+        facade.volatile_dropped(1);
         facade.gap_sent(1);
         facade.gap_received(1);
         facade.send_buffer_used(1, 2);
@@ -155,7 +156,7 @@ fn facade_table_lists_every_metric() {
     });
     let reported = recorder.snapshotter().snapshot().into_vec();
     let table = documented();
-    assert_eq!(table.len(), 26);
+    assert_eq!(table.len(), 27);
     for (key, _, description, _) in &reported {
         let name = key.key().name().strip_prefix("rejoin_").unwrap();
         assert_eq!(table.get(name), Some(&key.kind()), "{name} is in the table");

@@ -91,7 +91,7 @@ fn messages_of_several_logs_arrive_in_one_order() {
                 }
                 6 => {
                     let text = format!("{step} to one");
-                    subscriber.session.send(text.clone().into(), Overflow::Reject).unwrap();
+                    subscriber.session.send(Bytes::from(text.clone()), Overflow::Reject).unwrap();
                     subscriber.expected.push_back(text);
                 }
                 7 if place.is_none() => {
@@ -118,7 +118,7 @@ fn messages_of_several_logs_arrive_in_one_order() {
                     let mut except = Exclusion::default();
                     excluded.into_iter().for_each(|excluded| except.add(excluded));
                     let text = format!("{step} to others");
-                    let queued = logs[log].append_except(&[Some(text.clone().into())], except).queued;
+                    let queued = logs[log].append_as(&[Some(text.clone().into())], except, None).queued;
                     let members = subscribers.iter_mut().enumerate();
                     let others =
                         members.filter(|(other, member)| *other != index && member.joined.contains(&log));
@@ -129,7 +129,7 @@ fn messages_of_several_logs_arrive_in_one_order() {
                     // To everyone, each through the first log.
                     let text = format!("{step} to everyone");
                     let append = |log: &Arc<RoomLog>| {
-                        log.append_except(&[Some(text.clone().into())], Exclusion::guests()).queued
+                        log.append_as(&[Some(text.clone().into())], Exclusion::guests(), None).queued
                     };
                     let queued = logs.iter().map(append).sum::<usize>();
                     let members = subscribers.iter_mut().filter(|member| !member.joined.is_empty());
