@@ -51,9 +51,9 @@ pub use control::{Control, Gap, LostReason, Open, Token};
 mod session;
 pub use session::snapshot;
 pub use session::{
-    Answer, AttachError, AttachmentState, Batch, Cancelled, CloseReason, Counts, Delivery, DropReason, Epoch,
-    Event, Hibernated, Mode, Overflow, Reconnect, Refused, SegmentWriter, Session, SessionConfig,
-    SessionIdentity, SessionState, Side, Span, Transmit, Violation,
+    Answer, AttachError, AttachmentState, Batch, Cancelled, CloseReason, Counts, Delivery, Discarded,
+    DropReason, Epoch, Event, Hibernated, Mode, Overflow, Reconnect, Refused, SegmentWriter, Session,
+    SessionConfig, SessionIdentity, SessionState, Side, Span, Transmit, Violation, WhyDropped,
 };
 
 pub mod router;

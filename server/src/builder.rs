@@ -2,6 +2,7 @@
 
 mod asking;
 mod callbacks;
+mod hooks;
 mod rooms;
 mod upgrade;
 
@@ -21,12 +22,13 @@ use crate::options::{DuplicateId, Options};
 use crate::router::Router;
 use crate::server::Server;
 use crate::session::handlers::{Closures, DynHandler, Handler, Handlers, erase};
+use crate::session::hooks::Hooks;
 
 /// Configures a server: its callbacks and its options. Created by [`Server::builder`].
 ///
 /// # Callbacks
 /// The callbacks of one connection run one after the other, in this order: connect, joins of the rooms that `ConnectFn` assigned,
-/// messages, (drop, away, restore, back, messages)…, before_disconnect, leaves of all rooms, disconnect. Joins and leaves between
+/// messages, (drop, away, restore, back, messages)…, before_disconnect, leaves of all rooms, expired, disconnect. Joins and leaves between
 /// them stand where they are made: those of a callback come when it has returned, those of another task before the next message.
 /// Without a drop there is no away, and drop and restore come without away and back if the client returns before away is due.
 /// While a callback awaits, the connection continues to write, to acknowledge, and to read ahead (64 frames, 1 MiB).
@@ -64,6 +66,7 @@ pub struct Builder {
     closures: Closures,
     options: Options,
     metrics: MetricsHooks,
+    hooks: Hooks,
 }
 
 impl Server {
@@ -77,6 +80,7 @@ impl Server {
             closures: Closures::default(),
             options: Options::default(),
             metrics: MetricsHooks::default(),
+            hooks: Hooks::default(),
         }
     }
 }
@@ -103,7 +107,7 @@ impl Builder {
                 return Err(ConfigError { option: "handler", value, range });
             }
         };
-        let shared = ServerInner::new(options, self.connect, handlers, self.metrics);
+        let shared = ServerInner::new(options, self.connect, handlers, self.hooks, self.metrics);
         shared.runtimes.note();
         Ok(Server::new(Arc::new(shared)))
     }
@@ -315,6 +319,7 @@ impl fmt::Debug for Builder {
             .field("handler", &self.handler.is_some())
             .field("closures", &self.closures)
             .field("options", &self.options)
+            .field("hooks", &self.hooks)
             .field("metrics", &self.metrics.is_on())
             .finish_non_exhaustive()
     }

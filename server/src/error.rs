@@ -63,6 +63,8 @@ pub enum JoinError {
     Closed,
     /// A room needs a name that is not empty.
     EmptyName,
+    /// [`before_join`](crate::Builder::before_join) has refused it.
+    Refused,
 }
 
 impl fmt::Display for JoinError {
@@ -70,6 +72,7 @@ impl fmt::Display for JoinError {
         f.write_str(match self {
             Self::Closed => "connection has ended or is closing",
             Self::EmptyName => "a room needs a name",
+            Self::Refused => "the application refuses it",
         })
     }
 }

@@ -23,10 +23,12 @@ use crate::observe::stats::Totals;
 use crate::observe::throttle::Throttle;
 use crate::options::Options;
 use crate::runtimes::Runtimes;
+use crate::session::call::{Call, Callback};
 use crate::session::changes::Changes;
 use crate::session::expiry::SuspendedSessions;
 use crate::session::handle::PendingSocket;
 use crate::session::handlers::Handlers;
+use crate::session::hooks::Hooks;
 use crate::session::registry::Registry;
 use crate::session::users::Users;
 
@@ -36,6 +38,7 @@ pub(crate) struct ServerInner {
     pub(crate) context: Arc<ServerContext>,
     pub(crate) connect: Box<dyn DynConnect>,
     pub(crate) handlers: Handlers,
+    pub(crate) hooks: Hooks,
     pub(crate) registry: Registry,
     pub(crate) rooms: Rooms,
     pub(crate) users: Users,
@@ -69,6 +72,7 @@ impl ServerInner {
         options: Options,
         connect: Box<dyn DynConnect>,
         handlers: Handlers,
+        hooks: Hooks,
         metrics: MetricsHooks,
     ) -> Self {
         let tasks = TaskTracker::new();
@@ -77,14 +81,21 @@ impl ServerInner {
         let budget = suspended.budget().clone();
         let changes = handlers.report_changes().then(Changes::new);
         let context = Arc::new(ServerContext::new(options, metrics, changes, budget, runtimes, tasks));
+        let configure = |mode| {
+            let mut config = context.options.session(mode);
+            config.reports_discarded = hooks.reports_discarded();
+            config.keeps_expired = hooks.keeps_expired();
+            Arc::new(config)
+        };
         Self {
-            plain: context.options.session(Mode::Plain),
-            session: context.options.session(Mode::Session),
+            plain: configure(Mode::Plain),
+            session: configure(Mode::Session),
             handshakes: Arc::new(Semaphore::new(context.options.max_handshakes)),
             accept_errors: Throttle::new(LOG_INTERVAL),
             origin_refusals: Throttle::new(LOG_INTERVAL),
             connect,
             handlers,
+            hooks,
             registry: Registry::new(),
             rooms: Rooms::new(context.clone()),
             users: Users::new(),
@@ -100,6 +111,14 @@ impl ServerInner {
         match mode {
             Mode::Plain => &self.plain,
             Mode::Session => &self.session,
+        }
+    }
+
+    /// Calls a callback or a hook; `None` if the application has none.
+    pub(crate) fn call(&self, connection: &Connection, call: Call) -> Option<Callback> {
+        match call {
+            Call::SendDropped(..) | Call::Expired(_) => self.hooks.call(connection, call),
+            _ => self.handlers.call(connection, call),
         }
     }
 

@@ -33,7 +33,7 @@
 //!
 //! # Contents
 //!
-//! - [`guide`]: getting started, authentication, messages, reconnecting, presence, limits, deployment, testing
+//! - [`guide`]: getting started, authentication, messages, reconnecting, presence, hooks, limits, deployment, testing
 //! - [The life of a connection](#the-life-of-a-connection) and the [two modes](#two-modes) of the protocol
 //! - [What happens when](#what-happens-when): each event, and its effect on the connection and its callbacks
 //! - [Metrics and logs](#metrics-and-logs)
@@ -111,7 +111,7 @@ pub mod guide;
 mod server;
 #[cfg(feature = "hyper")]
 pub use server::Probe;
-pub use server::{Drain, Health, Join, Member, Server, User};
+pub use server::{Drain, Health, Join, Joining, Member, Server, User};
 
 mod state;
 pub use state::ServerState;
@@ -151,7 +151,7 @@ pub use fanout::audience::Audience;
 mod observe;
 #[cfg(feature = "metrics")]
 pub use observe::FacadeMetrics;
-pub use observe::{CallbackKind, Metrics, ResumeRefused, Stats};
+pub use observe::{CallbackKind, ErrorKind, Metrics, ResumeRefused, Stats};
 
 mod inner;
 
@@ -179,4 +179,5 @@ pub use rejoin_core::prost;
 pub use rejoin_core::{
     Cancelled, CloseFrame, CloseReason, Codec, Counts, DecodeError, DropReason, EncodeError, ErrorAnswer,
     Frame, Gap, InvalidClose, Message, MessageKind, Mode, Overflow, Payload, PayloadError, PayloadFormat,
+    WhyDropped,
 };

@@ -179,7 +179,7 @@ impl Options {
     }
 
     /// The configuration of sessions in this mode.
-    pub(crate) fn session(&self, mode: Mode) -> Arc<SessionConfig> {
+    pub(crate) fn session(&self, mode: Mode) -> SessionConfig {
         let mut config = SessionConfig::new(Side::Server, mode);
         config.resume_window = self.resume_window.unwrap_or_default();
         config.ping_interval = self.ping_interval;
@@ -188,7 +188,7 @@ impl Options {
         config.max_message = self.max_message_size;
         config.buffer_frames = u32::try_from(self.send_buffer).expect("checked to be at most 65,536");
         config.buffer_bytes = self.send_buffer_bytes;
-        Arc::new(config)
+        config
     }
 }
 

@@ -344,7 +344,9 @@ impl Inner {
             if !session.offer_span(span, skip) {
                 // A session that has ended accepts nothing.
                 span.singles(skip).for_each(|message| {
-                    session.send_span(&message, Overflow::DropOldest).ok();
+                    if let Err(refused) = session.send_span(&message, Overflow::DropOldest) {
+                        session.note_refused(message.message(0), refused);
+                    }
                 });
             }
             at = span.end();

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::{CloseFrame, Control};
 
 use super::pending_close::Closing;
+use super::span::Span;
 use super::state::Step;
 use super::{
     Answer, CloseReason, DropReason, Epoch, Event, Mode, Reconnect, Session, SessionState, Side, Transmit,
@@ -154,7 +155,13 @@ impl Session {
         self.send_buffer.end_deliveries();
         if self.config.side == Side::Server {
             // Frees the frames, because handles may outlive the session. Only a client's application can still ask for them.
-            self.send_buffer.abandon();
+            let abandoned = self.send_buffer.abandon();
+            if self.config.keeps_expired && reason == CloseReason::WindowExpired {
+                let messages: Vec<_> = abandoned.into_iter().flat_map(Span::into_messages).collect();
+                if !messages.is_empty() {
+                    self.rare.get_or_insert_default().expired = messages;
+                }
+            }
         }
         self.ended = Some(Box::new(reason.clone()));
         self.events.push(Event::Closed(reason));

@@ -58,6 +58,12 @@ pub struct SessionConfig {
     /// A socket that takes no bytes for this time although some are pending counts as lost. So does one that takes less than
     /// 1 KiB/s on average over this time while more than 1 KiB is pending. Default 10 s.
     pub write_timeout: Duration,
+    /// Whether outgoing frames that are dropped are kept for [`Session::poll_discarded`](super::Session::poll_discarded). Default:
+    /// no.
+    pub reports_discarded: bool,
+    /// Whether a session whose window passes keeps its unacknowledged messages for
+    /// [`Session::take_expired`](super::Session::take_expired). Default: no.
+    pub keeps_expired: bool,
     /// How long a session outlives its socket; zero disables resuming. Only the server's value matters. Default 30 s.
     pub resume_window: Duration,
 }
@@ -82,6 +88,8 @@ impl SessionConfig {
             ping_interval: Duration::from_secs(ping),
             pong_timeout: Duration::from_secs(pong),
             write_timeout: Duration::from_secs(10),
+            reports_discarded: false,
+            keeps_expired: false,
             resume_window: Duration::from_secs(30),
         }
     }

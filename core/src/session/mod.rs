@@ -63,6 +63,10 @@ mod receiver;
 mod overflow;
 pub use overflow::{Overflow, Refused};
 
+mod discarded;
+pub use discarded::{Discarded, WhyDropped};
+mod discarding;
+
 mod sent;
 use sent::Sent;
 

@@ -10,7 +10,7 @@ use super::asking::Asking;
 use super::ping::Ping;
 use super::span::Span;
 use super::transmit::Transmit;
-use super::{CloseReason, Delivery, Epoch, Mode, Overflow, Refused, Session, SessionState, Side};
+use super::{CloseReason, Delivery, Epoch, Mode, Overflow, Refused, Session, SessionState, Side, WhyDropped};
 
 impl Session {
     /// Accepts a data frame, encoded in the form that the transport takes, and returns its number.
@@ -77,7 +77,7 @@ impl Session {
         }
         self.check_size(size)?;
         while !self.has_capacity_for(1, size) {
-            if overflow != Overflow::DropOldest || !self.send_buffer.evict_oldest() {
+            if overflow != Overflow::DropOldest || !self.evict_oldest() {
                 return Err(self.overflow(overflow));
             }
         }
@@ -85,7 +85,7 @@ impl Session {
     }
 
     /// Whether the peer accepts a message of this size: the length of its unmasked WebSocket frame, in bytes.
-    fn fits_peer(&self, framed: usize) -> bool {
+    pub(super) fn fits_peer(&self, framed: usize) -> bool {
         framed <= ws::frame_len(self.peer_max as usize)
     }
 
@@ -110,7 +110,7 @@ impl Session {
         }
         let before = self.send_buffer.bytes();
         while before - self.send_buffer.bytes() < size {
-            if !self.send_buffer.evict_oldest() {
+            if !self.evict_oldest() {
                 return Err(self.overflow(Overflow::DropNewest));
             }
         }
@@ -155,6 +155,7 @@ impl Session {
         if !self.is_open() {
             return Err(Refused::Closed);
         }
+        self.discard(None, WhyDropped::Codec);
         Ok(self.send_buffer.push_missing())
     }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::discarded::Discards;
 use super::questions::Questions;
 use super::volatile_queue::VolatileQueue;
 
@@ -20,6 +21,9 @@ pub(super) struct Rare {
     pub(super) volatile: Option<Box<VolatileQueue>>,
     /// Number of volatile frames that were dropped, in both directions.
     pub(super) volatile_dropped: u64,
+    pub(super) discards: Discards,
+    /// The unacknowledged messages of a session whose window has passed.
+    pub(super) expired: Vec<Bytes>,
 }
 
 impl Rare {
@@ -38,12 +42,14 @@ impl Rare {
 
     /// Whether nothing is in it.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { pongs, questions, volatile, volatile_dropped, expires } = self;
+        let Self { pongs, questions, volatile, volatile_dropped, expires, discards, expired } = self;
         pongs.is_empty()
             && questions.is_empty()
             && volatile.is_none()
             && *volatile_dropped == 0
             && expires.is_none()
+            && discards.is_empty()
+            && expired.is_empty()
     }
 
     /// Drops what belongs to one socket.

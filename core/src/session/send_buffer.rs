@@ -179,13 +179,13 @@ impl SendBuffer {
         }
     }
 
-    /// Frees the kept frames. The counts stay as they are.
-    pub(super) fn abandon(&mut self) {
+    /// Takes the kept frames. The counts stay as they are.
+    pub(super) fn abandon(&mut self) -> SpanQueue {
         self.abandoned = self.unacknowledged();
-        self.kept = SpanQueue::default();
         self.frames = 0;
         self.in_flight = 0;
         self.bytes = 0;
+        std::mem::take(&mut self.kept)
     }
 
     /// Returns the next frame, batch or gap for the attached socket, and marks it as sent. A batch has at most `limit` frames.

@@ -40,7 +40,10 @@ impl Session {
 
     /// Whether nothing has to be done before another socket is attached, the application acts, or the resume window ends.
     pub fn can_hibernate(&self) -> bool {
-        self.state == SessionState::Suspended && self.closing.is_none() && self.events.is_empty()
+        self.state == SessionState::Suspended
+            && self.closing.is_none()
+            && self.events.is_empty()
+            && !self.has_discarded()
     }
 
     fn window_end(&self) -> Option<Instant> {

@@ -17,6 +17,7 @@ use crate::accept::reject::{Cause, Reject};
 use crate::accept::upgrade::{self, UpgradeRequest};
 use crate::accept::within::within;
 use crate::inner::ServerInner;
+use crate::observe::errors::ErrorKind;
 use crate::observe::health;
 use crate::observe::metrics::CallbackKind;
 
@@ -100,12 +101,21 @@ async fn identify(shared: &ServerInner, request: ConnectRequest) -> Result<Ident
     shared.metrics.stop(stopwatch);
     match decision {
         _ if shared.closing.is_cancelled() => Err(shutting_down()),
-        Some(Ok(Ok(decision))) => decision,
+        Some(Ok(Ok(decision))) => {
+            if let Err(reject) = &decision
+                && reject.status.is_server_error()
+            {
+                shared.hooks.report(|| ErrorKind::ConnectFailed { status: reject.status });
+            }
+            decision
+        }
         Some(Ok(Err(_))) => {
             tracing::error!("ConnectFn panicked");
+            shared.hooks.report(|| ErrorKind::ConnectPanicked);
             Err(Reject::checked(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
         }
         Some(Err(_)) | None => {
+            shared.hooks.report(|| ErrorKind::ConnectTimedOut);
             Err(Reject::checked(StatusCode::SERVICE_UNAVAILABLE, "authentication took too long"))
         }
     }

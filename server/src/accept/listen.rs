@@ -23,6 +23,7 @@ use crate::accept::head::{self, Asked};
 use crate::accept::logged_request::LoggedRequest;
 use crate::accept::within::within;
 use crate::inner::ServerInner;
+use crate::observe::errors::ErrorKind;
 use crate::session::task::SessionTask;
 
 /// The number of connections that the operating system queues until they are accepted. Linux limits it to `net.core.somaxconn`,
@@ -94,6 +95,7 @@ async fn accept(shared: Arc<ServerInner>, listener: TcpListener) {
                     spawn(&shared, stream, Some(peer), Some(permit));
                 }
                 Err(error) => {
+                    shared.hooks.report(|| ErrorKind::Accept(error.kind()));
                     if let Some(suppressed) = shared.accept_errors.pass() {
                         tracing::warn!(%error, suppressed, "accept failed");
                     }

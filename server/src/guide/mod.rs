@@ -6,9 +6,10 @@
 //! 4. [Questions](questions): answers, errors, streams of answers, cancellation, in both directions
 //! 5. [Reconnecting](reconnecting): what happens when a socket is lost
 //! 6. [Presence](presence): who is in a room, and who is away
-//! 7. [Limits](limits): bounded queues, back pressure, overflow policies, connection limits
-//! 8. [Deployment](deployment): shutdown, proxies, health checks, TLS, operating system settings, logs
-//! 9. [Testing](testing): sessions without ports and without waiting
+//! 7. [Hooks](hooks): what may be decided or learned at each step
+//! 8. [Limits](limits): bounded queues, back pressure, overflow policies, connection limits
+//! 9. [Deployment](deployment): shutdown, proxies, health checks, TLS, operating system settings, logs
+//! 10. [Testing](testing): sessions without ports and without waiting
 
 pub mod getting_started;
 
@@ -21,6 +22,8 @@ pub mod questions;
 pub mod reconnecting;
 
 pub mod presence;
+
+pub mod hooks;
 
 pub mod limits;
 

@@ -214,6 +214,10 @@ pub enum CallbackKind {
     BeforeDisconnect,
     /// [`on_disconnect`](crate::Builder::on_disconnect)
     Disconnect,
+    /// [`on_send_dropped`](crate::Builder::on_send_dropped)
+    SendDropped,
+    /// [`on_expired`](crate::Builder::on_expired)
+    Expired,
 }
 
 impl CallbackKind {
@@ -232,6 +236,8 @@ impl CallbackKind {
             Self::Back => "back",
             Self::BeforeDisconnect => "before_disconnect",
             Self::Disconnect => "disconnect",
+            Self::SendDropped => "send_dropped",
+            Self::Expired => "expired",
         }
     }
 }

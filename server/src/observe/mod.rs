@@ -1,10 +1,13 @@
 //! Observing the server: [`metrics`] are an application's hooks, called through [`hooks`]; [`reporter`] reports the life of one
-//! session to them and to the log; [`stats`] is a snapshot of the whole server; [`health`] answers a load balancer.
+//! session to them and to the log; [`stats`] is a snapshot of the whole server; [`errors`] are what may go wrong; [`health`] answers a load balancer.
 
 pub(crate) mod metrics;
 pub use metrics::{CallbackKind, Metrics, ResumeRefused};
 
 pub(crate) mod hooks;
+
+pub(crate) mod errors;
+pub use errors::ErrorKind;
 
 pub(crate) mod reporter;
 

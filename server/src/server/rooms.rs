@@ -1,6 +1,9 @@
 //! Rooms: broadcasts, and the memberships of connections.
 
-use std::future::{IntoFuture, Ready, ready};
+mod joining;
+pub use joining::Joining;
+
+use std::future::IntoFuture;
 use std::sync::Arc;
 
 use rejoin_core::{CloseFrame, CloseReason, Frame, InvalidClose, Overflow};
@@ -83,7 +86,7 @@ impl Server {
     // --- changing many connections
 
     /// Makes all connections of an audience members of a room, as [`Connection::join`] does. Returns the number of those that were
-    /// not members before.
+    /// not members before. Those that [`before_join`](crate::Builder::before_join) refuses are left out.
     ///
     /// # Errors
     /// Fails if the room's name is empty.
@@ -92,8 +95,8 @@ impl Server {
         for connection in self.connections(audience) {
             match connection.join(room).await {
                 Ok(is_new) => joined += usize::from(is_new),
-                // It has ended since.
-                Err(JoinError::Closed) => {}
+                // It has ended since, or the application refuses it.
+                Err(JoinError::Closed | JoinError::Refused) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -151,7 +154,8 @@ impl Connection {
     /// ```
     ///
     /// # Errors
-    /// Fails if the connection has ended or is closing, and for an empty name.
+    /// Fails if the connection has ended or is closing, for an empty name, and if
+    /// [`before_join`](crate::Builder::before_join) refuses it.
     pub fn join<'a>(&'a self, room: &'a str) -> Join<'a> {
         Join { connection: self, room }
     }
@@ -225,12 +229,12 @@ pub struct Join<'a> {
     room: &'a str,
 }
 
-impl IntoFuture for Join<'_> {
+impl<'a> IntoFuture for Join<'a> {
     type Output = Result<bool, JoinError>;
-    type IntoFuture = Ready<Self::Output>;
+    type IntoFuture = Joining<'a>;
 
     fn into_future(self) -> Self::IntoFuture {
-        ready(self.connection.join_now(self.room))
+        Joining::new(self.connection, self.room, Connection::join_now)
     }
 }
 

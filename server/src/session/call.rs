@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use rejoin_core::{CloseReason, Event};
+use rejoin_core::{CloseReason, Event, Frame, WhyDropped};
 
 use crate::observe::metrics::CallbackKind;
 
@@ -20,6 +20,10 @@ pub(crate) enum Call {
     Away,
     Back,
     BeforeDisconnect(CloseReason),
+    /// A hook: an outgoing frame was dropped.
+    SendDropped(Option<Frame>, WhyDropped),
+    /// A hook: the session's window has passed, and these frames were not acknowledged.
+    Expired(Vec<Frame>),
 }
 
 impl Call {
@@ -37,6 +41,8 @@ impl Call {
             Self::Away => CallbackKind::Away,
             Self::Back => CallbackKind::Back,
             Self::BeforeDisconnect(_) => CallbackKind::BeforeDisconnect,
+            Self::SendDropped(..) => CallbackKind::SendDropped,
+            Self::Expired(_) => CallbackKind::Expired,
             // `Lost` occurs only at a client.
             Self::Event(_) => return None,
         })

@@ -1,7 +1,7 @@
 //! [`Handler`]: the callbacks of an application; and [`Handlers`], which calls them.
 
 mod closures;
-pub(crate) use closures::{Closures, erase};
+pub(crate) use closures::{Closure, Closures, erase};
 
 use std::future::{Future, ready};
 use std::sync::Arc;
@@ -207,8 +207,8 @@ impl<H: Handler> DynHandler for H {
             Call::BeforeDisconnect(reason) => {
                 Box::pin(async move { H::before_disconnect(&self, &connection, reason).await })
             }
-            // `Lost` occurs only at a client.
-            Call::Event(_) => return None,
+            // `Lost` occurs only at a client. Hooks are no methods of a handler.
+            Call::Event(_) | Call::SendDropped(..) | Call::Expired(_) => return None,
         })
     }
 }

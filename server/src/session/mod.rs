@@ -10,7 +10,9 @@ pub(crate) mod task;
 
 pub(crate) mod attachment;
 
-mod call;
+pub(crate) mod call;
+
+pub(crate) mod hooks;
 
 pub(crate) mod handlers;
 

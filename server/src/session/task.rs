@@ -105,7 +105,7 @@ impl SessionTask {
                 self.callback = None;
                 self.shared.metrics.stop(self.stopwatch.take());
                 if failed {
-                    self.connection.handle().end_after_panic(which.as_str());
+                    self.end_after_panic(which);
                 }
             }
             if self.calls.is_over() {
@@ -117,18 +117,24 @@ impl SessionTask {
                 return if self.calls.is_over() { Poll::Ready(()) } else { Poll::Pending };
             };
             *events = left;
-            let (handlers, metrics) = (&self.shared.handlers, &self.shared.metrics);
+            let metrics = &self.shared.metrics;
             let Some(which) = call.kind() else { continue };
             let stopwatch = metrics.start(which);
-            match catch_unwind(AssertUnwindSafe(|| handlers.call(&self.connection, call))) {
+            match catch_unwind(AssertUnwindSafe(|| self.shared.call(&self.connection, call))) {
                 Ok(Some(callback)) => (self.callback, self.stopwatch) = (Some((which, callback)), stopwatch),
                 Ok(None) => {}
                 Err(_) => {
                     metrics.stop(stopwatch);
-                    self.connection.handle().end_after_panic(which.as_str());
+                    self.end_after_panic(which);
                 }
             }
         }
+    }
+
+    /// Ends the session, because a callback has panicked.
+    fn end_after_panic(&mut self, which: CallbackKind) {
+        self.connection.handle().end_after_panic(which.as_str());
+        self.calls.note_panic(&self.shared, &self.connection, which);
     }
 
     /// Adds a suspended session to the expiry queue, and removes one that has a socket again. `waits` is the loss since which the
@@ -215,9 +221,11 @@ impl Future for SessionTask {
                 return Poll::Ready(());
             }
             // After the write, which may have ended the session or moved its timer.
+            let has_begun = this.calls.have_begun();
             let (at, waits, news, blocked) = this.connection.session().drive(|session| {
                 let waits = (session.state() == SessionState::Suspended).then(|| Loss::last(session));
-                (session.poll_timeout(), waits, session.has_events(), session.is_blocked())
+                let news = session.has_events() || has_begun && session.has_discarded();
+                (session.poll_timeout(), waits, news, session.is_blocked())
             });
             if blocked {
                 // In plain mode a frame was accepted beyond the bound of all sessions because the socket kept up. The frame is

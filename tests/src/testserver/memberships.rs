@@ -53,6 +53,7 @@ async fn join(connection: &Connection, frame: &Frame) -> Result<Frame, Failure> 
     connection.join(&room).await.map_err(|error| {
         let code = match error {
             JoinError::EmptyName => "bad_request",
+            JoinError::Refused => "refused",
             _ => "closed",
         };
         failure(code, &error)

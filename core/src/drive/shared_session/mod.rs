@@ -164,7 +164,7 @@ impl SharedSession {
             // The caller flushes the socket itself, but only the driver can report the end to the application.
             Wake::AtEnd => after.open != before.open,
             Wake::Never => false,
-        };
+        } || live.session.take_discarded_news();
         let deliveries = live.settled_deliveries();
         let askers = live.askers();
         // `before` was taken after the drain, so `drained` reports the evictions of the drain itself. A session that closes

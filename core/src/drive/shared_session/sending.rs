@@ -55,6 +55,9 @@ impl SharedSession {
             // Checked under the lock: the session would keep the frame if the socket has just become blocked.
             let fits = fits || live.session.is_flowing();
             let sent = live.send(size, overflow, fits, |session| session.send_span(frame, overflow));
+            if let Err(refused) = sent {
+                live.session.note_refused(frame.message(0), refused);
+            }
             (sent, live.session.is_falling_behind())
         });
         let queued = match sent {
@@ -233,14 +236,20 @@ impl SharedSession {
         // would take one lock for all sessions.
         let fits = self.fits_budget(size);
         let budget = self.budget.as_deref();
+        // Cloned in case it is dropped: the caller learns of any other refusal.
+        let offered = (overflow == Overflow::DropNewest || !fits).then(|| message.clone());
         let (sent, effects) = self.access(Wake::Always, |live| {
-            let number = live.send(size, overflow, fits, |session| {
+            let sent = live.send(size, overflow, fits, |session| {
                 // Charge the message only once it is accepted, so that a refused message never counts.
                 session.accept(size, overflow, || match budget {
                     Some(budget) => budget.charge(message),
                     None => message,
                 })
-            })?;
+            });
+            if let (Err(Refused::Dropped), Some(message)) = (sent, &offered) {
+                live.session.note_refused(message, Refused::Dropped);
+            }
+            let number = sent?;
             // Watched in the critical section that accepts the frame, so that its acknowledgement cannot come earlier.
             Ok(watch.then(|| {
                 live.session.watch_last();

@@ -1,5 +1,7 @@
 //! Eviction of frames for which there is no capacity.
 
+use bytes::Bytes;
+
 use crate::Gap;
 
 use super::super::config::Mode;
@@ -7,15 +9,26 @@ use super::SendBuffer;
 use super::evicted::EvictedInFlight;
 
 impl SendBuffer {
+    /// The frame that [`Self::evict_oldest`] evicts, and whether it was sent to the attached socket.
+    pub(in super::super) fn oldest(&self) -> Option<(&Bytes, bool)> {
+        let (index, offset) = self.evicted_next();
+        let span = self.kept.get(index)?;
+        Some((span.message(offset), span.first() + u64::from(offset) <= self.cursor))
+    }
+
+    fn evicted_next(&self) -> (usize, u32) {
+        match self.mode {
+            Mode::Session => (0, 0),
+            Mode::Plain => self.first_after(self.cursor),
+        }
+    }
+
     /// Evicts the oldest frame; returns `false` if there is none to evict.
     ///
     /// In plain mode only unsent frames are evicted: a frame that is being written no longer counts against the buffer, and
     /// the socket has its bytes already.
     pub(in super::super) fn evict_oldest(&mut self) -> bool {
-        let (index, offset) = match self.mode {
-            Mode::Session => (0, 0),
-            Mode::Plain => self.first_after(self.cursor),
-        };
+        let (index, offset) = self.evicted_next();
         let Some(span) = self.kept.get(index) else {
             return false;
         };

@@ -9,7 +9,7 @@ use rejoin_core::{CloseReason, DropReason, Event, Frame, Gap};
 use crate::connection::Connection;
 use crate::session::call::{Call, Callback};
 
-type Closure<A> = Option<Arc<dyn Fn(Connection, A) -> Callback + Send + Sync>>;
+pub(crate) type Closure<A> = Option<Arc<dyn Fn(Connection, A) -> Callback + Send + Sync>>;
 
 /// The closures that an application has registered: a handler without a type of its own. Unlike the methods of a
 /// [`Handler`](super::Handler), those that are absent cost nothing.
@@ -73,8 +73,8 @@ impl Closures {
             Call::Away => run(&self.away, connection, ()),
             Call::Back => run(&self.back, connection, ()),
             Call::BeforeDisconnect(reason) => run(&self.before_disconnect, connection, reason),
-            // `Lost` occurs only at a client.
-            Call::Event(_) => None,
+            // `Lost` occurs only at a client. Hooks have closures of their own.
+            Call::Event(_) | Call::SendDropped(..) | Call::Expired(_) => None,
         }
     }
 }

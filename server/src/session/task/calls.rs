@@ -1,25 +1,30 @@
 //! [`Calls`]: the callbacks of one session, in their order.
 
-use rejoin_core::Event;
+use rejoin_core::{CloseReason, Event};
 
 use crate::connection::Connection;
 use crate::inner::ServerInner;
+use crate::observe::errors::{self, ErrorKind};
+use crate::observe::metrics::CallbackKind;
 use crate::session::call::Call;
 use crate::session::changes::Change;
+use crate::session::hooks;
 
 /// The callbacks of one session, in their order:
 ///
 /// ```text
-/// connect ─▶ join… ─▶ message, gap, join, leave, (drop, away) ─▶ (restore, back) … ─▶ before_disconnect ─▶ leave… ─▶ disconnect
+/// connect ─▶ join… ─▶ message, gap, join, leave, (drop, away) ─▶ (restore, back) … ─▶ before_disconnect ─▶ leave… ─▶ expired ─▶ disconnect
 /// ```
 ///
-/// Joins and leaves that other tasks make stand before the next event of the session.
+/// Joins and leaves that other tasks make, and dropped frames, stand before the next event of the session.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     /// `on_connect` has been called.
     connected: bool,
     /// `on_away` has been called, and `on_back` has not.
     is_away: bool,
+    /// A callback has panicked.
+    has_panicked: bool,
     next: Next,
 }
 
@@ -34,8 +39,10 @@ enum Next {
     Back,
     /// `before_disconnect` was called: the connection leaves its rooms.
     End,
-    /// `on_leave` for each of them, then `on_disconnect`.
+    /// `on_leave` for each of them, then `on_expired` if the window has passed.
     Leaves,
+    /// `on_disconnect`.
+    Disconnect,
     /// `on_disconnect` was called.
     Nothing,
 }
@@ -43,12 +50,17 @@ enum Next {
 impl Calls {
     /// The calls of a session that has hibernated: it is away.
     pub(super) fn of_woken() -> Self {
-        Self { connected: true, is_away: true, next: Next::Change }
+        Self { connected: true, is_away: true, ..Self::default() }
     }
 
     /// Whether `on_disconnect` has been called, or never will be.
     pub(super) fn is_over(&self) -> bool {
         self.next == Next::Nothing
+    }
+
+    /// Whether `on_connect` has been called. No other callback is called before.
+    pub(super) fn have_begun(&self) -> bool {
+        self.connected
     }
 
     /// Whether the session may hibernate. It may not before `on_connect`, and while a call is due that is not an event.
@@ -62,6 +74,27 @@ impl Calls {
             Next::Change => self.connected && connection.has_changes(),
             Next::Nothing => false,
             _ => true,
+        }
+    }
+
+    /// Notes that a callback has panicked, and reports it.
+    pub(super) fn note_panic(
+        &mut self,
+        shared: &ServerInner,
+        connection: &Connection,
+        callback: CallbackKind,
+    ) {
+        self.has_panicked = true;
+        shared.hooks.report(|| ErrorKind::CallbackPanicked { connection: connection.clone(), callback });
+    }
+
+    /// Reports the end of a session if it is an error.
+    fn report(&self, shared: &ServerInner, connection: &Connection, reason: &CloseReason) {
+        if let Some(error) = errors::of_peer(connection, reason) {
+            shared.hooks.report(|| error);
+        } else if *reason == CloseReason::HandlerPanicked && !self.has_panicked {
+            // It runs while the socket is in use, so it is reported here.
+            shared.hooks.report(|| ErrorKind::CodecPanicked { connection: connection.clone() });
         }
     }
 
@@ -93,6 +126,15 @@ impl Calls {
                         self.next = Next::Leaves;
                         return Some(call);
                     }
+                    self.next = Next::Disconnect;
+                    if self.connected && shared.hooks.keeps_expired() {
+                        let reason = connection.session().drive(|session| session.ended().cloned());
+                        if reason == Some(CloseReason::WindowExpired) {
+                            return Some(hooks::expired(connection, connection.handle().codec(shared)));
+                        }
+                    }
+                }
+                Next::Disconnect => {
                     self.next = Next::Nothing;
                     let reason = connection.session().drive(|session| session.ended().cloned())?;
                     // Otherwise it ended before its first socket arrived, and the application has not seen it begin.
@@ -104,7 +146,7 @@ impl Calls {
                 }
             }
             if self.connected
-                && let Some(call) = change(shared, connection, false)
+                && let Some(call) = change(shared, connection, false).or_else(|| dropped(shared, connection))
             {
                 return Some(call);
             }
@@ -119,6 +161,7 @@ impl Calls {
                         socket.note_closed(shared, connection.handle());
                     }
                     self.next = Next::End;
+                    self.report(shared, connection, &reason);
                     if self.connected {
                         return Some(Call::BeforeDisconnect(reason));
                     }
@@ -139,4 +182,12 @@ fn change(shared: &ServerInner, connection: &Connection, has_ended: bool) -> Opt
         Change::Joined(room) => Call::Joined(room),
         Change::Left(room) | Change::LeftAtEnd(room) => Call::Left(room),
     })
+}
+
+/// The next dropped frame to report.
+fn dropped(shared: &ServerInner, connection: &Connection) -> Option<Call> {
+    if !shared.hooks.reports_discarded() {
+        return None;
+    }
+    hooks::next_dropped(connection, connection.handle().codec(shared))
 }
