@@ -17,6 +17,7 @@ use crate::accept::connect::DynConnect;
 use crate::connection::Connection;
 use crate::context::ServerContext;
 use crate::fanout::rooms::Rooms;
+use crate::observe::errors::ErrorKind;
 use crate::observe::hooks::MetricsHooks;
 use crate::observe::metrics::ResumeRefused;
 use crate::observe::stats::Totals;
@@ -119,6 +120,15 @@ impl ServerInner {
         match call {
             Call::SendDropped(..) | Call::Expired(_) => self.hooks.call(connection, call),
             _ => self.handlers.call(connection, call),
+        }
+    }
+
+    /// Reports an error to the metrics and the application. The caller holds no lock.
+    pub(crate) fn report_error(&self, error: impl FnOnce() -> ErrorKind) {
+        if self.metrics.is_on() || self.hooks.want_errors() {
+            let error = error();
+            self.metrics.report(|metrics| metrics.error(error.as_str()));
+            self.hooks.report(&error);
         }
     }
 

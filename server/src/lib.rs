@@ -151,7 +151,9 @@ pub use fanout::audience::Audience;
 mod observe;
 #[cfg(feature = "metrics")]
 pub use observe::FacadeMetrics;
-pub use observe::{CallbackKind, ErrorKind, Metrics, ResumeRefused, Stats};
+pub use observe::{
+    CallbackKind, CallbackTimes, DebugMetrics, ErrorKind, Metrics, MetricsSnapshot, ResumeRefused, Stats,
+};
 
 mod inner;
 

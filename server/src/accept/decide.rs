@@ -105,17 +105,17 @@ async fn identify(shared: &ServerInner, request: ConnectRequest) -> Result<Ident
             if let Err(reject) = &decision
                 && reject.status.is_server_error()
             {
-                shared.hooks.report(|| ErrorKind::ConnectFailed { status: reject.status });
+                shared.report_error(|| ErrorKind::ConnectFailed { status: reject.status });
             }
             decision
         }
         Some(Ok(Err(_))) => {
             tracing::error!("ConnectFn panicked");
-            shared.hooks.report(|| ErrorKind::ConnectPanicked);
+            shared.report_error(|| ErrorKind::ConnectPanicked);
             Err(Reject::checked(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))
         }
         Some(Err(_)) | None => {
-            shared.hooks.report(|| ErrorKind::ConnectTimedOut);
+            shared.report_error(|| ErrorKind::ConnectTimedOut);
             Err(Reject::checked(StatusCode::SERVICE_UNAVAILABLE, "authentication took too long"))
         }
     }

@@ -95,7 +95,7 @@ async fn accept(shared: Arc<ServerInner>, listener: TcpListener) {
                     spawn(&shared, stream, Some(peer), Some(permit));
                 }
                 Err(error) => {
-                    shared.hooks.report(|| ErrorKind::Accept(error.kind()));
+                    shared.report_error(|| ErrorKind::Accept(error.kind()));
                     if let Some(suppressed) = shared.accept_errors.pass() {
                         tracing::warn!(%error, suppressed, "accept failed");
                     }

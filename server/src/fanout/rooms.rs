@@ -13,6 +13,7 @@ use crate::fanout::encoded::Encoded;
 use crate::fanout::fan_out::FanOut;
 use crate::fanout::members::Joined;
 use crate::fanout::room::{Queueing, Room};
+use crate::observe::metrics::Metrics;
 use crate::session::sharded::{Keyed, Sharded};
 
 /// All rooms. A room exists while it has members.
@@ -58,7 +59,7 @@ impl Rooms {
             let room = self.rooms.lock(name).get_or_insert_with(new).0.clone();
             let joined = room.join(connection, &self.sequencer);
             if is_new {
-                self.report(name, true);
+                self.report(name, |metrics| metrics.room_created());
             }
             match joined {
                 // The room was emptied between the look-up and the join. Removing it here, too, means that the next round finds or
@@ -69,7 +70,11 @@ impl Rooms {
                     self.remove(&room);
                     return joined;
                 }
-                _ => return joined,
+                Joined::Added => {
+                    self.report(name, |metrics| metrics.joined());
+                    return joined;
+                }
+                Joined::Already => return joined,
             }
         }
     }
@@ -78,6 +83,7 @@ impl Rooms {
     pub(crate) fn leave(&self, connection: &Connection, name: &str) -> bool {
         let Some(room) = self.get(name) else { return false };
         let Some(is_dead) = room.leave(connection) else { return false };
+        self.report(name, |metrics| metrics.left());
         if is_dead {
             self.remove(&room);
         }
@@ -150,16 +156,14 @@ impl Rooms {
             place.get().is_some_and(|found| Arc::ptr_eq(&found.0, room)) && place.remove().is_some();
         drop(place);
         if removed {
-            self.report(name, false);
+            self.report(name, |metrics| metrics.room_destroyed());
         }
     }
 
-    fn report(&self, name: &str, created: bool) {
+    /// Reports a change of a room that has a name.
+    fn report(&self, name: &str, hook: impl FnOnce(&dyn Metrics)) {
         if !name.is_empty() {
-            self.context.metrics.report(|metrics| match created {
-                true => metrics.room_created(),
-                false => metrics.room_destroyed(),
-            });
+            self.context.metrics.report(hook);
         }
     }
 }

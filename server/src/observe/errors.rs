@@ -92,11 +92,10 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// The error that a session has ended with, if its peer is to blame for it.
-pub(crate) fn of_peer(connection: &Connection, reason: &CloseReason) -> Option<ErrorKind> {
+/// Whether the peer of a session is to blame for its end.
+pub(crate) fn is_of_peer(reason: &CloseReason) -> bool {
     matches!(
         reason,
         CloseReason::Protocol(_) | CloseReason::TooBig | CloseReason::Overflow | CloseReason::Remote(_)
     )
-    .then(|| ErrorKind::Peer { connection: connection.clone(), reason: reason.clone() })
 }

@@ -28,7 +28,7 @@ use crate::observe::metrics::{CallbackKind, Metrics, ResumeRefused};
 ///
 /// # The metrics
 /// Each label has a fixed set of values: those of [`CloseReason::kind`], [`DropReason::kind`], [`ResumeRefused::as_str`] and
-/// [`CallbackKind::as_str`], and those in this table.
+/// [`CallbackKind::as_str`], [`ErrorKind::as_str`](crate::ErrorKind::as_str), and those in this table.
 ///
 /// | name | kind | labels | meaning |
 /// |---|---|---|---|
@@ -38,6 +38,9 @@ use crate::observe::metrics::{CallbackKind, Metrics, ResumeRefused};
 /// | `rejoin_connection_duration_seconds` | histogram | | how long sessions lived |
 /// | `rejoin_rooms` | gauge | | rooms with members |
 /// | `rejoin_rooms_created_total` | counter | | rooms that got a first member |
+/// | `rejoin_memberships` | gauge | | members of all rooms together |
+/// | `rejoin_joins_total` | counter | | joins, the rooms included that sessions began with |
+/// | `rejoin_joins_refused_total` | counter | | joins that the application refused |
 /// | `rejoin_upgrades_refused_total` | counter | `status`: `4xx`, `5xx` | HTTP requests that were refused |
 /// | `rejoin_resume_attempts_total` | counter | | sockets that asked for an existing session |
 /// | `rejoin_resumes_refused_total` | counter | `reason` | those among them that did not get it |
@@ -59,6 +62,7 @@ use crate::observe::metrics::{CallbackKind, Metrics, ResumeRefused};
 /// | `rejoin_send_buffer_ratio` | histogram | | how full a send buffer was when frames were accepted, 0 to 1 |
 /// | `rejoin_retained_bytes` | gauge | | bytes kept for peers |
 /// | `rejoin_callback_duration_seconds` | histogram | `callback` | how long callbacks took |
+/// | `rejoin_errors_total` | counter | `kind` | panics, failures, and peers that violated the protocol |
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct FacadeMetrics;
@@ -69,6 +73,9 @@ const CLOSED: &str = "rejoin_connections_closed_total";
 const LIVED: &str = "rejoin_connection_duration_seconds";
 const ROOMS: &str = "rejoin_rooms";
 const ROOMS_CREATED: &str = "rejoin_rooms_created_total";
+const MEMBERSHIPS: &str = "rejoin_memberships";
+const JOINS: &str = "rejoin_joins_total";
+const JOINS_REFUSED: &str = "rejoin_joins_refused_total";
 const UPGRADES_REFUSED: &str = "rejoin_upgrades_refused_total";
 const RESUME_ATTEMPTS: &str = "rejoin_resume_attempts_total";
 const RESUMES_REFUSED: &str = "rejoin_resumes_refused_total";
@@ -90,6 +97,7 @@ const BROADCAST_RECEIVERS: &str = "rejoin_broadcast_receivers";
 const SEND_BUFFER: &str = "rejoin_send_buffer_ratio";
 const RETAINED_BYTES: &str = "rejoin_retained_bytes";
 const CALLBACK_DURATION: &str = "rejoin_callback_duration_seconds";
+const ERRORS: &str = "rejoin_errors_total";
 
 impl FacadeMetrics {
     /// Describes the metrics to the installed recorder.
@@ -101,6 +109,9 @@ impl FacadeMetrics {
         describe_histogram!(LIVED, Unit::Seconds, "how long sessions lived");
         describe_gauge!(ROOMS, Unit::Count, "rooms with members");
         describe_counter!(ROOMS_CREATED, Unit::Count, "rooms that got a first member");
+        describe_gauge!(MEMBERSHIPS, Unit::Count, "members of all rooms together");
+        describe_counter!(JOINS, Unit::Count, "joins, the rooms included that sessions began with");
+        describe_counter!(JOINS_REFUSED, Unit::Count, "joins that the application refused");
         describe_counter!(UPGRADES_REFUSED, Unit::Count, "HTTP requests that were refused");
         describe_counter!(RESUME_ATTEMPTS, Unit::Count, "sockets that asked for an existing session");
         describe_counter!(
@@ -130,6 +141,7 @@ impl FacadeMetrics {
         describe_histogram!(SEND_BUFFER, "how full a send buffer was when frames were accepted, 0 to 1");
         describe_gauge!(RETAINED_BYTES, Unit::Bytes, "bytes kept for peers");
         describe_histogram!(CALLBACK_DURATION, Unit::Seconds, "how long callbacks took");
+        describe_counter!(ERRORS, Unit::Count, "panics, failures, and peers that violated the protocol");
         Self
     }
 }
@@ -159,6 +171,19 @@ impl Metrics for FacadeMetrics {
 
     fn room_destroyed(&self) {
         gauge!(ROOMS).decrement(1);
+    }
+
+    fn joined(&self) {
+        counter!(JOINS).increment(1);
+        gauge!(MEMBERSHIPS).increment(1);
+    }
+
+    fn left(&self) {
+        gauge!(MEMBERSHIPS).decrement(1);
+    }
+
+    fn join_refused(&self) {
+        counter!(JOINS_REFUSED).increment(1);
     }
 
     fn resume_attempted(&self) {
@@ -231,5 +256,9 @@ impl Metrics for FacadeMetrics {
 
     fn callback_finished(&self, which: CallbackKind, took: Duration) {
         histogram!(CALLBACK_DURATION, "callback" => which.as_str()).record(took);
+    }
+
+    fn error(&self, kind: &'static str) {
+        counter!(ERRORS, "kind" => kind).increment(1);
     }
 }

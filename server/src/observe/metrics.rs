@@ -71,6 +71,15 @@ pub trait Metrics: Send + Sync + 'static {
     /// [`Self::room_created`] of the room that has taken its place, or of the same room.
     fn room_destroyed(&self) {}
 
+    /// A connection has become a member of a room. Called for its home room and its further rooms, too.
+    fn joined(&self) {}
+
+    /// A connection has left a room, or has ended as a member of it.
+    fn left(&self) {}
+
+    /// [`before_join`](crate::Builder::before_join) has refused a join.
+    fn join_refused(&self) {}
+
     // --- sockets come and go
 
     /// A socket asks for a session that exists already: with a well-formed resume offer, or in plain mode with the ID of a
@@ -136,6 +145,9 @@ pub trait Metrics: Send + Sync + 'static {
     /// A callback has returned or panicked, this long after it was called. Not called for one that shutdown's deadline has cut
     /// short.
     fn callback_finished(&self, which: CallbackKind, took: Duration) {}
+
+    /// Something has failed. `kind` is the error's name: see [`ErrorKind::as_str`](crate::ErrorKind::as_str).
+    fn error(&self, kind: &'static str) {}
 }
 
 /// Why a socket did not get the session that it asked for.

@@ -16,6 +16,9 @@ mod facade;
 #[cfg(feature = "metrics")]
 pub use facade::FacadeMetrics;
 
+mod debug;
+pub use debug::{CallbackTimes, DebugMetrics, MetricsSnapshot};
+
 pub(crate) mod stats;
 pub use stats::Stats;
 

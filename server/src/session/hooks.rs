@@ -62,6 +62,10 @@ impl Hooks {
         self.send_dropped.is_some()
     }
 
+    pub(crate) fn want_errors(&self) -> bool {
+        self.error.is_some()
+    }
+
     pub(crate) fn keeps_expired(&self) -> bool {
         self.expired.is_some()
     }
@@ -89,10 +93,10 @@ impl Hooks {
     }
 
     /// Reports an error. The caller holds no lock.
-    pub(crate) fn report(&self, error: impl FnOnce() -> ErrorKind) {
+    pub(crate) fn report(&self, error: &ErrorKind) {
         let Some(hook) = &self.error else { return };
         // Reporting an error must not make another one.
-        if catch_unwind(AssertUnwindSafe(|| hook(&error()))).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| hook(error))).is_err() {
             tracing::error!("on_error panicked");
         }
     }

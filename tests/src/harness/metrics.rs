@@ -26,7 +26,8 @@ impl MetricsLog {
     }
 
     /// The sum of a counter so far: `received`, `received_bytes`, `sent`, `sent_bytes`, `replayed`, `broadcasts`,
-    /// `broadcast_bytes`, `broadcast_receivers`, `frames_dropped`, `volatile_dropped`, `gap_sent`, `gap_received`, `retained_bytes`.
+    /// `broadcast_bytes`, `broadcast_receivers`, `frames_dropped`, `volatile_dropped`, `gap_sent`, `gap_received`, `retained_bytes`,
+    /// `joined`, `left`, `join_refused`, and that of errors by their kind.
     pub fn sum(&self, name: &str) -> i64 {
         self.lock().sums.get(name).copied().unwrap_or_default()
     }
@@ -146,5 +147,21 @@ impl Metrics for MetricsLog {
 
     fn callback_finished(&self, which: CallbackKind, took: Duration) {
         self.lock().callbacks.push((which, took));
+    }
+
+    fn joined(&self) {
+        self.add("joined", 1);
+    }
+
+    fn left(&self) {
+        self.add("left", 1);
+    }
+
+    fn join_refused(&self) {
+        self.add("join_refused", 1);
+    }
+
+    fn error(&self, kind: &'static str) {
+        self.add(kind, 1);
     }
 }

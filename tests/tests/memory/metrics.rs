@@ -1,6 +1,7 @@
 //! Each metrics hook is called when its event happens, with the right numbers.
 
 mod callbacks;
+mod debug;
 mod facade;
 mod frames;
 mod resume;

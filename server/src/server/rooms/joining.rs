@@ -40,8 +40,12 @@ impl Future for Joining<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Some(permission) = &mut self.permission {
-            ready!(permission.as_mut().poll(cx))?;
+            let permitted = ready!(permission.as_mut().poll(cx));
             self.permission = None;
+            if let Err(refused) = permitted {
+                self.connection.server().shared.metrics.report(|metrics| metrics.join_refused());
+                return Poll::Ready(Err(refused));
+            }
         }
         Poll::Ready((self.join)(self.connection, self.room))
     }

@@ -85,16 +85,17 @@ impl Calls {
         callback: CallbackKind,
     ) {
         self.has_panicked = true;
-        shared.hooks.report(|| ErrorKind::CallbackPanicked { connection: connection.clone(), callback });
+        shared.report_error(|| ErrorKind::CallbackPanicked { connection: connection.clone(), callback });
     }
 
     /// Reports the end of a session if it is an error.
     fn report(&self, shared: &ServerInner, connection: &Connection, reason: &CloseReason) {
-        if let Some(error) = errors::of_peer(connection, reason) {
-            shared.hooks.report(|| error);
+        if errors::is_of_peer(reason) {
+            shared
+                .report_error(|| ErrorKind::Peer { connection: connection.clone(), reason: reason.clone() });
         } else if *reason == CloseReason::HandlerPanicked && !self.has_panicked {
             // It runs while the socket is in use, so it is reported here.
-            shared.hooks.report(|| ErrorKind::CodecPanicked { connection: connection.clone() });
+            shared.report_error(|| ErrorKind::CodecPanicked { connection: connection.clone() });
         }
     }
 

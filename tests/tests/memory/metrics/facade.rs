@@ -81,6 +81,7 @@ async fn facade_gets_every_metric_with_its_labels() {
             ("rejoin_gap_frames_total{direction=received}", 3),
             ("rejoin_gap_frames_total{direction=sent}", 3),
             ("rejoin_heartbeat_failures_total", 2),
+            ("rejoin_joins_total", 2),
             ("rejoin_received_bytes_total", 25),
             ("rejoin_received_frames_total", 1),
             ("rejoin_replayed_frames_total", 2),
@@ -97,7 +98,7 @@ async fn facade_gets_every_metric_with_its_labels() {
             ("rejoin_upgrades_refused_total{status=4xx}", 1),
         ]
     );
-    for gauge in ["rejoin_connections", "rejoin_rooms", "rejoin_retained_bytes"] {
+    for gauge in ["rejoin_connections", "rejoin_rooms", "rejoin_memberships", "rejoin_retained_bytes"] {
         assert_eq!(values[gauge], DebugValue::Gauge(0.0.into()), "{gauge}: all have ended");
     }
     let histogram = |name: &str| match &values[name] {
@@ -153,10 +154,14 @@ fn facade_table_lists_every_metric() {
         facade.send_buffer_used(1, 2);
         facade.retained_bytes_changed(-1);
         facade.callback_finished(CallbackKind::Message, secs(1));
+        facade.joined();
+        facade.left();
+        facade.join_refused();
+        facade.error("accept");
     });
     let reported = recorder.snapshotter().snapshot().into_vec();
     let table = documented();
-    assert_eq!(table.len(), 27);
+    assert_eq!(table.len(), 31);
     for (key, _, description, _) in &reported {
         let name = key.key().name().strip_prefix("rejoin_").unwrap();
         assert_eq!(table.get(name), Some(&key.kind()), "{name} is in the table");
