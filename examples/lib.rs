@@ -5,3 +5,4 @@ pub mod axum_mount;
 pub mod client;
 pub mod drain;
 pub mod metrics;
+pub mod traces;

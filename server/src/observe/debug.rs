@@ -85,6 +85,8 @@ pub struct MetricsSnapshot {
     pub replayed_frames: u64,
     /// Data frames accepted and dropped.
     pub dropped_frames: u64,
+    /// Volatile frames dropped, in both directions.
+    pub volatile_dropped_frames: u64,
     /// Data frames that clients were told they miss.
     pub gap_frames_sent: u64,
     /// Data frames that clients have reported as gaps.
@@ -233,6 +235,10 @@ impl Metrics for DebugMetrics {
         self.lock().dropped_frames += frames;
     }
 
+    fn volatile_dropped(&self, frames: u64) {
+        self.lock().volatile_dropped_frames += frames;
+    }
+
     fn gap_sent(&self, frames: u64) {
         self.lock().gap_frames_sent += frames;
     }
@@ -265,7 +271,7 @@ impl Metrics for DebugMetrics {
 
 impl fmt::Display for MetricsSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts: [(&str, u64); 22] = [
+        let counts: [(&str, u64); 23] = [
             ("connections", self.connections()),
             ("connections opened", self.opened),
             ("rooms", self.rooms),
@@ -282,6 +288,7 @@ impl fmt::Display for MetricsSnapshot {
             ("sent bytes", self.sent_bytes),
             ("replayed frames", self.replayed_frames),
             ("dropped frames", self.dropped_frames),
+            ("volatile frames dropped", self.volatile_dropped_frames),
             ("gap frames sent", self.gap_frames_sent),
             ("gap frames received", self.gap_frames_received),
             ("broadcasts", self.broadcasts),
