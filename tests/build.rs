@@ -11,6 +11,7 @@ fn main() {
     readme.write("readme-client", "The smallest client", &[(r#""ws://127.0.0.1:9000/?room=lobby""#, url)]);
     let tour = Document::read("../docs/tour.md");
     tour.write("tour-router", "Handlers by event", &[]);
+    tour.write("tour-presence", "Presence and hooks", &[]);
     let wspulse = Document::read("../docs/from-wspulse.md");
     let listener = (r#"tokio::net::TcpListener::bind("0.0.0.0:9000").await?"#, "listener()?");
     wspulse.write(

@@ -96,7 +96,7 @@
 //! # Metrics and logs
 //!
 //! [`Server::stats`] is a snapshot. [`Metrics`] are hooks for counters, gauges and histograms; the feature `metrics` provides an
-//! implementation for the facade of the crate `metrics`.
+//! implementation for the facade of the crate `metrics`, and [`DebugMetrics`] one that prints itself.
 //!
 //! The `tracing` events of a session are inside a span `session` of level debug, with its `id` and `room`: opened, socket
 //! dropped, socket attached, gaps. The event closed is at info and has its own ID and room, with the reason, the session's

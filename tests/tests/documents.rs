@@ -39,6 +39,30 @@ mod tour_router {
     }
 }
 
+mod tour_presence {
+    include!(concat!(env!("OUT_DIR"), "/tour-presence.rs"));
+
+    #[tokio::test(start_paused = true)]
+    async fn tour_presence_reports_absences_and_refuses() {
+        use super::hear;
+
+        let server =
+            with_presence(rejoin_server::Server::builder(rejoin_tests::harness::connect)).build().unwrap();
+        let (home, away) =
+            (rejoin_tests::network::Line::to(&server), rejoin_tests::network::Line::to(&server));
+        let mut ada = home.client("/?id=ada").connect().await.unwrap();
+        let _ben = away.client("/?id=ben").connect().await.unwrap();
+        away.unplug();
+        for expected in ["joined ada", "joined ben", "away ben", "left ben"] {
+            let (event, who) = hear::<String>(&mut ada).await;
+            assert_eq!(format!("{event} {who}"), expected);
+        }
+        let ada = server.connection("ada").unwrap();
+        assert_eq!(ada.join("staff").await, Err(JoinError::Refused));
+        assert!(ada.set_user(Some("root")) && ada.join("staff").await.unwrap());
+    }
+}
+
 mod wspulse_server {
     include!(concat!(env!("OUT_DIR"), "/wspulse-server.rs"));
 

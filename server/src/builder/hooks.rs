@@ -44,8 +44,8 @@ impl Builder {
 
     /// Called for each outgoing frame that was dropped, with its receiver and the reason: it was evicted from a full buffer, it was
     /// the newest in one, or a broadcast was refused, see [`WhyDropped`]. Not called for a `send` that returns an error, which says
-    /// it, nor for frames that a session takes with it when it ends. The frame is `None` if the receiver's codec cannot represent
-    /// it. Default: does nothing.
+    /// it, nor for volatile frames, which may be dropped at any time, nor for frames that a session takes with it when it ends. The
+    /// frame is `None` if the receiver's codec cannot represent it. Default: does nothing.
     ///
     /// It is one of the connection's [callbacks](Self#callbacks): it is called before the next message, after a running callback
     /// has returned. Up to 64 dropped frames wait for it; further ones are counted ([`Stats::dropped`](crate::Stats::dropped)), and

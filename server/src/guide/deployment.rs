@@ -136,7 +136,8 @@
 //!   cause, path and peer (with the session's ID if the socket arrived too late). Refused pages of other origins are logged as
 //!   warnings, at most once a second. Payloads and tokens are never logged.
 //! - **Monitoring.** [`Server::stats`] returns the current numbers, and [`Metrics`] reports events, for Prometheus and similar
-//!   systems. Each session's `tracing` events are in one span with its ID and room.
+//!   systems; [`DebugMetrics`] prints them. The example `metrics` has a board for Grafana. Each session's `tracing` events are in one
+//!   span with its ID and room; the example `traces` exports spans that continue over a resume to OpenTelemetry.
 
 #[allow(unused_imports, reason = "the text links to them")]
 use crate::*;

@@ -127,6 +127,20 @@ def who_lists_members_with_user_and_state(ctx):
 
 
 @scenario
+def suspended_members_are_listed_until_their_window_ends(ctx):
+    ctx.use("--resume-window", "1")
+    side = ctx.unique("room")
+    here, away, back = ctx.session(), ctx.session(rooms=side), ctx.session(rooms=side)
+    states = lambda: {member["id"]: member["state"] for member in ok(here, "who", room=side)["members"]}  # noqa: E731
+    ctx.cut(away)
+    ctx.cut(back)
+    equal(states(), {away.id: "suspended", back.id: "suspended"}, "while both are away")
+    ctx.resumed(back)
+    equal(states(), {away.id: "suspended", back.id: "attached"}, "when one is back")
+    eventually(lambda: states() == {back.id: "attached"}, "the other one has left")
+
+
+@scenario
 def kicking_a_user_ends_all_connections_and_memberships(ctx):
     server = ctx.use("--send-buffer", "254", own=True)
     user = ctx.unique("user")
