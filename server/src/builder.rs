@@ -54,6 +54,7 @@ use crate::session::hooks::Hooks;
 /// | [`max_retained_bytes`](Self::max_retained_bytes) | 1 GiB | at least 1 B |
 /// | [`codec`](Self::codec) | JSON | |
 /// | [`name_rooms`](Self::name_rooms) | false | |
+/// | [`history`](Self::history), [`history_of`](Self::history_of) | none | [`History`](crate::History) |
 /// | [`duplicate_id`](Self::duplicate_id) | replace | |
 /// | [`allow_origin`](Self::allow_origin) | the request's own host | |
 /// | [`subprotocol`](Self::subprotocol), [`health_path`](Self::health_path), [`metrics`](Self::metrics) | none | |

@@ -111,7 +111,7 @@ pub mod guide;
 mod server;
 #[cfg(feature = "hyper")]
 pub use server::Probe;
-pub use server::{Drain, Health, Join, Joining, Member, Server, User};
+pub use server::{Drain, Health, Join, JoinRewound, Joining, Member, Server, User};
 
 mod state;
 pub use state::ServerState;
@@ -147,6 +147,7 @@ pub use session::handlers::Handler;
 
 mod fanout;
 pub use fanout::audience::Audience;
+pub use fanout::rewind::{History, Rewind, Rewound};
 
 mod observe;
 #[cfg(feature = "metrics")]

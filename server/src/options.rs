@@ -10,6 +10,7 @@ use rejoin_core::{Codec, Mode, Overflow, SessionConfig, Side, is_codec_name};
 use crate::accept::headers::is_token;
 use crate::accept::origin::Origins;
 use crate::error::ConfigError;
+use crate::fanout::rewind::Histories;
 use crate::observe::health;
 
 /// The policy for a connection that claims an ID that is in use.
@@ -52,6 +53,7 @@ pub(crate) struct Options {
     pub(crate) max_handshakes: usize,
     pub(crate) duplicate_id: DuplicateId,
     pub(crate) name_rooms: bool,
+    pub(crate) histories: Histories,
 }
 
 impl Default for Options {
@@ -78,6 +80,7 @@ impl Default for Options {
             max_handshakes: 8192,
             duplicate_id: DuplicateId::default(),
             name_rooms: false,
+            histories: Histories::default(),
         }
     }
 }
@@ -174,6 +177,12 @@ impl Options {
         if let Some(path) = &self.health_path {
             check(health::is_path(path), "health_path", path, "a path that begins with / and has no query")?;
         }
+        check(
+            self.histories.usual.is_valid(),
+            "history",
+            &self.histories.usual,
+            "at most 65,536 frames, at least 1 byte, an age of more than 0",
+        )?;
         self.origins.check()?;
         Ok(self)
     }
@@ -326,6 +335,7 @@ mod tests {
         is("`subprotocol`", "none", options.subprotocols.is_empty());
         is("`max_retained_bytes`", "1 GiB", options.max_retained_bytes == 1_073_741_824);
         is("`duplicate_id`", "replace", options.duplicate_id == DuplicateId::Replace);
+        is("`history`", "none", options.histories.usual == crate::History::none());
         is("`name_rooms`", "false", !options.name_rooms);
         is("`health_path`", "none", options.health_path.is_none());
         is("`max_request_head`", "16 KiB", options.max_request_head == 16_384);

@@ -9,7 +9,7 @@ pub use health::Health;
 pub use health::Probe;
 
 mod rooms;
-pub use rooms::{Join, Joining};
+pub use rooms::{Join, JoinRewound, Joining};
 
 mod members;
 pub use members::Member;

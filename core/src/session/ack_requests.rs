@@ -31,7 +31,7 @@ impl Session {
     fn is_half_full(&self) -> bool {
         self.keeps_less()
             && (2 * self.send_buffer.occupied() >= self.buffer as usize
-                || self.send_buffer.bytes() >= self.buffer_bytes() / 2)
+                || self.send_buffer.occupied_bytes() >= self.buffer_bytes() / 2)
     }
 
     /// Whether our limits are below those that pace the peer's acknowledgements.

@@ -71,6 +71,19 @@ impl Session {
         accepts
     }
 
+    /// Accepts frames of a room's history. They do not count against the send buffer's limits, but at most as many are accepted as
+    /// an empty buffer would take: the oldest ones are left out. A hole, and a message that is larger than the peer accepts, becomes
+    /// a gap. Returns the number of accepted frames; 0 for a session that is closing or has ended.
+    pub fn send_history(&mut self, history: &mut [Option<Span>]) -> usize {
+        if !self.is_open() {
+            return 0;
+        }
+        for message in &mut *history {
+            message.take_if(|message| !self.fits_peer(message.bytes(0)));
+        }
+        self.send_buffer.append_rewound(history, self.buffer as usize, self.buffer_bytes())
+    }
+
     fn make_capacity(&mut self, size: usize, overflow: Overflow) -> Result<(), Refused> {
         if !self.is_open() {
             return Err(Refused::Closed);
@@ -175,7 +188,7 @@ impl Session {
         let occupied = self.send_buffer.occupied();
         occupied + frames <= self.buffer as usize
             && (occupied + frames == 1
-                || self.send_buffer.bytes().saturating_add(bytes) <= self.buffer_bytes())
+                || self.send_buffer.occupied_bytes().saturating_add(bytes) <= self.buffer_bytes())
     }
 
     /// Whether half of the buffer is unsent although the attached socket is not blocked.

@@ -15,6 +15,11 @@ pub use evicted::EvictedInFlight;
 
 mod eviction;
 
+mod rewinding;
+
+mod rewound;
+pub use rewound::RewoundFrames;
+
 mod snapshot;
 
 #[cfg(test)]
@@ -50,6 +55,8 @@ pub(super) struct SendBuffer {
     evicted_in_flight: Option<Box<EvictedInFlight>>,
     /// Frames whose delivery outcome is awaited; usually `None`.
     deliveries: Option<Box<Deliveries>>,
+    /// Frames of a room's history that the peer may still need; usually `None`.
+    rewound: Option<Box<RewoundFrames>>,
     /// Plain mode: number of frames that were undelivered when the session ended and freed them.
     abandoned: u64,
 }
@@ -82,6 +89,7 @@ impl SendBuffer {
             dropped: 0,
             evicted_in_flight: None,
             deliveries: None,
+            rewound: None,
             abandoned: 0,
         }
     }
@@ -182,6 +190,7 @@ impl SendBuffer {
     /// Takes the kept frames. The counts stay as they are.
     pub(super) fn abandon(&mut self) -> SpanQueue {
         self.abandoned = self.unacknowledged();
+        self.rewound = None;
         self.frames = 0;
         self.in_flight = 0;
         self.bytes = 0;
@@ -326,18 +335,15 @@ impl SendBuffer {
 
     fn pop_front(&mut self) {
         if let Some(span) = self.kept.front() {
-            self.bytes -= span.message(0).len();
+            let bytes = span.message(0).len();
+            if let Some(rewound) = &mut self.rewound {
+                rewound.note_freed(span.first(), bytes);
+                self.rewound.take_if(|rewound| rewound.is_over());
+            }
+            self.bytes -= bytes;
             self.frames -= 1;
             self.in_flight = self.in_flight.saturating_sub(1);
             self.kept.pop_message();
-        }
-    }
-
-    /// Number of frames that count against the buffer's limit.
-    pub(super) fn occupied(&self) -> usize {
-        match self.mode {
-            Mode::Session => self.frames as usize,
-            Mode::Plain => self.unsent(),
         }
     }
 

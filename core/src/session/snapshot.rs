@@ -14,7 +14,7 @@ use super::{CloseReason, DropReason, Mode, Reconnect, SessionConfig, SessionIden
 pub use super::delivery::Deliveries;
 pub use super::event_queue::{PendingEvent, Unreported};
 pub use super::receiver::ReceivedCounts;
-pub use super::send_buffer::EvictedInFlight;
+pub use super::send_buffer::{EvictedInFlight, RewoundFrames};
 pub use super::sent::Sent;
 
 mod check;
@@ -161,6 +161,9 @@ pub struct Unacknowledged {
     pub deliveries: Option<Deliveries>,
     /// Plain mode: number of frames that were not delivered when the session ended and its messages were freed.
     pub abandoned: u64,
+    /// Messages among them that come from the history of a room.
+    #[serde(default)]
+    pub rewound: Option<RewoundFrames>,
 }
 
 /// Messages with consecutive numbers, in a [`SessionSnapshot`].

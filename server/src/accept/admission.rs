@@ -123,7 +123,7 @@ impl Admission {
         identity: Identity,
         remote_addr: Option<SocketAddr>,
     ) -> Result<Self, Reject> {
-        let Identity { data, user, further_rooms, presence, expires, .. } = identity;
+        let Identity { data, user, further_rooms, rewind, presence, expires, .. } = identity;
         let epoch = session.reserve();
         let connection = Connection::new(NewConnection {
             host: shared.clone(),
@@ -144,7 +144,7 @@ impl Admission {
             shared.forget(replaced);
         }
         // The home first, without a name if there is none.
-        shared.rooms.join(&connection, connection.handle().shared_room());
+        shared.rooms.join_rewound(&connection, connection.handle().shared_room(), rewind.as_ref());
         for room in &further_rooms {
             shared.rooms.join(&connection, &shared.rooms.name(room));
         }

@@ -11,6 +11,7 @@ use std::time::Instant;
 use crate::accept::auth_token::AuthToken;
 use crate::accept::reject::Reject;
 use crate::connection::{Connection, Host};
+use crate::fanout::rewind::Rewind;
 use http::{Extensions, HeaderMap, Uri, request};
 use rejoin_core::Payload;
 
@@ -227,6 +228,7 @@ impl fmt::Debug for ConnectRequest {
 pub struct Identity {
     pub(crate) room: Option<Box<str>>,
     pub(crate) further_rooms: Vec<Box<str>>,
+    pub(crate) rewind: Option<Rewind>,
     pub(crate) user: Option<Box<str>>,
     pub(crate) id: Option<Box<str>>,
     pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
@@ -261,6 +263,15 @@ impl Identity {
     #[must_use]
     pub fn with_further_rooms<R: Into<Box<str>>>(mut self, rooms: impl IntoIterator<Item = R>) -> Self {
         self.further_rooms.extend(rooms.into_iter().map(Into::into).filter(|room| !room.is_empty()));
+        self
+    }
+
+    /// Sends a newcomer frames of its home room's [history](crate::History) first: the last `50`, those of a time, or those after the
+    /// frame with an ID. Default: none. A resumed session gets what it has missed anyway, and nothing of the history. See
+    /// [`Join::rewind`](crate::Join::rewind), also for other rooms.
+    #[must_use]
+    pub fn with_rewind(mut self, rewind: impl Into<Rewind>) -> Self {
+        self.rewind = Some(rewind.into());
         self
     }
 
@@ -333,6 +344,7 @@ impl fmt::Debug for Identity {
             .field("id", &self.id)
             .field("user", &self.user)
             .field("further_rooms", &self.further_rooms)
+            .field("rewind", &self.rewind)
             .finish_non_exhaustive()
     }
 }

@@ -41,7 +41,21 @@ pub(crate) fn broadcast(
     frame: &Frame,
     overflow: Overflow,
 ) -> Result<(usize, usize), BroadcastError> {
-    let receivers = Receivers::find(shared, audience);
+    loop {
+        if let Some(result) = try_broadcast(shared, audience, frame, overflow) {
+            return result;
+        }
+    }
+}
+
+/// `None` if a room of the audience was emptied between its look-up and its lock. Another one may have its name by now.
+fn try_broadcast(
+    shared: &ServerInner,
+    audience: &Audience<'_>,
+    frame: &Frame,
+    overflow: Overflow,
+) -> Option<Result<(usize, usize), BroadcastError>> {
+    let receivers = Receivers::find(shared, audience, true);
     let names_rooms = audience.names_rooms.unwrap_or(shared.options.name_rooms) && !receivers.is_everyone;
     let frames = receivers.frames(frame, names_rooms);
     let mut forms = Forms {
@@ -50,13 +64,19 @@ pub(crate) fn broadcast(
     };
     let mut rooms = loop {
         let rooms = receivers.lock();
+        if let Some(index) = rooms.iter().position(|members| members.dead) {
+            drop(rooms);
+            shared.rooms.remove(&receivers.rooms[index].0);
+            return None;
+        }
         // As `Room::queue` does: a codec is foreign code, and is called without any lock.
-        match receivers.missing_codec(&rooms, &mut forms)? {
-            Some((encoded, codec)) => {
+        match receivers.missing_codec(&rooms, &mut forms) {
+            Err(error) => return Some(Err(error)),
+            Ok(Some((encoded, codec))) => {
                 drop(rooms);
                 encoded.encode(codec);
             }
-            None => break rooms,
+            Ok(None) => break rooms,
         }
     };
     // From here to the release of the locks the frame takes its place in the order of all rooms.
@@ -82,7 +102,7 @@ pub(crate) fn broadcast(
     if let Some(snapshot) = lagging {
         snapshot.write(0);
     }
-    forms.result(queued)
+    Some(forms.result(queued))
 }
 
 /// A frame in the forms in which the receivers get it.
@@ -114,7 +134,7 @@ impl<'a> Forms<'a> {
 
 /// The connections of an audience that have not ended, in the order in which they began.
 pub(crate) fn connections(shared: &ServerInner, audience: &Audience<'_>) -> Vec<Connection> {
-    let receivers = Receivers::find(shared, audience);
+    let receivers = Receivers::find(shared, audience, false);
     let rooms = receivers.lock();
     let mut found = receivers.direct.clone();
     for (members, (_, role)) in rooms.iter().zip(&receivers.rooms) {
@@ -131,13 +151,17 @@ pub(crate) fn connections(shared: &ServerInner, audience: &Audience<'_>) -> Vec<
 }
 
 impl Receivers {
-    fn find(shared: &ServerInner, audience: &Audience<'_>) -> Self {
+    /// Looks the names up. A room without members that keeps a history is created if `creates` is set.
+    fn find(shared: &ServerInner, audience: &Audience<'_>, creates: bool) -> Self {
         let mut receivers = Self::default();
         let by_number = |connection: Connection| (connection.number(), connection);
         let room = |name: &str| shared.rooms.get(name).filter(|_| !name.is_empty());
         for target in audience.targets() {
             match target {
-                Target::Room(name) => receivers.rooms.extend(room(name).map(|room| (room, Role::Target))),
+                Target::Room(name) => {
+                    let found = if creates { shared.rooms.target(name) } else { room(name) };
+                    receivers.rooms.extend(found.map(|room| (room, Role::Target)));
+                }
                 Target::User(name) => {
                     receivers.direct.extend(shared.users.connections(name).into_iter().map(by_number));
                 }
@@ -199,7 +223,7 @@ impl Receivers {
             return Err(BroadcastError::Reserved);
         }
         let of_rooms = targets().find_map(|(index, members)| {
-            forms.of_room(index).missing(&members.codecs).map(|codec| (index, codec))
+            members.missing_codec(forms.of_room(index)).map(|codec| (index, codec))
         });
         if let Some((index, codec)) = of_rooms {
             return Ok(Some((forms.of_room_mut(index), codec)));

@@ -6,6 +6,8 @@ use hashbrown::HashTable;
 use rejoin_core::drive::{Effects, RoomLog, Sequencer};
 
 use crate::connection::Connection;
+use crate::fanout::encoded::Encoded;
+use crate::fanout::history::RoomHistory;
 use crate::fanout::snapshot::{CHUNK, Chunk};
 
 #[derive(Debug, Default)]
@@ -28,6 +30,10 @@ pub(crate) struct Members {
     /// The last member has left, and the room is about to be removed: no connection may join any more. Without this one could
     /// join a room that is in no table, and would miss every broadcast.
     pub(super) dead: bool,
+    /// The room is among the [kept ones](crate::fanout::kept_rooms::KeptRooms), perhaps although it has members again.
+    pub(super) is_kept: bool,
+    /// What the room keeps for newcomers; `None` if it keeps nothing.
+    pub(super) history: Option<Box<RoomHistory>>,
 }
 
 /// The result of [`Members::add`].
@@ -63,7 +69,7 @@ impl Members {
         // Under the room's lock: no broadcast can fall between this and the list of members.
         if !connection.subscribe(log) {
             // A room that was created for this connection is removed again.
-            self.dead = self.chunks.is_empty();
+            self.settle();
             return Joined::Closed;
         }
         self.chunks.extend(new.map(|log| Chunk { members: Arc::default(), log }));
@@ -113,9 +119,23 @@ impl Members {
             let chunks = &self.chunks;
             self.slots.shrink_to(2 * len, |slot| at(chunks, *slot).hashed());
         }
-        // Set under the lock that emptied the room: no connection can join between this and the removal from the table.
-        self.dead = self.chunks.is_empty();
+        self.settle();
         Some(effects)
+    }
+
+    /// Ends a room that has neither members nor a history. Called under the lock that emptied it: no connection can join between
+    /// this and the removal from the table.
+    pub(super) fn settle(&mut self) {
+        self.dead = self.chunks.is_empty() && self.history.as_ref().is_none_or(|history| history.is_empty());
+    }
+
+    /// A codec that has members, or that newcomers have used, and that has not encoded the frame yet.
+    pub(super) fn missing_codec(&self, encoded: &Encoded<'_>) -> Option<usize> {
+        let of_history = || {
+            let history = self.history.as_ref()?;
+            (0..encoded.encodings().len()).find(|codec| history.wants(*codec) && !encoded.has(*codec))
+        };
+        encoded.missing(&self.codecs).or_else(of_history)
     }
 
     /// The slot of a member; `None` if it is not a member.

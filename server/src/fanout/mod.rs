@@ -1,14 +1,19 @@
 //! One frame to many members.
 //!
-//! [`rooms`] is the table of the rooms; a [`room`] orders the broadcasts to its [`members`]; [`encoded`] is a frame in the encoding
-//! of each codec; [`snapshot`] writes what was queued to the members' sockets, in the task of [`fan_out`]. An [`audience`] is more
+//! [`rooms`] is the table of the rooms; a [`room`] orders the broadcasts to its [`members`], who come by [`joining`] it; [`encoded`] is a frame in the encoding
+//! of each codec; a [`history`] keeps the last frames of a room for newcomers, who [`rewind`] it, and [`kept_rooms`] are those with a
+//! history but without members; [`snapshot`] writes what was queued to the members' sockets, in the task of [`fan_out`]. An [`audience`] is more
 //! than one room, and [`broadcast`] queues a frame for it.
 
 pub(crate) mod audience;
 pub(crate) mod broadcast;
 pub(crate) mod encoded;
 pub(crate) mod fan_out;
+pub(crate) mod history;
+pub(crate) mod joining;
+pub(crate) mod kept_rooms;
 pub(crate) mod members;
+pub(crate) mod rewind;
 pub(crate) mod room;
 pub(crate) mod rooms;
 pub(crate) mod snapshot;

@@ -3,13 +3,15 @@
 use std::sync::{Arc, PoisonError};
 
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
-use rejoin_core::drive::{Effects, Exclusion, Queued, RoomLog, SendError, Sequencer};
+use rejoin_core::drive::{Effects, Exclusion, Queued, RoomLog, SendError, now};
 use rejoin_core::{Mode, Overflow, Span};
 
 use crate::connection::Connection;
 use crate::error::BroadcastError;
 use crate::fanout::encoded::Encoded;
-use crate::fanout::members::{Joined, Members};
+use crate::fanout::history::RoomHistory;
+use crate::fanout::members::Members;
+use crate::fanout::rewind::History;
 use crate::fanout::snapshot::{CHUNK, Chunk, RoomSnapshot};
 
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub(crate) struct Queueing {
     pub(crate) queued: usize,
     /// The caller must start the fan-out.
     pub(crate) begins_fan_out: bool,
+    /// The room has no members, and has to be kept for its history.
+    pub(crate) begins_keeping: bool,
     /// The wake-ups to perform.
     pub(crate) effects: Vec<(Connection, Effects)>,
     /// The one lagging chunk that the caller writes to itself.
@@ -58,36 +62,30 @@ impl Queueing {
 }
 
 impl Room {
-    pub(crate) fn new(name: Arc<str>) -> Self {
-        Self { name, members: Mutex::default() }
+    /// A room without members, which keeps a history within these bounds.
+    pub(crate) fn new(name: Arc<str>, history: Option<History>) -> Self {
+        let history = history.map(|limits| Box::new(RoomHistory::new(limits)));
+        let mut members = Members::default();
+        members.history = history;
+        Self { name, members: Mutex::new(members) }
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// Adds a member.
-    pub(crate) fn join(&self, connection: &Connection, sequencer: &Arc<Sequencer>) -> Joined {
-        let joined = self.lock().add(connection, &self.name, sequencer);
-        if joined == Joined::Added && connection.has_changes() {
-            // Its own task reports the join.
-            connection.session().wake_driver();
-        }
-        joined
-    }
-
-    /// Removes a member. Returns whether the room is dead: that was its last member. `None` if it is not a member.
+    /// Removes a member. Returns whether that was the last one; `None` if it is not a member.
     pub(crate) fn leave(&self, connection: &Connection) -> Option<bool> {
         let mut members = self.lock();
         let effects = members.remove(connection)?;
-        let is_dead = members.dead;
+        let is_empty = members.len() == 0;
         drop(members);
         for (member, effects) in effects {
             member.session().apply(effects);
         }
         // It has just drained the log, and no fan-out will visit it for that any more: its own task writes.
         connection.session().wake_driver();
-        Some(is_dead)
+        Some(is_empty)
     }
 
     pub(crate) fn contains(&self, connection: &Connection) -> bool {
@@ -103,24 +101,27 @@ impl Room {
         self.lock().dead
     }
 
-    /// Encodes a frame for every codec among the members, and queues it for all of them.
+    /// Encodes a frame for every codec among the members, and queues it for all of them. `None` if the room is dead.
     pub(crate) fn queue(
         &self,
         encoded: &mut Encoded<'_>,
         overflow: Overflow,
-    ) -> Result<Queueing, BroadcastError> {
+    ) -> Result<Option<Queueing>, BroadcastError> {
         let mut members = loop {
             let members = self.lock();
             // Checked in each round: a member in session mode may have joined while a codec ran.
+            if members.dead {
+                return Ok(None);
+            }
             members.check_reserved(encoded)?;
-            let Some(codec) = encoded.missing(&members.codecs) else { break members };
+            let Some(codec) = members.missing_codec(encoded) else { break members };
             // A codec is foreign code, so the lock is released. Meanwhile a member with yet another codec may join: check again.
             // The loop ends, because each codec is asked once.
             drop(members);
             encoded.encode(codec);
         };
         // From here to the release of the lock the frame takes its place in the order of the room.
-        Ok(members.queue(encoded, overflow, &Excluded::default()))
+        Ok(Some(members.queue(encoded, overflow, &Excluded::default())))
     }
 
     /// For the one fan-out: the members, if frames were queued since the last call. `None` ends the fan-out.
@@ -188,6 +189,11 @@ impl Members {
             if lags {
                 lagging.push(index);
             }
+        }
+        // A broadcast to everyone was not said to this room.
+        if let Some(history) = self.history.as_mut().filter(|_| volatile.is_none() && !excluded.guests) {
+            history.record(encoded, now());
+            queueing.begins_keeping = self.chunks.is_empty() && !self.is_kept;
         }
         self.is_dirty |= queueing.is_due;
         queueing.begins_fan_out = self.is_dirty && !std::mem::replace(&mut self.flushing, true);

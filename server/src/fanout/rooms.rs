@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use rejoin_core::drive::Sequencer;
+use rejoin_core::drive::{Sequencer, now};
 use rejoin_core::{Frame, Overflow};
 
 use crate::connection::Connection;
@@ -11,17 +11,22 @@ use crate::context::ServerContext;
 use crate::error::BroadcastError;
 use crate::fanout::encoded::Encoded;
 use crate::fanout::fan_out::FanOut;
+use crate::fanout::joining::{JoinOutcome, Overdue, Settled};
+use crate::fanout::kept_rooms::KeptRooms;
 use crate::fanout::members::Joined;
+use crate::fanout::rewind::{Rewind, Rewound};
 use crate::fanout::room::{Queueing, Room};
 use crate::observe::metrics::Metrics;
 use crate::session::sharded::{Keyed, Sharded};
 
-/// All rooms. A room exists while it has members.
+/// All rooms. A room exists while it has members, or a history that is not over.
 ///
 /// Connections without a room are in one without a name, so that a broadcast to everyone reaches them. It is not listed.
 #[derive(Debug)]
 pub(crate) struct Rooms {
     rooms: Sharded<Entry>,
+    /// The rooms among them that have no members, and keep a history.
+    kept: KeptRooms,
     /// One order for the broadcasts in all rooms.
     sequencer: Arc<Sequencer>,
     context: Arc<ServerContext>,
@@ -40,7 +45,7 @@ impl Keyed for Entry {
 
 impl Rooms {
     pub(crate) fn new(context: Arc<ServerContext>) -> Self {
-        Self { rooms: Sharded::new(), sequencer: Arc::default(), context }
+        Self { rooms: Sharded::new(), kept: KeptRooms::default(), sequencer: Arc::default(), context }
     }
 
     /// The name of a room. Shares the memory of an existing room's name.
@@ -50,15 +55,21 @@ impl Rooms {
 
     /// Adds a connection to a room, which is created if there is none. Never returns [`Joined::Dead`].
     pub(crate) fn join(&self, connection: &Connection, name: &Arc<str>) -> Joined {
+        self.join_rewound(connection, name, None).0
+    }
+
+    /// Like [`Self::join`]. A new member gets the frames of the room's history that it asks for, and then all later ones.
+    pub(crate) fn join_rewound(
+        &self,
+        connection: &Connection,
+        name: &Arc<str>,
+        rewind: Option<&Rewind>,
+    ) -> (Joined, Rewound) {
         loop {
-            let mut is_new = false;
-            let new = || {
-                is_new = true;
-                Entry(Arc::new(Room::new(name.clone())))
-            };
-            let room = self.rooms.lock(name).get_or_insert_with(new).0.clone();
-            let joined = room.join(connection, &self.sequencer);
-            if is_new {
+            let room = self.get_or_create(name);
+            let JoinOutcome { joined, is_first, rewound } =
+                room.join(connection, &self.sequencer, rewind, &self.context);
+            if is_first {
                 self.report(name, |metrics| metrics.room_created());
             }
             match joined {
@@ -68,13 +79,13 @@ impl Rooms {
                 // A room that was created for a connection that is closing has no member. This removes only a dead room.
                 Joined::Closed => {
                     self.remove(&room);
-                    return joined;
+                    return (joined, rewound);
                 }
                 Joined::Added => {
                     self.report(name, |metrics| metrics.joined());
-                    return joined;
+                    return (joined, rewound);
                 }
-                Joined::Already => return joined,
+                Joined::Already => return (joined, rewound),
             }
         }
     }
@@ -82,17 +93,58 @@ impl Rooms {
     /// Removes a connection from a room. Returns whether it was a member.
     pub(crate) fn leave(&self, connection: &Connection, name: &str) -> bool {
         let Some(room) = self.get(name) else { return false };
-        let Some(is_dead) = room.leave(connection) else { return false };
+        let Some(is_empty) = room.leave(connection) else { return false };
         self.report(name, |metrics| metrics.left());
-        if is_dead {
-            self.remove(&room);
+        if is_empty {
+            self.report(name, |metrics| metrics.room_destroyed());
+            self.keep_or_remove(room, None);
         }
         true
     }
 
-    /// A room that has members.
+    /// A room that has members, or a history.
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Room>> {
         self.rooms.lock(name).get().map(|entry| entry.0.clone())
+    }
+
+    fn get_or_create(&self, name: &Arc<str>) -> Arc<Room> {
+        if let Some(room) = self.get(name) {
+            return room;
+        }
+        self.look_at_kept();
+        // The application's function says it, so no shard is locked.
+        let history = self.context.options.histories.of(name);
+        let new = || Entry(Arc::new(Room::new(name.clone(), history)));
+        self.rooms.lock(name).get_or_insert_with(new).0.clone()
+    }
+
+    /// The room to which a frame is broadcast. A room with a history needs no members.
+    pub(super) fn target(&self, name: &str) -> Option<Arc<Room>> {
+        if name.is_empty() {
+            return None;
+        }
+        let keeps = || self.context.options.histories.of(name).is_some();
+        self.get(name).or_else(|| keeps().then(|| self.get_or_create(&name.into())))
+    }
+
+    /// Removes a room without members, or keeps it for its history. `why`: it was kept until now.
+    fn keep_or_remove(&self, room: Arc<Room>, why: Option<Overdue>) {
+        let now = now();
+        let mut rooms = vec![(room, why)];
+        while let Some((room, why)) = rooms.pop() {
+            match room.settle(why, now) {
+                Settled::Dead => self.remove(&room),
+                Settled::Kept(until) => rooms.extend(self.kept.push(&room, until, now)),
+                Settled::Other => {}
+            }
+        }
+    }
+
+    /// Removes kept rooms whose history has ended. There is no timer: this is done when a room is created or becomes empty.
+    fn look_at_kept(&self) {
+        for (room, why) in self.kept.overdue(now()) {
+            self.keep_or_remove(room, Some(why));
+        }
     }
 
     /// All rooms, also the one without a name.
@@ -100,9 +152,9 @@ impl Rooms {
         self.rooms.collect(|entry| entry.0.clone())
     }
 
-    /// The number of rooms that have a name.
+    /// The number of rooms that have members and a name.
     pub(crate) fn len(&self) -> usize {
-        self.rooms.len() - usize::from(self.get("").is_some())
+        self.all().iter().filter(|room| !room.name().is_empty() && room.len() > 0).count()
     }
 
     /// The number of members of all rooms that have a name.
@@ -110,8 +162,8 @@ impl Rooms {
         self.all().iter().filter(|room| !room.name().is_empty()).map(|room| room.len()).sum()
     }
 
-    /// Queues a frame for all members of a room, whose name it gets if `names_rooms` is set, encoded and framed once for each codec among them. Returns the number of members
-    /// for which it was queued, and the size of all encodings.
+    /// Queues a frame for all members of a room, encoded and framed once for each codec among them. With `names_rooms` it names the
+    /// room. Returns the number of members for which it was queued, and the size of all encodings.
     pub(crate) fn broadcast(
         &self,
         name: &str,
@@ -119,18 +171,27 @@ impl Rooms {
         overflow: Overflow,
         names_rooms: bool,
     ) -> Result<(usize, usize), BroadcastError> {
-        let Some(room) = self.get(name).filter(|_| !name.is_empty()) else { return Ok((0, 0)) };
         let frame = &in_room(frame, names_rooms.then_some(name));
         let mut encoded = Encoded::new(frame, &self.context);
-        let queueing = room.queue(&mut encoded, overflow)?;
-        let queued = queueing.queued;
-        self.finish(room, queueing);
-        encoded.result(queued)
+        loop {
+            let Some(room) = self.target(name) else { return Ok((0, 0)) };
+            let Some(queueing) = room.queue(&mut encoded, overflow)? else {
+                // As in `join_rewound`: another room may have its name by now, with or without members.
+                self.remove(&room);
+                continue;
+            };
+            let queued = queueing.queued;
+            self.finish(room, queueing);
+            return encoded.result(queued);
+        }
     }
 
     /// Acts on a frame that was queued for the members of a room. The caller holds no lock.
     pub(super) fn finish(&self, room: Arc<Room>, queueing: Queueing) {
-        let Queueing { begins_fan_out, effects, lagging, .. } = queueing;
+        let Queueing { begins_fan_out, begins_keeping, effects, lagging, .. } = queueing;
+        if begins_keeping {
+            self.keep_or_remove(room.clone(), None);
+        }
         // Before the effects: a waker that panics must not leave the room with `flushing` set and without a fan-out.
         if begins_fan_out {
             FanOut::begin(room, &self.context);
@@ -145,18 +206,15 @@ impl Rooms {
     }
 
     /// Removes a room from the table if it is dead.
-    fn remove(&self, room: &Arc<Room>) {
+    pub(super) fn remove(&self, room: &Arc<Room>) {
         if !room.is_dead() {
             return;
         }
         let name = room.name();
         let mut place = self.rooms.lock(name);
         // Another thread may have removed it, and another room may have its name by now.
-        let removed =
-            place.get().is_some_and(|found| Arc::ptr_eq(&found.0, room)) && place.remove().is_some();
-        drop(place);
-        if removed {
-            self.report(name, |metrics| metrics.room_destroyed());
+        if place.get().is_some_and(|found| Arc::ptr_eq(&found.0, room)) {
+            place.remove();
         }
     }
 

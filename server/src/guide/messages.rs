@@ -119,6 +119,30 @@
 //! lives, whatever happens to the socket. [`Connection::send_acked`] waits until the peer's session has received it. If you have
 //! to know the result in the peer's application, ask it: see [questions](super::questions).
 //!
+//! # What was said before
+//!
+//! With [`Builder::history`] each room keeps its last frames for newcomers, bounded in number, bytes and age. A connection that joins
+//! with [`rewind`](Join::rewind) gets exactly those that it asks for, and then all later ones: no gap and no repeat, even while others
+//! broadcast. [`Identity::with_rewind`] does that for the home room. An answer that a language model writes token by token is a
+//! room with a history: every tab, also one that comes late, reads the whole answer once (the example `stream`).
+//!
+//! ```
+//! # use rejoin_server::{ConnectRequest, Reject};
+//! use rejoin_server::{History, Identity, Server};
+//!
+//! async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
+//!     let room = request.query("room").ok_or_else(|| Reject::bad_request("`room` is missing"))?;
+//!     Ok(Identity::new().with_room(room).with_rewind(50))
+//! }
+//!
+//! let server = Server::builder(connect).history(History::new().frames(200)).build()?;
+//! # let _ = server;
+//! # Ok::<(), rejoin_server::ConfigError>(())
+//! ```
+//!
+//! A resume is something else: it brings everything that the session has missed, and needs no history. A history ends with the
+//! process, and is no archive: keep what must outlive it in a database.
+//!
 //! # Values that are soon stale
 //!
 //! A cursor, a typing indicator or a price is not worth a replay. [`Frame::volatile`] marks such a frame: it keeps its place among

@@ -14,6 +14,7 @@ use crate::error::{BroadcastError, JoinError, LeaveError};
 use crate::fanout::audience::Audience;
 use crate::fanout::broadcast;
 use crate::fanout::members::Joined;
+use crate::fanout::rewind::{Rewind, Rewound};
 
 impl Server {
     // --- broadcasts
@@ -74,7 +75,8 @@ impl Server {
 
     /// Returns the names of all rooms that have members, in no particular order.
     pub fn rooms(&self) -> Vec<String> {
-        let names = self.shared.rooms.all().into_iter().map(|room| String::from(&**room.name()));
+        let rooms = self.shared.rooms.all().into_iter().filter(|room| room.len() > 0);
+        let names = rooms.map(|room| String::from(&**room.name()));
         names.filter(|name| !name.is_empty()).collect()
     }
 
@@ -207,16 +209,15 @@ impl Connection {
         self.room().map_or(Ok(0), |room| self.server().broadcast(room, frame))
     }
 
-    fn join_now(&self, room: &str) -> Result<bool, JoinError> {
+    pub(super) fn join_now(&self, room: &str, rewind: Option<&Rewind>) -> Result<Rewound, JoinError> {
         if room.is_empty() {
             return Err(JoinError::EmptyName);
         }
         let server = self.server();
         let name: Arc<str> = server.shared.rooms.name(room);
-        match server.shared.rooms.join(self, &name) {
-            Joined::Added => Ok(true),
-            Joined::Already => Ok(false),
-            Joined::Closed | Joined::Dead => Err(JoinError::Closed),
+        match server.shared.rooms.join_rewound(self, &name, rewind) {
+            (Joined::Added | Joined::Already, rewound) => Ok(rewound),
+            (Joined::Closed | Joined::Dead, _) => Err(JoinError::Closed),
         }
     }
 }
@@ -229,12 +230,51 @@ pub struct Join<'a> {
     room: &'a str,
 }
 
+impl<'a> Join<'a> {
+    /// Also queues frames of the room's [history](crate::History) for a new member: the last `50`, those of a time
+    /// (`Duration::from_secs(60)`), or those after the frame with the ID `"m-41"`. The connection gets exactly these frames and then
+    /// all later ones, each once and in order, even while others broadcast. A member that has joined before gets nothing.
+    ///
+    /// The frames are ordinary ones from then on: numbered, acknowledged and replayed. They do not count against the send buffer,
+    /// and one call queues at most as many as an empty send buffer would take; the oldest are left out. Costs one encoding of each
+    /// frame that no receiver with this connection's codec has had yet.
+    ///
+    /// ```
+    /// # use rejoin_server::{Connection, JoinError};
+    /// # async fn example(connection: Connection) -> Result<(), JoinError> {
+    /// let rewound = connection.join("news").rewind(50).await?;
+    /// println!("{} old messages", rewound.frames);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn rewind(self, rewind: impl Into<Rewind>) -> JoinRewound<'a> {
+        JoinRewound { join: self, rewind: rewind.into() }
+    }
+}
+
 impl<'a> IntoFuture for Join<'a> {
     type Output = Result<bool, JoinError>;
     type IntoFuture = Joining<'a>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Joining::new(self.connection, self.room, Connection::join_now)
+        Joining::new(self.connection, self.room, None, |joined| joined.is_new)
+    }
+}
+
+/// A connection that is about to join a room, and to get a part of its history: await it ([`Join::rewind`]).
+#[derive(Debug)]
+#[must_use = "await it"]
+pub struct JoinRewound<'a> {
+    join: Join<'a>,
+    rewind: Rewind,
+}
+
+impl<'a> IntoFuture for JoinRewound<'a> {
+    type Output = Result<Rewound, JoinError>;
+    type IntoFuture = Joining<'a, Rewound>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Joining::new(self.join.connection, self.join.room, Some(self.rewind), |joined| joined)
     }
 }
 

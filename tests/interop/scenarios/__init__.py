@@ -17,6 +17,7 @@ from scenarios import (  # noqa: F401
     crowd,
     memberships,
     volatile,
+    history,
     lifecycle,
     draining,
 )

@@ -53,6 +53,11 @@ pub const fn local(code: u16, reason: &'static str) -> CloseReason {
 /// Never fails.
 pub async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
     let identity = Identity::new().with_room(request.query("room").unwrap_or_else(|| "room".into()));
+    let rewind = request.query("rewind").and_then(|frames| frames.parse::<usize>().ok());
+    let identity = match rewind {
+        Some(frames) => identity.with_rewind(frames),
+        None => identity,
+    };
     Ok(match request.query("id") {
         Some(id) => identity.with_id(id),
         None => identity,

@@ -18,7 +18,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rejoin_server::{ConfigError, ConnectRequest, Identity, Reject, Server};
+use rejoin_server::{ConfigError, ConnectRequest, History, Identity, Reject, Server};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -142,6 +142,9 @@ fn build(options: &Options, sinks: Arc<Sinks>) -> Result<Server, ConfigError> {
     if let Some(timeout) = options.close_timeout {
         builder = builder.close_timeout(timeout);
     }
+    if let Some(frames) = options.rewind {
+        builder = builder.history(History::new().frames(frames));
+    }
     for codec in &options.codecs {
         builder = codec.add_to(builder);
     }
@@ -162,6 +165,8 @@ async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
     let room = request.query("room").unwrap_or_else(|| "test".into());
     let identity = Identity::new().with_room(room).with_id(query("id")).with_user(query("user"));
     let identity = identity.with_further_rooms(query("rooms").split(',').map(str::trim));
+    // A number that is none is 0.
+    let identity = identity.with_rewind(query("rewind").parse().unwrap_or(0_usize));
     Ok(match expires {
         Some(time) => identity.expires_in(time),
         None => identity,

@@ -25,6 +25,8 @@ pub struct Options {
     pub write_timeout: Option<Duration>,
     /// Default: the server's.
     pub close_timeout: Option<Duration>,
+    /// The frames of history per room; default: none.
+    pub rewind: Option<usize>,
     /// In this order; plain clients get the first. Default: all, JSON first.
     pub codecs: Vec<CodecName>,
 }
@@ -76,15 +78,14 @@ impl std::error::Error for UsageError {}
 const USAGE: &str = "\
 usage: rejoin-testserver [--addr HOST:PORT] [--control HOST:PORT] [--resume-window SECS] [--send-buffer FRAMES]
                          [--send-buffer-bytes BYTES] [--max-message-size BYTES] [--write-timeout SECS]
-                         [--close-timeout SECS] [--codecs NAME,..]
+                         [--close-timeout SECS] [--codecs NAME,..] [--rewind FRAMES]
 
 --codecs is json,msgpack,protobuf by default; the first is that of connections in plain mode.
 --addr and --control are 127.0.0.1:0 by default, or take their port from PORT and CONTROL_PORT.
 READY:<port>:<control port> on stderr says that both are listened on.";
 
 /// Options in the contract of test servers that this one does not support.
-const UNSUPPORTED: [&str; 10] = [
-    "--rewind",
+const UNSUPPORTED: [&str; 9] = [
     "--max-connections",
     "--max-per-user",
     "--rate",
@@ -119,6 +120,7 @@ impl Options {
                 "--send-buffer-bytes" => options.send_buffer_bytes = Some(number(&name, &value()?)?),
                 "--send-buffer" => options.send_buffer = Some(number(&name, &value()?)?),
                 "--max-message-size" => options.max_message_size = Some(number(&name, &value()?)?),
+                "--rewind" => options.rewind = Some(number(&name, &value()?)?),
                 "--codecs" => options.codecs = codecs(&value()?)?,
                 _ if UNSUPPORTED.contains(&&*name) => {
                     return Err(UsageError(format!("{name} is not supported by this server")));
@@ -141,6 +143,7 @@ impl Default for Options {
             max_message_size: None,
             write_timeout: None,
             close_timeout: None,
+            rewind: None,
             codecs: CodecName::ALL.into(),
         }
     }
@@ -177,7 +180,7 @@ mod tests {
     fn reads_every_option() {
         let options = parse(
             "--addr [::1]:1 --control h:2 --resume-window 1.5 --send-buffer 3 --max-message-size 4 --codecs protobuf,json \
-             --send-buffer-bytes 5 --write-timeout 0.5 --close-timeout 2",
+             --send-buffer-bytes 5 --write-timeout 0.5 --close-timeout 2 --rewind 7",
         )
         .unwrap();
         assert_eq!((options.addr.as_str(), options.control.as_str()), ("[::1]:1", "h:2"));
@@ -186,6 +189,7 @@ mod tests {
         assert_eq!(options.send_buffer_bytes, Some(5));
         assert_eq!(options.write_timeout, Some(Duration::from_millis(500)));
         assert_eq!(options.close_timeout, Some(Duration::from_secs(2)));
+        assert_eq!(options.rewind, Some(7));
         assert_eq!(options.codecs, [CodecName::Protobuf, CodecName::Json]);
     }
 

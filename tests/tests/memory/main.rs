@@ -16,6 +16,7 @@ mod drain;
 mod edges;
 mod handler;
 mod heartbeat;
+mod history;
 mod hooks;
 mod identity;
 mod many_codecs;

@@ -83,6 +83,12 @@ impl SharedSession {
         })
     }
 
+    /// Accepts frames of a room's history ([`Session::send_history`](crate::Session::send_history)), and wakes the driver. Returns
+    /// their number. The effects must be applied once the room's lock is released.
+    pub fn send_history(&self, mut history: Vec<Option<Span>>) -> (usize, Effects) {
+        self.access(Wake::Always, |live| live.session.send_history(&mut history))
+    }
+
     /// Accepts an encoded data frame, and waits while the send buffer is full.
     ///
     /// # Errors

@@ -40,6 +40,7 @@ impl SendBuffer {
             kept,
             evicted_in_flight,
             deliveries,
+            rewound,
             abandoned,
         } = self;
         Unacknowledged {
@@ -47,6 +48,7 @@ impl SendBuffer {
             evicted_in_flight: evicted_in_flight.as_deref().copied(),
             deliveries: deliveries.as_deref().cloned(),
             abandoned: *abandoned,
+            rewound: rewound.as_deref().copied(),
         }
     }
 
@@ -58,7 +60,7 @@ impl SendBuffer {
 
     /// Adds the [unacknowledged frames](Self::unacknowledged_frames) of a snapshot to a buffer that keeps none.
     pub(in super::super) fn add_unacknowledged(&mut self, unacknowledged: Unacknowledged) {
-        let Unacknowledged { kept, evicted_in_flight, deliveries, abandoned } = unacknowledged;
+        let Unacknowledged { kept, evicted_in_flight, deliveries, abandoned, rewound } = unacknowledged;
         for Run { first, messages } in kept {
             for (number, message) in (first..).zip(messages) {
                 self.frames += 1;
@@ -70,6 +72,7 @@ impl SendBuffer {
         self.evicted_in_flight = evicted_in_flight.map(Box::new);
         self.deliveries = deliveries.map(Box::new);
         self.abandoned = abandoned;
+        self.rewound = rewound.map(Box::new);
     }
 }
 

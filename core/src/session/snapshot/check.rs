@@ -6,7 +6,9 @@ use crate::Gap;
 
 use super::super::config::{Mode, SessionConfig, Side};
 use super::super::event::Event;
-use super::{Deliveries, EvictedInFlight, Outgoing, PendingEvent, Run, SessionSnapshot, Unacknowledged};
+use super::{
+    Deliveries, EvictedInFlight, Outgoing, PendingEvent, RewoundFrames, Run, SessionSnapshot, Unacknowledged,
+};
 
 /// Why a session cannot continue from a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +81,10 @@ impl SessionSnapshot {
                 "`kept` is not in order, or not between `acknowledged` and `accepted`",
             ),
             (self.has_valid_evicted(), "`evicted_in_flight` is not a range of sent frames before `kept`"),
+            (
+                unacknowledged.has_valid_rewound(&progress.outgoing),
+                "`rewound` is empty, or of frames that were not accepted",
+            ),
             (
                 self.has_valid_deliveries(),
                 "`deliveries` are not in order, or of frames that were not accepted",
@@ -194,12 +200,20 @@ impl Unacknowledged {
             })
     }
 
+    fn has_valid_rewound(&self, outgoing: &Outgoing) -> bool {
+        self.rewound.is_none_or(|RewoundFrames { last, frames, bytes }| {
+            (1..=outgoing.accepted).contains(&last) && frames > 0 && bytes as u64 <= MAX_NUMBER
+        })
+    }
+
     /// Checks the limits in session mode. In plain mode a session can exceed them: messages that a lost socket did not write
     /// completely count against the buffer again.
     fn check_limits(&self, config: &SessionConfig) -> Result<(), SnapshotError> {
         let messages = || self.kept.iter().flat_map(|run| &run.messages);
         let (frames, bytes) = (messages().count(), messages().map(|message| message.len()).sum());
-        let fits = frames <= config.buffer_frames as usize && (frames <= 1 || bytes <= config.buffer_bytes);
+        let rewound = self.rewound.unwrap_or_default();
+        let fits = frames <= config.buffer_frames as usize + rewound.frames as usize
+            && (frames <= 1 || bytes <= config.buffer_bytes.saturating_add(rewound.bytes));
         match config.mode {
             Mode::Session if !fits => Err(SnapshotError::TooBig { frames, bytes }),
             Mode::Session | Mode::Plain => Ok(()),

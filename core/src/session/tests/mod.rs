@@ -19,6 +19,7 @@ mod plain;
 mod questions;
 mod questions_random;
 mod resuming;
+mod rewinding;
 mod sizes;
 
 mod random;

@@ -7,36 +7,40 @@ use std::task::{Context, Poll, ready};
 
 use crate::connection::Connection;
 use crate::error::JoinError;
+use crate::fanout::rewind::{Rewind, Rewound};
 use crate::session::hooks::Permission;
 
-/// The future of a [`Join`](crate::Join). Without [`before_join`](crate::Builder::before_join) it never waits.
+/// The future of a [`Join`](crate::Join), or of a [`JoinRewound`](crate::JoinRewound). Without [`before_join`](crate::Builder::before_join) it never waits.
 #[must_use = "await it"]
-pub struct Joining<'a> {
+pub struct Joining<'a, T = bool> {
     connection: &'a Connection,
     room: &'a str,
-    join: fn(&Connection, &str) -> Result<bool, JoinError>,
+    rewind: Option<Rewind>,
+    /// What it returns.
+    output: fn(Rewound) -> T,
     /// The application has been asked, and has not answered.
     permission: Option<Permission>,
 }
 
-impl<'a> Joining<'a> {
-    /// A join that `join` makes once it is permitted.
+impl<'a, T> Joining<'a, T> {
+    /// A join that is made once it is permitted.
     pub(super) fn new(
         connection: &'a Connection,
         room: &'a str,
-        join: fn(&Connection, &str) -> Result<bool, JoinError>,
+        rewind: Option<Rewind>,
+        output: fn(Rewound) -> T,
     ) -> Self {
         // There is no permission for what fails anyway.
         let is_asked = !room.is_empty() && connection.is_open();
         let hooks = &connection.server().shared.hooks;
         let permission =
             if is_asked { hooks.ask_to_join(connection, room, || connection.is_in(room)) } else { None };
-        Self { connection, room, join, permission }
+        Self { connection, room, rewind, output, permission }
     }
 }
 
-impl Future for Joining<'_> {
-    type Output = Result<bool, JoinError>;
+impl<T> Future for Joining<'_, T> {
+    type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Some(permission) = &mut self.permission {
@@ -47,11 +51,11 @@ impl Future for Joining<'_> {
                 return Poll::Ready(Err(refused));
             }
         }
-        Poll::Ready((self.join)(self.connection, self.room))
+        Poll::Ready(self.connection.join_now(self.room, self.rewind.as_ref()).map(self.output))
     }
 }
 
-impl fmt::Debug for Joining<'_> {
+impl<T> fmt::Debug for Joining<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Joining").field("room", &self.room).finish_non_exhaustive()
     }

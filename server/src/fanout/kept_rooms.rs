@@ -1,0 +1,60 @@
+//! [`KeptRooms`]: rooms without members that keep a history.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Instant;
+
+use rejoin_core::drive::sync::{Mutex, MutexGuard};
+
+use crate::fanout::joining::Overdue;
+use crate::fanout::room::Room;
+
+/// The most rooms without members that keep a history.
+pub(super) const MAX_KEPT: usize = if cfg!(test) { 4 } else { 10_000 };
+
+/// Rooms without members that keep a history, the one that has been kept for longest first. A room may occur more than once, and
+/// may have got members since: the caller looks.
+#[derive(Debug, Default)]
+pub(super) struct KeptRooms {
+    rooms: Mutex<Queue>,
+}
+
+type Queue = VecDeque<(Instant, Weak<Room>)>;
+
+impl KeptRooms {
+    /// Adds a room whose history ends at this time. Returns the rooms to look at now.
+    pub(super) fn push(
+        &self,
+        room: &Arc<Room>,
+        ends_at: Instant,
+        now: Instant,
+    ) -> Vec<(Arc<Room>, Option<Overdue>)> {
+        let mut rooms = self.lock();
+        rooms.push_back((ends_at, Arc::downgrade(room)));
+        take_overdue(&mut rooms, now).map(|(room, why)| (room, Some(why))).collect()
+    }
+
+    /// Takes the rooms to look at: those whose history has ended, and those that are too many.
+    pub(super) fn overdue(&self, now: Instant) -> Vec<(Arc<Room>, Overdue)> {
+        take_overdue(&mut self.lock(), now).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn take_overdue(rooms: &mut Queue, now: Instant) -> impl Iterator<Item = (Arc<Room>, Overdue)> {
+    std::iter::from_fn(move || {
+        let (ends_at, _) = rooms.front()?;
+        let why = if rooms.len() > MAX_KEPT {
+            Overdue::TooMany
+        } else if *ends_at < now {
+            Overdue::Ended
+        } else {
+            return None;
+        };
+        Some((rooms.pop_front()?.1, why))
+    })
+    .filter_map(|(room, why)| Some((room.upgrade()?, why)))
+}
