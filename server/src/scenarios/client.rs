@@ -43,7 +43,7 @@ pub(super) const WIDE: usize = 1 << 16;
 impl Client {
     /// Opens a session in session mode.
     pub(super) fn session(shared: &Arc<ServerInner>, id: &'static str) -> (Self, Connection) {
-        Self::open(shared, id, Offer::Session { codecs: vec![0], resume: None, max: None }, WIDE)
+        Self::open(shared, id, Offer::Session { codecs: vec![0], resume: None, max: None, auth: None }, WIDE)
     }
 
     /// Opens a session in plain mode.
@@ -83,7 +83,12 @@ impl Client {
             None => Offer::Plain { subprotocol: None },
             Some(token) => {
                 let received = self.received.len() as u64;
-                Offer::Session { codecs: vec![0], resume: Some(Resume { token, received }), max: None }
+                Offer::Session {
+                    codecs: vec![0],
+                    resume: Some(Resume { token, received }),
+                    max: None,
+                    auth: None,
+                }
             }
         }
     }
