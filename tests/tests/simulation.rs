@@ -59,6 +59,11 @@ fn questions_are_answered_once_over_cuts() {
     keep(Trial::Questions, 0..40);
 }
 
+#[test]
+fn newcomers_get_the_last_frames_and_all_later_ones() {
+    keep(Trial::Newcomers, 0..40);
+}
+
 fn keep(trial: Trial, seeds: std::ops::Range<u64>) {
     for seed in seeds {
         let violations = trial.run(seed);

@@ -12,7 +12,7 @@ const USAGE: &str = "usage: simulate [--seeds N] [--from S] [--small | --trial N
   --seeds N      so many seeds (default 1000)
   --from S       the first seed (default 0)
   --small        small schedules: one or two clients, some dozens of steps
-  --trial NAME   one danger: haste, memory, runtimes, flood, frames, pace or questions
+  --trial NAME   one danger: haste, memory, runtimes, flood, frames, pace, questions or newcomers
   --log          print what happened, for each seed; of a trial, its plan
   --keep-going   do not stop at the first seed that fails";
 

@@ -7,6 +7,7 @@ mod flood;
 mod frames;
 mod haste;
 mod memory;
+mod newcomers;
 mod pace;
 mod peer;
 mod questions;
@@ -39,6 +40,8 @@ pub enum Trial {
     Pace,
     /// Questions in both directions over a line that is cut.
     Questions,
+    /// Members that join a room with a history over lines that are cut, while frames are broadcast, some of them volatile.
+    Newcomers,
 }
 
 /// The actions of a trial, generated from its seed.
@@ -51,8 +54,16 @@ trait Plan: fmt::Debug {
 
 impl Trial {
     /// All trials.
-    pub const ALL: [Self; 7] =
-        [Self::Haste, Self::Memory, Self::Runtimes, Self::Flood, Self::Frames, Self::Pace, Self::Questions];
+    pub const ALL: [Self; 8] = [
+        Self::Haste,
+        Self::Memory,
+        Self::Runtimes,
+        Self::Flood,
+        Self::Frames,
+        Self::Pace,
+        Self::Questions,
+        Self::Newcomers,
+    ];
 
     /// The trial with this name, the variant's name in lower case.
     pub fn named(name: &str) -> Option<Self> {
@@ -72,6 +83,7 @@ impl Trial {
             Self::Frames => play::<frames::Frames>(seed),
             Self::Pace => play::<pace::Pace>(seed),
             Self::Questions => play::<questions::Questions>(seed),
+            Self::Newcomers => play::<newcomers::Newcomers>(seed),
         }
     }
 
@@ -85,6 +97,7 @@ impl Trial {
             Self::Frames => plan::<frames::Frames>(seed),
             Self::Pace => plan::<pace::Pace>(seed),
             Self::Questions => plan::<questions::Questions>(seed),
+            Self::Newcomers => plan::<newcomers::Newcomers>(seed),
         }
     }
 }
