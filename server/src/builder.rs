@@ -3,6 +3,7 @@
 mod asking;
 mod callbacks;
 mod hooks;
+mod limits;
 mod rooms;
 mod upgrade;
 
@@ -60,6 +61,9 @@ use crate::session::hooks::Hooks;
 /// | [`subprotocol`](Self::subprotocol), [`health_path`](Self::health_path), [`metrics`](Self::metrics) | none | |
 /// | [`max_request_head`](Self::max_request_head) | 16 KiB | 1 KiB to 1 MiB |
 /// | [`max_handshakes`](Self::max_handshakes) | 8,192 | 1 to 1,000,000 |
+/// | [`max_connections`](Self::max_connections), [`max_connections_per_user`](Self::max_connections_per_user), [`max_connections_per_address`](Self::max_connections_per_address) | none | at least 1 |
+/// | [`client_address`](Self::client_address) | the peer's | |
+/// | [`max_rooms`](Self::max_rooms), [`max_rooms_per_connection`](Self::max_rooms_per_connection), [`max_members`](Self::max_members) | none | at least 1 |
 #[must_use = "a builder does nothing before build()"]
 pub struct Builder {
     connect: Box<dyn DynConnect>,

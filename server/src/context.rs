@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::draining::Draining;
+use crate::limits::limit::Limit;
 use crate::observe::hooks::MetricsHooks;
 use crate::observe::metrics::ResumeRefused;
 use crate::options::Options;
@@ -77,6 +78,11 @@ impl ServerContext {
         } else {
             ServerState::Running
         }
+    }
+
+    /// Reports a limit that was reached.
+    pub(crate) fn reached(&self, limit: Limit) {
+        self.metrics.report(|metrics| metrics.limit_reached(limit));
     }
 
     /// Logs and counts a socket whose request was promised this session, and that arrived too late for it.

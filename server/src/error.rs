@@ -65,6 +65,13 @@ pub enum JoinError {
     EmptyName,
     /// [`before_join`](crate::Builder::before_join) has refused it.
     Refused,
+    /// The connection is in as many rooms as it may be
+    /// ([`max_rooms_per_connection`](crate::Builder::max_rooms_per_connection)).
+    TooManyRooms,
+    /// The room has as many members as it may have ([`max_members`](crate::Builder::max_members)).
+    RoomFull,
+    /// The room does not exist, and the server has as many rooms as it may have ([`max_rooms`](crate::Builder::max_rooms)).
+    ServerFull,
 }
 
 impl fmt::Display for JoinError {
@@ -73,6 +80,9 @@ impl fmt::Display for JoinError {
             Self::Closed => "connection has ended or is closing",
             Self::EmptyName => "a room needs a name",
             Self::Refused => "the application refuses it",
+            Self::TooManyRooms => "connection is in too many rooms",
+            Self::RoomFull => "room is full",
+            Self::ServerFull => "server has too many rooms",
         })
     }
 }

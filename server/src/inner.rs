@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use crate::accept::connect::DynConnect;
 use crate::connection::Connection;
 use crate::context::ServerContext;
 use crate::fanout::rooms::Rooms;
+use crate::limits::places::Places;
 use crate::observe::errors::ErrorKind;
 use crate::observe::hooks::MetricsHooks;
 use crate::observe::metrics::ResumeRefused;
@@ -43,11 +44,14 @@ pub(crate) struct ServerInner {
     pub(crate) registry: Registry,
     pub(crate) rooms: Rooms,
     pub(crate) users: Users,
+    pub(crate) places: Places,
     pub(crate) suspended: SuspendedSessions,
     /// The counts of sessions that have ended. Locked while a session is moved here from the registry, so that statistics count
     /// each session once.
     pub(crate) totals: Mutex<Totals>,
     pub(crate) refused: AtomicU64,
+    /// The number of callbacks that wait for something.
+    pub(crate) handlers_running: AtomicUsize,
     /// One permit for each further handshake that our own listeners may begin.
     pub(crate) handshakes: Arc<Semaphore>,
     pub(crate) accept_errors: Throttle,
@@ -100,9 +104,11 @@ impl ServerInner {
             registry: Registry::new(),
             rooms: Rooms::new(context.clone()),
             users: Users::new(),
+            places: Places::new(&context.options.limits),
             suspended,
             totals: Mutex::default(),
             refused: AtomicU64::new(0),
+            handlers_running: AtomicUsize::new(0),
             context,
         }
     }
@@ -157,26 +163,40 @@ impl ServerInner {
         }
     }
 
-    /// Removes a session that is over from the registry, its rooms, and its user. A second call does nothing.
+    /// Removes a session that is over from the registry, its rooms, its user and its places. A second call does nothing.
     pub(crate) fn forget(&self, connection: &Connection) {
         self.registry.remove(connection);
         for room in connection.take_ended_rooms() {
             self.rooms.leave(connection, &room);
         }
         connection.handle().take_user(|user| self.users.remove(&user, connection));
+        self.places.release(connection.handle());
     }
 
-    /// Sets the user of a connection, or removes it. Returns `false` if the connection has ended or is closing.
-    pub(crate) fn set_user(&self, connection: &Connection, name: Option<&str>) -> bool {
+    /// Sets the user of a connection, or removes it. Returns `false` if the connection has ended or is closing, or if the user has
+    /// too many connections; `predecessor`, which this one is about to replace, does not count.
+    pub(crate) fn set_user(
+        &self,
+        connection: &Connection,
+        name: Option<&str>,
+        predecessor: Option<&Connection>,
+    ) -> bool {
         let mut user = connection.handle().user_to_change();
         // After the name is locked: a session that ends from here on finds it, and removes it.
         if !connection.session().is_open() {
             return false;
         }
-        if let Some(old) = user.take() {
+        if name == user.as_deref() {
+            return true;
+        }
+        let max = self.options.limits.connections_per_user;
+        let added = name.map(|name| self.users.add(name, connection, max, predecessor));
+        if let Some(None) = added {
+            return false;
+        }
+        if let Some(old) = std::mem::replace(&mut *user, added.flatten()) {
             self.users.remove(&old, connection);
         }
-        *user = name.map(|name| self.users.add(name, connection));
         true
     }
 

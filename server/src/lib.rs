@@ -145,6 +145,9 @@ pub use accept::{ResponseBody, Service};
 mod session;
 pub use session::handlers::Handler;
 
+mod limits;
+pub use limits::Limit;
+
 mod fanout;
 pub use fanout::audience::Audience;
 pub use fanout::rewind::{History, Rewind, Rewound};

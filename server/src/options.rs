@@ -11,6 +11,7 @@ use crate::accept::headers::is_token;
 use crate::accept::origin::Origins;
 use crate::error::ConfigError;
 use crate::fanout::rewind::Histories;
+use crate::limits::options::LimitOptions;
 use crate::observe::health;
 
 /// The policy for a connection that claims an ID that is in use.
@@ -52,6 +53,7 @@ pub(crate) struct Options {
     pub(crate) max_request_head: usize,
     pub(crate) max_handshakes: usize,
     pub(crate) duplicate_id: DuplicateId,
+    pub(crate) limits: LimitOptions,
     pub(crate) name_rooms: bool,
     pub(crate) histories: Histories,
 }
@@ -79,6 +81,7 @@ impl Default for Options {
             max_request_head: 16 * KIB,
             max_handshakes: 8192,
             duplicate_id: DuplicateId::default(),
+            limits: LimitOptions::default(),
             name_rooms: false,
             histories: Histories::default(),
         }
@@ -184,6 +187,7 @@ impl Options {
             "at most 65,536 frames, at least 1 byte, an age of more than 0",
         )?;
         self.origins.check()?;
+        self.limits.check()?;
         Ok(self)
     }
 
@@ -221,7 +225,7 @@ mod tests {
     #[test]
     fn names_each_option_out_of_range() {
         type Case = (&'static str, fn(Builder) -> Builder);
-        let cases: [Case; 32] = [
+        let cases: [Case; 38] = [
             ("resume_window", |b| b.resume_window(Duration::ZERO)),
             ("heartbeat", |b| b.heartbeat(Duration::ZERO, secs(1))),
             ("heartbeat", |b| b.heartbeat(secs(2), secs(2))),
@@ -254,6 +258,12 @@ mod tests {
             ("max_handshakes", |b| b.max_handshakes(1_000_001)),
             ("health_path", |b| b.health_path("healthz")),
             ("health_path", |b| b.health_path("/healthz?full")),
+            ("max_connections", |b| b.max_connections(0)),
+            ("max_connections_per_user", |b| b.max_connections_per_user(0)),
+            ("max_connections_per_address", |b| b.max_connections_per_address(0)),
+            ("max_rooms", |b| b.max_rooms(0)),
+            ("max_rooms_per_connection", |b| b.max_rooms_per_connection(0)),
+            ("max_members", |b| b.max_members(0)),
         ];
         for (index, (option, configure)) in cases.into_iter().enumerate() {
             let error = build(configure).expect_err(option);
@@ -266,7 +276,7 @@ mod tests {
 
     #[test]
     fn accepts_the_bounds_of_each_range() {
-        let ends: [fn(Builder) -> Builder; 11] = [
+        let ends: [fn(Builder) -> Builder; 13] = [
             |b| b.heartbeat(Duration::from_nanos(1), secs(600)),
             |b| b.write_timeout(secs(30)).close_timeout(secs(30)).handshake_timeout(secs(60)),
             |b| b.max_message_size(1).send_buffer(1).send_buffer_bytes(1).max_retained_bytes(1),
@@ -278,6 +288,8 @@ mod tests {
             |b| b.subprotocol("graphql-ws").allow_origin("https://app.example:8443"),
             |b| b.max_request_head(KIB).max_handshakes(1).health_path("/"),
             |b| b.max_request_head(MIB).max_handshakes(1_000_000),
+            |b| b.max_connections(1).max_connections_per_user(1).max_connections_per_address(1),
+            |b| b.max_rooms(1).max_rooms_per_connection(1).max_members(1),
         ];
         for (index, configure) in ends.into_iter().enumerate() {
             assert_eq!(build(configure), Ok(()), "case {index}");
@@ -339,6 +351,12 @@ mod tests {
         is("`name_rooms`", "false", !options.name_rooms);
         is("`health_path`", "none", options.health_path.is_none());
         is("`max_request_head`", "16 KiB", options.max_request_head == 16_384);
+        let LimitOptions { connections, connections_per_user, connections_per_address, .. } = options.limits;
+        let none = |limits: &[usize]| limits.iter().all(|limit| *limit == usize::MAX);
+        is("`max_connections`", "none", none(&[connections, connections_per_user, connections_per_address]));
+        let LimitOptions { rooms, rooms_per_connection, members, .. } = options.limits;
+        is("`max_rooms`", "none", none(&[rooms, rooms_per_connection, members]));
+        is("`client_address`", "the peer's", options.limits.client_address.is_none());
         is("`max_handshakes`", "8,192", options.max_handshakes == 8192);
         let codecs = options.checked().unwrap().codecs;
         is("`codec`", "JSON", codecs.iter().map(|codec| codec.name()).eq(["json"]));

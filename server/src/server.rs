@@ -183,6 +183,7 @@ impl Server {
         stats.rooms = self.shared.rooms.len();
         stats.memberships = self.shared.rooms.memberships();
         stats.users = self.shared.users.len();
+        stats.handlers_running = self.shared.handlers_running.load(Ordering::Relaxed);
         stats.refused = self.shared.refused.load(Ordering::Relaxed);
         stats
     }

@@ -1,7 +1,6 @@
 //! [`Admission`]: the session that a request gets, decided before the request is answered.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +9,7 @@ use rejoin_core::drive::{SocketDriver, Transport, now};
 use rejoin_core::{CloseReason, Epoch, LostReason, Mode, Session, SessionIdentity, SessionState};
 
 use crate::accept::connect::Identity;
+use crate::accept::entry;
 use crate::accept::logged_request::LoggedRequest;
 use crate::accept::offer::{Offer, Resume};
 use crate::accept::reject::Reject;
@@ -90,7 +90,7 @@ impl Admission {
             return Err(Reject::unavailable("server is draining"));
         }
         let (session, who) = new_session(shared, mode, lost, peer_max, id, identity.room.as_deref())?;
-        Self::open(shared, session, who, codec, identity, asked.peer)
+        Self::open(shared, session, who, codec, identity, asked)
     }
 
     fn resume(
@@ -121,37 +121,34 @@ impl Admission {
         who: SessionKey,
         codec: usize,
         identity: Identity,
-        remote_addr: Option<SocketAddr>,
+        asked: &LoggedRequest,
     ) -> Result<Self, Reject> {
         let Identity { data, user, further_rooms, rewind, presence, expires, .. } = identity;
         let epoch = session.reserve();
         let connection = Connection::new(NewConnection {
             host: shared.clone(),
             who,
-            remote_addr,
+            remote_addr: asked.peer,
             data,
             codec_index: codec,
             session,
         });
         connection.set_presence(presence);
         let replaces = shared.options.duplicate_id != DuplicateId::Reject;
-        let replaced = match shared.registry.insert(&connection, replaces) {
-            Err(()) => return Err(Reject::checked(StatusCode::CONFLICT, "connection id is taken")),
-            Ok(replaced) => replaced,
+        let predecessor = shared.registry.by_id(connection.id()).filter(|_| replaces);
+        entry::take_places(shared, &connection, asked.client(), user.as_deref(), predecessor.as_ref())?;
+        let Ok(replaced) = shared.registry.insert(&connection, replaces) else {
+            connection.end(CloseReason::Duplicate);
+            shared.forget(&connection);
+            return Err(Reject::checked(StatusCode::CONFLICT, "connection id is taken"));
         };
         if let Some(replaced) = &replaced {
             replaced.end(CloseReason::Duplicate);
             shared.forget(replaced);
         }
-        // The home first, without a name if there is none.
-        shared.rooms.join_rewound(&connection, connection.handle().shared_room(), rewind.as_ref());
-        for room in &further_rooms {
-            shared.rooms.join(&connection, &shared.rooms.name(room));
-        }
-        if user.is_some() {
-            shared.set_user(&connection, user.as_deref());
-        }
+        // If it is refused here, dropping its task removes it again.
         let task = SessionTask::new(shared.clone(), connection.clone(), replaced);
+        entry::join_rooms(shared, &connection, &further_rooms, rewind.as_ref())?;
         Ok(Self { connection, epoch, received: None, expires, task: Some(task) })
     }
 

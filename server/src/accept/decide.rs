@@ -1,12 +1,12 @@
 //! [`admit`]: the decision on an upgrade request, from our own listener or from hyper.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt as _;
-use http::{StatusCode, request};
+use http::{HeaderMap, StatusCode, request};
 
 use crate::accept::admission::{self, Admission};
 use crate::accept::answer::{self, HttpResponse, Switch};
@@ -34,7 +34,7 @@ pub(crate) async fn admit<S>(
     if let Some(answer) = health::answer(&parts, shared.options.health_path.as_deref(), shared.state()) {
         return Err(answer);
     }
-    let asked = LoggedRequest::new(&parts, remote_addr);
+    let asked = logged(shared, &parts, remote_addr);
     let refused = |reject| refuse(shared, reject, &asked);
     let (upgrade, socket) = check(shared, &parts, socket).map_err(refused)?;
     let request = ConnectRequest::new(parts, remote_addr, admission::resumable(shared, &upgrade.offer))
@@ -43,6 +43,22 @@ pub(crate) async fn admit<S>(
     let identity = identify(shared, request).await.map_err(refused)?;
     let (admission, switch) = settle(shared, upgrade, identity, &asked).map_err(refused)?;
     Ok((admission, switch, socket))
+}
+
+/// The part of a request that is logged, and counts.
+pub(crate) fn logged(
+    shared: &ServerInner,
+    parts: &request::Parts,
+    peer: Option<SocketAddr>,
+) -> LoggedRequest {
+    let find = |find: &dyn Fn(&HeaderMap) -> Option<IpAddr>| {
+        std::panic::catch_unwind(AssertUnwindSafe(|| find(&parts.headers))).unwrap_or_else(|_| {
+            tracing::error!("client_address panicked");
+            None
+        })
+    };
+    let forwarded = shared.options.limits.client_address.as_deref().and_then(|function| find(function));
+    LoggedRequest::new(parts, peer).with_forwarded(forwarded)
 }
 
 /// Finds or opens the session of a request whose identity is decided. Returns it, and the answer that accepts the request.

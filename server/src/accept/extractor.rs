@@ -117,7 +117,7 @@ where
     async fn from_request_parts(parts: &mut request::Parts, state: &S) -> Result<Self, Response> {
         let shared = Server::from_ref(state).shared().clone();
         shared.runtimes.note();
-        let asked = LoggedRequest::new(parts, None);
+        let asked = decide::logged(&shared, parts, None);
         let socket = parts.extensions.remove::<OnUpgrade>();
         let checked = decide::check(&shared, parts, socket);
         let (request, socket) = checked.map_err(|reject| respond(decide::refuse(&shared, reject, &asked)))?;

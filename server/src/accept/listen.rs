@@ -23,6 +23,7 @@ use crate::accept::head::{self, Asked};
 use crate::accept::logged_request::LoggedRequest;
 use crate::accept::within::within;
 use crate::inner::ServerInner;
+use crate::limits::limit::Limit;
 use crate::observe::errors::ErrorKind;
 use crate::session::task::SessionTask;
 
@@ -86,8 +87,13 @@ async fn accept(shared: Arc<ServerInner>, listener: TcpListener) {
         loop {
             // Taken before `accept`: while there are too many handshakes, the next connections wait in the operating system's
             // queue, where they cost this process nothing.
-            let permit =
-                shared.handshakes.clone().acquire_owned().await.expect("the semaphore is never closed");
+            let permit = match shared.handshakes.clone().try_acquire_owned() {
+                Ok(permit) => permit,
+                Err(_) => {
+                    shared.reached(Limit::Handshakes);
+                    shared.handshakes.clone().acquire_owned().await.expect("the semaphore is never closed")
+                }
+            };
             match listener.accept().await {
                 Ok((stream, peer)) => {
                     nodelay.set(&stream);

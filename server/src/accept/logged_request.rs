@@ -1,7 +1,7 @@
 //! [`LoggedRequest`]: the part of a request that the log shows.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, Uri, header, request};
 
@@ -13,6 +13,8 @@ use crate::accept::headers::tokens;
 pub(crate) struct LoggedRequest {
     uri: Uri,
     pub(crate) peer: Option<SocketAddr>,
+    /// The client's address according to a proxy.
+    forwarded: Option<IpAddr>,
     /// The tokens of its offers: those of sessions, and credentials.
     secrets: Vec<String>,
 }
@@ -22,7 +24,17 @@ const MAX_PATH: usize = 200;
 
 impl LoggedRequest {
     pub(crate) fn new(parts: &request::Parts, peer: Option<SocketAddr>) -> Self {
-        Self { uri: parts.uri.clone(), peer, secrets: secrets(&parts.headers) }
+        Self { uri: parts.uri.clone(), peer, forwarded: None, secrets: secrets(&parts.headers) }
+    }
+
+    /// Adds the client's address, as a proxy has reported it.
+    pub(crate) fn with_forwarded(self, forwarded: Option<IpAddr>) -> Self {
+        Self { forwarded, ..self }
+    }
+
+    /// The client's address: the one that a proxy has reported, or else the peer's.
+    pub(crate) fn client(&self) -> Option<IpAddr> {
+        self.forwarded.or_else(|| self.peer.map(|peer| peer.ip()))
     }
 
     /// A request that could not be read.

@@ -56,4 +56,6 @@ pub use reject::{InvalidReject, OrReject, Reject};
 
 pub(crate) mod admission;
 
+mod entry;
+
 pub(crate) mod answer;

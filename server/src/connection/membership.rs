@@ -3,16 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use rejoin_core::drive::{Effects, RoomLog};
+use rejoin_core::drive::{Effects, RoomLog, Subscribed};
 
 use super::Connection;
 use crate::session::changes::Change;
 
 impl Connection {
-    /// Subscribes the session to a room log. Returns `false` if it has ended or is closing.
-    pub(crate) fn subscribe(&self, log: &Arc<RoomLog>) -> bool {
+    /// Subscribes the session to a room log, unless it is in `max` rooms.
+    pub(crate) fn subscribe(&self, log: &Arc<RoomLog>, max: usize) -> Subscribed {
         let handle = self.handle();
-        self.session().subscribe(log, handle.codec_index, || self.note(log.room(), Change::Joined))
+        self.session().subscribe(log, handle.codec_index, max, || self.note(log.room(), Change::Joined))
     }
 
     /// Drains a room log for the last time, and removes the subscription. The effects must be applied once the room's lock is

@@ -51,7 +51,7 @@ impl Room {
         context: &ServerContext,
     ) -> JoinOutcome {
         let (mut members, selection) = self.select(connection.codec_index(), rewind, context);
-        let joined = members.add(connection, self.name(), sequencer);
+        let joined = members.add(connection, self.name(), sequencer, &context.options.limits);
         let mut rewound = Rewound { is_new: joined == Joined::Added, ..Rewound::default() };
         let mut effects = Effects::default();
         // Under the lock: no broadcast falls between the history and the first later frame.

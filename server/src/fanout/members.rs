@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use rejoin_core::drive::{Effects, RoomLog, Sequencer};
+use rejoin_core::drive::{Effects, RoomLog, Sequencer, Subscribed};
 
 use crate::connection::Connection;
 use crate::fanout::encoded::Encoded;
 use crate::fanout::history::RoomHistory;
 use crate::fanout::snapshot::{CHUNK, Chunk};
+use crate::limits::limit::Limit;
+use crate::limits::options::LimitOptions;
 
 #[derive(Debug, Default)]
 pub(crate) struct Members {
@@ -47,6 +49,8 @@ pub(crate) enum Joined {
     Closed,
     /// The room is dead: the connection has to join another one of this name.
     Dead,
+    /// A limit is reached, and the connection is no member.
+    Refused(Limit),
 }
 
 impl Members {
@@ -56,6 +60,7 @@ impl Members {
         connection: &Connection,
         room: &Arc<str>,
         sequencer: &Arc<Sequencer>,
+        limits: &LimitOptions,
     ) -> Joined {
         if self.dead {
             return Joined::Dead;
@@ -63,14 +68,22 @@ impl Members {
         if self.slot(connection).is_some() {
             return Joined::Already;
         }
+        // The room without a name is not one that anybody has joined.
+        if self.len() >= limits.members && !room.is_empty() {
+            return Joined::Refused(Limit::Members);
+        }
         let is_full = self.chunks.last().is_none_or(|chunk| chunk.members.len() == CHUNK);
         let new = is_full.then(|| Arc::new(RoomLog::new(sequencer.clone(), room.clone())));
         let log = new.as_ref().or_else(|| self.chunks.last().map(|chunk| &chunk.log)).expect("there is one");
         // Under the room's lock: no broadcast can fall between this and the list of members.
-        if !connection.subscribe(log) {
+        let subscribed = connection.subscribe(log, limits.rooms_per_connection);
+        if subscribed != Subscribed::Yes {
             // A room that was created for this connection is removed again.
             self.settle();
-            return Joined::Closed;
+            return match subscribed {
+                Subscribed::Full => Joined::Refused(Limit::RoomsPerConnection),
+                _ => Joined::Closed,
+            };
         }
         self.chunks.extend(new.map(|log| Chunk { members: Arc::default(), log }));
         let codec = connection.codec_index();

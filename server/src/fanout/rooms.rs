@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use rejoin_core::drive::sync::atomic::{AtomicUsize, Ordering};
 use rejoin_core::drive::{Sequencer, now};
 use rejoin_core::{Frame, Overflow};
 
@@ -16,6 +17,7 @@ use crate::fanout::kept_rooms::KeptRooms;
 use crate::fanout::members::Joined;
 use crate::fanout::rewind::{Rewind, Rewound};
 use crate::fanout::room::{Queueing, Room};
+use crate::limits::limit::Limit;
 use crate::observe::metrics::Metrics;
 use crate::session::sharded::{Keyed, Sharded};
 
@@ -25,6 +27,8 @@ use crate::session::sharded::{Keyed, Sharded};
 #[derive(Debug)]
 pub(crate) struct Rooms {
     rooms: Sharded<Entry>,
+    /// The number of entries that have a name.
+    named: AtomicUsize,
     /// The rooms among them that have no members, and keep a history.
     kept: KeptRooms,
     /// One order for the broadcasts in all rooms.
@@ -45,7 +49,13 @@ impl Keyed for Entry {
 
 impl Rooms {
     pub(crate) fn new(context: Arc<ServerContext>) -> Self {
-        Self { rooms: Sharded::new(), kept: KeptRooms::default(), sequencer: Arc::default(), context }
+        Self {
+            rooms: Sharded::new(),
+            named: AtomicUsize::new(0),
+            kept: KeptRooms::default(),
+            sequencer: Arc::default(),
+            context,
+        }
     }
 
     /// The name of a room. Shares the memory of an existing room's name.
@@ -53,12 +63,12 @@ impl Rooms {
         self.rooms.lock(name).get().map_or_else(|| name.into(), |entry| entry.0.name().clone())
     }
 
-    /// Adds a connection to a room, which is created if there is none. Never returns [`Joined::Dead`].
+    #[cfg(test)]
     pub(crate) fn join(&self, connection: &Connection, name: &Arc<str>) -> Joined {
         self.join_rewound(connection, name, None).0
     }
 
-    /// Like [`Self::join`]. A new member gets the frames of the room's history that it asks for, and then all later ones.
+    /// Adds a connection to a room, which is created if there is none. Never returns [`Joined::Dead`]. A new member gets the frames of the room's history that it asks for, and then all later ones.
     pub(crate) fn join_rewound(
         &self,
         connection: &Connection,
@@ -66,7 +76,9 @@ impl Rooms {
         rewind: Option<&Rewind>,
     ) -> (Joined, Rewound) {
         loop {
-            let room = self.get_or_create(name);
+            let Some(room) = self.get_or_create(name) else {
+                return (Joined::Refused(Limit::Rooms), Rewound::default());
+            };
             let JoinOutcome { joined, is_first, rewound } =
                 room.join(connection, &self.sequencer, rewind, &self.context);
             if is_first {
@@ -76,8 +88,8 @@ impl Rooms {
                 // The room was emptied between the look-up and the join. Removing it here, too, means that the next round finds or
                 // creates another room, and need not wait for the thread that emptied this one.
                 Joined::Dead => self.remove(&room),
-                // A room that was created for a connection that is closing has no member. This removes only a dead room.
-                Joined::Closed => {
+                // A room that was created for a connection that does not join has no member. This removes only a dead room.
+                Joined::Closed | Joined::Refused(_) => {
                     self.remove(&room);
                     return (joined, rewound);
                 }
@@ -107,15 +119,26 @@ impl Rooms {
         self.rooms.lock(name).get().map(|entry| entry.0.clone())
     }
 
-    fn get_or_create(&self, name: &Arc<str>) -> Arc<Room> {
+    /// The room of this name, which is created if there is none. `None` if there are as many rooms as there may be.
+    fn get_or_create(&self, name: &Arc<str>) -> Option<Arc<Room>> {
         if let Some(room) = self.get(name) {
-            return room;
+            return Some(room);
         }
         self.look_at_kept();
         // The application's function says it, so no shard is locked.
         let history = self.context.options.histories.of(name);
+        let mut place = self.rooms.lock(name);
+        if let Some(found) = place.get() {
+            return Some(found.0.clone());
+        }
+        // Counted while the name is locked, so that two connections do not both create the last room, or this one twice.
+        let max = self.context.options.limits.rooms;
+        let next = |named| (named < max).then_some(named + 1);
+        if !name.is_empty() && self.named.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_err() {
+            return None;
+        }
         let new = || Entry(Arc::new(Room::new(name.clone(), history)));
-        self.rooms.lock(name).get_or_insert_with(new).0.clone()
+        Some(place.get_or_insert_with(new).0.clone())
     }
 
     /// The room to which a frame is broadcast. A room with a history needs no members.
@@ -124,7 +147,7 @@ impl Rooms {
             return None;
         }
         let keeps = || self.context.options.histories.of(name).is_some();
-        self.get(name).or_else(|| keeps().then(|| self.get_or_create(&name.into())))
+        self.get(name).or_else(|| if keeps() { self.get_or_create(&name.into()) } else { None })
     }
 
     /// Removes a room without members, or keeps it for its history. `why`: it was kept until now.
@@ -215,6 +238,7 @@ impl Rooms {
         // Another thread may have removed it, and another room may have its name by now.
         if place.get().is_some_and(|found| Arc::ptr_eq(&found.0, room)) {
             place.remove();
+            self.named.fetch_sub(usize::from(!name.is_empty()), Ordering::SeqCst);
         }
     }
 

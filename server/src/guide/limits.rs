@@ -11,7 +11,12 @@
 //! | messages read ahead of a handler | 64 frames, 1 MiB; in session mode up to as much again, unacknowledged, in the client's send buffer | the client has to wait |
 //! | a socket that accepts no pending bytes, or less than 1 KiB/s on average ([`Builder::write_timeout`]) | 10 s | the socket counts as lost |
 //! | a request's head, and the time to receive it ([`Builder::handshake_timeout`]) | 16 KiB, 64 headers, 10 s | 431, or the connection is closed |
-//! | the number of connections | none | up to the application: see [below](#the-number-of-connections) |
+//! | handshakes under way ([`Builder::max_handshakes`]) | 8,192 | the listeners accept no connection until one ends |
+//! | sessions of the server ([`Builder::max_connections`]) | none | newcomers get 503: see [below](#connections) |
+//! | sessions of a user ([`Builder::max_connections_per_user`]), of an address ([`Builder::max_connections_per_address`]) | none | newcomers get 429 |
+//! | rooms of a connection ([`Builder::max_rooms_per_connection`]), members of a room ([`Builder::max_members`]), rooms ([`Builder::max_rooms`]) | none | `join` fails; newcomers get 403 or 503 |
+//!
+//! Each of these that refuses a client or makes it wait calls [`Metrics::limit_reached`].
 //!
 //! With the defaults, a hostile client occupies at most about 3 MiB and one message; a well-behaved one occupies the frames that
 //! it was sent in the last second or so. A task that produces frames faster than a peer accepts them should wait for space, and
@@ -89,37 +94,23 @@
 //! # }
 //! ```
 //!
-//! # The number of connections
+//! # Connections
 //!
-//! [`ConnectFn`] can limit the number of connections: an identity's data is dropped after its session has ended. A resume must
-//! not be refused, because its session already holds a permit; [`ConnectRequest::resumes`] distinguishes it from a new session.
+//! Suspended sessions count, because they cost memory. A resume is never refused by a limit: its session counts already. Nor is a
+//! newcomer that replaces a session with its own ID, whose place it takes. A refusal has `Retry-After`, which rejoin's client obeys.
 //!
 //! ```
-//! use std::sync::Arc;
-//! use rejoin_server::{ConnectRequest, Identity, Reject, Server, StatusCode};
-//! use tokio::sync::Semaphore;
+//! use rejoin_server::{ConnectRequest, Identity, Reject, Server};
 //!
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new()) }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let permits = Arc::new(Semaphore::new(10_000));
-//! # let permits = Arc::new(Semaphore::new(1));
-//! let server = Server::builder(move |request: ConnectRequest| {
-//!     let permits = permits.clone();
-//!     async move {
-//!         let identity = Identity::new().with_room("lobby");
-//!         if request.resumes().is_some() {
-//!             return Ok(identity); // the session has a permit already
-//!         }
-//!         // When it reconnects, rejoin's client tries again after a 503, with backoff.
-//!         let full = |_| Reject::from_static(StatusCode::SERVICE_UNAVAILABLE, "too many connections");
-//!         Ok(identity.with_data(permits.try_acquire_owned().map_err(full)?))
-//!     }
-//! })
-//! .build()?;
+//! # const MAX: usize = 1;
+//! let server = Server::builder(connect).max_connections(MAX).max_connections_per_user(10).build()?;
 //! # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
 //! # use rejoin_client::{Client, ConnectError, Event};
 //! # let mut first = Client::builder(&url).connect().await?;
-//! # let session = server.connections("lobby").pop().expect("the first");
+//! # let session = server.connections(rejoin_server::Audience::everyone()).pop().expect("the first");
 //! # for _ in 0..3 {
 //! #     let second = Client::builder(&url).connect().await;
 //! #     assert!(matches!(second, Err(ConnectError::Refused(refusal)) if refusal.status == 503));
@@ -129,12 +120,14 @@
 //! # }
 //! # first.close().await;
 //! # session.closed().await;
-//! # drop(session);
 //! # Client::builder(&url).connect().await?;
 //! # server.shutdown(std::time::Duration::from_secs(1)).await;
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Behind a proxy every peer has the proxy's address: [`Builder::client_address`] says where to find the client's. For any other
+//! limit, [`ConnectFn`] may refuse with a status of its own; [`ConnectRequest::resumes`] distinguishes a session that counts already.
 
 #[allow(unused_imports, reason = "the text links to them")]
 use crate::*;

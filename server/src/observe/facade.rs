@@ -6,6 +6,7 @@ use http::StatusCode;
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use rejoin_core::{CloseReason, DropReason};
 
+use crate::limits::limit::Limit;
 use crate::observe::metrics::{CallbackKind, Metrics, ResumeRefused};
 
 /// [`Metrics`] for the facade of the crate [`metrics`], and so for any recorder that is installed there, such as Prometheus'.
@@ -27,8 +28,8 @@ use crate::observe::metrics::{CallbackKind, Metrics, ResumeRefused};
 /// ```
 ///
 /// # The metrics
-/// Each label has a fixed set of values: those of [`CloseReason::kind`], [`DropReason::kind`], [`ResumeRefused::as_str`] and
-/// [`CallbackKind::as_str`], [`ErrorKind::as_str`](crate::ErrorKind::as_str), and those in this table.
+/// Each label has a fixed set of values: those of [`CloseReason::kind`], [`DropReason::kind`], [`ResumeRefused::as_str`],
+/// [`Limit::as_str`], [`CallbackKind::as_str`], [`ErrorKind::as_str`](crate::ErrorKind::as_str), and those in this table.
 ///
 /// | name | kind | labels | meaning |
 /// |---|---|---|---|
@@ -42,6 +43,7 @@ use crate::observe::metrics::{CallbackKind, Metrics, ResumeRefused};
 /// | `rejoin_joins_total` | counter | | joins, the rooms included that sessions began with |
 /// | `rejoin_joins_refused_total` | counter | | joins that the application refused |
 /// | `rejoin_upgrades_refused_total` | counter | `status`: `4xx`, `5xx` | HTTP requests that were refused |
+/// | `rejoin_limits_reached_total` | counter | `limit` | clients that were refused or had to wait |
 /// | `rejoin_resume_attempts_total` | counter | | sockets that asked for an existing session |
 /// | `rejoin_resumes_refused_total` | counter | `reason` | those among them that did not get it |
 /// | `rejoin_transport_drops_total` | counter | `reason` | sockets that sessions lost |
@@ -77,6 +79,7 @@ const MEMBERSHIPS: &str = "rejoin_memberships";
 const JOINS: &str = "rejoin_joins_total";
 const JOINS_REFUSED: &str = "rejoin_joins_refused_total";
 const UPGRADES_REFUSED: &str = "rejoin_upgrades_refused_total";
+const LIMITS_REACHED: &str = "rejoin_limits_reached_total";
 const RESUME_ATTEMPTS: &str = "rejoin_resume_attempts_total";
 const RESUMES_REFUSED: &str = "rejoin_resumes_refused_total";
 const DROPS: &str = "rejoin_transport_drops_total";
@@ -113,6 +116,7 @@ impl FacadeMetrics {
         describe_counter!(JOINS, Unit::Count, "joins, the rooms included that sessions began with");
         describe_counter!(JOINS_REFUSED, Unit::Count, "joins that the application refused");
         describe_counter!(UPGRADES_REFUSED, Unit::Count, "HTTP requests that were refused");
+        describe_counter!(LIMITS_REACHED, Unit::Count, "clients that were refused or had to wait");
         describe_counter!(RESUME_ATTEMPTS, Unit::Count, "sockets that asked for an existing session");
         describe_counter!(
             RESUMES_REFUSED,
@@ -151,6 +155,10 @@ impl Metrics for FacadeMetrics {
     fn upgrade_refused(&self, status: StatusCode) {
         let class = if status.is_server_error() { "5xx" } else { "4xx" };
         counter!(UPGRADES_REFUSED, "status" => class).increment(1);
+    }
+
+    fn limit_reached(&self, limit: Limit) {
+        counter!(LIMITS_REACHED, "limit" => limit.as_str()).increment(1);
     }
 
     fn connection_opened(&self) {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use http::StatusCode;
 use rejoin_core::{CloseReason, DropReason, LostReason};
 
+use crate::limits::limit::Limit;
+
 /// Hooks for measuring a server. By default each hook does nothing: implement the ones that you need.
 ///
 /// Set with [`Builder::metrics`](crate::Builder::metrics). The feature `metrics` adds an implementation for the facade of the
@@ -57,6 +59,9 @@ pub trait Metrics: Send + Sync + 'static {
 
     /// An HTTP request was refused with this status: by the server, by `ConnectFn`, or because it was not an upgrade.
     fn upgrade_refused(&self, status: StatusCode) {}
+
+    /// A limit was reached, and a client was refused or has to wait. For limits of buffers and times see the other hooks.
+    fn limit_reached(&self, limit: Limit) {}
 
     /// A session has begun: its first socket is attached. [`Self::connection_closed`] follows exactly once.
     fn connection_opened(&self) {}

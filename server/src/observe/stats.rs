@@ -33,6 +33,8 @@ pub struct Stats {
     pub resumed: u64,
     /// Upgrade requests that were refused.
     pub refused: u64,
+    /// The number of callbacks that have been called and await something. Each session has at most one.
+    pub handlers_running: usize,
     /// Bytes of messages that are kept for peers or being written to them. A broadcast counts once for each codec, however many
     /// sessions keep it. For the bytes that one session keeps see [`Counts::retained_bytes`](crate::Counts::retained_bytes).
     pub retained_bytes: usize,

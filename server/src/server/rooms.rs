@@ -15,6 +15,7 @@ use crate::fanout::audience::Audience;
 use crate::fanout::broadcast;
 use crate::fanout::members::Joined;
 use crate::fanout::rewind::{Rewind, Rewound};
+use crate::limits::limit::Limit;
 
 impl Server {
     // --- broadcasts
@@ -88,17 +89,17 @@ impl Server {
     // --- changing many connections
 
     /// Makes all connections of an audience members of a room, as [`Connection::join`] does. Returns the number of those that were
-    /// not members before. Those that [`before_join`](crate::Builder::before_join) refuses are left out.
+    /// not members before. Those that [`before_join`](crate::Builder::before_join) refuses, and those in too many rooms, are left out.
     ///
     /// # Errors
-    /// Fails if the room's name is empty.
+    /// Fails if the room's name is empty, and at a limit on rooms or on members. Those before it have joined.
     pub async fn join<'a>(&self, audience: impl Into<Audience<'a>>, room: &str) -> Result<usize, JoinError> {
         let mut joined = 0;
         for connection in self.connections(audience) {
             match connection.join(room).await {
                 Ok(is_new) => joined += usize::from(is_new),
-                // It has ended since, or the application refuses it.
-                Err(JoinError::Closed | JoinError::Refused) => {}
+                // It has ended since, the application refuses it, or it is in too many rooms.
+                Err(JoinError::Closed | JoinError::Refused | JoinError::TooManyRooms) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -156,8 +157,8 @@ impl Connection {
     /// ```
     ///
     /// # Errors
-    /// Fails if the connection has ended or is closing, for an empty name, and if
-    /// [`before_join`](crate::Builder::before_join) refuses it.
+    /// Fails if the connection has ended or is closing, for an empty name, if [`before_join`](crate::Builder::before_join) refuses
+    /// it, and at a limit on rooms.
     pub fn join<'a>(&'a self, room: &'a str) -> Join<'a> {
         Join { connection: self, room }
     }
@@ -218,6 +219,14 @@ impl Connection {
         match server.shared.rooms.join_rewound(self, &name, rewind) {
             (Joined::Added | Joined::Already, rewound) => Ok(rewound),
             (Joined::Closed | Joined::Dead, _) => Err(JoinError::Closed),
+            (Joined::Refused(limit), _) => {
+                server.shared.reached(limit);
+                Err(match limit {
+                    Limit::Members => JoinError::RoomFull,
+                    Limit::Rooms => JoinError::ServerFull,
+                    _ => JoinError::TooManyRooms,
+                })
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use super::Server;
 use crate::connection::Connection;
 use crate::error::BroadcastError;
 use crate::fanout::audience::Audience;
+use crate::limits::limit::Limit;
 
 /// A user: all connections with one [name](crate::Identity::with_user). Cheap to clone. The handle needs no connection to exist:
 /// each call looks up those of the moment.
@@ -86,10 +87,16 @@ impl Connection {
     }
 
     /// Sets the user of the connection, for example when its client signs in during the session; `None` removes it. Returns
-    /// `false` if the connection has ended or is closing. The client of a later resume has to be the same user, if `ConnectFn`
+    /// `false` and changes nothing if the connection has ended or is closing, or if the user has too many others
+    /// ([`max_connections_per_user`](crate::Builder::max_connections_per_user)). The client of a later resume has to be the same user, if `ConnectFn`
     /// returns one.
     pub fn set_user(&self, name: Option<&str>) -> bool {
-        self.server().shared.set_user(self, name.filter(|name| !name.is_empty()))
+        let shared = &self.server().shared;
+        let is_set = shared.set_user(self, name.filter(|name| !name.is_empty()), None);
+        if !is_set && self.is_open() {
+            shared.reached(Limit::ConnectionsPerUser);
+        }
+        is_set
     }
 }
 

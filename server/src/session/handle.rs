@@ -32,6 +32,8 @@ pub(crate) struct SessionHandle {
     /// The socket that waits to be attached; of several the latest one wins.
     pending_socket: Mutex<Option<Box<PendingSocket>>>,
     gone: AtomicBool,
+    /// The session has a place in the server's limits.
+    has_place: AtomicBool,
     /// A socket may be waiting. It is checked in each poll, to skip the lock.
     has_pending_socket: AtomicBool,
     /// The session has changes of its memberships that no callback has reported.
@@ -110,6 +112,7 @@ impl SessionHandle {
             remote_addr: v4,
             pending_socket: Mutex::new(None),
             gone: AtomicBool::new(false),
+            has_place: AtomicBool::new(false),
             has_pending_socket: AtomicBool::new(false),
             has_changes: AtomicBool::new(false),
             codec_index: u16::try_from(codec_index).expect("a server has a handful of codecs"),
@@ -263,6 +266,16 @@ impl SessionHandle {
         let mut slot = self.pending_socket.lock().unwrap_or_else(PoisonError::into_inner);
         self.has_pending_socket.store(false, Ordering::Release);
         slot.take().map(|pending| *pending)
+    }
+
+    /// Notes that the session has a place in the server's limits.
+    pub(crate) fn take_place(&self) {
+        self.has_place.store(true, Ordering::SeqCst);
+    }
+
+    /// Gives the place away. Returns `false` if the session has none: of several callers one gets it.
+    pub(crate) fn give_place(&self) -> bool {
+        self.has_place.swap(false, Ordering::SeqCst)
     }
 
     /// Marks the session's task as ended for good.

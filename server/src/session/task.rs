@@ -6,6 +6,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub(crate) struct SessionTask {
     shared: Arc<ServerInner>,
     connection: Connection,
     callback: Option<(CallbackKind, Callback)>,
+    /// The callback is waiting, and counts in [`ServerInner::handlers_running`].
+    is_counted: bool,
     /// Measures the callback, if the application has metrics.
     stopwatch: Option<Stopwatch>,
     deadline: Deadline,
@@ -83,6 +86,7 @@ impl SessionTask {
             shared,
             connection,
             callback: None,
+            is_counted: false,
             stopwatch: None,
             deadline: Deadline::default(),
             calls,
@@ -98,11 +102,18 @@ impl SessionTask {
             if let Some((which, callback)) = &mut self.callback {
                 let which = *which;
                 let failed = match catch_unwind(AssertUnwindSafe(|| callback.as_mut().poll(cx))) {
-                    Ok(Poll::Pending) => return Poll::Pending,
+                    Ok(Poll::Pending) => {
+                        // Before that it waits for those of another session.
+                        if self.calls.have_begun() && !std::mem::replace(&mut self.is_counted, true) {
+                            self.shared.handlers_running.fetch_add(1, Ordering::Relaxed);
+                        }
+                        return Poll::Pending;
+                    }
                     Ok(Poll::Ready(())) => false,
                     Err(_) => true,
                 };
                 self.callback = None;
+                self.count_returned();
                 self.shared.metrics.stop(self.stopwatch.take());
                 if failed {
                     self.end_after_panic(which);
@@ -135,6 +146,13 @@ impl SessionTask {
     fn end_after_panic(&mut self, which: CallbackKind) {
         self.connection.handle().end_after_panic(which.as_str());
         self.calls.note_panic(&self.shared, &self.connection, which);
+    }
+
+    /// Stops counting the callback as running, if it counts.
+    fn count_returned(&mut self) {
+        if std::mem::take(&mut self.is_counted) {
+            self.shared.handlers_running.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Adds a suspended session to the expiry queue, and removes one that has a socket again. `waits` is the loss since which the
@@ -259,6 +277,7 @@ impl Drop for SessionTask {
         }
         let span = self.span.as_deref().cloned();
         let _entered = span.as_ref().map(tracing::Span::enter);
+        self.count_returned();
         // However the task ends, also by an abort or with its runtime, it leaves nothing behind. First the session ends: no frame
         // and no socket is accepted from here on.
         self.connection.end(CloseReason::ServerClosed);

@@ -33,12 +33,25 @@ impl Users {
         Self { users: Sharded::new() }
     }
 
-    /// Adds a connection. Returns the name, which all connections of the user share.
-    pub(crate) fn add(&self, name: &str, connection: &Connection) -> Arc<str> {
+    /// Adds a connection, unless the user has `max` others; `predecessor`, which this one is about to replace, does not count.
+    /// Returns the name, which all connections of the user share.
+    pub(crate) fn add(
+        &self,
+        name: &str,
+        connection: &Connection,
+        max: usize,
+        predecessor: Option<&Connection>,
+    ) -> Option<Arc<str>> {
         let mut place = self.users.lock(name);
         let entry = place.get_or_insert_with(|| Entry { name: name.into(), connections: HashTable::new() });
+        let leaves = predecessor.is_some_and(|leaving| {
+            entry.connections.find(leaving.hashed(), |other| other == leaving).is_some()
+        });
+        if entry.connections.len() - usize::from(leaves) >= max {
+            return None;
+        }
         entry.connections.insert_unique(connection.hashed(), connection.clone(), Connection::hashed);
-        entry.name.clone()
+        Some(entry.name.clone())
     }
 
     /// Removes a connection that [`Self::add`] has added.

@@ -20,4 +20,5 @@ from scenarios import (  # noqa: F401
     history,
     lifecycle,
     draining,
+    limits,
 )

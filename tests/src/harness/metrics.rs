@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rejoin_server::{CallbackKind, CloseReason, DropReason, Metrics, ResumeRefused, StatusCode};
+use rejoin_server::{CallbackKind, CloseReason, DropReason, Limit, Metrics, ResumeRefused, StatusCode};
 
 /// Records the calls of a server's metrics hooks: events as texts, counters as sums. Clones share one log.
 #[derive(Debug, Clone, Default)]
@@ -59,6 +59,10 @@ impl MetricsLog {
 impl Metrics for MetricsLog {
     fn upgrade_refused(&self, status: StatusCode) {
         self.note(format_args!("upgrade refused: {}", status.as_u16()));
+    }
+
+    fn limit_reached(&self, limit: Limit) {
+        self.note(format_args!("limit reached: {limit}"));
     }
 
     fn connection_opened(&self) {

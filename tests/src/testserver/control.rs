@@ -133,6 +133,7 @@ async fn stats(State(test): TestServerState) -> Response {
         "rooms": stats.rooms,
         "memberships": stats.memberships,
         "users": stats.users,
+        "handlers_running": stats.handlers_running,
         "frames_in": stats.frames_in,
         "frames_out": stats.frames_out,
         "dropped": stats.dropped,

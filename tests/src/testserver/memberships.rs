@@ -54,6 +54,7 @@ async fn join(connection: &Connection, frame: &Frame) -> Result<Frame, Failure> 
         let code = match error {
             JoinError::EmptyName => "bad_request",
             JoinError::Refused => "refused",
+            JoinError::TooManyRooms => "too_many_rooms",
             _ => "closed",
         };
         failure(code, &error)

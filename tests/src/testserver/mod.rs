@@ -145,6 +145,15 @@ fn build(options: &Options, sinks: Arc<Sinks>) -> Result<Server, ConfigError> {
     if let Some(frames) = options.rewind {
         builder = builder.history(History::new().frames(frames));
     }
+    if let Some(sessions) = options.max_connections {
+        builder = builder.max_connections(sessions);
+    }
+    if let Some(sessions) = options.max_per_user {
+        builder = builder.max_connections_per_user(sessions);
+    }
+    if let Some(rooms) = options.max_rooms {
+        builder = builder.max_rooms_per_connection(rooms);
+    }
     for codec in &options.codecs {
         builder = codec.add_to(builder);
     }

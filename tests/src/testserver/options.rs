@@ -27,6 +27,12 @@ pub struct Options {
     pub close_timeout: Option<Duration>,
     /// The frames of history per room; default: none.
     pub rewind: Option<usize>,
+    /// Sessions of the server; default: any number.
+    pub max_connections: Option<usize>,
+    /// Sessions of a user; default: any number.
+    pub max_per_user: Option<usize>,
+    /// Rooms of a connection; default: any number.
+    pub max_rooms: Option<usize>,
     /// In this order; plain clients get the first. Default: all, JSON first.
     pub codecs: Vec<CodecName>,
 }
@@ -78,24 +84,16 @@ impl std::error::Error for UsageError {}
 const USAGE: &str = "\
 usage: rejoin-testserver [--addr HOST:PORT] [--control HOST:PORT] [--resume-window SECS] [--send-buffer FRAMES]
                          [--send-buffer-bytes BYTES] [--max-message-size BYTES] [--write-timeout SECS]
-                         [--close-timeout SECS] [--codecs NAME,..] [--rewind FRAMES]
+                         [--close-timeout SECS] [--max-connections N] [--max-per-user N] [--max-rooms N] [--codecs NAME,..]
+                         [--rewind FRAMES]
 
 --codecs is json,msgpack,protobuf by default; the first is that of connections in plain mode.
 --addr and --control are 127.0.0.1:0 by default, or take their port from PORT and CONTROL_PORT.
 READY:<port>:<control port> on stderr says that both are listened on.";
 
 /// Options in the contract of test servers that this one does not support.
-const UNSUPPORTED: [&str; 9] = [
-    "--max-connections",
-    "--max-per-user",
-    "--rate",
-    "--rate-policy",
-    "--max-rooms",
-    "--compression",
-    "--store",
-    "--node",
-    "--durability",
-];
+const UNSUPPORTED: [&str; 6] =
+    ["--rate", "--rate-policy", "--compression", "--store", "--node", "--durability"];
 
 impl Options {
     /// Parses the arguments, without the program's name, and the environment.
@@ -121,6 +119,9 @@ impl Options {
                 "--send-buffer" => options.send_buffer = Some(number(&name, &value()?)?),
                 "--max-message-size" => options.max_message_size = Some(number(&name, &value()?)?),
                 "--rewind" => options.rewind = Some(number(&name, &value()?)?),
+                "--max-connections" => options.max_connections = Some(number(&name, &value()?)?),
+                "--max-per-user" => options.max_per_user = Some(number(&name, &value()?)?),
+                "--max-rooms" => options.max_rooms = Some(number(&name, &value()?)?),
                 "--codecs" => options.codecs = codecs(&value()?)?,
                 _ if UNSUPPORTED.contains(&&*name) => {
                     return Err(UsageError(format!("{name} is not supported by this server")));
@@ -144,6 +145,9 @@ impl Default for Options {
             write_timeout: None,
             close_timeout: None,
             rewind: None,
+            max_connections: None,
+            max_per_user: None,
+            max_rooms: None,
             codecs: CodecName::ALL.into(),
         }
     }
@@ -180,13 +184,16 @@ mod tests {
     fn reads_every_option() {
         let options = parse(
             "--addr [::1]:1 --control h:2 --resume-window 1.5 --send-buffer 3 --max-message-size 4 --codecs protobuf,json \
-             --send-buffer-bytes 5 --write-timeout 0.5 --close-timeout 2 --rewind 7",
+             --send-buffer-bytes 5 --write-timeout 0.5 --close-timeout 2 --max-connections 6 --max-per-user 7 --max-rooms 8 \
+             --rewind 7",
         )
         .unwrap();
         assert_eq!((options.addr.as_str(), options.control.as_str()), ("[::1]:1", "h:2"));
         assert_eq!(options.resume_window, Duration::from_millis(1500));
         assert_eq!((options.send_buffer, options.max_message_size), (Some(3), Some(4)));
         assert_eq!(options.send_buffer_bytes, Some(5));
+        let limits = [options.max_connections, options.max_per_user, options.max_rooms];
+        assert_eq!(limits, [6, 7, 8].map(Some));
         assert_eq!(options.write_timeout, Some(Duration::from_millis(500)));
         assert_eq!(options.close_timeout, Some(Duration::from_secs(2)));
         assert_eq!(options.rewind, Some(7));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rejoin_server::{ConnectRequest, Identity, Reject, Server};
-use rejoin_tests::harness::{What, within};
+use rejoin_tests::harness::{MetricsLog, What, within};
 use socket2::SockRef;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
@@ -34,13 +34,17 @@ async fn shutdown_inside_connect_fn_answers_503() {
 
 #[tokio::test]
 async fn handshakes_beyond_the_limit_wait() {
-    let (_server, addr, mut log) = start(Front::Listener, |builder| builder.max_handshakes(2)).await;
+    let metrics = MetricsLog::default();
+    let hooks = metrics.clone();
+    let (_server, addr, mut log) =
+        start(Front::Listener, |builder| builder.max_handshakes(2).metrics(hooks)).await;
     let mut silent = [dial(addr).await, dial(addr).await];
     let mut next = dial(addr).await;
     next.write_all(upgrade("").replace("ada", "ben").as_bytes()).await.unwrap();
     // An earlier handshake has to finish first.
     let waits = tokio::time::timeout(Duration::from_millis(100), log.next()).await;
     assert!(waits.is_err(), "{waits:?}");
+    assert!(metrics.happened().contains(&"limit reached: handshakes".to_owned()));
     silent[0].write_all(upgrade("").as_bytes()).await.unwrap();
     assert_eq!(log.next().await, ("ada", What::Connected));
     assert_eq!(log.next().await, ("ben", What::Connected));

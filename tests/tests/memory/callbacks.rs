@@ -36,6 +36,40 @@ async fn messages_of_a_connection_are_handled_serially() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn waiting_handlers_are_counted_until_they_return() {
+    let gate = Arc::new(Notify::new());
+    let waits = gate.clone();
+    let (server, mut log) = server(|builder| {
+        builder.on_message(move |_, _| {
+            let gate = waits.clone();
+            async move { gate.notified().await }
+        })
+    });
+    let (ada, _) = client(&server, &mut log, "ada").await;
+    let (ben, _) = client(&server, &mut log, "ben").await;
+    let running = async |number| {
+        while server.stats().handlers_running != number {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert_eq!(server.stats().handlers_running, 0);
+    for client in [&ada, &ada, &ben] {
+        client.send(&number(1)).unwrap();
+    }
+    running(2).await;
+    gate.notify_waiters();
+    running(1).await;
+    gate.notify_one();
+    running(0).await;
+    for client in [&ada, &ben] {
+        client.send(&number(1)).unwrap();
+    }
+    running(2).await;
+    assert_eq!(server.shutdown(secs(1)).await, 2, "they are dropped");
+    running(0).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn first_message_waits_for_on_connect() {
     let gate = Arc::new(Notify::new());
     let (told, mut order) = mpsc::unbounded_channel();

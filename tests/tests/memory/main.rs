@@ -19,6 +19,7 @@ mod heartbeat;
 mod history;
 mod hooks;
 mod identity;
+mod limits;
 mod many_codecs;
 mod metrics;
 mod overflow;

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::drive::{MemoryBudget, SharedSession, now};
+use crate::drive::{MemoryBudget, SharedSession, Subscribed, now};
 use crate::{CloseReason, Epoch, Mode, SessionConfig, SessionIdentity, SessionState, Side, Token, Transmit};
 
 /// A session with a socket that subscribes to a log, within a budget.
@@ -29,7 +29,7 @@ impl Subscriber {
 
     fn of(log: &Arc<RoomLog>, budget: &Arc<MemoryBudget>) -> Self {
         let subscriber = Self::new(Mode::Plain, 256, budget);
-        subscriber.session.subscribe(log, 0, || ());
+        assert_eq!(subscriber.session.subscribe(log, 0, usize::MAX, || ()), Subscribed::Yes);
         subscriber
     }
 
@@ -113,7 +113,7 @@ fn each_codec_has_its_frames_or_a_gap() {
     let (log, budget) = (log(), budget());
     let json = Subscriber::of(&log, &budget);
     let other = Subscriber::new(Mode::Plain, 256, &budget);
-    other.session.subscribe(&log, 2, || ());
+    assert_eq!(other.session.subscribe(&log, 2, usize::MAX, || ()), Subscribed::Yes);
     let encoding = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
     let appended = log.append(&[encoding("{}"), None, encoding("binary")]);
     assert_eq!((appended.queued, appended.waiting_bytes), (2, 6));
@@ -168,7 +168,7 @@ fn a_full_buffer_evicts_oldest_and_reports_gap() {
     let plain = Subscriber::new(Mode::Plain, 3, &budget);
     let session = Subscriber::new(Mode::Session, 3, &budget);
     for subscriber in [&plain, &session] {
-        subscriber.session.subscribe(&log, 0, || ());
+        assert_eq!(subscriber.session.subscribe(&log, 0, usize::MAX, || ()), Subscribed::Yes);
     }
     for text in ["a", "b", "c", "d", "e"] {
         push(&log, &budget, text);
@@ -185,7 +185,7 @@ fn a_full_buffer_evicts_oldest_and_reports_gap() {
 async fn draining_on_unsubscribe_wakes_a_blocked_sender() {
     let (log, budget) = (log(), budget());
     let subscriber = Subscriber::new(Mode::Plain, 2, &budget);
-    subscriber.session.subscribe(&log, 0, || ());
+    assert_eq!(subscriber.session.subscribe(&log, 0, usize::MAX, || ()), Subscribed::Yes);
     let big = Bytes::from(vec![b'x'; SessionConfig::new(Side::Server, Mode::Plain).buffer_bytes]);
     subscriber.session.send(big, Overflow::Reject).unwrap();
     let waits = subscriber.session.send_wait(Bytes::from_static(b"own"), std::time::Duration::from_secs(1));
@@ -211,7 +211,7 @@ fn an_ended_session_drains_and_stops_counting() {
         (SessionState::Closed, 1)
     );
     assert_eq!(stays.written(), ["a", "b"]);
-    closes.session.subscribe(&log, 0, || ());
+    assert_eq!(closes.session.subscribe(&log, 0, usize::MAX, || ()), Subscribed::Yes);
     assert_eq!(push(&log, &budget, "c").queued, 1, "it is closing");
     drop((ends, closes, stays));
     log.trim(log.next());

@@ -12,6 +12,9 @@ mod asking;
 
 mod form;
 
+mod subscribed;
+pub use subscribed::Subscribed;
+
 mod subscriptions;
 
 use std::mem::offset_of;
@@ -215,22 +218,26 @@ impl SharedSession {
     }
 
     /// Subscribes the session to a room log from its next message on, in the codec with the index `lane`, which is the same in
-    /// all logs. All logs share one sequencer. Returns whether it subscribes: a session that has ended or is closing does not.
+    /// all logs. All logs share one sequencer. A session that is in `max` rooms, or has ended or is closing, does not subscribe.
     ///
     /// The caller holds the room's lock, so no broadcast falls between the join and the subscription. The session must not be
     /// moved in memory from here on.
     ///
     /// If it subscribes, `note` is called under the session's lock, so that what the notes of one session say has the order of its
     /// changes.
-    pub fn subscribe(&self, log: &Arc<RoomLog>, lane: u16, note: impl FnOnce()) -> bool {
+    #[must_use = "a session that has not subscribed is no member"]
+    pub fn subscribe(&self, log: &Arc<RoomLog>, lane: u16, max: usize, note: impl FnOnce()) -> Subscribed {
         let mut inner = self.lock();
-        let is_open = inner.is_open();
-        if is_open {
-            inner.lane = lane;
-            inner.subscriptions.add(log, Subscriber::new(self, lane));
-            note();
+        if !inner.is_open() {
+            return Subscribed::Closed;
         }
-        is_open
+        if max < usize::MAX && inner.subscriptions.rooms().filter(|room| !room.is_empty()).count() >= max {
+            return Subscribed::Full;
+        }
+        inner.lane = lane;
+        inner.subscriptions.add(log, Subscriber::new(self, lane));
+        note();
+        Subscribed::Yes
     }
 
     /// Whether the session accepts frames: it has not ended, and is not closing. Wakes no task, so a caller may hold a lock.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use metrics_util::{CompositeKey, MetricKind};
 use rejoin_server::{
-    CallbackKind, CloseReason, DropReason, FacadeMetrics, Metrics as _, ResumeRefused, StatusCode,
+    CallbackKind, CloseReason, DropReason, FacadeMetrics, Limit, Metrics as _, ResumeRefused, StatusCode,
 };
 use rejoin_tests::harness::{Heard, RESET, next, number, numbers};
 use rejoin_tests::network::{Dials, Line};
@@ -133,6 +133,7 @@ fn facade_table_lists_every_metric() {
     metrics::with_local_recorder(&recorder, || {
         let facade = FacadeMetrics::new();
         facade.upgrade_refused(StatusCode::BAD_GATEWAY);
+        facade.limit_reached(Limit::Connections);
         facade.connection_opened();
         facade.connection_closed(secs(1), &CloseReason::Normal);
         facade.room_created();

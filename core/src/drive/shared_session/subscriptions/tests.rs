@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use super::*;
-use crate::drive::{Exclusion, Sequencer, SharedSession, now};
+use crate::drive::{Exclusion, Sequencer, SharedSession, Subscribed, now};
 use crate::{Epoch, Mode, Overflow, SessionConfig, Side, Transmit};
 
 const LOGS: usize = 4;
@@ -95,7 +95,10 @@ fn messages_of_several_logs_arrive_in_one_order() {
                     subscriber.expected.push_back(text);
                 }
                 7 if place.is_none() => {
-                    assert!(subscriber.session.subscribe(&logs[log], 0, || ()));
+                    assert_eq!(
+                        subscriber.session.subscribe(&logs[log], 0, usize::MAX, || ()),
+                        Subscribed::Yes
+                    );
                     subscriber.joined.push(log);
                 }
                 8 if place != Some(0) || subscriber.joined.len() == 1 => {
@@ -159,7 +162,7 @@ fn a_session_leaves_every_log_when_it_ends() {
     let logs = logs(LOGS);
     let subscriber = Subscriber::new();
     for log in &logs {
-        subscriber.session.subscribe(log, 0, || ());
+        assert_eq!(subscriber.session.subscribe(log, 0, usize::MAX, || ()), Subscribed::Yes);
         assert_eq!(log.append(&[Some("a".into())]).queued, 1);
     }
     subscriber.session.command(|session| session.end(crate::CloseReason::Normal));
@@ -169,11 +172,13 @@ fn a_session_leaves_every_log_when_it_ends() {
     for log in &logs {
         assert_eq!(log.append(&[Some("b".into())]).queued, 0);
         assert_eq!(Arc::strong_count(log), 1);
-        assert!(!subscriber.session.subscribe(log, 0, || ()), "the session has ended");
+        assert_eq!(subscriber.session.subscribe(log, 0, usize::MAX, || ()), Subscribed::Closed);
         assert_eq!(Arc::strong_count(log), 1);
     }
     let subscriber = Subscriber::new();
-    logs.iter().for_each(|log| assert!(subscriber.session.subscribe(log, 0, || ())));
+    for log in &logs {
+        assert_eq!(subscriber.session.subscribe(log, 0, usize::MAX, || ()), Subscribed::Yes);
+    }
     drop(subscriber);
     assert_eq!(logs[LOGS - 1].append(&[Some("c".into())]).queued, 0);
 }
@@ -184,7 +189,9 @@ fn order_is_causal_across_logs() {
     // With many logs, two broadcasts of a round have time to arrive while the session checks one log after the other.
     let logs = logs(64);
     let subscriber = Subscriber::new();
-    logs.iter().for_each(|log| assert!(subscriber.session.subscribe(log, 0, || ())));
+    for log in &logs {
+        assert_eq!(subscriber.session.subscribe(log, 0, usize::MAX, || ()), Subscribed::Yes);
+    }
     let read = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -220,7 +227,7 @@ fn rooms_begin_with_the_home() {
     let logs = logs(LOGS);
     let subscriber = Subscriber::new();
     for log in [2, 0, 1] {
-        assert!(subscriber.session.subscribe(&logs[log], 0, || ()));
+        assert_eq!(subscriber.session.subscribe(&logs[log], 0, usize::MAX, || ()), Subscribed::Yes);
     }
     assert_eq!(subscriber.session.rooms(), ["2", "0", "1"].map(Arc::from));
     subscriber.session.apply(subscriber.session.unsubscribe(&logs[0], || ()));
@@ -231,4 +238,15 @@ fn rooms_begin_with_the_home() {
 #[test]
 fn one_log_is_kept_in_two_words() {
     assert_eq!(size_of::<Subscriptions>(), 16);
+}
+
+#[test]
+fn full_session_subscribes_to_no_further_log() {
+    let logs = logs(LOGS);
+    let subscriber = Subscriber::new();
+    let subscribed: Vec<_> = logs.iter().map(|log| subscriber.session.subscribe(log, 0, 2, || ())).collect();
+    assert_eq!(subscribed[..3], [Subscribed::Yes, Subscribed::Yes, Subscribed::Full]);
+    subscriber.session.apply(subscriber.session.unsubscribe(&logs[1], || ()));
+    assert_eq!(subscriber.session.subscribe(&logs[2], 0, 2, || ()), Subscribed::Yes);
+    assert_eq!(subscriber.session.rooms().len(), 2);
 }
