@@ -4,6 +4,7 @@ mod asking;
 mod callbacks;
 mod hooks;
 mod limits;
+mod rates;
 mod rooms;
 mod upgrade;
 
@@ -62,6 +63,9 @@ use crate::session::hooks::Hooks;
 /// | [`max_request_head`](Self::max_request_head) | 16 KiB | 1 KiB to 1 MiB |
 /// | [`max_handshakes`](Self::max_handshakes) | 8,192 | 1 to 1,000,000 |
 /// | [`max_connections`](Self::max_connections), [`max_connections_per_user`](Self::max_connections_per_user), [`max_connections_per_address`](Self::max_connections_per_address) | none | at least 1 |
+/// | [`frame_rate`](Self::frame_rate), [`byte_rate`](Self::byte_rate), [`user_frame_rate`](Self::user_frame_rate), [`user_byte_rate`](Self::user_byte_rate) | none | 1 to 1,000,000,000 per second |
+/// | [`rate_policy`](Self::rate_policy) | delay | |
+/// | [`max_inbound_bytes`](Self::max_inbound_bytes) | none | at least 1 |
 /// | [`client_address`](Self::client_address) | the peer's | |
 /// | [`max_rooms`](Self::max_rooms), [`max_rooms_per_connection`](Self::max_rooms_per_connection), [`max_members`](Self::max_members) | none | at least 1 |
 #[must_use = "a builder does nothing before build()"]

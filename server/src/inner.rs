@@ -18,6 +18,7 @@ use crate::connection::Connection;
 use crate::context::ServerContext;
 use crate::fanout::rooms::Rooms;
 use crate::limits::places::Places;
+use crate::limits::reading::Reading;
 use crate::observe::errors::ErrorKind;
 use crate::observe::hooks::MetricsHooks;
 use crate::observe::metrics::ResumeRefused;
@@ -45,6 +46,7 @@ pub(crate) struct ServerInner {
     pub(crate) rooms: Rooms,
     pub(crate) users: Users,
     pub(crate) places: Places,
+    pub(crate) reading: Reading,
     pub(crate) suspended: SuspendedSessions,
     /// The counts of sessions that have ended. Locked while a session is moved here from the registry, so that statistics count
     /// each session once.
@@ -105,6 +107,7 @@ impl ServerInner {
             rooms: Rooms::new(context.clone()),
             users: Users::new(),
             places: Places::new(&context.options.limits),
+            reading: Reading::new(&context.options.limits),
             suspended,
             totals: Mutex::default(),
             refused: AtomicU64::new(0),
@@ -170,7 +173,13 @@ impl ServerInner {
             self.rooms.leave(connection, &room);
         }
         connection.handle().take_user(|user| self.users.remove(&user, connection));
+        self.release(connection);
+    }
+
+    /// Releases what a session takes of the server's limits. A second call does nothing.
+    pub(crate) fn release(&self, connection: &Connection) {
         self.places.release(connection.handle());
+        self.reading.leave(connection.number());
     }
 
     /// Sets the user of a connection, or removes it. Returns `false` if the connection has ended or is closing, or if the user has
@@ -194,7 +203,12 @@ impl ServerInner {
         if let Some(None) = added {
             return false;
         }
-        if let Some(old) = std::mem::replace(&mut *user, added.flatten()) {
+        let added = added.flatten();
+        if self.reading.limits_users() {
+            let shared = added.as_deref().and_then(|name| self.users.buckets(name));
+            self.reading.set_user(connection.number(), shared);
+        }
+        if let Some(old) = std::mem::replace(&mut *user, added) {
             self.users.remove(&old, connection);
         }
         true

@@ -146,7 +146,7 @@ mod session;
 pub use session::handlers::Handler;
 
 mod limits;
-pub use limits::Limit;
+pub use limits::{Limit, RatePolicy};
 
 mod fanout;
 pub use fanout::audience::Audience;

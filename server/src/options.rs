@@ -208,7 +208,7 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Builder, ConnectRequest, Identity, JsonCodec, Reject, Server};
+    use crate::{Builder, ConnectRequest, Identity, JsonCodec, RatePolicy, Reject, Server};
 
     async fn connect(_: ConnectRequest) -> Result<Identity, Reject> {
         Ok(Identity::new().with_room("room"))
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn names_each_option_out_of_range() {
         type Case = (&'static str, fn(Builder) -> Builder);
-        let cases: [Case; 38] = [
+        let cases: [Case; 43] = [
             ("resume_window", |b| b.resume_window(Duration::ZERO)),
             ("heartbeat", |b| b.heartbeat(Duration::ZERO, secs(1))),
             ("heartbeat", |b| b.heartbeat(secs(2), secs(2))),
@@ -264,6 +264,11 @@ mod tests {
             ("max_rooms", |b| b.max_rooms(0)),
             ("max_rooms_per_connection", |b| b.max_rooms_per_connection(0)),
             ("max_members", |b| b.max_members(0)),
+            ("frame_rate", |b| b.frame_rate(1).frame_rate(0)),
+            ("byte_rate", |b| b.byte_rate(1_000_000_001)),
+            ("user_frame_rate", |b| b.user_frame_rate(0)),
+            ("user_byte_rate", |b| b.user_byte_rate(0)),
+            ("max_inbound_bytes", |b| b.max_inbound_bytes(0)),
         ];
         for (index, (option, configure)) in cases.into_iter().enumerate() {
             let error = build(configure).expect_err(option);
@@ -276,7 +281,7 @@ mod tests {
 
     #[test]
     fn accepts_the_bounds_of_each_range() {
-        let ends: [fn(Builder) -> Builder; 13] = [
+        let ends: [fn(Builder) -> Builder; 15] = [
             |b| b.heartbeat(Duration::from_nanos(1), secs(600)),
             |b| b.write_timeout(secs(30)).close_timeout(secs(30)).handshake_timeout(secs(60)),
             |b| b.max_message_size(1).send_buffer(1).send_buffer_bytes(1).max_retained_bytes(1),
@@ -290,6 +295,8 @@ mod tests {
             |b| b.max_request_head(MIB).max_handshakes(1_000_000),
             |b| b.max_connections(1).max_connections_per_user(1).max_connections_per_address(1),
             |b| b.max_rooms(1).max_rooms_per_connection(1).max_members(1),
+            |b| b.frame_rate(0).frame_rate(1).byte_rate(1_000_000_000).max_inbound_bytes(1),
+            |b| b.user_frame_rate(1_000_000_000).user_byte_rate(1),
         ];
         for (index, configure) in ends.into_iter().enumerate() {
             assert_eq!(build(configure), Ok(()), "case {index}");
@@ -356,6 +363,10 @@ mod tests {
         is("`max_connections`", "none", none(&[connections, connections_per_user, connections_per_address]));
         let LimitOptions { rooms, rooms_per_connection, members, .. } = options.limits;
         is("`max_rooms`", "none", none(&[rooms, rooms_per_connection, members]));
+        let LimitOptions { rates, user_rates, rate_policy, inbound_bytes, .. } = options.limits;
+        is("`frame_rate`", "none", !rates.is_limited() && !user_rates.is_limited());
+        is("`rate_policy`", "delay", rate_policy == RatePolicy::Delay);
+        is("`max_inbound_bytes`", "none", none(&[inbound_bytes]));
         is("`client_address`", "the peer's", options.limits.client_address.is_none());
         is("`max_handshakes`", "8,192", options.max_handshakes == 8192);
         let codecs = options.checked().unwrap().codecs;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rejoin_examples::metrics as example;
 use rejoin_server::{
-    CallbackKind, CloseReason, DropReason, FacadeMetrics, Metrics as _, ResumeRefused, StatusCode,
+    CallbackKind, CloseReason, DropReason, FacadeMetrics, Limit, Metrics as _, ResumeRefused, StatusCode,
 };
 use rejoin_tests::harness::within;
 use serde_json::Value;
@@ -66,6 +66,7 @@ fn exported() -> BTreeMap<String, BTreeSet<String>> {
     metrics::with_local_recorder(&recorder, || {
         let facade = FacadeMetrics::new();
         facade.upgrade_refused(StatusCode::BAD_GATEWAY);
+        facade.limit_reached(Limit::Connections);
         facade.connection_opened();
         facade.connection_closed(Duration::from_secs(1), &CloseReason::Normal);
         facade.room_created();

@@ -126,7 +126,9 @@ pub(super) async fn close(transport: &mut (impl Transport + ?Sized)) {
         match received {
             Poll::Pending if answered => Poll::Ready(Answer::Closed),
             // A peer that broke the framing cannot answer in it.
-            Poll::Ready(ReceiveError::Protocol(_)) => Poll::Ready(Answer::Unreadable),
+            Poll::Ready(ReceiveError::Protocol(_) | ReceiveError::RateExceeded) => {
+                Poll::Ready(Answer::Unreadable)
+            }
             Poll::Ready(ReceiveError::Io(_)) => Poll::Ready(Answer::None),
             Poll::Pending if reading.budget == 0 => Poll::Ready(Answer::None),
             Poll::Pending => match transport.poll_flush(cx, &mut Written::default()) {

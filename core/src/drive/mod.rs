@@ -57,6 +57,9 @@ pub use linger::{MAX_DISCARDED, finish};
 mod socket_driver;
 pub use socket_driver::{Detach, SocketDriver, WriteProgress};
 
+mod token_bucket;
+pub use token_bucket::{TokenBucket, UnitsPerSecond};
+
 mod prefetch;
 pub use prefetch::{PrefetchHint, prefetch};
 

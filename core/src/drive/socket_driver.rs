@@ -215,6 +215,9 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
             Poll::Ready(ReceiveError::Protocol(frame)) => {
                 session.drive(|session| session.handle_violation(epoch, frame));
             }
+            Poll::Ready(ReceiveError::RateExceeded) => {
+                session.drive(|session| session.handle_rate_exceeded(epoch))
+            }
         }
         match session.drive(|session| session.attachment_state(epoch)) {
             AttachmentState::Attached => Poll::Pending,

@@ -18,7 +18,7 @@ pub trait Transport: Send {
     /// without a pause, a call stops after a bounded amount of work and wakes the task to continue.
     ///
     /// # Errors
-    /// Ready only with an error: nothing more can be received. After [`ReceiveError::Protocol`] each call returns the same error
+    /// Ready only with an error: nothing more can be received. After any but [`ReceiveError::Io`] each call returns the same error
     /// at once; [`Self::poll_discard`] still reads.
     fn poll_receive(
         &mut self,
@@ -129,6 +129,8 @@ pub enum ReceiveError {
     Io(io::Error),
     /// The peer violated RFC 6455; the frame says how.
     Protocol(CloseFrame),
+    /// The peer sends more than a limit allows, and the session is to end. What it has sent before is valid.
+    RateExceeded,
 }
 
 impl fmt::Display for ReceiveError {
@@ -136,6 +138,7 @@ impl fmt::Display for ReceiveError {
         match self {
             Self::Io(error) => error.fmt(f),
             Self::Protocol(frame) => frame.fmt(f),
+            Self::RateExceeded => f.write_str("rate limit exceeded"),
         }
     }
 }

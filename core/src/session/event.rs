@@ -131,6 +131,8 @@ pub enum CloseReason {
     Protocol(CloseFrame),
     /// The peer sent a message that exceeds the limit.
     TooBig,
+    /// Server: the client sent more frames or bytes per second than it may.
+    RateExceeded,
     /// The send buffer overflowed under the policy [`Overflow::Disconnect`](crate::Overflow::Disconnect).
     Overflow,
     /// Server: the session was suspended and was evicted because all sessions together reached the memory limit.
@@ -159,6 +161,7 @@ impl CloseReason {
             Self::Duplicate => CloseFrame::from_static(1000, "duplicate connection id"),
             Self::ServerClosed => CloseFrame::from_static(1001, "server shutting down"),
             Self::TooBig => CloseFrame::from_static(1009, "message too big"),
+            Self::RateExceeded => CloseFrame::from_static(1008, "rate limit exceeded"),
             Self::Overflow => CloseFrame::from_static(1013, "send buffer overflow"),
             Self::HandlerPanicked => CloseFrame::from_static(1011, "handler panicked"),
         }
@@ -182,6 +185,7 @@ impl CloseReason {
             Self::ServerClosed => "server_closed",
             Self::Protocol(_) => "protocol",
             Self::TooBig => "too_big",
+            Self::RateExceeded => "rate_exceeded",
             Self::HandlerPanicked => "handler_panicked",
             Self::Remote(_) => "remote",
             Self::TakenOver => "taken_over",
@@ -219,6 +223,7 @@ impl fmt::Display for CloseReason {
             Self::ServerClosed => f.write_str("server shut down"),
             Self::Protocol(frame) => write!(f, "protocol error: {frame}"),
             Self::TooBig => f.write_str("message too big"),
+            Self::RateExceeded => f.write_str("rate limit exceeded"),
             Self::Overflow => f.write_str("send buffer overflowed"),
             Self::Evicted => f.write_str("evicted to free memory"),
             Self::HandlerPanicked => f.write_str("handler panicked"),

@@ -67,6 +67,11 @@ impl EventQueue {
         self.events.push_back(PendingEvent { event: Event::Message(frame), size });
     }
 
+    /// Bytes of the messages that the application has not taken.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Adds any other event.
     pub(super) fn push(&mut self, mut event: Event) {
         let many = self.events.len() >= MANY_EVENTS;

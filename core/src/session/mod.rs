@@ -35,6 +35,7 @@ mod opening;
 mod violation;
 pub use violation::Violation;
 
+mod inbound;
 mod incoming;
 
 mod ack_requests;

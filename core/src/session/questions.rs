@@ -116,6 +116,11 @@ impl Questions {
         !question.is_complete
     }
 
+    /// Bytes of answers that the application has not taken.
+    pub(super) fn unread_bytes(&self) -> usize {
+        self.unread_bytes
+    }
+
     /// Completes every question with `end`.
     pub(super) fn end_all(&mut self, end: &Answer) {
         let mut questions: Vec<_> = self.open.values_mut().filter(|question| !question.is_complete).collect();

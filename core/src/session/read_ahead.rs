@@ -102,6 +102,11 @@ impl ReadAhead {
         }
     }
 
+    /// Bytes of all data frames.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// How much the entries will add to the count of received frames.
     pub(super) fn numbers(&self) -> u64 {
         self.numbers

@@ -15,6 +15,7 @@ use crate::accept::offer::{Offer, Resume};
 use crate::accept::reject::Reject;
 use crate::connection::{Connection, NewConnection};
 use crate::inner::ServerInner;
+use crate::limits::throttled::Throttled;
 use crate::observe::metrics::ResumeRefused;
 use crate::options::DuplicateId;
 use crate::session::handle::{PendingSocket, SessionKey};
@@ -172,7 +173,13 @@ impl Admission {
     ) -> Option<SessionTask> {
         let Self { connection, epoch, received, expires, task } = self;
         let resumes = task.is_none();
-        let driver = Box::new(SocketDriver::new(epoch, transport));
+        let driver: Box<SocketDriver> = match shared.reading.of(connection.number()) {
+            None => Box::new(SocketDriver::new(epoch, transport)),
+            Some(limits) => {
+                let throttled = Throttled::new(transport, limits, shared.context.clone());
+                Box::new(SocketDriver::new(epoch, throttled))
+            }
+        };
         shared.arrive(&connection, PendingSocket { driver, received, expires, resumes });
         if shared.closing.is_cancelled() {
             // Shutdown cancels `closing` first and ends the registered connections afterwards. It may have done so before this

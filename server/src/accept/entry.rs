@@ -29,12 +29,15 @@ pub(crate) fn take_places(
 ) -> Result<(), Reject> {
     let session = connection.handle();
     let refuse = |limit| refusal(shared, limit);
-    shared.places.take(session, addr, predecessor.map(Connection::handle)).map_err(refuse)?;
-    if user.is_some() && !shared.set_user(connection, user, predecessor) {
-        shared.places.release(session);
-        return Err(refuse(Limit::ConnectionsPerUser));
+    shared.reading.enter(connection.number());
+    let mut taken = shared.places.take(session, addr, predecessor.map(Connection::handle));
+    if taken.is_ok() && user.is_some() && !shared.set_user(connection, user, predecessor) {
+        taken = Err(Limit::ConnectionsPerUser);
     }
-    Ok(())
+    taken.map_err(|limit| {
+        shared.release(connection);
+        refuse(limit)
+    })
 }
 
 /// Makes a registered session a member of its rooms, the home room first.

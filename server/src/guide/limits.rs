@@ -15,6 +15,8 @@
 //! | sessions of the server ([`Builder::max_connections`]) | none | newcomers get 503: see [below](#connections) |
 //! | sessions of a user ([`Builder::max_connections_per_user`]), of an address ([`Builder::max_connections_per_address`]) | none | newcomers get 429 |
 //! | rooms of a connection ([`Builder::max_rooms_per_connection`]), members of a room ([`Builder::max_members`]), rooms ([`Builder::max_rooms`]) | none | `join` fails; newcomers get 403 or 503 |
+//! | messages and bytes per second of a connection or a user ([`Builder::frame_rate`], [`Builder::byte_rate`], …) | none | the client has to wait; or by [policy](Builder::rate_policy) |
+//! | messages of all sessions that wait for handlers ([`Builder::max_inbound_bytes`]) | none | clients have to wait |
 //!
 //! Each of these that refuses a client or makes it wait calls [`Metrics::limit_reached`].
 //!
@@ -128,6 +130,27 @@
 //!
 //! Behind a proxy every peer has the proxy's address: [`Builder::client_address`] says where to find the client's. For any other
 //! limit, [`ConnectFn`] may refuse with a status of its own; [`ConnectRequest::resumes`] distinguishes a session that counts already.
+
+//! # Rates
+//!
+//! A rate limits what a client sends, in messages or in bytes per second, with a burst of one second's worth. By default the client
+//! has to wait: the server does not read on, TCP stops the client, and nothing is lost. [`RatePolicy::Close`] ends the session of a
+//! client that floods, [`RatePolicy::Answer`] refuses single messages with an error that an `ask` receives.
+//!
+//! ```
+//! # use rejoin_server::{ConnectRequest, Identity, RatePolicy, Reject, Server};
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new()) }
+//! let server = Server::builder(connect)
+//!     .frame_rate(50) // of a connection
+//!     .user_byte_rate(1 << 20) // of all devices of a user
+//!     .rate_policy(RatePolicy::Delay)
+//!     .max_inbound_bytes(256 << 20) // of the process
+//!     .build()?;
+//! # let _ = server;
+//! # Ok::<(), rejoin_server::ConfigError>(())
+//! ```
+//!
+//! The limiter is a token bucket of one word: the crate `governor` would cost more memory for each session, and further dependencies.
 
 #[allow(unused_imports, reason = "the text links to them")]
 use crate::*;

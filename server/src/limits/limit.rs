@@ -21,6 +21,17 @@ pub enum Limit {
     RoomsPerConnection,
     /// [`max_members`](crate::Builder::max_members): a connection did not join, or a newcomer was refused with 503.
     Members,
+    /// [`frame_rate`](crate::Builder::frame_rate): a connection was delayed, answered or closed, by the
+    /// [policy](crate::Builder::rate_policy).
+    FrameRate,
+    /// [`byte_rate`](crate::Builder::byte_rate), likewise.
+    ByteRate,
+    /// [`user_frame_rate`](crate::Builder::user_frame_rate), likewise.
+    UserFrameRate,
+    /// [`user_byte_rate`](crate::Builder::user_byte_rate), likewise.
+    UserByteRate,
+    /// [`max_inbound_bytes`](crate::Builder::max_inbound_bytes): a connection is not read until handlers have caught up.
+    InboundBytes,
 }
 
 impl Limit {
@@ -34,6 +45,11 @@ impl Limit {
             Self::Rooms => "rooms",
             Self::RoomsPerConnection => "rooms_per_connection",
             Self::Members => "members",
+            Self::FrameRate => "frame_rate",
+            Self::ByteRate => "byte_rate",
+            Self::UserFrameRate => "user_frame_rate",
+            Self::UserByteRate => "user_byte_rate",
+            Self::InboundBytes => "inbound_bytes",
         }
     }
 }

@@ -9,6 +9,7 @@ use http::StatusCode;
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
 use rejoin_core::{CloseReason, DropReason};
 
+use crate::limits::limit::Limit;
 use crate::observe::metrics::{CallbackKind, Metrics, ResumeRefused};
 
 /// [`Metrics`] that keep their sums in memory, for a test, a debugging session, or a program without a metrics system. Clones
@@ -103,6 +104,8 @@ pub struct MetricsSnapshot {
     pub retained_bytes: i64,
     /// The callbacks that have finished.
     pub callbacks: BTreeMap<&'static str, CallbackTimes>,
+    /// Limits that were reached, by their name.
+    pub limits_reached: BTreeMap<&'static str, u64>,
     /// Errors, by their kind.
     pub errors: BTreeMap<&'static str, u64>,
 }
@@ -146,6 +149,10 @@ impl MetricsSnapshot {
 impl Metrics for DebugMetrics {
     fn upgrade_refused(&self, status: StatusCode) {
         *self.lock().upgrades_refused.entry(status.as_u16()).or_default() += 1;
+    }
+
+    fn limit_reached(&self, limit: Limit) {
+        *self.lock().limits_reached.entry(limit.as_str()).or_default() += 1;
     }
 
     fn connection_opened(&self) {
@@ -303,6 +310,7 @@ impl fmt::Display for MetricsSnapshot {
             ("connections closed", &self.closed),
             ("resumes refused", &self.resumes_refused),
             ("sockets lost", &self.drops),
+            ("limits reached", &self.limits_reached),
             ("errors", &self.errors),
         ];
         for (name, map) in maps {

@@ -1,6 +1,7 @@
 //! [`SessionTask`]: the one task of a session, while it has a socket or events to report.
 
 mod calls;
+mod reads;
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,6 +23,7 @@ use crate::session::call::Callback;
 use crate::session::expiry_slot::Loss;
 
 use calls::Calls;
+use reads::Reads;
 
 /// The number of events that one poll handles before other tasks run: with handlers that take 100 µs a poll lasts 3 ms. Another
 /// poll costs less than a microsecond, which is negligible beside 32 messages.
@@ -45,6 +47,7 @@ pub(crate) struct SessionTask {
     callback: Option<(CallbackKind, Callback)>,
     /// The callback is waiting, and counts in [`ServerInner::handlers_running`].
     is_counted: bool,
+    reads: Reads,
     /// Measures the callback, if the application has metrics.
     stopwatch: Option<Stopwatch>,
     deadline: Deadline,
@@ -82,8 +85,10 @@ impl SessionTask {
     fn after(shared: Arc<ServerInner>, connection: Connection, calls: Calls) -> Self {
         let span = connection.handle().span();
         let span = (!span.is_disabled()).then(|| Box::new(span));
+        let reads = Reads::of(&shared, &connection);
         Self {
             shared,
+            reads,
             connection,
             callback: None,
             is_counted: false,
@@ -128,6 +133,9 @@ impl SessionTask {
                 return if self.calls.is_over() { Poll::Ready(()) } else { Poll::Pending };
             };
             *events = left;
+            if self.reads.refuses(&call, &self.shared, &self.connection) {
+                continue;
+            }
             let metrics = &self.shared.metrics;
             let Some(which) = call.kind() else { continue };
             let stopwatch = metrics.start(which);
@@ -220,7 +228,9 @@ impl Future for SessionTask {
             socket.poll_read(cx, &this.shared, this.connection.handle());
             // Released while the callbacks run: a callback may broadcast to this very session.
             drop(socket);
+            this.reads.note_held(&this.connection);
             let over = this.poll_callbacks(cx, &mut events).is_ready();
+            let reads_on = this.reads.note_held(&this.connection);
             // Before the last look at everything that may have changed: a change from now on wakes this task, and one that came
             // before is seen below. Registered after that look, a change in between would be lost, and a frame or a socket would
             // wait for the next ping.
@@ -232,6 +242,7 @@ impl Future for SessionTask {
             // The driver stays registered: a wake-up that comes before the next poll costs nothing, since the task polls anyway.
             let Some(mut socket) = this.connection.try_attachment() else { return yield_now(cx) };
             let again = socket.poll_write(cx, &this.shared, this.connection.handle())
+                || reads_on
                 // A socket that has arrived since `poll_read` woke nothing, either.
                 || this.connection.handle().has_pending_socket();
             drop(socket);
@@ -278,6 +289,7 @@ impl Drop for SessionTask {
         let span = self.span.as_deref().cloned();
         let _entered = span.as_ref().map(tracing::Span::enter);
         self.count_returned();
+        self.reads.note_end();
         // However the task ends, also by an abort or with its runtime, it leaves nothing behind. First the session ends: no frame
         // and no socket is accepted from here on.
         self.connection.end(CloseReason::ServerClosed);

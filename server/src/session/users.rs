@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use crate::connection::Connection;
+use crate::limits::rate::Buckets;
 use crate::session::sharded::{Keyed, Sharded};
 
 /// The connections of each user. A user exists while it has connections.
@@ -18,6 +19,8 @@ struct Entry {
     name: Arc<str>,
     /// Hashed by their numbers.
     connections: HashTable<Connection>,
+    /// What they may send together. `None` unless that is limited.
+    buckets: Option<Arc<Buckets>>,
 }
 
 impl Keyed for Entry {
@@ -43,7 +46,11 @@ impl Users {
         predecessor: Option<&Connection>,
     ) -> Option<Arc<str>> {
         let mut place = self.users.lock(name);
-        let entry = place.get_or_insert_with(|| Entry { name: name.into(), connections: HashTable::new() });
+        let entry = place.get_or_insert_with(|| Entry {
+            name: name.into(),
+            connections: HashTable::new(),
+            buckets: None,
+        });
         let leaves = predecessor.is_some_and(|leaving| {
             entry.connections.find(leaving.hashed(), |other| other == leaving).is_some()
         });
@@ -64,6 +71,12 @@ impl Users {
         if entry.connections.is_empty() {
             place.remove();
         }
+    }
+
+    /// What the connections of a user may send together; `None` if there is no such user.
+    pub(crate) fn buckets(&self, name: &str) -> Option<Arc<Buckets>> {
+        let mut place = self.users.lock(name);
+        Some(place.get_mut()?.buckets.get_or_insert_default().clone())
     }
 
     /// The connections of a user, in no particular order.

@@ -1,7 +1,8 @@
-"""Limits on connections and rooms. CONTRACT: --max-connections, --max-per-user, --max-rooms."""
+"""Limits on connections, rooms and messages. CONTRACT: --max-connections, --max-per-user, --max-rooms, --rate, --rate-policy."""
 
-from harness import echo, equal, eventually, expect
-from harness import scenario
+import time
+
+from harness import echo, equal, eventually, expect, expect_close, numbers, scenario
 from scenarios.memberships import ok, refused
 from session import JSON, path
 
@@ -51,3 +52,35 @@ def the_limit_of_rooms_counts_the_home(ctx):
     equal(ok(member, "join", room=a)["rooms"], [member.room, a], "rooms after joining again")
     ok(member, "leave", room=a)
     equal(ok(member, "join", room=b)["rooms"], [member.room, b], "rooms after leaving one")
+
+
+@scenario
+def messages_beyond_the_rate_are_delayed(ctx):
+    ctx.use("--rate", "20", own=True)
+    for member in (ctx.session(), ctx.plain()):
+        in_session_mode = hasattr(member, "token")
+        begin = time.monotonic()
+        for i in numbers(1, 30):
+            if in_session_mode:
+                member.send("echo", str(i))
+            else:
+                member.send_text(f'{{"payload":{i}}}')
+        for i in numbers(1, 30):
+            if in_session_mode:
+                equal(member.recv(timeout=5).value, i, "echo")
+            else:
+                expect(f":{i}}}" in member.recv_text(timeout=5), f"echo of {i}")
+            if i == 15:
+                expect(time.monotonic() - begin < 0.4, "the burst was delayed")
+        expect(time.monotonic() - begin > 0.4, "30 messages within 0.4 s, at 20 per second")
+
+
+@scenario
+def a_flood_is_closed_after_what_was_accepted(ctx):
+    server = ctx.use("--rate", "10", "--rate-policy", "close", own=True)
+    member = ctx.session()
+    for i in numbers(1, 50):
+        member.send("sink", f'{{"i":{i}}}')
+    expect_close(member, 1008)
+    eventually(lambda: server.get("/stats")["connections"] == 0, "the session has ended")
+    equal(server.sink(member.id), (10, 0), "sunk")

@@ -154,6 +154,9 @@ fn build(options: &Options, sinks: Arc<Sinks>) -> Result<Server, ConfigError> {
     if let Some(rooms) = options.max_rooms {
         builder = builder.max_rooms_per_connection(rooms);
     }
+    if let Some(frames) = options.rate {
+        builder = builder.frame_rate(frames).rate_policy(options.rate_policy);
+    }
     for codec in &options.codecs {
         builder = codec.add_to(builder);
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use rejoin_server::{Builder, JsonCodec, MsgpackCodec, ProtobufCodec};
+use rejoin_server::{Builder, JsonCodec, MsgpackCodec, ProtobufCodec, RatePolicy};
 
 /// The options of the test server.
 #[derive(Debug, Clone)]
@@ -33,6 +33,10 @@ pub struct Options {
     pub max_per_user: Option<usize>,
     /// Rooms of a connection; default: any number.
     pub max_rooms: Option<usize>,
+    /// Messages of a connection per second; default: any number.
+    pub rate: Option<u64>,
+    /// What happens beyond that; default: the server's.
+    pub rate_policy: RatePolicy,
     /// In this order; plain clients get the first. Default: all, JSON first.
     pub codecs: Vec<CodecName>,
 }
@@ -84,16 +88,15 @@ impl std::error::Error for UsageError {}
 const USAGE: &str = "\
 usage: rejoin-testserver [--addr HOST:PORT] [--control HOST:PORT] [--resume-window SECS] [--send-buffer FRAMES]
                          [--send-buffer-bytes BYTES] [--max-message-size BYTES] [--write-timeout SECS]
-                         [--close-timeout SECS] [--max-connections N] [--max-per-user N] [--max-rooms N] [--codecs NAME,..]
-                         [--rewind FRAMES]
+                         [--close-timeout SECS] [--max-connections N] [--max-per-user N] [--max-rooms N] [--rate FRAMES]
+                         [--rate-policy delay|close] [--codecs NAME,..] [--rewind FRAMES]
 
 --codecs is json,msgpack,protobuf by default; the first is that of connections in plain mode.
 --addr and --control are 127.0.0.1:0 by default, or take their port from PORT and CONTROL_PORT.
 READY:<port>:<control port> on stderr says that both are listened on.";
 
 /// Options in the contract of test servers that this one does not support.
-const UNSUPPORTED: [&str; 6] =
-    ["--rate", "--rate-policy", "--compression", "--store", "--node", "--durability"];
+const UNSUPPORTED: [&str; 4] = ["--compression", "--store", "--node", "--durability"];
 
 impl Options {
     /// Parses the arguments, without the program's name, and the environment.
@@ -122,6 +125,8 @@ impl Options {
                 "--max-connections" => options.max_connections = Some(number(&name, &value()?)?),
                 "--max-per-user" => options.max_per_user = Some(number(&name, &value()?)?),
                 "--max-rooms" => options.max_rooms = Some(number(&name, &value()?)?),
+                "--rate" => options.rate = Some(number(&name, &value()?)?),
+                "--rate-policy" => options.rate_policy = rate_policy(&value()?)?,
                 "--codecs" => options.codecs = codecs(&value()?)?,
                 _ if UNSUPPORTED.contains(&&*name) => {
                     return Err(UsageError(format!("{name} is not supported by this server")));
@@ -148,6 +153,8 @@ impl Default for Options {
             max_connections: None,
             max_per_user: None,
             max_rooms: None,
+            rate: None,
+            rate_policy: RatePolicy::default(),
             codecs: CodecName::ALL.into(),
         }
     }
@@ -160,6 +167,14 @@ fn number<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, UsageError
 fn seconds(name: &str, value: &str) -> Result<Duration, UsageError> {
     let seconds = number(name, value)?;
     Duration::try_from_secs_f64(seconds).map_err(|error| UsageError(format!("{name}: {error}")))
+}
+
+fn rate_policy(name: &str) -> Result<RatePolicy, UsageError> {
+    match name {
+        "delay" => Ok(RatePolicy::Delay),
+        "close" => Ok(RatePolicy::Close),
+        _ => Err(UsageError(format!("unknown rate policy {name}"))),
+    }
 }
 
 fn codecs(names: &str) -> Result<Vec<CodecName>, UsageError> {
@@ -185,7 +200,7 @@ mod tests {
         let options = parse(
             "--addr [::1]:1 --control h:2 --resume-window 1.5 --send-buffer 3 --max-message-size 4 --codecs protobuf,json \
              --send-buffer-bytes 5 --write-timeout 0.5 --close-timeout 2 --max-connections 6 --max-per-user 7 --max-rooms 8 \
-             --rewind 7",
+             --rewind 7 --rate 9 --rate-policy close",
         )
         .unwrap();
         assert_eq!((options.addr.as_str(), options.control.as_str()), ("[::1]:1", "h:2"));
@@ -194,6 +209,7 @@ mod tests {
         assert_eq!(options.send_buffer_bytes, Some(5));
         let limits = [options.max_connections, options.max_per_user, options.max_rooms];
         assert_eq!(limits, [6, 7, 8].map(Some));
+        assert_eq!((options.rate, options.rate_policy), (Some(9), RatePolicy::Close));
         assert_eq!(options.write_timeout, Some(Duration::from_millis(500)));
         assert_eq!(options.close_timeout, Some(Duration::from_secs(2)));
         assert_eq!(options.rewind, Some(7));
@@ -208,7 +224,7 @@ mod tests {
 
     #[test]
     fn names_unknown_and_unsupported_arguments() {
-        assert!(parse("--rate 5").unwrap_err().to_string().starts_with("--rate is not supported"));
+        assert!(parse("--store local:x").unwrap_err().to_string().starts_with("--store is not supported"));
         for line in [
             "--write-timeout NaN",
             "--close-timeout -1",
@@ -218,6 +234,7 @@ mod tests {
             "--send-buffer many",
             "--resume-window -1",
             "--codecs xml",
+            "--rate-policy panic",
         ] {
             assert!(parse(line).unwrap_err().to_string().contains("usage:"), "{line}");
         }

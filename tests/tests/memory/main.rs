@@ -25,6 +25,7 @@ mod metrics;
 mod overflow;
 mod page;
 mod presence;
+mod rates;
 mod raw;
 mod receipts;
 mod resume;

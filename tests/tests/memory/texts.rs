@@ -35,6 +35,7 @@ fn close_reasons_have_text_label_and_frame() {
         (CloseReason::ServerClosed, "server shut down", "server_closed", "1001 server shutting down"),
         (CloseReason::Protocol(bye()), "protocol error: 4001 bye", "protocol", "4001 bye"),
         (CloseReason::TooBig, "message too big", "too_big", "1009 message too big"),
+        (CloseReason::RateExceeded, "rate limit exceeded", "rate_exceeded", "1008 rate limit exceeded"),
         (CloseReason::Overflow, "send buffer overflowed", "overflow", "1013 send buffer overflow"),
         (CloseReason::Evicted, "evicted to free memory", "evicted", "1000"),
         (CloseReason::HandlerPanicked, "handler panicked", "handler_panicked", "1011 handler panicked"),

@@ -211,7 +211,7 @@ fn an_ended_session_drains_and_stops_counting() {
         (SessionState::Closed, 1)
     );
     assert_eq!(stays.written(), ["a", "b"]);
-    assert_eq!(closes.session.subscribe(&log, 0, usize::MAX, || ()), Subscribed::Yes);
+    assert_eq!(closes.session.subscribe(&log, 0, usize::MAX, || ()), Subscribed::Closed);
     assert_eq!(push(&log, &budget, "c").queued, 1, "it is closing");
     drop((ends, closes, stays));
     log.trim(log.next());

@@ -14,6 +14,7 @@ mod credentials;
 mod dismissal;
 mod ending;
 mod heartbeat;
+mod inbound;
 mod opening;
 mod plain;
 mod questions;

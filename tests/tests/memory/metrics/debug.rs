@@ -1,6 +1,6 @@
 //! The sums of `DebugMetrics`, and how they print.
 
-use rejoin_server::{DebugMetrics, Identity, JoinError, Metrics, Overflow, Reject, Server};
+use rejoin_server::{DebugMetrics, Identity, JoinError, Limit, Metrics, Overflow, Reject, Server};
 use rejoin_tests::harness::{Heard, RESET, connect, next, number, numbers, secs, within};
 use rejoin_tests::network::Line;
 
@@ -100,5 +100,7 @@ async fn memberships_add_up_whatever_ends_them() {
     shut_down(&server).await;
     assert_eq!((metrics.snapshot().memberships, metrics.snapshot().rooms), (0, 0));
     metrics.error("accept");
+    metrics.limit_reached(Limit::Members);
+    assert!(metrics.snapshot().to_string().contains("limits reached, members: 1\n"));
     assert_eq!(metrics.snapshot().to_string().matches("errors, accept: 1\n").count(), 1);
 }

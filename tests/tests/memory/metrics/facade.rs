@@ -162,7 +162,7 @@ fn facade_table_lists_every_metric() {
     });
     let reported = recorder.snapshotter().snapshot().into_vec();
     let table = documented();
-    assert_eq!(table.len(), 31);
+    assert_eq!(table.len(), 32);
     for (key, _, description, _) in &reported {
         let name = key.key().name().strip_prefix("rejoin_").unwrap();
         assert_eq!(table.get(name), Some(&key.kind()), "{name} is in the table");
