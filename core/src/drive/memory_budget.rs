@@ -25,6 +25,8 @@ pub struct MemoryBudget {
     ledger: Arc<Ledger>,
     /// The bytes that suspended sessions count for, in addition to their messages.
     sessions: AtomicUsize,
+    /// The bound was exceeded, and no eviction could help at that time.
+    exceeded: AtomicBool,
     /// The maximum of bytes that evicting every suspended session would free. Messages that several sessions share count for
     /// each.
     ///
@@ -68,6 +70,7 @@ impl MemoryBudget {
             limit,
             ledger: Arc::default(),
             sessions: AtomicUsize::new(0),
+            exceeded: AtomicBool::new(false),
             reclaimable: AtomicIsize::new(0),
             evict,
         }
@@ -109,7 +112,8 @@ impl MemoryBudget {
     }
 
     /// Evicts suspended sessions until this number of further bytes fits, and returns whether it fits. Evicts nothing if that
-    /// cannot help. The caller must hold no lock: an eviction locks another session, and wakes its driver.
+    /// cannot help. With 0 bytes, it tries again when bytes have been freed ([`Self::settle`]): sockets may have taken messages
+    /// until then, so that evicting the rest helps. The caller must hold no lock: an eviction locks another session, and wakes its driver.
     pub fn evict_to_fit(&self, bytes: usize) -> bool {
         while !self.fits(bytes) {
             let evicted = if self.can_fit(bytes) { (self.evict)() } else { None };
@@ -118,6 +122,9 @@ impl MemoryBudget {
                 // reads `refused`. Both pairs are `SeqCst`, so at least one side sees the other: either the bytes are seen here,
                 // or that thread notifies. With weaker orderings both could miss, and a waiting sender would sleep to its
                 // deadline although its frame fits.
+                if bytes == 0 {
+                    self.exceeded.store(true, Ordering::SeqCst);
+                }
                 self.ledger.refused.store(true, Ordering::SeqCst);
                 return self.fits(bytes);
             };
@@ -156,8 +163,8 @@ impl MemoryBudget {
         }
     }
 
-    /// Wakes the senders that wait for freed bytes, if any were freed. Called after a lock is released: messages are dropped
-    /// under locks, and waking a task may run foreign code.
+    /// Wakes the senders that wait for freed bytes, if any were freed, and evicts sessions that exceed the bound if that helps now.
+    /// Called after a lock is released: messages are dropped under locks, and waking a task may run foreign code.
     pub fn settle(&self) {
         let Ledger { refused, has_freed, freed, .. } = &*self.ledger;
         // The relaxed load keeps the common case to one read. It cannot miss a flag that this thread has set, and each thread
@@ -168,6 +175,10 @@ impl MemoryBudget {
             // refusal.
             refused.store(false, Ordering::SeqCst);
             freed.notify_waiters();
+            // A thread that exceeds the bound sets the flag before it looks for the last time, as above.
+            if self.exceeded.swap(false, Ordering::SeqCst) {
+                self.evict_to_fit(0);
+            }
         }
     }
 

@@ -230,3 +230,28 @@ async fn suspension_wakes_sender_that_can_evict_it() {
     assert_eq!(tokio::join!(waits, suspends).0, Ok(()));
     assert_eq!(since.elapsed(), Duration::ZERO);
 }
+
+#[test]
+fn evicts_once_that_helps() {
+    let evicted = Arc::new(AtomicUsize::new(0));
+    let kept: Arc<std::sync::Mutex<Vec<Bytes>>> = Arc::default();
+    let (counts, frees) = (evicted.clone(), kept.clone());
+    let budget = MemoryBudget::new(1000, move || {
+        counts.fetch_add(1, Ordering::SeqCst);
+        frees.lock().unwrap().clear();
+        Some(100)
+    });
+    kept.lock().unwrap().push(budget.charge(message(950)));
+    budget.suspend(100);
+    budget.change_reclaimable(0, 950);
+    // On its way to sockets, so that evicting the session would not be enough.
+    let written = budget.charge(message(1100));
+    assert!(!budget.evict_to_fit(0));
+    assert_eq!(evicted.load(Ordering::SeqCst), 0);
+    drop(written);
+    assert_eq!(budget.used(), 1050);
+    budget.settle();
+    assert_eq!((evicted.load(Ordering::SeqCst), budget.used()), (1, 0));
+    budget.settle();
+    assert_eq!(evicted.load(Ordering::SeqCst), 1);
+}
