@@ -33,7 +33,8 @@
 //!
 //! # Contents
 //!
-//! - [`guide`]: getting started, authentication, messages, reconnecting, presence, hooks, limits, deployment, testing
+//! - [`guide`]: getting started, authentication, messages, questions, reconnecting, presence, hooks, limits, deployment, Kubernetes,
+//!   recipes, files, testing
 //! - [The life of a connection](#the-life-of-a-connection) and the [two modes](#two-modes) of the protocol
 //! - [What happens when](#what-happens-when): each event, and its effect on the connection and its callbacks
 //! - [Metrics and logs](#metrics-and-logs)

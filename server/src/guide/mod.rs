@@ -9,7 +9,10 @@
 //! 7. [Hooks](hooks): what may be decided or learned at each step
 //! 8. [Limits](limits): bounded queues, back pressure, overflow policies, connection limits
 //! 9. [Deployment](deployment): shutdown, proxies, health checks, TLS, operating system settings, logs
-//! 10. [Testing](testing): sessions without ports and without waiting
+//! 10. [Kubernetes](kubernetes): probes, drain on SIGTERM, sticky routing, and what a deploy does to sessions
+//! 11. [Recipes](recipes): several rooms, logins, questions, `select!`, answers of language models
+//! 12. [Files](files): sent in chunks, with a limit
+//! 13. [Testing](testing): sessions without ports and without waiting
 
 pub mod getting_started;
 
@@ -28,5 +31,11 @@ pub mod hooks;
 pub mod limits;
 
 pub mod deployment;
+
+pub mod kubernetes;
+
+pub mod recipes;
+
+pub mod files;
 
 pub mod testing;
