@@ -58,7 +58,7 @@ use crate::session::hooks::Hooks;
 /// | [`name_rooms`](Self::name_rooms) | false | |
 /// | [`history`](Self::history), [`history_of`](Self::history_of) | none | [`History`](crate::History) |
 /// | [`duplicate_id`](Self::duplicate_id) | replace | |
-/// | [`allow_origin`](Self::allow_origin) | the request's own host | |
+/// | [`allow_origin`](Self::allow_origin), [`origin_fn`](Self::origin_fn) | the request's own host | |
 /// | [`subprotocol`](Self::subprotocol), [`health_path`](Self::health_path), [`metrics`](Self::metrics) | none | |
 /// | [`max_request_head`](Self::max_request_head) | 16 KiB | 1 KiB to 1 MiB |
 /// | [`max_handshakes`](Self::max_handshakes) | 8,192 | 1 to 1,000,000 |

@@ -143,6 +143,11 @@ pub use accept::{ConnectFn, ConnectRequest, Identity, InvalidReject, OrReject, R
 #[cfg(feature = "hyper")]
 pub use accept::{ResponseBody, Service};
 
+#[cfg(feature = "tls")]
+pub use accept::Tls;
+#[cfg(unix)]
+pub use accept::UnixServeHandle;
+
 mod session;
 pub use session::handlers::Handler;
 
@@ -188,3 +193,6 @@ pub use rejoin_core::{
     Frame, Gap, InvalidClose, Message, MessageKind, Mode, Overflow, Payload, PayloadError, PayloadFormat,
     WhyDropped,
 };
+#[cfg(feature = "tls")]
+#[doc(no_inline)]
+pub use rustls;

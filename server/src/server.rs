@@ -3,6 +3,8 @@
 mod drain;
 pub use drain::Drain;
 
+mod listeners;
+
 mod health;
 pub use health::Health;
 #[cfg(feature = "hyper")]
@@ -32,6 +34,7 @@ use rejoin_core::{CloseReason, Frame, SessionState};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, ToSocketAddrs};
 
+use crate::accept::handshake;
 use crate::accept::listen::{self, ServeHandle};
 #[cfg(feature = "hyper")]
 use crate::accept::service::Service;
@@ -60,8 +63,8 @@ impl Server {
 
     // --- accepting connections
 
-    /// Listens on a TCP address, and accepts upgrades on every path until [`Self::shutdown`]. Can be called for several
-    /// addresses. A failing `accept`, for example when no file descriptor is left, is logged and retried.
+    /// Listens on a TCP address, and accepts upgrades on every path until [`Self::shutdown`]. A server can have several listeners,
+    /// also [on Unix sockets](Self::listen_unix) and [with TLS](Self::listen_tls); its connections share everything else. A failing `accept`, for example when no file descriptor is left, is logged and retried.
     ///
     /// # Errors
     /// Fails when the server cannot listen on the address.
@@ -94,9 +97,9 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         self.shared.runtimes.note();
-        let session = match listen::as_tcp(io) {
-            Ok(tcp) => listen::serve(self.shared.clone(), self.eager(tcp), None).await,
-            Err(io) => listen::serve(self.shared.clone(), io, None).await,
+        let session = match handshake::as_tcp(io) {
+            Ok(tcp) => handshake::serve(self.shared.clone(), self.eager(tcp), None).await,
+            Err(io) => handshake::serve(self.shared.clone(), io, None).await,
         };
         if let Some(session) = session {
             self.shared.spawn(session);
@@ -129,9 +132,9 @@ impl Server {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         self.shared.runtimes.note();
-        match listen::as_tcp(io) {
-            Ok(tcp) => listen::spawn(&self.shared, self.eager(tcp), remote_addr, None),
-            Err(io) => listen::spawn(&self.shared, io, remote_addr, None),
+        match handshake::as_tcp(io) {
+            Ok(tcp) => handshake::spawn(&self.shared, self.eager(tcp), remote_addr, None),
+            Err(io) => handshake::spawn(&self.shared, io, remote_addr, None),
         }
     }
 

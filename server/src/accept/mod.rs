@@ -8,6 +8,22 @@
 pub(crate) mod listen;
 pub use listen::ServeHandle;
 
+pub(crate) mod accepting;
+
+pub(crate) mod handshake;
+
+mod nodelay;
+
+#[cfg(unix)]
+pub(crate) mod unix;
+#[cfg(unix)]
+pub use unix::UnixServeHandle;
+
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
+#[cfg(feature = "tls")]
+pub use tls::Tls;
+
 mod head;
 
 #[cfg(feature = "hyper")]

@@ -1,5 +1,9 @@
 //! [`Origins`]: the pages that may connect (PROTOCOL.md §9).
 
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
 use http::{HeaderMap, header};
 
 use crate::accept::host::Host;
@@ -14,11 +18,38 @@ pub(crate) struct Origins {
     /// The same, parsed by [`Self::check`].
     patterns: Vec<Pattern>,
     any: bool,
+    custom: Custom,
+}
+
+type Accepts = dyn Fn(&str, &HeaderMap) -> bool + Send + Sync;
+
+/// The application's own decision on an origin.
+#[derive(Clone, Default)]
+struct Custom(Option<Arc<Accepts>>);
+
+impl Custom {
+    fn accepts(&self, origin: &str, headers: &HeaderMap) -> bool {
+        let Some(function) = &self.0 else { return false };
+        catch_unwind(AssertUnwindSafe(|| function(origin, headers))).unwrap_or_else(|_| {
+            tracing::error!("origin_fn panicked");
+            false
+        })
+    }
+}
+
+impl fmt::Debug for Custom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Custom").field(&self.0.is_some()).finish()
+    }
 }
 
 impl Origins {
     pub(crate) fn allow(&mut self, origin: String) {
         self.allowed.push(origin);
+    }
+
+    pub(crate) fn allow_by(&mut self, accepts: impl Fn(&str, &HeaderMap) -> bool + Send + Sync + 'static) {
+        self.custom = Custom(Some(Arc::new(accepts)));
     }
 
     pub(crate) fn allow_any(&mut self) {
@@ -58,7 +89,11 @@ impl Origins {
         let accepted = Origin::parse(&origin).is_some_and(|origin| {
             origin.is_of(host) || self.patterns.iter().any(|pattern| pattern.matches(&origin))
         });
-        if accepted { Ok(()) } else { Err(wrong_origin(&origin, host)) }
+        if accepted || self.custom.accepts(&origin, headers) {
+            Ok(())
+        } else {
+            Err(wrong_origin(&origin, host))
+        }
     }
 }
 
@@ -312,6 +347,36 @@ mod tests {
         for characters in [199, 200, 201, 1000] {
             let repeated = "ä".repeat(characters.min(200));
             assert_eq!(*body(characters), format!("pages of {repeated}{rest}"));
+        }
+    }
+
+    #[test]
+    fn function_decides_on_other_origins() {
+        let mut origins = Origins::default();
+        origins.allow("https://app.example".to_owned());
+        origins.allow_by(|origin, headers| {
+            assert!(origin != "https://panic.example", "a panic of the application");
+            origin == "https://shop.example" || headers.contains_key("x-internal")
+        });
+        origins.check().unwrap();
+        let host = Host::parse("api.example").unwrap();
+        let status = |origin: &str, internal: bool| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+            if internal {
+                headers.insert("x-internal", "1".parse().unwrap());
+            }
+            origins.check_request(&headers, &host).map_or_else(|reject| reject.status.as_u16(), |()| 101)
+        };
+        for (origin, internal, expected) in [
+            ("https://shop.example", false, 101),
+            ("https://other.example", false, 403),
+            ("https://other.example", true, 101),
+            ("https://app.example", false, 101),
+            ("https://api.example", false, 101),
+            ("https://panic.example", false, 403),
+        ] {
+            assert_eq!(status(origin, internal), expected, "{origin}");
         }
     }
 }

@@ -31,6 +31,33 @@ impl Builder {
         self
     }
 
+    /// Accepts pages of further origins, by a function of the `Origin` as the browser sent it and of all headers of the request. It
+    /// is asked for pages that neither come from the request's own host nor are [allowed](Self::allow_origin) otherwise. Default:
+    /// none. A second call replaces the first; a panic refuses the page.
+    ///
+    /// Compare whole origins: `ends_with("example.com")` also accepts `https://evil-example.com`.
+    ///
+    /// ```
+    /// # use std::collections::HashSet;
+    /// # use std::sync::{Arc, RwLock};
+    /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+    /// # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new()) }
+    /// let customers = Arc::new(RwLock::new(HashSet::from(["https://shop.example".to_owned()])));
+    /// let known = customers.clone();
+    /// let server = Server::builder(connect)
+    ///     .origin_fn(move |origin, _headers| known.read().is_ok_and(|known| known.contains(origin)))
+    ///     .build()?;
+    /// # let _ = server;
+    /// # Ok::<(), rejoin_server::ConfigError>(())
+    /// ```
+    pub fn origin_fn(
+        mut self,
+        accepts: impl Fn(&str, &http::HeaderMap) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.options.origins.allow_by(accepts);
+        self
+    }
+
     /// Accepts pages of any origin. Any page that a user visits can then connect with the cookies of the user's browser: call it
     /// only if `ConnectFn` does not trust cookies (PROTOCOL.md §9).
     pub fn allow_any_origin(mut self) -> Self {

@@ -101,8 +101,11 @@
 //!
 //! # Everything else
 //!
-//! - **TLS.** Let a proxy in front terminate it, or wrap the accepted socket (`tokio-rustls`, `native-tls`) and pass the stream
+//! - **TLS.** Let a proxy in front terminate it, or use [`Server::listen_tls`] (feature `tls`), whose certificates are replaced while
+//!   connections live ([`Tls::reload`]), or wrap the accepted socket (`tokio-rustls`, `native-tls`) and pass the stream
 //!   to [`Server::spawn_connection`] with the peer's address.
+//! - **Unix sockets.** Behind a proxy on the same machine, [`Server::listen_unix`] saves ports and needs no firewall: nginx takes
+//!   `proxy_pass http://unix:/run/chat/ws.sock`. A server can have several listeners at once.
 //! - **Nagle's algorithm** holds a small frame back until the previous one is acknowledged, for up to 40 ms. It is turned off
 //!   (`TCP_NODELAY`) on connections that [`Server::listen`] accepts, and, if the upgraded stream is a `tokio::net::TcpStream`,
 //!   under hyper and, with the feature `axum`, under axum. On sockets inside other streams, such as TLS, call `set_nodelay(true)`

@@ -8,6 +8,12 @@ use tokio_rustls::TlsAcceptor;
 
 /// A server with a new certificate for `localhost`, and the configuration of a client that trusts it.
 pub(crate) fn localhost() -> (TlsAcceptor, Arc<ClientConfig>) {
+    let (server, client) = localhost_config();
+    (TlsAcceptor::from(Arc::new(server)), client)
+}
+
+/// The configurations of both ends.
+pub(crate) fn localhost_config() -> (ServerConfig, Arc<ClientConfig>) {
     let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(signed.signing_key.serialize_der()));
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -24,5 +30,5 @@ pub(crate) fn localhost() -> (TlsAcceptor, Arc<ClientConfig>) {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    (TlsAcceptor::from(Arc::new(server)), Arc::new(client))
+    (server, Arc::new(client))
 }

@@ -9,6 +9,8 @@ mod extractor;
 mod handshakes;
 mod health;
 mod last_words;
+#[cfg(unix)] // two of three kinds
+mod listeners;
 #[cfg(unix)] // passes its listener to the proxy, and ends it by its process group
 mod proxies;
 mod refusals;
