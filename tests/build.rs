@@ -1,5 +1,5 @@
 //! Takes programs out of the README and out of `docs`, so that tests can run them: `src/bin/readme-server.rs` and
-//! `readme-client.rs` are two, `tests/documents.rs` has the others.
+//! `readme-client.rs` are two, `tests/documents` has the others.
 
 use std::path::PathBuf;
 use std::{env, fs};
@@ -22,6 +22,9 @@ fn main() {
     wspulse.write("wspulse-send", "Sending and closing", &[]);
     wspulse.write("wspulse-client", "The client", &[(r#""wss://chat.example.com/ws?room=lobby""#, "url()")]);
     wspulse.write("wspulse-router", "Router", &[]);
+    Document::read("../docs/from-wshub.md").write("wshub", "A server", &[]);
+    Document::read("../docs/from-go-ws.md").write("go-ws", "Subscriptions", &[]);
+    Document::read("../docs/from-socket-io.md").write("socket-io", "A server", &[]);
 }
 
 struct Document(String);

@@ -21,3 +21,18 @@ struct Tour;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/from-wspulse.md")]
 struct FromWspulse;
+
+/// The examples for users of wshub compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/from-wshub.md")]
+struct FromWshub;
+
+/// The examples for users of go-ws compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/from-go-ws.md")]
+struct FromGoWs;
+
+/// The examples for users of Socket.IO compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/from-socket-io.md")]
+struct FromSocketIo;

@@ -1,10 +1,12 @@
-//! The programs in `docs/tour.md` and `docs/from-wspulse.md` do what their text says. `build.rs` extracts them. `examples.rs`
-//! runs the README's smallest server and client as processes.
+//! The programs in `docs/tour.md` and the pages for users of other libraries do what their text says. `build.rs` extracts them.
+//! `examples.rs` runs the README's smallest server and client as processes.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 use rejoin_client::{Connection, Event, Frame};
 use rejoin_tests::harness::next_event;
+
+mod hubs;
 
 /// The next message's event and payload.
 async fn hear<T: serde::de::DeserializeOwned>(client: &mut Connection) -> (String, T) {
