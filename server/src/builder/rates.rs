@@ -3,8 +3,8 @@
 use super::Builder;
 use crate::limits::rate::RatePolicy;
 
-/// Each of these limits is off by default, and costs nothing then. Where one is set, a frame costs about 20 ns more, and a session
-/// about 200 bytes.
+/// Each of these limits is off by default, and costs nothing then. Where one is set, a frame costs about 8 ns for each rate, what
+/// arrives together a look at the clock (25 ns), and a session about 200 bytes.
 impl Builder {
     /// Sets how many messages a client may send per second, with a burst of one second's worth. Default: none; 1 to 1,000,000,000.
     /// [`Self::rate_policy`] sets what happens beyond it; by default the client has to wait.
