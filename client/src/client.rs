@@ -12,6 +12,7 @@ use crate::dial::Dialer;
 use crate::error::{ConfigError, ConnectError};
 use crate::options::Options;
 use crate::reconnect::Driver;
+use crate::saved::SavedSession;
 use crate::stream::BoxIo;
 use crate::target::Target;
 
@@ -36,7 +37,7 @@ impl Client {
     /// Fails at once when the dial fails; there is no second attempt, and nothing continues in the background. Fails with
     /// [`ConnectError::Timeout`] when the handshake timeout passes.
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
-        self.open(None).await
+        self.open(None, None).await
     }
 
     /// Like [`Self::connect`], over a stream that the application supplies: an open tunnel, an inherited socket, one end of a
@@ -72,18 +73,35 @@ impl Client {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        self.open(Some(Box::new(stream))).await
+        self.open(Some(Box::new(stream)), None).await
     }
 
-    async fn open(&self, ready: Option<BoxIo>) -> Result<Connection, ConnectError> {
+    /// Dials, and continues a session that has left its process: [`Connection::save`] has an example. The first events are those that
+    /// the application has not taken before, then [`Event::Disconnected`](crate::Event::Disconnected) for the socket that `save` has
+    /// cut, and [`Event::Reconnected`](crate::Event::Reconnected), after [`Event::SessionLost`](crate::Event::SessionLost) if the
+    /// server no longer has the session.
+    ///
+    /// # Errors
+    /// As [`Self::connect`], and [`ConnectError::Saved`] if the saved session does not fit the client. The same saved session can be
+    /// tried again after an error, but not after a success.
+    pub async fn resume(&self, saved: &SavedSession) -> Result<Connection, ConnectError> {
+        self.open(None, Some(saved)).await
+    }
+
+    async fn open(
+        &self,
+        ready: Option<BoxIo>,
+        saved: Option<&SavedSession>,
+    ) -> Result<Connection, ConnectError> {
         let host = self.dialer.authority();
         let span = tracing::debug_span!("connection", host, id = tracing::field::Empty);
-        let mut driver = Driver::new(self.dialer.clone(), self.options.clone());
+        let mut driver =
+            Driver::new(self.dialer.clone(), self.options.clone(), saved).map_err(ConnectError::Saved)?;
         let link = driver.open(ready).instrument(span.clone()).await?;
         let shared = driver.shared();
         span.record("id", shared.id());
         let task = tokio::spawn(driver.run(link).instrument(span));
-        Ok(Connection::new(shared, task))
+        Ok(Connection::new(shared, task, saved.map_or((0, false), SavedSession::seen)))
     }
 }
 

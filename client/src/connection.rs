@@ -38,8 +38,20 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(shared: Arc<Shared>, task: JoinHandle<()>) -> Self {
-        Self { sender: Sender::new(shared, task), drops: 0, is_fresh: false, end: None, over: false }
+    /// `seen` is what the application has seen of a session that was [saved](Self::save): the number of drops, and whether a loss
+    /// was reported without the reconnect after it.
+    pub(crate) fn new(shared: Arc<Shared>, task: JoinHandle<()>, seen: (u64, bool)) -> Self {
+        let (drops, is_fresh) = seen;
+        Self { sender: Sender::new(shared, task), drops, is_fresh, end: None, over: false }
+    }
+
+    /// What the application has seen, for [`Self::new`].
+    pub(crate) fn seen(&self) -> (u64, bool) {
+        (self.drops, self.is_fresh)
+    }
+
+    pub(crate) fn sender_ref(&self) -> &Sender {
+        &self.sender
     }
 
     /// Returns the next event, in order. Returns `None` after [`Event::Closed`], and after a close by this side.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderMap, HeaderValue, header};
 use rejoin_core::drive::now;
+use serde::{Deserialize, Serialize};
 
 use crate::target::Target;
 
@@ -12,7 +13,7 @@ use crate::target::Target;
 ///
 /// Each goes back only to the host that set it. A `Domain` attribute is checked, but does not add hosts, so no list of public
 /// suffixes is needed.
-#[derive(Default)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Cookies(Vec<Cookie>);
 
 impl fmt::Debug for Cookies {
@@ -22,6 +23,7 @@ impl fmt::Debug for Cookies {
     }
 }
 
+#[derive(Clone, Serialize, Deserialize)]
 struct Cookie {
     name: String,
     value: String,
@@ -30,7 +32,27 @@ struct Cookie {
     /// For `wss` alone.
     secure: bool,
     /// The time at which it ends; a session cookie ends with the connection.
+    #[serde(with = "by_the_calendar")]
     expires: Option<Instant>,
+}
+
+/// Times in saved cookies, which another process reads.
+mod by_the_calendar {
+    use std::time::{Instant, SystemTime};
+
+    use rejoin_core::drive::now;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(at: &Option<Instant>, to: S) -> Result<S::Ok, S::Error> {
+        let until = |at: Instant| SystemTime::now().checked_add(at.saturating_duration_since(now()));
+        at.and_then(until).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Instant>, D::Error> {
+        let until = Option::<SystemTime>::deserialize(from)?;
+        let left = until.map(|until| until.duration_since(SystemTime::now()).unwrap_or_default());
+        Ok(left.and_then(|left| now().checked_add(left)))
+    }
 }
 
 /// The most cookies that are kept; a further one displaces the oldest.
@@ -301,6 +323,21 @@ mod tests {
         ] {
             assert_eq!(after(URL, &format!("e=5; {date}")), kept, "{date}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn saved_cookies_expire_by_the_calendar() {
+        const URL: &str = "ws://a.test/";
+        let mut cookies = Cookies::default();
+        set(&mut cookies, URL, &["a=1; Max-Age=100", "b=2"]);
+        let mut saved = serde_json::to_value(&cookies).unwrap();
+        let restored = |saved: &serde_json::Value| serde_json::from_value::<Cookies>(saved.clone()).unwrap();
+        assert_eq!(sent(&mut restored(&saved), URL), "a=1; b=2");
+        let mut kept = restored(&saved);
+        tokio::time::advance(Duration::from_secs(101)).await;
+        assert_eq!(sent(&mut kept, URL), "b=2", "the time that is left");
+        saved[0]["expires"]["secs_since_epoch"] = 1.into();
+        assert_eq!(sent(&mut restored(&saved), URL), "b=2", "while no process ran");
     }
 
     #[test]

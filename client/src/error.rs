@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use rejoin_core::snapshot::SnapshotError;
 use rejoin_core::{CloseFrame, DropReason};
 
 use crate::refusal::Refusal;
@@ -78,6 +79,8 @@ pub enum ConnectError {
     Headers(io::Error),
     /// The application's [source of tokens](crate::ClientBuilder::token) failed, or its token is empty or too long.
     Token(io::Error),
+    /// The saved session does not fit the client ([`Client::resume`](crate::Client::resume)); the client did not dial.
+    Saved(SavedError),
     /// The server refused the upgrade.
     Refused(Refusal),
     /// The answer to the upgrade is not HTTP, or violates RFC 6455 §4.1: the other end is not a WebSocket server, or a proxy
@@ -128,6 +131,22 @@ pub enum HandshakeError {
     },
 }
 
+/// Why a saved session cannot be resumed by a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SavedError {
+    /// Its messages are encoded in another codec.
+    #[non_exhaustive]
+    Codec {
+        /// The codec of the saved session.
+        saved: String,
+        /// The client's codec.
+        expected: String,
+    },
+    /// The client has another mode, or smaller buffers, or the content is damaged.
+    Snapshot(SnapshotError),
+}
+
 impl ConnectError {
     /// Whether the server may have read the request, and may act on it after the client has abandoned the dial.
     pub(crate) fn may_have_been_read(&self) -> bool {
@@ -148,6 +167,7 @@ impl fmt::Display for ConnectError {
             Self::Url(error) => write!(f, "no url for the dial: {error}"),
             Self::Headers(error) => write!(f, "no headers for the dial: {error}"),
             Self::Token(error) => write!(f, "no token for the dial: {error}"),
+            Self::Saved(error) => error.fmt(f),
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Handshake(error) => write!(f, "upgrade failed: {error}"),
             Self::Subprotocol { offered, selected: Some(selected) } => {
@@ -197,6 +217,7 @@ impl std::error::Error for ConnectError {
             | Self::Url(error)
             | Self::Headers(error)
             | Self::Token(error) => Some(error),
+            Self::Saved(error) => Some(error),
             Self::Handshake(error) => Some(error),
             _ => None,
         }
@@ -212,6 +233,26 @@ impl From<ConfigError> for ConnectError {
 impl From<HandshakeError> for ConnectError {
     fn from(error: HandshakeError) -> Self {
         Self::Handshake(error)
+    }
+}
+
+impl fmt::Display for SavedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Codec { saved, expected } => {
+                write!(f, "saved session has another codec: {saved} (expected {expected})")
+            }
+            Self::Snapshot(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SavedError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Snapshot(error) => Some(error),
+            Self::Codec { .. } => None,
+        }
     }
 }
 

@@ -80,6 +80,7 @@
 //! | [`close`](Connection::close) while it reconnects | dials further to deliver the accepted frames, within the close timeout; ends at once if there are none | [`Closed::unacknowledged`] |
 //! | [`close`](Connection::close) races a lost socket | delivers the accepted frames, or counts them | [`Closed::unacknowledged`] |
 //! | [`send`](Connection::send) after a close | | [`SendError::Closed`] |
+//! | [`save`](Connection::save), then [`Client::resume`] in another process | leaves its process, and continues in the other | [`Event::Disconnected`], [`Event::Reconnected`] |
 //! | [`abort`](Connection::abort), or [`Connection`] is dropped | ends at once; the server keeps the session for its window | no event |
 //!
 //! [`Event::Closed`] has the reason, and is the last event.
@@ -118,13 +119,16 @@ pub use client::Client;
 mod options;
 
 mod error;
-pub use error::{ConfigError, ConnectError, HandshakeError};
+pub use error::{ConfigError, ConnectError, HandshakeError, SavedError};
 
 mod refusal;
 pub use refusal::Refusal;
 
 mod connection;
 pub use connection::Connection;
+
+mod saved;
+pub use saved::SavedSession;
 
 mod sender;
 

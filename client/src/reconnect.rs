@@ -1,5 +1,7 @@
 //! [`Driver`]: the task of a connection, from its first socket to its end.
 
+mod log;
+
 use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -7,8 +9,7 @@ use std::time::Duration;
 
 use rejoin_core::drive::{Deadline, Detach, SocketDriver, now};
 use rejoin_core::{
-    AttachError, CloseReason as SessionEnd, DropReason, Mode, Reconnect, Session, SessionIdentity,
-    SessionState,
+    AttachError, CloseReason as SessionEnd, DropReason, Mode, Reconnect, Session, SessionState,
 };
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -17,14 +18,17 @@ use tracing::Instrument;
 use crate::backoff::Backoff;
 use crate::cookies::Cookies;
 use crate::dial::Dialer;
-use crate::error::ConnectError;
+use crate::error::{ConnectError, SavedError};
 use crate::event::CloseReason;
 use crate::options::Options;
 use crate::refusal::{Refusal, Remedy};
 use crate::retries::Retries;
+use crate::saved::SavedSession;
 use crate::shared::Shared;
 use crate::state::ConnectionState;
 use crate::stream::BoxIo;
+
+use log::{log_closed, log_dropped, log_opened};
 
 /// Dials, drives the socket, and dials again, until the session has ended.
 pub(crate) struct Driver {
@@ -47,20 +51,28 @@ pub(crate) struct Driver {
 const LEAVE_AFTER_CLOSE: Duration = Duration::from_secs(1);
 
 impl Driver {
-    /// Makes the driver of a new connection.
-    pub(crate) fn new(dialer: Arc<Dialer>, options: Arc<Options>) -> Self {
-        Self {
-            shared: Arc::new(Shared::new(&options)),
+    /// Makes the driver of a new connection, or of a saved session.
+    ///
+    /// # Errors
+    /// Fails if the saved session does not fit the options.
+    pub(crate) fn new(
+        dialer: Arc<Dialer>,
+        options: Arc<Options>,
+        saved: Option<&SavedSession>,
+    ) -> Result<Self, SavedError> {
+        let session = saved.map(|saved| saved.restore(&options)).transpose()?;
+        Ok(Self {
+            shared: Arc::new(Shared::new(&options, session)),
             backoff: Backoff::new(options.base_delay, options.max_delay, options.seed),
             dialer,
             retries: Retries::new(options.max_retries),
             options,
-            cookies: Cookies::default(),
+            cookies: saved.map(SavedSession::cookies).unwrap_or_default(),
             timer: Deadline::default(),
             credentials_refused: false,
             late_request: false,
             leaving: JoinSet::new(),
-        }
+        })
     }
 
     /// Returns the state that the application's handles share.
@@ -103,7 +115,11 @@ impl Driver {
             .drive(|session| session.resume_offer().map(|(token, received)| (token.clone(), received)));
         tracing::debug!(resume = offer.is_some(), "dialling");
         let resume = offer.as_ref().map(|(token, received)| (token, *received));
-        let mut transport = self.dialer.dial(ready, resume, &mut self.cookies).await?;
+        let dialled = self.dialer.dial(ready, resume, &mut self.cookies).await;
+        if self.options.cookies {
+            shared.keep_cookies(&self.cookies);
+        }
+        let mut transport = dialled?;
         transport.forgive_takeover(self.late_request);
         let (before, had) = shared.session.drive(|session| (openings(session), session.identity().cloned()));
         let epoch = shared.session.drive(|session| {
@@ -325,33 +341,6 @@ impl Wait {
 fn openings(session: &mut Session) -> u64 {
     let plain = session.mode() == Mode::Plain && session.state() != SessionState::New;
     session.counts().resumed + u64::from(plain || session.identity().is_some())
-}
-
-/// Logs the session that a socket has opened; `had` is the session before it.
-fn log_opened(shared: &Shared, had: Option<&SessionIdentity>) {
-    let (has, lost, counts) =
-        shared.session.drive(|session| (session.identity().cloned(), session.lost(), session.counts()));
-    let id = has.as_ref().map(|identity| &*identity.id);
-    match (had, has.as_deref()) {
-        (Some(had), Some(has)) if had.token != has.token => {
-            tracing::debug!(id, ?lost, "session lost, a fresh one is open");
-        }
-        _ if counts.resumed > 0 => tracing::debug!(id, "session resumed"),
-        _ => tracing::debug!(id, "connected"),
-    }
-}
-
-fn log_dropped(shared: &Shared) {
-    let (state, why) = shared.session.drive(|session| (session.state(), session.dropped().cloned()));
-    if let (SessionState::Suspended, Some(why)) = (state, why) {
-        tracing::debug!(%why, "socket dropped");
-    }
-}
-
-fn log_closed(shared: &Shared) {
-    let (reason, counts) = shared.session.drive(|session| (shared.end_reason(session), session.counts()));
-    let (received, sent) = (counts.received, counts.sent);
-    tracing::debug!(%reason, received, sent, unacknowledged = counts.unacknowledged, "connection closed");
 }
 
 fn gone(error: AttachError) -> DropReason {

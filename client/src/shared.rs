@@ -1,7 +1,7 @@
 //! [`Shared`]: the state that the application's handles and the connection's task share.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use rejoin_core::{
 };
 use tokio::sync::watch;
 
+use crate::cookies::Cookies;
 use crate::event::{CloseReason, Closed, Event};
 use crate::options::Options;
 use crate::refusal::Refusal;
@@ -23,6 +24,8 @@ pub(crate) struct Shared {
     pub(crate) session: SharedSession,
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) refusals: UnreadRefusals,
+    /// The cookies after the last dial, for a session that is saved.
+    cookies: Mutex<Cookies>,
     mode: Mode,
     pub(crate) overflow: Overflow,
     pub(crate) write_timeout: Duration,
@@ -39,9 +42,12 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(options: &Options) -> Self {
+    /// The state of a connection with a fresh session, or with this one.
+    pub(crate) fn new(options: &Options, session: Option<SharedSession>) -> Self {
+        let fresh = || SharedSession::new(Session::new(Arc::new(options.session_config()), now()));
         Self {
-            session: SharedSession::new(Session::new(Arc::new(options.session_config()), now())),
+            session: session.unwrap_or_else(fresh),
+            cookies: Mutex::default(),
             codec: options.codec.clone(),
             refusals: UnreadRefusals::default(),
             mode: options.mode,
@@ -54,6 +60,15 @@ impl Shared {
             verdict: OnceLock::new(),
             outcome: OnceLock::new(),
         }
+    }
+
+    pub(crate) fn keep_cookies(&self, cookies: &Cookies) {
+        let new = cookies.clone();
+        *self.cookies.lock().unwrap_or_else(PoisonError::into_inner) = new;
+    }
+
+    pub(crate) fn cookies(&self) -> Cookies {
+        self.cookies.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Begins to close the session for our application.

@@ -15,6 +15,7 @@ mod plain;
 mod reconnect;
 mod refused;
 mod resume;
+mod saved;
 mod streams;
 mod support;
 #[cfg(feature = "rustls-tls-manual-roots")]
