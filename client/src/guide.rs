@@ -78,12 +78,12 @@
 //! # }
 //! ```
 //!
-//! Such a header never changes. If credentials expire, [`ClientBuilder::dial_headers`] asks the application for fresh ones before
-//! each dial.
+//! Such a header never changes. If credentials expire, [`ClientBuilder::dial_headers`] and [`ClientBuilder::token`] ask for fresh ones
+//! before each dial, also when the server has closed the socket with 3000 `credentials expired`: the session is resumed.
 //!
 //! A refused reconnect is an event, [`Event::Refused`], with the status and the text of the answer. The client dials again after
 //! 404, 408, 421, 425, 429 and 5xx, which may be temporary, but not before `Retry-After`. After 401 it dials once more if
-//! `dial_headers` or `dial_url` can supply fresh credentials. Any other status, including a redirect, ends the connection with
+//! `dial_headers`, `dial_url` or `token` can supply fresh credentials. Any other status, including a redirect, ends the connection with
 //! [`CloseReason::Refused`]; [`Connection::take_unacknowledged`] then returns the frames that the server had not acknowledged.
 //!
 //! A token in the URL's query is written to the access logs of the server and of each proxy on the way. If the server accepts

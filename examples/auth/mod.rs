@@ -175,7 +175,8 @@ struct Welcome<'a> {
 }
 
 async fn handle_join(me: Connection) {
-    let Member { user } = me.data().expect("connect attaches it");
+    let member: Arc<Member> = me.data().expect("connect attaches it");
+    let user = member.user;
     let welcome = Welcome { you: user.name, room: me.room(), rooms: user.rooms };
     let welcome = Frame::new("welcome", &welcome).expect("strings can be represented in JSON");
     me.send(&welcome).ok(); // the buffer of a new session is empty

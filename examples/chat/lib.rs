@@ -70,7 +70,7 @@ struct Member {
 #[derive(Serialize)]
 struct Person<'a> {
     id: &'a str,
-    name: &'a str,
+    name: String,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     away: bool,
 }
@@ -109,7 +109,8 @@ fn label(what: &str, value: Option<String>, longest: usize) -> Result<String, Re
 }
 
 async fn handle_join(me: Connection, room: String) {
-    let _in_order = chat(&me).order.lock().unwrap_or_else(PoisonError::into_inner);
+    let chat = chat(&me);
+    let _in_order = chat.order.lock().unwrap_or_else(PoisonError::into_inner);
     let members = me.server().members(&room);
     let people = members.iter().map(|member| {
         // The new member may already have lost its socket again, but it must not see itself as away.
@@ -126,7 +127,8 @@ async fn handle_join(me: Connection, room: String) {
 
 /// Tells the room that a person is away, back, or has left.
 fn tell_change(event: &str, who: &Connection) {
-    let _in_order = chat(who).order.lock().unwrap_or_else(PoisonError::into_inner);
+    let chat = chat(who);
+    let _in_order = chat.order.lock().unwrap_or_else(PoisonError::into_inner);
     tell_room(who, &frame(event, &person(who, false)));
 }
 
@@ -160,16 +162,16 @@ fn tell_room(member: &Connection, frame: &Frame) {
     member.broadcast(frame).ok();
 }
 
-fn chat(connection: &Connection) -> &Chat {
-    &member(connection).chat
+fn chat(connection: &Connection) -> Arc<Chat> {
+    member(connection).chat.clone()
 }
 
-fn member(connection: &Connection) -> &Member {
+fn member(connection: &Connection) -> Arc<Member> {
     connection.data().expect("connect attaches it")
 }
 
 fn person(connection: &Connection, away: bool) -> Person<'_> {
-    Person { id: connection.id(), name: &member(connection).name, away }
+    Person { id: connection.id(), name: member(connection).name.clone(), away }
 }
 
 fn frame(event: &str, payload: &impl Serialize) -> Frame {

@@ -64,7 +64,7 @@ fn with_spans(builder: Builder) -> Builder {
             session(&me).record("id", me.id());
         })
         .on_message(|me, frame| {
-            let span = info_span!(parent: session(&me), "message", event = frame.event());
+            let span = info_span!(parent: &session(&me), "message", event = frame.event());
             handle(me, frame).instrument(span)
         })
         .on_away(async |me: Connection| session(&me).add_event("away", Vec::new()))
@@ -81,8 +81,8 @@ async fn handle(me: Connection, frame: Frame) {
     me.send_wait(&frame).await.ok();
 }
 
-fn session(connection: &Connection) -> &Span {
-    &connection.data::<Traced>().expect("connect attaches it").session
+fn session(connection: &Connection) -> Span {
+    connection.data::<Traced>().expect("connect attaches it").session.clone()
 }
 
 /// The headers of a request, as OpenTelemetry reads them.

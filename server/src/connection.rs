@@ -5,6 +5,7 @@ mod membership;
 mod presence;
 pub use presence::Presence;
 mod sink;
+mod state;
 
 mod weak;
 pub use weak::WeakConnection;
@@ -28,6 +29,7 @@ use rejoin_core::{
 use crate::context::ServerContext;
 use crate::observe::reporter::SessionReporter;
 use crate::session::attachment::Attachment;
+use crate::session::belongings::Belongings;
 use crate::session::expiry_slot::ExpirySlot;
 use crate::session::handle::{SessionHandle, SessionKey};
 
@@ -61,7 +63,7 @@ pub(crate) struct NewConnection {
     pub(crate) host: Arc<dyn Host>,
     pub(crate) who: SessionKey,
     pub(crate) remote_addr: Option<SocketAddr>,
-    pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
+    pub(crate) belongings: Belongings,
     pub(crate) codec_index: usize,
     pub(crate) session: Session,
 }
@@ -81,10 +83,20 @@ impl Connection {
     pub(crate) const SIZE: usize = size_of::<Inner>();
 
     pub(crate) fn new(parts: NewConnection) -> Self {
-        let NewConnection { host, who, remote_addr, data, codec_index, session } = parts;
-        let budget = host.context().budget.clone();
+        let NewConnection { host, who, remote_addr, belongings, codec_index, session } = parts;
+        let context = host.context();
+        let budget = context.budget.clone();
+        let reports_changes = context.reports_changes || belongings.has_handler;
         Self(Arc::new(Inner {
-            handle: SessionHandle::new(who, remote_addr, data, codec_index, session, budget),
+            handle: SessionHandle::new(
+                who,
+                remote_addr,
+                belongings,
+                codec_index,
+                session,
+                budget,
+                reports_changes,
+            ),
             host,
             attachment: Mutex::default(),
             expiry_slot: ExpirySlot::default(),
@@ -117,13 +129,6 @@ impl Connection {
     /// [`Server::serve`](crate::Server::serve)). A resume from another address does not change it.
     pub fn remote_addr(&self) -> Option<SocketAddr> {
         self.0.handle.remote_addr()
-    }
-
-    /// The data that `ConnectFn` attached with [`Identity::with_data`](crate::Identity::with_data); `None` if it attached none,
-    /// or data of another type. The data is dropped with the connection's last handle; the server drops its own handle when
-    /// `on_disconnect` has returned.
-    pub fn data<T: Any + Send + Sync>(&self) -> Option<&T> {
-        self.0.handle.data()?.downcast_ref()
     }
 
     /// Whether a socket is attached at this moment. The answer may be outdated when it arrives: use it for lists of members, not
@@ -254,11 +259,6 @@ impl Connection {
     }
 
     // --- internal
-
-    /// The data as a shared pointer.
-    pub(crate) fn shared_data<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        self.0.handle.data()?.clone().downcast().ok()
-    }
 
     pub(crate) fn handle(&self) -> &SessionHandle {
         &self.0.handle

@@ -32,8 +32,9 @@ pub(crate) struct ServerContext {
     pub(crate) ends: Ends,
     pub(crate) sockets: Arc<OpenSockets>,
     pub(crate) draining: Draining,
-    /// `None` if no callback reports joins and leaves.
-    pub(crate) changes: Option<Changes>,
+    /// Whether callbacks of the server report joins and leaves. Those of single connections may do so regardless.
+    pub(crate) reports_changes: bool,
+    pub(crate) changes: Changes,
     pub(crate) runtimes: Arc<Runtimes>,
     /// Every task of the server. Shutdown returns when the last one has ended.
     pub(crate) tasks: TaskTracker,
@@ -49,7 +50,7 @@ impl ServerContext {
     pub(crate) fn new(
         options: Options,
         metrics: MetricsHooks,
-        changes: Option<Changes>,
+        reports_changes: bool,
         budget: Arc<MemoryBudget>,
         runtimes: Arc<Runtimes>,
         tasks: TaskTracker,
@@ -57,7 +58,8 @@ impl ServerContext {
         Self {
             options,
             metrics,
-            changes,
+            reports_changes,
+            changes: Changes::new(),
             budget,
             ends: Ends::default(),
             sockets: Arc::default(),

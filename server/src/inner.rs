@@ -27,10 +27,9 @@ use crate::observe::throttle::Throttle;
 use crate::options::Options;
 use crate::runtimes::Runtimes;
 use crate::session::call::{Call, Callback};
-use crate::session::changes::Changes;
 use crate::session::expiry::SuspendedSessions;
 use crate::session::handle::PendingSocket;
-use crate::session::handlers::Handlers;
+use crate::session::handlers::{Handlers, OwnHandler};
 use crate::session::hooks::Hooks;
 use crate::session::registry::Registry;
 use crate::session::users::Users;
@@ -86,8 +85,9 @@ impl ServerInner {
         let runtimes = Runtimes::new(tasks.clone(), CancellationToken::new());
         let suspended = SuspendedSessions::new(options.max_retained_bytes, runtimes.clone());
         let budget = suspended.budget().clone();
-        let changes = handlers.report_changes().then(Changes::new);
-        let context = Arc::new(ServerContext::new(options, metrics, changes, budget, runtimes, tasks));
+        let reports_changes = handlers.report_changes();
+        let context =
+            Arc::new(ServerContext::new(options, metrics, reports_changes, budget, runtimes, tasks));
         let configure = |mode| {
             let mut config = context.options.session(mode);
             config.reports_discarded = hooks.reports_discarded();
@@ -128,7 +128,10 @@ impl ServerInner {
     pub(crate) fn call(&self, connection: &Connection, call: Call) -> Option<Callback> {
         match call {
             Call::SendDropped(..) | Call::Expired(_) => self.hooks.call(connection, call),
-            _ => self.handlers.call(connection, call),
+            _ => match connection.get::<OwnHandler>() {
+                Some(own) => own.0.clone().call(connection.clone(), call),
+                None => self.handlers.call(connection, call),
+            },
         }
     }
 

@@ -39,6 +39,7 @@
 //! - [What happens when](#what-happens-when): each event, and its effect on the connection and its callbacks
 //! - [Metrics and logs](#metrics-and-logs)
 //! - [`Builder`]: all options and callbacks, with their defaults
+//! - [`auth`]: ready-made authentication; [`router`]: handlers by event, with [subscriptions](router::Subscriptions)
 //!
 //! # The life of a connection
 //!
@@ -147,6 +148,8 @@ pub use accept::{ResponseBody, Service};
 pub use accept::Tls;
 #[cfg(unix)]
 pub use accept::UnixServeHandle;
+
+pub mod auth;
 
 mod session;
 pub use session::handlers::Handler;

@@ -20,8 +20,8 @@
 //!
 //! // A layer: runs around the handling of every frame.
 //! async fn sign_in(mut context: Context, next: Next) -> Result<(), Failure> {
-//!     let user = context.peer().data::<User>().ok_or("not signed in")?.clone();
-//!     context.insert(user);
+//!     let user = context.peer().data::<User>().ok_or("not signed in")?;
+//!     context.insert(User::clone(&user));
 //!     next.run(context).await
 //! }
 //!
@@ -67,6 +67,9 @@
 //! # }
 //! ```
 
+mod subscriptions;
+pub use subscriptions::Subscriptions;
+
 use std::any::{Any, type_name};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -75,11 +78,12 @@ use std::sync::Arc;
 pub use rejoin_core::router::Protobuf;
 pub use rejoin_core::router::{
     BoxError, CatchPanic, Decoded, EventName, Extension, Failure, FrameId, FromContext, HandlerFn,
-    IntoAnswer, IntoReply, Layer, Peer, Reply, RouteError, RouterError, State, Streamed,
+    IntoAnswer, IntoReply, Layer, Part, Peer, Reply, RouteError, RouterError, State, Streamed,
 };
 use rejoin_core::{Cancelled, Frame};
 
 use crate::connection::Connection;
+use crate::session::handlers::Handler;
 
 /// A router for a server's connections; [`Builder::router`](crate::Builder::router) takes it.
 pub type Router = rejoin_core::router::Router<Connection>;
@@ -105,6 +109,13 @@ impl Peer for Connection {
 
     fn end_answer(&self, cancelled: &Cancelled) {
         self.session().end_answer(cancelled);
+    }
+}
+
+/// A router is a handler of messages alone, for [`Identity::with_handler`](crate::Identity::with_handler).
+impl Handler for Router {
+    async fn on_message(&self, connection: &Connection, frame: Frame) {
+        self.handle(connection, frame).await;
     }
 }
 
@@ -152,6 +163,6 @@ impl<T> Deref for Data<T> {
 
 impl<T: Any + Send + Sync> FromContext<Connection> for Data<T> {
     async fn from_context(context: &Context) -> Result<Self, Failure> {
-        context.peer().shared_data().map(Self).ok_or(Failure::MissingData(type_name::<T>()))
+        context.peer().data().map(Self).ok_or(Failure::MissingData(type_name::<T>()))
     }
 }

@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 use crate::connection::{Connection, NewConnection};
 use crate::inner::ServerInner;
 use crate::server::Server;
+use crate::session::belongings::{Belongings, Renewal};
 use crate::session::handle::{PendingSocket, SessionKey};
 use crate::session::registry;
 use crate::{ConnectRequest, Identity, Reject};
@@ -34,7 +35,7 @@ pub(crate) fn connection(shared: &Arc<ServerInner>) -> Connection {
         host: shared.clone(),
         who: SessionKey::Plain { id: registry::new_id().unwrap().into(), room: "room".into() },
         remote_addr: None,
-        data: None,
+        belongings: Belongings::default(),
         codec_index: 0,
         session: session(shared),
     });
@@ -47,7 +48,7 @@ pub(crate) fn pending(connection: &Connection, resumes: bool) -> (PendingSocket,
     let epoch = connection.session().drive(Session::reserve);
     let (ours, theirs) = tokio::io::duplex(64);
     let driver = Box::new(SocketDriver::new(epoch, WsTransport::new(ours, Unmasked, &[], 64)));
-    (PendingSocket { driver, received: None, expires: None, resumes }, theirs)
+    (PendingSocket { driver, received: None, renewal: Renewal::default(), resumes }, theirs)
 }
 
 /// Connects a client in plain mode. It has read the answer, and its session has its socket.

@@ -12,6 +12,7 @@ use rejoin_core::{CloseFrame, Codec, DecodeError, EncodeError, Frame, Message, M
 
 use crate::connection::{Connection, NewConnection};
 use crate::inner::ServerInner;
+use crate::session::belongings::Belongings;
 use crate::session::handle::{PendingSocket, SessionKey};
 use crate::testing::{connection, pending, session};
 use crate::{Builder, ConnectRequest, Identity, JsonCodec, Reject, Server};
@@ -34,7 +35,7 @@ fn with_id(shared: &Arc<ServerInner>, id: &str, codec_index: usize) -> Connectio
         host: shared.clone(),
         who: SessionKey::Plain { id: id.into(), room: "room".into() },
         remote_addr: None,
-        data: None,
+        belongings: Belongings::default(),
         codec_index,
         session: session(shared),
     })

@@ -4,14 +4,14 @@
 
 #![cfg(unix)] // ends browsers by their process group
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
 use fantoccini::Client;
-use rejoin_server::{Identity, Server};
+use rejoin_server::{ConnectRequest, Connection, Frame, Identity, Reject, Server};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -40,6 +40,9 @@ async fn rejoin_js_exchanges_frames_at_full_speed() {
 
     let outcome = works(&page, json!(["cut", 40, 10_000])).await;
     assert_eq!(outcome, json!({ "inOrder": true, "received": 40 }));
+
+    let outcome = works(&page, json!(["renewed"])).await;
+    assert_eq!(outcome, json!(["tökèn 1 ~~~ ???", "tökèn 2 ~~~ ???"]));
 }
 
 async fn open(driver: &Driver) -> Client {
@@ -65,14 +68,31 @@ async fn sees(page: &Client, script: &str, wanted: impl Fn(&Value) -> bool) -> V
             return seen;
         }
         assert!(Instant::now() < deadline, "{script}: {seen}");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+/// Accepts every client. Tokens live for half a second.
+async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
+    let identity = Identity::new().with_room("room");
+    Ok(match request.token() {
+        Some(token) => identity.with_fresh_data(token.to_owned()).expires_in(Duration::from_millis(500)),
+        None => identity,
+    })
+}
+
+/// Echoes, but answers `who` with the client's token.
+async fn handle(connection: Connection, frame: Frame) {
+    let reply = match connection.data::<String>() {
+        Some(token) if frame.event() == "who" => Frame::new("who", &*token).expect("a text"),
+        _ => frame,
+    };
+    connection.send_wait(&reply).await.ok();
 }
 
 /// Starts an echo server.
 async fn start_server() -> u16 {
-    let server = Server::builder(|_| async { Ok(Identity::new().with_room("room")) })
-        .on_message(|connection, frame| async move { drop(connection.send_wait(&frame).await) });
+    let server = Server::builder(connect).on_message(handle);
     let server = server.build().expect("the options are in their ranges");
     let file = |kind, text: &'static str| get(async move || ([(CONTENT_TYPE, kind)], text));
     let page = "<!doctype html><script type=module src=page.js></script>";

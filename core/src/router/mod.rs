@@ -50,6 +50,9 @@ use crate::Frame;
 mod builder;
 pub use builder::{RouterBuilder, RouterError};
 
+mod part;
+pub use part::Part;
+
 mod peer;
 pub use peer::{BoxError, Peer};
 

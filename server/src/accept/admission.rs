@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::StatusCode;
 use rejoin_core::drive::{SocketDriver, Transport, now};
@@ -18,6 +17,7 @@ use crate::inner::ServerInner;
 use crate::limits::throttled::Throttled;
 use crate::observe::metrics::ResumeRefused;
 use crate::options::DuplicateId;
+use crate::session::belongings::{Belongings, Renewal};
 use crate::session::handle::{PendingSocket, SessionKey};
 use crate::session::registry;
 use crate::session::task::SessionTask;
@@ -31,8 +31,8 @@ pub(crate) struct Admission {
     epoch: Epoch,
     /// The count of a resume offer.
     received: Option<u64>,
-    /// When the credentials end with which the socket is accepted.
-    expires: Option<Instant>,
+    /// What the request changes in the session once the socket is attached.
+    renewal: Renewal,
     /// The task of a fresh session, not running yet.
     task: Option<SessionTask>,
 }
@@ -63,7 +63,7 @@ impl Admission {
                 match find(shared, resume, codecs, &identity) {
                     Ok(connection) => {
                         let admission = Self::resume(shared, connection, resume.received, peer_max, asked)?;
-                        return Ok(Self { expires: identity.expires, ..admission });
+                        return Ok(Self { renewal: renewal(identity), ..admission });
                     }
                     Err(reason) => {
                         refuse_resume(shared, reason.into(), asked);
@@ -80,8 +80,8 @@ impl Admission {
                 {
                     shared.metrics.report(|metrics| metrics.resume_attempted());
                     let epoch = existing.session().drive(|session| session.reserve());
-                    let expires = identity.expires;
-                    return Ok(Self { connection: existing, epoch, received: None, expires, task: None });
+                    let renewal = renewal(identity);
+                    return Ok(Self { connection: existing, epoch, received: None, renewal, task: None });
                 }
                 id
             }
@@ -113,7 +113,7 @@ impl Admission {
             refuse_resume(shared, ResumeRefused::BadCount, asked);
             Reject::bad_request(format!("resume offer: {violation}"))
         })?;
-        Ok(Self { connection, epoch, received: Some(received), expires: None, task: None })
+        Ok(Self { connection, epoch, received: Some(received), renewal: Renewal::default(), task: None })
     }
 
     fn open(
@@ -124,13 +124,19 @@ impl Admission {
         identity: Identity,
         asked: &LoggedRequest,
     ) -> Result<Self, Reject> {
-        let Identity { data, user, further_rooms, rewind, presence, expires, .. } = identity;
+        let Identity { data, user, further_rooms, rewind, presence, expires, headers, handler, .. } =
+            identity;
+        let mut belongings = Belongings::new(data, headers);
+        if let Some(handler) = handler {
+            belongings.set(handler);
+            belongings.has_handler = true;
+        }
         let epoch = session.reserve();
         let connection = Connection::new(NewConnection {
             host: shared.clone(),
             who,
             remote_addr: asked.peer,
-            data,
+            belongings,
             codec_index: codec,
             session,
         });
@@ -150,7 +156,8 @@ impl Admission {
         // If it is refused here, dropping its task removes it again.
         let task = SessionTask::new(shared.clone(), connection.clone(), replaced);
         entry::join_rooms(shared, &connection, &further_rooms, rewind.as_ref())?;
-        Ok(Self { connection, epoch, received: None, expires, task: Some(task) })
+        let renewal = Renewal { expires, ..Renewal::default() };
+        Ok(Self { connection, epoch, received: None, renewal, task: Some(task) })
     }
 
     /// The index of the session's codec among the server's.
@@ -171,7 +178,7 @@ impl Admission {
         shared: &Arc<ServerInner>,
         transport: impl Transport + 'static,
     ) -> Option<SessionTask> {
-        let Self { connection, epoch, received, expires, task } = self;
+        let Self { connection, epoch, received, renewal, task } = self;
         let resumes = task.is_none();
         let driver: Box<SocketDriver> = match shared.reading.of(connection.number()) {
             None => Box::new(SocketDriver::new(epoch, transport)),
@@ -180,7 +187,7 @@ impl Admission {
                 Box::new(SocketDriver::new(epoch, throttled))
             }
         };
-        shared.arrive(&connection, PendingSocket { driver, received, expires, resumes });
+        shared.arrive(&connection, PendingSocket { driver, received, renewal, resumes });
         if shared.closing.is_cancelled() {
             // Shutdown cancels `closing` first and ends the registered connections afterwards. It may have done so before this
             // socket arrived, so the connection is ended here, too; ending it twice is harmless.
@@ -188,6 +195,12 @@ impl Admission {
         }
         task
     }
+}
+
+/// What the request of a resumed session brings.
+fn renewal(identity: Identity) -> Renewal {
+    let Identity { data, refreshes_data, expires, headers, .. } = identity;
+    Renewal { expires, data: data.filter(|_| refreshes_data), headers }
 }
 
 //= PROTOCOL.md#R5.6: The server MUST resume when…
@@ -318,7 +331,7 @@ mod tests {
             host: shared.clone(),
             who,
             remote_addr: None,
-            data: None,
+            belongings: Belongings::default(),
             codec_index: 0,
             session,
         };

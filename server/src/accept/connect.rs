@@ -12,6 +12,7 @@ use crate::accept::auth_token::AuthToken;
 use crate::accept::reject::Reject;
 use crate::connection::{Connection, Host};
 use crate::fanout::rewind::Rewind;
+use crate::session::handlers::OwnHandler;
 use http::{Extensions, HeaderMap, Uri, request};
 use rejoin_core::Payload;
 
@@ -234,6 +235,10 @@ pub struct Identity {
     pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) expires: Option<Instant>,
     pub(crate) presence: Option<Payload>,
+    /// Whether a resumed session takes the data.
+    pub(crate) refreshes_data: bool,
+    pub(crate) headers: Option<Arc<HeaderMap>>,
+    pub(crate) handler: Option<Arc<OwnHandler>>,
 }
 
 impl Identity {
@@ -304,7 +309,7 @@ impl Identity {
     }
 
     /// Attaches application data, which handlers get from [`Connection::data`](crate::Connection::data). A resumed session keeps
-    /// its original data.
+    /// its original data; [`Self::with_fresh_data`] replaces it.
     ///
     /// The data is dropped with the last handle to the connection. If it contains a [`Connection`] that leads
     /// back to its owner, the two keep each other alive, and neither is ever dropped. Store a
@@ -312,7 +317,7 @@ impl Identity {
     ///
     /// ```
     /// use rejoin_server::{ConnectRequest, Identity, Reject, Server, WeakConnection};
-    /// use std::sync::OnceLock;
+    /// use std::sync::{Arc, OnceLock};
     ///
     /// #[derive(Default)]
     /// struct Player {
@@ -324,7 +329,7 @@ impl Identity {
     /// }
     ///
     /// let server = Server::builder(connect).on_connect(|connection| async move {
-    ///     let player: &Player = connection.data().expect("connect attaches it");
+    ///     let player: Arc<Player> = connection.data().expect("connect attaches it");
     ///     player.connection.set(connection.downgrade()).ok();
     /// });
     /// # server.build()?;

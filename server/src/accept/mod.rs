@@ -67,6 +67,8 @@ pub use connect::{ConnectFn, ConnectRequest, Identity};
 
 mod expiry;
 
+mod identity_extras;
+
 mod reject;
 pub use reject::{InvalidReject, OrReject, Reject};
 

@@ -12,7 +12,8 @@ impl Connection {
     /// Subscribes the session to a room log, unless it is in `max` rooms.
     pub(crate) fn subscribe(&self, log: &Arc<RoomLog>, max: usize) -> Subscribed {
         let handle = self.handle();
-        self.session().subscribe(log, handle.codec_index, max, || self.note(log.room(), Change::Joined))
+        self.session()
+            .subscribe(log, handle.codec_index.into(), max, || self.note(log.room(), Change::Joined))
     }
 
     /// Drains a room log for the last time, and removes the subscription. The effects must be applied once the room's lock is
@@ -33,10 +34,8 @@ impl Connection {
 
     /// Notes a change for the callbacks, if the application has any. Runs under the session's lock.
     fn note(&self, room: &Arc<str>, change: fn(Arc<str>) -> Change) {
-        if let Some(changes) = &self.context().changes
-            && !room.is_empty()
-        {
-            changes.note(self.number(), change(room.clone()), &self.handle().has_changes);
+        if self.handle().reports_changes && !room.is_empty() {
+            self.context().changes.note(self.number(), change(room.clone()), &self.handle().has_changes);
         }
     }
 }

@@ -43,7 +43,7 @@ fn each_connection_keeps_its_address() {
             host: shared.clone(),
             who: SessionKey::Plain { id: "id".into(), room: "room".into() },
             remote_addr,
-            data: None,
+            belongings: Belongings::default(),
             codec_index: 0,
             session: crate::testing::session(&shared),
         };

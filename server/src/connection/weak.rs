@@ -64,7 +64,7 @@ mod tests {
             ))
         };
         let server = Server::builder(connect).on_connect(|connection| async move {
-            let player: &Player = connection.data().unwrap();
+            let player: Arc<Player> = connection.data().unwrap();
             player.me.set(connection.downgrade()).unwrap();
         });
         let server = server.build().unwrap();

@@ -42,7 +42,7 @@
 //! let accounts = Arc::new(Accounts);
 //! let server = Server::builder(move |request| connect(accounts.clone(), request))
 //!     .on_connect(|connection| async move {
-//!         let account: &Account = connection.data().expect("connect attaches it");
+//!         let account: Arc<Account> = connection.data().expect("connect attaches it");
 //!         println!("{} is in {:?}", account.name, connection.room());
 //!     })
 //!     .build()?;
@@ -81,7 +81,39 @@
 //! - **Data that refers to its own connection** must hold a [`WeakConnection`], otherwise neither is ever dropped: see
 //!   [`Identity::with_data`](crate::Identity::with_data).
 //!
-//! The example `auth` in the repository authenticates with signed tokens, in headers and in cookies.
+//! # Ready-made parts
+//!
+//! [`auth`] has parts for the usual credentials, each with its challenge in `WWW-Authenticate`: bearer tokens, names with
+//! passwords, API keys, and JSON Web Tokens (feature `jwt`). Secrets are compared in constant time. [`Auth`](crate::auth::Auth) is
+//! a [`ConnectFn`]:
+//!
+//! ```
+//! use rejoin_server::auth::{Auth, Bearer};
+//! use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+//!
+//! async fn verify(token: String) -> Result<Identity, Reject> {
+//!     // …
+//! #   if token == "secret-of-ada" { Ok(Identity::new().with_user("ada")) } else { Err(Reject::unauthorized("wrong")) }
+//! }
+//!
+//! async fn enter(request: ConnectRequest, identity: Identity) -> Result<Identity, Reject> {
+//!     let room = request.query("room").ok_or_else(|| Reject::bad_request("which room?"))?;
+//!     Ok(identity.with_room(room))
+//! }
+//!
+//! let auth = Auth::new().scheme(Bearer::new(verify)).then(enter);
+//! let server = Server::builder(auth).build()?;
+//! # let _ = server; Ok::<(), rejoin_server::ConfigError>(())
+//! ```
+//!
+//! # What a connection keeps
+//!
+//! [`Connection::data`] returns what the identity has brought; a resumed session keeps its first data unless the identity brings
+//! [fresh data](Identity::with_fresh_data). [`Connection::set`] and [`get`](Connection::get) keep further values, one of each type,
+//! and [`Identity::with_handler`] gives a connection handlers of its own, for a server with several paths.
+//!
+//! The example `auth` in the repository authenticates with signed tokens of its own, in headers and in cookies, and the example
+//! `jwt` with JSON Web Tokens that expire.
 
 #[allow(unused_imports, reason = "the text links to them")]
 use crate::*;

@@ -69,6 +69,44 @@
 //! | any other error, a missing state, a panic that [`CatchPanic`](router::CatchPanic) caught | `internal` |
 //! | a stream without items | `no_answer` |
 //!
+//! # Subscriptions
+//!
+//! [`Subscriptions`](router::Subscriptions) is a ready-made part of a router: clients join and leave rooms by themselves, with the
+//! questions `subscribe` and `unsubscribe`, and a function of yours decides on each room. It is a required argument, so that no
+//! room is open by mistake. A part is a set of handlers ([`Part`](router::Part)); write your own for what several routers share.
+//!
+//! ```
+//! use rejoin_server::router::Subscriptions;
+//! use rejoin_server::{Connection, ErrorAnswer, Router};
+//! # use std::collections::HashMap;
+//! # use std::time::Duration;
+//! # use rejoin_client::{Client, Frame};
+//! # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+//! # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
+//!
+//! async fn may_join(_: Connection, room: String) -> Result<(), ErrorAnswer> {
+//!     match room.as_str() {
+//!         "news" | "weather" => Ok(()),
+//!         _ => Err(ErrorAnswer::new("forbidden", "not for you")),
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let router = Router::builder().part(Subscriptions::new(may_join)).build()?;
+//! let server = Server::builder(connect).router(router).build()?;
+//! # let url = format!("ws://{}/", server.listen("127.0.0.1:0").await?.local_addr());
+//! // A client.
+//! let client = Client::builder(url).connect().await?;
+//! let news = HashMap::from([("room", "news")]);
+//! let answer = client.ask(&Frame::new("subscribe", &news)?).await?;
+//! # assert_eq!(answer.payload().unwrap().data(), br#"{"rooms":["lobby","news"]}"#.as_slice());
+//! # client.close().await;
+//! # server.shutdown(Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Asking
 //!
 //! [`Connection::ask`] sends a question and waits for the answer; [`Connection::ask_stream`] returns a stream of answers. Answers

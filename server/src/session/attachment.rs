@@ -105,16 +105,17 @@ impl Attachment {
 
     /// Attaches a socket whose request asked for this session, or closes it if the session refuses it.
     fn attach(&mut self, pending: PendingSocket, context: &ServerContext, handle: &SessionHandle) {
-        let PendingSocket { driver, received, expires, resumes } = pending;
+        let PendingSocket { driver, received, renewal, resumes } = pending;
         // The session compares epochs under its lock. So whatever order two sockets arrive in, the one that asked last stays.
         let attached = handle.session().drive(|session| {
             session.attach(driver.epoch(), received, now())?;
-            session.set_expiry(expires);
+            session.set_expiry(renewal.expires);
             Ok(())
         });
         match attached {
             Ok(()) => {
                 context.sockets.opened();
+                handle.renew(renewal);
                 self.reporter.note_attached(context, handle);
                 handle.note_prefetch_driver(&driver);
                 if let Some(old) = self.driver.replace(driver) {

@@ -1,18 +1,18 @@
 //! [`SessionHandle`]: one session, and the sockets that wait for it.
 
-use std::any::Any;
-use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::sync::{Arc, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use once_cell::race::OnceBox;
 use rejoin_core::drive::sync::atomic::{AtomicBool, Ordering};
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
-use rejoin_core::drive::{MemoryBudget, PrefetchHint, SharedSession, SocketDriver};
+use rejoin_core::drive::{MemoryBudget, PrefetchHint, SharedSession, SocketDriver, now};
 use rejoin_core::{CloseFrame, CloseReason, Codec, Mode, Payload, Session, SessionIdentity, Token};
 
 use crate::context::ServerContext;
+use crate::session::belongings::{Belongings, Renewal};
 
 /// One session: who it belongs to, its state, and the socket that waits to be attached.
 ///
@@ -27,10 +27,12 @@ pub(crate) struct SessionHandle {
     number: u64,
     /// Usually empty.
     cold: OnceBox<ColdFields>,
-    /// The peer's address, if it is an IPv4 address.
-    remote_addr: Option<SocketAddrV4>,
     /// The socket that waits to be attached; of several the latest one wins.
     pending_socket: Mutex<Option<Box<PendingSocket>>>,
+    /// When the session was opened, in [tenths of a second](TICK) since [`START`]: it fits beside the flags.
+    opened: u32,
+    /// The peer's address, if it is an IPv4 address; otherwise [`NO_ADDR`], which no peer has.
+    remote_addr: SocketAddrV4,
     gone: AtomicBool,
     /// The session has a place in the server's limits.
     has_place: AtomicBool,
@@ -38,8 +40,10 @@ pub(crate) struct SessionHandle {
     has_pending_socket: AtomicBool,
     /// The session has changes of its memberships that no callback has reported.
     pub(crate) has_changes: AtomicBool,
+    /// Whether changes of its memberships are reported.
+    pub(crate) reports_changes: bool,
     /// The index of the codec among the server's, by which a broadcast finds its encoding.
-    pub(crate) codec_index: u16,
+    pub(crate) codec_index: u8,
     session: SharedSession,
     /// The address of the attached socket's driver.
     prefetch_hint: PrefetchHint,
@@ -56,21 +60,16 @@ pub(crate) enum SessionKey {
 }
 
 /// The fields that few connections use.
+#[derive(Default)]
 struct ColdFields {
-    /// The application's data.
-    data: Option<Arc<dyn Any + Send + Sync>>,
     /// The peer's address, if it is an IPv6 address.
     remote_addr: Option<SocketAddrV6>,
     /// The user, as the server's table of users has it: held while the entry there is changed.
     user: Mutex<Option<Arc<str>>>,
     /// What the members of its rooms are to know of it.
     presence: Mutex<Option<Box<Payload>>>,
-}
-
-impl ColdFields {
-    fn new(data: Option<Arc<dyn Any + Send + Sync>>, remote_addr: Option<SocketAddrV6>) -> Box<Self> {
-        Box::new(Self { data, remote_addr, user: Mutex::default(), presence: Mutex::default() })
-    }
+    /// What the application keeps with the connection. Values are dropped and cloned outside of the lock.
+    belongings: Mutex<Belongings>,
 }
 
 /// A socket that waits to be attached.
@@ -78,8 +77,8 @@ pub(crate) struct PendingSocket {
     pub(crate) driver: Box<SocketDriver>,
     /// The number of received frames in the resume offer, in session mode.
     pub(crate) received: Option<u64>,
-    /// When the credentials end with which the socket was accepted.
-    pub(crate) expires: Option<Instant>,
+    /// What its request changes in the session.
+    pub(crate) renewal: Renewal,
     /// Whether the session existed before this socket.
     pub(crate) resumes: bool,
 }
@@ -87,14 +86,30 @@ pub(crate) struct PendingSocket {
 /// The number of the next session in this process.
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
+/// No address.
+const NO_ADDR: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+
+/// A time before any session of this process was opened.
+static START: OnceLock<Instant> = OnceLock::new();
+
+/// The unit of [`SessionHandle::opened`]: 32 bits of it are 13 years.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The time since [`START`].
+fn ticks() -> u32 {
+    let since = now().saturating_duration_since(*START.get_or_init(now));
+    u32::try_from(since.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX)
+}
+
 impl SessionHandle {
     pub(crate) fn new(
         who: SessionKey,
         remote_addr: Option<SocketAddr>,
-        data: Option<Arc<dyn Any + Send + Sync>>,
+        belongings: Belongings,
         codec_index: usize,
         session: Session,
         budget: Arc<MemoryBudget>,
+        reports_changes: bool,
     ) -> Self {
         let (v4, v6) = match remote_addr {
             None => (None, None),
@@ -102,20 +117,29 @@ impl SessionHandle {
             Some(SocketAddr::V6(addr)) => (None, Some(addr)),
         };
         let cold = OnceBox::new();
-        if data.is_some() || v6.is_some() {
-            cold.get_or_init(|| ColdFields::new(data, v6));
+        if v6.is_some() || !belongings.is_empty() {
+            cold.get_or_init(|| {
+                Box::new(ColdFields {
+                    remote_addr: v6,
+                    user: Mutex::default(),
+                    presence: Mutex::default(),
+                    belongings: Mutex::new(belongings),
+                })
+            });
         }
         Self {
             who,
             number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             cold,
-            remote_addr: v4,
             pending_socket: Mutex::new(None),
+            opened: ticks(),
+            remote_addr: v4.unwrap_or(NO_ADDR),
             gone: AtomicBool::new(false),
             has_place: AtomicBool::new(false),
             has_pending_socket: AtomicBool::new(false),
             has_changes: AtomicBool::new(false),
-            codec_index: u16::try_from(codec_index).expect("a server has a handful of codecs"),
+            reports_changes,
+            codec_index: u8::try_from(codec_index).expect("a server has a handful of codecs"),
             session: SharedSession::new(session).with_budget(budget),
             prefetch_hint: PrefetchHint::default(),
         }
@@ -161,12 +185,31 @@ impl SessionHandle {
 
     pub(crate) fn remote_addr(&self) -> Option<SocketAddr> {
         let v6 = || self.cold.get()?.remote_addr;
-        self.remote_addr.map(SocketAddr::from).or_else(|| v6().map(SocketAddr::from))
+        let v4 = Some(self.remote_addr).filter(|addr| *addr != NO_ADDR);
+        v4.map(SocketAddr::from).or_else(|| v6().map(SocketAddr::from))
     }
 
-    /// The application's data.
-    pub(crate) fn data(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
-        self.cold.get()?.data.as_ref()
+    /// When the session was opened.
+    pub(crate) fn opened(&self) -> Instant {
+        *START.get_or_init(now) + TICK * self.opened
+    }
+
+    /// Reads what the application keeps with the connection; `None` if it keeps nothing. `read` runs under the lock.
+    pub(crate) fn read_belongings<T>(&self, read: impl FnOnce(&Belongings) -> Option<T>) -> Option<T> {
+        read(&lock(&self.cold.get()?.belongings))
+    }
+
+    /// Changes what the application keeps with the connection. `change` runs under the lock.
+    pub(crate) fn change_belongings<T>(&self, change: impl FnOnce(&mut Belongings) -> T) -> T {
+        change(&mut lock(&self.cold.get_or_init(Box::default).belongings))
+    }
+
+    /// Takes over what the request of an attached socket has brought.
+    pub(crate) fn renew(&self, Renewal { data, headers, .. }: Renewal) {
+        if data.is_some() || headers.is_some() {
+            // Dropped after the lock is released.
+            let _replaced = self.change_belongings(|belongings| belongings.renew(data, headers));
+        }
     }
 
     /// The user's name.
@@ -176,7 +219,7 @@ impl SessionHandle {
 
     /// The user's name, to be changed; it is locked until then.
     pub(crate) fn user_to_change(&self) -> MutexGuard<'_, Option<Arc<str>>> {
-        lock(&self.cold.get_or_init(|| ColdFields::new(None, None)).user)
+        lock(&self.cold.get_or_init(Box::default).user)
     }
 
     /// What the members of its rooms are to know of it.
@@ -189,7 +232,7 @@ impl SessionHandle {
             return;
         }
         let presence = presence.map(Box::new);
-        let cold = self.cold.get_or_init(|| ColdFields::new(None, None));
+        let cold = self.cold.get_or_init(Box::default);
         // The old one is dropped after the lock is released: its bytes may have a foreign owner.
         let old = std::mem::replace(&mut *lock(&cold.presence), presence);
         drop(old);

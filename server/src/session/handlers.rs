@@ -183,6 +183,9 @@ pub(crate) trait DynHandler: Send + Sync {
     fn call(self: Arc<Self>, connection: Connection, call: Call) -> Option<Callback>;
 }
 
+/// The handlers of one connection, which take the place of the server's: a value that is kept with the connection.
+pub(crate) struct OwnHandler(pub(crate) Arc<dyn DynHandler>);
+
 impl<H: Handler> DynHandler for H {
     fn call(self: Arc<Self>, connection: Connection, call: Call) -> Option<Callback> {
         Some(match call {

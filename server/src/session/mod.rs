@@ -6,6 +6,8 @@
 
 pub(crate) mod handle;
 
+pub(crate) mod belongings;
+
 pub(crate) mod task;
 
 pub(crate) mod attachment;

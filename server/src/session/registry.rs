@@ -171,6 +171,7 @@ mod tests {
 
     use super::*;
     use crate::connection::NewConnection;
+    use crate::session::belongings::Belongings;
     use crate::session::handle::SessionKey;
 
     #[test]
@@ -220,7 +221,7 @@ mod tests {
             host: shared.clone(),
             who: SessionKey::Session(identity.into()),
             remote_addr: None,
-            data: None,
+            belongings: Belongings::default(),
             codec_index: 0,
             session: crate::testing::session(&shared),
         });

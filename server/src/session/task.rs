@@ -297,9 +297,9 @@ impl Drop for SessionTask {
         // The one place that waits for this lock: there is no later poll that could come back to it.
         self.connection.attachment().finish(&self.shared, self.connection.handle());
         self.shared.forget(&self.connection);
-        if let Some(changes) = &self.shared.changes {
+        if self.connection.handle().reports_changes {
             // No callback will report them.
-            changes.forget(self.connection.number());
+            self.shared.changes.forget(self.connection.number());
         }
         self.shared.retire(&self.connection);
         // The waker that a hibernated session registers owns the connection: kept here, it would never be freed.

@@ -1,6 +1,7 @@
 //! A server whose callbacks are recorded, and its sends.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -117,7 +118,7 @@ async fn connect(
     })
 }
 
-fn tag(connection: &Connection) -> &Tag {
+fn tag(connection: &Connection) -> Arc<Tag> {
     connection.data().expect("every identity has one")
 }
 
@@ -184,8 +185,9 @@ pub(super) async fn say(
         if sent.is_ok() { Outcome::Accepted } else { Outcome::Refused }
     };
     let mut sending = pin!(sending);
+    let tag = tag(connection);
     let watched = std::future::poll_fn(|cx| {
-        let (_sending, _turn) = (world.sending(), tag(connection).sends.take());
+        let (_sending, _turn) = (world.sending(), tag.sends.take());
         let (ticket, before) = (world.ticket(), connection.counts().accepted);
         let polled = sending.as_mut().poll(cx);
         if connection.counts().accepted > before {

@@ -54,10 +54,12 @@ async fn ws(
         let reject = Reject::forbidden("not you").with_header(WWW_AUTHENTICATE, "Bearer".parse().unwrap());
         return upgrade.refuse(reject.unwrap());
     }
-    if upgrade.resumes().is_none() && app.server.connections("lobby").len() >= app.most {
+    assert_eq!(upgrade.is_resume(), upgrade.resumes().is_some());
+    if !upgrade.is_resume() && app.server.connections("lobby").len() >= app.most {
         return upgrade.refuse(Reject::from_static(StatusCode::CONFLICT, "too many"));
     }
-    upgrade.accept(Identity::new().with_room("lobby").with_id(user))
+    let id = upgrade.token().map_or(user, str::to_owned);
+    upgrade.accept(Identity::new().with_room("lobby").with_id(id))
 }
 
 /// Never called here.
@@ -111,6 +113,13 @@ async fn handler_accepts_with_identity_and_session_resumes() {
     assert_eq!(refusal(client(addr, "ben").connect().await), (409, "too many".into()));
     let stats = server.stats();
     assert_eq!((stats.resumed, stats.refused), (3, 1));
+}
+
+#[tokio::test]
+async fn handler_sees_offered_token() {
+    let (_server, addr) = start(1, |builder| builder).await;
+    let ada = client(addr, "user").token(async || Ok("ada".to_owned())).connect().await.unwrap();
+    assert_eq!(ada.id().as_deref(), Some("ada"));
 }
 
 #[tokio::test]

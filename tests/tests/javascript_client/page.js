@@ -70,7 +70,27 @@ async function cut(count, size) {
   return { inOrder: work.every((number, index) => number === index + 1), received: work.length };
 }
 
-const works = { exchange, oversized, cut };
+/** Asks a slow source for each token. Returns what the server has seen: before its credentials expired, and afterwards. */
+async function renewed() {
+  let calls = 0;
+  const token = async () => {
+    await new Promise((resolve) => { setTimeout(resolve, 1); });
+    calls += 1;
+    return `tökèn ${calls} ~~~ ???`;
+  };
+  const connection = new Rejoin(url, { token });
+  const seen = [];
+  for (const type of ['open', 'restored']) {
+    await once(connection, type);
+    const message = once(connection, 'message');
+    connection.send({ event: 'who' });
+    seen.push((await message).detail.payload);
+  }
+  connection.close();
+  return seen;
+}
+
+const works = { exchange, oversized, cut, renewed };
 
 /** For the test: begins a work. */
 Object.assign(window, {

@@ -342,7 +342,7 @@ async fn resumed_session_keeps_its_original_data() {
     assert_eq!(next(&mut client).await, Heard::Disconnected(RESET));
     assert_eq!(next(&mut client).await, Heard::Resumed);
     assert_eq!(line.dials(), 2);
-    assert_eq!(server.connection("ada").unwrap().data::<usize>(), Some(&0));
+    assert_eq!(server.connection("ada").unwrap().data::<usize>().as_deref(), Some(&0));
 }
 
 async fn connect_as(server: &Server, id: &str, plain: bool) -> Result<Connection, ConnectError> {

@@ -33,6 +33,8 @@ mod retained;
 mod rooms;
 mod router;
 mod slow_reader;
+mod state;
+mod subscriptions;
 mod texts;
 mod volatile;
 

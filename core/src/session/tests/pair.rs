@@ -29,6 +29,8 @@ pub(super) struct Pair {
     /// Sockets that at least one end still has, oldest first.
     pub(super) sockets: Vec<TestSocket>,
     server_config: Arc<SessionConfig>,
+    /// Whether credentials have expired: frames that a socket has left are then counted beyond the bound of the event queue.
+    pub(super) has_expired: bool,
 }
 
 impl Pair {
@@ -48,6 +50,7 @@ impl Pair {
             servers: Vec::new(),
             sockets: Vec::new(),
             server_config: Arc::new(server_config),
+            has_expired: false,
         }
     }
 
@@ -173,6 +176,15 @@ impl Pair {
     pub(super) fn cut(&mut self) {
         self.lose(Side::Server);
         self.lose(Side::Client);
+    }
+
+    /// The credentials of the client expire. The server closes the newest socket, and items in transit still arrive.
+    pub(super) fn expire(&mut self) {
+        if !self.servers.is_empty() {
+            let now = self.now;
+            self.has_expired |= self.server().expire_credentials(now);
+            self.settle();
+        }
     }
 
     /// One end of the newest socket notices that it is lost. Items in transit to the other end may still arrive there.

@@ -20,6 +20,8 @@ enum Step {
     Deliver(Side, usize, usize),
     Run,
     Cut,
+    /// The client's credentials expire.
+    Expire,
     Lose(Side),
     Connect,
     /// The application takes this number of events.
@@ -52,6 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (side(), 0..3usize, 1..6usize).prop_map(|(side, back, count)| Step::Deliver(side, back, count)),
         1 => Just(Step::Run),
         1 => Just(Step::Cut),
+        1 => Just(Step::Expire),
         2 => side().prop_map(Step::Lose),
         3 => Just(Step::Connect),
         4 => (side(), 1..6usize).prop_map(|(side, count)| Step::Take(side, count)),
@@ -179,6 +182,7 @@ fn take(witness: &mut Witness, limits: &Limits, step: &Step) {
         }
         Step::Run => witness.pair.run(),
         Step::Cut => witness.pair.cut(),
+        Step::Expire => witness.pair.expire(),
         Step::Lose(side) => witness.pair.lose(side),
         Step::Connect => witness.connect(),
         Step::Take(side, count) => witness.take(side, count),

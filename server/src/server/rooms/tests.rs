@@ -9,6 +9,7 @@ use super::*;
 use crate::JsonCodec;
 use crate::connection::NewConnection;
 use crate::inner::ServerInner;
+use crate::session::belongings::Belongings;
 use crate::session::handle::SessionKey;
 use crate::testing::server;
 
@@ -33,7 +34,7 @@ impl Member {
             host: shared.clone(),
             who: SessionKey::Plain { id: id.to_string().into(), room: home.unwrap_or_default().into() },
             remote_addr: None,
-            data: None,
+            belongings: Belongings::default(),
             codec_index: 0,
             session,
         });

@@ -179,7 +179,7 @@ impl Calls {
 /// The next join or leave to report.
 fn change(shared: &ServerInner, connection: &Connection, has_ended: bool) -> Option<Call> {
     let flag = &connection.handle().has_changes;
-    Some(match shared.changes.as_ref()?.next(connection.number(), has_ended, flag)? {
+    Some(match shared.changes.next(connection.number(), has_ended, flag)? {
         Change::Joined(room) => Call::Joined(room),
         Change::Left(room) | Change::LeftAtEnd(room) => Call::Left(room),
     })

@@ -7,6 +7,7 @@ use rejoin_core::drive::{OptimisticTcp, SocketDriver, Unmasked, WsTransport};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::*;
+use crate::session::belongings::Renewal;
 use crate::session::handle::PendingSocket;
 use crate::testing::dial;
 use crate::{ConnectRequest, Identity, Reject, Server};
@@ -18,7 +19,7 @@ fn server(taking_over: Arc<Mutex<Option<tokio::io::DuplexStream>>>) -> Server {
         let (ours, theirs) = tokio::io::duplex(1024);
         let epoch = connection.session().drive(|session| session.reserve());
         let driver = Box::new(SocketDriver::new(epoch, WsTransport::new(ours, Unmasked, &[], 1024)));
-        let pending = PendingSocket { driver, received: None, expires: None, resumes: true };
+        let pending = PendingSocket { driver, received: None, renewal: Renewal::default(), resumes: true };
         assert!(connection.handle().arrive(pending).is_none());
         *taking_over.lock().unwrap() = Some(theirs);
         async {}
