@@ -28,8 +28,15 @@ pub struct Crowd {
 /// Accepts every client with the ID that it claims.
 async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
     let word = |name| request.query(name).unwrap_or_default();
-    Ok(Identity::new().with_room(word("room")).with_id(word("id")))
+    // `crowd-rewound` is the room `crowd`, with all that it keeps.
+    let (room, rewind) = match word("room") {
+        room if room == REWOUND => ("crowd".to_owned(), usize::MAX),
+        room => (room, 0),
+    };
+    Ok(Identity::new().with_room(room).with_rewind(rewind).with_id(word("id")))
 }
+
+const REWOUND: &str = "crowd-rewound";
 
 impl Crowd {
     /// Creates a server without clients. Its resume window and its memory are unlimited.
@@ -75,6 +82,11 @@ impl Crowd {
     /// Connects a client.
     pub async fn join(&self, id: usize) {
         self.join_room("crowd", id).await;
+    }
+
+    /// Connects a client, which gets the room's history first.
+    pub async fn join_rewound(&self, id: usize) {
+        self.join_room(REWOUND, id).await;
     }
 
     /// Drops a client's socket. [`Self::settle`] waits until the server has noticed.
