@@ -1,6 +1,6 @@
 //! The answers to a request: [`Switch`], or a refusal.
 
-use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, header};
 
 use crate::accept::reject::Reject;
 
@@ -31,7 +31,7 @@ impl Switch {
     #[cfg(feature = "hyper")]
     pub(crate) fn into_response(self) -> HttpResponse {
         let mut response = Response::new(bytes::Bytes::new());
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *response.status_mut() = http::StatusCode::SWITCHING_PROTOCOLS;
         for (name, value) in self.headers() {
             let value = HeaderValue::from_str(value).expect("base64 and checked tokens are header values");
             response.headers_mut().insert(name, value);
