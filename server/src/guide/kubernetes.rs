@@ -78,10 +78,11 @@
 //! `nginx.ingress.kubernetes.io/upstream-hash-by: $arg_room` instead of the cookie, which also brings a client back to its session.
 //! Rooms that pods share are not available yet.
 //!
-//! What a deploy does to sessions today: frames that were accepted are delivered before the process ends, as far as the client is
-//! connected; then the session ends. The client reconnects to another pod within seconds, gets `SessionLost` with the frames that it
-//! never got acknowledged, and a fresh session. Keep in a database what must outlive a deploy, and let the client ask for it after
-//! `SessionLost`. [Deployment](super::deployment) has nginx and HAProxy without Kubernetes.
+//! **What a deploy does to sessions today: they end with their pod.** A client that was sent away dials again after the time that the
+//! server named. If it reaches the old pod once more, it resumes, gets what it has missed, and is sent away again at the end. Otherwise
+//! another pod opens a fresh session: the client gets `SessionLost` with the frames that it sent and that were never acknowledged, and
+//! frames that the old pod still held for it are lost. Keep in a database what must outlive a deploy, and let the client ask for it
+//! after `SessionLost`. [Deployment](super::deployment) has nginx and HAProxy without Kubernetes.
 
 #[allow(unused_imports, reason = "the text links to them")]
 use crate::*;
