@@ -72,6 +72,9 @@
 //! # }
 //! ```
 //!
+//! Where clients may choose freely among the rooms that a function allows, [`Subscriptions`](router::Subscriptions) is this
+//! ready-made, without the rewind.
+//!
 //! Memberships survive a lost socket. After [`Event::SessionLost`] the client has a fresh session, which is in the rooms that
 //! `ConnectFn` assigned, and joins the others again.
 //!
@@ -89,7 +92,7 @@
 //!
 //! struct Claims { user: String, expires: SystemTime }
 //!
-//! /// Verifies the signature: with a JWT library, your session store, or as the example `auth` does.
+//! /// Verifies the signature: by your session store, or as the example `auth` does.
 //! fn verify(token: &str) -> Result<Claims, std::io::Error> {
 //!     // …
 //! #   let user = token.strip_prefix("token-of-").ok_or(std::io::ErrorKind::PermissionDenied)?;
@@ -128,6 +131,23 @@
 //! # server.shutdown(Duration::from_secs(1)).await;
 //! # Ok(())
 //! # }
+//! ```
+//!
+//! For JSON Web Tokens (feature `jwt`) that function is ready-made: the claim `sub` becomes the user, and `exp` the time until which the
+//! token counts. The example `jwt` shows a token expire.
+//!
+//! ```
+//! # #[cfg(feature = "jwt")]
+//! # fn main() -> Result<(), rejoin_server::ConfigError> {
+//! use rejoin_server::Server;
+//! use rejoin_server::auth::{Auth, Bearer, Jwt};
+//!
+//! let jwt = Jwt::hs256(b"a secret of 32 bytes or more, shared with the issuer");
+//! let server = Server::builder(Auth::new().scheme(Bearer::new(jwt))).build()?;
+//! # let _ = server; Ok(())
+//! # }
+//! # #[cfg(not(feature = "jwt"))]
+//! # fn main() {}
 //! ```
 //!
 //! [`User::forbid`] is for clients that may not stay: it ends their sessions with 3003, and rejoin's clients do not dial again. The
