@@ -118,7 +118,11 @@ impl Builder {
         };
         let shared = ServerInner::new(options, self.connect, handlers, self.hooks, self.metrics);
         shared.runtimes.note();
-        Ok(Server::new(Arc::new(shared)))
+        let shared = Arc::new(shared);
+        let rooms = Arc::downgrade(&shared);
+        let relieve = move || rooms.upgrade().is_some_and(|shared| shared.rooms.forget_histories());
+        shared.context.budget.relieve_with(relieve);
+        Ok(Server::new(shared))
     }
 
     // --- callbacks

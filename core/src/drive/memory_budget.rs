@@ -1,7 +1,7 @@
 //! [`MemoryBudget`]: a bound on the bytes that all sessions of a process keep for their peers.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use tokio::sync::Notify;
@@ -35,6 +35,8 @@ pub struct MemoryBudget {
     /// Evicts the oldest suspended session, and returns the bytes that it counted for in addition to its messages; `None` if
     /// there is none.
     evict: Box<dyn Fn() -> Option<usize> + Send + Sync>,
+    /// Frees messages that no session needs, and returns whether there were any. Set once.
+    relieve: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
 }
 
 /// The counters. Charged messages share them, and may outlive the budget.
@@ -73,7 +75,14 @@ impl MemoryBudget {
             exceeded: AtomicBool::new(false),
             reclaimable: AtomicIsize::new(0),
             evict,
+            relieve: OnceLock::new(),
         }
+    }
+
+    /// Sets what frees charged messages that no session needs, and returns whether there were any. It is called when the bound is
+    /// exceeded, before any session is evicted, without any lock held. The first call takes effect.
+    pub fn relieve_with(&self, relieve: impl Fn() -> bool + Send + Sync + 'static) {
+        self.relieve.set(Box::new(relieve)).ok();
     }
 
     /// The bytes that count against the bound.
@@ -112,10 +121,14 @@ impl MemoryBudget {
     }
 
     /// Evicts suspended sessions until this number of further bytes fits, and returns whether it fits. Evicts nothing if that
-    /// cannot help. With 0 bytes, it tries again when bytes have been freed ([`Self::settle`]): sockets may have taken messages
-    /// until then, so that evicting the rest helps. The caller must hold no lock: an eviction locks another session, and wakes its driver.
+    /// cannot help. Messages that no session needs go first ([`Self::relieve_with`]). With 0 bytes, it tries again when bytes have
+    /// been freed ([`Self::settle`]): sockets may have taken messages until then, so that evicting the rest helps. The caller must
+    /// hold no lock: an eviction locks another session, and wakes its driver.
     pub fn evict_to_fit(&self, bytes: usize) -> bool {
         while !self.fits(bytes) {
+            if self.relieve.get().is_some_and(|relieve| relieve()) {
+                continue;
+            }
             let evicted = if self.can_fit(bytes) { (self.evict)() } else { None };
             let Some(cost) = evicted else {
                 // First note the refusal, then check again. A thread that frees bytes does the reverse: it subtracts them, then

@@ -19,8 +19,8 @@ impl Builder {
     /// Sets what every room keeps of its broadcasts for newcomers, who ask for it with [`Connection::join`](crate::Connection::join)
     /// and [`Identity::with_rewind`](crate::Identity::with_rewind). Default: nothing.
     ///
-    /// Costs each broadcast a copy of the frame, and the memory of the encoded frames; with several codecs also that of the frames
-    /// themselves. [`Self::build`] fails for bounds out of their range.
+    /// Costs each broadcast a copy of the frame, and one encoding with the default codec, also if nobody uses it; and the memory of the
+    /// frames, plain and encoded. [`Self::build`] fails for bounds out of their range.
     ///
     /// ```
     /// # use rejoin_server::{ConnectRequest, Identity, Reject};

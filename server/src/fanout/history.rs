@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -21,11 +22,13 @@ pub(crate) struct RoomHistory {
     first: u64,
     /// The sum of all sizes.
     bytes: usize,
+    /// The same for all histories of the server.
+    total: Arc<AtomicUsize>,
     /// When the newest of the frames was said that are no longer here.
     forgotten: Option<Instant>,
     /// By the codec's index.
     writers: Vec<SegmentWriter>,
-    /// The codecs that newcomers have used: later frames are encoded for them, too.
+    /// The default codec, and those that newcomers have used: frames are encoded for them even if no member uses them.
     wanted: Vec<bool>,
 }
 
@@ -59,15 +62,18 @@ pub(super) struct Selection {
 pub(super) type Unencoded = (u64, Arc<Frame>);
 
 impl RoomHistory {
-    pub(super) fn new(limits: History) -> Self {
+    /// An empty history. `total` counts the bytes of all histories of the server.
+    pub(super) fn new(limits: History, total: Arc<AtomicUsize>) -> Self {
         Self {
             limits,
+            total,
             entries: VecDeque::new(),
             first: 0,
             bytes: 0,
             forgotten: None,
             writers: Vec::new(),
-            wanted: Vec::new(),
+            // The kept bytes count in the memory limit, also where nobody is.
+            wanted: vec![true],
         }
     }
 
@@ -95,6 +101,7 @@ impl RoomHistory {
         let size = encodings.iter().flatten().map(Bytes::len).max().unwrap_or(unencoded);
         self.entries.push_back(Entry { frame: Arc::new(frame.clone()), said: now, size, forms });
         self.bytes += size;
+        self.total.fetch_add(size, Ordering::Relaxed);
         while self.entries.len() > self.limits.frames || self.bytes > self.limits.bytes {
             self.forget_oldest();
         }
@@ -132,6 +139,7 @@ impl RoomHistory {
         if let Some(entry) = self.entries.pop_front() {
             self.first += 1;
             self.bytes -= entry.size;
+            self.total.fetch_sub(entry.size, Ordering::Relaxed);
             self.forgotten = Some(entry.said);
         }
     }
@@ -199,6 +207,12 @@ impl RoomHistory {
 
     fn entries_at(&self, offsets: &Range<u64>) -> impl Iterator<Item = (u64, &Entry)> {
         (self.first..).zip(&self.entries).skip_while(|(offset, _)| *offset < offsets.start)
+    }
+}
+
+impl Drop for RoomHistory {
+    fn drop(&mut self) {
+        self.clear();
     }
 }
 

@@ -104,6 +104,23 @@ impl Room {
         }
     }
 
+    /// Forgets the history if the room has no members or `forgets_all` is set, and otherwise what is too old. Returns whether the
+    /// room is dead.
+    pub(super) fn forget(&self, forgets_all: bool, now: Instant) -> bool {
+        let mut members = self.lock();
+        let is_empty = members.len() == 0;
+        let Some(history) = &mut members.history else { return false };
+        if is_empty || forgets_all {
+            history.clear();
+        } else {
+            history.expire(now);
+        }
+        if is_empty {
+            members.settle();
+        }
+        members.dead
+    }
+
     /// Decides what becomes of a room that lost its last member, that got a frame without a member, or that was kept until now.
     pub(super) fn settle(&self, why: Option<Overdue>, now: Instant) -> Settled {
         let mut members = self.lock();

@@ -7,8 +7,8 @@ use std::time::Duration;
 /// How much of what was broadcast to a room it keeps for newcomers ([`Builder::history`](crate::Builder::history)).
 ///
 /// The oldest frames go first, when any of the three bounds is exceeded. Volatile frames and broadcasts to everyone are never kept.
-/// The kept bytes count in [`Builder::max_retained_bytes`](crate::Builder::max_retained_bytes). At that limit a room that gets
-/// another frame forgets its history.
+/// The kept bytes count in [`Builder::max_retained_bytes`](crate::Builder::max_retained_bytes). When that limit is reached, histories
+/// give way, before any suspended session is evicted: first what is too old and what rooms without members keep, then all histories.
 ///
 /// A room without members keeps its history until its newest frame is too old; up to 10,000 such rooms do, and beyond that the one
 /// that lost its last member first forgets it. A frame that is broadcast to a room without members enters the history, too.

@@ -1,5 +1,6 @@
 //! [`Room`]: its members, and the order of its broadcasts.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError};
 
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
@@ -62,9 +63,9 @@ impl Queueing {
 }
 
 impl Room {
-    /// A room without members, which keeps a history within these bounds.
-    pub(crate) fn new(name: Arc<str>, history: Option<History>) -> Self {
-        let history = history.map(|limits| Box::new(RoomHistory::new(limits)));
+    /// A room without members, which keeps a history within these bounds. Its bytes count in `history_bytes`.
+    pub(crate) fn new(name: Arc<str>, history: Option<History>, history_bytes: &Arc<AtomicUsize>) -> Self {
+        let history = history.map(|limits| Box::new(RoomHistory::new(limits, history_bytes.clone())));
         let mut members = Members::default();
         members.history = history;
         Self { name, members: Mutex::new(members) }

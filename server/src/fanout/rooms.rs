@@ -31,6 +31,8 @@ pub(crate) struct Rooms {
     named: AtomicUsize,
     /// The rooms among them that have no members, and keep a history.
     kept: KeptRooms,
+    /// The bytes of all histories.
+    history_bytes: Arc<AtomicUsize>,
     /// One order for the broadcasts in all rooms.
     sequencer: Arc<Sequencer>,
     context: Arc<ServerContext>,
@@ -53,6 +55,7 @@ impl Rooms {
             rooms: Sharded::new(),
             named: AtomicUsize::new(0),
             kept: KeptRooms::default(),
+            history_bytes: Arc::default(),
             sequencer: Arc::default(),
             context,
         }
@@ -68,7 +71,8 @@ impl Rooms {
         self.join_rewound(connection, name, None).0
     }
 
-    /// Adds a connection to a room, which is created if there is none. Never returns [`Joined::Dead`]. A new member gets the frames of the room's history that it asks for, and then all later ones.
+    /// Adds a connection to a room, which is created if there is none. Never returns [`Joined::Dead`]. A new member gets the frames
+    /// of the room's history that it asks for, and then all later ones.
     pub(crate) fn join_rewound(
         &self,
         connection: &Connection,
@@ -137,7 +141,7 @@ impl Rooms {
         if !name.is_empty() && self.named.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_err() {
             return None;
         }
-        let new = || Entry(Arc::new(Room::new(name.clone(), history)));
+        let new = || Entry(Arc::new(Room::new(name.clone(), history, &self.history_bytes)));
         Some(place.get_or_insert_with(new).0.clone())
     }
 
@@ -161,6 +165,24 @@ impl Rooms {
                 Settled::Other => {}
             }
         }
+    }
+
+    /// Frees the memory of histories because all sessions together exceed their limit: first what is too old, and the histories of
+    /// rooms without members; if there are none, all. Returns whether there were any. Visits all rooms, one after the other.
+    pub(crate) fn forget_histories(&self) -> bool {
+        let before = self.history_bytes.load(Ordering::Relaxed);
+        let now = now();
+        for forgets_all in [false, true] {
+            if before == 0 || self.history_bytes.load(Ordering::Relaxed) < before {
+                break;
+            }
+            for room in self.all() {
+                if room.forget(forgets_all, now) {
+                    self.remove(&room);
+                }
+            }
+        }
+        self.history_bytes.load(Ordering::Relaxed) < before
     }
 
     /// Removes kept rooms whose history has ended. There is no timer: this is done when a room is created or becomes empty.

@@ -219,6 +219,26 @@ async fn a_history_gives_way_at_the_memory_limit() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn histories_give_way_to_what_sessions_need() {
+    let (server, mut log) = server(|builder| builder.max_retained_bytes(10_000).history(History::new()));
+    let (ada, line) = client(&server, &mut log, "ada").await;
+    let big = Frame::new("big", &"x".repeat(700)).unwrap();
+    // Rooms that nobody is in fill the memory.
+    for room in 0..12 {
+        server.broadcast(&room.to_string(), &big).unwrap();
+    }
+    assert!(server.stats().retained_bytes > 8000);
+    line.unplug();
+    log.next().await;
+    let connection = server.connection("ada").unwrap();
+    for _ in 0..10 {
+        connection.send(&big).unwrap();
+    }
+    assert!(connection.is_open() && server.stats().retained_bytes <= 10_000);
+    drop(ada);
+}
+
 #[test]
 fn an_identity_has_its_rewind() {
     assert!(format!("{:?}", Identity::new().with_rewind("m-1")).contains("After(\"m-1\")"));

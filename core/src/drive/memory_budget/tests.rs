@@ -204,7 +204,7 @@ fn settling_wakes_once_after_a_refusal() {
 
 #[tokio::test(start_paused = true)]
 async fn suspension_wakes_sender_that_can_evict_it() {
-    let suspended = Arc::new(std::sync::OnceLock::<SharedSession>::new());
+    let suspended = Arc::new(OnceLock::<SharedSession>::new());
     let oldest = suspended.clone();
     let evict = move || {
         oldest.get()?.command(|session| session.end(crate::CloseReason::Evicted));
@@ -254,4 +254,16 @@ fn evicts_once_that_helps() {
     assert_eq!((evicted.load(Ordering::SeqCst), budget.used()), (1, 0));
     budget.settle();
     assert_eq!(evicted.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn what_no_session_needs_goes_first() {
+    let spare: Arc<std::sync::Mutex<Vec<Bytes>>> = Arc::default();
+    let budget = MemoryBudget::new(1000, || panic!("a session is evicted"));
+    budget.suspend(100);
+    spare.lock().unwrap().extend([budget.charge(message(300)), budget.charge(message(300))]);
+    let frees = spare.clone();
+    budget.relieve_with(move || frees.lock().unwrap().pop().is_some());
+    assert!(budget.evict_to_fit(400));
+    assert_eq!((budget.used(), spare.lock().unwrap().len()), (400, 1), "no more than needed");
 }

@@ -8,7 +8,7 @@ use crate::testing::{connection, server};
 use rejoin_core::drive::now;
 
 fn history(frames: usize, bytes: usize) -> RoomHistory {
-    RoomHistory::new(History::new().frames(frames).bytes(bytes).age(Duration::from_secs(60)))
+    RoomHistory::new(History::new().frames(frames).bytes(bytes).age(Duration::from_secs(60)), Arc::default())
 }
 
 /// A frame whose encoding in JSON has `id` and this size.
@@ -59,10 +59,11 @@ fn frames_are_encoded_when_a_newcomer_asks() {
     for id in ["1", "2", "3"] {
         record(&mut history, &shared.context, id, now(), id == "2");
     }
-    assert!(!history.wants(0));
+    assert!(history.wants(0) && !history.wants(1));
     let selection = history.select(&Rewind::Last(2), 0, now());
     assert_eq!(selection, Selection { offsets: 1..3, is_complete: true });
-    assert!(history.wants(0));
+    history.select(&Rewind::Last(2), 1, now());
+    assert!(history.wants(1));
     let unencoded: Vec<_> = history.unencoded(&selection.offsets, 0);
     assert_eq!(unencoded.iter().map(|(offset, _)| *offset).collect::<Vec<_>>(), [2]);
     history.add_encodings(0, vec![(2, Some(Bytes::from_static(b"three"))), (99, None)]);
@@ -76,7 +77,7 @@ fn frames_are_encoded_when_a_newcomer_asks() {
 #[test]
 fn a_room_without_members_lives_while_its_history_does() {
     let shared = server();
-    let room = |history| Room::new("room".into(), history);
+    let room = |history| Room::new("room".into(), history, &Arc::default());
     let at = now();
     assert!(matches!(room(None).settle(None, at), Settled::Dead));
     let kept = room(Some(History::new()));
