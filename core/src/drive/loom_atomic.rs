@@ -61,6 +61,19 @@ macro_rules! counters {
             pub fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
                 fenced(order, || self.0.fetch_sub(value, order))
             }
+
+            /// Same as in `std`.
+            ///
+            /// # Errors
+            /// Same as in `std`.
+            pub fn fetch_update(
+                &self,
+                set: Ordering,
+                fetch: Ordering,
+                update: impl FnMut($value) -> Option<$value>,
+            ) -> Result<$value, $value> {
+                fenced(set, || self.0.fetch_update(set, fetch, update))
+            }
         }
     )*};
 }
