@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
+use rejoin_core::drive::sync::atomic::{AtomicUsize, Ordering};
 use rejoin_core::{Frame, SegmentWriter, Span};
 
 use crate::fanout::encoded::Encoded;

@@ -1,8 +1,8 @@
 //! [`Room`]: its members, and the order of its broadcasts.
 
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, PoisonError};
 
+use rejoin_core::drive::sync::atomic::AtomicUsize;
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
 use rejoin_core::drive::{Effects, Exclusion, Queued, RoomLog, SendError, now};
 use rejoin_core::{Mode, Overflow, Span};
