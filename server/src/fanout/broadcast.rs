@@ -10,6 +10,7 @@ use crate::connection::Connection;
 use crate::error::BroadcastError;
 use crate::fanout::audience::{Audience, Exception, Target};
 use crate::fanout::encoded::Encoded;
+use crate::fanout::history::keeps;
 use crate::fanout::members::Members;
 use crate::fanout::room::{Excluded, Room};
 use crate::fanout::rooms::in_room;
@@ -55,7 +56,7 @@ fn try_broadcast(
     frame: &Frame,
     overflow: Overflow,
 ) -> Option<Result<(usize, usize), BroadcastError>> {
-    let receivers = Receivers::find(shared, audience, true);
+    let receivers = Receivers::find(shared, audience, keeps(frame));
     let names_rooms = audience.names_rooms.unwrap_or(shared.options.name_rooms) && !receivers.is_everyone;
     let frames = receivers.frames(frame, names_rooms);
     let mut forms = Forms {

@@ -61,6 +61,12 @@ pub(super) struct Selection {
 /// A frame at an offset of a history, to be encoded.
 pub(super) type Unencoded = (u64, Arc<Frame>);
 
+/// Whether a history keeps this frame. One with a reserved event is for plain members alone: in session mode a newcomer would not
+/// count it.
+pub(super) fn keeps(frame: &Frame) -> bool {
+    !frame.is_volatile() && !frame.is_reserved()
+}
+
 impl RoomHistory {
     /// An empty history. `total` counts the bytes of all histories of the server.
     pub(super) fn new(limits: History, total: Arc<AtomicUsize>) -> Self {

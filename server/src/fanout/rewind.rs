@@ -6,7 +6,8 @@ use std::time::Duration;
 
 /// How much of what was broadcast to a room it keeps for newcomers ([`Builder::history`](crate::Builder::history)).
 ///
-/// The oldest frames go first, when any of the three bounds is exceeded. Volatile frames and broadcasts to everyone are never kept.
+/// The oldest frames go first, when any of the three bounds is exceeded. Volatile frames, events that begin
+/// with `$`, and broadcasts to everyone are never kept.
 /// The kept bytes count in [`Builder::max_retained_bytes`](crate::Builder::max_retained_bytes). When that limit is reached, histories
 /// give way, before any suspended session is evicted: first what is too old and what rooms without members keep, then all histories.
 ///

@@ -10,7 +10,7 @@ use rejoin_core::{Mode, Overflow, Span};
 use crate::connection::Connection;
 use crate::error::BroadcastError;
 use crate::fanout::encoded::Encoded;
-use crate::fanout::history::RoomHistory;
+use crate::fanout::history::{RoomHistory, keeps};
 use crate::fanout::members::Members;
 use crate::fanout::rewind::History;
 use crate::fanout::snapshot::{CHUNK, Chunk, RoomSnapshot};
@@ -192,7 +192,7 @@ impl Members {
             }
         }
         // A broadcast to everyone was not said to this room.
-        if let Some(history) = self.history.as_mut().filter(|_| volatile.is_none() && !excluded.guests) {
+        if let Some(history) = self.history.as_mut().filter(|_| keeps(encoded.frame) && !excluded.guests) {
             history.record(encoded, now());
             queueing.begins_keeping = self.chunks.is_empty() && !self.is_kept;
         }

@@ -12,6 +12,7 @@ use crate::context::ServerContext;
 use crate::error::BroadcastError;
 use crate::fanout::encoded::Encoded;
 use crate::fanout::fan_out::FanOut;
+use crate::fanout::history::keeps;
 use crate::fanout::joining::{JoinOutcome, Overdue, Settled};
 use crate::fanout::kept_rooms::KeptRooms;
 use crate::fanout::members::Joined;
@@ -145,7 +146,7 @@ impl Rooms {
         Some(place.get_or_insert_with(new).0.clone())
     }
 
-    /// The room to which a frame is broadcast. A room with a history needs no members.
+    /// The room to which a frame is broadcast that a history keeps. A room with a history needs no members.
     pub(super) fn target(&self, name: &str) -> Option<Arc<Room>> {
         if name.is_empty() {
             return None;
@@ -219,7 +220,9 @@ impl Rooms {
         let frame = &in_room(frame, names_rooms.then_some(name));
         let mut encoded = Encoded::new(frame, &self.context);
         loop {
-            let Some(room) = self.target(name) else { return Ok((0, 0)) };
+            let target =
+                if keeps(frame) { self.target(name) } else { self.get(name).filter(|_| !name.is_empty()) };
+            let Some(room) = target else { return Ok((0, 0)) };
             let Some(queueing) = room.queue(&mut encoded, overflow)? else {
                 // As in `join_rewound`: another room may have its name by now, with or without members.
                 self.remove(&room);

@@ -239,6 +239,20 @@ async fn histories_give_way_to_what_sessions_need() {
     drop(ada);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_no_history_keeps_creates_no_room() {
+    let (server, mut log) = server(|builder| builder.max_rooms(2).history(History::new()));
+    let (mut ada, _) = client(&server, &mut log, "ada").await;
+    for (name, frame) in [("a", number(1).volatile()), ("b", Frame::event_only("$mine"))] {
+        server.broadcast(name, &frame).unwrap();
+        server.broadcast(Audience::rooms([name, "c"]), &frame).unwrap();
+    }
+    say(&server, "news", [1]);
+    server.broadcast("news", &Frame::event_only("$mine")).unwrap();
+    // The two rooms that there may be are those with a member or a history.
+    rewinds(&server, ("ada", &mut ada), "news", 9, &[1], true).await;
+}
+
 #[test]
 fn an_identity_has_its_rewind() {
     assert!(format!("{:?}", Identity::new().with_rewind("m-1")).contains("After(\"m-1\")"));
