@@ -71,6 +71,10 @@ errors! {
         Secret => "the secret is wrong",
         /// The lease of the node is gone.
         NoLease => "the lease of this node is gone",
+        /// The node has asked with a later nonce, and was answered: this request is a late one, and nobody waits for it.
+        Late => "a later request of this node was answered",
+        /// [`Store::adopt`](crate::Store::adopt) alone: the window is not over, and the lease of the owner is not gone.
+        Owned => "a living node has this session",
     }
     /// Why nothing was committed.
     CommitError {

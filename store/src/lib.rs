@@ -16,4 +16,4 @@ mod request;
 pub use request::{Attach, Attached, Commit, Committed, Entry, Fence, Limit, Open, Page, Touch};
 
 mod store;
-pub use store::{Store, Tail, TailStream};
+pub use store::{ENDED_KEPT, Store, Tail, TailStream};

@@ -4,15 +4,18 @@ use bytes::Bytes;
 
 /// A log. Two names with the same 48 bits share a log, which is harmless: entries name what they are for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(clippy::exhaustive_structs)] // a number
 pub struct LogId(pub u64);
 
 /// A writer of a log: a session, or a server. A session's key is made of the first 16 characters of its token: those that are no
 /// secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(clippy::exhaustive_structs)] // a name
 pub struct WriterKey(pub [u8; 16]);
 
 /// A process that uses the store: a name that stays over restarts, and the number of its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(clippy::exhaustive_structs)] // servers build it
 pub struct NodeId {
     /// The same after a restart.
     pub name: u64,
@@ -22,6 +25,7 @@ pub struct NodeId {
 
 /// A place in a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[allow(clippy::exhaustive_structs)] // stores build it
 pub struct Position {
     /// Another one when the store has lost or recreated the log.
     pub generation: u32,
@@ -49,9 +53,9 @@ pub struct Record {
     pub key: WriterKey,
     /// The log that it writes to.
     pub log: LogId,
-    /// The life of the writer: one more with each [`Attach`] by another.
+    /// The life of the writer: one more with each [`Attach`](crate::Attach) by another.
     pub epoch: u64,
-    /// How often a socket was attached: a [`Touch`] names it, so that a late one does no harm.
+    /// How often a socket was attached: a [`Touch`](crate::Touch) names it, so that a late one does no harm.
     pub attachment: u64,
     /// Who has it.
     pub owner: NodeId,

@@ -27,7 +27,8 @@ pub struct Open {
     pub key: WriterKey,
     /// Who has it. Refused when the lease of this incarnation is gone: a late `Open` of a dead node takes no ID from anyone.
     pub owner: NodeId,
-    /// Repeated with the same nonce it answers the same.
+    /// Repeated with the same nonce it answers the same. Nonces of one incarnation grow, over all its calls of open, attach and
+    /// adopt. An ended key stays taken for [`ENDED_KEPT`](crate::ENDED_KEPT), so that a late repetition begins nothing.
     pub nonce: u64,
     /// See [`Record::proof`].
     pub proof: [u8; 32],
@@ -54,7 +55,9 @@ pub struct Attach {
     /// The epoch in which the caller believes to own it. If it is current: [`Attached::StillYours`], and nothing changes but the
     /// deadline, which is cleared, and the attachment's number.
     pub mine: Option<u64>,
-    /// Repeated with the same nonce it answers the same, and does nothing more.
+    /// Repeated with the same nonce it answers the same, and does nothing more. The nonces of one incarnation grow: one that is
+    /// smaller than the last that was applied for the same owner is [`AttachError::Late`](crate::AttachError::Late). Without that
+    /// a request that is applied late would fence its own node.
     pub nonce: u64,
     /// The entry that a takeover appends, in the same step, so that an owner that was fenced learns of it from the log. The store
     /// adds nothing to it.

@@ -49,13 +49,14 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         most: usize,
     ) -> Result<Vec<Record>, StoreError>;
 
-    /// Records whose deadline has passed by the store's clock, or whose owner's lease is gone for longer than `window`. They stay
-    /// until a commit ends them: a node that is given one takes it over by [`Self::attach`], without proof of a secret, by
-    /// [`Self::adopt`].
-    async fn expired(&self, log: LogId, most: usize) -> Result<Vec<WriterKey>, StoreError>;
+    /// Records whose deadline has passed by the store's clock, or that have none and whose owner's lease is gone for longer than
+    /// `window`. They stay until a commit ends them: a node that is given one takes it over by [`Self::adopt`], and ends it by a
+    /// commit of the session itself, which is fenced: a client that attaches in between wins.
+    async fn expired(&self, log: LogId, window: Duration, most: usize) -> Result<Vec<WriterKey>, StoreError>;
 
-    /// Takes a writer over as [`Self::attach`] does, but for a node itself: needs no proof, and keeps the deadline. The caller's
-    /// own stays as it is.
+    /// Takes a writer over as [`Self::attach`] does, but for a node itself: needs no proof, and changes neither the deadline nor
+    /// the attachment's number. The caller's own stays as it is. Refused while a living node owns it and its window is not over:
+    /// a late adoption takes nothing from a client that has attached meanwhile.
     async fn adopt(&self, attach: Attach) -> Result<Attached, AttachError>;
 
     /// What is appended to the log from now on, by whomever.
@@ -67,6 +68,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Now, in milliseconds of the store's clock: those of [`Record::deadline`] and [`Entry::time`].
     fn now(&self) -> u64;
 }
+
+/// How long a key stays taken after its session has ended, by the store's clock.
+pub const ENDED_KEPT: Duration = Duration::from_secs(300);
 
 /// What a log's tail brings. Losses are possible, and each that is noticed is a [`Tail::Gap`]; `prev` shows the others.
 #[derive(Debug, Clone)]
@@ -84,7 +88,9 @@ pub enum Tail {
 }
 
 /// A stream of a log's tail. It ends with the store.
-pub struct TailStream(Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Tail>> + Send>);
+pub struct TailStream(Box<PollTail>);
+
+type PollTail = dyn FnMut(&mut Context<'_>) -> Poll<Option<Tail>> + Send;
 
 impl TailStream {
     /// Makes one of a function that polls.
