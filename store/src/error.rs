@@ -54,6 +54,11 @@ macro_rules! errors {
 }
 
 errors! {
+    /// Why a lease was not renewed.
+    LeaseError {
+        /// It has passed: others may have taken over what the node owned. It goes on as another incarnation.
+        Passed => "the lease of this incarnation has passed",
+    }
     /// Why a writer was not begun.
     OpenError {
         /// Another record has the key.

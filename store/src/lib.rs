@@ -7,7 +7,7 @@
 //! killed at any instruction: see [`Commit`].
 
 mod error;
-pub use error::{AttachError, CommitError, OpenError, ReadError, StoreError};
+pub use error::{AttachError, CommitError, LeaseError, OpenError, ReadError, StoreError};
 
 mod record;
 pub use record::{Checkpoint, LogId, NodeId, Position, Record, WriterKey};
@@ -17,3 +17,11 @@ pub use request::{Attach, Attached, Commit, Committed, Entry, Fence, Limit, Open
 
 mod store;
 pub use store::{ENDED_KEPT, Store, Tail, TailStream};
+
+pub mod rules;
+
+mod tails;
+pub use tails::Tails;
+
+mod memory;
+pub use memory::{Call, Fault, FaultRates, MemoryStore, TailFault};

@@ -96,7 +96,8 @@ pub struct Commit {
     pub received: Option<u64>,
     /// Sets [`Record::state`].
     pub state: Option<Bytes>,
-    /// Records that end with it, whoever owns them. One that does not exist is ignored. The writer itself may be among them.
+    /// Records of the same log that end with it, whatever node owns them. One that does not exist is ignored. The writer itself may
+    /// be among them: its repetition is answered as that of another commit.
     pub ends: Vec<WriterKey>,
     /// The entry; none is appended if it is empty.
     pub body: Bytes,

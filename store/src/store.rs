@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    Attach, AttachError, Attached, Commit, CommitError, Committed, Entry, Limit, LogId, NodeId, Open,
-    OpenError, Page, Position, ReadError, Record, StoreError, Touch, WriterKey,
+    Attach, AttachError, Attached, Commit, CommitError, Committed, Entry, LeaseError, Limit, LogId, NodeId,
+    Open, OpenError, Page, Position, ReadError, Record, StoreError, Touch, WriterKey,
 };
 
 /// Where logs and records live.
@@ -18,8 +18,8 @@ use crate::{
 /// clock, and only its clock decides about windows and leases.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Says that a node lives, for the time `ttl`. An incarnation whose lease has passed cannot renew it.
-    async fn lease(&self, node: NodeId, ttl: Duration) -> Result<(), StoreError>;
+    /// Says that a node lives, for the time `ttl`. An incarnation whose lease has passed cannot renew it. A `ttl` of zero ends it.
+    async fn lease(&self, node: NodeId, ttl: Duration) -> Result<(), LeaseError>;
 
     /// Begins a writer.
     async fn open(&self, open: Open) -> Result<Position, OpenError>;
