@@ -1,0 +1,17 @@
+/**
+ * rejoin's session mode for browsers and Node: nothing accepted is lost or repeated, whatever happens to sockets. Implements
+ * PROTOCOL.md, version 1; comments name its rules (R4.1).
+ *
+ * ```ts
+ * import { connect } from 'rejoin';
+ *
+ * const room = connect('wss://example.org/ws?room=tea');
+ * room.on('say', ({ payload }) => console.log(payload));
+ * room.send('say', { text: 'hello' });
+ * ```
+ *
+ * @module
+ */
+export { json, CodecError, type Codec, type Frame } from './codec.js';
+export { AskError, Lost } from './lost.js';
+export type * from './types.js';
