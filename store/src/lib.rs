@@ -25,3 +25,6 @@ pub use tails::Tails;
 
 mod memory;
 pub use memory::{Call, Fault, FaultRates, MemoryStore, TailFault};
+
+#[cfg(feature = "conformance")]
+pub mod conformance;

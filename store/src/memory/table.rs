@@ -123,7 +123,7 @@ impl Rows {
         let is_over = |row: &Row| {
             let until = row.deadline.unwrap_or_else(|| {
                 let lease = self.leases.get(&row.owner).copied().unwrap_or(0);
-                lease.saturating_add(millis(window)).max(lease.saturating_add(1))
+                lease.saturating_add(millis(window))
             });
             row.log == log && until <= self.now
         };
