@@ -12,6 +12,7 @@
  *
  * @module
  */
+export { connect } from './connection.js';
 export { json, CodecError, type Codec, type Frame } from './codec.js';
 export { AskError, Lost } from './lost.js';
 export type * from './types.js';

@@ -1,5 +1,5 @@
 /** The package's public types. */
-import type { Codec } from './codec.js';
+import type { Codec, Frame } from './codec.js';
 import type { Lost } from './lost.js';
 
 /** The events of an application that does not name its own. */
@@ -44,6 +44,8 @@ export type LostReason =
   | 'replaced'
   /** It is volatile and no socket could take it. Volatile frames that were written are never acknowledged either. */
   | 'volatile'
+  /** Its question was given up before it was written. */
+  | 'cancelled'
   /** The session has ended before the server acknowledged it. It may have arrived. */
   | 'session ended'
   /** The connection is closed. */
@@ -58,6 +60,7 @@ export interface Sent {
   readonly state: 'queued' | 'sent' | 'acked' | 'lost';
   /** The frame's number in the session. It may shrink while the frame is `queued`. 0 if it got none. */
   readonly number: number;
+  readonly frame: Frame;
   /** The bytes of its WebSocket message. */
   readonly size: number;
   /** Set when the state is `lost`. */
