@@ -1,0 +1,32 @@
+//! Keeps the sessions of a rejoin server in a directory, so that they survive its process.
+//!
+//! [`LocalStore`] is a [`Store`](rejoin_store::Store) on [fjall](https://docs.rs/fjall), a tree of sorted files with a journal. What it has acknowledged
+//! survives `kill -9`; with [`Sync::Data`] also the loss of power.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let directory = directory.path().join("data");
+//! use rejoin_store_local::LocalStore;
+//!
+//! let store = LocalStore::open(&directory)?;
+//! // … Server::builder(connect).store(store.clone()) …
+//! store.close().await;
+//! # Ok::<_, rejoin_store_local::LocalError>(()) }).unwrap();
+//! ```
+
+mod builder;
+mod clock;
+mod error;
+mod files;
+mod keys;
+mod open;
+mod reader;
+mod rows;
+mod store;
+mod values;
+mod writer;
+
+pub use builder::{LocalStoreBuilder, Sync};
+pub use error::LocalError;
+pub use store::LocalStore;

@@ -1,0 +1,265 @@
+//! [`LocalStore`]: the store.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fjall::PersistMode;
+use rejoin_store::rules::{self, millis};
+use rejoin_store::{
+    Attach, AttachError, Attached, Commit, CommitError, Committed, LeaseError, Limit, LogId, NodeId, Open,
+    OpenError, Page, Position, ReadError, Record, Store, StoreError, TailStream, Tails, Touch, WriterKey,
+};
+use tokio::sync::oneshot;
+
+use crate::builder::LocalStoreBuilder;
+use crate::clock::Clock;
+use crate::open::{self, Trees, failed};
+use crate::rows::Rows;
+use crate::writer::{Request, TRIM_STEP, Writer};
+use crate::{LocalError, Sync};
+
+/// Keeps logs and records in a directory.
+///
+/// One process has a directory at a time. Its clones are one store; when the last is dropped, or [`close`](Self::close) returns,
+/// everything is on disk, and the next process can open it. Opening finds everything as the last acknowledged commit has left it.
+///
+/// All changes go through one thread, which takes all that wait into one batch. Reading runs in the thread of its caller: most of it
+/// comes from memory, and what does not blocks that thread for a read of the file. A store whose disk has failed answers
+/// [`StoreError`] until it is opened again.
+#[derive(Debug, Clone)]
+pub struct LocalStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// `None` when it is closed. Readers hold it shared while they read, so closing waits for them.
+    trees: RwLock<Option<Arc<Trees>>>,
+    requests: Sender<Request>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    tails: Arc<Tails>,
+    leases: Arc<Leases>,
+    clock: Clock,
+    log_age: Option<Duration>,
+}
+
+/// Who lives. A process that begins knows of nobody: the lock proves that earlier ones are dead.
+#[derive(Debug, Default)]
+pub(crate) struct Leases {
+    until: Mutex<BTreeMap<NodeId, u64>>,
+}
+
+/// Nothing below the locks of this file can panic while the data is half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Leases {
+    pub(crate) fn until(&self, node: NodeId) -> Option<u64> {
+        lock(&self.until).get(&node).copied()
+    }
+
+    pub(crate) fn lives(&self, node: NodeId, now: u64) -> bool {
+        self.until(node).is_some_and(|until| until > now)
+    }
+
+    fn renew(&self, node: NodeId, now: u64, ttl: Duration) -> Result<(), LeaseError> {
+        let mut leases = lock(&self.until);
+        let until = leases.entry(node).or_insert(u64::MAX);
+        if *until <= now {
+            return Err(LeaseError::Passed);
+        }
+        *until = now.saturating_add(millis(ttl));
+        Ok(())
+    }
+}
+
+impl LocalStore {
+    /// Opens a directory, or makes it, with the default options. See [`LocalStoreBuilder::open`].
+    ///
+    /// # Errors
+    ///
+    /// [`LocalError`] says what is wrong with the directory.
+    pub fn open(directory: impl AsRef<Path>) -> Result<Self, LocalError> {
+        Self::builder(directory).open()
+    }
+
+    /// Options for opening a directory.
+    pub fn builder(directory: impl AsRef<Path>) -> LocalStoreBuilder {
+        LocalStoreBuilder::new(directory.as_ref())
+    }
+
+    pub(crate) fn start(options: &LocalStoreBuilder) -> Result<Self, LocalError> {
+        let directory = &options.directory;
+        let (trees, mark, meta) = open::open(options)?;
+        let clock = match &options.clock {
+            Some(read) => Clock::new(read.clone(), meta.time),
+            None => Clock::of_machine(meta.time),
+        };
+        trees.take_over(clock.now()).map_err(|error| LocalError::damaged(directory, error.to_string()))?;
+        let (trees, tails, leases) =
+            (Arc::new(trees), Arc::new(Tails::default()), Arc::new(Leases::default()));
+        let durability = match options.sync {
+            Sync::Buffer => PersistMode::Buffer,
+            Sync::Data => PersistMode::SyncData,
+        };
+        let writer = Writer {
+            rows: Rows::new(trees.clone(), leases.clone(), meta, durability),
+            mark,
+            clock: clock.clone(),
+            tails: tails.clone(),
+            log_bytes: options.log_bytes,
+            failed: None,
+        };
+        let (requests, waiting) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new().name("rejoin-store".into());
+        let thread = thread.spawn(move || writer.run(&waiting)).map_err(LocalError::io(directory))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                trees: RwLock::new(Some(trees)),
+                requests,
+                writer: Mutex::new(Some(thread)),
+                tails,
+                leases,
+                clock,
+                log_age: options.log_age,
+            }),
+        })
+    }
+
+    /// Writes everything to the disk, and gives the directory free, so that another process can open it. Requests that wait are
+    /// answered before; later ones are errors. Does the same as dropping the last clone, but while others are left.
+    pub async fn close(&self) {
+        let inner = self.inner.clone();
+        let (done, closed) = oneshot::channel();
+        let close = move || {
+            inner.close();
+            let _ = done.send(());
+        };
+        // Not in the runtime: it waits for the disk.
+        match std::thread::Builder::new().name("rejoin-store-close".into()).spawn(close) {
+            Ok(_) => drop(closed.await),
+            Err(_) => self.inner.close(),
+        }
+    }
+
+    /// Hands a step to the writer, and waits for its answer.
+    async fn ask<R: Send + 'static>(
+        &self,
+        step: impl FnOnce(&mut Rows) -> R + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Step(Box::new(move |rows| {
+            let result = step(rows);
+            Box::new(move |outcome: Result<(), StoreError>| drop(reply.send(outcome.map(|()| result))))
+        }));
+        let stopped = |_| StoreError::new("the store has stopped or failed");
+        self.inner.requests.send(request).map_err(|_| StoreError::new("the store is closed"))?;
+        answer.await.map_err(stopped)?
+    }
+
+    /// Reads, while nobody closes.
+    fn look<R, E: From<StoreError>>(&self, read: impl FnOnce(&Trees) -> Result<R, E>) -> Result<R, E> {
+        let trees = self.inner.trees.read().unwrap_or_else(PoisonError::into_inner);
+        match &*trees {
+            Some(trees) => read(trees),
+            None => Err(StoreError::new("the store is closed").into()),
+        }
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        let _ = self.requests.send(Request::Stop);
+        let writer = lock(&self.writer).take();
+        if let Some(writer) = writer {
+            // A writer that has panicked has told so.
+            let _ = writer.join();
+        }
+        let trees = self.trees.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(trees) = trees
+            && let Err(error) = trees.database.persist(PersistMode::SyncAll)
+        {
+            tracing::error!(error = ?failed(error), "closing a store");
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[async_trait]
+impl Store for LocalStore {
+    async fn lease(&self, node: NodeId, ttl: Duration) -> Result<(), LeaseError> {
+        self.look(|_| self.inner.leases.renew(node, self.inner.clock.now(), ttl))
+    }
+
+    async fn open(&self, open: Open) -> Result<Position, OpenError> {
+        self.ask(move |rows| rules::open(rows, &open)).await?
+    }
+
+    async fn attach(&self, attach: Attach) -> Result<Attached, AttachError> {
+        self.ask(move |rows| rules::attach(rows, &attach)).await?
+    }
+
+    async fn commit(&self, commits: Vec<Commit>) -> Vec<Result<Committed, CommitError>> {
+        let number = commits.len();
+        let all = move |rows: &mut Rows| commits.iter().map(|commit| rules::commit(rows, commit)).collect();
+        self.ask(all).await.unwrap_or_else(|error| vec![Err(error.into()); number])
+    }
+
+    async fn touch(&self, touches: Vec<Touch>) -> Result<(), StoreError> {
+        self.ask(move |rows| touches.iter().try_for_each(|touch| rules::touch(rows, touch).map(drop))).await?
+    }
+
+    async fn read(&self, log: LogId, after: Position, limit: Limit) -> Result<Page, ReadError> {
+        self.look(|trees| trees.read(log, after, limit))
+    }
+
+    async fn bounds(&self, log: LogId) -> Result<(Position, Position), StoreError> {
+        self.look(|trees| trees.bounds(log))
+    }
+
+    async fn records(
+        &self,
+        log: LogId,
+        after: Option<WriterKey>,
+        most: usize,
+    ) -> Result<Vec<Record>, StoreError> {
+        self.look(|trees| trees.records(log, after, most))
+    }
+
+    async fn expired(&self, log: LogId, window: Duration, most: usize) -> Result<Vec<WriterKey>, StoreError> {
+        let times = (self.inner.clock.now(), millis(window));
+        self.look(|trees| trees.expired(log, times, &self.inner.leases, most))
+    }
+
+    async fn adopt(&self, attach: Attach) -> Result<Attached, AttachError> {
+        self.ask(move |rows| rules::adopt(rows, &attach)).await?
+    }
+
+    fn tail(&self, log: LogId) -> TailStream {
+        self.inner.tails.follow(log)
+    }
+
+    async fn trim(&self, log: LogId, age: Duration) -> Result<(), StoreError> {
+        let now = self.inner.clock.now();
+        let before = |age: Duration| now.saturating_sub(millis(age));
+        let (oldest, limit) = (before(age), self.inner.log_age.map_or(0, before));
+        // In steps, so that commits do not wait for long.
+        while self.ask(move |rows| rows.trim(log, oldest, limit, u64::MAX, TRIM_STEP)).await?? {}
+        Ok(())
+    }
+
+    fn now(&self) -> u64 {
+        self.inner.clock.now()
+    }
+}

@@ -1,0 +1,114 @@
+//! The writer: one thread, which takes all requests that wait into one batch.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::task::Waker;
+use std::time::Duration;
+
+use rejoin_store::{StoreError, Tails};
+
+use crate::clock::Clock;
+use crate::files::Mark;
+use crate::rows::Rows;
+
+/// Answers a request, when its batch is durable or has failed.
+pub(crate) type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// Changes the rows, and says how to answer.
+pub(crate) type Step = Box<dyn FnOnce(&mut Rows) -> Reply + Send>;
+
+pub(crate) enum Request {
+    Step(Step),
+    Stop,
+}
+
+/// The number of requests in one batch. More would make the first of them wait.
+const MOST_REQUESTS: usize = 1024;
+
+/// How often an idle writer writes down the time, so that the clock does not go back by more, whatever the machine's does.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Entries that are forgotten in one batch: some milliseconds, for which commits wait.
+pub(crate) const TRIM_STEP: usize = 2048;
+
+pub(crate) struct Writer {
+    pub(crate) rows: Rows,
+    pub(crate) mark: Mark,
+    pub(crate) clock: Clock,
+    pub(crate) tails: Arc<Tails>,
+    pub(crate) log_bytes: u64,
+    /// Why nothing is written any more.
+    pub(crate) failed: Option<StoreError>,
+}
+
+impl Writer {
+    pub(crate) fn run(mut self, requests: &Receiver<Request>) {
+        loop {
+            let mut stops = false;
+            let mut steps = Vec::new();
+            match requests.recv_timeout(IDLE) {
+                Ok(Request::Step(step)) => steps.push(step),
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => stops = true,
+            }
+            while !stops && !steps.is_empty() && steps.len() < MOST_REQUESTS {
+                match requests.try_recv() {
+                    Ok(Request::Step(step)) => steps.push(step),
+                    Ok(Request::Stop) => stops = true,
+                    Err(_) => break,
+                }
+            }
+            self.batch(steps);
+            self.bound_logs();
+            if stops {
+                break;
+            }
+        }
+        self.tails.end();
+    }
+
+    fn batch(&mut self, steps: Vec<Step>) {
+        if let Some(failed) = &self.failed {
+            // Nothing is applied: what a reply would say is not true.
+            drop(steps);
+            tracing::debug!(%failed, "a store that has failed was asked");
+            return;
+        }
+        self.rows.now = self.clock.now();
+        let replies: Vec<_> = steps.into_iter().map(|step| step(&mut self.rows)).collect();
+        let outcome = self.finish();
+        replies.into_iter().for_each(|reply| reply(outcome.clone()));
+    }
+
+    fn finish(&mut self) -> Result<(), StoreError> {
+        let committed = self.rows.commit().and_then(|batch| match batch {
+            // After the batch: the mark is never ahead of what the journal has.
+            Some(batch) => self.mark.set(batch).map_err(|error: io::Error| crate::open::failed(error)),
+            None => Ok(()),
+        });
+        let appended = self.rows.take_appended();
+        if let Err(error) = &committed {
+            tracing::error!(%error, "the store has failed; nothing is committed until it is opened again");
+            self.failed = Some(error.clone());
+            return committed;
+        }
+        let wakers: Vec<Waker> =
+            appended.into_iter().flat_map(|(log, piece)| self.tails.send(log, &[piece])).collect();
+        wakers.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    /// Forgets the oldest entries of logs that are too large.
+    fn bound_logs(&mut self) {
+        for log in self.rows.oversized(self.log_bytes) {
+            while self.failed.is_none() {
+                let trimmed = self.rows.trim(log, 0, 0, self.log_bytes, TRIM_STEP);
+                let is_done = trimmed.is_ok_and(|more| !more);
+                if self.finish().is_err() || is_done {
+                    break;
+                }
+            }
+        }
+    }
+}
