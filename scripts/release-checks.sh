@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 step() { printf '\n== %s\n' "$*"; "$@"; }
 
 oldest=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-published=(-p rejoin-core -p rejoin-codecs -p rejoin-client -p rejoin-server)
+published=(-p rejoin-core -p rejoin-codecs -p rejoin-store -p rejoin-client -p rejoin-server) # rejoin-store-local needs a newer Rust
 
 missing=0
 need() {
