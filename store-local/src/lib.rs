@@ -19,6 +19,8 @@ mod builder;
 mod clock;
 mod error;
 mod files;
+#[cfg(feature = "inspect")]
+pub mod inspect;
 mod keys;
 mod open;
 mod reader;

@@ -5,9 +5,9 @@ use std::fs;
 
 use rejoin_tests::protocol::root;
 
-use crate::CRATES;
 use crate::imports::Crate;
 use crate::source::{closing, words};
+use crate::{CRATES, STORES};
 
 /// The types of fields that threads share.
 const SHARED: [&str; 6] = ["Mutex", "RwLock", "Condvar", "Notify", "OnceLock", "UnsafeCell"];
@@ -101,8 +101,11 @@ fn wrong(page: &str, sources: &[(String, String)]) -> Vec<String> {
 #[test]
 fn concurrency_page_names_every_lock_and_flag() {
     let page = fs::read_to_string(root().join("docs/concurrency.md")).unwrap();
-    let files: BTreeSet<_> =
-        CRATES.iter().flat_map(|name| Crate::read(&root(), name).public_types().into_keys()).collect();
+    let files: BTreeSet<_> = CRATES
+        .iter()
+        .chain(&STORES)
+        .flat_map(|name| Crate::read(&root(), name).public_types().into_keys())
+        .collect();
     let read = |file: String| (file.clone(), fs::read_to_string(root().join(file)).unwrap());
     let sources: Vec<_> = files.into_iter().map(read).collect();
     assert!(named(&page).len() >= 40, "the rows were not found");
