@@ -13,6 +13,7 @@ command -v chromedriver >/dev/null || missing+=(chromium-driver)
 command -v nginx >/dev/null || missing+=(nginx-light)
 command -v haproxy >/dev/null || missing+=(haproxy)
 command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
 command -v protoc >/dev/null || missing+=(protobuf-compiler)
 for python in python3 /usr/bin/python3; do "$python" -c 'import google.protobuf' 2>/dev/null && break; done ||
     missing+=(python3-protobuf)
@@ -26,5 +27,8 @@ fi
 
 cargo test --workspace --all-features
 scripts/model.sh
+js/check.sh
 scripts/planted-js.sh
+cargo build -p rejoin-tests --bin rejoin-testserver
+REJOIN_TESTSERVER=$(scripts/target_dir.sh)/debug/rejoin-testserver node js/scripts/cuts.mjs --cuts 300
 scripts/rfc6455.sh

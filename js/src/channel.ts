@@ -1,58 +1,53 @@
+import { withResolvers, type Resolvers } from './sent.js';
+
 /** A bounded queue that an application iterates over. */
-export class Channel<T> implements AsyncIterableIterator<T, undefined, undefined> {
-  #items: T[] = [];
-  #readers: { resolve: (result: IteratorResult<T, undefined>) => void; reject: (error: unknown) => void }[] = [];
-  #ended = false;
-  #error: unknown;
-
-  /** @param taken is called when the application has taken an item, `left` when it needs no more. */
-  constructor(readonly _limit: number, readonly _taken: () => void, readonly _left: () => void) {}
-
-  get _isFull(): boolean {
-    return this.#items.length >= this._limit;
-  }
-
-  _push(item: T): void {
-    if (this.#ended) return;
-    const reader = this.#readers.shift();
-    if (reader) reader.resolve({ value: item, done: false });
-    else this.#items.push(item);
-  }
-
+export interface Channel<T> extends AsyncIterableIterator<T, undefined, undefined> {
+  _isFull(): boolean;
+  _push(item: T): void;
   /** What is queued can still be read; then the iteration ends, or fails with the error. */
-  _end(error?: unknown): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    if (this.#readers.length) {
-      const [first, ...rest] = this.#readers;
-      if (error === undefined) first!.resolve({ value: undefined, done: true });
-      else first!.reject(error);
-      for (const { resolve } of rest) resolve({ value: undefined, done: true });
-    } else {
-      this.#error = error;
+  _end(error?: unknown): void;
+}
+
+/** @param taken is called when the application has taken an item, `left` when it needs no more. */
+export function createChannel<T>(limit: number, taken: () => void, left: () => void): Channel<T> {
+  let items: T[] = [];
+  let readers: Resolvers<IteratorResult<T, undefined>>[] = [];
+  let ended: { error?: unknown } | undefined;
+  /** Answers those who wait: with items, then with the end. */
+  const serve = () => {
+    for (let reader; (items.length || ended) && (reader = readers.shift());) {
+      if (items.length) reader.resolve({ value: items.shift()!, done: false });
+      else if (ended!.error) {
+        reader.reject(ended!.error);
+        ended = {};
+      } else reader.resolve({ value: undefined, done: true });
     }
-  }
-
-  next(): Promise<IteratorResult<T, undefined>> {
-    if (this.#items.length) {
-      const value = this.#items.shift()!;
-      this._taken();
-      return Promise.resolve({ value, done: false });
-    }
-    if (!this.#ended) return new Promise((resolve, reject) => { this.#readers.push({ resolve, reject }); });
-    const error = this.#error;
-    this.#error = undefined;
-    return error === undefined ? Promise.resolve({ value: undefined, done: true }) : Promise.reject(error);
-  }
-
-  return(): Promise<IteratorResult<T, undefined>> {
-    this.#items = [];
-    this._end();
-    this._left();
-    return Promise.resolve({ value: undefined, done: true });
-  }
-
-  [Symbol.asyncIterator](): this {
-    return this;
-  }
+  };
+  const channel: Channel<T> = {
+    _isFull: () => items.length >= limit,
+    _push(item) {
+      if (ended) return;
+      items.push(item);
+      serve();
+    },
+    _end(error) {
+      ended ??= { error };
+      serve();
+    },
+    next() {
+      const reader = withResolvers<IteratorResult<T, undefined>>();
+      readers.push(reader);
+      serve();
+      taken();
+      return reader.promise;
+    },
+    return() {
+      items = [];
+      channel._end();
+      left();
+      return channel.next();
+    },
+    [Symbol.asyncIterator]: () => channel,
+  };
+  return channel;
 }

@@ -2,18 +2,17 @@ import type { Entry } from './types.js';
 
 const ENTRIES = 50;
 
+export type Journal = ReturnType<typeof createJournal>;
+
 /** The last transitions. */
-export class Journal {
-  _entries: Entry[] = [];
-  #log;
-
-  constructor(log?: (entry: Entry) => void) {
-    this.#log = log;
-  }
-
-  _note(what: string, detail?: unknown): void {
-    const entry = { at: Date.now(), what, detail };
-    if (this._entries.push(entry) > ENTRIES) this._entries.shift();
-    this.#log?.(entry);
-  }
+export function createJournal(log?: (entry: Entry) => void) {
+  const entries: Entry[] = [];
+  return {
+    _entries: entries,
+    _note(what: string, detail?: unknown) {
+      const entry = { at: Date.now(), what, detail };
+      if (entries.push(entry) > ENTRIES) entries.shift();
+      log?.(entry);
+    },
+  };
 }

@@ -15,8 +15,10 @@ export function followPage(page: PageLife, closeAfter: number | undefined): () =
   let frozen = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const ends = new AbortController();
-  const { signal } = ends;
   const doc = typeof document === 'undefined' ? undefined : document;
+  const listen = (target: typeof addEventListener | undefined, type: string, listener: (event: any) => void) => {
+    target?.(type, listener, { signal: ends.signal });
+  };
   const freeze = () => {
     frozen = true;
     page._sleep();
@@ -26,21 +28,20 @@ export function followPage(page: PageLife, closeAfter: number | undefined): () =
     if (frozen) page._revive();
     frozen = false;
   };
-  const change = () => {
+  const onWindow = typeof addEventListener === 'undefined' ? undefined : addEventListener;
+  const onDocument = doc?.addEventListener.bind(doc);
+  // Not `offline`: browsers report it while sockets live on.
+  listen(onWindow, 'online', page._wake);
+  listen(onWindow, 'pagehide', ({ persisted }) => (persisted ? freeze() : page._sleep()));
+  listen(onWindow, 'pageshow', ({ persisted }) => persisted && thaw());
+  listen(onDocument, 'freeze', freeze);
+  listen(onDocument, 'resume', thaw);
+  listen(onDocument, 'visibilitychange', () => {
     clearTimeout(timer);
     if (!doc!.hidden) return page._wake();
     page._sleep();
-    if (closeAfter !== undefined) timer = setTimeout(() => page._rest(), closeAfter);
-  };
-  if (typeof addEventListener === 'function') {
-    // Not `offline`: browsers report it while sockets live on.
-    addEventListener('online', () => page._wake(), { signal });
-    addEventListener('pagehide', (event) => (event.persisted ? freeze() : page._sleep()), { signal });
-    addEventListener('pageshow', (event) => { if (event.persisted) thaw(); }, { signal });
-  }
-  doc?.addEventListener('visibilitychange', change, { signal });
-  doc?.addEventListener('freeze', freeze, { signal });
-  doc?.addEventListener('resume', thaw, { signal });
+    if (closeAfter) timer = setTimeout(page._rest, closeAfter);
+  });
   return () => {
     clearTimeout(timer);
     ends.abort();

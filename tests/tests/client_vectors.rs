@@ -1,6 +1,6 @@
 //! The JavaScript client obeys the test vectors of `vectors/client`, and each vector names an existing rule.
 //!
-//! Needs Node 18 or later: `apt-get install nodejs`.
+//! Needs Node 20 or later: `apt-get install nodejs`.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -35,7 +35,7 @@ fn javascript_client_obeys_every_vector() {
         // Set if a Node test runs this test: Node would treat its tests as a part of that one.
         .env_remove("NODE_TEST_CONTEXT")
         .output()
-        .unwrap_or_else(|error| panic!("this test needs Node 18 or later: apt-get install nodejs: {error}"));
+        .unwrap_or_else(|error| panic!("this test needs Node 20 or later: apt-get install nodejs: {error}"));
     let report = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
     let passed = report.lines().find_map(|line| line.strip_prefix("# pass "));

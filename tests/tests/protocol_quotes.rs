@@ -16,7 +16,7 @@ fn files(folder: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() {
-            if name != "target" && name != "node_modules" && !name.starts_with('.') {
+            if name != "target" && name != "node_modules" && name != "dist" && !name.starts_with('.') {
                 files(&path, endings, found);
             }
         } else if endings.iter().any(|ending| name.ends_with(ending)) {
@@ -35,7 +35,7 @@ struct Quote {
 
 fn quotes() -> Vec<Quote> {
     let mut paths = Vec::new();
-    files(&root(), &[".rs", ".js", ".mjs"], &mut paths);
+    files(&root(), &[".rs", ".js", ".mjs", ".ts"], &mut paths);
     let mut found = Vec::new();
     for path in paths {
         let text = fs::read_to_string(&path).unwrap();
@@ -66,7 +66,7 @@ fn every_cited_rule_exists() {
     let protocol = Protocol::read().unwrap();
     let rules: BTreeSet<_> = protocol.rules().collect();
     let mut paths = Vec::new();
-    files(&root(), &[".rs", ".js", ".mjs", ".py", ".md", ".proto", ".json"], &mut paths);
+    files(&root(), &[".rs", ".js", ".mjs", ".ts", ".py", ".md", ".proto", ".json"], &mut paths);
     for path in paths {
         // It contains numbers of its own example page.
         if path.ends_with("tests/src/protocol.rs") {

@@ -1,10 +1,12 @@
-/** Plays the vectors of this folder's parent against a client's source. */
-import { readFileSync, readdirSync } from 'node:fs';
+/** Plays the vectors of this folder's parent against the npm package of the folder `js`. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { World } from './world.mjs';
 
 const FOLDER = new URL('../', import.meta.url);
-export const CLIENT = new URL('../../../../examples/chat/rejoin.js', import.meta.url);
+export const PACKAGE = new URL('../../../../js/', import.meta.url);
 
 /** All vectors. */
 export function loadVectors() {
@@ -20,15 +22,15 @@ const OPEN = {
 };
 
 /** Throws where the client does not do what the vector says. */
-export function play(vector, source) {
+export async function play(vector, source) {
   const world = new World(source, vector.random ?? 0);
   let next = 0;
   for (const { late_timers: late, open, ...step } of vector.steps) {
     if (late) world.stall(step.at);
-    else world.advance(step.at);
+    else await world.advance(step.at);
     if (step.do) {
       nothingElse(world, next, step);
-      world.do(open ? { ...step, frame: { event: '$open', payload: { ...OPEN, ...open } } } : step);
+      await world.do(open ? { ...step, frame: { event: '$open', payload: { ...OPEN, ...open } } } : step);
     } else {
       const seen = world.seen[next];
       if (!seen || !matches(seen, step)) {
@@ -53,6 +55,19 @@ function matches(seen, expected) {
   return isDeepStrictEqual(isPing ? { ...seen, frame: { event: '$ping' } } : seen, expected);
 }
 
-export function readClient() {
-  return readFileSync(CLIENT, 'utf8');
+/**
+ * The package as one script, from its sources; `change` may alter the text of each of them.
+ * @param {(file: string, text: string) => string} [change] gets names such as `link.ts`
+ */
+export async function readClient(change) {
+  const path = (name) => fileURLToPath(new URL(name, PACKAGE));
+  if (!existsSync(path('node_modules'))) execFileSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: path('.'), stdio: 'inherit' });
+  const { bundle } = await import(new URL('build.mjs', PACKAGE));
+  const changed = {
+    name: 'changed',
+    setup: (plugin) => plugin.onLoad({ filter: /\.ts$/ }, ({ path: file }) => (
+      { contents: change(file.split('/').at(-1), readFileSync(file, 'utf8')), loader: 'ts' })),
+  };
+  const built = await bundle(path('src/index.ts'), { format: 'iife', globalName: 'rejoin', plugins: change ? [changed] : [] });
+  return built.outputFiles[0].text;
 }

@@ -1,5 +1,5 @@
 import test from 'node:test';
 import { loadVectors, play, readClient } from './vectors.mjs';
 
-const source = readClient();
+const source = await readClient();
 for (const vector of loadVectors()) test(`${vector.file}: ${vector.name}`, () => play(vector, source));

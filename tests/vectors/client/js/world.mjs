@@ -1,8 +1,14 @@
 /**
  * A page's surroundings for one vector: a fake clock, fake timers, a fake WebSocket, and a record of everything that the
- * client does. The client's source is the body of a function whose parameters hide the globals of the same names.
+ * client does. The package is the body of a function whose parameters hide the globals of the same names.
  */
-const URL = 'wss://example.org/ws';
+const URL_TEXT = 'wss://example.org/ws';
+
+/** `Date.now()` when the clock of the vectors is at 0. */
+const EPOCH = 1_700_000_000_000;
+
+/** Promises of the client go on before the next step. */
+const settle = () => new Promise((resolve) => { setImmediate(resolve); });
 
 export class World {
   #now = 0;
@@ -11,30 +17,24 @@ export class World {
   #pageListeners = [];
   #sockets = [];
   #document;
-  #Rejoin;
+  #connect;
   #client = null;
   #reactions = [];
   #askedFor = [];
   /** What the client did, in order: `{ at, see, … }`. */
   seen = [];
 
-  /** @param {string} source the text of rejoin.js @param {number} random what every draw of a random number gives */
+  /** @param {string} source the package as one script, whose exports are the variable `rejoin` @param {number} random what every draw of a random number gives */
   constructor(source, random) {
     const world = this;
     const listen = (type, listener, { signal } = {}) => this.#pageListeners.push({ type, listener, signal });
-    class CustomEvent extends Event {
-      constructor(type, { detail }) {
-        super(type);
-        this.detail = detail;
-      }
-    }
     class WebSocket {
       static OPEN = 1;
       readyState = 0;
       protocol = '';
       bufferedAmount = 0;
       constructor(url, offers) {
-        if (url !== URL) throw new Error(`SyntaxError: not the URL of the connection: ${url}`);
+        if (url !== URL_TEXT) throw new Error(`SyntaxError: not the URL of the connection: ${url}`);
         world.#sockets.push(this);
         world.#see('dial', { offers: [...offers] });
       }
@@ -51,22 +51,25 @@ export class World {
       }
     }
     const surroundings = {
-      CustomEvent, WebSocket,
+      WebSocket,
       addEventListener: listen,
       document: this.#document = { hidden: false, addEventListener: listen },
       performance: { now: () => this.#now },
+      Date: { now: () => EPOCH + this.#now },
+      navigator: undefined, sessionStorage: undefined, location: undefined,
       setTimeout: (run, ms) => this.#addTimer(run, ms),
       setInterval: (run, ms) => this.#addTimer(run, ms, ms),
       clearTimeout: (id) => this.#timers.delete(id),
       clearInterval: (id) => this.#timers.delete(id),
       Math: Object.assign(Object.create(Math), { random: () => random }),
     };
-    this.#Rejoin = compile(source, Object.keys(surroundings))(...Object.values(surroundings));
+    this.#connect = compile(source, Object.keys(surroundings))(...Object.values(surroundings)).connect;
   }
 
   /** Runs the timers that are due until then, each at its time. @param {number} at */
-  advance(at) {
+  async advance(at) {
     for (;;) {
+      await settle();
       const due = [...this.#timers].filter(([, timer]) => timer.at <= at).sort(([, a], [, b]) => a.at - b.at)[0];
       if (!due) break;
       const [id, timer] = due;
@@ -84,19 +87,23 @@ export class World {
   }
 
   /** One input of a vector; README.md says what each is. */
-  do(step) {
+  async do(step) {
     if (typeof this[`do_${step.do}`] !== 'function') throw new Error(`no such input: ${step.do}`);
     this[`do_${step.do}`](step);
+    await settle();
   }
 
   do_connect({ buffer, buffer_bytes: bufferBytes, token, tokens }) {
+    const left = tokens && [...tokens];
+    const options = { buffer, bufferBytes, token: left ? () => this.#nextToken(left) : token };
     try {
-      this.#client = new this.#Rejoin(URL, { buffer, bufferBytes, token: tokens ? () => this.#nextToken(tokens) : token });
+      this.#client = this.#connect(URL_TEXT, options);
     } catch (error) {
       return this.#see('error', nameOf(error));
     }
-    for (const type of ['open', 'message', 'answer', 'sent', 'acked', 'refused', 'dropped', 'waiting', 'restored', 'gap', 'lost', 'closed']) {
-      this.#client.addEventListener(type, ({ detail }) => this.#handleEvent(type, detail));
+    this.#client.on('*', (message) => this.#handleEvent('message', message));
+    for (const type of ['open', 'answer', 'sent', 'acked', 'refused', 'dropped', 'waiting', 'restored', 'gap', 'lost', 'closed']) {
+      this.#client.on(`$${type}`, (detail) => this.#handleEvent(type, detail));
     }
   }
 
@@ -105,7 +112,6 @@ export class World {
     this.#see('ask', {});
     const token = tokens.shift();
     if (token === null) throw new Error('no token');
-    // A promise that settles at once: microtasks would not run between the steps.
     return token?.later ? { then: (done, failed) => this.#askedFor.push({ done, failed }) } : token;
   }
 
@@ -139,9 +145,11 @@ export class World {
   }
 
   do_send({ frame, number }) {
+    const { event, payload, ...options } = Object.fromEntries(Object.entries(frame).map(([name, value]) => [name, fromUtf16(value)]));
     try {
-      const sent = this.#client.send(Object.fromEntries(Object.entries(frame).map(([name, value]) => [name, fromUtf16(value)])));
-      if (number !== undefined && sent.number !== number) this.#see('error', { error: `numbered ${sent.number}` });
+      const sent = this.#client.send(event, payload, options);
+      if (sent.state === 'lost') this.#see('error', nameOf(sent.error));
+      else if (number !== undefined && sent.number !== number) this.#see('error', { error: `numbered ${sent.number}` });
     } catch (error) {
       this.#see('error', nameOf(error));
     }
@@ -152,8 +160,7 @@ export class World {
   }
 
   do_cut({ ms }) {
-    if (ms === undefined) this.#client.cut();
-    else this.#client.cutFor(ms);
+    this.#client.cut(ms);
   }
 
   do_online() {
@@ -220,7 +227,7 @@ let compiled = { source: '', make: /** @type {Function | null} */ (null) };
 /** Once for all vectors. @param {string} source @param {string[]} names */
 function compile(source, names) {
   if (compiled.source !== source) {
-    compiled = { source, make: new Function(...names, `${source.replace('export class', 'class')}\nreturn Rejoin;`) };
+    compiled = { source, make: new Function(...names, `${source}\nreturn rejoin;`) };
   }
   return compiled.make;
 }
@@ -228,14 +235,14 @@ function compile(source, names) {
 /** An event's detail in the vectors' own words. */
 function neutral(type, { session, sends, upTo, ...rest }) {
   if (type === 'message' || type === 'answer') {
-    const { number, ...frame } = rest;
-    return { number, frame };
+    const { number, event, ...frame } = rest;
+    return { number, frame: { ...frame, event: event || undefined } };
   }
   const detail = { ...rest };
   if (upTo !== undefined) detail.up_to = upTo;
   if (sends) {
     detail.sends = sends.map(({ number }) => number);
-    detail.states = [...new Set(sends.map(({ state }) => state))];
+    detail.states = [...new Set(sends.map(stateOf))];
   }
   if (session) {
     const { token, id, room, windowMs, buffer, bufferBytes, maxMessage } = session;
@@ -244,17 +251,21 @@ function neutral(type, { session, sends, upTo, ...rest }) {
   return detail;
 }
 
-function nameOf(error) {
-  const { message, size, limit } = error;
-  if (size !== undefined) return { error: 'too_big', size, limit };
+/** The vectors' words for the states of a frame. */
+function stateOf({ state, error }) {
+  if (state === 'acked') return 'acknowledged';
+  return error?.reason === 'too big' ? 'refused' : state;
+}
+
+function nameOf({ message, reason, size, limit }) {
+  if (limit !== undefined) return { error: 'too_big', size, limit };
+  if (reason) return { error: reason };
   for (const [error, pattern] of ERRORS) if (pattern.test(message)) return { error };
   return { error: message };
 }
 
 const ERRORS = [
-  ['closed', /the connection is closed/],
-  ['full', /the buffer is full/],
   ['reserved_event', /belong to the protocol/],
-  ['invalid_frame', /(id and event|id, event and re|re) must/],
+  ['invalid_frame', /^event, id and re must/],
   ['invalid_option', /^invalid (buffer|token)/],
 ];

@@ -1,0 +1,30 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+/** Where the program is: `cargo build --bin rejoin-testserver` makes it. */
+export const PROGRAM = process.env.REJOIN_TESTSERVER ?? fileURLToPath(new URL('../../../target/debug/rejoin-testserver', import.meta.url));
+
+/** Starts `rejoin-testserver` on free ports. */
+export async function testServer(...options) {
+  if (!existsSync(PROGRAM)) throw new Error(`there is no ${PROGRAM}: build it, or name it in REJOIN_TESTSERVER`);
+  const server = spawn(PROGRAM, options, { stdio: ['ignore', 'ignore', 'pipe'] });
+  process.once('exit', () => server.kill());
+  const [, port, control] = await new Promise((resolve, reject) => {
+    let text = '';
+    server.stderr.on('data', (chunk) => {
+      text += chunk;
+      const found = /READY:(\d+):(\d+)/.exec(text);
+      if (found) resolve(found);
+    });
+    server.once('exit', () => reject(new Error(`the server has ended: ${text}`)));
+  });
+  return {
+    port: Number(port),
+    async control(path, method = 'GET') {
+      const answer = await fetch(`http://127.0.0.1:${control}${path}`, { method });
+      return answer.json();
+    },
+    stop: () => server.kill(),
+  };
+}
