@@ -2,19 +2,24 @@
  * Sends numbers to `rejoin-testserver` through a proxy that cuts the connection at random bytes, and checks that the server's
  * echo brings each of them once and in order, and that the server has counted none twice or out of order.
  *
- *     node scripts/cuts.mjs [--cuts 300] [--seed 1] [--connections 4]
+ *     node scripts/cuts.mjs [--cuts 300] [--seed 1] [--connections 4] [--bare]
+ *
+ * `--bare` takes the WebSocket of Node (22 or later) in place of the package `ws`.
  *
  * Build the package (`npm run build`) and the server (`cargo build --bin rejoin-testserver`) first.
  */
 import { parseArgs } from 'node:util';
-import { WebSocket } from 'ws';
+import { WebSocket as PackageSocket } from 'ws';
 import { connect } from '../dist/index.js';
 import { cuttingProxy } from './lib/proxy.mjs';
 import { random } from './lib/random.mjs';
 import { testServer } from './lib/server.mjs';
 
 const { values } = parseArgs({
-  options: { cuts: { type: 'string', default: '300' }, seed: { type: 'string', default: '1' }, connections: { type: 'string', default: '4' } },
+  options: {
+    cuts: { type: 'string', default: '300' }, seed: { type: 'string', default: '1' }, connections: { type: 'string', default: '4' },
+    bare: { type: 'boolean', default: false },
+  },
 });
 const [wanted, seed, connections] = [values.cuts, values.seed, values.connections].map(Number);
 const PATIENCE = 20_000; // without progress
@@ -26,7 +31,7 @@ const results = await Promise.all(Array.from({ length: connections }, (_, index)
 const total = { cuts: 0, sent: 0, echoed: 0, wrong: 0, sunk: 0, dials: 0 };
 for (const result of results) for (const name of Object.keys(total)) total[name] += result[name];
 const ways = results.map(({ ways: own }) => own).reduce((all, own) => Object.fromEntries(Object.keys(all).map((way) => [way, all[way] + own[way]])));
-console.log(JSON.stringify({ seed, node: process.version, ...total, ways, seconds: Math.round((performance.now() - started) / 1000) }));
+console.log(JSON.stringify({ seed, node: process.version, socket: values.bare ? 'global' : 'ws', ...total, ways, seconds: Math.round((performance.now() - started) / 1000) }));
 server.stop();
 process.exit(results.every(({ fine }) => fine) ? 0 : 1);
 
@@ -34,7 +39,7 @@ async function exchange(index, cuts) {
   const next = random(seed * 1000 + index);
   const proxy = await cuttingProxy({ target: server.port, next, bytes: BYTES });
   const id = `cuts-${seed}-${index}`;
-  const room = connect(`ws://127.0.0.1:${proxy.port}/?id=${id}&room=${id}`, { WebSocket, retry: { base: 2, max: 10 } });
+  const room = connect(`ws://127.0.0.1:${proxy.port}/?id=${id}&room=${id}`, { ...values.bare ? {} : { WebSocket: PackageSocket }, retry: { base: 2, max: 10 } });
   const result = { cuts: 0, sent: 0, echoed: 0, wrong: 0, sunk: 0, dials: 0, ways: proxy.ways, fine: false };
   let failure = '';
   let sunk = 0;

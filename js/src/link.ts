@@ -191,8 +191,9 @@ export function createLink(
       else if (isIdle() && !waitIsImposed && link._state !== 'suspended' && (link._retryAt || !isHidden())) connect();
     },
     _revive() {
-      if (isOpen()) pause('away', 'the page was frozen');
-      page._wake();
+      if (!isOpen()) return page._wake();
+      pause('away', 'the page was frozen');
+      connect();
     },
     _sleep: host._sleep,
     _rest() {

@@ -5,7 +5,7 @@ import type { Lost } from './lost.js';
 /** The events of an application that does not name its own. */
 export type AnyEvents = Record<string, unknown>;
 /** The questions of an application that does not name its own. */
-export type AnyAsks = Record<string, (payload: never) => unknown>;
+export type AnyAsks = Record<string, (payload: unknown) => unknown>;
 /** The names in a map of events or questions. */
 export type Name<Map> = keyof Map & string;
 /** A payload that may be left out where its type allows that. */
@@ -239,12 +239,12 @@ export interface Options {
 export interface Connection<In extends object = AnyEvents, Out extends object = AnyEvents, Asks extends object = AnyAsks> extends AsyncDisposable {
   readonly status: Status;
   readonly session: Session | undefined;
-  /** Calls the listener for each frame with this event, once and in order, and returns the function that ends that. */
-  on<E extends Name<In>>(event: E, listener: (message: Message<E, In[E]>) => void): () => void;
-  /** The same for every frame. */
-  on(event: '*', listener: (message: MessageOf<In>) => void): () => void;
-  /** The same for what the connection reports about itself. */
+  /** Calls the listener for what the connection reports about itself, and returns the function that ends that. */
   on<E extends keyof Lifecycle>(event: E, listener: (detail: Lifecycle[E]) => void): () => void;
+  /** The same for every frame, once and in order. */
+  on(event: '*', listener: (message: MessageOf<In>) => void): () => void;
+  /** The same for the frames with this event. */
+  on<E extends Name<In>>(event: E, listener: (message: Message<E, In[E]>) => void): () => void;
   /**
    * Sends a frame, now or when there is a socket. Being offline or full is no error: see the state of what it returns.
    * Throws a `TypeError` for what can never be sent: an event that begins with `$`, a lone surrogate, a payload without encoding.
