@@ -9,6 +9,7 @@ command -v cc >/dev/null || missing+=(gcc libc6-dev)
 command -v python3 >/dev/null || missing+=(python3)
 python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
 command -v chromium >/dev/null || missing+=(chromium)
+command -v firefox-esr >/dev/null || missing+=(firefox-esr)
 command -v chromedriver >/dev/null || missing+=(chromium-driver)
 command -v nginx >/dev/null || missing+=(nginx-light)
 command -v haproxy >/dev/null || missing+=(haproxy)
@@ -30,5 +31,8 @@ scripts/model.sh
 js/check.sh
 scripts/planted-js.sh
 cargo build -p rejoin-tests --bin rejoin-testserver
-REJOIN_TESTSERVER=$(scripts/target_dir.sh)/debug/rejoin-testserver node js/scripts/cuts.mjs --cuts 300
+REJOIN_TESTSERVER=$(scripts/target_dir.sh)/debug/rejoin-testserver
+export REJOIN_TESTSERVER
+node js/scripts/cuts.mjs --cuts 300
+node js/scripts/browsers.mjs --cuts 50
 scripts/rfc6455.sh

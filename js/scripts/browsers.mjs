@@ -15,6 +15,7 @@ import { testServer } from './lib/server.mjs';
 import { site } from './lib/site.mjs';
 
 const PROGRAMS = { chromium: process.env.CHROMIUM ?? '/usr/bin/chromium', firefox: process.env.FIREFOX ?? '/usr/bin/firefox-esr' };
+const FLOOD = 50_000;
 /** The most between the return of a page and its dial. */
 const AT_ONCE = 50;
 
@@ -169,6 +170,25 @@ const SCENARIOS = {
     return { drops: await page.evaluate(() => page.events.filter((what) => what === '$dropped').length) };
   },
 
+  /** No task of the page is longer than 50 ms. Only by `--only flood`: the machine must be idle, for the server needs its time as well. */
+  async flood(world) {
+    if (world.name !== 'chromium') return 'only Chromium reports long tasks';
+    const page = await open(world);
+    await page.evaluate(() => {
+      page.longest = 0;
+      new PerformanceObserver((list) => {
+        for (const { duration } of list.getEntries()) page.longest = Math.max(page.longest, duration);
+      }).observe({ type: 'longtask' });
+      page.began = performance.now();
+    });
+    await page.evaluate((payload) => { page.room.send('stream', payload); }, { n: FLOOD, every_us: 0, size: 50 });
+    await page.waitForFunction((n) => page.items.length >= n, { timeout: 60_000, polling: 500 }, FLOOD);
+    const { longest, ms } = await page.evaluate(() => ({ longest: page.longest, ms: performance.now() - page.began }));
+    await check(page, FLOOD);
+    expect('no long task', longest, 0);
+    return { perSecond: Math.round(FLOOD / ms * 1000) };
+  },
+
   async 'dials without a network'(world) {
     if (world.name !== 'chromium') return 'only by CDP';
     const page = await open(world, { retry: { base: 60_000, max: 60_000 } });
@@ -194,7 +214,7 @@ for (const name of values.browser) {
   });
   const version = await browser.version();
   for (const [scenario, run] of Object.entries(SCENARIOS)) {
-    if (values.only && !scenario.includes(values.only)) continue;
+    if (values.only ? !scenario.includes(values.only) : scenario === 'flood') continue;
     const proxy = await cuttingProxy({ target: origin.port, next: random(seed), bytes: 12_000 });
     proxy.enabled = false;
     const started = performance.now();

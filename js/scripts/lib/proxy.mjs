@@ -8,14 +8,14 @@ const SILENCE = 30;
  * A TCP proxy on loopback that cuts every connection after a random number of bytes in either direction, in a random way, and
  * delays some of the bytes. `seed` determines what happens to the connection n.
  *
- * @param {{ target: number, next: () => number, bytes: number }} options `bytes`: the most that a connection lives for
+ * @param {{ target: number, next: () => number, bytes: number, from?: number }} options a connection lives for `from` to `bytes` bytes
  */
-export async function cuttingProxy({ target, next, bytes }) {
+export async function cuttingProxy({ target, next, bytes, from: least = 0 }) {
   const proxy = { cuts: 0, ways: Object.fromEntries(WAYS.map((way) => [way, 0])), enabled: true, port: 0, close: () => server.close() };
   const server = createServer({ allowHalfOpen: true }, (client) => {
     const upstream = connect({ port: target, host: '127.0.0.1', allowHalfOpen: true });
     const plan = {
-      left: Math.floor(bytes * next() ** 2), // more often early: in the handshake, in `$open`, in the replay
+      left: least + Math.floor((bytes - least) * next() ** 2), // more often early: in the handshake, in `$open`, in the replay
       way: WAYS[Math.floor(next() * WAYS.length)],
       delay: next() < 0.2 ? Math.floor(next() * 10) : 0,
     };

@@ -21,6 +21,10 @@ export class World {
   #client = null;
   #reactions = [];
   #askedFor = [];
+  /** The ids that the client chose for its questions. The vectors call them `ask-1`, `ask-2`, …. @type {string[]} */
+  #ids = [];
+  #asks = 0;
+  #frames = null;
   /** What the client did, in order: `{ at, see, … }`. */
   seen = [];
 
@@ -40,7 +44,7 @@ export class World {
       }
       send(text) {
         if (this.readyState === 0) throw new Error('InvalidStateError: the socket is still connecting');
-        if (this.readyState === 1) world.#see('write', { frame: JSON.parse(text) });
+        if (this.readyState === 1) world.#see('write', { frame: world.#ownNames(JSON.parse(text)) });
       }
       close(code, reason = '') {
         if (code !== 1000 && !(code >= 3000 && code <= 4999)) throw new Error(`InvalidAccessError: a page cannot close with ${code}`);
@@ -57,7 +61,7 @@ export class World {
       performance: { now: () => this.#now },
       Date: { now: () => EPOCH + this.#now },
       navigator: undefined, sessionStorage: undefined, location: undefined,
-      setTimeout: (run, ms) => this.#addTimer(run, ms),
+      setTimeout: (run, ms, ...parameters) => this.#addTimer(() => run(...parameters), ms),
       setInterval: (run, ms) => this.#addTimer(run, ms, ms),
       clearTimeout: (id) => this.#timers.delete(id),
       clearInterval: (id) => this.#timers.delete(id),
@@ -129,7 +133,7 @@ export class World {
   }
 
   do_receive({ socket, frame, text, binary }) {
-    const data = binary === undefined ? text ?? JSON.stringify(frame) : new Uint8Array(Buffer.from(binary, 'base64')).buffer;
+    const data = binary === undefined ? text ?? JSON.stringify(this.#realIds(frame)) : new Uint8Array(Buffer.from(binary, 'base64')).buffer;
     this.#socket(socket).onmessage({ data });
   }
 
@@ -153,6 +157,25 @@ export class World {
     } catch (error) {
       this.#see('error', nameOf(error));
     }
+  }
+
+  /** The application asks the server. */
+  do_ask({ event, payload, timeout }) {
+    this.#asks += 1;
+    const ask = `ask-${this.#asks}`;
+    this.#client.ask(event, payload, { timeout }).then(
+      (answer) => this.#see('answered', { ask, payload: answer }),
+      ({ code, reason }) => this.#see('failed', { ask, error: code ?? reason }),
+    );
+  }
+
+  /** The application reads frames one by one, and has capacity for `limit` of them. */
+  do_frames({ limit }) {
+    this.#frames = this.#client.frames({ limit });
+  }
+
+  do_take() {
+    this.#frames.next().then(({ value }) => this.#see('taken', { payload: value.payload }));
   }
 
   do_close() {
@@ -186,6 +209,23 @@ export class World {
 
   #socket(index) {
     return index === undefined ? this.#sockets.at(-1) : this.#sockets[index];
+  }
+
+  /** A frame whose ids are those of the vectors. */
+  #ownNames(frame) {
+    const own = (id) => {
+      if (!this.#ids.includes(id)) return id;
+      return `ask-${this.#ids.indexOf(id) + 1}`;
+    };
+    if (frame.id !== undefined && !frame.re && this.#ids.length < this.#asks && !this.#ids.includes(frame.id)) this.#ids.push(frame.id);
+    if (frame.event === '$cancel') return { ...frame, payload: { id: own(frame.payload.id) } };
+    return frame.id === undefined ? frame : { ...frame, id: own(frame.id) };
+  }
+
+  /** A frame whose `re` is what the client knows. */
+  #realIds(frame) {
+    const number = /^ask-(\d+)$/.exec(frame?.re ?? '')?.[1];
+    return number ? { ...frame, re: this.#ids[number - 1] } : frame;
   }
 
   #page(type) {
