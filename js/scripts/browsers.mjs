@@ -15,6 +15,8 @@ import { testServer } from './lib/server.mjs';
 import { site } from './lib/site.mjs';
 
 const PROGRAMS = { chromium: process.env.CHROMIUM ?? '/usr/bin/chromium', firefox: process.env.FIREFOX ?? '/usr/bin/firefox-esr' };
+/** Pages may open tabs; and Firefox does not wait by itself, for up to a minute, before it dials where a socket has failed. */
+const FIREFOX = { 'dom.disable_open_during_load': false, 'network.websocket.delay-failed-reconnects': false };
 const FLOOD = 50_000;
 /** The most between the return of a page and its dial. */
 const AT_ONCE = 50;
@@ -66,7 +68,7 @@ const SCENARIOS = {
     const page = await open(world);
     const cuts = proxy.cuts + Number(values.cuts);
     proxy.enabled = true;
-    const running = page.evaluate(() => page.exchange());
+    await page.evaluate(() => { page.sent = page.exchange(); });
     for (let last = -1; proxy.cuts < cuts;) {
       await pause(5000);
       expect('failure', await page.evaluate(() => page.failure), '');
@@ -74,8 +76,10 @@ const SCENARIOS = {
       last = proxy.cuts;
     }
     proxy.enabled = false;
-    await page.evaluate(() => { page.running = false; });
-    const sent = await running;
+    const sent = await page.evaluate(() => {
+      page.running = false;
+      return page.sent;
+    });
     await until(page, (n) => page.echoes.length >= n || page.failure, sent);
     const echoes = await page.evaluate(() => page.echoes);
     expect('echoes', echoes, Array.from({ length: sent }, (_, index) => index + 1));
@@ -210,7 +214,7 @@ let failed = 0;
 for (const name of values.browser) {
   const browser = await puppeteer.launch({
     browser: name === 'firefox' ? 'firefox' : 'chrome', executablePath: PROGRAMS[name], headless: true,
-    args: name === 'firefox' ? [] : ['--no-sandbox'], extraPrefsFirefox: { 'dom.disable_open_during_load': false },
+    args: name === 'firefox' ? [] : ['--no-sandbox'], extraPrefsFirefox: FIREFOX,
   });
   const version = await browser.version();
   for (const [scenario, run] of Object.entries(SCENARIOS)) {
