@@ -87,6 +87,8 @@ find_it() {
             core -- --skip session::tests::walk --skip session::tests::random ||
                 core -- session::tests::random || core -- session::tests::walk || memory || foreign || trials
             ;;
+        *b/store/*) run -p rejoin-store --all-features --lib --tests ;;
+        *b/store-local/*) run -p rejoin-store-local --all-features --lib --test conformance || run -p rejoin-store-local --test directory ;;
         *b/client/*) run -p rejoin-client --all-features --lib --tests || memory || trials ;;
         *b/server/*) run -p rejoin-server --lib || memory || foreign || logging || extractor || trials ;;
         *) memory ;;
@@ -94,7 +96,7 @@ find_it() {
 }
 
 # A test that fails without a bug proves nothing, so check that all pass first.
-for kind in '^+++ b/core/' '^+++ b/client/' '^+++ b/server/' '^Found by a scenario' '^Found by loom'; do
+for kind in '^+++ b/core/' '^+++ b/client/' '^+++ b/server/' '^+++ b/store/' '^+++ b/store-local/' '^Found by a scenario' '^Found by loom'; do
     for patch in "${patches[@]}"; do
         grep -q "$kind" "$patch" || continue
         ! found=$(find_it "$patch") || { echo "with no bug planted: $found" && exit 2; }

@@ -54,7 +54,7 @@ impl LocalStoreBuilder {
             sync: Sync::default(),
             log_bytes: 1 << 30,
             log_age: None,
-            journal_bytes: 128 << 20,
+            journal_bytes: 64 << 20,
             cache_bytes: 32 << 20,
             accept_loss: false,
             clock: None,
@@ -81,8 +81,8 @@ impl LocalStoreBuilder {
         self
     }
 
-    /// The size at which the journal is folded into the trees, in bytes. Default: 128 MiB; at least 64 MiB. The directory needs up to
-    /// this much beside its logs and records, and opening reads as much.
+    /// The size at which the journal is folded into the trees, in bytes. Default: 64 MiB, which is the least. The directory needs up to
+    /// twice this beside its logs and records, and opening reads as much: a larger one makes opening slower.
     pub fn journal_bytes(mut self, bytes: u64) -> Self {
         self.journal_bytes = bytes;
         self
@@ -118,7 +118,7 @@ impl LocalStoreBuilder {
         least("journal_bytes", self.journal_bytes, 64 << 20)
     }
 
-    /// Opens the directory, or makes it. Blocks while it reads the journal: a tenth of a second for 10,000 sessions.
+    /// Opens the directory, or makes it. Blocks while it reads the journal: up to a second, on a busy machine longer.
     ///
     /// # Errors
     ///

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable};
-use rejoin_store::{NodeId, StoreError};
+use rejoin_store::{LogId, NodeId, StoreError};
 
 use crate::builder::LocalStoreBuilder;
 use crate::files::{self, Lock, Mark};
@@ -120,11 +120,11 @@ impl Trees {
     }
 
     /// All logs with their bounds.
-    pub(crate) fn logs(&self) -> Result<Vec<(rejoin_store::LogId, LogBounds)>, StoreError> {
+    pub(crate) fn logs(&self) -> Result<Vec<(LogId, LogBounds)>, StoreError> {
         let read = |guard: fjall::Guard| {
             let (key, value) = guard.into_inner().map_err(failed)?;
             let log = keys::number(&key, 1).ok_or_else(|| values::damaged("the list of logs"))?;
-            Ok((rejoin_store::LogId(log), values::bounds(&value)?))
+            Ok((LogId(log), values::bounds(&value)?))
         };
         self.database.snapshot().prefix(&self.index, "l").map(read).collect()
     }
@@ -142,16 +142,22 @@ impl Trees {
 
     /// Checks that each log ends with the entry that its bounds name, and remembers since when the owners of earlier processes are
     /// gone: opening has taken the lock, which proves that they are.
-    pub(crate) fn take_over(&self, now: u64) -> Result<(), StoreError> {
+    ///
+    /// Returns who has records without a deadline.
+    pub(crate) fn take_over(&self, now: u64) -> Result<Vec<(LogId, NodeId)>, StoreError> {
         let snapshot = self.database.snapshot();
         let mut batch = self.database.batch().durability(Some(fjall::PersistMode::Buffer));
         let mut owners = std::collections::BTreeSet::new();
+        let mut all = Vec::new();
         for (log, bounds) in self.logs()? {
             let has = |offset| snapshot.contains_key(&self.entries, keys::entry(log, offset)).map_err(failed);
             if has(bounds.last + 1)? || (bounds.last > bounds.trimmed && !has(bounds.last)?) {
                 return Err(values::damaged("a log does not end where it should"));
             }
-            owners.extend(self.owners(&snapshot, log)?);
+            for owner in self.owners(&snapshot, log)? {
+                owners.insert(owner);
+                all.push((log, owner));
+            }
         }
         for guard in snapshot.prefix(&self.index, "n") {
             let key = guard.key().map_err(failed)?;
@@ -164,16 +170,13 @@ impl Trees {
         for owner in owners {
             batch.insert(&self.index, keys::gone(owner), now.to_le_bytes());
         }
-        batch.commit().map_err(failed)
+        batch.commit().map_err(failed)?;
+        Ok(all)
     }
 
     /// The owners of the records of a log that have no deadline.
-    pub(crate) fn owners(
-        &self,
-        snapshot: &fjall::Snapshot,
-        log: rejoin_store::LogId,
-    ) -> Result<Vec<NodeId>, StoreError> {
-        let end = keys::of_log(b'a' + 1, rejoin_store::LogId(0));
+    fn owners(&self, snapshot: &fjall::Snapshot, log: LogId) -> Result<Vec<NodeId>, StoreError> {
+        let end = keys::of_log(b'a' + 1, LogId(0));
         let (mut from, mut found) = (keys::attached_of(log), Vec::new());
         while let Some(guard) = snapshot.range(&self.index, from.clone()..end.clone()).next() {
             let key = guard.key().map_err(failed)?;

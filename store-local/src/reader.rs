@@ -116,7 +116,7 @@ impl Trees {
         let least = WriterKey([0; 16]);
         let range = keys::deadline(log, 0, least)..keys::deadline(log, now.saturating_add(1), least);
         take(snapshot.range(&self.index, range), &mut found)?;
-        for owner in self.owners(&snapshot, log)? {
+        for owner in leases.owners(log) {
             let until = match leases.until(owner) {
                 Some(until) => until,
                 // Of an earlier process.
@@ -126,7 +126,12 @@ impl Trees {
                 }
             };
             if until.saturating_add(window) <= now {
+                let before = found.len();
                 take(snapshot.prefix(&self.index, keys::attached_to(log, owner)), &mut found)?;
+                if found.len() == before && before < most && until.saturating_add(60_000) <= now {
+                    // A dead owner gets no new ones; a minute is more than what its last batch has taken.
+                    leases.remove_owner(log, owner);
+                }
             }
         }
         Ok(found)

@@ -272,6 +272,7 @@ impl Table for Rows {
         self.batch.insert(index, keys::record(log, key), []);
         self.batch.insert(index, keys::checkpoint(log, row.position.offset, key), []);
         self.batch.insert(index, Self::index_of(key, &row), []);
+        self.leases.add_owner(log, row.owner);
         let base = Base {
             opened: row.opened,
             proof: row.proof,
@@ -295,6 +296,9 @@ impl Table for Rows {
         if (before.deadline, before.owner) != (after.deadline, after.owner) {
             self.batch.remove(index, Self::index_of(key, before));
             self.batch.insert(index, Self::index_of(key, &after), []);
+            if after.deadline.is_none() {
+                self.leases.add_owner(after.log, after.owner);
+            }
         }
         if after.deadline.is_some() {
             self.cold.push(key);

@@ -1,6 +1,6 @@
 //! [`LocalStore`]: the store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -52,6 +52,8 @@ struct Inner {
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
     until: Mutex<BTreeMap<NodeId, u64>>,
+    /// Who may have records without a deadline: a search for expired ones looks at those of the dead alone.
+    owners: Mutex<BTreeSet<(LogId, NodeId)>>,
 }
 
 /// Nothing below the locks of this file can panic while the data is half changed.
@@ -66,6 +68,18 @@ impl Leases {
 
     pub(crate) fn lives(&self, node: NodeId, now: u64) -> bool {
         self.until(node).is_some_and(|until| until > now)
+    }
+
+    pub(crate) fn add_owner(&self, log: LogId, owner: NodeId) {
+        lock(&self.owners).insert((log, owner));
+    }
+
+    pub(crate) fn remove_owner(&self, log: LogId, owner: NodeId) {
+        lock(&self.owners).remove(&(log, owner));
+    }
+
+    pub(crate) fn owners(&self, log: LogId) -> Vec<NodeId> {
+        lock(&self.owners).iter().filter(|(of, _)| *of == log).map(|(_, owner)| *owner).collect()
     }
 
     fn renew(&self, node: NodeId, now: u64, ttl: Duration) -> Result<(), LeaseError> {
@@ -101,9 +115,11 @@ impl LocalStore {
             Some(read) => Clock::new(read.clone(), meta.time),
             None => Clock::of_machine(meta.time),
         };
-        trees.take_over(clock.now()).map_err(|error| LocalError::damaged(directory, error.to_string()))?;
-        let (trees, tails, leases) =
-            (Arc::new(trees), Arc::new(Tails::default()), Arc::new(Leases::default()));
+        let owners = trees.take_over(clock.now());
+        let owners = owners.map_err(|error| LocalError::damaged(directory, error.to_string()))?;
+        let (trees, tails, leases) = (Arc::new(trees), Arc::new(Tails::default()), Leases::default());
+        owners.into_iter().for_each(|(log, owner)| leases.add_owner(log, owner));
+        let leases = Arc::new(leases);
         let durability = match options.sync {
             Sync::Buffer => PersistMode::Buffer,
             Sync::Data => PersistMode::SyncData,

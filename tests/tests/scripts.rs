@@ -138,3 +138,15 @@ fn impossible_walk_is_refused() {
         assert!(!is_true && said.contains(expected), "{new}: {said}");
     }
 }
+
+/// The model of docs/store.md: no seed breaks the design, and some seed breaks each mistake that is planted in it.
+#[test]
+fn store_model_holds_and_finds_its_mutants() {
+    let output = Command::new("python3")
+        .args([root().join("tests/store-model/log_model.py").as_os_str(), "--check".as_ref()])
+        .output()
+        .unwrap_or_else(|error| panic!("this test needs python3 in the PATH: {error}"));
+    let said =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(output.status.success() && said.contains("\ntrimpast: "), "{said}");
+}
