@@ -1,6 +1,6 @@
 /**
- * Builds `dist/`: each entry of the package as an ES module and as CommonJS, its types for both, and `rejoin.min.js`, which a
- * page loads without a bundler.
+ * Builds `dist/`: each entry of the package as an ES module and as CommonJS, its types for both, and the script for pages
+ * without a bundler, which the crate `rejoin-server` contains.
  */
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
@@ -28,6 +28,9 @@ const oneCore = (end) => ({
 
 const shared = { bundle: true, target: 'es2022', platform: 'neutral', packages: 'external', legalComments: 'none', ...MANGLED };
 
+/** Minified, so that the package stays small; its documentation is in the types, where editors show it. */
+const packed = { minify: true };
+
 /** Bundles one entry in memory, or into `outfile`. */
 export function bundle(file, options = {}) {
   return build({ ...shared, format: 'esm', entryPoints: [file], write: options.outfile !== undefined, logLevel: 'warning', ...options });
@@ -37,11 +40,22 @@ async function buildAll() {
   await rm(here('dist'), { recursive: true, force: true });
   await mkdir(here('dist'));
   for (const { name, file } of ENTRIES) {
-    await bundle(file, { outfile: here(`dist/${name}.js`), plugins: [oneCore('.js')] });
-    await bundle(file, { outfile: here(`dist/${name}.cjs`), format: 'cjs', plugins: [oneCore('.cjs')] });
+    await bundle(file, { ...packed, outfile: here(`dist/${name}.js`), plugins: [oneCore('.js')] });
+    await bundle(file, { ...packed, outfile: here(`dist/${name}.cjs`), format: 'cjs', plugins: [oneCore('.cjs')] });
   }
-  await bundle(here('src/index.ts'), { outfile: here('dist/rejoin.min.js'), minify: true });
+  // The file that the server sends (feature `script`) is the same, with a line that says what it is.
+  const script = await readFile(here('dist/index.js'), 'utf8');
+  await writeFile(here('../server/src/script/rejoin.js'), `/* rejoin, the client for browsers: js/src, built by js/build.mjs */\n${script}`);
   execFileSync(process.execPath, [here('node_modules/typescript/bin/tsc'), '-p', here('tsconfig.build.json')], { stdio: 'inherit' });
+  // The types that an entry needs, directly or not. The others are private.
+  const needed = new Set(ENTRIES.map(({ name }) => name));
+  for (const name of needed) {
+    const text = await readFile(here(`dist/${name}.d.ts`), 'utf8');
+    for (const [, other] of text.matchAll(/(?:from|import\()\s*['"]\.\/([^'"]+)\.js['"]/g)) needed.add(other);
+  }
+  for (const name of await readdir(here('dist'))) {
+    if (name.endsWith('.d.ts') && !needed.has(name.slice(0, -5))) await rm(here(`dist/${name}`));
+  }
   // The same types for CommonJS: a `.d.cts` that names the other ones by `.cjs`.
   for (const name of await readdir(here('dist'))) {
     if (!name.endsWith('.d.ts')) continue;

@@ -1,15 +1,16 @@
 // @ts-check
 /**
- * The chat's page. `rejoin.js` maintains the connection; this file interprets the chat's frames and displays them.
+ * The chat's page. `rejoin.js`, the npm package `rejoin` in one file, maintains the connection; this file interprets the chat's frames and displays them.
  *
  * To the server:   `say {text}`; the frame's id identifies the message.
  * From the server: `welcome {you, people}`, `people {people}`, `joined`/`left`/`away`/`back` with a person, and
  *                  `said {from, text, at}` under the id of its `say`. A person is `{id, name}`.
  */
-import { Rejoin } from './rejoin.js';
+import { connect } from './rejoin.js';
 
 /** @typedef {{ id: string, name: string, away?: boolean }} Person */
-/** @typedef {import('./rejoin.js').Sent} Sent */
+/** @typedef {import('rejoin').Connection<any, any>} Connection */
+/** @typedef {import('rejoin').Sent} Sent */
 
 const LONGEST_TEXT = 2000; // characters, as the server counts them
 const CUT_FOR = 5000;
@@ -17,7 +18,7 @@ const CUT_FOR = 5000;
 const $ = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
 
 /** For tests: the connection, and the number of repeated messages (which occur only after `Send again`). */
-const chat = { connection: /** @type {Rejoin | null} */ (null), repeated: 0 };
+const chat = { connection: /** @type {Connection | null} */ (null), repeated: 0 };
 Object.assign(window, { chat });
 
 /** @type {Person | null} */
@@ -51,7 +52,7 @@ function join() {
   replaces = false;
   $('welcome').hidden = true;
   $('chat').hidden = false;
-  chat.connection = follow(new Rejoin(url));
+  chat.connection = follow(connect(url));
   setOpen(true);
   $('text').focus();
 }
@@ -72,36 +73,36 @@ function leave() {
 
 // ---- events of the connection
 
-/** @param {Rejoin} connection */
+/** @param {Connection} connection */
 function follow(connection) {
   let droppedAt = 0;
   /** @type {(type: string, handle: (detail: any) => void) => void} */
-  const on = (type, handle) => connection.addEventListener(type, (event) => {
-    if (connection === chat.connection) handle(/** @type {CustomEvent} */ (event).detail);
+  const on = (type, handle) => connection.on(type, (detail) => {
+    if (connection === chat.connection) handle(detail);
   });
 
   showState('connecting', 'connecting');
-  on('open', () => showState('connected', 'connected'));
-  on('message', handleMessage);
-  on('sent', ({ sends }) => showTicks(sends));
-  on('acked', ({ sends }) => showTicks(sends));
-  on('refused', ({ sends }) => showTicks(sends));
-  on('dropped', ({ reason }) => {
+  on('$open', () => showState('connected', 'connected'));
+  on('*', handleMessage);
+  on('$sent', ({ sends }) => showTicks(sends));
+  on('$acked', ({ sends }) => showTicks(sends));
+  on('$refused', ({ sends }) => showTicks(sends));
+  on('$dropped', ({ reason }) => {
     droppedAt = performance.now();
     showState('away', 'away');
     showMyself(true);
     notice('dropped', reason === 'cut' ? 'You cut the socket' : 'Connection lost');
   });
-  on('waiting', ({ ms }) => showWaiting(connection.state === 'away' ? 'away' : 'connecting', ms));
-  on('restored', () => {
+  on('$waiting', ({ ms }) => showWaiting(connection.status.state === 'away' ? 'away' : 'connecting', ms));
+  on('$restored', () => {
     showState('connected', 'connected');
     showMyself(false);
     notice('restored', `Back after ${seconds(performance.now() - droppedAt)}`);
   });
-  on('gap', ({ from, to }) => {
+  on('$gap', ({ from, to }) => {
     notice('gap', `The server could not keep everything: ${plural(to - from + 1, 'update')} will not arrive.`);
   });
-  on('lost', ({ reason, sends }) => {
+  on('$lost', ({ reason, sends }) => {
     showTicks(sends);
     me = null;
     setPeople([]);
@@ -109,7 +110,7 @@ function follow(connection) {
     beginning = $('log').lastElementChild;
     replaces = true;
   });
-  on('closed', ({ code, reason, sends }) => {
+  on('$closed', ({ code, reason, sends }) => {
     showTicks(sends);
     showState('lost', 'lost');
     setOpen(false);
@@ -172,13 +173,10 @@ function say() {
   if (length === 0) return showProblem('There is nothing to send yet.');
   if (length > LONGEST_TEXT) return showProblem(`A message has at most ${LONGEST_TEXT} characters; this one has ${length}.`);
   const id = newId();
-  try {
-    const sent = chat.connection?.send({ id, event: 'say', payload: { text } });
-    addMessage(id, me ?? { id: '', name: $('name').value }, text, Date.now(), true);
-    if (sent) showTicks([sent]);
-  } catch (error) {
-    return showProblem(`Not sent: ${/** @type {Error} */ (error).message}.`);
-  }
+  const sent = chat.connection?.send('say', { text }, { id });
+  if (!sent || sent.error) return showProblem(`Not sent: ${sent?.error?.message ?? 'not connected'}.`);
+  addMessage(id, me ?? { id: '', name: $('name').value }, text, Date.now(), true);
+  showTicks([sent]);
   $('text').value = '';
   handleTyping();
   scrollToEnd();
@@ -186,13 +184,10 @@ function say() {
 
 /** Sends with the same ids, so that a member who already has a message does not see it twice. @param {Sent[]} sends */
 function sayAgain(sends) {
-  try {
-    for (const { frame } of sends) {
-      const sent = chat.connection?.send(frame);
-      if (sent) showTicks([sent]);
-    }
-  } catch (error) {
-    showProblem(`Not sent: ${/** @type {Error} */ (error).message}.`);
+  for (const { frame } of sends) {
+    const sent = chat.connection?.send('say', frame.payload, { id: frame.id ?? '' });
+    if (sent?.error) return showProblem(`Not sent: ${sent.error.message}.`);
+    if (sent) showTicks([sent]);
   }
 }
 
@@ -231,16 +226,17 @@ function addMessage(id, from, text, at, mine) {
 const TICKS = {
   queued: 'waiting for a connection',
   sent: 'on its way to the server',
-  acknowledged: 'the server has it', // and delivers it to every member; to those who are away, when they are back
+  acked: 'the server has it', // and delivers it to every member; to those who are away, when they are back
   refused: 'not sent: larger than the server accepts',
   lost: 'not acknowledged, the session was lost',
 };
 
 /** @param {Sent[]} sends */
 function showTicks(sends) {
-  for (const { frame, state } of sends) {
+  for (const { frame, state: fate, error } of sends) {
     const row = rows.get(frame.id ?? '');
     if (!row) continue;
+    const state = error?.reason === 'too big' ? 'refused' : fate;
     row.dataset.state = state;
     const tick = row.querySelector('.tick');
     tick?.setAttribute('aria-label', TICKS[state]);
@@ -447,7 +443,7 @@ $('text').addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => {
   say();
 });
 $('cut').addEventListener('click', () => chat.connection?.cut());
-$('cut-long').addEventListener('click', () => chat.connection?.cutFor(CUT_FOR));
+$('cut-long').addEventListener('click', () => chat.connection?.cut(CUT_FOR));
 $('leave').addEventListener('click', leave);
 $('newer').addEventListener('click', scrollToEnd);
 // A growing field or a keyboard takes space from the log. Keep a reader who was at its end there.

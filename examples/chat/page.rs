@@ -1,4 +1,4 @@
-//! HTTP on the chat's port: the page's files, which are compiled into the program, and `/ws`, which rejoin serves.
+//! HTTP on the chat's port: the page's files, which are compiled into the program, and `/ws` and `/rejoin.js`, which rejoin serves.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rejoin_server::{ResponseBody, Service};
+use rejoin_server::{ResponseBody, Server, Service};
 use tokio::net::TcpListener;
 
 /// The delay after a failed accept, which usually means that too many sockets are open.
@@ -43,10 +43,10 @@ async fn answer(
 ) -> Result<Response<ResponseBody>, Infallible> {
     let (mime, text) = match request.uri().path() {
         "/ws" => return websocket.call(request).await,
+        "/rejoin.js" => return Server::script().call(request).await,
         "/" => ("text/html; charset=utf-8", include_str!("index.html")),
         "/chat.css" => ("text/css; charset=utf-8", include_str!("chat.css")),
         "/chat.js" => ("text/javascript; charset=utf-8", include_str!("chat.js")),
-        "/rejoin.js" => ("text/javascript; charset=utf-8", include_str!("rejoin.js")),
         _ => return Ok(response(StatusCode::NOT_FOUND, (CONTENT_TYPE, "text/plain"), "not found")),
     };
     if !matches!(*request.method(), Method::GET | Method::HEAD) {

@@ -59,7 +59,7 @@ use crate::session::hooks::Hooks;
 /// | [`history`](Self::history), [`history_of`](Self::history_of) | none | [`History`](crate::History) |
 /// | [`duplicate_id`](Self::duplicate_id) | replace | |
 /// | [`allow_origin`](Self::allow_origin), [`origin_fn`](Self::origin_fn) | the request's own host | |
-/// | [`subprotocol`](Self::subprotocol), [`health_path`](Self::health_path), [`metrics`](Self::metrics) | none | |
+/// | [`subprotocol`](Self::subprotocol), [`health_path`](Self::health_path), [`script_path`](Self::script_path), [`metrics`](Self::metrics) | none | |
 /// | [`max_request_head`](Self::max_request_head) | 16 KiB | 1 KiB to 1 MiB |
 /// | [`max_handshakes`](Self::max_handshakes) | 8,192 | 1 to 1,000,000 |
 /// | [`max_connections`](Self::max_connections), [`max_connections_per_user`](Self::max_connections_per_user), [`max_connections_per_address`](Self::max_connections_per_address) | none | at least 1 |

@@ -115,6 +115,11 @@ mod server;
 pub use server::Probe;
 pub use server::{Drain, Health, Join, JoinRewound, Joining, Member, Server, User};
 
+#[cfg(feature = "script")]
+mod script;
+#[cfg(feature = "script")]
+pub use script::Script;
+
 mod state;
 pub use state::ServerState;
 

@@ -50,6 +50,7 @@ pub(crate) struct Options {
     pub(crate) subprotocols: Vec<Box<str>>,
     pub(crate) origins: Origins,
     pub(crate) health_path: Option<Box<str>>,
+    pub(crate) script_path: Option<Box<str>>,
     pub(crate) max_request_head: usize,
     pub(crate) max_handshakes: usize,
     pub(crate) duplicate_id: DuplicateId,
@@ -78,6 +79,7 @@ impl Default for Options {
             subprotocols: Vec::new(),
             origins: Origins::default(),
             health_path: None,
+            script_path: None,
             max_request_head: 16 * KIB,
             max_handshakes: 8192,
             duplicate_id: DuplicateId::default(),
@@ -177,8 +179,9 @@ impl Options {
             &self.max_handshakes,
             "1 to 1,000,000",
         )?;
-        if let Some(path) = &self.health_path {
-            check(health::is_path(path), "health_path", path, "a path that begins with / and has no query")?;
+        let paths = [("health_path", &self.health_path), ("script_path", &self.script_path)];
+        for (option, path) in paths.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
+            check(health::is_path(path), option, path, "a path that begins with / and has no query")?;
         }
         check(
             self.histories.usual.is_valid(),
@@ -357,6 +360,7 @@ mod tests {
         is("`history`", "none", options.histories.usual == crate::History::none());
         is("`name_rooms`", "false", !options.name_rooms);
         is("`health_path`", "none", options.health_path.is_none());
+        is("`script_path`", "none", options.script_path.is_none());
         is("`max_request_head`", "16 KiB", options.max_request_head == 16_384);
         let LimitOptions { connections, connections_per_user, connections_per_address, .. } = options.limits;
         let none = |limits: &[usize]| limits.iter().all(|limit| *limit == usize::MAX);

@@ -16,6 +16,9 @@ pub use rooms::{Join, JoinRewound, Joining};
 mod members;
 pub use members::Member;
 
+#[cfg(feature = "script")]
+mod script;
+
 mod users;
 pub use users::User;
 

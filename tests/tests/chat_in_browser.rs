@@ -66,7 +66,7 @@ async fn they_talk(ada: &Page, ben: &Page) {
     ada.sees_messages_of("Ben", &["Grüße, Ada ✓".into()]).await;
     assert_eq!(ada.says(&["One more.".into()]).await, ["sent"]);
     for page in [ada, ben] {
-        page.sees("ticks", TICKS, json!(["acknowledged"])).await;
+        page.sees("ticks", TICKS, json!(["acked"])).await;
         page.sees_messages_of("Ada", &["Hello, Ben!".into(), "One more.".into()]).await;
     }
 }
@@ -80,7 +80,7 @@ async fn both_speak_while_a_socket_is_cut(ada: &Page, ben: &Page) {
     ada.sees("connection", STATE, json!("connected")).await;
     assert_eq!(ada.value(SESSION).await, session, "the session goes on");
     for page in [ada, ben] {
-        page.sees("ticks", TICKS, json!(["acknowledged"])).await;
+        page.sees("ticks", TICKS, json!(["acked"])).await;
         page.sees_messages_of("Ada", &[&["Hello, Ben!".into(), "One more.".into()], &mine[..]].concat())
             .await;
         page.sees_messages_of("Ben", &[&["Grüße, Ada ✓".into()], &yours[..]].concat()).await;
@@ -97,17 +97,17 @@ async fn both_speak_while_a_socket_stays_cut(ada: &Page, ben: &Page) {
     ada.sees("connection", STATE, json!("away")).await;
     ben.sees("who is away", AWAY, json!(["Ada"])).await;
     ben.says(&yours).await;
-    ben.sees("ticks", TICKS, json!(["acknowledged"])).await;
+    ben.sees("ticks", TICKS, json!(["acked"])).await;
     // Still apart: neither has any new message of the other, and Ada's are buffered.
     assert_eq!(ada.value(MESSAGES).await, then(&before_ada, &[("Ada", &mine)]));
     assert_eq!(ben.value(MESSAGES).await, then(&before_ben, &[("Ben", &yours)]));
-    assert_eq!(ada.value(TICKS).await, json!(["acknowledged", "queued"]));
+    assert_eq!(ada.value(TICKS).await, json!(["acked", "queued"]));
 
     ada.sees("connection", STATE, json!("connected")).await;
     assert!(cut.elapsed() >= CUT_LONG, "back after {:?}", cut.elapsed());
     ada.sees("messages", MESSAGES, then(&before_ada, &[("Ada", &mine), ("Ben", &yours)])).await;
     ben.sees("messages", MESSAGES, then(&before_ben, &[("Ben", &yours), ("Ada", &mine)])).await;
-    ada.sees("ticks", TICKS, json!(["acknowledged"])).await;
+    ada.sees("ticks", TICKS, json!(["acked"])).await;
     ben.sees("who is away", AWAY, json!([])).await;
     assert_eq!(ada.value(SESSION).await, session, "the session goes on");
     assert_eq!(ada.value(RESTORED).await, json!(2), "restored once for each cut");

@@ -1,4 +1,4 @@
-//! `rejoin.js` in a browser against a server: behaviour that the vectors of `vectors/client` cannot cover.
+//! The script for pages in a browser against a server: behaviour that the vectors of `vectors/client` cannot cover.
 //!
 //! Needs Chromium and its driver: `apt-get install chromium chromium-driver`.
 
@@ -19,7 +19,7 @@ mod browser;
 use browser::{Driver, PATIENCE};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rejoin_js_exchanges_frames_at_full_speed() {
+async fn script_exchanges_frames_at_full_speed() {
     let driver = Driver::start().await;
     let page = open(&driver).await;
 
@@ -35,7 +35,7 @@ async fn rejoin_js_exchanges_frames_at_full_speed() {
 
     let outcome = works(&page, json!(["oversized"])).await;
     let expected =
-        json!({ "refused": { "size": 100_014, "limit": 64 * 1024 }, "number": 1, "back": "after" });
+        json!({ "refused": { "size": 100_029, "limit": 64 * 1024 }, "number": 1, "back": "after" });
     assert_eq!(outcome, expected);
 
     let outcome = works(&page, json!(["cut", 40, 10_000])).await;
@@ -99,7 +99,7 @@ async fn start_server() -> u16 {
     let router = Router::new()
         .route("/", file("text/html", page))
         .route("/page.js", file("text/javascript", include_str!("javascript_client/page.js")))
-        .route("/rejoin.js", file("text/javascript", include_str!("../../examples/chat/rejoin.js")))
+        .route_service("/rejoin.js", Server::script())
         .route_service("/ws", server.service());
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("an address").port();

@@ -34,6 +34,10 @@ pub(crate) async fn admit<S>(
     if let Some(answer) = health::answer(&parts, shared.options.health_path.as_deref(), shared.state()) {
         return Err(answer);
     }
+    #[cfg(feature = "script")]
+    if let Some(answer) = crate::script::answer(&parts, shared.options.script_path.as_deref()) {
+        return Err(answer);
+    }
     let asked = logged(shared, &parts, remote_addr);
     let refused = |reject| refuse(shared, reject, &asked);
     let (upgrade, socket) = check(shared, &parts, socket).map_err(refused)?;

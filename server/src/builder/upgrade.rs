@@ -85,6 +85,16 @@ impl Builder {
         self
     }
 
+    /// Serves the client for browsers ([`Script`](crate::Script)) at this path, for example `/rejoin.js`, to GET and HEAD. Default: none. It
+    /// is also served while the server drains. Requests for it are neither logged nor counted as refused. Upgrade requests at the
+    /// same path are still accepted. With [`Server::service`](crate::Server::service) the path is the one that the service sees.
+    /// [`Self::build`] fails for a path that does not begin with `/` or that has a query.
+    #[cfg(feature = "script")]
+    pub fn script_path(mut self, path: impl Into<Box<str>>) -> Self {
+        self.options.script_path = Some(path.into());
+        self
+    }
+
     /// Sets the longest request head that the server's own listeners read, in bytes; a longer one is refused with 431. Default 16
     /// KiB; 1 KiB to 1 MiB. A head can have at most 64 headers, and one more for each 256 bytes beyond 16 KiB.
     ///

@@ -74,7 +74,7 @@
 //!   name plus the device.
 //! - **Browsers cannot set headers.** Their `WebSocket` sends the cookies of the server's origin with every request. That is why
 //!   pages of other origins are refused unless you [allow](Builder::allow_origin) them. A token in the query ends up in access
-//!   logs. rejoin's clients send one as a subprotocol instead, which [`ConnectRequest::token`] returns: in `rejoin.js` by the
+//!   logs. rejoin's clients send one as a subprotocol instead, which [`ConnectRequest::token`] returns: in the npm package by the
 //!   option `token`, in Rust by `ClientBuilder::token`.
 //! - **It must return within the [handshake timeout](Builder::handshake_timeout)**, 10 s. Otherwise the client gets a 503. A
 //!   panic is answered with 500.

@@ -35,10 +35,10 @@
 //!
 //! # Clients
 //!
-//! The crate `rejoin-client` is the client for Rust. For browsers, the repository has `rejoin.js` in `examples/chat`, a single
-//! JavaScript file without dependencies. A plain `WebSocket` works, too, with [fewer guarantees](crate#two-modes): it sends and
-//! receives `{"event":"chat","payload":"hello"}`. Pages whose origin is not the server's own must be
-//! [allowed](Builder::allow_origin).
+//! The crate `rejoin-client` is the client for Rust. The npm package `rejoin` is the one for browsers and Node; with the feature
+//! `script` the server sends it to pages as one file ([`Builder::script_path`], [`Server::script`]). A plain `WebSocket` works, too,
+//! with [fewer guarantees](crate#two-modes): it sends and receives `{"event":"chat","payload":"hello"}`. Pages whose origin is not
+//! the server's own must be [allowed](Builder::allow_origin).
 //!
 //! # With axum
 //!

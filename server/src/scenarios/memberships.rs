@@ -1,10 +1,6 @@
 //! Broadcasts to several rooms while connections join and leave them.
 
-use std::sync::Arc;
-
 use rejoin_core::drive::model::{explore, idle, thread};
-use rejoin_core::drive::{RoomLog, Sequencer, SharedSession, Subscribed, now};
-use rejoin_core::{Mode, Session, SessionConfig, Side, Transmit};
 
 use super::client::Client;
 use super::{World, frame, now_or_never};
@@ -74,46 +70,6 @@ fn order_is_causal_across_rooms() {
         bob.leave();
         drop(connection);
         world.finish();
-    });
-}
-
-/// A session looks at its logs, one after the other, while two messages enter them.
-#[test]
-fn session_drains_its_logs_in_one_order() {
-    explore(|_| {
-        let sequencer = Arc::new(Sequencer::default());
-        let logs = ["room", "side"].map(|room| Arc::new(RoomLog::new(sequencer.clone(), room.into())));
-        let mut session = Session::new(SessionConfig::new(Side::Server, Mode::Plain).into(), now());
-        let epoch = session.reserve();
-        session.attach(epoch, None, now()).unwrap();
-        let session = SharedSession::new(session);
-        for log in &logs {
-            assert_eq!(session.subscribe(log, 0, 10, || ()), Subscribed::Yes);
-        }
-        // So that the session looks at both logs while it has nothing of the first.
-        logs[1].append(&[Some("0".into())]);
-        let appends = thread({
-            let logs = logs.clone();
-            move || {
-                logs[0].append(&[Some("1".into())]);
-                logs[1].append(&[Some("2".into())]);
-            }
-        });
-        session.drain();
-        appends.join().unwrap();
-        session.drain();
-        let written = session.drive(|session| {
-            let mut written = Vec::new();
-            while let Some(transmit) = session.poll_transmit(epoch, now()) {
-                match transmit {
-                    Transmit::Data(message) => written.push(message),
-                    Transmit::Batch(batch) => written.extend(batch.frames()),
-                    other => panic!("{other:?}"),
-                }
-            }
-            written
-        });
-        assert_eq!(written, ["0", "1", "2"]);
     });
 }
 

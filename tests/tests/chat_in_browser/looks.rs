@@ -104,7 +104,7 @@ const LOOKS: &str = "
       pick('.notice').dataset.kind = kind;
       look();
     }
-    for (const state of ['queued', 'sent', 'acknowledged', 'refused', 'lost']) {
+    for (const state of ['queued', 'sent', 'acked', 'refused', 'lost']) {
       pick('.mine').dataset.state = state;
       look();
     }
@@ -145,8 +145,7 @@ async fn page_shows_only_confirmed_states() {
     // One tick, for the server: Ada has no message yet.
     ben.sees("the tick", LAST_TICK, json!("the server has it")).await;
     assert_eq!(ada.value(LOG).await.as_array().expect("lines").last(), Some(&json!("You cut the socket")));
-    let strokes =
-        "return document.querySelector('#icon-acknowledged path').getAttribute('d').match(/m/gi).length";
+    let strokes = "return document.querySelector('#icon-acked path').getAttribute('d').match(/m/gi).length";
     assert_eq!(ben.value(strokes).await, 1, "one tick");
     for page in [&ada, &ben] {
         page.sees("who is here", COUNT, json!("2 here")).await;

@@ -30,7 +30,7 @@ async function open(name, width) {
 }
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const acknowledged = ({ query, until }) => until(() => !query('.mine:not([data-state=acknowledged])'));
+const areAcked = ({ query, until }) => until(() => !query('.mine:not([data-state=acked])'));
 
 (async () => {
   const ada = await open('Ada', 'flex: 1');
@@ -40,7 +40,7 @@ const acknowledged = ({ query, until }) => until(() => !query('.mine:not([data-s
   await ben.hears('tunnel');
   ben.say('See you on the other side!');
   await ada.hears('other side');
-  await acknowledged(ada);
+  await areAcked(ada);
   ada.click('#cut-long');
   ada.say('It is dark in here.');
   ben.say('Are you still there?');
@@ -53,7 +53,7 @@ const acknowledged = ({ query, until }) => until(() => !query('.mine:not([data-s
   await ben.hears('in order');
   ben.say('Yours too.');
   await ada.hears('Yours too.');
-  await Promise.all([acknowledged(ada), acknowledged(ben)]);
+  await Promise.all([areAcked(ada), areAcked(ben)]);
   ben.click('#cut-long');
   ben.say('My turn in the tunnel.');
   await ada.until(() => ada.query('[data-away]'));

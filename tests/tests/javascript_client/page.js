@@ -1,34 +1,30 @@
-// Works with `rejoin.js` and leaves what it has seen in `window.outcome`.
-import { Rejoin } from './rejoin.js';
+// Works with the script of the server, and leaves what it has seen in `window.outcome`.
+import { connect } from './rejoin.js';
 
 const url = `ws://${location.host}/ws`;
-const once = (connection, type) => new Promise((resolve) => connection.addEventListener(type, resolve, { once: true }));
+const once = (connection, type) => new Promise((resolve) => {
+  const off = connection.on(type, (detail) => {
+    off();
+    resolve(detail);
+  });
+});
 
 /** Sends frames of this size as fast as the buffer takes them, and waits until all are back. */
 async function exchange(count, size, limits) {
-  const connection = new Rejoin(url, limits);
+  const connection = connect(url, limits);
   const payload = 'x'.repeat(size);
   const begun = performance.now();
   let back = 0;
   let wrong = 0;
   const done = new Promise((resolve) => {
-    connection.addEventListener('message', ({ detail }) => {
+    connection.on('*', (detail) => {
       back += 1;
       if (Number(detail.id) !== back || detail.payload !== payload) wrong += 1;
       if (back === count) resolve(undefined);
     });
   });
   for (let number = 1; number <= count; number += 1) {
-    for (;;) {
-      const acked = once(connection, 'acked');
-      try {
-        connection.send({ id: String(number), payload });
-        break;
-      } catch (error) {
-        if (!/buffer is full/.test(error.message)) throw error;
-        await acked;
-      }
-    }
+    while (connection.send('echo', payload, { id: String(number) }).error) await once(connection, '$acked');
   }
   await done;
   connection.close();
@@ -37,34 +33,29 @@ async function exchange(count, size, limits) {
 
 /** A frame larger than the server accepts costs nothing but itself. */
 async function oversized() {
-  const connection = new Rejoin(url);
-  await once(connection, 'open');
-  let refused = null;
-  try {
-    connection.send({ payload: 'x'.repeat(100_000) });
-  } catch ({ size, limit }) {
-    refused = { size, limit };
-  }
-  const back = once(connection, 'message');
-  const { number } = connection.send({ id: 'after' });
-  const { detail } = await back;
+  const connection = connect(url);
+  await once(connection, '$open');
+  const { size, limit } = connection.send('echo', 'x'.repeat(100_000)).error;
+  const back = once(connection, '*');
+  const { number } = connection.send('echo', null, { id: 'after' });
+  const { id } = await back;
   connection.close();
-  return { refused, number, back: detail.id };
+  return { refused: { size, limit }, number, back: id };
 }
 
 /** Resumes after its socket was cut in the middle of frames in both directions. */
 async function cut(count, size) {
-  const connection = new Rejoin(url);
+  const connection = connect(url);
   const work = [];
   const done = new Promise((resolve) => {
-    connection.addEventListener('message', ({ detail }) => {
+    connection.on('*', (detail) => {
       work.push(Number(detail.id));
       if (work.length === count / 2) connection.cut();
       if (work.length === count) resolve(undefined);
     });
   });
-  await once(connection, 'open');
-  for (let number = 1; number <= count; number += 1) connection.send({ id: String(number), payload: 'x'.repeat(size) });
+  await once(connection, '$open');
+  for (let number = 1; number <= count; number += 1) connection.send('echo', 'x'.repeat(size), { id: String(number) });
   await done;
   connection.close();
   return { inOrder: work.every((number, index) => number === index + 1), received: work.length };
@@ -78,13 +69,13 @@ async function renewed() {
     calls += 1;
     return `tökèn ${calls} ~~~ ???`;
   };
-  const connection = new Rejoin(url, { token });
+  const connection = connect(url, { token });
   const seen = [];
-  for (const type of ['open', 'restored']) {
+  for (const type of ['$open', '$restored']) {
     await once(connection, type);
-    const message = once(connection, 'message');
-    connection.send({ event: 'who' });
-    seen.push((await message).detail.payload);
+    const message = once(connection, 'who');
+    connection.send('who');
+    seen.push((await message).payload);
   }
   connection.close();
   return seen;

@@ -297,52 +297,6 @@ async fn resume_into_other_room_opens_fresh_session() {
     assert_eq!((server.connections("library").len(), server.connections("garden").len()), (0, 1));
 }
 
-//= PROTOCOL.md#R5.6: MUST NOT resume the session of another user
-//= PROTOCOL.md#R5.14: `identity` (another connection ID, room or user)
-#[tokio::test(start_paused = true)]
-async fn token_does_not_resume_another_users_session() {
-    let (sender, user) = tokio::sync::watch::channel("ada");
-    let (builder, mut log) = Recorder::of(Server::builder(move |_| {
-        let user = *user.borrow();
-        let identity = Identity::new().with_room("room").with_id("phone");
-        async move { Ok::<_, Reject>(if user.is_empty() { identity } else { identity.with_user(user) }) }
-    }));
-    let server = builder.build().unwrap();
-    let (mut client, line) = client(&server, &mut log, "phone").await;
-    // No user and the same user resume it; another user does not, although room and ID are the session's.
-    for user in ["", "ada"] {
-        sender.send_replace(user);
-        line.cut();
-        assert_eq!(next(&mut client).await, Heard::Disconnected(RESET));
-        assert_eq!(next(&mut client).await, Heard::Resumed);
-        assert_eq!(server.connection("phone").unwrap().user().as_deref(), Some("ada"));
-    }
-    sender.send_replace("ben");
-    line.cut();
-    assert_eq!(next(&mut client).await, Heard::Disconnected(RESET));
-    assert_eq!(next(&mut client).await, Heard::session_lost(LostReason::Identity));
-    assert_eq!(next(&mut client).await, Heard::Reconnected);
-    assert_eq!(server.connection("phone").unwrap().user().as_deref(), Some("ben"));
-    shut_down(&server).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn session_without_user_resumes_for_a_signed_in_client() {
-    let (sender, user) = tokio::sync::watch::channel(false);
-    let (builder, mut log) = Recorder::of(Server::builder(move |_| {
-        let identity = Identity::new().with_room("room").with_id("phone");
-        let identity = if *user.borrow() { identity.with_user("ada") } else { identity };
-        async move { Ok::<_, Reject>(identity) }
-    }));
-    let server = builder.build().unwrap();
-    let (mut client, line) = client(&server, &mut log, "phone").await;
-    sender.send_replace(true);
-    line.cut();
-    assert_eq!(next(&mut client).await, Heard::Disconnected(RESET));
-    assert_eq!(next(&mut client).await, Heard::Resumed);
-    shut_down(&server).await;
-}
-
 #[tokio::test(start_paused = true)]
 async fn truncated_or_extended_token_does_not_resume() {
     let (server, _log) = server(|builder| builder);
