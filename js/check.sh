@@ -12,6 +12,8 @@ npm run --silent build
 npm run --silent typecheck
 npm test --silent
 node scripts/size.mjs
+scripts/package-checks.sh
+node scripts/check-docs.mjs
 for gate in scripts/check-*.sh; do
     [ -e "$gate" ] || continue
     "$gate"

@@ -1,0 +1,96 @@
+/**
+ * Tabs that share a connection (`rejoin/shared`) in Chromium: closes or crashes the leader again and again while all tabs send, and
+ * checks that every tab gets each frame of every tab once and in order. Needs `rejoin-testserver` (REJOIN_TESTSERVER) and Chromium
+ * (CHROMIUM, by default /usr/bin/chromium).
+ *
+ *   node scripts/shared-tabs.mjs [--kills 50] [--tabs 5]
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { connect } from 'node:net';
+import { parseArgs } from 'node:util';
+import { launch } from 'puppeteer-core';
+
+const { values } = parseArgs({ options: { kills: { type: 'string', default: '50' }, tabs: { type: 'string', default: '5' } } });
+const KILLS = Number(values.kills), TABS = Number(values.tabs);
+
+const testserver = spawn(process.env.REJOIN_TESTSERVER ?? '../target/debug/rejoin-testserver', ['--send-buffer', '4096'], { stdio: ['ignore', 'ignore', 'pipe'] });
+const ready = new Promise((resolve) => testserver.stderr.on('data', (data) => {
+  const found = /READY:(\d+):(\d+)/.exec(String(data));
+  if (found) resolve(found[1]);
+}));
+const port = await ready;
+
+const files = createServer(async ({ url }, response) => {
+  const isScript = url.endsWith('.js');
+  response.setHeader('content-type', isScript ? 'text/javascript' : 'text/html');
+  response.end(isScript ? await readFile(new URL(`../dist${url}`, import.meta.url)) : `<!doctype html><script type="module">
+    import { connect } from './shared.js';
+    window.begin = (tab) => {
+      const room = connect('/?room=tabs', { buffer: 4096 });
+      const seen = {}, wrong = [], sends = [];
+      room.on('pub', ({ payload: { tab, i } }) => {
+        if (tab in seen && seen[tab] !== i - 1) wrong.push([tab, seen[tab], i]);
+        seen[tab] = i;
+      });
+      room.on('$lost', () => wrong.push('lost'));
+      room.on('$gap', () => wrong.push('gap'));
+      const timer = setInterval(() => sends.push(room.send('pub', { tab, i: sends.length + 1 })), 20);
+      Object.assign(window, { room, stop: () => clearInterval(timer), outcome: () => ({
+        tab, seen, wrong, sent: sends.length, acked: sends.filter(({ state }) => state === 'acked').length,
+        lost: sends.filter(({ error }) => error).slice(0, 5).map(({ error }) => error.message), state: room.status.state,
+      }) });
+    };
+  </script>`);
+}).listen(0, '127.0.0.1');
+// The server accepts pages of its own origin: this is a proxy for it.
+files.on('upgrade', ({ url, rawHeaders }, socket) => {
+  const server = connect(port, '127.0.0.1');
+  server.write(`GET ${url} HTTP/1.1\r\n${rawHeaders.map((text, i) => text + (i % 2 ? '\r\n' : ': ')).join('')}\r\n`);
+  socket.pipe(server).pipe(socket);
+  for (const end of [socket, server]) end.on('error', () => { socket.destroy(); server.destroy(); });
+});
+await once(files, 'listening');
+
+const browser = await launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-background-timer-throttling'] });
+let failed = false;
+try {
+  let count = 0;
+  const open = async () => {
+    const page = await browser.newPage();
+    page.on('pageerror', (error) => { failed = true; console.error('page:', error.message); });
+    await page.goto(`http://127.0.0.1:${files.address().port}/`);
+    await page.waitForFunction('window.begin', { polling: 50 });
+    const tab = `tab${count += 1}`;
+    await page.evaluate((tab) => window.begin(tab), tab);
+    await page.waitForFunction('room.status.state === "open"', { polling: 50 });
+    return page;
+  };
+  const pages = [];
+  for (let i = 0; i < TABS; i += 1) pages.push(await open());
+  for (let kill = 0; kill < KILLS; kill += 1) {
+    await new Promise((resolve) => { setTimeout(resolve, 100 + 200 * Math.random()); });
+    await pages.shift().close(); // the oldest tab has the lock
+    pages.push(await open());
+  }
+  await new Promise((resolve) => { setTimeout(resolve, 1000); });
+  for (const page of pages) await page.evaluate('stop()');
+  const settled = `(({ sent, acked, lost }) => sent === acked + lost.length)(outcome())`;
+  for (const page of pages) await page.waitForFunction(settled, { polling: 50 }).catch(() => {});
+  await new Promise((resolve) => { setTimeout(resolve, 500); });
+  const outcomes = await Promise.all(pages.map((page) => page.evaluate('outcome()')));
+  for (const { tab, seen, wrong, sent, acked, lost, state } of outcomes) {
+    const missing = outcomes.filter((other) => seen[other.tab] !== other.sent).map((other) => `${other.tab}: ${seen[other.tab]} of ${other.sent}`);
+    const bad = wrong.length + missing.length + lost.length + (sent - acked);
+    if (bad) failed = true;
+    console.log(`${tab} ${state}: sent ${sent}, acked ${acked}, saw ${Object.keys(seen).length} tabs${bad ? `; WRONG ${JSON.stringify({ wrong, missing, lost })}` : ''}`);
+  }
+  console.log(`${KILLS} leaders closed, ${TABS} tabs: ${failed ? 'FAILED' : 'nothing lost or repeated'}`);
+} finally {
+  await browser.close();
+  files.close();
+  testserver.kill();
+}
+process.exit(failed ? 1 : 0);
