@@ -35,4 +35,5 @@ REJOIN_TESTSERVER=$(scripts/target_dir.sh)/debug/rejoin-testserver
 export REJOIN_TESTSERVER
 node js/scripts/cuts.mjs --cuts 300
 node js/scripts/browsers.mjs --cuts 50
+node js/scripts/shared-tabs.mjs --kills 5
 scripts/rfc6455.sh
