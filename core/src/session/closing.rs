@@ -51,10 +51,11 @@ impl Session {
         (speaks && (self.receiver.has_unreported() || self.asked)).then(|| self.report_received())
     }
 
-    /// Marks all received frames as reported to the peer, and returns their count.
+    /// Marks all received frames that may be acknowledged as reported to the peer, and returns their count.
     pub(super) fn report_received(&mut self) -> u64 {
         self.asked = false;
-        self.receiver.report()
+        self.receiver.report();
+        self.reportable()
     }
 
     /// Whether our close frame was sent to the attached socket; nothing may follow it.

@@ -64,6 +64,9 @@ pub struct SessionConfig {
     /// Whether a session whose window passes keeps its unacknowledged messages for
     /// [`Session::take_expired`](super::Session::take_expired). Default: no.
     pub keeps_expired: bool,
+    /// Server: whether a received frame is acknowledged only after [`Session::commit`](super::Session::commit) (PROTOCOL.md §4), because
+    /// a store keeps the session. Default: no.
+    pub commits: bool,
     /// How long a session outlives its socket; zero disables resuming. Only the server's value matters. Default 30 s.
     pub resume_window: Duration,
 }
@@ -90,6 +93,7 @@ impl SessionConfig {
             write_timeout: Duration::from_secs(10),
             reports_discarded: false,
             keeps_expired: false,
+            commits: false,
             resume_window: Duration::from_secs(30),
         }
     }

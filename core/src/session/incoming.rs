@@ -93,6 +93,7 @@ impl Session {
             //= PROTOCOL.md#R4.23: MUST NOT have more than one answer pending on a socket
             Control::Sync => {
                 self.asked |= !self.close_sent();
+                self.answer_later();
                 if let Some(ahead) = &mut self.ahead {
                     ahead.asked = true;
                 }
@@ -118,7 +119,7 @@ impl Session {
     fn handle_gap(&mut self, gap: Gap, now: Instant) -> Result<(), Violation> {
         let uncounted = self.ahead.as_ref().map_or(0, |ahead| ahead.numbers());
         // While we are closing, frames before the gap are not counted either.
-        if self.closing.is_none() && gap.from != self.receiver.received() + uncounted + 1 {
+        if self.closing.is_none() && gap.from != self.receiver.received() + uncounted + 1 - self.to_skip() {
             return Err(Violation("$gap does not follow the last received frame"));
         }
         self.handle_data(Inbound::Gap(gap), now);
@@ -131,6 +132,7 @@ impl Session {
             // Not counted, so that the peer knows that the application did not receive it.
             return;
         }
+        let Some(arrived) = self.unskipped(arrived, now) else { return };
         if self.config.mode == Mode::Session && self.inbox_is_full() {
             let dropped = self.ahead.get_or_insert_default().push(arrived, now);
             self.count_volatile_dropped(dropped);
@@ -147,7 +149,7 @@ impl Session {
             Inbound::Frame(frame, size) => {
                 //= PROTOCOL.md#R12.4: MUST NOT count a volatile frame
                 if !frame.is_volatile() {
-                    self.receiver.count_frame(size, at);
+                    self.count_received(1, size, 0, frame.re().is_empty(), at);
                 }
                 if frame.re().is_empty() {
                     self.events.push_message(frame, size);
@@ -156,9 +158,20 @@ impl Session {
                 }
             }
             Inbound::Gap(gap) => {
-                self.receiver.count_gap(gap.frames(), at);
+                self.count_received(gap.frames(), 0, gap.frames(), true, at);
                 self.events.push(Event::Gap(gap));
             }
+        }
+    }
+
+    fn count_received(&mut self, frames: u64, bytes: usize, gaps: u64, is_event: bool, at: Instant) {
+        if self.config.commits {
+            self.receiver.hold(frames, bytes, gaps);
+            self.hold(frames, bytes, is_event);
+        } else if gaps > 0 {
+            self.receiver.count_gap(gaps, at);
+        } else {
+            self.receiver.count_frame(bytes, at);
         }
     }
 
@@ -166,6 +179,7 @@ impl Session {
     /// an acknowledgement may be due afterwards.
     pub fn poll_event(&mut self) -> Option<Event> {
         let event = self.events.pop()?;
+        self.note_taken(&event);
         self.count_ahead(self.config.inbox_frames, self.config.inbox_bytes);
         Some(event)
     }

@@ -99,6 +99,7 @@ pub use reconnect::Reconnect;
 mod pending_close;
 
 mod closing;
+mod committing;
 mod dismissal;
 
 mod ping;

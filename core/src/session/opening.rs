@@ -18,6 +18,7 @@ impl Session {
             self.identity.as_ref().expect("a server's session in session mode is created with its identity");
         let mut open = Open::new(identity.token.clone(), &*identity.id, &*identity.room);
         open.resumed = self.resumed > 0;
+        self.begin_skipping();
         open.received = self.report_received();
         // A JavaScript peer has to be able to represent even an unlimited window.
         let window = self.config.resume_window.as_millis().min(MAX_COUNT.into());

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::committing::Held;
 use super::discarded::Discards;
 use super::questions::Questions;
 use super::volatile_queue::VolatileQueue;
@@ -24,6 +25,8 @@ pub(super) struct Rare {
     pub(super) discards: Discards,
     /// The unacknowledged messages of a session whose window has passed.
     pub(super) expired: Vec<Bytes>,
+    /// Received frames that are not committed; `None` if there are none.
+    pub(super) held: Option<Box<Held>>,
 }
 
 impl Rare {
@@ -42,7 +45,7 @@ impl Rare {
 
     /// Whether nothing is in it.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { pongs, questions, volatile, volatile_dropped, expires, discards, expired } = self;
+        let Self { pongs, questions, volatile, volatile_dropped, expires, discards, expired, held } = self;
         pongs.is_empty()
             && questions.is_empty()
             && volatile.is_none()
@@ -50,6 +53,7 @@ impl Rare {
             && expires.is_none()
             && discards.is_empty()
             && expired.is_empty()
+            && held.is_none()
     }
 
     /// Drops what belongs to one socket.

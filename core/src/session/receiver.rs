@@ -63,6 +63,22 @@ impl Receiver {
         self.oldest_unreported.get_or_insert(now);
     }
 
+    /// Lets these frames and bytes be reported, which were received before and [held](Self::hold) until now.
+    pub(super) fn release(&mut self, frames: u64, bytes: u64, now: Instant) {
+        if frames > 0 {
+            self.unreported = self.unreported.saturating_add(clamp(frames));
+            self.unreported_bytes = self.unreported_bytes.saturating_add(clamp(bytes));
+            self.oldest_unreported.get_or_insert(now);
+        }
+    }
+
+    /// Counts frames as received, without reporting them: [`Self::release`] does that later.
+    pub(super) fn hold(&mut self, frames: u64, bytes: usize, gaps: u64) {
+        self.received.frames += frames;
+        self.received.bytes = self.received.bytes.saturating_add(bytes as u64);
+        self.received.gaps += gaps;
+    }
+
     pub(super) fn received(&self) -> u64 {
         self.received.frames
     }
@@ -76,11 +92,10 @@ impl Receiver {
         Some(if enough { oldest } else { oldest + delay })
     }
 
-    /// Marks everything received so far as reported to the peer, and returns the count.
-    pub(super) fn report(&mut self) -> u64 {
+    /// Marks everything received so far as reported to the peer, unless it is held.
+    pub(super) fn report(&mut self) {
         (self.unreported, self.unreported_bytes) = (0, 0);
         self.oldest_unreported = None;
-        self.received.frames
     }
 
     /// Whether the peer has not been informed of the latest count.
@@ -106,7 +121,8 @@ mod tests {
         assert_eq!(receiver.ack_at(8, MANY, DELAY), Some(now));
         assert_eq!(receiver.ack_at(11, MANY, DELAY), Some(now), "a quarter is rounded down");
         assert_eq!(receiver.ack_at(12, MANY, DELAY), Some(now + DELAY));
-        assert_eq!(receiver.report(), 2);
+        receiver.report();
+        assert!(!receiver.has_unreported());
     }
 
     #[test]
@@ -132,7 +148,7 @@ mod tests {
         receiver.count_frame(usize::MAX, now);
         receiver.count_frame(usize::MAX, now);
         assert_eq!(receiver.ack_at(u32::MAX, u32::MAX, DELAY), Some(now));
-        assert_eq!((receiver.report(), receiver.counts().gaps), ((1 << 53) + 1, (1 << 53) - 1));
+        assert_eq!((receiver.received(), receiver.counts().gaps), ((1 << 53) + 1, (1 << 53) - 1));
     }
 
     #[test]

@@ -79,6 +79,7 @@ impl Session {
         self.last_activity = now;
         self.ping = Ping::Idle;
         self.drop_socket_state();
+        self.end_skipping();
         self.asked = false;
         self.asking = Asking::default();
         if self.send_buffer.has_deliveries() {

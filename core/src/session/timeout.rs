@@ -44,6 +44,7 @@ impl Session {
             && self.closing.is_none()
             && self.events.is_empty()
             && !self.has_discarded()
+            && self.uncommitted() == 0
     }
 
     fn window_end(&self) -> Option<Instant> {

@@ -9,6 +9,7 @@ mod asking;
 mod backpressure;
 mod close_codes;
 mod closing;
+mod committing;
 mod counting;
 mod credentials;
 mod dismissal;
