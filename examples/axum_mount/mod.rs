@@ -126,7 +126,7 @@ async fn ws(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     upgrade: Upgrade,
 ) -> Response {
-    upgrade.with_remote_addr(peer).accept(Identity::new().with_room(room))
+    upgrade.with_remote_addr(peer).accept(Identity::new().with_room(room)).await
 }
 
 /// Decides on requests that no handler decides on. This app has none.

@@ -6,7 +6,10 @@ mod hooks;
 mod limits;
 mod rates;
 mod rooms;
+mod store;
 mod upgrade;
+pub use store::Durability;
+use store::StoreOptions;
 
 use std::fmt;
 use std::future::Future;
@@ -17,6 +20,7 @@ use rejoin_core::{Codec, DropReason, Frame, Gap, Overflow};
 
 use crate::accept::connect::{ConnectFn, DynConnect, diagnostic::DecidesOnConnections};
 use crate::connection::Connection;
+use crate::durable;
 use crate::error::ConfigError;
 use crate::inner::ServerInner;
 use crate::observe::{hooks::MetricsHooks, metrics::Metrics};
@@ -67,6 +71,7 @@ use crate::session::hooks::Hooks;
 /// | [`rate_policy`](Self::rate_policy) | delay | |
 /// | [`max_inbound_bytes`](Self::max_inbound_bytes) | none | at least 1 |
 /// | [`client_address`](Self::client_address) | the peer's | |
+/// | [`store`](Self::store), [`durability`](Self::durability), [`node`](Self::node) | none | |
 /// | [`max_rooms`](Self::max_rooms), [`max_rooms_per_connection`](Self::max_rooms_per_connection), [`max_members`](Self::max_members) | none | at least 1 |
 #[must_use = "a builder does nothing before build()"]
 pub struct Builder {
@@ -76,6 +81,7 @@ pub struct Builder {
     options: Options,
     metrics: MetricsHooks,
     hooks: Hooks,
+    store: Option<StoreOptions>,
 }
 
 impl Server {
@@ -90,6 +96,7 @@ impl Server {
             options: Options::default(),
             metrics: MetricsHooks::default(),
             hooks: Hooks::default(),
+            store: None,
         }
     }
 }
@@ -116,12 +123,14 @@ impl Builder {
                 return Err(ConfigError { option: "handler", value, range });
             }
         };
-        let shared = ServerInner::new(options, self.connect, handlers, self.hooks, self.metrics);
+        let log = self.store.map(StoreOptions::into_log).transpose()?.flatten();
+        let shared = ServerInner::new(options, self.connect, handlers, self.hooks, self.metrics, log);
         shared.runtimes.note();
         let shared = Arc::new(shared);
         let rooms = Arc::downgrade(&shared);
         let relieve = move || rooms.upgrade().is_some_and(|shared| shared.rooms.forget_histories());
         shared.context.budget.relieve_with(relieve);
+        durable::restore::begin(&shared);
         Ok(Server::new(shared))
     }
 

@@ -27,6 +27,7 @@ use rejoin_core::{
 };
 
 use crate::context::ServerContext;
+use crate::durable::Writer;
 use crate::observe::reporter::SessionReporter;
 use crate::session::attachment::Attachment;
 use crate::session::belongings::Belongings;
@@ -66,6 +67,8 @@ pub(crate) struct NewConnection {
     pub(crate) belongings: Belongings,
     pub(crate) codec_index: usize,
     pub(crate) session: Session,
+    /// The session as a store knows it.
+    pub(crate) writer: Option<Arc<Writer>>,
 }
 
 /// The waker of a hibernated session.
@@ -83,7 +86,7 @@ impl Connection {
     pub(crate) const SIZE: usize = size_of::<Inner>();
 
     pub(crate) fn new(parts: NewConnection) -> Self {
-        let NewConnection { host, who, remote_addr, belongings, codec_index, session } = parts;
+        let NewConnection { host, who, remote_addr, belongings, codec_index, session, writer } = parts;
         let context = host.context();
         let budget = context.budget.clone();
         let reports_changes = context.reports_changes || belongings.has_handler;
@@ -96,6 +99,7 @@ impl Connection {
                 session,
                 budget,
                 reports_changes,
+                writer,
             ),
             host,
             attachment: Mutex::default(),
@@ -159,6 +163,9 @@ impl Connection {
     /// [`Overflow::Disconnect`] has ended the session.
     pub fn send_with(&self, frame: &Frame, overflow: Overflow) -> Result<(), SendError> {
         let message = self.encode(frame)?;
+        if let Some(said) = self.say(frame, overflow) {
+            return said;
+        }
         self.session().send(message, overflow)?;
         Ok(())
     }
@@ -171,6 +178,15 @@ impl Connection {
     /// As [`Self::send`], with [`SendError::Timeout`] instead of [`SendError::Full`].
     pub async fn send_wait(&self, frame: &Frame) -> Result<(), SendError> {
         let message = self.encode(frame)?;
+        if self.is_kept(frame) {
+            let waits = self.session().wait_for_capacity();
+            if self.say(frame, Overflow::Reject) != Some(Err(SendError::Full)) {
+                return Ok(());
+            }
+            let waited = tokio::time::timeout(self.context().options.write_timeout, waits).await;
+            waited.map_err(|_| SendError::Timeout)??;
+            return self.say(frame, Overflow::DropOldest).unwrap_or(Ok(()));
+        }
         self.session().send_wait(message, self.context().options.write_timeout).await?;
         Ok(())
     }
@@ -198,6 +214,9 @@ impl Connection {
     /// mode, which has no acknowledgements.
     pub async fn send_acked(&self, frame: &Frame) -> Result<(), DeliveryError> {
         let message = self.encode(frame)?;
+        if self.is_kept(frame) {
+            return self.say_acked(frame).await;
+        }
         self.session().send_acked(message, self.context().options.write_timeout).await
     }
 

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::accept::connect::DynConnect;
 use crate::connection::Connection;
 use crate::context::ServerContext;
+use crate::durable::DurableLog;
 use crate::fanout::rooms::Rooms;
 use crate::limits::places::Places;
 use crate::limits::reading::Reading;
@@ -80,6 +81,7 @@ impl ServerInner {
         handlers: Handlers,
         hooks: Hooks,
         metrics: MetricsHooks,
+        durable: Option<Arc<DurableLog>>,
     ) -> Self {
         let tasks = TaskTracker::new();
         let runtimes = Runtimes::new(tasks.clone(), CancellationToken::new());
@@ -87,11 +89,12 @@ impl ServerInner {
         let budget = suspended.budget().clone();
         let reports_changes = handlers.report_changes();
         let context =
-            Arc::new(ServerContext::new(options, metrics, reports_changes, budget, runtimes, tasks));
+            Arc::new(ServerContext::new(options, metrics, reports_changes, budget, runtimes, tasks, durable));
         let configure = |mode| {
             let mut config = context.options.session(mode);
             config.reports_discarded = hooks.reports_discarded();
             config.keeps_expired = hooks.keeps_expired();
+            config.commits = mode == Mode::Session && context.durable.is_some();
             Arc::new(config)
         };
         Self {

@@ -127,13 +127,14 @@ mod draining;
 pub use draining::Pace;
 
 mod builder;
-pub use builder::Builder;
+pub use builder::{Builder, Durability};
 
 mod options;
 pub use options::DuplicateId;
 
 mod connection;
 mod context;
+mod durable;
 pub use connection::{Connection, Presence, WeakConnection};
 
 pub mod router;

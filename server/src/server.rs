@@ -42,6 +42,7 @@ use crate::accept::listen::{self, ServeHandle};
 #[cfg(feature = "hyper")]
 use crate::accept::service::Service;
 use crate::connection::Connection;
+use crate::durable;
 use crate::error::ConnectionError;
 use crate::fanout::audience::Audience;
 use crate::fanout::broadcast;
@@ -219,6 +220,15 @@ impl Server {
         if attached { Ok(()) } else { Err(ConnectionError::NotAttached) }
     }
 
+    /// With a [store](crate::Builder::store): waits until everything that was said before, outside of handlers, is committed and
+    /// has reached its receivers' sessions. Without one it returns at once. Must not be called in a handler, which would wait for
+    /// itself, if that handler's own words are meant.
+    pub async fn committed(&self) {
+        if let Some(log) = &self.shared.durable {
+            log.barrier().await;
+        }
+    }
+
     /// Shuts the server down: accepts no more connections, delivers the accepted frames, closes every session with 1001, and
     /// returns when every task of the server has ended, including callbacks, sockets and listeners. At the deadline the remaining
     /// tasks are dropped. Returns the number of sessions that were dropped this way.
@@ -228,10 +238,22 @@ impl Server {
         // Earlier than the deadline: otherwise `on_disconnect` of sessions with a silent peer would have no time left.
         let end = now() + (deadline - LAST_WORDS.min(deadline / 4));
         self.shared.closing.cancel();
+        if let Some(log) = self.shared.durable.clone() {
+            let patience = deadline - LAST_WORDS.min(deadline / 4);
+            if tokio::time::timeout(patience, durable::stop::leave_all(&self.shared, &log)).await.is_err() {
+                tracing::warn!("not everything that was said is in the store");
+            }
+            durable::stop::close(&log, LAST_WORDS).await;
+        }
         let running = self.shared.registry.running_in_order();
         tracing::info!(sessions = running.len(), ?deadline, "shutting down");
         for chunk in running.chunks(SHUTDOWN_CHUNK) {
             for connection in chunk {
+                if connection.handle().writer().is_some() {
+                    // It goes on elsewhere: its task ends without another callback.
+                    connection.session().wake_driver();
+                    continue;
+                }
                 connection.session().close(|session| match session.state() {
                     // No socket is attached that could carry a close frame, and no client can resume any more.
                     SessionState::Suspended | SessionState::New => session.end(CloseReason::ServerClosed),

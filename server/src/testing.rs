@@ -38,6 +38,7 @@ pub(crate) fn connection(shared: &Arc<ServerInner>) -> Connection {
         belongings: Belongings::default(),
         codec_index: 0,
         session: session(shared),
+            writer: None,
     });
     shared.registry.insert(&connection, true).unwrap();
     connection

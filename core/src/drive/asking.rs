@@ -53,7 +53,7 @@ pub struct Answers<T: FrameTarget> {
 
 enum State {
     /// Not polled yet. The question is encoded, unless that failed.
-    New(Result<EncodedFrame, SendError>),
+    New(Result<Box<(EncodedFrame, Frame)>, SendError>),
     /// The question is open, and waits for capacity in the send buffer.
     Sending(Sending),
     /// The question is open, and was sent.
@@ -93,7 +93,8 @@ impl<T: FrameTarget> Answers<T> {
     pub fn new(target: T, question: &Frame, timeout: Duration) -> Self {
         let id = if question.id().is_empty() { next_id() } else { question.id().into() };
         // A volatile question could vanish without a word.
-        let message = target.encode(&question.clone().with_id(&*id).with_volatile(false));
+        let question = question.clone().with_id(&*id).with_volatile(false);
+        let message = target.encode(&question).map(|message| Box::new((message, question)));
         Self { target, id, state: State::New(message), timeout, due: None, deadline: Deadline::default() }
     }
 
@@ -116,7 +117,7 @@ impl<T: FrameTarget> Answers<T> {
                     if !self.target.session().open_question(&self.id) {
                         return Poll::Ready(Err(AskError::DuplicateId));
                     }
-                    self.state = self.send(message)?;
+                    self.state = self.send(*message)?;
                 }
                 State::Sending(sending) => {
                     ready!(sending.as_mut().poll(cx))?;
@@ -127,7 +128,13 @@ impl<T: FrameTarget> Answers<T> {
         }
     }
 
-    fn send(&self, message: EncodedFrame) -> Result<State, SendError> {
+    fn send(&self, (message, question): (EncodedFrame, Frame)) -> Result<State, SendError> {
+        if let Some(diverted) = self.target.divert(&question, true) {
+            if diverted.is_err() {
+                self.target.session().close_question(&self.id, false);
+            }
+            return diverted.map(|()| State::Sent);
+        }
         match self.target.session().send(message.clone(), Overflow::Reject) {
             Ok(_) => Ok(State::Sent),
             Err(SendError::Full) => {

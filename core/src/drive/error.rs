@@ -87,6 +87,9 @@ pub enum DeliveryError {
     PlainMode,
     /// The frame is volatile, and such frames are not acknowledged. It was not accepted.
     Volatile,
+    /// A handler of a server with a store would wait for itself: its frames are sent when it has returned. The frame was not
+    /// accepted.
+    WouldDeadlock,
 }
 
 impl From<SendError> for DeliveryError {
@@ -103,6 +106,7 @@ impl fmt::Display for DeliveryError {
             Self::Ended => f.write_str("session ended before the frame was acknowledged"),
             Self::PlainMode => f.write_str("frames are not acknowledged in plain mode"),
             Self::Volatile => f.write_str("volatile frames are not acknowledged"),
+            Self::WouldDeadlock => f.write_str("a handler would wait for itself: its frames are sent when it has returned"),
         }
     }
 }
@@ -111,7 +115,7 @@ impl std::error::Error for DeliveryError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::NotSent(error) => Some(error),
-            Self::Dropped | Self::Ended | Self::PlainMode | Self::Volatile => None,
+            Self::Dropped | Self::Ended | Self::PlainMode | Self::Volatile | Self::WouldDeadlock => None,
         }
     }
 }

@@ -21,6 +21,12 @@ pub trait FrameTarget: Clone + Send + Sync + 'static {
     /// # Errors
     /// Fails for a frame that the application may not send, or that the codec cannot represent.
     fn encode(&self, frame: &Frame) -> Result<EncodedFrame, SendError>;
+
+    /// Sends a frame by another way than the session, which gets it later. `None`, the default, if there is none.
+    fn divert(&self, frame: &Frame, is_question: bool) -> Option<Result<(), SendError>> {
+        let _ = (frame, is_question);
+        None
+    }
 }
 
 /// Sends the frames of one connection, as a [`Sink`]: for `forward`, and for libraries that write to sinks.
@@ -110,6 +116,9 @@ impl<T: FrameTarget> Sink<Frame> for FrameSink<T> {
             return Err(SendError::Full);
         }
         let message = self.target.encode(&frame)?;
+        if let Some(diverted) = self.target.divert(&frame, false) {
+            return diverted;
+        }
         match self.target.session().send(message.clone(), Overflow::Reject) {
             Err(SendError::Full) => {
                 let target = self.target.clone();

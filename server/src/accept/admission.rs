@@ -13,6 +13,7 @@ use crate::accept::logged_request::LoggedRequest;
 use crate::accept::offer::{Offer, Resume};
 use crate::accept::reject::Reject;
 use crate::connection::{Connection, NewConnection};
+use crate::durable::Writer;
 use crate::inner::ServerInner;
 use crate::limits::throttled::Throttled;
 use crate::observe::metrics::ResumeRefused;
@@ -37,6 +38,22 @@ pub(crate) struct Admission {
     task: Option<SessionTask>,
 }
 
+/// What a request gets.
+pub(crate) enum Decision {
+    /// A session that is there.
+    Known(Admission),
+    /// A fresh session, which is to be opened.
+    New(Newcomer),
+}
+
+/// A fresh session that is not open yet.
+pub(crate) struct Newcomer {
+    pub(crate) session: Session,
+    pub(crate) who: SessionKey,
+    pub(crate) codec: usize,
+    pub(crate) identity: Identity,
+}
+
 impl Admission {
     /// Decides on a request.
     ///
@@ -48,7 +65,7 @@ impl Admission {
         offer: &Offer,
         mut identity: Identity,
         asked: &LoggedRequest,
-    ) -> Result<Self, Reject> {
+    ) -> Result<Decision, Reject> {
         // A client without such an offer, and any client in plain mode, accepts messages of every size.
         let peer_max = match offer {
             Offer::Session { max: Some(max), .. } => *max,
@@ -63,7 +80,8 @@ impl Admission {
                 match find(shared, resume, codecs, &identity) {
                     Ok(connection) => {
                         let admission = Self::resume(shared, connection, resume.received, peer_max, asked)?;
-                        return Ok(Self { renewal: renewal(identity), ..admission });
+                        let renewal = renewal(identity, !admission.connection.has_data());
+                        return Ok(Decision::Known(Self { renewal, ..admission }));
                     }
                     Err(reason) => {
                         refuse_resume(shared, reason.into(), asked);
@@ -80,8 +98,9 @@ impl Admission {
                 {
                     shared.metrics.report(|metrics| metrics.resume_attempted());
                     let epoch = existing.session().drive(|session| session.reserve());
-                    let renewal = renewal(identity);
-                    return Ok(Self { connection: existing, epoch, received: None, renewal, task: None });
+                    let renewal = renewal(identity, false);
+                    let known = Self { connection: existing, epoch, received: None, renewal, task: None };
+                    return Ok(Decision::Known(known));
                 }
                 id
             }
@@ -91,7 +110,7 @@ impl Admission {
             return Err(Reject::unavailable("server is draining"));
         }
         let (session, who) = new_session(shared, mode, lost, peer_max, id, identity.room.as_deref())?;
-        Self::open(shared, session, who, codec, identity, asked)
+        Ok(Decision::New(Newcomer { session, who, codec, identity }))
     }
 
     fn resume(
@@ -116,14 +135,17 @@ impl Admission {
         Ok(Self { connection, epoch, received: Some(received), renewal: Renewal::default(), task: None })
     }
 
-    fn open(
+    /// Opens a fresh session: it is registered, and a member of its rooms. `writer`: as a store knows it.
+    ///
+    /// # Errors
+    /// Fails at a limit, and for an ID that is taken, if that is the policy.
+    pub(crate) fn open(
         shared: &Arc<ServerInner>,
-        mut session: Session,
-        who: SessionKey,
-        codec: usize,
-        identity: Identity,
+        newcomer: Newcomer,
+        writer: Option<Arc<Writer>>,
         asked: &LoggedRequest,
     ) -> Result<Self, Reject> {
+        let Newcomer { mut session, who, codec, identity } = newcomer;
         let Identity { data, user, further_rooms, rewind, presence, expires, headers, handler, .. } =
             identity;
         let mut belongings = Belongings::new(data, headers);
@@ -139,8 +161,9 @@ impl Admission {
             belongings,
             codec_index: codec,
             session,
+            writer,
         });
-        connection.set_presence(presence);
+        connection.handle().set_presence(presence);
         let replaces = shared.options.duplicate_id != DuplicateId::Reject;
         let predecessor = shared.registry.by_id(connection.id()).filter(|_| replaces);
         entry::take_places(shared, &connection, asked.client(), user.as_deref(), predecessor.as_ref())?;
@@ -158,6 +181,11 @@ impl Admission {
         entry::join_rooms(shared, &connection, &further_rooms, rewind.as_ref())?;
         let renewal = Renewal { expires, ..Renewal::default() };
         Ok(Self { connection, epoch, received: None, renewal, task: Some(task) })
+    }
+
+    /// The session.
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// The index of the session's codec among the server's.
@@ -198,9 +226,9 @@ impl Admission {
 }
 
 /// What the request of a resumed session brings.
-fn renewal(identity: Identity) -> Renewal {
+fn renewal(identity: Identity, lacks_data: bool) -> Renewal {
     let Identity { data, refreshes_data, expires, headers, .. } = identity;
-    Renewal { expires, data: data.filter(|_| refreshes_data), headers }
+    Renewal { expires, data: data.filter(|_| refreshes_data || lacks_data), headers }
 }
 
 //= PROTOCOL.md#R5.6: The server MUST resume when…
@@ -334,6 +362,7 @@ mod tests {
             belongings: Belongings::default(),
             codec_index: 0,
             session,
+            writer: None,
         };
         let connection = Connection::new(new);
         shared.registry.insert(&connection, true).unwrap();

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, StatusCode, request};
 
-use crate::accept::admission::{self, Admission};
+use crate::accept::admission::{self, Admission, Decision};
 use crate::accept::answer::{self, HttpResponse, Switch};
 use crate::accept::connect::{ConnectRequest, Identity};
 use crate::accept::logged_request::LoggedRequest;
@@ -16,6 +16,7 @@ use crate::accept::offer::Offer;
 use crate::accept::reject::{Cause, Reject};
 use crate::accept::upgrade::{self, UpgradeRequest};
 use crate::accept::within::within;
+use crate::durable;
 use crate::inner::ServerInner;
 use crate::observe::errors::ErrorKind;
 use crate::observe::health;
@@ -45,7 +46,7 @@ pub(crate) async fn admit<S>(
         .with_auth(upgrade.offer.auth().cloned())
         .with_host(shared.clone());
     let identity = identify(shared, request).await.map_err(refused)?;
-    let (admission, switch) = settle(shared, upgrade, identity, &asked).map_err(refused)?;
+    let (admission, switch) = settle(shared, upgrade, identity, &asked).await.map_err(refused)?;
     Ok((admission, switch, socket))
 }
 
@@ -69,7 +70,7 @@ pub(crate) fn logged(
 ///
 /// # Errors
 /// Fails with the refusal of the request.
-pub(crate) fn settle(
+pub(crate) async fn settle(
     shared: &Arc<ServerInner>,
     upgrade: UpgradeRequest,
     identity: Identity,
@@ -79,7 +80,20 @@ pub(crate) fn settle(
         // Shutdown may already have listed all sessions, and would miss this one.
         return Err(shutting_down());
     }
-    let admission = Admission::decide(shared, &upgrade.offer, identity, asked)?;
+    let log = shared.durable.as_ref();
+    if let Some(log) = log {
+        durable::restore::begin(shared);
+        durable::admit::ready(log).await?;
+    }
+    let admission = match (Admission::decide(shared, &upgrade.offer, identity, asked)?, log) {
+        (Decision::Known(admission), None) => admission,
+        (Decision::Known(admission), Some(log)) => {
+            durable::admit::resume(log, admission.connection()).await?;
+            admission
+        }
+        (Decision::New(newcomer), None) => Admission::open(shared, newcomer, None, asked)?,
+        (Decision::New(newcomer), Some(log)) => durable::admit::open(shared, log, newcomer, asked).await?,
+    };
     let subprotocol = match upgrade.offer {
         Offer::Plain { subprotocol } => subprotocol,
         //= PROTOCOL.md#R1.3: the server MUST select that session's codec instead

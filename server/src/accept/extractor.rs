@@ -37,7 +37,7 @@ use crate::server::Server;
 ///     if room.len() > 64 {
 ///         return upgrade.refuse(Reject::bad_request("the name of the room is too long"));
 ///     }
-///     upgrade.accept(Identity::new().with_room(room))
+///     upgrade.accept(Identity::new().with_room(room)).await
 /// }
 ///
 /// // Decides on requests that come another way, such as `Server::listen`. In this app there is none.
@@ -90,9 +90,9 @@ impl Upgrade {
     ///
     /// The server still refuses the request, with the answer that says so, if it is shutting down, if the ID is taken and
     /// [`DuplicateId::Reject`](crate::DuplicateId::Reject) is the policy, and for a resume offer with an impossible count.
-    pub fn accept(self, identity: Identity) -> Response {
+    pub async fn accept(self, identity: Identity) -> Response {
         let Self { shared, request, asked, socket, .. } = self;
-        match decide::settle(&shared, request, identity, &asked) {
+        match decide::settle(&shared, request, identity, &asked).await {
             Ok((admission, switch)) => {
                 shared.spawn(upgraded::attach(shared.clone(), socket, admission));
                 respond(switch.into_response())

@@ -9,7 +9,7 @@ use crate::accept::auth_token::AuthToken;
 use crate::accept::headers::tokens;
 
 /// The part of a refused request, or refused resume, that is logged. The query is left out, because it may contain secrets.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct LoggedRequest {
     uri: Uri,
     pub(crate) peer: Option<SocketAddr>,

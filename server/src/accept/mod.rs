@@ -69,7 +69,7 @@ mod expiry;
 
 mod identity_extras;
 
-mod reject;
+pub(crate) mod reject;
 pub use reject::{InvalidReject, OrReject, Reject};
 
 pub(crate) mod admission;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use rejoin_core::{Payload, SessionState};
 
 use super::Connection;
+use crate::durable::{Act, blob};
 
 /// Whether a connection has a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +56,14 @@ impl Connection {
     /// # }
     /// ```
     pub fn set_presence(&self, presence: impl Into<Option<Payload>>) {
-        self.handle().set_presence(presence.into());
+        let presence = presence.into();
+        match (&self.context().durable, self.handle().writer()) {
+            (Some(log), Some(writer)) => {
+                let value = presence.as_ref().map(blob);
+                log.say(Act::Presence { who: writer.key, value });
+            }
+            _ => self.handle().set_presence(presence),
+        }
     }
 
     /// What the connection says of itself: see [`Self::set_presence`].

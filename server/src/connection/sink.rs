@@ -1,6 +1,6 @@
 //! [`Connection::sink`]: sends frames as a `Sink`.
 
-use rejoin_core::Frame;
+use rejoin_core::{Frame, Overflow};
 use rejoin_core::drive::{EncodedFrame, FrameSink, FrameTarget, SendError, SharedSession};
 
 use super::Connection;
@@ -21,5 +21,9 @@ impl FrameTarget for Connection {
 
     fn encode(&self, frame: &Frame) -> Result<EncodedFrame, SendError> {
         Self::encode(self, frame)
+    }
+
+    fn divert(&self, frame: &Frame, is_question: bool) -> Option<Result<(), SendError>> {
+        if is_question { self.say_question(frame) } else { self.say(frame, Overflow::DropOldest) }
     }
 }

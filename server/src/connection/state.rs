@@ -18,6 +18,11 @@ impl Connection {
         self.handle().read_belongings(|belongings| belongings.data.clone())?.downcast().ok()
     }
 
+    /// Whether `ConnectFn` attached data.
+    pub(crate) fn has_data(&self) -> bool {
+        self.handle().read_belongings(|belongings| belongings.data.clone()).is_some()
+    }
+
     /// Keeps a value with the connection, one of each type, until it is replaced, [taken](Self::take), or dropped with the
     /// connection's last handle: it outlives sockets. Returns the value that it replaces. Use types of your own, so that no other
     /// code replaces your value.

@@ -46,6 +46,7 @@ fn each_connection_keeps_its_address() {
             belongings: Belongings::default(),
             codec_index: 0,
             session: crate::testing::session(&shared),
+            writer: None,
         };
         let connection = Connection::new(parts);
         assert_eq!(connection.remote_addr(), remote_addr);

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rejoin_core::drive::EncodedFrame;
 use rejoin_core::drive::sync::MutexGuard;
-use rejoin_core::{Frame, Mode, Overflow, SegmentWriter, Span};
+use rejoin_core::{Delivery, Frame, Mode, Overflow, SegmentWriter, Span, ws};
+use tokio::sync::oneshot;
 
 use crate::connection::Connection;
 use crate::error::BroadcastError;
@@ -33,6 +35,60 @@ struct Receivers {
 enum Role {
     Target,
     Except,
+}
+
+/// Queues a frame for an audience now, and returns the number of receivers.
+pub(crate) fn broadcast_now(
+    shared: &ServerInner,
+    audience: &Audience<'_>,
+    frame: &Frame,
+    overflow: Overflow,
+) -> Result<usize, BroadcastError> {
+    let queued = match audience.as_room() {
+        Some(room) => {
+            let names_rooms = audience.names_rooms.unwrap_or(shared.options.name_rooms);
+            shared.rooms.broadcast(room, frame, overflow, names_rooms)
+        }
+        None => broadcast(shared, audience, frame, overflow),
+    };
+    // An encoding that no receiver keeps has been dropped by now, and no access to a session has reported the freed bytes.
+    shared.budget.settle();
+    let (receivers, bytes) = queued?;
+    shared.metrics.report(|metrics| metrics.broadcast(bytes as u64, receivers));
+    Ok(receivers)
+}
+
+/// Queues a frame for one connection: it takes a number in any case. Returns the number of receivers.
+pub(crate) fn deliver(
+    shared: &ServerInner,
+    connection: &Connection,
+    frame: &Frame,
+    overflow: Overflow,
+) -> usize {
+    let mut encoded = Encoded::new(frame, &shared.context);
+    encoded.encode(connection.codec_index());
+    let queued = send(std::slice::from_ref(connection), &encoded, overflow);
+    drop(encoded);
+    shared.budget.settle();
+    queued
+}
+
+/// Like [`deliver`], for a caller that waits until the peer has acknowledged the frame. `None` if it takes no part.
+pub(crate) fn deliver_watched(
+    shared: &ServerInner,
+    connection: &Connection,
+    frame: &Frame,
+) -> Option<oneshot::Receiver<Delivery>> {
+    let message = connection.handle().codec(shared).encode(frame);
+    let watched = message.ok().and_then(|message| {
+        let message = EncodedFrame::new(ws::encode_message(message.kind, &message.data), frame);
+        connection.session().send_watched(message, Overflow::DropOldest)
+    });
+    if watched.is_none() {
+        let (_, effects) = connection.session().queue_missing();
+        connection.session().apply(effects);
+    }
+    watched
 }
 
 /// Queues a frame for an audience. Returns the number of receivers for which it was queued, and the size of all encodings.

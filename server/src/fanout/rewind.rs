@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// How much of what was broadcast to a room it keeps for newcomers ([`Builder::history`](crate::Builder::history)).
 ///
 /// The oldest frames go first, when any of the three bounds is exceeded. Volatile frames, events that begin
@@ -120,7 +122,7 @@ impl fmt::Debug for Histories {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Rewind {
     /// This number of frames.

@@ -86,7 +86,7 @@
 //! }
 //!
 //! async fn ws(user: User, upgrade: Upgrade) -> Response {
-//!     upgrade.accept(Identity::new().with_room("lobby").with_id(user.name))
+//!     upgrade.accept(Identity::new().with_room("lobby").with_id(user.name)).await
 //! }
 //!
 //! // Decides on requests that no handler decides on. This app has none.

@@ -9,7 +9,7 @@ use rejoin_core::drive::{Unmasked, WsTransport};
 use rejoin_core::{Codec as _, Message, Token};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, DuplexStream, ReadBuf};
 
-use crate::accept::admission::Admission;
+use crate::accept::admission::{Admission, Decision};
 use crate::accept::logged_request::LoggedRequest;
 use crate::accept::offer::{Offer, Resume};
 use crate::connection::Connection;
@@ -182,7 +182,10 @@ pub(super) fn arrive(
     capacity: usize,
 ) -> Option<Socket> {
     let identity = Identity::new().with_room("room").with_id(id);
-    let admission = Admission::decide(shared, offer, identity, &LoggedRequest::default()).ok()?;
+    let admission = match Admission::decide(shared, offer, identity, &LoggedRequest::default()).ok()? {
+        Decision::Known(admission) => admission,
+        Decision::New(newcomer) => Admission::open(shared, newcomer, None, &LoggedRequest::default()).ok()?,
+    };
     let (ours, theirs) = tokio::io::duplex(capacity);
     let transport = WsTransport::new(ours, Unmasked, &[], 1 << 16);
     if let Some(task) = admission.attach(shared, transport) {

@@ -11,6 +11,7 @@ use rejoin_core::{CloseFrame, CloseReason, Frame, InvalidClose, Overflow};
 use super::Server;
 use crate::connection::Connection;
 use crate::error::{BroadcastError, JoinError, LeaveError};
+use crate::durable::say;
 use crate::fanout::audience::Audience;
 use crate::fanout::broadcast;
 use crate::fanout::members::Joined;
@@ -58,18 +59,12 @@ impl Server {
             return Err(BroadcastError::ShutDown);
         }
         let audience = audience.into();
-        let queued = match audience.as_room() {
-            Some(room) => {
-                let names_rooms = audience.names_rooms.unwrap_or(self.shared.options.name_rooms);
-                self.shared.rooms.broadcast(room, frame, overflow, names_rooms)
+        match &self.shared.durable {
+            Some(log) if !frame.is_volatile() && !frame.is_reserved() => {
+                Ok(say::broadcast(&self.shared, log, &audience, frame, overflow))
             }
-            None => broadcast::broadcast(&self.shared, &audience, frame, overflow),
-        };
-        // An encoding that no receiver keeps has been dropped by now, and no access to a session has reported the freed bytes.
-        self.shared.budget.settle();
-        let (receivers, bytes) = queued?;
-        self.shared.metrics.report(|metrics| metrics.broadcast(bytes as u64, receivers));
-        Ok(receivers)
+            _ => broadcast::broadcast_now(&self.shared, &audience, frame, overflow),
+        }
     }
 
     // --- looking up rooms
@@ -168,12 +163,15 @@ impl Connection {
     ///
     /// # Errors
     /// Fails for the [home room](Self::room), which the connection leaves with its end.
-    #[allow(clippy::unused_async, reason = "hooks will run here")]
     pub async fn leave(&self, room: &str) -> Result<bool, LeaveError> {
         if self.room() == Some(room) {
             return Err(LeaveError::HomeRoom);
         }
-        Ok(!room.is_empty() && self.server().shared.rooms.leave(self, room))
+        let server = self.server();
+        match (&server.shared.durable, self.handle().writer()) {
+            (Some(log), Some(writer)) if !room.is_empty() => Ok(say::leave(log, writer, self, room).await),
+            _ => Ok(!room.is_empty() && server.shared.rooms.leave(self, room)),
+        }
     }
 
     /// The rooms that the connection is a member of, the home room first. Empty once it has ended or is closing.
@@ -216,11 +214,16 @@ impl Connection {
         }
         let server = self.server();
         let name: Arc<str> = server.shared.rooms.name(room);
-        match server.shared.rooms.join_rewound(self, &name, rewind) {
+        self.joined(server.shared.rooms.join_rewound(self, &name, rewind))
+    }
+
+    /// What a join returns.
+    pub(super) fn joined(&self, outcome: (Joined, Rewound)) -> Result<Rewound, JoinError> {
+        match outcome {
             (Joined::Added | Joined::Already, rewound) => Ok(rewound),
             (Joined::Closed | Joined::Dead, _) => Err(JoinError::Closed),
             (Joined::Refused(limit), _) => {
-                server.shared.reached(limit);
+                self.server().shared.reached(limit);
                 Err(match limit {
                     Limit::Members => JoinError::RoomFull,
                     Limit::Rooms => JoinError::ServerFull,

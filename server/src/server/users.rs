@@ -7,6 +7,7 @@ use rejoin_core::{CloseReason, Frame};
 
 use super::Server;
 use crate::connection::Connection;
+use crate::durable::say;
 use crate::error::BroadcastError;
 use crate::fanout::audience::Audience;
 use crate::limits::limit::Limit;
@@ -92,6 +93,9 @@ impl Connection {
     /// returns one.
     pub fn set_user(&self, name: Option<&str>) -> bool {
         let shared = &self.server().shared;
+        if let (Some(log), Some(writer)) = (&shared.durable, self.handle().writer()) {
+            return self.is_open() && say::user(log, writer, name);
+        }
         let is_set = shared.set_user(self, name.filter(|name| !name.is_empty()), None);
         if !is_set && self.is_open() {
             shared.reached(Limit::ConnectionsPerUser);

@@ -12,6 +12,7 @@ use rejoin_core::drive::{MemoryBudget, PrefetchHint, SharedSession, SocketDriver
 use rejoin_core::{CloseFrame, CloseReason, Codec, Mode, Payload, Session, SessionIdentity, Token};
 
 use crate::context::ServerContext;
+use crate::durable::Writer;
 use crate::session::belongings::{Belongings, Renewal};
 
 /// One session: who it belongs to, its state, and the socket that waits to be attached.
@@ -70,6 +71,8 @@ struct ColdFields {
     presence: Mutex<Option<Box<Payload>>>,
     /// What the application keeps with the connection. Values are dropped and cloned outside of the lock.
     belongings: Mutex<Belongings>,
+    /// The session as the store knows it.
+    writer: Option<Arc<Writer>>,
 }
 
 /// A socket that waits to be attached.
@@ -110,6 +113,7 @@ impl SessionHandle {
         session: Session,
         budget: Arc<MemoryBudget>,
         reports_changes: bool,
+        writer: Option<Arc<Writer>>,
     ) -> Self {
         let (v4, v6) = match remote_addr {
             None => (None, None),
@@ -117,13 +121,14 @@ impl SessionHandle {
             Some(SocketAddr::V6(addr)) => (None, Some(addr)),
         };
         let cold = OnceBox::new();
-        if v6.is_some() || !belongings.is_empty() {
+        if v6.is_some() || !belongings.is_empty() || writer.is_some() {
             cold.get_or_init(|| {
                 Box::new(ColdFields {
                     remote_addr: v6,
                     user: Mutex::default(),
                     presence: Mutex::default(),
                     belongings: Mutex::new(belongings),
+                    writer,
                 })
             });
         }
@@ -181,6 +186,11 @@ impl SessionHandle {
             SessionKey::Plain { .. } => None,
             SessionKey::Session(identity) => Some(&identity.token),
         }
+    }
+
+    /// The session as the store knows it; `None` if no store keeps it.
+    pub(crate) fn writer(&self) -> Option<&Arc<Writer>> {
+        self.cold.get()?.writer.as_ref()
     }
 
     pub(crate) fn remote_addr(&self) -> Option<SocketAddr> {

@@ -73,6 +73,11 @@ impl Registry {
         }
     }
 
+    /// The session with this public half of a token.
+    pub(crate) fn by_key(&self, key: &[u8; 16]) -> Option<Connection> {
+        self.by_token.lock(key).get().map(|found| found.0.clone())
+    }
+
     /// Adds a connection. Returns the one that had its ID before.
     ///
     /// # Errors
@@ -224,6 +229,7 @@ mod tests {
             belongings: Belongings::default(),
             codec_index: 0,
             session: crate::testing::session(&shared),
+            writer: None,
         });
         let registry = Registry::new();
         assert_eq!(registry.insert(&connection, false), Ok(None));

@@ -1,6 +1,7 @@
 //! [`SessionTask`]: the one task of a session, while it has a socket or events to report.
 
 mod calls;
+mod kept;
 mod reads;
 
 use std::future::Future;
@@ -23,6 +24,7 @@ use crate::session::call::Callback;
 use crate::session::expiry_slot::Loss;
 
 use calls::Calls;
+use kept::Kept;
 use reads::Reads;
 
 /// The number of events that one poll handles before other tasks run: with handlers that take 100 µs a poll lasts 3 ms. Another
@@ -55,6 +57,8 @@ pub(crate) struct SessionTask {
     /// The session hibernates: the end of this task is not the end of the session. Another task may drive the session already, so
     /// `drop` leaves it alone.
     rests: bool,
+    /// What the callbacks say, if a store keeps the session.
+    kept: Option<Kept>,
     /// The session's span, if `tracing` is enabled for it.
     span: Option<Box<tracing::Span>>,
 }
@@ -86,6 +90,7 @@ impl SessionTask {
         let span = connection.handle().span();
         let span = (!span.is_disabled()).then(|| Box::new(span));
         let reads = Reads::of(&shared, &connection);
+        let kept = Kept::of(&shared, &connection);
         Self {
             shared,
             reads,
@@ -96,6 +101,7 @@ impl SessionTask {
             deadline: Deadline::default(),
             calls,
             rests: false,
+            kept,
             span,
         }
     }
@@ -106,7 +112,7 @@ impl SessionTask {
         loop {
             if let Some((which, callback)) = &mut self.callback {
                 let which = *which;
-                let failed = match catch_unwind(AssertUnwindSafe(|| callback.as_mut().poll(cx))) {
+                let failed = match catch_unwind(AssertUnwindSafe(|| kept::enter(&self.kept, || callback.as_mut().poll(cx)))) {
                     Ok(Poll::Pending) => {
                         // Before that it waits for those of another session.
                         if self.calls.have_begun() && !std::mem::replace(&mut self.is_counted, true) {
@@ -122,6 +128,8 @@ impl SessionTask {
                 self.shared.metrics.stop(self.stopwatch.take());
                 if failed {
                     self.end_after_panic(which);
+                } else {
+                    self.commit();
                 }
             }
             if self.calls.is_over() {
@@ -129,6 +137,7 @@ impl SessionTask {
             }
             let Some(left) = events.checked_sub(1) else { return Poll::Pending };
             let Some(call) = self.calls.next(&self.shared, &self.connection) else {
+                self.commit();
                 // It ends at once if the application has not seen it begin.
                 return if self.calls.is_over() { Poll::Ready(()) } else { Poll::Pending };
             };
@@ -139,15 +148,27 @@ impl SessionTask {
             let metrics = &self.shared.metrics;
             let Some(which) = call.kind() else { continue };
             let stopwatch = metrics.start(which);
-            match catch_unwind(AssertUnwindSafe(|| self.shared.call(&self.connection, call))) {
+            match catch_unwind(AssertUnwindSafe(|| kept::enter(&self.kept, || self.shared.call(&self.connection, call)))) {
                 Ok(Some(callback)) => (self.callback, self.stopwatch) = (Some((which, callback)), stopwatch),
-                Ok(None) => {}
+                Ok(None) => self.commit(),
                 Err(_) => {
                     metrics.stop(stopwatch);
                     self.end_after_panic(which);
                 }
             }
         }
+    }
+
+    /// Commits what the callbacks have said and handled. No callback runs.
+    fn commit(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.commit(&self.connection);
+        }
+    }
+
+    /// Whether the session was left to the store: this task has nothing more to do.
+    fn is_left(&self) -> bool {
+        self.kept.as_ref().is_some_and(Kept::is_left)
     }
 
     /// Ends the session, because a callback has panicked.
@@ -172,6 +193,9 @@ impl SessionTask {
             // that removes it meanwhile either ends it or has seen a newer socket.
             Some(loss) if !self.connection.expiry_slot().is_queued_since(loss) => {
                 self.shared.suspended.enter(&self.connection, loss);
+                if let Some(kept) = &self.kept {
+                    kept.suspended(&self.shared);
+                }
             }
             None if self.connection.expiry_slot().is_queued() => {
                 self.shared.suspended.leave(&self.connection)
@@ -216,7 +240,7 @@ impl Future for SessionTask {
         let this = &mut *self;
         let span = this.span.as_deref().cloned();
         let _entered = span.as_ref().map(tracing::Span::enter);
-        if this.shared.is_aborted() {
+        if this.shared.is_aborted() || this.is_left() {
             return Poll::Ready(());
         }
         let mut events = EVENTS_PER_POLL;
@@ -236,7 +260,7 @@ impl Future for SessionTask {
             // wait for the next ping.
             this.connection.session().register_driver(cx);
             // An abort while the callbacks ran found this task awake, and woke nothing.
-            if this.shared.is_aborted() {
+            if this.shared.is_aborted() || this.is_left() {
                 return Poll::Ready(());
             }
             // The driver stays registered: a wake-up that comes before the next poll costs nothing, since the task polls anyway.
@@ -290,6 +314,9 @@ impl Drop for SessionTask {
         let _entered = span.as_ref().map(tracing::Span::enter);
         self.count_returned();
         self.reads.note_end();
+        if let Some(kept) = &mut self.kept {
+            kept.end();
+        }
         // However the task ends, also by an abort or with its runtime, it leaves nothing behind. First the session ends: no frame
         // and no socket is accepted from here on.
         self.connection.end(CloseReason::ServerClosed);

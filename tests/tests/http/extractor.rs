@@ -59,7 +59,7 @@ async fn ws(
         return upgrade.refuse(Reject::from_static(StatusCode::CONFLICT, "too many"));
     }
     let id = upgrade.token().map_or(user, str::to_owned);
-    upgrade.accept(Identity::new().with_room("lobby").with_id(id))
+    upgrade.accept(Identity::new().with_room("lobby").with_id(id)).await
 }
 
 /// Never called here.

@@ -34,6 +34,7 @@ mod rooms;
 mod router;
 mod slow_reader;
 mod state;
+mod store;
 mod subscriptions;
 mod texts;
 mod volatile;

@@ -113,7 +113,7 @@ impl SharedSession {
     ///
     /// # Errors
     /// Fails with [`SendError::Full`], or when the session has ended or is closing.
-    pub(in crate::drive) fn check_capacity(&self) -> Result<(), SendError> {
+    pub fn check_capacity(&self) -> Result<(), SendError> {
         Ok(self.find_capacity()?)
     }
 
@@ -121,7 +121,7 @@ impl SharedSession {
     ///
     /// # Errors
     /// Fails when the session ends.
-    pub(in crate::drive) async fn wait_for_capacity(&self) -> Result<(), SendError> {
+    pub async fn wait_for_capacity(&self) -> Result<(), SendError> {
         self.retry(None, || self.find_capacity()).await
     }
 
@@ -164,6 +164,15 @@ impl SharedSession {
             // The session itself was dropped, and the channel with it.
             _ => Err(DeliveryError::Ended),
         }
+    }
+
+    /// Accepts a frame whose delivery the caller awaits. `None` if it is not accepted, and has no number.
+    pub fn send_watched(
+        &self,
+        frame: impl Into<EncodedFrame>,
+        overflow: Overflow,
+    ) -> Option<oneshot::Receiver<Delivery>> {
+        self.offer(frame.into(), overflow, true).ok().flatten()
     }
 
     async fn offer_wait(

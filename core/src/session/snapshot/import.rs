@@ -9,7 +9,9 @@ use super::super::rare::Rare;
 use super::super::receiver::Receiver;
 use super::super::send_buffer::SendBuffer;
 use super::super::{Epoch, Session, SessionConfig, SessionIdentity, SessionState};
-use super::{Announced, PendingClose, Progress, SessionSnapshot, SnapshotError, Sockets};
+use super::{
+    Announced, Outgoing, PendingClose, Progress, ReceivedCounts, Sent, SessionSnapshot, SnapshotError, Sockets,
+};
 
 impl Session {
     /// Restores the session of a [snapshot](Self::snapshot).
@@ -69,6 +71,38 @@ impl Session {
         session.retired = retired;
         session.unreported = unreported.map(Box::new);
         Ok(session)
+    }
+
+    /// Server: a session of an earlier process, suspended for the time `waited`, that has sent `number` frames, which the client has
+    /// received, and handled `received` frames of the client.
+    pub fn revived(
+        config: Arc<SessionConfig>,
+        identity: Arc<SessionIdentity>,
+        number: u64,
+        received: u64,
+        waited: Duration,
+        now: Instant,
+    ) -> Self {
+        let progress = Progress {
+            suspended_for: Some(waited),
+            sockets: Sockets { reserved: 1, epoch: 1, drops: 1, resumed: 0 },
+            max_message: None,
+            outgoing: Outgoing { accepted: number, cursor: number, sent: number, acknowledged: number, dropped: 0 },
+            sent: Sent::default(),
+            received: ReceivedCounts { frames: received, ..ReceivedCounts::default() },
+            lost: None,
+            stray_answers: 0,
+            volatile_dropped: 0,
+        };
+        // The clock of the machine may be younger than the session.
+        let since = now.checked_sub(waited).unwrap_or(now);
+        Self::with_progress(progress, Some(identity), config, since)
+    }
+
+    /// Server: the client may have received everything that was accepted until now. For a [revived](Self::revived) session, which
+    /// does not know what its earlier sockets have carried.
+    pub fn assume_sent(&mut self) {
+        self.send_buffer.assume_sent();
     }
 
     /// Creates a session that consists of this progress alone. `since` is the time of its suspension, if it is suspended.

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use crate::connection::Connection;
+use crate::durable::say;
 use crate::error::JoinError;
 use crate::fanout::rewind::{Rewind, Rewound};
 use crate::session::hooks::Permission;
@@ -20,6 +21,8 @@ pub struct Joining<'a, T = bool> {
     output: fn(Rewound) -> T,
     /// The application has been asked, and has not answered.
     permission: Option<Permission>,
+    /// The store has been asked.
+    said: Option<say::Joining>,
 }
 
 impl<'a, T> Joining<'a, T> {
@@ -35,7 +38,7 @@ impl<'a, T> Joining<'a, T> {
         let hooks = &connection.server().shared.hooks;
         let permission =
             if is_asked { hooks.ask_to_join(connection, room, || connection.is_in(room)) } else { None };
-        Self { connection, room, rewind, output, permission }
+        Self { connection, room, rewind, output, permission, said: None }
     }
 }
 
@@ -51,7 +54,17 @@ impl<T> Future for Joining<'_, T> {
                 return Poll::Ready(Err(refused));
             }
         }
-        Poll::Ready(self.connection.join_now(self.room, self.rewind.as_ref()).map(self.output))
+        let this = &mut *self;
+        let connection = this.connection;
+        let is_kept = connection.handle().writer().is_some();
+        if !is_kept || this.room.is_empty() || !connection.is_open() {
+            return Poll::Ready(connection.join_now(this.room, this.rewind.as_ref()).map(this.output));
+        }
+        let said = this.said.get_or_insert_with(|| {
+            say::join(connection, this.room, this.rewind.clone(), connection.is_in(this.room))
+        });
+        let outcome = ready!(said.poll(cx));
+        Poll::Ready(connection.joined(outcome).map(this.output))
     }
 }
 

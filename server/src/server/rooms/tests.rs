@@ -37,6 +37,7 @@ impl Member {
             belongings: Belongings::default(),
             codec_index: 0,
             session,
+            writer: None,
         });
         shared.registry.insert(&connection, true).unwrap();
         assert_eq!(shared.rooms.join(&connection, connection.handle().shared_room()), Joined::Added);

@@ -1,0 +1,218 @@
+//! [`Act`]: what an entry of the log says.
+
+use std::fmt;
+
+use bytes::Bytes;
+use rejoin_core::{Frame, Overflow, Payload, PayloadFormat};
+use rejoin_store::WriterKey;
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::fanout::rewind::Rewind;
+
+/// The key of a session: the part of its token that is no secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Key(u64, u64);
+
+impl Key {
+    pub(crate) fn new(bytes: [u8; 16]) -> Self {
+        let all = u128::from_be_bytes(bytes);
+        Self((all >> 64) as u64, all as u64)
+    }
+
+    pub(crate) fn bytes(self) -> [u8; 16] {
+        (u128::from(self.0) << 64 | u128::from(self.1)).to_be_bytes()
+    }
+}
+
+impl From<Key> for WriterKey {
+    fn from(key: Key) -> Self {
+        Self(key.bytes())
+    }
+}
+
+/// One thing that an entry says. The order of the variants is part of the format.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Act {
+    /// A session begins; its record says who it is.
+    Open(Key),
+    /// A frame for one session.
+    Send { to: Key, frame: Said, drops_oldest: bool },
+    /// A frame for an audience.
+    Say {
+        to: Vec<SaidTarget>,
+        except: Vec<SaidException>,
+        frame: Said,
+        drops_oldest: bool,
+        names_rooms: Option<bool>,
+    },
+    Join { who: Key, room: String, rewind: Option<Rewind> },
+    Leave { who: Key, room: String },
+    User { who: Key, name: Option<String> },
+    Presence { who: Key, value: Option<(u8, Blob)> },
+    /// Nothing: whoever waits for it knows that everything before it was done.
+    Nothing,
+}
+
+/// Whom a broadcast is for, as the log has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum SaidTarget {
+    Room(String),
+    User(String),
+    Id(String),
+    Everyone,
+}
+
+/// Whom it is not for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum SaidException {
+    Connection(String),
+    Room(String),
+    User(String),
+}
+
+/// A frame, as the log has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Said {
+    event: String,
+    id: String,
+    re: String,
+    more: bool,
+    room: String,
+    payload: Option<(u8, Blob)>,
+}
+
+/// Bytes, as bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Blob(pub(crate) Bytes);
+
+impl Serialize for Blob {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Blob {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Bytes_;
+        impl Visitor<'_> for Bytes_ {
+            type Value = Blob;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Blob, E> {
+                Ok(Blob(Bytes::copy_from_slice(bytes)))
+            }
+
+            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Blob, E> {
+                Ok(Blob(bytes.into()))
+            }
+        }
+        deserializer.deserialize_byte_buf(Bytes_)
+    }
+}
+
+/// A payload as a format and bytes.
+pub(crate) fn blob(payload: &Payload) -> (u8, Blob) {
+    let format = match payload.format() {
+        PayloadFormat::Json => 0,
+        PayloadFormat::Msgpack => 1,
+        _ => 2,
+    };
+    (format, Blob(payload.data().clone()))
+}
+
+pub(crate) fn payload((format, Blob(data)): (u8, Blob)) -> Payload {
+    let format = match format {
+        0 => PayloadFormat::Json,
+        1 => PayloadFormat::Msgpack,
+        _ => PayloadFormat::Bytes,
+    };
+    Payload::from_parts(format, data)
+}
+
+impl From<&Frame> for Said {
+    fn from(frame: &Frame) -> Self {
+        Self {
+            event: frame.event().into(),
+            id: frame.id().into(),
+            re: frame.re().into(),
+            more: frame.more(),
+            room: frame.room().into(),
+            payload: frame.payload().map(blob),
+        }
+    }
+}
+
+impl From<Said> for Frame {
+    fn from(said: Said) -> Self {
+        let mut frame = Self::event_only(said.event).with_id(said.id);
+        if !said.re.is_empty() {
+            frame = frame.with_re(said.re);
+        }
+        if said.more {
+            frame = frame.with_more(true);
+        }
+        if !said.room.is_empty() {
+            frame = frame.with_room(said.room);
+        }
+        match said.payload {
+            Some(blob) => frame.with_payload(payload(blob)),
+            None => frame,
+        }
+    }
+}
+
+/// The policy by which a frame is delivered that the log has: it has its number in any case.
+pub(crate) fn overflow(drops_oldest: bool) -> Overflow {
+    if drops_oldest { Overflow::DropOldest } else { Overflow::DropNewest }
+}
+
+/// What an entry says, with the ticket of whoever waits for it.
+pub(crate) fn encode(ticket: u64, acts: &[Act]) -> Bytes {
+    rmp_serde::to_vec(&(ticket, acts)).expect("acts consist of numbers, texts and bytes").into()
+}
+
+/// Reads an entry.
+///
+/// # Errors
+/// Fails for one that another version has written, or that is damaged.
+pub(crate) fn decode(body: &[u8]) -> Result<(u64, Vec<Act>), rmp_serde::decode::Error> {
+    rmp_serde::from_slice(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn acts_come_back_as_they_were() {
+        let key = Key::new(*b"abcdefghijklmnop");
+        let frame = Frame::new("chat", "hello").unwrap().with_id("7").with_re("5").with_more(true);
+        let acts = vec![
+            Act::Open(key),
+            Act::Send { to: key, frame: (&frame).into(), drops_oldest: false },
+            Act::Say {
+                to: vec![SaidTarget::Room("tea".into()), SaidTarget::Everyone],
+                except: vec![SaidException::Connection("ada".into())],
+                frame: (&Frame::event_only("bare")).into(),
+                drops_oldest: true,
+                names_rooms: Some(true),
+            },
+            Act::Join { who: key, room: "tea".into(), rewind: Some(Rewind::from(3)) },
+            Act::User { who: key, name: None },
+            Act::Presence { who: key, value: Some(blob(&Payload::bytes(vec![0, 255]))) },
+        ];
+        let (ticket, read) = decode(&encode(9, &acts)).unwrap();
+        assert_eq!((ticket, format!("{read:?}")), (9, format!("{acts:?}")));
+        let Act::Send { to, frame: said, .. } = read[1].clone() else { panic!() };
+        assert_eq!((to.bytes(), Frame::from(said)), (*b"abcdefghijklmnop", frame));
+    }
+
+    #[test]
+    fn foreign_bytes_are_refused() {
+        assert!(decode(b"").is_err() && decode(b"\x92\x01").is_err() && decode(b"hello").is_err());
+    }
+}

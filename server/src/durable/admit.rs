@@ -1,0 +1,262 @@
+//! How sessions begin in the store, and how they are resumed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rejoin_core::{Session, SessionIdentity};
+use rejoin_store::{Attach, AttachError, Attached, Open, OpenError, StoreError};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
+
+use crate::accept::admission::{Admission, Newcomer};
+use crate::accept::logged_request::LoggedRequest;
+use crate::accept::reject::Reject;
+use crate::connection::Connection;
+use crate::inner::ServerInner;
+use crate::options::DuplicateId;
+
+use super::act::{self, Act, Key};
+use super::checkpoints::Fold;
+use super::log::{DurableLog, Ready};
+use super::queue::Work;
+use super::writer::Writer;
+
+/// How long a request waits for the store.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// After this time a client may try again when the store is down.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+/// How long a failed request waits before it is repeated.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What does not change in a session's life.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Who {
+    pub(super) token: String,
+    pub(super) id: String,
+    pub(super) room: String,
+    pub(super) codec: String,
+}
+
+/// The public part of a session's token.
+pub(super) fn key(identity: &SessionIdentity) -> Key {
+    let token = identity.token.as_str().as_bytes();
+    Key::new(*token.first_chunk().expect("a token has 22 characters at least"))
+}
+
+/// What the store compares instead of the token.
+fn proof(identity: &SessionIdentity) -> [u8; 32] {
+    Sha256::digest(identity.token.as_str().as_bytes()).into()
+}
+
+fn unavailable() -> Reject {
+    Reject::unavailable("the store of sessions is not available").with_retry_after(RETRY_AFTER)
+}
+
+/// Waits until the sessions of the last run are back.
+pub(crate) async fn ready(log: &DurableLog) -> Result<(), Reject> {
+    let mut ready = log.ready.subscribe();
+    let is_ready = tokio::time::timeout(PATIENCE, ready.wait_for(|ready| *ready != Ready::NotYet)).await;
+    match is_ready {
+        Ok(Ok(ready)) if *ready == Ready::Yes => Ok(()),
+        _ => Err(unavailable()),
+    }
+}
+
+/// Begins a session in the store. It is opened here when its first entry comes out of the log, so that it gets exactly what the log
+/// has for it.
+pub(crate) async fn open(
+    shared: &Arc<ServerInner>,
+    log: &Arc<DurableLog>,
+    newcomer: Newcomer,
+    asked: &LoggedRequest,
+) -> Result<Admission, Reject> {
+    let Some(identity) = newcomer.session.identity().cloned() else {
+        return Admission::open(shared, newcomer, None, asked);
+    };
+    let key = key(&identity);
+    let fold = Fold {
+        rooms: std::iter::once(&*identity.room)
+            .chain(newcomer.identity.further_rooms.iter().map(|room| &**room))
+            .map(String::from)
+            .collect(),
+        user: newcomer.identity.user.as_deref().map(String::from),
+        presence: newcomer.identity.presence.as_ref().map(act::blob),
+        rewind: newcomer.identity.rewind.clone(),
+    };
+    let who = Who {
+        token: identity.token.as_str().into(),
+        id: identity.id.as_ref().into(),
+        room: identity.room.as_ref().into(),
+        codec: shared.options.codecs[newcomer.codec].name().into(),
+    };
+    let open = Open {
+        log: log.log,
+        key: key.into(),
+        owner: log.node,
+        nonce: log.nonce(),
+        proof: proof(&identity),
+        id: identity.id.clone(),
+        identity: Bytes::from(rmp_serde::to_vec(&who).expect("texts")),
+        checkpoint: fold.encode(),
+        body: act::encode(0, &[Act::Open(key)]),
+    };
+    let writer = Arc::new(Writer::new(key, 1, 0, 1));
+    let mut cleanup = Cleanup { log, writer: writer.clone(), is_open: false };
+    let (opened, wait) = oneshot::channel();
+    let (to_open, asked, its_writer) = (shared.clone(), asked.clone(), writer.clone());
+    log.queue.expect(
+        key,
+        Box::new(move || {
+            opened.send(Admission::open(&to_open, newcomer, Some(its_writer), &asked)).ok();
+        }),
+    );
+    let begun = tokio::time::timeout(PATIENCE, begin(shared, log, open)).await;
+    begun.unwrap_or_else(|_| Err(unavailable()))?;
+    let admission = match tokio::time::timeout(PATIENCE, wait).await {
+        Ok(Ok(admission)) => admission?,
+        _ => return Err(unavailable()),
+    };
+    cleanup.is_open = true;
+    Ok(admission)
+}
+
+/// Ends a session in the store that has begun there, and will not be opened here.
+struct Cleanup<'a> {
+    log: &'a DurableLog,
+    writer: Arc<Writer>,
+    is_open: bool,
+}
+
+impl Drop for Cleanup<'_> {
+    fn drop(&mut self) {
+        drop(self.log.queue.take_opening(self.writer.key));
+        if !self.is_open {
+            end(self.log, &self.writer, Vec::new());
+        }
+    }
+}
+
+async fn begin(shared: &ServerInner, log: &DurableLog, open: Open) -> Result<(), Reject> {
+    loop {
+        match log.store.open(open.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(OpenError::IdTaken) if shared.options.duplicate_id == DuplicateId::Reject => {
+                return Err(Reject::checked(http::StatusCode::CONFLICT, "connection id is taken"));
+            }
+            Err(OpenError::IdTaken) => {
+                // The session that it replaces ends here when the newcomer opens; in the store it ends first.
+                let predecessor = shared.registry.by_id(&open.id);
+                if let Some(writer) = predecessor.as_ref().and_then(|found| found.handle().writer()) {
+                    end(log, writer, Vec::new());
+                }
+                log.queue.push_and_wait(Act::Nothing).await.ok();
+            }
+            Err(OpenError::Unsure(error)) => {
+                tracing::warn!(%error, "the store has failed");
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error @ (OpenError::KeyTaken | OpenError::NoLease)) => {
+                tracing::warn!(%error, "a session cannot begin");
+                return Err(unavailable());
+            }
+        }
+    }
+}
+
+/// Asks the store whether this server may go on with a session.
+pub(crate) async fn resume(log: &DurableLog, connection: &Connection) -> Result<(), Reject> {
+    let Some(writer) = connection.handle().writer() else { return Ok(()) };
+    let identity = connection.session().drive(|session| session.identity().cloned());
+    let Some(identity) = identity else { return Ok(()) };
+    let attach = Attach {
+        key: writer.key.into(),
+        proof: proof(&identity),
+        to: log.node,
+        mine: Some(writer.epoch),
+        nonce: log.nonce(),
+        moved: act::encode(0, &[]),
+    };
+    let attached = async {
+        loop {
+            match log.store.attach(attach.clone()).await {
+                Err(AttachError::Unsure(error)) => {
+                    tracing::warn!(%error, "the store has failed");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                other => break other,
+            }
+        }
+    };
+    match tokio::time::timeout(PATIENCE, attached).await {
+        Ok(Ok(Attached::StillYours { attachment })) => {
+            writer.set_attachment(attachment);
+            Ok(())
+        }
+        // The store has lost it, or another server has it: what is known of it here is worth nothing.
+        Ok(Ok(Attached::Taken(_)) | Err(_)) => {
+            writer.end();
+            connection.end(rejoin_core::CloseReason::Evicted);
+            Err(unavailable())
+        }
+        Err(_) => Err(unavailable()),
+    }
+}
+
+/// Ends a session in the store, with what its last handlers have said.
+pub(crate) fn end(log: &DurableLog, writer: &Arc<Writer>, last_words: Vec<Act>) {
+    if log.is_left() {
+        return;
+    }
+    if writer.end() {
+        log.queue.push(Work::Session {
+            writer: writer.clone(),
+            acts: last_words,
+            received: None,
+            state: None,
+            ends: true,
+            then: None,
+        });
+    } else {
+        last_words.into_iter().for_each(|act| log.queue.push(Work::Server { act, ticket: 0 }));
+    }
+}
+
+/// Says that a session has lost its socket: its window ends after this time.
+pub(crate) fn suspended(log: &DurableLog, writer: &Writer, window: Duration) {
+    log.queue.push(Work::Touch(rejoin_store::Touch {
+        key: writer.key.into(),
+        epoch: writer.epoch,
+        attachment: writer.attachment(),
+        checkpoint: None,
+        ends_in: Some(window),
+    }));
+}
+
+/// A session of the last run: its number in the log, and the number of frames that it has handled.
+pub(super) fn revived(
+    shared: &ServerInner,
+    identity: Arc<SessionIdentity>,
+    numbers: (u64, u64),
+    waited: Duration,
+) -> Session {
+    let config = shared.session_config(rejoin_core::Mode::Session).clone();
+    let (number, received) = numbers;
+    Session::revived(config, identity, number, received, waited, rejoin_core::drive::now())
+}
+
+/// What failed in a restart.
+#[derive(Debug)]
+pub(super) enum RestoreError {
+    Store(StoreError),
+    Format(String),
+}
+
+impl From<StoreError> for RestoreError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

@@ -1,0 +1,154 @@
+//! The follower: does what the entries of the log say, in their order.
+
+use std::sync::Arc;
+
+use rejoin_core::Frame;
+use rejoin_store::{Entry, Limit, ReadError, Tail, TailStream};
+
+use crate::connection::Connection;
+use crate::fanout::broadcast;
+use crate::inner::ServerInner;
+
+use super::act::{self, Act, Key};
+use super::checkpoints::Checkpoints;
+use super::log::DurableLog;
+use super::queue::Done;
+use super::said;
+
+/// Follows the log from where the restart has left off. Ends with the store, or with the server.
+pub(super) async fn follow(shared: Arc<ServerInner>, log: Arc<DurableLog>, mut tail: TailStream, mut cursor: u64) {
+    let mut checkpoints = Checkpoints::new(cursor);
+    loop {
+        let next = tokio::select! {
+            biased;
+            next = tail.next() => next,
+            () = checkpoints.due() => {
+                checkpoints.visit(&shared, &log, cursor);
+                continue;
+            }
+        };
+        let read = match next {
+            None => break,
+            // A repetition.
+            Some(Tail::Entry { entry, .. }) if entry.position.offset <= cursor => continue,
+            Some(Tail::Entry { prev, entry }) if prev == cursor => {
+                cursor = entry.position.offset;
+                apply(&shared, &log, &entry);
+                continue;
+            }
+            Some(Tail::Entry { .. } | Tail::Gap) => read_on(&shared, &log, cursor).await,
+        };
+        match read {
+            Ok(end) => cursor = end,
+            Err(error) => {
+                tracing::error!(%error, "the log cannot be read on: sessions get nothing any more");
+                break;
+            }
+        }
+    }
+}
+
+/// Reads what the tail has left out.
+async fn read_on(shared: &ServerInner, log: &DurableLog, mut cursor: u64) -> Result<u64, ReadError> {
+    loop {
+        let position = log.store.bounds(log.log).await?.1;
+        let after = rejoin_store::Position { offset: cursor, ..position };
+        match log.store.read(log.log, after, Limit::default()).await {
+            Ok(page) => {
+                for entry in &page.entries {
+                    cursor = entry.position.offset;
+                    apply(shared, log, entry);
+                }
+                if page.is_end {
+                    return Ok(cursor);
+                }
+            }
+            Err(ReadError::Unsure(error)) => {
+                tracing::warn!(%error, "the store has failed");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Does what an entry says.
+pub(super) fn apply(shared: &ServerInner, log: &DurableLog, entry: &Entry) {
+    let (ticket, acts) = match act::decode(&entry.body) {
+        Ok(decoded) => decoded,
+        Err(error) => {
+            tracing::error!(offset = entry.position.offset, %error, "an entry of the log cannot be read");
+            return;
+        }
+    };
+    let mut done = Done::default();
+    for act in acts {
+        done = apply_act(shared, log, act, ticket != 0 && entry.writer == log.own_key());
+    }
+    if ticket != 0 && entry.writer == log.own_key() {
+        log.queue.done(ticket, done);
+    }
+}
+
+fn apply_act(shared: &ServerInner, log: &DurableLog, act: Act, is_awaited: bool) -> Done {
+    let mut done = Done::default();
+    match act {
+        Act::Open(key) => {
+            if let Some(opened) = log.queue.take_opening(key) {
+                opened();
+            }
+        }
+        Act::Send { to, frame, drops_oldest } => {
+            let Some(connection) = find(shared, to) else { return done };
+            if is_awaited {
+                let sent = broadcast::deliver_watched(shared, &connection, &frame.into());
+                done.result = sent.map(|watched| Box::new(watched) as _);
+            } else {
+                done.count = broadcast::deliver(shared, &connection, &Frame::from(frame), act::overflow(drops_oldest));
+            }
+        }
+        Act::Say { to, except, frame, drops_oldest, names_rooms } => {
+            let connections: Vec<_> = except
+                .iter()
+                .filter_map(|exception| match exception {
+                    act::SaidException::Connection(id) => shared.registry.by_id(id),
+                    _ => None,
+                })
+                .collect();
+            let audience = said::audience(&to, &except, &connections, names_rooms);
+            let frame = Frame::from(frame);
+            match broadcast::broadcast_now(shared, &audience, &frame, act::overflow(drops_oldest)) {
+                Ok(count) => done.count = count,
+                Err(error) => tracing::debug!(%error, event = frame.event(), "broadcast reaches nobody"),
+            }
+        }
+        Act::Join { who, room, rewind } => {
+            if let Some(connection) = find(shared, who) {
+                let name = shared.rooms.name(&room);
+                done.result = Some(Box::new(shared.rooms.join_rewound(&connection, &name, rewind.as_ref())));
+            }
+        }
+        Act::Leave { who, room } => {
+            if let Some(connection) = find(shared, who) {
+                done.count = usize::from(shared.rooms.leave(&connection, &room));
+            }
+        }
+        Act::User { who, name } => {
+            if let Some(connection) = find(shared, who) {
+                done.count = usize::from(shared.set_user(&connection, name.as_deref(), None));
+            }
+        }
+        Act::Presence { who, value } => {
+            if let Some(connection) = find(shared, who) {
+                connection.handle().set_presence(value.map(act::payload));
+            }
+        }
+        Act::Nothing => {}
+    }
+    done
+}
+
+/// The session of this key, if it is here.
+fn find(shared: &ServerInner, key: Key) -> Option<Connection> {
+    shared.registry.by_key(&key.bytes())
+}

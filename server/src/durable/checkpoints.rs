@@ -1,0 +1,104 @@
+//! [`Checkpoints`]: moves the places from which sessions would be folded after a restart.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rejoin_core::SessionState;
+use rejoin_store::{Checkpoint, Position, Touch};
+use serde::{Deserialize, Serialize};
+
+use crate::connection::Connection;
+use crate::fanout::rewind::Rewind;
+use crate::inner::ServerInner;
+
+use super::act::{self, Blob};
+use super::log::DurableLog;
+use super::queue::Work;
+
+/// How often sessions are visited.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// The number of entries after which a visit pays.
+const STRIDE: u64 = 1024;
+
+/// What a session was at a checkpoint, beside its number.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Fold {
+    /// The home room first; empty if there is none.
+    pub(super) rooms: Vec<String>,
+    pub(super) user: Option<String>,
+    pub(super) presence: Option<(u8, Blob)>,
+    /// Of a session that begins here: what it gets of its home's history.
+    pub(super) rewind: Option<Rewind>,
+}
+
+impl Fold {
+    pub(super) fn of(connection: &Connection) -> Self {
+        let rooms = connection.session().rooms();
+        Self {
+            rooms: rooms.iter().map(|room| String::from(&**room)).collect(),
+            user: connection.handle().user().map(|user| String::from(&*user)),
+            presence: connection.handle().presence().as_ref().map(act::blob),
+            rewind: None,
+        }
+    }
+
+    pub(super) fn encode(&self) -> Bytes {
+        rmp_serde::to_vec(self).expect("texts and bytes").into()
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, rmp_serde::decode::Error> {
+        rmp_serde::from_slice(bytes)
+    }
+}
+
+/// When the follower looks at the sessions, and at which entry it did last.
+#[derive(Debug)]
+pub(super) struct Checkpoints {
+    timer: tokio::time::Interval,
+    last: u64,
+}
+
+impl Checkpoints {
+    pub(super) fn new(cursor: u64) -> Self {
+        let mut timer = tokio::time::interval(INTERVAL);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        Self { timer, last: cursor }
+    }
+
+    pub(super) async fn due(&mut self) {
+        self.timer.tick().await;
+    }
+
+    /// Between two entries: notes where sessions are, and passes on what their clients have acknowledged since.
+    pub(super) fn visit(&mut self, shared: &ServerInner, log: &DurableLog, cursor: u64) {
+        if cursor < self.last + STRIDE {
+            return;
+        }
+        self.last = cursor;
+        for connection in shared.registry.running() {
+            let Some(writer) = connection.handle().writer() else { continue };
+            connection.session().drain();
+            let (state, counts) = connection.session().drive(|session| (session.state(), session.counts()));
+            let acknowledged = counts.accepted - counts.unacknowledged;
+            if let Some(checkpoint) = writer.take_checkpoint(acknowledged) {
+                log.queue.push(Work::Touch(Touch {
+                    key: writer.key.into(),
+                    epoch: writer.epoch,
+                    attachment: writer.attachment(),
+                    checkpoint: Some(checkpoint),
+                    ends_in: None,
+                }));
+            }
+            let mut next = writer.next_checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+            if state == SessionState::Connected && next.is_none() {
+                *next = Some(Checkpoint {
+                    position: Position { generation: 0, offset: cursor },
+                    number: counts.accepted,
+                    state: Fold::of(&connection).encode(),
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The committer: passes what is said to the store, in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rejoin_store::{Commit, CommitError, Committed, Touch};
+
+use super::act::{self, Act};
+use super::log::DurableLog;
+use super::queue::Work;
+use super::writer::Writer;
+
+/// How long the committer waits after the store has failed.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The most acts of one entry that the server itself says.
+const MAX_ACTS: usize = 256;
+
+/// Commits what is queued until the queue is closed. While the store works on one batch, the next one gathers: the batches grow with
+/// the load by themselves.
+pub(super) async fn run(log: Arc<DurableLog>, own: Writer) {
+    while let Some(work) = log.queue.take().await {
+        let mut batch = Batch::default();
+        for work in work {
+            batch.add(work, &log, &own);
+        }
+        batch.close(&log, &own);
+        batch.write(&log).await;
+    }
+}
+
+#[derive(Default)]
+struct Batch {
+    commits: Vec<Commit>,
+    then: Vec<Option<Box<dyn FnOnce() + Send>>>,
+    touches: Vec<Touch>,
+    /// What the server itself says next.
+    own: Vec<Act>,
+    ticket: u64,
+}
+
+impl Batch {
+    fn add(&mut self, work: Work, log: &DurableLog, own: &Writer) {
+        match work {
+            Work::Server { act, ticket } => {
+                self.own.push(act);
+                self.ticket = ticket;
+                if ticket != 0 || self.own.len() == MAX_ACTS {
+                    self.close(log, own);
+                }
+            }
+            Work::Session { writer, acts, received, state, ends, then } => {
+                self.close(log, own);
+                let ends = if ends { vec![writer.key.into()] } else { Vec::new() };
+                let body = if acts.is_empty() { Bytes::new() } else { act::encode(0, &acts) };
+                self.commits.push(Commit {
+                    log: log.log,
+                    writer: writer.key.into(),
+                    fence: writer.next(),
+                    received,
+                    state,
+                    ends,
+                    body,
+                });
+                self.then.push(then);
+            }
+            Work::Touch(touch) => self.touches.push(touch),
+        }
+    }
+
+    /// Makes one commit of what the server itself has said.
+    fn close(&mut self, log: &DurableLog, own: &Writer) {
+        if self.own.is_empty() {
+            return;
+        }
+        let body = act::encode(std::mem::take(&mut self.ticket), &std::mem::take(&mut self.own));
+        self.commits.push(Commit {
+            log: log.log,
+            writer: own.key.into(),
+            fence: own.next(),
+            received: None,
+            state: None,
+            ends: Vec::new(),
+            body,
+        });
+        self.then.push(None);
+    }
+
+    async fn write(self, log: &DurableLog) {
+        if !self.commits.is_empty() {
+            let answers = loop {
+                let answers = log.store.commit(self.commits.clone()).await;
+                let failed = answers.iter().find_map(|answer| match answer {
+                    Err(CommitError::Unsure(error)) => Some(error),
+                    _ => None,
+                });
+                // Repeated as it was: what has been applied is answered by `Already`.
+                match failed {
+                    None => break answers,
+                    Some(error) => {
+                        tracing::warn!(%error, commits = self.commits.len(), "the store has failed");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                }
+            };
+            for ((answer, then), commit) in answers.into_iter().zip(self.then).zip(&self.commits) {
+                match answer {
+                    Ok(Committed::At(_) | Committed::Recorded | Committed::Already) => {
+                        if let Some(then) = then {
+                            then();
+                        }
+                    }
+                    // The session has ended, or another has taken it over: it is not acknowledged.
+                    Err(error) => tracing::debug!(writer = ?commit.writer, %error, "not committed"),
+                }
+            }
+        }
+        if !self.touches.is_empty() {
+            // May be lost: a later one says as much.
+            if let Err(error) = log.store.touch(self.touches).await {
+                tracing::warn!(%error, "the store has failed");
+            }
+        }
+    }
+}

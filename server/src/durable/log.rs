@@ -1,0 +1,124 @@
+//! [`DurableLog`]: the log of a server, and its store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rejoin_core::drive::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use rejoin_store::{LogId, NodeId, Store, WriterKey};
+use tokio::sync::watch;
+
+use super::act::Act;
+use super::queue::{Done, Queue, Work};
+use super::scope::Scope;
+
+/// The store of a server, its log, and the queue of what is said. It knows no session and no room.
+#[derive(Debug)]
+pub(crate) struct DurableLog {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) log: LogId,
+    pub(crate) node: NodeId,
+    pub(crate) queue: Queue,
+    /// Nonces of requests; each is greater than the one before.
+    nonce: AtomicU64,
+    /// Sessions stay in the store from now on, whatever becomes of them in this process.
+    is_left: AtomicBool,
+    /// The tasks were begun.
+    has_begun: AtomicBool,
+    /// Where the server is with its restart.
+    pub(super) ready: watch::Sender<Ready>,
+}
+
+/// Whether a server has restored its sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ready {
+    NotYet,
+    Yes,
+    /// The store has data that this server cannot read.
+    Never,
+}
+
+/// How long a node is believed to live without a word.
+pub(super) const LEASE: Duration = Duration::from_secs(5);
+
+impl DurableLog {
+    pub(crate) fn new(store: Arc<dyn Store>, node: u64, incarnation: u64) -> Self {
+        Self {
+            store,
+            log: LogId(1),
+            node: NodeId { name: node, incarnation },
+            queue: Queue::default(),
+            nonce: AtomicU64::new(0),
+            is_left: AtomicBool::new(false),
+            has_begun: AtomicBool::new(false),
+            ready: watch::Sender::new(Ready::NotYet),
+        }
+    }
+
+    /// The key of the server's own writer. No token has a zero byte.
+    pub(crate) fn own_key(&self) -> WriterKey {
+        let mut key = [0; 16];
+        key[8..].copy_from_slice(&self.node.name.to_be_bytes());
+        WriterKey(key)
+    }
+
+    pub(super) fn nonce(&self) -> u64 {
+        self.nonce.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Says something: in the scope of the handler that this thread polls, or else for the server itself.
+    pub(crate) fn say(&self, act: Act) {
+        match self.scope() {
+            Some(scope) => scope.push(act),
+            None => self.queue.push(Work::Server { act, ticket: 0 }),
+        }
+    }
+
+    /// Says something, and waits until it is done. In the scope of a handler that would wait for the handler's end, so it returns
+    /// `None` at once.
+    pub(crate) fn say_and_wait(&self, act: Act) -> Option<tokio::sync::oneshot::Receiver<Done>> {
+        match self.scope() {
+            Some(scope) => {
+                scope.push(act);
+                None
+            }
+            None => Some(self.queue.push_and_wait(act)),
+        }
+    }
+
+    /// Waits until everything that was queued before was done.
+    pub(crate) async fn barrier(&self) {
+        self.queue.push_and_wait(Act::Nothing).await.ok();
+    }
+
+    /// The scope of the handler that this thread polls.
+    pub(crate) fn scope(&self) -> Option<Arc<Scope>> {
+        Scope::current(self.identity())
+    }
+
+    /// A new scope for a handler of this server.
+    pub(crate) fn new_scope(&self) -> Arc<Scope> {
+        Scope::new(self.identity())
+    }
+
+    fn identity(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Whether the sessions of this process were left to the store.
+    pub(crate) fn is_left(&self) -> bool {
+        self.is_left.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn leave(&self) {
+        self.is_left.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the caller is the first, who begins the tasks.
+    pub(super) fn begins(&self) -> bool {
+        !self.has_begun.swap(true, Ordering::SeqCst)
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun.load(Ordering::SeqCst)
+    }
+}

@@ -1,0 +1,30 @@
+//! Sessions that a store keeps: what is said becomes entries of a log, and what is delivered comes out of it.
+//!
+//! What a handler says is collected in its [`Scope`] and [queued](Queue) as one commit, together with the number of the frame that
+//! it has handled; what is said elsewhere is queued at once. One task, the [committer](commit), passes the queue to the store in
+//! order. Another one, the [follower](apply), takes the entries out of the log's tail and does what they say, in the order of the
+//! log. After a restart [`restore`] does the same with the entries that the log still has.
+
+mod act;
+pub(crate) use act::{Act, blob};
+
+mod scope;
+pub(crate) use scope::Scope;
+
+mod queue;
+pub(crate) use queue::Work;
+
+mod writer;
+pub(crate) use writer::Writer;
+
+mod log;
+pub(crate) use log::DurableLog;
+
+pub(crate) mod admit;
+pub(crate) mod apply;
+pub(crate) mod checkpoints;
+pub(crate) mod commit;
+pub(crate) mod restore;
+pub(crate) mod stop;
+mod said;
+pub(crate) mod say;

@@ -1,0 +1,255 @@
+//! The restart: brings the sessions back that the store has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rejoin_core::SessionIdentity;
+use rejoin_core::Token;
+use rejoin_core::drive::now;
+use rejoin_store::{
+    Attach, AttachError, Attached, LeaseError, Limit, Open, OpenError, Position, ReadError, Record,
+};
+
+use crate::connection::{Connection, NewConnection};
+use crate::inner::ServerInner;
+use crate::session::belongings::Belongings;
+use crate::session::expiry_slot::Loss;
+use crate::session::handle::SessionKey;
+
+use super::act::Key;
+use super::admit::{self, RestoreError, Who};
+use super::apply;
+use super::checkpoints::Fold;
+use super::commit;
+use super::log::{DurableLog, LEASE, Ready};
+use super::writer::Writer;
+
+/// How long a failed request waits before it is repeated.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The number of records that are read at once.
+const PAGE: usize = 1024;
+
+/// Begins the tasks of a server's log, once: call it when the server has a runtime.
+pub(crate) fn begin(shared: &Arc<ServerInner>) {
+    let Some(log) = shared.durable.clone().filter(|log| shared.runtimes.own().is_some() && log.begins()) else {
+        return;
+    };
+    let shared = shared.clone();
+    // Not among the tasks that a shutdown waits for: it needs them to the end.
+    if let Some(own) = shared.runtimes.own() {
+        own.spawn(async move {
+            let leasing = lease(&log);
+            tokio::pin!(leasing);
+            let running = run(&shared, &log);
+            tokio::select! {
+                () = &mut leasing => tracing::error!("the lease of this server has passed: another one may have its sessions"),
+                result = running => if let Err(error) = result {
+                    tracing::error!(?error, "sessions cannot be restored");
+                    log.ready.send_replace(Ready::Never);
+                },
+            }
+        });
+    }
+}
+
+/// Renews the lease. Returns when it has passed.
+async fn lease(log: &DurableLog) {
+    loop {
+        match log.store.lease(log.node, LEASE).await {
+            Ok(()) => tokio::time::sleep(LEASE / 4).await,
+            Err(LeaseError::Passed) => return,
+            Err(LeaseError::Unsure(error)) => {
+                tracing::warn!(%error, "the store has failed");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn run(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<(), RestoreError> {
+    let own = writer(log).await?;
+    // Before the log is read: what comes meanwhile is in both.
+    let tail = log.store.tail(log.log);
+    let cursor = restore(shared, log).await?;
+    log.ready.send_replace(Ready::Yes);
+    let following = tokio::spawn(apply::follow(shared.clone(), log.clone(), tail, cursor));
+    commit::run(log.clone(), own).await;
+    // Everything is committed: what the log has for this process comes before the queue's last ticket.
+    following.abort();
+    log.store.lease(log.node, Duration::ZERO).await.ok();
+    log.ready.send_replace(Ready::Never);
+    Ok(())
+}
+
+/// Takes over the server's own writer.
+async fn writer(log: &DurableLog) -> Result<Writer, RestoreError> {
+    let key = log.own_key();
+    loop {
+        let attach =
+            Attach { key, proof: [0; 32], to: log.node, mine: None, nonce: log.nonce(), moved: bytes::Bytes::new() };
+        match log.store.attach(attach).await {
+            Ok(Attached::Taken(record)) => return Ok(Writer::new(Key::new(key.0), record.epoch, record.w, 0)),
+            Ok(Attached::StillYours { .. }) | Err(AttachError::NoLease | AttachError::Unsure(_)) => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(AttachError::Unknown) => {
+                let open = Open {
+                    log: log.log,
+                    key,
+                    owner: log.node,
+                    nonce: log.nonce(),
+                    proof: [0; 32],
+                    id: "".into(),
+                    identity: bytes::Bytes::new(),
+                    checkpoint: bytes::Bytes::new(),
+                    body: bytes::Bytes::new(),
+                };
+                match log.store.open(open).await {
+                    Ok(_) => return Ok(Writer::new(Key::new(key.0), 1, 0, 0)),
+                    Err(OpenError::NoLease | OpenError::Unsure(_) | OpenError::KeyTaken) => {
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                    Err(error) => return Err(RestoreError::Format(error.to_string())),
+                }
+            }
+            Err(error) => return Err(RestoreError::Format(error.to_string())),
+        }
+    }
+}
+
+/// Folds the log once for all sessions of this server. Returns the last entry.
+async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<u64, RestoreError> {
+    let started = now();
+    let mut records = records(log).await?;
+    records.sort_by_key(|record| record.checkpoint.position.offset);
+    let mut records = records.into_iter().peekable();
+    let (first, end) = log.store.bounds(log.log).await?;
+    let mut cursor = first.offset;
+    let mut revived = Vec::new();
+    loop {
+        let after = Position { offset: cursor, ..end };
+        let page = match log.store.read(log.log, after, Limit::default()).await {
+            Ok(page) => page,
+            Err(ReadError::Unsure(error)) => return Err(error.into()),
+            Err(error) => return Err(RestoreError::Format(error.to_string())),
+        };
+        for entry in &page.entries {
+            // A session gets what comes after its checkpoint.
+            while let Some(record) = records.next_if(|record| record.checkpoint.position.offset < entry.position.offset) {
+                revived.extend(revive(shared, log, record).await?);
+            }
+            cursor = entry.position.offset;
+            apply::apply(shared, log, entry);
+        }
+        tokio::task::yield_now().await;
+        if page.is_end {
+            break;
+        }
+    }
+    for record in records {
+        revived.extend(revive(shared, log, record).await?);
+    }
+    for connection in &revived {
+        connection.session().drive(rejoin_core::Session::assume_sent);
+    }
+    if !revived.is_empty() || cursor > 0 {
+        tracing::info!(sessions = revived.len(), entries = cursor - first.offset, took = ?now() - started, "sessions restored");
+    }
+    Ok(cursor)
+}
+
+/// The records of this server's earlier lives.
+async fn records(log: &DurableLog) -> Result<Vec<Record>, RestoreError> {
+    let mut all = Vec::new();
+    let mut after = None;
+    loop {
+        let page = log.store.records(log.log, after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.key);
+        all.extend(page.into_iter().filter(|record| {
+            record.key != log.own_key() && record.owner.name == log.node.name && !record.identity.is_empty()
+        }));
+    }
+    Ok(all)
+}
+
+/// Brings one session back, without a socket. `None` if it has ended, or belongs to another server meanwhile.
+async fn revive(
+    shared: &Arc<ServerInner>,
+    log: &Arc<DurableLog>,
+    record: Record,
+) -> Result<Option<Connection>, RestoreError> {
+    let Some(record) = adopt(log, record).await? else { return Ok(None) };
+    let damaged = |error: rmp_serde::decode::Error| RestoreError::Format(error.to_string());
+    let who: Who = rmp_serde::from_slice(&record.identity).map_err(damaged)?;
+    let fold = Fold::decode(&record.checkpoint.state).map_err(damaged)?;
+    let key = Key::new(record.key.0);
+    let writer = Arc::new(Writer::new(key, record.epoch, record.w, record.attachment));
+    let token = Token::parse(&who.token).ok_or_else(|| RestoreError::Format("a token is damaged".into()))?;
+    let Some(codec) = shared.options.codecs.iter().position(|codec| codec.name() == who.codec) else {
+        tracing::warn!(id = who.id, codec = who.codec, "a session cannot go on: its codec is not available any more");
+        admit::end(log, &writer, Vec::new());
+        return Ok(None);
+    };
+    let window = shared.session_config(rejoin_core::Mode::Session).resume_window;
+    let left = record.deadline.map_or(window, |deadline| {
+        Duration::from_millis(deadline.saturating_sub(log.store.now()))
+    });
+    if record.deadline.is_none() {
+        // It was attached until the end.
+        admit::suspended(log, &writer, window);
+    }
+    let room = shared.rooms.name(&who.room);
+    let identity = Arc::new(SessionIdentity::new(token, who.id, room));
+    let numbers = (record.checkpoint.number, record.received.unwrap_or(0));
+    let session = admit::revived(shared, identity.clone(), numbers, window.saturating_sub(left));
+    let connection = Connection::new(NewConnection {
+        host: shared.clone(),
+        who: SessionKey::Session(identity),
+        remote_addr: None,
+        belongings: Belongings::default(),
+        codec_index: codec,
+        session,
+        writer: Some(writer),
+    });
+    if shared.registry.insert(&connection, false).is_err() {
+        return Err(RestoreError::Format(format!("two sessions have the connection id {}", connection.id())));
+    }
+    shared.reading.enter(connection.number());
+    shared.set_user(&connection, fold.user.as_deref(), None);
+    connection.handle().set_presence(fold.presence.map(super::act::payload));
+    for (index, room) in fold.rooms.iter().enumerate() {
+        let rewind = fold.rewind.as_ref().filter(|_| index == 0);
+        shared.rooms.join_rewound(&connection, &shared.rooms.name(room), rewind);
+    }
+    let loss = connection.session().drive(|session| Loss::last(session));
+    shared.suspended.enter(&connection, loss);
+    connection.hibernate();
+    Ok(Some(connection))
+}
+
+/// Fences the earlier life of this server off.
+async fn adopt(log: &DurableLog, record: Record) -> Result<Option<Record>, RestoreError> {
+    loop {
+        let attach = Attach {
+            key: record.key,
+            proof: record.proof,
+            to: log.node,
+            mine: None,
+            nonce: log.nonce(),
+            moved: bytes::Bytes::new(),
+        };
+        match log.store.adopt(attach).await {
+            Ok(Attached::Taken(record)) => return Ok(Some(*record)),
+            Ok(Attached::StillYours { .. }) => return Ok(Some(record)),
+            Err(AttachError::Unknown) => return Ok(None),
+            // The earlier life may still be there: its lease has to pass.
+            Err(AttachError::Owned | AttachError::NoLease | AttachError::Unsure(_)) => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => return Err(RestoreError::Format(error.to_string())),
+        }
+    }
+}
+

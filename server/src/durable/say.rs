@@ -1,0 +1,162 @@
+//! What the application says about sessions that a store keeps.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use rejoin_core::drive::{DeliveryError, SendError};
+use rejoin_core::{Delivery, Frame, Overflow};
+use tokio::sync::oneshot;
+
+use crate::connection::Connection;
+use crate::fanout::audience::Audience;
+use crate::fanout::broadcast::connections;
+use crate::fanout::members::Joined;
+use crate::fanout::rewind::{Rewind, Rewound};
+use crate::inner::ServerInner;
+
+use super::act::Act;
+use super::log::DurableLog;
+use super::queue::Done;
+use super::said;
+use super::writer::Writer;
+
+/// Says something to an audience. Returns the number of receivers that are known here.
+pub(crate) fn broadcast(
+    shared: &ServerInner,
+    log: &DurableLog,
+    audience: &Audience<'_>,
+    frame: &Frame,
+    overflow: Overflow,
+) -> usize {
+    let (to, except) = said::of(audience);
+    log.say(Act::Say {
+        to,
+        except,
+        frame: frame.into(),
+        drops_oldest: overflow == Overflow::DropOldest,
+        names_rooms: audience.names_rooms,
+    });
+    match audience.as_room() {
+        Some(room) => shared.rooms.get(room).map_or(0, |room| room.len()),
+        None => connections(shared, audience).len(),
+    }
+}
+
+/// Leaves a room. In a handler it is done when the handler's commit is; then this returns whether the connection is a member now.
+pub(crate) async fn leave(log: &DurableLog, writer: &Writer, connection: &Connection, room: &str) -> bool {
+    let is_member = connection.session().rooms().iter().any(|other| **other == *room);
+    match log.say_and_wait(Act::Leave { who: writer.key, room: room.into() }) {
+        None => is_member,
+        Some(done) => done.await.is_ok_and(|done| done.count > 0),
+    }
+}
+
+/// Sets the user.
+pub(crate) fn user(log: &DurableLog, writer: &Writer, name: Option<&str>) -> bool {
+    log.say(Act::User { who: writer.key, name: name.filter(|name| !name.is_empty()).map(String::from) });
+    true
+}
+
+/// A join that was said.
+#[derive(Debug)]
+pub(crate) enum Joining {
+    /// In a handler: it is done when the handler's commit is.
+    Later { is_new: bool },
+    Waits(oneshot::Receiver<Done>),
+    /// The server has no store any more.
+    Closed,
+}
+
+/// Says that a connection joins a room.
+pub(crate) fn join(connection: &Connection, room: &str, rewind: Option<Rewind>, is_member: bool) -> Joining {
+    let context = connection.host().context();
+    let (Some(log), Some(writer)) = (&context.durable, connection.handle().writer()) else { return Joining::Closed };
+    match log.say_and_wait(Act::Join { who: writer.key, room: room.into(), rewind }) {
+        None => Joining::Later { is_new: !is_member },
+        Some(done) => Joining::Waits(done),
+    }
+}
+
+impl Joining {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Joined, Rewound)> {
+        let closed = (Joined::Closed, Rewound::default());
+        Poll::Ready(match self {
+            Self::Later { is_new } => {
+                let rewound = Rewound { is_new: *is_new, ..Rewound::default() };
+                (if *is_new { Joined::Added } else { Joined::Already }, rewound)
+            }
+            Self::Closed => closed,
+            Self::Waits(done) => {
+                let done = ready!(std::pin::Pin::new(done).poll(cx)).ok();
+                let outcome = done.and_then(|done| done.result?.downcast::<(Joined, Rewound)>().ok());
+                outcome.map_or(closed, |outcome| *outcome)
+            }
+        })
+    }
+}
+
+impl Connection {
+    /// Whether a store keeps this frame for this connection.
+    pub(crate) fn is_kept(&self, frame: &Frame) -> bool {
+        let context = self.host().context();
+        context.durable.is_some() && self.handle().writer().is_some() && !frame.is_volatile() && !frame.is_reserved()
+    }
+
+    /// Says a frame to this connection; `None` if no store keeps it.
+    pub(crate) fn say(&self, frame: &Frame, overflow: Overflow) -> Option<Result<(), SendError>> {
+        let (log, writer) = self.log_for(frame)?;
+        Some(self.check_say(overflow).map(|()| log.say(send(writer, frame, overflow))))
+    }
+
+    /// Says a question. What its handler has said so far is committed before, because the answer comes with a later frame.
+    pub(crate) fn say_question(&self, frame: &Frame) -> Option<Result<(), SendError>> {
+        let (log, writer) = self.log_for(frame)?;
+        Some(self.check_say(Overflow::Reject).map(|()| {
+            let act = send(writer, frame, Overflow::Reject);
+            let said = log.scope().map(|scope| scope.take()).unwrap_or_default();
+            for act in said.into_iter().chain([act]) {
+                log.queue.push(super::Work::Server { act, ticket: 0 });
+            }
+        }))
+    }
+
+    /// Says a frame, and waits until the peer has acknowledged it.
+    pub(crate) async fn say_acked(&self, frame: &Frame) -> Result<(), DeliveryError> {
+        let Some((log, writer)) = self.log_for(frame) else { return Err(DeliveryError::Ended) };
+        if log.scope().is_some() {
+            return Err(DeliveryError::WouldDeadlock);
+        }
+        if self.check_say(Overflow::Reject) == Err(SendError::Full) {
+            let waits = self.session().wait_for_capacity();
+            let waited = tokio::time::timeout(self.host().context().options.write_timeout, waits).await;
+            waited.map_err(|_| SendError::Timeout)??;
+        }
+        let done = log.queue.push_and_wait(send(writer, frame, Overflow::DropOldest)).await;
+        let watched = done.ok().and_then(|done| done.result?.downcast::<oneshot::Receiver<Delivery>>().ok());
+        match watched {
+            None => Err(DeliveryError::Ended),
+            Some(watched) => match watched.await {
+                Ok(Delivery::Delivered) => Ok(()),
+                Ok(Delivery::Dropped) => Err(DeliveryError::Dropped),
+                _ => Err(DeliveryError::Ended),
+            },
+        }
+    }
+
+    fn log_for(&self, frame: &Frame) -> Option<(&Arc<DurableLog>, &Arc<Writer>)> {
+        let log = self.host().context().durable.as_ref().filter(|_| self.is_kept(frame))?;
+        Some((log, self.handle().writer()?))
+    }
+
+    /// Checks what can be known before the frame comes out of the log.
+    fn check_say(&self, overflow: Overflow) -> Result<(), SendError> {
+        match self.session().check_capacity() {
+            Err(SendError::Full) if overflow != Overflow::Reject => Ok(()),
+            result => result,
+        }
+    }
+}
+
+fn send(writer: &Writer, frame: &Frame, overflow: Overflow) -> Act {
+    Act::Send { to: writer.key, frame: frame.into(), drops_oldest: overflow == Overflow::DropOldest }
+}

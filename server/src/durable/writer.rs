@@ -1,0 +1,65 @@
+//! [`Writer`]: a session, or the server itself, as the store knows it.
+
+use std::sync::PoisonError;
+
+use rejoin_core::drive::sync::Mutex;
+use rejoin_core::drive::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use rejoin_store::{Checkpoint, Fence};
+
+use super::act::Key;
+
+/// Who writes to the log, in which epoch, and how often it has.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) key: Key,
+    pub(crate) epoch: u64,
+    /// The last commit of this epoch. Only the committer changes it.
+    w: AtomicU64,
+    /// Which attachment the store knows: a later touch names it.
+    attachment: AtomicU64,
+    /// The record has ended, or is about to.
+    ended: AtomicBool,
+    /// A place of the log at which the next fold may begin, once the client has acknowledged what came before.
+    pub(super) next_checkpoint: Mutex<Option<Checkpoint>>,
+}
+
+impl Writer {
+    pub(crate) fn new(key: Key, epoch: u64, w: u64, attachment: u64) -> Self {
+        Self {
+            key,
+            epoch,
+            w: AtomicU64::new(w),
+            attachment: AtomicU64::new(attachment),
+            ended: AtomicBool::new(false),
+            next_checkpoint: Mutex::new(None),
+        }
+    }
+
+    /// The fence of the next commit.
+    pub(super) fn next(&self) -> Fence {
+        Fence { epoch: self.epoch, w: self.w.fetch_add(1, Ordering::SeqCst) + 1 }
+    }
+
+    pub(crate) fn attachment(&self) -> u64 {
+        self.attachment.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_attachment(&self, attachment: u64) {
+        self.attachment.store(attachment, Ordering::SeqCst);
+    }
+
+    /// Marks the record as ended. Returns whether it was not.
+    pub(crate) fn end(&self) -> bool {
+        !self.ended.swap(true, Ordering::SeqCst)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    /// Takes the next checkpoint if the client has acknowledged everything up to `acknowledged` and that suffices.
+    pub(super) fn take_checkpoint(&self, acknowledged: u64) -> Option<Checkpoint> {
+        let mut next = self.next_checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        next.take_if(|checkpoint| checkpoint.number <= acknowledged)
+    }
+}

@@ -1,0 +1,78 @@
+//! [`Kept`]: what the callbacks of a session say that a store keeps.
+
+use std::sync::Arc;
+
+use rejoin_core::SessionState;
+use rejoin_core::drive::now;
+
+use crate::connection::Connection;
+use crate::durable::{Act, DurableLog, Scope, Work, Writer, admit};
+use crate::inner::ServerInner;
+
+/// Commits what a session's callbacks say, together with how far it has handled its input.
+pub(super) struct Kept {
+    log: Arc<DurableLog>,
+    writer: Arc<Writer>,
+    scope: Arc<Scope>,
+    /// Number of frames that are handled and queued to be committed.
+    handled: u64,
+    /// What was said after the session had ended: it is committed with the end.
+    last_words: Vec<Act>,
+}
+
+/// Runs a callback's step in the session's scope.
+pub(super) fn enter<T>(kept: &Option<Kept>, step: impl FnOnce() -> T) -> T {
+    match kept {
+        Some(kept) => kept.scope.enter(step),
+        None => step(),
+    }
+}
+
+impl Kept {
+    pub(super) fn of(shared: &ServerInner, connection: &Connection) -> Option<Self> {
+        let log = shared.durable.clone()?;
+        let writer = connection.handle().writer()?.clone();
+        let handled = connection.session().drive(|session| session.counts().received - session.uncommitted());
+        let scope = log.new_scope();
+        Some(Self { log, writer, scope, handled, last_words: Vec::new() })
+    }
+
+    /// Queues what was said and handled since the last call.
+    pub(super) fn commit(&mut self, connection: &Connection) {
+        let acts = self.scope.take();
+        let (handled, state) = connection.session().drive(|session| (session.handled(), session.state()));
+        if state == SessionState::Closed {
+            self.last_words.extend(acts);
+            return;
+        }
+        if acts.is_empty() && handled == self.handled {
+            return;
+        }
+        self.handled = handled;
+        let connection = connection.clone();
+        let then = move || connection.session().command(|session| session.commit(handled, now()));
+        self.log.queue.push(Work::Session {
+            writer: self.writer.clone(),
+            acts,
+            received: Some(handled),
+            state: None,
+            ends: false,
+            then: Some(Box::new(then)),
+        });
+    }
+
+    /// The session has lost its socket.
+    pub(super) fn suspended(&self, shared: &ServerInner) {
+        let window = shared.session_config(rejoin_core::Mode::Session).resume_window;
+        admit::suspended(&self.log, &self.writer, window);
+    }
+
+    /// The session has ended.
+    pub(super) fn end(&mut self) {
+        admit::end(&self.log, &self.writer, std::mem::take(&mut self.last_words));
+    }
+
+    pub(super) fn is_left(&self) -> bool {
+        self.log.is_left()
+    }
+}

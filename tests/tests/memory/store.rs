@@ -1,0 +1,65 @@
+//! Sessions in a store outlive their server.
+
+use std::time::Duration;
+
+use rejoin_client::{Connection as Client, Event};
+use rejoin_server::{Audience, Connection, Server};
+use rejoin_store::MemoryStore;
+use rejoin_tests::harness::{self, number, numbers, within};
+use rejoin_tests::network::Line;
+
+/// A server over this store. Its handler broadcasts each message to the room, then answers the sender.
+fn server(store: &MemoryStore) -> Server {
+    let builder = Server::builder(harness::connect).on_message(|connection: Connection, frame| async move {
+        connection.server().broadcast(Audience::room("room").except(&connection), &frame).unwrap();
+        connection.send(&frame).unwrap();
+    });
+    builder.store(store.clone()).build().unwrap()
+}
+
+/// The server is gone, as after a kill: what it has not committed is lost.
+async fn kill(server: Server) {
+    server.shutdown(Duration::ZERO).await;
+}
+
+/// The next messages, over losses of the socket.
+async fn values(connection: &mut Client, count: usize) -> Vec<u64> {
+    let mut got = Vec::new();
+    while got.len() < count {
+        match within("an event", connection.recv()).await.unwrap() {
+            Event::Message(frame) => got.push(frame.decode::<u64>().unwrap()),
+            Event::Disconnected { .. } | Event::Refused(_) | Event::Reconnected { .. } => {}
+            other => panic!("{other:?} after {got:?}"),
+        }
+    }
+    got
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_goes_on_with_the_next_server() {
+    let store = MemoryStore::new();
+    let first = server(&store);
+    let line = Line::to(&first);
+    let mut ada = line.client("/?id=ada&room=room").connect().await.unwrap();
+    let bob_line = Line::to(&first);
+    let mut bob = bob_line.client("/?id=bob&room=room").connect().await.unwrap();
+    for n in 1..=5 {
+        ada.send(&number(n)).unwrap();
+    }
+    assert_eq!(numbers(&mut ada, 5).await, [1, 2, 3, 4, 5]);
+    assert_eq!(numbers(&mut bob, 5).await, [1, 2, 3, 4, 5]);
+    bob_line.unplug();
+    ada.send(&number(6)).unwrap();
+    assert_eq!(numbers(&mut ada, 1).await, [6]);
+
+    kill(first).await;
+    let second = server(&store);
+    line.lead_to(&second);
+    bob_line.lead_to(&second);
+    bob_line.plug_in();
+    ada.send(&number(7)).unwrap();
+    assert_eq!(values(&mut ada, 1).await, [7]);
+    assert_eq!(values(&mut bob, 2).await, [6, 7], "what was said while it was away, and then what the next server says");
+    assert_eq!(second.member_count("room"), 2);
+    kill(second).await;
+}
