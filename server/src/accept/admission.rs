@@ -339,7 +339,11 @@ mod tests {
             let shared = server();
             let offer = Offer::Plain { subprotocol: None };
             let identity = Identity::new().with_room("room").with_id("ada");
-            let admission = Admission::decide(&shared, &offer, identity, &LoggedRequest::default()).unwrap();
+            let asked = LoggedRequest::default();
+            let Ok(Decision::New(newcomer)) = Admission::decide(&shared, &offer, identity, &asked) else {
+                panic!("it is new")
+            };
+            let admission = Admission::open(&shared, newcomer, None, &asked).unwrap();
             let ada = shared.registry.by_id("ada").expect("it is there before its socket");
             if is_closing {
                 shared.closing.cancel();

@@ -4,9 +4,13 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::HeaderMap;
 
 use super::Connection;
+
+/// The state of a session.
+struct Stored(Bytes);
 
 impl Connection {
     /// The data that `ConnectFn` attached with [`Identity::with_data`](crate::Identity::with_data) or
@@ -56,6 +60,26 @@ impl Connection {
     /// Removes the value of this type, and returns it.
     pub fn take<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.handle().change_belongings(|belongings| belongings.take::<T>())?.downcast().ok()
+    }
+
+    /// The state that [`Self::set_state`] has set; `None` before.
+    pub fn state(&self) -> Option<Bytes> {
+        self.get::<Stored>().map(|stored| stored.0.clone())
+    }
+
+    /// Sets bytes that belong to the session. With a [store](crate::Builder::store) they outlive the process: what a handler sets is
+    /// committed together with what it says and with the number of the frame that it has handled, so it shows exactly what the
+    /// handled frames have done. Without a store, or in plain mode, they live as long as the connection. Costs their size in the
+    /// store with each commit that sets them: keep it small.
+    pub fn set_state(&self, state: impl Into<Bytes>) {
+        let state = state.into();
+        self.set(Stored(state.clone()));
+        self.say_state(state);
+    }
+
+    /// Sets the state that the store has.
+    pub(crate) fn restore_state(&self, state: Bytes) {
+        self.set(Stored(state));
     }
 
     /// The headers of the request that opened the session or resumed it last, as

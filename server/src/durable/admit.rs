@@ -1,5 +1,6 @@
 //! How sessions begin in the store, and how they are resumed.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -253,6 +254,15 @@ pub(super) fn revived(
 pub(super) enum RestoreError {
     Store(StoreError),
     Format(String),
+}
+
+impl fmt::Display for RestoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Format(text) => write!(f, "the store has what this server cannot read: {text}"),
+        }
+    }
 }
 
 impl From<StoreError> for RestoreError {

@@ -7,7 +7,7 @@ use rejoin_core::drive::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rejoin_store::{LogId, NodeId, Store, WriterKey};
 use tokio::sync::watch;
 
-use super::act::Act;
+use super::act::{Act, Key};
 use super::queue::{Done, Queue, Work};
 use super::scope::Scope;
 
@@ -96,8 +96,8 @@ impl DurableLog {
     }
 
     /// A new scope for a handler of this server.
-    pub(crate) fn new_scope(&self) -> Arc<Scope> {
-        Scope::new(self.identity())
+    pub(crate) fn new_scope(&self, key: Key) -> Arc<Scope> {
+        Scope::new(self.identity(), key)
     }
 
     fn identity(&self) -> usize {

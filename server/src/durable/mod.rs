@@ -9,7 +9,7 @@ mod act;
 pub(crate) use act::{Act, blob};
 
 mod scope;
-pub(crate) use scope::Scope;
+pub(crate) use scope::{Scope, Words};
 
 mod queue;
 pub(crate) use queue::Work;

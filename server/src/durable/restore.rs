@@ -45,7 +45,7 @@ pub(crate) fn begin(shared: &Arc<ServerInner>) {
             tokio::select! {
                 () = &mut leasing => tracing::error!("the lease of this server has passed: another one may have its sessions"),
                 result = running => if let Err(error) = result {
-                    tracing::error!(?error, "sessions cannot be restored");
+                    tracing::error!(%error, "sessions cannot be restored");
                     log.ready.send_replace(Ready::Never);
                 },
             }
@@ -217,6 +217,9 @@ async fn revive(
         return Err(RestoreError::Format(format!("two sessions have the connection id {}", connection.id())));
     }
     shared.reading.enter(connection.number());
+    if !record.state.is_empty() {
+        connection.restore_state(record.state);
+    }
     shared.set_user(&connection, fold.user.as_deref(), None);
     connection.handle().set_presence(fold.presence.map(super::act::payload));
     for (index, room) in fold.rooms.iter().enumerate() {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use rejoin_core::drive::{DeliveryError, SendError};
 use rejoin_core::{Delivery, Frame, Overflow};
 use tokio::sync::oneshot;
@@ -108,12 +109,29 @@ impl Connection {
         Some(self.check_say(overflow).map(|()| log.say(send(writer, frame, overflow))))
     }
 
+    /// Sets the state that the store keeps with the session.
+    pub(crate) fn say_state(&self, state: Bytes) {
+        let context = self.host().context();
+        let (Some(log), Some(writer)) = (&context.durable, self.handle().writer()) else { return };
+        match log.scope().filter(|scope| scope.key == writer.key) {
+            Some(scope) => scope.set_state(state),
+            None => log.queue.push(super::Work::Session {
+                writer: writer.clone(),
+                acts: Vec::new(),
+                received: None,
+                state: Some(state),
+                ends: false,
+                then: None,
+            }),
+        }
+    }
+
     /// Says a question. What its handler has said so far is committed before, because the answer comes with a later frame.
     pub(crate) fn say_question(&self, frame: &Frame) -> Option<Result<(), SendError>> {
         let (log, writer) = self.log_for(frame)?;
         Some(self.check_say(Overflow::Reject).map(|()| {
             let act = send(writer, frame, Overflow::Reject);
-            let said = log.scope().map(|scope| scope.take()).unwrap_or_default();
+            let said = log.scope().map(|scope| std::mem::take(&mut scope.lock().acts)).unwrap_or_default();
             for act in said.into_iter().chain([act]) {
                 log.queue.push(super::Work::Server { act, ticket: 0 });
             }

@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::sync::{Arc, PoisonError};
 
-use rejoin_core::drive::sync::Mutex;
+use bytes::Bytes;
+use rejoin_core::drive::sync::{Mutex, MutexGuard};
 
-use super::act::Act;
+use super::act::{Act, Key};
 
 /// Collects what a handler says, through whichever handle, until it returns: it is committed together with the number of the frame
 /// that the handler has handled. What the handler spawns is no part of it.
@@ -13,7 +14,17 @@ use super::act::Act;
 pub(crate) struct Scope {
     /// Which server it belongs to: a handler may use another one, too.
     server: usize,
-    acts: Mutex<Vec<Act>>,
+    /// Whose handler it is.
+    pub(crate) key: Key,
+    said: Mutex<Words>,
+}
+
+/// What was said in a scope.
+#[derive(Debug, Default)]
+pub(crate) struct Words {
+    pub(crate) acts: Vec<Act>,
+    /// The state of the session, if it was set.
+    pub(crate) state: Option<Bytes>,
 }
 
 thread_local! {
@@ -31,8 +42,8 @@ impl Drop for Restore {
 }
 
 impl Scope {
-    pub(crate) fn new(server: usize) -> Arc<Self> {
-        Arc::new(Self { server, acts: Mutex::default() })
+    pub(crate) fn new(server: usize, key: Key) -> Arc<Self> {
+        Arc::new(Self { server, key, said: Mutex::default() })
     }
 
     /// Runs `poll` in this scope.
@@ -47,11 +58,20 @@ impl Scope {
     }
 
     pub(crate) fn push(&self, act: Act) {
-        self.acts.lock().unwrap_or_else(PoisonError::into_inner).push(act);
+        self.lock().acts.push(act);
+    }
+
+    /// Sets the state of the session whose handler it is.
+    pub(crate) fn set_state(&self, state: Bytes) {
+        self.lock().state = Some(state);
     }
 
     /// Takes what was said since the last call.
-    pub(crate) fn take(&self) -> Vec<Act> {
-        std::mem::take(&mut *self.acts.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn take(&self) -> Words {
+        std::mem::take(&mut *self.lock())
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Words> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -53,10 +53,6 @@ impl Writer {
         !self.ended.swap(true, Ordering::SeqCst)
     }
 
-    pub(crate) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::SeqCst)
-    }
-
     /// Takes the next checkpoint if the client has acknowledged everything up to `acknowledged` and that suffices.
     pub(super) fn take_checkpoint(&self, acknowledged: u64) -> Option<Checkpoint> {
         let mut next = self.next_checkpoint.lock().unwrap_or_else(PoisonError::into_inner);

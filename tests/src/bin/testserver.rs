@@ -16,6 +16,19 @@ fn main() -> ExitCode {
     }
 }
 
+/// Waits for SIGINT or SIGTERM.
+async fn stopped() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        return;
+    }
+    tokio::signal::ctrl_c().await.ok();
+}
+
 async fn serve() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -31,7 +44,7 @@ async fn serve() -> ExitCode {
     match TestServer::start(options).await {
         Ok((server, control_port)) => {
             eprintln!("READY:{}:{control_port}", server.port());
-            tokio::signal::ctrl_c().await.ok();
+            stopped().await;
             server.shutdown().await;
             ExitCode::SUCCESS
         }

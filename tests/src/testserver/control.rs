@@ -11,6 +11,7 @@ use rejoin_server::{ConnectionError, Pace, Server, ServerState};
 use serde_json::{Value, json};
 
 use super::TestServer;
+use super::events::stored_sink;
 
 pub(super) fn router(test_server: Arc<TestServer>) -> Router {
     Router::new()
@@ -115,7 +116,7 @@ async fn readyz(State(test): TestServerState) -> Response {
 
 async fn sink(State(test): TestServerState, RawQuery(query): RawQuery) -> Response {
     let Some(id) = id(query.as_deref()) else { return missing_id() };
-    match test.sinks.of(&id) {
+    match test.server().and_then(|server| stored_sink(&server.connection(&id)?)).or_else(|| test.sinks.of(&id)) {
         Some(sink) => respond(StatusCode::OK, &json!(sink)),
         // The session exists but has no counts yet, or it does not exist.
         None if test.server().is_some_and(|server| server.connection(&id).is_some()) => {

@@ -24,7 +24,7 @@ pub(super) async fn handle(sinks: Arc<Sinks>, router: Router, connection: Connec
             Err(error) => refuse(&connection, format!("stream: {error}")),
         },
         "sink" => match frame.decode::<SinkItem>() {
-            Ok(item) => sinks.count(connection.id(), item.i),
+            Ok(item) => sinks.count(&connection, item.i),
             Err(error) => refuse(&connection, format!("sink: {error}")),
         },
         // The echo waits for space. If none becomes free, the requesting peer has not read for the write timeout.
@@ -88,13 +88,25 @@ pub(super) struct Sink {
     last: u64,
 }
 
+/// The counts in a session's state.
+pub(super) fn stored_sink(connection: &Connection) -> Option<Sink> {
+    let state = connection.state()?;
+    let number = |index: usize| {
+        let bytes = state.get(8 * index..8 * index + 8)?;
+        Some(u64::from_be_bytes(bytes.try_into().ok()?))
+    };
+    Some(Sink { received: number(0)?, errors: number(1)?, last: number(2)? })
+}
+
 impl Sinks {
-    fn count(&self, id: &str, i: u64) {
-        let mut sinks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sink = sinks.entry(id.into()).or_default();
+    /// Counts in the session's state, which a store commits with the number of the frame, and here for when it has ended.
+    fn count(&self, connection: &Connection, i: u64) {
+        let mut sink = stored_sink(connection).or_else(|| self.of(connection.id())).unwrap_or_default();
         sink.received += 1;
         sink.errors += u64::from(i != sink.last.wrapping_add(1));
         sink.last = i;
+        connection.set_state([sink.received, sink.errors, sink.last].map(u64::to_be_bytes).concat());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(connection.id().into(), sink);
     }
 
     pub(super) fn of(&self, id: &str) -> Option<Sink> {

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rejoin_server::{ConfigError, ConnectRequest, History, Identity, Reject, Server};
+use rejoin_store_local::LocalStore;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -35,6 +36,7 @@ pub struct TestServer {
     options: Options,
     addr: std::net::SocketAddr,
     sinks: Arc<Sinks>,
+    store: Option<LocalStore>,
     running: Mutex<Option<Running>>,
     /// Serializes commands that end servers.
     changing: tokio::sync::Mutex<()>,
@@ -57,11 +59,13 @@ impl TestServer {
         let listener = TcpListener::bind(&options.addr).await?;
         let addr = listener.local_addr()?;
         let sinks = Arc::new(Sinks::default());
-        let running = run(&options, &sinks, listener)?;
+        let store = options.store.as_ref().map(LocalStore::open).transpose().map_err(io::Error::other)?;
+        let running = run(&options, &sinks, store.as_ref(), listener)?;
         let test_server = Arc::new(Self {
             options,
             addr,
             sinks,
+            store,
             running: Mutex::new(Some(running)),
             changing: tokio::sync::Mutex::new(()),
         });
@@ -95,7 +99,7 @@ impl TestServer {
         let _one_at_a_time = self.changing.lock().await;
         self.stop().await;
         let listener = TcpListener::bind(self.addr).await?;
-        let running = run(&self.options, &self.sinks, listener)?;
+        let running = run(&self.options, &self.sinks, self.store.as_ref(), listener)?;
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
         Ok(())
     }
@@ -111,16 +115,21 @@ impl TestServer {
     }
 }
 
-fn run(options: &Options, sinks: &Arc<Sinks>, listener: TcpListener) -> io::Result<Running> {
+fn run(
+    options: &Options,
+    sinks: &Arc<Sinks>,
+    store: Option<&LocalStore>,
+    listener: TcpListener,
+) -> io::Result<Running> {
     let server =
-        build(options, sinks.clone()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        build(options, sinks.clone(), store).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     // The same default as the server's.
     let write_timeout = options.write_timeout.unwrap_or(Duration::from_secs(10));
     let accepting = tokio::spawn(front::accept(server.clone(), listener, write_timeout));
     Ok(Running { server, accepting })
 }
 
-fn build(options: &Options, sinks: Arc<Sinks>) -> Result<Server, ConfigError> {
+fn build(options: &Options, sinks: Arc<Sinks>, store: Option<&LocalStore>) -> Result<Server, ConfigError> {
     let router = questions::router();
     let mut builder = Server::builder(connect)
         .resume_window(Some(options.resume_window).filter(|window| !window.is_zero()))
@@ -156,6 +165,12 @@ fn build(options: &Options, sinks: Arc<Sinks>) -> Result<Server, ConfigError> {
     }
     if let Some(frames) = options.rate {
         builder = builder.frame_rate(frames).rate_policy(options.rate_policy);
+    }
+    if let Some(store) = store {
+        builder = builder.store(store.clone()).durability(options.durability);
+    }
+    if let Some(node) = &options.node {
+        builder = builder.node(node);
     }
     for codec in &options.codecs {
         builder = codec.add_to(builder);

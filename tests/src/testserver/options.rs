@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use rejoin_server::{Builder, JsonCodec, MsgpackCodec, ProtobufCodec, RatePolicy};
+use rejoin_server::{Builder, Durability, JsonCodec, MsgpackCodec, ProtobufCodec, RatePolicy};
 
 /// The options of the test server.
 #[derive(Debug, Clone)]
@@ -37,6 +37,12 @@ pub struct Options {
     pub rate: Option<u64>,
     /// What happens beyond that; default: the server's.
     pub rate_policy: RatePolicy,
+    /// The directory of a store; default: none.
+    pub store: Option<String>,
+    /// The name among the servers of a store.
+    pub node: Option<String>,
+    /// When a store has what was said.
+    pub durability: Durability,
     /// In this order; plain clients get the first. Default: all, JSON first.
     pub codecs: Vec<CodecName>,
 }
@@ -89,14 +95,15 @@ const USAGE: &str = "\
 usage: rejoin-testserver [--addr HOST:PORT] [--control HOST:PORT] [--resume-window SECS] [--send-buffer FRAMES]
                          [--send-buffer-bytes BYTES] [--max-message-size BYTES] [--write-timeout SECS]
                          [--close-timeout SECS] [--max-connections N] [--max-per-user N] [--max-rooms N] [--rate FRAMES]
-                         [--rate-policy delay|close] [--codecs NAME,..] [--rewind FRAMES]
+                         [--rate-policy delay|close] [--codecs NAME,..] [--rewind FRAMES] [--store local:DIR]
+                         [--node NAME] [--durability process|commit]
 
 --codecs is json,msgpack,protobuf by default; the first is that of connections in plain mode.
 --addr and --control are 127.0.0.1:0 by default, or take their port from PORT and CONTROL_PORT.
 READY:<port>:<control port> on stderr says that both are listened on.";
 
 /// Options in the contract of test servers that this one does not support.
-const UNSUPPORTED: [&str; 4] = ["--compression", "--store", "--node", "--durability"];
+const UNSUPPORTED: [&str; 1] = ["--compression"];
 
 impl Options {
     /// Parses the arguments, without the program's name, and the environment.
@@ -127,6 +134,9 @@ impl Options {
                 "--max-rooms" => options.max_rooms = Some(number(&name, &value()?)?),
                 "--rate" => options.rate = Some(number(&name, &value()?)?),
                 "--rate-policy" => options.rate_policy = rate_policy(&value()?)?,
+                "--store" => options.store = Some(store(&value()?)?),
+                "--node" => options.node = Some(value()?),
+                "--durability" => options.durability = durability(&value()?)?,
                 "--codecs" => options.codecs = codecs(&value()?)?,
                 _ if UNSUPPORTED.contains(&&*name) => {
                     return Err(UsageError(format!("{name} is not supported by this server")));
@@ -155,6 +165,9 @@ impl Default for Options {
             max_rooms: None,
             rate: None,
             rate_policy: RatePolicy::default(),
+            store: None,
+            node: None,
+            durability: Durability::default(),
             codecs: CodecName::ALL.into(),
         }
     }
@@ -174,6 +187,21 @@ fn rate_policy(name: &str) -> Result<RatePolicy, UsageError> {
         "delay" => Ok(RatePolicy::Delay),
         "close" => Ok(RatePolicy::Close),
         _ => Err(UsageError(format!("unknown rate policy {name}"))),
+    }
+}
+
+fn store(name: &str) -> Result<String, UsageError> {
+    match name.split_once(':') {
+        Some(("local", directory)) if !directory.is_empty() => Ok(directory.into()),
+        _ => Err(UsageError(format!("--store is local:DIR; {name} is not supported by this server"))),
+    }
+}
+
+fn durability(name: &str) -> Result<Durability, UsageError> {
+    match name {
+        "process" => Ok(Durability::Process),
+        "commit" => Ok(Durability::Commit),
+        _ => Err(UsageError(format!("--durability {name} is not supported by this server"))),
     }
 }
 

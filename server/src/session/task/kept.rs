@@ -6,7 +6,7 @@ use rejoin_core::SessionState;
 use rejoin_core::drive::now;
 
 use crate::connection::Connection;
-use crate::durable::{Act, DurableLog, Scope, Work, Writer, admit};
+use crate::durable::{Act, DurableLog, Scope, Words, Work, Writer, admit};
 use crate::inner::ServerInner;
 
 /// Commits what a session's callbacks say, together with how far it has handled its input.
@@ -33,19 +33,19 @@ impl Kept {
         let log = shared.durable.clone()?;
         let writer = connection.handle().writer()?.clone();
         let handled = connection.session().drive(|session| session.counts().received - session.uncommitted());
-        let scope = log.new_scope();
+        let scope = log.new_scope(writer.key);
         Some(Self { log, writer, scope, handled, last_words: Vec::new() })
     }
 
     /// Queues what was said and handled since the last call.
     pub(super) fn commit(&mut self, connection: &Connection) {
-        let acts = self.scope.take();
+        let Words { acts, state: stored } = self.scope.take();
         let (handled, state) = connection.session().drive(|session| (session.handled(), session.state()));
         if state == SessionState::Closed {
             self.last_words.extend(acts);
             return;
         }
-        if acts.is_empty() && handled == self.handled {
+        if acts.is_empty() && stored.is_none() && handled == self.handled {
             return;
         }
         self.handled = handled;
@@ -55,7 +55,7 @@ impl Kept {
             writer: self.writer.clone(),
             acts,
             received: Some(handled),
-            state: None,
+            state: stored,
             ends: false,
             then: Some(Box::new(then)),
         });
