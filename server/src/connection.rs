@@ -178,14 +178,8 @@ impl Connection {
     /// As [`Self::send`], with [`SendError::Timeout`] instead of [`SendError::Full`].
     pub async fn send_wait(&self, frame: &Frame) -> Result<(), SendError> {
         let message = self.encode(frame)?;
-        if self.is_kept(frame) {
-            let waits = self.session().wait_for_capacity();
-            if self.say(frame, Overflow::Reject) != Some(Err(SendError::Full)) {
-                return Ok(());
-            }
-            let waited = tokio::time::timeout(self.context().options.write_timeout, waits).await;
-            waited.map_err(|_| SendError::Timeout)??;
-            return self.say(frame, Overflow::DropOldest).unwrap_or(Ok(()));
+        if let Some(said) = self.say_when_possible(frame).await {
+            return said;
         }
         self.session().send_wait(message, self.context().options.write_timeout).await?;
         Ok(())

@@ -2,6 +2,7 @@
 
 pub mod fuzzing;
 pub mod harness;
+pub mod kills;
 pub mod network;
 pub mod protocol;
 pub mod simulation;

@@ -84,6 +84,22 @@ impl Session {
         self.send_buffer.append_rewound(history, self.buffer as usize, self.buffer_bytes())
     }
 
+    /// Accepts one message of a segment, also beyond the buffer's limits: for a message that was promised when there was capacity. A
+    /// message that is larger than the peer accepts becomes a gap. Takes a number unless the session is closing or has ended.
+    pub fn send_promised(&mut self, message: &Span) {
+        if !self.is_open() {
+            return;
+        }
+        let size = message.bytes(0);
+        if !self.fits_peer(size) {
+            self.send_buffer.push_missing();
+        } else if self.has_capacity_for(1, size) {
+            self.send_buffer.append(message, 0, size);
+        } else {
+            self.send_buffer.append_rewound(&[Some(message.clone())], usize::MAX, usize::MAX);
+        }
+    }
+
     fn make_capacity(&mut self, size: usize, overflow: Overflow) -> Result<(), Refused> {
         if !self.is_open() {
             return Err(Refused::Closed);

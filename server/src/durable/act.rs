@@ -37,13 +37,13 @@ pub(crate) enum Act {
     /// A session begins; its record says who it is.
     Open(Key),
     /// A frame for one session.
-    Send { to: Key, frame: Said, drops_oldest: bool },
+    Send { to: Key, frame: Said, overflow: Policy },
     /// A frame for an audience.
     Say {
         to: Vec<SaidTarget>,
         except: Vec<SaidException>,
         frame: Said,
-        drops_oldest: bool,
+        overflow: Policy,
         names_rooms: Option<bool>,
     },
     Join { who: Key, room: String, rewind: Option<Rewind> },
@@ -165,9 +165,35 @@ impl From<Said> for Frame {
     }
 }
 
-/// The policy by which a frame is delivered that the log has: it has its number in any case.
-pub(crate) fn overflow(drops_oldest: bool) -> Overflow {
-    if drops_oldest { Overflow::DropOldest } else { Overflow::DropNewest }
+/// An overflow policy, as the log has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Policy {
+    Reject,
+    DropOldest,
+    DropNewest,
+    Disconnect,
+}
+
+impl From<Overflow> for Policy {
+    fn from(overflow: Overflow) -> Self {
+        match overflow {
+            Overflow::DropOldest => Self::DropOldest,
+            Overflow::Disconnect => Self::Disconnect,
+            Overflow::Reject => Self::Reject,
+            _ => Self::DropNewest,
+        }
+    }
+}
+
+impl From<Policy> for Overflow {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Reject => Self::Reject,
+            Policy::DropOldest => Self::DropOldest,
+            Policy::DropNewest => Self::DropNewest,
+            Policy::Disconnect => Self::Disconnect,
+        }
+    }
 }
 
 /// What an entry says, with the ticket of whoever waits for it.
@@ -193,12 +219,12 @@ mod tests {
         let frame = Frame::new("chat", "hello").unwrap().with_id("7").with_re("5").with_more(true);
         let acts = vec![
             Act::Open(key),
-            Act::Send { to: key, frame: (&frame).into(), drops_oldest: false },
+            Act::Send { to: key, frame: (&frame).into(), overflow: Policy::Reject },
             Act::Say {
                 to: vec![SaidTarget::Room("tea".into()), SaidTarget::Everyone],
                 except: vec![SaidException::Connection("ada".into())],
                 frame: (&Frame::event_only("bare")).into(),
-                drops_oldest: true,
+                overflow: Policy::DropOldest,
                 names_rooms: Some(true),
             },
             Act::Join { who: key, room: "tea".into(), rewind: Some(Rewind::from(3)) },

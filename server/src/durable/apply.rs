@@ -9,7 +9,7 @@ use crate::connection::Connection;
 use crate::fanout::broadcast;
 use crate::inner::ServerInner;
 
-use super::act::{self, Act, Key};
+use super::act::{self, Act, Key, Policy};
 use super::checkpoints::Checkpoints;
 use super::log::DurableLog;
 use super::queue::Done;
@@ -81,16 +81,17 @@ pub(super) fn apply(shared: &ServerInner, log: &DurableLog, entry: &Entry) {
             return;
         }
     };
+    let is_own = entry.writer == log.own_key();
     let mut done = Done::default();
     for act in acts {
-        done = apply_act(shared, log, act, ticket != 0 && entry.writer == log.own_key());
+        done = apply_act(shared, log, act, is_own, is_own && ticket != 0);
     }
-    if ticket != 0 && entry.writer == log.own_key() {
+    if ticket != 0 && is_own {
         log.queue.done(ticket, done);
     }
 }
 
-fn apply_act(shared: &ServerInner, log: &DurableLog, act: Act, is_awaited: bool) -> Done {
+fn apply_act(shared: &ServerInner, log: &DurableLog, act: Act, is_own: bool, is_awaited: bool) -> Done {
     let mut done = Done::default();
     match act {
         Act::Open(key) => {
@@ -98,16 +99,19 @@ fn apply_act(shared: &ServerInner, log: &DurableLog, act: Act, is_awaited: bool)
                 opened();
             }
         }
-        Act::Send { to, frame, drops_oldest } => {
+        Act::Send { to, frame, overflow } => {
             let Some(connection) = find(shared, to) else { return done };
+            if let Some(writer) = connection.handle().writer().filter(|_| is_own) {
+                writer.note_sent();
+            }
             if is_awaited {
                 let sent = broadcast::deliver_watched(shared, &connection, &frame.into());
                 done.result = sent.map(|watched| Box::new(watched) as _);
             } else {
-                done.count = broadcast::deliver(shared, &connection, &Frame::from(frame), act::overflow(drops_oldest));
+                broadcast::deliver(shared, &connection, &Frame::from(frame), overflow.into());
             }
         }
-        Act::Say { to, except, frame, drops_oldest, names_rooms } => {
+        Act::Say { to, except, frame, overflow, names_rooms } => {
             let connections: Vec<_> = except
                 .iter()
                 .filter_map(|exception| match exception {
@@ -117,7 +121,9 @@ fn apply_act(shared: &ServerInner, log: &DurableLog, act: Act, is_awaited: bool)
                 .collect();
             let audience = said::audience(&to, &except, &connections, names_rooms);
             let frame = Frame::from(frame);
-            match broadcast::broadcast_now(shared, &audience, &frame, act::overflow(drops_oldest)) {
+            // A receiver that has no capacity gets a gap: the frame has a number, whatever the receiver's buffer holds here and now.
+            let overflow = if overflow == Policy::Reject { Policy::DropNewest } else { overflow };
+            match broadcast::broadcast_now(shared, &audience, &frame, overflow.into()) {
                 Ok(count) => done.count = count,
                 Err(error) => tracing::debug!(%error, event = frame.event(), "broadcast reaches nobody"),
             }

@@ -34,7 +34,7 @@ pub(crate) fn broadcast(
         to,
         except,
         frame: frame.into(),
-        drops_oldest: overflow == Overflow::DropOldest,
+        overflow: overflow.into(),
         names_rooms: audience.names_rooms,
     });
     match audience.as_room() {
@@ -106,7 +106,7 @@ impl Connection {
     /// Says a frame to this connection; `None` if no store keeps it.
     pub(crate) fn say(&self, frame: &Frame, overflow: Overflow) -> Option<Result<(), SendError>> {
         let (log, writer) = self.log_for(frame)?;
-        Some(self.check_say(overflow).map(|()| log.say(send(writer, frame, overflow))))
+        Some(self.check_say(log, writer, overflow).map(|()| log.say(send(writer, frame, overflow))))
     }
 
     /// Sets the state that the store keeps with the session.
@@ -129,7 +129,7 @@ impl Connection {
     /// Says a question. What its handler has said so far is committed before, because the answer comes with a later frame.
     pub(crate) fn say_question(&self, frame: &Frame) -> Option<Result<(), SendError>> {
         let (log, writer) = self.log_for(frame)?;
-        Some(self.check_say(Overflow::Reject).map(|()| {
+        Some(self.check_say(log, writer, Overflow::Reject).map(|()| {
             let act = send(writer, frame, Overflow::Reject);
             let said = log.scope().map(|scope| std::mem::take(&mut scope.lock().acts)).unwrap_or_default();
             for act in said.into_iter().chain([act]) {
@@ -144,12 +144,9 @@ impl Connection {
         if log.scope().is_some() {
             return Err(DeliveryError::WouldDeadlock);
         }
-        if self.check_say(Overflow::Reject) == Err(SendError::Full) {
-            let waits = self.session().wait_for_capacity();
-            let waited = tokio::time::timeout(self.host().context().options.write_timeout, waits).await;
-            waited.map_err(|_| SendError::Timeout)??;
-        }
-        let done = log.queue.push_and_wait(send(writer, frame, Overflow::DropOldest)).await;
+        let act = send(writer, frame, Overflow::Reject);
+        self.promised(log, writer).await?;
+        let done = log.queue.push_and_wait(act).await;
         let watched = done.ok().and_then(|done| done.result?.downcast::<oneshot::Receiver<Delivery>>().ok());
         match watched {
             None => Err(DeliveryError::Ended),
@@ -166,15 +163,41 @@ impl Connection {
         Some((log, self.handle().writer()?))
     }
 
-    /// Checks what can be known before the frame comes out of the log.
-    fn check_say(&self, overflow: Overflow) -> Result<(), SendError> {
+    /// Says a frame once there is capacity for it; `None` if no store keeps it.
+    pub(crate) async fn say_when_possible(&self, frame: &Frame) -> Option<Result<(), SendError>> {
+        let (log, writer) = self.log_for(frame)?;
+        Some(self.promised(log, writer).await.map(|()| log.say(send(writer, frame, Overflow::Reject))))
+    }
+
+    /// Waits until a frame may be said, for the write timeout at most.
+    async fn promised(&self, log: &DurableLog, writer: &Writer) -> Result<(), SendError> {
+        let promised = async {
+            loop {
+                match self.check_say(log, writer, Overflow::Reject) {
+                    Err(SendError::Full) => {}
+                    result => return result,
+                }
+                self.session().wait_for_capacity().await?;
+                // What was said before has to come out of the log first.
+                log.barrier().await;
+            }
+        };
+        let waited = tokio::time::timeout(self.host().context().options.write_timeout, promised).await;
+        waited.unwrap_or(Err(SendError::Timeout))
+    }
+
+    /// Checks what can be known before the frame comes out of the log, and promises capacity to it.
+    fn check_say(&self, log: &DurableLog, writer: &Writer, overflow: Overflow) -> Result<(), SendError> {
         match self.session().check_capacity() {
-            Err(SendError::Full) if overflow != Overflow::Reject => Ok(()),
-            result => result,
+            Err(SendError::Full) if overflow != Overflow::Reject => {}
+            result => result?,
         }
+        // What a handler says is bounded by the number of inputs that may be uncommitted.
+        let is_said = log.scope().is_some() || writer.note_said(self.host().context().options.send_buffer);
+        if is_said || overflow != Overflow::Reject { Ok(()) } else { Err(SendError::Full) }
     }
 }
 
 fn send(writer: &Writer, frame: &Frame, overflow: Overflow) -> Act {
-    Act::Send { to: writer.key, frame: frame.into(), drops_oldest: overflow == Overflow::DropOldest }
+    Act::Send { to: writer.key, frame: frame.into(), overflow: overflow.into() }
 }

@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use rejoin_core::drive::sync::Mutex;
-use rejoin_core::drive::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use rejoin_core::drive::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use rejoin_store::{Checkpoint, Fence};
 
 use super::act::Key;
@@ -17,6 +17,8 @@ pub(crate) struct Writer {
     w: AtomicU64,
     /// Which attachment the store knows: a later touch names it.
     attachment: AtomicU64,
+    /// Number of frames that the server itself has said to the session, and that have not come out of the log.
+    said: AtomicUsize,
     /// The record has ended, or is about to.
     ended: AtomicBool,
     /// A place of the log at which the next fold may begin, once the client has acknowledged what came before.
@@ -30,6 +32,7 @@ impl Writer {
             epoch,
             w: AtomicU64::new(w),
             attachment: AtomicU64::new(attachment),
+            said: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
             next_checkpoint: Mutex::new(None),
         }
@@ -46,6 +49,18 @@ impl Writer {
 
     pub(crate) fn set_attachment(&self, attachment: u64) {
         self.attachment.store(attachment, Ordering::SeqCst);
+    }
+
+    /// Counts a frame that the server itself says to the session, unless there are as many as `most`.
+    pub(super) fn note_said(&self, most: usize) -> bool {
+        let next = |said| (said < most).then_some(said + 1);
+        self.said.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_ok()
+    }
+
+    /// A frame that the server itself has said has come out of the log.
+    pub(super) fn note_sent(&self) {
+        // One of an earlier life was not counted here.
+        self.said.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |said| said.checked_sub(1)).ok();
     }
 
     /// Marks the record as ended. Returns whether it was not.

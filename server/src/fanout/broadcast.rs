@@ -58,19 +58,23 @@ pub(crate) fn broadcast_now(
     Ok(receivers)
 }
 
-/// Queues a frame for one connection: it takes a number in any case. Returns the number of receivers.
-pub(crate) fn deliver(
-    shared: &ServerInner,
-    connection: &Connection,
-    frame: &Frame,
-    overflow: Overflow,
-) -> usize {
+/// Queues a frame for one connection: it takes a number in any case. With [`Overflow::Reject`] there was capacity when it was
+/// promised, so it is kept even if there is none now.
+pub(crate) fn deliver(shared: &ServerInner, connection: &Connection, frame: &Frame, overflow: Overflow) {
+    let codec = connection.codec_index();
     let mut encoded = Encoded::new(frame, &shared.context);
-    encoded.encode(connection.codec_index());
-    let queued = send(std::slice::from_ref(connection), &encoded, overflow);
+    encoded.encode(codec);
+    match &encoded.encodings()[codec] {
+        Some(message) if overflow == Overflow::Reject => {
+            let message = SegmentWriter::default().push(message.clone());
+            let effects = connection.session().queue_promised(&message);
+            connection.session().apply(effects);
+            connection.session().wake_driver();
+        }
+        _ => _ = send(std::slice::from_ref(connection), &encoded, overflow),
+    }
     drop(encoded);
     shared.budget.settle();
-    queued
 }
 
 /// Like [`deliver`], for a caller that waits until the peer has acknowledged the frame. `None` if it takes no part.

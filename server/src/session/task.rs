@@ -135,6 +135,9 @@ impl SessionTask {
             if self.calls.is_over() {
                 return Poll::Ready(());
             }
+            if self.is_ahead() {
+                return Poll::Pending;
+            }
             let Some(left) = events.checked_sub(1) else { return Poll::Pending };
             let Some(call) = self.calls.next(&self.shared, &self.connection) else {
                 self.commit();
@@ -164,6 +167,11 @@ impl SessionTask {
         if let Some(kept) = &mut self.kept {
             kept.commit(&self.connection);
         }
+    }
+
+    /// Whether the next callback has to wait for a commit, which wakes this task.
+    fn is_ahead(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.is_ahead(&self.connection))
     }
 
     /// Whether the session was left to the store: this task has nothing more to do.
@@ -292,7 +300,7 @@ impl Future for SessionTask {
             }
             let due = this.connection.session().poll_timeout_at(at, cx, &mut this.deadline).is_ready();
             // While a callback awaits, its own waker is registered, and further events stay in the queue.
-            let news = (news || this.calls.is_due(&this.connection)) && this.callback.is_none();
+            let news = (news || this.calls.is_due(&this.connection)) && this.callback.is_none() && !this.is_ahead();
             if !due && !news && !again {
                 return Poll::Pending;
             }

@@ -89,6 +89,11 @@ impl SharedSession {
         self.access(Wake::Always, |live| live.session.send_history(&mut history))
     }
 
+    /// Accepts a frame that was promised when there was capacity ([`Session::send_promised`](crate::Session::send_promised)).
+    pub fn queue_promised(&self, frame: &Span) -> Effects {
+        self.access(Wake::AtEnd, |live| live.session.send_promised(frame)).1
+    }
+
     /// Accepts an encoded data frame, and waits while the send buffer is full.
     ///
     /// # Errors

@@ -20,6 +20,9 @@ pub(super) struct Kept {
     last_words: Vec<Act>,
 }
 
+/// The number of handled frames that may wait for their commit.
+const MAX_UNCOMMITTED: u64 = 64;
+
 /// Runs a callback's step in the session's scope.
 pub(super) fn enter<T>(kept: &Option<Kept>, step: impl FnOnce() -> T) -> T {
     match kept {
@@ -59,6 +62,12 @@ impl Kept {
             ends: false,
             then: Some(Box::new(then)),
         });
+    }
+
+    /// Whether as much is uncommitted as may be: the next callback has to wait.
+    pub(super) fn is_ahead(&self, connection: &Connection) -> bool {
+        connection.session().drive(|session| session.handled() - (session.counts().received - session.uncommitted()))
+            >= MAX_UNCOMMITTED
     }
 
     /// The session has lost its socket.
