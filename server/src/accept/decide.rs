@@ -92,6 +92,8 @@ pub(crate) async fn settle(
             admission
         }
         (Decision::New(newcomer), None) => Admission::open(shared, newcomer, None, asked)?,
+        // Without this a session that was left to the store just now would begin anew.
+        (Decision::New(_), Some(log)) if log.is_left() => return Err(shutting_down()),
         (Decision::New(newcomer), Some(log)) => durable::admit::open(shared, log, newcomer, asked).await?,
     };
     let subprotocol = match upgrade.offer {

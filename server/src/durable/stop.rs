@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use rejoin_core::SessionState;
 use rejoin_core::drive::now;
-use rejoin_core::{Mode, SessionState};
 
 use crate::inner::ServerInner;
 
@@ -16,35 +16,43 @@ const RETRY: Duration = Duration::from_millis(500);
 /// The number of sockets that are closed before other tasks run.
 const CHUNK: usize = 256;
 
+/// How often sessions are looked at.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// Over this time the clients' return is spread, for each thousand of them.
 const SPREAD: Duration = Duration::from_secs(1);
 
 /// Suspends all sessions of the store, and waits until everything that they have caused is committed. From then on nothing that
 /// becomes of them here reaches the store.
 pub(crate) async fn leave_all(shared: &ServerInner, log: &DurableLog) {
-    let sessions: Vec<_> = shared
-        .registry
-        .running_in_order()
-        .into_iter()
-        .filter(|connection| connection.mode() == Mode::Session && connection.handle().writer().is_some())
-        .collect();
-    for (index, connection) in sessions.iter().enumerate() {
-        let retry = RETRY + SPREAD * u32::try_from(index).unwrap_or(u32::MAX) / 1000;
-        connection.session().command(|session| session.dismiss(retry, now()));
-        if index % CHUNK == CHUNK - 1 {
-            tokio::task::yield_now().await;
+    let mut waits = tokio::time::interval(PAUSE);
+    let mut dismissed = 0;
+    loop {
+        // Again and again: a socket may have been about to be attached.
+        let mut is_busy = false;
+        for (index, connection) in shared.registry.running_in_order().into_iter().enumerate() {
+            if connection.handle().writer().is_none() {
+                continue;
+            }
+            let retry = RETRY + SPREAD * dismissed / 1000;
+            let (left, busy) = connection.session().command(|session| {
+                let left = session.dismiss(retry, now());
+                // A handler that runs has its commit.
+                let waits = session.state() == SessionState::Connected || session.uncommitted() > 0;
+                (left, waits && session.state() != SessionState::Closed)
+            });
+            dismissed += u32::from(left);
+            is_busy |= busy;
+            if index % CHUNK == CHUNK - 1 {
+                tokio::task::yield_now().await;
+            }
         }
-    }
-    // A handler that runs has its commit.
-    let mut waits = tokio::time::interval(Duration::from_millis(5));
-    let is_busy = || {
-        sessions.iter().any(|connection| {
-            connection.session().drive(|session| session.state() != SessionState::Closed && session.uncommitted() > 0)
-        })
-    };
-    while shared.sockets.count() > 0 && sessions.iter().any(|connection| connection.is_attached()) || is_busy() {
+        if !is_busy {
+            break;
+        }
         waits.tick().await;
     }
+    tracing::info!(sessions = dismissed, "sessions are left to the store");
     if log.has_begun() {
         log.queue.push_and_wait(Act::Nothing).await.ok();
     }

@@ -55,7 +55,12 @@ impl Server {
         frame: &Frame,
         overflow: Overflow,
     ) -> Result<usize, BroadcastError> {
-        if self.shared.closing.is_cancelled() {
+        // With a store, what handlers say counts until their sessions are left to it.
+        let is_over = match &self.shared.durable {
+            Some(log) => log.is_left(),
+            None => self.shared.closing.is_cancelled(),
+        };
+        if is_over {
             return Err(BroadcastError::ShutDown);
         }
         let audience = audience.into();

@@ -58,7 +58,7 @@ pub(crate) struct SessionTask {
     /// `drop` leaves it alone.
     rests: bool,
     /// What the callbacks say, if a store keeps the session.
-    kept: Option<Kept>,
+    kept: Option<Box<Kept>>,
     /// The session's span, if `tracing` is enabled for it.
     span: Option<Box<tracing::Span>>,
 }
@@ -90,7 +90,7 @@ impl SessionTask {
         let span = connection.handle().span();
         let span = (!span.is_disabled()).then(|| Box::new(span));
         let reads = Reads::of(&shared, &connection);
-        let kept = Kept::of(&shared, &connection);
+        let kept = Kept::of(&shared, &connection).map(Box::new);
         Self {
             shared,
             reads,
@@ -176,7 +176,7 @@ impl SessionTask {
 
     /// Whether the session was left to the store: this task has nothing more to do.
     fn is_left(&self) -> bool {
-        self.kept.as_ref().is_some_and(Kept::is_left)
+        self.kept.as_ref().is_some_and(|kept| kept.is_left())
     }
 
     /// Ends the session, because a callback has panicked.

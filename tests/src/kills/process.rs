@@ -25,6 +25,8 @@ impl Process {
             let mut child = Command::new(&program)
                 .args(["--addr", &format!("127.0.0.1:{port}"), "--control", &format!("127.0.0.1:{control}")])
                 .args(["--store", &store, "--durability", "commit", "--resume-window", "60"])
+                // Away for long, a client misses nothing all the same.
+                .args(["--send-buffer", "16384", "--send-buffer-bytes", "16777216"])
                 .stderr(Stdio::piped())
                 .spawn()
                 .map_err(|error| format!("{}: {error}", program.display()))?;

@@ -24,7 +24,7 @@ pub(super) struct Kept {
 const MAX_UNCOMMITTED: u64 = 64;
 
 /// Runs a callback's step in the session's scope.
-pub(super) fn enter<T>(kept: &Option<Kept>, step: impl FnOnce() -> T) -> T {
+pub(super) fn enter<T>(kept: &Option<Box<Kept>>, step: impl FnOnce() -> T) -> T {
     match kept {
         Some(kept) => kept.scope.enter(step),
         None => step(),
