@@ -8,8 +8,6 @@ mod rates;
 mod rooms;
 mod store;
 mod upgrade;
-pub use store::Durability;
-use store::StoreOptions;
 
 use std::fmt;
 use std::future::Future;
@@ -20,7 +18,7 @@ use rejoin_core::{Codec, DropReason, Frame, Gap, Overflow};
 
 use crate::accept::connect::{ConnectFn, DynConnect, diagnostic::DecidesOnConnections};
 use crate::connection::Connection;
-use crate::durable;
+use crate::durable::{self, StoreOptions};
 use crate::error::ConfigError;
 use crate::inner::ServerInner;
 use crate::observe::{hooks::MetricsHooks, metrics::Metrics};

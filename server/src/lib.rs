@@ -127,7 +127,7 @@ mod draining;
 pub use draining::Pace;
 
 mod builder;
-pub use builder::{Builder, Durability};
+pub use builder::Builder;
 
 mod options;
 pub use options::DuplicateId;
@@ -135,6 +135,7 @@ pub use options::DuplicateId;
 mod connection;
 mod context;
 mod durable;
+pub use durable::Durability;
 pub use connection::{Connection, Presence, WeakConnection};
 
 pub mod router;

@@ -1,38 +1,12 @@
-//! [`Held`]: frames that were received and are not handled for good, because a store has to commit that first.
+//! When a received frame may be acknowledged, in a session that a store keeps.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::Gap;
 
+use super::held::Held;
 use super::read_ahead::Inbound;
 use super::{Event, Session};
-
-/// Received frames that must not be acknowledged yet, in a session whose [configuration](super::SessionConfig) says that it
-/// commits. `None` means that there are none.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Held {
-    /// Number of received frames that are not committed, and of their bytes.
-    frames: u64,
-    bytes: u64,
-    /// Number of frames that the peer sends again on this socket although they were received.
-    skip: u64,
-    /// The numbers of the messages and gaps among the events.
-    queued: VecDeque<u64>,
-    /// The peer waits for an acknowledgement up to this number.
-    asked: Option<u64>,
-}
-
-impl Held {
-    fn is_empty(&self) -> bool {
-        self.frames == 0 && self.skip == 0 && self.queued.is_empty() && self.asked.is_none()
-    }
-
-    /// Number of received frames that must not be acknowledged.
-    fn unreportable(&self) -> u64 {
-        self.frames.max(self.skip)
-    }
-}
 
 impl Session {
     /// Server: number of the frame up to which all are handled: the application has taken what came of them, and has finished with

@@ -100,6 +100,7 @@ mod pending_close;
 
 mod closing;
 mod committing;
+mod held;
 mod dismissal;
 
 mod ping;

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::committing::Held;
 use super::discarded::Discards;
+use super::held::Held;
 use super::questions::Questions;
 use super::volatile_queue::VolatileQueue;
 

@@ -21,7 +21,7 @@ use crate::options::DuplicateId;
 use super::act::{self, Act, Key};
 use super::checkpoints::Fold;
 use super::log::{DurableLog, Ready};
-use super::queue::Work;
+use super::windows::end;
 use super::writer::Writer;
 
 /// How long a request waits for the store.
@@ -205,36 +205,6 @@ pub(crate) async fn resume(log: &DurableLog, connection: &Connection) -> Result<
         }
         Err(_) => Err(unavailable()),
     }
-}
-
-/// Ends a session in the store, with what its last handlers have said.
-pub(crate) fn end(log: &DurableLog, writer: &Arc<Writer>, last_words: Vec<Act>) {
-    if log.is_left() {
-        return;
-    }
-    if writer.end() {
-        log.queue.push(Work::Session {
-            writer: writer.clone(),
-            acts: last_words,
-            received: None,
-            state: None,
-            ends: true,
-            then: None,
-        });
-    } else {
-        last_words.into_iter().for_each(|act| log.queue.push(Work::Server { act, ticket: 0 }));
-    }
-}
-
-/// Says that a session has lost its socket: its window ends after this time.
-pub(crate) fn suspended(log: &DurableLog, writer: &Writer, window: Duration) {
-    log.queue.push(Work::Touch(rejoin_store::Touch {
-        key: writer.key.into(),
-        epoch: writer.epoch,
-        attachment: writer.attachment(),
-        checkpoint: None,
-        ends_in: Some(window),
-    }));
 }
 
 /// A session of the last run: its number in the log, and the number of frames that it has handled.

@@ -20,6 +20,10 @@ pub(crate) use writer::Writer;
 mod log;
 pub(crate) use log::DurableLog;
 
+mod options;
+pub use options::Durability;
+pub(crate) use options::StoreOptions;
+
 pub(crate) mod admit;
 pub(crate) mod apply;
 pub(crate) mod checkpoints;
@@ -27,4 +31,5 @@ pub(crate) mod commit;
 pub(crate) mod restore;
 pub(crate) mod stop;
 mod said;
+pub(crate) mod windows;
 pub(crate) mod say;

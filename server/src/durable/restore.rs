@@ -22,6 +22,7 @@ use super::apply;
 use super::checkpoints::Fold;
 use super::commit;
 use super::log::{DurableLog, LEASE, Ready};
+use super::windows;
 use super::writer::Writer;
 
 /// How long a failed request waits before it is repeated.
@@ -189,7 +190,7 @@ async fn revive(
     let token = Token::parse(&who.token).ok_or_else(|| RestoreError::Format("a token is damaged".into()))?;
     let Some(codec) = shared.options.codecs.iter().position(|codec| codec.name() == who.codec) else {
         tracing::warn!(id = who.id, codec = who.codec, "a session cannot go on: its codec is not available any more");
-        admit::end(log, &writer, Vec::new());
+        windows::end(log, &writer, Vec::new());
         return Ok(None);
     };
     let window = shared.session_config(rejoin_core::Mode::Session).resume_window;
@@ -198,7 +199,7 @@ async fn revive(
     });
     if record.deadline.is_none() {
         // It was attached until the end.
-        admit::suspended(log, &writer, window);
+        windows::suspended(log, &writer, window);
     }
     let room = shared.rooms.name(&who.room);
     let identity = Arc::new(SessionIdentity::new(token, who.id, room));

@@ -6,7 +6,7 @@ use rejoin_core::SessionState;
 use rejoin_core::drive::now;
 
 use crate::connection::Connection;
-use crate::durable::{Act, DurableLog, Scope, Words, Work, Writer, admit};
+use crate::durable::{Act, DurableLog, Scope, Words, Work, Writer, windows};
 use crate::inner::ServerInner;
 
 /// Commits what a session's callbacks say, together with how far it has handled its input.
@@ -73,12 +73,12 @@ impl Kept {
     /// The session has lost its socket.
     pub(super) fn suspended(&self, shared: &ServerInner) {
         let window = shared.session_config(rejoin_core::Mode::Session).resume_window;
-        admit::suspended(&self.log, &self.writer, window);
+        windows::suspended(&self.log, &self.writer, window);
     }
 
     /// The session has ended.
     pub(super) fn end(&mut self) {
-        admit::end(&self.log, &self.writer, std::mem::take(&mut self.last_words));
+        windows::end(&self.log, &self.writer, std::mem::take(&mut self.last_words));
     }
 
     pub(super) fn is_left(&self) -> bool {
