@@ -166,8 +166,7 @@ impl Connection {
         if let Some(said) = self.say(frame, overflow) {
             return said;
         }
-        self.session().send(message, overflow)?;
-        Ok(())
+        self.session().send(message, overflow).map(drop)
     }
 
     /// Like [`Self::send`], but waits for space in the buffer, at most for the write timeout.
@@ -181,8 +180,7 @@ impl Connection {
         if let Some(said) = self.say_when_possible(frame).await {
             return said;
         }
-        self.session().send_wait(message, self.context().options.write_timeout).await?;
-        Ok(())
+        self.session().send_wait(message, self.context().options.write_timeout).await
     }
 
     /// Like [`Self::send_wait`], but also waits until the peer has acknowledged the frame: the peer's session has received it,

@@ -135,8 +135,8 @@ pub use options::DuplicateId;
 mod connection;
 mod context;
 mod durable;
-pub use durable::Durability;
 pub use connection::{Connection, Presence, WeakConnection};
+pub use durable::Durability;
 
 pub mod router;
 pub use router::Router;

@@ -38,7 +38,7 @@ pub(crate) fn connection(shared: &Arc<ServerInner>) -> Connection {
         belongings: Belongings::default(),
         codec_index: 0,
         session: session(shared),
-            writer: None,
+        writer: None,
     });
     shared.registry.insert(&connection, true).unwrap();
     connection
@@ -49,7 +49,7 @@ pub(crate) fn pending(connection: &Connection, resumes: bool) -> (PendingSocket,
     let epoch = connection.session().drive(Session::reserve);
     let (ours, theirs) = tokio::io::duplex(64);
     let driver = Box::new(SocketDriver::new(epoch, WsTransport::new(ours, Unmasked, &[], 64)));
-    (PendingSocket { driver, received: None, renewal: Renewal::default(), resumes }, theirs)
+    (PendingSocket { driver, received: None, renewal: Renewal::default(), attachment: None, resumes }, theirs)
 }
 
 /// Connects a client in plain mode. It has read the answer, and its session has its socket.

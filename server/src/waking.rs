@@ -38,7 +38,7 @@ fn with_id(shared: &Arc<ServerInner>, id: &str, codec_index: usize) -> Connectio
         belongings: Belongings::default(),
         codec_index,
         session: session(shared),
-            writer: None,
+        writer: None,
     })
 }
 

@@ -106,7 +106,9 @@ impl fmt::Display for DeliveryError {
             Self::Ended => f.write_str("session ended before the frame was acknowledged"),
             Self::PlainMode => f.write_str("frames are not acknowledged in plain mode"),
             Self::Volatile => f.write_str("volatile frames are not acknowledged"),
-            Self::WouldDeadlock => f.write_str("a handler would wait for itself: its frames are sent when it has returned"),
+            Self::WouldDeadlock => {
+                f.write_str("a handler would wait for itself: its frames are sent when it has returned")
+            }
         }
     }
 }

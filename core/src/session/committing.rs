@@ -69,7 +69,9 @@ impl Session {
         let skipped = numbers.min(skip);
         self.change_held(now, |held| held.skip -= skipped);
         match arrived {
-            Inbound::Gap(gap) if skipped < numbers => Some(Inbound::Gap(Gap::new(gap.from + skipped, gap.to))),
+            Inbound::Gap(gap) if skipped < numbers => {
+                Some(Inbound::Gap(Gap::new(gap.from + skipped, gap.to)))
+            }
             _ => None,
         }
     }
@@ -98,7 +100,11 @@ impl Session {
                 held.queued.pop_front();
             }
             // The queue joins consecutive gaps.
-            Event::Gap(gap) => while held.queued.pop_front_if(|number| *number <= gap.to).is_some() {},
+            Event::Gap(gap) => {
+                while held.queued.front().is_some_and(|number| *number <= gap.to) {
+                    held.queued.pop_front();
+                }
+            }
             _ => {}
         }
     }

@@ -100,8 +100,8 @@ mod pending_close;
 
 mod closing;
 mod committing;
-mod held;
 mod dismissal;
+mod held;
 
 mod ping;
 mod timeout;

@@ -144,11 +144,6 @@ impl SendBuffer {
         (index, u32::try_from(offset).expect("the number is in the span"))
     }
 
-    /// Takes everything that was accepted for sent to some socket.
-    pub(super) fn assume_sent(&mut self) {
-        self.sent = self.sent.max(self.accepted);
-    }
-
     /// Number of the first kept frame that was not sent to the attached socket.
     pub(super) fn first_unsent(&self) -> Option<u64> {
         let (index, offset) = self.first_after(self.cursor);

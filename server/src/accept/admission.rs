@@ -34,6 +34,8 @@ pub(crate) struct Admission {
     received: Option<u64>,
     /// What the request changes in the session once the socket is attached.
     renewal: Renewal,
+    /// The number of its attachment in the store.
+    pub(crate) attachment: Option<u64>,
     /// The task of a fresh session, not running yet.
     task: Option<SessionTask>,
 }
@@ -43,7 +45,7 @@ pub(crate) enum Decision {
     /// A session that is there.
     Known(Admission),
     /// A fresh session, which is to be opened.
-    New(Newcomer),
+    New(Box<Newcomer>),
 }
 
 /// A fresh session that is not open yet.
@@ -99,7 +101,14 @@ impl Admission {
                     shared.metrics.report(|metrics| metrics.resume_attempted());
                     let epoch = existing.session().drive(|session| session.reserve());
                     let renewal = renewal(identity, false);
-                    let known = Self { connection: existing, epoch, received: None, renewal, task: None };
+                    let known = Self {
+                        connection: existing,
+                        epoch,
+                        received: None,
+                        renewal,
+                        attachment: None,
+                        task: None,
+                    };
                     return Ok(Decision::Known(known));
                 }
                 id
@@ -110,7 +119,7 @@ impl Admission {
             return Err(Reject::unavailable("server is draining"));
         }
         let (session, who) = new_session(shared, mode, lost, peer_max, id, identity.room.as_deref())?;
-        Ok(Decision::New(Newcomer { session, who, codec, identity }))
+        Ok(Decision::New(Box::new(Newcomer { session, who, codec, identity })))
     }
 
     fn resume(
@@ -132,7 +141,8 @@ impl Admission {
             refuse_resume(shared, ResumeRefused::BadCount, asked);
             Reject::bad_request(format!("resume offer: {violation}"))
         })?;
-        Ok(Self { connection, epoch, received: Some(received), renewal: Renewal::default(), task: None })
+        let renewal = Renewal::default();
+        Ok(Self { connection, epoch, received: Some(received), renewal, attachment: None, task: None })
     }
 
     /// Opens a fresh session: it is registered, and a member of its rooms. `writer`: as a store knows it.
@@ -141,11 +151,11 @@ impl Admission {
     /// Fails at a limit, and for an ID that is taken, if that is the policy.
     pub(crate) fn open(
         shared: &Arc<ServerInner>,
-        newcomer: Newcomer,
+        newcomer: Box<Newcomer>,
         writer: Option<Arc<Writer>>,
         asked: &LoggedRequest,
     ) -> Result<Self, Reject> {
-        let Newcomer { mut session, who, codec, identity } = newcomer;
+        let Newcomer { mut session, who, codec, identity } = *newcomer;
         let Identity { data, user, further_rooms, rewind, presence, expires, headers, handler, .. } =
             identity;
         let mut belongings = Belongings::new(data, headers);
@@ -180,7 +190,7 @@ impl Admission {
         let task = SessionTask::new(shared.clone(), connection.clone(), replaced);
         entry::join_rooms(shared, &connection, &further_rooms, rewind.as_ref())?;
         let renewal = Renewal { expires, ..Renewal::default() };
-        Ok(Self { connection, epoch, received: None, renewal, task: Some(task) })
+        Ok(Self { connection, epoch, received: None, renewal, attachment: None, task: Some(task) })
     }
 
     /// The session.
@@ -206,7 +216,7 @@ impl Admission {
         shared: &Arc<ServerInner>,
         transport: impl Transport + 'static,
     ) -> Option<SessionTask> {
-        let Self { connection, epoch, received, renewal, task } = self;
+        let Self { connection, epoch, received, renewal, attachment, task } = self;
         let resumes = task.is_none();
         let driver: Box<SocketDriver> = match shared.reading.of(connection.number()) {
             None => Box::new(SocketDriver::new(epoch, transport)),
@@ -215,7 +225,7 @@ impl Admission {
                 Box::new(SocketDriver::new(epoch, throttled))
             }
         };
-        shared.arrive(&connection, PendingSocket { driver, received, renewal, resumes });
+        shared.arrive(&connection, PendingSocket { driver, received, renewal, attachment, resumes });
         if shared.closing.is_cancelled() {
             // Shutdown cancels `closing` first and ends the registered connections afterwards. It may have done so before this
             // socket arrived, so the connection is ended here, too; ending it twice is harmless.
@@ -326,93 +336,4 @@ impl fmt::Debug for Admission {
 }
 
 #[cfg(test)]
-mod tests {
-    use rejoin_core::drive::{Unmasked, WsTransport};
-
-    use super::*;
-    use crate::testing::{connection, server};
-    use crate::{ConnectRequest, Server};
-
-    #[tokio::test(start_paused = true)]
-    async fn socket_that_arrives_during_shutdown_ends_its_session() {
-        for is_closing in [false, true] {
-            let shared = server();
-            let offer = Offer::Plain { subprotocol: None };
-            let identity = Identity::new().with_room("room").with_id("ada");
-            let asked = LoggedRequest::default();
-            let Ok(Decision::New(newcomer)) = Admission::decide(&shared, &offer, identity, &asked) else {
-                panic!("it is new")
-            };
-            let admission = Admission::open(&shared, newcomer, None, &asked).unwrap();
-            let ada = shared.registry.by_id("ada").expect("it is there before its socket");
-            if is_closing {
-                shared.closing.cancel();
-            }
-            let (ours, _theirs) = tokio::io::duplex(64);
-            let task = admission.attach(&shared, WsTransport::new(ours, Unmasked, &[], 64));
-            assert!(task.is_some() && ada.is_open() != is_closing);
-        }
-    }
-
-    #[test]
-    fn ended_session_is_not_resumed() {
-        let shared = server();
-        let (session, who) =
-            new_session(&shared, Mode::Session, None, u64::MAX, "ada".into(), Some("room")).unwrap();
-        let new = NewConnection {
-            host: shared.clone(),
-            who,
-            remote_addr: None,
-            belongings: Belongings::default(),
-            codec_index: 0,
-            session,
-            writer: None,
-        };
-        let connection = Connection::new(new);
-        shared.registry.insert(&connection, true).unwrap();
-        let resume = Resume { token: connection.handle().token().unwrap().clone(), received: 0 };
-        assert_eq!(by_token(&shared, &resume, &[1, 0]), Ok(connection.clone()));
-        assert_eq!(by_token(&shared, &resume, &[1]), Err(LostReason::Codec));
-        // It has ended, and its task has not unregistered it yet.
-        connection.session().command(|session| session.end(CloseReason::ServerClosed));
-        assert_eq!(by_token(&shared, &resume, &[0]), Err(LostReason::Unknown));
-    }
-
-    type Change = fn(&mut Session);
-
-    #[test]
-    fn plain_socket_takes_over_by_state_and_policy() {
-        let states: [(&str, Change); 5] = [
-            ("new", |_| ()),
-            ("connected", attach),
-            ("suspended", |session| {
-                attach(session);
-                session.cut(now());
-            }),
-            ("closing", |session| {
-                attach(session);
-                session.close(CloseReason::Normal, now() + std::time::Duration::from_secs(1));
-            }),
-            ("ended", |session| session.end(CloseReason::Normal)),
-        ];
-        for policy in [DuplicateId::Replace, DuplicateId::Reject, DuplicateId::Resume] {
-            let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
-            let server = Server::builder(connect).duplicate_id(policy).build().unwrap();
-            for (state, change) in states {
-                let existing = connection(server.shared());
-                existing.session().command(change);
-                let takes = |mode, room: &str| {
-                    takes_over(server.shared(), &existing, mode, &Identity::new().with_room(room.to_owned()))
-                };
-                let expected = state == "suspended" || state == "connected" && policy == DuplicateId::Resume;
-                assert_eq!(takes(Mode::Plain, "room"), expected, "{state}, {policy:?}");
-                assert!(!takes(Mode::Plain, "elsewhere") && !takes(Mode::Session, "room"));
-            }
-        }
-    }
-
-    fn attach(session: &mut Session) {
-        let epoch = session.reserve();
-        session.attach(epoch, None, now()).unwrap();
-    }
-}
+mod tests;

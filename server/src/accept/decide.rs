@@ -87,8 +87,8 @@ pub(crate) async fn settle(
     }
     let admission = match (Admission::decide(shared, &upgrade.offer, identity, asked)?, log) {
         (Decision::Known(admission), None) => admission,
-        (Decision::Known(admission), Some(log)) => {
-            durable::admit::resume(log, admission.connection()).await?;
+        (Decision::Known(mut admission), Some(log)) => {
+            admission.attachment = durable::admit::resume(log, admission.connection()).await?;
             admission
         }
         (Decision::New(newcomer), None) => Admission::open(shared, newcomer, None, asked)?,

@@ -1,7 +1,7 @@
 //! [`Connection::sink`]: sends frames as a `Sink`.
 
-use rejoin_core::{Frame, Overflow};
 use rejoin_core::drive::{EncodedFrame, FrameSink, FrameTarget, SendError, SharedSession};
+use rejoin_core::{Frame, Overflow};
 
 use super::Connection;
 

@@ -37,7 +37,11 @@ pub(crate) enum Act {
     /// A session begins; its record says who it is.
     Open(Key),
     /// A frame for one session.
-    Send { to: Key, frame: Said, overflow: Policy },
+    Send {
+        to: Key,
+        frame: Said,
+        overflow: Policy,
+    },
     /// A frame for an audience.
     Say {
         to: Vec<SaidTarget>,
@@ -46,10 +50,23 @@ pub(crate) enum Act {
         overflow: Policy,
         names_rooms: Option<bool>,
     },
-    Join { who: Key, room: String, rewind: Option<Rewind> },
-    Leave { who: Key, room: String },
-    User { who: Key, name: Option<String> },
-    Presence { who: Key, value: Option<(u8, Blob)> },
+    Join {
+        who: Key,
+        room: String,
+        rewind: Option<Rewind>,
+    },
+    Leave {
+        who: Key,
+        room: String,
+    },
+    User {
+        who: Key,
+        name: Option<String>,
+    },
+    Presence {
+        who: Key,
+        value: Option<(u8, Blob)>,
+    },
     /// Nothing: whoever waits for it knows that everything before it was done.
     Nothing,
 }

@@ -72,7 +72,7 @@ pub(crate) async fn ready(log: &DurableLog) -> Result<(), Reject> {
 pub(crate) async fn open(
     shared: &Arc<ServerInner>,
     log: &Arc<DurableLog>,
-    newcomer: Newcomer,
+    newcomer: Box<Newcomer>,
     asked: &LoggedRequest,
 ) -> Result<Admission, Reject> {
     let Some(identity) = newcomer.session.identity().cloned() else {
@@ -168,11 +168,12 @@ async fn begin(shared: &ServerInner, log: &DurableLog, open: Open) -> Result<(),
     }
 }
 
-/// Asks the store whether this server may go on with a session.
-pub(crate) async fn resume(log: &DurableLog, connection: &Connection) -> Result<(), Reject> {
-    let Some(writer) = connection.handle().writer() else { return Ok(()) };
+/// Asks the store whether this server may go on with a session. Returns the number of the attachment, which counts from the moment
+/// in which the socket is attached: until then the loss of an earlier one has that one's number, and the store ignores it.
+pub(crate) async fn resume(log: &DurableLog, connection: &Connection) -> Result<Option<u64>, Reject> {
+    let Some(writer) = connection.handle().writer() else { return Ok(None) };
     let identity = connection.session().drive(|session| session.identity().cloned());
-    let Some(identity) = identity else { return Ok(()) };
+    let Some(identity) = identity else { return Ok(None) };
     let attach = Attach {
         key: writer.key.into(),
         proof: proof(&identity),
@@ -193,10 +194,7 @@ pub(crate) async fn resume(log: &DurableLog, connection: &Connection) -> Result<
         }
     };
     match tokio::time::timeout(PATIENCE, attached).await {
-        Ok(Ok(Attached::StillYours { attachment })) => {
-            writer.set_attachment(attachment);
-            Ok(())
-        }
+        Ok(Ok(Attached::StillYours { attachment })) => Ok(Some(attachment)),
         // The store has lost it, or another server has it: what is known of it here is worth nothing.
         Ok(Ok(Attached::Taken(_)) | Err(_)) => {
             writer.end();

@@ -16,7 +16,12 @@ use super::queue::Done;
 use super::said;
 
 /// Follows the log from where the restart has left off. Ends with the store, or with the server.
-pub(super) async fn follow(shared: Arc<ServerInner>, log: Arc<DurableLog>, mut tail: TailStream, mut cursor: u64) {
+pub(super) async fn follow(
+    shared: Arc<ServerInner>,
+    log: Arc<DurableLog>,
+    mut tail: TailStream,
+    mut cursor: u64,
+) {
     let mut checkpoints = Checkpoints::new(cursor);
     loop {
         let next = tokio::select! {

@@ -34,7 +34,9 @@ impl Default for StoreOptions {
 
 impl StoreOptions {
     pub(crate) fn into_log(self) -> Result<Option<Arc<DurableLog>>, ConfigError> {
-        let Some(store) = self.store.filter(|_| self.durability == Durability::Commit) else { return Ok(None) };
+        let Some(store) = self.store.filter(|_| self.durability == Durability::Commit) else {
+            return Ok(None);
+        };
         let incarnation = getrandom::u64().map_err(|error| ConfigError {
             option: "store",
             value: error.to_string(),

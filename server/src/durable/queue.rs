@@ -25,7 +25,10 @@ pub(crate) struct Done {
 /// Something to commit.
 pub(crate) enum Work {
     /// The server itself says something. A ticket, unless it is 0, is what somebody waits for.
-    Server { act: Act, ticket: u64 },
+    Server {
+        act: Act,
+        ticket: u64,
+    },
     /// A session's handler has returned, or the session has ended.
     Session {
         writer: Arc<Writer>,

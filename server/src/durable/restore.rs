@@ -33,7 +33,8 @@ const PAGE: usize = 1024;
 
 /// Begins the tasks of a server's log, once: call it when the server has a runtime.
 pub(crate) fn begin(shared: &Arc<ServerInner>) {
-    let Some(log) = shared.durable.clone().filter(|log| shared.runtimes.own().is_some() && log.begins()) else {
+    let Some(log) = shared.durable.clone().filter(|log| shared.runtimes.own().is_some() && log.begins())
+    else {
         return;
     };
     let shared = shared.clone();
@@ -87,10 +88,18 @@ async fn run(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<(), Res
 async fn writer(log: &DurableLog) -> Result<Writer, RestoreError> {
     let key = log.own_key();
     loop {
-        let attach =
-            Attach { key, proof: [0; 32], to: log.node, mine: None, nonce: log.nonce(), moved: bytes::Bytes::new() };
+        let attach = Attach {
+            key,
+            proof: [0; 32],
+            to: log.node,
+            mine: None,
+            nonce: log.nonce(),
+            moved: bytes::Bytes::new(),
+        };
         match log.store.attach(attach).await {
-            Ok(Attached::Taken(record)) => return Ok(Writer::new(Key::new(key.0), record.epoch, record.w, 0)),
+            Ok(Attached::Taken(record)) => {
+                return Ok(Writer::new(Key::new(key.0), record.epoch, record.w, 0));
+            }
             Ok(Attached::StillYours { .. }) | Err(AttachError::NoLease | AttachError::Unsure(_)) => {
                 tokio::time::sleep(PAUSE).await;
             }
@@ -137,7 +146,9 @@ async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<u64
         };
         for entry in &page.entries {
             // A session gets what comes after its checkpoint.
-            while let Some(record) = records.next_if(|record| record.checkpoint.position.offset < entry.position.offset) {
+            while let Some(record) =
+                records.next_if(|record| record.checkpoint.position.offset < entry.position.offset)
+            {
                 revived.extend(revive(shared, log, record).await?);
             }
             cursor = entry.position.offset;
@@ -189,14 +200,18 @@ async fn revive(
     let writer = Arc::new(Writer::new(key, record.epoch, record.w, record.attachment));
     let token = Token::parse(&who.token).ok_or_else(|| RestoreError::Format("a token is damaged".into()))?;
     let Some(codec) = shared.options.codecs.iter().position(|codec| codec.name() == who.codec) else {
-        tracing::warn!(id = who.id, codec = who.codec, "a session cannot go on: its codec is not available any more");
+        tracing::warn!(
+            id = who.id,
+            codec = who.codec,
+            "a session cannot go on: its codec is not available any more"
+        );
         windows::end(log, &writer, Vec::new());
         return Ok(None);
     };
     let window = shared.session_config(rejoin_core::Mode::Session).resume_window;
-    let left = record.deadline.map_or(window, |deadline| {
-        Duration::from_millis(deadline.saturating_sub(log.store.now()))
-    });
+    let left = record
+        .deadline
+        .map_or(window, |deadline| Duration::from_millis(deadline.saturating_sub(log.store.now())));
     if record.deadline.is_none() {
         // It was attached until the end.
         windows::suspended(log, &writer, window);
@@ -256,4 +271,3 @@ async fn adopt(log: &DurableLog, record: Record) -> Result<Option<Record>, Resto
         }
     }
 }
-

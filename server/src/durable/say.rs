@@ -62,7 +62,9 @@ pub(crate) fn user(log: &DurableLog, writer: &Writer, name: Option<&str>) -> boo
 #[derive(Debug)]
 pub(crate) enum Joining {
     /// In a handler: it is done when the handler's commit is.
-    Later { is_new: bool },
+    Later {
+        is_new: bool,
+    },
     Waits(oneshot::Receiver<Done>),
     /// The server has no store any more.
     Closed,
@@ -71,7 +73,9 @@ pub(crate) enum Joining {
 /// Says that a connection joins a room.
 pub(crate) fn join(connection: &Connection, room: &str, rewind: Option<Rewind>, is_member: bool) -> Joining {
     let context = connection.host().context();
-    let (Some(log), Some(writer)) = (&context.durable, connection.handle().writer()) else { return Joining::Closed };
+    let (Some(log), Some(writer)) = (&context.durable, connection.handle().writer()) else {
+        return Joining::Closed;
+    };
     match log.say_and_wait(Act::Join { who: writer.key, room: room.into(), rewind }) {
         None => Joining::Later { is_new: !is_member },
         Some(done) => Joining::Waits(done),
@@ -100,7 +104,10 @@ impl Connection {
     /// Whether a store keeps this frame for this connection.
     pub(crate) fn is_kept(&self, frame: &Frame) -> bool {
         let context = self.host().context();
-        context.durable.is_some() && self.handle().writer().is_some() && !frame.is_volatile() && !frame.is_reserved()
+        context.durable.is_some()
+            && self.handle().writer().is_some()
+            && !frame.is_volatile()
+            && !frame.is_reserved()
     }
 
     /// Says a frame to this connection; `None` if no store keeps it.

@@ -10,8 +10,8 @@ use rejoin_core::{CloseFrame, CloseReason, Frame, InvalidClose, Overflow};
 
 use super::Server;
 use crate::connection::Connection;
-use crate::error::{BroadcastError, JoinError, LeaveError};
 use crate::durable::say;
+use crate::error::{BroadcastError, JoinError, LeaveError};
 use crate::fanout::audience::Audience;
 use crate::fanout::broadcast;
 use crate::fanout::members::Joined;

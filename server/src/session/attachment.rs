@@ -105,7 +105,10 @@ impl Attachment {
 
     /// Attaches a socket whose request asked for this session, or closes it if the session refuses it.
     fn attach(&mut self, pending: PendingSocket, context: &ServerContext, handle: &SessionHandle) {
-        let PendingSocket { driver, received, renewal, resumes } = pending;
+        let PendingSocket { driver, received, renewal, attachment, resumes } = pending;
+        if let (Some(attachment), Some(writer)) = (attachment, handle.writer()) {
+            writer.set_attachment(attachment);
+        }
         // The session compares epochs under its lock. So whatever order two sockets arrive in, the one that asked last stays.
         let attached = handle.session().drive(|session| {
             session.attach(driver.epoch(), received, now())?;

@@ -82,6 +82,8 @@ pub(crate) struct PendingSocket {
     pub(crate) received: Option<u64>,
     /// What its request changes in the session.
     pub(crate) renewal: Renewal,
+    /// The number of its attachment in the store.
+    pub(crate) attachment: Option<u64>,
     /// Whether the session existed before this socket.
     pub(crate) resumes: bool,
 }
@@ -105,6 +107,7 @@ fn ticks() -> u32 {
 }
 
 impl SessionHandle {
+    #[allow(clippy::too_many_arguments, reason = "one caller, which has them by name")]
     pub(crate) fn new(
         who: SessionKey,
         remote_addr: Option<SocketAddr>,

@@ -112,7 +112,9 @@ impl SessionTask {
         loop {
             if let Some((which, callback)) = &mut self.callback {
                 let which = *which;
-                let failed = match catch_unwind(AssertUnwindSafe(|| kept::enter(&self.kept, || callback.as_mut().poll(cx)))) {
+                let failed = match catch_unwind(AssertUnwindSafe(|| {
+                    kept::enter(&self.kept, || callback.as_mut().poll(cx))
+                })) {
                     Ok(Poll::Pending) => {
                         // Before that it waits for those of another session.
                         if self.calls.have_begun() && !std::mem::replace(&mut self.is_counted, true) {
@@ -151,7 +153,9 @@ impl SessionTask {
             let metrics = &self.shared.metrics;
             let Some(which) = call.kind() else { continue };
             let stopwatch = metrics.start(which);
-            match catch_unwind(AssertUnwindSafe(|| kept::enter(&self.kept, || self.shared.call(&self.connection, call)))) {
+            match catch_unwind(AssertUnwindSafe(|| {
+                kept::enter(&self.kept, || self.shared.call(&self.connection, call))
+            })) {
                 Ok(Some(callback)) => (self.callback, self.stopwatch) = (Some((which, callback)), stopwatch),
                 Ok(None) => self.commit(),
                 Err(_) => {
@@ -300,7 +304,8 @@ impl Future for SessionTask {
             }
             let due = this.connection.session().poll_timeout_at(at, cx, &mut this.deadline).is_ready();
             // While a callback awaits, its own waker is registered, and further events stay in the queue.
-            let news = (news || this.calls.is_due(&this.connection)) && this.callback.is_none() && !this.is_ahead();
+            let news =
+                (news || this.calls.is_due(&this.connection)) && this.callback.is_none() && !this.is_ahead();
             if !due && !news && !again {
                 return Poll::Pending;
             }

@@ -94,7 +94,8 @@ impl Load {
                             faults.note(fault);
                         }
                     }
-                    Event::Disconnected { .. } | Event::Refused(_) | Event::Reconnected { resumed: true } => {}
+                    Event::Disconnected { .. } | Event::Refused(_) | Event::Reconnected { resumed: true } => {
+                    }
                     other => faults.note(format!("c{number}: {other:?}")),
                 }
             }

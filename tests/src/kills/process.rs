@@ -17,7 +17,11 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts it, on these ports, and waits until it listens.
-    pub(super) async fn start(program: &Path, directory: &Path, ports: Option<(u16, u16)>) -> Result<Self, String> {
+    pub(super) async fn start(
+        program: &Path,
+        directory: &Path,
+        ports: Option<(u16, u16)>,
+    ) -> Result<Self, String> {
         let (port, control) = ports.unwrap_or_default();
         let program = program.to_owned();
         let store = format!("local:{}", directory.display());
@@ -35,10 +39,12 @@ impl Process {
             let mut before = String::new();
             let ports = loop {
                 match lines.next() {
-                    Some(Ok(line)) => match line.strip_prefix("READY:").and_then(|ports| ports.split_once(':')) {
-                        Some(ports) => break ports.0.parse().ok().zip(ports.1.parse().ok()),
-                        None => before += &line,
-                    },
+                    Some(Ok(line)) => {
+                        match line.strip_prefix("READY:").and_then(|ports| ports.split_once(':')) {
+                            Some(ports) => break ports.0.parse().ok().zip(ports.1.parse().ok()),
+                            None => before += &line,
+                        }
+                    }
                     _ => return Err(format!("the server does not start: {before}")),
                 }
             };

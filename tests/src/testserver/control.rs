@@ -116,7 +116,11 @@ async fn readyz(State(test): TestServerState) -> Response {
 
 async fn sink(State(test): TestServerState, RawQuery(query): RawQuery) -> Response {
     let Some(id) = id(query.as_deref()) else { return missing_id() };
-    match test.server().and_then(|server| stored_sink(&server.connection(&id)?)).or_else(|| test.sinks.of(&id)) {
+    match test
+        .server()
+        .and_then(|server| stored_sink(&server.connection(&id)?))
+        .or_else(|| test.sinks.of(&id))
+    {
         Some(sink) => respond(StatusCode::OK, &json!(sink)),
         // The session exists but has no counts yet, or it does not exist.
         None if test.server().is_some_and(|server| server.connection(&id).is_some()) => {

@@ -121,8 +121,8 @@ fn run(
     store: Option<&LocalStore>,
     listener: TcpListener,
 ) -> io::Result<Running> {
-    let server =
-        build(options, sinks.clone(), store).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let server = build(options, sinks.clone(), store)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     // The same default as the server's.
     let write_timeout = options.write_timeout.unwrap_or(Duration::from_secs(10));
     let accepting = tokio::spawn(front::accept(server.clone(), listener, write_timeout));

@@ -59,7 +59,11 @@ async fn a_session_goes_on_with_the_next_server() {
     bob_line.plug_in();
     ada.send(&number(7)).unwrap();
     assert_eq!(values(&mut ada, 1).await, [7]);
-    assert_eq!(values(&mut bob, 2).await, [6, 7], "what was said while it was away, and then what the next server says");
+    assert_eq!(
+        values(&mut bob, 2).await,
+        [6, 7],
+        "what was said while it was away, and then what the next server says"
+    );
     assert_eq!(second.member_count("room"), 2);
     kill(second).await;
 }

@@ -7,6 +7,11 @@ use super::super::span_queue::SpanQueue;
 use super::SendBuffer;
 
 impl SendBuffer {
+    /// Takes everything that was accepted for sent to some socket.
+    pub(in super::super) fn assume_sent(&mut self) {
+        self.sent = self.sent.max(self.accepted);
+    }
+
     /// The counts, for a snapshot.
     pub(in super::super) fn outgoing(&self) -> Outgoing {
         Outgoing {

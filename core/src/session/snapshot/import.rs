@@ -10,7 +10,8 @@ use super::super::receiver::Receiver;
 use super::super::send_buffer::SendBuffer;
 use super::super::{Epoch, Session, SessionConfig, SessionIdentity, SessionState};
 use super::{
-    Announced, Outgoing, PendingClose, Progress, ReceivedCounts, Sent, SessionSnapshot, SnapshotError, Sockets,
+    Announced, Outgoing, PendingClose, Progress, ReceivedCounts, Sent, SessionSnapshot, SnapshotError,
+    Sockets,
 };
 
 impl Session {
@@ -87,7 +88,13 @@ impl Session {
             suspended_for: Some(waited),
             sockets: Sockets { reserved: 1, epoch: 1, drops: 1, resumed: 0 },
             max_message: None,
-            outgoing: Outgoing { accepted: number, cursor: number, sent: number, acknowledged: number, dropped: 0 },
+            outgoing: Outgoing {
+                accepted: number,
+                cursor: number,
+                sent: number,
+                acknowledged: number,
+                dropped: 0,
+            },
             sent: Sent::default(),
             received: ReceivedCounts { frames: received, ..ReceivedCounts::default() },
             lost: None,

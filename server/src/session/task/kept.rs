@@ -66,7 +66,9 @@ impl Kept {
 
     /// Whether as much is uncommitted as may be: the next callback has to wait.
     pub(super) fn is_ahead(&self, connection: &Connection) -> bool {
-        connection.session().drive(|session| session.handled() - (session.counts().received - session.uncommitted()))
+        connection
+            .session()
+            .drive(|session| session.handled() - (session.counts().received - session.uncommitted()))
             >= MAX_UNCOMMITTED
     }
 

@@ -19,7 +19,13 @@ fn server(taking_over: Arc<Mutex<Option<tokio::io::DuplexStream>>>) -> Server {
         let (ours, theirs) = tokio::io::duplex(1024);
         let epoch = connection.session().drive(|session| session.reserve());
         let driver = Box::new(SocketDriver::new(epoch, WsTransport::new(ours, Unmasked, &[], 1024)));
-        let pending = PendingSocket { driver, received: None, renewal: Renewal::default(), resumes: true };
+        let pending = PendingSocket {
+            driver,
+            received: None,
+            renewal: Renewal::default(),
+            attachment: None,
+            resumes: true,
+        };
         assert!(connection.handle().arrive(pending).is_none());
         *taking_over.lock().unwrap() = Some(theirs);
         async {}
