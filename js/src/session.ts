@@ -178,7 +178,6 @@ export function createSession(
     _hasSession: () => !!machine._session,
 
     _offers() {
-      save();
       const session = machine._session;
       //= PROTOCOL.md#R5.1: the session's token and the number of data frames that the client has received
       return [`rejoin.v1.${codec.name}`, ...session ? [`rejoin.resume.${session.token}.${receipts._received}`] : []];

@@ -12,6 +12,15 @@ describe('ask', () => {
     expect(await answer).toEqual([1]);
   });
 
+  test('takes the first of several answers, and cancels the rest', async () => {
+    const room = opened();
+    const answer = room.ask('count', 3);
+    const [{ id }] = FakeSocket.last.written;
+    FakeSocket.last.receive({ event: 'item', payload: 1, re: id, more: true });
+    expect(await answer).toBe(1);
+    expect(FakeSocket.last.written).toEqual([{ event: '$cancel', payload: { id } }]);
+  });
+
   test('rejects with the error of the answer', async () => {
     const room = opened();
     const answer = room.ask('history');

@@ -116,6 +116,18 @@ describe('a hidden page', () => {
     expect(dials()).toBe(2);
   });
 
+  test('that is shown dials at once, whatever an earlier socket was told', async () => {
+    opened({ hidden: { closeAfter: 5000 } });
+    FakeSocket.last.end(1012, 'retry in 0 ms');
+    await vi.advanceTimersByTimeAsync(500);
+    FakeSocket.last.open({ resumed: true });
+    page.hide();
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(dials()).toBe(2);
+    page.show();
+    expect(dials()).toBe(3);
+  });
+
   test('that is shown before keeps it', async () => {
     opened({ hidden: { closeAfter: 5000 } });
     page.hide();

@@ -107,11 +107,12 @@ describe('volatile', () => {
 
 describe('ready', () => {
   test('waits until half of the buffer is free, and asks for an acknowledgement', async () => {
-    const room = opened({ buffer: 4 });
+    const room = opened({}, { buffer: 4 });
     const done = vi.fn();
     for (let n = 0; n < 3; n += 1) room.send('say', n);
     FakeSocket.last.written;
     void room.ready().then(done);
+    expect(FakeSocket.last.written).toEqual([{ event: '$sync' }]);
     await vi.advanceTimersByTimeAsync(0);
     expect(done).not.toHaveBeenCalled();
     FakeSocket.last.receive({ event: '$ack', payload: 1 });

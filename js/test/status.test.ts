@@ -27,6 +27,16 @@ test('watchers hear of many changes once, and of none after they leave', async (
   expect(watcher).toHaveBeenCalledTimes(1);
 });
 
+test('watchers hear nothing where nothing has changed', async () => {
+  const room = opened();
+  void room.status;
+  const watcher = vi.fn();
+  room.watch(watcher);
+  FakeSocket.last.receive({ event: '$gap', payload: { from: 1, to: 2 } });
+  await vi.advanceTimersByTimeAsync(0);
+  expect(watcher).not.toHaveBeenCalled();
+});
+
 test('the time of the next dial is known', () => {
   const room = opened();
   FakeSocket.last.end(1012, 'retry in 7000 ms');
