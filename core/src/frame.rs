@@ -258,4 +258,11 @@ mod tests {
         assert!(frame.rare.is_none());
         assert_eq!(frame, Frame::event_only("e"));
     }
+
+    #[test]
+    fn key_goes_with_volatility() {
+        let frame = Frame::event_only("e").latest("ada");
+        assert_eq!((frame.is_volatile(), frame.latest_key().map(|key| &**key)), (true, Some("ada")));
+        assert_eq!(frame.with_volatile(false).latest_key(), None);
+    }
 }

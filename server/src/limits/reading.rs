@@ -206,6 +206,18 @@ mod tests {
 
     use super::*;
 
+    #[tokio::test]
+    async fn ended_session_is_forgotten() {
+        let connect = async |_: crate::ConnectRequest| Ok::<_, crate::Reject>(crate::Identity::new());
+        let server = crate::Server::builder(connect).frame_rate(1).build().unwrap();
+        let shared = server.shared();
+        let connection = crate::testing::connection(shared);
+        shared.reading.enter(connection.number());
+        assert!(shared.reading.of(connection.number()).is_some());
+        shared.release(&connection);
+        assert!(shared.reading.of(connection.number()).is_none());
+    }
+
     fn reading(options: &LimitOptions) -> Reading {
         Reading::new(options)
     }

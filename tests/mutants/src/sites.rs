@@ -278,7 +278,9 @@ fn is_left_out(attributes: &[syn::Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let of_tests = attribute.path().is_ident("test");
         let condition = attribute.meta.require_list().map(|list| list.tokens.to_string()).unwrap_or_default();
-        of_tests || attribute.path().is_ident("cfg") && (condition == "test" || condition.contains("not"))
+        of_tests
+            || attribute.path().is_ident("cfg")
+                && (condition == "test" || condition.contains("all (test") || condition.contains("not"))
     })
 }
 
@@ -353,6 +355,7 @@ mod tests {
     fn skips_constants_patterns_and_tests() {
         let text = "const A: u8 = 1 + 1; static B: bool = true; const fn c() -> u8 { 3 }
             #[cfg(test)] mod tests { fn d() -> bool { true } }
+            #[cfg(all(test, unix))] mod more { fn d() -> bool { true } }
             fn e(x: [u8; 4]) { if let Some(1..=3) = x.get(i) {} }";
         assert_eq!(of(text), ["replace e with ()"]);
     }

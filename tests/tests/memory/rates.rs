@@ -103,6 +103,21 @@ async fn frames_beyond_the_rate_are_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn event_and_payload_count_for_the_byte_rate() {
+    let (server, mut log, metrics) = start(|builder| builder.byte_rate(1000).rate_policy(RatePolicy::Answer));
+    let (ada, _) = dial(&server, &mut log, "id=ada").await;
+    // The name and the payload of each of these are about as long, so that neither is forgotten.
+    let event = "e".repeat(300);
+    for bytes in [300, 99, 300] {
+        let frame = Frame::event_only(&*event).with_payload(text(bytes).payload().unwrap().clone());
+        ada.send(&frame).unwrap();
+    }
+    tokio::time::sleep(millis(10)).await;
+    assert!(was_reached(&metrics, "byte_rate"));
+    assert_eq!(server.connection("ada").unwrap().counts().accepted, 1, "600 + 399 + 600");
+}
+
+#[tokio::test(start_paused = true)]
 async fn resume_brings_no_new_burst() {
     let (server, mut log, _) = start(|builder| builder.frame_rate(10));
     let (mut ada, line) = dial(&server, &mut log, "id=ada").await;

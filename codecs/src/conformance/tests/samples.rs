@@ -42,6 +42,8 @@ fn finds_names_lost_by_character() {
 fn finds_lost_rare_members() {
     assert_eq!(claim_on(Frame::more), "round trip", "more");
     assert_eq!(claim_on(Frame::is_volatile), "round trip", "volatile");
+    assert_eq!(claim_on(|frame| frame.is_volatile() && !frame.more()), "round trip", "only volatile");
+    assert_eq!(claim_on(|frame| !frame.is_volatile() && frame.more()), "round trip", "only more");
     for len in [1, 16, 32, 128, 256, 65_536] {
         assert_eq!(claim_on(move |frame| frame.re().len() >= len), "round trip", "re of {len}");
         assert_eq!(claim_on(move |frame| frame.room().len() >= len), "round trip", "room of {len}");

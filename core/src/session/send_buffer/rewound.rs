@@ -33,3 +33,19 @@ impl RewoundFrames {
         self.frames == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_frame_takes_all_places_along() {
+        // Evicted frames are freed without their numbers, so frames may be left when the last one goes.
+        let mut rewound = RewoundFrames { last: 5, frames: 3, bytes: 30 };
+        rewound.note_freed(4, 10);
+        assert_eq!(rewound, RewoundFrames { last: 5, frames: 2, bytes: 20 });
+        rewound.note_freed(5, 10);
+        assert_eq!(rewound, RewoundFrames { last: 5, frames: 0, bytes: 0 });
+        assert!(rewound.is_over());
+    }
+}

@@ -65,6 +65,18 @@ fn volatile_frames_are_not_replayed() {
 }
 
 #[test]
+fn a_volatile_frame_without_a_socket_is_dropped_once() {
+    let mut pair = Pair::connected(8);
+    pair.cut();
+    assert_eq!(pair.server().send_volatile("~1".into(), None), Ok(false));
+    assert_eq!(pair.server().counts().volatile_dropped, 1);
+    pair.connect();
+    pair.run();
+    assert_eq!(messages(&mut pair, Client), [""; 0]);
+    assert_eq!(pair.server().counts().volatile_dropped, 1);
+}
+
+#[test]
 fn a_takeover_drops_waiting_volatile_frames() {
     let mut pair = Pair::connected(8);
     pair.send(Server, "~1");

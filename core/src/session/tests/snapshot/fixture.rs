@@ -226,6 +226,14 @@ fn an_unknown_version_does_not_deserialize() {
 }
 
 #[test]
+fn a_message_of_another_type_is_named() {
+    let mut value = serde_json::to_value(Fixture::new().server).unwrap();
+    value["unacknowledged"]["kept"][0]["messages"][0] = 7.into();
+    let error = serde_json::from_value::<SessionSnapshot>(value).unwrap_err().to_string();
+    assert!(error.contains("expected a message as base64 or bytes"), "{error}");
+}
+
+#[test]
 fn fields_of_a_later_minor_version_are_ignored() {
     let text = EXAMPLE.replace("\"suspended_for_ns\"", "\"later\": {}, \"suspended_for_ns\"");
     assert_eq!(serde_json::from_str::<SessionSnapshot>(&text).unwrap(), example());
