@@ -1,0 +1,17 @@
+//! A server process is killed under load, and its clients get every frame once and in order. `kills` does it for longer.
+
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
+
+use rejoin_tests::kills::Kills;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_server_loses_and_repeats_nothing() {
+    let directory = std::env::temp_dir().join(format!("rejoin-kills-test-{}", std::process::id()));
+    let mut kills = Kills::new(env!("CARGO_BIN_EXE_rejoin-testserver").into(), directory.clone());
+    (kills.kills, kills.clients) = (6, 6);
+    let report = kills.run().await;
+    std::fs::remove_dir_all(&directory).ok();
+    let report = report.unwrap();
+    assert!(report.faults.is_empty(), "{:#?}", report.faults);
+    assert!(report.received > 0 && report.killed.iter().sum::<usize>() == 6);
+}
