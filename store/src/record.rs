@@ -65,7 +65,7 @@ pub struct Record {
     pub received: Option<u64>,
     /// Where the fold begins.
     pub checkpoint: Checkpoint,
-    /// Proof of the secret that a client has to show: its SHA-256.
+    /// Proof of the secret that a client has to show: a hash of it.
     pub proof: [u8; 32],
     /// The connection ID; empty for a server's own writer. Only one record of a log has it.
     pub id: Box<str>,

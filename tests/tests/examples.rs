@@ -178,7 +178,7 @@ fn chat_compiles_few_crates() {
         lines.len()
     };
     let (chat, all) = (crates("rejoin-chat"), crates("rejoin-examples"));
-    assert!(chat <= 65, "the chat needs {chat} crates");
+    assert!(chat <= 66, "the chat needs {chat} crates");
     assert!(chat < all * 6 / 10, "the chat needs {chat} crates, the other examples {all}");
 }
 

@@ -252,7 +252,16 @@ mod tests {
 
     #[test]
     fn names_unknown_and_unsupported_arguments() {
-        assert!(parse("--store local:x").unwrap_err().to_string().starts_with("--store is not supported"));
+        for (line, unsupported) in [
+            ("--compression on", "--compression is not supported"),
+            ("--store redis://x", "--store is local:DIR"),
+            ("--durability handover", "--durability handover is not supported"),
+        ] {
+            assert!(parse(line).unwrap_err().to_string().starts_with(unsupported), "{line}");
+        }
+        let kept = parse("--store local:x --node a --durability process").unwrap();
+        assert_eq!((kept.store.as_deref(), kept.node.as_deref()), (Some("x"), Some("a")));
+        assert_eq!(kept.durability, Durability::Process);
         for line in [
             "--write-timeout NaN",
             "--close-timeout -1",
