@@ -82,7 +82,10 @@ impl Admission {
                 match find(shared, resume, codecs, &identity) {
                     Ok(connection) => {
                         let admission = Self::resume(shared, connection, resume.received, peer_max, asked)?;
-                        let renewal = renewal(identity, !admission.connection.has_data());
+                        // After a restart, what the application keeps with it is gone.
+                        let connection = &admission.connection;
+                        let lacks_data = connection.handle().writer().is_some() && !connection.has_data();
+                        let renewal = renewal(identity, lacks_data);
                         return Ok(Decision::Known(Self { renewal, ..admission }));
                     }
                     Err(reason) => {
