@@ -37,8 +37,9 @@ pub(crate) enum Ready {
     Never,
 }
 
-/// How long a node is believed to live without a word.
-pub(super) const LEASE: Duration = Duration::from_secs(5);
+/// How long a node is believed to live without a word. Longer than a process is likely to be stopped: one whose lease has passed
+/// has to be restarted. A clean end and a store in a directory need no such wait, so it costs nothing there.
+pub(super) const LEASE: Duration = Duration::from_secs(60);
 
 impl DurableLog {
     pub(crate) fn new(store: Arc<dyn Store>, node: u64, incarnation: u64) -> Self {
