@@ -32,24 +32,7 @@ export interface Message<E extends string = string, P = unknown> {
 /** Any frame of a map of events: `event` tells the type of `payload`. */
 export type MessageOf<In> = { [E in Name<In>]: Message<E, In[E]> }[Name<In>];
 
-/** Why a frame will not arrive, as far as this side knows. */
-export type LostReason =
-  /** The buffer of unacknowledged frames is full. `ready()` waits for capacity. */
-  | 'full'
-  /** It has more bytes than the server accepts: see `size` and `limit` of {@link Lost}. */
-  | 'too big'
-  /** It waited longer than its `ttl` for a socket. */
-  | 'expired'
-  /** A later frame with the same `latest` replaced it before it was written. */
-  | 'replaced'
-  /** It is volatile and no socket could take it. Volatile frames that were written are never acknowledged either. */
-  | 'volatile'
-  /** Its question was given up before it was written. */
-  | 'cancelled'
-  /** The session has ended before the server acknowledged it. It may have arrived. */
-  | 'session ended'
-  /** The connection is closed. */
-  | 'closed';
+export type { LostReason } from './lost.js';
 
 /** What became of a frame that was sent. */
 export interface Sent {

@@ -220,9 +220,9 @@ impl Server {
         if attached { Ok(()) } else { Err(ConnectionError::NotAttached) }
     }
 
-    /// With a [store](crate::Builder::store): waits until everything that was said before, outside of handlers, is committed and
-    /// has reached its receivers' sessions. Without one it returns at once. Must not be called in a handler, which would wait for
-    /// itself, if that handler's own words are meant.
+    /// Waits until the frames and changes that were made before this call, outside of handlers, are committed to the
+    /// [store](crate::Builder::store) and have reached the receivers' sessions. Returns at once without a store. What a handler does is
+    /// committed when the handler returns, so a call inside a handler does not wait for it.
     pub async fn committed(&self) {
         if let Some(log) = &self.shared.durable {
             log.barrier().await;

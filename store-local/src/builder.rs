@@ -68,7 +68,7 @@ impl LocalStoreBuilder {
     }
 
     /// The maximum size of one log, in bytes of its entries. Default: 1 GiB; at least 64 KiB. Beyond it the oldest entries are
-    /// forgotten, also those that a session still needs: such a session is lost, and its client is told.
+    /// forgotten, also those that a session still needs: such a session is lost, and its client gets a report of the loss.
     pub fn log_bytes(mut self, bytes: u64) -> Self {
         self.log_bytes = bytes;
         self
@@ -95,7 +95,7 @@ impl LocalStoreBuilder {
     }
 
     /// Opens a directory that has lost acknowledged commits, instead of answering [`LocalError::Lost`]. All its logs begin a new
-    /// generation then, so that sessions whose entries may be missing end, and their clients are told. Default: `false`.
+    /// generation then, so that sessions whose entries may be missing end, and their clients get a report of the loss. Default: `false`.
     pub fn accept_loss(mut self, accept: bool) -> Self {
         self.accept_loss = accept;
         self

@@ -24,6 +24,6 @@ impl FrameTarget for Connection {
     }
 
     fn divert(&self, frame: &Frame, is_question: bool) -> Option<Result<(), SendError>> {
-        if is_question { self.say_question(frame) } else { self.say(frame, Overflow::DropOldest) }
+        if is_question { self.say_question(frame) } else { self.say(frame, Overflow::Reject) }
     }
 }

@@ -67,7 +67,7 @@ pub(crate) enum Act {
         who: Key,
         value: Option<(u8, Blob)>,
     },
-    /// Nothing: whoever waits for it knows that everything before it was done.
+    /// Does nothing. A caller that awaits it knows that all earlier acts were done.
     Nothing,
 }
 
@@ -213,7 +213,7 @@ impl From<Policy> for Overflow {
     }
 }
 
-/// What an entry says, with the ticket of whoever waits for it.
+/// Encodes an entry: its acts, and the ticket that a caller awaits (0 if none does).
 pub(crate) fn encode(ticket: u64, acts: &[Act]) -> Bytes {
     rmp_serde::to_vec(&(ticket, acts)).expect("acts consist of numbers, texts and bytes").into()
 }

@@ -1,12 +1,11 @@
 //! How sessions begin in the store, and how they are resumed.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rejoin_core::{Session, SessionIdentity};
-use rejoin_store::{Attach, AttachError, Attached, Open, OpenError, StoreError};
+use rejoin_core::SessionIdentity;
+use rejoin_store::{Attach, AttachError, Attached, Open, OpenError};
 use serde::{Deserialize, Serialize};
 use sha1_smol::Sha1;
 use tokio::sync::oneshot;
@@ -205,39 +204,5 @@ pub(crate) async fn resume(log: &DurableLog, connection: &Connection) -> Result<
             Err(unavailable())
         }
         Err(_) => Err(unavailable()),
-    }
-}
-
-/// A session of the last run: its number in the log, and the number of frames that it has handled.
-pub(super) fn revived(
-    shared: &ServerInner,
-    identity: Arc<SessionIdentity>,
-    numbers: (u64, u64),
-    waited: Duration,
-) -> Session {
-    let config = shared.session_config(rejoin_core::Mode::Session).clone();
-    let (number, received) = numbers;
-    Session::revived(config, identity, number, received, waited, rejoin_core::drive::now())
-}
-
-/// What failed in a restart.
-#[derive(Debug)]
-pub(super) enum RestoreError {
-    Store(StoreError),
-    Format(String),
-}
-
-impl fmt::Display for RestoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Store(error) => error.fmt(f),
-            Self::Format(text) => write!(f, "the store has what this server cannot read: {text}"),
-        }
-    }
-}
-
-impl From<StoreError> for RestoreError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rejoin_core::Frame;
-use rejoin_store::{Entry, Limit, ReadError, Tail, TailStream};
+use rejoin_store::{Entry, Limit, Position, ReadError, Tail, TailStream};
 
 use crate::connection::Connection;
 use crate::fanout::broadcast;
@@ -20,9 +20,10 @@ pub(super) async fn follow(
     shared: Arc<ServerInner>,
     log: Arc<DurableLog>,
     mut tail: TailStream,
-    mut cursor: u64,
+    end: Position,
 ) {
-    let mut checkpoints = Checkpoints::new(cursor);
+    let mut checkpoints = Checkpoints::new(end);
+    let mut cursor = end.offset;
     loop {
         let next = tokio::select! {
             biased;
@@ -38,7 +39,7 @@ pub(super) async fn follow(
             Some(Tail::Entry { entry, .. }) if entry.position.offset <= cursor => continue,
             Some(Tail::Entry { prev, entry }) if prev == cursor => {
                 cursor = entry.position.offset;
-                apply(&shared, &log, &entry);
+                apply(&shared, &log, &entry, true);
                 continue;
             }
             Some(Tail::Entry { .. } | Tail::Gap) => read_on(&shared, &log, cursor).await,
@@ -57,12 +58,12 @@ pub(super) async fn follow(
 async fn read_on(shared: &ServerInner, log: &DurableLog, mut cursor: u64) -> Result<u64, ReadError> {
     loop {
         let position = log.store.bounds(log.log).await?.1;
-        let after = rejoin_store::Position { offset: cursor, ..position };
+        let after = Position { offset: cursor, ..position };
         match log.store.read(log.log, after, Limit::default()).await {
             Ok(page) => {
                 for entry in &page.entries {
                     cursor = entry.position.offset;
-                    apply(shared, log, entry);
+                    apply(shared, log, entry, true);
                 }
                 if page.is_end {
                     return Ok(cursor);
@@ -77,8 +78,8 @@ async fn read_on(shared: &ServerInner, log: &DurableLog, mut cursor: u64) -> Res
     }
 }
 
-/// Does what an entry says.
-pub(super) fn apply(shared: &ServerInner, log: &DurableLog, entry: &Entry) {
+/// Does what an entry says. `is_live`: it was written since the restart, so that a caller of this process may wait for it.
+pub(super) fn apply(shared: &ServerInner, log: &DurableLog, entry: &Entry, is_live: bool) {
     let (ticket, acts) = match act::decode(&entry.body) {
         Ok(decoded) => decoded,
         Err(error) => {
@@ -86,7 +87,7 @@ pub(super) fn apply(shared: &ServerInner, log: &DurableLog, entry: &Entry) {
             return;
         }
     };
-    let is_own = entry.writer == log.own_key();
+    let is_own = is_live && entry.writer == log.own_key();
     let mut done = Done::default();
     for act in acts {
         done = apply_act(shared, log, act, is_own, is_own && ticket != 0);

@@ -1,10 +1,11 @@
 //! [`Checkpoints`]: moves the places from which sessions would be folded after a restart.
 
 use std::sync::PoisonError;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rejoin_core::SessionState;
+use rejoin_core::drive::now;
+use rejoin_core::{Mode, SessionState};
 use rejoin_store::{Checkpoint, Position, Touch};
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,23 @@ const INTERVAL: Duration = Duration::from_secs(2);
 
 /// The number of entries after which a visit pays.
 const STRIDE: u64 = 1024;
+
+/// How often the log is trimmed.
+const TRIM_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long entries stay beyond the resume window, for the histories of rooms.
+const KEPT: Duration = Duration::from_secs(600);
+
+/// Forgets entries that no session needs, in a task of its own.
+fn trim(shared: &ServerInner, log: &DurableLog) {
+    let window = shared.session_config(Mode::Session).resume_window;
+    let (store, id) = (log.store.clone(), log.log);
+    tokio::spawn(async move {
+        if let Err(error) = store.trim(id, window.saturating_add(KEPT)).await {
+            tracing::warn!(%error, "the log was not trimmed");
+        }
+    });
+}
 
 /// What a session was at a checkpoint, beside its number.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -57,14 +75,16 @@ impl Fold {
 #[derive(Debug)]
 pub(super) struct Checkpoints {
     timer: tokio::time::Interval,
-    last: u64,
+    last: Position,
+    /// When the log was trimmed last.
+    trimmed: Instant,
 }
 
 impl Checkpoints {
-    pub(super) fn new(cursor: u64) -> Self {
+    pub(super) fn new(cursor: Position) -> Self {
         let mut timer = tokio::time::interval(INTERVAL);
         timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        Self { timer, last: cursor }
+        Self { timer, last: cursor, trimmed: now() }
     }
 
     pub(super) async fn due(&mut self) {
@@ -73,10 +93,14 @@ impl Checkpoints {
 
     /// Between two entries: notes where sessions are, and passes on what their clients have acknowledged since.
     pub(super) fn visit(&mut self, shared: &ServerInner, log: &DurableLog, cursor: u64) {
-        if cursor < self.last + STRIDE {
+        if now() >= self.trimmed + TRIM_INTERVAL {
+            self.trimmed = now();
+            trim(shared, log);
+        }
+        if cursor < self.last.offset + STRIDE {
             return;
         }
-        self.last = cursor;
+        self.last.offset = cursor;
         for connection in shared.registry.running() {
             let Some(writer) = connection.handle().writer() else { continue };
             connection.session().drain();
@@ -94,7 +118,7 @@ impl Checkpoints {
             let mut next = writer.next_checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
             if state == SessionState::Connected && next.is_none() {
                 *next = Some(Checkpoint {
-                    position: Position { generation: 0, offset: cursor },
+                    position: self.last,
                     number: counts.accepted,
                     state: Fold::of(&connection).encode(),
                 });

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, oneshot};
 use super::act::{Act, Key};
 use super::writer::Writer;
 
-/// What has become of an act, for whoever waits for it.
+/// The outcome of an act, sent to the caller that awaits it.
 #[derive(Debug, Default)]
 pub(crate) struct Done {
     /// Of a join: what it returned.
@@ -101,7 +101,7 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// Tells whoever waits for this ticket.
+    /// Sends the outcome to the caller that awaits this ticket.
     pub(super) fn done(&self, ticket: u64, done: Done) {
         let waiter = self.lock().waiters.remove(&ticket);
         if let Some(waiter) = waiter {

@@ -1,13 +1,14 @@
 //! The restart: brings the sessions back that the store has.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rejoin_core::SessionIdentity;
-use rejoin_core::Token;
 use rejoin_core::drive::now;
+use rejoin_core::{Session, SessionIdentity, Token};
 use rejoin_store::{
     Attach, AttachError, Attached, LeaseError, Limit, Open, OpenError, Position, ReadError, Record,
+    StoreError,
 };
 
 use crate::connection::{Connection, NewConnection};
@@ -17,7 +18,7 @@ use crate::session::expiry_slot::Loss;
 use crate::session::handle::SessionKey;
 
 use super::act::Key;
-use super::admit::{self, RestoreError, Who};
+use super::admit::Who;
 use super::apply;
 use super::checkpoints::Fold;
 use super::commit;
@@ -129,12 +130,18 @@ async fn writer(log: &DurableLog) -> Result<Writer, RestoreError> {
 }
 
 /// Folds the log once for all sessions of this server. Returns the last entry.
-async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<u64, RestoreError> {
+async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<Position, RestoreError> {
     let started = now();
-    let mut records = records(log).await?;
+    let (first, end) = log.store.bounds(log.log).await?;
+    let (mut records, lost): (Vec<_>, Vec<_>) = records(log).await?.into_iter().partition(|record| {
+        let begin = record.checkpoint.position;
+        begin.generation == end.generation && begin.offset >= first.offset
+    });
+    for record in lost {
+        end_lost(log, record).await?;
+    }
     records.sort_by_key(|record| record.checkpoint.position.offset);
     let mut records = records.into_iter().peekable();
-    let (first, end) = log.store.bounds(log.log).await?;
     let mut cursor = first.offset;
     let mut revived = Vec::new();
     loop {
@@ -152,7 +159,7 @@ async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<u64
                 revived.extend(revive(shared, log, record).await?);
             }
             cursor = entry.position.offset;
-            apply::apply(shared, log, entry);
+            apply::apply(shared, log, entry, false);
         }
         tokio::task::yield_now().await;
         if page.is_end {
@@ -163,12 +170,22 @@ async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<u64
         revived.extend(revive(shared, log, record).await?);
     }
     for connection in &revived {
-        connection.session().drive(rejoin_core::Session::assume_sent);
+        connection.session().drive(Session::assume_sent);
     }
     if !revived.is_empty() || cursor > 0 {
         tracing::info!(sessions = revived.len(), entries = cursor - first.offset, took = ?now() - started, "sessions restored");
     }
-    Ok(cursor)
+    Ok(Position { offset: cursor, ..end })
+}
+
+/// Ends a session whose fold would begin before the log does: the store has forgotten entries that it needs. Its client learns that
+/// the session is lost when it comes back.
+async fn end_lost(log: &DurableLog, record: Record) -> Result<(), RestoreError> {
+    let Some(record) = adopt(log, record).await? else { return Ok(()) };
+    tracing::warn!(id = record.id, "a session is lost: the log begins after its checkpoint");
+    let writer = Writer::new(Key::new(record.key.0), record.epoch, record.w, record.attachment);
+    windows::end(log, &Arc::new(writer), Vec::new());
+    Ok(())
 }
 
 /// The records of this server's earlier lives.
@@ -219,7 +236,9 @@ async fn revive(
     let room = shared.rooms.name(&who.room);
     let identity = Arc::new(SessionIdentity::new(token, who.id, room));
     let numbers = (record.checkpoint.number, record.received.unwrap_or(0));
-    let session = admit::revived(shared, identity.clone(), numbers, window.saturating_sub(left));
+    let config = shared.session_config(rejoin_core::Mode::Session).clone();
+    let waited = window.saturating_sub(left);
+    let session = Session::revived(config, identity.clone(), numbers.0, numbers.1, waited, now());
     let connection = Connection::new(NewConnection {
         host: shared.clone(),
         who: SessionKey::Session(identity),
@@ -269,5 +288,27 @@ async fn adopt(log: &DurableLog, record: Record) -> Result<Option<Record>, Resto
             }
             Err(error) => return Err(RestoreError::Format(error.to_string())),
         }
+    }
+}
+
+/// What failed in a restart.
+#[derive(Debug)]
+enum RestoreError {
+    Store(StoreError),
+    Format(String),
+}
+
+impl fmt::Display for RestoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Format(text) => write!(f, "the store has what this server cannot read: {text}"),
+        }
+    }
+}
+
+impl From<StoreError> for RestoreError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
     }
 }

@@ -8,7 +8,7 @@ use rejoin_store::{Checkpoint, Fence};
 
 use super::act::Key;
 
-/// Who writes to the log, in which epoch, and how often it has.
+/// A writer of the log: its key, its epoch, and the number of its last commit.
 #[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) key: Key,

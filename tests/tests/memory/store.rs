@@ -67,3 +67,26 @@ async fn a_session_goes_on_with_the_next_server() {
     assert_eq!(second.member_count("room"), 2);
     kill(second).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_forgot_what_a_session_needs_loses_it_and_says_so() {
+    let store = MemoryStore::new();
+    store.keep_steps(1000);
+    let first = server(&store);
+    let line = Line::to(&first);
+    let mut ada = line.client("/?id=ada").connect().await.unwrap();
+    ada.send(&number(1)).unwrap();
+    assert_eq!(values(&mut ada, 1).await, [1]);
+    kill(first).await;
+    store.fail_over(1);
+    let second = server(&store);
+    line.lead_to(&second);
+    loop {
+        match within("the report", ada.recv()).await.unwrap() {
+            Event::SessionLost { .. } => break,
+            Event::Disconnected { .. } | Event::Refused(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    kill(second).await;
+}
