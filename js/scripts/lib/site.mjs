@@ -8,7 +8,7 @@ export async function site(port) {
   const answers = {
     '/': async () => ['text/html', await file('page.html')],
     '/other': async () => ['text/html', '<!doctype html><title>other</title>'],
-    '/rejoin.js': async () => ['text/javascript', await file('../../dist/rejoin.min.js')],
+    '/rejoin.js': async () => ['text/javascript', await file('../../dist/index.js')],
   };
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url, 'http://localhost');
