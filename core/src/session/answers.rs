@@ -54,6 +54,11 @@ impl Session {
         }
     }
 
+    /// Whether the application waits for an answer of the peer.
+    pub fn has_open_questions(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.questions.has_open())
+    }
+
     /// Whether a question is open, or being answered.
     pub(super) fn has_questions(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.questions.is_busy())

@@ -188,9 +188,14 @@ impl Questions {
         std::mem::take(&mut self.wakers)
     }
 
+    /// Whether a question is open.
+    pub(super) fn has_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     /// Whether a question is open, or being answered.
     pub(super) fn is_busy(&self) -> bool {
-        !self.open.is_empty() || !self.answering.is_empty()
+        self.has_open() || !self.answering.is_empty()
     }
 
     /// Whether nothing in it is worth keeping.

@@ -229,9 +229,10 @@ impl Admission {
             }
         };
         shared.arrive(&connection, PendingSocket { driver, received, renewal, attachment, resumes });
-        if shared.closing.is_cancelled() {
-            // Shutdown cancels `closing` first and ends the registered connections afterwards. It may have done so before this
-            // socket arrived, so the connection is ended here, too; ending it twice is harmless.
+        // Shutdown cancels `closing` first and ends the registered connections afterwards. It may have done so before this socket
+        // arrived, so the connection is ended here, too; ending it twice is harmless. One that a store keeps is left to it by its
+        // task.
+        if shared.closing.is_cancelled() && connection.handle().writer().is_none() {
             connection.end(CloseReason::ServerClosed);
         }
         task

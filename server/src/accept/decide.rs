@@ -84,6 +84,9 @@ pub(crate) async fn settle(
     if let Some(log) = log {
         durable::restore::begin(shared);
         durable::admit::ready(log).await?;
+        if shared.closing.is_cancelled() {
+            return Err(shutting_down());
+        }
     }
     let admission = match (Admission::decide(shared, &upgrade.offer, identity, asked)?, log) {
         (Decision::Known(admission), None) => admission,

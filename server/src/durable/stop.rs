@@ -11,7 +11,7 @@ use super::act::Act;
 use super::log::DurableLog;
 
 /// The shortest delay after which a client is asked to come back.
-const RETRY: Duration = Duration::from_millis(500);
+pub(crate) const RETRY: Duration = Duration::from_millis(500);
 
 /// The number of sockets that are closed before other tasks run.
 const CHUNK: usize = 256;
@@ -37,8 +37,10 @@ pub(crate) async fn leave_all(shared: &ServerInner, log: &DurableLog) {
             let retry = RETRY + SPREAD * dismissed / 1000;
             let (left, busy) = connection.session().command(|session| {
                 let left = session.dismiss(retry, now());
-                // A handler that runs has its commit.
-                let waits = session.state() == SessionState::Connected || session.uncommitted() > 0;
+                // A handler that runs has its commit. One that waits for an answer of its own client would wait in vain: it runs
+                // again, with its frame, where the client resumes.
+                let runs = session.uncommitted() > 0 && !session.has_open_questions();
+                let waits = session.state() == SessionState::Connected || runs;
                 (left, waits && session.state() != SessionState::Closed)
             });
             dismissed += u32::from(left);

@@ -328,7 +328,7 @@ impl Drop for SessionTask {
         self.count_returned();
         self.reads.note_end();
         if let Some(kept) = &mut self.kept {
-            kept.end();
+            kept.end(&self.shared, &self.connection);
         }
         // However the task ends, also by an abort or with its runtime, it leaves nothing behind. First the session ends: no frame
         // and no socket is accepted from here on.

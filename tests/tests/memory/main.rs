@@ -35,6 +35,7 @@ mod router;
 mod slow_reader;
 mod state;
 mod store;
+mod store_shutdown;
 mod subscriptions;
 mod texts;
 mod volatile;

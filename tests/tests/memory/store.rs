@@ -9,7 +9,7 @@ use rejoin_tests::harness::{self, number, numbers, within};
 use rejoin_tests::network::Line;
 
 /// A server over this store. Its handler broadcasts each message to the room, then answers the sender.
-fn server(store: &MemoryStore) -> Server {
+pub(crate) fn server(store: &MemoryStore) -> Server {
     let builder = Server::builder(harness::connect).on_message(|connection: Connection, frame| async move {
         connection.server().broadcast(Audience::room("room").except(&connection), &frame).unwrap();
         connection.send(&frame).unwrap();
@@ -23,7 +23,7 @@ async fn kill(server: Server) {
 }
 
 /// The next messages, over losses of the socket.
-async fn values(connection: &mut Client, count: usize) -> Vec<u64> {
+pub(crate) async fn values(connection: &mut Client, count: usize) -> Vec<u64> {
     let mut got = Vec::new();
     while got.len() < count {
         match within("an event", connection.recv()).await.unwrap() {

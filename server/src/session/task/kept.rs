@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use rejoin_core::SessionState;
 use rejoin_core::drive::now;
+use rejoin_core::{CloseReason, DropReason, SessionState};
 
 use crate::connection::Connection;
-use crate::durable::{Act, DurableLog, Scope, Words, Work, Writer, windows};
+use crate::durable::{Act, DurableLog, Scope, Words, Work, Writer, stop::RETRY, windows};
 use crate::inner::ServerInner;
 
 /// Commits what a session's callbacks say, together with how far it has handled its input.
@@ -78,9 +78,17 @@ impl Kept {
         windows::suspended(&self.log, &self.writer, window);
     }
 
-    /// The session has ended.
-    pub(super) fn end(&mut self) {
-        windows::end(&self.log, &self.writer, std::mem::take(&mut self.last_words));
+    /// The task ends, and the session with it, at least in this process.
+    pub(super) fn end(&mut self, shared: &ServerInner, connection: &Connection) {
+        if self.log.is_left() {
+            connection.session().command(|session| session.dismiss(RETRY, now()));
+            connection.end(CloseReason::TransportLost(DropReason::Draining { retry_in: RETRY }));
+            return;
+        }
+        // By a task of the server's own runtime: if that is ending, it drops this task, and the session goes on in the next process.
+        let (log, writer) = (self.log.clone(), self.writer.clone());
+        let last_words = std::mem::take(&mut self.last_words);
+        shared.runtimes.spawn(async move { windows::end(&log, &writer, last_words) });
     }
 
     pub(super) fn is_left(&self) -> bool {
