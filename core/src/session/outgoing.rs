@@ -45,10 +45,25 @@ impl Session {
     /// # Errors
     /// As [`Self::send`].
     pub fn send_span(&mut self, message: &Span, overflow: Overflow) -> Result<u64, Refused> {
-        debug_assert_eq!(message.len(), 1);
-        let size = message.bytes(0);
+        self.accept_span(message.bytes(0), overflow, || message)
+    }
+
+    /// Like [`Self::send_span`], for a message of `size` bytes that is stored in its segment only once it is accepted.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn accept_span<'a>(
+        &mut self,
+        size: usize,
+        overflow: Overflow,
+        message: impl FnOnce() -> &'a Span,
+    ) -> Result<u64, Refused> {
         match self.make_capacity(size, overflow) {
-            Ok(()) => Ok(self.send_buffer.append(message, 0, size)),
+            Ok(()) => {
+                let message = message();
+                debug_assert_eq!((message.len(), message.bytes(0)), (1, size));
+                Ok(self.send_buffer.append(message, 0, size))
+            }
             Err(Refused::TooBig { .. }) => {
                 self.send_buffer.push_missing();
                 Err(Refused::Dropped)

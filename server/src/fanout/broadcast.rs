@@ -345,8 +345,10 @@ fn send(connections: &[Connection], encoded: &Encoded<'_>, overflow: Overflow) -
             queued += usize::from(is_open);
             effects
         } else if let Some(encoding) = encoding {
-            let frame = frames[codec].get_or_insert_with(|| SegmentWriter::default().push(encoding.clone()));
-            let (result, effects) = session.queue(frame, overflow, fits);
+            let frame = &mut frames[codec];
+            let (result, effects) = session.queue(encoding, overflow, fits, || {
+                frame.get_or_insert_with(|| SegmentWriter::default().push(encoding.clone()))
+            });
             queued += usize::from(result.is_ok_and(|queued| !queued.is_dropped));
             effects
         } else {

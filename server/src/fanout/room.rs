@@ -276,8 +276,10 @@ fn offer(
             queueing.note(member, effects);
             continue;
         };
-        let frame = frames[codec].get_or_insert_with(|| log.record(codec, encoding.clone()));
-        let (queued, effects) = member.session().queue(frame, overflow, fits);
+        let frame = &mut frames[codec];
+        let (queued, effects) = member.session().queue(encoding, overflow, fits, || {
+            frame.get_or_insert_with(|| log.record(codec, encoding.clone()))
+        });
         queueing.note(member, effects);
         match queued {
             Ok(Queued { is_dropped, urgent }) => {

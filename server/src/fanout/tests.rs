@@ -202,6 +202,26 @@ async fn refused_broadcast_asks_for_an_acknowledgement() {
     assert_eq!(since.elapsed(), std::time::Duration::ZERO, "it does not wait for the next ping");
 }
 
+#[tokio::test(start_paused = true)]
+async fn refused_broadcast_retains_no_bytes() {
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
+    let server = Server::builder(connect).send_buffer(2).build().unwrap();
+    let shared = server.shared();
+    let members = [0; 2].map(|_| connection(shared));
+    members.iter().for_each(|member| _ = join(shared, member));
+    // The second frame begins a segment of two.
+    for _ in 0..2 {
+        assert_eq!(server.broadcast_with("room", &Frame::event_only("e"), Overflow::Reject), Ok(2));
+    }
+    let retained = server.stats().retained_bytes;
+    for overflow in [Overflow::Reject, Overflow::DropNewest, Overflow::Disconnect] {
+        let frame = Frame::new("refused", &"x".repeat(500)).unwrap();
+        assert_eq!(server.broadcast_with("room", &frame, overflow), Ok(0));
+        let retains = if overflow == Overflow::Disconnect { 0 } else { retained };
+        assert_eq!(server.stats().retained_bytes, retains, "{overflow:?}");
+    }
+}
+
 async fn read_until(peer: &mut DuplexStream, read: &mut String, is_enough: impl Fn(&str) -> bool) {
     while !is_enough(read) {
         let mut bytes = Vec::new();

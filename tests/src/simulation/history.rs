@@ -167,11 +167,9 @@ pub enum What {
         server: usize,
         /// `Stats::retained_bytes`.
         retained: usize,
-        /// The bytes that attached sessions retain, and that their sockets may be writing. Sessions whose sockets keep up may
-        /// exceed the total limit.
-        attached: usize,
-        /// The number of sessions that are closing: they deliver what they have accepted, and cannot be evicted.
-        closing: usize,
+        /// The bytes that cannot be freed: those of sessions that are attached, or closing, and those that sockets may be writing.
+        /// Sessions whose sockets keep up may exceed the total limit.
+        busy: usize,
         /// The bytes of the session that retains most.
         most: usize,
     },
@@ -400,7 +398,7 @@ impl fmt::Display for What {
             Self::Ended { client, unacknowledged, kept } => {
                 write!(f, "c{client}: ended, {unacknowledged} unacknowledged, kept {kept:?}")
             }
-            Self::Sample { server, retained, attached: _, closing: _, most } => {
+            Self::Sample { server, retained, busy: _, most } => {
                 write!(f, "server {server} keeps {retained} B, at most {most} B for one")
             }
             Self::Rest => f.write_str("-- all is quiet"),

@@ -71,11 +71,14 @@ pub(super) fn build(world: &World, number: usize, options: &ServerOptions) -> Se
         .on_transport_drop(callback!(|world, options, connection, why| Call::Drop(format!("{why}"))))
         .on_transport_restore(callback!(|world, options, connection| Call::Restore))
         .on_gap(callback!(|world, options, connection, gap| Call::Gap(gap.from, gap.to)))
-        .on_disconnect(callback!(|world, options, connection, why| Call::Disconnect {
-            why: format!("{why}"),
-            end: end(&why),
-            counts: numbers(&connection.counts()),
-        }))
+        .on_disconnect(callback!(
+            |world, options, connection, why| Call::Disconnect {
+                why: format!("{why}"),
+                end: end(&why),
+                counts: numbers(&connection.counts()),
+            },
+            world.ended(session_of(&connection))
+        ))
         .resume_window(Some(options.window).filter(|window| !window.is_zero()))
         .heartbeat(options.heartbeat.0, options.heartbeat.1)
         .write_timeout(options.write_timeout)

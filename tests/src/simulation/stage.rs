@@ -100,22 +100,22 @@ impl Stage {
         // No frame is added during the count.
         let _alone = self.world.broadcasting();
         let mut sessions = server.connections(rejoin_server::Audience::everyone());
-        let attached = sessions.iter().filter(|connection| connection.is_attached());
-        let attached = attached.map(|connection| {
+        let busy = self.world.sessions_with(&sessions).into_iter().map(|connection| {
             let counts = connection.counts();
-            // Frames that were evicted while they were being written.
-            let writing = if counts.unacknowledged > 0 { MAX_WRITING } else { 0 };
-            counts.retained_bytes + writing
+            let can_be_evicted = connection.is_open() && !connection.is_attached();
+            let kept = if can_be_evicted { 0 } else { counts.retained_bytes };
+            // Frames that were evicted, or given up with the session, while they were being written.
+            let sent = usize::try_from(counts.sent_bytes).unwrap_or(usize::MAX);
+            kept + if counts.unacknowledged > 0 { sent.min(MAX_WRITING) } else { 0 }
         });
-        let attached = attached.sum();
+        let busy = busy.sum();
         let stats = server.stats();
-        let closing = (stats.connections + stats.suspended).saturating_sub(sessions.len());
         // A plain session also counts frames that are being written.
         sessions.retain(|connection| connection.mode() == Mode::Session);
         let most = sessions.iter().map(|connection| connection.counts().retained_bytes).max();
         let most = most.unwrap_or_default();
         let retained = stats.retained_bytes;
-        self.world.note(What::Sample { server: number, retained, attached, closing, most });
+        self.world.note(What::Sample { server: number, retained, busy, most });
     }
 
     // --- steps

@@ -13,6 +13,9 @@ use tokio::time::Instant;
 
 use super::history::{ClientNo, Entry, FrameNo, History, SessionNo, What};
 
+/// The longest close timeout of a schedule. The socket of a session that has ended may write for this time.
+const CLOSES: Duration = Duration::from_secs(5);
+
 /// The shared state of one simulation.
 ///
 /// In memory everything runs on one thread, in an order that only the seed decides. With several threads, the history must be
@@ -57,6 +60,8 @@ struct State {
     clients: ClientNo,
     /// Sessions that the application has seen.
     connections: BTreeMap<SessionNo, (ClientNo, Connection)>,
+    /// When the application learned of the ends of sessions.
+    ends: BTreeMap<SessionNo, Instant>,
     tasks: Vec<JoinHandle<()>>,
     /// Whether the simulation is calm: no application is slow or sends by itself.
     calm: bool,
@@ -73,6 +78,7 @@ impl World {
             sessions: 0,
             clients: 0,
             connections: BTreeMap::new(),
+            ends: BTreeMap::new(),
             tasks: Vec::new(),
             calm: false,
         };
@@ -197,6 +203,21 @@ impl World {
         let state = self.lock();
         let open = state.connections.iter().filter(|(_, (_, connection))| connection.is_open());
         open.map(|(session, (_, connection))| (*session, connection.clone())).collect()
+    }
+
+    /// These sessions, and those that may still write: all that have not ended, or have ended a moment ago.
+    pub(super) fn sessions_with(&self, others: &[Connection]) -> Vec<Connection> {
+        let state = self.lock();
+        let writes = |session: &SessionNo| state.ends.get(session).is_none_or(|end| end.elapsed() <= CLOSES);
+        let seen = state.connections.iter().filter(|(session, _)| writes(session));
+        let seen = seen.map(|(_, (_, connection))| connection);
+        let all = others.iter().chain(seen).map(|connection| (connection.number(), connection.clone()));
+        all.collect::<BTreeMap<_, _>>().into_values().collect()
+    }
+
+    /// Notes that the application has learned of the end of this session.
+    pub(super) fn ended(&self, session: SessionNo) {
+        self.lock().ends.insert(session, Instant::now());
     }
 
     /// Drops all handles to connections.

@@ -149,7 +149,8 @@ fn unfitting_shared_frame_reaches_sockets_that_keep_up() {
     let session = SharedSession::new(session);
     let mut writer = crate::SegmentWriter::default();
     let mut queue = |session: &SharedSession, fits| {
-        let (queued, effects) = session.queue(&writer.push(message(10)), Overflow::Reject, fits);
+        let span = writer.push(message(10));
+        let (queued, effects) = session.queue(span.message(0), Overflow::Reject, fits, || &span);
         session.apply(effects);
         queued.map(|queued| queued.is_dropped)
     };

@@ -39,24 +39,28 @@ impl SharedSession {
     /// Accepts a data frame that other sessions send, too. Does not wake the driver unless this ends the session: the caller
     /// calls [`SocketDriver::flush`](crate::drive::SocketDriver::flush) next.
     ///
-    /// The frame is [charged](crate::drive::MemoryBudget::charge) already, and `fits` says whether it is within the budget. If it
+    /// The message is [charged](crate::drive::MemoryBudget::charge) already, and `fits` says whether it is within the budget. If it
     /// is not, a session whose socket keeps up gets the frame anyway: another receiver costs no more memory.
+    ///
+    /// `stored` returns the frame in its segment, and is called under the session's lock once the frame is accepted. A segment keeps
+    /// all of its messages while one of them is in use, so a message that every session refuses must not be stored in one.
     ///
     /// # Errors
     /// As [`Session::send`](crate::Session::send).
-    pub fn queue(
+    pub fn queue<'a>(
         &self,
-        frame: &Span,
+        message: &Bytes,
         overflow: Overflow,
         fits: bool,
+        stored: impl FnOnce() -> &'a Span,
     ) -> (Result<Queued, SendError>, Effects) {
-        let size = frame.bytes(0);
+        let size = message.len();
         let ((sent, urgent), effects) = self.access(Wake::AtEnd, |live| {
             // Checked under the lock: the session would keep the frame if the socket has just become blocked.
             let fits = fits || live.session.is_flowing();
-            let sent = live.send(size, overflow, fits, |session| session.send_span(frame, overflow));
+            let sent = live.send(size, overflow, fits, |session| session.accept_span(size, overflow, stored));
             if let Err(refused) = sent {
-                live.session.note_refused(frame.message(0), refused);
+                live.session.note_refused(message, refused);
             }
             (sent, live.session.is_falling_behind())
         });

@@ -61,7 +61,7 @@ fn flush(driver: &mut SocketDriver, session: &SharedSession, now: Instant) -> bo
 fn queue(session: &SharedSession, text: &'static str) {
     let frame =
         SegmentWriter::default().push(crate::ws::encode_message(crate::MessageKind::Text, text.as_bytes()));
-    let (queued, effects) = session.queue(&frame, Overflow::Reject, true);
+    let (queued, effects) = session.queue(frame.message(0), Overflow::Reject, true, || &frame);
     queued.unwrap();
     session.apply(effects);
 }

@@ -1,30 +1,24 @@
 //! The counts of servers and clients: bounds at any time, agreement at rest, nothing at the end.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use super::super::history::{Call, History, What};
-use super::super::stage::MAX_WRITING;
+use super::super::history::{History, What};
 use super::facts::Facts;
 use super::{Findings, Property};
 
-/// The longest close timeout of a schedule. The socket of a session that has ended may write for this time.
-const CLOSES: Duration = Duration::from_secs(5);
-
 pub(super) fn check(history: &History, facts: &Facts, findings: &mut Findings) {
-    let (mut bounds, mut ends) = (BTreeMap::new(), Vec::new());
+    let mut bounds = BTreeMap::new();
     for entry in &history.entries {
         match &entry.what {
             What::ServerStarted { server, max_retained, max_session } => {
                 bounds.insert(*server, (*max_retained, *max_session));
             }
-            What::Callback { call: Call::Disconnect { .. }, .. } => ends.push(entry.at),
-            What::Sample { server, retained, attached, closing, most } => {
+            What::Sample { server, retained, busy, most } => {
                 let (max_retained, max_session) = bounds.get(server).copied().unwrap_or_default();
-                let ended = ends.iter().filter(|end| entry.at <= **end + CLOSES).count();
-                let leaving = ended * MAX_WRITING + closing * (max_session + MAX_WRITING);
-                if *retained > max_retained + attached + leaving || *most > max_session {
-                    let text = format!("server {server} keeps {retained} B, {most} B for one");
+                if *retained > max_retained + busy || *most > max_session {
+                    let text = format!(
+                        "server {server} keeps {retained} B, {busy} B of them busy, {most} B for one"
+                    );
                     findings.add(Property::Bounds, text);
                 }
             }

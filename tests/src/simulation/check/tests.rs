@@ -401,9 +401,9 @@ fn broadcasts_must_reach_their_audience() {
 
 #[test]
 fn retaining_too_much_is_a_violation() {
-    let sample = |retained, most| vec![What::Sample { server: 0, retained, attached: 0, closing: 0, most }];
-    let attached = vec![What::Sample { server: 0, retained: 1500, attached: 500, closing: 0, most: 100 }];
-    assert_eq!(broken(concat([started(), attached])), []);
+    let sample = |retained, most| vec![What::Sample { server: 0, retained, busy: 0, most }];
+    let busy = vec![What::Sample { server: 0, retained: 1500, busy: 500, most: 100 }];
+    assert_eq!(broken(concat([started(), busy])), []);
     assert_eq!(broken(concat([started(), sample(1000, 100)])), []);
     assert_eq!(broken(concat([started(), sample(1001, 100)])), [Property::Bounds]);
     assert_eq!(broken(concat([started(), sample(1000, 101)])), [Property::Bounds]);
