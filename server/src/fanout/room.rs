@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use rejoin_core::drive::sync::atomic::AtomicUsize;
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
 use rejoin_core::drive::{Effects, Exclusion, Queued, RoomLog, SendError, now};
-use rejoin_core::{Mode, Overflow, Span};
+use rejoin_core::{Mode, Overflow, SegmentWriter, Span};
 
 use crate::connection::Connection;
 use crate::error::BroadcastError;
@@ -278,7 +278,11 @@ fn offer(
         };
         let frame = &mut frames[codec];
         let (queued, effects) = member.session().queue(encoding, overflow, fits, || {
-            frame.get_or_insert_with(|| log.record(codec, encoding.clone()))
+            frame.get_or_insert_with(|| {
+                // Beyond the memory limit, frames are evicted one by one. Each frees its bytes only in a segment of its own.
+                let encoding = encoding.clone();
+                if fits { log.record(codec, encoding) } else { SegmentWriter::default().push(encoding) }
+            })
         });
         queueing.note(member, effects);
         match queued {

@@ -222,6 +222,25 @@ async fn refused_broadcast_retains_no_bytes() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn frames_evicted_at_the_memory_limit_free_their_bytes() {
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
+    let server = Server::builder(connect).max_retained_bytes(2000).build().unwrap();
+    let shared = server.shared();
+    shared.runtimes.note();
+    let member = connection(shared);
+    join(shared, &member);
+    for n in 1..=8 {
+        assert_eq!(server.broadcast("room", &Frame::new("e", &"x".repeat(900)).unwrap()), Ok(1));
+        while shared.rooms.get("room").unwrap().lock().flushing {
+            tokio::task::yield_now().await;
+        }
+        let [retained, of_member] = [server.stats().retained_bytes, member.counts().retained_bytes];
+        assert_eq!(retained, of_member, "after {n} frames");
+        assert!(retained < 2000, "each takes the place of an older one");
+    }
+}
+
 async fn read_until(peer: &mut DuplexStream, read: &mut String, is_enough: impl Fn(&str) -> bool) {
     while !is_enough(read) {
         let mut bytes = Vec::new();

@@ -47,6 +47,7 @@ fn options() -> Result<Options, String> {
             }
             "--log" => options.log = true,
             "--keep-going" => options.keep_going = true,
+            "--help" | "-h" => return Err(USAGE.to_owned()),
             _ => return Err(format!("unknown argument {argument:?}\n{USAGE}")),
         }
     }

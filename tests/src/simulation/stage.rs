@@ -106,7 +106,7 @@ impl Stage {
             let kept = if can_be_evicted { 0 } else { counts.retained_bytes };
             // Frames that were evicted, or given up with the session, while they were being written.
             let sent = usize::try_from(counts.sent_bytes).unwrap_or(usize::MAX);
-            kept + if counts.unacknowledged > 0 { sent.min(MAX_WRITING) } else { 0 }
+            kept + if counts.unacknowledged > 0 && !connection.is_open() { sent.min(MAX_WRITING) } else { 0 }
         });
         let busy = busy.sum();
         let stats = server.stats();
