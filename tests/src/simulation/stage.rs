@@ -100,13 +100,16 @@ impl Stage {
         // No frame is added during the count.
         let _alone = self.world.broadcasting();
         let mut sessions = server.connections(rejoin_server::Audience::everyone());
+        let threads = self.world.threads;
         let busy = self.world.sessions_with(&sessions).into_iter().map(|connection| {
             let counts = connection.counts();
             let can_be_evicted = connection.is_open() && !connection.is_attached();
             let kept = if can_be_evicted { 0 } else { counts.retained_bytes };
-            // Frames that were evicted, or given up with the session, while they were being written.
+            // Frames that were given up with the session while they were being written. With several threads, a frame may also be
+            // evicted at that moment.
+            let writes = (threads > 1 || !connection.is_open()) && counts.unacknowledged > 0;
             let sent = usize::try_from(counts.sent_bytes).unwrap_or(usize::MAX);
-            kept + if counts.unacknowledged > 0 && !connection.is_open() { sent.min(MAX_WRITING) } else { 0 }
+            kept + if writes { sent.min(MAX_WRITING) } else { 0 }
         });
         let busy = busy.sum();
         let stats = server.stats();
