@@ -278,10 +278,11 @@ impl Builder {
         self
     }
 
-    /// Sets the number of bytes that all sessions of this server may retain together: their messages, and 512 bytes for each
-    /// suspended session. Default 1 GiB; at least 1. It limits the total cost of windows and buffers of any size.
+    /// Sets the number of bytes that all sessions of this server may retain together: their messages, those of the histories of
+    /// rooms, and 512 bytes for each suspended session. Default 1 GiB; at least 1. It limits the total cost of windows and buffers of any size.
     ///
-    /// A broadcast counts once for each codec, however many members retain it. At the limit, suspended sessions are evicted, the
+    /// A broadcast counts once for each codec, however many members retain it. At the limit, the [histories](Self::history) of rooms
+    /// give way first: those of rooms without members, then all. If that does not suffice, suspended sessions are evicted, the
     /// oldest first ([evicted](crate::CloseReason::Evicted)), if that frees enough; a client that returns to an evicted session gets a report
     /// that it is lost. No session is evicted for a message that a socket accepts at once. If evicting cannot free enough, every
     /// buffer counts as full: a `send` follows its [policy](Self::overflow), and a broadcast reaches the members whose sockets

@@ -75,7 +75,7 @@
 //! | [`broadcast`](Server::broadcast) to an [`Audience`] | each connection of the audience gets the frame once, in one order with the broadcasts of its rooms | as above |
 //! | [`join`](Connection::join), [`leave`](Connection::leave) | gets every later broadcast to the room, or none; the membership outlives sockets | whether that is new |
 //! | [`broadcast`](Server::broadcast) to a member whose buffer is full | loses its oldest frame, and in session mode gets a report; no other member loses a frame; or by [`Overflow`] | counted in [`Stats::dropped`] |
-//! | all sessions together retain [too many bytes](Builder::max_retained_bytes) | suspended sessions end, the oldest first | disconnect: evicted |
+//! | all sessions together retain [too many bytes](Builder::max_retained_bytes) | histories of rooms give way, then suspended sessions end, the oldest first | disconnect: evicted |
 //! | [`join`](Connection::join), [`leave`](Connection::leave), from any task | | join, leave, before the next message |
 //! | the socket fails, or is silent for the pong timeout | suspended for the window | drop, away |
 //! | the client returns in time, whether or not the loss was noticed | continues; missed frames are replayed in order, before any new one | (drop, away,) restore, back |

@@ -135,7 +135,8 @@ fn try_broadcast(
             Err(error) => return Some(Err(error)),
             Ok(Some((encoded, codec))) => {
                 drop(rooms);
-                encoded.encode(codec);
+                let targets = receivers.rooms.iter().map(|(room, _)| room);
+                shared.rooms.settle_on_panic(targets, || encoded.encode(codec));
             }
             Ok(None) => break rooms,
         }

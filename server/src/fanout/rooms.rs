@@ -1,6 +1,7 @@
 //! [`Rooms`]: the table of all rooms, and broadcasts to one of them.
 
 use std::borrow::Cow;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use rejoin_core::drive::sync::atomic::{AtomicUsize, Ordering};
@@ -223,7 +224,8 @@ impl Rooms {
             let target =
                 if keeps(frame) { self.target(name) } else { self.get(name).filter(|_| !name.is_empty()) };
             let Some(room) = target else { return Ok((0, 0)) };
-            let Some(queueing) = room.queue(&mut encoded, overflow)? else {
+            let queued = self.settle_on_panic([&room], || room.queue(&mut encoded, overflow));
+            let Some(queueing) = queued? else {
                 // As in `join_rewound`: another room may have its name by now, with or without members.
                 self.remove(&room);
                 continue;
@@ -232,6 +234,18 @@ impl Rooms {
             self.finish(room, queueing);
             return encoded.result(queued);
         }
+    }
+
+    /// Runs `encode`, which calls a codec. If it panics, these rooms get no frame, so those are removed that were created for it.
+    pub(super) fn settle_on_panic<'a, R>(
+        &self,
+        rooms: impl IntoIterator<Item = &'a Arc<Room>>,
+        encode: impl FnOnce() -> R,
+    ) -> R {
+        catch_unwind(AssertUnwindSafe(encode)).unwrap_or_else(|panic| {
+            rooms.into_iter().for_each(|room| self.keep_or_remove(room.clone(), None));
+            resume_unwind(panic)
+        })
     }
 
     /// Acts on a frame that was queued for the members of a room. The caller holds no lock.

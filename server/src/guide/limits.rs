@@ -7,7 +7,7 @@
 //! | a message from a client ([`Builder::max_message_size`]) | 64 KiB | the session ends with 1009 |
 //! | a message to a session client, by its offer `rejoin.max.N` | 1 MiB from `rejoin-client` | `send` fails with [`SendError::TooBig`]; a broadcast leaves a gap for this member |
 //! | the send buffer of a connection ([`Builder::send_buffer`], [`Builder::send_buffer_bytes`]) | 256 frames, 1 MiB | `send` fails, `send_wait` waits, a broadcast evicts the oldest frame, and the peer gets a report; or as [configured](Builder::overflow) |
-//! | the send buffers of all connections together ([`Builder::max_retained_bytes`]) | 1 GiB | suspended sessions end, the oldest first; if none is left, buffers count as full |
+//! | the send buffers of all connections and the histories of all rooms together ([`Builder::max_retained_bytes`]) | 1 GiB | histories of rooms are forgotten; then suspended sessions end, the oldest first; if none is left, buffers count as full |
 //! | messages read ahead of a handler | 64 frames, 1 MiB; in session mode up to as much again, unacknowledged, in the client's send buffer | the client has to wait |
 //! | a socket that accepts no pending bytes, or less than 1 KiB/s on average ([`Builder::write_timeout`]) | 10 s | the socket counts as lost |
 //! | a request's head, and the time to receive it ([`Builder::handshake_timeout`]) | 16 KiB, 64 headers, 10 s | 431, or the connection is closed |

@@ -1,11 +1,14 @@
 use std::time::Duration;
 
 use super::*;
+use crate::Audience;
 use crate::context::ServerContext;
 use crate::fanout::joining::{Overdue, Settled};
+use crate::fanout::members::Joined;
 use crate::fanout::room::Room;
 use crate::testing::{connection, server};
 use rejoin_core::drive::now;
+use rejoin_core::{Codec, DecodeError, EncodeError, Message};
 
 fn history(frames: usize, bytes: usize) -> RoomHistory {
     RoomHistory::new(History::new().frames(frames).bytes(bytes).age(Duration::from_secs(60)), Arc::default())
@@ -111,4 +114,37 @@ fn few_rooms_without_members_are_kept() {
     names.sort();
     assert_eq!(names, ["6", "7", "8", "9"], "those that were kept last");
     assert_eq!((rooms.len(), server.rooms().len(), server.stats().rooms), (0, 0, 0));
+}
+
+/// A codec that panics.
+struct Breaks;
+
+impl Codec for Breaks {
+    fn name(&self) -> &str {
+        "breaks"
+    }
+
+    fn encode(&self, _: &Frame) -> Result<Message, EncodeError> {
+        panic!("as it is meant to")
+    }
+
+    fn decode(&self, _: Message) -> Result<Frame, DecodeError> {
+        panic!("as it is meant to")
+    }
+}
+
+#[test]
+fn codec_panic_leaves_no_room_without_members() {
+    let connect = async |_: crate::ConnectRequest| Ok::<_, crate::Reject>(crate::Identity::new());
+    let builder = crate::Server::builder(connect).history(History::new());
+    let server = builder.codec(Breaks).max_rooms(2).build().unwrap();
+    for audience in [Audience::room("one"), Audience::rooms(["one", "two"])] {
+        let broadcast = || server.broadcast(audience.clone(), &Frame::event_only("e"));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(broadcast)).is_err());
+        assert_eq!(server.shared().rooms.all().len(), 0, "{audience:?}");
+    }
+    let member = connection(server.shared());
+    for room in ["three", "four"] {
+        assert_eq!(server.shared().rooms.join(&member, &room.into()), Joined::Added, "no place is taken");
+    }
 }
