@@ -1,6 +1,8 @@
 //! Real servers and clients over in-memory lines, each run from one seed: the promises of PROTOCOL.md §6 hold, and the same seed
 //! gives the same history. `cargo run --release -p rejoin-tests --bin simulate` runs more seeds.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use rejoin_tests::simulation::{Size, Trial, check, run};
 
 #[test]
@@ -64,6 +66,11 @@ fn newcomers_get_the_last_frames_and_all_later_ones() {
     keep(Trial::Newcomers, 0..40);
 }
 
+#[test]
+fn killed_servers_lose_and_repeat_nothing() {
+    keep(Trial::Stores, 0..24);
+}
+
 fn keep(trial: Trial, seeds: std::ops::Range<u64>) {
     for seed in seeds {
         let violations = trial.run(seed);
@@ -81,6 +88,28 @@ fn same_seed_gives_identical_history() {
             let [once, again] = [(); 2].map(|()| run(seed, size).to_string());
             assert!(once == again, "seed {seed}, {size:?}: {}", first_difference(&once, &again));
         }
+    }
+}
+
+#[test]
+fn same_seed_kills_servers_alike() {
+    for seed in 0..3 {
+        let [once, again] = [(); 2].map(|()| {
+            let log = Arc::new(Mutex::new(String::new()));
+            let lines = log.clone();
+            Trial::Stores.run_aloud(seed, move |line| {
+                let mut log = lines.lock().unwrap_or_else(PoisonError::into_inner);
+                log.push_str(line);
+                log.push('\n');
+            });
+            let log = log.lock().unwrap_or_else(PoisonError::into_inner);
+            log.clone()
+        });
+        assert!(
+            once.contains("the server dies") && once == again,
+            "seed {seed}: {}",
+            first_difference(&once, &again)
+        );
     }
 }
 

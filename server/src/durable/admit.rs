@@ -197,6 +197,8 @@ pub(crate) async fn resume(log: &DurableLog, connection: &Connection) -> Result<
     };
     match tokio::time::timeout(PATIENCE, attached).await {
         Ok(Ok(Attached::StillYours { attachment })) => Ok(Some(attachment)),
+        // Another dial of the same client has overtaken this one; or this server has to wait for its lease.
+        Ok(Err(AttachError::Late | AttachError::NoLease)) => Err(unavailable()),
         // The store has lost it, or another server has it: what is known of it here is worth nothing.
         Ok(Ok(Attached::Taken(_)) | Err(_)) => {
             writer.end();

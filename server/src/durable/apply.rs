@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rejoin_core::Frame;
-use rejoin_store::{Entry, Limit, Position, ReadError, Tail, TailStream};
+use rejoin_store::{Entry, Position, ReadError, Tail, TailStream};
 
 use crate::connection::Connection;
 use crate::fanout::broadcast;
@@ -20,60 +20,62 @@ pub(super) async fn follow(
     shared: Arc<ServerInner>,
     log: Arc<DurableLog>,
     mut tail: TailStream,
-    end: Position,
+    mut cursor: Position,
 ) {
-    let mut checkpoints = Checkpoints::new(end);
-    let mut cursor = end.offset;
+    let mut checkpoints = Checkpoints::new(cursor);
+    // Where it was when it looked last.
+    let mut looked = cursor;
     loop {
         let next = tokio::select! {
             biased;
-            next = tail.next() => next,
             () = checkpoints.due() => {
                 checkpoints.visit(&shared, &log, cursor);
-                continue;
+                // Nothing comes: the last piece of the tail may be lost.
+                if cursor == looked { Tail::Gap } else {
+                    looked = cursor;
+                    continue;
+                }
             }
+            next = tail.next() => match next {
+                Some(next) => next,
+                None => break,
+            },
         };
-        let read = match next {
-            None => break,
-            // A repetition.
-            Some(Tail::Entry { entry, .. }) if entry.position.offset <= cursor => continue,
-            Some(Tail::Entry { prev, entry }) if prev == cursor => {
-                cursor = entry.position.offset;
+        match next {
+            Tail::Entry { entry, .. } if is_repeated(entry.position, cursor) => {}
+            Tail::Entry { prev, entry } if (Position { offset: prev, ..entry.position }) == cursor => {
+                cursor = entry.position;
                 apply(&shared, &log, &entry, true);
-                continue;
             }
-            Some(Tail::Entry { .. } | Tail::Gap) => read_on(&shared, &log, cursor).await,
-        };
-        match read {
-            Ok(end) => cursor = end,
-            Err(error) => {
-                tracing::error!(%error, "the log cannot be read on: sessions get nothing any more");
-                break;
-            }
+            Tail::Entry { .. } | Tail::Gap => match read_on(&shared, &log, cursor).await {
+                Ok(end) => cursor = end,
+                Err(error) => {
+                    tracing::error!(%error, "the log cannot be read on: sessions get nothing any more");
+                    break;
+                }
+            },
         }
     }
 }
 
+fn is_repeated(position: Position, cursor: Position) -> bool {
+    position.generation == cursor.generation && position.offset <= cursor.offset
+}
+
 /// Reads what the tail has left out.
-async fn read_on(shared: &ServerInner, log: &DurableLog, mut cursor: u64) -> Result<u64, ReadError> {
+async fn read_on(
+    shared: &ServerInner,
+    log: &DurableLog,
+    mut cursor: Position,
+) -> Result<Position, ReadError> {
     loop {
-        let position = log.store.bounds(log.log).await?.1;
-        let after = Position { offset: cursor, ..position };
-        match log.store.read(log.log, after, Limit::default()).await {
-            Ok(page) => {
-                for entry in &page.entries {
-                    cursor = entry.position.offset;
-                    apply(shared, log, entry, true);
-                }
-                if page.is_end {
-                    return Ok(cursor);
-                }
-            }
-            Err(ReadError::Unsure(error)) => {
-                tracing::warn!(%error, "the store has failed");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            }
-            Err(error) => return Err(error),
+        let page = log.read(cursor).await?;
+        for entry in &page.entries {
+            cursor = entry.position;
+            apply(shared, log, entry, true);
+        }
+        if page.is_end {
+            return Ok(cursor);
         }
     }
 }

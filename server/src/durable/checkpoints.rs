@@ -92,15 +92,15 @@ impl Checkpoints {
     }
 
     /// Between two entries: notes where sessions are, and passes on what their clients have acknowledged since.
-    pub(super) fn visit(&mut self, shared: &ServerInner, log: &DurableLog, cursor: u64) {
+    pub(super) fn visit(&mut self, shared: &ServerInner, log: &DurableLog, cursor: Position) {
         if now() >= self.trimmed + TRIM_INTERVAL {
             self.trimmed = now();
             trim(shared, log);
         }
-        if cursor < self.last.offset + STRIDE {
+        if cursor.offset < self.last.offset + STRIDE {
             return;
         }
-        self.last.offset = cursor;
+        self.last = cursor;
         for connection in shared.registry.running() {
             let Some(writer) = connection.handle().writer() else { continue };
             connection.session().drain();

@@ -26,6 +26,7 @@ pub(crate) use options::StoreOptions;
 
 pub(crate) mod admit;
 pub(crate) mod apply;
+mod ask;
 pub(crate) mod checkpoints;
 pub(crate) mod commit;
 pub(crate) mod restore;

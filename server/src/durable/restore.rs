@@ -6,10 +6,7 @@ use std::time::Duration;
 
 use rejoin_core::drive::now;
 use rejoin_core::{Session, SessionIdentity, Token};
-use rejoin_store::{
-    Attach, AttachError, Attached, LeaseError, Limit, Open, OpenError, Position, ReadError, Record,
-    StoreError,
-};
+use rejoin_store::{Attach, AttachError, Attached, LeaseError, Open, OpenError, Position, Record};
 
 use crate::connection::{Connection, NewConnection};
 use crate::inner::ServerInner;
@@ -29,9 +26,6 @@ use super::writer::Writer;
 /// How long a failed request waits before it is repeated.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The number of records that are read at once.
-const PAGE: usize = 1024;
-
 /// Begins the tasks of a server's log, once: call it when the server has a runtime.
 pub(crate) fn begin(shared: &Arc<ServerInner>) {
     let Some(log) = shared.durable.clone().filter(|log| shared.runtimes.own().is_some() && log.begins())
@@ -46,6 +40,7 @@ pub(crate) fn begin(shared: &Arc<ServerInner>) {
             tokio::pin!(leasing);
             let running = run(&shared, &log);
             tokio::select! {
+                biased;
                 () = &mut leasing => tracing::error!("the lease of this server has passed: another one may have its sessions"),
                 result = running => if let Err(error) = result {
                     tracing::error!(%error, "sessions cannot be restored");
@@ -121,10 +116,10 @@ async fn writer(log: &DurableLog) -> Result<Writer, RestoreError> {
                     Err(OpenError::NoLease | OpenError::Unsure(_) | OpenError::KeyTaken) => {
                         tokio::time::sleep(PAUSE).await;
                     }
-                    Err(error) => return Err(RestoreError::Format(error.to_string())),
+                    Err(error) => return Err(RestoreError(error.to_string())),
                 }
             }
-            Err(error) => return Err(RestoreError::Format(error.to_string())),
+            Err(error) => return Err(RestoreError(error.to_string())),
         }
     }
 }
@@ -132,8 +127,8 @@ async fn writer(log: &DurableLog) -> Result<Writer, RestoreError> {
 /// Folds the log once for all sessions of this server. Returns the last entry.
 async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<Position, RestoreError> {
     let started = now();
-    let (first, end) = log.store.bounds(log.log).await?;
-    let (mut records, lost): (Vec<_>, Vec<_>) = records(log).await?.into_iter().partition(|record| {
+    let (first, end) = log.bounds().await;
+    let (mut records, lost): (Vec<_>, Vec<_>) = records(log).await.into_iter().partition(|record| {
         let begin = record.checkpoint.position;
         begin.generation == end.generation && begin.offset >= first.offset
     });
@@ -146,11 +141,7 @@ async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<Pos
     let mut revived = Vec::new();
     loop {
         let after = Position { offset: cursor, ..end };
-        let page = match log.store.read(log.log, after, Limit::default()).await {
-            Ok(page) => page,
-            Err(ReadError::Unsure(error)) => return Err(error.into()),
-            Err(error) => return Err(RestoreError::Format(error.to_string())),
-        };
+        let page = log.read(after).await.map_err(|error| RestoreError(error.to_string()))?;
         for entry in &page.entries {
             // A session gets what comes after its checkpoint.
             while let Some(record) =
@@ -189,18 +180,18 @@ async fn end_lost(log: &DurableLog, record: Record) -> Result<(), RestoreError> 
 }
 
 /// The records of this server's earlier lives.
-async fn records(log: &DurableLog) -> Result<Vec<Record>, RestoreError> {
+async fn records(log: &DurableLog) -> Vec<Record> {
     let mut all = Vec::new();
     let mut after = None;
     loop {
-        let page = log.store.records(log.log, after, PAGE).await?;
+        let page = log.records(after).await;
         let Some(last) = page.last() else { break };
         after = Some(last.key);
         all.extend(page.into_iter().filter(|record| {
             record.key != log.own_key() && record.owner.name == log.node.name && !record.identity.is_empty()
         }));
     }
-    Ok(all)
+    all
 }
 
 /// Brings one session back, without a socket. `None` if it has ended, or belongs to another server meanwhile.
@@ -210,12 +201,12 @@ async fn revive(
     record: Record,
 ) -> Result<Option<Connection>, RestoreError> {
     let Some(record) = adopt(log, record).await? else { return Ok(None) };
-    let damaged = |error: rmp_serde::decode::Error| RestoreError::Format(error.to_string());
+    let damaged = |error: rmp_serde::decode::Error| RestoreError(error.to_string());
     let who: Who = rmp_serde::from_slice(&record.identity).map_err(damaged)?;
     let fold = Fold::decode(&record.checkpoint.state).map_err(damaged)?;
     let key = Key::new(record.key.0);
     let writer = Arc::new(Writer::new(key, record.epoch, record.w, record.attachment));
-    let token = Token::parse(&who.token).ok_or_else(|| RestoreError::Format("a token is damaged".into()))?;
+    let token = Token::parse(&who.token).ok_or_else(|| RestoreError("a token is damaged".into()))?;
     let Some(codec) = shared.options.codecs.iter().position(|codec| codec.name() == who.codec) else {
         tracing::warn!(
             id = who.id,
@@ -249,7 +240,7 @@ async fn revive(
         writer: Some(writer),
     });
     if shared.registry.insert(&connection, false).is_err() {
-        return Err(RestoreError::Format(format!("two sessions have the connection id {}", connection.id())));
+        return Err(RestoreError(format!("two sessions have the connection id {}", connection.id())));
     }
     shared.reading.enter(connection.number());
     if !record.state.is_empty() {
@@ -286,29 +277,17 @@ async fn adopt(log: &DurableLog, record: Record) -> Result<Option<Record>, Resto
             Err(AttachError::Owned | AttachError::NoLease | AttachError::Unsure(_)) => {
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(error) => return Err(RestoreError::Format(error.to_string())),
+            Err(error) => return Err(RestoreError(error.to_string())),
         }
     }
 }
 
-/// What failed in a restart.
+/// The store has what this server cannot read.
 #[derive(Debug)]
-enum RestoreError {
-    Store(StoreError),
-    Format(String),
-}
+struct RestoreError(String);
 
 impl fmt::Display for RestoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Store(error) => error.fmt(f),
-            Self::Format(text) => write!(f, "the store has what this server cannot read: {text}"),
-        }
-    }
-}
-
-impl From<StoreError> for RestoreError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
+        write!(f, "the store has what this server cannot read: {}", self.0)
     }
 }

@@ -12,8 +12,9 @@ const USAGE: &str = "usage: simulate [--seeds N] [--from S] [--small | --trial N
   --seeds N      so many seeds (default 1000)
   --from S       the first seed (default 0)
   --small        small schedules: one or two clients, some dozens of steps
-  --trial NAME   one danger: haste, memory, runtimes, flood, frames, pace, questions or newcomers
-  --log          print what happened, for each seed; of a trial, its plan
+  --trial NAME   one danger: haste, memory, runtimes, flood, frames, pace, questions, newcomers
+                 or stores
+  --log          print what happened, for each seed; of a trial, its plan; of stores, both
   --keep-going   do not stop at the first seed that fails";
 
 /// A simulation that takes longer than this has hung.
@@ -81,8 +82,10 @@ fn main() -> ExitCode {
             Some(trial) => {
                 if options.log {
                     println!("{}", trial.plan(seed));
+                    trial.run_aloud(seed, |line| println!("{line}"))
+                } else {
+                    trial.run(seed)
                 }
-                trial.run(seed)
             }
             None => {
                 let history = if options.log {

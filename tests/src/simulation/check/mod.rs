@@ -64,6 +64,11 @@ pub enum Property {
     Pace,
     /// A peer that reads fast enough keeps its socket; one that reads almost nothing loses it.
     Sockets,
+    /// What a handler says is delivered of one run alone, and whole, also when it has run again after a crash; and what is acknowledged
+    /// is in the store.
+    Effects,
+    /// One owner acts for a session, and the one that was fenced writes nothing.
+    Owner,
 }
 
 /// A violation of a property.

@@ -12,6 +12,7 @@ mod pace;
 mod peer;
 mod questions;
 mod runtimes;
+mod stores;
 
 use std::fmt;
 use std::thread;
@@ -42,6 +43,8 @@ pub enum Trial {
     Questions,
     /// Members that join a room with a history over lines that are cut, while frames are broadcast, some of them volatile.
     Newcomers,
+    /// Servers that are killed, stopped, shut down and started again over a store that fails in every way.
+    Stores,
 }
 
 /// The actions of a trial, generated from its seed.
@@ -54,7 +57,7 @@ trait Plan: fmt::Debug {
 
 impl Trial {
     /// All trials.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Haste,
         Self::Memory,
         Self::Runtimes,
@@ -63,6 +66,7 @@ impl Trial {
         Self::Pace,
         Self::Questions,
         Self::Newcomers,
+        Self::Stores,
     ];
 
     /// The trial with this name, the variant's name in lower case.
@@ -84,6 +88,18 @@ impl Trial {
             Self::Pace => play::<pace::Pace>(seed),
             Self::Questions => play::<questions::Questions>(seed),
             Self::Newcomers => play::<newcomers::Newcomers>(seed),
+            Self::Stores => play::<stores::Stores>(seed),
+        }
+    }
+
+    /// As [`Self::run`], and tells what happens, for the trial that has a log.
+    ///
+    /// # Panics
+    /// As [`Self::run`].
+    pub fn run_aloud(self, seed: u64, listener: impl Fn(&str) + Send + Sync + 'static) -> Vec<Violation> {
+        match self {
+            Self::Stores => watched(|| draw::<stores::Stores>(seed).play_aloud(Some(Box::new(listener)))),
+            _ => self.run(seed),
         }
     }
 
@@ -98,6 +114,7 @@ impl Trial {
             Self::Pace => plan::<pace::Pace>(seed),
             Self::Questions => plan::<questions::Questions>(seed),
             Self::Newcomers => plan::<newcomers::Newcomers>(seed),
+            Self::Stores => plan::<stores::Stores>(seed),
         }
     }
 }
@@ -117,9 +134,14 @@ fn plan<P: Plan>(seed: u64) -> String {
 }
 
 fn play<P: Plan>(seed: u64) -> Vec<Violation> {
+    watched(|| draw::<P>(seed).play())
+}
+
+/// Runs a trial, and adds whether a task has panicked.
+fn watched(play: impl FnOnce() -> Findings) -> Vec<Violation> {
     let thread = thread::current().name().unwrap_or_default().to_owned();
     let before = panics_of(&thread);
-    let mut findings = draw::<P>(seed).play();
+    let mut findings = play();
     if panics_of(&thread) > before {
         findings.add(Property::End, "a task has panicked".into());
     }
