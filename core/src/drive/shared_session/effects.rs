@@ -43,4 +43,24 @@ impl Effects {
             && self.askers.is_none()
             && self.driver.is_none()
     }
+
+    /// Wakes the tasks.
+    #[inline(never)]
+    pub(super) fn perform(self) {
+        let Self { capacity, reader, deliveries, askers, driver } = self;
+        if let Some(capacity) = capacity {
+            capacity.notify_waiters();
+        }
+        for (caller, delivery) in deliveries.into_iter().flat_map(|deliveries| *deliveries) {
+            // Fails when the caller has stopped waiting.
+            caller.send(delivery).ok();
+        }
+        askers.into_iter().flat_map(|askers| *askers).for_each(Waker::wake);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
 }

@@ -99,7 +99,12 @@ impl Live {
     }
 
     /// Takes the decided deliveries that a caller waits for.
+    #[inline]
     pub(super) fn settled_deliveries(&mut self) -> Option<Box<effects::Deliveries>> {
+        if self.deliveries.is_none() { None } else { self.settle() }
+    }
+
+    fn settle(&mut self) -> Option<Box<effects::Deliveries>> {
         let deliveries = self.deliveries.as_mut()?;
         let mut settled = Vec::new();
         while let Some((number, delivery)) = self.session.poll_delivery() {

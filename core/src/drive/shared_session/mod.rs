@@ -196,20 +196,9 @@ impl SharedSession {
 
     /// Performs the wake-ups of an access. The caller must hold no lock of a session or a room, because the tasks may take it.
     pub fn apply(&self, effects: Effects) {
-        let Effects { capacity, reader, deliveries, askers, driver } = effects;
-        if let Some(capacity) = capacity {
-            capacity.notify_waiters();
-        }
-        for (caller, delivery) in deliveries.into_iter().flat_map(|deliveries| *deliveries) {
-            // Fails when the caller has stopped waiting.
-            caller.send(delivery).ok();
-        }
-        askers.into_iter().flat_map(|askers| *askers).for_each(Waker::wake);
-        if let Some(reader) = reader {
-            reader.wake();
-        }
-        if let Some(driver) = driver {
-            driver.wake();
+        // Most accesses wake nobody.
+        if !effects.is_empty() {
+            effects.perform();
         }
         // The access may have dropped frames, and senders on other sessions wait for their bytes.
         if let Some(budget) = &self.budget {

@@ -29,7 +29,7 @@ impl SharedSession {
     /// # Errors
     /// As [`Session::send`](crate::Session::send).
     pub fn send(&self, frame: impl Into<EncodedFrame>, overflow: Overflow) -> Result<bool, SendError> {
-        match self.offer(frame.into(), overflow, false) {
+        match self.offer(&mut frame.into(), overflow, false) {
             Ok(_) => Ok(true),
             Err(Refused::Dropped) => Ok(false),
             Err(refused) => Err(refused.into()),
@@ -114,8 +114,11 @@ impl SharedSession {
     ///
     /// # Errors
     /// Fails when the session ends.
-    pub(in crate::drive) async fn send_when_accepted(&self, frame: EncodedFrame) -> Result<(), SendError> {
-        self.retry(None, || self.offer(frame.clone(), Overflow::Reject, false)).await.map(drop)
+    pub(in crate::drive) async fn send_when_accepted(
+        &self,
+        mut frame: EncodedFrame,
+    ) -> Result<(), SendError> {
+        self.retry(None, || self.offer(&mut frame, Overflow::Reject, false)).await.map(drop)
     }
 
     /// Whether the send buffer has capacity for a small frame.
@@ -181,16 +184,16 @@ impl SharedSession {
         frame: impl Into<EncodedFrame>,
         overflow: Overflow,
     ) -> Option<oneshot::Receiver<Delivery>> {
-        self.offer(frame.into(), overflow, true).ok().flatten()
+        self.offer(&mut frame.into(), overflow, true).ok().flatten()
     }
 
     async fn offer_wait(
         &self,
-        frame: EncodedFrame,
+        mut frame: EncodedFrame,
         timeout: Duration,
         watch: bool,
     ) -> Result<Option<oneshot::Receiver<Delivery>>, SendError> {
-        self.retry(Some(timeout), || self.offer(frame.clone(), Overflow::Reject, watch)).await
+        self.retry(Some(timeout), || self.offer(&mut frame, Overflow::Reject, watch)).await
     }
 
     /// Repeats an attempt while it fails for lack of capacity.
@@ -200,7 +203,7 @@ impl SharedSession {
     async fn retry<T>(
         &self,
         timeout: Option<Duration>,
-        attempt: impl Fn() -> Result<T, Refused>,
+        mut attempt: impl FnMut() -> Result<T, Refused>,
     ) -> Result<T, SendError> {
         // Usually there is capacity. Try before setting up a timer and notifications.
         match attempt() {
@@ -243,18 +246,18 @@ impl SharedSession {
         }
     }
 
+    /// Takes the message of a frame that is accepted. One that is refused stays as it is, for another attempt: a copy would cost an
+    /// allocation.
     fn offer(
         &self,
-        frame: EncodedFrame,
+        frame: &mut EncodedFrame,
         overflow: Overflow,
         watch: bool,
     ) -> Result<Option<oneshot::Receiver<Delivery>>, Refused> {
-        let message = match frame {
-            EncodedFrame { message, volatile: None } => message,
-            EncodedFrame { message, volatile: Some(volatile) } => {
-                return self.offer_volatile(message, volatile).map(|()| None);
-            }
-        };
+        let message = &mut frame.message;
+        if let Some(volatile) = frame.volatile.take() {
+            return self.offer_volatile(std::mem::take(message), volatile).map(|()| None);
+        }
         let size = message.len();
         // May be stale once the lock is taken: then all sessions together exceed their limit by this message. Preventing that
         // would take one lock for all sessions.
@@ -265,9 +268,12 @@ impl SharedSession {
         let (sent, effects) = self.access(Wake::Always, |live| {
             let sent = live.send(size, overflow, fits, |session| {
                 // Charge the message only once it is accepted, so that a refused message never counts.
-                session.accept(size, overflow, || match budget {
-                    Some(budget) => budget.charge(message),
-                    None => message,
+                session.accept(size, overflow, || {
+                    let message = std::mem::take(message);
+                    match budget {
+                        Some(budget) => budget.charge(message),
+                        None => message,
+                    }
                 })
             });
             if let (Err(Refused::Dropped), Some(message)) = (sent, &offered) {

@@ -123,3 +123,26 @@ fn a_hibernated_session_is_small_and_accepts_frames() {
     assert!(woken(), "the frame is not delivered, and has to be abandoned in time");
     assert!(!session.hibernate(flag.clone().into(), false));
 }
+
+#[tokio::test(start_paused = true)]
+async fn refused_frame_is_sent_whole_when_there_is_capacity() {
+    let mut config = SessionConfig::new(Side::Server, Mode::Plain);
+    config.buffer_frames = 1;
+    let session = SharedSession::new(Session::new(Arc::new(config), now()));
+    let epoch = session.command(|session| {
+        let epoch = session.reserve();
+        session.attach(epoch, None, now()).unwrap();
+        epoch
+    });
+    session.send(Bytes::from_static(b"first"), Overflow::Reject).unwrap();
+    let written = async {
+        let sent = session.drive(|session| session.poll_transmit(epoch, now()));
+        assert!(matches!(sent, Some(Transmit::Data(message)) if message == "first"));
+        session.drive(|session| session.handle_written(epoch, 1, 5, None, now()));
+    };
+    let waits = session.send_wait(Bytes::from_static(b"second"), std::time::Duration::from_secs(1));
+    let (sent, ()) = tokio::join!(biased; waits, written);
+    assert_eq!(sent, Ok(()));
+    let sent = session.drive(|session| session.poll_transmit(epoch, now()));
+    assert!(matches!(sent, Some(Transmit::Data(message)) if message == "second"));
+}
