@@ -11,12 +11,13 @@ use serde::{Deserialize, Serialize};
 use super::{memberships, questions};
 
 /// Echoes, publishes, streams, counts, changes memberships, or answers a question.
+///
+/// The rare ones are boxed: each message allocates the future of its handler, and that of an echo should be as small as one that
+/// only echoes.
 pub(super) async fn handle(sinks: Arc<Sinks>, router: Router, connection: Connection, frame: Frame) {
-    if memberships::handle(&connection, &frame).await {
-        return;
-    }
     match frame.event() {
-        event if questions::handles(event) => router.handle(&connection, frame).await,
+        event if memberships::handles(event) => Box::pin(memberships::handle(&connection, &frame)).await,
+        event if questions::handles(event) => Box::pin(router.handle(&connection, frame)).await,
         "pub" => drop(connection.broadcast(&frame)),
         "stream" => match frame.decode::<StreamRequest>() {
             // In a separate task, so that a stream does not delay later messages.

@@ -5,21 +5,24 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-/// Handles the event, if it is one of these.
-pub(super) async fn handle(connection: &Connection, frame: &Frame) -> bool {
+/// Whether [`handle`] handles this event.
+pub(super) fn handles(event: &str) -> bool {
+    matches!(event, "join" | "leave" | "say" | "who")
+}
+
+/// Does what the event asks for, and answers.
+pub(super) async fn handle(connection: &Connection, frame: &Frame) {
     let result = match frame.event() {
         "join" => join(connection, frame).await,
         "leave" => leave(connection, frame).await,
         "say" => say(connection, frame),
-        "who" => who(connection, frame),
-        _ => return false,
+        _ => who(connection, frame),
     };
     let answer = match result {
         Ok(answer) => answer,
         Err(Failure { code, message }) => json("error", &Error { code, message: &message }),
     };
     connection.send_wait(&answer.with_re(frame.id())).await.ok();
-    true
 }
 
 /// An error that is answered.

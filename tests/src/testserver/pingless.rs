@@ -1,29 +1,18 @@
-//! [`Pingless`]: the server's end of a WebSocket connection that hides pings from the server on request, so that it answers none.
+//! [`Pingless`]: the server's end of a WebSocket connection that hides pings from the server, so that it answers none.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSlice, Read as _};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
-/// The server's end of a connection. Drops the pings that the client sends if the request contains `ignore_pings=1`. Otherwise it
-/// is no larger than the stream itself, because tests measure the memory of idle connections.
+/// The server's end of a connection. Drops the pings that the client sends.
 #[derive(Debug)]
-pub(super) enum Pingless<S> {
-    /// The client has not requested it.
-    Heard(S),
-    /// The client has requested it, or the request is not complete yet.
-    Filtered(Box<Filter<S>>),
-}
-
-/// Drops pings.
-#[derive(Debug)]
-pub(super) struct Filter<S> {
-    /// `None` once the connection continues without a filter.
-    io: Option<S>,
-    /// Whether the request has arrived and asks for the filter.
-    wished: bool,
+pub(super) struct Pingless<S> {
+    io: S,
     place: Place,
     /// The filtered bytes that the server has not read yet.
     heard: VecDeque<u8>,
@@ -44,24 +33,7 @@ const PING: u8 = 9;
 
 impl<S> Pingless<S> {
     pub(super) fn new(io: S) -> Self {
-        let place = Place::Head([0; 4]);
-        Self::Filtered(Box::new(Filter { io: Some(io), wished: false, place, heard: VecDeque::new() }))
-    }
-
-    fn io(&mut self) -> Pin<&mut S>
-    where
-        S: Unpin,
-    {
-        Pin::new(match self {
-            Self::Heard(io) => io,
-            Self::Filtered(filter) => filter.io(),
-        })
-    }
-}
-
-impl<S> Filter<S> {
-    fn io(&mut self) -> &mut S {
-        self.io.as_mut().expect("it leaves with the filter")
+        Self { io, place: Place::Head([0; 4]), heard: VecDeque::new() }
     }
 
     fn take(&mut self, byte: u8) {
@@ -114,6 +86,20 @@ fn payload_len(header: &[u8]) -> Option<u64> {
     })
 }
 
+/// Whether the request that arrives on this stream asks for a server that answers no ping. Reads nothing: a connection that does
+/// not ask is served as any other, and its stream is what the server writes to fastest.
+///
+/// A request line that arrives in pieces does not count.
+pub(super) async fn is_wanted(stream: &TcpStream) -> bool {
+    let arrived = poll_fn(|cx| {
+        let mut head = [0; 1024];
+        let mut head = ReadBuf::new(&mut head);
+        ready!(stream.poll_peek(cx, &mut head))?;
+        Poll::Ready(io::Result::Ok(ignores_pings(head.filled())))
+    });
+    arrived.await.unwrap_or(false)
+}
+
 /// Whether a request's query contains `ignore_pings=1`.
 fn ignores_pings(head: &[u8]) -> bool {
     let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
@@ -131,32 +117,16 @@ impl<S: AsyncRead + Unpin> AsyncRead for Pingless<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let Self::Filtered(filter) = this else { return this.io().poll_read(cx, buffer) };
-        if !filter.wished {
-            let before = buffer.filled().len();
-            ready!(Pin::new(filter.io()).poll_read(cx, buffer))?;
-            // A request line that arrives in pieces does not count as a request for the filter.
-            let head = &buffer.filled()[before..];
-            if !ignores_pings(head) {
-                if let Some(io) = filter.io.take() {
-                    *this = Self::Heard(io);
-                }
-                return Poll::Ready(Ok(()));
-            }
-            filter.wished = true;
-            head.iter().for_each(|byte| filter.take(*byte));
-            buffer.set_filled(before);
-        }
-        while filter.heard.is_empty() {
+        while this.heard.is_empty() {
             let mut chunk = [0; 4096];
             let mut chunk = ReadBuf::new(&mut chunk);
-            ready!(Pin::new(filter.io()).poll_read(cx, &mut chunk))?;
+            ready!(Pin::new(&mut this.io).poll_read(cx, &mut chunk))?;
             if chunk.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            chunk.filled().iter().for_each(|byte| filter.take(*byte));
+            chunk.filled().iter().for_each(|byte| this.take(*byte));
         }
-        let read = filter.heard.read(buffer.initialize_unfilled())?;
+        let read = this.heard.read(buffer.initialize_unfilled())?;
         buffer.advance(read);
         Poll::Ready(Ok(()))
     }
@@ -164,7 +134,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Pingless<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Pingless<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        self.get_mut().io().poll_write(cx, data)
+        Pin::new(&mut self.get_mut().io).poll_write(cx, data)
     }
 
     fn poll_write_vectored(
@@ -172,29 +142,26 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Pingless<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().io().poll_write_vectored(cx, slices)
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Heard(io) => io.is_write_vectored(),
-            Self::Filtered(filter) => filter.io.as_ref().is_some_and(AsyncWrite::is_write_vectored),
-        }
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().io().poll_flush(cx)
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.get_mut().io().poll_shutdown(cx)
+        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt as _;
-    use tokio::net::TcpStream;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
 
     use super::*;
 
@@ -228,15 +195,22 @@ mod tests {
         assert_eq!(heard(sent.concat()).await, [head, text, close].concat());
     }
 
-    #[test]
-    fn costs_nothing_unless_requested() {
-        assert_eq!(size_of::<Pingless<TcpStream>>(), size_of::<TcpStream>());
-    }
-
     #[tokio::test]
-    async fn drops_nothing_unless_requested() {
-        let sent = [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(), frame(9, b"a"), frame(1, b"b")].concat();
-        assert_eq!(heard(sent.clone()).await, sent);
+    async fn waits_for_the_request_and_reads_nothing_of_it() {
+        for (query, is_asked) in [("ignore_pings=1", true), ("id=x", false)] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asks = Box::pin(is_wanted(&stream));
+            let before = poll_fn(|cx| Poll::Ready(asks.as_mut().poll(cx))).await;
+            assert!(before.is_pending(), "nothing was sent");
+            let head = format!("GET /?{query} HTTP/1.1\r\nHost: x\r\n\r\n");
+            client.write_all(head.as_bytes()).await.unwrap();
+            assert_eq!(asks.await, is_asked);
+            let mut read = vec![0; head.len()];
+            stream.read_exact(&mut read).await.unwrap();
+            assert_eq!(read, head.as_bytes());
+        }
     }
 
     #[test]
