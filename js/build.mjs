@@ -7,6 +7,7 @@ import { copyFile, mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promi
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
+import { minify } from 'terser';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -14,9 +15,6 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 export const ENTRIES = ['index', 'msgpack', 'protobuf', 'react', 'shared', 'test']
   .map((name) => ({ name, file: ['.ts', '.tsx'].map((end) => here(`src/${name}${end}`)).find(existsSync) }))
   .filter(({ file }) => file);
-
-/** Members whose names begin with `_` are private to the core: the build shortens them. */
-export const MANGLED = { mangleProps: /^_[a-z]/, reserveProps: /^__/ };
 
 /** An entry that imports the core imports its built file: there is one core, whatever a page imports. */
 const oneCore = (end) => ({
@@ -26,22 +24,34 @@ const oneCore = (end) => ({
   },
 });
 
-const shared = { bundle: true, target: 'es2022', platform: 'neutral', packages: 'external', legalComments: 'none', ...MANGLED };
+const shared = { bundle: true, target: 'es2022', platform: 'neutral', packages: 'external', legalComments: 'none' };
 
-/** Minified, so that the package stays small; its documentation is in the types, where editors show it. */
-const packed = { minify: true };
+/**
+ * What esbuild does not do: it keeps the names of members. Those that begin with `_` are private to an entry, and get short names.
+ * The documentation of the package is in its types, where editors show it.
+ */
+let props = {};
+const SMALL = { module: true, ecma: 2022, compress: { passes: 3 }, mangle: { properties: { regex: /^_[a-z]/ } } };
 
-/** Bundles one entry in memory, or into `outfile`. */
-export function bundle(file, options = {}) {
-  return build({ ...shared, format: 'esm', entryPoints: [file], write: options.outfile !== undefined, logLevel: 'warning', ...options });
+/** Bundles one entry, as text. */
+export async function bundle(file, { small = false, ...options } = {}) {
+  const built = await build({ ...shared, format: 'esm', entryPoints: [file], write: false, logLevel: 'warning', ...options });
+  const { text } = built.outputFiles[0];
+  if (!small) return text;
+  // Entries that use the core's private members must know them by the same names.
+  const nameCache = { props };
+  const { code } = await minify(text, { ...SMALL, nameCache });
+  ({ props } = nameCache);
+  return code;
 }
 
 async function buildAll() {
   await rm(here('dist'), { recursive: true, force: true });
   await mkdir(here('dist'));
   for (const { name, file } of ENTRIES) {
-    await bundle(file, { ...packed, outfile: here(`dist/${name}.js`), plugins: [oneCore('.js')] });
-    await bundle(file, { ...packed, outfile: here(`dist/${name}.cjs`), format: 'cjs', plugins: [oneCore('.cjs')] });
+    for (const [end, format] of [['.js', 'esm'], ['.cjs', 'cjs']]) {
+      await writeFile(here(`dist/${name}${end}`), `${await bundle(file, { small: true, format, plugins: [oneCore(end)] })}\n`);
+    }
   }
   // The file that the server sends (feature `script`) is the same, with a line that says what it is.
   const script = await readFile(here('dist/index.js'), 'utf8');

@@ -28,6 +28,6 @@ for (const page of PAGES) {
 const config = { extends: '../tsconfig.json', compilerOptions: { noEmit: true, noUnusedLocals: false }, include: ['.', '../examples'] };
 await writeFile(`${folder}/tsconfig.json`, JSON.stringify(config));
 execFileSync(process.execPath, [here('../node_modules/typescript/bin/tsc'), '-p', folder], { stdio: 'inherit' });
-const example = await bundle(here('../examples/chat.tsx'), { jsx: 'automatic', minify: true });
-console.log(`${count} blocks of the documentation and the example compile (${example.outputFiles[0].contents.length} bytes)`);
+const example = await bundle(here('../examples/chat.tsx'), { jsx: 'automatic', small: true });
+console.log(`${count} blocks of the documentation and the example compile (${example.length} bytes)`);
 await rm(folder, { recursive: true });

@@ -1,9 +1,9 @@
 /**
- * Tabs that share a connection (`rejoin/shared`) in Chromium: closes or crashes the leader again and again while all tabs send, and
- * checks that every tab gets each frame of every tab once and in order. Needs `rejoin-testserver` (REJOIN_TESTSERVER) and Chromium
- * (CHROMIUM, by default /usr/bin/chromium).
+ * Tabs that share a connection (`rejoin/shared`) in Chromium: closes the leader again and again while all tabs send, or kills its
+ * renderer process (`--crash`), and checks that every tab gets each frame of every tab once and in order. Needs `rejoin-testserver`
+ * (REJOIN_TESTSERVER) and Chromium (CHROMIUM, by default /usr/bin/chromium).
  *
- *   node scripts/shared-tabs.mjs [--kills 50] [--tabs 5]
+ *   node scripts/shared-tabs.mjs [--kills 50] [--tabs 5] [--seed 1] [--crash]
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,8 +12,15 @@ import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { parseArgs } from 'node:util';
 import { launch } from 'puppeteer-core';
+import { random } from './lib/random.mjs';
 
-const { values } = parseArgs({ options: { kills: { type: 'string', default: '50' }, tabs: { type: 'string', default: '5' } } });
+const { values } = parseArgs({
+  options: {
+    kills: { type: 'string', default: '50' }, tabs: { type: 'string', default: '5' }, seed: { type: 'string', default: '1' },
+    crash: { type: 'boolean', default: false },
+  },
+});
+const next = random(Number(values.seed));
 const KILLS = Number(values.kills), TABS = Number(values.tabs);
 
 const testserver = spawn(process.env.REJOIN_TESTSERVER ?? '../target/debug/rejoin-testserver', ['--send-buffer', '4096'], { stdio: ['ignore', 'ignore', 'pipe'] });
@@ -54,12 +61,14 @@ files.on('upgrade', ({ url, rawHeaders }, socket) => {
 });
 await once(files, 'listening');
 
-const browser = await launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-background-timer-throttling'] });
+const browser = await launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-background-timer-throttling', '--disable-breakpad'] });
 let failed = false;
+const started = performance.now();
 try {
   let count = 0;
   const open = async () => {
     const page = await browser.newPage();
+    page.setDefaultTimeout(120_000); // the machine may be busy
     page.on('pageerror', (error) => { failed = true; console.error('page:', error.message); });
     await page.goto(`http://127.0.0.1:${files.address().port}/`);
     await page.waitForFunction('window.begin', { polling: 50 });
@@ -71,8 +80,15 @@ try {
   const pages = [];
   for (let i = 0; i < TABS; i += 1) pages.push(await open());
   for (let kill = 0; kill < KILLS; kill += 1) {
-    await new Promise((resolve) => { setTimeout(resolve, 100 + 200 * Math.random()); });
-    await pages.shift().close(); // the oldest tab has the lock
+    await new Promise((resolve) => { setTimeout(resolve, 100 + 200 * next()); });
+    const leader = pages.shift(); // the oldest tab has the lock
+    if (values.crash) {
+      const devtools = await leader.createCDPSession();
+      const crashed = new Promise((resolve) => { leader.once('error', resolve); });
+      devtools.send('Page.crash').catch(() => {});
+      await crashed;
+    }
+    await leader.close({ runBeforeUnload: false }).catch(() => {});
     pages.push(await open());
   }
   await new Promise((resolve) => { setTimeout(resolve, 1000); });
@@ -81,13 +97,25 @@ try {
   for (const page of pages) await page.waitForFunction(settled, { polling: 50 }).catch(() => {});
   await new Promise((resolve) => { setTimeout(resolve, 500); });
   const outcomes = await Promise.all(pages.map((page) => page.evaluate('outcome()')));
+  // Of a tab that is gone, all others have seen the same last frame, and each of them every one from its first.
+  const gone = {};
+  for (const { seen } of outcomes) for (const [tab, last] of Object.entries(seen)) (gone[tab] ??= new Set()).add(last);
+  const parted = Object.keys(gone).filter((tab) => gone[tab].size > 1);
+  if (parted.length) {
+    failed = true;
+    console.log(`WRONG: not all saw the same of ${parted}`);
+  }
   for (const { tab, seen, wrong, sent, acked, lost, state } of outcomes) {
     const missing = outcomes.filter((other) => seen[other.tab] !== other.sent).map((other) => `${other.tab}: ${seen[other.tab]} of ${other.sent}`);
     const bad = wrong.length + missing.length + lost.length + (sent - acked);
     if (bad) failed = true;
     console.log(`${tab} ${state}: sent ${sent}, acked ${acked}, saw ${Object.keys(seen).length} tabs${bad ? `; WRONG ${JSON.stringify({ wrong, missing, lost })}` : ''}`);
   }
-  console.log(`${KILLS} leaders closed, ${TABS} tabs: ${failed ? 'FAILED' : 'nothing lost or repeated'}`);
+  const frames = Object.values(gone).reduce((sum, [last]) => sum + last, 0);
+  console.log(JSON.stringify({
+    browser: await browser.version(), seed: Number(values.seed), [values.crash ? 'leadersCrashed' : 'leadersClosed']: KILLS, tabs: TABS, frames,
+    outcome: failed ? 'FAILED' : 'nothing lost or repeated', seconds: Math.round((performance.now() - started) / 1000),
+  }));
 } finally {
   await browser.close();
   files.close();

@@ -1,4 +1,4 @@
-import { createChannel, type Channel } from './channel.js';
+import type { Channel } from './channel.js';
 import { report } from './emitter.js';
 import { AskError, Lost } from './lost.js';
 import type { SentFrame } from './sent.js';
@@ -12,12 +12,11 @@ const ANSWERS = 64;
 export interface AskHost {
   _send(event: string, payload: unknown, options: SendOptions): SentFrame;
   /** R11.7: takes the question back if it is still queued, or sends `$cancel`. */
-  _cancel(id: string, sent: SentFrame): void;
+  _cancel(id: string): void;
   _ready(): Promise<void>;
   _hears(event: string): boolean;
-  /** Begins or ends to take a reader into account who lags behind. */
-  _setReader(reader: Channel<any>, isReading: boolean): void;
-  _drain(): void;
+  /** A queue whose reader makes the server wait when it lags behind. */
+  _channel<T>(limit: number, left: () => void): Channel<T>;
 }
 
 interface Asker {
@@ -47,7 +46,7 @@ export function createAsks(host: AskHost) {
   ) => {
     const id = prefix + ++count;
     let timer: ReturnType<typeof setTimeout> | undefined;
-    let sent: SentFrame | undefined;
+    let isSent = false;
     const wait = () => {
       clearTimeout(timer);
       if (timeout < 2 ** 31) timer = setTimeout(giveUp, timeout, new AskError('timeout'));
@@ -61,7 +60,7 @@ export function createAsks(host: AskHost) {
     const failed = (error: unknown) => { if (end()) fail(error); };
     const giveUp = (error?: unknown) => {
       if (!askers.has(id)) return;
-      if (sent) host._cancel(id, sent);
+      if (isSent) host._cancel(id);
       failed(error);
     };
     const abort = () => giveUp(signal!.reason);
@@ -77,8 +76,8 @@ export function createAsks(host: AskHost) {
     else {
       signal?.addEventListener('abort', abort);
       wait();
-      sent = host._send(event, payload, { id });
-      sent.acked.catch(failed);
+      isSent = true;
+      host._send(event, payload, { id }).acked.catch(failed);
     }
     return giveUp;
   };
@@ -109,7 +108,7 @@ export function createAsks(host: AskHost) {
       if (signal.aborted) return;
       if (error instanceof AskError) return void fail(id, error.code, error.message);
       report(error);
-      fail(id, 'failed', 'the handler failed');
+      fail(id, 'failed', 'handler failed');
     } finally {
       running.delete(id);
     }
@@ -124,16 +123,11 @@ export function createAsks(host: AskHost) {
     }),
 
     _answers(event: string, payload: unknown, options?: AskOptions): Channel<unknown> {
-      const end = (error?: unknown) => {
-        host._setReader(channel, false);
-        channel._end(error);
-      };
-      const channel = createChannel<unknown>(ANSWERS, host._drain, () => giveUp());
-      host._setReader(channel, true);
+      const channel = host._channel<unknown>(ANSWERS, () => giveUp());
       const giveUp = open(event, payload, options, (result, more) => {
         channel._push(result);
-        if (!more) end();
-      }, end);
+        if (!more) channel._end();
+      }, channel._end);
       return channel;
     },
 

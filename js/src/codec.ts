@@ -1,5 +1,7 @@
 /** Frames, and the form in which they cross the wire (PROTOCOL.md §2). */
 
+import { isFlag, isText } from './guards.js';
+
 /** One frame. Absent and empty mean the same for the texts, absent and `false` for the flags. */
 export interface Frame {
   /** Names a question: its answers have this as `re`. */
@@ -43,13 +45,23 @@ export class CodecError extends Error {
 /** The codec `json`, the default. An integer beyond 2^53 loses its last digits: send such numbers as strings. */
 export const json: Codec = {
   name: 'json',
-  //= PROTOCOL.md#R2.3: omit absent members
-  encode: ({ re, more, id, event, room, volatile, payload }) => JSON.stringify({
-    re: re || undefined, more: more || undefined, volatile: volatile || undefined, room: room || undefined,
-    id: id || undefined, event: event || undefined, payload,
-  }),
+  encode: (frame) => JSON.stringify(compact(frame)),
   decode: (data) => {
-    if (typeof data !== 'string') throw new CodecError(1008, 'a binary message in a text codec');
+    if (typeof data !== 'string') throw new CodecError(1008, 'a binary message');
     try { return JSON.parse(data); } catch { throw new CodecError(1007, 'not JSON'); }
   },
 };
+
+const TEXTS = ['re', 'room', 'id', 'event'] as const;
+const FLAGS = ['more', 'volatile'] as const;
+
+/** Whether the members of a frame have their types. Absent members have; null is no text and no flag (R2.11). */
+export const isFrame = (value: any): value is Frame => typeof value === 'object' && value !== null && !Array.isArray(value)
+  && TEXTS.every((name) => isText(value[name])) && FLAGS.every((name) => isFlag(value[name]));
+
+/** The members of a frame that are neither absent nor unknown (R2.3, R2.4). */
+export function compact(frame: Frame): Frame {
+  const { payload } = frame;
+  const present = [...FLAGS, ...TEXTS].filter((name) => frame[name]);
+  return { ...Object.fromEntries(present.map((name) => [name, frame[name]])), payload };
+}

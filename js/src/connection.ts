@@ -1,28 +1,22 @@
 import { createAsks } from './asks.js';
-import { createChannel } from './channel.js';
-import { json, type Frame } from './codec.js';
+import { readFrames } from './channel.js';
+import { json } from './codec.js';
 import { createCredentials } from './credentials.js';
 import { createEmitter } from './emitter.js';
-import { byteLength, isCount, isFlag, isText } from './guards.js';
+import { isCount } from './guards.js';
 import { createJournal } from './journal.js';
 import { createShelf } from './keep.js';
 import { createLink } from './link.js';
 import { Lost } from './lost.js';
 import { createOutbox } from './outbox.js';
-import { SentFrame, withResolvers, type Resolvers } from './sent.js';
+import { asyncDispose, createFrame, settled, withResolvers, type Resolvers, type SentFrame } from './sent.js';
 import { createSession } from './session.js';
-import type { AnyAsks, AnyEvents, Connection, FramesOptions, Message, Options, SendOptions, SocketClass, Status } from './types.js';
+import type { AnyAsks, AnyEvents, Connection, FramesOptions, Options, SendOptions, SocketClass, Status } from './types.js';
 
 /** Bytes that wait in a socket. Beyond them it takes no volatile frame (R12.5): the frame would be stale when it leaves. */
 const VOLATILE_LIMIT = 65_536;
-const READER_LIMIT = 64;
-/** How long `await using` waits for acknowledgements. */
-const DRAIN_TIMEOUT = 5000;
 /** How often `ready` looks at the bytes in the socket, whose departure no event reports. */
 const UNSENT_CHECK = 50;
-
-// A lone surrogate has no encoding in UTF-8: the server would close the connection (R2.10).
-const HALF_CHARACTER = /\p{Surrogate}/u;
 
 /**
  * Connects to a server in session mode, and returns at once: frames may be sent from now on.
@@ -36,13 +30,15 @@ export function connect<In extends object = AnyEvents, Out extends object = AnyE
   url: string | URL, options: Options = {},
 ): Connection<In, Out, Questions> {
   const { buffer = 256, bufferBytes = 1 << 20, codec = json, token, keep, log } = options;
-  checkBound('buffer', buffer);
-  checkBound('bufferBytes', bufferBytes);
-  const socketClass = options.WebSocket ?? (typeof WebSocket === 'undefined' ? undefined : WebSocket);
-  if (!socketClass) throw new TypeError('no WebSocket here: pass that of the package `ws` as an option');
-  const href = new URL(url, typeof location === 'undefined' ? undefined : location.href).href.replace(/^http/, 'ws');
+  for (const [name, value] of Object.entries({ buffer, bufferBytes })) {
+    if (!isCount(value) || value < 1) throw new RangeError(`invalid ${name}: ${value}`);
+  }
+  const { WebSocket = globalThis.WebSocket } = options;
+  if (!WebSocket) throw new TypeError('no WebSocket: pass that of the package `ws`');
+  const href = new URL(url, globalThis.location?.href).href.replace(/^http/, 'ws');
   const watchers = new Set<[(status: Status) => void]>();
-  let waiting: Resolvers<void>[] = [];
+  /** For capacity. */
+  let waiting: Resolvers<void> | undefined;
   let isNotifying = false;
   let last: Status | undefined;
 
@@ -71,46 +67,36 @@ export function connect<In extends object = AnyEvents, Out extends object = AnyE
   const isClosed = () => link._state === 'closed';
 
   const checkReady = () => {
-    if (!waiting.length) return;
+    if (!waiting) return;
     const { _session: session } = machine;
     if (!isClosed() && !outbox._isHalfEmpty(link._unsent(), session)) {
       if (outbox._isHalfEmpty(0, session)) setTimeout(checkReady, UNSENT_CHECK);
       return;
     }
-    const all = waiting;
-    waiting = [];
-    for (const { resolve, reject } of all) {
-      if (isClosed()) reject(new Lost('closed'));
-      else resolve();
-    }
+    const { resolve, reject } = waiting;
+    waiting = undefined;
+    if (isClosed()) reject(new Lost('closed'));
+    else resolve();
   };
 
   const ready = () => {
-    const own = withResolvers<void>();
-    waiting.push(own);
+    const { promise } = waiting ??= withResolvers();
     checkReady();
-    if (waiting.length) machine._sync(); // R4.25
-    return own.promise;
+    if (waiting) machine._sync(); // R4.25
+    return promise;
   };
 
-  const send = (event: string, payload?: unknown, { ttl, volatile, latest, re, more, id }: SendOptions = {}): SentFrame => {
-    if (!isText(id) || !isText(event) || !isText(re) || !isFlag(more) || !isFlag(volatile)) {
-      throw new TypeError('event, id and re must be strings, more and volatile booleans');
-    }
-    if (HALF_CHARACTER.test(`${id}${event}${re}`)) throw new TypeError('event, id and re must not contain lone surrogates');
-    //= PROTOCOL.md#R3.3: MUST refuse to send such an event for its application
-    if (event?.[0] === '$') throw new TypeError(`events that begin with $ belong to the protocol: ${event}`);
-    const frame: Frame = { id, event, payload, re, more, volatile };
-    const data = codec.encode(frame); // first, because `toJSON` of a payload may send or close
-    const size = byteLength(data);
-    const sent = new SentFrame(frame, data, size);
+  const send = (event: string, payload?: unknown, options: SendOptions = {}): SentFrame => {
+    const sent = createFrame(codec, event, payload, options);
+    const { ttl, volatile, latest } = options;
+    const { size } = sent;
     const { _session: session } = machine;
     const limit = session?.maxMessage ?? Infinity;
     if (isClosed()) return sent._lose('closed');
     //= PROTOCOL.md#R3.14: MUST refuse a `send` of more than `max_message` bytes
     if (size > limit) return sent._lose('too big', limit);
     if (volatile) {
-      const isWritten = link._state === 'open' && link._unsent() < VOLATILE_LIMIT && link._transmit(data);
+      const isWritten = link._state === 'open' && link._unsent() < VOLATILE_LIMIT && link._transmit(sent._data);
       return sent._become(isWritten ? 'sent' : 'lost', new Lost('volatile'));
     }
     if (latest) {
@@ -136,19 +122,20 @@ export function connect<In extends object = AnyEvents, Out extends object = AnyE
   const emitter = createEmitter();
   const shelf = createShelf(keep, href, codec.name, journal);
   const outbox = createOutbox(buffer, bufferBytes, shelf);
+  /** R11.7: takes a question back if it is still queued, or sends `$cancel`. */
+  const _cancel = (id: string) => {
+    if (!outbox._remove(({ frame }) => frame.id === id, 'cancelled').length) machine._control('$cancel', { id });
+    changed();
+  };
   const asks = createAsks({
     _send: send,
-    _cancel(id, sent) {
-      if (!outbox._remove((other) => other === sent, 'cancelled').length) machine._control('$cancel', { id });
-      changed();
-    },
+    _cancel,
     _ready: ready,
     _hears: (event) => emitter._hears(event) || emitter._hears('*'),
-    _setReader: (reader, isReading) => machine._setReader(reader, isReading),
-    _drain: () => machine._drain(),
+    _channel: (limit, left) => machine._channel(limit, left),
   });
   const machine = createSession(codec, outbox, shelf, asks, emitter, journal, changed);
-  const link = createLink(href, socketClass as SocketClass, options, createCredentials(token), journal, machine._host);
+  const link = createLink(href, WebSocket as SocketClass, options, createCredentials(token), journal, machine._host);
 
   const connection = {
     get session() { return machine._session; },
@@ -164,6 +151,7 @@ export function connect<In extends object = AnyEvents, Out extends object = AnyE
     close: link._close,
     cut: link._cut,
     explain: () => [...journal._entries],
+    _cancel, // for `rejoin/shared`
 
     watch(listener: (status: Status) => void) {
       const own: [typeof listener] = [listener]; // the same function may watch twice
@@ -171,40 +159,14 @@ export function connect<In extends object = AnyEvents, Out extends object = AnyE
       return () => { watchers.delete(own); };
     },
 
-    frames({ signal, limit = READER_LIMIT }: FramesOptions = {}) {
-      const leave = () => {
-        for (const off of offs) off();
-        machine._setReader(channel, false);
-      };
-      const end = () => {
-        leave();
-        channel._end();
-      };
-      const channel = createChannel<Message>(limit, machine._drain, leave);
-      const offs = [
-        emitter._on('*', channel._push),
-        emitter._on('$closed', end),
-        () => signal?.removeEventListener('abort', end),
-      ];
-      machine._setReader(channel, true);
-      signal?.addEventListener('abort', end);
-      if (signal?.aborted || isClosed()) end();
-      return channel;
-    },
+    frames: (options?: FramesOptions) => readFrames(emitter, machine._channel, isClosed, options),
 
-    async [Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose')]() { // younger than some runtimes
+    async [asyncDispose]() {
       machine._sync();
-      const timer = withResolvers<void>();
-      const patience = setTimeout(timer.resolve, DRAIN_TIMEOUT);
-      await Promise.race([timer.promise, Promise.allSettled(outbox._kept.map(({ acked }) => acked))]);
-      clearTimeout(patience);
+      await settled(outbox._kept);
       link._close();
     },
   };
   machine._begin(link);
   return connection as unknown as Connection<In, Out, Questions>;
-}
-
-function checkBound(name: string, value: number): void {
-  if (!isCount(value) || value < 1) throw new RangeError(`invalid ${name}: ${value} (expected 1 or more)`);
 }

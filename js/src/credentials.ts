@@ -5,7 +5,7 @@ export type Credentials = ReturnType<typeof createCredentials>;
 
 //= PROTOCOL.md#R1.26: MUST ask it for fresh ones before each dial
 export function createCredentials(source: string | TokenSource | undefined) {
-  if (typeof source === 'string' && !isToken(source)) throw new RangeError('invalid token (expected 1 to 3,072 bytes)');
+  if (typeof source === 'string' && !isToken(source)) throw new RangeError('invalid token');
   /** Belongs to the current call of the source. The answer to an earlier call is ignored. */
   let asking: AbortController | undefined;
   return {

@@ -1,5 +1,4 @@
 /** Checks of what arrives and of what the application gives. */
-import type { Frame } from './codec.js';
 
 /** The payload of `$open` (R3.10). */
 export interface Open {
@@ -37,9 +36,6 @@ export const isText = (value: unknown): boolean => value === undefined || typeof
 
 /** A boolean or absent; null is neither (R2.11). */
 export const isFlag = (value: unknown): boolean => value === undefined || typeof value === 'boolean';
-
-export const isFrame = (value: any): value is Frame => typeof value === 'object' && value !== null && !Array.isArray(value)
-  && isText(value.id) && isText(value.event) && isText(value.re) && isText(value.room) && isFlag(value.more) && isFlag(value.volatile);
 
 //= PROTOCOL.md#R5.2: 22 to 64 characters of `[A-Za-z0-9_-]`
 export const isOpen = (p: any): p is Open => /^[A-Za-z0-9_-]{22,64}$/.test(p?.session) && typeof p.id === 'string'

@@ -12,7 +12,15 @@
  *
  * @module
  */
+import { createAsks } from './asks.js';
+import { createChannel, readFrames } from './channel.js';
+import { createEmitter } from './emitter.js';
+import { asyncDispose, createFrame, settled } from './sent.js';
+
 export { connect } from './connection.js';
 export { json, CodecError, type Codec, type Frame } from './codec.js';
 export { AskError, Lost } from './lost.js';
 export type * from './types.js';
+
+/** @internal For `rejoin/shared`, whose tabs do what needs no socket. */
+export const parts = [createAsks, createChannel, createEmitter, createFrame, readFrames, settled, asyncDispose] as const;

@@ -35,8 +35,8 @@ export function createShelf(keep: Options['keep'], url: string, codec: string, j
       if (!inUse.has(name) && locks) storage = pageStorage(sessionStorage);
     } catch { /* there is none, or the page may not use it */ }
     if (storage) inUse.add(name);
-    else journal._note('keep', 'memory: no storage, no Web Locks, or a second connection to this URL');
-  } else if (keep && keep !== 'memory') {
+    else journal._note('keep', 'memory: no storage or locks');
+  } else if (keep !== 'memory') {
     storage = keep;
   }
   const attempt = <T>(action: (storage: Keep) => T): T | undefined => {
@@ -47,14 +47,13 @@ export function createShelf(keep: Options['keep'], url: string, codec: string, j
       storage = undefined;
       journal._note('keep', `memory: ${error}`);
       try { own!.delete(name); } catch { /* what cannot be written cannot be deleted either */ }
-      return undefined;
     }
   };
   const key = (number: number) => `${name}#${number}`;
   const shelf = {
     /** What the page before this one left behind: its state, and the messages of its frames. */
     _load: () => attempt((from): [Kept, (string | Uint8Array<ArrayBuffer>)[]] | undefined => {
-      const kept: Kept | undefined = JSON.parse(from.get(name) || 'null') ?? undefined;
+      const kept: Kept | null = JSON.parse(from.get(name) || 'null');
       if (kept?.codec !== codec) return undefined;
       const frames = [];
       acked = kept.acked;

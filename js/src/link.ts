@@ -1,4 +1,4 @@
-import { CUT, GIVEN_UP, LOST, afterClose, type Verdict } from './closes.js';
+import { CUT, GIVEN_UP, LOST, endsSession, hintOf, isFinal } from './closes.js';
 import type { Credentials } from './credentials.js';
 import type { Journal } from './journal.js';
 import { followPage } from './page.js';
@@ -27,7 +27,7 @@ export interface LinkHost {
   /** Reports and saves what a page that goes to sleep cannot report and save later. */
   _sleep(): void;
   /** The socket has ended, or a dial; the next one starts in `ms`, or when the page or the application says so. */
-  _dropped(end: End, wasOpen: boolean, ms?: number, endsSession?: boolean): void;
+  _dropped(end: End, wasOpen: boolean, ms?: number, isLost?: boolean): void;
   _closed(end: End): void;
 }
 
@@ -53,7 +53,7 @@ export function createLink(
   /** Whether a dial that offered a resume was abandoned. The server may still act on it, and then closes the next socket (R5.21). */
   let strayDial = false;
   let tokenReason: TokenReason = 'connect';
-  let isFinal = false;
+  let isTheEnd = false; // `close()` was called
   let heardAt = 0;
   let answerBy = Infinity;
   let tickedAt = 0;
@@ -78,7 +78,7 @@ export function createLink(
     waitIsImposed = false;
     link._retryAt = undefined;
     attemptTimer = setTimeout(() => lose(GIVEN_UP, 'no $open in time'), OPEN_TIMEOUT);
-    credentials._ask(tokenReason, dial, () => retry({ code: GIVEN_UP, reason: 'no token' }, { next: 'resume' }));
+    credentials._ask(tokenReason, dial, () => retry({ code: GIVEN_UP, reason: 'no token' }));
   };
 
   const dial = (auth: string[]) => {
@@ -116,7 +116,7 @@ export function createLink(
   /** Drops the socket, and dials after exactly `wait`, or the backoff. The code suspends the session. */
   const lose = (code: number, reason: string, wait?: number) => {
     letGo(code, reason);
-    retry({ code, reason }, { next: 'resume' }, wait);
+    retry({ code, reason }, false, wait);
   };
 
   const handleClose = (end: End) => {
@@ -125,13 +125,13 @@ export function createLink(
     if (isDueToStray || isOpen()) strayDial = false; // one 4000, of the socket after the stray dial
     if (code === LOST) noteStrayDial();
     if (code === 3000) tokenReason = 'expired';
-    const verdict: Verdict = isDueToStray ? { next: 'resume' } : afterClose(end);
-    if (verdict.next === 'never' || fatal?.(end)) finish(end);
-    else retry(end, verdict);
+    if ((isFinal(code) && !isDueToStray) || fatal?.(end)) finish(end);
+    else retry(end, endsSession(end));
   };
 
-  /** Dials again after `wait` (exactly), after `hint` or later, or after the backoff. */
-  const retry = (end: End, { next, hint }: Verdict, wait?: number) => {
+  /** Dials again: after exactly `wait`, or after the backoff, or later if the server asks for that. */
+  const retry = (end: End, isLost?: boolean, wait?: number) => {
+    const hint = hintOf(end);
     const wasOpen = isOpen();
     detach(CUT, '');
     if (wasOpen) {
@@ -145,7 +145,7 @@ export function createLink(
     const ms = wait ?? Math.ceil(Math.max(hint ?? 0, backoff));
     link._retryAt = Date.now() + ms;
     attemptTimer = setTimeout(connect, ms);
-    host._dropped(end, wasOpen, ms, next === 'afresh');
+    host._dropped(end, wasOpen, ms, isLost);
   };
 
   /** Lets go of the socket or the wait without a timer for another dial. */
@@ -163,7 +163,7 @@ export function createLink(
     detach(1000, end.reason);
     setState('closed');
     leavePage?.();
-    leavePage = undefined;
+    leavePage = undefined; // `retry()` follows it again
     host._closed(end);
   };
 
@@ -188,16 +188,16 @@ export function createLink(
     _wake() {
       if (isOpen()) probe(WAKE_PATIENCE);
       // Without a wait, the link rests until the page is shown.
-      else if (isIdle() && !waitIsImposed && link._state !== 'suspended' && (link._retryAt || !isHidden())) connect();
+      else if (isIdle() && !waitIsImposed && link._state !== 'suspended' && (link._retryAt || !globalThis.document?.hidden)) connect();
     },
     _revive() {
       if (!isOpen()) return page._wake();
-      pause('away', 'the page was frozen');
+      pause('away', 'frozen');
       connect();
     },
     _sleep: host._sleep,
     _rest() {
-      if (link._state !== 'suspended') pause('away', 'the page is hidden');
+      if (link._state !== 'suspended') pause('away', 'hidden');
     },
   };
 
@@ -213,7 +213,7 @@ export function createLink(
 
     /** Dials at once, but after `close()`. */
     _start() {
-      if (isFinal || isOpen() || !isIdle()) return;
+      if (isTheEnd || isOpen() || !isIdle()) return;
       setState(host._hasSession() ? 'away' : 'connecting');
       leavePage ??= followPage(page, hidden?.closeAfter);
       connect();
@@ -252,18 +252,16 @@ export function createLink(
     /** Ends the socket for a session that the server has forgotten (R5.13). */
     _abandon() {
       detach(1000, 'session lost');
-      retry({ code: LOST, reason: 'unknown' }, { next: 'afresh' });
+      retry({ code: LOST, reason: 'unknown' }, true);
     },
 
     _finish: (code: number, reason: string) => finish({ code, reason }),
 
     /** The application closes: nothing revives the connection. */
     _close() {
-      isFinal = true;
+      isTheEnd = true;
       finish({ code: 1000, reason: '' });
     },
   };
   return link;
 }
-
-const isHidden = (): boolean => typeof document !== 'undefined' && document.hidden;

@@ -12,35 +12,36 @@ export interface PageLife {
 
 /** Follows the page until the returned function is called. In Node and in workers there are only some of these events, or none. */
 export function followPage(page: PageLife, closeAfter: number | undefined): () => void {
+  const { document } = globalThis;
+  const ends = new AbortController();
   let frozen = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const ends = new AbortController();
-  const doc = typeof document === 'undefined' ? undefined : document;
-  const listen = (target: typeof addEventListener | undefined, type: string, listener: (event: any) => void) => {
-    target?.(type, listener, { signal: ends.signal });
+  const listen = (target: Partial<EventTarget> | undefined, listeners: Record<string, (event: any) => void>) => {
+    for (const type in listeners) target?.addEventListener?.(type, listeners[type]!, ends);
   };
   const freeze = () => {
     frozen = true;
     page._sleep();
   };
   // Chromium reports `resume` before `pageshow`, Firefox only the latter: whichever comes first.
-  const thaw = () => {
+  const resume = () => {
     if (frozen) page._revive();
     frozen = false;
   };
-  const onWindow = typeof addEventListener === 'undefined' ? undefined : addEventListener;
-  const onDocument = doc?.addEventListener.bind(doc);
-  // Not `offline`: browsers report it while sockets live on.
-  listen(onWindow, 'online', page._wake);
-  listen(onWindow, 'pagehide', ({ persisted }) => (persisted ? freeze() : page._sleep()));
-  listen(onWindow, 'pageshow', ({ persisted }) => persisted && thaw());
-  listen(onDocument, 'freeze', freeze);
-  listen(onDocument, 'resume', thaw);
-  listen(onDocument, 'visibilitychange', () => {
-    clearTimeout(timer);
-    if (!doc!.hidden) return page._wake();
-    page._sleep();
-    if (closeAfter) timer = setTimeout(page._rest, closeAfter);
+  listen(globalThis, { // not `offline`: browsers report it while sockets live on
+    online: page._wake,
+    pagehide: ({ persisted }) => (persisted ? freeze() : page._sleep()),
+    pageshow: ({ persisted }) => persisted && resume(),
+  });
+  listen(document, {
+    freeze,
+    resume,
+    visibilitychange() {
+      clearTimeout(timer);
+      if (!document.hidden) return page._wake();
+      page._sleep();
+      if (closeAfter) timer = setTimeout(page._rest, closeAfter);
+    },
   });
   return () => {
     clearTimeout(timer);

@@ -89,7 +89,7 @@ function decode(message: string | Uint8Array): Frame {
   };
   const tag = () => {
     const value = Number(varint());
-    if (value < 8 || value > 0xffffffff) throw malformed('invalid field');
+    if (value < 8 || value > 0xffffffff) throw malformed('not a field');
     return value;
   };
   /** Returns the value of a field. Groups may be nested as deeply as the message is long, so the open ones are in an array. */
@@ -100,7 +100,7 @@ function decode(message: string | Uint8Array): Frame {
       if (type === INT) value = varint();
       else if (type === LEN) value = take(Number(varint()));
       else if (type === GROUP) open.push(field + 1); // what ends it
-      else if (type === GROUP_END ? open.pop() !== field : type > 5) throw malformed('invalid field');
+      else if (type === GROUP_END ? open.pop() !== field : type > 5) throw malformed('not a field');
       else if (type !== GROUP_END) take(type === 1 ? 8 : 4);
       if (!open.length) return value;
     }
@@ -129,5 +129,5 @@ function decode(message: string | Uint8Array): Frame {
 }
 
 function read<T>(bytes: Uint8Array, parse: (text: string) => T): T {
-  try { return parse(STRICT.decode(bytes)); } catch { throw malformed('not UTF-8, or not JSON'); }
+  try { return parse(STRICT.decode(bytes)); } catch { throw malformed('not a text'); }
 }

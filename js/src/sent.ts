@@ -1,6 +1,14 @@
-import type { Frame } from './codec.js';
+import { isFrame, type Codec, type Frame } from './codec.js';
+import { byteLength } from './guards.js';
 import { Lost } from './lost.js';
-import type { LostReason, Sent } from './types.js';
+import type { LostReason, SendOptions, Sent } from './types.js';
+
+// A lone surrogate has no encoding in UTF-8: the server would close the connection (R2.10).
+const HALF_CHARACTER = /\p{Surrogate}/u;
+/** How long `await using` waits for acknowledgements. */
+const DRAIN_TIMEOUT = 5000;
+/** Younger than some runtimes. */
+export const asyncDispose: typeof Symbol.asyncDispose = Symbol.asyncDispose ?? Symbol.for('Symbol.asyncDispose');
 
 /** A frame that was sent, with its WebSocket message. */
 export class SentFrame implements Sent {
@@ -12,44 +20,50 @@ export class SentFrame implements Sent {
   /** When it may no longer be written (`Date.now()`), and the timer that says so. */
   _deadline = Infinity;
   _timer: ReturnType<typeof setTimeout> | undefined;
-  #acked: Resolvers<void> | undefined;
 
-  readonly frame: Frame;
-  readonly _data: string | Uint8Array<ArrayBuffer>;
-  readonly size: number;
+  readonly acked: Promise<void>;
+  #settle: Resolvers<void>;
 
-  constructor(frame: Frame, data: string | Uint8Array<ArrayBuffer>, size: number) {
-    this.frame = frame;
-    this._data = data;
-    this.size = size;
-  }
-
-  /** Made when it is first asked for: most applications never do. */
-  get acked(): Promise<void> {
-    if (!this.#acked) {
-      this.#acked = withResolvers();
-      this.#acked.promise.catch(() => {}); // nobody has to wait for it
-      this.#settle();
-    }
-    return this.#acked.promise;
+  constructor(readonly frame: Frame, readonly _data: string | Uint8Array<ArrayBuffer>, readonly size: number) {
+    this.#settle = withResolvers();
+    this.acked = this.#settle.promise;
+    this.acked.catch(() => {}); // nobody has to wait for it
   }
 
   _become(state: Sent['state'], error?: Lost): this {
     clearTimeout(this._timer);
     this.state = state;
     this.error = error;
-    this.#settle();
+    if (error) this.#settle.reject(error);
+    else if (state === 'acked') this.#settle.resolve();
     return this;
   }
 
   _lose(reason: LostReason, limit?: number): this {
     return this._become('lost', new Lost(reason, this.size, limit));
   }
+}
 
-  #settle(): void {
-    if (this.error) this.#acked?.reject(this.error);
-    else if (this.state === 'acked') this.#acked?.resolve();
+/** Checks and encodes what an application sends. */
+export function createFrame(codec: Codec, event: string, payload: unknown, { re, more, volatile, id }: SendOptions): SentFrame {
+  const frame: Frame = { id, event, payload, re, more, volatile };
+  if (!isFrame(frame) || HALF_CHARACTER.test(`${id}${event}${re}`)) {
+    throw new TypeError('event, id and re must be text, more and volatile booleans');
   }
+  //= PROTOCOL.md#R3.3: MUST refuse to send such an event for its application
+  if (event?.[0] === '$') throw new TypeError(`$ events belong to the protocol: ${event}`);
+  const data = codec.encode(frame); // `toJSON` of a payload may send or close
+  return new SentFrame(frame, data, byteLength(data));
+}
+
+/** Resolves when the fate of these frames is known, or after 5 s. */
+export async function settled(sends: Sent[]): Promise<void> {
+  let timer;
+  await Promise.race([
+    new Promise((resolve) => { timer = setTimeout(resolve, DRAIN_TIMEOUT); }),
+    Promise.allSettled(sends.map(({ acked }) => acked)),
+  ]);
+  clearTimeout(timer);
 }
 
 export interface Resolvers<T> {

@@ -1,8 +1,8 @@
 import type { Asks } from './asks.js';
-import type { Channel } from './channel.js';
-import type { Codec, Frame } from './codec.js';
+import { createChannel, type Channel } from './channel.js';
+import { compact, isFrame, type Codec, type Frame } from './codec.js';
 import type { Emitted, Emitter } from './emitter.js';
-import { byteLength, isCount, isFrame, isOpen, type Open } from './guards.js';
+import { byteLength, isCount, isOpen, type Open } from './guards.js';
 import type { Journal } from './journal.js';
 import type { Shelf } from './keep.js';
 import type { Link, LinkHost } from './link.js';
@@ -64,17 +64,12 @@ export function createSession(
 
   /** A frame that has a number, or a gap. */
   const handleCounted = (frame: Frame, size: number) => {
-    const { event = '', payload, id, re, more, room, volatile } = frame;
+    const { event = '', payload, re } = frame;
     if (event === '$gap') {
       if (!handleGap(payload ?? {})) return link._finish(1002, 'malformed $gap');
     } else {
-      const message: { -readonly [M in keyof Message]: Message[M] } = { event, payload };
-      if (volatile) message.volatile = true; // it has no number (R12.4)
-      else receipts._count(message.number = receipts._received + 1, size);
-      if (id) message.id = id;
-      if (re) message.re = re;
-      if (more) message.more = more;
-      if (room) message.room = room;
+      const message = { event, ...compact(frame) } as { -readonly [M in keyof Message]: Message[M] };
+      if (!frame.volatile) receipts._count(message.number = receipts._received + 1, size); // R12.4
       //= PROTOCOL.md#R11.11: MUST count an answer without an asker
       if (!(re ? asks._handleAnswer(message) : asks._handleQuestion(message))) emitter._emit([re ? '$answer' : event, message]);
     }
@@ -197,8 +192,8 @@ export function createSession(
       owesAck = false;
     },
 
-    _dropped(end, wasOpen, ms, endsSession) {
-      const ended = endsSession && machine._session && endSession();
+    _dropped(end, wasOpen, ms, isLost) {
+      const ended = isLost && machine._session && endSession();
       emit(
         wasOpen && ['$dropped', end],
         ended && ['$lost', { reason: end.reason || `closed with ${end.code}`, sends: ended }],
@@ -223,12 +218,12 @@ export function createSession(
       try {
         frame = codec.decode(message);
       } catch (error: any) {
-        return link._finish(error.code === 1008 ? 1008 : 1007, 'a message that the codec cannot read');
+        return link._finish(error.code === 1008 ? 1008 : 1007, 'unreadable message');
       }
       if (!isFrame(frame)) return link._finish(1008, 'not a frame');
       const { event } = frame;
       //= PROTOCOL.md#R3.9: MUST send `$open` as the first frame on every socket, and MUST NOT send it later
-      if ((link._state === 'open') === (event === '$open')) return link._finish(1002, '$open must come first, and once');
+      if ((link._state === 'open') === (event === '$open')) return link._finish(1002, '$open out of place');
       if (event?.[0] === '$' && event !== '$gap') {
         if (!handleControl(frame)) link._finish(1002, `malformed ${event}`);
       } else {
@@ -266,11 +261,7 @@ export function createSession(
       });
     },
 
-    _setReader(reader: Channel<any>, isReading: boolean) {
-      if (isReading) readers.add(reader);
-      else readers.delete(reader);
-      machine._drain();
-    },
+    _channel: <T>(limit: number, left: () => void) => createChannel<T>(limit, readers, machine._drain, left),
 
     /** An application has taken a frame: those that wait for it may follow. */
     _drain() {

@@ -11,7 +11,7 @@ const EVERYWHERE = { URL, TextEncoder, AbortController, setTimeout, clearTimeout
 async function load(globals: object): Promise<any> {
   const built = await bundle(fileURLToPath(new URL('../src/index.ts', import.meta.url)), { format: 'iife', globalName: 'rejoin' });
   const context = createContext({ ...EVERYWHERE, ...globals });
-  runInContext(`${built.outputFiles[0].text}\nglobalThis.exported = rejoin;`, context);
+  runInContext(`${built}\nglobalThis.exported = rejoin;`, context);
   return context.exported;
 }
 

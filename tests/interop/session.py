@@ -132,10 +132,12 @@ class Session:
         if frame.event != "$open":
             raise Violation(f"the first frame is {frame.event!r}, not $open")
         opened = frame.value
+        if not isinstance(opened, dict):
+            raise Violation(f"$open with {frame.payload}")
         kinds = {"session": str, "id": str, "room": str, "resumed": bool, "received": int, "window_ms": int}
         limits = {"buffer": int, "buffer_bytes": int, "max_message": int}
         for name, kind in {**kinds, **limits}.items():
-            if type(opened.get(name)) is not kind:
+            if type(opened.get(name)) is not kind or (kind is int and not 0 <= opened[name] < 1 << 53):
                 raise Violation(f"$open without a good {name}: {frame.payload}")
         if not TOKEN.fullmatch(opened["session"]):
             raise Violation(f"a token of the wrong form: {opened['session']!r}")
@@ -279,6 +281,8 @@ class Session:
             return
         elif frame.event == "$gap":
             first, last = frame.value["from"], frame.value["to"]
+            if type(first) is not int or type(last) is not int:
+                raise Violation(f"$gap with {frame.payload}")
             if first != self.received + 1 or last < first:
                 raise Violation(f"$gap {first} to {last} after {self.received}")
             self.received = last

@@ -31,7 +31,7 @@ let failed = 0;
 for (const { bug, file, in: line, becomes } of mutants) {
   const times = readFileSync(new URL(`src/${file}`, PACKAGE), 'utf8').split(line).length - 1;
   const plant = (name, text) => (name === file ? text.replace(line, () => becomes) : text);
-  const verdict = times === 1 ? await findIt(await readClient(plant)) : null;
+  const verdict = times === 1 ? await findIt(await readClient({ change: plant })) : null;
   if (verdict === null) failed += 1;
   console.log(`${bug}: ${times === 1 ? (verdict ? `killed by ${verdict}` : 'SURVIVED') : `its line is in ${file} ${times} times`}`);
 }

@@ -57,9 +57,10 @@ function matches(seen, expected) {
 
 /**
  * The package as one script, from its sources; `change` may alter the text of each of them.
- * @param {(file: string, text: string) => string} [change] gets names such as `link.ts`
+ * @param {{ change?: (file: string, text: string) => string, small?: boolean }} [options] the file has a name such as `link.ts`; `small`
+ *   is the script that is published, with short names
  */
-export async function readClient(change) {
+export async function readClient({ change, small } = {}) {
   const path = (name) => fileURLToPath(new URL(name, PACKAGE));
   if (!existsSync(path('node_modules'))) execFileSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], { cwd: path('.'), stdio: 'inherit' });
   const { bundle } = await import(new URL('build.mjs', PACKAGE));
@@ -68,6 +69,6 @@ export async function readClient(change) {
     setup: (plugin) => plugin.onLoad({ filter: /\.ts$/ }, ({ path: file }) => (
       { contents: change(file.split('/').at(-1), readFileSync(file, 'utf8')), loader: 'ts' })),
   };
-  const built = await bundle(path('src/index.ts'), { format: 'iife', globalName: 'rejoin', plugins: change ? [changed] : [] });
-  return built.outputFiles[0].text;
+  const text = await bundle(path('src/index.ts'), { small, format: 'cjs', plugins: change ? [changed] : [] });
+  return `const module = {};\n${text}\nconst rejoin = module.exports;`;
 }

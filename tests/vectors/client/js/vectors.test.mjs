@@ -1,5 +1,7 @@
 import test from 'node:test';
 import { loadVectors, play, readClient } from './vectors.mjs';
 
-const source = await readClient();
-for (const vector of loadVectors()) test(`${vector.file}: ${vector.name}`, () => play(vector, source));
+for (const small of [false, true]) {
+  const source = await readClient({ small });
+  for (const vector of loadVectors()) test(`${vector.file}: ${vector.name}${small ? ' (as published)' : ''}`, () => play(vector, source));
+}

@@ -67,6 +67,7 @@ export class World {
       clearInterval: (id) => this.#timers.delete(id),
       Math: Object.assign(Object.create(Math), { random: () => random }),
     };
+    Object.assign(surroundings, { globalThis: surroundings });
     this.#connect = compile(source, Object.keys(surroundings))(...Object.values(surroundings)).connect;
   }
 
