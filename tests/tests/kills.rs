@@ -13,5 +13,5 @@ async fn killed_server_loses_and_repeats_nothing() {
     std::fs::remove_dir_all(&directory).ok();
     let report = report.unwrap();
     assert!(report.faults.is_empty(), "{:#?}", report.faults);
-    assert!(report.received > 0 && report.killed.iter().sum::<usize>() == 6);
+    assert!(report.received > 0 && report.ways.iter().sum::<usize>() == 6);
 }

@@ -1,7 +1,7 @@
 //! `kills`: see [`rejoin_tests::kills`].
 //!
 //! ```text
-//! kills [--program PATH] [--directory DIR] [--kills N] [--clients N] [--seed N]
+//! kills [--program PATH] [--directory DIR] [--kills N] [--clients N] [--seed N] [--longest-stop MS]
 //! ```
 
 use std::process::ExitCode;
@@ -24,6 +24,7 @@ async fn main() -> ExitCode {
             "--kills" => kills.kills = number() as usize,
             "--clients" => kills.clients = number() as usize,
             "--seed" => kills.seed = number(),
+            "--longest-stop" => kills.longest_stop = std::time::Duration::from_millis(number()),
             _ => panic!("unknown argument {name}"),
         }
     }
@@ -31,14 +32,13 @@ async fn main() -> ExitCode {
     std::fs::remove_dir_all(&kills.directory).ok();
     match result {
         Ok(report) => {
+            let ways = Kills::WAYS.iter().zip(report.ways).map(|(way, count)| format!("{count} {way}"));
+            let ways = ways.collect::<Vec<_>>().join(", ");
             println!(
-                "seed {}: {} sent, {} received, {} SIGKILL, {} SIGTERM, {} SIGSTOP, {} faults, back within {:?}",
+                "seed {}: {} sent, {} received, {ways}: {} faults, back within {:?}",
                 kills.seed,
                 report.sent,
                 report.received,
-                report.killed[0],
-                report.killed[1],
-                report.killed[2],
                 report.faults.len(),
                 report.longest
             );

@@ -22,15 +22,10 @@ impl Process {
         directory: &Path,
         ports: Option<(u16, u16)>,
     ) -> Result<Self, String> {
-        let (port, control) = ports.unwrap_or_default();
         let program = program.to_owned();
-        let store = format!("local:{}", directory.display());
+        let mut command = command(&program, directory, ports.unwrap_or_default());
         let start = move || {
-            let mut child = Command::new(&program)
-                .args(["--addr", &format!("127.0.0.1:{port}"), "--control", &format!("127.0.0.1:{control}")])
-                .args(["--store", &store, "--durability", "commit", "--resume-window", "60"])
-                // Away for long, a client misses nothing all the same.
-                .args(["--send-buffer", "16384", "--send-buffer-bytes", "16777216"])
+            let mut child = command
                 .stderr(Stdio::piped())
                 .spawn()
                 .map_err(|error| format!("{}: {error}", program.display()))?;
@@ -61,6 +56,20 @@ impl Process {
         tokio::task::spawn_blocking(start).await.map_err(|error| error.to_string())?
     }
 
+    /// Starts it, and kills it before it may be ready.
+    pub(super) async fn start_in_vain(
+        program: &Path,
+        directory: &Path,
+        ports: (u16, u16),
+        lives: Duration,
+    ) -> Result<(), String> {
+        let child = command(program, directory, ports).stderr(Stdio::null()).spawn();
+        let child = child.map_err(|error| format!("{}: {error}", program.display()))?;
+        let mut process = Self { child, port: ports.0, control: ports.1 };
+        tokio::time::sleep(lives).await;
+        process.kill().await
+    }
+
     pub(super) fn ports(&self) -> (u16, u16) {
         (self.port, self.control)
     }
@@ -75,10 +84,9 @@ impl Process {
         self.wait().await
     }
 
-    /// Asks it to stop, and waits until it has.
-    pub(super) async fn terminate(&mut self) -> Result<(), String> {
-        self.signal(rustix::process::Signal::TERM)?;
-        self.wait().await
+    /// Asks it to stop.
+    pub(super) fn terminate(&self) -> Result<(), String> {
+        self.signal(rustix::process::Signal::TERM)
     }
 
     /// Stops it for a while, or lets it go on.
@@ -91,7 +99,8 @@ impl Process {
         rustix::process::kill_process(pid, signal).map_err(|error| error.to_string())
     }
 
-    async fn wait(&mut self) -> Result<(), String> {
+    /// Waits until it has ended.
+    pub(super) async fn wait(&mut self) -> Result<(), String> {
         loop {
             match self.child.try_wait() {
                 Ok(Some(_)) => return Ok(()),
@@ -114,6 +123,17 @@ impl Process {
         let answer = get.await.map_err(|error| error.to_string())?;
         Ok(answer.split_once("\r\n\r\n").unwrap_or_default().1.to_owned())
     }
+}
+
+fn command(program: &Path, directory: &Path, (port, control): (u16, u16)) -> Command {
+    let mut command = Command::new(program);
+    command
+        .args(["--addr", &format!("127.0.0.1:{port}"), "--control", &format!("127.0.0.1:{control}")])
+        .args(["--store", &format!("local:{}", directory.display())])
+        .args(["--durability", "commit", "--resume-window", "60"])
+        // Away for long, a client misses nothing all the same.
+        .args(["--send-buffer", "16384", "--send-buffer-bytes", "16777216"]);
+    command
 }
 
 impl Drop for Process {

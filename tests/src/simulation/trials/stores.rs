@@ -116,8 +116,8 @@ impl Plan for Stores {
                     _ => millis(rng, 0..pace * 3 + 2),
                 },
                 kind: match Kind::draw(rng, members) {
-                    // Its answer would wait for capacity, and that for the handler that asks.
-                    Kind::AskBack if buffer < 4096 => Kind::Echo,
+                    // Its answer would wait for capacity, or behind more than the server reads ahead, and that for the handler.
+                    Kind::AskBack if buffer < 4096 || most > 60 => Kind::Echo,
                     kind => kind,
                 },
             });
