@@ -8,6 +8,7 @@ use rejoin_core::SessionIdentity;
 use rejoin_store::{Attach, AttachError, Attached, Open, OpenError};
 use serde::{Deserialize, Serialize};
 use sha1_smol::Sha1;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::accept::admission::{Admission, Newcomer};
@@ -108,7 +109,7 @@ pub(crate) async fn open(
         body: act::encode(0, &[Act::Open(key)]),
     };
     let writer = Arc::new(Writer::new(key, 1, 0, 1));
-    let mut cleanup = Cleanup { log, writer: writer.clone(), is_open: false };
+    let mut cleanup = Cleanup { log: log.clone(), open: Some(open.clone()), writer: writer.clone() };
     let (opened, wait) = oneshot::channel();
     let (to_open, asked, its_writer) = (shared.clone(), asked.clone(), writer.clone());
     log.queue.expect(
@@ -118,28 +119,43 @@ pub(crate) async fn open(
         }),
     );
     let begun = tokio::time::timeout(PATIENCE, begin(shared, log, open)).await;
+    if let Ok(Err(_)) = begun {
+        // Nothing has begun.
+        cleanup.open = None;
+    }
     begun.unwrap_or_else(|_| Err(unavailable()))?;
     let admission = match tokio::time::timeout(PATIENCE, wait).await {
         Ok(Ok(admission)) => admission?,
         _ => return Err(unavailable()),
     };
-    cleanup.is_open = true;
+    cleanup.open = None;
     Ok(admission)
 }
 
-/// Ends a session in the store that has begun there, and will not be opened here.
-struct Cleanup<'a> {
-    log: &'a DurableLog,
+/// Ends a session in the store that may have begun there, and will not be opened here.
+struct Cleanup {
+    log: Arc<DurableLog>,
+    /// Not known to have failed, and not open here.
+    open: Option<Open>,
     writer: Arc<Writer>,
-    is_open: bool,
 }
 
-impl Drop for Cleanup<'_> {
+impl Drop for Cleanup {
     fn drop(&mut self) {
         drop(self.log.queue.take_opening(self.writer.key));
-        if !self.is_open {
-            end(self.log, &self.writer, Vec::new());
-        }
+        let Some(open) = self.open.take() else { return };
+        let (log, writer) = (self.log.clone(), self.writer.clone());
+        let Ok(runtime) = Handle::try_current() else { return };
+        // Repeated until its outcome is known: an end before a late begin would leave the session there for ever.
+        runtime.spawn(async move {
+            loop {
+                match log.store.open(open.clone()).await {
+                    Ok(_) => break end(&log, &writer, Vec::new()),
+                    Err(OpenError::Unsure(_)) => tokio::time::sleep(PAUSE).await,
+                    Err(_) => break,
+                }
+            }
+        });
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rejoin_client::{Connection as Client, Event};
 use rejoin_server::{Audience, Connection, Server};
-use rejoin_store::MemoryStore;
+use rejoin_store::{Call, Fault, LogId, MemoryStore, Store as _, TailFault};
 use rejoin_tests::harness::{self, number, numbers, within};
 use rejoin_tests::network::Line;
 
@@ -88,5 +88,66 @@ async fn a_store_that_forgot_what_a_session_needs_loses_it_and_says_so() {
             other => panic!("{other:?}"),
         }
     }
+    kill(second).await;
+}
+
+/// The IDs of the sessions that the store has.
+async fn ids(store: &MemoryStore) -> Vec<Box<str>> {
+    let records = store.records(LogId(1), None, 99).await.unwrap();
+    records.into_iter().map(|record| record.id).filter(|id| !id.is_empty()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_lost_leaves_no_session_in_the_store() {
+    let store = MemoryStore::new();
+    let server = server(&store);
+    server.committed().await;
+    store.set_faults(|call| match call {
+        Call::Open => Fault::Late(Duration::from_secs(1)),
+        _ => Fault::None,
+    });
+    let line = Line::to(&server);
+    let connecting = tokio::spawn(line.client("/?id=ada&room=room").connect());
+    line.dialled(1).await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    line.unplug();
+    connecting.abort();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    store.heal();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(ids(&store).await, Vec::<Box<str>>::new());
+    kill(server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_entry_arrives_although_the_tail_has_lost_it() {
+    let store = MemoryStore::new();
+    let server = server(&store);
+    let line = Line::to(&server);
+    let mut ada = line.client("/?id=ada").connect().await.unwrap();
+    store.set_tail_faults(|| TailFault::Dropped);
+    ada.send(&number(1)).unwrap();
+    assert_eq!(values(&mut ada, 1).await, [1]);
+    kill(server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_waits_for_a_store_that_fails() {
+    let store = MemoryStore::new();
+    let first = server(&store);
+    let line = Line::to(&first);
+    let mut ada = line.client("/?id=ada").connect().await.unwrap();
+    ada.send(&number(1)).unwrap();
+    assert_eq!(values(&mut ada, 1).await, [1]);
+    kill(first).await;
+    let mut failures = 40;
+    store.set_faults(move |_| {
+        failures -= 1;
+        if failures > 0 { Fault::Lost } else { Fault::None }
+    });
+    let second = server(&store);
+    line.lead_to(&second);
+    ada.send(&number(2)).unwrap();
+    assert_eq!(values(&mut ada, 1).await, [2]);
     kill(second).await;
 }

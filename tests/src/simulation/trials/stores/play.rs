@@ -55,6 +55,9 @@ impl Stores {
         let process: Current = Arc::new(Mutex::new(self.start(run, &lines)));
         let mut seats = Vec::new();
         for (number, (member, line)) in self.members.iter().zip(&lines).enumerate() {
+            if self.is_sick_at_first {
+                line.cut_at_random(member.seed, member.cuts);
+            }
             let (seat, connection) = member::connect(run, number, line, member).await;
             tokio::spawn(member::receive(run.clone(), seat.clone(), connection));
             for direction in Direction::BOTH {
