@@ -136,8 +136,14 @@ async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<Pos
         end_lost(log, record).await?;
     }
     records.sort_by_key(|record| record.checkpoint.position.offset);
+    // What was said before all checkpoints is of use for the histories of rooms alone.
+    let begin = match records.first() {
+        _ if shared.options.histories.are_kept() => first.offset,
+        Some(record) => record.checkpoint.position.offset,
+        None => end.offset,
+    };
     let mut records = records.into_iter().peekable();
-    let mut cursor = first.offset;
+    let mut cursor = begin;
     let mut revived = Vec::new();
     loop {
         let after = Position { offset: cursor, ..end };
@@ -164,7 +170,7 @@ async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<Pos
         connection.session().drive(Session::assume_sent);
     }
     if !revived.is_empty() || cursor > 0 {
-        tracing::info!(sessions = revived.len(), entries = cursor - first.offset, took = ?now() - started, "sessions restored");
+        tracing::info!(sessions = revived.len(), entries = cursor - begin, took = ?now() - started, "sessions restored");
     }
     Ok(Position { offset: cursor, ..end })
 }

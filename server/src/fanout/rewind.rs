@@ -80,6 +80,13 @@ pub(crate) struct Histories {
     pub(crate) of_room: Option<HistoryOf>,
 }
 
+impl Histories {
+    /// Whether any room may keep a history.
+    pub(crate) fn are_kept(&self) -> bool {
+        self.of_room.is_some() || self.usual != History::none()
+    }
+}
+
 /// What a room keeps, by its name.
 type HistoryOf = Arc<dyn Fn(&str) -> History + Send + Sync>;
 

@@ -1,5 +1,7 @@
 //! Sessions in a store outlive their server.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rejoin_client::{Connection as Client, Event};
@@ -149,5 +151,36 @@ async fn a_restart_waits_for_a_store_that_fails() {
     line.lead_to(&second);
     ada.send(&number(2)).unwrap();
     assert_eq!(values(&mut ada, 1).await, [2]);
+    kill(second).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_reads_what_follows_the_checkpoints() {
+    let store = MemoryStore::new();
+    let first = server(&store);
+    let line = Line::to(&first);
+    let mut ada = line.client("/?id=ada").connect().await.unwrap();
+    for n in 1..=4500 {
+        ada.send(&number(n)).unwrap();
+        if n % 50 == 0 {
+            assert_eq!(values(&mut ada, 50).await.last(), Some(&n));
+        }
+        if n % 1500 == 0 {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+    }
+    kill(first).await;
+    let reads = Arc::new(AtomicUsize::new(0));
+    let counted = reads.clone();
+    store.set_faults(move |call| {
+        counted.fetch_add(usize::from(call == Call::Read), Ordering::Relaxed);
+        Fault::None
+    });
+    let second = server(&store);
+    line.lead_to(&second);
+    ada.send(&number(4501)).unwrap();
+    assert_eq!(values(&mut ada, 1).await, [4501]);
+    let reads = reads.load(Ordering::Relaxed);
+    assert!((2..14).contains(&reads), "{reads} reads of 256 entries, of 4500");
     kill(second).await;
 }
