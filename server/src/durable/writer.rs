@@ -74,3 +74,17 @@ impl Writer {
         next.take_if(|checkpoint| checkpoint.number <= acknowledged)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoint_waits_for_the_client() {
+        let writer = Writer::new(Key::new(*b"abcdefghijklmnop"), 1, 0, 1);
+        *writer.next_checkpoint.lock().unwrap() = Some(Checkpoint { number: 5, ..Checkpoint::default() });
+        assert_eq!(writer.take_checkpoint(4), None);
+        assert_eq!(writer.take_checkpoint(5).map(|checkpoint| checkpoint.number), Some(5));
+        assert_eq!(writer.take_checkpoint(6), None);
+    }
+}

@@ -184,3 +184,28 @@ async fn a_restart_reads_what_follows_the_checkpoints() {
     assert!((2..14).contains(&reads), "{reads} reads of 256 entries, of 4500");
     kill(second).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_dial_that_was_overtaken_does_not_end_the_session() {
+    let store = MemoryStore::new();
+    let server = server(&store);
+    let line = Line::to(&server);
+    let client = line.client("/?id=ada").handshake_timeout(harness::millis(200));
+    let mut ada = client.reconnect(harness::millis(20), harness::millis(20)).connect().await.unwrap();
+    let dials = line.clone();
+    // The second dial asks the store again and again, and its client gives it up.
+    store.set_faults(move |call| match call {
+        Call::Attach if dials.dials() == 2 => Fault::Lost,
+        _ => Fault::None,
+    });
+    line.cut();
+    line.dialled(2).await;
+    tokio::time::sleep(harness::millis(100)).await;
+    line.half_open();
+    ada.send(&number(1)).unwrap();
+    assert_eq!(values(&mut ada, 1).await, [1]);
+    tokio::time::sleep(harness::secs(1)).await;
+    ada.send(&number(2)).unwrap();
+    assert_eq!(values(&mut ada, 1).await, [2]);
+    kill(server).await;
+}
