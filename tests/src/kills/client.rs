@@ -200,9 +200,15 @@ async fn send(sender: Sender, number: usize, shared: Arc<Shared>, faults: Arc<Fa
                 let say = serde_json::json!({"to": to, "event": "told", "payload": payload});
                 (&shared.told, Frame::new("say", &say))
             }
-            3 if turn % 4 == 0 => {
+            3 if turn.is_multiple_of(4) => {
                 shared.asked.fetch_add(1, Ordering::SeqCst);
-                tokio::spawn(ask(sender.clone(), number, turn % 8 == 0, shared.clone(), faults.clone()));
+                tokio::spawn(ask(
+                    sender.clone(),
+                    number,
+                    turn.is_multiple_of(8),
+                    shared.clone(),
+                    faults.clone(),
+                ));
                 continue;
             }
             _ => (&shared.counted, Frame::new("sink", &serde_json::json!({"i": next(&shared.counted)}))),
