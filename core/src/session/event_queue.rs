@@ -168,6 +168,16 @@ mod tests {
     }
 
     #[test]
+    fn events_that_are_never_merged_fill_the_queue() {
+        let (frames, mut events) = (3, EventQueue::default());
+        for n in 0..u64::try_from(frames + 2 * MANY_EVENTS).unwrap() {
+            assert!(!events.is_full(frames, 1000), "{n} events");
+            events.push(Event::Gap(Gap::new(2 * n + 1, 2 * n + 1)));
+        }
+        assert!(events.is_full(frames, 1000));
+    }
+
+    #[test]
     fn keeps_nonconsecutive_gaps_apart() {
         let mut events = EventQueue::default();
         events.push(Event::Gap(Gap::new(5, 6)));

@@ -203,6 +203,19 @@ async fn refused_broadcast_asks_for_an_acknowledgement() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn broadcasts_to_several_rooms_write_to_a_lagging_chunk() {
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
+    let server = Server::builder(connect).send_buffer(4).build().unwrap();
+    let _theirs = dial(&server).await;
+    // No other task runs meanwhile.
+    for _ in 0..32 {
+        let audience = crate::Audience::rooms(["room", "other"]);
+        assert_eq!(server.broadcast(audience, &Frame::event_only("e")), Ok(1));
+    }
+    assert_eq!(server.stats().dropped, 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn refused_broadcast_retains_no_bytes() {
     let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
     let server = Server::builder(connect).send_buffer(2).build().unwrap();

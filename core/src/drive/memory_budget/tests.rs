@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use super::*;
-use crate::drive::{SendError, SharedSession};
+use crate::drive::{RoomLog, SendError, SharedSession, Subscribed};
 use crate::{Mode, Overflow, Session, SessionConfig, Side};
 
 /// A session in plain mode, without a socket: it keeps the frames that it is sent.
@@ -42,6 +42,23 @@ fn messages_count_until_their_session_drops_them() {
     assert_eq!(budget.used(), 200);
     b.command(Session::take_unacknowledged);
     assert_eq!(budget.used(), 0);
+}
+
+#[test]
+fn frames_drained_when_a_session_leaves_a_log_are_reclaimable() {
+    let budget = Arc::new(MemoryBudget::new(1000, || None));
+    let config = SessionConfig::new(Side::Server, Mode::Session);
+    let mut session = Session::new(Arc::new(config), crate::drive::now());
+    let epoch = session.reserve();
+    session.attach(epoch, None, crate::drive::now()).unwrap();
+    session.cut(crate::drive::now());
+    let session = SharedSession::new(session).with_budget(budget.clone());
+    let log = Arc::new(RoomLog::new(Arc::default(), "room".into()));
+    assert_eq!(session.subscribe(&log, 0, usize::MAX, || ()), Subscribed::Yes);
+    log.append(&[Some(budget.charge(message(300)))]);
+    assert!(!budget.can_fit(701));
+    session.apply(session.unsubscribe(&log, || ()));
+    assert!(budget.can_fit(1000) && !budget.can_fit(1001));
 }
 
 #[test]

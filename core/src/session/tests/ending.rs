@@ -1,5 +1,10 @@
 //! How sessions end at once (PROTOCOL.md §7).
 
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
 use super::SECOND;
 use super::closing::{close, local};
 use super::pair::Pair;
@@ -174,5 +179,18 @@ fn unreported_evictions_count_as_unacknowledged_on_close() {
         assert_eq!(pair.take_events(Client), ["closed: closed by the application"]);
         let counts = pair.client.counts();
         assert_eq!((counts.accepted, counts.dropped, counts.unacknowledged), (5, 3, 5));
+    }
+}
+
+#[test]
+fn discarded_losses_count_as_unacknowledged() {
+    for (listed, dropped) in [(1, 0), (0, 1), (2, 3), (0, 0)] {
+        let config = SessionConfig::new(Client, Mode::Session);
+        let mut session = Session::new(Arc::new(config), Instant::now());
+        let unacknowledged = vec![Bytes::from_static(b"x"); listed];
+        session.events.push(Event::Lost { reason: None, unacknowledged, dropped });
+        session.discard_events();
+        assert_eq!(session.counts().unacknowledged, listed as u64 + dropped);
+        assert_eq!(session.unreported.is_some(), listed as u64 + dropped > 0);
     }
 }

@@ -107,6 +107,20 @@ fn of_a_broadcast_it_becomes_a_gap() {
 }
 
 #[test]
+fn of_a_history_it_becomes_a_gap() {
+    let mut pair = pair_of(10);
+    let mut writer = SegmentWriter::default();
+    let mut history = [10, 11, 10].map(|size| Some(writer.push(message(size))));
+    assert_eq!(pair.server().send_history(&mut history), 3);
+    assert_eq!(
+        (pair.server().counts().dropped, pair.server().occupied()),
+        (1, 0),
+        "the history has its own places"
+    );
+    assert_eq!(history.map(|message| message.is_some()), [true, false, true]);
+}
+
+#[test]
 fn hibernation_keeps_the_peers_message_limit() {
     let mut pair = pair_of(10);
     pair.skip_events();

@@ -65,6 +65,8 @@ fn frames_are_encoded_when_a_newcomer_asks() {
     assert!(history.wants(0) && !history.wants(1));
     let selection = history.select(&Rewind::Last(2), 0, now());
     assert_eq!(selection, Selection { offsets: 1..3, is_complete: true });
+    history.select(&Rewind::Last(2), 3, now());
+    assert!(history.wants(3) && !history.wants(1) && !history.wants(2), "the others have no newcomer");
     history.select(&Rewind::Last(2), 1, now());
     assert!(history.wants(1));
     let unencoded: Vec<_> = history.unencoded(&selection.offsets, 0);

@@ -68,13 +68,9 @@ impl Calls {
         self.connected && self.next == Next::Change
     }
 
-    /// Whether there is a call that is not an event.
+    /// Whether there is a call that is not an event. Not asked once the calls are over.
     pub(super) fn is_due(&self, connection: &Connection) -> bool {
-        match self.next {
-            Next::Change => self.connected && connection.has_changes(),
-            Next::Nothing => false,
-            _ => true,
-        }
+        self.next != Next::Change || self.connected && connection.has_changes()
     }
 
     /// Notes that a callback has panicked, and reports it.

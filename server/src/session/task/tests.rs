@@ -132,18 +132,36 @@ async fn a_handler_that_hangs_holds_a_newcomer_up_for_a_second_and_its_socket_no
 #[tokio::test(start_paused = true)]
 async fn session_without_any_socket_has_no_callbacks() {
     let calls = Arc::new(AtomicUsize::new(0));
-    let [joined, left] = [calls.clone(), calls.clone()];
+    let [joined, left, expired] = [0; 3].map(|_| calls.clone());
     let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
     let server = Server::builder(connect)
         .on_connect(move |_| std::future::ready(_ = joined.fetch_add(1, Ordering::Relaxed)))
         .on_disconnect(move |_, _| std::future::ready(_ = left.fetch_add(1, Ordering::Relaxed)))
+        .on_expired(move |_, _| std::future::ready(_ = expired.fetch_add(1, Ordering::Relaxed)))
         .build()
         .unwrap();
-    let connection = crate::testing::connection(server.shared());
-    let task = tokio::spawn(SessionTask::new(server.shared().clone(), connection.clone(), None));
-    connection.end(CloseReason::Kicked);
-    task.await.unwrap();
-    assert_eq!(calls.load(Ordering::Relaxed), 0);
+    for reason in [CloseReason::Kicked, CloseReason::WindowExpired] {
+        let connection = crate::testing::connection(server.shared());
+        let task = tokio::spawn(SessionTask::new(server.shared().clone(), connection.clone(), None));
+        connection.end(reason);
+        task.await.unwrap();
+        assert_eq!(calls.load(Ordering::Relaxed), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn abort_during_a_callback_ends_the_task_at_once() {
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
+    let server = Server::builder(connect).on_message(|connection, _| {
+        connection.server().shared().abort();
+        async {}
+    });
+    let mut theirs = dial(&server.build().unwrap()).await;
+    let since = tokio::time::Instant::now();
+    theirs.write_all(b"\x81\x8d\0\0\0\0{\"event\":\"e\"}").await.unwrap();
+    let mut read = Vec::new();
+    theirs.read_to_end(&mut read).await.unwrap();
+    assert!(since.elapsed().is_zero(), "not with the next ping");
 }
 
 #[tokio::test(start_paused = true)]
