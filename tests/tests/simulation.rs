@@ -3,11 +3,36 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rejoin_tests::simulation::{Size, Trial, check, run};
+use rejoin_tests::simulation::{Call, History, Note, Size, Trial, What, check, run};
 
 #[test]
 fn hundreds_of_small_schedules_keep_all_promises() {
-    hold(Size::Small, 0..200);
+    let histories = hold(Size::Small, 0..200);
+    for (what, is_it) in WANTED {
+        let times = histories.iter().flat_map(|history| &history.entries).filter(|entry| is_it(&entry.what));
+        assert!(times.count() > 5, "hardly any {what}: nothing is proved about it");
+    }
+}
+
+/// What so many schedules have to reach.
+#[expect(clippy::type_complexity, reason = "a table")]
+const WANTED: [(&str, fn(&What) -> bool); 12] = [
+    ("answer", |what| matches!(what, What::Note(Note::Replied { .. }))),
+    ("join", |what| matches!(what, What::Note(Note::Join { .. }))),
+    ("leave", |what| matches!(what, What::Note(Note::Leave { .. }))),
+    ("absence", |what| matches!(what, What::Note(Note::Presence { away: true, .. }))),
+    ("return", |what| matches!(what, What::Note(Note::Presence { away: false, .. }))),
+    ("list of members", |what| matches!(what, What::Note(Note::Rooms { .. }))),
+    ("refused newcomer", |what| matches!(what, What::Note(Note::Limited { .. }))),
+    ("end of credentials", |what| is_drop(what, "credentials expired")),
+    ("forbidden session", |what| matches!(what, What::Note(Note::Forbidden { .. }))),
+    ("drain", |what| matches!(what, What::Note(Note::Draining { .. }))),
+    ("end of a drain", |what| matches!(what, What::Note(Note::Drained { .. }))),
+    ("drained socket", |what| is_drop(what, "the server drains")),
+];
+
+fn is_drop(what: &What, words: &str) -> bool {
+    matches!(what, What::Callback { call: Call::Drop(why), .. } if why.contains(words))
 }
 
 #[test]
@@ -15,15 +40,18 @@ fn dozens_of_full_schedules_keep_all_promises() {
     hold(Size::Full, 0..15);
 }
 
-fn hold(size: Size, seeds: std::ops::Range<u64>) {
-    for seed in seeds {
-        let violations = check(&run(seed, size));
+fn hold(size: Size, seeds: std::ops::Range<u64>) -> Vec<History> {
+    let hold = |seed| {
+        let history = run(seed, size);
+        let violations = check(&history);
         let flag = if size == Size::Small { " --small" } else { "" };
         assert!(
             violations.is_empty(),
             "{violations:#?}\ncargo run --release -p rejoin-tests --bin simulate -- --seeds 1 --from {seed}{flag} --log"
         );
-    }
+        history
+    };
+    seeds.map(hold).collect()
 }
 
 #[test]

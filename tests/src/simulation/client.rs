@@ -5,10 +5,14 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use rejoin_client::{ClientBuilder, CloseReason, Connection, ConnectionState, Event, Overflow, Sender};
+use rejoin_client::{
+    ClientBuilder, CloseReason, Connection, ConnectionState, Event, Frame, Overflow, Sender,
+};
 use tokio::sync::watch;
 
-use super::history::{ClientNo, End, How, Outcome, Tale, Way, What};
+use super::extras::Note;
+use super::history::{ClientNo, End, FrameNo, How, Outcome, Tale, Way, What};
+use super::hub;
 use super::schedule::Seat;
 use super::server::{receipt, within};
 use super::world::{Turn, World, number_of};
@@ -88,8 +92,9 @@ impl Client {
 
 fn builder(line: &Line, seat: &Seat, number: ClientNo) -> ClientBuilder {
     let id = seat.id.map(|id| format!("&id={id}")).unwrap_or_default();
+    let plain = if seat.plain { "&plain" } else { "" };
     let client = line
-        .client(&format!("/?client={number}&room={}{id}", seat.room))
+        .client(&format!("/?client={number}&room={}{id}{plain}", seat.room))
         .codec(Picked(codecs()[seat.codec].clone()))
         .send_buffer(seat.buffer)
         .send_buffer_bytes(seat.buffer_bytes)
@@ -114,15 +119,22 @@ async fn read(
     mut reads: watch::Receiver<bool>,
     seat: Seat,
 ) {
+    let sender = connection.sender();
     loop {
         // If the sender is gone, reading can no longer be stopped, and continues.
         reads.wait_for(|reads| *reads).await.ok();
+        let mut question = None;
         let mut next = pin!(connection.recv());
         let told = poll_fn(|cx| {
             let _turn = calls.take();
             let event = next.as_mut().poll(cx);
             event.map(|event| {
                 event.map(|event| {
+                    if let Event::Message(frame) = &event
+                        && !frame.id().is_empty()
+                    {
+                        question = Some(frame.clone());
+                    }
                     if let Some(tale) = tale(event, seat.plain) {
                         world.note(What::Told { client, tale });
                     }
@@ -132,11 +144,26 @@ async fn read(
         if told.await.is_none() {
             break;
         }
+        if let Some(question) = question {
+            answer(&world, client, &sender, &calls, question);
+        }
         world.dawdle(seat.slow).await;
     }
+    drop(sender);
     let unacknowledged = connection.closed().await.unacknowledged;
     let kept = connection.take_unacknowledged().iter().map(number_of).collect();
     world.note(What::Ended { client, unacknowledged, kept });
+}
+
+/// Answers a question, in a task: its application continues to receive.
+fn answer(world: &World, client: ClientNo, sender: &Sender, calls: &Turn, question: Frame) {
+    let (world, sender, calls) = (world.clone(), sender.clone(), calls.clone());
+    world.clone().spawn(async move {
+        let (number, frame) = world.frame(0);
+        world.note(What::Note(Note::Answers { question: number_of(&question), answer: number }));
+        let frame = frame.with_re(question.id());
+        say_frame(&world, (client, &sender, &calls), (number, frame), How::Wait, None).await;
+    });
 }
 
 /// `None` for an event that does not concern the session.
@@ -160,7 +187,8 @@ fn tale(event: Event, plain: bool) -> Option<Tale> {
 fn end(why: &CloseReason, plain: bool) -> End {
     match why {
         CloseReason::Local => End::Deaf,
-        CloseReason::Remote(frame) if frame.code == 1000 => End::Other,
+        // 3003: it may not stay.
+        CloseReason::Remote(frame) if [1000, 3003].contains(&frame.code) => End::Other,
         // The ID is taken.
         CloseReason::Refused(refusal) if refusal.status == 409 => End::Other,
         // Another socket has claimed the ID, which the server allows.
@@ -174,9 +202,19 @@ fn end(why: &CloseReason, plain: bool) -> End {
 
 /// Sends a frame to the server.
 pub(super) async fn say(world: &World, client: &Client, how: How, size: usize, patience: Option<Duration>) {
-    let (number, frame) = world.frame(size);
-    let sender = &client.sender;
-    world.note(What::Offered { frame: number, way: Way::ToServer(client.number), how });
+    let frame = world.frame(size);
+    say_frame(world, (client.number, &client.sender, &client.calls), frame, how, patience).await;
+}
+
+/// [`say`] with this frame.
+async fn say_frame(
+    world: &World,
+    (client, sender, calls): (ClientNo, &Sender, &Turn),
+    (number, frame): (FrameNo, Frame),
+    how: How,
+    patience: Option<Duration>,
+) {
+    world.note(What::Offered { frame: number, way: Way::ToServer(client), how });
     let sending = async {
         let sent = match how {
             How::Send => sender.send(&frame),
@@ -186,18 +224,21 @@ pub(super) async fn say(world: &World, client: &Client, how: How, size: usize, p
             How::Disconnect => sender.send_with(&frame, Overflow::Disconnect),
             How::Wait => sender.send_wait(&frame).await,
             How::Acked => return receipt(&sender.send_acked(&frame).await),
+            How::Ask => {
+                return hub::outcome(world, number, sender.ask(&frame).timeout(hub::PATIENCE).await);
+            }
         };
         if sent.is_ok() { Outcome::Accepted } else { Outcome::Refused }
     };
     let mut sending = pin!(sending);
     let mut answered = false;
     let watched = poll_fn(|cx| {
-        let (_turn, ticket) = (client.calls.take(), world.ticket());
+        let (_turn, ticket) = (calls.take(), world.ticket());
         let polled = sending.as_mut().poll(cx);
         if let Poll::Ready(outcome) = polled {
             answered = true;
             // The answer comes later than the acceptance that it reports.
-            let ticket = if how == How::Acked { world.ticket() } else { ticket };
+            let ticket = if matches!(how, How::Acked | How::Ask) { world.ticket() } else { ticket };
             world.note_at(ticket, What::Answered { frame: number, outcome });
         }
         polled

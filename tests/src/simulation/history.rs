@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::extras::Note;
+
 /// Everything that happened, in order: an effect comes after its cause.
 #[derive(Debug, Clone, Default)]
 #[allow(clippy::exhaustive_structs, reason = "there is nothing more to it")]
@@ -191,6 +193,8 @@ pub enum What {
         /// Whether it is connected.
         connected: bool,
     },
+    /// Of questions, presence, limits, credentials and drains.
+    Note(Note),
     /// The number of tasks that remain when everything has ended.
     TasksLeft(usize),
     /// Something did not end.
@@ -255,6 +259,8 @@ pub struct Numbers {
     pub unacknowledged: u64,
     /// Retained bytes.
     pub retained: usize,
+    /// Answers received to no question of this session, for example to one of an earlier session.
+    pub strays: u64,
 }
 
 /// How a session ended.
@@ -323,6 +329,8 @@ pub enum How {
     Wait,
     /// `send_acked`
     Acked,
+    /// `ask`
+    Ask,
 }
 
 /// The result of a call to send.
@@ -406,6 +414,7 @@ impl fmt::Display for What {
                 write!(f, "s{session}: quiet, attached {attached}, {counts}")
             }
             Self::QuietClient { client, connected } => write!(f, "c{client}: quiet, connected {connected}"),
+            Self::Note(note) => write!(f, "{note}"),
             Self::TasksLeft(count) => write!(f, "{count} tasks left"),
             Self::Stuck(what) => write!(f, "stuck: {what}"),
         }
@@ -427,7 +436,7 @@ impl fmt::Display for Call {
 
 impl fmt::Display for Numbers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { received, accepted, dropped, unacknowledged, retained } = self;
+        let Self { received, accepted, dropped, unacknowledged, retained, strays: _ } = self;
         write!(
             f,
             "{received} in, {accepted} out, {dropped} dropped, {unacknowledged} unacknowledged, {retained} B"

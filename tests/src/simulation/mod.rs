@@ -18,11 +18,16 @@ pub use history::{
 mod schedule;
 pub use schedule::Size;
 
+mod extras;
+pub use extras::Note;
+
 mod crowd;
 
 mod world;
 
 mod server;
+
+mod hub;
 
 mod client;
 

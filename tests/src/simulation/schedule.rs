@@ -7,6 +7,7 @@ use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use rejoin_server::{DuplicateId, Overflow};
 
+use super::extras::{self, Extra, Extras};
 use super::history::How;
 use crate::harness::codecs;
 use crate::network::{Condition, Dials, Direction};
@@ -56,6 +57,7 @@ pub(super) struct ServerOptions {
     pub(super) waits: Duration,
     /// The send buffer of the operating system for each socket; `None` leaves it to the system.
     pub(super) socket_buffer: Option<u32>,
+    pub(super) extras: Extras,
 }
 
 /// A seat: one line, and the options of the clients that use it, one after the other.
@@ -172,6 +174,7 @@ pub(super) enum Step {
         crash: bool,
         down: Duration,
     },
+    Extra(Extra),
 }
 
 /// An audience, with seats instead of sessions.
@@ -239,8 +242,17 @@ impl Schedule {
             steps.push((at, Step::Restart { crash: rng.random(), down }));
         }
         steps.extend(memberships(seed, &seats, count, span));
+        let mut servers: Vec<_> = (0..1 + usize::from(restarts)).map(|_| ServerOptions::new(rng)).collect();
+        if size != Size::Crowd {
+            // The times of these matter, and those of a crowd are not exact.
+            let restart = steps.iter().find(|(_, step)| matches!(step, Step::Restart { crash: false, .. }));
+            let (extras, acts) = extras::draw(seed, seats.len(), count, span, restart.map(|(at, _)| *at));
+            for (server, extras) in servers.iter_mut().zip(extras) {
+                server.extras = extras;
+            }
+            steps.extend(acts.into_iter().map(|(at, act)| (at, Step::Extra(act))));
+        }
         steps.sort_by_key(|(at, _)| *at);
-        let servers = (0..1 + usize::from(restarts)).map(|_| ServerOptions::new(rng)).collect();
         Self { servers, seats, steps, seed: rng.random() }
     }
 }
@@ -344,6 +356,7 @@ impl ServerOptions {
             refuses: if rng.random_range(0..4) == 0 { rng.random_range(1..=20) } else { 0 },
             waits: Duration::from_secs(4),
             socket_buffer: None,
+            extras: Extras::default(),
         }
     }
 }

@@ -6,12 +6,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use rejoin_server::{
-    Audience, CloseReason, ConnectRequest, Connection, Counts, DeliveryError, Identity, Mode, Overflow,
-    Reject, Server, StatusCode,
+    Audience, CloseReason, ConnectRequest, Connection, Counts, DeliveryError, Frame, Identity, JoinError,
+    Mode, Overflow, Reject, Server, StatusCode,
 };
 use tokio::time::timeout;
 
-use super::history::{Call, ClientNo, End, How, Numbers, Outcome, SessionNo, To, Way, What};
+use super::history::{Call, ClientNo, End, FrameNo, How, Numbers, Outcome, SessionNo, To, Way, What};
+use super::hub;
 use super::schedule::{FRAME_OVERHEAD, MAX_PADDING, ROOMS, ServerOptions};
 use super::world::{Ticket, Turn, World, number_of};
 use crate::harness::{Picked, codecs};
@@ -62,12 +63,14 @@ pub(super) fn build(world: &World, number: usize, options: &ServerOptions) -> Se
             |world, options, connection| Call::Connect { plain: connection.mode() == Mode::Plain },
             world.connected(session_of(&connection), tag(&connection).client, connection)
         ))
-        .on_message(callback!(
-            |world, options, connection, frame| Call::Message(number_of(&frame)),
+        .on_message(callback!(|world, options, connection, frame| Call::Message(number_of(&frame)), {
+            if !frame.id().is_empty() {
+                hub::answer(&world, &connection, &frame).await;
+            }
             if world.chance(options.answers) {
                 answer(&world, &connection).await;
             }
-        ))
+        }))
         .on_transport_drop(callback!(|world, options, connection, why| Call::Drop(format!("{why}"))))
         .on_transport_restore(callback!(|world, options, connection| Call::Restore))
         .on_gap(callback!(|world, options, connection, gap| Call::Gap(gap.from, gap.to)))
@@ -89,6 +92,7 @@ pub(super) fn build(world: &World, number: usize, options: &ServerOptions) -> Se
         .broadcast_overflow(options.broadcast_overflow)
         .max_retained_bytes(options.max_retained)
         .duplicate_id(options.duplicate);
+    let builder = hub::configure(builder, world, number, options);
     let builder = codecs().into_iter().fold(builder, |builder, codec| builder.codec(Picked(codec)));
     builder.build().expect("the options are in their ranges")
 }
@@ -115,6 +119,7 @@ async fn connect(
     let identity = Identity::new().with_room(room);
     let tag = Tag { session, client, since: world.ticket(), sends: Turn::default() };
     let identity = identity.with_data(tag);
+    let identity = hub::identify(world, options, request, (session, client), identity);
     Ok(match request.query("id") {
         Some(id) => identity.with_id(id),
         None => identity,
@@ -138,12 +143,13 @@ pub(super) fn numbers(counts: &Counts) -> Numbers {
         dropped: counts.dropped,
         unacknowledged: counts.unacknowledged,
         retained: counts.retained_bytes,
+        strays: counts.stray_answers,
     }
 }
 
 fn end(why: &CloseReason) -> End {
     match why {
-        CloseReason::Local(_) | CloseReason::Kicked => End::Deaf,
+        CloseReason::Local(_) | CloseReason::Kicked | CloseReason::Forbidden => End::Deaf,
         CloseReason::Protocol(_) | CloseReason::TooBig | CloseReason::HandlerPanicked => End::Accused,
         CloseReason::Remote(_) => End::Accused,
         _ => End::Other,
@@ -172,8 +178,18 @@ pub(super) async fn say(
     size: usize,
     patience: Option<Duration>,
 ) {
+    say_frame(world, connection, world.frame(size), how, patience).await;
+}
+
+/// [`say`] with this frame.
+pub(super) async fn say_frame(
+    world: &World,
+    connection: &Connection,
+    (number, frame): (FrameNo, Frame),
+    how: How,
+    patience: Option<Duration>,
+) {
     let session = session_of(connection);
-    let (number, frame) = world.frame(size);
     world.note(What::Offered { frame: number, way: Way::ToClient(session), how });
     let sending = async {
         let sent = match how {
@@ -184,6 +200,9 @@ pub(super) async fn say(
             How::Disconnect => connection.send_with(&frame, Overflow::Disconnect),
             How::Wait => connection.send_wait(&frame).await,
             How::Acked => return receipt(&connection.send_acked(&frame).await),
+            How::Ask => {
+                return hub::outcome(world, number, connection.ask(&frame).timeout(hub::PATIENCE).await);
+            }
         };
         if sent.is_ok() { Outcome::Accepted } else { Outcome::Refused }
     };
@@ -278,7 +297,11 @@ pub(super) fn change_membership(world: &World, connection: &Connection, room: us
     if joins {
         // Before it: from then on the session may get a broadcast. It fails for a session that has ended, which gets none.
         world.note(What::Joined { session, room });
-        at_once(connection.join(&name)).ok();
+        hub::no_request();
+        let joined = at_once(connection.join(&name));
+        if matches!(joined, Err(JoinError::RoomFull)) {
+            world.note(What::LeftRoom { session, room });
+        }
     } else if at_once(connection.leave(&name)).is_ok() {
         world.note(What::LeftRoom { session, room });
     }

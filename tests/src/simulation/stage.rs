@@ -7,7 +7,9 @@ use rejoin_server::{Connection, Mode, Overflow, Server};
 use tokio::time::Instant;
 
 use super::client::{self, Client};
-use super::history::{SessionNo, To, What};
+use super::extras::Extra;
+use super::history::{How, SessionNo, To, What};
+use super::hub;
 use super::pace::Pace;
 use super::schedule::{Audience, Schedule, Seat, ServerOptions, Step};
 use super::server;
@@ -119,6 +121,7 @@ impl Stage {
         let most = most.unwrap_or_default();
         let retained = stats.retained_bytes;
         self.world.note(What::Sample { server: number, retained, busy, most });
+        hub::sample(&self.world, number, &server, &self.schedule.servers[number]);
     }
 
     // --- steps
@@ -188,6 +191,15 @@ impl Stage {
                     if abort { client.abort(&world).await } else { client.close(&world).await }
                 });
             }
+            Step::Extra(Extra::Ask { seat, by_server, size }) => self.ask(*seat, *by_server, *size),
+            Step::Extra(act) => {
+                let connection = match act {
+                    Extra::Forbid { seat } | Extra::Reauthenticate { seat } => self.session_of(*seat),
+                    _ => None,
+                };
+                let (number, server) = self.server();
+                hub::act(&self.world, number, &server, connection.as_ref(), act);
+            }
             Step::Reads { seat, reads } => {
                 let Some(client) = self.client(*seat) else { return };
                 self.order(format!("client {} reads: {reads}", client.number));
@@ -195,6 +207,18 @@ impl Stage {
             }
             network => self.fail(network),
         }
+    }
+
+    fn ask(&self, seat: usize, by_server: bool, size: usize) {
+        let Some(client) = self.client(seat).filter(|client| !client.plain) else { return };
+        let (world, session) = (self.world.clone(), self.world.session_of(client.number));
+        self.world.spawn(async move {
+            match session {
+                _ if !by_server => client::say(&world, &client, How::Ask, size, None).await,
+                Some(session) => server::say(&world, &session, How::Ask, size, None).await,
+                None => {}
+            }
+        });
     }
 
     fn tell(&self, audience: &Audience, overflow: Option<Overflow>, size: usize) {
@@ -335,6 +359,7 @@ impl Stage {
         for client in self.clients().iter().filter(|client| !client.has_ended()) {
             self.world.note(What::QuietClient { client: client.number, connected: client.is_connected() });
         }
+        hub::note_rooms(&self.world, &self.server().1);
         for (session, connection) in self.world.open_sessions() {
             let counts = server::numbers(&connection.counts());
             self.world.note(What::Quiet { session, attached: connection.is_attached(), counts });

@@ -124,6 +124,11 @@ impl World {
         History { entries: entries.into_iter().map(|(_, entry)| entry).collect() }
     }
 
+    /// The time since the start.
+    pub(super) fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
     pub(super) async fn sleep_until(&self, at: Duration) {
         tokio::time::sleep_until(self.start + at).await;
     }

@@ -75,7 +75,7 @@ fn counted(number: SessionNo, session: &SessionFacts, findings: &mut Findings) {
     if end == End::Accused {
         findings.add(Property::Accusations, format!("s{number} has ended by a mistake"));
     }
-    let delivered = session.delivered();
+    let delivered = session.delivered() + counts.strays;
     if delivered > counts.received || (delivered < counts.received && end != End::Deaf) {
         let text = format!("s{number}: {} were received, {delivered} delivered", counts.received);
         findings.add(Property::NothingLostSilently, text);

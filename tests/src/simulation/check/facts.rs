@@ -1,7 +1,8 @@
 //! [`Facts`]: a history, indexed by servers, sessions, clients and frames.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::super::extras::Note;
 use super::super::history::{
     Call, ClientNo, FrameNo, History, How, Numbers, Outcome, SessionNo, Tale, Way, What,
 };
@@ -17,6 +18,12 @@ pub(super) struct Facts {
     pub(super) clients: BTreeMap<ClientNo, ClientFacts>,
     /// By their number; `None` for servers that are still running.
     pub(super) servers: BTreeMap<usize, Option<ServerEnd>>,
+    /// Frames that answer a question: the asker gets them, and no callback and no event.
+    pub(super) answers: HashSet<FrameNo>,
+    /// Those that have come.
+    pub(super) replies: HashSet<FrameNo>,
+    /// A limit has refused somebody, and may keep out a client that has no session any more.
+    pub(super) is_full: bool,
     /// When the simulation came to rest.
     pub(super) rest: Option<When>,
 }
@@ -47,6 +54,8 @@ pub(super) struct SessionFacts {
     /// `None` is the return of the previous call.
     pub(super) calls: Vec<(When, Option<Call>)>,
     pub(super) kicked: Option<When>,
+    /// Answers to its questions that have come.
+    pub(super) replies: u64,
     pub(super) quiet: Option<(bool, Numbers)>,
 }
 
@@ -74,6 +83,7 @@ impl Facts {
     fn add(&mut self, at: When, what: &What) {
         match what {
             What::Rest => self.rest = Some(at),
+            What::Note(note) => self.add_note(note),
             What::Order(_) | What::Sample { .. } | What::TasksLeft(_) | What::Stuck(_) => {}
             // Checked by themselves.
             What::Joined { .. } | What::LeftRoom { .. } | What::Missed { .. } => {}
@@ -151,6 +161,26 @@ impl Facts {
         }
     }
 
+    fn add_note(&mut self, note: &Note) {
+        match note {
+            Note::Answers { answer, .. } => {
+                self.answers.insert(*answer);
+            }
+            Note::Replied { question, answer } => {
+                self.replies.insert(*answer);
+                let way = self.frames.get(question).and_then(|frame| frame.way);
+                if let Some(Way::ToClient(session)) = way
+                    && let Some(session) = self.sessions.get_mut(&session)
+                {
+                    session.replies += 1;
+                }
+            }
+            Note::Limited { .. } => self.is_full = true,
+            // Checked by themselves.
+            _ => {}
+        }
+    }
+
     /// Whether a client has received everything there was to receive: it has not left, or only after the simulation came to rest.
     pub(super) fn heard_all(&self, client: ClientNo) -> bool {
         let Some(client) = self.clients.get(&client) else { return false };
@@ -173,6 +203,7 @@ impl SessionFacts {
             accepted: Vec::new(),
             calls: Vec::new(),
             kicked: None,
+            replies: 0,
             quiet: None,
         }
     }
@@ -190,14 +221,14 @@ impl SessionFacts {
         })
     }
 
-    /// How many messages and missed frames its application has seen.
+    /// How many messages, answers and missed frames its application has seen.
     pub(super) fn delivered(&self) -> u64 {
         let steps = self.calls().map(|(_, call)| match call {
             Call::Message(_) => 1,
             Call::Gap(from, to) => to + 1 - from,
             _ => 0,
         });
-        steps.sum()
+        self.replies + steps.sum::<u64>()
     }
 }
 
@@ -205,10 +236,10 @@ impl FrameFacts {
     /// The entries between which a client's frame was accepted; `None` if it never was.
     pub(super) fn accepted(&self) -> Option<(When, When)> {
         match (self.how, self.answered) {
-            (Some(How::Acked), Some((at, outcome))) => {
+            (Some(How::Acked | How::Ask), Some((at, outcome))) => {
                 (outcome != Outcome::Refused).then_some((self.offered, at))
             }
-            (Some(How::Acked), None) => Some((self.offered, When::MAX)),
+            (Some(How::Acked | How::Ask), None) => Some((self.offered, When::MAX)),
             (_, Some((at, Outcome::Accepted))) => Some((at, at)),
             _ => None,
         }
@@ -221,9 +252,12 @@ impl FrameFacts {
 
     /// Whether it was certainly accepted.
     pub(super) fn is_certain(&self) -> bool {
-        matches!(
-            self.answered,
-            Some((_, Outcome::Accepted | Outcome::Delivered | Outcome::Dropped | Outcome::Unknown))
-        )
+        // A question may end with its session before there was capacity for it.
+        let may_wait = self.how == Some(How::Ask) && matches!(self.answered, Some((_, Outcome::Unknown)));
+        !may_wait
+            && matches!(
+                self.answered,
+                Some((_, Outcome::Accepted | Outcome::Delivered | Outcome::Dropped | Outcome::Unknown))
+            )
     }
 }

@@ -14,6 +14,12 @@ mod to_server;
 
 mod state;
 
+mod questions;
+
+mod presence;
+
+mod rules;
+
 #[cfg(test)]
 mod tests;
 
@@ -62,6 +68,16 @@ pub enum Property {
     Memory,
     /// No task waits for a timer or for other sessions without need.
     Pace,
+    /// Each question is answered once, or its asker learns that the session is lost.
+    Answers,
+    /// Joins, leaves, absences and returns come in order, and match the members that a room shows at rest.
+    Presence,
+    /// Limits hold, and refuse no session that counts already.
+    Limits,
+    /// Credentials end on time, and not before; the session then waits for others, or has ended if it was forbidden.
+    Credentials,
+    /// A drain ends no session, opens none, and lasts until no socket is left.
+    Drain,
     /// A peer that reads fast enough keeps its socket; one that reads almost nothing loses it.
     Sockets,
     /// What a handler says is delivered of one run alone, and whole, also when it has run again after a crash; and what is acknowledged
@@ -107,5 +123,8 @@ pub fn check(history: &History) -> Vec<Violation> {
     to_client::check(&facts, &mut findings);
     to_server::check(&facts, &mut findings);
     state::check(history, &facts, &mut findings);
+    questions::check(history, &facts, &mut findings);
+    presence::check(history, &mut findings);
+    rules::check(history, &facts, &mut findings);
     findings.0
 }

@@ -1,5 +1,7 @@
 //! Handwritten histories: a valid one, and for each property one that violates only that property.
 
+mod extras;
+
 use std::time::Duration;
 
 use rejoin_server::CloseReason;
@@ -78,7 +80,7 @@ fn over(session: SessionNo, end: End, counts: [u64; 4]) -> Vec<What> {
 
 fn over_by(session: SessionNo, why: &impl ToString, end: End, counts: [u64; 4]) -> Vec<What> {
     let [received, accepted, dropped, unacknowledged] = counts;
-    let counts = Numbers { received, accepted, dropped, unacknowledged, retained: 0 };
+    let counts = Numbers { received, accepted, dropped, unacknowledged, retained: 0, strays: 0 };
     call(session, Call::Disconnect { why: why.to_string(), end, counts })
 }
 

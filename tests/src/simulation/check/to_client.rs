@@ -111,13 +111,13 @@ fn segments(
     reached: &mut BTreeMap<SessionNo, Reached>,
     findings: &mut Findings,
 ) {
-    let mut last = 0;
+    let (mut last, answers) = (0, &facts.answers);
     for segment in client.told.split(|(_, tale)| matches!(tale, Tale::Lost(_))) {
         let has_messages = segment.iter().any(|(_, tale)| matches!(tale, Tale::Message(_)));
         let own = facts.sessions.iter().filter(|(session, facts)| {
             facts.client == number && !facts.plain && (**session > last || !has_messages)
         });
-        let fits = own.map(|(session, facts)| (*session, follow(facts, segment)));
+        let fits = own.map(|(session, facts)| (*session, follow(facts, segment, answers)));
         // The best match.
         let Some((session, fit)) = fits.max_by_key(|(_, fit)| fit.steps) else {
             if has_messages {
@@ -146,11 +146,13 @@ struct Fit {
     fault: Option<(Property, String)>,
 }
 
-fn follow(session: &SessionFacts, segment: &[(When, Tale)]) -> Fit {
+fn follow(session: &SessionFacts, segment: &[(When, Tale)], answers: &HashSet<FrameNo>) -> Fit {
     let positions: HashMap<_, _> = session.accepted.iter().zip(1_u64..).map(|((f, _), n)| (*f, n)).collect();
     let mut reached = Reached::default();
     for (index, (at, tale)) in segment.iter().enumerate() {
-        let expected = reached.position + 1;
+        // Answers before it have come, or are in a gap.
+        let due = reached.position + 1;
+        let expected = due + answers_from(session, reached.position, answers);
         let fault = match tale {
             Tale::Message(frame) => match positions.get(frame) {
                 Some(n) if session.accepted[*n as usize - 1].1 > *at => {
@@ -168,7 +170,9 @@ fn follow(session: &SessionFacts, segment: &[(When, Tale)]) -> Fit {
                 }
                 None => Some((Property::Genuine, format!("{frame} was not accepted"))),
             },
-            Tale::Gap(from, to) if *from != expected || to < from || *to > session.accepted.len() as u64 => {
+            Tale::Gap(from, to)
+                if !(due..=expected).contains(from) || to < from || *to > session.accepted.len() as u64 =>
+            {
                 let text = format!("gap {from}-{to}, and {expected} of {} is due", session.accepted.len());
                 Some((Property::Numbering, text))
             }
@@ -183,7 +187,14 @@ fn follow(session: &SessionFacts, segment: &[(When, Tale)]) -> Fit {
             return Fit { steps: index, reached, fault };
         }
     }
+    reached.position += answers_from(session, reached.position, answers);
     Fit { steps: segment.len(), reached, fault: None }
+}
+
+/// How many of the frames that a session accepted next after this number are answers.
+fn answers_from(session: &SessionFacts, position: u64, answers: &HashSet<FrameNo>) -> u64 {
+    let rest = session.accepted.iter().skip(position as usize);
+    rest.take_while(|(frame, _)| answers.contains(frame)).count() as u64
 }
 
 /// Each frame that a session has accepted is delivered, in a gap, or counted when the session ended.
@@ -196,6 +207,7 @@ fn complete(
 ) {
     let client = facts.clients.get(&session.client);
     let listens = facts.heard_all(session.client);
+    let answers = session.accepted.iter().filter(|(frame, _)| facts.answers.contains(frame)).count() as u64;
     if let Some((_, counts)) = session.disconnect() {
         if counts.accepted != session.accepted.len() as u64 {
             let text = format!("s{number}: {} accepted, {} counted", session.accepted.len(), counts.accepted);
@@ -206,7 +218,7 @@ fn complete(
             findings.add(Property::Gaps, text);
         }
         // Without a message, it is unknown which session had a gap.
-        let position = reached.map_or(counts.dropped, |reached| reached.position);
+        let position = reached.map_or(counts.dropped + answers, |reached| reached.position);
         if listens && position + counts.unacknowledged < counts.accepted {
             let text = format!(
                 "s{number}: {position} of {} have come, {} are unacknowledged",
@@ -218,7 +230,7 @@ fn complete(
     let quiet = session.quiet.filter(|(attached, _)| *attached);
     let there = client.and_then(|client| client.quiet) == Some(true);
     if let Some((_, counts)) = quiet.filter(|_| there && listens) {
-        let position = reached.map_or(counts.dropped, |reached| reached.position);
+        let position = reached.map_or(counts.dropped + answers, |reached| reached.position);
         if position < counts.accepted {
             let text = format!("s{number}: {position} of {} have come", counts.accepted);
             findings.add(Property::NothingLostSilently, text);

@@ -32,7 +32,7 @@ struct Deliveries {
 
 impl Deliveries {
     fn of(facts: &Facts) -> Self {
-        let mut deliveries = Self::default();
+        let mut deliveries = Self { frames: facts.replies.clone(), ..Self::default() };
         for (number, session) in &facts.sessions {
             for (at, call) in session.calls() {
                 if let Call::Message(frame) = call {
@@ -97,13 +97,17 @@ fn order(facts: &Facts, deliveries: &Deliveries, findings: &mut Findings) {
 /// Gaps begin at the current count, and as many frames are missing between two frames as the gaps between them report.
 fn gaps(number: SessionNo, session: &SessionFacts, facts: &Facts, findings: &mut Findings) {
     let mut bad = |property, text: String| findings.add(property, format!("s{number}: {text}"));
-    let mut count = 0;
+    // What was counted at least, and how much of it was in gaps.
+    let (mut count, mut missed) = (0, 0);
+    let answers = facts.answers.iter().filter(|answer| sender(**answer, facts) == Some(session.client));
+    let answers = answers.count() as u64;
     let mut last: Option<(u64, FrameNo)> = None;
     let mut seen = HashSet::new();
     for (_, call) in session.calls() {
         match call {
             Call::Gap(from, to) => {
-                if *from != count + 1 || to < from {
+                // Answers may have come before it: the history does not say where they were counted.
+                if *from <= count || *from > count + 1 + answers || to < from {
                     bad(Property::Numbering, format!("gap {from}-{to}, and {} is due", count + 1));
                 }
                 let may_drop = facts.clients.get(&session.client).is_some_and(|client| client.may_drop);
@@ -111,11 +115,12 @@ fn gaps(number: SessionNo, session: &SessionFacts, facts: &Facts, findings: &mut
                     bad(Property::Gaps, format!("gap {from}-{to}, and nothing may be dropped"));
                 }
                 count = *to;
+                missed += to + 1 - from;
             }
             Call::Message(frame) if seen.insert(*frame) => {
                 count += 1;
                 if let Some((before, previous)) = last {
-                    let missing = count - before - 1;
+                    let missing = missed - before;
                     let (least, most) = between(previous, *frame, session.client, facts);
                     if missing < least || missing > most {
                         let text = format!(
@@ -124,7 +129,7 @@ fn gaps(number: SessionNo, session: &SessionFacts, facts: &Facts, findings: &mut
                         bad(Property::Numbering, text);
                     }
                 }
-                last = Some((count, *frame));
+                last = Some((missed, *frame));
             }
             _ => {}
         }
@@ -143,7 +148,9 @@ fn between(first: FrameNo, second: FrameNo, client: ClientNo, facts: &Facts) -> 
         if until > first.0 && since < second.1 && (since, until) != first && (since, until) != second {
             most += 1;
         }
+        // An answer is missing only if it is in a gap.
         let certain = facts.frames.get(frame).is_some_and(|frame| frame.is_certain());
+        let certain = certain && !facts.answers.contains(frame);
         if certain && since > first.1 && until < second.0 {
             least += 1;
         }
@@ -220,6 +227,12 @@ fn complete(
             _ => 0,
         });
         excused += gaps.sum::<u64>();
+        let counts = session
+            .disconnect()
+            .map(|(_, counts)| counts)
+            .or_else(|| session.quiet.map(|(_, counts)| counts));
+        // Answers to questions of an earlier session.
+        excused += counts.map_or(0, |counts| counts.strays);
         if let Some((End::Deaf, counts)) = session.disconnect() {
             excused += counts.received.saturating_sub(session.delivered());
         }
