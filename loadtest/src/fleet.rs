@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use rejoin_client::{ConnectError, Connection, Sender};
+use rejoin_client::{ConnectError, Connection, ConnectionState, Sender};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +38,11 @@ pub(crate) enum Failures {
 
 /// The deadline for clients to close.
 const PARTING: Duration = Duration::from_secs(5);
+
+/// Whether a client has a socket.
+pub(crate) fn is_open(sender: &Sender) -> bool {
+    sender.state() == ConnectionState::Connected
+}
 
 impl Fleet {
     /// Connects these clients, `--concurrency` at a time. If interrupted, returns the clients that were connected by then.

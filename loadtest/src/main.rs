@@ -4,6 +4,7 @@
 //! resumes. They cost more than the sockets of a raw load generator; the report says when the tool itself was the limit.
 
 mod args;
+mod common;
 mod error;
 mod work;
 

@@ -3,7 +3,7 @@
 use rejoin_client::{Frame, PayloadError};
 use serde::{Deserialize, Serialize};
 
-use crate::args::CodecName;
+use crate::common::CodecName;
 
 /// The contents of our messages. Members added by a server are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -71,6 +71,22 @@ fn memory(status: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
+/// The processes' usage over a period.
+#[derive(Debug)]
+pub(crate) struct Cost {
+    pub(crate) time: Duration,
+    pub(crate) server: Option<ServerCost>,
+    pub(crate) own: Option<Duration>,
+}
+
+/// The server's usage over a period.
+#[derive(Debug)]
+pub(crate) struct ServerCost {
+    pub(crate) cpu: Duration,
+    pub(crate) memory_before: u64,
+    pub(crate) memory_after: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

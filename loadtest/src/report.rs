@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::args::Common;
+use crate::common::Common;
 use crate::latency::Summary;
-use crate::run::Cost;
+use crate::process::Cost;
 
 /// The result of a work.
 #[derive(Debug)]

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::args::Common;
+use crate::common::Common;
 use crate::error::Error;
 use crate::limits;
-use crate::process::{Process, Usage};
+use crate::process::{Cost, Process, ServerCost, Usage};
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::target::Target;
@@ -119,20 +119,4 @@ pub(crate) struct Meter {
     server: Option<Usage>,
     own: Option<Usage>,
     began: Instant,
-}
-
-/// The processes' usage over a period.
-#[derive(Debug)]
-pub(crate) struct Cost {
-    pub(crate) time: Duration,
-    pub(crate) server: Option<ServerCost>,
-    pub(crate) own: Option<Duration>,
-}
-
-/// The server's usage over a period.
-#[derive(Debug)]
-pub(crate) struct ServerCost {
-    pub(crate) cpu: Duration,
-    pub(crate) memory_before: u64,
-    pub(crate) memory_after: u64,
 }

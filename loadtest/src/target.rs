@@ -11,8 +11,8 @@ use rejoin_client::{
     Client, ClientBuilder, ConnectError, Connection, MsgpackCodec, ProtobufCodec, http::Uri,
 };
 
-use crate::args::{CodecName, Common};
 use crate::cable::Cable;
+use crate::common::{CodecName, Common};
 use crate::dial::Dialer;
 use crate::error::Error;
 

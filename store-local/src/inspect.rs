@@ -5,8 +5,8 @@ use std::path::Path;
 use rejoin_store::{Limit, LogId, Position, StoreError, WriterKey};
 
 use crate::LocalError;
-use crate::builder::LocalStoreBuilder;
 use crate::open::{self, Trees};
+use crate::options::Options;
 
 /// A directory, as it was when it was last closed or its process died.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ pub fn inspect(directory: impl AsRef<Path>, entries: u64) -> Result<Inspection, 
         // Opening would make a store.
         return Err(LocalError::NotAStore { directory: directory.to_owned() });
     }
-    let (trees, _, meta) = open::open(&LocalStoreBuilder::new(directory))?;
+    let (trees, _, meta) = open::open(&Options::new(directory))?;
     let damaged = |error: StoreError| LocalError::damaged(directory, error.to_string());
     let mut logs = Vec::new();
     for (log, bounds) in trees.logs().map_err(damaged)? {

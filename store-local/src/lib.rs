@@ -22,13 +22,16 @@ mod files;
 #[cfg(feature = "inspect")]
 pub mod inspect;
 mod keys;
+mod leases;
 mod open;
+mod options;
 mod reader;
 mod rows;
 mod store;
 mod values;
 mod writer;
 
-pub use builder::{LocalStoreBuilder, Sync};
+pub use builder::LocalStoreBuilder;
 pub use error::LocalError;
+pub use options::Sync;
 pub use store::LocalStore;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable};
 use rejoin_store::{LogId, NodeId, StoreError};
 
-use crate::builder::LocalStoreBuilder;
 use crate::files::{self, Lock, Mark};
+use crate::options::Options;
 use crate::values::{LogBounds, Meta};
 use crate::{LocalError, keys, values};
 
@@ -37,7 +37,7 @@ pub(crate) fn failed(error: impl std::fmt::Debug) -> StoreError {
 }
 
 /// Opens the trees. fjall panics over some damages, which must not end the process.
-fn open_database(options: &LocalStoreBuilder) -> Result<(Database, Vec<Keyspace>), LocalError> {
+fn open_database(options: &Options) -> Result<(Database, Vec<Keyspace>), LocalError> {
     let directory = &options.directory;
     let open = || {
         let database = Database::builder(files::trees(directory))
@@ -79,7 +79,7 @@ fn check_folders(directory: &Path) -> Result<(), LocalError> {
 }
 
 /// Opens a directory, or makes it.
-pub(crate) fn open(options: &LocalStoreBuilder) -> Result<(Trees, Mark, Meta), LocalError> {
+pub(crate) fn open(options: &Options) -> Result<(Trees, Mark, Meta), LocalError> {
     let directory = &options.directory;
     std::fs::create_dir_all(directory).map_err(LocalError::io(directory))?;
     let lock = Lock::take(directory)?;

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use fjall::{Readable, Snapshot};
 use rejoin_store::{Limit, LogId, Page, Position, ReadError, Record, StoreError, WriterKey};
 
+use crate::leases::Leases;
 use crate::open::{Trees, failed};
-use crate::store::Leases;
 use crate::values::LogBounds;
 use crate::{keys, rows, values};
 

@@ -10,8 +10,8 @@ use rejoin_store::{
     Checkpoint, ENDED_KEPT, Entry, LogId, NodeId, Open, Position, Record, StoreError, Tail, WriterKey,
 };
 
+use crate::leases::Leases;
 use crate::open::{Trees, failed};
-use crate::store::Leases;
 use crate::values::{Base, ENTRY_OVERHEAD, LogBounds, Meta};
 use crate::{keys, values};
 

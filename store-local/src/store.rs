@@ -1,9 +1,7 @@
 //! [`LocalStore`]: the store.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,12 +14,13 @@ use rejoin_store::{
 };
 use tokio::sync::oneshot;
 
-use crate::builder::LocalStoreBuilder;
+use crate::LocalError;
 use crate::clock::Clock;
+use crate::leases::Leases;
 use crate::open::{self, Trees, failed};
+use crate::options::{Options, Sync};
 use crate::rows::Rows;
 use crate::writer::{Request, TRIM_STEP, Writer};
-use crate::{LocalError, Sync};
 
 /// Keeps logs and records in a directory.
 ///
@@ -48,67 +47,8 @@ struct Inner {
     log_age: Option<Duration>,
 }
 
-/// Who lives. A process that begins knows of nobody: the lock proves that earlier ones are dead.
-#[derive(Debug, Default)]
-pub(crate) struct Leases {
-    until: Mutex<BTreeMap<NodeId, u64>>,
-    /// Who may have records without a deadline: a search for expired ones looks at those of the dead alone.
-    owners: Mutex<BTreeSet<(LogId, NodeId)>>,
-}
-
-/// Nothing below the locks of this file can panic while the data is half changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Leases {
-    pub(crate) fn until(&self, node: NodeId) -> Option<u64> {
-        lock(&self.until).get(&node).copied()
-    }
-
-    pub(crate) fn lives(&self, node: NodeId, now: u64) -> bool {
-        self.until(node).is_some_and(|until| until > now)
-    }
-
-    pub(crate) fn add_owner(&self, log: LogId, owner: NodeId) {
-        lock(&self.owners).insert((log, owner));
-    }
-
-    pub(crate) fn remove_owner(&self, log: LogId, owner: NodeId) {
-        lock(&self.owners).remove(&(log, owner));
-    }
-
-    pub(crate) fn owners(&self, log: LogId) -> Vec<NodeId> {
-        lock(&self.owners).iter().filter(|(of, _)| *of == log).map(|(_, owner)| *owner).collect()
-    }
-
-    fn renew(&self, node: NodeId, now: u64, ttl: Duration) -> Result<(), LeaseError> {
-        let mut leases = lock(&self.until);
-        let until = leases.entry(node).or_insert(u64::MAX);
-        if *until <= now {
-            return Err(LeaseError::Passed);
-        }
-        *until = now.saturating_add(millis(ttl));
-        Ok(())
-    }
-}
-
 impl LocalStore {
-    /// Opens a directory, or makes it, with the default options. See [`LocalStoreBuilder::open`].
-    ///
-    /// # Errors
-    ///
-    /// [`LocalError`] says what is wrong with the directory.
-    pub fn open(directory: impl AsRef<Path>) -> Result<Self, LocalError> {
-        Self::builder(directory).open()
-    }
-
-    /// Options for opening a directory.
-    pub fn builder(directory: impl AsRef<Path>) -> LocalStoreBuilder {
-        LocalStoreBuilder::new(directory.as_ref())
-    }
-
-    pub(crate) fn start(options: &LocalStoreBuilder) -> Result<Self, LocalError> {
+    pub(crate) fn start(options: &Options) -> Result<Self, LocalError> {
         let directory = &options.directory;
         let (trees, mark, meta) = open::open(options)?;
         let clock = match &options.clock {
@@ -192,7 +132,7 @@ impl LocalStore {
 impl Inner {
     fn close(&self) {
         let _ = self.requests.send(Request::Stop);
-        let writer = lock(&self.writer).take();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
             // A writer that has panicked has told so.
             let _ = writer.join();

@@ -8,7 +8,7 @@ use rejoin_client::{ConnectError, Connection};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::args::{Common, rate, seconds};
+use crate::common::{Common, rate, seconds};
 use crate::error::{Error, explain};
 use crate::fleet::{Failures, Fleet, part};
 use crate::latency::{Latencies, Summary};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::args::Common;
+use crate::common::Common;
 use crate::error::Error;
 use crate::fleet::{Failures, Fleet, part};
 use crate::report::{Report, per_second};

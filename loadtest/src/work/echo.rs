@@ -9,10 +9,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::window::Window;
-use crate::args::{Common, rate, seconds};
+use crate::common::{Common, rate, seconds};
 use crate::counter::Counter;
 use crate::error::Error;
-use crate::fleet::{Failures, Fleet, part};
+use crate::fleet::{Failures, Fleet, is_open, part};
 use crate::latency::{Latencies, Summary};
 use crate::message::{Messages, Stamp};
 use crate::pace::pace;
@@ -103,7 +103,7 @@ pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
         run.hold("draining", LAST_ANSWERS.min(common.timeout)).await;
     }
     let connected = senders.len() as u64;
-    let open = senders.iter().filter(|sender| super::is_open(sender)).count() as u64;
+    let open = senders.iter().filter(|sender| is_open(sender)).count() as u64;
     part(senders).await;
     let mut errors = Errors::default();
     while let Some(Ok(ended)) = clients.join_next().await {

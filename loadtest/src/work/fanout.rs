@@ -9,10 +9,10 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::window::Window;
-use crate::args::{Common, rate, seconds};
+use crate::common::{Common, rate, seconds};
 use crate::counter::Counter;
 use crate::error::Error;
-use crate::fleet::{Failures, Fleet, part};
+use crate::fleet::{Failures, Fleet, is_open, part};
 use crate::latency::{Latencies, Summary};
 use crate::message::{Messages, Stamp};
 use crate::pace::pace;
@@ -113,7 +113,7 @@ pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
     let cost = run.cost_since(&meter)?;
     let published = publishing.end().await?;
     fanout.drain(&published.sent, connected, options.drain).await;
-    let open = senders.iter().filter(|sender| super::is_open(sender)).count() as u64;
+    let open = senders.iter().filter(|sender| is_open(sender)).count() as u64;
     part(senders).await;
 
     let (mut counts, mut missed, mut errors) = (Counts::default(), 0, Errors::default());

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::args::{Common, seconds};
+use crate::common::{Common, seconds};
 use crate::error::Error;
-use crate::fleet::{Failures, Fleet, part};
+use crate::fleet::{Failures, Fleet, is_open, part};
 use crate::report::Report;
 use crate::run::Run;
 
@@ -40,8 +40,7 @@ pub(crate) async fn run(options: &Options) -> Result<Report, Error> {
     let mut report = run.report("idle");
     report.seconds("hold_seconds", options.hold);
     let connected = fleet.clients.len() as u64;
-    let open =
-        fleet.clients.iter().filter(|(_, connection)| super::is_open(&connection.sender())).count() as u64;
+    let open = fleet.clients.iter().filter(|(_, connection)| is_open(&connection.sender())).count() as u64;
     report.count("connected", "connected", connected);
     report.count("lost", "lost while held", connected - open);
     report.cost(&cost, 0, "");

@@ -9,7 +9,6 @@ pub(crate) mod resume_storm;
 
 mod window;
 
-use rejoin_client::{ConnectionState, Sender};
 use tokio::runtime::Builder;
 
 use crate::args::{Args, Work};
@@ -39,8 +38,4 @@ pub(crate) fn run(args: &Args) -> Result<Report, Error> {
     // Do not wait for remaining tasks.
     runtime.shutdown_background();
     report
-}
-
-fn is_open(sender: &Sender) -> bool {
-    sender.state() == ConnectionState::Connected
 }

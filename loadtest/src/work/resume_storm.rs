@@ -11,13 +11,14 @@ use tokio::task::JoinSet;
 
 use self::member::{Member, Seen, Storm};
 use super::fanout::Publishing;
-use crate::args::{Common, rate, seconds};
 use crate::cable::{Cable, Cut};
+use crate::common::{Common, rate, seconds};
 use crate::error::Error;
 use crate::fleet::{Failures, Fleet, part};
 use crate::message::Messages;
+use crate::process::Cost;
 use crate::report::{Errors, Report, per_second};
-use crate::run::{Cost, Run};
+use crate::run::Run;
 use crate::sequence::Counts;
 
 #[derive(Debug, Clone, clap::Args)]

@@ -54,7 +54,7 @@ impl Crate {
         while let Some(path) = next.pop() {
             let place: String = path.iter().map(|name| format!("/{name}")).collect();
             let files = match path.is_empty() {
-                true => [format!("{name}/src/lib.rs"), String::new()],
+                true => ["lib", "main"].map(|root| format!("{name}/src/{root}.rs")),
                 false => [format!("{name}/src{place}.rs"), format!("{name}/src{place}/mod.rs")],
             };
             let file = files.iter().find(|file| root.join(file).is_file()).expect("a module has a file");

@@ -1,0 +1,53 @@
+//! [`Leases`]: which nodes live, and which may have records without a deadline.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rejoin_store::rules::millis;
+use rejoin_store::{LeaseError, LogId, NodeId};
+
+/// Who lives. A process that begins knows of nobody: the lock proves that earlier ones are dead.
+#[derive(Debug, Default)]
+pub(crate) struct Leases {
+    until: Mutex<BTreeMap<NodeId, u64>>,
+    /// Who may have records without a deadline: a search for expired ones looks at those of the dead alone.
+    owners: Mutex<BTreeSet<(LogId, NodeId)>>,
+}
+
+/// Nothing below the locks of this file can panic while the data is half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Leases {
+    pub(crate) fn until(&self, node: NodeId) -> Option<u64> {
+        lock(&self.until).get(&node).copied()
+    }
+
+    pub(crate) fn lives(&self, node: NodeId, now: u64) -> bool {
+        self.until(node).is_some_and(|until| until > now)
+    }
+
+    pub(crate) fn add_owner(&self, log: LogId, owner: NodeId) {
+        lock(&self.owners).insert((log, owner));
+    }
+
+    pub(crate) fn remove_owner(&self, log: LogId, owner: NodeId) {
+        lock(&self.owners).remove(&(log, owner));
+    }
+
+    pub(crate) fn owners(&self, log: LogId) -> Vec<NodeId> {
+        lock(&self.owners).iter().filter(|(of, _)| *of == log).map(|(_, owner)| *owner).collect()
+    }
+
+    pub(crate) fn renew(&self, node: NodeId, now: u64, ttl: Duration) -> Result<(), LeaseError> {
+        let mut leases = lock(&self.until);
+        let until = leases.entry(node).or_insert(u64::MAX);
+        if *until <= now {
+            return Err(LeaseError::Passed);
+        }
+        *until = now.saturating_add(millis(ttl));
+        Ok(())
+    }
+}
