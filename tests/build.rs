@@ -12,6 +12,9 @@ fn main() {
     let tour = Document::read("../docs/tour.md");
     tour.write("tour-router", "Handlers by event", &[]);
     tour.write("tour-presence", "Presence and hooks", &[]);
+    tour.write("tour-credentials", "Credentials", &[]);
+    tour.write("tour-history", "History", &[]);
+    tour.write("tour-limits", "Limits", &[]);
     let wspulse = Document::read("../docs/from-wspulse.md");
     let listener = (r#"tokio::net::TcpListener::bind("0.0.0.0:9000").await?"#, "listener()?");
     wspulse.write(

@@ -7,6 +7,7 @@ use rejoin_client::{Connection, Event, Frame};
 use rejoin_tests::harness::next_event;
 
 mod hubs;
+mod tour;
 
 /// The next message's event and payload.
 async fn hear<T: serde::de::DeserializeOwned>(client: &mut Connection) -> (String, T) {
