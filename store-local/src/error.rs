@@ -89,7 +89,7 @@ impl fmt::Display for LocalError {
                 f,
                 "{}: the store has format {found:?} (expected {:?})",
                 directory.display(),
-                crate::files::FORMAT
+                crate::keys::FORMAT
             ),
             Self::Damaged { directory, what } => {
                 write!(f, "{}: the store is damaged: {what}", directory.display())

@@ -5,9 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::LocalError;
-
-/// What the file `format` says. The number grows with each change that an earlier version would misread.
-pub(crate) const FORMAT: &str = "rejoin-store-local 1";
+use crate::keys::FORMAT;
 
 /// Says that the directory is being made: nothing in it was acknowledged.
 const BEGUN: &str = "rejoin-store-local begun";

@@ -16,6 +16,9 @@
 
 use rejoin_store::{LogId, NodeId, WriterKey};
 
+/// What the file `format` says. The number grows with each change that an earlier version would misread.
+pub(crate) const FORMAT: &str = "rejoin-store-local 1";
+
 pub(crate) const META: &[u8] = b"m";
 pub(crate) const BASE: u8 = b'b';
 pub(crate) const FOLD: u8 = b'f';
