@@ -82,8 +82,9 @@ async fn read_on(
 
 /// Does what an entry says. `is_live`: it was written since the restart, so that a caller of this process may wait for it.
 pub(super) fn apply(shared: &ServerInner, log: &DurableLog, entry: &Entry, is_live: bool) {
-    let (ticket, acts) = match act::decode(&entry.body) {
-        Ok(decoded) => decoded,
+    let written = if is_live { log.queue.take_written(&entry.body) } else { None };
+    let (ticket, acts) = match written.map_or_else(|| act::decode(&entry.body), Ok) {
+        Ok(said) => said,
         Err(error) => {
             tracing::error!(offset = entry.position.offset, %error, "an entry of the log cannot be read");
             return;

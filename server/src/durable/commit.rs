@@ -53,7 +53,7 @@ impl Batch {
             Work::Session { writer, acts, received, state, ends, then } => {
                 self.close(log, own);
                 let ends = if ends { vec![writer.key.into()] } else { Vec::new() };
-                let body = if acts.is_empty() { Bytes::new() } else { act::encode(0, &acts) };
+                let body = Self::encode(0, acts, log);
                 self.commits.push(Commit {
                     log: log.log,
                     writer: writer.key.into(),
@@ -69,12 +69,22 @@ impl Batch {
         }
     }
 
+    /// Encodes an entry, and keeps what it says for the follower.
+    fn encode(ticket: u64, acts: Vec<Act>, log: &DurableLog) -> Bytes {
+        if acts.is_empty() {
+            return Bytes::new();
+        }
+        let body = act::encode(ticket, &acts);
+        log.queue.keep(body.clone(), ticket, acts);
+        body
+    }
+
     /// Makes one commit of what the server itself has said.
     fn close(&mut self, log: &DurableLog, own: &Writer) {
         if self.own.is_empty() {
             return;
         }
-        let body = act::encode(std::mem::take(&mut self.ticket), &std::mem::take(&mut self.own));
+        let body = Self::encode(std::mem::take(&mut self.ticket), std::mem::take(&mut self.own), log);
         self.commits.push(Commit {
             log: log.log,
             writer: own.key.into(),

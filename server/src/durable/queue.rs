@@ -1,7 +1,7 @@
 //! [`Queue`]: what waits for the committer, in order.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, PoisonError};
 
@@ -42,6 +42,16 @@ pub(crate) enum Work {
     Touch(Touch),
 }
 
+/// The most entries that are kept as their acts until they come out of the log.
+const MAX_WRITTEN: usize = 1024;
+
+/// An entry that this process has written, as what it says.
+struct Written {
+    body: Bytes,
+    ticket: u64,
+    acts: Vec<Act>,
+}
+
 /// The committer's queue, and those who wait for what comes out of the log.
 #[derive(Default)]
 pub(crate) struct Queue {
@@ -56,6 +66,8 @@ struct Inner {
     last_ticket: u64,
     waiters: HashMap<u64, oneshot::Sender<Done>>,
     opening: HashMap<Key, Box<dyn FnOnce() + Send>>,
+    /// What was committed and has not come out of the log, in order.
+    written: VecDeque<Written>,
     is_closed: bool,
 }
 
@@ -119,6 +131,25 @@ impl Queue {
         self.lock().opening.remove(&key)
     }
 
+    /// Keeps what an entry says until the entry comes out of the log, so that its own process need not decode it. One that is not
+    /// kept any more is decoded.
+    pub(super) fn keep(&self, body: Bytes, ticket: u64, acts: Vec<Act>) {
+        let mut inner = self.lock();
+        if inner.written.len() == MAX_WRITTEN {
+            inner.written.pop_front();
+        }
+        inner.written.push_back(Written { body, ticket, acts });
+    }
+
+    /// Takes what an entry says, if this process has written it. Entries before it that have not come out were refused. Compares
+    /// the bytes, so whoever wrote the entry, it says this.
+    pub(super) fn take_written(&self, body: &Bytes) -> Option<(u64, Vec<Act>)> {
+        let mut inner = self.lock();
+        let index = inner.written.iter().position(|written| written.body == *body)?;
+        let Written { ticket, acts, .. } = inner.written.drain(..=index).next_back()?;
+        Some((ticket, acts))
+    }
+
     fn lock(&self) -> rejoin_core::drive::sync::MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,5 +158,33 @@ impl Queue {
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_taken_in_order() {
+        let queue = Queue::default();
+        let acts = |number| vec![Act::Open(Key::new([number; 16]))];
+        let body = |number: u8| Bytes::from(vec![number; 3]);
+        for number in [1, 2, 3, 2] {
+            queue.keep(body(number), number.into(), acts(number));
+        }
+        let taken =
+            |number| queue.take_written(&body(number)).map(|(ticket, acts)| (ticket, format!("{acts:?}")));
+        let expected = |number: u8| Some((number.into(), format!("{:?}", acts(number))));
+        assert_eq!(taken(9), None, "another process has written it");
+        assert_eq!(taken(2), expected(2));
+        assert_eq!(taken(1), None, "it was refused, or it would have come before");
+        assert_eq!([taken(3), taken(2), taken(2)], [expected(3), expected(2), None]);
+        for number in 0..=MAX_WRITTEN {
+            queue.keep(Bytes::from(number.to_string()), 0, Vec::new());
+        }
+        assert_eq!(queue.lock().written.len(), MAX_WRITTEN);
+        assert!(queue.take_written(&Bytes::from_static(b"0")).is_none(), "the oldest is decoded");
+        assert!(queue.take_written(&Bytes::from_static(b"1")).is_some());
     }
 }
