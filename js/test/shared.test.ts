@@ -162,6 +162,23 @@ describe('when the leader is killed', () => {
     expect(received()).toEqual([['say', 'a']]);
   });
 
+  test('between any two steps of a send, the others know what the server may have', async () => {
+    for (let steps = 0; steps < 30; steps += 1) {
+      serve();
+      const [leader, room] = await two();
+      leader.send('say', 'a');
+      const other = room.send('say', 'b');
+      for (let n = 0; n < steps; n += 1) await Promise.resolve();
+      await kill(leader);
+      await idle();
+      expect([steps, room.status.state, other.state]).toEqual([steps, 'open', 'acked']);
+      expect(received().filter(([, payload]) => payload === 'b')).toHaveLength(1);
+      expect(received().filter(([, payload]) => payload === 'a').length).toBeLessThanOrEqual(1);
+      room.close();
+      await idle();
+    }
+  });
+
   test('a question is answered once, by the next leader', async () => {
     const [leader, room] = await two();
     const answer = room.ask('sum', [1, 2]);

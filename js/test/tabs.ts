@@ -107,6 +107,7 @@ export function open(options: SharedOptions = {}): Room {
 export async function kill(room: Room): Promise<void> {
   const tab = tabs.get(room)!;
   tab.isAlive = false;
+  for (let n = 0; n < 5; n += 1) await Promise.resolve(); // what it has written and posted arrives
   requests = requests.filter((request) => request.tab !== tab);
   if (holder?.tab === tab) {
     server.cut();
