@@ -173,6 +173,10 @@ async fn begin(shared: &ServerInner, log: &DurableLog, open: Open) -> Result<(),
                     end(log, writer, Vec::new());
                 }
                 log.queue.push_and_wait(Act::Nothing).await.ok();
+                if predecessor.is_none() {
+                    // It is not here: it has just ended, or another server has it.
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
             Err(OpenError::Unsure(error)) => {
                 tracing::warn!(%error, "the store has failed");
