@@ -1,6 +1,6 @@
-//! The JavaScript client obeys the test vectors of `vectors/client`, and each vector names an existing rule.
+//! The clients in JavaScript and Python obey the test vectors of `vectors/client`, and each vector names an existing rule.
 //!
-//! Needs Node 20 or later: `apt-get install nodejs`.
+//! Needs Node 20 or later and Python 3: `apt-get install nodejs python3`.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
@@ -41,6 +41,18 @@ fn javascript_client_obeys_every_vector() {
     let passed = report.lines().find_map(|line| line.strip_prefix("# pass "));
     let passed: usize = passed.unwrap_or_else(|| panic!("no count:\n{report}")).trim().parse().unwrap();
     assert!(passed >= vectors().len(), "{passed} of {} vectors were played", vectors().len());
+}
+
+/// Those that speak of the wire: the others have a reason under `not`.
+#[test]
+fn python_client_obeys_its_vectors() {
+    let script = folder().join("../../interop/vectors.py");
+    let output = Command::new("python3").arg(script).output().expect("this test needs python3");
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{report}{}", String::from_utf8_lossy(&output.stderr));
+    let skipped = vectors().iter().filter(|vector| vector["not"].get("python").is_some()).count();
+    let expected = format!("{} vectors passed, 0 failed", vectors().len() - skipped);
+    assert!(report.lines().any(|line| line == expected), "{report}");
 }
 
 #[test]
