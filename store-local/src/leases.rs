@@ -11,6 +11,8 @@ use rejoin_store::{LeaseError, LogId, NodeId};
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
     until: Mutex<BTreeMap<NodeId, u64>>,
+    /// Whose lease is over for good.
+    buried: Mutex<BTreeSet<NodeId>>,
     /// Who may have records without a deadline: a search for expired ones looks at those of the dead alone.
     owners: Mutex<BTreeSet<(LogId, NodeId)>>,
 }
@@ -42,12 +44,17 @@ impl Leases {
     }
 
     pub(crate) fn renew(&self, node: NodeId, now: u64, ttl: Duration) -> Result<(), LeaseError> {
-        let mut leases = lock(&self.until);
-        let until = leases.entry(node).or_insert(u64::MAX);
-        if *until <= now {
+        if lock(&self.buried).contains(&node) {
             return Err(LeaseError::Passed);
         }
-        *until = now.saturating_add(millis(ttl));
+        lock(&self.until).insert(node, now.saturating_add(millis(ttl)));
+        if ttl.is_zero() {
+            self.bury(node);
+        }
         Ok(())
+    }
+
+    pub(crate) fn bury(&self, node: NodeId) {
+        lock(&self.buried).insert(node);
     }
 }

@@ -232,6 +232,10 @@ impl Table for Rows {
         self.leases.lives(node, self.now)
     }
 
+    fn bury(&mut self, node: NodeId) {
+        self.leases.bury(node);
+    }
+
     fn row(&mut self, key: WriterKey) -> Result<Option<Row>, StoreError> {
         if let Some(row) = self.rows.get(&key) {
             return Ok(Some(row.clone()));

@@ -56,7 +56,7 @@ macro_rules! errors {
 errors! {
     /// Why a lease was not renewed.
     LeaseError {
-        /// It has passed: others may have taken over what the node owned. It goes on as another incarnation.
+        /// It has passed, and others have taken over something that the node owned. It goes on as another incarnation.
         Passed => "the lease of this incarnation has passed",
     }
     /// Why a writer was not begun.

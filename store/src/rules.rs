@@ -68,6 +68,8 @@ pub trait Table {
     fn now(&self) -> u64;
     /// Whether the lease of a node has not passed.
     fn is_leased(&self, node: NodeId) -> bool;
+    /// Notes that another node has acted because the lease of this one has passed: it cannot be renewed any more.
+    fn bury(&mut self, node: NodeId);
     /// The row of a writer.
     fn row(&mut self, key: WriterKey) -> Result<Option<Row>, StoreError>;
     /// Whether the writer has ended lately.
@@ -167,6 +169,9 @@ pub fn adopt(table: &mut dyn Table, attach: &Attach) -> Result<Attached, AttachE
     let is_over = row.deadline.is_some_and(|deadline| deadline <= table.now());
     if row.owner != attach.to && !is_over && table.is_leased(row.owner) {
         return Err(AttachError::Owned);
+    }
+    if row.owner != attach.to && !table.is_leased(row.owner) {
+        table.bury(row.owner);
     }
     take(table, attach, &row, (row.attachment, row.deadline))
 }

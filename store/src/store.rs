@@ -18,7 +18,9 @@ use crate::{
 /// clock, and only its clock decides about windows and leases.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync + 'static {
-    /// Says that a node lives, for the time `ttl`. An incarnation whose lease has passed cannot renew it. A `ttl` of zero ends it.
+    /// Says that a node lives, for the time `ttl`. An incarnation whose lease has passed can still renew it until another node has
+    /// [adopted](Self::adopt) something of it: a process that was stopped for a while goes on if nobody missed it. A `ttl` of zero
+    /// ends it for good.
     async fn lease(&self, node: NodeId, ttl: Duration) -> Result<(), LeaseError>;
 
     /// Begins a writer.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rejoin_core::SessionIdentity;
-use rejoin_store::{Attach, AttachError, Attached, Open, OpenError};
+use rejoin_store::{Attach, AttachError, Attached, LeaseError, Open, OpenError};
 use serde::{Deserialize, Serialize};
 use sha1_smol::Sha1;
 use tokio::runtime::Handle;
@@ -20,7 +20,7 @@ use crate::options::DuplicateId;
 
 use super::act::{self, Act, Key};
 use super::checkpoints::Fold;
-use super::log::{DurableLog, Ready};
+use super::log::{DurableLog, LEASE, Ready};
 use super::windows::end;
 use super::writer::Writer;
 
@@ -211,6 +211,11 @@ pub(crate) async fn resume(log: &DurableLog, connection: &Connection) -> Result<
                     tracing::warn!(%error, "the store has failed");
                     tokio::time::sleep(PAUSE).await;
                 }
+                // This process was stopped for a while. It goes on unless others have taken over something of it.
+                Err(AttachError::NoLease) => match log.store.lease(log.node, LEASE).await {
+                    Err(LeaseError::Passed) => break Err(AttachError::NoLease),
+                    _ => tokio::time::sleep(PAUSE).await,
+                },
                 other => break other,
             }
         }

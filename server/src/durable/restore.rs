@@ -8,6 +8,8 @@ use rejoin_core::drive::now;
 use rejoin_core::{Session, SessionIdentity, Token};
 use rejoin_store::{Attach, AttachError, Attached, LeaseError, Open, OpenError, Position, Record};
 
+use tokio_util::task::AbortOnDropHandle;
+
 use crate::connection::{Connection, NewConnection};
 use crate::inner::ServerInner;
 use crate::session::belongings::Belongings;
@@ -41,7 +43,15 @@ pub(crate) fn begin(shared: &Arc<ServerInner>) {
             let running = run(&shared, &log);
             tokio::select! {
                 biased;
-                () = &mut leasing => tracing::error!("the lease of this server has passed: another one may have its sessions"),
+                () = &mut leasing => {
+                    tracing::error!("the lease of this server has passed, and another one has taken over a session of it");
+                    log.leave();
+                    log.ready.send_replace(Ready::Never);
+                    // The tasks of the sessions end by themselves, and their clients go on elsewhere.
+                    for connection in shared.registry.running() {
+                        connection.session().wake_driver();
+                    }
+                }
                 result = running => if let Err(error) = result {
                     tracing::error!(%error, "sessions cannot be restored");
                     log.ready.send_replace(Ready::Never);
@@ -71,10 +81,11 @@ async fn run(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<(), Res
     let tail = log.store.tail(log.log);
     let cursor = restore(shared, log).await?;
     log.ready.send_replace(Ready::Yes);
-    let following = tokio::spawn(apply::follow(shared.clone(), log.clone(), tail, cursor));
+    let following =
+        AbortOnDropHandle::new(tokio::spawn(apply::follow(shared.clone(), log.clone(), tail, cursor)));
     commit::run(log.clone(), own).await;
     // Everything is committed: what the log has for this process comes before the queue's last ticket.
-    following.abort();
+    drop(following);
     log.store.lease(log.node, Duration::ZERO).await.ok();
     log.ready.send_replace(Ready::Never);
     Ok(())

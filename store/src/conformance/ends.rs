@@ -205,7 +205,7 @@ pub async fn records_come_in_pages(subject: &Subject) {
     assert!(subject.store.records(LogId(6), None, 9).await.unwrap().is_empty());
 }
 
-/// A lease that has passed cannot be renewed, and one of no time is over.
+/// A lease that has passed can be renewed until somebody has acted on it, and one of no time is over.
 pub async fn lease_that_passed_is_over(subject: &Subject) {
     let five = Duration::from_secs(5);
     let lease = |node, ttl| subject.store.lease(node, ttl);
@@ -214,10 +214,18 @@ pub async fn lease_that_passed_is_over(subject: &Subject) {
     lease(A, five).await.unwrap();
     subject.advance(Duration::from_secs(3));
     lease(A, five).await.unwrap();
+    subject.open(2).await;
     subject.advance(Duration::from_secs(6));
-    assert_eq!(lease(A, five).await, Err(LeaseError::Passed));
     assert_eq!(subject.store.open(opening(1)).await, Err(OpenError::NoLease));
+    lease(A, five).await.unwrap();
+    subject.open(1).await;
+    subject.one(commit(1, 1, 1, "it goes on")).await.unwrap();
+
+    subject.advance(Duration::from_secs(6));
     lease(B, five).await.unwrap();
+    subject.store.adopt(Attach { key: key(2), ..attaching(B, None, 1) }).await.unwrap();
+    assert_eq!(lease(A, five).await, Err(LeaseError::Passed));
+    assert_eq!(subject.store.open(opening(3)).await, Err(OpenError::NoLease));
     lease(B, Duration::ZERO).await.unwrap();
     assert_eq!(lease(B, five).await, Err(LeaseError::Passed));
 }

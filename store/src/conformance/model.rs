@@ -42,6 +42,7 @@ pub(super) struct Model {
     pub(super) entries: Vec<(LogId, WriterKey, u64, u64, Bytes)>,
     pub(super) trimmed: Vec<(LogId, u64)>,
     leases: Vec<(NodeId, u64)>,
+    buried: Vec<NodeId>,
     ends: Vec<(WriterKey, Option<(u64, u64)>)>,
 }
 
@@ -71,18 +72,11 @@ impl Model {
     }
 
     pub(super) fn lease(&mut self, node: NodeId, ttl: u64) -> bool {
-        let until = self.now + ttl;
-        match self.leases.iter_mut().find(|lease| lease.0 == node) {
-            Some(lease) if lease.1 <= self.now => false,
-            Some(lease) => {
-                lease.1 = until;
-                true
-            }
-            None => {
-                self.leases.push((node, until));
-                true
-            }
+        self.leases.retain(|lease| lease.0 != node || self.buried.contains(&node));
+        if !self.buried.contains(&node) {
+            self.leases.push((node, self.now + ttl));
         }
+        !self.buried.contains(&node)
     }
 
     pub(super) fn open(&mut self, open: &Open) -> Result<u64, OpenError> {
@@ -150,6 +144,9 @@ impl Model {
         let is_over = session.deadline.is_some_and(|deadline| deadline <= now);
         if adopts && !is_own && owner_lives && !is_over {
             return Err(AttachError::Owned);
+        }
+        if adopts && !is_own && !owner_lives {
+            self.buried.push(session.owner);
         }
         let takes = adopts || !is_mine;
         if takes {

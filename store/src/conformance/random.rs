@@ -77,7 +77,7 @@ pub async fn random(subject: &Subject, seed: u64, calls: usize) {
 
 impl Run<'_> {
     fn node(&mut self) -> NodeId {
-        // Lives follow each other, since none comes back after its lease.
+        // Lives follow each other. One may come back after its lease while the next has not adopted anything.
         let incarnation = self.model.now / 15_000 + self.random.below(2);
         NodeId { name: 1 + self.random.below(NODES), incarnation }
     }

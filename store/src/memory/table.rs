@@ -50,6 +50,8 @@ pub(super) struct Rows {
     ids: BTreeSet<(LogId, Box<str>)>,
     ended: BTreeMap<WriterKey, (u64, Ended)>,
     leases: BTreeMap<NodeId, u64>,
+    /// Whose lease is over for good.
+    buried: BTreeSet<NodeId>,
     /// What the last steps have appended, for the followers.
     appended: Vec<(LogId, Tail)>,
     step: Vec<Undo>,
@@ -76,12 +78,13 @@ impl Rows {
     }
 
     pub(super) fn lease(&mut self, node: NodeId, ttl: Duration) -> bool {
-        let now = self.now;
-        let until = self.leases.entry(node).or_insert(u64::MAX);
-        if *until <= now {
+        if self.buried.contains(&node) {
             return false;
         }
-        *until = now.saturating_add(millis(ttl));
+        self.leases.insert(node, self.now.saturating_add(millis(ttl)));
+        if ttl.is_zero() {
+            self.bury(node);
+        }
         true
     }
 
@@ -213,6 +216,10 @@ impl Table for Rows {
 
     fn is_leased(&self, node: NodeId) -> bool {
         self.leases.get(&node).is_some_and(|until| *until > self.now)
+    }
+
+    fn bury(&mut self, node: NodeId) {
+        self.buried.insert(node);
     }
 
     fn row(&mut self, key: WriterKey) -> Result<Option<Row>, StoreError> {

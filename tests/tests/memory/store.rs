@@ -1,7 +1,7 @@
 //! Sessions in a store outlive their server.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rejoin_client::{Connection as Client, Event};
@@ -9,6 +9,7 @@ use rejoin_server::{Audience, Connection, Server};
 use rejoin_store::{Call, Fault, LogId, MemoryStore, Store as _, TailFault};
 use rejoin_tests::harness::{self, number, numbers, within};
 use rejoin_tests::network::Line;
+use tokio::time::Instant;
 
 /// A server over this store. Its handler broadcasts each message to the room, then answers the sender.
 pub(crate) fn server(store: &MemoryStore) -> Server {
@@ -68,6 +69,51 @@ async fn a_session_goes_on_with_the_next_server() {
     );
     assert_eq!(second.member_count("room"), 2);
     kill(second).await;
+}
+
+/// As after `SIGSTOP`, or when a laptop has slept: the store's clock has gone on.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stood_still_for_longer_than_its_lease_goes_on() {
+    let ahead = Arc::new(AtomicU64::new(0));
+    let (begin, by) = (Instant::now(), ahead.clone());
+    let clock = move || 1_000_000 + by.load(Ordering::SeqCst) + begin.elapsed().as_millis() as u64;
+    let store = MemoryStore::with_clock(clock);
+    let server = server(&store);
+    let line = Line::to(&server);
+    let mut ada = line.client("/?id=ada").connect().await.unwrap();
+    ada.send(&number(1)).unwrap();
+    assert_eq!(values(&mut ada, 1).await, [1]);
+    ahead.store(3_600_000, Ordering::SeqCst);
+    ada.send(&number(2)).unwrap();
+    line.cut();
+    ada.send(&number(3)).unwrap();
+    assert_eq!(values(&mut ada, 2).await, [2, 3]);
+    kill(server).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_whose_session_was_adopted_meanwhile_writes_no_more() {
+    let ahead = Arc::new(AtomicU64::new(0));
+    let (begin, by) = (Instant::now(), ahead.clone());
+    let clock = move || 1_000_000 + by.load(Ordering::SeqCst) + begin.elapsed().as_millis() as u64;
+    let store = MemoryStore::with_clock(clock);
+    let first = server(&store);
+    let line = Line::to(&first);
+    let mut ada = line.client("/?id=ada").connect().await.unwrap();
+    ada.send(&number(1)).unwrap();
+    assert_eq!(values(&mut ada, 1).await, [1]);
+    // The first one's lease passes, and the second one adopts its sessions before the first one hears of it.
+    ahead.store(3_600_000, Ordering::SeqCst);
+    let second = server(&store);
+    let second_line = Line::to(&second);
+    let _bob = second_line.client("/?id=bob").connect().await.unwrap();
+    line.lead_to(&second);
+    ada.send(&number(2)).unwrap();
+    assert_eq!(values(&mut ada, 1).await, [2]);
+    let refused = Line::to(&first).client("/?id=cay").no_reconnect().connect().await.unwrap_err();
+    assert!(refused.to_string().contains("503"), "{refused}");
+    kill(second).await;
+    kill(first).await;
 }
 
 #[tokio::test(start_paused = true)]
