@@ -3,8 +3,8 @@
  * The chat's page. `rejoin.js`, the npm package `rejoin` in one file, maintains the connection; this file interprets the chat's frames and displays them.
  *
  * To the server:   `say {text}`; the frame's id identifies the message.
- * From the server: `welcome {you, people}`, `people {people}`, `joined`/`left`/`away`/`back` with a person, and
- *                  `said {from, text, at}` under the id of its `say`. A person is `{id, name}`.
+ * From the server: `welcome {you, people}`, `joined`/`left`/`away`/`back` with a person, `said {from, text, at}` under the id of its
+ *                  `say`, and `restarted` after another process has taken over. A person is `{id, name}`.
  */
 import { connect } from './rejoin.js';
 
@@ -29,6 +29,8 @@ let beginning = null;
 let replaces = false;
 /** @type {Map<string, Person>} */
 const people = new Map();
+/** What has become of persons before our welcome, which may be older or newer than this. @type {{ event: string, payload: any }[]} */
+let early = [];
 /** The rows of the log by message id. @type {Map<string, HTMLElement>} */
 const rows = new Map();
 
@@ -48,6 +50,7 @@ function join() {
   $('title').textContent = room;
   setPeople([]);
   me = null;
+  early = [];
   beginning = $('log').lastElementChild;
   replaces = false;
   $('welcome').hidden = true;
@@ -87,11 +90,11 @@ function follow(connection) {
   on('$sent', ({ sends }) => showTicks(sends));
   on('$acked', ({ sends }) => showTicks(sends));
   on('$refused', ({ sends }) => showTicks(sends));
-  on('$dropped', ({ reason }) => {
+  on('$dropped', ({ code, reason }) => {
     droppedAt = performance.now();
     showState('away', 'away');
     showMyself(true);
-    notice('dropped', reason === 'cut' ? 'You cut the socket' : 'Connection lost');
+    notice('dropped', reason === 'cut' ? 'You cut the socket' : code === 1012 ? 'The server restarts' : 'Connection lost');
   });
   on('$waiting', ({ ms }) => showWaiting(connection.status.state === 'away' ? 'away' : 'connecting', ms));
   on('$restored', () => {
@@ -105,6 +108,7 @@ function follow(connection) {
   on('$lost', ({ reason, sends }) => {
     showTicks(sends);
     me = null;
+    early = [];
     setPeople([]);
     showLost(reason, sends);
     beginning = $('log').lastElementChild;
@@ -125,13 +129,25 @@ function follow(connection) {
 
 /** @param {{ id?: string, event?: string, payload: any }} frame */
 function handleMessage({ id, event, payload }) {
+  if (me === null && ['joined', 'left', 'away', 'back'].includes(event ?? '')) early.push({ event: event ?? '', payload });
   switch (event) {
-    case 'welcome':
+    case 'welcome': {
       me = payload.you;
       setPeople(payload.people);
+      const news = early.splice(0);
+      // Each person's last news counts, whether the list knows it already or not.
+      for (const { event, payload: whom } of news) {
+        const { id } = whom;
+        if (event === 'left') people.delete(id);
+        if (event === 'joined' && !people.has(id)) people.set(id, { ...whom });
+        const person = people.get(id);
+        if (person && person.id !== me?.id) person.away = event === 'away';
+      }
+      showPeople();
       return showWelcome();
-    case 'people':
-      return setPeople(payload.people);
+    }
+    case 'restarted':
+      return notice('restarted', 'The server has another process now. Nothing was lost');
     case 'joined': {
       const news = me !== null && payload.id !== me.id && !people.has(payload.id);
       people.set(payload.id, payload);
@@ -160,6 +176,7 @@ function handleMessage({ id, event, payload }) {
 function handleSaid(id, { from, text, at }) {
   const row = rows.get(id);
   if (!row) return addMessage(id, from, text, at, from.id === me?.id);
+  if (me === null) return; // from the room's history, and in the log already
   // Our own message is in the log since it was typed. Its first echo is expected; any further one is a repetition.
   if (row.matches('.mine') && !('echoed' in row.dataset)) row.dataset.echoed = '';
   else chat.repeated += 1;
@@ -285,7 +302,7 @@ function showWelcome() {
 
 /** @param {string} reason @param {Sent[]} sends */
 function showLost(reason, sends) {
-  const why = reason === 'unknown' ? 'we were away for too long, or the server has restarted' : reason;
+  const why = reason === 'unknown' ? 'we were away for too long' : reason;
   const text = `The session was lost: ${why}. What others said meanwhile is missing here.${missing(sends)}`;
   if (sends.length) notice('lost', text, sends.length === 1 ? 'Send it again' : 'Send them again', () => sayAgain(sends));
   else notice('lost', text);

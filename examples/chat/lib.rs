@@ -1,4 +1,5 @@
-//! A chat in rooms. Cut the connection whenever you like: messages sent meanwhile arrive once and in order.
+//! A chat in rooms. Cut the connection whenever you like, stop the chat or kill it and start it again: messages sent meanwhile arrive
+//! once and in order.
 //!
 //! The protocol between the server and the page, `chat.js`:
 //!
@@ -9,14 +10,17 @@
 //! | `welcome` | the new member | `{you, people}` |
 //! | `joined`, `left` | the room | a person |
 //! | `away`, `back` | the room | a person whose socket is lost, or who has another one in time |
+//! | `restarted` | a member who is back | |
 //!
 //! A person is `{id, name, away?}`. The id is the connection's, which is random, so that a client cannot take over a session by
-//! guessing its id.
+//! guessing its id. The name is what the connection says of itself, so that it outlives the process.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use rejoin_server::{ConfigError, ConnectRequest, Connection, Frame, Identity, Reject, Server};
+use rejoin_server::{
+    ConfigError, ConnectRequest, Connection, Durability, Frame, History, Identity, Payload, Reject, Server,
+};
+use rejoin_store_local::LocalStore;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
@@ -26,46 +30,49 @@ const LONGEST_NAME: usize = 32; // in characters, like the next two
 const LONGEST_ROOM: usize = 64;
 const LONGEST_TEXT: usize = 2000;
 
-/// The deadline for sessions to end when the chat stops.
+/// How many messages of the room a newcomer gets.
+const HISTORY: usize = 100;
+
+/// The deadline for handlers to return when the chat stops.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
-/// Serves the chat until `stop` is ready: the page on `/`, its connections on `/ws`.
+/// Serves the chat until `stop` is ready: the page on `/`, its connections on `/ws`. The sessions live on in the store: the next chat
+/// with it goes on with them. Without one they end with this one.
 ///
 /// # Errors
 /// Fails when the options of the server are invalid.
-pub async fn serve(listener: TcpListener, stop: impl Future<Output = ()>) -> Result<(), ConfigError> {
-    let server = server()?;
+pub async fn serve(
+    listener: TcpListener,
+    store: Option<LocalStore>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), ConfigError> {
+    let server = server(store.clone())?;
     tokio::select! {
         () = page::serve(listener, server.service()) => {}
         () = stop => drop(server.shutdown(SHUTDOWN).await),
     }
+    if let Some(store) = store {
+        store.close().await;
+    }
     Ok(())
 }
 
-fn server() -> Result<Server, ConfigError> {
-    let chat = Arc::new(Chat::default());
-    Server::builder(move |request| connect(chat.clone(), request))
+fn server(store: Option<LocalStore>) -> Result<Server, ConfigError> {
+    let builder = Server::builder(connect)
+        .history(History::new().frames(HISTORY))
         .on_join(handle_join)
         .on_message(handle_message)
-        .on_away(async |me: Connection| tell_change("away", &me))
-        .on_back(async |me: Connection| tell_change("back", &me))
-        .on_leave(async |me: Connection, _| tell_change("left", &me))
-        .build()
+        .on_away(async |me: Connection| tell_room(&me, "away"))
+        .on_back(handle_back)
+        .on_leave(async |me: Connection, _| tell_room(&me, "left"));
+    match store {
+        Some(store) => builder.store(store).durability(Durability::Commit).build(),
+        None => builder.build(),
+    }
 }
 
-/// State that all members share.
-#[derive(Default)]
-struct Chat {
-    /// Held while a join or a leave is broadcast. Without it a new member could first get the news that a person left, and then
-    /// a list that still contains that person.
-    order: Mutex<()>,
-}
-
-/// The data attached to a connection through its identity.
-struct Member {
-    name: String,
-    chat: Arc<Chat>,
-}
+/// Kept with each connection that this process knows. Unlike the session, it does not outlive the process.
+struct Known;
 
 #[derive(Serialize)]
 struct Person<'a> {
@@ -94,10 +101,11 @@ struct Said<'a> {
 }
 
 /// Runs for every socket, including those of a resume. A real application authenticates the request here.
-async fn connect(chat: Arc<Chat>, request: ConnectRequest) -> Result<Identity, Reject> {
+async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
     let name = label("name", request.query("name"), LONGEST_NAME)?;
     let room = label("room", request.query("room"), LONGEST_ROOM)?;
-    Ok(Identity::new().with_room(room).with_data(Member { name, chat }))
+    let name = Payload::json(&name).expect("a text can be represented in JSON");
+    Ok(Identity::new().with_room(room).with_presence(name).with_rewind(HISTORY))
 }
 
 fn label(what: &str, value: Option<String>, longest: usize) -> Result<String, Reject> {
@@ -109,8 +117,7 @@ fn label(what: &str, value: Option<String>, longest: usize) -> Result<String, Re
 }
 
 async fn handle_join(me: Connection, room: String) {
-    let chat = chat(&me);
-    let _in_order = chat.order.lock().unwrap_or_else(PoisonError::into_inner);
+    me.set(Known);
     let members = me.server().members(&room);
     let people = members.iter().map(|member| {
         // The new member may already have lost its socket again, but it must not see itself as away.
@@ -122,14 +129,20 @@ async fn handle_join(me: Connection, room: String) {
         // The client retries with a fresh session.
         return me.close_with(1011, "no space for the welcome").expect("code and reason are valid");
     }
-    tell_room(&me, &frame("joined", &person(&me, false)));
+    tell_room(&me, "joined");
 }
 
-/// Tells the room that a person is away, back, or has left.
-fn tell_change(event: &str, who: &Connection) {
-    let chat = chat(who);
-    let _in_order = chat.order.lock().unwrap_or_else(PoisonError::into_inner);
-    tell_room(who, &frame(event, &person(who, false)));
+async fn handle_back(me: Connection) {
+    if me.set(Known).is_none() {
+        // The process is another one than that which the member has left. The page shows it.
+        me.send(&Frame::event_only("restarted")).ok();
+    }
+    tell_room(&me, "back");
+}
+
+/// Tells the room what has become of a person. A new member may get this before its welcome; the page copes with it.
+fn tell_room(who: &Connection, event: &str) {
+    say(who, &frame(event, &person(who, false)));
 }
 
 async fn handle_message(me: Connection, message: Frame) {
@@ -140,7 +153,7 @@ async fn handle_message(me: Connection, message: Frame) {
     };
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let said = Said { from: person(&me, false), text: &text, at: now.as_millis() };
-    tell_room(&me, &frame("said", &said).with_id(message.id()));
+    say(&me, &frame("said", &said).with_id(message.id()));
 }
 
 fn text(message: &Frame) -> Result<String, &'static str> {
@@ -157,21 +170,14 @@ fn text(message: &Frame) -> Result<String, &'static str> {
 }
 
 /// Sends a frame to all members of this member's room. Members who are away get it when they are back.
-fn tell_room(member: &Connection, frame: &Frame) {
+fn say(member: &Connection, frame: &Frame) {
     // Fails after a shutdown, when the room is empty anyway.
     member.broadcast(frame).ok();
 }
 
-fn chat(connection: &Connection) -> Arc<Chat> {
-    member(connection).chat.clone()
-}
-
-fn member(connection: &Connection) -> Arc<Member> {
-    connection.data().expect("connect attaches it")
-}
-
 fn person(connection: &Connection, away: bool) -> Person<'_> {
-    Person { id: connection.id(), name: member(connection).name.clone(), away }
+    let name = connection.presence().and_then(|name| name.decode().ok());
+    Person { id: connection.id(), name: name.unwrap_or_default(), away }
 }
 
 fn frame(event: &str, payload: &impl Serialize) -> Frame {
@@ -184,16 +190,16 @@ mod tests {
 
     use super::*;
 
-    fn say(text: &str) -> Frame {
+    fn saying(text: &str) -> Frame {
         Frame::new("say", &BTreeMap::from([("text", text)])).unwrap()
     }
 
     #[test]
     fn text_length_is_counted_in_trimmed_characters() {
-        assert_eq!(text(&say(" ü\n")).unwrap(), "ü");
-        assert!(text(&say(&format!(" {}\n", "ü".repeat(LONGEST_TEXT)))).is_ok());
-        assert!(text(&say(&"ü".repeat(LONGEST_TEXT + 1))).is_err());
-        assert!(text(&say(" \n")).is_err());
+        assert_eq!(text(&saying(" ü\n")).unwrap(), "ü");
+        assert!(text(&saying(&format!(" {}\n", "ü".repeat(LONGEST_TEXT)))).is_ok());
+        assert!(text(&saying(&"ü".repeat(LONGEST_TEXT + 1))).is_err());
+        assert!(text(&saying(" \n")).is_err());
     }
 
     #[test]

@@ -1,25 +1,36 @@
-//! `chat [--addr HOST:PORT]`: starts the chat and prints its address.
+//! `chat [--addr HOST:PORT] [--data DIR]`: starts the chat and prints its address.
 
 use std::io::{self, ErrorKind};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use rejoin_store_local::{LocalError, LocalStore};
 use tokio::net::TcpListener;
 
 const DEFAULT_ADDR: &str = "127.0.0.1:8080";
 
+const USAGE: &str = "\
+usage: chat [--addr HOST:PORT] [--data DIR]
+
+--addr is 127.0.0.1:8080 by default, or a free port if that is taken.
+--data is where sessions outlive the program; rejoin-chat in the user's folder for such data by default.";
+
 #[tokio::main]
 async fn main() -> ExitCode {
     tracing_subscriber::fmt::init();
+    let (mut addr, mut data) = (None, None);
     let mut args = std::env::args().skip(1);
-    let addr = match (args.next().as_deref(), args.next(), args.next()) {
-        (None, ..) => None,
-        (Some("--addr"), Some(addr), None) => Some(addr),
-        _ => {
-            eprintln!("usage: chat [--addr HOST:PORT]");
-            return ExitCode::from(2);
+    while let Some(name) = args.next() {
+        match (name.as_str(), args.next()) {
+            ("--addr", Some(value)) => addr = Some(value),
+            ("--data", Some(value)) => data = Some(PathBuf::from(value)),
+            _ => {
+                eprintln!("{USAGE}");
+                return ExitCode::from(2);
+            }
         }
-    };
-    match run(addr).await {
+    }
+    match run(addr, data).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("chat: {error}");
@@ -28,14 +39,57 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(addr: Option<String>) -> io::Result<()> {
+async fn run(addr: Option<String>, data: Option<PathBuf>) -> io::Result<()> {
+    let store = open(data).map_err(io::Error::other)?;
     let listener = match addr {
         Some(addr) => TcpListener::bind(&addr).await.map_err(|error| at(&addr, &error))?,
         None => listen_by_default().await?,
     };
     println!("chat: open http://{} in two windows", listener.local_addr()?);
-    let stop = async { tokio::signal::ctrl_c().await.expect("a handler for Ctrl-C can be installed") };
-    rejoin_chat::serve(listener, stop).await.map_err(io::Error::other)
+    rejoin_chat::serve(listener, store, stopped()).await.map_err(io::Error::other)
+}
+
+/// Opens the store. Without one of its own a second chat on this machine does without.
+fn open(data: Option<PathBuf>) -> Result<Option<LocalStore>, LocalError> {
+    let is_chosen = data.is_some();
+    let data = data.unwrap_or_else(default_data);
+    match LocalStore::open(&data) {
+        Ok(store) => {
+            println!("chat: sessions are kept in {}", data.display());
+            Ok(Some(store))
+        }
+        Err(LocalError::Locked { .. }) if !is_chosen => {
+            println!("chat: another chat has {}; sessions of this one end with it", data.display());
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// `rejoin-chat` in the user's folder for data that programs keep over restarts.
+fn default_data() -> PathBuf {
+    let folder = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+    folder("XDG_STATE_HOME")
+        .or_else(|| folder("LOCALAPPDATA"))
+        .or_else(|| Some(folder("HOME")?.join(".local/state")))
+        .unwrap_or_else(std::env::temp_dir)
+        .join("rejoin-chat")
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+async fn stopped() {
+    let interrupt = async { tokio::signal::ctrl_c().await.expect("a handler for Ctrl-C can be installed") };
+    #[cfg(unix)]
+    {
+        let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+        let mut terminate = terminate.expect("a handler for SIGTERM can be installed");
+        tokio::select! {
+            () = interrupt => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    interrupt.await;
 }
 
 /// Listens on the default address, or on a free port if that address is taken.

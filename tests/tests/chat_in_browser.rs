@@ -13,6 +13,8 @@ use tokio::net::TcpListener;
 mod browser;
 #[path = "chat_in_browser/looks.rs"]
 mod looks;
+#[path = "chat_in_browser/restarts.rs"]
+mod restarts;
 use browser::{Driver, PATIENCE};
 
 /// How long the page waits to reconnect after `#cut-long`.
@@ -268,6 +270,6 @@ impl Page {
 async fn start_chat() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
-    tokio::spawn(rejoin_chat::serve(listener, std::future::pending()));
+    tokio::spawn(rejoin_chat::serve(listener, None, std::future::pending()));
     format!("http://{address}")
 }

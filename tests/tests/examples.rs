@@ -36,7 +36,7 @@ async fn auth_accepts_tokens_and_explains_refusals() {
 async fn client_reconnects_after_a_cut() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let cable = Cable::to(listener.local_addr().unwrap()).await;
-    tokio::spawn(rejoin_chat::serve(listener, std::future::pending()));
+    tokio::spawn(rejoin_chat::serve(listener, None, std::future::pending()));
     let mut terminal = Terminal::start(format!("ws://{}/ws?room=lobby&name=Ada", cable.addr));
     for line in transcript(include_str!("../../examples/client/main.rs")) {
         match line {
@@ -165,7 +165,8 @@ async fn axum_mount_finishes_pending_request_when_stopped() {
     assert_eq!(within("the end of the app", app).await.unwrap().unwrap(), 0);
 }
 
-/// The README's first command compiles half of the crates of all examples.
+/// The README's first command compiles fewer crates than the other examples: 66 without the store in a directory, which has 31 of its
+/// own. It is what the example shows, and they are small.
 #[test]
 fn chat_compiles_few_crates() {
     let crates = |package: &str| {
@@ -178,7 +179,7 @@ fn chat_compiles_few_crates() {
         lines.len()
     };
     let (chat, all) = (crates("rejoin-chat"), crates("rejoin-examples"));
-    assert!(chat <= 66, "the chat needs {chat} crates");
+    assert!(chat <= 97, "the chat needs {chat} crates");
     assert!(chat < all * 6 / 10, "the chat needs {chat} crates, the other examples {all}");
 }
 

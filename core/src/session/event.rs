@@ -65,6 +65,8 @@ pub enum DropReason {
     },
     /// Server: the credentials have expired with which the client opened it, or the application wants fresh ones.
     CredentialsExpired,
+    /// Server: its process has ended, and another one goes on with the session.
+    Restarted,
     /// Client: the server resumed the session but no longer has frames that it had acknowledged. The client ends the session
     /// and opens a fresh one (PROTOCOL.md §5).
     SessionLost,
@@ -82,6 +84,7 @@ impl DropReason {
             Self::Cut => "cut",
             Self::Draining { .. } => "draining",
             Self::CredentialsExpired => "credentials_expired",
+            Self::Restarted => "restarted",
             Self::SessionLost => "session_lost",
         }
     }
@@ -101,6 +104,7 @@ impl fmt::Display for DropReason {
                 write!(f, "the server drains (retry in {} ms)", retry_in.as_millis())
             }
             Self::CredentialsExpired => f.write_str("credentials expired"),
+            Self::Restarted => f.write_str("the server's process has ended"),
             Self::SessionLost => f.write_str("the server lost frames that it had acknowledged"),
         }
     }
@@ -137,6 +141,8 @@ pub enum CloseReason {
     Overflow,
     /// Server: the session was suspended and was evicted because all sessions together reached the memory limit.
     Evicted,
+    /// Server: another server has the session now, or its store has lost it.
+    Moved,
     /// A handler of our application panicked.
     HandlerPanicked,
     /// The peer closed with a code that ends the session.
@@ -157,6 +163,7 @@ impl CloseReason {
             | Self::Remote(_)
             | Self::TakenOver => CloseFrame::from_static(1000, ""),
             Self::Kicked => CloseFrame::from_static(1000, "kicked"),
+            Self::Moved => CloseFrame::from_static(4000, "taken over"),
             Self::Forbidden => CloseFrame::from_static(3003, "forbidden"),
             Self::Duplicate => CloseFrame::from_static(1000, "duplicate connection id"),
             Self::ServerClosed => CloseFrame::from_static(1001, "server shutting down"),
@@ -191,6 +198,7 @@ impl CloseReason {
             Self::TakenOver => "taken_over",
             Self::Overflow => "overflow",
             Self::Evicted => "evicted",
+            Self::Moved => "moved",
         }
     }
 
@@ -226,6 +234,7 @@ impl fmt::Display for CloseReason {
             Self::RateExceeded => f.write_str("rate limit exceeded"),
             Self::Overflow => f.write_str("send buffer overflowed"),
             Self::Evicted => f.write_str("evicted to free memory"),
+            Self::Moved => f.write_str("another server has it"),
             Self::HandlerPanicked => f.write_str("handler panicked"),
             Self::Remote(frame) => write!(f, "closed by the peer with {frame}"),
             Self::TakenOver => f.write_str("taken over by another socket"),

@@ -74,6 +74,27 @@ impl Builder {
         self
     }
 
+    /// Called once, as the last callback, when another server of the same [store](Self::store) goes on with the session: its client
+    /// has come back there. Neither `on_leave` nor `on_disconnect` is called here, because the session has not ended. Nothing that
+    /// this callback says through the connection is sent. Also called if the store has lost the session. Default: does nothing.
+    ///
+    /// ```
+    /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};
+    /// # async fn connect(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new()) }
+    /// let builder = Server::builder(connect).on_moved(|connection| async move {
+    ///     println!("{} is at another server now", connection.id());
+    /// });
+    /// # drop(builder);
+    /// ```
+    pub fn on_moved<F, Fut>(mut self, handler: F) -> Self
+    where
+        F: Fn(Connection) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.closures.moved = erase(move |connection, ()| handler(connection));
+        self
+    }
+
     /// Called once, when the session has ended and its last message is handled, and before the connection leaves its rooms and
     /// its ID is free, unless it was kicked or replaced, which frees them at once. Frames that are sent to the connection fail;
     /// broadcasts to its rooms reach the other members. Default: does nothing.

@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::fanout::rewind::Rewind;
 
+use super::told::Told;
+
 /// The key of a session: the part of its token that is no secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Key(u64, u64);
@@ -69,6 +71,13 @@ pub(crate) enum Act {
     },
     /// Does nothing. A caller that awaits it knows that all earlier acts were done.
     Nothing,
+    /// A callback of the session has returned.
+    Told {
+        who: Key,
+        what: Told,
+    },
+    /// The session's window has passed: it ends, and nobody can resume it any more.
+    Over(Key),
 }
 
 /// Whom a broadcast is for, as the log has it.

@@ -21,7 +21,8 @@ use crate::options::DuplicateId;
 use super::act::{self, Act, Key};
 use super::checkpoints::Fold;
 use super::log::{DurableLog, LEASE, Ready};
-use super::windows::end;
+use super::told::Callbacks;
+use super::windows::{end, moved};
 use super::writer::Writer;
 
 /// How long a request waits for the store.
@@ -82,14 +83,16 @@ pub(crate) async fn open(
         return Admission::open(shared, newcomer, None, asked);
     };
     let key = key(&identity);
+    let further = newcomer.identity.further_rooms.iter().map(|room| &**room);
+    let rooms: Vec<_> = std::iter::once(&*identity.room).chain(further).map(String::from).collect();
+    let reports_changes = shared.reports_changes || newcomer.identity.handler.is_some();
+    let callbacks = Callbacks::of_newcomer(if reports_changes { &rooms } else { &[] });
     let fold = Fold {
-        rooms: std::iter::once(&*identity.room)
-            .chain(newcomer.identity.further_rooms.iter().map(|room| &**room))
-            .map(String::from)
-            .collect(),
+        rooms,
         user: newcomer.identity.user.as_deref().map(String::from),
         presence: newcomer.identity.presence.as_ref().map(act::blob),
         rewind: newcomer.identity.rewind.clone(),
+        callbacks: callbacks.clone(),
     };
     let who = Who {
         token: identity.token.as_str().into(),
@@ -108,7 +111,7 @@ pub(crate) async fn open(
         checkpoint: fold.encode(),
         body: act::encode(0, &[Act::Open(key)]),
     };
-    let writer = Arc::new(Writer::new(key, 1, 0, 1));
+    let writer = Arc::new(Writer::new(key, 1, 0, 1).with_callbacks(callbacks));
     let mut cleanup = Cleanup { log: log.clone(), open: Some(open.clone()), writer: writer.clone() };
     let (opened, wait) = oneshot::channel();
     let (to_open, asked, its_writer) = (shared.clone(), asked.clone(), writer.clone());
@@ -226,8 +229,7 @@ pub(crate) async fn resume(log: &DurableLog, connection: &Connection) -> Result<
         Ok(Err(AttachError::Late | AttachError::NoLease)) => Err(unavailable()),
         // The store has lost it, or another server has it: what is known of it here is worth nothing.
         Ok(Ok(Attached::Taken(_)) | Err(_)) => {
-            writer.end();
-            connection.end(rejoin_core::CloseReason::Evicted);
+            moved(connection, writer);
             Err(unavailable())
         }
         Err(_) => Err(unavailable()),

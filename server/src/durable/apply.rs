@@ -140,12 +140,16 @@ fn apply_act(shared: &ServerInner, log: &DurableLog, act: Act, is_own: bool, is_
         Act::Join { who, room, rewind } => {
             if let Some(connection) = find(shared, who) {
                 let name = shared.rooms.name(&room);
-                done.result = Some(Box::new(shared.rooms.join_rewound(&connection, &name, rewind.as_ref())));
+                let outcome = shared.rooms.join_rewound(&connection, &name, rewind.as_ref());
+                note_change(&connection, outcome.1.is_new.then_some(true), room);
+                done.result = Some(Box::new(outcome));
             }
         }
         Act::Leave { who, room } => {
             if let Some(connection) = find(shared, who) {
-                done.count = usize::from(shared.rooms.leave(&connection, &room));
+                let was_member = shared.rooms.leave(&connection, &room);
+                note_change(&connection, was_member.then_some(false), room);
+                done.count = usize::from(was_member);
             }
         }
         Act::User { who, name } => {
@@ -159,8 +163,32 @@ fn apply_act(shared: &ServerInner, log: &DurableLog, act: Act, is_own: bool, is_
             }
         }
         Act::Nothing => {}
+        Act::Told { who, what } => {
+            if let Some(connection) = find(shared, who)
+                && let Some(writer) = connection.handle().writer()
+            {
+                writer.callbacks().note(what);
+            }
+        }
+        Act::Over(who) => {
+            if let Some(connection) = find(shared, who)
+                && let Some(writer) = connection.handle().writer()
+            {
+                writer.callbacks().is_over = true;
+            }
+        }
     }
     done
+}
+
+/// Notes a join (`true`) or a leave that a callback will be told.
+fn note_change(connection: &Connection, change: Option<bool>, room: String) {
+    if let Some(is_join) = change
+        && connection.handle().reports_changes
+        && let Some(writer) = connection.handle().writer()
+    {
+        writer.callbacks().changes.push_back((is_join, room));
+    }
 }
 
 /// The session of this key, if it is here.

@@ -16,6 +16,8 @@ use crate::inner::ServerInner;
 use super::act::{self, Blob};
 use super::log::DurableLog;
 use super::queue::Work;
+use super::told::Callbacks;
+use super::writer::Writer;
 
 /// How often sessions are visited.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -49,16 +51,18 @@ pub(super) struct Fold {
     pub(super) presence: Option<(u8, Blob)>,
     /// Of a session that begins here: what it gets of its home's history.
     pub(super) rewind: Option<Rewind>,
+    pub(super) callbacks: Callbacks,
 }
 
 impl Fold {
-    pub(super) fn of(connection: &Connection) -> Self {
+    fn of(connection: &Connection, writer: &Writer) -> Self {
         let rooms = connection.session().rooms();
         Self {
             rooms: rooms.iter().map(|room| String::from(&**room)).collect(),
             user: connection.handle().user().map(|user| String::from(&*user)),
             presence: connection.handle().presence().as_ref().map(act::blob),
             rewind: None,
+            callbacks: writer.callbacks().clone(),
         }
     }
 
@@ -120,7 +124,7 @@ impl Checkpoints {
                 *next = Some(Checkpoint {
                     position: self.last,
                     number: counts.accepted,
-                    state: Fold::of(&connection).encode(),
+                    state: Fold::of(&connection, writer).encode(),
                 });
             }
         }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rejoin_store::{Commit, CommitError, Committed, Touch};
+use rejoin_store::{Commit, CommitError, Touch};
 
 use super::act::{self, Act};
 use super::log::DurableLog;
-use super::queue::Work;
+use super::queue::{Then, Work};
 use super::writer::Writer;
 
 /// How long the committer waits after the store has failed.
@@ -33,7 +33,7 @@ pub(super) async fn run(log: Arc<DurableLog>, own: Writer) {
 #[derive(Default)]
 struct Batch {
     commits: Vec<Commit>,
-    then: Vec<Option<Box<dyn FnOnce() + Send>>>,
+    then: Vec<Option<Then>>,
     touches: Vec<Touch>,
     /// What the server itself says next.
     own: Vec<Act>,
@@ -115,14 +115,11 @@ impl Batch {
                 }
             };
             for ((answer, then), commit) in answers.into_iter().zip(self.then).zip(&self.commits) {
-                match answer {
-                    Ok(Committed::At(_) | Committed::Recorded | Committed::Already) => {
-                        if let Some(then) = then {
-                            then();
-                        }
-                    }
-                    // The session has ended, or another has taken it over: it is not acknowledged.
-                    Err(error) => tracing::debug!(writer = ?commit.writer, %error, "not committed"),
+                if let Err(error) = &answer {
+                    tracing::debug!(writer = ?commit.writer, %error, "not committed");
+                }
+                if let Some(then) = then {
+                    then(answer.is_ok());
                 }
             }
         }

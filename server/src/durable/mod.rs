@@ -11,6 +11,9 @@ pub(crate) use act::{Act, blob};
 mod scope;
 pub(crate) use scope::{Scope, Words};
 
+mod told;
+pub(crate) use told::Told;
+
 mod queue;
 pub(crate) use queue::Work;
 

@@ -22,6 +22,9 @@ pub(crate) struct Done {
     pub(crate) count: usize,
 }
 
+/// Called with whether it was committed: if not, the session has ended in the store, or belongs to another server.
+pub(crate) type Then = Box<dyn FnOnce(bool) + Send>;
+
 /// Something to commit.
 pub(crate) enum Work {
     /// The server itself says something. A ticket, unless it is 0, is what somebody waits for.
@@ -36,8 +39,7 @@ pub(crate) enum Work {
         received: Option<u64>,
         state: Option<Bytes>,
         ends: bool,
-        /// Called when it is committed.
-        then: Option<Box<dyn FnOnce() + Send>>,
+        then: Option<Then>,
     },
     Touch(Touch),
 }

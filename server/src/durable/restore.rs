@@ -2,17 +2,20 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rejoin_core::drive::now;
-use rejoin_core::{Session, SessionIdentity, Token};
+use rejoin_core::{CloseReason, Session, SessionIdentity, SessionState, Token};
 use rejoin_store::{Attach, AttachError, Attached, LeaseError, Open, OpenError, Position, Record};
 
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::connection::{Connection, NewConnection};
+use crate::connection::{Connection, Host as _, NewConnection};
 use crate::inner::ServerInner;
+use crate::observe::metrics::CallbackKind;
 use crate::session::belongings::Belongings;
+use crate::session::changes::Change;
 use crate::session::expiry_slot::Loss;
 use crate::session::handle::SessionKey;
 
@@ -22,6 +25,7 @@ use super::apply;
 use super::checkpoints::Fold;
 use super::commit;
 use super::log::{DurableLog, LEASE, Ready};
+use super::told::Callbacks;
 use super::windows;
 use super::writer::Writer;
 
@@ -178,7 +182,7 @@ async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<Pos
         revived.extend(revive(shared, log, record).await?);
     }
     for connection in &revived {
-        connection.session().drive(Session::assume_sent);
+        settle(shared, connection);
     }
     if !revived.is_empty() || cursor > 0 {
         tracing::info!(sessions = revived.len(), entries = cursor - begin, took = ?now() - started, "sessions restored");
@@ -222,7 +226,8 @@ async fn revive(
     let who: Who = rmp_serde::from_slice(&record.identity).map_err(damaged)?;
     let fold = Fold::decode(&record.checkpoint.state).map_err(damaged)?;
     let key = Key::new(record.key.0);
-    let writer = Arc::new(Writer::new(key, record.epoch, record.w, record.attachment));
+    let writer = Writer::new(key, record.epoch, record.w, record.attachment).with_callbacks(fold.callbacks);
+    let writer = Arc::new(writer);
     let token = Token::parse(&who.token).ok_or_else(|| RestoreError("a token is damaged".into()))?;
     let Some(codec) = shared.options.codecs.iter().position(|codec| codec.name() == who.codec) else {
         tracing::warn!(
@@ -269,10 +274,40 @@ async fn revive(
         let rewind = fold.rewind.as_ref().filter(|_| index == 0);
         shared.rooms.join_rewound(&connection, &shared.rooms.name(room), rewind);
     }
-    let loss = connection.session().drive(|session| Loss::last(session));
-    shared.suspended.enter(&connection, loss);
-    connection.hibernate();
     Ok(Some(connection))
+}
+
+/// Lets a session that was brought back go on: until now it had no task, so no callback has run.
+fn settle(shared: &Arc<ServerInner>, connection: &Connection) {
+    let Some(writer) = connection.handle().writer() else { return };
+    let Callbacks { is_connected, is_away, changes, is_over } = writer.callbacks().clone();
+    let handlers = &shared.handlers;
+    let owes_loss = !is_away && handlers.tell_of_losses();
+    writer.owe(!is_connected && handlers.have(CallbackKind::Connect), owes_loss);
+    shared.changes.forget(connection.number());
+    connection.handle().has_changes.store(false, Ordering::SeqCst);
+    for (is_join, room) in &changes {
+        let change = if *is_join { Change::Joined } else { Change::Left };
+        connection.note(&shared.rooms.name(room), change);
+    }
+    let loss = connection.session().drive(|session| {
+        session.assume_sent();
+        if is_over {
+            session.end(CloseReason::WindowExpired);
+        } else {
+            session.handle_timeout(now());
+        }
+        Loss::last(session)
+    });
+    if connection.session().drive(|session| session.state()) == SessionState::Suspended {
+        shared.suspended.enter(connection, loss);
+    }
+    let is_due = owes_loss || !changes.is_empty() || !is_connected && handlers.have(CallbackKind::Connect);
+    if !connection.hibernate() {
+        shared.clone().wake(connection.clone());
+    } else if is_due {
+        connection.session().wake_driver();
+    }
 }
 
 /// Fences the earlier life of this server off.

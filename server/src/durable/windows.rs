@@ -3,7 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rejoin_core::CloseReason;
 use rejoin_store::Touch;
+use tokio::sync::oneshot;
+
+use crate::connection::Connection;
 
 use super::act::Act;
 use super::log::DurableLog;
@@ -26,6 +30,37 @@ pub(crate) fn end(log: &DurableLog, writer: &Arc<Writer>, last_words: Vec<Act>) 
         });
     } else {
         last_words.into_iter().for_each(|act| log.queue.push(Work::Server { act, ticket: 0 }));
+    }
+}
+
+/// Ends a session here that another server has, or that the store has lost.
+pub(crate) fn moved(connection: &Connection, writer: &Writer) {
+    writer.set_moved();
+    connection.end(CloseReason::Moved);
+}
+
+/// Says that a session's window has passed, and waits until the store has it: from then on nobody can resume it. If another server
+/// has the session, it has moved instead.
+pub(crate) fn claim(log: &DurableLog, writer: &Arc<Writer>) -> impl Future<Output = ()> + Send + 'static {
+    let (done, claimed) = oneshot::channel();
+    log.queue.push(Work::Session {
+        writer: writer.clone(),
+        acts: vec![Act::Over(writer.key)],
+        received: None,
+        state: None,
+        ends: false,
+        then: Some(Box::new(move |committed| {
+            done.send(committed).ok();
+        })),
+    });
+    let writer = writer.clone();
+    async move {
+        match claimed.await {
+            Ok(true) => {}
+            Ok(false) => writer.set_moved(),
+            // The server has left its sessions to the store: this task ends with the next look.
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 

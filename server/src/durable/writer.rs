@@ -2,11 +2,12 @@
 
 use std::sync::PoisonError;
 
-use rejoin_core::drive::sync::Mutex;
 use rejoin_core::drive::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use rejoin_core::drive::sync::{Mutex, MutexGuard};
 use rejoin_store::{Checkpoint, Fence};
 
 use super::act::Key;
+use super::told::Callbacks;
 
 /// A writer of the log: its key, its epoch, and the number of its last commit.
 #[derive(Debug)]
@@ -23,6 +24,14 @@ pub(crate) struct Writer {
     ended: AtomicBool,
     /// A place of the log at which the next fold may begin, once the client has acknowledged what came before.
     pub(super) next_checkpoint: Mutex<Option<Checkpoint>>,
+    /// What the callbacks have been told, as the log has it so far. The follower changes it.
+    callbacks: Mutex<Callbacks>,
+    /// `on_connect` is due, and was not called in this process.
+    owes_connect: AtomicBool,
+    /// The loss of the socket that an earlier process had is due.
+    owes_loss: AtomicBool,
+    /// Another server has the session, or the store has lost it.
+    has_moved: AtomicBool,
 }
 
 impl Writer {
@@ -35,7 +44,31 @@ impl Writer {
             said: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
             next_checkpoint: Mutex::new(None),
+            callbacks: Mutex::default(),
+            owes_connect: AtomicBool::new(false),
+            owes_loss: AtomicBool::new(false),
+            has_moved: AtomicBool::new(false),
         }
+    }
+
+    pub(super) fn with_callbacks(self, callbacks: Callbacks) -> Self {
+        Self { callbacks: Mutex::new(callbacks), ..self }
+    }
+
+    /// What the callbacks have been told.
+    pub(super) fn callbacks(&self) -> MutexGuard<'_, Callbacks> {
+        self.callbacks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes which callbacks are due because the process that had the session has ended before they returned.
+    pub(super) fn owe(&self, connect: bool, loss: bool) {
+        self.owes_connect.store(connect, Ordering::SeqCst);
+        self.owes_loss.store(loss, Ordering::SeqCst);
+    }
+
+    /// Takes what is due: `on_connect`, and the loss of the socket.
+    pub(crate) fn take_owed(&self) -> (bool, bool) {
+        (self.owes_connect.swap(false, Ordering::SeqCst), self.owes_loss.swap(false, Ordering::SeqCst))
     }
 
     /// The fence of the next commit.
@@ -61,6 +94,21 @@ impl Writer {
     pub(super) fn note_sent(&self) {
         // One of an earlier life was not counted here.
         self.said.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |said| said.checked_sub(1)).ok();
+    }
+
+    /// The store does not take what the session says: another server has it, or it is lost.
+    pub(super) fn set_moved(&self) {
+        self.end();
+        self.has_moved.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn has_moved(&self) -> bool {
+        self.has_moved.load(Ordering::SeqCst)
+    }
+
+    /// Whether the store has it that the session's window has passed.
+    pub(crate) fn is_over(&self) -> bool {
+        self.callbacks().is_over
     }
 
     /// Marks the record as ended. Returns whether it was not.

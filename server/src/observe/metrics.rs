@@ -235,6 +235,8 @@ pub enum CallbackKind {
     SendDropped,
     /// [`on_expired`](crate::Builder::on_expired)
     Expired,
+    /// [`on_moved`](crate::Builder::on_moved)
+    Moved,
 }
 
 impl CallbackKind {
@@ -255,6 +257,7 @@ impl CallbackKind {
             Self::Disconnect => "disconnect",
             Self::SendDropped => "send_dropped",
             Self::Expired => "expired",
+            Self::Moved => "moved",
         }
     }
 }

@@ -20,6 +20,10 @@ pub(crate) enum Call {
     Away,
     Back,
     BeforeDisconnect(CloseReason),
+    /// No callback: the store has to know that the session's window has passed.
+    Claim,
+    /// Another server has the session.
+    Moved,
     /// A hook: an outgoing frame was dropped.
     SendDropped(Option<Frame>, WhyDropped),
     /// A hook: the session's window has passed, and these frames were not acknowledged.
@@ -43,8 +47,9 @@ impl Call {
             Self::BeforeDisconnect(_) => CallbackKind::BeforeDisconnect,
             Self::SendDropped(..) => CallbackKind::SendDropped,
             Self::Expired(_) => CallbackKind::Expired,
+            Self::Moved => CallbackKind::Moved,
             // `Lost` occurs only at a client.
-            Self::Event(_) => return None,
+            Self::Event(_) | Self::Claim => return None,
         })
     }
 }

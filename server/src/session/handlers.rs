@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rejoin_core::{CloseReason, DropReason, Event, Frame, Gap};
 
 use crate::connection::Connection;
+use crate::observe::metrics::CallbackKind;
 use crate::session::call::{Call, Callback};
 
 /// The callbacks of an application, as methods of one type that holds their state. [`Builder::handler`](crate::Builder::handler)
@@ -106,6 +107,11 @@ pub trait Handler: Send + Sync + 'static {
         ready(())
     }
 
+    /// Another server goes on with the session: see [`Builder::on_moved`](crate::Builder::on_moved).
+    fn on_moved(&self, connection: &Connection) -> impl Future<Output = ()> + Send {
+        ready(())
+    }
+
     /// The session has ended, and is about to leave its rooms: see
     /// [`Builder::before_disconnect`](crate::Builder::before_disconnect).
     fn before_disconnect(
@@ -164,6 +170,10 @@ impl<H: Handler> Handler for Arc<H> {
         (**self).on_back(connection)
     }
 
+    fn on_moved(&self, connection: &Connection) -> impl Future<Output = ()> + Send {
+        (**self).on_moved(connection)
+    }
+
     fn before_disconnect(
         &self,
         connection: &Connection,
@@ -207,11 +217,12 @@ impl<H: Handler> DynHandler for H {
             Call::Left(room) => Box::pin(async move { H::on_leave(&self, &connection, &room).await }),
             Call::Away => Box::pin(async move { H::on_away(&self, &connection).await }),
             Call::Back => Box::pin(async move { H::on_back(&self, &connection).await }),
+            Call::Moved => Box::pin(async move { H::on_moved(&self, &connection).await }),
             Call::BeforeDisconnect(reason) => {
                 Box::pin(async move { H::before_disconnect(&self, &connection, reason).await })
             }
             // `Lost` occurs only at a client. Hooks are no methods of a handler.
-            Call::Event(_) | Call::SendDropped(..) | Call::Expired(_) => return None,
+            Call::Event(_) | Call::Claim | Call::SendDropped(..) | Call::Expired(_) => return None,
         })
     }
 }
@@ -229,6 +240,19 @@ impl Handlers {
             Self::Closures(closures) => closures.call(connection, call),
             Self::Handler(handler) => handler.clone().call(connection.clone(), call),
         }
+    }
+
+    /// Whether the application may have this callback.
+    pub(crate) fn have(&self, kind: CallbackKind) -> bool {
+        match self {
+            Self::Closures(closures) => closures.have(kind),
+            Self::Handler(_) => true,
+        }
+    }
+
+    /// Whether the application is told of lost sockets.
+    pub(crate) fn tell_of_losses(&self) -> bool {
+        [CallbackKind::TransportDrop, CallbackKind::Away].into_iter().any(|kind| self.have(kind))
     }
 
     /// Whether joins and leaves have to be reported.

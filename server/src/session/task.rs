@@ -20,7 +20,7 @@ use crate::context::ServerContext;
 use crate::inner::ServerInner;
 use crate::observe::hooks::Stopwatch;
 use crate::observe::metrics::CallbackKind;
-use crate::session::call::Callback;
+use crate::session::call::{Call, Callback};
 use crate::session::expiry_slot::Loss;
 
 use calls::Calls;
@@ -83,7 +83,8 @@ impl SessionTask {
 
     /// Another task for a session that has hibernated: a socket has arrived for it, or its end.
     pub(crate) fn wake(shared: Arc<ServerInner>, connection: Connection) -> Self {
-        Self::after(shared, connection, Calls::of_woken())
+        let calls = Calls::of_woken(&connection);
+        Self::after(shared, connection, calls)
     }
 
     fn after(shared: Arc<ServerInner>, connection: Connection, calls: Calls) -> Self {
@@ -131,13 +132,16 @@ impl SessionTask {
                 if failed {
                     self.end_after_panic(which);
                 } else {
+                    self.note_returned(which);
                     self.commit();
                 }
             }
             if self.calls.is_over() {
                 return Poll::Ready(());
             }
-            if self.is_ahead() {
+            if self.kept.as_ref().is_some_and(|kept| kept.has_moved()) {
+                self.calls.note_moved();
+            } else if self.is_ahead() {
                 return Poll::Pending;
             }
             let Some(left) = events.checked_sub(1) else { return Poll::Pending };
@@ -150,6 +154,10 @@ impl SessionTask {
             if self.reads.refuses(&call, &self.shared, &self.connection) {
                 continue;
             }
+            if let (Call::Claim, Some(kept)) = (&call, &self.kept) {
+                self.callback = Some((CallbackKind::BeforeDisconnect, kept.claim()));
+                continue;
+            }
             let metrics = &self.shared.metrics;
             let Some(which) = call.kind() else { continue };
             let stopwatch = metrics.start(which);
@@ -157,12 +165,24 @@ impl SessionTask {
                 kept::enter(&self.kept, || self.shared.call(&self.connection, call))
             })) {
                 Ok(Some(callback)) => (self.callback, self.stopwatch) = (Some((which, callback)), stopwatch),
-                Ok(None) => self.commit(),
+                Ok(None) => {
+                    self.note_returned(which);
+                    self.commit();
+                }
                 Err(_) => {
                     metrics.stop(stopwatch);
                     self.end_after_panic(which);
                 }
             }
+        }
+    }
+
+    /// A callback has returned, or the application has none of this kind.
+    fn note_returned(&self, which: CallbackKind) {
+        if let Some(kept) = &self.kept
+            && self.calls.have_begun()
+        {
+            kept.note_returned(which, &self.shared.handlers);
         }
     }
 

@@ -13,6 +13,9 @@ mod codecs;
 pub(crate) use codecs::Picked;
 pub use codecs::codecs;
 
+mod mortal;
+pub use mortal::MortalStore;
+
 mod metrics;
 pub use metrics::MetricsLog;
 

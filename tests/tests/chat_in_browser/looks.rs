@@ -100,7 +100,7 @@ const LOOKS: &str = "
       pick('#state').dataset.state = state;
       look();
     }
-    for (const kind of ['joined', 'left', 'dropped', 'restored', 'gap', 'lost', 'closed']) {
+    for (const kind of ['joined', 'left', 'dropped', 'restored', 'restarted', 'gap', 'lost', 'closed']) {
       pick('.notice').dataset.kind = kind;
       look();
     }
@@ -184,7 +184,9 @@ impl Chat {
         let addr = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
-            rejoin_chat::serve(listener, async { drop(stopped.await) }).await.expect("the chat is served");
+            rejoin_chat::serve(listener, None, async { drop(stopped.await) })
+                .await
+                .expect("the chat is served");
         });
         (Self { addr, task }, stop)
     }

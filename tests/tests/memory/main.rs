@@ -11,6 +11,7 @@ mod chaos;
 mod client;
 mod closing;
 mod codecs;
+mod crashes;
 mod credentials;
 mod drain;
 mod edges;

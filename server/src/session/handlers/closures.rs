@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rejoin_core::{CloseReason, DropReason, Event, Frame, Gap};
 
 use crate::connection::Connection;
+use crate::observe::metrics::CallbackKind;
 use crate::session::call::{Call, Callback};
 
 pub(crate) type Closure<A> = Option<Arc<dyn Fn(Connection, A) -> Callback + Send + Sync>>;
@@ -26,6 +27,7 @@ pub(crate) struct Closures {
     pub(crate) back: Closure<()>,
     pub(crate) before_disconnect: Closure<CloseReason>,
     pub(crate) disconnect: Closure<CloseReason>,
+    pub(crate) moved: Closure<()>,
 }
 
 /// Erases the type of a closure.
@@ -52,8 +54,19 @@ impl Closures {
             ("on_back", self.back.is_some()),
             ("before_disconnect", self.before_disconnect.is_some()),
             ("on_disconnect", self.disconnect.is_some()),
+            ("on_moved", self.moved.is_some()),
         ];
         names.into_iter().filter_map(|(name, is_set)| is_set.then_some(name))
+    }
+
+    /// Whether there is a closure of this kind.
+    pub(super) fn have(&self, kind: CallbackKind) -> bool {
+        match kind {
+            CallbackKind::Connect => self.connect.is_some(),
+            CallbackKind::TransportDrop => self.transport_drop.is_some(),
+            CallbackKind::Away => self.away.is_some(),
+            _ => true,
+        }
     }
 
     /// Makes a call; `None` if the application has no closure for it.
@@ -73,8 +86,9 @@ impl Closures {
             Call::Away => run(&self.away, connection, ()),
             Call::Back => run(&self.back, connection, ()),
             Call::BeforeDisconnect(reason) => run(&self.before_disconnect, connection, reason),
+            Call::Moved => run(&self.moved, connection, ()),
             // `Lost` occurs only at a client. Hooks have closures of their own.
-            Call::Event(_) | Call::SendDropped(..) | Call::Expired(_) => None,
+            Call::Event(_) | Call::Claim | Call::SendDropped(..) | Call::Expired(_) => None,
         }
     }
 }

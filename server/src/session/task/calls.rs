@@ -1,6 +1,6 @@
 //! [`Calls`]: the callbacks of one session, in their order.
 
-use rejoin_core::{CloseReason, Event};
+use rejoin_core::{CloseReason, DropReason, Event};
 
 use crate::connection::Connection;
 use crate::inner::ServerInner;
@@ -25,6 +25,10 @@ pub(super) struct Calls {
     is_away: bool,
     /// A callback has panicked.
     has_panicked: bool,
+    /// An earlier process has ended before `on_connect` returned.
+    owes_connect: bool,
+    /// An earlier process had the socket, and has ended before it could tell of the loss.
+    owes_loss: bool,
     next: Next,
 }
 
@@ -37,20 +41,26 @@ enum Next {
     Away,
     /// `on_back`, after `on_transport_restore`.
     Back,
+    /// The store knows that the window has passed, or that another server has the session.
+    Claimed,
     /// `before_disconnect` was called: the connection leaves its rooms.
     End,
     /// `on_leave` for each of them, then `on_expired` if the window has passed.
     Leaves,
     /// `on_disconnect`.
     Disconnect,
+    /// Another server has the session: `on_moved`, and nothing else.
+    Moved,
     /// `on_disconnect` was called.
     Nothing,
 }
 
 impl Calls {
-    /// The calls of a session that has hibernated: it is away.
-    pub(super) fn of_woken() -> Self {
-        Self { connected: true, is_away: true, ..Self::default() }
+    /// The calls of a session that has hibernated: it is away. One that a store has kept may owe calls of an earlier process.
+    pub(super) fn of_woken(connection: &Connection) -> Self {
+        let owed = connection.handle().writer().map(|writer| writer.take_owed());
+        let (owes_connect, owes_loss) = owed.unwrap_or_default();
+        Self { connected: !owes_connect, is_away: !owes_loss, owes_connect, owes_loss, ..Self::default() }
     }
 
     /// Whether `on_disconnect` has been called, or never will be.
@@ -70,7 +80,15 @@ impl Calls {
 
     /// Whether there is a call that is not an event. Not asked once the calls are over.
     pub(super) fn is_due(&self, connection: &Connection) -> bool {
-        self.next != Next::Change || self.connected && connection.has_changes()
+        let is_owed = self.owes_connect || self.owes_loss;
+        self.next != Next::Change || is_owed || self.connected && connection.has_changes()
+    }
+
+    /// Another server has the session: nothing that it has received is for this one.
+    pub(super) fn note_moved(&mut self) {
+        if self.next != Next::Nothing {
+            self.next = Next::Moved;
+        }
     }
 
     /// Notes that a callback has panicked, and reports it.
@@ -95,6 +113,21 @@ impl Calls {
         }
     }
 
+    /// The first call of a session that has ended.
+    fn begin_end(
+        &mut self,
+        shared: &ServerInner,
+        connection: &Connection,
+        reason: CloseReason,
+    ) -> Option<Call> {
+        self.next = Next::End;
+        self.report(shared, connection, &reason);
+        if self.connected {
+            return Some(Call::BeforeDisconnect(reason));
+        }
+        self.next(shared, connection)
+    }
+
     /// The next call.
     pub(super) fn next(&mut self, shared: &ServerInner, connection: &Connection) -> Option<Call> {
         loop {
@@ -111,6 +144,7 @@ impl Calls {
                         return Some(Call::Back);
                     }
                 }
+                Next::Claimed => return self.begin_end(shared, connection, CloseReason::WindowExpired),
                 Next::End => {
                     shared.forget(connection);
                     self.next = Next::Leaves;
@@ -137,15 +171,32 @@ impl Calls {
                     // Otherwise it ended before its first socket arrived, and the application has not seen it begin.
                     return self.connected.then_some(Call::Event(Event::Closed(reason)));
                 }
+                Next::Moved => {
+                    self.next = Next::Nothing;
+                    // While a fan-out holds the attachment, the end is reported when the task ends.
+                    if let Some(mut socket) = connection.try_attachment() {
+                        socket.note_closed(shared, connection.handle());
+                    }
+                    shared.forget(connection);
+                    return self.connected.then_some(Call::Moved);
+                }
                 Next::Nothing => {
                     self.next = Next::Nothing;
                     return None;
                 }
             }
+            if std::mem::take(&mut self.owes_connect) {
+                self.connected = true;
+                return Some(Call::Event(Event::Connected));
+            }
             if self.connected
                 && let Some(call) = change(shared, connection, false).or_else(|| dropped(shared, connection))
             {
                 return Some(call);
+            }
+            if std::mem::take(&mut self.owes_loss) {
+                self.next = Next::Away;
+                return Some(Call::Event(Event::Dropped(DropReason::Restarted)));
             }
             let event = connection.session().next_event()?;
             match event {
@@ -157,12 +208,13 @@ impl Calls {
                     if let Some(mut socket) = connection.try_attachment() {
                         socket.note_closed(shared, connection.handle());
                     }
-                    self.next = Next::End;
-                    self.report(shared, connection, &reason);
-                    if self.connected {
-                        return Some(Call::BeforeDisconnect(reason));
+                    if reason == CloseReason::WindowExpired
+                        && connection.handle().writer().is_some_and(|writer| !writer.is_over())
+                    {
+                        self.next = Next::Claimed;
+                        return Some(Call::Claim);
                     }
-                    continue;
+                    return self.begin_end(shared, connection, reason);
                 }
                 Event::Gap(gap) => tracing::debug!(from = gap.from, to = gap.to, "peer reports a gap"),
                 _ => {}

@@ -6,8 +6,11 @@ use rejoin_core::drive::now;
 use rejoin_core::{CloseReason, DropReason, SessionState};
 
 use crate::connection::Connection;
-use crate::durable::{Act, DurableLog, Scope, Words, Work, Writer, stop::RETRY, windows};
+use crate::durable::{Act, DurableLog, Scope, Told, Words, Work, Writer, stop::RETRY, windows};
 use crate::inner::ServerInner;
+use crate::observe::metrics::CallbackKind;
+use crate::session::call::Callback;
+use crate::session::handlers::Handlers;
 
 /// Commits what a session's callbacks say, together with how far it has handled its input.
 pub(super) struct Kept {
@@ -40,12 +43,24 @@ impl Kept {
         Some(Self { log, writer, scope, handled, last_words: Vec::new() })
     }
 
+    /// Notes that a callback has returned: that is committed with what it has said.
+    pub(super) fn note_returned(&self, which: CallbackKind, handlers: &Handlers) {
+        let what = match which {
+            CallbackKind::Connect if handlers.have(CallbackKind::Connect) => Told::Connected,
+            CallbackKind::Join | CallbackKind::Leave => Told::Change,
+            CallbackKind::Away if handlers.tell_of_losses() => Told::Away,
+            CallbackKind::Back if handlers.tell_of_losses() => Told::Back,
+            _ => return,
+        };
+        self.scope.push(Act::Told { who: self.writer.key, what });
+    }
+
     /// Queues what was said and handled since the last call.
     pub(super) fn commit(&mut self, connection: &Connection) {
         let Words { acts, state: stored } = self.scope.take();
         let (handled, state) = connection.session().drive(|session| (session.handled(), session.state()));
         if state == SessionState::Closed {
-            self.last_words.extend(acts);
+            self.last_words.extend(acts.into_iter().filter(|act| !matches!(act, Act::Told { .. })));
             return;
         }
         if acts.is_empty() && stored.is_none() && handled == self.handled {
@@ -53,7 +68,11 @@ impl Kept {
         }
         self.handled = handled;
         let connection = connection.clone();
-        let then = move || connection.session().command(|session| session.commit(handled, now()));
+        let writer = self.writer.clone();
+        let then = move |committed| match committed {
+            true => connection.session().command(|session| session.commit(handled, now())),
+            false => windows::moved(&connection, &writer),
+        };
         self.log.queue.push(Work::Session {
             writer: self.writer.clone(),
             acts,
@@ -78,8 +97,17 @@ impl Kept {
         windows::suspended(&self.log, &self.writer, window);
     }
 
+    /// Waits until nobody can resume the session any more, because its window has passed; or another server has it.
+    pub(super) fn claim(&self) -> Callback {
+        Box::pin(windows::claim(&self.log, &self.writer))
+    }
+
     /// The task ends, and the session with it, at least in this process.
     pub(super) fn end(&mut self, shared: &ServerInner, connection: &Connection) {
+        if self.has_moved() {
+            // Nothing that its callbacks have said since counts.
+            return;
+        }
         if self.log.is_left() {
             connection.session().command(|session| session.dismiss(RETRY, now()));
             connection.end(CloseReason::TransportLost(DropReason::Draining { retry_in: RETRY }));
@@ -89,6 +117,11 @@ impl Kept {
         let (log, writer) = (self.log.clone(), self.writer.clone());
         let last_words = std::mem::take(&mut self.last_words);
         shared.runtimes.spawn(async move { windows::end(&log, &writer, last_words) });
+    }
+
+    /// Another server has the session.
+    pub(super) fn has_moved(&self) -> bool {
+        self.writer.has_moved()
     }
 
     pub(super) fn is_left(&self) -> bool {

@@ -1,0 +1,48 @@
+//! [`Callbacks`]: which callbacks of a session have returned, as the log has it.
+
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+/// A callback that has returned. It is committed together with what the callback has said, so a later process calls it again only
+/// if nothing that it has said is in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Told {
+    /// `on_connect`.
+    Connected,
+    /// `on_join` or `on_leave`, for the oldest change that was not told.
+    Change,
+    /// `on_away`.
+    Away,
+    /// `on_back`.
+    Back,
+}
+
+/// What the callbacks of a session have been told, at a place in the log.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Callbacks {
+    pub(crate) is_connected: bool,
+    pub(crate) is_away: bool,
+    /// The joins (`true`) and leaves that no callback was told, oldest first.
+    pub(crate) changes: VecDeque<(bool, String)>,
+    /// The session's window has passed: nobody can resume it, although its last callbacks have not returned.
+    pub(crate) is_over: bool,
+}
+
+impl Callbacks {
+    /// A session that begins in these rooms.
+    pub(super) fn of_newcomer(rooms: &[String]) -> Self {
+        let changes = rooms.iter().filter(|room| !room.is_empty()).map(|room| (true, room.clone()));
+        Self { changes: changes.collect(), ..Self::default() }
+    }
+
+    /// A callback has returned.
+    pub(super) fn note(&mut self, told: Told) {
+        match told {
+            Told::Connected => self.is_connected = true,
+            Told::Change => drop(self.changes.pop_front()),
+            Told::Away => self.is_away = true,
+            Told::Back => self.is_away = false,
+        }
+    }
+}
