@@ -1,14 +1,13 @@
 //! [`Connection`]: the application's handle to a session.
 
 mod asking;
+mod input;
 mod membership;
 mod presence;
-pub use presence::Presence;
 mod sink;
 mod state;
-
 mod weak;
-pub use weak::WeakConnection;
+pub use self::{input::Input, presence::Presence, weak::WeakConnection};
 
 use std::any::Any;
 use std::borrow::Cow;

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::accept::connect::DynConnect;
 use crate::connection::Connection;
 use crate::context::ServerContext;
-use crate::durable::DurableLog;
+use crate::durable::{DurableLog, stop};
 use crate::fanout::rooms::Rooms;
 use crate::limits::places::Places;
 use crate::limits::reading::Reading;
@@ -246,6 +246,9 @@ impl Drop for ServerInner {
     fn drop(&mut self) {
         // No handle is left that could shut the server down. This ends the tasks that watch its runtimes.
         self.closing.cancel();
+        if let Some(log) = &self.context.durable {
+            stop::abandon(log);
+        }
     }
 }
 

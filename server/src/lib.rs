@@ -135,7 +135,7 @@ pub use options::DuplicateId;
 mod connection;
 mod context;
 mod durable;
-pub use connection::{Connection, Presence, WeakConnection};
+pub use connection::{Connection, Input, Presence, WeakConnection};
 pub use durable::Durability;
 
 pub mod router;

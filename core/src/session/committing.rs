@@ -16,6 +16,12 @@ impl Session {
         next.map_or_else(|| self.receiver.received(), |number| number - 1)
     }
 
+    /// Server, in a session that [commits](super::SessionConfig::commits): number of the message that the application has taken last;
+    /// `None` once it is committed. A message that comes again after a crash has the same number.
+    pub fn taken(&self) -> Option<u64> {
+        self.held().map(|held| held.taken).filter(|taken| *taken > 0)
+    }
+
     /// Server: number of frames that were received and are not committed.
     pub fn uncommitted(&self) -> u64 {
         self.held().map_or(0, |held| held.frames)
@@ -97,7 +103,7 @@ impl Session {
         let Some(held) = self.held_mut() else { return };
         match event {
             Event::Message(frame) if !frame.is_volatile() => {
-                held.queued.pop_front();
+                held.taken = held.queued.pop_front().unwrap_or(held.taken);
             }
             // The queue joins consecutive gaps.
             Event::Gap(gap) => {

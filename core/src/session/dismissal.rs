@@ -22,6 +22,11 @@ impl Session {
         self.detach(DropReason::CredentialsExpired, now)
     }
 
+    /// Server: like [`Self::dismiss`], with 1013: what the session has handled cannot be committed.
+    pub fn leave_for_want_of_store(&mut self, now: Instant) -> bool {
+        self.detach(DropReason::StoreDown, now)
+    }
+
     /// Sets when the credentials expire with which the attached socket was opened. `None` is never. The next socket begins without.
     pub fn set_expiry(&mut self, at: Option<Instant>) {
         if at.is_some() {
@@ -78,6 +83,9 @@ impl Session {
                 AttachmentState::Leave(CloseReason::retry_frame(*retry_in))
             }
             Some(DropReason::CredentialsExpired) => AttachmentState::Leave(CloseFrame::CREDENTIALS_EXPIRED),
+            Some(DropReason::StoreDown) => {
+                AttachmentState::Leave(CloseFrame::from_static(1013, "store unavailable"))
+            }
             _ => AttachmentState::Gone,
         }
     }

@@ -67,6 +67,8 @@ pub enum DropReason {
     CredentialsExpired,
     /// Server: its process has ended, and another one goes on with the session.
     Restarted,
+    /// Server: its store does not answer, so that nothing can be acknowledged.
+    StoreDown,
     /// Client: the server resumed the session but no longer has frames that it had acknowledged. The client ends the session
     /// and opens a fresh one (PROTOCOL.md §5).
     SessionLost,
@@ -85,6 +87,7 @@ impl DropReason {
             Self::Draining { .. } => "draining",
             Self::CredentialsExpired => "credentials_expired",
             Self::Restarted => "restarted",
+            Self::StoreDown => "store_down",
             Self::SessionLost => "session_lost",
         }
     }
@@ -105,6 +108,7 @@ impl fmt::Display for DropReason {
             }
             Self::CredentialsExpired => f.write_str("credentials expired"),
             Self::Restarted => f.write_str("the server's process has ended"),
+            Self::StoreDown => f.write_str("the server's store does not answer"),
             Self::SessionLost => f.write_str("the server lost frames that it had acknowledged"),
         }
     }
@@ -139,7 +143,8 @@ pub enum CloseReason {
     RateExceeded,
     /// The send buffer overflowed under the policy [`Overflow::Disconnect`](crate::Overflow::Disconnect).
     Overflow,
-    /// Server: the session was suspended and was evicted because all sessions together reached the memory limit.
+    /// Server: the session was suspended and was evicted because all sessions together reached the memory limit; or its client has
+    /// received more than the store has of it, because the store has lost something.
     Evicted,
     /// Server: another server has the session now, or its store has lost it.
     Moved,

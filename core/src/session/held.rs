@@ -15,6 +15,8 @@ pub(super) struct Held {
     pub(super) queued: VecDeque<u64>,
     /// The peer waits for an acknowledgement up to this number.
     pub(super) asked: Option<u64>,
+    /// The number of the message that the application has taken last.
+    pub(super) taken: u64,
 }
 
 impl Held {

@@ -2,12 +2,15 @@
 
 use std::time::Instant;
 
-use crate::CloseFrame;
+use crate::{CloseFrame, Token};
 
 use super::asking::Asking;
 use super::ping::Ping;
 use super::state::Step;
-use super::{CloseReason, DropReason, Epoch, Event, Mode, Reconnect, Session, SessionState, Side, Violation};
+use super::{
+    CloseReason, DropReason, Epoch, Event, Mode, Reconnect, Session, SessionIdentity, SessionState, Side,
+    Violation,
+};
 
 /// The relation of a socket to its session.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +51,17 @@ impl Session {
     /// the session is unchanged.
     pub fn check_resume(&self, received: u64) -> Result<(), Violation> {
         self.send_buffer.check_ack(received).map_err(Violation::from)
+    }
+
+    /// Server: takes over the token that the client has shown, for a session that was [revived](Self::revived) with another one. The
+    /// caller has checked it.
+    pub fn learn_token(&mut self, token: &Token) {
+        if let Some(identity) = &mut self.identity
+            && identity.token != *token
+        {
+            *identity =
+                SessionIdentity::new(token.clone(), identity.id.clone(), identity.room.clone()).into();
+        }
     }
 
     /// Attaches a socket. It takes over from one that is still attached, whose input is ignored from now on.

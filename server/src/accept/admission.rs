@@ -80,8 +80,14 @@ impl Admission {
             Offer::Session { codecs, resume: Some(resume), .. } => {
                 shared.metrics.report(|metrics| metrics.resume_attempted());
                 match find(shared, resume, codecs, &identity) {
+                    Ok(connection) if lacks(&connection, resume) => {
+                        // What the store has of it is older than what its client knows: it cannot go on.
+                        connection.end(CloseReason::Evicted);
+                        refuse_resume(shared, LostReason::Unknown.into(), asked);
+                        (Mode::Session, codecs[0], Some(LostReason::Unknown))
+                    }
                     Ok(connection) => {
-                        let admission = Self::resume(shared, connection, resume.received, peer_max, asked)?;
+                        let admission = Self::resume(shared, connection, resume, peer_max, asked)?;
                         // After a restart, what the application keeps with it is gone.
                         let connection = &admission.connection;
                         let lacks_data = connection.handle().writer().is_some() && !connection.has_data();
@@ -128,14 +134,16 @@ impl Admission {
     fn resume(
         shared: &ServerInner,
         connection: Connection,
-        received: u64,
+        resume: &Resume,
         peer_max: u64,
         asked: &LoggedRequest,
     ) -> Result<Self, Reject> {
+        let received = resume.received;
         //= PROTOCOL.md#R7.26: MUST resume sessions as before
         // The epoch is reserved now, before the answer: sockets are ordered by their requests, whichever arrives first.
         let epoch = connection.session().drive(|session| {
             session.check_resume(received)?;
+            session.learn_token(&resume.token);
             session.set_peer_max(peer_max);
             Ok(session.reserve())
         });
@@ -278,6 +286,13 @@ fn by_token(shared: &ServerInner, resume: &Resume, codecs: &[usize]) -> Result<C
         return Err(LostReason::Codec);
     }
     Ok(found)
+}
+
+/// Whether the client has received more than the store has of the session: the store has lost something.
+//= PROTOCOL.md#R4.36: MUST open a fresh session with
+fn lacks(connection: &Connection, resume: &Resume) -> bool {
+    connection.handle().writer().is_some()
+        && connection.session().drive(|session| session.counts().accepted) < resume.received
 }
 
 /// Logs and counts a request that does not get the session it asked for.

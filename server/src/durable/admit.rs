@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rejoin_core::SessionIdentity;
 use rejoin_store::{Attach, AttachError, Attached, LeaseError, Open, OpenError};
 use serde::{Deserialize, Serialize};
-use sha1_smol::Sha1;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -18,9 +16,11 @@ use crate::connection::Connection;
 use crate::inner::ServerInner;
 use crate::options::DuplicateId;
 
-use super::act::{self, Act, Key};
+use super::act::{self, Act};
 use super::checkpoints::Fold;
+use super::health::PAUSE;
 use super::log::{DurableLog, LEASE, Ready};
+use super::proof::{key, proof};
 use super::told::Callbacks;
 use super::windows::{end, moved};
 use super::writer::Writer;
@@ -31,30 +31,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// After this time a client may try again when the store is down.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
-/// How long a failed request waits before it is repeated.
-const PAUSE: Duration = Duration::from_millis(50);
-
-/// What does not change in a session's life.
+/// What does not change in a session's life. The token is not among it: only its client has that.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Who {
-    pub(super) token: String,
     pub(super) id: String,
     pub(super) room: String,
     pub(super) codec: String,
-}
-
-/// The public part of a session's token.
-pub(super) fn key(identity: &SessionIdentity) -> Key {
-    let token = identity.token.as_str().as_bytes();
-    Key::new(*token.first_chunk().expect("a token has 22 characters at least"))
-}
-
-/// What the store compares instead of the token. SHA-1 suffices: to find a token of 256 random bits with a given hash is as hard as
-/// ever, and collisions, which are not, are of no use to anybody.
-fn proof(identity: &SessionIdentity) -> [u8; 32] {
-    let mut proof = [0; 32];
-    proof[..20].copy_from_slice(&Sha1::from(identity.token.as_str()).digest().bytes());
-    proof
 }
 
 fn unavailable() -> Reject {
@@ -62,11 +44,14 @@ fn unavailable() -> Reject {
 }
 
 /// Waits until the sessions of the last run are back.
+///
+/// # Errors
+/// Fails at once while the store is known to be down.
 pub(crate) async fn ready(log: &DurableLog) -> Result<(), Reject> {
     let mut ready = log.ready.subscribe();
     let is_ready = tokio::time::timeout(PATIENCE, ready.wait_for(|ready| *ready != Ready::NotYet)).await;
     match is_ready {
-        Ok(Ok(ready)) if *ready == Ready::Yes => Ok(()),
+        Ok(Ok(ready)) if *ready == Ready::Yes && !log.health.is_down() => Ok(()),
         _ => Err(unavailable()),
     }
 }
@@ -95,7 +80,6 @@ pub(crate) async fn open(
         callbacks: callbacks.clone(),
     };
     let who = Who {
-        token: identity.token.as_str().into(),
         id: identity.id.as_ref().into(),
         room: identity.room.as_ref().into(),
         codec: shared.options.codecs[newcomer.codec].name().into(),
@@ -105,7 +89,7 @@ pub(crate) async fn open(
         key: key.into(),
         owner: log.node,
         nonce: log.nonce(),
-        proof: proof(&identity),
+        proof: proof(&identity.token),
         id: identity.id.clone(),
         identity: Bytes::from(rmp_serde::to_vec(&who).expect("texts")),
         checkpoint: fold.encode(),
@@ -151,12 +135,8 @@ impl Drop for Cleanup {
         let Ok(runtime) = Handle::try_current() else { return };
         // Repeated until its outcome is known: an end before a late begin would leave the session there for ever.
         runtime.spawn(async move {
-            loop {
-                match log.store.open(open.clone()).await {
-                    Ok(_) => break end(&log, &writer, Vec::new()),
-                    Err(OpenError::Unsure(_)) => tokio::time::sleep(PAUSE).await,
-                    Err(_) => break,
-                }
+            if log.ask(|| log.store.open(open.clone())).await.is_ok() {
+                end(&log, &writer, Vec::new());
             }
         });
     }
@@ -164,7 +144,7 @@ impl Drop for Cleanup {
 
 async fn begin(shared: &ServerInner, log: &DurableLog, open: Open) -> Result<(), Reject> {
     loop {
-        match log.store.open(open.clone()).await {
+        match log.ask(|| log.store.open(open.clone())).await {
             Ok(_) => return Ok(()),
             Err(OpenError::IdTaken) if shared.options.duplicate_id == DuplicateId::Reject => {
                 return Err(Reject::checked(http::StatusCode::CONFLICT, "connection id is taken"));
@@ -181,11 +161,7 @@ async fn begin(shared: &ServerInner, log: &DurableLog, open: Open) -> Result<(),
                     tokio::time::sleep(PAUSE).await;
                 }
             }
-            Err(OpenError::Unsure(error)) => {
-                tracing::warn!(%error, "the store has failed");
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(error @ (OpenError::KeyTaken | OpenError::NoLease)) => {
+            Err(error) => {
                 tracing::warn!(%error, "a session cannot begin");
                 return Err(unavailable());
             }
@@ -201,7 +177,7 @@ pub(crate) async fn resume(log: &DurableLog, connection: &Connection) -> Result<
     let Some(identity) = identity else { return Ok(None) };
     let attach = Attach {
         key: writer.key.into(),
-        proof: proof(&identity),
+        proof: proof(&identity.token),
         to: log.node,
         mine: Some(writer.epoch),
         nonce: log.nonce(),
@@ -209,11 +185,7 @@ pub(crate) async fn resume(log: &DurableLog, connection: &Connection) -> Result<
     };
     let attached = async {
         loop {
-            match log.store.attach(attach.clone()).await {
-                Err(AttachError::Unsure(error)) => {
-                    tracing::warn!(%error, "the store has failed");
-                    tokio::time::sleep(PAUSE).await;
-                }
+            match log.ask(|| log.store.attach(attach.clone())).await {
                 // This process was stopped for a while. It goes on unless others have taken over something of it.
                 Err(AttachError::NoLease) => match log.store.lease(log.node, LEASE).await {
                     Err(LeaseError::Passed) => break Err(AttachError::NoLease),

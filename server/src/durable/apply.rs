@@ -1,6 +1,6 @@
 //! The follower: does what the entries of the log say, in their order.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use rejoin_core::Frame;
 use rejoin_store::{Entry, Position, ReadError, Tail, TailStream};
@@ -17,7 +17,7 @@ use super::said;
 
 /// Follows the log from where the restart has left off. Ends with the store, or with the server.
 pub(super) async fn follow(
-    shared: Arc<ServerInner>,
+    server: Weak<ServerInner>,
     log: Arc<DurableLog>,
     mut tail: TailStream,
     mut cursor: Position,
@@ -29,6 +29,7 @@ pub(super) async fn follow(
         let next = tokio::select! {
             biased;
             () = checkpoints.due() => {
+                let Some(shared) = server.upgrade() else { break };
                 checkpoints.visit(&shared, &log, cursor);
                 // Nothing comes: the last piece of the tail may be lost.
                 if cursor == looked { Tail::Gap } else {
@@ -41,6 +42,7 @@ pub(super) async fn follow(
                 None => break,
             },
         };
+        let Some(shared) = server.upgrade() else { break };
         match next {
             Tail::Entry { entry, .. } if is_repeated(entry.position, cursor) => {}
             Tail::Entry { prev, entry } if (Position { offset: prev, ..entry.position }) == cursor => {

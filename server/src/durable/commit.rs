@@ -1,18 +1,15 @@
 //! The committer: passes what is said to the store, in order.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
-use rejoin_store::{Commit, CommitError, Touch};
+use rejoin_store::{Commit, Touch};
 
 use super::act::{self, Act};
+use super::health::MaybeUnsure as _;
 use super::log::DurableLog;
 use super::queue::{Then, Work};
 use super::writer::Writer;
-
-/// How long the committer waits after the store has failed.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// The most acts of one entry that the server itself says.
 const MAX_ACTS: usize = 256;
@@ -99,21 +96,13 @@ impl Batch {
 
     async fn write(self, log: &DurableLog) {
         if !self.commits.is_empty() {
-            let answers = loop {
+            // Repeated as it was: what has been applied is answered by `Already`.
+            let commit = async || {
                 let answers = log.store.commit(self.commits.clone()).await;
-                let failed = answers.iter().find_map(|answer| match answer {
-                    Err(CommitError::Unsure(error)) => Some(error),
-                    _ => None,
-                });
-                // Repeated as it was: what has been applied is answered by `Already`.
-                match failed {
-                    None => break answers,
-                    Some(error) => {
-                        tracing::warn!(%error, commits = self.commits.len(), "the store has failed");
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                }
+                let failed = answers.iter().find_map(|answer| answer.as_ref().err()?.unsure().cloned());
+                failed.map_or(Ok(answers), Err)
             };
+            let Ok(answers) = log.ask(commit).await else { return };
             for ((answer, then), commit) in answers.into_iter().zip(self.then).zip(&self.commits) {
                 if let Err(error) = &answer {
                     tracing::debug!(writer = ?commit.writer, %error, "not committed");
@@ -125,7 +114,7 @@ impl Batch {
         }
         if !self.touches.is_empty() {
             // May be lost: a later one says as much.
-            if let Err(error) = log.store.touch(self.touches).await {
+            if let Err(error) = log.ask_once(log.store.touch(self.touches)).await {
                 tracing::warn!(%error, "the store has failed");
             }
         }

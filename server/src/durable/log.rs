@@ -6,8 +6,10 @@ use std::time::Duration;
 use rejoin_core::drive::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rejoin_store::{LogId, NodeId, Store, WriterKey};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use super::act::{Act, Key};
+use super::health::Health;
 use super::queue::{Done, Queue, Work};
 use super::scope::Scope;
 
@@ -18,12 +20,15 @@ pub(crate) struct DurableLog {
     pub(crate) log: LogId,
     pub(crate) node: NodeId,
     pub(crate) queue: Queue,
+    pub(crate) health: Health,
     /// Nonces of requests; each is greater than the one before.
     nonce: AtomicU64,
     /// Sessions stay in the store from now on, whatever becomes of them in this process.
     is_left: AtomicBool,
     /// The tasks were begun.
     has_begun: AtomicBool,
+    /// Cancelled when the server is gone, or has waited for the store for long enough.
+    pub(super) gone: CancellationToken,
     /// Where the server is with its restart.
     pub(super) ready: watch::Sender<Ready>,
 }
@@ -48,9 +53,11 @@ impl DurableLog {
             log: LogId(1),
             node: NodeId { name: node, incarnation },
             queue: Queue::default(),
+            health: Health::default(),
             nonce: AtomicU64::new(0),
             is_left: AtomicBool::new(false),
             has_begun: AtomicBool::new(false),
+            gone: CancellationToken::new(),
             ready: watch::Sender::new(Ready::NotYet),
         }
     }

@@ -11,6 +11,9 @@ pub(crate) use act::{Act, blob};
 mod scope;
 pub(crate) use scope::{Scope, Words};
 
+mod proof;
+pub(crate) use proof::proof;
+
 mod told;
 pub(crate) use told::Told;
 
@@ -23,6 +26,8 @@ pub(crate) use writer::Writer;
 mod log;
 pub(crate) use log::DurableLog;
 
+mod health;
+
 mod options;
 pub use options::Durability;
 pub(crate) use options::StoreOptions;
@@ -30,6 +35,7 @@ pub(crate) use options::StoreOptions;
 pub(crate) mod admit;
 pub(crate) mod apply;
 mod ask;
+mod attached;
 pub(crate) mod checkpoints;
 pub(crate) mod commit;
 pub(crate) mod restore;

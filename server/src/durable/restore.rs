@@ -1,13 +1,13 @@
 //! The restart: brings the sessions back that the store has.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rejoin_core::drive::now;
-use rejoin_core::{CloseReason, Session, SessionIdentity, SessionState, Token};
-use rejoin_store::{Attach, AttachError, Attached, LeaseError, Open, OpenError, Position, Record};
+use rejoin_core::{CloseReason, Session, SessionIdentity, SessionState};
+use rejoin_store::{Attach, AttachError, Attached, Open, OpenError, Position, Record};
 
 use tokio_util::task::AbortOnDropHandle;
 
@@ -22,15 +22,17 @@ use crate::session::handle::SessionKey;
 use super::act::Key;
 use super::admit::Who;
 use super::apply;
+use super::attached;
 use super::checkpoints::Fold;
 use super::commit;
+use super::health::PAUSE;
 use super::log::{DurableLog, LEASE, Ready};
+use super::proof::unknown_token;
 use super::told::Callbacks;
 use super::windows;
 use super::writer::Writer;
-
-/// How long a failed request waits before it is repeated.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How often a store is asked that has failed.
+const PROBE: Duration = Duration::from_millis(250);
 
 /// Begins the tasks of a server's log, once: call it when the server has a runtime.
 pub(crate) fn begin(shared: &Arc<ServerInner>) {
@@ -38,21 +40,23 @@ pub(crate) fn begin(shared: &Arc<ServerInner>) {
     else {
         return;
     };
-    let shared = shared.clone();
+    let weak = Arc::downgrade(shared);
     // Not among the tasks that a shutdown waits for: it needs them to the end.
     if let Some(own) = shared.runtimes.own() {
         own.spawn(async move {
             let leasing = lease(&log);
             tokio::pin!(leasing);
-            let running = run(&shared, &log);
+            let running = run(&weak, &log);
             tokio::select! {
                 biased;
+                () = log.gone.cancelled() => {}
+                () = attached::relieve(&weak, &log) => {}
                 () = &mut leasing => {
                     tracing::error!("the lease of this server has passed, and another one has taken over a session of it");
                     log.leave();
                     log.ready.send_replace(Ready::Never);
                     // The tasks of the sessions end by themselves, and their clients go on elsewhere.
-                    for connection in shared.registry.running() {
+                    for connection in weak.upgrade().iter().flat_map(|shared| shared.registry.running()) {
                         connection.session().wake_driver();
                     }
                 }
@@ -68,25 +72,29 @@ pub(crate) fn begin(shared: &Arc<ServerInner>) {
 /// Renews the lease. Returns when it has passed.
 async fn lease(log: &DurableLog) {
     loop {
-        match log.store.lease(log.node, LEASE).await {
-            Ok(()) => tokio::time::sleep(LEASE / 4).await,
-            Err(LeaseError::Passed) => return,
-            Err(LeaseError::Unsure(error)) => {
-                tracing::warn!(%error, "the store has failed");
-                tokio::time::sleep(PAUSE).await;
-            }
+        if log.ask(|| log.store.lease(log.node, LEASE)).await.is_err() {
+            return;
+        }
+        // Soon again after a failure of any request, to learn when the store is back.
+        tokio::select! {
+            () = tokio::time::sleep(LEASE / 4) => {}
+            _ = log.health.down() => tokio::time::sleep(PROBE).await,
         }
     }
 }
 
-async fn run(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<(), RestoreError> {
+/// Holds no handle to the server for longer than a step: it ends with the last one.
+async fn run(server: &Weak<ServerInner>, log: &Arc<DurableLog>) -> Result<(), RestoreError> {
     let own = writer(log).await?;
     // Before the log is read: what comes meanwhile is in both.
     let tail = log.store.tail(log.log);
-    let cursor = restore(shared, log).await?;
+    let cursor = match server.upgrade() {
+        Some(shared) => restore(&shared, log).await?,
+        None => return Ok(()),
+    };
     log.ready.send_replace(Ready::Yes);
     let following =
-        AbortOnDropHandle::new(tokio::spawn(apply::follow(shared.clone(), log.clone(), tail, cursor)));
+        AbortOnDropHandle::new(tokio::spawn(apply::follow(server.clone(), log.clone(), tail, cursor)));
     commit::run(log.clone(), own).await;
     // Everything is committed: what the log has for this process comes before the queue's last ticket.
     drop(following);
@@ -107,11 +115,11 @@ async fn writer(log: &DurableLog) -> Result<Writer, RestoreError> {
             nonce: log.nonce(),
             moved: bytes::Bytes::new(),
         };
-        match log.store.attach(attach).await {
+        match log.ask(|| log.store.attach(attach.clone())).await {
             Ok(Attached::Taken(record)) => {
                 return Ok(Writer::new(Key::new(key.0), record.epoch, record.w, 0));
             }
-            Ok(Attached::StillYours { .. }) | Err(AttachError::NoLease | AttachError::Unsure(_)) => {
+            Ok(Attached::StillYours { .. }) | Err(AttachError::NoLease) => {
                 tokio::time::sleep(PAUSE).await;
             }
             Err(AttachError::Unknown) => {
@@ -126,9 +134,9 @@ async fn writer(log: &DurableLog) -> Result<Writer, RestoreError> {
                     checkpoint: bytes::Bytes::new(),
                     body: bytes::Bytes::new(),
                 };
-                match log.store.open(open).await {
+                match log.ask(|| log.store.open(open.clone())).await {
                     Ok(_) => return Ok(Writer::new(Key::new(key.0), 1, 0, 0)),
-                    Err(OpenError::NoLease | OpenError::Unsure(_) | OpenError::KeyTaken) => {
+                    Err(OpenError::NoLease | OpenError::KeyTaken) => {
                         tokio::time::sleep(PAUSE).await;
                     }
                     Err(error) => return Err(RestoreError(error.to_string())),
@@ -226,9 +234,9 @@ async fn revive(
     let who: Who = rmp_serde::from_slice(&record.identity).map_err(damaged)?;
     let fold = Fold::decode(&record.checkpoint.state).map_err(damaged)?;
     let key = Key::new(record.key.0);
-    let writer = Writer::new(key, record.epoch, record.w, record.attachment).with_callbacks(fold.callbacks);
-    let writer = Arc::new(writer);
-    let token = Token::parse(&who.token).ok_or_else(|| RestoreError("a token is damaged".into()))?;
+    let writer = Writer::new(key, record.epoch, record.w, record.attachment);
+    let writer = Arc::new(writer.with_callbacks(fold.callbacks).with_proof(record.proof));
+    let token = unknown_token(key).ok_or_else(|| RestoreError("a key is damaged".into()))?;
     let Some(codec) = shared.options.codecs.iter().position(|codec| codec.name() == who.codec) else {
         tracing::warn!(
             id = who.id,
@@ -321,12 +329,12 @@ async fn adopt(log: &DurableLog, record: Record) -> Result<Option<Record>, Resto
             nonce: log.nonce(),
             moved: bytes::Bytes::new(),
         };
-        match log.store.adopt(attach).await {
+        match log.ask(|| log.store.adopt(attach.clone())).await {
             Ok(Attached::Taken(record)) => return Ok(Some(*record)),
             Ok(Attached::StillYours { .. }) => return Ok(Some(record)),
             Err(AttachError::Unknown) => return Ok(None),
             // The earlier life may still be there: its lease has to pass.
-            Err(AttachError::Owned | AttachError::NoLease | AttachError::Unsure(_)) => {
+            Err(AttachError::Owned | AttachError::NoLease) => {
                 tokio::time::sleep(PAUSE).await;
             }
             Err(error) => return Err(RestoreError(error.to_string())),

@@ -9,8 +9,10 @@ use rejoin_core::{Delivery, Frame, Overflow};
 use tokio::sync::oneshot;
 
 use crate::connection::Connection;
+use crate::error::BroadcastError;
 use crate::fanout::audience::Audience;
 use crate::fanout::broadcast::connections;
+use crate::fanout::encoded::Encoded;
 use crate::fanout::members::Joined;
 use crate::fanout::rewind::{Rewind, Rewound};
 use crate::inner::ServerInner;
@@ -28,7 +30,17 @@ pub(crate) fn broadcast(
     audience: &Audience<'_>,
     frame: &Frame,
     overflow: Overflow,
-) -> usize {
+) -> Result<usize, BroadcastError> {
+    let room = audience.as_room().map(|room| shared.rooms.get(room));
+    let (count, codecs) = match &room {
+        Some(None) => (0, Vec::new()),
+        Some(Some(room)) => (room.len(), room.codecs()),
+        None => {
+            let all = connections(shared, audience);
+            (all.len(), all.iter().map(Connection::codec_index).collect())
+        }
+    };
+    check(shared, frame, codecs)?;
     let (to, except) = said::of(audience);
     log.say(Act::Say {
         to,
@@ -37,10 +49,21 @@ pub(crate) fn broadcast(
         overflow: overflow.into(),
         names_rooms: audience.names_rooms,
     });
-    match audience.as_room() {
-        Some(room) => shared.rooms.get(room).map_or(0, |room| room.len()),
-        None => connections(shared, audience).len(),
+    Ok(count)
+}
+
+/// Fails if none of these codecs can represent the frame. If one can, the receivers with others get a gap.
+fn check(shared: &ServerInner, frame: &Frame, mut codecs: Vec<usize>) -> Result<(), BroadcastError> {
+    codecs.sort_unstable();
+    codecs.dedup();
+    let mut encoded = Encoded::new(frame, &shared.context);
+    for codec in codecs {
+        encoded.encode(codec);
+        if encoded.encodings()[codec].is_some() {
+            return Ok(());
+        }
     }
+    encoded.result(0).map(drop)
 }
 
 /// Leaves a room. In a handler it is done when the handler's commit is; then this returns whether the connection is a member now.

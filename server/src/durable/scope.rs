@@ -25,6 +25,8 @@ pub(crate) struct Words {
     pub(crate) acts: Vec<Act>,
     /// The state of the session, if it was set.
     pub(crate) state: Option<Bytes>,
+    /// The number of the frame that is being handled.
+    input: Option<u64>,
 }
 
 thread_local! {
@@ -66,7 +68,17 @@ impl Scope {
         self.lock().state = Some(state);
     }
 
-    /// Takes what was said since the last call.
+    /// Sets the number of the frame that the handler handles.
+    pub(crate) fn set_input(&self, input: Option<u64>) {
+        self.lock().input = input;
+    }
+
+    /// The number of the frame that the handler handles.
+    pub(crate) fn input(&self) -> Option<u64> {
+        self.lock().input
+    }
+
+    /// Takes what was said since the last call. No frame is being handled any more.
     pub(crate) fn take(&self) -> Words {
         std::mem::take(&mut *self.lock())
     }

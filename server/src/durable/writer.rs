@@ -26,6 +26,8 @@ pub(crate) struct Writer {
     pub(super) next_checkpoint: Mutex<Option<Checkpoint>>,
     /// What the callbacks have been told, as the log has it so far. The follower changes it.
     callbacks: Mutex<Callbacks>,
+    /// Of a session of an earlier process: proof of its token, which this one does not know before its client shows it.
+    proof: Option<[u8; 32]>,
     /// `on_connect` is due, and was not called in this process.
     owes_connect: AtomicBool,
     /// The loss of the socket that an earlier process had is due.
@@ -45,10 +47,20 @@ impl Writer {
             ended: AtomicBool::new(false),
             next_checkpoint: Mutex::new(None),
             callbacks: Mutex::default(),
+            proof: None,
             owes_connect: AtomicBool::new(false),
             owes_loss: AtomicBool::new(false),
             has_moved: AtomicBool::new(false),
         }
+    }
+
+    pub(super) fn with_proof(self, proof: [u8; 32]) -> Self {
+        Self { proof: Some(proof), ..self }
+    }
+
+    /// Proof of a token that this process does not know.
+    pub(crate) fn proof(&self) -> Option<&[u8; 32]> {
+        self.proof.as_ref()
     }
 
     pub(super) fn with_callbacks(self, callbacks: Callbacks) -> Self {

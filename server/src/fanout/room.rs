@@ -97,6 +97,13 @@ impl Room {
         self.lock().len()
     }
 
+    /// The codecs of its members, by their index.
+    pub(crate) fn codecs(&self) -> Vec<usize> {
+        let members = self.lock();
+        let used = members.codecs.iter().enumerate().filter(|(_, members)| **members > 0);
+        used.map(|(codec, _)| codec).collect()
+    }
+
     /// Whether the last member has left: no connection can join any more.
     pub(crate) fn is_dead(&self) -> bool {
         self.lock().dead

@@ -7,9 +7,14 @@ use crate::accept::answer::HttpResponse;
 use crate::accept::headers::asks_for_upgrade;
 use crate::state::ServerState;
 
-/// The answer to a health check: 200, or 503 once a drain or a shutdown has begun. `None` if the request is not a check. A check is a GET,
+/// The answer to a health check: 200, or 503 once a drain or a shutdown has begun, and while the store is down. `None` if the request is not a check. A check is a GET,
 /// HEAD or OPTIONS of HTTP/1.0 or 1.1 at the health path; a request that asks for an upgrade is not.
-pub(crate) fn answer(parts: &request::Parts, path: Option<&str>, state: ServerState) -> Option<HttpResponse> {
+pub(crate) fn answer(
+    parts: &request::Parts,
+    path: Option<&str>,
+    state: ServerState,
+    store_is_down: bool,
+) -> Option<HttpResponse> {
     let is_check = path == Some(parts.uri.path())
         && [Method::GET, Method::HEAD, Method::OPTIONS].contains(&parts.method)
         && !asks_for_upgrade(&parts.headers);
@@ -17,6 +22,7 @@ pub(crate) fn answer(parts: &request::Parts, path: Option<&str>, state: ServerSt
         return None;
     }
     let (status, text) = match state {
+        ServerState::Running if store_is_down => (StatusCode::SERVICE_UNAVAILABLE, "store unavailable\n"),
         ServerState::Running => (StatusCode::OK, "ok\n"),
         ServerState::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         ServerState::ShutDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting down\n"),
@@ -47,7 +53,7 @@ mod tests {
     fn status(method: &str, path: &str, state: ServerState) -> Option<u16> {
         let request = http::Request::builder().method(method).uri(path).version(http::Version::HTTP_10);
         let parts = request.body(()).unwrap().into_parts().0;
-        answer(&parts, Some("/healthz"), state).map(|answer| answer.status().as_u16())
+        answer(&parts, Some("/healthz"), state, false).map(|answer| answer.status().as_u16())
     }
 
     #[test]
@@ -61,14 +67,14 @@ mod tests {
         }
         assert_eq!(status("POST", "/healthz", Running), None);
         let parts = http::Request::get("/healthz").body(()).unwrap().into_parts().0;
-        assert!(answer(&parts, None, Running).is_none());
+        assert!(answer(&parts, None, Running, false).is_none());
     }
 
     #[test]
     fn upgrade_at_health_path_is_not_a_check() {
         let request = http::Request::get("/").header("connection", "Upgrade").header("upgrade", "websocket");
         let parts = request.body(()).unwrap().into_parts().0;
-        assert!(answer(&parts, Some("/"), ServerState::Running).is_none());
+        assert!(answer(&parts, Some("/"), ServerState::Running, false).is_none());
     }
 
     #[test]
@@ -87,7 +93,7 @@ mod tests {
             (ServerState::ShutDown, "shutting down\n"),
         ] {
             let parts = http::Request::get("/").body(()).unwrap().into_parts().0;
-            let answer = answer(&parts, Some("/"), state).unwrap();
+            let answer = answer(&parts, Some("/"), state, false).unwrap();
             assert_eq!(*answer.body(), text);
             let headers =
                 ["content-type", "cache-control", "allow"].map(|name| answer.headers()[name].clone());

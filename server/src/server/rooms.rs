@@ -66,7 +66,7 @@ impl Server {
         let audience = audience.into();
         match &self.shared.durable {
             Some(log) if !frame.is_volatile() && !frame.is_reserved() => {
-                Ok(say::broadcast(&self.shared, log, &audience, frame, overflow))
+                say::broadcast(&self.shared, log, &audience, frame, overflow)
             }
             _ => broadcast::broadcast_now(&self.shared, &audience, frame, overflow),
         }

@@ -4,6 +4,7 @@ use rejoin_core::{LostReason, Token};
 use subtle::ConstantTimeEq as _;
 
 use crate::connection::Connection;
+use crate::durable::proof;
 use crate::session::sharded::{Keyed, Sharded};
 
 /// The connected and suspended sessions. An entry holds only the connection, and reads its key from there.
@@ -65,12 +66,15 @@ impl Registry {
         let offered = token.as_str();
         let found = self.by_token.lock(lookup(token)).get().map(|found| found.0.clone());
         let found = found.ok_or(LostReason::Unknown)?;
-        let known = found.handle().token().map(Token::as_str).unwrap_or_default();
-        if bool::from(known.as_bytes().ct_eq(offered.as_bytes())) {
-            Ok(found)
-        } else {
-            Err(LostReason::Unknown)
-        }
+        // What a store has brought back is known by the proof of its token alone.
+        let is_same = match found.handle().writer().and_then(|writer| writer.proof()) {
+            Some(known) => known.ct_eq(&proof(token)),
+            None => {
+                let known = found.handle().token().map(Token::as_str).unwrap_or_default();
+                known.as_bytes().ct_eq(offered.as_bytes())
+            }
+        };
+        if bool::from(is_same) { Ok(found) } else { Err(LostReason::Unknown) }
     }
 
     /// The session with this public half of a token.

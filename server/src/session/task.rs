@@ -161,6 +161,9 @@ impl SessionTask {
             let metrics = &self.shared.metrics;
             let Some(which) = call.kind() else { continue };
             let stopwatch = metrics.start(which);
+            if let Some(kept) = &self.kept {
+                kept.note_call(&call, &self.connection);
+            }
             match catch_unwind(AssertUnwindSafe(|| {
                 kept::enter(&self.kept, || self.shared.call(&self.connection, call))
             })) {

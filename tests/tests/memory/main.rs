@@ -36,6 +36,7 @@ mod router;
 mod slow_reader;
 mod state;
 mod store;
+mod store_down;
 mod store_shutdown;
 mod subscriptions;
 mod texts;

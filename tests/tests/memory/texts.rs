@@ -63,6 +63,7 @@ fn drop_reasons_have_text_and_label() {
             "draining",
         ),
         (DropReason::CredentialsExpired, "credentials expired", "credentials_expired"),
+        (DropReason::StoreDown, "the server's store does not answer", "store_down"),
         (DropReason::Restarted, "the server's process has ended", "restarted"),
         (DropReason::SessionLost, "the server lost frames that it had acknowledged", "session_lost"),
     ] {

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use rejoin_core::drive::now;
-use rejoin_core::{CloseReason, DropReason, SessionState};
+use rejoin_core::{CloseReason, DropReason, Event, SessionState};
 
 use crate::connection::Connection;
 use crate::durable::{Act, DurableLog, Scope, Told, Words, Work, Writer, stop::RETRY, windows};
 use crate::inner::ServerInner;
 use crate::observe::metrics::CallbackKind;
-use crate::session::call::Callback;
+use crate::session::call::{Call, Callback};
 use crate::session::handlers::Handlers;
 
 /// Commits what a session's callbacks say, together with how far it has handled its input.
@@ -43,6 +43,14 @@ impl Kept {
         Some(Self { log, writer, scope, handled, last_words: Vec::new() })
     }
 
+    /// Notes which frame is about to be handled.
+    pub(super) fn note_call(&self, call: &Call, connection: &Connection) {
+        if let Call::Event(Event::Message(frame)) = call {
+            let number = connection.session().drive(|session| session.taken());
+            self.scope.set_input(number.filter(|_| !frame.is_volatile()));
+        }
+    }
+
     /// Notes that a callback has returned: that is committed with what it has said.
     pub(super) fn note_returned(&self, which: CallbackKind, handlers: &Handlers) {
         let what = match which {
@@ -57,7 +65,7 @@ impl Kept {
 
     /// Queues what was said and handled since the last call.
     pub(super) fn commit(&mut self, connection: &Connection) {
-        let Words { acts, state: stored } = self.scope.take();
+        let Words { acts, state: stored, .. } = self.scope.take();
         let (handled, state) = connection.session().drive(|session| (session.handled(), session.state()));
         if state == SessionState::Closed {
             self.last_words.extend(acts.into_iter().filter(|act| !matches!(act, Act::Told { .. })));

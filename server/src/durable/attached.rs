@@ -1,0 +1,46 @@
+//! What becomes of attached sessions while the store is down.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use rejoin_core::drive::now;
+
+use crate::inner::ServerInner;
+
+use super::log::DurableLog;
+
+/// How long an attached session waits for the store, once it has handled what is not committed.
+const STORE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often sessions are looked at after that.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Closes sockets that have waited for the store for too long, with 1013. Their sessions are suspended, and go on when the store is
+/// back; nothing that was not committed has been acknowledged.
+pub(super) async fn relieve(server: &Weak<ServerInner>, log: &DurableLog) {
+    loop {
+        let since = log.health.down().await;
+        tokio::select! {
+            () = tokio::time::sleep_until((since + STORE_TIMEOUT).into()) => {}
+            () = log.health.up() => continue,
+        }
+        let Some(shared) = server.upgrade() else { return };
+        let mut closed = 0;
+        for connection in shared.registry.running_in_order() {
+            if connection.handle().writer().is_some() {
+                let waits = connection
+                    .session()
+                    .command(|session| session.uncommitted() > 0 && session.leave_for_want_of_store(now()));
+                closed += usize::from(waits);
+            }
+        }
+        drop(shared);
+        if closed > 0 {
+            tracing::warn!(sockets = closed, "closed, because the store does not answer");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(INTERVAL) => {}
+            () = log.health.up() => {}
+        }
+    }
+}

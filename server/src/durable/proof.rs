@@ -1,0 +1,41 @@
+//! What the store has of a session's token: its public part, and a proof of the rest.
+
+use rejoin_core::{SessionIdentity, Token};
+use sha1_smol::Sha1;
+
+use super::act::Key;
+
+/// The public part of a session's token.
+pub(super) fn key(identity: &SessionIdentity) -> Key {
+    let token = identity.token.as_str().as_bytes();
+    Key::new(*token.first_chunk().expect("a token has 22 characters at least"))
+}
+
+/// What the store compares instead of the token. SHA-1 suffices: to find a token of 256 random bits with a given hash is as hard as
+/// ever, and collisions, which are not, are of no use to anybody.
+pub(crate) fn proof(token: &Token) -> [u8; 32] {
+    let mut proof = [0; 32];
+    proof[..20].copy_from_slice(&Sha1::from(token.as_str()).digest().bytes());
+    proof
+}
+
+/// A token with this public part, for a session whose own token is not known until its client shows it. Nobody has this one: it is
+/// never sent, and an offer of it fails the proof.
+pub(super) fn unknown_token(key: Key) -> Option<Token> {
+    let public = key.bytes();
+    Token::parse(&format!("{}{:A<27}", str::from_utf8(&public).ok()?, ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_token_has_the_public_part_and_another_proof() {
+        let token = Token::parse("abcdefghijklmnopqrstuvwxyz0123456789-_ABCDE").unwrap();
+        let identity = SessionIdentity::new(token.clone(), "id", "room");
+        let unknown = unknown_token(key(&identity)).unwrap();
+        assert_eq!((&unknown.as_str()[..16], unknown.as_str().len()), ("abcdefghijklmnop", 43));
+        assert_ne!(proof(&unknown), proof(&token));
+    }
+}
