@@ -31,6 +31,7 @@ use super::proof::unknown_token;
 use super::told::Callbacks;
 use super::windows;
 use super::writer::Writer;
+
 /// How often a store is asked that has failed.
 const PROBE: Duration = Duration::from_millis(250);
 
