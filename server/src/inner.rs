@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::accept::connect::DynConnect;
 use crate::connection::Connection;
 use crate::context::ServerContext;
-use crate::durable::{DurableLog, stop};
+use crate::durable::DurableLog;
 use crate::fanout::rooms::Rooms;
 use crate::limits::places::Places;
 use crate::limits::reading::Reading;
@@ -247,7 +247,7 @@ impl Drop for ServerInner {
         // No handle is left that could shut the server down. This ends the tasks that watch its runtimes.
         self.closing.cancel();
         if let Some(log) = &self.context.durable {
-            stop::abandon(log);
+            log.abandon();
         }
     }
 }

@@ -168,7 +168,7 @@ impl CloseReason {
             | Self::Remote(_)
             | Self::TakenOver => CloseFrame::from_static(1000, ""),
             Self::Kicked => CloseFrame::from_static(1000, "kicked"),
-            Self::Moved => CloseFrame::from_static(4000, "taken over"),
+            Self::Moved => CloseFrame::from_static(1001, "session moved"),
             Self::Forbidden => CloseFrame::from_static(3003, "forbidden"),
             Self::Duplicate => CloseFrame::from_static(1000, "duplicate connection id"),
             Self::ServerClosed => CloseFrame::from_static(1001, "server shutting down"),

@@ -1,13 +1,22 @@
-//! Requests that change nothing, repeated until the store answers.
+//! Requests that are repeated until the store answers.
 
 use rejoin_store::{Limit, Page, Position, ReadError, Record, StoreError, WriterKey};
 
+use super::health::MaybeUnsure;
 use super::log::DurableLog;
 
 /// The number of records that are read at once.
 const RECORDS: usize = 1024;
 
 impl DurableLog {
+    /// [`Health::ask`](super::health::Health::ask).
+    pub(super) async fn ask<T, E: MaybeUnsure, F>(&self, request: impl Fn() -> F) -> Result<T, E>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        self.health.ask(request).await
+    }
+
     /// The positions before the first entry that is kept, and of the last one.
     pub(super) async fn bounds(&self) -> (Position, Position) {
         sure(self.ask(|| self.store.bounds(self.log)).await)

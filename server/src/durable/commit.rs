@@ -114,7 +114,7 @@ impl Batch {
         }
         if !self.touches.is_empty() {
             // May be lost: a later one says as much.
-            if let Err(error) = log.ask_once(log.store.touch(self.touches)).await {
+            if let Err(error) = log.health.ask_once(log.store.touch(self.touches)).await {
                 tracing::warn!(%error, "the store has failed");
             }
         }

@@ -6,8 +6,6 @@ use rejoin_core::drive::now;
 use rejoin_store::{AttachError, CommitError, LeaseError, OpenError, ReadError, StoreError};
 use tokio::sync::watch;
 
-use super::log::DurableLog;
-
 /// How long a failed request waits before it is repeated.
 pub(super) const PAUSE: Duration = Duration::from_millis(50);
 
@@ -102,7 +100,7 @@ impl Health {
     }
 }
 
-impl DurableLog {
+impl Health {
     /// Asks the store until it has an answer: after an unknown outcome the request is repeated as it was.
     pub(super) async fn ask<T, E: MaybeUnsure, F>(&self, request: impl Fn() -> F) -> Result<T, E>
     where
@@ -113,7 +111,7 @@ impl DurableLog {
             let answer = self.watch(request(), &mut failing).await;
             let Some(failed) = answer.as_ref().err().and_then(E::unsure) else { return answer };
             tracing::warn!(error = %failed, "the store has failed");
-            failing.get_or_insert_with(|| Failing::new(&self.health));
+            failing.get_or_insert_with(|| Failing::new(self));
             tokio::time::sleep(PAUSE).await;
         }
     }
@@ -132,7 +130,7 @@ impl DurableLog {
         match tokio::time::timeout(SLOW, &mut request).await {
             Ok(answer) => answer,
             Err(_) => {
-                failing.get_or_insert_with(|| Failing::new(&self.health));
+                failing.get_or_insert_with(|| Failing::new(self));
                 request.await
             }
         }

@@ -121,6 +121,12 @@ impl DurableLog {
         self.is_left.store(true, Ordering::SeqCst);
     }
 
+    /// The server is gone without a shutdown: its tasks end once they have committed what is queued.
+    pub(crate) fn abandon(&self) {
+        self.leave();
+        self.queue.close();
+    }
+
     /// Whether the caller is the first, who begins the tasks.
     pub(super) fn begins(&self) -> bool {
         !self.has_begun.swap(true, Ordering::SeqCst)

@@ -60,12 +60,6 @@ pub(crate) async fn leave_all(shared: &ServerInner, log: &DurableLog) {
     }
 }
 
-/// Ends the tasks of a log whose server is gone without a shutdown, once they have committed what is queued.
-pub(crate) fn abandon(log: &DurableLog) {
-    log.leave();
-    log.queue.close();
-}
-
 /// Ends the tasks of the log. What becomes of the sessions in this process from now on is nothing to the store.
 pub(crate) async fn close(log: &DurableLog, patience: Duration) {
     log.leave();
