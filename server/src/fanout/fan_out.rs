@@ -7,7 +7,7 @@ use tokio::runtime::{Handle, Id};
 
 use crate::context::ServerContext;
 use crate::fanout::room::Room;
-use crate::fanout::snapshot::{Part, RoomSnapshot};
+use crate::fanout::snapshot::RoomSnapshot;
 
 /// The task that writes queued broadcasts to the members of a room, one member after the other. Otherwise each member's task
 /// would have to be woken for one write. Frames that are queued while a member waits for its turn leave in the same write.
@@ -53,31 +53,27 @@ impl FanOut {
     }
 
     async fn write(&self, snapshot: RoomSnapshot, workers: usize) {
-        let mut parts = snapshot.parts(workers);
-        if parts.len() <= 1 {
-            if let Some(part) = parts.pop() {
-                snapshot.write_part(part).await;
-            }
+        // The chunks of a big room are split among the runtime's workers.
+        let chunks = snapshot.len();
+        let size = chunks.div_ceil(chunks.clamp(1, workers));
+        if chunks <= size {
+            snapshot.write_all(0..chunks).await;
             return;
         }
-        let of_one_chunk = matches!(parts[0], Part::Members(_));
         let runtime = current_runtime().expect("a task runs in one");
-        let writing: Vec<_> = parts
-            .into_iter()
-            .map(|part| {
+        let writing: Vec<_> = (0..chunks)
+            .step_by(size)
+            .map(|from| {
                 let snapshot = snapshot.clone();
-                let write = async move { snapshot.write_part(part).await };
+                let part = from..chunks.min(from + size);
+                let write = async move { snapshot.write_all(part).await };
                 spawn_on(self.context.tasks.track_future(write), &runtime)
             })
             .collect();
         // Waits for all parts before the next round, so that no two rounds write to the same chunk at the same time.
-        let mut are_written = true;
         for part in writing {
             // Fails only with its runtime, which drops this task, too: the next runtime writes the frames that are left.
-            are_written &= part.await.is_ok();
-        }
-        if of_one_chunk && are_written {
-            snapshot.trim(0);
+            part.await.ok();
         }
     }
 }

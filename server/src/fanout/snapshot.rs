@@ -13,24 +13,6 @@ use crate::connection::Connection;
 /// of one log for a whole room would be passed from core to core with each delivery. Two in the model, whose rooms are small.
 pub(crate) const CHUNK: usize = if cfg!(rejoin_model) { 2 } else { 256 };
 
-/// The fewest members of a chunk that are worth a task of their own. Waking another worker costs as much as two or three writes.
-const LEAST_PART: usize = 16;
-
-/// A part of the members of a room, which one task writes to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// Whole chunks.
-    Chunks(Range<usize>),
-    /// Some members of the only chunk.
-    Members(Range<usize>),
-}
-
-/// Splits `0..len` into at most `parts` ranges of about the same length.
-fn split(len: usize, parts: usize) -> impl Iterator<Item = Range<usize>> {
-    let size = len.div_ceil(parts.clamp(1, len.max(1))).max(1);
-    (0..len).step_by(size).map(move |from| from..len.min(from + size))
-}
-
 /// Members that share a room log.
 #[derive(Debug, Clone)]
 pub(crate) struct Chunk {
@@ -62,13 +44,7 @@ impl RoomSnapshot {
     /// Writes the queued frames to the members of one chunk. Another task may be writing to the same chunk: each member's
     /// attachment has its own lock, and trimming twice is harmless.
     pub(crate) fn write(&self, chunk: usize) {
-        self.write_to(chunk, 0..self.chunks[chunk].0.members.len());
-        self.trim(chunk);
-    }
-
-    /// Writes the queued frames to some members of one chunk.
-    fn write_to(&self, chunk: usize, some: Range<usize>) {
-        let members = &self.chunks[chunk].0.members[some];
+        let (Chunk { members, log }, next) = &self.chunks[chunk];
         // Each write counts against the cooperative budget of the task that runs this. Once it was spent, the remaining members'
         // sockets would look full, and each of their tasks would be woken. A chunk bounds the work instead.
         let write = tokio::task::coop::unconstrained(async {
@@ -89,74 +65,21 @@ impl RoomSnapshot {
         // Polled once, with a waker that does nothing: no step of it waits. Sockets are polled with their own tasks' wakers.
         let written = pin!(write).poll(&mut Context::from_waker(Waker::noop()));
         debug_assert!(written.is_ready(), "no step waits");
-    }
-
-    /// Trims the log of a chunk, once every member has been drained, also those whose socket was in use.
-    pub(crate) fn trim(&self, chunk: usize) {
-        let (Chunk { log, .. }, next) = &self.chunks[chunk];
+        // Only now: every member has been drained, also those whose socket was in use.
         log.trim(*next);
     }
 
-    /// Splits the members among this number of tasks: the chunks of a big room, or the members of the only chunk. So the last
-    /// member of a room gets its frame in a half of the time if there are two workers and both are idle.
-    pub(crate) fn parts(&self, workers: usize) -> Vec<Part> {
-        let chunks = self.chunks.len();
-        if let [(Chunk { members, .. }, _)] = &*self.chunks {
-            let parts = (members.len() / LEAST_PART).clamp(1, workers.max(1));
-            if parts > 1 {
-                return split(members.len(), parts).map(Part::Members).collect();
+    /// The number of chunks.
+    pub(crate) fn len(&self) -> usize {
+        self.chunks.len()
+    }
+
+    pub(crate) async fn write_all(&self, chunks: Range<usize>) {
+        for chunk in chunks.clone() {
+            if chunk > chunks.start {
+                tokio::task::yield_now().await;
             }
-        }
-        split(chunks, workers).map(Part::Chunks).collect()
-    }
-
-    /// Writes to a part. After parts of a chunk, the caller trims its log.
-    pub(crate) async fn write_part(&self, part: Part) {
-        match part {
-            Part::Chunks(chunks) => {
-                for chunk in chunks.clone() {
-                    if chunk > chunks.start {
-                        tokio::task::yield_now().await;
-                    }
-                    self.write(chunk);
-                }
-            }
-            Part::Members(some) => self.write_to(0, some),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{connection, server};
-
-    fn snapshot(sizes: &[usize]) -> RoomSnapshot {
-        let shared = server();
-        let chunks: Vec<_> = sizes
-            .iter()
-            .map(|size| Chunk {
-                members: Arc::new((0..*size).map(|_| connection(&shared)).collect()),
-                log: Arc::new(RoomLog::new(Arc::default(), "room".into())),
-            })
-            .collect();
-        RoomSnapshot::new(&chunks)
-    }
-
-    #[test]
-    fn members_are_split_among_the_workers() {
-        use Part::{Chunks, Members};
-        for (sizes, workers, parts) in [
-            (&[][..], 2, vec![]),
-            (&[31], 2, vec![Chunks(0..1)]),
-            (&[50], 1, vec![Chunks(0..1)]),
-            (&[50], 0, vec![Chunks(0..1)]),
-            (&[51], 2, vec![Members(0..26), Members(26..51)]),
-            (&[50], 8, vec![Members(0..17), Members(17..34), Members(34..50)]),
-            (&[9, 9, 9], 2, vec![Chunks(0..2), Chunks(2..3)]),
-            (&[9, 9], 4, vec![Chunks(0..1), Chunks(1..2)]),
-        ] {
-            assert_eq!(snapshot(sizes).parts(workers), parts, "{sizes:?} {workers}");
+            self.write(chunk);
         }
     }
 }
