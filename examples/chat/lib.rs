@@ -10,7 +10,7 @@
 //! | `welcome` | the new member | `{you, people}` |
 //! | `joined`, `left` | the room | a person |
 //! | `away`, `back` | the room | a person whose socket is lost, or who has another one in time |
-//! | `restarted` | a member who is back | |
+//! | `restarted` | a member whose session outlived the server's process | |
 //!
 //! A person is `{id, name, away?}`. The id is the connection's, which is random, so that a client cannot take over a session by
 //! guessing its id. The name is what the connection says of itself, so that it outlives the process.

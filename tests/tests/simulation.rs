@@ -14,7 +14,7 @@ fn hundreds_of_small_schedules_keep_all_promises() {
     }
 }
 
-/// What so many schedules have to reach.
+/// Events that hundreds of schedules must produce, or their properties are checked against nothing.
 #[expect(clippy::type_complexity, reason = "a table")]
 const WANTED: [(&str, fn(&What) -> bool); 12] = [
     ("answer", |what| matches!(what, What::Note(Note::Replied { .. }))),

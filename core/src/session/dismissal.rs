@@ -23,7 +23,7 @@ impl Session {
     }
 
     /// Server: like [`Self::dismiss`], with 1013: what the session has handled cannot be committed.
-    pub fn leave_for_want_of_store(&mut self, now: Instant) -> bool {
+    pub fn dismiss_without_store(&mut self, now: Instant) -> bool {
         self.detach(DropReason::StoreDown, now)
     }
 

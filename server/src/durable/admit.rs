@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use rejoin_store::{Attach, AttachError, Attached, LeaseError, Open, OpenError};
+use rejoin_store::{Attach, AttachError, Attached, Open, OpenError};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -19,7 +19,7 @@ use crate::options::DuplicateId;
 use super::act::{self, Act};
 use super::checkpoints::Fold;
 use super::health::PAUSE;
-use super::log::{DurableLog, LEASE, Ready};
+use super::log::{DurableLog, Ready};
 use super::proof::{key, proof};
 use super::told::Callbacks;
 use super::windows::{end, moved};
@@ -161,6 +161,7 @@ async fn begin(shared: &ServerInner, log: &DurableLog, open: Open) -> Result<(),
                     tokio::time::sleep(PAUSE).await;
                 }
             }
+            Err(OpenError::NoLease) if log.renewed().await => {}
             Err(error) => {
                 tracing::warn!(%error, "a session cannot begin");
                 return Err(unavailable());
@@ -186,18 +187,14 @@ pub(crate) async fn resume(log: &DurableLog, connection: &Connection) -> Result<
     let attached = async {
         loop {
             match log.ask(|| log.store.attach(attach.clone())).await {
-                // This process was stopped for a while. It goes on unless others have taken over something of it.
-                Err(AttachError::NoLease) => match log.store.lease(log.node, LEASE).await {
-                    Err(LeaseError::Passed) => break Err(AttachError::NoLease),
-                    _ => tokio::time::sleep(PAUSE).await,
-                },
+                Err(AttachError::NoLease) if log.renewed().await => {}
                 other => break other,
             }
         }
     };
     match tokio::time::timeout(PATIENCE, attached).await {
         Ok(Ok(Attached::StillYours { attachment })) => Ok(Some(attachment)),
-        // Another dial of the same client has overtaken this one; or this server has to wait for its lease.
+        // Another dial of the same client has overtaken this one; or another server has adopted sessions of this one.
         Ok(Err(AttachError::Late | AttachError::NoLease)) => Err(unavailable()),
         // The store has lost it, or another server has it: what is known of it here is worth nothing.
         Ok(Ok(Attached::Taken(_)) | Err(_)) => {

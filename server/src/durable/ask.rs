@@ -3,7 +3,7 @@
 use rejoin_store::{Limit, Page, Position, ReadError, Record, StoreError, WriterKey};
 
 use super::health::MaybeUnsure;
-use super::log::DurableLog;
+use super::log::{DurableLog, LEASE};
 
 /// The number of records that are read at once.
 const RECORDS: usize = 1024;
@@ -15,6 +15,12 @@ impl DurableLog {
         F: Future<Output = Result<T, E>>,
     {
         self.health.ask(request).await
+    }
+
+    /// Renews the lease, also one that has passed because this process was stopped for a while. Returns `false` if another node has
+    /// adopted something of it meanwhile.
+    pub(super) async fn renewed(&self) -> bool {
+        self.ask(|| self.store.lease(self.node, LEASE)).await.is_ok()
     }
 
     /// The positions before the first entry that is kept, and of the last one.

@@ -30,7 +30,7 @@ pub(super) async fn relieve(server: &Weak<ServerInner>, log: &DurableLog) {
             if connection.handle().writer().is_some() {
                 let waits = connection
                     .session()
-                    .command(|session| session.uncommitted() > 0 && session.leave_for_want_of_store(now()));
+                    .command(|session| session.uncommitted() > 0 && session.dismiss_without_store(now()));
                 closed += usize::from(waits);
             }
         }

@@ -143,8 +143,8 @@ impl Queue {
         inner.written.push_back(Written { body, ticket, acts });
     }
 
-    /// Takes what an entry says, if this process has written it. Entries before it that have not come out were refused. Compares
-    /// the bytes, so whoever wrote the entry, it says this.
+    /// Takes what an entry says, if this process has written it. Entries before it that have not come out were refused. An
+    /// entry with equal bytes says the same, whoever has written it.
     pub(super) fn take_written(&self, body: &Bytes) -> Option<(u64, Vec<Act>)> {
         let mut inner = self.lock();
         let index = inner.written.iter().position(|written| written.body == *body)?;

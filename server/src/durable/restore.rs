@@ -73,7 +73,7 @@ pub(crate) fn begin(shared: &Arc<ServerInner>) {
 /// Renews the lease. Returns when it has passed.
 async fn lease(log: &DurableLog) {
     loop {
-        if log.ask(|| log.store.lease(log.node, LEASE)).await.is_err() {
+        if !log.renewed().await {
             return;
         }
         // Soon again after a failure of any request, to learn when the store is back.

@@ -250,7 +250,7 @@ impl Handlers {
         }
     }
 
-    /// Whether the application is told of lost sockets.
+    /// Whether a callback reports lost sockets to the application.
     pub(crate) fn tell_of_losses(&self) -> bool {
         [CallbackKind::TransportDrop, CallbackKind::Away].into_iter().any(|kind| self.have(kind))
     }

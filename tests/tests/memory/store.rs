@@ -71,13 +71,18 @@ async fn a_session_goes_on_with_the_next_server() {
     kill(second).await;
 }
 
-/// As after `SIGSTOP`, or when a laptop has slept: the store's clock has gone on.
-#[tokio::test(start_paused = true)]
-async fn a_server_that_stood_still_for_longer_than_its_lease_goes_on() {
+/// A store, and the milliseconds by which its clock is ahead of the servers'.
+fn store_that_goes_on() -> (MemoryStore, Arc<AtomicU64>) {
     let ahead = Arc::new(AtomicU64::new(0));
     let (begin, by) = (Instant::now(), ahead.clone());
     let clock = move || 1_000_000 + by.load(Ordering::SeqCst) + begin.elapsed().as_millis() as u64;
-    let store = MemoryStore::with_clock(clock);
+    (MemoryStore::with_clock(clock), ahead)
+}
+
+/// As after `SIGSTOP`, or when a laptop has slept: the store's clock has gone on.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stood_still_for_longer_than_its_lease_goes_on() {
+    let (store, ahead) = store_that_goes_on();
     let server = server(&store);
     let line = Line::to(&server);
     let mut ada = line.client("/?id=ada").connect().await.unwrap();
@@ -93,10 +98,7 @@ async fn a_server_that_stood_still_for_longer_than_its_lease_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_whose_session_was_adopted_meanwhile_writes_no_more() {
-    let ahead = Arc::new(AtomicU64::new(0));
-    let (begin, by) = (Instant::now(), ahead.clone());
-    let clock = move || 1_000_000 + by.load(Ordering::SeqCst) + begin.elapsed().as_millis() as u64;
-    let store = MemoryStore::with_clock(clock);
+    let (store, ahead) = store_that_goes_on();
     let first = server(&store);
     let line = Line::to(&first);
     let mut ada = line.client("/?id=ada").connect().await.unwrap();

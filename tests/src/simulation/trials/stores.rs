@@ -64,7 +64,7 @@ enum Step {
 enum Death {
     /// At this moment.
     Now,
-    /// With a call of the store, after so many others; whether that one is applied.
+    /// At a call of the store: the number of calls before it, and whether the store applies it.
     WithCall(u64, bool),
 }
 

@@ -94,7 +94,7 @@ impl Kind {
     }
 }
 
-/// A frame that a client has received: its event, who has caused it by which input, and in which run of the handler.
+/// A frame that a client has received: its event, the client and the number of the input that caused it, and the run of the handler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Heard {
     pub(super) event: String,

@@ -80,7 +80,7 @@ impl Life {
         on_death.into_iter().for_each(|on_death| on_death());
     }
 
-    /// It dies with a call of the store: after so many others, and before or after that one is applied.
+    /// Kills the process at its next call of the store after `after` others, before or after the store applies it.
     pub(super) fn die_with_call(&self, after: u64, is_applied: bool) {
         let mut state = self.lock();
         state.dies_with = Some((state.calls + after, is_applied));
