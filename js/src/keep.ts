@@ -61,15 +61,25 @@ export function createShelf(keep: Options['keep'], url: string, codec: string, j
       return [kept, frames];
     }),
 
-    /** Holds the lock of a session, so that no other page resumes it. Resolves to false if another page holds it. */
-    _claim: async (token: string): Promise<boolean> => !locks || locked === token || new Promise((resolve) => {
+    /**
+     * Holds the lock of a session, so that no other page resumes it. Resolves to false if another page still holds it after
+     * `LOCK_PATIENCE`. Each try waits for the browser's answer: a request that gives up after a time would also fail, on a busy
+     * machine, for a lock that nobody holds.
+     */
+    _claim: async (token: string): Promise<boolean> => {
+      if (!locks || locked === token) return true;
       unlock?.();
       locked = token;
-      locks!.request(`rejoin:${token}`, { signal: AbortSignal.timeout(LOCK_PATIENCE) }, () => new Promise<void>((release) => {
-        unlock = release;
-        resolve(true);
-      })).catch(() => resolve(false));
-    }),
+      for (const start = Date.now(); ; await new Promise((wake) => { setTimeout(wake, 20); })) {
+        const isOurs = await new Promise((resolve) => {
+          locks!.request(`rejoin:${token}`, { ifAvailable: true }, (lock) => {
+            resolve(lock);
+            return lock && new Promise<void>((release) => { unlock = release; });
+          }).catch(() => resolve(null));
+        });
+        if (isOurs || Date.now() - start > LOCK_PATIENCE) return !!isOurs;
+      }
+    },
 
     /**
      * Saves the counts, before the server learns of them: an offer must never be below what was acknowledged. Deletes the frames

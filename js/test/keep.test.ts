@@ -107,7 +107,10 @@ test('storage that throws does not break sending', () => {
 
 describe("keep: 'reload'", () => {
   let held: Set<string>;
+  /** The browser answers requests for locks from then on. */
+  let answer: Promise<void>;
   beforeEach(() => {
+    answer = Promise.resolve();
     const items = new Map<string, string>();
     held = new Set();
     vi.stubGlobal('sessionStorage', {
@@ -115,13 +118,13 @@ describe("keep: 'reload'", () => {
       removeItem: (key: string) => items.delete(key),
     });
     vi.stubGlobal('navigator', { locks: {
-      async request(name: string, { signal }: { signal: AbortSignal }, callback: () => Promise<void>) {
-        if (held.has(name)) {
-          await new Promise((_, reject) => { signal.addEventListener('abort', () => reject(signal.reason)); });
-        }
+      async request(name: string, options: LockOptions, callback: (lock: object | null) => Promise<void> | null) {
+        await answer;
+        expect(options).toEqual({ ifAvailable: true });
+        if (held.has(name)) return callback(null);
         held.add(name);
-        await callback();
-        held.delete(name);
+        await callback({ name });
+        return held.delete(name);
       },
     } });
   });
@@ -131,6 +134,19 @@ describe("keep: 'reload'", () => {
     await vi.waitFor(() => expect([...held]).toEqual(['rejoin:tokentokentokentoken-1']));
     room.close();
     await vi.waitFor(() => expect(held.size).toBe(0));
+  });
+
+  test('a browser that is slow to answer gives it the lock all the same', async () => {
+    vi.useFakeTimers();
+    let go!: () => void;
+    answer = new Promise((resolve) => { go = resolve; });
+    const room = opened({ keep: 'reload' });
+    await vi.advanceTimersByTimeAsync(10_000);
+    go();
+    await vi.advanceTimersByTimeAsync(0);
+    expect([...held]).toEqual(['rejoin:tokentokentokentoken-1']);
+    room.close();
+    vi.useRealTimers();
   });
 
   test('a second connection of the page to the same URL has a session of its own', () => {
