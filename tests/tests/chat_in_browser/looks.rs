@@ -1,4 +1,4 @@
-//! The look of the page: it fits windows and touch targets, its text is readable, and it shows only confirmed states.
+//! The look of the page: it fits windows and touch targets, its text and controls can be seen, and it shows only confirmed states.
 
 use std::net::SocketAddr;
 
@@ -56,7 +56,7 @@ async fn fits(page: &Page, what: &str) {
 }
 
 #[tokio::test]
-async fn every_text_can_be_read() {
+async fn every_text_and_control_can_be_seen() {
     let driver = Driver::start().await;
     let address = start_chat().await;
     for (scheme, setting) in [("light", 1), ("dark", 0)] {
@@ -67,7 +67,7 @@ async fn every_text_can_be_read() {
         page.goes_to(&address).await;
         let dark = page.value("return matchMedia('(prefers-color-scheme: dark)').matches").await;
         assert_eq!(dark, json!(scheme == "dark"));
-        can_be_read(&page, "return lowContrast()").await;
+        can_be_seen(&page, "return lowContrast()").await;
         page.join(&address).await;
         page.says(&["Hello!".into()]).await;
         page.run("document.querySelector('#compose').requestSubmit()", vec![]).await;
@@ -78,11 +78,11 @@ async fn every_text_can_be_read() {
         )
         .await;
         // Shows a line of each kind, a message and the connection in each state, and a peer in each colour.
-        can_be_read(&page, LOOKS).await;
+        can_be_seen(&page, LOOKS).await;
     }
 }
 
-async fn can_be_read(page: &Page, script: &str) {
+async fn can_be_seen(page: &Page, script: &str) {
     page.run(include_str!("contrast.js"), vec![]).await;
     assert_eq!(
         page.value(script).await,
@@ -101,8 +101,13 @@ const LOOKS: &str = "
       look();
     }
     for (const kind of ['joined', 'left', 'dropped', 'restored', 'restarted', 'gap', 'lost', 'closed']) {
-      pick('.notice').dataset.kind = kind;
+      const notice = pick('.notice');
+      notice.dataset.kind = kind;
+      const button = notice.appendChild(document.createElement('button'));
+      button.className = 'quiet';
+      button.textContent = 'Start anew';
       look();
+      button.remove();
     }
     for (const state of ['queued', 'sent', 'acked', 'refused', 'lost']) {
       pick('.mine').dataset.state = state;
