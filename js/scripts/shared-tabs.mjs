@@ -5,7 +5,6 @@
  *
  *   node scripts/shared-tabs.mjs [--kills 50] [--tabs 5] [--seed 1] [--crash]
  */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -13,6 +12,7 @@ import { connect } from 'node:net';
 import { parseArgs } from 'node:util';
 import { launch } from 'puppeteer-core';
 import { random } from './lib/random.mjs';
+import { testServer } from './lib/server.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -23,12 +23,7 @@ const { values } = parseArgs({
 const next = random(Number(values.seed));
 const KILLS = Number(values.kills), TABS = Number(values.tabs);
 
-const testserver = spawn(process.env.REJOIN_TESTSERVER ?? '../target/debug/rejoin-testserver', ['--send-buffer', '4096'], { stdio: ['ignore', 'ignore', 'pipe'] });
-const ready = new Promise((resolve) => testserver.stderr.on('data', (data) => {
-  const found = /READY:(\d+):(\d+)/.exec(String(data));
-  if (found) resolve(found[1]);
-}));
-const port = await ready;
+const testserver = await testServer('--send-buffer', '4096');
 
 const files = createServer(async ({ url }, response) => {
   const isScript = url.endsWith('.js');
@@ -54,7 +49,7 @@ const files = createServer(async ({ url }, response) => {
 }).listen(0, '127.0.0.1');
 // The server accepts pages of its own origin: this is a proxy for it.
 files.on('upgrade', ({ url, rawHeaders }, socket) => {
-  const server = connect(port, '127.0.0.1');
+  const server = connect(testserver.port, '127.0.0.1');
   server.write(`GET ${url} HTTP/1.1\r\n${rawHeaders.map((text, i) => text + (i % 2 ? '\r\n' : ': ')).join('')}\r\n`);
   socket.pipe(server).pipe(socket);
   for (const end of [socket, server]) end.on('error', () => { socket.destroy(); server.destroy(); });
@@ -119,6 +114,6 @@ try {
 } finally {
   await browser.close();
   files.close();
-  testserver.kill();
+  testserver.stop();
 }
 process.exit(failed ? 1 : 0);

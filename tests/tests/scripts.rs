@@ -15,7 +15,9 @@ fn root() -> PathBuf {
 /// With `CARGO_TARGET_DIR` or `build.target-dir`, the folder `target` is empty.
 #[test]
 fn no_script_looks_for_programs_in_target() {
-    let scripts = fs::read_dir(root().join("scripts")).unwrap().map(|entry| entry.unwrap().path());
+    let folders = ["scripts", "js/scripts", "js/scripts/lib", "tests/interop", "tests/vectors/client/js"];
+    let scripts = folders.iter().flat_map(|folder| fs::read_dir(root().join(folder)).unwrap());
+    let scripts = scripts.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
     let documents = [
         "README.md",
         "CONTRIBUTING.md",

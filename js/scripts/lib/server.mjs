@@ -1,14 +1,19 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-/** Where the program is: `cargo build --bin rejoin-testserver` makes it. */
-export const PROGRAM = process.env.REJOIN_TESTSERVER ?? fileURLToPath(new URL('../../../target/debug/rejoin-testserver', import.meta.url));
+/** Where the program is: `cargo build --bin rejoin-testserver` makes it, in the folder where cargo builds. */
+const program = () => {
+  if (process.env.REJOIN_TESTSERVER) return process.env.REJOIN_TESTSERVER;
+  const script = fileURLToPath(new URL('../../../scripts/target_dir.sh', import.meta.url));
+  return `${execFileSync(script, { encoding: 'utf8' }).trimEnd()}/debug/rejoin-testserver`;
+};
 
 /** Starts `rejoin-testserver` on free ports. */
 export async function testServer(...options) {
-  if (!existsSync(PROGRAM)) throw new Error(`there is no ${PROGRAM}: build it, or name it in REJOIN_TESTSERVER`);
-  const server = spawn(PROGRAM, options, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const path = program();
+  if (!existsSync(path)) throw new Error(`there is no ${path}: build it, or name it in REJOIN_TESTSERVER`);
+  const server = spawn(path, options, { stdio: ['ignore', 'ignore', 'pipe'] });
   process.once('exit', () => server.kill());
   const [, port, control] = await new Promise((resolve, reject) => {
     let text = '';
