@@ -110,7 +110,7 @@ impl Subscriptions {
 impl Part<Connection> for Subscriptions {
     fn add_to(self, router: RouterBuilder) -> RouterBuilder {
         let subscribe =
-            move |connection: Connection, FrameId(id): FrameId, Decoded(asked): Decoded<InRoom>| {
+            move |connection: Connection, FrameId(id): FrameId, Decoded(asked): Decoded<RoomQuestion>| {
                 let this = self.clone();
                 async move {
                     this.subscribe(&connection, asked.room).await?;
@@ -124,7 +124,7 @@ impl Part<Connection> for Subscriptions {
 async fn unsubscribe(
     connection: Connection,
     FrameId(id): FrameId,
-    Decoded(asked): Decoded<InRoom>,
+    Decoded(asked): Decoded<RoomQuestion>,
 ) -> Result<Option<Frame>, BoxError> {
     connection.leave(&asked.room).await.map_err(|error| ErrorAnswer::new("home_room", error.to_string()))?;
     answer(&connection, &id)
@@ -135,16 +135,16 @@ fn answer(connection: &Connection, id: &str) -> Result<Option<Frame>, BoxError> 
     if id.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Frame::new("ok", &Rooms { rooms: connection.rooms() })?))
+    Ok(Some(Frame::new("ok", &RoomsAnswer { rooms: connection.rooms() })?))
 }
 
 #[derive(Deserialize)]
-struct InRoom {
+struct RoomQuestion {
     room: String,
 }
 
 #[derive(Serialize)]
-struct Rooms {
+struct RoomsAnswer {
     rooms: Vec<String>,
 }
 

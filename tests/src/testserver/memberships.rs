@@ -1,4 +1,7 @@
 //! The events `join`, `leave`, `say` and `who`: rooms, audiences and members. Each is answered.
+//!
+//! Written without [`Subscriptions`](rejoin_server::router::Subscriptions): clients are tested against these events, which offer more
+//! than an application's clients may have.
 
 use rejoin_server::{Audience, Connection, Frame, JoinError, LeaveError};
 use serde::de::DeserializeOwned;
@@ -47,7 +50,7 @@ struct InRoom {
 }
 
 #[derive(Serialize)]
-struct Rooms {
+struct OwnRooms {
     rooms: Vec<String>,
 }
 
@@ -75,7 +78,7 @@ async fn leave(connection: &Connection, frame: &Frame) -> Result<Frame, Failure>
 }
 
 fn rooms(connection: &Connection) -> Frame {
-    json("ok", &Rooms { rooms: connection.rooms() })
+    json("ok", &OwnRooms { rooms: connection.rooms() })
 }
 
 #[derive(Deserialize)]

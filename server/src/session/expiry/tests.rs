@@ -148,7 +148,7 @@ async fn a_keeper_that_looks_before_the_task_has_said_it_takes_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_suspended_session_takes_no_more_when_somebody_waits_for_its_end() {
+async fn session_hibernates_while_its_end_is_awaited() {
     let window = Duration::from_secs(10);
     let (shared, _) = ending(window);
     let connection = connection(&shared);
