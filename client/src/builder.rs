@@ -14,6 +14,7 @@ use http::{HeaderName, HeaderValue, Uri};
 use rejoin_core::{Codec, Mode, Overflow};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::backoff::Jitter;
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::error::{ConfigError, ConnectError};
@@ -247,7 +248,7 @@ impl ClientBuilder {
 
     /// Sets the seed of the reconnect jitter, which makes tests repeatable. Default: random.
     pub fn seed(mut self, seed: u64) -> Self {
-        self.options.seed = Some(seed);
+        self.options.jitter = Jitter::Seed(seed);
         self
     }
 

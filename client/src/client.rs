@@ -34,8 +34,9 @@ impl Client {
     /// connection's task on the current tokio runtime.
     ///
     /// # Errors
-    /// Fails at once when the dial fails; there is no second attempt, and nothing continues in the background. Fails with
-    /// [`ConnectError::Timeout`] when the handshake timeout passes.
+    /// Fails at once when the dial fails; there is no second attempt, and nothing continues in the background. A server that broke
+    /// the protocol has up to a second to read the close frame. Fails with [`ConnectError::Timeout`] when the handshake timeout
+    /// passes.
     pub async fn connect(&self) -> Result<Connection, ConnectError> {
         self.open(None, None).await
     }
@@ -97,7 +98,13 @@ impl Client {
         let span = tracing::debug_span!("connection", host, id = tracing::field::Empty);
         let mut driver =
             Driver::new(self.dialer.clone(), self.options.clone(), saved).map_err(ConnectError::Saved)?;
-        let link = driver.open(ready).instrument(span.clone()).await?;
+        let link = match driver.open(ready).instrument(span.clone()).await {
+            Ok(link) => link,
+            Err(error) => {
+                driver.part().await;
+                return Err(error);
+            }
+        };
         let shared = driver.shared();
         span.record("id", shared.id());
         let task = tokio::spawn(driver.run(link).instrument(span));

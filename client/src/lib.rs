@@ -176,6 +176,9 @@ mod retries;
 
 mod unread;
 
+#[cfg(test)]
+mod vectors;
+
 // --- types of other crates in this one's API
 #[doc(no_inline)]
 pub use rejoin_codecs as codecs;

@@ -8,6 +8,7 @@ use http::HeaderMap;
 use rejoin_codecs::JsonCodec;
 use rejoin_core::{Codec, Mode, Overflow, SessionConfig, Side};
 
+use crate::backoff::Jitter;
 use crate::error::ConfigError;
 use crate::sources::{Connector, DialHeaders, DialToken, DialUrl};
 use crate::tls::TlsOptions;
@@ -38,7 +39,7 @@ pub(crate) struct Options {
     pub(crate) dial_url: Option<DialUrl>,
     pub(crate) dial_token: Option<DialToken>,
     pub(crate) cookies: bool,
-    pub(crate) seed: Option<u64>,
+    pub(crate) jitter: Jitter,
     pub(crate) connector: Option<Connector>,
     pub(crate) tls: TlsOptions,
 }
@@ -67,7 +68,7 @@ impl Default for Options {
             dial_url: None,
             dial_token: None,
             cookies: true,
-            seed: None,
+            jitter: Jitter::Random,
             connector: None,
             tls: TlsOptions::default(),
         }
@@ -244,7 +245,7 @@ mod tests {
         is("`overflow`", "reject", options.overflow == Overflow::Reject);
         is("`token`", "none", options.dial_token.is_none());
         is("`no_cookies`", "cookies are kept for later dials", options.cookies);
-        is("`seed`", "random", options.seed.is_none());
+        is("`seed`", "random", matches!(options.jitter, Jitter::Random));
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::saved::SavedSession;
 use crate::shared::Shared;
 use crate::state::ConnectionState;
 use crate::stream::BoxIo;
+use crate::transport::FORGIVEN;
 
 use log::{log_closed, log_dropped, log_opened};
 
@@ -47,7 +48,8 @@ pub(crate) struct Driver {
     leaving: JoinSet<()>,
 }
 
-/// The time to close the socket after the application has closed: delivering has already had the close timeout.
+/// The time to close the socket after the application has closed, because delivering has already had the close timeout; and after a
+/// first dial that failed, whose caller waits.
 const LEAVE_AFTER_CLOSE: Duration = Duration::from_secs(1);
 
 impl Driver {
@@ -63,7 +65,7 @@ impl Driver {
         let session = saved.map(|saved| saved.restore(&options)).transpose()?;
         Ok(Self {
             shared: Arc::new(Shared::new(&options, session)),
-            backoff: Backoff::new(options.base_delay, options.max_delay, options.seed),
+            backoff: Backoff::new(options.base_delay, options.max_delay, options.jitter),
             dialer,
             retries: Retries::new(options.max_retries),
             options,
@@ -96,7 +98,8 @@ impl Driver {
             }
         };
         self.late_request = match &result {
-            Ok(_) => false,
+            //= PROTOCOL.md#R5.21: MUST answer one 4000 after such a dial by resuming
+            Ok(_) | Err(ConnectError::Closed(DropReason::Io(FORGIVEN))) => false,
             Err(error) => self.late_request || error.may_have_been_read(),
         };
         if let Ok(Some(_)) = &result {
@@ -195,7 +198,7 @@ impl Driver {
         }
         self.shared.set_state(ConnectionState::Closed);
         log_closed(&self.shared);
-        while self.leaving.join_next().await.is_some() {}
+        self.left().await;
     }
 
     /// Dials until the session is open again; the inner value is `None` if the socket is already lost. Returns `None` if the
@@ -285,6 +288,15 @@ impl Driver {
             Some(hint) => Wait { delay: self.backoff.next_after(hint), asked: true },
             None => Wait { delay: self.backoff.next(), asked: false },
         }
+    }
+
+    /// After a first dial that failed: the close frame that says why has to reach the server.
+    pub(crate) async fn part(&mut self) {
+        timeout(LEAVE_AFTER_CLOSE, self.left()).await.ok();
+    }
+
+    async fn left(&mut self) {
+        while self.leaving.join_next().await.is_some() {}
     }
 
     /// Closes a socket in a task, without waiting for it.

@@ -22,6 +22,9 @@ pub(crate) struct WsTransport {
 /// Masking keys, from a generator that cannot be predicted (RFC 6455 §10.3).
 type Keys = Box<dyn FnMut() -> [u8; 4] + Send>;
 
+/// How a forgiven takeover ends a socket: an error that a stream has hardly ever.
+pub(crate) const FORGIVEN: io::ErrorKind = io::ErrorKind::ConnectionAborted;
+
 impl WsTransport {
     /// Makes the transport of an upgraded stream, from which `tail` has been read already.
     pub(crate) fn new(io: BoxIo, tail: &[u8], max_message_size: Option<usize>) -> Self {
@@ -31,8 +34,8 @@ impl WsTransport {
         Self { socket: drive::WsTransport::new(io, Masked(keys), tail, most), forgives_takeover: false }
     }
 
-    /// Treats a close with 4000 `taken over` as a lost socket: the socket that took over may belong to an earlier dial of this
-    /// client, which it has abandoned.
+    /// Treats a close with 4000 `taken over` as a lost socket ([`FORGIVEN`]): the socket that took over may belong to an earlier
+    /// dial of this client, which it has abandoned.
     pub(crate) fn forgive_takeover(&mut self, forgives: bool) {
         self.forgives_takeover = forgives;
     }
@@ -56,7 +59,7 @@ impl Transport for WsTransport {
             return received;
         }
         tracing::debug!("taken over, perhaps by a late request of this client: resuming once more");
-        Poll::Ready(ReceiveError::Io(io::ErrorKind::ConnectionReset.into()))
+        Poll::Ready(ReceiveError::Io(FORGIVEN.into()))
     }
 
     fn is_idle(&self) -> bool {

@@ -156,7 +156,7 @@ fn subprotocol(codec: &str) -> String {
 }
 
 /// The answer of a server that has read the key (RFC 6455 §4.2.2).
-fn accept_of(key: &str) -> String {
+pub(crate) fn accept_of(key: &str) -> String {
     let mut sha1 = Sha1::from(key);
     sha1.update(GUID);
     BASE64_STANDARD.encode(sha1.digest().bytes())

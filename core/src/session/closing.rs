@@ -47,8 +47,14 @@ impl Session {
 
     /// The acknowledgement that is still due before a close frame, if the peer can receive one.
     fn last_ack(&mut self) -> Option<u64> {
+        self.owes_ack().then(|| self.report_received())
+    }
+
+    /// Whether such an acknowledgement is due.
+    //= PROTOCOL.md#R7.6: it MUST acknowledge what it has received if it still can
+    pub(super) fn owes_ack(&self) -> bool {
         let speaks = self.config.mode == Mode::Session && self.opened && !self.close_sent();
-        (speaks && (self.receiver.has_unreported() || self.asked)).then(|| self.report_received())
+        speaks && (self.receiver.has_unreported() || self.asked)
     }
 
     /// Marks all received frames that may be acknowledged as reported to the peer, and returns their count.
@@ -193,5 +199,7 @@ fn end_by(side: Side, frame: Option<&CloseFrame>) -> Option<CloseReason> {
 /// The delay in `retry in N ms` (PROTOCOL.md §7, 1012).
 fn retry_delay(reason: &str) -> Option<Duration> {
     let number = reason.strip_prefix("retry in ")?.strip_suffix(" ms")?;
-    number.parse().ok().map(Duration::from_millis)
+    let is_decimal = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    // A number of any length is a time; the client's own limit bounds it.
+    is_decimal.then(|| Duration::from_millis(number.parse().unwrap_or(u64::MAX)))
 }

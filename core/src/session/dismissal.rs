@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::CloseFrame;
 
-use super::{AttachmentState, CloseReason, DropReason, Epoch, Mode, Session, SessionState};
+use super::{AttachmentState, CloseReason, DropReason, Epoch, Session, SessionState};
 
 impl Session {
     /// Server: detaches the attached socket, which is to be closed with 1012 `retry in N ms`, and suspends the session. Returns
@@ -52,16 +52,14 @@ impl Session {
         } else {
             self.count_all_ahead();
         }
-        let owes = self.config.mode == Mode::Session
-            && self.opened
-            && (self.receiver.has_unreported() || self.asked);
+        let owes = self.owes_ack();
         self.suspend(why, now);
         // Without a socket the flag has no other meaning, and attaching the next one resets it.
         self.asked = owes;
         true
     }
 
-    /// The acknowledgement that a dismissed socket has to carry before its close frame.
+    /// The acknowledgement that a dismissed socket, or one on which the peer broke the protocol, has to carry before its close frame.
     //= PROTOCOL.md#R7.6: it MUST acknowledge what it has received if it still can
     pub fn take_last_ack(&mut self, epoch: Epoch) -> Option<u64> {
         let is_detached = epoch == self.epoch && self.state != SessionState::Connected;

@@ -229,16 +229,20 @@ impl Session {
         self.count_ahead(usize::MAX, usize::MAX);
     }
 
-    /// Handles a violation by the peer; the socket is closed with `frame`, which names the violation.
+    /// Handles a violation by the peer; the socket is closed with `frame`, which names the violation. The driver gets a last `$ack`
+    /// for it from [`Self::take_last_ack`].
     pub fn handle_violation(&mut self, epoch: Epoch, frame: CloseFrame) {
         if epoch == self.epoch && self.state == SessionState::Connected {
             self.reconnect = Reconnect::Never;
             // Frames before the violation are valid.
             self.count_all_ahead();
+            let owes = self.owes_ack();
             self.end(match frame.code {
                 1009 => CloseReason::TooBig,
                 _ => CloseReason::Protocol(frame),
             });
+            // As for a dismissed socket.
+            self.asked = owes;
         }
     }
 }
