@@ -8,6 +8,7 @@ import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { minify } from 'terser';
+import { shortNames } from './scripts/lib/short-names.mjs';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
@@ -27,21 +28,18 @@ const oneCore = (end) => ({
 const shared = { bundle: true, target: 'es2022', platform: 'neutral', packages: 'external', legalComments: 'none' };
 
 /**
- * What esbuild does not do: it keeps the names of members. Those that begin with `_` are private to an entry, and get short names.
- * The documentation of the package is in its types, where editors show it.
+ * What esbuild does not do: it keeps the names of members. Those that begin with `_` are private, and get short names, the same in
+ * every entry. The documentation of the package is in its types, where editors show it.
  */
-let props = {};
-const SMALL = { module: true, ecma: 2022, compress: { passes: 3 }, mangle: { properties: { regex: /^_[a-z]/ } } };
+const SMALL = { module: true, ecma: 2022, compress: { passes: 3, inline: 0, lhs_constants: false }, mangle: { properties: { regex: /^_[a-z]/ } } };
+const props = Object.fromEntries(Object.entries(await shortNames()).map(([name, short]) => [`$${name}`, short]));
 
 /** Bundles one entry, as text. */
 export async function bundle(file, { small = false, ...options } = {}) {
-  const built = await build({ ...shared, format: 'esm', entryPoints: [file], write: false, logLevel: 'warning', ...options });
+  const built = await build({ ...shared, minifySyntax: small, format: 'esm', entryPoints: [file], write: false, logLevel: 'warning', ...options });
   const { text } = built.outputFiles[0];
   if (!small) return text;
-  // Entries that use the core's private members must know them by the same names.
-  const nameCache = { props };
-  const { code } = await minify(text, { ...SMALL, nameCache });
-  ({ props } = nameCache);
+  const { code } = await minify(text, { ...SMALL, nameCache: { props: { props } } });
   return code;
 }
 
