@@ -141,7 +141,12 @@ impl Admission {
         let received = resume.received;
         //= PROTOCOL.md#R7.26: MUST resume sessions as before
         // The epoch is reserved now, before the answer: sockets are ordered by their requests, whichever arrives first.
+        let is_kept = connection.handle().writer().is_some();
         let epoch = connection.session().drive(|session| {
+            if is_kept {
+                // What this server has not sent, another one may have.
+                session.assume_sent();
+            }
             session.check_resume(received)?;
             session.learn_token(&resume.token);
             session.set_peer_max(peer_max);
@@ -154,6 +159,24 @@ impl Admission {
         })?;
         let renewal = Renewal::default();
         Ok(Self { connection, epoch, received: Some(received), renewal, attachment: None, task: None })
+    }
+
+    /// The same for a session that was here before, and has come back from another server: `connection`.
+    ///
+    /// # Errors
+    /// Fails with 400 for an impossible count in the resume offer.
+    pub(crate) fn again(
+        self,
+        shared: &ServerInner,
+        connection: Connection,
+        offer: &Offer,
+        asked: &LoggedRequest,
+    ) -> Result<Self, Reject> {
+        let Offer::Session { resume: Some(resume), max, .. } = offer else { return Ok(self) };
+        let known = self.connection.handle().read_belongings(|belongings| belongings.data.clone());
+        let renewal = Renewal { data: self.renewal.data.or(known), ..self.renewal };
+        let again = Self::resume(shared, connection, resume, max.unwrap_or(u64::MAX), asked)?;
+        Ok(Self { renewal, ..again })
     }
 
     /// Opens a fresh session: it is registered, and a member of its rooms. `writer`: as a store knows it.

@@ -86,15 +86,15 @@ pub(crate) async fn settle(
     if let Some(log) = log {
         durable::restore::begin(shared);
         durable::admit::ready(log).await?;
+        durable::takeover::bring(shared, log, &upgrade.offer).await?;
         if shared.closing.is_cancelled() {
             return Err(shutting_down());
         }
     }
     let admission = match (Admission::decide(shared, &upgrade.offer, identity, asked)?, log) {
         (Decision::Known(admission), None) => admission,
-        (Decision::Known(mut admission), Some(log)) => {
-            admission.attachment = durable::admit::resume(log, admission.connection()).await?;
-            admission
+        (Decision::Known(admission), Some(log)) => {
+            durable::takeover::resume(shared, log, admission, &upgrade.offer, asked).await?
         }
         (Decision::New(newcomer), None) => Admission::open(shared, newcomer, None, asked)?,
         // Without this a session that was left to the store just now would begin anew.

@@ -15,6 +15,10 @@ impl Builder {
     /// has handled: both or neither. So after a crash a handler may run again, and what its first run has said is nowhere. What is
     /// said elsewhere is a commit of its own, and [`Server::committed`](crate::Server::committed) waits for those.
     ///
+    /// Several servers may share a store, if they have [names](Self::node) of their own. A session then moves to the server where its
+    /// client comes back, whether the former one is alive or not; that one is told by [`on_moved`](Self::on_moved). Broadcasts reach the
+    /// members at all of them. Connections and members are listed and counted by the server that has them.
+    ///
     /// Connections in plain mode and volatile frames stay outside the store. Costs a call of the store for each frame that is
     /// handled, shared by those that are handled meanwhile, and its time before an answer is sent.
     pub fn store(mut self, store: impl Store) -> Self {
@@ -28,8 +32,8 @@ impl Builder {
         self
     }
 
-    /// Names this server among those that share a store. After a restart the server with the same name goes on with the sessions of
-    /// the last one. Default: `node`.
+    /// Names this server among those that share a store: no two that run at the same time have the same name. After a restart the server
+    /// with the same name goes on with the sessions of the last one. Default: `node`.
     pub fn node(mut self, name: impl Into<String>) -> Self {
         self.store.get_or_insert_default().node = name.into();
         self

@@ -78,6 +78,8 @@ pub(crate) enum Act {
     },
     /// The session's window has passed: it ends, and nobody can resume it any more.
     Over(Key),
+    /// Another server has the session from now on: its owner in an earlier epoch has it no more.
+    Moved(Key),
 }
 
 /// Whom a broadcast is for, as the log has it.

@@ -26,7 +26,7 @@ use super::windows::{end, moved};
 use super::writer::Writer;
 
 /// How long a request waits for the store.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// After this time a client may try again when the store is down.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
@@ -39,7 +39,7 @@ pub(super) struct Who {
     pub(super) codec: String,
 }
 
-fn unavailable() -> Reject {
+pub(super) fn unavailable() -> Reject {
     Reject::unavailable("the store of sessions is not available").with_retry_after(RETRY_AFTER)
 }
 
@@ -170,9 +170,16 @@ async fn begin(shared: &ServerInner, log: &DurableLog, open: Open) -> Result<(),
     }
 }
 
+/// Why a session is not resumed here and now.
+pub(super) enum NotOurs {
+    /// Another server has had it meanwhile: what is known of it here is worth nothing.
+    Elsewhere,
+    Refused(Box<Reject>),
+}
+
 /// Asks the store whether this server may go on with a session. Returns the number of the attachment, which counts from the moment
 /// in which the socket is attached: until then the loss of an earlier one has that one's number, and the store ignores it.
-pub(crate) async fn resume(log: &DurableLog, connection: &Connection) -> Result<Option<u64>, Reject> {
+pub(super) async fn resume(log: &DurableLog, connection: &Connection) -> Result<Option<u64>, NotOurs> {
     let Some(writer) = connection.handle().writer() else { return Ok(None) };
     let identity = connection.session().drive(|session| session.identity().cloned());
     let Some(identity) = identity else { return Ok(None) };
@@ -182,7 +189,7 @@ pub(crate) async fn resume(log: &DurableLog, connection: &Connection) -> Result<
         to: log.node,
         mine: Some(writer.epoch),
         nonce: log.nonce(),
-        moved: act::encode(0, &[]),
+        moved: act::encode(0, &[Act::Moved(writer.key)]),
     };
     let attached = async {
         loop {
@@ -193,14 +200,12 @@ pub(crate) async fn resume(log: &DurableLog, connection: &Connection) -> Result<
         }
     };
     match tokio::time::timeout(PATIENCE, attached).await {
-        Ok(Ok(Attached::StillYours { attachment })) => Ok(Some(attachment)),
+        Ok(Ok(Attached::StillYours { attachment })) => return Ok(Some(attachment)),
+        Ok(Ok(Attached::Taken(_))) => return Err(NotOurs::Elsewhere),
         // Another dial of the same client has overtaken this one; or another server has adopted sessions of this one.
-        Ok(Err(AttachError::Late | AttachError::NoLease)) => Err(unavailable()),
-        // The store has lost it, or another server has it: what is known of it here is worth nothing.
-        Ok(Ok(Attached::Taken(_)) | Err(_)) => {
-            moved(connection, writer);
-            Err(unavailable())
-        }
-        Err(_) => Err(unavailable()),
+        Ok(Err(AttachError::Late | AttachError::NoLease)) | Err(_) => {}
+        // The store has lost it.
+        Ok(Err(_)) => moved(connection),
     }
+    Err(NotOurs::Refused(unavailable().into()))
 }

@@ -11,9 +11,11 @@ use crate::inner::ServerInner;
 
 use super::act::{self, Act, Key, Policy};
 use super::checkpoints::Checkpoints;
+use super::landing::Runway;
 use super::log::DurableLog;
 use super::queue::Done;
 use super::said;
+use super::windows;
 
 /// Follows the log from where the restart has left off. Ends with the store, or with the server.
 pub(super) async fn follow(
@@ -25,9 +27,14 @@ pub(super) async fn follow(
     let mut checkpoints = Checkpoints::new(cursor);
     // Where it was when it looked last.
     let mut looked = cursor;
+    let mut runway = Runway::default();
     loop {
         let next = tokio::select! {
             biased;
+            () = log.landings.asked() => {
+                runway.serve(&log.landings, cursor);
+                continue;
+            }
             () = checkpoints.due() => {
                 let Some(shared) = server.upgrade() else { break };
                 checkpoints.visit(&shared, &log, cursor);
@@ -48,8 +55,9 @@ pub(super) async fn follow(
             Tail::Entry { prev, entry } if (Position { offset: prev, ..entry.position }) == cursor => {
                 cursor = entry.position;
                 apply(&shared, &log, &entry, true);
+                runway.pass(&entry);
             }
-            Tail::Entry { .. } | Tail::Gap => match read_on(&shared, &log, cursor).await {
+            Tail::Entry { .. } | Tail::Gap => match read_on(&shared, &log, cursor, &mut runway).await {
                 Ok(end) => cursor = end,
                 Err(error) => {
                     tracing::error!(%error, "the log cannot be read on: sessions get nothing any more");
@@ -69,12 +77,14 @@ async fn read_on(
     shared: &ServerInner,
     log: &DurableLog,
     mut cursor: Position,
+    runway: &mut Runway,
 ) -> Result<Position, ReadError> {
     loop {
         let page = log.read(cursor).await?;
         for entry in &page.entries {
             cursor = entry.position;
             apply(shared, log, entry, true);
+            runway.pass(entry);
         }
         if page.is_end {
             return Ok(cursor);
@@ -95,14 +105,21 @@ pub(super) fn apply(shared: &ServerInner, log: &DurableLog, entry: &Entry, is_li
     let is_own = is_live && entry.writer == log.own_key();
     let mut done = Done::default();
     for act in acts {
-        done = apply_act(shared, log, act, is_own, is_own && ticket != 0);
+        done = apply_act(shared, log, act, entry.epoch, is_own, is_own && ticket != 0);
     }
     if ticket != 0 && is_own {
         log.queue.done(ticket, done);
     }
 }
 
-fn apply_act(shared: &ServerInner, log: &DurableLog, act: Act, is_own: bool, is_awaited: bool) -> Done {
+fn apply_act(
+    shared: &ServerInner,
+    log: &DurableLog,
+    act: Act,
+    epoch: u64,
+    is_own: bool,
+    is_awaited: bool,
+) -> Done {
     let mut done = Done::default();
     match act {
         Act::Open(key) => {
@@ -177,6 +194,15 @@ fn apply_act(shared: &ServerInner, log: &DurableLog, act: Act, is_own: bool, is_
                 && let Some(writer) = connection.handle().writer()
             {
                 writer.callbacks().is_over = true;
+            }
+        }
+        Act::Moved(who) => {
+            // Not if it has come back meanwhile.
+            if let Some(connection) = find(shared, who)
+                && connection.handle().writer().is_some_and(|writer| writer.epoch < epoch)
+            {
+                windows::moved(&connection);
+                shared.forget(&connection);
             }
         }
     }

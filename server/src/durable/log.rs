@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::act::{Act, Key};
 use super::health::Health;
+use super::landing::Landings;
 use super::queue::{Done, Queue, Work};
 use super::scope::Scope;
 
@@ -21,6 +22,8 @@ pub(crate) struct DurableLog {
     pub(crate) node: NodeId,
     pub(crate) queue: Queue,
     pub(crate) health: Health,
+    /// Sessions that come from other servers.
+    pub(super) landings: Landings,
     /// Nonces of requests; each is greater than the one before.
     nonce: AtomicU64,
     /// Sessions stay in the store from now on, whatever becomes of them in this process.
@@ -54,6 +57,7 @@ impl DurableLog {
             node: NodeId { name: node, incarnation },
             queue: Queue::default(),
             health: Health::default(),
+            landings: Landings::default(),
             nonce: AtomicU64::new(0),
             is_left: AtomicBool::new(false),
             has_begun: AtomicBool::new(false),

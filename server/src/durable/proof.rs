@@ -7,7 +7,12 @@ use super::act::Key;
 
 /// The public part of a session's token.
 pub(super) fn key(identity: &SessionIdentity) -> Key {
-    let token = identity.token.as_str().as_bytes();
+    key_of(&identity.token)
+}
+
+/// The public part of a token.
+pub(super) fn key_of(token: &Token) -> Key {
+    let token = token.as_str().as_bytes();
     Key::new(*token.first_chunk().expect("a token has 22 characters at least"))
 }
 

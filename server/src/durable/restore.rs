@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rejoin_core::drive::now;
-use rejoin_core::{CloseReason, Session, SessionIdentity, SessionState};
+use rejoin_core::{CloseReason, Mode, Session, SessionIdentity, SessionState};
 use rejoin_store::{Attach, AttachError, Attached, Open, OpenError, Position, Record};
 
 use tokio_util::task::AbortOnDropHandle;
@@ -108,14 +109,8 @@ async fn run(server: &Weak<ServerInner>, log: &Arc<DurableLog>) -> Result<(), Re
 async fn writer(log: &DurableLog) -> Result<Writer, RestoreError> {
     let key = log.own_key();
     loop {
-        let attach = Attach {
-            key,
-            proof: [0; 32],
-            to: log.node,
-            mine: None,
-            nonce: log.nonce(),
-            moved: bytes::Bytes::new(),
-        };
+        let attach =
+            Attach { key, proof: [0; 32], to: log.node, mine: None, nonce: log.nonce(), moved: Bytes::new() };
         match log.ask(|| log.store.attach(attach.clone())).await {
             Ok(Attached::Taken(record)) => {
                 return Ok(Writer::new(Key::new(key.0), record.epoch, record.w, 0));
@@ -131,9 +126,9 @@ async fn writer(log: &DurableLog) -> Result<Writer, RestoreError> {
                     nonce: log.nonce(),
                     proof: [0; 32],
                     id: "".into(),
-                    identity: bytes::Bytes::new(),
-                    checkpoint: bytes::Bytes::new(),
-                    body: bytes::Bytes::new(),
+                    identity: Bytes::new(),
+                    checkpoint: Bytes::new(),
+                    body: Bytes::new(),
                 };
                 match log.ask(|| log.store.open(open.clone())).await {
                     Ok(_) => return Ok(Writer::new(Key::new(key.0), 1, 0, 0)),
@@ -231,12 +226,47 @@ async fn revive(
     record: Record,
 ) -> Result<Option<Connection>, RestoreError> {
     let Some(record) = adopt(log, record).await? else { return Ok(None) };
-    let damaged = |error: rmp_serde::decode::Error| RestoreError(error.to_string());
-    let who: Who = rmp_serde::from_slice(&record.identity).map_err(damaged)?;
-    let fold = Fold::decode(&record.checkpoint.state).map_err(damaged)?;
+    let window = shared.session_config(Mode::Session).resume_window;
+    let left = record
+        .deadline
+        .map_or(window, |deadline| Duration::from_millis(deadline.saturating_sub(log.store.now())));
+    let fold = Fold::decode(&record.checkpoint.state)?;
+    let Some(connection) = connection_of(
+        shared,
+        log,
+        &record,
+        fold.callbacks.clone(),
+        record.checkpoint.number,
+        window - left.min(window),
+    )?
+    else {
+        return Ok(None);
+    };
+    if let Some(writer) = connection.handle().writer().filter(|_| record.deadline.is_none()) {
+        // It was attached until the end.
+        windows::suspended(log, writer, window);
+    }
+    if shared.registry.insert(&connection, false).is_err() {
+        return Err(RestoreError(format!("two sessions have the connection id {}", connection.id())));
+    }
+    enter(shared, &connection, record.state, fold);
+    Ok(Some(connection))
+}
+
+/// A session of this server's now, suspended for the time `waited`, of which the client has received `number` frames. It is in no
+/// table yet. `None` if it cannot go on here.
+pub(super) fn connection_of(
+    shared: &Arc<ServerInner>,
+    log: &DurableLog,
+    record: &Record,
+    callbacks: Callbacks,
+    number: u64,
+    waited: Duration,
+) -> Result<Option<Connection>, RestoreError> {
+    let who: Who = rmp_serde::from_slice(&record.identity)?;
     let key = Key::new(record.key.0);
     let writer = Writer::new(key, record.epoch, record.w, record.attachment);
-    let writer = Arc::new(writer.with_callbacks(fold.callbacks).with_proof(record.proof));
+    let writer = Arc::new(writer.with_callbacks(callbacks).with_proof(record.proof));
     let token = unknown_token(key).ok_or_else(|| RestoreError("a key is damaged".into()))?;
     let Some(codec) = shared.options.codecs.iter().position(|codec| codec.name() == who.codec) else {
         tracing::warn!(
@@ -247,21 +277,11 @@ async fn revive(
         windows::end(log, &writer, Vec::new());
         return Ok(None);
     };
-    let window = shared.session_config(rejoin_core::Mode::Session).resume_window;
-    let left = record
-        .deadline
-        .map_or(window, |deadline| Duration::from_millis(deadline.saturating_sub(log.store.now())));
-    if record.deadline.is_none() {
-        // It was attached until the end.
-        windows::suspended(log, &writer, window);
-    }
-    let room = shared.rooms.name(&who.room);
-    let identity = Arc::new(SessionIdentity::new(token, who.id, room));
-    let numbers = (record.checkpoint.number, record.received.unwrap_or(0));
-    let config = shared.session_config(rejoin_core::Mode::Session).clone();
-    let waited = window.saturating_sub(left);
-    let session = Session::revived(config, identity.clone(), numbers.0, numbers.1, waited, now());
-    let connection = Connection::new(NewConnection {
+    let identity = Arc::new(SessionIdentity::new(token, who.id, shared.rooms.name(&who.room)));
+    let config = shared.session_config(Mode::Session).clone();
+    let received = record.received.unwrap_or(0);
+    let session = Session::revived(config, identity.clone(), number, received, waited, now());
+    Ok(Some(Connection::new(NewConnection {
         host: shared.clone(),
         who: SessionKey::Session(identity),
         remote_addr: None,
@@ -269,25 +289,25 @@ async fn revive(
         codec_index: codec,
         session,
         writer: Some(writer),
-    });
-    if shared.registry.insert(&connection, false).is_err() {
-        return Err(RestoreError(format!("two sessions have the connection id {}", connection.id())));
-    }
+    })))
+}
+
+/// A session that is registered gets its user, its presence, its rooms and its state.
+pub(super) fn enter(shared: &Arc<ServerInner>, connection: &Connection, state: Bytes, fold: Fold) {
     shared.reading.enter(connection.number());
-    if !record.state.is_empty() {
-        connection.restore_state(record.state);
+    if !state.is_empty() {
+        connection.restore_state(state);
     }
-    shared.set_user(&connection, fold.user.as_deref(), None);
+    shared.set_user(connection, fold.user.as_deref(), None);
     connection.handle().set_presence(fold.presence.map(super::act::payload));
     for (index, room) in fold.rooms.iter().enumerate() {
         let rewind = fold.rewind.as_ref().filter(|_| index == 0);
-        shared.rooms.join_rewound(&connection, &shared.rooms.name(room), rewind);
+        shared.rooms.join_rewound(connection, &shared.rooms.name(room), rewind);
     }
-    Ok(Some(connection))
 }
 
 /// Lets a session that was brought back go on: until now it had no task, so no callback has run.
-fn settle(shared: &Arc<ServerInner>, connection: &Connection) {
+pub(super) fn settle(shared: &Arc<ServerInner>, connection: &Connection) {
     let Some(writer) = connection.handle().writer() else { return };
     let Callbacks { is_connected, is_away, changes, is_over } = writer.callbacks().clone();
     let handlers = &shared.handlers;
@@ -328,7 +348,7 @@ async fn adopt(log: &DurableLog, record: Record) -> Result<Option<Record>, Resto
             to: log.node,
             mine: None,
             nonce: log.nonce(),
-            moved: bytes::Bytes::new(),
+            moved: Bytes::new(),
         };
         match log.ask(|| log.store.adopt(attach.clone())).await {
             Ok(Attached::Taken(record)) => return Ok(Some(*record)),
@@ -345,7 +365,13 @@ async fn adopt(log: &DurableLog, record: Record) -> Result<Option<Record>, Resto
 
 /// The store has what this server cannot read.
 #[derive(Debug)]
-struct RestoreError(String);
+pub(super) struct RestoreError(String);
+
+impl From<rmp_serde::decode::Error> for RestoreError {
+    fn from(error: rmp_serde::decode::Error) -> Self {
+        Self(error.to_string())
+    }
+}
 
 impl fmt::Display for RestoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -34,8 +34,10 @@ pub(crate) fn end(log: &DurableLog, writer: &Arc<Writer>, last_words: Vec<Act>) 
 }
 
 /// Ends a session here that another server has, or that the store has lost.
-pub(crate) fn moved(connection: &Connection, writer: &Writer) {
-    writer.set_moved();
+pub(crate) fn moved(connection: &Connection) {
+    if let Some(writer) = connection.handle().writer() {
+        writer.set_moved();
+    }
     connection.end(CloseReason::Moved);
 }
 

@@ -113,7 +113,11 @@ impl Registry {
     /// Removes a session that is over: neither its ID nor its token finds it any more.
     pub(crate) fn remove(&self, connection: &Connection) {
         if let Some(token) = connection.handle().token() {
-            self.by_token.lock(lookup(token)).remove();
+            let mut place = self.by_token.lock(lookup(token));
+            // The session may have come back from another server by now.
+            if place.get().is_some_and(|found| found.0 == *connection) {
+                place.remove();
+            }
         }
         let mut place = self.by_id.lock(connection.id());
         // A newcomer may have the ID by now.

@@ -39,6 +39,7 @@ mod store;
 mod store_down;
 mod store_shutdown;
 mod subscriptions;
+mod takeover;
 mod texts;
 mod volatile;
 

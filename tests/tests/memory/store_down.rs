@@ -219,7 +219,7 @@ async fn a_server_that_is_dropped_leaves_no_task() {
 }
 
 /// Asks for a session with these subprotocols. Returns the text of the answer and of the first frame.
-async fn dial(server: &Server, id: &str, protocols: &str) -> String {
+pub(crate) async fn dial(server: &Server, id: &str, protocols: &str) -> String {
     let mut stream = Line::to(server).dial().unwrap();
     let request = format!(
         "GET /?id={id} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\

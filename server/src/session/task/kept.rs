@@ -76,10 +76,9 @@ impl Kept {
         }
         self.handled = handled;
         let connection = connection.clone();
-        let writer = self.writer.clone();
         let then = move |committed| match committed {
             true => connection.session().command(|session| session.commit(handled, now())),
-            false => windows::moved(&connection, &writer),
+            false => windows::moved(&connection),
         };
         self.log.queue.push(Work::Session {
             writer: self.writer.clone(),

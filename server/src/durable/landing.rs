@@ -1,0 +1,221 @@
+//! [`Landings`]: where sessions that come from another server meet the follower of the log.
+//!
+//! A session that is taken over is folded from the log beside the follower, and then has to be inserted exactly where the follower
+//! is: what the fold has reached must not be applied again, and nothing may be left out. So the follower records what it applies from
+//! the moment in which the fold begins, and between two entries it hands the recorded ones to the session, and lets it in.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, PoisonError, Weak};
+
+use rejoin_core::drive::sync::{Mutex, MutexGuard};
+use rejoin_store::{Entry, Position};
+use tokio::sync::{Notify, oneshot};
+
+use super::act::Key;
+
+/// What the follower has applied since a fold began.
+#[derive(Default)]
+pub(super) struct Recorder(Mutex<Vec<Entry>>);
+
+impl Recorder {
+    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Lets a session in, after it was given the entries behind the end of its fold.
+pub(super) type Land = Box<dyn FnOnce(Vec<Entry>) + Send>;
+
+/// What a fold asks of the follower.
+enum Request {
+    /// To record, and where it is.
+    Record(Weak<Recorder>, oneshot::Sender<Position>),
+    /// To let a session in whose fold ends here.
+    Land(Arc<Recorder>, Position, Land),
+}
+
+/// The requests of folds, and the sessions that are on their way.
+#[derive(Default)]
+pub(crate) struct Landings {
+    inner: Mutex<Inner>,
+    /// Wakes the follower.
+    asked: Notify,
+    /// Wakes those that wait for a session that is on its way.
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct Inner {
+    requests: Vec<Request>,
+    coming: HashSet<Key>,
+}
+
+/// A session is on its way, for as long as this lives.
+pub(super) struct Coming<'a>(&'a Landings, Key);
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        self.0.lock().coming.remove(&self.1);
+        self.0.arrived.notify_waiters();
+    }
+}
+
+impl Landings {
+    /// Waits until no other task brings this session.
+    pub(super) async fn begin(&self, key: Key) -> Coming<'_> {
+        loop {
+            let arrived = self.arrived.notified();
+            tokio::pin!(arrived);
+            // Before the look: one that ends in between is not missed.
+            arrived.as_mut().enable();
+            if self.lock().coming.insert(key) {
+                return Coming(self, key);
+            }
+            arrived.await;
+        }
+    }
+
+    /// Lets the follower record. Returns the recorder, and the last entry that the follower has applied before; `None` if there is
+    /// no follower any more.
+    pub(super) async fn record(&self) -> Option<(Arc<Recorder>, Position)> {
+        let recorder = Arc::<Recorder>::default();
+        let (done, began) = oneshot::channel();
+        self.ask(Request::Record(Arc::downgrade(&recorder), done));
+        Some((recorder, began.await.ok()?))
+    }
+
+    /// Lets a session in whose fold ends at this place.
+    pub(super) fn land(&self, recorder: Arc<Recorder>, at: Position, land: Land) {
+        self.ask(Request::Land(recorder, at, land));
+    }
+
+    /// For the follower: waits until a fold asks for something.
+    pub(super) async fn asked(&self) {
+        self.asked.notified().await;
+    }
+
+    fn ask(&self, request: Request) {
+        self.lock().requests.push(request);
+        self.asked.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Landings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Landings").finish_non_exhaustive()
+    }
+}
+
+/// The follower's side.
+#[derive(Default)]
+pub(super) struct Runway {
+    recorders: Vec<Weak<Recorder>>,
+    /// Sessions whose fold has got further than the follower.
+    waiting: Vec<(Position, Land)>,
+}
+
+impl Runway {
+    /// Between two entries: does what was asked.
+    pub(super) fn serve(&mut self, landings: &Landings, cursor: Position) {
+        let requests = std::mem::take(&mut landings.lock().requests);
+        for request in requests {
+            match request {
+                Request::Record(recorder, began) => {
+                    self.recorders.push(recorder);
+                    began.send(cursor).ok();
+                }
+                Request::Land(recorder, at, land) if at <= cursor => {
+                    let recorded = std::mem::take(&mut *recorder.lock());
+                    land(recorded.into_iter().filter(|entry| entry.position > at).collect());
+                }
+                Request::Land(_, at, land) => self.waiting.push((at, land)),
+            }
+        }
+    }
+
+    /// An entry was applied.
+    pub(super) fn pass(&mut self, entry: &Entry) {
+        if self.recorders.is_empty() && self.waiting.is_empty() {
+            return;
+        }
+        self.recorders.retain(|recorder| {
+            let recorder = recorder.upgrade();
+            recorder.inspect(|recorder| recorder.lock().push(entry.clone())).is_some()
+        });
+        let (here, further) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|(at, _)| *at == entry.position);
+        self.waiting = further;
+        let here: Vec<(Position, Land)> = here;
+        here.into_iter().for_each(|(_, land)| land(Vec::new()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use rejoin_store::WriterKey;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn at(offset: u64) -> Position {
+        Position { generation: 0, offset }
+    }
+
+    fn entry(offset: u64) -> Entry {
+        Entry { position: at(offset), writer: WriterKey([1; 16]), epoch: 1, time: 0, body: Bytes::new() }
+    }
+
+    fn land(landings: &Landings, recorder: Arc<Recorder>, offset: u64) -> oneshot::Receiver<Vec<u64>> {
+        let (done, landed) = oneshot::channel();
+        let land = move |entries: Vec<Entry>| {
+            done.send(entries.iter().map(|entry| entry.position.offset).collect()).unwrap();
+        };
+        landings.land(recorder, at(offset), Box::new(land));
+        landed
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_lands_where_the_follower_is() {
+        let (landings, mut runway) = (Landings::default(), Runway::default());
+        let mut recorders = Vec::new();
+        for _ in 0..3 {
+            let recording = landings.record();
+            tokio::pin!(recording);
+            assert!(timeout(Duration::ZERO, &mut recording).await.is_err());
+            runway.serve(&landings, at(5));
+            let (recorder, began) = recording.await.unwrap();
+            assert_eq!(began, at(5));
+            recorders.push(recorder);
+        }
+        let [behind, ahead, here] = recorders.try_into().unwrap_or_else(|_| panic!("three"));
+        (6..=8).for_each(|offset| runway.pass(&entry(offset)));
+        let mut landed = [land(&landings, behind, 6), land(&landings, ahead, 9), land(&landings, here, 8)];
+        landings.asked().await;
+        runway.serve(&landings, at(8));
+        assert_eq!(landed[0].try_recv().unwrap(), [7, 8]);
+        assert_eq!(landed[2].try_recv().unwrap(), [0; 0]);
+        assert!(landed[1].try_recv().is_err(), "its fold is ahead");
+        runway.pass(&entry(9));
+        assert_eq!(landed[1].try_recv().unwrap(), [0; 0]);
+        assert!(runway.recorders.iter().all(|recorder| recorder.upgrade().is_none()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_task_brings_a_session() {
+        let landings = Landings::default();
+        let key = Key::new([1; 16]);
+        let first = landings.begin(key).await;
+        assert!(timeout(Duration::from_secs(1), landings.begin(key)).await.is_err());
+        drop(landings.begin(Key::new([2; 16])).await);
+        drop(first);
+        drop(landings.begin(key).await);
+    }
+}

@@ -1,0 +1,273 @@
+//! Takes over sessions of other servers, running or gone: their clients have come here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rejoin_core::{CloseReason, SessionState, Token};
+use rejoin_store::{Attach, AttachError, Attached, Entry, Position, Record};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::accept::admission::Admission;
+use crate::accept::logged_request::LoggedRequest;
+use crate::accept::offer::{Offer, Resume};
+use crate::accept::reject::Reject;
+use crate::connection::Connection;
+use crate::inner::ServerInner;
+
+use super::act::{self, Act};
+use super::admit::{self, NotOurs, PATIENCE, unavailable};
+use super::checkpoints::Fold;
+use super::fold::{FoldError, Folding};
+use super::log::DurableLog;
+use super::proof::{key_of, proof};
+use super::restore::{connection_of, enter, settle};
+use super::windows;
+use super::writer::Writer;
+
+/// Why a session does not come.
+enum Refused {
+    /// There is none that this client could resume: it gets a fresh one.
+    Lost,
+    /// The client has to ask again.
+    Unavailable,
+    /// It rewinds rooms, so the fold begins where the log does.
+    NeedsHistories,
+}
+
+impl From<FoldError> for Refused {
+    fn from(error: FoldError) -> Self {
+        match error {
+            FoldError::NeedsHistories => Self::NeedsHistories,
+            FoldError::Damaged => {
+                tracing::error!("an entry of the log cannot be read");
+                Self::Unavailable
+            }
+        }
+    }
+}
+
+/// Brings the session that a request offers to resume, if the store has it and this server does not. Afterwards it is here, without
+/// a socket.
+///
+/// # Errors
+/// Fails with 503 if the client has to ask again.
+pub(crate) async fn bring(
+    shared: &Arc<ServerInner>,
+    log: &Arc<DurableLog>,
+    offer: &Offer,
+) -> Result<(), Reject> {
+    let Offer::Session { resume: Some(Resume { token, received }), .. } = offer else { return Ok(()) };
+    if shared.options.resume_window.is_none() || is_known(shared, token, *received) {
+        return Ok(());
+    }
+    let (done, brought) = oneshot::channel();
+    let (server, of, token, received) = (shared.clone(), log.clone(), token.clone(), *received);
+    // By a task of its own: what has begun in the store is carried to its end, also if the client gives up.
+    shared.runtimes.spawn(async move {
+        let brought = timeout(PATIENCE, take_over(&server, &of, &token, received)).await;
+        done.send(brought.unwrap_or(Err(Refused::Unavailable))).ok();
+    });
+    match timeout(PATIENCE, brought).await {
+        Ok(Ok(Ok(()) | Err(Refused::Lost))) => Ok(()),
+        _ => Err(unavailable()),
+    }
+}
+
+/// Whether this server knows the session: it has it as far as its client knows it, or has seen its end.
+fn is_known(shared: &ServerInner, token: &Token, received: u64) -> bool {
+    let Ok(known) = shared.registry.by_token(token) else { return false };
+    let has_moved = known.handle().writer().is_none_or(|writer| writer.has_moved());
+    let (state, counts) = known.session().drive(|session| (session.state(), session.counts()));
+    match state {
+        SessionState::Closed => !has_moved,
+        // Another server has had it meanwhile, and this one has not heard of it; or the store has lost something.
+        _ => counts.accepted >= received,
+    }
+}
+
+/// Asks the store whether this server may go on with the session that a request has found. If another one has had it meanwhile, it
+/// comes back first.
+///
+/// # Errors
+/// Fails with 503 if the client has to ask again.
+pub(crate) async fn resume(
+    shared: &Arc<ServerInner>,
+    log: &Arc<DurableLog>,
+    mut admission: Admission,
+    offer: &Offer,
+    asked: &LoggedRequest,
+) -> Result<Admission, Reject> {
+    match admit::resume(log, admission.connection()).await {
+        Ok(attachment) => admission.attachment = attachment,
+        Err(NotOurs::Refused(reject)) => return Err(*reject),
+        Err(NotOurs::Elsewhere) => {
+            fence(shared, admission.connection());
+            bring(shared, log, offer).await?;
+            let Offer::Session { resume: Some(Resume { token, .. }), .. } = offer else {
+                return Err(unavailable());
+            };
+            let connection = shared.registry.by_token(token).map_err(|_| unavailable())?;
+            admission = admission.again(shared, connection, offer, asked)?;
+            let attached = admit::resume(log, admission.connection()).await;
+            admission.attachment = attached.map_err(|_| unavailable())?;
+        }
+    }
+    Ok(admission)
+}
+
+/// Ends what this server has of a session that another one has.
+fn fence(shared: &ServerInner, connection: &Connection) {
+    windows::moved(connection);
+    shared.forget(connection);
+}
+
+async fn take_over(
+    shared: &Arc<ServerInner>,
+    log: &Arc<DurableLog>,
+    token: &Token,
+    received: u64,
+) -> Result<(), Refused> {
+    let key = key_of(token);
+    let _coming = log.landings.begin(key).await;
+    if is_known(shared, token, received) {
+        return Ok(());
+    }
+    let attach = Attach {
+        key: key.into(),
+        proof: proof(token),
+        to: log.node,
+        mine: None,
+        nonce: log.nonce(),
+        moved: act::encode(0, &[Act::Moved(key)]),
+    };
+    let record = loop {
+        match log.ask(|| log.store.attach(attach.clone())).await {
+            Ok(Attached::Taken(record)) => break *record,
+            Err(AttachError::Unknown | AttachError::Secret) => return Err(Refused::Lost),
+            Err(AttachError::NoLease) if log.renewed().await => {}
+            // Another dial of the same client has overtaken this one, for instance.
+            Ok(Attached::StillYours { .. }) | Err(_) => return Err(Refused::Unavailable),
+        }
+    };
+    match fold(shared, log, &record, received, false).await {
+        Err(Refused::NeedsHistories) => fold(shared, log, &record, received, true).await,
+        brought => brought,
+    }
+}
+
+/// Folds a session from its checkpoint to where the follower is, and lets it in there.
+async fn fold(
+    shared: &Arc<ServerInner>,
+    log: &Arc<DurableLog>,
+    record: &Record,
+    received: u64,
+    with_histories: bool,
+) -> Result<(), Refused> {
+    let checkpoint = &record.checkpoint;
+    let begin = checkpoint.position;
+    let (recorder, reached) = log.landings.record().await.ok_or(Refused::Unavailable)?;
+    let (mut at, known) = match with_histories {
+        // What a rewind brings is counted in the session, so nothing is left out.
+        true => (log.bounds().await.0, checkpoint.number),
+        false => (begin, received.max(checkpoint.number)),
+    };
+    if at > begin || at.generation != begin.generation {
+        return Err(lose(log, record, "the log begins after its checkpoint"));
+    }
+    let damaged = |error: &dyn std::fmt::Display| {
+        tracing::error!(id = record.id, %error, "a session cannot be read");
+        Refused::Unavailable
+    };
+    let state = Fold::decode(&checkpoint.state).map_err(|error| damaged(&error))?;
+    let callbacks = state.callbacks.clone();
+    let connection = connection_of(shared, log, record, callbacks, known, Duration::ZERO)
+        .map_err(|error| damaged(&error))?
+        .ok_or(Refused::Lost)?;
+    let mut folding = Folding::new(connection, state, (checkpoint.number, known), begin);
+    if with_histories {
+        folding = folding.with_histories(shared);
+    }
+    if at == begin {
+        folding.rewind_home(shared)?;
+    }
+    loop {
+        let Ok(page) = log.read(at).await else {
+            return Err(lose(log, record, "the log begins after its checkpoint"));
+        };
+        folding.apply(shared, &page.entries)?;
+        at = page.entries.last().map_or(at, |entry| entry.position);
+        if folding.has_left() {
+            return Err(Refused::Unavailable);
+        }
+        if at >= reached && folding.is_ours() && folding.knows(received) {
+            break;
+        }
+        if page.is_end && folding.is_ours() && at >= reached {
+            return Err(lose(log, record, "the log has less than its client"));
+        }
+        if page.is_end {
+            return Err(Refused::Unavailable);
+        }
+        tokio::task::yield_now().await;
+    }
+    land_at(shared, log, folding, record, (recorder, at)).await
+}
+
+/// Waits until the follower has let the session in.
+async fn land_at(
+    shared: &Arc<ServerInner>,
+    log: &Arc<DurableLog>,
+    folding: Folding,
+    record: &Record,
+    (recorder, at): (Arc<super::landing::Recorder>, Position),
+) -> Result<(), Refused> {
+    let (done, landed) = oneshot::channel();
+    let (server, of, state) = (Arc::downgrade(shared), log.clone(), record.state.clone());
+    let land = move |entries: Vec<Entry>| {
+        let Some(shared) = server.upgrade() else { return };
+        done.send(land(&shared, &of, folding, &entries, state)).ok();
+    };
+    log.landings.land(recorder, at, Box::new(land));
+    landed.await.unwrap_or(Err(Refused::Unavailable))
+}
+
+/// Between two entries of the follower: what it has applied so far is what the session has been given.
+fn land(
+    shared: &Arc<ServerInner>,
+    log: &DurableLog,
+    mut folding: Folding,
+    entries: &[Entry],
+    state: bytes::Bytes,
+) -> Result<(), Refused> {
+    folding.apply(shared, entries)?;
+    if folding.has_left() || log.is_left() {
+        return Err(Refused::Unavailable);
+    }
+    let Folding { connection, mut fold, .. } = folding;
+    let Some(writer) = connection.handle().writer() else { return Err(Refused::Unavailable) };
+    // What it had of the session before another server did.
+    if let Some(stale) = shared.registry.by_key(&writer.key.bytes()) {
+        fence(shared, &stale);
+    }
+    *writer.callbacks() = fold.callbacks.clone();
+    fold.rewind = None;
+    if let Ok(Some(replaced)) = shared.registry.insert(&connection, true) {
+        replaced.end(CloseReason::Duplicate);
+        shared.forget(&replaced);
+    }
+    enter(shared, &connection, state, fold);
+    settle(shared, &connection);
+    // In case that its socket does not arrive.
+    windows::suspended(log, writer, shared.session_config(rejoin_core::Mode::Session).resume_window);
+    tracing::info!(id = connection.id(), "a session has come from another server");
+    Ok(())
+}
+
+/// Ends a session that cannot go on, because the store has lost what it needs.
+fn lose(log: &DurableLog, record: &Record, why: &str) -> Refused {
+    tracing::warn!(id = record.id, why, "a session is lost");
+    let writer = Writer::new(act::Key::new(record.key.0), record.epoch, record.w, record.attachment);
+    windows::end(log, &Arc::new(writer), Vec::new());
+    Refused::Lost
+}
