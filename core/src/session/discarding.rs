@@ -7,7 +7,9 @@ use super::{Discarded, Refused, Session, WhyDropped};
 impl Session {
     /// Evicts the oldest frame; returns `false` if there is none to evict.
     pub(super) fn evict_oldest(&mut self) -> bool {
-        if self.config.reports_discarded
+        if self.is_reviving {
+            self.send_buffer.assume_in_flight();
+        } else if self.config.reports_discarded
             && let Some((message, is_in_flight)) = self.send_buffer.oldest()
         {
             let why = if is_in_flight { WhyDropped::EvictedInFlight } else { WhyDropped::Evicted };
@@ -33,7 +35,8 @@ impl Session {
     }
 
     pub(super) fn discard(&mut self, message: Option<Bytes>, why: WhyDropped) {
-        if !self.config.reports_discarded {
+        // What is dropped while the session is revived was reported by the earlier process.
+        if !self.config.reports_discarded || self.is_reviving {
             return;
         }
         self.rare.get_or_insert_default().discards.push(message, why);

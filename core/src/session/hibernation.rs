@@ -27,7 +27,8 @@ impl Session {
             && self.ended.is_none()
             && self.unreported.is_none()
             && !self.has_questions()
-            && !self.retired;
+            && !self.retired
+            && !self.is_reviving;
         let since = self.suspended_since.filter(|_| is_numbers)?;
         let reference = *REFERENCE.get_or_init(|| since + AHEAD);
         Some(Hibernated {

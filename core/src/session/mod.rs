@@ -174,6 +174,8 @@ pub struct Session {
     asked: bool,
     /// Client: the server has ended the session, so the next dial does not offer it.
     retired: bool,
+    /// Server: whether the session is being [revived](Self::revived).
+    is_reviving: bool,
     /// Why a session was not resumed. Server: the value for the next `$open`. Client: the value of the last `$open`, or the
     /// client's own finding.
     lost: Option<LostReason>,
@@ -262,6 +264,7 @@ impl Session {
             opened: false,
             lost: None,
             retired: false,
+            is_reviving: false,
             asking: Asking::Idle,
             asked: false,
             buffer: config.buffer_frames,

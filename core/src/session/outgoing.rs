@@ -120,6 +120,7 @@ impl Session {
             return Err(Refused::Closed);
         }
         self.check_size(size)?;
+        let overflow = self.policy(overflow);
         while !self.has_capacity_for(1, size) {
             if overflow != Overflow::DropOldest || !self.evict_oldest() {
                 return Err(self.overflow(overflow));
@@ -149,6 +150,7 @@ impl Session {
         if !self.is_open() {
             return Err(Refused::Closed);
         }
+        let overflow = self.policy(overflow);
         if overflow != Overflow::DropOldest {
             return Err(self.overflow(overflow));
         }
@@ -159,6 +161,11 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// The policy that counts: a session that is [revived](Self::revived) may have acknowledged the oldest frames.
+    fn policy(&self, overflow: Overflow) -> Overflow {
+        if self.is_reviving { Overflow::DropOldest } else { overflow }
     }
 
     /// Applies the policy to a frame that exceeds the capacity.

@@ -32,7 +32,7 @@ pub(crate) async fn admit<S>(
     remote_addr: Option<SocketAddr>,
     socket: Option<S>,
 ) -> Result<(Admission, Switch, S), HttpResponse> {
-    let store_is_down = shared.durable.as_ref().is_some_and(|log| log.health.is_down());
+    let store_is_down = shared.durable.as_ref().is_some_and(|log| log.is_down());
     let health_path = shared.options.health_path.as_deref();
     if let Some(answer) = health::answer(&parts, health_path, shared.state(), store_is_down) {
         return Err(answer);

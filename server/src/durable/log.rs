@@ -116,6 +116,11 @@ impl DurableLog {
         std::ptr::from_ref(self).addr()
     }
 
+    /// Whether newcomers are refused: the store is down, or this server writes nothing more.
+    pub(crate) fn is_down(&self) -> bool {
+        self.health.is_down() || *self.ready.borrow() == Ready::Never
+    }
+
     /// Whether the sessions of this process were left to the store.
     pub(crate) fn is_left(&self) -> bool {
         self.is_left.load(Ordering::SeqCst)

@@ -54,7 +54,9 @@ pub(crate) async fn leave_all(shared: &ServerInner, log: &DurableLog) {
         }
         waits.tick().await;
     }
-    tracing::info!(sessions = dismissed, "sessions are left to the store");
+    let left =
+        shared.registry.running().iter().filter(|connection| connection.handle().writer().is_some()).count();
+    tracing::info!(sessions = left, sockets = dismissed, "sessions are left to the store");
     if log.has_begun() {
         log.queue.push_and_wait(Act::Nothing).await.ok();
     }

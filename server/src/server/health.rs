@@ -21,7 +21,8 @@ use crate::state::ServerState;
 pub struct Health {
     /// Whether the server accepts newcomers.
     pub state: ServerState,
-    /// Whether a load balancer should send newcomers here: the server neither drains nor shuts down.
+    /// Whether a load balancer should send newcomers here: the server neither drains nor shuts down, and its
+    /// [store](crate::Builder::store) is not down.
     pub is_ready: bool,
     /// The number of sessions, including suspended ones.
     pub sessions: usize,
@@ -41,7 +42,8 @@ impl ServerInner {
         let state = self.state();
         Health {
             state,
-            is_ready: state == ServerState::Running,
+            is_ready: state == ServerState::Running
+                && !self.durable.as_ref().is_some_and(|log| log.is_down()),
             sessions: self.registry.len(),
             sockets: self.sockets.count(),
             handshakes: self.options.max_handshakes - self.handshakes.available_permits(),
@@ -94,7 +96,7 @@ impl Server {
     }
 
     /// Returns a tower service that answers whether a load balancer should send newcomers here: 200 while the server runs, 503
-    /// once it drains or shuts down, with the [`Health`] as JSON.
+    /// once it drains or shuts down and while its [store](crate::Builder::store) is down, with the [`Health`] as JSON.
     #[cfg(feature = "hyper")]
     pub fn readyz(&self) -> Probe {
         Probe::new(self.shared.clone(), true)

@@ -31,6 +31,7 @@ mod raw;
 mod receipts;
 mod resume;
 mod retained;
+mod revived;
 mod rooms;
 mod router;
 mod slow_reader;

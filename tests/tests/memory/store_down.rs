@@ -6,6 +6,7 @@ use std::time::Duration;
 use rejoin_client::{ConnectError, Connection, Event};
 use rejoin_server::{
     Audience, BroadcastError, Builder, Codec, DecodeError, EncodeError, Frame, JsonCodec, Message, Server,
+    ServerState,
 };
 use rejoin_store::{Call, Fault, LogId, MemoryStore, Store as _};
 use rejoin_tests::harness::{self, MortalStore, number, numbers, secs, within};
@@ -40,8 +41,10 @@ async fn newcomers_are_refused_at_once_while_the_store_is_down() {
     let since = Instant::now();
     assert_eq!(refusal(&other, "/?id=bob").await, (503, true));
     assert!(since.elapsed() < Duration::from_millis(100), "{:?}", since.elapsed());
+    assert!(!server.health().is_ready && server.state() == ServerState::Running);
     store.heal();
     assert_eq!(numbers(&mut ada, 1).await, [2]);
+    assert!(server.health().is_ready);
     let mut bob = other.client("/?id=bob").connect().await.unwrap();
     bob.send(&number(3)).unwrap();
     assert_eq!(numbers(&mut bob, 1).await, [3]);

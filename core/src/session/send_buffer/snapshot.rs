@@ -12,6 +12,14 @@ impl SendBuffer {
         self.sent = self.sent.max(self.accepted);
     }
 
+    /// Takes everything that was accepted for sent to the attached socket, so that an evicted frame is missing only if a resume
+    /// asks for it.
+    pub(in super::super) fn assume_in_flight(&mut self) {
+        self.assume_sent();
+        self.cursor = self.accepted;
+        self.in_flight = self.frames;
+    }
+
     /// The counts, for a snapshot.
     pub(in super::super) fn outgoing(&self) -> Outgoing {
         Outgoing {

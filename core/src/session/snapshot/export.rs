@@ -52,6 +52,8 @@ impl Session {
             peer_buffer,
             peer_buffer_bytes,
             retired,
+            // Nobody exports a session before it is there.
+            is_reviving: _,
             identity,
             unreported,
             dropped,

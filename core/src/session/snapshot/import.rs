@@ -76,6 +76,9 @@ impl Session {
 
     /// Server: a session of an earlier process, suspended for the time `waited`, that has sent `number` frames, which the client has
     /// received, and handled `received` frames of the client.
+    ///
+    /// It is revived until [`Self::assume_sent`]: what is accepted meanwhile was accepted by the earlier process already, and the
+    /// client may have acknowledged it since. So a full buffer forgets its oldest frames, whatever the policy, and reports nothing.
     pub fn revived(
         config: Arc<SessionConfig>,
         identity: Arc<SessionIdentity>,
@@ -103,13 +106,14 @@ impl Session {
         };
         // The clock of the machine may be younger than the session.
         let since = now.checked_sub(waited).unwrap_or(now);
-        Self::with_progress(progress, Some(identity), config, since)
+        Self { is_reviving: true, ..Self::with_progress(progress, Some(identity), config, since) }
     }
 
     /// Server: the client may have received everything that was accepted until now. For a [revived](Self::revived) session, which
     /// does not know what its earlier sockets have carried.
     pub fn assume_sent(&mut self) {
         self.send_buffer.assume_sent();
+        self.is_reviving = false;
     }
 
     /// Creates a session that consists of this progress alone. `since` is the time of its suspension, if it is suspended.

@@ -1,0 +1,72 @@
+//! What a restart knows of frames that clients have had before it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rejoin_client::Event;
+use rejoin_server::{Overflow, Server};
+use rejoin_store::MemoryStore;
+use rejoin_tests::harness::{self, MortalStore, number, numbers, secs, within};
+use rejoin_tests::network::Line;
+
+/// The capacity of a client's buffer.
+const BUFFER: usize = 4;
+
+/// A server that counts the calls of `on_send_dropped`.
+fn server(overflow: Overflow, told: &Arc<AtomicUsize>, store: &MortalStore) -> Server {
+    let told = told.clone();
+    Server::builder(harness::connect)
+        .send_buffer(BUFFER)
+        .broadcast_overflow(overflow)
+        .on_send_dropped(move |_, _, _| {
+            told.fetch_add(1, Ordering::SeqCst);
+            std::future::ready(())
+        })
+        .store(store.clone())
+        .build()
+        .unwrap()
+}
+
+/// The log has more frames than the client's buffer takes. It does not say that the client has acknowledged most of them.
+#[tokio::test(start_paused = true)]
+async fn what_the_client_had_takes_no_capacity_after_a_restart() {
+    for overflow in [Overflow::DropOldest, Overflow::DropNewest, Overflow::Reject, Overflow::Disconnect] {
+        let (store, told) = (MemoryStore::new(), Arc::default());
+        let mortal = MortalStore::new(&store);
+        let first = server(overflow, &told, &mortal);
+        let line = Line::to(&first);
+        let mut ada = line.client("/?id=ada&room=room").connect().await.unwrap();
+        for n in 1..=10 {
+            first.broadcast("room", &number(n)).unwrap();
+            assert_eq!(numbers(&mut ada, 1).await, [n]);
+            tokio::time::sleep(secs(5)).await; // it acknowledges
+        }
+        line.unplug();
+        for n in 11..=12 {
+            first.broadcast("room", &number(n)).unwrap();
+        }
+        first.committed().await;
+        mortal.kill().await;
+        first.shutdown(secs(0)).await;
+
+        let second = server(overflow, &told, &MortalStore::new(&store));
+        line.lead_to(&second);
+        line.plug_in();
+        let mut got = Vec::new();
+        while got.len() < 2 {
+            match within("an event", ada.recv()).await.unwrap() {
+                Event::Message(frame) => got.push(frame.decode::<u64>().unwrap()),
+                Event::Disconnected { .. } | Event::Refused(_) | Event::Reconnected { resumed: true } => {}
+                other => panic!("{overflow:?}: {other:?} after {got:?}"),
+            }
+        }
+        assert_eq!(got, [11, 12], "{overflow:?}");
+        assert_eq!(second.stats().dropped, 0, "{overflow:?}");
+        assert_eq!(
+            told.load(Ordering::SeqCst),
+            0,
+            "{overflow:?}: nobody is told of frames that have arrived"
+        );
+        second.shutdown(secs(1)).await;
+    }
+}
