@@ -1,5 +1,5 @@
 //! A guide from an empty project to a client in production: credentials, sending and receiving, lost sessions, back pressure,
-//! closing, proxies, tests. Every example here compiles, and nearly all of them run as tests.
+//! closing, proxies, tests; [restarts](restarting) of the client's program have a page. Every example compiles, and nearly all run as tests.
 //!
 //! 1. [Getting started](#getting-started)
 //! 2. [Credentials](#credentials)
@@ -309,6 +309,7 @@
 //! use rejoin_client::{Client, Frame};
 //!
 //! # async fn anyone(_: ConnectRequest) -> Result<Identity, Reject> { Ok(Identity::new().with_room("lobby")) }
+//! # fn store(_: Vec<Frame>) {}
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let server = Server::builder(anyone).build()?;
@@ -317,9 +318,7 @@
 //! connection.send(&Frame::new("chat.message", "goodbye")?)?;
 //! let closed = connection.close().await;
 //! if closed.unacknowledged > 0 {
-//!     let for_next_time = connection.take_unacknowledged();
-//!     // … to a file
-//! #   let _: Vec<Frame> = for_next_time;
+//!     store(connection.take_unacknowledged()); // in a file, for the next run
 //! }
 //! # assert_eq!(closed.unacknowledged, 0);
 //! # server.shutdown(std::time::Duration::from_secs(1)).await;
@@ -394,6 +393,8 @@
 //!     Ok(())
 //! }
 //! ```
+
+pub mod restarting;
 
 #[allow(unused_imports, reason = "what the text links to")]
 use crate::*;

@@ -35,7 +35,7 @@
 //! # }
 //! ```
 //!
-//! The [`guide`] continues from here: credentials, lost sessions, back pressure, closing, proxies and TLS, tests.
+//! The [`guide`] continues from here: credentials, lost sessions, back pressure, closing, proxies and TLS, tests, programs that restart.
 //!
 //! # The life of a connection
 //!

@@ -21,7 +21,6 @@ use axum::{Json, Router};
 use rejoin_server::{ConnectRequest, Connection, Frame, Identity, Reject, Server, StatusCode, Upgrade};
 use serde::Serialize;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
 /// The deadline for sessions to end when the app stops.
 const SHUTDOWN: Duration = Duration::from_secs(5);
@@ -64,11 +63,9 @@ pub async fn serve(
     let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
 
     // axum's graceful shutdown covers requests but not upgraded sockets. rejoin owns those and closes them at the same time.
-    let (stop_http, http_stopped) = oneshot::channel::<()>();
-    let http = axum::serve(listener, routes).with_graceful_shutdown(async { drop(http_stopped.await) });
+    let http = axum::serve(listener, routes).with_graceful_shutdown(server.shutting_down());
     let sessions = async {
         stop.await;
-        drop(stop_http);
         server.shutdown(SHUTDOWN).await
     };
     let (served, left) = tokio::join!(http.into_future(), sessions);

@@ -38,8 +38,8 @@
 //! -- over: closed by the application; not acknowledged: 0
 //! ```
 //!
-//! After more than 30 s, or if the chat itself was restarted, the session has ended. Instead of the replay the client prints
-//! `-- session lost`, `-- reconnected`, and the welcome of a fresh session.
+//! After more than 30 s the session has ended. Instead of the replay the client prints `-- session lost`, `-- reconnected`, and the
+//! welcome of a fresh session. If the chat itself is restarted within that time, the session goes on: the chat has a store.
 
 use std::io::BufRead as _;
 use std::process::ExitCode;

@@ -13,7 +13,6 @@ use axum::Router;
 use axum::serve::ListenerExt as _;
 use rejoin_server::{ConnectRequest, Identity, Pace, Reject, Server};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
 /// How long sockets may take to leave. Together with [`SHUTDOWN`] it is less than the 30 s that Kubernetes allows.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -44,12 +43,10 @@ pub async fn serve(
     let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
 
     // HTTP continues during the drain: the load balancer sees 503 at /readyz, and clients may still resume.
-    let (stop_http, http_stopped) = oneshot::channel::<()>();
-    let http = axum::serve(listener, routes).with_graceful_shutdown(async { drop(http_stopped.await) });
+    let http = axum::serve(listener, routes).with_graceful_shutdown(server.shutting_down());
     let sessions = async {
         stop.await;
         let drained = tokio::time::timeout(DRAIN, server.drain(pace)).await;
-        drop(stop_http);
         server.shutdown(SHUTDOWN).await;
         // After a timeout the drain has ended with the shutdown.
         match drained {

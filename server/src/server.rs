@@ -229,9 +229,24 @@ impl Server {
         }
     }
 
+    /// Completes once [`Self::shutdown`] was called. For listeners of the application's own, which have to end with the server:
+    ///
+    /// ```
+    /// # use rejoin_server::Server;
+    /// # async fn serve(listener: tokio::net::TcpListener, app: axum::Router, server: Server) -> std::io::Result<()> {
+    /// axum::serve(listener, app).with_graceful_shutdown(server.shutting_down()).await
+    /// # }
+    /// ```
+    pub fn shutting_down(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.shared.closing.clone().cancelled_owned()
+    }
+
     /// Shuts the server down: accepts no more connections, delivers the accepted frames, closes every session with 1001, and
     /// returns when every task of the server has ended, including callbacks, sockets and listeners. At the deadline the remaining
     /// tasks are dropped. Returns the number of sessions that were dropped this way.
+    ///
+    /// With a [store](crate::Builder::store) the sessions do not end: their sockets are closed with 1012, and once everything is
+    /// committed they are left to the next process.
     pub async fn shutdown(&self, deadline: Duration) -> usize {
         // `Duration::MAX` is a valid choice, and must not overflow the clock.
         let deadline = deadline.min(MAX_SHUTDOWN);

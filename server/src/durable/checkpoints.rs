@@ -28,15 +28,16 @@ const STRIDE: u64 = 1024;
 /// How often the log is trimmed.
 const TRIM_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How long entries stay beyond the resume window, for the histories of rooms.
+/// The least time for which entries stay beyond the resume window, for the histories of rooms.
 const KEPT: Duration = Duration::from_secs(600);
 
 /// Forgets entries that no session needs, in a task of its own.
 fn trim(shared: &ServerInner, log: &DurableLog) {
     let window = shared.session_config(Mode::Session).resume_window;
     let (store, id) = (log.store.clone(), log.log);
+    let kept = window.saturating_add(KEPT.max(shared.rooms.longest_history()));
     tokio::spawn(async move {
-        if let Err(error) = store.trim(id, window.saturating_add(KEPT)).await {
+        if let Err(error) = store.trim(id, kept).await {
             tracing::warn!(%error, "the log was not trimmed");
         }
     });

@@ -116,7 +116,7 @@ fn try_broadcast(
     frame: &Frame,
     overflow: Overflow,
 ) -> Option<Result<(usize, usize), BroadcastError>> {
-    let receivers = Receivers::find(shared, audience, keeps(frame));
+    let receivers = Receivers::find(shared, audience, Some(frame).filter(|frame| keeps(frame)));
     let names_rooms = audience.names_rooms.unwrap_or(shared.options.name_rooms) && !receivers.is_everyone;
     let frames = receivers.frames(frame, names_rooms);
     let mut forms = Forms {
@@ -196,7 +196,7 @@ impl<'a> Forms<'a> {
 
 /// The connections of an audience that have not ended, in the order in which they began.
 pub(crate) fn connections(shared: &ServerInner, audience: &Audience<'_>) -> Vec<Connection> {
-    let receivers = Receivers::find(shared, audience, false);
+    let receivers = Receivers::find(shared, audience, None);
     let rooms = receivers.lock();
     let mut found = receivers.direct.clone();
     for (members, (_, role)) in rooms.iter().zip(&receivers.rooms) {
@@ -213,15 +213,15 @@ pub(crate) fn connections(shared: &ServerInner, audience: &Audience<'_>) -> Vec<
 }
 
 impl Receivers {
-    /// Looks the names up. A room without members that keeps a history is created if `creates` is set.
-    fn find(shared: &ServerInner, audience: &Audience<'_>, creates: bool) -> Self {
+    /// Looks the names up. A room without members that keeps this frame in its history is created.
+    fn find(shared: &ServerInner, audience: &Audience<'_>, kept: Option<&Frame>) -> Self {
         let mut receivers = Self::default();
         let by_number = |connection: Connection| (connection.number(), connection);
         let room = |name: &str| shared.rooms.get(name).filter(|_| !name.is_empty());
         for target in audience.targets() {
             match target {
                 Target::Room(name) => {
-                    let found = if creates { shared.rooms.target(name) } else { room(name) };
+                    let found = kept.map_or_else(|| room(name), |frame| shared.rooms.target(name, frame));
                     receivers.rooms.extend(found.map(|room| (room, Role::Target)));
                 }
                 Target::User(name) => {

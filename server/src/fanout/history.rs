@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rejoin_core::drive::sync::atomic::{AtomicUsize, Ordering};
@@ -61,7 +61,7 @@ pub(super) struct Selection {
 /// A frame at an offset of a history, to be encoded.
 pub(super) type Unencoded = (u64, Arc<Frame>);
 
-/// Whether a history keeps this frame. One with a reserved event is for plain members alone: in session mode a newcomer would not
+/// Whether a history may keep this frame. One with a reserved event is for plain members alone: in session mode a newcomer would not
 /// count it.
 pub(super) fn keeps(frame: &Frame) -> bool {
     !frame.is_volatile() && !frame.is_reserved()
@@ -81,6 +81,16 @@ impl RoomHistory {
             // The kept bytes count in the memory limit, also where nobody is.
             wanted: vec![true],
         }
+    }
+
+    /// Whether this history keeps the frame.
+    pub(super) fn keeps(&self, frame: &Frame) -> bool {
+        keeps(frame) && self.limits.has_event(frame.event())
+    }
+
+    /// How long a frame stays, if there is one.
+    pub(super) fn age(&self) -> Option<Duration> {
+        (!self.entries.is_empty()).then_some(self.limits.age)
     }
 
     /// Adds a frame.

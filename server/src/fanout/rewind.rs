@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// How much of what was broadcast to a room it keeps for newcomers ([`Builder::history`](crate::Builder::history)).
 ///
 /// The oldest frames go first, when any of the three bounds is exceeded. Volatile frames, events that begin
-/// with `$`, and broadcasts to everyone are never kept.
+/// with `$`, and broadcasts to everyone are never kept. [`Self::only`] leaves out events that newcomers do not need.
 /// The kept bytes count in [`Builder::max_retained_bytes`](crate::Builder::max_retained_bytes). When that limit is reached, histories
 /// give way, before any suspended session is evicted: first what is too old and what rooms without members keep, then all histories.
 ///
@@ -27,12 +27,13 @@ pub struct History {
     pub(crate) frames: usize,
     pub(crate) bytes: usize,
     pub(crate) age: Duration,
+    events: Option<&'static [&'static str]>,
 }
 
 impl History {
     /// Keeps up to 256 frames of up to 1 MiB together for up to 5 minutes.
     pub fn new() -> Self {
-        Self { frames: 256, bytes: 1 << 20, age: Duration::from_secs(300) }
+        Self { frames: 256, bytes: 1 << 20, age: Duration::from_secs(300), events: None }
     }
 
     /// Keeps nothing.
@@ -58,6 +59,23 @@ impl History {
     #[must_use]
     pub fn age(self, age: Duration) -> Self {
         Self { age, ..self }
+    }
+
+    /// Keeps only frames with these events: what people have written, but not who has joined or left meanwhile. Default: all events.
+    ///
+    /// ```
+    /// # use rejoin_server::History;
+    /// let history = History::new().frames(100).only(&["edited", "commented"]);
+    /// # let _ = history;
+    /// ```
+    #[must_use]
+    pub fn only(self, events: &'static [&'static str]) -> Self {
+        Self { events: Some(events), ..self }
+    }
+
+    /// Whether a frame with this event is kept.
+    pub(crate) fn has_event(self, event: &str) -> bool {
+        self.events.is_none_or(|events| events.contains(&event))
     }
 
     pub(crate) fn is_valid(self) -> bool {

@@ -1,6 +1,7 @@
 //! [`Room`]: its members, and the order of its broadcasts.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use rejoin_core::drive::sync::atomic::AtomicUsize;
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
@@ -10,7 +11,7 @@ use rejoin_core::{Mode, Overflow, SegmentWriter, Span};
 use crate::connection::Connection;
 use crate::error::BroadcastError;
 use crate::fanout::encoded::Encoded;
-use crate::fanout::history::{RoomHistory, keeps};
+use crate::fanout::history::RoomHistory;
 use crate::fanout::members::Members;
 use crate::fanout::rewind::History;
 use crate::fanout::snapshot::{CHUNK, Chunk, RoomSnapshot};
@@ -155,6 +156,11 @@ impl Room {
 }
 
 impl Members {
+    /// How long the room keeps a frame, if it keeps any.
+    pub(super) fn history_age(&self) -> Option<Duration> {
+        self.history.as_ref()?.age()
+    }
+
     /// Fails if the frame is reserved in session mode, and a member is in session mode.
     //= PROTOCOL.md#R3.4: A broadcast of a `$` event MUST fail as a whole
     pub(super) fn check_reserved(&self, encoded: &Encoded<'_>) -> Result<(), BroadcastError> {
@@ -199,7 +205,9 @@ impl Members {
             }
         }
         // A broadcast to everyone was not said to this room.
-        if let Some(history) = self.history.as_mut().filter(|_| keeps(encoded.frame) && !excluded.guests) {
+        if let Some(history) =
+            self.history.as_mut().filter(|history| history.keeps(encoded.frame) && !excluded.guests)
+        {
             history.record(encoded, now());
             queueing.begins_keeping = self.chunks.is_empty() && !self.is_kept;
         }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rejoin_core::drive::sync::atomic::{AtomicUsize, Ordering};
 use rejoin_core::drive::{Sequencer, now};
@@ -148,11 +149,12 @@ impl Rooms {
     }
 
     /// The room to which a frame is broadcast that a history keeps. A room with a history needs no members.
-    pub(super) fn target(&self, name: &str) -> Option<Arc<Room>> {
+    pub(super) fn target(&self, name: &str, frame: &Frame) -> Option<Arc<Room>> {
         if name.is_empty() {
             return None;
         }
-        let keeps = || self.context.options.histories.of(name).is_some();
+        let histories = &self.context.options.histories;
+        let keeps = || histories.of(name).is_some_and(|history| history.has_event(frame.event()));
         self.get(name).or_else(|| if keeps() { self.get_or_create(&name.into()) } else { None })
     }
 
@@ -199,6 +201,11 @@ impl Rooms {
         self.rooms.collect(|entry| entry.0.clone())
     }
 
+    /// The longest time for which a room keeps frames; zero if none keeps any. Costs a lock for each room.
+    pub(crate) fn longest_history(&self) -> Duration {
+        self.all().iter().filter_map(|room| room.lock().history_age()).max().unwrap_or_default()
+    }
+
     /// The number of rooms that have members and a name.
     pub(crate) fn len(&self) -> usize {
         self.all().iter().filter(|room| !room.name().is_empty() && room.len() > 0).count()
@@ -221,8 +228,11 @@ impl Rooms {
         let frame = &in_room(frame, names_rooms.then_some(name));
         let mut encoded = Encoded::new(frame, &self.context);
         loop {
-            let target =
-                if keeps(frame) { self.target(name) } else { self.get(name).filter(|_| !name.is_empty()) };
+            let target = if keeps(frame) {
+                self.target(name, frame)
+            } else {
+                self.get(name).filter(|_| !name.is_empty())
+            };
             let Some(room) = target else { return Ok((0, 0)) };
             let queued = self.settle_on_panic([&room], || room.queue(&mut encoded, overflow));
             let Some(queueing) = queued? else {

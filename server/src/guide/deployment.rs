@@ -2,7 +2,8 @@
 //!
 //! [`Server::shutdown`] accepts no more connections, delivers the accepted frames, closes every session with 1001, and returns
 //! when the last callback has returned. Tasks that are still running at the deadline are dropped. Clients reconnect by themselves
-//! to the next process that listens, and get a fresh session: sessions live in the memory of one process.
+//! to the next process that listens, and get a fresh session, because sessions live in the memory of one process; or, with a
+//! [store](super::restarts), they go on with theirs.
 //!
 //! ```
 //! use std::time::Duration;

@@ -14,13 +14,11 @@
 //!         .route_service("/livez", server.livez())
 //!         .route_service("/readyz", server.readyz())
 //!         .route_service("/ws", server.service());
-//!     let (stop_http, stopped) = tokio::sync::oneshot::channel::<()>();
-//!     let http = axum::serve(listener, routes).with_graceful_shutdown(async { drop(stopped.await) });
+//!     let http = axum::serve(listener, routes).with_graceful_shutdown(server.shutting_down());
 //!     let sessions = async {
 //!         stop.await;
 //!         // The probe and resumes need HTTP until the drain has ended.
 //!         tokio::time::timeout(Duration::from_secs(40), server.drain(Pace::per_second(200))).await.ok();
-//!         drop(stop_http);
 //!         server.shutdown(Duration::from_secs(10)).await;
 //!     };
 //!     let (served, ()) = tokio::join!(http.into_future(), sessions);
@@ -78,7 +76,8 @@
 //! `nginx.ingress.kubernetes.io/upstream-hash-by: $arg_room` instead of the cookie, which also brings a client back to its session.
 //! Rooms that pods share are not available yet.
 //!
-//! **What a deploy does to sessions today: they end with their pod.** A client that was sent away dials again after the time that the
+//! **What a deploy does to sessions today: they end with their pod**, unless a [store](super::restarts) in a volume outlives it, which one
+//! pod at a time can have (a StatefulSet). Otherwise a client that was sent away dials again after the time that the
 //! server named. If it reaches the old pod once more, it resumes, gets what it has missed, and is sent away again at the end. Otherwise
 //! another pod opens a fresh session: the client gets `SessionLost` with the frames that it sent and that were never acknowledged, and
 //! frames that the old pod still held for it are lost. Keep in a database what must outlive a deploy, and let the client ask for it

@@ -141,7 +141,7 @@
 //! ```
 //!
 //! A resume is something else: it brings everything that the session has missed, and needs no history. A history ends with the
-//! process, and is no archive: keep what must outlive it in a database.
+//! process, or with what the [store](super::restarts) has of it, and is no archive: keep what must outlive it in a database.
 //!
 //! # Values that are soon stale
 //!

@@ -10,9 +10,10 @@
 //! 8. [Limits](limits): bounded queues, back pressure, overflow policies, connection limits
 //! 9. [Deployment](deployment): shutdown, proxies, health checks, TLS, operating system settings, logs
 //! 10. [Kubernetes](kubernetes): probes, drain on SIGTERM, sticky routing, and what a deploy does to sessions
-//! 11. [Recipes](recipes): several rooms, logins, questions, `select!`, answers of language models
-//! 12. [Files](files): sent in chunks, with a limit
-//! 13. [Testing](testing): sessions without ports and without waiting
+//! 11. [Restarts](restarts): sessions in a store, which outlive their process
+//! 12. [Recipes](recipes): several rooms, logins, questions, `select!`, answers of language models
+//! 13. [Files](files): sent in chunks, with a limit
+//! 14. [Testing](testing): sessions without ports and without waiting
 
 pub mod getting_started;
 
@@ -33,6 +34,8 @@ pub mod limits;
 pub mod deployment;
 
 pub mod kubernetes;
+
+pub mod restarts;
 
 pub mod recipes;
 

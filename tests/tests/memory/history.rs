@@ -182,7 +182,8 @@ async fn each_room_may_have_its_own_history() {
     let (mut ada, _) = client(&server, &mut log, "ada").await;
     say(&server, "news", 1..=2);
     say(&server, "other", 1..=2);
-    rewinds(&server, ("ada", &mut ada), "news", 9, &[1, 2], true).await;
+    let ada = &mut ada;
+    rewinds(&server, ("ada", ada), "news", 9, &[1, 2], true).await;
     let rewound = server.connection("ada").unwrap().join("other").rewind(9).await.unwrap();
     assert_eq!((rewound.is_new, rewound.frames, rewound.is_complete), (true, 0, false), "it keeps none");
 }
@@ -198,7 +199,8 @@ async fn a_history_outlives_its_members_until_it_is_too_old() {
     connection.leave("news").await.unwrap();
     assert_eq!(server.member_count("news"), 0);
     tokio::time::sleep(secs(59)).await;
-    rewinds(&server, ("ada", &mut ada), "news", 9, &[1, 2], true).await;
+    let ada = &mut ada;
+    rewinds(&server, ("ada", ada), "news", 9, &[1, 2], true).await;
     tokio::time::sleep(secs(2)).await;
     // Another room is created.
     connection.join("side").await.unwrap();
@@ -256,4 +258,22 @@ async fn what_no_history_keeps_creates_no_room() {
 #[test]
 fn an_identity_has_its_rewind() {
     assert!(format!("{:?}", Identity::new().with_rewind("m-1")).contains("After(\"m-1\")"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_history_keeps_only_the_events_that_it_is_for() {
+    let (server, mut log) = keeping(History::new().frames(2).only(&["n", "edited"]));
+    let (mut ada, _) = client(&server, &mut log, "ada").await;
+    server.broadcast("empty", &Frame::event_only("joined")).unwrap();
+    assert_eq!(server.stats().rooms, 1, "a room that keeps nothing of it is not made");
+    for n in 1..=2 {
+        say(&server, "news", [n]);
+        server.broadcast("news", &Frame::event_only("joined")).unwrap();
+        server.broadcast(Audience::rooms(["news", "empty"]), &Frame::event_only("left")).unwrap();
+    }
+    let ada = &mut ada;
+    rewinds(&server, ("ada", ada), "news", 9, &[1, 2], true).await;
+    server.connection("ada").unwrap().join("news").await.unwrap();
+    server.broadcast("news", &Frame::event_only("joined")).unwrap();
+    assert_eq!(harness::message(ada).await.event(), "joined", "a member gets it all the same");
 }

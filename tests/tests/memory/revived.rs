@@ -1,10 +1,10 @@
-//! What a restart knows of frames that clients have had before it.
+//! What a restart knows of frames from before it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rejoin_client::Event;
-use rejoin_server::{Overflow, Server};
+use rejoin_server::{History, Overflow, Server};
 use rejoin_store::MemoryStore;
 use rejoin_tests::harness::{self, MortalStore, number, numbers, secs, within};
 use rejoin_tests::network::Line;
@@ -69,4 +69,31 @@ async fn what_the_client_had_takes_no_capacity_after_a_restart() {
         );
         second.shutdown(secs(1)).await;
     }
+}
+
+/// The log is trimmed meanwhile, and no session needs its entries.
+#[tokio::test(start_paused = true)]
+async fn a_history_of_an_hour_outlives_its_process_after_half_of_it() {
+    let store = MemoryStore::new();
+    let server = || {
+        let history = History::new().age(secs(3600));
+        Server::builder(harness::connect).history(history).store(store.clone()).build().unwrap()
+    };
+    let first = server();
+    let line = Line::to(&first);
+    line.client("/?id=ada").connect().await.unwrap().close().await;
+    for n in 1..=3 {
+        first.broadcast("news", &number(n)).unwrap();
+    }
+    first.committed().await;
+    tokio::time::sleep(secs(1800)).await;
+    first.shutdown(secs(1)).await;
+
+    let second = server();
+    line.lead_to(&second);
+    let mut ben = line.client("/?id=ben").connect().await.unwrap();
+    let rewound = second.connection("ben").unwrap().join("news").rewind(9).await.unwrap();
+    assert_eq!(rewound.frames, 3);
+    assert_eq!(numbers(&mut ben, 3).await, [1, 2, 3]);
+    second.shutdown(secs(1)).await;
 }

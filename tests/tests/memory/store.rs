@@ -114,6 +114,7 @@ async fn a_server_whose_session_was_adopted_meanwhile_writes_no_more() {
     assert_eq!(values(&mut ada, 1).await, [2]);
     let refused = Line::to(&first).client("/?id=cay").no_reconnect().connect().await.unwrap_err();
     assert!(refused.to_string().contains("503"), "{refused}");
+    tokio::time::sleep(harness::secs(60)).await; // it has asked for its lease
     assert!(!first.health().is_ready, "a load balancer sends nobody to it any more");
     kill(second).await;
     kill(first).await;
