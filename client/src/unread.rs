@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use rejoin_core::drive::Registration;
+
 use crate::refusal::Refusal;
 
 /// Refusals in order, each with the number of the drop that it follows. The session keeps the other events, but it has no part in
@@ -53,12 +55,13 @@ impl UnreadRefusals {
 
     /// Ready if there is one; otherwise the next one wakes the caller.
     pub(crate) fn poll_any(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut queue = self.lock();
-        if !queue.refusals.is_empty() {
-            return Poll::Ready(());
-        }
-        queue.reader = Some(cx.waker().clone());
-        Poll::Pending
+        Registration::with(cx, |reader| {
+            let mut queue = self.lock();
+            if !queue.refusals.is_empty() {
+                return Some(Poll::Ready(()));
+            }
+            reader.put(&mut queue.reader).map(|()| Poll::Pending)
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

@@ -10,6 +10,9 @@ use crate::{Frame, Message, Payload, PayloadFormat};
 /// A wire format: converts a [`Frame`] to a WebSocket message and back (PROTOCOL.md §2).
 ///
 /// A codec is stateless and shared by all connections. A broadcast is encoded once per codec, not once per receiver.
+///
+/// The bytes of messages and frames are dropped while a session is locked. If a codec makes them with [`Bytes::from_owner`], the drop
+/// of the owner must not call the server or the client: it would wait for ever.
 pub trait Codec: Send + Sync + 'static {
     /// The name by which clients select the codec, in `rejoin.v1.<name>`: 1 to 32 characters of `[a-z0-9_-]`.
     fn name(&self) -> &str;

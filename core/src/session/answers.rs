@@ -1,6 +1,6 @@
 //! Questions and their answers, in both directions (PROTOCOL.md §11), and the rare state that holds them.
 
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
 use crate::{Control, Frame};
 
@@ -19,9 +19,9 @@ impl Session {
     /// [`Self::take_wakers`] returns when there is.
     ///
     /// As with [`Self::poll_event`], an acknowledgement may be due afterwards.
-    pub fn poll_answer(&mut self, id: &str, cx: Option<&Context<'_>>) -> Poll<Answer> {
+    pub fn poll_answer(&mut self, id: &str) -> Poll<Answer> {
         let Some(rare) = &mut self.rare else { return Poll::Ready(Answer::Ended) };
-        let answer = rare.questions.poll(id, cx);
+        let answer = rare.questions.poll(id);
         if answer.is_ready() {
             self.free_rare();
             self.count_ahead(self.config.inbox_frames, self.config.inbox_bytes);
@@ -29,16 +29,23 @@ impl Session {
         answer
     }
 
+    /// The place for the waker of the task that waits for an answer to this question; `None` unless it is open.
+    pub fn asker(&mut self, id: &str) -> Option<&mut Option<Waker>> {
+        self.rare.as_mut()?.questions.asker(id)
+    }
+
     /// Closes an open question: the application no longer wants an answer. In session mode the peer is notified with `$cancel`,
-    /// unless the question was not sent.
-    pub fn close_question(&mut self, id: &str, was_sent: bool) {
+    /// unless the question was not sent. Returns the waker of the task that has waited.
+    pub fn close_question(&mut self, id: &str, was_sent: bool) -> Option<Waker> {
         let notifies = was_sent && self.config.mode == Mode::Session && self.is_open();
-        let Some(rare) = &mut self.rare else { return };
-        if rare.questions.close(id) && notifies {
+        let rare = self.rare.as_mut()?;
+        let closed = rare.questions.close(id)?;
+        if !closed.is_complete && notifies {
             rare.questions.push_cancel(id, self.send_buffer.accepted());
         }
         self.free_rare();
         self.count_ahead(self.config.inbox_frames, self.config.inbox_bytes);
+        closed.asker
     }
 
     /// Notes that the application is answering a question of the peer, until [`Self::end_answer`].

@@ -5,6 +5,8 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::Registration;
+
 /// Whether the peer still wants an answer to a question. Clones observe the same question.
 #[derive(Clone, Default)]
 pub struct Cancelled(Arc<Mutex<State>>);
@@ -22,14 +24,13 @@ impl Cancelled {
     }
 
     fn poll(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut state = self.lock();
-        if state.is_cancelled {
-            return Poll::Ready(());
-        }
-        if !state.waiting.iter().any(|waiting| waiting.will_wake(cx.waker())) {
-            state.waiting.push(cx.waker().clone());
-        }
-        Poll::Pending
+        Registration::with(cx, |waiter| {
+            let mut state = self.lock();
+            if state.is_cancelled {
+                return Some(Poll::Ready(()));
+            }
+            waiter.add(&mut state.waiting).map(|()| Poll::Pending)
+        })
     }
 
     /// Whether the peer has cancelled the question.

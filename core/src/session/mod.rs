@@ -45,6 +45,9 @@ mod read_ahead;
 mod cancelled;
 pub use cancelled::Cancelled;
 
+mod registration;
+pub use registration::Registration;
+
 mod questions;
 pub use questions::Answer;
 

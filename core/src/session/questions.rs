@@ -1,7 +1,7 @@
 //! [`Questions`]: the questions that the application waits for answers to, and those that it answers.
 
 use std::collections::{HashMap, VecDeque};
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 
 use crate::Frame;
 
@@ -45,7 +45,7 @@ pub(super) struct Questions {
 
 /// A question of our application.
 #[derive(Debug, Clone, Default)]
-struct Question {
+pub(super) struct Question {
     /// The order in which the questions were asked.
     number: u64,
     /// Answers that the application has not taken, with their sizes on the wire, in bytes.
@@ -53,9 +53,9 @@ struct Question {
     /// What follows them, once no more answers come; never `Answer::Frame`. `None` after a last answer.
     end: Option<Answer>,
     /// No more answers are accepted.
-    is_complete: bool,
+    pub(super) is_complete: bool,
     /// The task that waits.
-    asker: Option<Waker>,
+    pub(super) asker: Option<Waker>,
 }
 
 impl Questions {
@@ -87,7 +87,7 @@ impl Questions {
     }
 
     /// Takes what a question got next. A question that is not open has ended.
-    pub(super) fn poll(&mut self, id: &str, cx: Option<&Context<'_>>) -> Poll<Answer> {
+    pub(super) fn poll(&mut self, id: &str) -> Poll<Answer> {
         let Some(question) = self.open.get_mut(id) else { return Poll::Ready(Answer::Ended) };
         if let Some((frame, size)) = question.answers.pop_front() {
             self.unread -= 1;
@@ -101,19 +101,20 @@ impl Questions {
             self.open.remove(id);
             return Poll::Ready(end);
         }
-        match (&mut question.asker, cx) {
-            (Some(asker), Some(cx)) => asker.clone_from(cx.waker()),
-            (asker, cx) => *asker = cx.map(|cx| cx.waker().clone()),
-        }
         Poll::Pending
     }
 
-    /// Closes a question, whose further answers nobody wants. Returns whether the peer may still send some.
-    pub(super) fn close(&mut self, id: &str) -> bool {
-        let Some(question) = self.open.remove(id) else { return false };
+    /// The place for the waker of the task that waits for this question; `None` unless it is open.
+    pub(super) fn asker(&mut self, id: &str) -> Option<&mut Option<Waker>> {
+        self.open.get_mut(id).map(|question| &mut question.asker)
+    }
+
+    /// Closes a question, whose further answers nobody wants.
+    pub(super) fn close(&mut self, id: &str) -> Option<Question> {
+        let question = self.open.remove(id)?;
         self.unread -= question.answers.len();
         self.unread_bytes -= question.answers.iter().map(|(_, size)| size).sum::<usize>();
-        !question.is_complete
+        Some(question)
     }
 
     /// Bytes of answers that the application has not taken.

@@ -1,9 +1,9 @@
 //! Runtimes end while the server continues in another one.
 
-use rejoin_core::drive::model::{Time, end_runtime, enter_runtime, explore, idle, thread};
+use rejoin_core::drive::model::{Time, close_runtime, end_runtime, enter_runtime, explore, idle, thread};
 
 use super::client::Client;
-use super::{World, broadcast};
+use super::{World, broadcast, frame};
 
 /// The server's first runtime ends in the middle of a fan-out.
 #[test]
@@ -22,6 +22,34 @@ fn fan_out_continues_in_the_next_runtime() {
             client.leave();
             assert_eq!(client.received, ["1", "2"]);
         }
+        world.finish();
+    });
+}
+
+/// A session without a task gets one in the next runtime, when the first one drops what is spawned into it.
+#[test]
+fn hibernated_session_is_woken_in_the_next_runtime() {
+    explore(|time| {
+        let (world, first) = in_the_second(time);
+        let (mut client, connection) = Client::session(world.shared(), "ada");
+        idle();
+        world.server.cut("ada").unwrap();
+        idle();
+        connection.send(&frame("missed")).unwrap();
+        close_runtime(first.handle());
+        let ends = thread(move || end_runtime(first.handle()));
+        let resumes = thread(move || {
+            assert!(client.resume());
+            client
+        });
+        ends.join().unwrap();
+        let mut client = resumes.join().unwrap();
+        idle();
+        assert!(client.read(), "its socket is open");
+        assert_eq!(client.received, ["missed"]);
+        assert_eq!(world.ends(), [], "it goes on");
+        client.leave();
+        drop(connection);
         world.finish();
     });
 }

@@ -3,6 +3,7 @@
 mod calls;
 mod kept;
 mod reads;
+mod waking;
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,9 +15,9 @@ use std::time::Duration;
 
 use rejoin_core::drive::{Deadline, yield_now};
 use rejoin_core::{CloseReason, SessionState};
+use tokio::runtime::Id;
 
-use crate::connection::{Connection, Host};
-use crate::context::ServerContext;
+use crate::connection::Connection;
 use crate::inner::ServerInner;
 use crate::observe::hooks::Stopwatch;
 use crate::observe::metrics::CallbackKind;
@@ -42,7 +43,7 @@ const ROUNDS_PER_POLL: usize = 4;
 ///
 /// It is the session's driver ([`SharedSession`](rejoin_core::drive::SharedSession)): each poll is a list of steps that ends with
 /// another look at everything that a wake-up could have missed. A session has one such task at a time; it may hibernate, and then
-/// has none until [`Self::wake`].
+/// has none until [`Host::wake`](crate::connection::Host::wake).
 pub(crate) struct SessionTask {
     shared: Arc<ServerInner>,
     connection: Connection,
@@ -59,6 +60,8 @@ pub(crate) struct SessionTask {
     rests: bool,
     /// What the callbacks say, if a store keeps the session.
     kept: Option<Box<Kept>>,
+    /// The runtime that was to run a task that was woken, until it does.
+    unpolled_in: Option<Id>,
     /// The session's span, if `tracing` is enabled for it.
     span: Option<Box<tracing::Span>>,
 }
@@ -81,12 +84,6 @@ impl SessionTask {
         task
     }
 
-    /// Another task for a session that has hibernated: a socket has arrived for it, or its end.
-    pub(crate) fn wake(shared: Arc<ServerInner>, connection: Connection) -> Self {
-        let calls = Calls::of_woken(&connection);
-        Self::after(shared, connection, calls)
-    }
-
     fn after(shared: Arc<ServerInner>, connection: Connection, calls: Calls) -> Self {
         let span = connection.handle().span();
         let span = (!span.is_disabled()).then(|| Box::new(span));
@@ -103,6 +100,7 @@ impl SessionTask {
             calls,
             rests: false,
             kept,
+            unpolled_in: None,
             span,
         }
     }
@@ -258,21 +256,12 @@ impl SessionTask {
     }
 }
 
-impl Host for ServerInner {
-    fn context(&self) -> &ServerContext {
-        &self.context
-    }
-
-    fn wake(self: Arc<Self>, connection: Connection) {
-        self.runtimes.spawn(SessionTask::wake(self.clone(), connection));
-    }
-}
-
 impl Future for SessionTask {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        this.unpolled_in = None;
         let span = this.span.as_deref().cloned();
         let _entered = span.as_ref().map(tracing::Span::enter);
         if this.shared.is_aborted() || this.is_left() {
@@ -344,6 +333,9 @@ impl Future for SessionTask {
 impl Drop for SessionTask {
     fn drop(&mut self) {
         if self.rests {
+            return;
+        }
+        if self.moves_on() {
             return;
         }
         let span = self.span.as_deref().cloned();

@@ -11,7 +11,9 @@ mod explore;
 pub use explore::explore;
 
 mod tasks;
-pub use tasks::{Dropped, Joined, Task, current_runtime, end_runtime, enter_runtime, idle, live, spawn_on};
+pub use tasks::{
+    Dropped, Joined, Task, close_runtime, current_runtime, end_runtime, enter_runtime, idle, live, spawn_on,
+};
 
 mod time;
 pub use time::Time;

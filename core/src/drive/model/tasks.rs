@@ -170,13 +170,16 @@ pub fn enter_runtime(runtime: Option<&Handle>) {
     RUNTIME.with(|current| current.set(runtime.cloned()));
 }
 
+/// Begins to end a runtime: tasks that are spawned from now on are dropped at once. Those that are there wait until [`end_runtime`].
+pub fn close_runtime(runtime: &Handle) {
+    super::step();
+    TASKS.with_borrow_mut(|tasks| tasks.ended.push(runtime.id()));
+}
+
 /// Ends a runtime: its tasks are dropped at their next step, and tasks that are spawned later are dropped at once.
 pub fn end_runtime(runtime: &Handle) {
-    super::step();
-    let all = TASKS.with_borrow_mut(|tasks| {
-        tasks.ended.push(runtime.id());
-        tasks.all.clone()
-    });
+    close_runtime(runtime);
+    let all = TASKS.with_borrow(|tasks| tasks.all.clone());
     for task in all.into_iter().filter(|task| task.runtime == runtime.id()) {
         task.wake();
     }

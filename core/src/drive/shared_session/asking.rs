@@ -1,7 +1,8 @@
 //! Questions and their answers on a [`SharedSession`].
 
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
+use crate::drive::Registration;
 use crate::{Answer, Cancelled};
 
 use super::driving::Reading;
@@ -17,21 +18,27 @@ impl SharedSession {
 
     /// Takes what a question got next, or registers its task.
     pub(in crate::drive) fn poll_answer(&self, id: &str, cx: &Context<'_>) -> Poll<Answer> {
-        let mut inner = self.lock();
-        let session = &mut inner.form.live().session;
-        let before = Reading::of(session);
-        let answer = ready!(session.poll_answer(id, Some(cx)));
-        let mut effects = inner.effects_of_taking(before);
-        let live = inner.form.live();
-        effects.reader = live.reader.take_if(|_| live.session.has_events());
-        drop(inner);
+        let taken = Registration::with(cx, |asker| {
+            let mut inner = self.lock();
+            let session = &mut inner.form.live().session;
+            let before = Reading::of(session);
+            let Poll::Ready(answer) = session.poll_answer(id) else {
+                return session.asker(id).map_or(Some(None), |slot| asker.put(slot).map(|()| None));
+            };
+            let mut effects = inner.effects_of_taking(before);
+            let live = inner.form.live();
+            effects.reader = live.reader.take_if(|_| live.session.has_events());
+            Some(Some((answer, effects)))
+        });
+        let Some((answer, effects)) = taken else { return Poll::Pending };
         self.apply(effects);
         Poll::Ready(answer)
     }
 
     /// As [`Session::close_question`](crate::Session::close_question), and wakes the driver to write `$cancel`.
     pub(in crate::drive) fn close_question(&self, id: &str, was_sent: bool) {
-        self.command(|session| session.close_question(id, was_sent));
+        // Its waker is dropped when the session is unlocked.
+        drop(self.command(|session| session.close_question(id, was_sent)));
     }
 
     /// As [`Session::begin_answer`](crate::Session::begin_answer).

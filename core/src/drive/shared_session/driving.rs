@@ -3,12 +3,13 @@
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use crate::drive::Registration;
 use crate::drive::deadline::{Deadline, now};
 use crate::{Event, Session};
 
 use super::effects::Askers;
 use super::form::Live;
-use super::{Effects, Inner, SharedSession, register};
+use super::{Effects, Inner, SharedSession};
 
 /// The state of the driver's work that changes when the application takes an event or an answer.
 #[derive(Clone, Copy)]
@@ -45,12 +46,13 @@ impl SharedSession {
     ///
     /// The driver must check the session once more after this call: an earlier change found the driver awake, and woke nothing.
     pub fn register_driver(&self, cx: &Context<'_>) {
-        let mut inner = self.lock();
-        // The task that runs this holds on to itself and to the session, so replacing the old waker cannot drop the last handle
-        // of either under the lock.
-        register(&mut inner.driver, cx);
-        inner.driver_sleeps = true;
-        self.note_prefetch_hint(&inner);
+        Registration::with(cx, |driver| {
+            let mut inner = self.lock();
+            driver.put(&mut inner.driver)?;
+            inner.driver_sleeps = true;
+            self.note_prefetch_hint(&inner);
+            Some(())
+        });
     }
 
     /// Revokes [`Self::register_driver`] while the driver runs. It checks the session again before it sleeps, so a wake-up would
@@ -65,16 +67,19 @@ impl SharedSession {
     /// A frame that is sent to a hibernated session wakes no driver, unless `counts` is set.
     #[must_use = "a session that does not hibernate still needs its driver"]
     pub fn hibernate(&self, waker: Waker, counts: bool) -> bool {
+        let mut replaced = None;
         let mut inner = self.lock();
         // The check and the exchange of the waker are one critical section. Between two sections, a new socket or the end of the
         // session could wake the old driver, which has already decided to stop, and be lost.
         let can_hibernate = inner.form.live().session.can_hibernate();
         if can_hibernate {
             inner.form.hibernate();
-            inner.driver = Some(waker);
+            replaced = inner.driver.replace(waker);
             inner.driver_sleeps = true;
             inner.counts = counts;
         }
+        drop(inner);
+        drop(replaced);
         can_hibernate
     }
 
@@ -117,15 +122,16 @@ impl SharedSession {
 
     /// Takes the next event, or registers the application's waker for it.
     pub fn poll_event(&self, cx: &Context<'_>) -> Poll<Event> {
-        let mut inner = self.lock();
-        let Live { session, reader, .. } = inner.form.live();
-        let before = Reading::of(session);
-        let Some(event) = session.poll_event() else {
-            register(reader, cx);
-            return Poll::Pending;
-        };
-        let effects = inner.effects_of_taking(before);
-        drop(inner);
+        let taken = Registration::with(cx, |waiting| {
+            let mut inner = self.lock();
+            let Live { session, reader, .. } = inner.form.live();
+            let before = Reading::of(session);
+            match session.poll_event() {
+                Some(event) => Some(Some((event, inner.effects_of_taking(before)))),
+                None => waiting.put(reader).map(|()| None),
+            }
+        });
+        let Some((event, effects)) = taken else { return Poll::Pending };
         self.apply(effects);
         Poll::Ready(event)
     }

@@ -19,7 +19,7 @@ mod subscriptions;
 
 use std::mem::offset_of;
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Waker};
+use std::task::Waker;
 
 use tokio::sync::Notify;
 
@@ -352,9 +352,9 @@ impl Inner {
         }
     }
 
-    /// The driver's waker, if the driver sleeps and has not been woken yet.
+    /// Takes the driver's waker, if the driver sleeps and has not been woken yet. It registers again before it sleeps.
     fn wake_driver(&mut self) -> Option<Waker> {
-        if std::mem::take(&mut self.driver_sleeps) { self.driver.clone() } else { None }
+        if std::mem::take(&mut self.driver_sleeps) { self.driver.take() } else { None }
     }
 }
 
@@ -367,14 +367,6 @@ impl Drop for SharedSession {
         inner.end_subscriptions(subscriber);
         drop(inner);
         self.note_reclaimable(reclaimable, 0);
-    }
-}
-
-/// Registers the task's waker. `clone_from` keeps the old one if it wakes the same task, which saves the clone.
-fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
-    match slot {
-        Some(waker) => waker.clone_from(cx.waker()),
-        None => *slot = Some(cx.waker().clone()),
     }
 }
 

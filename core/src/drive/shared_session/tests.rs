@@ -1,14 +1,16 @@
 //! Tests of [`SharedSession`]: which tasks an access wakes.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Poll, Wake};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake};
 
 use bytes::Bytes;
 
 use super::*;
 use crate::drive::now;
-use crate::{Control, Event, Frame, Mode, Overflow, SessionConfig, SessionIdentity, Side, Token, Transmit};
+use crate::{
+    CloseReason, Control, Event, Frame, Mode, Overflow, SessionConfig, SessionIdentity, Side, Token, Transmit,
+};
 
 #[derive(Default)]
 struct Flag(AtomicBool);
@@ -119,7 +121,7 @@ fn a_hibernated_session_is_small_and_accepts_frames() {
     assert_eq!((session.drive(|session| session.counts().drops), is_small(), woken()), (1, true, false));
     assert_eq!(session.send(Bytes::from_static(b"kept"), Overflow::Reject), Ok(true));
     assert!(!is_small() && !woken(), "it waits for a socket");
-    session.command(|session| session.close(crate::CloseReason::Normal, now()));
+    session.command(|session| session.close(CloseReason::Normal, now()));
     assert!(woken(), "the frame is not delivered, and has to be abandoned in time");
     assert!(!session.hibernate(flag.clone().into(), false));
 }
@@ -145,4 +147,55 @@ async fn refused_frame_is_sent_whole_when_there_is_capacity() {
     assert_eq!(sent, Ok(()));
     let sent = session.drive(|session| session.poll_transmit(epoch, now()));
     assert!(matches!(sent, Some(Transmit::Data(message)) if message == "second"));
+}
+
+/// A waker that looks, when it is dropped, whether the session is unlocked.
+struct Looks {
+    session: Arc<SharedSession>,
+    dropped: Arc<AtomicUsize>,
+}
+
+impl Wake for Looks {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Looks {
+    fn drop(&mut self) {
+        assert!(self.session.inner.try_lock().is_ok(), "a waker is dropped under the lock");
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn wakers_are_dropped_while_the_session_is_unlocked() {
+    let mut session = Session::new(Arc::new(SessionConfig::new(Side::Server, Mode::Plain)), now());
+    let epoch = session.reserve();
+    session.attach(epoch, None, now()).unwrap();
+    session.cut(now());
+    while session.poll_event().is_some() {}
+    let session = Arc::new(SharedSession::new(session));
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let waker = || Waker::from(Arc::new(Looks { session: session.clone(), dropped: dropped.clone() }));
+    let count = || dropped.load(Ordering::Relaxed);
+    for step in 0..2 {
+        assert!(session.hibernate(waker(), false));
+        assert_eq!(count(), step, "the second one replaces the first one");
+    }
+    session.register_driver(&Context::from_waker(&waker()));
+    assert_eq!(count(), 2);
+    assert!(session.open_question("a"));
+    for step in 0..2 {
+        let waker = waker();
+        let cx = Context::from_waker(&waker);
+        for _ in 0..2 {
+            assert!(session.poll_event(&cx).is_pending() && session.poll_answer("a", &cx).is_pending());
+        }
+        drop(waker);
+        assert_eq!(count(), 2 + step);
+    }
+    session.close_question("a", false);
+    session.command(|session| session.end(CloseReason::Kicked));
+    assert!(session.poll_event(&Context::from_waker(Waker::noop())).is_ready());
+    session.forget_driver();
+    assert_eq!(count(), 5, "all are gone");
 }

@@ -21,7 +21,7 @@ fn ask(pair: &mut Pair, side: Side, id: &str) {
 
 /// What the question got next.
 fn answer(pair: &mut Pair, side: Side, id: &str) -> Option<String> {
-    match pair.session(side).poll_answer(id, None) {
+    match pair.session(side).poll_answer(id) {
         Poll::Ready(Answer::Frame(frame)) => Some(frame.event().to_owned()),
         Poll::Ready(end) => Some(format!("{end:?}")),
         Poll::Pending => None,
@@ -340,7 +340,7 @@ fn plain_mode_asks_without_cancels() {
         session.attach(epoch, None, now).unwrap();
         assert!(session.open_question("a") && session.open_question("b"));
         session.handle_frame(epoch, data("=a"), 2, now).unwrap();
-        assert!(matches!(session.poll_answer("a", None), Poll::Ready(Answer::Frame(_))));
+        assert!(matches!(session.poll_answer("a"), Poll::Ready(Answer::Frame(_))));
         session.close_question("b", true);
         assert_eq!(session.poll_transmit(epoch, now), None);
     }

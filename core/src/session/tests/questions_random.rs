@@ -169,7 +169,7 @@ impl World {
                     Client => &mut self.pair.client,
                     Server => &mut self.pair.servers[server.expect("the server's question")],
                 };
-                match session.poll_answer(id, None) {
+                match session.poll_answer(id) {
                     Poll::Pending => break,
                     Poll::Ready(Answer::Frame(frame)) => {
                         assert_eq!(frame.re(), id);
