@@ -9,6 +9,7 @@ mod presence;
 mod rooms;
 mod runtimes;
 mod sockets;
+mod waiting;
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
