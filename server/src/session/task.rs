@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use rejoin_core::drive::{Deadline, yield_now};
 use rejoin_core::{CloseReason, SessionState};
-use tokio::runtime::Id;
 
 use crate::connection::Connection;
 use crate::inner::ServerInner;
@@ -60,8 +59,6 @@ pub(crate) struct SessionTask {
     rests: bool,
     /// What the callbacks say, if a store keeps the session.
     kept: Option<Box<Kept>>,
-    /// The runtime that was to run a task that was woken, until it does.
-    unpolled_in: Option<Id>,
     /// The session's span, if `tracing` is enabled for it.
     span: Option<Box<tracing::Span>>,
 }
@@ -100,7 +97,6 @@ impl SessionTask {
             calls,
             rests: false,
             kept,
-            unpolled_in: None,
             span,
         }
     }
@@ -261,7 +257,6 @@ impl Future for SessionTask {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        this.unpolled_in = None;
         let span = this.span.as_deref().cloned();
         let _entered = span.as_ref().map(tracing::Span::enter);
         if this.shared.is_aborted() || this.is_left() {
@@ -333,9 +328,6 @@ impl Future for SessionTask {
 impl Drop for SessionTask {
     fn drop(&mut self) {
         if self.rests {
-            return;
-        }
-        if self.moves_on() {
             return;
         }
         let span = self.span.as_deref().cloned();

@@ -1,8 +1,10 @@
 //! Another task for a session that has hibernated.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Id};
 
 use crate::connection::{Connection, Host};
 use crate::context::ServerContext;
@@ -19,29 +21,48 @@ impl Host for ServerInner {
     /// A socket has arrived for the session, or its end, or something to report.
     fn wake(self: Arc<Self>, connection: Connection) {
         let calls = Calls::of_woken(&connection);
-        SessionTask::after(self, connection, calls).begin();
+        Woken::begin(SessionTask::after(self, connection, calls));
     }
 }
 
-impl SessionTask {
-    /// Runs in the server's own runtime.
-    fn begin(mut self) {
-        let runtimes = self.shared.runtimes.clone();
-        let own = runtimes.own();
-        self.unpolled_in = own.as_ref().map(Handle::id);
-        runtimes.spawn_on(own.as_ref(), self);
-    }
+/// The task of a session that was woken, in the server's own runtime.
+///
+/// A runtime that has ended drops the task before it runs. Then another one begins in the next runtime, and has what this one was to
+/// call. Otherwise the thread that has woken the session would end it here and now, whatever it holds.
+struct Woken {
+    task: SessionTask,
+    /// The runtime that is to run it, until it does.
+    unpolled_in: Option<Id>,
+}
 
-    /// If the task is dropped because its runtime has ended before it ran, another one begins in the next runtime, and has what
-    /// this one was to call. Otherwise the thread that has woken the session would end it here and now, whatever it holds.
-    pub(super) fn moves_on(&mut self) -> bool {
-        let Some(ended) = self.unpolled_in.take() else { return false };
-        self.shared.runtimes.remove(ended);
-        let moves_on = self.shared.runtimes.own().is_some();
-        if moves_on {
-            let calls = std::mem::take(&mut self.calls);
-            Self::after(self.shared.clone(), self.connection.clone(), calls).begin();
+impl Woken {
+    fn begin(task: SessionTask) {
+        let runtimes = task.shared.runtimes.clone();
+        let own = runtimes.own();
+        let woken = Self { task, unpolled_in: own.as_ref().map(Handle::id) };
+        runtimes.spawn_on(own.as_ref(), woken);
+    }
+}
+
+impl Future for Woken {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.unpolled_in = None;
+        Pin::new(&mut self.task).poll(cx)
+    }
+}
+
+impl Drop for Woken {
+    fn drop(&mut self) {
+        let Some(ended) = self.unpolled_in else { return };
+        let Self { task, .. } = self;
+        task.shared.runtimes.remove(ended);
+        if task.shared.runtimes.own().is_none() {
+            return;
         }
-        moves_on
+        let calls = std::mem::take(&mut task.calls);
+        Self::begin(SessionTask::after(task.shared.clone(), task.connection.clone(), calls));
+        task.rests = true;
     }
 }
