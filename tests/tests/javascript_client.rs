@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 mod browser;
+#[path = "javascript_client/readme.rs"]
+mod readme;
 use browser::{Driver, PATIENCE};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

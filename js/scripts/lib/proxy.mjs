@@ -8,11 +8,14 @@ const SILENCE = 30;
  * A TCP proxy on loopback that cuts every connection after a random number of bytes in either direction, in a random way, and
  * delays some of the bytes. `seed` determines what happens to the connection n.
  *
+ * While `refuses` is true, it ends connections at once.
+ *
  * @param {{ target: number, next: () => number, bytes: number, from?: number }} options a connection lives for `from` to `bytes` bytes
  */
 export async function cuttingProxy({ target, next, bytes, from: least = 0 }) {
-  const proxy = { cuts: 0, ways: Object.fromEntries(WAYS.map((way) => [way, 0])), enabled: true, port: 0, close: () => server.close() };
+  const proxy = { cuts: 0, refuses: false, ways: Object.fromEntries(WAYS.map((way) => [way, 0])), enabled: true, port: 0, close: () => server.close() };
   const server = createServer({ allowHalfOpen: true }, (client) => {
+    if (proxy.refuses) return client.destroy();
     const upstream = connect({ port: target, host: '127.0.0.1', allowHalfOpen: true });
     const plan = {
       left: least + Math.floor((bytes - least) * next() ** 2), // more often early: in the handshake, in `$open`, in the replay

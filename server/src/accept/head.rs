@@ -120,7 +120,10 @@ pub(crate) fn answer(answer: &HttpResponse, method: &Method) -> Vec<u8> {
         push(&mut head, name, value.as_bytes());
     }
     push(&mut head, &header::CONNECTION, b"close");
-    push(&mut head, &header::CONTENT_LENGTH, answer.body().len().to_string().as_bytes());
+    // A 304 has no content, and its length would be that of the 200 (RFC 9110 §8.6).
+    if answer.status() != StatusCode::NOT_MODIFIED {
+        push(&mut head, &header::CONTENT_LENGTH, answer.body().len().to_string().as_bytes());
+    }
     head.extend_from_slice(b"\r\n");
     if method != Method::HEAD {
         head.extend_from_slice(answer.body());
@@ -282,6 +285,12 @@ mod tests {
             "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Bearer\r\nconnection: close\r\ncontent-length: 4\r\n\r\nwho?"
         );
         assert!(answer(&reject, &Method::HEAD).ends_with(b"content-length: 4\r\n\r\n"));
+        let mut unchanged = HttpResponse::new(Bytes::new());
+        *unchanged.status_mut() = StatusCode::NOT_MODIFIED;
+        assert_eq!(
+            String::from_utf8(answer(&unchanged, &Method::GET)).unwrap(),
+            "HTTP/1.1 304 Not Modified\r\nconnection: close\r\n\r\n"
+        );
         let accepted = Switch { accept: "abc=".into(), subprotocol: Some("rejoin.v1.json".into()) };
         assert_eq!(
             String::from_utf8(switch(&accepted)).unwrap(),

@@ -195,6 +195,13 @@ mod tests {
         assert_eq!(read(&["rejoin.auth.aGVsbG8"]).unwrap_err().status, 400, "without a codec");
     }
 
+    //= PROTOCOL.md#R1.5: MUST ignore other `rejoin.*` offers that it does not know
+    #[test]
+    fn ignores_offers_of_later_clients() {
+        let known = read(&["rejoin.v1.json"]).unwrap();
+        assert_eq!(read(&["rejoin.v1.json, rejoin.later, rejoin.later, rejoin.later.7"]).unwrap(), known);
+    }
+
     #[test]
     fn refusal_lists_supported_subprotocols() {
         let reject = read(&["rejoin.v2.json"]).unwrap_err();
