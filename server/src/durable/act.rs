@@ -80,6 +80,8 @@ pub(crate) enum Act {
     Over(Key),
     /// Another server has the session from now on: its owner in an earlier epoch has it no more.
     Moved(Key),
+    /// The session has ended with this entry: a newcomer at another server takes its connection ID.
+    Replaced(Key),
 }
 
 /// Whom a broadcast is for, as the log has it.

@@ -16,7 +16,7 @@ use crate::connection::Connection;
 use crate::inner::ServerInner;
 use crate::options::DuplicateId;
 
-use super::act::{self, Act};
+use super::act::{self, Act, Key};
 use super::checkpoints::Fold;
 use super::health::PAUSE;
 use super::log::{DurableLog, Ready};
@@ -157,8 +157,7 @@ async fn begin(shared: &ServerInner, log: &DurableLog, open: Open) -> Result<(),
                 }
                 log.queue.push_and_wait(Act::Nothing).await.ok();
                 if predecessor.is_none() {
-                    // It is not here: it has just ended, or another server has it.
-                    tokio::time::sleep(PAUSE).await;
+                    end_elsewhere(log, &open.id).await;
                 }
             }
             Err(OpenError::NoLease) if log.renewed().await => {}
@@ -167,6 +166,17 @@ async fn begin(shared: &ServerInner, log: &DurableLog, open: Open) -> Result<(),
                 return Err(unavailable());
             }
         }
+    }
+}
+
+/// Ends the session that has this connection ID, if another server has it. By its key: whoever gets the ID next is not meant.
+async fn end_elsewhere(log: &DurableLog, id: &str) {
+    match log.record_of_id(id).await {
+        Some(record) if record.owner.name != log.node.name => {
+            log.queue.push_and_wait(Act::Replaced(Key::new(record.key.0))).await.ok();
+        }
+        // It is ending.
+        _ => tokio::time::sleep(PAUSE).await,
     }
 }
 

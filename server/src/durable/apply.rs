@@ -18,12 +18,15 @@ use super::said;
 use super::windows;
 
 /// Follows the log from where the restart has left off. Ends with the store, or with the server.
+///
+/// # Errors
+/// Fails if the log has what comes next no more.
 pub(super) async fn follow(
     server: Weak<ServerInner>,
     log: Arc<DurableLog>,
     mut tail: TailStream,
     mut cursor: Position,
-) {
+) -> Result<(), ReadError> {
     let mut checkpoints = Checkpoints::new(cursor);
     // Where it was when it looked last.
     let mut looked = cursor;
@@ -36,7 +39,7 @@ pub(super) async fn follow(
                 continue;
             }
             () = checkpoints.due() => {
-                let Some(shared) = server.upgrade() else { break };
+                let Some(shared) = server.upgrade() else { return Ok(()) };
                 checkpoints.visit(&shared, &log, cursor);
                 // Nothing comes: the last piece of the tail may be lost.
                 if cursor == looked { Tail::Gap } else {
@@ -46,10 +49,10 @@ pub(super) async fn follow(
             }
             next = tail.next() => match next {
                 Some(next) => next,
-                None => break,
+                None => return Ok(()),
             },
         };
-        let Some(shared) = server.upgrade() else { break };
+        let Some(shared) = server.upgrade() else { return Ok(()) };
         match next {
             Tail::Entry { entry, .. } if is_repeated(entry.position, cursor) => {}
             Tail::Entry { prev, entry } if (Position { offset: prev, ..entry.position }) == cursor => {
@@ -57,13 +60,7 @@ pub(super) async fn follow(
                 apply(&shared, &log, &entry, true);
                 runway.pass(&entry);
             }
-            Tail::Entry { .. } | Tail::Gap => match read_on(&shared, &log, cursor, &mut runway).await {
-                Ok(end) => cursor = end,
-                Err(error) => {
-                    tracing::error!(%error, "the log cannot be read on: sessions get nothing any more");
-                    break;
-                }
-            },
+            Tail::Entry { .. } | Tail::Gap => cursor = read_on(&shared, &log, cursor, &mut runway).await?,
         }
     }
 }
@@ -197,11 +194,18 @@ fn apply_act(
             }
         }
         Act::Moved(who) => {
+            //= PROTOCOL.md#R5.26: MUST close it with 1001 when it learns of the resume
             // Not if it has come back meanwhile.
             if let Some(connection) = find(shared, who)
                 && connection.handle().writer().is_some_and(|writer| writer.epoch < epoch)
             {
                 windows::moved(&connection);
+                shared.forget(&connection);
+            }
+        }
+        Act::Replaced(who) => {
+            if let Some(connection) = find(shared, who) {
+                windows::replaced(&connection);
                 shared.forget(&connection);
             }
         }

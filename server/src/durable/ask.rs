@@ -1,8 +1,11 @@
 //! Requests that are repeated until the store answers.
 
-use rejoin_store::{Limit, Page, Position, ReadError, Record, StoreError, WriterKey};
+use bytes::Bytes;
+use rejoin_store::{
+    Attach, AttachError, Attached, Limit, Page, Position, ReadError, Record, StoreError, WriterKey,
+};
 
-use super::health::MaybeUnsure;
+use super::health::{MaybeUnsure, PAUSE};
 use super::log::{DurableLog, LEASE};
 
 /// The number of records that are read at once.
@@ -39,6 +42,57 @@ impl DurableLog {
     /// The next records after a key; none at the end.
     pub(super) async fn records(&self, after: Option<WriterKey>) -> Vec<Record> {
         sure(self.ask(|| self.store.records(self.log, after, RECORDS)).await)
+    }
+
+    /// Takes a session over from an earlier life of this server. `None` if it has ended, or another server has it.
+    ///
+    /// # Errors
+    /// Fails for an answer that should not be.
+    pub(super) async fn adopt(&self, record: Record) -> Result<Option<Record>, AttachError> {
+        loop {
+            let attach = Attach {
+                key: record.key,
+                proof: record.proof,
+                to: self.node,
+                mine: None,
+                nonce: self.nonce(),
+                moved: Bytes::new(),
+            };
+            match self.ask(|| self.store.adopt(attach.clone())).await {
+                Ok(Attached::Taken(record)) => return Ok(Some(*record)),
+                Ok(Attached::StillYours { .. }) => return Ok(Some(record)),
+                Err(AttachError::Unknown) => return Ok(None),
+                Err(AttachError::Owned) => {
+                    // The earlier life may still be there: its lease has to pass. Unless another server has it by now.
+                    tokio::time::sleep(PAUSE).await;
+                    let owner = self.record(record.key).await.map(|record| record.owner.name);
+                    if owner != Some(self.node.name) {
+                        return Ok(None);
+                    }
+                }
+                Err(AttachError::NoLease) => tokio::time::sleep(PAUSE).await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The record that has a connection ID. Reads all records: for what is rare.
+    pub(super) async fn record_of_id(&self, id: &str) -> Option<Record> {
+        let mut after = None;
+        loop {
+            let page = self.records(after).await;
+            after = Some(page.last()?.key);
+            if let Some(found) = page.into_iter().find(|record| *record.id == *id) {
+                return Some(found);
+            }
+        }
+    }
+
+    /// The record of a writer.
+    pub(super) async fn record(&self, key: WriterKey) -> Option<Record> {
+        let before = u128::from_be_bytes(key.0).checked_sub(1).map(|before| WriterKey(before.to_be_bytes()));
+        let found = sure(self.ask(|| self.store.records(self.log, before, 1)).await);
+        found.into_iter().find(|record| record.key == key)
     }
 }
 

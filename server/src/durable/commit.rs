@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rejoin_store::{Commit, Touch};
+use rejoin_store::{Commit, Touch, WriterKey};
 
 use super::act::{self, Act};
 use super::health::MaybeUnsure as _;
@@ -34,6 +34,8 @@ struct Batch {
     touches: Vec<Touch>,
     /// What the server itself says next.
     own: Vec<Act>,
+    /// The sessions that end with it.
+    ends: Vec<WriterKey>,
     ticket: u64,
 }
 
@@ -41,6 +43,9 @@ impl Batch {
     fn add(&mut self, work: Work, log: &DurableLog, own: &Writer) {
         match work {
             Work::Server { act, ticket } => {
+                if let Act::Replaced(key) = act {
+                    self.ends.push(key.into());
+                }
                 self.own.push(act);
                 self.ticket = ticket;
                 if ticket != 0 || self.own.len() == MAX_ACTS {
@@ -88,7 +93,7 @@ impl Batch {
             fence: own.next(),
             received: None,
             state: None,
-            ends: Vec::new(),
+            ends: std::mem::take(&mut self.ends),
             body,
         });
         self.then.push(None);

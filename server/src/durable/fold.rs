@@ -156,6 +156,7 @@ impl Folding {
             Act::Presence { who, value } if who == key => self.fold.presence = value,
             Act::Told { who, what } if who == key => self.fold.callbacks.note(what),
             Act::Over(who) if who == key => self.fold.callbacks.is_over = true,
+            Act::Replaced(who) if who == key => self.has_left = true,
             _ => {}
         }
         Ok(())

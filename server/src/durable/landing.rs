@@ -129,6 +129,8 @@ impl Runway {
                     self.recorders.push(recorder);
                     began.send(cursor).ok();
                 }
+                // It was folded from a log that the store has lost since.
+                Request::Land(_, at, _) if at.generation != cursor.generation => {}
                 Request::Land(recorder, at, land) if at <= cursor => {
                     let recorded = std::mem::take(&mut *recorder.lock());
                     land(recorded.into_iter().filter(|entry| entry.position > at).collect());

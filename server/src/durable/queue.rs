@@ -109,6 +109,17 @@ impl Queue {
         }
     }
 
+    /// Forgets everything: nobody gets an answer.
+    pub(super) fn clear(&self) {
+        let mut inner = self.lock();
+        let Inner { work, waiters, opening, written, .. } = &mut *inner;
+        let forgotten =
+            (std::mem::take(work), std::mem::take(waiters), std::mem::take(opening), std::mem::take(written));
+        // Before these are dropped: what they own is foreign.
+        drop(inner);
+        drop(forgotten);
+    }
+
     /// Ends the committer once it has done what is queued.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rejoin_core::drive::now;
 use rejoin_core::{CloseReason, Mode, Session, SessionIdentity, SessionState};
-use rejoin_store::{Attach, AttachError, Attached, Open, OpenError, Position, Record};
+use rejoin_store::{Attach, AttachError, Attached, Open, OpenError, Position, ReadError, Record};
 
 use tokio_util::task::AbortOnDropHandle;
 
@@ -48,7 +48,7 @@ pub(crate) fn begin(shared: &Arc<ServerInner>) {
         own.spawn(async move {
             let leasing = lease(&log);
             tokio::pin!(leasing);
-            let running = run(&weak, &log);
+            let running = serve(&weak, &log);
             tokio::select! {
                 biased;
                 () = log.gone.cancelled() => {}
@@ -85,24 +85,55 @@ async fn lease(log: &DurableLog) {
     }
 }
 
-/// Holds no handle to the server for longer than a step: it ends with the last one.
-async fn run(server: &Weak<ServerInner>, log: &Arc<DurableLog>) -> Result<(), RestoreError> {
+/// Serves until the server is gone. If the store has lost a part of the log, it begins anew with what the store has.
+async fn serve(server: &Weak<ServerInner>, log: &Arc<DurableLog>) -> Result<(), RestoreError> {
+    while let Err(error) = run(server, log).await? {
+        tracing::error!(%error, "the log cannot be read on: what is known of all sessions is worth nothing");
+        log.ready.send_replace(Ready::NotYet);
+        log.queue.clear();
+        let Some(shared) = server.upgrade() else { return Ok(()) };
+        for connection in shared.registry.running_in_order() {
+            if connection.handle().writer().is_some() {
+                windows::moved(&connection);
+                shared.forget(&connection);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Holds no handle to the server for longer than a step: it ends with the last one. Returns an error of the log if the store has lost
+/// a part of it.
+async fn run(
+    server: &Weak<ServerInner>,
+    log: &Arc<DurableLog>,
+) -> Result<Result<(), ReadError>, RestoreError> {
     let own = writer(log).await?;
     // Before the log is read: what comes meanwhile is in both.
     let tail = log.store.tail(log.log);
     let cursor = match server.upgrade() {
         Some(shared) => restore(&shared, log).await?,
-        None => return Ok(()),
+        None => return Ok(Ok(())),
     };
     log.ready.send_replace(Ready::Yes);
-    let following =
+    let mut following =
         AbortOnDropHandle::new(tokio::spawn(apply::follow(server.clone(), log.clone(), tail, cursor)));
-    commit::run(log.clone(), own).await;
+    let committing = commit::run(log.clone(), own);
+    tokio::pin!(committing);
+    tokio::select! {
+        biased;
+        () = &mut committing => {}
+        followed = &mut following => match followed {
+            Ok(Err(error)) => return Ok(Err(error)),
+            // The server or the store is gone: what is queued is still committed.
+            _ => committing.await,
+        },
+    }
     // Everything is committed: what the log has for this process comes before the queue's last ticket.
     drop(following);
     log.store.lease(log.node, Duration::ZERO).await.ok();
     log.ready.send_replace(Ready::Never);
-    Ok(())
+    Ok(Ok(()))
 }
 
 /// Takes over the server's own writer.
@@ -197,7 +228,7 @@ async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<Pos
 /// Ends a session whose fold would begin before the log does: the store has forgotten entries that it needs. Its client learns that
 /// the session is lost when it comes back.
 async fn end_lost(log: &DurableLog, record: Record) -> Result<(), RestoreError> {
-    let Some(record) = adopt(log, record).await? else { return Ok(()) };
+    let Some(record) = log.adopt(record).await? else { return Ok(()) };
     tracing::warn!(id = record.id, "a session is lost: the log begins after its checkpoint");
     let writer = Writer::new(Key::new(record.key.0), record.epoch, record.w, record.attachment);
     windows::end(log, &Arc::new(writer), Vec::new());
@@ -225,7 +256,7 @@ async fn revive(
     log: &Arc<DurableLog>,
     record: Record,
 ) -> Result<Option<Connection>, RestoreError> {
-    let Some(record) = adopt(log, record).await? else { return Ok(None) };
+    let Some(record) = log.adopt(record).await? else { return Ok(None) };
     let window = shared.session_config(Mode::Session).resume_window;
     let left = record
         .deadline
@@ -339,33 +370,15 @@ pub(super) fn settle(shared: &Arc<ServerInner>, connection: &Connection) {
     }
 }
 
-/// Fences the earlier life of this server off.
-async fn adopt(log: &DurableLog, record: Record) -> Result<Option<Record>, RestoreError> {
-    loop {
-        let attach = Attach {
-            key: record.key,
-            proof: record.proof,
-            to: log.node,
-            mine: None,
-            nonce: log.nonce(),
-            moved: Bytes::new(),
-        };
-        match log.ask(|| log.store.adopt(attach.clone())).await {
-            Ok(Attached::Taken(record)) => return Ok(Some(*record)),
-            Ok(Attached::StillYours { .. }) => return Ok(Some(record)),
-            Err(AttachError::Unknown) => return Ok(None),
-            // The earlier life may still be there: its lease has to pass.
-            Err(AttachError::Owned | AttachError::NoLease) => {
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(error) => return Err(RestoreError(error.to_string())),
-        }
-    }
-}
-
 /// The store has what this server cannot read.
 #[derive(Debug)]
 pub(super) struct RestoreError(String);
+
+impl From<AttachError> for RestoreError {
+    fn from(error: AttachError) -> Self {
+        Self(error.to_string())
+    }
+}
 
 impl From<rmp_serde::decode::Error> for RestoreError {
     fn from(error: rmp_serde::decode::Error) -> Self {

@@ -35,10 +35,24 @@ pub(crate) fn end(log: &DurableLog, writer: &Arc<Writer>, last_words: Vec<Act>) 
 
 /// Ends a session here that another server has, or that the store has lost.
 pub(crate) fn moved(connection: &Connection) {
+    let ended = connection.session().drive(|session| session.ended().cloned());
+    if ended == Some(CloseReason::Duplicate) {
+        // It has ended in the store.
+        return;
+    }
     if let Some(writer) = connection.handle().writer() {
         writer.set_moved();
     }
     connection.end(CloseReason::Moved);
+}
+
+/// Ends a session here that a newcomer at another server has ended in the store.
+pub(super) fn replaced(connection: &Connection) {
+    if let Some(writer) = connection.handle().writer() {
+        // What its last callbacks say is said by the server: its record is gone.
+        writer.end();
+    }
+    connection.end(CloseReason::Duplicate);
 }
 
 /// Says that a session's window has passed, and waits until the store has it: from then on nobody can resume it. If another server

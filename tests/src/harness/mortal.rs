@@ -43,6 +43,11 @@ impl MortalStore {
         }
     }
 
+    /// Cuts the server off. Its lease goes on.
+    pub fn vanish(&self) {
+        self.life.is_over.store(true, Ordering::SeqCst);
+    }
+
     /// From now on the server hangs in each call of this kind.
     pub fn stick(&self, call: Call) {
         *self.life.stuck.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use rejoin_client::Connection as Client;
+use rejoin_client::{Connection as Client, Event};
 use rejoin_server::{Audience, Builder, Connection, Frame, Rewind, Server};
 use rejoin_store::{LogId, MemoryStore, Store as _, TailFault};
 use rejoin_tests::harness::{self, millis, number, secs, within};
@@ -230,4 +230,114 @@ async fn a_session_of_another_server_needs_its_secret() {
         }
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_takes_the_id_of_a_session_at_another_server() {
+    let (store, calls) = (MemoryStore::new(), Calls::default());
+    let [a, b] = ["a", "b"].map(|name| {
+        let [moves, ends] = [(); 2].map(|()| calls.clone());
+        builder(name, &store)
+            .on_moved(move |_| moves.note(format!("{name}: moved")))
+            .on_disconnect(move |connection, why| {
+                connection.server().broadcast("room", &number(7)).unwrap();
+                ends.note(format!("{name}: {}", why.kind()))
+            })
+            .build()
+            .unwrap()
+    });
+    let (line, other) = (Line::to(&a), Line::to(&b));
+    let mut ada = client(&line, "ada").await;
+    ada.send(&number(1)).unwrap();
+    assert_eq!(values(&mut ada, 1).await, [1]);
+    let mut newcomer = client(&other, "ada").await;
+    let event = within("the end", ada.recv()).await.unwrap();
+    assert!(format!("{event:?}").contains("duplicate connection id"), "{event:?}");
+    assert_eq!(values(&mut newcomer, 1).await, [7], "what the last callback says is not lost");
+    newcomer.send(&number(2)).unwrap();
+    assert_eq!(values(&mut newcomer, 1).await, [2]);
+    assert_eq!(calls.take(), ["a: duplicate"]);
+    assert_eq!(store.records(LogId(1), None, 9).await.unwrap().len(), 3);
+    for server in [a, b] {
+        server.shutdown(secs(5)).await;
+    }
+}
+
+/// The next events, until the session is lost and another one is there.
+async fn lost(client: &mut Client) {
+    loop {
+        match within("the report", client.recv()).await.unwrap() {
+            Event::SessionLost { .. } => break,
+            Event::Disconnected { .. } | Event::Refused(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    let event = within("a session", client.recv()).await;
+    assert!(matches!(event, Some(Event::Reconnected { resumed: false })), "{event:?}");
+}
+
+/// As after a failover to a copy that lags behind.
+#[tokio::test(start_paused = true)]
+async fn servers_begin_anew_when_the_store_has_lost_something() {
+    let (store, calls) = (MemoryStore::new(), Calls::default());
+    store.keep_steps(1000);
+    let [a, b] = ["a", "b"].map(|name| {
+        let moves = calls.clone();
+        builder(name, &store).on_moved(move |_| moves.note(format!("{name}: moved"))).build().unwrap()
+    });
+    let (line, other) = (Line::to(&a), Line::to(&b));
+    let (mut ada, mut bob) = (client(&line, "ada").await, client(&other, "bob").await);
+    for n in 1..=3 {
+        ada.send(&number(n)).unwrap();
+    }
+    assert_eq!(values(&mut ada, 3).await, [1, 2, 3]);
+    assert_eq!(values(&mut bob, 3).await, [1, 2, 3]);
+    assert_eq!(store.fail_over(2), 2);
+    lost(&mut ada).await;
+    lost(&mut bob).await;
+    assert_eq!(a.connection("ada").unwrap().state(), None, "it is another session");
+    for n in 4..=6 {
+        ada.send(&number(n)).unwrap();
+    }
+    assert_eq!(values(&mut ada, 3).await, [4, 5, 6]);
+    assert_eq!(values(&mut bob, 3).await, [4, 5, 6]);
+    redirect(&line, &b);
+    ada.send(&number(7)).unwrap();
+    assert_eq!(values(&mut ada, 1).await, [7]);
+    assert_eq!(values(&mut bob, 1).await, [7]);
+    let mut calls = calls.take();
+    calls.sort();
+    assert_eq!(calls, ["a: moved", "a: moved", "b: moved"]);
+    for server in [a, b] {
+        server.shutdown(secs(5)).await;
+    }
+}
+
+/// It was about to take its sessions back when another server did.
+#[tokio::test(start_paused = true)]
+async fn a_restart_leaves_what_another_server_has_by_now() {
+    let store = MemoryStore::new();
+    let mortal = harness::MortalStore::new(&store);
+    let a = Server::builder(harness::connect).store(mortal.clone()).node("a").build().unwrap();
+    let b = builder("b", &store).build().unwrap();
+    let line = Line::to(&a);
+    let mut ada = client(&line, "ada").await;
+    a.committed().await;
+    // Its lease goes on, as after a crash of the machine: the next process has to wait.
+    line.unplug();
+    mortal.vanish();
+    a.shutdown(std::time::Duration::ZERO).await;
+    let next = builder("a", &store).build().unwrap();
+    tokio::time::sleep(secs(10)).await;
+    line.lead_to(&b);
+    line.plug_in();
+    ada.send(&number(1)).unwrap();
+    assert_eq!(values(&mut ada, 1).await, [1]);
+    let since = tokio::time::Instant::now();
+    let _bob = client(&Line::to(&next), "bob").await;
+    assert!(since.elapsed() < secs(5), "{:?}", since.elapsed());
+    assert!(next.connection("ada").is_none());
+    for server in [b, next] {
+        server.shutdown(secs(5)).await;
+    }
 }

@@ -6,6 +6,7 @@ mod judge;
 mod member;
 mod play;
 mod process;
+mod routes;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,10 +22,11 @@ use tokio::time::Instant;
 use super::super::check::{Findings, Property};
 use super::{Plan, in_paused_time};
 use crate::harness::connect;
-use crate::network::{Condition, Dials, Line};
+use crate::network::Condition;
 use member::{Input, Kind, Member};
 use play::Process;
 use process::{Life, Sealed};
+use routes::Routes;
 
 /// Longer than any plan needs.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -33,9 +35,14 @@ const PATIENCE: Duration = Duration::from_secs(600);
 #[derive(Debug)]
 pub(super) struct Stores {
     members: Vec<Member>,
-    /// When the server itself says something to all.
-    said: Vec<Duration>,
-    steps: Vec<(Duration, Step)>,
+    /// Number of servers that run over the store at the same time.
+    servers: usize,
+    /// When a server itself says something to all, and which one.
+    said: Vec<(Duration, usize)>,
+    /// What becomes of which server.
+    steps: Vec<(Duration, usize, Step)>,
+    /// When a client is led to another server: which one, to which, and what becomes of its connection.
+    moves: Vec<(Duration, usize, usize, Option<Condition>)>,
     /// Everything is healed after this time.
     span: Duration,
     /// Faults of the store from the begin, in thousandths of each kind, and their longest delay.
@@ -131,16 +138,34 @@ impl Plan for Stores {
                 inputs,
             }
         });
-        let members = members.collect();
-        let mut said: Vec<_> = (0..rng.random_range(0..20)).map(|_| millis(rng, 0..span)).collect();
+        let members: Vec<_> = members.collect();
+        let servers = rng.random_range(1..=2);
+        let said = (0..rng.random_range(0..20)).map(|_| (millis(rng, 0..span), rng.random_range(0..servers)));
+        let mut said: Vec<_> = said.collect();
         said.sort();
-        let steps = (0..rng.random_range(1..8)).map(|_| (millis(rng, 0..span), Step::draw(rng)));
+        let most = if servers == 1 { 8 } else { 4 };
+        let steps = (0..rng.random_range(1..most))
+            .map(|_| (millis(rng, 0..span), rng.random_range(0..servers), Step::draw(rng)));
         let mut steps: Vec<_> = steps.collect();
-        steps.sort_by_key(|(at, _)| *at);
+        steps.sort_by_key(|(at, ..)| *at);
+        let moves = if servers == 1 { 0 } else { rng.random_range(0..30) };
+        let moves = (0..moves).map(|_| {
+            let how = match rng.random_range(0..6) {
+                0 => None,
+                1 => Some(Condition::HalfOpen),
+                2 => Some(Condition::Finished),
+                _ => Some(Condition::Reset),
+            };
+            (millis(rng, 0..span), rng.random_range(0..members.len()), rng.random_range(0..servers), how)
+        });
+        let mut moves: Vec<_> = moves.collect();
+        moves.sort_by_key(|(at, ..)| *at);
         Self {
             members,
+            servers,
             said,
             steps,
+            moves,
             span: Duration::from_millis(span),
             faults: [0, 0, 10, 40, 100][rng.random_range(0..5)],
             delay: millis(rng, 1..500),
@@ -279,19 +304,14 @@ impl Stores {
     }
 
     /// Starts a server.
-    fn start(&self, run: &Run, lines: &[Line]) -> Process {
-        run.log(|| "the server starts".into());
+    fn start(&self, run: &Run, routes: &Routes, index: usize) -> Process {
+        run.log(|| format!("n{index} starts"));
         let how = Arc::new(Mutex::new(Gone { is_silent: false, is_known: true }));
-        let (cut, told, gone) = (lines.to_vec(), run.clone(), how.clone());
+        let (cut, told, gone) = (routes.clone(), run.clone(), how.clone());
         let life = Life::new(move || {
-            told.log(|| "the server dies".into());
+            told.log(|| format!("n{index} dies"));
             let how = *gone.lock().unwrap_or_else(PoisonError::into_inner);
-            for line in &cut {
-                line.set_dials(Dials::Refused);
-                if line.has_connection() {
-                    line.fail(if how.is_silent { Condition::HalfOpen } else { Condition::Reset });
-                }
-            }
+            cut.die(index, how.is_silent);
         });
         let (to_run, lives) = (run.clone(), life.clone());
         let server = Server::builder(connect)
@@ -299,16 +319,14 @@ impl Stores {
                 handler::handle(to_run.clone(), lives.clone(), connection, frame)
             })
             .store(Sealed { store: run.0.store.clone(), life: life.clone() })
+            .node(format!("n{index}"))
             .resume_window(Some(Duration::from_secs(600)))
             .heartbeat(Duration::from_secs(1), Duration::from_secs(3))
             .send_buffer(self.buffer)
             .broadcast_overflow(self.overflow)
             .build()
             .expect("the options are in their ranges");
-        for line in lines {
-            line.lead_to(&server);
-            line.set_dials(Dials::Served);
-        }
+        routes.start(index, &server);
         Process { life, server, how }
     }
 }

@@ -41,9 +41,11 @@ pub(super) async fn handle(run: Run, life: Life, connection: Connection, frame: 
         // It fails after a shutdown, and then this run is never committed.
         server.broadcast(audience, &output(event)).ok();
     };
+    // Its process is dead, or another server has the session: this run has never been.
+    let is_gone = || life.is_dead() || server.connection(connection.id()).as_ref() != Some(&connection);
     let echo = |event: &str| {
         if let Err(error) = connection.send(&output(event))
-            && !life.is_dead()
+            && !is_gone()
         {
             run.wrong(Property::NothingLostSilently, format!("c{by}: {n} cannot be sent back: {error}"));
         }
@@ -67,7 +69,7 @@ pub(super) async fn handle(run: Run, life: Life, connection: Connection, frame: 
             let question = Frame::new("question", &n).expect("JSON takes it");
             let answer = connection.ask(&question).timeout(super::PATIENCE).await;
             let is_right = answer.as_ref().is_ok_and(|answer| answer.decode::<usize>().ok() == Some(by));
-            if !is_right && !life.is_dead() {
+            if !is_right && !is_gone() {
                 run.wrong(Property::Once, format!("c{by}: the answer for {n} is {answer:?}"));
             }
             echo("asked");
@@ -75,7 +77,7 @@ pub(super) async fn handle(run: Run, life: Life, connection: Connection, frame: 
         "ask" => {
             let answer = output("answered").with_re(frame.id());
             if let Err(error) = connection.send(&answer)
-                && !life.is_dead()
+                && !is_gone()
             {
                 run.wrong(Property::NothingLostSilently, format!("c{by}: no answer to {n}: {error}"));
             }

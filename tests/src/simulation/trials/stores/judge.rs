@@ -6,14 +6,15 @@ use super::super::super::check::{Findings, Property};
 use super::Stores;
 use super::member::{Heard, Kind};
 
-/// Checks what all have heard. `said` are the numbers that the server itself has said to the home rooms, and whether each was
-/// committed.
+/// Checks what all have heard. `said` says whether each of the server's own announcements was committed.
 pub(super) fn judge(plan: &Stores, heard: &[Vec<Heard>], said: &[bool], findings: &mut Findings) {
     for (to, all) in heard.iter().enumerate() {
         for (by, _) in plan.members.iter().enumerate() {
             from_member(plan, to, by, all, findings);
         }
-        from_server(to, all, said, findings);
+        for server in 0..plan.servers {
+            from_server(to, server, all, plan, said, findings);
+        }
     }
     effects(heard, findings);
     rooms(plan, heard, findings);
@@ -81,14 +82,22 @@ fn from_member(plan: &Stores, to: usize, by: usize, all: &[Heard], findings: &mu
 }
 
 /// What was committed comes; of what was not, anything may. Nothing comes twice, or out of order.
-fn from_server(to: usize, all: &[Heard], said: &[bool], findings: &mut Findings) {
-    let got: Vec<_> = all.iter().filter(|heard| heard.event == "server").map(|heard| heard.n).collect();
+fn from_server(
+    to: usize,
+    server: usize,
+    all: &[Heard],
+    plan: &Stores,
+    said: &[bool],
+    findings: &mut Findings,
+) {
+    let of_server = all.iter().filter(|heard| heard.event == "server" && heard.by == server);
+    let got: Vec<_> = of_server.map(|heard| heard.n).collect();
     if !got.is_sorted_by(|one, next| one < next) {
-        findings.add(Property::Order, format!("c{to} hears the server out of order, or twice: {got:?}"));
+        findings.add(Property::Order, format!("c{to} hears n{server} out of order, or twice: {got:?}"));
     }
     for (n, _) in said.iter().enumerate().filter(|(_, is_committed)| **is_committed) {
-        if !got.contains(&(n as u64)) {
-            let text = format!("c{to} does not hear {n} of the server, which was committed");
+        if plan.said[n].1 == server && !got.contains(&(n as u64)) {
+            let text = format!("c{to} does not hear {n} of n{server}, which was committed");
             findings.add(Property::NothingLostSilently, text);
         }
     }

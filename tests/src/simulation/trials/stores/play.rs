@@ -13,9 +13,10 @@ use super::super::super::check::Property;
 use super::judge::judge;
 use super::member::{self, Seat};
 use super::process::Life;
+use super::routes::Routes;
 use super::{Death, Gone, PATIENCE, Run, Step, Stores, handler};
 use crate::harness::connect;
-use crate::network::{Dials, Direction, Line};
+use crate::network::{Direction, Line};
 
 /// The server, as long as it lives.
 #[derive(Clone)]
@@ -51,10 +52,11 @@ impl Stores {
             self.sicken(run);
         }
         let nowhere = Server::builder(connect).build().expect("the defaults are in their ranges");
-        let lines: Vec<_> = self.members.iter().map(|_| Line::to(&nowhere)).collect();
-        let process: Current = Arc::new(Mutex::new(self.start(run, &lines)));
+        let routes = Routes::new(self.members.len(), self.servers, &nowhere);
+        let processes: Vec<Current> =
+            (0..self.servers).map(|index| Arc::new(Mutex::new(self.start(run, &routes, index)))).collect();
         let mut seats = Vec::new();
-        for (number, (member, line)) in self.members.iter().zip(&lines).enumerate() {
+        for (number, (member, line)) in self.members.iter().zip(routes.lines()).enumerate() {
             if self.is_sick_at_first {
                 line.cut_at_random(member.seed, member.cuts);
             }
@@ -74,19 +76,28 @@ impl Stores {
             .map(|(seat, member)| tokio::spawn(member::say(run.clone(), seat.clone(), member.inputs.clone())))
             .collect();
         let said = Arc::new(Mutex::new(vec![false; self.said.len()]));
-        let announcing = self.said.iter().enumerate().map(|(n, at)| {
-            tokio::spawn(announce(run.clone(), process.clone(), said.clone(), n, begin + *at))
+        let announcing = self.said.iter().enumerate().map(|(n, (at, server))| {
+            let process = processes[*server].clone();
+            tokio::spawn(announce(run.clone(), *server, process, said.clone(), n, begin + *at))
         });
         let announcing: Vec<_> = announcing.collect();
-        for (at, step) in &self.steps {
+        let (on, between, moves) = (run.clone(), routes.clone(), self.moves.clone());
+        let moving = tokio::spawn(async move {
+            for (at, line, to, lost) in moves {
+                sleep_until(begin + at).await;
+                between.lead(&on, line, to, lost);
+            }
+        });
+        for (at, server, step) in &self.steps {
             sleep_until(begin + *at).await;
-            run.log(|| format!("{step:?}"));
-            self.take(run, step, &process, &lines).await;
+            run.log(|| format!("n{server}: {step:?}"));
+            self.take(run, step, &processes[*server], *server, &routes).await;
         }
         sleep_until(begin + self.span).await;
+        moving.await.expect("it does not panic");
         run.log(|| "everything is healed".into());
         run.0.store.heal();
-        lines.iter().for_each(Line::heal);
+        routes.lines().iter().for_each(Line::heal);
         let rests = async {
             for (seat, saying) in seats.iter().zip(saying) {
                 let last = saying.await.expect("a member does not panic");
@@ -99,53 +110,55 @@ impl Stores {
         sleep(Duration::from_secs(60)).await;
         announcing.iter().for_each(JoinHandle::abort);
         run.check_owners();
-        self.check_states(run, &current(&process).server);
+        self.check_states(run, &processes);
         // Everything is still there after a last restart.
-        current(&process).bury(run, Gone { is_silent: false, is_known: true });
-        *process.lock().unwrap_or_else(PoisonError::into_inner) = self.start(run, &lines);
+        for process in &processes {
+            current(process).bury(run, Gone { is_silent: false, is_known: true });
+        }
+        for (index, process) in processes.iter().enumerate() {
+            *process.lock().unwrap_or_else(PoisonError::into_inner) = self.start(run, &routes, index);
+        }
         sleep(Duration::from_secs(30)).await;
-        self.check_states(run, &current(&process).server);
+        self.check_states(run, &processes);
         let heard: Vec<_> = seats.iter().map(|seat| seat.heard()).collect();
         let said = said.lock().unwrap_or_else(PoisonError::into_inner).clone();
         judge(self, &heard, &said, &mut run.0.findings.lock().unwrap_or_else(PoisonError::into_inner));
-        end(run, &seats, &current(&process).server).await;
+        end(run, &seats, &processes).await;
     }
 
-    /// Every session is there, and has handled every input.
-    fn check_states(&self, run: &Run, server: &Server) {
+    /// Every session is at one of the servers, and has handled every input.
+    fn check_states(&self, run: &Run, processes: &[Current]) {
+        let servers: Vec<_> = processes.iter().map(|process| current(process).server).collect();
         for (number, member) in self.members.iter().enumerate() {
             let inputs = member.inputs.len() as u64 + 1;
-            let state = server.connection(&format!("c{number}")).map(|connection| connection.state());
+            let id = format!("c{number}");
+            let state = servers.iter().find_map(|server| server.connection(&id)).map(|found| found.state());
             let count = state.as_ref().map(|state| handler::count(state.as_deref()));
             if count != Some(inputs) {
                 let text = format!("c{number} has handled {count:?} of {inputs} inputs");
                 run.wrong(Property::Agreement, text);
             }
         }
-        let members = server.connections(Audience::everyone()).len();
+        let members: usize =
+            servers.iter().map(|server| server.connections(Audience::everyone()).len()).sum();
         if members != self.members.len() {
             run.wrong(Property::Agreement, format!("{members} sessions are left"));
         }
     }
 
-    async fn take(&self, run: &Run, step: &Step, process: &Current, lines: &[Line]) {
+    async fn take(&self, run: &Run, step: &Step, process: &Current, index: usize, routes: &Routes) {
         let old = current(process);
-        let connected = || lines.iter().filter(|line| line.has_connection());
         let (how, down) = match *step {
             Step::Cut => {
-                connected().for_each(Line::cut);
+                routes.cut();
                 return;
             }
             Step::Pause(time) => {
                 old.life.pause(true);
-                lines.iter().for_each(|line| line.set_dials(Dials::Held));
-                connected().for_each(|line| Direction::BOTH.iter().for_each(|way| line.stall(*way)));
+                routes.pause(index, true);
                 sleep(time).await;
                 old.life.pause(false);
-                lines.iter().for_each(|line| {
-                    line.set_dials(Dials::Served);
-                    Direction::BOTH.iter().for_each(|way| line.release(*way));
-                });
+                routes.pause(index, false);
                 return;
             }
             Step::Stop { killed, down } => {
@@ -164,13 +177,14 @@ impl Stores {
         };
         old.bury(run, how);
         sleep(down).await;
-        *process.lock().unwrap_or_else(PoisonError::into_inner) = self.start(run, lines);
+        *process.lock().unwrap_or_else(PoisonError::into_inner) = self.start(run, routes, index);
     }
 }
 
 /// The server itself says something to all, and waits until it is committed.
 async fn announce(
     run: Run,
+    number: usize,
     process: Current,
     said: Arc<Mutex<Vec<bool>>>,
     n: usize,
@@ -181,8 +195,8 @@ async fn announce(
     if life.is_dead() {
         return;
     }
-    run.log(|| format!("the server says {n}"));
-    let frame = Frame::new("server", &(0_usize, n, 0_u64)).expect("JSON takes it");
+    run.log(|| format!("n{number} says {n}"));
+    let frame = Frame::new("server", &(number, n, 0_u64)).expect("JSON takes it");
     if server.broadcast(Audience::everyone(), &frame).is_err() {
         // It is shut down.
         return;
@@ -194,7 +208,7 @@ async fn announce(
     }
 }
 
-async fn end(run: &Run, seats: &[Arc<Seat>], server: &Server) {
+async fn end(run: &Run, seats: &[Arc<Seat>], processes: &[Current]) {
     run.0.is_over.store(true, Ordering::Relaxed);
     for seat in seats {
         seat.sender.close().await;
@@ -206,5 +220,7 @@ async fn end(run: &Run, seats: &[Arc<Seat>], server: &Server) {
         let mut findings = run.0.findings.lock().unwrap_or_else(PoisonError::into_inner);
         findings.add(Property::End, format!("{left} sessions are left in the store"));
     }
-    server.shutdown(Duration::from_secs(5)).await;
+    for process in processes {
+        current(process).server.shutdown(Duration::from_secs(5)).await;
+    }
 }
