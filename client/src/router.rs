@@ -3,7 +3,8 @@
 //! Handlers are async functions that declare what they need as arguments, in any order ([`FromContext`]), and can return a reply
 //! ([`IntoReply`]); a connection arrives as a [`Sender`]. [`Layer`]s wrap all handlers. Errors go to one function,
 //! [`on_error`](RouterBuilder::on_error), and do not affect the connection. A panic reaches the loop that called
-//! [`handle`](rejoin_core::router::Router::handle), unless [`CatchPanic`] is among the layers.
+//! [`handle`](rejoin_core::router::Router::handle), unless [`CatchPanic`] is among the layers. In this loop the next message waits for the
+//! handler; a program whose handlers take long spawns `handle`, for which a router and a [`Sender`] are cheap to clone.
 //!
 //! ```no_run
 //! use rejoin_client::router::{Decoded, CatchPanic, Router};

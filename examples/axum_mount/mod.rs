@@ -16,7 +16,6 @@ use std::time::Duration;
 use axum::extract::{ConnectInfo, FromRef, Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use axum::serve::ListenerExt as _;
 use axum::{Json, Router};
 use rejoin_server::{ConnectRequest, Connection, Frame, Identity, Reject, Server, StatusCode, Upgrade};
 use serde::Serialize;
@@ -59,8 +58,6 @@ pub async fn serve(
         .with_state(app)
         // For `ConnectInfo`: only axum knows the peer's address.
         .into_make_service_with_connect_info::<SocketAddr>();
-    // axum does not set TCP_NODELAY. Without it a small frame waits for the acknowledgement of the previous one.
-    let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
 
     // axum's graceful shutdown covers requests but not upgraded sockets. rejoin owns those and closes them at the same time.
     let http = axum::serve(listener, routes).with_graceful_shutdown(server.shutting_down());

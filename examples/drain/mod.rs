@@ -10,7 +10,6 @@ use std::io;
 use std::time::Duration;
 
 use axum::Router;
-use axum::serve::ListenerExt as _;
 use rejoin_server::{ConnectRequest, Identity, Pace, Reject, Server};
 use tokio::net::TcpListener;
 
@@ -40,7 +39,6 @@ pub async fn serve(
         .route_service("/livez", server.livez())
         .route_service("/readyz", server.readyz())
         .route_service("/ws", server.service());
-    let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
 
     // HTTP continues during the drain: the load balancer sees 503 at /readyz, and clients may still resume.
     let http = axum::serve(listener, routes).with_graceful_shutdown(server.shutting_down());

@@ -11,7 +11,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
-use axum::serve::ListenerExt as _;
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use rejoin_client::{Client, ConnectError, Event};
 use rejoin_server::{
@@ -67,7 +66,6 @@ pub async fn serve(
         .route("/metrics", get(async move || ([(CONTENT_TYPE, "text/plain; version=0.0.4")], page.render())))
         .route_service("/ws", server.service());
     // Without TCP_NODELAY a small frame waits for the acknowledgement of the previous one.
-    let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
     tokio::select! {
         result = axum::serve(listener, app) => result?,
         () = upkeep(metrics) => {}

@@ -9,7 +9,8 @@ use crate::durable::Durability;
 
 impl Builder {
     /// Keeps sessions in a store, so that they outlive the process: it may be killed at any instruction, and each session goes on
-    /// within its window. Every accepted frame is delivered once, in both directions. Default: none.
+    /// within its window. Every accepted frame is delivered once, in both directions. Default: none. The guide has a page on
+    /// [restarts](crate::guide::restarts).
     ///
     /// What a handler says, through whichever handle, is committed when it returns, together with the number of the frame that it
     /// has handled: both or neither. So after a crash a handler may run again, and what its first run has said is nowhere. What is

@@ -13,7 +13,8 @@
 //! 11. [Restarts](restarts): sessions in a store, which outlive their process
 //! 12. [Recipes](recipes): several rooms, logins, questions, `select!`, answers of language models
 //! 13. [Files](files): sent in chunks, with a limit
-//! 14. [Testing](testing): sessions without ports and without waiting
+//! 14. [Workers](workers): a job for any client that is free
+//! 15. [Testing](testing): sessions without ports and without waiting
 
 pub mod getting_started;
 
@@ -40,5 +41,7 @@ pub mod restarts;
 pub mod recipes;
 
 pub mod files;
+
+pub mod workers;
 
 pub mod testing;

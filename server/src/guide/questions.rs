@@ -114,6 +114,9 @@
 //! The messages of that connection wait meanwhile, and at most 64 frames or 1 MiB are read ahead of them. If handlers on both
 //! sides ask each other, each waits for the other until a timeout: let one of the sides ask in a task of its own.
 //!
+//! A stream of answers that is kept and not read holds up its connection: once 64 answers or 1 MiB wait, the peer waits with
+//! everything else, answers to other questions included. Take the answers, or drop the stream before the next question.
+//!
 //! In session mode a question is answered exactly once, whatever happens to the socket, or the call returns an [`AskError`]: the
 //! session ended, or the [timeout](Builder::ask_timeout) has passed. Plain mode loses questions and answers with their socket.
 //!

@@ -1,4 +1,5 @@
-//! Programs to copy, each of which a test runs. [Files](super::files) and [Kubernetes](super::kubernetes) have pages of their own.
+//! Programs to copy, each of which a test runs. [Files](super::files), [workers](super::workers) and [Kubernetes](super::kubernetes) have
+//! pages of their own.
 //!
 //! - [Several rooms per connection](#several-rooms-per-connection)
 //! - [Logins that expire](#logins-that-expire)
