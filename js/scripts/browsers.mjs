@@ -153,6 +153,21 @@ const SCENARIOS = {
     return { slowest: Math.round(resume) };
   },
 
+  async 'hidden for long'(world) {
+    const page = await open(world, { hidden: { closeAfter: 300 } });
+    await stream(page, 200, 10);
+    const other = await world.browser.newPage(); // in front of the first
+    await until(page, () => page.room.status.state === 'away' && !page.room.status.retryAt);
+    await sink(page, 3); // kept until the page is shown
+    await pause(500);
+    expect('still without a socket', await page.evaluate(() => [page.room.status.state, page.dials.length]), ['away', 1]);
+    await page.bringToFront();
+    await until(page, () => page.room.status.state === 'open');
+    await check(page, 200);
+    await other.close();
+    return {};
+  },
+
   async reloads(world) {
     const page = await open(world, { keep: 'reload' });
     await stream(page, 400, 5);
@@ -259,7 +274,7 @@ const SCENARIOS = {
 let failed = 0;
 for (const name of values.browser) {
   const browser = await puppeteer.launch({
-    browser: name === 'firefox' ? 'firefox' : 'chrome', executablePath: PROGRAMS[name], headless: true,
+    browser: name === 'firefox' ? 'firefox' : 'chrome', executablePath: PROGRAMS[name], headless: true, timeout: 180_000,
     args: name === 'firefox' ? [] : ['--no-sandbox'], extraPrefsFirefox: FIREFOX,
   });
   const version = await browser.version();
