@@ -47,8 +47,12 @@ impl From<FoldError> for Refused {
     }
 }
 
+/// How often a session is brought that goes elsewhere again at once.
+const ATTEMPTS: usize = 3;
+
 /// Brings the session that a request offers to resume, if the store has it and this server does not. Afterwards it is here, without
-/// a socket.
+/// a socket, or there is none: nothing may be awaited between this and the decision, for which it would look as if there was none if
+/// another server took it meanwhile.
 ///
 /// # Errors
 /// Fails with 503 if the client has to ask again.
@@ -58,20 +62,24 @@ pub(crate) async fn bring(
     offer: &Offer,
 ) -> Result<(), Reject> {
     let Offer::Session { resume: Some(Resume { token, received }), .. } = offer else { return Ok(()) };
-    if shared.options.resume_window.is_none() || is_known(shared, token, *received) {
-        return Ok(());
+    for _ in 0..ATTEMPTS {
+        if shared.options.resume_window.is_none() || is_known(shared, token, *received) {
+            return Ok(());
+        }
+        let (done, brought) = oneshot::channel();
+        let (server, of, token, received) = (shared.clone(), log.clone(), token.clone(), *received);
+        // By a task of its own: what has begun in the store is carried to its end, also if the client gives up.
+        shared.runtimes.spawn(async move {
+            let brought = timeout(PATIENCE, take_over(&server, &of, &token, received)).await;
+            done.send(brought.unwrap_or(Err(Refused::Unavailable))).ok();
+        });
+        match timeout(PATIENCE, brought).await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(Refused::Lost))) => return Ok(()),
+            _ => break,
+        }
     }
-    let (done, brought) = oneshot::channel();
-    let (server, of, token, received) = (shared.clone(), log.clone(), token.clone(), *received);
-    // By a task of its own: what has begun in the store is carried to its end, also if the client gives up.
-    shared.runtimes.spawn(async move {
-        let brought = timeout(PATIENCE, take_over(&server, &of, &token, received)).await;
-        done.send(brought.unwrap_or(Err(Refused::Unavailable))).ok();
-    });
-    match timeout(PATIENCE, brought).await {
-        Ok(Ok(Ok(()) | Err(Refused::Lost))) => Ok(()),
-        _ => Err(unavailable()),
-    }
+    Err(unavailable())
 }
 
 /// Whether this server knows the session: it has it as far as its client knows it, or has seen its end.
