@@ -37,6 +37,15 @@ fn expired_credentials_suspend_and_a_resume_continues() {
 }
 
 #[test]
+fn expiry_wakes_an_idle_session() {
+    let mut pair = Pair::connected(8);
+    let at = pair.now + SECOND;
+    assert!(pair.server().poll_timeout() > Some(at), "nothing else is due before");
+    pair.server().set_expiry(Some(at));
+    assert_eq!(pair.server().poll_timeout(), Some(at));
+}
+
+#[test]
 fn expiring_sockets_acknowledge_before_they_close() {
     let mut pair = expiring();
     pair.advance(9 * SECOND);
