@@ -13,6 +13,6 @@ simulate() { nice cargo run --quiet --release -p rejoin-tests --bin simulate -- 
 simulate --seeds "$seeds"
 simulate --seeds "$seeds" --small
 # Trials take longer: floods are long, and runtimes run in real time.
-for trial in haste memory runtimes flood frames pace questions newcomers stores; do
+for trial in haste memory runtimes flood frames pace questions newcomers stores handover; do
     simulate --seeds "$((seeds / 50 + 1))" --trial "$trial"
 done

@@ -162,7 +162,7 @@ impl Connection {
     /// [`Overflow::Disconnect`] has ended the session.
     pub fn send_with(&self, frame: &Frame, overflow: Overflow) -> Result<(), SendError> {
         let message = self.encode(frame)?;
-        if let Some(said) = self.say(frame, overflow) {
+        if let Some(said) = self.say(frame, &message, overflow) {
             return said;
         }
         self.session().send(message, overflow).map(drop)
@@ -176,7 +176,7 @@ impl Connection {
     /// As [`Self::send`], with [`SendError::Timeout`] instead of [`SendError::Full`].
     pub async fn send_wait(&self, frame: &Frame) -> Result<(), SendError> {
         let message = self.encode(frame)?;
-        if let Some(said) = self.say_when_possible(frame).await {
+        if let Some(said) = self.say_when_possible(frame, &message).await {
             return said;
         }
         self.session().send_wait(message, self.context().options.write_timeout).await
@@ -206,7 +206,7 @@ impl Connection {
     pub async fn send_acked(&self, frame: &Frame) -> Result<(), DeliveryError> {
         let message = self.encode(frame)?;
         if self.is_kept(frame) {
-            return self.say_acked(frame).await;
+            return self.say_acked(frame, message).await;
         }
         self.session().send_acked(message, self.context().options.write_timeout).await
     }

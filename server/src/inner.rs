@@ -94,7 +94,8 @@ impl ServerInner {
             let mut config = context.options.session(mode);
             config.reports_discarded = hooks.reports_discarded();
             config.keeps_expired = hooks.keeps_expired();
-            config.commits = mode == Mode::Session && context.durable.is_some();
+            let commits = context.durable.as_ref().is_some_and(|log| log.handover.is_none());
+            config.commits = mode == Mode::Session && commits;
             Arc::new(config)
         };
         Self {

@@ -255,7 +255,10 @@ impl Server {
         self.shared.closing.cancel();
         if let Some(log) = self.shared.durable.clone() {
             let patience = deadline - LAST_WORDS.min(deadline / 4);
-            if tokio::time::timeout(patience, durable::stop::leave_all(&self.shared, &log)).await.is_err() {
+            if tokio::time::timeout(patience, durable::stop::leave_all(&self.shared, &log, patience))
+                .await
+                .is_err()
+            {
                 tracing::warn!("not everything that was said is in the store");
             }
             durable::stop::close(&log, LAST_WORDS).await;

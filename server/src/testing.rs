@@ -49,7 +49,17 @@ pub(crate) fn pending(connection: &Connection, resumes: bool) -> (PendingSocket,
     let epoch = connection.session().drive(Session::reserve);
     let (ours, theirs) = tokio::io::duplex(64);
     let driver = Box::new(SocketDriver::new(epoch, WsTransport::new(ours, Unmasked, &[], 64)));
-    (PendingSocket { driver, received: None, renewal: Renewal::default(), attachment: None, resumes }, theirs)
+    (
+        PendingSocket {
+            driver,
+            received: None,
+            renewal: Renewal::default(),
+            attachment: None,
+            resuming: None,
+            resumes,
+        },
+        theirs,
+    )
 }
 
 /// Connects a client in plain mode. It has read the answer, and its session has its socket.

@@ -99,6 +99,11 @@ fn killed_servers_lose_and_repeat_nothing() {
     keep(Trial::Stores, 0..24);
 }
 
+#[test]
+fn handed_over_sessions_keep_the_promises() {
+    keep(Trial::Handover, 0..24);
+}
+
 fn keep(trial: Trial, seeds: std::ops::Range<u64>) {
     for seed in seeds {
         let violations = trial.run(seed);

@@ -129,7 +129,7 @@ impl<T: FrameTarget> Answers<T> {
     }
 
     fn send(&self, (message, question): (EncodedFrame, Frame)) -> Result<State, SendError> {
-        if let Some(diverted) = self.target.divert(&question, true) {
+        if let Some(diverted) = self.target.divert(&question, &message, true) {
             if diverted.is_err() {
                 self.target.session().close_question(&self.id, false);
             }

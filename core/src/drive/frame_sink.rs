@@ -22,9 +22,15 @@ pub trait FrameTarget: Clone + Send + Sync + 'static {
     /// Fails for a frame that the application may not send, or that the codec cannot represent.
     fn encode(&self, frame: &Frame) -> Result<EncodedFrame, SendError>;
 
-    /// Sends a frame by another way than the session, which gets it later. `None`, the default, if there is none.
-    fn divert(&self, frame: &Frame, is_question: bool) -> Option<Result<(), SendError>> {
-        let _ = (frame, is_question);
+    /// Sends a frame, which is encoded as `message`, by another way than the session, which gets it later. `None`, the default, if
+    /// there is none.
+    fn divert(
+        &self,
+        frame: &Frame,
+        message: &EncodedFrame,
+        is_question: bool,
+    ) -> Option<Result<(), SendError>> {
+        let _ = (frame, message, is_question);
         None
     }
 }
@@ -116,7 +122,7 @@ impl<T: FrameTarget> Sink<Frame> for FrameSink<T> {
             return Err(SendError::Full);
         }
         let message = self.target.encode(&frame)?;
-        if let Some(diverted) = self.target.divert(&frame, false) {
+        if let Some(diverted) = self.target.divert(&frame, &message, false) {
             return diverted;
         }
         match self.target.session().send(message.clone(), Overflow::Reject) {

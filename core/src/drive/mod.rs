@@ -19,7 +19,7 @@ pub mod loom_atomic;
 mod loom_tests;
 
 mod shared_session;
-pub use shared_session::{Effects, Queued, SharedSession, Subscribed};
+pub use shared_session::{Accepted, Effects, Queued, SharedSession, Subscribed};
 
 mod encoded_frame;
 pub use encoded_frame::{EncodedFrame, Volatile};

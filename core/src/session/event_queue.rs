@@ -31,6 +31,13 @@ pub struct PendingEvent {
     pub size: u32,
 }
 
+impl PendingEvent {
+    /// A message that the application has not taken, or that it is to take once more.
+    pub fn message(frame: Frame) -> Self {
+        Self { event: Event::Message(frame), size: 0 }
+    }
+}
+
 /// Frames of lost sessions that were accepted and never acknowledged, and whose loss was not reported to the application.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]

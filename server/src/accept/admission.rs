@@ -14,6 +14,7 @@ use crate::accept::offer::{Offer, Resume};
 use crate::accept::reject::Reject;
 use crate::connection::{Connection, NewConnection};
 use crate::durable::Writer;
+use crate::durable::handover::Resuming;
 use crate::inner::ServerInner;
 use crate::limits::throttled::Throttled;
 use crate::observe::metrics::ResumeRefused;
@@ -36,6 +37,8 @@ pub(crate) struct Admission {
     renewal: Renewal,
     /// The number of its attachment in the store.
     pub(crate) attachment: Option<u64>,
+    /// Until its socket is attached the session is not written to the store.
+    pub(crate) resuming: Option<Resuming>,
     /// The task of a fresh session, not running yet.
     task: Option<SessionTask>,
 }
@@ -43,7 +46,7 @@ pub(crate) struct Admission {
 /// What a request gets.
 pub(crate) enum Decision {
     /// A session that is there.
-    Known(Admission),
+    Known(Box<Admission>),
     /// A fresh session, which is to be opened.
     New(Box<Newcomer>),
 }
@@ -92,7 +95,7 @@ impl Admission {
                         let connection = &admission.connection;
                         let lacks_data = connection.handle().writer().is_some() && !connection.has_data();
                         let renewal = renewal(identity, lacks_data);
-                        return Ok(Decision::Known(Self { renewal, ..admission }));
+                        return Ok(Decision::Known(Box::new(Self { renewal, ..admission })));
                     }
                     Err(reason) => {
                         refuse_resume(shared, reason.into(), asked);
@@ -110,15 +113,7 @@ impl Admission {
                     shared.metrics.report(|metrics| metrics.resume_attempted());
                     let epoch = existing.session().drive(|session| session.reserve());
                     let renewal = renewal(identity, false);
-                    let known = Self {
-                        connection: existing,
-                        epoch,
-                        received: None,
-                        renewal,
-                        attachment: None,
-                        task: None,
-                    };
-                    return Ok(Decision::Known(known));
+                    return Ok(Decision::Known(Box::new(Self::known(existing, epoch, None, renewal))));
                 }
                 id
             }
@@ -158,7 +153,11 @@ impl Admission {
             Reject::bad_request(format!("resume offer: {violation}"))
         })?;
         let renewal = Renewal::default();
-        Ok(Self { connection, epoch, received: Some(received), renewal, attachment: None, task: None })
+        Ok(Self::known(connection, epoch, Some(received), renewal))
+    }
+
+    fn known(connection: Connection, epoch: Epoch, received: Option<u64>, renewal: Renewal) -> Self {
+        Self { connection, epoch, received, renewal, attachment: None, resuming: None, task: None }
     }
 
     /// The same for a session that was here before, and has come back from another server: `connection`.
@@ -224,7 +223,15 @@ impl Admission {
         let task = SessionTask::new(shared.clone(), connection.clone(), replaced);
         entry::join_rooms(shared, &connection, &further_rooms, rewind.as_ref())?;
         let renewal = Renewal { expires, ..Renewal::default() };
-        Ok(Self { connection, epoch, received: None, renewal, attachment: None, task: Some(task) })
+        Ok(Self {
+            connection,
+            epoch,
+            received: None,
+            renewal,
+            attachment: None,
+            resuming: None,
+            task: Some(task),
+        })
     }
 
     /// The session.
@@ -250,7 +257,7 @@ impl Admission {
         shared: &Arc<ServerInner>,
         transport: impl Transport + 'static,
     ) -> Option<SessionTask> {
-        let Self { connection, epoch, received, renewal, attachment, task } = self;
+        let Self { connection, epoch, received, renewal, attachment, resuming, task } = self;
         let resumes = task.is_none();
         let driver: Box<SocketDriver> = match shared.reading.of(connection.number()) {
             None => Box::new(SocketDriver::new(epoch, transport)),
@@ -259,7 +266,8 @@ impl Admission {
                 Box::new(SocketDriver::new(epoch, throttled))
             }
         };
-        shared.arrive(&connection, PendingSocket { driver, received, renewal, attachment, resumes });
+        shared
+            .arrive(&connection, PendingSocket { driver, received, renewal, attachment, resuming, resumes });
         // Shutdown cancels `closing` first and ends the registered connections afterwards. It may have done so before this socket
         // arrived, so the connection is ended here, too; ending it twice is harmless. One that a store keeps is left to it by its
         // task.

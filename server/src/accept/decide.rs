@@ -92,9 +92,12 @@ pub(crate) async fn settle(
         }
     }
     let admission = match (Admission::decide(shared, &upgrade.offer, identity, asked)?, log) {
-        (Decision::Known(admission), None) => admission,
+        (Decision::Known(admission), None) => *admission,
         (Decision::Known(admission), Some(log)) => {
-            durable::takeover::resume(shared, log, admission, &upgrade.offer, asked).await?
+            let mut admission =
+                durable::takeover::resume(shared, log, *admission, &upgrade.offer, asked).await?;
+            admission.resuming = durable::void::resume(log, admission.connection()).await?;
+            admission
         }
         (Decision::New(newcomer), None) => Admission::open(shared, newcomer, None, asked)?,
         // Without this a session that was left to the store just now would begin anew.

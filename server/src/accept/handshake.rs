@@ -122,7 +122,7 @@ where
         match decide::admit(shared, parts, remote_addr, Some(())).await {
             Ok((admission, switch, ())) => {
                 within(patience, head::write(&mut io, &head::switch(&switch))).await??;
-                Ok(Handshake::Admitted(admission, rest))
+                Ok(Handshake::Admitted(Box::new(admission), rest))
             }
             Err(refusal) => Ok(Handshake::Refused(head::answer(&refusal, &method))),
         }
@@ -145,7 +145,7 @@ where
 /// The result of a handshake.
 enum Handshake {
     /// A session, and the bytes that were read beyond the head of the request.
-    Admitted(Admission, Bytes),
+    Admitted(Box<Admission>, Bytes),
     /// A refusal: this answer contains the last bytes on its connection.
     Refused(Vec<u8>),
     /// No answer.

@@ -23,7 +23,16 @@ impl FrameTarget for Connection {
         Self::encode(self, frame)
     }
 
-    fn divert(&self, frame: &Frame, is_question: bool) -> Option<Result<(), SendError>> {
-        if is_question { self.say_question(frame) } else { self.say(frame, Overflow::Reject) }
+    fn divert(
+        &self,
+        frame: &Frame,
+        message: &EncodedFrame,
+        is_question: bool,
+    ) -> Option<Result<(), SendError>> {
+        if is_question {
+            self.say_question(frame, message)
+        } else {
+            self.say(frame, message, Overflow::Reject)
+        }
     }
 }

@@ -37,6 +37,9 @@ pub(super) struct Who {
     pub(super) id: String,
     pub(super) room: String,
     pub(super) codec: String,
+    /// Whether it is kept with [`Durability::Handover`](super::Durability::Handover), for its whole life.
+    #[serde(default)]
+    pub(super) is_handed: bool,
 }
 
 pub(super) fn unavailable() -> Reject {
@@ -83,6 +86,7 @@ pub(crate) async fn open(
         id: identity.id.as_ref().into(),
         room: identity.room.as_ref().into(),
         codec: shared.options.codecs[newcomer.codec].name().into(),
+        is_handed: log.handover.is_some(),
     };
     let open = Open {
         log: log.log,
@@ -95,7 +99,7 @@ pub(crate) async fn open(
         checkpoint: fold.encode(),
         body: act::encode(0, &[Act::Open(key)]),
     };
-    let writer = Arc::new(Writer::new(key, 1, 0, 1).with_callbacks(callbacks));
+    let writer = Arc::new(Writer::new(key, 1, 0, 1).with_callbacks(callbacks).with_handed(log.new_handed()));
     let mut cleanup = Cleanup { log: log.clone(), open: Some(open.clone()), writer: writer.clone() };
     let (opened, wait) = oneshot::channel();
     let (to_open, asked, its_writer) = (shared.clone(), asked.clone(), writer.clone());

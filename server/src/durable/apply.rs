@@ -11,6 +11,7 @@ use crate::inner::ServerInner;
 
 use super::act::{self, Act, Key, Policy};
 use super::checkpoints::Checkpoints;
+use super::export;
 use super::landing::Runway;
 use super::log::DurableLog;
 use super::queue::Done;
@@ -47,6 +48,11 @@ pub(super) async fn follow(
                     continue;
                 }
             }
+            () = handover_asked(&log) => {
+                let Some(shared) = server.upgrade() else { return Ok(()) };
+                log.handover.iter().for_each(|handover| export::export(&shared, &log, handover, cursor));
+                continue;
+            }
             next = tail.next() => match next {
                 Some(next) => next,
                 None => return Ok(()),
@@ -62,6 +68,14 @@ pub(super) async fn follow(
             }
             Tail::Entry { .. } | Tail::Gap => cursor = read_on(&shared, &log, cursor, &mut runway).await?,
         }
+    }
+}
+
+/// Waits until a session is to be exported.
+async fn handover_asked(log: &DurableLog) {
+    match &log.handover {
+        Some(handover) => handover.asked().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -101,8 +115,12 @@ pub(super) fn apply(shared: &ServerInner, log: &DurableLog, entry: &Entry, is_li
     };
     let is_own = is_live && entry.writer == log.own_key();
     let mut done = Done::default();
+    let count = acts.len();
     for act in acts {
         done = apply_act(shared, log, act, entry.epoch, is_own, is_own && ticket != 0);
+    }
+    if is_own {
+        log.queue.note_applied(count);
     }
     if ticket != 0 && is_own {
         log.queue.done(ticket, done);
@@ -126,14 +144,15 @@ fn apply_act(
         }
         Act::Send { to, frame, overflow } => {
             let Some(connection) = find(shared, to) else { return done };
-            if let Some(writer) = connection.handle().writer().filter(|_| is_own) {
-                writer.note_sent();
-            }
             if is_awaited {
                 let sent = broadcast::deliver_watched(shared, &connection, &frame.into());
                 done.result = sent.map(|watched| Box::new(watched) as _);
             } else {
                 broadcast::deliver(shared, &connection, &Frame::from(frame), overflow.into());
+            }
+            // Afterwards: from now on a frame may be sent directly.
+            if let Some(writer) = connection.handle().writer().filter(|_| is_own) {
+                writer.note_sent();
             }
         }
         Act::Say { to, except, frame, overflow, names_rooms } => {

@@ -39,6 +39,22 @@ impl DurableLog {
         self.ask(|| self.store.read(self.log, after, Limit::default())).await
     }
 
+    /// The records of this server's earlier lives.
+    pub(super) async fn own_records(&self) -> Vec<Record> {
+        let mut all = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self.records(after).await;
+            let Some(last) = page.last() else { break };
+            after = Some(last.key);
+            all.extend(page.into_iter().filter(|record| {
+                let is_session = record.key != self.own_key() && !record.identity.is_empty();
+                is_session && record.owner.name == self.node.name
+            }));
+        }
+        all
+    }
+
     /// The next records after a key; none at the end.
     pub(super) async fn records(&self, after: Option<WriterKey>) -> Vec<Record> {
         sure(self.ask(|| self.store.records(self.log, after, RECORDS)).await)

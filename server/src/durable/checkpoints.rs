@@ -56,7 +56,7 @@ pub(super) struct Fold {
 }
 
 impl Fold {
-    fn of(connection: &Connection, writer: &Writer) -> Self {
+    pub(super) fn of(connection: &Connection, writer: &Writer) -> Self {
         let rooms = connection.session().rooms();
         Self {
             rooms: rooms.iter().map(|room| String::from(&**room)).collect(),
@@ -73,6 +73,18 @@ impl Fold {
 
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, rmp_serde::decode::Error> {
         rmp_serde::from_slice(bytes)
+    }
+}
+
+/// Moves the checkpoint, so that the log can be trimmed. The fold of a session that is exported begins with its export, which is
+/// never before its checkpoint.
+pub(super) fn touch(writer: &Writer, cursor: Position, number: u64) -> Touch {
+    Touch {
+        key: writer.key.into(),
+        epoch: writer.epoch,
+        attachment: writer.attachment(),
+        checkpoint: Some(Checkpoint { position: cursor, number, state: Bytes::new() }),
+        ends_in: None,
     }
 }
 
@@ -96,11 +108,30 @@ impl Checkpoints {
         self.timer.tick().await;
     }
 
+    /// Between two entries: the log may be trimmed up to here, as far as sessions with a socket are concerned: after a crash they are
+    /// lost.
+    fn visit_handed(shared: &ServerInner, log: &DurableLog, cursor: Position) {
+        for connection in shared.registry.running() {
+            let Some(writer) = connection.handle().writer() else { continue };
+            let attached = connection
+                .session()
+                .drive(|session| (session.state() == SessionState::Connected).then(|| session.counts()));
+            if let Some(counts) = attached {
+                log.queue.push(Work::Touch(touch(writer, cursor, counts.accepted)));
+            }
+        }
+    }
+
     /// Between two entries: notes where sessions are, and passes on what their clients have acknowledged since.
     pub(super) fn visit(&mut self, shared: &ServerInner, log: &DurableLog, cursor: Position) {
         if now() >= self.trimmed + TRIM_INTERVAL {
             self.trimmed = now();
             trim(shared, log);
+        }
+        if log.handover.is_some() && cursor.offset >= self.last.offset + STRIDE {
+            self.last = cursor;
+            Self::visit_handed(shared, log, cursor);
+            return;
         }
         if cursor.offset < self.last.offset + STRIDE {
             return;

@@ -95,7 +95,7 @@ impl Health {
     }
 
     /// Waits until the store answers.
-    pub(super) async fn up(&self) {
+    pub(crate) async fn up(&self) {
         self.0.subscribe().wait_for(|state| state.since.is_none()).await.ok();
     }
 }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::act::{Act, Key};
+use super::handover::{Handed, Handover};
 use super::health::Health;
 use super::landing::Landings;
 use super::queue::{Done, Queue, Work};
@@ -24,6 +25,8 @@ pub(crate) struct DurableLog {
     pub(crate) health: Health,
     /// Sessions that come from other servers.
     pub(super) landings: Landings,
+    /// The sessions that wait for their export, with `Durability::Handover`.
+    pub(crate) handover: Option<Handover>,
     /// Nonces of requests; each is greater than the one before.
     nonce: AtomicU64,
     /// Sessions stay in the store from now on, whatever becomes of them in this process.
@@ -50,7 +53,7 @@ pub(crate) enum Ready {
 pub(super) const LEASE: Duration = Duration::from_secs(60);
 
 impl DurableLog {
-    pub(crate) fn new(store: Arc<dyn Store>, node: u64, incarnation: u64) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, node: u64, incarnation: u64, hands_over: bool) -> Self {
         Self {
             store,
             log: LogId(1),
@@ -58,6 +61,7 @@ impl DurableLog {
             queue: Queue::default(),
             health: Health::default(),
             landings: Landings::default(),
+            handover: hands_over.then(Handover::default),
             nonce: AtomicU64::new(0),
             is_left: AtomicBool::new(false),
             has_begun: AtomicBool::new(false),
@@ -81,7 +85,10 @@ impl DurableLog {
     pub(crate) fn say(&self, act: Act) {
         match self.scope() {
             Some(scope) => scope.push(act),
-            None => self.queue.push(Work::Server { act, ticket: 0 }),
+            None => {
+                self.queue.push(Work::Server { act, ticket: 0 });
+                self.note_said();
+            }
         }
     }
 
@@ -93,7 +100,11 @@ impl DurableLog {
                 scope.push(act);
                 None
             }
-            None => Some(self.queue.push_and_wait(act)),
+            None => {
+                let done = self.queue.push_and_wait(act);
+                self.note_said();
+                Some(done)
+            }
         }
     }
 
@@ -102,14 +113,33 @@ impl DurableLog {
         self.queue.push_and_wait(Act::Nothing).await.ok();
     }
 
-    /// The scope of the handler that this thread polls.
+    /// The scope that collects what the handler says that this thread polls.
     pub(crate) fn scope(&self) -> Option<Arc<Scope>> {
+        self.speaker().filter(|_| self.handover.is_none())
+    }
+
+    /// The scope of the handler that this thread polls.
+    pub(super) fn speaker(&self) -> Option<Arc<Scope>> {
         Scope::current(self.identity())
+    }
+
+    /// The handler that this thread polls has queued something.
+    fn note_said(&self) {
+        if self.handover.is_some()
+            && let Some(scope) = self.speaker()
+        {
+            scope.note_said(self.queue.said());
+        }
     }
 
     /// A new scope for a handler of this server.
     pub(crate) fn new_scope(&self, key: Key) -> Arc<Scope> {
         Scope::new(self.identity(), key)
+    }
+
+    /// For a session that begins: `None` unless sessions are handed over.
+    pub(super) fn new_handed(&self) -> Option<Handed> {
+        self.handover.is_some().then(Handed::default)
     }
 
     fn identity(&self) -> usize {

@@ -13,6 +13,29 @@ use crate::error::ConfigError;
 pub enum Durability {
     /// Never: sessions end with the process, as without a store.
     Process,
+    /// When the session has lost its socket: for a server that is to be replaced without a loss, and whose inputs need not survive
+    /// a crash.
+    ///
+    /// A session is in the memory of its process while it has a socket: inputs are counted and acknowledged there, their handlers run
+    /// once, and what is sent to it goes straight to its socket. Once its socket is lost and its last callback has returned, it is
+    /// written to the store, with the frames that its client has not acknowledged and the inputs that are not handled. So it is after
+    /// a drain, and after a clean shutdown, which closes all sockets first. From then on it survives a crash, and gets everything that
+    /// is said to it meanwhile.
+    ///
+    /// A crash loses the sessions that had a socket, and those whose callbacks were still running or whose client was being resumed:
+    /// their clients get a fresh session and are told that the old one is lost, a line of the log names each, and no callback is
+    /// called for it. While the store is down, sessions with sockets go on, and only what is said to audiences waits; those that lose
+    /// their socket cannot be resumed before the store is back, and stay in memory.
+    ///
+    /// A handler that a shutdown cannot wait for is dropped, and runs again in the next process with the same message; what it has
+    /// said before stays said. So does a callback that has run while its session waited, if the process dies before that was written.
+    /// What one connection's handlers say has its order. Elsewhere a frame that is sent to one connection may overtake a broadcast
+    /// that was said before it: [`Server::committed`](crate::Server::committed) waits for those.
+    ///
+    /// Costs no call of the store for an input or for a frame to a connection with a socket. A broadcast, a join or a leave costs a
+    /// part of one, shared by all that are made meanwhile; so does a frame to a connection without a socket. A lost socket costs one
+    /// call with the frames that the session keeps, and a resume two.
+    Handover,
     /// Before anybody learns of it: no frame is acknowledged, and none is sent, before it is committed.
     #[default]
     Commit,
@@ -34,7 +57,7 @@ impl Default for StoreOptions {
 
 impl StoreOptions {
     pub(crate) fn into_log(self) -> Result<Option<Arc<DurableLog>>, ConfigError> {
-        let Some(store) = self.store.filter(|_| self.durability == Durability::Commit) else {
+        let Some(store) = self.store.filter(|_| self.durability != Durability::Process) else {
             return Ok(None);
         };
         let incarnation = getrandom::u64().map_err(|error| ConfigError {
@@ -46,6 +69,6 @@ impl StoreOptions {
         let name = self.node.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-        Ok(Some(Arc::new(DurableLog::new(store, name, incarnation))))
+        Ok(Some(Arc::new(DurableLog::new(store, name, incarnation, self.durability == Durability::Handover))))
     }
 }

@@ -44,6 +44,9 @@ pub(crate) enum Work {
     Touch(Touch),
 }
 
+/// While the store is down, handlers wait once this much is queued, with [`Durability::Handover`](super::Durability::Handover).
+const MAX_WAITING: usize = 4096;
+
 /// The most entries that are kept as their acts until they come out of the log.
 const MAX_WRITTEN: usize = 1024;
 
@@ -66,6 +69,9 @@ pub(crate) struct Queue {
 struct Inner {
     work: Vec<Work>,
     last_ticket: u64,
+    /// Number of acts that the server itself has said, and of those that have come out of the log.
+    said: u64,
+    applied: u64,
     waiters: HashMap<u64, oneshot::Sender<Done>>,
     opening: HashMap<Key, Box<dyn FnOnce() + Send>>,
     /// What was committed and has not come out of the log, in order.
@@ -75,8 +81,31 @@ struct Inner {
 
 impl Queue {
     pub(crate) fn push(&self, work: Work) {
-        self.lock().work.push(work);
+        let mut inner = self.lock();
+        inner.said += u64::from(matches!(work, Work::Server { .. }));
+        inner.work.push(work);
+        drop(inner);
         self.filled.notify_one();
+    }
+
+    /// Number of acts that the server itself has said.
+    pub(super) fn said(&self) -> u64 {
+        self.lock().said
+    }
+
+    /// Acts that the server itself has said have come out of the log.
+    pub(super) fn note_applied(&self, acts: usize) {
+        self.lock().applied += acts as u64;
+    }
+
+    /// Whether the act with this number has come out of the log.
+    pub(super) fn is_applied(&self, number: u64) -> bool {
+        number == 0 || number <= self.lock().applied
+    }
+
+    /// Whether so much waits for the store that handlers have to wait, too.
+    pub(crate) fn is_long(&self) -> bool {
+        self.lock().work.len() >= MAX_WAITING
     }
 
     /// Queues something of the server itself, and waits until it has come out of the log and was done.
@@ -84,6 +113,7 @@ impl Queue {
         let (done, wait) = oneshot::channel();
         let mut inner = self.lock();
         inner.last_ticket += 1;
+        inner.said += 1;
         let ticket = inner.last_ticket;
         inner.waiters.insert(ticket, done);
         inner.work.push(Work::Server { act, ticket });

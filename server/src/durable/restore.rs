@@ -26,6 +26,8 @@ use super::apply;
 use super::attached;
 use super::checkpoints::Fold;
 use super::commit;
+use super::export::{self, Export, Lost};
+use super::handover::Handed;
 use super::health::PAUSE;
 use super::log::{DurableLog, LEASE, Ready};
 use super::proof::unknown_token;
@@ -178,13 +180,23 @@ async fn writer(log: &DurableLog) -> Result<Writer, RestoreError> {
 async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<Position, RestoreError> {
     let started = now();
     let (first, end) = log.bounds().await;
-    let (mut records, lost): (Vec<_>, Vec<_>) = records(log).await.into_iter().partition(|record| {
-        let begin = record.checkpoint.position;
-        begin.generation == end.generation && begin.offset >= first.offset
-    });
-    for record in lost {
-        end_lost(log, record).await?;
+    let mut all = Vec::new();
+    for record in log.own_records().await {
+        let placed = export::place(log, record).and_then(|record| {
+            let begin = record.checkpoint.position;
+            let is_there = begin.generation == end.generation && begin.offset >= first.offset;
+            if is_there { Ok(record) } else { Err(Box::new((record, Lost::Trimmed))) }
+        });
+        match placed {
+            Ok(record) => all.push(record),
+            Err(lost) => {
+                if let Some(record) = log.adopt(lost.0).await? {
+                    lost.1.end(log, &record);
+                }
+            }
+        }
     }
+    let mut records = all;
     records.sort_by_key(|record| record.checkpoint.position.offset);
     // What was said before all checkpoints is of use for the histories of rooms alone.
     let begin = match records.first() {
@@ -225,31 +237,6 @@ async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<Pos
     Ok(Position { offset: cursor, ..end })
 }
 
-/// Ends a session whose fold would begin before the log does: the store has forgotten entries that it needs. Its client learns that
-/// the session is lost when it comes back.
-async fn end_lost(log: &DurableLog, record: Record) -> Result<(), RestoreError> {
-    let Some(record) = log.adopt(record).await? else { return Ok(()) };
-    tracing::warn!(id = record.id, "a session is lost: the log begins after its checkpoint");
-    let writer = Writer::new(Key::new(record.key.0), record.epoch, record.w, record.attachment);
-    windows::end(log, &Arc::new(writer), Vec::new());
-    Ok(())
-}
-
-/// The records of this server's earlier lives.
-async fn records(log: &DurableLog) -> Vec<Record> {
-    let mut all = Vec::new();
-    let mut after = None;
-    loop {
-        let page = log.records(after).await;
-        let Some(last) = page.last() else { break };
-        after = Some(last.key);
-        all.extend(page.into_iter().filter(|record| {
-            record.key != log.own_key() && record.owner.name == log.node.name && !record.identity.is_empty()
-        }));
-    }
-    all
-}
-
 /// Brings one session back, without a socket. `None` if it has ended, or belongs to another server meanwhile.
 async fn revive(
     shared: &Arc<ServerInner>,
@@ -257,19 +244,26 @@ async fn revive(
     record: Record,
 ) -> Result<Option<Connection>, RestoreError> {
     let Some(record) = log.adopt(record).await? else { return Ok(None) };
+    // Its last process may have gone on until now.
+    let (record, export) = match export::open(log, record) {
+        Ok(found) => found,
+        Err(lost) => {
+            lost.1.end(log, &lost.0);
+            return Ok(None);
+        }
+    };
     let window = shared.session_config(Mode::Session).resume_window;
     let left = record
         .deadline
         .map_or(window, |deadline| Duration::from_millis(deadline.saturating_sub(log.store.now())));
-    let fold = Fold::decode(&record.checkpoint.state)?;
-    let Some(connection) = connection_of(
-        shared,
-        log,
-        &record,
-        fold.callbacks.clone(),
-        record.checkpoint.number,
-        window - left.min(window),
-    )?
+    let (fold, state) = match &export {
+        Some(export) => (export.fold.clone(), export.stored()),
+        None => (Fold::decode(&record.checkpoint.state)?, record.state.clone()),
+    };
+    let waited = window - left.min(window);
+    let callbacks = fold.callbacks.clone();
+    let number = record.checkpoint.number;
+    let Some(connection) = connection_of(shared, log, &record, callbacks, export.ok_or(number), waited)?
     else {
         return Ok(None);
     };
@@ -280,24 +274,25 @@ async fn revive(
     if shared.registry.insert(&connection, false).is_err() {
         return Err(RestoreError(format!("two sessions have the connection id {}", connection.id())));
     }
-    enter(shared, &connection, record.state, fold);
+    enter(shared, &connection, state, fold);
     Ok(Some(connection))
 }
 
-/// A session of this server's now, suspended for the time `waited`, of which the client has received `number` frames. It is in no
-/// table yet. `None` if it cannot go on here.
+/// A session of this server's now, suspended for the time `waited`, with its export, or of which the client has received so many
+/// frames. It is in no table yet. `None` if it cannot go on here.
 pub(super) fn connection_of(
     shared: &Arc<ServerInner>,
     log: &DurableLog,
     record: &Record,
     callbacks: Callbacks,
-    number: u64,
+    export: Result<Export, u64>,
     waited: Duration,
 ) -> Result<Option<Connection>, RestoreError> {
     let who: Who = rmp_serde::from_slice(&record.identity)?;
     let key = Key::new(record.key.0);
     let writer = Writer::new(key, record.epoch, record.w, record.attachment);
-    let writer = Arc::new(writer.with_callbacks(callbacks).with_proof(record.proof));
+    let handed = export.is_ok().then(Handed::of_exported);
+    let writer = Arc::new(writer.with_callbacks(callbacks).with_proof(record.proof).with_handed(handed));
     let token = unknown_token(key).ok_or_else(|| RestoreError("a key is damaged".into()))?;
     let Some(codec) = shared.options.codecs.iter().position(|codec| codec.name() == who.codec) else {
         tracing::warn!(
@@ -311,7 +306,14 @@ pub(super) fn connection_of(
     let identity = Arc::new(SessionIdentity::new(token, who.id, shared.rooms.name(&who.room)));
     let config = shared.session_config(Mode::Session).clone();
     let received = record.received.unwrap_or(0);
-    let session = Session::revived(config, identity.clone(), number, received, waited, now());
+    let session = match export.map(|export| export.session(shared, identity.clone(), waited, now())) {
+        Err(number) => Session::revived(config, identity.clone(), number, received, waited, now()),
+        Ok(Ok(session)) => session,
+        Ok(Err(why)) => {
+            why.end(log, record);
+            return Ok(None);
+        }
+    };
     Ok(Some(Connection::new(NewConnection {
         host: shared.clone(),
         who: SessionKey::Session(identity),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use rejoin_core::drive::{DeliveryError, SendError};
+use rejoin_core::drive::{DeliveryError, EncodedFrame, SendError};
 use rejoin_core::{Delivery, Frame, Overflow};
 use tokio::sync::oneshot;
 
@@ -18,6 +18,7 @@ use crate::fanout::rewind::{Rewind, Rewound};
 use crate::inner::ServerInner;
 
 use super::act::Act;
+use super::direct;
 use super::log::DurableLog;
 use super::queue::Done;
 use super::said;
@@ -133,9 +134,17 @@ impl Connection {
             && !frame.is_reserved()
     }
 
-    /// Says a frame to this connection; `None` if no store keeps it.
-    pub(crate) fn say(&self, frame: &Frame, overflow: Overflow) -> Option<Result<(), SendError>> {
+    /// Says a frame to this connection, which is encoded as `message`; `None` if no store keeps it.
+    pub(crate) fn say(
+        &self,
+        frame: &Frame,
+        message: &EncodedFrame,
+        overflow: Overflow,
+    ) -> Option<Result<(), SendError>> {
         let (log, writer) = self.log_for(frame)?;
+        if let Some(sent) = direct::send(self, log, writer, message, overflow) {
+            return Some(sent);
+        }
         Some(self.check_say(log, writer, overflow).map(|()| log.say(send(writer, frame, overflow))))
     }
 
@@ -143,6 +152,13 @@ impl Connection {
     pub(crate) fn say_state(&self, state: Bytes) {
         let context = self.host().context();
         let (Some(log), Some(writer)) = (&context.durable, self.handle().writer()) else { return };
+        if let Some(handed) = writer.handed() {
+            // It is exported with the session; if that is exported already, then once more.
+            if handed.set_outdated() {
+                log.handover.iter().for_each(|handover| handover.ask(writer.key));
+            }
+            return;
+        }
         match log.scope().filter(|scope| scope.key == writer.key) {
             Some(scope) => scope.set_state(state),
             None => log.queue.push(super::Work::Session {
@@ -157,11 +173,19 @@ impl Connection {
     }
 
     /// Says a question. What its handler has said so far is committed before, because the answer comes with a later frame.
-    pub(crate) fn say_question(&self, frame: &Frame) -> Option<Result<(), SendError>> {
+    pub(crate) fn say_question(
+        &self,
+        frame: &Frame,
+        message: &EncodedFrame,
+    ) -> Option<Result<(), SendError>> {
         let (log, writer) = self.log_for(frame)?;
+        if let Some(sent) = direct::send(self, log, writer, message, Overflow::Reject) {
+            return Some(sent);
+        }
         Some(self.check_say(log, writer, Overflow::Reject).map(|()| {
             let act = send(writer, frame, Overflow::Reject);
-            let said = log.scope().map(|scope| std::mem::take(&mut scope.lock().acts)).unwrap_or_default();
+            let Some(scope) = log.scope() else { return log.say(act) };
+            let said = std::mem::take(&mut scope.lock().acts);
             for act in said.into_iter().chain([act]) {
                 log.queue.push(super::Work::Server { act, ticket: 0 });
             }
@@ -169,8 +193,11 @@ impl Connection {
     }
 
     /// Says a frame, and waits until the peer has acknowledged it.
-    pub(crate) async fn say_acked(&self, frame: &Frame) -> Result<(), DeliveryError> {
+    pub(crate) async fn say_acked(&self, frame: &Frame, message: EncodedFrame) -> Result<(), DeliveryError> {
         let Some((log, writer)) = self.log_for(frame) else { return Err(DeliveryError::Ended) };
+        if let Some(accepted) = direct::send_wait(self, log, writer, &message, true).await? {
+            return accepted.delivered().await;
+        }
         if log.scope().is_some() {
             return Err(DeliveryError::WouldDeadlock);
         }
@@ -194,8 +221,16 @@ impl Connection {
     }
 
     /// Says a frame once there is capacity for it; `None` if no store keeps it.
-    pub(crate) async fn say_when_possible(&self, frame: &Frame) -> Option<Result<(), SendError>> {
+    pub(crate) async fn say_when_possible(
+        &self,
+        frame: &Frame,
+        message: &EncodedFrame,
+    ) -> Option<Result<(), SendError>> {
         let (log, writer) = self.log_for(frame)?;
+        match direct::send_wait(self, log, writer, message, false).await {
+            Ok(None) => {}
+            sent => return Some(sent.map(drop)),
+        }
         Some(self.promised(log, writer).await.map(|()| log.say(send(writer, frame, Overflow::Reject))))
     }
 
@@ -223,8 +258,12 @@ impl Connection {
             result => result?,
         }
         // What a handler says is bounded by the number of inputs that may be uncommitted.
-        let is_said = log.scope().is_some() || writer.note_said(self.host().context().options.send_buffer);
-        if is_said || overflow != Overflow::Reject { Ok(()) } else { Err(SendError::Full) }
+        let most = match overflow {
+            Overflow::Reject => self.host().context().options.send_buffer,
+            _ => usize::MAX,
+        };
+        let is_said = log.scope().is_some() || writer.note_said(most);
+        if is_said { Ok(()) } else { Err(SendError::Full) }
     }
 }
 

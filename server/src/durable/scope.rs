@@ -27,6 +27,8 @@ pub(crate) struct Words {
     pub(crate) state: Option<Bytes>,
     /// The number of the frame that is being handled.
     input: Option<u64>,
+    /// With [`Durability::Handover`](super::Durability::Handover), which collects nothing: the number of what was queued last.
+    last_said: u64,
 }
 
 thread_local! {
@@ -66,6 +68,16 @@ impl Scope {
     /// Sets the state of the session whose handler it is.
     pub(crate) fn set_state(&self, state: Bytes) {
         self.lock().state = Some(state);
+    }
+
+    /// The handler has queued something, and as many acts of the server are queued with it.
+    pub(super) fn note_said(&self, number: u64) {
+        self.lock().last_said = number;
+    }
+
+    /// The number of what the session's handlers have queued last; 0 if there is nothing.
+    pub(super) fn last_said(&self) -> u64 {
+        self.lock().last_said
     }
 
     /// Sets the number of the frame that the handler handles.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rejoin_core::SessionState;
 use rejoin_core::drive::now;
 
+use crate::connection::Connection;
 use crate::inner::ServerInner;
 
 use super::act::Act;
@@ -24,7 +25,22 @@ const SPREAD: Duration = Duration::from_secs(1);
 
 /// Suspends all sessions of the store, and waits until everything that they have caused is committed. From then on nothing that
 /// becomes of them here reaches the store.
-pub(crate) async fn leave_all(shared: &ServerInner, log: &DurableLog) {
+pub(crate) async fn leave_all(shared: &ServerInner, log: &DurableLog, patience: Duration) {
+    if let Some(handover) = &log.handover {
+        handover.stop();
+        if tokio::time::timeout(patience.mul_f32(0.8), dismiss_all(shared, false)).await.is_err() {
+            dismiss_all(shared, true).await;
+        }
+    } else {
+        dismiss_all(shared, false).await;
+    }
+    if log.has_begun() {
+        log.queue.push_and_wait(Act::Nothing).await.ok();
+    }
+}
+
+/// Suspends all sessions of the store, and waits until their handlers are through, or without them if it `interrupts`.
+async fn dismiss_all(shared: &ServerInner, interrupts: bool) {
     let mut waits = tokio::time::interval(PAUSE);
     let mut dismissed = 0;
     loop {
@@ -35,16 +51,16 @@ pub(crate) async fn leave_all(shared: &ServerInner, log: &DurableLog) {
                 continue;
             }
             let retry = RETRY + SPREAD * dismissed / 1000;
-            let (left, busy) = connection.session().command(|session| {
+            let (left, is_attached, runs, asks) = connection.session().command(|session| {
                 let left = session.dismiss(retry, now());
                 // A handler that runs has its commit. One that waits for an answer of its own client would wait in vain: it runs
                 // again, with its frame, where the client resumes.
-                let runs = session.uncommitted() > 0 && !session.has_open_questions();
-                let waits = session.state() == SessionState::Connected || runs;
-                (left, waits && session.state() != SessionState::Closed)
+                let (state, asks) = (session.state(), session.has_open_questions());
+                let runs = state == SessionState::Suspended && session.uncommitted() > 0 && !asks;
+                (left, state == SessionState::Connected, runs, asks)
             });
             dismissed += u32::from(left);
-            is_busy |= busy;
+            is_busy |= is_attached || runs || is_on_its_way(&connection, interrupts || asks);
             if index % CHUNK == CHUNK - 1 {
                 tokio::task::yield_now().await;
             }
@@ -57,9 +73,21 @@ pub(crate) async fn leave_all(shared: &ServerInner, log: &DurableLog) {
     let left =
         shared.registry.running().iter().filter(|connection| connection.handle().writer().is_some()).count();
     tracing::info!(sessions = left, sockets = dismissed, "sessions are left to the store");
-    if log.has_begun() {
-        log.queue.push_and_wait(Act::Nothing).await.ok();
+}
+
+/// Whether a session that is handed over waits for a socket, and the store does not have it yet. `interrupts`: without the callback that
+/// runs.
+fn is_on_its_way(connection: &Connection, interrupts: bool) -> bool {
+    let Some(handed) = connection.handle().writer().and_then(|writer| writer.handed()) else { return false };
+    let waits = connection.session().drive(|session| session.state()) == SessionState::Suspended;
+    if !waits || handed.is_exported() {
+        return false;
     }
+    if interrupts {
+        handed.interrupt();
+        connection.session().wake_driver();
+    }
+    true
 }
 
 /// Ends the tasks of the log. What becomes of the sessions in this process from now on is nothing to the store.

@@ -62,6 +62,10 @@ pub(crate) async fn bring(
     offer: &Offer,
 ) -> Result<(), Reject> {
     let Offer::Session { resume: Some(Resume { token, received }), .. } = offer else { return Ok(()) };
+    if log.handover.is_some() {
+        // It has one owner: elsewhere it is in memory.
+        return Ok(());
+    }
     for _ in 0..ATTEMPTS {
         if shared.options.resume_window.is_none() || is_known(shared, token, *received) {
             return Ok(());
@@ -189,7 +193,7 @@ async fn fold(
     };
     let state = Fold::decode(&checkpoint.state).map_err(|error| damaged(&error))?;
     let callbacks = state.callbacks.clone();
-    let connection = connection_of(shared, log, record, callbacks, known, Duration::ZERO)
+    let connection = connection_of(shared, log, record, callbacks, Err(known), Duration::ZERO)
         .map_err(|error| damaged(&error))?
         .ok_or(Refused::Lost)?;
     let mut folding = Folding::new(connection, state, (checkpoint.number, known), begin);

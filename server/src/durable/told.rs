@@ -37,7 +37,7 @@ impl Callbacks {
     }
 
     /// A callback has returned.
-    pub(super) fn note(&mut self, told: Told) {
+    pub(crate) fn note(&mut self, told: Told) {
         match told {
             Told::Connected => self.is_connected = true,
             Told::Change => drop(self.changes.pop_front()),

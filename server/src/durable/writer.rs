@@ -7,6 +7,7 @@ use rejoin_core::drive::sync::{Mutex, MutexGuard};
 use rejoin_store::{Checkpoint, Fence};
 
 use super::act::Key;
+use super::handover::Handed;
 use super::told::Callbacks;
 
 /// A writer of the log: its key, its epoch, and the number of its last commit.
@@ -34,6 +35,8 @@ pub(crate) struct Writer {
     owes_loss: AtomicBool,
     /// Another server has the session, or the store has lost it.
     has_moved: AtomicBool,
+    /// With [`Durability::Handover`](super::Durability::Handover).
+    handed: Option<Box<Handed>>,
 }
 
 impl Writer {
@@ -51,6 +54,7 @@ impl Writer {
             owes_connect: AtomicBool::new(false),
             owes_loss: AtomicBool::new(false),
             has_moved: AtomicBool::new(false),
+            handed: None,
         }
     }
 
@@ -67,8 +71,17 @@ impl Writer {
         Self { callbacks: Mutex::new(callbacks), ..self }
     }
 
+    pub(super) fn with_handed(self, handed: Option<Handed>) -> Self {
+        Self { handed: handed.map(Box::new), ..self }
+    }
+
+    /// Where the session is with its export; `None` if it is not handed over.
+    pub(crate) fn handed(&self) -> Option<&Handed> {
+        self.handed.as_deref()
+    }
+
     /// What the callbacks have been told.
-    pub(super) fn callbacks(&self) -> MutexGuard<'_, Callbacks> {
+    pub(crate) fn callbacks(&self) -> MutexGuard<'_, Callbacks> {
         self.callbacks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -100,6 +113,11 @@ impl Writer {
     pub(super) fn note_said(&self, most: usize) -> bool {
         let next = |said| (said < most).then_some(said + 1);
         self.said.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_ok()
+    }
+
+    /// Whether frames that the server itself has said to the session have not come out of the log.
+    pub(super) fn has_said(&self) -> bool {
+        self.said.load(Ordering::SeqCst) > 0
     }
 
     /// A frame that the server itself has said has come out of the log.

@@ -39,6 +39,11 @@
 //! 2. `server.drain(Pace::per_second(200)).await` closes the sockets. Give it a timeout of less than the supervisor's grace period.
 //! 3. [`Server::shutdown`] ends the suspended sessions and the process.
 //!
+//! With a [store](Builder::store) the third step leaves the sessions to it, and the next process goes on with them. Two modes do that:
+//! with [`Durability::Commit`] nothing is lost in a crash either, for a part of a call of the store for each
+//! message; with [`Durability::Handover`] a crash loses the sessions that had a socket, and a message costs
+//! no call.
+//!
 //! Choose the pace by what the other processes can take: N sockets per second are N upgrades per second there.
 //!
 //! If the server is mounted in axum, stop both at the same time, as the example `axum_mount` does: axum's graceful shutdown waits

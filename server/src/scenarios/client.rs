@@ -183,7 +183,7 @@ pub(super) fn arrive(
 ) -> Option<Socket> {
     let identity = Identity::new().with_room("room").with_id(id);
     let admission = match Admission::decide(shared, offer, identity, &LoggedRequest::default()).ok()? {
-        Decision::Known(admission) => admission,
+        Decision::Known(admission) => *admission,
         Decision::New(newcomer) => Admission::open(shared, newcomer, None, &LoggedRequest::default()).ok()?,
     };
     let (ours, theirs) = tokio::io::duplex(capacity);

@@ -105,7 +105,7 @@ impl Attachment {
 
     /// Attaches a socket whose request asked for this session, or closes it if the session refuses it.
     fn attach(&mut self, pending: PendingSocket, context: &ServerContext, handle: &SessionHandle) {
-        let PendingSocket { driver, received, renewal, attachment, resumes } = pending;
+        let PendingSocket { driver, received, renewal, attachment, resuming: _resuming, resumes } = pending;
         if let (Some(attachment), Some(writer)) = (attachment, handle.writer()) {
             writer.set_attachment(attachment);
         }

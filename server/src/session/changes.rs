@@ -70,6 +70,12 @@ impl Changes {
         next
     }
 
+    /// All changes that are to be reported, in their order.
+    pub(crate) fn pending(&self, number: u64) -> Vec<Change> {
+        let place = self.0.lock(&number);
+        place.get().map_or_else(Vec::new, |pending| pending.changes.iter().cloned().collect())
+    }
+
     /// Drops the changes of a session whose task has ended.
     pub(crate) fn forget(&self, number: u64) {
         self.0.lock(&number).remove();
@@ -92,6 +98,7 @@ mod tests {
         changes.note(1, Change::Joined("a".into()), &flag);
         changes.note(2, Change::Joined("other".into()), &AtomicBool::new(false));
         changes.note(1, Change::Left("a".into()), &flag);
+        assert_eq!(changes.pending(1), [Change::Joined("a".into()), Change::Left("a".into())]);
         assert_eq!(changes.next(1, false, &flag), Some(Change::Joined("a".into())));
         assert!(flag.load(Ordering::Relaxed));
         assert_eq!(changes.next(1, false, &flag), Some(Change::Left("a".into())));

@@ -13,6 +13,7 @@ use rejoin_core::{CloseFrame, CloseReason, Codec, Mode, Payload, Session, Sessio
 
 use crate::context::ServerContext;
 use crate::durable::Writer;
+use crate::durable::handover::Resuming;
 use crate::session::belongings::{Belongings, Renewal};
 
 /// One session: who it belongs to, its state, and the socket that waits to be attached.
@@ -84,6 +85,8 @@ pub(crate) struct PendingSocket {
     pub(crate) renewal: Renewal,
     /// The number of its attachment in the store.
     pub(crate) attachment: Option<u64>,
+    /// Until it is attached the session is not written to the store.
+    pub(crate) resuming: Option<Resuming>,
     /// Whether the session existed before this socket.
     pub(crate) resumes: bool,
 }

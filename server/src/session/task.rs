@@ -3,6 +3,7 @@
 mod calls;
 mod kept;
 mod reads;
+mod stopping;
 mod waking;
 
 use std::future::Future;
@@ -137,6 +138,9 @@ impl SessionTask {
                 self.calls.note_moved();
             } else if self.is_ahead() {
                 return Poll::Pending;
+            } else if let Some(relief) = self.kept.as_ref().and_then(|kept| kept.relief()) {
+                self.callback = Some((CallbackKind::Message, relief));
+                continue;
             }
             let Some(left) = events.checked_sub(1) else { return Poll::Pending };
             let Some(call) = self.calls.next(&self.shared, &self.connection) else {
@@ -155,7 +159,7 @@ impl SessionTask {
             let metrics = &self.shared.metrics;
             let Some(which) = call.kind() else { continue };
             let stopwatch = metrics.start(which);
-            if let Some(kept) = &self.kept {
+            if let Some(kept) = &mut self.kept {
                 kept.note_call(&call, &self.connection);
             }
             match catch_unwind(AssertUnwindSafe(|| {
@@ -190,9 +194,9 @@ impl SessionTask {
         }
     }
 
-    /// Whether the next callback has to wait for a commit, which wakes this task.
+    /// Whether the next callback has to wait for a commit, which wakes this task, or is left to the next process.
     fn is_ahead(&self) -> bool {
-        self.kept.as_ref().is_some_and(|kept| kept.is_ahead(&self.connection))
+        self.kept.as_ref().is_some_and(|kept| kept.is_ahead(&self.connection)) || self.is_stopped()
     }
 
     /// Whether the session was left to the store: this task has nothing more to do.
@@ -236,6 +240,7 @@ impl SessionTask {
     /// Hibernates the session if it only waits for a socket, so that it costs no task. Returns whether this task must end. The
     /// window is left to [`SuspendedSessions`](crate::session::expiry::SuspendedSessions).
     fn hibernate(&mut self) -> bool {
+        let resumes = self.kept.as_ref().and_then(|kept| kept.resumes());
         // A callback would be dropped with this task.
         self.rests = self.calls.may_rest() && self.callback.is_none() && self.connection.hibernate();
         // A socket that arrived before `hibernate` exchanged the waker has woken this task, which is about to end; it would wait
@@ -245,6 +250,11 @@ impl SessionTask {
         let is_due = self.connection.handle().has_pending_socket()
             || self.calls.is_due(&self.connection)
             || self.shared.is_aborted();
+        if (self.rests || self.is_stopped())
+            && let Some(kept) = &mut self.kept
+        {
+            kept.rest(resumes);
+        }
         if self.rests && is_due {
             self.connection.session().wake_driver();
         }
@@ -262,6 +272,7 @@ impl Future for SessionTask {
         if this.shared.is_aborted() || this.is_left() {
             return Poll::Ready(());
         }
+        this.interrupt();
         let mut events = EVENTS_PER_POLL;
         for _ in 0..ROUNDS_PER_POLL {
             // Frames that the callbacks send are written below: until then they need not wake this task.

@@ -1,7 +1,7 @@
 //! `kills`: see [`rejoin_tests::kills`].
 //!
 //! ```text
-//! kills [--program PATH] [--directory DIR] [--kills N] [--clients N] [--seed N] [--longest-stop MS]
+//! kills [--program PATH] [--directory DIR] [--kills N] [--clients N] [--seed N] [--longest-stop MS] [--durability commit|handover]
 //! ```
 
 use std::process::ExitCode;
@@ -25,6 +25,7 @@ async fn main() -> ExitCode {
             "--clients" => kills.clients = number() as usize,
             "--seed" => kills.seed = number(),
             "--longest-stop" => kills.longest_stop = std::time::Duration::from_millis(number()),
+            "--durability" => kills.hands_over = value == "handover",
             _ => panic!("unknown argument {name}"),
         }
     }

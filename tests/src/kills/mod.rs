@@ -6,6 +6,7 @@
 //! order, and each question is answered once.
 
 mod client;
+mod handed;
 mod process;
 
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use rand::{Rng as _, SeedableRng as _};
 use tokio::time::{Instant, sleep, timeout};
 
 use client::{Faults, Load};
-use process::Process;
+use process::{Process, Program};
 
 /// What to do.
 #[derive(Debug, Clone)]
@@ -35,6 +36,8 @@ pub struct Kills {
     pub seed: u64,
     /// The longest time for which it is stopped.
     pub longest_stop: Duration,
+    /// Sessions are handed over, not committed. Then SIGTERM alone loses nothing, so the process ends in no other way.
+    pub hands_over: bool,
 }
 
 /// What has happened.
@@ -104,7 +107,20 @@ impl Kills {
 
     /// Starts the server and its clients in rooms of five.
     pub fn new(program: PathBuf, directory: PathBuf) -> Self {
-        Self { program, directory, kills: 20, clients: 20, seed: 1, longest_stop: Duration::from_millis(700) }
+        Self {
+            program,
+            directory,
+            kills: 20,
+            clients: 20,
+            seed: 1,
+            longest_stop: Duration::from_millis(700),
+            hands_over: false,
+        }
+    }
+
+    fn program(&self) -> Program {
+        let (path, directory) = (self.program.clone(), self.directory.clone());
+        Program { path, directory, hands_over: self.hands_over }
     }
 
     /// Ends the process. Returns whether another one has to be started.
@@ -134,7 +150,7 @@ impl Kills {
         if let Way::KillTheNext = way {
             for _ in 0..random.random_range(1..4) {
                 let lives = Duration::from_micros(random.random_range(0..60_000));
-                Process::start_in_vain(&self.program, &self.directory, process.ports(), lives).await?;
+                Process::start_in_vain(&self.program(), process.ports(), lives).await?;
             }
         }
         Ok(true)
@@ -146,7 +162,7 @@ impl Kills {
     /// Fails if the server cannot be started, or if its clients do not get everything in the end.
     pub async fn run(&self) -> Result<Report, String> {
         let mut random = SmallRng::seed_from_u64(self.seed);
-        let mut process = Process::start(&self.program, &self.directory, None).await?;
+        let mut process = Process::start(&self.program(), None).await?;
         let faults = Arc::new(Faults::default());
         let mut loads = Vec::new();
         for number in 0..self.clients {
@@ -155,18 +171,18 @@ impl Kills {
         let mut report = Report::default();
         for _ in 0..self.kills {
             sleep(millis(&mut random, 20..600)).await;
-            let way = Way::draw(&mut random);
+            let way = if self.hands_over { Way::Terminate } else { Way::draw(&mut random) };
             report.ways[way as usize] += 1;
             if !self.end(&mut process, way, &mut random).await? {
                 continue;
             }
             let before = faults.received();
             let started = Instant::now();
-            process = Process::start(&self.program, &self.directory, Some(process.ports())).await?;
+            process = Process::start(&self.program(), Some(process.ports())).await?;
             if let Way::KillTwice = way {
                 sleep(millis(&mut random, 0..40)).await;
                 process.kill().await?;
-                process = Process::start(&self.program, &self.directory, Some(process.ports())).await?;
+                process = Process::start(&self.program(), Some(process.ports())).await?;
             }
             while faults.received() == before && started.elapsed() < Duration::from_secs(20) {
                 sleep(Duration::from_millis(2)).await;

@@ -1,11 +1,19 @@
 //! [`Process`]: the test server as a process of its own.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+/// How the test server is started.
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    pub(super) path: PathBuf,
+    pub(super) directory: PathBuf,
+    pub(super) hands_over: bool,
+}
 
 /// A running test server.
 #[derive(Debug)]
@@ -17,18 +25,12 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts it, on these ports, and waits until it listens.
-    pub(super) async fn start(
-        program: &Path,
-        directory: &Path,
-        ports: Option<(u16, u16)>,
-    ) -> Result<Self, String> {
-        let program = program.to_owned();
-        let mut command = command(&program, directory, ports.unwrap_or_default());
+    pub(super) async fn start(program: &Program, ports: Option<(u16, u16)>) -> Result<Self, String> {
+        let name = program.path.display().to_string();
+        let mut command = program.command(ports.unwrap_or_default());
         let start = move || {
-            let mut child = command
-                .stderr(Stdio::piped())
-                .spawn()
-                .map_err(|error| format!("{}: {error}", program.display()))?;
+            let mut child =
+                command.stderr(Stdio::piped()).spawn().map_err(|error| format!("{name}: {error}"))?;
             let stderr = child.stderr.take().ok_or("no stderr")?;
             let mut lines = std::io::BufRead::lines(std::io::BufReader::new(stderr));
             let mut before = String::new();
@@ -58,13 +60,12 @@ impl Process {
 
     /// Starts it, and kills it before it may be ready.
     pub(super) async fn start_in_vain(
-        program: &Path,
-        directory: &Path,
+        program: &Program,
         ports: (u16, u16),
         lives: Duration,
     ) -> Result<(), String> {
-        let child = command(program, directory, ports).stderr(Stdio::null()).spawn();
-        let child = child.map_err(|error| format!("{}: {error}", program.display()))?;
+        let child = program.command(ports).stderr(Stdio::null()).spawn();
+        let child = child.map_err(|error| format!("{}: {error}", program.path.display()))?;
         let mut process = Self { child, port: ports.0, control: ports.1 };
         tokio::time::sleep(lives).await;
         process.kill().await
@@ -112,9 +113,17 @@ impl Process {
 
     /// The body of a command's answer.
     pub(super) async fn get(&self, path: &str) -> Result<String, String> {
+        self.ask("GET", path).await
+    }
+
+    pub(super) async fn post(&self, path: &str) -> Result<String, String> {
+        self.ask("POST", path).await
+    }
+
+    async fn ask(&self, method: &str, path: &str) -> Result<String, String> {
         let get = async {
             let mut stream = TcpStream::connect(("127.0.0.1", self.control)).await?;
-            let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            let request = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
             stream.write_all(request.as_bytes()).await?;
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await?;
@@ -125,15 +134,18 @@ impl Process {
     }
 }
 
-fn command(program: &Path, directory: &Path, (port, control): (u16, u16)) -> Command {
-    let mut command = Command::new(program);
-    command
-        .args(["--addr", &format!("127.0.0.1:{port}"), "--control", &format!("127.0.0.1:{control}")])
-        .args(["--store", &format!("local:{}", directory.display())])
-        .args(["--durability", "commit", "--resume-window", "60"])
-        // Away for long, a client misses nothing all the same.
-        .args(["--send-buffer", "16384", "--send-buffer-bytes", "16777216"]);
-    command
+impl Program {
+    fn command(&self, (port, control): (u16, u16)) -> Command {
+        let mut command = Command::new(&self.path);
+        command
+            .args(["--addr", &format!("127.0.0.1:{port}"), "--control", &format!("127.0.0.1:{control}")])
+            .args(["--store", &format!("local:{}", self.directory.display())])
+            .args(["--durability", if self.hands_over { "handover" } else { "commit" }])
+            .args(["--resume-window", "60"])
+            // Away for long, a client misses nothing all the same.
+            .args(["--send-buffer", "16384", "--send-buffer-bytes", "16777216"]);
+        command
+    }
 }
 
 impl Drop for Process {

@@ -96,7 +96,7 @@ usage: rejoin-testserver [--addr HOST:PORT] [--control HOST:PORT] [--resume-wind
                          [--send-buffer-bytes BYTES] [--max-message-size BYTES] [--write-timeout SECS]
                          [--close-timeout SECS] [--max-connections N] [--max-per-user N] [--max-rooms N] [--rate FRAMES]
                          [--rate-policy delay|close] [--codecs NAME,..] [--rewind FRAMES] [--store local:DIR]
-                         [--node NAME] [--durability process|commit]
+                         [--node NAME] [--durability process|handover|commit]
 
 --codecs is json,msgpack,protobuf by default; the first is that of connections in plain mode.
 --addr and --control are 127.0.0.1:0 by default, or take their port from PORT and CONTROL_PORT.
@@ -200,6 +200,7 @@ fn store(name: &str) -> Result<String, UsageError> {
 fn durability(name: &str) -> Result<Durability, UsageError> {
     match name {
         "process" => Ok(Durability::Process),
+        "handover" => Ok(Durability::Handover),
         "commit" => Ok(Durability::Commit),
         _ => Err(UsageError(format!("--durability {name} is not supported by this server"))),
     }
@@ -255,13 +256,14 @@ mod tests {
         for (line, unsupported) in [
             ("--compression on", "--compression is not supported"),
             ("--store redis://x", "--store is local:DIR"),
-            ("--durability handover", "--durability handover is not supported"),
+            ("--durability never", "--durability never is not supported"),
         ] {
             assert!(parse(line).unwrap_err().to_string().starts_with(unsupported), "{line}");
         }
         let kept = parse("--store local:x --node a --durability process").unwrap();
         assert_eq!((kept.store.as_deref(), kept.node.as_deref()), (Some("x"), Some("a")));
         assert_eq!(kept.durability, Durability::Process);
+        assert_eq!(parse("--durability handover").unwrap().durability, Durability::Handover);
         for line in [
             "--write-timeout NaN",
             "--close-timeout -1",

@@ -16,6 +16,7 @@ mod credentials;
 mod drain;
 mod edges;
 mod handler;
+mod handover;
 mod heartbeat;
 mod history;
 mod hooks;

@@ -3,6 +3,9 @@
 mod sending;
 pub use sending::Queued;
 
+mod attached;
+pub use attached::Accepted;
+
 mod effects;
 pub use effects::Effects;
 
@@ -104,9 +107,10 @@ impl SharedSession {
     }
 
     /// Bounds the bytes of this session together with those of all others that share `budget`. Must be set before the first frame
-    /// is sent: frames that were accepted earlier do not count.
+    /// is sent: frames that were accepted earlier do not count, unless they were [charged](MemoryBudget::charge).
     #[must_use]
     pub fn with_budget(mut self, budget: Arc<MemoryBudget>) -> Self {
+        budget.change_reclaimable(0, self.lock().reclaimable());
         self.budget = Some(budget);
         self
     }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use crate::{Delivery, Frame, Mode, Overflow, Refused, Span};
+use crate::{Delivery, Frame, Mode, Overflow, Refused, Session, Span};
 
 use super::super::encoded_frame::{EncodedFrame, Volatile};
 use super::super::error::{DeliveryError, SendError};
-use super::{Effects, SharedSession, Wake};
+use super::{Accepted, Effects, SharedSession, Wake};
 
 /// The result of queueing a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,12 +170,7 @@ impl SharedSession {
             return Err(DeliveryError::PlainMode);
         }
         let delivery = self.offer_wait(frame, timeout, true).await?;
-        match delivery.expect("the frame is watched").await {
-            Ok(Delivery::Delivered) => Ok(()),
-            Ok(Delivery::Dropped) => Err(DeliveryError::Dropped),
-            // The session itself was dropped, and the channel with it.
-            _ => Err(DeliveryError::Ended),
-        }
+        Accepted::new(delivery).delivered().await
     }
 
     /// Accepts a frame whose delivery the caller awaits. `None` if it is not accepted, and has no number.
@@ -200,7 +195,7 @@ impl SharedSession {
     ///
     /// # Errors
     /// Fails as the attempt does otherwise, and with [`SendError::Timeout`] after `timeout`, if there is one.
-    async fn retry<T>(
+    pub(super) async fn retry<T>(
         &self,
         timeout: Option<Duration>,
         mut attempt: impl FnMut() -> Result<T, Refused>,
@@ -254,9 +249,20 @@ impl SharedSession {
         overflow: Overflow,
         watch: bool,
     ) -> Result<Option<oneshot::Receiver<Delivery>>, Refused> {
+        self.offer_if(frame, overflow, watch, |_| true).map(Option::flatten)
+    }
+
+    /// As [`Self::offer`] if the session is as wanted when it would take the frame; otherwise `None`.
+    pub(super) fn offer_if(
+        &self,
+        frame: &mut EncodedFrame,
+        overflow: Overflow,
+        watch: bool,
+        is_wanted: impl Fn(&Session) -> bool,
+    ) -> Result<Option<Option<oneshot::Receiver<Delivery>>>, Refused> {
         let message = &mut frame.message;
         if let Some(volatile) = frame.volatile.take() {
-            return self.offer_volatile(std::mem::take(message), volatile).map(|()| None);
+            return self.offer_volatile(std::mem::take(message), volatile).map(|()| Some(None));
         }
         let size = message.len();
         // May be stale once the lock is taken: then all sessions together exceed their limit by this message. Preventing that
@@ -266,6 +272,9 @@ impl SharedSession {
         // Cloned in case it is dropped: the caller learns of any other refusal.
         let offered = (overflow == Overflow::DropNewest || !fits).then(|| message.clone());
         let (sent, effects) = self.access(Wake::Always, |live| {
+            if !is_wanted(&live.session) {
+                return Ok(None);
+            }
             let sent = live.send(size, overflow, fits, |session| {
                 // Charge the message only once it is accepted, so that a refused message never counts.
                 session.accept(size, overflow, || {
@@ -281,12 +290,12 @@ impl SharedSession {
             }
             let number = sent?;
             // Watched in the critical section that accepts the frame, so that its acknowledgement cannot come earlier.
-            Ok(watch.then(|| {
+            Ok(Some(watch.then(|| {
                 live.session.watch_last();
                 let (sender, receiver) = oneshot::channel();
                 live.deliveries.get_or_insert_default().push_back((number, sender));
                 receiver
-            }))
+            })))
         });
         self.apply(effects);
         sent

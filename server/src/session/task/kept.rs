@@ -6,10 +6,12 @@ use rejoin_core::drive::now;
 use rejoin_core::{CloseReason, DropReason, Event, SessionState};
 
 use crate::connection::Connection;
+use crate::durable::handover::{Handed, Handover, Interrupted};
 use crate::durable::{Act, DurableLog, Scope, Told, Words, Work, Writer, stop::RETRY, windows};
 use crate::inner::ServerInner;
 use crate::observe::metrics::CallbackKind;
 use crate::session::call::{Call, Callback};
+use crate::session::changes::Change;
 use crate::session::handlers::Handlers;
 
 /// Commits what a session's callbacks say, together with how far it has handled its input.
@@ -21,6 +23,16 @@ pub(super) struct Kept {
     handled: u64,
     /// What was said after the session had ended: it is committed with the end.
     last_words: Vec<Act>,
+    handed: HandedTask,
+}
+
+/// Of a session that is handed over: what its task knows of its export.
+#[derive(Default)]
+struct HandedTask {
+    /// What the callback that runs was called for, if the next process has to know.
+    running: Option<Interrupted>,
+    /// A callback has run since the session was passed on to be exported.
+    has_run: bool,
 }
 
 /// The number of handled frames that may wait for their commit.
@@ -40,12 +52,22 @@ impl Kept {
         let writer = connection.handle().writer()?.clone();
         let handled = connection.session().drive(|session| session.counts().received - session.uncommitted());
         let scope = log.new_scope(writer.key);
-        Some(Self { log, writer, scope, handled, last_words: Vec::new() })
+        Some(Self { log, writer, scope, handled, last_words: Vec::new(), handed: HandedTask::default() })
     }
 
     /// Notes which frame is about to be handled.
-    pub(super) fn note_call(&self, call: &Call, connection: &Connection) {
-        if let Call::Event(Event::Message(frame)) = call {
+    pub(super) fn note_call(&mut self, call: &Call, connection: &Connection) {
+        if self.writer.handed().is_some() {
+            self.handed.has_run = true;
+            self.handed.running = match call {
+                Call::Event(Event::Message(frame)) if !frame.is_volatile() => {
+                    Some(Interrupted::Message(frame.clone()))
+                }
+                Call::Joined(room) => Some(Interrupted::Change(Change::Joined(room.clone()))),
+                Call::Left(room) => Some(Interrupted::Change(Change::Left(room.clone()))),
+                _ => None,
+            };
+        } else if let Call::Event(Event::Message(frame)) = call {
             let number = connection.session().drive(|session| session.taken());
             self.scope.set_input(number.filter(|_| !frame.is_volatile()));
         }
@@ -60,11 +82,20 @@ impl Kept {
             CallbackKind::Back if handlers.tell_of_losses() => Told::Back,
             _ => return,
         };
-        self.scope.push(Act::Told { who: self.writer.key, what });
+        match self.writer.handed() {
+            // They are exported with the session; changes are as they wait.
+            Some(_) if what != Told::Change => self.writer.callbacks().note(what),
+            Some(_) => {}
+            None => self.scope.push(Act::Told { who: self.writer.key, what }),
+        }
     }
 
     /// Queues what was said and handled since the last call.
     pub(super) fn commit(&mut self, connection: &Connection) {
+        if self.writer.handed().is_some() {
+            self.handed.running = None;
+            return;
+        }
         let Words { acts, state: stored, .. } = self.scope.take();
         let (handled, state) = connection.session().drive(|session| (session.handled(), session.state()));
         if state == SessionState::Closed {
@@ -96,6 +127,50 @@ impl Kept {
             .session()
             .drive(|session| session.handled() - (session.counts().received - session.uncommitted()))
             >= MAX_UNCOMMITTED
+    }
+
+    /// Number of requests so far that may have attached a socket; `None` if the session is not handed over.
+    pub(super) fn resumes(&self) -> Option<u64> {
+        Some(self.writer.handed()?.resumes())
+    }
+
+    /// The session has no socket, and no callback of it runs or begins, unless there was a request since `resumes`.
+    pub(super) fn rest(&mut self, resumes: Option<u64>) {
+        let (Some(resumes), Some(handed), Some(handover)) =
+            (resumes, self.writer.handed(), &self.log.handover)
+        else {
+            return;
+        };
+        if handed.rest(resumes, std::mem::take(&mut self.handed.has_run)) {
+            handover.ask(self.writer.key);
+        }
+    }
+
+    /// Whether the server is about to leave the session to the store, so that no further callback begins.
+    pub(super) fn is_stopping(&self, connection: &Connection) -> bool {
+        self.log.handover.as_ref().is_some_and(Handover::is_stopping)
+            && connection.session().drive(|session| session.state()) == SessionState::Suspended
+    }
+
+    /// Whether the server does not wait for the callback that runs.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.writer.handed().is_some_and(Handed::is_interrupted)
+    }
+
+    /// The callback that runs was dropped.
+    pub(super) fn note_interrupted(&mut self) {
+        if let Some(running) = self.handed.running.take()
+            && let Some(handed) = self.writer.handed()
+        {
+            handed.note_interrupted(running);
+        }
+    }
+
+    /// Waits until the store takes what is said; `None` if there is no need.
+    pub(super) fn relief(&self) -> Option<Callback> {
+        let is_needed = self.log.handover.is_some() && self.log.health.is_down() && self.log.queue.is_long();
+        let log = self.log.clone();
+        is_needed.then(|| Box::pin(async move { log.health.up().await }) as Callback)
     }
 
     /// The session has lost its socket.

@@ -24,6 +24,7 @@ fn server(taking_over: Arc<Mutex<Option<tokio::io::DuplexStream>>>) -> Server {
             received: None,
             renewal: Renewal::default(),
             attachment: None,
+            resuming: None,
             resumes: true,
         };
         assert!(connection.handle().arrive(pending).is_none());

@@ -45,6 +45,8 @@ pub enum Trial {
     Newcomers,
     /// Servers that are killed, stopped, shut down and started again over a store that fails in every way.
     Stores,
+    /// The same with servers that hand their sessions over: they are shut down and started again, and none is killed.
+    Handover,
 }
 
 /// The actions of a trial, generated from its seed.
@@ -57,7 +59,7 @@ trait Plan: fmt::Debug {
 
 impl Trial {
     /// All trials.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Haste,
         Self::Memory,
         Self::Runtimes,
@@ -67,6 +69,7 @@ impl Trial {
         Self::Questions,
         Self::Newcomers,
         Self::Stores,
+        Self::Handover,
     ];
 
     /// The trial with this name, the variant's name in lower case.
@@ -89,6 +92,7 @@ impl Trial {
             Self::Questions => play::<questions::Questions>(seed),
             Self::Newcomers => play::<newcomers::Newcomers>(seed),
             Self::Stores => play::<stores::Stores>(seed),
+            Self::Handover => play::<stores::Handover>(seed),
         }
     }
 
@@ -99,6 +103,9 @@ impl Trial {
     pub fn run_aloud(self, seed: u64, listener: impl Fn(&str) + Send + Sync + 'static) -> Vec<Violation> {
         match self {
             Self::Stores => watched(|| draw::<stores::Stores>(seed).play_aloud(Some(Box::new(listener)))),
+            Self::Handover => {
+                watched(|| draw::<stores::Handover>(seed).0.play_aloud(Some(Box::new(listener))))
+            }
             _ => self.run(seed),
         }
     }
@@ -115,6 +122,7 @@ impl Trial {
             Self::Questions => plan::<questions::Questions>(seed),
             Self::Newcomers => plan::<newcomers::Newcomers>(seed),
             Self::Stores => plan::<stores::Stores>(seed),
+            Self::Handover => plan::<stores::Handover>(seed),
         }
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use rand::Rng as _;
 use rand::rngs::SmallRng;
-use rejoin_server::{Overflow, Server};
+use rejoin_server::{Durability, Overflow, Server};
 use rejoin_store::{Fault, FaultRates, Limit, LogId, MemoryStore, Position, Store as _, TailFault};
 use tokio::time::Instant;
 
@@ -49,6 +49,8 @@ pub(super) struct Stores {
     faults: u16,
     delay: Duration,
     is_sick_at_first: bool,
+    /// Sessions are handed over, not committed.
+    hands_over: bool,
     buffer: usize,
     overflow: Overflow,
     seed: u64,
@@ -170,6 +172,7 @@ impl Plan for Stores {
             faults: [0, 0, 10, 40, 100][rng.random_range(0..5)],
             delay: millis(rng, 1..500),
             is_sick_at_first: rng.random(),
+            hands_over: false,
             buffer: 8192,
             overflow: [Overflow::DropOldest, Overflow::DropNewest][rng.random_range(0..2)],
             seed: rng.random(),
@@ -178,6 +181,39 @@ impl Plan for Stores {
 
     fn play(self) -> Findings {
         self.play_aloud(None)
+    }
+}
+
+/// The same with sessions that are handed over.
+#[derive(Debug)]
+pub(super) struct Handover(pub(super) Stores);
+
+impl Plan for Handover {
+    fn draw(rng: &mut SmallRng) -> Self {
+        let mut plan = Stores::draw(rng);
+        plan.hands_over = true;
+        // A session does not move.
+        plan.servers = 1;
+        plan.moves.clear();
+        plan.said.iter_mut().for_each(|(_, server)| *server = 0);
+        for (_, server, step) in &mut plan.steps {
+            *server = 0;
+            // A crash loses sessions.
+            if let Step::Kill { down, .. } | Step::Stop { down, .. } = *step {
+                *step = Step::Stop { killed: None, down };
+            }
+        }
+        for input in plan.members.iter_mut().flat_map(|member| &mut member.inputs) {
+            // A shutdown drops a handler that waits for its client. The next process runs it again, and its state is not rolled back.
+            if let Kind::AskBack = input.kind {
+                input.kind = Kind::Echo;
+            }
+        }
+        Self(plan)
+    }
+
+    fn play(self) -> Findings {
+        self.0.play()
     }
 }
 
@@ -197,6 +233,7 @@ struct Shared {
     /// The caller is the checker: it meets no faults.
     is_checking: Arc<AtomicBool>,
     listener: Option<Listener>,
+    hands_over: bool,
 }
 
 impl Run {
@@ -232,6 +269,9 @@ impl Run {
 
     /// What was acknowledged has to be in the store.
     fn check_committed(&self, client: usize, n: u64) {
+        if self.0.hands_over {
+            return;
+        }
         let records = self.ask_store(self.0.store.records(LogId(1), None, usize::MAX)).unwrap_or_default();
         let record = records.iter().find(|record| *record.id == *format!("c{client}"));
         let count = record.map_or(0, |record| handler::count(Some(&record.state)));
@@ -272,6 +312,7 @@ impl Stores {
                 is_over: AtomicBool::new(false),
                 is_checking: Arc::default(),
                 listener,
+                hands_over: self.hands_over,
             }));
             self.carry_out(&run).await;
             let mut findings = run.0.findings.lock().unwrap_or_else(PoisonError::into_inner);
@@ -320,6 +361,7 @@ impl Stores {
             })
             .store(Sealed { store: run.0.store.clone(), life: life.clone() })
             .node(format!("n{index}"))
+            .durability(if self.hands_over { Durability::Handover } else { Durability::Commit })
             .resume_window(Some(Duration::from_secs(600)))
             .heartbeat(Duration::from_secs(1), Duration::from_secs(3))
             .send_buffer(self.buffer)

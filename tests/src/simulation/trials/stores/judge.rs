@@ -18,7 +18,7 @@ pub(super) fn judge(plan: &Stores, heard: &[Vec<Heard>], said: &[bool], findings
     }
     effects(heard, findings);
     rooms(plan, heard, findings);
-    aside(heard, findings);
+    aside(plan, heard, findings);
 }
 
 /// What `by` causes that `to` has to hear, wherever it is a member.
@@ -132,8 +132,9 @@ fn rooms(plan: &Stores, heard: &[Vec<Heard>], findings: &mut Findings) {
     }
 }
 
-/// Who hears something in the second room hears everything from its own `joined` to its own `leaves`, and nothing else.
-fn aside(heard: &[Vec<Heard>], findings: &mut Findings) {
+/// Who hears something in the second room hears everything from its own `joined` to its own `leaves`, and nothing else. Where sessions
+/// are handed over, a join is done before `joined` is said.
+fn aside(plan: &Stores, heard: &[Vec<Heard>], findings: &mut Findings) {
     // For each pair of frames of the room that somebody hears one after the other, the second one follows the first for all.
     let mut next: HashMap<(usize, u64), (usize, u64)> = HashMap::new();
     for (to, all) in heard.iter().enumerate() {
@@ -141,7 +142,7 @@ fn aside(heard: &[Vec<Heard>], findings: &mut Findings) {
         for frame in all.iter().filter(|heard| is_aside(&heard.event)) {
             let here = (frame.by, frame.n);
             match last {
-                None if frame.event != "joined" || frame.by != to => {
+                None if (frame.event != "joined" || frame.by != to) && !plan.hands_over => {
                     let text = format!("c{to} hears {frame:?}, and is no member");
                     findings.add(Property::Audiences, text);
                 }

@@ -113,6 +113,9 @@ impl Stores {
         self.check_states(run, &processes);
         // Everything is still there after a last restart.
         for process in &processes {
+            if self.hands_over {
+                current(process).server.shutdown(Duration::from_secs(10)).await;
+            }
             current(process).bury(run, Gone { is_silent: false, is_known: true });
         }
         for (index, process) in processes.iter().enumerate() {
@@ -162,7 +165,9 @@ impl Stores {
                 return;
             }
             Step::Stop { killed, down } => {
-                let stops = old.server.shutdown(Duration::from_secs(10));
+                // What is handed over waits for the store.
+                let patience = Duration::from_secs(if self.hands_over { 100 } else { 10 });
+                let stops = old.server.shutdown(patience);
                 timeout(killed.unwrap_or(PATIENCE), stops).await.ok();
                 (Gone { is_silent: false, is_known: true }, down)
             }

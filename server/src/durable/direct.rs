@@ -1,0 +1,45 @@
+//! What is sent to a session that has a socket, with [`Durability::Handover`](super::Durability::Handover): it needs no store.
+
+use rejoin_core::Overflow;
+use rejoin_core::drive::{Accepted, EncodedFrame, SendError};
+
+use crate::connection::Connection;
+
+use super::log::DurableLog;
+use super::writer::Writer;
+
+/// Whether a frame for the session has to go through the log, because it must not overtake what is still on its way there: frames
+/// for the session, and what the handler that this thread polls, or an earlier one of the same session, has said.
+pub(super) fn has_to_wait(log: &DurableLog, writer: &Writer) -> bool {
+    writer.has_said() || log.speaker().is_some_and(|scope| !log.queue.is_applied(scope.last_said()))
+}
+
+/// Sends a frame straight into a session; `None` if it has to go through the log.
+pub(super) fn send(
+    connection: &Connection,
+    log: &DurableLog,
+    writer: &Writer,
+    message: &EncodedFrame,
+    overflow: Overflow,
+) -> Option<Result<(), SendError>> {
+    if writer.handed().is_none() || has_to_wait(log, writer) {
+        return None;
+    }
+    let sent = connection.session().send_unless_suspended(message.clone(), overflow, false);
+    sent.map(|accepted| accepted.map(drop)).transpose()
+}
+
+/// Like [`send`], but waits for capacity, for the write timeout at most.
+pub(super) async fn send_wait(
+    connection: &Connection,
+    log: &DurableLog,
+    writer: &Writer,
+    message: &EncodedFrame,
+    watches: bool,
+) -> Result<Option<Accepted>, SendError> {
+    if writer.handed().is_none() || has_to_wait(log, writer) {
+        return Ok(None);
+    }
+    let timeout = connection.host().context().options.write_timeout;
+    connection.session().send_wait_unless_suspended(message.clone(), timeout, watches).await
+}
