@@ -272,9 +272,9 @@ impl Table for Rows {
         if !open.id.is_empty() {
             self.batch.insert(index, keys::id(log, &open.id), key.0);
             self.ids.insert((log, open.id.clone()), true);
+            self.batch.insert(index, keys::checkpoint(log, row.position.offset, key), []);
         }
         self.batch.insert(index, keys::record(log, key), []);
-        self.batch.insert(index, keys::checkpoint(log, row.position.offset, key), []);
         self.batch.insert(index, Self::index_of(key, &row), []);
         self.leases.add_owner(log, row.owner);
         let base = Base {
@@ -292,8 +292,10 @@ impl Table for Rows {
     }
 
     fn change(&mut self, key: WriterKey, before: &Row, after: Row) -> Result<(), StoreError> {
+        // A server's own writer is never folded, and needs no entry.
+        let moves = before.position.offset != after.position.offset && !self.base(key)?.id.is_empty();
         let index = &self.trees.index;
-        if before.position.offset != after.position.offset {
+        if moves {
             self.batch.remove(index, keys::checkpoint(before.log, before.position.offset, key));
             self.batch.insert(index, keys::checkpoint(after.log, after.position.offset, key), []);
         }
@@ -328,9 +330,9 @@ impl Table for Rows {
         if !base.id.is_empty() {
             self.batch.remove(index, keys::id(row.log, &base.id));
             self.ids.insert((row.log, base.id), false);
+            self.batch.remove(index, keys::checkpoint(row.log, row.position.offset, key));
         }
         self.batch.remove(index, keys::record(row.log, key));
-        self.batch.remove(index, keys::checkpoint(row.log, row.position.offset, key));
         self.batch.remove(index, Self::index_of(key, row));
         for tag in [keys::BASE, keys::FOLD, keys::STATE] {
             self.batch.remove(&self.trees.texts, keys::text(key, tag));

@@ -64,7 +64,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// What is appended to the log from now on, by whomever.
     fn tail(&self, log: LogId) -> TailStream;
 
-    /// Forgets entries that are older than `age` and that no record's checkpoint needs; the store's own bounds may forget more.
+    /// Forgets entries that are older than `age` and that no record's checkpoint needs; the store's own bounds may forget more. A
+    /// server's own writer, whose record has no connection ID, is never folded: its checkpoint needs nothing.
     async fn trim(&self, log: LogId, age: Duration) -> Result<(), StoreError>;
 
     /// Now, in milliseconds of the store's clock: those of [`Record::deadline`] and [`Entry::time`].

@@ -169,6 +169,25 @@ pub async fn trim_keeps_what_checkpoint_needs(subject: &Subject) {
     assert_eq!(subject.store.bounds(LOG).await.unwrap(), (last, last));
 }
 
+/// A server's own writer is never folded, so it needs no entry, wherever its checkpoint is.
+pub async fn trim_goes_beyond_a_servers_own_writer(subject: &Subject) {
+    subject.lease().await;
+    let own = Open { id: "".into(), ..opening(1) };
+    let opened = subject.store.open(own).await.unwrap();
+    for w in 1..=3 {
+        subject.commit(1, w, "said").await.unwrap();
+    }
+    subject.advance(Duration::from_secs(100));
+    subject.store.trim(LOG, Duration::from_secs(50)).await.unwrap();
+    assert_eq!(subject.store.bounds(LOG).await.unwrap(), (at(opened, 3), at(opened, 3)));
+    subject.touch(Touch { checkpoint: checkpoint(at(opened, 1), 0), ..touching(1, 1) }).await;
+    subject.commit(1, 4, "said").await.unwrap();
+    subject.advance(Duration::from_secs(100));
+    subject.store.trim(LOG, Duration::from_secs(50)).await.unwrap();
+    assert_eq!(subject.store.bounds(LOG).await.unwrap().0, at(opened, 4));
+    subject.one(Commit { ends: vec![key(1)], ..commit(1, 1, 5, "end") }).await.unwrap();
+}
+
 /// What is younger than the age stays.
 pub async fn trim_keeps_what_is_young(subject: &Subject) {
     numbered(subject, 5).await;

@@ -28,7 +28,8 @@ pub use fences::{
 pub use logs::{
     commits_of_one_call_keep_their_order, empty_body_appends_nothing, logs_are_independent,
     pages_have_limits_and_no_hole, positions_outside_log_are_refused, tail_brings_entries_in_order,
-    trim_keeps_what_checkpoint_needs, trim_keeps_what_is_young, trimmed_log_goes_on,
+    trim_goes_beyond_a_servers_own_writer, trim_keeps_what_checkpoint_needs, trim_keeps_what_is_young,
+    trimmed_log_goes_on,
 };
 
 /// Makes a test of each check for a store. The argument is an async closure that makes a [`Subject`] with an empty store.
@@ -54,7 +55,7 @@ macro_rules! conformance_tests {
             adoption_keeps_deadline_and_takes_nothing_from_living, records_come_in_pages, lease_that_passed_is_over,
             empty_body_appends_nothing, commits_of_one_call_keep_their_order, pages_have_limits_and_no_hole,
             positions_outside_log_are_refused, logs_are_independent, tail_brings_entries_in_order,
-            trim_keeps_what_checkpoint_needs, trim_keeps_what_is_young, trimmed_log_goes_on,
+            trim_keeps_what_checkpoint_needs, trim_keeps_what_is_young, trim_goes_beyond_a_servers_own_writer, trimmed_log_goes_on,
         }
     };
     (@each $make:expr, $($name:ident),* $(,)?) => {$(

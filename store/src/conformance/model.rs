@@ -238,7 +238,7 @@ impl Model {
     }
 
     pub(super) fn trim(&mut self, log: LogId, age: u64) {
-        let needed = self.sessions.iter().filter(|session| session.log == log);
+        let needed = self.sessions.iter().filter(|session| session.log == log && !session.id.is_empty());
         let needed = needed.map(|session| session.checkpoint.0).min().unwrap_or(u64::MAX);
         let entries: Vec<_> = self.entries.iter().filter(|entry| entry.0 == log).collect();
         let mut first = self.first(log);

@@ -139,7 +139,8 @@ impl Rows {
     }
 
     pub(super) fn trim(&mut self, log: LogId, age: Duration) {
-        let needed = self.writers.values().filter(|writer| writer.row.log == log);
+        // A server's own writer is never folded.
+        let needed = self.writers.values().filter(|writer| writer.row.log == log && !writer.id.is_empty());
         let needed = needed.map(|writer| writer.row.position.offset).min().unwrap_or(u64::MAX);
         let oldest = self.now.saturating_sub(millis(age));
         let Some(log) = self.logs.get_mut(&log) else { return };

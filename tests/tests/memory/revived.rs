@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rejoin_client::Event;
 use rejoin_server::{History, Overflow, Server};
-use rejoin_store::MemoryStore;
+use rejoin_store::{LogId, MemoryStore, Store as _};
 use rejoin_tests::harness::{self, MortalStore, number, numbers, secs, within};
 use rejoin_tests::network::Line;
 
@@ -96,4 +96,22 @@ async fn a_history_of_an_hour_outlives_its_process_after_half_of_it() {
     assert_eq!(rewound.frames, 3);
     assert_eq!(numbers(&mut ben, 3).await, [1, 2, 3]);
     second.shutdown(secs(1)).await;
+}
+
+/// What no session and no history needs goes, although the server itself writes on.
+#[tokio::test(start_paused = true)]
+async fn a_log_forgets_what_nothing_needs() {
+    let store = MemoryStore::new();
+    let server = Server::builder(harness::connect).store(store.clone()).build().unwrap();
+    let line = Line::to(&server);
+    let ada = line.client("/?id=ada&room=news").connect().await.unwrap();
+    for n in 1..=3 {
+        server.broadcast("news", &number(n)).unwrap();
+        server.committed().await;
+    }
+    ada.close().await;
+    tokio::time::sleep(secs(900)).await;
+    let (first, last) = store.bounds(LogId(1)).await.unwrap();
+    assert!(first == last && last.offset >= 4, "a session and three broadcasts: {first:?} to {last:?}");
+    server.shutdown(secs(1)).await;
 }
