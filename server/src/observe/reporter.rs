@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use rejoin_core::drive::now;
-use rejoin_core::{Counts, DropReason};
+use rejoin_core::{CloseReason, Counts, DropReason};
 use tracing::Level;
 
 use crate::context::ServerContext;
@@ -130,6 +130,14 @@ impl SessionReporter {
         let Some(reason) = reason else { return };
         self.closed = true;
         let lived = elapsed(opened);
+        if handle.writer().is_some()
+            && matches!(reason, CloseReason::TransportLost(DropReason::Draining { .. }))
+        {
+            let id = handle.id();
+            tracing::info!(id, room = handle.room(), ?lived, "session left to the store");
+            context.metrics.report(|metrics| metrics.connection_closed(lived, &reason));
+            return;
+        }
         // With the ID: the span exists only if the level `debug` is enabled.
         tracing::info!(
             id = handle.id(),

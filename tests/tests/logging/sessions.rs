@@ -2,6 +2,7 @@
 
 use rejoin_client::LostReason;
 use rejoin_server::{Connection, DropReason, Frame, Gap, Server};
+use rejoin_store::MemoryStore;
 use rejoin_tests::harness::{self, Heard, RESET, What, next, secs};
 use rejoin_tests::network::{Dials, Line};
 
@@ -238,4 +239,19 @@ async fn panicking_hooks_and_gaps_are_logged() {
             "{text}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_live_on_are_not_logged_as_closed() {
+    let (captured, _guard) = capture("info");
+    let (builder, mut log) = harness::builder();
+    let server = builder.store(MemoryStore::new()).build().unwrap();
+    let line = Line::to(&server);
+    let wire = Captured::default();
+    let _ada = client(&line, "ada", &wire).await;
+    log.connected().await;
+    server.shutdown(secs(5)).await;
+    let text = captured.text();
+    assert!(text.contains(r#"session left to the store id="ada" room="room" lived="#), "{text}");
+    assert!(!text.contains("rejoin_server::observe::reporter: session closed"), "{text}");
 }
