@@ -103,3 +103,46 @@ impl VolatileQueue {
         self.frames.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The texts that wait, in order, after these were pushed: one that begins with a capital letter has that as its key. Also how
+    /// many each push has removed.
+    fn after(texts: &[&str], limit: usize, bytes: usize) -> (String, Vec<usize>) {
+        let mut queue = VolatileQueue::default();
+        let removed = texts.iter().map(|text| {
+            let key = text.starts_with(|first: char| first.is_uppercase()).then(|| text[..1].into());
+            queue.push(0, key, Bytes::copy_from_slice(text.as_bytes()), limit, bytes)
+        });
+        let removed = removed.collect();
+        let length = queue.len();
+        let left: Vec<_> = std::iter::from_fn(|| queue.pop())
+            .map(|waiting| String::from_utf8(waiting.message.to_vec()).unwrap())
+            .collect();
+        assert_eq!((left.len(), queue.len(), queue.bytes), (length, 0, 0), "all bytes are freed");
+        assert!(queue.by_key.is_empty() && queue.without_key.is_empty() && queue.first_after().is_none());
+        (left.join(" "), removed)
+    }
+
+    #[test]
+    fn replaced_and_refused_frames_free_their_bytes() {
+        let two = 2 * (OVERHEAD + 2);
+        type Case = (&'static [&'static str], usize, usize, &'static str, &'static [usize]);
+        let cases: [Case; 6] = [
+            (&["a1", "A1", "b1"], 8, 3 * two, "a1 A1 b1", &[0, 0, 0]),
+            // A later value of a key takes the place, and the bytes, of the older one.
+            (&["A1", "B1", "A2", "A3", "B2"], 8, two, "A3 B2", &[0, 0, 1, 1, 1]),
+            // So does a frame without a key beyond the limit of these.
+            (&["a1", "b1", "c1", "d1"], 2, two, "c1 d1", &[0, 0, 1, 1]),
+            (&["a1", "b1", "c1", "d1"], 8, two, "c1 d1", &[0, 0, 1, 1]),
+            (&["A1", "b1", "C1"], 8, two - 1, "C1", &[0, 1, 1]),
+            // The newest stays, whatever its size.
+            (&["a1", "b1-which-is-long"], 8, 1, "b1-which-is-long", &[0, 1]),
+        ];
+        for (texts, limit, bytes, left, removed) in cases {
+            assert_eq!(after(texts, limit, bytes), (left.to_owned(), removed.to_vec()), "{texts:?}");
+        }
+    }
+}

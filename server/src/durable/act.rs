@@ -268,6 +268,34 @@ mod tests {
     }
 
     #[test]
+    fn frames_come_back_with_all_their_parts() {
+        let formats = [PayloadFormat::Json, PayloadFormat::Msgpack, PayloadFormat::Bytes];
+        let payloads = formats.map(|format| Payload::from_parts(format, Bytes::from_static(b"7")));
+        let bare = Frame::event_only("said");
+        let with_payloads = payloads.map(|payload| bare.clone().with_payload(payload));
+        let others = [
+            bare.clone(),
+            bare.clone().with_id("7"),
+            bare.clone().with_re("5"),
+            bare.clone().with_re("5").with_more(true),
+            bare.clone().with_room("tea"),
+        ];
+        for frame in with_payloads.into_iter().chain(others) {
+            let back = Frame::from(Said::from(&frame));
+            assert_eq!(back, frame);
+            // A part that is absent stays absent, instead of being empty.
+            assert_eq!(format!("{back:?}"), format!("{frame:?}"));
+        }
+    }
+
+    #[test]
+    fn each_overflow_policy_comes_back() {
+        for overflow in [Overflow::Reject, Overflow::DropOldest, Overflow::DropNewest, Overflow::Disconnect] {
+            assert_eq!(Overflow::from(Policy::from(overflow)), overflow);
+        }
+    }
+
+    #[test]
     fn foreign_bytes_are_refused() {
         assert!(decode(b"").is_err() && decode(b"\x92\x01").is_err() && decode(b"hello").is_err());
     }

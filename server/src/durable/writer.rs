@@ -165,4 +165,36 @@ mod tests {
         assert_eq!(writer.take_checkpoint(5).map(|checkpoint| checkpoint.number), Some(5));
         assert_eq!(writer.take_checkpoint(6), None);
     }
+
+    #[test]
+    fn said_frames_are_counted_until_they_are_sent() {
+        let writer = Writer::new(Key::new(*b"abcdefghijklmnop"), 1, 0, 1);
+        // One of an earlier life, which was not counted.
+        writer.note_sent();
+        assert_eq!([2, 2, 2].map(|most| writer.note_said(most)), [true, true, false]);
+        writer.note_sent();
+        assert_eq!([2, 2, 3].map(|most| writer.note_said(most)), [true, false, true]);
+        assert!(!writer.note_said(0));
+    }
+
+    #[test]
+    fn what_is_owed_is_taken_once() {
+        let writer = Writer::new(Key::new(*b"abcdefghijklmnop"), 1, 0, 1);
+        for owed in [(true, false), (false, true)] {
+            writer.owe(owed.0, owed.1);
+            assert_eq!([writer.take_owed(), writer.take_owed()], [owed, (false, false)]);
+        }
+    }
+
+    #[test]
+    fn fences_count_from_the_last_commit() {
+        let writer = Writer::new(Key::new(*b"abcdefghijklmnop"), 3, 7, 1);
+        assert_eq!(
+            [8, 9].map(|w| (writer.next(), Fence { epoch: 3, w })).map(|(is, was)| is == was),
+            [true; 2]
+        );
+        assert_eq!((writer.end(), writer.end(), writer.has_moved()), (true, false, false));
+        writer.set_moved();
+        assert!(writer.has_moved());
+    }
 }

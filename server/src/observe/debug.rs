@@ -166,7 +166,8 @@ impl Metrics for DebugMetrics {
     }
 
     fn room_created(&self) {
-        self.lock().rooms += 1;
+        let rooms = &mut self.lock().rooms;
+        *rooms = rooms.wrapping_add(1);
     }
 
     fn room_destroyed(&self) {
@@ -330,3 +331,6 @@ impl fmt::Display for MetricsSnapshot {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

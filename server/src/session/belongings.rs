@@ -91,3 +91,62 @@ impl fmt::Debug for Renewal {
         f.debug_struct("Renewal").field("expires", &self.expires).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &'static str) -> Option<Arc<HeaderMap>> {
+        Some(Arc::new(HeaderMap::from_iter([(name.parse().unwrap(), "1".parse().unwrap())])))
+    }
+
+    #[test]
+    fn a_request_replaces_only_what_it_brings() {
+        let names = |belongings: &Belongings| {
+            belongings
+                .headers()
+                .map(|headers| headers.keys().map(|name| name.to_string()).collect::<Vec<_>>())
+        };
+        let text = |value: Option<&Value>| value.map(|value| *value.downcast_ref::<&str>().unwrap());
+        let mut belongings = Belongings::default();
+        assert!(belongings.is_empty());
+        assert!(belongings.renew(None, None).is_none());
+        assert!(belongings.is_empty(), "nothing is allocated for nothing");
+        assert!(belongings.renew(Some(Arc::new("old")), None).is_none());
+        assert_eq!((text(belongings.data.as_ref()), names(&belongings)), (Some("old"), None));
+        assert!(belongings.renew(None, headers("a")).is_none());
+        assert_eq!(
+            (text(belongings.data.as_ref()), names(&belongings)),
+            (Some("old"), Some(vec!["a".into()]))
+        );
+        let replaced = belongings.renew(Some(Arc::new("new")), headers("b"));
+        assert_eq!(text(replaced.as_ref()), Some("old"));
+        assert_eq!(
+            (text(belongings.data.as_ref()), names(&belongings)),
+            (Some("new"), Some(vec!["b".into()]))
+        );
+        assert!(belongings.renew(None, None).is_none());
+        assert_eq!(
+            (text(belongings.data.as_ref()), names(&belongings)),
+            (Some("new"), Some(vec!["b".into()]))
+        );
+    }
+
+    #[test]
+    fn there_is_one_value_of_each_type() {
+        let mut belongings = Belongings::new(None, headers("a"));
+        assert!(belongings.get::<u8>().is_none() && belongings.take::<u8>().is_none());
+        assert!(belongings.set(Arc::new(1_u8)).is_none() && belongings.set(Arc::new("text")).is_none());
+        let number = |value: Option<Value>| value.map(|value| *value.downcast_ref::<u8>().unwrap());
+        assert_eq!(number(belongings.set(Arc::new(2_u8))), Some(1));
+        assert_eq!(number(belongings.get::<u8>().cloned()), Some(2));
+        assert_eq!([number(belongings.take::<u8>()), number(belongings.take::<u8>())], [Some(2), None]);
+        assert!(belongings.get::<&str>().is_some() && belongings.headers().is_some());
+    }
+
+    #[test]
+    fn a_renewal_prints_without_what_it_brings() {
+        let renewal = Renewal { expires: None, data: Some(Arc::new("secret")), headers: headers("a") };
+        assert_eq!(format!("{renewal:?}"), "Renewal { expires: None, .. }");
+    }
+}

@@ -285,3 +285,14 @@ fn what_no_session_needs_goes_first() {
     assert!(budget.evict_to_fit(400));
     assert_eq!((budget.used(), spare.lock().unwrap().len()), (400, 1), "no more than needed");
 }
+
+#[test]
+fn a_session_that_is_resumed_promises_no_bytes() {
+    let budget = MemoryBudget::new(100, || None);
+    budget.suspend(30);
+    assert_eq!(budget.used(), 30);
+    assert!(budget.can_fit(100) && !budget.can_fit(101));
+    budget.resume(30);
+    assert_eq!(budget.used(), 0);
+    assert!(budget.can_fit(100) && !budget.can_fit(101));
+}

@@ -21,6 +21,7 @@ mod plain;
 mod questions;
 mod questions_random;
 mod resuming;
+mod revived;
 mod rewinding;
 mod sizes;
 

@@ -332,3 +332,15 @@ fn events_come_in_order_and_closed_comes_last() {
     ];
     assert_eq!(events, script);
 }
+
+#[test]
+fn a_client_is_not_open_while_it_has_no_socket() {
+    let mut pair = Pair::connected(8);
+    assert!(pair.client.is_opened());
+    pair.cut();
+    assert!(!pair.client.is_opened());
+    pair.connect();
+    assert!(!pair.client.is_opened());
+    pair.run();
+    assert!(pair.client.is_opened());
+}

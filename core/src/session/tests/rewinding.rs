@@ -123,3 +123,19 @@ fn a_snapshot_keeps_the_places_of_a_history() {
         "more than the buffer takes"
     );
 }
+
+#[test]
+fn the_places_of_a_history_end_with_its_last_frame() {
+    let mut pair = Pair::connected(4);
+    pair.server().send_history(&mut history(2));
+    pair.send(Server, "live");
+    let now = pair.now;
+    let rewound = pair.server().snapshot(now).unacknowledged.rewound;
+    assert_eq!(rewound.map(|rewound| (rewound.last, rewound.frames, rewound.bytes)), Some((2, 2, 4)));
+    assert_eq!(receive(&mut pair), ["h0", "h1", "live"]);
+    let now = pair.now;
+    let server = pair.server().clone();
+    let snapshot = server.snapshot(now);
+    assert_eq!(snapshot.unacknowledged.rewound, None);
+    Session::from_snapshot(snapshot, server.config.clone(), now).unwrap();
+}

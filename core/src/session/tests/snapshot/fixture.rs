@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::super::pair::identity;
 use super::super::{control, data};
 use super::copy_of;
-use crate::session::snapshot::{PendingEvent, SessionSnapshot, SnapshotError, Unreported};
+use crate::session::snapshot::{Announced, PendingEvent, SessionSnapshot, SnapshotError, Unreported};
 use crate::session::*;
 use crate::{CloseFrame, Control, Frame, Gap, LostReason, Open, Payload, PayloadFormat};
 
@@ -256,6 +256,22 @@ fn the_window_continues_after_a_restore() {
     assert_eq!(ended().remaining_window(&config), None);
     let session = Session::from_snapshot(snapshot, Arc::new(config), now).unwrap();
     assert_eq!(session.poll_timeout(), Some(now + remaining));
+}
+
+#[test]
+fn the_smaller_buffer_counts_after_a_restore() {
+    let now = Instant::now();
+    for (announced, configured) in [(2, 4), (4, 2), (3, 3)] {
+        let config =
+            SessionConfig { buffer_frames: configured, ..SessionConfig::new(Side::Client, Mode::Session) };
+        let config = Arc::new(config);
+        let mut snapshot = Session::new(config.clone(), now).snapshot(now);
+        snapshot.identity = Some(identity(0).into());
+        snapshot.announced = Some(Announced { buffer_frames: announced, buffer_bytes: 1000 });
+        let mut session = Session::from_snapshot(snapshot, config, now).unwrap();
+        let taken = (0..9).filter(|_| session.send(Bytes::from_static(b"text"), Overflow::Reject).is_ok());
+        assert_eq!(taken.count(), announced.min(configured) as usize);
+    }
 }
 
 #[test]
