@@ -1,6 +1,7 @@
 //! Requests that are repeated until the store answers.
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rejoin_store::{
     Attach, AttachError, Attached, Limit, Page, Position, ReadError, Record, StoreError, WriterKey,
 };
@@ -10,6 +11,9 @@ use super::log::{DurableLog, LEASE};
 
 /// The number of records that are read at once.
 const RECORDS: usize = 1024;
+
+/// The number of sessions that are taken over at once.
+const ADOPTIONS: usize = 256;
 
 impl DurableLog {
     /// [`Health::ask`](super::health::Health::ask).
@@ -55,6 +59,16 @@ impl DurableLog {
         all
     }
 
+    /// Takes the sessions of this server's earlier lives over, many at a time, so that the store can do it in few steps.
+    ///
+    /// # Errors
+    /// Fails for an answer that should not be.
+    pub(super) async fn adopt_own(&self) -> Result<Vec<Record>, AttachError> {
+        let adopted = self.own_records().await.into_iter().map(|record| self.adopt(record));
+        let adopted = stream::iter(adopted).buffered(ADOPTIONS).try_collect::<Vec<_>>().await?;
+        Ok(adopted.into_iter().flatten().collect())
+    }
+
     /// The next records after a key; none at the end.
     pub(super) async fn records(&self, after: Option<WriterKey>) -> Vec<Record> {
         sure(self.ask(|| self.store.records(self.log, after, RECORDS)).await)
@@ -64,7 +78,7 @@ impl DurableLog {
     ///
     /// # Errors
     /// Fails for an answer that should not be.
-    pub(super) async fn adopt(&self, record: Record) -> Result<Option<Record>, AttachError> {
+    async fn adopt(&self, record: Record) -> Result<Option<Record>, AttachError> {
         loop {
             let attach = Attach {
                 key: record.key,

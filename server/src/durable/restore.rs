@@ -179,9 +179,11 @@ async fn writer(log: &DurableLog) -> Result<Writer, RestoreError> {
 /// Folds the log once for all sessions of this server. Returns the last entry.
 async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<Position, RestoreError> {
     let started = now();
+    // Fenced off before anything is read: from here on no earlier life changes a record.
+    let adopted = log.adopt_own().await?;
     let (first, end) = log.bounds().await;
     let mut all = Vec::new();
-    for record in log.own_records().await {
+    for record in adopted {
         let placed = export::place(log, record).and_then(|record| {
             let begin = record.checkpoint.position;
             let is_there = begin.generation == end.generation && begin.offset >= first.offset;
@@ -189,11 +191,7 @@ async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<Pos
         });
         match placed {
             Ok(record) => all.push(record),
-            Err(lost) => {
-                if let Some(record) = log.adopt(lost.0).await? {
-                    lost.1.end(log, &record);
-                }
-            }
+            Err(lost) => lost.1.end(log, &lost.0),
         }
     }
     let mut records = all;
@@ -215,7 +213,7 @@ async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<Pos
             while let Some(record) =
                 records.next_if(|record| record.checkpoint.position.offset < entry.position.offset)
             {
-                revived.extend(revive(shared, log, record).await?);
+                revived.extend(revive(shared, log, record)?);
             }
             cursor = entry.position.offset;
             apply::apply(shared, log, entry, false);
@@ -226,7 +224,7 @@ async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<Pos
         }
     }
     for record in records {
-        revived.extend(revive(shared, log, record).await?);
+        revived.extend(revive(shared, log, record)?);
     }
     for connection in &revived {
         settle(shared, connection);
@@ -237,14 +235,12 @@ async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<Pos
     Ok(Position { offset: cursor, ..end })
 }
 
-/// Brings one session back, without a socket. `None` if it has ended, or belongs to another server meanwhile.
-async fn revive(
+/// Brings one session back, without a socket. `None` if it cannot go on here.
+fn revive(
     shared: &Arc<ServerInner>,
     log: &Arc<DurableLog>,
     record: Record,
 ) -> Result<Option<Connection>, RestoreError> {
-    let Some(record) = log.adopt(record).await? else { return Ok(None) };
-    // Its last process may have gone on until now.
     let (record, export) = match export::open(log, record) {
         Ok(found) => found,
         Err(lost) => {
