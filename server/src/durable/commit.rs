@@ -125,3 +125,87 @@ impl Batch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rejoin_store::MemoryStore;
+
+    use super::super::act::Key;
+    use super::*;
+
+    fn log() -> (Arc<DurableLog>, Writer) {
+        let log = Arc::new(DurableLog::new(Arc::new(MemoryStore::new()), 1, 1, false));
+        let own = Writer::new(Key::new(log.own_key().0), 1, 0, 0);
+        (log, own)
+    }
+
+    /// What the server itself says.
+    fn said(ticket: u64) -> Work {
+        Work::Server { act: Act::Nothing, ticket }
+    }
+
+    fn handled(writer: &Arc<Writer>, ends: bool) -> Work {
+        let writer = writer.clone();
+        Work::Session { writer, acts: vec![Act::Nothing], received: Some(1), state: None, ends, then: None }
+    }
+
+    /// The commits that these make.
+    fn batch(log: &DurableLog, own: &Writer, works: Vec<Work>) -> Batch {
+        let mut batch = Batch::default();
+        for work in works {
+            batch.add(work, log, own);
+        }
+        batch.close(log, own);
+        assert_eq!(batch.commits.len(), batch.then.len());
+        batch
+    }
+
+    #[test]
+    fn commits_keep_the_order_in_which_it_was_said() {
+        let (log, own) = log();
+        let ada = Arc::new(Writer::new(Key::new([7; 16]), 1, 0, 1));
+        let works = [
+            said(0),
+            said(0),
+            handled(&ada, false),
+            handled(&ada, false),
+            said(1),
+            said(0),
+            said(2),
+            said(0),
+        ];
+        let commits = batch(&log, &own, works.into()).commits;
+        let parts = commits.iter().map(|commit| {
+            let (ticket, acts) = act::decode(&commit.body).unwrap();
+            (commit.writer == own.key.into(), commit.fence.w, ticket, acts.len())
+        });
+        let expected = [
+            (true, 1, 0, 2),
+            (false, 1, 0, 1),
+            (false, 2, 0, 1),
+            (true, 2, 1, 1),
+            (true, 3, 2, 2),
+            (true, 4, 0, 1),
+        ];
+        assert_eq!(parts.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn an_entry_has_a_bounded_number_of_acts() {
+        let (log, own) = log();
+        let works = (0..2 * MAX_ACTS + 1).map(|_| said(0)).collect();
+        let commits = batch(&log, &own, works).commits;
+        let lengths = commits.iter().map(|commit| act::decode(&commit.body).unwrap().1.len());
+        assert_eq!(lengths.collect::<Vec<_>>(), [MAX_ACTS, MAX_ACTS, 1]);
+    }
+
+    #[test]
+    fn a_session_ends_with_the_commit_that_says_so() {
+        let (log, own) = log();
+        let [ada, ben] = [7, 8].map(|byte| Arc::new(Writer::new(Key::new([byte; 16]), 1, 0, 1)));
+        let replaced = Work::Server { act: Act::Replaced(ben.key), ticket: 0 };
+        let works = vec![handled(&ada, false), replaced, handled(&ada, true), said(0)];
+        let ends = batch(&log, &own, works).commits.into_iter().map(|commit| commit.ends);
+        assert_eq!(ends.collect::<Vec<_>>(), [vec![], vec![ben.key.into()], vec![ada.key.into()], vec![]]);
+    }
+}

@@ -175,3 +175,22 @@ impl DurableLog {
         self.has_begun.load(Ordering::SeqCst)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rejoin_store::MemoryStore;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_log_that_is_abandoned_leaves_its_sessions_and_does_what_is_queued() {
+        let log = DurableLog::new(Arc::new(MemoryStore::new()), 1, 1, false);
+        assert_eq!([log.begins(), log.begins()], [true, false]);
+        log.say(Act::Nothing);
+        assert!(!log.is_left());
+        log.abandon();
+        assert!(log.is_left());
+        assert_eq!(log.queue.take().await.map(|works| works.len()), Some(1));
+        assert!(log.queue.take().await.is_none());
+    }
+}

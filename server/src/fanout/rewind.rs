@@ -188,3 +188,21 @@ pub struct Rewound {
     /// took it.
     pub is_complete: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_of_a_history_have_ranges() {
+        let usual = History::new();
+        for valid in
+            [usual, History::none(), usual.frames(65_536), usual.bytes(1), usual.age(Duration::from_nanos(1))]
+        {
+            assert!(valid.is_valid(), "{valid:?}");
+        }
+        for invalid in [usual.frames(65_537), usual.bytes(0), usual.age(Duration::ZERO)] {
+            assert!(!invalid.is_valid(), "{invalid:?}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Tests of rooms, and of the fan-outs to their members.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rejoin_core::{Frame, Overflow};
 use tokio::io::{AsyncReadExt as _, DuplexStream};
@@ -10,7 +10,7 @@ use super::snapshot::CHUNK;
 use crate::connection::Connection;
 use crate::inner::ServerInner;
 use crate::testing::{connection, dial, dial_session, runtime, server};
-use crate::{ConnectRequest, Identity, Reject, Server};
+use crate::{ConnectRequest, History, Identity, Reject, Server};
 
 fn join(shared: &ServerInner, connection: &Connection) -> Joined {
     shared.rooms.join(connection, connection.handle().shared_room())
@@ -260,4 +260,27 @@ async fn read_until(peer: &mut DuplexStream, read: &mut String, is_enough: impl 
         assert!(peer.read_buf(&mut bytes).await.unwrap() > 0, "{read}");
         read.push_str(&String::from_utf8_lossy(&bytes));
     }
+}
+
+#[test]
+fn a_room_that_another_thread_has_created_meanwhile_is_the_same() {
+    type Other = (Arc<ServerInner>, Connection);
+    let other: Arc<Mutex<Option<Other>>> = Arc::default();
+    let joins = other.clone();
+    // Called while no room is locked: another thread may do as much at that moment.
+    let history = move |_: &str| {
+        let other = joins.lock().unwrap().take();
+        if let Some((shared, connection)) = other {
+            assert_eq!(join(&shared, &connection), Joined::Added);
+        }
+        History::none()
+    };
+    let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
+    let server = Server::builder(connect).history_of(history).max_rooms(1).build().unwrap();
+    let shared = server.shared();
+    *other.lock().unwrap() = Some((shared.clone(), connection(shared)));
+    let connection = connection(shared);
+    assert_eq!(join(shared, &connection), Joined::Added);
+    assert_eq!(shared.rooms.get("room").unwrap().len(), 2);
+    assert!(other.lock().unwrap().is_none());
 }

@@ -195,3 +195,24 @@ impl<T> fmt::Debug for Throttled<T> {
         f.debug_struct("Throttled").field("opens_at", &self.opens_at).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rejoin_core::drive::{Unmasked, WsTransport};
+
+    use super::*;
+
+    /// Otherwise the application's stream would be called while the session is locked.
+    #[test]
+    fn a_foreign_stream_stays_foreign() {
+        let connect = async |_: crate::ConnectRequest| Ok::<_, crate::Reject>(crate::Identity::new());
+        let server = crate::Server::builder(connect).frame_rate(1).build().unwrap();
+        let shared = server.shared();
+        let connection = crate::testing::connection(shared);
+        shared.reading.enter(connection.number());
+        let limits = shared.reading.of(connection.number()).unwrap();
+        let (stream, _peer) = tokio::io::duplex(64);
+        let transport = WsTransport::new(stream, Unmasked, &[], 64);
+        assert!(!Throttled::new(transport, limits, shared.context.clone()).sends_without_foreign_code());
+    }
+}

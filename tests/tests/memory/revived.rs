@@ -115,3 +115,27 @@ async fn a_log_forgets_what_nothing_needs() {
     assert!(first == last && last.offset >= 4, "a session and three broadcasts: {first:?} to {last:?}");
     server.shutdown(secs(1)).await;
 }
+
+/// Everything before its checkpoint was trimmed, and nothing that it needs.
+#[tokio::test(start_paused = true)]
+async fn a_session_goes_on_from_where_the_log_begins() {
+    let store = MemoryStore::new();
+    let server = || Server::builder(harness::connect).store(store.clone()).build().unwrap();
+    let first = server();
+    for n in 1..=3 {
+        first.broadcast("nobody", &number(n)).unwrap();
+        first.committed().await;
+    }
+    let line = Line::to(&first);
+    let mut ada = line.client("/?id=ada&room=room").connect().await.unwrap();
+    first.broadcast("room", &number(1)).unwrap();
+    assert_eq!(numbers(&mut ada, 1).await, [1]);
+    tokio::time::sleep(secs(1800)).await; // the log is trimmed meanwhile
+    first.shutdown(secs(0)).await;
+
+    let second = server();
+    line.lead_to(&second);
+    second.broadcast("room", &number(2)).unwrap();
+    assert_eq!(numbers(&mut ada, 1).await, [2]);
+    second.shutdown(secs(1)).await;
+}

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use rejoin_client::{ConnectError, Connection, Event};
 use rejoin_server::{
-    Audience, BroadcastError, Builder, Codec, DecodeError, EncodeError, Frame, JsonCodec, Message, Server,
-    ServerState,
+    Audience, BroadcastError, Builder, Codec, DecodeError, EncodeError, Frame, JsonCodec, Message, Overflow,
+    SendError, Server, ServerState,
 };
 use rejoin_store::{Call, Fault, LogId, MemoryStore, Store as _};
 use rejoin_tests::harness::{self, MortalStore, number, numbers, secs, within};
@@ -289,4 +289,60 @@ async fn tokens_are_not_in_the_store() {
     let resumed = dial(&second, "ada", &format!("rejoin.v1.json, rejoin.resume.{token}.0")).await;
     assert!(resumed.contains("\"resumed\":true") && resumed.contains(&token), "{resumed}");
     second.shutdown(secs(5)).await;
+}
+
+/// It has handled one frame whose answer waits: that is enough to wait no longer.
+#[tokio::test(start_paused = true)]
+async fn a_session_with_one_uncommitted_frame_loses_its_socket_too() {
+    let store = MemoryStore::new();
+    let server = harness::echo(builder()).store(store.clone()).build().unwrap();
+    let mut ada = Line::to(&server).client("/?id=ada").connect().await.unwrap();
+    tokio::time::sleep(secs(1)).await;
+    store.set_faults(|call| if call == Call::Commit { Fault::Lost } else { Fault::None });
+    ada.send(&number(1)).unwrap();
+    let Event::Disconnected { reason } = within("the end of the socket", ada.recv()).await.unwrap() else {
+        panic!("what is not committed was sent");
+    };
+    assert!(reason.to_string().contains("1013"), "{reason}");
+    store.heal();
+    server.shutdown(secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_that_wait_for_the_store_are_bounded() {
+    let store = MemoryStore::new();
+    let server = builder().send_buffer(4).store(store.clone()).build().unwrap();
+    let mut ada = Line::to(&server).client("/?id=ada").connect().await.unwrap();
+    let connection = server.connection("ada").unwrap();
+    server.committed().await;
+    store.set_faults(|call| if call == Call::Commit { Fault::Lost } else { Fault::None });
+    for n in 1..=4 {
+        connection.send(&number(n)).unwrap();
+    }
+    assert_eq!(connection.send(&number(5)), Err(SendError::Full));
+    assert_eq!(connection.send_with(&number(5), Overflow::Reject), Err(SendError::Full));
+    for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
+        assert_eq!(
+            connection.send_with(&number(5), overflow),
+            Ok(()),
+            "{overflow:?}: it may take the place of another"
+        );
+    }
+    store.heal();
+    assert!(matches!(within("an event", ada.recv()).await, Some(Event::Message(_) | Event::Gap(_))));
+    server.shutdown(secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acknowledged_frame_arrives_alone() {
+    let server = builder().store(MemoryStore::new()).build().unwrap();
+    let mut ada = Line::to(&server).client("/?id=ada").connect().await.unwrap();
+    let connection = server.connection("ada").unwrap();
+    for n in 1..=2 {
+        let frame = number(n);
+        let (sent, received) = tokio::join!(connection.send_acked(&frame), numbers(&mut ada, 1));
+        assert_eq!((sent, received), (Ok(()), vec![n]));
+    }
+    assert_eq!(server.stats().dropped, 0);
+    server.shutdown(secs(5)).await;
 }

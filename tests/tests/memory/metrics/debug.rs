@@ -1,6 +1,6 @@
 //! The sums of `DebugMetrics`, and how they print.
 
-use rejoin_server::{DebugMetrics, Identity, JoinError, Limit, Metrics, Overflow, Reject, Server};
+use rejoin_server::{Audience, DebugMetrics, Identity, JoinError, Limit, Metrics, Overflow, Reject, Server};
 use rejoin_tests::harness::{Heard, RESET, connect, next, number, numbers, secs, within};
 use rejoin_tests::network::Line;
 
@@ -103,4 +103,26 @@ async fn memberships_add_up_whatever_ends_them() {
     metrics.limit_reached(Limit::Members);
     assert!(metrics.snapshot().to_string().contains("limits reached, members: 1\n"));
     assert_eq!(metrics.snapshot().to_string().matches("errors, accept: 1\n").count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bytes_of_a_broadcast_are_those_of_all_its_encodings() {
+    let metrics = DebugMetrics::new();
+    let server = Server::builder(connect).name_rooms(true).metrics(metrics.clone()).build().unwrap();
+    let _ada = Line::to(&server).client("/?id=ada").connect().await.unwrap();
+    let _ben = Line::to(&server).client("/?id=ben").connect().await.unwrap();
+    server.connection("ben").unwrap().join("side").await.unwrap();
+    let bytes_of = |audience: Audience<'_>| {
+        let before = metrics.snapshot().broadcast_bytes;
+        server.broadcast(audience, &number(1)).unwrap();
+        metrics.snapshot().broadcast_bytes - before
+    };
+    let [room, side] = ["room", "side"].map(|room| bytes_of(Audience::room(room)));
+    assert_eq!(room, side, "of equally long names");
+    // One gets it through a room, and one without.
+    let unnamed = bytes_of(Audience::room("room").name_rooms(false));
+    assert!(0 < unnamed && unnamed < room, "{unnamed} of {room}");
+    server.connection("ada").unwrap().join("attic").await.unwrap();
+    let attic = bytes_of(Audience::room("attic"));
+    assert_eq!(bytes_of(Audience::rooms(["attic", "side"])), attic + side);
 }
