@@ -60,6 +60,7 @@ pub(crate) trait Host: Any + Send + Sync {
 
 /// The parts of a new [`Connection`].
 pub(crate) struct NewConnection {
+    pub(crate) number: Option<u64>,
     pub(crate) host: Arc<dyn Host>,
     pub(crate) who: SessionKey,
     pub(crate) remote_addr: Option<SocketAddr>,
@@ -85,18 +86,19 @@ impl Connection {
     pub(crate) const SIZE: usize = size_of::<Inner>();
 
     pub(crate) fn new(parts: NewConnection) -> Self {
-        let NewConnection { host, who, remote_addr, belongings, codec_index, session, writer } = parts;
+        let NewConnection { number, host, who, remote_addr, belongings, codec_index, session, writer } =
+            parts;
         let context = host.context();
-        let budget = context.budget.clone();
         let reports_changes = context.reports_changes || belongings.has_handler;
         Self(Arc::new(Inner {
             handle: SessionHandle::new(
+                number,
                 who,
                 remote_addr,
                 belongings,
                 codec_index,
                 session,
-                budget,
+                context.budget.clone(),
                 reports_changes,
                 writer,
             ),
@@ -116,9 +118,8 @@ impl Connection {
         self.0.handle.room()
     }
 
-    /// The number of the session, which is unique in this process; later sessions have greater numbers. It distinguishes
-    /// successive sessions with the same [ID](Self::id), for example when a new session replaces another
-    /// ([`DuplicateId`](crate::DuplicateId)). Use it in maps and logs; the client does not know it.
+    /// The number of the session, which is unique in this process; those of later requests are greater. It distinguishes
+    /// successive sessions with the same [ID](Self::id). Use it in maps and logs; the client does not know it.
     pub fn number(&self) -> u64 {
         *self.0.handle.number()
     }

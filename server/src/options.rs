@@ -16,15 +16,15 @@ use crate::observe::health;
 
 /// The policy for a connection that claims an ID that is in use.
 ///
-/// With each policy except [`Self::Reject`], a client that `ConnectFn` lets claim an ID can end the session that has it.
+/// With each policy except [`Self::Reject`], a client that `ConnectFn` lets claim an ID can end the session that has it. Not with a
+/// request that came before the one which opened that session: it is refused with HTTP 409, however late it is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum DuplicateId {
     /// The old session ends with 1000 `duplicate connection id`, and a fresh one opens.
     #[default]
     Replace,
-    /// In plain mode, the new socket takes over the session, even while the old socket is still attached. In session mode,
-    /// sessions are resumed by their token only, and this policy replaces the old session.
+    /// In plain mode, the new socket takes over the session, even from an attached socket. In session mode like [`Self::Replace`].
     Resume,
     /// The new connection is refused with HTTP 409.
     Reject,

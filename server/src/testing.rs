@@ -32,6 +32,7 @@ pub(crate) fn session(shared: &ServerInner) -> Session {
 /// A registered connection without a task.
 pub(crate) fn connection(shared: &Arc<ServerInner>) -> Connection {
     let connection = Connection::new(NewConnection {
+        number: None,
         host: shared.clone(),
         who: SessionKey::Plain { id: registry::new_id().unwrap().into(), room: "room".into() },
         remote_addr: None,

@@ -32,6 +32,7 @@ fn shared() -> Arc<ServerInner> {
 /// Creates a connection with this ID without registering it.
 fn with_id(shared: &Arc<ServerInner>, id: &str, codec_index: usize) -> Connection {
     Connection::new(NewConnection {
+        number: None,
         host: shared.clone(),
         who: SessionKey::Plain { id: id.into(), room: "room".into() },
         remote_addr: None,

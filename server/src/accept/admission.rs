@@ -57,6 +57,7 @@ pub(crate) struct Newcomer {
     pub(crate) who: SessionKey,
     pub(crate) codec: usize,
     pub(crate) identity: Identity,
+    pub(crate) replaces: Option<Connection>,
 }
 
 impl Admission {
@@ -108,7 +109,7 @@ impl Admission {
             None => registry::new_id().map_err(no_randomness)?.into(),
             Some(id) => {
                 if let Some(existing) = shared.registry.by_id(&id)
-                    && takes_over(shared, &existing, mode, &identity)
+                    && takes_over(shared, &existing, mode, &identity, asked)
                 {
                     shared.metrics.report(|metrics| metrics.resume_attempted());
                     let epoch = existing.session().drive(|session| session.reserve());
@@ -123,7 +124,7 @@ impl Admission {
             return Err(Reject::unavailable("server is draining"));
         }
         let (session, who) = new_session(shared, mode, lost, peer_max, id, identity.room.as_deref())?;
-        Ok(Decision::New(Box::new(Newcomer { session, who, codec, identity })))
+        Ok(Decision::New(Box::new(Newcomer { session, who, codec, identity, replaces: None })))
     }
 
     fn resume(
@@ -188,7 +189,7 @@ impl Admission {
         writer: Option<Arc<Writer>>,
         asked: &LoggedRequest,
     ) -> Result<Self, Reject> {
-        let Newcomer { mut session, who, codec, identity } = *newcomer;
+        let Newcomer { mut session, who, codec, identity, replaces: ended } = *newcomer;
         let Identity { data, user, further_rooms, rewind, presence, expires, headers, handler, .. } =
             identity;
         let mut belongings = Belongings::new(data, headers);
@@ -198,6 +199,7 @@ impl Admission {
         }
         let epoch = session.reserve();
         let connection = Connection::new(NewConnection {
+            number: asked.number,
             host: shared.clone(),
             who,
             remote_addr: asked.peer,
@@ -208,7 +210,8 @@ impl Admission {
         });
         connection.handle().set_presence(presence);
         let replaces = shared.options.duplicate_id != DuplicateId::Reject;
-        let predecessor = shared.registry.by_id(connection.id()).filter(|_| replaces);
+        let gives_way = |found: &Connection| replaces && !asked.is_before(found.handle());
+        let predecessor = shared.registry.by_id(connection.id()).filter(gives_way);
         entry::take_places(shared, &connection, asked.client(), user.as_deref(), predecessor.as_ref())?;
         let Ok(replaced) = shared.registry.insert(&connection, replaces) else {
             connection.end(CloseReason::Duplicate);
@@ -220,7 +223,7 @@ impl Admission {
             shared.forget(replaced);
         }
         // If it is refused here, dropping its task removes it again.
-        let task = SessionTask::new(shared.clone(), connection.clone(), replaced);
+        let task = SessionTask::new(shared.clone(), connection.clone(), replaced.or(ended));
         entry::join_rooms(shared, &connection, &further_rooms, rewind.as_ref())?;
         let renewal = Renewal { expires, ..Renewal::default() };
         Ok(Self {
@@ -340,7 +343,13 @@ pub(crate) fn resumable(shared: &ServerInner, offer: &Offer) -> Option<Connectio
 }
 
 /// Whether a plain connection continues the session that has its ID.
-fn takes_over(shared: &ServerInner, existing: &Connection, mode: Mode, identity: &Identity) -> bool {
+fn takes_over(
+    shared: &ServerInner,
+    existing: &Connection,
+    mode: Mode,
+    identity: &Identity,
+    asked: &LoggedRequest,
+) -> bool {
     mode == Mode::Plain
         && existing.mode() == Mode::Plain
         && existing.room() == identity.room.as_deref()
@@ -348,7 +357,9 @@ fn takes_over(shared: &ServerInner, existing: &Connection, mode: Mode, identity:
         && existing.session().drive(|session| match session.state() {
             _ if !session.is_open() => false,
             SessionState::Suspended => true,
-            SessionState::Connected => shared.options.duplicate_id == DuplicateId::Resume,
+            SessionState::Connected => {
+                shared.options.duplicate_id == DuplicateId::Resume && !asked.is_before(existing.handle())
+            }
             _ => false,
         })
 }

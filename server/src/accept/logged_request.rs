@@ -7,10 +7,13 @@ use http::{HeaderMap, Uri, header, request};
 
 use crate::accept::auth_token::AuthToken;
 use crate::accept::headers::tokens;
+use crate::session::handle::{self, SessionHandle};
 
 /// The part of a refused request, or refused resume, that is logged. The query is left out, because it may contain secrets.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LoggedRequest {
+    /// Later requests have greater numbers. `None` if it could not be read.
+    pub(crate) number: Option<u64>,
     uri: Uri,
     pub(crate) peer: Option<SocketAddr>,
     /// The client's address according to a proxy.
@@ -24,7 +27,13 @@ const MAX_PATH: usize = 200;
 
 impl LoggedRequest {
     pub(crate) fn new(parts: &request::Parts, peer: Option<SocketAddr>) -> Self {
-        Self { uri: parts.uri.clone(), peer, forwarded: None, secrets: secrets(&parts.headers) }
+        Self {
+            number: Some(handle::next_number()),
+            uri: parts.uri.clone(),
+            peer,
+            forwarded: None,
+            secrets: secrets(&parts.headers),
+        }
     }
 
     /// Adds the client's address, as a proxy has reported it.
@@ -35,6 +44,11 @@ impl LoggedRequest {
     /// The client's address: the one that a proxy has reported, or else the peer's.
     pub(crate) fn client(&self) -> Option<IpAddr> {
         self.forwarded.or_else(|| self.peer.map(|peer| peer.ip()))
+    }
+
+    /// Whether a later request has opened this session.
+    pub(crate) fn is_before(&self, session: &SessionHandle) -> bool {
+        self.number.is_some_and(|number| session.is_later_than(number))
     }
 
     /// A request that could not be read.

@@ -40,6 +40,7 @@ fn each_connection_keeps_its_address() {
     for addr in [None, Some("10.0.0.1:80"), Some("[2001:db8::1]:443")] {
         let remote_addr = addr.map(|addr| addr.parse().unwrap());
         let parts = NewConnection {
+            number: None,
             host: shared.clone(),
             who: SessionKey::Plain { id: "id".into(), room: "room".into() },
             remote_addr,

@@ -1,9 +1,10 @@
 //! How sessions begin in the store, and how they are resumed.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use rejoin_core::CloseReason;
 use rejoin_store::{Attach, AttachError, Attached, Open, OpenError};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
@@ -102,14 +103,17 @@ pub(crate) async fn open(
     let writer = Arc::new(Writer::new(key, 1, 0, 1).with_callbacks(callbacks).with_handed(log.new_handed()));
     let mut cleanup = Cleanup { log: log.clone(), open: Some(open.clone()), writer: writer.clone() };
     let (opened, wait) = oneshot::channel();
-    let (to_open, asked, its_writer) = (shared.clone(), asked.clone(), writer.clone());
+    let (to_open, its_request, its_writer) = (shared.clone(), asked.clone(), writer.clone());
+    let replaced = Arc::new(OnceLock::new());
+    let predecessor = replaced.clone();
     log.queue.expect(
         key,
         Box::new(move || {
-            opened.send(Admission::open(&to_open, newcomer, Some(its_writer), &asked)).ok();
+            let newcomer = Box::new(Newcomer { replaces: predecessor.get().cloned(), ..*newcomer });
+            opened.send(Admission::open(&to_open, newcomer, Some(its_writer), &its_request)).ok();
         }),
     );
-    let begun = tokio::time::timeout(PATIENCE, begin(shared, log, open)).await;
+    let begun = tokio::time::timeout(PATIENCE, begin(shared, log, open, asked, &replaced)).await;
     if let Ok(Err(_)) = begun {
         // Nothing has begun.
         cleanup.open = None;
@@ -146,18 +150,34 @@ impl Drop for Cleanup {
     }
 }
 
-async fn begin(shared: &ServerInner, log: &DurableLog, open: Open) -> Result<(), Reject> {
+/// `replaced`: gets the session of this server that ends for it.
+async fn begin(
+    shared: &ServerInner,
+    log: &DurableLog,
+    open: Open,
+    asked: &LoggedRequest,
+    replaced: &OnceLock<Connection>,
+) -> Result<(), Reject> {
+    let taken = || Reject::checked(http::StatusCode::CONFLICT, "connection id is taken");
     loop {
         match log.ask(|| log.store.open(open.clone())).await {
             Ok(_) => return Ok(()),
             Err(OpenError::IdTaken) if shared.options.duplicate_id == DuplicateId::Reject => {
-                return Err(Reject::checked(http::StatusCode::CONFLICT, "connection id is taken"));
+                return Err(taken());
             }
             Err(OpenError::IdTaken) => {
-                // The session that it replaces ends here when the newcomer opens; in the store it ends first.
                 let predecessor = shared.registry.by_id(&open.id);
-                if let Some(writer) = predecessor.as_ref().and_then(|found| found.handle().writer()) {
+                if let Some(found) = &predecessor
+                    && let Some(writer) = found.handle().writer()
+                {
+                    if found.is_open() && asked.is_before(found.handle()) {
+                        // Its client has given this request up, for instance, and has dialled again.
+                        return Err(taken());
+                    }
                     end(log, writer, Vec::new());
+                    // At once: what its handlers say from here on is refused, and that would look as if it had moved.
+                    found.end(CloseReason::Duplicate);
+                    replaced.set(found.clone()).ok();
                 }
                 log.queue.push_and_wait(Act::Nothing).await.ok();
                 if predecessor.is_none() {

@@ -311,6 +311,7 @@ pub(super) fn connection_of(
         }
     };
     Ok(Some(Connection::new(NewConnection {
+        number: None,
         host: shared.clone(),
         who: SessionKey::Session(identity),
         remote_addr: None,

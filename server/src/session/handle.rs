@@ -25,7 +25,7 @@ use crate::session::belongings::{Belongings, Renewal};
 #[repr(C)]
 pub(crate) struct SessionHandle {
     who: SessionKey,
-    /// Unique in this process, for maps and logs.
+    /// Unique in this process, for maps and logs: that of the request that has opened it.
     number: u64,
     /// Usually empty.
     cold: OnceBox<ColdFields>,
@@ -91,8 +91,13 @@ pub(crate) struct PendingSocket {
     pub(crate) resumes: bool,
 }
 
-/// The number of the next session in this process.
+/// The number of the next request or session in this process.
 static NUMBERS: AtomicU64 = AtomicU64::new(1);
+
+/// A number that is greater than those before it.
+pub(crate) fn next_number() -> u64 {
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
+}
 
 /// No address.
 const NO_ADDR: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
@@ -112,6 +117,7 @@ fn ticks() -> u32 {
 impl SessionHandle {
     #[allow(clippy::too_many_arguments, reason = "one caller, which has them by name")]
     pub(crate) fn new(
+        number: Option<u64>,
         who: SessionKey,
         remote_addr: Option<SocketAddr>,
         belongings: Belongings,
@@ -140,7 +146,7 @@ impl SessionHandle {
         }
         Self {
             who,
-            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
+            number: number.unwrap_or_else(next_number),
             cold,
             pending_socket: Mutex::new(None),
             opened: ticks(),
@@ -178,6 +184,11 @@ impl SessionHandle {
 
     pub(crate) fn number(&self) -> &u64 {
         &self.number
+    }
+
+    /// Whether a request that came after this one has opened the session. What a store has brought back was opened before.
+    pub(crate) fn is_later_than(&self, request: u64) -> bool {
+        self.number > request && self.writer().is_none_or(|writer| writer.proof().is_none())
     }
 
     pub(crate) fn mode(&self) -> Mode {

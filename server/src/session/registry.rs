@@ -85,12 +85,15 @@ impl Registry {
     /// Adds a connection. Returns the one that had its ID before.
     ///
     /// # Errors
-    /// Fails and changes nothing if a session that has not ended has the ID, and `replaces` is not set.
+    /// Fails and changes nothing if a session that has not ended has the ID, unless `replaces` is set and no later request has opened
+    /// that one: its client may have given this one up, and dialled again.
     pub(crate) fn insert(&self, connection: &Connection, replaces: bool) -> Result<Option<Connection>, ()> {
+        let number = *connection.handle().number();
+        let stays = |existing: &Connection| !replaces || existing.handle().is_later_than(number);
         // Checked, or checked again, and replaced under one lock: of two newcomers with the same ID the later one sees the earlier.
         let mut place = self.by_id.lock(connection.id());
         // An access to a session may run foreign wakers, so none is made under the lock.
-        while !replaces && let Some(existing) = place.get().map(|existing| existing.0.clone()) {
+        while let Some(existing) = place.get().map(|found| &found.0).filter(|found| stays(found)).cloned() {
             drop(place);
             if existing.is_open() {
                 return Err(());
@@ -231,6 +234,7 @@ mod tests {
         let token = new_token().unwrap();
         let identity = SessionIdentity::new(token.clone(), "ada", "room");
         let connection = Connection::new(NewConnection {
+            number: None,
             host: shared.clone(),
             who: SessionKey::Session(identity.into()),
             remote_addr: None,

@@ -30,6 +30,7 @@ mod presence;
 mod rates;
 mod raw;
 mod receipts;
+mod replacing;
 mod restored;
 mod resume;
 mod retained;

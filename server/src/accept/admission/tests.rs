@@ -31,6 +31,7 @@ fn ended_session_is_not_resumed() {
     let (session, who) =
         new_session(&shared, Mode::Session, None, u64::MAX, "ada".into(), Some("room")).unwrap();
     let new = NewConnection {
+        number: None,
         host: shared.clone(),
         who,
         remote_addr: None,
@@ -73,7 +74,8 @@ fn plain_socket_takes_over_by_state_and_policy() {
             let existing = connection(server.shared());
             existing.session().command(change);
             let takes = |mode, room: &str| {
-                takes_over(server.shared(), &existing, mode, &Identity::new().with_room(room.to_owned()))
+                let identity = Identity::new().with_room(room.to_owned());
+                takes_over(server.shared(), &existing, mode, &identity, &LoggedRequest::default())
             };
             let expected = state == "suspended" || state == "connected" && policy == DuplicateId::Resume;
             assert_eq!(takes(Mode::Plain, "room"), expected, "{state}, {policy:?}");

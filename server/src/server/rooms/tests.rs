@@ -31,6 +31,7 @@ impl Member {
         let epoch = session.reserve();
         session.attach(epoch, None, now()).unwrap();
         let connection = Connection::new(NewConnection {
+            number: None,
             host: shared.clone(),
             who: SessionKey::Plain { id: id.to_string().into(), room: home.unwrap_or_default().into() },
             remote_addr: None,
