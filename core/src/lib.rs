@@ -62,6 +62,10 @@ pub mod router;
 #[doc(hidden)]
 pub mod text;
 
+// As `drive`, for what is needed without it, too.
+#[doc(hidden)]
+pub use session::Registration;
+
 // For `rejoin-server` and `rejoin-client`, which share it. Applications have no use for it, and it may change in any release.
 #[cfg(feature = "drive")]
 #[doc(hidden)]
