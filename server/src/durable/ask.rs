@@ -64,7 +64,10 @@ impl DurableLog {
     /// # Errors
     /// Fails for an answer that should not be.
     pub(super) async fn adopt_own(&self) -> Result<Vec<Record>, AttachError> {
-        let adopted = self.own_records().await.into_iter().map(|record| self.adopt(record));
+        let mut own = self.own_records().await;
+        // In the order of the log, not of the keys, which are random.
+        own.sort_by_key(|record| record.checkpoint.position.offset);
+        let adopted = own.into_iter().map(|record| self.adopt(record));
         let adopted = stream::iter(adopted).buffered(ADOPTIONS).try_collect::<Vec<_>>().await?;
         Ok(adopted.into_iter().flatten().collect())
     }
