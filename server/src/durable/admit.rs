@@ -52,10 +52,8 @@ pub(super) fn unavailable() -> Reject {
 /// # Errors
 /// Fails at once while the store is known to be down.
 pub(crate) async fn ready(log: &DurableLog) -> Result<(), Reject> {
-    let mut ready = log.ready.subscribe();
-    let is_ready = tokio::time::timeout(PATIENCE, ready.wait_for(|ready| *ready != Ready::NotYet)).await;
-    match is_ready {
-        Ok(Ok(ready)) if *ready == Ready::Yes && !log.health.is_down() => Ok(()),
+    match tokio::time::timeout(PATIENCE, log.restarted()).await {
+        Ok(Ready::Yes) if !log.health.is_down() => Ok(()),
         _ => Err(unavailable()),
     }
 }

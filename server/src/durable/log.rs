@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rejoin_core::drive::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rejoin_store::{LogId, NodeId, Store, WriterKey};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::act::{Act, Key};
@@ -37,6 +37,8 @@ pub(crate) struct DurableLog {
     pub(super) gone: CancellationToken,
     /// Where the server is with its restart.
     pub(super) ready: watch::Sender<Ready>,
+    /// Wakes the requests that wait for the restart, in the order in which they came. Those that wait on `ready` are woken in any.
+    readied: Notify,
 }
 
 /// Whether a server has restored its sessions.
@@ -67,6 +69,7 @@ impl DurableLog {
             has_begun: AtomicBool::new(false),
             gone: CancellationToken::new(),
             ready: watch::Sender::new(Ready::NotYet),
+            readied: Notify::new(),
         }
     }
 
@@ -149,6 +152,25 @@ impl DurableLog {
     /// Whether newcomers are refused: the store is down, or this server writes nothing more.
     pub(crate) fn is_down(&self) -> bool {
         self.health.is_down() || *self.ready.borrow() == Ready::Never
+    }
+
+    /// Says where the server is with its restart.
+    pub(super) fn set_ready(&self, ready: Ready) {
+        self.ready.send_replace(ready);
+        self.readied.notify_waiters();
+    }
+
+    /// Waits until the server is through with its restart, or has failed.
+    pub(super) async fn restarted(&self) -> Ready {
+        loop {
+            // Made before the look: a change after it notifies this one.
+            let readied = self.readied.notified();
+            let ready = *self.ready.borrow();
+            if ready != Ready::NotYet {
+                return ready;
+            }
+            readied.await;
+        }
     }
 
     /// Whether the sessions of this process were left to the store.

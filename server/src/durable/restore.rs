@@ -58,7 +58,7 @@ pub(crate) fn begin(shared: &Arc<ServerInner>) {
                 () = &mut leasing => {
                     tracing::error!("the lease of this server has passed, and another one has taken over a session of it");
                     log.leave();
-                    log.ready.send_replace(Ready::Never);
+                    log.set_ready(Ready::Never);
                     // The tasks of the sessions end by themselves, and their clients go on elsewhere.
                     for connection in weak.upgrade().iter().flat_map(|shared| shared.registry.running()) {
                         connection.session().wake_driver();
@@ -66,7 +66,7 @@ pub(crate) fn begin(shared: &Arc<ServerInner>) {
                 }
                 result = running => if let Err(error) = result {
                     tracing::error!(%error, "sessions cannot be restored");
-                    log.ready.send_replace(Ready::Never);
+                    log.set_ready(Ready::Never);
                 },
             }
         });
@@ -91,7 +91,7 @@ async fn lease(log: &DurableLog) {
 async fn serve(server: &Weak<ServerInner>, log: &Arc<DurableLog>) -> Result<(), RestoreError> {
     while let Err(error) = run(server, log).await? {
         tracing::error!(%error, "the log cannot be read on: what is known of all sessions is worth nothing");
-        log.ready.send_replace(Ready::NotYet);
+        log.set_ready(Ready::NotYet);
         log.queue.clear();
         let Some(shared) = server.upgrade() else { return Ok(()) };
         for connection in shared.registry.running_in_order() {
@@ -117,7 +117,7 @@ async fn run(
         Some(shared) => restore(&shared, log).await?,
         None => return Ok(Ok(())),
     };
-    log.ready.send_replace(Ready::Yes);
+    log.set_ready(Ready::Yes);
     let mut following =
         AbortOnDropHandle::new(tokio::spawn(apply::follow(server.clone(), log.clone(), tail, cursor)));
     let committing = commit::run(log.clone(), own);
@@ -134,7 +134,7 @@ async fn run(
     // Everything is committed: what the log has for this process comes before the queue's last ticket.
     drop(following);
     log.store.lease(log.node, Duration::ZERO).await.ok();
-    log.ready.send_replace(Ready::Never);
+    log.set_ready(Ready::Never);
     Ok(Ok(()))
 }
 
