@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use rejoin_core::drive::Registration;
+use rejoin_core::Registration;
 
 use crate::refusal::Refusal;
 

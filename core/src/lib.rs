@@ -62,7 +62,7 @@ pub mod router;
 #[doc(hidden)]
 pub mod text;
 
-// As `drive`, for what is needed without it, too.
+// For `rejoin-client`, too.
 #[doc(hidden)]
 pub use session::Registration;
 

@@ -57,8 +57,6 @@ pub use linger::{MAX_DISCARDED, finish};
 mod socket_driver;
 pub use socket_driver::{Detach, SocketDriver, WriteProgress};
 
-pub use crate::session::Registration;
-
 mod token_bucket;
 pub use token_bucket::{TokenBucket, UnitsPerSecond};
 

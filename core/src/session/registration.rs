@@ -27,7 +27,6 @@ impl<'a> Registration<'a> {
     }
 
     /// Puts the waker into the slot, unless the one that is there wakes the same task. `None` if it has to be cloned first.
-    #[cfg(feature = "drive")]
     pub fn put(&mut self, slot: &mut Option<Waker>) -> Option<()> {
         if !slot.as_ref().is_some_and(|waker| waker.will_wake(self.waker)) {
             self.spare = slot.replace(self.spare.take()?);

@@ -17,8 +17,8 @@ impl Builder {
     /// said elsewhere is a commit of its own, and [`Server::committed`](crate::Server::committed) waits for those.
     ///
     /// Several servers may share a store, if they have [names](Self::node) of their own. A session then moves to the server where its
-    /// client comes back, whether the former one is alive or not; that one is told by [`on_moved`](Self::on_moved). Broadcasts reach the
-    /// members at all of them. Connections and members are listed and counted by the server that has them.
+    /// client reconnects, whether its former server still runs or not. A former server that still runs calls
+    /// [`on_moved`](Self::on_moved). A broadcast reaches the members at all servers. Connections and members are listed and counted by the server that has them.
     ///
     /// Connections in plain mode and volatile frames stay outside the store. Costs a call of the store for each frame that is
     /// handled, shared by those that are handled meanwhile, and its time before an answer is sent.

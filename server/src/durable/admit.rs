@@ -52,7 +52,7 @@ pub(super) fn unavailable() -> Reject {
 /// # Errors
 /// Fails at once while the store is known to be down.
 pub(crate) async fn ready(log: &DurableLog) -> Result<(), Reject> {
-    match tokio::time::timeout(PATIENCE, log.restarted()).await {
+    match tokio::time::timeout(PATIENCE, log.wait_ready(|ready| ready != Ready::NotYet)).await {
         Ok(Ready::Yes) if !log.health.is_down() => Ok(()),
         _ => Err(unavailable()),
     }
@@ -191,7 +191,8 @@ async fn begin(
     }
 }
 
-/// Ends the session that has this connection ID, if another server has it. By its key: whoever gets the ID next is not meant.
+/// Ends the session that holds this connection ID at another server. The commit names the session's key, so that it cannot end the
+/// next session with this ID.
 async fn end_elsewhere(log: &DurableLog, id: &str) {
     match log.record_of_id(id).await {
         Some(record) if record.owner.name != log.node.name => {

@@ -1,11 +1,12 @@
 //! [`DurableLog`]: the log of a server, and its store.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use rejoin_core::drive::sync::Mutex;
 use rejoin_core::drive::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rejoin_store::{LogId, NodeId, Store, WriterKey};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::act::{Act, Key};
@@ -36,8 +37,8 @@ pub(crate) struct DurableLog {
     /// Cancelled when the server is gone, or has waited for the store for long enough.
     pub(super) gone: CancellationToken,
     /// Where the server is with its restart.
-    pub(super) ready: watch::Sender<Ready>,
-    /// Wakes the requests that wait for the restart, in the order in which they came. Those that wait on `ready` are woken in any.
+    ready: Mutex<Ready>,
+    /// Wakes those that wait for a change of `ready`, in the order in which they came. A `watch` channel would wake them in any order.
     readied: Notify,
 }
 
@@ -46,7 +47,8 @@ pub(crate) struct DurableLog {
 pub(crate) enum Ready {
     NotYet,
     Yes,
-    /// The store has data that this server cannot read.
+    /// It serves no sessions any more: it shuts down, another server has taken over a session of it, or its store has data that it
+    /// cannot read.
     Never,
 }
 
@@ -68,7 +70,7 @@ impl DurableLog {
             is_left: AtomicBool::new(false),
             has_begun: AtomicBool::new(false),
             gone: CancellationToken::new(),
-            ready: watch::Sender::new(Ready::NotYet),
+            ready: Mutex::new(Ready::NotYet),
             readied: Notify::new(),
         }
     }
@@ -151,22 +153,26 @@ impl DurableLog {
 
     /// Whether newcomers are refused: the store is down, or this server writes nothing more.
     pub(crate) fn is_down(&self) -> bool {
-        self.health.is_down() || *self.ready.borrow() == Ready::Never
+        self.health.is_down() || self.ready() == Ready::Never
+    }
+
+    fn ready(&self) -> Ready {
+        *self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says where the server is with its restart.
     pub(super) fn set_ready(&self, ready: Ready) {
-        self.ready.send_replace(ready);
+        *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = ready;
         self.readied.notify_waiters();
     }
 
-    /// Waits until the server is through with its restart, or has failed.
-    pub(super) async fn restarted(&self) -> Ready {
+    /// Waits until `ready` is one of those that `is_awaited` names, and returns it.
+    pub(super) async fn wait_ready(&self, is_awaited: impl Fn(Ready) -> bool) -> Ready {
         loop {
             // Made before the look: a change after it notifies this one.
             let readied = self.readied.notified();
-            let ready = *self.ready.borrow();
-            if ready != Ready::NotYet {
+            let ready = self.ready();
+            if is_awaited(ready) {
                 return ready;
             }
             readied.await;

@@ -3,7 +3,9 @@
 //! What a handler says is collected in its [`Scope`] and [queued](Queue) as one commit, together with the number of the frame that
 //! it has handled; what is said elsewhere is queued at once. One task, the [committer](commit), passes the queue to the store in
 //! order. Another one, the [follower](apply), takes the entries out of the log's tail and does what they say, in the order of the
-//! log. After a restart [`restore`] does the same with the entries that the log still has.
+//! log. After a restart [`restore`] does the same with the entries that the log still has; [`takeover`] does it for one session whose
+//! client has come here from another server. With [`Durability::Handover`] a session is in the store only while it waits for a socket
+//! ([`handover`]).
 
 mod act;
 pub(crate) use act::{Act, blob};

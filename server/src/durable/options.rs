@@ -23,8 +23,8 @@ pub enum Durability {
     /// is said to it meanwhile.
     ///
     /// A crash loses the sessions that had a socket, and those whose callbacks were still running or whose client was being resumed:
-    /// their clients get a fresh session and are told that the old one is lost, a line of the log names each, and no callback is
-    /// called for it. While the store is down, sessions with sockets go on, and only what is said to audiences waits; those that lose
+    /// their clients get a fresh session and the report that the old one is lost, each is logged as a warning, and none of its callbacks
+    /// run. While the store is down, sessions with sockets go on, and only what is said to audiences waits; those that lose
     /// their socket cannot be resumed before the store is back, and stay in memory.
     ///
     /// A handler that a shutdown cannot wait for is dropped, and runs again in the next process with the same message; what it has

@@ -274,8 +274,8 @@ fn revive(
     Ok(Some(connection))
 }
 
-/// A session of this server's now, suspended for the time `waited`, with its export, or of which the client has received so many
-/// frames. It is in no table yet. `None` if it cannot go on here.
+/// A session that this server owns now and that has been suspended for `waited`. `export`: its export, or else the number of the last
+/// frame that its client has received. The session is in no table yet. `None` if it cannot go on here.
 pub(super) fn connection_of(
     shared: &Arc<ServerInner>,
     log: &DurableLog,

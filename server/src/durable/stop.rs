@@ -9,7 +9,7 @@ use crate::connection::Connection;
 use crate::inner::ServerInner;
 
 use super::act::Act;
-use super::log::DurableLog;
+use super::log::{DurableLog, Ready};
 
 /// The shortest delay after which a client is asked to come back.
 pub(crate) const RETRY: Duration = Duration::from_millis(500);
@@ -95,8 +95,7 @@ pub(crate) async fn close(log: &DurableLog, patience: Duration) {
     log.leave();
     log.queue.close();
     if log.has_begun() {
-        let mut ready = log.ready.subscribe();
-        let closed = ready.wait_for(|ready| *ready == super::log::Ready::Never);
+        let closed = log.wait_ready(|ready| ready == Ready::Never);
         tokio::time::timeout(patience, closed).await.ok();
         log.gone.cancel();
     }

@@ -61,7 +61,7 @@ impl History {
         Self { age, ..self }
     }
 
-    /// Keeps only frames with these events: what people have written, but not who has joined or left meanwhile. Default: all events.
+    /// Keeps only frames with these events, for example chat messages but not notices of joins and leaves. Default: all events.
     ///
     /// ```
     /// # use rejoin_server::History;

@@ -130,29 +130,27 @@ impl SessionReporter {
         let Some(reason) = reason else { return };
         self.closed = true;
         let lived = elapsed(opened);
-        if handle.writer().is_some()
-            && matches!(reason, CloseReason::TransportLost(DropReason::Draining { .. }))
-        {
-            let id = handle.id();
-            tracing::info!(id, room = handle.room(), ?lived, "session left to the store");
-            context.metrics.report(|metrics| metrics.connection_closed(lived, &reason));
-            return;
+        let is_left = handle.writer().is_some()
+            && matches!(reason, CloseReason::TransportLost(DropReason::Draining { .. }));
+        if is_left {
+            tracing::info!(id = handle.id(), room = handle.room(), ?lived, "session left to the store");
+        } else {
+            // With the ID: the span exists only if the level `debug` is enabled.
+            tracing::info!(
+                id = handle.id(),
+                room = handle.room(),
+                %reason,
+                ?lived,
+                received = counts.received,
+                sent = counts.sent,
+                replayed = counts.replayed,
+                dropped = counts.dropped,
+                unacknowledged = counts.unacknowledged,
+                lost_sockets = counts.drops,
+                resumed = counts.resumed,
+                "session closed"
+            );
         }
-        // With the ID: the span exists only if the level `debug` is enabled.
-        tracing::info!(
-            id = handle.id(),
-            room = handle.room(),
-            %reason,
-            ?lived,
-            received = counts.received,
-            sent = counts.sent,
-            replayed = counts.replayed,
-            dropped = counts.dropped,
-            unacknowledged = counts.unacknowledged,
-            lost_sockets = counts.drops,
-            resumed = counts.resumed,
-            "session closed"
-        );
         context.metrics.report(|metrics| metrics.connection_closed(lived, &reason));
     }
 

@@ -145,6 +145,21 @@ pub async fn next_event(connection: &mut Connection) -> Event {
     super::within("event", connection.recv()).await.expect("the connection has not ended")
 }
 
+/// Waits until the client has reported that its session is lost, and has a fresh one.
+///
+/// # Panics
+/// Panics if anything but lost sockets and refusals comes before.
+pub async fn session_lost(connection: &mut Connection) {
+    loop {
+        match next_event(connection).await {
+            Event::SessionLost { .. } => break,
+            Event::Disconnected { .. } | Event::Refused(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(next(connection).await, Heard::Reconnected);
+}
+
 /// The client's next event, as a value.
 ///
 /// # Panics

@@ -22,7 +22,7 @@ pub use metrics::MetricsLog;
 mod heard;
 pub use heard::{
     END_OF_STREAM, Ended, Heard, RESET, closed, disconnected, message, next, next_event, number, numbers,
-    read_numbers,
+    read_numbers, session_lost,
 };
 
 use std::future::Future;

@@ -80,7 +80,7 @@ async fn read(connection: &mut Connection, last: u64) -> Result<Vec<u64>, String
     Ok(got)
 }
 
-/// What a client is told whose session is lost.
+/// Waits for the client's `SessionLost`, and returns its reason.
 async fn lost(connection: &mut Connection) -> Result<String, String> {
     loop {
         match next(connection).await? {

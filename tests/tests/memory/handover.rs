@@ -7,7 +7,7 @@ use std::time::Duration;
 use rejoin_client::{Connection as Client, Event, Frame};
 use rejoin_server::{Audience, Builder, Connection, Durability, Server};
 use rejoin_store::{Call, Fault, LogId, MemoryStore, Store as _};
-use rejoin_tests::harness::{self, MortalStore, number, numbers, secs, within};
+use rejoin_tests::harness::{self, MortalStore, number, numbers, secs, session_lost, within};
 use rejoin_tests::network::Line;
 
 use crate::store::values;
@@ -43,17 +43,6 @@ fn lead(lines: &[&Line], server: &Server) {
 async fn join(server: &Server, id: &str) -> (Client, Line) {
     let line = Line::to(server);
     (line.client(&format!("/?id={id}&room=room")).connect().await.unwrap(), line)
-}
-
-/// Waits until the client is told that its session is lost.
-async fn lost(client: &mut Client) {
-    loop {
-        match within("the report", client.recv()).await.unwrap() {
-            Event::SessionLost { .. } => break,
-            Event::Disconnected { .. } | Event::Refused(_) => {}
-            other => panic!("{other:?}"),
-        }
-    }
 }
 
 /// Counts the calls of the store from now on.
@@ -131,7 +120,7 @@ async fn a_crash_loses_who_was_attached_and_keeps_who_was_not() {
     assert_eq!(there.iter().map(Connection::id).collect::<Vec<_>>(), ["bob"]);
     lead(&[&ada_line, &bob_line], &second);
     bob_line.release(rejoin_tests::network::Direction::ToClient);
-    lost(&mut ada).await;
+    session_lost(&mut ada).await;
     assert_eq!(values(&mut bob, 4).await, [1, 2, 3, 4], "what was sent before and after its socket was lost");
     ada.send(&number(5)).unwrap();
     assert_eq!(values(&mut ada, 1).await, [5], "the fresh session has the ID");
@@ -230,7 +219,7 @@ async fn a_resume_beats_an_export_that_is_under_way() {
         tokio::time::sleep(secs(1)).await;
         let (second, _) = start(talking(), &store);
         lead(&[&line], &second);
-        lost(&mut ada).await;
+        session_lost(&mut ada).await;
         second.shutdown(secs(20)).await;
     }
 }
@@ -322,12 +311,12 @@ async fn a_session_that_is_suspended_while_the_store_is_down_stays_in_memory() {
         store.heal();
         let (second, _) = start(talking(), &store);
         lead(&[&line, &bob_line], &second);
-        lost(&mut ada).await;
+        session_lost(&mut ada).await;
         if comes_back {
             second.connection("bob").unwrap().send(&number(3)).unwrap();
             assert_eq!(values(&mut bob, 1).await, [3]);
         } else {
-            lost(&mut bob).await;
+            session_lost(&mut bob).await;
         }
         second.shutdown(secs(20)).await;
     }

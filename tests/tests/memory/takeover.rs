@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use rejoin_client::{Connection as Client, Event};
+use rejoin_client::Connection as Client;
 use rejoin_server::{Audience, Builder, Connection, Frame, Rewind, Server};
 use rejoin_store::{LogId, MemoryStore, Store as _, TailFault};
-use rejoin_tests::harness::{self, millis, number, secs, within};
+use rejoin_tests::harness::{self, millis, number, secs, session_lost, within};
 use rejoin_tests::network::Line;
 
 use crate::store::values;
@@ -263,19 +263,6 @@ async fn a_newcomer_takes_the_id_of_a_session_at_another_server() {
     }
 }
 
-/// The next events, until the session is lost and another one is there.
-async fn lost(client: &mut Client) {
-    loop {
-        match within("the report", client.recv()).await.unwrap() {
-            Event::SessionLost { .. } => break,
-            Event::Disconnected { .. } | Event::Refused(_) => {}
-            other => panic!("{other:?}"),
-        }
-    }
-    let event = within("a session", client.recv()).await;
-    assert!(matches!(event, Some(Event::Reconnected { resumed: false })), "{event:?}");
-}
-
 /// As after a failover to a copy that lags behind.
 #[tokio::test(start_paused = true)]
 async fn servers_begin_anew_when_the_store_has_lost_something() {
@@ -293,8 +280,8 @@ async fn servers_begin_anew_when_the_store_has_lost_something() {
     assert_eq!(values(&mut ada, 3).await, [1, 2, 3]);
     assert_eq!(values(&mut bob, 3).await, [1, 2, 3]);
     assert_eq!(store.fail_over(2), 2);
-    lost(&mut ada).await;
-    lost(&mut bob).await;
+    session_lost(&mut ada).await;
+    session_lost(&mut bob).await;
     assert_eq!(a.connection("ada").unwrap().state(), None, "it is another session");
     for n in 4..=6 {
         ada.send(&number(n)).unwrap();

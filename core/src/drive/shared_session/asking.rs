@@ -2,8 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use crate::drive::Registration;
-use crate::{Answer, Cancelled};
+use crate::{Answer, Cancelled, Registration};
 
 use super::driving::Reading;
 use super::{SharedSession, Wake};

@@ -3,9 +3,8 @@
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use crate::drive::Registration;
 use crate::drive::deadline::{Deadline, now};
-use crate::{Event, Session};
+use crate::{Event, Registration, Session};
 
 use super::effects::Askers;
 use super::form::Live;
