@@ -18,7 +18,7 @@ use crate::backoff::Jitter;
 use crate::client::Client;
 use crate::connection::Connection;
 use crate::error::{ConfigError, ConnectError};
-use crate::options::Options;
+use crate::options::ClientOptions;
 use crate::sources::Connector;
 use crate::stream::BoxIo;
 
@@ -67,7 +67,7 @@ use crate::stream::BoxIo;
 #[must_use = "a builder does nothing until it is built"]
 pub struct ClientBuilder {
     url: Result<Uri, ConfigError>,
-    options: Options,
+    options: ClientOptions,
     /// The first invalid header.
     header_error: Option<ConfigError>,
 }
@@ -80,7 +80,7 @@ impl Client {
         U: TryInto<Uri, Error: Into<http::Error>>,
     {
         let url = url.try_into().map_err(|error| ConfigError::Url { why: error.into().to_string() });
-        ClientBuilder { url, options: Options::default(), header_error: None }
+        ClientBuilder { url, options: ClientOptions::default(), header_error: None }
     }
 }
 

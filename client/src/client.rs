@@ -10,22 +10,22 @@ use tracing::Instrument;
 use crate::connection::Connection;
 use crate::dial::Dialer;
 use crate::error::{ConfigError, ConnectError};
-use crate::options::Options;
+use crate::options::ClientOptions;
 use crate::reconnect::Driver;
 use crate::saved::SavedSession;
 use crate::stream::BoxIo;
-use crate::target::Target;
+use crate::target::DialTarget;
 
 /// A server's address with options. Cheap to clone; each [`Self::connect`] opens a separate session.
 #[derive(Clone)]
 pub struct Client {
     dialer: Arc<Dialer>,
-    options: Arc<Options>,
+    options: Arc<ClientOptions>,
 }
 
 impl Client {
-    pub(crate) fn new(url: &Uri, options: Options) -> Result<Self, ConfigError> {
-        let target = Target::new(url)?;
+    pub(crate) fn new(url: &Uri, options: ClientOptions) -> Result<Self, ConfigError> {
+        let target = DialTarget::new(url)?;
         let options = Arc::new(options);
         Ok(Self { dialer: Arc::new(Dialer::new(target, options.clone())?), options })
     }

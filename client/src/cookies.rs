@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue, header};
 use rejoin_core::drive::now;
 use serde::{Deserialize, Serialize};
 
-use crate::target::Target;
+use crate::target::DialTarget;
 
 /// The cookies of one connection. A load balancer that assigns clients to servers recognises the next dial by them.
 ///
@@ -63,7 +63,7 @@ const MAX_SIZE: usize = 4096;
 
 impl Cookies {
     /// Takes the `Set-Cookie` headers of an answer from `target`.
-    pub(crate) fn store(&mut self, target: &Target, headers: &HeaderMap) {
+    pub(crate) fn store(&mut self, target: &DialTarget, headers: &HeaderMap) {
         for line in headers.get_all(header::SET_COOKIE) {
             let Some(cookie) = line.to_str().ok().and_then(|line| Cookie::parse(line, target)) else {
                 continue;
@@ -82,7 +82,7 @@ impl Cookies {
     }
 
     /// Adds the cookies for a dial of `target` to its headers. The application's own cookies are not replaced.
-    pub(crate) fn add_to(&mut self, headers: &mut HeaderMap, target: &Target) {
+    pub(crate) fn add_to(&mut self, headers: &mut HeaderMap, target: &DialTarget) {
         self.0.retain(|cookie| !cookie.has_expired());
         let own: Vec<String> = headers
             .get_all(header::COOKIE)
@@ -117,7 +117,7 @@ impl Cookies {
 
 impl Cookie {
     /// Parses a `Set-Cookie` header (RFC 6265 §5.2); `None` if it must not be kept.
-    fn parse(line: &str, target: &Target) -> Option<Self> {
+    fn parse(line: &str, target: &DialTarget) -> Option<Self> {
         let mut parts = line.split(';');
         let (name, value) = parts.next()?.split_once('=')?;
         let (name, value) = (name.trim(), value.trim());
@@ -166,7 +166,7 @@ impl Cookie {
         self.expires.is_some_and(|expires| expires <= now())
     }
 
-    fn is_for(&self, target: &Target) -> bool {
+    fn is_for(&self, target: &DialTarget) -> bool {
         let path = path_of(target);
         // RFC 6265 §5.1.4: the same path, or one below it.
         let below = path.strip_prefix(&*self.path);
@@ -182,12 +182,12 @@ fn is_within(host: &str, domain: &str) -> bool {
     host == domain || !is_address && host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
 }
 
-fn path_of(target: &Target) -> &str {
+fn path_of(target: &DialTarget) -> &str {
     target.path.split('?').next().unwrap_or("/")
 }
 
 /// The default path of a cookie: the directory of the request's path (RFC 6265 §5.1.4).
-fn default_path(target: &Target) -> &str {
+fn default_path(target: &DialTarget) -> &str {
     let path = path_of(target);
     match path.rfind('/') {
         None | Some(0) => "/",
@@ -217,8 +217,8 @@ fn date_of(value: &str) -> Option<SystemTime> {
 mod tests {
     use super::*;
 
-    fn target(url: &str) -> Target {
-        Target::parse(url).unwrap()
+    fn target(url: &str) -> DialTarget {
+        DialTarget::parse(url).unwrap()
     }
 
     fn set(cookies: &mut Cookies, url: &str, lines: &[&str]) {

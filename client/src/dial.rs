@@ -14,26 +14,26 @@ use tokio::net::TcpStream;
 use crate::cookies::Cookies;
 use crate::error::{ConfigError, ConnectError};
 use crate::happy_eyeballs;
-use crate::options::Options;
+use crate::options::ClientOptions;
 use crate::stream::BoxIo;
-use crate::target::Target;
+use crate::target::DialTarget;
 use crate::tls::TlsConnector;
-use crate::transport::WsTransport;
+use crate::transport::ClientTransport;
 use crate::upgrade;
 
 /// Makes sockets to one server. Of sessions it knows only the resume offer that it sends.
 pub(crate) struct Dialer {
-    target: Target,
+    target: DialTarget,
     /// For `wss` without a connector, if a URL is or may be one. An error fails the dials that need it.
     tls: Option<Result<TlsConnector, ConfigError>>,
-    options: Arc<Options>,
+    options: Arc<ClientOptions>,
 }
 
 impl Dialer {
     /// # Errors
     /// Fails if reconnects of a `wss` URL would have no TLS. Without reconnects a dial fails instead: the application may bring a
     /// stream that speaks TLS already.
-    pub(crate) fn new(target: Target, options: Arc<Options>) -> Result<Self, ConfigError> {
+    pub(crate) fn new(target: DialTarget, options: Arc<ClientOptions>) -> Result<Self, ConfigError> {
         let may_need_tls = target.tls || options.dial_url.is_some();
         let tls = (may_need_tls && options.connector.is_none()).then(|| TlsConnector::new(&options.tls));
         match &tls {
@@ -53,7 +53,7 @@ impl Dialer {
         ready: Option<BoxIo>,
         resume: Option<(&Token, u64)>,
         cookies: &mut Cookies,
-    ) -> Result<WsTransport, ConnectError> {
+    ) -> Result<ClientTransport, ConnectError> {
         // Before the dial, because a server does not wait long for the request.
         let target = self.target().await?;
         let mut headers = self.headers().await?;
@@ -68,7 +68,7 @@ impl Dialer {
         let offer = match self.options.mode {
             Mode::Session => {
                 let max_message = self.options.max_message_size;
-                Some(upgrade::Offer {
+                Some(upgrade::DialOffer {
                     codec: self.options.codec.name(),
                     resume,
                     max_message,
@@ -79,13 +79,13 @@ impl Dialer {
         };
         let cookies = self.options.cookies.then_some(cookies);
         let tail = upgrade::upgrade(&mut io, &target, &headers, offer.as_ref(), cookies).await?;
-        Ok(WsTransport::new(io, &tail, self.options.max_message_size))
+        Ok(ClientTransport::new(io, &tail, self.options.max_message_size))
     }
 
-    async fn target(&self) -> Result<Cow<'_, Target>, ConnectError> {
+    async fn target(&self) -> Result<Cow<'_, DialTarget>, ConnectError> {
         let Some(fresh) = &self.options.dial_url else { return Ok(Cow::Borrowed(&self.target)) };
         let url = fresh().await.map_err(ConnectError::Url)?;
-        Ok(Cow::Owned(Target::parse(&url)?))
+        Ok(Cow::Owned(DialTarget::parse(&url)?))
     }
 
     async fn headers(&self) -> Result<Cow<'_, HeaderMap>, ConnectError> {
@@ -99,13 +99,13 @@ impl Dialer {
         Ok(Cow::Owned(headers))
     }
 
-    async fn token(&self) -> Result<Option<upgrade::Auth>, ConnectError> {
+    async fn token(&self) -> Result<Option<upgrade::Credentials>, ConnectError> {
         let Some(fresh) = &self.options.dial_token else { return Ok(None) };
         let token = fresh().await.map_err(ConnectError::Token)?;
-        upgrade::Auth::new(token).map(Some).map_err(ConnectError::Token)
+        upgrade::Credentials::new(token).map(Some).map_err(ConnectError::Token)
     }
 
-    async fn stream(&self, target: &Target) -> Result<BoxIo, ConnectError> {
+    async fn stream(&self, target: &DialTarget) -> Result<BoxIo, ConnectError> {
         if let Some(connector) = &self.options.connector {
             return connector().await.map_err(ConnectError::Dial);
         }
@@ -123,7 +123,7 @@ impl Dialer {
     }
 }
 
-async fn tcp(target: &Target) -> Result<TcpStream, ConnectError> {
+async fn tcp(target: &DialTarget) -> Result<TcpStream, ConnectError> {
     let addresses = resolved(tokio::net::lookup_host((target.host.as_str(), target.port)).await)?;
     let tcp = happy_eyeballs::connect(addresses, TcpStream::connect).await.map_err(ConnectError::Dial)?;
     // Small frames must not wait for the acknowledgement of earlier ones.
@@ -168,7 +168,7 @@ mod tests {
     #[tokio::test]
     async fn dialled_sockets_have_no_delay() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = Target::parse(&format!("ws://{}", listener.local_addr().unwrap())).unwrap();
+        let target = DialTarget::parse(&format!("ws://{}", listener.local_addr().unwrap())).unwrap();
         let stream = tcp(&target).await.unwrap();
         assert!(stream.nodelay().unwrap(), "Nagle's algorithm is off");
     }

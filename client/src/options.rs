@@ -1,4 +1,4 @@
-//! [`Options`]: the options of a client, their defaults and their ranges.
+//! [`ClientOptions`]: the options of a client, their defaults and their ranges.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::tls::TlsOptions;
 
 /// The options. The methods of [`ClientBuilder`](crate::ClientBuilder) document them.
 #[derive(Clone)]
-pub(crate) struct Options {
+pub(crate) struct ClientOptions {
     pub(crate) codec: Arc<dyn Codec>,
     pub(crate) mode: Mode,
     pub(crate) reconnect: bool,
@@ -44,7 +44,7 @@ pub(crate) struct Options {
     pub(crate) tls: TlsOptions,
 }
 
-impl Default for Options {
+impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             codec: Arc::new(JsonCodec),
@@ -78,7 +78,7 @@ impl Default for Options {
 const MINUTE: Duration = Duration::from_secs(60);
 const MIB: usize = 1 << 20;
 
-impl Options {
+impl ClientOptions {
     /// Checks that each option is in its range.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
         let positive = |time: Duration, most: Duration| !time.is_zero() && time <= most;
@@ -197,7 +197,7 @@ fn require(
     if holds { Ok(()) } else { Err(ConfigError::Option { option, value: format!("{value:?}"), range }) }
 }
 
-impl fmt::Debug for Options {
+impl fmt::Debug for ClientOptions {
     /// Omits the values of headers, which are often secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn documentation_states_the_defaults() {
         let secs = Duration::from_secs;
-        let options = Options::default();
+        let options = ClientOptions::default();
         let is = |option: &str, text: &str, holds: bool| {
             assert!(holds && documented(option) == text, "{option}: {}", documented(option));
         };
@@ -252,14 +252,14 @@ mod tests {
     fn sessions_are_configured_by_the_options() {
         let (a, b, c) = (Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(3));
         for mode in [Mode::Plain, Mode::Session] {
-            let config = Options {
+            let config = ClientOptions {
                 mode,
                 ping_interval: a,
                 pong_timeout: b,
                 write_timeout: c,
                 send_buffer: 4,
                 send_buffer_bytes: 5,
-                ..Options::default()
+                ..ClientOptions::default()
             };
             let config = config.session_config();
             assert_eq!((config.side, config.mode), (Side::Client, mode));

@@ -20,7 +20,7 @@ use crate::cookies::Cookies;
 use crate::dial::Dialer;
 use crate::error::{ConnectError, SavedError};
 use crate::event::CloseReason;
-use crate::options::Options;
+use crate::options::ClientOptions;
 use crate::refusal::{Refusal, Remedy};
 use crate::retries::Retries;
 use crate::saved::SavedSession;
@@ -35,7 +35,7 @@ use log::{log_closed, log_dropped, log_opened};
 pub(crate) struct Driver {
     shared: Arc<Shared>,
     dialer: Arc<Dialer>,
-    options: Arc<Options>,
+    options: Arc<ClientOptions>,
     backoff: Backoff,
     cookies: Cookies,
     timer: Deadline,
@@ -59,7 +59,7 @@ impl Driver {
     /// Fails if the saved session does not fit the options.
     pub(crate) fn new(
         dialer: Arc<Dialer>,
-        options: Arc<Options>,
+        options: Arc<ClientOptions>,
         saved: Option<&SavedSession>,
     ) -> Result<Self, SavedError> {
         let session = saved.map(|saved| saved.restore(&options)).transpose()?;
@@ -245,7 +245,7 @@ impl Driver {
     }
 
     /// The wait after a failed reconnect; `None` if another attempt cannot help.
-    fn after_failure(&mut self, error: ConnectError) -> Option<Wait> {
+    fn after_failure(&mut self, error: ConnectError) -> Option<DialDelay> {
         if let ConnectError::Refused(refusal) = &error {
             self.shared.refused(refusal.clone());
             if self.is_final(refusal) {
@@ -283,10 +283,10 @@ impl Driver {
     }
 
     /// The wait before the next dial, with the time that the server has advised, if any.
-    fn wait_for(&mut self, hint: Option<Duration>) -> Wait {
+    fn wait_for(&mut self, hint: Option<Duration>) -> DialDelay {
         match hint {
-            Some(hint) => Wait { delay: self.backoff.next_after(hint), asked: true },
-            None => Wait { delay: self.backoff.next(), asked: false },
+            Some(hint) => DialDelay { delay: self.backoff.next_after(hint), asked: true },
+            None => DialDelay { delay: self.backoff.next(), asked: false },
         }
     }
 
@@ -321,7 +321,7 @@ fn give_up(shared: &Shared, attempts: u32, last: ConnectError) {
 
 /// The time before a dial.
 #[derive(Debug, Clone, Copy)]
-struct Wait {
+struct DialDelay {
     delay: Duration,
     /// The server has asked for this delay.
     asked: bool,
@@ -330,7 +330,7 @@ struct Wait {
 /// The longest wait between dials while the application closes: a longer one would use up the close timeout.
 const CLOSING_DELAY: Duration = Duration::from_millis(500);
 
-impl Wait {
+impl DialDelay {
     /// Waits. Shortens the wait if the application closes meanwhile and the server has not asked for the delay.
     async fn done(self, shared: &Shared) {
         let closing = poll_fn(|cx| {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::connection::Connection;
 use crate::cookies::Cookies;
 use crate::error::SavedError;
-use crate::options::Options;
+use crate::options::ClientOptions;
 
 /// A session that has left its process, for a program that restarts: [`Connection::save`] makes one, and
 /// [`Client::resume`](crate::Client::resume) continues with it, in the same process or another. Between the two it can be kept in
@@ -104,7 +104,7 @@ impl SavedSession {
     ///
     /// # Errors
     /// Fails if it does not fit the options.
-    pub(crate) fn restore(&self, options: &Options) -> Result<SharedSession, SavedError> {
+    pub(crate) fn restore(&self, options: &ClientOptions) -> Result<SharedSession, SavedError> {
         let expected = options.codec.name();
         if self.codec != expected {
             return Err(SavedError::Codec { saved: self.codec.clone(), expected: expected.to_owned() });

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::cookies::Cookies;
 use crate::event::{CloseReason, Closed, Event};
-use crate::options::Options;
+use crate::options::ClientOptions;
 use crate::refusal::Refusal;
 use crate::state::ConnectionState;
 use crate::unread::UnreadRefusals;
@@ -43,7 +43,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// The state of a connection with a fresh session, or with this one.
-    pub(crate) fn new(options: &Options, session: Option<SharedSession>) -> Self {
+    pub(crate) fn new(options: &ClientOptions, session: Option<SharedSession>) -> Self {
         let fresh = || SharedSession::new(Session::new(Arc::new(options.session_config()), now()));
         Self {
             session: session.unwrap_or_else(fresh),

@@ -10,16 +10,16 @@ use http::HeaderMap;
 use crate::stream::BoxIo;
 
 /// A function that the client calls for each dial.
-type Source<T> = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<T>> + Send>> + Send + Sync>;
+type DialSource<T> = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<T>> + Send>> + Send + Sync>;
 
 /// The application's source of streams.
-pub(crate) type Connector = Source<BoxIo>;
+pub(crate) type Connector = DialSource<BoxIo>;
 
 /// The application's source of headers.
-pub(crate) type DialHeaders = Source<HeaderMap>;
+pub(crate) type DialHeaders = DialSource<HeaderMap>;
 
 /// The application's source of URLs.
-pub(crate) type DialUrl = Source<String>;
+pub(crate) type DialUrl = DialSource<String>;
 
 /// The application's source of access tokens.
-pub(crate) type DialToken = Source<String>;
+pub(crate) type DialToken = DialSource<String>;

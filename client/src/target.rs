@@ -1,4 +1,4 @@
-//! [`Target`]: the parts of a URL.
+//! [`DialTarget`]: the parts of a URL.
 
 use http::Uri;
 
@@ -6,7 +6,7 @@ use crate::error::ConfigError;
 
 /// The parts of a URL that a dial needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Target {
+pub(crate) struct DialTarget {
     /// Whether the dial uses TLS: `wss`, `https`.
     pub(crate) tls: bool,
     /// A name or an address; an IPv6 address without its brackets.
@@ -18,7 +18,7 @@ pub(crate) struct Target {
     pub(crate) path: String,
 }
 
-impl Target {
+impl DialTarget {
     /// Parses a URL as text. Its fragment is dropped (RFC 6455 §3 allows none).
     pub(crate) fn parse(url: &str) -> Result<Self, ConfigError> {
         let uri: Uri = url.parse().map_err(|error| ConfigError::Url { why: format!("{error}") })?;
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn url_has_the_parts_of_a_dial() {
-        let target = Target::parse("wss://chat.example.com:8443/ws?room=a").unwrap();
+        let target = DialTarget::parse("wss://chat.example.com:8443/ws?room=a").unwrap();
         assert!(target.tls);
         assert_eq!((target.host.as_str(), target.port), ("chat.example.com", 8443));
         assert_eq!(target.authority, "chat.example.com:8443");
@@ -75,9 +75,9 @@ mod tests {
 
     #[test]
     fn http_means_ws_with_default_ports() {
-        let plain = Target::parse("http://example.com").unwrap();
+        let plain = DialTarget::parse("http://example.com").unwrap();
         assert_eq!((plain.tls, plain.port, plain.path.as_str()), (false, 80, "/"));
-        let secure = Target::parse("https://example.com?a=1").unwrap();
+        let secure = DialTarget::parse("https://example.com?a=1").unwrap();
         assert_eq!((secure.tls, secure.port, secure.path.as_str()), (true, 443, "/?a=1"));
         assert_eq!(secure.authority, "example.com");
     }
@@ -87,13 +87,13 @@ mod tests {
         for (scheme, tls) in
             [("Ws", false), ("WS", false), ("HTTP", false), ("WSS", true), ("wSs", true), ("HTTPS", true)]
         {
-            assert_eq!(Target::parse(&format!("{scheme}://example.com/")).unwrap().tls, tls, "{scheme}");
+            assert_eq!(DialTarget::parse(&format!("{scheme}://example.com/")).unwrap().tls, tls, "{scheme}");
         }
     }
 
     #[test]
     fn only_the_host_header_has_brackets() {
-        let target = Target::parse("ws://[::1]:9000/").unwrap();
+        let target = DialTarget::parse("ws://[::1]:9000/").unwrap();
         assert_eq!((target.host.as_str(), target.authority.as_str()), ("::1", "[::1]:9000"));
     }
 
@@ -102,7 +102,7 @@ mod tests {
         for url in
             ["", "example.com", "/ws", "ftp://example.com", "ws://", "ws://a:99999/", "ws://me:pw@host/"]
         {
-            assert!(matches!(Target::parse(url), Err(ConfigError::Url { .. })), "{url}");
+            assert!(matches!(DialTarget::parse(url), Err(ConfigError::Url { .. })), "{url}");
         }
     }
 
@@ -115,7 +115,7 @@ mod tests {
             ("ws://me:pw@host:80/", "it has a user name or password: send them in a header"),
             ("ws://host:/", "its port is not a number up to 65535"),
         ] {
-            let Err(ConfigError::Url { why }) = Target::parse(url) else { panic!("{url}") };
+            let Err(ConfigError::Url { why }) = DialTarget::parse(url) else { panic!("{url}") };
             assert_eq!(why, expected, "{url}");
         }
     }

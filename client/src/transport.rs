@@ -1,4 +1,4 @@
-//! [`WsTransport`]: the WebSocket under a session.
+//! [`ClientTransport`]: the WebSocket under a session.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -13,7 +13,7 @@ use crate::stream::BoxIo;
 
 /// A WebSocket of the client's side.
 #[derive(Debug)]
-pub(crate) struct WsTransport {
+pub(crate) struct ClientTransport {
     socket: drive::WsTransport<BoxIo, Masked<Keys>>,
     /// See [`Self::forgive_takeover`].
     forgives_takeover: bool,
@@ -25,7 +25,7 @@ type Keys = Box<dyn FnMut() -> [u8; 4] + Send>;
 /// How a forgiven takeover ends a socket: an error that a stream has hardly ever.
 pub(crate) const FORGIVEN: io::ErrorKind = io::ErrorKind::ConnectionAborted;
 
-impl WsTransport {
+impl ClientTransport {
     /// Makes the transport of an upgraded stream, from which `tail` has been read already.
     pub(crate) fn new(io: BoxIo, tail: &[u8], max_message_size: Option<usize>) -> Self {
         let mut rng = StdRng::from_os_rng();
@@ -41,7 +41,7 @@ impl WsTransport {
     }
 }
 
-impl Transport for WsTransport {
+impl Transport for ClientTransport {
     fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,

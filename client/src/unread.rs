@@ -11,10 +11,10 @@ use crate::refusal::Refusal;
 /// Refusals in order, each with the number of the drop that it follows. The session keeps the other events, but it has no part in
 /// dials. Beyond [`MOST`] the oldest refusal is dropped.
 #[derive(Debug, Default)]
-pub(crate) struct UnreadRefusals(Mutex<Queue>);
+pub(crate) struct UnreadRefusals(Mutex<UnreadQueue>);
 
 #[derive(Debug, Default)]
-struct Queue {
+struct UnreadQueue {
     refusals: VecDeque<(u64, Refusal)>,
     reader: Option<Waker>,
 }
@@ -64,12 +64,12 @@ impl UnreadRefusals {
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, UnreadQueue> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Queue {
+impl UnreadQueue {
     fn pop(&mut self) -> Option<Refusal> {
         self.refusals.pop_front().map(|(_, refusal)| refusal)
     }

@@ -20,10 +20,10 @@ use crate::cookies::Cookies;
 use crate::error::{ConnectError, HandshakeError};
 use crate::refusal::Refusal;
 use crate::stream::BoxIo;
-use crate::target::Target;
+use crate::target::DialTarget;
 
 /// The offer of a dial in session mode.
-pub(crate) struct Offer<'a> {
+pub(crate) struct DialOffer<'a> {
     /// The codec's name.
     pub(crate) codec: &'a str,
     /// The session to resume: its token, and the number of data frames that have been received.
@@ -31,16 +31,16 @@ pub(crate) struct Offer<'a> {
     /// The size of the largest message that is accepted, in bytes; `None` is unlimited.
     pub(crate) max_message: Option<usize>,
     /// The credentials.
-    pub(crate) auth: Option<&'a Auth>,
+    pub(crate) auth: Option<&'a Credentials>,
 }
 
 /// The credentials of a dial: an access token, as it is and as it is offered.
-pub(crate) struct Auth {
+pub(crate) struct Credentials {
     token: String,
     encoded: String,
 }
 
-impl Auth {
+impl Credentials {
     /// # Errors
     /// Fails for a token that cannot be offered.
     pub(crate) fn new(token: String) -> io::Result<Self> {
@@ -70,9 +70,9 @@ const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /// Upgrades a stream. Returns the first bytes of the WebSocket, which were read with the head of the answer.
 pub(crate) async fn upgrade(
     io: &mut BoxIo,
-    target: &Target,
+    target: &DialTarget,
     headers: &HeaderMap,
-    offer: Option<&Offer<'_>>,
+    offer: Option<&DialOffer<'_>>,
     cookies: Option<&mut Cookies>,
 ) -> Result<Vec<u8>, ConnectError> {
     let key = BASE64_STANDARD.encode(rand::random::<[u8; 16]>());
@@ -95,7 +95,11 @@ pub(crate) async fn upgrade(
 
 /// Reads a refusal, and removes the tokens: a server that repeats the request must not bring it into error texts and
 /// logs.
-async fn read_refusal(reader: AnswerReader<'_>, response: &Response, offer: Option<&Offer<'_>>) -> Refusal {
+async fn read_refusal(
+    reader: AnswerReader<'_>,
+    response: &Response,
+    offer: Option<&DialOffer<'_>>,
+) -> Refusal {
     // Long enough to read a token to its end that begins in the reported part: otherwise it would not be found.
     let longest = MAX_TOKEN.max(offer.and_then(|offer| offer.auth).map_or(0, |auth| auth.encoded.len()));
     let body = reader.body(response, MAX_BODY + longest).await;
@@ -106,7 +110,7 @@ async fn read_refusal(reader: AnswerReader<'_>, response: &Response, offer: Opti
     refusal
 }
 
-fn request(target: &Target, headers: &HeaderMap, offer: Option<&Offer<'_>>, key: &str) -> Vec<u8> {
+fn request(target: &DialTarget, headers: &HeaderMap, offer: Option<&DialOffer<'_>>, key: &str) -> Vec<u8> {
     let mut head = format!("GET {} HTTP/1.1\r\n", target.path);
     if !headers.contains_key(header::HOST) {
         push(&mut head, "Host", &target.authority);
@@ -190,7 +194,7 @@ fn check(response: &Response, key: &str) -> Result<(), HandshakeError> {
 fn check_subprotocol(
     response: &Response,
     headers: &HeaderMap,
-    offer: Option<&Offer<'_>>,
+    offer: Option<&DialOffer<'_>>,
 ) -> Result<(), ConnectError> {
     let selected = response.headers().get(header::SEC_WEBSOCKET_PROTOCOL);
     let selected =
@@ -206,7 +210,7 @@ fn check_subprotocol(
 }
 
 /// Removes the session's token and the credentials from a text of the server: they must not come into error texts and logs.
-fn redact(mut text: String, offer: Option<&Offer<'_>>) -> String {
+fn redact(mut text: String, offer: Option<&DialOffer<'_>>) -> String {
     let resume = offer.and_then(|offer| offer.resume).map(|(token, _)| token.as_str());
     let auth = offer.and_then(|offer| offer.auth);
     // Very short credentials are no secret, and may occur as a part of a word.

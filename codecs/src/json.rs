@@ -84,7 +84,7 @@ impl Codec for JsonCodec {
         }
         let data = message.data;
         let text = str::from_utf8(&data).map_err(|error| DecodeError::Malformed(error.to_string().into()))?;
-        let members = Members::read(text).ok_or_else(|| refusal(text))?;
+        let members = JsonMembers::read(text).ok_or_else(|| refusal(text))?;
         if members.repeated {
             return Err(not_a_frame("duplicate member"));
         }
@@ -110,7 +110,7 @@ impl Codec for JsonCodec {
 
 /// The unparsed members of a frame. The whole text is valid JSON if these were read from it.
 #[derive(Default)]
-struct Members<'a> {
+struct JsonMembers<'a> {
     id: Option<&'a str>,
     event: Option<&'a str>,
     payload: Option<&'a str>,
@@ -123,11 +123,11 @@ struct Members<'a> {
     repeated: bool,
 }
 
-impl<'a> Members<'a> {
+impl<'a> JsonMembers<'a> {
     /// Returns `None` if the text is not one JSON object.
     fn read(text: &'a str) -> Option<Self> {
         let bytes = text.as_bytes();
-        let mut members = Members::default();
+        let mut members = JsonMembers::default();
         let mut at = skip_space(bytes, 0);
         if bytes.get(at) != Some(&b'{') {
             return None;

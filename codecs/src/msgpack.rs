@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use rejoin_core::{Codec, DecodeError, EncodeError, Frame, Message, MessageKind, Payload, PayloadFormat};
 
-use crate::transcode::{Malformed, Reader, Token, to_msgpack, write_bin, write_str};
+use crate::transcode::{MalformedMsgPack, MsgPackToken, Reader, to_msgpack, write_bin, write_str};
 
 /// MessagePack in binary messages: a map with the string keys `id`, `event`, `payload` and rarer ones, without absent members
 /// (PROTOCOL.md §2). Its name is `msgpack`.
@@ -95,7 +95,7 @@ impl Codec for MsgpackCodec {
             return Err(not_a_frame("text message where the format is binary"));
         }
         let data = message.data;
-        let members = Members::read(&data)?;
+        let members = MsgPackMembers::read(&data)?;
         let id = members.id.unwrap_or(Ok("")).map_err(not_a_frame)?;
         let event = members.event.unwrap_or(Ok("")).map_err(not_a_frame)?;
         if let Some(why) = members.refusal {
@@ -113,7 +113,7 @@ impl Codec for MsgpackCodec {
             return Ok(frame);
         };
         let (format, payload) = match Reader::new(payload).token().map_err(malformed)? {
-            Token::Bin(bytes) => (PayloadFormat::Bytes, bytes),
+            MsgPackToken::Bin(bytes) => (PayloadFormat::Bytes, bytes),
             _ => (PayloadFormat::Msgpack, payload),
         };
         let payload =
@@ -131,7 +131,7 @@ const TRUE: u8 = 0xc3;
 /// The unparsed members of a frame. The whole message is valid MessagePack if these were read from it, so a wrong type does not
 /// hide a malformed value after it.
 #[derive(Default)]
-struct Members<'a> {
+struct MsgPackMembers<'a> {
     id: Option<Result<&'a str, &'static str>>,
     event: Option<Result<&'a str, &'static str>>,
     payload: Option<&'a [u8]>,
@@ -145,12 +145,12 @@ struct Members<'a> {
     refusal: Option<&'static str>,
 }
 
-impl<'a> Members<'a> {
+impl<'a> MsgPackMembers<'a> {
     fn read(data: &'a [u8]) -> Result<Self, DecodeError> {
         let mut members = Self::default();
         let mut reader = Reader::new(data);
         let whole = reader.clone();
-        if let Token::Map(len) = reader.token().map_err(malformed)? {
+        if let MsgPackToken::Map(len) = reader.token().map_err(malformed)? {
             for _ in 0..len {
                 members.read_member(&mut reader)?;
             }
@@ -167,10 +167,12 @@ impl<'a> Members<'a> {
         let key = reader.value().map_err(malformed)?;
         let value = reader.value().map_err(malformed)?;
         let is_repeated = match Reader::new(key).token().map_err(malformed)? {
-            Token::Str(b"id") => self.id.replace(read_str(value, "id is not a string")?).is_some(),
-            Token::Str(b"event") => self.event.replace(read_str(value, "event is not a string")?).is_some(),
-            Token::Str(b"payload") => self.payload.replace(value).is_some(),
-            Token::Str(name) => self.read_rare(name, value)?,
+            MsgPackToken::Str(b"id") => self.id.replace(read_str(value, "id is not a string")?).is_some(),
+            MsgPackToken::Str(b"event") => {
+                self.event.replace(read_str(value, "event is not a string")?).is_some()
+            }
+            MsgPackToken::Str(b"payload") => self.payload.replace(value).is_some(),
+            MsgPackToken::Str(name) => self.read_rare(name, value)?,
             _ => false,
         };
         if is_repeated {
@@ -196,7 +198,7 @@ impl<'a> Members<'a> {
 /// Reads a boolean. Returns `why` if the value is another type, like [`read_str`].
 fn read_bool(value: &[u8], why: &'static str) -> Result<Result<bool, &'static str>, DecodeError> {
     Ok(match Reader::new(value).token().map_err(malformed)? {
-        Token::Bool(value) => Ok(value),
+        MsgPackToken::Bool(value) => Ok(value),
         _ => Err(why),
     })
 }
@@ -204,7 +206,7 @@ fn read_bool(value: &[u8], why: &'static str) -> Result<Result<bool, &'static st
 /// Reads a string. Returns `why` if the value is not a string, so that the rest of the message is still validated.
 fn read_str<'a>(value: &'a [u8], why: &'static str) -> Result<Result<&'a str, &'static str>, DecodeError> {
     match Reader::new(value).token().map_err(malformed)? {
-        Token::Str(bytes) => match str::from_utf8(bytes) {
+        MsgPackToken::Str(bytes) => match str::from_utf8(bytes) {
             Ok(text) => Ok(Ok(text)),
             Err(error) => Err(DecodeError::Malformed(error.to_string().into())),
         },
@@ -225,7 +227,7 @@ fn write_payload(out: &mut Vec<u8>, payload: &Payload) -> Result<(), EncodeError
 }
 
 #[cold]
-fn malformed(why: Malformed) -> DecodeError {
+fn malformed(why: MalformedMsgPack) -> DecodeError {
     DecodeError::Malformed(why.to_string().into())
 }
 

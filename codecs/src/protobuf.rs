@@ -5,7 +5,7 @@ use rejoin_core::{Codec, DecodeError, EncodeError, Frame, Message, MessageKind, 
 use crate::transcode::{json_payload, msgpack_payload};
 
 mod wire;
-use wire::{Reader, Value, malformed};
+use wire::{WireReader, WireValue, malformed};
 
 /// Protobuf in binary messages: the message `Frame` of `proto/rejoin/v1/frame.proto`, which this crate ships for
 /// implementations in other languages (PROTOCOL.md §2). Its name is `protobuf`.
@@ -140,16 +140,16 @@ struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Reads the whole message before it reports a field of the wrong type, so that a malformed field after it is detected.
     fn read(data: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(data);
+        let mut reader = WireReader::new(data);
         let mut fields = Self::default();
         let mut mistyped = None;
         while let Some((number, value)) = reader.next_field()? {
             match (number, value) {
-                (ID, Value::Bytes(id)) => fields.id = read_string(id, "id is not UTF-8")?,
-                (EVENT, Value::Bytes(event)) => fields.event = read_string(event, "event is not UTF-8")?,
-                (PAYLOAD, Value::Bytes(payload)) => fields.payload = Some(payload),
+                (ID, WireValue::Bytes(id)) => fields.id = read_string(id, "id is not UTF-8")?,
+                (EVENT, WireValue::Bytes(event)) => fields.event = read_string(event, "event is not UTF-8")?,
+                (PAYLOAD, WireValue::Bytes(payload)) => fields.payload = Some(payload),
                 // An enum is an int32; longer numbers are truncated to their low bits.
-                (FORMAT, Value::Int(format)) => fields.format = format as i32,
+                (FORMAT, WireValue::Int(format)) => fields.format = format as i32,
                 (RE..=ROOM, value) => {
                     mistyped = fields.read_rare(number, &value)?.or(mistyped);
                 }
@@ -164,13 +164,13 @@ impl<'a> Fields<'a> {
     }
 
     /// Reads one of the fields from `RE` to `ROOM`. Returns what is wrong with its type, if anything.
-    fn read_rare(&mut self, number: u32, value: &Value<'a>) -> Result<Option<&'static str>, DecodeError> {
+    fn read_rare(&mut self, number: u32, value: &WireValue<'a>) -> Result<Option<&'static str>, DecodeError> {
         self.has_rare = true;
         match (number, value) {
-            (RE, Value::Bytes(re)) => self.re = read_string(re, "re is not UTF-8")?,
-            (ROOM, Value::Bytes(room)) => self.room = read_string(room, "room is not UTF-8")?,
-            (MORE, Value::Int(more)) => self.more = *more != 0,
-            (VOLATILE, Value::Int(volatile)) => self.volatile = *volatile != 0,
+            (RE, WireValue::Bytes(re)) => self.re = read_string(re, "re is not UTF-8")?,
+            (ROOM, WireValue::Bytes(room)) => self.room = read_string(room, "room is not UTF-8")?,
+            (MORE, WireValue::Int(more)) => self.more = *more != 0,
+            (VOLATILE, WireValue::Int(volatile)) => self.volatile = *volatile != 0,
             (RE, _) => return Ok(Some("re is not a string")),
             (ROOM, _) => return Ok(Some("room is not a string")),
             (MORE, _) => return Ok(Some("more is not a boolean")),

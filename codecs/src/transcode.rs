@@ -8,7 +8,7 @@ pub(crate) use checked::{json_payload, msgpack_payload};
 
 mod read;
 #[cfg(feature = "msgpack")]
-pub(crate) use read::{Malformed, Reader, Token};
+pub(crate) use read::{MalformedMsgPack, MsgPackToken, Reader};
 
 #[cfg(feature = "msgpack")]
 mod scan;

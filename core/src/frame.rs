@@ -27,12 +27,12 @@ pub struct Frame {
     event: Box<str>,
     payload: Option<Payload>,
     /// The other members; `None` if all are absent, so that equal frames compare equal. Most frames pay one word for them.
-    rare: Option<Box<Rare>>,
+    rare: Option<Box<RareMembers>>,
 }
 
 /// Members that most frames do not have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Rare {
+struct RareMembers {
     re: Box<str>,
     room: Box<str>,
     more: bool,
@@ -160,10 +160,10 @@ impl Frame {
         self.rare.as_ref().is_some_and(|rare| rare.cancelled)
     }
 
-    fn with_rare(mut self, set: impl FnOnce(&mut Rare)) -> Self {
+    fn with_rare(mut self, set: impl FnOnce(&mut RareMembers)) -> Self {
         let mut rare = self.rare.take().unwrap_or_default();
         set(&mut rare);
-        self.rare = Some(rare).filter(|rare| **rare != Rare::default());
+        self.rare = Some(rare).filter(|rare| **rare != RareMembers::default());
         self
     }
 
@@ -239,7 +239,7 @@ impl fmt::Debug for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Frame");
         debug.field("id", &self.id).field("event", &self.event).field("payload", &self.payload);
-        if let Some(Rare { re, room, more, volatile, key: _, cancelled: _ }) = self.rare.as_deref() {
+        if let Some(RareMembers { re, room, more, volatile, key: _, cancelled: _ }) = self.rare.as_deref() {
             debug.field("re", re).field("room", room).field("more", more).field("volatile", volatile);
         }
         debug.finish()

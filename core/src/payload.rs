@@ -211,7 +211,7 @@ pub enum PayloadError {
         /// The requested format.
         format: PayloadFormat,
         /// The serializer's error.
-        source: BoxError,
+        source: BoxSource,
     },
     /// The payload is malformed, or does not match the requested type.
     #[non_exhaustive]
@@ -221,7 +221,7 @@ pub enum PayloadError {
         /// The location, such as `users[3].name`; empty for the whole value, or if unknown.
         path: Box<str>,
         /// The deserializer's error.
-        source: BoxError,
+        source: BoxSource,
     },
     /// The payload is opaque bytes; use [`Payload::to_bytes`].
     Opaque,
@@ -231,13 +231,13 @@ pub enum PayloadError {
     Unsupported(PayloadFormat),
 }
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type BoxSource = Box<dyn std::error::Error + Send + Sync>;
 
-fn encode_error(format: PayloadFormat, error: impl Into<BoxError>) -> PayloadError {
+fn encode_error(format: PayloadFormat, error: impl Into<BoxSource>) -> PayloadError {
     PayloadError::Encode { format, source: error.into() }
 }
 
-fn decode_error(format: PayloadFormat, path: &str, error: impl Into<BoxError>) -> PayloadError {
+fn decode_error(format: PayloadFormat, path: &str, error: impl Into<BoxSource>) -> PayloadError {
     PayloadError::Decode { format, path: path.into(), source: error.into() }
 }
 

@@ -22,10 +22,10 @@ use crate::durable::{self, StoreOptions};
 use crate::error::ConfigError;
 use crate::inner::ServerInner;
 use crate::observe::{hooks::MetricsHooks, metrics::Metrics};
-use crate::options::{DuplicateId, Options};
+use crate::options::{DuplicateId, ServerOptions};
 use crate::router::Router;
 use crate::server::Server;
-use crate::session::handlers::{Closures, DynHandler, Handler, Handlers, erase};
+use crate::session::handlers::{Closures, ErasedHandler, Handler, Handlers, erase};
 use crate::session::hooks::Hooks;
 
 /// Configures a server: its callbacks and its options. Created by [`Server::builder`].
@@ -74,9 +74,9 @@ use crate::session::hooks::Hooks;
 #[must_use = "a builder does nothing before build()"]
 pub struct Builder {
     connect: Box<dyn DynConnect>,
-    handler: Option<Arc<dyn DynHandler>>,
+    handler: Option<Arc<dyn ErasedHandler>>,
     closures: Closures,
-    options: Options,
+    options: ServerOptions,
     metrics: MetricsHooks,
     hooks: Hooks,
     store: Option<StoreOptions>,
@@ -91,7 +91,7 @@ impl Server {
             connect: Box::new(connect),
             handler: None,
             closures: Closures::default(),
-            options: Options::default(),
+            options: ServerOptions::default(),
             metrics: MetricsHooks::default(),
             hooks: Hooks::default(),
             store: None,

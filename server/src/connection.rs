@@ -26,7 +26,7 @@ use rejoin_core::{
 };
 
 use crate::context::ServerContext;
-use crate::durable::Writer;
+use crate::durable::LogWriter;
 use crate::observe::reporter::SessionReporter;
 use crate::session::attachment::Attachment;
 use crate::session::belongings::Belongings;
@@ -39,19 +39,19 @@ use crate::session::handle::{SessionHandle, SessionKey};
 /// after the session has ended: [`Self::send`] then fails. The connection's memory is freed when the last handle is dropped.
 /// [`Self::downgrade`] creates a handle that does not keep it alive.
 #[derive(Clone)]
-pub struct Connection(Arc<Inner>);
+pub struct Connection(Arc<ConnectionInner>);
 
 /// What a broadcast reads is adjacent, from the [codec's index](SessionHandle::codec_index) to the attachment's socket.
 #[repr(C)]
-struct Inner {
+struct ConnectionInner {
     handle: SessionHandle,
-    host: Arc<dyn Host>,
+    host: Arc<dyn ConnectionHost>,
     attachment: Mutex<Attachment>,
     expiry_slot: ExpirySlot,
 }
 
 /// The server of a connection, as the connection sees it.
-pub(crate) trait Host: Any + Send + Sync {
+pub(crate) trait ConnectionHost: Any + Send + Sync {
     fn context(&self) -> &ServerContext;
 
     /// Starts a task for a hibernated session. Called by the session's waker, from any thread that holds no lock of the session.
@@ -61,18 +61,18 @@ pub(crate) trait Host: Any + Send + Sync {
 /// The parts of a new [`Connection`].
 pub(crate) struct NewConnection {
     pub(crate) number: Option<u64>,
-    pub(crate) host: Arc<dyn Host>,
+    pub(crate) host: Arc<dyn ConnectionHost>,
     pub(crate) who: SessionKey,
     pub(crate) remote_addr: Option<SocketAddr>,
     pub(crate) belongings: Belongings,
     pub(crate) codec_index: usize,
     pub(crate) session: Session,
     /// The session as a store knows it.
-    pub(crate) writer: Option<Arc<Writer>>,
+    pub(crate) writer: Option<Arc<LogWriter>>,
 }
 
 /// The waker of a hibernated session.
-impl Wake for Inner {
+impl Wake for ConnectionInner {
     fn wake(self: Arc<Self>) {
         let connection = Connection(self);
         let host = connection.0.host.clone();
@@ -83,14 +83,14 @@ impl Wake for Inner {
 impl Connection {
     /// The size of a connection without its socket and its task.
     #[cfg(test)]
-    pub(crate) const SIZE: usize = size_of::<Inner>();
+    pub(crate) const SIZE: usize = size_of::<ConnectionInner>();
 
     pub(crate) fn new(parts: NewConnection) -> Self {
         let NewConnection { number, host, who, remote_addr, belongings, codec_index, session, writer } =
             parts;
         let context = host.context();
         let reports_changes = context.reports_changes || belongings.has_handler;
-        Self(Arc::new(Inner {
+        Self(Arc::new(ConnectionInner {
             handle: SessionHandle::new(
                 number,
                 who,
@@ -275,7 +275,7 @@ impl Connection {
         &self.0.handle
     }
 
-    pub(crate) fn host(&self) -> &Arc<dyn Host> {
+    pub(crate) fn host(&self) -> &Arc<dyn ConnectionHost> {
         &self.0.host
     }
 
@@ -332,8 +332,8 @@ impl Connection {
     /// [`SessionHandle::prefetch_driver`] prefetch the memory that a broadcast reads next.
     pub(crate) fn prefetch(&self) {
         // Up to the pointer to the socket's driver, which follows the lock.
-        const BYTES: usize = offset_of!(Inner, attachment) + 32 - offset_of!(Inner, handle.codec_index);
-        prefetch(&self.0.handle.codec_index, BYTES);
+        const END: usize = offset_of!(ConnectionInner, attachment) + 32;
+        prefetch(&self.0.handle.codec_index, END - offset_of!(ConnectionInner, handle.codec_index));
     }
 
     pub(crate) fn prefetch_session(&self) {

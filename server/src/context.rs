@@ -15,7 +15,7 @@ use crate::durable::DurableLog;
 use crate::limits::limit::Limit;
 use crate::observe::hooks::MetricsHooks;
 use crate::observe::metrics::ResumeRefused;
-use crate::options::Options;
+use crate::options::ServerOptions;
 use crate::runtimes::Runtimes;
 use crate::session::changes::Changes;
 use crate::session::ends::Ends;
@@ -26,7 +26,7 @@ use crate::state::ServerState;
 ///
 /// [`ServerInner`](crate::inner::ServerInner) adds the tables of sessions and rooms.
 pub(crate) struct ServerContext {
-    pub(crate) options: Options,
+    pub(crate) options: ServerOptions,
     pub(crate) metrics: MetricsHooks,
     /// Bounds the bytes that all sessions keep together.
     pub(crate) budget: Arc<MemoryBudget>,
@@ -51,7 +51,7 @@ pub(crate) struct ServerContext {
 
 impl ServerContext {
     pub(crate) fn new(
-        options: Options,
+        options: ServerOptions,
         metrics: MetricsHooks,
         reports_changes: bool,
         budget: Arc<MemoryBudget>,

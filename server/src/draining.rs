@@ -49,11 +49,11 @@ impl Default for Pace {
 pub(crate) struct Draining {
     /// Sockets per second; 0 while the server does not drain.
     pace: AtomicU32,
-    progress: watch::Sender<Progress>,
+    progress: watch::Sender<DrainProgress>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Progress {
+pub(crate) struct DrainProgress {
     /// The number of sockets that were closed.
     pub(crate) closed: usize,
     /// No socket was left.
@@ -81,7 +81,7 @@ impl Draining {
         Pace::per_second(self.pace.load(Ordering::SeqCst))
     }
 
-    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
+    pub(crate) fn progress(&self) -> watch::Receiver<DrainProgress> {
         self.progress.subscribe()
     }
 

@@ -25,7 +25,7 @@ use crate::observe::hooks::MetricsHooks;
 use crate::observe::metrics::ResumeRefused;
 use crate::observe::stats::Totals;
 use crate::observe::throttle::Throttle;
-use crate::options::Options;
+use crate::options::ServerOptions;
 use crate::runtimes::Runtimes;
 use crate::session::call::{Call, Callback};
 use crate::session::expiry::SuspendedSessions;
@@ -76,7 +76,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 impl ServerInner {
     pub(crate) fn new(
-        options: Options,
+        options: ServerOptions,
         connect: Box<dyn DynConnect>,
         handlers: Handlers,
         hooks: Hooks,

@@ -32,7 +32,7 @@ pub enum DuplicateId {
 
 /// The options as [`Builder`](crate::Builder) collects them. `build()` checks them.
 #[derive(Debug, Clone)]
-pub(crate) struct Options {
+pub(crate) struct ServerOptions {
     pub(crate) resume_window: Option<Duration>,
     pub(crate) ping_interval: Duration,
     pub(crate) pong_timeout: Duration,
@@ -59,7 +59,7 @@ pub(crate) struct Options {
     pub(crate) histories: Histories,
 }
 
-impl Default for Options {
+impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             resume_window: Some(Duration::from_secs(30)),
@@ -94,7 +94,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
-impl Options {
+impl ServerOptions {
     /// Checks all options, and adds the JSON codec if the application has added none.
     pub(crate) fn checked(mut self) -> Result<Self, ConfigError> {
         if self.codecs.is_empty() {
@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn documentation_states_the_defaults() {
-        let options = Options::default();
+        let options = ServerOptions::default();
         let is = |option: &str, text: &str, holds: bool| {
             assert!(holds && documented(option) == text, "{option}: {}", documented(option));
         };
@@ -380,7 +380,7 @@ mod tests {
     #[test]
     fn sessions_are_configured_by_the_options() {
         let (a, b, c, d) = (secs(1), secs(2), secs(3), secs(4));
-        let options = Options {
+        let options = ServerOptions {
             resume_window: Some(a),
             ping_interval: b,
             pong_timeout: c,
@@ -388,7 +388,7 @@ mod tests {
             max_message_size: 5,
             send_buffer: 6,
             send_buffer_bytes: 7,
-            ..Options::default()
+            ..ServerOptions::default()
         };
         for mode in [Mode::Plain, Mode::Session] {
             let config = options.session(mode);

@@ -43,9 +43,9 @@ fn with_id(shared: &Arc<ServerInner>, id: &str, codec_index: usize) -> Connectio
     })
 }
 
-type Sending = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send>>;
+type WakingSend = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send>>;
 
-fn send_wait(connection: &Connection, frame: &Frame) -> Sending {
+fn send_wait(connection: &Connection, frame: &Frame) -> WakingSend {
     let (connection, frame) = (connection.clone(), frame.clone());
     Box::pin(async move { connection.send_wait(&frame).await })
 }
@@ -80,7 +80,7 @@ impl Wake for Asks {
 }
 
 /// A sender that was refused, although the memory is free by now. The next access to any session wakes it.
-fn refused_sender(shared: &Arc<ServerInner>, waker: &Arc<Asks>) -> Sending {
+fn refused_sender(shared: &Arc<ServerInner>, waker: &Arc<Asks>) -> WakingSend {
     let kept = shared.budget.charge(Bytes::from_static(&[b'x'; LIMIT]));
     let mut sending = send_wait(&connection(shared), &Frame::event_only("e"));
     assert!(sending.as_mut().poll(&mut Context::from_waker(&waker.clone().into())).is_pending());

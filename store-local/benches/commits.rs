@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
-use rejoin_store::{Commit, Fence, Limit, LogId, NodeId, Open, Position, Store, Touch, WriterKey};
+use rejoin_store::{Commit, Fence, LogId, NodeId, OpenWriter, Position, ReadLimit, Store, Touch, WriterKey};
 use rejoin_store_local::{LocalStore, Sync};
 
 const LOG: LogId = LogId(1);
@@ -21,8 +21,8 @@ fn key(number: u64) -> WriterKey {
     WriterKey(key)
 }
 
-fn open(number: u64) -> Open {
-    Open {
+fn open(number: u64) -> OpenWriter {
+    OpenWriter {
         log: LOG,
         key: key(number),
         owner: NODE,
@@ -149,7 +149,7 @@ async fn restart(sessions: u64, broadcasts: u64) {
     let begin = Instant::now();
     let (mut position, mut found) = (Position::default(), 0);
     loop {
-        let page = store.read(LOG, position, Limit::default()).await.unwrap();
+        let page = store.read(LOG, position, ReadLimit::default()).await.unwrap();
         position = page.entries.last().map_or(position, |entry| entry.position);
         found += page.entries.len() as u64;
         if page.is_end {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::LocalError;
-use crate::options::{Options, Sync};
+use crate::options::{LocalStoreOptions, Sync};
 use crate::store::LocalStore;
 
 impl LocalStore {
@@ -20,7 +20,7 @@ impl LocalStore {
 
     /// Options for opening a directory.
     pub fn builder(directory: impl AsRef<Path>) -> LocalStoreBuilder {
-        LocalStoreBuilder { options: Options::new(directory.as_ref()) }
+        LocalStoreBuilder { options: LocalStoreOptions::new(directory.as_ref()) }
     }
 }
 
@@ -37,7 +37,7 @@ impl LocalStore {
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `open`"]
 pub struct LocalStoreBuilder {
-    options: Options,
+    options: LocalStoreOptions,
 }
 
 impl std::fmt::Debug for LocalStoreBuilder {

@@ -100,7 +100,7 @@ pub(crate) fn begin(directory: &Path) -> Result<(), LocalError> {
     write_format(directory, BEGUN).map_err(&io)?;
     match fs::remove_dir_all(trees(directory)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(error)),
-        _ => Mark::write_new(directory),
+        _ => FormatMark::write_new(directory),
     }
 }
 
@@ -112,7 +112,7 @@ pub(crate) fn finish(directory: &Path) -> Result<(), LocalError> {
 /// The number of the last batch that was acknowledged, in a file beside the trees. The journal cannot tell a cut end, which was never
 /// acknowledged, from a lost one; together they can.
 #[derive(Debug)]
-pub(crate) struct Mark {
+pub(crate) struct FormatMark {
     file: File,
     pub(crate) batch: u64,
 }
@@ -129,7 +129,7 @@ fn encode(batch: u64) -> [u8; 16] {
     bytes
 }
 
-impl Mark {
+impl FormatMark {
     fn write_new(directory: &Path) -> Result<(), LocalError> {
         let write = || {
             let mut file = File::create(directory.join("mark"))?;

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use rejoin_store::{Limit, LogId, Position, StoreError, WriterKey};
+use rejoin_store::{LogId, Position, ReadLimit, StoreError, WriterKey};
 
 use crate::LocalError;
 use crate::open::{self, Trees};
-use crate::options::Options;
+use crate::options::LocalStoreOptions;
 
 /// A directory, as it was when it was last closed or its process died.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ pub fn inspect(directory: impl AsRef<Path>, entries: u64) -> Result<Inspection, 
         // Opening would make a store.
         return Err(LocalError::NotAStore { directory: directory.to_owned() });
     }
-    let (trees, _, meta) = open::open(&Options::new(directory))?;
+    let (trees, _, meta) = open::open(&LocalStoreOptions::new(directory))?;
     let damaged = |error: StoreError| LocalError::damaged(directory, error.to_string());
     let mut logs = Vec::new();
     for (log, bounds) in trees.logs().map_err(damaged)? {
@@ -143,7 +143,7 @@ fn last_entries(trees: &Trees, log: LogId, most: u64) -> Result<Vec<EntrySummary
     if number == 0 {
         return Ok(Vec::new());
     }
-    let limit = Limit { entries: usize::try_from(number).unwrap_or(usize::MAX), bytes: usize::MAX };
+    let limit = ReadLimit { entries: usize::try_from(number).unwrap_or(usize::MAX), bytes: usize::MAX };
     let page = trees.read(log, after, limit).map_err(|error| StoreError::new(error.to_string()))?;
     let summary = |entry: rejoin_store::Entry| EntrySummary {
         offset: entry.position.offset,

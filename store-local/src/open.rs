@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, Readable};
 use rejoin_store::{LogId, NodeId, StoreError};
 
-use crate::files::{self, Lock, Mark};
-use crate::options::Options;
+use crate::files::{self, FormatMark, Lock};
+use crate::options::LocalStoreOptions;
 use crate::values::{LogBounds, Meta};
 use crate::{LocalError, keys, values};
 
@@ -37,7 +37,7 @@ pub(crate) fn failed(error: impl std::fmt::Debug) -> StoreError {
 }
 
 /// Opens the trees. fjall panics over some damages, which must not end the process.
-fn open_database(options: &Options) -> Result<(Database, Vec<Keyspace>), LocalError> {
+fn open_database(options: &LocalStoreOptions) -> Result<(Database, Vec<Keyspace>), LocalError> {
     let directory = &options.directory;
     let open = || {
         let database = Database::builder(files::trees(directory))
@@ -79,7 +79,7 @@ fn check_folders(directory: &Path) -> Result<(), LocalError> {
 }
 
 /// Opens a directory, or makes it.
-pub(crate) fn open(options: &Options) -> Result<(Trees, Mark, Meta), LocalError> {
+pub(crate) fn open(options: &LocalStoreOptions) -> Result<(Trees, FormatMark, Meta), LocalError> {
     let directory = &options.directory;
     std::fs::create_dir_all(directory).map_err(LocalError::io(directory))?;
     let lock = Lock::take(directory)?;
@@ -88,7 +88,7 @@ pub(crate) fn open(options: &Options) -> Result<(Trees, Mark, Meta), LocalError>
         true => check_folders(directory)?,
         false => files::begin(directory)?,
     }
-    let mut mark = Mark::open(directory)?;
+    let mut mark = FormatMark::open(directory)?;
     let (database, keyspaces) = open_database(options)?;
     let Ok([entries, records, texts, index]) = <[Keyspace; 4]>::try_from(keyspaces) else {
         return Err(LocalError::damaged(directory, "a tree is missing"));

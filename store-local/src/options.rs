@@ -1,4 +1,4 @@
-//! [`Options`]: what a [`LocalStoreBuilder`](crate::LocalStoreBuilder) sets.
+//! [`LocalStoreOptions`]: what a [`LocalStoreBuilder`](crate::LocalStoreBuilder) sets.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub enum Sync {
 
 /// The options of a store.
 #[derive(Clone)]
-pub(crate) struct Options {
+pub(crate) struct LocalStoreOptions {
     pub(crate) directory: PathBuf,
     pub(crate) sync: Sync,
     pub(crate) log_bytes: u64,
@@ -31,7 +31,7 @@ pub(crate) struct Options {
     pub(crate) clock: Option<Arc<dyn Fn() -> u64 + Send + std::marker::Sync>>,
 }
 
-impl Options {
+impl LocalStoreOptions {
     pub(crate) fn new(directory: &Path) -> Self {
         Self {
             directory: directory.to_owned(),

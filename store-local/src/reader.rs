@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use fjall::{Readable, Snapshot};
-use rejoin_store::{Limit, LogId, Page, Position, ReadError, Record, StoreError, WriterKey};
+use rejoin_store::{LogId, Page, Position, ReadError, ReadLimit, Record, StoreError, WriterKey};
 
 use crate::leases::Leases;
 use crate::open::{Trees, failed};
@@ -21,7 +21,7 @@ impl Trees {
         Ok((at(bounds.trimmed), at(bounds.last)))
     }
 
-    pub(crate) fn read(&self, log: LogId, after: Position, limit: Limit) -> Result<Page, ReadError> {
+    pub(crate) fn read(&self, log: LogId, after: Position, limit: ReadLimit) -> Result<Page, ReadError> {
         let snapshot = self.database.snapshot();
         let bounds = self.log_bounds(&snapshot, log)?;
         if after.generation != bounds.generation || after.offset > bounds.last {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use fjall::{OwnedWriteBatch, PersistMode};
 use rejoin_store::rules::{Ended, Row, Table, millis};
 use rejoin_store::{
-    Checkpoint, ENDED_KEPT, Entry, LogId, NodeId, Open, Position, Record, StoreError, Tail, WriterKey,
+    Checkpoint, ENDED_KEPT, Entry, LogId, NodeId, OpenWriter, Position, Record, StoreError, Tail, WriterKey,
 };
 
 use crate::leases::Leases;
@@ -266,7 +266,7 @@ impl Table for Rows {
         }
     }
 
-    fn begin(&mut self, row: Row, open: &Open) -> Result<(), StoreError> {
+    fn begin(&mut self, row: Row, open: &OpenWriter) -> Result<(), StoreError> {
         let (key, log) = (open.key, open.log);
         let index = &self.trees.index;
         if !open.id.is_empty() {

@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use fjall::PersistMode;
 use rejoin_store::rules::{self, millis};
 use rejoin_store::{
-    Attach, AttachError, Attached, Commit, CommitError, Committed, LeaseError, Limit, LogId, NodeId, Open,
-    OpenError, Page, Position, ReadError, Record, Store, StoreError, TailStream, Tails, Touch, WriterKey,
+    Attach, AttachError, Attached, Commit, CommitError, Committed, LeaseError, LogId, NodeId, OpenError,
+    OpenWriter, Page, Position, ReadError, ReadLimit, Record, Store, StoreError, TailStream, Tails, Touch,
+    WriterKey,
 };
 use tokio::sync::oneshot;
 
@@ -18,9 +19,9 @@ use crate::LocalError;
 use crate::clock::Clock;
 use crate::leases::Leases;
 use crate::open::{self, Trees, failed};
-use crate::options::{Options, Sync};
+use crate::options::{LocalStoreOptions, Sync};
 use crate::rows::Rows;
-use crate::writer::{Request, TRIM_STEP, Writer};
+use crate::writer::{TRIM_STEP, Writer, WriterRequest};
 
 /// Keeps logs and records in a directory.
 ///
@@ -32,14 +33,14 @@ use crate::writer::{Request, TRIM_STEP, Writer};
 /// [`StoreError`] until it is opened again.
 #[derive(Debug, Clone)]
 pub struct LocalStore {
-    inner: Arc<Inner>,
+    inner: Arc<LocalStoreInner>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct LocalStoreInner {
     /// `None` when it is closed. Readers hold it shared while they read, so closing waits for them.
     trees: RwLock<Option<Arc<Trees>>>,
-    requests: Sender<Request>,
+    requests: Sender<WriterRequest>,
     writer: Mutex<Option<JoinHandle<()>>>,
     tails: Arc<Tails>,
     leases: Arc<Leases>,
@@ -48,7 +49,7 @@ struct Inner {
 }
 
 impl LocalStore {
-    pub(crate) fn start(options: &Options) -> Result<Self, LocalError> {
+    pub(crate) fn start(options: &LocalStoreOptions) -> Result<Self, LocalError> {
         let directory = &options.directory;
         let (trees, mark, meta) = open::open(options)?;
         let clock = match &options.clock {
@@ -76,7 +77,7 @@ impl LocalStore {
         let thread = std::thread::Builder::new().name("rejoin-store".into());
         let thread = thread.spawn(move || writer.run(&waiting)).map_err(LocalError::io(directory))?;
         Ok(Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(LocalStoreInner {
                 trees: RwLock::new(Some(trees)),
                 requests,
                 writer: Mutex::new(Some(thread)),
@@ -110,7 +111,7 @@ impl LocalStore {
         step: impl FnOnce(&mut Rows) -> R + Send + 'static,
     ) -> Result<R, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let request = Request::Step(Box::new(move |rows| {
+        let request = WriterRequest::Step(Box::new(move |rows| {
             let result = step(rows);
             Box::new(move |outcome: Result<(), StoreError>| drop(reply.send(outcome.map(|()| result))))
         }));
@@ -129,9 +130,9 @@ impl LocalStore {
     }
 }
 
-impl Inner {
+impl LocalStoreInner {
     fn close(&self) {
-        let _ = self.requests.send(Request::Stop);
+        let _ = self.requests.send(WriterRequest::Stop);
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
             // A writer that has panicked has told so.
@@ -146,7 +147,7 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
+impl Drop for LocalStoreInner {
     fn drop(&mut self) {
         self.close();
     }
@@ -158,7 +159,7 @@ impl Store for LocalStore {
         self.look(|_| self.inner.leases.renew(node, self.inner.clock.now(), ttl))
     }
 
-    async fn open(&self, open: Open) -> Result<Position, OpenError> {
+    async fn open(&self, open: OpenWriter) -> Result<Position, OpenError> {
         self.ask(move |rows| rules::open(rows, &open)).await?
     }
 
@@ -176,7 +177,7 @@ impl Store for LocalStore {
         self.ask(move |rows| touches.iter().try_for_each(|touch| rules::touch(rows, touch).map(drop))).await?
     }
 
-    async fn read(&self, log: LogId, after: Position, limit: Limit) -> Result<Page, ReadError> {
+    async fn read(&self, log: LogId, after: Position, limit: ReadLimit) -> Result<Page, ReadError> {
         self.look(|trees| trees.read(log, after, limit))
     }
 

@@ -35,9 +35,9 @@ pub(crate) struct Base {
 }
 
 /// Reads a value from its begin.
-struct Reader<'a>(&'a [u8]);
+struct ValueReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> ValueReader<'a> {
     fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
@@ -103,7 +103,7 @@ pub(crate) fn put_entry(writer: WriterKey, epoch: u64, time: u64, body: &[u8]) -
 }
 
 pub(crate) fn entry(position: Position, value: &[u8]) -> Result<Entry, StoreError> {
-    let mut reader = Reader(value);
+    let mut reader = ValueReader(value);
     let mut read = || Some((WriterKey(reader.take()?), reader.u64()?, reader.u64()?));
     let (writer, epoch, time) = read().ok_or_else(|| damaged("an entry"))?;
     Ok(Entry { position, writer, epoch, time, body: Bytes::copy_from_slice(reader.0) })
@@ -111,7 +111,7 @@ pub(crate) fn entry(position: Position, value: &[u8]) -> Result<Entry, StoreErro
 
 /// The time of an entry.
 pub(crate) fn entry_time(value: &[u8]) -> Option<u64> {
-    let mut reader = Reader(value.get(24..)?);
+    let mut reader = ValueReader(value.get(24..)?);
     reader.u64()
 }
 
@@ -138,7 +138,7 @@ pub(crate) fn put_row(row: &Row) -> Vec<u8> {
 }
 
 pub(crate) fn row(value: &[u8], base: &Base) -> Result<Row, StoreError> {
-    let mut reader = Reader(value);
+    let mut reader = ValueReader(value);
     let mut read = || {
         let row = Row {
             log: LogId(reader.u64()?),
@@ -177,7 +177,7 @@ pub(crate) fn put_base(base: &Base) -> Vec<u8> {
 }
 
 pub(crate) fn base(value: &[u8]) -> Result<Base, StoreError> {
-    let mut reader = Reader(value);
+    let mut reader = ValueReader(value);
     let mut read = || {
         let (opened, proof) = (reader.position()?, reader.take()?);
         let id = std::str::from_utf8(reader.bytes()?).ok()?.into();
@@ -196,7 +196,7 @@ pub(crate) fn put_bounds(bounds: LogBounds) -> Vec<u8> {
 }
 
 pub(crate) fn bounds(value: &[u8]) -> Result<LogBounds, StoreError> {
-    let mut reader = Reader(value);
+    let mut reader = ValueReader(value);
     let mut read = || {
         let bounds = LogBounds {
             generation: reader.u32()?,
@@ -214,7 +214,7 @@ pub(crate) fn put_meta(meta: Meta) -> Vec<u8> {
 }
 
 pub(crate) fn meta(value: &[u8]) -> Result<Meta, StoreError> {
-    let mut reader = Reader(value);
+    let mut reader = ValueReader(value);
     let mut read = || {
         let meta = Meta { batch: reader.u64()?, time: reader.u64()? };
         reader.end(meta)

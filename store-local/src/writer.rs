@@ -9,17 +9,17 @@ use std::time::Duration;
 use rejoin_store::{StoreError, Tails};
 
 use crate::clock::Clock;
-use crate::files::Mark;
+use crate::files::FormatMark;
 use crate::rows::Rows;
 
 /// Answers a request, when its batch is durable or has failed.
-pub(crate) type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+pub(crate) type CommitReply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 /// Changes the rows, and says how to answer.
-pub(crate) type Step = Box<dyn FnOnce(&mut Rows) -> Reply + Send>;
+pub(crate) type WriterStep = Box<dyn FnOnce(&mut Rows) -> CommitReply + Send>;
 
-pub(crate) enum Request {
-    Step(Step),
+pub(crate) enum WriterRequest {
+    Step(WriterStep),
     Stop,
 }
 
@@ -34,7 +34,7 @@ pub(crate) const TRIM_STEP: usize = 2048;
 
 pub(crate) struct Writer {
     pub(crate) rows: Rows,
-    pub(crate) mark: Mark,
+    pub(crate) mark: FormatMark,
     pub(crate) clock: Clock,
     pub(crate) tails: Arc<Tails>,
     pub(crate) log_bytes: u64,
@@ -43,19 +43,19 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn run(mut self, requests: &Receiver<Request>) {
+    pub(crate) fn run(mut self, requests: &Receiver<WriterRequest>) {
         loop {
             let mut stops = false;
             let mut steps = Vec::new();
             match requests.recv_timeout(IDLE) {
-                Ok(Request::Step(step)) => steps.push(step),
+                Ok(WriterRequest::Step(step)) => steps.push(step),
                 Err(RecvTimeoutError::Timeout) => {}
-                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => stops = true,
+                Ok(WriterRequest::Stop) | Err(RecvTimeoutError::Disconnected) => stops = true,
             }
             while !stops && !steps.is_empty() && steps.len() < MOST_REQUESTS {
                 match requests.try_recv() {
-                    Ok(Request::Step(step)) => steps.push(step),
-                    Ok(Request::Stop) => stops = true,
+                    Ok(WriterRequest::Step(step)) => steps.push(step),
+                    Ok(WriterRequest::Stop) => stops = true,
                     Err(_) => break,
                 }
             }
@@ -68,7 +68,7 @@ impl Writer {
         self.tails.end();
     }
 
-    fn batch(&mut self, steps: Vec<Step>) {
+    fn batch(&mut self, steps: Vec<WriterStep>) {
         if let Some(failed) = &self.failed {
             // Nothing is applied: what a reply would say is not true.
             drop(steps);

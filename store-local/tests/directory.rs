@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rejoin_store::{
-    Attach, AttachError, Attached, Checkpoint, Commit, CommitError, Committed, Fence, LeaseError, Limit,
-    LogId, NodeId, Open, OpenError, Position, ReadError, Store, Touch, WriterKey,
+    Attach, AttachError, Attached, Checkpoint, Commit, CommitError, Committed, Fence, LeaseError, LogId,
+    NodeId, OpenError, OpenWriter, Position, ReadError, ReadLimit, Store, Touch, WriterKey,
 };
 use rejoin_store_local::{LocalError, LocalStore, LocalStoreBuilder};
 
@@ -23,8 +23,8 @@ fn key(number: u8) -> WriterKey {
     WriterKey([number; 16])
 }
 
-fn opening(number: u8) -> Open {
-    Open {
+fn opening(number: u8) -> OpenWriter {
+    OpenWriter {
         log: LOG,
         key: key(number),
         owner: NODE,
@@ -74,7 +74,7 @@ async fn fill(store: &LocalStore) {
 
 async fn everything(store: &LocalStore) -> String {
     let records = store.records(LOG, None, 100).await.unwrap();
-    let page = store.read(LOG, Position::default(), Limit::default()).await.unwrap();
+    let page = store.read(LOG, Position::default(), ReadLimit::default()).await.unwrap();
     format!("{records:?} {page:?}")
 }
 
@@ -94,7 +94,7 @@ async fn reopened_directory_is_as_it_was() {
     assert_eq!(store.open(opening(3)).await, Err(OpenError::NoLease));
     let node = NodeId { incarnation: 2, ..NODE };
     store.lease(node, WINDOW).await.unwrap();
-    let taken = Open { id: "id 1".into(), owner: node, ..opening(3) };
+    let taken = OpenWriter { id: "id 1".into(), owner: node, ..opening(3) };
     assert_eq!(store.open(taken).await, Err(OpenError::IdTaken));
 }
 
@@ -134,7 +134,7 @@ async fn clock_goes_on_when_that_of_the_machine_went_back() {
     let store = at_time(directory.path(), 5).open().unwrap();
     assert_eq!(store.now(), 900_000);
     one(&store, commit(1, 11, "next")).await.unwrap();
-    let page = store.read(LOG, Position { generation: 0, offset: 12 }, Limit::default()).await.unwrap();
+    let page = store.read(LOG, Position { generation: 0, offset: 12 }, ReadLimit::default()).await.unwrap();
     assert_eq!(page.entries[0].time, 900_000);
 }
 
@@ -221,7 +221,7 @@ async fn lost_commits_are_an_error_or_a_new_generation() {
     let store = LocalStore::builder(copy.path()).accept_loss(true).open().unwrap();
     let (_, last) = store.bounds(LOG).await.unwrap();
     assert_eq!(last, Position { generation: 1, offset: 12 });
-    assert_eq!(store.read(LOG, Position::default(), Limit::default()).await, Err(ReadError::Generation));
+    assert_eq!(store.read(LOG, Position::default(), ReadLimit::default()).await, Err(ReadError::Generation));
     assert_eq!(store.records(LOG, None, 9).await.unwrap().len(), 2);
     drop(store);
     LocalStore::open(copy.path()).unwrap();
@@ -258,7 +258,7 @@ fn write_files(files: &[(PathBuf, Vec<u8>, u64)], from: &Path, to: &Path) {
 async fn try_everything(directory: &Path) -> Result<String, String> {
     let store = at_time(directory, 1000).open().map_err(|error| error.to_string())?;
     let records = store.records(LOG, None, 100).await.map_err(|error| error.to_string())?;
-    let page = store.read(LOG, Position::default(), Limit { entries: 1000, bytes: usize::MAX });
+    let page = store.read(LOG, Position::default(), ReadLimit { entries: 1000, bytes: usize::MAX });
     let page = page.await.map_err(|error| error.to_string())?;
     Ok(format!("{records:?} {page:?}"))
 }
@@ -338,7 +338,7 @@ async fn large_log_forgets_its_oldest_entries() {
     let (first, last) = trimmed().await;
     assert_eq!(last.offset, 202);
     assert_eq!(last.offset - first.offset, (64 << 10) / 1064);
-    assert_eq!(store.read(LOG, Position::default(), Limit::default()).await, Err(ReadError::Trimmed));
+    assert_eq!(store.read(LOG, Position::default(), ReadLimit::default()).await, Err(ReadError::Trimmed));
     drop(store);
     let store = LocalStore::open(directory.path()).unwrap();
     assert_eq!(store.bounds(LOG).await.unwrap(), (first, last));
@@ -383,5 +383,5 @@ async fn ended_sessions_leave_nothing() {
     store.trim(LOG, Duration::ZERO).await.unwrap();
     let node = NodeId { incarnation: 2, ..NODE };
     store.lease(node, WINDOW).await.unwrap();
-    store.open(Open { owner: node, ..opening(1) }).await.unwrap();
+    store.open(OpenWriter { owner: node, ..opening(1) }).await.unwrap();
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use rejoin_store::{Commit, Fence, LogId, NodeId, Open, Store, Touch, WriterKey};
+use rejoin_store::{Commit, Fence, LogId, NodeId, OpenWriter, Store, Touch, WriterKey};
 use rejoin_store_local::LocalStore;
 
 const LOG: LogId = LogId(0xabc);
@@ -26,7 +26,7 @@ async fn fill(store: &LocalStore) {
     let node = NodeId { name: 0x11, incarnation: 0x22 };
     store.lease(node, Duration::from_secs(60)).await.unwrap();
     for (number, id) in [(1, "ann"), (2, "bob")] {
-        let open = Open {
+        let open = OpenWriter {
             log: LOG,
             key: WriterKey([b'a' + number; 16]),
             owner: node,

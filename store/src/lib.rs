@@ -13,7 +13,7 @@ mod record;
 pub use record::{Checkpoint, LogId, NodeId, Position, Record, WriterKey};
 
 mod request;
-pub use request::{Attach, Attached, Commit, Committed, Entry, Fence, Limit, Open, Page, Touch};
+pub use request::{Attach, Attached, Commit, Committed, Entry, Fence, OpenWriter, Page, ReadLimit, Touch};
 
 mod store;
 pub use store::{ENDED_KEPT, Store, Tail, TailStream};
@@ -24,7 +24,7 @@ mod tails;
 pub use tails::Tails;
 
 mod memory;
-pub use memory::{Call, Fault, FaultRates, MemoryStore, TailFault};
+pub use memory::{Fault, FaultRates, MemoryStore, StoreCall, TailFault};
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

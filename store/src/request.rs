@@ -20,12 +20,12 @@ pub struct Fence {
 /// Begins a writer: its record and, unless `body` is empty, its first entry, in one step. Its epoch is 1.
 #[derive(Debug, Clone)]
 #[allow(clippy::exhaustive_structs)] // callers build it
-pub struct Open {
+pub struct OpenWriter {
     /// The log that it writes to.
     pub log: LogId,
     /// Its key.
     pub key: WriterKey,
-    /// Who has it. Refused when the lease of this incarnation is gone: a late `Open` of a dead node takes no ID from anyone.
+    /// Who has it. Refused when the lease of this incarnation is gone: a late `OpenWriter` of a dead node takes no ID from anyone.
     pub owner: NodeId,
     /// Repeated with the same nonce it answers the same. Nonces of one incarnation grow, over all its calls of open, attach and
     /// adopt. An ended key stays taken for [`ENDED_KEPT`](crate::ENDED_KEPT), so that a late repetition begins nothing.
@@ -151,14 +151,14 @@ pub struct Entry {
 /// How much to read at once. At least one entry is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(clippy::exhaustive_structs)] // callers build it
-pub struct Limit {
+pub struct ReadLimit {
     /// Number of entries.
     pub entries: usize,
     /// Bytes of their bodies.
     pub bytes: usize,
 }
 
-impl Default for Limit {
+impl Default for ReadLimit {
     /// 256 entries, 256 KiB.
     fn default() -> Self {
         Self { entries: 256, bytes: 256 << 10 }

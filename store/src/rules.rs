@@ -6,8 +6,8 @@
 use bytes::Bytes;
 
 use crate::{
-    Attach, AttachError, Attached, Commit, CommitError, Committed, Fence, LogId, NodeId, Open, OpenError,
-    Position, Record, StoreError, Touch, WriterKey,
+    Attach, AttachError, Attached, Commit, CommitError, Committed, Fence, LogId, NodeId, OpenError,
+    OpenWriter, Position, Record, StoreError, Touch, WriterKey,
 };
 
 /// The part of a record that decides, without its texts.
@@ -77,7 +77,7 @@ pub trait Table {
     /// Whether a connection ID is taken in a log.
     fn is_claimed(&mut self, log: LogId, id: &str) -> Result<bool, StoreError>;
     /// Adds a writer, and claims its ID unless that is empty.
-    fn begin(&mut self, row: Row, open: &Open) -> Result<(), StoreError>;
+    fn begin(&mut self, row: Row, open: &OpenWriter) -> Result<(), StoreError>;
     /// Changes a row.
     fn change(&mut self, key: WriterKey, before: &Row, after: Row) -> Result<(), StoreError>;
     /// Sets [`Record::state`].
@@ -95,7 +95,7 @@ pub trait Table {
 }
 
 /// [`Store::open`](crate::Store::open).
-pub fn open(table: &mut dyn Table, open: &Open) -> Result<Position, OpenError> {
+pub fn open(table: &mut dyn Table, open: &OpenWriter) -> Result<Position, OpenError> {
     if let Some(row) = table.row(open.key)? {
         let repeated = row.given == Given::Opened && row.nonce == open.nonce && row.owner == open.owner;
         return if repeated { Ok(row.opened) } else { Err(OpenError::KeyTaken) };

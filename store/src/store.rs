@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::{
-    Attach, AttachError, Attached, Commit, CommitError, Committed, Entry, LeaseError, Limit, LogId, NodeId,
-    Open, OpenError, Page, Position, ReadError, Record, StoreError, Touch, WriterKey,
+    Attach, AttachError, Attached, Commit, CommitError, Committed, Entry, LeaseError, LogId, NodeId,
+    OpenError, OpenWriter, Page, Position, ReadError, ReadLimit, Record, StoreError, Touch, WriterKey,
 };
 
 /// Where logs and records live.
@@ -24,7 +24,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn lease(&self, node: NodeId, ttl: Duration) -> Result<(), LeaseError>;
 
     /// Begins a writer.
-    async fn open(&self, open: Open) -> Result<Position, OpenError>;
+    async fn open(&self, open: OpenWriter) -> Result<Position, OpenError>;
 
     /// Decides who may go on with a writer.
     async fn attach(&self, attach: Attach) -> Result<Attached, AttachError>;
@@ -37,7 +37,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     async fn touch(&self, touches: Vec<Touch>) -> Result<(), StoreError>;
 
     /// Reads a log behind a position.
-    async fn read(&self, log: LogId, after: Position, limit: Limit) -> Result<Page, ReadError>;
+    async fn read(&self, log: LogId, after: Position, limit: ReadLimit) -> Result<Page, ReadError>;
 
     /// The positions before the first entry that is kept, and of the last one. A log that nobody has written to has both at
     /// offset 0.

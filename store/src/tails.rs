@@ -23,11 +23,11 @@ struct Followers {
 
 #[derive(Debug, Default)]
 struct Follower {
-    queue: Mutex<Queue>,
+    queue: Mutex<TailQueue>,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
+struct TailQueue {
     waiting: VecDeque<Tail>,
     waker: Option<Waker>,
     has_ended: bool,

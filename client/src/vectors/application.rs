@@ -13,23 +13,23 @@ use crate::client::Client;
 use crate::connection::Connection;
 use crate::error::ConnectError;
 use crate::event::{CloseReason, Event};
-use crate::options::Options;
+use crate::options::ClientOptions;
 use crate::sender::Sender;
 use crate::transport::FORGIVEN;
 use crate::{AskError, SendError};
 
-use super::log::Log;
-use super::server::Server;
+use super::log::EventLog;
+use super::server::ScriptedServer;
 
 /// How long the vectors wait for `$open`.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Clone)]
 pub(super) struct Application {
-    log: Log,
+    log: EventLog,
     /// Outcomes of questions.
-    outcomes: Log,
-    server: Server,
+    outcomes: EventLog,
+    server: ScriptedServer,
     draw: f64,
     sender: Arc<Mutex<Option<Sender>>>,
     tokens: Tokens,
@@ -37,27 +37,27 @@ pub(super) struct Application {
 }
 
 /// A dial that waits for a token.
-type Waiting = tokio::sync::oneshot::Sender<Option<String>>;
+type PlayedAnswer = tokio::sync::oneshot::Sender<Option<String>>;
 
 /// The application's source of tokens.
 #[derive(Clone, Default)]
 struct Tokens {
     left: Arc<Mutex<VecDeque<Value>>>,
-    waiting: Arc<Mutex<Vec<Option<Waiting>>>>,
+    waiting: Arc<Mutex<Vec<Option<PlayedAnswer>>>>,
 }
 
 impl Application {
-    pub(super) fn new(log: Log, outcomes: Log, server: Server, draw: f64) -> Self {
+    pub(super) fn new(log: EventLog, outcomes: EventLog, server: ScriptedServer, draw: f64) -> Self {
         Self { log, outcomes, server, draw, sender: Arc::default(), tokens: Tokens::default(), asks: 0 }
     }
 
     pub(super) fn connect(&self, step: &Value) {
         let server = self.server.clone();
-        let mut options = Options {
+        let mut options = ClientOptions {
             jitter: Jitter::Fixed(self.draw),
             handshake_timeout: OPEN_TIMEOUT,
             connector: Some(Arc::new(move || server.dial())),
-            ..Options::default()
+            ..ClientOptions::default()
         };
         if let Some(frames) = step["buffer"].as_u64() {
             options.send_buffer = usize::try_from(frames).unwrap();
@@ -210,7 +210,7 @@ impl Application {
 }
 
 impl Tokens {
-    async fn next(self, log: Log) -> io::Result<String> {
+    async fn next(self, log: EventLog) -> io::Result<String> {
         log.add(json!({ "see": "ask" }));
         let next = self.left.lock().unwrap().pop_front().unwrap_or_default();
         let token = if next["later"] == true {

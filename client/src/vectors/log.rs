@@ -1,4 +1,4 @@
-//! [`Log`]: what a client has done, and when.
+//! [`EventLog`]: what a client has done, and when.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -8,12 +8,12 @@ use tokio::time::Instant;
 
 /// What was seen at one place, in order: on the wire, or by the application. The order between the two is not observed.
 #[derive(Clone)]
-pub(super) struct Log {
+pub(super) struct EventLog {
     began: Instant,
     seen: Arc<Mutex<VecDeque<Value>>>,
 }
 
-impl Log {
+impl EventLog {
     pub(super) fn new(began: Instant) -> Self {
         Self { began, seen: Arc::default() }
     }

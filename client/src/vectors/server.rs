@@ -1,4 +1,4 @@
-//! [`Server`]: the other end of each dial, as bytes.
+//! [`ScriptedServer`]: the other end of each dial, as bytes.
 
 use std::future::Future;
 use std::io;
@@ -12,26 +12,26 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 
 use crate::stream::BoxIo;
 
-use super::log::Log;
+use super::log::EventLog;
 
 /// More than any vector writes at once: writes never wait.
 const CAPACITY: usize = 4 << 20;
 
 /// Sockets in the order of their dials.
 #[derive(Clone)]
-pub(super) struct Server {
-    log: Log,
-    sockets: Arc<Mutex<Vec<Arc<Socket>>>>,
+pub(super) struct ScriptedServer {
+    log: EventLog,
+    sockets: Arc<Mutex<Vec<Arc<ScriptedSocket>>>>,
 }
 
 /// The server's end of one dial.
-pub(super) struct Socket {
+pub(super) struct ScriptedSocket {
     writer: tokio::sync::Mutex<Option<WriteHalf<DuplexStream>>>,
-    state: Mutex<State>,
+    state: Mutex<ScriptState>,
 }
 
 #[derive(Default)]
-struct State {
+struct ScriptState {
     key: String,
     accepted: bool,
     /// A close frame has arrived, or the vector has ended the socket: its end is no news.
@@ -40,8 +40,8 @@ struct State {
     closing: Option<u16>,
 }
 
-impl Server {
-    pub(super) fn new(log: Log) -> Self {
+impl ScriptedServer {
+    pub(super) fn new(log: EventLog) -> Self {
         Self { log, sockets: Arc::default() }
     }
 
@@ -49,24 +49,26 @@ impl Server {
     pub(super) fn dial(&self) -> Pin<Box<dyn Future<Output = io::Result<BoxIo>> + Send>> {
         let (ours, theirs) = tokio::io::duplex(CAPACITY);
         let (reader, writer) = tokio::io::split(ours);
-        let socket =
-            Arc::new(Socket { writer: tokio::sync::Mutex::new(Some(writer)), state: Mutex::default() });
+        let socket = Arc::new(ScriptedSocket {
+            writer: tokio::sync::Mutex::new(Some(writer)),
+            state: Mutex::default(),
+        });
         self.sockets.lock().unwrap().push(socket.clone());
         tokio::spawn(socket.read(reader, self.log.clone()));
         Box::pin(async move { Ok(Box::new(theirs) as BoxIo) })
     }
 
     /// The socket of this dial, counted from 0; without a number the newest.
-    pub(super) fn socket(&self, index: Option<u64>) -> Arc<Socket> {
+    pub(super) fn socket(&self, index: Option<u64>) -> Arc<ScriptedSocket> {
         let sockets = self.sockets.lock().unwrap();
         let index = index.map_or(sockets.len() - 1, |index| usize::try_from(index).unwrap());
         sockets[index].clone()
     }
 }
 
-impl Socket {
+impl ScriptedSocket {
     /// Writes down what the client writes.
-    async fn read(self: Arc<Self>, mut reader: ReadHalf<DuplexStream>, log: Log) {
+    async fn read(self: Arc<Self>, mut reader: ReadHalf<DuplexStream>, log: EventLog) {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             match reader.read_u8().await {
@@ -112,7 +114,7 @@ impl Socket {
     }
 
     /// An end without a close frame.
-    fn ended(&self, log: &Log) {
+    fn ended(&self, log: &EventLog) {
         if !std::mem::replace(&mut self.state.lock().unwrap().over, true) {
             log.add(json!({ "see": "close" }));
         }

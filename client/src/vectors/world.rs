@@ -6,18 +6,18 @@ use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep_until};
 
 use super::application::Application;
-use super::log::Log;
-use super::server::Server;
+use super::log::EventLog;
+use super::server::ScriptedServer;
 
 /// More than any chain of tasks that wake each other is long.
 const TURNS: usize = 200;
 
 pub(super) struct World {
     began: Instant,
-    wire: Log,
-    heard: Log,
-    outcomes: Log,
-    server: Server,
+    wire: EventLog,
+    heard: EventLog,
+    outcomes: EventLog,
+    server: ScriptedServer,
     application: Application,
     /// What the application's next events make it do.
     reactions: Vec<(String, Vec<Value>)>,
@@ -37,8 +37,8 @@ impl World {
     /// Must be made in the runtime whose clock is the vector's.
     pub(super) fn new(draw: f64) -> Self {
         let began = Instant::now();
-        let [wire, heard, outcomes] = [(); 3].map(|()| Log::new(began));
-        let server = Server::new(wire.clone());
+        let [wire, heard, outcomes] = [(); 3].map(|()| EventLog::new(began));
+        let server = ScriptedServer::new(wire.clone());
         let application = Application::new(heard.clone(), outcomes.clone(), server.clone(), draw);
         Self {
             began,

@@ -6,7 +6,7 @@
 
 /// Skips the value that begins at `at`, where there must be no whitespace.
 pub(super) fn skip_value(text: &[u8], mut at: usize) -> Option<usize> {
-    let mut open = Open::default();
+    let mut open = OpenContainers::default();
     loop {
         let first = *text.get(at)?;
         at += 1;
@@ -176,7 +176,7 @@ fn not_plain(word: u64) -> u64 {
 
 /// The stack of open objects and arrays: one bit for each, without an allocation for the first 64.
 #[derive(Default)]
-struct Open {
+struct OpenContainers {
     depth: usize,
     /// The innermost one is the lowest bit.
     bits: u64,
@@ -184,7 +184,7 @@ struct Open {
     outer: Vec<u64>,
 }
 
-impl Open {
+impl OpenContainers {
     fn push(&mut self, is_object: bool) {
         if self.depth > 0 && self.depth.is_multiple_of(64) {
             self.outer.push(self.bits);

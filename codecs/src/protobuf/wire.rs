@@ -43,7 +43,7 @@ fn small_tag(number: u32, wire_type: u32) -> u8 {
 }
 
 /// The value of a field.
-pub(super) enum Value<'a> {
+pub(super) enum WireValue<'a> {
     /// A varint: any integer, bool or enum.
     Int(u64),
     /// A string, bytes, or a message.
@@ -53,31 +53,31 @@ pub(super) enum Value<'a> {
 }
 
 /// Reads the fields of a message in order.
-pub(super) struct Reader<'a> {
+pub(super) struct WireReader<'a> {
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
+impl<'a> WireReader<'a> {
     pub(super) fn new(message: &'a [u8]) -> Self {
         Self { rest: message }
     }
 
     /// The number and value of the next field; `None` at the end of the message.
-    pub(super) fn next_field(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeError> {
+    pub(super) fn next_field(&mut self) -> Result<Option<(u32, WireValue<'a>)>, DecodeError> {
         if self.rest.is_empty() {
             return Ok(None);
         }
         let (number, wire_type) = self.tag()?;
         let value = match wire_type {
-            INT => Value::Int(self.varint()?),
-            LEN => Value::Bytes(self.len_delimited()?),
+            INT => WireValue::Int(self.varint()?),
+            LEN => WireValue::Bytes(self.len_delimited()?),
             GROUP => {
                 self.skip_group(number)?;
-                Value::Other
+                WireValue::Other
             }
             _ => {
                 self.skip_value(wire_type)?;
-                Value::Other
+                WireValue::Other
             }
         };
         Ok(Some((number, value)))

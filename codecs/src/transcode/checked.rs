@@ -4,19 +4,19 @@ use bytes::Bytes;
 use rejoin_core::{Payload, PayloadFormat};
 use serde_json::value::RawValue;
 
-use super::read::{Malformed, Reader, Token};
+use super::read::{MalformedMsgPack, MsgPackToken, Reader};
 
 /// Creates a payload from `data`, which must be exactly one MessagePack value. A `bin` becomes opaque bytes, any other value is
 /// kept byte for byte. Shares the memory of `data`.
 ///
 /// # Errors
 /// Fails if `data` is not MessagePack, or more than one value. Takes linear time for any depth.
-pub(crate) fn msgpack_payload(data: &Bytes) -> Result<Payload, Malformed> {
+pub(crate) fn msgpack_payload(data: &Bytes) -> Result<Payload, MalformedMsgPack> {
     let mut reader = Reader::new(data);
     let value = reader.value()?;
     reader.finish()?;
     Ok(match Reader::new(value).token()? {
-        Token::Bin(bytes) => Payload::bytes(data.slice_ref(bytes)),
+        MsgPackToken::Bin(bytes) => Payload::bytes(data.slice_ref(bytes)),
         _ => Payload::from_parts(PayloadFormat::Msgpack, data.clone()),
     })
 }
@@ -41,12 +41,12 @@ mod tests {
         assert_eq!((payload.format(), payload.data()), (PayloadFormat::Msgpack, &data));
         assert_eq!(msgpack_payload(&Bytes::from_static(b"\xc4\x02ab")), Ok(Payload::bytes("ab")));
         for (data, why) in [
-            (&b""[..], Malformed::Truncated),
-            (b"\x91", Malformed::Truncated),
-            (b"\xc4\x02a", Malformed::Truncated),
-            (b"\x91\xc1", Malformed::Reserved),
-            (b"\x01\x02", Malformed::Trailing),
-            (b"\xc4\x01ab", Malformed::Trailing),
+            (&b""[..], MalformedMsgPack::Truncated),
+            (b"\x91", MalformedMsgPack::Truncated),
+            (b"\xc4\x02a", MalformedMsgPack::Truncated),
+            (b"\x91\xc1", MalformedMsgPack::Reserved),
+            (b"\x01\x02", MalformedMsgPack::Trailing),
+            (b"\xc4\x01ab", MalformedMsgPack::Trailing),
         ] {
             assert_eq!(msgpack_payload(&Bytes::from_static(data)), Err(why));
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Why bytes are not exactly one MessagePack value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Malformed {
+pub(crate) enum MalformedMsgPack {
     /// The bytes end inside a value.
     Truncated,
     /// The byte 0xc1, which the format never uses.
@@ -13,7 +13,7 @@ pub(crate) enum Malformed {
     Trailing,
 }
 
-impl fmt::Display for Malformed {
+impl fmt::Display for MalformedMsgPack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Truncated => "value is truncated",
@@ -25,7 +25,7 @@ impl fmt::Display for Malformed {
 
 /// A scalar, or the head of an array or map, whose members are the tokens that follow.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Token<'a> {
+pub(crate) enum MsgPackToken<'a> {
     Nil,
     Bool(bool),
     /// From an unsigned format or a positive fixint.
@@ -44,7 +44,7 @@ pub(crate) enum Token<'a> {
     Map(u32),
 }
 
-impl Token<'_> {
+impl MsgPackToken<'_> {
     /// Number of direct members that follow, before the next value on the same level.
     pub(crate) fn members(&self) -> u64 {
         match *self {
@@ -68,26 +68,26 @@ impl<'a> Reader<'a> {
 
     /// # Errors
     /// Fails if bytes are left.
-    pub(crate) fn finish(self) -> Result<(), Malformed> {
-        if self.rest.is_empty() { Ok(()) } else { Err(Malformed::Trailing) }
+    pub(crate) fn finish(self) -> Result<(), MalformedMsgPack> {
+        if self.rest.is_empty() { Ok(()) } else { Err(MalformedMsgPack::Trailing) }
     }
 
     /// The next token.
-    pub(crate) fn token(&mut self) -> Result<Token<'a>, Malformed> {
+    pub(crate) fn token(&mut self) -> Result<MsgPackToken<'a>, MalformedMsgPack> {
         // In the order of the specification's table of formats.
         let [marker] = self.array()?;
         Ok(match marker {
-            0x00..=0x7f => Token::Unsigned(marker.into()),
-            0x80..=0x8f => Token::Map((marker & 0x0f).into()),
-            0x90..=0x9f => Token::Array((marker & 0x0f).into()),
-            0xa0..=0xbf => Token::Str(self.bytes(usize::from(marker & 0x1f))?),
-            0xc0 => Token::Nil,
-            0xc1 => return Err(Malformed::Reserved),
-            0xc2 => Token::Bool(false),
-            0xc3 => Token::Bool(true),
-            0xc4 => Token::Bin(self.counted_8()?),
-            0xc5 => Token::Bin(self.counted_16()?),
-            0xc6 => Token::Bin(self.counted_32()?),
+            0x00..=0x7f => MsgPackToken::Unsigned(marker.into()),
+            0x80..=0x8f => MsgPackToken::Map((marker & 0x0f).into()),
+            0x90..=0x9f => MsgPackToken::Array((marker & 0x0f).into()),
+            0xa0..=0xbf => MsgPackToken::Str(self.bytes(usize::from(marker & 0x1f))?),
+            0xc0 => MsgPackToken::Nil,
+            0xc1 => return Err(MalformedMsgPack::Reserved),
+            0xc2 => MsgPackToken::Bool(false),
+            0xc3 => MsgPackToken::Bool(true),
+            0xc4 => MsgPackToken::Bin(self.counted_8()?),
+            0xc5 => MsgPackToken::Bin(self.counted_16()?),
+            0xc6 => MsgPackToken::Bin(self.counted_32()?),
             0xc7 => {
                 let [len] = self.array()?;
                 self.ext(len.into())?
@@ -100,38 +100,38 @@ impl<'a> Reader<'a> {
                 let len = u32::from_be_bytes(self.array()?);
                 self.ext(addressable(len))?
             }
-            0xca => Token::Float(f32::from_be_bytes(self.array()?).into()),
-            0xcb => Token::Float(f64::from_be_bytes(self.array()?)),
-            0xcc => Token::Unsigned(u8::from_be_bytes(self.array()?).into()),
-            0xcd => Token::Unsigned(u16::from_be_bytes(self.array()?).into()),
-            0xce => Token::Unsigned(u32::from_be_bytes(self.array()?).into()),
-            0xcf => Token::Unsigned(u64::from_be_bytes(self.array()?)),
-            0xd0 => Token::Signed(i8::from_be_bytes(self.array()?).into()),
-            0xd1 => Token::Signed(i16::from_be_bytes(self.array()?).into()),
-            0xd2 => Token::Signed(i32::from_be_bytes(self.array()?).into()),
-            0xd3 => Token::Signed(i64::from_be_bytes(self.array()?)),
+            0xca => MsgPackToken::Float(f32::from_be_bytes(self.array()?).into()),
+            0xcb => MsgPackToken::Float(f64::from_be_bytes(self.array()?)),
+            0xcc => MsgPackToken::Unsigned(u8::from_be_bytes(self.array()?).into()),
+            0xcd => MsgPackToken::Unsigned(u16::from_be_bytes(self.array()?).into()),
+            0xce => MsgPackToken::Unsigned(u32::from_be_bytes(self.array()?).into()),
+            0xcf => MsgPackToken::Unsigned(u64::from_be_bytes(self.array()?)),
+            0xd0 => MsgPackToken::Signed(i8::from_be_bytes(self.array()?).into()),
+            0xd1 => MsgPackToken::Signed(i16::from_be_bytes(self.array()?).into()),
+            0xd2 => MsgPackToken::Signed(i32::from_be_bytes(self.array()?).into()),
+            0xd3 => MsgPackToken::Signed(i64::from_be_bytes(self.array()?)),
             0xd4..=0xd8 => self.ext(1 << (marker - 0xd4))?,
-            0xd9 => Token::Str(self.counted_8()?),
-            0xda => Token::Str(self.counted_16()?),
-            0xdb => Token::Str(self.counted_32()?),
-            0xdc => Token::Array(u16::from_be_bytes(self.array()?).into()),
-            0xdd => Token::Array(u32::from_be_bytes(self.array()?)),
-            0xde => Token::Map(u16::from_be_bytes(self.array()?).into()),
-            0xdf => Token::Map(u32::from_be_bytes(self.array()?)),
-            0xe0..=0xff => Token::Signed(i8::from_be_bytes([marker]).into()),
+            0xd9 => MsgPackToken::Str(self.counted_8()?),
+            0xda => MsgPackToken::Str(self.counted_16()?),
+            0xdb => MsgPackToken::Str(self.counted_32()?),
+            0xdc => MsgPackToken::Array(u16::from_be_bytes(self.array()?).into()),
+            0xdd => MsgPackToken::Array(u32::from_be_bytes(self.array()?)),
+            0xde => MsgPackToken::Map(u16::from_be_bytes(self.array()?).into()),
+            0xdf => MsgPackToken::Map(u32::from_be_bytes(self.array()?)),
+            0xe0..=0xff => MsgPackToken::Signed(i8::from_be_bytes([marker]).into()),
         })
     }
 
     /// Returns the bytes of the next value, after checking that it is complete. Takes linear time for any depth.
-    pub(crate) fn value(&mut self) -> Result<&'a [u8], Malformed> {
+    pub(crate) fn value(&mut self) -> Result<&'a [u8], MalformedMsgPack> {
         let data = self.rest;
         let mut at = 0;
         let mut left: u64 = 1;
         while left > 0 {
-            let rest = data.get(at..).ok_or(Malformed::Truncated)?;
+            let rest = data.get(at..).ok_or(MalformedMsgPack::Truncated)?;
             // Every value takes at least one byte, so a larger claim is false. This also prevents overflow of the sum.
             if left > rest.len() as u64 {
-                return Err(Malformed::Truncated);
+                return Err(MalformedMsgPack::Truncated);
             }
             // Fast paths for the most frequent values. Branches are faster than a table of lengths here: the CPU predicts them
             // and does not wait for this byte before it loads the next one.
@@ -147,39 +147,39 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        let (value, rest) = data.split_at_checked(at).ok_or(Malformed::Truncated)?;
+        let (value, rest) = data.split_at_checked(at).ok_or(MalformedMsgPack::Truncated)?;
         self.rest = rest;
         Ok(value)
     }
 
-    fn ext(&mut self, len: usize) -> Result<Token<'a>, Malformed> {
+    fn ext(&mut self, len: usize) -> Result<MsgPackToken<'a>, MalformedMsgPack> {
         let kind = i8::from_be_bytes(self.array()?);
-        Ok(Token::Ext(kind, self.bytes(len)?))
+        Ok(MsgPackToken::Ext(kind, self.bytes(len)?))
     }
 
-    fn counted_8(&mut self) -> Result<&'a [u8], Malformed> {
+    fn counted_8(&mut self) -> Result<&'a [u8], MalformedMsgPack> {
         let [len] = self.array()?;
         self.bytes(len.into())
     }
 
-    fn counted_16(&mut self) -> Result<&'a [u8], Malformed> {
+    fn counted_16(&mut self) -> Result<&'a [u8], MalformedMsgPack> {
         let len = u16::from_be_bytes(self.array()?);
         self.bytes(len.into())
     }
 
-    fn counted_32(&mut self) -> Result<&'a [u8], Malformed> {
+    fn counted_32(&mut self) -> Result<&'a [u8], MalformedMsgPack> {
         let len = u32::from_be_bytes(self.array()?);
         self.bytes(addressable(len))
     }
 
-    fn bytes(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
-        let (bytes, rest) = self.rest.split_at_checked(len).ok_or(Malformed::Truncated)?;
+    fn bytes(&mut self, len: usize) -> Result<&'a [u8], MalformedMsgPack> {
+        let (bytes, rest) = self.rest.split_at_checked(len).ok_or(MalformedMsgPack::Truncated)?;
         self.rest = rest;
         Ok(bytes)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (bytes, rest) = self.rest.split_first_chunk().ok_or(Malformed::Truncated)?;
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], MalformedMsgPack> {
+        let (bytes, rest) = self.rest.split_first_chunk().ok_or(MalformedMsgPack::Truncated)?;
         self.rest = rest;
         Ok(*bytes)
     }
@@ -201,9 +201,9 @@ mod tests {
             data[0] = marker;
             let (short, long) = (Reader::new(&data[..1]).token(), Reader::new(&data).token());
             if marker == 0xc1 {
-                assert_eq!((short, long), (Err(Malformed::Reserved), Err(Malformed::Reserved)));
+                assert_eq!((short, long), (Err(MalformedMsgPack::Reserved), Err(MalformedMsgPack::Reserved)));
             } else {
-                assert!(matches!(short, Ok(_) | Err(Malformed::Truncated)), "{marker:#x}: {short:?}");
+                assert!(matches!(short, Ok(_) | Err(MalformedMsgPack::Truncated)), "{marker:#x}: {short:?}");
                 assert!(long.is_ok() || (0xb1..=0xbf).contains(&marker), "{marker:#x}: {long:?}");
             }
         }
@@ -211,8 +211,8 @@ mod tests {
 
     #[test]
     fn faults_have_different_texts() {
-        let texts =
-            [Malformed::Truncated, Malformed::Reserved, Malformed::Trailing].map(|why| why.to_string());
+        let texts = [MalformedMsgPack::Truncated, MalformedMsgPack::Reserved, MalformedMsgPack::Trailing]
+            .map(|why| why.to_string());
         for (text, word) in texts.iter().zip(["truncated", "reserved", "trailing"]) {
             assert!(text.contains(word), "{text}");
         }
@@ -238,7 +238,7 @@ mod tests {
             for cut in 1..whole.map_or(1, <[u8]>::len) {
                 assert_eq!(
                     Reader::new(&data[..cut]).value(),
-                    Err(Malformed::Truncated),
+                    Err(MalformedMsgPack::Truncated),
                     "{marker:#x} of {cut}"
                 );
             }
@@ -248,45 +248,45 @@ mod tests {
     #[test]
     fn reads_limits_of_each_format() {
         for (data, token) in [
-            (&b"\x7f"[..], Token::Unsigned(127)),
-            (b"\xcc\xff", Token::Unsigned(255)),
-            (b"\xcd\xff\xff", Token::Unsigned(65_535)),
-            (b"\xce\xff\xff\xff\xff", Token::Unsigned(u32::MAX.into())),
-            (b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff", Token::Unsigned(u64::MAX)),
-            (b"\xe0", Token::Signed(-32)),
-            (b"\xd0\x80", Token::Signed(-128)),
-            (b"\xd1\x80\0", Token::Signed(i16::MIN.into())),
-            (b"\xd2\x80\0\0\0", Token::Signed(i32::MIN.into())),
-            (b"\xd3\x80\0\0\0\0\0\0\0", Token::Signed(i64::MIN)),
-            (b"\xca\x3f\x80\0\0", Token::Float(1.0)),
-            (b"\xcb\xbf\xf0\0\0\0\0\0\0", Token::Float(-1.0)),
-            (b"\xa1a", Token::Str(b"a")),
-            (b"\xd9\x01a", Token::Str(b"a")),
-            (b"\xda\0\x01a", Token::Str(b"a")),
-            (b"\xdb\0\0\0\x01a", Token::Str(b"a")),
-            (b"\xc4\x01a", Token::Bin(b"a")),
-            (b"\xc5\0\x01a", Token::Bin(b"a")),
-            (b"\xc6\0\0\0\x01a", Token::Bin(b"a")),
-            (b"\xd4\xffa", Token::Ext(-1, b"a")),
-            (b"\xd5\x7fab", Token::Ext(127, b"ab")),
-            (b"\xd6\0abcd", Token::Ext(0, b"abcd")),
-            (b"\xd7\0abcdefgh", Token::Ext(0, b"abcdefgh")),
-            (b"\xd8\0abcdefghabcdefgh", Token::Ext(0, b"abcdefghabcdefgh")),
-            (b"\xc7\x01\x05a", Token::Ext(5, b"a")),
-            (b"\xc8\0\x01\x05a", Token::Ext(5, b"a")),
-            (b"\xc9\0\0\0\x01\x05a", Token::Ext(5, b"a")),
-            (b"\x9f", Token::Array(15)),
-            (b"\xdc\xff\xff", Token::Array(65_535)),
-            (b"\xdd\xff\xff\xff\xff", Token::Array(u32::MAX)),
-            (b"\x8f", Token::Map(15)),
-            (b"\xde\xff\xff", Token::Map(65_535)),
-            (b"\xdf\xff\xff\xff\xff", Token::Map(u32::MAX)),
+            (&b"\x7f"[..], MsgPackToken::Unsigned(127)),
+            (b"\xcc\xff", MsgPackToken::Unsigned(255)),
+            (b"\xcd\xff\xff", MsgPackToken::Unsigned(65_535)),
+            (b"\xce\xff\xff\xff\xff", MsgPackToken::Unsigned(u32::MAX.into())),
+            (b"\xcf\xff\xff\xff\xff\xff\xff\xff\xff", MsgPackToken::Unsigned(u64::MAX)),
+            (b"\xe0", MsgPackToken::Signed(-32)),
+            (b"\xd0\x80", MsgPackToken::Signed(-128)),
+            (b"\xd1\x80\0", MsgPackToken::Signed(i16::MIN.into())),
+            (b"\xd2\x80\0\0\0", MsgPackToken::Signed(i32::MIN.into())),
+            (b"\xd3\x80\0\0\0\0\0\0\0", MsgPackToken::Signed(i64::MIN)),
+            (b"\xca\x3f\x80\0\0", MsgPackToken::Float(1.0)),
+            (b"\xcb\xbf\xf0\0\0\0\0\0\0", MsgPackToken::Float(-1.0)),
+            (b"\xa1a", MsgPackToken::Str(b"a")),
+            (b"\xd9\x01a", MsgPackToken::Str(b"a")),
+            (b"\xda\0\x01a", MsgPackToken::Str(b"a")),
+            (b"\xdb\0\0\0\x01a", MsgPackToken::Str(b"a")),
+            (b"\xc4\x01a", MsgPackToken::Bin(b"a")),
+            (b"\xc5\0\x01a", MsgPackToken::Bin(b"a")),
+            (b"\xc6\0\0\0\x01a", MsgPackToken::Bin(b"a")),
+            (b"\xd4\xffa", MsgPackToken::Ext(-1, b"a")),
+            (b"\xd5\x7fab", MsgPackToken::Ext(127, b"ab")),
+            (b"\xd6\0abcd", MsgPackToken::Ext(0, b"abcd")),
+            (b"\xd7\0abcdefgh", MsgPackToken::Ext(0, b"abcdefgh")),
+            (b"\xd8\0abcdefghabcdefgh", MsgPackToken::Ext(0, b"abcdefghabcdefgh")),
+            (b"\xc7\x01\x05a", MsgPackToken::Ext(5, b"a")),
+            (b"\xc8\0\x01\x05a", MsgPackToken::Ext(5, b"a")),
+            (b"\xc9\0\0\0\x01\x05a", MsgPackToken::Ext(5, b"a")),
+            (b"\x9f", MsgPackToken::Array(15)),
+            (b"\xdc\xff\xff", MsgPackToken::Array(65_535)),
+            (b"\xdd\xff\xff\xff\xff", MsgPackToken::Array(u32::MAX)),
+            (b"\x8f", MsgPackToken::Map(15)),
+            (b"\xde\xff\xff", MsgPackToken::Map(65_535)),
+            (b"\xdf\xff\xff\xff\xff", MsgPackToken::Map(u32::MAX)),
         ] {
             let mut reader = Reader::new(data);
             assert_eq!(reader.token(), Ok(token));
             assert_eq!(reader.finish(), Ok(()));
             for cut in 0..data.len() {
-                assert_eq!(Reader::new(&data[..cut]).token(), Err(Malformed::Truncated));
+                assert_eq!(Reader::new(&data[..cut]).token(), Err(MalformedMsgPack::Truncated));
             }
         }
     }
@@ -297,16 +297,16 @@ mod tests {
         let mut reader = Reader::new(data);
         assert_eq!(reader.value(), Ok(&data[..data.len() - 1]));
         assert_eq!(reader.value(), Ok(&b"\x2a"[..]));
-        assert_eq!(reader.value(), Err(Malformed::Truncated));
+        assert_eq!(reader.value(), Err(MalformedMsgPack::Truncated));
     }
 
     #[test]
     fn depth_and_declared_sizes_cost_nothing() {
         let mut deep = vec![0x91; 1_000_000];
-        assert_eq!(Reader::new(&deep).value(), Err(Malformed::Truncated));
+        assert_eq!(Reader::new(&deep).value(), Err(MalformedMsgPack::Truncated));
         deep.push(0xc0);
         assert_eq!(Reader::new(&deep).value().map(<[u8]>::len), Ok(deep.len()));
         let liars = b"\xdf\xff\xff\xff\xff".repeat(100_000);
-        assert_eq!(Reader::new(&liars).value(), Err(Malformed::Truncated));
+        assert_eq!(Reader::new(&liars).value(), Err(MalformedMsgPack::Truncated));
     }
 }

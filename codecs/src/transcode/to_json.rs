@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use rejoin_core::EncodeError;
 use serde::Serialize;
 
-use super::read::{Malformed, Reader, Token};
+use super::read::{MalformedMsgPack, MsgPackToken, Reader};
 use super::timestamp::{TIMESTAMP, Timestamp};
 use super::{MAX_DEPTH, TOO_DEEP};
 
@@ -19,19 +19,19 @@ const MAX_KEY_DEPTH: usize = 4;
 /// Fails if `msgpack` is not exactly one value, or nested too deeply. Partial output remains in `json`.
 pub(crate) fn to_json(msgpack: &[u8], json: &mut Vec<u8>) -> Result<(), EncodeError> {
     let mut reader = Reader::new(msgpack);
-    Writer { json, open: Vec::new(), open_keys: 0 }.write(&mut reader)?;
+    JsonWriter { json, open: Vec::new(), open_keys: 0 }.write(&mut reader)?;
     reader.finish().map_err(malformed)
 }
 
-struct Writer<'a> {
+struct JsonWriter<'a> {
     json: &'a mut Vec<u8>,
     /// Arrays and maps that are not closed yet, outermost first.
-    open: Vec<Open>,
+    open: Vec<JsonContainer>,
     /// Number of keys among them.
     open_keys: usize,
 }
 
-struct Open {
+struct JsonContainer {
     is_map: bool,
     /// Number of values still to come; for a map, of keys and values.
     left: u64,
@@ -40,7 +40,7 @@ struct Open {
     key_at: Option<usize>,
 }
 
-impl Writer<'_> {
+impl JsonWriter<'_> {
     fn write(mut self, reader: &mut Reader<'_>) -> Result<(), EncodeError> {
         loop {
             let is_key = self.separate();
@@ -89,23 +89,27 @@ impl Writer<'_> {
         self.serialize(&text.map_err(|_| EncodeError::new("a key that is not text"))?)
     }
 
-    fn write_key(&mut self, key: Token<'_>) -> Result<(), EncodeError> {
+    fn write_key(&mut self, key: MsgPackToken<'_>) -> Result<(), EncodeError> {
         let start = self.json.len();
         match key {
-            Token::Array(_) | Token::Map(_) => {
+            MsgPackToken::Array(_) | MsgPackToken::Map(_) => {
                 self.open_keys += 1;
                 if self.open_keys > MAX_KEY_DEPTH {
                     return Err(EncodeError::new("keys that are arrays or maps more than 4 deep"));
                 }
                 self.open(key, Some(start))
             }
-            Token::Ext(kind, data) if timestamp(kind, data).is_none() => {
+            MsgPackToken::Ext(kind, data) if timestamp(kind, data).is_none() => {
                 self.write_ext(kind, data)?;
                 self.quote(start)
             }
-            Token::Str(_) | Token::Bin(_) | Token::Ext(..) => self.write_value(key),
+            MsgPackToken::Str(_) | MsgPackToken::Bin(_) | MsgPackToken::Ext(..) => self.write_value(key),
             // These texts contain nothing to escape.
-            Token::Nil | Token::Bool(_) | Token::Unsigned(_) | Token::Signed(_) | Token::Float(_) => {
+            MsgPackToken::Nil
+            | MsgPackToken::Bool(_)
+            | MsgPackToken::Unsigned(_)
+            | MsgPackToken::Signed(_)
+            | MsgPackToken::Float(_) => {
                 self.json.push(b'"');
                 self.write_value(key)?;
                 self.json.push(b'"');
@@ -114,23 +118,23 @@ impl Writer<'_> {
         }
     }
 
-    fn write_value(&mut self, value: Token<'_>) -> Result<(), EncodeError> {
+    fn write_value(&mut self, value: MsgPackToken<'_>) -> Result<(), EncodeError> {
         match value {
-            Token::Nil => self.serialize(&()),
-            Token::Bool(value) => self.serialize(&value),
-            Token::Unsigned(value) => self.serialize(&value),
-            Token::Signed(value) => self.serialize(&value),
+            MsgPackToken::Nil => self.serialize(&()),
+            MsgPackToken::Bool(value) => self.serialize(&value),
+            MsgPackToken::Unsigned(value) => self.serialize(&value),
+            MsgPackToken::Signed(value) => self.serialize(&value),
             // Always with a fraction or an exponent, so that it transcodes back to a float; `null` if not finite.
-            Token::Float(value) => self.serialize(&value),
-            Token::Str(bytes) => self.serialize(&String::from_utf8_lossy(bytes)),
-            Token::Bin(bytes) => write_base64(self.json, bytes),
-            Token::Ext(kind, data) => match timestamp(kind, data) {
+            MsgPackToken::Float(value) => self.serialize(&value),
+            MsgPackToken::Str(bytes) => self.serialize(&String::from_utf8_lossy(bytes)),
+            MsgPackToken::Bin(bytes) => write_base64(self.json, bytes),
+            MsgPackToken::Ext(kind, data) => match timestamp(kind, data) {
                 Some(moment) => self.serialize(&format_args!("{moment}")),
                 // The extension becomes an object, which counts as a level when it is transcoded back.
                 None if self.open.len() == MAX_DEPTH => Err(EncodeError::new(TOO_DEEP)),
                 None => self.write_ext(kind, data),
             },
-            Token::Array(_) | Token::Map(_) => self.open(value, None),
+            MsgPackToken::Array(_) | MsgPackToken::Map(_) => self.open(value, None),
         }
     }
 
@@ -143,13 +147,13 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn open(&mut self, head: Token<'_>, key_at: Option<usize>) -> Result<(), EncodeError> {
+    fn open(&mut self, head: MsgPackToken<'_>, key_at: Option<usize>) -> Result<(), EncodeError> {
         if self.open.len() == MAX_DEPTH {
             return Err(EncodeError::new(TOO_DEEP));
         }
-        let is_map = matches!(head, Token::Map(_));
+        let is_map = matches!(head, MsgPackToken::Map(_));
         self.json.push(if is_map { b'{' } else { b'[' });
-        self.open.push(Open { is_map, left: head.members(), is_empty: true, key_at });
+        self.open.push(JsonContainer { is_map, left: head.members(), is_empty: true, key_at });
         Ok(())
     }
 
@@ -175,6 +179,6 @@ pub(crate) fn write_base64(json: &mut Vec<u8>, bytes: &[u8]) -> Result<(), Encod
     Ok(())
 }
 
-fn malformed(why: Malformed) -> EncodeError {
+fn malformed(why: MalformedMsgPack) -> EncodeError {
     EncodeError::new(format!("a malformed MessagePack payload: {why}"))
 }

@@ -12,7 +12,7 @@ use super::{MAX_DEPTH, TOO_DEEP};
 /// Fails if `json` is not exactly one JSON text, or nested too deeply. Partial output remains in `out`.
 pub(crate) fn to_msgpack(json: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeError> {
     let mut scanner = Scanner::new(json)?;
-    let mut writer = Writer { out, open: Vec::new(), wide: Vec::new() };
+    let mut writer = MsgPackWriter { out, open: Vec::new(), wide: Vec::new() };
     writer.write(&mut scanner)?;
     if scanner.peek().is_some() {
         return Err(no_json("trailing text after the value"));
@@ -23,15 +23,15 @@ pub(crate) fn to_msgpack(json: &[u8], out: &mut Vec<u8>) -> Result<(), EncodeErr
 
 /// Writes a one-byte head when an array or map begins, because its length is known only at its end. Longer heads are inserted
 /// after everything else is written.
-struct Writer<'a> {
+struct MsgPackWriter<'a> {
     out: &'a mut Vec<u8>,
     /// Arrays and maps that are not closed yet, outermost first.
-    open: Vec<Open>,
+    open: Vec<MsgPackContainer>,
     /// Arrays and maps whose length does not fit into a one-byte head, in the order of their ends.
     wide: Vec<Wide>,
 }
 
-struct Open {
+struct MsgPackContainer {
     is_map: bool,
     /// Offset of the head.
     at: usize,
@@ -49,7 +49,7 @@ struct Wide {
     first_inside: usize,
 }
 
-impl Writer<'_> {
+impl MsgPackWriter<'_> {
     fn write(&mut self, json: &mut Scanner<'_>) -> Result<(), EncodeError> {
         loop {
             match json.next()? {
@@ -79,7 +79,7 @@ impl Writer<'_> {
         if self.open.len() == MAX_DEPTH {
             return Err(EncodeError::new(TOO_DEEP));
         }
-        self.open.push(Open { is_map, at: self.out.len(), len: 0, wide_before: self.wide.len() });
+        self.open.push(MsgPackContainer { is_map, at: self.out.len(), len: 0, wide_before: self.wide.len() });
         self.out.push(0);
         if json.peek() == Some(if is_map { b'}' } else { b']' }) {
             json.next()?;
@@ -109,7 +109,7 @@ impl Writer<'_> {
     }
 
     fn close(&mut self) -> Result<(), EncodeError> {
-        let Some(Open { is_map, at, len, wide_before }) = self.open.pop() else {
+        let Some(MsgPackContainer { is_map, at, len, wide_before }) = self.open.pop() else {
             return Ok(());
         };
         match len {

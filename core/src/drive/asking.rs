@@ -44,14 +44,14 @@ pub struct Ask<T: FrameTarget>(Answers<T>);
 pub struct Answers<T: FrameTarget> {
     target: T,
     id: Box<str>,
-    state: State,
+    state: AskState,
     timeout: Duration,
     /// When the next answer is overdue; `None` is never.
     due: Option<Instant>,
     deadline: Deadline,
 }
 
-enum State {
+enum AskState {
     /// Not polled yet. The question is encoded, unless that failed.
     New(Result<Box<(EncodedFrame, Frame)>, SendError>),
     /// The question is open, and waits for capacity in the send buffer.
@@ -95,7 +95,7 @@ impl<T: FrameTarget> Answers<T> {
         // A volatile question could vanish without a word.
         let question = question.clone().with_id(&*id).with_volatile(false);
         let message = target.encode(&question).map(|message| Box::new((message, question)));
-        Self { target, id, state: State::New(message), timeout, due: None, deadline: Deadline::default() }
+        Self { target, id, state: AskState::New(message), timeout, due: None, deadline: Deadline::default() }
     }
 
     /// Sets how long each answer may take, from the first poll or from the answer before it.
@@ -108,8 +108,8 @@ impl<T: FrameTarget> Answers<T> {
     fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AskError>> {
         loop {
             match &mut self.state {
-                State::New(_) => {
-                    let State::New(message) = std::mem::replace(&mut self.state, State::Over) else {
+                AskState::New(_) => {
+                    let AskState::New(message) = std::mem::replace(&mut self.state, AskState::Over) else {
                         unreachable!("matched above")
                     };
                     let message = message?;
@@ -119,27 +119,27 @@ impl<T: FrameTarget> Answers<T> {
                     }
                     self.state = self.send(*message)?;
                 }
-                State::Sending(sending) => {
+                AskState::Sending(sending) => {
                     ready!(sending.as_mut().poll(cx))?;
-                    self.state = State::Sent;
+                    self.state = AskState::Sent;
                 }
-                State::Sent | State::Over => return Poll::Ready(Ok(())),
+                AskState::Sent | AskState::Over => return Poll::Ready(Ok(())),
             }
         }
     }
 
-    fn send(&self, (message, question): (EncodedFrame, Frame)) -> Result<State, SendError> {
+    fn send(&self, (message, question): (EncodedFrame, Frame)) -> Result<AskState, SendError> {
         if let Some(diverted) = self.target.divert(&question, &message, true) {
             if diverted.is_err() {
                 self.target.session().close_question(&self.id, false);
             }
-            return diverted.map(|()| State::Sent);
+            return diverted.map(|()| AskState::Sent);
         }
         match self.target.session().send(message.clone(), Overflow::Reject) {
-            Ok(_) => Ok(State::Sent),
+            Ok(_) => Ok(AskState::Sent),
             Err(SendError::Full) => {
                 let target = self.target.clone();
-                Ok(State::Sending(Box::pin(
+                Ok(AskState::Sending(Box::pin(
                     async move { target.session().send_when_accepted(message).await },
                 )))
             }
@@ -151,7 +151,7 @@ impl<T: FrameTarget> Answers<T> {
     }
 
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, AskError>> {
-        if matches!(self.state, State::New(_)) {
+        if matches!(self.state, AskState::New(_)) {
             self.due = now().checked_add(self.timeout);
         }
         if let Poll::Ready(sent) = self.poll_sent(cx) {
@@ -172,10 +172,10 @@ impl<T: FrameTarget> Answers<T> {
 
     /// Closes the question, if it is open.
     fn close(&mut self) {
-        let was_sent = match std::mem::replace(&mut self.state, State::Over) {
-            State::New(_) | State::Over => return,
-            State::Sending(_) => false,
-            State::Sent => true,
+        let was_sent = match std::mem::replace(&mut self.state, AskState::Over) {
+            AskState::New(_) | AskState::Over => return,
+            AskState::Sending(_) => false,
+            AskState::Sent => true,
         };
         self.target.session().close_question(&self.id, was_sent);
     }
@@ -188,14 +188,14 @@ impl<T: FrameTarget> Stream for Answers<T> {
     type Item = Result<Frame, AskError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let State::Over = self.state {
+        if let AskState::Over = self.state {
             return Poll::Ready(None);
         }
         let answer = ready!(self.poll_answer(cx));
         match &answer {
             Ok(frame) if frame.more() => self.due = now().checked_add(self.timeout),
             // The session has closed the question.
-            Ok(_) | Err(AskError::Ended | AskError::SessionLost) => self.state = State::Over,
+            Ok(_) | Err(AskError::Ended | AskError::SessionLost) => self.state = AskState::Over,
             Err(_) => self.close(),
         }
         Poll::Ready(Some(answer))
@@ -204,7 +204,7 @@ impl<T: FrameTarget> Stream for Answers<T> {
 
 impl<T: FrameTarget> FusedStream for Answers<T> {
     fn is_terminated(&self) -> bool {
-        matches!(self.state, State::Over)
+        matches!(self.state, AskState::Over)
     }
 }
 

@@ -52,19 +52,19 @@ pub trait FrameTarget: Clone + Send + Sync + 'static {
 /// frame, which was not queued, and the sink can be used further.
 pub struct FrameSink<T> {
     target: T,
-    waiting: Option<Waiting>,
+    waiting: Option<SinkWait>,
     is_closed: bool,
 }
 
 /// What a sink waits for.
-enum Waiting {
+enum SinkWait {
     /// Capacity for any frame.
-    Capacity(Accepted),
+    Capacity(Acceptance),
     /// The acceptance of a frame that is sent already.
-    Frame(Accepted),
+    Frame(Acceptance),
 }
 
-type Accepted = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send>>;
+type Acceptance = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send>>;
 
 impl<T: FrameTarget> FrameSink<T> {
     /// Makes a sink that sends through `target`.
@@ -74,7 +74,7 @@ impl<T: FrameTarget> FrameSink<T> {
 
     /// Waits until the kept frame is accepted, if there is one.
     fn poll_accepted(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        let Some(Waiting::Frame(accepted)) = &mut self.waiting else { return Poll::Ready(Ok(())) };
+        let Some(SinkWait::Frame(accepted)) = &mut self.waiting else { return Poll::Ready(Ok(())) };
         let result = ready!(accepted.as_mut().poll(cx));
         self.waiting = None;
         Poll::Ready(result)
@@ -82,7 +82,7 @@ impl<T: FrameTarget> FrameSink<T> {
 
     /// Waits until the send buffer has capacity.
     fn poll_capacity(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        if !matches!(self.waiting, Some(Waiting::Capacity(_))) {
+        if !matches!(self.waiting, Some(SinkWait::Capacity(_))) {
             // Usually there is capacity: then nothing is allocated.
             match self.target.session().check_capacity() {
                 Err(SendError::Full) => {}
@@ -90,9 +90,9 @@ impl<T: FrameTarget> FrameSink<T> {
             }
             let target = self.target.clone();
             let capacity = Box::pin(async move { target.session().wait_for_capacity().await });
-            self.waiting = Some(Waiting::Capacity(capacity));
+            self.waiting = Some(SinkWait::Capacity(capacity));
         }
-        let Some(Waiting::Capacity(capacity)) = &mut self.waiting else { unreachable!("set above") };
+        let Some(SinkWait::Capacity(capacity)) = &mut self.waiting else { unreachable!("set above") };
         let result = ready!(capacity.as_mut().poll(cx));
         self.waiting = None;
         Poll::Ready(result)
@@ -117,7 +117,7 @@ impl<T: FrameTarget> Sink<Frame> for FrameSink<T> {
         if self.is_closed {
             return Err(SendError::Closed);
         }
-        if let Some(Waiting::Frame(_)) = self.waiting {
+        if let Some(SinkWait::Frame(_)) = self.waiting {
             // The caller did not wait for `poll_ready`.
             return Err(SendError::Full);
         }
@@ -129,7 +129,7 @@ impl<T: FrameTarget> Sink<Frame> for FrameSink<T> {
             Err(SendError::Full) => {
                 let target = self.target.clone();
                 let accepted = Box::pin(async move { target.session().send_when_accepted(message).await });
-                self.waiting = Some(Waiting::Frame(accepted));
+                self.waiting = Some(SinkWait::Frame(accepted));
                 Ok(())
             }
             result => result.map(drop),
@@ -150,7 +150,7 @@ impl<T: FrameTarget> Sink<Frame> for FrameSink<T> {
 
 impl<T> fmt::Debug for FrameSink<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let keeps_frame = matches!(self.waiting, Some(Waiting::Frame(_)));
+        let keeps_frame = matches!(self.waiting, Some(SinkWait::Frame(_)));
         f.debug_struct("FrameSink")
             .field("keeps_frame", &keeps_frame)
             .field("is_closed", &self.is_closed)

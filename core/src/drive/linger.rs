@@ -73,7 +73,7 @@ pub(super) fn poll_discard(
 /// Fails when writing fails.
 pub async fn finish(io: &mut (impl AsyncRead + AsyncWrite + Unpin), last_bytes: &[u8]) -> io::Result<()> {
     let mut rest = last_bytes;
-    let mut reading = Reading::default();
+    let mut reading = DiscardedInput::default();
     poll_fn(|cx| {
         let _ = reading.poll(|budget| poll_discard(io, cx, budget));
         while !rest.is_empty() {
@@ -91,18 +91,18 @@ pub async fn finish(io: &mut (impl AsyncRead + AsyncWrite + Unpin), last_bytes: 
 
 /// Discards incoming bytes while this side writes.
 #[derive(Debug)]
-struct Reading {
+struct DiscardedInput {
     budget: usize,
     ended: bool,
 }
 
-impl Default for Reading {
+impl Default for DiscardedInput {
     fn default() -> Self {
         Self { budget: MAX_DISCARDED, ended: false }
     }
 }
 
-impl Reading {
+impl DiscardedInput {
     /// Discards, unless the stream has ended. Ready once it has.
     fn poll(&mut self, discard: impl FnOnce(&mut usize) -> Poll<()>) -> Poll<()> {
         self.ended = self.ended || discard(&mut self.budget).is_ready();
@@ -112,7 +112,7 @@ impl Reading {
 
 /// Closes a transport whose close frame is queued: writes the frame, and waits for the peer's answer. The caller bounds the time.
 pub(super) async fn close(transport: &mut (impl Transport + ?Sized)) {
-    let mut reading = Reading::default();
+    let mut reading = DiscardedInput::default();
     let answered = poll_fn(|cx| {
         let mut answered = false;
         let received = transport.poll_receive(cx, &mut |received| {
@@ -124,32 +124,32 @@ pub(super) async fn close(transport: &mut (impl Transport + ?Sized)) {
             Flow::Continue
         });
         match received {
-            Poll::Pending if answered => Poll::Ready(Answer::Closed),
+            Poll::Pending if answered => Poll::Ready(CloseAnswer::Closed),
             // A peer that broke the framing cannot answer in it.
             Poll::Ready(ReceiveError::Protocol(_) | ReceiveError::RateExceeded) => {
-                Poll::Ready(Answer::Unreadable)
+                Poll::Ready(CloseAnswer::Unreadable)
             }
-            Poll::Ready(ReceiveError::Io(_)) => Poll::Ready(Answer::None),
-            Poll::Pending if reading.budget == 0 => Poll::Ready(Answer::None),
+            Poll::Ready(ReceiveError::Io(_)) => Poll::Ready(CloseAnswer::None),
+            Poll::Pending if reading.budget == 0 => Poll::Ready(CloseAnswer::None),
             Poll::Pending => match transport.poll_flush(cx, &mut Written::default()) {
-                Poll::Ready(Err(_)) => Poll::Ready(Answer::None),
+                Poll::Ready(Err(_)) => Poll::Ready(CloseAnswer::None),
                 _ => Poll::Pending,
             },
         }
     });
     match answered.await {
-        Answer::Closed => leave(transport).await,
-        Answer::Unreadable => {
+        CloseAnswer::Closed => leave(transport).await,
+        CloseAnswer::Unreadable => {
             wait_for_silence(transport, &mut reading).await;
             shut_down(transport, &mut reading).await;
         }
         // The pending bytes may still reach the peer: the stream may have ended in one direction only.
-        Answer::None => drop(poll_fn(|cx| transport.poll_shutdown(cx)).await),
+        CloseAnswer::None => drop(poll_fn(|cx| transport.poll_shutdown(cx)).await),
     }
 }
 
 /// The peer's answer to a close frame of ours.
-enum Answer {
+enum CloseAnswer {
     /// A close frame.
     Closed,
     /// Bytes that are not frames.
@@ -161,7 +161,7 @@ enum Answer {
 /// Ends a transport on which both sides have sent a close frame: the server ends the stream, and the client waits for that
 /// (RFC 6455 §7.1.1).
 pub(super) async fn leave(transport: &mut (impl Transport + ?Sized)) {
-    let mut reading = Reading::default();
+    let mut reading = DiscardedInput::default();
     if transport.closes_first() {
         // The peer sends nothing more, so there is nothing to wait for.
         poll_fn(|cx| {
@@ -188,7 +188,7 @@ pub(super) async fn leave(transport: &mut (impl Transport + ?Sized)) {
 /// Writes the queued frames, and discards until the peer pauses or ends. The sending side must stay open meanwhile, because a
 /// proxy treats the end of one direction of a WebSocket as the end of both: nginx would reset a client that is still sending,
 /// which then loses the close frame.
-async fn wait_for_silence(transport: &mut (impl Transport + ?Sized), reading: &mut Reading) {
+async fn wait_for_silence(transport: &mut (impl Transport + ?Sized), reading: &mut DiscardedInput) {
     let mut silence = pin!(sleep(SILENCE));
     let mut left = reading.budget;
     poll_fn(|cx| {
@@ -207,7 +207,7 @@ async fn wait_for_silence(transport: &mut (impl Transport + ?Sized), reading: &m
 }
 
 /// Writes the queued frames, shuts the sending side down, and discards until the peer's end.
-async fn shut_down(transport: &mut (impl Transport + ?Sized), reading: &mut Reading) {
+async fn shut_down(transport: &mut (impl Transport + ?Sized), reading: &mut DiscardedInput) {
     let shut = poll_fn(|cx| {
         let _ = reading.poll(|budget| transport.poll_discard(cx, budget));
         transport.poll_shutdown(cx)

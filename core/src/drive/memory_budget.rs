@@ -42,7 +42,7 @@ pub struct MemoryBudget {
 /// The counters. Charged messages share them, and may outlive the budget.
 #[derive(Debug, Default)]
 struct Ledger {
-    messages: Line<AtomicUsize>,
+    messages: CacheLine<AtomicUsize>,
     /// A message was refused since `freed` was notified last. Without a refusal, freeing bytes notifies nothing.
     refused: AtomicBool,
     /// Bytes were freed after a refusal, and [`MemoryBudget::settle`] has not notified `freed` yet.
@@ -54,7 +54,7 @@ struct Ledger {
 /// line the reads would miss the cache whenever another core has charged a message.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Line<T>(T);
+struct CacheLine<T>(T);
 
 /// A message that counts for as long as it lives.
 struct Charged {

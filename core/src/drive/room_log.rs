@@ -35,11 +35,11 @@ pub struct RoomLog {
     /// The offset of the next message. Written under the lock. A reader that sees no change has nothing to drain, so that a
     /// session whose cursor is here need not lock the log.
     next: AtomicU64,
-    inner: Mutex<Inner>,
+    inner: Mutex<RoomLogInner>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct RoomLogInner {
     /// All subscribers have drained the messages before this offset.
     trimmed: u64,
     /// The tickets of the messages from `trimmed` on. They ascend.
@@ -86,7 +86,7 @@ pub struct Appended {
 }
 
 /// The offset of the first message that a subscriber has not drained. It is never 0, which leaves
-/// [`Subscriptions`](super::shared_session) a niche.
+/// [`RoomSubscriptions`](super::shared_session) a niche.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cursor(NonZeroU64);
 
@@ -125,8 +125,12 @@ impl Default for Cursor {
 impl RoomLog {
     /// Creates a log of the room with this name, whose messages get their tickets from this sequencer.
     pub fn new(sequencer: Arc<Sequencer>, room: Arc<str>) -> Self {
-        let inner =
-            Inner { trimmed: FIRST, tickets: VecDeque::new(), marks: VecDeque::new(), lanes: Vec::new() };
+        let inner = RoomLogInner {
+            trimmed: FIRST,
+            tickets: VecDeque::new(),
+            marks: VecDeque::new(),
+            lanes: Vec::new(),
+        };
         Self { sequencer, room, next: AtomicU64::new(FIRST), inner: Mutex::new(inner) }
     }
 
@@ -265,7 +269,7 @@ impl RoomLog {
         has_all
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, RoomLogInner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -278,7 +282,7 @@ impl Lane {
     }
 }
 
-impl Inner {
+impl RoomLogInner {
     fn lane(&mut self, lane: usize) -> &mut Lane {
         if self.lanes.len() <= lane {
             self.lanes.resize_with(lane + 1, Lane::default);

@@ -22,7 +22,7 @@ mod masking;
 pub use masking::{Masked, Masking, Unmasked};
 
 mod pending;
-use pending::{Kind, Pending};
+use pending::{Pending, PendingKind};
 
 #[cfg(test)]
 mod tests;
@@ -127,12 +127,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> WsTransport
         Ok(None)
     }
 
-    fn push(&mut self, frame: Bytes, kind: Kind) {
+    fn push(&mut self, frame: Bytes, kind: PendingKind) {
         let bytes = self.masking.mask(frame);
         self.push_framed(bytes, kind);
     }
 
-    fn push_framed(&mut self, bytes: Bytes, kind: Kind) {
+    fn push_framed(&mut self, bytes: Bytes, kind: PendingKind) {
         debug_assert!(!self.close_pushed, "nothing is pushed after a close frame");
         self.queued += bytes.len();
         self.messages += kind.messages();
@@ -146,7 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> WsTransport
             && let Some(payload) = self.pongs.as_mut().and_then(|pongs| pongs.pop_front())
         {
             if !self.close_pushed {
-                self.push(ws::encode_pong(&payload), Kind::Control);
+                self.push(ws::encode_pong(&payload), PendingKind::Control);
             }
         }
     }
@@ -159,9 +159,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> WsTransport
             let left = first.bytes.len() - self.offset;
             let whole = count >= left;
             let (messages, data) = match &first.kind {
-                Kind::Control => (usize::from(whole), 0),
-                Kind::Data => (usize::from(whole), usize::from(whole)),
-                Kind::Batch(ends) => {
+                PendingKind::Control => (usize::from(whole), 0),
+                PendingKind::Data => (usize::from(whole), usize::from(whole)),
+                PendingKind::Batch(ends) => {
                     let end = self.offset + count;
                     let messages = ends[self.begun..].iter().take_while(|to| **to as usize <= end).count();
                     (messages, messages)
@@ -225,7 +225,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> Transport f
     }
 
     fn push_data(&mut self, message: Bytes) {
-        self.push(message, Kind::Data);
+        self.push(message, PendingKind::Data);
     }
 
     fn push_batch(&mut self, batch: Batch) {
@@ -233,25 +233,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static, M: Masking> Transport f
             // Each message needs its own mask.
             batch.frames().for_each(|message| self.push_data(message));
         } else {
-            self.push_framed(batch.bytes, Kind::Batch(batch.ends));
+            self.push_framed(batch.bytes, PendingKind::Batch(batch.ends));
         }
     }
 
     fn push_volatile(&mut self, message: Bytes) {
-        self.push(message, Kind::Control);
+        self.push(message, PendingKind::Control);
     }
 
     fn push_control(&mut self, message: Message) {
-        self.push(ws::encode_message(message.kind, &message.data), Kind::Control);
+        self.push(ws::encode_message(message.kind, &message.data), PendingKind::Control);
     }
 
     fn push_ping(&mut self) {
-        self.push(ws::encode_ping(b""), Kind::Control);
+        self.push(ws::encode_ping(b""), PendingKind::Control);
     }
 
     fn push_close(&mut self, frame: Option<&CloseFrame>) {
         if !self.close_pushed {
-            self.push(ws::encode_close(frame), Kind::Control);
+            self.push(ws::encode_close(frame), PendingKind::Control);
             self.close_pushed = true;
         }
     }

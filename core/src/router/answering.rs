@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-use super::reply::{Answers, Kind, Reply};
+use super::reply::{AnswerStream, Reply, ReplyKind};
 use super::{Context, Failure, Peer};
 use crate::{Cancelled, ErrorAnswer, Frame};
 
@@ -55,14 +55,14 @@ impl<C: Peer> Context<C> {
     /// Sends what the handler has returned.
     pub(super) async fn answer(&self, reply: Reply) -> Result<(), Failure> {
         match reply.0 {
-            Kind::None => Ok(()),
-            Kind::Frame(frame) => self.send(frame).await,
-            Kind::Answers(answers) => self.answer_all(answers).await,
+            ReplyKind::None => Ok(()),
+            ReplyKind::Frame(frame) => self.send(frame).await,
+            ReplyKind::Answers(answers) => self.answer_all(answers).await,
         }
     }
 
     //= PROTOCOL.md#R11.4: MUST have `more` in every answer but the last
-    async fn answer_all(&self, mut answers: Answers) -> Result<(), Failure> {
+    async fn answer_all(&self, mut answers: AnswerStream) -> Result<(), Failure> {
         // The answer that is sent once it is known whether another one follows.
         let mut held: Option<Frame> = None;
         loop {

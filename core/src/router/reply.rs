@@ -29,12 +29,12 @@ pub trait IntoReply {
 }
 
 /// What a handler answers: nothing, a frame, or a stream of frames.
-pub struct Reply(pub(super) Kind);
+pub struct Reply(pub(super) ReplyKind);
 
-pub(super) enum Kind {
+pub(super) enum ReplyKind {
     None,
     Frame(Frame),
-    Answers(Answers),
+    Answers(AnswerStream),
 }
 
 /// Several answers: the items of a stream, which are [`Frame`]s or `Result`s of them.
@@ -69,25 +69,25 @@ impl<E: Into<BoxError>> IntoAnswer for Result<Frame, E> {
 
 impl IntoReply for () {
     fn into_reply(self) -> Result<Reply, BoxError> {
-        Ok(Reply(Kind::None))
+        Ok(Reply(ReplyKind::None))
     }
 }
 
 impl IntoReply for Frame {
     fn into_reply(self) -> Result<Reply, BoxError> {
-        Ok(Reply(Kind::Frame(self)))
+        Ok(Reply(ReplyKind::Frame(self)))
     }
 }
 
 impl IntoReply for Option<Frame> {
     fn into_reply(self) -> Result<Reply, BoxError> {
-        Ok(Reply(self.map_or(Kind::None, Kind::Frame)))
+        Ok(Reply(self.map_or(ReplyKind::None, ReplyKind::Frame)))
     }
 }
 
 impl<S: Stream<Item: IntoAnswer> + Send + 'static> IntoReply for Streamed<S> {
     fn into_reply(self) -> Result<Reply, BoxError> {
-        Ok(Reply(Kind::Answers(Answers(Box::pin(self.0)))))
+        Ok(Reply(ReplyKind::Answers(AnswerStream(Box::pin(self.0)))))
     }
 }
 
@@ -122,9 +122,9 @@ impl<S: Stream<Item: IntoAnswer> + Send> DynAnswers for S {
 }
 
 /// Several answers, not sent yet.
-pub(super) struct Answers(Pin<Box<dyn DynAnswers>>);
+pub(super) struct AnswerStream(Pin<Box<dyn DynAnswers>>);
 
-impl Answers {
+impl AnswerStream {
     pub(super) async fn next(&mut self) -> Option<Result<Frame, BoxError>> {
         poll_fn(|cx| self.0.as_mut().poll_answer(cx)).await
     }
@@ -138,9 +138,9 @@ impl Answers {
 impl fmt::Debug for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.0 {
-            Kind::None => "Reply(none)",
-            Kind::Frame(_) => "Reply(frame)",
-            Kind::Answers(_) => "Reply(answers)",
+            ReplyKind::None => "Reply(none)",
+            ReplyKind::Frame(_) => "Reply(frame)",
+            ReplyKind::Answers(_) => "Reply(answers)",
         })
     }
 }

@@ -9,10 +9,10 @@ use super::Registration;
 
 /// Whether the peer still wants an answer to a question. Clones observe the same question.
 #[derive(Clone, Default)]
-pub struct Cancelled(Arc<Mutex<State>>);
+pub struct Cancelled(Arc<Mutex<CancelState>>);
 
 #[derive(Default)]
-struct State {
+struct CancelState {
     is_cancelled: bool,
     waiting: Vec<Waker>,
 }
@@ -49,7 +49,7 @@ impl Cancelled {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CancelState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

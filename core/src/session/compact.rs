@@ -39,7 +39,7 @@ impl de::Error for Error {
 const CAPACITY: usize = 48;
 
 pub(super) fn to_bytes(value: &impl Serialize) -> Result<Box<[u8]>, Error> {
-    let mut writer = Writer { bytes: Vec::with_capacity(CAPACITY) };
+    let mut writer = CompactWriter { bytes: Vec::with_capacity(CAPACITY) };
     value.serialize(&mut writer)?;
     // The last byte of a number other than 0 is not 0, so these are whole numbers.
     while writer.bytes.pop_if(|last| *last == 0).is_some() {}
@@ -47,14 +47,14 @@ pub(super) fn to_bytes(value: &impl Serialize) -> Result<Box<[u8]>, Error> {
 }
 
 pub(super) fn from_bytes<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, Error> {
-    T::deserialize(&mut Reader { rest: bytes })
+    T::deserialize(&mut CompactReader { rest: bytes })
 }
 
-struct Writer {
+struct CompactWriter {
     bytes: Vec<u8>,
 }
 
-impl Writer {
+impl CompactWriter {
     fn number(&mut self, mut number: u64) {
         while number >= 0x80 {
             self.bytes.push(number as u8 | 0x80);
@@ -81,7 +81,7 @@ macro_rules! unsupported {
     };
 }
 
-impl ser::Serializer for &mut Writer {
+impl ser::Serializer for &mut CompactWriter {
     type Ok = ();
     type Error = Error;
     type SerializeSeq = Impossible<(), Error>;
@@ -180,7 +180,7 @@ impl ser::Serializer for &mut Writer {
     }
 }
 
-impl ser::SerializeStruct for &mut Writer {
+impl ser::SerializeStruct for &mut CompactWriter {
     type Ok = ();
     type Error = Error;
 
@@ -193,11 +193,11 @@ impl ser::SerializeStruct for &mut Writer {
     }
 }
 
-struct Reader<'de> {
+struct CompactReader<'de> {
     rest: &'de [u8],
 }
 
-impl Reader<'_> {
+impl CompactReader<'_> {
     /// The next number; 0 at the end, where zeros are left out.
     fn number(&mut self) -> u64 {
         let mut number = 0;
@@ -222,7 +222,7 @@ macro_rules! read_numbers {
     };
 }
 
-impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
+impl<'de> de::Deserializer<'de> for &mut CompactReader<'de> {
     type Error = Error;
 
     read_numbers!(deserialize_u8, deserialize_u16, deserialize_u32, deserialize_u64);
@@ -262,7 +262,7 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
-        visitor.visit_seq(Fields { reader: self, left: fields.len() })
+        visitor.visit_seq(StructFields { reader: self, left: fields.len() })
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -275,12 +275,12 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'de> {
     }
 }
 
-struct Fields<'a, 'de> {
-    reader: &'a mut Reader<'de>,
+struct StructFields<'a, 'de> {
+    reader: &'a mut CompactReader<'de>,
     left: usize,
 }
 
-impl<'de> de::SeqAccess<'de> for Fields<'_, 'de> {
+impl<'de> de::SeqAccess<'de> for StructFields<'_, 'de> {
     type Error = Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
@@ -292,7 +292,7 @@ impl<'de> de::SeqAccess<'de> for Fields<'_, 'de> {
     }
 }
 
-impl<'de> de::EnumAccess<'de> for &mut Reader<'de> {
+impl<'de> de::EnumAccess<'de> for &mut CompactReader<'de> {
     type Error = Error;
     type Variant = Self;
 
@@ -303,7 +303,7 @@ impl<'de> de::EnumAccess<'de> for &mut Reader<'de> {
     }
 }
 
-impl<'de> de::VariantAccess<'de> for &mut Reader<'de> {
+impl<'de> de::VariantAccess<'de> for &mut CompactReader<'de> {
     type Error = Error;
 
     fn unit_variant(self) -> Result<(), Error> {

@@ -131,7 +131,7 @@ use config::clamp;
 use event_queue::{EventQueue, Unreported};
 use pending_close::Closing;
 use ping::Ping;
-use rare::Rare;
+use rare::RareState;
 use read_ahead::ReadAhead;
 use receiver::Receiver;
 use send_buffer::SendBuffer;
@@ -156,8 +156,8 @@ pub struct Session {
     closing: Option<Box<Closing>>,
     /// Why the session ended; `None` until then.
     ended: Option<Box<CloseReason>>,
-    /// Pending `$pong`s, questions, and volatile frames; usually `None`. Never an empty `Rare`.
-    rare: Option<Box<Rare>>,
+    /// Pending `$pong`s, questions, and volatile frames; usually `None`. Never an empty `RareState`.
+    rare: Option<Box<RareState>>,
     sent: Sent,
     blocked: Option<Box<Blocked>>,
     send_buffer: SendBuffer,

@@ -1,4 +1,4 @@
-//! [`Rare`]: state that most sessions do not have.
+//! [`RareState`]: state that most sessions do not have.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use super::volatile_queue::VolatileQueue;
 
 /// State that most sessions do not have, in one allocation, so that the others pay one word for it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Rare {
+pub(super) struct RareState {
     /// Payloads of `$pong`s that wait to be written, oldest first.
     pub(super) pongs: VecDeque<Option<Bytes>>,
     pub(super) questions: Questions,
@@ -29,7 +29,7 @@ pub(super) struct Rare {
     pub(super) held: Option<Box<Held>>,
 }
 
-impl Rare {
+impl RareState {
     /// The rare state of a session that got this number of answers without an asker, and dropped this number of volatile frames;
     /// `None` if both are 0.
     pub(super) fn of_counts(strays: u64, volatile_dropped: u64) -> Option<Box<Self>> {

@@ -19,15 +19,15 @@ pub(super) mod message {
 
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
         if from.is_human_readable() {
-            from.deserialize_str(Message)
+            from.deserialize_str(MessageVisitor)
         } else {
-            from.deserialize_byte_buf(Message)
+            from.deserialize_byte_buf(MessageVisitor)
         }
     }
 
-    struct Message;
+    struct MessageVisitor;
 
-    impl de::Visitor<'_> for Message {
+    impl de::Visitor<'_> for MessageVisitor {
         type Value = Bytes;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

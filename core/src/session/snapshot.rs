@@ -154,7 +154,7 @@ pub struct Outgoing {
 #[non_exhaustive]
 pub struct Unacknowledged {
     /// The messages that are kept, in ascending order of their numbers. Numbers between two runs, or after the last, are gaps.
-    pub kept: Vec<Run>,
+    pub kept: Vec<SnapshotRun>,
     /// Frames that were evicted after they had been sent. If a resume asks for them, they are gaps.
     pub evicted_in_flight: Option<EvictedInFlight>,
     /// The frames whose delivery is awaited.
@@ -169,7 +169,7 @@ pub struct Unacknowledged {
 /// Messages with consecutive numbers, in a [`SessionSnapshot`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Run {
+pub struct SnapshotRun {
     /// The number of the first message.
     pub first: u64,
     /// The messages as passed to [`Session::send`](crate::Session::send): encoded by the session's codec, and on a server with

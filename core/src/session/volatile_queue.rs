@@ -9,7 +9,7 @@ use bytes::Bytes;
 #[derive(Debug, Clone, Default)]
 pub(super) struct VolatileQueue {
     /// By the order in which they were sent.
-    frames: BTreeMap<u64, Waiting>,
+    frames: BTreeMap<u64, VolatileMessage>,
     /// The frames with a key.
     by_key: HashMap<Arc<str>, u64>,
     /// The frames without a key, oldest first.
@@ -21,7 +21,7 @@ pub(super) struct VolatileQueue {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Waiting {
+pub(super) struct VolatileMessage {
     /// The number of the last data frame that was accepted before.
     after: u64,
     key: Option<Arc<str>>,
@@ -31,7 +31,7 @@ pub(super) struct Waiting {
 /// About what each waiting frame costs beyond its bytes.
 const OVERHEAD: usize = 64;
 
-impl Waiting {
+impl VolatileMessage {
     fn cost(&self) -> usize {
         self.message.len() + OVERHEAD
     }
@@ -59,7 +59,7 @@ impl VolatileQueue {
             }
             None => self.without_key.push_back(order),
         }
-        let waiting = Waiting { after, key, message };
+        let waiting = VolatileMessage { after, key, message };
         self.bytes += waiting.cost();
         self.frames.insert(order, waiting);
         while self.without_key.len() > limit
@@ -74,14 +74,14 @@ impl VolatileQueue {
         removed
     }
 
-    fn take(&mut self, order: u64) -> Option<Waiting> {
+    fn take(&mut self, order: u64) -> Option<VolatileMessage> {
         let waiting = self.frames.remove(&order)?;
         self.bytes -= waiting.cost();
         Some(waiting)
     }
 
     /// Removes the oldest frame.
-    pub(super) fn pop(&mut self) -> Option<Waiting> {
+    pub(super) fn pop(&mut self) -> Option<VolatileMessage> {
         let (order, waiting) = self.frames.pop_first()?;
         self.bytes -= waiting.cost();
         match &waiting.key {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::assembly::Assembly;
-use super::header::{Control, Header, Opcode, PartialHeader};
+use super::header::{ControlOpcode, Header, Opcode, PartialHeader};
 use super::mask::Mask;
 use super::{FrameError, Role, close};
 use crate::{CloseFrame, Message};
@@ -42,7 +42,7 @@ pub enum Incoming {
 pub struct Decoder {
     role: Role,
     max_message_size: usize,
-    state: State,
+    state: DecoderState,
     message: Assembly,
     /// The payload of an incomplete control frame. Separate from `message`, because it may be interleaved with its fragments.
     control: Vec<u8>,
@@ -55,16 +55,16 @@ pub struct Decoder {
 ///                                  └────────────► Closed       ─────────────► Failed
 /// ```
 #[derive(Debug)]
-enum State {
+enum DecoderState {
     Header(PartialHeader),
-    Payload(Frame),
+    Payload(FrameInProgress),
     Closed,
     Failed(FrameError),
 }
 
 /// A frame whose payload is being read.
 #[derive(Debug, Clone, Copy)]
-struct Frame {
+struct FrameInProgress {
     opcode: Opcode,
     fin: bool,
     mask: Mask,
@@ -80,7 +80,7 @@ impl Decoder {
         Self {
             role,
             max_message_size,
-            state: State::Header(PartialHeader::default()),
+            state: DecoderState::Header(PartialHeader::default()),
             message: Assembly::default(),
             control: Vec::new(),
         }
@@ -99,7 +99,7 @@ impl Decoder {
     pub fn decode(&mut self, input: &mut &mut [u8]) -> Result<Option<Incoming>, FrameError> {
         let result = self.advance(input);
         if let Err(error) = result {
-            self.state = State::Failed(error);
+            self.state = DecoderState::Failed(error);
             // `control` is empty: a control frame can fail only at its end, where its bytes are taken.
             self.message = Assembly::default();
         }
@@ -109,7 +109,7 @@ impl Decoder {
     /// The error that [`Self::decode`] returned, if it failed.
     pub fn failed(&self) -> Option<FrameError> {
         match self.state {
-            State::Failed(error) => Some(error),
+            DecoderState::Failed(error) => Some(error),
             _ => None,
         }
     }
@@ -122,13 +122,13 @@ impl Decoder {
     fn advance(&mut self, input: &mut &mut [u8]) -> Result<Option<Incoming>, FrameError> {
         loop {
             match &mut self.state {
-                State::Header(partial) => {
+                DecoderState::Header(partial) => {
                     let Some(header) = partial.read(input, self.role)? else {
                         return Ok(None);
                     };
-                    self.state = State::Payload(self.begin_frame(&header)?);
+                    self.state = DecoderState::Payload(self.begin_frame(&header)?);
                 }
-                State::Payload(frame) => {
+                DecoderState::Payload(frame) => {
                     let piece = frame.take(input);
                     let frame = *frame;
                     let incoming = match frame.opcode {
@@ -139,24 +139,24 @@ impl Decoder {
                         return Ok(None);
                     }
                     self.state = match incoming {
-                        Some(Incoming::Close(_)) => State::Closed,
-                        _ => State::Header(PartialHeader::default()),
+                        Some(Incoming::Close(_)) => DecoderState::Closed,
+                        _ => DecoderState::Header(PartialHeader::default()),
                     };
                     if incoming.is_some() {
                         return Ok(incoming);
                     }
                 }
-                State::Closed => {
+                DecoderState::Closed => {
                     *input = &mut [];
                     return Ok(None);
                 }
-                State::Failed(error) => return Err(*error),
+                DecoderState::Failed(error) => return Err(*error),
             }
         }
     }
 
     /// Checks a header against preceding frames and against the size limit, before any of its payload is read.
-    fn begin_frame(&mut self, header: &Header) -> Result<Frame, FrameError> {
+    fn begin_frame(&mut self, header: &Header) -> Result<FrameInProgress, FrameError> {
         match header.opcode {
             Opcode::Continuation if !self.message.is_open() => {
                 return Err(FrameError::UnexpectedContinuation);
@@ -177,10 +177,10 @@ impl Decoder {
         let Some(remaining) = remaining else {
             return Err(FrameError::MessageTooBig { limit: self.max_message_size });
         };
-        Ok(Frame { opcode: header.opcode, fin: header.fin, mask: header.mask, remaining })
+        Ok(FrameInProgress { opcode: header.opcode, fin: header.fin, mask: header.mask, remaining })
     }
 
-    fn handle_data(&mut self, frame: Frame, piece: &[u8]) -> Result<Option<Incoming>, FrameError> {
+    fn handle_data(&mut self, frame: FrameInProgress, piece: &[u8]) -> Result<Option<Incoming>, FrameError> {
         if frame.fin && frame.remaining == 0 {
             return self.message.finish(piece).map(|message| Some(Incoming::Message(message)));
         }
@@ -194,8 +194,8 @@ impl Decoder {
 
     fn handle_control(
         &mut self,
-        control: Control,
-        frame: Frame,
+        control: ControlOpcode,
+        frame: FrameInProgress,
         piece: &[u8],
     ) -> Result<Option<Incoming>, FrameError> {
         if frame.remaining > 0 {
@@ -208,14 +208,14 @@ impl Decoder {
             false => Bytes::from([&begun, piece].concat()),
         };
         Ok(Some(match control {
-            Control::Ping => Incoming::Ping(body),
-            Control::Pong => Incoming::Pong(body),
-            Control::Close => Incoming::Close(close::parse(&body)?),
+            ControlOpcode::Ping => Incoming::Ping(body),
+            ControlOpcode::Pong => Incoming::Pong(body),
+            ControlOpcode::Close => Incoming::Close(close::parse(&body)?),
         }))
     }
 }
 
-impl Frame {
+impl FrameInProgress {
     /// Consumes and unmasks the part of `input` that belongs to this frame.
     fn take<'a>(&mut self, input: &mut &'a mut [u8]) -> &'a mut [u8] {
         let len = self.remaining.min(input.len());

@@ -3,7 +3,7 @@
 
 use bytes::{Buf, Bytes};
 
-use super::header::{self, Control, MAX_CONTROL, Opcode};
+use super::header::{self, ControlOpcode, MAX_CONTROL, Opcode};
 use super::mask::Mask;
 use crate::close::is_close_code;
 use crate::text::prefix;
@@ -39,13 +39,13 @@ pub fn mask_frame(frame: &[u8], key: [u8; 4]) -> Bytes {
 
 /// Encodes a ping. A payload longer than 125 bytes is truncated (RFC 6455 §5.5); with debug assertions this panics.
 pub fn encode_ping(payload: &[u8]) -> Bytes {
-    encode_control(Control::Ping, payload)
+    encode_control(ControlOpcode::Ping, payload)
 }
 
 /// Encodes a pong, which must repeat the ping's payload (RFC 6455 §5.5.3). A payload longer than 125 bytes, which no ping has,
 /// is truncated; with debug assertions this panics.
 pub fn encode_pong(payload: &[u8]) -> Bytes {
-    encode_control(Control::Pong, payload)
+    encode_control(ControlOpcode::Pong, payload)
 }
 
 /// Encodes a close frame; `None` yields an empty body without a code. A reason that is too long is truncated at a character
@@ -53,7 +53,7 @@ pub fn encode_pong(payload: &[u8]) -> Bytes {
 ///
 /// The code must be valid to send, unlike 1006 for example (RFC 6455 §7.4); with debug assertions an invalid code panics.
 pub fn encode_close(frame: Option<&CloseFrame>) -> Bytes {
-    let opcode = Opcode::Control(Control::Close);
+    let opcode = Opcode::Control(ControlOpcode::Close);
     let Some(CloseFrame { code, reason }) = frame else {
         return encode(opcode, &[]);
     };
@@ -63,7 +63,7 @@ pub fn encode_close(frame: Option<&CloseFrame>) -> Bytes {
     encode(opcode, &[&code.to_be_bytes(), reason.as_bytes()])
 }
 
-fn encode_control(control: Control, payload: &[u8]) -> Bytes {
+fn encode_control(control: ControlOpcode, payload: &[u8]) -> Bytes {
     debug_assert!(payload.len() <= MAX_CONTROL, "control frame of {} bytes", payload.len());
     encode(Opcode::Control(control), &[&payload[..payload.len().min(MAX_CONTROL)]])
 }

@@ -27,12 +27,12 @@ const LENGTH_64: u8 = 127;
 pub(super) enum Opcode {
     Continuation,
     Data(MessageKind),
-    Control(Control),
+    Control(ControlOpcode),
 }
 
 /// Control frames, which may be interleaved with the fragments of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Control {
+pub(super) enum ControlOpcode {
     Close,
     Ping,
     Pong,
@@ -44,9 +44,9 @@ impl Opcode {
             0x0 => Self::Continuation,
             0x1 => Self::Data(MessageKind::Text),
             0x2 => Self::Data(MessageKind::Binary),
-            0x8 => Self::Control(Control::Close),
-            0x9 => Self::Control(Control::Ping),
-            0xa => Self::Control(Control::Pong),
+            0x8 => Self::Control(ControlOpcode::Close),
+            0x9 => Self::Control(ControlOpcode::Ping),
+            0xa => Self::Control(ControlOpcode::Pong),
             _ => return None,
         })
     }
@@ -56,9 +56,9 @@ impl Opcode {
             Self::Continuation => 0x0,
             Self::Data(MessageKind::Text) => 0x1,
             Self::Data(MessageKind::Binary) => 0x2,
-            Self::Control(Control::Close) => 0x8,
-            Self::Control(Control::Ping) => 0x9,
-            Self::Control(Control::Pong) => 0xa,
+            Self::Control(ControlOpcode::Close) => 0x8,
+            Self::Control(ControlOpcode::Ping) => 0x9,
+            Self::Control(ControlOpcode::Pong) => 0xa,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::accept::logged_request::LoggedRequest;
 use crate::accept::offer::{Offer, Resume};
 use crate::accept::reject::Reject;
 use crate::connection::{Connection, NewConnection};
-use crate::durable::Writer;
+use crate::durable::LogWriter;
 use crate::durable::handover::Resuming;
 use crate::inner::ServerInner;
 use crate::limits::throttled::Throttled;
@@ -186,7 +186,7 @@ impl Admission {
     pub(crate) fn open(
         shared: &Arc<ServerInner>,
         newcomer: Box<Newcomer>,
-        writer: Option<Arc<Writer>>,
+        writer: Option<Arc<LogWriter>>,
         asked: &LoggedRequest,
     ) -> Result<Self, Reject> {
         let Newcomer { mut session, who, codec, identity, replaces: ended } = *newcomer;

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use crate::accept::auth_token::AuthToken;
 use crate::accept::reject::Reject;
-use crate::connection::{Connection, Host};
+use crate::connection::{Connection, ConnectionHost};
 use crate::fanout::rewind::Rewind;
 use crate::session::handlers::OwnHandler;
 use http::{Extensions, HeaderMap, Uri, request};
@@ -79,15 +79,15 @@ pub(crate) mod diagnostic {
     impl<T: Never> DecidesOnConnections<Nothing> for T {}
 }
 
-pub(crate) type Decision<'a> = Pin<Box<dyn Future<Output = Result<Identity, Reject>> + Send + 'a>>;
+pub(crate) type IdentityFuture<'a> = Pin<Box<dyn Future<Output = Result<Identity, Reject>> + Send + 'a>>;
 
 /// The object-safe form of a [`ConnectFn`], which a server stores.
 pub(crate) trait DynConnect: Send + Sync {
-    fn connect(&self, request: ConnectRequest) -> Decision<'_>;
+    fn connect(&self, request: ConnectRequest) -> IdentityFuture<'_>;
 }
 
 impl<T: ConnectFn> DynConnect for T {
-    fn connect(&self, request: ConnectRequest) -> Decision<'_> {
+    fn connect(&self, request: ConnectRequest) -> IdentityFuture<'_> {
         // `connect` is called when the future is polled, where panics are caught.
         Box::pin(async { ConnectFn::connect(self, request).await })
     }
@@ -101,7 +101,7 @@ pub struct ConnectRequest {
     /// The credentials in the client's offer.
     auth: Option<AuthToken>,
     /// The server that asks; `None` only in tests of this module.
-    host: Option<Arc<dyn Host>>,
+    host: Option<Arc<dyn ConnectionHost>>,
 }
 
 impl ConnectRequest {
@@ -118,12 +118,12 @@ impl ConnectRequest {
         self
     }
 
-    pub(crate) fn with_host(mut self, host: Arc<dyn Host>) -> Self {
+    pub(crate) fn with_host(mut self, host: Arc<dyn ConnectionHost>) -> Self {
         self.host = Some(host);
         self
     }
 
-    pub(crate) fn host(&self) -> Option<&Arc<dyn Host>> {
+    pub(crate) fn host(&self) -> Option<&Arc<dyn ConnectionHost>> {
         self.host.as_ref()
     }
 

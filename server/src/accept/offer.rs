@@ -6,7 +6,7 @@ use rejoin_core::Token;
 use crate::accept::auth_token::AuthToken;
 use crate::accept::headers::is_token;
 use crate::accept::reject::Reject;
-use crate::options::Options;
+use crate::options::ServerOptions;
 
 /// The offer that the subprotocols make.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl Offer {
 }
 
 //= PROTOCOL.md#1-two-modes
-pub(crate) fn read_offer(headers: &HeaderMap, options: &Options) -> Result<Offer, Reject> {
+pub(crate) fn read_offer(headers: &HeaderMap, options: &ServerOptions) -> Result<Offer, Reject> {
     let mut codecs = Vec::new();
     let mut resume = None;
     let mut max = None;
@@ -132,10 +132,10 @@ mod tests {
     const TOKEN: &str = "abcdefghijklmnopqrstuv";
 
     fn read(protocols: &[&str]) -> Result<Offer, Reject> {
-        read_with(protocols, Options::default())
+        read_with(protocols, ServerOptions::default())
     }
 
-    fn read_with(protocols: &[&str], options: Options) -> Result<Offer, Reject> {
+    fn read_with(protocols: &[&str], options: ServerOptions) -> Result<Offer, Reject> {
         let mut headers = HeaderMap::new();
         for protocol in protocols {
             headers.append(header::SEC_WEBSOCKET_PROTOCOL, protocol.parse().unwrap());
@@ -152,7 +152,8 @@ mod tests {
 
     #[test]
     fn selects_first_known_subprotocol() {
-        let options = Options { subprotocols: vec!["a".into(), "b".into()], ..Options::default() };
+        let options =
+            ServerOptions { subprotocols: vec!["a".into(), "b".into()], ..ServerOptions::default() };
         let offer = read_with(&["c, b, a"], options).unwrap();
         assert_eq!(offer, Offer::Plain { subprotocol: Some("b".into()) });
     }

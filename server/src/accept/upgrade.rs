@@ -9,7 +9,7 @@ use crate::accept::headers::asks_for_upgrade;
 use crate::accept::host::Host;
 use crate::accept::offer::{Offer, read_offer};
 use crate::accept::reject::Reject;
-use crate::options::Options;
+use crate::options::ServerOptions;
 
 /// A well-formed upgrade request.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(crate) struct UpgradeRequest {
 ///
 /// # Errors
 /// Fails with the refusal of anything else.
-pub(crate) fn read(parts: &request::Parts, options: &Options) -> Result<UpgradeRequest, Reject> {
+pub(crate) fn read(parts: &request::Parts, options: &ServerOptions) -> Result<UpgradeRequest, Reject> {
     if parts.method != Method::GET {
         let reject = Reject::checked(StatusCode::METHOD_NOT_ALLOWED, "a WebSocket upgrade is a GET request");
         return Err(reject.with_any_header(header::ALLOW, HeaderValue::from_static("GET")));
@@ -141,7 +141,7 @@ mod tests {
 
     fn read_with(change: impl Fn(request::Builder) -> request::Builder) -> Result<UpgradeRequest, Reject> {
         let parts = change(request()).body(()).unwrap().into_parts().0;
-        read(&parts, &Options::default().checked().unwrap())
+        read(&parts, &ServerOptions::default().checked().unwrap())
     }
 
     #[test]
@@ -203,14 +203,14 @@ mod tests {
         let without = |name: &str| {
             let (mut parts, ()) = request().body(()).unwrap().into_parts();
             parts.headers.remove(name).unwrap();
-            read(&parts, &Options::default().checked().unwrap()).unwrap_err().status.as_u16()
+            read(&parts, &ServerOptions::default().checked().unwrap()).unwrap_err().status.as_u16()
         };
         let missing = ["host", "connection", "upgrade", "sec-websocket-version", "sec-websocket-key"];
         assert_eq!(missing.map(without), [400, 426, 426, 400, 400]);
         let with = |name: &'static str, value: &'static str| {
             let (mut parts, ()) = request().body(()).unwrap().into_parts();
             parts.headers.insert(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
-            read(&parts, &Options::default().checked().unwrap()).unwrap_err()
+            read(&parts, &ServerOptions::default().checked().unwrap()).unwrap_err()
         };
         let old = with("sec-websocket-version", "12");
         assert_eq!(old.status, 426);
@@ -250,7 +250,7 @@ mod tests {
             let (mut parts, ()) = request().body(()).unwrap().into_parts();
             let value = parts.headers.remove(name).unwrap();
             let body = |parts: &request::Parts| {
-                read(parts, &Options::default().checked().unwrap()).unwrap_err().body.into_owned()
+                read(parts, &ServerOptions::default().checked().unwrap()).unwrap_err().body.into_owned()
             };
             assert_eq!(body(&parts), format!("missing {spelled} (expected one)"));
             parts.headers.append(name, value.clone());

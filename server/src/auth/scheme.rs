@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
 
+use crate::accept::connect::IdentityFuture;
 use crate::accept::{ConnectFn, ConnectRequest, Identity, Reject};
 
 use super::challenge::Challenge;
@@ -58,8 +59,7 @@ impl<T: Scheme> DynScheme for T {
 }
 
 type OnFailure = dyn Fn(AuthFailure) -> Reject + Send + Sync;
-type Decision = Pin<Box<dyn Future<Output = Result<Identity, Reject>> + Send>>;
-type Then = dyn Fn(ConnectRequest, Identity) -> Decision + Send + Sync;
+type ThenConnect = dyn Fn(ConnectRequest, Identity) -> IdentityFuture<'static> + Send + Sync;
 
 /// A [`ConnectFn`] that authenticates requests: the [module](super) has an example. Cheap to clone.
 #[derive(Clone)]
@@ -67,7 +67,7 @@ pub struct Auth {
     schemes: Vec<Arc<dyn DynScheme>>,
     realm: Challenge,
     on_failure: Option<Arc<OnFailure>>,
-    then: Option<Arc<Then>>,
+    then: Option<Arc<ThenConnect>>,
 }
 
 impl Auth {

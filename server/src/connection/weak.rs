@@ -3,12 +3,12 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use super::{Connection, Inner};
+use super::{Connection, ConnectionInner};
 
 /// A handle that does not keep its [`Connection`] alive, for application data that a connection owns or leads to. Created by
 /// [`Connection::downgrade`]. The default value belongs to no connection.
 #[derive(Clone, Default)]
-pub struct WeakConnection(Weak<Inner>);
+pub struct WeakConnection(Weak<ConnectionInner>);
 
 impl Connection {
     /// Creates a handle that does not keep the connection alive. Use it in values that the connection itself owns, such as its

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rejoin_core::CloseReason;
-use rejoin_store::{Attach, AttachError, Attached, Open, OpenError};
+use rejoin_store::{Attach, AttachError, Attached, OpenError, OpenWriter};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -24,7 +24,7 @@ use super::log::{DurableLog, Ready};
 use super::proof::{key, proof};
 use super::told::Callbacks;
 use super::windows::{end, moved};
-use super::writer::Writer;
+use super::writer::LogWriter;
 
 /// How long a request waits for the store.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -87,7 +87,7 @@ pub(crate) async fn open(
         codec: shared.options.codecs[newcomer.codec].name().into(),
         is_handed: log.handover.is_some(),
     };
-    let open = Open {
+    let open = OpenWriter {
         log: log.log,
         key: key.into(),
         owner: log.node,
@@ -98,7 +98,8 @@ pub(crate) async fn open(
         checkpoint: fold.encode(),
         body: act::encode(0, &[Act::Open(key)]),
     };
-    let writer = Arc::new(Writer::new(key, 1, 0, 1).with_callbacks(callbacks).with_handed(log.new_handed()));
+    let writer =
+        Arc::new(LogWriter::new(key, 1, 0, 1).with_callbacks(callbacks).with_handed(log.new_handed()));
     let mut cleanup = Cleanup { log: log.clone(), open: Some(open.clone()), writer: writer.clone() };
     let (opened, wait) = oneshot::channel();
     let (to_open, its_request, its_writer) = (shared.clone(), asked.clone(), writer.clone());
@@ -129,8 +130,8 @@ pub(crate) async fn open(
 struct Cleanup {
     log: Arc<DurableLog>,
     /// Not known to have failed, and not open here.
-    open: Option<Open>,
-    writer: Arc<Writer>,
+    open: Option<OpenWriter>,
+    writer: Arc<LogWriter>,
 }
 
 impl Drop for Cleanup {
@@ -152,7 +153,7 @@ impl Drop for Cleanup {
 async fn begin(
     shared: &ServerInner,
     log: &DurableLog,
-    open: Open,
+    open: OpenWriter,
     asked: &LoggedRequest,
     replaced: &OnceLock<Connection>,
 ) -> Result<(), Reject> {

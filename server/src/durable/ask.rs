@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use rejoin_store::{
-    Attach, AttachError, Attached, Limit, Page, Position, ReadError, Record, StoreError, WriterKey,
+    Attach, AttachError, Attached, Page, Position, ReadError, ReadLimit, Record, StoreError, WriterKey,
 };
 
 use super::health::{MaybeUnsure, PAUSE};
@@ -16,7 +16,7 @@ const RECORDS: usize = 1024;
 const ADOPTIONS: usize = 256;
 
 impl DurableLog {
-    /// [`Health::ask`](super::health::Health::ask).
+    /// [`StoreHealth::ask`](super::health::Health::ask).
     pub(super) async fn ask<T, E: MaybeUnsure, F>(&self, request: impl Fn() -> F) -> Result<T, E>
     where
         F: Future<Output = Result<T, E>>,
@@ -40,7 +40,7 @@ impl DurableLog {
     /// # Errors
     /// Fails if the log has them no more.
     pub(super) async fn read(&self, after: Position) -> Result<Page, ReadError> {
-        self.ask(|| self.store.read(self.log, after, Limit::default())).await
+        self.ask(|| self.store.read(self.log, after, ReadLimit::default())).await
     }
 
     /// The records of this server's earlier lives.

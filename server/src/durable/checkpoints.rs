@@ -17,7 +17,7 @@ use super::act::{self, Blob};
 use super::log::DurableLog;
 use super::queue::Work;
 use super::told::Callbacks;
-use super::writer::Writer;
+use super::writer::LogWriter;
 
 /// How often sessions are visited.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -56,7 +56,7 @@ pub(super) struct Fold {
 }
 
 impl Fold {
-    pub(super) fn of(connection: &Connection, writer: &Writer) -> Self {
+    pub(super) fn of(connection: &Connection, writer: &LogWriter) -> Self {
         let rooms = connection.session().rooms();
         Self {
             rooms: rooms.iter().map(|room| String::from(&**room)).collect(),
@@ -78,7 +78,7 @@ impl Fold {
 
 /// Moves the checkpoint, so that the log can be trimmed. The fold of a session that is exported begins with its export, which is
 /// never before its checkpoint.
-pub(super) fn touch(writer: &Writer, cursor: Position, number: u64) -> Touch {
+pub(super) fn touch(writer: &LogWriter, cursor: Position, number: u64) -> Touch {
     Touch {
         key: writer.key.into(),
         epoch: writer.epoch,

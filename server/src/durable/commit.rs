@@ -8,17 +8,17 @@ use rejoin_store::{Commit, Touch, WriterKey};
 use super::act::{self, Act};
 use super::health::MaybeUnsure as _;
 use super::log::DurableLog;
-use super::queue::{Then, Work};
-use super::writer::Writer;
+use super::queue::{AfterCommit, Work};
+use super::writer::LogWriter;
 
 /// The most acts of one entry that the server itself says.
 const MAX_ACTS: usize = 256;
 
 /// Commits what is queued until the queue is closed. While the store works on one batch, the next one gathers: the batches grow with
 /// the load by themselves.
-pub(super) async fn run(log: Arc<DurableLog>, own: Writer) {
+pub(super) async fn run(log: Arc<DurableLog>, own: LogWriter) {
     while let Some(work) = log.queue.take().await {
-        let mut batch = Batch::default();
+        let mut batch = CommitBatch::default();
         for work in work {
             batch.add(work, &log, &own);
         }
@@ -28,9 +28,9 @@ pub(super) async fn run(log: Arc<DurableLog>, own: Writer) {
 }
 
 #[derive(Default)]
-struct Batch {
+struct CommitBatch {
     commits: Vec<Commit>,
-    then: Vec<Option<Then>>,
+    then: Vec<Option<AfterCommit>>,
     touches: Vec<Touch>,
     /// What the server itself says next.
     own: Vec<Act>,
@@ -39,8 +39,8 @@ struct Batch {
     ticket: u64,
 }
 
-impl Batch {
-    fn add(&mut self, work: Work, log: &DurableLog, own: &Writer) {
+impl CommitBatch {
+    fn add(&mut self, work: Work, log: &DurableLog, own: &LogWriter) {
         match work {
             Work::Server { act, ticket } => {
                 if let Act::Replaced(key) = act {
@@ -82,7 +82,7 @@ impl Batch {
     }
 
     /// Makes one commit of what the server itself has said.
-    fn close(&mut self, log: &DurableLog, own: &Writer) {
+    fn close(&mut self, log: &DurableLog, own: &LogWriter) {
         if self.own.is_empty() {
             return;
         }
@@ -133,9 +133,9 @@ mod tests {
     use super::super::act::Key;
     use super::*;
 
-    fn log() -> (Arc<DurableLog>, Writer) {
+    fn log() -> (Arc<DurableLog>, LogWriter) {
         let log = Arc::new(DurableLog::new(Arc::new(MemoryStore::new()), 1, 1, false));
-        let own = Writer::new(Key::new(log.own_key().0), 1, 0, 0);
+        let own = LogWriter::new(Key::new(log.own_key().0), 1, 0, 0);
         (log, own)
     }
 
@@ -144,14 +144,14 @@ mod tests {
         Work::Server { act: Act::Nothing, ticket }
     }
 
-    fn handled(writer: &Arc<Writer>, ends: bool) -> Work {
+    fn handled(writer: &Arc<LogWriter>, ends: bool) -> Work {
         let writer = writer.clone();
         Work::Session { writer, acts: vec![Act::Nothing], received: Some(1), state: None, ends, then: None }
     }
 
     /// The commits that these make.
-    fn batch(log: &DurableLog, own: &Writer, works: Vec<Work>) -> Batch {
-        let mut batch = Batch::default();
+    fn batch(log: &DurableLog, own: &LogWriter, works: Vec<Work>) -> CommitBatch {
+        let mut batch = CommitBatch::default();
         for work in works {
             batch.add(work, log, own);
         }
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn commits_keep_the_order_in_which_it_was_said() {
         let (log, own) = log();
-        let ada = Arc::new(Writer::new(Key::new([7; 16]), 1, 0, 1));
+        let ada = Arc::new(LogWriter::new(Key::new([7; 16]), 1, 0, 1));
         let works = [
             said(0),
             said(0),
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_session_ends_with_the_commit_that_says_so() {
         let (log, own) = log();
-        let [ada, ben] = [7, 8].map(|byte| Arc::new(Writer::new(Key::new([byte; 16]), 1, 0, 1)));
+        let [ada, ben] = [7, 8].map(|byte| Arc::new(LogWriter::new(Key::new([byte; 16]), 1, 0, 1)));
         let replaced = Work::Server { act: Act::Replaced(ben.key), ticket: 0 };
         let works = vec![handled(&ada, false), replaced, handled(&ada, true), said(0)];
         let ends = batch(&log, &own, works).commits.into_iter().map(|commit| commit.ends);

@@ -6,11 +6,11 @@ use rejoin_core::drive::{Accepted, EncodedFrame, SendError};
 use crate::connection::Connection;
 
 use super::log::DurableLog;
-use super::writer::Writer;
+use super::writer::LogWriter;
 
 /// Whether a frame for the session has to go through the log, because it must not overtake what is still on its way there: frames
 /// for the session, and what the handler that this thread polls, or an earlier one of the same session, has said.
-pub(super) fn has_to_wait(log: &DurableLog, writer: &Writer) -> bool {
+pub(super) fn has_to_wait(log: &DurableLog, writer: &LogWriter) -> bool {
     writer.has_said() || log.speaker().is_some_and(|scope| !log.queue.is_applied(scope.last_said()))
 }
 
@@ -18,7 +18,7 @@ pub(super) fn has_to_wait(log: &DurableLog, writer: &Writer) -> bool {
 pub(super) fn send(
     connection: &Connection,
     log: &DurableLog,
-    writer: &Writer,
+    writer: &LogWriter,
     message: &EncodedFrame,
     overflow: Overflow,
 ) -> Option<Result<(), SendError>> {
@@ -33,7 +33,7 @@ pub(super) fn send(
 pub(super) async fn send_wait(
     connection: &Connection,
     log: &DurableLog,
-    writer: &Writer,
+    writer: &LogWriter,
     message: &EncodedFrame,
     watches: bool,
 ) -> Result<Option<Accepted>, SendError> {

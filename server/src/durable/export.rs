@@ -21,7 +21,7 @@ use super::handover::{Handed, Handover, Interrupted};
 use super::log::DurableLog;
 use super::queue::Work;
 use super::windows::{end, moved};
-use super::writer::Writer;
+use super::writer::LogWriter;
 
 /// The number of sessions that are exported before the follower looks at the log again.
 const AT_ONCE: usize = 64;
@@ -53,7 +53,7 @@ impl Lost {
     /// Ends a session of this server's that cannot go on. Its client learns of it when it comes back.
     pub(super) fn end(self, log: &DurableLog, record: &Record) {
         tracing::warn!(id = record.id, why = self.as_str(), "a session is lost");
-        let writer = Writer::new(Key::new(record.key.0), record.epoch, record.w, record.attachment);
+        let writer = LogWriter::new(Key::new(record.key.0), record.epoch, record.w, record.attachment);
         end(log, &Arc::new(writer), Vec::new());
     }
 
@@ -166,7 +166,7 @@ pub(super) fn export(shared: &ServerInner, log: &DurableLog, handover: &Handover
 fn export_one(
     log: &DurableLog,
     connection: &Connection,
-    writer: &Arc<Writer>,
+    writer: &Arc<LogWriter>,
     handed: &Handed,
     cursor: Position,
 ) {

@@ -67,13 +67,13 @@ impl Handover {
 /// Where a session is with its export.
 #[derive(Debug, Default)]
 pub(crate) struct Handed {
-    state: Mutex<State>,
+    state: Mutex<HandoverState>,
     /// The callback that runs is to be dropped: the server cannot wait for it.
     is_interrupted: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct HandoverState {
     /// Number of requests that may attach a socket at any moment.
     resuming: usize,
     /// Number of such requests so far.
@@ -99,7 +99,7 @@ impl Handed {
     /// Of a session whose export an earlier process has written.
     pub(super) fn of_exported() -> Self {
         Self {
-            state: Mutex::new(State { rests: true, is_exported: true, ..State::default() }),
+            state: Mutex::new(HandoverState { rests: true, is_exported: true, ..HandoverState::default() }),
             ..Self::default()
         }
     }
@@ -188,7 +188,7 @@ impl Handed {
         is_exported
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, HandoverState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! [`Health`]: whether the store answers.
+//! [`StoreHealth`]: whether the store answers.
 
 use std::time::{Duration, Instant};
 
@@ -15,27 +15,27 @@ const SLOW: Duration = Duration::from_secs(2);
 /// Whether requests fail. The store is down from the first failure of a request until the same request is answered: others may
 /// be answered meanwhile.
 #[derive(Debug)]
-pub(crate) struct Health(watch::Sender<State>);
+pub(crate) struct StoreHealth(watch::Sender<StoreHealthState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct StoreHealthState {
     /// The number of requests that fail.
     failing: usize,
     /// Since when there is one.
     since: Option<Instant>,
 }
 
-impl Default for Health {
+impl Default for StoreHealth {
     fn default() -> Self {
-        Self(watch::Sender::new(State::default()))
+        Self(watch::Sender::new(StoreHealthState::default()))
     }
 }
 
 /// A request that fails, until it is answered or given up.
-struct Failing<'a>(&'a Health);
+struct Failing<'a>(&'a StoreHealth);
 
 impl<'a> Failing<'a> {
-    fn new(health: &'a Health) -> Self {
+    fn new(health: &'a StoreHealth) -> Self {
         health.0.send_modify(|state| {
             state.failing += 1;
             state.since.get_or_insert_with(now);
@@ -80,7 +80,7 @@ macro_rules! maybe_unsure {
 
 maybe_unsure!(AttachError CommitError LeaseError OpenError ReadError);
 
-impl Health {
+impl StoreHealth {
     /// Whether the store is known to be down.
     pub(crate) fn is_down(&self) -> bool {
         self.0.borrow().since.is_some()
@@ -100,7 +100,7 @@ impl Health {
     }
 }
 
-impl Health {
+impl StoreHealth {
     /// Asks the store until it has an answer: after an unknown outcome the request is repeated as it was.
     pub(super) async fn ask<T, E: MaybeUnsure, F>(&self, request: impl Fn() -> F) -> Result<T, E>
     where

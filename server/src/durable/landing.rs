@@ -28,7 +28,7 @@ impl Recorder {
 pub(super) type Land = Box<dyn FnOnce(Vec<Entry>) + Send>;
 
 /// What a fold asks of the follower.
-enum Request {
+enum FoldRequest {
     /// To record, and where it is.
     Record(Weak<Recorder>, oneshot::Sender<Position>),
     /// To let a session in whose fold ends here.
@@ -38,7 +38,7 @@ enum Request {
 /// The requests of folds, and the sessions that are on their way.
 #[derive(Default)]
 pub(crate) struct Landings {
-    inner: Mutex<Inner>,
+    inner: Mutex<LandingInner>,
     /// Wakes the follower.
     asked: Notify,
     /// Wakes those that wait for a session that is on its way.
@@ -46,8 +46,8 @@ pub(crate) struct Landings {
 }
 
 #[derive(Default)]
-struct Inner {
-    requests: Vec<Request>,
+struct LandingInner {
+    requests: Vec<FoldRequest>,
     coming: HashSet<Key>,
 }
 
@@ -81,13 +81,13 @@ impl Landings {
     pub(super) async fn record(&self) -> Option<(Arc<Recorder>, Position)> {
         let recorder = Arc::<Recorder>::default();
         let (done, began) = oneshot::channel();
-        self.ask(Request::Record(Arc::downgrade(&recorder), done));
+        self.ask(FoldRequest::Record(Arc::downgrade(&recorder), done));
         Some((recorder, began.await.ok()?))
     }
 
     /// Lets a session in whose fold ends at this place.
     pub(super) fn land(&self, recorder: Arc<Recorder>, at: Position, land: Land) {
-        self.ask(Request::Land(recorder, at, land));
+        self.ask(FoldRequest::Land(recorder, at, land));
     }
 
     /// For the follower: waits until a fold asks for something.
@@ -95,12 +95,12 @@ impl Landings {
         self.asked.notified().await;
     }
 
-    fn ask(&self, request: Request) {
+    fn ask(&self, request: FoldRequest) {
         self.lock().requests.push(request);
         self.asked.notify_one();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, LandingInner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -125,17 +125,17 @@ impl Runway {
         let requests = std::mem::take(&mut landings.lock().requests);
         for request in requests {
             match request {
-                Request::Record(recorder, began) => {
+                FoldRequest::Record(recorder, began) => {
                     self.recorders.push(recorder);
                     began.send(cursor).ok();
                 }
                 // It was folded from a log that the store has lost since.
-                Request::Land(_, at, _) if at.generation != cursor.generation => {}
-                Request::Land(recorder, at, land) if at <= cursor => {
+                FoldRequest::Land(_, at, _) if at.generation != cursor.generation => {}
+                FoldRequest::Land(recorder, at, land) if at <= cursor => {
                     let recorded = std::mem::take(&mut *recorder.lock());
                     land(recorded.into_iter().filter(|entry| entry.position > at).collect());
                 }
-                Request::Land(_, at, land) => self.waiting.push((at, land)),
+                FoldRequest::Land(_, at, land) => self.waiting.push((at, land)),
             }
         }
     }

@@ -11,9 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::act::{Act, Key};
 use super::handover::{Handed, Handover};
-use super::health::Health;
+use super::health::StoreHealth;
 use super::landing::Landings;
-use super::queue::{Done, Queue, Work};
+use super::queue::{CommitQueue, Done, Work};
 use super::scope::Scope;
 
 /// The store of a server, its log, and the queue of what is said. It knows no session and no room.
@@ -22,8 +22,8 @@ pub(crate) struct DurableLog {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) log: LogId,
     pub(crate) node: NodeId,
-    pub(crate) queue: Queue,
-    pub(crate) health: Health,
+    pub(crate) queue: CommitQueue,
+    pub(crate) health: StoreHealth,
     /// Sessions that come from other servers.
     pub(super) landings: Landings,
     /// The sessions that wait for their export, with `Durability::Handover`.
@@ -62,8 +62,8 @@ impl DurableLog {
             store,
             log: LogId(1),
             node: NodeId { name: node, incarnation },
-            queue: Queue::default(),
-            health: Health::default(),
+            queue: CommitQueue::default(),
+            health: StoreHealth::default(),
             landings: Landings::default(),
             handover: hands_over.then(Handover::default),
             nonce: AtomicU64::new(0),

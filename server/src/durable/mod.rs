@@ -23,7 +23,7 @@ mod queue;
 pub(crate) use queue::Work;
 
 mod writer;
-pub(crate) use writer::Writer;
+pub(crate) use writer::LogWriter;
 
 mod log;
 pub(crate) use log::DurableLog;

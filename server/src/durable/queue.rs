@@ -1,4 +1,4 @@
-//! [`Queue`]: what waits for the committer, in order.
+//! [`CommitQueue`]: what waits for the committer, in order.
 
 use std::any::Any;
 use std::collections::{HashMap, VecDeque};
@@ -11,7 +11,7 @@ use rejoin_store::Touch;
 use tokio::sync::{Notify, oneshot};
 
 use super::act::{Act, Key};
-use super::writer::Writer;
+use super::writer::LogWriter;
 
 /// The outcome of an act, sent to the caller that awaits it.
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ pub(crate) struct Done {
 }
 
 /// Called with whether it was committed: if not, the session has ended in the store, or belongs to another server.
-pub(crate) type Then = Box<dyn FnOnce(bool) + Send>;
+pub(crate) type AfterCommit = Box<dyn FnOnce(bool) + Send>;
 
 /// Something to commit.
 pub(crate) enum Work {
@@ -34,12 +34,12 @@ pub(crate) enum Work {
     },
     /// A session's handler has returned, or the session has ended.
     Session {
-        writer: Arc<Writer>,
+        writer: Arc<LogWriter>,
         acts: Vec<Act>,
         received: Option<u64>,
         state: Option<Bytes>,
         ends: bool,
-        then: Option<Then>,
+        then: Option<AfterCommit>,
     },
     Touch(Touch),
 }
@@ -51,7 +51,7 @@ const MAX_WAITING: usize = 4096;
 const MAX_WRITTEN: usize = 1024;
 
 /// An entry that this process has written, as what it says.
-struct Written {
+struct WrittenEntry {
     body: Bytes,
     ticket: u64,
     acts: Vec<Act>,
@@ -59,14 +59,14 @@ struct Written {
 
 /// The committer's queue, and those who wait for what comes out of the log.
 #[derive(Default)]
-pub(crate) struct Queue {
-    inner: Mutex<Inner>,
+pub(crate) struct CommitQueue {
+    inner: Mutex<CommitQueueInner>,
     /// Wakes the committer.
     filled: Notify,
 }
 
 #[derive(Default)]
-struct Inner {
+struct CommitQueueInner {
     work: Vec<Work>,
     last_ticket: u64,
     /// Number of acts that the server itself has said, and of those that have come out of the log.
@@ -75,11 +75,11 @@ struct Inner {
     waiters: HashMap<u64, oneshot::Sender<Done>>,
     opening: HashMap<Key, Box<dyn FnOnce() + Send>>,
     /// What was committed and has not come out of the log, in order.
-    written: VecDeque<Written>,
+    written: VecDeque<WrittenEntry>,
     is_closed: bool,
 }
 
-impl Queue {
+impl CommitQueue {
     pub(crate) fn push(&self, work: Work) {
         let mut inner = self.lock();
         inner.said += u64::from(matches!(work, Work::Server { .. }));
@@ -142,7 +142,7 @@ impl Queue {
     /// Forgets everything: nobody gets an answer.
     pub(super) fn clear(&self) {
         let mut inner = self.lock();
-        let Inner { work, waiters, opening, written, .. } = &mut *inner;
+        let CommitQueueInner { work, waiters, opening, written, .. } = &mut *inner;
         let forgotten =
             (std::mem::take(work), std::mem::take(waiters), std::mem::take(opening), std::mem::take(written));
         // Before these are dropped: what they own is foreign.
@@ -181,7 +181,7 @@ impl Queue {
         if inner.written.len() == MAX_WRITTEN {
             inner.written.pop_front();
         }
-        inner.written.push_back(Written { body, ticket, acts });
+        inner.written.push_back(WrittenEntry { body, ticket, acts });
     }
 
     /// Takes what an entry says, if this process has written it. Entries before it that have not come out were refused. An
@@ -189,16 +189,16 @@ impl Queue {
     pub(super) fn take_written(&self, body: &Bytes) -> Option<(u64, Vec<Act>)> {
         let mut inner = self.lock();
         let index = inner.written.iter().position(|written| written.body == *body)?;
-        let Written { ticket, acts, .. } = inner.written.drain(..=index).next_back()?;
+        let WrittenEntry { ticket, acts, .. } = inner.written.drain(..=index).next_back()?;
         Some((ticket, acts))
     }
 
-    fn lock(&self) -> rejoin_core::drive::sync::MutexGuard<'_, Inner> {
+    fn lock(&self) -> rejoin_core::drive::sync::MutexGuard<'_, CommitQueueInner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl fmt::Debug for Queue {
+impl fmt::Debug for CommitQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue").finish_non_exhaustive()
     }
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn what_was_written_is_taken_in_order() {
-        let queue = Queue::default();
+        let queue = CommitQueue::default();
         let acts = |number| vec![Act::Open(Key::new([number; 16]))];
         let body = |number: u8| Bytes::from(vec![number; 3]);
         for number in [1, 2, 3, 2] {

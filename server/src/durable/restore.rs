@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use rejoin_core::drive::now;
 use rejoin_core::{CloseReason, Mode, Session, SessionIdentity, SessionState};
-use rejoin_store::{Attach, AttachError, Attached, Open, OpenError, Position, ReadError, Record};
+use rejoin_store::{Attach, AttachError, Attached, OpenError, OpenWriter, Position, ReadError, Record};
 
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::connection::{Connection, Host as _, NewConnection};
+use crate::connection::{Connection, ConnectionHost as _, NewConnection};
 use crate::inner::ServerInner;
 use crate::observe::metrics::CallbackKind;
 use crate::session::belongings::Belongings;
@@ -33,7 +33,7 @@ use super::log::{DurableLog, LEASE, Ready};
 use super::proof::unknown_token;
 use super::told::Callbacks;
 use super::windows;
-use super::writer::Writer;
+use super::writer::LogWriter;
 
 /// How often a store is asked that has failed.
 const PROBE: Duration = Duration::from_millis(250);
@@ -139,20 +139,20 @@ async fn run(
 }
 
 /// Takes over the server's own writer.
-async fn writer(log: &DurableLog) -> Result<Writer, RestoreError> {
+async fn writer(log: &DurableLog) -> Result<LogWriter, RestoreError> {
     let key = log.own_key();
     loop {
         let attach =
             Attach { key, proof: [0; 32], to: log.node, mine: None, nonce: log.nonce(), moved: Bytes::new() };
         match log.ask(|| log.store.attach(attach.clone())).await {
             Ok(Attached::Taken(record)) => {
-                return Ok(Writer::new(Key::new(key.0), record.epoch, record.w, 0));
+                return Ok(LogWriter::new(Key::new(key.0), record.epoch, record.w, 0));
             }
             Ok(Attached::StillYours { .. }) | Err(AttachError::NoLease) => {
                 tokio::time::sleep(PAUSE).await;
             }
             Err(AttachError::Unknown) => {
-                let open = Open {
+                let open = OpenWriter {
                     log: log.log,
                     key,
                     owner: log.node,
@@ -164,7 +164,7 @@ async fn writer(log: &DurableLog) -> Result<Writer, RestoreError> {
                     body: Bytes::new(),
                 };
                 match log.ask(|| log.store.open(open.clone())).await {
-                    Ok(_) => return Ok(Writer::new(Key::new(key.0), 1, 0, 0)),
+                    Ok(_) => return Ok(LogWriter::new(Key::new(key.0), 1, 0, 0)),
                     Err(OpenError::NoLease | OpenError::KeyTaken) => {
                         tokio::time::sleep(PAUSE).await;
                     }
@@ -286,7 +286,7 @@ pub(super) fn connection_of(
 ) -> Result<Option<Connection>, RestoreError> {
     let who: Who = rmp_serde::from_slice(&record.identity)?;
     let key = Key::new(record.key.0);
-    let writer = Writer::new(key, record.epoch, record.w, record.attachment);
+    let writer = LogWriter::new(key, record.epoch, record.w, record.attachment);
     let handed = export.is_ok().then(Handed::of_exported);
     let writer = Arc::new(writer.with_callbacks(callbacks).with_proof(record.proof).with_handed(handed));
     let token = unknown_token(key).ok_or_else(|| RestoreError("a key is damaged".into()))?;

@@ -22,7 +22,7 @@ use super::direct;
 use super::log::DurableLog;
 use super::queue::Done;
 use super::said;
-use super::writer::Writer;
+use super::writer::LogWriter;
 
 /// Says something to an audience. Returns the number of receivers that are known here.
 pub(crate) fn broadcast(
@@ -68,7 +68,7 @@ fn check(shared: &ServerInner, frame: &Frame, mut codecs: Vec<usize>) -> Result<
 }
 
 /// Leaves a room. In a handler it is done when the handler's commit is; then this returns whether the connection is a member now.
-pub(crate) async fn leave(log: &DurableLog, writer: &Writer, connection: &Connection, room: &str) -> bool {
+pub(crate) async fn leave(log: &DurableLog, writer: &LogWriter, connection: &Connection, room: &str) -> bool {
     let is_member = connection.session().rooms().iter().any(|other| **other == *room);
     match log.say_and_wait(Act::Leave { who: writer.key, room: room.into() }) {
         None => is_member,
@@ -77,14 +77,14 @@ pub(crate) async fn leave(log: &DurableLog, writer: &Writer, connection: &Connec
 }
 
 /// Sets the user.
-pub(crate) fn user(log: &DurableLog, writer: &Writer, name: Option<&str>) -> bool {
+pub(crate) fn user(log: &DurableLog, writer: &LogWriter, name: Option<&str>) -> bool {
     log.say(Act::User { who: writer.key, name: name.filter(|name| !name.is_empty()).map(String::from) });
     true
 }
 
 /// A join that was said.
 #[derive(Debug)]
-pub(crate) enum Joining {
+pub(crate) enum SaidJoin {
     /// In a handler: it is done when the handler's commit is.
     Later {
         is_new: bool,
@@ -95,18 +95,18 @@ pub(crate) enum Joining {
 }
 
 /// Says that a connection joins a room.
-pub(crate) fn join(connection: &Connection, room: &str, rewind: Option<Rewind>, is_member: bool) -> Joining {
+pub(crate) fn join(connection: &Connection, room: &str, rewind: Option<Rewind>, is_member: bool) -> SaidJoin {
     let context = connection.host().context();
     let (Some(log), Some(writer)) = (&context.durable, connection.handle().writer()) else {
-        return Joining::Closed;
+        return SaidJoin::Closed;
     };
     match log.say_and_wait(Act::Join { who: writer.key, room: room.into(), rewind }) {
-        None => Joining::Later { is_new: !is_member },
-        Some(done) => Joining::Waits(done),
+        None => SaidJoin::Later { is_new: !is_member },
+        Some(done) => SaidJoin::Waits(done),
     }
 }
 
-impl Joining {
+impl SaidJoin {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Joined, Rewound)> {
         let closed = (Joined::Closed, Rewound::default());
         Poll::Ready(match self {
@@ -215,7 +215,7 @@ impl Connection {
         }
     }
 
-    fn log_for(&self, frame: &Frame) -> Option<(&Arc<DurableLog>, &Arc<Writer>)> {
+    fn log_for(&self, frame: &Frame) -> Option<(&Arc<DurableLog>, &Arc<LogWriter>)> {
         let log = self.host().context().durable.as_ref().filter(|_| self.is_kept(frame))?;
         Some((log, self.handle().writer()?))
     }
@@ -235,7 +235,7 @@ impl Connection {
     }
 
     /// Waits until a frame may be said, for the write timeout at most.
-    async fn promised(&self, log: &DurableLog, writer: &Writer) -> Result<(), SendError> {
+    async fn promised(&self, log: &DurableLog, writer: &LogWriter) -> Result<(), SendError> {
         let promised = async {
             loop {
                 match self.check_say(log, writer, Overflow::Reject) {
@@ -252,7 +252,7 @@ impl Connection {
     }
 
     /// Checks what can be known before the frame comes out of the log, and promises capacity to it.
-    fn check_say(&self, log: &DurableLog, writer: &Writer, overflow: Overflow) -> Result<(), SendError> {
+    fn check_say(&self, log: &DurableLog, writer: &LogWriter, overflow: Overflow) -> Result<(), SendError> {
         match self.session().check_capacity() {
             Err(SendError::Full) if overflow != Overflow::Reject => {}
             result => result?,
@@ -267,6 +267,6 @@ impl Connection {
     }
 }
 
-fn send(writer: &Writer, frame: &Frame, overflow: Overflow) -> Act {
+fn send(writer: &LogWriter, frame: &Frame, overflow: Overflow) -> Act {
     Act::Send { to: writer.key, frame: frame.into(), overflow: overflow.into() }
 }

@@ -23,10 +23,10 @@ use super::log::DurableLog;
 use super::proof::{key_of, proof};
 use super::restore::{connection_of, enter, settle};
 use super::windows;
-use super::writer::Writer;
+use super::writer::LogWriter;
 
 /// Why a session does not come.
-enum Refused {
+enum NoTakeover {
     /// There is none that this client could resume: it gets a fresh one.
     Lost,
     /// The client has to ask again.
@@ -35,7 +35,7 @@ enum Refused {
     NeedsHistories,
 }
 
-impl From<FoldError> for Refused {
+impl From<FoldError> for NoTakeover {
     fn from(error: FoldError) -> Self {
         match error {
             FoldError::NeedsHistories => Self::NeedsHistories,
@@ -75,11 +75,11 @@ pub(crate) async fn bring(
         // By a task of its own: what has begun in the store is carried to its end, also if the client gives up.
         shared.runtimes.spawn(async move {
             let brought = timeout(PATIENCE, take_over(&server, &of, &token, received)).await;
-            done.send(brought.unwrap_or(Err(Refused::Unavailable))).ok();
+            done.send(brought.unwrap_or(Err(NoTakeover::Unavailable))).ok();
         });
         match timeout(PATIENCE, brought).await {
             Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(Refused::Lost))) => return Ok(()),
+            Ok(Ok(Err(NoTakeover::Lost))) => return Ok(()),
             _ => break,
         }
     }
@@ -139,7 +139,7 @@ async fn take_over(
     log: &Arc<DurableLog>,
     token: &Token,
     received: u64,
-) -> Result<(), Refused> {
+) -> Result<(), NoTakeover> {
     let key = key_of(token);
     let _coming = log.landings.begin(key).await;
     if is_known(shared, token, received) {
@@ -156,14 +156,14 @@ async fn take_over(
     let record = loop {
         match log.ask(|| log.store.attach(attach.clone())).await {
             Ok(Attached::Taken(record)) => break *record,
-            Err(AttachError::Unknown | AttachError::Secret) => return Err(Refused::Lost),
+            Err(AttachError::Unknown | AttachError::Secret) => return Err(NoTakeover::Lost),
             Err(AttachError::NoLease) if log.renewed().await => {}
             // Another dial of the same client has overtaken this one, for instance.
-            Ok(Attached::StillYours { .. }) | Err(_) => return Err(Refused::Unavailable),
+            Ok(Attached::StillYours { .. }) | Err(_) => return Err(NoTakeover::Unavailable),
         }
     };
     match fold(shared, log, &record, received, false).await {
-        Err(Refused::NeedsHistories) => fold(shared, log, &record, received, true).await,
+        Err(NoTakeover::NeedsHistories) => fold(shared, log, &record, received, true).await,
         brought => brought,
     }
 }
@@ -175,10 +175,10 @@ async fn fold(
     record: &Record,
     received: u64,
     with_histories: bool,
-) -> Result<(), Refused> {
+) -> Result<(), NoTakeover> {
     let checkpoint = &record.checkpoint;
     let begin = checkpoint.position;
-    let (recorder, reached) = log.landings.record().await.ok_or(Refused::Unavailable)?;
+    let (recorder, reached) = log.landings.record().await.ok_or(NoTakeover::Unavailable)?;
     let (mut at, known) = match with_histories {
         // What a rewind brings is counted in the session, so nothing is left out.
         true => (log.bounds().await.0, checkpoint.number),
@@ -189,13 +189,13 @@ async fn fold(
     }
     let damaged = |error: &dyn std::fmt::Display| {
         tracing::error!(id = record.id, %error, "a session cannot be read");
-        Refused::Unavailable
+        NoTakeover::Unavailable
     };
     let state = Fold::decode(&checkpoint.state).map_err(|error| damaged(&error))?;
     let callbacks = state.callbacks.clone();
     let connection = connection_of(shared, log, record, callbacks, Err(known), Duration::ZERO)
         .map_err(|error| damaged(&error))?
-        .ok_or(Refused::Lost)?;
+        .ok_or(NoTakeover::Lost)?;
     let mut folding = Folding::new(connection, state, (checkpoint.number, known), begin);
     if with_histories {
         folding = folding.with_histories(shared);
@@ -210,7 +210,7 @@ async fn fold(
         folding.apply(shared, &page.entries)?;
         at = page.entries.last().map_or(at, |entry| entry.position);
         if folding.has_left() {
-            return Err(Refused::Unavailable);
+            return Err(NoTakeover::Unavailable);
         }
         if at >= reached && folding.is_ours() && folding.knows(received) {
             break;
@@ -219,7 +219,7 @@ async fn fold(
             return Err(lose(log, record, "the log has less than its client"));
         }
         if page.is_end {
-            return Err(Refused::Unavailable);
+            return Err(NoTakeover::Unavailable);
         }
         tokio::task::yield_now().await;
     }
@@ -233,7 +233,7 @@ async fn land_at(
     folding: Folding,
     record: &Record,
     (recorder, at): (Arc<super::landing::Recorder>, Position),
-) -> Result<(), Refused> {
+) -> Result<(), NoTakeover> {
     let (done, landed) = oneshot::channel();
     let (server, of, state) = (Arc::downgrade(shared), log.clone(), record.state.clone());
     let land = move |entries: Vec<Entry>| {
@@ -241,7 +241,7 @@ async fn land_at(
         done.send(land(&shared, &of, folding, &entries, state)).ok();
     };
     log.landings.land(recorder, at, Box::new(land));
-    landed.await.unwrap_or(Err(Refused::Unavailable))
+    landed.await.unwrap_or(Err(NoTakeover::Unavailable))
 }
 
 /// Between two entries of the follower: what it has applied so far is what the session has been given.
@@ -251,13 +251,13 @@ fn land(
     mut folding: Folding,
     entries: &[Entry],
     state: bytes::Bytes,
-) -> Result<(), Refused> {
+) -> Result<(), NoTakeover> {
     folding.apply(shared, entries)?;
     if folding.has_left() || log.is_left() {
-        return Err(Refused::Unavailable);
+        return Err(NoTakeover::Unavailable);
     }
     let Folding { connection, mut fold, .. } = folding;
-    let Some(writer) = connection.handle().writer() else { return Err(Refused::Unavailable) };
+    let Some(writer) = connection.handle().writer() else { return Err(NoTakeover::Unavailable) };
     // What it had of the session before another server did.
     if let Some(stale) = shared.registry.by_key(&writer.key.bytes()) {
         fence(shared, &stale);
@@ -277,9 +277,9 @@ fn land(
 }
 
 /// Ends a session that cannot go on, because the store has lost what it needs.
-fn lose(log: &DurableLog, record: &Record, why: &str) -> Refused {
+fn lose(log: &DurableLog, record: &Record, why: &str) -> NoTakeover {
     tracing::warn!(id = record.id, why, "a session is lost");
-    let writer = Writer::new(act::Key::new(record.key.0), record.epoch, record.w, record.attachment);
+    let writer = LogWriter::new(act::Key::new(record.key.0), record.epoch, record.w, record.attachment);
     windows::end(log, &Arc::new(writer), Vec::new());
-    Refused::Lost
+    NoTakeover::Lost
 }

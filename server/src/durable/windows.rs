@@ -12,10 +12,10 @@ use crate::connection::Connection;
 use super::act::Act;
 use super::log::DurableLog;
 use super::queue::Work;
-use super::writer::Writer;
+use super::writer::LogWriter;
 
 /// Ends a session in the store, with what its last handlers have said.
-pub(crate) fn end(log: &DurableLog, writer: &Arc<Writer>, last_words: Vec<Act>) {
+pub(crate) fn end(log: &DurableLog, writer: &Arc<LogWriter>, last_words: Vec<Act>) {
     if log.is_left() {
         return;
     }
@@ -57,7 +57,7 @@ pub(super) fn replaced(connection: &Connection) {
 
 /// Says that a session's window has passed, and waits until the store has it: from then on nobody can resume it. If another server
 /// has the session, it has moved instead.
-pub(crate) fn claim(log: &DurableLog, writer: &Arc<Writer>) -> impl Future<Output = ()> + Send + 'static {
+pub(crate) fn claim(log: &DurableLog, writer: &Arc<LogWriter>) -> impl Future<Output = ()> + Send + 'static {
     let (done, claimed) = oneshot::channel();
     log.queue.push(Work::Session {
         writer: writer.clone(),
@@ -81,7 +81,7 @@ pub(crate) fn claim(log: &DurableLog, writer: &Arc<Writer>) -> impl Future<Outpu
 }
 
 /// Says that a session has lost its socket: its window ends after this time.
-pub(crate) fn suspended(log: &DurableLog, writer: &Writer, window: Duration) {
+pub(crate) fn suspended(log: &DurableLog, writer: &LogWriter, window: Duration) {
     log.queue.push(Work::Touch(Touch {
         key: writer.key.into(),
         epoch: writer.epoch,

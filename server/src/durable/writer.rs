@@ -1,4 +1,4 @@
-//! [`Writer`]: a session, or the server itself, as the store knows it.
+//! [`LogWriter`]: a session, or the server itself, as the store knows it.
 
 use std::sync::PoisonError;
 
@@ -12,7 +12,7 @@ use super::told::Callbacks;
 
 /// A writer of the log: its key, its epoch, and the number of its last commit.
 #[derive(Debug)]
-pub(crate) struct Writer {
+pub(crate) struct LogWriter {
     pub(crate) key: Key,
     pub(crate) epoch: u64,
     /// The last commit of this epoch. Only the committer changes it.
@@ -39,7 +39,7 @@ pub(crate) struct Writer {
     handed: Option<Box<Handed>>,
 }
 
-impl Writer {
+impl LogWriter {
     pub(crate) fn new(key: Key, epoch: u64, w: u64, attachment: u64) -> Self {
         Self {
             key,
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn checkpoint_waits_for_the_client() {
-        let writer = Writer::new(Key::new(*b"abcdefghijklmnop"), 1, 0, 1);
+        let writer = LogWriter::new(Key::new(*b"abcdefghijklmnop"), 1, 0, 1);
         *writer.next_checkpoint.lock().unwrap() = Some(Checkpoint { number: 5, ..Checkpoint::default() });
         assert_eq!(writer.take_checkpoint(4), None);
         assert_eq!(writer.take_checkpoint(5).map(|checkpoint| checkpoint.number), Some(5));
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn said_frames_are_counted_until_they_are_sent() {
-        let writer = Writer::new(Key::new(*b"abcdefghijklmnop"), 1, 0, 1);
+        let writer = LogWriter::new(Key::new(*b"abcdefghijklmnop"), 1, 0, 1);
         // One of an earlier life, which was not counted.
         writer.note_sent();
         assert_eq!([2, 2, 2].map(|most| writer.note_said(most)), [true, true, false]);
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn what_is_owed_is_taken_once() {
-        let writer = Writer::new(Key::new(*b"abcdefghijklmnop"), 1, 0, 1);
+        let writer = LogWriter::new(Key::new(*b"abcdefghijklmnop"), 1, 0, 1);
         for owed in [(true, false), (false, true)] {
             writer.owe(owed.0, owed.1);
             assert_eq!([writer.take_owed(), writer.take_owed()], [owed, (false, false)]);
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn fences_count_from_the_last_commit() {
-        let writer = Writer::new(Key::new(*b"abcdefghijklmnop"), 3, 7, 1);
+        let writer = LogWriter::new(Key::new(*b"abcdefghijklmnop"), 3, 7, 1);
         assert_eq!(
             [8, 9].map(|w| (writer.next(), Fence { epoch: 3, w })).map(|(is, was)| is == was),
             [true; 2]

@@ -23,7 +23,7 @@ use crate::inner::ServerInner;
 struct Receivers {
     /// The rooms of the audience and the excepted ones, in the order of their names. In this order they are locked, so that no two
     /// threads wait for each other.
-    rooms: Vec<(Arc<Room>, Role)>,
+    rooms: Vec<(Arc<Room>, AudienceRole)>,
     is_everyone: bool,
     /// The connections of users and IDs, by number. Some may be members of the rooms.
     direct: BTreeMap<u64, Connection>,
@@ -32,7 +32,7 @@ struct Receivers {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
+enum AudienceRole {
     Target,
     Except,
 }
@@ -145,7 +145,7 @@ fn try_broadcast(
     let mut queued = 0;
     let mut queueings = Vec::new();
     for (index, (room, role)) in receivers.rooms.iter().enumerate() {
-        if *role == Role::Target {
+        if *role == AudienceRole::Target {
             let excluded = receivers.excluded(&rooms, index);
             let queueing = rooms[index].queue(forms.of_room(index), overflow, &excluded);
             queued += queueing.queued;
@@ -200,7 +200,7 @@ pub(crate) fn connections(shared: &ServerInner, audience: &Audience<'_>) -> Vec<
     let rooms = receivers.lock();
     let mut found = receivers.direct.clone();
     for (members, (_, role)) in rooms.iter().zip(&receivers.rooms) {
-        if *role == Role::Target {
+        if *role == AudienceRole::Target {
             found.extend(members.all().map(|member| (member.number(), member.clone())));
         }
     }
@@ -222,7 +222,7 @@ impl Receivers {
             match target {
                 Target::Room(name) => {
                     let found = kept.map_or_else(|| room(name), |frame| shared.rooms.target(name, frame));
-                    receivers.rooms.extend(found.map(|room| (room, Role::Target)));
+                    receivers.rooms.extend(found.map(|room| (room, AudienceRole::Target)));
                 }
                 Target::User(name) => {
                     receivers.direct.extend(shared.users.connections(name).into_iter().map(by_number));
@@ -232,7 +232,8 @@ impl Receivers {
             }
         }
         if receivers.is_everyone {
-            receivers.rooms = shared.rooms.all().into_iter().map(|room| (room, Role::Target)).collect();
+            receivers.rooms =
+                shared.rooms.all().into_iter().map(|room| (room, AudienceRole::Target)).collect();
             receivers.direct.clear();
         }
         for exception in &audience.except {
@@ -244,13 +245,15 @@ impl Receivers {
                     receivers.except.extend(shared.users.connections(name).into_iter().map(by_number));
                 }
                 Exception::Room(name) => {
-                    receivers.rooms.extend(room(name).map(|room| (room, Role::Except)));
+                    receivers.rooms.extend(room(name).map(|room| (room, AudienceRole::Except)));
                 }
             }
         }
         // An exception stands before a target of the same name, and takes its place.
         receivers.rooms.sort_by(|(one, role), (other, other_role)| {
-            one.name().cmp(other.name()).then((*role == Role::Target).cmp(&(*other_role == Role::Target)))
+            one.name()
+                .cmp(other.name())
+                .then((*role == AudienceRole::Target).cmp(&(*other_role == AudienceRole::Target)))
         });
         receivers.rooms.dedup_by(|(one, _), (other, _)| one.name() == other.name());
         receivers
@@ -274,7 +277,7 @@ impl Receivers {
     ) -> Result<Option<(&'f mut Encoded<'a>, usize)>, BroadcastError> {
         let targets = || {
             let all = rooms.iter().zip(&self.rooms).enumerate();
-            all.filter(|(_, (_, (_, role)))| *role == Role::Target)
+            all.filter(|(_, (_, (_, role)))| *role == AudienceRole::Target)
                 .map(|(index, (members, _))| (index, members))
         };
         let encoded = &forms.unnamed;
@@ -301,9 +304,9 @@ impl Receivers {
         let mut slots: Vec<_> = self.except.values().filter_map(|each| members.slot(each)).collect();
         for (at, (other, (_, role))) in rooms.iter().zip(&self.rooms).enumerate() {
             let hides = match role {
-                Role::Except => true,
+                AudienceRole::Except => true,
                 // Everyone gets the frame through the home room: then no two targets share a receiver.
-                Role::Target => at < index && !self.is_everyone,
+                AudienceRole::Target => at < index && !self.is_everyone,
             };
             if hides {
                 let (small, big) =
@@ -326,7 +329,7 @@ impl Receivers {
     }
 
     fn is_in_excepted_room(&self, rooms: &[MutexGuard<'_, Members>], connection: &Connection) -> bool {
-        let excepted = rooms.iter().zip(&self.rooms).filter(|(_, (_, role))| *role == Role::Except);
+        let excepted = rooms.iter().zip(&self.rooms).filter(|(_, (_, role))| *role == AudienceRole::Except);
         excepted.into_iter().any(|(members, _)| members.slot(connection).is_some())
     }
 }

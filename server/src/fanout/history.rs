@@ -17,7 +17,7 @@ use crate::fanout::rewind::{History, Rewind};
 #[derive(Debug)]
 pub(crate) struct RoomHistory {
     limits: History,
-    entries: VecDeque<Entry>,
+    entries: VecDeque<HistoryEntry>,
     /// The offset of the first entry.
     first: u64,
     /// The sum of all sizes.
@@ -33,16 +33,16 @@ pub(crate) struct RoomHistory {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct HistoryEntry {
     frame: Arc<Frame>,
     said: Instant,
     size: usize,
     /// By the codec's index.
-    forms: Box<[Form]>,
+    forms: Box<[EncodedForm]>,
 }
 
 #[derive(Debug, Clone)]
-enum Form {
+enum EncodedForm {
     /// Not encoded yet.
     Unknown,
     /// The codec cannot represent the frame.
@@ -107,15 +107,15 @@ impl RoomHistory {
             .zip(&mut self.writers)
             .enumerate()
             .map(|(codec, (encoding, writer))| match encoding {
-                Some(encoding) => Form::Encoded(writer.push(encoding.clone())),
-                None if encoded.has(codec) => Form::Missing,
-                None => Form::Unknown,
+                Some(encoding) => EncodedForm::Encoded(writer.push(encoding.clone())),
+                None if encoded.has(codec) => EncodedForm::Missing,
+                None => EncodedForm::Unknown,
             })
             .collect();
         let frame = encoded.frame;
         let unencoded = frame.payload().map_or(0, |payload| payload.data().len()) + frame.event().len();
         let size = encodings.iter().flatten().map(Bytes::len).max().unwrap_or(unencoded);
-        self.entries.push_back(Entry { frame: Arc::new(frame.clone()), said: now, size, forms });
+        self.entries.push_back(HistoryEntry { frame: Arc::new(frame.clone()), said: now, size, forms });
         self.bytes += size;
         self.total.fetch_add(size, Ordering::Relaxed);
         while self.entries.len() > self.limits.frames || self.bytes > self.limits.bytes {
@@ -147,7 +147,7 @@ impl RoomHistory {
         self.entries.back().and_then(|newest| newest.said.checked_add(self.limits.age))
     }
 
-    fn is_too_old(&self, entry: &Entry, now: Instant) -> bool {
+    fn is_too_old(&self, entry: &HistoryEntry, now: Instant) -> bool {
         now.saturating_duration_since(entry.said) > self.limits.age
     }
 
@@ -192,7 +192,7 @@ impl RoomHistory {
     /// The selected frames that this codec has not encoded yet.
     pub(super) fn unencoded(&self, offsets: &Range<u64>, codec: usize) -> Vec<Unencoded> {
         let entries = self.entries_at(offsets);
-        let unknown = entries.filter(|(_, entry)| matches!(entry.form(codec), Form::Unknown));
+        let unknown = entries.filter(|(_, entry)| matches!(entry.form(codec), EncodedForm::Unknown));
         unknown.map(|(offset, entry)| (offset, entry.frame.clone())).collect()
     }
 
@@ -205,23 +205,23 @@ impl RoomHistory {
                 continue;
             };
             // Another newcomer may have been faster.
-            if let Some(form @ Form::Unknown) = entry.forms.get_mut(codec) {
-                let encoded = |encoding| Form::Encoded(self.writers[codec].push(encoding));
-                *form = encoding.map_or(Form::Missing, encoded);
+            if let Some(form @ EncodedForm::Unknown) = entry.forms.get_mut(codec) {
+                let encoded = |encoding| EncodedForm::Encoded(self.writers[codec].push(encoding));
+                *form = encoding.map_or(EncodedForm::Missing, encoded);
             }
         }
     }
 
     /// The selected frames as this codec encodes them; `None` where it cannot represent one.
     pub(super) fn spans(&self, offsets: &Range<u64>, codec: usize) -> Vec<Option<Span>> {
-        let span = |entry: &Entry| match entry.form(codec) {
-            Form::Encoded(span) => Some(span.clone()),
-            Form::Unknown | Form::Missing => None,
+        let span = |entry: &HistoryEntry| match entry.form(codec) {
+            EncodedForm::Encoded(span) => Some(span.clone()),
+            EncodedForm::Unknown | EncodedForm::Missing => None,
         };
         self.entries_at(offsets).map(|(_, entry)| span(entry)).collect()
     }
 
-    fn entries_at(&self, offsets: &Range<u64>) -> impl Iterator<Item = (u64, &Entry)> {
+    fn entries_at(&self, offsets: &Range<u64>) -> impl Iterator<Item = (u64, &HistoryEntry)> {
         (self.first..).zip(&self.entries).skip_while(|(offset, _)| *offset < offsets.start)
     }
 }
@@ -232,9 +232,9 @@ impl Drop for RoomHistory {
     }
 }
 
-impl Entry {
-    fn form(&self, codec: usize) -> &Form {
-        self.forms.get(codec).unwrap_or(&Form::Missing)
+impl HistoryEntry {
+    fn form(&self, codec: usize) -> &EncodedForm {
+        self.forms.get(codec).unwrap_or(&EncodedForm::Missing)
     }
 }
 

@@ -16,10 +16,10 @@ pub(super) const MAX_KEPT: usize = if cfg!(test) { 4 } else { 10_000 };
 /// may have got members since: the caller looks.
 #[derive(Debug, Default)]
 pub(super) struct KeptRooms {
-    rooms: Mutex<Queue>,
+    rooms: Mutex<KeptQueue>,
 }
 
-type Queue = VecDeque<(Instant, Weak<Room>)>;
+type KeptQueue = VecDeque<(Instant, Weak<Room>)>;
 
 impl KeptRooms {
     /// Adds a room whose history ends at this time. Returns the rooms to look at now.
@@ -39,12 +39,12 @@ impl KeptRooms {
         take_overdue(&mut self.lock(), now).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, KeptQueue> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn take_overdue(rooms: &mut Queue, now: Instant) -> impl Iterator<Item = (Arc<Room>, Overdue)> {
+fn take_overdue(rooms: &mut KeptQueue, now: Instant) -> impl Iterator<Item = (Arc<Room>, Overdue)> {
     std::iter::from_fn(move || {
         let (ends_at, _) = rooms.front()?;
         let why = if rooms.len() > MAX_KEPT {

@@ -29,7 +29,7 @@ use crate::session::sharded::{Keyed, Sharded};
 /// Connections without a room are in one without a name, so that a broadcast to everyone reaches them. It is not listed.
 #[derive(Debug)]
 pub(crate) struct Rooms {
-    rooms: Sharded<Entry>,
+    rooms: Sharded<NamedRoom>,
     /// The number of entries that have a name.
     named: AtomicUsize,
     /// The rooms among them that have no members, and keep a history.
@@ -42,9 +42,9 @@ pub(crate) struct Rooms {
 }
 
 #[derive(Debug)]
-struct Entry(Arc<Room>);
+struct NamedRoom(Arc<Room>);
 
-impl Keyed for Entry {
+impl Keyed for NamedRoom {
     type Key = str;
 
     fn key(&self) -> &str {
@@ -144,7 +144,7 @@ impl Rooms {
         if !name.is_empty() && self.named.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_err() {
             return None;
         }
-        let new = || Entry(Arc::new(Room::new(name.clone(), history, &self.history_bytes)));
+        let new = || NamedRoom(Arc::new(Room::new(name.clone(), history, &self.history_bytes)));
         Some(place.get_or_insert_with(new).0.clone())
     }
 

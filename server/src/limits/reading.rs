@@ -17,16 +17,16 @@ use crate::session::sharded::{Keyed, Sharded};
 #[derive(Debug)]
 pub(crate) struct Reading {
     rules: Arc<ReadRules>,
-    sessions: Sharded<Entry>,
+    sessions: Sharded<ReadingSession>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct ReadingSession {
     number: u64,
     limits: Arc<ReadLimits>,
 }
 
-impl Keyed for Entry {
+impl Keyed for ReadingSession {
     type Key = u64;
 
     fn key(&self) -> &u64 {
@@ -83,7 +83,7 @@ impl Reading {
                 user: Mutex::default(),
                 held: AtomicUsize::new(0),
             };
-            self.sessions.lock(&number).insert(Entry { number, limits: Arc::new(limits) });
+            self.sessions.lock(&number).insert(ReadingSession { number, limits: Arc::new(limits) });
         }
     }
 

@@ -9,18 +9,18 @@ use rejoin_core::drive::now;
 #[derive(Debug)]
 pub(crate) struct Throttle {
     interval: Duration,
-    state: Mutex<State>,
+    state: Mutex<ThrottleState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ThrottleState {
     passed: Option<Instant>,
     suppressed: u64,
 }
 
 impl Throttle {
     pub(crate) const fn new(interval: Duration) -> Self {
-        Self { interval, state: Mutex::new(State { passed: None, suppressed: 0 }) }
+        Self { interval, state: Mutex::new(ThrottleState { passed: None, suppressed: 0 }) }
     }
 
     /// Lets an event pass, with the number of events that were suppressed since the last one that passed; `None` suppresses it.

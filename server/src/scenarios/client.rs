@@ -1,4 +1,4 @@
-//! [`Client`]: the peer of a session, as far as the scenarios need it.
+//! [`ScenarioClient`]: the peer of a session, as far as the scenarios need it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ use crate::inner::ServerInner;
 use crate::{Identity, JsonCodec};
 
 /// A client that reads when the scenario says so, and counts received frames as in PROTOCOL.md §4.
-pub(super) struct Client {
+pub(super) struct ScenarioClient {
     shared: Arc<ServerInner>,
     id: &'static str,
     /// `None` in plain mode.
     token: Option<Token>,
-    socket: Option<Socket>,
+    socket: Option<ScenarioSocket>,
     /// In plain mode, the previous socket: the frames that it has accepted are not sent again, and have still to be read.
-    old: Option<Socket>,
+    old: Option<ScenarioSocket>,
     /// The events of all received data frames, in order.
     pub(super) received: Vec<String>,
     /// The code of the last close frame.
@@ -32,7 +32,7 @@ pub(super) struct Client {
 }
 
 /// A socket, and the bytes of an incomplete frame.
-pub(super) struct Socket {
+pub(super) struct ScenarioSocket {
     io: DuplexStream,
     bytes: Vec<u8>,
 }
@@ -40,7 +40,7 @@ pub(super) struct Socket {
 /// The capacity of a pipe that accepts everything.
 pub(super) const WIDE: usize = 1 << 16;
 
-impl Client {
+impl ScenarioClient {
     /// Opens a session in session mode.
     pub(super) fn session(shared: &Arc<ServerInner>, id: &'static str) -> (Self, Connection) {
         Self::open(shared, id, Offer::Session { codecs: vec![0], resume: None, max: None, auth: None }, WIDE)
@@ -101,7 +101,7 @@ impl Client {
 
     /// Reads all available frames. Returns whether the socket is open.
     pub(super) fn read(&mut self) -> bool {
-        let (mut frames, _) = self.old.as_mut().map(Socket::read).unwrap_or_default();
+        let (mut frames, _) = self.old.as_mut().map(ScenarioSocket::read).unwrap_or_default();
         frames.retain(|(opcode, _)| *opcode != 8);
         let mut open = false;
         if let Some(socket) = &mut self.socket {
@@ -133,7 +133,7 @@ impl Client {
     }
 }
 
-impl Socket {
+impl ScenarioSocket {
     /// The available frames, and whether more may follow.
     fn read(&mut self) -> (Vec<(u8, Vec<u8>)>, bool) {
         let mut open = true;
@@ -180,7 +180,7 @@ pub(super) fn arrive(
     id: &'static str,
     offer: &Offer,
     capacity: usize,
-) -> Option<Socket> {
+) -> Option<ScenarioSocket> {
     let identity = Identity::new().with_room("room").with_id(id);
     let admission = match Admission::decide(shared, offer, identity, &LoggedRequest::default()).ok()? {
         Decision::Known(admission) => *admission,
@@ -193,5 +193,5 @@ pub(super) fn arrive(
         let runtime = current_runtime().or_else(|| shared.runtimes.own());
         spawn_on(shared.tasks.track_future(task), &runtime.expect("there is one"));
     }
-    Some(Socket { io: theirs, bytes: Vec::new() })
+    Some(ScenarioSocket { io: theirs, bytes: Vec::new() })
 }

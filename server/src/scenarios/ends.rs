@@ -5,16 +5,16 @@ use std::time::Duration;
 use rejoin_core::CloseReason;
 use rejoin_core::drive::model::{explore, idle, thread};
 
-use super::client::{Client, arrive};
-use super::{WINDOW, World, kick};
+use super::client::{ScenarioClient, arrive};
+use super::{ScenarioWorld, WINDOW, kick};
 use crate::accept::offer::Offer;
 
 /// A caller waits for the end of a session, or is just about to.
 #[test]
 fn closed_returns_when_the_session_ends() {
     explore(|time| {
-        let world = World::new(time);
-        let (mut client, connection) = Client::plain(world.shared(), "ada");
+        let world = ScenarioWorld::new(time);
+        let (mut client, connection) = ScenarioClient::plain(world.shared(), "ada");
         let waits = [(); 2].map(|()| {
             let connection = connection.clone();
             world.task(async move { connection.closed().await })
@@ -36,8 +36,8 @@ fn closed_returns_when_the_session_ends() {
 #[test]
 fn session_resumes_or_its_window_expires() {
     explore(|time| {
-        let world = World::new(time);
-        let (mut client, connection) = Client::session(world.shared(), "ada");
+        let world = ScenarioWorld::new(time);
+        let (mut client, connection) = ScenarioClient::session(world.shared(), "ada");
         idle();
         world.server.cut("ada").unwrap();
         let passes = thread({
@@ -69,9 +69,9 @@ fn session_resumes_or_its_window_expires() {
 #[test]
 fn window_expires_after_entering_an_empty_queue() {
     explore(|time| {
-        let world = World::new(time);
-        let mut ada = Client::plain(world.shared(), "ada").0;
-        let (mut bob, connection) = Client::plain(world.shared(), "bob");
+        let world = ScenarioWorld::new(time);
+        let mut ada = ScenarioClient::plain(world.shared(), "ada").0;
+        let (mut bob, connection) = ScenarioClient::plain(world.shared(), "bob");
         idle();
         world.server.cut("ada").unwrap();
         let resumes = thread(move || {
@@ -98,8 +98,8 @@ fn window_expires_after_entering_an_empty_queue() {
 #[test]
 fn closed_session_ends_exactly_once() {
     explore(|time| {
-        let world = World::new(time);
-        let (mut client, connection) = Client::plain(world.shared(), "ada");
+        let world = ScenarioWorld::new(time);
+        let (mut client, connection) = ScenarioClient::plain(world.shared(), "ada");
         let server = world.server.clone();
         let cuts = thread(move || server.cut("ada").is_ok());
         let closing = connection.clone();
@@ -125,8 +125,8 @@ fn closed_session_ends_exactly_once() {
 #[test]
 fn shutdown_ends_late_sessions() {
     explore(|time| {
-        let world = World::new(time);
-        let mut ada = Client::plain(world.shared(), "ada").0;
+        let world = ScenarioWorld::new(time);
+        let mut ada = ScenarioClient::plain(world.shared(), "ada").0;
         let shared = world.shared().clone();
         let accepts = world.shared().tasks.track_future(async move {
             arrive(&shared, "bob", &Offer::Plain { subprotocol: None }, 1 << 10)
@@ -148,8 +148,8 @@ fn shutdown_ends_late_sessions() {
 #[test]
 fn abort_reaches_a_hibernating_session() {
     explore(|time| {
-        let world = World::new(time);
-        let (mut client, connection) = Client::plain(world.shared(), "ada");
+        let world = ScenarioWorld::new(time);
+        let (mut client, connection) = ScenarioClient::plain(world.shared(), "ada");
         idle();
         let server = world.server.clone();
         let cuts = thread(move || server.cut("ada").is_ok());

@@ -2,8 +2,8 @@
 
 use rejoin_core::drive::model::{explore, idle, thread};
 
-use super::client::Client;
-use super::{World, frame, now_or_never};
+use super::client::ScenarioClient;
+use super::{ScenarioWorld, frame, now_or_never};
 use crate::{Audience, Connection};
 
 fn join(connection: &Connection, room: &str) -> bool {
@@ -14,9 +14,9 @@ fn join(connection: &Connection, room: &str) -> bool {
 #[test]
 fn audiences_lock_rooms_in_one_order() {
     explore(|time| {
-        let world = World::new(time);
-        let (mut ada, connection) = Client::plain(world.shared(), "ada");
-        let mut bob = Client::plain(world.shared(), "bob").0;
+        let world = ScenarioWorld::new(time);
+        let (mut ada, connection) = ScenarioClient::plain(world.shared(), "ada");
+        let mut bob = ScenarioClient::plain(world.shared(), "bob").0;
         idle();
         assert!(join(&connection, "side"));
         let threads = [["room", "side"], ["side", "room"]].map(|rooms| {
@@ -41,9 +41,9 @@ fn audiences_lock_rooms_in_one_order() {
 #[test]
 fn order_is_causal_across_rooms() {
     explore(|time| {
-        let world = World::new(time);
-        let (mut ada, connection) = Client::session(world.shared(), "ada");
-        let mut bob = Client::plain(world.shared(), "bob").0;
+        let world = ScenarioWorld::new(time);
+        let (mut ada, connection) = ScenarioClient::session(world.shared(), "ada");
+        let mut bob = ScenarioClient::plain(world.shared(), "bob").0;
         idle();
         assert!(join(&connection, "side"));
         let server = world.server.clone();
@@ -61,7 +61,7 @@ fn order_is_causal_across_rooms() {
         idle();
         ada.read();
         bob.read();
-        let without = |client: &Client| -> Vec<_> {
+        let without = |client: &ScenarioClient| -> Vec<_> {
             client.received.iter().filter(|event| *event != "all").cloned().collect()
         };
         assert_eq!((ada.received.len(), without(&ada)), (5, ["1", "2", "3", "4"].map(String::from).to_vec()));
@@ -77,9 +77,9 @@ fn order_is_causal_across_rooms() {
 #[test]
 fn member_gets_broadcasts_between_join_and_leave() {
     explore(|time| {
-        let world = World::new(time);
-        let (mut ada, connection) = Client::plain(world.shared(), "ada");
-        let (mut bob, stays) = Client::plain(world.shared(), "bob");
+        let world = ScenarioWorld::new(time);
+        let (mut ada, connection) = ScenarioClient::plain(world.shared(), "ada");
+        let (mut bob, stays) = ScenarioClient::plain(world.shared(), "bob");
         idle();
         assert!(join(&stays, "side"));
         let server = world.server.clone();
@@ -112,8 +112,8 @@ fn member_gets_broadcasts_between_join_and_leave() {
 #[test]
 fn ending_connection_stays_in_no_table() {
     explore(|time| {
-        let world = World::new(time);
-        let (mut ada, connection) = Client::plain(world.shared(), "ada");
+        let world = ScenarioWorld::new(time);
+        let (mut ada, connection) = ScenarioClient::plain(world.shared(), "ada");
         idle();
         let server = world.server.clone();
         let kicks = thread(move || super::kick(&server, "ada"));

@@ -6,8 +6,8 @@ use rejoin_core::CloseReason;
 use rejoin_core::drive::SendError;
 use rejoin_core::drive::model::{explore, give_way, idle, thread};
 
-use super::client::Client;
-use super::{World, frame, joined, kick, send};
+use super::client::ScenarioClient;
+use super::{ScenarioWorld, frame, joined, kick, send};
 use crate::accept::offer::Offer;
 
 /// A frame of slightly more than this many bytes.
@@ -26,9 +26,9 @@ enum Frees {
 /// A sender is refused while the bytes that it needs become free.
 fn refused_sender_goes_on(frees: Frees) {
     explore(move |time| {
-        let world = World::with(time, |builder| builder.max_retained_bytes(2000));
-        let (mut ada, keeps) = Client::session(world.shared(), "ada");
-        let (mut bob, wants) = Client::session(world.shared(), "bob");
+        let world = ScenarioWorld::with(time, |builder| builder.max_retained_bytes(2000));
+        let (mut ada, keeps) = ScenarioClient::session(world.shared(), "ada");
+        let (mut bob, wants) = ScenarioClient::session(world.shared(), "bob");
         idle();
         // Retained until it is acknowledged.
         send(&keeps, &[&big(1500)]);
@@ -72,9 +72,9 @@ fn refused_sender_continues_when_a_session_becomes_evictable() {
 #[test]
 fn session_evicted_while_entering_counts_once() {
     explore(|time| {
-        let world = World::with(time, |builder| builder.max_retained_bytes(1000));
-        let (mut ada, keeps) = Client::session(world.shared(), "ada");
-        let (mut bob, connection) = Client::session(world.shared(), "bob");
+        let world = ScenarioWorld::with(time, |builder| builder.max_retained_bytes(1000));
+        let (mut ada, keeps) = ScenarioClient::session(world.shared(), "ada");
+        let (mut bob, connection) = ScenarioClient::session(world.shared(), "bob");
         idle();
         send(&keeps, &[&big(600)]);
         idle();
@@ -106,9 +106,9 @@ fn session_evicted_while_entering_counts_once() {
 #[test]
 fn session_is_resumed_or_evicted() {
     explore(|time| {
-        let world = World::with(time, |builder| builder.max_retained_bytes(1000));
-        let (mut ada, connection) = Client::session(world.shared(), "ada");
-        let (mut bob, sends) = Client::session(world.shared(), "bob");
+        let world = ScenarioWorld::with(time, |builder| builder.max_retained_bytes(1000));
+        let (mut ada, connection) = ScenarioClient::session(world.shared(), "ada");
+        let (mut bob, sends) = ScenarioClient::session(world.shared(), "bob");
         idle();
         world.server.cut("ada").unwrap();
         idle();
@@ -143,9 +143,9 @@ fn session_is_resumed_or_evicted() {
 #[test]
 fn sender_continues_when_a_full_socket_is_read() {
     explore(|time| {
-        let world = World::with(time, |builder| builder.send_buffer(1));
+        let world = ScenarioWorld::with(time, |builder| builder.send_buffer(1));
         let (mut ada, connection) =
-            Client::open(world.shared(), "ada", Offer::Plain { subprotocol: None }, 24);
+            ScenarioClient::open(world.shared(), "ada", Offer::Plain { subprotocol: None }, 24);
         idle();
         let sends = world.task(async move {
             for event in ["first", "second", "third", "fourth"] {
@@ -174,9 +174,10 @@ fn sender_continues_when_a_full_socket_is_read() {
 #[test]
 fn sender_continues_when_a_hibernated_session_resumes() {
     explore(|time| {
-        let world =
-            World::with(time, |builder| builder.send_buffer(1).write_timeout(Duration::from_secs(30)));
-        let (mut ada, connection) = Client::plain(world.shared(), "ada");
+        let world = ScenarioWorld::with(time, |builder| {
+            builder.send_buffer(1).write_timeout(Duration::from_secs(30))
+        });
+        let (mut ada, connection) = ScenarioClient::plain(world.shared(), "ada");
         idle();
         let server = world.server.clone();
         let cuts = thread(move || server.cut("ada").unwrap());

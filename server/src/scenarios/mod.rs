@@ -25,7 +25,7 @@ use crate::inner::ServerInner;
 use crate::{Builder, ConnectRequest, Identity, Reject, Server};
 
 /// A server, and its recorded callbacks.
-struct World<'a> {
+struct ScenarioWorld<'a> {
     time: &'a Time,
     server: Server,
     ends: Arc<Mutex<Vec<(String, CloseReason)>>>,
@@ -36,7 +36,7 @@ const WINDOW: Duration = Duration::from_secs(30);
 /// Longer than any scenario takes: its clients answer no pings.
 const HEARTBEAT: [Duration; 2] = [Duration::from_secs(540), Duration::from_secs(600)];
 
-impl<'a> World<'a> {
+impl<'a> ScenarioWorld<'a> {
     fn new(time: &'a Time) -> Self {
         Self::with(time, |builder| builder)
     }

@@ -4,16 +4,16 @@ use std::sync::{Arc, Mutex};
 
 use rejoin_core::drive::model::{Time, explore, idle, thread};
 
-use super::client::Client;
-use super::{World, kick, now_or_never};
+use super::client::ScenarioClient;
+use super::{ScenarioWorld, kick, now_or_never};
 
 type Notes = Arc<Mutex<Vec<String>>>;
 
 /// A world, and its recorded joins, leaves and disconnects.
-fn world(time: &Time) -> (World<'_>, Notes) {
+fn world(time: &Time) -> (ScenarioWorld<'_>, Notes) {
     let notes = Notes::default();
     let [joins, leaves, ends] = [(); 3].map(|()| notes.clone());
-    let world = World::with(time, |builder| {
+    let world = ScenarioWorld::with(time, |builder| {
         let note = |notes: &Notes, what: String| notes.lock().unwrap().push(what);
         builder
             .on_join(move |_, room| {
@@ -41,7 +41,7 @@ fn taken(notes: &Notes) -> Vec<String> {
 fn changes_of_a_resting_session_are_reported() {
     explore(|time| {
         let (world, notes) = world(time);
-        let (mut ada, connection) = Client::session(world.shared(), "ada");
+        let (mut ada, connection) = ScenarioClient::session(world.shared(), "ada");
         idle();
         assert_eq!(taken(&notes), ["join room"]);
         let changes = thread({
@@ -66,7 +66,7 @@ fn changes_of_a_resting_session_are_reported() {
 fn each_join_is_followed_by_one_leave() {
     explore(|time| {
         let (world, notes) = world(time);
-        let (mut ada, connection) = Client::plain(world.shared(), "ada");
+        let (mut ada, connection) = ScenarioClient::plain(world.shared(), "ada");
         idle();
         let changes = [(); 2].map(|()| {
             let connection = connection.clone();

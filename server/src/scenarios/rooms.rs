@@ -3,16 +3,16 @@
 use rejoin_core::Overflow;
 use rejoin_core::drive::model::{explore, idle, thread};
 
-use super::client::{Client, arrive};
-use super::{World, broadcast, frame, kick, send};
+use super::client::{ScenarioClient, arrive};
+use super::{ScenarioWorld, broadcast, frame, kick, send};
 use crate::accept::offer::Offer;
 
 /// The fan-out ends, starts another round, and writes concurrently with a broadcast.
 #[test]
 fn broadcasts_of_two_threads_have_one_order() {
     explore(|time| {
-        let world = World::new(time);
-        let mut clients = ["ada", "bob", "cyd"].map(|id| Client::plain(world.shared(), id).0);
+        let world = ScenarioWorld::new(time);
+        let mut clients = ["ada", "bob", "cyd"].map(|id| ScenarioClient::plain(world.shared(), id).0);
         idle();
         let threads = [["a1", "a2"], ["b1", "b2"]].map(|events| {
             let server = world.server.clone();
@@ -38,8 +38,8 @@ fn broadcasts_of_two_threads_have_one_order() {
 #[test]
 fn members_of_a_lagging_chunk_lose_nothing() {
     explore(|time| {
-        let world = World::with(time, |builder| builder.send_buffer(8));
-        let mut clients = ["ada", "bob"].map(|id| Client::plain(world.shared(), id).0);
+        let world = ScenarioWorld::with(time, |builder| builder.send_buffer(8));
+        let mut clients = ["ada", "bob"].map(|id| ScenarioClient::plain(world.shared(), id).0);
         idle();
         let threads = [["1", "2", "3"], ["1", "2", "3"]].map(|events| {
             let server = world.server.clone();
@@ -61,9 +61,9 @@ fn members_of_a_lagging_chunk_lose_nothing() {
 #[test]
 fn hibernated_member_gets_missed_broadcasts() {
     explore(|time| {
-        let world = World::new(time);
-        let (mut ada, connection) = Client::session(world.shared(), "ada");
-        let (mut bob, _) = Client::plain(world.shared(), "bob");
+        let world = ScenarioWorld::new(time);
+        let (mut ada, connection) = ScenarioClient::session(world.shared(), "ada");
+        let (mut bob, _) = ScenarioClient::plain(world.shared(), "bob");
         idle();
         let server = world.server.clone();
         let cuts = thread(move || server.cut("ada").unwrap());
@@ -96,13 +96,14 @@ fn hibernated_member_gets_missed_broadcasts() {
 #[test]
 fn members_miss_nothing_while_others_join_and_leave() {
     explore(|time| {
-        let world = World::new(time);
-        let [mut ada, mut bob, mut cyd] = ["ada", "bob", "cyd"].map(|id| Client::plain(world.shared(), id).0);
+        let world = ScenarioWorld::new(time);
+        let [mut ada, mut bob, mut cyd] =
+            ["ada", "bob", "cyd"].map(|id| ScenarioClient::plain(world.shared(), id).0);
         idle();
         let server = world.server.clone();
         let leaves = thread(move || kick(&server, "ada"));
         let shared = world.shared().clone();
-        let joins = thread(move || Client::plain(&shared, "dan").0);
+        let joins = thread(move || ScenarioClient::plain(&shared, "dan").0);
         let server = world.server.clone();
         let broadcasts = thread(move || broadcast(&server, &["1", "2", "3"]));
         leaves.join().unwrap();
@@ -118,7 +119,7 @@ fn members_miss_nothing_while_others_join_and_leave() {
         // A kick discards queued frames.
         assert!(all.starts_with(&ada.received), "{:?}", ada.received);
         assert!((6..=9 + 3).contains(&queued) && queued >= 6 + dan.received.len() + ada.received.len());
-        [ada, bob, cyd, dan].iter_mut().for_each(Client::leave);
+        [ada, bob, cyd, dan].iter_mut().for_each(ScenarioClient::leave);
         idle();
         assert_eq!(world.shared().budget.messages(), 0, "all have it");
         world.finish();
@@ -129,9 +130,9 @@ fn members_miss_nothing_while_others_join_and_leave() {
 #[test]
 fn closing_member_gets_each_broadcast_that_counted_it() {
     explore(|time| {
-        let world = World::new(time);
-        let (mut ada, connection) = Client::plain(world.shared(), "ada");
-        let (mut bob, _) = Client::plain(world.shared(), "bob");
+        let world = ScenarioWorld::new(time);
+        let (mut ada, connection) = ScenarioClient::plain(world.shared(), "ada");
+        let (mut bob, _) = ScenarioClient::plain(world.shared(), "bob");
         idle();
         let closes = thread(move || connection.close_with(4321, "enough").unwrap());
         let server = world.server.clone();
@@ -153,9 +154,9 @@ fn closing_member_gets_each_broadcast_that_counted_it() {
 #[test]
 fn broadcasts_of_two_policies_have_one_order() {
     explore(|time| {
-        let world = World::new(time);
-        let (mut ada, connection) = Client::plain(world.shared(), "ada");
-        let mut bob = Client::plain(world.shared(), "bob").0;
+        let world = ScenarioWorld::new(time);
+        let (mut ada, connection) = ScenarioClient::plain(world.shared(), "ada");
+        let mut bob = ScenarioClient::plain(world.shared(), "bob").0;
         idle();
         let server = world.server.clone();
         let logs = thread(move || assert_eq!(broadcast(&server, &["l1", "l2"]), 4));
@@ -186,8 +187,9 @@ fn broadcasts_of_two_policies_have_one_order() {
 #[test]
 fn full_socket_is_written_again_when_read() {
     explore(|time| {
-        let world = World::new(time);
-        let (mut ada, _) = Client::open(world.shared(), "ada", Offer::Plain { subprotocol: None }, 24);
+        let world = ScenarioWorld::new(time);
+        let (mut ada, _) =
+            ScenarioClient::open(world.shared(), "ada", Offer::Plain { subprotocol: None }, 24);
         idle();
         let server = world.server.clone();
         let broadcasts = thread(move || assert_eq!(broadcast(&server, &["first", "second", "third"]), 3));
@@ -212,8 +214,8 @@ fn full_socket_is_written_again_when_read() {
 #[test]
 fn member_joining_an_ending_room_gets_a_room() {
     explore(|time| {
-        let world = World::new(time);
-        let mut ada = Client::plain(world.shared(), "ada").0;
+        let world = ScenarioWorld::new(time);
+        let mut ada = ScenarioClient::plain(world.shared(), "ada").0;
         idle();
         let server = world.server.clone();
         let leaves = thread(move || kick(&server, "ada"));

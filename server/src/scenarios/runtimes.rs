@@ -2,15 +2,15 @@
 
 use rejoin_core::drive::model::{Time, close_runtime, end_runtime, enter_runtime, explore, idle, thread};
 
-use super::client::Client;
-use super::{World, broadcast, frame};
+use super::client::ScenarioClient;
+use super::{ScenarioWorld, broadcast, frame};
 
 /// The server's first runtime ends in the middle of a fan-out.
 #[test]
 fn fan_out_continues_in_the_next_runtime() {
     explore(|time| {
         let (world, first) = in_the_second(time);
-        let clients = ["ada", "bob", "cyd"].map(|id| Client::plain(world.shared(), id).0);
+        let clients = ["ada", "bob", "cyd"].map(|id| ScenarioClient::plain(world.shared(), id).0);
         idle();
         let server = world.server.clone();
         let broadcasts = thread(move || broadcast(&server, &["1", "2"]));
@@ -31,7 +31,7 @@ fn fan_out_continues_in_the_next_runtime() {
 fn hibernated_session_is_woken_in_the_next_runtime() {
     explore(|time| {
         let (world, first) = in_the_second(time);
-        let (mut client, connection) = Client::session(world.shared(), "ada");
+        let (mut client, connection) = ScenarioClient::session(world.shared(), "ada");
         idle();
         world.server.cut("ada").unwrap();
         idle();
@@ -55,9 +55,9 @@ fn hibernated_session_is_woken_in_the_next_runtime() {
 }
 
 /// A server whose first runtime may end. Its sessions live in the second one, whose clock is the scenario's.
-fn in_the_second(time: &Time) -> (World<'_>, Time) {
+fn in_the_second(time: &Time) -> (ScenarioWorld<'_>, Time) {
     let first = Time::new();
-    let world = World::inside(time, Some(first.handle()), |builder| builder);
+    let world = ScenarioWorld::inside(time, Some(first.handle()), |builder| builder);
     enter_runtime(Some(time.handle()));
     world.shared().runtimes.note();
     (world, first)

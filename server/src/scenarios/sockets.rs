@@ -4,15 +4,15 @@ use rejoin_core::drive::model::{explore, idle, thread};
 
 use rejoin_core::CloseReason;
 
-use super::client::Client;
-use super::{World, kick, send};
+use super::client::ScenarioClient;
+use super::{ScenarioWorld, kick, send};
 
 /// The session hibernates while a socket arrives: whichever comes second sees the other.
 #[test]
 fn arriving_socket_gets_frames_the_lost_one_missed() {
     explore(|time| {
-        let world = World::new(time);
-        let (mut client, connection) = Client::session(world.shared(), "ada");
+        let world = ScenarioWorld::new(time);
+        let (mut client, connection) = ScenarioClient::session(world.shared(), "ada");
         let server = world.server.clone();
         let cuts = thread(move || server.cut("ada").is_ok());
         let sending = connection.clone();
@@ -42,8 +42,8 @@ fn arriving_socket_gets_frames_the_lost_one_missed() {
 #[test]
 fn socket_arriving_at_the_end_is_closed() {
     explore(|time| {
-        let world = World::new(time);
-        let (mut client, connection) = Client::plain(world.shared(), "ada");
+        let world = ScenarioWorld::new(time);
+        let (mut client, connection) = ScenarioClient::plain(world.shared(), "ada");
         idle();
         world.server.cut("ada").unwrap();
         let server = world.server.clone();

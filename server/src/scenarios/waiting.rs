@@ -7,14 +7,14 @@ use rejoin_core::drive::model::{explore, idle, thread};
 use rejoin_core::drive::{AskError, SharedSession, now};
 use rejoin_core::{CloseReason, Event, Mode, Session, SessionConfig, Side};
 
-use super::client::Client;
-use super::{World, frame, joined, kick};
+use super::client::ScenarioClient;
+use super::{ScenarioWorld, frame, joined, kick};
 
 /// Messages arrive while the application begins to wait for them.
 #[test]
 fn reader_gets_each_message() {
     explore(|time| {
-        let world = World::new(time);
+        let world = ScenarioWorld::new(time);
         let mut session = Session::new(Arc::new(SessionConfig::new(Side::Client, Mode::Plain)), now());
         let epoch = session.reserve();
         session.attach(epoch, None, now()).unwrap();
@@ -47,8 +47,8 @@ fn reader_gets_each_message() {
 #[test]
 fn receipt_comes_by_either_socket() {
     explore(|time| {
-        let world = World::new(time);
-        let (mut ada, connection) = Client::session(world.shared(), "ada");
+        let world = ScenarioWorld::new(time);
+        let (mut ada, connection) = ScenarioClient::session(world.shared(), "ada");
         let sends = world.task(async move { connection.send_acked(&frame("1")).await });
         idle();
         ada.read();
@@ -74,8 +74,8 @@ fn receipt_comes_by_either_socket() {
 #[test]
 fn no_receipt_outlives_its_session() {
     explore(|time| {
-        let world = World::new(time);
-        let (mut ada, connection) = Client::session(world.shared(), "ada");
+        let world = ScenarioWorld::new(time);
+        let (mut ada, connection) = ScenarioClient::session(world.shared(), "ada");
         let sending = connection.clone();
         let first = world.task(async move { sending.send_acked(&frame("1")).await });
         idle();
@@ -101,8 +101,8 @@ fn no_receipt_outlives_its_session() {
 #[test]
 fn asker_gets_the_answer_or_the_end() {
     explore(|time| {
-        let world = World::new(time);
-        let (mut ada, connection) = Client::session(world.shared(), "ada");
+        let world = ScenarioWorld::new(time);
+        let (mut ada, connection) = ScenarioClient::session(world.shared(), "ada");
         let asks = world.task(async move { connection.ask(&frame("what").with_id("q")).await });
         idle();
         ada.read();

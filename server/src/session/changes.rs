@@ -11,7 +11,7 @@ use crate::session::sharded::{Keyed, Sharded};
 /// The joins and leaves of all sessions that no callback has reported yet, by the session's number, in their order. They are kept
 /// outside the sessions: few sessions have any at a time.
 #[derive(Debug)]
-pub(crate) struct Changes(Sharded<Pending>);
+pub(crate) struct Changes(Sharded<PendingChanges>);
 
 /// A change of a session's memberships.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,12 +23,12 @@ pub(crate) enum Change {
 }
 
 #[derive(Debug)]
-struct Pending {
+struct PendingChanges {
     number: u64,
     changes: VecDeque<Change>,
 }
 
-impl Keyed for Pending {
+impl Keyed for PendingChanges {
     type Key = u64;
 
     fn key(&self) -> &u64 {
@@ -45,7 +45,8 @@ impl Changes {
     /// task afterwards. `flag` is the session's.
     pub(crate) fn note(&self, number: u64, change: Change, flag: &AtomicBool) {
         let mut place = self.0.lock(&number);
-        let pending = place.get_or_insert_with(|| Pending { number, changes: VecDeque::with_capacity(1) });
+        let pending =
+            place.get_or_insert_with(|| PendingChanges { number, changes: VecDeque::with_capacity(1) });
         pending.changes.push_back(change);
         flag.store(true, Ordering::Release);
     }

@@ -12,7 +12,7 @@ use rejoin_core::drive::{MemoryBudget, PrefetchHint, SharedSession, SocketDriver
 use rejoin_core::{CloseFrame, CloseReason, Codec, Mode, Payload, Session, SessionIdentity, Token};
 
 use crate::context::ServerContext;
-use crate::durable::Writer;
+use crate::durable::LogWriter;
 use crate::durable::handover::Resuming;
 use crate::session::belongings::{Belongings, Renewal};
 
@@ -73,7 +73,7 @@ struct ColdFields {
     /// What the application keeps with the connection. Values are dropped and cloned outside of the lock.
     belongings: Mutex<Belongings>,
     /// The session as the store knows it.
-    writer: Option<Arc<Writer>>,
+    writer: Option<Arc<LogWriter>>,
 }
 
 /// A socket that waits to be attached.
@@ -125,7 +125,7 @@ impl SessionHandle {
         session: Session,
         budget: Arc<MemoryBudget>,
         reports_changes: bool,
-        writer: Option<Arc<Writer>>,
+        writer: Option<Arc<LogWriter>>,
     ) -> Self {
         let (v4, v6) = match remote_addr {
             None => (None, None),
@@ -206,7 +206,7 @@ impl SessionHandle {
     }
 
     /// The session as the store knows it; `None` if no store keeps it.
-    pub(crate) fn writer(&self) -> Option<&Arc<Writer>> {
+    pub(crate) fn writer(&self) -> Option<&Arc<LogWriter>> {
         self.cold.get()?.writer.as_ref()
     }
 

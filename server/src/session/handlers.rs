@@ -188,15 +188,15 @@ impl<H: Handler> Handler for Arc<H> {
 }
 
 /// The dyn-compatible form of a [`Handler`], which servers store.
-pub(crate) trait DynHandler: Send + Sync {
+pub(crate) trait ErasedHandler: Send + Sync {
     /// Calls the method for this event. The future owns the handler and the connection.
     fn call(self: Arc<Self>, connection: Connection, call: Call) -> Option<Callback>;
 }
 
 /// The handlers of one connection, which take the place of the server's: a value that is kept with the connection.
-pub(crate) struct OwnHandler(pub(crate) Arc<dyn DynHandler>);
+pub(crate) struct OwnHandler(pub(crate) Arc<dyn ErasedHandler>);
 
-impl<H: Handler> DynHandler for H {
+impl<H: Handler> ErasedHandler for H {
     fn call(self: Arc<Self>, connection: Connection, call: Call) -> Option<Callback> {
         Some(match call {
             Call::Event(Event::Connected) => Box::pin(async move { H::on_connect(&self, &connection).await }),
@@ -230,7 +230,7 @@ impl<H: Handler> DynHandler for H {
 /// The callbacks of a server. Each is awaited before the next one of the same connection is called.
 pub(crate) enum Handlers {
     Closures(Closures),
-    Handler(Arc<dyn DynHandler>),
+    Handler(Arc<dyn ErasedHandler>),
 }
 
 impl Handlers {

@@ -20,11 +20,11 @@ pub(crate) struct Hooks {
     before_join: Option<BeforeJoin>,
     send_dropped: Closure<(Option<Frame>, WhyDropped)>,
     expired: Closure<Vec<Frame>>,
-    error: Option<OnError>,
+    error: Option<ErrorHook>,
 }
 
 type BeforeJoin = Arc<dyn Fn(Connection, String) -> Permission + Send + Sync>;
-type OnError = Arc<dyn Fn(&ErrorKind) + Send + Sync>;
+type ErrorHook = Arc<dyn Fn(&ErrorKind) + Send + Sync>;
 
 /// Whether a connection may join a room, once it is decided.
 pub(crate) type Permission = Pin<Box<dyn Future<Output = Result<(), JoinError>> + Send>>;

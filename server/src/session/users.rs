@@ -11,11 +11,11 @@ use crate::session::sharded::{Keyed, Sharded};
 /// The connections of each user. A user exists while it has connections.
 #[derive(Debug)]
 pub(crate) struct Users {
-    users: Sharded<Entry>,
+    users: Sharded<UserEntry>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct UserEntry {
     name: Arc<str>,
     /// Hashed by their numbers.
     connections: HashTable<Connection>,
@@ -23,7 +23,7 @@ struct Entry {
     buckets: Option<Arc<Buckets>>,
 }
 
-impl Keyed for Entry {
+impl Keyed for UserEntry {
     type Key = str;
 
     fn key(&self) -> &str {
@@ -46,7 +46,7 @@ impl Users {
         predecessor: Option<&Connection>,
     ) -> Option<Arc<str>> {
         let mut place = self.users.lock(name);
-        let entry = place.get_or_insert_with(|| Entry {
+        let entry = place.get_or_insert_with(|| UserEntry {
             name: name.into(),
             connections: HashTable::new(),
             buckets: None,

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rejoin_store::{Limit, LogId, Store};
+use rejoin_store::{LogId, ReadLimit, Store};
 use rejoin_store_local::LocalStore;
 
 const LOG: LogId = LogId(1);
@@ -63,7 +63,7 @@ async fn check(directory: &Path, said: &mut Said) {
     let mut counts: BTreeMap<u8, u64> = BTreeMap::new();
     let mut after = first;
     loop {
-        let page = store.read(LOG, after, Limit::default()).await.unwrap();
+        let page = store.read(LOG, after, ReadLimit::default()).await.unwrap();
         for entry in &page.entries {
             assert_eq!(entry.position.offset, after.offset + 1);
             after = entry.position;

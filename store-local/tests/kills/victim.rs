@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rejoin_store::{
-    Attach, Attached, Checkpoint, Commit, Fence, LogId, NodeId, Open, Store, Touch, WriterKey,
+    Attach, Attached, Checkpoint, Commit, Fence, LogId, NodeId, OpenWriter, Store, Touch, WriterKey,
 };
 use rejoin_store_local::LocalStore;
 
@@ -48,7 +48,7 @@ async fn write(store: LocalStore, node: NodeId, number: u8, seed: u64) {
     let (mut epoch, mut count, mut attachment) = match store.attach(attach(None, next_nonce())).await {
         Ok(Attached::Taken(record)) => (record.epoch, record.received.unwrap_or(0), record.attachment),
         _ => {
-            let open = Open {
+            let open = OpenWriter {
                 log: LOG,
                 key,
                 owner: node,

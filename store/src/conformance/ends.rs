@@ -7,18 +7,18 @@ use super::subject::{
 };
 use crate::{
     Attach, AttachError, Attached, Commit, CommitError, Committed, ENDED_KEPT, LeaseError, LogId, NodeId,
-    Open, OpenError, Touch,
+    OpenError, OpenWriter, Touch,
 };
 
 /// A connection ID is free again after the end of its session.
 pub async fn id_is_free_after_end(subject: &Subject) {
     subject.lease().await;
     subject.open(1).await;
-    let next = Open { id: "id 1".into(), ..opening(2) };
+    let next = OpenWriter { id: "id 1".into(), ..opening(2) };
     assert_eq!(subject.store.open(next.clone()).await, Err(OpenError::IdTaken));
     subject.one(Commit { ends: vec![key(1)], ..commit(1, 1, 1, "end") }).await.unwrap();
     subject.store.open(next.clone()).await.unwrap();
-    assert_eq!(subject.store.open(Open { key: key(3), ..next }).await, Err(OpenError::IdTaken));
+    assert_eq!(subject.store.open(OpenWriter { key: key(3), ..next }).await, Err(OpenError::IdTaken));
 }
 
 /// A commit's entry and the ends that it names happen together; others' records can be among them.
@@ -27,7 +27,7 @@ pub async fn ends_are_part_of_commit(subject: &Subject) {
     for number in [1, 2, 3] {
         subject.open(number).await;
     }
-    subject.store.open(Open { log: LogId(5), ..opening(4) }).await.unwrap();
+    subject.store.open(OpenWriter { log: LogId(5), ..opening(4) }).await.unwrap();
     let refused = Commit { ends: vec![key(2)], ..commit(1, 1, 2, "refused") };
     assert_eq!(subject.one(refused).await, Err(CommitError::OutOfOrder));
     assert!(subject.record(2).await.is_some());
@@ -177,7 +177,7 @@ pub async fn adoption_keeps_deadline_and_takes_nothing_from_living(subject: &Sub
     // A dead owner's, with and without a deadline.
     let dead = NodeId { name: 3, incarnation: 3 };
     subject.store.lease(dead, Duration::from_secs(5)).await.unwrap();
-    subject.store.open(Open { owner: dead, ..opening(2) }).await.unwrap();
+    subject.store.open(OpenWriter { owner: dead, ..opening(2) }).await.unwrap();
     subject.advance(Duration::from_secs(6));
     let attach = Attach { key: key(2), ..attaching(B, None, 7) };
     let Ok(Attached::Taken(taken)) = subject.store.adopt(attach).await else { panic!("not adopted") };
@@ -190,7 +190,7 @@ pub async fn records_come_in_pages(subject: &Subject) {
     for number in [5, 3, 9, 1, 7] {
         subject.open(number).await;
     }
-    subject.store.open(Open { log: LogId(5), ..opening(4) }).await.unwrap();
+    subject.store.open(OpenWriter { log: LogId(5), ..opening(4) }).await.unwrap();
     let (mut after, mut seen) = (None, Vec::new());
     loop {
         let page = subject.store.records(LOG, after, 2).await.unwrap();

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::subject::{A, B, LOG, SECRET, Subject, at, attaching, checkpoint, commit, key, opening, touching};
 use crate::{
-    Attach, AttachError, Attached, Commit, CommitError, Committed, LogId, NodeId, Open, OpenError, Position,
-    Touch,
+    Attach, AttachError, Attached, Commit, CommitError, Committed, LogId, NodeId, OpenError, OpenWriter,
+    Position, Touch,
 };
 
 /// An opened writer has a record with everything that its request says.
@@ -109,13 +109,13 @@ pub async fn repeated_open_answers_the_same(subject: &Subject) {
 pub async fn taken_ids_and_keys_are_refused(subject: &Subject) {
     subject.lease().await;
     subject.open(1).await;
-    let same_key = Open { nonce: 9, id: "other".into(), ..opening(1) };
+    let same_key = OpenWriter { nonce: 9, id: "other".into(), ..opening(1) };
     assert_eq!(subject.store.open(same_key).await, Err(OpenError::KeyTaken));
-    let same_id = Open { key: key(2), nonce: 9, ..opening(1) };
+    let same_id = OpenWriter { key: key(2), nonce: 9, ..opening(1) };
     assert_eq!(subject.store.open(same_id.clone()).await, Err(OpenError::IdTaken));
-    subject.store.open(Open { log: LogId(5), ..same_id }).await.unwrap();
+    subject.store.open(OpenWriter { log: LogId(5), ..same_id }).await.unwrap();
     for number in [3, 4] {
-        let without_id = Open { id: "".into(), ..opening(number) };
+        let without_id = OpenWriter { id: "".into(), ..opening(number) };
         subject.store.open(without_id).await.unwrap();
     }
     assert_eq!(subject.bodies().await, ["open", "open", "open"]);
@@ -131,7 +131,7 @@ pub async fn late_open_of_dead_node_is_refused(subject: &Subject) {
     let next = NodeId { incarnation: 12, ..A };
     subject.store.lease(next, Duration::from_secs(5)).await.unwrap();
     assert_eq!(subject.store.open(opening(1)).await, Err(OpenError::NoLease), "another life has one");
-    subject.store.open(Open { owner: next, ..opening(1) }).await.unwrap();
+    subject.store.open(OpenWriter { owner: next, ..opening(1) }).await.unwrap();
 }
 
 /// The caller's own stays its own; another's is taken over, in one step with an entry.

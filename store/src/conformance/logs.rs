@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use super::subject::{LOG, Subject, at, checkpoint, commit, key, opening, touching};
 use crate::{
-    Commit, CommitError, Committed, Entry, Limit, LogId, Open, Position, ReadError, Tail, TailStream, Touch,
+    Commit, CommitError, Committed, Entry, LogId, OpenWriter, Position, ReadError, ReadLimit, Tail,
+    TailStream, Touch,
 };
 
 /// A commit without a body has no entry, and counts nevertheless.
 pub async fn empty_body_appends_nothing(subject: &Subject) {
     subject.lease().await;
     let before = subject.last().await;
-    let opened = subject.store.open(Open { body: "".into(), ..opening(1) }).await.unwrap();
+    let opened = subject.store.open(OpenWriter { body: "".into(), ..opening(1) }).await.unwrap();
     assert_eq!(opened, before, "the log's end");
     let silent = Commit { received: Some(4), ..commit(1, 1, 1, "") };
     assert_eq!(subject.one(silent.clone()).await, Ok(Committed::Recorded));
@@ -66,7 +67,7 @@ async fn numbered(subject: &Subject, number: u64) -> Position {
 /// Pages are bounded by number and bytes, bring at least one entry, and leave nothing out.
 pub async fn pages_have_limits_and_no_hole(subject: &Subject) {
     let opened = numbered(subject, 20).await;
-    let read = |after, entries, bytes| subject.store.read(LOG, after, Limit { entries, bytes });
+    let read = |after, entries, bytes| subject.store.read(LOG, after, ReadLimit { entries, bytes });
     let mut after = opened;
     for (entries, bytes, expected) in [(3, 1000, 3), (100, 25, 2), (100, 30, 3), (100, 3, 1), (0, 1000, 1)] {
         let page = read(after, entries, bytes).await.unwrap();
@@ -90,12 +91,12 @@ pub async fn pages_have_limits_and_no_hole(subject: &Subject) {
 pub async fn positions_outside_log_are_refused(subject: &Subject) {
     let (first, last) = subject.store.bounds(LOG).await.unwrap();
     assert_eq!((first.offset, last.offset), (0, 0), "nobody has written to it");
-    let page = subject.store.read(LOG, last, Limit::default()).await.unwrap();
+    let page = subject.store.read(LOG, last, ReadLimit::default()).await.unwrap();
     assert_eq!((page.entries.len(), page.is_end), (0, true));
     let opened = numbered(subject, 2).await;
     let (first, last) = subject.store.bounds(LOG).await.unwrap();
     assert_eq!((first.offset, last), (0, at(opened, 2)));
-    let read = |after| subject.store.read(LOG, after, Limit::default());
+    let read = |after| subject.store.read(LOG, after, ReadLimit::default());
     assert_eq!(read(at(last, 1)).await, Err(ReadError::Generation), "it must have had more");
     let other = Position { generation: last.generation + 1, ..opened };
     assert_eq!(read(other).await, Err(ReadError::Generation));
@@ -105,12 +106,12 @@ pub async fn positions_outside_log_are_refused(subject: &Subject) {
 pub async fn logs_are_independent(subject: &Subject) {
     numbered(subject, 2).await;
     let other = LogId(LOG.0 + 1);
-    let opened = subject.store.open(Open { log: other, ..opening(2) }).await.unwrap();
+    let opened = subject.store.open(OpenWriter { log: other, ..opening(2) }).await.unwrap();
     assert_eq!(opened.offset, 1);
     subject.one(Commit { log: other, ..commit(2, 1, 1, "other") }).await.unwrap();
     assert_eq!(subject.last().await.offset, 3);
     let start = Position { offset: 0, ..opened };
-    let page = subject.store.read(other, start, Limit::default()).await.unwrap();
+    let page = subject.store.read(other, start, ReadLimit::default()).await.unwrap();
     assert_eq!(
         page.entries.iter().map(|entry| &entry.body[..]).collect::<Vec<_>>(),
         [&b"open"[..], b"other"]
@@ -134,14 +135,14 @@ pub async fn tail_brings_entries_in_order(subject: &Subject) {
     subject.commit(1, 3, "").await.unwrap();
     subject.store.commit(vec![commit(1, 1, 4, "b"), commit(1, 1, 4, "b"), commit(1, 1, 5, "c")]).await;
     subject.take(super::subject::B, 1).await;
-    let log = subject.store.read(LOG, at(opened, 1), Limit::default()).await.unwrap().entries;
+    let log = subject.store.read(LOG, at(opened, 1), ReadLimit::default()).await.unwrap().entries;
     assert_eq!(log.len(), 4);
     for tail in &mut tails {
         for entry in &log {
             assert_eq!(next(tail).await, (entry.position.offset - 1, entry.clone()));
         }
     }
-    subject.store.open(Open { log: LogId(5), ..opening(2) }).await.unwrap();
+    subject.store.open(OpenWriter { log: LogId(5), ..opening(2) }).await.unwrap();
     assert_eq!(next(&mut other).await.0, 0);
     drop(tails);
     subject.commit(2, 1, "nobody listens").await.unwrap();
@@ -159,7 +160,7 @@ pub async fn trim_keeps_what_checkpoint_needs(subject: &Subject) {
     subject.touch(Touch { checkpoint: checkpoint(at(opened, 6), 6), ..touching(1, 1) }).await;
     subject.store.trim(LOG, age).await.unwrap();
     assert_eq!(subject.store.bounds(LOG).await.unwrap(), (at(opened, 6), last));
-    let read = |after| subject.store.read(LOG, after, Limit::default());
+    let read = |after| subject.store.read(LOG, after, ReadLimit::default());
     assert_eq!(read(at(opened, 5)).await, Err(ReadError::Trimmed));
     let page = read(at(opened, 6)).await.unwrap();
     assert_eq!((page.entries.len(), page.entries[0].position), (5, at(opened, 7)));
@@ -172,7 +173,7 @@ pub async fn trim_keeps_what_checkpoint_needs(subject: &Subject) {
 /// A server's own writer is never folded, so it needs no entry, wherever its checkpoint is.
 pub async fn trim_goes_beyond_a_servers_own_writer(subject: &Subject) {
     subject.lease().await;
-    let own = Open { id: "".into(), ..opening(1) };
+    let own = OpenWriter { id: "".into(), ..opening(1) };
     let opened = subject.store.open(own).await.unwrap();
     for w in 1..=3 {
         subject.commit(1, w, "said").await.unwrap();

@@ -5,12 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    Attach, AttachError, Commit, CommitError, Committed, LogId, NodeId, Open, OpenError, Position, Touch,
-    WriterKey,
+    Attach, AttachError, Commit, CommitError, Committed, LogId, NodeId, OpenError, OpenWriter, Position,
+    Touch, WriterKey,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Session {
+pub(super) struct ModelSession {
     pub(super) key: WriterKey,
     pub(super) log: LogId,
     pub(super) id: String,
@@ -37,7 +37,7 @@ pub(super) enum Outcome {
 #[derive(Debug, Default)]
 pub(super) struct Model {
     pub(super) now: u64,
-    pub(super) sessions: Vec<Session>,
+    pub(super) sessions: Vec<ModelSession>,
     /// Log, writer, epoch, time, body; offsets are places in the log.
     pub(super) entries: Vec<(LogId, WriterKey, u64, u64, Bytes)>,
     pub(super) trimmed: Vec<(LogId, u64)>,
@@ -67,7 +67,7 @@ impl Model {
         self.leases.iter().any(|lease| lease.0 == node && lease.1 > self.now)
     }
 
-    fn find(&mut self, key: WriterKey) -> Option<&mut Session> {
+    fn find(&mut self, key: WriterKey) -> Option<&mut ModelSession> {
         self.sessions.iter_mut().find(|session| session.key == key)
     }
 
@@ -79,7 +79,7 @@ impl Model {
         !self.buried.contains(&node)
     }
 
-    pub(super) fn open(&mut self, open: &Open) -> Result<u64, OpenError> {
+    pub(super) fn open(&mut self, open: &OpenWriter) -> Result<u64, OpenError> {
         if let Some(session) = self.find(open.key) {
             let same = session.last_request == (open.owner, open.nonce, Outcome::Opened);
             return same.then_some(session.opened).ok_or(OpenError::KeyTaken);
@@ -98,7 +98,7 @@ impl Model {
             return Err(OpenError::IdTaken);
         }
         let opened = self.append(open.log, open.key, 1, &open.body).unwrap_or_else(|| self.last(open.log));
-        self.sessions.push(Session {
+        self.sessions.push(ModelSession {
             key: open.key,
             log: open.log,
             id: open.id.to_string(),
@@ -219,7 +219,7 @@ impl Model {
     }
 
     pub(super) fn expired(&self, log: LogId, window: Duration) -> Vec<WriterKey> {
-        let is_over = |session: &&Session| match session.deadline {
+        let is_over = |session: &&ModelSession| match session.deadline {
             Some(deadline) => deadline <= self.now,
             None => {
                 let lease = self.leases.iter().find(|lease| lease.0 == session.owner);
@@ -249,7 +249,7 @@ impl Model {
     }
 }
 
-impl Session {
+impl ModelSession {
     /// All sessions of a run have the same secret, but for those that are asked for with another one.
     fn proof_differs(&self, attach: &Attach) -> bool {
         attach.proof != super::subject::SECRET

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::model::{Model, Outcome};
 use super::subject::{LOG, SECRET, Subject, WINDOW, key};
 use crate::{
-    Attach, Attached, Checkpoint, Commit, Fence, Limit, LogId, NodeId, Open, Position, ReadError, Tail,
-    TailStream, Touch,
+    Attach, Attached, Checkpoint, Commit, Fence, LogId, NodeId, OpenWriter, Position, ReadError, ReadLimit,
+    Tail, TailStream, Touch,
 };
 
 const LOGS: [LogId; 2] = [LOG, LogId(77)];
@@ -26,20 +26,20 @@ impl Random {
     }
 }
 
-struct Run<'a> {
+struct RandomRun<'a> {
     subject: &'a Subject,
     model: Model,
     random: Random,
     nonce: u64,
     tails: Vec<(LogId, TailStream, u64)>,
-    repeated: Option<Request>,
+    repeated: Option<RandomRequest>,
     /// Followers have seen this many entries of their logs, together.
     followed: u64,
 }
 
 #[derive(Debug, Clone)]
-enum Request {
-    Open(Open),
+enum RandomRequest {
+    Open(OpenWriter),
     Attach(Attach, bool),
     Commit(Vec<Commit>),
     Touch(Vec<Touch>),
@@ -55,7 +55,7 @@ enum Request {
 /// Where they differ.
 pub async fn random(subject: &Subject, seed: u64, calls: usize) {
     let tails = LOGS.map(|log| (log, subject.store.tail(log), 0)).into();
-    let mut run = Run {
+    let mut run = RandomRun {
         subject,
         model: Model::default(),
         random: Random(seed),
@@ -75,7 +75,7 @@ pub async fn random(subject: &Subject, seed: u64, calls: usize) {
     assert!(run.followed > 0 || calls < 100, "the run wrote nothing");
 }
 
-impl Run<'_> {
+impl RandomRun<'_> {
     fn node(&mut self) -> NodeId {
         // Lives follow each other. One may come back after its lease while the next has not adopted anything.
         let incarnation = self.model.now / 15_000 + self.random.below(2);
@@ -112,15 +112,15 @@ impl Run<'_> {
         self.send(if late { old } else { Some(request) }).await;
     }
 
-    async fn send(&mut self, request: Option<Request>) {
+    async fn send(&mut self, request: Option<RandomRequest>) {
         match request {
             None => {}
-            Some(Request::Open(open)) => {
+            Some(RandomRequest::Open(open)) => {
                 let answer = self.subject.store.open(open.clone()).await;
                 let expected = self.model.open(&open);
                 assert_eq!(answer.map(|position| position.offset), expected, "{open:?}");
             }
-            Some(Request::Attach(attach, adopts)) => {
+            Some(RandomRequest::Attach(attach, adopts)) => {
                 let answer = match adopts {
                     true => self.subject.store.adopt(attach.clone()).await,
                     false => self.subject.store.attach(attach.clone()).await,
@@ -142,23 +142,23 @@ impl Run<'_> {
                     (answer, expected, _) => panic!("{attach:?}: {answer:?}, expected {expected:?}"),
                 }
             }
-            Some(Request::Commit(commits)) => {
+            Some(RandomRequest::Commit(commits)) => {
                 let answers = self.subject.store.commit(commits.clone()).await;
                 let expected: Vec<_> = commits.iter().map(|commit| self.model.commit(commit)).collect();
                 assert_eq!(answers, expected, "{commits:?}");
             }
-            Some(Request::Touch(touches)) => {
+            Some(RandomRequest::Touch(touches)) => {
                 self.subject.store.touch(touches.clone()).await.unwrap();
                 touches.iter().for_each(|touch| self.model.touch(touch));
             }
         }
     }
 
-    fn open(&mut self) -> Request {
+    fn open(&mut self) -> RandomRequest {
         self.nonce += 1;
         let number = self.random.below(40) as u8;
         let body = if self.random.below(8) == 0 { "" } else { "open" };
-        Request::Open(Open {
+        RandomRequest::Open(OpenWriter {
             // A key belongs to one log, as those that servers make do.
             log: LOGS[usize::from(number.is_multiple_of(4))],
             key: key(number),
@@ -172,7 +172,7 @@ impl Run<'_> {
         })
     }
 
-    fn attach(&mut self) -> Request {
+    fn attach(&mut self) -> RandomRequest {
         self.nonce += 1;
         let adopts = self.random.below(3) == 0;
         let (session, epoch, owner) = self.any();
@@ -180,7 +180,7 @@ impl Run<'_> {
         let mine = [None, Some(epoch), Some(epoch), Some(epoch + 1)][self.random.below(4) as usize];
         let proof = if self.random.below(12) == 0 { [1; 32] } else { SECRET };
         let moved = if self.random.below(8) == 0 { "" } else { "moved" };
-        Request::Attach(
+        RandomRequest::Attach(
             Attach { key: key(session), proof, to, mine, nonce: self.nonce, moved: moved.into() },
             adopts,
         )
@@ -196,9 +196,9 @@ impl Run<'_> {
         (session.key.0[15], session.epoch, session.owner)
     }
 
-    fn commits(&mut self) -> Request {
+    fn commits(&mut self) -> RandomRequest {
         let number = 1 + self.random.below(3);
-        Request::Commit((0..number).map(|_| self.commit()).collect())
+        RandomRequest::Commit((0..number).map(|_| self.commit()).collect())
     }
 
     fn commit(&mut self) -> Commit {
@@ -224,7 +224,7 @@ impl Run<'_> {
         }
     }
 
-    fn touch(&mut self) -> Request {
+    fn touch(&mut self) -> RandomRequest {
         let (number, epoch, _) = self.any();
         let session = self.model.sessions.iter().find(|session| session.key == key(number));
         let (attachment, (offset, frames), log) =
@@ -236,7 +236,7 @@ impl Run<'_> {
             state: "fold".into(),
         });
         let window = Duration::from_millis(self.random.below(9_000));
-        Request::Touch(vec![Touch {
+        RandomRequest::Touch(vec![Touch {
             key: key(number),
             epoch,
             attachment: attachment - u64::from(self.random.below(6) == 0),
@@ -260,7 +260,7 @@ impl Run<'_> {
             let mut found = Vec::new();
             let mut after = first;
             loop {
-                let page = store.read(log, after, Limit { entries: 7, bytes: 50 }).await.unwrap();
+                let page = store.read(log, after, ReadLimit { entries: 7, bytes: 50 }).await.unwrap();
                 found.extend(page.entries);
                 after = found.last().map_or(after, |entry| entry.position);
                 if page.is_end {
@@ -278,7 +278,7 @@ impl Run<'_> {
             }
             if let Some(before) = first.offset.checked_sub(1) {
                 let before = Position { offset: before, ..first };
-                assert_eq!(store.read(log, before, Limit::default()).await, Err(ReadError::Trimmed));
+                assert_eq!(store.read(log, before, ReadLimit::default()).await, Err(ReadError::Trimmed));
             }
             self.compare_records(log).await;
         }

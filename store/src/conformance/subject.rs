@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::{
-    Attach, AttachError, Attached, Checkpoint, Commit, CommitError, Committed, Fence, Limit, LogId,
-    MemoryStore, NodeId, Open, Position, Record, Store, Touch, WriterKey,
+    Attach, AttachError, Attached, Checkpoint, Commit, CommitError, Committed, Fence, LogId, MemoryStore,
+    NodeId, OpenWriter, Position, ReadLimit, Record, Store, Touch, WriterKey,
 };
 
 pub(super) const LOG: LogId = LogId(0x1234_5678_9abc);
@@ -111,7 +111,7 @@ impl Subject {
     /// The bodies of the whole log.
     pub(super) async fn bodies(&self) -> Vec<Bytes> {
         let (first, _) = self.store.bounds(LOG).await.unwrap();
-        let limit = Limit { entries: 10_000, bytes: usize::MAX };
+        let limit = ReadLimit { entries: 10_000, bytes: usize::MAX };
         let page = self.store.read(LOG, first, limit).await.unwrap();
         assert!(page.is_end);
         page.entries.into_iter().map(|entry| entry.body).collect()
@@ -126,8 +126,8 @@ impl Subject {
     }
 }
 
-pub(super) fn opening(number: u8) -> Open {
-    Open {
+pub(super) fn opening(number: u8) -> OpenWriter {
+    OpenWriter {
         log: LOG,
         key: key(number),
         owner: A,

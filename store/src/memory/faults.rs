@@ -5,7 +5,7 @@ use std::time::Duration;
 /// A call of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(clippy::exhaustive_enums)] // tests decide on each
-pub enum Call {
+pub enum StoreCall {
     /// [`Store::lease`](crate::Store::lease).
     Lease,
     /// [`Store::open`](crate::Store::open).
@@ -60,7 +60,7 @@ pub enum TailFault {
     Gap,
 }
 
-pub(super) type CallFaults = Box<dyn FnMut(Call) -> Fault + Send>;
+pub(super) type CallFaults = Box<dyn FnMut(StoreCall) -> Fault + Send>;
 pub(super) type TailFaults = Box<dyn FnMut() -> TailFault + Send>;
 
 /// How often faults happen, in thousandths, and for how long at most.
@@ -82,8 +82,8 @@ impl Default for FaultRates {
 
 impl FaultRates {
     /// Faults of calls, the same for the same seed.
-    pub fn calls(self, seed: u64) -> impl FnMut(Call) -> Fault + Send {
-        let mut random = Random(seed);
+    pub fn calls(self, seed: u64) -> impl FnMut(StoreCall) -> Fault + Send {
+        let mut random = FaultRandom(seed);
         move |_| {
             let (kind, delay) = self.draw(&mut random);
             match kind {
@@ -100,7 +100,7 @@ impl FaultRates {
 
     /// Faults of tails, the same for the same seed.
     pub fn tails(self, seed: u64) -> impl FnMut() -> TailFault + Send {
-        let mut random = Random(!seed);
+        let mut random = FaultRandom(!seed);
         move || {
             let (kind, delay) = self.draw(&mut random);
             match kind {
@@ -113,7 +113,7 @@ impl FaultRates {
         }
     }
 
-    fn draw(self, random: &mut Random) -> (u64, Duration) {
+    fn draw(self, random: &mut FaultRandom) -> (u64, Duration) {
         let kind = (random.next() % 1000) / u64::from(self.each.max(1));
         let most = u64::try_from(self.delay.as_micros()).unwrap_or(u64::MAX).max(1);
         let delay = Duration::from_micros(1 + random.next() % most);
@@ -122,9 +122,9 @@ impl FaultRates {
 }
 
 /// SplitMix64.
-struct Random(u64);
+struct FaultRandom(u64);
 
-impl Random {
+impl FaultRandom {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -11,14 +11,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
-pub use self::faults::{Call, Fault, FaultRates, TailFault};
 use self::faults::{CallFaults, TailFaults};
-use self::table::Rows;
+pub use self::faults::{Fault, FaultRates, StoreCall, TailFault};
+use self::table::MemoryRows;
 use crate::tails::Tails;
 use crate::{
-    Attach, AttachError, Attached, Commit, CommitError, Committed, LeaseError, Limit, LogId, NodeId, Open,
-    OpenError, Page, Position, ReadError, Record, Store, StoreError, Tail, TailStream, Touch, WriterKey,
-    rules,
+    Attach, AttachError, Attached, Commit, CommitError, Committed, LeaseError, LogId, NodeId, OpenError,
+    OpenWriter, Page, Position, ReadError, ReadLimit, Record, Store, StoreError, Tail, TailStream, Touch,
+    WriterKey, rules,
 };
 
 /// Keeps everything in memory, and injects faults.
@@ -40,11 +40,11 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct MemoryStore {
-    inner: Arc<Inner>,
+    inner: Arc<MemoryStoreInner>,
 }
 
-struct Inner {
-    rows: Mutex<Rows>,
+struct MemoryStoreInner {
+    rows: Mutex<MemoryRows>,
     faults: Mutex<Faults>,
     tails: Tails,
     clock: Box<dyn Fn() -> u64 + Send + Sync>,
@@ -84,7 +84,7 @@ impl MemoryStore {
     pub fn with_clock(clock: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         let clock = Box::new(clock);
         Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(MemoryStoreInner {
                 rows: Mutex::default(),
                 faults: Mutex::default(),
                 tails: Tails::default(),
@@ -94,7 +94,7 @@ impl MemoryStore {
     }
 
     /// Decides on the fate of each call from now on. Delays are those of tokio's clock.
-    pub fn set_faults(&self, faults: impl FnMut(Call) -> Fault + Send + 'static) {
+    pub fn set_faults(&self, faults: impl FnMut(StoreCall) -> Fault + Send + 'static) {
         lock(&self.inner.faults).calls = Some(Box::new(faults));
     }
 
@@ -124,8 +124,8 @@ impl MemoryStore {
     /// Runs a call with the fault that is drawn for it.
     async fn call<R: Clone + Send + 'static>(
         &self,
-        call: Call,
-        apply: impl Fn(&mut Rows) -> R + Send + Sync + 'static,
+        call: StoreCall,
+        apply: impl Fn(&mut MemoryRows) -> R + Send + Sync + 'static,
         error: impl Fn(StoreError) -> R + Send,
     ) -> R {
         let fault = lock(&self.inner.faults).calls.as_mut().map_or(Fault::None, |faults| faults(call));
@@ -159,7 +159,11 @@ impl MemoryStore {
     }
 
     /// Applies a call later, whatever becomes of its caller.
-    fn later<R: Send + 'static>(&self, delay: Duration, apply: impl Fn(&mut Rows) -> R + Send + 'static) {
+    fn later<R: Send + 'static>(
+        &self,
+        delay: Duration,
+        apply: impl Fn(&mut MemoryRows) -> R + Send + 'static,
+    ) {
         let inner = self.inner.clone();
         drop(tokio::spawn(async move {
             sleep(delay).await;
@@ -168,8 +172,8 @@ impl MemoryStore {
     }
 }
 
-impl Inner {
-    fn lock_rows(&self) -> MutexGuard<'_, Rows> {
+impl MemoryStoreInner {
+    fn lock_rows(&self) -> MutexGuard<'_, MemoryRows> {
         let now = (self.clock)();
         let mut rows = lock(&self.rows);
         rows.now = rows.now.max(now);
@@ -177,7 +181,7 @@ impl Inner {
     }
 
     /// Runs steps, and brings what they append to the followers, in the order of the log.
-    fn apply<R>(self: &Arc<Self>, apply: impl Fn(&mut Rows) -> R) -> R {
+    fn apply<R>(self: &Arc<Self>, apply: impl Fn(&mut MemoryRows) -> R) -> R {
         let mut rows = self.lock_rows();
         let answer = apply(&mut rows);
         rows.end_step();
@@ -221,21 +225,22 @@ impl Inner {
 impl Store for MemoryStore {
     async fn lease(&self, node: NodeId, ttl: Duration) -> Result<(), LeaseError> {
         let apply =
-            move |rows: &mut Rows| if rows.lease(node, ttl) { Ok(()) } else { Err(LeaseError::Passed) };
-        self.call(Call::Lease, apply, |error| Err(error.into())).await
+            move |rows: &mut MemoryRows| if rows.lease(node, ttl) { Ok(()) } else { Err(LeaseError::Passed) };
+        self.call(StoreCall::Lease, apply, |error| Err(error.into())).await
     }
 
-    async fn open(&self, open: Open) -> Result<Position, OpenError> {
-        self.call(Call::Open, move |rows| rules::open(rows, &open), |error| Err(error.into())).await
+    async fn open(&self, open: OpenWriter) -> Result<Position, OpenError> {
+        self.call(StoreCall::Open, move |rows| rules::open(rows, &open), |error| Err(error.into())).await
     }
 
     async fn attach(&self, attach: Attach) -> Result<Attached, AttachError> {
-        self.call(Call::Attach, move |rows| rules::attach(rows, &attach), |error| Err(error.into())).await
+        self.call(StoreCall::Attach, move |rows| rules::attach(rows, &attach), |error| Err(error.into()))
+            .await
     }
 
     async fn commit(&self, commits: Vec<Commit>) -> Vec<Result<Committed, CommitError>> {
         let number = commits.len();
-        let apply = move |rows: &mut Rows| {
+        let apply = move |rows: &mut MemoryRows| {
             let one = |commit| {
                 let answer = rules::commit(rows, commit);
                 rows.end_step();
@@ -243,21 +248,22 @@ impl Store for MemoryStore {
             };
             commits.iter().map(one).collect()
         };
-        self.call(Call::Commit, apply, move |error| vec![Err(error.into()); number]).await
+        self.call(StoreCall::Commit, apply, move |error| vec![Err(error.into()); number]).await
     }
 
     async fn touch(&self, touches: Vec<Touch>) -> Result<(), StoreError> {
-        let apply =
-            move |rows: &mut Rows| touches.iter().try_for_each(|touch| rules::touch(rows, touch).map(drop));
-        self.call(Call::Touch, apply, Err).await
+        let apply = move |rows: &mut MemoryRows| {
+            touches.iter().try_for_each(|touch| rules::touch(rows, touch).map(drop))
+        };
+        self.call(StoreCall::Touch, apply, Err).await
     }
 
-    async fn read(&self, log: LogId, after: Position, limit: Limit) -> Result<Page, ReadError> {
-        self.call(Call::Read, move |rows| rows.read(log, after, limit), |error| Err(error.into())).await
+    async fn read(&self, log: LogId, after: Position, limit: ReadLimit) -> Result<Page, ReadError> {
+        self.call(StoreCall::Read, move |rows| rows.read(log, after, limit), |error| Err(error.into())).await
     }
 
     async fn bounds(&self, log: LogId) -> Result<(Position, Position), StoreError> {
-        self.call(Call::Read, move |rows| Ok(rows.bounds(log)), Err).await
+        self.call(StoreCall::Read, move |rows| Ok(rows.bounds(log)), Err).await
     }
 
     async fn records(
@@ -266,15 +272,15 @@ impl Store for MemoryStore {
         after: Option<WriterKey>,
         most: usize,
     ) -> Result<Vec<Record>, StoreError> {
-        self.call(Call::Read, move |rows| Ok(rows.records(log, after, most)), Err).await
+        self.call(StoreCall::Read, move |rows| Ok(rows.records(log, after, most)), Err).await
     }
 
     async fn expired(&self, log: LogId, window: Duration, most: usize) -> Result<Vec<WriterKey>, StoreError> {
-        self.call(Call::Read, move |rows| Ok(rows.expired(log, window, most)), Err).await
+        self.call(StoreCall::Read, move |rows| Ok(rows.expired(log, window, most)), Err).await
     }
 
     async fn adopt(&self, attach: Attach) -> Result<Attached, AttachError> {
-        self.call(Call::Adopt, move |rows| rules::adopt(rows, &attach), |error| Err(error.into())).await
+        self.call(StoreCall::Adopt, move |rows| rules::adopt(rows, &attach), |error| Err(error.into())).await
     }
 
     fn tail(&self, log: LogId) -> TailStream {
@@ -282,11 +288,11 @@ impl Store for MemoryStore {
     }
 
     async fn trim(&self, log: LogId, age: Duration) -> Result<(), StoreError> {
-        let apply = move |rows: &mut Rows| {
+        let apply = move |rows: &mut MemoryRows| {
             rows.trim(log, age);
             Ok(())
         };
-        self.call(Call::Trim, apply, Err).await
+        self.call(StoreCall::Trim, apply, Err).await
     }
 
     fn now(&self) -> u64 {

@@ -7,12 +7,12 @@ use bytes::Bytes;
 
 use crate::rules::{Ended, Row, Table, millis};
 use crate::{
-    Checkpoint, ENDED_KEPT, Entry, Limit, LogId, NodeId, Open, Page, Position, ReadError, Record, StoreError,
-    Tail, WriterKey,
+    Checkpoint, ENDED_KEPT, Entry, LogId, NodeId, OpenWriter, Page, Position, ReadError, ReadLimit, Record,
+    StoreError, Tail, WriterKey,
 };
 
 #[derive(Debug, Clone)]
-struct Writer {
+struct MemoryWriter {
     row: Row,
     id: Box<str>,
     identity: Bytes,
@@ -37,16 +37,16 @@ impl Log {
 /// What reverses one change of a step.
 #[derive(Debug)]
 enum Undo {
-    Writer(WriterKey, Option<Box<Writer>>),
+    Writer(WriterKey, Option<Box<MemoryWriter>>),
     Ended(WriterKey),
     Append(LogId),
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub(super) struct MemoryRows {
     pub(super) now: u64,
     logs: BTreeMap<LogId, Log>,
-    writers: BTreeMap<WriterKey, Writer>,
+    writers: BTreeMap<WriterKey, MemoryWriter>,
     ids: BTreeSet<(LogId, Box<str>)>,
     ended: BTreeMap<WriterKey, (u64, Ended)>,
     leases: BTreeMap<NodeId, u64>,
@@ -60,7 +60,7 @@ pub(super) struct Rows {
     pub(super) kept_steps: usize,
 }
 
-impl Rows {
+impl MemoryRows {
     /// Ends a step, which [`Self::fail_over`] can take back.
     pub(super) fn end_step(&mut self) {
         let step = std::mem::take(&mut self.step);
@@ -94,7 +94,7 @@ impl Rows {
         })
     }
 
-    pub(super) fn read(&self, log: LogId, after: Position, limit: Limit) -> Result<Page, ReadError> {
+    pub(super) fn read(&self, log: LogId, after: Position, limit: ReadLimit) -> Result<Page, ReadError> {
         let (first, last) = self.bounds(log);
         if after.generation != last.generation || after.offset > last.offset {
             return Err(ReadError::Generation);
@@ -183,7 +183,7 @@ impl Rows {
     }
 
     /// The writer, to be changed; remembers how it was.
-    fn writer(&mut self, key: WriterKey) -> Result<&mut Writer, StoreError> {
+    fn writer(&mut self, key: WriterKey) -> Result<&mut MemoryWriter, StoreError> {
         let writer = self.writers.get_mut(&key).ok_or_else(|| StoreError::new("no such writer"))?;
         if self.kept_steps > 0 {
             self.step.push(Undo::Writer(key, Some(Box::new(writer.clone()))));
@@ -192,7 +192,7 @@ impl Rows {
     }
 }
 
-fn record(key: WriterKey, row: &Row, writer: &Writer) -> Record {
+fn record(key: WriterKey, row: &Row, writer: &MemoryWriter) -> Record {
     Record {
         key,
         log: row.log,
@@ -210,7 +210,7 @@ fn record(key: WriterKey, row: &Row, writer: &Writer) -> Record {
     }
 }
 
-impl Table for Rows {
+impl Table for MemoryRows {
     fn now(&self) -> u64 {
         self.now
     }
@@ -236,11 +236,11 @@ impl Table for Rows {
         Ok(self.ids.contains(&(log, id.into())))
     }
 
-    fn begin(&mut self, row: Row, open: &Open) -> Result<(), StoreError> {
+    fn begin(&mut self, row: Row, open: &OpenWriter) -> Result<(), StoreError> {
         if !open.id.is_empty() {
             self.ids.insert((open.log, open.id.clone()));
         }
-        let writer = Writer {
+        let writer = MemoryWriter {
             row,
             id: open.id.clone(),
             identity: open.identity.clone(),

@@ -6,8 +6,8 @@ const LOG: LogId = LogId(7);
 const KEY: WriterKey = WriterKey(*b"0123456789abcdef");
 const NODE: NodeId = NodeId { name: 1, incarnation: 1 };
 
-fn open() -> Open {
-    Open {
+fn open() -> OpenWriter {
+    OpenWriter {
         log: LOG,
         key: KEY,
         owner: NODE,
@@ -44,7 +44,7 @@ async fn one(store: &MemoryStore, w: u64) -> Result<Committed, CommitError> {
 }
 
 async fn bodies(store: &MemoryStore) -> Vec<Bytes> {
-    let page = store.read(LOG, Position::default(), Limit::default()).await.unwrap();
+    let page = store.read(LOG, Position::default(), ReadLimit::default()).await.unwrap();
     page.entries.into_iter().map(|entry| entry.body).collect()
 }
 
@@ -146,7 +146,7 @@ async fn failover_takes_steps_back_and_begins_generation() {
     }
     assert_eq!(store.fail_over(2), 2);
     assert_eq!(store.bounds(LOG).await.unwrap().1, Position { generation: 1, offset: 2 });
-    assert_eq!(store.read(LOG, Position::default(), Limit::default()).await, Err(ReadError::Generation));
+    assert_eq!(store.read(LOG, Position::default(), ReadLimit::default()).await, Err(ReadError::Generation));
     assert_eq!(one(&store, 2).await, Ok(Committed::At(Position { generation: 1, offset: 3 })));
 }
 
@@ -158,7 +158,7 @@ async fn failover_brings_ended_sessions_back() {
     store.commit(vec![end]).await.remove(0).unwrap();
     assert_eq!(store.fail_over(1), 1);
     assert_eq!(store.records(LOG, None, 9).await.unwrap()[0].w, 0);
-    let other = Open { key: WriterKey([1; 16]), ..open() };
+    let other = OpenWriter { key: WriterKey([1; 16]), ..open() };
     assert_eq!(store.open(other).await, Err(OpenError::IdTaken));
 }
 
@@ -166,7 +166,7 @@ async fn failover_brings_ended_sessions_back() {
 async fn seeded_faults_repeat() {
     let draws = |seed| {
         let mut faults = FaultRates::default().calls(seed);
-        (0..500).map(|_| faults(Call::Commit)).collect::<Vec<_>>()
+        (0..500).map(|_| faults(StoreCall::Commit)).collect::<Vec<_>>()
     };
     assert_eq!(draws(1), draws(1));
     assert_ne!(draws(1), draws(2));
@@ -174,5 +174,5 @@ async fn seeded_faults_repeat() {
         assert!(draws(1).contains(&fault), "{fault:?}");
     }
     let mut none = FaultRates { each: 0, ..FaultRates::default() }.calls(1);
-    assert!((0..500).all(|_| none(Call::Open) == Fault::None));
+    assert!((0..500).all(|_| none(StoreCall::Open) == Fault::None));
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rejoin_store::{
-    Attach, AttachError, Attached, Call, Commit, CommitError, Committed, LeaseError, Limit, LogId,
-    MemoryStore, NodeId, Open, OpenError, Page, Position, ReadError, Record, Store, StoreError, TailStream,
-    Touch, WriterKey,
+    Attach, AttachError, Attached, Commit, CommitError, Committed, LeaseError, LogId, MemoryStore, NodeId,
+    OpenError, OpenWriter, Page, Position, ReadError, ReadLimit, Record, Store, StoreCall, StoreError,
+    TailStream, Touch, WriterKey,
 };
 
 /// The store of one server of a test. From [`Self::kill`] on no call of this server has an effect, and none is answered: to the
@@ -24,7 +24,7 @@ pub struct MortalStore {
 struct Life {
     is_over: AtomicBool,
     /// Calls of this kind are not answered any more, and have no effect.
-    stuck: Mutex<Option<Call>>,
+    stuck: Mutex<Option<StoreCall>>,
     node: Mutex<Option<NodeId>>,
 }
 
@@ -49,11 +49,11 @@ impl MortalStore {
     }
 
     /// From now on the server hangs in each call of this kind.
-    pub fn stick(&self, call: Call) {
+    pub fn stick(&self, call: StoreCall) {
         *self.life.stuck.lock().unwrap_or_else(PoisonError::into_inner) = Some(call);
     }
 
-    async fn pass(&self, call: Call) {
+    async fn pass(&self, call: StoreCall) {
         let is_stuck = *self.life.stuck.lock().unwrap_or_else(PoisonError::into_inner) == Some(call);
         if is_stuck || self.life.is_over.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
@@ -64,43 +64,43 @@ impl MortalStore {
 #[async_trait]
 impl Store for MortalStore {
     async fn lease(&self, node: NodeId, ttl: Duration) -> Result<(), LeaseError> {
-        self.pass(Call::Lease).await;
+        self.pass(StoreCall::Lease).await;
         *self.life.node.lock().unwrap_or_else(PoisonError::into_inner) = Some(node);
         self.store.lease(node, ttl).await
     }
 
-    async fn open(&self, open: Open) -> Result<Position, OpenError> {
-        self.pass(Call::Open).await;
+    async fn open(&self, open: OpenWriter) -> Result<Position, OpenError> {
+        self.pass(StoreCall::Open).await;
         self.store.open(open).await
     }
 
     async fn attach(&self, attach: Attach) -> Result<Attached, AttachError> {
-        self.pass(Call::Attach).await;
+        self.pass(StoreCall::Attach).await;
         self.store.attach(attach).await
     }
 
     async fn adopt(&self, attach: Attach) -> Result<Attached, AttachError> {
-        self.pass(Call::Adopt).await;
+        self.pass(StoreCall::Adopt).await;
         self.store.adopt(attach).await
     }
 
     async fn commit(&self, commits: Vec<Commit>) -> Vec<Result<Committed, CommitError>> {
-        self.pass(Call::Commit).await;
+        self.pass(StoreCall::Commit).await;
         self.store.commit(commits).await
     }
 
     async fn touch(&self, touches: Vec<Touch>) -> Result<(), StoreError> {
-        self.pass(Call::Touch).await;
+        self.pass(StoreCall::Touch).await;
         self.store.touch(touches).await
     }
 
-    async fn read(&self, log: LogId, after: Position, limit: Limit) -> Result<Page, ReadError> {
-        self.pass(Call::Read).await;
+    async fn read(&self, log: LogId, after: Position, limit: ReadLimit) -> Result<Page, ReadError> {
+        self.pass(StoreCall::Read).await;
         self.store.read(log, after, limit).await
     }
 
     async fn bounds(&self, log: LogId) -> Result<(Position, Position), StoreError> {
-        self.pass(Call::Read).await;
+        self.pass(StoreCall::Read).await;
         self.store.bounds(log).await
     }
 
@@ -110,12 +110,12 @@ impl Store for MortalStore {
         after: Option<WriterKey>,
         most: usize,
     ) -> Result<Vec<Record>, StoreError> {
-        self.pass(Call::Read).await;
+        self.pass(StoreCall::Read).await;
         self.store.records(log, after, most).await
     }
 
     async fn expired(&self, log: LogId, window: Duration, most: usize) -> Result<Vec<WriterKey>, StoreError> {
-        self.pass(Call::Read).await;
+        self.pass(StoreCall::Read).await;
         self.store.expired(log, window, most).await
     }
 
@@ -129,7 +129,7 @@ impl Store for MortalStore {
     }
 
     async fn trim(&self, log: LogId, age: Duration) -> Result<(), StoreError> {
-        self.pass(Call::Trim).await;
+        self.pass(StoreCall::Trim).await;
         self.store.trim(log, age).await
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rejoin_client::{Connection as Client, Event};
 use rejoin_server::{Builder, CloseReason, Connection, DropReason, Frame, Server};
-use rejoin_store::{Call, Fault, MemoryStore};
+use rejoin_store::{Fault, MemoryStore, StoreCall};
 use rejoin_tests::harness::{self, MortalStore, number, secs, within};
 use rejoin_tests::network::Line;
 
@@ -115,7 +115,7 @@ async fn what_was_committed_is_not_called_again() {
 async fn what_was_not_committed_is_called_again() {
     let (store, calls) = (MemoryStore::new(), Calls::default());
     let (first, mortal) = start(builder(&calls), &store);
-    mortal.stick(Call::Commit);
+    mortal.stick(StoreCall::Commit);
     let line = Line::to(&first);
     let mut ada = line.client("/?id=ada").connect().await.unwrap();
     tokio::time::sleep(secs(1)).await;
@@ -151,7 +151,7 @@ async fn a_window_that_has_passed_is_over_for_all_times() {
     let mut ada = line.client("/?id=ada").reconnect(secs(60), secs(300)).connect().await.unwrap();
     assert_eq!(events(&mut ada, 2).await, ["connect", "join"]);
     // The store does not even learn when the window ends.
-    store.set_faults(|call| if call == Call::Touch { Fault::Lost } else { Fault::None });
+    store.set_faults(|call| if call == StoreCall::Touch { Fault::Lost } else { Fault::None });
     line.unplug();
     tokio::time::sleep(secs(31)).await;
     assert_eq!(calls.take()[2..], ["drop: io", "away", "leave room", "expired: 3"]);

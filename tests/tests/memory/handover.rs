@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rejoin_client::{Connection as Client, Event, Frame};
 use rejoin_server::{Audience, Builder, Connection, Durability, Server};
-use rejoin_store::{Call, Fault, LogId, MemoryStore, Store as _};
+use rejoin_store::{Fault, LogId, MemoryStore, Store as _, StoreCall};
 use rejoin_tests::harness::{self, MortalStore, number, numbers, secs, session_lost, within};
 use rejoin_tests::network::Line;
 
@@ -46,7 +46,7 @@ async fn join(server: &Server, id: &str) -> (Client, Line) {
 }
 
 /// Counts the calls of the store from now on.
-fn count(store: &MemoryStore, kind: Call) -> Arc<AtomicUsize> {
+fn count(store: &MemoryStore, kind: StoreCall) -> Arc<AtomicUsize> {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
     store.set_faults(move |call| {
@@ -134,7 +134,7 @@ async fn inputs_and_frames_of_attached_sessions_cost_no_call() {
     let (server, _) = start(harness::echo(Server::builder(harness::connect)), &store);
     let (mut ada, _line) = join(&server, "ada").await;
     server.committed().await;
-    let commits = count(&store, Call::Commit);
+    let commits = count(&store, StoreCall::Commit);
     for n in 1..=100 {
         ada.send(&number(n)).unwrap();
     }
@@ -162,7 +162,9 @@ async fn an_answer_does_not_overtake_the_broadcast_before_it() {
         });
     let (server, _) = start(builder, &store);
     let (mut ada, _line) = join(&server, "ada").await;
-    store.set_faults(|call| if call == Call::Commit { Fault::SlowAnswer(millis(20)) } else { Fault::None });
+    store.set_faults(
+        |call| if call == StoreCall::Commit { Fault::SlowAnswer(millis(20)) } else { Fault::None },
+    );
     for n in 1..=30 {
         ada.send(&number(n)).unwrap();
     }
@@ -183,7 +185,9 @@ async fn frames_keep_their_order_over_a_resume() {
     let connection = server.connection("ada").unwrap();
     line.unplug();
     exported(&store, "ada").await;
-    store.set_faults(|call| if call == Call::Commit { Fault::SlowAnswer(millis(300)) } else { Fault::None });
+    store.set_faults(
+        |call| if call == StoreCall::Commit { Fault::SlowAnswer(millis(300)) } else { Fault::None },
+    );
     let sending = tokio::spawn(async move {
         for n in 1..=200 {
             connection.send(&number(n)).unwrap();
@@ -205,8 +209,8 @@ async fn a_resume_beats_an_export_that_is_under_way() {
         let (mut ada, line) = join(&first, "ada").await;
         let mut commits = 0;
         store.set_faults(move |call| {
-            commits += u32::from(call == Call::Commit);
-            if call == Call::Commit && commits % 2 == 1 { Fault::Late(millis(70)) } else { Fault::None }
+            commits += u32::from(call == StoreCall::Commit);
+            if call == StoreCall::Commit && commits % 2 == 1 { Fault::Late(millis(70)) } else { Fault::None }
         });
         line.unplug();
         tokio::time::sleep(millis(delay)).await;
@@ -233,7 +237,7 @@ async fn a_resume_that_is_given_up_leaves_the_session_in_the_store() {
     line.unplug();
     exported(&store, "ada").await;
     let dials = line.dials();
-    store.set_faults(|call| if call == Call::Commit { Fault::SlowAnswer(secs(1)) } else { Fault::None });
+    store.set_faults(|call| if call == StoreCall::Commit { Fault::SlowAnswer(secs(1)) } else { Fault::None });
     line.plug_in();
     line.dialled(dials + 1).await;
     tokio::time::sleep(millis(100)).await;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use rejoin_client::{ConnectError, Connection};
 use rejoin_server::{Builder, ConnectRequest, DuplicateId, Server};
-use rejoin_store::{Call, Fault, MemoryStore};
+use rejoin_store::{Fault, MemoryStore, StoreCall};
 use rejoin_tests::harness::{self, millis, number, numbers, within};
 use rejoin_tests::network::Line;
 
@@ -84,7 +84,7 @@ async fn an_earlier_request_ends_no_session_of_a_later_one_in_the_store() {
     let _bob = Line::to(&server).client("/?id=bob").connect().await.unwrap();
     let mut is_first = true;
     store.set_faults(move |call| match call {
-        Call::Open if std::mem::take(&mut is_first) => Fault::Delayed(millis(100)),
+        StoreCall::Open if std::mem::take(&mut is_first) => Fault::Delayed(millis(100)),
         _ => Fault::None,
     });
     let (mut client, status) = dial_twice(&server, false).await;
@@ -127,7 +127,7 @@ async fn a_replaced_session_with_a_store_is_told_so() {
     old.send(&number(7)).unwrap();
     tokio::time::sleep(millis(1)).await;
     // The newcomer asks the store twice: the handler returns in between.
-    store.set_faults(|call| if call == Call::Open { Fault::Delayed(millis(40)) } else { Fault::None });
+    store.set_faults(|call| if call == StoreCall::Open { Fault::Delayed(millis(40)) } else { Fault::None });
     let mut new = other.client("/?id=ada").connect().await.unwrap();
     let event = within("the end", old.recv()).await;
     assert!(format!("{event:?}").contains("duplicate connection id"), "{event:?}");

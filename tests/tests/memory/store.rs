@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rejoin_client::{Connection as Client, Event};
 use rejoin_server::{Audience, Connection, Server};
-use rejoin_store::{Call, Fault, LogId, MemoryStore, Store as _, TailFault};
+use rejoin_store::{Fault, LogId, MemoryStore, Store as _, StoreCall, TailFault};
 use rejoin_tests::harness::{self, number, numbers, within};
 use rejoin_tests::network::Line;
 use tokio::time::Instant;
@@ -156,7 +156,7 @@ async fn a_request_that_fails_leaves_no_session_in_the_store() {
     server.committed().await;
     // Longer than a request waits for the store.
     store.set_faults(|call| match call {
-        Call::Open => Fault::Late(harness::secs(30)),
+        StoreCall::Open => Fault::Late(harness::secs(30)),
         _ => Fault::None,
     });
     let line = Line::to(&server);
@@ -199,8 +199,8 @@ async fn a_restart_waits_for_a_store_that_fails() {
     kill(first).await;
     let mut failures = 0;
     store.set_faults(move |call| {
-        failures += usize::from(call == Call::Read);
-        if call == Call::Read && !failures.is_multiple_of(3) { Fault::Lost } else { Fault::None }
+        failures += usize::from(call == StoreCall::Read);
+        if call == StoreCall::Read && !failures.is_multiple_of(3) { Fault::Lost } else { Fault::None }
     });
     let second = server(&store);
     line.lead_to(&second);
@@ -228,7 +228,7 @@ async fn a_restart_reads_what_follows_the_checkpoints() {
     let reads = Arc::new(AtomicUsize::new(0));
     let counted = reads.clone();
     store.set_faults(move |call| {
-        counted.fetch_add(usize::from(call == Call::Read), Ordering::Relaxed);
+        counted.fetch_add(usize::from(call == StoreCall::Read), Ordering::Relaxed);
         Fault::None
     });
     let second = server(&store);
@@ -250,7 +250,7 @@ async fn a_dial_that_was_overtaken_does_not_end_the_session() {
     let dials = line.clone();
     // The second dial asks the store again and again, and its client gives it up.
     store.set_faults(move |call| match call {
-        Call::Attach if dials.dials() == 2 => Fault::Lost,
+        StoreCall::Attach if dials.dials() == 2 => Fault::Lost,
         _ => Fault::None,
     });
     line.cut();

@@ -8,7 +8,7 @@ use rejoin_server::{
     Audience, BroadcastError, Builder, Codec, DecodeError, EncodeError, Frame, JsonCodec, Message, Overflow,
     SendError, Server, ServerState,
 };
-use rejoin_store::{Call, Fault, LogId, MemoryStore, Store as _};
+use rejoin_store::{Fault, LogId, MemoryStore, Store as _, StoreCall};
 use rejoin_tests::harness::{self, MortalStore, number, numbers, secs, within};
 use rejoin_tests::network::Line;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -84,7 +84,7 @@ async fn attached_sessions_wait_with_bounds_and_lose_nothing() {
     let mut ada: Connection = line.client("/?id=ada").connect().await.unwrap();
     let mut idle = Line::to(&server).client("/?id=idle").connect().await.unwrap();
     tokio::time::sleep(secs(1)).await;
-    store.set_faults(|call| if call == Call::Commit { Fault::Lost } else { Fault::None });
+    store.set_faults(|call| if call == StoreCall::Commit { Fault::Lost } else { Fault::None });
     for n in 1..=100 {
         ada.send(&number(n)).unwrap();
     }
@@ -145,7 +145,7 @@ async fn a_handler_that_runs_again_gets_the_same_input() {
     let mut ada = line.client("/?id=ada").connect().await.unwrap();
     ada.send(&number(1)).unwrap();
     assert_eq!(numbers(&mut ada, 1).await, [1]);
-    mortal.stick(Call::Commit);
+    mortal.stick(StoreCall::Commit);
     ada.send(&number(2)).unwrap();
     ada.send(&number(3)).unwrap();
     tokio::time::sleep(secs(1)).await;
@@ -298,7 +298,7 @@ async fn a_session_with_one_uncommitted_frame_loses_its_socket_too() {
     let server = harness::echo(builder()).store(store.clone()).build().unwrap();
     let mut ada = Line::to(&server).client("/?id=ada").connect().await.unwrap();
     tokio::time::sleep(secs(1)).await;
-    store.set_faults(|call| if call == Call::Commit { Fault::Lost } else { Fault::None });
+    store.set_faults(|call| if call == StoreCall::Commit { Fault::Lost } else { Fault::None });
     ada.send(&number(1)).unwrap();
     let Event::Disconnected { reason } = within("the end of the socket", ada.recv()).await.unwrap() else {
         panic!("what is not committed was sent");
@@ -315,7 +315,7 @@ async fn frames_that_wait_for_the_store_are_bounded() {
     let mut ada = Line::to(&server).client("/?id=ada").connect().await.unwrap();
     let connection = server.connection("ada").unwrap();
     server.committed().await;
-    store.set_faults(|call| if call == Call::Commit { Fault::Lost } else { Fault::None });
+    store.set_faults(|call| if call == StoreCall::Commit { Fault::Lost } else { Fault::None });
     for n in 1..=4 {
         connection.send(&number(n)).unwrap();
     }

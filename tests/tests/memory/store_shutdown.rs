@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rejoin_client::{Connection as Client, Event, Frame};
 use rejoin_server::{Connection, Server};
-use rejoin_store::{Call, Fault, LogId, MemoryStore, Store as _};
+use rejoin_store::{Fault, LogId, MemoryStore, Store as _, StoreCall};
 use rejoin_tests::harness::{self, number, secs, within};
 use rejoin_tests::network::Line;
 use tokio::time::Instant;
@@ -71,7 +71,7 @@ async fn a_shutdown_before_the_restart_is_over_ends_no_session() {
     // The second server reads the log for three seconds; the client's request waits for that when it is shut down.
     let second = crate::store::server(&store);
     store.set_faults(|call| match call {
-        Call::Read => Fault::SlowAnswer(Duration::from_secs(1)),
+        StoreCall::Read => Fault::SlowAnswer(Duration::from_secs(1)),
         _ => Fault::None,
     });
     line.lead_to(&second);
@@ -109,7 +109,7 @@ fn a_runtime_that_ends_ends_no_session_of_the_store() {
         assert_eq!(values(&mut ada, 1).await, [1]);
 
         store.set_faults(move |call| {
-            if call == Call::Commit && begun.send(()).is_ok() {
+            if call == StoreCall::Commit && begun.send(()).is_ok() {
                 released.recv().ok();
             }
             Fault::None

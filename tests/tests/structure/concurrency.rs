@@ -104,7 +104,7 @@ fn concurrency_page_names_every_lock_and_flag() {
     let files: BTreeSet<_> = CRATES
         .iter()
         .chain(&STORES)
-        .flat_map(|name| Crate::read(&root(), name).public_types().into_keys())
+        .flat_map(|name| Crate::read(&root(), name).types().into_keys())
         .collect();
     let read = |file: String| (file.clone(), fs::read_to_string(root().join(file)).unwrap());
     let sources: Vec<_> = files.into_iter().map(read).collect();

@@ -19,7 +19,7 @@ struct Module {
     file: String,
     /// The names that are defined here, and inside those definitions.
     names: BTreeSet<String>,
-    public_types: BTreeSet<String>,
+    types: BTreeSet<String>,
     /// The imports, by their local names.
     uses: Vec<Use>,
     /// Paths of two or more words, and single words, outside of imports.
@@ -69,14 +69,16 @@ impl Crate {
         let mut module = Module { file: file.to_owned(), ..Module::default() };
         let mut children = Vec::new();
         let is = |index: usize, word: &str| words.get(index).is_some_and(|found| found == word);
-        // Whether the next item is visible in other modules, and whether it is public.
-        let (mut is_visible, mut is_public) = (false, false);
+        // Whether the next item is visible in other modules.
+        let mut is_visible = false;
+        // Of braces: an item within is not one of the module.
+        let mut depth = 0_usize;
         let mut index = 0;
         while index < words.len() {
             match &*words[index] {
                 "pub" => {
-                    (is_visible, is_public) = (true, !is(index + 1, "("));
-                    index = if is_public { index + 1 } else { closing(words, index + 1) };
+                    is_visible = true;
+                    index = if is(index + 1, "(") { closing(words, index + 1) } else { index + 1 };
                     continue;
                 }
                 "mod" if is(index + 2, ";") || is(index + 2, "{") => {
@@ -100,8 +102,9 @@ impl Crate {
                 }
                 kind @ ("struct" | "enum" | "union" | "trait" | "type" | "fn" | "const" | "static") => {
                     let name = words.get(index + 1).cloned();
-                    if is_public && !["fn", "const", "static"].contains(&kind) {
-                        module.public_types.extend(name.clone());
+                    let is_type = !["fn", "const", "static"].contains(&kind);
+                    if depth == 0 && is_type && !is_alias(&words[index..]) {
+                        module.types.extend(name.clone());
                     }
                     module.names.extend(name);
                     index += 1;
@@ -117,9 +120,16 @@ impl Crate {
                     module.paths.push(found);
                     index += 1;
                 }
-                _ => index += 1,
+                sign => {
+                    depth = match sign {
+                        "{" => depth + 1,
+                        "}" => depth.saturating_sub(1),
+                        _ => depth,
+                    };
+                    index += 1;
+                }
             }
-            (is_visible, is_public) = (false, false);
+            is_visible = false;
         }
         self.modules.insert(path.to_vec(), module);
         children
@@ -207,14 +217,22 @@ impl Crate {
         Some(Place::Module(at))
     }
 
-    /// The public types that each file defines.
-    pub(crate) fn public_types(&self) -> BTreeMap<String, BTreeSet<String>> {
+    /// The types that each file defines.
+    pub(crate) fn types(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut types = BTreeMap::<_, BTreeSet<_>>::new();
         for module in self.modules.values() {
-            types.entry(module.file.clone()).or_default().extend(module.public_types.iter().cloned());
+            types.entry(module.file.clone()).or_default().extend(module.types.iter().cloned());
         }
         types
     }
+}
+
+/// Whether these words begin a definition such as `type Router = core::Router<Connection>`: another type's name, with its arguments.
+fn is_alias(words: &[String]) -> bool {
+    let end = words.iter().position(|word| word == ";").unwrap_or(0);
+    let Some(path) = words[..end].split(|word| word == "=").nth(1) else { return false };
+    let name = path.split(|word| word == "<").next().and_then(<[_]>::last);
+    words[0] == "type" && path.iter().any(|word| word == "::") && name == words.get(1)
 }
 
 fn is_word(c: char) -> bool {
@@ -329,10 +347,11 @@ mod tests {
     }
 
     #[test]
-    fn public_types_are_those_visible_outside() {
+    fn types_are_those_of_modules() {
         let mut found = Crate::default();
-        let text = "pub struct A; pub(crate) struct B; struct C; pub enum D { E } pub fn f() {} pub trait G { type H; }";
+        let text = "pub struct A; pub(crate) struct B; pub enum D { E } fn f() { struct F; } trait G { type H; } mod i { union J {} }
+            impl A { type K = u8; } type L = x::L<A>; type M = x::L; type N<'a> = L<'a>;";
         found.add("a", &words(text), &[]);
-        assert_eq!(found.public_types()["a"], ["A", "D", "G"].map(str::to_owned).into());
+        assert_eq!(found.types()["a"], ["A", "B", "D", "G", "J", "M", "N"].map(str::to_owned).into());
     }
 }

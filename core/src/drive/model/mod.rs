@@ -12,7 +12,8 @@ pub use explore::explore;
 
 mod tasks;
 pub use tasks::{
-    Dropped, Joined, Task, close_runtime, current_runtime, end_runtime, enter_runtime, idle, live, spawn_on,
+    Dropped, JoinedTask, Task, close_runtime, current_runtime, end_runtime, enter_runtime, idle, live,
+    spawn_on,
 };
 
 mod time;

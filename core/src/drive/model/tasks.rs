@@ -102,19 +102,19 @@ pub(super) fn reset() {
 pub fn spawn_on<T: Send + 'static>(
     task: impl Future<Output = T> + Send + 'static,
     runtime: &Handle,
-) -> Joined<T> {
+) -> JoinedTask<T> {
     let name = std::any::type_name_of_val(&task);
     let is_over = TASKS.with_borrow(|tasks| tasks.ended.contains(&runtime.id()));
     if is_over {
         drop(task);
-        return Joined(None);
+        return JoinedTask(None);
     }
     let state =
         Arc::new(Task { state: AtomicU8::new(OVER), runtime: runtime.id(), inner: Mutex::new(None), name });
     state.set(WOKEN);
     TASKS.with_borrow_mut(|tasks| tasks.all.push(state.clone()));
     let runtime = runtime.clone();
-    Joined(Some(shuttle::future::spawn(async move {
+    JoinedTask(Some(shuttle::future::spawn(async move {
         RUNTIME.with(|current| current.set(Some(runtime)));
         let waker = state.clone().into();
         let mut task = Some(Box::pin(task));
@@ -202,9 +202,9 @@ pub fn live() -> Vec<Arc<Task>> {
 }
 
 /// The handle of a spawned task. Dropping it detaches the task.
-pub struct Joined<T>(Option<shuttle::future::JoinHandle<Option<T>>>);
+pub struct JoinedTask<T>(Option<shuttle::future::JoinHandle<Option<T>>>);
 
-impl<T> Joined<T> {
+impl<T> JoinedTask<T> {
     /// Whether the task is over.
     pub fn is_over(&self) -> bool {
         self.0.as_ref().is_none_or(shuttle::future::JoinHandle::is_finished)
@@ -215,7 +215,7 @@ impl<T> Joined<T> {
 #[derive(Debug)]
 pub struct Dropped;
 
-impl<T> Future for Joined<T> {
+impl<T> Future for JoinedTask<T> {
     type Output = Result<T, Dropped>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -226,7 +226,7 @@ impl<T> Future for Joined<T> {
     }
 }
 
-impl<T> fmt::Debug for Joined<T> {
+impl<T> fmt::Debug for JoinedTask<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Joined").field(&self.is_over()).finish()
     }

@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use crate::{Answer, Cancelled, Registration};
 
-use super::driving::Reading;
+use super::driving::ReadState;
 use super::{SharedSession, Wake};
 
 impl SharedSession {
@@ -20,7 +20,7 @@ impl SharedSession {
         let taken = Registration::with(cx, |asker| {
             let mut inner = self.lock();
             let session = &mut inner.form.live().session;
-            let before = Reading::of(session);
+            let before = ReadState::of(session);
             let Poll::Ready(answer) = session.poll_answer(id) else {
                 return session.asker(id).map_or(Some(None), |slot| asker.put(slot).map(|()| None));
             };

@@ -8,30 +8,30 @@ use crate::{Event, Registration, Session};
 
 use super::effects::Askers;
 use super::form::Live;
-use super::{Effects, Inner, SharedSession};
+use super::{Effects, SharedSession, SharedSessionInner};
 
 /// The state of the driver's work that changes when the application takes an event or an answer.
 #[derive(Clone, Copy)]
-pub(super) struct Reading {
+pub(super) struct ReadState {
     wants_read: bool,
     due: Option<Instant>,
 }
 
-impl Reading {
+impl ReadState {
     pub(super) fn of(session: &Session) -> Self {
         Self { wants_read: session.wants_read(), due: session.poll_timeout() }
     }
 }
 
-impl Inner {
+impl SharedSessionInner {
     /// The wake-ups after the application has taken an event or an answer.
     ///
     /// Taking it may have freed capacity for a driver that has stopped reading. Nothing else wakes it, because it does not wait
     /// for a socket that it does not read. Or read-ahead frames are counted now, and their acknowledgement is due before the timer
     /// that the driver has set. An answer among them may be what a task waits for.
-    pub(super) fn effects_of_taking(&mut self, before: Reading) -> Effects {
+    pub(super) fn effects_of_taking(&mut self, before: ReadState) -> Effects {
         let live = self.form.live();
-        let Reading { wants_read, due } = Reading::of(&live.session);
+        let ReadState { wants_read, due } = ReadState::of(&live.session);
         let can_read = !before.wants_read && wants_read;
         let due_sooner = due.is_some_and(|at| before.due.is_none_or(|due| at < due));
         let askers = live.askers();
@@ -124,7 +124,7 @@ impl SharedSession {
         let taken = Registration::with(cx, |waiting| {
             let mut inner = self.lock();
             let Live { session, reader, .. } = inner.form.live();
-            let before = Reading::of(session);
+            let before = ReadState::of(session);
             match session.poll_event() {
                 Some(event) => Some(Some((event, inner.effects_of_taking(before)))),
                 None => waiting.put(reader).map(|()| None),

@@ -21,7 +21,7 @@ pub struct Effects {
     /// Wakes the application, which waits for an event.
     pub(super) reader: Option<Waker>,
     /// The frames whose [`Delivery`] is decided, with the callers that wait for it. Usually `None`.
-    pub(super) deliveries: Option<Box<Deliveries>>,
+    pub(super) deliveries: Option<Box<DecidedDeliveries>>,
     /// Wakes the tasks whose questions got an answer or a cancellation. Usually `None`.
     pub(super) askers: Option<Box<Askers>>,
     /// Wakes the driver.
@@ -29,7 +29,7 @@ pub struct Effects {
 }
 
 /// Decided deliveries, each with the caller that waits for it.
-pub(super) type Deliveries = Vec<(oneshot::Sender<Delivery>, Delivery)>;
+pub(super) type DecidedDeliveries = Vec<(oneshot::Sender<Delivery>, Delivery)>;
 
 /// Tasks whose questions got an answer or a cancellation.
 pub(super) type Askers = Vec<Waker>;

@@ -24,7 +24,7 @@ pub(super) struct Live {
     /// The waker of a task that waits for an event. It is used once: each wait registers again.
     pub(super) reader: Option<Waker>,
     /// The callers that wait for the delivery of a frame, by its number. Usually `None`.
-    pub(super) deliveries: Option<Box<Deliveries>>,
+    pub(super) deliveries: Option<Box<AwaitedDeliveries>>,
     /// Notified when the send buffer has capacity again, or when the session ends. `None` until a sender waits for the first
     /// time.
     pub(super) capacity: Option<Arc<Notify>>,
@@ -36,7 +36,7 @@ pub(super) struct Live {
     pub(super) session: Session,
 }
 
-type Deliveries = VecDeque<(u64, oneshot::Sender<Delivery>)>;
+type AwaitedDeliveries = VecDeque<(u64, oneshot::Sender<Delivery>)>;
 
 impl Form {
     pub(super) fn of(session: Session) -> Self {
@@ -100,11 +100,11 @@ impl Live {
 
     /// Takes the decided deliveries that a caller waits for.
     #[inline]
-    pub(super) fn settled_deliveries(&mut self) -> Option<Box<effects::Deliveries>> {
+    pub(super) fn settled_deliveries(&mut self) -> Option<Box<effects::DecidedDeliveries>> {
         if self.deliveries.is_none() { None } else { self.settle() }
     }
 
-    fn settle(&mut self) -> Option<Box<effects::Deliveries>> {
+    fn settle(&mut self) -> Option<Box<effects::DecidedDeliveries>> {
         let deliveries = self.deliveries.as_mut()?;
         let mut settled = Vec::new();
         while let Some((number, delivery)) = self.session.poll_delivery() {

@@ -33,7 +33,7 @@ use super::prefetch::PrefetchHint;
 use super::room_log::{Drained, RoomLog, Subscriber};
 use super::sync::{Mutex, MutexGuard};
 use form::{Form, Live};
-use subscriptions::Subscriptions;
+use subscriptions::RoomSubscriptions;
 
 /// A session behind a lock that is held for single calls, never across an await.
 ///
@@ -45,13 +45,13 @@ pub struct SharedSession {
     /// The address of the session in memory, while it is live. It is outside the lock, so that a fan-out can prefetch a session
     /// that it is about to lock without waiting for the lock.
     prefetch_hint: PrefetchHint,
-    inner: Mutex<Inner>,
+    inner: Mutex<SharedSessionInner>,
     /// Bounds the bytes that all sessions of a process keep together.
     budget: Option<Arc<MemoryBudget>>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct SharedSessionInner {
     form: Form,
     /// Wakes the driver: the task that writes to the socket and runs the session's timer.
     driver: Option<Waker>,
@@ -63,7 +63,7 @@ struct Inner {
     /// The index of the session's codec in each log.
     lane: u16,
     /// The room logs that the session subscribes to.
-    subscriptions: Subscriptions,
+    subscriptions: RoomSubscriptions,
 }
 
 /// When an access wakes the driver.
@@ -93,13 +93,13 @@ impl Usage {
 impl SharedSession {
     /// Puts a session behind a lock.
     pub fn new(session: Session) -> Self {
-        let inner = Inner {
+        let inner = SharedSessionInner {
             form: Form::of(session),
             driver: None,
             driver_sleeps: false,
             counts: true,
             lane: 0,
-            subscriptions: Subscriptions::default(),
+            subscriptions: RoomSubscriptions::default(),
         };
         let session = Self { prefetch_hint: PrefetchHint::default(), inner: Mutex::new(inner), budget: None };
         session.note_prefetch_hint(&session.lock());
@@ -149,7 +149,7 @@ impl SharedSession {
         // Drain first, so that a frame that `f` sends is queued behind earlier broadcasts, and `f` sees counts that include them.
         // Without this, a `send` could overtake an earlier broadcast.
         let subscriber = Subscriber::new(self, inner.lane);
-        let Inner { subscriptions, form, .. } = &mut *inner;
+        let SharedSessionInner { subscriptions, form, .. } = &mut *inner;
         let drained = if wake == Wake::Closes {
             subscriptions.end(subscriber, form)
         } else {
@@ -259,7 +259,7 @@ impl SharedSession {
     }
 
     /// Leaves a log, and drains it for the last time.
-    fn leave(&self, leave: impl FnOnce(&mut Inner, Subscriber) -> Drained) -> Effects {
+    fn leave(&self, leave: impl FnOnce(&mut SharedSessionInner, Subscriber) -> Drained) -> Effects {
         let mut inner = self.lock();
         let reclaimable = inner.reclaimable();
         let subscriber = Subscriber::new(self, inner.lane);
@@ -309,7 +309,7 @@ impl SharedSession {
     }
 
     /// Updates the address of the live session. A stale hint only costs a cache miss.
-    fn note_prefetch_hint(&self, inner: &Inner) {
+    fn note_prefetch_hint(&self, inner: &SharedSessionInner) {
         if let Form::Live(live) = &inner.form {
             self.prefetch_hint.set(&**live);
         }
@@ -320,7 +320,7 @@ impl SharedSession {
         self.prefetch_hint.prefetch(offset_of!(Live, session) + Session::HOT);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, SharedSessionInner> {
         // A handler's panic is caught by the task that runs it, outside this lock, and no call into a session panics half-way: a
         // poisoned lock holds an intact session.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -332,7 +332,7 @@ impl SharedSession {
     }
 }
 
-impl Inner {
+impl SharedSessionInner {
     /// Drains pending broadcasts for the last time, and ends all subscriptions.
     fn end_subscriptions(&mut self, subscriber: Subscriber) {
         self.subscriptions.end(subscriber, &mut self.form);

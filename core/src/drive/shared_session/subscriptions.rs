@@ -1,4 +1,4 @@
-//! [`Subscriptions`]: the room logs that a session subscribes to.
+//! [`RoomSubscriptions`]: the room logs that a session subscribes to.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::form::Form;
 ///
 /// Usually there is one, which is stored inline: every session has this field, and a fan-out reads it for each member.
 #[derive(Debug)]
-pub(super) enum Subscriptions {
+pub(super) enum RoomSubscriptions {
     /// No log, or one.
     Single { log: Option<Arc<RoomLog>>, cursor: Cursor },
     /// Two or more; or those of a session that has ended or is closing.
@@ -27,13 +27,13 @@ pub(super) struct Subscription {
     cursor: Option<Cursor>,
 }
 
-impl Default for Subscriptions {
+impl Default for RoomSubscriptions {
     fn default() -> Self {
         Self::Single { log: None, cursor: Cursor::default() }
     }
 }
 
-impl Subscriptions {
+impl RoomSubscriptions {
     /// Subscribes to a log from its next message on. All logs of a session share one [`Sequencer`](crate::drive::Sequencer), and
     /// the subscriber is the same in all of them.
     pub(super) fn add(&mut self, log: &Arc<RoomLog>, subscriber: Subscriber) {

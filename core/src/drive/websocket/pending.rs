@@ -8,12 +8,12 @@ use bytes::Bytes;
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) bytes: Bytes,
-    pub(super) kind: Kind,
+    pub(super) kind: PendingKind,
 }
 
 /// The kind of a queued entry.
 #[derive(Debug)]
-pub(super) enum Kind {
+pub(super) enum PendingKind {
     /// A control message, or one without a number.
     Control,
     Data,
@@ -21,7 +21,7 @@ pub(super) enum Kind {
     Batch(Arc<[u32]>),
 }
 
-impl Kind {
+impl PendingKind {
     pub(super) fn messages(&self) -> usize {
         match self {
             Self::Control | Self::Data => 1,

@@ -1,7 +1,7 @@
 //! Conversion of a [`SendBuffer`] to and from plain data.
 
 use super::super::config::Mode;
-use super::super::snapshot::{Outgoing, Run, Unacknowledged};
+use super::super::snapshot::{Outgoing, SnapshotRun, Unacknowledged};
 use super::super::span::Span;
 use super::super::span_queue::SpanQueue;
 use super::SendBuffer;
@@ -74,7 +74,7 @@ impl SendBuffer {
     /// Adds the [unacknowledged frames](Self::unacknowledged_frames) of a snapshot to a buffer that keeps none.
     pub(in super::super) fn add_unacknowledged(&mut self, unacknowledged: Unacknowledged) {
         let Unacknowledged { kept, evicted_in_flight, deliveries, abandoned, rewound } = unacknowledged;
-        for Run { first, messages } in kept {
+        for SnapshotRun { first, messages } in kept {
             for (number, message) in (first..).zip(messages) {
                 self.frames += 1;
                 self.in_flight += u32::from(number <= self.cursor);
@@ -90,15 +90,15 @@ impl SendBuffer {
 }
 
 /// The kept messages, grouped into runs of consecutive numbers.
-fn runs(kept: &SpanQueue) -> Vec<Run> {
-    let mut runs: Vec<Run> = Vec::new();
+fn runs(kept: &SpanQueue) -> Vec<SnapshotRun> {
+    let mut runs: Vec<SnapshotRun> = Vec::new();
     for span in kept.iter_from(0) {
         let messages = (0..span.len()).map(|offset| span.message(offset).clone());
         match runs.last_mut() {
             Some(run) if run.first + run.messages.len() as u64 == span.first() => {
                 run.messages.extend(messages)
             }
-            _ => runs.push(Run { first: span.first(), messages: messages.collect() }),
+            _ => runs.push(SnapshotRun { first: span.first(), messages: messages.collect() }),
         }
     }
     runs

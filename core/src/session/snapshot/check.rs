@@ -7,7 +7,8 @@ use crate::Gap;
 use super::super::config::{Mode, SessionConfig, Side};
 use super::super::event::Event;
 use super::{
-    Deliveries, EvictedInFlight, Outgoing, PendingEvent, RewoundFrames, Run, SessionSnapshot, Unacknowledged,
+    Deliveries, EvictedInFlight, Outgoing, PendingEvent, RewoundFrames, SessionSnapshot, SnapshotRun,
+    Unacknowledged,
 };
 
 /// Why a session cannot continue from a snapshot.
@@ -175,7 +176,7 @@ impl SessionSnapshot {
 }
 
 impl Outgoing {
-    fn is_ordered(&self, mode: Mode, kept: &[Run]) -> bool {
+    fn is_ordered(&self, mode: Mode, kept: &[SnapshotRun]) -> bool {
         let Self { accepted, cursor, sent, acknowledged, dropped: _ } = *self;
         let follows_socket = match mode {
             Mode::Session => acknowledged <= cursor && cursor <= sent,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::event_queue::EventQueue;
 use super::super::pending_close::Closing;
-use super::super::rare::Rare;
+use super::super::rare::RareState;
 use super::super::receiver::Receiver;
 use super::super::send_buffer::SendBuffer;
 use super::super::{Epoch, Session, SessionConfig, SessionIdentity, SessionState};
@@ -149,7 +149,7 @@ impl Session {
             sent,
             receiver: Receiver::new(received),
             lost,
-            rare: Rare::of_counts(stray_answers, volatile_dropped),
+            rare: RareState::of_counts(stray_answers, volatile_dropped),
             ..Self::new(config, since)
         }
     }

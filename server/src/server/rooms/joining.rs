@@ -22,7 +22,7 @@ pub struct Joining<'a, T = bool> {
     /// The application has been asked, and has not answered.
     permission: Option<Permission>,
     /// The store has been asked.
-    said: Option<say::Joining>,
+    said: Option<say::SaidJoin>,
 }
 
 impl<'a, T> Joining<'a, T> {

@@ -28,7 +28,7 @@ pub(super) struct ExpiryTask {
 }
 
 /// The next step of the task.
-enum Next {
+enum ExpiryStep {
     /// Ends this session, whose window has passed.
     Ends(Connection),
     /// The oldest session has left the front of the queue: look again.
@@ -62,11 +62,11 @@ impl ExpiryTask {
             }
             match self.next() {
                 // A command wakes the session's driver, which usually means starting a task: that one reports the end.
-                Next::Ends(connection) => {
+                ExpiryStep::Ends(connection) => {
                     connection.session().command(|session| session.handle_timeout(now()))
                 }
-                Next::Left => {}
-                Next::Sleep(at) => {
+                ExpiryStep::Left => {}
+                ExpiryStep::Sleep(at) => {
                     let due = async {
                         match at {
                             Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -80,12 +80,12 @@ impl ExpiryTask {
                         () = self.queue.empty.notified() => {}
                     }
                 }
-                Next::Over => return,
+                ExpiryStep::Over => return,
             }
         }
     }
 
-    fn next(&mut self) -> Next {
+    fn next(&mut self) -> ExpiryStep {
         let queue = &self.queue;
         let (oldest, loss) = {
             let mut waiting = queue.lock();
@@ -94,7 +94,7 @@ impl ExpiryTask {
                 // start no task, and its window would never end.
                 waiting.has_task = false;
                 self.over = true;
-                return Next::Over;
+                return ExpiryStep::Over;
             };
             (oldest.clone(), oldest.expiry_slot().loss())
         };
@@ -107,18 +107,18 @@ impl ExpiryTask {
             // Waiting for its task would delay theirs.
             SessionState::Suspended if last != loss => {
                 queue.move_back(&oldest, loss, last);
-                Next::Left
+                ExpiryStep::Left
             }
-            SessionState::Suspended if due.is_none_or(|due| due > now()) => Next::Sleep(due),
+            SessionState::Suspended if due.is_none_or(|due| due > now()) => ExpiryStep::Sleep(due),
             // If it gets and loses a socket from now on, its task adds it again.
             SessionState::Suspended => {
                 free(&self.budget, queue.remove_since(&oldest, loss));
-                Next::Ends(oldest)
+                ExpiryStep::Ends(oldest)
             }
             // It has a socket again, or has ended.
             _ => {
                 free(&self.budget, queue.remove_since(&oldest, loss));
-                Next::Left
+                ExpiryStep::Left
             }
         }
     }

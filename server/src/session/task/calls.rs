@@ -29,12 +29,12 @@ pub(super) struct Calls {
     owes_connect: bool,
     /// An earlier process had the socket, and has ended before it could tell of the loss.
     owes_loss: bool,
-    next: Next,
+    next: NextCall,
 }
 
 /// What stands before the next event.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Next {
+enum NextCall {
     #[default]
     Change,
     /// `on_away`, after `on_transport_drop`.
@@ -65,7 +65,7 @@ impl Calls {
 
     /// Whether `on_disconnect` has been called, or never will be.
     pub(super) fn is_over(&self) -> bool {
-        self.next == Next::Nothing
+        self.next == NextCall::Nothing
     }
 
     /// Whether `on_connect` has been called. No other callback is called before.
@@ -75,19 +75,19 @@ impl Calls {
 
     /// Whether the session may hibernate. It may not before `on_connect`, and while a call is due that is not an event.
     pub(super) fn may_rest(&self) -> bool {
-        self.connected && self.next == Next::Change
+        self.connected && self.next == NextCall::Change
     }
 
     /// Whether there is a call that is not an event. Not asked once the calls are over.
     pub(super) fn is_due(&self, connection: &Connection) -> bool {
         let is_owed = self.owes_connect || self.owes_loss;
-        self.next != Next::Change || is_owed || self.connected && connection.has_changes()
+        self.next != NextCall::Change || is_owed || self.connected && connection.has_changes()
     }
 
     /// Another server has the session: nothing that it has received is for this one.
     pub(super) fn note_moved(&mut self) {
-        if self.next != Next::Nothing {
-            self.next = Next::Moved;
+        if self.next != NextCall::Nothing {
+            self.next = NextCall::Moved;
         }
     }
 
@@ -120,7 +120,7 @@ impl Calls {
         connection: &Connection,
         reason: CloseReason,
     ) -> Option<Call> {
-        self.next = Next::End;
+        self.next = NextCall::End;
         self.report(shared, connection, &reason);
         if self.connected {
             return Some(Call::BeforeDisconnect(reason));
@@ -132,32 +132,34 @@ impl Calls {
     pub(super) fn next(&mut self, shared: &ServerInner, connection: &Connection) -> Option<Call> {
         loop {
             match std::mem::take(&mut self.next) {
-                Next::Change => {}
+                NextCall::Change => {}
                 // Not if another socket has come meanwhile: then it was not away.
-                Next::Away if connection.whereabouts().is_some_and(|presence| !presence.is_attached()) => {
+                NextCall::Away
+                    if connection.whereabouts().is_some_and(|presence| !presence.is_attached()) =>
+                {
                     self.is_away = true;
                     return Some(Call::Away);
                 }
-                Next::Away => {}
-                Next::Back => {
+                NextCall::Away => {}
+                NextCall::Back => {
                     if std::mem::take(&mut self.is_away) {
                         return Some(Call::Back);
                     }
                 }
-                Next::Claimed => return self.begin_end(shared, connection, CloseReason::WindowExpired),
-                Next::End => {
+                NextCall::Claimed => return self.begin_end(shared, connection, CloseReason::WindowExpired),
+                NextCall::End => {
                     shared.forget(connection);
-                    self.next = Next::Leaves;
+                    self.next = NextCall::Leaves;
                     continue;
                 }
-                Next::Leaves => {
+                NextCall::Leaves => {
                     if self.connected
                         && let Some(call) = change(shared, connection, true)
                     {
-                        self.next = Next::Leaves;
+                        self.next = NextCall::Leaves;
                         return Some(call);
                     }
-                    self.next = Next::Disconnect;
+                    self.next = NextCall::Disconnect;
                     if self.connected && shared.hooks.keeps_expired() {
                         let reason = connection.session().drive(|session| session.ended().cloned());
                         if reason == Some(CloseReason::WindowExpired) {
@@ -165,14 +167,14 @@ impl Calls {
                         }
                     }
                 }
-                Next::Disconnect => {
-                    self.next = Next::Nothing;
+                NextCall::Disconnect => {
+                    self.next = NextCall::Nothing;
                     let reason = connection.session().drive(|session| session.ended().cloned())?;
                     // Otherwise it ended before its first socket arrived, and the application has not seen it begin.
                     return self.connected.then_some(Call::Event(Event::Closed(reason)));
                 }
-                Next::Moved => {
-                    self.next = Next::Nothing;
+                NextCall::Moved => {
+                    self.next = NextCall::Nothing;
                     // While a fan-out holds the attachment, the end is reported when the task ends.
                     if let Some(mut socket) = connection.try_attachment() {
                         socket.note_closed(shared, connection.handle());
@@ -180,8 +182,8 @@ impl Calls {
                     shared.forget(connection);
                     return self.connected.then_some(Call::Moved);
                 }
-                Next::Nothing => {
-                    self.next = Next::Nothing;
+                NextCall::Nothing => {
+                    self.next = NextCall::Nothing;
                     return None;
                 }
             }
@@ -195,14 +197,14 @@ impl Calls {
                 return Some(call);
             }
             if std::mem::take(&mut self.owes_loss) {
-                self.next = Next::Away;
+                self.next = NextCall::Away;
                 return Some(Call::Event(Event::Dropped(DropReason::Restarted)));
             }
             let event = connection.session().next_event()?;
             match event {
                 Event::Connected => self.connected = true,
-                Event::Dropped(_) => self.next = Next::Away,
-                Event::Restored => self.next = Next::Back,
+                Event::Dropped(_) => self.next = NextCall::Away,
+                Event::Restored => self.next = NextCall::Back,
                 Event::Closed(reason) => {
                     // While a fan-out holds the attachment, the end is reported when the task ends.
                     if let Some(mut socket) = connection.try_attachment() {
@@ -211,7 +213,7 @@ impl Calls {
                     if reason == CloseReason::WindowExpired
                         && connection.handle().writer().is_some_and(|writer| !writer.is_over())
                     {
-                        self.next = Next::Claimed;
+                        self.next = NextCall::Claimed;
                         return Some(Call::Claim);
                     }
                     return self.begin_end(shared, connection, reason);

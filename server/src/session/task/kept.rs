@@ -7,7 +7,7 @@ use rejoin_core::{CloseReason, DropReason, Event, SessionState};
 
 use crate::connection::Connection;
 use crate::durable::handover::{Handed, Handover, Interrupted};
-use crate::durable::{Act, DurableLog, Scope, Told, Words, Work, Writer, stop::RETRY, windows};
+use crate::durable::{Act, DurableLog, LogWriter, Scope, Told, Words, Work, stop::RETRY, windows};
 use crate::inner::ServerInner;
 use crate::observe::metrics::CallbackKind;
 use crate::session::call::{Call, Callback};
@@ -17,7 +17,7 @@ use crate::session::handlers::Handlers;
 /// Commits what a session's callbacks say, together with how far it has handled its input.
 pub(super) struct Kept {
     log: Arc<DurableLog>,
-    writer: Arc<Writer>,
+    writer: Arc<LogWriter>,
     scope: Arc<Scope>,
     /// Number of frames that are handled and queued to be committed.
     handled: u64,

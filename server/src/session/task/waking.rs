@@ -6,14 +6,14 @@ use std::task::{Context, Poll};
 
 use tokio::runtime::{Handle, Id};
 
-use crate::connection::{Connection, Host};
+use crate::connection::{Connection, ConnectionHost};
 use crate::context::ServerContext;
 use crate::inner::ServerInner;
 
 use super::SessionTask;
 use super::calls::Calls;
 
-impl Host for ServerInner {
+impl ConnectionHost for ServerInner {
     fn context(&self) -> &ServerContext {
         &self.context
     }

@@ -16,7 +16,7 @@ use futures_util::FutureExt as _;
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 use rejoin_server::{Durability, Overflow, Server};
-use rejoin_store::{Fault, FaultRates, Limit, LogId, MemoryStore, Position, Store as _, TailFault};
+use rejoin_store::{Fault, FaultRates, LogId, MemoryStore, Position, ReadLimit, Store as _, TailFault};
 use tokio::time::Instant;
 
 use super::super::check::{Findings, Property};
@@ -285,7 +285,7 @@ impl Run {
     fn check_owners(&self) {
         let (_, last) = self.ask_store(self.0.store.bounds(LogId(1))).unwrap_or_default();
         let after = Position { offset: 0, ..last };
-        let all = Limit { entries: usize::MAX, bytes: usize::MAX };
+        let all = ReadLimit { entries: usize::MAX, bytes: usize::MAX };
         let Ok(page) = self.ask_store(self.0.store.read(LogId(1), after, all)) else { return };
         let mut epochs = std::collections::HashMap::new();
         for entry in page.entries {

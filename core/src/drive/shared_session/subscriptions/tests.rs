@@ -237,7 +237,7 @@ fn rooms_begin_with_the_home() {
 
 #[test]
 fn one_log_is_kept_in_two_words() {
-    assert_eq!(size_of::<Subscriptions>(), 16);
+    assert_eq!(size_of::<RoomSubscriptions>(), 16);
 }
 
 #[test]

@@ -137,7 +137,8 @@ fn error_on(side: Side, change: impl FnOnce(&mut SessionSnapshot)) -> Option<Sna
     let session = pair.session(side);
     let mut snapshot = session.snapshot(now);
     snapshot.progress.outgoing.acknowledged = 2;
-    snapshot.unacknowledged.kept = vec![snapshot::Run { first: 3, messages: vec!["3".into(), "4".into()] }];
+    snapshot.unacknowledged.kept =
+        vec![snapshot::SnapshotRun { first: 3, messages: vec!["3".into(), "4".into()] }];
     change(&mut snapshot);
     Session::from_snapshot(snapshot, Arc::new(SessionConfig::clone(&session.config)), now).err()
 }
@@ -174,7 +175,7 @@ fn only_one_message_may_exceed_the_bytes() {
         let mut snapshot = session.snapshot(now);
         snapshot.progress.outgoing.accepted = sizes.len() as u64;
         let messages = sizes.iter().map(|size| vec![b'x'; *size].into()).collect();
-        snapshot.unacknowledged.kept = vec![snapshot::Run { first: 1, messages }];
+        snapshot.unacknowledged.kept = vec![snapshot::SnapshotRun { first: 1, messages }];
         let mut config = SessionConfig::clone(&session.config);
         config.buffer_bytes = 10;
         Session::from_snapshot(snapshot, Arc::new(config), now).err()
@@ -231,7 +232,7 @@ fn inconsistent_evictions_and_deliveries_are_refused() {
     // Frame 3 was evicted after it had been sent, and the delivery of 3 and 4 is awaited.
     let evicted_and_awaited = |s: &mut SessionSnapshot| {
         let unacknowledged = &mut s.unacknowledged;
-        unacknowledged.kept = vec![snapshot::Run { first: 4, messages: vec!["4".into()] }];
+        unacknowledged.kept = vec![snapshot::SnapshotRun { first: 4, messages: vec!["4".into()] }];
         unacknowledged.evicted_in_flight =
             Some(snapshot::EvictedInFlight { range: Gap::new(3, 3), frames: 1 });
         unacknowledged.deliveries =

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rejoin_store::{
-    Attach, AttachError, Attached, Commit, CommitError, Committed, LeaseError, Limit, LogId, MemoryStore,
-    NodeId, Open, OpenError, Page, Position, ReadError, Record, Store, StoreError, TailStream, Touch,
-    WriterKey,
+    Attach, AttachError, Attached, Commit, CommitError, Committed, LeaseError, LogId, MemoryStore, NodeId,
+    OpenError, OpenWriter, Page, Position, ReadError, ReadLimit, Record, Store, StoreError, TailStream,
+    Touch, WriterKey,
 };
 use tokio::sync::watch;
 
@@ -147,7 +147,7 @@ impl Store for Sealed {
         self.life.call(self.store.lease(node, ttl)).await
     }
 
-    async fn open(&self, open: Open) -> Result<Position, OpenError> {
+    async fn open(&self, open: OpenWriter) -> Result<Position, OpenError> {
         self.life.call(self.store.open(open)).await
     }
 
@@ -163,7 +163,7 @@ impl Store for Sealed {
         self.life.call(self.store.touch(touches)).await
     }
 
-    async fn read(&self, log: LogId, after: Position, limit: Limit) -> Result<Page, ReadError> {
+    async fn read(&self, log: LogId, after: Position, limit: ReadLimit) -> Result<Page, ReadError> {
         self.life.call(self.store.read(log, after, limit)).await
     }
 
