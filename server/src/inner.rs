@@ -132,6 +132,7 @@ impl ServerInner {
     pub(crate) fn call(&self, connection: &Connection, call: Call) -> Option<Callback> {
         match call {
             Call::SendDropped(..) | Call::Expired(_) => self.hooks.call(connection, call),
+            _ if connection.handle().awaits_handler() => None,
             _ => match connection.get::<OwnHandler>() {
                 Some(own) => own.0.clone().call(connection.clone(), call),
                 None => self.handlers.call(connection, call),

@@ -193,10 +193,7 @@ impl Admission {
         let Identity { data, user, further_rooms, rewind, presence, expires, headers, handler, .. } =
             identity;
         let mut belongings = Belongings::new(data, headers);
-        if let Some(handler) = handler {
-            belongings.set(handler);
-            belongings.has_handler = true;
-        }
+        belongings.settle_handler(handler);
         let epoch = session.reserve();
         let connection = Connection::new(NewConnection {
             number: asked.number,
@@ -283,8 +280,8 @@ impl Admission {
 
 /// What the request of a resumed session brings.
 fn renewal(identity: Identity, lacks_data: bool) -> Renewal {
-    let Identity { data, refreshes_data, expires, headers, .. } = identity;
-    Renewal { expires, data: data.filter(|_| refreshes_data || lacks_data), headers }
+    let Identity { data, refreshes_data, expires, headers, handler, .. } = identity;
+    Renewal { expires, data: data.filter(|_| refreshes_data || lacks_data), headers, handler }
 }
 
 //= PROTOCOL.md#R5.6: The server MUST resume when…

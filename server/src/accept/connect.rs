@@ -12,7 +12,7 @@ use crate::accept::auth_token::AuthToken;
 use crate::accept::reject::Reject;
 use crate::connection::{Connection, ConnectionHost};
 use crate::fanout::rewind::Rewind;
-use crate::session::handlers::OwnHandler;
+use crate::session::belongings::Value;
 use http::{Extensions, HeaderMap, Uri, request};
 use rejoin_core::Payload;
 
@@ -238,7 +238,7 @@ pub struct Identity {
     /// Whether a resumed session takes the data.
     pub(crate) refreshes_data: bool,
     pub(crate) headers: Option<Arc<HeaderMap>>,
-    pub(crate) handler: Option<Arc<OwnHandler>>,
+    pub(crate) handler: Option<Value>,
 }
 
 impl Identity {

@@ -74,6 +74,11 @@ impl Identity {
     /// # let _ = server; Ok(())
     /// # }
     /// ```
+    ///
+    /// Handlers live in the process. After a restart, or a move to another server of the same [store](crate::Builder::store), the
+    /// request that resumes the session brings them again, and callbacks that are due wait for it. If that request brings none,
+    /// the server's handlers are called from then on. If none comes within the resume window, no callback is called; the hook
+    /// [`on_expired`](crate::Builder::on_expired) reports the session.
     #[must_use]
     pub fn with_handler<H: Handler>(mut self, handler: Arc<H>) -> Self {
         self.handler = Some(Arc::new(OwnHandler(handler)));

@@ -41,6 +41,9 @@ pub(super) struct Who {
     /// Whether it is kept with [`Durability::Handover`](super::Durability::Handover), for its whole life.
     #[serde(default)]
     pub(super) is_handed: bool,
+    /// Whether it has [handlers of its own](crate::Identity::with_handler).
+    #[serde(default)]
+    pub(super) has_handler: bool,
 }
 
 pub(super) fn unavailable() -> Reject {
@@ -86,6 +89,7 @@ pub(crate) async fn open(
         room: identity.room.as_ref().into(),
         codec: shared.options.codecs[newcomer.codec].name().into(),
         is_handed: log.handover.is_some(),
+        has_handler: newcomer.identity.handler.is_some(),
     };
     let open = OpenWriter {
         log: log.log,

@@ -315,7 +315,7 @@ pub(super) fn connection_of(
         host: shared.clone(),
         who: SessionKey::Session(identity),
         remote_addr: None,
-        belongings: Belongings::default(),
+        belongings: Belongings::of_restored(who.has_handler),
         codec_index: codec,
         session,
         writer: Some(writer),
@@ -362,6 +362,7 @@ pub(super) fn settle(shared: &Arc<ServerInner>, connection: &Connection) {
         shared.suspended.enter(connection, loss);
     }
     let is_due = owes_loss || !changes.is_empty() || !is_connected && handlers.have(CallbackKind::Connect);
+    let is_due = is_due && !connection.handle().awaits_handler();
     if !connection.hibernate() {
         shared.clone().wake(connection.clone());
     } else if is_due {

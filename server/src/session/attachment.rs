@@ -105,7 +105,8 @@ impl Attachment {
 
     /// Attaches a socket whose request asked for this session, or closes it if the session refuses it.
     fn attach(&mut self, pending: PendingSocket, context: &ServerContext, handle: &SessionHandle) {
-        let PendingSocket { driver, received, renewal, attachment, resuming: _resuming, resumes } = pending;
+        let PendingSocket { driver, received, mut renewal, attachment, resuming: _resuming, resumes } =
+            pending;
         if let (Some(attachment), Some(writer)) = (attachment, handle.writer()) {
             writer.set_attachment(attachment);
         }
@@ -118,6 +119,7 @@ impl Attachment {
         match attached {
             Ok(()) => {
                 context.sockets.opened();
+                handle.settle_handler(renewal.handler.take());
                 handle.renew(renewal);
                 self.reporter.note_attached(context, handle);
                 handle.note_prefetch_driver(&driver);

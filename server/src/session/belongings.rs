@@ -16,8 +16,10 @@ pub(crate) struct Belongings {
     /// From `ConnectFn`.
     pub(crate) data: Option<Value>,
     more: Option<Box<More>>,
-    /// Whether one of the values is the connection's own handlers.
+    /// Whether one of the values is the connection's own handlers, or will be.
     pub(crate) has_handler: bool,
+    /// It had handlers of its own in another process. The next request brings them.
+    awaits_handler: bool,
 }
 
 #[derive(Default)]
@@ -37,16 +39,38 @@ pub(crate) struct Renewal {
     pub(crate) data: Option<Value>,
     /// Headers of the request.
     pub(crate) headers: Option<Arc<HeaderMap>>,
+    /// The handlers of a connection that [awaits](Belongings::awaits_handler) them.
+    pub(crate) handler: Option<Value>,
 }
 
 impl Belongings {
     pub(crate) fn new(data: Option<Value>, headers: Option<Arc<HeaderMap>>) -> Self {
         let more = headers.map(|headers| Box::new(More { headers: Some(headers), values: Vec::new() }));
-        Self { data, more, has_handler: false }
+        Self { data, more, ..Self::default() }
+    }
+
+    /// Those of a session that another process has had.
+    pub(crate) fn of_restored(has_handler: bool) -> Self {
+        Self { has_handler, awaits_handler: has_handler, ..Self::default() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.data.is_none() && self.more.is_none()
+        self.data.is_none() && self.more.is_none() && !self.has_handler
+    }
+
+    /// Whether callbacks have to wait for the connection's own handlers.
+    pub(crate) fn awaits_handler(&self) -> bool {
+        self.awaits_handler
+    }
+
+    /// The handlers of a fresh session, or those that a request brings for one that awaits them: `None` if there are none any
+    /// more, and the server's are called.
+    pub(crate) fn settle_handler(&mut self, handler: Option<Value>) {
+        self.awaits_handler = false;
+        self.has_handler = handler.is_some();
+        if let Some(handler) = handler {
+            self.put(handler);
+        }
     }
 
     pub(crate) fn headers(&self) -> Option<&Arc<HeaderMap>> {
@@ -68,8 +92,12 @@ impl Belongings {
 
     /// Sets the value of this type. Returns the old one, to be dropped once no lock is held.
     pub(crate) fn set<T: Any + Send + Sync>(&mut self, value: Arc<T>) -> Option<Value> {
+        self.put(value)
+    }
+
+    fn put(&mut self, value: Value) -> Option<Value> {
         let values = &mut self.more.get_or_insert_default().values;
-        match values.iter_mut().find(|value| value.is::<T>()) {
+        match values.iter_mut().find(|old| (***old).type_id() == (*value).type_id()) {
             Some(old) => Some(std::mem::replace(old, value)),
             None => {
                 values.push(value);
@@ -146,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_renewal_prints_without_what_it_brings() {
-        let renewal = Renewal { expires: None, data: Some(Arc::new("secret")), headers: headers("a") };
+        let renewal = Renewal { data: Some(Arc::new("secret")), headers: headers("a"), ..Renewal::default() };
         assert_eq!(format!("{renewal:?}"), "Renewal { expires: None, .. }");
     }
 }

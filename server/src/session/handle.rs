@@ -14,7 +14,7 @@ use rejoin_core::{CloseFrame, CloseReason, Codec, Mode, Payload, Session, Sessio
 use crate::context::ServerContext;
 use crate::durable::LogWriter;
 use crate::durable::handover::Resuming;
-use crate::session::belongings::{Belongings, Renewal};
+use crate::session::belongings::{Belongings, Renewal, Value};
 
 /// One session: who it belongs to, its state, and the socket that waits to be attached.
 ///
@@ -229,6 +229,18 @@ impl SessionHandle {
     /// Changes what the application keeps with the connection. `change` runs under the lock.
     pub(crate) fn change_belongings<T>(&self, change: impl FnOnce(&mut Belongings) -> T) -> T {
         change(&mut lock(&self.cold.get_or_init(Box::default).belongings))
+    }
+
+    /// Whether callbacks have to wait for the connection's own handlers, which only a request can bring.
+    pub(crate) fn awaits_handler(&self) -> bool {
+        self.read_belongings(|belongings| belongings.awaits_handler().then_some(())).is_some()
+    }
+
+    /// Takes over the handlers that a request has brought, if the connection awaits them.
+    pub(crate) fn settle_handler(&self, handler: Option<Value>) {
+        if self.awaits_handler() {
+            self.change_belongings(|belongings| belongings.settle_handler(handler));
+        }
     }
 
     /// Takes over what the request of an attached socket has brought.

@@ -199,6 +199,11 @@ impl SessionTask {
         self.kept.as_ref().is_some_and(|kept| kept.is_ahead(&self.connection)) || self.is_stopped()
     }
 
+    /// Whether callbacks wait for the connection's own handlers.
+    fn awaits_handler(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.awaits_handler(&self.connection))
+    }
+
     /// Whether the session was left to the store: this task has nothing more to do.
     fn is_left(&self) -> bool {
         self.kept.as_ref().is_some_and(|kept| kept.is_left())
@@ -248,7 +253,7 @@ impl SessionTask {
         // exchange is seen here, one whose wake-up comes after it starts another task. If both happen, the second wake-up finds
         // nothing to wake.
         let is_due = self.connection.handle().has_pending_socket()
-            || self.calls.is_due(&self.connection)
+            || self.calls.is_due(&self.connection) && !self.awaits_handler()
             || self.shared.is_aborted();
         if (self.rests || self.is_stopped())
             && let Some(kept) = &mut self.kept

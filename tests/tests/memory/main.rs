@@ -25,6 +25,7 @@ mod limits;
 mod many_codecs;
 mod metrics;
 mod overflow;
+mod own_handlers;
 mod page;
 mod presence;
 mod rates;

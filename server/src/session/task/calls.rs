@@ -75,7 +75,7 @@ impl Calls {
 
     /// Whether the session may hibernate. It may not before `on_connect`, and while a call is due that is not an event.
     pub(super) fn may_rest(&self) -> bool {
-        self.connected && self.next == NextCall::Change
+        self.connected && !self.owes_loss && self.next == NextCall::Change
     }
 
     /// Whether there is a call that is not an event. Not asked once the calls are over.

@@ -23,6 +23,9 @@ pub(super) struct Kept {
     handled: u64,
     /// What was said after the session had ended: it is committed with the end.
     last_words: Vec<Act>,
+    /// The session had [handlers of its own](crate::Identity::with_handler) in another process, and no request had brought them
+    /// when this task began.
+    awaits_handler: bool,
     handed: HandedTask,
 }
 
@@ -52,7 +55,15 @@ impl Kept {
         let writer = connection.handle().writer()?.clone();
         let handled = connection.session().drive(|session| session.counts().received - session.uncommitted());
         let scope = log.new_scope(writer.key);
-        Some(Self { log, writer, scope, handled, last_words: Vec::new(), handed: HandedTask::default() })
+        Some(Self {
+            log,
+            writer,
+            scope,
+            handled,
+            last_words: Vec::new(),
+            awaits_handler: connection.handle().awaits_handler(),
+            handed: HandedTask::default(),
+        })
     }
 
     /// Notes which frame is about to be handled.
@@ -121,12 +132,20 @@ impl Kept {
         });
     }
 
-    /// Whether as much is uncommitted as may be: the next callback has to wait.
+    /// Whether the next callback has to wait: as much is uncommitted as may be, or it is not known whom to call.
     pub(super) fn is_ahead(&self, connection: &Connection) -> bool {
-        connection
+        let uncommitted = connection
             .session()
-            .drive(|session| session.handled() - (session.counts().received - session.uncommitted()))
-            >= MAX_UNCOMMITTED
+            .drive(|session| session.handled() - (session.counts().received - session.uncommitted()));
+        uncommitted >= MAX_UNCOMMITTED || self.awaits_handler(connection)
+    }
+
+    /// Whether callbacks wait for handlers that only a request can bring. None of a session that has ended does: they are left
+    /// out.
+    pub(super) fn awaits_handler(&self, connection: &Connection) -> bool {
+        self.awaits_handler
+            && connection.handle().awaits_handler()
+            && connection.session().drive(|session| session.state()) != SessionState::Closed
     }
 
     /// Number of requests so far that may have attached a socket; `None` if the session is not handed over.
