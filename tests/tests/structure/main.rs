@@ -91,6 +91,12 @@ fn no_new_long_file() {
     assert_known("long", &found);
 }
 
+#[test]
+fn readme_stays_short() {
+    let lines = fs::read_to_string(root().join("README.md")).unwrap().lines().count();
+    assert!(lines < 150, "README.md has {lines} lines: what follows the first impression belongs in docs/");
+}
+
 /// The bound of a file that is too long: the known one, if that fits.
 fn judge(lines: usize, known: Option<usize>) -> Option<usize> {
     let fits = |bound: &usize| (lines..=lines + SPARE).contains(bound);
