@@ -49,9 +49,9 @@ def bodies(code, name):
     spans = []
     if owner:
         for found in re.finditer(r"^ *(?:unsafe )?(?:impl|(?:pub(?:\(\w+\))? )?trait)\b([^{;]*)", code, re.MULTILINE):
-            # `impl T<A>`, `impl A for T`, `impl T for A`, `trait T: A`
+            # `impl T<A>`, `impl dyn T`, `impl A for T`, `impl T for A`, `trait T: A`
             head = re.split(r"\bwhere\b", re.sub(r"^\s*<.*?>\s+(?=\w|<)", " ", found[1]))[0]
-            if any(re.match(rf"\s*(?:\w+::)*{re.escape(owner)}\b", part) for part in re.split(r"\bfor\b", head)):
+            if any(re.match(rf"\s*(?:dyn )?(?:\w+::)*{re.escape(owner)}\b", part) for part in re.split(r"\bfor\b", head)):
                 spans.append(block(code, found.start()))
     else:
         inside = [block(code, found.start()) for found in re.finditer(r"^(?:unsafe )?impl\b", code, re.MULTILINE)]

@@ -148,8 +148,7 @@ impl Shared {
 
     pub(crate) fn encode(&self, frame: &Frame) -> Result<EncodedFrame, SendError> {
         self.session.check(frame)?;
-        let message = self.codec.encode(frame)?;
-        Ok(EncodedFrame::new(ws::encode_message(message.kind, &message.data), frame))
+        Ok(EncodedFrame::new(self.codec.encode_framed(frame)?, frame))
     }
 
     /// Decodes frames that were kept for the server.

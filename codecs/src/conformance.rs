@@ -11,6 +11,7 @@
 //!   covers nil and booleans, exact integers, finite floats, strings, arrays, and maps with string keys. `bin` inside
 //!   MessagePack is a padded standard base64 string in JSON, and so are opaque bytes ([`Payload::to_bytes`] reads them). For
 //!   values that only MessagePack has, such as NaN or a key that is not a string, only the other claims apply.
+//! - `behind`: [`Codec::encode_behind`] leaves the headroom that it is asked for, and behind it the message of [`Codec::encode`].
 //! - `second trip`: a decoded frame can be encoded, and decodes to exactly the same frame.
 //! - `json`: a decoded payload of [`PayloadFormat::Json`] is one JSON text without surrounding whitespace, whatever the peer
 //!   sent, because other codecs copy it into their messages without checking it.
@@ -164,7 +165,20 @@ impl Suite<'_> {
             );
         }
         self.check_decoded(&message, &decoded);
+        self.check_behind(frame, &message);
         Ok((message, decoded))
+    }
+
+    fn check_behind(&self, frame: &Frame, message: &Message) {
+        const HEADROOM: usize = 3;
+        let behind =
+            self.guard(|| self.codec.encode_behind(HEADROOM, frame), || format!("encoding {frame:?} behind"));
+        let is_same = behind.is_ok_and(|(kind, buffer)| {
+            kind == message.kind && buffer.get(HEADROOM..) == Some(&*message.data)
+        });
+        if !is_same {
+            self.broken("behind", format_args!("{frame:?} is not {}", Shown(message)));
+        }
     }
 
     /// Checks that `frame`, decoded from `message`, is valid for other codecs and for this one.

@@ -51,30 +51,40 @@ impl Codec for JsonCodec {
     }
 
     fn encode(&self, frame: &Frame) -> Result<Message, EncodeError> {
-        let mut json = Vec::with_capacity(unescaped_len(frame)?);
+        let (kind, json) = self.encode_behind(0, frame)?;
+        Ok(Message { kind, data: json.into() })
+    }
+
+    fn encode_behind(&self, headroom: usize, frame: &Frame) -> Result<(MessageKind, Vec<u8>), EncodeError> {
+        let mut json = Vec::with_capacity(headroom + unescaped_len(frame)?);
+        json.resize(headroom, 0);
+        json.push(b'{');
+        // Each member ends with a comma; the brace replaces the last one.
         for (name, value) in texts(frame) {
             if !value.is_empty() {
                 write_name(&mut json, name);
                 write_string(&mut json, value)?;
+                json.push(b',');
             }
         }
         for (name, is_set) in flags(frame) {
             if is_set {
                 write_name(&mut json, name);
-                json.extend_from_slice(b"true");
+                json.extend_from_slice(b"true,");
             }
         }
         if let Some(payload) = frame.payload() {
             write_name(&mut json, "payload");
             write_payload(&mut json, payload)?;
+            json.push(b',');
         }
-        if json.is_empty() {
-            json.push(b'{');
+        match json.last_mut() {
+            Some(last @ b',') => *last = b'}',
+            _ => json.push(b'}'),
         }
-        json.push(b'}');
         // Escapes and MessagePack can leave excess capacity; without excess, `Bytes` uses the allocation without a copy.
         json.shrink_to_fit();
-        Ok(Message { kind: MessageKind::Text, data: json.into() })
+        Ok((MessageKind::Text, json))
     }
 
     //= PROTOCOL.md#R2.5: keep the text of `payload` byte for byte
@@ -235,7 +245,7 @@ fn flags(frame: &Frame) -> [(&'static str, bool); 2] {
 
 /// Length of the message if its strings need no escapes and the payload is not transcoded.
 fn unescaped_len(frame: &Frame) -> Result<usize, EncodeError> {
-    // A brace or comma, two quotes and a colon.
+    // Two quotes, a colon, and a comma or brace.
     let member = |name: &str, value: usize| name.len() + 4 + value;
     let mut len = 1;
     for (name, value) in texts(frame) {
@@ -260,7 +270,6 @@ fn unescaped_len(frame: &Frame) -> Result<usize, EncodeError> {
 }
 
 fn write_name(json: &mut Vec<u8>, name: &str) {
-    json.push(if json.is_empty() { b'{' } else { b',' });
     json.push(b'"');
     json.extend_from_slice(name.as_bytes());
     json.extend_from_slice(b"\":");

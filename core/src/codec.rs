@@ -5,7 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::{Frame, Message, Payload, PayloadFormat};
+use crate::{Frame, Message, MessageKind, Payload, PayloadFormat, ws};
 
 /// A wire format: converts a [`Frame`] to a WebSocket message and back (PROTOCOL.md §2).
 ///
@@ -22,6 +22,22 @@ pub trait Codec: Send + Sync + 'static {
     /// # Errors
     /// Fails if the payload cannot be represented in this format. The frame is then not delivered to receivers of this codec.
     fn encode(&self, frame: &Frame) -> Result<Message, EncodeError>;
+
+    /// Encodes a frame as [`Self::encode`] does, behind `headroom` bytes that the caller overwrites with the header of the
+    /// WebSocket frame.
+    ///
+    /// The default implementation copies what [`Self::encode`] returns. A codec that writes into a buffer overrides it to save
+    /// that copy, and an allocation.
+    ///
+    /// # Errors
+    /// Same as [`Self::encode`].
+    fn encode_behind(&self, headroom: usize, frame: &Frame) -> Result<(MessageKind, Vec<u8>), EncodeError> {
+        let Message { kind, data } = self.encode(frame)?;
+        let mut buffer = Vec::with_capacity(headroom + data.len());
+        buffer.resize(headroom, 0);
+        buffer.extend_from_slice(&data);
+        Ok((kind, buffer))
+    }
 
     /// Decodes a message into a frame. Messages come from the network: this must not panic on any input.
     ///
@@ -43,6 +59,17 @@ pub trait Codec: Send + Sync + 'static {
             Some(text) => frame.with_payload(Payload::from_parts(PayloadFormat::Json, text)),
             None => frame,
         })
+    }
+}
+
+impl dyn Codec {
+    /// Encodes a frame as a message in an unmasked WebSocket frame, the form that sessions and transports take.
+    ///
+    /// # Errors
+    /// Same as [`Codec::encode`].
+    pub fn encode_framed(&self, frame: &Frame) -> Result<Bytes, EncodeError> {
+        let (kind, buffer) = self.encode_behind(ws::HEADROOM, frame)?;
+        ws::frame_in_place(kind, buffer).ok_or_else(|| EncodeError::new("codec left no headroom"))
     }
 }
 
@@ -111,3 +138,35 @@ impl fmt::Display for DecodeError {
 }
 
 impl std::error::Error for DecodeError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Leaves fewer bytes free than it is asked for.
+    struct Careless;
+
+    impl Codec for Careless {
+        fn name(&self) -> &str {
+            "careless"
+        }
+
+        fn encode(&self, _: &Frame) -> Result<Message, EncodeError> {
+            Ok(Message::text("x"))
+        }
+
+        fn encode_behind(&self, headroom: usize, _: &Frame) -> Result<(MessageKind, Vec<u8>), EncodeError> {
+            Ok((MessageKind::Text, vec![b'x'; headroom - 1]))
+        }
+
+        fn decode(&self, _: Message) -> Result<Frame, DecodeError> {
+            Ok(Frame::default())
+        }
+    }
+
+    #[test]
+    fn missing_headroom_is_an_error() {
+        let codec: &dyn Codec = &Careless;
+        assert!(codec.encode_framed(&Frame::default()).is_err());
+    }
+}

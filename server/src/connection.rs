@@ -22,7 +22,7 @@ use std::time::Instant;
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
 use rejoin_core::drive::{DeliveryError, EncodedFrame, SendError, SharedSession, now, prefetch};
 use rejoin_core::{
-    CloseFrame, CloseReason, Counts, Frame, InvalidClose, Mode, Overflow, Session, SessionState, ws,
+    CloseFrame, CloseReason, Counts, Frame, InvalidClose, Mode, Overflow, Session, SessionState,
 };
 
 use crate::context::ServerContext;
@@ -214,8 +214,7 @@ impl Connection {
 
     fn encode(&self, frame: &Frame) -> Result<EncodedFrame, SendError> {
         self.session().check(frame)?;
-        let message = self.handle().codec(self.context()).encode(frame)?;
-        Ok(EncodedFrame::new(ws::encode_message(message.kind, &message.data), frame))
+        Ok(EncodedFrame::new(self.handle().codec(self.context()).encode_framed(frame)?, frame))
     }
 
     /// Closes the connection with 1000 and no reason: it accepts no more frames, delivers the accepted ones within the [close

@@ -3,6 +3,7 @@
 use super::*;
 use crate::JsonCodec;
 
+mod behind;
 mod control;
 mod samples;
 

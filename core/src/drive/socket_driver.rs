@@ -145,7 +145,7 @@ impl<T: Transport + ?Sized> SocketDriver<T> {
     }
 
     fn read(&mut self, cx: &mut Context<'_>, session: &SharedSession, codec: &dyn Codec) -> Poll<Detach> {
-        self.paused = !session.drive(|session| session.wants_read());
+        self.paused = !session.look(Session::wants_read);
         if self.paused {
             return Poll::Pending;
         }

@@ -16,6 +16,20 @@ pub fn encode_message(kind: MessageKind, payload: &[u8]) -> Bytes {
     encode(Opcode::Data(kind), &[payload])
 }
 
+/// The bytes in front of a payload that [`frame_in_place`] needs: the longest header of an unmasked frame.
+pub const HEADROOM: usize = header::MAX_WRITTEN;
+
+/// Like [`encode_message`], for a payload that stands behind [`HEADROOM`] bytes: the header is written in front of it, without a
+/// copy. `None` if the buffer is shorter than that.
+pub fn frame_in_place(kind: MessageKind, mut buffer: Vec<u8>) -> Option<Bytes> {
+    let (head, len) = header::written(Opcode::Data(kind), buffer.len().checked_sub(HEADROOM)?);
+    let start = HEADROOM - len;
+    buffer[start..HEADROOM].copy_from_slice(&head[..len]);
+    let mut frame = Bytes::from(buffer);
+    frame.advance(start);
+    Some(frame)
+}
+
 /// Returns the message in a frame from [`encode_message`]. Shares the frame's bytes.
 pub fn message_of(mut frame: Bytes) -> Message {
     let kind = header::written_kind(&frame);
@@ -71,8 +85,9 @@ fn encode_control(control: ControlOpcode, payload: &[u8]) -> Bytes {
 fn encode(opcode: Opcode, payload: &[&[u8]]) -> Bytes {
     let payload_len = payload.iter().map(|part| part.len()).sum();
     // With the exact capacity, `Bytes` uses the allocation without a copy.
-    let mut out = Vec::with_capacity(header::written_len(payload_len) + payload_len);
-    header::write(&mut out, opcode, payload_len);
+    let (head, len) = header::written(opcode, payload_len);
+    let mut out = Vec::with_capacity(len + payload_len);
+    out.extend_from_slice(&head[..len]);
     for part in payload {
         out.extend_from_slice(part);
     }
@@ -119,6 +134,17 @@ mod tests {
             let decoded = decoder.decode(&mut &mut masked[..]).unwrap();
             assert_eq!(decoded, Some(crate::ws::Incoming::Message(message)));
         }
+    }
+
+    #[test]
+    fn frames_in_place_equal_encoded_ones() {
+        for len in [0, 1, 125, 126, 65535, 65536] {
+            let mut buffer = vec![0xff; HEADROOM];
+            buffer.resize(HEADROOM + len, b'x');
+            let frame = frame_in_place(MessageKind::Text, buffer).unwrap();
+            assert_eq!(frame, encode_message(MessageKind::Text, &vec![b'x'; len]), "{len} bytes");
+        }
+        assert_eq!(frame_in_place(MessageKind::Text, vec![0; HEADROOM - 1]), None);
     }
 
     #[test]

@@ -193,32 +193,38 @@ pub fn payload_len(frame_len: usize) -> usize {
     lens.into_iter().find(|payload| self::frame_len(*payload) == frame_len).unwrap_or(frame_len)
 }
 
-/// Length of the header that [`write()`] writes for a payload of this length.
+/// Length of the header that [`written`] returns for a payload of this length.
 pub(super) fn written_len(payload_len: usize) -> usize {
     match payload_len {
         0..=MAX_CONTROL => 2,
         126..=0xffff => 4,
-        _ => 10,
+        _ => MAX_WRITTEN,
     }
 }
 
-/// Writes the header of an unfragmented, unmasked frame.
-pub(super) fn write(out: &mut Vec<u8>, opcode: Opcode, payload_len: usize) {
-    out.push(FIN | opcode.bits());
-    match payload_len {
-        0..=MAX_CONTROL => out.push(payload_len as u8),
-        126..=0xffff => {
-            out.push(LENGTH_16);
-            out.extend_from_slice(&(payload_len as u16).to_be_bytes());
+/// The longest header that [`written`] returns.
+pub(super) const MAX_WRITTEN: usize = 10;
+
+/// The header of an unfragmented, unmasked frame, and its length.
+pub(super) fn written(opcode: Opcode, payload_len: usize) -> ([u8; MAX_WRITTEN], usize) {
+    let mut head = [0; MAX_WRITTEN];
+    let len = written_len(payload_len);
+    head[0] = FIN | opcode.bits();
+    match len {
+        2 => head[1] = payload_len as u8,
+        4 => {
+            head[1] = LENGTH_16;
+            head[2..4].copy_from_slice(&(payload_len as u16).to_be_bytes());
         }
         _ => {
-            out.push(LENGTH_64);
-            out.extend_from_slice(&(payload_len as u64).to_be_bytes());
+            head[1] = LENGTH_64;
+            head[2..].copy_from_slice(&(payload_len as u64).to_be_bytes());
         }
     }
+    (head, len)
 }
 
-/// Length of the header of a frame that [`write()`] began.
+/// Length of the header of a frame that [`written`] began.
 pub(super) fn written_header_len(frame: &[u8]) -> usize {
     match frame.get(1).copied().unwrap_or_default() {
         LENGTH_16 => 4,
@@ -227,7 +233,7 @@ pub(super) fn written_header_len(frame: &[u8]) -> usize {
     }
 }
 
-/// Message kind in a header that [`write()`] wrote for a data message.
+/// Message kind in a header that [`written`] returned for a data message.
 pub(super) fn written_kind(frame: &[u8]) -> MessageKind {
     match Opcode::from_bits(frame.first().copied().unwrap_or_default() & OPCODE) {
         Some(Opcode::Data(kind)) => kind,
@@ -235,7 +241,7 @@ pub(super) fn written_kind(frame: &[u8]) -> MessageKind {
     }
 }
 
-/// Sets the mask bit in a header that [`write()`] wrote.
+/// Sets the mask bit in a header that [`written`] returned.
 pub(super) fn set_masked(head: &mut [u8]) {
     if let Some(second) = head.get_mut(1) {
         *second |= MASKED;

@@ -30,7 +30,9 @@ mod error;
 pub use error::FrameError;
 
 mod encoder;
-pub use encoder::{encode_close, encode_message, encode_ping, encode_pong, mask_frame, message_of};
+pub use encoder::{
+    HEADROOM, encode_close, encode_message, encode_ping, encode_pong, frame_in_place, mask_frame, message_of,
+};
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rejoin_core::drive::EncodedFrame;
 use rejoin_core::drive::sync::MutexGuard;
-use rejoin_core::{Delivery, Frame, Mode, Overflow, SegmentWriter, Span, ws};
+use rejoin_core::{Delivery, Frame, Mode, Overflow, SegmentWriter, Span};
 use tokio::sync::oneshot;
 
 use crate::connection::Connection;
@@ -83,9 +83,9 @@ pub(crate) fn deliver_watched(
     connection: &Connection,
     frame: &Frame,
 ) -> Option<oneshot::Receiver<Delivery>> {
-    let message = connection.handle().codec(shared).encode(frame);
+    let message = connection.handle().codec(shared).encode_framed(frame);
     let watched = message.ok().and_then(|message| {
-        let message = EncodedFrame::new(ws::encode_message(message.kind, &message.data), frame);
+        let message = EncodedFrame::new(message, frame);
         connection.session().send_watched(message, Overflow::DropOldest)
     });
     if watched.is_none() {

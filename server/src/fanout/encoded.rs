@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use rejoin_core::drive::{Appended, Encodings, MemoryBudget, Volatile};
-use rejoin_core::{EncodeError, Frame, ws};
+use rejoin_core::{EncodeError, Frame};
 
 use crate::context::ServerContext;
 use crate::error::BroadcastError;
@@ -39,9 +39,8 @@ impl<'a> Encoded<'a> {
     /// caller must hold no lock: a codec is foreign code.
     pub(crate) fn encode(&mut self, codec: usize) {
         self.asked[codec] = true;
-        match self.context.options.codecs[codec].encode(self.frame) {
-            Ok(message) => {
-                let frame = ws::encode_message(message.kind, &message.data);
+        match self.context.options.codecs[codec].encode_framed(self.frame) {
+            Ok(frame) => {
                 self.encodings[codec] = Some(self.budget().charge(frame));
             }
             Err(error) => {

@@ -308,9 +308,9 @@ impl Future for SessionTask {
             if over {
                 return Poll::Ready(());
             }
-            // After the write, which may have ended the session or moved its timer.
+            // After the write, which may have ended the session or moved its timer, and has drained the broadcasts.
             let has_begun = this.calls.have_begun();
-            let (at, waits, news, blocked) = this.connection.session().drive(|session| {
+            let (at, waits, news, blocked) = this.connection.session().look(|session| {
                 let waits = (session.state() == SessionState::Suspended).then(|| Loss::last(session));
                 let news = session.has_events() || has_begun && session.has_discarded();
                 (session.poll_timeout(), waits, news, session.is_blocked())

@@ -10,14 +10,20 @@ use serde::{Deserialize, Serialize};
 
 use super::{memberships, questions};
 
+/// What the handler uses.
+pub(super) struct App {
+    pub(super) sinks: Arc<Sinks>,
+    pub(super) router: Router,
+}
+
 /// Echoes, publishes, streams, counts, changes memberships, or answers a question.
 ///
 /// The rare ones are boxed: each message allocates the future of its handler, and that of an echo should be as small as one that
 /// only echoes.
-pub(super) async fn handle(sinks: Arc<Sinks>, router: Router, connection: Connection, frame: Frame) {
+pub(super) async fn handle(app: Arc<App>, connection: Connection, frame: Frame) {
     match frame.event() {
         event if memberships::handles(event) => Box::pin(memberships::handle(&connection, &frame)).await,
-        event if questions::handles(event) => Box::pin(router.handle(&connection, frame)).await,
+        event if questions::handles(event) => Box::pin(app.router.handle(&connection, frame)).await,
         "pub" => drop(connection.broadcast(&frame)),
         "stream" => match frame.decode::<StreamRequest>() {
             // In a separate task, so that a stream does not delay later messages.
@@ -25,7 +31,7 @@ pub(super) async fn handle(sinks: Arc<Sinks>, router: Router, connection: Connec
             Err(error) => refuse(&connection, format!("stream: {error}")),
         },
         "sink" => match frame.decode::<SinkItem>() {
-            Ok(item) => sinks.count(&connection, item.i),
+            Ok(item) => app.sinks.count(&connection, item.i),
             Err(error) => refuse(&connection, format!("sink: {error}")),
         },
         // The echo waits for space. If none becomes free, the requesting peer has not read for the write timeout.

@@ -130,12 +130,11 @@ fn run(
 }
 
 fn build(options: &Options, sinks: Arc<Sinks>, store: Option<&LocalStore>) -> Result<Server, ConfigError> {
-    let router = questions::router();
+    // One count for each message, not two: the workers share it.
+    let app = Arc::new(events::App { sinks, router: questions::router() });
     let mut builder = Server::builder(connect)
         .resume_window(Some(options.resume_window).filter(|window| !window.is_zero()))
-        .on_message(move |connection, frame| {
-            events::handle(sinks.clone(), router.clone(), connection, frame)
-        });
+        .on_message(move |connection, frame| events::handle(app.clone(), connection, frame));
     if let Some(frames) = options.send_buffer {
         builder = builder.send_buffer(frames);
     }

@@ -7,7 +7,7 @@ use crate::drive::deadline::{Deadline, now};
 use crate::{Event, Registration, Session};
 
 use super::effects::Askers;
-use super::form::Live;
+use super::form::{Form, Live};
 use super::{Effects, SharedSession, SharedSessionInner};
 
 /// The state of the driver's work that changes when the application takes an event or an answer.
@@ -97,6 +97,16 @@ impl SharedSession {
         let driver = self.lock().wake_driver();
         if let Some(driver) = driver {
             driver.wake();
+        }
+    }
+
+    /// Reads the session for the driver. Unlike [`Self::drive`] it drains no broadcasts first and wakes no task, which makes it a
+    /// fraction of the cost: `f` must not depend on pending broadcasts. The access that drains them wakes the driver if that
+    /// changes what the driver has to do.
+    pub fn look<R>(&self, f: impl FnOnce(&Session) -> R) -> R {
+        match &self.lock().form {
+            Form::Live(live) => f(&live.session),
+            Form::Hibernated(hibernated) => f(&hibernated.wake()),
         }
     }
 

@@ -126,6 +126,27 @@ fn a_hibernated_session_is_small_and_accepts_frames() {
     assert!(!session.hibernate(flag.clone().into(), false));
 }
 
+#[test]
+fn looking_drains_nothing_and_wakes_nobody() {
+    let mut session = Session::new(Arc::new(SessionConfig::new(Side::Server, Mode::Plain)), now());
+    let epoch = session.reserve();
+    session.attach(epoch, None, now()).unwrap();
+    session.cut(now());
+    while session.poll_event().is_some() {}
+    let session = SharedSession::new(session);
+    let flag = Arc::new(Flag::default());
+    assert!(session.hibernate(flag.clone().into(), true));
+    let is_small = || matches!(session.lock().form, Form::Hibernated(_));
+    assert_eq!((session.look(Session::state), is_small()), (SessionState::Suspended, true));
+    let log = Arc::new(RoomLog::new(Arc::default(), "room".into()));
+    assert_eq!(session.subscribe(&log, 0, usize::MAX, || ()), Subscribed::Yes);
+    assert_eq!(log.append(&[Some(Bytes::from_static(b"x"))]).queued, 1);
+    assert_eq!(session.look(Session::occupied), 0);
+    assert!(is_small() && !flag.0.load(Ordering::Relaxed));
+    assert_eq!(session.drive(|session| session.occupied()), 1);
+    assert_eq!(session.look(Session::occupied), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn refused_frame_is_sent_whole_when_there_is_capacity() {
     let mut config = SessionConfig::new(Side::Server, Mode::Plain);
