@@ -87,6 +87,7 @@ find_it() {
             core -- --skip session::tests::walk --skip session::tests::random ||
                 core -- session::tests::random || core -- session::tests::walk || memory || foreign || trials
             ;;
+        *b/codecs/*) run -p rejoin-codecs --all-features --lib ;;
         *b/store/*) run -p rejoin-store --all-features --lib --tests ;;
         *b/store-local/*) run -p rejoin-store-local --all-features --lib --test conformance || run -p rejoin-store-local --test directory ;;
         *b/client/*) run -p rejoin-client --all-features --lib --tests || memory || trials ;;

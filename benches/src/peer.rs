@@ -38,11 +38,16 @@ impl Tally {
         self.target.store(self.frames() + more, Ordering::Release);
     }
 
+    /// Whether the expected frames have arrived.
+    pub fn is_reached(&self) -> bool {
+        self.frames() >= self.target.load(Ordering::Acquire)
+    }
+
     /// Waits for the expected frames.
     pub async fn reached(&self) {
         loop {
             let reached = self.reached.notified();
-            if self.frames() >= self.target.load(Ordering::Acquire) {
+            if self.is_reached() {
                 return;
             }
             reached.await;

@@ -285,6 +285,8 @@ impl Lane {
 impl RoomLogInner {
     fn lane(&mut self, lane: usize) -> &mut Lane {
         if self.lanes.len() <= lane {
+            // Exactly as many: most servers have one codec, and the smallest capacity of a `Vec` is four.
+            self.lanes.reserve_exact(lane + 1 - self.lanes.len());
             self.lanes.resize_with(lane + 1, Lane::default);
         }
         &mut self.lanes[lane]

@@ -4,6 +4,7 @@
 
 mod hostile;
 mod leaks;
+mod memberships;
 
 use std::alloc::System;
 use std::future::Future;

@@ -68,6 +68,16 @@ fn budget() -> Arc<MemoryBudget> {
     Arc::new(MemoryBudget::new(usize::MAX, || None))
 }
 
+/// A room of a few members has a log of its own, most of which would be unused lanes.
+#[test]
+fn a_log_has_no_more_lanes_than_codecs() {
+    let log = log();
+    let _subscriber = Subscriber::of(&log, &budget());
+    assert_eq!(log.lock().lanes.capacity(), 1);
+    log.record(2, Bytes::from_static(b"x"));
+    assert_eq!(log.lock().lanes.capacity(), 3);
+}
+
 #[test]
 fn broadcasts_come_before_later_sends() {
     let (log, budget) = (log(), budget());

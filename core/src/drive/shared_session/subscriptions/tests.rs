@@ -250,3 +250,16 @@ fn full_session_subscribes_to_no_further_log() {
     assert_eq!(subscriber.session.subscribe(&logs[2], 0, 2, || ()), Subscribed::Yes);
     assert_eq!(subscriber.session.rooms().len(), 2);
 }
+
+#[test]
+fn further_logs_waste_at_most_a_quarter() {
+    let sequencer = Arc::new(Sequencer::default());
+    let mut subscriptions = Subscriptions::default();
+    for count in 1..=40 {
+        let log = Arc::new(RoomLog::new(sequencer.clone(), "room".into()));
+        subscriptions.add(&log, crate::drive::room_log::Subscriber::new(&sequencer, 0));
+        if let Subscriptions::Several(all) = &subscriptions {
+            assert!(all.capacity() <= count + count / 4, "{} for {count}", all.capacity());
+        }
+    }
+}
