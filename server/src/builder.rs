@@ -124,9 +124,8 @@ impl Builder {
         let log = self.store.map(StoreOptions::into_log).transpose()?.flatten();
         let shared = ServerInner::new(options, self.connect, handlers, self.hooks, self.metrics, log);
         shared.runtimes.note();
-        let shared = Arc::new(shared);
-        let rooms = Arc::downgrade(&shared);
-        let relieve = move || rooms.upgrade().is_some_and(|shared| shared.rooms.forget_histories());
+        let rooms = Arc::downgrade(&shared.core);
+        let relieve = move || rooms.upgrade().is_some_and(|core| core.forget_histories());
         shared.context.budget.relieve_with(relieve);
         durable::restore::begin(&shared);
         Ok(Server::new(shared))

@@ -1,6 +1,7 @@
 //! [`Connection`]: the application's handle to a session.
 
 mod asking;
+mod equality;
 mod input;
 mod membership;
 mod presence;
@@ -11,8 +12,6 @@ pub use self::{input::Input, presence::Presence, weak::WeakConnection};
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::mem::offset_of;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, TryLockError};
@@ -26,7 +25,7 @@ use rejoin_core::{
 };
 
 use crate::context::ServerContext;
-use crate::durable::LogWriter;
+use crate::durable::{DurableLog, LogWriter};
 use crate::observe::reporter::SessionReporter;
 use crate::session::attachment::Attachment;
 use crate::session::belongings::Belongings;
@@ -53,6 +52,12 @@ struct ConnectionInner {
 /// The server of a connection, as the connection sees it.
 pub(crate) trait ConnectionHost: Any + Send + Sync {
     fn context(&self) -> &ServerContext;
+
+    /// The log of the connection's realm, if sessions outlive the process.
+    fn log(&self) -> Option<&Arc<DurableLog>>;
+
+    /// The name of the connection's realm; empty for the default one.
+    fn realm(&self) -> &str;
 
     /// Starts a task for a hibernated session. Called by the session's waker, from any thread that holds no lock of the session.
     fn wake(self: Arc<Self>, connection: Connection);
@@ -369,29 +374,6 @@ impl Connection {
     #[cfg(test)]
     pub(crate) fn handles(&self) -> usize {
         Arc::strong_count(&self.0)
-    }
-}
-
-impl PartialEq for Connection {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for Connection {}
-
-impl Hash for Connection {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.number().hash(state);
-    }
-}
-
-impl fmt::Debug for Connection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection")
-            .field("id", &self.id())
-            .field("room", &self.room())
-            .finish_non_exhaustive()
     }
 }
 

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::draining::Draining;
-use crate::durable::DurableLog;
 use crate::limits::limit::Limit;
 use crate::observe::hooks::MetricsHooks;
 use crate::observe::metrics::ResumeRefused;
@@ -39,8 +38,6 @@ pub(crate) struct ServerContext {
     pub(crate) runtimes: Arc<Runtimes>,
     /// Every task of the server. Shutdown returns when the last one has ended.
     pub(crate) tasks: TaskTracker,
-    /// The store, if sessions outlive the process.
-    pub(crate) durable: Option<Arc<DurableLog>>,
     /// Cancelled when the server accepts no more connections.
     pub(crate) closing: CancellationToken,
     /// Cancelled when shutdown's deadline has passed: tasks end at their next await.
@@ -57,7 +54,6 @@ impl ServerContext {
         budget: Arc<MemoryBudget>,
         runtimes: Arc<Runtimes>,
         tasks: TaskTracker,
-        durable: Option<Arc<DurableLog>>,
     ) -> Self {
         Self {
             options,
@@ -68,7 +64,6 @@ impl ServerContext {
             ends: Ends::default(),
             sockets: Arc::default(),
             draining: Draining::default(),
-            durable,
             closing: runtimes.closing().clone(),
             runtimes,
             tasks,

@@ -1,4 +1,4 @@
-//! [`ServerInner`]: the state of one server.
+//! [`ServerInner`]: the state of one server, as one of its realms sees it.
 
 use std::fmt;
 use std::ops::Deref;
@@ -17,7 +17,7 @@ use crate::accept::connect::DynConnect;
 use crate::connection::Connection;
 use crate::context::ServerContext;
 use crate::durable::DurableLog;
-use crate::fanout::rooms::Rooms;
+use crate::fanout::rooms::RoomCounts;
 use crate::limits::places::Places;
 use crate::limits::reading::Reading;
 use crate::observe::errors::ErrorKind;
@@ -26,6 +26,7 @@ use crate::observe::metrics::ResumeRefused;
 use crate::observe::stats::Totals;
 use crate::observe::throttle::Throttle;
 use crate::options::ServerOptions;
+use crate::realm::{Realm, Realms};
 use crate::runtimes::Runtimes;
 use crate::session::call::{Call, Callback};
 use crate::session::expiry::SuspendedSessions;
@@ -33,18 +34,14 @@ use crate::session::handle::PendingSocket;
 use crate::session::handlers::{Handlers, OwnHandler};
 use crate::session::hooks::Hooks;
 use crate::session::registry::Registry;
-use crate::session::users::Users;
 
-/// The state of one server: its [context](ServerContext), and the tables of its sessions and rooms. All handles and session tasks
-/// share it.
-pub(crate) struct ServerInner {
+/// The state of one server that all of its realms share: its [context](ServerContext), its sessions, and what limits and counts them.
+pub(crate) struct ServerCore {
     pub(crate) context: Arc<ServerContext>,
     pub(crate) connect: Box<dyn DynConnect>,
     pub(crate) handlers: Handlers,
     pub(crate) hooks: Hooks,
     pub(crate) registry: Registry,
-    pub(crate) rooms: Rooms,
-    pub(crate) users: Users,
     pub(crate) places: Places,
     pub(crate) reading: Reading,
     pub(crate) suspended: SuspendedSessions,
@@ -58,12 +55,35 @@ pub(crate) struct ServerInner {
     pub(crate) handshakes: Arc<Semaphore>,
     pub(crate) accept_errors: Throttle,
     pub(crate) origin_refusals: Throttle,
+    /// Whether sessions outlive the process.
+    pub(crate) has_store: bool,
+    /// The numbers of rooms and of their bytes in all realms.
+    room_counts: RoomCounts,
+    realms: Realms<ServerInner>,
     plain: Arc<SessionConfig>,
     session: Arc<SessionConfig>,
 }
 
-/// The parts that know no session.
+/// One server, as one of its realms sees it: what the realms [share](ServerCore), and the tables of this one. Handles and
+/// session tasks hold it, and those of one realm hold the same. It lives while anybody does.
+pub(crate) struct ServerInner {
+    pub(crate) context: Arc<ServerContext>,
+    pub(crate) core: Arc<ServerCore>,
+    pub(crate) realm: Arc<Realm>,
+    /// The log of this realm, if sessions outlive the process.
+    pub(crate) durable: Option<Arc<DurableLog>>,
+}
+
 impl Deref for ServerInner {
+    type Target = ServerCore;
+
+    fn deref(&self) -> &ServerCore {
+        &self.core
+    }
+}
+
+/// The parts that know no session.
+impl Deref for ServerCore {
     type Target = ServerContext;
 
     fn deref(&self) -> &ServerContext {
@@ -75,6 +95,7 @@ impl Deref for ServerInner {
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 impl ServerInner {
+    /// A server, as its default realm sees it.
     pub(crate) fn new(
         options: ServerOptions,
         connect: Box<dyn DynConnect>,
@@ -82,23 +103,23 @@ impl ServerInner {
         hooks: Hooks,
         metrics: MetricsHooks,
         durable: Option<Arc<DurableLog>>,
-    ) -> Self {
+    ) -> Arc<Self> {
         let tasks = TaskTracker::new();
         let runtimes = Runtimes::new(tasks.clone(), CancellationToken::new());
         let suspended = SuspendedSessions::new(options.max_retained_bytes, runtimes.clone());
         let budget = suspended.budget().clone();
         let reports_changes = handlers.report_changes();
         let context =
-            Arc::new(ServerContext::new(options, metrics, reports_changes, budget, runtimes, tasks, durable));
+            Arc::new(ServerContext::new(options, metrics, reports_changes, budget, runtimes, tasks));
         let configure = |mode| {
             let mut config = context.options.session(mode);
             config.reports_discarded = hooks.reports_discarded();
             config.keeps_expired = hooks.keeps_expired();
-            let commits = context.durable.as_ref().is_some_and(|log| log.handover.is_none());
+            let commits = durable.as_ref().is_some_and(|log| log.handover.is_none());
             config.commits = mode == Mode::Session && commits;
             Arc::new(config)
         };
-        Self {
+        let core = Arc::new(ServerCore {
             plain: configure(Mode::Plain),
             session: configure(Mode::Session),
             handshakes: Arc::new(Semaphore::new(context.options.max_handshakes)),
@@ -108,16 +129,113 @@ impl ServerInner {
             handlers,
             hooks,
             registry: Registry::new(),
-            rooms: Rooms::new(context.clone()),
-            users: Users::new(),
             places: Places::new(&context.options.limits),
             reading: Reading::new(&context.options.limits),
             suspended,
             totals: Mutex::default(),
             refused: AtomicU64::new(0),
             handlers_running: AtomicUsize::new(0),
+            has_store: durable.is_some(),
+            room_counts: RoomCounts::default(),
+            realms: Realms::default(),
             context,
+        });
+        core.view("", |_| durable)
+    }
+
+    /// The server, as the realm of this name sees it; the default realm has none. Costs a look-up unless it is this one.
+    pub(crate) fn in_realm(self: &Arc<Self>, name: &str) -> Arc<Self> {
+        if *self.realm.name == *name { self.clone() } else { self.core.view(name, |_| None) }
+    }
+
+    /// Removes a session of this realm that is over from the registry, its rooms, its user and its places. A second call does nothing.
+    pub(crate) fn forget(&self, connection: &Connection) {
+        self.registry.remove(&self.realm.ids, connection);
+        for room in connection.take_ended_rooms() {
+            self.realm.rooms.leave(connection, &room);
         }
+        connection.handle().take_user(|user| self.realm.users.remove(&user, connection));
+        self.release(connection);
+    }
+
+    /// Sets the user of a connection, or removes it. Returns `false` if the connection has ended or is closing, or if the user has
+    /// too many connections; `predecessor`, which this one is about to replace, does not count.
+    pub(crate) fn set_user(
+        &self,
+        connection: &Connection,
+        name: Option<&str>,
+        predecessor: Option<&Connection>,
+    ) -> bool {
+        let mut user = connection.handle().user_to_change();
+        // After the name is locked: a session that ends from here on finds it, and removes it.
+        if !connection.session().is_open() {
+            return false;
+        }
+        if name == user.as_deref() {
+            return true;
+        }
+        let max = self.options.limits.connections_per_user;
+        let added = name.map(|name| self.realm.users.add(name, connection, max, predecessor));
+        if let Some(None) = added {
+            return false;
+        }
+        let added = added.flatten();
+        if self.reading.limits_users() {
+            let shared = added.as_deref().and_then(|name| self.realm.users.buckets(name));
+            self.reading.set_user(connection.number(), shared);
+        }
+        if let Some(old) = std::mem::replace(&mut *user, added) {
+            self.realm.users.remove(&old, connection);
+        }
+        true
+    }
+}
+
+impl ServerCore {
+    /// The server, as the realm of this name sees it. `durable`: its log, for a realm that is not open.
+    fn view(
+        self: &Arc<Self>,
+        name: &str,
+        durable: impl FnOnce(&Arc<str>) -> Option<Arc<DurableLog>>,
+    ) -> Arc<ServerInner> {
+        self.realms.open(name, |kept| {
+            let new = || Arc::new(Realm::new(name, &self.context, &self.room_counts));
+            let realm = kept.unwrap_or_else(new);
+            let durable = durable(&realm.name);
+            // What a store has of its rooms comes back from there.
+            let is_kept = durable.is_none();
+            let context = self.context.clone();
+            (ServerInner { context, core: self.clone(), realm: realm.clone(), durable }, realm, is_kept)
+        })
+    }
+
+    /// All realms, also those without connections that keep histories.
+    pub(crate) fn realms(&self) -> Vec<Arc<Realm>> {
+        self.realms.all()
+    }
+
+    /// The number of realms in memory.
+    #[cfg(test)]
+    pub(crate) fn count_realms(&self) -> usize {
+        self.realms.len()
+    }
+
+    /// The server as each realm sees it that is open, in the order of their names.
+    pub(crate) fn views(&self) -> Vec<Arc<ServerInner>> {
+        self.realms.views()
+    }
+
+    /// Frees the memory of histories because all sessions together exceed their limit: first what is too old, and the histories of
+    /// rooms without members; if there are none, all. Returns whether there were any.
+    pub(crate) fn forget_histories(&self) -> bool {
+        let before = self.room_counts.history_bytes();
+        for forgets_all in [false, true] {
+            if before == 0 || self.room_counts.history_bytes() < before {
+                break;
+            }
+            self.realms().iter().for_each(|realm| realm.rooms.forget_histories(forgets_all));
+        }
+        self.room_counts.history_bytes() < before
     }
 
     /// The configuration of sessions in this mode.
@@ -174,52 +292,10 @@ impl ServerInner {
         }
     }
 
-    /// Removes a session that is over from the registry, its rooms, its user and its places. A second call does nothing.
-    pub(crate) fn forget(&self, connection: &Connection) {
-        self.registry.remove(connection);
-        for room in connection.take_ended_rooms() {
-            self.rooms.leave(connection, &room);
-        }
-        connection.handle().take_user(|user| self.users.remove(&user, connection));
-        self.release(connection);
-    }
-
     /// Releases what a session takes of the server's limits. A second call does nothing.
     pub(crate) fn release(&self, connection: &Connection) {
         self.places.release(connection.handle());
         self.reading.leave(connection.number());
-    }
-
-    /// Sets the user of a connection, or removes it. Returns `false` if the connection has ended or is closing, or if the user has
-    /// too many connections; `predecessor`, which this one is about to replace, does not count.
-    pub(crate) fn set_user(
-        &self,
-        connection: &Connection,
-        name: Option<&str>,
-        predecessor: Option<&Connection>,
-    ) -> bool {
-        let mut user = connection.handle().user_to_change();
-        // After the name is locked: a session that ends from here on finds it, and removes it.
-        if !connection.session().is_open() {
-            return false;
-        }
-        if name == user.as_deref() {
-            return true;
-        }
-        let max = self.options.limits.connections_per_user;
-        let added = name.map(|name| self.users.add(name, connection, max, predecessor));
-        if let Some(None) = added {
-            return false;
-        }
-        let added = added.flatten();
-        if self.reading.limits_users() {
-            let shared = added.as_deref().and_then(|name| self.users.buckets(name));
-            self.reading.set_user(connection.number(), shared);
-        }
-        if let Some(old) = std::mem::replace(&mut *user, added) {
-            self.users.remove(&old, connection);
-        }
-        true
     }
 
     /// Removes a session whose task has ended for good, and adds its counts to the totals.
@@ -246,80 +322,25 @@ impl ServerInner {
 
 impl Drop for ServerInner {
     fn drop(&mut self) {
-        // No handle is left that could shut the server down. This ends the tasks that watch its runtimes.
-        self.closing.cancel();
-        if let Some(log) = &self.context.durable {
+        if let Some(log) = &self.durable {
             log.abandon();
         }
     }
 }
 
+impl Drop for ServerCore {
+    fn drop(&mut self) {
+        // No handle is left that could shut the server down. This ends the tasks that watch its runtimes.
+        self.closing.cancel();
+    }
+}
+
 impl fmt::Debug for ServerInner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServerInner").field("options", &self.options).finish_non_exhaustive()
+        let mut f = f.debug_struct("ServerInner");
+        f.field("realm", &self.realm.name).field("options", &self.options).finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::AsyncReadExt as _;
-
-    use super::*;
-    use crate::testing::{connection, pending, runtime, server};
-    use crate::{ConnectRequest, Identity, Metrics, Reject, Server};
-
-    #[test]
-    fn dropped_server_leaves_no_task() {
-        let shared = server();
-        let tasks = shared.tasks.clone();
-        runtime().block_on(async {
-            shared.runtimes.note();
-            assert_eq!(tasks.len(), 1, "one task watches the runtime");
-            drop(shared);
-            while !tasks.is_empty() {
-                tokio::task::yield_now().await;
-            }
-        });
-    }
-
-    /// The refused resumes that were reported.
-    #[derive(Clone, Default)]
-    struct Refused(Arc<Mutex<Vec<ResumeRefused>>>);
-
-    impl Metrics for Refused {
-        fn resume_refused(&self, why: ResumeRefused) {
-            self.0.lock().unwrap().push(why);
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn losing_and_late_sockets_get_a_reason() {
-        let reported = Refused::default();
-        let connect = async |_: ConnectRequest| Ok::<_, Reject>(Identity::new().with_room("room"));
-        let server = Server::builder(connect).metrics(reported.clone()).build().unwrap();
-        let shared = server.shared();
-        let connection = connection(shared);
-        let received = async |mut theirs: tokio::io::DuplexStream| {
-            // An unmasked close frame: its code, and its reason.
-            let mut frame = [0; 64];
-            let read = theirs.read(&mut frame).await.unwrap();
-            assert_eq!((frame[0], frame[1] as usize), (0x88, read - 2));
-            let reason = String::from_utf8_lossy(&frame[4..read]).into_owned();
-            (u16::from_be_bytes([frame[2], frame[3]]), reason)
-        };
-        let [(early, one), (late, _two)] = [(); 2].map(|()| pending(&connection, true));
-        shared.arrive(&connection, late);
-        assert!(reported.0.lock().unwrap().is_empty());
-        shared.arrive(&connection, early);
-        assert_eq!(received(one).await, (4000, "taken over".into()));
-        assert_eq!(*reported.0.lock().unwrap(), [ResumeRefused::Overtaken]);
-        connection.set_gone();
-        for resumes in [true, false] {
-            let (late, three) = pending(&connection, resumes);
-            connection.handle().take_pending_socket();
-            shared.arrive(&connection, late);
-            assert_eq!(received(three).await, (1001, "session ended".into()));
-        }
-        assert_eq!(*reported.0.lock().unwrap(), [ResumeRefused::Overtaken, ResumeRefused::Ended]);
-    }
-}
+mod tests;

@@ -177,6 +177,8 @@ pub use observe::{
 
 mod inner;
 
+mod realm;
+
 mod runtimes;
 
 #[cfg(all(test, rejoin_model))]

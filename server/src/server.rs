@@ -10,6 +10,8 @@ pub use health::Health;
 #[cfg(feature = "hyper")]
 pub use health::Probe;
 
+mod realms;
+
 mod rooms;
 pub use rooms::{Join, JoinRewound, Joining};
 
@@ -49,7 +51,8 @@ use crate::fanout::broadcast;
 use crate::inner::ServerInner;
 use crate::observe::stats::Stats;
 
-/// A WebSocket server and all its connections. Cheap to clone; all clones refer to the same server.
+/// A WebSocket server and all its connections. Cheap to clone; all clones refer to the same server, and to one
+/// [realm](Self::realm) of it.
 #[derive(Clone)]
 pub struct Server {
     shared: Arc<ServerInner>,
@@ -156,7 +159,7 @@ impl Server {
 
     /// Returns the connection with this ID, suspended or not; `None` if there is none, or if it has ended. Costs one lookup.
     pub fn connection(&self, id: &str) -> Option<Connection> {
-        self.shared.registry.by_id(id)
+        self.shared.realm.ids.get(id)
     }
 
     /// Returns the connections of an audience, suspended ones included ([`Connection::is_attached`] tells them apart), in the order
@@ -187,9 +190,10 @@ impl Server {
         stats.volatile_dropped = sum.volatile_dropped;
         stats.resumed = sum.resumed;
         stats.retained_bytes = self.shared.budget.messages();
-        stats.rooms = self.shared.rooms.len();
-        stats.memberships = self.shared.rooms.memberships();
-        stats.users = self.shared.users.len();
+        let realms = self.shared.realms();
+        stats.rooms = realms.iter().map(|realm| realm.rooms.len()).sum();
+        stats.memberships = realms.iter().map(|realm| realm.rooms.memberships()).sum();
+        stats.users = realms.iter().map(|realm| realm.users.len()).sum();
         stats.handlers_running = self.shared.handlers_running.load(Ordering::Relaxed);
         stats.refused = self.shared.refused.load(Ordering::Relaxed);
         stats
@@ -296,7 +300,8 @@ impl Server {
 
 /// Defined here because [`Connection`]'s own module does not depend on [`Server`].
 impl Connection {
-    /// Returns the server of this connection, for handlers, which are written before the server exists.
+    /// Returns the server of this connection, for handlers, which are written before the server exists. It speaks to the
+    /// connection's [realm](Self::realm).
     ///
     /// ```
     /// # use rejoin_server::{ConnectRequest, Identity, Reject, Server};

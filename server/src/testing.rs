@@ -41,7 +41,7 @@ pub(crate) fn connection(shared: &Arc<ServerInner>) -> Connection {
         session: session(shared),
         writer: None,
     });
-    shared.registry.insert(&connection, true).unwrap();
+    shared.registry.insert(&shared.realm.ids, &connection, true).unwrap();
     connection
 }
 

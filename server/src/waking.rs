@@ -104,13 +104,13 @@ async fn wakers_find_registry_unlocked_on_id_conflict() {
     let shared = shared();
     let first = connection(&shared);
     let (asking, id) = (shared.clone(), first.id().to_owned());
-    let asks = Asks::new(move || drop(asking.registry.by_id(&id)));
+    let asks = Asks::new(move || drop(asking.realm.ids.get(&id)));
     let _sending = refused_sender(&shared, &asks);
     let second = with_id(&shared, first.id(), 0);
-    assert!(shared.registry.insert(&second, false).is_err());
+    assert!(shared.registry.insert(&shared.realm.ids, &second, false).is_err());
     assert!(asks.is_answered());
     first.end(rejoin_core::CloseReason::Kicked);
-    assert_eq!(shared.registry.insert(&second, false), Ok(Some(first)));
+    assert_eq!(shared.registry.insert(&shared.realm.ids, &second, false), Ok(Some(first)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,7 +164,7 @@ async fn broadcast_that_no_member_keeps_wakes_refused_sender() {
     // Two members whose buffers are full.
     for (codec_index, id) in ["first", "second"].into_iter().enumerate() {
         let member = with_id(&shared, id, codec_index);
-        shared.rooms.join(&member, member.handle().shared_room());
+        shared.realm.rooms.join(&member, member.handle().shared_room());
         member.send(&frame).unwrap();
         size = if codec_index == 0 { budget.used() } else { size };
     }

@@ -108,7 +108,7 @@ impl Admission {
         let id = match identity.id.take() {
             None => registry::new_id().map_err(no_randomness)?.into(),
             Some(id) => {
-                if let Some(existing) = shared.registry.by_id(&id)
+                if let Some(existing) = shared.realm.ids.get(&id)
                     && takes_over(shared, &existing, mode, &identity, asked)
                 {
                     shared.metrics.report(|metrics| metrics.resume_attempted());
@@ -153,8 +153,7 @@ impl Admission {
             refuse_resume(shared, ResumeRefused::BadCount, asked);
             Reject::bad_request(format!("resume offer: {violation}"))
         })?;
-        let renewal = Renewal::default();
-        Ok(Self::known(connection, epoch, Some(received), renewal))
+        Ok(Self::known(connection, epoch, Some(received), Renewal::default()))
     }
 
     fn known(connection: Connection, epoch: Epoch, received: Option<u64>, renewal: Renewal) -> Self {
@@ -208,9 +207,9 @@ impl Admission {
         connection.handle().set_presence(presence);
         let replaces = shared.options.duplicate_id != DuplicateId::Reject;
         let gives_way = |found: &Connection| replaces && !asked.is_before(found.handle());
-        let predecessor = shared.registry.by_id(connection.id()).filter(gives_way);
+        let predecessor = shared.realm.ids.get(connection.id()).filter(gives_way);
         entry::take_places(shared, &connection, asked.client(), user.as_deref(), predecessor.as_ref())?;
-        let Ok(replaced) = shared.registry.insert(&connection, replaces) else {
+        let Ok(replaced) = shared.registry.insert(&shared.realm.ids, &connection, replaces) else {
             connection.end(CloseReason::Duplicate);
             shared.forget(&connection);
             return Err(Reject::checked(StatusCode::CONFLICT, "connection id is taken"));
@@ -294,7 +293,8 @@ fn find(
     let found = by_token(shared, resume, codecs)?;
     let same = |claimed: Option<&str>, actual: Option<&str>| claimed.is_none() || claimed == actual;
     let user = found.handle().user();
-    let is_same = same(identity.id.as_deref(), Some(found.id()))
+    let is_same = same(identity.realm.as_deref(), Some(found.host().realm()))
+        && same(identity.id.as_deref(), Some(found.id()))
         && same(identity.room.as_deref(), found.room())
         // A session that had no user may have been opened before its client signed in.
         && (user.is_none() || same(identity.user.as_deref(), user.as_deref()));
@@ -369,7 +369,7 @@ fn new_session(
     id: Box<str>,
     room: Option<&str>,
 ) -> Result<(Session, SessionKey), Reject> {
-    let room = room.map_or_else(Arc::default, |room| shared.rooms.name(room));
+    let room = room.map_or_else(Arc::default, |room| shared.realm.rooms.name(room));
     let config = shared.session_config(mode).clone();
     if mode == Mode::Plain {
         return Ok((Session::new(config, now()), SessionKey::Plain { id, room }));

@@ -186,7 +186,7 @@ impl ConnectRequest {
         self.remote_addr
     }
 
-    /// The session that the request resumes if the returned identity has the same room and ID, or leaves them out: the client has
+    /// The session that the request resumes if the returned identity has the same realm, room and ID, or leaves them out: the client has
     /// shown its token (PROTOCOL.md §5). `None` for a fresh session, for a token that is unknown or expired, and always in plain
     /// mode, which resumes by ID. A limit on connections must accept such a request, because its session is already counted.
     pub fn resumes(&self) -> Option<&Connection> {
@@ -216,7 +216,7 @@ impl fmt::Debug for ConnectRequest {
 
 /// The identity of a connection: its ID, its user, its rooms, and application data, all optional.
 ///
-/// On a resume, the session keeps a home room, an ID or a user that is left out here. A different one opens a fresh session.
+/// On a resume, the session keeps a realm, a home room, an ID or a user that is left out here. A different one opens a fresh session.
 ///
 /// ```
 /// # use rejoin_server::Identity;
@@ -232,6 +232,7 @@ pub struct Identity {
     pub(crate) rewind: Option<Rewind>,
     pub(crate) user: Option<Box<str>>,
     pub(crate) id: Option<Box<str>>,
+    pub(crate) realm: Option<Box<str>>,
     pub(crate) data: Option<Arc<dyn Any + Send + Sync>>,
     pub(crate) expires: Option<Instant>,
     pub(crate) presence: Option<Payload>,
@@ -298,7 +299,7 @@ impl Identity {
         self
     }
 
-    /// Sets the connection ID, which is unique in a server. Default, also for an empty ID: a random UUID. A second call replaces
+    /// Sets the connection ID, which is unique in a [realm](Self::with_realm) of a server. Default, also for an empty ID: a random UUID. A second call replaces
     /// the first.
     ///
     /// [`DuplicateId`](crate::DuplicateId) sets what happens to a session that already has the ID.
@@ -347,6 +348,7 @@ impl fmt::Debug for Identity {
         f.debug_struct("Identity")
             .field("room", &self.room)
             .field("id", &self.id)
+            .field("realm", &self.realm)
             .field("user", &self.user)
             .field("further_rooms", &self.further_rooms)
             .field("rewind", &self.rewind)

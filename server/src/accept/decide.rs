@@ -82,6 +82,12 @@ pub(crate) async fn settle(
         // Shutdown may already have listed all sessions, and would miss this one.
         return Err(shutting_down());
     }
+    let named = identity.realm.as_deref().map(|realm| shared.in_realm(realm));
+    let shared = named.as_ref().unwrap_or(shared);
+    if shared.has_store && shared.durable.is_none() {
+        tracing::warn!(realm = &*shared.realm.name, "a store keeps the default realm alone");
+        return Err(Reject::checked(StatusCode::NOT_IMPLEMENTED, "no such realm"));
+    }
     let log = shared.durable.as_ref();
     if let Some(log) = log {
         durable::restore::begin(shared);

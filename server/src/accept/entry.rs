@@ -52,7 +52,7 @@ pub(crate) fn join_rooms(
 ) -> Result<(), Reject> {
     // The home has no name if there is none.
     join(shared, connection, connection.handle().shared_room(), rewind)?;
-    further.iter().try_for_each(|room| join(shared, connection, &shared.rooms.name(room), None))
+    further.iter().try_for_each(|room| join(shared, connection, &shared.realm.rooms.name(room), None))
 }
 
 fn join(
@@ -61,7 +61,7 @@ fn join(
     room: &std::sync::Arc<str>,
     rewind: Option<&Rewind>,
 ) -> Result<(), Reject> {
-    match shared.rooms.join_rewound(connection, room, rewind).0 {
+    match shared.realm.rooms.join_rewound(connection, room, rewind).0 {
         Joined::Refused(limit) => Err(refusal(shared, limit)),
         // A session that has ended meanwhile leaves as it does otherwise.
         Joined::Added | Joined::Already | Joined::Closed | Joined::Dead => Ok(()),

@@ -1,4 +1,4 @@
-//! What an [`Identity`] brings beyond names: data that a resume replaces, headers, handlers.
+//! What an [`Identity`] brings beyond its names: a realm, data that a resume replaces, headers, handlers.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -9,6 +9,38 @@ use crate::accept::connect::Identity;
 use crate::session::handlers::{Handler, OwnHandler};
 
 impl Identity {
+    /// Puts the connection into a realm, for example that of a customer (a tenant) of your service. Default, also for an empty name:
+    /// the realm of the handle whose listener has accepted the request, which is the server's default realm unless that is
+    /// [another](crate::Server::realm). A second call replaces the first. [`Connection::realm`](crate::Connection::realm) returns it.
+    ///
+    /// Whatever has a name belongs to one realm: connection IDs, rooms with their members and histories, users. The same names in two
+    /// realms are two rooms, two users, two connections, and no broadcast of one realm, not even to everyone, reaches another. The
+    /// handle that a connection gives to its [server](crate::Connection::server) speaks to its own realm, so handlers need not know that
+    /// there are others. What [limits](crate::Builder::max_connections) all connections or rooms of the server limits those of all realms
+    /// together; what limits a user, a room or a connection limits each of them.
+    ///
+    /// On a resume, the session keeps its realm if it is left out here. A different one opens a fresh session there, and the client is
+    /// told that the old one is lost; so name the realm in each request, if the client's right to it may end.
+    ///
+    /// Costs about 4 KiB while a realm has connections, and nothing for each connection.
+    ///
+    /// ```
+    /// use rejoin_server::{ConnectRequest, Identity, Reject};
+    ///
+    /// async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
+    ///     // Whose token it is: `customer_of` is yours.
+    ///     let customer = request.token().and_then(customer_of).ok_or_else(|| Reject::unauthorized("no such customer"))?;
+    ///     Ok(Identity::new().with_realm(customer).with_room("lobby"))
+    /// }
+    /// # fn customer_of(token: &str) -> Option<String> { Some(token.to_owned()) }
+    /// # let _ = rejoin_server::Server::builder(connect);
+    /// ```
+    #[must_use]
+    pub fn with_realm(mut self, name: impl Into<Box<str>>) -> Self {
+        self.realm = Some(name.into()).filter(|name| !name.is_empty());
+        self
+    }
+
     /// Like [`Self::with_data`], but a session that the request resumes takes this data instead of its own, once its socket is
     /// attached and before `on_transport_restore`: for a user's rights, which may have changed. Handles to the old data stay valid.
     #[must_use]

@@ -57,7 +57,7 @@ impl Connection {
     /// ```
     pub fn set_presence(&self, presence: impl Into<Option<Payload>>) {
         let presence = presence.into();
-        match (&self.context().durable, self.handle().writer()) {
+        match (self.host().log(), self.handle().writer()) {
             (Some(log), Some(writer)) => {
                 let value = presence.as_ref().map(blob);
                 log.say(Act::Presence { who: writer.key, value });

@@ -169,7 +169,7 @@ async fn begin(
                 return Err(taken());
             }
             Err(OpenError::IdTaken) => {
-                let predecessor = shared.registry.by_id(&open.id);
+                let predecessor = shared.realm.ids.get(&open.id);
                 if let Some(found) = &predecessor
                     && let Some(writer) = found.handle().writer()
                 {

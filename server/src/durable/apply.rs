@@ -159,7 +159,7 @@ fn apply_act(
             let connections: Vec<_> = except
                 .iter()
                 .filter_map(|exception| match exception {
-                    act::SaidException::Connection(id) => shared.registry.by_id(id),
+                    act::SaidException::Connection(id) => shared.realm.ids.get(id),
                     _ => None,
                 })
                 .collect();
@@ -174,15 +174,15 @@ fn apply_act(
         }
         Act::Join { who, room, rewind } => {
             if let Some(connection) = find(shared, who) {
-                let name = shared.rooms.name(&room);
-                let outcome = shared.rooms.join_rewound(&connection, &name, rewind.as_ref());
+                let name = shared.realm.rooms.name(&room);
+                let outcome = shared.realm.rooms.join_rewound(&connection, &name, rewind.as_ref());
                 note_change(&connection, outcome.1.is_new.then_some(true), room);
                 done.result = Some(Box::new(outcome));
             }
         }
         Act::Leave { who, room } => {
             if let Some(connection) = find(shared, who) {
-                let was_member = shared.rooms.leave(&connection, &room);
+                let was_member = shared.realm.rooms.leave(&connection, &room);
                 note_change(&connection, was_member.then_some(false), room);
                 done.count = usize::from(was_member);
             }

@@ -35,7 +35,7 @@ const KEPT: Duration = Duration::from_secs(600);
 fn trim(shared: &ServerInner, log: &DurableLog) {
     let window = shared.session_config(Mode::Session).resume_window;
     let (store, id) = (log.store.clone(), log.log);
-    let kept = window.saturating_add(KEPT.max(shared.rooms.longest_history()));
+    let kept = window.saturating_add(KEPT.max(shared.realm.rooms.longest_history()));
     tokio::spawn(async move {
         if let Err(error) = store.trim(id, kept).await {
             tracing::warn!(%error, "the log was not trimmed");

@@ -6,8 +6,9 @@ use rejoin_store::{Entry, Position};
 use crate::connection::Connection;
 use crate::fanout::broadcast::deliver;
 use crate::fanout::rewind::Rewind;
-use crate::fanout::rooms::Rooms;
+use crate::fanout::rooms::{RoomCounts, Rooms};
 use crate::inner::ServerInner;
+use crate::session::sharded::Shards;
 
 use super::act::{self, Act, Key, Policy, Said, SaidException, SaidTarget};
 use super::checkpoints::Fold;
@@ -70,7 +71,10 @@ impl Folding {
 
     /// Keeps what is said to rooms with a history: the fold begins where the log does.
     pub(super) fn with_histories(self, shared: &ServerInner) -> Self {
-        Self { histories: Some(Rooms::new(shared.context.clone())), ..self }
+        Self {
+            histories: Some(Rooms::new(shared.context.clone(), RoomCounts::default(), Shards::Small)),
+            ..self
+        }
     }
 
     /// Whether everything has passed that its former owner has said.

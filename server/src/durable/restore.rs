@@ -267,7 +267,7 @@ fn revive(
         // It was attached until the end.
         windows::suspended(log, writer, window);
     }
-    if shared.registry.insert(&connection, false).is_err() {
+    if shared.registry.insert(&shared.realm.ids, &connection, false).is_err() {
         return Err(RestoreError(format!("two sessions have the connection id {}", connection.id())));
     }
     enter(shared, &connection, state, fold);
@@ -299,7 +299,7 @@ pub(super) fn connection_of(
         windows::end(log, &writer, Vec::new());
         return Ok(None);
     };
-    let identity = Arc::new(SessionIdentity::new(token, who.id, shared.rooms.name(&who.room)));
+    let identity = Arc::new(SessionIdentity::new(token, who.id, shared.realm.rooms.name(&who.room)));
     let config = shared.session_config(Mode::Session).clone();
     let received = record.received.unwrap_or(0);
     let session = match export.map(|export| export.session(shared, identity.clone(), waited, now())) {
@@ -332,7 +332,7 @@ pub(super) fn enter(shared: &Arc<ServerInner>, connection: &Connection, state: B
     connection.handle().set_presence(fold.presence.map(super::act::payload));
     for (index, room) in fold.rooms.iter().enumerate() {
         let rewind = fold.rewind.as_ref().filter(|_| index == 0);
-        shared.rooms.join_rewound(connection, &shared.rooms.name(room), rewind);
+        shared.realm.rooms.join_rewound(connection, &shared.realm.rooms.name(room), rewind);
     }
 }
 
@@ -347,7 +347,7 @@ pub(super) fn settle(shared: &Arc<ServerInner>, connection: &Connection) {
     connection.handle().has_changes.store(false, Ordering::SeqCst);
     for (is_join, room) in &changes {
         let change = if *is_join { Change::Joined } else { Change::Left };
-        connection.note(&shared.rooms.name(room), change);
+        connection.note(&shared.realm.rooms.name(room), change);
     }
     let loss = connection.session().drive(|session| {
         session.assume_sent();

@@ -32,7 +32,7 @@ pub(crate) fn broadcast(
     frame: &Frame,
     overflow: Overflow,
 ) -> Result<usize, BroadcastError> {
-    let room = audience.as_room().map(|room| shared.rooms.get(room));
+    let room = audience.as_room().map(|room| shared.realm.rooms.get(room));
     let (count, codecs) = match &room {
         Some(None) => (0, Vec::new()),
         Some(Some(room)) => (room.len(), room.codecs()),
@@ -96,8 +96,7 @@ pub(crate) enum SaidJoin {
 
 /// Says that a connection joins a room.
 pub(crate) fn join(connection: &Connection, room: &str, rewind: Option<Rewind>, is_member: bool) -> SaidJoin {
-    let context = connection.host().context();
-    let (Some(log), Some(writer)) = (&context.durable, connection.handle().writer()) else {
+    let (Some(log), Some(writer)) = (connection.host().log(), connection.handle().writer()) else {
         return SaidJoin::Closed;
     };
     match log.say_and_wait(Act::Join { who: writer.key, room: room.into(), rewind }) {
@@ -127,8 +126,7 @@ impl SaidJoin {
 impl Connection {
     /// Whether a store keeps this frame for this connection.
     pub(crate) fn is_kept(&self, frame: &Frame) -> bool {
-        let context = self.host().context();
-        context.durable.is_some()
+        self.host().log().is_some()
             && self.handle().writer().is_some()
             && !frame.is_volatile()
             && !frame.is_reserved()
@@ -150,8 +148,7 @@ impl Connection {
 
     /// Sets the state that the store keeps with the session.
     pub(crate) fn say_state(&self, state: Bytes) {
-        let context = self.host().context();
-        let (Some(log), Some(writer)) = (&context.durable, self.handle().writer()) else { return };
+        let (Some(log), Some(writer)) = (self.host().log(), self.handle().writer()) else { return };
         if let Some(handed) = writer.handed() {
             // It is exported with the session; if that is exported already, then once more.
             if handed.set_outdated() {
@@ -216,7 +213,7 @@ impl Connection {
     }
 
     fn log_for(&self, frame: &Frame) -> Option<(&Arc<DurableLog>, &Arc<LogWriter>)> {
-        let log = self.host().context().durable.as_ref().filter(|_| self.is_kept(frame))?;
+        let log = self.host().log().filter(|_| self.is_kept(frame))?;
         Some((log, self.handle().writer()?))
     }
 

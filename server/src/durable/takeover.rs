@@ -264,7 +264,7 @@ fn land(
     }
     *writer.callbacks() = fold.callbacks.clone();
     fold.rewind = None;
-    if let Ok(Some(replaced)) = shared.registry.insert(&connection, true) {
+    if let Ok(Some(replaced)) = shared.registry.insert(&shared.realm.ids, &connection, true) {
         replaced.end(CloseReason::Duplicate);
         shared.forget(&replaced);
     }

@@ -47,7 +47,7 @@ pub(crate) fn broadcast_now(
     let queued = match audience.as_room() {
         Some(room) => {
             let names_rooms = audience.names_rooms.unwrap_or(shared.options.name_rooms);
-            shared.rooms.broadcast(room, frame, overflow, names_rooms)
+            shared.realm.rooms.broadcast(room, frame, overflow, names_rooms)
         }
         None => broadcast(shared, audience, frame, overflow),
     };
@@ -127,7 +127,7 @@ fn try_broadcast(
         let rooms = receivers.lock();
         if let Some(index) = rooms.iter().position(|members| members.dead) {
             drop(rooms);
-            shared.rooms.remove(&receivers.rooms[index].0);
+            shared.realm.rooms.remove(&receivers.rooms[index].0);
             return None;
         }
         // As `Room::queue` does: a codec is foreign code, and is called without any lock.
@@ -136,7 +136,7 @@ fn try_broadcast(
             Ok(Some((encoded, codec))) => {
                 drop(rooms);
                 let targets = receivers.rooms.iter().map(|(room, _)| room);
-                shared.rooms.settle_on_panic(targets, || encoded.encode(codec));
+                shared.realm.rooms.settle_on_panic(targets, || encoded.encode(codec));
             }
             Ok(None) => break rooms,
         }
@@ -159,7 +159,7 @@ fn try_broadcast(
     for (room, mut queueing) in queueings {
         // One call writes to one chunk at most, also if many rooms lag.
         lagging = lagging.or_else(|| queueing.lagging.take());
-        shared.rooms.finish(room, queueing);
+        shared.realm.rooms.finish(room, queueing);
     }
     if let Some(snapshot) = lagging {
         snapshot.write(0);
@@ -217,23 +217,24 @@ impl Receivers {
     fn find(shared: &ServerInner, audience: &Audience<'_>, kept: Option<&Frame>) -> Self {
         let mut receivers = Self::default();
         let by_number = |connection: Connection| (connection.number(), connection);
-        let room = |name: &str| shared.rooms.get(name).filter(|_| !name.is_empty());
+        let room = |name: &str| shared.realm.rooms.get(name).filter(|_| !name.is_empty());
         for target in audience.targets() {
             match target {
                 Target::Room(name) => {
-                    let found = kept.map_or_else(|| room(name), |frame| shared.rooms.target(name, frame));
+                    let found =
+                        kept.map_or_else(|| room(name), |frame| shared.realm.rooms.target(name, frame));
                     receivers.rooms.extend(found.map(|room| (room, AudienceRole::Target)));
                 }
                 Target::User(name) => {
-                    receivers.direct.extend(shared.users.connections(name).into_iter().map(by_number));
+                    receivers.direct.extend(shared.realm.users.connections(name).into_iter().map(by_number));
                 }
-                Target::Id(id) => receivers.direct.extend(shared.registry.by_id(id).map(by_number)),
+                Target::Id(id) => receivers.direct.extend(shared.realm.ids.get(id).map(by_number)),
                 Target::Everyone => receivers.is_everyone = true,
             }
         }
         if receivers.is_everyone {
             receivers.rooms =
-                shared.rooms.all().into_iter().map(|room| (room, AudienceRole::Target)).collect();
+                shared.realm.rooms.all().into_iter().map(|room| (room, AudienceRole::Target)).collect();
             receivers.direct.clear();
         }
         for exception in &audience.except {
@@ -242,7 +243,7 @@ impl Receivers {
                     receivers.except.insert(connection.number(), (*connection).clone());
                 }
                 Exception::User(name) => {
-                    receivers.except.extend(shared.users.connections(name).into_iter().map(by_number));
+                    receivers.except.extend(shared.realm.users.connections(name).into_iter().map(by_number));
                 }
                 Exception::Room(name) => {
                     receivers.rooms.extend(room(name).map(|room| (room, AudienceRole::Except)));

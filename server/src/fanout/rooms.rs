@@ -22,21 +22,33 @@ use crate::fanout::rewind::{Rewind, Rewound};
 use crate::fanout::room::{Queueing, Room};
 use crate::limits::limit::Limit;
 use crate::observe::metrics::Metrics;
-use crate::session::sharded::{Keyed, Sharded};
+use crate::session::sharded::{Keyed, Sharded, Shards};
 
-/// All rooms. A room exists while it has members, or a history that is not over.
+/// The numbers of the rooms of all realms together, which limits bound.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct RoomCounts {
+    /// The number of entries that have a name.
+    named: Arc<AtomicUsize>,
+    /// The bytes of all histories.
+    history_bytes: Arc<AtomicUsize>,
+}
+
+impl RoomCounts {
+    pub(crate) fn history_bytes(&self) -> usize {
+        self.history_bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// All rooms of a realm. A room exists while it has members, or a history that is not over.
 ///
 /// Connections without a room are in one without a name, so that a broadcast to everyone reaches them. It is not listed.
 #[derive(Debug)]
 pub(crate) struct Rooms {
     rooms: Sharded<NamedRoom>,
-    /// The number of entries that have a name.
-    named: AtomicUsize,
-    /// The rooms among them that have no members, and keep a history.
+    counts: RoomCounts,
+    /// Those that have no members, and keep a history.
     kept: KeptRooms,
-    /// The bytes of all histories.
-    history_bytes: Arc<AtomicUsize>,
-    /// One order for the broadcasts in all rooms.
+    /// One order for the broadcasts in all rooms of the realm.
     sequencer: Arc<Sequencer>,
     context: Arc<ServerContext>,
 }
@@ -53,12 +65,12 @@ impl Keyed for NamedRoom {
 }
 
 impl Rooms {
-    pub(crate) fn new(context: Arc<ServerContext>) -> Self {
+    /// Without rooms. They count in `counts`.
+    pub(crate) fn new(context: Arc<ServerContext>, counts: RoomCounts, size: Shards) -> Self {
         Self {
-            rooms: Sharded::new(),
-            named: AtomicUsize::new(0),
+            rooms: Sharded::new(size),
+            counts,
             kept: KeptRooms::default(),
-            history_bytes: Arc::default(),
             sequencer: Arc::default(),
             context,
         }
@@ -141,10 +153,12 @@ impl Rooms {
         // Counted while the name is locked, so that two connections do not both create the last room, or this one twice.
         let max = self.context.options.limits.rooms;
         let next = |named| (named < max).then_some(named + 1);
-        if !name.is_empty() && self.named.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_err() {
+        if !name.is_empty()
+            && self.counts.named.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_err()
+        {
             return None;
         }
-        let new = || NamedRoom(Arc::new(Room::new(name.clone(), history, &self.history_bytes)));
+        let new = || NamedRoom(Arc::new(Room::new(name.clone(), history, &self.counts.history_bytes)));
         Some(place.get_or_insert_with(new).0.clone())
     }
 
@@ -171,29 +185,27 @@ impl Rooms {
         }
     }
 
-    /// Frees the memory of histories because all sessions together exceed their limit: first what is too old, and the histories of
-    /// rooms without members; if there are none, all. Returns whether there were any. Visits all rooms, one after the other.
-    pub(crate) fn forget_histories(&self) -> bool {
-        let before = self.history_bytes.load(Ordering::Relaxed);
+    /// Frees the memory of histories: what is too old, and the histories of rooms without members, or all. Visits all rooms, one after
+    /// the other.
+    pub(crate) fn forget_histories(&self, forgets_all: bool) {
         let now = now();
-        for forgets_all in [false, true] {
-            if before == 0 || self.history_bytes.load(Ordering::Relaxed) < before {
-                break;
-            }
-            for room in self.all() {
-                if room.forget(forgets_all, now) {
-                    self.remove(&room);
-                }
+        for room in self.all() {
+            if room.forget(forgets_all, now) {
+                self.remove(&room);
             }
         }
-        self.history_bytes.load(Ordering::Relaxed) < before
     }
 
     /// Removes kept rooms whose history has ended. There is no timer: this is done when a room is created or becomes empty.
-    fn look_at_kept(&self) {
+    pub(crate) fn look_at_kept(&self) {
         for (room, why) in self.kept.overdue(now()) {
             self.keep_or_remove(room, Some(why));
         }
+    }
+
+    /// Whether there are no rooms.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rooms.len() == 0
     }
 
     /// All rooms, also the one without a name.
@@ -287,7 +299,7 @@ impl Rooms {
         // Another thread may have removed it, and another room may have its name by now.
         if place.get().is_some_and(|found| Arc::ptr_eq(&found.0, room)) {
             place.remove();
-            self.named.fetch_sub(usize::from(!name.is_empty()), Ordering::SeqCst);
+            self.counts.named.fetch_sub(usize::from(!name.is_empty()), Ordering::SeqCst);
         }
     }
 
@@ -296,6 +308,14 @@ impl Rooms {
         if !name.is_empty() {
             self.context.metrics.report(hook);
         }
+    }
+}
+
+impl Drop for Rooms {
+    fn drop(&mut self) {
+        let named = self.rooms.collect(|entry| !entry.0.name().is_empty());
+        let named = named.into_iter().filter(|is_named| *is_named).count();
+        self.counts.named.fetch_sub(named, Ordering::SeqCst);
     }
 }
 

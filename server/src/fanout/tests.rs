@@ -13,11 +13,11 @@ use crate::testing::{connection, dial, dial_session, runtime, server};
 use crate::{ConnectRequest, History, Identity, Reject, Server};
 
 fn join(shared: &ServerInner, connection: &Connection) -> Joined {
-    shared.rooms.join(connection, connection.handle().shared_room())
+    shared.realm.rooms.join(connection, connection.handle().shared_room())
 }
 
 fn leave(shared: &ServerInner, connection: &Connection) -> bool {
-    shared.rooms.leave(connection, "room")
+    shared.realm.rooms.leave(connection, "room")
 }
 
 #[test]
@@ -26,8 +26,9 @@ fn next_runtime_takes_over_a_stopped_fan_out() {
     for _ in 0..=CHUNK {
         join(&shared, &connection(&shared));
     }
-    let broadcast = || shared.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest, false);
-    let is_flushing = || shared.rooms.get("room").unwrap().lock().flushing;
+    let broadcast =
+        || shared.realm.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest, false);
+    let is_flushing = || shared.realm.rooms.get("room").unwrap().lock().flushing;
     let first = runtime();
     first.block_on(async {
         shared.runtimes.note();
@@ -65,7 +66,7 @@ async fn moving_a_member_wakes_its_blocked_sender() {
     let last = Frame::event_only("last");
     // The member has not drained the big frame, which takes the place of two, when another one's place becomes its own.
     let moves = async {
-        shared.rooms.broadcast("room", &of_size(900), Overflow::DropOldest, false).unwrap();
+        shared.realm.rooms.broadcast("room", &of_size(900), Overflow::DropOldest, false).unwrap();
         assert!(leave(shared, &members[0]));
     };
     let since = tokio::time::Instant::now();
@@ -80,17 +81,17 @@ fn members_fill_one_chunk_after_the_other() {
     assert!(members.iter().all(|member| join(&shared, member) == Joined::Added));
     assert_eq!(join(&shared, &members[3]), Joined::Already);
     let sizes = || -> Vec<_> {
-        let room = shared.rooms.get("room").unwrap();
+        let room = shared.realm.rooms.get("room").unwrap();
         room.lock().chunks.iter().map(|chunk| chunk.members.len()).collect()
     };
     assert_eq!(sizes(), [CHUNK, CHUNK, 1]);
     assert!(leave(&shared, &members[7]) && !leave(&shared, &members[7]));
     assert_eq!(sizes(), [CHUNK, CHUNK]);
-    let slot = shared.rooms.get("room").unwrap().lock().slot(&members[2 * CHUNK]);
+    let slot = shared.realm.rooms.get("room").unwrap().lock().slot(&members[2 * CHUNK]);
     assert_eq!(slot, Some(7), "the last member of the room takes the slot");
     assert!(leave(&shared, &members[2 * CHUNK]));
     assert_eq!(sizes(), [CHUNK, CHUNK - 1]);
-    assert_eq!(shared.rooms.get("room").unwrap().lock().codecs, [2 * CHUNK - 1]);
+    assert_eq!(shared.realm.rooms.get("room").unwrap().lock().codecs, [2 * CHUNK - 1]);
 }
 
 #[test]
@@ -99,7 +100,7 @@ fn broadcasts_write_to_lagging_chunks_in_turn() {
     for _ in 0..3 * CHUNK {
         join(&shared, &connection(&shared));
     }
-    let room = shared.rooms.get("room").unwrap();
+    let room = shared.realm.rooms.get("room").unwrap();
     let mut members = room.lock();
     let mut next =
         |lagging: &[usize]| members.next_lagging(lagging).is_some().then(|| members.next_lagging - 1);
@@ -129,7 +130,7 @@ fn fan_out_continues_in_the_next_runtime() {
     let shared = server();
     let members: Vec<_> = (0..=CHUNK).map(|_| connection(&shared)).collect();
     members.iter().for_each(|member| _ = join(&shared, member));
-    let is_flushing = || shared.rooms.get("room").unwrap().lock().flushing;
+    let is_flushing = || shared.realm.rooms.get("room").unwrap().lock().flushing;
     let [first, second] = [runtime(), runtime()];
     first.block_on(async {
         shared.runtimes.note();
@@ -137,7 +138,7 @@ fn fan_out_continues_in_the_next_runtime() {
         shared.runtimes.note();
     });
     first.block_on(async {
-        shared.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest, false).unwrap();
+        shared.realm.rooms.broadcast("room", &Frame::event_only("e"), Overflow::DropOldest, false).unwrap();
         // The fan-out has written to one of two chunks.
         tokio::task::yield_now().await;
     });
@@ -148,7 +149,7 @@ fn fan_out_continues_in_the_next_runtime() {
             tokio::task::yield_now().await;
         }
     });
-    assert!(!shared.rooms.get("room").unwrap().lock().is_dirty);
+    assert!(!shared.realm.rooms.get("room").unwrap().lock().is_dirty);
 }
 
 /// A waker that panics.
@@ -175,7 +176,7 @@ async fn panicking_waker_leaves_the_room_its_fan_out() {
     assert!(waits.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
     let broadcast = || server.broadcast_with("room", &frame, Overflow::Disconnect);
     assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(broadcast)).is_err());
-    let room = shared.rooms.get("room").unwrap();
+    let room = shared.realm.rooms.get("room").unwrap();
     assert!(room.lock().flushing);
     for _ in 0..3 {
         tokio::task::yield_now().await;
@@ -245,7 +246,7 @@ async fn frames_evicted_at_the_memory_limit_free_their_bytes() {
     join(shared, &member);
     for n in 1..=8 {
         assert_eq!(server.broadcast("room", &Frame::new("e", &"x".repeat(900)).unwrap()), Ok(1));
-        while shared.rooms.get("room").unwrap().lock().flushing {
+        while shared.realm.rooms.get("room").unwrap().lock().flushing {
             tokio::task::yield_now().await;
         }
         let [retained, of_member] = [server.stats().retained_bytes, member.counts().retained_bytes];
@@ -281,6 +282,6 @@ fn a_room_that_another_thread_has_created_meanwhile_is_the_same() {
     *other.lock().unwrap() = Some((shared.clone(), connection(shared)));
     let connection = connection(shared);
     assert_eq!(join(shared, &connection), Joined::Added);
-    assert_eq!(shared.rooms.get("room").unwrap().len(), 2);
+    assert_eq!(shared.realm.rooms.get("room").unwrap().len(), 2);
     assert!(other.lock().unwrap().is_none());
 }

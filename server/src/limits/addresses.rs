@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::session::sharded::{Keyed, Sharded};
+use crate::session::sharded::{Keyed, Sharded, Shards};
 
 /// The number of sessions of each client address, and the address that each of them counts for. Empty unless there is a limit.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Keyed for Holder {
 
 impl Addresses {
     pub(crate) fn new(max: usize) -> Self {
-        Self { max, counts: Sharded::new(), holders: Sharded::new() }
+        Self { max, counts: Sharded::new(Shards::Usual), holders: Sharded::new(Shards::Usual) }
     }
 
     /// Takes a place for the session of this number. At the limit it gets that of the session which it is about to replace.

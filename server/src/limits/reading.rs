@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use crate::limits::limit::Limit;
 use crate::limits::options::LimitOptions;
 use crate::limits::rate::{Buckets, RatePolicy, Rates, Wait, longer};
-use crate::session::sharded::{Keyed, Sharded};
+use crate::session::sharded::{Keyed, Sharded, Shards};
 
 /// The limits on what clients send, and the state of each session under them. Empty unless there is such a limit.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Reading {
             freed: Notify::new(),
             began: now(),
         };
-        Self { rules: Arc::new(rules), sessions: Sharded::new() }
+        Self { rules: Arc::new(rules), sessions: Sharded::new(Shards::Usual) }
     }
 
     /// Begins to limit a fresh session.

@@ -58,7 +58,7 @@ impl ScenarioClient {
         capacity: usize,
     ) -> (Self, Connection) {
         let socket = arrive(shared, id, &offer, capacity).expect("nothing is against it");
-        let connection = shared.registry.by_id(id).expect("it is there before its socket");
+        let connection = shared.realm.ids.get(id).expect("it is there before its socket");
         let token = connection.handle().token().cloned();
         let shared = shared.clone();
         (

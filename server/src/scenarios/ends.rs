@@ -55,7 +55,7 @@ fn session_resumes_or_its_window_expires() {
         if connection.is_gone() {
             assert_eq!(world.ends(), [("ada".to_owned(), CloseReason::WindowExpired)]);
             // The client has a fresh session, unless its socket was promised the old one.
-            assert_eq!(world.shared().registry.by_id("ada").is_some(), client.closed.is_none());
+            assert_eq!(world.shared().realm.ids.get("ada").is_some(), client.closed.is_none());
         } else {
             assert!(connection.is_attached() && is_open && world.ends().is_empty());
         }

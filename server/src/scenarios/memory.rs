@@ -128,7 +128,7 @@ fn session_is_resumed_or_evicted() {
         assert_eq!(bob.received.len(), usize::from(sent.is_ok()));
         if connection.is_gone() {
             assert_eq!(world.ends(), [("ada".to_owned(), CloseReason::Evicted)]);
-            assert_eq!(world.shared().registry.by_id("ada").is_some(), ada.closed.is_none());
+            assert_eq!(world.shared().realm.ids.get("ada").is_some(), ada.closed.is_none());
         } else {
             assert!(connection.is_attached() && is_open && world.ends().is_empty());
         }

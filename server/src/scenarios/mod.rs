@@ -92,7 +92,7 @@ impl<'a> ScenarioWorld<'a> {
         let shared = self.shared();
         let budget = &shared.budget;
         assert_eq!((budget.used(), budget.reclaimable()), (0, 0), "bytes in use, bytes to reclaim");
-        assert_eq!((shared.registry.running().len(), shared.rooms.len()), (0, 0), "sessions, rooms");
+        assert_eq!((shared.registry.running().len(), shared.realm.rooms.len()), (0, 0), "sessions, rooms");
         assert!(shared.ends.is_empty());
         assert!(shared.changes.is_empty(), "joins and leaves to report");
     }

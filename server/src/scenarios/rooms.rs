@@ -227,7 +227,7 @@ fn member_joining_an_ending_room_gets_a_room() {
         leaves.join().unwrap();
         let bob = joins.join().unwrap();
         idle();
-        assert_eq!((broadcast(&world.server, &["1"]), world.shared().rooms.len()), (1, 1));
+        assert_eq!((broadcast(&world.server, &["1"]), world.shared().realm.rooms.len()), (1, 1));
         ada.leave();
         drop(bob);
         world.finish();

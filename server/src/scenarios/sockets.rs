@@ -55,7 +55,7 @@ fn socket_arriving_at_the_end_is_closed() {
         let mut client = resumes.join().unwrap();
         kicks.join().unwrap();
         idle();
-        if connection.is_gone() && world.shared().registry.by_id("ada").is_none() {
+        if connection.is_gone() && world.shared().realm.ids.get("ada").is_none() {
             assert!(!client.read() || client.closed.is_some(), "the socket was left open");
         }
         assert_eq!(world.ends()[0], ("ada".to_owned(), CloseReason::Kicked));

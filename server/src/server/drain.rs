@@ -14,7 +14,7 @@ use super::Server;
 use crate::connection::Connection;
 use crate::context::ServerContext;
 use crate::draining::Pace;
-use crate::inner::ServerInner;
+use crate::inner::ServerCore;
 
 /// The shortest delay after which a client is asked to come back.
 const RETRY: Duration = Duration::from_millis(500);
@@ -67,7 +67,7 @@ impl Server {
         let mut progress = context.draining.progress();
         if context.draining.begin(pace) && !context.closing.is_cancelled() {
             tracing::info!(sockets = context.sockets.count(), ?pace, "draining");
-            self.shared.spawn(drain(context.clone(), Arc::downgrade(&self.shared)));
+            self.shared.spawn(drain(context.clone(), Arc::downgrade(&self.shared.core)));
         }
         let closing = context.closing.clone();
         let end = Box::pin(async move {
@@ -111,7 +111,7 @@ impl Drop for Finish {
 }
 
 /// The task of a drain. It does not keep the server alive.
-async fn drain(context: Arc<ServerContext>, server: Weak<ServerInner>) {
+async fn drain(context: Arc<ServerContext>, server: Weak<ServerCore>) {
     let finish = Finish(context.clone());
     tokio::select! {
         biased;
@@ -120,7 +120,7 @@ async fn drain(context: Arc<ServerContext>, server: Weak<ServerInner>) {
     }
 }
 
-async fn close_all(context: &ServerContext, server: &Weak<ServerInner>) {
+async fn close_all(context: &ServerContext, server: &Weak<ServerCore>) {
     // The next one last.
     let mut waiting = by_idleness(server);
     while !waiting.is_empty() {
@@ -153,7 +153,7 @@ async fn close_all(context: &ServerContext, server: &Weak<ServerInner>) {
 }
 
 /// The connections that have sockets, the one that has been idle the longest last, and of equals the one that began first.
-fn by_idleness(server: &Weak<ServerInner>) -> Vec<Connection> {
+fn by_idleness(server: &Weak<ServerCore>) -> Vec<Connection> {
     let Some(server) = server.upgrade() else { return Vec::new() };
     let mut found: Vec<_> = server
         .registry

@@ -76,14 +76,14 @@ impl Server {
 
     /// Returns the names of all rooms that have members, in no particular order.
     pub fn rooms(&self) -> Vec<String> {
-        let rooms = self.shared.rooms.all().into_iter().filter(|room| room.len() > 0);
+        let rooms = self.shared.realm.rooms.all().into_iter().filter(|room| room.len() > 0);
         let names = rooms.map(|room| String::from(&**room.name()));
         names.filter(|name| !name.is_empty()).collect()
     }
 
     /// Returns the number of a room's members, suspended ones included; 0 for a room that does not exist. Costs one lookup.
     pub fn member_count(&self, room: &str) -> usize {
-        self.shared.rooms.get(room).filter(|_| !room.is_empty()).map_or(0, |room| room.len())
+        self.shared.realm.rooms.get(room).filter(|_| !room.is_empty()).map_or(0, |room| room.len())
     }
 
     // --- changing many connections
@@ -175,7 +175,7 @@ impl Connection {
         let server = self.server();
         match (&server.shared.durable, self.handle().writer()) {
             (Some(log), Some(writer)) if !room.is_empty() => Ok(say::leave(log, writer, self, room).await),
-            _ => Ok(!room.is_empty() && server.shared.rooms.leave(self, room)),
+            _ => Ok(!room.is_empty() && server.shared.realm.rooms.leave(self, room)),
         }
     }
 
@@ -187,7 +187,7 @@ impl Connection {
 
     /// Whether the connection is a member of this room. Costs a lookup.
     pub fn is_in(&self, room: &str) -> bool {
-        let found = self.server().shared.rooms.get(room).filter(|_| !room.is_empty());
+        let found = self.server().shared.realm.rooms.get(room).filter(|_| !room.is_empty());
         found.is_some_and(|room| room.contains(self))
     }
 
@@ -218,8 +218,8 @@ impl Connection {
             return Err(JoinError::EmptyName);
         }
         let server = self.server();
-        let name: Arc<str> = server.shared.rooms.name(room);
-        self.joined(server.shared.rooms.join_rewound(self, &name, rewind))
+        let name: Arc<str> = server.shared.realm.rooms.name(room);
+        self.joined(server.shared.realm.rooms.join_rewound(self, &name, rewind))
     }
 
     /// What a join returns.

@@ -41,7 +41,7 @@ impl Server {
 
     /// Returns the names of all users that have connections, in no particular order.
     pub fn users(&self) -> Vec<String> {
-        self.shared.users.names().into_iter().map(|name| String::from(&*name)).collect()
+        self.shared.realm.users.names().into_iter().map(|name| String::from(&*name)).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use rejoin_core::drive::sync::atomic::AtomicBool;
 
-use crate::session::sharded::{Keyed, Sharded};
+use crate::session::sharded::{Keyed, Sharded, Shards};
 
 /// The joins and leaves of all sessions that no callback has reported yet, by the session's number, in their order. They are kept
 /// outside the sessions: few sessions have any at a time.
@@ -38,7 +38,7 @@ impl Keyed for PendingChanges {
 
 impl Changes {
     pub(crate) fn new() -> Self {
-        Self(Sharded::new())
+        Self(Sharded::new(Shards::Usual))
     }
 
     /// Notes a change. The caller holds the session's lock, so that notes have the order of the changes, and wakes the session's

@@ -1,11 +1,11 @@
-//! [`Registry`]: the connections of a server, by ID, by token and by number.
+//! [`Registry`]: the connections of a server by token and by number, and [`Ids`], those of a realm by ID.
 
 use rejoin_core::{LostReason, Token};
 use subtle::ConstantTimeEq as _;
 
 use crate::connection::Connection;
 use crate::durable::proof;
-use crate::session::sharded::{Keyed, Sharded};
+use crate::session::sharded::{Keyed, Sharded, Shards};
 
 /// The connected and suspended sessions. An entry holds only the connection, and reads its key from there.
 ///
@@ -13,11 +13,28 @@ use crate::session::sharded::{Keyed, Sharded};
 /// longer, in another. Each caller copes with a session that has just ended.
 #[derive(Debug)]
 pub(crate) struct Registry {
-    by_id: Sharded<ById>,
     /// By the public half of the token; the secret half is compared in constant time.
     by_token: Sharded<ByToken>,
     /// The sessions whose task has not ended for good, hibernated ones included: their application has yet to see the end.
     running: Sharded<ByNumber>,
+}
+
+/// The connected and suspended sessions of one realm, by their IDs.
+#[derive(Debug)]
+pub(crate) struct Ids(Sharded<ById>);
+
+impl Ids {
+    pub(crate) fn new(size: Shards) -> Self {
+        Self(Sharded::new(size))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.len() == 0
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<Connection> {
+        self.0.lock(id).get().map(|found| found.0.clone())
+    }
 }
 
 /// Defines an entry: a connection with its key.
@@ -52,11 +69,7 @@ const TOKEN_BYTES: usize = 32;
 
 impl Registry {
     pub(crate) fn new() -> Self {
-        Self { by_id: Sharded::new(), by_token: Sharded::new(), running: Sharded::new() }
-    }
-
-    pub(crate) fn by_id(&self, id: &str) -> Option<Connection> {
-        self.by_id.lock(id).get().map(|found| found.0.clone())
+        Self { by_token: Sharded::new(Shards::Usual), running: Sharded::new(Shards::Usual) }
     }
 
     /// The session that a resume offer names.
@@ -82,23 +95,28 @@ impl Registry {
         self.by_token.lock(key).get().map(|found| found.0.clone())
     }
 
-    /// Adds a connection. Returns the one that had its ID before.
+    /// Adds a connection to these tables and to those of its realm. Returns the one that had its ID before.
     ///
     /// # Errors
     /// Fails and changes nothing if a session that has not ended has the ID, unless `replaces` is set and no later request has opened
     /// that one: its client may have given this one up, and dialled again.
-    pub(crate) fn insert(&self, connection: &Connection, replaces: bool) -> Result<Option<Connection>, ()> {
+    pub(crate) fn insert(
+        &self,
+        ids: &Ids,
+        connection: &Connection,
+        replaces: bool,
+    ) -> Result<Option<Connection>, ()> {
         let number = *connection.handle().number();
         let stays = |existing: &Connection| !replaces || existing.handle().is_later_than(number);
         // Checked, or checked again, and replaced under one lock: of two newcomers with the same ID the later one sees the earlier.
-        let mut place = self.by_id.lock(connection.id());
+        let mut place = ids.0.lock(connection.id());
         // An access to a session may run foreign wakers, so none is made under the lock.
         while let Some(existing) = place.get().map(|found| &found.0).filter(|found| stays(found)).cloned() {
             drop(place);
             if existing.is_open() {
                 return Err(());
             }
-            place = self.by_id.lock(connection.id());
+            place = ids.0.lock(connection.id());
             // One that has ended does not open again.
             if place.get().is_none_or(|found| found.0 == existing) {
                 break;
@@ -114,7 +132,7 @@ impl Registry {
     }
 
     /// Removes a session that is over: neither its ID nor its token finds it any more.
-    pub(crate) fn remove(&self, connection: &Connection) {
+    pub(crate) fn remove(&self, ids: &Ids, connection: &Connection) {
         if let Some(token) = connection.handle().token() {
             let mut place = self.by_token.lock(lookup(token));
             // The session may have come back from another server by now.
@@ -122,7 +140,7 @@ impl Registry {
                 place.remove();
             }
         }
-        let mut place = self.by_id.lock(connection.id());
+        let mut place = ids.0.lock(connection.id());
         // A newcomer may have the ID by now.
         if place.get().is_some_and(|found| found.0 == *connection) {
             place.remove();
@@ -243,17 +261,17 @@ mod tests {
             session: crate::testing::session(&shared),
             writer: None,
         });
-        let registry = Registry::new();
-        assert_eq!(registry.insert(&connection, false), Ok(None));
+        let (registry, ids) = (Registry::new(), Ids::new(Shards::Small));
+        assert_eq!(registry.insert(&ids, &connection, false), Ok(None));
         assert_eq!(
-            (registry.by_id("ada"), registry.by_token(&token)),
+            (ids.get("ada"), registry.by_token(&token)),
             (Some(connection.clone()), Ok(connection.clone()))
         );
         // Only its first characters are those of the session's.
         let other = Token::parse(&format!("{}{}", &token.as_str()[..16], "x".repeat(27))).unwrap();
         assert_eq!(registry.by_token(&other), Err(LostReason::Unknown));
-        registry.remove(&connection);
-        assert_eq!((registry.by_id.len(), registry.by_token.len(), registry.running.len()), (0, 0, 1));
+        registry.remove(&ids, &connection);
+        assert_eq!((ids.0.len(), registry.by_token.len(), registry.running.len()), (0, 0, 1));
         registry.remove_running(&connection);
         assert_eq!(registry.running.len(), 0);
     }

@@ -7,8 +7,24 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use rejoin_core::drive::sync::{MapHasher, Mutex, MutexGuard};
 
-/// A power of two, well above the number of cores. One in the model: a visit to all of them is a step for each.
-const SHARDS: usize = if cfg!(rejoin_model) { 1 } else { 64 };
+/// The number of shards: a power of two. One in the model: a visit to all of them is a step for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shards {
+    /// 64: well above the number of cores.
+    Usual,
+    /// 8: for maps of which there may be many.
+    Small,
+}
+
+impl Shards {
+    fn count(self) -> usize {
+        match self {
+            _ if cfg!(rejoin_model) => 1,
+            Self::Usual => 64,
+            Self::Small => 8,
+        }
+    }
+}
 
 /// A shard of this capacity is not worth shrinking.
 const MIN_CAPACITY: usize = 16;
@@ -20,7 +36,7 @@ pub(crate) trait Keyed {
     fn key(&self) -> &Self::Key;
 }
 
-/// Entries in [`SHARDS`] shards. Keys come from the network, so the hash has a random key. Each access hashes once, for both the
+/// Entries in a number of shards. Keys come from the network, so the hash has a random key. Each access hashes once, for both the
 /// shard and the place in it.
 #[derive(Debug)]
 pub(crate) struct Sharded<E> {
@@ -38,14 +54,15 @@ pub(crate) struct Place<'a, E: Keyed> {
 }
 
 impl<E: Keyed> Sharded<E> {
-    pub(crate) fn new() -> Self {
-        Self { hasher: MapHasher::default(), shards: (0..SHARDS).map(|_| Mutex::default()).collect() }
+    pub(crate) fn new(size: Shards) -> Self {
+        let shards = (0..size.count()).map(|_| Mutex::default()).collect();
+        Self { hasher: MapHasher::default(), shards }
     }
 
     pub(crate) fn lock<'a>(&'a self, key: &'a E::Key) -> Place<'a, E> {
         let hash = self.hasher.hash_one(key);
         // From the middle: the table inside a shard uses the lowest and the highest bits.
-        let index = (hash >> 32) as usize % SHARDS;
+        let index = (hash >> 32) as usize & (self.shards.len() - 1);
         let shard = self.shards[index].lock().unwrap_or_else(PoisonError::into_inner);
         Place { shard, hasher: &self.hasher, key, hash }
     }
@@ -124,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_place_holds_one_entry() {
-        let map = Sharded::new();
+        let map = Sharded::new(Shards::Usual);
         assert_eq!(map.lock(&1).get(), None);
         assert_eq!(map.lock(&1).get_or_insert_with(|| Named(1, "a")), &Named(1, "a"));
         assert_eq!(map.lock(&1).get_or_insert_with(|| Named(1, "b")), &Named(1, "a"));
@@ -140,7 +157,7 @@ mod tests {
 
     #[test]
     fn what_was_needed_for_many_is_given_back() {
-        let map = Sharded::new();
+        let map = Sharded::new(Shards::Usual);
         for n in 0..100_000 {
             assert_eq!(map.lock(&n).insert(Named(n, "")), None);
         }
@@ -154,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_part_shrinks_below_an_eighth_of_its_capacity() {
-        let map = Sharded::new();
+        let map = Sharded::new(Shards::Usual);
         let first = || map.shards[0].lock().unwrap();
         let mut keys = Vec::new();
         for n in 0.. {

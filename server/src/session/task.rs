@@ -48,7 +48,7 @@ pub(crate) struct SessionTask {
     shared: Arc<ServerInner>,
     connection: Connection,
     callback: Option<(CallbackKind, Callback)>,
-    /// The callback is waiting, and counts in [`ServerInner::handlers_running`].
+    /// The callback is waiting, and counts in [`ServerCore::handlers_running`].
     is_counted: bool,
     reads: Reads,
     /// Measures the callback, if the application has metrics.
@@ -367,7 +367,7 @@ impl Drop for SessionTask {
         self.shared.retire(&self.connection);
         // The waker that a hibernated session registers owns the connection: kept here, it would never be freed.
         self.connection.session().forget_driver();
-        // First mark the connection, then look for a late socket. `ServerInner::arrive` does the reverse: it stores the socket,
+        // First mark the connection, then look for a late socket. `ServerCore::arrive` does the reverse: it stores the socket,
         // then checks the mark. So one of the two finds a socket that arrives now, and closes it.
         self.connection.set_gone();
         self.shared.turn_away(&self.connection);

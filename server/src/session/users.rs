@@ -1,4 +1,4 @@
-//! [`Users`]: the connections of each user.
+//! [`Users`]: the connections of each user of a realm.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use hashbrown::HashTable;
 
 use crate::connection::Connection;
 use crate::limits::rate::Buckets;
-use crate::session::sharded::{Keyed, Sharded};
+use crate::session::sharded::{Keyed, Sharded, Shards};
 
 /// The connections of each user. A user exists while it has connections.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ impl Keyed for UserEntry {
 }
 
 impl Users {
-    pub(crate) fn new() -> Self {
-        Self { users: Sharded::new() }
+    pub(crate) fn new(size: Shards) -> Self {
+        Self { users: Sharded::new(size) }
     }
 
     /// Adds a connection, unless the user has `max` others; `predecessor`, which this one is about to replace, does not count.

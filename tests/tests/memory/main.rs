@@ -30,6 +30,7 @@ mod page;
 mod presence;
 mod rates;
 mod raw;
+mod realms;
 mod receipts;
 mod replacing;
 mod restored;

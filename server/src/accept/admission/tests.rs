@@ -15,7 +15,7 @@ async fn socket_that_arrives_during_shutdown_ends_its_session() {
             panic!("it is new")
         };
         let admission = Admission::open(&shared, newcomer, None, &asked).unwrap();
-        let ada = shared.registry.by_id("ada").expect("it is there before its socket");
+        let ada = shared.realm.ids.get("ada").expect("it is there before its socket");
         if is_closing {
             shared.closing.cancel();
         }
@@ -41,7 +41,7 @@ fn ended_session_is_not_resumed() {
         writer: None,
     };
     let connection = Connection::new(new);
-    shared.registry.insert(&connection, true).unwrap();
+    shared.registry.insert(&shared.realm.ids, &connection, true).unwrap();
     let resume = Resume { token: connection.handle().token().unwrap().clone(), received: 0 };
     assert_eq!(by_token(&shared, &resume, &[1, 0]), Ok(connection.clone()));
     assert_eq!(by_token(&shared, &resume, &[1]), Err(LostReason::Codec));

@@ -106,7 +106,7 @@ fn a_room_without_members_lives_while_its_history_does() {
 fn few_rooms_without_members_are_kept() {
     let connect = async |_: crate::ConnectRequest| Ok::<_, crate::Reject>(crate::Identity::new());
     let server = crate::Server::builder(connect).history(History::new()).build().unwrap();
-    let rooms = &server.shared().rooms;
+    let rooms = &server.shared().realm.rooms;
     for n in 0..10 {
         server.broadcast(&n.to_string(), &Frame::event_only("e")).unwrap();
         // Twice, but it is one room.
@@ -143,10 +143,14 @@ fn codec_panic_leaves_no_room_without_members() {
     for audience in [Audience::room("one"), Audience::rooms(["one", "two"])] {
         let broadcast = || server.broadcast(audience.clone(), &Frame::event_only("e"));
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(broadcast)).is_err());
-        assert_eq!(server.shared().rooms.all().len(), 0, "{audience:?}");
+        assert_eq!(server.shared().realm.rooms.all().len(), 0, "{audience:?}");
     }
     let member = connection(server.shared());
     for room in ["three", "four"] {
-        assert_eq!(server.shared().rooms.join(&member, &room.into()), Joined::Added, "no place is taken");
+        assert_eq!(
+            server.shared().realm.rooms.join(&member, &room.into()),
+            Joined::Added,
+            "no place is taken"
+        );
     }
 }

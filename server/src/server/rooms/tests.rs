@@ -40,8 +40,8 @@ impl Member {
             session,
             writer: None,
         });
-        shared.registry.insert(&connection, true).unwrap();
-        assert_eq!(shared.rooms.join(&connection, connection.handle().shared_room()), Joined::Added);
+        shared.registry.insert(&shared.realm.ids, &connection, true).unwrap();
+        assert_eq!(shared.realm.rooms.join(&connection, connection.handle().shared_room()), Joined::Added);
         let rooms = home.into_iter().collect();
         Self { connection, home, rooms, user: None, expected: VecDeque::new() }
     }
@@ -234,10 +234,14 @@ fn closing_connection_joins_nothing_and_is_listed_until_its_end() {
     let member = Member::new(&shared, 0, Some("red"));
     member.connection.close();
     assert_eq!(ready(member.connection.join("blue")), Err(JoinError::Closed));
-    assert_eq!((shared.rooms.len(), shared.rooms.get("red").unwrap().len()), (1, 1), "until its end");
+    assert_eq!(
+        (shared.realm.rooms.len(), shared.realm.rooms.get("red").unwrap().len()),
+        (1, 1),
+        "until its end"
+    );
     member.connection.end(CloseReason::Normal);
     shared.forget(&member.connection);
-    assert_eq!(shared.rooms.len(), 0);
+    assert_eq!(shared.realm.rooms.len(), 0);
 }
 
 #[test]

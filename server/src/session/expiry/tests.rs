@@ -237,7 +237,7 @@ fn who_waits_ends_with_the_last_runtime() {
             && connection.is_gone()
             && !connection.expiry_slot().is_queued()
     );
-    assert!(shared.registry.by_id(connection.id()).is_none());
+    assert!(shared.realm.ids.get(connection.id()).is_none());
     assert_eq!(shared.budget.used(), 0);
 }
 

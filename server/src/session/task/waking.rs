@@ -8,6 +8,7 @@ use tokio::runtime::{Handle, Id};
 
 use crate::connection::{Connection, ConnectionHost};
 use crate::context::ServerContext;
+use crate::durable::DurableLog;
 use crate::inner::ServerInner;
 
 use super::SessionTask;
@@ -16,6 +17,14 @@ use super::calls::Calls;
 impl ConnectionHost for ServerInner {
     fn context(&self) -> &ServerContext {
         &self.context
+    }
+
+    fn log(&self) -> Option<&Arc<DurableLog>> {
+        self.durable.as_ref()
+    }
+
+    fn realm(&self) -> &str {
+        &self.realm.name
     }
 
     /// A socket has arrived for the session, or its end, or something to report.
