@@ -191,4 +191,20 @@ mod tests {
         let upgrade = http::Request::get("/").header("connection", "upgrade").header("upgrade", "websocket");
         assert!(!is_for(upgrade, Some("/rejoin.js")));
     }
+
+    #[cfg(feature = "hyper")]
+    #[tokio::test]
+    async fn a_mounted_script_leaves_its_bytes_out_for_head() {
+        use http_body::Body as _;
+
+        for (method, bytes) in [(Method::GET, FILE.len()), (Method::HEAD, 0), (Method::POST, 0)] {
+            let request = || http::Request::builder().method(&method).body(()).unwrap();
+            let below_hyper = hyper::service::Service::call(&Script, request()).await.unwrap();
+            let below_tower = tower_service::Service::call(&mut { Script }, request()).await.unwrap();
+            for answer in [below_hyper, below_tower] {
+                assert_eq!(answer.body().size_hint().exact(), Some(bytes as u64), "{method}");
+                assert_eq!(answer.headers()["etag"], Script.etag());
+            }
+        }
+    }
 }

@@ -111,13 +111,13 @@ impl MemoryBudget {
 
     /// Whether this number of further bytes is within the bound.
     pub fn fits(&self, bytes: usize) -> bool {
-        self.used().saturating_add(bytes) <= self.limit
+        self.used() + bytes <= self.limit
     }
 
     /// Whether this number of further bytes is within the bound, or would be after evicting suspended sessions.
     pub fn can_fit(&self, bytes: usize) -> bool {
         let reclaimable = usize::try_from(self.reclaimable.load(Ordering::SeqCst)).unwrap_or(0);
-        self.used().saturating_add(bytes) <= self.limit.saturating_add(reclaimable)
+        self.used() + bytes <= self.limit.saturating_add(reclaimable)
     }
 
     /// Evicts suspended sessions until this number of further bytes fits, and returns whether it fits. Evicts nothing if that

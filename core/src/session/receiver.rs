@@ -87,8 +87,7 @@ impl Receiver {
     /// the oldest unreported frame arrived.
     pub(super) fn ack_at(&self, buffer: u32, buffer_bytes: u32, delay: Duration) -> Option<Instant> {
         let oldest = self.oldest_unreported?;
-        let enough =
-            self.unreported >= (buffer / 4).max(1) || self.unreported_bytes >= (buffer_bytes / 4).max(1);
+        let enough = self.unreported >= buffer / 4 || self.unreported_bytes >= buffer_bytes / 4;
         Some(if enough { oldest } else { oldest + delay })
     }
 

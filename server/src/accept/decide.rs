@@ -93,11 +93,13 @@ pub(crate) async fn settle(
         durable::restore::begin(shared);
         durable::admit::ready(log).await?;
         durable::takeover::bring(shared, log, &upgrade.offer).await?;
-        if shared.closing.is_cancelled() {
-            return Err(shutting_down());
-        }
     }
-    let admission = match (Admission::decide(shared, &upgrade.offer, identity, asked)?, log) {
+    let decision = Admission::decide(shared, &upgrade.offer, identity, asked)?;
+    if log.is_some() && shared.closing.is_cancelled() {
+        // After the decision: a session that was left to the store just now would begin anew.
+        return Err(shutting_down());
+    }
+    let admission = match (decision, log) {
         (Decision::Known(admission), None) => *admission,
         (Decision::Known(admission), Some(log)) => {
             let mut admission =
@@ -106,8 +108,6 @@ pub(crate) async fn settle(
             admission
         }
         (Decision::New(newcomer), None) => Admission::open(shared, newcomer, None, asked)?,
-        // Without this a session that was left to the store just now would begin anew.
-        (Decision::New(_), Some(log)) if log.is_left() => return Err(shutting_down()),
         (Decision::New(newcomer), Some(log)) => durable::admit::open(shared, log, newcomer, asked).await?,
     };
     let subprotocol = match upgrade.offer {

@@ -17,7 +17,7 @@ use super::told::Told;
 pub(crate) struct Key(u64, u64);
 
 impl Key {
-    pub(crate) fn new(bytes: [u8; 16]) -> Self {
+    pub(crate) const fn new(bytes: [u8; 16]) -> Self {
         let all = u128::from_be_bytes(bytes);
         Self((all >> 64) as u64, all as u64)
     }
@@ -226,7 +226,10 @@ impl From<Policy> for Overflow {
     }
 }
 
-/// Encodes an entry: its acts, and the ticket that a caller awaits (0 if none does).
+/// The ticket of an entry that no caller awaits.
+pub(super) const NOBODY: u64 = 0;
+
+/// Encodes an entry: its acts, and the ticket that a caller awaits, or [`NOBODY`].
 pub(crate) fn encode(ticket: u64, acts: &[Act]) -> Bytes {
     rmp_serde::to_vec(&(ticket, acts)).expect("acts consist of numbers, texts and bytes").into()
 }

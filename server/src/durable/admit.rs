@@ -100,7 +100,7 @@ pub(crate) async fn open(
         id: identity.id.clone(),
         identity: Bytes::from(rmp_serde::to_vec(&who).expect("texts")),
         checkpoint: fold.encode(),
-        body: act::encode(0, &[Act::Open(key)]),
+        body: act::encode(act::NOBODY, &[Act::Open(key)]),
     };
     let writer =
         Arc::new(LogWriter::new(key, 1, 0, 1).with_callbacks(callbacks).with_handed(log.new_handed()));
@@ -227,7 +227,7 @@ pub(super) async fn resume(log: &DurableLog, connection: &Connection) -> Result<
         to: log.node,
         mine: Some(writer.epoch),
         nonce: log.nonce(),
-        moved: act::encode(0, &[Act::Moved(writer.key)]),
+        moved: act::encode(act::NOBODY, &[Act::Moved(writer.key)]),
     };
     let attached = async {
         loop {

@@ -114,15 +114,16 @@ pub(super) fn apply(shared: &ServerInner, log: &DurableLog, entry: &Entry, is_li
         }
     };
     let is_own = is_live && entry.writer == log.own_key();
+    let is_awaited = is_own && ticket != act::NOBODY;
     let mut done = Done::default();
     let count = acts.len();
     for act in acts {
-        done = apply_act(shared, log, act, entry.epoch, is_own, is_own && ticket != 0);
+        done = apply_act(shared, log, act, entry.epoch, is_own, is_awaited);
     }
     if is_own {
         log.queue.note_applied(count);
     }
-    if ticket != 0 && is_own {
+    if is_awaited {
         log.queue.done(ticket, done);
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rejoin_core::drive::now;
 
+use crate::connection::Connection;
 use crate::inner::ServerInner;
 
 use super::log::DurableLog;
@@ -25,15 +26,13 @@ pub(super) async fn relieve(server: &Weak<ServerInner>, log: &DurableLog) {
             () = log.health.up() => continue,
         }
         let Some(shared) = server.upgrade() else { return };
-        let mut closed = 0;
-        for connection in shared.registry.running_in_order() {
-            if connection.handle().writer().is_some() {
-                let waits = connection
+        let closes = |connection: &Connection| {
+            connection.handle().writer().is_some()
+                && connection
                     .session()
-                    .command(|session| session.uncommitted() > 0 && session.dismiss_without_store(now()));
-                closed += usize::from(waits);
-            }
-        }
+                    .command(|session| session.uncommitted() > 0 && session.dismiss_without_store(now()))
+        };
+        let closed = shared.registry.running_in_order().into_iter().filter(closes).count();
         drop(shared);
         if closed > 0 {
             tracing::warn!(sockets = closed, "closed, because the store does not answer");

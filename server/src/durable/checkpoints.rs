@@ -108,57 +108,61 @@ impl Checkpoints {
         self.timer.tick().await;
     }
 
-    /// Between two entries: the log may be trimmed up to here, as far as sessions with a socket are concerned: after a crash they are
-    /// lost.
-    fn visit_handed(shared: &ServerInner, log: &DurableLog, cursor: Position) {
-        for connection in shared.registry.running() {
-            let Some(writer) = connection.handle().writer() else { continue };
-            let attached = connection
-                .session()
-                .drive(|session| (session.state() == SessionState::Connected).then(|| session.counts()));
-            if let Some(counts) = attached {
-                log.queue.push(Work::Touch(touch(writer, cursor, counts.accepted)));
-            }
-        }
-    }
-
-    /// Between two entries: notes where sessions are, and passes on what their clients have acknowledged since.
+    /// Between two entries: looks at the sessions, if that pays.
     pub(super) fn visit(&mut self, shared: &ServerInner, log: &DurableLog, cursor: Position) {
         if now() >= self.trimmed + TRIM_INTERVAL {
             self.trimmed = now();
             trim(shared, log);
         }
-        if log.handover.is_some() && cursor.offset >= self.last.offset + STRIDE {
-            self.last = cursor;
-            Self::visit_handed(shared, log, cursor);
-            return;
-        }
         if cursor.offset < self.last.offset + STRIDE {
             return;
         }
         self.last = cursor;
-        for connection in shared.registry.running() {
-            let Some(writer) = connection.handle().writer() else { continue };
-            connection.session().drain();
-            let (state, counts) = connection.session().drive(|session| (session.state(), session.counts()));
-            let acknowledged = counts.accepted - counts.unacknowledged;
-            if let Some(checkpoint) = writer.take_checkpoint(acknowledged) {
-                log.queue.push(Work::Touch(Touch {
-                    key: writer.key.into(),
-                    epoch: writer.epoch,
-                    attachment: writer.attachment(),
-                    checkpoint: Some(checkpoint),
-                    ends_in: None,
-                }));
-            }
-            let mut next = writer.next_checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
-            if state == SessionState::Connected && next.is_none() {
-                *next = Some(Checkpoint {
-                    position: self.last,
-                    number: counts.accepted,
-                    state: Fold::of(&connection, writer).encode(),
-                });
-            }
+        if log.handover.is_some() {
+            visit_handed(shared, log, cursor);
+        } else {
+            visit_kept(shared, log, cursor);
+        }
+    }
+}
+
+/// Between two entries: the log may be trimmed up to here, as far as sessions with a socket are concerned: after a crash they are
+/// lost.
+fn visit_handed(shared: &ServerInner, log: &DurableLog, cursor: Position) {
+    for connection in shared.registry.running() {
+        let Some(writer) = connection.handle().writer() else { continue };
+        let attached = connection
+            .session()
+            .drive(|session| (session.state() == SessionState::Connected).then(|| session.counts()));
+        if let Some(counts) = attached {
+            log.queue.push(Work::Touch(touch(writer, cursor, counts.accepted)));
+        }
+    }
+}
+
+/// Notes where sessions are, and passes on what their clients have acknowledged since.
+fn visit_kept(shared: &ServerInner, log: &DurableLog, cursor: Position) {
+    for connection in shared.registry.running() {
+        let Some(writer) = connection.handle().writer() else { continue };
+        connection.session().drain();
+        let (state, counts) = connection.session().drive(|session| (session.state(), session.counts()));
+        let acknowledged = counts.accepted - counts.unacknowledged;
+        if let Some(checkpoint) = writer.take_checkpoint(acknowledged) {
+            log.queue.push(Work::Touch(Touch {
+                key: writer.key.into(),
+                epoch: writer.epoch,
+                attachment: writer.attachment(),
+                checkpoint: Some(checkpoint),
+                ends_in: None,
+            }));
+        }
+        let mut next = writer.next_checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        if state == SessionState::Connected && next.is_none() {
+            *next = Some(Checkpoint {
+                position: cursor,
+                number: counts.accepted,
+                state: Fold::of(&connection, writer).encode(),
+            });
         }
     }
 }

@@ -48,14 +48,14 @@ impl CommitBatch {
                 }
                 self.own.push(act);
                 self.ticket = ticket;
-                if ticket != 0 || self.own.len() == MAX_ACTS {
+                if ticket != act::NOBODY || self.own.len() == MAX_ACTS {
                     self.close(log, own);
                 }
             }
             Work::Session { writer, acts, received, state, ends, then } => {
                 self.close(log, own);
                 let ends = if ends { vec![writer.key.into()] } else { Vec::new() };
-                let body = Self::encode(0, acts, log);
+                let body = Self::encode(act::NOBODY, acts, log);
                 self.commits.push(Commit {
                     log: log.log,
                     writer: writer.key.into(),
@@ -203,7 +203,7 @@ mod tests {
     fn a_session_ends_with_the_commit_that_says_so() {
         let (log, own) = log();
         let [ada, ben] = [7, 8].map(|byte| Arc::new(LogWriter::new(Key::new([byte; 16]), 1, 0, 1)));
-        let replaced = Work::Server { act: Act::Replaced(ben.key), ticket: 0 };
+        let replaced = Work::Server { act: Act::Replaced(ben.key), ticket: act::NOBODY };
         let works = vec![handled(&ada, false), replaced, handled(&ada, true), said(0)];
         let ends = batch(&log, &own, works).commits.into_iter().map(|commit| commit.ends);
         assert_eq!(ends.collect::<Vec<_>>(), [vec![], vec![ben.key.into()], vec![ada.key.into()], vec![]]);

@@ -254,3 +254,6 @@ impl Folding {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -142,9 +142,6 @@ impl Runway {
 
     /// An entry was applied.
     pub(super) fn pass(&mut self, entry: &Entry) {
-        if self.recorders.is_empty() && self.waiting.is_empty() {
-            return;
-        }
         self.recorders.retain(|recorder| {
             let recorder = recorder.upgrade();
             recorder.inspect(|recorder| recorder.lock().push(entry.clone())).is_some()

@@ -9,7 +9,7 @@ use rejoin_store::{LogId, NodeId, Store, WriterKey};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::act::{Act, Key};
+use super::act::{self, Act, Key};
 use super::handover::{Handed, Handover};
 use super::health::StoreHealth;
 use super::landing::Landings;
@@ -91,7 +91,7 @@ impl DurableLog {
         match self.scope() {
             Some(scope) => scope.push(act),
             None => {
-                self.queue.push(Work::Server { act, ticket: 0 });
+                self.queue.push(Work::Server { act, ticket: act::NOBODY });
                 self.note_said();
             }
         }

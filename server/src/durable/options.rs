@@ -65,10 +65,26 @@ impl StoreOptions {
             value: error.to_string(),
             range: "randomness from the operating system",
         })?;
-        // FNV-1a: the same in each process.
-        let name = self.node.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let name = number_of(&self.node);
         Ok(Some(Arc::new(DurableLog::new(store, name, incarnation, self.durability == Durability::Handover))))
+    }
+}
+
+/// The number that a store knows a node by. FNV-1a: the same in each process and version.
+fn number_of(node: &str) -> u64 {
+    node.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stores_know_a_node_by_the_same_number_for_ever() {
+        assert_eq!(number_of(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(number_of("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(number_of("foobar"), 0x8594_4171_f739_67e8);
     }
 }

@@ -27,7 +27,7 @@ pub(crate) type AfterCommit = Box<dyn FnOnce(bool) + Send>;
 
 /// Something to commit.
 pub(crate) enum Work {
-    /// The server itself says something. A ticket, unless it is 0, is what somebody waits for.
+    /// The server itself says something. A ticket, unless it is [`NOBODY`](super::act::NOBODY), is what somebody waits for.
     Server {
         act: Act,
         ticket: u64,

@@ -229,9 +229,7 @@ async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<Pos
     for connection in &revived {
         settle(shared, connection);
     }
-    if !revived.is_empty() || cursor > 0 {
-        tracing::info!(sessions = revived.len(), entries = cursor - begin, took = ?now() - started, "sessions restored");
-    }
+    tracing::info!(sessions = revived.len(), entries = cursor - begin, took = ?now() - started, "sessions restored");
     Ok(Position { offset: cursor, ..end })
 }
 

@@ -17,7 +17,7 @@ use crate::fanout::members::Joined;
 use crate::fanout::rewind::{Rewind, Rewound};
 use crate::inner::ServerInner;
 
-use super::act::Act;
+use super::act::{self, Act};
 use super::direct;
 use super::log::DurableLog;
 use super::queue::Done;
@@ -184,7 +184,7 @@ impl Connection {
             let Some(scope) = log.scope() else { return log.say(act) };
             let said = std::mem::take(&mut scope.lock().acts);
             for act in said.into_iter().chain([act]) {
-                log.queue.push(super::Work::Server { act, ticket: 0 });
+                log.queue.push(super::Work::Server { act, ticket: act::NOBODY });
             }
         }))
     }

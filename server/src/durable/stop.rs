@@ -20,8 +20,8 @@ const CHUNK: usize = 256;
 /// How often sessions are looked at.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// Over this time the clients' return is spread, for each thousand of them.
-const SPREAD: Duration = Duration::from_secs(1);
+/// So much later than the client before each client is asked to come back.
+const SPREAD: Duration = Duration::from_millis(1);
 
 /// Suspends all sessions of the store, and waits until everything that they have caused is committed. From then on nothing that
 /// becomes of them here reaches the store.
@@ -50,7 +50,7 @@ async fn dismiss_all(shared: &ServerInner, interrupts: bool) {
             if connection.handle().writer().is_none() {
                 continue;
             }
-            let retry = RETRY + SPREAD * dismissed / 1000;
+            let retry = RETRY + SPREAD * dismissed;
             let (left, is_attached, runs, asks) = connection.session().command(|session| {
                 let left = session.dismiss(retry, now());
                 // A handler that runs has its commit. One that waits for an answer of its own client would wait in vain: it runs
@@ -84,8 +84,8 @@ fn is_on_its_way(connection: &Connection, interrupts: bool) -> bool {
         return false;
     }
     if interrupts {
+        // Its task is woken by the next look at it.
         handed.interrupt();
-        connection.session().wake_driver();
     }
     true
 }

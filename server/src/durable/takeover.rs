@@ -151,7 +151,7 @@ async fn take_over(
         to: log.node,
         mine: None,
         nonce: log.nonce(),
-        moved: act::encode(0, &[Act::Moved(key)]),
+        moved: act::encode(act::NOBODY, &[Act::Moved(key)]),
     };
     let record = loop {
         match log.ask(|| log.store.attach(attach.clone())).await {
@@ -256,14 +256,13 @@ fn land(
     if folding.has_left() || log.is_left() {
         return Err(NoTakeover::Unavailable);
     }
-    let Folding { connection, mut fold, .. } = folding;
+    let Folding { connection, fold, .. } = folding;
     let Some(writer) = connection.handle().writer() else { return Err(NoTakeover::Unavailable) };
     // What it had of the session before another server did.
     if let Some(stale) = shared.registry.by_key(&writer.key.bytes()) {
         fence(shared, &stale);
     }
     *writer.callbacks() = fold.callbacks.clone();
-    fold.rewind = None;
     if let Ok(Some(replaced)) = shared.registry.insert(&shared.realm.ids, &connection, true) {
         replaced.end(CloseReason::Duplicate);
         shared.forget(&replaced);

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::connection::Connection;
 
-use super::act::Act;
+use super::act::{self, Act};
 use super::log::DurableLog;
 use super::queue::Work;
 use super::writer::LogWriter;
@@ -29,7 +29,7 @@ pub(crate) fn end(log: &DurableLog, writer: &Arc<LogWriter>, last_words: Vec<Act
             then: None,
         });
     } else {
-        last_words.into_iter().for_each(|act| log.queue.push(Work::Server { act, ticket: 0 }));
+        last_words.into_iter().for_each(|act| log.queue.push(Work::Server { act, ticket: act::NOBODY }));
     }
 }
 

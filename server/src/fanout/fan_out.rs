@@ -28,7 +28,7 @@ impl FanOut {
     pub(crate) fn begin(room: Arc<Room>, context: &Arc<ServerContext>) {
         let own = context.runtimes.own();
         // Without a runtime the number does not matter: the task is dropped.
-        let workers = own.as_ref().map_or(1, |runtime| runtime.metrics().num_workers());
+        let workers = own.as_ref().map(|runtime| runtime.metrics().num_workers()).unwrap_or_default();
         let runtime = own.as_ref().map(Handle::id);
         let fan_out = Self { room, context: context.clone(), runtime, is_done: false };
         context.runtimes.spawn_on(own.as_ref(), fan_out.run(workers));

@@ -205,4 +205,11 @@ mod tests {
             assert!(!invalid.is_valid(), "{invalid:?}");
         }
     }
+
+    #[test]
+    fn a_history_has_its_documented_defaults() {
+        let History { frames, bytes, age, events } = History::new();
+        assert_eq!((frames, bytes, age, events), (256, 1_048_576, Duration::from_secs(300), None));
+        assert_eq!(History::default(), History::new());
+    }
 }

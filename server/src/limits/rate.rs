@@ -74,11 +74,29 @@ impl Buckets {
             rates.frames.map(|rate| Wait { nanos: self.frames.take(rate, 1, now), limit: by_frames });
         let bytes =
             rates.bytes.map(|rate| Wait { nanos: self.bytes.take(rate, bytes, now), limit: by_bytes });
-        longer(frames, bytes).filter(|wait| wait.nanos > 0)
+        longer(frames, bytes).filter(|wait| wait.nanos != 0)
     }
 }
 
 /// The longer of two waits.
 pub(crate) fn longer(one: Option<Wait>, other: Option<Wait>) -> Option<Wait> {
     [one, other].into_iter().flatten().max_by_key(|wait| wait.nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_within_both_rates_waits_for_nothing() {
+        let of = |frames, bytes| {
+            let rates = Rates { frames: UnitsPerSecond::new(frames), bytes: UnitsPerSecond::new(bytes) };
+            let buckets = Buckets::default();
+            [(); 3].map(|()| buckets.take(&rates, 100, 0, [Limit::FrameRate, Limit::ByteRate]))
+        };
+        let wait = |nanos, limit| Some(Wait { nanos, limit });
+        assert_eq!(of(1000, 1000), [None; 3]);
+        assert_eq!(of(3, 1000), [None, None, wait(333_333_332, Limit::FrameRate)]);
+        assert_eq!(of(1000, 250).map(|wait| wait.map(|wait| wait.limit))[1..], [None, Some(Limit::ByteRate)]);
+    }
 }

@@ -63,7 +63,7 @@ impl<T> Throttled<T> {
     }
 
     /// Waits until this time, or until the peer has to count as alive once more.
-    fn wait(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<()> {
+    fn wait<R>(&mut self, cx: &mut Context<'_>, at: Instant) -> Poll<R> {
         let slice = self.context.options.pong_timeout / 3;
         if self.timer.poll(cx, Some(at.min(now() + slice))).is_ready() {
             cx.waker().wake_by_ref();
@@ -115,11 +115,10 @@ impl<T: Transport> Transport for Throttled<T> {
             && received.is_pending()
         {
             self.context.reached(limit);
-            self.opens_at = Some(now() + Duration::from_nanos(nanos));
+            let at = now() + Duration::from_nanos(nanos);
+            self.opens_at = Some(at);
             // The inner transport has registered nothing: it was paused.
-            if self.poll_open(cx).is_ready() {
-                cx.waker().wake_by_ref();
-            }
+            return self.wait(cx, at);
         }
         received
     }

@@ -64,3 +64,23 @@ impl Effects {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn effects_with_a_task_to_wake_are_not_empty() {
+        assert!(Effects::default().is_empty());
+        let waker = || Some(Waker::noop().clone());
+        for effects in [
+            Effects { capacity: Some(Arc::default()), ..Effects::default() },
+            Effects { reader: waker(), ..Effects::default() },
+            Effects { deliveries: Some(Box::default()), ..Effects::default() },
+            Effects { askers: Some(Box::default()), ..Effects::default() },
+            Effects { driver: waker(), ..Effects::default() },
+        ] {
+            assert!(!effects.is_empty(), "{effects:?}");
+        }
+    }
+}

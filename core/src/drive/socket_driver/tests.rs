@@ -227,6 +227,7 @@ async fn paused_reading_continues_once_events_are_taken() {
     for text in ["a", "b"] {
         assert!(driver.poll_read(&mut cx(), &session, &Text).is_pending());
         assert_eq!(driver.poll_write(&mut cx(), &session, &Text), enough(false), "the queue is full");
+        assert!(driver.poll_read(&mut cx(), &session, &Text).is_pending(), "it stays in the socket");
         while let Some(event) = session.next_event() {
             assert!([Event::Connected, Event::Message(Frame::event_only(text))].contains(&event));
         }

@@ -151,3 +151,16 @@ fn a_run_of_broadcasts_keeps_within_the_bytes() {
     assert!(pair.server().retained_bytes() <= 10_000);
     drop(kept);
 }
+
+//= PROTOCOL.md#R4.10: MUST read a `buffer` or `buffer_bytes` of 0 as 1
+#[test]
+fn limits_of_zero_are_read_as_one() {
+    let mut pair = Pair::new(|_| (), |_| ());
+    pair.connect();
+    let mut open = open_of(identity(0).token);
+    (open.buffer, open.buffer_bytes) = (0, 0);
+    pair.forge(Server, super::control(crate::Control::Open(Box::new(open))));
+    let now = pair.now;
+    let announced = pair.session(Client).snapshot(now).announced.unwrap();
+    assert_eq!((announced.buffer_frames, announced.buffer_bytes), (1, 1));
+}

@@ -140,11 +140,7 @@ impl Drop for ExpiryTask {
         }
         // Without a runtime no window ends any more: end the sessions now. The list is copied, since each session leaves the
         // queue as it ends, and takes the lock for that.
-        let list = {
-            let mut waiting = self.queue.lock();
-            waiting.compact();
-            waiting.list.clone()
-        };
+        let list = self.queue.lock().list.clone();
         for connection in list.iter().flatten() {
             connection.end(CloseReason::ServerClosed);
         }

@@ -73,6 +73,24 @@ async fn a_socket_that_comes_as_the_task_comes_to_rest_is_attached() {
     assert!(server.connection("ada").unwrap().is_attached());
 }
 
+/// Between the task's last look at its socket and its end.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_hibernates_over_a_socket_starts_a_task_for_it() {
+    let shared = crate::testing::server();
+    let connection = crate::testing::connection(&shared);
+    let (pending, theirs) = crate::testing::pending(&connection, false);
+    drop(theirs);
+    assert!(connection.handle().arrive(pending).is_none());
+    let mut task = SessionTask::new(shared, connection.clone(), None);
+    std::future::poll_fn(|cx| Pin::new(&mut task).poll(cx)).await;
+    let (pending, _theirs) = crate::testing::pending(&connection, true);
+    assert!(connection.handle().arrive(pending).is_none());
+    assert!(task.hibernate());
+    drop(task);
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert!(connection.is_attached());
+}
+
 /// The callbacks of a server in which each newcomer replaces the session before, and when they ran.
 type Told = Arc<Mutex<Vec<(&'static str, u64, Duration)>>>;
 
