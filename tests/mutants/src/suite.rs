@@ -111,12 +111,16 @@ fn binaries(tree: &Tree) -> Result<Vec<Binary>, Error> {
     }
     let output =
         command.args(["--no-run", "--lib", "--message-format=json"]).stderr(Stdio::inherit()).output()?;
+    let lines = String::from_utf8(output.stdout)?;
+    let messages = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     if !output.status.success() {
+        messages
+            .filter_map(|message| Some(message["message"]["rendered"].as_str()?.to_owned()))
+            .for_each(|text| println!("{text}"));
         return Err("the tests do not compile".into());
     }
     let mut binaries = Vec::new();
-    for line in String::from_utf8(output.stdout)?.lines() {
-        let Ok(message) = serde_json::from_str::<Value>(line) else { continue };
+    for message in messages {
         let (Some(path), Some(manifest), Some(name)) = (
             message["executable"].as_str(),
             message["manifest_path"].as_str(),

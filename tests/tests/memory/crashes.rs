@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rejoin_client::{Connection as Client, Event};
-use rejoin_server::{Builder, CloseReason, Connection, DropReason, Frame, Server};
+use rejoin_server::{Builder, CloseReason, Connection, DropReason, Durability, Frame, Server};
 use rejoin_store::{Fault, MemoryStore, StoreCall};
 use rejoin_tests::harness::{self, MortalStore, number, secs, within};
 use rejoin_tests::network::Line;
@@ -176,6 +176,62 @@ async fn a_window_that_has_passed_is_over_for_all_times() {
         }
     }
     third.shutdown(secs(5)).await;
+}
+
+/// The store counts from the last loss, whatever came between.
+#[tokio::test(start_paused = true)]
+async fn a_window_begins_with_the_last_loss_of_a_socket() {
+    for durability in [Durability::Commit, Durability::Handover] {
+        let (store, calls) = (MemoryStore::new(), Calls::default());
+        let builder = || builder(&calls).durability(durability).resume_window(secs(30));
+        let (first, mortal) = start(builder(), &store);
+        let line = Line::to(&first);
+        let mut ada = line.client("/?id=ada").connect().await.unwrap();
+        for n in 1..=2 {
+            line.cut();
+            first.connection("ada").unwrap().send(&number(n)).unwrap();
+            while events(&mut ada, 1).await != ["n"] {}
+            tokio::time::sleep(secs(20)).await;
+        }
+        line.unplug();
+        tokio::time::sleep(secs(20)).await;
+        kill(first, &mortal, &line).await;
+        let (second, _) = start(builder(), &store);
+        second.committed().await;
+        tokio::time::sleep(secs(6)).await;
+        assert!(second.connection("ada").is_some(), "{durability:?}");
+        tokio::time::sleep(secs(5)).await;
+        assert!(second.connection("ada").is_none(), "{durability:?}");
+        second.shutdown(secs(5)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leave_that_was_not_reported_is_reported_after_a_crash() {
+    let (store, calls) = (MemoryStore::new(), Calls::default());
+    let (first, mortal) = start(builder(&calls), &store);
+    let line = Line::to(&first);
+    let mut ada = line.client("/?id=ada").connect().await.unwrap();
+    let connection = first.connection("ada").unwrap();
+    connection.join("aside").await.unwrap();
+    assert_eq!(events(&mut ada, 3).await, ["connect", "join", "join"]);
+    first.committed().await;
+    // That it has left is committed, and that the callback was called is not.
+    let mut commits = 0;
+    store.set_faults(move |call| {
+        commits += u32::from(call == StoreCall::Commit);
+        if call == StoreCall::Commit && commits > 1 { Fault::Lost } else { Fault::None }
+    });
+    connection.leave("aside").await.unwrap();
+    tokio::time::sleep(secs(1)).await;
+    kill(first, &mortal, &line).await;
+    store.heal();
+    assert!(calls.take().contains(&"leave aside".to_owned()));
+    let (second, _) = start(builder(&calls), &store);
+    revive(&line, &second);
+    assert_eq!(events(&mut ada, 2).await, ["away", "back"]);
+    assert_eq!(calls.take(), ["leave aside", "drop: restarted", "away", "back"]);
+    second.shutdown(secs(5)).await;
 }
 
 #[test]

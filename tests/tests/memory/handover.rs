@@ -21,32 +21,32 @@ fn talking() -> Builder {
 }
 
 /// A server over this store, and its way to the store, which may be cut off.
-fn start(builder: Builder, store: &MemoryStore) -> (Server, MortalStore) {
+pub(crate) fn start(builder: Builder, store: &MemoryStore) -> (Server, MortalStore) {
     let mortal = MortalStore::new(store);
     (builder.store(mortal.clone()).durability(Durability::Handover).build().unwrap(), mortal)
 }
 
 /// Kills a server: its clients find no server until the next one is there.
-async fn kill(server: Server, store: &MortalStore, lines: &[&Line]) {
+pub(crate) async fn kill(server: Server, store: &MortalStore, lines: &[&Line]) {
     store.kill().await;
     lines.iter().for_each(|line| line.unplug());
     server.shutdown(Duration::ZERO).await;
 }
 
-fn lead(lines: &[&Line], server: &Server) {
+pub(crate) fn lead(lines: &[&Line], server: &Server) {
     for line in lines {
         line.lead_to(server);
         line.plug_in();
     }
 }
 
-async fn join(server: &Server, id: &str) -> (Client, Line) {
+pub(crate) async fn join(server: &Server, id: &str) -> (Client, Line) {
     let line = Line::to(server);
     (line.client(&format!("/?id={id}&room=room")).connect().await.unwrap(), line)
 }
 
 /// Counts the calls of the store from now on.
-fn count(store: &MemoryStore, kind: StoreCall) -> Arc<AtomicUsize> {
+pub(crate) fn count(store: &MemoryStore, kind: StoreCall) -> Arc<AtomicUsize> {
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
     store.set_faults(move |call| {
@@ -57,12 +57,12 @@ fn count(store: &MemoryStore, kind: StoreCall) -> Arc<AtomicUsize> {
 }
 
 /// Whether the store has this session as one that waits for a socket.
-async fn is_exported(store: &MemoryStore, id: &str) -> bool {
+pub(crate) async fn is_exported(store: &MemoryStore, id: &str) -> bool {
     let records = store.records(LogId(1), None, 99).await.unwrap();
     records.iter().any(|record| &*record.id == id && !record.state.is_empty())
 }
 
-async fn exported(store: &MemoryStore, id: &str) {
+pub(crate) async fn exported(store: &MemoryStore, id: &str) {
     let waiting = async {
         while !is_exported(store, id).await {
             tokio::time::sleep(Duration::from_millis(1)).await;

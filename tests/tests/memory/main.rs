@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "the helpers of tests are tests")]
 
 mod asking;
+mod attached;
 mod backpressure;
 mod big_frames;
 mod callbacks;

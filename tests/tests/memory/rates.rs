@@ -271,3 +271,18 @@ async fn session_that_holds_nothing_is_read_again() {
     tokio::time::sleep(millis(10)).await;
     assert_eq!(received(), 3, "the other session still holds too much");
 }
+/// What limits its reading passes on everything that is written.
+#[tokio::test(start_paused = true)]
+async fn a_client_under_a_rate_gets_every_kind_of_frame() {
+    let (server, mut log, _) = start(|builder| builder.frame_rate(10));
+    let (mut ada, _line) = dial(&server, &mut log, "id=ada").await;
+    let connection = server.connection("ada").unwrap();
+    for n in (1..=9).step_by(2) {
+        connection.send(&number(n)).unwrap();
+        connection.send(&number(n + 1).volatile()).unwrap();
+    }
+    for n in 1..=10 {
+        assert_eq!(next(&mut ada).await, Heard::Message(number(n).with_volatile(n % 2 == 0)));
+    }
+    shut_down(&server).await;
+}

@@ -135,3 +135,24 @@ async fn a_replaced_session_with_a_store_is_told_so() {
     assert_eq!(*told.lock().unwrap(), ["connect", "end", "connect"]);
     shut_down(&server).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_taken_id_is_refused_with_a_store_as_without() {
+    let store = MemoryStore::new();
+    let builder = || harness::echo(Server::builder(harness::connect)).duplicate_id(DuplicateId::Reject);
+    let alone = builder().build().unwrap();
+    let [first, second] = ["a", "b"].map(|name| builder().store(store.clone()).node(name).build().unwrap());
+    for (has_it, asked) in [(&alone, &alone), (&first, &first), (&first, &second)] {
+        let mut ada = Line::to(has_it).client("/?id=ada").connect().await.unwrap();
+        match within("the answer", Line::to(asked).client("/?id=ada").connect()).await {
+            Err(ConnectError::Refused(refusal)) => assert_eq!(refusal.status, 409),
+            other => panic!("{other:?}"),
+        }
+        goes_on(&mut ada).await;
+        ada.close().await;
+        tokio::time::sleep(millis(100)).await;
+    }
+    for server in [alone, first, second] {
+        shut_down(&server).await;
+    }
+}

@@ -1,12 +1,13 @@
 //! A store that fails or does not answer.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rejoin_client::{ConnectError, Connection, Event};
 use rejoin_server::{
-    Audience, BroadcastError, Builder, Codec, DecodeError, EncodeError, Frame, JsonCodec, Message, Overflow,
-    SendError, Server, ServerState,
+    Audience, BroadcastError, Builder, Codec, DecodeError, DeliveryError, EncodeError, Frame, JsonCodec,
+    Message, Overflow, SendError, Server, ServerState,
 };
 use rejoin_store::{Fault, LogId, MemoryStore, Store as _, StoreCall};
 use rejoin_tests::harness::{self, MortalStore, number, numbers, secs, within};
@@ -344,5 +345,42 @@ async fn an_acknowledged_frame_arrives_alone() {
         assert_eq!((sent, received), (Ok(()), vec![n]));
     }
     assert_eq!(server.stats().dropped, 0);
+    server.shutdown(secs(5)).await;
+}
+
+/// The handler's own commit would have to come first.
+#[tokio::test(start_paused = true)]
+async fn a_handler_does_not_wait_for_what_it_says_to_arrive() {
+    let (told, mut outcome) = tokio::sync::mpsc::unbounded_channel();
+    let builder = builder().on_message(move |connection: rejoin_server::Connection, frame: Frame| {
+        let told = told.clone();
+        async move { told.send(connection.send_acked(&frame).await).unwrap() }
+    });
+    let server = builder.store(MemoryStore::new()).build().unwrap();
+    let ada = Line::to(&server).client("/?id=ada").connect().await.unwrap();
+    ada.send(&number(1)).unwrap();
+    assert_eq!(within("the outcome", outcome.recv()).await, Some(Err(DeliveryError::WouldDeadlock)));
+    server.shutdown(secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_waits_for_capacity_without_asking_the_store() {
+    let store = MemoryStore::new();
+    let server = builder().send_buffer(2).write_timeout(secs(30)).store(store.clone()).build().unwrap();
+    let line = Line::to(&server);
+    let mut ada = line.client("/?id=ada").connect().await.unwrap();
+    line.unplug();
+    let connection = server.connection("ada").unwrap();
+    for n in 1..=2 {
+        connection.send_wait(&number(n)).await.unwrap();
+        server.committed().await;
+    }
+    let commits = crate::handover::count(&store, StoreCall::Commit);
+    let waits = tokio::spawn(async move { connection.send_wait(&number(3)).await });
+    tokio::time::sleep(secs(10)).await;
+    assert!(!waits.is_finished() && commits.load(Ordering::SeqCst) == 0);
+    line.plug_in();
+    assert_eq!(crate::store::values(&mut ada, 3).await, [1, 2, 3]);
+    waits.await.unwrap().unwrap();
     server.shutdown(secs(5)).await;
 }

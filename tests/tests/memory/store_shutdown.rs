@@ -1,6 +1,7 @@
 //! A clean shutdown leaves every session to the store, whatever the server was doing.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use rejoin_client::{Connection as Client, Event, Frame};
@@ -127,4 +128,50 @@ fn a_runtime_that_ends_ends_no_session_of_the_store() {
     ending.join().unwrap();
     let records = here.block_on(store.records(LogId(1), None, 10)).unwrap();
     assert!(records.iter().any(|record| &*record.id == "ada"), "{records:?}");
+}
+
+/// A handler that runs has its commit: it does not run again.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_for_handlers_that_run() {
+    let (store, handled) = (MemoryStore::new(), Arc::new(AtomicUsize::new(0)));
+    let server = || {
+        let handled = handled.clone();
+        let builder = Server::builder(harness::connect).on_message(move |connection: Connection, frame| {
+            handled.fetch_add(1, Ordering::SeqCst);
+            async move {
+                tokio::time::sleep(secs(3)).await;
+                connection.send(&frame).unwrap();
+            }
+        });
+        builder.store(store.clone()).build().unwrap()
+    };
+    let first = server();
+    let line = Line::to(&first);
+    let mut ada = line.client("/?id=ada").connect().await.unwrap();
+    ada.send(&number(1)).unwrap();
+    tokio::time::sleep(secs(1)).await;
+    let begun = Instant::now();
+    assert_eq!(first.shutdown(secs(20)).await, 0);
+    assert!((secs(2)..secs(3)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    let second = server();
+    line.lead_to(&second);
+    assert_eq!(values(&mut ada, 1).await, [1]);
+    tokio::time::sleep(secs(5)).await;
+    assert_eq!(handled.load(Ordering::SeqCst), 1);
+    second.shutdown(secs(20)).await;
+}
+
+/// So that not all of them are back at the same moment.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_asks_its_clients_to_come_back_one_after_the_other() {
+    let server = crate::store::server(&MemoryStore::new());
+    let mut clients = Vec::new();
+    for n in 0..3 {
+        clients.push(Line::to(&server).client(&format!("/?id={n}")).connect().await.unwrap());
+    }
+    server.shutdown(secs(20)).await;
+    for (client, delay) in clients.iter_mut().zip([500, 501, 502]) {
+        let Some(Event::Disconnected { reason }) = client.recv().await else { panic!("it has a socket") };
+        assert!(reason.to_string().contains(&format!("retry in {delay} ms")), "{reason}");
+    }
 }

@@ -205,6 +205,55 @@ async fn rooms_and_what_was_rewound_are_folded() {
     }
 }
 
+/// Its first frames are those of a history that is older than the session.
+#[tokio::test(start_paused = true)]
+async fn what_a_newcomer_was_rewound_to_is_folded() {
+    let store = MemoryStore::new();
+    let [a, b] = ["a", "b"].map(|name| {
+        let history = rejoin_server::History::new();
+        builder(name, &store).history(history).build().unwrap()
+    });
+    for n in 1..=3 {
+        a.broadcast("room", &number(n)).unwrap();
+    }
+    a.committed().await;
+    let line = Line::to(&a);
+    let mut ada = line.client("/?id=ada&room=room&rewind=2").connect().await.unwrap();
+    assert_eq!(values(&mut ada, 2).await, [2, 3]);
+    redirect(&line, &b);
+    ada.send(&number(4)).unwrap();
+    assert_eq!(values(&mut ada, 1).await, [4]);
+    for server in [a, b] {
+        server.shutdown(secs(5)).await;
+    }
+}
+
+/// A join beyond the limit is no join in the fold, either.
+#[tokio::test(start_paused = true)]
+async fn a_fold_counts_rooms_as_the_follower_does() {
+    let store = MemoryStore::new();
+    let [a, b] = ["a", "b"].map(|name| builder(name, &store).max_rooms_per_connection(2).build().unwrap());
+    let line = Line::to(&a);
+    let mut ada = client(&line, "ada").await;
+    let connection = a.connection("ada").unwrap();
+    connection.join("second").await.unwrap();
+    connection.join("third").await.unwrap_err();
+    connection.leave("second").await.unwrap();
+    connection.join("fourth").await.unwrap();
+    for (n, room) in (1..).zip(["second", "third", "fourth", "room"]) {
+        a.broadcast(room, &number(n)).unwrap();
+    }
+    assert_eq!(values(&mut ada, 2).await, [3, 4]);
+    redirect(&line, &b);
+    ada.send(&number(5)).unwrap();
+    assert_eq!(values(&mut ada, 1).await, [5]);
+    let members = ["second", "third", "fourth", "room"].map(|room| b.member_count(room));
+    assert_eq!(members, [0, 0, 1, 1]);
+    for server in [a, b] {
+        server.shutdown(secs(5)).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_session_of_another_server_needs_its_secret() {
     let store = MemoryStore::new();
