@@ -166,6 +166,8 @@ mod tests {
     fn never_acknowledges_nothing_new() {
         let mut receiver = Receiver::default();
         assert_eq!(receiver.ack_at(1, 1, DELAY), None);
+        receiver.release(0, 0, Instant::now());
+        assert_eq!(receiver.ack_at(1, 1, DELAY), None);
         receiver.count_frame(1, Instant::now());
         receiver.report();
         assert_eq!(receiver.ack_at(1, 1, DELAY), None);

@@ -41,3 +41,14 @@ impl<V> fmt::Debug for QueryToken<V> {
         f.debug_struct("QueryToken").field("name", &self.name).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_output_names_the_parameter() {
+        let scheme = QueryToken { name: "ticket".into(), verify: () };
+        assert_eq!(format!("{scheme:?}"), r#"QueryToken { name: "ticket", .. }"#);
+    }
+}

@@ -214,3 +214,41 @@ impl fmt::Debug for Resuming {
         f.debug_struct("Resuming").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether it may be exported, and whether it is.
+    fn of(handed: &Handed) -> (bool, bool) {
+        (handed.may_export().is_some(), handed.is_exported())
+    }
+
+    #[test]
+    fn a_session_is_exported_while_it_rests_and_no_request_resumes_it() {
+        let handed = Handed::default();
+        assert_eq!(of(&handed), (false, false), "it has a socket");
+        assert!(handed.rest(0, false));
+        assert_eq!(of(&handed), (true, false));
+        handed.export(0, || ());
+        assert_eq!(of(&handed), (false, true));
+        assert!(!handed.rest(0, false), "nothing has changed since");
+        assert!(handed.rest(0, true) && handed.set_outdated());
+        assert_eq!(of(&handed), (true, true));
+        handed.export(0, || ());
+
+        handed.begin_resume();
+        assert_eq!(of(&handed), (false, false));
+        assert!(handed.void(|| ()) && !handed.void(|| panic!("there is no export any more")));
+        assert!(!handed.set_outdated() && !handed.rest(0, true), "that was before the request");
+        handed.export(0, || panic!("so was that"));
+        assert!(handed.rest(1, false));
+        assert_eq!(of(&handed), (false, false), "a socket may come at any moment");
+        handed.end_resume();
+        assert_eq!(
+            handed.may_export().map(|(resumes, interrupted)| (resumes, interrupted.is_some())),
+            Some((1, false))
+        );
+        assert_eq!(of(&Handed::of_exported()), (false, true));
+    }
+}

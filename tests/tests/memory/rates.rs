@@ -284,5 +284,6 @@ async fn a_client_under_a_rate_gets_every_kind_of_frame() {
     for n in 1..=10 {
         assert_eq!(next(&mut ada).await, Heard::Message(number(n).with_volatile(n % 2 == 0)));
     }
+    assert_eq!(server.stats().frames_out, 5, "volatile frames have no number");
     shut_down(&server).await;
 }

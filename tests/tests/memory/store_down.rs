@@ -376,11 +376,14 @@ async fn a_sender_waits_for_capacity_without_asking_the_store() {
         server.committed().await;
     }
     let commits = crate::handover::count(&store, StoreCall::Commit);
+    let acked = connection.clone();
     let waits = tokio::spawn(async move { connection.send_wait(&number(3)).await });
+    let acked = tokio::spawn(async move { acked.send_acked(&number(3)).await });
     tokio::time::sleep(secs(10)).await;
-    assert!(!waits.is_finished() && commits.load(Ordering::SeqCst) == 0);
+    assert!(!waits.is_finished() && !acked.is_finished() && commits.load(Ordering::SeqCst) == 0);
     line.plug_in();
-    assert_eq!(crate::store::values(&mut ada, 3).await, [1, 2, 3]);
+    assert_eq!(crate::store::values(&mut ada, 4).await, [1, 2, 3, 3]);
     waits.await.unwrap().unwrap();
+    acked.await.unwrap().unwrap();
     server.shutdown(secs(5)).await;
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use rejoin_client::{Connection as Client, Event, Frame};
-use rejoin_server::{Connection, Server};
+use rejoin_server::{Connection, Durability, Server};
 use rejoin_store::{Fault, LogId, MemoryStore, Store as _, StoreCall};
 use rejoin_tests::harness::{self, number, secs, within};
 use rejoin_tests::network::Line;
@@ -133,32 +133,35 @@ fn a_runtime_that_ends_ends_no_session_of_the_store() {
 /// A handler that runs has its commit: it does not run again.
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_waits_for_handlers_that_run() {
-    let (store, handled) = (MemoryStore::new(), Arc::new(AtomicUsize::new(0)));
-    let server = || {
-        let handled = handled.clone();
-        let builder = Server::builder(harness::connect).on_message(move |connection: Connection, frame| {
-            handled.fetch_add(1, Ordering::SeqCst);
-            async move {
-                tokio::time::sleep(secs(3)).await;
-                connection.send(&frame).unwrap();
-            }
-        });
-        builder.store(store.clone()).build().unwrap()
-    };
-    let first = server();
-    let line = Line::to(&first);
-    let mut ada = line.client("/?id=ada").connect().await.unwrap();
-    ada.send(&number(1)).unwrap();
-    tokio::time::sleep(secs(1)).await;
-    let begun = Instant::now();
-    assert_eq!(first.shutdown(secs(20)).await, 0);
-    assert!((secs(2)..secs(3)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
-    let second = server();
-    line.lead_to(&second);
-    assert_eq!(values(&mut ada, 1).await, [1]);
-    tokio::time::sleep(secs(5)).await;
-    assert_eq!(handled.load(Ordering::SeqCst), 1);
-    second.shutdown(secs(20)).await;
+    for durability in [Durability::Commit, Durability::Handover] {
+        let (store, handled) = (MemoryStore::new(), Arc::new(AtomicUsize::new(0)));
+        let server = || {
+            let handled = handled.clone();
+            let builder =
+                Server::builder(harness::connect).on_message(move |connection: Connection, frame| {
+                    handled.fetch_add(1, Ordering::SeqCst);
+                    async move {
+                        tokio::time::sleep(secs(3)).await;
+                        connection.send(&frame).unwrap();
+                    }
+                });
+            builder.store(store.clone()).durability(durability).build().unwrap()
+        };
+        let first = server();
+        let line = Line::to(&first);
+        let mut ada = line.client("/?id=ada").connect().await.unwrap();
+        ada.send(&number(1)).unwrap();
+        tokio::time::sleep(secs(1)).await;
+        let begun = Instant::now();
+        assert_eq!(first.shutdown(secs(20)).await, 0);
+        assert!((secs(2)..secs(3)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+        let second = server();
+        line.lead_to(&second);
+        assert_eq!(values(&mut ada, 1).await, [1]);
+        tokio::time::sleep(secs(5)).await;
+        assert_eq!(handled.load(Ordering::SeqCst), 1, "{durability:?}");
+        second.shutdown(secs(20)).await;
+    }
 }
 
 /// So that not all of them are back at the same moment.

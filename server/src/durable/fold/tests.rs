@@ -24,7 +24,13 @@ fn server() -> Arc<ServerInner> {
 /// A session of this key that begins here.
 fn session(shared: &Arc<ServerInner>, log: &DurableLog, fold: &Fold) -> Connection {
     let id = "me";
-    let who = Who { id: id.into(), room: fold.rooms[0].clone(), codec: "json".into(), is_handed: false };
+    let who = Who {
+        id: id.into(),
+        room: fold.rooms[0].clone(),
+        codec: "json".into(),
+        is_handed: false,
+        has_handler: false,
+    };
     let record = Record {
         key: ME.into(),
         log: LogId(1),

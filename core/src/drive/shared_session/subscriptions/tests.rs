@@ -254,11 +254,11 @@ fn full_session_subscribes_to_no_further_log() {
 #[test]
 fn further_logs_waste_at_most_a_quarter() {
     let sequencer = Arc::new(Sequencer::default());
-    let mut subscriptions = Subscriptions::default();
+    let mut subscriptions = RoomSubscriptions::default();
     for count in 1..=40 {
         let log = Arc::new(RoomLog::new(sequencer.clone(), "room".into()));
         subscriptions.add(&log, crate::drive::room_log::Subscriber::new(&sequencer, 0));
-        if let Subscriptions::Several(all) = &subscriptions {
+        if let RoomSubscriptions::Several(all) = &subscriptions {
             assert!(all.capacity() <= count + count / 4, "{} for {count}", all.capacity());
         }
     }
