@@ -121,13 +121,13 @@ impl Builder {
                 return Err(ConfigError { option: "handler", value, range });
             }
         };
-        let log = self.store.map(StoreOptions::into_log).transpose()?.flatten();
-        let shared = ServerInner::new(options, self.connect, handlers, self.hooks, self.metrics, log);
+        let node = self.store.map(StoreOptions::into_node).transpose()?.flatten();
+        let shared = ServerInner::new(options, self.connect, handlers, self.hooks, self.metrics, node);
         shared.runtimes.note();
         let rooms = Arc::downgrade(&shared.core);
         let relieve = move || rooms.upgrade().is_some_and(|core| core.forget_histories());
         shared.context.budget.relieve_with(relieve);
-        durable::restore::begin(&shared);
+        durable::tasks::begin(&shared);
         Ok(Server::new(shared))
     }
 

@@ -1,5 +1,6 @@
 //! [`ServerInner`]: the state of one server, as one of its realms sees it.
 
+use std::any::Any;
 use std::fmt;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
@@ -16,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::accept::connect::DynConnect;
 use crate::connection::Connection;
 use crate::context::ServerContext;
-use crate::durable::DurableLog;
+use crate::durable::{DurableLog, StoreNode};
 use crate::fanout::rooms::RoomCounts;
 use crate::limits::places::Places;
 use crate::limits::reading::Reading;
@@ -26,7 +27,7 @@ use crate::observe::metrics::ResumeRefused;
 use crate::observe::stats::Totals;
 use crate::observe::throttle::Throttle;
 use crate::options::ServerOptions;
-use crate::realm::{Realm, Realms};
+use crate::realm::{KeptRealm, Realm, Realms};
 use crate::runtimes::Runtimes;
 use crate::session::call::{Call, Callback};
 use crate::session::expiry::SuspendedSessions;
@@ -55,8 +56,8 @@ pub(crate) struct ServerCore {
     pub(crate) handshakes: Arc<Semaphore>,
     pub(crate) accept_errors: Throttle,
     pub(crate) origin_refusals: Throttle,
-    /// Whether sessions outlive the process.
-    pub(crate) has_store: bool,
+    /// The server as its store knows it, if sessions outlive the process.
+    pub(crate) node: Option<Arc<StoreNode>>,
     /// The numbers of rooms and of their bytes in all realms.
     room_counts: RoomCounts,
     realms: Realms<ServerInner>,
@@ -102,7 +103,7 @@ impl ServerInner {
         handlers: Handlers,
         hooks: Hooks,
         metrics: MetricsHooks,
-        durable: Option<Arc<DurableLog>>,
+        node: Option<Arc<StoreNode>>,
     ) -> Arc<Self> {
         let tasks = TaskTracker::new();
         let runtimes = Runtimes::new(tasks.clone(), CancellationToken::new());
@@ -115,7 +116,7 @@ impl ServerInner {
             let mut config = context.options.session(mode);
             config.reports_discarded = hooks.reports_discarded();
             config.keeps_expired = hooks.keeps_expired();
-            let commits = durable.as_ref().is_some_and(|log| log.handover.is_none());
+            let commits = node.as_ref().is_some_and(|node| !node.hands_over);
             config.commits = mode == Mode::Session && commits;
             Arc::new(config)
         };
@@ -135,17 +136,23 @@ impl ServerInner {
             totals: Mutex::default(),
             refused: AtomicU64::new(0),
             handlers_running: AtomicUsize::new(0),
-            has_store: durable.is_some(),
+            node,
             room_counts: RoomCounts::default(),
             realms: Realms::default(),
             context,
         });
-        core.view("", |_| durable)
+        core.view("")
+    }
+
+    /// The server of a connection, as its realm sees it.
+    pub(crate) fn of(connection: &Connection) -> Arc<Self> {
+        let host: Arc<dyn Any + Send + Sync> = connection.host().clone();
+        host.downcast().expect("the host of a connection is its server")
     }
 
     /// The server, as the realm of this name sees it; the default realm has none. Costs a look-up unless it is this one.
     pub(crate) fn in_realm(self: &Arc<Self>, name: &str) -> Arc<Self> {
-        if *self.realm.name == *name { self.clone() } else { self.core.view(name, |_| None) }
+        if *self.realm.name == *name { self.clone() } else { self.core.view(name) }
     }
 
     /// Removes a session of this realm that is over from the registry, its rooms, its user and its places. A second call does nothing.
@@ -192,20 +199,16 @@ impl ServerInner {
 }
 
 impl ServerCore {
-    /// The server, as the realm of this name sees it. `durable`: its log, for a realm that is not open.
-    fn view(
-        self: &Arc<Self>,
-        name: &str,
-        durable: impl FnOnce(&Arc<str>) -> Option<Arc<DurableLog>>,
-    ) -> Arc<ServerInner> {
-        self.realms.open(name, |kept| {
+    /// The server, as the realm of this name sees it.
+    fn view(self: &Arc<Self>, name: &str) -> Arc<ServerInner> {
+        self.realms.open(name, |KeptRealm { realm, log }| {
             let new = || Arc::new(Realm::new(name, &self.context, &self.room_counts));
-            let realm = kept.unwrap_or_else(new);
-            let durable = durable(&realm.name);
-            // What a store has of its rooms comes back from there.
-            let is_kept = durable.is_none();
+            let realm = realm.unwrap_or_else(new);
+            let open = |node: &Arc<StoreNode>| Arc::new(DurableLog::new(node.clone(), &realm.name, log));
+            let durable = self.node.as_ref().map(open);
+            let kept = KeptRealm { realm: durable.is_none().then(|| realm.clone()), log: durable.clone() };
             let context = self.context.clone();
-            (ServerInner { context, core: self.clone(), realm: realm.clone(), durable }, realm, is_kept)
+            (ServerInner { context, core: self.clone(), realm: realm.clone(), durable }, realm, kept)
         })
     }
 
@@ -330,6 +333,10 @@ impl Drop for ServerInner {
 
 impl Drop for ServerCore {
     fn drop(&mut self) {
+        if let Some(node) = &self.node {
+            node.leave();
+            node.close();
+        }
         // No handle is left that could shut the server down. This ends the tasks that watch its runtimes.
         self.closing.cancel();
     }

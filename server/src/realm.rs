@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use rejoin_core::drive::sync::{Mutex, MutexGuard};
 
 use crate::context::ServerContext;
+use crate::durable::DurableLog;
 use crate::fanout::rooms::{RoomCounts, Rooms};
 use crate::session::registry::Ids;
 use crate::session::sharded::Shards;
@@ -50,8 +51,24 @@ struct RealmTable<V> {
 struct RealmEntry<V> {
     view: Weak<V>,
     realm: Weak<Realm>,
-    /// Kept for the histories of its rooms, while nobody is there.
-    kept: Option<Arc<Realm>>,
+    kept: KeptRealm,
+}
+
+/// What is kept of a realm while nobody is there.
+#[derive(Clone, Default)]
+pub(crate) struct KeptRealm {
+    /// For the histories of its rooms. What a store has of those comes back from there.
+    pub(crate) realm: Option<Arc<Realm>>,
+    /// Its log, whose tasks may not have ended yet.
+    pub(crate) log: Option<Arc<DurableLog>>,
+}
+
+impl KeptRealm {
+    /// Whether it may be forgotten.
+    fn is_nothing(&self) -> bool {
+        self.realm.as_ref().is_none_or(|realm| realm.rooms.is_empty())
+            && self.log.as_ref().is_none_or(|log| log.is_over())
+    }
 }
 
 /// Below this number of realms nobody looks for those of no use.
@@ -64,25 +81,21 @@ impl<V> Default for Realms<V> {
 }
 
 impl<V> Realms<V> {
-    /// The server as the realm of this name sees it. If that is not open, `open` makes it of the realm that was kept, if one was, and
-    /// says whether the realm is kept when everyone has left; it runs under the lock.
+    /// The server as the realm of this name sees it. If that is not open, `open` makes it of what was kept, and says what will be
+    /// kept when everyone has left; it runs under the lock.
     pub(crate) fn open(
         &self,
         name: &str,
-        open: impl FnOnce(Option<Arc<Realm>>) -> (V, Arc<Realm>, bool),
+        open: impl FnOnce(KeptRealm) -> (V, Arc<Realm>, KeptRealm),
     ) -> Arc<V> {
         let mut inner = self.lock();
         let entry = inner.entries.get(name);
         if let Some(view) = entry.and_then(|entry| entry.view.upgrade()) {
             return view;
         }
-        let (view, realm, is_kept) = open(entry.and_then(|entry| entry.kept.clone()));
+        let (view, realm, kept) = open(entry.map(|entry| entry.kept.clone()).unwrap_or_default());
         let view = Arc::new(view);
-        let entry = RealmEntry {
-            view: Arc::downgrade(&view),
-            realm: Arc::downgrade(&realm),
-            kept: is_kept.then(|| realm.clone()),
-        };
+        let entry = RealmEntry { view: Arc::downgrade(&view), realm: Arc::downgrade(&realm), kept };
         let old = inner.entries.insert(realm.name.clone(), entry);
         let is_due = inner.entries.len() > inner.sweep_at;
         drop(inner);
@@ -114,21 +127,17 @@ impl<V> Realms<V> {
     /// Forgets the realms of which nothing is left. There is no timer: this is done when their number has doubled.
     fn sweep(&self) {
         let is_closed = |entry: &RealmEntry<V>| entry.view.strong_count() == 0;
-        let closed = self
-            .lock()
-            .entries
-            .values()
-            .filter(|entry| is_closed(entry))
-            .map(|entry| entry.kept.clone())
-            .collect::<Vec<_>>();
+        let closed: Vec<_> = {
+            let inner = self.lock();
+            inner.entries.values().filter(|entry| is_closed(entry)).map(|entry| entry.kept.clone()).collect()
+        };
         // Frames are dropped here, so without the lock.
-        closed.iter().flatten().for_each(|realm| realm.rooms.look_at_kept());
+        closed.iter().filter_map(|kept| kept.realm.as_ref()).for_each(|realm| realm.rooms.look_at_kept());
+        drop(closed);
         let mut inner = self.lock();
         // One that has been open again meanwhile may have rooms again.
-        let is_used = |entry: &RealmEntry<V>| {
-            !is_closed(entry) || entry.kept.as_ref().is_some_and(|realm| !realm.rooms.is_empty())
-        };
-        let unused = inner.entries.extract_if(|_, entry| !is_used(entry)).collect::<Vec<_>>();
+        let is_unused = |entry: &RealmEntry<V>| is_closed(entry) && entry.kept.is_nothing();
+        let unused = inner.entries.extract_if(|_, entry| is_unused(entry)).collect::<Vec<_>>();
         inner.sweep_at = FEW.max(2 * inner.entries.len());
         drop(inner);
         drop(unused);

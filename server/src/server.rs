@@ -26,7 +26,6 @@ pub use users::User;
 
 mod credentials;
 
-use std::any::Any;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -224,7 +223,7 @@ impl Server {
         if attached { Ok(()) } else { Err(ConnectionError::NotAttached) }
     }
 
-    /// Waits until the frames and changes that were made before this call, outside of handlers, are committed to the
+    /// Waits until the frames and changes that were made before this call in this handle's realm, outside of handlers, are committed to the
     /// [store](crate::Builder::store) and have reached the receivers' sessions. Returns at once without a store. What a handler does is
     /// committed when the handler returns, so a call inside a handler does not wait for it.
     pub async fn committed(&self) {
@@ -257,15 +256,13 @@ impl Server {
         // Earlier than the deadline: otherwise `on_disconnect` of sessions with a silent peer would have no time left.
         let end = now() + (deadline - LAST_WORDS.min(deadline / 4));
         self.shared.closing.cancel();
-        if let Some(log) = self.shared.durable.clone() {
+        if let Some(node) = &self.shared.node {
             let patience = deadline - LAST_WORDS.min(deadline / 4);
-            if tokio::time::timeout(patience, durable::stop::leave_all(&self.shared, &log, patience))
-                .await
-                .is_err()
-            {
+            let leaving = durable::stop::leave_all(&self.shared, node, patience);
+            if tokio::time::timeout(patience, leaving).await.is_err() {
                 tracing::warn!("not everything that was said is in the store");
             }
-            durable::stop::close(&log, LAST_WORDS).await;
+            durable::stop::close(&self.shared, node, LAST_WORDS).await;
         }
         let running = self.shared.registry.running_in_order();
         tracing::info!(sessions = running.len(), ?deadline, "shutting down");
@@ -316,8 +313,7 @@ impl Connection {
     /// # }
     /// ```
     pub fn server(&self) -> Server {
-        let host: Arc<dyn Any + Send + Sync> = self.host().clone();
-        Server::new(host.downcast().expect("the host of a connection is its server"))
+        Server::new(ServerInner::of(self))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-/// A log. Two names with the same 48 bits share a log, which is harmless: entries name what they are for.
+/// A log. Its number is no name: servers make it of a hash, and write the name into their records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(clippy::exhaustive_structs)] // a number
 pub struct LogId(pub u64);

@@ -84,13 +84,9 @@ pub(crate) async fn settle(
     }
     let named = identity.realm.as_deref().map(|realm| shared.in_realm(realm));
     let shared = named.as_ref().unwrap_or(shared);
-    if shared.has_store && shared.durable.is_none() {
-        tracing::warn!(realm = &*shared.realm.name, "a store keeps the default realm alone");
-        return Err(Reject::checked(StatusCode::NOT_IMPLEMENTED, "no such realm"));
-    }
     let log = shared.durable.as_ref();
     if let Some(log) = log {
-        durable::restore::begin(shared);
+        durable::tasks::begin(shared);
         durable::admit::ready(log).await?;
         durable::takeover::bring(shared, log, &upgrade.offer).await?;
     }
@@ -101,9 +97,12 @@ pub(crate) async fn settle(
     }
     let admission = match (decision, log) {
         (Decision::Known(admission), None) => *admission,
-        (Decision::Known(admission), Some(log)) => {
+        (Decision::Known(admission), Some(_)) => {
+            // A request that does not say its realm finds its session in any.
+            let own = ServerInner::of(admission.connection());
+            let log = own.durable.as_ref().ok_or_else(shutting_down)?;
             let mut admission =
-                durable::takeover::resume(shared, log, *admission, &upgrade.offer, asked).await?;
+                durable::takeover::resume(&own, log, *admission, &upgrade.offer, asked).await?;
             admission.resuming = durable::void::resume(log, admission.connection()).await?;
             admission
         }

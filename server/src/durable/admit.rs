@@ -44,6 +44,9 @@ pub(super) struct Who {
     /// Whether it has [handlers of its own](crate::Identity::with_handler).
     #[serde(default)]
     pub(super) has_handler: bool,
+    /// Empty for the default one.
+    #[serde(default)]
+    pub(super) realm: String,
 }
 
 pub(super) fn unavailable() -> Reject {
@@ -90,6 +93,7 @@ pub(crate) async fn open(
         codec: shared.options.codecs[newcomer.codec].name().into(),
         is_handed: log.handover.is_some(),
         has_handler: newcomer.identity.handler.is_some(),
+        realm: log.realm.as_ref().into(),
     };
     let open = OpenWriter {
         log: log.log,
@@ -104,7 +108,12 @@ pub(crate) async fn open(
     };
     let writer =
         Arc::new(LogWriter::new(key, 1, 0, 1).with_callbacks(callbacks).with_handed(log.new_handed()));
-    let mut cleanup = Cleanup { log: log.clone(), open: Some(open.clone()), writer: writer.clone() };
+    let mut cleanup = Cleanup {
+        server: shared.clone(),
+        log: log.clone(),
+        open: Some(open.clone()),
+        writer: writer.clone(),
+    };
     let (opened, wait) = oneshot::channel();
     let (to_open, its_request, its_writer) = (shared.clone(), asked.clone(), writer.clone());
     let replaced = Arc::new(OnceLock::new());
@@ -132,6 +141,8 @@ pub(crate) async fn open(
 
 /// Ends a session in the store that may have begun there, and will not be opened here.
 struct Cleanup {
+    /// While it lives, so does the log.
+    server: Arc<ServerInner>,
     log: Arc<DurableLog>,
     /// Not known to have failed, and not open here.
     open: Option<OpenWriter>,
@@ -142,13 +153,14 @@ impl Drop for Cleanup {
     fn drop(&mut self) {
         drop(self.log.queue.take_opening(self.writer.key));
         let Some(open) = self.open.take() else { return };
-        let (log, writer) = (self.log.clone(), self.writer.clone());
+        let (server, log, writer) = (self.server.clone(), self.log.clone(), self.writer.clone());
         let Ok(runtime) = Handle::try_current() else { return };
         // Repeated until its outcome is known: an end before a late begin would leave the session there for ever.
         runtime.spawn(async move {
             if log.ask(|| log.store.open(open.clone())).await.is_ok() {
                 end(&log, &writer, Vec::new());
             }
+            drop(server);
         });
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use rejoin_core::drive::now;
 
 use crate::connection::Connection;
-use crate::inner::ServerInner;
+use crate::inner::ServerCore;
 
-use super::log::DurableLog;
+use super::node::StoreNode;
 
 /// How long an attached session waits for the store, once it has handled what is not committed.
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -18,14 +18,14 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Closes sockets that have waited for the store for too long, with 1013. Their sessions are suspended, and go on when the store is
 /// back; nothing that was not committed has been acknowledged.
-pub(super) async fn relieve(server: &Weak<ServerInner>, log: &DurableLog) {
+pub(super) async fn relieve(server: &Weak<ServerCore>, node: &StoreNode) {
     loop {
-        let since = log.health.down().await;
+        let since = node.health.down().await;
         tokio::select! {
             () = tokio::time::sleep_until((since + STORE_TIMEOUT).into()) => {}
-            () = log.health.up() => continue,
+            () = node.health.up() => continue,
         }
-        let Some(shared) = server.upgrade() else { return };
+        let Some(shared) = server.upgrade() else { return std::future::pending().await };
         let closes = |connection: &Connection| {
             connection.handle().writer().is_some()
                 && connection
@@ -39,7 +39,7 @@ pub(super) async fn relieve(server: &Weak<ServerInner>, log: &DurableLog) {
         }
         tokio::select! {
             () = tokio::time::sleep(INTERVAL) => {}
-            () = log.health.up() => {}
+            () = node.health.up() => {}
         }
     }
 }

@@ -129,7 +129,7 @@ impl Checkpoints {
 /// Between two entries: the log may be trimmed up to here, as far as sessions with a socket are concerned: after a crash they are
 /// lost.
 fn visit_handed(shared: &ServerInner, log: &DurableLog, cursor: Position) {
-    for connection in shared.registry.running() {
+    for connection in shared.realm.ids.all() {
         let Some(writer) = connection.handle().writer() else { continue };
         let attached = connection
             .session()
@@ -142,7 +142,7 @@ fn visit_handed(shared: &ServerInner, log: &DurableLog, cursor: Position) {
 
 /// Notes where sessions are, and passes on what their clients have acknowledged since.
 fn visit_kept(shared: &ServerInner, log: &DurableLog, cursor: Position) {
-    for connection in shared.registry.running() {
+    for connection in shared.realm.ids.all() {
         let Some(writer) = connection.handle().writer() else { continue };
         connection.session().drain();
         let (state, counts) = connection.session().drive(|session| (session.state(), session.counts()));

@@ -131,10 +131,12 @@ mod tests {
     use rejoin_store::MemoryStore;
 
     use super::super::act::Key;
+    use super::super::node::StoreNode;
     use super::*;
 
     fn log() -> (Arc<DurableLog>, LogWriter) {
-        let log = Arc::new(DurableLog::new(Arc::new(MemoryStore::new()), 1, 1, false));
+        let node = StoreNode::new(Arc::new(MemoryStore::new()), 1, 1, false);
+        let log = Arc::new(DurableLog::new(node, &"".into(), None));
         let own = LogWriter::new(Key::new(log.own_key().0), 1, 0, 0);
         (log, own)
     }

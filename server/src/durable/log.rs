@@ -1,89 +1,106 @@
-//! [`DurableLog`]: the log of a server, and its store.
+//! [`DurableLog`]: the log of a realm of a server, and its store.
 
+use std::ops::Deref;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use rejoin_core::drive::sync::Mutex;
-use rejoin_core::drive::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use rejoin_store::{LogId, NodeId, Store, WriterKey};
+use rejoin_core::drive::sync::atomic::{AtomicBool, Ordering};
+use rejoin_store::{LogId, WriterKey};
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
 use super::act::{self, Act, Key};
 use super::handover::{Handed, Handover};
-use super::health::StoreHealth;
 use super::landing::Landings;
+use super::node::{self, StoreNode};
 use super::queue::{CommitQueue, Done, Work};
 use super::scope::Scope;
 
-/// The store of a server, its log, and the queue of what is said. It knows no session and no room.
+/// The log of a realm, and the queue of what is said in it. It knows no session and no room.
 #[derive(Debug)]
 pub(crate) struct DurableLog {
-    pub(crate) store: Arc<dyn Store>,
+    /// The server.
+    pub(super) of: Arc<StoreNode>,
+    /// The name of the realm; empty for the default one.
+    pub(super) realm: Arc<str>,
     pub(crate) log: LogId,
-    pub(crate) node: NodeId,
     pub(crate) queue: CommitQueue,
-    pub(crate) health: StoreHealth,
     /// Sessions that come from other servers.
     pub(super) landings: Landings,
     /// The sessions that wait for their export, with `Durability::Handover`.
     pub(crate) handover: Option<Handover>,
-    /// Nonces of requests; each is greater than the one before.
-    nonce: AtomicU64,
-    /// Sessions stay in the store from now on, whatever becomes of them in this process.
-    is_left: AtomicBool,
+    /// This log of the same realm was open before: its tasks end first.
+    before: Option<Arc<Self>>,
+    /// Nobody is in the realm any more: its tasks end once they have committed what is queued.
+    is_abandoned: AtomicBool,
     /// The tasks were begun.
     has_begun: AtomicBool,
-    /// Cancelled when the server is gone, or has waited for the store for long enough.
-    pub(super) gone: CancellationToken,
     /// Where the server is with its restart.
     ready: Mutex<Ready>,
     /// Wakes those that wait for a change of `ready`, in the order in which they came. A `watch` channel would wake them in any order.
     readied: Notify,
 }
 
-/// Whether a server has restored its sessions.
+/// Whether a server has restored the sessions of a realm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ready {
     NotYet,
     Yes,
-    /// It serves no sessions any more: it shuts down, another server has taken over a session of it, or its store has data that it
-    /// cannot read.
+    /// It serves no sessions any more: it shuts down, another server has taken over a session of it, its store has data that it
+    /// cannot read, or nobody is in the realm.
     Never,
 }
 
-/// How long a node is believed to live without a word. Longer than a process is likely to be stopped: one whose lease has passed
-/// has to be restarted. A clean end and a store in a directory need no such wait, so it costs nothing there.
-pub(super) const LEASE: Duration = Duration::from_secs(60);
+/// What all logs of a server share.
+impl Deref for DurableLog {
+    type Target = StoreNode;
+
+    fn deref(&self) -> &StoreNode {
+        &self.of
+    }
+}
 
 impl DurableLog {
-    pub(crate) fn new(store: Arc<dyn Store>, node: u64, incarnation: u64, hands_over: bool) -> Self {
+    /// `before`: the log of the same realm that was open before.
+    pub(crate) fn new(of: Arc<StoreNode>, realm: &Arc<str>, before: Option<Arc<Self>>) -> Self {
         Self {
-            store,
-            log: LogId(1),
-            node: NodeId { name: node, incarnation },
+            log: node::log_of(realm),
+            realm: realm.clone(),
             queue: CommitQueue::default(),
-            health: StoreHealth::default(),
             landings: Landings::default(),
-            handover: hands_over.then(Handover::default),
-            nonce: AtomicU64::new(0),
-            is_left: AtomicBool::new(false),
+            handover: of.hands_over.then(Handover::default),
+            // One that was never used has nothing to end, but the one before it may have.
+            before: before.filter(|before| !before.is_over()),
+            is_abandoned: AtomicBool::new(false),
             has_begun: AtomicBool::new(false),
-            gone: CancellationToken::new(),
             ready: Mutex::new(Ready::NotYet),
             readied: Notify::new(),
+            of,
         }
     }
 
-    /// The key of the server's own writer. No token has a zero byte.
+    /// The key of the server's own writer.
     pub(crate) fn own_key(&self) -> WriterKey {
-        let mut key = [0; 16];
-        key[8..].copy_from_slice(&self.node.name.to_be_bytes());
-        WriterKey(key)
+        self.of.own_key(self.log)
     }
 
-    pub(super) fn nonce(&self) -> u64 {
-        self.nonce.fetch_add(1, Ordering::SeqCst) + 1
+    /// Waits until the tasks of the same realm have ended that were there before.
+    pub(super) async fn wait_for_predecessors(&self) {
+        let mut next = self.before.as_ref();
+        while let Some(before) = next {
+            if before.has_begun() {
+                before.wait_ready(|ready| ready == Ready::Never).await;
+                return;
+            }
+            next = before.before.as_ref();
+        }
+    }
+
+    /// Whether nothing of it is under way.
+    pub(crate) fn is_over(&self) -> bool {
+        match self.has_begun() {
+            true => self.ready() == Ready::Never,
+            false => self.before.as_ref().is_none_or(|before| before.is_over()),
+        }
     }
 
     /// Says something: in the scope of the handler that this thread polls, or else for the server itself.
@@ -156,6 +173,11 @@ impl DurableLog {
         self.health.is_down() || self.ready() == Ready::Never
     }
 
+    /// Whether its tasks do what is queued.
+    pub(super) fn is_running(&self) -> bool {
+        self.has_begun() && self.ready() != Ready::Never
+    }
+
     fn ready(&self) -> Ready {
         *self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -181,16 +203,13 @@ impl DurableLog {
 
     /// Whether the sessions of this process were left to the store.
     pub(crate) fn is_left(&self) -> bool {
-        self.is_left.load(Ordering::SeqCst)
+        self.is_abandoned.load(Ordering::SeqCst) || self.of.is_left()
     }
 
-    pub(crate) fn leave(&self) {
-        self.is_left.store(true, Ordering::SeqCst);
-    }
-
-    /// The server is gone without a shutdown: its tasks end once they have committed what is queued.
+    /// Nobody is in the realm any more, or the server is gone without a shutdown: its tasks end once they have committed what is
+    /// queued.
     pub(crate) fn abandon(&self) {
-        self.leave();
+        self.is_abandoned.store(true, Ordering::SeqCst);
         self.queue.close();
     }
 
@@ -204,15 +223,27 @@ impl DurableLog {
     }
 }
 
+/// Says that the tasks of a log have ended, when it is dropped with them.
+pub(super) struct LogOver(pub(super) Arc<DurableLog>);
+
+impl Drop for LogOver {
+    fn drop(&mut self) {
+        self.0.set_ready(Ready::Never);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Waker};
+
     use rejoin_store::MemoryStore;
 
     use super::*;
 
     #[tokio::test]
     async fn a_log_that_is_abandoned_leaves_its_sessions_and_does_what_is_queued() {
-        let log = DurableLog::new(Arc::new(MemoryStore::new()), 1, 1, false);
+        let node = StoreNode::new(Arc::new(MemoryStore::new()), 1, 1, false);
+        let log = DurableLog::new(node, &"".into(), None);
         assert_eq!([log.begins(), log.begins()], [true, false]);
         log.say(Act::Nothing);
         assert!(!log.is_left());
@@ -220,5 +251,22 @@ mod tests {
         assert!(log.is_left());
         assert_eq!(log.queue.take().await.map(|works| works.len()), Some(1));
         assert!(log.queue.take().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_log_waits_for_those_of_its_realm_that_were_open_before() {
+        let node = StoreNode::new(Arc::new(MemoryStore::new()), 1, 1, false);
+        let realm = "blue".into();
+        let first = Arc::new(DurableLog::new(node.clone(), &realm, None));
+        assert!(first.begins() && !first.is_over());
+        // It is opened and left at once, before the first one is over.
+        let second = Arc::new(DurableLog::new(node.clone(), &realm, Some(first.clone())));
+        let third = DurableLog::new(node, &realm, Some(second.clone()));
+        let mut waits = std::pin::pin!(third.wait_for_predecessors());
+        let is_pending = waits.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
+        assert!(is_pending && !second.is_over());
+        drop(LogOver(first));
+        waits.await;
+        assert!(second.is_over());
     }
 }

@@ -25,6 +25,9 @@ pub(crate) use queue::Work;
 mod writer;
 pub(crate) use writer::LogWriter;
 
+mod node;
+pub(crate) use node::StoreNode;
+
 mod log;
 pub(crate) use log::DurableLog;
 
@@ -45,10 +48,11 @@ mod export;
 mod fold;
 pub(crate) mod handover;
 mod landing;
-pub(crate) mod restore;
+mod restore;
 mod said;
 pub(crate) mod say;
 pub(crate) mod stop;
 pub(crate) mod takeover;
+pub(crate) mod tasks;
 pub(crate) mod void;
 pub(crate) mod windows;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rejoin_store::Store;
 
-use super::log::DurableLog;
+use super::node::StoreNode;
 use crate::error::ConfigError;
 
 /// When what a session has caused is in the store.
@@ -56,7 +56,7 @@ impl Default for StoreOptions {
 }
 
 impl StoreOptions {
-    pub(crate) fn into_log(self) -> Result<Option<Arc<DurableLog>>, ConfigError> {
+    pub(crate) fn into_node(self) -> Result<Option<Arc<StoreNode>>, ConfigError> {
         let Some(store) = self.store.filter(|_| self.durability != Durability::Process) else {
             return Ok(None);
         };
@@ -66,7 +66,7 @@ impl StoreOptions {
             range: "randomness from the operating system",
         })?;
         let name = number_of(&self.node);
-        Ok(Some(Arc::new(DurableLog::new(store, name, incarnation, self.durability == Durability::Handover))))
+        Ok(Some(StoreNode::new(store, name, incarnation, self.durability == Durability::Handover)))
     }
 }
 

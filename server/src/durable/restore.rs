@@ -1,16 +1,14 @@
 //! The restart: brings the sessions back that the store has.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use rejoin_core::drive::now;
 use rejoin_core::{CloseReason, Mode, Session, SessionIdentity, SessionState};
-use rejoin_store::{Attach, AttachError, Attached, OpenError, OpenWriter, Position, ReadError, Record};
-
-use tokio_util::task::AbortOnDropHandle;
+use rejoin_store::{AttachError, Position, Record};
 
 use crate::connection::{Connection, ConnectionHost as _, NewConnection};
 use crate::inner::ServerInner;
@@ -23,161 +21,20 @@ use crate::session::handle::SessionKey;
 use super::act::Key;
 use super::admit::Who;
 use super::apply;
-use super::attached;
 use super::checkpoints::Fold;
-use super::commit;
 use super::export::{self, Export, Lost};
 use super::handover::Handed;
-use super::health::PAUSE;
-use super::log::{DurableLog, LEASE, Ready};
+use super::log::DurableLog;
 use super::proof::unknown_token;
 use super::told::Callbacks;
 use super::windows;
 use super::writer::LogWriter;
 
-/// How often a store is asked that has failed.
-const PROBE: Duration = Duration::from_millis(250);
-
-/// Begins the tasks of a server's log, once: call it when the server has a runtime.
-pub(crate) fn begin(shared: &Arc<ServerInner>) {
-    let Some(log) = shared.durable.clone().filter(|log| shared.runtimes.own().is_some() && log.begins())
-    else {
-        return;
-    };
-    let weak = Arc::downgrade(shared);
-    // Not among the tasks that a shutdown waits for: it needs them to the end.
-    if let Some(own) = shared.runtimes.own() {
-        own.spawn(async move {
-            let leasing = lease(&log);
-            tokio::pin!(leasing);
-            let running = serve(&weak, &log);
-            tokio::select! {
-                biased;
-                () = log.gone.cancelled() => {}
-                () = attached::relieve(&weak, &log) => {}
-                () = &mut leasing => {
-                    tracing::error!("the lease of this server has passed, and another one has taken over a session of it");
-                    log.leave();
-                    log.set_ready(Ready::Never);
-                    // The tasks of the sessions end by themselves, and their clients go on elsewhere.
-                    for connection in weak.upgrade().iter().flat_map(|shared| shared.registry.running()) {
-                        connection.session().wake_driver();
-                    }
-                }
-                result = running => if let Err(error) = result {
-                    tracing::error!(%error, "sessions cannot be restored");
-                    log.set_ready(Ready::Never);
-                },
-            }
-        });
-    }
-}
-
-/// Renews the lease. Returns when it has passed.
-async fn lease(log: &DurableLog) {
-    loop {
-        if !log.renewed().await {
-            return;
-        }
-        // Soon again after a failure of any request, to learn when the store is back.
-        tokio::select! {
-            () = tokio::time::sleep(LEASE / 4) => {}
-            _ = log.health.down() => tokio::time::sleep(PROBE).await,
-        }
-    }
-}
-
-/// Serves until the server is gone. If the store has lost a part of the log, it begins anew with what the store has.
-async fn serve(server: &Weak<ServerInner>, log: &Arc<DurableLog>) -> Result<(), RestoreError> {
-    while let Err(error) = run(server, log).await? {
-        tracing::error!(%error, "the log cannot be read on: what is known of all sessions is worth nothing");
-        log.set_ready(Ready::NotYet);
-        log.queue.clear();
-        let Some(shared) = server.upgrade() else { return Ok(()) };
-        for connection in shared.registry.running_in_order() {
-            if connection.handle().writer().is_some() {
-                windows::moved(&connection);
-                shared.forget(&connection);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Holds no handle to the server for longer than a step: it ends with the last one. Returns an error of the log if the store has lost
-/// a part of it.
-async fn run(
-    server: &Weak<ServerInner>,
-    log: &Arc<DurableLog>,
-) -> Result<Result<(), ReadError>, RestoreError> {
-    let own = writer(log).await?;
-    // Before the log is read: what comes meanwhile is in both.
-    let tail = log.store.tail(log.log);
-    let cursor = match server.upgrade() {
-        Some(shared) => restore(&shared, log).await?,
-        None => return Ok(Ok(())),
-    };
-    log.set_ready(Ready::Yes);
-    let mut following =
-        AbortOnDropHandle::new(tokio::spawn(apply::follow(server.clone(), log.clone(), tail, cursor)));
-    let committing = commit::run(log.clone(), own);
-    tokio::pin!(committing);
-    tokio::select! {
-        biased;
-        () = &mut committing => {}
-        followed = &mut following => match followed {
-            Ok(Err(error)) => return Ok(Err(error)),
-            // The server or the store is gone: what is queued is still committed.
-            _ => committing.await,
-        },
-    }
-    // Everything is committed: what the log has for this process comes before the queue's last ticket.
-    drop(following);
-    log.store.lease(log.node, Duration::ZERO).await.ok();
-    log.set_ready(Ready::Never);
-    Ok(Ok(()))
-}
-
-/// Takes over the server's own writer.
-async fn writer(log: &DurableLog) -> Result<LogWriter, RestoreError> {
-    let key = log.own_key();
-    loop {
-        let attach =
-            Attach { key, proof: [0; 32], to: log.node, mine: None, nonce: log.nonce(), moved: Bytes::new() };
-        match log.ask(|| log.store.attach(attach.clone())).await {
-            Ok(Attached::Taken(record)) => {
-                return Ok(LogWriter::new(Key::new(key.0), record.epoch, record.w, 0));
-            }
-            Ok(Attached::StillYours { .. }) | Err(AttachError::NoLease) => {
-                tokio::time::sleep(PAUSE).await;
-            }
-            Err(AttachError::Unknown) => {
-                let open = OpenWriter {
-                    log: log.log,
-                    key,
-                    owner: log.node,
-                    nonce: log.nonce(),
-                    proof: [0; 32],
-                    id: "".into(),
-                    identity: Bytes::new(),
-                    checkpoint: Bytes::new(),
-                    body: Bytes::new(),
-                };
-                match log.ask(|| log.store.open(open.clone())).await {
-                    Ok(_) => return Ok(LogWriter::new(Key::new(key.0), 1, 0, 0)),
-                    Err(OpenError::NoLease | OpenError::KeyTaken) => {
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                    Err(error) => return Err(RestoreError(error.to_string())),
-                }
-            }
-            Err(error) => return Err(RestoreError(error.to_string())),
-        }
-    }
-}
-
 /// Folds the log once for all sessions of this server. Returns the last entry.
-async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<Position, RestoreError> {
+pub(super) async fn restore(
+    shared: &Arc<ServerInner>,
+    log: &Arc<DurableLog>,
+) -> Result<Position, RestoreError> {
     let started = now();
     // Fenced off before anything is read: from here on no earlier life changes a record.
     let adopted = log.adopt_own().await?;
@@ -229,7 +86,8 @@ async fn restore(shared: &Arc<ServerInner>, log: &Arc<DurableLog>) -> Result<Pos
     for connection in &revived {
         settle(shared, connection);
     }
-    tracing::info!(sessions = revived.len(), entries = cursor - begin, took = ?now() - started, "sessions restored");
+    let realm = (!log.realm.is_empty()).then_some(&*log.realm);
+    tracing::info!(realm, sessions = revived.len(), entries = cursor - begin, took = ?now() - started, "sessions restored");
     Ok(Position { offset: cursor, ..end })
 }
 
@@ -283,6 +141,12 @@ pub(super) fn connection_of(
     waited: Duration,
 ) -> Result<Option<Connection>, RestoreError> {
     let who: Who = rmp_serde::from_slice(&record.identity)?;
+    if who.realm != *log.realm {
+        return Err(RestoreError(format!(
+            "a session of the realm {:?} is in the log of {:?}",
+            who.realm, log.realm
+        )));
+    }
     let key = Key::new(record.key.0);
     let writer = LogWriter::new(key, record.epoch, record.w, record.attachment);
     let handed = export.is_ok().then(Handed::of_exported);
@@ -370,7 +234,7 @@ pub(super) fn settle(shared: &Arc<ServerInner>, connection: &Connection) {
 
 /// The store has what this server cannot read.
 #[derive(Debug)]
-pub(super) struct RestoreError(String);
+pub(super) struct RestoreError(pub(super) String);
 
 impl From<AttachError> for RestoreError {
     fn from(error: AttachError) -> Self {

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use rejoin_core::SessionState;
 use rejoin_core::drive::now;
 
 use crate::connection::Connection;
-use crate::inner::ServerInner;
+use crate::inner::ServerCore;
 
-use super::act::Act;
-use super::log::{DurableLog, Ready};
+use super::handover::Handover;
+use super::node::StoreNode;
 
 /// The shortest delay after which a client is asked to come back.
 pub(crate) const RETRY: Duration = Duration::from_millis(500);
@@ -25,22 +26,22 @@ const SPREAD: Duration = Duration::from_millis(1);
 
 /// Suspends all sessions of the store, and waits until everything that they have caused is committed. From then on nothing that
 /// becomes of them here reaches the store.
-pub(crate) async fn leave_all(shared: &ServerInner, log: &DurableLog, patience: Duration) {
-    if let Some(handover) = &log.handover {
-        handover.stop();
-        if tokio::time::timeout(patience.mul_f32(0.8), dismiss_all(shared, false)).await.is_err() {
-            dismiss_all(shared, true).await;
+pub(crate) async fn leave_all(core: &ServerCore, node: &StoreNode, patience: Duration) {
+    let logs = || core.views().into_iter().filter_map(|view| view.durable.clone());
+    if node.hands_over {
+        logs().for_each(|log| log.handover.iter().for_each(Handover::stop));
+        if tokio::time::timeout(patience.mul_f32(0.8), dismiss_all(core, false)).await.is_err() {
+            dismiss_all(core, true).await;
         }
     } else {
-        dismiss_all(shared, false).await;
+        dismiss_all(core, false).await;
     }
-    if log.has_begun() {
-        log.queue.push_and_wait(Act::Nothing).await.ok();
-    }
+    let running: Vec<_> = logs().filter(|log| log.is_running()).collect();
+    join_all(running.iter().map(|log| log.barrier())).await;
 }
 
 /// Suspends all sessions of the store, and waits until their handlers are through, or without them if it `interrupts`.
-async fn dismiss_all(shared: &ServerInner, interrupts: bool) {
+async fn dismiss_all(shared: &ServerCore, interrupts: bool) {
     let mut waits = tokio::time::interval(PAUSE);
     let mut dismissed = 0;
     loop {
@@ -90,13 +91,13 @@ fn is_on_its_way(connection: &Connection, interrupts: bool) -> bool {
     true
 }
 
-/// Ends the tasks of the log. What becomes of the sessions in this process from now on is nothing to the store.
-pub(crate) async fn close(log: &DurableLog, patience: Duration) {
-    log.leave();
-    log.queue.close();
-    if log.has_begun() {
-        let closed = log.wait_ready(|ready| ready == Ready::Never);
-        tokio::time::timeout(patience, closed).await.ok();
-        log.gone.cancel();
+/// Ends the tasks of all logs. What becomes of the sessions in this process from now on is nothing to the store.
+pub(crate) async fn close(core: &ServerCore, node: &StoreNode, patience: Duration) {
+    node.leave();
+    core.views().iter().filter_map(|view| view.durable.as_ref()).for_each(|log| log.queue.close());
+    node.close();
+    if node.has_begun() {
+        tokio::time::timeout(patience, node.over.cancelled()).await.ok();
+        node.gone.cancel();
     }
 }

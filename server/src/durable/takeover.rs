@@ -16,14 +16,14 @@ use crate::connection::Connection;
 use crate::inner::ServerInner;
 
 use super::act::{self, Act};
-use super::admit::{self, NotOurs, PATIENCE, unavailable};
+use super::admit::{self, NotOurs, PATIENCE, Who, unavailable};
 use super::checkpoints::Fold;
 use super::fold::{FoldError, Folding};
 use super::log::DurableLog;
 use super::proof::{key_of, proof};
 use super::restore::{connection_of, enter, settle};
-use super::windows;
 use super::writer::LogWriter;
+use super::{tasks, windows};
 
 /// Why a session does not come.
 enum NoTakeover {
@@ -155,6 +155,9 @@ async fn take_over(
     };
     let record = loop {
         match log.ask(|| log.store.attach(attach.clone())).await {
+            Ok(Attached::Taken(record)) if record.log != log.log => {
+                return elsewhere(shared, &record, token, received).await;
+            }
             Ok(Attached::Taken(record)) => break *record,
             Err(AttachError::Unknown | AttachError::Secret) => return Err(NoTakeover::Lost),
             Err(AttachError::NoLease) if log.renewed().await => {}
@@ -162,8 +165,40 @@ async fn take_over(
             Ok(Attached::StillYours { .. }) | Err(_) => return Err(NoTakeover::Unavailable),
         }
     };
-    match fold(shared, log, &record, received, false).await {
-        Err(NoTakeover::NeedsHistories) => fold(shared, log, &record, received, true).await,
+    fold_again(shared, log, &record, received).await
+}
+
+/// Brings a session whose request does not say its realm.
+async fn elsewhere(
+    shared: &Arc<ServerInner>,
+    record: &Record,
+    token: &Token,
+    received: u64,
+) -> Result<(), NoTakeover> {
+    let who: Who = rmp_serde::from_slice(&record.identity).map_err(|error| {
+        tracing::error!(id = record.id, %error, "a session cannot be read");
+        NoTakeover::Unavailable
+    })?;
+    let shared = shared.in_realm(&who.realm);
+    let log = shared.durable.as_ref().filter(|log| log.log == record.log).ok_or(NoTakeover::Unavailable)?;
+    tasks::begin(&shared);
+    admit::ready(log).await.map_err(|_| NoTakeover::Unavailable)?;
+    // If the realm was opened just now, it came with it.
+    if is_known(&shared, token, received) {
+        return Ok(());
+    }
+    fold_again(&shared, log, record, received).await
+}
+
+/// Folds a session, from where the log begins if it rewinds rooms.
+async fn fold_again(
+    shared: &Arc<ServerInner>,
+    log: &Arc<DurableLog>,
+    record: &Record,
+    received: u64,
+) -> Result<(), NoTakeover> {
+    match fold(shared, log, record, received, false).await {
+        Err(NoTakeover::NeedsHistories) => fold(shared, log, record, received, true).await,
         brought => brought,
     }
 }

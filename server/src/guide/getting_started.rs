@@ -35,7 +35,7 @@
 //!
 //! # Clients
 //!
-//! The crate `rejoin-client` is the client for Rust. The npm package `rejoin` is the one for browsers and Node; with the feature
+//! The crate `rejoin-client` is the client for Rust. The npm package `rejoin` is the one for browsers and StoreNode; with the feature
 //! `script` the server sends it to pages as one file ([`Builder::script_path`], [`Server::script`]). A plain `WebSocket` works, too,
 //! with [fewer guarantees](crate#two-modes): it sends and receives `{"event":"chat","payload":"hello"}`. Pages whose origin is not
 //! the server's own must be [allowed](Builder::allow_origin).

@@ -32,6 +32,10 @@ impl Ids {
         self.0.len() == 0
     }
 
+    pub(crate) fn all(&self) -> Vec<Connection> {
+        self.0.collect(|found| found.0.clone())
+    }
+
     pub(crate) fn get(&self, id: &str) -> Option<Connection> {
         self.0.lock(id).get().map(|found| found.0.clone())
     }

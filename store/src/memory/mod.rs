@@ -108,6 +108,11 @@ impl MemoryStore {
         *lock(&self.inner.faults) = Faults::default();
     }
 
+    /// The logs that have entries, or have had some, in the order of their numbers.
+    pub fn logs(&self) -> Vec<LogId> {
+        lock(&self.inner.rows).logs()
+    }
+
     /// Keeps what [`Self::fail_over`] needs for this number of steps; 0 by default.
     pub fn keep_steps(&self, steps: usize) {
         lock(&self.inner.rows).kept_steps = steps;

@@ -88,6 +88,10 @@ impl MemoryRows {
         true
     }
 
+    pub(super) fn logs(&self) -> Vec<LogId> {
+        self.logs.keys().copied().collect()
+    }
+
     pub(super) fn bounds(&self, log: LogId) -> (Position, Position) {
         self.logs.get(&log).map_or_else(Default::default, |log| {
             (Position { generation: log.generation, offset: log.trimmed }, log.last())

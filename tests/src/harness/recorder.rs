@@ -47,12 +47,13 @@ pub const fn local(code: u16, reason: &'static str) -> CloseReason {
     CloseReason::Local(CloseFrame::from_static(code, reason))
 }
 
-/// Accepts every request. The query sets `room` (default `room`) and `id` (default: a random one).
+/// Accepts every request. The query sets `room` (default `room`), `realm` and `id` (default: a random one).
 ///
 /// # Errors
 /// Never fails.
 pub async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
     let identity = Identity::new().with_room(request.query("room").unwrap_or_else(|| "room".into()));
+    let identity = identity.with_realm(request.query("realm").unwrap_or_default());
     let rewind = request.query("rewind").and_then(|frames| frames.parse::<usize>().ok());
     let identity = match rewind {
         Some(frames) => identity.with_rewind(frames),

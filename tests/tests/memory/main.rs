@@ -32,6 +32,7 @@ mod presence;
 mod rates;
 mod raw;
 mod realms;
+mod realms_in_store;
 mod receipts;
 mod replacing;
 mod restored;

@@ -11,17 +11,10 @@ use rejoin_tests::harness::{self, Heard, next, number, numbers, within};
 use rejoin_tests::network::Line;
 use tokio::time::Duration;
 
-/// The identity that a request names, with its realm and its user.
-pub(crate) async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
-    let (realm, user) = (request.query("realm"), request.query("user"));
-    let mut identity = harness::connect(request).await?;
-    if let Some(realm) = realm {
-        identity = identity.with_realm(realm);
-    }
-    Ok(match user {
-        Some(user) => identity.with_user(user),
-        None => identity,
-    })
+/// The identity that a request names, with its user.
+async fn connect(request: ConnectRequest) -> Result<Identity, Reject> {
+    let user = request.query("user").unwrap_or_default();
+    Ok(harness::connect(request).await?.with_user(user))
 }
 
 fn server(configure: impl FnOnce(Builder) -> Builder) -> Server {

@@ -30,6 +30,7 @@ fn session(shared: &Arc<ServerInner>, log: &DurableLog, fold: &Fold) -> Connecti
         codec: "json".into(),
         is_handed: false,
         has_handler: false,
+        realm: String::new(),
     };
     let record = Record {
         key: ME.into(),

@@ -217,7 +217,12 @@ impl Kept {
         // By a task of the server's own runtime: if that is ending, it drops this task, and the session goes on in the next process.
         let (log, writer) = (self.log.clone(), self.writer.clone());
         let last_words = std::mem::take(&mut self.last_words);
-        shared.runtimes.spawn(async move { windows::end(&log, &writer, last_words) });
+        // With the connection, which keeps its realm open: the last one's end would be left to the next process.
+        let connection = connection.clone();
+        shared.runtimes.spawn(async move {
+            windows::end(&log, &writer, last_words);
+            drop(connection);
+        });
     }
 
     /// Another server has the session.

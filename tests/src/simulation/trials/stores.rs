@@ -16,7 +16,9 @@ use futures_util::FutureExt as _;
 use rand::Rng as _;
 use rand::rngs::SmallRng;
 use rejoin_server::{Durability, Overflow, Server};
-use rejoin_store::{Fault, FaultRates, LogId, MemoryStore, Position, ReadLimit, Store as _, TailFault};
+use rejoin_store::{
+    Fault, FaultRates, LogId, MemoryStore, Position, ReadLimit, Record, Store as _, TailFault,
+};
 use tokio::time::Instant;
 
 use super::super::check::{Findings, Property};
@@ -53,6 +55,8 @@ pub(super) struct Stores {
     hands_over: bool,
     buffer: usize,
     overflow: Overflow,
+    /// The realm of all members.
+    realm: &'static str,
     seed: u64,
 }
 
@@ -176,6 +180,7 @@ impl Plan for Stores {
             buffer: 8192,
             overflow: [Overflow::DropOldest, Overflow::DropNewest][rng.random_range(0..2)],
             seed: rng.random(),
+            realm: ["", "", "tenant"][rng.random_range(0..3)],
         }
     }
 
@@ -272,7 +277,7 @@ impl Run {
         if self.0.hands_over {
             return;
         }
-        let records = self.ask_store(self.0.store.records(LogId(1), None, usize::MAX)).unwrap_or_default();
+        let records = self.records();
         let record = records.iter().find(|record| *record.id == *format!("c{client}"));
         let count = record.map_or(0, |record| handler::count(Some(&record.state)));
         if count < n {
@@ -281,12 +286,22 @@ impl Run {
         }
     }
 
+    /// The records of all logs.
+    fn records(&self) -> Vec<Record> {
+        let of = |log| self.ask_store(self.0.store.records(log, None, usize::MAX)).unwrap_or_default();
+        self.0.store.logs().into_iter().flat_map(of).collect()
+    }
+
     /// No commit of an earlier life of a writer comes after one of a later life.
     fn check_owners(&self) {
-        let (_, last) = self.ask_store(self.0.store.bounds(LogId(1))).unwrap_or_default();
+        self.0.store.logs().into_iter().for_each(|log| self.check_owners_of(log));
+    }
+
+    fn check_owners_of(&self, log: LogId) {
+        let (_, last) = self.ask_store(self.0.store.bounds(log)).unwrap_or_default();
         let after = Position { offset: 0, ..last };
         let all = ReadLimit { entries: usize::MAX, bytes: usize::MAX };
-        let Ok(page) = self.ask_store(self.0.store.read(LogId(1), after, all)) else { return };
+        let Ok(page) = self.ask_store(self.0.store.read(log, after, all)) else { return };
         let mut epochs = std::collections::HashMap::new();
         for entry in page.entries {
             let epoch = epochs.entry(entry.writer).or_insert(entry.epoch);

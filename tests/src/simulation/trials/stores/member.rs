@@ -124,8 +124,10 @@ pub(super) async fn connect(
     number: usize,
     line: &Line,
     member: &Member,
+    realm: &str,
 ) -> (Arc<Seat>, Connection) {
-    let path = format!("/?id=c{number}&room=home{}", member.room);
+    let realm = if realm.is_empty() { String::new() } else { format!("&realm={realm}") };
+    let path = format!("/?id=c{number}&room=home{}{realm}", member.room);
     let connection = loop {
         let client: rejoin_client::ClientBuilder = line.client(&path);
         let client = client

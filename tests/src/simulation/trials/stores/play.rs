@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rejoin_server::{Audience, Frame, Server};
-use rejoin_store::{LogId, Store as _};
+use rejoin_store::Store as _;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, sleep_until, timeout};
 
@@ -60,7 +60,7 @@ impl Stores {
             if self.is_sick_at_first {
                 line.cut_at_random(member.seed, member.cuts);
             }
-            let (seat, connection) = member::connect(run, number, line, member).await;
+            let (seat, connection) = member::connect(run, number, line, member, self.realm).await;
             tokio::spawn(member::receive(run.clone(), seat.clone(), connection));
             for direction in Direction::BOTH {
                 line.set_latency(direction, member.latency);
@@ -78,7 +78,7 @@ impl Stores {
         let said = Arc::new(Mutex::new(vec![false; self.said.len()]));
         let announcing = self.said.iter().enumerate().map(|(n, (at, server))| {
             let process = processes[*server].clone();
-            tokio::spawn(announce(run.clone(), *server, process, said.clone(), n, begin + *at))
+            tokio::spawn(announce(run.clone(), *server, process, self.realm, said.clone(), n, begin + *at))
         });
         let announcing: Vec<_> = announcing.collect();
         let (on, between, moves) = (run.clone(), routes.clone(), self.moves.clone());
@@ -132,7 +132,8 @@ impl Stores {
 
     /// Every session is at one of the servers, and has handled every input.
     fn check_states(&self, run: &Run, processes: &[Current]) {
-        let servers: Vec<_> = processes.iter().map(|process| current(process).server).collect();
+        let servers = processes.iter().map(|process| current(process).server.realm(self.realm));
+        let servers: Vec<_> = servers.collect();
         for (number, member) in self.members.iter().enumerate() {
             let inputs = member.inputs.len() as u64 + 1;
             let id = format!("c{number}");
@@ -192,6 +193,7 @@ async fn announce(
     run: Run,
     number: usize,
     process: Current,
+    realm: &'static str,
     said: Arc<Mutex<Vec<bool>>>,
     n: usize,
     at: tokio::time::Instant,
@@ -201,6 +203,7 @@ async fn announce(
     if life.is_dead() {
         return;
     }
+    let server = server.realm(realm);
     run.log(|| format!("n{number} says {n}"));
     let frame = Frame::new("server", &(number, n, 0_u64)).expect("JSON takes it");
     if server.broadcast(Audience::everyone(), &frame).is_err() {
@@ -220,8 +223,7 @@ async fn end(run: &Run, seats: &[Arc<Seat>], processes: &[Current]) {
         seat.sender.close().await;
     }
     sleep(Duration::from_secs(1)).await;
-    let records = run.ask_store(run.0.store.records(LogId(1), None, usize::MAX)).unwrap_or_default();
-    let left = records.iter().filter(|record| !record.id.is_empty()).count();
+    let left = run.records().iter().filter(|record| !record.id.is_empty()).count();
     if left > 0 {
         let mut findings = run.0.findings.lock().unwrap_or_else(PoisonError::into_inner);
         findings.add(Property::End, format!("{left} sessions are left in the store"));
